@@ -1,0 +1,201 @@
+//! What the two nodes have agreed on, as far as the decision needs to know it.
+//!
+//! These are plain types with checked bounds and no text: devices, addresses and scripts live in the binary,
+//! where a path or a group is known by the index that it has here. Both nodes list paths and groups in the same order.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// Most paths a pair may have (three bits on the wire).
+pub const MAX_PATHS: usize = 8;
+/// Most groups a pair may have.
+pub const MAX_GROUPS: usize = 8;
+/// Most witnesses a pair may ask (four bits on the wire).
+pub const MAX_WITNESSES: usize = 4;
+/// `dead_after` is at most this many intervals, so that the send times of all beats that may still be acknowledged fit a ring.
+pub const MAX_DEAD_AFTER_INTERVALS: u64 = 100;
+/// Longest `dead_after`: what two varint bytes of milliseconds carry on the wire.
+pub const MAX_DEAD_AFTER: Span = Span::from_ms(16_383);
+/// Longest interval, for the same reason.
+pub const MAX_INTERVAL: Span = Span::from_ms(5_000);
+/// Shortest interval that a Pentium and a scheduler tick of 10 ms can keep.
+pub const MIN_INTERVAL: Span = Span::from_ms(20);
+
+/// Which of the two nodes: `A` is the one whose name sorts first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub enum Side {
+    /// The node with the lower name; it wins the last tie.
+    A,
+    /// The node with the higher name.
+    B,
+}
+
+impl Side {
+    /// The other node.
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// 0 for `A`, 1 for `B`.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+}
+
+/// Index of a path in [`Policy::paths`], the same on both nodes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub struct PathId(pub u8);
+
+/// Index of a group in [`Policy::groups`], the same on both nodes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub struct GroupId(pub u8);
+
+impl PathId {
+    /// As an index into the list of paths.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl GroupId {
+    /// As an index into the list of groups.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What a path is made of; paths of different kinds do not share a cause of failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum PathKind {
+    /// A null-modem cable between two serial ports.
+    Serial,
+    /// UDP over Ethernet.
+    Lan,
+}
+
+/// When beats leave on a path, and when their absence means something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PathTiming {
+    /// Time between two beats.
+    pub interval: Span,
+    /// Without a beat for this long the path is late: a warning, and the time to probe.
+    pub late_after: Span,
+    /// Without a beat for this long the path is silent.
+    pub dead_after: Span,
+}
+
+/// One path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathPolicy {
+    /// Serial or LAN.
+    pub kind: PathKind,
+    /// Its beats.
+    pub timing: PathTiming,
+}
+
+/// What must be certain before a group is taken from a dead peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum SafetyRule {
+    /// The probe finds nobody at the group's addresses.
+    Probe,
+    /// Also: the slowest release mechanism of the peer that applies to the group must have fired.
+    Lease,
+}
+
+/// What to do with a doubtful peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum InJeopardy {
+    /// Change nothing: silence proves nothing while fewer paths testify than are configured.
+    Hold,
+    /// Take over all the same (the probe must still be clear).
+    Takeover,
+}
+
+/// One group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupPolicy {
+    /// The node that serves when both could.
+    pub prefer: Option<Side>,
+    /// What must be certain before a takeover.
+    pub safety: SafetyRule,
+    /// Sum of the stop timeouts of its scripts; zero without scripts.
+    pub stop_timeout: Span,
+}
+
+/// Everything the decision needs to know of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// The paths, serial ones first, in the order of the configuration.
+    pub paths: Vec<PathPolicy, MAX_PATHS>,
+    /// The groups in the order of their names.
+    pub groups: Vec<GroupPolicy, MAX_GROUPS>,
+    /// Kernel lifetime of a held address, in whole seconds.
+    pub lease: Span,
+    /// How long a node that never heard its peer listens before it serves.
+    pub cold_start: Span,
+    /// What to do with a doubtful peer.
+    pub in_jeopardy: InJeopardy,
+    /// Checksum over what both nodes must agree on.
+    pub digest: [u8; 4],
+}
+
+impl Policy {
+    /// The ids of all paths, in order.
+    pub fn path_ids(&self) -> impl Iterator<Item = PathId> + use<> {
+        (0u8..).take(self.paths.len()).map(PathId)
+    }
+
+    /// The ids of all groups, in order.
+    pub fn group_ids(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0u8..).take(self.groups.len()).map(GroupId)
+    }
+
+    /// The shortest interval of any path: the pace of the beats.
+    pub fn interval(&self) -> Span {
+        self.paths.iter().map(|p| p.timing.interval).min().unwrap_or(Speed::Normal.timing().interval)
+    }
+}
+
+/// A preset for all four times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speed {
+    /// 1 s / 3 s / 5 s / 10 s
+    Gentle,
+    /// 250 ms / 750 ms / 1.5 s / 3 s
+    Normal,
+    /// 50 ms / 150 ms / 250 ms / 1 s
+    Fast,
+}
+
+impl Speed {
+    /// Interval, late_after and dead_after of the preset.
+    pub const fn timing(self) -> PathTiming {
+        let (interval, late_after, dead_after) = match self {
+            Self::Gentle => (1_000, 3_000, 5_000),
+            Self::Normal => (250, 750, 1_500),
+            Self::Fast => (50, 150, 250),
+        };
+        PathTiming {
+            interval: Span::from_ms(interval),
+            late_after: Span::from_ms(late_after),
+            dead_after: Span::from_ms(dead_after),
+        }
+    }
+
+    /// Lease of the preset.
+    pub const fn lease(self) -> Span {
+        match self {
+            Self::Gentle => Span::from_s(10),
+            Self::Normal => Span::from_s(3),
+            Self::Fast => Span::from_s(1),
+        }
+    }
+}

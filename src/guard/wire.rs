@@ -1,0 +1,52 @@
+//! What agent and guard say to each other over their socket pair: one postcard message a datagram, both ways.
+
+use crosswire::config::PathId;
+use crosswire::resource::{Outcome, Ticket, Token};
+use serde::{Deserialize, Serialize};
+
+/// Largest message either way.
+pub const MAX_MESSAGE_BYTES: usize = 64;
+
+/// From the agent to the guard. Anything else that arrives ends the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ToGuard {
+    /// Carry out an order.
+    Order(Ticket),
+    /// Open a path again; answered by [`FromGuard::Path`].
+    Reopen(PathId),
+    /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
+    Farewell,
+}
+
+/// From the guard to the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum FromGuard {
+    /// What became of an order.
+    Done {
+        /// Of that order.
+        token: Token,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Carrier of an interface (index in `Settings::interfaces`), at start and at each change.
+    Carrier {
+        /// Index in `Settings::interfaces`.
+        interface: u8,
+        /// Up and running.
+        up: bool,
+    },
+    /// A path was opened (its descriptor rides along) or could not be.
+    Path {
+        /// Which path.
+        path: PathId,
+        /// Zero when opened, else the errno.
+        errno: i32,
+    },
+    /// The packet socket on which ARP and neighbour answers of an interface arrive; its descriptor rides along.
+    Listener {
+        /// Index in `Settings::interfaces`.
+        interface: u8,
+    },
+    /// SIGTERM or SIGINT: hand over, say goodbye, exit.
+    Stop,
+}

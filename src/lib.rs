@@ -1,0 +1,10 @@
+//! The pure half of crosswire. (map follows)
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod config;
+pub mod resource;
+pub mod time;

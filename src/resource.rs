@@ -1,0 +1,107 @@
+//! What has to be done, as values: the orders that only the privileged guard can carry out, and what became of them.
+//!
+//! An order on which a later decision depends carries a [`Token`] and comes back as an [`Outcome`]. Nothing is believed
+//! to be held or released before its outcome says so.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::GroupId;
+use crate::time::Instant;
+
+/// Ties an outcome to its order. Tokens of one agent run never repeat.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Token(pub u32);
+
+/// In which order a group lets go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ReleaseOrder {
+    /// Planned: scripts stop in reverse, then the addresses go.
+    ScriptsFirst,
+    /// Forced: the addresses go at once, then the scripts stop.
+    AddressesFirst,
+}
+
+/// Something that only the guard can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Add the group's addresses for one lease, announce them, start the scripts left to right.
+    /// Ends in [`Outcome::Serving`] or [`Outcome::Failed`].
+    Acquire {
+        /// The group.
+        group: GroupId,
+        /// The reign under which it is held; handed to scripts as a fencing token.
+        term: u32,
+    },
+    /// Set the lifetime of the group's addresses to one lease again, putting back any that is missing. Never revives
+    /// a group that the guard does not hold, so that a renewal that crosses a release on the way cannot undo it.
+    /// Ends in [`Outcome::Renewed`] or [`Outcome::Failed`].
+    Renew {
+        /// The group.
+        group: GroupId,
+    },
+    /// Let the group go. Ends in [`Outcome::Released`] or [`Outcome::Failed`]; a forced release of a group with scripts
+    /// also reports [`Outcome::AddressesGone`] on the way.
+    Release {
+        /// The group.
+        group: GroupId,
+        /// What goes first.
+        first: ReleaseOrder,
+    },
+    /// Ask the wire who answers for the group's addresses and for the peer's own. Ends in [`Outcome::Probed`] once the
+    /// queries have left, or [`Outcome::Failed`]; answers arrive as packets.
+    Probe {
+        /// The group.
+        group: GroupId,
+    },
+}
+
+/// An order with its token and its last moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Comes back with the outcome.
+    pub token: Token,
+    /// Checked right before each system call that adds or renews: a later order is discarded ([`Fault::TooLate`]).
+    /// Releases have no last moment.
+    pub valid_until: Instant,
+    /// What to do.
+    pub order: Order,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The kernel has the addresses, read back, and the scripts run.
+    Serving,
+    /// The kernel has the addresses for another lease.
+    Renewed,
+    /// The kernel confirmed that the addresses are gone; scripts are still stopping.
+    AddressesGone,
+    /// The addresses are gone and the scripts have stopped.
+    Released,
+    /// The probe's queries left at this instant.
+    Probed {
+        /// When the last query left.
+        at: Instant,
+    },
+    /// It could not be done. A failed `Acquire` leaves nothing behind; a failed `Release` leaves what the fault says.
+    Failed(Fault),
+}
+
+/// Why an order could not be carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Fault {
+    /// It came after its last moment.
+    TooLate,
+    /// It names a group that is not configured, or makes no sense now (renewing what is not held).
+    OutOfOrder,
+    /// An interface of the group does not exist.
+    NoInterface,
+    /// The kernel refused the address; its errno.
+    Kernel(i32),
+    /// An address of the group is still there after its removal was confirmed.
+    StillThere,
+    /// A script failed to start, or did not in time (index in the group's list).
+    ScriptStart(u8),
+    /// A script failed to stop, or did not in time; the addresses are gone.
+    ScriptStop(u8),
+}
