@@ -102,7 +102,7 @@ pub struct PathPolicy {
 }
 
 /// What must be certain before a group is taken from a dead peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum SafetyRule {
     /// The probe finds nobody at the group's addresses.
     Probe,
@@ -111,7 +111,7 @@ pub enum SafetyRule {
 }
 
 /// What to do with a doubtful peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum InJeopardy {
     /// Change nothing: silence proves nothing while fewer paths testify than are configured.
     Hold,
@@ -122,6 +122,8 @@ pub enum InJeopardy {
 /// One group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupPolicy {
+    /// Low eight bits of the CRC-32 of its name: tells groups apart in beats of a node whose configuration differs.
+    pub tag: u8,
     /// The node that serves when both could.
     pub prefer: Option<Side>,
     /// What must be certain before a takeover.

@@ -6,5 +6,9 @@
 extern crate std;
 
 pub mod config;
+pub mod frame;
+pub mod health;
+pub mod quorum;
 pub mod resource;
+pub mod status;
 pub mod time;

@@ -47,6 +47,11 @@ pub enum Order {
         /// What goes first.
         first: ReleaseOrder,
     },
+    /// Announce the addresses of a held group again. Has no outcome.
+    Announce {
+        /// The group.
+        group: GroupId,
+    },
     /// Ask the wire who answers for the group's addresses and for the peer's own. Ends in [`Outcome::Probed`] once the
     /// queries have left, or [`Outcome::Failed`]; answers arrive as packets.
     Probe {

@@ -1,0 +1,140 @@
+//! Finds frame bodies in a stream of any bytes.
+//!
+//! On the serial line a body travels as `00 COBS(body) 00` (Cheshire, Baker: "Consistent Overhead Byte Stuffing", 1999):
+//! a zero byte occurs nowhere else, so that the next zero always ends whatever was broken. Nothing that arrives can make
+//! the collector keep more than one body's worth of bytes.
+
+use heapless::Vec;
+
+use super::{Body, MAX_BODY_BYTES, MAX_LINE_BYTES};
+
+/// A body as it goes over the serial line.
+pub type Line = Vec<u8, MAX_LINE_BYTES>;
+
+/// COBS adds one byte to anything shorter than 254 bytes.
+const MAX_STUFFED_BYTES: usize = MAX_BODY_BYTES + 1;
+
+/// Wraps a body for the serial line. The delimiter in front ends whatever noise came before.
+pub fn wrap(body: &Body) -> Line {
+    let mut line = Line::new();
+    let mut stuffed = [0; MAX_STUFFED_BYTES];
+    let stuffed_bytes = cobs::try_encode(body, &mut stuffed).unwrap_or(0);
+    let parts = [&[0][..], stuffed.get(..stuffed_bytes).unwrap_or(&[]), &[0][..]];
+    for part in parts {
+        // Fits by construction: MAX_LINE_BYTES is the sum of the three parts' limits.
+        let _ = line.extend_from_slice(part);
+    }
+    line
+}
+
+/// What the collector made of the bytes up to a delimiter.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Gathered<'a> {
+    /// Something that unstuffs to a length that a body may have; its CRC is not checked yet.
+    Body(&'a [u8]),
+    /// Bytes that cannot be a body: too long, or wrongly stuffed.
+    Noise,
+}
+
+/// Collects the bytes of one serial path.
+#[derive(Debug, Default)]
+pub struct Collector {
+    /// The stuffed bytes since the last delimiter; after a delimiter, what was handed out.
+    bytes: Vec<u8, MAX_STUFFED_BYTES>,
+    /// The bytes in `bytes` were handed out: the next one starts afresh.
+    is_done: bool,
+    is_overlong: bool,
+    zeros: u8,
+}
+
+/// Zeros in a row before they count as noise: one ends a frame, one starts the next.
+const QUIET_ZEROS: u8 = 2;
+
+impl Collector {
+    /// Takes in one byte; says what a delimiter completed.
+    pub fn push(&mut self, byte: u8) -> Option<Gathered<'_>> {
+        if core::mem::take(&mut self.is_done) {
+            self.bytes.clear();
+        }
+        if byte != 0 {
+            self.zeros = 0;
+            self.is_overlong |= self.bytes.push(byte).is_err();
+            return None;
+        }
+        self.zeros = self.zeros.saturating_add(1).min(QUIET_ZEROS + 1);
+        if self.bytes.is_empty() {
+            // A broken or powered-off transmitter can hold the line low: a flood of zeros frames nothing.
+            return (self.zeros > QUIET_ZEROS).then_some(Gathered::Noise);
+        }
+        Some(self.end())
+    }
+
+    /// How many bytes since the last delimiter wait for the next one.
+    pub fn pending_bytes(&self) -> usize {
+        if self.is_done { 0 } else { self.bytes.len() }
+    }
+
+    fn end(&mut self) -> Gathered<'_> {
+        self.is_done = true;
+        if core::mem::take(&mut self.is_overlong) {
+            return Gathered::Noise;
+        }
+        match cobs::decode_in_place(&mut self.bytes) {
+            Ok(body_bytes) => self.bytes.get(..body_bytes).map_or(Gathered::Noise, Gathered::Body),
+            Err(_) => Gathered::Noise,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bodies(stream: &[u8]) -> std::vec::Vec<std::vec::Vec<u8>> {
+        let mut collector = Collector::default();
+        let gathered = stream.iter().filter_map(|byte| match collector.push(*byte) {
+            Some(Gathered::Body(body)) => Some(body.to_vec()),
+            Some(Gathered::Noise) | None => None,
+        });
+        gathered.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_survives_the_line(body in proptest::collection::vec(any::<u8>(), 1..=MAX_BODY_BYTES)) {
+            let line = wrap(&Body::from_slice(&body).expect("within the limit"));
+            prop_assert!(line.len() <= body.len() + 3);
+            prop_assert_eq!(bodies(&line), [body]);
+        }
+
+        #[test]
+        fn after_any_bytes_the_next_frame_is_found(
+            noise in proptest::collection::vec(any::<u8>(), 0..600),
+            body in proptest::collection::vec(any::<u8>(), 1..=MAX_BODY_BYTES),
+        ) {
+            let mut stream = noise;
+            stream.extend_from_slice(&wrap(&Body::from_slice(&body).expect("within the limit")));
+            let found = bodies(&stream);
+            prop_assert_eq!(found.last(), Some(&body));
+        }
+    }
+
+    #[test]
+    fn the_tail_of_an_overlong_frame_is_not_a_frame() {
+        let mut stream = std::vec![1u8; MAX_STUFFED_BYTES + 40];
+        stream.push(0);
+        assert_eq!(bodies(&stream), std::vec::Vec::<std::vec::Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_flood_of_zeros_is_noise_and_frame_delimiters_are_not() {
+        let mut collector = Collector::default();
+        let body = Body::from_slice(&[7, 0, 7]).expect("short");
+        for byte in wrap(&body).iter().chain(wrap(&body).iter()) {
+            assert_ne!(collector.push(*byte), Some(Gathered::Noise));
+        }
+        let noises = (0..100).filter(|_| collector.push(0) == Some(Gathered::Noise)).count();
+        assert_eq!(noises, 99, "the last delimiter and one more zero are quiet");
+    }
+}

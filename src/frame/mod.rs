@@ -1,0 +1,57 @@
+//! Bytes to messages: delimiting, CRC, authentication, freshness, message types.
+//!
+//! ```text
+//! on serial   00 COBS(body) 00            on UDP   body
+//! body        header 20 | payload | authenticator 8 | CRC-32 4
+//! header      version:4 kind:4 | pair 2 | sender:1 path:3 key:4 | incarnation 8 | echo 4 | number 4
+//! ```
+//!
+//! Numbers in the header are little-endian and of fixed width; payloads are postcard. The CRC covers everything before
+//! it, the authenticator everything before itself, so the path and the direction are under it too. A frame is refused as
+//! cheaply as possible, in this order: length, CRC, version, pair, sender, path, session value, authenticator, number,
+//! decoding. Each refusal has a counter of its own ([`Refusal`]).
+//!
+//! * [`delimit`] finds bodies in a stream of any bytes
+//! * [`seal`] wraps a message into a body and unwraps one
+//! * [`session`] decides whether an unwrapped body is fresh, and drives the handshake
+//! * [`message`] is what is said
+
+pub mod delimit;
+pub mod keys;
+pub mod message;
+pub mod refusal;
+pub mod seal;
+pub mod session;
+
+pub use keys::{Key, Keyring};
+pub use message::{Beat, Message};
+pub use refusal::Refusal;
+
+use crate::config::Policy;
+
+/// Protocol version that this build speaks.
+pub const VERSION: u8 = 1;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 20;
+/// Bytes of the authenticator.
+pub const AUTHENTICATOR_BYTES: usize = 8;
+/// Bytes of the CRC.
+pub const CRC_BYTES: usize = 4;
+/// Shortest body: a hello.
+pub const MIN_BODY_BYTES: usize = HEADER_BYTES + AUTHENTICATOR_BYTES + CRC_BYTES;
+/// Longest body: a beat of a pair with as many paths and groups as there may be.
+pub const MAX_BODY_BYTES: usize = 160;
+/// Longest body on the serial line: two delimiters and the one byte that COBS adds below 254.
+pub const MAX_LINE_BYTES: usize = MAX_BODY_BYTES + 3;
+
+/// A body, ready for a datagram.
+pub type Body = heapless::Vec<u8, MAX_BODY_BYTES>;
+
+/// Most bytes that one heartbeat of this pair takes on the serial line, delimiters included, while terms stay below
+/// 65,536: the figure with which line load is reckoned.
+pub fn heartbeat_bytes(policy: &Policy) -> usize {
+    let beat = Beat::largest(policy);
+    let mut payload = [0; MAX_BODY_BYTES];
+    let payload = message::encode_beat(&beat, &mut payload).map_or(MAX_BODY_BYTES, |p| p.len());
+    HEADER_BYTES + payload + AUTHENTICATOR_BYTES + CRC_BYTES + 3
+}

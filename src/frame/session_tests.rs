@@ -1,0 +1,177 @@
+//! The handshake told as stories between two halves.
+
+use super::*;
+use crate::frame::Key;
+use crate::frame::message::{Mechanisms, Standing};
+use std::vec::Vec;
+
+const LAN: PathId = PathId(1);
+const SERIAL: PathId = PathId(0);
+
+fn half(me: Side, run: u8) -> Session {
+    half_with_key(me, run, 7)
+}
+
+fn half_with_key(me: Side, run: u8, fill: u8) -> Session {
+    let key = Key { id: 1, bytes: core::iter::repeat_n(fill, 16).collect() };
+    let entropy = Entropy { incarnation: [run; 8], secret: [run ^ 0x55; 16] };
+    Session::new("pair", me, Keyring::new("pair", &[key]), entropy, Span::from_ms(50), Instant::ORIGIN)
+}
+
+fn at(ms: u64) -> Instant {
+    Instant::ORIGIN + Span::from_ms(ms)
+}
+
+fn beat() -> Beat {
+    Beat {
+        ack: 0,
+        interval: Span::from_ms(100),
+        paths: heapless::Vec::new(),
+        groups: heapless::Vec::new(),
+        standing: Standing::default(),
+        release: Mechanisms::default(),
+        digest: [0; 4],
+    }
+}
+
+fn hear(half: &mut Session, now: Instant, body: &Body) -> Result<Accepted, Refusal> {
+    half.receive(now, LAN, PathKind::Lan, body)
+}
+
+/// Runs the handshake from a hello of `y` to its end; returns every frame that `y` sent.
+fn shake(x: &mut Session, y: &mut Session, now: Instant) -> Vec<Body> {
+    let mut sent = std::vec![y.seal_hello(LAN)];
+    let mut to_x = sent.first().cloned();
+    while let Some(frame) = to_x.take() {
+        let Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) = hear(x, now, &frame) else { break };
+        let reply = x.seal_answer(LAN, answer);
+        let Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) = hear(y, now, &reply) else { break };
+        let next = y.seal_answer(LAN, answer);
+        sent.push(next.clone());
+        to_x = Some(next);
+    }
+    sent
+}
+
+fn beat_from(half: &mut Session, path: PathId) -> Body {
+    let number = half.next_number();
+    half.seal_beat(path, number, &beat()).expect("has a peer")
+}
+
+#[test]
+fn two_round_trips_make_both_heard() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    shake(&mut x, &mut y, at(0));
+    assert_eq!(x.peer(), Some(y.incarnation()));
+    assert_eq!(y.peer(), Some(x.incarnation()));
+    let from_y = beat_from(&mut y, LAN);
+    assert!(matches!(hear(&mut x, at(1), &from_y), Ok(Accepted::Beat(..))));
+    let from_x = beat_from(&mut x, LAN);
+    assert!(matches!(hear(&mut y, at(1), &from_x), Ok(Accepted::Beat(..))));
+}
+
+#[test]
+fn both_may_say_hello_at_once_again_and_again() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let (mut to_x, mut to_y) = (std::vec![y.seal_hello(LAN)], std::vec![x.seal_hello(LAN)]);
+    for _ in 0..6 {
+        let mut next_y = Vec::new();
+        for frame in to_x.drain(..) {
+            if let Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) = hear(&mut x, at(0), &frame) {
+                next_y.push(x.seal_answer(LAN, answer));
+            }
+        }
+        for frame in to_y.drain(..) {
+            if let Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) = hear(&mut y, at(0), &frame) {
+                to_x.push(y.seal_answer(LAN, answer));
+            }
+        }
+        to_y = next_y;
+    }
+    assert!(to_x.is_empty() && to_y.is_empty(), "the handshake ends");
+    assert_eq!((x.peer(), y.peer()), (Some(y.incarnation()), Some(x.incarnation())));
+}
+
+#[test]
+fn a_recorded_beat_counts_once() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    shake(&mut x, &mut y, at(0));
+    let frame = beat_from(&mut y, LAN);
+    assert!(hear(&mut x, at(1), &frame).is_ok());
+    assert_eq!(hear(&mut x, at(2), &frame), Err(Refusal::Number));
+    assert_eq!(x.receive(at(2), SERIAL, PathKind::Serial, &frame), Err(Refusal::Path), "nor on another path");
+}
+
+#[test]
+fn nothing_recorded_survives_a_restart_of_either_side() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let mut recorded = shake(&mut x, &mut y, at(0));
+    recorded.push(beat_from(&mut y, LAN));
+
+    let mut restarted_y = half(Side::B, 3);
+    shake(&mut x, &mut restarted_y, at(1_000));
+    let mut restarted_x = half(Side::A, 4);
+    for (step, frame) in (0u64..).zip(&recorded) {
+        let now = at(2_000 + 100 * step);
+        let result = hear(&mut x, now, frame);
+        assert!(matches!(result, Err(_) | Ok(Accepted::Asked(_))), "{result:?}");
+        assert_eq!(x.peer(), Some(restarted_y.incarnation()), "the living peer is not cut");
+        let result = hear(&mut restarted_x, now, frame);
+        assert!(matches!(result, Err(_) | Ok(Accepted::Asked(_))), "{result:?}");
+        assert_eq!(restarted_x.peer(), None, "the dead one is not revived");
+    }
+}
+
+#[test]
+fn a_frame_held_back_before_adoption_is_worthless_soon() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let hello = y.seal_hello(LAN);
+    let Ok(Accepted::Asked(answer)) = hear(&mut x, at(0), &hello) else { panic!("a hello is answered") };
+    let reply = x.seal_answer(LAN, answer);
+    let Ok(Accepted::Asked(answer)) = hear(&mut y, at(0), &reply) else { panic!("so is a session") };
+    let held_back = y.seal_answer(LAN, answer);
+    let late = Instant::ORIGIN + GENERATION + GENERATION + GENERATION;
+    assert_eq!(hear(&mut x, late, &held_back), Err(Refusal::Session));
+}
+
+#[test]
+fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
+    let (mut x, mut stranger) = (half(Side::A, 1), half_with_key(Side::B, 2, 9));
+    let number = stranger.next_number();
+    stranger.peer = Some(Adopted {
+        incarnation: x.incarnation(),
+        expects: SessionValue::NONE,
+        gives: SessionValue([9; 4]),
+        newest: [0; MAX_PATHS],
+    });
+    let on_lan = stranger.seal_beat(LAN, number, &beat()).expect("has a peer");
+    let on_serial = stranger.seal_beat(SERIAL, number, &beat()).expect("has a peer");
+    assert_eq!(hear(&mut x, at(0), &on_lan), Err(Refusal::Session), "before the authenticator");
+    assert_eq!(x.receive(at(0), SERIAL, PathKind::Serial, &on_serial), Err(Refusal::Authenticator));
+}
+
+#[test]
+fn our_own_frames_and_our_double_are_told_apart() {
+    let (mut x, mut double) = (half(Side::A, 1), half(Side::A, 2));
+    let own = x.seal_hello(SERIAL);
+    assert_eq!(x.receive(at(0), SERIAL, PathKind::Serial, &own), Err(Refusal::Looped));
+    let other = double.seal_hello(SERIAL);
+    assert_eq!(x.receive(at(0), SERIAL, PathKind::Serial, &other), Err(Refusal::SameNode));
+}
+
+#[test]
+fn hellos_are_rate_limited() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let answers = (0..1_000).filter(|_| hear(&mut x, at(0), &y.seal_hello(LAN)).is_ok()).count();
+    assert_eq!(answers, 1);
+    assert!(hear(&mut x, at(50), &y.seal_hello(LAN)).is_ok());
+}
+
+#[test]
+fn used_up_numbers_start_a_new_incarnation() {
+    let mut x = half(Side::A, 1);
+    let before = x.incarnation();
+    x.number = u32::MAX;
+    assert_eq!(x.next_number(), 1);
+    assert_ne!(x.incarnation(), before);
+}

@@ -1,0 +1,286 @@
+//! One detector per path: what the path says of the peer, and whether its silence proves anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{PathKind, PathTiming};
+use crate::frame::refusal::Reading;
+use crate::time::{Instant, Span};
+
+/// What a path says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum PathState {
+    /// Nothing accepted since the agent started, or since the path was opened again.
+    Unproven,
+    /// Heard within late_after.
+    OnTime,
+    /// Heard within dead_after.
+    Late,
+    /// dead_after passed.
+    Silent,
+    /// Silent, and another path heard the peer after this one had fallen silent: the fault is the path's own.
+    Broken,
+    /// Bytes arrive, none of them frames (serial).
+    Noisy,
+    /// Somebody frames, but with another key, pair, version or name (serial).
+    Refused,
+    /// Our own fault: the port is gone.
+    Blind,
+}
+
+impl PathState {
+    /// Every state, in the order of the tables.
+    pub const ALL: [Self; 8] =
+        [Self::Unproven, Self::OnTime, Self::Late, Self::Silent, Self::Broken, Self::Noisy, Self::Refused, Self::Blind];
+
+    /// The peer is heard here.
+    pub const fn is_heard(self) -> bool {
+        match self {
+            Self::OnTime | Self::Late => true,
+            Self::Unproven | Self::Silent | Self::Broken | Self::Noisy | Self::Refused | Self::Blind => false,
+        }
+    }
+}
+
+/// Watches one path.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    kind: PathKind,
+    timing: PathTiming,
+    /// Since when we have been able to hear; `None` while blind.
+    open_since: Option<Instant>,
+    /// How long an unproven path stays unproven.
+    patience: Span,
+    heard_at: Option<Instant>,
+    noise_at: Option<Instant>,
+    stranger_at: Option<Instant>,
+    /// Last time that anything framed: it makes noise harmless.
+    framed_at: Option<Instant>,
+    looped_at: Option<Instant>,
+}
+
+impl Detector {
+    /// A path that is not open yet. It may stay unproven for `cold_start` after it first opens.
+    pub fn new(kind: PathKind, timing: PathTiming, cold_start: Span) -> Self {
+        Self {
+            kind,
+            timing,
+            open_since: None,
+            patience: cold_start,
+            heard_at: None,
+            noise_at: None,
+            stranger_at: None,
+            framed_at: None,
+            looped_at: None,
+        }
+    }
+
+    /// Serial or LAN.
+    pub fn kind(&self) -> PathKind {
+        self.kind
+    }
+
+    /// The path's beats.
+    pub fn timing(&self) -> PathTiming {
+        self.timing
+    }
+
+    /// The path was opened: a fresh window starts.
+    pub fn become_open(&mut self, now: Instant) {
+        if self.heard_at.is_some() {
+            self.patience = self.timing.dead_after;
+        }
+        self.open_since = Some(now);
+    }
+
+    /// The path was lost by our own fault.
+    pub fn become_blind(&mut self) {
+        self.open_since = None;
+    }
+
+    /// Whether frames can leave here.
+    pub fn is_open(&self) -> bool {
+        self.open_since.is_some()
+    }
+
+    /// A fresh beat of the peer arrived.
+    pub fn hear(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+        self.framed_at = Some(now);
+    }
+
+    /// Something was refused here.
+    pub fn refuse(&mut self, now: Instant, reading: Reading) {
+        match reading {
+            Reading::Noise => self.noise_at = Some(now),
+            Reading::Echo => {
+                self.looped_at = Some(now);
+                self.framed_at = Some(now);
+            }
+            Reading::Stranger => {
+                self.stranger_at = Some(now);
+                self.framed_at = Some(now);
+            }
+            Reading::Stale => self.framed_at = Some(now),
+        }
+    }
+
+    /// When the peer was last heard here.
+    pub fn heard_at(&self) -> Option<Instant> {
+        self.heard_at
+    }
+
+    /// Whether our own frames came back within dead_after: a loopback plug.
+    pub fn is_looped(&self, now: Instant) -> bool {
+        self.is_recent(now, self.looped_at)
+    }
+
+    /// What the path says at `now`. `heard_elsewhere` is when any other path last heard the peer.
+    pub fn state(&self, now: Instant, heard_elsewhere: Option<Instant>) -> PathState {
+        if self.open_since.is_none() {
+            return PathState::Blind;
+        }
+        let since_heard = self.heard_in_window().map(|at| now.since(at));
+        let is_serial = self.kind == PathKind::Serial;
+        match since_heard {
+            Some(age) if age < self.timing.late_after => PathState::OnTime,
+            Some(age) if age < self.timing.dead_after => PathState::Late,
+            Some(_) | None if is_serial && self.is_recent(now, self.stranger_at) => PathState::Refused,
+            Some(_) | None if is_serial && self.is_noise(now) => PathState::Noisy,
+            Some(_) | None => self.unheard_state(now, heard_elsewhere),
+        }
+    }
+
+    fn unheard_state(&self, now: Instant, heard_elsewhere: Option<Instant>) -> PathState {
+        let silent_at = self.silent_at();
+        if now < silent_at {
+            PathState::Unproven
+        } else if heard_elsewhere.is_some_and(|at| at > silent_at) {
+            PathState::Broken
+        } else {
+            PathState::Silent
+        }
+    }
+
+    /// The instants at which the state changes by itself.
+    pub fn turning_points(&self) -> [Instant; 2] {
+        let late_at = self.heard_in_window().map_or(Instant::NEVER, |at| at + self.timing.late_after);
+        [late_at, self.silent_at()]
+    }
+
+    /// Everything shifts by a stall of our own.
+    pub fn shift(&mut self, gap: Span) {
+        let marks = [
+            &mut self.open_since,
+            &mut self.heard_at,
+            &mut self.noise_at,
+            &mut self.stranger_at,
+            &mut self.framed_at,
+            &mut self.looped_at,
+        ];
+        for mark in marks.into_iter().flatten() {
+            *mark = *mark + gap;
+        }
+    }
+
+    /// When the path falls silent if nothing more is heard.
+    fn silent_at(&self) -> Instant {
+        let Some(open_since) = self.open_since else { return Instant::NEVER };
+        self.heard_in_window().map_or(open_since + self.patience, |at| at + self.timing.dead_after)
+    }
+
+    /// What was heard before the path was last opened says nothing about it now.
+    fn heard_in_window(&self) -> Option<Instant> {
+        self.heard_at.filter(|at| self.open_since.is_some_and(|open| *at >= open))
+    }
+
+    fn is_noise(&self, now: Instant) -> bool {
+        self.is_recent(now, self.noise_at) && !self.is_recent(now, self.framed_at)
+    }
+
+    fn is_recent(&self, now: Instant, mark: Option<Instant>) -> bool {
+        mark.is_some_and(|at| now.since(at) < self.timing.dead_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Speed;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_us(1_000_000) + Span::from_ms(ms)
+    }
+
+    /// 250 ms / 750 ms / 1.5 s, cold start 60 s, opened at 0.
+    fn detector(kind: PathKind) -> Detector {
+        let mut detector = Detector::new(kind, Speed::Normal.timing(), Span::from_s(60));
+        detector.become_open(at(0));
+        detector
+    }
+
+    #[test]
+    fn a_path_ages_from_on_time_to_silent() {
+        let mut path = detector(PathKind::Lan);
+        assert_eq!(path.state(at(59_999), None), PathState::Unproven);
+        assert_eq!(path.state(at(60_000), None), PathState::Silent, "after cold_start it counts as silent");
+        path.hear(at(60_000));
+        assert_eq!(path.state(at(60_749), None), PathState::OnTime);
+        assert_eq!(path.state(at(60_750), None), PathState::Late);
+        assert_eq!(path.state(at(61_499), None), PathState::Late);
+        assert_eq!(path.state(at(61_500), None), PathState::Silent);
+    }
+
+    #[test]
+    fn silence_that_another_path_outlived_is_a_broken_path_until_it_hears_again() {
+        let mut path = detector(PathKind::Serial);
+        path.hear(at(0));
+        assert_eq!(path.state(at(2_000), Some(at(1_500))), PathState::Silent, "heard as this one fell silent");
+        assert_eq!(path.state(at(2_000), Some(at(1_501))), PathState::Broken);
+        assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::Broken, "and stays so when both are silent");
+        path.hear(at(99_000));
+        assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::OnTime);
+    }
+
+    #[test]
+    fn noise_proves_nothing_and_frames_among_it_make_it_harmless() {
+        let mut path = detector(PathKind::Serial);
+        path.hear(at(0));
+        path.refuse(at(3_000), Reading::Noise);
+        assert_eq!(path.state(at(3_000), None), PathState::Noisy);
+        assert_eq!(path.state(at(4_500), None), PathState::Silent, "ends dead_after later");
+        path.refuse(at(5_000), Reading::Noise);
+        path.refuse(at(5_000), Reading::Echo);
+        assert_eq!(path.state(at(5_000), None), PathState::Silent, "our own echo is neither noise nor a peer");
+        assert!(path.is_looped(at(5_000)));
+    }
+
+    #[test]
+    fn a_stranger_on_the_cable_is_somebody_and_on_the_lan_nobody() {
+        let mut serial = detector(PathKind::Serial);
+        serial.refuse(at(100), Reading::Stranger);
+        assert_eq!(serial.state(at(1_599), None), PathState::Refused);
+        assert_eq!(serial.state(at(1_600), None), PathState::Unproven);
+        let mut lan = detector(PathKind::Lan);
+        lan.refuse(at(100), Reading::Stranger);
+        assert_eq!(lan.state(at(100), None), PathState::Unproven);
+    }
+
+    #[test]
+    fn blindness_is_our_own_and_leaving_it_starts_a_fresh_window() {
+        let mut path = detector(PathKind::Serial);
+        path.hear(at(0));
+        path.become_blind();
+        assert_eq!(path.state(at(5_000), None), PathState::Blind);
+        path.become_open(at(5_000));
+        assert_eq!(path.state(at(5_000), None), PathState::Unproven);
+        assert_eq!(path.state(at(6_500), None), PathState::Silent);
+    }
+
+    #[test]
+    fn a_stall_of_our_own_is_not_the_peers_silence() {
+        let mut path = detector(PathKind::Lan);
+        path.hear(at(0));
+        path.shift(Span::from_ms(5_000));
+        assert_eq!(path.state(at(5_100), None), PathState::OnTime);
+    }
+}

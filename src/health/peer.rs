@@ -1,0 +1,101 @@
+//! The peer as all paths together show it.
+
+use crate::config::{GroupId, Policy};
+use crate::frame::message::{Beat, GroupReport, Mechanisms};
+use crate::health::ack::SendTimes;
+use crate::time::{Instant, Span};
+
+/// What is known of the peer's present incarnation.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    beat: Option<Beat>,
+    beat_at: Option<Instant>,
+    /// Send time of our newest beat that it acknowledged.
+    acked_at: Option<Instant>,
+    /// When it was heard again after every path had stopped hearing it (or for the first time).
+    returned_at: Option<Instant>,
+    /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
+    mechanisms: Option<Mechanisms>,
+}
+
+impl Peer {
+    /// A new incarnation was adopted: what the old one said is void. The peer as such was heard.
+    pub fn become_adopted(&mut self, now: Instant) {
+        *self = Self { returned_at: Some(now), mechanisms: self.mechanisms, ..Self::default() };
+    }
+
+    /// A fresh beat arrived. `was_heard`: some path heard the peer just before.
+    pub fn hear(&mut self, now: Instant, beat: Beat, was_heard: bool, sent: &SendTimes) {
+        if !was_heard {
+            self.returned_at = Some(now);
+        }
+        self.acked_at = self.acked_at.max(sent.of(beat.ack));
+        self.mechanisms = Some(beat.release);
+        self.beat = Some(beat);
+        self.beat_at = Some(now);
+    }
+
+    /// Its newest beat.
+    pub fn beat(&self) -> Option<&Beat> {
+        self.beat.as_ref()
+    }
+
+    /// When its newest beat arrived.
+    pub fn beat_at(&self) -> Option<Instant> {
+        self.beat_at
+    }
+
+    /// What its newest beat says of a group. Where the configurations agree, groups stand in the same order; where they
+    /// differ, a group is known by its tag, if no other has the same.
+    pub fn group(&self, id: GroupId, policy: &Policy) -> Option<GroupReport> {
+        let beat = self.beat.as_ref()?;
+        if beat.digest == policy.digest {
+            return beat.groups.get(id.index()).copied();
+        }
+        let tag = policy.groups.get(id.index())?.tag;
+        let mut same_here = policy.groups.iter().filter(|group| group.tag == tag);
+        let mut same_there = beat.groups.iter().filter(|group| group.tag == tag);
+        let is_unique = same_here.nth(1).is_none();
+        same_there.next().copied().filter(|_| is_unique && same_there.next().is_none())
+    }
+
+    /// What lets go of its addresses if its agent cannot any more; `None` before its first beat.
+    pub fn mechanisms(&self) -> Option<Mechanisms> {
+        self.mechanisms
+    }
+
+    /// It released everything and left.
+    pub fn has_left(&self) -> bool {
+        self.beat.as_ref().is_some_and(|beat| beat.standing.leaving)
+    }
+
+    /// Send time of our newest beat that it acknowledged, or the instant of its return: from then on it owes us one.
+    pub fn acknowledged(&self) -> Option<Instant> {
+        self.acked_at.max(self.returned_at)
+    }
+
+    /// Its newest beat says that it hears us on no path within that path's late_after. A peer in cold start has not
+    /// had the time to hear us and counts as acknowledging.
+    pub fn is_deaf(&self, policy: &Policy) -> bool {
+        let Some(beat) = &self.beat else { return false };
+        let reports = beat.paths.iter().zip(&policy.paths);
+        let mut ages = reports.map(|(report, path)| (report.age(), path.timing.late_after));
+        !beat.standing.cold_start && ages.all(|(age, late_after)| age.is_none_or(|age| age >= late_after))
+    }
+
+    /// The smallest dead_after that either node goes by: with it a holder reckons.
+    pub fn smallest_dead_after(&self, policy: &Policy) -> Span {
+        self.dead_afters(policy).min().unwrap_or(Span::ZERO)
+    }
+
+    /// The largest dead_after that either node goes by: with it a taker reckons.
+    pub fn largest_dead_after(&self, policy: &Policy) -> Span {
+        self.dead_afters(policy).max().unwrap_or(Span::ZERO)
+    }
+
+    fn dead_afters(&self, policy: &Policy) -> impl Iterator<Item = Span> {
+        let ours = policy.paths.iter().map(|path| path.timing.dead_after);
+        let theirs = self.beat.iter().flat_map(|beat| beat.paths.iter().map(|path| path.dead_after));
+        ours.chain(theirs)
+    }
+}

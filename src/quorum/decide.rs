@@ -1,0 +1,244 @@
+//! What a node does about one group: the rules, from (role, situation) to a decision.
+//!
+//! A situation is everything that is known, boiled down to answers; how they are found is the node's business. The order of
+//! the questions is the order of the rules: what is unsafe is asked first.
+
+use super::probe::Finding;
+use super::record::{Block, ReleaseReason, TakeReason};
+use super::verdict::Verdict;
+use crate::config::{InJeopardy, SafetyRule};
+use crate::frame::message::Role;
+use crate::resource::ReleaseOrder;
+
+/// What the peer says that it is for the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Claim {
+    /// It has said nothing yet in this incarnation, or is not heard.
+    Unknown,
+    /// It serves, or is about to.
+    Serves,
+    /// It is letting go.
+    Releases,
+    /// It holds nothing and let the group go for us.
+    Offers,
+    /// It holds nothing.
+    Free,
+}
+
+/// How two holders compare.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Tie {
+    /// The peer does not claim the group.
+    None,
+    /// Both claim it and we keep it.
+    WeWin,
+    /// Both claim it and we let it go.
+    TheyWin,
+}
+
+/// What an operator asks of the node that serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Wish {
+    /// Nothing.
+    None,
+    /// Hand over, asked for here.
+    Handover,
+    /// Hand over, asked for on the peer.
+    PeerWants,
+}
+
+/// Everything that bears on one group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Situation {
+    /// What the paths say of the peer.
+    pub verdict: Verdict,
+    /// Nobody is heard, but somebody unintelligible is on the cable.
+    pub is_refused: bool,
+    /// What the peer says of the group.
+    pub claim: Claim,
+    /// What the wire says of the group's addresses.
+    pub finding: Finding,
+    /// All interfaces of the group have carrier.
+    pub has_carrier: bool,
+    /// The guard carries out orders.
+    pub is_able: bool,
+    /// We were told to stop.
+    pub is_stopping: bool,
+    /// Our loop was late; silence must not be judged yet.
+    pub is_stalled: bool,
+    /// The peer was heard in this run.
+    pub was_ever_heard: bool,
+    /// Cold start is over, and so is the wait of the node that goes second.
+    pub has_listened: bool,
+    /// Of two nodes that could acquire a vacant group, we go now.
+    pub is_our_turn: bool,
+    /// We let it go for the peer, which has not answered yet.
+    pub has_offered: bool,
+    /// dead_after and the allowance for drift have passed since the peer's newest beat.
+    pub has_drift_passed: bool,
+    /// Every release mechanism that the peer announced, at least one, must have fired.
+    pub must_have_released: bool,
+    /// The operator said that the peer is off.
+    pub is_peer_off: bool,
+    /// The group's safety rule.
+    pub safety: SafetyRule,
+    /// What to do with a doubtful peer.
+    pub in_jeopardy: InJeopardy,
+    /// The kernel lifetime of what we hold was not renewed in time.
+    pub has_lease_lapsed: bool,
+    /// The release for the ack deadline has to start.
+    pub is_deadline_due: bool,
+    /// The peer is on time and says that it hears us on no path.
+    pub is_peer_deaf: bool,
+    /// The peer is on time, able and has carrier.
+    pub can_offer: bool,
+    /// How we compare with a peer that claims the group too.
+    pub tie: Tie,
+    /// What an operator asks.
+    pub wish: Wish,
+}
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Stay without the group, because of this.
+    Wait(Block),
+    /// Acquire it.
+    Take(TakeReason),
+    /// Keep what we have.
+    Keep,
+    /// Let it go.
+    Release {
+        /// What goes first.
+        first: ReleaseOrder,
+        /// Why.
+        reason: ReleaseReason,
+        /// Whether for the peer.
+        offer: bool,
+    },
+}
+
+/// The decision for one group.
+pub fn decide(role: Role, situation: &Situation) -> Decision {
+    match role {
+        Role::Backup => backup(situation),
+        Role::Acquiring => holder(situation).unwrap_or(Decision::Keep),
+        Role::Active => holder(situation).or_else(|| planned(situation)).unwrap_or(Decision::Keep),
+        Role::Releasing => Decision::Keep,
+        Role::Faulty => Decision::Wait(Block::Faulty),
+    }
+}
+
+fn backup(s: &Situation) -> Decision {
+    if let Some(block) = own_block(s) {
+        return Decision::Wait(block);
+    }
+    match s.verdict {
+        Verdict::Present if s.is_refused && s.is_peer_off => apart(s, TakeReason::PeerIsOff),
+        Verdict::Present if s.is_refused => Decision::Wait(Block::Refused),
+        Verdict::Present => beside_peer(s),
+        Verdict::Departed if s.finding == Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
+        Verdict::Departed => Decision::Take(TakeReason::Departed),
+        Verdict::Dead | Verdict::Doubtful if !s.was_ever_heard => cold_start(s),
+        Verdict::Dead | Verdict::Doubtful if s.is_peer_off => apart(s, TakeReason::PeerIsOff),
+        Verdict::Dead => after_lease(s, TakeReason::Dead),
+        Verdict::Doubtful => match s.in_jeopardy {
+            InJeopardy::Hold => Decision::Wait(Block::Jeopardy),
+            InJeopardy::Takeover => after_lease(s, TakeReason::Jeopardy),
+        },
+    }
+}
+
+/// What forbids us to take anything, whatever the peer does.
+fn own_block(s: &Situation) -> Option<Block> {
+    let blocks = [
+        (s.is_stopping, Block::Stopping),
+        (!s.is_able, Block::GuardLost),
+        (!s.has_carrier, Block::NoCarrier),
+        (s.is_stalled, Block::Stalled),
+    ];
+    blocks.into_iter().find(|(applies, _)| *applies).map(|(_, block)| block)
+}
+
+fn beside_peer(s: &Situation) -> Decision {
+    match s.claim {
+        Claim::Unknown => Decision::Wait(Block::NoReport),
+        Claim::Serves => Decision::Wait(Block::PeerServes),
+        Claim::Releases => Decision::Wait(Block::PeerReleases),
+        Claim::Offers => Decision::Take(TakeReason::Offered),
+        Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
+        Claim::Free if !s.is_our_turn => Decision::Wait(Block::PeersTurn),
+        Claim::Free => beside_answering_peer(s, TakeReason::Vacant),
+    }
+}
+
+/// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
+fn cold_start(s: &Situation) -> Decision {
+    if s.is_peer_off {
+        apart(s, TakeReason::PeerIsOff)
+    } else if s.has_listened {
+        beside_answering_peer(s, TakeReason::ColdStart)
+    } else {
+        Decision::Wait(Block::ColdStart)
+    }
+}
+
+/// The peer's kernel may well answer for its own address; only the VIPs count.
+fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Decision {
+    match s.finding {
+        Finding::Unknown => Decision::Wait(Block::ProbePending),
+        Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
+        Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Decision::Take(reason),
+    }
+}
+
+/// A silent peer, with the safety rule of the group.
+fn after_lease(s: &Situation, reason: TakeReason) -> Decision {
+    if !s.has_drift_passed {
+        return Decision::Wait(Block::Drift);
+    }
+    match (s.safety, s.must_have_released) {
+        (SafetyRule::Lease, false) => Decision::Wait(Block::Lease),
+        (SafetyRule::Lease, true) | (SafetyRule::Probe, _) => apart(s, reason),
+    }
+}
+
+/// A peer that should be gone: where its own address still answers, its box lives, and may hold what does not answer.
+fn apart(s: &Situation, reason: TakeReason) -> Decision {
+    match s.finding {
+        Finding::Unknown => Decision::Wait(Block::ProbePending),
+        Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
+        Finding::PeerAnswers if !s.must_have_released => Decision::Wait(Block::PeerAnswers),
+        Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
+    }
+}
+
+/// What makes a holder let go, whether it serves already or is about to.
+fn holder(s: &Situation) -> Option<Decision> {
+    let forced = |reason| Some(Decision::Release { first: ReleaseOrder::AddressesFirst, reason, offer: false });
+    if s.has_lease_lapsed {
+        return forced(ReleaseReason::LeaseLapsed);
+    }
+    if s.tie == Tie::TheyWin {
+        return forced(ReleaseReason::LostTie);
+    }
+    if s.is_deadline_due && !s.has_carrier {
+        return forced(ReleaseReason::NoCarrier);
+    }
+    if s.is_deadline_due && s.is_peer_deaf {
+        return forced(ReleaseReason::UnheardByPeer);
+    }
+    let first = ReleaseOrder::ScriptsFirst;
+    s.is_stopping.then_some(Decision::Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer })
+}
+
+/// What makes a node that serves hand over in good order.
+fn planned(s: &Situation) -> Option<Decision> {
+    let reason = match s.wish {
+        Wish::Handover => Some(ReleaseReason::Handover),
+        Wish::PeerWants => Some(ReleaseReason::PeerWants),
+        Wish::None => (!s.has_carrier).then_some(ReleaseReason::WorseOff),
+    };
+    let first = ReleaseOrder::ScriptsFirst;
+    reason.filter(|_| s.can_offer).map(|reason| Decision::Release { first, reason, offer: true })
+}

@@ -1,0 +1,71 @@
+//! What a node is told, and what it asks for.
+
+use heapless::Vec;
+
+use super::record::{Denial, Record};
+use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
+use crate::frame::Body;
+use crate::resource::{Outcome, Ticket, Token};
+
+/// Something happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Everything that had arrived was handed in: judge, decide, send. Silence is judged on a tick and nowhere else.
+    Tick,
+    /// Bytes came in on a serial path.
+    Bytes(PathId, &'a [u8]),
+    /// A datagram came in on a LAN path.
+    Datagram(PathId, &'a [u8]),
+    /// A path was opened.
+    PathOpened(PathId),
+    /// A path was lost by our own fault.
+    PathLost(PathId),
+    /// Whether all interfaces of a group have carrier.
+    Carrier(GroupId, bool),
+    /// What became of an order.
+    Done(Token, Outcome),
+    /// Somebody with this MAC answers for an address of a group.
+    VipAnswered(GroupId, [u8; 6]),
+    /// The peer's own address answered a probe.
+    PeerAnswered,
+    /// The operator asks; answered by exactly one [`Effect::Reply`].
+    Operator(Request),
+    /// Hand over, say goodbye, exit.
+    Stop,
+    /// The guard is gone.
+    GuardLost,
+}
+
+/// What an operator can ask of a running node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Let the peer serve a group that we serve.
+    Handover(GroupId),
+    /// Serve a group that the peer serves, in good order.
+    Takeover(GroupId),
+    /// Serve a group although evidence is missing: the operator has seen that the peer is off.
+    TakeoverPeerIsOff(GroupId),
+}
+
+/// Something that has to be done.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the body on")]
+pub enum Effect {
+    /// Send a body on a path; skip it if the last one has not left yet.
+    Send(PathId, Body),
+    /// Have the guard do something.
+    Order(Ticket),
+    /// Tell the operator's logs.
+    Record(Record),
+    /// Answer the operator.
+    Reply(Result<(), Denial>),
+    /// Nothing is held, the goodbye was sent: end.
+    Exit,
+}
+
+/// Per path: a beat or a hello, an answer, two records. Per group: a renewal, a probe, a take or release, four records.
+/// And a few for the node as a whole.
+const MAX_EFFECTS: usize = 4 * MAX_PATHS + 8 * MAX_GROUPS + 16;
+
+/// The effects of one or more steps, in the order in which they have to be carried out.
+pub type Effects = Vec<Effect, MAX_EFFECTS>;

@@ -1,0 +1,120 @@
+//! What a node keeps about one group.
+
+use super::probe::Probe;
+use super::record::Block;
+use crate::frame::message::{GroupReport, Role, Word};
+use crate::resource::Token;
+use crate::time::{Instant, Span};
+
+/// How long a node that failed to serve waits before it may try again.
+pub const RETRY_AFTER: Span = Span::from_s(10);
+/// How long an operator's request stands before it lapses.
+pub const WISH_LASTS: Span = Span::from_s(10);
+
+/// A renewal on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// Its order.
+    pub token: Token,
+    /// When it was ordered: from then the new lease is reckoned, once it is confirmed.
+    pub sent_at: Instant,
+}
+
+/// One group as this node sees it.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What we are for it.
+    pub role: Role,
+    /// Newest term that we know of.
+    pub term: u32,
+    /// The term under which we hold it, or did last.
+    pub held_term: u32,
+    /// The acquire or release on its way.
+    pub pending: Option<Token>,
+    /// When a failed release is ordered again.
+    pub release_again_at: Option<Instant>,
+    /// The renewal on its way.
+    pub renewal: Option<Renewal>,
+    /// When the next renewal is due.
+    pub renew_at: Instant,
+    /// Until when the kernel keeps the addresses at least.
+    pub lease_until: Instant,
+    /// We let it go for the peer; until then we do not take it back.
+    pub offered_until: Option<Instant>,
+    /// The release on its way is for the peer.
+    pub is_offering: bool,
+    /// The release on its way ends in a fault.
+    pub is_failing: bool,
+    /// We ask the peer for it until then.
+    pub wanted_until: Option<Instant>,
+    /// The operator asked us to hand it over; lapses then.
+    pub handover_until: Option<Instant>,
+    /// The operator said that the peer is off; lapses then.
+    pub peer_is_off_until: Option<Instant>,
+    /// Since when nobody holds it, as far as we are told.
+    pub vacant_since: Option<Instant>,
+    /// When a faulty node may try again.
+    pub retry_at: Option<Instant>,
+    /// All interfaces have carrier.
+    pub has_carrier: bool,
+    /// The peer claimed it together with us: when it stops, we announce again.
+    pub was_tied: bool,
+    /// What the wire says.
+    pub probe: Probe,
+    /// The last block that was recorded.
+    pub said: Option<Block>,
+    /// Who was last recorded to answer for one of its addresses.
+    pub said_mac: Option<[u8; 6]>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            role: Role::Backup,
+            term: 0,
+            held_term: 0,
+            pending: None,
+            release_again_at: None,
+            renewal: None,
+            renew_at: Instant::NEVER,
+            lease_until: Instant::NEVER,
+            offered_until: None,
+            is_offering: false,
+            is_failing: false,
+            wanted_until: None,
+            handover_until: None,
+            peer_is_off_until: None,
+            vacant_since: None,
+            retry_at: None,
+            has_carrier: false,
+            was_tied: false,
+            probe: Probe::default(),
+            said: None,
+            said_mac: None,
+        }
+    }
+}
+
+impl Group {
+    /// What our beats say of it.
+    pub fn report(&self, tag: u8) -> GroupReport {
+        let word = match (self.role, self.offered_until, self.wanted_until) {
+            (Role::Backup, Some(_), _) => Word::Offered,
+            (Role::Backup, None, Some(_)) => Word::Wanted,
+            _ => Word::None,
+        };
+        let term = if self.role.is_holding() { self.held_term } else { self.term };
+        GroupReport { tag, role: self.role, term, word }
+    }
+
+    /// Lets go of everything whose time has passed.
+    pub fn forget_lapsed(&mut self, now: Instant) {
+        let wishes =
+            [&mut self.offered_until, &mut self.wanted_until, &mut self.handover_until, &mut self.peer_is_off_until];
+        for wish in wishes {
+            if wish.is_some_and(|until| now >= until) {
+                *wish = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Evidence to decision.
+//!
+//! [`node::Node::step`] is the only way in. It takes an instant and an event and hands out effects; it is total and
+//! deterministic. What it decides with stands in tables of its own, each readable without the rest:
+//!
+//! * [`verdict`]: what the paths together say of the peer
+//! * [`decide`]: what a node in a role does about one group, given the situation
+//! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
+//! * [`probe`]: what the wire says of the group's addresses
+//! * [`record`]: every decision, and every decision not to act, with the rule that fired or blocked
+
+pub mod decide;
+pub mod event;
+pub mod group;
+pub mod node;
+pub mod probe;
+pub mod record;
+pub mod timing;
+pub mod verdict;
+
+pub use event::{Effect, Effects, Event};
+pub use node::Node;
+pub use verdict::Verdict;

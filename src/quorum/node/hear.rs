@@ -1,0 +1,104 @@
+//! What comes in.
+
+use super::{Node, emit};
+use crate::config::PathId;
+use crate::frame::delimit::Gathered;
+use crate::frame::refusal::Refusal;
+use crate::frame::session::Accepted;
+use crate::frame::{Beat, Body};
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::record::Record;
+use crate::time::Instant;
+
+impl Node {
+    pub(super) fn hear_bytes(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
+        for byte in bytes {
+            let Some(here) = self.paths.get_mut(path.index()) else { return };
+            match here.collector.push(*byte) {
+                Some(Gathered::Body(body)) => {
+                    // The collector's room is needed again while the body is looked at.
+                    let body = Body::from_slice(body).unwrap_or_default();
+                    self.hear_body(now, path, &body, effects);
+                }
+                Some(Gathered::Noise) => self.refuse(now, path, Refusal::Length, effects),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn hear_body(&mut self, now: Instant, path: PathId, body: &[u8], effects: &mut Effects) {
+        let Some(kind) = self.paths.get(path.index()).map(|here| here.detector.kind()) else { return };
+        match self.session.receive(now, path, kind, body) {
+            Ok(Accepted::Beat(beat, _)) => self.hear_beat(now, path, beat, effects),
+            Ok(Accepted::Nothing) => {}
+            Ok(Accepted::Asked(answer)) => {
+                let body = self.session.seal_answer(path, answer);
+                emit(effects, Effect::Send(path, body));
+            }
+            Ok(Accepted::Adopted(answer)) => {
+                self.peer.become_adopted(now);
+                self.was_ever_heard = true;
+                self.note_heard(now, path);
+                emit(effects, Effect::Record(Record::PeerStarted));
+                let body = self.session.seal_answer(path, answer);
+                emit(effects, Effect::Send(path, body));
+                self.is_urgent = true;
+            }
+            Err(refusal) => self.refuse(now, path, refusal, effects),
+        }
+    }
+
+    fn hear_beat(&mut self, now: Instant, path: PathId, beat: Beat, effects: &mut Effects) {
+        // Another configuration is no other pair: the peer is heard, and the difference is named.
+        self.note_digest(beat.digest != self.policy.digest, effects);
+        let was_heard = self.is_heard(now);
+        self.note_heard(now, path);
+        if let Some(here) = self.paths.get_mut(path.index()) {
+            here.beats_heard = here.beats_heard.saturating_add(1);
+        }
+        self.peer.hear(now, beat, was_heard, &self.sent);
+        for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
+            let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);
+            group.term = group.term.max(theirs);
+        }
+    }
+
+    fn note_heard(&mut self, now: Instant, path: PathId) {
+        if let Some(here) = self.paths.get_mut(path.index()) {
+            here.detector.hear(now);
+            here.said = Default::default();
+        }
+    }
+
+    fn note_digest(&mut self, is_different: bool, effects: &mut Effects) {
+        if self.is_digest_different != is_different {
+            self.is_digest_different = is_different;
+            emit(effects, Effect::Record(Record::DigestDiffers(is_different)));
+        }
+    }
+
+    /// Counts a refusal, and records the first of its kind since the path was last well.
+    fn refuse(&mut self, now: Instant, path: PathId, refusal: Refusal, effects: &mut Effects) {
+        let Some(here) = self.paths.get_mut(path.index()) else { return };
+        here.refusals.count(refusal);
+        here.detector.refuse(now, refusal.reading());
+        if let Some(said) = here.said.get_mut(refusal.index()).filter(|said| !**said) {
+            *said = true;
+            emit(effects, Effect::Record(Record::Refused { path, refusal }));
+        }
+    }
+
+    pub(super) fn path_opened(&mut self, now: Instant, path: PathId) {
+        if let Some(here) = self.paths.get_mut(path.index()) {
+            here.collector = Default::default();
+            here.detector.become_open(now);
+            here.beat_at = now;
+        }
+    }
+
+    pub(super) fn path_lost(&mut self, path: PathId) {
+        if let Some(here) = self.paths.get_mut(path.index()) {
+            here.detector.become_blind();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One node of the pair: [`Node::step`] takes an instant and an event and hands out effects.
+//!
+//! The calling contract, once:
+//!
+//! * Instants never go back.
+//! * After waking, hand in everything that has arrived, event by event, then [`Event::Tick`]. Silence is judged, groups are
+//!   taken and beats are sent on a tick and nowhere else; so a heartbeat that waited in a buffer is heard before its absence
+//!   could be believed.
+//! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is released before an
+//!   old heartbeat could excuse it.
+//! * Carry the effects out in their order before the next step.
+//! * Wake at [`Node::next_deadline`] at the latest. Being later than that is noticed as a stall.
+
+mod act;
+mod deadline;
+mod hear;
+mod judge;
+mod operate;
+mod report;
+mod send;
+
+#[cfg(test)]
+mod tests;
+
+pub use deadline::Waiting;
+
+use heapless::Vec;
+
+use super::event::{Effect, Effects, Event};
+use super::group::Group;
+use super::record::Record;
+use super::verdict::Verdict;
+use crate::config::{MAX_GROUPS, MAX_PATHS, Policy, Side};
+use crate::frame::Keyring;
+use crate::frame::delimit::Collector;
+use crate::frame::refusal::{REFUSALS, Refusals};
+use crate::frame::session::{Entropy, Session};
+use crate::health::ack::SendTimes;
+use crate::health::{Detector, PathState, Peer};
+use crate::resource::{Order, Ticket, Token};
+use crate::time::{Instant, Span};
+
+/// What a node keeps about one path.
+struct Path {
+    collector: Collector,
+    detector: Detector,
+    refusals: Refusals,
+    /// Which kinds of refusal were recorded since the path was last well.
+    said: [bool; REFUSALS],
+    /// The state that was recorded last.
+    state: PathState,
+    /// When the next beat is due.
+    beat_at: Instant,
+    beats_heard: u32,
+    beats_sent: u32,
+}
+
+/// Whether the guard carries out orders.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum GuardState {
+    Fine,
+    /// It let a lease lapse unconfirmed.
+    Silent,
+    Lost,
+}
+
+/// How far we are with leaving.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Leaving {
+    No,
+    /// Told to stop; groups are being released.
+    Stopping,
+    /// Everything is released; this many goodbyes are still to be sent.
+    Goodbyes(u8),
+    Left,
+}
+
+/// One node of the pair.
+pub struct Node {
+    policy: Policy,
+    me: Side,
+    session: Session,
+    paths: Vec<Path, MAX_PATHS>,
+    groups: Vec<Group, MAX_GROUPS>,
+    peer: Peer,
+    sent: SendTimes,
+    started_at: Instant,
+    was_ever_heard: bool,
+    verdict: Verdict,
+    is_jeopardy: bool,
+    is_digest_different: bool,
+    guard: GuardState,
+    leaving: Leaving,
+    /// Silence is not judged before this instant.
+    judge_from: Instant,
+    /// The deadline that we named at the end of the last step.
+    expected_by: Instant,
+    /// Something changed that the peer has to know now.
+    is_urgent: bool,
+    last_token: u32,
+    worst_stall: Span,
+}
+
+impl Node {
+    /// A node that starts now and knows nobody. Paths open and carriers come by events.
+    pub fn new(pair: &str, policy: Policy, me: Side, keys: Keyring, entropy: Entropy, now: Instant) -> Self {
+        let unechoed_gap = policy.interval().fraction(1, 2);
+        let paths = policy.paths.iter().map(|path| Path {
+            collector: Collector::default(),
+            detector: Detector::new(path.kind, path.timing, policy.cold_start),
+            refusals: Refusals::default(),
+            said: [false; REFUSALS],
+            state: PathState::Blind,
+            beat_at: now,
+            beats_heard: 0,
+            beats_sent: 0,
+        });
+        Self {
+            paths: paths.collect(),
+            groups: policy.groups.iter().map(|_| Group::default()).collect(),
+            session: Session::new(pair, me, keys, entropy, unechoed_gap, now),
+            policy,
+            me,
+            peer: Peer::default(),
+            sent: SendTimes::default(),
+            started_at: now,
+            was_ever_heard: false,
+            verdict: Verdict::Doubtful,
+            is_jeopardy: false,
+            is_digest_different: false,
+            guard: GuardState::Fine,
+            leaving: Leaving::No,
+            judge_from: now,
+            expected_by: Instant::NEVER,
+            is_urgent: false,
+            last_token: 0,
+            worst_stall: Span::ZERO,
+        }
+    }
+
+    /// Takes in one event. See the contract above.
+    pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
+        self.notice_stall(now, effects);
+        self.release_what_is_due(now, effects);
+        match event {
+            Event::Tick => self.tick(now, effects),
+            Event::Bytes(path, bytes) => self.hear_bytes(now, path, bytes, effects),
+            Event::Datagram(path, body) => self.hear_body(now, path, body, effects),
+            Event::PathOpened(path) => self.path_opened(now, path),
+            Event::PathLost(path) => self.path_lost(path),
+            Event::Carrier(group, up) => self.carrier(group, up),
+            Event::Done(token, outcome) => self.done(now, token, outcome, effects),
+            Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
+            Event::PeerAnswered => self.peer_answered(now),
+            Event::Operator(request) => self.operate(now, request, effects),
+            Event::Stop => self.stop(),
+            Event::GuardLost => self.guard_lost(effects),
+        }
+        self.expected_by = self.next_deadline(now).0;
+    }
+
+    fn tick(&mut self, now: Instant, effects: &mut Effects) {
+        self.judge(now, effects);
+        self.release_what_is_due(now, effects);
+        self.act(now, effects);
+        self.leave(effects);
+        self.send(now, effects);
+    }
+
+    /// A loop that was late by more than half the shortest late_after may have slept through beats: all clocks of the
+    /// peer's silence shift by the gap. Our own right to serve does not.
+    fn notice_stall(&mut self, now: Instant, effects: &mut Effects) {
+        let gap = now.since(self.expected_by);
+        let shortest = self.policy.paths.iter().map(|path| path.timing.late_after).min();
+        if gap <= shortest.unwrap_or_default().fraction(1, 2) {
+            return;
+        }
+        for path in &mut self.paths {
+            path.detector.shift(gap);
+        }
+        for group in &mut self.groups {
+            group.probe.reset();
+            group.vacant_since = None;
+        }
+        let interval = self.policy.interval();
+        self.judge_from = now + interval + interval;
+        self.worst_stall = self.worst_stall.max(gap);
+        // The next step of the same waking must not count the gap again.
+        self.expected_by = Instant::NEVER;
+        emit(effects, Effect::Record(Record::Stall(gap)));
+    }
+
+    fn order(&mut self, valid_until: Instant, order: Order, effects: &mut Effects) -> Token {
+        self.last_token = self.last_token.wrapping_add(1);
+        let token = Token(self.last_token);
+        emit(effects, Effect::Order(Ticket { token, valid_until, order }));
+        token
+    }
+}
+
+/// Effects have room for everything that one waking can ask for; if that is ever wrong, dropping the newest is safe:
+/// a beat is sent again, an order that is not confirmed is given again or lapses.
+fn emit(effects: &mut Effects, effect: Effect) {
+    let fits = effects.push(effect).is_ok();
+    debug_assert!(fits, "effects have room for one waking");
+}

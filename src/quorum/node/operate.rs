@@ -1,0 +1,127 @@
+//! What operators, the wire and the box tell a node.
+
+use super::act::group_role;
+use super::{GuardState, Leaving, Node, emit};
+use crate::config::GroupId;
+use crate::frame::message::Role;
+use crate::quorum::event::{Effect, Effects, Request};
+use crate::quorum::group::WISH_LASTS;
+use crate::quorum::record::{Denial, Record};
+use crate::time::Instant;
+
+impl Node {
+    /// Answers a request at once; what comes of it shows in the roles.
+    pub(super) fn operate(&mut self, now: Instant, request: Request, effects: &mut Effects) {
+        let answer = match request {
+            Request::Handover(id) => self.ask_handover(now, id),
+            Request::Takeover(id) => self.ask_takeover(now, id),
+            Request::TakeoverPeerIsOff(id) => self.ask_takeover_peer_is_off(now, id),
+        };
+        emit(effects, Effect::Reply(answer));
+    }
+
+    fn ask_handover(&mut self, now: Instant, id: GroupId) -> Result<(), Denial> {
+        self.known(id)?;
+        if group_role(&self.groups, id) != Role::Active {
+            return Err(Denial::NotActive);
+        }
+        self.peer_could(now, id)?;
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.handover_until = Some(now + WISH_LASTS);
+        }
+        Ok(())
+    }
+
+    fn ask_takeover(&mut self, now: Instant, id: GroupId) -> Result<(), Denial> {
+        self.may_take(id)?;
+        if !self.is_on_time(now) {
+            return Err(Denial::PeerNotHeard);
+        }
+        if self.is_digest_different {
+            return Err(Denial::ConfigurationsDiffer);
+        }
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.wanted_until = Some(now + WISH_LASTS);
+            self.is_urgent = true;
+        }
+        Ok(())
+    }
+
+    fn ask_takeover_peer_is_off(&mut self, now: Instant, id: GroupId) -> Result<(), Denial> {
+        self.may_take(id)?;
+        if self.is_heard(now) {
+            return Err(Denial::PeerIsHeard);
+        }
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.peer_is_off_until = Some(now + WISH_LASTS);
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: GroupId) -> Result<(), Denial> {
+        self.groups.get(id.index()).map(|_| ()).ok_or(Denial::NoSuchGroup)
+    }
+
+    fn may_take(&self, id: GroupId) -> Result<(), Denial> {
+        self.known(id)?;
+        let has_carrier = self.groups.get(id.index()).is_some_and(|group| group.has_carrier);
+        match group_role(&self.groups, id) {
+            Role::Active | Role::Acquiring => Err(Denial::AlreadyActive),
+            Role::Backup if has_carrier && self.guard == GuardState::Fine && self.leaving == Leaving::No => Ok(()),
+            Role::Backup | Role::Releasing | Role::Faulty => Err(Denial::Unable),
+        }
+    }
+
+    fn peer_could(&self, now: Instant, id: GroupId) -> Result<(), Denial> {
+        let group = self.groups.get(id.index()).ok_or(Denial::NoSuchGroup)?;
+        if !self.is_on_time(now) {
+            Err(Denial::PeerNotHeard)
+        } else if self.is_digest_different {
+            Err(Denial::ConfigurationsDiffer)
+        } else if !self.situation(now, id, group).can_offer {
+            Err(Denial::PeerUnable)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn stop(&mut self) {
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Stopping;
+        }
+    }
+
+    /// Nobody here can touch an address any more. The kernel lets go of what is held when the lease ends; until then we
+    /// say that we hold it and cannot serve.
+    pub(super) fn guard_lost(&mut self, effects: &mut Effects) {
+        if self.guard != GuardState::Lost {
+            self.guard = GuardState::Lost;
+            self.is_urgent = true;
+            emit(effects, Effect::Record(Record::GuardLost));
+        }
+    }
+
+    pub(super) fn carrier(&mut self, id: GroupId, is_up: bool) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        self.is_urgent |= group.has_carrier != is_up;
+        group.has_carrier = is_up;
+    }
+
+    pub(super) fn vip_answered(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if group.role.is_holding() {
+            return;
+        }
+        group.probe.vip_answered(now);
+        if group.said_mac != Some(mac) {
+            group.said_mac = Some(mac);
+            emit(effects, Effect::Record(Record::VipAnswered { group: id, mac }));
+        }
+    }
+
+    pub(super) fn peer_answered(&mut self, now: Instant) {
+        for group in &mut self.groups {
+            group.probe.peer_answered(now);
+        }
+    }
+}

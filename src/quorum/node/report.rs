@@ -1,0 +1,67 @@
+//! A node's state as plain values.
+
+use super::{Leaving, Node};
+use crate::frame::refusal::Refusal;
+use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus};
+use crate::time::Instant;
+
+impl Node {
+    /// The state of this node at `now`, and what it knows of its peer.
+    pub fn status(&self, now: Instant) -> NodeStatus {
+        NodeStatus {
+            me: self.me,
+            up: now.since(self.started_at),
+            incarnation: self.session.incarnation().0,
+            verdict: self.verdict,
+            is_jeopardy: self.is_jeopardy,
+            is_digest_different: self.is_digest_different,
+            trouble: self.standing().trouble,
+            is_stopping: self.leaving != Leaving::No,
+            paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
+            groups: self
+                .groups
+                .iter()
+                .zip(&self.policy.groups)
+                .map(|(group, policy)| {
+                    let report = group.report(policy.tag);
+                    GroupStatus {
+                        role: report.role,
+                        term: report.term,
+                        has_carrier: group.has_carrier,
+                        block: group.said,
+                    }
+                })
+                .collect(),
+            peer: self.peer_status(now),
+            worst_stall: self.worst_stall,
+        }
+    }
+
+    fn path_status(&self, now: Instant, index: usize) -> Option<PathStatus> {
+        let path = self.paths.get(index)?;
+        let report = self.peer.beat().and_then(|beat| beat.paths.get(index));
+        let since_beat = self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default();
+        Some(PathStatus {
+            state: path.state,
+            heard: path.detector.heard_at().map(|at| now.since(at)),
+            heard_by_peer: report.and_then(|report| report.age()).map(|age| age + since_beat),
+            beats_heard: path.beats_heard,
+            beats_sent: path.beats_sent,
+            is_looped: path.detector.is_looped(now),
+            refusals: Refusal::ALL.map(|refusal| path.refusals.of(refusal)),
+        })
+    }
+
+    fn peer_status(&self, now: Instant) -> Option<PeerStatus> {
+        let beat = self.peer.beat()?;
+        let group = |id| self.peer.group(id, &self.policy).map(|report| (report.role, report.term));
+        Some(PeerStatus {
+            age: self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default(),
+            is_cold_start: beat.standing.cold_start,
+            has_left: beat.standing.leaving,
+            has_no_carrier: beat.standing.no_carrier,
+            trouble: beat.standing.trouble,
+            groups: self.policy.group_ids().map(group).collect(),
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! What goes out.
+
+use super::{Leaving, Node, emit};
+use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
+use crate::quorum::event::{Effect, Effects};
+use crate::time::{Instant, Span};
+
+impl Node {
+    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard.
+    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
+        let is_urgent = core::mem::take(&mut self.is_urgent);
+        let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
+        if !self.paths.iter().any(is_due) {
+            return;
+        }
+        let number = self.session.next_number();
+        let beat = self.beat(now);
+        self.sent.note(number, now);
+        let says_hello = self.session.peer().is_none() || !self.is_heard(now);
+        for id in self.policy.path_ids() {
+            let Some(path) = self.paths.get_mut(id.index()).filter(|path| is_due(path)) else { continue };
+            let interval = path.detector.timing().interval;
+            // Keep the rhythm, but never try to catch up.
+            let next = path.beat_at + interval;
+            path.beat_at = if is_urgent || next <= now { now + interval } else { next };
+            if let Some(body) = self.session.seal_beat(id, number, &beat) {
+                path.beats_sent = path.beats_sent.saturating_add(1);
+                emit(effects, Effect::Send(id, body));
+            }
+            if says_hello {
+                let body = self.session.seal_hello(id);
+                emit(effects, Effect::Send(id, body));
+            }
+        }
+        self.count_goodbye(effects);
+    }
+
+    fn count_goodbye(&mut self, effects: &mut Effects) {
+        if let Leaving::Goodbyes(left) = self.leaving {
+            self.leaving = if left > 1 { Leaving::Goodbyes(left.saturating_sub(1)) } else { Leaving::Left };
+            if self.leaving == Leaving::Left {
+                emit(effects, Effect::Exit);
+            }
+        }
+    }
+
+    fn beat(&self, now: Instant) -> Beat {
+        let report = |path: &super::Path| {
+            let dead_after = path.detector.timing().dead_after;
+            let age = path.detector.heard_at().map(|at| now.since(at));
+            PathReport { dead_after, age_sixteenths: PathReport::sixteenths(age, dead_after) }
+        };
+        let groups = self.groups.iter().zip(&self.policy.groups);
+        Beat {
+            ack: self.session.newest(),
+            interval: self.policy.interval(),
+            paths: self.paths.iter().map(report).collect(),
+            groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
+            standing: self.standing(),
+            release: self.mechanisms(),
+            digest: self.policy.digest,
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            cold_start: !self.was_ever_heard,
+            leaving: matches!(self.leaving, Leaving::Goodbyes(_) | Leaving::Left),
+            no_carrier: self.groups.iter().any(|group| !group.has_carrier),
+            trouble: match self.guard {
+                super::GuardState::Fine => Trouble::None,
+                super::GuardState::Silent => Trouble::GuardSilent,
+                super::GuardState::Lost => Trouble::GuardLost,
+            },
+        }
+    }
+
+    fn mechanisms(&self) -> Mechanisms {
+        let seconds = |span: Span| span.as_s_ceil();
+        let stop = self.policy.groups.iter().map(|group| seconds(group.stop_timeout)).max().unwrap_or(0);
+        Mechanisms {
+            lease_s: u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX),
+            watchdog_s: 0,
+            stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the wire says of a group's addresses before a takeover.
+
+use crate::resource::Token;
+use crate::time::{Instant, Span};
+
+/// How long an answer may take at most: an idle Pentium answers an ARP request within a millisecond, a busy one within ten.
+const LONGEST_WAIT: Span = Span::from_ms(100);
+
+/// What the probe has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Finding {
+    /// No probe has run long enough.
+    Unknown,
+    /// Somebody answers for a VIP of the group.
+    VipAnswers,
+    /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel lives and let
+    /// the VIP go.
+    VipLetGo,
+    /// Only the peer's own address answers.
+    PeerAnswers,
+    /// Nobody answers.
+    Clear,
+}
+
+/// The probe of one group.
+#[derive(Clone, Debug, Default)]
+pub struct Probe {
+    pending: Option<Token>,
+    asked_at: Option<Instant>,
+    last_sent_at: Option<Instant>,
+    /// Sent time of the first query after the last answer for a VIP.
+    quiet_since: Option<Instant>,
+    vip_answered_at: Option<Instant>,
+    peer_answered_at: Option<Instant>,
+}
+
+/// How long to wait for answers, so that the result is at hand when dead_after passes.
+pub fn wait(late_after: Span, dead_after: Span) -> Span {
+    LONGEST_WAIT.min(dead_after.saturating_sub(late_after).fraction(1, 2))
+}
+
+impl Probe {
+    /// Whether queries were ordered since the last reset.
+    pub fn is_running(&self) -> bool {
+        self.asked_at.is_some()
+    }
+
+    /// Whether it is time for another query.
+    pub fn is_due(&self, now: Instant, interval: Span) -> bool {
+        self.asked_at.is_none_or(|at| now >= at + interval)
+    }
+
+    /// When the next query is due.
+    pub fn due_at(&self, interval: Span) -> Instant {
+        self.asked_at.map_or(Instant::ORIGIN, |at| at + interval)
+    }
+
+    /// A query was ordered.
+    pub fn ask(&mut self, now: Instant, token: Token) {
+        self.pending = Some(token);
+        self.asked_at = Some(now);
+    }
+
+    /// Whether `token` is the probe's newest order.
+    pub fn is_waiting_for(&self, token: Token) -> bool {
+        self.pending == Some(token)
+    }
+
+    /// The queries left at `at`.
+    pub fn sent(&mut self, at: Instant) {
+        self.pending = None;
+        self.last_sent_at = Some(at);
+        self.quiet_since.get_or_insert(at);
+    }
+
+    /// The queries could not leave: nothing is known.
+    pub fn fail(&mut self) {
+        self.pending = None;
+        self.quiet_since = None;
+    }
+
+    /// Somebody answered for a VIP.
+    pub fn vip_answered(&mut self, now: Instant) {
+        self.vip_answered_at = Some(now);
+        self.quiet_since = None;
+    }
+
+    /// The peer's own address answered.
+    pub fn peer_answered(&mut self, now: Instant) {
+        self.peer_answered_at = Some(now);
+    }
+
+    /// Nothing that was found counts any more, because of a stall of our own or since nobody asks.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What is known at `now`, with queries every `interval` and `wait` for answers to them.
+    pub fn finding(&self, now: Instant, interval: Span, wait: Span) -> Finding {
+        let freshness = interval + interval + wait;
+        let is_recent = |at: Instant| now.since(at) <= freshness;
+        if self.vip_answered_at.is_some_and(is_recent) && self.quiet_since.is_none_or(|at| now < at + wait) {
+            return Finding::VipAnswers;
+        }
+        let has_waited = self.quiet_since.is_some_and(|at| now >= at + wait);
+        if !has_waited || !self.last_sent_at.is_some_and(is_recent) {
+            return Finding::Unknown;
+        }
+        match (self.vip_answered_at, self.peer_answered_at.filter(|at| is_recent(*at))) {
+            (Some(vip), Some(peer)) if peer > vip => Finding::VipLetGo,
+            (_, Some(_)) => Finding::PeerAnswers,
+            (_, None) => Finding::Clear,
+        }
+    }
+
+    /// When the finding may change by itself.
+    pub fn clear_at(&self, wait: Span) -> Instant {
+        self.quiet_since.map_or(Instant::NEVER, |at| at + wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Span = Span::from_ms(100);
+    const WAIT: Span = Span::from_ms(100);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_us(1_000_000) + Span::from_ms(ms)
+    }
+
+    fn finding(probe: &Probe, ms: u64) -> Finding {
+        probe.finding(at(ms), INTERVAL, WAIT)
+    }
+
+    #[test]
+    fn nobody_answers_only_after_the_wait() {
+        let mut probe = Probe::default();
+        assert_eq!(finding(&probe, 0), Finding::Unknown);
+        probe.sent(at(0));
+        assert_eq!(finding(&probe, 99), Finding::Unknown);
+        assert_eq!(finding(&probe, 100), Finding::Clear);
+        assert_eq!(finding(&probe, 301), Finding::Unknown, "an old probe proves nothing");
+    }
+
+    #[test]
+    fn an_answer_spoils_every_query_before_it() {
+        let mut probe = Probe::default();
+        probe.sent(at(0));
+        probe.vip_answered(at(50));
+        assert_eq!(finding(&probe, 120), Finding::VipAnswers);
+        probe.sent(at(130));
+        assert_eq!(finding(&probe, 229), Finding::VipAnswers);
+        assert_eq!(finding(&probe, 230), Finding::Clear);
+    }
+
+    #[test]
+    fn a_vip_that_was_seen_to_go_is_told_from_one_that_was_never_seen() {
+        let mut probe = Probe::default();
+        probe.sent(at(0));
+        probe.peer_answered(at(1));
+        assert_eq!(finding(&probe, 100), Finding::PeerAnswers);
+        probe.vip_answered(at(101));
+        probe.sent(at(200));
+        probe.peer_answered(at(201));
+        assert_eq!(finding(&probe, 300), Finding::VipLetGo);
+    }
+
+    #[test]
+    fn a_probe_that_could_not_leave_is_no_clear_probe() {
+        let mut probe = Probe::default();
+        probe.sent(at(0));
+        probe.fail();
+        assert_eq!(finding(&probe, 150), Finding::Unknown);
+    }
+}

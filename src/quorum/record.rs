@@ -1,0 +1,203 @@
+//! Every decision and non-decision as a value: what the logs, `status` and `why` are made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::verdict::Verdict;
+use crate::config::{GroupId, PathId};
+use crate::frame::Refusal;
+use crate::frame::message::Role;
+use crate::health::PathState;
+use crate::resource::Fault;
+use crate::time::Span;
+
+/// Why a group is acquired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum TakeReason {
+    /// The peer let it go for us.
+    Offered,
+    /// The peer said goodbye.
+    Departed,
+    /// Every path that testifies is silent.
+    Dead,
+    /// Nobody holds it and it is our turn.
+    Vacant,
+    /// Nobody was heard during cold start.
+    ColdStart,
+    /// The peer is doubtful and `in_jeopardy = "takeover"`.
+    Jeopardy,
+    /// The operator said that the peer is off.
+    PeerIsOff,
+}
+
+/// Why a group is released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum ReleaseReason {
+    /// We were told to stop.
+    Stopping,
+    /// The operator asked for a handover here.
+    Handover,
+    /// The peer's operator asked for the group.
+    PeerWants,
+    /// An interface of the group has no carrier and the peer is better off.
+    WorseOff,
+    /// An interface of the group has no carrier and nobody acknowledged us in time.
+    NoCarrier,
+    /// The peer is heard but hears us on no path: it will take over.
+    UnheardByPeer,
+    /// The kernel lifetime of the addresses was not renewed in time.
+    LeaseLapsed,
+    /// Both were active and the peer wins.
+    LostTie,
+    /// It could not be acquired.
+    Failed,
+}
+
+/// Why a backup does not acquire a group now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Block {
+    /// The peer serves it.
+    PeerServes,
+    /// The peer is letting it go.
+    PeerReleases,
+    /// The peer is present but has not said yet what it holds.
+    NoReport,
+    /// Nobody serves it, and the peer goes first.
+    PeersTurn,
+    /// We just let it go for the peer.
+    JustOffered,
+    /// We are in cold start: listening.
+    ColdStart,
+    /// We are stopping.
+    Stopping,
+    /// The guard cannot act.
+    GuardLost,
+    /// An interface of the group has no carrier.
+    NoCarrier,
+    /// Our own loop was stalled: silence is judged again after two intervals.
+    Stalled,
+    /// Somebody whom we do not understand is on the cable.
+    Refused,
+    /// No path hears the peer, and that proves nothing.
+    Jeopardy,
+    /// The probe has not finished, or could not run.
+    ProbePending,
+    /// Somebody answers for an address of the group.
+    VipAnswers,
+    /// The peer's own address answers: waiting until all its release mechanisms must have fired.
+    PeerAnswers,
+    /// The safety rule asks to wait until the peer's slowest release mechanism must have fired.
+    Lease,
+    /// The allowance for clock drift after dead_after has not passed.
+    Drift,
+    /// It failed here; trying again later.
+    Faulty,
+}
+
+/// Why an operator's request is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Denial {
+    /// There is no such group.
+    NoSuchGroup,
+    /// This node does not serve it.
+    NotActive,
+    /// This node serves it already.
+    AlreadyActive,
+    /// The peer is not heard.
+    PeerNotHeard,
+    /// The peer is heard, so it is not off.
+    PeerIsHeard,
+    /// The peer cannot serve now.
+    PeerUnable,
+    /// The two configurations differ.
+    ConfigurationsDiffer,
+    /// This node cannot serve now.
+    Unable,
+}
+
+/// Something that happened or was decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Record {
+    /// A path changed.
+    Path {
+        /// Which.
+        path: PathId,
+        /// What it said before.
+        from: PathState,
+        /// What it says now.
+        to: PathState,
+    },
+    /// The first refusal of its kind on a path since the path was last well.
+    Refused {
+        /// Which path.
+        path: PathId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The verdict changed.
+    Verdict {
+        /// Before.
+        from: Verdict,
+        /// Now.
+        to: Verdict,
+    },
+    /// Jeopardy came or went.
+    Jeopardy(bool),
+    /// A new incarnation of the peer is heard.
+    PeerStarted,
+    /// The peer's configuration differs from ours, or agrees again.
+    DigestDiffers(bool),
+    /// A group is being acquired.
+    Taking {
+        /// Which.
+        group: GroupId,
+        /// The new term.
+        term: u32,
+        /// The rule that fired.
+        reason: TakeReason,
+    },
+    /// A group is being released.
+    Releasing {
+        /// Which.
+        group: GroupId,
+        /// The rule that fired.
+        reason: ReleaseReason,
+    },
+    /// A role changed.
+    Role {
+        /// Of which group.
+        group: GroupId,
+        /// Before.
+        from: Role,
+        /// Now.
+        to: Role,
+    },
+    /// A backup does not act although the peer is not simply serving; said once per change.
+    Blocked {
+        /// Which group.
+        group: GroupId,
+        /// The rule that blocked.
+        block: Block,
+    },
+    /// An order failed.
+    Fault {
+        /// Of which group.
+        group: GroupId,
+        /// Why.
+        fault: Fault,
+    },
+    /// Somebody answers for an address of a group that we do not hold.
+    VipAnswered {
+        /// Which group.
+        group: GroupId,
+        /// Its MAC.
+        mac: [u8; 6],
+    },
+    /// The loop was late by this much.
+    Stall(Span),
+    /// The guard is gone.
+    GuardLost,
+    /// The guard does not confirm renewals, or does again.
+    GuardSilent(bool),
+    /// Everything is released; leaving.
+    Leaving,
+}

@@ -1,0 +1,90 @@
+//! What a node knows, as plain values: the one source of `status`, of its JSON and of whatever else shows a node's state.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{MAX_GROUPS, MAX_PATHS, Side};
+use crate::frame::message::{Role, Trouble};
+use crate::frame::refusal::REFUSALS;
+use crate::health::PathState;
+use crate::quorum::Verdict;
+use crate::quorum::record::Block;
+use crate::time::Span;
+
+/// The state of one node and what it knows of its peer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Which node.
+    pub me: Side,
+    /// How long its agent has run.
+    pub up: Span,
+    /// Random id of this run.
+    pub incarnation: [u8; 8],
+    /// What the evidence says of the peer.
+    pub verdict: Verdict,
+    /// Fewer paths testify than are configured.
+    pub is_jeopardy: bool,
+    /// The peer's configuration differs.
+    pub is_digest_different: bool,
+    /// Why this node cannot serve.
+    pub trouble: Trouble,
+    /// Told to stop.
+    pub is_stopping: bool,
+    /// Its paths.
+    pub paths: Vec<PathStatus, MAX_PATHS>,
+    /// Its groups.
+    pub groups: Vec<GroupStatus, MAX_GROUPS>,
+    /// The peer, if it was ever heard.
+    pub peer: Option<PeerStatus>,
+    /// The longest stall of the loop in this run.
+    pub worst_stall: Span,
+}
+
+/// One path.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// What it says.
+    pub state: PathState,
+    /// How long ago the peer was heard on it.
+    pub heard: Option<Span>,
+    /// How long ago the peer heard us on it, by its own newest report; `None`: never, or no report.
+    pub heard_by_peer: Option<Span>,
+    /// Fresh beats heard in this run.
+    pub beats_heard: u32,
+    /// Beats sent in this run.
+    pub beats_sent: u32,
+    /// Our own frames come back.
+    pub is_looped: bool,
+    /// Refused frames by kind ([`crate::frame::Refusal::ALL`]).
+    pub refusals: [u32; REFUSALS],
+}
+
+/// One group.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// What this node is for it.
+    pub role: Role,
+    /// The term under which it is held, else the newest known.
+    pub term: u32,
+    /// All its interfaces have carrier.
+    pub has_carrier: bool,
+    /// Why this node does not take it, if it does not hold it.
+    pub block: Option<Block>,
+}
+
+/// The peer, by its newest beat.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// How long ago that beat arrived.
+    pub age: Span,
+    /// It is in cold start.
+    pub is_cold_start: bool,
+    /// It said goodbye.
+    pub has_left: bool,
+    /// An interface of one of its groups has no carrier.
+    pub has_no_carrier: bool,
+    /// Why it cannot serve.
+    pub trouble: Trouble,
+    /// Role and term per group of ours; `None` where it does not know the group.
+    pub groups: Vec<Option<(Role, u32)>, MAX_GROUPS>,
+}
