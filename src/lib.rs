@@ -6,5 +6,6 @@
 extern crate std;
 
 pub mod config;
+pub mod quorum;
 pub mod resource;
 pub mod time;

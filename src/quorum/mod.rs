@@ -1,0 +1,3 @@
+//! Evidence in, decision out.
+
+pub mod timing;

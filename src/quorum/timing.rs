@@ -1,0 +1,343 @@
+//! The arithmetic that keeps one node from taking what the other still holds.
+//!
+//! The decision, `check` and the loader all reckon with these functions, so that what is printed, what is refused and what
+//! is done cannot drift apart. All spans that describe a dead or deaf peer are reckoned from the peer's last frame
+//! (taking) or from the send time of our newest acknowledged beat (holding). A beat arrives after it was sent, so the
+//! second never begins later than the first.
+
+use heapless::Vec;
+
+use crate::config::{GroupPolicy, MAX_GROUPS, MAX_PATHS, PathTiming, Policy, SafetyRule};
+use crate::time::Span;
+
+/// How far the clocks of the two boxes may run apart, in per cent: every wait before taking is this much longer.
+pub const DRIFT_PERCENT: u64 = 1;
+/// Longest a release of addresses is planned to take, and so how long before the ack deadline it starts.
+pub const MAX_RELEASE_LEAD: Span = Span::from_ms(50);
+/// How much later than its lifetime Linux may remove an address: each time a lifetime of any other address on the box
+/// is set, the expiry can slip by up to a second (1.92 s were seen for a lifetime of 1 s), and 0.1 s for the timer itself.
+pub const LIFETIME_SLIP: Span = Span::from_ms(1_100);
+/// The lease that is so short that it has to be renewed at every beat.
+pub const SHORT_LEASE: Span = Span::from_s(1);
+/// Most of a serial line that beats may fill, in permille: the rest is for answers, handshakes and catching up.
+pub const MAX_LINE_LOAD_PERMILLE: u64 = 500;
+
+/// `span` by the clock of a node that may run fast: rounded up, the safe direction for every wait before taking.
+pub const fn with_drift(span: Span) -> Span {
+    Span::from_us(span.as_us().saturating_mul(100 + DRIFT_PERCENT).div_ceil(100))
+}
+
+/// How long after the arrival of the peer's newest beat its groups may be taken, on the strength of silence alone.
+pub const fn takeover_after(dead_after: Span) -> Span {
+    with_drift(dead_after)
+}
+
+/// How long before the ack deadline a forced release starts: 50 ms, or a fifth of `dead_after` if that is less.
+pub fn release_lead(dead_after: Span) -> Span {
+    MAX_RELEASE_LEAD.min(dead_after.fraction(1, 5))
+}
+
+/// When a forced release starts, reckoned like the ack deadline from the send time of the newest acknowledged beat.
+pub fn release_start(dead_after: Span) -> Span {
+    dead_after.saturating_sub(release_lead(dead_after))
+}
+
+/// When the addresses of a peer of which both processes died are gone: the kernel's doing alone.
+///
+/// The last order to renew may be one `interval` younger than the last frame that arrived.
+pub fn lifetime_bound(interval: Span, lease: Span) -> Span {
+    interval + lease + LIFETIME_SLIP
+}
+
+/// When the scripts of a peer that still works have stopped: by the ack deadline it lets go, then they have their time.
+pub fn scripts_bound(dead_after: Span, stop_timeout: Span) -> Span {
+    dead_after + stop_timeout
+}
+
+/// How often held addresses are renewed: at every beat where the lease is short, else three times a lease.
+pub fn renewal_every(interval: Span, lease: Span) -> Span {
+    if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }
+}
+
+/// How long `bytes` occupy a line of `baud` bits a second, with a start and a stop bit for each byte (8N1).
+pub fn line_time(bytes: u64, baud: u32) -> Span {
+    Span::from_us(bytes.saturating_mul(10_000_000).div_ceil(u64::from(baud.max(1))))
+}
+
+/// How much of a line the beats fill, in permille, rounded up.
+pub fn line_load_permille(beat: Span, interval: Span) -> u64 {
+    beat.as_us().saturating_mul(1_000).div_ceil(interval.as_us().max(1))
+}
+
+/// When the addresses of an active node that is no longer heard are gone, reckoned from its last beat that was heard.
+///
+/// The peer finds us late, says so in its next beat, and we let go on hearing that. Of the release lead one half
+/// is the kernel's, the other the report's way to us; `beat` counts where a slow line needs more than that half.
+pub fn told_release(late_after: Span, interval: Span, beat: Span, release_lead: Span) -> Span {
+    let half = release_lead.fraction(1, 2);
+    late_after + interval + release_lead.saturating_sub(half) + half.max(beat)
+}
+
+/// What is left between two instants that must come in this order, or how far they are the wrong way round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Margin {
+    /// The first comes this much before the second.
+    Spare(Span),
+    /// The first comes this much after the second: unsafe.
+    Missing(Span),
+}
+
+impl Margin {
+    /// The margin between `first` and `second`.
+    pub fn between(first: Span, second: Span) -> Self {
+        if first <= second {
+            Self::Spare(second.saturating_sub(first))
+        } else {
+            Self::Missing(first.saturating_sub(second))
+        }
+    }
+
+    /// Whether the order is kept.
+    pub const fn is_safe(self) -> bool {
+        match self {
+            Self::Spare(_) => true,
+            Self::Missing(_) => false,
+        }
+    }
+}
+
+/// Whether an active node on this path alone hears that it is unheard before its ack deadline.
+pub fn path_margin(timing: PathTiming, beat: Span) -> Margin {
+    let told = told_release(timing.late_after, timing.interval, beat, release_lead(timing.dead_after));
+    Margin::between(told, timing.dead_after)
+}
+
+/// The figures of one path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathProof {
+    /// How much of the line the beats fill, in permille; zero on a LAN.
+    pub load_permille: u64,
+    /// What is left between the report that we are unheard and the ack deadline.
+    pub margin: Margin,
+}
+
+/// The figures of one group, all reckoned from the last frame of the peer that holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupProof {
+    /// When the slowest release mechanism that applies to the group must have fired.
+    pub released: Span,
+    /// When the group is taken over, given a clear probe.
+    pub takeover: Span,
+}
+
+/// The whole timing proof of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proof {
+    /// When every path is late: the probe starts.
+    pub late: Span,
+    /// When every path is silent: the verdict may be dead.
+    pub detection: Span,
+    /// When addresses are taken, given a clear probe: detection, and the drift of the clocks.
+    pub takeover: Span,
+    /// Until when an active node may serve without a newer acknowledgement.
+    pub ack_deadline: Span,
+    /// How long before the ack deadline a forced release starts.
+    pub release_lead: Span,
+    /// When a forced release starts.
+    pub release_start: Span,
+    /// When addresses are gone that a node lets go, be it by its ack deadline or on the peer's report that it is unheard.
+    pub released: Span,
+    /// What is left between that and the takeover.
+    pub margin: Margin,
+    /// When addresses are gone that nobody lets go, because both processes died.
+    pub lifetime_bound: Span,
+    /// How often held addresses are renewed.
+    pub renewal_every: Span,
+    /// In the order of [`Policy::paths`].
+    pub paths: Vec<PathProof, MAX_PATHS>,
+    /// In the order of [`Policy::groups`].
+    pub groups: Vec<GroupProof, MAX_GROUPS>,
+}
+
+impl Proof {
+    /// Reckons with everything in `policy`; `beats` says how long one beat occupies each path (zero, or left out, for a LAN).
+    ///
+    /// Where paths differ, holding reckons with the smallest `dead_after` and taking with the largest.
+    pub fn new(policy: &Policy, beats: &[Span]) -> Self {
+        let slowest = slowest_timing(policy);
+        let ack_deadline = policy.paths.iter().map(|p| p.timing.dead_after).min().unwrap_or_default();
+        let lead = release_lead(ack_deadline);
+        let longest_beat = beats.iter().copied().max().unwrap_or_default();
+        let told = told_release(slowest.late_after, slowest.interval, longest_beat, lead);
+        let takeover = takeover_after(slowest.dead_after);
+        let released = ack_deadline.max(told);
+        Self {
+            late: slowest.late_after,
+            detection: slowest.dead_after,
+            takeover,
+            ack_deadline,
+            release_lead: lead,
+            release_start: release_start(ack_deadline),
+            released,
+            margin: Margin::between(released, takeover),
+            lifetime_bound: lifetime_bound(slowest.interval, policy.lease),
+            renewal_every: renewal_every(policy.interval(), policy.lease),
+            paths: path_proofs(policy, beats),
+            groups: policy.groups.iter().map(|g| group_proof(g, slowest, policy.lease)).collect(),
+        }
+    }
+
+    /// When the last group is let go by whatever means: the wait of the most careful takeover, before drift.
+    pub fn slowest_release(&self) -> Span {
+        self.groups.iter().map(|g| g.released).max().unwrap_or(self.released)
+    }
+}
+
+/// The largest of each time over all paths.
+fn slowest_timing(policy: &Policy) -> PathTiming {
+    let zero = PathTiming { interval: Span::ZERO, late_after: Span::ZERO, dead_after: Span::ZERO };
+    policy.paths.iter().fold(zero, |slowest, path| PathTiming {
+        interval: slowest.interval.max(path.timing.interval),
+        late_after: slowest.late_after.max(path.timing.late_after),
+        dead_after: slowest.dead_after.max(path.timing.dead_after),
+    })
+}
+
+fn path_proofs(policy: &Policy, beats: &[Span]) -> Vec<PathProof, MAX_PATHS> {
+    let beats = beats.iter().copied().chain(core::iter::repeat(Span::ZERO));
+    let proof = |(path, beat): (&crate::config::PathPolicy, Span)| PathProof {
+        load_permille: line_load_permille(beat, path.timing.interval),
+        margin: path_margin(path.timing, beat),
+    };
+    policy.paths.iter().zip(beats).map(proof).collect()
+}
+
+/// The slowest mechanism that applies to a group, and the takeover that waits for it where its safety rule says so.
+pub fn group_proof(group: &GroupPolicy, slowest: PathTiming, lease: Span) -> GroupProof {
+    let by_kernel = lifetime_bound(slowest.interval, lease);
+    let by_agent = scripts_bound(slowest.dead_after, group.stop_timeout);
+    let released = by_kernel.max(by_agent);
+    let silent = takeover_after(slowest.dead_after);
+    let takeover = match group.safety {
+        SafetyRule::Probe => silent,
+        SafetyRule::Lease => silent.max(with_drift(released)),
+    };
+    GroupProof { released, takeover }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{InJeopardy, PathKind, PathPolicy, Speed};
+
+    const MS: fn(u64) -> Span = Span::from_ms;
+
+    fn policy(paths: &[(PathKind, [u64; 3])], lease_s: u64, groups: &[GroupPolicy]) -> Policy {
+        let path = |&(kind, [interval, late_after, dead_after]): &(PathKind, [u64; 3])| PathPolicy {
+            kind,
+            timing: PathTiming { interval: MS(interval), late_after: MS(late_after), dead_after: MS(dead_after) },
+        };
+        Policy {
+            paths: paths.iter().map(path).collect(),
+            groups: groups.iter().copied().collect(),
+            lease: Span::from_s(lease_s),
+            cold_start: Span::from_s(60),
+            in_jeopardy: InJeopardy::Hold,
+            digest: [0; 4],
+        }
+    }
+
+    fn group(safety: SafetyRule, stop_timeout_s: u64) -> GroupPolicy {
+        GroupPolicy { prefer: None, safety, stop_timeout: Span::from_s(stop_timeout_s) }
+    }
+
+    #[test]
+    fn the_reference_pair_adds_up() {
+        let r = [100, 300, 500];
+        let groups = [group(SafetyRule::Probe, 0), group(SafetyRule::Lease, 0), group(SafetyRule::Lease, 60)];
+        let proof =
+            Proof::new(&policy(&[(PathKind::Serial, r), (PathKind::Lan, r)], 1, &groups), &[line_time(64, 19_200)]);
+        assert_eq!(proof.late, MS(300));
+        assert_eq!(proof.detection, MS(500));
+        assert_eq!(proof.takeover, MS(505));
+        assert_eq!(proof.ack_deadline, MS(500));
+        assert_eq!(proof.release_start, MS(450));
+        // 300 + 100 until the report leaves, 33.334 on the line, 25 for the kernel: the deadline is later still
+        assert_eq!(proof.released, MS(500));
+        assert_eq!(proof.margin, Margin::Spare(MS(5)));
+        assert_eq!(proof.lifetime_bound, MS(2_200));
+        assert_eq!(proof.renewal_every, MS(100));
+        assert_eq!(proof.paths[0].load_permille, 334);
+        assert_eq!(proof.paths[1].load_permille, 0);
+        assert_eq!(proof.groups[0].takeover, MS(505));
+        assert_eq!(proof.groups[1], GroupProof { released: MS(2_200), takeover: MS(2_222) });
+        assert_eq!(proof.groups[2], GroupProof { released: MS(60_500), takeover: MS(61_105) });
+        assert_eq!(proof.slowest_release(), MS(60_500));
+    }
+
+    #[test]
+    fn every_preset_is_safe_on_a_line_that_it_fills_to_the_limit() {
+        for speed in [Speed::Gentle, Speed::Normal, Speed::Fast] {
+            let timing = speed.timing();
+            let half = timing.interval.fraction(MAX_LINE_LOAD_PERMILLE, 1_000);
+            let us = [timing.interval, timing.late_after, timing.dead_after].map(Span::as_ms);
+            let proof = Proof::new(&policy(&[(PathKind::Serial, us), (PathKind::Lan, us)], 1, &[]), &[half]);
+            assert!(proof.margin.is_safe(), "{speed:?}: {:?}", proof.margin);
+            assert!(proof.paths.iter().all(|p| p.margin.is_safe()), "{speed:?}: {:?}", proof.paths);
+        }
+    }
+
+    #[test]
+    fn a_report_that_comes_too_late_is_a_missing_margin() {
+        let timing = |dead_after| PathTiming { interval: MS(100), late_after: MS(400), dead_after: MS(dead_after) };
+        assert_eq!(path_margin(timing(550), Span::ZERO), Margin::Spare(Span::ZERO));
+        assert_eq!(path_margin(timing(549), Span::ZERO), Margin::Missing(MS(1)));
+        // up to half the lead of 50 ms the line is free of charge
+        assert_eq!(path_margin(timing(550), MS(25)), Margin::Spare(Span::ZERO));
+        assert_eq!(path_margin(timing(550), MS(26)), Margin::Missing(MS(1)));
+    }
+
+    #[test]
+    fn paths_that_are_safe_alone_can_be_unsafe_together() {
+        // unheard is said only when the slowest path is late, and perhaps only by the path with the longest interval
+        let paths = [(PathKind::Serial, [300, 600, 1_000]), (PathKind::Lan, [20, 900, 1_000])];
+        let proof = Proof::new(&policy(&paths, 3, &[]), &[]);
+        assert!(proof.paths.iter().all(|p| p.margin.is_safe()));
+        assert_eq!(proof.released, MS(1_250));
+        assert_eq!(proof.margin, Margin::Missing(MS(240)));
+    }
+
+    #[test]
+    fn holding_reckons_with_the_smallest_and_taking_with_the_largest() {
+        let paths = [(PathKind::Serial, [250, 750, 1_500]), (PathKind::Lan, [100, 300, 500])];
+        let proof = Proof::new(&policy(&paths, 3, &[]), &[]);
+        assert_eq!((proof.ack_deadline, proof.takeover), (MS(500), MS(1_515)));
+        assert_eq!(proof.released, MS(1_050));
+        assert_eq!(proof.lifetime_bound, MS(4_350));
+        assert_eq!(proof.renewal_every, Span::from_s(1));
+    }
+
+    #[test]
+    fn release_starts_a_fifth_early_where_that_is_less_than_50_ms() {
+        assert_eq!(release_lead(MS(5_000)), MS(50));
+        assert_eq!(release_lead(MS(250)), MS(50));
+        assert_eq!(release_lead(MS(100)), MS(20));
+        assert_eq!(release_start(MS(100)), MS(80));
+    }
+
+    #[test]
+    fn waits_round_up_and_never_wrap() {
+        assert_eq!(with_drift(Span::from_us(1)), Span::from_us(2));
+        assert!(with_drift(Span::from_us(u64::MAX)).as_us() >= u64::MAX / 100);
+        assert_eq!(line_time(64, 9_600), Span::from_us(66_667));
+        assert!(line_time(64, 0) > Span::from_s(600));
+        assert_eq!(line_load_permille(MS(25), MS(50)), 500);
+        assert!(line_load_permille(MS(25), Span::ZERO) > 1_000);
+    }
+
+    #[test]
+    fn no_paths_and_no_groups_are_no_panic() {
+        let proof = Proof::new(&policy(&[], 1, &[]), &[]);
+        assert_eq!(proof.slowest_release(), Span::ZERO);
+    }
+}
