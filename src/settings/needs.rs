@@ -44,7 +44,7 @@ fn lack_of_interface(name: &str) -> Option<(String, &'static str)> {
     if_nametoindex(name).err()?;
     Some((
         format!("there is no interface \"{name}\" on this box"),
-        "see `ip link`; if it differs here, set interface in the node's table",
+        "see `ip link` for those that there are, and correct the name",
     ))
 }
 

@@ -245,11 +245,6 @@ fn check_families(links: &[Link<'_>], report: &mut Report<'_>) {
 }
 
 impl Link<'_> {
-    /// Where the link's rate was set, or its table.
-    pub(super) fn rate(&self) -> At<u32> {
-        self.rate
-    }
-
     /// How long a beat of `bytes` occupies it; nothing on a LAN.
     pub(super) fn beat(&self, bytes: u64) -> Span {
         match self.kind {

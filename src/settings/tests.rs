@@ -68,7 +68,7 @@ fn an_unknown_host_is_told_the_names_that_are_known() {
 #[test]
 fn without_a_name_the_host_name_counts() {
     let host = host_name();
-    let text = GOOD.replace("gw2", &host);
+    let text = GOOD.replace("[node.gw2]", &format!("[node.\"{host}\"]"));
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("crosswire.toml");
     std::fs::write(&file, text).unwrap();
@@ -237,7 +237,7 @@ fn what_this_box_lacks_is_said_but_is_no_error() {
     let lacks: Vec<String> = settings.absent().iter().map(ToString::to_string).collect();
     let expected = [
         "f:11:14: there is no interface \"no-such-if0\" on this box; \
-         see `ip link`; if it differs here, set interface in the node's table",
+         see `ip link` for those that there are, and correct the name",
         "f:12:12: there is no script \"/etc/init.d/no-such-script\" on this box (No such file or directory (os error 2)); \
          install the service, or correct the name",
     ];
