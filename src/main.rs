@@ -1,1 +1,6 @@
+//! The half of crosswire that touches the box.
+
+mod cli;
+mod settings;
+
 fn main() {}

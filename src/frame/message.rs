@@ -6,7 +6,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_GROUPS, MAX_PATHS, Policy};
+use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::time::Span;
 
 /// Random id of one run of the agent.
@@ -176,15 +176,16 @@ pub struct Mechanisms {
 }
 
 impl Beat {
-    /// The longest beat that a node of this pair can send while terms stay below 65,536.
-    pub fn largest(policy: &Policy) -> Self {
-        let path = |_| PathReport { dead_after: crate::config::MAX_DEAD_AFTER, age_sixteenths: 1 };
-        let group = |_| GroupReport { tag: 0xff, role: Role::Active, term: u32::from(u16::MAX), word: Word::None };
+    /// The longest beat of a pair with this many paths and groups, while terms stay below 65,536. Counts above the
+    /// bounds of [`crate::config`] are cut.
+    pub fn largest(paths: usize, groups: usize) -> Self {
+        let path = PathReport { dead_after: crate::config::MAX_DEAD_AFTER, age_sixteenths: 1 };
+        let group = GroupReport { tag: 0xff, role: Role::Active, term: u32::from(u16::MAX), word: Word::None };
         Self {
             ack: u32::MAX,
             interval: crate::config::MAX_INTERVAL,
-            paths: policy.path_ids().map(path).collect(),
-            groups: policy.group_ids().map(group).collect(),
+            paths: core::iter::repeat_n(path, paths.min(MAX_PATHS)).collect(),
+            groups: core::iter::repeat_n(group, groups.min(MAX_GROUPS)).collect(),
             standing: Standing::default(),
             release: Mechanisms { lease_s: 60, watchdog_s: 60, stop_s: 9_999 },
             digest: [0xff; 4],

@@ -27,8 +27,6 @@ pub use keys::{Key, Keyring};
 pub use message::{Beat, Message};
 pub use refusal::Refusal;
 
-use crate::config::Policy;
-
 /// Protocol version that this build speaks.
 pub const VERSION: u8 = 1;
 /// Bytes of the header.
@@ -47,11 +45,28 @@ pub const MAX_LINE_BYTES: usize = MAX_BODY_BYTES + 3;
 /// A body, ready for a datagram.
 pub type Body = heapless::Vec<u8, MAX_BODY_BYTES>;
 
-/// Most bytes that one heartbeat of this pair takes on the serial line, delimiters included, while terms stay below
-/// 65,536: the figure with which line load is reckoned.
-pub fn heartbeat_bytes(policy: &Policy) -> usize {
-    let beat = Beat::largest(policy);
-    let mut payload = [0; MAX_BODY_BYTES];
-    let payload = message::encode_beat(&beat, &mut payload).map_or(MAX_BODY_BYTES, |p| p.len());
-    HEADER_BYTES + payload + AUTHENTICATOR_BYTES + CRC_BYTES + 3
+/// Most bytes that one heartbeat of a pair with this many paths and groups takes on the serial line, delimiters included,
+/// while terms stay below 65,536: the figure with which line load is reckoned.
+pub fn heartbeat_bytes(paths: usize, groups: usize) -> u64 {
+    let mut room = [0; MAX_BODY_BYTES];
+    let payload = message::encode_beat(&Beat::largest(paths, groups), &mut room).map_or(MAX_BODY_BYTES, |p| p.len());
+    u64::try_from(MIN_BODY_BYTES + payload + 3).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{MAX_GROUPS, MAX_PATHS};
+
+    #[test]
+    fn a_heartbeat_fits_its_budgets() {
+        assert!(heartbeat_bytes(2, 1) <= 64, "one cable, one LAN, one group: {}", heartbeat_bytes(2, 1));
+        let mut beat = Beat::largest(MAX_PATHS, MAX_GROUPS);
+        for group in &mut beat.groups {
+            group.term = message::MAX_TERM;
+        }
+        let mut room = [0; MAX_BODY_BYTES];
+        let payload = message::encode_beat(&beat, &mut room).map(|payload| payload.len());
+        assert!(payload.is_ok_and(|bytes| bytes + MIN_BODY_BYTES <= MAX_BODY_BYTES), "no beat outgrows a body");
+    }
 }

@@ -17,6 +17,12 @@ pub fn pair_id(pair: &str) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
+/// Tag of a group of this name ([`crate::config::GroupPolicy::tag`]).
+pub fn group_tag(name: &str) -> u8 {
+    let [low, ..] = CRC.checksum(name.as_bytes()).to_le_bytes();
+    low
+}
+
 /// CRC-32 of anything, as the wire computes it.
 pub fn crc32(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)

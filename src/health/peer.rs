@@ -10,6 +10,8 @@ use crate::time::{Instant, Span};
 pub struct Peer {
     beat: Option<Beat>,
     beat_at: Option<Instant>,
+    /// Its number: a slower path must not bring back what a faster one has overtaken.
+    number: u32,
     /// Send time of our newest beat that it acknowledged.
     acked_at: Option<Instant>,
     /// When it was heard again after every path had stopped hearing it (or for the first time).
@@ -25,11 +27,15 @@ impl Peer {
     }
 
     /// A fresh beat arrived. `was_heard`: some path heard the peer just before.
-    pub fn hear(&mut self, now: Instant, beat: Beat, was_heard: bool, sent: &SendTimes) {
+    pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, was_heard: bool, sent: &SendTimes) {
         if !was_heard {
             self.returned_at = Some(now);
         }
         self.acked_at = self.acked_at.max(sent.of(beat.ack));
+        if number <= self.number {
+            return;
+        }
+        self.number = number;
         self.mechanisms = Some(beat.release);
         self.beat = Some(beat);
         self.beat_at = Some(now);

@@ -16,9 +16,10 @@ pub enum Finding {
     /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel lives and let
     /// the VIP go.
     VipLetGo,
-    /// Only the peer's own address answers.
+    /// No VIP answers, but the peer's own address does, or something of the group or the peer did since the peer fell
+    /// silent: its box lived on, and that nothing answers now may be a cut LAN.
     PeerAnswers,
-    /// Nobody answers.
+    /// Nobody has answered since the peer fell silent.
     Clear,
 }
 
@@ -106,10 +107,10 @@ impl Probe {
         if !has_waited || !self.last_sent_at.is_some_and(is_recent) {
             return Finding::Unknown;
         }
-        match (self.vip_answered_at, self.peer_answered_at.filter(|at| is_recent(*at))) {
-            (Some(vip), Some(peer)) if peer > vip => Finding::VipLetGo,
-            (_, Some(_)) => Finding::PeerAnswers,
-            (_, None) => Finding::Clear,
+        match (self.vip_answered_at, self.peer_answered_at) {
+            (Some(vip), Some(peer)) if peer > vip && is_recent(peer) => Finding::VipLetGo,
+            (None, None) => Finding::Clear,
+            (Some(_), _) | (None, Some(_)) => Finding::PeerAnswers,
         }
     }
 
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(finding(&probe, 120), Finding::VipAnswers);
         probe.sent(at(130));
         assert_eq!(finding(&probe, 229), Finding::VipAnswers);
-        assert_eq!(finding(&probe, 230), Finding::Clear);
+        assert_eq!(finding(&probe, 230), Finding::PeerAnswers, "silence after an answer may be a cut LAN");
     }
 
     #[test]

@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn group(safety: SafetyRule, stop_timeout_s: u64) -> GroupPolicy {
-        GroupPolicy { prefer: None, safety, stop_timeout: Span::from_s(stop_timeout_s) }
+        GroupPolicy { tag: 0, prefer: None, safety, stop_timeout: Span::from_s(stop_timeout_s) }
     }
 
     #[test]

@@ -41,12 +41,13 @@ pub fn verdict(paths: &[(PathKind, PathState)], has_left: bool) -> Verdict {
 }
 
 /// Whether one more fault would make silence prove nothing: some configured path does not testify. While the peer is heard
-/// a path testifies by hearing it (both ways); while it is not, by being silent.
+/// a path testifies by hearing it, both ways; while it is heard nowhere, by being silent.
 pub fn is_jeopardy(paths: &[(PathKind, PathState)], is_unheard_there: impl Fn(usize) -> bool) -> bool {
-    paths.len() > 1
-        && paths.iter().enumerate().any(|(index, (_, state))| match state {
-            PathState::OnTime | PathState::Late => is_unheard_there(index),
-            PathState::Silent => false,
-            PathState::Unproven | PathState::Broken | PathState::Noisy | PathState::Refused | PathState::Blind => true,
-        })
+    let is_heard_somewhere = paths.iter().any(|(_, state)| state.is_heard());
+    let testifies = |(index, (_, state)): (usize, &(PathKind, PathState))| match state {
+        PathState::OnTime | PathState::Late => !is_unheard_there(index),
+        PathState::Silent => !is_heard_somewhere,
+        PathState::Unproven | PathState::Broken | PathState::Noisy | PathState::Refused | PathState::Blind => false,
+    };
+    paths.len() > 1 && !paths.iter().enumerate().all(testifies)
 }

@@ -3,7 +3,7 @@
 use super::{Node, emit};
 use crate::config::PathId;
 use crate::frame::delimit::Gathered;
-use crate::frame::refusal::Refusal;
+use crate::frame::refusal::{Reading, Refusal};
 use crate::frame::session::Accepted;
 use crate::frame::{Beat, Body};
 use crate::quorum::event::{Effect, Effects};
@@ -29,7 +29,7 @@ impl Node {
     pub(super) fn hear_body(&mut self, now: Instant, path: PathId, body: &[u8], effects: &mut Effects) {
         let Some(kind) = self.paths.get(path.index()).map(|here| here.detector.kind()) else { return };
         match self.session.receive(now, path, kind, body) {
-            Ok(Accepted::Beat(beat, _)) => self.hear_beat(now, path, beat, effects),
+            Ok(Accepted::Beat(beat, number)) => self.hear_beat(now, path, beat, number, effects),
             Ok(Accepted::Nothing) => {}
             Ok(Accepted::Asked(answer)) => {
                 let body = self.session.seal_answer(path, answer);
@@ -48,7 +48,7 @@ impl Node {
         }
     }
 
-    fn hear_beat(&mut self, now: Instant, path: PathId, beat: Beat, effects: &mut Effects) {
+    fn hear_beat(&mut self, now: Instant, path: PathId, beat: Beat, number: u32, effects: &mut Effects) {
         // Another configuration is no other pair: the peer is heard, and the difference is named.
         self.note_digest(beat.digest != self.policy.digest, effects);
         let was_heard = self.is_heard(now);
@@ -56,7 +56,7 @@ impl Node {
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.beats_heard = here.beats_heard.saturating_add(1);
         }
-        self.peer.hear(now, beat, was_heard, &self.sent);
+        self.peer.hear(now, beat, number, was_heard, &self.sent);
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);
             group.term = group.term.max(theirs);
@@ -66,7 +66,6 @@ impl Node {
     fn note_heard(&mut self, now: Instant, path: PathId) {
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.detector.hear(now);
-            here.said = Default::default();
         }
     }
 
@@ -77,12 +76,14 @@ impl Node {
         }
     }
 
-    /// Counts a refusal, and records the first of its kind since the path was last well.
+    /// Counts a refusal, and records the first of its kind since the path was last well. Stale frames are part of every
+    /// restart and of every replay: they are only counted.
     fn refuse(&mut self, now: Instant, path: PathId, refusal: Refusal, effects: &mut Effects) {
         let Some(here) = self.paths.get_mut(path.index()) else { return };
         here.refusals.count(refusal);
         here.detector.refuse(now, refusal.reading());
-        if let Some(said) = here.said.get_mut(refusal.index()).filter(|said| !**said) {
+        let is_news = refusal.reading() != Reading::Stale;
+        if let Some(said) = here.said.get_mut(refusal.index()).filter(|said| is_news && !**said) {
             *said = true;
             emit(effects, Effect::Record(Record::Refused { path, refusal }));
         }

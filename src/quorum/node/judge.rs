@@ -22,6 +22,9 @@ impl Node {
             if path.state != *to {
                 emit(effects, Effect::Record(Record::Path { path: id, from: path.state, to: *to }));
                 path.state = *to;
+                if *to == PathState::OnTime {
+                    path.said = Default::default();
+                }
             }
         }
         let to = verdict(&states, self.peer.has_left());

@@ -1,0 +1,322 @@
+//! `crosswire check`: is the configuration sound, what does it promise, and has this box what it takes?
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bpaf::Bpaf;
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
+use crosswire::quorum::timing::{Margin, Proof};
+use crosswire::time::Span;
+
+use super::exit::Exit;
+use crosswire::frame::{Key, heartbeat_bytes};
+
+use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
+
+/// Check the configuration and print its timing proof
+#[derive(Clone, Debug, Bpaf)]
+#[bpaf(command("check"))]
+pub(crate) struct CheckOptions {
+    /// Configuration file
+    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
+    config: PathBuf,
+    /// Which node this box is, if not the one that `uname -n` says
+    #[bpaf(argument("NAME"), optional)]
+    node: Option<String>,
+}
+
+/// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
+/// an interface, a script or a good key file: the daemon would start without all but the last.
+pub(crate) fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
+    // a reader that has gone away cannot be told
+    try_run(options, out).unwrap_or(Exit::Refused)
+}
+
+fn try_run(options: &CheckOptions, out: &mut impl Write) -> io::Result<Exit> {
+    let settings = match Settings::load(&options.config, options.node.as_deref()) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            write_lines(&errors, out)?;
+            return Ok(Exit::Configuration);
+        }
+    };
+    write_proof(&settings, out)?;
+    let keys = KeyFile::load(&settings.key_file);
+    let mut problems = settings.absent();
+    match keys {
+        Ok(keys) => write_keys(&settings, &keys, out)?,
+        Err(error) => problems.push(error),
+    }
+    if problems.is_empty() {
+        writeln!(out, "\nThis box has what it takes.")?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "\nThe file is sound, but this box is not ready:")?;
+    write_lines(&problems, out)?;
+    Ok(Exit::Configuration)
+}
+
+fn write_lines(errors: &[ConfigError], out: &mut impl Write) -> io::Result<()> {
+    errors.iter().try_for_each(|error| writeln!(out, "{error}"))
+}
+
+/// The whole note: paths, what happens when, groups, what remains.
+fn write_proof(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    let proof = settings.proof();
+    let (me, peer) = (settings.my_name(), settings.peer_name());
+    writeln!(out, "{}: pair {}, this is {me}, its peer is {peer}.", settings.file.display(), settings.pair)?;
+    write_paths(settings, &proof, out)?;
+    write_silence(settings, &proof, out)?;
+    write_release(settings, &proof, out)?;
+    write_groups(settings, &proof, out)
+}
+
+fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+    let bytes = heartbeat_bytes(settings.paths.len(), settings.groups.len());
+    writeln!(out, "\nPaths")?;
+    for ((path, policy), figures) in settings.paths.iter().zip(&settings.policy.paths).zip(&proof.paths) {
+        let interval = exact(policy.timing.interval);
+        write!(out, "  {:<8}", path.name)?;
+        match &path.device {
+            PathDevice::Serial { device, baud } => {
+                let load = percent(figures.load_permille);
+                let device = device.display();
+                writeln!(out, "{device} at {baud} baud: {bytes} bytes every {interval}, {load} of the line")?;
+            }
+            PathDevice::Lan { interface, local, peer, port } => {
+                writeln!(out, "{interface}, {local} to {peer}, UDP port {port}: a beat every {interval}")?;
+            }
+        }
+    }
+    let has = |kind| settings.policy.paths.iter().any(|path| path.kind == kind);
+    if !has(PathKind::Serial) || !has(PathKind::Lan) {
+        writeln!(out, "  Only one kind of path: what cuts one may cut all, and both nodes then serve at once.")?;
+    }
+    Ok(())
+}
+
+fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+    let peer = settings.peer_name();
+    writeln!(out, "\nIf {peer} falls silent, counted from its last beat")?;
+    line(out, proof.late, "every path is late: a warning, and the probe for its addresses starts")?;
+    line(out, proof.detection, &format!("every path is silent: {peer} counts as dead"))?;
+    line(out, proof.takeover, "what it served is taken over (1 % later, for clocks that drift)")?;
+    let jeopardy = match settings.policy.in_jeopardy {
+        InJeopardy::Hold => "nothing moves (in_jeopardy = \"hold\")",
+        InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
+    };
+    writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")
+}
+
+fn write_release(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+    let (me, peer) = (settings.my_name(), settings.peer_name());
+    writeln!(out, "\nIf {peer} no longer hears {me}, counted from the last beat of ours that it acknowledged")?;
+    line(out, proof.release_start, "we begin to let go, once its report says so")?;
+    line(out, proof.released, "our addresses are gone")?;
+    let (Margin::Spare(margin) | Margin::Missing(margin)) = proof.margin;
+    line(out, proof.takeover, &format!("{peer} takes over at the earliest: a margin of {}", exact(margin)))?;
+    writeln!(out, "\nIf both processes of a node are killed, the kernel removes its addresses")?;
+    let lease = exact(settings.policy.lease);
+    let every = exact(proof.renewal_every);
+    line(
+        out,
+        proof.lifetime_bound,
+        &format!("at the latest, from its last beat (lease {lease}, renewed every {every})"),
+    )
+}
+
+fn line(out: &mut impl Write, after: Span, what: &str) -> io::Result<()> {
+    writeln!(out, "  {:>10}  {what}", exact(after))
+}
+
+fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nGroups")?;
+    let all = settings.groups.iter().zip(&settings.policy.groups).zip(&proof.groups);
+    for ((group, policy), figures) in all {
+        writeln!(out, "  {}: {}", group.name, contents(group, policy, settings))?;
+        let takeover = exact(figures.takeover);
+        match policy.safety {
+            SafetyRule::Probe => {
+                writeln!(out, "    taken from a silent peer {takeover} after its last beat, if the probe is clear")?
+            }
+            SafetyRule::Lease => {
+                let released = exact(figures.released);
+                writeln!(
+                    out,
+                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}"
+                )?;
+            }
+        }
+    }
+    writeln!(out, "  Slowest release of all: {}.", exact(proof.slowest_release()))
+}
+
+fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) -> String {
+    let prefer = match policy.prefer {
+        Some(side) => format!("prefers {}", settings.names[side.index()]),
+        None => "prefers neither node".to_string(),
+    };
+    let addresses = group.addresses.iter().map(|a| format!("{}/{} on {}", a.ip, a.prefix, a.interface));
+    let scripts = group.scripts.iter().map(|script| script.text.clone());
+    let all: Vec<String> = addresses.chain(scripts).collect();
+    format!("{prefer}; {}", all.join(", "))
+}
+
+fn write_keys(settings: &Settings, keys: &[Key], out: &mut impl Write) -> io::Result<()> {
+    let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
+    let first = ids.first().map_or("?", String::as_str);
+    let file = settings.key_file.display();
+    writeln!(out, "\nKeys\n  {file}: ids {}; {first} authenticates what we send", ids.join(", "))
+}
+
+/// `13.4 %` of 134 permille.
+fn percent(permille: u64) -> String {
+    format!("{}.{} %", permille / 10, permille % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    /// A pair of which this box has everything: the loopback interface and /dev/null will do.
+    const GOOD: &str = r#"pair = "gateway"
+key = "DIR/key"
+[node.gw1]
+lan = "127.0.0.1"
+[node.gw2]
+lan = "127.0.0.2"
+[serial]
+device = "/dev/null"
+[lan]
+interface = "lo"
+[group.gateway]
+prefer = "gw1"
+addresses = ["10.0.0.100/24", "10.0.0.101/24"]
+[group.web]
+addresses = ["10.0.0.80/24"]
+safety = "lease"
+"#;
+
+    const NOTE: &str = "\
+DIR/crosswire.toml: pair gateway, this is gw1, its peer is gw2.
+
+Paths
+  serial  /dev/null at 19200 baud: 67 bytes every 250 ms, 14.0 % of the line
+  lan     lo, 127.0.0.1 to 127.0.0.2, UDP port 694: a beat every 250 ms
+
+If gw2 falls silent, counted from its last beat
+      750 ms  every path is late: a warning, and the probe for its addresses starts
+     1500 ms  every path is silent: gw2 counts as dead
+     1515 ms  what it served is taken over (1 % later, for clocks that drift)
+  If a path was broken before, silence proves nothing: nothing moves (in_jeopardy = \"hold\").
+
+If gw2 no longer hears gw1, counted from the last beat of ours that it acknowledged
+     1450 ms  we begin to let go, once its report says so
+     1500 ms  our addresses are gone
+     1515 ms  gw2 takes over at the earliest: a margin of 15 ms
+
+If both processes of a node are killed, the kernel removes its addresses
+     4350 ms  at the latest, from its last beat (lease 3 s, renewed every 1 s)
+
+Groups
+  gateway: prefers gw1; 10.0.0.100/24 on lo, 10.0.0.101/24 on lo
+    taken from a silent peer 1515 ms after its last beat, if the probe is clear
+  web: prefers neither node; 10.0.0.80/24 on lo
+    taken from a silent peer 4393.5 ms after its last beat: the slowest release takes 4350 ms
+  Slowest release of all: 4350 ms.
+";
+
+    /// What `check` says of `text`, with the directory called `DIR`.
+    fn check(text: &str, key: Option<&str>) -> (Exit, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let name = directory.path().display().to_string();
+        let config = directory.path().join("crosswire.toml");
+        fs::write(&config, text.replace("DIR", &name)).unwrap();
+        if let Some(key) = key {
+            write_key(&directory.path().join("key"), key);
+        }
+        let mut out = Vec::new();
+        let options = CheckOptions { config, node: Some("gw1".to_string()) };
+        let exit = run(&options, &mut out);
+        (exit, String::from_utf8(out).unwrap().replace(&name, "DIR"))
+    }
+
+    fn write_key(file: &Path, text: &str) {
+        fs::write(file, text).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    #[test]
+    fn a_good_box_gets_the_whole_proof() {
+        let secret = "00112233445566778899aabbccddeeff";
+        let (exit, said) = check(GOOD, Some(&format!("3 {secret}\n0 {secret}\n")));
+        let keys = "\nKeys\n  DIR/key: ids 3, 0; 3 authenticates what we send\n\nThis box has what it takes.\n";
+        assert_eq!(said, format!("{NOTE}{keys}"));
+        assert_eq!(exit, Exit::Done);
+        assert_eq!(exit.code(), 0);
+    }
+
+    #[test]
+    fn what_the_box_lacks_comes_after_the_proof() {
+        let (exit, said) = check(&GOOD.replace("/dev/null", "/dev/no-such-tty"), None);
+        let tail = said.split_once("\nThe file is sound, but this box is not ready:\n").unwrap().1;
+        let lines: Vec<&str> = tail.lines().collect();
+        assert_eq!(lines.len(), 2, "{tail}");
+        assert!(
+            lines[0].starts_with("DIR/crosswire.toml:8:10: there is no serial port \"/dev/no-such-tty\""),
+            "{tail}"
+        );
+        assert!(lines[1].starts_with("DIR/key: the key file cannot be read"), "{tail}");
+        assert_eq!(exit, Exit::Configuration);
+        assert_eq!(exit.code(), 78);
+    }
+
+    #[test]
+    fn a_bad_file_gets_its_errors_and_nothing_else() {
+        let (exit, said) = check(&GOOD.replace("prefer = \"gw1\"", "prefer = \"gw3\"\nadresses = []"), None);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "DIR/crosswire.toml:12:10: there is no node \"gw3\" to prefer; use \"gw1\" or \"gw2\"",
+                "DIR/crosswire.toml:13:1: unknown key \"adresses\" in [group.gateway]; did you mean \"addresses\"?",
+            ]
+        );
+        assert_eq!(exit, Exit::Configuration);
+    }
+
+    #[test]
+    fn a_single_kind_of_path_is_remarked_upon() {
+        let (_, said) = check(&GOOD.replace("[serial]\ndevice = \"/dev/null\"\n", ""), None);
+        assert!(said.contains("Only one kind of path"), "{said}");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_panic() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let options = CheckOptions { config: PathBuf::from("/no/such/file"), node: None };
+        assert_eq!(run(&options, &mut Closed), Exit::Refused);
+    }
+
+    #[test]
+    fn the_command_line_is_read() {
+        use bpaf::Parser;
+        let parse = |words: &[&str]| check_options().to_options().run_inner(words).unwrap();
+        let options = parse(&["check", "--config", "/x.toml", "--node", "gw2"]);
+        assert_eq!((options.config, options.node), (PathBuf::from("/x.toml"), Some("gw2".to_string())));
+        let options = parse(&["check"]);
+        assert_eq!((options.config, options.node), (PathBuf::from("/etc/crosswire/crosswire.toml"), None));
+    }
+}

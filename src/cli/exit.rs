@@ -1,0 +1,32 @@
+//! What the exit code of every command means: documented, and stable.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Exit {
+    /// It is done.
+    Done,
+    /// It was refused, or failed.
+    Refused,
+    /// The configuration, the key file or this box is not as it must be (EX_CONFIG of sysexits.h).
+    Configuration,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

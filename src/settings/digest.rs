@@ -1,0 +1,88 @@
+//! A checksum over what both nodes must agree on, so that each can tell in every beat whether they do.
+
+use std::fmt::{self, Write};
+
+use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
+use crosswire::config::{InJeopardy, PathTiming, SafetyRule, Side};
+use crosswire::time::Span;
+
+use super::{GroupSettings, PathDevice, Settings};
+
+/// Computed once a run: not worth a table.
+static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+
+/// Names the canonical form below; it changes with it, so that no two forms are ever compared.
+const FORM: &str = "crosswire 1";
+
+/// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files, devices and
+/// interfaces belong to one box and are left out.
+pub(super) fn of(settings: &Settings) -> [u8; 4] {
+    let mut sum = Sum(CRC.digest());
+    // writing into a checksum cannot fail
+    let _ = write_canonical(settings, &mut sum);
+    sum.0.finalize().to_be_bytes()
+}
+
+struct Sum(Digest<'static, u32, NoTable>);
+
+impl Write for Sum {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// One fact a line, words apart by spaces: names hold neither, so no two configurations give the same text.
+fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
+    let policy = &settings.policy;
+    writeln!(out, "{FORM}")?;
+    writeln!(out, "pair {}", settings.pair)?;
+    writeln!(out, "nodes {} {}", settings.names[0], settings.names[1])?;
+    for (path, policy) in settings.paths.iter().zip(&policy.paths) {
+        write_path(&path.device, settings.me, policy.timing, out)?;
+    }
+    let jeopardy = match policy.in_jeopardy {
+        InJeopardy::Hold => "hold",
+        InJeopardy::Takeover => "takeover",
+    };
+    writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
+    for (group, policy) in settings.groups.iter().zip(&policy.groups) {
+        let prefer = policy.prefer.map_or("none", |side| &settings.names[side.index()]);
+        let safety = match policy.safety {
+            SafetyRule::Probe => "probe",
+            SafetyRule::Lease => "lease",
+        };
+        writeln!(out, "group {} prefer {prefer} safety {safety}", group.name)?;
+        write_group(group, out)?;
+    }
+    Ok(())
+}
+
+fn write_path(device: &PathDevice, me: Side, timing: PathTiming, out: &mut dyn Write) -> fmt::Result {
+    match device {
+        PathDevice::Serial { baud, .. } => write!(out, "serial {baud}")?,
+        PathDevice::Lan { local, peer, port, .. } => {
+            let (a, b) = match me {
+                Side::A => (local, peer),
+                Side::B => (peer, local),
+            };
+            write!(out, "lan {a} {b} {port}")?;
+        }
+    }
+    writeln!(out, " {} {} {}", us(timing.interval), us(timing.late_after), us(timing.dead_after))
+}
+
+fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
+    for address in &group.addresses {
+        writeln!(out, "address {}/{}", address.ip, address.prefix)?;
+    }
+    for script in &group.scripts {
+        let (start, stop) = (script.start_timeout.as_millis(), script.stop_timeout.as_millis());
+        writeln!(out, "script {} {start} {stop}", script.text)?;
+    }
+    Ok(())
+}
+
+fn us(span: Span) -> u64 {
+    span.as_us()
+}

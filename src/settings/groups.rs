@@ -1,0 +1,313 @@
+//! The groups: addresses, scripts, and who prefers to hold them.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crosswire::config::{GroupPolicy, MAX_GROUPS, SafetyRule, Side};
+use crosswire::frame::seal::group_tag;
+use crosswire::time::Span;
+
+use super::error::{Report, quote};
+use super::nodes::Node;
+use super::table::{At, Table};
+use super::values::{MAX_NAME_BYTES, exact, is_host_in, is_interface, is_name, is_unicast};
+use super::{GroupSettings, Script, VirtualAddress};
+
+/// Most addresses of one group.
+const MAX_ADDRESSES: usize = 16;
+/// Most scripts of one group.
+const MAX_SCRIPTS: usize = 16;
+const MIN_TIMEOUT: Span = Span::from_ms(100);
+const MAX_TIMEOUT: Span = Span::from_s(3_600);
+const DEFAULT_TIMEOUT: Span = Span::from_s(60);
+/// Where LSB keeps its init scripts (LSB core 5.0, chapter 22).
+const LSB_DIRECTORY: &str = "/etc/init.d";
+const KEYS: [&str; 6] = ["prefer", "addresses", "scripts", "safety", "start_timeout", "stop_timeout"];
+const SAFETY: [(&str, SafetyRule); 2] = [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease)];
+const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth0\"";
+
+/// One group as both nodes see it.
+pub(super) struct Plan<'t> {
+    name: At<&'t str>,
+    prefer: Option<Side>,
+    safety: SafetyRule,
+    addresses: Vec<At<Vip<'t>>>,
+    scripts: Vec<At<&'t str>>,
+    start_timeout: Span,
+    stop_timeout: Span,
+}
+
+/// An address; without an interface it lives on the only LAN.
+#[derive(Clone, Copy)]
+struct Vip<'t> {
+    ip: IpAddr,
+    prefix: u8,
+    interface: Option<&'t str>,
+}
+
+/// Reads all groups in the order of their names. `lans` is how many LANs there are, if that is known.
+pub(super) fn read<'t>(
+    root: &Table<'t>,
+    nodes: Option<&[Node<'t>; 2]>,
+    lans: Option<usize>,
+    report: &mut Report<'_>,
+) -> Vec<Plan<'t>> {
+    let tables = root.named_tables("group", report);
+    if tables.is_empty() {
+        report.add(
+            root.place_of("group"),
+            "there is no group",
+            "add [group.NAME] with its addresses: what the pair shall serve",
+        );
+    }
+    if let Some(surplus) = tables.get(MAX_GROUPS) {
+        let what = format!("there are {} groups", tables.len());
+        report.add(surplus.at, what, format_args!("keep at most {MAX_GROUPS}"));
+    }
+    let plans: Vec<Plan<'t>> = tables.into_iter().map(|table| read_one(table, nodes, lans, report)).collect();
+    check_script_repeats(&plans, report);
+    plans
+}
+
+fn read_one<'t>(
+    found: At<(&'t str, Table<'t>)>,
+    nodes: Option<&[Node<'t>; 2]>,
+    lans: Option<usize>,
+    report: &mut Report<'_>,
+) -> Plan<'t> {
+    let At { at, value: (name, table) } = found;
+    let found_before = report.count();
+    table.refuse_unknown(&KEYS, report);
+    if !is_name(name) {
+        let remedy = format!("use letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
+        report.add(at, format!("{} cannot be the name of a group", quote(name)), remedy);
+    }
+    let (addresses, scripts) = (table.texts("addresses", report), table.texts("scripts", report));
+    if addresses.is_empty() && scripts.is_empty() && report.count() == found_before {
+        let what = format!("group {} holds nothing", quote(name));
+        report.add(at, what, "add addresses = [\"IP/PREFIX@INTERFACE\"] or scripts = [\"lsb:NAME\"]");
+    }
+    check_counts(name, &addresses, &scripts, report);
+    let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
+    Plan {
+        name: At { at, value: name },
+        prefer: read_preference(&table, nodes, report),
+        safety: table.choice("safety", &SAFETY, report).map_or(usual, |safety| safety.value),
+        addresses: addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect(),
+        scripts: scripts.into_iter().filter(|text| check_script(*text, report)).collect(),
+        start_timeout: read_timeout(&table, "start_timeout", report),
+        stop_timeout: read_timeout(&table, "stop_timeout", report),
+    }
+}
+
+fn check_counts(name: &str, addresses: &[At<&str>], scripts: &[At<&str>], report: &mut Report<'_>) {
+    let mut refuse = |what: &str, list: &[At<&str>], max: usize| {
+        if let Some(surplus) = list.get(max) {
+            let what = format!("group {} has {} {what}", quote(name), list.len());
+            report.add(surplus.at, what, format_args!("keep at most {max}, or split the group"));
+        }
+    };
+    refuse("addresses", addresses, MAX_ADDRESSES);
+    refuse("scripts", scripts, MAX_SCRIPTS);
+}
+
+fn read_preference(table: &Table<'_>, nodes: Option<&[Node<'_>; 2]>, report: &mut Report<'_>) -> Option<Side> {
+    let prefer = table.text("prefer", report)?;
+    let [a, b] = nodes?;
+    match prefer.value {
+        name if name == a.name.value => Some(Side::A),
+        name if name == b.name.value => Some(Side::B),
+        name => {
+            let remedy = format!("use {} or {}", quote(a.name.value), quote(b.name.value));
+            report.add(prefer.at, format!("there is no node {} to prefer", quote(name)), remedy);
+            None
+        }
+    }
+}
+
+fn read_timeout(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Span {
+    let Some(At { at, value }) = table.span(key, report) else { return DEFAULT_TIMEOUT };
+    if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&value) {
+        let remedy = format!("use {} to {}", exact(MIN_TIMEOUT), exact(MAX_TIMEOUT));
+        report.add(at, format!("a {key} of {} is out of bounds", exact(value)), remedy);
+    }
+    value
+}
+
+fn read_address<'t>(text: At<&'t str>, lans: Option<usize>, report: &mut Report<'_>) -> Option<At<Vip<'t>>> {
+    match parse_vip(text.value) {
+        Ok(vip) => {
+            if vip.interface.is_none() && lans.is_some_and(|count| count != 1) {
+                let what = format!("{} does not say on which interface", quote(text.value));
+                report.add(text.at, what, format_args!("there is not exactly one LAN: {ADDRESS_FORM}"));
+            }
+            Some(text.map(|_| vip))
+        }
+        Err(why) => {
+            report.add(text.at, format!("{} {why}", quote(text.value)), ADDRESS_FORM);
+            None
+        }
+    }
+}
+
+fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
+    let (network, interface) = match text.split_once('@') {
+        Some((network, interface)) => (network, Some(interface)),
+        None => (text, None),
+    };
+    let (ip, prefix) = network.split_once('/').ok_or("has no prefix length")?;
+    let ip: IpAddr = ip.parse().map_err(|_| "is not an IP address")?;
+    let ip = ip.to_canonical();
+    let is_plain = prefix.len() <= 3 && prefix.bytes().all(|b| b.is_ascii_digit());
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.parse().ok().filter(|prefix| is_plain && (1..=longest).contains(prefix));
+    let prefix = prefix.ok_or("has a prefix length that cannot be")?;
+    if !is_unicast(ip) || ip.is_loopback() {
+        return Err("is not an address that a box can serve");
+    }
+    if !is_host_in(ip, prefix) {
+        return Err("is the network's own address or its broadcast address, not a host's");
+    }
+    match interface {
+        Some(interface) if !is_interface(interface) => Err("names an interface that cannot be"),
+        interface => Ok(Vip { ip, prefix, interface }),
+    }
+}
+
+fn check_script(text: At<&str>, report: &mut Report<'_>) -> bool {
+    let name = text.value.strip_prefix("lsb:");
+    let is_good = name.is_some_and(is_name);
+    if !is_good {
+        let what = match name {
+            Some(_) => format!("{} does not name a script in {LSB_DIRECTORY}", quote(text.value)),
+            None => format!("{} is not a kind of script that this version runs", quote(text.value)),
+        };
+        report.add(text.at, what, format_args!("supported: \"lsb:NAME\" for {LSB_DIRECTORY}/NAME"));
+    }
+    is_good
+}
+
+/// A script that two groups start would be stopped by one under the other's feet.
+fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
+    let mut all: Vec<(At<&str>, &str)> =
+        plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (*script, plan.name.value))).collect();
+    all.sort_by_key(|(script, _)| script.at);
+    for (index, (script, _)) in all.iter().enumerate() {
+        if let Some((_, group)) = all[..index].iter().find(|(earlier, _)| earlier.value == script.value) {
+            let what = format!("{} is already a script of group {}", quote(script.value), quote(group));
+            report.add(script.at, what, "list it once");
+        }
+    }
+}
+
+/// Reports every service address that is listed twice or belongs to a node itself.
+pub(super) fn check_repeats(plans: &[Plan<'_>], own: &[(IpAddr, String)], report: &mut Report<'_>) {
+    let of_group = |plan: &Plan<'_>| {
+        let owner = format!("an address of group {}", quote(plan.name.value));
+        plan.addresses.iter().map(|vip| (vip.at, vip.value.ip, owner.clone())).collect::<Vec<_>>()
+    };
+    let mut all: Vec<(usize, IpAddr, String)> = plans.iter().flat_map(of_group).collect();
+    all.sort_by_key(|(at, _, _)| *at);
+    let mut taken = own.to_vec();
+    for (at, ip, owner) in all {
+        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == ip) {
+            report.add(at, format!("{ip} is already {first}"), "give each service an address of its own");
+        }
+        taken.push((ip, owner));
+    }
+}
+
+impl Plan<'_> {
+    /// As the decision wants it.
+    pub(super) fn policy(&self) -> GroupPolicy {
+        let scripts = u64::try_from(self.scripts.len()).unwrap_or(u64::MAX);
+        GroupPolicy {
+            tag: group_tag(self.name.value),
+            prefer: self.prefer,
+            safety: self.safety,
+            stop_timeout: self.stop_timeout.fraction(scripts, 1),
+        }
+    }
+
+    /// As the guard wants it; `lan` is this node's interface for addresses that name none.
+    pub(super) fn settings(&self, lan: Option<&str>) -> Option<GroupSettings> {
+        let address = |vip: &At<Vip<'_>>| {
+            let interface = vip.value.interface.or(lan)?.to_string();
+            Some(VirtualAddress { ip: vip.value.ip, prefix: vip.value.prefix, interface })
+        };
+        Some(GroupSettings {
+            name: self.name.value.to_string(),
+            addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
+            scripts: self.scripts.iter().map(|text| self.script(text.value)).collect(),
+        })
+    }
+
+    fn script(&self, text: &str) -> Script {
+        let name = text.strip_prefix("lsb:").unwrap_or(text);
+        Script {
+            text: text.to_string(),
+            program: program_of(name),
+            start_timeout: Duration::from_micros(self.start_timeout.as_us()),
+            stop_timeout: Duration::from_micros(self.stop_timeout.as_us()),
+        }
+    }
+
+    /// Where each address that names an interface stands, and that interface.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = At<&str>> {
+        self.addresses.iter().filter_map(|vip| Some(At { at: vip.at, value: vip.value.interface? }))
+    }
+
+    /// Where each script stands, and its program.
+    pub(super) fn programs(&self) -> impl Iterator<Item = At<PathBuf>> {
+        self.scripts.iter().map(|text| text.map(|text| program_of(text.strip_prefix("lsb:").unwrap_or(text))))
+    }
+}
+
+fn program_of(name: &str) -> PathBuf {
+    Path::new(LSB_DIRECTORY).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_with_and_without_an_interface() {
+        let vip = parse_vip("192.0.2.10/29@eth1").ok().unwrap();
+        assert_eq!((vip.ip, vip.prefix, vip.interface), ("192.0.2.10".parse().unwrap(), 29, Some("eth1")));
+        let vip = parse_vip("fd00::1/64").ok().unwrap();
+        assert_eq!((vip.ip, vip.prefix, vip.interface), ("fd00::1".parse().unwrap(), 64, None));
+        // an IPv4 address in IPv6 clothes is the IPv4 address, with its prefix
+        assert_eq!(parse_vip("::ffff:10.0.0.1/24").ok().unwrap().ip, "10.0.0.1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_are_refused() {
+        let bad = [
+            "10.0.0.1",
+            "10.0.0.1/",
+            "10.0.0.1/0",
+            "10.0.0.1/33",
+            "10.0.0.1/+4",
+            "10.0.0/24",
+            "10.0.0.0/24@eth0",
+            "10.0.0.255/24",
+            "0.0.0.0/8",
+            "224.0.0.1/24",
+            "127.0.0.1/8",
+            "::1/128",
+            "ff02::1/64",
+            "fd00::1/129",
+            "10.0.0.1/24@",
+            "10.0.0.1/24@a b",
+            "10.0.0.1/24@eth0:1",
+            "@eth0",
+            "/",
+            "",
+        ];
+        for text in bad {
+            assert!(parse_vip(text).is_err(), "{text}");
+        }
+    }
+}

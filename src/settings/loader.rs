@@ -1,0 +1,235 @@
+//! From the text of the file to [`Settings`], or to everything that is wrong with it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crosswire::config::{InJeopardy, Policy, Side};
+use crosswire::time::Span;
+use nix::fcntl::OFlag;
+use toml::de::DeTable;
+
+use super::error::{ConfigError, Report, quote};
+use super::needs::{Need, Thing};
+use super::nodes::{self, Node, Wanted};
+use super::paths::{self, Link};
+use super::table::{At, Table};
+use super::times::{self, Pace};
+use super::values::{MAX_NAME_BYTES, is_name};
+use super::{PathSettings, Settings, digest, groups, syntax};
+
+/// Largest configuration file: forty times what the longest sensible one has.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
+const KEYS: [&str; 9] = ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "group"];
+const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
+const JEOPARDY: [(&str, InJeopardy); 2] = [("hold", InJeopardy::Hold), ("takeover", InJeopardy::Takeover)];
+
+/// Reads a whole file that must be text.
+pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
+    let wrong = |what: String, remedy: &str| ConfigError::new(file, None, what, remedy);
+    let mut opened = open(file).map_err(|error| {
+        wrong(format!("cannot be read ({error})"), "check the name and its permissions, or give another with --config")
+    })?;
+    let is_file = opened.metadata().is_ok_and(|metadata| metadata.is_file());
+    if !is_file {
+        return Err(wrong("is not a file".to_string(), "give the configuration file with --config"));
+    }
+    let mut bytes = Vec::new();
+    let read = opened.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| wrong(format!("cannot be read ({error})"), "check the disk"))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(wrong(format!("is longer than {MAX_FILE_BYTES} bytes"), "is this the configuration? shorten it"));
+    }
+    text_of(file, bytes)
+}
+
+/// Without waiting, should somebody have put a pipe there.
+fn open(file: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file)
+}
+
+/// The bytes of a file as text.
+pub(super) fn text_of(file: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(good).filter(|&&b| b == b'\n').count() + 1;
+        ConfigError::new(
+            file,
+            Some(line),
+            "is not UTF-8 text",
+            "save the file as UTF-8, or remove the special characters of this line",
+        )
+    })
+}
+
+/// Checks everything and keeps what `wanted` needs.
+pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings, Vec<ConfigError>> {
+    let (map, errors) = DeTable::parse_recoverable(text);
+    let mut report = Report::new(file, text);
+    if !syntax::is_readable(text, &errors, &mut report) {
+        return Err(report.finish());
+    }
+    let root = Table::root(map.get_ref());
+    let draft = Draft::read(&root, &mut report);
+    let me = draft.nodes.as_ref().and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
+    match me.filter(|_| report.is_clean()).and_then(|me| draft.settle(file, me, &report)) {
+        Some(settings) => Ok(settings),
+        None => Err(report.finish()),
+    }
+}
+
+/// What the file says of both nodes; complete only if nothing was reported.
+struct Draft<'t> {
+    pair: Option<&'t str>,
+    key_file: PathBuf,
+    nodes: Option<[Node<'t>; 2]>,
+    links: Vec<Link<'t>>,
+    groups: Vec<groups::Plan<'t>>,
+    policy: Policy,
+}
+
+impl<'t> Draft<'t> {
+    fn read(root: &Table<'t>, report: &mut Report<'_>) -> Self {
+        root.refuse_unknown(&KEYS, report);
+        let pair = read_pair(root, report);
+        let key_file = read_key_file(root, report);
+        let pace = times::read(root, report);
+        let in_jeopardy = read_jeopardy(root, report);
+        let nodes = nodes::read(root, report);
+        let links = paths::read(root, nodes.as_ref(), pace.times, report);
+        let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
+        let groups = groups::read(root, nodes.as_ref(), lans, report);
+        let own = nodes.as_ref().map(|nodes| own_addresses(nodes, &links, report)).unwrap_or_default();
+        groups::check_repeats(&groups, &own, report);
+        let policy = Policy {
+            paths: links.iter().map(Link::policy).take(crosswire::config::MAX_PATHS).collect(),
+            groups: groups.iter().map(groups::Plan::policy).take(crosswire::config::MAX_GROUPS).collect(),
+            lease: pace.lease.value,
+            cold_start: pace.cold_start.value,
+            in_jeopardy,
+            digest: [0; 4],
+        };
+        check_times(&pace, &links, &policy, report);
+        Self { pair, key_file, nodes, links, groups, policy }
+    }
+
+    /// What node `me` needs of a draft in which nothing is missing.
+    fn settle(&self, file: &Path, me: Side, report: &Report<'_>) -> Option<Settings> {
+        let names = self.nodes.as_ref()?.each_ref().map(|node| node.name.value.to_string());
+        let path = |link: &Link<'_>| Some(PathSettings { name: link.name.clone(), device: link.open_by(me)? });
+        let mut lans = self.links.iter().filter(|link| link.is_lan());
+        let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
+        let groups: Vec<_> = self.groups.iter().map(|group| group.settings(lan)).collect::<Option<_>>()?;
+        let mut interfaces: Vec<String> = Vec::new();
+        for address in groups.iter().flat_map(|group| &group.addresses) {
+            if !interfaces.contains(&address.interface) {
+                interfaces.push(address.interface.clone());
+            }
+        }
+        let mut settings = Settings {
+            file: file.to_path_buf(),
+            pair: self.pair?.to_string(),
+            me,
+            names,
+            key_file: self.key_file.clone(),
+            paths: self.links.iter().map(path).collect::<Option<_>>()?,
+            groups,
+            interfaces,
+            policy: self.policy.clone(),
+            needs: self.needs(me, report),
+        };
+        settings.policy.digest = digest::of(&settings);
+        Some(settings)
+    }
+
+    /// Everything that the box of `me` must have, each thing once.
+    fn needs(&self, me: Side, report: &Report<'_>) -> Vec<Need> {
+        let device = |link: &Link<'_>| {
+            let found = link.device(me)?;
+            let is_lan = link.is_lan();
+            Some(found.map(|name| if is_lan { Thing::Interface(name.to_string()) } else { Thing::Device(name.into()) }))
+        };
+        let mut all: Vec<At<Thing>> = self.links.iter().filter_map(device).collect();
+        for group in &self.groups {
+            all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
+            all.extend(group.programs().map(|found| found.map(Thing::Program)));
+        }
+        let mut needs: Vec<Need> = Vec::new();
+        for thing in all {
+            if needs.iter().all(|need| need.what != thing.value) {
+                needs.push(Need { place: report.place(thing.at), what: thing.value });
+            }
+        }
+        needs
+    }
+}
+
+fn read_pair<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<&'t str> {
+    if !root.has("pair") {
+        report.add(
+            0,
+            "the pair has no id",
+            "add pair = \"NAME\" at the top: any name that no other pair on this LAN has",
+        );
+    }
+    let pair = root.text("pair", report)?;
+    if !is_name(pair.value) {
+        let remedy = format!("use letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
+        report.add(pair.at, format!("{} cannot be the id of a pair", quote(pair.value)), remedy);
+    }
+    Some(pair.value)
+}
+
+fn read_key_file(root: &Table<'_>, report: &mut Report<'_>) -> PathBuf {
+    let Some(key) = root.text("key", report) else { return PathBuf::from(DEFAULT_KEY_FILE) };
+    if !key.value.starts_with('/') || key.value.contains(char::is_control) {
+        let what = format!("{} is not the full path of a file", quote(key.value));
+        report.add(
+            key.at,
+            what,
+            format_args!("name the key file, as in \"{DEFAULT_KEY_FILE}\"; the key itself does not belong here"),
+        );
+    }
+    PathBuf::from(key.value)
+}
+
+fn read_jeopardy(root: &Table<'_>, report: &mut Report<'_>) -> InJeopardy {
+    let Some(table) = root.table("quorum", report) else { return InJeopardy::Hold };
+    table.refuse_unknown(&QUORUM_KEYS, report);
+    let unsupported = "witnesses are not supported by this version";
+    if table.has("witness") {
+        report.add(table.place_of("witness"), unsupported, "remove the key");
+    }
+    if table.is_text("in_jeopardy", "witness") {
+        report.add(table.place_of("in_jeopardy"), unsupported, "use \"hold\" or \"takeover\"");
+        return InJeopardy::Hold;
+    }
+    table.choice("in_jeopardy", &JEOPARDY, report).map_or(InJeopardy::Hold, |choice| choice.value)
+}
+
+/// The nodes' own addresses, each with its owner; reports the second use of one.
+fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<'_>) -> Vec<(IpAddr, String)> {
+    let mut own: Vec<(IpAddr, String)> = Vec::new();
+    let mut all: Vec<(Side, At<IpAddr>)> = links.iter().flat_map(Link::addresses).collect();
+    all.sort_by_key(|(_, address)| address.at);
+    for (side, At { at, value: ip }) in all {
+        if let Some((_, first)) = own.iter().find(|(other, _)| *other == ip) {
+            report.add(at, format!("{ip} is already {first}"), "give each node an address of its own on each LAN");
+        }
+        own.push((ip, format!("the address of node {}", quote(nodes[side.index()].name.value))));
+    }
+    own
+}
+
+fn check_times(pace: &Pace, links: &[Link<'_>], policy: &Policy, report: &mut Report<'_>) {
+    let bytes = crosswire::frame::heartbeat_bytes(links.len(), policy.groups.len());
+    let sound = links.iter().filter(|link| link.check_times(bytes, report)).count();
+    let slowest = links.iter().map(|link| link.times).max_by_key(|times| times.dead_after.value);
+    if let Some(slowest) = slowest.filter(|_| sound == links.len()) {
+        let beats: Vec<Span> = links.iter().map(|link| link.beat(bytes)).collect();
+        pace.check(policy, &beats, slowest, report);
+    }
+}

@@ -1,0 +1,73 @@
+//! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::net::if_::if_nametoindex;
+
+use super::error::ConfigError;
+
+/// Something that has to be there, and the `FILE:LINE:COL` that says so.
+#[derive(Clone, Debug)]
+pub(super) struct Need {
+    /// Where it is asked for.
+    pub(super) place: String,
+    /// What it is.
+    pub(super) what: Thing,
+}
+
+/// What can be absent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Thing {
+    /// A network interface.
+    Interface(String),
+    /// A serial port.
+    Device(PathBuf),
+    /// The program of a script.
+    Program(PathBuf),
+}
+
+impl Need {
+    /// What is the matter with it now, if anything.
+    pub(super) fn lack(&self) -> Option<ConfigError> {
+        let (what, remedy) = match &self.what {
+            Thing::Interface(name) => lack_of_interface(name)?,
+            Thing::Device(path) => lack_of_device(path)?,
+            Thing::Program(path) => lack_of_program(path)?,
+        };
+        Some(ConfigError::at(&self.place, what, remedy))
+    }
+}
+
+fn lack_of_interface(name: &str) -> Option<(String, &'static str)> {
+    if_nametoindex(name).err()?;
+    Some((
+        format!("there is no interface \"{name}\" on this box"),
+        "see `ip link` for those that there are, and correct the name",
+    ))
+}
+
+fn lack_of_device(path: &Path) -> Option<(String, &'static str)> {
+    let name = path.display();
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.file_type().is_char_device() => None,
+        Ok(_) => Some((format!("\"{name}\" is not a serial port"), "name a tty, as in \"/dev/ttyS0\"")),
+        Err(error) => Some((
+            format!("there is no serial port \"{name}\" on this box ({error})"),
+            "plug it in, or set serial in the node's table if it differs here",
+        )),
+    }
+}
+
+fn lack_of_program(path: &Path) -> Option<(String, &'static str)> {
+    let name = path.display();
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => None,
+        Ok(_) => Some((format!("\"{name}\" is not an executable file"), "chmod +x it")),
+        Err(error) => Some((
+            format!("there is no script \"{name}\" on this box ({error})"),
+            "install the service, or correct the name",
+        )),
+    }
+}

@@ -1,0 +1,113 @@
+//! The two nodes of the pair, and which of them this box is.
+
+use std::net::IpAddr;
+
+use crosswire::config::Side;
+
+use super::error::{Report, quote};
+use super::table::{At, Table};
+use super::values::{MAX_NAME_BYTES, is_interface, is_name, is_unicast};
+
+const KEYS: [&str; 3] = ["lan", "serial", "interface"];
+
+/// One `[node.NAME]`: what differs on its box.
+pub(super) struct Node<'t> {
+    /// Its name, and where its table starts.
+    pub(super) name: At<&'t str>,
+    /// Its address on each LAN; `None` where it could not be read.
+    pub(super) lan: Vec<At<Option<IpAddr>>>,
+    /// Its serial devices, where they differ from `[serial]`.
+    pub(super) serial: Vec<At<&'t str>>,
+    /// Its interfaces, where they differ from `[lan]`.
+    pub(super) interface: Vec<At<&'t str>>,
+}
+
+/// By what name this box was looked up.
+pub(super) enum Wanted {
+    /// `--node NAME`
+    Asked(String),
+    /// `uname -n`
+    Host(String),
+}
+
+impl Wanted {
+    /// The name itself.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Asked(name) | Self::Host(name) => name,
+        }
+    }
+}
+
+/// Reads both nodes, the lower name first; `None` if there are not exactly two that can be read.
+pub(super) fn read<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<[Node<'t>; 2]> {
+    let tables = root.named_tables("node", report);
+    let count = tables.len();
+    let place = tables.get(2).map_or_else(|| root.place_of("node"), |third| third.at);
+    let nodes: Vec<Node<'t>> = tables.into_iter().map(|table| read_one(table, report)).collect();
+    if count != 2 {
+        let what = match count {
+            0 => "there is no node".to_string(),
+            1 => "there is one node".to_string(),
+            _ => format!("there are {count} nodes"),
+        };
+        report.add(place, what, "write exactly two tables, [node.NAME] for each box, where NAME is its `uname -n`");
+    }
+    let both: [Node<'t>; 2] = nodes.try_into().ok()?;
+    Some(both)
+}
+
+fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Node<'t> {
+    let At { at, value: (name, table) } = found;
+    table.refuse_unknown(&KEYS, report);
+    if !is_name(name) {
+        let remedy =
+            format!("use the box's `uname -n`: letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
+        report.add(at, format!("{} cannot be the name of a node", quote(name)), remedy);
+    }
+    let interface = table.texts("interface", report);
+    check_interfaces(&interface, report);
+    Node {
+        name: At { at, value: name },
+        lan: table.texts("lan", report).into_iter().map(|text| read_address(text, report)).collect(),
+        serial: table.texts("serial", report),
+        interface,
+    }
+}
+
+/// Reports every name that the kernel would not take for an interface.
+pub(super) fn check_interfaces(interfaces: &[At<&str>], report: &mut Report<'_>) {
+    for name in interfaces.iter().filter(|name| !is_interface(name.value)) {
+        let what = format!("{} cannot be the name of an interface", quote(name.value));
+        report.add(name.at, what, "use a name as `ip link` shows it, as in \"eth0\"");
+    }
+}
+
+fn read_address(text: At<&str>, report: &mut Report<'_>) -> At<Option<IpAddr>> {
+    let address = text.value.parse().ok().filter(|ip: &IpAddr| is_unicast(*ip));
+    if address.is_none() {
+        let remedy = "write the box's own address on the LAN without prefix, as in \"10.0.0.1\"";
+        report.add(text.at, format!("{} is not the address of a box", quote(text.value)), remedy);
+    }
+    text.map(|_| address.map(|ip| ip.to_canonical()))
+}
+
+/// Which of the two this box is; an error that lists both names if it is neither.
+pub(super) fn choose(nodes: &[Node<'_>; 2], wanted: &Wanted, at: usize, report: &mut Report<'_>) -> Option<Side> {
+    let [a, b] = nodes;
+    match wanted.name() {
+        name if name == a.name.value => Some(Side::A),
+        name if name == b.name.value => Some(Side::B),
+        name => {
+            let (what, key) = match wanted {
+                Wanted::Asked(_) => (format!("--node {} is not in this file", quote(name)), "--node"),
+                Wanted::Host(_) => {
+                    (format!("this box is called {} (`uname -n`)", quote(name)), "the name, or give --node")
+                }
+            };
+            let known = format!("{} and {}", quote(a.name.value), quote(b.name.value));
+            report.add(at, what, format_args!("the file knows {known}: correct {key}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A TOML table with its name and place, read key by key; whatever is wrong goes into the report.
+
+use std::ops::RangeInclusive;
+
+use crosswire::time::Span;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Report, quote, shorten};
+use super::values::{nearest, parse_span};
+
+/// A value and where it stands, as a byte offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct At<T> {
+    /// Byte offset of the value.
+    pub(super) at: usize,
+    /// The value.
+    pub(super) value: T,
+}
+
+impl<T> At<T> {
+    /// The same place, another value.
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> At<U> {
+        At { at: self.at, value: change(self.value) }
+    }
+}
+
+/// A table.
+#[derive(Clone)]
+pub(super) struct Table<'t> {
+    /// As messages call it: `[serial]`; empty for the top of the file.
+    pub(super) name: String,
+    /// Byte offset of its header.
+    pub(super) at: usize,
+    map: &'t DeTable<'t>,
+}
+
+impl<'t> Table<'t> {
+    /// The top of the file.
+    pub(super) fn root(map: &'t DeTable<'t>) -> Self {
+        Self { name: String::new(), at: 0, map }
+    }
+
+    /// The value of `key`, whatever its type.
+    fn find(&self, key: &str) -> Option<At<&'t DeValue<'t>>> {
+        self.map.get(key).map(located)
+    }
+
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Whether `key` is this string.
+    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
+        self.find(key).is_some_and(|found| found.value.as_str() == Some(text))
+    }
+
+    /// Where `key` stands, or the table if it is not there.
+    pub(super) fn place_of(&self, key: &str) -> usize {
+        self.map.get_key_value(key).map_or(self.at, |(key, _)| key.span().start)
+    }
+
+    /// `of [serial]`, `at the top of the file`: for messages.
+    fn of(&self) -> String {
+        if self.name.is_empty() { "at the top of the file".to_string() } else { format!("in {}", self.name) }
+    }
+
+    /// Reports every key that is not in `known`, with the nearest one that is.
+    pub(super) fn refuse_unknown(&self, known: &[&str], report: &mut Report<'_>) {
+        for (key, _) in self.map {
+            let word = key.get_ref().as_ref();
+            if known.contains(&word) {
+                continue;
+            }
+            let what = format!("unknown key {} {}", quote(word), self.of());
+            match nearest(word, known) {
+                Some(near) => report.add(key.span().start, what, format_args!("did you mean \"{near}\"?")),
+                None => report.add(key.span().start, what, format_args!("known here: {}", known.join(", "))),
+            }
+        }
+    }
+
+    /// All entries, each of which should be a table: `[node.gw1]`, `[node.gw2]`.
+    pub(super) fn named_tables(&self, key: &str, report: &mut Report<'_>) -> Vec<At<(&'t str, Table<'t>)>> {
+        let Some(outer) = self.table(key, report) else { return Vec::new() };
+        let mut tables = Vec::new();
+        for (name, value) in outer.map {
+            let (at, text) = (name.span().start, name.get_ref().as_ref());
+            match value.get_ref() {
+                DeValue::Table(map) => {
+                    let table = Table { name: format!("[{key}.{text}]"), at, map };
+                    tables.push(At { at, value: (text, table) });
+                }
+                other => {
+                    let what = format!("{key}.{} is {}, not a table", quote(text), type_of(other));
+                    report.add(at, what, format_args!("write it as [{key}.NAME] with its keys below"));
+                }
+            }
+        }
+        tables
+    }
+
+    /// One table, if it is there.
+    pub(super) fn table(&self, key: &str, report: &mut Report<'_>) -> Option<Table<'t>> {
+        let at = self.place_of(key);
+        match self.find(key)?.value {
+            DeValue::Table(map) => Some(Table { name: format!("[{key}]"), at, map }),
+            other => {
+                let what = format!("\"{key}\" is {}, not a table", type_of(other));
+                report.add(at, what, format_args!("write it as [{key}] with its keys below"));
+                None
+            }
+        }
+    }
+
+    /// One table or an array of tables: `[serial]` or several `[[serial]]`.
+    pub(super) fn tables(&self, key: &str, report: &mut Report<'_>) -> Vec<Table<'t>> {
+        let Some(found) = self.find(key) else { return Vec::new() };
+        let DeValue::Array(array) = found.value else {
+            return self.table(key, report).into_iter().collect();
+        };
+        let mut tables = Vec::new();
+        for element in array.iter() {
+            match located(element) {
+                At { at, value: DeValue::Table(map) } => tables.push(Table { name: format!("[[{key}]]"), at, map }),
+                At { at, value } => {
+                    let what = format!("an element of \"{key}\" is {}, not a table", type_of(value));
+                    report.add(at, what, format_args!("write each as [[{key}]] with its keys below"));
+                }
+            }
+        }
+        tables
+    }
+
+    /// A string.
+    pub(super) fn text(&self, key: &str, report: &mut Report<'_>) -> Option<At<&'t str>> {
+        self.string(key, self.find(key)?, report)
+    }
+
+    fn string(&self, key: &str, found: At<&'t DeValue<'t>>, report: &mut Report<'_>) -> Option<At<&'t str>> {
+        match found.value {
+            DeValue::String(text) => Some(At { at: found.at, value: text.as_ref() }),
+            other => {
+                let what = format!("\"{key}\" {} is {}, not a string", self.of(), type_of(other));
+                report.add(found.at, what, "put it in quotes");
+                None
+            }
+        }
+    }
+
+    /// An array of strings, or a single string for an array of one; empty if it is not there.
+    pub(super) fn texts(&self, key: &str, report: &mut Report<'_>) -> Vec<At<&'t str>> {
+        match self.find(key) {
+            None => Vec::new(),
+            Some(At { value: DeValue::Array(array), .. }) => {
+                array.iter().filter_map(|element| self.string(key, located(element), report)).collect()
+            }
+            Some(found) => self.string(key, found, report).into_iter().collect(),
+        }
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<u32>, report: &mut Report<'_>) -> Option<At<u32>> {
+        let found = self.find(key)?;
+        let DeValue::Integer(integer) = found.value else {
+            let what = format!("\"{key}\" {} is {}, not a number", self.of(), type_of(found.value));
+            report.add(found.at, what, "write a whole number without quotes");
+            return None;
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| range.contains(n));
+        if number.is_none() {
+            let what = format!("\"{key}\" {} is {}", self.of(), shorten(&integer.to_string()));
+            report.add(found.at, what, format_args!("write a number from {} to {}", range.start(), range.end()));
+        }
+        number.map(|value| At { at: found.at, value })
+    }
+
+    /// A length of time.
+    pub(super) fn span(&self, key: &str, report: &mut Report<'_>) -> Option<At<Span>> {
+        let found = self.find(key)?;
+        let (value, what) = match found.value {
+            DeValue::String(text) => (parse_span(text), format!("\"{key}\" is {}, not a length of time", quote(text))),
+            other => (None, format!("\"{key}\" is {}, not a length of time", type_of(other))),
+        };
+        if value.is_none() {
+            report.add(found.at, what, "write a number with its unit in quotes, as in \"100ms\", \"1.5s\" or \"10m\"");
+        }
+        value.map(|value| At { at: found.at, value })
+    }
+
+    /// One of a few words, each with its meaning.
+    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], report: &mut Report<'_>) -> Option<At<T>> {
+        let text = self.text(key, report)?;
+        let found = choices.iter().find(|(word, _)| *word == text.value);
+        if found.is_none() {
+            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let what = format!("\"{key}\" is {}", quote(text.value));
+            report.add(text.at, what, format_args!("use {}", words.join(" or ")));
+        }
+        found.map(|(_, meaning)| At { at: text.at, value: *meaning })
+    }
+}
+
+fn located<'t>(value: &'t Spanned<DeValue<'t>>) -> At<&'t DeValue<'t>> {
+    At { at: value.span().start, value: value.get_ref() }
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

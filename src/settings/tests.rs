@@ -1,0 +1,396 @@
+//! Bad files and the exact lines they are answered with; good ones and what becomes of them.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::loader;
+use super::nodes::Wanted;
+use super::*;
+
+/// The shortest useful file.
+const GOOD: &str = r#"pair = "gateway"
+[node.gw1]
+lan = "10.0.0.1"
+[node.gw2]
+lan = "10.0.0.2"
+[serial]
+device = "/dev/ttyS0"
+[lan]
+interface = "eth0"
+[group.gateway]
+addresses = ["10.0.0.100/24"]
+"#;
+
+/// See its first lines.
+const BAD: &str = include_str!("../../tests/fixtures/config/bad.txt");
+
+fn load_as(text: &str, wanted: &Wanted) -> Result<Settings, Vec<String>> {
+    let lines = |errors: Vec<ConfigError>| errors.iter().map(ToString::to_string).collect();
+    loader::parse(Path::new("f"), text, wanted).map_err(lines)
+}
+
+fn asked(name: &str) -> Wanted {
+    Wanted::Asked(name.to_string())
+}
+
+fn good_as(text: &str, name: &str) -> Settings {
+    load_as(text, &asked(name)).unwrap_or_else(|lines| panic!("{}\n--- of\n{text}", lines.join("\n")))
+}
+
+/// The lines of a case that begin with `mark`, without it.
+fn marked(case: &str, mark: &str) -> Vec<String> {
+    let lines = case.lines().filter_map(|line| line.strip_prefix(mark));
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line).to_string()).collect()
+}
+
+#[test]
+fn bad_files_are_told_what_is_wrong_where_and_what_to_do() {
+    let cases: Vec<&str> = BAD.split("\n\n").skip(1).collect();
+    assert!(cases.len() > 70, "{} cases", cases.len());
+    for case in cases {
+        let block = |mark| marked(case, mark).iter().map(|line| format!("{line}\n")).collect::<String>();
+        let (from, to, said) = (block("-"), block("+"), marked(case, "="));
+        assert!(GOOD.contains(&from) && !said.is_empty(), "not a case:\n{case}");
+        let errors = load_as(&GOOD.replacen(&from, &to, 1), &asked("gw1")).expect_err(case);
+        assert_eq!(errors, said, "\n{case}");
+    }
+}
+
+#[test]
+fn an_unknown_host_is_told_the_names_that_are_known() {
+    let said = load_as(GOOD, &Wanted::Host("gw7".to_string())).unwrap_err();
+    let line = "f:2:2: this box is called \"gw7\" (`uname -n`); \
+                the file knows \"gw1\" and \"gw2\": correct the name, or give --node";
+    assert_eq!(said, [line]);
+}
+
+#[test]
+fn without_a_name_the_host_name_counts() {
+    let host = host_name();
+    let text = GOOD.replace("[node.gw2]", &format!("[node.\"{host}\"]"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("crosswire.toml");
+    std::fs::write(&file, text).unwrap();
+    assert_eq!(Settings::load(&file, None).unwrap().my_name(), host);
+    assert_eq!(Settings::load(&file, Some("gw1")).unwrap().peer_name(), host);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |file: &Path| file.display().to_string();
+    let said = |file: &Path| match Settings::load(file, Some("gw1")) {
+        Ok(_) => panic!("{} is fine", file.display()),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    let missing = directory.path().join("missing");
+    let remedy = "check the name and its permissions, or give another with --config";
+    let expected = format!("{}: cannot be read (No such file or directory (os error 2)); {remedy}", name(&missing));
+    assert_eq!(said(&missing), expected);
+
+    let expected = format!("{}: is not a file; give the configuration file with --config", name(directory.path()));
+    assert_eq!(said(directory.path()), expected);
+
+    let file = directory.path().join("f");
+    std::fs::write(&file, b"pair = 'x'\n# caf\xe9\n").unwrap();
+    let remedy = "save the file as UTF-8, or remove the special characters of this line";
+    assert_eq!(said(&file), format!("{}:2: is not UTF-8 text; {remedy}", name(&file)));
+
+    std::fs::write(&file, vec![b'#'; 64 * 1024 + 1]).unwrap();
+    let remedy = "is this the configuration? shorten it";
+    assert_eq!(said(&file), format!("{}: is longer than 65536 bytes; {remedy}", name(&file)));
+
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let expected = format!("{}: is not a file; give the configuration file with --config", name(&pipe));
+    assert_eq!(said(&pipe), expected, "and without waiting for a writer");
+}
+
+#[test]
+fn the_shortest_useful_file_has_good_defaults() {
+    let settings = good_as(GOOD, "gw1");
+    assert_eq!((settings.me, settings.my_name(), settings.peer_name()), (Side::A, "gw1", "gw2"));
+    assert_eq!(settings.key_file, Path::new("/etc/crosswire/key"));
+    assert_eq!(settings.interfaces, ["eth0"]);
+    let names: Vec<&str> = settings.paths.iter().map(|path| path.name.as_str()).collect();
+    assert_eq!(names, ["serial", "lan"]);
+    assert_eq!(settings.paths[0].device, PathDevice::Serial { device: "/dev/ttyS0".into(), baud: 19_200 });
+    let (local, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    assert_eq!(settings.paths[1].device, PathDevice::Lan { interface: "eth0".to_string(), local, peer, port: 694 });
+    let policy = &settings.policy;
+    assert_eq!(policy.paths.iter().map(|path| path.kind).collect::<Vec<_>>(), [PathKind::Serial, PathKind::Lan]);
+    assert!(policy.paths.iter().all(|path| path.timing == crosswire::config::Speed::Normal.timing()));
+    assert_eq!((policy.lease, policy.cold_start), (Span::from_s(3), Span::from_s(60)));
+    assert_eq!(policy.in_jeopardy, crosswire::config::InJeopardy::Hold);
+    assert_eq!(policy.groups[0].safety, crosswire::config::SafetyRule::Probe);
+    assert_eq!((policy.groups[0].prefer, policy.groups[0].stop_timeout), (None, Span::ZERO));
+}
+
+#[test]
+fn nodes_override_what_differs_on_their_box() {
+    let text = GOOD.replace("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\nserial = '/dev/ttyS1'\ninterface = 'eno1'");
+    let settings = good_as(&text, "gw2");
+    assert_eq!(settings.me, Side::B);
+    assert_eq!(settings.paths[0].device, PathDevice::Serial { device: "/dev/ttyS1".into(), baud: 19_200 });
+    let (local, peer) = ("10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap());
+    assert_eq!(settings.paths[1].device, PathDevice::Lan { interface: "eno1".to_string(), local, peer, port: 694 });
+    assert_eq!(settings.interfaces, ["eno1"], "an address without an interface lives on the LAN of this box");
+    assert_eq!(good_as(&text, "gw1").interfaces, ["eth0"]);
+}
+
+#[test]
+fn nodes_can_speak_for_all_of_a_path() {
+    let text = GOOD
+        .replace("[serial]\ndevice = \"/dev/ttyS0\"\n[lan]\ninterface = \"eth0\"\n", "")
+        .replace("lan = \"10.0.0.1\"", "lan = '10.0.0.1'\ninterface = 'lan0'\nserial = ['/dev/ttyS0', '/dev/ttyS2']")
+        .replace("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\ninterface = 'lan1'\nserial = ['/dev/ttyS1', '/dev/ttyS3']");
+    let settings = good_as(&text, "gw2");
+    let names: Vec<&str> = settings.paths.iter().map(|path| path.name.as_str()).collect();
+    assert_eq!(names, ["serial", "serial2", "lan"]);
+    assert_eq!(settings.paths[1].device, PathDevice::Serial { device: "/dev/ttyS3".into(), baud: 19_200 });
+}
+
+#[test]
+fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
+    let text = GOOD.replace(
+        "[group.gateway]",
+        "interval = '100ms'\nlate_after = '300ms'\n[timing]\nlease = '5s'\n[quorum]\nin_jeopardy = 'takeover'\n\
+         [group.z]\nprefer = 'gw2'\naddresses = ['fd00::1/64@eth1']\nscripts = ['lsb:b', 'lsb:a']\nstop_timeout = '1.5s'\n\
+         [group.gateway]",
+    );
+    let settings = good_as(&text, "gw1");
+    let ms = |span: Span| span.as_ms();
+    let timing = settings.policy.paths[1].timing;
+    assert_eq!([timing.interval, timing.late_after, timing.dead_after].map(ms), [100, 300, 1_500]);
+    assert_eq!(ms(settings.policy.paths[0].timing.interval), 250);
+    assert_eq!(settings.policy.lease, Span::from_s(5));
+    assert_eq!(settings.policy.in_jeopardy, crosswire::config::InJeopardy::Takeover);
+    let names: Vec<&str> = settings.groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["gateway", "z"]);
+    let z = settings.policy.groups[1];
+    assert_eq!((z.prefer, z.safety), (Some(Side::B), crosswire::config::SafetyRule::Lease));
+    assert_eq!(z.stop_timeout, Span::from_s(3));
+    let programs: Vec<_> = settings.groups[1].scripts.iter().map(|script| script.program.as_path()).collect();
+    assert_eq!(programs, [Path::new("/etc/init.d/b"), Path::new("/etc/init.d/a")]);
+    assert_eq!(settings.groups[1].scripts[0].start_timeout, Duration::from_secs(60));
+    assert_eq!(settings.interfaces, ["eth0", "eth1"]);
+}
+
+#[test]
+fn the_digest_is_over_what_both_must_agree_on() {
+    let digest = |text: &str, node: &str| good_as(text, node).policy.digest;
+    let base = digest(GOOD, "gw1");
+    assert_eq!(base, digest(GOOD, "gw2"), "both nodes compute the same");
+    let own = [
+        ("device = \"/dev/ttyS0\"", "device = '/dev/ttyS9'"),
+        ("pair", "key = '/k'\npair"),
+        ("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\nserial = '/dev/ttyS1'\ninterface = 'eno1'"),
+        ("10.0.0.100/24", "10.0.0.100/24@eth7"),
+        ("pair", "# a remark\npair"),
+    ];
+    for (from, to) in own {
+        assert_eq!(digest(&GOOD.replacen(from, to, 1), "gw1"), base, "{to}");
+    }
+    let shared = [
+        ("gateway", "other"),
+        ("10.0.0.2", "10.0.0.3"),
+        ("gw2", "gw3"),
+        ("pair", "speed = 'gentle'\npair"),
+        ("[lan]", "baud = 38400\n[lan]"),
+        ("[lan]", "[lan]\nport = 695"),
+        ("[lan]", "[lan]\ndead_after = '2s'"),
+        ("[lan]", "[timing]\nlease = '4s'\n[lan]"),
+        ("[lan]", "[timing]\ncold_start = '61s'\n[lan]"),
+        ("[lan]", "[quorum]\nin_jeopardy = 'takeover'\n[lan]"),
+        ("[group.gateway]", "[group.x]"),
+        ("[group.gateway]", "[group.gateway]\nprefer = 'gw2'"),
+        ("[group.gateway]", "[group.gateway]\nsafety = 'lease'"),
+        ("[group.gateway]", "[group.gateway]\nscripts = ['lsb:x']\nsafety = 'probe'"),
+        ("10.0.0.100/24", "10.0.0.101/24"),
+        ("10.0.0.100/24", "10.0.0.100/25"),
+    ];
+    for (from, to) in shared {
+        assert_ne!(digest(&GOOD.replacen(from, to, 1), "gw1"), base, "{to}");
+    }
+}
+
+#[test]
+fn following_a_remedy_mends_the_file() {
+    let margin =
+        |dead| GOOD.replace("[serial]", &format!("[timing]\nlate_after = '1s'\ndead_after = '{dead}'\n[serial]"));
+    assert!(load_as(&margin("1307ms"), &asked("gw1")).is_err());
+    good_as(&margin("1308 ms"), "gw1");
+    let line = |rate| GOOD.replace("[lan]", &format!("late_after = '300ms'\n{rate}\n[lan]"));
+    assert!(load_as(&line("baud = 9600\ninterval = '130ms'"), &asked("gw1")).is_err());
+    good_as(&line("baud = 9600\ninterval = '140 ms'"), "gw1");
+    good_as(&line("baud = 19200\ninterval = '130ms'"), "gw1");
+}
+
+#[test]
+fn what_this_box_lacks_is_said_but_is_no_error() {
+    let text = GOOD
+        .replace("/dev/ttyS0", "/dev/null")
+        .replace("\"eth0\"", "\"lo\"")
+        .replace("10.0.0.100/24\"]", "10.0.0.100/24@no-such-if0\"]\nscripts = ['lsb:no-such-script']");
+    let settings = good_as(&text, "gw1");
+    let lacks: Vec<String> = settings.absent().iter().map(ToString::to_string).collect();
+    let expected = [
+        "f:11:14: there is no interface \"no-such-if0\" on this box; \
+         see `ip link` for those that there are, and correct the name",
+        "f:12:12: there is no script \"/etc/init.d/no-such-script\" on this box (No such file or directory (os error 2)); \
+         install the service, or correct the name",
+    ];
+    assert_eq!(lacks, expected);
+
+    let lacks = |device: &str| {
+        let settings = good_as(&GOOD.replace("/dev/ttyS0", device).replace("\"eth0\"", "\"lo\""), "gw1");
+        settings.absent().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(lacks("/dev"), ["f:7:10: \"/dev\" is not a serial port; name a tty, as in \"/dev/ttyS0\""]);
+    let line = "f:7:10: there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory (os error 2)); \
+                plug it in, or set serial in the node's table if it differs here";
+    assert_eq!(lacks("/dev/no-such-tty"), [line]);
+}
+
+#[test]
+fn every_shipped_configuration_is_sound_for_both_nodes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut files = vec![root.join("crosswire.toml")];
+    files.extend(std::fs::read_dir(root.join("examples")).unwrap().map(|entry| entry.unwrap().path()));
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let text = loader::read_text(&file).unwrap();
+        let names = load_as(&text, &asked("nobody")).unwrap_err();
+        let names: Vec<&str> = names[0].split('"').collect();
+        for node in [names[3], names[5]] {
+            let settings = Settings::load(&file, Some(node)).unwrap_or_else(|errors| panic!("{errors:?}"));
+            assert!(settings.proof().margin.is_safe());
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_annotated_configuration_can_be_switched_on() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/crosswire.toml");
+    let text = loader::read_text(&file).unwrap();
+    let is_setting =
+        |line: &&str| line.starts_with('#') && line.chars().nth(1).is_some_and(|c| c.is_ascii_lowercase() || c == '[');
+    assert!(text.lines().filter(is_setting).count() > 10);
+    let on: Vec<&str> = text.lines().map(|line| if is_setting(&line) { &line[1..] } else { line }).collect();
+    let off = good_as(&text, "gw1").policy;
+    let on = good_as(&on.join("\n"), "gw1").policy;
+    assert_eq!(
+        (on.paths, on.lease, on.cold_start, on.in_jeopardy),
+        (off.paths, off.lease, off.cold_start, off.in_jeopardy)
+    );
+}
+
+/// Whatever is said stays on one line and names the file and a remedy.
+fn assert_well_said(errors: &[ConfigError]) {
+    assert!(!errors.is_empty());
+    for line in errors.iter().map(ToString::to_string) {
+        assert!(line.starts_with("f:") && line.contains("; ") && !line.contains(char::is_control), "{line:?}");
+    }
+}
+
+fn assert_answered(text: &str) {
+    if let Err(errors) = loader::parse(Path::new("f"), text, &asked("gw1")) {
+        assert_well_said(&errors);
+    }
+}
+
+/// Pieces of configuration, good and bad, from which odd files are made.
+const PIECES: &[&str] = &[
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "\"",
+    "'",
+    "=",
+    "\n",
+    ",",
+    ".",
+    "{",
+    "}",
+    "#",
+    "serial",
+    "lan",
+    "[serial]",
+    "[[serial]]",
+    "[lan]",
+    "[[lan]]",
+    "[timing]",
+    "[quorum]",
+    "[node.gw1]",
+    "[node.gw2]",
+    "[group.g]",
+    "node.gw1 = ",
+    "interval = ",
+    "dead_after = ",
+    "late_after = ",
+    "lease = ",
+    "baud = ",
+    "port = ",
+    "device = ",
+    "addresses = ",
+    "scripts = ",
+    "\"100ms\"",
+    "\"999999999m\"",
+    "\"10.0.0.1\"",
+    "[\"10.0.0.1/24@eth0\"]",
+    "\"::ffff:1.2.3.4\"",
+    "0",
+    "-1",
+    "0xffff",
+    "1e9",
+    "99999999999999999999",
+    "true",
+    "1979-05-27",
+    "\u{0}",
+    "\u{1b}[2J",
+    "\u{202e}",
+    "ä",
+    "\r\n",
+    "\"\"\"",
+];
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        match loader::text_of(Path::new("f"), bytes) {
+            Ok(text) => assert_answered(&text),
+            Err(error) => assert_well_said(&[error]),
+        }
+    }
+
+    #[test]
+    fn odd_files_are_answered(picks in proptest::collection::vec(0..PIECES.len(), 0..60)) {
+        assert_answered(&picks.iter().map(|&pick| PIECES[pick]).collect::<String>());
+    }
+
+    #[test]
+    fn damaged_files_are_answered(cut in 0..GOOD.len(), length in 0..40usize, picks in proptest::collection::vec(0..PIECES.len(), 0..4)) {
+        let end = GOOD.len().min(cut + length);
+        let patch: String = picks.iter().map(|&pick| PIECES[pick]).collect();
+        assert_answered(&format!("{}{patch}{}", &GOOD[..cut], &GOOD[end..]));
+    }
+
+    #[test]
+    fn any_times_that_are_accepted_leave_a_margin(
+        interval in 20..3_000u64, late in 11..40u64, dead in 30..60u64, lan_interval in 20..400u64, baud in 0..line::BAUDS.len(),
+    ) {
+        let (late, dead) = (interval * late / 10, interval * dead / 10);
+        let times = format!(
+            "baud = {}\n[timing]\ninterval = '{interval}ms'\nlate_after = '{late}ms'\ndead_after = '{dead}ms'\nlease = '20s'\n[lan]\ninterval = '{lan_interval}ms'\n",
+            line::BAUDS[baud]
+        );
+        if let Ok(settings) = load_as(&GOOD.replace("[lan]\n", &times), &asked("gw1")) {
+            let proof = settings.proof();
+            prop_assert!(proof.margin.is_safe());
+            prop_assert!(proof.paths.iter().all(|path| path.margin.is_safe() && path.load_permille <= 500));
+            prop_assert!(proof.released <= proof.takeover);
+        }
+    }
+}
