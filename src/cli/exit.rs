@@ -10,6 +10,12 @@ pub(crate) enum Exit {
     Done,
     /// It was refused, or failed.
     Refused,
+    /// The command line makes no sense.
+    Usage,
+    /// No daemon answers.
+    NotRunning,
+    /// The pair serves, but one more fault may not be told from a dead peer.
+    Jeopardy,
     /// The configuration, the key file or this box is not as it must be (EX_CONFIG of sysexits.h).
     Configuration,
 }
@@ -20,6 +26,9 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Refused => 1,
+            Self::Usage => 2,
+            Self::NotRunning => 3,
+            Self::Jeopardy => 4,
             Self::Configuration => 78,
         }
     }

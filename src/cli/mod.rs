@@ -3,3 +3,62 @@
 pub(crate) mod check;
 pub(crate) mod exit;
 pub(crate) mod keygen;
+pub(crate) mod operate;
+pub(crate) mod run;
+pub(crate) mod status;
+mod status_json;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use bpaf::{Bpaf, ParseFailure};
+
+use exit::Exit;
+
+/// Everything that crosswire can be asked to do.
+#[derive(Clone, Debug, Bpaf)]
+#[bpaf(options, version, descr("Keeps one of two gateways serving, over a null-modem cable and Ethernet."))]
+enum Command {
+    Run(#[bpaf(external(run::run_options))] run::RunOptions),
+    Check(#[bpaf(external(check::check_options))] check::CheckOptions),
+    Status(#[bpaf(external(status::status_options))] status::StatusOptions),
+    Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
+    Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
+    Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let command = match command().run_inner(bpaf::Args::current_args()) {
+        Ok(command) => command,
+        Err(failure) => return explain(failure).into(),
+    };
+    let out = &mut std::io::stdout();
+    match command {
+        Command::Run(options) => run::run(&options),
+        Command::Check(options) => check::run(&options, out).into(),
+        Command::Status(options) => status::run(&options, out).into(),
+        Command::Handover(options) => operate::handover(&options, out).into(),
+        Command::Takeover(options) => operate::takeover(&options, out).into(),
+        Command::Keygen(options) => keygen::run(&options, out).into(),
+    }
+}
+
+/// Help goes to stdout; what is wrong with a command line to stderr.
+fn explain(failure: ParseFailure) -> Exit {
+    const WIDTH: usize = 100;
+    match failure {
+        ParseFailure::Stdout(help, full) => {
+            let _ = writeln!(std::io::stdout(), "{}", help.monochrome(full));
+            Exit::Done
+        }
+        ParseFailure::Completion(text) => {
+            let _ = write!(std::io::stdout(), "{text}");
+            Exit::Done
+        }
+        failure @ ParseFailure::Stderr(_) => {
+            failure.print_message(WIDTH);
+            Exit::Usage
+        }
+    }
+}

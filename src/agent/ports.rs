@@ -1,0 +1,179 @@
+//! The agent's end of a path: bytes in, bytes out, never a wait, never a queue of stale beats.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crosswire::config::{PathId, PathKind};
+use crosswire::frame::{Body, delimit};
+use crosswire::quorum::Event;
+use crosswire::time::{Instant, Span};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::{read, write};
+
+mod ioctl {
+    //! `tty_ioctl(4)`
+
+    nix::ioctl_read_bad!(
+        /// Bytes that have not left the port yet.
+        tiocoutq,
+        nix::libc::TIOCOUTQ,
+        nix::libc::c_int
+    );
+}
+
+/// First wait before a lost port is tried again; it doubles up to [`LAST_RETRY`].
+const FIRST_RETRY: Span = Span::from_s(1);
+/// Longest wait.
+const LAST_RETRY: Span = Span::from_s(30);
+/// One path's port.
+pub(crate) struct Port {
+    pub(crate) id: PathId,
+    kind: PathKind,
+    descriptor: Option<OwnedFd>,
+    /// The LAN interface has no carrier.
+    is_without_carrier: bool,
+    retry_at: Instant,
+    retry_after: Span,
+    /// A serial port with more than this still to send gets nothing more.
+    max_queued_bytes: usize,
+    skipped: u32,
+    /// That it cannot be opened was said already.
+    is_told: bool,
+}
+
+/// What one read of a port came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Read {
+    /// This many bytes, or one datagram of this length.
+    Bytes(usize),
+    /// Nothing that means anything; there may be more.
+    Skip,
+    /// All that had arrived was read.
+    Empty,
+    /// The port is gone.
+    Lost(Errno),
+}
+
+impl Port {
+    /// A port that is not open yet; the guard will hand it over.
+    pub(crate) fn new(id: PathId, kind: PathKind, max_queued_bytes: usize) -> Self {
+        Self {
+            id,
+            kind,
+            descriptor: None,
+            is_without_carrier: false,
+            retry_at: Instant::NEVER,
+            retry_after: FIRST_RETRY,
+            max_queued_bytes,
+            skipped: 0,
+            is_told: false,
+        }
+    }
+
+    /// What to poll.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
+    }
+
+    /// It was opened.
+    pub(crate) fn become_open(&mut self, descriptor: OwnedFd) {
+        self.descriptor = Some(descriptor);
+        self.retry_at = Instant::NEVER;
+        self.retry_after = FIRST_RETRY;
+        self.is_told = false;
+    }
+
+    /// Whether that it is away should be said: once, until it is back.
+    pub(crate) fn tell_away(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
+    }
+
+    /// It is gone, or could not be opened: try again later.
+    pub(crate) fn become_closed(&mut self, now: Instant) {
+        self.descriptor = None;
+        self.retry_at = now + self.retry_after;
+        self.retry_after = (self.retry_after + self.retry_after).min(LAST_RETRY);
+    }
+
+    /// Whether frames can come and go.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.descriptor.is_some() && !self.is_without_carrier
+    }
+
+    /// Notes the carrier of a LAN path's interface.
+    pub(crate) fn set_carrier(&mut self, is_up: bool) {
+        self.is_without_carrier = !is_up;
+    }
+
+    /// When the guard should be asked to open it again.
+    pub(crate) fn retry_at(&self) -> Instant {
+        self.retry_at
+    }
+
+    /// It was asked.
+    pub(crate) fn note_retry(&mut self) {
+        self.retry_at = Instant::NEVER;
+    }
+
+    /// Reads once, without waiting.
+    pub(crate) fn read(&self, room: &mut [u8]) -> Read {
+        let Some(descriptor) = &self.descriptor else { return Read::Empty };
+        let result = match self.kind {
+            PathKind::Serial => read(descriptor, room),
+            PathKind::Lan => recv(descriptor.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT),
+        };
+        match (result, self.kind) {
+            (Ok(0), PathKind::Serial) => Read::Lost(Errno::EIO),
+            (Ok(length), _) => Read::Bytes(length),
+            (Err(Errno::EAGAIN), _) => Read::Empty,
+            // The peer's daemon is down: its box says so, which proves nothing.
+            (Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH), _) => Read::Skip,
+            (Err(Errno::ENETUNREACH | Errno::ENETDOWN), PathKind::Lan) => Read::Empty,
+            (Err(errno), _) => Read::Lost(errno),
+        }
+    }
+
+    /// What bytes from here are to the node.
+    pub(crate) fn event<'b>(&self, bytes: &'b [u8]) -> Event<'b> {
+        match self.kind {
+            PathKind::Serial => Event::Bytes(self.id, bytes),
+            PathKind::Lan => Event::Datagram(self.id, bytes),
+        }
+    }
+
+    /// Sends a body now, or skips it. A frame that cannot leave at once would be stale when it does.
+    pub(crate) fn send(&mut self, body: &Body) {
+        let Some(descriptor) = &self.descriptor else { return };
+        let has_left = match self.kind {
+            PathKind::Serial => {
+                queued_bytes(descriptor) <= self.max_queued_bytes && {
+                    let line = delimit::wrap(body);
+                    write(descriptor, &line) == Ok(line.len())
+                }
+            }
+            PathKind::Lan => {
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                // An error of an earlier datagram is reported, and taken away, by the next call.
+                (0..2).any(|_| send(descriptor.as_raw_fd(), body, flags) == Ok(body.len()))
+            }
+        };
+        if !has_left {
+            self.skipped = self.skipped.saturating_add(1);
+        }
+    }
+
+    /// Frames that could not leave.
+    pub(crate) fn skipped(&self) -> u32 {
+        self.skipped
+    }
+}
+
+/// Where the driver does not say, nothing is queued.
+fn queued_bytes(descriptor: &OwnedFd) -> usize {
+    let mut bytes = 0;
+    // SAFETY: TIOCOUTQ writes one int, and `bytes` is one.
+    match unsafe { ioctl::tiocoutq(descriptor.as_raw_fd(), &mut bytes) } {
+        Ok(_) => usize::try_from(bytes).unwrap_or(0),
+        Err(_) => 0,
+    }
+}

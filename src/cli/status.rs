@@ -1,0 +1,160 @@
+//! `crosswire status`: both nodes as the running daemon sees them, for people and as JSON.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bpaf::Bpaf;
+use crosswire::frame::Refusal;
+use crosswire::frame::message::{Role, Trouble};
+use crosswire::health::PathState;
+use crosswire::quorum::Verdict;
+use crosswire::status::PathStatus;
+use crosswire::time::Span;
+
+use super::exit::Exit;
+use super::status_json;
+use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
+use crate::words::{self, Names};
+
+/// Show both nodes as the running daemon sees them
+#[derive(Clone, Debug, Bpaf)]
+#[bpaf(command("status"))]
+pub(crate) struct StatusOptions {
+    /// Where the daemon's control socket is
+    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
+    run_dir: PathBuf,
+    /// As JSON
+    json: bool,
+}
+
+/// Asks, and shows the answer. Jeopardy has an exit code of its own.
+pub(crate) fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
+    match ask(&options.run_dir, &Question::Status) {
+        Ok(Answer::Status(report)) => {
+            // A reader that closed the pipe has seen enough.
+            let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
+            if report.node.is_jeopardy { Exit::Jeopardy } else { Exit::Done }
+        }
+        Ok(Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Err(error) => not_running(&options.run_dir, &error, out),
+    }
+}
+
+/// Says that no daemon answers, and what to do.
+pub(crate) fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> Exit {
+    let dir = run_dir.display();
+    let _ = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            writeln!(out, "no daemon runs in {dir}: start it with its init script or `crosswire run`")
+        }
+        io::ErrorKind::PermissionDenied => writeln!(out, "not allowed to ask the daemon in {dir}: run this as root"),
+        _ => writeln!(out, "the daemon in {dir} does not answer ({error}): see its log"),
+    };
+    Exit::NotRunning
+}
+
+fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let node = &report.node;
+    let [me, peer] = [node.me, node.me.peer()].map(|side| report.nodes[side.index()].as_str());
+    writeln!(out, "pair {}: this is {me}, up {}", report.pair, node.up)?;
+    write_peer(report, peer, out)?;
+    if node.trouble != Trouble::None {
+        writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
+    }
+    if node.is_jeopardy {
+        writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
+    }
+    if node.is_digest_different {
+        writeln!(out, "  the CONFIGURATIONS DIFFER: compare {} on both nodes", report.file)?;
+    }
+    writeln!(out, "\npaths")?;
+    let names = names(report);
+    for (name, path) in report.paths.iter().zip(&node.paths) {
+        write_path(name, path, peer, &names, out)?;
+    }
+    writeln!(out, "\ngroups")?;
+    for index in 0..report.groups.len() {
+        write_group(report, index, me, peer, out)?;
+    }
+    Ok(())
+}
+
+fn write_peer(report: &Report, peer: &str, out: &mut impl Write) -> io::Result<()> {
+    write!(out, "peer {peer}: {}", words::verdict(report.node.verdict))?;
+    match &report.node.peer {
+        None => writeln!(out, ", never heard in this run"),
+        Some(heard) => {
+            write!(out, ", last beat {} ago", heard.age)?;
+            let remarks = [
+                (heard.has_left, "it said goodbye"),
+                (heard.is_cold_start, "in cold start"),
+                (heard.has_no_carrier, "an interface of it has no carrier"),
+                (heard.trouble != Trouble::None, words::trouble(heard.trouble)),
+            ];
+            for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
+                write!(out, ", {remark}")?;
+            }
+            writeln!(out)
+        }
+    }
+}
+
+fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mut impl Write) -> io::Result<()> {
+    let ago = |span: Option<Span>| span.map_or("never".to_string(), |span| format!("{span} ago"));
+    write!(out, "  {name:<9} {:<9}", words::path_state(path.state))?;
+    write!(out, " heard {:<11} {peer} heard us {:<11}", ago(path.heard), ago(path.heard_by_peer))?;
+    writeln!(out, " beats {} in, {} out", path.beats_heard, path.beats_sent)?;
+    if path.is_looped {
+        writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, names))?;
+    }
+    for (refusal, count) in Refusal::ALL.iter().zip(path.refusals).filter(|(_, count)| *count > 0) {
+        writeln!(out, "            refused {count}: {}", words::refusal(*refusal))?;
+    }
+    if !path.state.is_heard() && path.state != PathState::Blind {
+        for (refusal, _) in Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal))
+        {
+            writeln!(out, "            -> {}", words::refusal_advice(*refusal, names))?;
+        }
+    }
+    Ok(())
+}
+
+/// A refusal that an operator can do something about.
+fn is_worth(refusal: Refusal) -> bool {
+    use crosswire::frame::refusal::Reading;
+    refusal.reading() == Reading::Stranger
+}
+
+fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut impl Write) -> io::Result<()> {
+    let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index)) else {
+        return Ok(());
+    };
+    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
+    let is_heard = report.node.verdict == Verdict::Present;
+    let theirs = match theirs {
+        Some((role, term)) if is_heard => format!("{peer} {} (term {term})", words::role(role)),
+        Some((role, term)) => format!("{peer} was {} (term {term})", words::role(role)),
+        None => format!("{peer} unknown"),
+    };
+    writeln!(out, "  {name:<9} {me} {} (term {}), {theirs}", words::role(ours.role), ours.term)?;
+    writeln!(out, "            {}", contents.join(", "))?;
+    if !ours.has_carrier {
+        writeln!(out, "            an interface of it has NO CARRIER here")?;
+    }
+    match (ours.role, ours.block) {
+        (Role::Backup | Role::Faulty, Some(block)) => {
+            writeln!(out, "            not taking it: {}", words::block(block, peer))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names that records are told with.
+fn names(report: &Report) -> Names {
+    Names {
+        peer: report.nodes[report.node.me.peer().index()].clone(),
+        paths: report.paths.clone(),
+        groups: report.groups.iter().map(|(name, _)| name.clone()).collect(),
+        key_file: report.key_file.clone(),
+    }
+}

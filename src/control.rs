@@ -1,0 +1,129 @@
+//! What the commands and the running agent say to each other over the control socket: one postcard message a packet.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crosswire::quorum::record::Denial;
+use crosswire::status::NodeStatus;
+use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send, setsockopt,
+    socket,
+};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
+
+/// Longest message either way.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+/// How long a command waits for the agent's answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Where pid file and control socket are, unless told otherwise.
+pub(crate) const DEFAULT_RUN_DIR: &str = "/run/crosswire";
+
+/// What a command asks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Question {
+    /// Everything that `status` shows.
+    Status,
+    /// Let the peer serve this group.
+    Handover(String),
+    /// Serve this group, which the peer serves.
+    Takeover(String),
+    /// Serve this group: the operator has seen that the peer is off.
+    TakeoverPeerIsOff(String),
+}
+
+/// What the agent answers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// To [`Question::Status`].
+    Status(Box<Report>),
+    /// It is being done; how it ends shows in the status.
+    Accepted,
+    /// It is not done, and why.
+    Denied(Denial),
+}
+
+/// A node's state with the names that people use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// The pair's id.
+    pub(crate) pair: String,
+    /// Names of the nodes, by side.
+    pub(crate) nodes: [String; 2],
+    /// Names of the paths.
+    pub(crate) paths: Vec<String>,
+    /// Names of the groups, and what is in them.
+    pub(crate) groups: Vec<(String, Vec<String>)>,
+    /// The configuration file.
+    pub(crate) file: String,
+    /// The key file.
+    pub(crate) key_file: String,
+    /// The state.
+    pub(crate) node: NodeStatus,
+}
+
+/// The socket's path in a run directory.
+pub(crate) fn socket_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("control")
+}
+
+/// Makes the control socket, for root alone. A socket that an earlier run left behind is replaced: the caller holds the
+/// lock, so nobody listens on it.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
+    std::fs::create_dir_all(run_dir)?;
+    let path = socket_path(run_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = packet_socket(SockFlag::SOCK_NONBLOCK)?;
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = bind(listener.as_raw_fd(), &UnixAddr::new(&path)?);
+    umask(before);
+    bound?;
+    listen(&listener, Backlog::new(4)?)?;
+    Ok(listener)
+}
+
+/// Asks the agent of a run directory.
+///
+/// # Errors
+/// `NotFound` or `ConnectionRefused` if no daemon runs there; a time-out if it does not answer.
+pub(crate) fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
+    let connection = packet_socket(SockFlag::empty())?;
+    let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).unwrap_or(1) as _, 0);
+    setsockopt(&connection, ReceiveTimeout, &patience)?;
+    setsockopt(&connection, SendTimeout, &patience)?;
+    connect(connection.as_raw_fd(), &UnixAddr::new(&socket_path(run_dir))?)?;
+    let question = encode(question).ok_or(io::ErrorKind::InvalidInput)?;
+    send(connection.as_raw_fd(), &question, MsgFlags::MSG_NOSIGNAL)?;
+    let mut room = vec![0; MAX_MESSAGE_BYTES];
+    let length = recv(connection.as_raw_fd(), &mut room, MsgFlags::empty())?;
+    let answer = room.get(..length).and_then(decode);
+    answer.ok_or_else(|| io::Error::other("the daemon is of another version: restart it"))
+}
+
+fn packet_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, flags | SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// A message as a packet; `None` if it is too long for one.
+pub(crate) fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
+    let mut room = vec![0; MAX_MESSAGE_BYTES];
+    postcard::to_slice(message, &mut room).ok().map(|bytes| bytes.to_vec())
+}
+
+/// A packet as a message, if it is one and nothing else.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Option<T> {
+    match postcard::take_from_bytes(packet) {
+        Ok((message, [])) => Some(message),
+        Ok(_) | Err(_) => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! The log: syslog's datagrams, and stderr in the foreground. A stuck log never holds anybody up: what cannot be written at
+//! once is dropped and counted.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Where syslogd listens.
+const DEV_LOG: &str = "/dev/log";
+/// RFC 3164: facility daemon.
+const FACILITY_DAEMON: u8 = 3;
+
+struct Logger {
+    syslog: Option<UnixDatagram>,
+    to_stderr: bool,
+    dropped: AtomicU32,
+}
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Starts logging. Opens syslog now, since the agent cannot see `/dev/log` later.
+pub(crate) fn start(to_stderr: bool) {
+    let logger = LOGGER.get_or_init(|| Logger { syslog: open_syslog(), to_stderr, dropped: AtomicU32::new(0) });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+fn open_syslog() -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    socket.connect(DEV_LOG).ok()?;
+    Some(socket)
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Info
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let to_syslog = self.syslog.as_ref().map(|syslog| write_syslog(syslog, record));
+        let to_stderr = self.to_stderr.then(|| write_stderr(record));
+        if to_syslog == Some(false) || to_stderr == Some(false) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// syslogd stamps the line itself: the clock of an old box may be wrong by decades.
+fn write_syslog(syslog: &UnixDatagram, record: &Record<'_>) -> bool {
+    let priority = FACILITY_DAEMON * 8 + severity(record.level());
+    let line = format!("<{priority}>crosswire[{}]: {}", std::process::id(), record.args());
+    syslog.send(line.as_bytes()).is_ok()
+}
+
+fn write_stderr(record: &Record<'_>) -> bool {
+    let stderr = std::io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // A pipe that is ready takes a line without waiting.
+    if !poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0) {
+        return false;
+    }
+    let line = format!("{}: {}\n", word(record.level()), record.args());
+    stderr.lock().write_all(line.as_bytes()).is_ok()
+}
+
+const fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+const fn word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    }
+}

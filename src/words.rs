@@ -1,0 +1,273 @@
+//! What happened, in words: one line an event, for the log and for people.
+
+use crosswire::config::{GroupId, PathId};
+use crosswire::frame::Refusal;
+use crosswire::frame::message::{Role, Trouble};
+use crosswire::health::PathState;
+use crosswire::quorum::Verdict;
+use crosswire::quorum::record::{Block, Denial, Record, ReleaseReason, TakeReason};
+use crosswire::resource::Fault;
+use log::Level;
+
+/// The names that a record's ids stand for.
+pub(crate) struct Names {
+    pub(crate) peer: String,
+    pub(crate) paths: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) key_file: String,
+}
+
+impl Names {
+    fn path(&self, path: PathId) -> &str {
+        self.paths.get(path.index()).map_or("?", String::as_str)
+    }
+
+    fn group(&self, group: GroupId) -> &str {
+        self.groups.get(group.index()).map_or("?", String::as_str)
+    }
+}
+
+/// A record as a log line.
+pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
+    let peer = names.peer.as_str();
+    match *record {
+        Record::Path { path, from, to } => {
+            let level = if to == PathState::OnTime || from == PathState::Blind { Level::Info } else { Level::Warn };
+            (level, format!("path {}: {} (was {})", names.path(path), path_state(to), path_state(from)))
+        }
+        Record::Refused { path, refusal } => {
+            (Level::Warn, format!("path {}: {}", names.path(path), refusal_advice(refusal, names)))
+        }
+        Record::Verdict { from, to } => {
+            let level = if to == Verdict::Present { Level::Info } else { Level::Warn };
+            (level, format!("{peer} is {} (was {})", verdict(to), verdict(from)))
+        }
+        Record::Jeopardy(true) => (
+            Level::Warn,
+            "jeopardy: a path does not testify; one more fault and silence will prove nothing".to_string(),
+        ),
+        Record::Jeopardy(false) => (Level::Info, "jeopardy is over: every path testifies".to_string()),
+        Record::PeerStarted => (Level::Info, format!("{peer}: a new run of its agent is heard")),
+        Record::DigestDiffers(true) => {
+            let advice =
+                "compare the two files (`crosswire check` on both); until then nothing is handed over on request";
+            (Level::Error, format!("{peer} runs with another configuration: {advice}"))
+        }
+        Record::DigestDiffers(false) => (Level::Info, format!("{peer} runs with the same configuration again")),
+        Record::Taking { group, term, reason } => (
+            Level::Warn,
+            format!("group {}: taking it as term {term}: {}", names.group(group), take_reason(reason, peer)),
+        ),
+        Record::Releasing { group, reason } => {
+            (Level::Warn, format!("group {}: releasing it: {}", names.group(group), release_reason(reason, peer)))
+        }
+        Record::Role { group, from, to } => {
+            (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
+        }
+        Record::Blocked { group, block: reason } => {
+            (Level::Info, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
+        }
+        Record::Fault { group, fault: cause } => {
+            (Level::Error, format!("group {}: {}", names.group(group), fault(cause)))
+        }
+        Record::VipAnswered { group, mac: m } => {
+            let mac = format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5]);
+            (Level::Info, format!("group {}: {mac} answers for an address of it", names.group(group)))
+        }
+        Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
+        Record::GuardLost => {
+            (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
+        }
+        Record::GuardSilent(true) => {
+            (Level::Error, "the guard does not confirm renewals: the lease has lapsed".to_string())
+        }
+        Record::GuardSilent(false) => (Level::Info, "the guard answers again".to_string()),
+        Record::Leaving => (Level::Info, "everything is released: saying goodbye".to_string()),
+    }
+}
+
+/// A path's state.
+pub(crate) const fn path_state(state: PathState) -> &'static str {
+    match state {
+        PathState::Unproven => "unproven",
+        PathState::OnTime => "on time",
+        PathState::Late => "late",
+        PathState::Silent => "silent",
+        PathState::Broken => "broken",
+        PathState::Noisy => "noisy",
+        PathState::Refused => "refused",
+        PathState::Blind => "blind",
+    }
+}
+
+/// A verdict.
+pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Present => "present",
+        Verdict::Departed => "departed",
+        Verdict::Dead => "dead",
+        Verdict::Doubtful => "doubtful",
+    }
+}
+
+/// A role.
+pub(crate) const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Backup => "backup",
+        Role::Acquiring => "acquiring",
+        Role::Active => "active",
+        Role::Releasing => "releasing",
+        Role::Faulty => "faulty",
+    }
+}
+
+/// Why a node cannot serve; empty if it can.
+pub(crate) const fn trouble(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::None => "",
+        Trouble::GuardLost => "its guard is gone",
+        Trouble::GuardSilent => "its guard does not answer",
+    }
+}
+
+/// What was refused.
+pub(crate) const fn refusal(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Length => "noise",
+        Refusal::Crc => "bad CRC",
+        Refusal::Version => "other protocol version",
+        Refusal::Pair => "other pair",
+        Refusal::Looped => "own echo",
+        Refusal::SameNode => "same node name",
+        Refusal::Path => "wrong path",
+        Refusal::TooOften => "too often",
+        Refusal::Session => "stale session",
+        Refusal::UnknownKey => "unknown key id",
+        Refusal::Authenticator => "wrong key",
+        Refusal::Number => "repeated",
+        Refusal::Decode => "undecodable",
+    }
+}
+
+/// What was refused, why it matters, and what to do.
+pub(crate) fn refusal_advice(kind: Refusal, names: &Names) -> String {
+    let key = &names.key_file;
+    match kind {
+        Refusal::Length | Refusal::Crc => {
+            "bytes arrive that are no frames: look for another baud rate, a console on the port, or a bad cable"
+                .to_string()
+        }
+        Refusal::Version => "a frame of another protocol version: bring both nodes to the same version".to_string(),
+        Refusal::Pair => {
+            "a frame of another pair: check where the cable goes, and `pair` in both configurations".to_string()
+        }
+        Refusal::Looped => {
+            "our own frames come back: a loopback plug, or a straight instead of a null-modem cable".to_string()
+        }
+        Refusal::SameNode => {
+            "another box claims to be this node: give each box its own name (`uname -n`, or --node)".to_string()
+        }
+        Refusal::Path => "a frame that was sent on another path: two cables are swapped".to_string(),
+        Refusal::UnknownKey => {
+            format!("frames with a key id that {key} does not have: copy the key file from one node to the other")
+        }
+        Refusal::Authenticator => {
+            format!(
+                "frames with a good CRC but another key: the two nodes' keys differ; copy {key} from one node to the other"
+            )
+        }
+        Refusal::Decode => "an authentic frame that does not decode: bring both nodes to the same version".to_string(),
+        Refusal::TooOften | Refusal::Session | Refusal::Number => "a stale frame".to_string(),
+    }
+}
+
+/// Why a group is taken.
+pub(crate) fn take_reason(reason: TakeReason, peer: &str) -> String {
+    match reason {
+        TakeReason::Offered => format!("{peer} let it go for us"),
+        TakeReason::Departed => format!("{peer} said goodbye"),
+        TakeReason::Dead => format!("{peer} is dead: every path that testifies is silent"),
+        TakeReason::Vacant => "nobody serves it and it is our turn".to_string(),
+        TakeReason::ColdStart => format!("{peer} was not heard during cold start"),
+        TakeReason::Jeopardy => format!("{peer} is doubtful, and in_jeopardy = \"takeover\""),
+        TakeReason::PeerIsOff => format!("the operator says that {peer} is off"),
+    }
+}
+
+/// Why a group is released.
+pub(crate) fn release_reason(reason: ReleaseReason, peer: &str) -> String {
+    match reason {
+        ReleaseReason::Stopping => "we were told to stop".to_string(),
+        ReleaseReason::Handover => "the operator asked for a handover".to_string(),
+        ReleaseReason::PeerWants => format!("the operator of {peer} asked for it"),
+        ReleaseReason::WorseOff => format!("an interface of it has no carrier here, and {peer} is better off"),
+        ReleaseReason::NoCarrier => "an interface of it has no carrier, and nobody acknowledged us in time".to_string(),
+        ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
+        ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
+        ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
+        ReleaseReason::Failed => "it could not be acquired".to_string(),
+    }
+}
+
+/// Why a group is not taken.
+pub(crate) fn block(block: Block, peer: &str) -> String {
+    match block {
+        Block::PeerServes => format!("{peer} serves it"),
+        Block::PeerReleases => format!("{peer} is releasing it"),
+        Block::NoReport => format!("{peer} is there but has not said what it holds"),
+        Block::PeersTurn => format!("nobody serves it; {peer} goes first"),
+        Block::JustOffered => format!("it was just let go for {peer}"),
+        Block::ColdStart => format!("cold start: listening for {peer}"),
+        Block::Stopping => "this node is stopping".to_string(),
+        Block::GuardLost => "the guard cannot act".to_string(),
+        Block::NoCarrier => "an interface of it has no carrier here".to_string(),
+        Block::Stalled => "this node was stalled and judges silence afresh".to_string(),
+        Block::Refused => {
+            format!(
+                "somebody on the cable is not understood: the keys or configurations of the two nodes differ, or {peer} is another version"
+            )
+        }
+        Block::Jeopardy => {
+            format!("no path hears {peer}, and too few testify for that to prove anything (in_jeopardy = \"hold\")")
+        }
+        Block::ProbePending => "the probe for its addresses is not done".to_string(),
+        Block::VipAnswers => "somebody answers for an address of it".to_string(),
+        Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
+        Block::Lease => format!("waiting until {peer}'s slowest release mechanism must have fired"),
+        Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
+        Block::Faulty => "it failed here; trying again later".to_string(),
+    }
+}
+
+/// Why an operator's request is refused, and what to do instead.
+pub(crate) fn denial(denial: Denial, peer: &str) -> String {
+    match denial {
+        Denial::NoSuchGroup => "there is no such group; `crosswire status` lists them".to_string(),
+        Denial::NotActive => {
+            "this node does not serve it: ask on the node that does, or say `takeover` here".to_string()
+        }
+        Denial::AlreadyActive => "this node serves it already".to_string(),
+        Denial::PeerNotHeard => {
+            format!("{peer} is not heard on time; if you have seen that it is off, say `takeover GROUP --peer-is-off`")
+        }
+        Denial::PeerIsHeard => format!("{peer} is heard, so it is not off: say `takeover` without --peer-is-off"),
+        Denial::PeerUnable => format!("{peer} cannot serve it now; `crosswire status` says why"),
+        Denial::ConfigurationsDiffer => {
+            "the configurations of the two nodes differ: make them the same first".to_string()
+        }
+        Denial::Unable => "this node cannot serve it now; `crosswire status` says why".to_string(),
+    }
+}
+
+/// Why an order failed.
+fn fault(fault: Fault) -> String {
+    match fault {
+        Fault::TooLate => "an order reached the guard too late and was not carried out".to_string(),
+        Fault::OutOfOrder => "the guard does not hold what it was asked to renew".to_string(),
+        Fault::NoInterface => "an interface of it does not exist here".to_string(),
+        Fault::Kernel(errno) => format!("the kernel refused: {}", nix::errno::Errno::from_raw(errno).desc()),
+        Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
+        Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
+        Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),
+    }
+}
