@@ -1,1 +1,4 @@
+#[cfg(feature = "workbench")]
+pub mod workbench;
+
 fn main() {}
