@@ -35,7 +35,7 @@ const FIFO_BYTES: usize = 8;
 const BITS_A_BYTE: u64 = 10;
 /// Newest bytes that are remembered per direction, for replaying.
 const MAX_RECORDED_BYTES: usize = 65_536;
-/// How often an exclusive mark is wiped off the ports, see [`wipe_exclusive`].
+/// How often an exclusive mark is wiped off the ports, see [`Wires::wipe_exclusive`].
 const WIPE_EVERY: Span = Span::from_ms(50);
 
 /// What is wrong with one direction of the cable.
@@ -203,7 +203,7 @@ fn open_port() -> io::Result<(Port, PathBuf)> {
     Ok((Port { master, slave }, device))
 }
 
-/// The thread: sleeps until bytes are sent or due. The timeout is for [`wipe_exclusive`] alone.
+/// The thread: sleeps until bytes are sent or due. The timeout is for [`Wires::wipe_exclusive`] alone.
 fn relay(shared: &Mutex<Wires>, bell: &Bell) {
     go_first();
     let ports = Arc::clone(&lock(shared).ports);

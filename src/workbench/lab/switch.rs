@@ -8,7 +8,7 @@
 //! seed, and whose tools may not be installed. Packet sockets and veth are in every kernel that has namespaces, work inside
 //! a user namespace, and a fault here takes effect between two frames: when [`Switch::set`] has returned, no frame passes
 //! any more under the old rules. The price is two thread wake-ups per echo, some ten microseconds each
-//! (`tests/lab.rs` prints the figure), against outages of 10 ms and more that are measured through it.
+//! (`tests/lab` prints the figure), against outages of 10 ms and more that are measured through it.
 //!
 //! Frames that a kernel sends into a veth may have checksums that only hardware would fill in, and be larger than the MTU;
 //! [`plug`](Switch::plug) turns both offloads off, or the receiving kernel would discard what comes out of the packet socket.
