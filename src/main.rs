@@ -12,6 +12,8 @@ mod guard;
 mod logger;
 mod settings;
 mod words;
+#[cfg(feature = "workbench")]
+pub mod workbench;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -178,7 +178,10 @@ fn be_guard(
     let stop = OwnedFd::from(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
     let wakes = stop.try_clone().map_err(|_| Errno::EMFILE)?;
     // An eventfd takes eight bytes, and this one wakes the guard's loop.
-    if let Err(error) = ctrlc::set_handler(move || drop(write(&wakes, &1u64.to_ne_bytes()))) {
+    let wake = move || {
+        let _ = write(&wakes, &1u64.to_ne_bytes());
+    };
+    if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
     Ok(guard::run(settings, run_dir, agent, agent_pid, stop, opened))

@@ -1,0 +1,57 @@
+//! How an integration test gets into the laboratory.
+
+use std::any;
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::entry::{Standing, again_as_root, enter, standing};
+
+/// One laboratory at a time: two would measure each other's load.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test of this program is in a laboratory or measures what one left behind.
+pub fn take_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one test
+/// inside a user namespace. `body` must be a closure written in the test function itself, because its type names the test.
+///
+/// # Panics
+/// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the test.
+pub fn in_lab<F: FnOnce()>(body: F) {
+    let _turn = take_turn();
+    match standing() {
+        Ok(Standing::Root) => body(),
+        Ok(Standing::Outside) => {
+            // A closure's type is called PROGRAM::MODULE::TEST::{{closure}}.
+            let path = any::type_name::<F>().trim_end_matches("::{{closure}}");
+            let test = path.split_once("::").map_or(path, |(_, test)| test);
+            run_again(test).unwrap_or_else(|e| panic!("{test}: {e}"));
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn run_again(test: &str) -> io::Result<()> {
+    let mut command = again_as_root([test, "--exact", "--nocapture"])?;
+    let (mut reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = enter(&mut command)?;
+    // Our copies of the writing end go, or the pipe would never end.
+    drop(command);
+    let mut output = Vec::new();
+    io::Read::read_to_end(&mut reader, &mut output)?;
+    let status = child.wait()?;
+    let output = String::from_utf8_lossy(&output);
+    // print! and not the stream, so that the test harness keeps it with this test.
+    print!("{output}");
+    io::stdout().flush()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("failed inside the user namespace ({status}), see above")));
+    }
+    if !output.contains("1 passed") {
+        return Err(io::Error::other("the second run found no test of that name, so it proves nothing"));
+    }
+    Ok(())
+}
