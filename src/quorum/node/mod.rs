@@ -41,6 +41,7 @@ use crate::resource::{Order, Ticket, Token};
 use crate::time::{Instant, Span};
 
 /// What a node keeps about one path.
+#[derive(Clone)]
 struct Path {
     collector: Collector,
     detector: Detector,
@@ -76,6 +77,7 @@ enum Leaving {
 }
 
 /// One node of the pair.
+#[derive(Clone)]
 pub struct Node {
     policy: Policy,
     me: Side,
