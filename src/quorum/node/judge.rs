@@ -110,7 +110,7 @@ impl Node {
     }
 
     /// The peer could serve the group if we let it go.
-    fn is_peer_able(&self, id: GroupId) -> bool {
+    pub(super) fn is_peer_able(&self, id: GroupId) -> bool {
         let is_backup = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Backup);
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
         is_backup && standing.trouble == Trouble::None && !standing.leaving && !standing.no_carrier

@@ -2,7 +2,7 @@
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, PathKind, Side};
 use crosswire::quorum::record::TakeReason;
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 
 use super::super::wire::Stamp;
 use super::super::world::World;
@@ -101,6 +101,16 @@ impl World {
         let now = self.boxes[side.index()].clock.local(self.now);
         let status = self.node(side).map(|node| node.status(now));
         status.iter().flat_map(|status| &status.paths).map(|path| u64::from(path.beats_heard)).sum()
+    }
+
+    /// A stall of a side's own moves everything that it last heard, as the design says; it does not move what arrived.
+    pub(super) fn note_stall(&mut self, side: Side, gap: Span) {
+        let gap = self.boxes[side.index()].clock.true_span(gap);
+        let hearing = &mut self.watch.hearing[side.index()];
+        let marks = hearing.read_at.iter_mut().chain(&mut hearing.opened_at);
+        for mark in marks.flatten() {
+            *mark = *mark + gap;
+        }
     }
 
     /// What was damaged, recorded or made by nobody proves nothing.

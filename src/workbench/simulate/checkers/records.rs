@@ -13,6 +13,7 @@ impl World {
     pub(in super::super) fn judge_record(&mut self, side: Side, record: &Record) {
         match *record {
             Record::PeerStarted => self.note_adoption(side),
+            Record::Stall(gap) => self.note_stall(side, gap),
             Record::Taking { group, term, reason } => self.judge_taking(side, group, term, reason),
             Record::Releasing { group, reason: ReleaseReason::LostTie } => self.judge_lost_tie(side, group),
             Record::Role { group, from, to } => {
@@ -33,7 +34,6 @@ impl World {
             | Record::Blocked { .. }
             | Record::Fault { .. }
             | Record::VipAnswered { .. }
-            | Record::Stall(_)
             | Record::GuardLost
             | Record::GuardSilent(_) => {}
         }
