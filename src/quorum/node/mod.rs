@@ -150,7 +150,7 @@ impl Node {
             Event::Datagram(path, body) => self.hear_body(now, path, body, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
             Event::PathLost(path) => self.path_lost(path),
-            Event::Carrier(group, up) => self.carrier(group, up),
+            Event::Carrier(group, up) => self.carrier(now, group, up),
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
             Event::PeerAnswered => self.peer_answered(now),

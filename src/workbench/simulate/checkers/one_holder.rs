@@ -5,7 +5,8 @@
 //! takes to be used, and one that worked is enough to make the overlap a violation.
 //!
 //! * The taker could have *heard*: some path carried what the holder's agent sent. On a cable also a holder with another
-//!   key is heard, since whoever is not understood inhibits a takeover.
+//!   key is heard, since whoever is not understood inhibits a takeover. Two that are not acquainted yet can hear each
+//!   other only where both directions of one path work: what does not echo a session value may be a recording.
 //! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered, whatever its
 //!   processes did.
 //! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears nobody, and
@@ -91,11 +92,15 @@ impl World {
         let has_speaker = self.boxes[holder.index()].works.is_good_for(now, window);
         let has_listener = self.boxes[taker.index()].runs.is_good_for(now, window);
         let strangers = self.are_strangers();
+        // Two that do not know each other yet need both directions of one path to get acquainted.
+        let [ours, theirs] = [taker, holder].map(|side| (self.boxes[side.index()].run, &self.watch.hearing[side.index()]));
+        let are_acquainted = ours.1.adopted == theirs.0 && theirs.1.adopted == ours.0;
         has_speaker
             && has_listener
             && self.policy().path_ids().any(|path| {
-                let is_good = self.links[path.index()].directions[holder.index()].mark.is_good_for(now, window);
-                is_good && (!strangers || self.kind(path) == PathKind::Serial)
+                let good = |from: Side| self.links[path.index()].directions[from.index()].mark.is_good_for(now, window);
+                let is_understood = !strangers && (are_acquainted || good(taker));
+                good(holder) && (is_understood || (strangers && self.kind(path) == PathKind::Serial))
             })
     }
 
