@@ -5,6 +5,8 @@ pub(crate) mod exit;
 pub(crate) mod keygen;
 pub(crate) mod operate;
 pub(crate) mod run;
+#[cfg(feature = "workbench")]
+pub(crate) mod simulate;
 pub(crate) mod status;
 mod status_json;
 
@@ -25,6 +27,8 @@ enum Command {
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
+    #[cfg(feature = "workbench")]
+    Simulate(#[bpaf(external(simulate::simulate_options))] simulate::SimulateOptions),
 }
 
 /// Does what the command line says.
@@ -41,6 +45,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
+        #[cfg(feature = "workbench")]
+        Command::Simulate(options) => simulate::run(&options, out).into(),
     }
 }
 
