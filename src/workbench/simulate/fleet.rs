@@ -227,14 +227,21 @@ fn come_to_rest(world: &mut World, gap: Span) -> Span {
     // dead_after, lease and its slip come to 5.6 s; cold start to 60 s.
     const QUIET_STEPS: u32 = 16;
     const QUIET_STEPS_IF_NOBODY: u32 = 140;
+    const RESTART_STEPS: u32 = 10;
     let mut simulated = Span::ZERO;
-    let mut quiet = 0;
+    let (mut quiet, mut steps) = (0, 0);
     let look = |world: &World| (world.watch.roles, world.watch.service.seen(), world.gateway(Side::A).run, world.gateway(Side::B).run);
     let mut before = look(world);
     while simulated < gap {
         let step = STEP.min(gap.saturating_sub(simulated));
         world.run_for(step);
         simulated = simulated + step;
+        // Whatever started a daemon starts it again when it has ended.
+        if steps % RESTART_STEPS == RESTART_STEPS - 1 {
+            world.befall(Fault::Start(Side::A));
+            world.befall(Fault::Start(Side::B));
+        }
+        steps += 1;
         let now = look(world);
         quiet = if now == before { quiet + 1 } else { 0 };
         before = now;

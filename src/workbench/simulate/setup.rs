@@ -3,6 +3,7 @@
 use crosswire::config::{
     GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed,
 };
+use crosswire::quorum::timing;
 use crosswire::time::Span;
 
 use super::chance::Chance;
@@ -74,7 +75,9 @@ impl Setup {
         let group_count = 1 + u8::from(chance.below(4) == 0);
         let groups: Vec<_> = (0..group_count).map(|index| random_group(index, chance)).collect();
         let mut setup = Self::of(policy(kinds, timing, lease_s, &groups));
-        setup.policy.cold_start = Span::from_ms(2_000 + chance.below(2_000));
+        // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
+        let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
+        setup.policy.cold_start = timing::with_drift(let_go) + Span::from_ms(chance.below(1_500));
         setup.bauds.fill(chance.pick(bauds));
         for count in setup.scripts.iter_mut().filter(|count| **count > 0) {
             *count += usize::from(chance.below(2) == 0);
