@@ -99,7 +99,13 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
     writeln!(out, "{runs} random schedules from seed {seed}")?;
     let report = many::run(seed..seed.saturating_add(runs));
     let seconds = report.took.as_secs_f64();
-    writeln!(out, "{} runs in {seconds:.1} s on {} threads: {:.0} a second", report.runs, report.threads, report.runs as f64 / seconds)?;
+    writeln!(
+        out,
+        "{} runs in {seconds:.1} s on {} threads: {:.0} a second",
+        report.runs,
+        report.threads,
+        report.runs as f64 / seconds
+    )?;
     writeln!(
         out,
         "{:.1} simulated pair-hours, {:.2} for each second of a processor; {} steps; {} splits that nobody could avoid",
@@ -198,7 +204,9 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
     }
     writeln!(out, "{:>12}  the end", Time(parsed.until).to_string())?;
     match &world.watch.violation {
-        Some(violation) => writeln!(out, "\nThis must not be, please report it: {}: {}", violation.rule, violation.text)?,
+        Some(violation) => {
+            writeln!(out, "\nThis must not be, please report it: {}: {}", violation.rule, violation.text)?
+        }
         None => writeln!(out, "\nNo invariant was broken.")?,
     }
     Ok(if world.watch.violation.is_none() { Exit::Done } else { Exit::Refused })
@@ -238,7 +246,8 @@ fn write_line(line: &Line, names: &Names, words: &[words::Names; 2], out: &mut i
         }
         Line::Holders(holders) => {
             for (group, held) in names.groups.iter().zip(holders) {
-                let who: Vec<&str> = SIDES.iter().filter(|side| held[side.index()]).map(|side| name(names, *side)).collect();
+                let who: Vec<&str> =
+                    SIDES.iter().filter(|side| held[side.index()]).map(|side| name(names, *side)).collect();
                 let who = if who.is_empty() { "nobody".to_string() } else { who.join(" AND ") };
                 writeln!(out, "==> the addresses of {group} are held by {who}")?;
             }

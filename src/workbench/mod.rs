@@ -2,5 +2,4 @@
 
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
-#[expect(dead_code, reason = "the command and each test program use different parts of it")]
 pub mod simulate;

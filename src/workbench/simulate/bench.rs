@@ -22,18 +22,31 @@ pub fn run() -> String {
     let hours = 2;
     world.run_for(Span::from_s(3_600 * hours));
     let seconds = started.elapsed().as_secs_f64();
-    let _ = writeln!(text, "a healthy pair at 10 beats a second: {:.2} pair-hours for each second of a processor", hours as f64 / seconds);
+    let _ = writeln!(
+        text,
+        "a healthy pair at 10 beats a second: {:.2} pair-hours for each second of a processor",
+        hours as f64 / seconds
+    );
     let started = Wall::now();
     let mut lasted = Span::ZERO;
     for seed in 0..500 {
         lasted = lasted + Schedule::random(seed).run().lasted;
     }
     let seconds = started.elapsed().as_secs_f64();
-    let _ = writeln!(text, "random schedules: {:.2} pair-hours for each second of a processor, {:.0} schedules", lasted.as_us() as f64 / 3.6e9 / seconds, 500.0 / seconds);
+    let _ = writeln!(
+        text,
+        "random schedules: {:.2} pair-hours for each second of a processor, {:.0} schedules",
+        lasted.as_us() as f64 / 3.6e9 / seconds,
+        500.0 / seconds
+    );
     let started = Wall::now();
     let rounds = 20_000;
     let steps = exchange(rounds);
-    let _ = writeln!(text, "two nodes without a world: {:.0} ns a step", started.elapsed().as_secs_f64() * 1e9 / steps as f64);
+    let _ = writeln!(
+        text,
+        "two nodes without a world: {:.0} ns a step",
+        started.elapsed().as_secs_f64() * 1e9 / steps as f64
+    );
     text
 }
 
@@ -85,7 +98,10 @@ fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects)
         steps += 1;
     }
     // The handshake's answers go back at once.
-    let answers: Vec<_> = effects.iter().filter_map(|effect| if let Effect::Send(path, body) = effect { Some((*path, body.clone())) } else { None }).collect();
+    let answers: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| if let Effect::Send(path, body) = effect { Some((*path, body.clone())) } else { None })
+        .collect();
     effects.clear();
     for (path, body) in answers {
         let line = crosswire::frame::delimit::wrap(&body);

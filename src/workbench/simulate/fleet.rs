@@ -47,45 +47,84 @@ pub struct Cause {
 /// All causes. Every figure is a guess of the order of magnitude for old hardware that somebody looks after; none was
 /// measured. Only differences between rules mean anything, and the command can be run with other figures.
 pub const CAUSES: [Cause; 13] = [
-    Cause { name: "cable or serial port dead", per_year: 0.10, lasts_s: 7.0 * 86_400.0, what: |_| {
-        (Fault::Cut(SERIAL, Way::Both), Fault::Mend(SERIAL))
-    } },
-    Cause { name: "cable works one way only", per_year: 0.02, lasts_s: 7.0 * 86_400.0, what: |side| {
-        (Fault::Cut(SERIAL, Way::From(side)), Fault::Mend(SERIAL))
-    } },
-    Cause { name: "cable unplugged by hand", per_year: 0.50, lasts_s: 3_600.0, what: |_| {
-        (Fault::Cut(SERIAL, Way::Both), Fault::Mend(SERIAL))
-    } },
-    Cause { name: "network card or its cable dead", per_year: 0.10, lasts_s: 86_400.0, what: |side| {
-        (Fault::LinkDown(LAN, side), Fault::LinkUp(LAN, side))
-    } },
-    Cause { name: "LAN loses what one box sends, link light on", per_year: 0.02, lasts_s: 86_400.0, what: |side| {
-        (Fault::Cut(LAN, Way::From(side)), Fault::Mend(LAN))
-    } },
-    Cause { name: "LAN cut between the boxes, link lights on", per_year: 0.10, lasts_s: 3_600.0, what: |_| {
-        (Fault::Cut(LAN, Way::Both), Fault::Mend(LAN))
-    } },
-    Cause { name: "switch dead or rebooted", per_year: 1.05, lasts_s: 600.0, what: |_| {
-        (Fault::SwitchOff(LAN), Fault::SwitchOn(LAN))
-    } },
-    Cause { name: "box dead", per_year: 0.40, lasts_s: 86_400.0, what: |side| {
-        (Fault::PowerCut(side), Fault::PowerOn(side))
-    } },
-    Cause { name: "box rebooted", per_year: 2.0, lasts_s: 90.0, what: |side| {
-        (Fault::PowerCut(side), Fault::PowerOn(side))
-    } },
-    Cause { name: "daemon killed, started again by init", per_year: 0.50, lasts_s: 10.0, what: |side| {
-        (Fault::Kill(side), Fault::Start(side))
-    } },
-    Cause { name: "daemon hangs", per_year: 0.20, lasts_s: 600.0, what: |side| {
-        (Fault::Hang(side), Fault::Continue(side))
-    } },
-    Cause { name: "box stands still (virtual machine moved)", per_year: 1.0, lasts_s: 8.0, what: |side| {
-        (Fault::Freeze(side), Fault::Thaw(side))
-    } },
-    Cause { name: "planned handover", per_year: 2.0, lasts_s: 600.0, what: |side| {
-        (Fault::Handover(side, GROUP), Fault::Handover(side.peer(), GROUP))
-    } },
+    Cause {
+        name: "cable or serial port dead",
+        per_year: 0.10,
+        lasts_s: 7.0 * 86_400.0,
+        what: |_| (Fault::Cut(SERIAL, Way::Both), Fault::Mend(SERIAL)),
+    },
+    Cause {
+        name: "cable works one way only",
+        per_year: 0.02,
+        lasts_s: 7.0 * 86_400.0,
+        what: |side| (Fault::Cut(SERIAL, Way::From(side)), Fault::Mend(SERIAL)),
+    },
+    Cause {
+        name: "cable unplugged by hand",
+        per_year: 0.50,
+        lasts_s: 3_600.0,
+        what: |_| (Fault::Cut(SERIAL, Way::Both), Fault::Mend(SERIAL)),
+    },
+    Cause {
+        name: "network card or its cable dead",
+        per_year: 0.10,
+        lasts_s: 86_400.0,
+        what: |side| (Fault::LinkDown(LAN, side), Fault::LinkUp(LAN, side)),
+    },
+    Cause {
+        name: "LAN loses what one box sends, link light on",
+        per_year: 0.02,
+        lasts_s: 86_400.0,
+        what: |side| (Fault::Cut(LAN, Way::From(side)), Fault::Mend(LAN)),
+    },
+    Cause {
+        name: "LAN cut between the boxes, link lights on",
+        per_year: 0.10,
+        lasts_s: 3_600.0,
+        what: |_| (Fault::Cut(LAN, Way::Both), Fault::Mend(LAN)),
+    },
+    Cause {
+        name: "switch dead or rebooted",
+        per_year: 1.05,
+        lasts_s: 600.0,
+        what: |_| (Fault::SwitchOff(LAN), Fault::SwitchOn(LAN)),
+    },
+    Cause {
+        name: "box dead",
+        per_year: 0.40,
+        lasts_s: 86_400.0,
+        what: |side| (Fault::PowerCut(side), Fault::PowerOn(side)),
+    },
+    Cause {
+        name: "box rebooted",
+        per_year: 2.0,
+        lasts_s: 90.0,
+        what: |side| (Fault::PowerCut(side), Fault::PowerOn(side)),
+    },
+    Cause {
+        name: "daemon killed, started again by init",
+        per_year: 0.50,
+        lasts_s: 10.0,
+        what: |side| (Fault::Kill(side), Fault::Start(side)),
+    },
+    Cause {
+        name: "daemon hangs",
+        per_year: 0.20,
+        lasts_s: 600.0,
+        what: |side| (Fault::Hang(side), Fault::Continue(side)),
+    },
+    Cause {
+        name: "box stands still (virtual machine moved)",
+        per_year: 1.0,
+        lasts_s: 8.0,
+        what: |side| (Fault::Freeze(side), Fault::Thaw(side)),
+    },
+    Cause {
+        name: "planned handover",
+        per_year: 2.0,
+        lasts_s: 600.0,
+        what: |side| (Fault::Handover(side, GROUP), Fault::Handover(side.peer(), GROUP)),
+    },
 ];
 
 /// What one rule came to.
@@ -230,7 +269,9 @@ fn come_to_rest(world: &mut World, gap: Span) -> Span {
     const RESTART_STEPS: u32 = 10;
     let mut simulated = Span::ZERO;
     let (mut quiet, mut steps) = (0, 0);
-    let look = |world: &World| (world.watch.roles, world.watch.service.seen(), world.gateway(Side::A).run, world.gateway(Side::B).run);
+    let look = |world: &World| {
+        (world.watch.roles, world.watch.service.seen(), world.gateway(Side::A).run, world.gateway(Side::B).run)
+    };
     let mut before = look(world);
     while simulated < gap {
         let step = STEP.min(gap.saturating_sub(simulated));
@@ -268,8 +309,18 @@ impl Fleet {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let years = self.pair_years();
-        let _ = writeln!(text, "{} pairs, {} years each, seed {}; computed in {:.0} s\n", self.pairs, self.years, self.seed, self.took.as_secs_f64());
-        let _ = writeln!(text, "| rule | availability | down, s per pair-year | two holders, times per 1,000 pair-years | two holders, s per pair-year | pairs that ever had two |");
+        let _ = writeln!(
+            text,
+            "{} pairs, {} years each, seed {}; computed in {:.0} s\n",
+            self.pairs,
+            self.years,
+            self.seed,
+            self.took.as_secs_f64()
+        );
+        let _ = writeln!(
+            text,
+            "| rule | availability | down, s per pair-year | two holders, times per 1,000 pair-years | two holders, s per pair-year | pairs that ever had two |"
+        );
         let _ = writeln!(text, "|---|---|---|---|---|---|");
         for ((_, name), sum) in RULES.iter().zip(&self.sums) {
             let _ = writeln!(
@@ -288,7 +339,11 @@ impl Fleet {
         }
         let events: u64 = self.sums.iter().map(|sum| sum.events).sum();
         let simulated: f64 = self.sums.iter().map(|sum| sum.simulated_s).sum();
-        let _ = writeln!(text, "\n{events} faults and repairs, {:.0} hours of them simulated beat by beat.", simulated / 3_600.0);
+        let _ = writeln!(
+            text,
+            "\n{events} faults and repairs, {:.0} hours of them simulated beat by beat.",
+            simulated / 3_600.0
+        );
         text
     }
 
@@ -296,7 +351,11 @@ impl Fleet {
     pub fn svg(&self) -> String {
         let years = self.pair_years();
         let rows = |value: fn(&Sum) -> f64| {
-            RULES.iter().zip(&self.sums).map(|((_, name), sum)| ((*name).to_string(), value(sum) / years)).collect::<Vec<_>>()
+            RULES
+                .iter()
+                .zip(&self.sums)
+                .map(|((_, name), sum)| ((*name).to_string(), value(sum) / years))
+                .collect::<Vec<_>>()
         };
         super::svg::bars(&[
             ("nobody answers, seconds per pair-year", rows(|sum| sum.nobody_s)),

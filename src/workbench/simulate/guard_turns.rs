@@ -63,9 +63,7 @@ impl World {
             Order::Acquire { .. } | Order::Renew { .. } | Order::Probe { .. } if is_late => {
                 Outcome::Failed(Fault::TooLate)
             }
-            Order::Acquire { .. } | Order::Renew { .. } if gateway.kernel.is_bad => {
-                Outcome::Failed(Fault::Kernel(105))
-            }
+            Order::Acquire { .. } | Order::Renew { .. } if gateway.kernel.is_bad => Outcome::Failed(Fault::Kernel(105)),
             Order::Acquire { group, .. } => {
                 self.hold(side, group);
                 self.announce(side, group);
@@ -267,9 +265,8 @@ impl World {
 
     fn guard_may_exit(&mut self, side: Side) {
         let keeps = self.setup.has_no_lifetime;
-        let is_over = |guard: &super::guard::Guard| {
-            guard.phase == Phase::Leaving && (keeps || guard.is_everything_free())
-        };
+        let is_over =
+            |guard: &super::guard::Guard| guard.phase == Phase::Leaving && (keeps || guard.is_everything_free());
         if self.boxes[side.index()].guard.as_ref().is_some_and(is_over) {
             self.boxes[side.index()].guard = None;
             self.note_marks();

@@ -99,9 +99,8 @@ fn play_to(world: &mut World, until: Instant, holders: &mut Vec<[bool; 2]>, time
     const STEP: Span = Span::from_ms(1);
     loop {
         let records = world.records.as_mut().map(std::mem::take).unwrap_or_default();
-        timeline.extend(
-            records.into_iter().map(|(at, side, record)| (at.since(BEGINNING), Line::Recorded(side, record))),
-        );
+        timeline
+            .extend(records.into_iter().map(|(at, side, record)| (at.since(BEGINNING), Line::Recorded(side, record))));
         let now = world.setup.policy.group_ids().map(|group| SIDES.map(|side| world.holds(side, group))).collect();
         if *holders != now {
             *holders = now;

@@ -1,8 +1,6 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
-use crosswire::config::{
-    GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed,
-};
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed};
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 
@@ -15,7 +13,7 @@ use super::fault::{Names, Time, parse_time};
 pub struct Setup {
     /// What both nodes decide by.
     pub policy: Policy,
-    /// Bit rate of each path; of no meaning on a LAN.
+    /// Bit rate of each path; 0 on a LAN.
     pub bauds: Vec<u32>,
     /// How many scripts each group has.
     pub scripts: Vec<usize>,
@@ -32,24 +30,16 @@ pub struct Setup {
 impl Setup {
     /// The pair of the failure catalogue: one cable, one LAN, one group of addresses, perfect clocks.
     pub fn reference() -> Self {
-        let timing = PathTiming {
-            interval: Span::from_ms(100),
-            late_after: Span::from_ms(300),
-            dead_after: Span::from_ms(500),
-        };
-        let group = GroupPolicy {
-            tag: 1,
-            prefer: Some(Side::A),
-            safety: SafetyRule::Probe,
-            stop_timeout: Span::ZERO,
-        };
+        let timing =
+            PathTiming { interval: Span::from_ms(100), late_after: Span::from_ms(300), dead_after: Span::from_ms(500) };
+        let group = GroupPolicy { tag: 1, prefer: Some(Side::A), safety: SafetyRule::Probe, stop_timeout: Span::ZERO };
         Self::of(policy(&[PathKind::Serial, PathKind::Lan], timing, 1, &[group]))
     }
 
     /// Perfect boxes with this policy.
     pub fn of(policy: Policy) -> Self {
         Self {
-            bauds: vec![19_200; policy.paths.len()],
+            bauds: bauds(&policy, 19_200),
             scripts: policy.groups.iter().map(|group| usize::from(group.stop_timeout > Span::ZERO)).collect(),
             rates: [TRUE_RATE; 2],
             wakes_late: Span::from_us(200),
@@ -78,7 +68,7 @@ impl Setup {
         // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
         let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
         setup.policy.cold_start = timing::with_drift(let_go) + Span::from_ms(chance.below(1_500));
-        setup.bauds.fill(chance.pick(bauds));
+        setup.bauds = self::bauds(&setup.policy, chance.pick(bauds));
         for count in setup.scripts.iter_mut().filter(|count| **count > 0) {
             *count += usize::from(chance.below(2) == 0);
         }
@@ -109,11 +99,8 @@ impl Setup {
     pub fn text(&self) -> String {
         let paths = self.policy.paths.iter().zip(&self.bauds).map(|(path, baud)| {
             let PathTiming { interval, late_after, dead_after } = path.timing;
-            let times = format!("{}/{}/{}", Time(interval), Time(late_after), Time(dead_after));
-            match path.kind {
-                PathKind::Serial => format!("serial:{times}:{baud}"),
-                PathKind::Lan => format!("lan:{times}:0"),
-            }
+            let kind = if path.kind == PathKind::Serial { "serial" } else { "lan" };
+            format!("{kind}:{}/{}/{}:{baud}", Time(interval), Time(late_after), Time(dead_after))
         });
         let groups = self.policy.groups.iter().zip(&self.scripts).map(|(group, scripts)| {
             let prefer = group.prefer.map_or("-", |side| if side == Side::A { "A" } else { "B" });
@@ -202,6 +189,12 @@ impl Setup {
         self.scripts.push(scripts.parse().ok()?);
         self.policy.groups.push(GroupPolicy { tag, prefer, safety, stop_timeout: parse_time(stop).ok()? }).ok()
     }
+}
+
+/// The same rate for all cables, none for LANs.
+fn bauds(policy: &Policy, baud: u32) -> Vec<u32> {
+    let of = |path: &PathPolicy| if path.kind == PathKind::Serial { baud } else { 0 };
+    policy.paths.iter().map(of).collect()
 }
 
 fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupPolicy]) -> Policy {

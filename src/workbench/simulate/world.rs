@@ -461,7 +461,9 @@ impl World {
             PathKind::Serial => self.transmit_serial(from, path, body, stamp),
             PathKind::Lan => {
                 let bytes = body.to_vec();
-                let copies = 1 + u8::from(self.chance.below(1_000) < self.links[index].directions[from.index()].duplicate_permille);
+                let copies = 1 + u8::from(
+                    self.chance.below(1_000) < self.links[index].directions[from.index()].duplicate_permille,
+                );
                 for _ in 0..copies {
                     if self.links[index].lets_through(from, &mut self.chance) {
                         let delay = self.links[index].directions[from.index()].delay;
@@ -521,7 +523,9 @@ impl World {
         let secret = std::array::from_fn(|_| byte(&mut self.chance));
         let brain = match self.rule {
             Rule::Crosswire => self.boxes[index].core(&self.setup, side, Entropy { incarnation, secret }, self.now),
-            rule => Brain::Rival(Box::new(Rival::new(rule, &self.setup, side, self.boxes[index].clock.local(self.now)))),
+            rule => {
+                Brain::Rival(Box::new(Rival::new(rule, &self.setup, side, self.boxes[index].clock.local(self.now))))
+            }
         };
         let gateway = &mut self.boxes[index];
         gateway.run += 1;

@@ -86,9 +86,7 @@ impl Watch {
     /// The terms under which a side holds its groups.
     pub fn held_terms(&self, side: Side) -> [u32; MAX_GROUPS] {
         let index = side.index();
-        std::array::from_fn(|group| {
-            if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 }
-        })
+        std::array::from_fn(|group| if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 })
     }
 }
 

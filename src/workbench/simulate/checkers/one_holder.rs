@@ -71,13 +71,13 @@ impl World {
         };
         let waits_for_kernel = self.policy().groups[group.index()].safety == SafetyRule::Lease;
         let could_know = self.could_hear(taker) || self.could_ask(taker) || self.could_be_told(holder);
-        !could_know && !(kernel_alone && waits_for_kernel)
+        !(could_know || (kernel_alone && waits_for_kernel))
     }
 
     /// How long a frame or a handshake takes to be sent, carried and read.
     fn exchange_time(&self) -> Span {
         let interval = self.policy().interval();
-        let slowest = self.setup.bauds.iter().copied().min().unwrap_or(9_600);
+        let slowest = self.setup.bauds.iter().copied().filter(|baud| *baud > 0).min().unwrap_or(115_200);
         let frame = crosswire::quorum::timing::line_time(70, slowest);
         interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
     }
