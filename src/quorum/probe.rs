@@ -33,7 +33,7 @@ pub struct Probe {
     quiet_since: Option<Instant>,
     vip_answered_at: Option<Instant>,
     peer_answered_at: Option<Instant>,
-    /// When the peer's own address first answered after the last answer for a VIP.
+    /// Since when the peer's own address has answered every query, and no VIP any.
     peer_alone_since: Option<Instant>,
 }
 
@@ -72,6 +72,10 @@ impl Probe {
     /// The queries left at `at`.
     pub fn sent(&mut self, at: Instant) {
         self.pending = None;
+        if self.peer_answered_at < self.last_sent_at {
+            // The last query was answered by nobody: what the peer said before that belongs to another time.
+            self.peer_alone_since = None;
+        }
         self.last_sent_at = Some(at);
         self.quiet_since.get_or_insert(at);
     }
@@ -92,7 +96,9 @@ impl Probe {
     /// The peer's own address answered.
     pub fn peer_answered(&mut self, now: Instant) {
         self.peer_answered_at = Some(now);
-        self.peer_alone_since.get_or_insert(now);
+        if self.quiet_since.is_some() {
+            self.peer_alone_since.get_or_insert(now);
+        }
     }
 
     /// Nothing that was found counts any more, because of a stall of our own or since nobody asks.
