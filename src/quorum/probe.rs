@@ -183,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_peer_answered_before_an_outage_does_not_count_after_it() {
+        let mut probe = Probe::default();
+        probe.sent(at(0));
+        probe.vip_answered(at(1));
+        probe.sent(at(100));
+        probe.peer_answered(at(101));
+        probe.sent(at(200));
+        probe.sent(at(300));
+        probe.sent(at(900));
+        probe.peer_answered(at(901));
+        assert_eq!(finding(&probe, 950), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
+        probe.sent(at(1_000));
+        assert_eq!(finding(&probe, 1_001), Finding::VipLetGo);
+    }
+
+    #[test]
     fn a_probe_that_could_not_leave_is_no_clear_probe() {
         let mut probe = Probe::default();
         probe.sent(at(0));
