@@ -220,7 +220,7 @@ pub fn group_proof(group: &GroupPolicy, slowest: PathTiming, lease: Span) -> Gro
     let silent = takeover_after(slowest.dead_after);
     let takeover = match group.safety {
         SafetyRule::Probe => silent,
-        SafetyRule::Lease => silent.max(with_drift(released)),
+        SafetyRule::Lease | SafetyRule::Fence => silent.max(with_drift(released)),
     };
     GroupProof { released, takeover }
 }
