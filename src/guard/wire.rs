@@ -42,10 +42,14 @@ pub enum FromGuard {
         /// Zero when opened, else the errno.
         errno: i32,
     },
-    /// The packet socket on which ARP and neighbour answers of an interface arrive; its descriptor rides along.
+    /// A packet socket on which whole ARP or neighbour discovery frames of an interface arrive; its descriptor rides
+    /// along. There is one for each of the two protocols that is in use, and new ones come whenever the interface was
+    /// away. One that reports an error is dead: its interface went down or away.
     Listener {
         /// Index in `Settings::interfaces`.
         interface: u8,
+        /// Hardware address of the interface: frames from it are our own.
+        mac: [u8; 6],
     },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,

@@ -1,0 +1,180 @@
+//! Who holds an address, as its own packets show: ARP, neighbour advertisements and solicitations.
+//!
+//! These bytes come from strangers. Parsing is total: any frame gives an answer or none.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use smoltcp::wire::{
+    ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv6Packet,
+    NdiscOption, NdiscOptionType,
+};
+
+/// Somebody holds an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The address.
+    pub ip: IpAddr,
+    /// The hardware address that claims it.
+    pub mac: [u8; 6],
+}
+
+/// A router has touched a neighbour discovery message with any other hop limit: it proves nothing (RFC 4861 7.1).
+const UNROUTED: u8 = 255;
+
+/// What a received Ethernet frame says about who holds an address; none if it says nothing, or is our own.
+///
+/// Any ARP packet names its sender (RFC 826), probes with sender zero name nobody (RFC 5227). An advertisement names
+/// the holder of its target, a solicitation that of its source (RFC 4861).
+pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<Answer> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let source_mac = frame.src_addr().0;
+    if source_mac == own_mac {
+        return None;
+    }
+    let answer = match frame.ethertype() {
+        EthernetProtocol::Arp => parse_arp(frame.payload()),
+        EthernetProtocol::Ipv6 => parse_neighbour_discovery(frame.payload(), source_mac),
+        EthernetProtocol::Ipv4 | EthernetProtocol::Unknown(_) => None,
+    };
+    answer.filter(|answer| answer.mac != own_mac)
+}
+
+fn parse_arp(payload: &[u8]) -> Option<Answer> {
+    let packet = ArpPacket::new_checked(payload).ok()?;
+    let ArpRepr::EthernetIpv4 { source_hardware_addr: mac, source_protocol_addr: ip, .. } =
+        ArpRepr::parse(&packet).ok()?
+    else {
+        return None;
+    };
+    (ip != Ipv4Addr::UNSPECIFIED).then_some(Answer { ip: IpAddr::V4(ip), mac: mac.0 })
+}
+
+fn parse_neighbour_discovery(payload: &[u8], source_mac: [u8; 6]) -> Option<Answer> {
+    let packet = Ipv6Packet::new_checked(payload).ok()?;
+    if packet.next_header() != IpProtocol::Icmpv6 || packet.hop_limit() != UNROUTED {
+        return None;
+    }
+    let message = Icmpv6Packet::new_checked(packet.payload()).ok()?;
+    if message.msg_code() != 0 || !message.verify_checksum(&packet.src_addr(), &packet.dst_addr()) {
+        return None;
+    }
+    let (ip, option) = match message.msg_type() {
+        Icmpv6Message::NeighborAdvert => (message.target_addr(), NdiscOptionType::TargetLinkLayerAddr),
+        Icmpv6Message::NeighborSolicit => (packet.src_addr(), NdiscOptionType::SourceLinkLayerAddr),
+        _ => return None,
+    };
+    let mac = link_layer_address(message.payload(), option).unwrap_or(source_mac);
+    (ip != Ipv6Addr::UNSPECIFIED).then_some(Answer { ip: IpAddr::V6(ip), mac })
+}
+
+/// The address in the first option of the wanted type.
+fn link_layer_address(mut options: &[u8], wanted: NdiscOptionType) -> Option<[u8; 6]> {
+    while let Ok(option) = NdiscOption::new_checked(options) {
+        if option.option_type() == wanted {
+            return option.link_layer_addr().as_bytes().first_chunk().copied();
+        }
+        options = options.get(usize::from(option.data_len()) * 8..)?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::guard::packets::{Mac, announcement, query};
+
+    const OURS: Mac = [2, 0, 0, 0, 0, 1];
+    const THEIRS: Mac = [2, 0, 0, 0, 0, 2];
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn announcements_in_every_form_name_the_holder() {
+        for address in [ip("10.0.0.100"), ip("fd00::100")] {
+            for frame in announcement(address, THEIRS) {
+                assert_eq!(parse(&frame, OURS), Some(Answer { ip: address, mac: THEIRS }));
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_packets_are_no_answer() {
+        for frame in announcement(ip("10.0.0.100"), OURS) {
+            assert_eq!(parse(&frame, OURS), None);
+            let mut relayed = frame.clone();
+            relayed[6..12].copy_from_slice(&THEIRS);
+            assert_eq!(parse(&relayed, OURS), None, "somebody repeats what we said");
+        }
+    }
+
+    #[test]
+    fn a_probe_names_nobody_and_an_ordinary_solicitation_its_sender() {
+        assert_eq!(parse(&query(ip("10.0.0.100"), None, THEIRS), OURS), None);
+        assert_eq!(parse(&query(ip("fd00::100"), None, THEIRS), OURS), None);
+        let sender = "fd00::2".parse().unwrap();
+        let frame = query(ip("fd00::100"), Some(sender), THEIRS);
+        assert_eq!(parse(&frame, OURS), Some(Answer { ip: IpAddr::V6(sender), mac: THEIRS }));
+    }
+
+    #[test]
+    fn an_advertisement_without_the_option_is_believed_by_its_frame() {
+        let mut frame = announcement(ip("fd00::100"), THEIRS).remove(0);
+        frame.truncate(frame.len() - 8);
+        frame[14 + 5] -= 8;
+        fix_checksum(&mut frame);
+        assert_eq!(parse(&frame, OURS), Some(Answer { ip: ip("fd00::100"), mac: THEIRS }));
+    }
+
+    fn fix_checksum(frame: &mut [u8]) {
+        let packet = Ipv6Packet::new_unchecked(&frame[14..]);
+        let (source, destination) = (packet.src_addr(), packet.dst_addr());
+        Icmpv6Packet::new_unchecked(&mut frame[54..]).fill_checksum(&source, &destination);
+    }
+
+    #[test]
+    fn routed_corrupt_and_foreign_packets_prove_nothing() {
+        let good = announcement(ip("fd00::100"), THEIRS).remove(0);
+        let broken =
+            [(14 + 7, 64, "a router passed it on"), (14 + 6, 17, "not ICMPv6"), (70, 1, "the checksum is wrong")];
+        for (offset, value, why) in broken {
+            let mut frame = good.clone();
+            frame[offset] = value;
+            assert_eq!(parse(&frame, OURS), None, "{why}");
+        }
+        let mut arp = announcement(ip("10.0.0.100"), THEIRS).remove(0);
+        arp[14 + 4] = 8;
+        assert_eq!(parse(&arp, OURS), None, "hardware addresses of another length");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_total(frame in proptest::collection::vec(any::<u8>(), 0..150)) {
+            parse(&frame, OURS);
+        }
+
+        #[test]
+        fn damaged_packets_are_survived(
+            v6: bool,
+            length in 0usize..90,
+            changes in proptest::collection::vec((0usize..90, any::<u8>()), 0..6),
+        ) {
+            let address = if v6 { ip("fd00::100") } else { ip("10.0.0.100") };
+            let mut frame = announcement(address, THEIRS).remove(0);
+            for (offset, value) in changes {
+                if let Some(byte) = frame.get_mut(offset) { *byte = value; }
+            }
+            if v6 && frame.len() > 60 { fix_checksum(&mut frame); }
+            frame.truncate(length);
+            parse(&frame, OURS);
+        }
+
+        #[test]
+        fn any_option_list_ends(options in proptest::collection::vec(any::<u8>(), 0..64)) {
+            link_layer_address(&options, NdiscOptionType::TargetLinkLayerAddr);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The one clock of the binary: monotonic, and running on while the box sleeps.
+
+use crosswire::time::Instant;
+use nix::time::{ClockId, clock_gettime};
+
+/// Now on `CLOCK_BOOTTIME` (Linux 2.6.39 and later), in microseconds since the boot of the box.
+///
+/// It is the same clock in agent and guard, so that a deadline may cross the process border, and it counts the time
+/// for which the box was suspended, so that nobody wakes up believing that an old deadline still lies ahead.
+/// Where the clock cannot be read every deadline has passed: the safe way.
+pub fn now() -> Instant {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Instant::NEVER, |t| {
+        let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
+        let nanoseconds = u64::try_from(t.tv_nsec()).unwrap_or(0);
+        Instant::from_us(seconds * 1_000_000 + nanoseconds / 1_000)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_counts_microseconds_and_never_goes_back() {
+        let before = now();
+        std::thread::sleep(Duration::from_millis(20));
+        let passed_ms = now().since(before).as_ms();
+        assert!((20..2_000).contains(&passed_ms), "{passed_ms} ms");
+    }
+}

@@ -1,0 +1,98 @@
+//! When and how a held address is announced, so that the neighbours send to the new holder at once.
+
+use crosswire::time::{Instant, Span};
+use log::warn;
+use nix::errno::Errno;
+
+use super::ethernet::Sender;
+use super::packets::announcement;
+use crate::settings::VirtualAddress;
+
+/// A burst of three, since a switch port that has just moved may swallow the first; then two for neighbours that were
+/// away for a moment. (RFC 5227 asks for two, 2 s apart.)
+const FIRST_MS: [u64; 5] = [0, 200, 400, 2_000, 10_000];
+/// From then on, for caches that were filled by somebody's mistake.
+const EVERY: Span = Span::from_s(60);
+
+/// When the addresses of one held group are announced next. Missed announcements are not made up for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Schedule {
+    started: Instant,
+    next: Instant,
+}
+
+impl Schedule {
+    /// Begins at once.
+    pub fn starting(now: Instant) -> Self {
+        Self { started: now, next: now }
+    }
+
+    /// When something is due.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Whether an announcement is due; each is due once.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        if now < self.next {
+            return false;
+        }
+        let mut first = FIRST_MS.iter().map(|ms| self.started + Span::from_ms(*ms));
+        self.next = first.find(|at| *at > now).unwrap_or(now + EVERY);
+        true
+    }
+}
+
+/// Announces every address from its own interface. Links without hardware addresses have nobody to tell.
+pub fn announce(addresses: &[VirtualAddress]) {
+    for address in addresses {
+        match announce_one(address) {
+            Ok(()) | Err(Errno::EAFNOSUPPORT) => {}
+            Err(errno) => warn!("cannot announce {} on {}: {}", address.ip, address.interface, errno.desc()),
+        }
+    }
+}
+
+fn announce_one(address: &VirtualAddress) -> nix::Result<()> {
+    let sender = Sender::open(&address.interface)?;
+    announcement(address.ip, sender.mac).iter().try_for_each(|frame| sender.send(frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_us(7_000_000) + Span::from_ms(ms)
+    }
+
+    #[test]
+    fn a_burst_then_ever_more_rarely_and_every_minute_while_held() {
+        let mut schedule = Schedule::starting(at_ms(0));
+        let mut sent_ms = Vec::new();
+        for ms in 0..200_000 {
+            if schedule.take_due(at_ms(ms)) {
+                sent_ms.push(ms);
+            }
+        }
+        assert_eq!(sent_ms, [0, 200, 400, 2_000, 10_000, 70_000, 130_000, 190_000]);
+    }
+
+    #[test]
+    fn it_says_when_it_is_due_next() {
+        let mut schedule = Schedule::starting(at_ms(0));
+        assert_eq!(schedule.next(), at_ms(0));
+        assert!(schedule.take_due(at_ms(1)));
+        assert_eq!(schedule.next(), at_ms(200));
+    }
+
+    #[test]
+    fn what_was_missed_in_a_stall_is_sent_once() {
+        let mut schedule = Schedule::starting(at_ms(0));
+        assert!(schedule.take_due(at_ms(5_000)));
+        assert!(!schedule.take_due(at_ms(5_000)));
+        assert_eq!(schedule.next(), at_ms(10_000));
+        assert!(schedule.take_due(at_ms(300_000)));
+        assert_eq!(schedule.next(), at_ms(360_000));
+    }
+}

@@ -1,0 +1,216 @@
+//! Interfaces as the kernel reports them: carrier for the decision, arrivals for the guard's own sockets.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use log::info;
+use netlink_packet_core::NlasIterator;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{MsgFlags, SockFlag, recv};
+
+use super::netlink::{Netlink, Request, for_each_message, open_socket};
+
+// linux/rtnetlink.h, linux/if_link.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const IFLA_IFNAME: u16 = 3;
+/// `struct ifinfomsg`; all zero in a dump request: every interface.
+const LINK_HEADER_BYTES: usize = 16;
+/// Events are read until none is left, but the loop goes on after this many datagrams.
+const MAX_READS: usize = 64;
+
+/// Something happened to an interface, named by its index in `Settings::interfaces`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkEvent {
+    /// It was switched on, or has appeared: packet sockets opened before that are dead.
+    CameUp(u8),
+    /// Its carrier is there or not. Absent and switched off count as not.
+    Carrier(u8, bool),
+}
+
+/// The interfaces of the configuration.
+pub struct Links {
+    events: OwnedFd,
+    links: Vec<Link>,
+}
+
+struct Link {
+    name: String,
+    number: u8,
+    state: State,
+    is_reported: bool,
+}
+
+/// What the kernel last said of an interface; the default is that of an absent one.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct State {
+    index: u32,
+    is_up: bool,
+    has_carrier: bool,
+}
+
+/// A link message, as far as it is read.
+struct Report {
+    name: Option<String>,
+    state: State,
+}
+
+impl Links {
+    /// Begins to listen, so that no change after this moment is missed. Nothing is known before [`Links::refresh`].
+    pub fn open(interfaces: &[String]) -> nix::Result<Self> {
+        let groups = u32::try_from(libc::RTMGRP_LINK).map_err(|_| Errno::EINVAL)?;
+        let events = open_socket(groups, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+        let numbered = (0u8..).zip(interfaces);
+        let links = numbered.map(|(number, name)| Link {
+            name: name.clone(),
+            number,
+            state: State::default(),
+            is_reported: false,
+        });
+        Ok(Self { events, links: links.collect() })
+    }
+
+    /// Asks for every interface, and reports each for the first time or as it has changed.
+    pub fn refresh(&mut self) -> nix::Result<Vec<LinkEvent>> {
+        let all = Request { kind: RTM_GETLINK, flags: 0, body: vec![0; LINK_HEADER_BYTES] };
+        let reports = Netlink::open()?.dump(&all, parse)?;
+        let mut events = Vec::new();
+        for link in &mut self.links {
+            let found = reports.iter().find(|report| report.name.as_ref() == Some(&link.name));
+            link.become_state(found.map_or(State::default(), |report| report.state), &mut events);
+        }
+        Ok(events)
+    }
+
+    /// Reads what has happened. When the kernel had to drop events, everything is asked for again.
+    pub fn read_events(&mut self) -> nix::Result<Vec<LinkEvent>> {
+        let mut events = Vec::new();
+        let mut datagram = vec![0; 8_192];
+        for _ in 0..MAX_READS {
+            match recv(self.events.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
+                Ok(length) => for_each_message(datagram.get(..length).unwrap_or_default(), |header, payload| {
+                    if let (RTM_NEWLINK | RTM_DELLINK, Some(report)) = (header.kind, parse(payload)) {
+                        self.take(header.kind == RTM_DELLINK, &report, &mut events);
+                    }
+                }),
+                Err(Errno::EAGAIN) => break,
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENOBUFS) => events.extend(self.refresh()?),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(events)
+    }
+
+    fn take(&mut self, is_gone: bool, report: &Report, events: &mut Vec<LinkEvent>) {
+        for link in &mut self.links {
+            let is_named = report.name.as_ref() == Some(&link.name);
+            // An interface that is renamed away is as good as gone.
+            let was_it = link.state.index == report.state.index;
+            match (is_named, was_it) {
+                (true, _) if !is_gone => link.become_state(report.state, events),
+                (_, true) => link.become_state(State::default(), events),
+                (true | false, false) => {}
+            }
+        }
+    }
+}
+
+impl AsFd for Links {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+impl Link {
+    fn become_state(&mut self, state: State, events: &mut Vec<LinkEvent>) {
+        let before = std::mem::replace(&mut self.state, state);
+        if state.is_up && (!before.is_up || before.index != state.index) {
+            events.push(LinkEvent::CameUp(self.number));
+        }
+        if before.has_carrier != state.has_carrier || !self.is_reported {
+            self.is_reported = true;
+            info!("{}: {}", self.name, if state.has_carrier { "carrier" } else { "no carrier" });
+            events.push(LinkEvent::Carrier(self.number, state.has_carrier));
+        }
+    }
+}
+
+/// Reads a link message; none for the messages that a bridge or a radio sends about its own business.
+fn parse(payload: &[u8]) -> Option<Report> {
+    let header = LinkHeader::parse(payload).ok()?;
+    if header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let attributes = NlasIterator::new(payload.get(LINK_HEADER_BYTES..)?);
+    let name = attributes.flatten().find(|attribute| attribute.kind() == IFLA_IFNAME);
+    let name = name.and_then(|name| String::from_utf8(name.value().to_vec()).ok());
+    let is_up = header.flags.contains(LinkFlags::Up);
+    Some(Report {
+        name: name.map(|name| name.trim_end_matches('\0').to_owned()),
+        state: State {
+            index: header.index,
+            is_up,
+            has_carrier: is_up && header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::guard::testing::{Veth, in_namespace};
+
+    fn links() -> Links {
+        Links::open(&["near".to_owned(), "absent".to_owned()]).expect("a socket")
+    }
+
+    /// Events until `last` has come.
+    fn events_until(links: &mut Links, last: LinkEvent) -> Vec<LinkEvent> {
+        let mut events = Vec::new();
+        let give_up = Instant::now() + Duration::from_secs(3);
+        while !events.contains(&last) {
+            assert!(Instant::now() < give_up, "{events:?}");
+            std::thread::sleep(Duration::from_millis(5));
+            events.extend(links.read_events().expect("events"));
+        }
+        events
+    }
+
+    #[test]
+    fn every_interface_is_reported_at_start_and_an_absent_one_is_down() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut links = links();
+            let first = links.refresh().expect("a dump");
+            use LinkEvent::{CameUp, Carrier};
+            assert_eq!(first, [CameUp(0), Carrier(0, true), Carrier(1, false)]);
+            assert_eq!(links.refresh(), Ok(vec![]), "nothing has changed");
+        });
+    }
+
+    #[test]
+    fn carrier_and_the_interface_itself_go_and_come_back() {
+        in_namespace(|| {
+            let veth = Veth::up("near", "far");
+            let mut links = links();
+            links.refresh().expect("a dump");
+            veth.pull();
+            let down = events_until(&mut links, LinkEvent::Carrier(0, false));
+            assert_eq!(down, [LinkEvent::Carrier(0, false)]);
+            veth.plug();
+            let up = events_until(&mut links, LinkEvent::Carrier(0, true));
+            assert_eq!(up, [LinkEvent::Carrier(0, true)], "it was never switched off");
+            veth.remove();
+            events_until(&mut links, LinkEvent::Carrier(0, false));
+            let _veth = Veth::up("near", "far");
+            let back = events_until(&mut links, LinkEvent::Carrier(0, true));
+            assert!(back.contains(&LinkEvent::CameUp(0)), "{back:?}");
+        });
+    }
+}

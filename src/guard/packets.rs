@@ -1,0 +1,207 @@
+//! The bytes that the guard puts on an Ethernet: announcements of our addresses, and queries for others'.
+//!
+//! Nothing is parsed here; answers go to the agent (`agent/answers.rs`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv6Packet,
+    Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+};
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// A whole Ethernet frame without its checksum.
+pub type Frame = Vec<u8>;
+
+const ETHERNET_HEADER_BYTES: usize = 14;
+/// Every node of the link (RFC 4291 2.7.1).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+/// Neighbour discovery is believed only with it: no router has passed it on (RFC 4861 7.1).
+const HOP_LIMIT: u8 = 255;
+const NO_MAC: Mac = [0; 6];
+
+/// Tells the link that `ip` is at `mac` now.
+///
+/// IPv4: a gratuitous ARP in both forms, since some stacks listen only to requests and some only to replies
+/// (RFC 5227 section 3, RFC 2002 section 4.6). IPv6: an unsolicited neighbour advertisement with override to all
+/// nodes (RFC 4861 7.2.6).
+pub fn announcement(ip: IpAddr, mac: Mac) -> Vec<Frame> {
+    match ip {
+        IpAddr::V4(ip) => {
+            let broadcast = EthernetAddress::BROADCAST.0;
+            let request = arp(ArpOperation::Request, (mac, ip), (NO_MAC, ip));
+            let reply = arp(ArpOperation::Reply, (mac, ip), (broadcast, ip));
+            vec![request, reply]
+        }
+        IpAddr::V6(ip) => {
+            let advert = NdiscRepr::NeighborAdvert {
+                flags: NdiscNeighborFlags::OVERRIDE,
+                target_addr: ip,
+                lladdr: Some(EthernetAddress(mac).into()),
+            };
+            vec![neighbour_discovery(mac, ip, ALL_NODES, advert)]
+        }
+    }
+}
+
+/// Asks who holds `ip`.
+///
+/// Without `sender` the question claims nothing: an ARP probe with sender address zero (RFC 5227 2.1.1), or a
+/// solicitation in the form of duplicate address detection (RFC 4862 5.4.2), answered to all nodes. With an IPv6
+/// `sender` it is an ordinary solicitation, which does no harm to a peer that is just bringing that address up;
+/// ARP needs no such care and always asks with zero.
+pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
+    match ip {
+        IpAddr::V4(ip) => arp(ArpOperation::Request, (mac, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip)),
+        IpAddr::V6(ip) => {
+            let lladdr = sender.map(|_| EthernetAddress(mac).into());
+            let solicit = NdiscRepr::NeighborSolicit { target_addr: ip, lladdr };
+            neighbour_discovery(mac, sender.unwrap_or(Ipv6Addr::UNSPECIFIED), solicited_node(ip), solicit)
+        }
+    }
+}
+
+fn arp(operation: ArpOperation, source: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr)) -> Frame {
+    let repr = ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr: EthernetAddress(source.0),
+        source_protocol_addr: source.1,
+        target_hardware_addr: EthernetAddress(target.0),
+        target_protocol_addr: target.1,
+    };
+    ethernet(source.0, EthernetAddress::BROADCAST.0, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
+        repr.emit(&mut ArpPacket::new_unchecked(payload));
+    })
+}
+
+fn neighbour_discovery(mac: Mac, source: Ipv6Addr, destination: Ipv6Addr, message: NdiscRepr) -> Frame {
+    let message = Icmpv6Repr::Ndisc(message);
+    let header = Ipv6Repr {
+        src_addr: source,
+        dst_addr: destination,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: message.buffer_len(),
+        hop_limit: HOP_LIMIT,
+    };
+    let length = header.buffer_len() + message.buffer_len();
+    ethernet(mac, multicast_mac(destination), EthernetProtocol::Ipv6, length, |payload| {
+        let mut packet = Ipv6Packet::new_unchecked(payload);
+        header.emit(&mut packet);
+        let mut icmp = Icmpv6Packet::new_unchecked(packet.payload_mut());
+        message.emit(&source, &destination, &mut icmp, &ChecksumCapabilities::default());
+    })
+}
+
+fn ethernet(
+    from: Mac,
+    to: Mac,
+    ethertype: EthernetProtocol,
+    payload_bytes: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Frame {
+    let mut frame = EthernetFrame::new_unchecked(vec![0; ETHERNET_HEADER_BYTES + payload_bytes]);
+    let header = EthernetRepr { src_addr: EthernetAddress(from), dst_addr: EthernetAddress(to), ethertype };
+    header.emit(&mut frame);
+    fill(frame.payload_mut());
+    frame.into_inner()
+}
+
+/// `ff02::1:ffXX:XXXX`, to which every holder of `ip` listens (RFC 4291 2.7.1).
+fn solicited_node(ip: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = ip.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+/// `33:33:` and the last four bytes of the group (RFC 2464 section 7).
+fn multicast_mac(group: Ipv6Addr) -> Mac {
+    let [.., a, b, c, d] = group.octets();
+    [0x33, 0x33, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    #[test]
+    fn gratuitous_arp_leaves_as_request_and_as_reply() {
+        let frames: Vec<_> = announcement("10.0.0.100".parse().unwrap(), MAC).iter().map(|f| hex(f)).collect();
+        let ethernet = "ffffffffffff".to_owned() + "021122334455" + "0806" + "0001" + "0800" + "06" + "04";
+        let request = ethernet.clone() + "0001" + "021122334455" + "0a000064" + "000000000000" + "0a000064";
+        let reply = ethernet + "0002" + "021122334455" + "0a000064" + "ffffffffffff" + "0a000064";
+        assert_eq!(frames, [request, reply]);
+    }
+
+    #[test]
+    fn an_unsolicited_advertisement_overrides_and_goes_to_all_nodes() {
+        let frames = announcement("fd00::100".parse().unwrap(), MAC);
+        assert_eq!(frames.len(), 1);
+        let ip = "fd000000000000000000000000000100";
+        let expected = "333300000001".to_owned()
+            + "021122334455"
+            + "86dd"
+            + "60000000"
+            + "0020"
+            + "3a"
+            + "ff"
+            + ip
+            + "ff020000000000000000000000000001"
+            + "88"
+            + "00"
+            + "CSUM"
+            + "20000000"
+            + ip
+            + "02"
+            + "01"
+            + "021122334455";
+        let actual = hex(&frames[0]);
+        let (before, after) = expected.split_once("CSUM").unwrap();
+        assert!(actual.starts_with(before) && actual.ends_with(after), "{actual}");
+        assert!(is_checksum_right(&frames[0]));
+    }
+
+    /// The sum over pseudo header and message, checksum included, is all ones (RFC 4443 2.3).
+    fn is_checksum_right(frame: &[u8]) -> bool {
+        let (addresses, message) = (&frame[14 + 8..14 + 40], &frame[14 + 40..]);
+        let mut sum = u32::try_from(message.len()).unwrap() + 58;
+        for pair in addresses.chunks(2).chain(message.chunks(2)) {
+            sum += u32::from(pair[0]) << 8 | u32::from(pair[1]);
+        }
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum == 0xffff
+    }
+
+    #[test]
+    fn a_query_claims_nothing() {
+        let arp = hex(&query("10.0.0.100".parse().unwrap(), None, MAC));
+        assert!(
+            arp.ends_with(&("0001".to_owned() + "021122334455" + "00000000" + "000000000000" + "0a000064")),
+            "{arp}"
+        );
+        let frame = query("fd00::1234:5678".parse().unwrap(), None, MAC);
+        let target = "fd000000000000000000000012345678";
+        let solicit = hex(&frame);
+        assert!(solicit.starts_with("3333ff345678021122334455"), "{solicit}");
+        assert!(solicit.contains(&("00".repeat(16) + "ff0200000000000000000001ff345678")), "{solicit}");
+        assert!(solicit.ends_with(&("00000000".to_owned() + target)), "no source link-layer option: {solicit}");
+        assert!(is_checksum_right(&frame));
+    }
+
+    #[test]
+    fn the_peers_own_address_is_asked_for_by_name() {
+        let frame = query("fd00::2".parse().unwrap(), Some("fd00::1".parse().unwrap()), MAC);
+        assert!(hex(&frame).ends_with("0101021122334455"));
+        assert_eq!(&frame[14 + 8..14 + 24], "fd00::1".parse::<Ipv6Addr>().unwrap().octets());
+        assert!(is_checksum_right(&frame));
+    }
+}

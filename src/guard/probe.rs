@@ -1,0 +1,122 @@
+//! The probe: asking the wire who answers for a group's addresses, and for the peer's own.
+//!
+//! The answers are heard by the agent, on the listeners of the same interfaces.
+
+use std::net::IpAddr;
+
+use crosswire::resource::Fault;
+use log::debug;
+use nix::errno::Errno;
+
+use super::ethernet::{Hears, Listener, Sender};
+use super::packets::query;
+use crate::settings::{PathDevice, Settings, VirtualAddress};
+
+/// Sends one query for every address of a group, and one for the peer's own address on every LAN path.
+///
+/// The group's queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
+pub fn send(settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
+    for path in &settings.paths {
+        if let PathDevice::Lan { interface, local, peer, .. } = &path.device
+            && let Err(errno) = ask_for_peer(interface, *local, *peer)
+        {
+            debug!("cannot ask for {peer} on {interface}: {}", errno.desc());
+        }
+    }
+    addresses.iter().try_for_each(|address| match ask_for(address) {
+        // A link without hardware addresses has nobody who could answer.
+        Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
+        Err(Errno::ENODEV) => Err(Fault::NoInterface),
+        Err(errno) => Err(Fault::Kernel(errno as i32)),
+    })
+}
+
+fn ask_for(address: &VirtualAddress) -> nix::Result<()> {
+    let sender = Sender::open(&address.interface)?;
+    sender.send(&query(address.ip, None, sender.mac))
+}
+
+fn ask_for_peer(interface: &str, local: IpAddr, peer: IpAddr) -> nix::Result<()> {
+    let sender = Sender::open(interface)?;
+    let local = if let IpAddr::V6(local) = local { Some(local) } else { None };
+    sender.send(&query(peer, local, sender.mac))
+}
+
+/// Opens the listeners of one interface: one for each protocol in which an answer may come.
+pub fn listeners(settings: &Settings, interface: &str) -> Vec<nix::Result<Listener>> {
+    let addresses = asked_for_on(settings, interface);
+    let protocols =
+        [(Hears::Arp, IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (Hears::NeighbourDiscovery, IpAddr::is_ipv6)];
+    let in_use = protocols.into_iter().filter(|(_, is_of)| addresses.iter().any(is_of));
+    in_use.map(|(hears, _)| Listener::open(interface, hears, &addresses)).collect()
+}
+
+/// Every address that a probe may ask for on an interface.
+fn asked_for_on(settings: &Settings, interface: &str) -> Vec<IpAddr> {
+    let ours = settings.groups.iter().flat_map(|group| &group.addresses);
+    let ours = ours.filter(|address| address.interface == interface).map(|address| address.ip);
+    let peers = settings.paths.iter().filter_map(|path| match &path.device {
+        PathDevice::Lan { interface: lan, peer, .. } if lan == interface => Some(*peer),
+        PathDevice::Lan { .. } | PathDevice::Serial { .. } => None,
+    });
+    ours.chain(peers).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::unistd::read;
+
+    use super::*;
+    use crate::agent::answers;
+    use crate::clock::now;
+    use crate::guard::addresses::Addresses;
+    use crate::guard::testing::{Stranger, address, in_namespace, settings};
+    use crosswire::time::Span;
+
+    /// What the listeners of `near` hear within a quarter of a second, without repeats.
+    fn answers(listeners: &[nix::Result<Listener>]) -> Vec<String> {
+        let mut ips = Vec::new();
+        let mut frame = [0; 2_048];
+        let wait = PollTimeout::from(250u8);
+        for listener in listeners.iter().map(|l| l.as_ref().expect("a listener")) {
+            while poll(&mut [PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN)], wait) == Ok(1) {
+                let length = read(&listener.socket, &mut frame).expect("a frame");
+                ips.extend(answers::parse(&frame[..length], listener.mac).map(|answer| answer.ip.to_string()));
+            }
+        }
+        ips.dedup();
+        ips
+    }
+
+    #[test]
+    fn a_kernel_that_holds_the_addresses_answers_and_one_that_does_not_is_silent() {
+        in_namespace(|| {
+            let settings = settings("near", &["10.9.0.100/24@near", "fd00::100/64@near"]);
+            let stranger = Stranger::behind("near");
+            let group = &settings.groups[0];
+            let listeners = listeners(&settings, "near");
+            assert_eq!(listeners.len(), 2);
+            assert_eq!(send(&settings, &group.addresses), Ok(()));
+            assert_eq!(answers(&listeners), ["10.9.0.2"], "only the peer itself");
+            let theirs = ["10.9.0.100/24@far", "fd00::100/64@far"].map(address);
+            stranger.run(move || {
+                let mut addresses = Addresses::open(Span::from_s(5)).expect("a socket");
+                addresses.add(&theirs, now() + Span::from_s(1)).expect("added");
+            });
+            assert_eq!(send(&settings, &group.addresses), Ok(()));
+            assert_eq!(answers(&listeners), ["10.9.0.2", "10.9.0.100", "fd00::100"]);
+        });
+    }
+
+    #[test]
+    fn a_probe_that_cannot_ask_for_the_group_fails() {
+        in_namespace(|| {
+            let settings = settings("near", &["10.9.0.100/24@near"]);
+            assert_eq!(send(&settings, &settings.groups[0].addresses), Err(Fault::NoInterface));
+            assert_eq!(send(&settings, &[address("127.0.0.9/8@lo")]), Ok(()), "nobody can answer there");
+        });
+    }
+}

@@ -1,0 +1,232 @@
+//! A network of its own for every test that touches the kernel.
+
+use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side};
+use crosswire::time::Span;
+
+use netlink_packet_core::Emitable;
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid, gettid};
+
+use super::addresses::Addresses;
+use super::netlink::{Netlink, Request};
+use crate::clock::now;
+use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+/// Tells a child of ours that it already has a user namespace.
+const INSIDE: &str = "CROSSWIRE_TEST_INSIDE";
+
+/// Runs a test in a fresh network namespace.
+///
+/// As root: on a thread of its own. Otherwise the same test runs again as root of a new user namespace, in a child.
+/// Where the kernel forbids that the test cannot prove anything: it says so, and fails under `CI`.
+pub fn in_namespace(test: impl FnOnce() + Send) {
+    if !geteuid().is_root() {
+        return again_as_root();
+    }
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+            set_up("lo", true);
+            test();
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Runs the calling test alone, as root of a user namespace.
+fn again_as_root() {
+    assert!(std::env::var_os(INSIDE).is_none(), "a user namespace that does not make us root");
+    let name = std::thread::current().name().expect("the harness names its threads").to_owned();
+    let mut child = Command::new(std::env::current_exe().expect("the test program"));
+    child.args([&name, "--exact", "--nocapture"]).env(INSIDE, "1");
+    let (uid, gid) = (geteuid(), getegid());
+    let enter = move || {
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+        std::fs::write("/proc/self/setgroups", "deny")?;
+        std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+        std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+    };
+    // SAFETY: the closure runs between fork and exec and touches no lock that another thread of ours may hold,
+    // except the allocator's, which glibc and musl reset in the child of a fork.
+    unsafe { child.pre_exec(enter) };
+    match child.status() {
+        Ok(status) => assert!(status.success(), "{name} failed in its user namespace: {status}"),
+        Err(error) if std::env::var_os("CI").is_some() => panic!("{name} needs root or user namespaces: {error}"),
+        Err(error) => eprintln!("{name} proved nothing: it needs root or user namespaces ({error})"),
+    }
+}
+
+/// `10.0.0.1/24@eth0`
+pub fn address(text: &str) -> VirtualAddress {
+    let (cidr, interface) = text.split_once('@').expect("an interface");
+    let (ip, prefix) = cidr.split_once('/').expect("a prefix");
+    let ip: IpAddr = ip.parse().expect("an address");
+    VirtualAddress { ip, prefix: prefix.parse().expect("a prefix length"), interface: interface.to_owned() }
+}
+
+/// Two interfaces joined by a wire, in the same namespace; gone with it.
+pub struct Veth {
+    near: &'static str,
+    far: &'static str,
+}
+
+impl Veth {
+    /// Plugged in and up on both sides.
+    pub fn up(near: &'static str, far: &'static str) -> Self {
+        let mut peer = LinkMessage::default();
+        peer.attributes = vec![LinkAttribute::IfName(far.to_owned())];
+        let mut link = LinkMessage::default();
+        link.attributes = vec![
+            LinkAttribute::IfName(near.to_owned()),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Veth),
+                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+            ]),
+        ];
+        run(RTM_NEWLINK, netlink_packet_core::NLM_F_CREATE | netlink_packet_core::NLM_F_EXCL, &link);
+        set_up(near, true);
+        set_up(far, true);
+        Self { near, far }
+    }
+
+    /// Pulls the far end: the near one loses its carrier.
+    pub fn pull(&self) {
+        set_up(self.far, false);
+    }
+
+    /// Plugs it in again.
+    pub fn plug(&self) {
+        set_up(self.far, true);
+    }
+
+    /// Removes both interfaces.
+    pub fn remove(&self) {
+        let mut link = LinkMessage::default();
+        link.header.index = if_nametoindex(self.near).expect("an interface");
+        run(RTM_DELLINK, 0, &link);
+    }
+}
+
+/// A network namespace at the far end of a wire, in which the peer 10.9.0.2 and fd00::2 lives.
+pub struct Stranger {
+    jobs: Sender<Job>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl Stranger {
+    /// Makes the wire: `near` here, `far` in a namespace of its own.
+    pub fn behind(near: &'static str) -> Self {
+        Veth::up(near, "far");
+        let (jobs, todo) = channel::<Job>();
+        let (ready, is_ready) = channel();
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+            ready.send(gettid().as_raw()).expect("somebody waits");
+            todo.into_iter().for_each(|job| job());
+        });
+        let mut link = LinkMessage::default();
+        link.header.index = if_nametoindex("far").expect("an interface");
+        let id = is_ready.recv().expect("a namespace");
+        link.attributes = vec![LinkAttribute::NetNsPid(id.cast_unsigned())];
+        run(RTM_NEWLINK, 0, &link);
+        let stranger = Self { jobs, thread: Some(thread) };
+        stranger.run(|| {
+            set_up("lo", true);
+            set_up("far", true);
+            let mut addresses = Addresses::open(Span::from_s(600)).expect("a socket");
+            let own = ["10.9.0.2/24@far", "fd00::2/64@far"].map(address);
+            addresses.add(&own, now() + Span::from_s(1)).expect("the peer's own addresses");
+        });
+        stranger
+    }
+
+    /// Does something over there and waits until it is done.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, is_done) = channel();
+        let job = Box::new(move || done.send(job()).expect("somebody waits"));
+        self.jobs.send(job).expect("the stranger lives");
+        is_done.recv().expect("the job was done")
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.jobs = channel().0;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the stranger panicked");
+        }
+    }
+}
+
+/// Settings of a pair whose peer is 10.9.0.2 on `interface`, with one group.
+pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
+    let group = GroupSettings {
+        name: "gateway".to_owned(),
+        addresses: addresses.iter().map(|text| address(text)).collect(),
+        scripts: Vec::new(),
+    };
+    let lan = PathDevice::Lan {
+        interface: interface.to_owned(),
+        local: IpAddr::from([10, 9, 0, 1]),
+        peer: IpAddr::from([10, 9, 0, 2]),
+        port: 694,
+    };
+    Settings {
+        file: "crosswire.toml".into(),
+        pair: "test".to_owned(),
+        me: Side::A,
+        names: ["gw1".to_owned(), "gw2".to_owned()],
+        key_file: "key".into(),
+        paths: vec![PathSettings { name: "lan".to_owned(), device: lan }],
+        groups: vec![group],
+        interfaces: vec![interface.to_owned()],
+        policy: policy(),
+    }
+}
+
+/// Interval 100 ms, lease 1 s.
+fn policy() -> Policy {
+    let (interval, late_after, dead_after) = (Span::from_ms(100), Span::from_ms(300), Span::from_ms(500));
+    let timing = PathTiming { interval, late_after, dead_after };
+    let group = GroupPolicy { prefer: None, safety: SafetyRule::Probe, stop_timeout: Span::ZERO };
+    Policy {
+        paths: [PathPolicy { kind: PathKind::Lan, timing }].into_iter().collect(),
+        groups: [group].into_iter().collect(),
+        lease: Span::from_s(1),
+        cold_start: Span::from_s(1),
+        in_jeopardy: InJeopardy::Hold,
+        digest: [0; 4],
+    }
+}
+
+fn set_up(interface: &str, up: bool) {
+    let mut link = LinkMessage::default();
+    link.header.index = if_nametoindex(interface).expect("an interface");
+    link.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+    link.header.change_mask = LinkFlags::Up;
+    run(RTM_NEWLINK, 0, &link);
+}
+
+fn run(kind: u16, flags: u16, link: &LinkMessage) {
+    let mut body = vec![0; link.buffer_len()];
+    link.emit(&mut body);
+    let answers = Netlink::open().expect("a socket").run(&[Request { kind, flags, body }]);
+    assert_eq!(answers, [Ok(())]);
+}
