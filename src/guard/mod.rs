@@ -1,16 +1,134 @@
-//! The privileged process.
+//! The privileged process: it holds what the agent decides to hold, and lets go when the agent can no longer decide.
+//!
+//! It parses nothing from outside, keeps no decision of its own, and waits for nobody: one poll loop, in which every
+//! call to the kernel is bounded. From top to bottom:
+//!
+//! * [`open`] takes the lock and opens the paths, while there is still a terminal to complain to; [`run`] is the
+//!   parent's life after the fork ([`privileges`] is the child's first act);
+//! * `turns.rs` is the loop: what woke us, and in which order it is looked at; `ending.rs` is how it ends;
+//! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
+//! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
+//!   (`announce.rs`);
+//! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
+//!   (with `consoles.rs`) are the hands, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
+mod agent_link;
 mod announce;
 mod consoles;
+mod duty;
+mod ending;
 mod ethernet;
+mod group;
 mod links;
-pub mod lock;
+mod lock;
 mod netlink;
+mod orders;
+mod output;
 pub mod packets;
-pub mod ports;
+mod ports;
 pub mod privileges;
 mod probe;
+mod scripts;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+mod turns;
 pub mod wire;
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use log::error;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use thiserror::Error;
+
+use crate::settings::Settings;
+use lock::{Lock, LockError, PidFile};
+pub use ports::OpenError;
+use turns::Guard;
+
+/// The exit code of a run that ended otherwise than planned.
+const FAILED: u8 = 1;
+
+/// What was opened before the fork. The agent's process drops its copy.
+pub struct Opened {
+    lock: Lock,
+    paths: Vec<Result<OwnedFd, OpenError>>,
+}
+
+/// Why a run cannot begin: one line with its remedy.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum StartError {
+    /// Another run has the lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A path must not be used.
+    #[error("path {name}: {error}")]
+    Path {
+        /// The path's name.
+        name: String,
+        /// What is wrong with it.
+        error: OpenError,
+    },
+}
+
+/// Takes the lock and opens every path. One that is absent is tried again later; one that is refused stops the run.
+pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
+    let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
+    let open_one = |path: &crate::settings::PathSettings| match ports::open_path(path) {
+        Err(error @ OpenError::Refused { .. }) => Err(StartError::Path { name: path.name.clone(), error }),
+        opened => Ok(opened),
+    };
+    let paths = settings.paths.iter().map(open_one).collect::<Result<_, _>>()?;
+    Ok(Opened { lock, paths })
+}
+
+/// Blocks `SIGCHLD` in this thread and in those that it starts. The parent calls it before anything starts a thread
+/// (ctrlc does), since a thread that does not block the signal swallows it, and the guard reads it from a descriptor.
+pub fn block_child_signal() -> nix::Result<()> {
+    SigSet::from(Signal::SIGCHLD).thread_block()
+}
+
+/// The parent's life after the fork: carries out what the agent orders until the daemon ends, and returns its exit
+/// code: 0 after a farewell with nothing held, else 1. Nothing is held any more when it returns.
+///
+/// `agent` is our end of a `SOCK_SEQPACKET` pair, `stop` an eventfd that is written for every SIGTERM or SIGINT. The
+/// second one does not wait for the agent any longer.
+pub fn run(
+    settings: &Settings,
+    run_dir: &Path,
+    agent: OwnedFd,
+    agent_pid: Pid,
+    stop: OwnedFd,
+    opened: Opened,
+) -> ExitCode {
+    ExitCode::from(run_to_end(settings, run_dir, agent, agent_pid, stop, opened))
+}
+
+fn run_to_end(
+    settings: &Settings,
+    run_dir: &Path,
+    agent: OwnedFd,
+    agent_pid: Pid,
+    stop: OwnedFd,
+    opened: Opened,
+) -> u8 {
+    let Opened { lock: _lock, paths } = opened;
+    let _pid_file = PidFile::write(run_dir);
+    match Guard::start(settings, agent, agent_pid, stop) {
+        Ok(mut guard) => {
+            guard.hand_over(paths);
+            guard.run_to_end()
+        }
+        Err(errno) => {
+            error!("the kernel gives the guard no socket to work with: {}", errno.desc());
+            // Without a guard there is nothing that the agent could do.
+            let _ = kill(agent_pid, Signal::SIGKILL);
+            FAILED
+        }
+    }
+}

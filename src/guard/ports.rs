@@ -163,7 +163,7 @@ fn connect_lan(interface: &str, local: SocketAddr, peer: SocketAddr) -> nix::Res
     setsockopt(&fd, sockopt::BindToDevice, &interface.into())?;
     // Both are wishes: a kernel that does not grant them still carries beats.
     if local.is_ipv4() {
-        let _ = setsockopt(&fd, sockopt::IpTos, &LOW_DELAY);
+        let _ = setsockopt(&fd, sockopt::Ipv4Tos, &LOW_DELAY);
     } else {
         let _ = setsockopt(&fd, sockopt::Ipv6TClass, &LOW_DELAY);
     }
@@ -321,7 +321,7 @@ mod tests {
                 });
                 assert_eq!(receive(&path), b"the peer");
                 let tos = if peer.is_ipv4() {
-                    getsockopt(&path, sockopt::IpTos)
+                    getsockopt(&path, sockopt::Ipv4Tos)
                 } else {
                     getsockopt(&path, sockopt::Ipv6TClass)
                 };

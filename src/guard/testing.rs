@@ -216,7 +216,8 @@ fn policy() -> Policy {
     }
 }
 
-fn set_up(interface: &str, up: bool) {
+/// Switches an interface on or off.
+pub fn set_up(interface: &str, up: bool) {
     let mut link = LinkMessage::default();
     link.header.index = if_nametoindex(interface).expect("an interface");
     link.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };

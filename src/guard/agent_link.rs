@@ -1,0 +1,204 @@
+//! The guard's end of the socket pair: messages both ways, descriptors to the agent, and never a wait.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use log::error;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
+
+use super::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
+
+/// An agent that leaves this many messages unread does not run any more.
+const MAX_QUEUED: usize = 256;
+
+/// What came from the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// An order.
+    Message(ToGuard),
+    /// Bytes that are none: the agent is not what it should be.
+    Garbage,
+    /// Nothing for now.
+    Nothing,
+    /// The agent closed its end, or died.
+    Gone,
+}
+
+/// The agent does not read what it is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unread;
+
+/// One end of a non-blocking sequenced-packet socket pair.
+pub struct AgentLink {
+    socket: OwnedFd,
+    /// What the socket had no room for. A descriptor is closed as soon as it was sent: the guard keeps no copy.
+    queue: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
+}
+
+impl AgentLink {
+    /// Takes over our end of the pair.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { socket, queue: VecDeque::new() }
+    }
+
+    /// The next message, if any.
+    pub fn receive(&self) -> Received {
+        // One byte more than the longest message, so that a longer one does not pass for it.
+        let mut bytes = [0; MAX_MESSAGE_BYTES + 1];
+        loop {
+            return match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => Received::Gone,
+                Ok(length) => decode(bytes.get(..length).unwrap_or_default()),
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => Received::Nothing,
+                Err(_) => Received::Gone,
+            };
+        }
+    }
+
+    /// Tells the agent something, now or when there is room.
+    pub fn send(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        match postcard::to_slice(message, &mut buffer) {
+            Ok(bytes) => self.queue.push_back((bytes.to_vec(), descriptor)),
+            Err(fault) => error!("a message to the agent is too long: {fault}"),
+        }
+    }
+
+    /// Sends what is queued, as far as there is room.
+    pub fn flush(&mut self) -> Result<(), Unread> {
+        while let Some((bytes, descriptor)) = self.queue.front() {
+            let descriptors: Vec<_> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+            let rights = [ControlMessage::ScmRights(&descriptors)];
+            let control = if descriptors.is_empty() { &[] } else { &rights[..] };
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                // That the agent is gone shows in what is received.
+                Ok(_) | Err(_) => drop(self.queue.pop_front()),
+            }
+        }
+        if self.queue.len() > MAX_QUEUED { Err(Unread) } else { Ok(()) }
+    }
+
+    /// Something waits for room.
+    pub fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+}
+
+impl AsFd for AgentLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A message fills its datagram exactly.
+fn decode(bytes: &[u8]) -> Received {
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Received::Message(message),
+        Ok(_) | Err(_) => Received::Garbage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSliceMut;
+
+    use crosswire::config::PathId;
+    use crosswire::time::Instant;
+    use nix::cmsg_space;
+    use nix::sys::socket::{AddressFamily, ControlMessageOwned, SockFlag, SockType, recvmsg, send, socketpair};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crosswire::config::GroupId;
+    use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
+
+    fn pair() -> (AgentLink, OwnedFd) {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("a socket pair");
+        (AgentLink::new(ours), theirs)
+    }
+
+    #[test]
+    fn messages_are_read_one_by_one_until_the_agent_is_gone() {
+        let (link, agent) = pair();
+        let order = Order::Release { group: GroupId(3), first: ReleaseOrder::AddressesFirst };
+        let ticket = ToGuard::Order(Ticket { token: Token(u32::MAX), valid_until: Instant::NEVER, order });
+        for message in [ticket, ToGuard::Reopen(PathId(1)), ToGuard::Farewell] {
+            let bytes = postcard::to_slice(&message, &mut [0; MAX_MESSAGE_BYTES]).expect("short").to_vec();
+            send(agent.as_raw_fd(), &bytes, MsgFlags::empty()).expect("sent");
+        }
+        let received = [link.receive(), link.receive(), link.receive(), link.receive()];
+        let expected = [ticket, ToGuard::Reopen(PathId(1)), ToGuard::Farewell].map(Received::Message);
+        assert_eq!(received[..3], expected);
+        assert_eq!(received[3], Received::Nothing);
+        drop(agent);
+        assert_eq!(link.receive(), Received::Gone);
+    }
+
+    #[test]
+    fn what_is_no_message_or_more_than_one_is_garbage() {
+        let farewell = postcard::to_slice(&ToGuard::Farewell, &mut [0; 8]).expect("short").to_vec();
+        assert_eq!(decode(&farewell), Received::Message(ToGuard::Farewell));
+        assert_eq!(decode(&[farewell.clone(), farewell].concat()), Received::Garbage);
+        assert_eq!(decode(&[250]), Received::Garbage);
+    }
+
+    #[test]
+    fn a_descriptor_rides_along_and_no_copy_is_kept() {
+        let (mut link, agent) = pair();
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let message = FromGuard::Path { path: PathId(0), errno: 0 };
+        link.send(&message, Some(reader));
+        assert_eq!(link.flush(), Ok(()));
+        let mut bytes = [0; MAX_MESSAGE_BYTES];
+        let mut control = cmsg_space!([std::os::fd::RawFd; 1]);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg::<()>(agent.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty());
+        let received = received.expect("a message");
+        let length = received.bytes;
+        let rights = received.cmsgs().expect("control data").next();
+        let Some(ControlMessageOwned::ScmRights(descriptors)) = rights else { panic!("{rights:?}") };
+        nix::unistd::close(descriptors[0]).expect("ours now");
+        assert_eq!(postcard::from_bytes(&bytes[..length]), Ok(message));
+        assert_eq!(nix::unistd::write(&writer, b"x"), Err(Errno::EPIPE), "every reading end is closed");
+    }
+
+    #[test]
+    fn an_agent_that_does_not_read_is_noticed_and_one_that_does_loses_nothing() {
+        let (mut link, agent) = pair();
+        let mut told = 0u32;
+        while link.flush().is_ok() {
+            link.send(&FromGuard::Done { token: Token(told), outcome: Outcome::Renewed }, None);
+            told += 1;
+            assert!(told < 100_000, "the queue has an end");
+        }
+        assert!(link.has_queued());
+        let mut heard = Vec::new();
+        let mut bytes = [0; MAX_MESSAGE_BYTES];
+        while heard.len() < told as usize {
+            if let Ok(length) = recv(agent.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
+                let message = postcard::from_bytes(&bytes[..length]).expect("a message");
+                let FromGuard::Done { token, .. } = message else { panic!("{message:?}") };
+                heard.push(token.0);
+            }
+            let _ = link.flush();
+        }
+        assert!(heard.into_iter().eq(0..told));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 1..MAX_MESSAGE_BYTES + 1)) {
+            if let Received::Message(message) = decode(&bytes) {
+                let mut buffer = [0; MAX_MESSAGE_BYTES];
+                prop_assert!(postcard::to_slice(&message, &mut buffer).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the guard keeps for one group beside its state: the script that runs, and when to announce.
+
+use crosswire::resource::{Fault, ReleaseOrder};
+use crosswire::time::{Instant, Span};
+
+use super::announce::{Schedule, announce};
+use super::group::{Action, Group};
+use super::scripts::{Run, environment};
+use crate::settings::{GroupSettings, Settings};
+
+/// Why a script is run: the value of `CROSSWIRE_REASON`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// The node takes the group.
+    Acquire,
+    /// It hands the group over in order.
+    Release,
+    /// It must let go at once.
+    ForcedRelease,
+    /// One of the group's scripts did not start: what was started is stopped.
+    FailedStart,
+}
+
+impl Reason {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Acquire => "acquire",
+            Self::Release => "release",
+            Self::ForcedRelease => "forced-release",
+            Self::FailedStart => "failed-start",
+        }
+    }
+}
+
+impl From<ReleaseOrder> for Reason {
+    fn from(first: ReleaseOrder) -> Self {
+        match first {
+            ReleaseOrder::ScriptsFirst => Self::Release,
+            ReleaseOrder::AddressesFirst => Self::ForcedRelease,
+        }
+    }
+}
+
+/// One group in the guard's hands.
+pub struct Duty {
+    /// Its state.
+    pub group: Group,
+    /// The script that is running.
+    pub run: Option<Run>,
+    /// The reign for which it was acquired last.
+    pub term: u32,
+    /// Why its scripts run.
+    pub reason: Reason,
+    /// What went wrong with the last renewal, so that it is said once.
+    pub renewal_fault: Option<Fault>,
+    schedule: Option<Schedule>,
+    held_until: Instant,
+}
+
+impl Duty {
+    /// A group that is not held.
+    pub fn new(settings: &GroupSettings) -> Self {
+        Self {
+            group: Group::new(settings.scripts.len()),
+            run: None,
+            term: 0,
+            reason: Reason::Acquire,
+            renewal_fault: None,
+            schedule: None,
+            held_until: Instant::ORIGIN,
+        }
+    }
+
+    /// The kernel has just given the addresses another lease.
+    pub fn extend(&mut self, now: Instant, lease: Span) {
+        self.held_until = now + lease;
+    }
+
+    /// Begins to announce the addresses, again if need be: they have just come, or the link has.
+    pub fn announce_from(&mut self, now: Instant) {
+        self.schedule = Some(Schedule::starting(now));
+    }
+
+    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor are those that
+    /// are about to go.
+    pub fn announce_if_due(&mut self, addresses: &GroupSettings, now: Instant) {
+        if !self.group.is_serving() {
+            self.schedule = None;
+        }
+        let is_due = self.schedule.as_mut().is_some_and(|schedule| schedule.take_due(now));
+        if is_due && now < self.held_until {
+            announce(&addresses.addresses);
+        }
+    }
+
+    /// When this group wants to be looked at next.
+    pub fn deadline(&self) -> Instant {
+        let announcement = self.schedule.map_or(Instant::NEVER, |schedule| schedule.next());
+        self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement)
+    }
+
+    /// Runs one of the group's scripts; false if there is no process for it.
+    pub fn start_script(
+        &mut self,
+        settings: &Settings,
+        group: &GroupSettings,
+        what: (Action, usize),
+        now: Instant,
+    ) -> bool {
+        let Some(script) = group.scripts.get(what.1) else { return false };
+        if self.reason == Reason::Acquire && what.0 == Action::Stop {
+            self.reason = Reason::FailedStart;
+        }
+        let term = self.term.to_string();
+        let environment = environment(&[
+            ("CROSSWIRE_GROUP", &group.name),
+            ("CROSSWIRE_TERM", &term),
+            ("CROSSWIRE_NODE", settings.my_name()),
+            ("CROSSWIRE_PEER", settings.peer_name()),
+            ("CROSSWIRE_REASON", self.reason.text()),
+        ]);
+        match Run::start(script, what.0, &environment, now) {
+            Ok(run) => self.run = Some(run),
+            Err(errno) => log::error!("group {}: {} cannot be run: {}", group.name, script.text, errno.desc()),
+        }
+        self.run.is_some()
+    }
+}

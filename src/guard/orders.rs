@@ -1,0 +1,221 @@
+//! Carrying out orders. Whatever the agent is owed for one is told when the kernel or the scripts have spoken.
+
+use std::os::fd::OwnedFd;
+
+use crosswire::config::{GroupId, PathId};
+use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
+use log::{info, warn};
+use nix::errno::Errno;
+
+use super::addresses::Renewal;
+use super::duty::Reason;
+use super::group::Next;
+use super::ports::{OpenError, open_path};
+use super::probe;
+use super::turns::Guard;
+use super::wire::FromGuard;
+use crate::clock::now;
+use crate::settings::GroupSettings;
+
+/// What ends an agent that speaks of what is not configured.
+const UNKNOWN_GROUP: &str = "the agent names a group that is not configured";
+const UNKNOWN_PATH: &str = "the agent names a path that is not configured";
+
+impl Guard<'_> {
+    /// Carries out an order, or puts a renewal aside for the batch at the end of the turn. A renewal that came before
+    /// a release in the same batch thereby comes after it, and finds nothing to revive.
+    pub(super) fn carry_out(&mut self, ticket: Ticket, renewals: &mut Vec<Ticket>) -> Result<(), &'static str> {
+        let index = group_of(&ticket).index();
+        let group = self.settings.groups.get(index).ok_or(UNKNOWN_GROUP)?;
+        match ticket.order {
+            Order::Renew { .. } => renewals.push(ticket),
+            Order::Acquire { term, .. } => self.acquire(ticket, index, term),
+            Order::Release { first, .. } => self.release(index, Some(ticket.token), first),
+            Order::Probe { .. } => self.done(ticket.token, self.probe(ticket, group)),
+        }
+        Ok(())
+    }
+
+    fn acquire(&mut self, ticket: Ticket, index: usize, term: u32) {
+        let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
+        if !duty.group.is_free() {
+            return self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder));
+        }
+        if let Err(fault) = self.addresses.add(&group.addresses, ticket.valid_until) {
+            warn!("group {}: cannot be held: {}", group.name, said(fault, group));
+            return self.done(ticket.token, Outcome::Failed(fault));
+        }
+        info!("group {}: {} addresses held for term {term}", group.name, group.addresses.len());
+        duty.term = term;
+        duty.reason = Reason::Acquire;
+        duty.renewal_fault = None;
+        duty.extend(now(), self.settings.policy.lease);
+        duty.announce_from(now());
+        duty.group.acquired(ticket.token);
+        self.advance(index);
+    }
+
+    /// Lets a group go; `token` is none when the guard itself does.
+    pub(super) fn release(&mut self, index: usize, token: Option<Token>, first: ReleaseOrder) {
+        let Some(duty) = self.duties.get_mut(index) else { return };
+        if token.is_none() && duty.group.is_free() {
+            return;
+        }
+        duty.reason = first.into();
+        duty.group.release(token, first);
+        self.advance(index);
+    }
+
+    /// Renews all tickets' groups in one batch.
+    pub(super) fn renew(&mut self, tickets: &[Ticket]) {
+        let (mut batch, mut renewed) = (Vec::new(), Vec::new());
+        for ticket in tickets {
+            let index = group_of(ticket).index();
+            let is_held = self.duties.get(index).is_some_and(|duty| duty.group.is_held());
+            match self.settings.groups.get(index) {
+                Some(group) if is_held => {
+                    batch.push(Renewal { addresses: &group.addresses, valid_until: ticket.valid_until });
+                    renewed.push((ticket.token, index));
+                }
+                Some(_) | None => self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder)),
+            }
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let outcomes = self.addresses.renew(&batch);
+        for ((token, index), outcome) in renewed.into_iter().zip(outcomes) {
+            self.note_renewal(index, outcome);
+            self.done(token, outcome.map_or_else(Outcome::Failed, |()| Outcome::Renewed));
+        }
+    }
+
+    fn note_renewal(&mut self, index: usize, outcome: Result<(), Fault>) {
+        let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
+        if outcome.is_ok() {
+            duty.extend(now(), self.settings.policy.lease);
+        }
+        let before = std::mem::replace(&mut duty.renewal_fault, outcome.err());
+        match outcome {
+            Err(fault) if before != Some(fault) => {
+                warn!("group {}: not renewed: {}", group.name, said(fault, group));
+            }
+            Ok(()) if before.is_some() => info!("group {}: renewed again", group.name),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn probe(&self, ticket: Ticket, group: &GroupSettings) -> Outcome {
+        if now() > ticket.valid_until {
+            return Outcome::Failed(Fault::TooLate);
+        }
+        probe::send(self.settings, &group.addresses).map_or_else(Outcome::Failed, |()| Outcome::Probed { at: now() })
+    }
+
+    /// Opens a path again.
+    pub(super) fn reopen(&mut self, path: PathId) -> Result<(), &'static str> {
+        let opened = open_path(self.settings.paths.get(path.index()).ok_or(UNKNOWN_PATH)?);
+        self.report_path(path, opened);
+        Ok(())
+    }
+
+    /// Gives the agent the paths that were opened before the fork.
+    pub fn hand_over(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
+        for (path, opened) in (0u8..).zip(paths) {
+            self.report_path(PathId(path), opened);
+        }
+    }
+
+    fn report_path(&mut self, path: PathId, opened: Result<OwnedFd, OpenError>) {
+        let name = self.settings.path_name(path);
+        let fault = opened.as_ref().err().cloned();
+        if let Some(before) = self.path_errors.get_mut(path.index())
+            && *before != fault
+        {
+            match &fault {
+                Some(error) => warn!("path {name}: {error}; tried again from time to time"),
+                None => info!("path {name}: open again"),
+            }
+            before.clone_from(&fault);
+        }
+        let errno = fault.map_or(0, |error| error.errno() as i32);
+        self.tell(&FromGuard::Path { path, errno }, opened.ok());
+    }
+
+    /// Takes a group's steps until it has to wait.
+    pub(super) fn advance(&mut self, index: usize) {
+        while self.step(index) {}
+        let Some(duty) = self.duties.get_mut(index) else { return };
+        for (token, outcome) in duty.group.take_reports() {
+            if let Some(group) = self.settings.groups.get(index) {
+                log_end(group, outcome);
+            }
+            self.done(token, outcome);
+        }
+    }
+
+    /// Takes one step; false when there is nothing to do for now.
+    fn step(&mut self, index: usize) -> bool {
+        let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else {
+            return false;
+        };
+        match duty.group.next() {
+            Next::Wait => return false,
+            Next::Interrupt => {
+                duty.run.iter_mut().for_each(|run| run.interrupt(now()));
+                return false;
+            }
+            Next::Run(action, script) => {
+                duty.group.script_began(action);
+                if !duty.start_script(self.settings, group, (action, script), now()) {
+                    duty.group.script_ended(false);
+                }
+            }
+            Next::RemoveAddresses => {
+                let removed = self.addresses.remove(&group.addresses);
+                match removed {
+                    Ok(()) => info!("group {}: addresses gone", group.name),
+                    Err(fault) => warn!("group {}: {}", group.name, said(fault, group)),
+                }
+                duty.group.addresses_removed(removed);
+            }
+        }
+        true
+    }
+
+    fn done(&mut self, token: Token, outcome: Outcome) {
+        self.tell(&FromGuard::Done { token, outcome }, None);
+    }
+}
+
+fn group_of(ticket: &Ticket) -> GroupId {
+    match ticket.order {
+        Order::Acquire { group, .. }
+        | Order::Renew { group }
+        | Order::Release { group, .. }
+        | Order::Probe { group } => group,
+    }
+}
+
+fn log_end(group: &GroupSettings, outcome: Outcome) {
+    match outcome {
+        Outcome::Failed(fault) => warn!("group {}: {}", group.name, said(fault, group)),
+        Outcome::Serving => info!("group {}: serving", group.name),
+        Outcome::Released => info!("group {}: released", group.name),
+        Outcome::Renewed | Outcome::AddressesGone | Outcome::Probed { .. } => {}
+    }
+}
+
+/// A fault in the operator's words.
+fn said(fault: Fault, group: &GroupSettings) -> String {
+    let script = |index: u8| group.scripts.get(usize::from(index)).map_or("?", |script| script.text.as_str());
+    match fault {
+        Fault::TooLate => "the order came too late".to_owned(),
+        Fault::OutOfOrder => "given up, since it was to be let go".to_owned(),
+        Fault::NoInterface => "one of its interfaces does not exist".to_owned(),
+        Fault::Kernel(errno) => format!("the kernel refuses an address: {}", Errno::from_raw(errno).desc()),
+        Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
+        Fault::ScriptStart(index) => format!("{} did not start", script(index)),
+        Fault::ScriptStop(index) => format!("{} did not stop", script(index)),
+    }
+}

@@ -1,0 +1,148 @@
+//! What a script writes, on its way to the log: line by line, cut, and not more than anybody would read.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use log::{info, warn};
+use nix::errno::Errno;
+use nix::unistd::read;
+
+/// A longer line is cut.
+const MAX_LINE_BYTES: usize = 200;
+/// Further lines of one run are counted and dropped.
+const MAX_LINES: usize = 50;
+/// How much is read in one turn of the loop, so that a script that floods cannot hold it up.
+const MAX_READS: usize = 4;
+
+/// The reading end of a script's output. A daemon that the script started may keep the other end for ever.
+pub struct Output {
+    pipe: OwnedFd,
+    label: String,
+    lines: BoundedLines,
+}
+
+impl Output {
+    /// Reads a non-blocking pipe; `label` stands before every line in the log.
+    pub fn new(pipe: OwnedFd, label: String) -> Self {
+        Self { pipe, label, lines: BoundedLines::default() }
+    }
+
+    /// Logs what has come; false once the other end is closed by everybody.
+    pub fn read(&mut self) -> bool {
+        let mut bytes = [0; 1_024];
+        for _ in 0..MAX_READS {
+            match read(&self.pipe, &mut bytes) {
+                Ok(0) => return false,
+                Ok(length) => {
+                    let label = &self.label;
+                    self.lines.feed(bytes.get(..length).unwrap_or_default(), |line| info!("{label}: {line}"));
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// The run is over: logs a last line without an end, and how many lines were too many.
+    pub fn finish_run(&mut self) {
+        let label = &self.label;
+        self.lines.flush(|line| info!("{label}: {line}"));
+        if let dropped @ 1.. = std::mem::take(&mut self.lines.dropped) {
+            warn!("{label}: {dropped} more lines dropped");
+        }
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// Cuts a stream of bytes into at most [`MAX_LINES`] printable lines of at most [`MAX_LINE_BYTES`].
+#[derive(Default)]
+struct BoundedLines {
+    line: Vec<u8>,
+    emitted: usize,
+    dropped: usize,
+}
+
+impl BoundedLines {
+    fn feed(&mut self, bytes: &[u8], mut emit: impl FnMut(&str)) {
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.flush(&mut emit);
+            } else if self.line.len() < MAX_LINE_BYTES {
+                self.line.push(*byte);
+            }
+        }
+    }
+
+    fn flush(&mut self, mut emit: impl FnMut(&str)) {
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if text.is_empty() {
+            return;
+        }
+        if self.emitted == MAX_LINES {
+            self.dropped += 1;
+            return;
+        }
+        self.emitted += 1;
+        // A script must not be able to forge a line of ours, or to colour the terminal.
+        emit(&text.replace(char::is_control, "?"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(chunks: &[&[u8]]) -> (Vec<String>, usize) {
+        let mut bounded = BoundedLines::default();
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            bounded.feed(chunk, |line| lines.push(line.to_owned()));
+        }
+        bounded.flush(|line| lines.push(line.to_owned()));
+        (lines, bounded.dropped)
+    }
+
+    #[test]
+    fn lines_are_put_together_across_reads_and_empty_ones_left_out() {
+        let (lines, dropped) = lines(&[b"Starting dns", b"masq: \r\n\n", b"  done"]);
+        assert_eq!((lines, dropped), (vec!["Starting dnsmasq:".to_owned(), "  done".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_the_next_is_whole() {
+        let (lines, _) = lines(&[&[b'x'; 1_000], b"\nnext\n"]);
+        assert_eq!(lines, ["x".repeat(MAX_LINE_BYTES), "next".to_owned()]);
+    }
+
+    #[test]
+    fn too_many_lines_are_counted() {
+        let (lines, dropped) = lines(&["line\n".repeat(MAX_LINES + 7).as_bytes()]);
+        assert_eq!((lines.len(), dropped), (MAX_LINES, 7));
+    }
+
+    #[test]
+    fn control_characters_cannot_forge_a_line() {
+        let (lines, _) = lines(&[b"a\x1b[31mred\rb\xffc\n"]);
+        assert_eq!(lines, ["a?[31mred?b\u{fffd}c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_output_is_bounded(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..500), 0..40)) {
+            let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+            let (lines, _) = lines(&chunks);
+            prop_assert!(lines.len() <= MAX_LINES);
+            // A byte that is no UTF-8 becomes a replacement character of three.
+            prop_assert!(lines.iter().all(|line| line.len() <= 3 * MAX_LINE_BYTES && !line.contains('\n')));
+        }
+    }
+}

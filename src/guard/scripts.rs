@@ -1,0 +1,389 @@
+//! Running a service script: in a session of its own, for a bounded time, without ever waiting for it.
+//!
+//! The exit codes and the two arguments are those of init scripts (LSB 5.0, chapter 22.2).
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crosswire::time::{Instant, Span};
+use log::{info, warn};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::libc;
+use nix::sys::signal::{SigHandler, SigSet, Signal, killpg, signal};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write};
+
+use super::group::Action;
+use super::output::Output;
+use crate::settings::Script;
+
+/// Time between asking a script to end and ending it.
+const TERM_GRACE: Span = Span::from_s(2);
+/// A killed process that is still there after this (it hangs in the kernel) is left to itself.
+const KILL_GRACE: Span = Span::from_s(5);
+/// Exit code of `stop` for a program that is not running: the state that was asked for.
+const LSB_NOT_RUNNING: i32 = 7;
+/// What the shell answers for a program that cannot be executed.
+const CANNOT_EXECUTE: i32 = 126;
+
+/// How a script ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By somebody else's signal.
+    Killed(Signal),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit code {code}"),
+            Self::Killed(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// One action of one script that is running.
+pub struct Run {
+    action: Action,
+    label: String,
+    pid: Pid,
+    stage: Stage,
+    deadline: Instant,
+    /// None once everybody has closed it.
+    output: Option<Output>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Running,
+    Terminated,
+    Killed,
+}
+
+impl Run {
+    /// Starts it and returns at once. `environment` is all that the script sees.
+    pub fn start(script: &Script, action: Action, environment: &[CString], now: Instant) -> nix::Result<Self> {
+        let (argument, timeout) = match action {
+            Action::Start => (c"start", script.start_timeout),
+            Action::Stop => (c"stop", script.stop_timeout),
+        };
+        let label = format!("{} {}", script.text, argument.to_string_lossy());
+        let (pid, pipe) = spawn(&script.program, argument, environment)?;
+        let timeout = Span::from_us(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+        info!("{label}: process {pid}, at most {timeout}");
+        let output = Some(Output::new(pipe, label.clone()));
+        Ok(Self { action, label, pid, stage: Stage::Running, deadline: now + timeout, output })
+    }
+
+    /// Its process, which is also its group and session.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// What it writes.
+    pub fn output(&self) -> Option<&Output> {
+        self.output.as_ref()
+    }
+
+    /// Logs what it wrote.
+    pub fn read_output(&mut self) {
+        self.output.take_if(|output| !output.read());
+    }
+
+    /// What is left of its output once it has ended: a daemon that it started may go on writing.
+    pub fn into_output(mut self) -> Option<Output> {
+        let is_open = self.output.as_mut().is_some_and(Output::read);
+        self.output.iter_mut().for_each(Output::finish_run);
+        self.output.filter(|_| is_open)
+    }
+
+    /// When [`Run::pass_deadline`] wants to be called.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Asks the script to end before its time.
+    pub fn interrupt(&mut self, now: Instant) {
+        if self.stage == Stage::Running {
+            info!("{}: interrupted", self.label);
+            self.terminate(now);
+        }
+    }
+
+    /// Goes from waiting to TERM to KILL. False when even that did not end it, and waiting on is no use.
+    pub fn pass_deadline(&mut self, now: Instant) -> bool {
+        if now < self.deadline {
+            return true;
+        }
+        match self.stage {
+            Stage::Running => {
+                warn!("{}: not done in time, terminating process group {}", self.label, self.pid);
+                self.terminate(now);
+            }
+            Stage::Terminated => {
+                warn!("{}: still there, killing process group {}", self.label, self.pid);
+                self.signal_group(Signal::SIGKILL);
+                self.stage = Stage::Killed;
+                self.deadline = now + KILL_GRACE;
+            }
+            Stage::Killed => {
+                warn!("{}: process {} cannot be killed, it hangs in the kernel", self.label, self.pid);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The script's first process has ended and is about to be reaped: says whether it did what was asked. What is
+    /// left of the group of a script that was cut short goes with it; until the reaping its id cannot be another's.
+    pub fn ended(&mut self, how: Ended) -> bool {
+        if self.stage != Stage::Running {
+            self.signal_group(Signal::SIGKILL);
+            return false;
+        }
+        let is_success = match how {
+            Ended::Exited(0) => true,
+            Ended::Exited(LSB_NOT_RUNNING) => self.action == Action::Stop,
+            Ended::Exited(_) | Ended::Killed(_) => false,
+        };
+        if is_success {
+            info!("{}: done", self.label);
+        } else {
+            warn!("{}: failed with {how}", self.label);
+        }
+        is_success
+    }
+
+    fn terminate(&mut self, now: Instant) {
+        self.signal_group(Signal::SIGTERM);
+        self.stage = Stage::Terminated;
+        self.deadline = now + TERM_GRACE;
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        // The group may be empty by now, and between fork and setsid it does not exist yet: then the process alone.
+        if killpg(self.pid, signal).is_err() {
+            let _ = nix::sys::signal::kill(self.pid, signal);
+        }
+    }
+}
+
+/// Starts a program and returns its process and the reading end of its output.
+///
+/// The standard library would wait until the program is executed, and so for a dead network disk; this does not.
+fn spawn(program: &Path, argument: &CStr, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
+    let program = c_string(program.as_os_str())?;
+    let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok((child, reader)),
+        ForkResult::Child => become_script(&program, argument, environment, &null, &writer),
+    }
+}
+
+/// In the child: a session of its own, default signals, no input, output into the pipe, then the program.
+fn become_script(program: &CStr, argument: &CStr, environment: &[CString], null: &OwnedFd, output: &OwnedFd) -> ! {
+    let become_it = || -> nix::Result<std::convert::Infallible> {
+        setsid()?;
+        // SAFETY: the default action is no handler of ours.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+        SigSet::empty().thread_set_mask()?;
+        umask(Mode::from_bits_truncate(0o022));
+        dup2_stdin(null)?;
+        dup2_stdout(output)?;
+        dup2_stderr(output)?;
+        chdir(c"/")?;
+        execve(program, &[program, argument], environment)
+    };
+    let Err(errno) = become_it();
+    for part in ["cannot be executed: ", errno.desc(), "\n"] {
+        let _ = write(output, part.as_bytes());
+    }
+    // SAFETY: ends this process at once, without running anything of the guard's.
+    unsafe { libc::_exit(CANNOT_EXECUTE) }
+}
+
+/// `CROSSWIRE_*` and a search path: everything that a script sees of the world.
+pub fn environment(variables: &[(&str, &str)]) -> Vec<CString> {
+    let path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let all = variables.iter().chain([&path]);
+    // A value with a NUL in it cannot come out of the configuration.
+    all.filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok()).collect()
+}
+
+fn c_string(text: &OsStr) -> nix::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use nix::sys::signal::kill;
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+
+    use super::*;
+    use crate::clock::now;
+
+    /// A script in a directory of its own.
+    fn script(body: &str) -> (tempfile::TempDir, Script) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let program = dir.path().join("script");
+        fs::write(&program, format!("#!/bin/sh\ncd {}\n{body}", dir.path().display())).expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        let timeout = Duration::from_millis(300);
+        let script = Script { text: "lsb:script".to_owned(), program, start_timeout: timeout, stop_timeout: timeout };
+        (dir, script)
+    }
+
+    fn start(script: &Script, action: Action) -> Run {
+        Run::start(script, action, &environment(&[("CROSSWIRE_GROUP", "gateway")]), now()).expect("a process")
+    }
+
+    /// Lives through the run as the guard's loop does; returns whether it succeeded.
+    fn to_end(run: &mut Run) -> bool {
+        loop {
+            run.read_output();
+            assert!(run.pass_deadline(now()), "it cannot be killed");
+            let seen = waitid(Id::Pid(run.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
+            let how = match seen.expect("a child") {
+                WaitStatus::Exited(_, code) => Ended::Exited(code),
+                WaitStatus::Signaled(_, signal, _) => Ended::Killed(signal),
+                _ => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    continue;
+                }
+            };
+            let is_success = run.ended(how);
+            waitpid(run.pid(), None).expect("reaped");
+            return is_success;
+        }
+    }
+
+    fn file(dir: &tempfile::TempDir, name: &str) -> String {
+        fs::read_to_string(dir.path().join(name)).unwrap_or_default()
+    }
+
+    fn is_alive(pid: &str) -> bool {
+        let pid = Pid::from_raw(pid.trim().parse().expect("a pid"));
+        // A zombie that nobody reaps still has its pid, but no program.
+        kill(pid, None).is_ok() && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+    }
+
+    fn wait_for(what: impl Fn() -> bool) {
+        let give_up = now() + Span::from_s(5);
+        while !what() {
+            assert!(now() < give_up, "it does not happen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_script_sees_its_argument_and_environment_and_nothing_else() {
+        let (dir, script) = script(
+            "env | sort > env; echo $1 > argument; readlink /proc/self/fd/0 > input\nps -o sid= $$ > session || cut -d' ' -f6 /proc/$$/stat > session; grep SigBlk /proc/self/status > mask",
+        );
+        let mut run = start(&script, Action::Start);
+        let pid = run.pid();
+        assert!(to_end(&mut run));
+        let env = file(&dir, "env");
+        assert!(env.contains("CROSSWIRE_GROUP=gateway\n") && env.contains("PATH=/usr/local/sbin:"), "{env}");
+        assert!(!env.contains("HOME=") && !env.contains("CARGO"), "{env}");
+        assert_eq!(file(&dir, "argument"), "start\n");
+        assert_eq!(file(&dir, "input"), "/dev/null\n");
+        assert_eq!(file(&dir, "session").trim(), pid.to_string());
+        assert!(file(&dir, "mask").ends_with("0000000000000000\n"), "no signal stays blocked");
+    }
+
+    #[test]
+    fn exit_codes_mean_what_lsb_says() {
+        for (action, code, is_success) in [
+            (Action::Start, 0, true),
+            (Action::Start, 1, false),
+            (Action::Start, 7, false),
+            (Action::Stop, 0, true),
+            (Action::Stop, 7, true),
+            (Action::Stop, 5, false),
+        ] {
+            let (_dir, script) = script(&format!("exit {code}"));
+            assert_eq!(to_end(&mut start(&script, action)), is_success, "{action:?} {code}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_hangs_and_ignores_term_is_killed_with_its_group() {
+        let (dir, script) = script("trap '' TERM\nsleep 60 & echo $! > child\nwhile :; do sleep 1; done");
+        let started = now();
+        assert!(!to_end(&mut start(&script, Action::Start)));
+        let took = now().since(started);
+        assert!(took > TERM_GRACE && took < TERM_GRACE + Span::from_s(2), "{took}");
+        wait_for(|| !is_alive(&file(&dir, "child")));
+    }
+
+    #[test]
+    fn what_a_hanging_script_leaves_behind_when_it_obeys_goes_too() {
+        let (dir, script) = script("(trap '' TERM; sleep 60 & echo $! > child; wait) &\nsleep 60");
+        let started = now();
+        assert!(!to_end(&mut start(&script, Action::Start)));
+        assert!(now().since(started) < TERM_GRACE, "it obeyed at once");
+        wait_for(|| !is_alive(&file(&dir, "child")));
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_the_pipe_open_holds_nothing_up_and_lives_on() {
+        let (dir, script) = script("(sleep 0.3; echo later; echo again; sleep 60) & echo $! > child\necho started");
+        let started = now();
+        let mut run = start(&script, Action::Start);
+        assert!(to_end(&mut run));
+        assert!(now().since(started) < Span::from_ms(300), "its child writes later");
+        let mut output = run.into_output().expect("the daemon has the other end");
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(output.read(), "the daemon's words are read and it is not cut off");
+        let child = file(&dir, "child");
+        assert!(is_alive(&child));
+        let pid = Pid::from_raw(child.trim().parse().expect("a pid"));
+        killpg(run_group(pid), Signal::SIGKILL).expect("ours");
+        wait_for(|| !is_alive(&child));
+    }
+
+    fn run_group(pid: Pid) -> Pid {
+        nix::unistd::getpgid(Some(pid)).expect("it lives")
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_fails_like_any_other() {
+        let (_dir, mut script) = script("exit 0");
+        script.program = PathBuf::from("/etc/init.d/does-not-exist");
+        assert!(!to_end(&mut start(&script, Action::Start)));
+    }
+
+    #[test]
+    fn a_flood_of_output_is_drained_and_the_script_ends() {
+        let (_dir, mut script) =
+            script("i=0; while [ $i -lt 3000 ]; do echo a line of some length that fills the pipe; i=$((i+1)); done");
+        script.start_timeout = Duration::from_secs(10);
+        assert!(to_end(&mut start(&script, Action::Start)));
+    }
+
+    #[test]
+    fn an_interrupted_start_ends_soon_and_is_no_success() {
+        let (_dir, mut script) = script("sleep 60");
+        script.start_timeout = Duration::from_secs(60);
+        let mut run = start(&script, Action::Start);
+        run.interrupt(now());
+        let started = now();
+        assert!(!to_end(&mut run));
+        assert!(now().since(started) < TERM_GRACE + Span::from_s(1));
+    }
+}

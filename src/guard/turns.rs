@@ -1,0 +1,349 @@
+//! The guard's loop. Each turn waits for something to happen, looks at everything in one order, and does what is due:
+//! dead children first, then the agent's orders, the operator, the interfaces, scripts' output, and the deadlines.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use crosswire::resource::Ticket;
+use crosswire::time::{Instant, Span};
+use log::{info, warn};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use super::addresses::Addresses;
+use super::agent_link::{AgentLink, Received};
+use super::duty::Duty;
+use super::ending::Phase;
+use super::ethernet::Listener;
+use super::links::{LinkEvent, Links};
+use super::output::Output;
+use super::ports::OpenError;
+use super::scripts::{Ended, Run};
+use super::wire::{FromGuard, ToGuard};
+use super::{FAILED, probe};
+use crate::clock::now;
+use crate::settings::Settings;
+
+/// Messages of the agent that one turn reads.
+const MAX_BATCH: usize = 64;
+/// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
+const MAX_LINGERING: usize = 32;
+/// A kernel lifetime may end this much late while other addresses of the box are renewed.
+const LIFETIME_SLIP: Span = Span::from_ms(1_100);
+/// A loop that wakes up later than this was stopped, or its box was.
+const STALL: Span = Span::from_ms(500);
+/// A sleep longer than this is continued.
+const MAX_SLEEP_MS: u64 = 3_600_000;
+/// Before the kernel is asked again to wait, when it could not.
+const RETRY_WAIT: Duration = Duration::from_millis(100);
+
+/// The guard at work.
+pub struct Guard<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) addresses: Addresses,
+    pub(super) duties: Vec<Duty>,
+    /// The last word of every path that could not be opened, so that it is said once.
+    pub(super) path_errors: Vec<Option<OpenError>>,
+    /// None once nobody is listened to any more.
+    pub(super) agent: Option<AgentLink>,
+    /// None once it was reaped.
+    pub(super) agent_pid: Option<Pid>,
+    agent_heard: Instant,
+    /// The loop has been on time since.
+    on_time_since: Instant,
+    pub(super) phase: Phase,
+    links: Links,
+    signals: SignalFd,
+    pub(super) stop: OwnedFd,
+    /// Pipes of scripts that have ended.
+    lingering: Vec<Output>,
+}
+
+/// What woke the loop.
+#[derive(Clone, Copy, Default)]
+struct Ready {
+    agent: bool,
+    stop: bool,
+    links: bool,
+    signals: bool,
+    outputs: bool,
+}
+
+impl<'a> Guard<'a> {
+    /// Opens the guard's own sockets, takes away what an earlier run left behind, and reports the interfaces.
+    pub fn start(settings: &'a Settings, agent: OwnedFd, agent_pid: Pid, stop: OwnedFd) -> nix::Result<Self> {
+        super::block_child_signal()?;
+        fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let started = now();
+        let mut guard = Self {
+            settings,
+            addresses: Addresses::open(settings.policy.lease)?,
+            duties: settings.groups.iter().map(Duty::new).collect(),
+            path_errors: vec![None; settings.paths.len()],
+            agent: Some(AgentLink::new(agent)),
+            agent_pid: Some(agent_pid),
+            agent_heard: started,
+            on_time_since: started,
+            phase: Phase::Running,
+            links: Links::open(&settings.interfaces)?,
+            signals: SignalFd::with_flags(
+                &SigSet::from(Signal::SIGCHLD),
+                SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
+            )?,
+            stop,
+            lingering: Vec::new(),
+        };
+        guard.remove_left_over("left over from an earlier run");
+        let events = guard.links.refresh()?;
+        guard.take_link_events(&events);
+        Ok(guard)
+    }
+
+    /// Turns until everything is over; returns the exit code.
+    pub fn run_to_end(&mut self) -> u8 {
+        loop {
+            let is_unread = self.agent.as_mut().is_some_and(|agent| agent.flush().is_err());
+            if is_unread {
+                self.leave("the agent does not read what it is told", FAILED);
+            }
+            if let Some(code) = self.exit_code() {
+                self.remove_left_over("still there at the end");
+                return code;
+            }
+            let deadline = self.next_deadline();
+            let ready = self.wait_until(deadline);
+            if now().since(deadline) > STALL {
+                self.on_time_since = now();
+            }
+            self.turn(ready);
+        }
+    }
+
+    fn turn(&mut self, ready: Ready) {
+        if ready.signals {
+            while let Ok(Some(_)) = self.signals.read_signal() {}
+            self.reap_scripts();
+        }
+        // The agent's last words count, so they are read before its end is looked at.
+        if ready.agent || ready.signals {
+            self.hear_agent();
+        }
+        if ready.signals {
+            self.reap_agent();
+        }
+        if ready.stop {
+            self.hear_operator();
+        }
+        if ready.links {
+            self.hear_links();
+        }
+        if ready.outputs {
+            self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).for_each(Run::read_output);
+            self.lingering.retain_mut(Output::read);
+        }
+        self.pass_deadlines();
+    }
+
+    /// Sleeps until something happens or the deadline passes, and says what happened.
+    fn wait_until(&self, deadline: Instant) -> Ready {
+        let wanted = PollFlags::POLLIN;
+        let mut agent_wanted = wanted;
+        agent_wanted.set(PollFlags::POLLOUT, self.agent.as_ref().is_some_and(AgentLink::has_queued));
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), wanted),
+            PollFd::new(self.stop.as_fd(), wanted),
+            PollFd::new(self.links.as_fd(), wanted),
+        ];
+        fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
+        let outputs_from = fds.len();
+        let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).filter_map(Run::output);
+        fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
+        match poll(&mut fds, timeout_until(deadline)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ready::default(),
+            Err(errno) => {
+                // The kernel is out of memory, for now. Nothing that is looked at blocks, so everything is.
+                warn!("the guard cannot wait: {}", errno.desc());
+                std::thread::sleep(RETRY_WAIT);
+                return Ready { agent: true, stop: true, links: true, signals: true, outputs: true };
+            }
+        }
+        let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ready {
+            signals: is_ready(0),
+            stop: is_ready(1),
+            links: is_ready(2),
+            agent: self.agent.is_some() && is_ready(3),
+            outputs: (outputs_from..fds.len()).any(is_ready),
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
+        // While the agent's silence is judged, our own is measured by waking up in between.
+        let judged = if self.agent_due() == Instant::NEVER { Instant::NEVER } else { now() + STALL };
+        self.phase_deadline().min(duties).min(judged)
+    }
+
+    /// When an agent that does not renew what is held is taken for hung: as soon as the kernel has certainly let the
+    /// addresses go, so that only scripts are left, which nobody but us can stop. What the guard itself slept through
+    /// does not count against the agent.
+    fn agent_due(&self) -> Instant {
+        let is_judged = self.agent.is_some() && self.duties.iter().any(|duty| duty.group.is_held());
+        let due = self.agent_heard.max(self.on_time_since) + self.settings.policy.lease + LIFETIME_SLIP;
+        if is_judged { due } else { Instant::NEVER }
+    }
+
+    fn pass_deadlines(&mut self) {
+        for index in 0..self.duties.len() {
+            self.pass_script_deadline(index);
+            if let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) {
+                duty.announce_if_due(group, now());
+            }
+        }
+        if now() >= self.agent_due() {
+            // What it said in the meantime was not read yet, if the loop was held up.
+            self.hear_agent();
+            if now() >= self.agent_due() {
+                self.leave("the agent holds something and has said nothing for more than a lease", FAILED);
+            }
+        }
+        self.pass_phase_deadline();
+    }
+
+    fn pass_script_deadline(&mut self, index: usize) {
+        let Some(duty) = self.duties.get_mut(index) else { return };
+        if duty.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
+            duty.run = None;
+            duty.group.script_ended(false);
+            self.advance(index);
+        }
+    }
+
+    /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id is
+    /// theirs, and what is left of it can be killed.
+    fn reap_scripts(&mut self) {
+        for index in 0..self.duties.len() {
+            let Some(duty) = self.duties.get_mut(index) else { continue };
+            let Some(how) = duty.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT)) else {
+                continue;
+            };
+            let Some(mut run) = duty.run.take() else { continue };
+            duty.group.script_ended(run.ended(how));
+            how_ended(run.pid(), WaitPidFlag::empty());
+            self.lingering.extend(run.into_output());
+            if self.lingering.len() > MAX_LINGERING {
+                self.lingering.remove(0);
+            }
+            self.advance(index);
+        }
+    }
+
+    fn reap_agent(&mut self) {
+        let Some(pid) = self.agent_pid else { return };
+        if let Some(how) = how_ended(pid, WaitPidFlag::empty()) {
+            info!("the agent (process {pid}) has ended: {how}");
+            self.agent_pid = None;
+            self.end_of_agent();
+        }
+    }
+
+    /// Reads what the agent has sent and carries it out; renewals last, all in one batch.
+    fn hear_agent(&mut self) {
+        let mut renewals = Vec::new();
+        for _ in 0..MAX_BATCH {
+            let Some(agent) = &self.agent else { return };
+            match agent.receive() {
+                Received::Nothing => break,
+                Received::Gone => return self.end_of_agent(),
+                Received::Garbage => return self.leave("the agent sent what is no order", FAILED),
+                Received::Message(message) => {
+                    self.agent_heard = now();
+                    if let Err(reason) = self.obey(message, &mut renewals) {
+                        return self.leave(reason, FAILED);
+                    }
+                }
+            }
+        }
+        self.renew(&renewals);
+    }
+
+    fn obey(&mut self, message: ToGuard, renewals: &mut Vec<Ticket>) -> Result<(), &'static str> {
+        match message {
+            ToGuard::Order(ticket) => return self.carry_out(ticket, renewals),
+            ToGuard::Reopen(path) => return self.reopen(path),
+            ToGuard::Farewell => self.hear_farewell(),
+        }
+        Ok(())
+    }
+
+    fn hear_links(&mut self) {
+        match self.links.read_events() {
+            Ok(events) => self.take_link_events(&events),
+            Err(errno) => warn!("the kernel does not say how the interfaces are: {}", errno.desc()),
+        }
+    }
+
+    fn take_link_events(&mut self, events: &[LinkEvent]) {
+        for event in events {
+            match *event {
+                LinkEvent::CameUp(interface) => self.open_listeners(interface),
+                LinkEvent::Carrier(interface, up) => self.tell(&FromGuard::Carrier { interface, up }, None),
+            }
+            if let LinkEvent::CameUp(interface) | LinkEvent::Carrier(interface, true) = *event {
+                self.announce_again(interface);
+            }
+        }
+    }
+
+    fn open_listeners(&mut self, interface: u8) {
+        let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
+        for listener in probe::listeners(self.settings, name) {
+            match listener {
+                Ok(Listener { socket, mac }) => self.tell(&FromGuard::Listener { interface, mac }, Some(socket)),
+                Err(errno) => warn!("{name}: probes cannot hear answers here: {}", errno.desc()),
+            }
+        }
+    }
+
+    /// A link that has just come knows nothing of us.
+    fn announce_again(&mut self, interface: u8) {
+        let name = self.settings.interfaces.get(usize::from(interface));
+        for (duty, group) in self.duties.iter_mut().zip(&self.settings.groups) {
+            if group.addresses.iter().any(|address| Some(&address.interface) == name) {
+                duty.announce_from(now());
+            }
+        }
+    }
+
+    /// Tells the agent something, while there is one.
+    pub(super) fn tell(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
+        if let Some(agent) = &mut self.agent {
+            agent.send(message, descriptor);
+        }
+    }
+}
+
+/// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended somehow.
+fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
+    match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | more) {
+        Ok(WaitStatus::Exited(_, code)) => Some(Ended::Exited(code)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Killed(signal)),
+        Ok(_) | Err(Errno::EINTR) => None,
+        Err(_) => Some(Ended::Exited(i32::from(FAILED))),
+    }
+}
+
+/// Whole milliseconds, rounded up: a loop that wakes early would only turn once more.
+fn timeout_until(deadline: Instant) -> PollTimeout {
+    if deadline == Instant::NEVER {
+        return PollTimeout::NONE;
+    }
+    let ms = deadline.since(now()).as_us().div_ceil(1_000);
+    PollTimeout::try_from(ms.min(MAX_SLEEP_MS)).unwrap_or(PollTimeout::ZERO)
+}
