@@ -1,14 +1,20 @@
-//! The half that touches the box.
-#![expect(
-    unreachable_pub,
-    reason = "the modules of a binary are private to it; `pub` marks what other folders may use"
-)]
+//! The half of crosswire that touches the box: every system call, every word that a person reads.
+//!
+//! `crosswire run` splits into two processes, the privileged [`guard`] and the unprivileged [`agent`], which runs the
+//! decision of the library. Every other command is one file in [`cli`]; those that need the running daemon ask it over the
+//! [`control`] socket.
 
-mod agent {
-    pub mod answers;
-}
+mod agent;
+mod cli;
 mod clock;
+mod control;
 mod guard;
+mod logger;
 mod settings;
+mod words;
+#[cfg(feature = "workbench")]
+pub mod workbench;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
