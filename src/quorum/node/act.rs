@@ -17,6 +17,9 @@ impl Node {
     pub(super) fn release_what_is_due(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.policy.group_ids() {
             let Some(group) = self.groups.get(id.index()) else { continue };
+            if !matches!(group.role, Role::Acquiring | Role::Active) {
+                continue;
+            }
             let situation = self.situation(now, id, group);
             match decide(group.role, &situation) {
                 Decision::Release(release) if release.first == ReleaseOrder::AddressesFirst => {
