@@ -16,6 +16,7 @@ mod deadline;
 mod hear;
 mod judge;
 mod operate;
+mod outcome;
 mod report;
 mod send;
 
