@@ -8,6 +8,7 @@ mod control;
 mod guard_end;
 mod journal;
 mod ports;
+mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ use control::Control;
 use guard_end::{FromGuardEnd, GuardEnd};
 use journal::Journal;
 use ports::{Port, Read};
+use witness::Asker;
 
 /// A packet socket on which holders of addresses show themselves.
 struct Listener {
@@ -55,6 +57,7 @@ struct Agent<'a> {
     carriers: Vec<bool>,
     names: Names,
     journal: Journal,
+    asker: Asker,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -99,6 +102,7 @@ impl<'a> Agent<'a> {
                 key_file: settings.key_file.display().to_string(),
             },
             journal: Journal::new(),
+            asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -113,6 +117,7 @@ impl<'a> Agent<'a> {
         self.hear_guard();
         self.hear_paths();
         self.hear_listeners();
+        self.hear_witnesses();
         self.hear_operators();
         let now = clock::now();
         self.step(now, Event::Tick);
@@ -133,7 +138,7 @@ impl<'a> Agent<'a> {
         let guard = (self.end_at == Instant::NEVER).then(|| self.guard.descriptor());
         let ports = self.ports.iter().filter_map(Port::descriptor);
         let listeners = self.listeners.iter().map(|listener| listener.descriptor.as_fd());
-        let all = guard.into_iter().chain(ports).chain(listeners).chain(self.control.descriptors());
+        let all = guard.into_iter().chain(ports).chain(listeners).chain(self.asker.descriptors()).chain(self.control.descriptors());
         let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = all.take(MAX_DESCRIPTORS).map(poll_in).collect();
         // An error (EINTR) is as good as a wake-up: everything is looked at anyway.
         let _ = ppoll(&mut fds, Some(timeout), None);
@@ -171,6 +176,8 @@ impl<'a> Agent<'a> {
                 self.listeners.push(Listener { interface, mac, descriptor });
             }
             (FromGuard::Listener { .. }, None) => {}
+            (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
+            (FromGuard::Witnesses { .. }, None) => {}
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
     }
@@ -260,6 +267,12 @@ impl<'a> Agent<'a> {
         }
     }
 
+    fn hear_witnesses(&mut self) {
+        for (index, asked_at) in self.asker.answers() {
+            self.step(clock::now(), Event::WitnessAnswered(index, asked_at));
+        }
+    }
+
     /// Who answers may hold a VIP of ours, or be the peer.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
         let on = self.settings.interfaces.get(usize::from(interface));
@@ -345,8 +358,9 @@ impl<'a> Agent<'a> {
                         port.send(&body);
                     }
                 }
-                // The cable's lines and the witnesses have no ports yet: nothing is configured that would ask for them.
-                Effect::AskWitnesses | Effect::ShowHolding(_) => {}
+                Effect::AskWitnesses => self.asker.ask(clock::now()),
+                // A pseudo-terminal has no lines; those of a real port are not read yet either.
+                Effect::ShowHolding(_) => {}
                 Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
                 Effect::Record(record) => {
                     let (level, line) = words::sentence(&record, &self.names);

@@ -198,6 +198,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         groups: vec![group],
         interfaces: vec![interface.to_owned()],
         needs: Vec::new(),
+        witnesses: Vec::new(),
         policy: policy(),
     }
 }

@@ -45,7 +45,9 @@ pub(crate) struct Settings {
     pub(crate) paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
     pub(crate) groups: Vec<GroupSettings>,
-    /// Every interface that holds a VIP, without repeats, in order of appearance.
+    /// The witnesses, in the order of the configuration.
+    pub(crate) witnesses: Vec<IpAddr>,
+    /// Every interface that holds a VIP or carries a LAN path, without repeats, those with VIPs first.
     pub(crate) interfaces: Vec<String>,
     /// What the decision needs.
     pub(crate) policy: Policy,
