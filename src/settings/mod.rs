@@ -23,7 +23,8 @@ pub struct Settings {
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
     pub groups: Vec<GroupSettings>,
-    /// Every interface that holds a VIP, without repeats, in order of appearance.
+    /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The
+    /// guard reports the carrier of each, and opens its listeners on each.
     pub interfaces: Vec<String>,
     /// What the decision needs.
     pub policy: Policy,
