@@ -94,8 +94,6 @@ fn announcements_follow_the_addition_at_once_and_come_in_a_burst() {
         let stranger = Stranger::behind("near");
         let listener = stranger.run(|| Listener::open("far", Hears::Arp, &[address(VIP).ip]).expect("a listener"));
         let mut rig = Rig::start(&vip_alone());
-        // A link that comes up later would be a reason to begin again.
-        rig.find(|message| matches!(message, FromGuard::Carrier { up: true, .. }).then_some(()));
         let ordered = now();
         let token = rig.acquire();
         let mut frames = Vec::new();
