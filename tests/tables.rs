@@ -47,10 +47,8 @@ fn testimony(kind: PathKind, state: PathState) -> Testimony {
 fn one_cable_and_one_lan_to_verdict() {
     let states: Vec<String> = PathState::ALL.map(name).to_vec();
     check_grid(include_str!("tables/verdict.txt"), &states, &states, |serial, lan| {
-        let paths = [
-            testimony(PathKind::Serial, PathState::ALL[serial]),
-            testimony(PathKind::Lan, PathState::ALL[lan]),
-        ];
+        let paths =
+            [testimony(PathKind::Serial, PathState::ALL[serial]), testimony(PathKind::Lan, PathState::ALL[lan])];
         name(verdict(&paths, false))
     });
 }
@@ -122,13 +120,8 @@ const BACKUP: Situation = Situation {
 };
 
 /// A node that serves beside a peer that could.
-const HOLDER: Situation = Situation {
-    verdict: Verdict::Present,
-    claim: Claim::Free,
-    finding: Finding::Unknown,
-    can_offer: true,
-    ..BACKUP
-};
+const HOLDER: Situation =
+    Situation { verdict: Verdict::Present, claim: Claim::Free, finding: Finding::Unknown, can_offer: true, ..BACKUP };
 
 fn set(s: &mut Situation, key: &str, value: &str) {
     let yes = || match value {
@@ -146,13 +139,8 @@ fn set(s: &mut Situation, key: &str, value: &str) {
         "refused" => s.is_refused = yes(),
         "claim" => s.claim = one_of!(Claim::Unknown, Claim::Serves, Claim::Releases, Claim::Offers, Claim::Free),
         "probe" => {
-            s.finding = one_of!(
-                Finding::Unknown,
-                Finding::VipAnswers,
-                Finding::VipLetGo,
-                Finding::PeerAnswers,
-                Finding::Clear
-            );
+            s.finding =
+                one_of!(Finding::Unknown, Finding::VipAnswers, Finding::VipLetGo, Finding::PeerAnswers, Finding::Clear);
         }
         "carrier" => s.has_carrier = yes(),
         "able" => s.is_able = yes(),

@@ -138,7 +138,12 @@ impl<'a> Agent<'a> {
         let guard = (self.end_at == Instant::NEVER).then(|| self.guard.descriptor());
         let ports = self.ports.iter().filter_map(Port::descriptor);
         let listeners = self.listeners.iter().map(|listener| listener.descriptor.as_fd());
-        let all = guard.into_iter().chain(ports).chain(listeners).chain(self.asker.descriptors()).chain(self.control.descriptors());
+        let all = guard
+            .into_iter()
+            .chain(ports)
+            .chain(listeners)
+            .chain(self.asker.descriptors())
+            .chain(self.control.descriptors());
         let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = all.take(MAX_DESCRIPTORS).map(poll_in).collect();
         // An error (EINTR) is as good as a wake-up: everything is looked at anyway.
         let _ = ppoll(&mut fds, Some(timeout), None);

@@ -73,12 +73,11 @@ impl Asker {
     }
 
     fn request(&self, now: Instant, index: usize, is_v6: bool) -> [u8; ECHO_BYTES] {
+        let kind = if is_v6 { V6_REQUEST } else { u8::from(Icmpv4Message::EchoRequest) };
+        let sequence = u8::try_from(index).unwrap_or(u8::MAX);
         let mut echo = [0; ECHO_BYTES];
         let (header, payload) = echo.split_at_mut(HEADER_BYTES);
-        if let (Some(kind), Some(sequence)) = (header.first_mut(), header.last_mut()) {
-            *kind = if is_v6 { V6_REQUEST } else { u8::from(Icmpv4Message::EchoRequest) };
-            *sequence = u8::try_from(index).unwrap_or(u8::MAX);
-        }
+        header.copy_from_slice(&[kind, 0, 0, 0, 0, 0, 0, sequence]);
         payload.copy_from_slice(&self.payload(now.as_us(), index));
         if !is_v6 {
             // The kernel reckons the checksum of ICMPv6 (it covers addresses that only the kernel knows), not of ICMP.

@@ -216,7 +216,9 @@ fn read_witnesses(table: &Table<'_>, report: &mut Report<'_>) -> Vec<IpAddr> {
         let remedy = "write the address of a box that both nodes can ping, such as the upstream router";
         match text.value.parse::<IpAddr>().ok().filter(|ip| is_unicast(*ip)) {
             None => report.add(text.at, format!("{} is not an IP address of one box", quote(text.value)), remedy),
-            Some(ip) if witnesses.contains(&ip) => report.add(text.at, format!("{ip} is a witness twice"), "remove one"),
+            Some(ip) if witnesses.contains(&ip) => {
+                report.add(text.at, format!("{ip} is a witness twice"), "remove one")
+            }
             Some(_) if witnesses.len() == MAX_WITNESSES => {
                 let what = format!("{} is one witness too many", quote(text.value));
                 report.add(text.at, what, format!("keep {MAX_WITNESSES} at most"));

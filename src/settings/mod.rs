@@ -44,10 +44,12 @@ pub(crate) struct Settings {
     /// The paths, in the order of [`Policy::paths`].
     pub(crate) paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
-    pub groups: Vec<GroupSettings>,
+    pub(crate) groups: Vec<GroupSettings>,
+    /// The witnesses, in the order of the configuration.
+    pub(crate) witnesses: Vec<IpAddr>,
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The
     /// guard reports the carrier of each, and opens its listeners on each.
-    pub interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<String>,
     /// What the decision needs.
     pub(crate) policy: Policy,
     /// What this box must have, and where the file says so.

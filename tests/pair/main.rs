@@ -6,3 +6,4 @@
 pub mod lab;
 
 mod faults;
+mod witness;

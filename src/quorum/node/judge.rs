@@ -101,7 +101,7 @@ impl Node {
             must_have_released: now >= self.peer_released_at(),
             must_have_reset: now >= self.peer_reset_at(),
             are_lines_on: self.paths.iter().any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
-            witness: self.witness_view(group.role),
+            witness: self.witness_view(now, group.role),
             fence: group.fence,
             is_peer_off: group.peer_is_off_until.is_some(),
             safety: policy.map_or(SafetyRule::Lease, |policy| policy.safety),
@@ -210,10 +210,14 @@ impl Node {
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 
-    /// A backup wants answers to requests after the peer's last frame, a holder after its newest acknowledged beat.
-    fn witness_view(&self, role: Role) -> WitnessView {
+    /// A backup wants answers to requests after the peer's last frame, a holder after its newest acknowledged beat. A request
+    /// that left right after that may have been answered right before the cut that silenced the peer, so it has to be later
+    /// by late_after; and it has to be recent, since what answered once may be out of sight by now.
+    fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
-        self.witnesses.view(since.unwrap_or(Instant::ORIGIN))
+        let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let earliest = since.map_or(Instant::ORIGIN, |at| at + late_after);
+        self.witnesses.view(earliest.max(now - self.sight_window()))
     }
 
     /// How long an answer of a witness counts as sight in our beats.
