@@ -104,6 +104,7 @@
 //!     lease: Span::from_s(3),
 //!     cold_start: Span::from_s(60),
 //!     in_jeopardy: InJeopardy::Hold,
+//!     witnesses: 0,
 //!     digest: [0; 4],
 //! };
 //! let keys = Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
