@@ -6,6 +6,7 @@
 pub(crate) mod answers;
 mod control;
 mod guard_end;
+mod journal;
 mod ports;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,12 +26,13 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::clock;
-use crate::control::{Answer, Question, Report};
+use crate::control::{Answer, History, Question, Report};
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
 use crate::words::{self, Names};
 use control::Control;
 use guard_end::{FromGuardEnd, GuardEnd};
+use journal::Journal;
 use ports::{Port, Read};
 
 /// A packet socket on which holders of addresses show themselves.
@@ -52,6 +54,7 @@ struct Agent<'a> {
     /// Whether each interface of the settings has carrier.
     carriers: Vec<bool>,
     names: Names,
+    journal: Journal,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -95,6 +98,7 @@ impl<'a> Agent<'a> {
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
                 key_file: settings.key_file.display().to_string(),
             },
+            journal: Journal::new(),
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -283,6 +287,7 @@ impl<'a> Agent<'a> {
         let now = clock::now();
         let (name, request): (_, fn(GroupId) -> Request) = match question {
             Question::Status => return Answer::Status(Box::new(self.report(now))),
+            Question::Why(count) => return Answer::History(Box::new(self.history(now, usize::from(*count)))),
             Question::Handover(name) => (name, Request::Handover),
             Question::Takeover(name) => (name, Request::Takeover),
             Question::TakeoverPeerIsOff(name) => (name, Request::TakeoverPeerIsOff),
@@ -296,6 +301,17 @@ impl<'a> Agent<'a> {
         self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
     }
 
+    fn history(&self, now: Instant, count: usize) -> History {
+        History {
+            node: self.settings.my_name().to_string(),
+            peer: self.names.peer.clone(),
+            paths: self.names.paths.clone(),
+            groups: self.names.groups.clone(),
+            key_file: self.names.key_file.clone(),
+            entries: self.journal.last(count).map(|(at, record)| (now.since(*at), *record)).collect(),
+        }
+    }
+
     fn report(&self, now: Instant) -> Report {
         let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
@@ -307,6 +323,7 @@ impl<'a> Agent<'a> {
             pair: self.settings.pair.clone(),
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
+            skipped: self.ports.iter().map(Port::skipped).collect(),
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
@@ -334,6 +351,7 @@ impl<'a> Agent<'a> {
                 Effect::Record(record) => {
                     let (level, line) = words::sentence(&record, &self.names);
                     log!(level, "{line}");
+                    self.journal.note(clock::now(), record);
                 }
                 Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
                 Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(denial)),

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::config::{PathId, PathKind, Policy, Side};
+use crosswire::config::{PathId, Policy, Side};
 use crosswire::quorum::timing::{Proof, line_time};
 use crosswire::time::Span;
 
@@ -118,16 +118,6 @@ pub(crate) struct Script {
     pub(crate) start_timeout: Duration,
     /// Longest a stop may take.
     pub(crate) stop_timeout: Duration,
-}
-
-impl PathDevice {
-    /// Serial or LAN.
-    pub(crate) fn kind(&self) -> PathKind {
-        match self {
-            Self::Serial { .. } => PathKind::Serial,
-            Self::Lan { .. } => PathKind::Lan,
-        }
-    }
 }
 
 impl Settings {
