@@ -3,7 +3,6 @@
 //! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1 s.
 
 #[path = "../src/workbench/world.rs"]
-#[expect(dead_code, reason = "each test uses a part of the world")]
 mod world;
 
 use crosswire::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side};
