@@ -38,7 +38,8 @@
 //!
 //! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices for the
 //!   rest.
-//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's end.
+//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's end, and
+//!   the journal of what was decided.
 //! * `guard/`: addresses with a lifetime, announcements, probes, scripts, carriers, ports; its loop, and every way to
 //!   end.
 //! * `control.rs`, `words.rs`, `logger.rs`, `clock.rs`: what a command and the agent say to each other, records in
