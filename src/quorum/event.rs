@@ -55,7 +55,6 @@ pub enum Request {
 
 /// Something that has to be done.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the body on")]
 pub enum Effect {
     /// Send a body on a path; skip it if the last one has not left yet.
     Send(PathId, Body),
