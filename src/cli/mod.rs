@@ -49,7 +49,6 @@ pub(crate) fn main() -> ExitCode {
 
 /// Help goes to stdout; what is wrong with a command line to stderr.
 fn explain(failure: ParseFailure) -> Exit {
-    const WIDTH: usize = 100;
     match failure {
         ParseFailure::Stdout(help, full) => {
             let _ = writeln!(std::io::stdout(), "{}", help.monochrome(full));
@@ -59,8 +58,9 @@ fn explain(failure: ParseFailure) -> Exit {
             let _ = write!(std::io::stdout(), "{text}");
             Exit::Done
         }
-        failure @ ParseFailure::Stderr(_) => {
-            failure.print_message(WIDTH);
+        ParseFailure::Stderr(message) => {
+            // The failure's own way to print itself panics when nobody reads.
+            let _ = writeln!(std::io::stderr(), "crosswire: {}", message.monochrome(true));
             Exit::Usage
         }
     }

@@ -57,8 +57,9 @@ pub(crate) fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit 
 }
 
 fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
+    let before = report(run_dir).and_then(|report| newest_term(&report, group));
     match ask(run_dir, question) {
-        Ok(Answer::Accepted) => follow_to_end(run_dir, group, wanted, out),
+        Ok(Answer::Accepted) => follow_to_end(run_dir, group, wanted, before, out),
         Ok(Answer::Denied(denial)) => {
             let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
             let _ = writeln!(out, "refused: group {group}: {}", words::denial(denial, &peer));
@@ -69,7 +70,8 @@ fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &
     }
 }
 
-fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
+/// `before`: the group's term before the request.
+fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, before: Option<u32>, out: &mut impl Write) -> Exit {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         std::thread::sleep(LOOK_EVERY);
@@ -82,6 +84,11 @@ fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, out: &mut impl Write
             }
             Moved::Failed(why) => {
                 let _ = writeln!(out, "failed: group {group}: {why}");
+                return Exit::Refused;
+            }
+            // Each move adds one to the term: this one came and went between two looks.
+            Moved::NotYet if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) => {
+                let _ = writeln!(out, "group {group} has moved, and another request has moved it back");
                 return Exit::Refused;
             }
             Moved::NotYet => {}
@@ -108,6 +115,14 @@ fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
         (Role::Backup, _, Some((Role::Faulty, _))) => Moved::Failed(format!("it failed on {}", peer_of(report))),
         _ => Moved::NotYet,
     }
+}
+
+/// The newest term of a group that either node reports.
+fn newest_term(report: &Report, group: &str) -> Option<u32> {
+    let index = report.groups.iter().position(|(name, _)| name == group)?;
+    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
+    let ours = report.node.groups.get(index)?.term;
+    Some(theirs.map_or(ours, |(_, term)| term.max(ours)))
 }
 
 fn report(run_dir: &Path) -> Option<Box<Report>> {

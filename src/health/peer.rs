@@ -1,7 +1,7 @@
 //! The peer as all paths together show it.
 
 use crate::config::{GroupId, Policy};
-use crate::frame::message::{Beat, GroupReport, Mechanisms};
+use crate::frame::message::{Beat, GroupReport, Mechanisms, Trouble};
 use crate::health::ack::SendTimes;
 use crate::time::{Instant, Span};
 
@@ -18,6 +18,8 @@ pub struct Peer {
     returned_at: Option<Instant>,
     /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
     mechanisms: Option<Mechanisms>,
+    /// Since when every beat of it has said that it cannot serve.
+    troubled_since: Option<Instant>,
 }
 
 impl Peer {
@@ -37,6 +39,8 @@ impl Peer {
         }
         self.number = number;
         self.mechanisms = Some(beat.release);
+        let is_troubled = beat.standing.trouble != Trouble::None;
+        self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
         self.beat = Some(beat);
         self.beat_at = Some(now);
     }
@@ -68,6 +72,11 @@ impl Peer {
     /// What lets go of its addresses if its agent cannot any more; `None` before its first beat.
     pub fn mechanisms(&self) -> Option<Mechanisms> {
         self.mechanisms
+    }
+
+    /// Since when it has said in every beat that it cannot serve: nothing that it holds is renewed any more.
+    pub fn troubled_since(&self) -> Option<Instant> {
+        self.troubled_since
     }
 
     /// It released everything and left.

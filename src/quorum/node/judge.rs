@@ -82,7 +82,7 @@ impl Node {
     /// Everything that bears on one group.
     pub(super) fn situation(&self, now: Instant, id: GroupId, group: &Group) -> Situation {
         let is_heard = self.is_heard(now);
-        let claim = if is_heard { self.claim(id) } else { Claim::Unknown };
+        let claim = if is_heard { self.claim(now, id) } else { Claim::Unknown };
         let policy = self.policy.groups.get(id.index());
         Situation {
             verdict: self.verdict,
@@ -118,9 +118,10 @@ impl Node {
         }
     }
 
-    fn claim(&self, id: GroupId) -> Claim {
+    fn claim(&self, now: Instant, id: GroupId) -> Claim {
         match self.peer.group(id, &self.policy) {
             None => Claim::Unknown,
+            Some(report) if report.role.is_holding() && self.has_lapsed_there(now, id) => Claim::Free,
             Some(report) => match report.role {
                 Role::Acquiring | Role::Active => Claim::Serves,
                 Role::Releasing => Claim::Releases,
@@ -128,6 +129,14 @@ impl Node {
                 Role::Backup | Role::Faulty => Claim::Free,
             },
         }
+    }
+
+    /// The peer has said that it cannot serve for so long that the kernel has let go of the group for it, whatever role it
+    /// still reports. That ends addresses; where more has to be certain, it takes a fence.
+    fn has_lapsed_there(&self, now: Instant, id: GroupId) -> bool {
+        let policy = self.policy.groups.get(id.index());
+        let is_enough = policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
+        is_enough && self.peer.troubled_since().is_some() && now >= self.peer_released_at()
     }
 
     /// The peer could serve the group if we let it go.
@@ -245,13 +254,15 @@ impl Node {
             && group.role == Role::Backup
             && !self.is_digest_different
             && self.leaving == Leaving::No
-            && self.claim(id) == Claim::Serves
+            && self.claim(now, id) == Claim::Serves
             && self.well_since.is_some_and(|since| now >= since + wait)
     }
 
-    /// When every release mechanism that the peer announced must have fired; never, if it announced none.
+    /// When every release mechanism that the peer announced must have fired; never, if it announced none. They are reckoned
+    /// from its last frame, or from when it began to say that it cannot serve.
     pub(super) fn peer_released_at(&self) -> Instant {
-        let (Some(last_frame_at), Some(armed)) = (self.newest_frame_at(), self.peer.mechanisms()) else {
+        let last_sign_at = self.peer.troubled_since().or_else(|| self.newest_frame_at());
+        let (Some(last_frame_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
         if armed.lease_s == 0 && armed.watchdog_s == 0 {
