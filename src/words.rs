@@ -3,7 +3,7 @@
 use crosswire::config::{GroupId, PathId};
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
-use crosswire::health::PathState;
+use crosswire::health::{LineReading, PathState};
 use crosswire::quorum::Verdict;
 use crosswire::quorum::record::{Block, Denial, Record, ReleaseReason, TakeReason};
 use crosswire::resource::Fault;
@@ -54,17 +54,17 @@ pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Error, format!("{peer} runs with another configuration: {advice}"))
         }
         Record::DigestDiffers(false) => (Level::Info, format!("{peer} runs with the same configuration again")),
-        Record::Taking { group, term, reason } => (
+        Record::Taking { group, term, reason, .. } => (
             Level::Warn,
             format!("group {}: taking it as term {term}: {}", names.group(group), take_reason(reason, peer)),
         ),
-        Record::Releasing { group, reason } => {
+        Record::Releasing { group, reason, .. } => {
             (Level::Warn, format!("group {}: releasing it: {}", names.group(group), release_reason(reason, peer)))
         }
         Record::Role { group, from, to } => {
             (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
         }
-        Record::Blocked { group, block: reason } => {
+        Record::Blocked { group, block: reason, .. } => {
             (Level::Info, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
         }
         Record::Fault { group, fault: cause } => {
@@ -73,6 +73,17 @@ pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
         Record::VipAnswered { group, mac: m } => {
             let mac = format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5]);
             (Level::Info, format!("group {}: {mac} answers for an address of it", names.group(group)))
+        }
+        Record::Fence { group, confirmed } => match confirmed {
+            None => (Level::Warn, format!("group {}: fencing {peer}", names.group(group))),
+            Some(true) => {
+                (Level::Warn, format!("group {}: the fence is confirmed: {peer} holds nothing", names.group(group)))
+            }
+            Some(false) => (Level::Error, format!("group {}: the fence could not be confirmed", names.group(group))),
+        },
+        Record::Lines { path, reading } => {
+            let level = if reading == LineReading::Dropped { Level::Warn } else { Level::Info };
+            (level, format!("path {}: {}", names.path(path), line_reading(reading, peer)))
         }
         Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
         Record::GuardLost => {
@@ -97,6 +108,18 @@ pub(crate) const fn path_state(state: PathState) -> &'static str {
         PathState::Noisy => "noisy",
         PathState::Refused => "refused",
         PathState::Blind => "blind",
+    }
+}
+
+/// What a path's modem lines say.
+pub(crate) fn line_reading(reading: LineReading, peer: &str) -> String {
+    match reading {
+        LineReading::Unknown => "its modem lines say nothing that may be believed".to_string(),
+        LineReading::Running { holds: true } => format!("lines on: {peer}'s agent runs and holds services"),
+        LineReading::Running { holds: false } => format!("lines on: {peer}'s agent runs and holds nothing"),
+        LineReading::Dropped => {
+            format!("lines dropped: {peer}'s port is closed, its box is off, or the cable is pulled")
+        }
     }
 }
 
@@ -200,12 +223,12 @@ pub(crate) fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::Stopping => "we were told to stop".to_string(),
         ReleaseReason::Handover => "the operator asked for a handover".to_string(),
         ReleaseReason::PeerWants => format!("the operator of {peer} asked for it"),
-        ReleaseReason::WorseOff => format!("an interface of it has no carrier here, and {peer} is better off"),
+        ReleaseReason::WorseOff => format!("{peer} is better off: it has carrier, or sees more witnesses"),
         ReleaseReason::NoCarrier => "an interface of it has no carrier, and nobody acknowledged us in time".to_string(),
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
-        ReleaseReason::Failed => "it could not be acquired".to_string(),
+        ReleaseReason::WitnessUnseen => "no witness answers, and nobody acknowledged us in time".to_string(),
     }
 }
 
@@ -235,6 +258,10 @@ pub(crate) fn block(block: Block, peer: &str) -> String {
         Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
         Block::Lease => format!("waiting until {peer}'s slowest release mechanism must have fired"),
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
+        Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
+        Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
+        Block::FenceFailed => format!("the fence of {peer} could not be confirmed"),
+        Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),
         Block::Faulty => "it failed here; trying again later".to_string(),
     }
 }
@@ -267,6 +294,7 @@ fn fault(fault: Fault) -> String {
         Fault::NoInterface => "an interface of it does not exist here".to_string(),
         Fault::Kernel(errno) => format!("the kernel refused: {}", nix::errno::Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
+        Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
         Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),
     }

@@ -6,9 +6,7 @@
 #[expect(dead_code, reason = "each test uses a part of the world")]
 mod world;
 
-use crosswire::config::{
-    GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side,
-};
+use crosswire::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side};
 use crosswire::quorum::event::Request;
 use crosswire::time::Span;
 use world::{Chance, World};
@@ -24,13 +22,14 @@ fn ms(ms: u64) -> Span {
 fn policy() -> Policy {
     let timing = PathTiming { interval: ms(100), late_after: ms(300), dead_after: ms(500) };
     let path = |kind| PathPolicy { kind, timing };
-    let group = GroupPolicy { tag: 1, prefer: Some(Side::A), safety: SafetyRule::Probe, stop_timeout: Span::ZERO };
+    let group = GroupPolicy::addresses_only(1, Some(Side::A));
     Policy {
         paths: [path(PathKind::Serial), path(PathKind::Lan)].into_iter().collect(),
         groups: [group].into_iter().collect(),
         lease: Span::from_s(1),
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
         digest: [1, 2, 3, 4],
     }
 }

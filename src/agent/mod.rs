@@ -328,6 +328,8 @@ impl<'a> Agent<'a> {
                         port.send(&body);
                     }
                 }
+                // The cable's lines and the witnesses have no ports yet: nothing is configured that would ask for them.
+                Effect::AskWitnesses | Effect::ShowHolding(_) => {}
                 Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
                 Effect::Record(record) => {
                     let (level, line) = words::sentence(&record, &self.names);

@@ -103,6 +103,7 @@ fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
     line(out, proof.takeover, "what it served is taken over (1 % later, for clocks that drift)")?;
     let jeopardy = match settings.policy.in_jeopardy {
         InJeopardy::Hold => "nothing moves (in_jeopardy = \"hold\")",
+        InJeopardy::Witness => "it is taken over if we see a witness (in_jeopardy = \"witness\")",
         InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
     };
     writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")
@@ -139,7 +140,7 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
             SafetyRule::Probe => {
                 writeln!(out, "    taken from a silent peer {takeover} after its last beat, if the probe is clear")?
             }
-            SafetyRule::Lease => {
+            SafetyRule::Lease | SafetyRule::Fence => {
                 let released = exact(figures.released);
                 writeln!(
                     out,

@@ -31,6 +31,7 @@ impl Guard<'_> {
             Order::Renew { .. } => renewals.push(ticket),
             Order::Acquire { term, .. } => self.acquire(ticket, index, term),
             Order::Release { first, .. } => self.release(index, Some(ticket.token), first),
+            Order::Fence { .. } => self.done(ticket.token, Outcome::Failed(Fault::NoFence)),
             Order::Announce { .. } => self.announce_after_rival(index),
             Order::Probe { .. } => self.done(ticket.token, self.probe(ticket, group)),
         }
@@ -201,6 +202,7 @@ fn group_of(ticket: &Ticket) -> GroupId {
         Order::Acquire { group, .. }
         | Order::Renew { group }
         | Order::Announce { group }
+        | Order::Fence { group }
         | Order::Release { group, .. }
         | Order::Probe { group } => group,
     }
@@ -211,7 +213,7 @@ fn log_end(group: &GroupSettings, outcome: Outcome) {
         Outcome::Failed(fault) => warn!("group {}: {}", group.name, said(fault, group)),
         Outcome::Serving => info!("group {}: serving", group.name),
         Outcome::Released => info!("group {}: released", group.name),
-        Outcome::Renewed | Outcome::AddressesGone | Outcome::Probed { .. } => {}
+        Outcome::Renewed | Outcome::AddressesGone | Outcome::Probed { .. } | Outcome::Fenced => {}
     }
 }
 
@@ -224,6 +226,7 @@ fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::NoInterface => "one of its interfaces does not exist".to_owned(),
         Fault::Kernel(errno) => format!("the kernel refuses an address: {}", Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
+        Fault::NoFence => "no fence is configured".to_owned(),
         Fault::ScriptStart(index) => format!("{} did not start", script(index)),
         Fault::ScriptStop(index) => format!("{} did not stop", script(index)),
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side};
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, Side};
 use crosswire::time::Span;
 
 use netlink_packet_core::Emitable;
@@ -197,6 +197,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         paths: vec![PathSettings { name: "lan".to_owned(), device: lan }],
         groups: vec![group],
         interfaces: vec![interface.to_owned()],
+        needs: Vec::new(),
         policy: policy(),
     }
 }
@@ -205,13 +206,14 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
 fn policy() -> Policy {
     let (interval, late_after, dead_after) = (Span::from_ms(100), Span::from_ms(300), Span::from_ms(500));
     let timing = PathTiming { interval, late_after, dead_after };
-    let group = GroupPolicy { prefer: None, safety: SafetyRule::Probe, stop_timeout: Span::ZERO };
+    let group = GroupPolicy::addresses_only(0, None);
     Policy {
         paths: [PathPolicy { kind: PathKind::Lan, timing }].into_iter().collect(),
         groups: [group].into_iter().collect(),
         lease: Span::from_s(1),
         cold_start: Span::from_s(1),
         in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
         digest: [0; 4],
     }
 }

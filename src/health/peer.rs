@@ -80,12 +80,13 @@ impl Peer {
         self.acked_at.max(self.returned_at)
     }
 
-    /// Its newest beat says that it hears us on no path within that path's late_after. A peer in cold start has not
-    /// had the time to hear us and counts as acknowledging.
-    pub fn is_deaf(&self, policy: &Policy) -> bool {
+    /// Its newest beat says that it hears us on no path within that path's late_after (half of that, if `is_hasty`). A peer
+    /// in cold start has not had the time to hear us and counts as acknowledging.
+    pub fn is_deaf(&self, policy: &Policy, is_hasty: bool) -> bool {
         let Some(beat) = &self.beat else { return false };
         let reports = beat.paths.iter().zip(&policy.paths);
-        let mut ages = reports.map(|(report, path)| (report.age(), path.timing.late_after));
+        let parts = if is_hasty { 2 } else { 1 };
+        let mut ages = reports.map(|(report, path)| (report.age(), path.timing.late_after.fraction(1, parts)));
         !beat.standing.cold_start && ages.all(|(age, late_after)| age.is_none_or(|age| age >= late_after))
     }
 

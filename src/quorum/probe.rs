@@ -1,5 +1,7 @@
 //! What the wire says of a group's addresses before a takeover.
 
+use serde::{Deserialize, Serialize};
+
 use crate::resource::Token;
 use crate::time::{Instant, Span};
 
@@ -7,7 +9,7 @@ use crate::time::{Instant, Span};
 const LONGEST_WAIT: Span = Span::from_ms(100);
 
 /// What the probe has shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Finding {
     /// No probe has run long enough.
     Unknown,

@@ -43,6 +43,7 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     }
     let jeopardy = match policy.in_jeopardy {
         InJeopardy::Hold => "hold",
+        InJeopardy::Witness => "witness",
         InJeopardy::Takeover => "takeover",
     };
     writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
@@ -51,6 +52,7 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
         let safety = match policy.safety {
             SafetyRule::Probe => "probe",
             SafetyRule::Lease => "lease",
+            SafetyRule::Fence => "fence",
         };
         writeln!(out, "group {} prefer {prefer} safety {safety}", group.name)?;
         write_group(group, out)?;

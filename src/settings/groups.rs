@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::config::{GroupPolicy, MAX_GROUPS, SafetyRule, Side};
+use crosswire::config::{Failback, GroupPolicy, MAX_GROUPS, SafetyRule, Side};
 use crosswire::frame::seal::group_tag;
 use crosswire::time::Span;
 
@@ -227,6 +227,8 @@ impl Plan<'_> {
             prefer: self.prefer,
             safety: self.safety,
             stop_timeout: self.stop_timeout.fraction(scripts, 1),
+            is_exclusive: false,
+            failback: Failback::Manual,
         }
     }
 

@@ -110,6 +110,7 @@ impl<'t> Draft<'t> {
             lease: pace.lease.value,
             cold_start: pace.cold_start.value,
             in_jeopardy,
+            witnesses: 0,
             digest: [0; 4],
         };
         check_times(&pace, &links, &policy, report);

@@ -6,7 +6,7 @@ mod groups;
 mod keys;
 mod line;
 mod loader;
-mod needs;
+pub(crate) mod needs;
 mod nodes;
 mod paths;
 mod syntax;
@@ -50,7 +50,7 @@ pub(crate) struct Settings {
     /// What the decision needs.
     pub(crate) policy: Policy,
     /// What this box must have, and where the file says so.
-    needs: Vec<needs::Need>,
+    pub(crate) needs: Vec<needs::Need>,
 }
 
 /// One path as this node sees it.

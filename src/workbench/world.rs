@@ -355,7 +355,7 @@ impl World {
                     self.schedule(GUARD_TAKES, side, Some(run), What::Order(ticket));
                 }
                 Effect::Record(record) => self.records.push((self.now, side, record)),
-                Effect::Reply(_) => {}
+                Effect::Reply(_) | Effect::AskWitnesses | Effect::ShowHolding(_) => {}
                 Effect::Exit => {
                     self.boxes[side.index()].node = None;
                     self.boxes[side.index()].has_exited = true;
@@ -403,6 +403,7 @@ impl World {
                 Outcome::Released
             }
             Order::Announce { .. } => return,
+            Order::Fence { .. } => Outcome::Failed(Fault::NoFence),
             Order::Probe { group } => {
                 self.probe(side, group);
                 Outcome::Probed { at: self.now }
