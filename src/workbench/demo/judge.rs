@@ -39,6 +39,14 @@ impl Act {
         }
     }
 
+    /// The row's name in a table in which a repair stands below its fault.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::HealLan | Self::HealCable => "- healed",
+            Self::CutLan | Self::CutCable | Self::Handover | Self::PowerCut => self.name(),
+        }
+    }
+
     /// What is being done, for the list of steps.
     pub(super) const fn title(self) -> &'static str {
         match self {
@@ -55,16 +63,12 @@ impl Act {
     pub(super) fn done(self, before: Side) -> String {
         let [active, backup] = names(before);
         match self {
-            Self::CutLan => {
-                format!("no frame passed between {backup} (backup) and the switch any more; its carrier was kept")
-            }
+            Self::CutLan => format!("{backup}'s link (backup) went dead at the switch, its carrier stayed"),
             Self::HealLan => format!("frames passed between {backup} and the switch again"),
-            Self::CutCable => "not one byte passed over the null-modem cable any more, either way".to_string(),
-            Self::HealCable => "the null-modem cable carried bytes again".to_string(),
+            Self::CutCable => "not one byte passed over the cable any more, either way".to_string(),
+            Self::HealCable => "the cable carried bytes again".to_string(),
             Self::Handover => format!("`crosswire handover` on {active} (active)"),
-            Self::PowerCut => {
-                format!("link and cable of {active} (active) went dead, then all its processes were killed")
-            }
+            Self::PowerCut => format!("{active}'s link and cable went dead, then its processes were killed"),
         }
     }
 
@@ -290,4 +294,80 @@ pub(super) fn tenths(span: Span) -> String {
 pub(super) fn seconds(span: Span) -> String {
     let tenths = (span.as_ms() + 50) / 100;
     format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A_HOLDS: [bool; 2] = [true, false];
+    const B_HOLDS: [bool; 2] = [false, true];
+
+    fn calm(reaction_after_ms: u64) -> Measured {
+        Measured {
+            before: Side::A,
+            holders: A_HOLDS,
+            times_taken: 0,
+            reaction_after: Some(Span::from_ms(reaction_after_ms)),
+            has_obeyed: true,
+            outage: Span::ZERO,
+            overlap: Span::ZERO,
+        }
+    }
+
+    fn moved(outage_ms: u64) -> Measured {
+        let outage = Span::from_ms(outage_ms);
+        Measured { holders: B_HOLDS, times_taken: 1, reaction_after: None, outage, ..calm(0) }
+    }
+
+    fn judged(act: Act, measured: Measured) -> (Grade, String) {
+        let row = Row::new(act, Limits::new(act, &Setup::default()), measured);
+        (row.grade, row.happened)
+    }
+
+    #[test]
+    fn what_the_catalogue_asks_for_is_ok_three_times_it_is_slow_and_more_has_failed() {
+        for (act, measured, grade) in [
+            (Act::CutLan, calm(600), Grade::Ok),
+            (Act::CutCable, calm(601), Grade::Slow),
+            (Act::HealLan, calm(1_800), Grade::Slow),
+            (Act::HealCable, calm(1_801), Grade::Failed),
+            (Act::CutLan, Measured { outage: Span::from_ms(20), ..calm(500) }, Grade::Ok),
+            (Act::CutLan, Measured { outage: Span::from_ms(21), ..calm(500) }, Grade::Slow),
+            (Act::CutLan, Measured { outage: Span::from_ms(101), ..calm(500) }, Grade::Failed),
+            (Act::Handover, moved(15), Grade::Ok),
+            (Act::Handover, moved(100), Grade::Slow),
+            (Act::Handover, moved(101), Grade::Failed),
+            (Act::PowerCut, moved(550), Grade::Ok),
+            (Act::PowerCut, moved(1_650), Grade::Slow),
+            (Act::PowerCut, moved(1_651), Grade::Failed),
+        ] {
+            assert_eq!(judged(act, measured).0, grade, "{act:?} {measured:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_fails_the_row_and_is_named() {
+        let both = [true, true];
+        for (act, measured, happened) in [
+            (Act::CutLan, Measured { reaction_after: None, ..calm(0) }, "no move, not jeopardy"),
+            (Act::CutCable, Measured { holders: B_HOLDS, times_taken: 1, ..calm(9) }, "gw2 serves, jeopardy 9 ms"),
+            (Act::CutCable, Measured { times_taken: 1, ..calm(9) }, "VIP left gw1 1x, jeopardy 9 ms"),
+            (Act::HealLan, Measured { holders: both, times_taken: 1, ..calm(9) }, "BOTH HOLD THE VIP, clear 9 ms"),
+            (Act::HealLan, Measured { overlap: Span::from_us(1), ..calm(9) }, "no move, clear 9 ms"),
+            (Act::Handover, Measured { has_obeyed: false, ..moved(3) }, "gw2 serves, refused"),
+            (Act::Handover, Measured { holders: A_HOLDS, times_taken: 0, ..moved(0) }, "no move"),
+            (Act::Handover, Measured { times_taken: 3, ..moved(9) }, "gw2 serves, moved 3x"),
+            (Act::PowerCut, Measured { holders: [false; 2], times_taken: 0, ..moved(9) }, "nobody serves"),
+            (Act::PowerCut, Measured { overlap: Span::from_us(1), ..moved(9) }, "gw2 serves"),
+        ] {
+            assert_eq!(judged(act, measured), (Grade::Failed, happened.to_string()), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn tenths_are_rounded() {
+        assert_eq!([0, 49, 50, 1_949, 1_950].map(|us| tenths(Span::from_us(us))), ["0.0", "0.0", "0.1", "1.9", "2.0"]);
+        assert_eq!([0, 600, 1_949, 1_950].map(|ms| seconds(Span::from_ms(ms))), ["0.0", "0.6", "1.9", "2.0"]);
+    }
 }

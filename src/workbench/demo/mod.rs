@@ -25,15 +25,18 @@ use report::Report;
 use screen::Screen;
 use stage::{Stage, Stop};
 
-/// Lines of each daemon's log that are shown when something was not as required.
-const MAX_LOG_LINES: usize = 40;
-
 /// Plays the demo; true if everything was as required. The calling process must have no other thread: without root it
 /// starts itself again inside a user namespace.
 pub(crate) fn run(is_json: bool, out: &mut dyn Write) -> bool {
     let mut screen = Screen::new(is_json, out);
-    let mut report =
-        Report { rows: Vec::new(), overlap: Span::ZERO, took: Span::ZERO, setup: Setup::default(), error: None };
+    let mut report = Report {
+        rows: Vec::new(),
+        overlap: Span::ZERO,
+        took: Span::ZERO,
+        setup: Setup::default(),
+        error: None,
+        log: None,
+    };
     let ready = become_able().and_then(|()| tidy::prepare());
     let picture = match ready {
         Ok(()) => play(&mut screen, &mut report),
@@ -69,49 +72,23 @@ fn play(screen: &mut Screen<'_>, report: &mut Report) -> Vec<String> {
         Ok(overlap) => report.overlap = overlap,
         Err(error) => report.error = Some(error.to_string()),
     }
-    let mut log = None;
     match played {
         Ok(()) if report.rows.iter().all(|row| row.grade != Grade::Failed) => {}
-        Ok(()) => log = Some(stage.story()),
+        Ok(()) => report.log = Some(stage.story()),
         Err(Stop::Interrupted) => report.error = Some("interrupted; nothing is left behind".to_string()),
         Err(Stop::Machine(error)) => report.error = Some(error.to_string()),
-        Err(Stop::NoStart(story)) => {
-            report.error = Some("the pair did not begin to serve; what its daemons wrote is on stderr".to_string());
-            log = Some(story);
+        Err(Stop::NoStart) => {
+            report.error = Some("the pair did not begin to serve; above is what its daemons wrote".to_string());
+            report.log = Some(stage.story());
         }
     }
-    let picture = stage.last_picture();
-    drop(stage);
-    if let Some(log) = log {
-        say_aside(&last_lines(&log));
-    }
-    picture
+    stage.last_picture()
 }
 
+/// The last word, when the pair is gone already.
 fn tell(screen: &mut Screen<'_>, report: &Report, picture: &[String], is_json: bool) {
-    let text = if is_json {
-        format!("{}\n", report.json())
-    } else if report.rows.is_empty() {
-        String::new()
-    } else {
-        report.text()
-    };
-    // A reader who has gone has seen enough; the exit code still tells.
+    let text = if is_json { format!("{}\n", report.json()) } else { report.text() };
+    // A reader who has gone has seen enough; the exit code still tells. Nothing can be done about a closed stderr either.
     let _ = screen.finish(picture, &text);
-    if let Some(error) = &report.error {
-        say_aside(&format!("crosswire demo: {error}\n"));
-    }
-}
-
-fn say_aside(text: &str) {
-    screen::restore_terminal();
-    // Nothing can be done about a closed stderr.
-    let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// The end of each daemon's log.
-fn last_lines(story: &str) -> String {
-    let lines: Vec<&str> = story.lines().collect();
-    let from = lines.len().saturating_sub(2 * MAX_LOG_LINES);
-    lines[from..].iter().map(|line| format!("{line}\n")).collect()
+    let _ = io::stderr().write_all(report.aside().as_bytes());
 }

@@ -6,7 +6,7 @@ use crosswire::config::Side;
 use crosswire::time::Span;
 use serde_json::{Value, json};
 
-use super::judge::{Act, Grade, Row, pass_limit, tenths};
+use super::judge::{Act, Grade, Row, pass_limit, seconds, tenths};
 use crate::workbench::lab::setup::{NODE_NAMES, Setup, VIP};
 
 /// Everything that the demo found out.
@@ -18,6 +18,8 @@ pub(super) struct Report {
     pub(super) setup: Setup,
     /// Why it was not played to its end.
     pub(super) error: Option<String>,
+    /// What both daemons wrote, if something was not as required.
+    pub(super) log: Option<String>,
 }
 
 impl Report {
@@ -29,10 +31,13 @@ impl Report {
             && self.overlap == Span::ZERO
     }
 
-    /// The table, with what its words mean.
+    /// The table, with what its words mean; nothing if nothing was done.
     pub(super) fn text(&self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         let mut text = format!(
-            "{:<4} {:<12} {:<24} {:<24} {:>6} {:>7}\n",
+            "{:<4} {:<9} {:<24} {:<24} {:>6} {:>7}\n",
             "", "fault", "what had to happen", "what happened", "outage", "overlap"
         );
         for row in &self.rows {
@@ -40,40 +45,45 @@ impl Report {
             // Writing into a String cannot fail.
             let _ = writeln!(
                 text,
-                "{:<4} {:<12} {:<24} {:<24} {outage:>6} {overlap:>7}",
+                "{:<4} {:<9} {:<24} {:<24} {outage:>6} {overlap:>7}",
                 row.grade.word(),
-                row.act.name(),
+                row.act.label(),
                 row.required,
                 row.happened,
             );
         }
-        text + &self.notes()
+        if self.error.is_none() {
+            text.push_str(&self.notes());
+        }
+        text
     }
 
     fn notes(&self) -> String {
-        let mut notes = String::from("\n");
+        let mut notes = String::new();
         let Setup { interval_ms, dead_after_ms, lease_ms, ping_step, .. } = &self.setup;
-        for act in [Act::CutLan, Act::PowerCut] {
-            if let Some(row) = self.rows.iter().find(|row| row.act == act) {
-                let _ = writeln!(notes, "{}: {}", act.name(), act.done(row.measured.before));
-            }
+        for row in self.rows.iter().filter(|row| matches!(row.act, Act::CutLan | Act::PowerCut)) {
+            let _ = writeln!(notes, "{}: {}", row.act.name(), row.act.done(row.measured.before));
         }
-        let _ = writeln!(
-            notes,
-            "outage, ms: longest time without an answer, beyond the client's {} ms step",
-            ping_step.as_millis()
-        );
-        let _ = writeln!(notes, "overlap, ms: both kernels held {VIP}, by their own address events");
+        let step_ms = ping_step.as_millis();
+        let _ =
+            writeln!(notes, "ms: outage as the client saw it (asks every {step_ms}), overlap by both kernels' events");
         if self.rows.iter().any(|row| row.grade == Grade::Slow) {
-            notes.push_str("slow: later than it had to, but within what a busy machine explains (three times)\n");
+            notes.push_str("slow: later than it should be, but within what a busy machine explains\n");
         }
         let result = if self.has_passed() { "as required" } else { "NOT as required" };
+        let took = seconds(self.took);
         let _ = writeln!(
             notes,
-            "{result}, in {} s, at interval {interval_ms} ms, dead_after {dead_after_ms} ms, lease {lease_ms} ms",
-            super::judge::seconds(self.took)
+            "{result} ({took} s, interval {interval_ms} ms, dead_after {dead_after_ms} ms, lease {lease_ms} ms)"
         );
         notes
+    }
+
+    /// What is left to say when it was not as required: why it ended early, and what both daemons wrote.
+    pub(super) fn aside(&self) -> String {
+        let log: String = self.log.iter().flat_map(|log| log.lines()).map(|line| format!("{line}\n")).collect();
+        let error = self.error.as_ref().map(|error| format!("crosswire demo: {error}\n"));
+        log + &error.unwrap_or_default()
     }
 
     /// One document. Times are in milliseconds.
@@ -125,4 +135,80 @@ fn row(row: &Row) -> Value {
 fn ms(span: Span) -> f64 {
     // No run lasts so long that a microsecond of it would be lost in 53 bits.
     span.as_us() as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judge::{Limits, Measured};
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let setup = Setup::default();
+        let row = |act: Act| {
+            let measured = Measured {
+                before: Side::A,
+                holders: [!act.moves(), act.moves()],
+                times_taken: usize::from(act.moves()),
+                reaction_after: act.reaction().map(|_| Span::from_ms(555)),
+                has_obeyed: true,
+                outage: Span::from_us(9_960),
+                overlap: Span::ZERO,
+            };
+            Row::new(act, Limits::new(act, &setup), measured)
+        };
+        Act::ALL.map(row).to_vec()
+    }
+
+    fn report(rows: Vec<Row>) -> Report {
+        let (overlap, took, setup) = (Span::ZERO, Span::from_ms(14_800), Setup::default());
+        Report { rows, overlap, took, setup, error: None, log: None }
+    }
+
+    #[test]
+    fn the_table_fits_a_terminal_and_says_everything() {
+        let text = report(rows()).text();
+        let expected = [
+            "     fault     what had to happen       what happened            outage overlap",
+            "ok   LAN cut   no move, jeopardy <0.6 s no move, jeopardy 555 ms   10.0     0.0",
+            "ok   - healed  no move, clear <0.6 s    no move, clear 555 ms      10.0     0.0",
+            "ok   cable cut no move, jeopardy <0.6 s no move, jeopardy 555 ms   10.0     0.0",
+            "ok   - healed  no move, clear <0.6 s    no move, clear 555 ms      10.0     0.0",
+            "ok   handover  gw2 serves within 15 ms  gw2 serves                 10.0     0.0",
+            "ok   power cut gw2 serves within 550 ms gw2 serves                 10.0     0.0",
+            "LAN cut: gw2's link (backup) went dead at the switch, its carrier stayed",
+            "power cut: gw1's link and cable went dead, then its processes were killed",
+            "ms: outage as the client saw it (asks every 5), overlap by both kernels' events",
+            "as required (14.8 s, interval 100 ms, dead_after 500 ms, lease 1000 ms)",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        assert!(text.lines().all(|line| line.len() < 80));
+    }
+
+    #[test]
+    fn nothing_passes_that_is_not_whole() {
+        assert!(report(rows()).has_passed());
+        let short = report(rows().split_off(1));
+        let overlapped = Report { overlap: Span::from_us(1), ..report(rows()) };
+        let stopped = Report { error: Some("interrupted".into()), ..report(rows()) };
+        let mut failed = report(rows());
+        failed.rows[3].grade = Grade::Failed;
+        for bad in [short, overlapped, stopped, failed, report(Vec::new())] {
+            assert!(!bad.has_passed());
+            assert_eq!(bad.json()["as_required"], json!(false));
+            assert!(!bad.text().contains("\nas required"));
+        }
+    }
+
+    #[test]
+    fn machines_get_figures_that_need_no_parsing() {
+        let document = report(rows()).json();
+        let power = &document["rows"][5];
+        assert_eq!(power["fault"], "power cut");
+        assert_eq!(power["outage_ms"], 9.96);
+        assert_eq!(power["outage_limit_ms"], 550.0);
+        assert_eq!(power["holders_after"], json!(["gw2"]));
+        assert_eq!(power["reaction_ms"], Value::Null);
+        assert_eq!(document["rows"][0]["reaction_ms"], 555.0);
+        assert_eq!(document["error"], Value::Null);
+    }
 }

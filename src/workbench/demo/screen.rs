@@ -129,7 +129,10 @@ impl<'a> Screen<'a> {
     pub(super) fn finish(&mut self, picture: &[String], text: &str) -> io::Result<()> {
         match self.mode {
             Mode::Quiet => self.write(text),
+            Mode::Plain if text.is_empty() => Ok(()),
             Mode::Plain => self.write(&format!("\n{text}")),
+            // Nothing was ever shown: nothing to take back, and no picture to leave.
+            Mode::Live { lines: 0, .. } => self.write(text),
             Mode::Live { lines, has_colours, .. } => {
                 let mut all = up(lines);
                 for line in picture.iter().map(String::as_str).chain(text.lines()) {

@@ -40,8 +40,8 @@ pub(super) enum Stop {
     Interrupted,
     /// This machine does not let us.
     Machine(io::Error),
-    /// The pair never began to serve; with what both daemons wrote.
-    NoStart(String),
+    /// The pair never began to serve.
+    NoStart,
 }
 
 impl From<io::Error> for Stop {
@@ -94,9 +94,11 @@ impl<'s, 'out> Stage<'s, 'out> {
         Ok(())
     }
 
-    /// The last picture.
+    /// The last picture, without its title, so that the table fits below it.
     pub(super) fn last_picture(&self) -> Vec<String> {
-        picture(&self.view)
+        let mut lines = picture(&self.view).split_off(2);
+        lines.push(String::new());
+        lines
     }
 
     /// What both daemons have written.
@@ -115,13 +117,14 @@ impl<'s, 'out> Stage<'s, 'out> {
     }
 
     fn start(&mut self) -> Result<(), Stop> {
+        self.screen.line(&introduction(self.lab.setup()))?;
         self.steps.begin(0);
         let at = now();
         self.lab.start(Side::A)?;
         self.lab.start(Side::B)?;
         let is_ready = |view: &View| view.holder().is_some() && view.is_answering && view.both(|told| told.is_clear());
         if self.watch_until(START_LIMIT, is_ready)?.is_none() {
-            return Err(Stop::NoStart(self.story()));
+            return Err(Stop::NoStart);
         }
         let since = self.lab.log().holds(VIP)?.first().map_or(at, |hold| hold.from);
         let name = self.view.holder().map_or("nobody", |side| NODE_NAMES[side.index()]);
@@ -268,6 +271,13 @@ impl<'s, 'out> Stage<'s, 'out> {
         self.screen.line(&line)?;
         Ok(())
     }
+}
+
+/// For those who see no picture.
+fn introduction(setup: &Setup) -> String {
+    let [a, b] = NODE_NAMES;
+    let step_ms = setup.ping_step.as_millis();
+    format!("two gateways on this machine, {a} and {b}; a client pings {VIP} every {step_ms} ms\n")
 }
 
 /// How long an act is watched at least: long enough for whatever must not happen to happen.

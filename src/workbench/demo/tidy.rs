@@ -84,7 +84,64 @@ fn descendants(of: Pid, all: &[ProcessInfo]) -> Vec<Pid> {
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+    use std::fs;
+    use std::process::{Command, Stdio};
+
+    use crate::workbench::lab::clock::wait_until;
+    use crate::workbench::lab::setup::Scratch;
+
     use super::*;
+
+    /// Set for the victim only.
+    const VICTIM: &str = "CROSSWIRE_TEST_VICTIM";
+
+    /// Processes that were started with this text in their environment, zombies excluded.
+    fn processes_with(text: &str) -> Vec<ProcessInfo> {
+        let mut all = all_processes().unwrap();
+        all.retain(|process| {
+            let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            process.pid != getpid() && String::from_utf8_lossy(&environment).contains(text)
+        });
+        all
+    }
+
+    /// The victim of the next test: on its own it does nothing.
+    #[test]
+    fn a_panicking_demo() {
+        if env::var_os(VICTIM).is_none() {
+            return;
+        }
+        clean_up_on_panic().unwrap();
+        let scratch = Scratch::new().unwrap();
+        fs::write(scratch.path().join("file"), "x").unwrap();
+        // The grandchild is an orphan by the time of the panic, in a session of its own.
+        let mut shell = Command::new("sh").args(["-c", "setsid sleep 60 & sleep 60"]).spawn().unwrap();
+        let marker = format!("{VICTIM}={}", env::var(VICTIM).unwrap());
+        wait_until("both sleeps", Duration::from_secs(5), || {
+            Ok(processes_with(&marker).iter().filter(|process| process.name == "sleep").count() == 2)
+        })
+        .unwrap();
+        shell.kill().unwrap();
+        let thread = thread::spawn(|| panic!("on purpose"));
+        let _ = thread.join();
+        unreachable!("a panic of any thread ends the demo");
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_leaves_no_process_and_no_file() {
+        let place = tempfile::tempdir().unwrap();
+        let id = process::id().to_string();
+        let mut victim = Command::new(env::current_exe().unwrap());
+        victim.args(["workbench::demo::tidy::tests::a_panicking_demo", "--exact", "--nocapture"]);
+        victim.env(VICTIM, &id).env("TMPDIR", place.path()).stdin(Stdio::null());
+        let output = victim.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(PANICKED), "{said}");
+        assert!(said.contains("on purpose"), "{said}");
+        assert_eq!(processes_with(&format!("{VICTIM}={id}")), []);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "the scratch directory is gone");
+    }
 
     #[test]
     fn a_family_is_found_to_the_last_grandchild_and_no_stranger() {
