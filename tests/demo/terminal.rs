@@ -12,9 +12,11 @@ use nix::sys::signal::Signal;
 
 use crate::{Demo, SOON, take_turn};
 
-/// Shows the cursor; wraps lines.
-const CURSOR_ON: &str = "\x1b[?25h";
-const WRAP_ON: &str = "\x1b[?7h";
+/// Every picture begins so.
+const TITLE: &str = "crosswire demo: a pair";
+/// Off and on again.
+const CURSOR: (&str, &str) = ("\x1b[?25l", "\x1b[?25h");
+const WRAP: (&str, &str) = ("\x1b[?7l", "\x1b[?7h");
 
 /// A demo on a terminal, interrupted after a while; all that it wrote there.
 fn watch(terminal: &str, rows: u16, time: Duration) -> String {
@@ -60,21 +62,24 @@ fn a_terminal_shows_one_picture_in_place_and_is_given_back() {
     let _turn = take_turn();
     // Into the first act: past the rest after the start.
     let said = watch("xterm", 24, Duration::from_secs(4));
-    let pictures: Vec<&str> = said.split("\x1b[?25l").skip(1).collect();
+    let pictures: Vec<&str> = said.split(TITLE).skip(1).collect();
     assert!(pictures.len() > 10, "{} pictures", pictures.len());
-    for picture in &pictures {
+    // The last one is followed by the farewell.
+    for picture in &pictures[..pictures.len() - 1] {
         let plain = without_escapes(picture);
         assert!(plain.lines().count() <= 24, "{plain}");
         assert!(plain.lines().all(|line| line.len() < 80), "{plain}");
     }
     let lines = pictures[0].matches("\r\n").count();
-    assert!(pictures[1].contains(&format!("\x1b[{lines}A")), "each picture covers the last one");
+    assert!(pictures[0].ends_with(&format!("\x1b[{lines}A")), "the next picture covers it");
     let last = without_escapes(pictures.last().unwrap());
     for shown in ["ACTIVE", "backup", "JEOPARDY", "CUT", "null-modem cable", "10.77.0.100 answers", "gw1", "gw2"] {
         assert!(last.contains(shown), "{shown} is missing in\n{last}");
     }
-    let end = &said[said.rfind("\x1b[?25l").unwrap()..];
-    assert!(end.contains(CURSOR_ON) && end.contains(WRAP_ON), "the terminal is not given back: {end:?}");
+    for (off, on) in [CURSOR, WRAP] {
+        assert!(said.find(off) < said.find(on) && said.contains(off), "{off:?} has to come first");
+        assert!(said.rfind(off) < said.rfind(on), "the terminal is not given back: {on:?} is missing");
+    }
     assert!(last.contains("interrupted"), "{last}");
 }
 

@@ -1,8 +1,8 @@
 //! `crosswire demo`: a whole pair on this machine, shown live while it is broken on purpose.
 //!
 //! The shipped binary runs twice as real daemons in the laboratory ([`crate::workbench::lab`]). [`stage`] breaks and heals;
-//! [`view`] asks daemons, kernels and client what they see; [`judge`] says whether it was as required; [`picture`], [`steps`] and
-//! [`screen`] show it; [`report`] is the last word; [`tidy`] sees to it that nothing is left.
+//! [`view`] asks daemons, kernels and client what they see; [`judge`] says whether it was as required; [`picture`], [`steps`],
+//! [`screen`] and [`terminal`] show it; [`report`] is the last word; [`tidy`] sees to it that nothing is left.
 
 mod judge;
 mod picture;
@@ -10,6 +10,7 @@ mod report;
 mod screen;
 mod stage;
 mod steps;
+mod terminal;
 mod tidy;
 mod view;
 

@@ -2,23 +2,14 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crosswire::time::{Instant, Span};
-use nix::libc;
 
+use super::terminal;
 use crate::workbench::lab::clock::now;
 
 /// Between two pictures.
 const DRAW_EVERY: Span = Span::from_ms(100);
-/// Smallest terminal on which a picture can be updated in place.
-const MIN_COLUMNS: u16 = 79;
-const MIN_ROWS: u16 = 24;
-
-/// Cursor and line wrapping off, and on again (DEC private modes 25 and 7).
-const BEGIN: &str = "\x1b[?25l\x1b[?7l";
-const END: &str = "\x1b[?7h\x1b[?25h";
 /// Clears the rest of the line, and all lines below.
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
@@ -48,17 +39,6 @@ const PAINTED: [(&str, &str); 16] = [
     ("BOTH HOLD THE VIP", BAD),
 ];
 
-/// The terminal is in a state that has to be taken back.
-static IS_CHANGED: AtomicBool = AtomicBool::new(false);
-
-/// Takes back what the live view changed of the terminal, whatever thread asks. Safe to call at any time.
-pub(super) fn restore_terminal() {
-    if IS_CHANGED.swap(false, Ordering::SeqCst) {
-        // Not through std's lock, which a panicking thread may hold; nothing can be done about a terminal that is gone.
-        let _ = nix::unistd::write(io::stdout().as_fd(), format!("{END}\r\n").as_bytes());
-    }
-}
-
 /// Where the demo is watched.
 pub(super) struct Screen<'a> {
     out: &'a mut dyn Write,
@@ -81,7 +61,7 @@ impl<'a> Screen<'a> {
         let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         let mode = if is_quiet {
             Mode::Quiet
-        } else if is_dumb || !io::stdout().is_terminal() || !is_large_enough() {
+        } else if is_dumb || !io::stdout().is_terminal() || !terminal::is_large_enough() {
             Mode::Plain
         } else {
             let has_colours = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -101,8 +81,8 @@ impl<'a> Screen<'a> {
             return Ok(());
         }
         let picture = picture();
-        IS_CHANGED.store(true, Ordering::SeqCst);
-        let mut text = format!("{BEGIN}{}", up(lines));
+        terminal::begin();
+        let mut text = up(lines);
         for line in &picture {
             text.extend([paint(line, has_colours).as_str(), CLEAR_LINE, "\r\n"]);
         }
@@ -139,8 +119,9 @@ impl<'a> Screen<'a> {
                     all.extend([paint(line, has_colours).as_str(), CLEAR_LINE, "\r\n"]);
                 }
                 self.mode = Mode::Live { lines: 0, drawn: Instant::ORIGIN, has_colours };
-                IS_CHANGED.store(false, Ordering::SeqCst);
-                self.write(&format!("{all}{CLEAR_BELOW}{END}"))
+                self.write(&format!("{all}{CLEAR_BELOW}"))?;
+                terminal::restore();
+                Ok(())
             }
         }
     }
@@ -153,24 +134,13 @@ impl<'a> Screen<'a> {
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        restore_terminal();
+        terminal::restore();
     }
 }
 
 /// To the first column, so many lines up; zero would mean one.
 fn up(lines: usize) -> String {
     if lines == 0 { "\r".to_string() } else { format!("\r\x1b[{lines}A") }
-}
-
-/// A terminal that does not know its size (a serial console) counts as 80 x 24.
-fn is_large_enough() -> bool {
-    nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, libc::winsize);
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ writes one winsize, which lives until the call returns.
-    if unsafe { window_size(libc::STDOUT_FILENO, &raw mut size) }.is_err() {
-        return false;
-    }
-    (size.ws_col == 0 || size.ws_col >= MIN_COLUMNS) && (size.ws_row == 0 || size.ws_row >= MIN_ROWS)
 }
 
 /// The line with the words of [`PAINTED`] in colour.

@@ -15,7 +15,7 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
-use super::screen::restore_terminal;
+use super::terminal;
 use crate::workbench::lab::process::{ProcessInfo, all_processes};
 use crate::workbench::lab::setup::remove_all_scratch;
 
@@ -46,7 +46,7 @@ fn clean_up_on_panic() -> io::Result<()> {
     set_child_subreaper(true)?;
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        restore_terminal();
+        terminal::restore();
         tell(panic);
         kill_descendants();
         remove_all_scratch();
@@ -123,6 +123,7 @@ mod tests {
         })
         .unwrap();
         shell.kill().unwrap();
+        shell.wait().unwrap();
         let thread = thread::spawn(|| panic!("on purpose"));
         let _ = thread.join();
         unreachable!("a panic of any thread ends the demo");
