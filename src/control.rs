@@ -5,8 +5,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::quorum::record::Denial;
+use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
+use crosswire::time::Span;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send, setsockopt,
@@ -28,6 +29,8 @@ pub(crate) const DEFAULT_RUN_DIR: &str = "/run/crosswire";
 pub(crate) enum Question {
     /// Everything that `status` shows.
     Status,
+    /// The last things that happened or were decided, this many at most.
+    Why(u16),
     /// Let the peer serve this group.
     Handover(String),
     /// Serve this group, which the peer serves.
@@ -41,6 +44,8 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     /// To [`Question::Status`].
     Status(Box<Report>),
+    /// To [`Question::Why`].
+    History(Box<History>),
     /// It is being done; how it ends shows in the status.
     Accepted,
     /// It is not done, and why.
@@ -56,6 +61,8 @@ pub(crate) struct Report {
     pub(crate) nodes: [String; 2],
     /// Names of the paths.
     pub(crate) paths: Vec<String>,
+    /// Frames per path that could not leave at once and were skipped.
+    pub(crate) skipped: Vec<u32>,
     /// Names of the groups, and what is in them.
     pub(crate) groups: Vec<(String, Vec<String>)>,
     /// The configuration file.
@@ -64,6 +71,23 @@ pub(crate) struct Report {
     pub(crate) key_file: String,
     /// The state.
     pub(crate) node: NodeStatus,
+}
+
+/// What happened on a node, with the names that people use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// This node.
+    pub(crate) node: String,
+    /// Its peer.
+    pub(crate) peer: String,
+    /// Names of the paths.
+    pub(crate) paths: Vec<String>,
+    /// Names of the groups.
+    pub(crate) groups: Vec<String>,
+    /// The key file.
+    pub(crate) key_file: String,
+    /// How long ago, and what; the oldest first.
+    pub(crate) entries: Vec<(Span, Record)>,
 }
 
 /// The socket's path in a run directory.

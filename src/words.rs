@@ -3,8 +3,10 @@
 use crosswire::config::{GroupId, PathId};
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
-use crosswire::health::{LineReading, PathState};
+use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::quorum::Verdict;
+use crosswire::quorum::decide::Claim;
+use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::{Block, Denial, Record, ReleaseReason, TakeReason};
 use crosswire::resource::Fault;
 use log::Level;
@@ -130,6 +132,37 @@ pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Departed => "departed",
         Verdict::Dead => "dead",
         Verdict::Doubtful => "doubtful",
+    }
+}
+
+/// What the peer says that it is for a group.
+pub(crate) fn claim(claim: Claim, peer: &str) -> String {
+    match claim {
+        Claim::Unknown => format!("{peer} says nothing of the group"),
+        Claim::Serves => format!("{peer} says that it serves"),
+        Claim::Releases => format!("{peer} says that it is releasing"),
+        Claim::Offers => format!("{peer} says that it let go for us"),
+        Claim::Free => format!("{peer} says that it holds nothing"),
+    }
+}
+
+/// What the wire says of a group's addresses.
+pub(crate) fn finding(finding: Finding, peer: &str) -> String {
+    match finding {
+        Finding::Unknown => "no probe has run".to_string(),
+        Finding::VipAnswers => "somebody answers for the address".to_string(),
+        Finding::VipLetGo => format!("{peer}'s box answers, and has let the address go"),
+        Finding::PeerAnswers => format!("{peer}'s box answers or did so lately; nobody answers for the address"),
+        Finding::Clear => "nobody answers the probe".to_string(),
+    }
+}
+
+/// What the witnesses say.
+pub(crate) const fn witness(witness: WitnessView) -> &'static str {
+    match witness {
+        WitnessView::None => "no witness",
+        WitnessView::Seen => "a witness answers",
+        WitnessView::Unseen => "no witness answers",
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod operate;
 pub(crate) mod run;
 pub(crate) mod status;
 mod status_json;
+pub(crate) mod why;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ enum Command {
     Run(#[bpaf(external(run::run_options))] run::RunOptions),
     Check(#[bpaf(external(check::check_options))] check::CheckOptions),
     Status(#[bpaf(external(status::status_options))] status::StatusOptions),
+    Why(#[bpaf(external(why::why_options))] why::WhyOptions),
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
@@ -42,6 +44,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::run(&options, out).into(),
         Command::Status(options) => status::run(&options, out).into(),
+        Command::Why(options) => why::run(&options, out).into(),
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),

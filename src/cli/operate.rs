@@ -64,7 +64,7 @@ fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &
             let _ = writeln!(out, "refused: group {group}: {}", words::denial(denial, &peer));
             Exit::Refused
         }
-        Ok(Answer::Status(_)) => Exit::Refused,
+        Ok(Answer::Status(_) | Answer::History(_)) => Exit::Refused,
         Err(error) => not_running(run_dir, &error, out),
     }
 }
@@ -113,7 +113,7 @@ fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
 fn report(run_dir: &Path) -> Option<Box<Report>> {
     match ask(run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => Some(report),
-        Ok(Answer::Accepted | Answer::Denied(_)) | Err(_) => None,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) | Err(_) => None,
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
             let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
             if report.node.is_jeopardy { Exit::Jeopardy } else { Exit::Done }
         }
-        Ok(Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
         Err(error) => not_running(&options.run_dir, &error, out),
     }
 }
@@ -69,8 +69,11 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\npaths")?;
     let names = names(report);
-    for (name, path) in report.paths.iter().zip(&node.paths) {
+    for ((name, path), skipped) in report.paths.iter().zip(&node.paths).zip(&report.skipped) {
         write_path(name, path, peer, &names, out)?;
+        if *skipped > 0 {
+            writeln!(out, "            {skipped} frames could not leave at once and were skipped")?;
+        }
     }
     writeln!(out, "\ngroups")?;
     for index in 0..report.groups.len() {

@@ -36,6 +36,7 @@ mod testing;
 mod tests;
 mod turns;
 pub mod wire;
+mod witness;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

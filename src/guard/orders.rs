@@ -14,6 +14,7 @@ use super::ports::{OpenError, open_path};
 use super::probe;
 use super::turns::Guard;
 use super::wire::FromGuard;
+use super::witness;
 use crate::clock::now;
 use crate::settings::GroupSettings;
 
@@ -132,6 +133,12 @@ impl Guard<'_> {
     pub fn hand_over(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
         for (path, opened) in (0u8..).zip(paths) {
             self.report_path(PathId(path), opened);
+        }
+        for is_v6 in witness::protocols(&self.settings.witnesses) {
+            match witness::open(is_v6) {
+                Ok(socket) => self.tell(&FromGuard::Witnesses { is_v6 }, Some(socket)),
+                Err(errno) => warn!("the witnesses cannot be asked: {}", errno.desc()),
+            }
         }
     }
 

@@ -47,6 +47,9 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
         InJeopardy::Takeover => "takeover",
     };
     writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
+    for witness in &settings.witnesses {
+        writeln!(out, "witness {witness}")?;
+    }
     for (group, policy) in settings.groups.iter().zip(&policy.groups) {
         let prefer = policy.prefer.map_or("none", |side| &settings.names[side.index()]);
         let safety = match policy.safety {

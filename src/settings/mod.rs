@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::config::{PathId, PathKind, Policy, Side};
+use crosswire::config::{PathId, Policy, Side};
 use crosswire::quorum::timing::{Proof, line_time};
 use crosswire::time::Span;
 
@@ -44,9 +44,10 @@ pub(crate) struct Settings {
     /// The paths, in the order of [`Policy::paths`].
     pub(crate) paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
-    pub(crate) groups: Vec<GroupSettings>,
-    /// Every interface that holds a VIP, without repeats, in order of appearance.
-    pub(crate) interfaces: Vec<String>,
+    pub groups: Vec<GroupSettings>,
+    /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The
+    /// guard reports the carrier of each, and opens its listeners on each.
+    pub interfaces: Vec<String>,
     /// What the decision needs.
     pub(crate) policy: Policy,
     /// What this box must have, and where the file says so.
@@ -118,16 +119,6 @@ pub(crate) struct Script {
     pub(crate) start_timeout: Duration,
     /// Longest a stop may take.
     pub(crate) stop_timeout: Duration,
-}
-
-impl PathDevice {
-    /// Serial or LAN.
-    pub(crate) fn kind(&self) -> PathKind {
-        match self {
-            Self::Serial { .. } => PathKind::Serial,
-            Self::Lan { .. } => PathKind::Lan,
-        }
-    }
 }
 
 impl Settings {

@@ -6,10 +6,11 @@ use crate::frame::message::{MAX_TERM, Role};
 use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, MAX_FLAPS, RETRY_AFTER, Renewal, STEADY_AFTER, WISH_LASTS};
+use crate::quorum::group::{Group, MAX_FLAPS, Renewal, STEADY_AFTER, WISH_LASTS};
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
+use crate::quorum::roles::RoleEvent;
 use crate::quorum::{Verdict, timing};
-use crate::resource::{Fault, Order, Outcome, ReleaseOrder, Token};
+use crate::resource::{Order, ReleaseOrder};
 use crate::time::{Instant, Span};
 
 impl Node {
@@ -17,6 +18,9 @@ impl Node {
     pub(super) fn release_what_is_due(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.policy.group_ids() {
             let Some(group) = self.groups.get(id.index()) else { continue };
+            if !matches!(group.role, Role::Acquiring | Role::Active) {
+                continue;
+            }
             let situation = self.situation(now, id, group);
             match decide(group.role, &situation) {
                 Decision::Release(release) if release.first == ReleaseOrder::AddressesFirst => {
@@ -77,7 +81,7 @@ impl Node {
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
         if group.role == Role::Faulty && group.retry_at.is_some_and(|at| now >= at) {
             group.retry_at = None;
-            self.become_role(now, id, Role::Backup, effects);
+            self.change_role(now, id, RoleEvent::Retry, effects);
         }
         self.release_again(now, id, effects);
     }
@@ -120,7 +124,7 @@ impl Node {
         emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
         let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
-        self.become_role(now, id, Role::Acquiring, effects);
+        self.change_role(now, id, RoleEvent::Take, effects);
     }
 
     fn fence(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
@@ -129,15 +133,6 @@ impl Node {
         if let Some(group) = self.groups.get_mut(id.index()) {
             (group.fence, group.fence_token) = (Fence::Pending, Some(token));
         }
-    }
-
-    fn fence_done(&mut self, id: GroupId, outcome: Outcome, effects: &mut Effects) {
-        let is_confirmed = outcome == Outcome::Fenced;
-        if let Some(group) = self.groups.get_mut(id.index()) {
-            group.fence = if is_confirmed { Fence::Confirmed } else { Fence::Failed };
-            group.fence_token = None;
-        }
-        emit(effects, Effect::Record(Record::Fence { group: id, confirmed: Some(is_confirmed) }));
     }
 
     fn release(&mut self, now: Instant, id: GroupId, (release, evidence): (Release, Evidence), effects: &mut Effects) {
@@ -163,7 +158,7 @@ impl Node {
             self.guard = GuardState::Silent;
             emit(effects, Effect::Record(Record::GuardSilent(true)));
         }
-        self.become_role(now, id, Role::Releasing, effects);
+        self.change_role(now, id, RoleEvent::LetGo, effects);
     }
 
     /// A holder renews its lease in time, and announces itself again once a rival has let go.
@@ -238,142 +233,6 @@ impl Node {
         if group.said != Some(block) {
             group.said = Some(block);
             emit(effects, Effect::Record(Record::Blocked { group: id, block, evidence }));
-        }
-    }
-
-    /// What became of an order.
-    pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
-        for id in self.policy.group_ids() {
-            let Some(group) = self.groups.get_mut(id.index()) else { continue };
-            if group.pending == Some(token) {
-                return self.pending_done(now, id, outcome, effects);
-            }
-            if group.renewal.is_some_and(|renewal| renewal.token == token) {
-                return self.renewal_done(id, outcome, effects);
-            }
-            if group.fence_token == Some(token) {
-                return self.fence_done(id, outcome, effects);
-            }
-            if group.probe.is_waiting_for(token) {
-                match outcome {
-                    Outcome::Probed { at } => group.probe.sent(at),
-                    _ => group.probe.fail(),
-                }
-                return;
-            }
-        }
-    }
-
-    fn renewal_done(&mut self, id: GroupId, outcome: Outcome, effects: &mut Effects) {
-        let lease = self.policy.lease;
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let Some(renewal) = group.renewal.take() else { return };
-        if let Outcome::Failed(fault) = outcome {
-            // A renewal that met its group's release on the way is no fault.
-            if group.role != Role::Releasing {
-                emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-            }
-            return;
-        }
-        if matches!(group.role, Role::Acquiring | Role::Active) {
-            group.lease_until = renewal.sent_at + lease;
-        }
-        self.guard_answered(effects);
-    }
-
-    fn pending_done(&mut self, now: Instant, id: GroupId, outcome: Outcome, effects: &mut Effects) {
-        match (group_role(&self.groups, id), outcome) {
-            (Role::Acquiring, Outcome::Serving) => {
-                self.set_pending(id, None);
-                self.become_role(now, id, Role::Active, effects);
-                self.guard_answered(effects);
-            }
-            (Role::Acquiring, Outcome::Failed(fault)) => self.acquire_failed(now, id, fault, effects),
-            (Role::Releasing, Outcome::AddressesGone) => self.is_urgent = true,
-            (Role::Releasing, Outcome::Released) => self.released(now, id, effects),
-            (Role::Releasing, Outcome::Failed(fault)) => self.release_failed(now, id, fault, effects),
-            (
-                Role::Backup | Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty,
-                Outcome::Serving
-                | Outcome::Renewed
-                | Outcome::AddressesGone
-                | Outcome::Released
-                | Outcome::Probed { .. }
-                | Outcome::Fenced
-                | Outcome::Failed(_),
-            ) => {} // an answer to a question that was not asked: the guard is ours, but believing it would be worse
-        }
-    }
-
-    fn acquire_failed(&mut self, now: Instant, id: GroupId, fault: Fault, effects: &mut Effects) {
-        emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-        self.set_pending(id, None);
-        if fault == Fault::TooLate {
-            self.become_role(now, id, Role::Backup, effects);
-        } else {
-            self.become_faulty(now, id, effects);
-        }
-    }
-
-    fn release_failed(&mut self, now: Instant, id: GroupId, fault: Fault, effects: &mut Effects) {
-        emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-        self.set_pending(id, None);
-        if let Fault::ScriptStop(_) = fault {
-            self.become_faulty(now, id, effects);
-        } else if let Some(group) = self.groups.get_mut(id.index()) {
-            group.release_again_at = Some(now + self.policy.interval());
-        }
-    }
-
-    fn released(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let offer_lasts = self.second_waits();
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        group.pending = None;
-        group.offered_until = group.is_offering.then(|| now + offer_lasts);
-        if group.is_failing {
-            self.become_faulty(now, id, effects);
-        } else {
-            self.become_role(now, id, Role::Backup, effects);
-        }
-        self.guard_answered(effects);
-    }
-
-    fn become_faulty(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        if let Some(group) = self.groups.get_mut(id.index()) {
-            group.retry_at = Some(now + RETRY_AFTER);
-        }
-        self.become_role(now, id, Role::Faulty, effects);
-    }
-
-    /// The only place in which a role changes.
-    fn become_role(&mut self, now: Instant, id: GroupId, to: Role, effects: &mut Effects) {
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let from = core::mem::replace(&mut group.role, to);
-        group.active_since = (to == Role::Active).then(|| group.active_since.unwrap_or(now));
-        if !to.is_holding() {
-            (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
-            group.was_tied = false;
-            group.vacant_since = None;
-        }
-        group.said = None;
-        self.is_urgent = true;
-        emit(effects, Effect::Record(Record::Role { group: id, from, to }));
-        let is_holding = self.groups.iter().any(|group| group.role.is_holding());
-        if core::mem::replace(&mut self.is_showing_holding, is_holding) != is_holding {
-            emit(effects, Effect::ShowHolding(is_holding));
-        }
-    }
-
-    fn set_pending(&mut self, id: GroupId, token: Option<Token>) {
-        if let Some(group) = self.groups.get_mut(id.index()) {
-            group.pending = token;
-        }
-    }
-
-    fn guard_answered(&mut self, effects: &mut Effects) {
-        if self.guard == GuardState::Silent {
-            self.guard = GuardState::Fine;
-            emit(effects, Effect::Record(Record::GuardSilent(false)));
         }
     }
 

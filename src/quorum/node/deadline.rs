@@ -56,7 +56,7 @@ impl Node {
             }
         }
         earliest.note(self.judge_from, Waiting::Silence);
-        earliest.note(self.drift_passes(now), Waiting::Silence);
+        earliest.note(self.drift_passes(), Waiting::Silence);
         earliest.note(self.peer_released_at(), Waiting::PeerReleased);
         for (id, group) in self.policy.group_ids().zip(&self.groups) {
             earliest.note(self.cold_start_ends(id), Waiting::Turn);

@@ -21,6 +21,7 @@ impl Node {
         for ((id, path), testimony) in self.policy.path_ids().zip(&mut self.paths).zip(&paths) {
             path.note(id, testimony, effects);
         }
+        self.is_power_loss = is_power_loss(&paths);
         let to = verdict(&paths, self.peer.has_left());
         if to != self.verdict {
             emit(effects, Effect::Record(Record::Verdict { from: self.verdict, to }));
@@ -96,7 +97,7 @@ impl Node {
             has_listened: now >= self.cold_start_ends(id),
             is_our_turn: self.is_our_turn(now, id, group),
             has_offered: group.offered_until.is_some(),
-            has_drift_passed: now >= self.drift_passes(now),
+            has_drift_passed: now >= self.drift_passes(),
             must_have_released: now >= self.peer_released_at(),
             must_have_reset: now >= self.peer_reset_at(),
             are_lines_on: self.paths.iter().any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
@@ -186,8 +187,8 @@ impl Node {
 
     /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
     /// that the lines showed, late_after.
-    pub(super) fn drift_passes(&self, now: Instant) -> Instant {
-        let wait = if is_power_loss(&self.testimonies(now)) {
+    pub(super) fn drift_passes(&self) -> Instant {
+        let wait = if self.is_power_loss {
             self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
         } else {
             self.peer.largest_dead_after(&self.policy)

@@ -16,6 +16,7 @@ mod deadline;
 mod hear;
 mod judge;
 mod operate;
+mod outcome;
 mod report;
 mod send;
 
@@ -95,6 +96,8 @@ pub struct Node {
     is_showing_holding: bool,
     was_ever_heard: bool,
     verdict: Verdict,
+    /// At the last tick the lines said that the peer lost power.
+    is_power_loss: bool,
     is_jeopardy: bool,
     is_digest_different: bool,
     guard: GuardState,
@@ -140,6 +143,7 @@ impl Node {
             is_showing_holding: false,
             was_ever_heard: false,
             verdict: Verdict::Doubtful,
+            is_power_loss: false,
             is_jeopardy: false,
             is_digest_different: false,
             guard: GuardState::Fine,
