@@ -1,6 +1,8 @@
 //! One file per command.
 
 pub(crate) mod check;
+#[cfg(feature = "workbench")]
+pub(crate) mod demo;
 pub(crate) mod exit;
 pub(crate) mod keygen;
 pub(crate) mod operate;
@@ -27,6 +29,8 @@ enum Command {
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
+    #[cfg(feature = "workbench")]
+    Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
 }
 
 /// Does what the command line says.
@@ -44,6 +48,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
+        #[cfg(feature = "workbench")]
+        Command::Demo(options) => demo::run(&options, out).into(),
     }
 }
 
