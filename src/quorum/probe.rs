@@ -73,7 +73,10 @@ impl Probe {
     pub fn sent(&mut self, at: Instant) {
         self.pending = None;
         self.last_sent_at = Some(at);
-        self.quiet_since.get_or_insert(at);
+        // The answer may be heard before the word that its question has left.
+        if self.vip_answered_at.is_none_or(|answered| answered < at) {
+            self.quiet_since.get_or_insert(at);
+        }
     }
 
     /// The queries could not leave: nothing is known.
@@ -109,8 +112,9 @@ impl Probe {
         if !has_waited || !self.last_sent_at.is_some_and(is_recent) {
             return Finding::Unknown;
         }
+        let has_answered_since = |peer: Instant| self.quiet_since.is_some_and(|at| peer >= at) && is_recent(peer);
         match (self.vip_answered_at, self.peer_answered_at) {
-            (Some(vip), Some(peer)) if peer > vip && is_recent(peer) => Finding::VipLetGo,
+            (Some(vip), Some(peer)) if peer > vip && has_answered_since(peer) => Finding::VipLetGo,
             (None, None) => Finding::Clear,
             (Some(_), _) | (None, Some(_)) => Finding::PeerAnswers,
         }
@@ -168,6 +172,18 @@ mod tests {
         probe.sent(at(200));
         probe.peer_answered(at(201));
         assert_eq!(finding(&probe, 300), Finding::VipLetGo);
+    }
+
+    #[test]
+    fn an_answer_that_overtakes_the_word_that_its_question_left_still_counts() {
+        let mut probe = Probe::default();
+        probe.peer_answered(at(1));
+        probe.vip_answered(at(2));
+        probe.sent(at(0));
+        probe.peer_answered(at(100));
+        assert_eq!(finding(&probe, 105), Finding::VipAnswers, "not let go: the VIP's answer may be on its way");
+        probe.sent(at(100));
+        assert_eq!(finding(&probe, 199), Finding::VipAnswers);
     }
 
     #[test]
