@@ -117,7 +117,7 @@ fn look_at(lab: &Lab, faults: Faults, side: Side) -> NodeView {
     }
     match ask(&lab.directory(side).join("run"), &Question::Status) {
         Ok(Answer::Status(report)) => told(&report).map_or(NodeView::Silent, NodeView::Up),
-        Ok(Answer::Accepted | Answer::Denied(_)) | Err(_) => NodeView::Silent,
+        Ok(Answer::Accepted | Answer::Denied(_) | Answer::History(_)) | Err(_) => NodeView::Silent,
     }
 }
 
