@@ -115,10 +115,10 @@ fn look_at(lab: &Lab, faults: Faults, side: Side) -> NodeView {
     if faults.power == Some(side) {
         return NodeView::NoPower;
     }
-    match ask(&lab.directory(side).join("run"), &Question::Status) {
-        Ok(Answer::Status(report)) => told(&report).map_or(NodeView::Silent, NodeView::Up),
-        Ok(Answer::Accepted | Answer::Denied(_)) | Err(_) => NodeView::Silent,
-    }
+    let Ok(Answer::Status(report)) = ask(&lab.directory(side).join("run"), &Question::Status) else {
+        return NodeView::Silent;
+    };
+    told(&report).map_or(NodeView::Silent, NodeView::Up)
 }
 
 /// The demo's pair has one group, one cable and one LAN; anything else is not its daemon.
