@@ -82,13 +82,13 @@ pub fn is_power_loss(paths: &[Testimony]) -> bool {
         && of(PathKind::Lan).all(is_lan_failing)
 }
 
-/// Whether one more fault would make silence prove nothing: some configured path does not testify. While the peer is heard
-/// a path testifies by hearing it, both ways; while it is heard nowhere, by being silent.
+/// Whether one more fault would make silence prove nothing: some configured path does not testify. While the peer is on time
+/// somewhere, a path testifies by hearing it, both ways; while it is not, by falling silent too.
 pub fn is_jeopardy(paths: &[Testimony], is_unheard_there: impl Fn(usize) -> bool) -> bool {
-    let is_heard_somewhere = paths.iter().any(|path| path.state.is_heard());
+    let is_on_time_somewhere = paths.iter().any(|path| path.state == PathState::OnTime);
     let testifies = |(index, path): (usize, &Testimony)| match path.state {
         PathState::OnTime | PathState::Late => !is_unheard_there(index),
-        PathState::Silent => !is_heard_somewhere,
+        PathState::Silent => !is_on_time_somewhere,
         PathState::Unproven | PathState::Broken | PathState::Noisy | PathState::Refused | PathState::Blind => false,
     };
     paths.len() > 1 && !paths.iter().enumerate().all(testifies)
