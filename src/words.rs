@@ -12,11 +12,11 @@ use crosswire::resource::Fault;
 use log::Level;
 
 /// The names that a record's ids stand for.
-pub(crate) struct Names {
-    pub(crate) peer: String,
-    pub(crate) paths: Vec<String>,
-    pub(crate) groups: Vec<String>,
-    pub(crate) key_file: String,
+pub struct Names {
+    pub peer: String,
+    pub paths: Vec<String>,
+    pub groups: Vec<String>,
+    pub key_file: String,
 }
 
 impl Names {
@@ -30,7 +30,7 @@ impl Names {
 }
 
 /// A record as a log line.
-pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
+pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {
         Record::Path { path, from, to } => {
@@ -100,7 +100,7 @@ pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
 }
 
 /// A path's state.
-pub(crate) const fn path_state(state: PathState) -> &'static str {
+pub const fn path_state(state: PathState) -> &'static str {
     match state {
         PathState::Unproven => "unproven",
         PathState::OnTime => "on time",
@@ -114,7 +114,7 @@ pub(crate) const fn path_state(state: PathState) -> &'static str {
 }
 
 /// What a path's modem lines say.
-pub(crate) fn line_reading(reading: LineReading, peer: &str) -> String {
+pub fn line_reading(reading: LineReading, peer: &str) -> String {
     match reading {
         LineReading::Unknown => "its modem lines say nothing that may be believed".to_string(),
         LineReading::Running { holds: true } => format!("lines on: {peer}'s agent runs and holds services"),
@@ -126,7 +126,7 @@ pub(crate) fn line_reading(reading: LineReading, peer: &str) -> String {
 }
 
 /// A verdict.
-pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
+pub const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Present => "present",
         Verdict::Departed => "departed",
@@ -136,7 +136,7 @@ pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
 }
 
 /// What the peer says that it is for a group.
-pub(crate) fn claim(claim: Claim, peer: &str) -> String {
+pub fn claim(claim: Claim, peer: &str) -> String {
     match claim {
         Claim::Unknown => format!("{peer} says nothing of the group"),
         Claim::Serves => format!("{peer} says that it serves"),
@@ -147,7 +147,7 @@ pub(crate) fn claim(claim: Claim, peer: &str) -> String {
 }
 
 /// What the wire says of a group's addresses.
-pub(crate) fn finding(finding: Finding, peer: &str) -> String {
+pub fn finding(finding: Finding, peer: &str) -> String {
     match finding {
         Finding::Unknown => "no probe has run".to_string(),
         Finding::VipAnswers => "somebody answers for the address".to_string(),
@@ -158,7 +158,7 @@ pub(crate) fn finding(finding: Finding, peer: &str) -> String {
 }
 
 /// What the witnesses say.
-pub(crate) const fn witness(witness: WitnessView) -> &'static str {
+pub const fn witness(witness: WitnessView) -> &'static str {
     match witness {
         WitnessView::None => "no witness",
         WitnessView::Seen => "a witness answers",
@@ -167,7 +167,7 @@ pub(crate) const fn witness(witness: WitnessView) -> &'static str {
 }
 
 /// A role.
-pub(crate) const fn role(role: Role) -> &'static str {
+pub const fn role(role: Role) -> &'static str {
     match role {
         Role::Backup => "backup",
         Role::Acquiring => "acquiring",
@@ -178,7 +178,7 @@ pub(crate) const fn role(role: Role) -> &'static str {
 }
 
 /// Why a node cannot serve; empty if it can.
-pub(crate) const fn trouble(trouble: Trouble) -> &'static str {
+pub const fn trouble(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::None => "",
         Trouble::GuardLost => "its guard is gone",
@@ -187,7 +187,7 @@ pub(crate) const fn trouble(trouble: Trouble) -> &'static str {
 }
 
 /// What was refused.
-pub(crate) const fn refusal(refusal: Refusal) -> &'static str {
+pub const fn refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Length => "noise",
         Refusal::Crc => "bad CRC",
@@ -206,7 +206,7 @@ pub(crate) const fn refusal(refusal: Refusal) -> &'static str {
 }
 
 /// What was refused, why it matters, and what to do.
-pub(crate) fn refusal_advice(kind: Refusal, names: &Names) -> String {
+pub fn refusal_advice(kind: Refusal, names: &Names) -> String {
     let key = &names.key_file;
     match kind {
         Refusal::Length | Refusal::Crc => {
@@ -238,7 +238,7 @@ pub(crate) fn refusal_advice(kind: Refusal, names: &Names) -> String {
 }
 
 /// Why a group is taken.
-pub(crate) fn take_reason(reason: TakeReason, peer: &str) -> String {
+pub fn take_reason(reason: TakeReason, peer: &str) -> String {
     match reason {
         TakeReason::Offered => format!("{peer} let it go for us"),
         TakeReason::Departed => format!("{peer} said goodbye"),
@@ -251,7 +251,7 @@ pub(crate) fn take_reason(reason: TakeReason, peer: &str) -> String {
 }
 
 /// Why a group is released.
-pub(crate) fn release_reason(reason: ReleaseReason, peer: &str) -> String {
+pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
     match reason {
         ReleaseReason::Stopping => "we were told to stop".to_string(),
         ReleaseReason::Handover => "the operator asked for a handover".to_string(),
@@ -266,7 +266,7 @@ pub(crate) fn release_reason(reason: ReleaseReason, peer: &str) -> String {
 }
 
 /// Why a group is not taken.
-pub(crate) fn block(block: Block, peer: &str) -> String {
+pub fn block(block: Block, peer: &str) -> String {
     match block {
         Block::PeerServes => format!("{peer} serves it"),
         Block::PeerReleases => format!("{peer} is releasing it"),
@@ -300,7 +300,7 @@ pub(crate) fn block(block: Block, peer: &str) -> String {
 }
 
 /// Why an operator's request is refused, and what to do instead.
-pub(crate) fn denial(denial: Denial, peer: &str) -> String {
+pub fn denial(denial: Denial, peer: &str) -> String {
     match denial {
         Denial::NoSuchGroup => "there is no such group; `crosswire status` lists them".to_string(),
         Denial::NotActive => {

@@ -7,7 +7,7 @@ use crosswire::time::Instant;
 const MAX_ENTRIES: usize = 96;
 
 /// The ring.
-pub(crate) struct Journal {
+pub struct Journal {
     entries: Vec<(Instant, Record)>,
     /// Where the oldest entry is, once the ring is full.
     oldest: usize,
@@ -15,12 +15,12 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// An empty one; it never grows beyond what it takes now.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { entries: Vec::with_capacity(MAX_ENTRIES), oldest: 0 }
     }
 
     /// Keeps an entry, at the cost of the oldest.
-    pub(crate) fn note(&mut self, now: Instant, record: Record) {
+    pub fn note(&mut self, now: Instant, record: Record) {
         if self.entries.len() < MAX_ENTRIES {
             self.entries.push((now, record));
         } else if let Some(slot) = self.entries.get_mut(self.oldest) {
@@ -30,7 +30,7 @@ impl Journal {
     }
 
     /// The last `count` entries, the oldest first.
-    pub(crate) fn last(&self, count: usize) -> impl Iterator<Item = &(Instant, Record)> {
+    pub fn last(&self, count: usize) -> impl Iterator<Item = &(Instant, Record)> {
         let (newer, older) = self.entries.split_at(self.oldest.min(self.entries.len()));
         let skipped = self.entries.len().saturating_sub(count);
         older.iter().chain(newer).skip(skipped)

@@ -3,7 +3,7 @@
 //! One loop. A turn waits for something to happen or for the node's next deadline, hands in everything that has arrived,
 //! ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
 
-pub(crate) mod answers;
+pub mod answers;
 mod control;
 mod guard_end;
 mod journal;
@@ -66,7 +66,7 @@ struct Agent<'a> {
 }
 
 /// The agent's whole life after it has dropped its privileges. Ends after a goodbye, or some time after its guard did.
-pub(crate) fn run(settings: &Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> ExitCode {
+pub fn run(settings: &Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> ExitCode {
     let mut agent = Agent::new(settings, keys, entropy, guard, control);
     while !agent.is_done {
         agent.turn();

@@ -24,7 +24,7 @@ const ECHO_BYTES: usize = HEADER_BYTES + PAYLOAD_BYTES;
 const MAX_PACKETS: usize = 16;
 
 /// The witnesses of a pair, as the agent asks them.
-pub(crate) struct Asker {
+pub struct Asker {
     witnesses: Vec<IpAddr>,
     secret: [u8; 16],
     v4: Option<OwnedFd>,
@@ -33,22 +33,22 @@ pub(crate) struct Asker {
 
 impl Asker {
     /// Asks nobody until it is given sockets.
-    pub(crate) fn new(witnesses: Vec<IpAddr>, secret: [u8; 16]) -> Self {
+    pub fn new(witnesses: Vec<IpAddr>, secret: [u8; 16]) -> Self {
         Self { witnesses, secret, v4: None, v6: None }
     }
 
     /// Takes over a raw ICMP socket.
-    pub(crate) fn become_able(&mut self, is_v6: bool, socket: OwnedFd) {
+    pub fn become_able(&mut self, is_v6: bool, socket: OwnedFd) {
         *(if is_v6 { &mut self.v6 } else { &mut self.v4 }) = Some(socket);
     }
 
     /// What to poll.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [&self.v4, &self.v6].into_iter().flatten().map(AsFd::as_fd)
     }
 
     /// Asks every witness. What cannot leave is not answered.
-    pub(crate) fn ask(&self, now: Instant) {
+    pub fn ask(&self, now: Instant) {
         for (index, ip) in self.witnesses.iter().enumerate() {
             let socket = if ip.is_ipv6() { &self.v6 } else { &self.v4 };
             let Some(socket) = socket else { continue };
@@ -59,7 +59,7 @@ impl Asker {
     }
 
     /// The witnesses that have answered, each with the instant of the request.
-    pub(crate) fn answers(&self) -> Vec<(u8, Instant)> {
+    pub fn answers(&self) -> Vec<(u8, Instant)> {
         let mut found = Vec::new();
         let mut room = [0; 256];
         for (socket, is_v6) in [(&self.v4, false), (&self.v6, true)] {

@@ -16,7 +16,7 @@ use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings,
 /// Check the configuration and print its timing proof
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("check"))]
-pub(crate) struct CheckOptions {
+pub struct CheckOptions {
     /// Configuration file
     #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
     config: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct CheckOptions {
 
 /// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
 /// an interface, a script or a good key file: the daemon would start without all but the last.
-pub(crate) fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     // a reader that has gone away cannot be told
     try_run(options, out).unwrap_or(Exit::Refused)
 }

@@ -10,12 +10,12 @@ use crate::workbench::demo;
 /// Show a whole pair on this machine while its LAN, its cable and its power are cut
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("demo"))]
-pub(crate) struct DemoOptions {
+pub struct DemoOptions {
     /// As one JSON document, without the live view
     json: bool,
 }
 
 /// Done only if everything was as required.
-pub(crate) fn run(options: &DemoOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &DemoOptions, out: &mut impl Write) -> Exit {
     if demo::run(options.json, out) { Exit::Done } else { Exit::Refused }
 }

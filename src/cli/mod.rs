@@ -1,15 +1,15 @@
 //! One file per command.
 
-pub(crate) mod check;
+pub mod check;
 #[cfg(feature = "workbench")]
-pub(crate) mod demo;
-pub(crate) mod exit;
-pub(crate) mod keygen;
-pub(crate) mod operate;
-pub(crate) mod run;
-pub(crate) mod status;
+pub mod demo;
+pub mod exit;
+pub mod keygen;
+pub mod operate;
+pub mod run;
+pub mod status;
 mod status_json;
-pub(crate) mod why;
+pub mod why;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ enum Command {
 }
 
 /// Does what the command line says.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let command = match command().run_inner(bpaf::Args::current_args()) {
         Ok(command) => command,
         Err(failure) => return explain(failure).into(),

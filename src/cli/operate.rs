@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Let the peer serve a group that this node serves
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("handover"))]
-pub(crate) struct HandoverOptions {
+pub struct HandoverOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct HandoverOptions {
 /// Serve a group that the peer serves
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("takeover"))]
-pub(crate) struct TakeoverOptions {
+pub struct TakeoverOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -44,13 +44,13 @@ pub(crate) struct TakeoverOptions {
 }
 
 /// Asks for a handover and follows it.
-pub(crate) fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
+pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
     let question = Question::Handover(options.group.clone());
     follow(&options.run_dir, &question, &options.group, Role::Backup, out)
 }
 
 /// Asks for a takeover and follows it.
-pub(crate) fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
+pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
     let group = options.group.clone();
     let question = if options.peer_is_off { Question::TakeoverPeerIsOff(group) } else { Question::Takeover(group) };
     follow(&options.run_dir, &question, &options.group, Role::Active, out)

@@ -19,7 +19,7 @@ use crate::words::{self, Names};
 /// Show both nodes as the running daemon sees them
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("status"))]
-pub(crate) struct StatusOptions {
+pub struct StatusOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -28,7 +28,7 @@ pub(crate) struct StatusOptions {
 }
 
 /// Asks, and shows the answer. Jeopardy has an exit code of its own.
-pub(crate) fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
     match ask(&options.run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => {
             // A reader that closed the pipe has seen enough.
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
 }
 
 /// Says that no daemon answers, and what to do.
-pub(crate) fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> Exit {
+pub fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> Exit {
     let dir = run_dir.display();
     let _ = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {

@@ -10,7 +10,7 @@ use crate::control::Report;
 use crate::words;
 
 /// Writes one object and a line end.
-pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let node = &report.node;
     let paths = report.paths.iter().zip(&node.paths).zip(&report.skipped);
     let value = json!({

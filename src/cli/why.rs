@@ -17,7 +17,7 @@ use crate::words::{self, Names};
 /// Tell why this node did what it did, and why it did not
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("why"))]
-pub(crate) struct WhyOptions {
+pub struct WhyOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct WhyOptions {
 }
 
 /// Asks, and tells the answer, the oldest entry first.
-pub(crate) fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     let count = u16::try_from(options.last).unwrap_or(u16::MAX);
     match ask(&options.run_dir, &Question::Why(count)) {
         Ok(Answer::History(history)) => {

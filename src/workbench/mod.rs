@@ -1,5 +1,5 @@
 //! The workbench: what runs a whole pair on one machine. Off in the router build.
 
-pub(crate) mod demo;
+pub mod demo;
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;

@@ -87,15 +87,15 @@ struct Gateway {
 
 /// Faults of one direction of one path.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Direction {
+pub struct Direction {
     /// Nothing gets through.
-    pub(crate) is_cut: bool,
+    pub is_cut: bool,
     /// Frames lost, in permille.
-    pub(crate) loss_permille: u32,
+    pub loss_permille: u32,
 }
 
 /// Two boxes, a cable, a LAN.
-pub(crate) struct World {
+pub struct World {
     policy: Policy,
     key_of: [u8; 2],
     now: Instant,
@@ -103,28 +103,28 @@ pub(crate) struct World {
     queue: BinaryHeap<Reverse<Due>>,
     boxes: [Gateway; 2],
     /// By path, then by the side that sends.
-    pub(crate) directions: Vec<[Direction; 2]>,
+    pub directions: Vec<[Direction; 2]>,
     chance: Chance,
     /// What the nodes recorded, in order.
-    pub(crate) records: Vec<(Instant, Side, Record)>,
+    pub records: Vec<(Instant, Side, Record)>,
     /// When both kernels held a group's addresses although the nodes could have known: since and for how long.
-    pub(crate) overlaps: Vec<(Instant, Span)>,
+    pub overlaps: Vec<(Instant, Span)>,
     /// The documented split: both kernels held a group's addresses, and no way to know was left when that began.
-    pub(crate) splits: Vec<(Instant, Span)>,
+    pub splits: Vec<(Instant, Span)>,
     overlap_since: Vec<Option<(Instant, bool)>>,
 }
 
 /// xorshift64*: small, seeded, good enough to break things with.
-pub(crate) struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
     /// A source with this seed.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -134,7 +134,7 @@ impl Chance {
 
 impl World {
     /// Two boxes that are off, everything plugged in.
-    pub(crate) fn new(policy: Policy, seed: u64) -> Self {
+    pub fn new(policy: Policy, seed: u64) -> Self {
         let gateway = || Gateway {
             is_powered: false,
             node: None,
@@ -163,38 +163,38 @@ impl World {
     }
 
     /// Gives a box another key than its peer has.
-    pub(crate) fn set_key(&mut self, side: Side, fill: u8) {
+    pub fn set_key(&mut self, side: Side, fill: u8) {
         self.key_of[side.index()] = fill;
     }
 
     /// The present.
-    pub(crate) fn now(&self) -> Instant {
+    pub fn now(&self) -> Instant {
         self.now
     }
 
     /// The node of a box, if its agent runs.
-    pub(crate) fn node(&self, side: Side) -> Option<&Node> {
+    pub fn node(&self, side: Side) -> Option<&Node> {
         self.boxes[side.index()].node.as_ref()
     }
 
     /// Whether a box's kernel holds a group's addresses.
-    pub(crate) fn holds(&self, side: Side, group: GroupId) -> bool {
+    pub fn holds(&self, side: Side, group: GroupId) -> bool {
         let gateway = &self.boxes[side.index()];
         gateway.is_powered && gateway.held_until[group.index()].is_some_and(|until| self.now < until)
     }
 
     /// The sides that hold a group.
-    pub(crate) fn holders(&self, group: GroupId) -> Vec<Side> {
+    pub fn holders(&self, group: GroupId) -> Vec<Side> {
         [Side::A, Side::B].into_iter().filter(|side| self.holds(*side, group)).collect()
     }
 
     /// Whether the agent ended by itself.
-    pub(crate) fn has_exited(&self, side: Side) -> bool {
+    pub fn has_exited(&self, side: Side) -> bool {
         self.boxes[side.index()].has_exited
     }
 
     /// Starts a box, or its agent and guard anew. Addresses that an earlier run left behind are removed first.
-    pub(crate) fn start(&mut self, side: Side) {
+    pub fn start(&mut self, side: Side) {
         let fill = self.key_of[side.index()];
         let key = Key { id: 1, bytes: std::iter::repeat_n(fill, 16).collect() };
         let run = self.boxes[side.index()].run.wrapping_add(1);
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// The mains fail: kernel, agent and guard are gone at once.
-    pub(crate) fn power_cut(&mut self, side: Side) {
+    pub fn power_cut(&mut self, side: Side) {
         for id in self.policy.group_ids() {
             self.set_held(side, id, None);
         }
@@ -232,18 +232,18 @@ impl World {
     }
 
     /// `kill -9` of agent and guard: the kernel keeps the addresses for the rest of their lifetime.
-    pub(crate) fn kill(&mut self, side: Side) {
+    pub fn kill(&mut self, side: Side) {
         self.boxes[side.index()].node = None;
     }
 
     /// SIGSTOP of agent and guard.
-    pub(crate) fn freeze(&mut self, side: Side) {
+    pub fn freeze(&mut self, side: Side) {
         let gateway = &mut self.boxes[side.index()];
         (gateway.is_agent_stopped, gateway.is_guard_stopped) = (true, true);
     }
 
     /// SIGCONT: what arrived in the meantime is read first, as the agent does.
-    pub(crate) fn thaw(&mut self, side: Side) {
+    pub fn thaw(&mut self, side: Side) {
         let gateway = &mut self.boxes[side.index()];
         (gateway.is_agent_stopped, gateway.is_guard_stopped) = (false, false);
         let (orders, events): (Vec<_>, Vec<_>) =
@@ -258,28 +258,28 @@ impl World {
     }
 
     /// Cuts or heals both directions of a path.
-    pub(crate) fn cut(&mut self, path: PathId, is_cut: bool) {
+    pub fn cut(&mut self, path: PathId, is_cut: bool) {
         for direction in &mut self.directions[path.index()] {
             direction.is_cut = is_cut;
         }
     }
 
     /// The operator's request to one node.
-    pub(crate) fn ask(&mut self, side: Side, request: Request) {
+    pub fn ask(&mut self, side: Side, request: Request) {
         self.step(side, Event::Operator(request));
         self.step(side, Event::Tick);
         self.schedule_wake(side);
     }
 
     /// SIGTERM.
-    pub(crate) fn stop(&mut self, side: Side) {
+    pub fn stop(&mut self, side: Side) {
         self.step(side, Event::Stop);
         self.step(side, Event::Tick);
         self.schedule_wake(side);
     }
 
     /// Lets time pass.
-    pub(crate) fn run_for(&mut self, span: Span) {
+    pub fn run_for(&mut self, span: Span) {
         let until = self.now + span;
         while self.queue.peek().is_some_and(|Reverse(due)| due.at <= until) {
             let Some(Reverse(due)) = self.queue.pop() else { break };
@@ -290,7 +290,7 @@ impl World {
     }
 
     /// Lets time pass until a condition holds, for `limit` at most; says how long it took.
-    pub(crate) fn run_until(&mut self, limit: Span, holds: impl Fn(&Self) -> bool) -> Option<Span> {
+    pub fn run_until(&mut self, limit: Span, holds: impl Fn(&Self) -> bool) -> Option<Span> {
         let start = self.now;
         while !holds(self) {
             if self.now.since(start) >= limit {

@@ -28,7 +28,7 @@ use stage::{Stage, Stop};
 
 /// Plays the demo; true if everything was as required. The calling process must have no other thread: without root it
 /// starts itself again inside a user namespace.
-pub(crate) fn run(is_json: bool, out: &mut dyn Write) -> bool {
+pub fn run(is_json: bool, out: &mut dyn Write) -> bool {
     let mut screen = Screen::new(is_json, out);
     let mut report = Report {
         rows: Vec::new(),
