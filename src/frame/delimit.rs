@@ -37,7 +37,7 @@ pub enum Gathered<'a> {
 }
 
 /// Collects the bytes of one serial path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Collector {
     /// The stuffed bytes since the last delimiter; after a delimiter, what was handed out.
     bytes: Vec<u8, MAX_STUFFED_BYTES>,

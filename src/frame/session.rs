@@ -69,6 +69,7 @@ pub enum Accepted {
 }
 
 /// One node's half of the conversation.
+#[derive(Clone)]
 pub struct Session {
     me: Side,
     pair: u16,

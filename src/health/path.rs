@@ -179,10 +179,9 @@ impl Detector {
     }
 
     fn unheard_state(&self, now: Instant, heard_elsewhere: Option<Instant>) -> PathState {
-        let silent_at = self.silent_at();
-        if now < silent_at {
+        if now < self.silent_at() {
             PathState::Unproven
-        } else if heard_elsewhere.is_some_and(|at| at > silent_at) {
+        } else if heard_elsewhere.is_some_and(|at| at > self.outlived_after()) {
             PathState::Broken
         } else {
             PathState::Silent
@@ -214,6 +213,13 @@ impl Detector {
     fn silent_at(&self) -> Instant {
         let Some(open_since) = self.open_since else { return Instant::NEVER };
         self.heard_in_window().map_or(open_since + self.patience, |at| at + self.timing.dead_after)
+    }
+
+    /// A peer that another path heard after this instant was there while this path should have shown it: also where
+    /// this one never heard anything, however long it may stay unproven.
+    fn outlived_after(&self) -> Instant {
+        let since = self.heard_in_window().or(self.open_since);
+        since.map_or(Instant::NEVER, |at| at + self.timing.dead_after)
     }
 
     /// What was heard before the path was last opened says nothing about it now.
@@ -267,6 +273,14 @@ mod tests {
         assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::Broken, "and stays so when both are silent");
         path.hear(at(99_000));
         assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::OnTime);
+    }
+
+    #[test]
+    fn a_path_that_never_heard_the_peer_while_another_did_is_broken_and_not_silent() {
+        let path = detector(PathKind::Lan);
+        assert_eq!(path.state(at(60_000), Some(at(1_500))), PathState::Silent, "both fell silent together");
+        assert_eq!(path.state(at(59_999), Some(at(1_501))), PathState::Unproven);
+        assert_eq!(path.state(at(60_000), Some(at(1_501))), PathState::Broken);
     }
 
     #[test]

@@ -205,6 +205,8 @@ fn beside_peer(s: &Situation) -> Decision {
         Claim::Unknown => Decision::Wait(Block::NoReport),
         Claim::Serves => Decision::Wait(Block::PeerServes),
         Claim::Releases => Decision::Wait(Block::PeerReleases),
+        // It takes us for dead, or soon will, and would not hear that we serve.
+        Claim::Offers | Claim::Free if s.is_peer_deaf => Decision::Wait(Block::Unheard),
         Claim::Offers => Decision::Take(TakeReason::Offered),
         Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
         Claim::Free if !s.is_our_turn => Decision::Wait(Block::PeersTurn),

@@ -81,6 +81,8 @@ pub enum Block {
     PeersTurn,
     /// We just let it go for the peer.
     JustOffered,
+    /// The peer hears us on no path: it would not know that we serve.
+    Unheard,
     /// We are in cold start: listening.
     ColdStart,
     /// We are stopping.

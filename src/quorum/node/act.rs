@@ -64,6 +64,7 @@ impl Node {
         let theirs = self.peer.group(id, &self.policy).filter(|_| is_heard).map(|report| report.role);
         self.ask_for_failback(now, id);
         let is_present = self.verdict == Verdict::Present;
+        let is_peer_able = self.is_peer_able(id);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.forget_lapsed(now);
         if is_present {
@@ -77,7 +78,9 @@ impl Node {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
             group.offered_until = None;
         }
-        let is_vacant = group.role == Role::Backup && theirs.is_some_and(|role| !role.is_holding());
+        // The wait of the node that goes second begins when both could serve: before that nobody was waited for.
+        let could_both = group.has_carrier && is_peer_able;
+        let is_vacant = group.role == Role::Backup && could_both && theirs.is_some_and(|role| !role.is_holding());
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
         if group.role == Role::Faulty && group.retry_at.is_some_and(|at| now >= at) {
             group.retry_at = None;

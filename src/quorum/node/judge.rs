@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// The peer could serve the group if we let it go.
-    fn is_peer_able(&self, id: GroupId) -> bool {
+    pub(super) fn is_peer_able(&self, id: GroupId) -> bool {
         let is_backup = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Backup);
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
         is_backup && standing.trouble == Trouble::None && !standing.leaving && !standing.no_carrier
@@ -180,7 +180,10 @@ impl Node {
 
     fn is_our_turn(&self, now: Instant, id: GroupId, group: &Group) -> bool {
         let waited = group.vacant_since.is_some_and(|since| now >= since + self.second_waits());
-        self.goes_first(id) || !self.is_peer_able(id) || waited
+        // A switch that comes back gives carrier to both at once: the peer's report that it has none may be on its way out.
+        let interval = self.policy.interval();
+        let is_report_newer = now >= group.carrier_since + interval + interval;
+        self.goes_first(id) || waited || (!self.is_peer_able(id) && is_report_newer)
     }
 
     /// How much longer the node waits that goes second.

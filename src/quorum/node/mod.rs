@@ -42,6 +42,7 @@ use crate::resource::{Order, Ticket, Token};
 use crate::time::{Instant, Span};
 
 /// What a node keeps about one path.
+#[derive(Clone)]
 struct Path {
     collector: Collector,
     detector: Detector,
@@ -79,6 +80,7 @@ enum Leaving {
 }
 
 /// One node of the pair.
+#[derive(Clone)]
 pub struct Node {
     policy: Policy,
     me: Side,
@@ -166,7 +168,7 @@ impl Node {
             Event::Datagram(path, body) => self.hear_body(now, path, body, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
             Event::PathLost(path) => self.path_lost(path),
-            Event::Carrier(group, up) => self.carrier(group, up),
+            Event::Carrier(group, up) => self.carrier(now, group, up),
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
             Event::PeerAnswered => self.peer_answered(now),

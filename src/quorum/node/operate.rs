@@ -101,10 +101,13 @@ impl Node {
         }
     }
 
-    pub(super) fn carrier(&mut self, id: GroupId, is_up: bool) {
+    pub(super) fn carrier(&mut self, now: Instant, id: GroupId, is_up: bool) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        self.is_urgent |= group.has_carrier != is_up;
-        group.has_carrier = is_up;
+        if group.has_carrier != is_up {
+            self.is_urgent = true;
+            group.has_carrier = is_up;
+            group.carrier_since = now;
+        }
     }
 
     pub(super) fn vip_answered(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {

@@ -1,0 +1,276 @@
+//! What every fault does to the world.
+
+use crosswire::config::{GroupId, PathId, PathKind, Side};
+use crosswire::quorum::event::Request;
+use crosswire::time::{Instant, Span};
+
+use super::fault::{Fault, Noise, Way};
+use super::guard::{Phase, Told};
+use super::wire::Frame;
+use super::world::{SIDES, What, World};
+
+/// How long a box takes to boot.
+const BOOT_TAKES: Span = Span::from_ms(300);
+/// Time between two chunks of noise.
+const NOISE_EVERY: Span = Span::from_ms(20);
+/// Most chunks of one noise.
+const MAX_NOISE_CHUNKS: u64 = 200;
+const CONSOLE_TEXT: &[u8] = b"\r\nDebian GNU/Linux gw2 ttyS0\r\n\r\ngw2 login: ";
+
+impl World {
+    /// Something happens, now.
+    pub fn befall(&mut self, fault: Fault) {
+        self.act(fault);
+        self.note_marks();
+        self.watch_overlaps();
+    }
+
+    fn act(&mut self, fault: Fault) {
+        match fault {
+            Fault::PowerCut(side) => self.power_cut(side),
+            Fault::PowerOn(side) => {
+                let gateway = &mut self.boxes[side.index()];
+                if !gateway.is_powered {
+                    gateway.is_powered = true;
+                    self.schedule_for_any(BOOT_TAKES, side, What::Boot);
+                }
+            }
+            Fault::Freeze(side) => self.boxes[side.index()].is_frozen = true,
+            Fault::Thaw(side) => self.boxes[side.index()].is_frozen = false,
+            Fault::Start(side) => self.start(side),
+            Fault::KillAgent(side) => self.kill_agent(side),
+            Fault::KillGuard(side) => self.kill_guard(side),
+            Fault::Kill(side) => {
+                let gateway = &mut self.boxes[side.index()];
+                (gateway.agent, gateway.guard) = (None, None);
+            }
+            Fault::HangAgent(side) => self.stop_agent(side),
+            Fault::HangGuard(side) => self.stop_guard(side),
+            Fault::Hang(side) => {
+                self.stop_agent(side);
+                self.stop_guard(side);
+            }
+            Fault::Continue(side) => {
+                self.continue_agent(side);
+                self.continue_guard(side);
+            }
+            Fault::Stall(side, span) => self.stall(side, span),
+            Fault::SlowScripts(side, span) => self.boxes[side.index()].scripts.take = span,
+            Fault::BadStarts(side) => self.boxes[side.index()].scripts.are_starts_bad = true,
+            Fault::BadStops(side) => self.boxes[side.index()].scripts.are_stops_bad = true,
+            Fault::GoodScripts(side) => self.boxes[side.index()].scripts = Default::default(),
+            Fault::BadKernel(side) => self.boxes[side.index()].kernel.is_bad = true,
+            Fault::GoodKernel(side) => self.boxes[side.index()].kernel.is_bad = false,
+            Fault::Key(side, key) => self.boxes[side.index()].key = key,
+            Fault::Pair(side, pair) => self.boxes[side.index()].pair = pair,
+            Fault::Digest(side, digest) => self.boxes[side.index()].digest = digest,
+            Fault::Handover(side, group) => self.ask(side, Request::Handover(group)),
+            Fault::Takeover(side, group) => self.ask(side, Request::Takeover(group)),
+            Fault::PeerIsOff(side, group) => self.say_peer_is_off(side, group),
+            Fault::Stop(side) => {
+                let is_running = |guard: &super::guard::Guard| guard.phase == Phase::Running && !guard.is_stopped;
+                if self.boxes[side.index()].guard.as_ref().is_some_and(is_running) {
+                    self.tell(side, Told::Stop);
+                }
+            }
+            Fault::Cut(..)
+            | Fault::Mend(_)
+            | Fault::Loss(..)
+            | Fault::Delay(..)
+            | Fault::Duplicate(..)
+            | Fault::BitErrors(..)
+            | Fault::Noise(..)
+            | Fault::Loop(..)
+            | Fault::Replay(..)
+            | Fault::LinkDown(..)
+            | Fault::LinkUp(..)
+            | Fault::SwitchOff(_)
+            | Fault::SwitchOn(_)
+            | Fault::PortLost(..)
+            | Fault::PortBack(..) => self.act_on_path(fault),
+        }
+    }
+
+    fn act_on_path(&mut self, fault: Fault) {
+        match fault {
+            Fault::Cut(path, way) => {
+                for side in SIDES.into_iter().filter(|side| way == Way::Both || way == Way::From(*side)) {
+                    self.links[path.index()].directions[side.index()].is_cut = true;
+                }
+            }
+            Fault::Mend(path) => {
+                let was_off = self.links[path.index()].is_switch_off;
+                self.links[path.index()].mend();
+                if was_off {
+                    self.tell_all_links();
+                }
+            }
+            Fault::Loss(path, permille) => self.both(path, |direction| direction.loss_permille = permille),
+            Fault::Delay(path, span) => self.both(path, |direction| direction.delay = span),
+            Fault::Duplicate(path, permille) => self.both(path, |direction| direction.duplicate_permille = permille),
+            Fault::BitErrors(path, per_million) => self.both(path, |direction| direction.bit_errors = per_million),
+            Fault::Noise(path, side, noise, span) => self.make_noise(path, side, noise, span),
+            Fault::Loop(path, side) => self.links[path.index()].is_looped[side.index()] = true,
+            Fault::Replay(path, side) => self.replay(path, side),
+            Fault::LinkDown(path, side) | Fault::PortLost(path, side) => self.set_up(path, side, false),
+            Fault::LinkUp(path, side) | Fault::PortBack(path, side) => self.set_up(path, side, true),
+            Fault::SwitchOff(path) => {
+                self.links[path.index()].is_switch_off = true;
+                self.tell_all_links();
+            }
+            Fault::SwitchOn(path) => {
+                self.links[path.index()].is_switch_off = false;
+                self.tell_all_links();
+            }
+            _ => {}
+        }
+    }
+
+    fn both(&mut self, path: PathId, change: impl Fn(&mut super::wire::Direction)) {
+        self.links[path.index()].directions.iter_mut().for_each(change);
+    }
+
+    fn set_up(&mut self, path: PathId, side: Side, is_up: bool) {
+        self.links[path.index()].is_up[side.index()] = is_up;
+        self.note_marks();
+        self.tell(side, Told::Links);
+    }
+
+    fn tell_all_links(&mut self) {
+        self.note_marks();
+        for side in SIDES {
+            self.tell(side, Told::Links);
+        }
+    }
+
+    fn power_cut(&mut self, side: Side) {
+        for group in self.setup.policy.group_ids() {
+            self.set_held(side, group, None);
+        }
+        let gateway = &mut self.boxes[side.index()];
+        (gateway.is_powered, gateway.is_frozen) = (false, false);
+        (gateway.agent, gateway.guard) = (None, None);
+        gateway.is_agent_stopped = false;
+    }
+
+    fn kill_agent(&mut self, side: Side) {
+        self.boxes[side.index()].agent = None;
+        // Its last words are read first.
+        self.guard_turn(side);
+        self.guard_leaves(side);
+    }
+
+    fn kill_guard(&mut self, side: Side) {
+        let gateway = &mut self.boxes[side.index()];
+        if gateway.guard.take().is_some() && gateway.agent.is_some() {
+            self.tell(side, Told::Lost);
+        }
+    }
+
+    fn stop_agent(&mut self, side: Side) {
+        let gateway = &mut self.boxes[side.index()];
+        gateway.stall += 1;
+        gateway.is_agent_stopped = gateway.agent.is_some();
+    }
+
+    fn stall(&mut self, side: Side, span: Span) {
+        self.stop_agent(side);
+        let stall = self.boxes[side.index()].stall;
+        self.schedule_for_any(span, side, What::StallEnds(stall));
+    }
+
+    fn stop_guard(&mut self, side: Side) {
+        if let Some(guard) = &mut self.boxes[side.index()].guard {
+            guard.is_stopped = true;
+        }
+    }
+
+    pub(super) fn continue_agent(&mut self, side: Side) {
+        self.boxes[side.index()].is_agent_stopped = false;
+        self.note_marks();
+        self.agent_turn(side);
+    }
+
+    /// What waited is read before anything else, and the agent's silence is measured afresh.
+    fn continue_guard(&mut self, side: Side) {
+        let now = self.now();
+        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
+        if std::mem::take(&mut guard.is_stopped) {
+            guard.agent_heard = now;
+            guard.is_turn_due = false;
+            self.note_marks();
+            self.wake_guard(side);
+        }
+    }
+
+    fn ask(&mut self, side: Side, request: Request) {
+        if self.boxes[side.index()].agent.is_some() {
+            self.boxes[side.index()].inbox.requests.push_back(request);
+            self.agent_turn(side);
+        }
+    }
+
+    /// An operator who says so has seen it: while the peer has power, nothing is said.
+    fn say_peer_is_off(&mut self, side: Side, group: GroupId) {
+        if !self.boxes[side.peer().index()].is_powered {
+            self.ask(side, Request::TakeoverPeerIsOff(group));
+        }
+    }
+
+    fn make_noise(&mut self, path: PathId, side: Side, noise: Noise, span: Span) {
+        if self.kind(path) != PathKind::Serial {
+            return;
+        }
+        let chunks = (span.as_us() / NOISE_EVERY.as_us()).clamp(1, MAX_NOISE_CHUNKS);
+        for number in 0..chunks {
+            let bytes = match noise {
+                Noise::Random => {
+                    (0..=self.chance.below(60)).map(|_| u8::try_from(self.chance.below(256)).unwrap_or(0)).collect()
+                }
+                Noise::Text => CONSOLE_TEXT.to_vec(),
+                Noise::Zeros => vec![0; 20],
+            };
+            let frame = Frame { path, bytes, stamp: None };
+            self.schedule_for_any(NOISE_EVERY.fraction(number, 1), side, What::Arrive(frame));
+        }
+    }
+
+    /// Everything is repaired, switched on and started, with the same key and configuration everywhere. Of the paths only
+    /// those are mended that are listed; the others are cut.
+    pub fn heal(&mut self, paths: &[PathId]) {
+        for path in self.setup.policy.path_ids() {
+            self.act(Fault::Mend(path));
+            for side in SIDES {
+                self.act(Fault::LinkUp(path, side));
+            }
+            if !paths.contains(&path) {
+                self.act(Fault::Cut(path, Way::Both));
+            }
+        }
+        for side in SIDES {
+            self.heal_box(side);
+        }
+        self.note_marks();
+    }
+
+    fn heal_box(&mut self, side: Side) {
+        let digest = self.setup.policy.digest[0];
+        for fault in [Fault::Thaw(side), Fault::GoodScripts(side), Fault::GoodKernel(side), Fault::Continue(side)] {
+            self.act(fault);
+        }
+        let gateway = &mut self.boxes[side.index()];
+        let is_other = gateway.started_with != (7, 0, digest);
+        (gateway.key, gateway.pair, gateway.digest) = (7, 0, digest);
+        if is_other {
+            self.act(Fault::Kill(side));
+        }
+        self.act(Fault::PowerOn(side));
+        self.schedule_for_any(BOOT_TAKES, side, What::Boot);
+    }
+
+    /// The last instant at which any process of a box did not work.
+    pub(super) fn hung_until(&self, side: Side) -> Instant {
+        let gateway = &self.boxes[side.index()];
+        gateway.works.bad_until(self.now()).max(gateway.guards.bad_until(self.now()))
+    }
+}

@@ -1,0 +1,186 @@
+//! What really arrived from the peer: against it the takeovers are judged.
+
+use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, PathKind, Side};
+use crosswire::quorum::record::TakeReason;
+use crosswire::time::{Instant, Span};
+
+use super::super::wire::Stamp;
+use super::super::world::World;
+
+/// What one side's agent was given by its peer, in its present run.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// Which run of the peer's agent it adopted; 0: none.
+    pub adopted: u32,
+    /// When this run began.
+    pub started_at: Instant,
+    /// By path: the newest frame that arrived, by the world's count.
+    newest: [u64; MAX_PATHS],
+    /// When the newest fresh beat arrived where the agent could read it.
+    arrived_at: Option<Instant>,
+    /// By path: when the agent last read a fresh beat.
+    pub read_at: [Option<Instant>; MAX_PATHS],
+    /// By path: when it was last opened.
+    pub opened_at: [Option<Instant>; MAX_PATHS],
+    /// When it last read any.
+    pub heard_at: Option<Instant>,
+    /// When a frame arrived on a cable that cannot be understood but was framed by somebody.
+    stranger_at: Option<Instant>,
+    /// The newest frame that was read.
+    newest_read: u64,
+    /// By group: the term under which the peer held it by the newest beat read.
+    pub told_terms: [u32; MAX_GROUPS],
+    /// By group: the highest of them in this run.
+    pub highest_terms: [u32; MAX_GROUPS],
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Self::new(Instant::ORIGIN)
+    }
+}
+
+impl Hearing {
+    /// Nothing was heard.
+    pub fn new(started_at: Instant) -> Self {
+        Self {
+            adopted: 0,
+            started_at,
+            newest: [0; MAX_PATHS],
+            arrived_at: None,
+            read_at: [None; MAX_PATHS],
+            opened_at: [None; MAX_PATHS],
+            heard_at: None,
+            stranger_at: None,
+            newest_read: 0,
+            told_terms: [0; MAX_GROUPS],
+            highest_terms: [0; MAX_GROUPS],
+        }
+    }
+}
+
+impl World {
+    /// A genuine frame reached the agent's buffers.
+    pub(in super::super) fn note_arrival(&mut self, side: Side, path: PathId, is_serial: bool, stamp: &Stamp) {
+        let my_run = self.boxes[side.index()].run;
+        let is_stranger = self.boxes[0].started_with.0 != self.boxes[1].started_with.0
+            || self.boxes[0].started_with.1 != self.boxes[1].started_with.1;
+        let now = self.now;
+        let hearing = &mut self.watch.hearing[side.index()];
+        if is_stranger && is_serial {
+            hearing.stranger_at = Some(now);
+        }
+        let newest = &mut hearing.newest[path.index()];
+        if stamp.is_beat && stamp.runs == [hearing.adopted, my_run] && stamp.number > *newest {
+            *newest = stamp.number;
+            hearing.arrived_at = Some(now);
+        }
+    }
+
+    /// The agent has read a genuine frame.
+    pub(in super::super) fn note_consumption(&mut self, side: Side, path: PathId, stamp: &Stamp) {
+        let my_run = self.boxes[side.index()].run;
+        let now = self.now;
+        let hearing = &mut self.watch.hearing[side.index()];
+        if !stamp.is_beat || stamp.runs != [hearing.adopted, my_run] {
+            return;
+        }
+        hearing.read_at[path.index()] = Some(now);
+        hearing.heard_at = Some(now);
+        if stamp.number > hearing.newest_read {
+            hearing.newest_read = stamp.number;
+            hearing.told_terms = stamp.terms;
+        }
+        for (highest, term) in hearing.highest_terms.iter_mut().zip(stamp.terms) {
+            *highest = (*highest).max(term);
+        }
+    }
+
+    /// How many beats a side's node says that it heard.
+    pub(in super::super) fn beats_heard(&self, side: Side) -> u64 {
+        let now = self.boxes[side.index()].clock.local(self.now);
+        let status = self.node(side).map(|node| node.status(now));
+        status.iter().flat_map(|status| &status.paths).map(|path| u64::from(path.beats_heard)).sum()
+    }
+
+    /// A stall of a side's own moves everything that it last heard, as the design says; it does not move what arrived.
+    pub(super) fn note_stall(&mut self, side: Side, gap: Span) {
+        let gap = self.boxes[side.index()].clock.true_span(gap);
+        let hearing = &mut self.watch.hearing[side.index()];
+        let marks = hearing.read_at.iter_mut().chain(&mut hearing.opened_at);
+        for mark in marks.flatten() {
+            *mark = *mark + gap;
+        }
+    }
+
+    /// What was damaged, recorded or made by nobody proves nothing.
+    pub(in super::super) fn check_not_heard(&mut self, side: Side, before: u64) {
+        let after = self.beats_heard(side);
+        if self.node(side).is_some() && after != before {
+            self.complain("stale", format!("{side:?} took bytes for a heartbeat that nobody has just sent"));
+        }
+    }
+
+    /// A new incarnation was adopted while a frame was read.
+    pub(super) fn note_adoption(&mut self, side: Side) {
+        match self.watch.reading {
+            Some(stamp) => {
+                let hearing = &mut self.watch.hearing[side.index()];
+                hearing.adopted = stamp.runs[0];
+                hearing.newest = [stamp.number; MAX_PATHS];
+                hearing.heard_at = Some(self.now);
+                hearing.told_terms = [0; MAX_GROUPS];
+            }
+            None => self.complain("stale", format!("{side:?} adopted somebody who has just said nothing")),
+        }
+    }
+
+    /// No takeover while any path hears the peer, while somebody unintelligible is on the cable, or on the strength of a
+    /// silence that one path alone testifies to.
+    pub(super) fn check_silence(&mut self, side: Side, reason: TakeReason) {
+        let is_for_silence = match reason {
+            TakeReason::Dead | TakeReason::Jeopardy | TakeReason::PeerIsOff | TakeReason::ColdStart => true,
+            TakeReason::Offered | TakeReason::Departed | TakeReason::Vacant => false,
+        };
+        if !is_for_silence {
+            return;
+        }
+        let clock = self.boxes[side.index()].clock;
+        let local = clock.local(self.now);
+        let dead_after = self.policy().paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
+        let hearing = &self.watch.hearing[side.index()];
+        let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < dead_after);
+        let (is_heard, is_stranger) = (is_recent(hearing.arrived_at), is_recent(hearing.stranger_at));
+        if is_heard {
+            self.complain("heard", format!("{side:?} took over ({reason:?}) although a fresh beat had arrived"));
+        }
+        if is_stranger && reason != TakeReason::PeerIsOff {
+            self.complain("refused", format!("{side:?} took over ({reason:?}) although a stranger was on the cable"));
+        }
+        if reason == TakeReason::Dead && !self.is_silence_common(side) {
+            self.complain("jeopardy", format!("{side:?} took over (Dead) on the silence of one kind of path"));
+        }
+    }
+
+    /// Whether paths of two kinds, or all of them, fell silent before any of them outlived the others.
+    fn is_silence_common(&self, side: Side) -> bool {
+        let hearing = &self.watch.hearing[side.index()];
+        let clock = self.boxes[side.index()].clock;
+        let local = |at: Option<Instant>| clock.local(at.unwrap_or(hearing.started_at));
+        let newest = local(hearing.heard_at);
+        // A path that was opened again gets a fresh window, as if it had been heard then.
+        let testifies = |(index, path): (usize, &crosswire::config::PathPolicy)| {
+            let since = hearing.read_at[index].max(hearing.opened_at[index]);
+            newest.since(local(since)) <= path.timing.dead_after
+        };
+        let all: Vec<(PathKind, bool)> = self
+            .policy()
+            .paths
+            .iter()
+            .enumerate()
+            .map(|(index, path)| (path.kind, testifies((index, path))))
+            .collect();
+        let has = |kind| all.contains(&(kind, true));
+        (has(PathKind::Serial) && has(PathKind::Lan)) || all.iter().all(|(_, testifies)| *testifies)
+    }
+}

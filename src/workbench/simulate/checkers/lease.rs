@@ -1,0 +1,68 @@
+//! A lease is reckoned from when its renewal was ordered, is never extended once it has lapsed, and nobody serves on
+//! without one.
+
+use crosswire::config::Side;
+use crosswire::frame::message::Role;
+use crosswire::resource::{Order, Outcome, Ticket, Token};
+use crosswire::time::{Instant, Span};
+
+use super::super::world::World;
+
+/// What a side may believe of one group's lease, by its own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    until: Option<Instant>,
+    newest_order: Option<(Token, Instant)>,
+}
+
+impl World {
+    /// An order leaves the agent.
+    pub(in super::super) fn note_order(&mut self, side: Side, local: Instant, ticket: &Ticket) {
+        let lease = self.setup.policy.lease;
+        match ticket.order {
+            Order::Acquire { group, .. } => {
+                let held = &mut self.watch.held[side.index()][group.index()];
+                *held = Held { until: Some(local + lease), newest_order: None };
+            }
+            Order::Renew { group } => {
+                let held = &mut self.watch.held[side.index()][group.index()];
+                held.newest_order = Some((ticket.token, local));
+                let is_planned = self.watch.roles[side.index()][group.index()] == Role::Releasing;
+                let is_lapsed = held.until.is_some_and(|until| local >= until);
+                if is_lapsed && !is_planned {
+                    self.complain("lease", format!("{side:?} renewed {group:?} after its lease had lapsed"));
+                }
+            }
+            Order::Release { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
+        }
+    }
+
+    /// An outcome reaches the agent.
+    pub(in super::super) fn note_outcome(&mut self, side: Side, token: Token, outcome: Outcome) {
+        let lease = self.setup.policy.lease;
+        for held in &mut self.watch.held[side.index()] {
+            if let Some((_, sent_at)) = held.newest_order.filter(|(renewal, _)| *renewal == token)
+                && outcome == Outcome::Renewed
+            {
+                held.until = Some(sent_at + lease);
+            }
+        }
+    }
+
+    /// After a turn: nobody serves on whose lease has lapsed.
+    pub(in super::super) fn check_leases(&mut self, side: Side) {
+        if self.node(side).is_none() {
+            return;
+        }
+        let local = self.boxes[side.index()].clock.local(self.now);
+        let tolerance = self.setup.wakes_late + Span::from_ms(1);
+        for group in self.setup.policy.group_ids() {
+            let role = self.watch.roles[side.index()][group.index()];
+            let until = self.watch.held[side.index()][group.index()].until;
+            let is_serving = matches!(role, Role::Acquiring | Role::Active);
+            if is_serving && until.is_some_and(|until| local > until + tolerance) {
+                self.complain("lease", format!("{side:?} serves {group:?} on after its lease has lapsed"));
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The checkers: one per invariant. They know what the world knows, and judge what the nodes do.
+
+mod hearing;
+mod lease;
+mod one_holder;
+mod records;
+
+use crosswire::config::{MAX_GROUPS, MAX_PATHS, Policy, Side};
+use crosswire::frame::message::Role;
+use crosswire::time::Instant;
+
+pub use hearing::Hearing;
+pub use lease::Held;
+pub use one_holder::Overlap;
+
+use super::setup::Setup;
+use super::wire::Stamp;
+use super::world::World;
+
+/// Something that must never be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// When (true time).
+    pub at: Instant,
+    /// Which invariant.
+    pub rule: &'static str,
+    /// What was seen.
+    pub text: String,
+}
+
+/// What the checkers keep.
+#[derive(Clone)]
+pub struct Watch {
+    /// Nothing is judged: for rules that are known to break them.
+    pub is_off: bool,
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// By side: what really arrived from its peer.
+    pub hearing: [Hearing; 2],
+    /// By side and group: what the agent may believe of its lease.
+    pub held: [[Held; MAX_GROUPS]; 2],
+    /// By side and group: the role that was last recorded.
+    pub roles: [[Role; MAX_GROUPS]; 2],
+    /// By side and group: the term of its newest reign in this run.
+    pub terms: [[u32; MAX_GROUPS]; 2],
+    /// By group: the overlap that goes on.
+    pub overlaps: Vec<Option<Overlap>>,
+    /// Overlaps that are over, excused or not: since when, until when.
+    pub past_overlaps: Vec<(Instant, Instant)>,
+    /// By side and path: whether the node was told that it is open.
+    pub open_paths: [[bool; MAX_PATHS]; 2],
+    /// The genuine frame that is being read.
+    pub reading: Option<Stamp>,
+}
+
+impl Watch {
+    /// Nothing was seen yet.
+    pub fn new(setup: &Setup) -> Self {
+        Self {
+            is_off: false,
+            violation: None,
+            hearing: [Hearing::default(), Hearing::default()],
+            held: [[Held::default(); MAX_GROUPS]; 2],
+            roles: [[Role::Backup; MAX_GROUPS]; 2],
+            terms: [[0; MAX_GROUPS]; 2],
+            overlaps: vec![None; setup.policy.groups.len()],
+            past_overlaps: Vec::new(),
+            open_paths: [[false; MAX_PATHS]; 2],
+            reading: None,
+        }
+    }
+
+    /// A fresh run of a side's daemon: it knows nothing.
+    pub fn become_started(&mut self, side: Side, now: Instant) {
+        let index = side.index();
+        self.hearing[index] = Hearing::new(now);
+        self.held[index] = [Held::default(); MAX_GROUPS];
+        self.roles[index] = [Role::Backup; MAX_GROUPS];
+        self.terms[index] = [0; MAX_GROUPS];
+        self.open_paths[index] = [false; MAX_PATHS];
+    }
+
+    /// The terms under which a side holds its groups.
+    pub fn held_terms(&self, side: Side) -> [u32; MAX_GROUPS] {
+        let index = side.index();
+        std::array::from_fn(|group| {
+            if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 }
+        })
+    }
+}
+
+impl World {
+    /// Notes a violation, if it is the first.
+    pub(super) fn complain(&mut self, rule: &'static str, text: String) {
+        if !self.watch.is_off && self.watch.violation.is_none() {
+            self.watch.violation = Some(Violation { at: self.now, rule, text });
+        }
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.setup.policy
+    }
+}

@@ -1,0 +1,151 @@
+//! At most one holder per address.
+//!
+//! Two kernels may hold an address at the same time only where nothing that either node could have learned would have
+//! told it otherwise. That is stricter than 'both paths were cut': each way of knowing is looked at for as long as it
+//! takes to be used, and one that worked is enough to make the overlap a violation.
+//!
+//! * The taker could have *heard*: some path carried what the holder's agent sent. On a cable also a holder with another
+//!   key is heard, since whoever is not understood inhibits a takeover. Two that are not acquainted yet can hear each
+//!   other only where both directions of one path work: what does not echo a session value may be a recording.
+//! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered, whatever its
+//!   processes did.
+//! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears nobody, and
+//!   the holder's agent and guard were there to let go by the ack deadline.
+//!
+//! A question and a report are one frame each, so a direction that loses any counts as not carrying them.
+//!
+//! Where the holder's agent or guard did not work, only its kernel is left to let go, a lease later: the rule `probe`
+//! does not wait for that and is excused, the rule `lease` does and is not. What begins when a frozen box thaws follows
+//! the same reasoning. An excused overlap must end within two intervals of the first exchange.
+
+use crosswire::config::{GroupId, PathKind, SafetyRule, Side};
+use crosswire::time::{Instant, Span};
+
+use super::super::world::{SIDES, World};
+
+/// An overlap that goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Overlap {
+    /// Since when.
+    pub since: Instant,
+}
+
+impl World {
+    pub(in super::super) fn watch_overlaps(&mut self) {
+        for group in self.setup.policy.group_ids() {
+            self.watch_overlap(group);
+        }
+    }
+
+    /// Looks at one group after anything has changed.
+    pub(in super::super) fn watch_overlap(&mut self, group: GroupId) {
+        let is_overlap = SIDES.into_iter().all(|side| self.holds(side, group));
+        match (self.watch.overlaps[group.index()], is_overlap) {
+            (None, false) => {}
+            (None, true) => {
+                self.watch.overlaps[group.index()] = Some(Overlap { since: self.now });
+                if !self.watch.is_off && !self.is_excused(group) {
+                    let text = format!("both kernels hold {group:?}, and one of the nodes could have known");
+                    self.complain("one-holder", text);
+                }
+            }
+            (Some(overlap), true) => self.check_split_ends(group, overlap),
+            (Some(overlap), false) => {
+                self.watch.overlaps[group.index()] = None;
+                self.watch.past_overlaps.push((overlap.since, self.now));
+            }
+        }
+    }
+
+    /// An overlap has just begun: could nobody have known? Whichever of the two came second is the taker.
+    fn is_excused(&self, group: GroupId) -> bool {
+        SIDES.into_iter().any(|taker| self.could_nobody_know(group, taker))
+    }
+
+    fn could_nobody_know(&self, group: GroupId, taker: Side) -> bool {
+        let holder = taker.peer();
+        let kernel_alone = {
+            let gateway = &self.boxes[holder.index()];
+            !gateway.does_agent_work() || !gateway.does_guard_work()
+        };
+        let waits_for_kernel = self.policy().groups[group.index()].safety == SafetyRule::Lease;
+        let could_know = self.could_hear(taker) || self.could_ask(taker) || self.could_be_told(holder);
+        !could_know && !(kernel_alone && waits_for_kernel)
+    }
+
+    /// How long a frame or a handshake takes to be sent, carried and read.
+    fn exchange_time(&self) -> Span {
+        let interval = self.policy().interval();
+        let slowest = self.setup.bauds.iter().copied().min().unwrap_or(9_600);
+        let frame = crosswire::quorum::timing::line_time(70, slowest);
+        interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
+    }
+
+    fn are_strangers(&self) -> bool {
+        let [a, b] = [0, 1].map(|index: usize| self.boxes[index].started_with);
+        (a.0, a.1) != (b.0, b.1)
+    }
+
+    fn could_hear(&self, taker: Side) -> bool {
+        let (now, holder) = (self.now, taker.peer());
+        let window = self.exchange_time();
+        let has_speaker = self.boxes[holder.index()].works.is_good_for(now, window);
+        let has_listener = self.boxes[taker.index()].runs.is_good_for(now, window);
+        let strangers = self.are_strangers();
+        // Two that do not know each other yet need both directions of one path to get acquainted.
+        let [ours, theirs] = [taker, holder].map(|side| (self.boxes[side.index()].run, &self.watch.hearing[side.index()]));
+        let are_acquainted = ours.1.adopted == theirs.0 && theirs.1.adopted == ours.0;
+        has_speaker
+            && has_listener
+            && self.policy().path_ids().any(|path| {
+                let good = |from: Side| self.links[path.index()].directions[from.index()].mark.is_good_for(now, window);
+                let is_understood = !strangers && (are_acquainted || good(taker));
+                good(holder) && (is_understood || (strangers && self.kind(path) == PathKind::Serial))
+            })
+    }
+
+    fn could_ask(&self, taker: Side) -> bool {
+        let (now, holder) = (self.now, taker.peer());
+        let window = self.exchange_time();
+        let is_answering = self.boxes[holder.index()].answers.is_good_for(now, window);
+        let is_asking = self.boxes[taker.index()].works.is_good_for(now, window);
+        let home = self.home().map(|home| &self.links[home.index()]);
+        is_answering
+            && is_asking
+            && home.is_some_and(|home| home.directions.iter().all(|direction| direction.sure.is_good_for(now, window)))
+    }
+
+    fn could_be_told(&self, holder: Side) -> bool {
+        let (now, taker) = (self.now, holder.peer());
+        let dead_after = self.policy().paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
+        let window = dead_after + dead_after.fraction(1, 50) + self.exchange_time();
+        let has_speaker = self.boxes[taker.index()].works.is_good_for(now, window);
+        let is_able = now.since(self.hung_until(holder)) >= window;
+        !self.are_strangers()
+            && has_speaker
+            && is_able
+            && self
+                .policy()
+                .path_ids()
+                .any(|path| self.links[path.index()].directions[taker.index()].sure.is_good_for(now, window))
+    }
+
+    /// Two intervals after both have heard each other, with both able to act, one must have let go.
+    fn check_split_ends(&mut self, group: GroupId, overlap: Overlap) {
+        let heard = |side: Side| self.watch.hearing[side.index()].heard_at.filter(|at| *at > overlap.since);
+        let (Some(a), Some(b)) = (heard(Side::A), heard(Side::B)) else { return };
+        let is_able = |side: Side| {
+            let gateway = &self.boxes[side.index()];
+            gateway.does_agent_work() && gateway.does_guard_work()
+        };
+        if self.watch.is_off || !SIDES.into_iter().all(is_able) {
+            return;
+        }
+        let begun = a.max(b).max(self.hung_until(Side::A)).max(self.hung_until(Side::B));
+        let interval = self.policy().interval();
+        let limit = interval + interval + self.setup.wakes_late.fraction(4, 1) + Span::from_ms(5);
+        if self.now.since(begun) > limit {
+            self.complain("split-ends", format!("both still hold {group:?} two intervals after they heard each other"));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a node says that it did, against what is true: released means confirmed, terms only rise, the loser of two
+//! actives is the one with the lower term.
+
+use crosswire::config::{GroupId, Side};
+use crosswire::frame::message::Role;
+use crosswire::quorum::record::{Record, ReleaseReason, TakeReason};
+
+use super::super::guard::group::Group;
+use super::super::world::World;
+
+impl World {
+    /// A record leaves a node.
+    pub(in super::super) fn judge_record(&mut self, side: Side, record: &Record) {
+        match *record {
+            Record::PeerStarted => self.note_adoption(side),
+            Record::Stall(gap) => self.note_stall(side, gap),
+            Record::Taking { group, term, reason } => self.judge_taking(side, group, term, reason),
+            Record::Releasing { group, reason: ReleaseReason::LostTie } => self.judge_lost_tie(side, group),
+            Record::Role { group, from, to } => {
+                self.watch.roles[side.index()][group.index()] = to;
+                self.judge_role(side, group, from, to);
+            }
+            Record::Leaving => {
+                for group in self.setup.policy.group_ids() {
+                    self.judge_nothing_held(side, group, "said goodbye");
+                }
+            }
+            Record::Path { .. }
+            | Record::Refused { .. }
+            | Record::Verdict { .. }
+            | Record::Jeopardy(_)
+            | Record::DigestDiffers(_)
+            | Record::Releasing { .. }
+            | Record::Blocked { .. }
+            | Record::Fault { .. }
+            | Record::VipAnswered { .. }
+            | Record::GuardLost
+            | Record::GuardSilent(_) => {}
+        }
+    }
+
+    fn judge_taking(&mut self, side: Side, group: GroupId, term: u32, reason: TakeReason) {
+        self.check_silence(side, reason);
+        let known = self.watch.terms[side.index()][group.index()]
+            .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
+        if term <= known {
+            self.complain("term", format!("{side:?} takes {group:?} as term {term} and knew of term {known}"));
+        }
+        self.watch.terms[side.index()][group.index()] = term;
+    }
+
+    fn judge_lost_tie(&mut self, side: Side, group: GroupId) {
+        let ours = self.watch.terms[side.index()][group.index()];
+        let theirs = self.watch.hearing[side.index()].told_terms[group.index()];
+        let prefers_us = self.setup.policy.groups[group.index()].prefer.unwrap_or(Side::A) == side;
+        if theirs < ours || (theirs == ours && prefers_us) {
+            self.complain("tie", format!("{side:?} yields {group:?} of term {ours} to term {theirs}"));
+        }
+    }
+
+    fn judge_role(&mut self, side: Side, group: GroupId, from: Role, to: Role) {
+        if from.is_holding() && !to.is_holding() {
+            self.judge_nothing_held(side, group, "calls it released");
+        }
+        let is_serving_scripts = |group: &Group| !group.is_free();
+        let guard = self.boxes[side.index()].guard.as_ref();
+        let is_busy = guard.is_some_and(|guard| is_serving_scripts(&guard.groups[group.index()]));
+        if from == Role::Releasing && to == Role::Backup && is_busy {
+            self.complain("released", format!("{side:?} calls {group:?} released while its scripts run"));
+        }
+    }
+
+    fn judge_nothing_held(&mut self, side: Side, group: GroupId, what: &str) {
+        if self.holds(side, group) {
+            self.complain("released", format!("{side:?} {what} while its kernel holds {group:?}"));
+        }
+    }
+}

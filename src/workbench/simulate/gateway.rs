@@ -1,0 +1,220 @@
+//! One box: its clock, its kernel, its two processes and what waits for them.
+
+use std::collections::VecDeque;
+
+use crosswire::config::{GroupId, Side};
+use crosswire::frame::session::Entropy;
+use crosswire::frame::{Key, Keyring};
+use crosswire::quorum::event::Request;
+use crosswire::quorum::{Effects, Event, Node};
+use crosswire::time::{Instant, Span};
+
+use super::clock::Clock;
+use super::guard::{Guard, Kernel, Told};
+use super::rival::Rival;
+use super::setup::Setup;
+use super::wire::{Frame, Mark};
+
+/// Bytes that a tty keeps for a process that does not read.
+pub const TTY_BYTES: usize = 4_095;
+/// Datagrams that a socket keeps.
+pub const SOCKET_DATAGRAMS: usize = 256;
+
+/// Who decides.
+#[derive(Clone)]
+pub enum Brain {
+    /// The shipped core.
+    Core(Box<Node>),
+    /// Another rule, for comparison.
+    Rival(Box<Rival>),
+}
+
+impl Brain {
+    /// As [`Node::step`].
+    pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
+        match self {
+            Self::Core(node) => node.step(now, event, effects),
+            Self::Rival(rival) => rival.step(now, event, effects),
+        }
+    }
+
+    /// As [`Node::next_deadline`].
+    pub fn next_deadline(&self, now: Instant) -> Instant {
+        match self {
+            Self::Core(node) => node.next_deadline(now).0,
+            Self::Rival(rival) => rival.next_deadline(),
+        }
+    }
+}
+
+/// A packet that the agent's listeners hear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Packet {
+    /// Somebody answers for, or announces, an address of the group.
+    Vip(GroupId),
+    /// The peer's own address answers.
+    Peer,
+}
+
+/// What waits for the agent, by source.
+#[derive(Clone, Default)]
+pub struct Inbox {
+    /// From the guard.
+    pub told: VecDeque<Told>,
+    /// By path.
+    pub frames: Vec<VecDeque<Frame>>,
+    /// From the listeners.
+    pub packets: VecDeque<Packet>,
+    /// From operators.
+    pub requests: VecDeque<Request>,
+}
+
+impl Inbox {
+    /// Nothing waits.
+    pub fn empty(paths: usize) -> Self {
+        Self { frames: vec![VecDeque::new(); paths], ..Self::default() }
+    }
+
+    /// Keeps a frame if there is room; says whether there was.
+    pub fn keep(&mut self, frame: Frame, is_serial: bool) -> bool {
+        let queue = &mut self.frames[frame.path.index()];
+        let has_room = if is_serial {
+            queue.iter().map(|frame| frame.bytes.len()).sum::<usize>() + frame.bytes.len() <= TTY_BYTES
+        } else {
+            queue.len() < SOCKET_DATAGRAMS
+        };
+        if has_room {
+            queue.push_back(frame);
+        }
+        has_room
+    }
+}
+
+/// How the scripts of a box behave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scripts {
+    /// How long each takes.
+    pub take: Span,
+    /// They do not start.
+    pub are_starts_bad: bool,
+    /// They do not stop.
+    pub are_stops_bad: bool,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self { take: Span::from_ms(20), are_starts_bad: false, are_stops_bad: false }
+    }
+}
+
+/// One box.
+#[derive(Clone)]
+pub struct Gateway {
+    /// Its own time.
+    pub clock: Clock,
+    /// It has power.
+    pub is_powered: bool,
+    /// It stands still as a whole.
+    pub is_frozen: bool,
+    /// The agent, while it runs.
+    pub agent: Option<Brain>,
+    /// It was stopped, by a signal or for the length of a stall.
+    pub is_agent_stopped: bool,
+    /// Which stall ends next.
+    pub stall: u32,
+    /// The how-manieth run of the daemon this is.
+    pub run: u32,
+    /// The guard, while it runs.
+    pub guard: Option<Guard>,
+    /// What waits for the agent.
+    pub inbox: Inbox,
+    /// The wake-up that counts, earlier ones were overtaken.
+    pub wake: u64,
+    /// Its addresses.
+    pub kernel: Kernel,
+    /// Its scripts.
+    pub scripts: Scripts,
+    /// With what the next run starts: key, pair, configuration.
+    pub key: u8,
+    /// See `key`.
+    pub pair: u8,
+    /// See `key`.
+    pub digest: u8,
+    /// With what the present run was started.
+    pub started_with: (u8, u8, u8),
+    /// The agent ended by itself.
+    pub has_exited: bool,
+    /// The agent exists and its box runs.
+    pub runs: Mark,
+    /// It also gets to run.
+    pub works: Mark,
+    /// The guard works.
+    pub guards: Mark,
+    /// The kernel answers.
+    pub answers: Mark,
+}
+
+impl Gateway {
+    /// A box that is off.
+    pub fn new(setup: &Setup, side: Side, now: Instant) -> Self {
+        let rate = setup.rates[side.index()];
+        // Two boxes never show the same time; nothing may depend on it.
+        let offset_us = [5_000_000, 77_777_777][side.index()];
+        Self {
+            clock: Clock::new(rate, offset_us),
+            is_powered: false,
+            is_frozen: false,
+            agent: None,
+            is_agent_stopped: false,
+            stall: 0,
+            run: 0,
+            guard: None,
+            inbox: Inbox::empty(setup.policy.paths.len()),
+            wake: 0,
+            kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
+            scripts: Scripts::default(),
+            key: 7,
+            pair: 0,
+            digest: setup.policy.digest[0],
+            started_with: (7, 0, setup.policy.digest[0]),
+            has_exited: false,
+            runs: Mark::new(now),
+            works: Mark::new(now),
+            guards: Mark::new(now),
+            answers: Mark::new(now),
+        }
+    }
+
+    /// The kernel runs.
+    pub fn is_up(&self) -> bool {
+        self.is_powered && !self.is_frozen
+    }
+
+    /// The agent gets to run.
+    pub fn does_agent_work(&self) -> bool {
+        self.is_up() && self.agent.is_some() && !self.is_agent_stopped
+    }
+
+    /// The guard gets to run.
+    pub fn does_guard_work(&self) -> bool {
+        self.is_up() && self.guard.as_ref().is_some_and(|guard| !guard.is_stopped)
+    }
+
+    /// Brings the marks up to date.
+    pub fn note(&mut self, now: Instant) {
+        self.runs.set(now, self.is_up() && self.agent.is_some());
+        self.works.set(now, self.does_agent_work());
+        self.guards.set(now, self.does_guard_work());
+        self.answers.set(now, self.is_up());
+    }
+
+    /// A fresh node of the shipped core for this box.
+    pub fn core(&self, setup: &Setup, side: Side, entropy: Entropy, now: Instant) -> Brain {
+        let mut policy = setup.policy.clone();
+        policy.digest[0] = self.digest;
+        let pair = format!("pair{}", self.pair);
+        let key = Key { id: 1, bytes: std::iter::repeat_n(self.key, 16).collect() };
+        let keys = Keyring::new(&pair, &[key]);
+        Brain::Core(Box::new(Node::new(&pair, policy, side, keys, entropy, self.clock.local(now))))
+    }
+}

@@ -1,0 +1,26 @@
+//! The pair in virtual time: the shipped core on two simulated boxes, broken in every way that a seed can think of.
+//!
+//! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], [`clock`] are its parts,
+//!   [`act`] what faults do to it
+//! * [`checkers`] judge it, one invariant each
+//! * [`schedule`] draws faults from a seed, runs them, heals everything and demands one active
+//! * [`shrink`] and [`trace`] make a failure small and repeatable
+//! * [`exhaustive`] leaves nothing to chance, within bounds
+//! * [`fleet`] counts what ten years do to ten thousand pairs, and what other rules would have done
+
+pub mod act;
+pub mod chance;
+pub mod checkers;
+pub mod clock;
+pub mod fault;
+pub mod gateway;
+pub mod guard;
+mod guard_turns;
+pub mod hash;
+pub mod rival;
+pub mod schedule;
+pub mod setup;
+pub mod shrink;
+pub mod trace;
+pub mod wire;
+pub mod world;

@@ -1,0 +1,223 @@
+//! Random schedules: a pair, faults at random instants, then everything healed and one active demanded.
+
+use crosswire::config::{GroupId, MAX_GROUPS, PathId, PathKind, Side};
+use crosswire::frame::message::Role;
+use crosswire::quorum::group::RETRY_AFTER;
+use crosswire::quorum::timing::LIFETIME_SLIP;
+use crosswire::time::Span;
+
+use super::chance::Chance;
+use super::checkers::Violation;
+use super::fault::{Fault, Noise, Way};
+use super::setup::Setup;
+use super::world::{SIDES, World};
+
+/// Most faults of one schedule.
+const MAX_FAULTS: u64 = 14;
+
+/// Everything that decides what will happen.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Schedule {
+    /// The world's chance.
+    pub seed: u64,
+    /// The pair.
+    pub setup: Setup,
+    /// How long after the previous one each fault comes.
+    pub faults: Vec<(Span, Fault)>,
+    /// How long after the last fault everything is healed.
+    pub heal_after: Span,
+    /// Which paths are.
+    pub healed: Vec<PathId>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What went wrong, if anything did.
+    pub violation: Option<Violation>,
+    /// The hash over all effects.
+    pub hash: u64,
+    /// Virtual time that passed.
+    pub lasted: Span,
+    /// Steps of both nodes.
+    pub steps: u64,
+    /// How many overlaps were excused.
+    pub splits: usize,
+}
+
+impl Schedule {
+    /// The schedule of a seed.
+    pub fn random(seed: u64) -> Self {
+        let chance = &mut Chance::new(seed);
+        let setup = Setup::random(chance);
+        let interval = setup.policy.interval();
+        let count = 1 + chance.below(MAX_FAULTS);
+        let faults = (0..count).map(|_| (gap(&setup, chance), random_fault(&setup, chance))).collect();
+        let all: Vec<PathId> = setup.policy.path_ids().collect();
+        let healed = if chance.below(3) == 0 { vec![chance.pick(&all)] } else { all };
+        let heal_after = interval.fraction(chance.below(20), 1);
+        Self { seed, setup, faults, heal_after, healed }
+    }
+
+    /// Runs it to its end, or to the first violation.
+    pub fn run(&self) -> Outcome {
+        let mut world = World::new(self.setup.clone(), self.seed);
+        self.run_in(&mut world)
+    }
+
+    /// Runs it in a fresh world of its own setup and seed.
+    pub fn run_in(&self, world: &mut World) -> Outcome {
+        let start = world.now();
+        begin(world);
+        for (gap, fault) in &self.faults {
+            world.run_for(*gap);
+            if world.watch.violation.is_some() {
+                break;
+            }
+            world.befall(*fault);
+        }
+        if world.watch.violation.is_none() {
+            world.run_for(self.heal_after);
+        }
+        if world.watch.violation.is_none() {
+            world.heal(&self.healed);
+            demand_one_active(world);
+        }
+        Outcome {
+            violation: world.watch.violation.clone(),
+            hash: world.hash.value(),
+            lasted: world.now().since(start),
+            steps: world.steps,
+            splits: world.watch.past_overlaps.len(),
+        }
+    }
+}
+
+/// Both boxes up, one after the other; a little longer than they need to agree.
+pub fn begin(world: &mut World) {
+    world.befall(Fault::PowerOn(Side::A));
+    world.run_for(Span::from_ms(37));
+    world.befall(Fault::PowerOn(Side::B));
+    let interval = world.setup.policy.interval();
+    world.run_for(Span::from_ms(400) + interval.fraction(10, 1));
+}
+
+/// With everything healed, how long it may take at most until each group has one active.
+///
+/// A fault is forgotten after [`RETRY_AFTER`]; the rest is one after the other what a takeover may have to wait for.
+pub fn bound(setup: &Setup) -> Span {
+    let dead_after = setup.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
+    let stop = setup.policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
+    let lease = setup.policy.lease + LIFETIME_SLIP + setup.policy.interval();
+    let waits = setup.policy.cold_start + RETRY_AFTER + lease + lease + stop.fraction(4, 1);
+    waits + dead_after.fraction(8, 1) + Span::from_s(1)
+}
+
+/// Waits until each group has one active and has had it for a while.
+pub fn demand_one_active(world: &mut World) {
+    let interval = world.setup.policy.interval();
+    let until = world.now() + bound(&world.setup);
+    let mut calm = 0;
+    while calm < 8 {
+        world.run_for(interval);
+        // Whatever started the daemon starts it again when it ends.
+        for side in SIDES {
+            world.befall(Fault::Start(side));
+        }
+        if world.watch.violation.is_some() {
+            return;
+        }
+        calm = if is_settled(world) { calm + 1 } else { 0 };
+        if calm == 0 && world.now() >= until {
+            let roles = world.watch.roles;
+            let shown = |side: Side| roles[side.index()].iter().take(world.setup.policy.groups.len()).collect::<Vec<_>>();
+            let text = format!("no one active after {}: {:?} and {:?}", bound(&world.setup), shown(Side::A), shown(Side::B));
+            return world.complain("converges", text);
+        }
+    }
+}
+
+/// Each group has one holder, which says that it is active, and the other one says that it is backup.
+pub fn is_settled(world: &World) -> bool {
+    let mut ids = world.setup.policy.group_ids();
+    ids.all(|group| {
+        let roles = SIDES.map(|side| world.watch.roles[side.index()][group.index()]);
+        let holds = SIDES.map(|side| world.holds(side, group));
+        let is_one = |active: usize| {
+            roles[active] == Role::Active && roles[1 - active] == Role::Backup && holds[active] && !holds[1 - active]
+        };
+        is_one(0) || is_one(1)
+    }) && SIDES.into_iter().all(|side| world.gateway(side).does_agent_work())
+}
+
+/// Mostly short, since faults that come together are the ones that matter.
+fn gap(setup: &Setup, chance: &mut Chance) -> Span {
+    let interval = setup.policy.interval();
+    let (intervals, more) = match chance.below(10) {
+        0 | 1 => (0, interval.fraction(1, 10)),
+        2..=4 => (0, interval.fraction(2, 1)),
+        5..=7 => (2, interval.fraction(6, 1)),
+        8 => (6, interval.fraction(15, 1)),
+        _ => (20, interval.fraction(30, 1)),
+    };
+    interval.fraction(intervals, 1) + Span::from_us(chance.below(more.as_us() + 1))
+}
+
+/// A fault that this pair can suffer.
+pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
+    let side = chance.pick(&SIDES);
+    let groups: Vec<GroupId> = setup.policy.group_ids().take(MAX_GROUPS).collect();
+    let group = chance.pick(&groups);
+    match chance.below(100) {
+        0..=5 => Fault::PowerCut(side),
+        6..=10 => Fault::PowerOn(side),
+        11..=12 => Fault::Freeze(side),
+        13..=15 => Fault::Thaw(side),
+        16..=23 => Fault::Start(side),
+        24..=26 => Fault::KillAgent(side),
+        27..=29 => Fault::KillGuard(side),
+        30..=32 => Fault::Kill(side),
+        33..=34 => Fault::HangAgent(side),
+        35..=36 => Fault::HangGuard(side),
+        37..=38 => Fault::Hang(side),
+        39..=44 => Fault::Continue(side),
+        45..=48 => Fault::Stall(side, Span::from_ms(chance.below(600))),
+        49..=80 => random_path_fault(setup, chance),
+        81 => Fault::Key(side, chance.pick(&[7, 7, 9])),
+        82 => Fault::Pair(side, chance.pick(&[0, 0, 1])),
+        83 => Fault::Digest(side, chance.pick(&[1, 1, 2])),
+        84 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),
+        85 => chance.pick(&[Fault::BadStarts(side), Fault::BadStops(side)]),
+        86 => Fault::GoodScripts(side),
+        87 => chance.pick(&[Fault::BadKernel(side), Fault::GoodKernel(side)]),
+        88..=90 => Fault::Handover(side, group),
+        91..=94 => Fault::Takeover(side, group),
+        95..=96 => Fault::PeerIsOff(side, group),
+        _ => Fault::Stop(side),
+    }
+}
+
+fn random_path_fault(setup: &Setup, chance: &mut Chance) -> Fault {
+    let paths: Vec<PathId> = setup.policy.path_ids().collect();
+    let path = chance.pick(&paths);
+    let side = chance.pick(&SIDES);
+    let is_serial = setup.policy.paths[path.index()].kind == PathKind::Serial;
+    match chance.below(24) {
+        0..=4 => Fault::Cut(path, Way::Both),
+        5..=7 => Fault::Cut(path, Way::From(side)),
+        8..=12 => Fault::Mend(path),
+        13..=14 => Fault::Loss(path, chance.pick(&[20, 50, 200, 400])),
+        15 if is_serial => Fault::BitErrors(path, chance.pick(&[10, 100, 1_000, 10_000])),
+        15 => Fault::Delay(path, Span::from_ms(chance.below(8))),
+        16 if is_serial => Fault::Loop(path, side),
+        16 => Fault::Duplicate(path, 300),
+        17..=18 if is_serial => {
+            let noise = chance.pick(&[Noise::Random, Noise::Text, Noise::Zeros]);
+            Fault::Noise(path, side, noise, Span::from_ms(chance.below(1_500)))
+        }
+        17..=18 => chance.pick(&[Fault::SwitchOff(path), Fault::SwitchOn(path)]),
+        19..=20 if is_serial => chance.pick(&[Fault::PortLost(path, side), Fault::PortBack(path, side)]),
+        19..=20 => chance.pick(&[Fault::LinkDown(path, side), Fault::LinkUp(path, side)]),
+        _ => Fault::Replay(path, side),
+    }
+}

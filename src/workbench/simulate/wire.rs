@@ -1,0 +1,184 @@
+//! The cable and the LAN: what gets through, how long it takes, and in what state it arrives.
+
+use crosswire::config::{MAX_GROUPS, PathId, Side};
+use crosswire::time::{Instant, Span};
+
+use super::chance::Chance;
+
+/// Loss up to which a direction is called good, in permille.
+const GOOD_LOSS_PERMILLE: u64 = 50;
+/// Wrong bits up to which a direction is called good, per million: 1 % of the frames.
+const GOOD_BIT_ERRORS: u64 = 20;
+
+/// Since when something has been good without a break.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    is_bad: bool,
+    bad_until: Instant,
+}
+
+impl Mark {
+    /// Bad until now.
+    pub fn new(now: Instant) -> Self {
+        Self { is_bad: true, bad_until: now }
+    }
+
+    /// Notes how it is now.
+    pub fn set(&mut self, now: Instant, is_good: bool) {
+        if self.is_bad {
+            self.bad_until = now;
+        }
+        self.is_bad = !is_good;
+    }
+
+    /// Good now.
+    pub fn is_good(&self) -> bool {
+        !self.is_bad
+    }
+
+    /// Good for all of the last `span`.
+    pub fn is_good_for(&self, now: Instant, span: Span) -> bool {
+        !self.is_bad && now.since(self.bad_until) >= span
+    }
+
+    /// The last instant at which it was bad, as far as noted.
+    pub fn bad_until(&self, now: Instant) -> Instant {
+        if self.is_bad { now } else { self.bad_until }
+    }
+}
+
+/// One direction of a path.
+#[derive(Clone, Debug)]
+pub struct Direction {
+    /// Nothing gets through.
+    pub is_cut: bool,
+    /// Frames lost.
+    pub loss_permille: u64,
+    /// Most that is added to a frame's way.
+    pub delay: Span,
+    /// Frames that come twice.
+    pub duplicate_permille: u64,
+    /// Wrong bits per million.
+    pub bit_errors: u64,
+    /// When the last byte of what was given to a serial port has left.
+    pub busy_until: Instant,
+    /// Whether enough gets through to be heard.
+    pub mark: Mark,
+    /// Whether everything does, so that one question or one report is enough.
+    pub sure: Mark,
+}
+
+/// One path.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// By the side that sends.
+    pub directions: [Direction; 2],
+    /// By side: its link light, or its serial port.
+    pub is_up: [bool; 2],
+    /// By side: what it sends comes back to it.
+    pub is_looped: [bool; 2],
+    /// The switch has no power.
+    pub is_switch_off: bool,
+}
+
+impl Link {
+    /// As good as new.
+    pub fn new(now: Instant) -> Self {
+        let direction = || Direction {
+            is_cut: false,
+            loss_permille: 0,
+            delay: Span::ZERO,
+            duplicate_permille: 0,
+            bit_errors: 0,
+            busy_until: now,
+            mark: Mark::new(now),
+            sure: Mark::new(now),
+        };
+        Self {
+            directions: [direction(), direction()],
+            is_up: [true; 2],
+            is_looped: [false; 2],
+            is_switch_off: false,
+        }
+    }
+
+    /// Everything that was wrong with the wire is right again; ports and link lights stay as they are.
+    pub fn mend(&mut self) {
+        for direction in &mut self.directions {
+            direction.is_cut = false;
+            (direction.loss_permille, direction.duplicate_permille, direction.bit_errors) = (0, 0, 0);
+            direction.delay = Span::ZERO;
+        }
+        self.is_looped = [false; 2];
+        self.is_switch_off = false;
+    }
+
+    /// Whether this side has carrier.
+    pub fn has_carrier(&self, side: Side) -> bool {
+        self.is_up[side.index()] && !self.is_switch_off
+    }
+
+    /// Whether anything can get from a side to its peer.
+    pub fn carries(&self, from: Side) -> bool {
+        let is_plugged = self.is_up == [true; 2] && !self.is_switch_off && self.is_looped == [false; 2];
+        is_plugged && !self.directions[from.index()].is_cut
+    }
+
+    /// Brings the marks up to date.
+    pub fn note(&mut self, now: Instant) {
+        for side in [Side::A, Side::B] {
+            let carries = self.carries(side);
+            let direction = &mut self.directions[side.index()];
+            let is_sound = direction.loss_permille <= GOOD_LOSS_PERMILLE && direction.bit_errors <= GOOD_BIT_ERRORS;
+            let is_perfect = direction.loss_permille == 0 && direction.bit_errors == 0;
+            direction.mark.set(now, carries && is_sound);
+            direction.sure.set(now, carries && is_perfect);
+        }
+    }
+
+    /// Whether one frame gets through, by chance.
+    pub fn lets_through(&self, from: Side, chance: &mut Chance) -> bool {
+        let loss = self.directions[from.index()].loss_permille;
+        self.carries(from) && (loss == 0 || chance.below(1_000) >= loss)
+    }
+}
+
+/// What the world knows of a frame that its receiver cannot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// Which run of the sender's agent made it, and for which run of the receiver's.
+    pub runs: [u32; 2],
+    /// The how-manieth frame of the world it is.
+    pub number: u64,
+    /// It is a beat.
+    pub is_beat: bool,
+    /// The terms under which the sender held its groups; 0: not at all.
+    pub terms: [u32; MAX_GROUPS],
+}
+
+/// Bytes on their way.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Where they come in.
+    pub path: PathId,
+    /// As they arrive.
+    pub bytes: Vec<u8>,
+    /// Who made them; `None` for noise, for what was damaged, and for what was recorded and sent again.
+    pub stamp: Option<Stamp>,
+}
+
+/// Damages a frame by chance; says whether it did.
+pub fn damage(bytes: &mut [u8], bit_errors: u64, chance: &mut Chance) -> bool {
+    let bits = bytes.len() as u64 * 8;
+    if !chance.hits(bits * bit_errors) {
+        return false;
+    }
+    // A run of bits, so that no two errors undo each other.
+    let first = chance.below(bits);
+    for bit in first..=first + chance.below(3) {
+        if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|index| bytes.get_mut(index)) {
+            *byte ^= 1 << (bit % 8);
+        }
+    }
+    true
+}
