@@ -5,7 +5,9 @@
 #[path = "../src/workbench/world.rs"]
 mod world;
 
-use crosswire::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side};
+use crosswire::config::{
+    Failback, GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side,
+};
 use crosswire::quorum::event::Request;
 use crosswire::time::Span;
 use world::{Chance, World};
@@ -135,6 +137,31 @@ fn a_planned_handover_is_quick_and_clean() {
     world.ask(Side::A, Request::Takeover(GATEWAY));
     let took = world.run_until(Span::from_s(5), |w| w.holds(Side::A, GATEWAY)).expect("A gets it back");
     assert!(took <= ms(15), "{took}");
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn a_failback_waits_until_the_preferred_node_has_been_well_and_longer_after_each_loss() {
+    let mut policy = policy();
+    for group in &mut policy.groups {
+        group.failback = Failback::After(Span::from_s(20));
+    }
+    let mut world = World::new(policy, 20);
+    world.start(Side::A);
+    world.start(Side::B);
+    world.run_for(Span::from_s(30));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world.power_cut(Side::A);
+    world.run_for(Span::from_s(5));
+    assert_eq!(world.holders(GATEWAY), [Side::B]);
+    world.start(Side::A);
+    let took = world.run_until(Span::from_s(60), |w| w.holds(Side::A, GATEWAY)).expect("A gets it back");
+    assert!(took >= Span::from_s(20) && took <= Span::from_s(23), "{took}");
+    world.freeze(Side::A);
+    world.run_for(Span::from_s(5));
+    world.thaw(Side::A);
+    let took = world.run_until(Span::from_s(90), |w| w.holds(Side::A, GATEWAY)).expect("A gets it back again");
+    assert!(took >= Span::from_s(40), "an unplanned loss doubles the wait: {took}");
     assert_no_overlap(&world);
 }
 

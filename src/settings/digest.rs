@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
-use crosswire::config::{InJeopardy, PathTiming, SafetyRule, Side};
+use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule, Side};
 use crosswire::time::Span;
 
 use super::{GroupSettings, PathDevice, Settings};
@@ -57,7 +57,11 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
             SafetyRule::Lease => "lease",
             SafetyRule::Fence => "fence",
         };
-        writeln!(out, "group {} prefer {prefer} safety {safety}", group.name)?;
+        let failback_us = match policy.failback {
+            Failback::Manual => None,
+            Failback::After(wait) => Some(us(wait)),
+        };
+        writeln!(out, "group {} prefer {prefer} failback {failback_us:?} safety {safety}", group.name)?;
         write_group(group, out)?;
     }
     Ok(())

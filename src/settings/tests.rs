@@ -209,6 +209,7 @@ fn the_digest_is_over_what_both_must_agree_on() {
         ("[group.gateway]", "[group.x]"),
         ("[group.gateway]", "[group.gateway]\nprefer = 'gw2'"),
         ("[group.gateway]", "[group.gateway]\nsafety = 'lease'"),
+        ("[group.gateway]", "[group.gateway]\nprefer = 'gw2'\nfailback = '10m'"),
         ("[group.gateway]", "[group.gateway]\nscripts = ['lsb:x']\nsafety = 'probe'"),
         ("10.0.0.100/24", "10.0.0.101/24"),
         ("10.0.0.100/24", "10.0.0.100/25"),
