@@ -16,7 +16,7 @@ use crate::resource::ReleaseOrder;
 /// What the peer says that it is for the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Claim {
-    /// It has said nothing yet in this incarnation, or is not heard.
+    /// It has said nothing yet in this incarnation, or is not heard; or it held nothing when it was last heard on time.
     Unknown,
     /// It serves, or is about to.
     Serves,
@@ -210,6 +210,8 @@ fn beside_peer(s: &Situation) -> Decision {
         Claim::Offers => Decision::Take(TakeReason::Offered),
         Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
         Claim::Free if !s.is_our_turn => Decision::Wait(Block::PeersTurn),
+        // It takes us for dead and will serve; what makes a holder let go must not let it take again.
+        Claim::Free if s.is_deadline_due && s.is_peer_deaf => Decision::Wait(Block::PeersTurn),
         Claim::Free => beside_answering_peer(s, TakeReason::Vacant),
     }
 }

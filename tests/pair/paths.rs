@@ -130,7 +130,7 @@ fn row_10_standby_unheard_on_both_paths() {
         let start = now();
         scene.cable().set(Side::B, LineRule { cut: true, ..LineRule::default() });
         scene.set_lan(Side::B, beats_lost_from_node());
-        thread::sleep(ms(3_000));
+        thread::sleep(ms(2_000));
         assert!(scene.is_in_jeopardy(Side::B), "it knows that it is not heard");
         scene.heal().expect("mended");
         scene.settle(Side::A);
@@ -168,13 +168,13 @@ fn row_13_lossy_paths() {
         let scene = Scene::serving();
         let start = now();
         scene.set_lan(Side::B, PortRules::both(Rule { loss_percent: 40, ..Rule::default() }));
-        thread::sleep(ms(3_000));
+        thread::sleep(ms(2_000));
         scene.set_lan(Side::B, PortRules::both(Rule { loss_percent: 20, ..Rule::default() }));
         for side in BOTH {
             // A frame of 67 bytes has 536 bits: 0.9996 to the power of 536 is 0.81.
             scene.cable().set(side, LineRule { bit_errors_per_million: 400, ..LineRule::default() });
         }
-        thread::sleep(ms(3_000));
+        thread::sleep(ms(2_000));
         scene.heal().expect("mended");
         scene.settle(Side::A);
         scene.assert_nothing_moved(Side::A, start);

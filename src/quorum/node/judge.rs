@@ -125,6 +125,8 @@ impl Node {
             Some(report) => match report.role {
                 Role::Acquiring | Role::Active => Claim::Serves,
                 Role::Releasing => Claim::Releases,
+                // It may have taken the group since: that it holds nothing has to be fresh.
+                Role::Backup | Role::Faulty if !self.is_on_time(now) => Claim::Unknown,
                 Role::Backup | Role::Faulty if report.word == Word::Offered => Claim::Offers,
                 Role::Backup | Role::Faulty => Claim::Free,
             },
