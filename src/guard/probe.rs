@@ -109,7 +109,11 @@ mod tests {
                 addresses.add(&theirs, now() + Span::from_s(1)).expect("added");
             });
             assert_eq!(send(&settings, &group.addresses), Ok(()));
-            assert_eq!(answers(&listeners), ["10.9.0.2", "10.9.0.100", "fd00::100"]);
+            assert_eq!(
+                answers(&listeners),
+                ["10.9.0.100", "10.9.0.2", "fd00::100"],
+                "the peer itself after its IPv4 VIP"
+            );
         });
     }
 

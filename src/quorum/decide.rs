@@ -205,13 +205,12 @@ fn beside_peer(s: &Situation) -> Decision {
         Claim::Unknown => Decision::Wait(Block::NoReport),
         Claim::Serves => Decision::Wait(Block::PeerServes),
         Claim::Releases => Decision::Wait(Block::PeerReleases),
-        // It takes us for dead, or soon will, and would not hear that we serve.
+        // It takes us for dead, or soon will, and would not hear that we serve: what makes a holder let go must not let
+        // it take again.
         Claim::Offers | Claim::Free if s.is_peer_deaf => Decision::Wait(Block::Unheard),
         Claim::Offers => Decision::Take(TakeReason::Offered),
         Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
         Claim::Free if !s.is_our_turn => Decision::Wait(Block::PeersTurn),
-        // It takes us for dead and will serve; what makes a holder let go must not let it take again.
-        Claim::Free if s.is_deadline_due && s.is_peer_deaf => Decision::Wait(Block::PeersTurn),
         Claim::Free => beside_answering_peer(s, TakeReason::Vacant),
     }
 }
@@ -219,7 +218,7 @@ fn beside_peer(s: &Situation) -> Decision {
 /// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
 fn cold_start(s: &Situation) -> Decision {
     if s.is_peer_off {
-        apart(s, TakeReason::PeerIsOff)
+        beside_answering_peer(s, TakeReason::PeerIsOff)
     } else if !s.has_listened {
         Decision::Wait(Block::ColdStart)
     } else if s.witness == WitnessView::Unseen {
