@@ -398,8 +398,9 @@ fn poll_in(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
 
 /// How much is read at once.
 const READ_BYTES: usize = 512;
-/// Most reads of one path in a turn, so that a flood on one path cannot starve the others.
-const MAX_READS: usize = 64;
+/// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that whatever waited in it is
+/// read before silence is judged, and few enough that a flood on one path cannot starve the others.
+const MAX_READS: usize = 512;
 /// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
 const MAX_DESCRIPTORS: usize = 48;
 /// The loop turns at least this often.
