@@ -7,6 +7,8 @@ pub mod exit;
 pub mod keygen;
 pub mod operate;
 pub mod run;
+#[cfg(feature = "workbench")]
+pub mod simulate;
 pub mod status;
 mod status_json;
 pub mod why;
@@ -31,6 +33,8 @@ enum Command {
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
     #[cfg(feature = "workbench")]
     Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
+    #[cfg(feature = "workbench")]
+    Simulate(#[bpaf(external(simulate::simulate_options))] simulate::SimulateOptions),
 }
 
 /// Does what the command line says.
@@ -50,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Keygen(options) => keygen::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Demo(options) => demo::run(&options, out).into(),
+        #[cfg(feature = "workbench")]
+        Command::Simulate(options) => simulate::run(&options, out).into(),
     }
 }
 

@@ -138,6 +138,16 @@ impl Settings {
         loader::parse(file, &text, &wanted)
     }
 
+    /// Reads and checks `file` as the box on that side does: side A is the one with the lower name.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    #[cfg(feature = "workbench")]
+    pub fn load_as(file: &Path, side: Side) -> Result<Self, Vec<ConfigError>> {
+        let text = loader::read_text(file).map_err(|error| vec![error])?;
+        loader::parse(file, &text, &nodes::Wanted::Side(side))
+    }
+
     /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run` starts all the
     /// same, since network cards and USB adapters come late.
     pub fn absent(&self) -> Vec<ConfigError> {

@@ -28,15 +28,8 @@ pub(super) enum Wanted {
     Asked(String),
     /// `uname -n`
     Host(String),
-}
-
-impl Wanted {
-    /// The name itself.
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Self::Asked(name) | Self::Host(name) => name,
-        }
-    }
+    /// Whichever node stands on this side: for a box that is neither.
+    Side(Side),
 }
 
 /// Reads both nodes, the lower name first; `None` if there are not exactly two that can be read.
@@ -95,16 +88,17 @@ fn read_address(text: At<&str>, report: &mut Report<'_>) -> At<Option<IpAddr>> {
 /// Which of the two this box is; an error that lists both names if it is neither.
 pub(super) fn choose(nodes: &[Node<'_>; 2], wanted: &Wanted, at: usize, report: &mut Report<'_>) -> Option<Side> {
     let [a, b] = nodes;
-    match wanted.name() {
+    let (name, what, key) = match wanted {
+        Wanted::Side(side) => return Some(*side),
+        Wanted::Asked(name) => (name, format!("--node {} is not in this file", quote(name)), "--node"),
+        Wanted::Host(name) => {
+            (name, format!("this box is called {} (`uname -n`)", quote(name)), "the name, or give --node")
+        }
+    };
+    match name.as_str() {
         name if name == a.name.value => Some(Side::A),
         name if name == b.name.value => Some(Side::B),
-        name => {
-            let (what, key) = match wanted {
-                Wanted::Asked(_) => (format!("--node {} is not in this file", quote(name)), "--node"),
-                Wanted::Host(_) => {
-                    (format!("this box is called {} (`uname -n`)", quote(name)), "the name, or give --node")
-                }
-            };
+        _ => {
             let known = format!("{} and {}", quote(a.name.value), quote(b.name.value));
             report.add(at, what, format_args!("the file knows {known}: correct {key}"));
             None

@@ -3,3 +3,4 @@
 pub mod demo;
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
+pub mod simulate;

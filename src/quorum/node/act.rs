@@ -152,9 +152,10 @@ impl Node {
             // A planned release may take as long as the scripts take; until then the addresses stay, and are renewed.
             match first {
                 ReleaseOrder::ScriptsFirst => {}
-                ReleaseOrder::AddressesFirst => (group.renewal, group.renew_at) = (None, Instant::NEVER),
+                ReleaseOrder::AddressesFirst => {
+                    (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+                }
             }
-            group.lease_until = Instant::NEVER;
             group.release_again_at = None;
         }
         if reason == ReleaseReason::LeaseLapsed && self.guard == GuardState::Fine {
@@ -167,6 +168,8 @@ impl Node {
     /// A holder renews its lease in time, and announces itself again once a rival has let go.
     fn keep(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_planned = group.role == Role::Releasing && group.renew_at != Instant::NEVER;
+        let must_hurry = is_planned && (now >= group.lease_until || situation.claim == Claim::Serves);
         if group.role == Role::Active && situation.tie == Tie::WeWin {
             group.was_tied = true;
         } else if group.was_tied && situation.claim != Claim::Serves && situation.claim != Claim::Releases {
@@ -175,7 +178,21 @@ impl Node {
                 self.order(now + Span::from_s(1), Order::Announce { group: id }, effects);
             }
         }
+        if must_hurry {
+            return self.hurry_release(id, effects);
+        }
         self.renew_if_due(now, id, effects);
+    }
+
+    /// A planned release keeps its addresses while scripts stop. Not once the lease has lapsed or the peer serves: what
+    /// the kernel has dropped by then must not come back.
+    fn hurry_release(&mut self, id: GroupId, effects: &mut Effects) {
+        let first = ReleaseOrder::AddressesFirst;
+        let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.pending = Some(token);
+            (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+        }
     }
 
     fn renew_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {

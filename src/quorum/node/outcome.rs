@@ -46,7 +46,7 @@ impl Node {
             }
             return;
         }
-        if matches!(group.role, Role::Acquiring | Role::Active) {
+        if group.role.is_holding() {
             group.lease_until = renewal.sent_at + lease;
         }
         self.guard_answered(effects);

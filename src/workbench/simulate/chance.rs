@@ -14,7 +14,7 @@ impl Chance {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -23,7 +23,7 @@ impl Chance {
 
     /// A number below `limit`; zero if that is zero.
     pub fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 32) % limit.max(1)
+        (self.draw() >> 32) % limit.max(1)
     }
 
     /// True this often in a million.
@@ -39,6 +39,6 @@ impl Chance {
 
     /// A number between 0 and 1, never 0.
     pub fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
+        ((self.draw() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
     }
 }

@@ -56,6 +56,7 @@ impl World {
         let outcome = match ticket.order {
             Order::Release { group, first } => return self.guard_releases(side, group, Some(ticket.token), first),
             Order::Announce { group } => return self.announce(side, group),
+            Order::Fence { .. } => Outcome::Failed(Fault::NoFence),
             Order::Acquire { group, .. } if !guard.groups[group.index()].is_free() => {
                 Outcome::Failed(Fault::OutOfOrder)
             }
@@ -63,9 +64,7 @@ impl World {
             Order::Acquire { .. } | Order::Renew { .. } | Order::Probe { .. } if is_late => {
                 Outcome::Failed(Fault::TooLate)
             }
-            Order::Acquire { .. } | Order::Renew { .. } if gateway.kernel.is_bad => {
-                Outcome::Failed(Fault::Kernel(105))
-            }
+            Order::Acquire { .. } | Order::Renew { .. } if gateway.kernel.is_bad => Outcome::Failed(Fault::Kernel(105)),
             Order::Acquire { group, .. } => {
                 self.hold(side, group);
                 self.announce(side, group);
@@ -267,9 +266,8 @@ impl World {
 
     fn guard_may_exit(&mut self, side: Side) {
         let keeps = self.setup.has_no_lifetime;
-        let is_over = |guard: &super::guard::Guard| {
-            guard.phase == Phase::Leaving && (keeps || guard.is_everything_free())
-        };
+        let is_over =
+            |guard: &super::guard::Guard| guard.phase == Phase::Leaving && (keeps || guard.is_everything_free());
         if self.boxes[side.index()].guard.as_ref().is_some_and(is_over) {
             self.boxes[side.index()].guard = None;
             self.note_marks();

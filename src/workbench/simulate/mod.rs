@@ -9,18 +9,25 @@
 //! * [`fleet`] counts what ten years do to ten thousand pairs, and what other rules would have done
 
 pub mod act;
+pub mod bench;
 pub mod chance;
 pub mod checkers;
 pub mod clock;
+pub mod exhaustive;
 pub mod fault;
+pub mod fleet;
 pub mod gateway;
 pub mod guard;
 mod guard_turns;
 pub mod hash;
+pub mod many;
 pub mod rival;
 pub mod schedule;
+pub mod script;
+pub mod service;
 pub mod setup;
 pub mod shrink;
+pub mod svg;
 pub mod trace;
 pub mod wire;
 pub mod world;

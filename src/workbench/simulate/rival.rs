@@ -64,7 +64,15 @@ impl Rival {
             Event::Tick => self.tick(now, effects),
             Event::Bytes(path, bytes) => self.hear(now, path, bytes, effects),
             Event::Datagram(path, bytes) => self.hear(now, path, bytes, effects),
-            Event::Carrier(_, is_up) => self.has_carrier = is_up,
+            Event::Carrier(_, is_up) => {
+                if is_up && !self.has_carrier {
+                    // As after a start: listen first.
+                    self.started_at = now;
+                    self.heard_at.fill(None);
+                    self.peer_is_active = false;
+                }
+                self.has_carrier = is_up;
+            }
             Event::Stop => {
                 self.become_backup(effects);
                 let _ = effects.push(Effect::Exit);
@@ -95,9 +103,9 @@ impl Rival {
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
         let dead_after = self.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
-        let last = self.heard_at.iter().copied().flatten().max().unwrap_or(self.started_at);
-        let is_silent = now.since(last) >= dead_after;
         let first_wait = if self.me == Side::A { Span::ZERO } else { dead_after };
+        let last = self.heard_at.iter().copied().flatten().max().unwrap_or(self.started_at + first_wait);
+        let is_silent = now.since(last) >= dead_after;
         let is_vacant = !self.peer_is_active && now.since(self.started_at) >= dead_after + first_wait;
         if !self.is_active && self.has_carrier && (is_silent || is_vacant) {
             self.is_active = true;

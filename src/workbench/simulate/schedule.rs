@@ -130,8 +130,10 @@ pub fn demand_one_active(world: &mut World) {
         calm = if is_settled(world) { calm + 1 } else { 0 };
         if calm == 0 && world.now() >= until {
             let roles = world.watch.roles;
-            let shown = |side: Side| roles[side.index()].iter().take(world.setup.policy.groups.len()).collect::<Vec<_>>();
-            let text = format!("no one active after {}: {:?} and {:?}", bound(&world.setup), shown(Side::A), shown(Side::B));
+            let shown =
+                |side: Side| roles[side.index()].iter().take(world.setup.policy.groups.len()).collect::<Vec<_>>();
+            let text =
+                format!("no one active after {}: {:?} and {:?}", bound(&world.setup), shown(Side::A), shown(Side::B));
             return world.complain("converges", text);
         }
     }

@@ -1,8 +1,7 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
-use crosswire::config::{
-    GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed,
-};
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed};
+use crosswire::quorum::timing;
 use crosswire::time::Span;
 
 use super::chance::Chance;
@@ -14,7 +13,7 @@ use super::fault::{Names, Time, parse_time};
 pub struct Setup {
     /// What both nodes decide by.
     pub policy: Policy,
-    /// Bit rate of each path; of no meaning on a LAN.
+    /// Bit rate of each path; 0 on a LAN.
     pub bauds: Vec<u32>,
     /// How many scripts each group has.
     pub scripts: Vec<usize>,
@@ -31,24 +30,16 @@ pub struct Setup {
 impl Setup {
     /// The pair of the failure catalogue: one cable, one LAN, one group of addresses, perfect clocks.
     pub fn reference() -> Self {
-        let timing = PathTiming {
-            interval: Span::from_ms(100),
-            late_after: Span::from_ms(300),
-            dead_after: Span::from_ms(500),
-        };
-        let group = GroupPolicy {
-            tag: 1,
-            prefer: Some(Side::A),
-            safety: SafetyRule::Probe,
-            stop_timeout: Span::ZERO,
-        };
+        let timing =
+            PathTiming { interval: Span::from_ms(100), late_after: Span::from_ms(300), dead_after: Span::from_ms(500) };
+        let group = GroupPolicy::addresses_only(1, Some(Side::A));
         Self::of(policy(&[PathKind::Serial, PathKind::Lan], timing, 1, &[group]))
     }
 
     /// Perfect boxes with this policy.
     pub fn of(policy: Policy) -> Self {
         Self {
-            bauds: vec![19_200; policy.paths.len()],
+            bauds: bauds(&policy, 19_200),
             scripts: policy.groups.iter().map(|group| usize::from(group.stop_timeout > Span::ZERO)).collect(),
             rates: [TRUE_RATE; 2],
             wakes_late: Span::from_us(200),
@@ -74,8 +65,10 @@ impl Setup {
         let group_count = 1 + u8::from(chance.below(4) == 0);
         let groups: Vec<_> = (0..group_count).map(|index| random_group(index, chance)).collect();
         let mut setup = Self::of(policy(kinds, timing, lease_s, &groups));
-        setup.policy.cold_start = Span::from_ms(2_000 + chance.below(2_000));
-        setup.bauds.fill(chance.pick(bauds));
+        // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
+        let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
+        setup.policy.cold_start = timing::with_drift(let_go) + Span::from_ms(chance.below(1_500));
+        setup.bauds = self::bauds(&setup.policy, chance.pick(bauds));
         for count in setup.scripts.iter_mut().filter(|count| **count > 0) {
             *count += usize::from(chance.below(2) == 0);
         }
@@ -106,11 +99,8 @@ impl Setup {
     pub fn text(&self) -> String {
         let paths = self.policy.paths.iter().zip(&self.bauds).map(|(path, baud)| {
             let PathTiming { interval, late_after, dead_after } = path.timing;
-            let times = format!("{}/{}/{}", Time(interval), Time(late_after), Time(dead_after));
-            match path.kind {
-                PathKind::Serial => format!("serial:{times}:{baud}"),
-                PathKind::Lan => format!("lan:{times}:0"),
-            }
+            let kind = if path.kind == PathKind::Serial { "serial" } else { "lan" };
+            format!("{kind}:{}/{}/{}:{baud}", Time(interval), Time(late_after), Time(dead_after))
         });
         let groups = self.policy.groups.iter().zip(&self.scripts).map(|(group, scripts)| {
             let prefer = group.prefer.map_or("-", |side| if side == Side::A { "A" } else { "B" });
@@ -197,8 +187,15 @@ impl Setup {
         };
         let tag = u8::try_from(self.policy.groups.len() + 1).ok()?;
         self.scripts.push(scripts.parse().ok()?);
-        self.policy.groups.push(GroupPolicy { tag, prefer, safety, stop_timeout: parse_time(stop).ok()? }).ok()
+        let stop_timeout = parse_time(stop).ok()?;
+        self.policy.groups.push(GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(tag, prefer) }).ok()
     }
+}
+
+/// The same rate for all cables, none for LANs.
+fn bauds(policy: &Policy, baud: u32) -> Vec<u32> {
+    let of = |path: &PathPolicy| if path.kind == PathKind::Serial { baud } else { 0 };
+    policy.paths.iter().map(of).collect()
 }
 
 fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupPolicy]) -> Policy {
@@ -208,6 +205,7 @@ fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupP
         lease: Span::from_s(lease_s),
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
         digest: [1, 2, 3, 4],
     }
 }
@@ -221,7 +219,8 @@ fn random_group(index: u8, chance: &mut Chance) -> GroupPolicy {
         (SafetyRule::Lease, 1),
         (SafetyRule::Lease, 2),
     ]);
-    GroupPolicy { tag: index + 1, prefer, safety, stop_timeout: Span::from_s(stop_s) }
+    let stop_timeout = Span::from_s(stop_s);
+    GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(index + 1, prefer) }
 }
 
 /// Two clocks, each off by up to 1 %, and no further apart than the waits before a takeover allow for.

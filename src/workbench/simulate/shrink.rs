@@ -26,7 +26,9 @@ fn drop_faults(best: &mut Schedule, fails: &impl Fn(&Schedule) -> bool) {
         let mut from = 0;
         while from < best.faults.len() {
             let until = (from + size).min(best.faults.len());
-            if let Some(smaller) = [true, false].into_iter().map(|keeps_time| without(best, from, until, keeps_time)).find(fails) {
+            if let Some(smaller) =
+                [true, false].into_iter().map(|keeps_time| without(best, from, until, keeps_time)).find(fails)
+            {
                 *best = smaller;
             } else {
                 from = until;

@@ -94,12 +94,7 @@ impl Link {
             mark: Mark::new(now),
             sure: Mark::new(now),
         };
-        Self {
-            directions: [direction(), direction()],
-            is_up: [true; 2],
-            is_looped: [false; 2],
-            is_switch_off: false,
-        }
+        Self { directions: [direction(), direction()], is_up: [true; 2], is_looped: [false; 2], is_switch_off: false }
     }
 
     /// Everything that was wrong with the wire is right again; ports and link lights stay as they are.

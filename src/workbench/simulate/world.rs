@@ -385,10 +385,17 @@ impl World {
         };
         match frame.stamp {
             Some(stamp) => {
+                let before = self.beats_heard(side);
                 self.watch.reading = Some(stamp);
                 self.step(side, event);
                 self.watch.reading = None;
                 self.note_consumption(side, path, &stamp);
+                // A beat for this run that did not count, because the handshake was not done, is not recorded: sent again
+                // later it is to its receiver what a delayed frame is, and nobody can tell the two apart.
+                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].run;
+                if is_for_this_run && self.beats_heard(side) == before {
+                    return;
+                }
                 let record = &mut self.recorded[path.index()][side.index()];
                 if record.len() == RECORDED_FRAMES {
                     record.pop_front();
@@ -422,7 +429,7 @@ impl World {
                     }
                 }
                 Effect::Record(record) => self.note_record(side, record),
-                Effect::Reply(_) => {}
+                Effect::Reply(_) | Effect::AskWitnesses | Effect::ShowHolding(_) => {}
                 Effect::Exit => self.agent_exits(side),
             }
         }
@@ -461,7 +468,9 @@ impl World {
             PathKind::Serial => self.transmit_serial(from, path, body, stamp),
             PathKind::Lan => {
                 let bytes = body.to_vec();
-                let copies = 1 + u8::from(self.chance.below(1_000) < self.links[index].directions[from.index()].duplicate_permille);
+                let copies = 1 + u8::from(
+                    self.chance.below(1_000) < self.links[index].directions[from.index()].duplicate_permille,
+                );
                 for _ in 0..copies {
                     if self.links[index].lets_through(from, &mut self.chance) {
                         let delay = self.links[index].directions[from.index()].delay;
@@ -521,7 +530,9 @@ impl World {
         let secret = std::array::from_fn(|_| byte(&mut self.chance));
         let brain = match self.rule {
             Rule::Crosswire => self.boxes[index].core(&self.setup, side, Entropy { incarnation, secret }, self.now),
-            rule => Brain::Rival(Box::new(Rival::new(rule, &self.setup, side, self.boxes[index].clock.local(self.now)))),
+            rule => {
+                Brain::Rival(Box::new(Rival::new(rule, &self.setup, side, self.boxes[index].clock.local(self.now))))
+            }
         };
         let gateway = &mut self.boxes[index];
         gateway.run += 1;

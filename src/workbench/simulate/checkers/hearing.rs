@@ -173,13 +173,8 @@ impl World {
             let since = hearing.read_at[index].max(hearing.opened_at[index]);
             newest.since(local(since)) <= path.timing.dead_after
         };
-        let all: Vec<(PathKind, bool)> = self
-            .policy()
-            .paths
-            .iter()
-            .enumerate()
-            .map(|(index, path)| (path.kind, testifies((index, path))))
-            .collect();
+        let all: Vec<(PathKind, bool)> =
+            self.policy().paths.iter().enumerate().map(|(index, path)| (path.kind, testifies((index, path)))).collect();
         let has = |kind| all.contains(&(kind, true));
         (has(PathKind::Serial) && has(PathKind::Lan)) || all.iter().all(|(_, testifies)| *testifies)
     }

@@ -27,13 +27,12 @@ impl World {
             Order::Renew { group } => {
                 let held = &mut self.watch.held[side.index()][group.index()];
                 held.newest_order = Some((ticket.token, local));
-                let is_planned = self.watch.roles[side.index()][group.index()] == Role::Releasing;
                 let is_lapsed = held.until.is_some_and(|until| local >= until);
-                if is_lapsed && !is_planned {
+                if is_lapsed {
                     self.complain("lease", format!("{side:?} renewed {group:?} after its lease had lapsed"));
                 }
             }
-            Order::Release { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
+            Order::Release { .. } | Order::Fence { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Watch {
     pub overlaps: Vec<Option<Overlap>>,
     /// Overlaps that are over, excused or not: since when, until when.
     pub past_overlaps: Vec<(Instant, Instant)>,
+    /// How clients fared.
+    pub service: super::service::Service,
     /// By side and path: whether the node was told that it is open.
     pub open_paths: [[bool; MAX_PATHS]; 2],
     /// The genuine frame that is being read.
@@ -65,6 +67,7 @@ impl Watch {
             terms: [[0; MAX_GROUPS]; 2],
             overlaps: vec![None; setup.policy.groups.len()],
             past_overlaps: Vec::new(),
+            service: Default::default(),
             open_paths: [[false; MAX_PATHS]; 2],
             reading: None,
         }
@@ -83,9 +86,7 @@ impl Watch {
     /// The terms under which a side holds its groups.
     pub fn held_terms(&self, side: Side) -> [u32; MAX_GROUPS] {
         let index = side.index();
-        std::array::from_fn(|group| {
-            if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 }
-        })
+        std::array::from_fn(|group| if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 })
     }
 }
 

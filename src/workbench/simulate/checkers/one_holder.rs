@@ -39,6 +39,7 @@ impl World {
 
     /// Looks at one group after anything has changed.
     pub(in super::super) fn watch_overlap(&mut self, group: GroupId) {
+        self.note_service();
         let is_overlap = SIDES.into_iter().all(|side| self.holds(side, group));
         match (self.watch.overlaps[group.index()], is_overlap) {
             (None, false) => {}
@@ -70,13 +71,13 @@ impl World {
         };
         let waits_for_kernel = self.policy().groups[group.index()].safety == SafetyRule::Lease;
         let could_know = self.could_hear(taker) || self.could_ask(taker) || self.could_be_told(holder);
-        !could_know && !(kernel_alone && waits_for_kernel)
+        !(could_know || (kernel_alone && waits_for_kernel))
     }
 
     /// How long a frame or a handshake takes to be sent, carried and read.
     fn exchange_time(&self) -> Span {
         let interval = self.policy().interval();
-        let slowest = self.setup.bauds.iter().copied().min().unwrap_or(9_600);
+        let slowest = self.setup.bauds.iter().copied().filter(|baud| *baud > 0).min().unwrap_or(115_200);
         let frame = crosswire::quorum::timing::line_time(70, slowest);
         interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
     }
@@ -86,6 +87,12 @@ impl World {
         (a.0, a.1) != (b.0, b.1)
     }
 
+    /// Each has adopted the other's present run.
+    fn are_acquainted(&self) -> bool {
+        let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].run, self.watch.hearing[index].adopted));
+        a.1 == b.0 && b.1 == a.0
+    }
+
     fn could_hear(&self, taker: Side) -> bool {
         let (now, holder) = (self.now, taker.peer());
         let window = self.exchange_time();
@@ -93,8 +100,7 @@ impl World {
         let has_listener = self.boxes[taker.index()].runs.is_good_for(now, window);
         let strangers = self.are_strangers();
         // Two that do not know each other yet need both directions of one path to get acquainted.
-        let [ours, theirs] = [taker, holder].map(|side| (self.boxes[side.index()].run, &self.watch.hearing[side.index()]));
-        let are_acquainted = ours.1.adopted == theirs.0 && theirs.1.adopted == ours.0;
+        let are_acquainted = self.are_acquainted();
         has_speaker
             && has_listener
             && self.policy().path_ids().any(|path| {
@@ -121,7 +127,7 @@ impl World {
         let window = dead_after + dead_after.fraction(1, 50) + self.exchange_time();
         let has_speaker = self.boxes[taker.index()].works.is_good_for(now, window);
         let is_able = now.since(self.hung_until(holder)) >= window;
-        !self.are_strangers()
+        self.are_acquainted()
             && has_speaker
             && is_able
             && self

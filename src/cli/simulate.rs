@@ -1,0 +1,261 @@
+//! `crosswire simulate`: the shipped decision in virtual time, against a script, against chance, against everything.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bpaf::Bpaf;
+use crosswire::config::Side;
+
+use super::exit::Exit;
+use crate::settings::{PathDevice, Settings};
+use crate::words;
+use crate::workbench::simulate::fault::{Names, Time};
+use crate::workbench::simulate::schedule::Schedule;
+use crate::workbench::simulate::script::{Line, Script};
+use crate::workbench::simulate::setup::Setup;
+use crate::workbench::simulate::shrink::shrink;
+use crate::workbench::simulate::trace::Trace;
+use crate::workbench::simulate::world::SIDES;
+use crate::workbench::simulate::{bench, exhaustive, fleet, many};
+
+/// Run the decision in virtual time: your configuration against a script, or random faults
+#[derive(Clone, Debug, Bpaf)]
+#[bpaf(command("simulate"))]
+pub struct SimulateOptions {
+    /// Run this many random schedules
+    #[bpaf(argument("N"), optional)]
+    faults: Option<u64>,
+    /// The first seed; without it one is drawn and printed
+    #[bpaf(argument("N"), optional)]
+    seed: Option<u64>,
+    /// Repeat a trace and compare its effects
+    #[bpaf(argument("FILE"), optional)]
+    replay: Option<PathBuf>,
+    /// Run all sequences of up to this many events
+    #[bpaf(argument("DEPTH"), optional)]
+    exhaustive: Option<usize>,
+    /// Count what the years do to this many pairs, by three rules
+    #[bpaf(argument("PAIRS"), optional)]
+    fleet: Option<u64>,
+    /// How many years each pair of the fleet lives
+    #[bpaf(argument("N"), fallback(10), display_fallback)]
+    years: u64,
+    /// Where the fleet's drawing goes
+    #[bpaf(argument("FILE"), optional)]
+    svg: Option<PathBuf>,
+    /// Measure speed
+    bench: bool,
+    /// Configuration file, for --script
+    #[bpaf(argument("FILE"), optional)]
+    config: Option<PathBuf>,
+    /// Faults and their times, one a line: `at 10s cut serial`
+    #[bpaf(argument("FILE"), optional)]
+    script: Option<PathBuf>,
+}
+
+/// Does what the options ask for; [`Exit::Refused`] if an invariant was broken or a trace did not repeat.
+pub fn run(options: &SimulateOptions, out: &mut impl Write) -> Exit {
+    // a reader that has gone away cannot be told
+    try_run(options, out).unwrap_or(Exit::Refused)
+}
+
+fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> {
+    if let Some(file) = &options.replay {
+        return replay(file, out);
+    }
+    if let Some(depth) = options.exhaustive {
+        return run_exhaustive(depth, out);
+    }
+    let seed = options.seed.unwrap_or_else(fresh_seed);
+    if let Some(pairs) = options.fleet {
+        let fleet = fleet::run(pairs, options.years, seed);
+        write!(out, "{}", fleet.text())?;
+        if let Some(file) = &options.svg {
+            std::fs::write(file, fleet.svg())?;
+        }
+        return Ok(Exit::Done);
+    }
+    if options.bench {
+        write!(out, "{}", bench::run())?;
+        return Ok(Exit::Done);
+    }
+    match (&options.config, &options.script) {
+        (Some(config), Some(script)) => play(config, script, out),
+        (None, None) => run_many(seed, options.faults.unwrap_or(10_000), out),
+        (Some(_), None) | (None, Some(_)) => {
+            writeln!(out, "--config and --script go together: the pair, and what befalls it.")?;
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+/// The time of day will do: it only has to differ.
+fn fresh_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(0)
+}
+
+fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
+    writeln!(out, "{runs} random schedules from seed {seed}")?;
+    let report = many::run(seed..seed.saturating_add(runs));
+    let seconds = report.took.as_secs_f64();
+    writeln!(
+        out,
+        "{} runs in {seconds:.1} s on {} threads: {:.0} a second",
+        report.runs,
+        report.threads,
+        report.runs as f64 / seconds
+    )?;
+    writeln!(
+        out,
+        "{:.1} simulated pair-hours, {:.2} for each second of a processor; {} steps; {} splits that nobody could avoid",
+        report.lasted.as_us() as f64 / 3.6e9,
+        report.pair_hours_per_cpu_second(),
+        report.steps,
+        report.splits
+    )?;
+    let Some((first, _)) = report.failures.first() else {
+        writeln!(out, "No invariant was broken.")?;
+        return Ok(Exit::Done);
+    };
+    for (seed, violation) in &report.failures {
+        writeln!(out, "seed {seed}: {}: {}", violation.rule, violation.text)?;
+    }
+    writeln!(out, "\nSeed {first}, as small as it gets (repeat it with `crosswire simulate --replay FILE`):\n")?;
+    let schedule = Schedule::random(*first);
+    let small = shrink(&schedule).unwrap_or(schedule);
+    write!(out, "{}", Trace::text(&small, &small.run()))?;
+    Ok(Exit::Refused)
+}
+
+fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
+    let text = std::fs::read_to_string(file)?;
+    let trace = match Trace::parse(&text) {
+        Ok(trace) => trace,
+        Err(error) => {
+            writeln!(out, "{}: {error}", file.display())?;
+            return Ok(Exit::Usage);
+        }
+    };
+    let outcome = trace.schedule.run();
+    match &outcome.violation {
+        Some(violation) => writeln!(out, "{}: {}", violation.rule, violation.text)?,
+        None => writeln!(out, "No invariant is broken.")?,
+    }
+    match trace.hash {
+        Some(hash) if hash != outcome.hash => {
+            writeln!(out, "The effects are not those of the trace: {:016x} instead of {hash:016x}.", outcome.hash)?;
+        }
+        Some(_) => writeln!(out, "The effects are those of the trace.")?,
+        None => writeln!(out, "hash {:016x}", outcome.hash)?,
+    }
+    let is_same = trace.hash.is_none_or(|hash| hash == outcome.hash);
+    Ok(if is_same && outcome.violation.is_none() { Exit::Done } else { Exit::Refused })
+}
+
+fn run_exhaustive(depth: usize, out: &mut impl Write) -> io::Result<Exit> {
+    let started = std::time::Instant::now();
+    let count = exhaustive::run_all(depth);
+    writeln!(
+        out,
+        "all sequences of up to {depth} of {} events at {} distances: {} schedules, {} distinct states, {} steps, {:.1} s",
+        exhaustive::EVENTS.len(),
+        exhaustive::GAPS.len(),
+        count.schedules,
+        count.states,
+        count.steps,
+        started.elapsed().as_secs_f64()
+    )?;
+    let Some((schedule, violation)) = &count.violation else {
+        writeln!(out, "No invariant was broken.")?;
+        return Ok(Exit::Done);
+    };
+    writeln!(out, "{}: {}\n", violation.rule, violation.text)?;
+    write!(out, "{}", Trace::text(schedule, &schedule.run()))?;
+    Ok(Exit::Refused)
+}
+
+fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write) -> io::Result<Exit> {
+    let (settings, peer) = match load_both(config) {
+        Ok(both) => both,
+        Err(errors) => {
+            errors.iter().try_for_each(|error| writeln!(out, "{error}"))?;
+            return Ok(Exit::Configuration);
+        }
+    };
+    let names = Names {
+        nodes: settings.names.clone(),
+        paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
+        groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+    };
+    let text = std::fs::read_to_string(script)?;
+    let parsed = match Script::parse(&text, &names) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            writeln!(out, "{}: {error}", script.display())?;
+            return Ok(Exit::Usage);
+        }
+    };
+    let (timeline, world) = parsed.play(setup_of(&settings));
+    let words = [words_of(&settings), words_of(&peer)];
+    for (at, line) in &timeline {
+        write!(out, "{:>12}  ", Time(*at).to_string())?;
+        write_line(line, &names, &words, out)?;
+    }
+    writeln!(out, "{:>12}  the end", Time(parsed.until).to_string())?;
+    match &world.watch.violation {
+        Some(violation) => {
+            writeln!(out, "\nThis must not be, please report it: {}: {}", violation.rule, violation.text)?
+        }
+        None => writeln!(out, "\nNo invariant was broken.")?,
+    }
+    Ok(if world.watch.violation.is_none() { Exit::Done } else { Exit::Refused })
+}
+
+/// The same file as both boxes read it: that of side A first.
+fn load_both(config: &std::path::Path) -> Result<(Settings, Settings), Vec<crate::settings::ConfigError>> {
+    Ok((Settings::load_as(config, Side::A)?, Settings::load_as(config, Side::B)?))
+}
+
+fn setup_of(settings: &Settings) -> Setup {
+    let mut setup = Setup::of(settings.policy.clone());
+    let baud = |device: &PathDevice| match device {
+        PathDevice::Serial { baud, .. } => *baud,
+        PathDevice::Lan { .. } => 0,
+    };
+    setup.bauds = settings.paths.iter().map(|path| baud(&path.device)).collect();
+    setup.scripts = settings.groups.iter().map(|group| group.scripts.len()).collect();
+    setup
+}
+
+fn words_of(settings: &Settings) -> words::Names {
+    words::Names {
+        peer: settings.peer_name().to_string(),
+        paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
+        groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+        key_file: settings.key_file.display().to_string(),
+    }
+}
+
+fn write_line(line: &Line, names: &Names, words: &[words::Names; 2], out: &mut impl Write) -> io::Result<()> {
+    match line {
+        Line::Happened(fault) => writeln!(out, "--- {} ---", fault.text(names)),
+        Line::Recorded(side, record) => {
+            let (_, sentence) = words::sentence(record, &words[side.index()]);
+            writeln!(out, "{}: {sentence}", names.nodes[side.index()])
+        }
+        Line::Holders(holders) => {
+            for (group, held) in names.groups.iter().zip(holders) {
+                let who: Vec<&str> =
+                    SIDES.iter().filter(|side| held[side.index()]).map(|side| name(names, *side)).collect();
+                let who = if who.is_empty() { "nobody".to_string() } else { who.join(" AND ") };
+                writeln!(out, "==> the addresses of {group} are held by {who}")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn name(names: &Names, side: Side) -> &str {
+    &names.nodes[side.index()]
+}

@@ -1,0 +1,119 @@
+//! How fast it is: the simulator, and one step of the decision.
+
+use std::fmt::Write;
+use std::time::Instant as Wall;
+
+use crosswire::config::Side;
+use crosswire::frame::session::Entropy;
+use crosswire::frame::{Key, Keyring};
+use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::time::{Instant, Span};
+
+use super::schedule::{Schedule, begin};
+use super::setup::Setup;
+use super::world::World;
+
+/// All figures.
+pub fn run() -> String {
+    let mut text = String::new();
+    let mut world = World::new(Setup::reference(), 1);
+    begin(&mut world);
+    let started = Wall::now();
+    let hours = 2;
+    world.run_for(Span::from_s(3_600 * hours));
+    let seconds = started.elapsed().as_secs_f64();
+    let _ = writeln!(
+        text,
+        "a healthy pair at 10 beats a second: {:.2} pair-hours for each second of a processor",
+        hours as f64 / seconds
+    );
+    let started = Wall::now();
+    let mut lasted = Span::ZERO;
+    for seed in 0..500 {
+        lasted = lasted + Schedule::random(seed).run().lasted;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let _ = writeln!(
+        text,
+        "random schedules: {:.2} pair-hours for each second of a processor, {:.0} schedules",
+        lasted.as_us() as f64 / 3.6e9 / seconds,
+        500.0 / seconds
+    );
+    let started = Wall::now();
+    let rounds = 20_000;
+    let steps = exchange(rounds);
+    let _ = writeln!(
+        text,
+        "two nodes without a world: {:.0} ns a step",
+        started.elapsed().as_secs_f64() * 1e9 / steps as f64
+    );
+    text
+}
+
+/// Two nodes that send each other beats on a cable and a LAN for this many intervals, without a world around them; says
+/// how many steps that took. Run twice under an instruction counter, the difference is the cost of the steps alone.
+pub fn exchange(rounds: u64) -> u64 {
+    let setup = Setup::reference();
+    let node = |side: Side, fill: u8| {
+        let key = Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() };
+        let entropy = Entropy { incarnation: [fill; 8], secret: [fill; 16] };
+        Node::new("pair", setup.policy.clone(), side, Keyring::new("pair", &[key]), entropy, Instant::from_us(1))
+    };
+    let mut nodes = [node(Side::A, 1), node(Side::B, 2)];
+    let mut effects = Effects::new();
+    let mut steps = 0;
+    let mut now = Instant::from_us(1_000_000);
+    for node in &mut nodes {
+        for path in setup.policy.path_ids() {
+            node.step(now, Event::PathOpened(path), &mut effects);
+        }
+    }
+    effects.clear();
+    for _ in 0..rounds {
+        now = now + Span::from_ms(50);
+        for from in 0..2 {
+            now = now + Span::from_ms(25);
+            steps += turn(&mut nodes, from, now, &mut effects);
+        }
+    }
+    steps
+}
+
+/// One node ticks; what it sends is handed to the other, which ticks too.
+fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects) -> u64 {
+    let mut steps = 1;
+    nodes[from].step(now, Event::Tick, effects);
+    let sent: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Send(path, body) => Some((*path, body.clone())),
+            Effect::Order(_)
+            | Effect::Record(_)
+            | Effect::Reply(_)
+            | Effect::AskWitnesses
+            | Effect::ShowHolding(_)
+            | Effect::Exit => None,
+        })
+        .collect();
+    effects.clear();
+    for (path, body) in sent {
+        let line = crosswire::frame::delimit::wrap(&body);
+        let event = if path.0 == 0 { Event::Bytes(path, &line) } else { Event::Datagram(path, &body) };
+        nodes[1 - from].step(now, event, effects);
+        steps += 1;
+    }
+    // The handshake's answers go back at once.
+    let answers: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| if let Effect::Send(path, body) = effect { Some((*path, body.clone())) } else { None })
+        .collect();
+    effects.clear();
+    for (path, body) in answers {
+        let line = crosswire::frame::delimit::wrap(&body);
+        let event = if path.0 == 0 { Event::Bytes(path, &line) } else { Event::Datagram(path, &body) };
+        nodes[from].step(now, event, effects);
+        steps += 1;
+    }
+    effects.clear();
+    steps
+}

@@ -1,0 +1,180 @@
+//! Nothing left to chance, within bounds: every sequence of a few events, at every one of a few distances in time.
+//!
+//! The pair is the reference pair with perfect clocks. After each event the world goes on for a short or a long while,
+//! with all checkers on; every sequence, also the short ones, is then healed, and one active demanded.
+
+use crosswire::config::{GroupId, PathId, Side};
+use crosswire::time::Span;
+
+use super::checkers::Violation;
+use super::fault::{Fault, Way};
+use super::schedule::{Schedule, begin, demand_one_active};
+use super::setup::Setup;
+use super::world::World;
+
+const SERIAL: PathId = PathId(0);
+const LAN: PathId = PathId(1);
+const GROUP: GroupId = GroupId(0);
+
+/// How long after an event the next one comes: before the next beat, while paths are late, once they are silent, once a
+/// lease is over.
+pub const GAPS: [Span; 4] = [Span::from_ms(7), Span::from_ms(390), Span::from_ms(620), Span::from_ms(2_300)];
+
+/// Everything that can happen. Both nodes are alike but for the preferred one, which serves at the beginning.
+pub const EVENTS: [Fault; 24] = [
+    Fault::Cut(SERIAL, Way::Both),
+    Fault::Cut(SERIAL, Way::From(Side::A)),
+    Fault::Cut(SERIAL, Way::From(Side::B)),
+    Fault::Mend(SERIAL),
+    Fault::Cut(LAN, Way::Both),
+    Fault::Cut(LAN, Way::From(Side::A)),
+    Fault::Cut(LAN, Way::From(Side::B)),
+    Fault::LinkDown(LAN, Side::A),
+    Fault::LinkUp(LAN, Side::A),
+    Fault::Mend(LAN),
+    Fault::PowerCut(Side::A),
+    Fault::PowerOn(Side::A),
+    Fault::Kill(Side::A),
+    Fault::Kill(Side::B),
+    Fault::Start(Side::A),
+    Fault::Start(Side::B),
+    Fault::Hang(Side::A),
+    Fault::Continue(Side::A),
+    Fault::HangGuard(Side::A),
+    Fault::Freeze(Side::A),
+    Fault::Thaw(Side::A),
+    Fault::Handover(Side::A, GROUP),
+    Fault::Takeover(Side::B, GROUP),
+    Fault::Stop(Side::A),
+];
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Count {
+    /// Sequences that were run, each to its own healed end.
+    pub schedules: u64,
+    /// Steps of both nodes.
+    pub steps: u64,
+    /// Distinct states of the two nodes, as the effects that led to them tell.
+    pub states: u64,
+    /// The first violation, with the schedule that gives it.
+    pub violation: Option<(Schedule, Violation)>,
+}
+
+/// Runs all sequences of up to `depth` events whose first event's index is `share` modulo `shares`.
+pub fn run(depth: usize, share: usize, shares: usize) -> Count {
+    let mut setup = Setup::reference();
+    setup.policy.cold_start = Span::from_s(2);
+    let mut world = World::new(setup, 1);
+    begin(&mut world);
+    let mut search = Search { count: Count::default(), seen: std::collections::HashSet::new(), prefix: Vec::new() };
+    for (_, first) in EVENTS.iter().enumerate().filter(|(index, _)| index % shares == share) {
+        search.go(&world, *first, Span::ZERO, depth);
+    }
+    search.count.states = search.seen.len() as u64;
+    search.count
+}
+
+/// Runs all sequences of up to `depth` events, on all processors.
+pub fn run_all(depth: usize) -> Count {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let total = std::sync::Mutex::new(Count::default());
+    let work = || {
+        loop {
+            let share = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if share >= EVENTS.len() {
+                return;
+            }
+            let count = run(depth, share, EVENTS.len());
+            let Ok(mut total) = total.lock() else { return };
+            total.schedules += count.schedules;
+            total.steps += count.steps;
+            total.states += count.states;
+            total.violation = total.violation.take().or(count.violation);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+struct Search {
+    count: Count,
+    seen: std::collections::HashSet<u64>,
+    prefix: Vec<(Span, Fault)>,
+}
+
+impl Search {
+    fn go(&mut self, before: &World, event: Fault, gap: Span, depth: usize) {
+        if self.count.violation.is_some() {
+            return;
+        }
+        let mut world = before.clone();
+        world.befall(event);
+        self.prefix.push((gap, event));
+        self.check_end(&world);
+        if depth > 1 && self.seen.insert(world.hash.value()) | has_changed(before, &world) {
+            for gap in GAPS {
+                let mut later = world.clone();
+                later.run_for(gap);
+                self.seen.insert(later.hash.value());
+                if self.note(&later, Span::ZERO) {
+                    break;
+                }
+                for next in EVENTS.into_iter().filter(|next| *next != event) {
+                    self.go(&later, next, gap, depth - 1);
+                }
+            }
+        }
+        self.prefix.pop();
+    }
+
+    /// Goes on for a lease and a half without another event, then heals.
+    fn check_end(&mut self, world: &World) {
+        const WAIT: Span = Span::from_ms(1_300);
+        let mut end = world.clone();
+        let steps = end.steps;
+        end.run_for(WAIT);
+        if !self.note(&end, WAIT) {
+            let all: Vec<PathId> = end.setup.policy.path_ids().collect();
+            end.heal(&all);
+            demand_one_active(&mut end);
+            self.note(&end, WAIT);
+        }
+        self.count.schedules += 1;
+        self.count.steps += end.steps - steps;
+        self.seen.insert(end.hash.value());
+    }
+
+    fn note(&mut self, world: &World, heal_after: Span) -> bool {
+        let Some(violation) = &world.watch.violation else { return false };
+        if self.count.violation.is_none() {
+            let schedule = Schedule {
+                seed: 1,
+                setup: world.setup.clone(),
+                faults: self.prefix.clone(),
+                heal_after,
+                healed: world.setup.policy.path_ids().collect(),
+            };
+            self.count.violation = Some((schedule, violation.clone()));
+        }
+        true
+    }
+}
+
+/// An event that did nothing need not be followed up: what follows was seen without it.
+fn has_changed(before: &World, after: &World) -> bool {
+    format!("{:?}", before.links) != format!("{:?}", after.links)
+        || before.hash != after.hash
+        || [Side::A, Side::B].into_iter().any(|side| {
+            let key = |world: &World| {
+                let gateway = world.gateway(side);
+                let guard = gateway.guard.as_ref().map(|guard| (guard.is_stopped, guard.phase));
+                (gateway.is_powered, gateway.is_frozen, gateway.is_agent_stopped, gateway.agent.is_some(), guard)
+            };
+            key(before) != key(after)
+        })
+}

@@ -1,0 +1,100 @@
+//! Random schedules with a fresh seed, and every seed that ever failed.
+//!
+//! A failure prints a seed and the smallest trace that shows it; put the seed into `tests/seeds.txt` with a remark.
+//! `CROSSWIRE_SEED` sets the first seed, `CROSSWIRE_RUNS` the number of schedules.
+
+#[path = "../src/workbench/simulate/mod.rs"]
+#[expect(dead_code, reason = "the tests use a part of the simulator")]
+mod simulate;
+
+use simulate::schedule::Schedule;
+use simulate::shrink::shrink;
+use simulate::trace::Trace;
+use simulate::{exhaustive, many};
+
+const RUNS: u64 = 20_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+fn report(seed: u64) -> String {
+    let schedule = Schedule::random(seed);
+    let small = shrink(&schedule).unwrap_or(schedule);
+    format!("seed {seed}, as small as it gets:\n{}", Trace::text(&small, &small.run()))
+}
+
+#[test]
+fn random_schedules_break_no_invariant() {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seed = number("CROSSWIRE_SEED").unwrap_or(since.as_secs() << 16);
+    let runs = number("CROSSWIRE_RUNS").unwrap_or(RUNS);
+    println!("{runs} random schedules from seed {seed}");
+    let campaign = many::run(seed..seed + runs);
+    println!(
+        "{:.1} s, {:.2} pair-hours a second of CPU",
+        campaign.took.as_secs_f64(),
+        campaign.pair_hours_per_cpu_second()
+    );
+    if let Some((seed, violation)) = campaign.failures.first() {
+        panic!("{violation:?}\n{}", report(*seed));
+    }
+    assert_eq!(campaign.runs, runs);
+}
+
+#[test]
+fn no_seed_that_ever_failed_fails_again() {
+    let lines = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let mut count = 0;
+    for line in lines {
+        let (seed, _) = line.split_once(' ').expect("a seed and a remark");
+        let seed = seed.parse().expect("a number");
+        assert_eq!(Schedule::random(seed).run().violation, None, "{line}\n{}", report(seed));
+        count += 1;
+    }
+    assert!(count > 0, "the list is not empty");
+}
+
+#[test]
+fn no_trace_that_ever_failed_fails_again() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("tests/traces") {
+        let file = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&file).expect("a trace");
+        let trace = Trace::parse(&text).expect("a trace");
+        assert_eq!(trace.schedule.run().violation, None, "{}", file.display());
+        count += 1;
+    }
+    assert!(count > 0, "the folder is not empty");
+}
+
+#[test]
+fn every_sequence_of_two_events_breaks_no_invariant() {
+    let count = exhaustive::run_all(2);
+    println!("{} schedules, {} distinct states", count.schedules, count.states);
+    let shown = count
+        .violation
+        .map(|(schedule, violation)| format!("{violation:?}\n{}", Trace::text(&schedule, &schedule.run())));
+    assert_eq!(shown, None);
+    assert!(count.schedules > 2_000, "{}", count.schedules);
+}
+
+#[test]
+fn a_trace_is_read_back_and_repeats_to_the_same_effects() {
+    for seed in 0..200 {
+        let schedule = Schedule::random(seed);
+        let outcome = schedule.run();
+        let text = Trace::text(&schedule, &outcome);
+        let trace = Trace::parse(&text).expect("what we wrote");
+        assert_eq!(trace.schedule, schedule, "{text}");
+        assert_eq!(trace.schedule.run().hash, outcome.hash, "seed {seed}");
+        assert_eq!(trace.hash, Some(outcome.hash));
+    }
+}
+
+#[test]
+fn different_schedules_have_different_effects() {
+    let hashes: std::collections::HashSet<u64> = (0..200).map(|seed| Schedule::random(seed).run().hash).collect();
+    assert_eq!(hashes.len(), 200);
+}
