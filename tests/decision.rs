@@ -7,7 +7,12 @@
 mod simulate;
 
 use crosswire::config::{GroupId, PathId, Side};
-use crosswire::time::Span;
+use crosswire::frame::session::Entropy;
+use crosswire::frame::{Key, Keyring};
+use crosswire::quorum::record::{Block, Record, ReleaseReason};
+use crosswire::quorum::{Effect, Effects, Event, Node, Verdict};
+use crosswire::resource::{Order, Outcome};
+use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Way};
 use simulate::setup::Setup;
 use simulate::world::World;
@@ -235,4 +240,121 @@ fn the_split_is_excused_only_while_nobody_could_know() {
     assert_eq!(world.holders(GATEWAY).len(), 1);
     assert_eq!(world.watch.past_overlaps.len(), 1);
     assert_eq!(world.watch.violation, None);
+}
+
+/// A stranger on the cable is somebody, also for a node that has never heard its peer and cannot ask the LAN.
+#[test]
+fn a_stranger_on_the_cable_keeps_a_cold_start_waiting() {
+    let mut world = pair(15);
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.befall(Fault::PowerCut(Side::B));
+    world.befall(Fault::Key(Side::B, 9));
+    world.befall(Fault::PowerOn(Side::B));
+    world.run_for(Span::from_s(200));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    assert_no_overlap(&world);
+}
+
+/// A probe that could not be sent is no clear probe, however long the peer is silent.
+#[test]
+fn without_a_finished_probe_nothing_is_taken() {
+    let mut world = pair(16);
+    world.befall(Fault::HangGuard(Side::B));
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(Span::from_s(5));
+    let now = world.gateway(Side::B).clock.local(world.now());
+    let status = world.node(Side::B).expect("runs").status(now);
+    assert_eq!((status.verdict, status.groups[0].block), (Verdict::Dead, Some(Block::ProbePending)));
+    let has_taken = |record: &Record| matches!(record, Record::Taking { .. });
+    assert!(!world.records.iter().flatten().any(|(_, _, record)| has_taken(record)));
+}
+
+/// A box that answered for the address holds it until its kernel must have let go, even if it then falls silent as well.
+#[test]
+fn who_answered_once_is_waited_for() {
+    let mut world = pair(17);
+    world.befall(Fault::Hang(Side::A));
+    world.run_for(ms(700));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    let took = world.run_until(Span::from_s(9), |w| w.holds(Side::B, GATEWAY)).expect("B serves");
+    assert!(took >= ms(1_400), "interval, lease and slip after the last beat: {took}");
+    assert_no_overlap(&world);
+}
+
+/// What waited in a buffer is heard before its absence is believed, whatever the clock says by then.
+#[test]
+fn a_beat_that_waited_is_heard_before_silence_is_judged() {
+    let (mut nodes, mut now) = simulate::bench::acquaintances();
+    let mut effects = Effects::new();
+    now = now + ms(100);
+    nodes[0].step(now, Event::Tick, &mut effects);
+    let beat = effects.iter().find_map(|effect| match effect {
+        Effect::Send(LAN, body) => Some(body.clone()),
+        _ => None,
+    });
+    let beat = beat.expect("a beat is due");
+    let silence = |node: &Node, now| node.status(now).paths.iter().filter_map(|path| path.heard).min();
+    while silence(&nodes[1], now).is_some_and(|span| span < ms(499)) {
+        now = now + ms(1);
+        effects.clear();
+        nodes[1].step(now, Event::Tick, &mut effects);
+    }
+    assert_eq!(nodes[1].status(now).verdict, Verdict::Present);
+    effects.clear();
+    now = now + ms(10);
+    nodes[1].step(now, Event::Datagram(LAN, &beat), &mut effects);
+    nodes[1].step(now, Event::Tick, &mut effects);
+    let is_verdict = |effect: &Effect| matches!(effect, Effect::Record(Record::Verdict { .. }));
+    assert!(!effects.iter().any(is_verdict), "{effects:?}");
+    assert_eq!(nodes[1].status(now).verdict, Verdict::Present);
+}
+
+/// A node alone that serves, and the orders that it has given since; all but renewals from `withheld_from` on are confirmed.
+fn alone(withheld_from: Instant, until: Instant) -> (Node, Vec<crosswire::resource::Ticket>) {
+    let key = Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() };
+    let entropy = Entropy { incarnation: [1; 8], secret: [1; 16] };
+    let keys = Keyring::new("pair", &[key]);
+    let mut now = Instant::from_us(1_000_000);
+    let mut node = Node::new("pair", Setup::reference().policy, Side::A, keys, entropy, now);
+    let mut effects = Effects::new();
+    let mut withheld = Vec::new();
+    for event in [Event::PathOpened(SERIAL), Event::PathOpened(LAN), Event::Carrier(GATEWAY, true)] {
+        node.step(now, event, &mut effects);
+    }
+    while now < until {
+        now = now + ms(10);
+        node.step(now, Event::Tick, &mut effects);
+        for effect in std::mem::take(&mut effects) {
+            let Effect::Order(ticket) = effect else { continue };
+            let outcome = match ticket.order {
+                Order::Acquire { .. } => Outcome::Serving,
+                Order::Renew { .. } if now >= withheld_from => {
+                    withheld.push(ticket);
+                    continue;
+                }
+                Order::Renew { .. } => Outcome::Renewed,
+                Order::Release { .. } => Outcome::Released,
+                Order::Probe { .. } => Outcome::Probed { at: now },
+                Order::Fence { .. } | Order::Announce { .. } => continue,
+            };
+            node.step(now, Event::Done(ticket.token, outcome), &mut effects);
+        }
+    }
+    (node, withheld)
+}
+
+/// A lapsed lease is released before anything that waited can excuse it: also the confirmation of a later renewal.
+#[test]
+fn a_lapsed_lease_goes_before_what_waited_is_read() {
+    let until = Instant::from_us(70_000_000);
+    let (mut node, withheld) = alone(until - ms(300), until);
+    let newest = withheld.last().expect("renewals go on");
+    // The newest confirmed one left at least 300 ms before `until`; its lease of 1 s ends before this.
+    let now = until + ms(740);
+    let mut effects = Effects::new();
+    node.step(now, Event::Done(newest.token, Outcome::Renewed), &mut effects);
+    let is_lapsed = |effect: &Effect| {
+        matches!(effect, Effect::Record(Record::Releasing { group: GATEWAY, reason: ReleaseReason::LeaseLapsed, .. }))
+    };
+    assert!(effects.iter().any(is_lapsed), "{effects:?}");
 }

@@ -45,6 +45,9 @@ pub struct SimulateOptions {
     svg: Option<PathBuf>,
     /// Measure speed
     bench: bool,
+    /// Exchange beats between two nodes for this many intervals: for an instruction counter
+    #[bpaf(argument("N"), optional, hide)]
+    bench_steps: Option<u64>,
     /// Configuration file, for --script
     #[bpaf(argument("FILE"), optional)]
     config: Option<PathBuf>,
@@ -77,6 +80,10 @@ fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> 
     }
     if options.bench {
         write!(out, "{}", bench::run())?;
+        return Ok(Exit::Done);
+    }
+    if let Some(rounds) = options.bench_steps {
+        writeln!(out, "{} steps", bench::exchange(rounds))?;
         return Ok(Exit::Done);
     }
     match (&options.config, &options.script) {

@@ -35,6 +35,8 @@ pub struct Probe {
     quiet_since: Option<Instant>,
     vip_answered_at: Option<Instant>,
     peer_answered_at: Option<Instant>,
+    /// Since when the peer's own address has answered every query, and no VIP any.
+    peer_alone_since: Option<Instant>,
 }
 
 /// How long to wait for answers, so that the result is at hand when dead_after passes.
@@ -72,6 +74,10 @@ impl Probe {
     /// The queries left at `at`.
     pub fn sent(&mut self, at: Instant) {
         self.pending = None;
+        if self.peer_answered_at < self.last_sent_at {
+            // The last query was answered by nobody: what the peer said before that belongs to another time.
+            self.peer_alone_since = None;
+        }
         self.last_sent_at = Some(at);
         // The answer may be heard before the word that its question has left.
         if self.vip_answered_at.is_none_or(|answered| answered < at) {
@@ -89,11 +95,15 @@ impl Probe {
     pub fn vip_answered(&mut self, now: Instant) {
         self.vip_answered_at = Some(now);
         self.quiet_since = None;
+        self.peer_alone_since = None;
     }
 
     /// The peer's own address answered.
     pub fn peer_answered(&mut self, now: Instant) {
         self.peer_answered_at = Some(now);
+        if self.quiet_since.is_some() {
+            self.peer_alone_since.get_or_insert(now);
+        }
     }
 
     /// Nothing that was found counts any more, because of a stall of our own or since nobody asks.
@@ -112,9 +122,10 @@ impl Probe {
         if !has_waited || !self.last_sent_at.is_some_and(is_recent) {
             return Finding::Unknown;
         }
-        let has_answered_since = |peer: Instant| self.quiet_since.is_some_and(|at| peer >= at) && is_recent(peer);
+        // After a LAN that was cut the peer's own answer comes first: the VIP's gets the same time as ever.
+        let has_answered_alone = self.peer_alone_since.is_some_and(|at| now >= at + wait);
         match (self.vip_answered_at, self.peer_answered_at) {
-            (Some(vip), Some(peer)) if peer > vip && has_answered_since(peer) => Finding::VipLetGo,
+            (Some(vip), Some(peer)) if peer > vip && is_recent(peer) && has_answered_alone => Finding::VipLetGo,
             (None, None) => Finding::Clear,
             (Some(_), _) | (None, Some(_)) => Finding::PeerAnswers,
         }
@@ -122,7 +133,8 @@ impl Probe {
 
     /// When the finding may change by itself.
     pub fn clear_at(&self, wait: Span) -> Instant {
-        self.quiet_since.map_or(Instant::NEVER, |at| at + wait)
+        let marks = [self.quiet_since, self.peer_alone_since];
+        marks.into_iter().flatten().map(|at| at + wait).max().unwrap_or(Instant::NEVER)
     }
 }
 
@@ -171,7 +183,8 @@ mod tests {
         probe.vip_answered(at(101));
         probe.sent(at(200));
         probe.peer_answered(at(201));
-        assert_eq!(finding(&probe, 300), Finding::VipLetGo);
+        assert_eq!(finding(&probe, 300), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
+        assert_eq!(finding(&probe, 301), Finding::VipLetGo);
     }
 
     #[test]

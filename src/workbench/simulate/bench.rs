@@ -53,6 +53,22 @@ pub fn run() -> String {
 /// Two nodes that send each other beats on a cable and a LAN for this many intervals, without a world around them; says
 /// how many steps that took. Run twice under an instruction counter, the difference is the cost of the steps alone.
 pub fn exchange(rounds: u64) -> u64 {
+    let (mut nodes, mut now) = strangers();
+    let mut effects = Effects::new();
+    (0..rounds).map(|_| round(&mut nodes, &mut now, &mut effects)).sum()
+}
+
+/// Two nodes that hear each other on both paths; nothing but the caller's steps happens to them.
+pub fn acquaintances() -> ([Node; 2], Instant) {
+    let (mut nodes, mut now) = strangers();
+    let mut effects = Effects::new();
+    for _ in 0..20 {
+        round(&mut nodes, &mut now, &mut effects);
+    }
+    (nodes, now)
+}
+
+fn strangers() -> ([Node; 2], Instant) {
     let setup = Setup::reference();
     let node = |side: Side, fill: u8| {
         let key = Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() };
@@ -60,60 +76,52 @@ pub fn exchange(rounds: u64) -> u64 {
         Node::new("pair", setup.policy.clone(), side, Keyring::new("pair", &[key]), entropy, Instant::from_us(1))
     };
     let mut nodes = [node(Side::A, 1), node(Side::B, 2)];
-    let mut effects = Effects::new();
-    let mut steps = 0;
-    let mut now = Instant::from_us(1_000_000);
+    let now = Instant::from_us(1_000_000);
     for node in &mut nodes {
         for path in setup.policy.path_ids() {
-            node.step(now, Event::PathOpened(path), &mut effects);
+            node.step(now, Event::PathOpened(path), &mut Effects::new());
         }
     }
-    effects.clear();
-    for _ in 0..rounds {
-        now = now + Span::from_ms(50);
-        for from in 0..2 {
-            now = now + Span::from_ms(25);
-            steps += turn(&mut nodes, from, now, &mut effects);
-        }
+    (nodes, now)
+}
+
+/// One interval: each node ticks, half an interval after the other.
+fn round(nodes: &mut [Node; 2], now: &mut Instant, effects: &mut Effects) -> u64 {
+    let mut steps = 0;
+    for from in 0..2 {
+        *now = *now + Span::from_ms(50);
+        steps += turn(nodes, from, *now, effects);
     }
     steps
 }
 
-/// One node ticks; what it sends is handed to the other, which ticks too.
+/// One node ticks; what it sends is handed to the other, whose answers are handed back, until nobody answers.
 fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects) -> u64 {
-    let mut steps = 1;
+    let (mut speaker, mut steps) = (from, 1);
     nodes[from].step(now, Event::Tick, effects);
-    let sent: Vec<_> = effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Send(path, body) => Some((*path, body.clone())),
-            Effect::Order(_)
-            | Effect::Record(_)
-            | Effect::Reply(_)
-            | Effect::AskWitnesses
-            | Effect::ShowHolding(_)
-            | Effect::Exit => None,
-        })
-        .collect();
-    effects.clear();
-    for (path, body) in sent {
-        let line = crosswire::frame::delimit::wrap(&body);
-        let event = if path.0 == 0 { Event::Bytes(path, &line) } else { Event::Datagram(path, &body) };
-        nodes[1 - from].step(now, event, effects);
-        steps += 1;
+    loop {
+        let sent: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Send(path, body) => Some((*path, body.clone())),
+                Effect::Order(_)
+                | Effect::Record(_)
+                | Effect::Reply(_)
+                | Effect::AskWitnesses
+                | Effect::ShowHolding(_)
+                | Effect::Exit => None,
+            })
+            .collect();
+        effects.clear();
+        if sent.is_empty() {
+            return steps;
+        }
+        speaker = 1 - speaker;
+        for (path, body) in sent {
+            let line = crosswire::frame::delimit::wrap(&body);
+            let event = if path.0 == 0 { Event::Bytes(path, &line) } else { Event::Datagram(path, &body) };
+            nodes[speaker].step(now, event, effects);
+            steps += 1;
+        }
     }
-    // The handshake's answers go back at once.
-    let answers: Vec<_> = effects
-        .iter()
-        .filter_map(|effect| if let Effect::Send(path, body) = effect { Some((*path, body.clone())) } else { None })
-        .collect();
-    effects.clear();
-    for (path, body) in answers {
-        let line = crosswire::frame::delimit::wrap(&body);
-        let event = if path.0 == 0 { Event::Bytes(path, &line) } else { Event::Datagram(path, &body) };
-        nodes[from].step(now, event, effects);
-        steps += 1;
-    }
-    effects.clear();
-    steps
 }

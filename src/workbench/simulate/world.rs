@@ -318,7 +318,10 @@ impl World {
         }
         while let Some(packet) = self.boxes[side.index()].inbox.packets.pop_front() {
             match packet {
-                Packet::Vip(group) => self.step(side, Event::VipAnswered(group, mac(side.peer()))),
+                Packet::Vip(group) => {
+                    self.watch.answered[side.index()][group.index()] = Some(self.now);
+                    self.step(side, Event::VipAnswered(group, mac(side.peer())));
+                }
                 Packet::Peer => self.step(side, Event::PeerAnswered),
             }
         }

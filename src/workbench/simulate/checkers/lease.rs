@@ -19,6 +19,7 @@ impl World {
     /// An order leaves the agent.
     pub(in super::super) fn note_order(&mut self, side: Side, local: Instant, ticket: &Ticket) {
         let lease = self.setup.policy.lease;
+        self.check_last_moment(side, local, ticket);
         match ticket.order {
             Order::Acquire { group, .. } => {
                 let held = &mut self.watch.held[side.index()][group.index()];
@@ -33,6 +34,21 @@ impl World {
                 }
             }
             Order::Release { .. } | Order::Fence { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
+        }
+    }
+
+    /// What adds or renews is good for a moment only: a guard that wakes late must not do what was wanted long ago.
+    /// What lets go is good for ever.
+    fn check_last_moment(&mut self, side: Side, local: Instant, ticket: &Ticket) {
+        let longest = self.policy().paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let is_good = match ticket.order {
+            Order::Acquire { .. } => ticket.valid_until.since(local) <= longest,
+            Order::Renew { .. } | Order::Probe { .. } => ticket.valid_until.since(local) <= self.policy().interval(),
+            Order::Release { .. } => ticket.valid_until == Instant::NEVER,
+            Order::Fence { .. } | Order::Announce { .. } => true,
+        };
+        if !is_good {
+            self.complain("last-moment", format!("{side:?} orders what may be done too late: {ticket:?}"));
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Watch {
     pub overlaps: Vec<Option<Overlap>>,
     /// Overlaps that are over, excused or not: since when, until when.
     pub past_overlaps: Vec<(Instant, Instant)>,
+    /// By side and group: when it last heard somebody else answer for an address of it.
+    pub answered: [[Option<Instant>; MAX_GROUPS]; 2],
     /// How clients fared.
     pub service: super::service::Service,
     /// By side and path: whether the node was told that it is open.
@@ -67,6 +69,7 @@ impl Watch {
             terms: [[0; MAX_GROUPS]; 2],
             overlaps: vec![None; setup.policy.groups.len()],
             past_overlaps: Vec::new(),
+            answered: [[None; MAX_GROUPS]; 2],
             service: Default::default(),
             open_paths: [[false; MAX_PATHS]; 2],
             reading: None,
@@ -80,6 +83,7 @@ impl Watch {
         self.held[index] = [Held::default(); MAX_GROUPS];
         self.roles[index] = [Role::Backup; MAX_GROUPS];
         self.terms[index] = [0; MAX_GROUPS];
+        self.answered[index] = [None; MAX_GROUPS];
         self.open_paths[index] = [false; MAX_PATHS];
     }
 

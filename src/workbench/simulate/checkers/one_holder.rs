@@ -9,6 +9,8 @@
 //!   other only where both directions of one path work: what does not echo a session value may be a recording.
 //! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered, whatever its
 //!   processes did.
+//! * The taker had been *answered*: since it last heard the holder somebody answered for the addresses, and nothing since
+//!   says that the holder's kernel let them go.
 //! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears nobody, and
 //!   the holder's agent and guard were there to let go by the ack deadline.
 //!
@@ -18,7 +20,8 @@
 //! does not wait for that and is excused, the rule `lease` does and is not. What begins when a frozen box thaws follows
 //! the same reasoning. An excused overlap must end within two intervals of the first exchange.
 
-use crosswire::config::{GroupId, PathKind, SafetyRule, Side};
+use crosswire::config::{GroupId, PathId, PathKind, SafetyRule, Side};
+use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
 
 use super::super::world::{SIDES, World};
@@ -70,7 +73,13 @@ impl World {
             !gateway.does_agent_work() || !gateway.does_guard_work()
         };
         let waits_for_kernel = self.policy().groups[group.index()].safety == SafetyRule::Lease;
-        let could_know = self.could_hear(taker) || self.could_ask(taker) || self.could_be_told(holder);
+        // Guards that hung on both boxes and go on together do what was ordered before either could hear of it.
+        let window = self.exchange_time();
+        let both_hung = SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
+        let could_know = (self.could_hear(taker) && !both_hung)
+            || (self.could_ask(taker) && !both_hung)
+            || self.was_answered(taker, group)
+            || self.could_be_told(holder);
         !(could_know || (kernel_alone && waits_for_kernel))
     }
 
@@ -78,7 +87,7 @@ impl World {
     fn exchange_time(&self) -> Span {
         let interval = self.policy().interval();
         let slowest = self.setup.bauds.iter().copied().filter(|baud| *baud > 0).min().unwrap_or(115_200);
-        let frame = crosswire::quorum::timing::line_time(70, slowest);
+        let frame = timing::line_time(70, slowest);
         interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
     }
 
@@ -119,6 +128,26 @@ impl World {
         is_answering
             && is_asking
             && home.is_some_and(|home| home.directions.iter().all(|direction| direction.sure.is_good_for(now, window)))
+    }
+
+    /// Since the holder was last heard somebody answered for the addresses, and its kernel may not have let go yet: the
+    /// taker remembers that, if it has not been stopped or started since.
+    fn was_answered(&self, taker: Side, group: GroupId) -> bool {
+        let bound = timing::lifetime_bound(self.policy().interval(), self.policy().lease);
+        let heard = self.watch.hearing[taker.index()].heard_at;
+        let answered = self.watch.answered[taker.index()][group.index()];
+        let remembers = |at: Instant| self.boxes[taker.index()].works.bad_until(self.now) < at;
+        let (Some(heard), Some(answered)) = (heard, answered) else { return false };
+        // Where the peer's own address answers and one answer for the addresses is lost, they seem to have been let go.
+        let loses =
+            |home: PathId| self.links[home.index()].directions.iter().any(|direction| direction.loss_permille > 0);
+        // So they do where the peer answers on a second LAN, on which the addresses do not live.
+        let lans = self.policy().paths.iter().filter(|path| path.kind == PathKind::Lan).count();
+        if lans > 1 || self.home().is_some_and(loses) {
+            return false;
+        }
+        // A little less than the bound, for clocks that run fast.
+        answered > heard && remembers(heard) && self.now.since(heard) < bound.fraction(98, 100)
     }
 
     fn could_be_told(&self, holder: Side) -> bool {
