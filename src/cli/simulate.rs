@@ -9,7 +9,7 @@ use crosswire::config::Side;
 use super::exit::Exit;
 use crate::settings::{PathDevice, Settings};
 use crate::words;
-use crate::workbench::simulate::fault::{Names, Time};
+use crate::workbench::simulate::fault::Names;
 use crate::workbench::simulate::schedule::Schedule;
 use crate::workbench::simulate::script::{Line, Script};
 use crate::workbench::simulate::setup::Setup;
@@ -206,10 +206,10 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
     let (timeline, world) = parsed.play(setup_of(&settings));
     let words = [words_of(&settings), words_of(&peer)];
     for (at, line) in &timeline {
-        write!(out, "{:>12}  ", Time(*at).to_string())?;
+        write!(out, "{}  ", seconds(*at))?;
         write_line(line, &names, &words, out)?;
     }
-    writeln!(out, "{:>12}  the end", Time(parsed.until).to_string())?;
+    writeln!(out, "{}  the end", seconds(parsed.until))?;
     match &world.watch.violation {
         Some(violation) => {
             writeln!(out, "\nThis must not be, please report it: {}: {}", violation.rule, violation.text)?
@@ -261,6 +261,11 @@ fn write_line(line: &Line, names: &Names, words: &[words::Names; 2], out: &mut i
             Ok(())
         }
     }
+}
+
+/// Seconds with three places, in a column.
+fn seconds(at: crosswire::time::Span) -> String {
+    format!("{:>6}.{:03} s", at.as_us() / 1_000_000, at.as_ms() % 1_000)
 }
 
 fn name(names: &Names, side: Side) -> &str {

@@ -76,9 +76,8 @@ impl World {
         // Guards that hung on both boxes and go on together do what was ordered before either could hear of it.
         let window = self.exchange_time();
         let both_hung = SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
-        let could_know = (!both_hung && (self.could_hear(taker) || self.could_ask(taker)))
-            || self.was_answered(taker, group)
-            || self.could_be_told(holder);
+        let by_listening = !both_hung && (self.could_hear(taker) || self.could_ask(taker));
+        let could_know = by_listening || self.was_answered(taker, group) || self.could_be_told(holder);
         !(could_know || (kernel_alone && waits_for_kernel))
     }
 
