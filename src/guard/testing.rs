@@ -165,12 +165,12 @@ impl Stranger {
     /// Makes the wire: `near` here, `far` in a namespace of its own.
     pub fn behind(near: &'static str) -> Self {
         Veth::up(near, "far");
-        let (jobs, todo) = channel::<Job>();
+        let (jobs, waiting) = channel::<Job>();
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
             ready.send(gettid().as_raw()).expect("somebody waits");
-            todo.into_iter().for_each(|job| job());
+            waiting.into_iter().for_each(|job| job());
         });
         let mut link = LinkMessage::default();
         link.header.index = if_nametoindex("far").expect("an interface");
