@@ -73,7 +73,7 @@ impl GroupId {
 }
 
 /// What a path is made of; paths of different kinds do not share a cause of failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum PathKind {
     /// A null-modem cable between two serial ports.
     Serial,
@@ -108,6 +108,8 @@ pub enum SafetyRule {
     Probe,
     /// Also: the slowest release mechanism of the peer that applies to the group must have fired.
     Lease,
+    /// Also: a fence was confirmed.
+    Fence,
 }
 
 /// What to do with a doubtful peer.
@@ -115,6 +117,8 @@ pub enum SafetyRule {
 pub enum InJeopardy {
     /// Change nothing: silence proves nothing while fewer paths testify than are configured.
     Hold,
+    /// Take over only if we see a witness.
+    Witness,
     /// Take over all the same (the probe must still be clear).
     Takeover,
 }
@@ -130,6 +134,33 @@ pub struct GroupPolicy {
     pub safety: SafetyRule,
     /// Sum of the stop timeouts of its scripts; zero without scripts.
     pub stop_timeout: Span,
+    /// Never taken from a peer whose scripts may still run (a shared disk): time alone does not stop a script.
+    pub is_exclusive: bool,
+    /// When the preferred node asks for it back.
+    pub failback: Failback,
+}
+
+/// When the preferred node asks for a group that the other serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Failback {
+    /// Only when an operator says so.
+    Manual,
+    /// After it has been well for this long.
+    After(Span),
+}
+
+impl GroupPolicy {
+    /// A group of addresses only, taken from a silent peer after a clear probe.
+    pub const fn addresses_only(tag: u8, prefer: Option<Side>) -> Self {
+        Self {
+            tag,
+            prefer,
+            safety: SafetyRule::Probe,
+            stop_timeout: Span::ZERO,
+            is_exclusive: false,
+            failback: Failback::Manual,
+        }
+    }
 }
 
 /// Everything the decision needs to know of the configuration.
@@ -145,6 +176,8 @@ pub struct Policy {
     pub cold_start: Span,
     /// What to do with a doubtful peer.
     pub in_jeopardy: InJeopardy,
+    /// How many witnesses there are, at most [`MAX_WITNESSES`].
+    pub witnesses: u8,
     /// Checksum over what both nodes must agree on.
     pub digest: [u8; 4],
 }

@@ -5,8 +5,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::quorum::record::Denial;
+use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
+use crosswire::time::Span;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send, setsockopt,
@@ -17,17 +18,19 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 /// Longest message either way.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// How long a command waits for the agent's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where pid file and control socket are, unless told otherwise.
-pub(crate) const DEFAULT_RUN_DIR: &str = "/run/crosswire";
+pub const DEFAULT_RUN_DIR: &str = "/run/crosswire";
 
 /// What a command asks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Question {
+pub enum Question {
     /// Everything that `status` shows.
     Status,
+    /// The last things that happened or were decided, this many at most.
+    Why(u16),
     /// Let the peer serve this group.
     Handover(String),
     /// Serve this group, which the peer serves.
@@ -38,9 +41,11 @@ pub(crate) enum Question {
 
 /// What the agent answers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// To [`Question::Status`].
     Status(Box<Report>),
+    /// To [`Question::Why`].
+    History(Box<History>),
     /// It is being done; how it ends shows in the status.
     Accepted,
     /// It is not done, and why.
@@ -49,25 +54,44 @@ pub(crate) enum Answer {
 
 /// A node's state with the names that people use.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// The pair's id.
-    pub(crate) pair: String,
+    pub pair: String,
     /// Names of the nodes, by side.
-    pub(crate) nodes: [String; 2],
+    pub nodes: [String; 2],
     /// Names of the paths.
-    pub(crate) paths: Vec<String>,
+    pub paths: Vec<String>,
+    /// Frames per path that could not leave at once and were skipped.
+    pub skipped: Vec<u32>,
     /// Names of the groups, and what is in them.
-    pub(crate) groups: Vec<(String, Vec<String>)>,
+    pub groups: Vec<(String, Vec<String>)>,
     /// The configuration file.
-    pub(crate) file: String,
+    pub file: String,
     /// The key file.
-    pub(crate) key_file: String,
+    pub key_file: String,
     /// The state.
-    pub(crate) node: NodeStatus,
+    pub node: NodeStatus,
+}
+
+/// What happened on a node, with the names that people use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct History {
+    /// This node.
+    pub node: String,
+    /// Its peer.
+    pub peer: String,
+    /// Names of the paths.
+    pub paths: Vec<String>,
+    /// Names of the groups.
+    pub groups: Vec<String>,
+    /// The key file.
+    pub key_file: String,
+    /// How long ago, and what; the oldest first.
+    pub entries: Vec<(Span, Record)>,
 }
 
 /// The socket's path in a run directory.
-pub(crate) fn socket_path(run_dir: &Path) -> PathBuf {
+pub fn socket_path(run_dir: &Path) -> PathBuf {
     run_dir.join("control")
 }
 
@@ -76,7 +100,7 @@ pub(crate) fn socket_path(run_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What the file system says.
-pub(crate) fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
+pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
     std::fs::create_dir_all(run_dir)?;
     let path = socket_path(run_dir);
     match std::fs::remove_file(&path) {
@@ -96,7 +120,7 @@ pub(crate) fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// `NotFound` or `ConnectionRefused` if no daemon runs there; a time-out if it does not answer.
-pub(crate) fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
+pub fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
     let connection = packet_socket(SockFlag::empty())?;
     let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).unwrap_or(1) as _, 0);
     setsockopt(&connection, ReceiveTimeout, &patience)?;
@@ -115,13 +139,13 @@ fn packet_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
 }
 
 /// A message as a packet; `None` if it is too long for one.
-pub(crate) fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
+pub fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
     let mut room = vec![0; MAX_MESSAGE_BYTES];
     postcard::to_slice(message, &mut room).ok().map(|bytes| bytes.to_vec())
 }
 
 /// A packet as a message, if it is one and nothing else.
-pub(crate) fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Option<T> {
+pub fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Option<T> {
     match postcard::take_from_bytes(packet) {
         Ok((message, [])) => Some(message),
         Ok(_) | Err(_) => None,

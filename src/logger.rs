@@ -24,7 +24,7 @@ struct Logger {
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Starts logging. Opens syslog now, since the agent cannot see `/dev/log` later.
-pub(crate) fn start(to_stderr: bool) {
+pub fn start(to_stderr: bool) {
     let logger = LOGGER.get_or_init(|| Logger { syslog: open_syslog(), to_stderr, dropped: AtomicU32::new(0) });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(LevelFilter::Info);

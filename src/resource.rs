@@ -47,6 +47,11 @@ pub enum Order {
         /// What goes first.
         first: ReleaseOrder,
     },
+    /// Make certain that the peer holds nothing. Ends in [`Outcome::Fenced`] or [`Outcome::Failed`].
+    Fence {
+        /// The group that asks for it.
+        group: GroupId,
+    },
     /// Announce the addresses of a held group again. Has no outcome.
     Announce {
         /// The group.
@@ -88,6 +93,8 @@ pub enum Outcome {
         /// When the last query left.
         at: Instant,
     },
+    /// It is certain that the peer holds nothing.
+    Fenced,
     /// It could not be done. A failed `Acquire` leaves nothing behind; a failed `Release` leaves what the fault says.
     Failed(Fault),
 }
@@ -105,6 +112,8 @@ pub enum Fault {
     Kernel(i32),
     /// An address of the group is still there after its removal was confirmed.
     StillThere,
+    /// No fence is configured, or none could be confirmed.
+    NoFence,
     /// A script failed to start, or did not in time (index in the group's list).
     ScriptStart(u8),
     /// A script failed to stop, or did not in time; the addresses are gone.

@@ -3,18 +3,20 @@
 use crosswire::config::{GroupId, PathId};
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
-use crosswire::health::PathState;
+use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::quorum::Verdict;
+use crosswire::quorum::decide::Claim;
+use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::{Block, Denial, Record, ReleaseReason, TakeReason};
 use crosswire::resource::Fault;
 use log::Level;
 
 /// The names that a record's ids stand for.
-pub(crate) struct Names {
-    pub(crate) peer: String,
-    pub(crate) paths: Vec<String>,
-    pub(crate) groups: Vec<String>,
-    pub(crate) key_file: String,
+pub struct Names {
+    pub peer: String,
+    pub paths: Vec<String>,
+    pub groups: Vec<String>,
+    pub key_file: String,
 }
 
 impl Names {
@@ -28,7 +30,7 @@ impl Names {
 }
 
 /// A record as a log line.
-pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
+pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {
         Record::Path { path, from, to } => {
@@ -54,17 +56,17 @@ pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Error, format!("{peer} runs with another configuration: {advice}"))
         }
         Record::DigestDiffers(false) => (Level::Info, format!("{peer} runs with the same configuration again")),
-        Record::Taking { group, term, reason } => (
+        Record::Taking { group, term, reason, .. } => (
             Level::Warn,
             format!("group {}: taking it as term {term}: {}", names.group(group), take_reason(reason, peer)),
         ),
-        Record::Releasing { group, reason } => {
+        Record::Releasing { group, reason, .. } => {
             (Level::Warn, format!("group {}: releasing it: {}", names.group(group), release_reason(reason, peer)))
         }
         Record::Role { group, from, to } => {
             (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
         }
-        Record::Blocked { group, block: reason } => {
+        Record::Blocked { group, block: reason, .. } => {
             (Level::Info, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
         }
         Record::Fault { group, fault: cause } => {
@@ -73,6 +75,17 @@ pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
         Record::VipAnswered { group, mac: m } => {
             let mac = format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5]);
             (Level::Info, format!("group {}: {mac} answers for an address of it", names.group(group)))
+        }
+        Record::Fence { group, confirmed } => match confirmed {
+            None => (Level::Warn, format!("group {}: fencing {peer}", names.group(group))),
+            Some(true) => {
+                (Level::Warn, format!("group {}: the fence is confirmed: {peer} holds nothing", names.group(group)))
+            }
+            Some(false) => (Level::Error, format!("group {}: the fence could not be confirmed", names.group(group))),
+        },
+        Record::Lines { path, reading } => {
+            let level = if reading == LineReading::Dropped { Level::Warn } else { Level::Info };
+            (level, format!("path {}: {}", names.path(path), line_reading(reading, peer)))
         }
         Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
         Record::GuardLost => {
@@ -87,7 +100,7 @@ pub(crate) fn sentence(record: &Record, names: &Names) -> (Level, String) {
 }
 
 /// A path's state.
-pub(crate) const fn path_state(state: PathState) -> &'static str {
+pub const fn path_state(state: PathState) -> &'static str {
     match state {
         PathState::Unproven => "unproven",
         PathState::OnTime => "on time",
@@ -100,8 +113,20 @@ pub(crate) const fn path_state(state: PathState) -> &'static str {
     }
 }
 
+/// What a path's modem lines say.
+pub fn line_reading(reading: LineReading, peer: &str) -> String {
+    match reading {
+        LineReading::Unknown => "its modem lines say nothing that may be believed".to_string(),
+        LineReading::Running { holds: true } => format!("lines on: {peer}'s agent runs and holds services"),
+        LineReading::Running { holds: false } => format!("lines on: {peer}'s agent runs and holds nothing"),
+        LineReading::Dropped => {
+            format!("lines dropped: {peer}'s port is closed, its box is off, or the cable is pulled")
+        }
+    }
+}
+
 /// A verdict.
-pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
+pub const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Present => "present",
         Verdict::Departed => "departed",
@@ -110,8 +135,39 @@ pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// What the peer says that it is for a group.
+pub fn claim(claim: Claim, peer: &str) -> String {
+    match claim {
+        Claim::Unknown => format!("{peer} says nothing of the group"),
+        Claim::Serves => format!("{peer} says that it serves"),
+        Claim::Releases => format!("{peer} says that it is releasing"),
+        Claim::Offers => format!("{peer} says that it let go for us"),
+        Claim::Free => format!("{peer} says that it holds nothing"),
+    }
+}
+
+/// What the wire says of a group's addresses.
+pub fn finding(finding: Finding, peer: &str) -> String {
+    match finding {
+        Finding::Unknown => "no probe has run".to_string(),
+        Finding::VipAnswers => "somebody answers for the address".to_string(),
+        Finding::VipLetGo => format!("{peer}'s box answers, and has let the address go"),
+        Finding::PeerAnswers => format!("{peer}'s box answers or did so lately; nobody answers for the address"),
+        Finding::Clear => "nobody answers the probe".to_string(),
+    }
+}
+
+/// What the witnesses say.
+pub const fn witness(witness: WitnessView) -> &'static str {
+    match witness {
+        WitnessView::None => "no witness",
+        WitnessView::Seen => "a witness answers",
+        WitnessView::Unseen => "no witness answers",
+    }
+}
+
 /// A role.
-pub(crate) const fn role(role: Role) -> &'static str {
+pub const fn role(role: Role) -> &'static str {
     match role {
         Role::Backup => "backup",
         Role::Acquiring => "acquiring",
@@ -122,7 +178,7 @@ pub(crate) const fn role(role: Role) -> &'static str {
 }
 
 /// Why a node cannot serve; empty if it can.
-pub(crate) const fn trouble(trouble: Trouble) -> &'static str {
+pub const fn trouble(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::None => "",
         Trouble::GuardLost => "its guard is gone",
@@ -131,7 +187,7 @@ pub(crate) const fn trouble(trouble: Trouble) -> &'static str {
 }
 
 /// What was refused.
-pub(crate) const fn refusal(refusal: Refusal) -> &'static str {
+pub const fn refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Length => "noise",
         Refusal::Crc => "bad CRC",
@@ -150,7 +206,7 @@ pub(crate) const fn refusal(refusal: Refusal) -> &'static str {
 }
 
 /// What was refused, why it matters, and what to do.
-pub(crate) fn refusal_advice(kind: Refusal, names: &Names) -> String {
+pub fn refusal_advice(kind: Refusal, names: &Names) -> String {
     let key = &names.key_file;
     match kind {
         Refusal::Length | Refusal::Crc => {
@@ -182,7 +238,7 @@ pub(crate) fn refusal_advice(kind: Refusal, names: &Names) -> String {
 }
 
 /// Why a group is taken.
-pub(crate) fn take_reason(reason: TakeReason, peer: &str) -> String {
+pub fn take_reason(reason: TakeReason, peer: &str) -> String {
     match reason {
         TakeReason::Offered => format!("{peer} let it go for us"),
         TakeReason::Departed => format!("{peer} said goodbye"),
@@ -195,22 +251,22 @@ pub(crate) fn take_reason(reason: TakeReason, peer: &str) -> String {
 }
 
 /// Why a group is released.
-pub(crate) fn release_reason(reason: ReleaseReason, peer: &str) -> String {
+pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
     match reason {
         ReleaseReason::Stopping => "we were told to stop".to_string(),
         ReleaseReason::Handover => "the operator asked for a handover".to_string(),
         ReleaseReason::PeerWants => format!("the operator of {peer} asked for it"),
-        ReleaseReason::WorseOff => format!("an interface of it has no carrier here, and {peer} is better off"),
+        ReleaseReason::WorseOff => format!("{peer} is better off: it has carrier, or sees more witnesses"),
         ReleaseReason::NoCarrier => "an interface of it has no carrier, and nobody acknowledged us in time".to_string(),
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
-        ReleaseReason::Failed => "it could not be acquired".to_string(),
+        ReleaseReason::WitnessUnseen => "no witness answers, and nobody acknowledged us in time".to_string(),
     }
 }
 
 /// Why a group is not taken.
-pub(crate) fn block(block: Block, peer: &str) -> String {
+pub fn block(block: Block, peer: &str) -> String {
     match block {
         Block::PeerServes => format!("{peer} serves it"),
         Block::PeerReleases => format!("{peer} is releasing it"),
@@ -236,12 +292,16 @@ pub(crate) fn block(block: Block, peer: &str) -> String {
         Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
         Block::Lease => format!("waiting until {peer}'s slowest release mechanism must have fired"),
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
+        Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
+        Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
+        Block::FenceFailed => format!("the fence of {peer} could not be confirmed"),
+        Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),
         Block::Faulty => "it failed here; trying again later".to_string(),
     }
 }
 
 /// Why an operator's request is refused, and what to do instead.
-pub(crate) fn denial(denial: Denial, peer: &str) -> String {
+pub fn denial(denial: Denial, peer: &str) -> String {
     match denial {
         Denial::NoSuchGroup => "there is no such group; `crosswire status` lists them".to_string(),
         Denial::NotActive => {
@@ -268,6 +328,7 @@ fn fault(fault: Fault) -> String {
         Fault::NoInterface => "an interface of it does not exist here".to_string(),
         Fault::Kernel(errno) => format!("the kernel refused: {}", nix::errno::Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
+        Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
         Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),
     }

@@ -1,6 +1,7 @@
-//! Random schedules with a fresh seed, and every seed that ever failed.
+//! Random schedules, and every seed that ever failed and was mended.
 //!
-//! A failure prints a seed and the smallest trace that shows it; put the seed into `tests/seeds.txt` with a remark.
+//! The schedules are the same in every run, so that a change is judged by what it changed; other seeds are for whoever looks
+//! for more. A failure prints a seed and the smallest trace that shows it; put the seed into `tests/seeds.txt` with a remark.
 //! `CROSSWIRE_SEED` sets the first seed, `CROSSWIRE_RUNS` the number of schedules.
 
 #[path = "../src/workbench/simulate/mod.rs"]
@@ -13,6 +14,8 @@ use simulate::trace::Trace;
 use simulate::{exhaustive, many};
 
 const RUNS: u64 = 20_000;
+/// Where they begin unless somebody looks elsewhere.
+const FIRST_SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
@@ -26,8 +29,7 @@ fn report(seed: u64) -> String {
 
 #[test]
 fn random_schedules_break_no_invariant() {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seed = number("CROSSWIRE_SEED").unwrap_or(since.as_secs() << 16);
+    let seed = number("CROSSWIRE_SEED").unwrap_or(FIRST_SEED);
     let runs = number("CROSSWIRE_RUNS").unwrap_or(RUNS);
     println!("{runs} random schedules from seed {seed}");
     let campaign = many::run(seed..seed + runs);

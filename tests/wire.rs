@@ -39,7 +39,13 @@ fn beat() -> Beat {
         groups: [group(0x5a, Role::Active, 7, Word::None), group(0xa5, Role::Backup, 300, Word::Offered)]
             .into_iter()
             .collect(),
-        standing: Standing { cold_start: true, leaving: false, no_carrier: true, trouble: Trouble::GuardSilent },
+        standing: Standing {
+            cold_start: true,
+            leaving: false,
+            no_carrier: true,
+            trouble: Trouble::GuardSilent,
+            witnesses: 0b1010,
+        },
         release: Mechanisms { lease_s: 1, watchdog_s: 0, stop_s: 300 },
         digest: [0xde, 0xad, 0xbe, 0xef],
     }
@@ -64,7 +70,7 @@ const HELLO: &str = "11 7fdd 03 1122334455667788 00000000 04030201
 const SESSION: &str = "12 7fdd 93 1122334455667788 aabbccdd 04030201
      99aabbccddeeff0001020304 1dec6c1fc128c40b 3c51eb57";
 const BEAT: &str = "13 7fdd 13 1122334455667788 aabbccdd 04030201
-     0d0c0b0a6402f40303dc0bff025a3aa5e5120502deadbeef0100ac02 2967178d0b365f48 aa792b9a";
+     0d0c0b0a6402f40303dc0bff025a3aa5e51205a2deadbeef0100ac02 51af9c9be2371a8a 11214547";
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -14,23 +14,23 @@ const MAX_CLIENTS: usize = 4;
 const MAX_QUESTION_BYTES: usize = 256;
 
 /// The control socket and whoever has connected to it.
-pub(crate) struct Control {
+pub struct Control {
     listener: OwnedFd,
     clients: Vec<OwnedFd>,
 }
 
 impl Control {
-    pub(crate) fn new(listener: OwnedFd) -> Self {
+    pub fn new(listener: OwnedFd) -> Self {
         Self { listener, clients: Vec::with_capacity(MAX_CLIENTS) }
     }
 
     /// What to poll.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         std::iter::once(self.listener.as_fd()).chain(self.clients.iter().map(AsFd::as_fd))
     }
 
     /// The next question, and whom to answer. Who asks nothing is dropped as soon as its place is needed.
-    pub(crate) fn next_question(&mut self) -> Option<(OwnedFd, Question)> {
+    pub fn next_question(&mut self) -> Option<(OwnedFd, Question)> {
         self.let_in();
         let mut room = [0; MAX_QUESTION_BYTES];
         let mut index = 0;
@@ -62,7 +62,7 @@ impl Control {
 }
 
 /// Answers, without waiting for whoever asked to read it.
-pub(crate) fn reply(client: &OwnedFd, answer: &Answer) {
+pub fn reply(client: &OwnedFd, answer: &Answer) {
     if let Some(packet) = encode(answer) {
         let _ = send(client.as_raw_fd(), &packet, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
     }

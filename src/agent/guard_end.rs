@@ -10,7 +10,7 @@ use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 
 /// What came from the guard.
 #[derive(Debug)]
-pub(crate) enum FromGuardEnd {
+pub enum FromGuardEnd {
     /// A message, and the descriptor that rode along.
     Message(FromGuard, Option<OwnedFd>),
     /// Nothing for now.
@@ -20,21 +20,21 @@ pub(crate) enum FromGuardEnd {
 }
 
 /// One end of a non-blocking sequenced-packet socket pair.
-pub(crate) struct GuardEnd {
+pub struct GuardEnd {
     socket: OwnedFd,
 }
 
 impl GuardEnd {
-    pub(crate) fn new(socket: OwnedFd) -> Self {
+    pub fn new(socket: OwnedFd) -> Self {
         Self { socket }
     }
 
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
     /// Gives an order. A guard that has no room for it does not run any more; that its orders stay unconfirmed says the rest.
-    pub(crate) fn send(&self, message: &ToGuard) {
+    pub fn send(&self, message: &ToGuard) {
         let mut room = [0; MAX_MESSAGE_BYTES];
         if let Ok(bytes) = postcard::to_slice(message, &mut room) {
             let _ = send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
@@ -42,7 +42,7 @@ impl GuardEnd {
     }
 
     /// The next message, if any.
-    pub(crate) fn receive(&self) -> FromGuardEnd {
+    pub fn receive(&self) -> FromGuardEnd {
         let mut room = [0; MAX_MESSAGE_BYTES];
         let mut control = nix::cmsg_space!([RawFd; 1]);
         let (length, descriptor) = {

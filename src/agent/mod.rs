@@ -3,10 +3,12 @@
 //! One loop. A turn waits for something to happen or for the node's next deadline, hands in everything that has arrived,
 //! ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
 
-pub(crate) mod answers;
+pub mod answers;
 mod control;
 mod guard_end;
+mod journal;
 mod ports;
+mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
@@ -25,13 +27,15 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::clock;
-use crate::control::{Answer, Question, Report};
+use crate::control::{Answer, History, Question, Report};
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
 use crate::words::{self, Names};
 use control::Control;
 use guard_end::{FromGuardEnd, GuardEnd};
+use journal::Journal;
 use ports::{Port, Read};
+use witness::Asker;
 
 /// A packet socket on which holders of addresses show themselves.
 struct Listener {
@@ -52,6 +56,8 @@ struct Agent<'a> {
     /// Whether each interface of the settings has carrier.
     carriers: Vec<bool>,
     names: Names,
+    journal: Journal,
+    asker: Asker,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -60,7 +66,7 @@ struct Agent<'a> {
 }
 
 /// The agent's whole life after it has dropped its privileges. Ends after a goodbye, or some time after its guard did.
-pub(crate) fn run(settings: &Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> ExitCode {
+pub fn run(settings: &Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> ExitCode {
     let mut agent = Agent::new(settings, keys, entropy, guard, control);
     while !agent.is_done {
         agent.turn();
@@ -95,6 +101,8 @@ impl<'a> Agent<'a> {
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
                 key_file: settings.key_file.display().to_string(),
             },
+            journal: Journal::new(),
+            asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -109,6 +117,7 @@ impl<'a> Agent<'a> {
         self.hear_guard();
         self.hear_paths();
         self.hear_listeners();
+        self.hear_witnesses();
         self.hear_operators();
         let now = clock::now();
         self.step(now, Event::Tick);
@@ -129,7 +138,12 @@ impl<'a> Agent<'a> {
         let guard = (self.end_at == Instant::NEVER).then(|| self.guard.descriptor());
         let ports = self.ports.iter().filter_map(Port::descriptor);
         let listeners = self.listeners.iter().map(|listener| listener.descriptor.as_fd());
-        let all = guard.into_iter().chain(ports).chain(listeners).chain(self.control.descriptors());
+        let all = guard
+            .into_iter()
+            .chain(ports)
+            .chain(listeners)
+            .chain(self.asker.descriptors())
+            .chain(self.control.descriptors());
         let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = all.take(MAX_DESCRIPTORS).map(poll_in).collect();
         // An error (EINTR) is as good as a wake-up: everything is looked at anyway.
         let _ = ppoll(&mut fds, Some(timeout), None);
@@ -167,6 +181,8 @@ impl<'a> Agent<'a> {
                 self.listeners.push(Listener { interface, mac, descriptor });
             }
             (FromGuard::Listener { .. }, None) => {}
+            (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
+            (FromGuard::Witnesses { .. }, None) => {}
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
     }
@@ -256,6 +272,12 @@ impl<'a> Agent<'a> {
         }
     }
 
+    fn hear_witnesses(&mut self) {
+        for (index, asked_at) in self.asker.answers() {
+            self.step(clock::now(), Event::WitnessAnswered(index, asked_at));
+        }
+    }
+
     /// Who answers may hold a VIP of ours, or be the peer.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
         let on = self.settings.interfaces.get(usize::from(interface));
@@ -283,6 +305,7 @@ impl<'a> Agent<'a> {
         let now = clock::now();
         let (name, request): (_, fn(GroupId) -> Request) = match question {
             Question::Status => return Answer::Status(Box::new(self.report(now))),
+            Question::Why(count) => return Answer::History(Box::new(self.history(now, usize::from(*count)))),
             Question::Handover(name) => (name, Request::Handover),
             Question::Takeover(name) => (name, Request::Takeover),
             Question::TakeoverPeerIsOff(name) => (name, Request::TakeoverPeerIsOff),
@@ -296,6 +319,17 @@ impl<'a> Agent<'a> {
         self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
     }
 
+    fn history(&self, now: Instant, count: usize) -> History {
+        History {
+            node: self.settings.my_name().to_string(),
+            peer: self.names.peer.clone(),
+            paths: self.names.paths.clone(),
+            groups: self.names.groups.clone(),
+            key_file: self.names.key_file.clone(),
+            entries: self.journal.last(count).map(|(at, record)| (now.since(*at), *record)).collect(),
+        }
+    }
+
     fn report(&self, now: Instant) -> Report {
         let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
@@ -307,6 +341,7 @@ impl<'a> Agent<'a> {
             pair: self.settings.pair.clone(),
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
+            skipped: self.ports.iter().map(Port::skipped).collect(),
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
@@ -328,10 +363,14 @@ impl<'a> Agent<'a> {
                         port.send(&body);
                     }
                 }
+                Effect::AskWitnesses => self.asker.ask(clock::now()),
+                // A pseudo-terminal has no lines; those of a real port are not read yet either.
+                Effect::ShowHolding(_) => {}
                 Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
                 Effect::Record(record) => {
                     let (level, line) = words::sentence(&record, &self.names);
                     log!(level, "{line}");
+                    self.journal.note(clock::now(), record);
                 }
                 Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
                 Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(denial)),
@@ -359,8 +398,9 @@ fn poll_in(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
 
 /// How much is read at once.
 const READ_BYTES: usize = 512;
-/// Most reads of one path in a turn, so that a flood on one path cannot starve the others.
-const MAX_READS: usize = 64;
+/// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that whatever waited in it is
+/// read before silence is judged, and few enough that a flood on one path cannot starve the others.
+const MAX_READS: usize = 512;
 /// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
 const MAX_DESCRIPTORS: usize = 48;
 /// The loop turns at least this often.

@@ -26,8 +26,8 @@ const FIRST_RETRY: Span = Span::from_s(1);
 /// Longest wait.
 const LAST_RETRY: Span = Span::from_s(30);
 /// One path's port.
-pub(crate) struct Port {
-    pub(crate) id: PathId,
+pub struct Port {
+    pub id: PathId,
     kind: PathKind,
     descriptor: Option<OwnedFd>,
     /// The LAN interface has no carrier.
@@ -43,7 +43,7 @@ pub(crate) struct Port {
 
 /// What one read of a port came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Read {
+pub enum Read {
     /// This many bytes, or one datagram of this length.
     Bytes(usize),
     /// Nothing that means anything; there may be more.
@@ -56,7 +56,7 @@ pub(crate) enum Read {
 
 impl Port {
     /// A port that is not open yet; the guard will hand it over.
-    pub(crate) fn new(id: PathId, kind: PathKind, max_queued_bytes: usize) -> Self {
+    pub fn new(id: PathId, kind: PathKind, max_queued_bytes: usize) -> Self {
         Self {
             id,
             kind,
@@ -71,12 +71,12 @@ impl Port {
     }
 
     /// What to poll.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
     /// It was opened.
-    pub(crate) fn become_open(&mut self, descriptor: OwnedFd) {
+    pub fn become_open(&mut self, descriptor: OwnedFd) {
         self.descriptor = Some(descriptor);
         self.retry_at = Instant::NEVER;
         self.retry_after = FIRST_RETRY;
@@ -84,39 +84,39 @@ impl Port {
     }
 
     /// Whether that it is away should be said: once, until it is back.
-    pub(crate) fn tell_away(&mut self) -> bool {
+    pub fn tell_away(&mut self) -> bool {
         !std::mem::replace(&mut self.is_told, true)
     }
 
     /// It is gone, or could not be opened: try again later.
-    pub(crate) fn become_closed(&mut self, now: Instant) {
+    pub fn become_closed(&mut self, now: Instant) {
         self.descriptor = None;
         self.retry_at = now + self.retry_after;
         self.retry_after = (self.retry_after + self.retry_after).min(LAST_RETRY);
     }
 
     /// Whether frames can come and go.
-    pub(crate) fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         self.descriptor.is_some() && !self.is_without_carrier
     }
 
     /// Notes the carrier of a LAN path's interface.
-    pub(crate) fn set_carrier(&mut self, is_up: bool) {
+    pub fn set_carrier(&mut self, is_up: bool) {
         self.is_without_carrier = !is_up;
     }
 
     /// When the guard should be asked to open it again.
-    pub(crate) fn retry_at(&self) -> Instant {
+    pub fn retry_at(&self) -> Instant {
         self.retry_at
     }
 
     /// It was asked.
-    pub(crate) fn note_retry(&mut self) {
+    pub fn note_retry(&mut self) {
         self.retry_at = Instant::NEVER;
     }
 
     /// Reads once, without waiting.
-    pub(crate) fn read(&self, room: &mut [u8]) -> Read {
+    pub fn read(&self, room: &mut [u8]) -> Read {
         let Some(descriptor) = &self.descriptor else { return Read::Empty };
         let result = match self.kind {
             PathKind::Serial => read(descriptor, room),
@@ -134,7 +134,7 @@ impl Port {
     }
 
     /// What bytes from here are to the node.
-    pub(crate) fn event<'b>(&self, bytes: &'b [u8]) -> Event<'b> {
+    pub fn event<'b>(&self, bytes: &'b [u8]) -> Event<'b> {
         match self.kind {
             PathKind::Serial => Event::Bytes(self.id, bytes),
             PathKind::Lan => Event::Datagram(self.id, bytes),
@@ -142,7 +142,7 @@ impl Port {
     }
 
     /// Sends a body now, or skips it. A frame that cannot leave at once would be stale when it does.
-    pub(crate) fn send(&mut self, body: &Body) {
+    pub fn send(&mut self, body: &Body) {
         let Some(descriptor) = &self.descriptor else { return };
         let has_left = match self.kind {
             PathKind::Serial => {
@@ -163,7 +163,7 @@ impl Port {
     }
 
     /// Frames that could not leave.
-    pub(crate) fn skipped(&self) -> u32 {
+    pub fn skipped(&self) -> u32 {
         self.skipped
     }
 }

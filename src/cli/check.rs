@@ -16,7 +16,7 @@ use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings,
 /// Check the configuration and print its timing proof
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("check"))]
-pub(crate) struct CheckOptions {
+pub struct CheckOptions {
     /// Configuration file
     #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
     config: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct CheckOptions {
 
 /// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
 /// an interface, a script or a good key file: the daemon would start without all but the last.
-pub(crate) fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     // a reader that has gone away cannot be told
     try_run(options, out).unwrap_or(Exit::Refused)
 }
@@ -103,6 +103,7 @@ fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
     line(out, proof.takeover, "what it served is taken over (1 % later, for clocks that drift)")?;
     let jeopardy = match settings.policy.in_jeopardy {
         InJeopardy::Hold => "nothing moves (in_jeopardy = \"hold\")",
+        InJeopardy::Witness => "it is taken over if we see a witness (in_jeopardy = \"witness\")",
         InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
     };
     writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")
@@ -139,7 +140,7 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
             SafetyRule::Probe => {
                 writeln!(out, "    taken from a silent peer {takeover} after its last beat, if the probe is clear")?
             }
-            SafetyRule::Lease => {
+            SafetyRule::Lease | SafetyRule::Fence => {
                 let released = exact(figures.released);
                 writeln!(
                     out,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub(crate) enum Exit {
+pub enum Exit {
     /// It is done.
     Done,
     /// It was refused, or failed.
@@ -22,7 +22,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The number that the shell sees.
-    pub(crate) const fn code(self) -> u8 {
+    pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Refused => 1,

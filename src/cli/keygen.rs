@@ -21,7 +21,7 @@ const FRESH: &str = "new";
 /// Make a key file, or add a new key to it
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("keygen"))]
-pub(crate) struct KeygenOptions {
+pub struct KeygenOptions {
     /// Add a new key in front of those that are there; they stay accepted
     rotate: bool,
     /// Key file
@@ -31,7 +31,7 @@ pub(crate) struct KeygenOptions {
 
 /// Makes the file, or rotates its keys, and says how to get it to the peer. Never overwrites, never shows a key.
 /// May wait for entropy on a box that has just booted.
-pub(crate) fn run(options: &KeygenOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &KeygenOptions, out: &mut impl Write) -> Exit {
     let made = if options.rotate { rotate(&options.file) } else { create(&options.file) };
     // a reader that has gone away cannot be told
     let told = match &made {

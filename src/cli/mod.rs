@@ -1,14 +1,17 @@
 //! One file per command.
 
-pub(crate) mod check;
-pub(crate) mod exit;
-pub(crate) mod keygen;
-pub(crate) mod operate;
-pub(crate) mod run;
+pub mod check;
 #[cfg(feature = "workbench")]
-pub(crate) mod simulate;
-pub(crate) mod status;
+pub mod demo;
+pub mod exit;
+pub mod keygen;
+pub mod operate;
+pub mod run;
+#[cfg(feature = "workbench")]
+pub mod simulate;
+pub mod status;
 mod status_json;
+pub mod why;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,15 +27,18 @@ enum Command {
     Run(#[bpaf(external(run::run_options))] run::RunOptions),
     Check(#[bpaf(external(check::check_options))] check::CheckOptions),
     Status(#[bpaf(external(status::status_options))] status::StatusOptions),
+    Why(#[bpaf(external(why::why_options))] why::WhyOptions),
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
+    #[cfg(feature = "workbench")]
+    Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
     #[cfg(feature = "workbench")]
     Simulate(#[bpaf(external(simulate::simulate_options))] simulate::SimulateOptions),
 }
 
 /// Does what the command line says.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let command = match command().run_inner(bpaf::Args::current_args()) {
         Ok(command) => command,
         Err(failure) => return explain(failure).into(),
@@ -42,9 +48,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::run(&options, out).into(),
         Command::Status(options) => status::run(&options, out).into(),
+        Command::Why(options) => why::run(&options, out).into(),
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
+        #[cfg(feature = "workbench")]
+        Command::Demo(options) => demo::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Simulate(options) => simulate::run(&options, out).into(),
     }
@@ -52,7 +61,6 @@ pub(crate) fn main() -> ExitCode {
 
 /// Help goes to stdout; what is wrong with a command line to stderr.
 fn explain(failure: ParseFailure) -> Exit {
-    const WIDTH: usize = 100;
     match failure {
         ParseFailure::Stdout(help, full) => {
             let _ = writeln!(std::io::stdout(), "{}", help.monochrome(full));
@@ -62,8 +70,9 @@ fn explain(failure: ParseFailure) -> Exit {
             let _ = write!(std::io::stdout(), "{text}");
             Exit::Done
         }
-        failure @ ParseFailure::Stderr(_) => {
-            failure.print_message(WIDTH);
+        ParseFailure::Stderr(message) => {
+            // The failure's own way to print itself panics when nobody reads.
+            let _ = writeln!(std::io::stderr(), "crosswire: {}", message.monochrome(true));
             Exit::Usage
         }
     }

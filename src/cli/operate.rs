@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Let the peer serve a group that this node serves
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("handover"))]
-pub(crate) struct HandoverOptions {
+pub struct HandoverOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct HandoverOptions {
 /// Serve a group that the peer serves
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("takeover"))]
-pub(crate) struct TakeoverOptions {
+pub struct TakeoverOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -44,32 +44,34 @@ pub(crate) struct TakeoverOptions {
 }
 
 /// Asks for a handover and follows it.
-pub(crate) fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
+pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
     let question = Question::Handover(options.group.clone());
     follow(&options.run_dir, &question, &options.group, Role::Backup, out)
 }
 
 /// Asks for a takeover and follows it.
-pub(crate) fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
+pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
     let group = options.group.clone();
     let question = if options.peer_is_off { Question::TakeoverPeerIsOff(group) } else { Question::Takeover(group) };
     follow(&options.run_dir, &question, &options.group, Role::Active, out)
 }
 
 fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
+    let before = report(run_dir).and_then(|report| newest_term(&report, group));
     match ask(run_dir, question) {
-        Ok(Answer::Accepted) => follow_to_end(run_dir, group, wanted, out),
+        Ok(Answer::Accepted) => follow_to_end(run_dir, group, wanted, before, out),
         Ok(Answer::Denied(denial)) => {
             let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
             let _ = writeln!(out, "refused: group {group}: {}", words::denial(denial, &peer));
             Exit::Refused
         }
-        Ok(Answer::Status(_)) => Exit::Refused,
+        Ok(Answer::Status(_) | Answer::History(_)) => Exit::Refused,
         Err(error) => not_running(run_dir, &error, out),
     }
 }
 
-fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
+/// `before`: the group's term before the request.
+fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, before: Option<u32>, out: &mut impl Write) -> Exit {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         std::thread::sleep(LOOK_EVERY);
@@ -82,6 +84,11 @@ fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, out: &mut impl Write
             }
             Moved::Failed(why) => {
                 let _ = writeln!(out, "failed: group {group}: {why}");
+                return Exit::Refused;
+            }
+            // Each move adds one to the term: this one came and went between two looks.
+            Moved::NotYet if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) => {
+                let _ = writeln!(out, "group {group} has moved, and another request has moved it back");
                 return Exit::Refused;
             }
             Moved::NotYet => {}
@@ -110,10 +117,18 @@ fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
     }
 }
 
+/// The newest term of a group that either node reports.
+fn newest_term(report: &Report, group: &str) -> Option<u32> {
+    let index = report.groups.iter().position(|(name, _)| name == group)?;
+    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
+    let ours = report.node.groups.get(index)?.term;
+    Some(theirs.map_or(ours, |(_, term)| term.max(ours)))
+}
+
 fn report(run_dir: &Path) -> Option<Box<Report>> {
     match ask(run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => Some(report),
-        Ok(Answer::Accepted | Answer::Denied(_)) | Err(_) => None,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) | Err(_) => None,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{agent, guard, logger};
 /// Run the daemon
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("run"))]
-pub(crate) struct RunOptions {
+pub struct RunOptions {
     /// Configuration file
     #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
     config: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) struct RunOptions {
 }
 
 /// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes into the background.
-pub(crate) fn run(options: &RunOptions) -> ExitCode {
+pub fn run(options: &RunOptions) -> ExitCode {
     let errors = |errors: Vec<ConfigError>| complain(&errors);
     let settings = match Settings::load(&options.config, options.node.as_deref()) {
         Ok(settings) => settings,

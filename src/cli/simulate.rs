@@ -21,7 +21,7 @@ use crate::workbench::simulate::{bench, exhaustive, fleet, many};
 /// Run the decision in virtual time: your configuration against a script, or random faults
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("simulate"))]
-pub(crate) struct SimulateOptions {
+pub struct SimulateOptions {
     /// Run this many random schedules
     #[bpaf(argument("N"), optional)]
     faults: Option<u64>,
@@ -57,7 +57,7 @@ pub(crate) struct SimulateOptions {
 }
 
 /// Does what the options ask for; [`Exit::Refused`] if an invariant was broken or a trace did not repeat.
-pub(crate) fn run(options: &SimulateOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &SimulateOptions, out: &mut impl Write) -> Exit {
     // a reader that has gone away cannot be told
     try_run(options, out).unwrap_or(Exit::Refused)
 }

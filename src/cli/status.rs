@@ -19,7 +19,7 @@ use crate::words::{self, Names};
 /// Show both nodes as the running daemon sees them
 #[derive(Clone, Debug, Bpaf)]
 #[bpaf(command("status"))]
-pub(crate) struct StatusOptions {
+pub struct StatusOptions {
     /// Where the daemon's control socket is
     #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
     run_dir: PathBuf,
@@ -28,20 +28,20 @@ pub(crate) struct StatusOptions {
 }
 
 /// Asks, and shows the answer. Jeopardy has an exit code of its own.
-pub(crate) fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
+pub fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
     match ask(&options.run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => {
             // A reader that closed the pipe has seen enough.
             let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
             if report.node.is_jeopardy { Exit::Jeopardy } else { Exit::Done }
         }
-        Ok(Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
         Err(error) => not_running(&options.run_dir, &error, out),
     }
 }
 
 /// Says that no daemon answers, and what to do.
-pub(crate) fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> Exit {
+pub fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> Exit {
     let dir = run_dir.display();
     let _ = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -69,8 +69,11 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\npaths")?;
     let names = names(report);
-    for (name, path) in report.paths.iter().zip(&node.paths) {
+    for ((name, path), skipped) in report.paths.iter().zip(&node.paths).zip(&report.skipped) {
         write_path(name, path, peer, &names, out)?;
+        if *skipped > 0 {
+            writeln!(out, "            {skipped} frames could not leave at once and were skipped")?;
+        }
     }
     writeln!(out, "\ngroups")?;
     for index in 0..report.groups.len() {

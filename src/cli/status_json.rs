@@ -10,9 +10,9 @@ use crate::control::Report;
 use crate::words;
 
 /// Writes one object and a line end.
-pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let node = &report.node;
-    let paths = report.paths.iter().zip(&node.paths);
+    let paths = report.paths.iter().zip(&node.paths).zip(&report.skipped);
     let value = json!({
         "pair": report.pair,
         "node": report.nodes[node.me.index()],
@@ -25,13 +25,14 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "trouble": words::trouble(node.trouble),
         "stopping": node.is_stopping,
         "worst_stall_ms": node.worst_stall.as_ms(),
-        "paths": paths.map(|(name, path)| json!({
+        "paths": paths.map(|((name, path), skipped)| json!({
             "name": name,
             "state": words::path_state(path.state),
             "heard_ms": ms(path.heard),
             "heard_by_peer_ms": ms(path.heard_by_peer),
             "beats_heard": path.beats_heard,
             "beats_sent": path.beats_sent,
+            "skipped": skipped,
             "looped": path.is_looped,
             "refused": refusals(&path.refusals),
         })).collect::<Vec<_>>(),

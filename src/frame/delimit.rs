@@ -58,8 +58,7 @@ impl Collector {
         }
         if byte != 0 {
             self.zeros = 0;
-            self.is_overlong |= self.bytes.push(byte).is_err();
-            return None;
+            return self.put(byte);
         }
         self.zeros = self.zeros.saturating_add(1).min(QUIET_ZEROS + 1);
         if self.bytes.is_empty() {
@@ -67,6 +66,19 @@ impl Collector {
             return (self.zeros > QUIET_ZEROS).then_some(Gathered::Noise);
         }
         Some(self.end())
+    }
+
+    /// What has no delimiter for longer than any body is noise already, and again whenever as much has come: console text
+    /// never has one.
+    fn put(&mut self, byte: u8) -> Option<Gathered<'_>> {
+        if self.bytes.push(byte).is_ok() {
+            return None;
+        }
+        self.bytes.clear();
+        // There is room now. It is kept so that the next delimiter ends this, and not the frame after it.
+        let _ = self.bytes.push(byte);
+        self.is_overlong = true;
+        Some(Gathered::Noise)
     }
 
     /// How many bytes since the last delimiter wait for the next one.
@@ -125,6 +137,20 @@ mod tests {
         let mut stream = std::vec![1u8; MAX_STUFFED_BYTES + 40];
         stream.push(0);
         assert_eq!(bodies(&stream), std::vec::Vec::<std::vec::Vec<u8>>::new());
+    }
+
+    #[test]
+    fn text_without_any_delimiter_is_noise_again_and_again_and_ends_with_the_next_frame() {
+        for surplus in 0..3 {
+            let mut collector = Collector::default();
+            let text = std::vec![b'x'; 4 * MAX_STUFFED_BYTES + surplus];
+            let noises = text.iter().filter(|byte| collector.push(**byte) == Some(Gathered::Noise)).count();
+            assert_eq!(noises, if surplus == 0 { 3 } else { 4 });
+            let body = Body::from_slice(&[7, 0, 7]).expect("short");
+            let ends =
+                wrap(&body).iter().filter(|byte| matches!(collector.push(**byte), Some(Gathered::Body(_)))).count();
+            assert_eq!(ends, 1);
+        }
     }
 
     #[test]

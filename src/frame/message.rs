@@ -24,6 +24,7 @@ impl SessionValue {
 
 /// A message with its payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the beat on")]
 pub enum Message {
     /// 'Is anybody there?' Proves nothing, changes nothing; answered by a session.
     Hello,
@@ -150,6 +151,8 @@ pub struct Standing {
     pub no_carrier: bool,
     /// It cannot serve, and why.
     pub trouble: Trouble,
+    /// Which witnesses it sees, bit by bit; four at most.
+    pub witnesses: u8,
 }
 
 /// Why a node cannot serve.
@@ -203,7 +206,7 @@ struct Compact {
     /// Tag; role and word in bits 0-2, term above.
     groups: Vec<(u8, u32), MAX_GROUPS>,
     flags: u8,
-    /// Trouble in bits 0-3; bits 4-7 are kept for witnesses.
+    /// Trouble in bits 0-3, witnesses in bits 4-7.
     trouble: u8,
     digest: [u8; 4],
     release: Mechanisms,
@@ -240,7 +243,7 @@ pub fn encode_beat<'a>(beat: &Beat, room: &'a mut [u8]) -> Result<&'a mut [u8], 
         paths: beat.paths.iter().map(|p| (ms(p.dead_after), p.age_sixteenths)).collect(),
         groups: beat.groups.iter().map(pack_group).collect(),
         flags: pack_flags(beat.standing),
-        trouble: TROUBLES.iter().find(|(t, _)| *t == beat.standing.trouble).map_or(0, |(_, n)| *n),
+        trouble: pack_trouble(beat.standing),
         digest: beat.digest,
         release: beat.release,
     };
@@ -254,13 +257,12 @@ pub fn decode_beat(payload: &[u8]) -> Option<Beat> {
         dead_after: Span::from_ms(u64::from(*ms)),
         age_sixteenths: *age_sixteenths,
     };
-    let trouble = TROUBLES.iter().find(|(_, n)| *n == compact.trouble & 0x0f)?.0;
     Some(Beat {
         ack: u32::from_le_bytes(compact.ack),
         interval: Span::from_ms(u64::from(compact.interval_ms)),
         paths: compact.paths.iter().map(path).collect(),
         groups: compact.groups.iter().map(|packed| unpack_group(*packed)).collect::<Option<_>>()?,
-        standing: unpack_flags(compact.flags, trouble)?,
+        standing: unpack_standing(compact.flags, compact.trouble)?,
         release: compact.release,
         digest: compact.digest,
     })
@@ -305,13 +307,21 @@ fn pack_flags(standing: Standing) -> u8 {
     bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
 }
 
+fn pack_trouble(standing: Standing) -> u8 {
+    let number = TROUBLES.iter().find(|(trouble, _)| *trouble == standing.trouble).map_or(0, |(_, number)| *number);
+    (standing.witnesses << 4) | number
+}
+
 /// A flag that we do not know could mean anything: refuse the beat rather than guess.
-fn unpack_flags(flags: u8, trouble: Trouble) -> Option<Standing> {
+fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
     let known = COLD_START | LEAVING | NO_CARRIER;
+    let witnesses = trouble >> 4;
+    let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
     (flags & !known == 0).then_some(Standing {
         cold_start: flags & COLD_START != 0,
         leaving: flags & LEAVING != 0,
         no_carrier: flags & NO_CARRIER != 0,
         trouble,
+        witnesses,
     })
 }

@@ -43,8 +43,28 @@ struct Adopted {
     expects: SessionValue,
     /// What our frames to it echo.
     gives: SessionValue,
+    /// A beat of it has come: it has adopted us too, and the handshake is over.
+    is_mutual: bool,
     /// Newest number heard, per path.
     newest: [u32; MAX_PATHS],
+}
+
+/// What costs us work or an answer before its sender has proved to be there: let in once in a while.
+#[derive(Clone, Copy)]
+enum Rationed {
+    Hello,
+    UnechoedSession,
+    RepeatedAnswer,
+}
+
+impl Rationed {
+    const fn index(self) -> usize {
+        match self {
+            Self::Hello => 0,
+            Self::UnechoedSession => 1,
+            Self::RepeatedAnswer => 2,
+        }
+    }
 }
 
 /// An answer that the handshake asks for, to be sent on the path on which the question came.
@@ -56,6 +76,7 @@ pub struct Answer {
 
 /// A frame that counts, or one that asks for an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the beat on")]
 pub enum Accepted {
     /// A fresh beat and its number.
     Beat(Beat, u32),
@@ -81,9 +102,9 @@ pub struct Session {
     /// The generation before this one is still accepted.
     is_previous_good: bool,
     peer: Option<Adopted>,
-    /// When the last hello and the last session without an echo were let in, per path.
-    unechoed_at: [[Option<Instant>; 2]; MAX_PATHS],
-    /// Least time between two of them.
+    /// When the last frame of each [`Rationed`] kind was let in, per path.
+    let_in_at: [[Option<Instant>; 3]; MAX_PATHS],
+    /// Least time between two of a kind.
     unechoed_gap: Span,
 }
 
@@ -101,7 +122,7 @@ impl Session {
             generation_since: now,
             is_previous_good: false,
             peer: None,
-            unechoed_at: [[None; 2]; MAX_PATHS],
+            let_in_at: [[None; 3]; MAX_PATHS],
             unechoed_gap,
         }
     }
@@ -175,7 +196,7 @@ impl Session {
         fresh?;
         self.check_number(path, &opened.header)?;
         let message = opened.decode()?;
-        self.accept(path, &opened.header, message)
+        self.accept(now, path, &opened.header, message)
     }
 
     fn check_sender(&self, path: PathId, header: &Header) -> Result<(), Refusal> {
@@ -196,18 +217,18 @@ impl Session {
         let header = &opened.header;
         let is_adopted = self.peer.is_some_and(|p| p.incarnation == header.incarnation && p.expects == header.echo);
         match (opened.kind, header.echo) {
-            (Kind::Hello, SessionValue::NONE) => self.let_in_unechoed(now, path, 0),
-            (Kind::Session, SessionValue::NONE) => self.let_in_unechoed(now, path, 1),
+            (Kind::Hello, SessionValue::NONE) => self.ration(now, path, Rationed::Hello),
+            (Kind::Session, SessionValue::NONE) => self.ration(now, path, Rationed::UnechoedSession),
             (Kind::Session | Kind::Beat, _) if is_adopted => Ok(()),
             (Kind::Session, echo) if self.is_candidate_value(header.incarnation, echo) => Ok(()),
             (Kind::Hello | Kind::Session | Kind::Beat, _) => Err(Refusal::Session),
         }
     }
 
-    fn let_in_unechoed(&mut self, now: Instant, path: PathId, which: usize) -> Result<(), Refusal> {
+    fn ration(&mut self, now: Instant, path: PathId, kind: Rationed) -> Result<(), Refusal> {
         let gap = self.unechoed_gap;
-        let slot =
-            self.unechoed_at.get_mut(path.index()).and_then(|slots| slots.get_mut(which)).ok_or(Refusal::Path)?;
+        let slots = self.let_in_at.get_mut(path.index()).ok_or(Refusal::Path)?;
+        let slot = slots.get_mut(kind.index()).ok_or(Refusal::Path)?;
         if slot.is_some_and(|at| now.since(at) < gap) {
             return Err(Refusal::TooOften);
         }
@@ -225,35 +246,41 @@ impl Session {
         if header.number > newest { Ok(()) } else { Err(Refusal::Number) }
     }
 
-    fn accept(&mut self, path: PathId, header: &Header, message: Message) -> Result<Accepted, Refusal> {
+    fn accept(&mut self, now: Instant, path: PathId, header: &Header, message: Message) -> Result<Accepted, Refusal> {
         match message {
             Message::Hello => Ok(Accepted::Asked(self.answer(header.incarnation, SessionValue::NONE))),
             Message::Beat(beat) => {
                 self.note_number(path, header.number);
+                if let Some(peer) = &mut self.peer {
+                    peer.is_mutual = true;
+                }
                 Ok(Accepted::Beat(beat, header.number))
             }
             Message::Session(give) if give.to != self.incarnation => Err(Refusal::Session),
             Message::Session(give) if header.echo == SessionValue::NONE => {
                 Ok(Accepted::Asked(self.answer(header.incarnation, give.value)))
             }
-            Message::Session(give) => Ok(self.accept_session(path, header, give.value)),
+            Message::Session(give) => Ok(self.accept_session(now, path, header, give.value)),
         }
     }
 
     /// A session message that echoes our value: adopt its sender, or learn what it wants echoed now.
-    fn accept_session(&mut self, path: PathId, header: &Header, value: SessionValue) -> Accepted {
+    fn accept_session(&mut self, now: Instant, path: PathId, header: &Header, value: SessionValue) -> Accepted {
+        // As long as no beat has come our last answer may have been lost: it is given again, but not again and again.
+        let is_unsure = self.peer.is_some_and(|peer| !peer.is_mutual);
+        let is_repeated = is_unsure && self.ration(now, path, Rationed::RepeatedAnswer).is_ok();
         match &mut self.peer {
             Some(peer) if peer.incarnation == header.incarnation && peer.expects == header.echo => {
-                let is_news = peer.gives != value;
+                let is_owed = peer.gives != value || is_repeated;
                 peer.gives = value;
                 self.note_number(path, header.number);
-                if is_news { Accepted::Asked(self.answer(header.incarnation, value)) } else { Accepted::Nothing }
+                if is_owed { Accepted::Asked(self.answer(header.incarnation, value)) } else { Accepted::Nothing }
             }
             Some(_) | None => {
                 // Numbers are common to all paths: what this incarnation sent before is old on every one of them.
                 let newest = [header.number; MAX_PATHS];
                 let (incarnation, expects) = (header.incarnation, header.echo);
-                self.peer = Some(Adopted { incarnation, expects, gives: value, newest });
+                self.peer = Some(Adopted { incarnation, expects, gives: value, is_mutual: false, newest });
                 // Values given to other candidates so far die with this adoption.
                 self.generation = self.generation.wrapping_add(2);
                 self.is_previous_good = false;

@@ -93,6 +93,20 @@ fn both_may_say_hello_at_once_again_and_again() {
 }
 
 #[test]
+fn a_lost_last_answer_is_given_again() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let hello = y.seal_hello(LAN);
+    let Ok(Accepted::Asked(answer)) = hear(&mut x, at(0), &hello) else { panic!("a hello is answered") };
+    let reply = x.seal_answer(LAN, answer);
+    let Ok(Accepted::Asked(answer)) = hear(&mut y, at(0), &reply) else { panic!("so is a session") };
+    let echo = y.seal_answer(LAN, answer);
+    assert!(matches!(hear(&mut x, at(0), &echo), Ok(Accepted::Adopted(_))), "the answer to this is lost");
+    assert_eq!(y.peer(), None);
+    shake(&mut x, &mut y, at(100));
+    assert_eq!(y.peer(), Some(x.incarnation()), "the next hello makes up for it");
+}
+
+#[test]
 fn a_recorded_beat_counts_once() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
     shake(&mut x, &mut y, at(0));
@@ -142,6 +156,7 @@ fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
         incarnation: x.incarnation(),
         expects: SessionValue::NONE,
         gives: SessionValue([9; 4]),
+        is_mutual: true,
         newest: [0; MAX_PATHS],
     });
     let on_lan = stranger.seal_beat(LAN, number, &beat()).expect("has a peer");

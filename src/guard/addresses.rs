@@ -209,12 +209,12 @@ fn is_ours(place: Place, addresses: &[VirtualAddress]) -> bool {
 
 fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fault> {
     // Every answer is taken, so that the next group finds its own first.
-    answers.fold(Ok(()), |first, answer| {
-        first.and(answer.map_err(|errno| match errno {
-            Errno::ENODEV => Fault::NoInterface,
-            errno => Fault::Kernel(errno as i32),
-        }))
-    })
+    let faults: Vec<_> = answers.filter_map(Result::err).collect();
+    match faults.first() {
+        None => Ok(()),
+        Some(Errno::ENODEV) => Err(Fault::NoInterface),
+        Some(errno) => Err(Fault::Kernel(*errno as i32)),
+    }
 }
 
 /// An `RTM_NEWADDR` or `RTM_DELADDR` for one address.

@@ -287,7 +287,7 @@ mod tests {
         }
 
         /// Steps until nothing is left to do, ending every script that runs.
-        fn to_rest(&mut self) -> String {
+        fn rest(&mut self) -> String {
             for _ in 0..100 {
                 let next = self.group.next();
                 if self.step() {
@@ -305,7 +305,7 @@ mod tests {
         fn acquire(&mut self) -> String {
             self.group.acquired(ACQUIRE);
             self.hear();
-            self.to_rest()
+            self.rest()
         }
 
         fn release(&mut self, token: Token, first: ReleaseOrder) {
@@ -320,7 +320,7 @@ mod tests {
             let mut play = Play::new(0, &[]);
             assert_eq!(play.acquire(), "1: Serving");
             play.release(RELEASE, first);
-            assert_eq!(play.to_rest(), "Remove, 2: Released");
+            assert_eq!(play.rest(), "Remove, 2: Released");
             assert!(play.group.is_free() && !play.group.is_held());
         }
     }
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(play.acquire(), "Start 0, Start 1, 1: Serving");
         play.release(RELEASE, ScriptsFirst);
         assert!(play.group.is_held(), "renewals go on while scripts stop");
-        assert_eq!(play.to_rest(), "Stop 1, Stop 0, Remove, 2: Released");
+        assert_eq!(play.rest(), "Stop 1, Stop 0, Remove, 2: Released");
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         let mut play = Play::new(2, &[]);
         play.acquire();
         play.release(FORCED, AddressesFirst);
-        assert_eq!(play.to_rest(), "Remove, 3: AddressesGone, Stop 1, Stop 0, 3: Released");
+        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, Stop 0, 3: Released");
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
         let mut play = Play::new(3, &[(Stop, 1)]);
         play.acquire();
         play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.to_rest(), "Stop 2, Stop 1, Remove, Stop 0, 2: Failed(ScriptStop(1))");
+        assert_eq!(play.rest(), "Stop 2, Stop 1, Remove, Stop 0, 2: Failed(ScriptStop(1))");
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
         play.acquire();
         play.address_fault = Err(Fault::StillThere);
         play.release(FORCED, AddressesFirst);
-        assert_eq!(play.to_rest(), "Remove, Stop 0, 3: Failed(StillThere)");
+        assert_eq!(play.rest(), "Remove, Stop 0, 3: Failed(StillThere)");
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
             play.step();
             assert_eq!(std::mem::take(&mut play.story), ["Start 0"]);
             play.release(RELEASE, first);
-            assert_eq!(play.to_rest(), expected);
+            assert_eq!(play.rest(), expected);
         }
     }
 
@@ -399,7 +399,7 @@ mod tests {
         play.end(true);
         play.story.clear();
         play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.to_rest(), "Stop 0, Remove, 1: Failed(OutOfOrder), 2: Released");
+        assert_eq!(play.rest(), "Stop 0, Remove, 1: Failed(OutOfOrder), 2: Released");
     }
 
     #[test]
@@ -411,7 +411,7 @@ mod tests {
         play.release(FORCED, AddressesFirst);
         assert!(play.step());
         play.end(true);
-        assert_eq!(play.to_rest(), "Stop 1, Remove, 3: AddressesGone, Stop 0, 2: Released, 3: Released");
+        assert_eq!(play.rest(), "Stop 1, Remove, 3: AddressesGone, Stop 0, 2: Released, 3: Released");
     }
 
     #[test]
@@ -421,14 +421,14 @@ mod tests {
         play.release(FORCED, AddressesFirst);
         play.step();
         play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.to_rest(), "Remove, 3: AddressesGone, Stop 0, 3: Released, 2: Released");
+        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 0, 3: Released, 2: Released");
     }
 
     #[test]
     fn releasing_what_is_free_asks_the_kernel() {
         let mut play = Play::new(1, &[]);
         play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.to_rest(), "Remove, 2: Released");
+        assert_eq!(play.rest(), "Remove, 2: Released");
     }
 
     #[test]
@@ -438,7 +438,7 @@ mod tests {
         for n in 0..10 {
             play.release(Token(10 + n), ScriptsFirst);
         }
-        let story = play.to_rest();
+        let story = play.rest();
         assert!(story.starts_with("18: Failed(OutOfOrder), 19: Failed(OutOfOrder), Stop 0"), "{story}");
         assert_eq!(story.matches("Released").count(), MAX_WAITING);
     }
@@ -448,7 +448,7 @@ mod tests {
         let mut play = Play::new(1, &[]);
         play.acquire();
         play.group.release(None, AddressesFirst);
-        assert_eq!(play.to_rest(), "Remove, Stop 0");
+        assert_eq!(play.rest(), "Remove, Stop 0");
         assert!(play.group.is_free());
     }
 
@@ -458,7 +458,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(play.acquire(), "Start 0, 1: Serving");
             play.release(RELEASE, ScriptsFirst);
-            assert_eq!(play.to_rest(), "Stop 0, Remove, 2: Failed(ScriptStop(0))");
+            assert_eq!(play.rest(), "Stop 0, Remove, 2: Failed(ScriptStop(0))");
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! * [`open`] takes the lock and opens the paths, while there is still a terminal to complain to; [`run`] is the
 //!   parent's life after the fork ([`privileges`] is the child's first act);
-//! * `turns.rs` is the loop: what woke us, in which order it is looked at, and how it ends;
+//! * `turns.rs` is the loop: what woke us, and in which order it is looked at; `ending.rs` is how it ends;
 //! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
 //!   (`announce.rs`);
@@ -17,6 +17,7 @@ mod agent_link;
 mod announce;
 mod consoles;
 mod duty;
+mod ending;
 mod ethernet;
 mod group;
 mod links;
@@ -35,6 +36,7 @@ mod testing;
 mod tests;
 mod turns;
 pub mod wire;
+mod witness;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

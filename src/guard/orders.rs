@@ -14,6 +14,7 @@ use super::ports::{OpenError, open_path};
 use super::probe;
 use super::turns::Guard;
 use super::wire::FromGuard;
+use super::witness;
 use crate::clock::now;
 use crate::settings::GroupSettings;
 
@@ -31,6 +32,7 @@ impl Guard<'_> {
             Order::Renew { .. } => renewals.push(ticket),
             Order::Acquire { term, .. } => self.acquire(ticket, index, term),
             Order::Release { first, .. } => self.release(index, Some(ticket.token), first),
+            Order::Fence { .. } => self.done(ticket.token, Outcome::Failed(Fault::NoFence)),
             Order::Announce { .. } => self.announce_after_rival(index),
             Order::Probe { .. } => self.done(ticket.token, self.probe(ticket, group)),
         }
@@ -132,6 +134,12 @@ impl Guard<'_> {
         for (path, opened) in (0u8..).zip(paths) {
             self.report_path(PathId(path), opened);
         }
+        for is_v6 in witness::protocols(&self.settings.witnesses) {
+            match witness::open(is_v6) {
+                Ok(socket) => self.tell(&FromGuard::Witnesses { is_v6 }, Some(socket)),
+                Err(errno) => warn!("the witnesses cannot be asked: {}", errno.desc()),
+            }
+        }
     }
 
     fn report_path(&mut self, path: PathId, opened: Result<OwnedFd, OpenError>) {
@@ -201,6 +209,7 @@ fn group_of(ticket: &Ticket) -> GroupId {
         Order::Acquire { group, .. }
         | Order::Renew { group }
         | Order::Announce { group }
+        | Order::Fence { group }
         | Order::Release { group, .. }
         | Order::Probe { group } => group,
     }
@@ -211,7 +220,7 @@ fn log_end(group: &GroupSettings, outcome: Outcome) {
         Outcome::Failed(fault) => warn!("group {}: {}", group.name, said(fault, group)),
         Outcome::Serving => info!("group {}: serving", group.name),
         Outcome::Released => info!("group {}: released", group.name),
-        Outcome::Renewed | Outcome::AddressesGone | Outcome::Probed { .. } => {}
+        Outcome::Renewed | Outcome::AddressesGone | Outcome::Probed { .. } | Outcome::Fenced => {}
     }
 }
 
@@ -224,6 +233,7 @@ fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::NoInterface => "one of its interfaces does not exist".to_owned(),
         Fault::Kernel(errno) => format!("the kernel refuses an address: {}", Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
+        Fault::NoFence => "no fence is configured".to_owned(),
         Fault::ScriptStart(index) => format!("{} did not start", script(index)),
         Fault::ScriptStop(index) => format!("{} did not stop", script(index)),
     }

@@ -15,6 +15,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
+use nix::sys::stat::major;
 use nix::sys::termios::{ControlFlags, FlushArg, InputFlags, SetArg, tcflush, tcgetattr, tcsetattr};
 use serialport::{DataBits, ErrorKind, FlowControl, Parity, StopBits};
 use thiserror::Error;
@@ -92,6 +93,9 @@ fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     let port = opened.map_err(|error| serial_error(&name, &error))?;
     // SAFETY: the port gives its descriptor away and forgets it, so that from here on it is ours alone.
     let fd = unsafe { OwnedFd::from_raw_fd(port.into_raw_fd()) };
+    if is_pty(found.rdev()) {
+        share_again(&fd);
+    }
     make_quiet(&fd)
         .map_err(|errno| OpenError::refused(format!("{name} is not a serial port: {}", errno.desc()), errno))?;
     Ok(fd)
@@ -108,6 +112,19 @@ fn make_quiet(fd: &OwnedFd) -> nix::Result<()> {
     tcsetattr(fd, SetArg::TCSANOW, &mode)?;
     // What came in before the speed was set is garbage.
     tcflush(fd, FlushArg::TCIFLUSH)
+}
+
+/// Unix98 pseudo-terminals have the majors 136 to 143 (Linux's devices.txt).
+fn is_pty(rdev: u64) -> bool {
+    (136..=143).contains(&major(rdev))
+}
+
+/// Takes the exclusive flag off again, and leaves the lock. A pseudo-terminal outlives its last user, and would stay
+/// closed to the next run wherever root is not root of the whole box.
+fn share_again(fd: &OwnedFd) {
+    nix::ioctl_none_bad!(tiocnxcl, libc::TIOCNXCL);
+    // SAFETY: this ioctl takes no argument. If it fails, the port is merely less welcoming.
+    let _ = unsafe { tiocnxcl(fd.as_raw_fd()) };
 }
 
 fn serial_error(device: &str, error: &serialport::Error) -> OpenError {
@@ -258,7 +275,12 @@ mod tests {
         assert_eq!(error.errno(), Errno::EBUSY);
         assert!(error.to_string().contains("in use by another program: stop it"), "{error}");
         drop(first);
-        serial(&slave).expect("free again");
+        // A test that forks beside this one has a copy of the lock until it executes something.
+        let give_up = now() + Span::from_s(3);
+        while let Err(error) = serial(&slave) {
+            assert!(now() < give_up, "{error}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 
     #[test]

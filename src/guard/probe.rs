@@ -14,8 +14,15 @@ use crate::settings::{PathDevice, Settings, VirtualAddress};
 
 /// Sends one query for every address of a group, and one for the peer's own address on every LAN path.
 ///
-/// The group's queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
+/// The peer's own come last: where its answer is there, that of a VIP on the same box would be there too. The group's
+/// queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
 pub fn send(settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
+    addresses.iter().try_for_each(|address| match ask_for(address) {
+        // A link without hardware addresses has nobody who could answer.
+        Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
+        Err(Errno::ENODEV) => Err(Fault::NoInterface),
+        Err(errno) => Err(Fault::Kernel(errno as i32)),
+    })?;
     for path in &settings.paths {
         if let PathDevice::Lan { interface, local, peer, .. } = &path.device
             && let Err(errno) = ask_for_peer(interface, *local, *peer)
@@ -23,12 +30,7 @@ pub fn send(settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fau
             debug!("cannot ask for {peer} on {interface}: {}", errno.desc());
         }
     }
-    addresses.iter().try_for_each(|address| match ask_for(address) {
-        // A link without hardware addresses has nobody who could answer.
-        Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
-        Err(Errno::ENODEV) => Err(Fault::NoInterface),
-        Err(errno) => Err(Fault::Kernel(errno as i32)),
-    })
+    Ok(())
 }
 
 fn ask_for(address: &VirtualAddress) -> nix::Result<()> {
@@ -107,7 +109,11 @@ mod tests {
                 addresses.add(&theirs, now() + Span::from_s(1)).expect("added");
             });
             assert_eq!(send(&settings, &group.addresses), Ok(()));
-            assert_eq!(answers(&listeners), ["10.9.0.2", "10.9.0.100", "fd00::100"]);
+            assert_eq!(
+                answers(&listeners),
+                ["10.9.0.100", "10.9.0.2", "fd00::100"],
+                "the peer itself after its IPv4 VIP"
+            );
         });
     }
 

@@ -204,8 +204,8 @@ fn become_script(program: &CStr, argument: &CStr, environment: &[CString], null:
         execve(program, &[program, argument], environment)
     };
     let Err(errno) = become_it();
-    for part in [c"cannot be executed: ".to_bytes(), errno.desc().as_bytes(), b"\n"] {
-        let _ = write(output, part);
+    for part in ["cannot be executed: ", errno.desc(), "\n"] {
+        let _ = write(output, part.as_bytes());
     }
     // SAFETY: ends this process at once, without running anything of the guard's.
     unsafe { libc::_exit(CANNOT_EXECUTE) }

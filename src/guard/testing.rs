@@ -1,22 +1,25 @@
 //! A network of its own for every test that touches the kernel.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side};
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, Side};
 use crosswire::time::Span;
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid, gettid};
+use nix::unistd::{getegid, geteuid, gettid, read};
 
 use super::addresses::Addresses;
+use super::ethernet::{self, Hears, Listener};
 use super::netlink::{Netlink, Request};
+use super::packets::announcement;
 use crate::clock::now;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 
@@ -98,6 +101,7 @@ impl Veth {
         run(RTM_NEWLINK, netlink_packet_core::NLM_F_CREATE | netlink_packet_core::NLM_F_EXCL, &link);
         set_up(near, true);
         set_up(far, true);
+        wait_for_wire(&[End::of(near), End::of(far)]);
         Self { near, far }
     }
 
@@ -119,6 +123,36 @@ impl Veth {
     }
 }
 
+/// One end of a wire, for trying it.
+struct End {
+    sender: ethernet::Sender,
+    listener: Listener,
+}
+
+impl End {
+    fn of(interface: &str) -> Self {
+        let sender = ethernet::Sender::open(interface).expect("a sender");
+        let listener = Listener::open(interface, Hears::Arp, &[NOBODY]).expect("a listener");
+        Self { sender, listener }
+    }
+}
+
+/// An address that no test uses.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 77, 77));
+
+/// Waits until frames pass both ways: for up to some seconds after an interface was switched on the kernel shows no
+/// carrier yet, or swallows what is sent.
+fn wait_for_wire(ends: &[End; 2]) {
+    let give_up = now() + Span::from_s(10);
+    for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
+        while read(&to.listener.socket, &mut [0; 64]).is_err() {
+            assert!(now() < give_up, "nothing passes");
+            from.sender.send(&announcement(NOBODY, from.sender.mac)[0]).expect("sent");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// A network namespace at the far end of a wire, in which the peer 10.9.0.2 and fd00::2 lives.
 pub struct Stranger {
     jobs: Sender<Job>,
@@ -131,12 +165,12 @@ impl Stranger {
     /// Makes the wire: `near` here, `far` in a namespace of its own.
     pub fn behind(near: &'static str) -> Self {
         Veth::up(near, "far");
-        let (jobs, todo) = channel::<Job>();
+        let (jobs, waiting) = channel::<Job>();
         let (ready, is_ready) = channel();
         let thread = std::thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
             ready.send(gettid().as_raw()).expect("somebody waits");
-            todo.into_iter().for_each(|job| job());
+            waiting.into_iter().for_each(|job| job());
         });
         let mut link = LinkMessage::default();
         link.header.index = if_nametoindex("far").expect("an interface");
@@ -151,6 +185,7 @@ impl Stranger {
             let own = ["10.9.0.2/24@far", "fd00::2/64@far"].map(address);
             addresses.add(&own, now() + Span::from_s(1)).expect("the peer's own addresses");
         });
+        wait_for_wire(&[End::of(near), stranger.run(|| End::of("far"))]);
         stranger
     }
 
@@ -197,6 +232,8 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         paths: vec![PathSettings { name: "lan".to_owned(), device: lan }],
         groups: vec![group],
         interfaces: vec![interface.to_owned()],
+        needs: Vec::new(),
+        witnesses: Vec::new(),
         policy: policy(),
     }
 }
@@ -205,13 +242,14 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
 fn policy() -> Policy {
     let (interval, late_after, dead_after) = (Span::from_ms(100), Span::from_ms(300), Span::from_ms(500));
     let timing = PathTiming { interval, late_after, dead_after };
-    let group = GroupPolicy { prefer: None, safety: SafetyRule::Probe, stop_timeout: Span::ZERO };
+    let group = GroupPolicy::addresses_only(0, None);
     Policy {
         paths: [PathPolicy { kind: PathKind::Lan, timing }].into_iter().collect(),
         groups: [group].into_iter().collect(),
         lease: Span::from_s(1),
         cold_start: Span::from_s(1),
         in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
         digest: [0; 4],
     }
 }

@@ -4,20 +4,21 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use crosswire::resource::{ReleaseOrder, Ticket};
+use crosswire::resource::Ticket;
 use crosswire::time::{Instant, Span};
-use log::{error, info, warn};
+use log::{info, warn};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, read};
+use nix::unistd::Pid;
 
 use super::addresses::Addresses;
 use super::agent_link::{AgentLink, Received};
 use super::duty::Duty;
+use super::ending::Phase;
 use super::ethernet::Listener;
 use super::links::{LinkEvent, Links};
 use super::output::Output;
@@ -26,7 +27,7 @@ use super::scripts::{Ended, Run};
 use super::wire::{FromGuard, ToGuard};
 use super::{FAILED, probe};
 use crate::clock::now;
-use crate::settings::{GroupSettings, Settings};
+use crate::settings::Settings;
 
 /// Messages of the agent that one turn reads.
 const MAX_BATCH: usize = 64;
@@ -36,27 +37,10 @@ const MAX_LINGERING: usize = 32;
 const LIFETIME_SLIP: Span = Span::from_ms(1_100);
 /// A loop that wakes up later than this was stopped, or its box was.
 const STALL: Span = Span::from_ms(500);
-/// What the agent may take to hand over and say goodbye, beside the scripts.
-const STOP_WITHIN: Span = Span::from_s(30);
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
 /// Before the kernel is asked again to wait, when it could not.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
-/// What it may take to exit after its farewell, or to die of SIGKILL.
-const EXIT_WITHIN: Span = Span::from_s(3);
-
-/// How far the daemon's end has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    /// The agent decides.
-    Running,
-    /// It was told to stop, and has until then.
-    Stopping { until: Instant },
-    /// It said farewell, and has until then to exit.
-    Farewell { until: Instant },
-    /// It is gone, or was killed and has until then to die; everything is let go, then the guard exits with this code.
-    Leaving { until: Instant, code: u8 },
-}
 
 /// The guard at work.
 pub struct Guard<'a> {
@@ -66,16 +50,16 @@ pub struct Guard<'a> {
     /// The last word of every path that could not be opened, so that it is said once.
     pub(super) path_errors: Vec<Option<OpenError>>,
     /// None once nobody is listened to any more.
-    agent: Option<AgentLink>,
+    pub(super) agent: Option<AgentLink>,
     /// None once it was reaped.
-    agent_pid: Option<Pid>,
+    pub(super) agent_pid: Option<Pid>,
     agent_heard: Instant,
     /// The loop has been on time since.
     on_time_since: Instant,
-    phase: Phase,
+    pub(super) phase: Phase,
     links: Links,
     signals: SignalFd,
-    stop: OwnedFd,
+    pub(super) stop: OwnedFd,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
 }
@@ -200,15 +184,10 @@ impl<'a> Guard<'a> {
     }
 
     fn next_deadline(&self) -> Instant {
-        let phase = match self.phase {
-            Phase::Stopping { until } | Phase::Farewell { until } => until,
-            Phase::Leaving { until, .. } if self.agent_pid.is_some() => until,
-            Phase::Running | Phase::Leaving { .. } => Instant::NEVER,
-        };
         let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
         // While the agent's silence is judged, our own is measured by waking up in between.
         let judged = if self.agent_due() == Instant::NEVER { Instant::NEVER } else { now() + STALL };
-        phase.min(duties).min(judged)
+        self.phase_deadline().min(duties).min(judged)
     }
 
     /// When an agent that does not renew what is held is taken for hung: as soon as the kernel has certainly let the
@@ -234,11 +213,7 @@ impl<'a> Guard<'a> {
                 self.leave("the agent holds something and has said nothing for more than a lease", FAILED);
             }
         }
-        match self.phase {
-            Phase::Stopping { until } if now() >= until => self.leave("the agent did not stop in time", FAILED),
-            Phase::Farewell { until } if now() >= until => self.end_of_agent(),
-            Phase::Running | Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Leaving { .. } => {}
-        }
+        self.pass_phase_deadline();
     }
 
     fn pass_script_deadline(&mut self, index: usize) {
@@ -302,33 +277,9 @@ impl<'a> Guard<'a> {
         match message {
             ToGuard::Order(ticket) => return self.carry_out(ticket, renewals),
             ToGuard::Reopen(path) => return self.reopen(path),
-            ToGuard::Farewell => self.phase = Phase::Farewell { until: now() + EXIT_WITHIN },
+            ToGuard::Farewell => self.hear_farewell(),
         }
         Ok(())
-    }
-
-    /// The operator wants the daemon to stop: once nicely, twice at once.
-    fn hear_operator(&mut self) {
-        let mut count = [0; 8];
-        if read(&self.stop, &mut count).is_err() {
-            return;
-        }
-        match self.phase {
-            Phase::Running => {
-                info!("told to stop: the agent hands over");
-                self.phase = Phase::Stopping { until: now() + STOP_WITHIN + self.scripts_stop_within() };
-                self.tell(&FromGuard::Stop, None);
-            }
-            Phase::Stopping { .. } => self.leave("told to stop a second time", FAILED),
-            Phase::Farewell { .. } | Phase::Leaving { .. } => {}
-        }
-    }
-
-    /// The longest that the scripts of any group may take to stop, one after the other.
-    fn scripts_stop_within(&self) -> Span {
-        let of_group = |group: &GroupSettings| group.scripts.iter().map(|script| script.stop_timeout).sum::<Duration>();
-        let longest = self.settings.groups.iter().map(of_group).max().unwrap_or_default();
-        Span::from_ms(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn hear_links(&mut self) {
@@ -374,60 +325,6 @@ impl<'a> Guard<'a> {
     pub(super) fn tell(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
         if let Some(agent) = &mut self.agent {
             agent.send(message, descriptor);
-        }
-    }
-
-    /// The agent is gone or about to be: planned, if it said farewell and holds nothing.
-    fn end_of_agent(&mut self) {
-        match self.phase {
-            Phase::Leaving { .. } => {}
-            Phase::Farewell { .. } if self.is_everything_free() => self.leave("the agent said farewell", 0),
-            Phase::Farewell { .. } => self.leave("the agent left while something was held", FAILED),
-            Phase::Running | Phase::Stopping { .. } => self.leave("the agent is gone", FAILED),
-        }
-    }
-
-    /// Listens to the agent no longer, ends it, and lets everything go: addresses first, then scripts.
-    fn leave(&mut self, reason: &str, code: u8) {
-        if matches!(self.phase, Phase::Leaving { .. }) {
-            return;
-        }
-        match code {
-            0 => info!("{reason}"),
-            _ => error!("{reason}: everything is released"),
-        }
-        self.agent = None;
-        if let Some(pid) = self.agent_pid
-            && let Err(errno) = kill(pid, Signal::SIGKILL)
-        {
-            warn!("the agent (process {pid}) cannot be killed: {}", errno.desc());
-        }
-        self.phase = Phase::Leaving { until: now() + EXIT_WITHIN, code };
-        for index in 0..self.duties.len() {
-            self.release(index, None, ReleaseOrder::AddressesFirst);
-        }
-    }
-
-    /// The code to exit with, once nothing is held and the agent was reaped, or cannot be.
-    fn exit_code(&mut self) -> Option<u8> {
-        let Phase::Leaving { until, code } = self.phase else { return None };
-        if self.agent_pid.is_some() && now() >= until {
-            warn!("the agent cannot be killed, it hangs in the kernel");
-            self.agent_pid = None;
-        }
-        (self.is_everything_free() && self.agent_pid.is_none()).then_some(code)
-    }
-
-    fn is_everything_free(&self) -> bool {
-        self.duties.iter().all(|duty| duty.group.is_free())
-    }
-
-    /// Takes every configured address off its interface, whoever put it there.
-    fn remove_left_over(&mut self, why: &str) {
-        let all: Vec<_> = self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect();
-        match self.addresses.remove_left_over(&all) {
-            Ok(ips) => ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed")),
-            Err(fault) => error!("an address that is {why} cannot be removed: {fault:?}"),
         }
     }
 }

@@ -51,6 +51,11 @@ pub enum FromGuard {
         /// Hardware address of the interface: frames from it are our own.
         mac: [u8; 6],
     },
+    /// A raw ICMP socket on which witnesses are asked; its descriptor rides along.
+    Witnesses {
+        /// For those with IPv6 addresses.
+        is_v6: bool,
+    },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
 }

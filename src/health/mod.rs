@@ -1,8 +1,12 @@
 //! Messages and time to evidence: what is known of each path, and of the peer as all paths together show it.
 
 pub mod ack;
+pub mod lines;
 pub mod path;
 pub mod peer;
+pub mod witness;
 
+pub use lines::{LineReading, Lines};
 pub use path::{Detector, PathState};
 pub use peer::Peer;
+pub use witness::{WitnessView, Witnesses};

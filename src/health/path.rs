@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{PathKind, PathTiming};
 use crate::frame::refusal::Reading;
+use crate::health::lines::{LineReading, LineWatch, Lines};
 use crate::time::{Instant, Span};
 
 /// What a path says.
@@ -56,6 +57,7 @@ pub struct Detector {
     /// Last time that anything framed: it makes noise harmless.
     framed_at: Option<Instant>,
     looped_at: Option<Instant>,
+    lines: LineWatch,
 }
 
 impl Detector {
@@ -71,6 +73,7 @@ impl Detector {
             stranger_at: None,
             framed_at: None,
             looped_at: None,
+            lines: LineWatch::default(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Detector {
             self.patience = self.timing.dead_after;
         }
         self.open_since = Some(now);
+        self.lines.reset();
     }
 
     /// The path was lost by our own fault.
@@ -106,6 +110,30 @@ impl Detector {
     pub fn hear(&mut self, now: Instant) {
         self.heard_at = Some(now);
         self.framed_at = Some(now);
+        self.lines.hear(now, self.timing.interval, self.timing.dead_after);
+    }
+
+    /// The port's modem lines; `None` if it has none.
+    pub fn note_lines(&mut self, now: Instant, lines: Option<Lines>) {
+        self.lines.note(now, lines);
+    }
+
+    /// What the modem lines say.
+    pub fn lines(&self) -> LineReading {
+        self.lines.reading()
+    }
+
+    /// The lines dropped within dead_after of the last beat, and none has come since.
+    pub fn is_cut_short(&self) -> bool {
+        let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
+            return false;
+        };
+        dropped_at.since(heard_at) < self.timing.dead_after && heard_at <= dropped_at + self.timing.interval
+    }
+
+    /// How long ago the path fell silent.
+    pub fn silent_for(&self, now: Instant) -> Span {
+        now.since(self.silent_at())
     }
 
     /// Something was refused here.

@@ -1,7 +1,7 @@
 //! The peer as all paths together show it.
 
 use crate::config::{GroupId, Policy};
-use crate::frame::message::{Beat, GroupReport, Mechanisms};
+use crate::frame::message::{Beat, GroupReport, Mechanisms, Trouble};
 use crate::health::ack::SendTimes;
 use crate::time::{Instant, Span};
 
@@ -18,6 +18,8 @@ pub struct Peer {
     returned_at: Option<Instant>,
     /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
     mechanisms: Option<Mechanisms>,
+    /// Since when every beat of it has said that it cannot serve.
+    troubled_since: Option<Instant>,
 }
 
 impl Peer {
@@ -37,6 +39,8 @@ impl Peer {
         }
         self.number = number;
         self.mechanisms = Some(beat.release);
+        let is_troubled = beat.standing.trouble != Trouble::None;
+        self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
         self.beat = Some(beat);
         self.beat_at = Some(now);
     }
@@ -70,6 +74,11 @@ impl Peer {
         self.mechanisms
     }
 
+    /// Since when it has said in every beat that it cannot serve: nothing that it holds is renewed any more.
+    pub fn troubled_since(&self) -> Option<Instant> {
+        self.troubled_since
+    }
+
     /// It released everything and left.
     pub fn has_left(&self) -> bool {
         self.beat.as_ref().is_some_and(|beat| beat.standing.leaving)
@@ -80,12 +89,13 @@ impl Peer {
         self.acked_at.max(self.returned_at)
     }
 
-    /// Its newest beat says that it hears us on no path within that path's late_after. A peer in cold start has not
-    /// had the time to hear us and counts as acknowledging.
-    pub fn is_deaf(&self, policy: &Policy) -> bool {
+    /// Its newest beat says that it hears us on no path within that path's late_after (half of that, if `is_hasty`). A peer
+    /// in cold start has not had the time to hear us and counts as acknowledging.
+    pub fn is_deaf(&self, policy: &Policy, is_hasty: bool) -> bool {
         let Some(beat) = &self.beat else { return false };
         let reports = beat.paths.iter().zip(&policy.paths);
-        let mut ages = reports.map(|(report, path)| (report.age(), path.timing.late_after));
+        let parts = if is_hasty { 2 } else { 1 };
+        let mut ages = reports.map(|(report, path)| (report.age(), path.timing.late_after.fraction(1, parts)));
         !beat.standing.cold_start && ages.all(|(age, late_after)| age.is_none_or(|age| age >= late_after))
     }
 

@@ -3,17 +3,20 @@
 //! A situation is everything that is known, boiled down to answers; how they are found is the node's business. The order of
 //! the questions is the order of the rules: what is unsafe is asked first.
 
+use serde::{Deserialize, Serialize};
+
 use super::probe::Finding;
 use super::record::{Block, ReleaseReason, TakeReason};
 use super::verdict::Verdict;
 use crate::config::{InJeopardy, SafetyRule};
 use crate::frame::message::Role;
+use crate::health::WitnessView;
 use crate::resource::ReleaseOrder;
 
 /// What the peer says that it is for the group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Claim {
-    /// It has said nothing yet in this incarnation, or is not heard.
+    /// It has said nothing yet in this incarnation, or is not heard; or it held nothing when it was last heard on time.
     Unknown,
     /// It serves, or is about to.
     Serves,
@@ -26,7 +29,7 @@ pub enum Claim {
 }
 
 /// How two holders compare.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Tie {
     /// The peer does not claim the group.
     None,
@@ -36,8 +39,21 @@ pub enum Tie {
     TheyWin,
 }
 
+/// How far the fence of a group is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Fence {
+    /// Not tried since the peer fell silent.
+    Untried,
+    /// On its way.
+    Pending,
+    /// It is certain that the peer holds nothing.
+    Confirmed,
+    /// It could not be confirmed.
+    Failed,
+}
+
 /// What an operator asks of the node that serves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Wish {
     /// Nothing.
     None,
@@ -48,7 +64,7 @@ pub enum Wish {
 }
 
 /// Everything that bears on one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub struct Situation {
     /// What the paths say of the peer.
     pub verdict: Verdict,
@@ -78,10 +94,20 @@ pub struct Situation {
     pub has_drift_passed: bool,
     /// Every release mechanism that the peer announced, at least one, must have fired.
     pub must_have_released: bool,
+    /// The peer's watchdog, if it has one, must have fired: nothing runs there any more.
+    pub must_have_reset: bool,
+    /// The peer's lines say that its box has power.
+    pub are_lines_on: bool,
+    /// What the witnesses say, given answers to requests after the peer's last frame, or after our newest acknowledged beat.
+    pub witness: WitnessView,
+    /// How far the fence is.
+    pub fence: Fence,
     /// The operator said that the peer is off.
     pub is_peer_off: bool,
     /// The group's safety rule.
     pub safety: SafetyRule,
+    /// Never taken from a peer whose scripts may still run.
+    pub is_exclusive: bool,
     /// What to do with a doubtful peer.
     pub in_jeopardy: InJeopardy,
     /// The kernel lifetime of what we hold was not renewed in time.
@@ -90,6 +116,10 @@ pub struct Situation {
     pub is_deadline_due: bool,
     /// The peer is on time and says that it hears us on no path.
     pub is_peer_deaf: bool,
+    /// We have served alone for a full lease since the ack deadline.
+    pub has_served_alone: bool,
+    /// The peer is better off: it has carrier where we have none, or has long seen more witnesses.
+    pub is_peer_better_off: bool,
     /// The peer is on time, able and has carrier.
     pub can_offer: bool,
     /// How we compare with a peer that claims the group too.
@@ -105,17 +135,23 @@ pub enum Decision {
     Wait(Block),
     /// Acquire it.
     Take(TakeReason),
+    /// Make certain that the peer holds nothing.
+    Fence,
     /// Keep what we have.
     Keep,
     /// Let it go.
-    Release {
-        /// What goes first.
-        first: ReleaseOrder,
-        /// Why.
-        reason: ReleaseReason,
-        /// Whether for the peer.
-        offer: bool,
-    },
+    Release(Release),
+}
+
+/// How and why a group is let go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Release {
+    /// What goes first.
+    pub first: ReleaseOrder,
+    /// Why.
+    pub reason: ReleaseReason,
+    /// Whether for the peer.
+    pub offer: bool,
 }
 
 /// The decision for one group.
@@ -141,10 +177,14 @@ fn backup(s: &Situation) -> Decision {
         Verdict::Departed => Decision::Take(TakeReason::Departed),
         Verdict::Dead | Verdict::Doubtful if !s.was_ever_heard => cold_start(s),
         Verdict::Dead | Verdict::Doubtful if s.is_peer_off => apart(s, TakeReason::PeerIsOff),
-        Verdict::Dead => after_lease(s, TakeReason::Dead),
-        Verdict::Doubtful => match s.in_jeopardy {
-            InJeopardy::Hold => Decision::Wait(Block::Jeopardy),
-            InJeopardy::Takeover => after_lease(s, TakeReason::Jeopardy),
+        Verdict::Dead if s.witness == WitnessView::Unseen => Decision::Wait(Block::WitnessUnseen),
+        Verdict::Dead => by_safety_rule(s, TakeReason::Dead),
+        Verdict::Doubtful => match (s.in_jeopardy, s.witness) {
+            (InJeopardy::Takeover, _) | (InJeopardy::Witness, WitnessView::Seen) => {
+                by_safety_rule(s, TakeReason::Jeopardy)
+            }
+            (InJeopardy::Witness, WitnessView::Unseen) => Decision::Wait(Block::WitnessUnseen),
+            (InJeopardy::Witness, WitnessView::None) | (InJeopardy::Hold, _) => Decision::Wait(Block::Jeopardy),
         },
     }
 }
@@ -165,7 +205,8 @@ fn beside_peer(s: &Situation) -> Decision {
         Claim::Unknown => Decision::Wait(Block::NoReport),
         Claim::Serves => Decision::Wait(Block::PeerServes),
         Claim::Releases => Decision::Wait(Block::PeerReleases),
-        // It takes us for dead, or soon will, and would not hear that we serve.
+        // It takes us for dead, or soon will, and would not hear that we serve: what makes a holder let go must not let
+        // it take again.
         Claim::Offers | Claim::Free if s.is_peer_deaf => Decision::Wait(Block::Unheard),
         Claim::Offers => Decision::Take(TakeReason::Offered),
         Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
@@ -177,11 +218,13 @@ fn beside_peer(s: &Situation) -> Decision {
 /// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
 fn cold_start(s: &Situation) -> Decision {
     if s.is_peer_off {
-        apart(s, TakeReason::PeerIsOff)
-    } else if s.has_listened {
-        beside_answering_peer(s, TakeReason::ColdStart)
-    } else {
+        beside_answering_peer(s, TakeReason::PeerIsOff)
+    } else if !s.has_listened {
         Decision::Wait(Block::ColdStart)
+    } else if s.witness == WitnessView::Unseen {
+        Decision::Wait(Block::WitnessUnseen)
+    } else {
+        beside_answering_peer(s, TakeReason::ColdStart)
     }
 }
 
@@ -194,14 +237,32 @@ fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Decision {
     }
 }
 
-/// A silent peer, with the safety rule of the group.
-fn after_lease(s: &Situation, reason: TakeReason) -> Decision {
+/// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule.
+fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if !s.has_drift_passed {
         return Decision::Wait(Block::Drift);
     }
-    match (s.safety, s.must_have_released) {
-        (SafetyRule::Lease, false) => Decision::Wait(Block::Lease),
-        (SafetyRule::Lease, true) | (SafetyRule::Probe, _) => apart(s, reason),
+    if let Some(decision) = by_fence(s) {
+        return decision;
+    }
+    let is_script_gone = s.must_have_reset || s.fence == Fence::Confirmed;
+    let waits_for_lease = s.are_lines_on || s.safety != SafetyRule::Probe;
+    if waits_for_lease && !s.must_have_released {
+        Decision::Wait(Block::Lease)
+    } else if s.is_exclusive && !is_script_gone {
+        Decision::Wait(Block::Exclusive)
+    } else {
+        apart(s, reason)
+    }
+}
+
+/// What the fence rule has to do or to wait for, if it applies and is not done.
+fn by_fence(s: &Situation) -> Option<Decision> {
+    match (s.safety, s.fence) {
+        (SafetyRule::Probe | SafetyRule::Lease, _) | (SafetyRule::Fence, Fence::Confirmed) => None,
+        (SafetyRule::Fence, Fence::Untried) => Some(Decision::Fence),
+        (SafetyRule::Fence, Fence::Pending) => Some(Decision::Wait(Block::FencePending)),
+        (SafetyRule::Fence, Fence::Failed) => Some(Decision::Wait(Block::FenceFailed)),
     }
 }
 
@@ -217,7 +278,8 @@ fn apart(s: &Situation, reason: TakeReason) -> Decision {
 
 /// What makes a holder let go, whether it serves already or is about to.
 fn holder(s: &Situation) -> Option<Decision> {
-    let forced = |reason| Some(Decision::Release { first: ReleaseOrder::AddressesFirst, reason, offer: false });
+    let forced =
+        |reason| Some(Decision::Release(Release { first: ReleaseOrder::AddressesFirst, reason, offer: false }));
     if s.has_lease_lapsed {
         return forced(ReleaseReason::LeaseLapsed);
     }
@@ -230,8 +292,12 @@ fn holder(s: &Situation) -> Option<Decision> {
     if s.is_deadline_due && s.is_peer_deaf {
         return forced(ReleaseReason::UnheardByPeer);
     }
+    if s.is_deadline_due && s.witness == WitnessView::Unseen && !s.has_served_alone {
+        return forced(ReleaseReason::WitnessUnseen);
+    }
     let first = ReleaseOrder::ScriptsFirst;
-    s.is_stopping.then_some(Decision::Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer })
+    let stopping = Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer };
+    s.is_stopping.then_some(Decision::Release(stopping))
 }
 
 /// What makes a node that serves hand over in good order.
@@ -239,8 +305,8 @@ fn planned(s: &Situation) -> Option<Decision> {
     let reason = match s.wish {
         Wish::Handover => Some(ReleaseReason::Handover),
         Wish::PeerWants => Some(ReleaseReason::PeerWants),
-        Wish::None => (!s.has_carrier).then_some(ReleaseReason::WorseOff),
+        Wish::None => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
     };
     let first = ReleaseOrder::ScriptsFirst;
-    reason.filter(|_| s.can_offer).map(|reason| Decision::Release { first, reason, offer: true })
+    reason.filter(|_| s.can_offer).map(|reason| Decision::Release(Release { first, reason, offer: true }))
 }

@@ -5,7 +5,9 @@ use heapless::Vec;
 use super::record::{Denial, Record};
 use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
 use crate::frame::Body;
+use crate::health::Lines;
 use crate::resource::{Outcome, Ticket, Token};
+use crate::time::Instant;
 
 /// Something happened.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,10 @@ pub enum Event<'a> {
     VipAnswered(GroupId, [u8; 6]),
     /// The peer's own address answered a probe.
     PeerAnswered,
+    /// A witness answered a request that was sent at this instant.
+    WitnessAnswered(u8, Instant),
+    /// The modem lines of a serial path; `None` if its port has none.
+    Lines(PathId, Option<Lines>),
     /// The operator asks; answered by exactly one [`Effect::Reply`].
     Operator(Request),
     /// Hand over, say goodbye, exit.
@@ -49,10 +55,13 @@ pub enum Request {
 
 /// Something that has to be done.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the body on")]
 pub enum Effect {
     /// Send a body on a path; skip it if the last one has not left yet.
     Send(PathId, Body),
+    /// Ask every witness now.
+    AskWitnesses,
+    /// Raise or drop our own line 'I hold services' on every cable.
+    ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
     /// Tell the operator's logs.

@@ -1,5 +1,6 @@
 //! What a node keeps about one group.
 
+use super::decide::Fence;
 use super::probe::Probe;
 use super::record::Block;
 use crate::frame::message::{GroupReport, Role, Word};
@@ -10,6 +11,10 @@ use crate::time::{Instant, Span};
 pub const RETRY_AFTER: Span = Span::from_s(10);
 /// How long an operator's request stands before it lapses.
 pub const WISH_LASTS: Span = Span::from_s(10);
+/// A group that was served this long has stopped flapping.
+pub const STEADY_AFTER: Span = Span::from_s(3_600);
+/// A failback waits at most two to the power of this times its setting.
+pub const MAX_FLAPS: u8 = 5;
 
 /// A renewal on its way.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,14 @@ pub struct Group {
     pub was_tied: bool,
     /// What the wire says.
     pub probe: Probe,
+    /// How far the fence is.
+    pub fence: Fence,
+    /// The fence on its way.
+    pub fence_token: Option<Token>,
+    /// Unplanned losses since the group was last served for long: each doubles the wait for a failback.
+    pub flaps: u8,
+    /// Since when we have served it.
+    pub active_since: Option<Instant>,
     /// The last block that was recorded.
     pub said: Option<Block>,
     /// Who was last recorded to answer for one of its addresses.
@@ -92,6 +105,10 @@ impl Default for Group {
             carrier_since: Instant::ORIGIN,
             was_tied: false,
             probe: Probe::default(),
+            fence: Fence::Untried,
+            fence_token: None,
+            flaps: 0,
+            active_since: None,
             said: None,
             said_mac: None,
         }

@@ -5,6 +5,7 @@
 //!
 //! * [`verdict`]: what the paths together say of the peer
 //! * [`decide`]: what a node in a role does about one group, given the situation
+//! * [`roles`]: what becomes of a role
 //! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
 //! * [`probe`]: what the wire says of the group's addresses
 //! * [`record`]: every decision, and every decision not to act, with the rule that fired or blocked
@@ -15,6 +16,7 @@ pub mod group;
 pub mod node;
 pub mod probe;
 pub mod record;
+pub mod roles;
 pub mod timing;
 pub mod verdict;
 

@@ -1,5 +1,7 @@
 //! What the wire says of a group's addresses before a takeover.
 
+use serde::{Deserialize, Serialize};
+
 use crate::resource::Token;
 use crate::time::{Instant, Span};
 
@@ -7,7 +9,7 @@ use crate::time::{Instant, Span};
 const LONGEST_WAIT: Span = Span::from_ms(100);
 
 /// What the probe has shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Finding {
     /// No probe has run long enough.
     Unknown,
@@ -77,7 +79,10 @@ impl Probe {
             self.peer_alone_since = None;
         }
         self.last_sent_at = Some(at);
-        self.quiet_since.get_or_insert(at);
+        // The answer may be heard before the word that its question has left.
+        if self.vip_answered_at.is_none_or(|answered| answered < at) {
+            self.quiet_since.get_or_insert(at);
+        }
     }
 
     /// The queries could not leave: nothing is known.
@@ -196,6 +201,18 @@ mod tests {
         assert_eq!(finding(&probe, 950), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
         probe.sent(at(1_000));
         assert_eq!(finding(&probe, 1_001), Finding::VipLetGo);
+    }
+
+    #[test]
+    fn an_answer_that_overtakes_the_word_that_its_question_left_still_counts() {
+        let mut probe = Probe::default();
+        probe.peer_answered(at(1));
+        probe.vip_answered(at(2));
+        probe.sent(at(0));
+        probe.peer_answered(at(100));
+        assert_eq!(finding(&probe, 105), Finding::VipAnswers, "not let go: the VIP's answer may be on its way");
+        probe.sent(at(100));
+        assert_eq!(finding(&probe, 199), Finding::VipAnswers);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decide::Situation;
 use super::verdict::Verdict;
-use crate::config::{GroupId, PathId};
+use crate::config::{GroupId, MAX_PATHS, PathId};
 use crate::frame::Refusal;
 use crate::frame::message::Role;
-use crate::health::PathState;
+use crate::health::{LineReading, PathState};
 use crate::resource::Fault;
 use crate::time::Span;
 
@@ -48,8 +49,23 @@ pub enum ReleaseReason {
     LeaseLapsed,
     /// Both were active and the peer wins.
     LostTie,
-    /// It could not be acquired.
-    Failed,
+    /// No witness was seen, and nobody acknowledged us in time.
+    WitnessUnseen,
+}
+
+impl ReleaseReason {
+    /// Nobody asked for it: the group was lost, not moved.
+    pub const fn is_unplanned(self) -> bool {
+        match self {
+            Self::Stopping | Self::Handover | Self::PeerWants => false,
+            Self::WorseOff
+            | Self::NoCarrier
+            | Self::UnheardByPeer
+            | Self::LeaseLapsed
+            | Self::LostTie
+            | Self::WitnessUnseen => true,
+        }
+    }
 }
 
 /// Why a backup does not acquire a group now.
@@ -91,6 +107,14 @@ pub enum Block {
     Lease,
     /// The allowance for clock drift after dead_after has not passed.
     Drift,
+    /// No witness answers us: it may be we who are cut off.
+    WitnessUnseen,
+    /// The fence has not been confirmed yet.
+    FencePending,
+    /// The fence could not be confirmed.
+    FenceFailed,
+    /// The group is exclusive and the peer's scripts may still run.
+    Exclusive,
     /// It failed here; trying again later.
     Faulty,
 }
@@ -114,6 +138,15 @@ pub enum Denial {
     ConfigurationsDiffer,
     /// This node cannot serve now.
     Unable,
+}
+
+/// What was known when a decision fell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What each path said; blind beyond the last one.
+    pub paths: [PathState; MAX_PATHS],
+    /// Everything that bore on the group.
+    pub situation: Situation,
 }
 
 /// Something that happened or was decided.
@@ -156,6 +189,8 @@ pub enum Record {
         term: u32,
         /// The rule that fired.
         reason: TakeReason,
+        /// What was known.
+        evidence: Evidence,
     },
     /// A group is being released.
     Releasing {
@@ -163,6 +198,8 @@ pub enum Record {
         group: GroupId,
         /// The rule that fired.
         reason: ReleaseReason,
+        /// What was known.
+        evidence: Evidence,
     },
     /// A role changed.
     Role {
@@ -179,6 +216,8 @@ pub enum Record {
         group: GroupId,
         /// The rule that blocked.
         block: Block,
+        /// What was known.
+        evidence: Evidence,
     },
     /// An order failed.
     Fault {
@@ -186,6 +225,20 @@ pub enum Record {
         group: GroupId,
         /// Why.
         fault: Fault,
+    },
+    /// A fence was ordered, or is confirmed (`Some(true)`) or has failed.
+    Fence {
+        /// For which group.
+        group: GroupId,
+        /// What became of it; `None` while it is tried.
+        confirmed: Option<bool>,
+    },
+    /// The lines of a serial path say something new.
+    Lines {
+        /// Which path.
+        path: PathId,
+        /// What they say.
+        reading: LineReading,
     },
     /// Somebody answers for an address of a group that we do not hold.
     VipAnswered {

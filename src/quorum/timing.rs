@@ -220,7 +220,7 @@ pub fn group_proof(group: &GroupPolicy, slowest: PathTiming, lease: Span) -> Gro
     let silent = takeover_after(slowest.dead_after);
     let takeover = match group.safety {
         SafetyRule::Probe => silent,
-        SafetyRule::Lease => silent.max(with_drift(released)),
+        SafetyRule::Lease | SafetyRule::Fence => silent.max(with_drift(released)),
     };
     GroupProof { released, takeover }
 }
@@ -243,12 +243,14 @@ mod tests {
             lease: Span::from_s(lease_s),
             cold_start: Span::from_s(60),
             in_jeopardy: InJeopardy::Hold,
+            witnesses: 0,
             digest: [0; 4],
         }
     }
 
     fn group(safety: SafetyRule, stop_timeout_s: u64) -> GroupPolicy {
-        GroupPolicy { tag: 0, prefer: None, safety, stop_timeout: Span::from_s(stop_timeout_s) }
+        let stop_timeout = Span::from_s(stop_timeout_s);
+        GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(0, None) }
     }
 
     #[test]

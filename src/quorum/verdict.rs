@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::PathKind;
-use crate::health::PathState;
+use crate::health::{LineReading, PathState};
+use crate::time::Span;
 
 /// What the evidence says of the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
@@ -12,10 +13,29 @@ pub enum Verdict {
     Present,
     /// It said goodbye: it released everything and left.
     Departed,
-    /// Every path that testifies is silent, and enough of them do.
+    /// Every path that testifies is silent, and enough of them do; or its lines say that it lost power.
     Dead,
     /// No path hears it, and that proves nothing.
     Doubtful,
+}
+
+/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
+/// same as a power loss.
+pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
+
+/// What one path testifies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Testimony {
+    /// Serial or LAN.
+    pub kind: PathKind,
+    /// What it says.
+    pub state: PathState,
+    /// What its modem lines say.
+    pub lines: LineReading,
+    /// Its lines dropped within dead_after of the last frame, and none has come since.
+    pub is_cut_short: bool,
+    /// It is broken, for less than [`BRIEFLY_BROKEN`].
+    pub is_broken_briefly: bool,
 }
 
 /// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye.
@@ -23,30 +43,52 @@ pub enum Verdict {
 /// Silence is proof when two paths of different kinds, which share no cause of failure, testify to it, or every configured
 /// path does. A path that another one outlived is broken and does not testify, so that all who testify fell silent before
 /// any of them heard the peer again.
-pub fn verdict(paths: &[(PathKind, PathState)], has_left: bool) -> Verdict {
-    let is_any = |wanted: fn(PathState) -> bool| paths.iter().any(|(_, state)| wanted(*state));
+pub fn verdict(paths: &[Testimony], has_left: bool) -> Verdict {
+    let is_any = |wanted: fn(PathState) -> bool| paths.iter().any(|path| wanted(path.state));
     if is_any(|state| state == PathState::Refused) {
-        return Verdict::Present;
+        Verdict::Present
+    } else if has_left {
+        Verdict::Departed
+    } else if is_power_loss(paths) {
+        Verdict::Dead
+    } else if is_any(PathState::is_heard) {
+        Verdict::Present
+    } else if is_silence_proof(paths) {
+        Verdict::Dead
+    } else {
+        Verdict::Doubtful
     }
-    if has_left {
-        return Verdict::Departed;
-    }
-    if is_any(PathState::is_heard) {
-        return Verdict::Present;
-    }
-    let is_silent = |kind| paths.contains(&(kind, PathState::Silent));
-    let both_kinds = is_silent(PathKind::Serial) && is_silent(PathKind::Lan);
-    let all_configured = !paths.is_empty() && paths.iter().all(|(_, state)| *state == PathState::Silent);
-    if both_kinds || all_configured { Verdict::Dead } else { Verdict::Doubtful }
 }
 
-/// Whether one more fault would make silence prove nothing: some configured path does not testify. While the peer is heard
-/// a path testifies by hearing it, both ways; while it is heard nowhere, by being silent.
-pub fn is_jeopardy(paths: &[(PathKind, PathState)], is_unheard_there: impl Fn(usize) -> bool) -> bool {
-    let is_heard_somewhere = paths.iter().any(|(_, state)| state.is_heard());
-    let testifies = |(index, (_, state)): (usize, &(PathKind, PathState))| match state {
+fn is_silence_proof(paths: &[Testimony]) -> bool {
+    let is_silent = |kind| paths.iter().any(|path| path.kind == kind && path.state == PathState::Silent);
+    let both_kinds = is_silent(PathKind::Serial) && is_silent(PathKind::Lan);
+    both_kinds || (!paths.is_empty() && paths.iter().all(|path| path.state == PathState::Silent))
+}
+
+/// The lines of a cable dropped in the middle of its beats, and no LAN is on time: a box that loses power does this. A cable
+/// that is pulled leaves the LAN on time; one that is pulled long after the LAN broke is no proof.
+pub fn is_power_loss(paths: &[Testimony]) -> bool {
+    let of = |kind| paths.iter().filter(move |path| path.kind == kind);
+    let is_lan_failing = |path: &Testimony| match path.state {
+        PathState::Late | PathState::Silent => true,
+        PathState::Broken => path.is_broken_briefly,
+        PathState::Unproven | PathState::OnTime | PathState::Noisy | PathState::Refused | PathState::Blind => false,
+    };
+    let is_cable_gone = |path: &Testimony| path.is_cut_short || path.state == PathState::Silent;
+    of(PathKind::Serial).any(|path| path.is_cut_short)
+        && of(PathKind::Serial).all(is_cable_gone)
+        && of(PathKind::Lan).next().is_some()
+        && of(PathKind::Lan).all(is_lan_failing)
+}
+
+/// Whether one more fault would make silence prove nothing: some configured path does not testify. While the peer is on time
+/// somewhere, a path testifies by hearing it, both ways; while it is not, by falling silent too.
+pub fn is_jeopardy(paths: &[Testimony], is_unheard_there: impl Fn(usize) -> bool) -> bool {
+    let is_on_time_somewhere = paths.iter().any(|path| path.state == PathState::OnTime);
+    let testifies = |(index, path): (usize, &Testimony)| match path.state {
         PathState::OnTime | PathState::Late => !is_unheard_there(index),
-        PathState::Silent => !is_heard_somewhere,
+        PathState::Silent => !is_on_time_somewhere,
         PathState::Unproven | PathState::Broken | PathState::Noisy | PathState::Refused | PathState::Blind => false,
     };
     paths.len() > 1 && !paths.iter().enumerate().all(testifies)

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
-use crosswire::config::{InJeopardy, PathTiming, SafetyRule, Side};
+use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule, Side};
 use crosswire::time::Span;
 
 use super::{GroupSettings, PathDevice, Settings};
@@ -43,16 +43,25 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     }
     let jeopardy = match policy.in_jeopardy {
         InJeopardy::Hold => "hold",
+        InJeopardy::Witness => "witness",
         InJeopardy::Takeover => "takeover",
     };
     writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
+    for witness in &settings.witnesses {
+        writeln!(out, "witness {witness}")?;
+    }
     for (group, policy) in settings.groups.iter().zip(&policy.groups) {
         let prefer = policy.prefer.map_or("none", |side| &settings.names[side.index()]);
         let safety = match policy.safety {
             SafetyRule::Probe => "probe",
             SafetyRule::Lease => "lease",
+            SafetyRule::Fence => "fence",
         };
-        writeln!(out, "group {} prefer {prefer} safety {safety}", group.name)?;
+        let failback_us = match policy.failback {
+            Failback::Manual => None,
+            Failback::After(wait) => Some(us(wait)),
+        };
+        writeln!(out, "group {} prefer {prefer} failback {failback_us:?} safety {safety}", group.name)?;
         write_group(group, out)?;
     }
     Ok(())

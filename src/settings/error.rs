@@ -11,7 +11,7 @@ const MAX_QUOTED_CHARS: usize = 60;
 /// One finding: `FILE:LINE:COL: what is wrong; remedy`, always one line.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}: {what}; {remedy}")]
-pub(crate) struct ConfigError {
+pub struct ConfigError {
     place: String,
     what: String,
     remedy: String,
@@ -19,7 +19,7 @@ pub(crate) struct ConfigError {
 
 impl ConfigError {
     /// A finding about a file as a whole, or its line (counted from 1).
-    pub(crate) fn new(file: &Path, line: Option<usize>, what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+    pub fn new(file: &Path, line: Option<usize>, what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
         let place = match line {
             Some(line) => format!("{}:{line}", printable(file)),
             None => printable(file),

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::config::{GroupPolicy, MAX_GROUPS, SafetyRule, Side};
+use crosswire::config::{Failback, GroupPolicy, MAX_GROUPS, SafetyRule, Side};
 use crosswire::frame::seal::group_tag;
 use crosswire::time::Span;
 
 use super::error::{Report, quote};
 use super::nodes::Node;
 use super::table::{At, Table};
-use super::values::{MAX_NAME_BYTES, exact, is_host_in, is_interface, is_name, is_unicast};
+use super::values::{MAX_NAME_BYTES, exact, is_host_in, is_interface, is_name, is_unicast, parse_span};
 use super::{GroupSettings, Script, VirtualAddress};
 
 /// Most addresses of one group.
@@ -23,7 +23,9 @@ const MAX_TIMEOUT: Span = Span::from_s(3_600);
 const DEFAULT_TIMEOUT: Span = Span::from_s(60);
 /// Where LSB keeps its init scripts (LSB core 5.0, chapter 22).
 const LSB_DIRECTORY: &str = "/etc/init.d";
-const KEYS: [&str; 6] = ["prefer", "addresses", "scripts", "safety", "start_timeout", "stop_timeout"];
+const KEYS: [&str; 7] = ["prefer", "failback", "addresses", "scripts", "safety", "start_timeout", "stop_timeout"];
+/// Longest wait of a failback.
+const MAX_FAILBACK: Span = Span::from_s(24 * 3_600);
 const SAFETY: [(&str, SafetyRule); 2] = [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease)];
 const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth0\"";
 
@@ -31,6 +33,7 @@ const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth
 pub(super) struct Plan<'t> {
     name: At<&'t str>,
     prefer: Option<Side>,
+    failback: Failback,
     safety: SafetyRule,
     addresses: Vec<At<Vip<'t>>>,
     scripts: Vec<At<&'t str>>,
@@ -93,6 +96,7 @@ fn read_one<'t>(
     Plan {
         name: At { at, value: name },
         prefer: read_preference(&table, nodes, report),
+        failback: read_failback(&table, report),
         safety: table.choice("safety", &SAFETY, report).map_or(usual, |safety| safety.value),
         addresses: addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect(),
         scripts: scripts.into_iter().filter(|text| check_script(*text, report)).collect(),
@@ -124,6 +128,23 @@ fn read_preference(table: &Table<'_>, nodes: Option<&[Node<'_>; 2]>, report: &mu
             None
         }
     }
+}
+
+/// `manual`, `immediate`, or how long the preferred node has to be well first.
+fn read_failback(table: &Table<'_>, report: &mut Report<'_>) -> Failback {
+    let Some(At { at, value }) = table.text("failback", report) else { return Failback::Manual };
+    let failback = match value {
+        "manual" => Some(Failback::Manual),
+        "immediate" => Some(Failback::After(Span::ZERO)),
+        text => parse_span(text).filter(|span| *span <= MAX_FAILBACK).map(Failback::After),
+    };
+    if failback.is_none() {
+        let remedy = "use \"manual\", \"immediate\", or a time up to 24h such as \"10m\"";
+        report.add(at, format!("failback is {}", quote(value)), remedy);
+    } else if failback != Some(Failback::Manual) && !table.has("prefer") {
+        report.add(at, "failback needs a node to go back to", "add prefer = \"NODE\", or remove it");
+    }
+    failback.unwrap_or(Failback::Manual)
 }
 
 fn read_timeout(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Span {
@@ -227,6 +248,8 @@ impl Plan<'_> {
             prefer: self.prefer,
             safety: self.safety,
             stop_timeout: self.stop_timeout.fraction(scripts, 1),
+            is_exclusive: false,
+            failback: self.failback,
         }
     }
 

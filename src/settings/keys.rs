@@ -13,12 +13,12 @@ use nix::unistd::Uid;
 use super::error::ConfigError;
 
 /// Largest key id (four bits on the wire).
-pub(crate) const MAX_KEY_ID: u8 = 15;
+pub const MAX_KEY_ID: u8 = 15;
 /// Largest key file: sixteen of the longest keys, with comments.
-pub(crate) const MAX_KEY_FILE_BYTES: u64 = 8 * 1024;
+pub const MAX_KEY_FILE_BYTES: u64 = 8 * 1024;
 
 /// Reads key files.
-pub(crate) struct KeyFile;
+pub struct KeyFile;
 
 impl KeyFile {
     /// All keys of the file in its order, at least one.
@@ -26,7 +26,7 @@ impl KeyFile {
     /// # Errors
     /// If it cannot be read, if anybody but its owner may read or write it, if that owner is neither root nor the
     /// running user, or at the first line that is not `ID HEX`. No error shows any part of a key.
-    pub(crate) fn load(path: &Path) -> Result<Vec<Key>, ConfigError> {
+    pub fn load(path: &Path) -> Result<Vec<Key>, ConfigError> {
         Self::parse(path, &read_private(path)?)
     }
 

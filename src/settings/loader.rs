@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{InJeopardy, Policy, Side};
+use crosswire::config::{InJeopardy, MAX_WITNESSES, Policy, Side};
 use crosswire::time::Span;
 use nix::fcntl::OFlag;
 use toml::de::DeTable;
@@ -17,15 +17,16 @@ use super::nodes::{self, Node, Wanted};
 use super::paths::{self, Link};
 use super::table::{At, Table};
 use super::times::{self, Pace};
-use super::values::{MAX_NAME_BYTES, is_name};
-use super::{PathSettings, Settings, digest, groups, syntax};
+use super::values::{MAX_NAME_BYTES, is_name, is_unicast};
+use super::{GroupSettings, PathDevice, PathSettings, Settings, digest, groups, syntax};
 
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 const KEYS: [&str; 9] = ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "group"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
-const JEOPARDY: [(&str, InJeopardy); 2] = [("hold", InJeopardy::Hold), ("takeover", InJeopardy::Takeover)];
+const JEOPARDY: [(&str, InJeopardy); 3] =
+    [("hold", InJeopardy::Hold), ("witness", InJeopardy::Witness), ("takeover", InJeopardy::Takeover)];
 
 /// Reads a whole file that must be text.
 pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
@@ -88,6 +89,7 @@ struct Draft<'t> {
     nodes: Option<[Node<'t>; 2]>,
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
+    witnesses: Vec<IpAddr>,
     policy: Policy,
 }
 
@@ -97,7 +99,7 @@ impl<'t> Draft<'t> {
         let pair = read_pair(root, report);
         let key_file = read_key_file(root, report);
         let pace = times::read(root, report);
-        let in_jeopardy = read_jeopardy(root, report);
+        let (witnesses, in_jeopardy) = read_quorum(root, report);
         let nodes = nodes::read(root, report);
         let links = paths::read(root, nodes.as_ref(), pace.times, report);
         let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
@@ -110,10 +112,11 @@ impl<'t> Draft<'t> {
             lease: pace.lease.value,
             cold_start: pace.cold_start.value,
             in_jeopardy,
+            witnesses: u8::try_from(witnesses.len()).unwrap_or(0),
             digest: [0; 4],
         };
         check_times(&pace, &links, &policy, report);
-        Self { pair, key_file, nodes, links, groups, policy }
+        Self { pair, key_file, nodes, links, groups, witnesses, policy }
     }
 
     /// What node `me` needs of a draft in which nothing is missing.
@@ -123,20 +126,17 @@ impl<'t> Draft<'t> {
         let mut lans = self.links.iter().filter(|link| link.is_lan());
         let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
         let groups: Vec<_> = self.groups.iter().map(|group| group.settings(lan)).collect::<Option<_>>()?;
-        let mut interfaces: Vec<String> = Vec::new();
-        for address in groups.iter().flat_map(|group| &group.addresses) {
-            if !interfaces.contains(&address.interface) {
-                interfaces.push(address.interface.clone());
-            }
-        }
+        let paths: Vec<_> = self.links.iter().map(path).collect::<Option<_>>()?;
+        let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
             file: file.to_path_buf(),
             pair: self.pair?.to_string(),
             me,
             names,
             key_file: self.key_file.clone(),
-            paths: self.links.iter().map(path).collect::<Option<_>>()?,
+            paths,
             groups,
+            witnesses: self.witnesses.clone(),
             interfaces,
             policy: self.policy.clone(),
             needs: self.needs(me, report),
@@ -196,18 +196,37 @@ fn read_key_file(root: &Table<'_>, report: &mut Report<'_>) -> PathBuf {
     PathBuf::from(key.value)
 }
 
-fn read_jeopardy(root: &Table<'_>, report: &mut Report<'_>) -> InJeopardy {
-    let Some(table) = root.table("quorum", report) else { return InJeopardy::Hold };
+/// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.
+fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<IpAddr>, InJeopardy) {
+    let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold) };
     table.refuse_unknown(&QUORUM_KEYS, report);
-    let unsupported = "witnesses are not supported by this version";
-    if table.has("witness") {
-        report.add(table.place_of("witness"), unsupported, "remove the key");
+    let witnesses = read_witnesses(&table, report);
+    let usual = if witnesses.is_empty() { InJeopardy::Hold } else { InJeopardy::Witness };
+    let in_jeopardy = table.choice("in_jeopardy", &JEOPARDY, report).map_or(usual, |choice| choice.value);
+    if in_jeopardy == InJeopardy::Witness && witnesses.is_empty() && !table.has("witness") {
+        let what = "in_jeopardy = \"witness\", but there is no witness";
+        report.add(table.place_of("in_jeopardy"), what, "name one with witness = [\"IP\"], or use \"hold\"");
     }
-    if table.is_text("in_jeopardy", "witness") {
-        report.add(table.place_of("in_jeopardy"), unsupported, "use \"hold\" or \"takeover\"");
-        return InJeopardy::Hold;
+    (witnesses, in_jeopardy)
+}
+
+fn read_witnesses(table: &Table<'_>, report: &mut Report<'_>) -> Vec<IpAddr> {
+    let mut witnesses: Vec<IpAddr> = Vec::new();
+    for text in table.texts("witness", report) {
+        let remedy = "write the address of a box that both nodes can ping, such as the upstream router";
+        match text.value.parse::<IpAddr>().ok().filter(|ip| is_unicast(*ip)) {
+            None => report.add(text.at, format!("{} is not an IP address of one box", quote(text.value)), remedy),
+            Some(ip) if witnesses.contains(&ip) => {
+                report.add(text.at, format!("{ip} is a witness twice"), "remove one")
+            }
+            Some(_) if witnesses.len() == MAX_WITNESSES => {
+                let what = format!("{} is one witness too many", quote(text.value));
+                report.add(text.at, what, format!("keep {MAX_WITNESSES} at most"));
+            }
+            Some(ip) => witnesses.push(ip),
+        }
     }
-    table.choice("in_jeopardy", &JEOPARDY, report).map_or(InJeopardy::Hold, |choice| choice.value)
+    witnesses
 }
 
 /// The nodes' own addresses, each with its owner; reports the second use of one.
@@ -222,6 +241,22 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
         own.push((ip, format!("the address of node {}", quote(nodes[side.index()].name.value))));
     }
     own
+}
+
+/// Every interface that matters, once: those that hold a VIP first, then those of the LAN paths.
+fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String> {
+    let vips = groups.iter().flat_map(|group| &group.addresses).map(|address| &address.interface);
+    let lans = paths.iter().filter_map(|path| match &path.device {
+        PathDevice::Lan { interface, .. } => Some(interface),
+        PathDevice::Serial { .. } => None,
+    });
+    let mut interfaces: Vec<String> = Vec::new();
+    for interface in vips.chain(lans) {
+        if !interfaces.contains(interface) {
+            interfaces.push(interface.clone());
+        }
+    }
+    interfaces
 }
 
 fn check_times(pace: &Pace, links: &[Link<'_>], policy: &Policy, report: &mut Report<'_>) {

@@ -10,7 +10,7 @@ use super::error::ConfigError;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
 #[derive(Clone, Debug)]
-pub(super) struct Need {
+pub struct Need {
     /// Where it is asked for.
     pub(super) place: String,
     /// What it is.

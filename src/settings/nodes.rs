@@ -29,6 +29,7 @@ pub(super) enum Wanted {
     /// `uname -n`
     Host(String),
     /// Whichever node stands on this side: for a box that is neither.
+    #[cfg(feature = "workbench")]
     Side(Side),
 }
 
@@ -89,6 +90,7 @@ fn read_address(text: At<&str>, report: &mut Report<'_>) -> At<Option<IpAddr>> {
 pub(super) fn choose(nodes: &[Node<'_>; 2], wanted: &Wanted, at: usize, report: &mut Report<'_>) -> Option<Side> {
     let [a, b] = nodes;
     let (name, what, key) = match wanted {
+        #[cfg(feature = "workbench")]
         Wanted::Side(side) => return Some(*side),
         Wanted::Asked(name) => (name, format!("--node {} is not in this file", quote(name)), "--node"),
         Wanted::Host(name) => {

@@ -51,11 +51,6 @@ impl<'t> Table<'t> {
         self.find(key).is_some()
     }
 
-    /// Whether `key` is this string.
-    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
-        self.find(key).is_some_and(|found| found.value.as_str() == Some(text))
-    }
-
     /// Where `key` stands, or the table if it is not there.
     pub(super) fn place_of(&self, key: &str) -> usize {
         self.map.get_key_value(key).map_or(self.at, |(key, _)| key.span().start)

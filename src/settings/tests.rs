@@ -119,7 +119,10 @@ fn the_shortest_useful_file_has_good_defaults() {
     let (local, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
     assert_eq!(settings.paths[1].device, PathDevice::Lan { interface: "eth0".to_string(), local, peer, port: 694 });
     let policy = &settings.policy;
-    assert_eq!(policy.paths.iter().map(|path| path.kind).collect::<Vec<_>>(), [PathKind::Serial, PathKind::Lan]);
+    assert_eq!(
+        policy.paths.iter().map(|path| path.kind).collect::<Vec<_>>(),
+        [crosswire::config::PathKind::Serial, crosswire::config::PathKind::Lan]
+    );
     assert!(policy.paths.iter().all(|path| path.timing == crosswire::config::Speed::Normal.timing()));
     assert_eq!((policy.lease, policy.cold_start), (Span::from_s(3), Span::from_s(60)));
     assert_eq!(policy.in_jeopardy, crosswire::config::InJeopardy::Hold);
@@ -206,6 +209,7 @@ fn the_digest_is_over_what_both_must_agree_on() {
         ("[group.gateway]", "[group.x]"),
         ("[group.gateway]", "[group.gateway]\nprefer = 'gw2'"),
         ("[group.gateway]", "[group.gateway]\nsafety = 'lease'"),
+        ("[group.gateway]", "[group.gateway]\nprefer = 'gw2'\nfailback = '10m'"),
         ("[group.gateway]", "[group.gateway]\nscripts = ['lsb:x']\nsafety = 'probe'"),
         ("10.0.0.100/24", "10.0.0.101/24"),
         ("10.0.0.100/24", "10.0.0.100/25"),

@@ -34,7 +34,7 @@ fn parse_digits(text: &str, max: usize) -> Option<u64> {
 }
 
 /// A span as one would write it in the file: exact, in the largest unit that has no fraction.
-pub(crate) fn exact(span: Span) -> String {
+pub fn exact(span: Span) -> String {
     match span.as_us() {
         0 => "0 s".to_string(),
         us if us % 1_000_000 == 0 => format!("{} s", us / 1_000_000),

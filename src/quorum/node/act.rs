@@ -1,14 +1,16 @@
 //! From decisions to orders, and from outcomes to roles.
 
 use super::{GuardState, Leaving, Node, emit};
-use crate::config::GroupId;
+use crate::config::{GroupId, MAX_PATHS};
 use crate::frame::message::{MAX_TERM, Role};
-use crate::quorum::decide::{Claim, Decision, Situation, Tie, decide};
+use crate::health::PathState;
+use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, RETRY_AFTER, Renewal};
-use crate::quorum::record::{Block, Record, ReleaseReason, TakeReason};
-use crate::quorum::timing;
-use crate::resource::{Fault, Order, Outcome, ReleaseOrder, Token};
+use crate::quorum::group::{Group, MAX_FLAPS, Renewal, STEADY_AFTER, WISH_LASTS};
+use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
+use crate::quorum::roles::RoleEvent;
+use crate::quorum::{Verdict, timing};
+use crate::resource::{Order, ReleaseOrder};
 use crate::time::{Instant, Span};
 
 impl Node {
@@ -16,14 +18,16 @@ impl Node {
     pub(super) fn release_what_is_due(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.policy.group_ids() {
             let Some(group) = self.groups.get(id.index()) else { continue };
-            match decide(group.role, &self.situation(now, id, group)) {
-                Decision::Release { first: first @ ReleaseOrder::AddressesFirst, reason, offer } => {
-                    self.release(id, first, reason, offer, effects);
+            if !matches!(group.role, Role::Acquiring | Role::Active) {
+                continue;
+            }
+            let situation = self.situation(now, id, group);
+            match decide(group.role, &situation) {
+                Decision::Release(release) if release.first == ReleaseOrder::AddressesFirst => {
+                    let evidence = self.evidence(situation);
+                    self.release(now, id, (release, evidence), effects);
                 }
-                Decision::Release { first: ReleaseOrder::ScriptsFirst, .. }
-                | Decision::Wait(_)
-                | Decision::Take(_)
-                | Decision::Keep => {}
+                Decision::Release(_) | Decision::Wait(_) | Decision::Take(_) | Decision::Fence | Decision::Keep => {}
             }
         }
     }
@@ -35,22 +39,41 @@ impl Node {
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
             self.probe_if_needed(now, id, &situation, effects);
+            let evidence = self.evidence(situation);
             match decide(group_role(&self.groups, id), &situation) {
-                Decision::Wait(block) => self.note_block(id, block, effects),
-                Decision::Take(reason) => self.take(now, id, reason, effects),
+                Decision::Wait(block) => self.note_block(id, block, evidence, effects),
+                Decision::Take(reason) => self.take(now, id, (reason, evidence), effects),
+                Decision::Fence => self.fence(now, id, effects),
                 Decision::Keep => self.keep(now, id, &situation, effects),
-                Decision::Release { first, reason, offer } => self.release(id, first, reason, offer, effects),
+                Decision::Release(release) => self.release(now, id, (release, evidence), effects),
             }
         }
+    }
+
+    fn evidence(&self, situation: Situation) -> Evidence {
+        let mut paths = [PathState::Blind; MAX_PATHS];
+        for (state, path) in paths.iter_mut().zip(&self.paths) {
+            *state = path.state;
+        }
+        Evidence { paths, situation }
     }
 
     /// What only the clock does to a group.
     fn keep_time(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_heard = self.is_heard(now);
         let theirs = self.peer.group(id, &self.policy).filter(|_| is_heard).map(|report| report.role);
+        self.ask_for_failback(now, id);
+        let is_present = self.verdict == Verdict::Present;
         let is_peer_able = self.is_peer_able(id);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.forget_lapsed(now);
+        if is_present {
+            // A fence of an earlier silence proves nothing about the next.
+            (group.fence, group.fence_token) = (Fence::Untried, None);
+        }
+        if group.active_since.is_some_and(|since| now >= since + STEADY_AFTER) {
+            group.flaps = 0;
+        }
         if theirs.is_some_and(Role::is_holding) {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
             group.offered_until = None;
@@ -61,9 +84,17 @@ impl Node {
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
         if group.role == Role::Faulty && group.retry_at.is_some_and(|at| now >= at) {
             group.retry_at = None;
-            self.become_role(id, Role::Backup, effects);
+            self.change_role(now, id, RoleEvent::Retry, effects);
         }
         self.release_again(now, id, effects);
+    }
+
+    fn ask_for_failback(&mut self, now: Instant, id: GroupId) {
+        let is_due = self.groups.get(id.index()).is_some_and(|group| self.is_failback_due(now, id, group));
+        if let Some(group) = self.groups.get_mut(id.index()).filter(|group| is_due && group.wanted_until.is_none()) {
+            group.wanted_until = Some(now + WISH_LASTS);
+            self.is_urgent = true;
+        }
     }
 
     /// A release that failed is ordered again until the kernel confirms it: nothing is ever left half released.
@@ -79,7 +110,7 @@ impl Node {
         }
     }
 
-    fn take(&mut self, now: Instant, id: GroupId, reason: TakeReason, effects: &mut Effects) {
+    fn take(&mut self, now: Instant, id: GroupId, (reason, evidence): (TakeReason, Evidence), effects: &mut Effects) {
         let (late_after, lease) = (self.shortest_late_after(), self.policy.lease);
         let interval = timing::renewal_every(self.policy.interval(), lease);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
@@ -93,20 +124,30 @@ impl Node {
         group.peer_is_off_until = None;
         group.said = None;
         group.probe.reset();
-        emit(effects, Effect::Record(Record::Taking { group: id, term, reason }));
+        emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
         let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
-        self.become_role(id, Role::Acquiring, effects);
+        self.change_role(now, id, RoleEvent::Take, effects);
     }
 
-    fn release(&mut self, id: GroupId, first: ReleaseOrder, reason: ReleaseReason, offer: bool, effects: &mut Effects) {
-        emit(effects, Effect::Record(Record::Releasing { group: id, reason }));
+    fn fence(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        emit(effects, Effect::Record(Record::Fence { group: id, confirmed: None }));
+        let token = self.order(now + FENCE_STARTS_WITHIN, Order::Fence { group: id }, effects);
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            (group.fence, group.fence_token) = (Fence::Pending, Some(token));
+        }
+    }
+
+    fn release(&mut self, now: Instant, id: GroupId, (release, evidence): (Release, Evidence), effects: &mut Effects) {
+        let Release { first, reason, offer } = release;
+        emit(effects, Effect::Record(Record::Releasing { group: id, reason, evidence }));
         let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.pending = Some(token);
             group.is_offering = offer;
             // Who could not keep its lease is not fit to take the group again at once.
             group.is_failing = reason == ReleaseReason::LeaseLapsed;
+            group.flaps = group.flaps.saturating_add(u8::from(reason.is_unplanned())).min(MAX_FLAPS);
             group.handover_until = None;
             // A planned release may take as long as the scripts take; until then the addresses stay, and are renewed.
             match first {
@@ -121,7 +162,7 @@ impl Node {
             self.guard = GuardState::Silent;
             emit(effects, Effect::Record(Record::GuardSilent(true)));
         }
-        self.become_role(id, Role::Releasing, effects);
+        self.change_role(now, id, RoleEvent::LetGo, effects);
     }
 
     /// A holder renews its lease in time, and announces itself again once a rival has let go.
@@ -182,7 +223,7 @@ impl Node {
         let is_needed = self.is_probe_needed(now, id, situation);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !is_needed {
-            if group.role != Role::Backup || self.verdict == crate::quorum::Verdict::Present {
+            if group.role != Role::Backup || self.verdict == Verdict::Present {
                 group.probe.reset();
             }
             return;
@@ -207,138 +248,11 @@ impl Node {
         is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)
     }
 
-    fn note_block(&mut self, id: GroupId, block: Block, effects: &mut Effects) {
+    fn note_block(&mut self, id: GroupId, block: Block, evidence: Evidence, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.said != Some(block) {
             group.said = Some(block);
-            emit(effects, Effect::Record(Record::Blocked { group: id, block }));
-        }
-    }
-
-    /// What became of an order.
-    pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
-        for id in self.policy.group_ids() {
-            let Some(group) = self.groups.get_mut(id.index()) else { continue };
-            if group.pending == Some(token) {
-                return self.pending_done(now, id, outcome, effects);
-            }
-            if group.renewal.is_some_and(|renewal| renewal.token == token) {
-                return self.renewal_done(id, outcome, effects);
-            }
-            if group.probe.is_waiting_for(token) {
-                match outcome {
-                    Outcome::Probed { at } => group.probe.sent(at),
-                    _ => group.probe.fail(),
-                }
-                return;
-            }
-        }
-    }
-
-    fn renewal_done(&mut self, id: GroupId, outcome: Outcome, effects: &mut Effects) {
-        let lease = self.policy.lease;
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let Some(renewal) = group.renewal.take() else { return };
-        if let Outcome::Failed(fault) = outcome {
-            // A renewal that met its group's release on the way is no fault.
-            if group.role != Role::Releasing {
-                emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-            }
-            return;
-        }
-        if group.role.is_holding() {
-            group.lease_until = renewal.sent_at + lease;
-        }
-        self.guard_answered(effects);
-    }
-
-    fn pending_done(&mut self, now: Instant, id: GroupId, outcome: Outcome, effects: &mut Effects) {
-        match (group_role(&self.groups, id), outcome) {
-            (Role::Acquiring, Outcome::Serving) => {
-                self.set_pending(id, None);
-                self.become_role(id, Role::Active, effects);
-                self.guard_answered(effects);
-            }
-            (Role::Acquiring, Outcome::Failed(fault)) => self.acquire_failed(now, id, fault, effects),
-            (Role::Releasing, Outcome::AddressesGone) => self.is_urgent = true,
-            (Role::Releasing, Outcome::Released) => self.released(now, id, effects),
-            (Role::Releasing, Outcome::Failed(fault)) => self.release_failed(now, id, fault, effects),
-            (
-                Role::Backup | Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty,
-                Outcome::Serving
-                | Outcome::Renewed
-                | Outcome::AddressesGone
-                | Outcome::Released
-                | Outcome::Probed { .. }
-                | Outcome::Failed(_),
-            ) => {} // an answer to a question that was not asked: the guard is ours, but believing it would be worse
-        }
-    }
-
-    fn acquire_failed(&mut self, now: Instant, id: GroupId, fault: Fault, effects: &mut Effects) {
-        emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-        self.set_pending(id, None);
-        if fault == Fault::TooLate {
-            self.become_role(id, Role::Backup, effects);
-        } else {
-            self.become_faulty(now, id, effects);
-        }
-    }
-
-    fn release_failed(&mut self, now: Instant, id: GroupId, fault: Fault, effects: &mut Effects) {
-        emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-        self.set_pending(id, None);
-        if let Fault::ScriptStop(_) = fault {
-            self.become_faulty(now, id, effects);
-        } else if let Some(group) = self.groups.get_mut(id.index()) {
-            group.release_again_at = Some(now + self.policy.interval());
-        }
-    }
-
-    fn released(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let offer_lasts = self.second_waits();
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        group.pending = None;
-        group.offered_until = group.is_offering.then(|| now + offer_lasts);
-        if group.is_failing {
-            self.become_faulty(now, id, effects);
-        } else {
-            self.become_role(id, Role::Backup, effects);
-        }
-        self.guard_answered(effects);
-    }
-
-    fn become_faulty(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        if let Some(group) = self.groups.get_mut(id.index()) {
-            group.retry_at = Some(now + RETRY_AFTER);
-        }
-        self.become_role(id, Role::Faulty, effects);
-    }
-
-    /// The only place in which a role changes.
-    fn become_role(&mut self, id: GroupId, to: Role, effects: &mut Effects) {
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let from = core::mem::replace(&mut group.role, to);
-        if !to.is_holding() {
-            (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
-            group.was_tied = false;
-            group.vacant_since = None;
-        }
-        group.said = None;
-        self.is_urgent = true;
-        emit(effects, Effect::Record(Record::Role { group: id, from, to }));
-    }
-
-    fn set_pending(&mut self, id: GroupId, token: Option<Token>) {
-        if let Some(group) = self.groups.get_mut(id.index()) {
-            group.pending = token;
-        }
-    }
-
-    fn guard_answered(&mut self, effects: &mut Effects) {
-        if self.guard == GuardState::Silent {
-            self.guard = GuardState::Fine;
-            emit(effects, Effect::Record(Record::GuardSilent(false)));
+            emit(effects, Effect::Record(Record::Blocked { group: id, block, evidence }));
         }
     }
 
@@ -361,6 +275,8 @@ impl Node {
     }
 }
 
+/// A fence that was not begun within this time is ordered anew.
+const FENCE_STARTS_WITHIN: Span = Span::from_s(5);
 /// A goodbye is said this often, an interval apart, before the agent exits: any one of them is enough.
 const GOODBYES: u8 = 3;
 

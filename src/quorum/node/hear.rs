@@ -6,6 +6,7 @@ use crate::frame::delimit::Gathered;
 use crate::frame::refusal::{Reading, Refusal};
 use crate::frame::session::Accepted;
 use crate::frame::{Beat, Body};
+use crate::health::Lines;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::time::Instant;
@@ -56,6 +57,7 @@ impl Node {
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.beats_heard = here.beats_heard.saturating_add(1);
         }
+        self.witnesses.exchange(now, self.sight_window(), beat.standing.witnesses);
         self.peer.hear(now, beat, number, was_heard, &self.sent);
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);
@@ -86,6 +88,12 @@ impl Node {
         if let Some(said) = here.said.get_mut(refusal.index()).filter(|said| is_news && !**said) {
             *said = true;
             emit(effects, Effect::Record(Record::Refused { path, refusal }));
+        }
+    }
+
+    pub(super) fn note_lines(&mut self, now: Instant, path: PathId, lines: Option<Lines>) {
+        if let Some(here) = self.paths.get_mut(path.index()) {
+            here.detector.note_lines(now, lines);
         }
     }
 

@@ -2,51 +2,65 @@
 
 use heapless::Vec;
 
-use super::{GuardState, Leaving, Node, emit};
-use crate::config::{GroupId, MAX_PATHS, PathKind, Side};
+use super::{GuardState, Leaving, Node, Path, emit};
+use crate::config::{Failback, GroupId, MAX_PATHS, PathId, SafetyRule, Side};
 use crate::frame::message::{Role, Trouble, Word};
-use crate::health::PathState;
+use crate::health::{LineReading, PathState, WitnessView};
 use crate::quorum::decide::{Claim, Situation, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::Group;
+use crate::quorum::group::{Group, MAX_FLAPS};
 use crate::quorum::record::Record;
-use crate::quorum::verdict::{is_jeopardy, verdict};
+use crate::quorum::verdict::{BRIEFLY_BROKEN, Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
 use crate::time::{Instant, Span};
 
 impl Node {
     /// Brings path states, verdict and jeopardy up to date.
     pub(super) fn judge(&mut self, now: Instant, effects: &mut Effects) {
-        let states = self.states(now);
-        for ((id, path), (_, to)) in self.policy.path_ids().zip(&mut self.paths).zip(&states) {
-            if path.state != *to {
-                emit(effects, Effect::Record(Record::Path { path: id, from: path.state, to: *to }));
-                path.state = *to;
-                if *to == PathState::OnTime {
-                    path.said = Default::default();
-                }
-            }
+        let paths = self.testimonies(now);
+        for ((id, path), testimony) in self.policy.path_ids().zip(&mut self.paths).zip(&paths) {
+            path.note(id, testimony, effects);
         }
-        let to = verdict(&states, self.peer.has_left());
+        self.is_power_loss = is_power_loss(&paths);
+        let to = verdict(&paths, self.peer.has_left());
         if to != self.verdict {
             emit(effects, Effect::Record(Record::Verdict { from: self.verdict, to }));
             self.verdict = to;
         }
-        let jeopardy = !self.peer.has_left() && is_jeopardy(&states, |index| self.is_unheard_on(index));
+        // Before the peer was ever heard no path can have failed.
+        let is_expected = self.was_ever_heard && !self.peer.has_left();
+        let jeopardy = is_expected && is_jeopardy(&paths, |index| self.is_unheard_on(index));
         if jeopardy != self.is_jeopardy {
             emit(effects, Effect::Record(Record::Jeopardy(jeopardy)));
             self.is_jeopardy = jeopardy;
         }
+        self.note_standing(now);
     }
 
-    /// What every path says now.
-    pub(super) fn states(&self, now: Instant) -> Vec<(PathKind, PathState), MAX_PATHS> {
-        let state = |(index, path): (usize, &super::Path)| {
+    /// Since when we have been well, and since when the peer has seen more than we do.
+    fn note_standing(&mut self, now: Instant) {
+        let has_carrier = self.groups.iter().all(|group| group.has_carrier);
+        let is_well = self.verdict == Verdict::Present && !self.is_jeopardy && has_carrier;
+        self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
+        let is_outseen = self.is_on_time(now) && self.witnesses.is_peer_better(now, self.sight_window());
+        self.outseen_since = is_outseen.then(|| self.outseen_since.unwrap_or(now));
+    }
+
+    /// What every path testifies now.
+    pub(super) fn testimonies(&self, now: Instant) -> Vec<Testimony, MAX_PATHS> {
+        let testimony = |(index, path): (usize, &Path)| {
             let others = self.paths.iter().enumerate().filter(|(other, _)| *other != index);
             let elsewhere = others.filter_map(|(_, other)| other.detector.heard_at()).max();
-            (path.detector.kind(), path.detector.state(now, elsewhere))
+            let detector = &path.detector;
+            Testimony {
+                kind: detector.kind(),
+                state: detector.state(now, elsewhere),
+                lines: detector.lines(),
+                is_cut_short: detector.is_cut_short(),
+                is_broken_briefly: detector.silent_for(now) < BRIEFLY_BROKEN,
+            }
         };
-        self.paths.iter().enumerate().map(state).collect()
+        self.paths.iter().enumerate().map(testimony).collect()
     }
 
     /// Some path hears the peer.
@@ -68,7 +82,7 @@ impl Node {
     /// Everything that bears on one group.
     pub(super) fn situation(&self, now: Instant, id: GroupId, group: &Group) -> Situation {
         let is_heard = self.is_heard(now);
-        let claim = if is_heard { self.claim(id) } else { Claim::Unknown };
+        let claim = if is_heard { self.claim(now, id) } else { Claim::Unknown };
         let policy = self.policy.groups.get(id.index());
         Situation {
             verdict: self.verdict,
@@ -85,28 +99,46 @@ impl Node {
             has_offered: group.offered_until.is_some(),
             has_drift_passed: now >= self.drift_passes(),
             must_have_released: now >= self.peer_released_at(),
+            must_have_reset: now >= self.peer_reset_at(),
+            are_lines_on: self.paths.iter().any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
+            witness: self.witness_view(now, group.role),
+            fence: group.fence,
             is_peer_off: group.peer_is_off_until.is_some(),
-            safety: policy.map_or(crate::config::SafetyRule::Lease, |policy| policy.safety),
+            safety: policy.map_or(SafetyRule::Lease, |policy| policy.safety),
+            is_exclusive: policy.is_some_and(|policy| policy.is_exclusive),
             in_jeopardy: self.policy.in_jeopardy,
             has_lease_lapsed: now >= group.lease_until,
             is_deadline_due: now >= self.forced_release_at(),
-            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy),
+            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.are_lines_dropped()),
+            has_served_alone: now >= self.forced_release_at() + self.policy.lease,
+            is_peer_better_off: !group.has_carrier || self.is_outseen(now),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
             tie: self.tie(id, group, claim),
             wish: self.wish(id, group),
         }
     }
 
-    fn claim(&self, id: GroupId) -> Claim {
+    fn claim(&self, now: Instant, id: GroupId) -> Claim {
         match self.peer.group(id, &self.policy) {
             None => Claim::Unknown,
+            Some(report) if report.role.is_holding() && self.has_lapsed_there(now, id) => Claim::Free,
             Some(report) => match report.role {
                 Role::Acquiring | Role::Active => Claim::Serves,
                 Role::Releasing => Claim::Releases,
+                // It may have taken the group since: that it holds nothing has to be fresh.
+                Role::Backup | Role::Faulty if !self.is_on_time(now) => Claim::Unknown,
                 Role::Backup | Role::Faulty if report.word == Word::Offered => Claim::Offers,
                 Role::Backup | Role::Faulty => Claim::Free,
             },
         }
+    }
+
+    /// The peer has said that it cannot serve for so long that the kernel has let go of the group for it, whatever role it
+    /// still reports. That ends addresses; where more has to be certain, it takes a fence.
+    fn has_lapsed_there(&self, now: Instant, id: GroupId) -> bool {
+        let policy = self.policy.groups.get(id.index());
+        let is_enough = policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
+        is_enough && self.peer.troubled_since().is_some() && now >= self.peer_released_at()
     }
 
     /// The peer could serve the group if we let it go.
@@ -167,17 +199,77 @@ impl Node {
         self.started_at + self.policy.cold_start + extra
     }
 
-    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path.
+    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
+    /// that the lines showed, late_after.
     pub(super) fn drift_passes(&self) -> Instant {
-        let newest = self.paths.iter().filter_map(|path| path.detector.heard_at()).max();
-        let wait = timing::takeover_after(self.peer.largest_dead_after(&self.policy));
-        newest.map_or(Instant::ORIGIN, |at| at + wait)
+        let wait = if self.is_power_loss {
+            self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
+        } else {
+            self.peer.largest_dead_after(&self.policy)
+        };
+        self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait))
     }
 
-    /// When every release mechanism that the peer announced must have fired; never, if it announced none.
+    fn newest_frame_at(&self) -> Option<Instant> {
+        self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
+    }
+
+    /// When the peer's watchdog must have fired; never, if it announced none.
+    fn peer_reset_at(&self) -> Instant {
+        let (Some(last_frame_at), Some(armed)) = (self.newest_frame_at(), self.peer.mechanisms()) else {
+            return Instant::NEVER;
+        };
+        let watchdog = Span::from_s(u64::from(armed.watchdog_s));
+        let fires_at = last_frame_at + timing::with_drift(watchdog + self.policy.interval());
+        if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
+    }
+
+    /// A backup wants answers to requests after the peer's last frame, a holder after its newest acknowledged beat. A request
+    /// that left right after that may have been answered right before the cut that silenced the peer, so it has to be later
+    /// by late_after; and it has to be recent, since what answered once may be out of sight by now.
+    fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
+        let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
+        let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let earliest = since.map_or(Instant::ORIGIN, |at| at + late_after);
+        self.witnesses.view(earliest.max(now - self.sight_window()))
+    }
+
+    /// How long an answer of a witness counts as sight in our beats.
+    pub(super) fn sight_window(&self) -> Span {
+        self.peer.largest_dead_after(&self.policy)
+    }
+
+    /// The peer has seen more witnesses than we do, for so long that it is no lost echo.
+    fn is_outseen(&self, now: Instant) -> bool {
+        let interval = self.policy.interval();
+        self.outseen_since.is_some_and(|since| now >= since + interval + interval)
+    }
+
+    /// The lines of some cable dropped: the peer may take the shortcut of a power loss, so our own deadline shrinks too.
+    fn are_lines_dropped(&self) -> bool {
+        self.paths.iter().any(|path| path.detector.lines() == LineReading::Dropped)
+    }
+
+    /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
+    pub(super) fn is_failback_due(&self, now: Instant, id: GroupId, group: &Group) -> bool {
+        let Some(policy) = self.policy.groups.get(id.index()) else { return false };
+        let Failback::After(wait) = policy.failback else { return false };
+        let wait = wait.fraction(1u64.wrapping_shl(u32::from(group.flaps.min(MAX_FLAPS))), 1);
+        policy.prefer == Some(self.me)
+            && group.role == Role::Backup
+            && !self.is_digest_different
+            && self.leaving == Leaving::No
+            && self.claim(now, id) == Claim::Serves
+            && self.well_since.is_some_and(|since| now >= since + wait)
+    }
+
+    /// When every release mechanism that the peer announced must have fired; never, if it announced none. They are reckoned
+    /// from its last frame, or from when it began to say that it cannot serve.
     pub(super) fn peer_released_at(&self) -> Instant {
-        let newest = self.paths.iter().filter_map(|path| path.detector.heard_at()).max();
-        let (Some(last_frame_at), Some(armed)) = (newest, self.peer.mechanisms()) else { return Instant::NEVER };
+        let last_sign_at = self.peer.troubled_since().or_else(|| self.newest_frame_at());
+        let (Some(last_frame_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
+            return Instant::NEVER;
+        };
         if armed.lease_s == 0 && armed.watchdog_s == 0 {
             return Instant::NEVER;
         }
@@ -191,7 +283,11 @@ impl Node {
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
-        let dead_after = self.peer.smallest_dead_after(&self.policy);
+        let dead_after = if self.are_lines_dropped() {
+            self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+        } else {
+            self.peer.smallest_dead_after(&self.policy)
+        };
         self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
     }
 
@@ -199,5 +295,23 @@ impl Node {
     pub(super) fn probe_wait(&self) -> Span {
         let waits = self.policy.paths.iter().map(|p| probe::wait(p.timing.late_after, p.timing.dead_after));
         waits.min().unwrap_or_default()
+    }
+}
+
+impl Path {
+    /// Records what is new on a path.
+    fn note(&mut self, id: PathId, testimony: &Testimony, effects: &mut Effects) {
+        if self.state != testimony.state {
+            let (from, to) = (self.state, testimony.state);
+            emit(effects, Effect::Record(Record::Path { path: id, from, to }));
+            self.state = to;
+            if to == PathState::OnTime {
+                self.said = Default::default();
+            }
+        }
+        if self.lines != testimony.lines {
+            self.lines = testimony.lines;
+            emit(effects, Effect::Record(Record::Lines { path: id, reading: testimony.lines }));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod deadline;
 mod hear;
 mod judge;
 mod operate;
+mod outcome;
 mod report;
 mod send;
 
@@ -36,7 +37,7 @@ use crate::frame::delimit::Collector;
 use crate::frame::refusal::{REFUSALS, Refusals};
 use crate::frame::session::{Entropy, Session};
 use crate::health::ack::SendTimes;
-use crate::health::{Detector, PathState, Peer};
+use crate::health::{Detector, LineReading, PathState, Peer, Witnesses};
 use crate::resource::{Order, Ticket, Token};
 use crate::time::{Instant, Span};
 
@@ -50,6 +51,8 @@ struct Path {
     said: [bool; REFUSALS],
     /// The state that was recorded last.
     state: PathState,
+    /// What the lines were recorded to say last.
+    lines: LineReading,
     /// When the next beat is due.
     beat_at: Instant,
     beats_heard: u32,
@@ -86,9 +89,17 @@ pub struct Node {
     groups: Vec<Group, MAX_GROUPS>,
     peer: Peer,
     sent: SendTimes,
+    witnesses: Witnesses,
     started_at: Instant,
+    /// Since when the peer has been present, no path in jeopardy and our carriers up.
+    well_since: Option<Instant>,
+    /// Since when the peer has seen more witnesses than we do.
+    outseen_since: Option<Instant>,
+    is_showing_holding: bool,
     was_ever_heard: bool,
     verdict: Verdict,
+    /// At the last tick the lines said that the peer lost power.
+    is_power_loss: bool,
     is_jeopardy: bool,
     is_digest_different: bool,
     guard: GuardState,
@@ -113,10 +124,12 @@ impl Node {
             refusals: Refusals::default(),
             said: [false; REFUSALS],
             state: PathState::Blind,
+            lines: LineReading::Unknown,
             beat_at: now,
             beats_heard: 0,
             beats_sent: 0,
         });
+        let witnesses = Witnesses::new(usize::from(policy.witnesses));
         Self {
             paths: paths.collect(),
             groups: policy.groups.iter().map(|_| Group::default()).collect(),
@@ -125,9 +138,14 @@ impl Node {
             me,
             peer: Peer::default(),
             sent: SendTimes::default(),
+            witnesses,
             started_at: now,
+            well_since: None,
+            outseen_since: None,
+            is_showing_holding: false,
             was_ever_heard: false,
             verdict: Verdict::Doubtful,
+            is_power_loss: false,
             is_jeopardy: false,
             is_digest_different: false,
             guard: GuardState::Fine,
@@ -154,6 +172,8 @@ impl Node {
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
             Event::PeerAnswered => self.peer_answered(now),
+            Event::WitnessAnswered(index, asked_at) => self.witnesses.answer(usize::from(index), asked_at),
+            Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Stop => self.stop(),
             Event::GuardLost => self.guard_lost(effects),

@@ -13,6 +13,9 @@ impl Node {
         if !self.paths.iter().any(is_due) {
             return;
         }
+        if self.witnesses.count() > 0 {
+            emit(effects, Effect::AskWitnesses);
+        }
         let number = self.session.next_number();
         let beat = self.beat(now);
         self.sent.note(number, now);
@@ -56,7 +59,7 @@ impl Node {
             interval: self.policy.interval(),
             paths: self.paths.iter().map(report).collect(),
             groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
-            standing: self.standing(),
+            standing: Standing { witnesses: self.witnesses.seen_bits(now, self.sight_window()), ..self.standing() },
             release: self.mechanisms(),
             digest: self.policy.digest,
         }
@@ -72,6 +75,7 @@ impl Node {
                 super::GuardState::Silent => Trouble::GuardSilent,
                 super::GuardState::Lost => Trouble::GuardLost,
             },
+            witnesses: 0,
         }
     }
 

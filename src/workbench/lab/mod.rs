@@ -33,7 +33,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use crosswire::config::Side;
@@ -232,6 +232,15 @@ impl Lab {
         command.args(arguments).arg("--run-dir").arg(self.directory(side).join("run"));
         self.namespace(side).command_in(&mut command)?;
         Ok(command)
+    }
+
+    /// Starts what [`Lab::command`] gave, in a session of its own, so that a terminal's Ctrl-C does not reach it; the kernel
+    /// kills it with the laboratory.
+    ///
+    /// # Errors
+    /// What fork or exec says.
+    pub fn spawn(&self, command: Command) -> io::Result<Child> {
+        self.nursery.spawn(command)
     }
 
     /// Starts the daemon of a node.

@@ -221,7 +221,11 @@ pub fn kill_all_in(namespace: &Namespace) -> io::Result<()> {
     }
 }
 
-fn all_processes() -> io::Result<Vec<ProcessInfo>> {
+/// Every process of this machine that is not a zombie.
+///
+/// # Errors
+/// What reading /proc says.
+pub fn all_processes() -> io::Result<Vec<ProcessInfo>> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();

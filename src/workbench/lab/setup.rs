@@ -158,7 +158,7 @@ impl Scratch {
     pub fn new() -> io::Result<Self> {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("crosswire-lab-{}-{number}", process::id()));
+            let path = std::env::temp_dir().join(format!("{}{number}", scratch_prefix()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 // Left by a killed laboratory whose process number has come round.
@@ -178,6 +178,22 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing can be done about what cannot be deleted.
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// How the names of all scratch directories of this process begin.
+fn scratch_prefix() -> String {
+    format!("crosswire-lab-{}-", process::id())
+}
+
+/// Removes the directories of every laboratory of this process: for a panic in a build that aborts, where nothing is
+/// dropped.
+pub fn remove_all_scratch() {
+    let prefix = scratch_prefix();
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        // Nothing can be done about what cannot be deleted.
+        let _ = fs::remove_dir_all(entry.path());
     }
 }
 

@@ -89,10 +89,17 @@ impl World {
         };
         match frame.stamp {
             Some(stamp) => {
-                self.watch.reading = Some(stamp);
+                let was_known = self.watch.hearing[side.index()].adopted == stamp.runs[0];
+                self.watch.reading = Some((path, stamp));
                 self.step(side, event);
                 self.watch.reading = None;
                 self.note_consumption(side, path, &stamp);
+                // A beat for this run that did not count, because the handshake was not done, is not recorded: sent again
+                // later it is to its receiver what a delayed frame is, and nobody can tell the two apart.
+                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].run;
+                if is_for_this_run && !was_known {
+                    return;
+                }
                 let record = &mut self.recorded[path.index()][side.index()];
                 if record.len() == RECORDED_FRAMES {
                     record.pop_front();
@@ -126,7 +133,7 @@ impl World {
                     }
                 }
                 Effect::Record(record) => self.note_record(side, record),
-                Effect::Reply(_) => {}
+                Effect::Reply(_) | Effect::AskWitnesses | Effect::ShowHolding(_) => {}
                 Effect::Exit => self.agent_exits(side),
             }
         }

@@ -104,7 +104,12 @@ fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects)
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Send(path, body) => Some((*path, body.clone())),
-                Effect::Order(_) | Effect::Record(_) | Effect::Reply(_) | Effect::Exit => None,
+                Effect::Order(_)
+                | Effect::Record(_)
+                | Effect::Reply(_)
+                | Effect::AskWitnesses
+                | Effect::ShowHolding(_)
+                | Effect::Exit => None,
             })
             .collect();
         effects.clear();

@@ -56,6 +56,7 @@ impl World {
         let outcome = match ticket.order {
             Order::Release { group, first } => return self.guard_releases(side, group, Some(ticket.token), first),
             Order::Announce { group } => return self.announce(side, group),
+            Order::Fence { .. } => Outcome::Failed(Fault::NoFence),
             Order::Acquire { group, .. } if !guard.groups[group.index()].is_free() => {
                 Outcome::Failed(Fault::OutOfOrder)
             }

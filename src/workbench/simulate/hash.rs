@@ -22,7 +22,7 @@ impl Hash {
 
     /// One effect of one side at its own time.
     pub fn effect(&mut self, side: Side, local: Instant, effect: &Effect) {
-        let mut room = [0; 64];
+        let mut room = [0; 256];
         self.word(side.index() as u64);
         self.word(local.as_us());
         match effect {
@@ -36,6 +36,8 @@ impl Hash {
             Effect::Record(record) => self.bytes(3, postcard::to_slice(record, &mut room)),
             Effect::Reply(reply) => self.bytes(4, postcard::to_slice(reply, &mut room)),
             Effect::Exit => self.word(5),
+            Effect::AskWitnesses => self.word(6),
+            Effect::ShowHolding(holds) => self.word(7 + u64::from(*holds)),
         }
     }
 

@@ -32,7 +32,7 @@ impl Setup {
     pub fn reference() -> Self {
         let timing =
             PathTiming { interval: Span::from_ms(100), late_after: Span::from_ms(300), dead_after: Span::from_ms(500) };
-        let group = GroupPolicy { tag: 1, prefer: Some(Side::A), safety: SafetyRule::Probe, stop_timeout: Span::ZERO };
+        let group = GroupPolicy::addresses_only(1, Some(Side::A));
         Self::of(policy(&[PathKind::Serial, PathKind::Lan], timing, 1, &[group]))
     }
 
@@ -187,7 +187,8 @@ impl Setup {
         };
         let tag = u8::try_from(self.policy.groups.len() + 1).ok()?;
         self.scripts.push(scripts.parse().ok()?);
-        self.policy.groups.push(GroupPolicy { tag, prefer, safety, stop_timeout: parse_time(stop).ok()? }).ok()
+        let stop_timeout = parse_time(stop).ok()?;
+        self.policy.groups.push(GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(tag, prefer) }).ok()
     }
 }
 
@@ -204,6 +205,7 @@ fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupP
         lease: Span::from_s(lease_s),
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
         digest: [1, 2, 3, 4],
     }
 }
@@ -217,7 +219,8 @@ fn random_group(index: u8, chance: &mut Chance) -> GroupPolicy {
         (SafetyRule::Lease, 1),
         (SafetyRule::Lease, 2),
     ]);
-    GroupPolicy { tag: index + 1, prefer, safety, stop_timeout: Span::from_s(stop_s) }
+    let stop_timeout = Span::from_s(stop_s);
+    GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(index + 1, prefer) }
 }
 
 /// Two clocks, each off by up to 1 %, and no further apart than the waits before a takeover allow for.

@@ -33,7 +33,7 @@ impl World {
                     self.complain("lease", format!("{side:?} renewed {group:?} after its lease had lapsed"));
                 }
             }
-            Order::Release { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
+            Order::Release { .. } | Order::Fence { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
         }
     }
 
@@ -45,7 +45,7 @@ impl World {
             Order::Acquire { .. } => ticket.valid_until.since(local) <= longest,
             Order::Renew { .. } | Order::Probe { .. } => ticket.valid_until.since(local) <= self.policy().interval(),
             Order::Release { .. } => ticket.valid_until == Instant::NEVER,
-            Order::Announce { .. } => true,
+            Order::Fence { .. } | Order::Announce { .. } => true,
         };
         if !is_good {
             self.complain("last-moment", format!("{side:?} orders what may be done too late: {ticket:?}"));

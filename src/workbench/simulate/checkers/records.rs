@@ -14,8 +14,8 @@ impl World {
         match *record {
             Record::PeerStarted => self.note_adoption(side),
             Record::Stall(gap) => self.note_stall(side, gap),
-            Record::Taking { group, term, reason } => self.judge_taking(side, group, term, reason),
-            Record::Releasing { group, reason: ReleaseReason::LostTie } => self.judge_lost_tie(side, group),
+            Record::Taking { group, term, reason, .. } => self.judge_taking(side, group, term, reason),
+            Record::Releasing { group, reason: ReleaseReason::LostTie, .. } => self.judge_lost_tie(side, group),
             Record::Role { group, from, to } => {
                 self.watch.roles[side.index()][group.index()] = to;
                 self.judge_role(side, group, from, to);
@@ -33,6 +33,8 @@ impl World {
             | Record::Releasing { .. }
             | Record::Blocked { .. }
             | Record::Fault { .. }
+            | Record::Fence { .. }
+            | Record::Lines { .. }
             | Record::VipAnswered { .. }
             | Record::GuardLost
             | Record::GuardSilent(_) => {}

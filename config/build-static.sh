@@ -1,0 +1,126 @@
+#!/bin/sh
+# config/build-static.sh [TARGET]: the router build, one static binary without the workbench, and proof that it is one.
+#
+# TARGET is a musl target, by default i586-unknown-linux-musl: any Pentium, no CMOV, no SSE. The binary is left in
+# target/static/TARGET/release/crosswire, apart from what `cargo build` makes for this machine.
+#
+# Where rustup has the target (`rustup target add TARGET`), its ready-made standard library is used. Else std is built
+# along: that takes a rustc with its sources (`rustup component add rust-src`, or Debian's rustc-web and rust-web-src)
+# and zig as linker and libc. As root on a Debian-like machine the script installs what is missing.
+#
+# Building std without its backtrace feature saves 215 KB; naming any build-std-features does that. A panic ends the
+# process where it happens, so that nothing is ever unwound: without the tables for that it is 50 KB less.
+# ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
+set -eu
+
+target=${1:-i586-unknown-linux-musl}
+max_i586_bytes=700000
+tools=${ZIGVENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cross-zig}
+lean="-C target-feature=+crt-static -C force-unwind-tables=no"
+cd "$(dirname "$0")/.."
+binary=target/static/$target/release/crosswire
+
+say() { printf '%s\n' "build-static: $*"; }
+fail() {
+    printf '%s\n' "build-static: $*" >&2
+    exit 1
+}
+
+# install PACKAGE...: as root with apt-get, else says what to do.
+install() {
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        say "installing $*"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    else
+        fail "this machine lacks $*: install them (Debian: apt-get install $*), or run this as root there"
+    fi
+}
+
+# has_sources RUSTC: whether this rustc brings the sources of std.
+has_sources() {
+    command -v "$1" >/dev/null && [ -f "$("$1" --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ]
+}
+
+build_with_ready_std() {
+    say "std for $target is there: using it"
+    RUSTFLAGS="${RUSTFLAGS:-} $lean -C linker=rust-lld" \
+        cargo build --release --locked --no-default-features --target "$target" --target-dir target/static
+}
+
+# Sets RUSTC to one that can build std.
+find_rustc() {
+    for RUSTC in rustc /usr/bin/rustc; do
+        if has_sources "$RUSTC"; then return; fi
+    done
+    install rustc-web cargo-web rust-web-src
+    RUSTC=/usr/bin/rustc
+    has_sources "$RUSTC" || fail "$RUSTC has no sources of std: install rust-web-src"
+}
+
+find_zig() {
+    if [ -x "$tools/bin/cargo-zigbuild" ]; then return; fi
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+    say "installing cargo-zigbuild and zig into $tools"
+    python3 -m venv "$tools"
+    "$tools/bin/pip" install --quiet cargo-zigbuild==0.24.0 ziglang==0.15.2
+}
+
+build_with_own_std() {
+    find_rustc
+    find_zig
+    say "building std and crosswire for $target with $("$RUSTC" --version)"
+    # -Z build-std is unstable; RUSTC_BOOTSTRAP lets a stable rustc do it.
+    CARGO="$(dirname "$(command -v "$RUSTC")")/cargo"
+    RUSTC_BOOTSTRAP=1
+    RUSTFLAGS="${RUSTFLAGS:-} $lean -C link-self-contained=no"
+    export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
+    PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features \
+        --target "$target" --target-dir target/static \
+        -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
+}
+
+# Nothing of the target machine but its kernel is needed.
+check_static() {
+    if readelf --program-headers "$binary" | grep -q INTERP; then fail "$binary asks for an interpreter"; fi
+    if readelf --dynamic "$binary" | grep -q NEEDED; then fail "$binary needs shared libraries"; fi
+    say "static: no interpreter, no shared library"
+}
+
+# Instructions that a Pentium does not have. (tzcnt is `rep bsf` there, pause is `rep nop`, cmpxchg8b exists.)
+check_instructions() {
+    newer='cmov[a-z]+|fu?comip?i|fu?comi|fcmov[a-z]+|nop[lw]|endbr32|[lsm]fence|prefetch[a-z0-9]*'
+    newer="$newer|sysenter|syscall|rdrand|popcnt|lzcnt"
+    listing=target/static/$target/disassembly
+    objdump --disassemble --no-show-raw-insn "$binary" >"$listing"
+    all=$(grep -cE '^ *[0-9a-f]+:' "$listing") || fail "$binary disassembles to nothing"
+    found=$(grep -E "[[:space:]]($newer)([[:space:]]|\$)|%[xyz]?mm[0-7]" "$listing") || found=
+    rm -f "$listing"
+    if [ -n "$found" ]; then
+        printf '%s\n' "$found" | head -n 20 >&2
+        fail "$binary holds instructions that a Pentium does not have, see above"
+    fi
+    say "a Pentium can run it: none of its $all instructions is newer"
+}
+
+check_size() {
+    bytes=$(wc -c <"$binary" | tr -d ' ')
+    say "size: $bytes bytes"
+    case $target in
+    i586-*) [ "$bytes" -le "$max_i586_bytes" ] || fail "$binary is larger than $max_i586_bytes bytes" ;;
+    esac
+}
+
+[ $# -le 1 ] || fail "usage: config/build-static.sh [TARGET]"
+command -v readelf >/dev/null && command -v objdump >/dev/null || install binutils
+if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$target" ]; then
+    build_with_ready_std
+else
+    build_with_own_std
+fi
+check_static
+case $target in
+i586-*) check_instructions ;;
+esac
+check_size
+say "made $binary"

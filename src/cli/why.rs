@@ -1,0 +1,134 @@
+//! `crosswire why`: the last decisions of this node, and its decisions not to act, with the evidence and the rule.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bpaf::Bpaf;
+use crosswire::health::PathState;
+use crosswire::quorum::record::{Evidence, Record};
+use crosswire::time::Span;
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::status::not_running;
+use crate::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
+use crate::words::{self, Names};
+
+/// Tell why this node did what it did, and why it did not
+#[derive(Clone, Debug, Bpaf)]
+#[bpaf(command("why"))]
+pub struct WhyOptions {
+    /// Where the daemon's control socket is
+    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
+    run_dir: PathBuf,
+    /// How many entries at most
+    #[bpaf(argument("COUNT"), fallback(30), display_fallback)]
+    last: usize,
+    /// As JSON
+    json: bool,
+}
+
+/// Asks, and tells the answer, the oldest entry first.
+pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
+    let count = u16::try_from(options.last).unwrap_or(u16::MAX);
+    match ask(&options.run_dir, &Question::Why(count)) {
+        Ok(Answer::History(history)) => {
+            // A reader that closed the pipe has seen enough.
+            let _ = if options.json { write_json(&history, out) } else { write_text(&history, out) };
+            Exit::Done
+        }
+        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Err(error) => not_running(&options.run_dir, &error, out),
+    }
+}
+
+fn write_text(history: &History, out: &mut impl Write) -> io::Result<()> {
+    let names = names(history);
+    for (age, record) in &history.entries {
+        let (_, sentence) = words::sentence(record, &names);
+        writeln!(out, "{:>10} ago  {sentence}", age.to_string())?;
+        if let Some(evidence) = evidence_of(record) {
+            for line in evidence_lines(evidence, &names) {
+                writeln!(out, "                  {line}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a decision was made of, in a few short lines.
+fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
+    let s = &evidence.situation;
+    let paths = names.paths.iter().zip(evidence.paths);
+    let paths: Vec<String> = paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
+    let peer = &names.peer;
+    let first = format!("{}; {peer} {}, {}", paths.join(", "), words::verdict(s.verdict), words::claim(s.claim, peer));
+    let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s.witness));
+    vec![first, second]
+}
+
+fn evidence_of(record: &Record) -> Option<&Evidence> {
+    match record {
+        Record::Taking { evidence, .. } | Record::Releasing { evidence, .. } | Record::Blocked { evidence, .. } => {
+            Some(evidence)
+        }
+        Record::Path { .. }
+        | Record::Refused { .. }
+        | Record::Verdict { .. }
+        | Record::Jeopardy(_)
+        | Record::PeerStarted
+        | Record::DigestDiffers(_)
+        | Record::Role { .. }
+        | Record::Fault { .. }
+        | Record::Fence { .. }
+        | Record::Lines { .. }
+        | Record::VipAnswered { .. }
+        | Record::Stall(_)
+        | Record::GuardLost
+        | Record::GuardSilent(_)
+        | Record::Leaving => None,
+    }
+}
+
+fn write_json(history: &History, out: &mut impl Write) -> io::Result<()> {
+    let names = names(history);
+    let entry = |(age, record): &(Span, Record)| {
+        let (level, sentence) = words::sentence(record, &names);
+        json!({
+            "age_ms": age.as_ms(),
+            "level": level.as_str().to_lowercase(),
+            "text": sentence,
+            "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
+        })
+    };
+    let entries: Vec<Value> = history.entries.iter().map(entry).collect();
+    writeln!(out, "{}", json!({ "node": history.node, "peer_node": history.peer, "entries": entries }))
+}
+
+fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
+    let s = &evidence.situation;
+    let state = |(name, state): (&String, PathState)| (name.clone(), json!(words::path_state(state)));
+    let paths: serde_json::Map<String, Value> = names.paths.iter().zip(evidence.paths).map(state).collect();
+    json!({
+        "paths": paths,
+        "verdict": words::verdict(s.verdict),
+        "peer_says": words::claim(s.claim, &names.peer),
+        "probe": words::finding(s.finding, &names.peer),
+        "witness": words::witness(s.witness),
+        "carrier": s.has_carrier,
+        "stalled": s.is_stalled,
+        "drift_passed": s.has_drift_passed,
+        "peer_must_have_released": s.must_have_released,
+        "ack_deadline_due": s.is_deadline_due,
+        "lease_lapsed": s.has_lease_lapsed,
+    })
+}
+
+fn names(history: &History) -> Names {
+    Names {
+        peer: history.peer.clone(),
+        paths: history.paths.clone(),
+        groups: history.groups.clone(),
+        key_file: history.key_file.clone(),
+    }
+}

@@ -1,0 +1,249 @@
+//! A guard as a process of its own, and its agent's place, taken by the test.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crosswire::config::GroupId;
+use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
+use crosswire::time::{Instant, Span};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pause, pipe, read, write};
+use nix::{cmsg_space, libc};
+
+use crate::clock::now;
+use crate::guard::addresses::Addresses;
+use crate::guard::testing::{address, settings};
+use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
+use crate::guard::{block_child_signal, open, run_to_end};
+use crate::settings::{Script, Settings};
+
+pub const GROUP: GroupId = GroupId(0);
+pub const VIP: &str = "10.9.0.100/24@near";
+
+/// A guard at work, and the agent's place, taken by the test.
+pub struct Rig {
+    pub guard: Pid,
+    pub agent: Pid,
+    pub socket: Option<OwnedFd>,
+    pub stop: EventFd,
+    pub dir: tempfile::TempDir,
+    addresses: Addresses,
+    heard: VecDeque<(FromGuard, Option<OwnedFd>)>,
+    tokens: u32,
+}
+
+impl Rig {
+    /// Starts a guard; its agent is a process that only waits to be killed.
+    pub fn start(settings: &Settings) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let (ours, guards) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("a pair");
+        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).expect("an eventfd");
+        let (from_guard, to_us) = pipe().expect("a pipe");
+        // SAFETY: the child runs on an allocator that survives a fork, uses nothing of other threads, and leaves by
+        // _exit.
+        let guard = match unsafe { fork() }.expect("a guard") {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                drop(ours);
+                let code = Self::be_guard(settings, dir.path(), guards, &stop, &to_us);
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(code) }
+            }
+        };
+        drop((guards, to_us));
+        let mut pid = [0; 4];
+        assert_eq!(read(&from_guard, &mut pid), Ok(4), "the guard started");
+        let addresses = Addresses::open(settings.policy.lease).expect("a socket");
+        let agent = Pid::from_raw(i32::from_ne_bytes(pid));
+        Self { guard, agent, socket: Some(ours), stop, dir, addresses, heard: VecDeque::new(), tokens: 0 }
+    }
+
+    fn be_guard(settings: &Settings, run_dir: &Path, socket: OwnedFd, stop: &EventFd, pid_to: &OwnedFd) -> i32 {
+        close_all_but(&[socket.as_raw_fd(), stop.as_fd().as_raw_fd(), pid_to.as_raw_fd()]);
+        let opened = open(settings, run_dir).expect("opened");
+        block_child_signal().expect("blocked");
+        // SAFETY: the child only waits for a signal.
+        let agent = match unsafe { fork() }.expect("an agent") {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                drop((socket, opened));
+                loop {
+                    pause();
+                }
+            }
+        };
+        write(pid_to, &agent.as_raw().to_ne_bytes()).expect("written");
+        let stop = stop.as_fd().try_clone_to_owned().expect("a copy");
+        i32::from(run_to_end(settings, run_dir, socket, agent, stop, opened))
+    }
+
+    pub fn say(&self, message: &ToGuard) {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let bytes = postcard::to_slice(message, &mut buffer).expect("short");
+        self.say_bytes(bytes);
+    }
+
+    pub fn say_bytes(&self, bytes: &[u8]) {
+        let socket = self.socket.as_ref().expect("not closed");
+        send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL).expect("sent");
+    }
+
+    pub fn order_until(&mut self, order: Order, valid_until: Instant) -> Token {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        self.say(&ToGuard::Order(Ticket { token, valid_until, order }));
+        token
+    }
+
+    pub fn order(&mut self, order: Order) -> Token {
+        self.order_until(order, now() + Span::from_ms(500))
+    }
+
+    pub fn acquire(&mut self) -> Token {
+        self.order(Order::Acquire { group: GROUP, term: 7 })
+    }
+
+    pub fn renew(&mut self) -> Token {
+        self.order(Order::Renew { group: GROUP })
+    }
+
+    pub fn release(&mut self, first: ReleaseOrder) -> Token {
+        self.order(Order::Release { group: GROUP, first })
+    }
+
+    /// The next message; none after `wait`.
+    fn hear(&mut self, wait: Duration) -> Option<(FromGuard, Option<OwnedFd>)> {
+        let socket = self.socket.as_ref().expect("not closed");
+        let timeout = PollTimeout::try_from(wait).expect("a short time");
+        if poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) != Ok(1) {
+            return None;
+        }
+        let mut bytes = [0; MAX_MESSAGE_BYTES];
+        let mut control = cmsg_space!([std::os::fd::RawFd; 1]);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
+        let length = message.bytes;
+        let descriptor = message.cmsgs().expect("control data").find_map(|control| match control {
+            // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+            ControlMessageOwned::ScmRights(fds) => Some(unsafe { OwnedFd::from_raw_fd(fds[0]) }),
+            _ => None,
+        });
+        (length > 0).then(|| (postcard::from_bytes(&bytes[..length]).expect("a message"), descriptor))
+    }
+
+    /// Waits for a message, keeping the others.
+    pub fn find<T>(&mut self, what: impl Fn(&FromGuard) -> Option<T>) -> (T, Option<OwnedFd>) {
+        let give_up = now() + Span::from_s(8);
+        loop {
+            if let Some(index) = self.heard.iter().position(|(message, _)| what(message).is_some()) {
+                let (message, descriptor) = self.heard.remove(index).expect("it is there");
+                return (what(&message).expect("the same"), descriptor);
+            }
+            assert!(now() < give_up, "only heard {:?}", self.heard);
+            let next = self.hear(Duration::from_millis(100));
+            self.heard.extend(next);
+        }
+    }
+
+    pub fn outcome(&mut self, of: Token) -> Outcome {
+        let done = |message: &FromGuard| match *message {
+            FromGuard::Done { token, outcome } if token == of => Some(outcome),
+            _ => None,
+        };
+        self.find(done).0
+    }
+
+    /// Seconds left of the VIP's life.
+    pub fn vip_s(&mut self) -> Option<u32> {
+        let vip = address(VIP).ip;
+        self.addresses.dump().expect("a dump").iter().find(|seen| seen.place.ip == vip).map(|seen| seen.valid_s)
+    }
+
+    /// Renews every 100 ms for a time, and insists that it works.
+    pub fn renew_for(&mut self, span: Span) {
+        let end = now() + span;
+        while now() < end {
+            let token = self.renew();
+            assert_eq!(self.outcome(token), Outcome::Renewed);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for the guard's end.
+    pub fn exit_code(&mut self) -> i32 {
+        let give_up = now() + Span::from_s(8);
+        loop {
+            match waitpid(self.guard, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => break code,
+                Ok(WaitStatus::StillAlive) => assert!(now() < give_up, "the guard does not end"),
+                other => panic!("{other:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Everything that the scripts wrote into the log file of the test.
+    pub fn story(&self, scripts: &tempfile::TempDir) -> Vec<String> {
+        let text = fs::read_to_string(scripts.path().join("log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // Whatever the test came to: the guard ends its agent when that closes its end.
+        self.socket = None;
+        for _ in 0..100 {
+            if waitpid(self.guard, Some(WaitPidFlag::WNOHANG)) != Ok(WaitStatus::StillAlive) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for pid in [self.guard, self.agent] {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        let _ = waitpid(self.guard, None);
+    }
+}
+
+/// Closes what a fork has brought along from tests that run beside this one: their sockets would never see an end.
+fn close_all_but(wanted: &[i32]) {
+    let open = fs::read_dir("/proc/self/fd").expect("proc is mounted").flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2 && !wanted.contains(fd)) {
+        let _ = nix::unistd::close(fd);
+    }
+}
+
+pub fn vip_alone() -> Settings {
+    settings("near", &[VIP, "fd00::100/64@near"])
+}
+
+/// A group with scripts: each is a line of shell that knows `$name`, `$1` and its environment.
+pub fn with_scripts(bodies: &[&str]) -> (tempfile::TempDir, Settings) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut settings = vip_alone();
+    for (name, body) in ["a", "b", "c"].into_iter().zip(bodies) {
+        let program = dir.path().join(name);
+        let log = dir.path().join("log");
+        let text = format!("#!/bin/sh\nname={name}\nsay() {{ echo \"$@\" >> {}; }}\n{body}\n", log.display());
+        fs::write(&program, text).expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        let timeout = Duration::from_secs(4);
+        let text = format!("lsb:{name}");
+        settings.groups[0].scripts.push(Script { text, program, start_timeout: timeout, stop_timeout: timeout });
+    }
+    (dir, settings)
+}
+
+pub const PLAIN: &str = "say $name $1 $CROSSWIRE_REASON";

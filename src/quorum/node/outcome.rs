@@ -1,0 +1,145 @@
+//! From outcomes to roles.
+
+use super::{GuardState, Node, emit};
+use crate::config::GroupId;
+use crate::frame::message::Role;
+use crate::quorum::decide::Fence;
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::group::{Group, RETRY_AFTER};
+use crate::quorum::record::Record;
+use crate::quorum::roles::{RoleEvent, next};
+use crate::resource::{Fault, Outcome, Token};
+use crate::time::Instant;
+
+impl Node {
+    /// What became of an order.
+    pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
+        for id in self.policy.group_ids() {
+            let Some(group) = self.groups.get_mut(id.index()) else { continue };
+            if group.pending == Some(token) {
+                return self.pending_done(now, id, outcome, effects);
+            }
+            if group.renewal.is_some_and(|renewal| renewal.token == token) {
+                return self.renewal_done(id, outcome, effects);
+            }
+            if group.fence_token == Some(token) {
+                return self.fence_done(id, outcome, effects);
+            }
+            if group.probe.is_waiting_for(token) {
+                match outcome {
+                    Outcome::Probed { at } => group.probe.sent(at),
+                    _ => group.probe.fail(),
+                }
+                return;
+            }
+        }
+    }
+
+    fn renewal_done(&mut self, id: GroupId, outcome: Outcome, effects: &mut Effects) {
+        let lease = self.policy.lease;
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let Some(renewal) = group.renewal.take() else { return };
+        if let Outcome::Failed(fault) = outcome {
+            // A renewal that met its group's release on the way is no fault.
+            if group.role != Role::Releasing {
+                emit(effects, Effect::Record(Record::Fault { group: id, fault }));
+            }
+            return;
+        }
+        if group.role.is_holding() {
+            group.lease_until = renewal.sent_at + lease;
+        }
+        self.guard_answered(effects);
+    }
+
+    fn pending_done(&mut self, now: Instant, id: GroupId, outcome: Outcome, effects: &mut Effects) {
+        if let Outcome::Failed(fault) = outcome {
+            emit(effects, Effect::Record(Record::Fault { group: id, fault }));
+        }
+        let Some(group) = self.groups.get(id.index()) else { return };
+        if let Some(event) = role_event(group, outcome) {
+            self.change_role(now, id, event, effects);
+        }
+    }
+
+    /// The only place in which a role changes, and what goes with each change.
+    pub(super) fn change_role(&mut self, now: Instant, id: GroupId, event: RoleEvent, effects: &mut Effects) {
+        let offer_lasts = self.second_waits();
+        let release_again_at = now + self.policy.interval();
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let Some(to) = next(group.role, event) else { return };
+        match event {
+            RoleEvent::Take | RoleEvent::LetGo | RoleEvent::AddressesGone => {}
+            RoleEvent::Released => group.offered_until = group.is_offering.then(|| now + offer_lasts),
+            RoleEvent::CannotServe | RoleEvent::CannotStop | RoleEvent::ReleasedUnfit => {
+                group.retry_at = Some(now + RETRY_AFTER);
+            }
+            RoleEvent::NotReleased => group.release_again_at = Some(release_again_at),
+            RoleEvent::Retry => group.retry_at = None,
+            RoleEvent::Serving | RoleEvent::TooLate => {}
+        }
+        if !matches!(event, RoleEvent::Take | RoleEvent::LetGo | RoleEvent::AddressesGone) {
+            group.pending = None;
+        }
+        self.is_urgent = true;
+        if matches!(event, RoleEvent::Serving | RoleEvent::Released | RoleEvent::ReleasedUnfit) {
+            self.guard_answered(effects);
+        }
+        self.become_role(now, id, to, effects);
+    }
+
+    fn become_role(&mut self, now: Instant, id: GroupId, to: Role, effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role != to) else { return };
+        let from = core::mem::replace(&mut group.role, to);
+        group.active_since = (to == Role::Active).then_some(now);
+        if !to.is_holding() {
+            (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+            group.was_tied = false;
+            group.vacant_since = None;
+        }
+        group.said = None;
+        emit(effects, Effect::Record(Record::Role { group: id, from, to }));
+        let is_holding = self.groups.iter().any(|group| group.role.is_holding());
+        if core::mem::replace(&mut self.is_showing_holding, is_holding) != is_holding {
+            emit(effects, Effect::ShowHolding(is_holding));
+        }
+    }
+
+    fn fence_done(&mut self, id: GroupId, outcome: Outcome, effects: &mut Effects) {
+        let is_confirmed = outcome == Outcome::Fenced;
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.fence = if is_confirmed { Fence::Confirmed } else { Fence::Failed };
+            group.fence_token = None;
+        }
+        emit(effects, Effect::Record(Record::Fence { group: id, confirmed: Some(is_confirmed) }));
+    }
+
+    pub(super) fn set_pending(&mut self, id: GroupId, token: Option<Token>) {
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.pending = token;
+        }
+    }
+
+    fn guard_answered(&mut self, effects: &mut Effects) {
+        if self.guard == GuardState::Silent {
+            self.guard = GuardState::Fine;
+            emit(effects, Effect::Record(Record::GuardSilent(false)));
+        }
+    }
+}
+
+/// What an outcome means for a group's role; nothing where nobody waits for it.
+fn role_event(group: &Group, outcome: Outcome) -> Option<RoleEvent> {
+    match (group.role, outcome) {
+        (_, Outcome::Serving) => Some(RoleEvent::Serving),
+        (_, Outcome::AddressesGone) => Some(RoleEvent::AddressesGone),
+        (_, Outcome::Released) if group.is_failing => Some(RoleEvent::ReleasedUnfit),
+        (_, Outcome::Released) => Some(RoleEvent::Released),
+        (Role::Acquiring, Outcome::Failed(Fault::TooLate)) => Some(RoleEvent::TooLate),
+        (Role::Acquiring, Outcome::Failed(_)) => Some(RoleEvent::CannotServe),
+        (Role::Releasing, Outcome::Failed(Fault::ScriptStop(_))) => Some(RoleEvent::CannotStop),
+        (Role::Releasing, Outcome::Failed(_)) => Some(RoleEvent::NotReleased),
+        (Role::Backup | Role::Active | Role::Faulty, Outcome::Failed(_))
+        | (_, Outcome::Renewed | Outcome::Probed { .. } | Outcome::Fenced) => None,
+    }
+}

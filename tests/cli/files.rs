@@ -1,0 +1,163 @@
+//! What is wrong with a configuration or a key file. (Every single finding has a case in tests/fixtures/config/bad.txt; here is
+//! what the operator gets from the commands.)
+
+use std::fs;
+
+use crate::place::{Place, SECRET, crosswire, say};
+
+/// `check` and `run` say the same about a bad file and end with 78; neither starts anything.
+fn assert_refused(place: &Place, expected: &str) {
+    let checked = place.say(place.check());
+    assert_eq!((checked.code, checked.out.as_str(), checked.err.as_str()), (Some(78), expected, ""), "check");
+    let run = place.say(place.run());
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(78), "", expected), "run");
+    assert!(!place.path("run").exists(), "nothing was started");
+}
+
+#[test]
+fn unknown_key() {
+    let place = Place::new().with("interface = \"lo\"", "interfaces = \"lo\"");
+    assert_refused(&place, "DIR/c.toml:10:1: unknown key \"interfaces\" in [lan]; did you mean \"interface\"?\n");
+}
+
+#[test]
+fn unknown_node() {
+    let place = Place::new().with("[node.gw1]", "[node.gw3]");
+    assert_refused(
+        &place,
+        "DIR/c.toml:3:2: --node \"gw1\" is not in this file; the file knows \"gw2\" and \"gw3\": correct --node\n",
+    );
+}
+
+/// Without `--node` the box's own name counts; the file of this test does not know it.
+#[test]
+fn unknown_box() {
+    let place = Place::new();
+    let config = place.path("c.toml");
+    let said = place.say(crosswire(&["check", "--config", &config.display().to_string()]));
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(said.out.contains("the file knows \"gw1\" and \"gw2\""), "{said:?}");
+}
+
+#[test]
+fn duplicate_address() {
+    let place = Place::new().with("[\"10.0.0.100/24\"]", "[\"10.0.0.100/24\", \"10.0.0.100/32\"]");
+    assert_refused(
+        &place,
+        "DIR/c.toml:12:31: 10.0.0.100 is already an address of group \"gateway\"; give each service an address of its own\n",
+    );
+    let place = Place::new().with("127.0.0.2", "127.0.0.1");
+    assert_refused(
+        &place,
+        "DIR/c.toml:6:7: 127.0.0.1 is already the address of node \"gw1\"; give each node an address of its own on each LAN\n",
+    );
+}
+
+#[test]
+fn two_nodes_of_one_name() {
+    let place = Place::new().with("[node.gw2]", "[node.gw1]");
+    assert_refused(
+        &place,
+        "DIR/c.toml:5:7: two nodes are called \"gw1\"; give each box a name of its own, its `uname -n`\n",
+    );
+}
+
+#[test]
+fn interval_that_the_line_cannot_carry() {
+    let timing = "baud = 9600\ninterval = \"100ms\"\nlate_after = \"300ms\"\ndead_after = \"500ms\"\n[lan]";
+    let place = Place::new().with("[lan]", timing);
+    let said = place.say(place.check());
+    assert_eq!(said.code, Some(78));
+    assert!(said.out.starts_with("DIR/c.toml:9:8: a beat of "), "{said:?}");
+    assert!(
+        said.out.contains("more than half of the interval of 100 ms; set baud to 19200 or more, or set"),
+        "{said:?}"
+    );
+    assert_eq!(said.out.lines().count(), 1, "{said:?}");
+    assert_refused(&place, &said.out);
+}
+
+#[test]
+fn negative_margin() {
+    let place = Place::new().with("[lan]", "[timing]\nlate_after = \"1s\"\ndead_after = \"1.2s\"\n[lan]");
+    let said = place.say(place.check());
+    assert_eq!(said.code, Some(78));
+    assert!(said.out.starts_with("DIR/c.toml:11:14: dead_after 1200 ms leaves a negative margin: "), "{said:?}");
+    assert_refused(&place, &said.out);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let place = Place::new().with("device", "devise").with("\"10.0.0.100/24\"", "\"10.0.0.100\"").with("lo", "a/b");
+    let said = place.say(place.check());
+    assert_eq!((said.code, said.out.lines().count()), (Some(78), 3), "{said:?}");
+    assert!(said.out.lines().all(|line| line.starts_with("DIR/c.toml:")), "{said:?}");
+}
+
+#[test]
+fn no_file() {
+    let place = Place::new();
+    fs::remove_file(place.path("c.toml")).expect("it was there");
+    let said = place.say(place.run());
+    assert_eq!(said.code, Some(78));
+    assert!(said.err.starts_with("DIR/c.toml: ") && said.err.lines().count() == 1, "{said:?}");
+}
+
+/// `check` prints the proof first, then what is wrong with the key; `run` only that.
+fn assert_key_refused(place: &Place, expected: &str) {
+    let checked = place.say(place.check());
+    assert_eq!(checked.code, Some(78), "{checked:?}");
+    assert!(checked.out.ends_with(&format!("this box is not ready:\n{expected}")), "{checked:?}");
+    let run = place.say(place.run());
+    assert_eq!((run.code, run.err.as_str()), (Some(78), expected), "run");
+    assert!(!(checked.out + &run.err).contains(&SECRET[4..]), "no part of a key is shown");
+}
+
+#[test]
+fn key_file_missing() {
+    let place = Place::new();
+    fs::remove_file(place.path("key")).expect("it was there");
+    assert_key_refused(
+        &place,
+        "DIR/key: the key file cannot be read (No such file or directory (os error 2)); make one on one node with \
+         `crosswire keygen`, and copy it to the other\n",
+    );
+}
+
+#[test]
+fn key_file_that_others_may_read() {
+    let place = Place::new();
+    place.write_key(&format!("1 {SECRET}\n"), 0o640);
+    assert_key_refused(&place, "DIR/key: the key file has mode 0640: others may get at the key; chmod 600 DIR/key\n");
+}
+
+#[test]
+fn key_that_is_too_short() {
+    let place = Place::new();
+    place.write_key(&format!("1 {}\n", &SECRET[..30]), 0o600);
+    assert_key_refused(
+        &place,
+        "DIR/key:1: key 1 has 30 hexadecimal digits; write 32 to 128 of them, or make a key with `crosswire keygen`\n",
+    );
+    place.write_key("", 0o600);
+    assert_key_refused(
+        &place,
+        "DIR/key: holds no key; make one on one node with `crosswire keygen`, and copy it to the other\n",
+    );
+}
+
+#[test]
+fn keygen_makes_what_check_takes_and_replaces_nothing() {
+    let place = Place::new();
+    let key = place.path("key");
+    let arguments = ["keygen", &key.display().to_string()];
+    let before = fs::read_to_string(&key).expect("a key");
+    let said = say(crosswire(&arguments));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(fs::read_to_string(&key).expect("a key"), before);
+    fs::remove_file(&key).expect("it was there");
+    assert_eq!(say(crosswire(&arguments)).code, Some(0));
+    let checked = place.say(place.check());
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.out.ends_with("This box has what it takes.\n"), "{checked:?}");
+}

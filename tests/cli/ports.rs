@@ -1,0 +1,208 @@
+//! Serial ports that must not, or may not, be used: `run` refuses with 78 and says how to free them.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{geteuid, setsid};
+
+use crate::lab::namespace::Namespace;
+use crate::lab::testing::in_lab;
+use crate::place::{Place, Said};
+
+/// Somebody without any rights.
+const NOBODY: u32 = 65_534;
+
+/// A pseudo-terminal; it is there as long as its master.
+struct Port {
+    _master: PtyMaster,
+    device: PathBuf,
+}
+
+impl Port {
+    fn new() -> Self {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
+        grantpt(&master).expect("its owner");
+        unlockpt(&master).expect("its lock");
+        let device = PathBuf::from(ptsname_r(&master).expect("its name"));
+        Self { _master: master, device }
+    }
+
+    fn name(&self) -> String {
+        self.device.display().to_string()
+    }
+
+    fn open(&self) -> File {
+        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&self.device).expect("the port")
+    }
+
+    /// A configuration that names it.
+    fn place(&self) -> Place {
+        Place::new().with("/dev/null", &self.name())
+    }
+}
+
+/// What `run` says in a network namespace of its own, where nothing that it might do would matter.
+fn run_apart(place: &Place, change: impl FnOnce(&mut Command)) -> Said {
+    let namespace = Namespace::new("box").expect("a namespace");
+    let mut command = place.run();
+    namespace.command_in(&mut command).expect("a descriptor");
+    change(&mut command);
+    place.say(command)
+}
+
+fn assert_refused(said: &Said, expected: &str) {
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(78), "", expected));
+}
+
+#[test]
+fn another_program_has_locked_the_port() {
+    in_lab(|| {
+        let port = Port::new();
+        let lock = Flock::lock(port.open(), FlockArg::LockExclusiveNonblock).expect("the lock");
+        let name = port.name();
+        let expected = format!(
+            "crosswire: path serial: {name} is in use by another program: stop it (`fuser -v {name}` names it)\n"
+        );
+        assert_refused(&run_apart(&port.place(), |_| {}), &expected);
+        drop(lock);
+    });
+}
+
+/// A program in a session of its own, whose controlling terminal is the port: what a getty is.
+fn login_on(port: &Port) -> Child {
+    let terminal = port.open();
+    let descriptor = terminal.as_raw_fd();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "echo ready; exec sleep 1000"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let take = move || {
+        setsid()?;
+        // SAFETY: TIOCSCTTY takes a number; the descriptor is open until exec.
+        nix::errno::Errno::result(unsafe { libc::ioctl(descriptor, libc::TIOCSCTTY, 0) })?;
+        Ok(())
+    };
+    // SAFETY: two system calls without allocation, as is allowed between fork and exec.
+    unsafe { command.pre_exec(take) };
+    let mut child = command.spawn().expect("a shell");
+    let mut ready = [0; 6];
+    child.stdout.take().expect("piped").read_exact(&mut ready).expect("it is ready");
+    child
+}
+
+#[test]
+fn a_login_lives_on_the_port() {
+    in_lab(|| {
+        let port = Port::new();
+        let mut login = login_on(&port);
+        let said = run_apart(&port.place(), |_| {});
+        login.kill().expect("it lives");
+        login.wait().expect("it ends");
+        let (name, number) = (port.name(), port.name().replace("/dev/pts/", ""));
+        let expected = |program: &str| {
+            format!(
+                "crosswire: path serial: {name} is the terminal of {program} (process {}): take {number} out of \
+                 /etc/inittab or run `systemctl disable --now serial-getty@{number}`, or use another port\n",
+                login.id()
+            )
+        };
+        // The shell may not yet have become what it executes.
+        assert!([expected("sleep"), expected("sh")].contains(&said.err), "{said:?}");
+        assert_eq!(said.code, Some(78));
+    });
+}
+
+/// Shows a list of consoles of ours in place of the kernel's, to this process alone. Without allocating.
+fn pretend_consoles(list: &std::ffi::CStr) -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none: Option<&std::ffi::CStr> = None;
+    mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some(list), c"/proc/consoles", none, MsFlags::MS_BIND, none)
+}
+
+#[test]
+fn the_port_is_the_kernels_console() {
+    in_lab(|| {
+        let port = Port::new();
+        let number = port.name().replace("/dev/pts/", "");
+        let place = port.place();
+        let list = place.path("consoles");
+        fs::write(&list, format!("pts/{number}                -W- (EC  p a)  136:{number}\n")).expect("a list");
+        let list = std::ffi::CString::new(list.display().to_string()).expect("a path");
+        let said = run_apart(&place, |command| {
+            let pretend = move || Ok(pretend_consoles(&list)?);
+            // SAFETY: three system calls without allocation, as is allowed between fork and exec.
+            unsafe { command.pre_exec(pretend) };
+        });
+        let name = port.name();
+        let expected = format!(
+            "crosswire: path serial: {name} is the kernel's console: remove console={number} from the kernel's command line \
+             and reboot, or use another port\n"
+        );
+        assert_refused(&said, &expected);
+    });
+}
+
+#[test]
+fn the_port_is_no_serial_port() {
+    in_lab(|| {
+        let place = Place::new();
+        let file = place.path("key").display().to_string();
+        let place = place.with("/dev/null", &file);
+        assert_refused(
+            &run_apart(&place, |_| {}),
+            "crosswire: path serial: DIR/key is not a serial port: set `device` to a tty\n",
+        );
+        let said = run_apart(&Place::new(), |_| {});
+        assert_eq!(said.code, Some(78), "{said:?}");
+        assert!(said.err.starts_with("crosswire: path serial: /dev/null "), "{said:?}");
+        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+    });
+}
+
+/// `run` by somebody without rights, on a copy of the binary that anybody may execute.
+fn run_as_nobody(place: &Place) -> Said {
+    let copy = place.path("crosswire");
+    fs::copy(env!("CARGO_BIN_EXE_crosswire"), &copy).expect("a copy");
+    let mut command = Command::new(copy);
+    command.args(["run", "--foreground", "--node", "gw1"]);
+    command.arg("--config").arg(place.path("c.toml")).arg("--run-dir").arg(place.path("run"));
+    if geteuid().is_root() {
+        chown(place.path("key"), Some(NOBODY), Some(NOBODY)).expect("its owner");
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    place.say(command)
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("its mode");
+}
+
+/// Not in the laboratory, where everybody is root.
+#[test]
+fn no_permission_for_the_port() {
+    let port = Port::new();
+    set_mode(&port.device, 0o000);
+    let expected = format!("crosswire: path serial: {}: permission denied: start crosswire as root\n", port.name());
+    assert_refused(&run_as_nobody(&port.place()), &expected);
+}
+
+/// The serial port is open to everybody, the UDP port is not.
+#[test]
+fn no_permission_for_the_lan() {
+    let port = Port::new();
+    set_mode(&port.device, 0o666);
+    let said = run_as_nobody(&port.place());
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(said.err.starts_with("crosswire: path lan: "), "{said:?}");
+    assert!(said.err.contains("start crosswire as root"), "{said:?}");
+    assert_eq!(said.err.lines().count(), 1, "{said:?}");
+}

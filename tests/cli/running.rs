@@ -1,0 +1,151 @@
+//! Commands about a daemon that runs, and daemons that start although something is missing.
+
+use std::fs;
+use std::io::pipe;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crosswire::config::Side;
+use serde_json::Value;
+
+use crate::lab::Lab;
+use crate::lab::clock::wait_until;
+use crate::lab::setup::Setup;
+use crate::lab::testing::in_lab;
+use crate::place::{Said, binary, say};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn lab() -> Lab {
+    Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), Setup::default()).expect("a laboratory")
+}
+
+fn status(lab: &Lab, side: Side) -> Option<Value> {
+    serde_json::from_str(&say(lab.command(side, &["status", "--json"]).expect("a command")).out).ok()
+}
+
+/// Waits until a node's status is as it should be.
+fn wait_for_status(lab: &Lab, side: Side, what: &str, is_so: impl Fn(&Value) -> bool) {
+    let found = wait_until(what, PATIENCE, || Ok(status(lab, side).is_some_and(|status| is_so(&status))));
+    found.unwrap_or_else(|e| panic!("{e}\n{:?}\n{}", status(lab, side), lab.story()));
+}
+
+fn started(lab: &mut Lab, side: Side) {
+    lab.start(side).expect("it can be started");
+    wait_for_status(lab, side, "an answer", |_| true);
+}
+
+fn rewrite(lab: &Lab, side: Side, from: &str, to: &str) {
+    let file = lab.directory(side).join("crosswire.toml");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    assert!(text.contains(from), "{from:?} is not in\n{text}");
+    fs::write(&file, text.replace(from, to)).expect("written");
+}
+
+/// A command with a node's configuration, inside the node.
+fn with_config(lab: &Lab, side: Side, arguments: &[&str]) -> Command {
+    let mut command = binary();
+    command.args(arguments).arg("--config").arg(lab.directory(side).join("crosswire.toml"));
+    lab.namespace(side).command_in(&mut command).expect("a descriptor");
+    command
+}
+
+#[test]
+fn a_second_run_refuses_and_disturbs_nothing() {
+    in_lab(|| {
+        let mut lab = lab();
+        started(&mut lab, Side::A);
+        let guard = lab.guard(Side::A).expect("it runs");
+        let run_dirs = [lab.directory(Side::A).join("run"), lab.directory(Side::A).join("elsewhere")];
+        for (run_dir, process) in run_dirs.iter().zip([format!(" (process {guard})"), String::new()]) {
+            let mut command = with_config(&lab, Side::A, &["run", "--foreground", "--node", "gw1"]);
+            command.arg("--run-dir").arg(run_dir);
+            let Said { code, out, err } = say(command);
+            let expected = format!(
+                "crosswire: crosswire already runs for pair lab, node gw1 on this box{process}: stop that one first\n"
+            );
+            assert_eq!((code, out.as_str(), err), (Some(1), "", expected));
+        }
+        assert!(status(&lab, Side::A).is_some(), "the first one still answers");
+        assert_eq!(lab.guard(Side::A).expect("it runs"), guard);
+        assert_eq!(lab.stop(Side::A, PATIENCE).expect("it ends").code(), Some(0));
+        started(&mut lab, Side::A);
+    });
+}
+
+#[test]
+fn an_interface_that_is_absent_fails_check_but_not_run() {
+    in_lab(|| {
+        let mut lab = lab();
+        for side in [Side::A, Side::B] {
+            rewrite(&lab, side, "interface = \"eth0\"", "interface = \"eth9\"");
+        }
+        let checked = say(with_config(&lab, Side::A, &["check", "--node", "gw1"]));
+        assert_eq!(checked.code, Some(78), "{checked:?}");
+        let expected = "there is no interface \"eth9\" on this box; see `ip link` for those that there are, and correct the name\n";
+        assert!(checked.out.ends_with(expected), "{checked:?}");
+        assert!(checked.out.contains("The file is sound, but this box is not ready:\n"), "{checked:?}");
+        starts_with_one_path(&mut lab, "lan");
+    });
+}
+
+#[test]
+fn a_serial_port_that_is_absent_fails_check_but_not_run() {
+    in_lab(|| {
+        let mut lab = lab();
+        for side in [Side::A, Side::B] {
+            let device = lab.cable().device(side).display().to_string();
+            rewrite(&lab, side, &device, "/dev/no-such-tty");
+        }
+        let checked = say(with_config(&lab, Side::A, &["check", "--node", "gw1"]));
+        assert_eq!(checked.code, Some(78), "{checked:?}");
+        let expected = "there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory (os error 2)); \
+                        plug it in, or set serial in the node's table if it differs here\n";
+        assert!(checked.out.ends_with(expected), "{checked:?}");
+        starts_with_one_path(&mut lab, "serial");
+    });
+}
+
+/// Both nodes start, one path blind; that is said once, and the other path is enough to serve.
+fn starts_with_one_path(lab: &mut Lab, blind: &str) {
+    started(lab, Side::A);
+    started(lab, Side::B);
+    wait_for_status(lab, Side::A, "service with one path", |status| {
+        let paths = status["paths"].as_array().cloned().unwrap_or_default();
+        let state = |path: &Value| if path["name"] == blind { "blind" } else { "on time" };
+        status["groups"][0]["role"] == "active"
+            && paths.len() == 2
+            && paths.iter().all(|path| path["state"] == state(path))
+    });
+    wait_for_status(lab, Side::A, "jeopardy", |status| status["jeopardy"] == true);
+    assert_eq!(say(lab.command(Side::A, &["status"]).expect("a command")).code, Some(4));
+    // Longer than it takes to try again.
+    std::thread::sleep(Duration::from_millis(2_500));
+    let story = lab.story();
+    let said = story.matches(&format!("path {blind}: the port is away")).count();
+    assert_eq!(said, 2, "once on each node:\n{story}");
+}
+
+#[test]
+fn status_of_a_pair_at_rest_ends_with_0_and_a_closed_pipe_is_no_panic() {
+    in_lab(|| {
+        let mut lab = lab();
+        started(&mut lab, Side::A);
+        started(&mut lab, Side::B);
+        wait_for_status(&lab, Side::A, "a pair at rest", |status| {
+            status["jeopardy"] == false && status["groups"][0]["role"] == "active"
+        });
+        for arguments in [&["status"][..], &["status", "--json"]] {
+            let said = say(lab.command(Side::A, arguments).expect("a command"));
+            assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+            let (reader, writer) = pipe().expect("a pipe");
+            drop(reader);
+            let mut command = lab.command(Side::A, arguments).expect("a command");
+            command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+            let code = command.status().expect("the binary can be run").code();
+            assert_eq!(code, Some(0), "{arguments:?}");
+        }
+        assert!(!lab.story().contains("00112233"), "no key in a log");
+    });
+}

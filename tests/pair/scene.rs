@@ -1,0 +1,220 @@
+//! What the scenarios share: a pair that serves, what its operator sees, and what must hold at the end.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crosswire::config::Side;
+use crosswire::time::{Instant, Span};
+use serde_json::Value;
+
+use crate::lab::Lab;
+use crate::lab::address_log::Wanted;
+use crate::lab::clock::{now, wait_until};
+use crate::lab::ledger::Hold;
+use crate::lab::setup::{LAN_PORT, Setup, VIP};
+use crate::lab::switch::{PortRules, Rule};
+
+/// Longest wait for something that has no limit of its own.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest that a command may run.
+const COMMAND_WAIT: Duration = Duration::from_secs(40);
+/// Durations may be as many times what the catalogue says.
+const ALLOWANCE: u32 = 3;
+/// The client asks every 5 ms; a busy machine may hold up it, the switch or a kernel for as long without a move.
+const HICCUP: Span = Span::from_ms(150);
+
+/// A length of time.
+pub const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// What the catalogue says, with the allowance.
+pub const fn at_most(row_ms: u64) -> Span {
+    Span::from_ms(row_ms * ALLOWANCE as u64)
+}
+
+/// A laboratory whose story is told when a test fails.
+pub struct Scene {
+    lab: Lab,
+}
+
+/// What a command wrote, and its exit code.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub text: String,
+}
+
+impl Deref for Scene {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Lab {
+        &mut self.lab
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("holds of {VIP}: {:#?}\n{}", self.lab.log().holds(VIP), self.lab.story());
+        }
+    }
+}
+
+impl Scene {
+    /// Everything but the daemons.
+    pub fn new(setup: Setup) -> Self {
+        let lab = Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), setup).expect("a laboratory");
+        Self { lab }
+    }
+
+    /// A pair at work: gw1 serves, and both nodes know it, on both paths.
+    pub fn serving() -> Self {
+        Self::serving_with(Setup::default())
+    }
+
+    /// As [`Scene::serving`], told otherwise.
+    pub fn serving_with(setup: Setup) -> Self {
+        let mut scene = Self::new(setup);
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        scene
+    }
+
+    /// Starts a daemon.
+    pub fn begin(&mut self, side: Side) {
+        self.lab.start(side).expect("the daemon can be started");
+    }
+
+    /// Waits until `holder` serves, the other node stands by, and neither is in jeopardy.
+    pub fn settle(&self, holder: Side) {
+        self.wait_for(Wanted::Only(holder), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
+        self.expect_soon("a pair at rest", PATIENCE, |scene| {
+            scene.is_at_rest(holder, "active") && scene.is_at_rest(holder.peer(), "backup")
+        });
+        self.ping().wait_for_answer_after(now(), PATIENCE).expect("the client is served");
+    }
+
+    fn is_at_rest(&self, side: Side, role: &str) -> bool {
+        self.try_status(side).is_some_and(|status| {
+            let paths = status["paths"].as_array().cloned().unwrap_or_default();
+            status["jeopardy"] == false
+                && status["groups"][0]["role"] == role
+                && paths.len() == 2
+                && paths.iter().all(|path| path["state"] == "on time")
+        })
+    }
+
+    /// Waits until something is so.
+    pub fn expect_soon(&self, what: &str, timeout: Duration, condition: impl Fn(&Self) -> bool) -> Instant {
+        wait_until(what, timeout, || Ok(condition(self))).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Runs a command of the shipped binary about a node, to its end.
+    pub fn say(&self, side: Side, arguments: &[&str]) -> Said {
+        run(self.command(side, arguments).expect("a command"))
+    }
+
+    /// What `status --json` says; none while nobody answers.
+    pub fn try_status(&self, side: Side) -> Option<Value> {
+        let said = self.say(side, &["status", "--json"]);
+        serde_json::from_str(&said.text).ok()
+    }
+
+    /// What `status --json` says.
+    pub fn status(&self, side: Side) -> Value {
+        self.try_status(side).expect("a daemon that answers")
+    }
+
+    /// State of a path: 0 is the cable, 1 the LAN.
+    pub fn path_state(&self, side: Side, path: usize) -> String {
+        self.status(side)["paths"][path]["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Whether a node says that it is in jeopardy.
+    pub fn is_in_jeopardy(&self, side: Side) -> bool {
+        self.status(side)["jeopardy"] == true
+    }
+
+    /// Everything a node's daemon has written.
+    pub fn log_of(&self, side: Side) -> String {
+        fs::read_to_string(self.directory(side).join("log")).unwrap_or_default()
+    }
+
+    /// The kernels' account of the service address.
+    pub fn holds(&self) -> Vec<Hold> {
+        self.log().holds(VIP).expect("the observer lost nothing")
+    }
+
+    /// The two kernels never held the service address at once.
+    pub fn assert_never_both(&self) {
+        assert_eq!(self.overlap().expect("the observer lost nothing"), Span::ZERO, "both kernels held {VIP}");
+    }
+
+    /// Since the beginning one node has held the service address without a break, and `since` then the client noticed nothing.
+    pub fn assert_nothing_moved(&self, holder: Side, since: Instant) {
+        let holds = self.holds();
+        let is_one = matches!(holds[..], [Hold { side, until: None, .. }] if side == holder);
+        assert!(is_one, "the address moved: {holds:?}");
+        self.assert_outage_below(HICCUP, since);
+    }
+
+    /// Returns the outage at the client.
+    pub fn assert_outage_below(&self, limit: Span, since: Instant) -> Span {
+        let outage = self.ping().longest_gap_since(since);
+        assert!(outage <= limit, "the client was not served for {outage}, more than {limit}");
+        outage
+    }
+
+    /// Waits until only `side` holds the service address, then until the client is served; returns the two instants.
+    pub fn wait_for_service_by(&self, side: Side) -> (Instant, Instant) {
+        let held = self.wait_for(Wanted::Only(side), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
+        (held, self.ping().wait_for_answer_after(held, PATIENCE).expect("the client is served"))
+    }
+
+    /// Blocks or passes the heartbeats of the LAN; everything else passes, and carrier is kept.
+    pub fn block_lan_beats(&self, blocked: bool) {
+        let rule = Rule { blocked_udp_port: blocked.then_some(LAN_PORT), ..Rule::default() };
+        self.set_lan(Side::A, PortRules::both(rule));
+    }
+
+    /// Changes the text of a node's configuration.
+    pub fn rewrite(&self, side: Side, from: &str, to: &str) {
+        let file = self.directory(side).join("crosswire.toml");
+        let text = fs::read_to_string(&file).expect("a configuration");
+        assert!(text.contains(from), "{from:?} is not in\n{text}");
+        fs::write(&file, text.replace(from, to)).expect("written");
+    }
+}
+
+/// Runs a command to its end; what it writes on both streams comes in one text.
+pub fn run(mut command: Command) -> Said {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    command.stdin(Stdio::from(File::open("/dev/null").expect("/dev/null")));
+    command.stdout(writer.try_clone().expect("a descriptor")).stderr(writer);
+    let mut child = command.spawn().expect("the binary can be run");
+    // Our copies of the writing end go, or the pipe would never end.
+    drop(command);
+    let ended = wait_until("a command's end", COMMAND_WAIT, || Ok(child.try_wait()?.is_some()));
+    if let Err(e) = ended {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("{e}");
+    }
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).expect("what the command wrote");
+    let code = child.wait().expect("it has ended").code();
+    Said { code, text: String::from_utf8_lossy(&bytes).into_owned() }
+}

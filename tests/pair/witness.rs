@@ -1,0 +1,76 @@
+//! A third party that both nodes can ask: here the client's own address.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crosswire::config::Side;
+use crosswire::time::Span;
+
+use crate::lab::address_log::Wanted;
+use crate::lab::setup::{CLIENT, Setup};
+use crate::lab::switch::PortRules;
+use crate::lab::{Lab, testing};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn pair_with_witness() -> Lab {
+    let quorum = format!("witness = [\"{CLIENT}\"]\n");
+    let setup = Setup { quorum, ..Setup::default() };
+    let mut lab = Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), setup).expect("a laboratory");
+    lab.start(Side::A).expect("gw1 starts");
+    lab.start(Side::B).expect("gw2 starts");
+    lab.wait_for(Wanted::Only(Side::A), PATIENCE).expect("the first name serves");
+    std::thread::sleep(Duration::from_secs(1));
+    lab
+}
+
+fn assert_no_overlap(lab: &Lab) {
+    assert_eq!(lab.overlap().expect("a complete log"), Span::ZERO, "{}", lab.story());
+}
+
+/// Row 8. Fault: both paths of the active are cut at once, and with its LAN its sight of the witness. What has to happen: it
+/// lets go by its ack deadline, the backup sees the witness and takes over; never both.
+#[test]
+fn the_cut_off_active_lets_go_and_the_other_serves() {
+    testing::in_lab(|| {
+        let lab = pair_with_witness();
+        lab.cable().cut();
+        lab.set_lan(Side::A, PortRules::silent());
+        lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
+        std::thread::sleep(Duration::from_secs(3));
+        lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("and goes on serving");
+        assert_no_overlap(&lab);
+        assert!(lab.story().contains("no witness answers, and nobody acknowledged us in time"), "{}", lab.story());
+        lab.heal().expect("healed");
+        std::thread::sleep(Duration::from_secs(2));
+        lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("nothing moves back by itself");
+        assert_no_overlap(&lab);
+    });
+}
+
+/// Row 8, the other way round. Fault: both paths of the backup are cut, and with its LAN its sight of the witness. What has to
+/// happen: the active serves on, the backup knows that it may be the one who is cut off.
+#[test]
+fn the_cut_off_backup_takes_nothing() {
+    testing::in_lab(|| {
+        let lab = pair_with_witness();
+        lab.cable().cut();
+        lab.set_lan(Side::B, PortRules::silent());
+        std::thread::sleep(Duration::from_secs(4));
+        assert_eq!(lab.holder().expect("one holder"), Some(Side::A), "{}", lab.story());
+        assert_no_overlap(&lab);
+        assert!(lab.story().contains("it may be this node that is cut off"), "{}", lab.story());
+    });
+}
+
+/// Row 6, with a witness that only the backup still sees. What has to happen: handed over by cable, in good order.
+#[test]
+fn a_witness_that_only_the_backup_sees_moves_the_group_by_cable() {
+    testing::in_lab(|| {
+        let lab = pair_with_witness();
+        lab.set_lan(Side::A, PortRules::silent());
+        lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
+        assert_no_overlap(&lab);
+        assert!(lab.story().contains("gw2 is better off"), "{}", lab.story());
+    });
+}
