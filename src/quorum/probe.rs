@@ -55,6 +55,11 @@ impl Probe {
         self.asked_at.is_none_or(|at| now >= at + interval)
     }
 
+    /// Whether the guard has not said what became of the last query.
+    pub fn is_unanswered(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// When the next query is due.
     pub fn due_at(&self, interval: Span) -> Instant {
         self.asked_at.map_or(Instant::ORIGIN, |at| at + interval)
