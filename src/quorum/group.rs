@@ -62,8 +62,8 @@ pub struct Group {
     pub retry_at: Option<Instant>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
-    /// Since when they have, or have not.
-    pub carrier_since: Instant,
+    /// Since when what we say of ourselves has been what we can do: the last change of carrier, guard, or to backup.
+    pub able_since: Instant,
     /// The peer claimed it together with us: when it stops, we announce again.
     pub was_tied: bool,
     /// What the wire says.
@@ -102,7 +102,7 @@ impl Default for Group {
             vacant_since: None,
             retry_at: None,
             has_carrier: false,
-            carrier_since: Instant::ORIGIN,
+            able_since: Instant::ORIGIN,
             was_tied: false,
             probe: Probe::default(),
             fence: Fence::Untried,

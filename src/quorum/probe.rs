@@ -55,6 +55,11 @@ impl Probe {
         self.asked_at.is_none_or(|at| now >= at + interval)
     }
 
+    /// Whether the guard has not said what became of the last query.
+    pub fn is_unanswered(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// When the next query is due.
     pub fn due_at(&self, interval: Span) -> Instant {
         self.asked_at.map_or(Instant::ORIGIN, |at| at + interval)
@@ -185,6 +190,22 @@ mod tests {
         probe.peer_answered(at(201));
         assert_eq!(finding(&probe, 300), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
         assert_eq!(finding(&probe, 301), Finding::VipLetGo);
+    }
+
+    #[test]
+    fn what_the_peer_answered_before_an_outage_does_not_count_after_it() {
+        let mut probe = Probe::default();
+        probe.sent(at(0));
+        probe.vip_answered(at(1));
+        probe.sent(at(100));
+        probe.peer_answered(at(101));
+        probe.sent(at(200));
+        probe.sent(at(300));
+        probe.sent(at(900));
+        probe.peer_answered(at(901));
+        assert_eq!(finding(&probe, 950), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
+        probe.sent(at(1_000));
+        assert_eq!(finding(&probe, 1_001), Finding::VipLetGo);
     }
 
     #[test]

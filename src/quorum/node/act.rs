@@ -229,6 +229,10 @@ impl Node {
             return;
         }
         if group.probe.is_due(now, interval) {
+            if group.probe.is_unanswered() {
+                // Our guard is late. The peer may act in our place by the time that it goes on.
+                group.able_since = now;
+            }
             let token = self.order(now + interval, Order::Probe { group: id }, effects);
             if let Some(group) = self.groups.get_mut(id.index()) {
                 group.probe.ask(now, token);
@@ -241,7 +245,8 @@ impl Node {
         if !is_backup || !s.has_carrier || s.is_stopping || !s.is_able {
             return false;
         }
-        let is_vacant = s.claim == Claim::Free && s.is_our_turn && !s.has_offered;
+        let is_next = self.groups.get(id.index()).is_some_and(|group| self.is_next(now, id, group));
+        let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
         let lead = self.probe_wait() + self.policy.interval();
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
         let is_unheard = self.was_ever_heard && !self.is_on_time(now);

@@ -180,12 +180,17 @@ impl Node {
         preferred.unwrap_or(Side::A) == self.me
     }
 
+    /// Until two intervals after a change of our own, what each says of itself may be on its way to the other: a switch that
+    /// comes back gives carrier to both at once, and a fault ends here while the peer takes what we could not serve.
     fn is_our_turn(&self, now: Instant, id: GroupId, group: &Group) -> bool {
-        let waited = group.vacant_since.is_some_and(|since| now >= since + self.second_waits());
-        // A switch that comes back gives carrier to both at once: the peer's report that it has none may be on its way out.
         let interval = self.policy.interval();
-        let is_report_newer = now >= group.carrier_since + interval + interval;
-        self.goes_first(id) || waited || (!self.is_peer_able(id) && is_report_newer)
+        now >= group.able_since + interval + interval && self.is_next(now, id, group)
+    }
+
+    /// Nobody goes before us.
+    pub(super) fn is_next(&self, now: Instant, id: GroupId, group: &Group) -> bool {
+        let waited = group.vacant_since.is_some_and(|since| now >= since + self.second_waits());
+        self.goes_first(id) || waited || !self.is_peer_able(id)
     }
 
     /// How much longer the node waits that goes second.

@@ -106,7 +106,7 @@ impl Node {
         if group.has_carrier != is_up {
             self.is_urgent = true;
             group.has_carrier = is_up;
-            group.carrier_since = now;
+            group.able_since = now;
         }
     }
 

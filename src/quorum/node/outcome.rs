@@ -96,6 +96,7 @@ impl Node {
             (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
             group.was_tied = false;
             group.vacant_since = None;
+            group.able_since = now;
         }
         group.said = None;
         emit(effects, Effect::Record(Record::Role { group: id, from, to }));

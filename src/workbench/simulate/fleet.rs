@@ -325,7 +325,7 @@ impl Fleet {
         for ((_, name), sum) in RULES.iter().zip(&self.sums) {
             let _ = writeln!(
                 text,
-                "| {name} | {:.5} % | {:.1} | {:.1} | {:.2} | {:.2} % |",
+                "| {name} | {:.5} % | {:.1} | {:.1} | {:.4} | {:.2} % |",
                 self.availability(sum) * 100.0,
                 sum.nobody_s / years,
                 sum.doubles as f64 * 1_000.0 / years,

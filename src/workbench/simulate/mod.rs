@@ -9,7 +9,9 @@
 //! * [`fleet`] counts what ten years do to ten thousand pairs, and what other rules would have done
 
 pub mod act;
+mod agent_turns;
 pub mod bench;
+mod carry;
 pub mod chance;
 pub mod checkers;
 pub mod clock;

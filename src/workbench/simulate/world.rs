@@ -8,18 +8,18 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use crosswire::config::{GroupId, PathId, PathKind, Side};
 use crosswire::frame::session::Entropy;
+use crosswire::quorum::Effects;
 use crosswire::quorum::record::Record;
-use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
 use super::checkers::Watch;
 use super::gateway::{Brain, Gateway, Packet};
-use super::guard::{Phase, Told};
+use super::guard::Told;
 use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
-use super::wire::{Frame, Link, Stamp, damage};
+use super::wire::{Frame, Link};
 
 /// How long a message between the two processes of a box takes, with what its reader does first.
 const SOCKET_TAKES: Span = Span::from_us(60);
@@ -27,8 +27,6 @@ const SOCKET_TAKES: Span = Span::from_us(60);
 pub const GUARD_TAKES: Span = Span::from_us(300);
 /// How long a frame takes over a healthy LAN.
 pub const LAN_TAKES: Span = Span::from_us(150);
-/// Frames that a recorder keeps, by path and receiver.
-const RECORDED_FRAMES: usize = 48;
 /// When the world begins.
 pub const BEGINNING: Instant = Instant::from_us(1_000_000);
 
@@ -63,7 +61,7 @@ pub enum What {
 }
 
 /// For whom: any run of the daemon, or only this one.
-const ANY_RUN: u32 = 0;
+pub(super) const ANY_RUN: u32 = 0;
 
 #[derive(Clone, Debug)]
 struct Due {
@@ -93,7 +91,7 @@ impl Ord for Due {
 
 /// Room for effects that is used again and again; a copy of a world needs none of it.
 #[derive(Default)]
-struct Spare(Option<Box<Effects>>);
+pub(super) struct Spare(pub(super) Option<Box<Effects>>);
 
 impl Clone for Spare {
     fn clone(&self) -> Self {
@@ -112,8 +110,8 @@ pub struct World {
     pub(super) boxes: [Gateway; 2],
     pub(super) links: Vec<Link>,
     pub(super) chance: Chance,
-    frames: u64,
-    recorded: Vec<[VecDeque<Frame>; 2]>,
+    pub(super) frames: u64,
+    pub(super) recorded: Vec<[VecDeque<Frame>; 2]>,
     rule: Rule,
     /// The checkers.
     pub watch: Watch,
@@ -123,7 +121,7 @@ pub struct World {
     pub hash: Hash,
     /// How many steps the nodes took.
     pub steps: u64,
-    spare: Spare,
+    pub(super) spare: Spare,
 }
 
 impl World {
@@ -303,73 +301,6 @@ impl World {
         }
     }
 
-    /// One turn of the agent's loop: everything that has arrived is handed in, then the tick.
-    pub(super) fn agent_turn(&mut self, side: Side) {
-        if !self.boxes[side.index()].does_agent_work() {
-            return;
-        }
-        while let Some(told) = self.boxes[side.index()].inbox.told.pop_front() {
-            self.hear_told(side, told);
-        }
-        for path in self.setup.policy.path_ids() {
-            while let Some(frame) = self.boxes[side.index()].inbox.frames[path.index()].pop_front() {
-                self.hear_frame(side, frame);
-            }
-        }
-        while let Some(packet) = self.boxes[side.index()].inbox.packets.pop_front() {
-            match packet {
-                Packet::Vip(group) => {
-                    self.watch.answered[side.index()][group.index()] = Some(self.now);
-                    self.step(side, Event::VipAnswered(group, mac(side.peer())));
-                }
-                Packet::Peer => self.step(side, Event::PeerAnswered),
-            }
-        }
-        while let Some(request) = self.boxes[side.index()].inbox.requests.pop_front() {
-            self.step(side, Event::Operator(request));
-        }
-        self.step(side, Event::Tick);
-        self.check_leases(side);
-        self.schedule_wake(side);
-    }
-
-    fn hear_told(&mut self, side: Side, told: Told) {
-        match told {
-            Told::Done(token, outcome) => {
-                self.note_outcome(side, token, outcome);
-                self.step(side, Event::Done(token, outcome));
-            }
-            Told::Stop => self.step(side, Event::Stop),
-            Told::Links => self.tell_links(side),
-            Told::Lost => {
-                self.step(side, Event::GuardLost);
-                let interval = self.setup.policy.interval();
-                let bound = crosswire::quorum::timing::lifetime_bound(interval, self.setup.policy.lease);
-                let run = self.boxes[side.index()].run;
-                self.schedule(bound, side, run, What::AgentEnds);
-            }
-        }
-    }
-
-    /// Tells the node which paths and interfaces it has. The addresses of all groups live on the first LAN.
-    fn tell_links(&mut self, side: Side) {
-        let is_up = |world: &Self, path: PathId| world.links[path.index()].has_carrier(side);
-        let home = self.home();
-        let has_carrier = home.is_none_or(|path| is_up(self, path));
-        for group in self.setup.policy.group_ids() {
-            self.step(side, Event::Carrier(group, has_carrier));
-        }
-        for path in self.setup.policy.path_ids() {
-            let event = if is_up(self, path) { Event::PathOpened(path) } else { Event::PathLost(path) };
-            let is_news = self.watch.open_paths[side.index()][path.index()] != is_up(self, path);
-            if is_news {
-                self.watch.open_paths[side.index()][path.index()] = is_up(self, path);
-                self.watch.hearing[side.index()].opened_at[path.index()] = Some(self.now);
-                self.step(side, event);
-            }
-        }
-    }
-
     /// The LAN on which the groups' addresses live.
     pub fn home(&self) -> Option<PathId> {
         self.setup.policy.path_ids().find(|path| self.kind(*path) == PathKind::Lan)
@@ -378,144 +309,6 @@ impl World {
     /// What a path is made of.
     pub fn kind(&self, path: PathId) -> PathKind {
         self.setup.policy.paths[path.index()].kind
-    }
-
-    fn hear_frame(&mut self, side: Side, frame: Frame) {
-        let path = frame.path;
-        let event = match self.kind(path) {
-            PathKind::Serial => Event::Bytes(path, &frame.bytes),
-            PathKind::Lan => Event::Datagram(path, &frame.bytes),
-        };
-        match frame.stamp {
-            Some(stamp) => {
-                let before = self.beats_heard(side);
-                self.watch.reading = Some(stamp);
-                self.step(side, event);
-                self.watch.reading = None;
-                self.note_consumption(side, path, &stamp);
-                // A beat for this run that did not count, because the handshake was not done, is not recorded: sent again
-                // later it is to its receiver what a delayed frame is, and nobody can tell the two apart.
-                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].run;
-                if is_for_this_run && self.beats_heard(side) == before {
-                    return;
-                }
-                let record = &mut self.recorded[path.index()][side.index()];
-                if record.len() == RECORDED_FRAMES {
-                    record.pop_front();
-                }
-                record.push_back(frame);
-            }
-            None => {
-                let before = self.beats_heard(side);
-                self.step(side, event);
-                self.check_not_heard(side, before);
-            }
-        }
-    }
-
-    /// One step of a node, and what it asks for.
-    pub(super) fn step(&mut self, side: Side, event: Event<'_>) {
-        let local = self.boxes[side.index()].clock.local(self.now);
-        let Some(agent) = &mut self.boxes[side.index()].agent else { return };
-        let mut effects = self.spare.0.take().unwrap_or_default();
-        agent.step(local, event, &mut effects);
-        self.steps += 1;
-        for effect in effects.iter() {
-            self.hash.effect(side, local, effect);
-            match effect {
-                Effect::Send(path, body) => self.transmit(side, *path, body),
-                Effect::Order(ticket) => {
-                    self.note_order(side, local, ticket);
-                    if let Some(guard) = &mut self.boxes[side.index()].guard {
-                        guard.orders.push_back(*ticket);
-                        self.wake_guard(side);
-                    }
-                }
-                Effect::Record(record) => self.note_record(side, record),
-                Effect::Reply(_) | Effect::AskWitnesses | Effect::ShowHolding(_) => {}
-                Effect::Exit => self.agent_exits(side),
-            }
-        }
-        effects.clear();
-        self.spare.0 = Some(effects);
-    }
-
-    fn note_record(&mut self, side: Side, record: &Record) {
-        if let Some(records) = &mut self.records {
-            records.push((self.now, side, *record));
-        }
-        self.judge_record(side, record);
-    }
-
-    fn agent_exits(&mut self, side: Side) {
-        let gateway = &mut self.boxes[side.index()];
-        gateway.agent = None;
-        gateway.has_exited = true;
-        self.note_marks();
-        self.guard_turn(side);
-        if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| guard.phase == Phase::Running) {
-            self.guard_leaves(side);
-        }
-    }
-
-    fn transmit(&mut self, from: Side, path: PathId, body: &crosswire::frame::Body) {
-        self.frames += 1;
-        let index = path.index();
-        let stamp = Stamp {
-            runs: [self.boxes[from.index()].run, self.watch.hearing[from.index()].adopted],
-            number: self.frames,
-            is_beat: body.first().is_some_and(|first| first & 0x0f == 3),
-            terms: self.watch.held_terms(from),
-        };
-        match self.kind(path) {
-            PathKind::Serial => self.transmit_serial(from, path, body, stamp),
-            PathKind::Lan => {
-                let bytes = body.to_vec();
-                let copies = 1 + u8::from(
-                    self.chance.below(1_000) < self.links[index].directions[from.index()].duplicate_permille,
-                );
-                for _ in 0..copies {
-                    if self.links[index].lets_through(from, &mut self.chance) {
-                        let delay = self.links[index].directions[from.index()].delay;
-                        let takes = LAN_TAKES + Span::from_us(self.chance.below(delay.as_us() + 1));
-                        let frame = Frame { path, bytes: bytes.clone(), stamp: Some(stamp) };
-                        self.schedule(takes, from.peer(), ANY_RUN, What::Arrive(frame));
-                    }
-                }
-            }
-        }
-    }
-
-    /// A port that has not sent the last frame yet does not take another one.
-    fn transmit_serial(&mut self, from: Side, path: PathId, body: &crosswire::frame::Body, stamp: Stamp) {
-        let mut bytes = crosswire::frame::delimit::wrap(body).to_vec();
-        let baud = self.setup.bauds[path.index()];
-        let policy = &self.setup.policy;
-        let limit = crosswire::frame::heartbeat_bytes(policy.paths.len(), policy.groups.len());
-        let line_time = |bytes: u64| crosswire::quorum::timing::line_time(bytes, baud);
-        let direction = &mut self.links[path.index()].directions[from.index()];
-        if direction.busy_until.since(self.now) > line_time(limit) {
-            return;
-        }
-        direction.busy_until = direction.busy_until.max(self.now) + line_time(bytes.len() as u64);
-        let takes = direction.busy_until.since(self.now);
-        let is_damaged = damage(&mut bytes, direction.bit_errors, &mut self.chance);
-        let stamp = Some(stamp).filter(|_| !is_damaged);
-        let link = &self.links[path.index()];
-        if link.is_looped[from.index()] {
-            self.schedule(takes, from, ANY_RUN, What::Arrive(Frame { path, bytes, stamp: None }));
-        } else if link.lets_through(from, &mut self.chance) {
-            self.schedule(takes, from.peer(), ANY_RUN, What::Arrive(Frame { path, bytes, stamp }));
-        }
-    }
-
-    /// Sends once more what was recorded on its way to a side.
-    pub(super) fn replay(&mut self, path: PathId, to: Side) {
-        let frames: Vec<Frame> = self.recorded[path.index()][to.index()].iter().cloned().collect();
-        for (number, frame) in (1u64..).zip(frames) {
-            let frame = Frame { stamp: None, ..frame };
-            self.schedule(Span::from_ms(3).fraction(number, 1), to, ANY_RUN, What::Arrive(frame));
-        }
     }
 
     /// Starts the daemon on a box that has power and no daemon. What an earlier run left behind is removed first.

@@ -16,8 +16,8 @@ pub struct Hearing {
     pub started_at: Instant,
     /// By path: the newest frame that arrived, by the world's count.
     newest: [u64; MAX_PATHS],
-    /// When the newest fresh beat arrived where the agent could read it.
-    arrived_at: Option<Instant>,
+    /// By path: when the newest fresh beat arrived where the agent could read it.
+    arrived_at: [Option<Instant>; MAX_PATHS],
     /// By path: when the agent last read a fresh beat.
     pub read_at: [Option<Instant>; MAX_PATHS],
     /// By path: when it was last opened.
@@ -47,7 +47,7 @@ impl Hearing {
             adopted: 0,
             started_at,
             newest: [0; MAX_PATHS],
-            arrived_at: None,
+            arrived_at: [None; MAX_PATHS],
             read_at: [None; MAX_PATHS],
             opened_at: [None; MAX_PATHS],
             heard_at: None,
@@ -73,7 +73,7 @@ impl World {
         let newest = &mut hearing.newest[path.index()];
         if stamp.is_beat && stamp.runs == [hearing.adopted, my_run] && stamp.number > *newest {
             *newest = stamp.number;
-            hearing.arrived_at = Some(now);
+            hearing.arrived_at[path.index()] = Some(now);
         }
     }
 
@@ -124,8 +124,9 @@ impl World {
     /// A new incarnation was adopted while a frame was read.
     pub(super) fn note_adoption(&mut self, side: Side) {
         match self.watch.reading {
-            Some(stamp) => {
+            Some((path, stamp)) => {
                 let hearing = &mut self.watch.hearing[side.index()];
+                hearing.read_at[path.index()] = Some(self.now);
                 hearing.adopted = stamp.runs[0];
                 hearing.newest = [stamp.number; MAX_PATHS];
                 hearing.heard_at = Some(self.now);
@@ -150,7 +151,10 @@ impl World {
         let dead_after = self.policy().paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
         let hearing = &self.watch.hearing[side.index()];
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < dead_after);
-        let (is_heard, is_stranger) = (is_recent(hearing.arrived_at), is_recent(hearing.stranger_at));
+        // A path that was lost since hears nobody; that its silence proves nothing is another checker's business.
+        let is_open = |path: usize| self.watch.open_paths[side.index()][path];
+        let is_heard = (0..MAX_PATHS).any(|path| is_open(path) && is_recent(hearing.arrived_at[path]));
+        let is_stranger = is_recent(hearing.stranger_at);
         if is_heard {
             self.complain("heard", format!("{side:?} took over ({reason:?}) although a fresh beat had arrived"));
         }

@@ -5,7 +5,7 @@ mod lease;
 mod one_holder;
 mod records;
 
-use crosswire::config::{MAX_GROUPS, MAX_PATHS, Policy, Side};
+use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, Policy, Side};
 use crosswire::frame::message::Role;
 use crosswire::time::Instant;
 
@@ -54,7 +54,7 @@ pub struct Watch {
     /// By side and path: whether the node was told that it is open.
     pub open_paths: [[bool; MAX_PATHS]; 2],
     /// The genuine frame that is being read.
-    pub reading: Option<Stamp>,
+    pub reading: Option<(PathId, Stamp)>,
 }
 
 impl Watch {
