@@ -1,5 +1,8 @@
 //! A network of its own for every test that touches the kernel.
 
+#[path = "../workbench/lab/executable.rs"]
+pub mod executable;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use nix::{cmsg_space, libc};
 
 use crate::clock::now;
 use crate::guard::addresses::Addresses;
+use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
 use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 use crate::guard::{block_child_signal, open, run_to_end};
@@ -237,9 +237,8 @@ pub fn with_scripts(bodies: &[&str]) -> (tempfile::TempDir, Settings) {
         let program = dir.path().join(name);
         let log = dir.path().join("log");
         let text = format!("#!/bin/sh\nname={name}\nsay() {{ echo \"$@\" >> {}; }}\n{body}\n", log.display());
-        fs::write(&program, text).expect("written");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
-        let timeout = Duration::from_secs(4);
+        write_executable(&program, &text);
+        let timeout = Duration::from_secs(30);
         let text = format!("lsb:{name}");
         settings.groups[0].scripts.push(Script { text, program, start_timeout: timeout, stop_timeout: timeout });
     }

@@ -16,6 +16,8 @@ pub mod cable;
 pub mod clock;
 pub mod dice;
 pub mod entry;
+#[cfg(test)]
+pub mod executable;
 pub mod frames;
 pub mod ledger;
 pub mod namespace;
