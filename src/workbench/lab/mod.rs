@@ -18,6 +18,8 @@ pub mod dice;
 pub mod entry;
 #[cfg(test)]
 pub mod executable;
+#[cfg(test)]
+pub mod fair;
 pub mod frames;
 pub mod ledger;
 pub mod namespace;
