@@ -117,17 +117,12 @@ pub fn online(options: &OnlineOptions, out: &mut impl Write) -> Exit {
 
 /// Begins or ends maintenance.
 pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
-    let lasts = match options.what.as_str() {
-        "on" => parse_span(&options.lasts).filter(|span| *span > Span::ZERO && *span <= LONGEST_MAINTENANCE),
-        "off" => Some(Span::ZERO),
-        other => {
-            let _ = writeln!(out, "maintenance {other}: say `on` or `off`");
+    let lasts = match maintenance_span(options) {
+        Ok(lasts) => lasts,
+        Err(line) => {
+            let _ = writeln!(std::io::stderr(), "crosswire: {line}");
             return Exit::Usage;
         }
-    };
-    let Some(lasts) = lasts else {
-        let _ = writeln!(out, "--for {}: a time such as 90m or 2h, a week at most", options.lasts);
-        return Exit::Usage;
     };
     ask_plainly(&options.run_dir, &demand(Demand::Maintenance(lasts), &options.reason), out).unwrap_or_else(|()| {
         let _ = match lasts {
@@ -136,6 +131,18 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
         };
         Exit::Done
     })
+}
+
+/// How long it is to last; zero ends it.
+fn maintenance_span(options: &MaintenanceOptions) -> Result<Span, String> {
+    let is_fit = |span: &Span| *span > Span::ZERO && *span <= LONGEST_MAINTENANCE;
+    match options.what.as_str() {
+        "on" => parse_span(&options.lasts)
+            .filter(is_fit)
+            .ok_or_else(|| format!("--for {}: say a time such as 90m or 2h, 168h at most", options.lasts)),
+        "off" => Ok(Span::ZERO),
+        other => Err(format!("maintenance {other}: say `on` or `off`")),
+    }
 }
 
 fn demand(what: Demand, reason: &Option<String>) -> Question {
