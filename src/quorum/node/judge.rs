@@ -48,6 +48,7 @@ impl Node {
 
     /// What every path testifies now.
     pub(super) fn testimonies(&self, now: Instant) -> Vec<Testimony, MAX_PATHS> {
+        let newest = self.newest_frame_at();
         let testimony = |(index, path): (usize, &Path)| {
             let others = self.paths.iter().enumerate().filter(|(other, _)| *other != index);
             let elsewhere = others.filter_map(|(_, other)| other.detector.heard_at()).max();
@@ -56,7 +57,7 @@ impl Node {
                 kind: detector.kind(),
                 state: detector.state(now, elsewhere),
                 lines: detector.lines(),
-                is_cut_short: detector.is_cut_short(),
+                is_cut_short: detector.is_cut_short(newest),
                 is_broken_briefly: detector.silent_for(now) < BRIEFLY_BROKEN,
             }
         };
@@ -109,7 +110,7 @@ impl Node {
             in_jeopardy: self.policy.in_jeopardy,
             has_lease_lapsed: now >= group.lease_until,
             is_deadline_due: now >= self.forced_release_at(),
-            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.are_lines_dropped()),
+            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.is_in_haste()),
             has_served_alone: now >= self.forced_release_at() + self.policy.lease,
             is_peer_better_off: !group.has_carrier || self.is_outseen(now),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
@@ -235,7 +236,10 @@ impl Node {
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
         let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
-        let earliest = since.map_or(Instant::ORIGIN, |at| at + late_after);
+        // A deadline of late_after leaves room for half of that.
+        let is_hasty = role.is_holding() && self.is_in_haste();
+        let wait = late_after.fraction(1, if is_hasty { 2 } else { 1 });
+        let earliest = since.map_or(Instant::ORIGIN, |at| at + wait);
         self.witnesses.view(earliest.max(now - self.sight_window()))
     }
 
@@ -250,9 +254,19 @@ impl Node {
         self.outseen_since.is_some_and(|since| now >= since + interval + interval)
     }
 
-    /// The lines of some cable dropped: the peer may take the shortcut of a power loss, so our own deadline shrinks too.
-    fn are_lines_dropped(&self) -> bool {
-        self.paths.iter().any(|path| path.detector.lines() == LineReading::Dropped)
+    /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it may take the
+    /// shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once an interval.
+    fn is_in_haste(&self) -> bool {
+        let here = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
+        let interval = self.policy.interval();
+        let dropped_at = here.max(self.peer.lines_dropped_at());
+        dropped_at.is_some_and(|at| self.peer.acknowledged().is_none_or(|acked| acked <= at + interval + interval))
+    }
+
+    /// The lines of some cable dropped in the middle of the peer's beats.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let newest = self.newest_frame_at();
+        self.paths.iter().any(|path| path.detector.is_cut_short(newest))
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
@@ -288,7 +302,7 @@ impl Node {
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
-        let dead_after = if self.are_lines_dropped() {
+        let dead_after = if self.is_in_haste() {
             self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
         } else {
             self.peer.smallest_dead_after(&self.policy)
