@@ -42,6 +42,10 @@ impl PathState {
     }
 }
 
+/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
+/// same as a power loss.
+pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
+
 /// Watches one path.
 #[derive(Clone, Debug)]
 pub struct Detector {
@@ -139,9 +143,10 @@ impl Detector {
         dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + self.timing.interval
     }
 
-    /// How long ago the path fell silent.
-    pub fn silent_for(&self, now: Instant) -> Span {
-        now.since(self.silent_at())
+    /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have been broken for
+    /// ever, however lately it was believed to be.
+    pub fn is_broken_briefly(&self, now: Instant) -> bool {
+        self.heard_in_window().is_some() && now.since(self.silent_at()) < BRIEFLY_BROKEN
     }
 
     /// Something was refused here.

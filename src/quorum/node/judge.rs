@@ -10,7 +10,7 @@ use crate::quorum::decide::{Claim, Situation, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{Group, MAX_FLAPS};
 use crate::quorum::record::Record;
-use crate::quorum::verdict::{BRIEFLY_BROKEN, Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
+use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
 use crate::time::{Instant, Span};
 
@@ -58,7 +58,7 @@ impl Node {
                 state: detector.state(now, elsewhere),
                 lines: detector.lines(),
                 is_cut_short: detector.is_cut_short(newest),
-                is_broken_briefly: detector.silent_for(now) < BRIEFLY_BROKEN,
+                is_broken_briefly: detector.is_broken_briefly(now),
             }
         };
         self.paths.iter().enumerate().map(testimony).collect()
@@ -111,7 +111,7 @@ impl Node {
             has_lease_lapsed: now >= group.lease_until,
             is_deadline_due: now >= self.forced_release_at(),
             is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.is_in_haste()),
-            has_served_alone: now >= self.forced_release_at() + self.policy.lease,
+            has_served_alone: now >= self.usual_release_at() + self.policy.lease,
             is_peer_better_off: !group.has_carrier || self.is_outseen(now),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
             tie: self.tie(id, group, claim),
@@ -236,8 +236,8 @@ impl Node {
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
         let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
-        // A deadline of late_after leaves room for half of that.
-        let is_hasty = role.is_holding() && self.is_in_haste();
+        // A deadline of late_after leaves room for half of that; by the usual one there was time for all.
+        let is_hasty = role.is_holding() && self.is_in_haste() && now < self.usual_release_at();
         let wait = late_after.fraction(1, if is_hasty { 2 } else { 1 });
         let earliest = since.map_or(Instant::ORIGIN, |at| at + wait);
         self.witnesses.view(earliest.max(now - self.sight_window()))
@@ -302,11 +302,17 @@ impl Node {
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
-        let dead_after = if self.is_in_haste() {
-            self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+        if self.is_in_haste() {
+            let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+            self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(late_after))
         } else {
-            self.peer.smallest_dead_after(&self.policy)
-        };
+            self.usual_release_at()
+        }
+    }
+
+    /// The same without haste.
+    fn usual_release_at(&self) -> Instant {
+        let dead_after = self.peer.smallest_dead_after(&self.policy);
         self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
     }
 

@@ -2,9 +2,9 @@
 
 use crosswire::config::{GroupId, InJeopardy, PathId, PathKind, SafetyRule, Side};
 use crosswire::health::Lines;
+use crosswire::health::path::BRIEFLY_BROKEN;
 use crosswire::quorum::record::TakeReason;
 use crosswire::quorum::timing;
-use crosswire::quorum::verdict::BRIEFLY_BROKEN;
 use crosswire::time::{Instant, Span};
 
 use super::super::world::World;
