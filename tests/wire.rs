@@ -43,6 +43,7 @@ fn beat() -> Beat {
             cold_start: true,
             leaving: false,
             no_carrier: true,
+            lines_dropped: false,
             standby: false,
             maintenance: false,
             trouble: Trouble::GuardSilent,

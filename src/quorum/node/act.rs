@@ -277,7 +277,7 @@ impl Node {
         let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
         let lead = self.probe_wait() + self.policy.interval();
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
-        let is_unheard = self.was_ever_heard && !self.is_on_time(now);
+        let is_unheard = self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
         is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)
     }
 

@@ -78,6 +78,7 @@ impl Node {
                 super::GuardState::Silent => Trouble::GuardSilent,
                 super::GuardState::Lost => Trouble::GuardLost,
             },
+            lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
             witnesses: 0,
         }
     }
