@@ -28,6 +28,17 @@ impl Peer {
         *self = Self { returned_at: Some(now), mechanisms: self.mechanisms, ..Self::default() };
     }
 
+    /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and owes no more time
+    /// than it did.
+    pub fn become_known_again(&mut self) {
+        *self = Self { mechanisms: self.mechanisms, acked_at: self.acked_at, ..Self::default() };
+    }
+
+    /// What another run of ours knew of it.
+    pub fn succeed(&mut self, acknowledged_at: Option<Instant>, mechanisms: Option<Mechanisms>) {
+        (self.acked_at, self.mechanisms) = (acknowledged_at, mechanisms);
+    }
+
     /// A fresh beat arrived. `was_heard`: some path heard the peer just before.
     pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, was_heard: bool, sent: &SendTimes) {
         if !was_heard {

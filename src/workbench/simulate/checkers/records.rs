@@ -36,6 +36,7 @@ impl World {
             | Record::Fence { .. }
             | Record::Lines { .. }
             | Record::VipAnswered { .. }
+            | Record::Succeeded
             | Record::GuardLost
             | Record::GuardSilent(_) => {}
         }
