@@ -29,6 +29,7 @@ pub mod script;
 pub mod service;
 pub mod setup;
 pub mod shrink;
+mod succession;
 pub mod svg;
 pub mod trace;
 pub mod wire;
