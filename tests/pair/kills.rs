@@ -141,7 +141,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 #[test]
 fn random_kills_and_stops_never_make_two_and_leave_nothing_behind() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut dice = Dice::new(setting("CROSSWIRE_SEED", 1));
         let mut scene = Scene::serving();
         let mut active = rest(&mut scene);

@@ -36,7 +36,7 @@ fn assert_peer_takes_what_the_kernel_let_go(row: &str, scene: &Scene, since: Ins
 /// dead_after; overlap 0.
 #[test]
 fn row_3_kill_of_guard_and_agent_of_the_active() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let killed = now();
         scene.kill(Side::A).expect("both die");
@@ -50,7 +50,7 @@ fn row_3_kill_of_guard_and_agent_of_the_active() {
 /// Required: as row 3; the agent says that it cannot serve, and ends.
 #[test]
 fn row_3_kill_of_the_guard_alone() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let guard = scene.guard(Side::A).expect("a guard");
         let killed = now();
@@ -88,7 +88,7 @@ const COMMANDS: Span = Span::from_s(2);
 /// Required: no move, the address never gone; another agent back and on time within 300 ms.
 #[test]
 fn row_2_kill_of_an_agent() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         for side in [Side::A, Side::B] {
             let agent = scene.agent(side).expect("an agent");
@@ -103,7 +103,7 @@ fn row_2_kill_of_an_agent() {
 /// Required: the third time the node lets go of everything, the peer serves, and an agent comes back that holds nothing.
 #[test]
 fn row_2_an_agent_that_dies_again_and_again() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         for _ in 0..2 {
             let agent = scene.agent(Side::A).expect("an agent");
@@ -123,7 +123,7 @@ fn row_2_an_agent_that_dies_again_and_again() {
 /// Required: as row 3, and nothing is taken back on waking.
 #[test]
 fn row_4_both_stopped_and_woken() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let stopped = now();
         scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
@@ -142,7 +142,7 @@ fn row_4_both_stopped_and_woken() {
 /// Required: as row 2, reckoned from late_after.
 #[test]
 fn row_4_agent_stopped() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         for side in [Side::A, Side::B] {
             let agent = scene.agent(side).expect("an agent");
@@ -157,7 +157,7 @@ fn row_4_agent_stopped() {
 /// Required: as row 3, and nothing is taken back on waking.
 #[test]
 fn row_4_guard_stopped() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let pid = scene.guard(Side::A).expect("a guard");
         let stopped = now();
@@ -177,7 +177,7 @@ fn row_4_guard_stopped() {
 /// Required: no takeover on waking.
 #[test]
 fn row_5_standby_stopped_and_woken() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let stopped = now();
         scene.signal_all(Side::B, Signal::SIGSTOP).expect("both stop");
