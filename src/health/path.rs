@@ -45,6 +45,16 @@ impl PathState {
 /// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
 /// same as a power loss.
 pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
+/// What a successor of this agent has to know of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PathDeposit {
+    /// The peer was heard on it, on time or late.
+    pub is_heard: bool,
+    /// Since when it has been open; none while blind.
+    pub open_since: Option<Instant>,
+    /// When the peer was last heard on it.
+    pub heard_at: Option<Instant>,
+}
 
 /// Watches one path.
 #[derive(Clone, Debug)]
@@ -89,6 +99,22 @@ impl Detector {
     /// The path's beats.
     pub fn timing(&self) -> PathTiming {
         self.timing
+    }
+
+    /// What a successor has to know.
+    pub fn deposit(&self, now: Instant) -> PathDeposit {
+        let is_heard = self.state(now, None).is_heard();
+        PathDeposit { is_heard, open_since: self.open_since, heard_at: self.heard_at }
+    }
+
+    /// Goes on with what another agent left, as if the port had been open all the time: a path that was broken stays so
+    /// until it hears the peer again. Where the peer was heard nobody knows until when; it may have been until now.
+    pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
+        self.open_since = left.open_since;
+        self.heard_at = if left.is_heard { Some(now) } else { left.heard_at };
+        if self.heard_at.is_some() {
+            self.patience = self.timing.dead_after;
+        }
     }
 
     /// The path was opened: a fresh window starts.

@@ -33,6 +33,18 @@ impl Peer {
         *self = Self { returned_at: Some(now), mechanisms, is_in_maintenance, ..Self::default() };
     }
 
+    /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and owes no more time
+    /// than it did.
+    pub fn become_known_again(&mut self) {
+        let Self { mechanisms, acked_at, is_in_maintenance, .. } = *self;
+        *self = Self { mechanisms, acked_at, is_in_maintenance, ..Self::default() };
+    }
+
+    /// What another run of ours knew of it.
+    pub fn succeed(&mut self, acked_at: Option<Instant>, mechanisms: Option<Mechanisms>, is_in_maintenance: bool) {
+        *self = Self { acked_at, mechanisms, is_in_maintenance, ..Self::default() };
+    }
+
     /// A fresh beat arrived. `was_heard`: some path heard the peer just before. Says whether it is the newest: one that a
     /// slower path brings later than a faster one says nothing new.
     pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, was_heard: bool, sent: &SendTimes) -> bool {

@@ -73,6 +73,9 @@ pub enum Effect {
     ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
+    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where there is none.
+    /// It is also the sign of life by which the guard knows the agent from one that hangs.
+    Deposit,
     /// Tell the operator's logs.
     Record(Record),
     /// Answer the operator.

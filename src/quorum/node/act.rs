@@ -240,8 +240,7 @@ impl Node {
     }
 
     fn is_since_stall(&self, at: Instant) -> bool {
-        let interval = self.policy.interval();
-        at + interval + interval >= self.judge_from
+        at >= self.stalled_at
     }
 
     /// Asks the wire as soon as a takeover may come, so that the answer costs no time.
@@ -289,7 +288,7 @@ impl Node {
         }
     }
 
-    fn shortest_late_after(&self) -> Span {
+    pub(super) fn shortest_late_after(&self) -> Span {
         self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 

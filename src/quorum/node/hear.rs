@@ -37,7 +37,12 @@ impl Node {
                 emit(effects, Effect::Send(path, body));
             }
             Ok(Accepted::Adopted(answer)) => {
-                self.peer.become_adopted(now);
+                let is_known = self.predecessors_peer.take().is_some_and(|known| self.session.peer() == Some(known));
+                if is_known {
+                    self.peer.become_known_again()
+                } else {
+                    self.peer.become_adopted(now)
+                }
                 self.was_ever_heard = true;
                 self.note_heard(now, path);
                 emit(effects, Effect::Record(Record::PeerStarted));
@@ -108,7 +113,10 @@ impl Node {
     pub(super) fn path_opened(&mut self, now: Instant, path: PathId) {
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.collector = Default::default();
-            here.detector.become_open(now);
+            // A successor's path has been open all the time.
+            if !here.detector.is_open() {
+                here.detector.become_open(now);
+            }
             here.beat_at = now;
         }
     }

@@ -7,12 +7,13 @@ use crate::quorum::event::{Effect, Effects};
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard.
-    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
+    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard. Says whether
+    /// anything was.
+    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) -> bool {
         let is_urgent = core::mem::take(&mut self.is_urgent);
         let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
         if !self.paths.iter().any(is_due) {
-            return;
+            return false;
         }
         if self.witnesses.count() > 0 {
             emit(effects, Effect::AskWitnesses);
@@ -37,6 +38,7 @@ impl Node {
             }
         }
         self.count_goodbye(effects);
+        true
     }
 
     fn count_goodbye(&mut self, effects: &mut Effects) {

@@ -209,7 +209,6 @@ impl World {
         self.boxes[side.index()].agent = None;
         // Its last words are read first.
         self.guard_turn(side);
-        self.guard_leaves(side);
     }
 
     fn kill_guard(&mut self, side: Side) {

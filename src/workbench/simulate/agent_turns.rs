@@ -104,7 +104,7 @@ impl World {
                 self.note_consumption(side, path, &stamp);
                 // A beat for this run that did not count, because the handshake was not done, is not recorded: sent again
                 // later it is to its receiver what a delayed frame is, and nobody can tell the two apart.
-                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].run;
+                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].agent_run;
                 if is_for_this_run && !was_known {
                     return;
                 }
@@ -143,6 +143,7 @@ impl World {
                 Effect::Record(record) => self.note_record(side, record),
                 Effect::AskWitnesses => self.ask_witnesses(side),
                 Effect::ShowHolding(holds) => self.boxes[side.index()].is_showing_holding = *holds,
+                Effect::Deposit => self.deposit(side),
                 Effect::Reply(_) => {}
                 Effect::Exit => self.agent_exits(side),
             }

@@ -14,7 +14,7 @@ impl World {
         self.frames += 1;
         let index = path.index();
         let stamp = Stamp {
-            runs: [self.boxes[from.index()].run, self.watch.hearing[from.index()].adopted],
+            runs: [self.boxes[from.index()].agent_run, self.watch.hearing[from.index()].adopted],
             number: self.frames,
             is_beat: body.first().is_some_and(|first| first & 0x0f == 3),
             terms: self.watch.held_terms(from),

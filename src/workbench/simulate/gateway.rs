@@ -127,6 +127,8 @@ pub struct Gateway {
     pub stall: u32,
     /// The how-manieth run of the daemon this is.
     pub run: u32,
+    /// The how-manieth agent.
+    pub agent_run: u32,
     /// The guard, while it runs.
     pub guard: Option<Guard>,
     /// What waits for the agent.
@@ -179,6 +181,7 @@ impl Gateway {
             is_agent_stopped: false,
             stall: 0,
             run: 0,
+            agent_run: 0,
             guard: None,
             inbox: Inbox::empty(setup.policy.paths.len()),
             wake: 0,

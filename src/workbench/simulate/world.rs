@@ -63,6 +63,10 @@ pub enum What {
     StallEnds(u32),
     /// An agent whose guard is gone has seen the lease out.
     AgentEnds,
+    /// Another agent begins in the place of one that is gone.
+    AgentBegins,
+    /// A group that is on trial may have lapsed.
+    Lapse(GroupId),
     /// The daemon is started.
     Boot,
 }
@@ -262,6 +266,8 @@ impl World {
                 gateway.agent = None;
                 self.note_marks();
             }
+            What::AgentBegins => self.agent_begins(side),
+            What::Lapse(group) => self.lapse(side, group),
             What::Boot => self.start(side),
         }
         self.watch_overlaps();
@@ -287,7 +293,12 @@ impl World {
             | What::JudgeAgent
             | What::StallEnds(_)
             | What::AgentEnds
+            | What::AgentBegins
+            | What::Lapse(_)
             | What::Boot => {
+                // What the guard slept through does not count against the agent.
+                let now = self.now;
+                self.boxes[side.index()].guard.iter_mut().for_each(|guard| guard.agent_heard = now);
                 let is_wake = matches!(what, What::Wake);
                 self.schedule(Span::from_ms(20), side, run, what);
                 if is_wake {
@@ -344,6 +355,7 @@ impl World {
         };
         let gateway = &mut self.boxes[index];
         gateway.run += 1;
+        gateway.agent_run += 1;
         gateway.agent = Some(brain);
         gateway.is_agent_stopped = false;
         gateway.has_exited = false;

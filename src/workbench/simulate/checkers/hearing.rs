@@ -85,7 +85,7 @@ impl Hearing {
 impl World {
     /// A genuine frame reached the agent's buffers.
     pub(in super::super) fn note_arrival(&mut self, side: Side, path: PathId, is_serial: bool, stamp: &Stamp) {
-        let my_run = self.boxes[side.index()].run;
+        let my_run = self.boxes[side.index()].agent_run;
         let is_stranger = self.boxes[0].started_with.0 != self.boxes[1].started_with.0
             || self.boxes[0].started_with.1 != self.boxes[1].started_with.1;
         let now = self.now;
@@ -102,7 +102,7 @@ impl World {
 
     /// The agent has read a genuine frame.
     pub(in super::super) fn note_consumption(&mut self, side: Side, path: PathId, stamp: &Stamp) {
-        let my_run = self.boxes[side.index()].run;
+        let my_run = self.boxes[side.index()].agent_run;
         let now = self.now;
         if !stamp.is_beat || stamp.runs != [self.watch.hearing[side.index()].adopted, my_run] {
             return;

@@ -104,6 +104,13 @@ impl Watch {
         self.open_paths[index] = [false; MAX_PATHS];
     }
 
+    /// An agent goes on in the place of another: it holds what that one held, and has heard nobody.
+    pub fn become_succeeded(&mut self, side: Side, now: Instant) {
+        let index = side.index();
+        self.hearing[index] = Hearing::new(now);
+        self.answered[index] = [None; MAX_GROUPS];
+    }
+
     /// The terms under which a side holds its groups.
     pub fn held_terms(&self, side: Side) -> [u32; MAX_GROUPS] {
         let index = side.index();

@@ -103,7 +103,7 @@ impl World {
 
     /// Each has adopted the other's present run.
     fn are_acquainted(&self) -> bool {
-        let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].run, self.watch.hearing[index].adopted));
+        let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].agent_run, self.watch.hearing[index].adopted));
         a.1 == b.0 && b.1 == a.0
     }
 

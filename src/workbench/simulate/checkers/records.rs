@@ -40,7 +40,8 @@ impl World {
             | Record::Standby(_)
             | Record::StandbyYielded
             | Record::Maintenance(_)
-            | Record::Incident(_) => {}
+            | Record::Incident(_)
+            | Record::Succeeded => {}
             Record::GuardLost => self.watch.is_troubled[side.index()] = true,
             Record::GuardSilent(is_silent) => self.watch.is_troubled[side.index()] = is_silent,
         }
