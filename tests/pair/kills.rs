@@ -64,7 +64,7 @@ impl Blow {
         if let Some(span) = self.stopped_for {
             thread::sleep(span);
             // ESRCH: the guard has killed its agent.
-            for pid in &pids {
+            for pid in pids {
                 let _ = kill(*pid, Signal::SIGCONT);
             }
         }
