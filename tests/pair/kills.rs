@@ -63,8 +63,10 @@ impl Blow {
         pids.iter().for_each(|pid| kill(*pid, signal).expect("it lives"));
         if let Some(span) = self.stopped_for {
             thread::sleep(span);
-            // ESRCH: the guard has killed its agent.
-            pids.iter().for_each(|pid| drop(kill(*pid, Signal::SIGCONT)));
+            for pid in pids {
+                // ESRCH: the guard has killed its agent.
+                let _ = kill(*pid, Signal::SIGCONT);
+            }
         }
     }
 

@@ -158,7 +158,7 @@ fn row_4_agent_stopped() {
 #[test]
 fn row_4_guard_stopped() {
     testing::in_fair_lab(|| {
-        let scene = Scene::serving();
+        let mut scene = Scene::serving();
         let pid = scene.guard(Side::A).expect("a guard");
         let stopped = now();
         kill(pid, Signal::SIGSTOP).expect("it lives");
