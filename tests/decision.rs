@@ -506,3 +506,26 @@ fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
     let release = Order::Release { group: GATEWAY, first: ReleaseOrder::AddressesFirst };
     assert_eq!(ordered.last(), Some(&(ms(600), release)), "nobody confirmed: {ordered:?}");
 }
+
+#[test]
+fn a_kernel_that_ignores_lifetimes_is_no_release_mechanism() {
+    let (mut nodes, mut now) = simulate::bench::acquaintances();
+    let mut effects = Effects::new();
+    let mut told = |nodes: &mut [Node; 2], event: Option<Event<'_>>| {
+        now = now + ms(100);
+        event.into_iter().for_each(|event| nodes[0].step(now, event, &mut effects));
+        effects.clear();
+        nodes[0].step(now, Event::Tick, &mut effects);
+        let beats = effects.iter().filter_map(|effect| match effect {
+            Effect::Send(LAN, body) => Some(body.clone()),
+            _ => None,
+        });
+        for body in beats.collect::<Vec<_>>() {
+            nodes[1].step(now, Event::Datagram(LAN, &body), &mut Effects::new());
+        }
+        (nodes[0].status(now).is_lifetime_ignored, nodes[1].deposit(now).mechanisms.map(|armed| armed.lease_s))
+    };
+    let (is_ignored, lease_s) = told(&mut nodes, None);
+    assert!(!is_ignored && lease_s.is_some_and(|lease_s| lease_s > 0), "{lease_s:?}");
+    assert_eq!(told(&mut nodes, Some(Event::LifetimeIgnored)), (true, Some(0)));
+}

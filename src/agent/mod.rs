@@ -219,6 +219,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
     }

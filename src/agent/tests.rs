@@ -124,9 +124,12 @@ fn a_pair_at_rest_allocates_nothing() {
     let key = [Key { id: 1, bytes: [7; 32].into_iter().collect() }];
     let mut agents = Vec::new();
     let mut places = Vec::new();
+    let mut operators = Vec::new();
     for ((settings, ports), id) in both.iter().zip([(cable.0, lan.0), (cable.1, lan.1)]).zip(1u8..) {
         let (ours, theirs) = pair(SockType::SeqPacket);
-        let (control, _) = pair(SockType::SeqPacket);
+        // Nobody asks anything.
+        let (control, operator) = pair(SockType::SeqPacket);
+        operators.push(operator);
         let entropy = Entropy { incarnation: [id; 8], secret: [id; 16] };
         agents.push(Agent::new(settings, &key, entropy, theirs, control));
         let place = Place { socket: ours };

@@ -23,6 +23,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "jeopardy": node.is_jeopardy,
         "configurations_differ": node.is_digest_different,
         "trouble": words::trouble(node.trouble),
+        "lifetime_ignored": node.is_lifetime_ignored,
         "stopping": node.is_stopping,
         "worst_stall_ms": node.worst_stall.as_ms(),
         "paths": paths.map(|((name, path), skipped)| json!({

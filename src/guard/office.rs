@@ -192,6 +192,7 @@ impl Guard<'_> {
     fn hand_over_all(&mut self) {
         let events = self.links.all();
         self.take_link_events(&events);
+        self.tell_lifetime();
         let paths = self.settings.paths.iter().map(open_path).collect();
         self.hand_over(paths);
         info!("an agent is in office: process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));

@@ -104,6 +104,7 @@ pub struct Node {
     is_power_loss: bool,
     is_jeopardy: bool,
     is_digest_different: bool,
+    is_lifetime_ignored: bool,
     guard: GuardState,
     leaving: Leaving,
     /// When the loop was last late, or this run began in the place of another.
@@ -156,6 +157,7 @@ impl Node {
             is_power_loss: false,
             is_jeopardy: false,
             is_digest_different: false,
+            is_lifetime_ignored: false,
             guard: GuardState::Fine,
             leaving: Leaving::No,
             stalled_at: now,
@@ -187,6 +189,7 @@ impl Node {
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Stop => self.stop(),
+            Event::LifetimeIgnored => self.is_lifetime_ignored = true,
             Event::GuardLost => self.guard_lost(effects),
         }
         self.expected_by = self.next_deadline(now).0;
