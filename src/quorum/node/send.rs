@@ -88,8 +88,9 @@ impl Node {
     fn mechanisms(&self) -> Mechanisms {
         let seconds = |span: Span| span.as_s_ceil();
         let stop = self.policy.groups.iter().map(|group| seconds(group.stop_timeout)).max().unwrap_or(0);
+        let lease_s = u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX);
         Mechanisms {
-            lease_s: u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX),
+            lease_s: if self.is_lifetime_ignored { 0 } else { lease_s },
             watchdog_s: 0,
             stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
         }
