@@ -104,6 +104,22 @@ fn every_message_comes_back_as_it_was() {
 }
 
 #[test]
+fn each_flag_of_a_beat_comes_back_by_itself() {
+    let none = Standing { trouble: Trouble::None, witnesses: 0, ..Standing::default() };
+    let flags = [
+        Standing { cold_start: true, ..none },
+        Standing { leaving: true, ..none },
+        Standing { no_carrier: true, ..none },
+        Standing { lines_dropped: true, ..none },
+    ];
+    for standing in flags {
+        let message = Message::Beat(Beat { standing, ..beat() });
+        let opened = open(&seal(&header(Side::A, 1), &message, &keys())).map(|opened| opened.decode());
+        assert_eq!(opened, Ok(Ok(message)));
+    }
+}
+
+#[test]
 fn a_heartbeat_on_the_line_stays_within_64_bytes() {
     assert_eq!(heartbeat_bytes(2, 1), 63, "one cable, one LAN, one group, terms below 65,536");
 }
