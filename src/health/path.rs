@@ -161,11 +161,15 @@ impl Detector {
     }
 
     /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
-    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled.
+    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled. So has a stranger
+    /// that framed since: the box was started again with another key.
     pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
         };
+        if self.stranger_at.is_some_and(|at| at > heard_at) {
+            return false;
+        }
         let newest = newest.unwrap_or(heard_at).max(heard_at);
         dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + self.timing.interval
     }
