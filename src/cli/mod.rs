@@ -30,6 +30,9 @@ enum Command {
     Why(#[bpaf(external(why::why_options))] why::WhyOptions),
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
+    Standby(#[bpaf(external(operate::standby_options))] operate::StandbyOptions),
+    Online(#[bpaf(external(operate::online_options))] operate::OnlineOptions),
+    Maintenance(#[bpaf(external(operate::maintenance_options))] operate::MaintenanceOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
     #[cfg(feature = "workbench")]
     Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
@@ -51,6 +54,9 @@ pub fn main() -> ExitCode {
         Command::Why(options) => why::run(&options, out).into(),
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
+        Command::Standby(options) => operate::standby(&options, out).into(),
+        Command::Online(options) => operate::online(&options, out).into(),
+        Command::Maintenance(options) => operate::maintenance(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Demo(options) => demo::run(&options, out).into(),

@@ -25,6 +25,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "trouble": words::trouble(node.trouble),
         "lifetime_ignored": node.is_lifetime_ignored,
         "stopping": node.is_stopping,
+        "standby": node.is_standby,
+        "maintenance_ms": ms(node.maintenance),
         "worst_stall_ms": node.worst_stall.as_ms(),
         "paths": paths.map(|((name, path), skipped)| json!({
             "name": name,
@@ -42,6 +44,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "age_ms": peer.age.as_ms(),
             "cold_start": peer.is_cold_start,
             "left": peer.has_left,
+            "standby": peer.is_standby,
+            "maintenance": peer.is_maintenance,
             "no_carrier": peer.has_no_carrier,
             "trouble": words::trouble(peer.trouble),
         })),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
 use crate::frame::message::{Incarnation, Mechanisms};
 use crate::health::path::PathDeposit;
+use crate::quorum::decide::Standby;
 use crate::resource::{ReleaseOrder, Token};
 use crate::time::Instant;
 
@@ -28,6 +29,10 @@ pub struct Deposit {
     pub acknowledged_at: Option<Instant>,
     /// What the peer announced to be armed.
     pub mechanisms: Option<Mechanisms>,
+    /// The peer was last heard in maintenance.
+    pub is_peer_in_maintenance: bool,
+    /// What its operator had told it not to do.
+    pub restraint: Restraint,
     /// Its paths, in their order.
     pub paths: Vec<PathDeposit, MAX_PATHS>,
     /// Its groups, in their order.
@@ -36,6 +41,15 @@ pub struct Deposit {
     pub witnesses: Vec<Option<Instant>, MAX_WITNESSES>,
     /// Which witnesses count, as bits.
     pub witnesses_that_count: u8,
+}
+
+/// What the operator told a node not to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Restraint {
+    /// Hold nothing.
+    pub standby: Standby,
+    /// Move nothing until then.
+    pub maintenance_until: Option<Instant>,
 }
 
 /// What is deposited of one group.
@@ -54,7 +68,7 @@ pub struct GroupDeposit {
 }
 
 /// Room for any deposit in its encoded form.
-pub const MAX_DEPOSIT_BYTES: usize = 512;
+pub const MAX_DEPOSIT_BYTES: usize = 528;
 
 /// What the guard has in hand of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,6 +137,8 @@ mod tests {
             peer: Some(Incarnation([0xff; 8])),
             acknowledged_at: Some(Instant::NEVER),
             mechanisms: Some(Mechanisms { lease_s: u8::MAX, watchdog_s: u8::MAX, stop_s: u16::MAX }),
+            is_peer_in_maintenance: true,
+            restraint: Restraint { standby: Standby::Forced, maintenance_until: Some(Instant::NEVER) },
             paths: core::iter::repeat_n(path, MAX_PATHS).collect(),
             groups: core::iter::repeat_n(group, MAX_GROUPS).collect(),
             witnesses: core::iter::repeat_n(Some(Instant::NEVER), MAX_WITNESSES).collect(),

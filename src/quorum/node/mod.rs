@@ -18,6 +18,7 @@ mod judge;
 mod operate;
 mod outcome;
 mod report;
+mod restraint;
 mod send;
 mod succeed;
 
@@ -31,6 +32,7 @@ use heapless::Vec;
 use super::event::{Effect, Effects, Event};
 use super::group::Group;
 use super::record::Record;
+use super::succession::Restraint;
 use super::verdict::Verdict;
 use crate::config::{MAX_GROUPS, MAX_PATHS, Policy, Side};
 use crate::frame::Keyring;
@@ -99,6 +101,8 @@ pub struct Node {
     outseen_since: Option<Instant>,
     is_showing_holding: bool,
     was_ever_heard: bool,
+    /// The last time that no path heard the peer: from its newest frame before to the first one after.
+    silence: Option<(Instant, Instant)>,
     verdict: Verdict,
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
@@ -107,6 +111,7 @@ pub struct Node {
     is_lifetime_ignored: bool,
     guard: GuardState,
     leaving: Leaving,
+    restraint: Restraint,
     /// When the loop was last late, or this run began in the place of another.
     stalled_at: Instant,
     /// Silence is not judged before this instant.
@@ -153,6 +158,7 @@ impl Node {
             outseen_since: None,
             is_showing_holding: false,
             was_ever_heard: false,
+            silence: None,
             verdict: Verdict::Doubtful,
             is_power_loss: false,
             is_jeopardy: false,
@@ -160,6 +166,7 @@ impl Node {
             is_lifetime_ignored: false,
             guard: GuardState::Fine,
             leaving: Leaving::No,
+            restraint: Restraint::default(),
             stalled_at: now,
             judge_from: now,
             predecessors_peer: None,
@@ -197,6 +204,7 @@ impl Node {
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
         self.judge(now, effects);
+        self.keep_restraint(now, effects);
         self.release_what_is_due(now, effects);
         self.act(now, effects);
         self.leave(effects);

@@ -2,7 +2,7 @@
 
 use crosswire::config::{GroupId, PathKind, Side};
 use crosswire::quorum::timing::LIFETIME_SLIP;
-use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket};
+use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 
 use super::gateway::Packet;
@@ -60,7 +60,14 @@ impl World {
         let outcome = match ticket.order {
             Order::Release { group, first } => return self.guard_releases(side, group, Some(ticket.token), first),
             Order::Announce { group } => return self.announce(side, group),
-            Order::Fence { .. } => Outcome::Failed(Fault::NoFence),
+            Order::Fence { .. } if is_late => Outcome::Failed(Fault::TooLate),
+            Order::Fence { .. } => match self.setup.fence {
+                None => Outcome::Failed(Fault::NoFence),
+                Some(takes) => {
+                    let run = gateway.run;
+                    return self.schedule(takes, side, run, What::FenceEnds(ticket.token));
+                }
+            },
             Order::Acquire { group, .. } if !guard.groups[group.index()].is_free() => {
                 Outcome::Failed(Fault::OutOfOrder)
             }
@@ -116,6 +123,18 @@ impl World {
         self.watch_overlap(group);
     }
 
+    /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody hears of it.
+    pub(super) fn fence_ends(&mut self, side: Side, token: Token) {
+        let is_done = self.boxes[side.index()].is_fence_good;
+        if is_done && self.boxes[side.peer().index()].is_powered {
+            self.befall(super::fault::Fault::PowerCut(side.peer()));
+        }
+        if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| !guard.is_stopped) {
+            let outcome = if is_done { Outcome::Fenced } else { Outcome::Failed(Fault::NoFence) };
+            self.tell(side, Told::Done(token, outcome));
+        }
+    }
+
     /// Asks the LAN who answers. The peer's kernel does, whatever its processes do.
     fn probe(&mut self, side: Side, group: GroupId) -> Outcome {
         let peer = side.peer();
@@ -150,13 +169,7 @@ impl World {
         }
     }
 
-    pub(super) fn guard_releases(
-        &mut self,
-        side: Side,
-        group: GroupId,
-        token: Option<crosswire::resource::Token>,
-        first: ReleaseOrder,
-    ) {
+    pub(super) fn guard_releases(&mut self, side: Side, group: GroupId, token: Option<Token>, first: ReleaseOrder) {
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         if token.is_none() && guard.groups[group.index()].is_free() {
             return;
