@@ -3,26 +3,24 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
 use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{option, options};
 use crosswire::frame::{Key, heartbeat_bytes};
 
 use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
 
-/// Check the configuration and print its timing proof
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("check"))]
-pub struct CheckOptions {
-    /// Configuration file
-    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
-    config: PathBuf,
-    /// Which node this box is, if not the one that `uname -n` says
-    #[bpaf(argument("NAME"), optional)]
-    node: Option<String>,
+options! {
+    /// Check the configuration and print its timing proof
+    pub struct CheckOptions("check") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is, if not the one that `uname -n` says
+        node: Option<String> = option("--node", "NAME"),
+    }
 }
 
 /// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,

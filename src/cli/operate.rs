@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bpaf::Bpaf;
 use crosswire::frame::message::Role;
 
 use super::exit::Exit;
+use super::option::{flag, operand, option, options};
 use super::status::not_running;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
 use crate::words;
@@ -17,30 +17,26 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Let the peer serve a group that this node serves
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("handover"))]
-pub struct HandoverOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// The group
-    #[bpaf(positional("GROUP"))]
-    group: String,
+options! {
+    /// Let the peer serve a group that this node serves
+    pub struct HandoverOptions("handover") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// The group
+        group: String = operand("GROUP"),
+    }
 }
 
-/// Serve a group that the peer serves
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("takeover"))]
-pub struct TakeoverOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// You have seen that the peer is off: replaces missing evidence, never the probe
-    peer_is_off: bool,
-    /// The group
-    #[bpaf(positional("GROUP"))]
-    group: String,
+options! {
+    /// Serve a group that the peer serves
+    pub struct TakeoverOptions("takeover") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// You have seen that the peer is off: replaces missing evidence, never the probe
+        peer_is_off: bool = flag("--peer-is-off"),
+        /// The group
+        group: String = operand("GROUP"),
+    }
 }
 
 /// Asks for a handover and follows it.
