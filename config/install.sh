@@ -120,7 +120,7 @@ install_all() {
     put 755 "$binary" "$sbin/crosswire"
     put 644 "$here/man/crosswire.8" "$man/man8/crosswire.8"
     put 644 "$here/man/crosswire.toml.5" "$man/man5/crosswire.toml.5"
-    put 644 "$here/completion/crosswire.bash" "$completions/crosswire"
+    put 644 "$here/man/crosswire.bash" "$completions/crosswire"
     put_configuration
     put_key
     put_init

@@ -7,6 +7,8 @@ pub mod exit;
 mod help;
 mod json;
 pub mod keygen;
+#[cfg(feature = "workbench")]
+pub mod man;
 pub mod operate;
 pub mod option;
 mod parse;
@@ -57,7 +59,14 @@ static COMMANDS: &[Command] = &[
     command!(demo::DemoOptions, |options, out| demo::run(options, out).into()),
     #[cfg(feature = "workbench")]
     command!(simulate::SimulateOptions, |options, out| simulate::run(options, out).into()),
+    #[cfg(feature = "workbench")]
+    command!(man::ManOptions, |options, out| man::run(options, specs(), out).into()),
 ];
+
+/// The tables of all commands.
+fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
+    COMMANDS.iter().map(|command| command.spec)
+}
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -71,18 +80,17 @@ pub fn main() -> ExitCode {
 
 /// Does it, or says in a line what is wrong with the command line.
 fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
-    let specs = COMMANDS.iter().map(|command| command.spec);
     let Some((first, rest)) = arguments.split_first() else {
         return Err("expected `COMMAND ...`, pass `--help` for usage information".to_owned());
     };
     let first_is = |long, short| first == long || first == short;
     if first_is("--help", "-h") {
-        return Ok(show(&help::overview(&mut specs.clone())));
+        return Ok(show(&help::overview(&mut specs())));
     }
     if first_is("--version", "-V") {
         return Ok(show(concat!("Version: ", env!("CARGO_PKG_VERSION"), "\n")));
     }
-    let command = &COMMANDS[parse::command(specs, first)?];
+    let command = &COMMANDS[parse::command(specs(), first)?];
     if parse::asks_for_help(rest) {
         return Ok(show(&help::of_command(command.spec)));
     }
