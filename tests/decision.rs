@@ -9,7 +9,8 @@ mod simulate;
 use crosswire::config::{GroupId, PathId, Side};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
-use crosswire::quorum::record::{Block, Record, ReleaseReason};
+use crosswire::quorum::event::Request;
+use crosswire::quorum::record::{Block, Incident, Record, ReleaseReason};
 use crosswire::quorum::{Effect, Effects, Event, Node, Verdict};
 use crosswire::resource::{Order, Outcome};
 use crosswire::time::{Instant, Span};
@@ -109,6 +110,21 @@ fn both_cut_at_once_is_the_documented_split_and_heals_at_the_first_frame() {
     assert_eq!(world.holders(GATEWAY), [Side::B], "the higher term wins");
     world.run_for(Span::from_s(10));
     assert_eq!(world.holders(GATEWAY), [Side::B]);
+    for (side, is_kept) in [(Side::A, false), (Side::B, true)] {
+        let [incident] = incidents(&world, side)[..] else { panic!("one incident: {:?}", world.records) };
+        assert_eq!((incident.group, incident.is_kept), (GATEWAY, is_kept));
+        assert!(incident.began >= ms(9_400) && incident.began <= ms(10_400), "{incident:?}");
+        assert!(incident.settled_in <= ms(300), "{incident:?}");
+        assert!(incident.unheard.is_some_and(|span| span >= ms(9_900) && span <= ms(10_400)), "{incident:?}");
+    }
+}
+
+fn incidents(world: &World, by: Side) -> Vec<Incident> {
+    let incident = |(_, side, record): &(Instant, Side, Record)| match record {
+        Record::Incident(incident) if *side == by => Some(*incident),
+        _ => None,
+    };
+    world.records.iter().flatten().filter_map(incident).collect()
 }
 
 #[test]
@@ -224,6 +240,86 @@ fn heavy_loss_moves_nothing() {
         assert_eq!(world.holders(GATEWAY), [Side::A], "seed {seed}");
         assert_no_overlap(&world);
     }
+}
+
+#[test]
+fn a_node_in_standby_holds_nothing_until_it_is_told_online() {
+    let mut world = pair(18);
+    world.ask(Side::A, Request::Standby { force: false });
+    let took = world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("B acquires");
+    assert!(took <= ms(15), "{took}");
+    world.befall(Fault::PowerCut(Side::B));
+    world.run_for(Span::from_s(100));
+    assert!(world.holders(GATEWAY).is_empty(), "nothing, also when the peer dies");
+    world.ask(Side::A, Request::Online);
+    world.run_until(Span::from_s(5), |w| w.holds(Side::A, GATEWAY)).expect("A serves again");
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn standby_needs_a_peer_that_can_serve_unless_it_is_forced() {
+    let mut world = pair(19);
+    world.befall(Fault::PowerCut(Side::B));
+    world.run_for(Span::from_s(2));
+    world.ask(Side::A, Request::Standby { force: false });
+    world.run_for(Span::from_s(2));
+    assert_eq!(world.holders(GATEWAY), [Side::A], "refused");
+    world.ask(Side::A, Request::Standby { force: true });
+    world.run_for(Span::from_s(100));
+    assert!(world.holders(GATEWAY).is_empty());
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn of_two_nodes_in_standby_the_lower_name_serves() {
+    for first in [Side::A, Side::B] {
+        let mut world = pair(20);
+        world.ask(first, Request::Standby { force: false });
+        world.ask(first.peer(), Request::Standby { force: false });
+        world.run_for(Span::from_s(3));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "never none for ever, whoever was first: {first:?}");
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn maintenance_of_either_node_moves_nothing_until_it_expires() {
+    for side in [Side::A, Side::B] {
+        let mut world = pair(21);
+        world.ask(side, Request::Maintenance(Span::from_s(30)));
+        world.run_for(Span::from_s(1));
+        world.befall(Fault::Handover(Side::A, GATEWAY));
+        world.befall(Fault::Takeover(Side::B, GATEWAY));
+        world.run_for(Span::from_s(1));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "neither by hand");
+        world.befall(Fault::PowerCut(Side::A));
+        world.run_for(Span::from_s(20));
+        assert!(world.holders(GATEWAY).is_empty(), "nor from the dead: {side:?}");
+        if side == Side::B {
+            world.run_until(Span::from_s(15), |w| w.holds(Side::B, GATEWAY)).expect("it has expired");
+        } else {
+            // The dead node cannot say that its maintenance is over: only the operator can.
+            world.run_for(Span::from_s(20));
+            assert!(world.holders(GATEWAY).is_empty());
+            world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
+            world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("the operator has said so");
+        }
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn two_actives_are_settled_in_maintenance_too() {
+    let mut world = pair(22);
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.run_for(Span::from_s(10));
+    for side in [Side::A, Side::B] {
+        world.ask(side, Request::Maintenance(Span::from_s(600)));
+    }
+    world.befall(Fault::Mend(LAN));
+    let took = world.run_until(Span::from_s(5), |w| w.holders(GATEWAY).len() == 1).expect("one yields");
+    assert!(took <= ms(300), "{took}");
 }
 
 /// The checkers know the documented split from everything else.

@@ -43,6 +43,8 @@ fn beat() -> Beat {
             cold_start: true,
             leaving: false,
             no_carrier: true,
+            standby: false,
+            maintenance: false,
             trouble: Trouble::GuardSilent,
             witnesses: 0b1010,
         },

@@ -13,7 +13,7 @@ mod witness;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
-use crosswire::config::{GroupId, PathId, PathPolicy};
+use crosswire::config::{PathId, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::quorum::event::Request;
@@ -27,7 +27,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::clock;
-use crate::control::{Answer, History, Question, Report};
+use crate::control::{Answer, Demand, History, Question, Report};
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
 use crate::words::{self, Names};
@@ -303,20 +303,35 @@ impl<'a> Agent<'a> {
 
     fn answer(&mut self, question: &Question) -> Answer {
         let now = clock::now();
-        let (name, request): (_, fn(GroupId) -> Request) = match question {
-            Question::Status => return Answer::Status(Box::new(self.report(now))),
-            Question::Why(count) => return Answer::History(Box::new(self.history(now, usize::from(*count)))),
-            Question::Handover(name) => (name, Request::Handover),
-            Question::Takeover(name) => (name, Request::Takeover),
-            Question::TakeoverPeerIsOff(name) => (name, Request::TakeoverPeerIsOff),
+        match question {
+            Question::Status => Answer::Status(Box::new(self.report(now))),
+            Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
+            Question::Demand { what, reason } => {
+                let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
+                info!(
+                    "an operator asks: {what:?}{}",
+                    reason.as_ref().map(|why| format!(", since {why:?}")).unwrap_or_default()
+                );
+                self.step(now, Event::Operator(request));
+                self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+            }
+        }
+    }
+
+    /// A demand with the node's own ids; `None` if there is no such group.
+    fn request(&self, demand: &Demand) -> Option<Request> {
+        let id = |name: &String| {
+            let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
+            groups.find(|(_, group)| group.name == *name).map(|(id, _)| id)
         };
-        let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
-        let Some((id, _)) = groups.find(|(_, group)| group.name == *name) else {
-            return Answer::Denied(Denial::NoSuchGroup);
-        };
-        info!("an operator asks: {question:?}");
-        self.step(now, Event::Operator(request(id)));
-        self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+        Some(match demand {
+            Demand::Handover(name) => Request::Handover(id(name)?),
+            Demand::Takeover(name) => Request::Takeover(id(name)?),
+            Demand::TakeoverPeerIsOff(name) => Request::TakeoverPeerIsOff(id(name)?),
+            Demand::Standby { force } => Request::Standby { force: *force },
+            Demand::Online => Request::Online,
+            Demand::Maintenance(lasts) => Request::Maintenance(*lasts),
+        })
     }
 
     fn history(&self, now: Instant, count: usize) -> History {

@@ -311,11 +311,10 @@ Groups
 
     #[test]
     fn the_command_line_is_read() {
-        use bpaf::Parser;
-        let parse = |words: &[&str]| check_options().to_options().run_inner(words).unwrap();
-        let options = parse(&["check", "--config", "/x.toml", "--node", "gw2"]);
+        let parse = |words: &[&str]| crate::cli::parse::options::<CheckOptions>(words).unwrap();
+        let options = parse(&["--config", "/x.toml", "--node", "gw2"]);
         assert_eq!((options.config, options.node), (PathBuf::from("/x.toml"), Some("gw2".to_string())));
-        let options = parse(&["check"]);
+        let options = parse(&[]);
         assert_eq!((options.config, options.node), (PathBuf::from("/etc/crosswire/crosswire.toml"), None));
     }
 }

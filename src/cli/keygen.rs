@@ -331,11 +331,10 @@ mod tests {
 
     #[test]
     fn the_command_line_is_read() {
-        use bpaf::Parser;
-        let parse = |words: &[&str]| keygen_options().to_options().run_inner(words).unwrap();
-        let options = parse(&["keygen", "--rotate", "/x"]);
+        let parse = |words: &[&str]| crate::cli::parse::options::<KeygenOptions>(words).unwrap();
+        let options = parse(&["--rotate", "/x"]);
         assert_eq!((options.rotate, options.file), (true, PathBuf::from("/x")));
-        let options = parse(&["keygen"]);
+        let options = parse(&[]);
         assert_eq!((options.rotate, options.file), (false, PathBuf::from("/etc/crosswire/key")));
     }
 }

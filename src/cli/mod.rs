@@ -54,6 +54,9 @@ static COMMANDS: &[Command] = &[
     command!(why::WhyOptions, |options, out| why::run(options, out).into()),
     command!(operate::HandoverOptions, |options, out| operate::handover(options, out).into()),
     command!(operate::TakeoverOptions, |options, out| operate::takeover(options, out).into()),
+    command!(operate::StandbyOptions, |options, out| operate::standby(options, out).into()),
+    command!(operate::OnlineOptions, |options, out| operate::online(options, out).into()),
+    command!(operate::MaintenanceOptions, |options, out| operate::maintenance(options, out).into()),
     command!(keygen::KeygenOptions, |options, out| keygen::run(options, out).into()),
     #[cfg(feature = "workbench")]
     command!(demo::DemoOptions, |options, out| demo::run(options, out).into()),

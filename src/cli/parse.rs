@@ -130,3 +130,108 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
     }
     last[b.len()]
 }
+
+/// What a command line says: for tests.
+#[cfg(test)]
+pub fn options<T: super::option::Options>(words: &[&str]) -> Result<T, String> {
+    let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let values = values(T::SPEC, &arguments)?;
+    T::take(&mut super::option::Given::new(T::SPEC.words, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::option::{flag, operand, option, options};
+
+    options! {
+        /// Try everything
+        /// that there is.
+        pub struct All("all") {
+            /// A flag
+            json: bool = flag("--json"),
+            /// A text
+            name: Option<String> = option("--name", "NAME"),
+            /// A number
+            last: usize = option("--last", "COUNT").or("30"),
+            /// First
+            group: String = operand("GROUP"),
+            /// Second
+            file: std::path::PathBuf = operand("FILE").or("/x"),
+        }
+    }
+
+    fn all(words: &[&str]) -> Result<(bool, Option<String>, usize, String, String), String> {
+        super::options::<All>(words).map(|o| (o.json, o.name, o.last, o.group, o.file.display().to_string()))
+    }
+
+    #[test]
+    fn words_in_any_order_with_values_behind_or_after() {
+        let text = |text: &str| text.to_owned();
+        for (words, expected) in [
+            (&["g"][..], (false, None, 30, text("g"), text("/x"))),
+            (&["g", "f", "--json"], (true, None, 30, text("g"), text("f"))),
+            (&["--last", "5", "g", "--name=a=b"], (false, Some(text("a=b")), 5, text("g"), text("/x"))),
+            (&["--name", "n", "--", "--json", "-"], (false, Some(text("n")), 30, text("--json"), text("-"))),
+            (&["--name=", ""], (false, Some(text("")), 30, text(""), text("/x"))),
+            (&["--name=-5", "-"], (false, Some(text("-5")), 30, text("-"), text("/x"))),
+        ] {
+            assert_eq!(all(words), Ok(expected), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (words, expected) in [
+            (&[][..], "expected `GROUP`, pass `--help` for usage information"),
+            (&["a", "b", "c"], "`c` is not expected in this context"),
+            (&["--jsno", "g"], "no such flag: `--jsno`, did you mean `--json`?"),
+            (&["--nothing-like-it"], "no such flag: `--nothing-like-it`"),
+            (&["--json=1", "g"], "`1` is not expected in this context"),
+            (&["--json", "--json", "g"], "argument `--json` cannot be used multiple times"),
+            (&["--name", "a", "--name=b", "g"], "argument `--name` cannot be used multiple times"),
+            (&["g", "--name"], "`--name` requires an argument `NAME`"),
+            (
+                &["--name", "--json", "g"],
+                "`--name` requires an argument `NAME`, got a flag `--json`, try `--name=--json` to use it as an argument",
+            ),
+            (&["--last", "x", "g"], "--last: couldn't parse `x`: invalid digit found in string"),
+        ] {
+            assert_eq!(all(words), Err(expected.to_owned()), "{words:?}");
+        }
+        let bytes = OsStr::from_bytes(b"\xff").to_owned();
+        let values = values(<All as super::super::option::Options>::SPEC, &[bytes]).expect("any bytes are a word");
+        let error = <All as super::super::option::Options>::take(&mut super::super::option::Given::new(
+            <All as super::super::option::Options>::SPEC.words,
+            values,
+        ));
+        assert_eq!(error.err().expect("not a text"), "GROUP: `\u{fffd}` is not UTF-8");
+    }
+
+    #[test]
+    fn a_near_miss_is_near_and_nothing_else() {
+        for (a, b, expected) in [
+            ("status", "statsu", 1),
+            ("status", "status", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("run", "rung", 1),
+            ("check", "chalk", 2),
+        ] {
+            assert_eq!(distance(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
+        }
+        let specs = || crate::cli::specs();
+        let said = |name: &str| command(specs(), OsStr::new(name)).map(|_| ());
+        assert_eq!(said("keygn"), Err("no such command: `keygn`, did you mean `keygen`?".to_owned()));
+        assert_eq!(said("xyzzy"), Err("no such command: `xyzzy`".to_owned()));
+        assert_eq!(said("-x"), Err("expected `COMMAND ...`, got `-x`. Pass `--help` for usage information".to_owned()));
+        assert_eq!(said("run"), Ok(()));
+    }
+
+    #[test]
+    fn help_is_asked_for_before_the_dashes_only() {
+        let asks = |words: &[&str]| asks_for_help(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(asks(&["--x", "-h"]) && asks(&["--help", "--nonsense"]));
+        assert!(!asks(&["--", "--help"]) && !asks(&["x"]));
+    }
+}

@@ -84,6 +84,10 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Stall(_)
         | Record::GuardLost
         | Record::GuardSilent(_)
+        | Record::Standby(_)
+        | Record::StandbyYielded
+        | Record::Maintenance(_)
+        | Record::Incident(_)
         | Record::Leaving => None,
     }
 }

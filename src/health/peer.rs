@@ -18,6 +18,8 @@ pub struct Peer {
     returned_at: Option<Instant>,
     /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
     mechanisms: Option<Mechanisms>,
+    /// It was last heard in maintenance, in whichever incarnation.
+    is_in_maintenance: bool,
     /// Since when every beat of it has said that it cannot serve.
     troubled_since: Option<Instant>,
 }
@@ -25,7 +27,8 @@ pub struct Peer {
 impl Peer {
     /// A new incarnation was adopted: what the old one said is void. The peer as such was heard.
     pub fn become_adopted(&mut self, now: Instant) {
-        *self = Self { returned_at: Some(now), mechanisms: self.mechanisms, ..Self::default() };
+        let (mechanisms, is_in_maintenance) = (self.mechanisms, self.is_in_maintenance);
+        *self = Self { returned_at: Some(now), mechanisms, is_in_maintenance, ..Self::default() };
     }
 
     /// A fresh beat arrived. `was_heard`: some path heard the peer just before.
@@ -39,6 +42,7 @@ impl Peer {
         }
         self.number = number;
         self.mechanisms = Some(beat.release);
+        self.is_in_maintenance = beat.standing.maintenance;
         let is_troubled = beat.standing.trouble != Trouble::None;
         self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
         self.beat = Some(beat);
@@ -72,6 +76,11 @@ impl Peer {
     /// What lets go of its addresses if its agent cannot any more; `None` before its first beat.
     pub fn mechanisms(&self) -> Option<Mechanisms> {
         self.mechanisms
+    }
+
+    /// Its operator wanted nothing moved when it was last heard.
+    pub fn is_in_maintenance(&self) -> bool {
+        self.is_in_maintenance
     }
 
     /// Since when it has said in every beat that it cannot serve: nothing that it holds is renewed any more.

@@ -63,6 +63,18 @@ pub enum Wish {
     PeerWants,
 }
 
+/// Whether the operator wants the node to hold nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+pub enum Standby {
+    /// No.
+    #[default]
+    No,
+    /// Yes, if the peer serves instead.
+    Asked,
+    /// Yes, whoever serves then.
+    Forced,
+}
+
 /// Everything that bears on one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub struct Situation {
@@ -80,6 +92,12 @@ pub struct Situation {
     pub is_able: bool,
     /// We were told to stop.
     pub is_stopping: bool,
+    /// Our operator wants us to hold nothing.
+    pub standby: Standby,
+    /// Our operator wants nothing moved.
+    pub is_in_maintenance: bool,
+    /// The peer's operator wanted nothing moved when the peer was last heard.
+    pub is_peer_in_maintenance: bool,
     /// Our loop was late; silence must not be judged yet.
     pub is_stalled: bool,
     /// The peer was heard in this run.
@@ -169,6 +187,9 @@ fn backup(s: &Situation) -> Decision {
     if let Some(block) = own_block(s) {
         return Decision::Wait(block);
     }
+    if s.is_peer_in_maintenance && !s.is_peer_off {
+        return Decision::Wait(Block::PeerMaintenance);
+    }
     match s.verdict {
         Verdict::Present if s.is_refused && s.is_peer_off => apart(s, TakeReason::PeerIsOff),
         Verdict::Present if s.is_refused => Decision::Wait(Block::Refused),
@@ -196,6 +217,8 @@ fn own_block(s: &Situation) -> Option<Block> {
         (!s.is_able, Block::GuardLost),
         (!s.has_carrier, Block::NoCarrier),
         (s.is_stalled, Block::Stalled),
+        (s.is_in_maintenance, Block::Maintenance),
+        (s.standby != Standby::No, Block::Standby),
     ];
     blocks.into_iter().find(|(applies, _)| *applies).map(|(_, block)| block)
 }
@@ -296,17 +319,22 @@ fn holder(s: &Situation) -> Option<Decision> {
         return forced(ReleaseReason::WitnessUnseen);
     }
     let first = ReleaseOrder::ScriptsFirst;
-    let stopping = Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer };
+    let stopping = Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer && !s.is_in_maintenance };
     s.is_stopping.then_some(Decision::Release(stopping))
 }
 
 /// What makes a node that serves hand over in good order.
 fn planned(s: &Situation) -> Option<Decision> {
-    let reason = match s.wish {
-        Wish::Handover => Some(ReleaseReason::Handover),
-        Wish::PeerWants => Some(ReleaseReason::PeerWants),
-        Wish::None => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
+    if s.is_in_maintenance {
+        return None;
+    }
+    let reason = match (s.standby, s.wish) {
+        (Standby::Asked | Standby::Forced, _) => Some(ReleaseReason::Standby),
+        (Standby::No, Wish::Handover) => Some(ReleaseReason::Handover),
+        (Standby::No, Wish::PeerWants) => Some(ReleaseReason::PeerWants),
+        (Standby::No, Wish::None) => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
     };
     let first = ReleaseOrder::ScriptsFirst;
-    reason.filter(|_| s.can_offer).map(|reason| Decision::Release(Release { first, reason, offer: true }))
+    let may_go = s.can_offer || s.standby == Standby::Forced;
+    reason.filter(|_| may_go).map(|reason| Decision::Release(Release { first, reason, offer: s.can_offer }))
 }

@@ -58,6 +58,7 @@ impl Node {
         earliest.note(self.judge_from, Waiting::Silence);
         earliest.note(self.drift_passes(), Waiting::Silence);
         earliest.note(self.peer_released_at(), Waiting::PeerReleased);
+        earliest.note(self.restraint.maintenance_until.unwrap_or(Instant::NEVER), Waiting::Lapse);
         for (id, group) in self.policy.group_ids().zip(&self.groups) {
             earliest.note(self.cold_start_ends(id), Waiting::Turn);
             self.note_group(group, &mut earliest);
@@ -80,6 +81,7 @@ impl Node {
         }
         let lapses = [
             group.offered_until,
+            group.yielded_until,
             group.wanted_until,
             group.handover_until,
             group.peer_is_off_until,

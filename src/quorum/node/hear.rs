@@ -66,6 +66,9 @@ impl Node {
     }
 
     fn note_heard(&mut self, now: Instant, path: PathId) {
+        if let Some(last_at) = self.newest_frame_at().filter(|_| !self.is_heard(now)) {
+            self.silence = Some((last_at, now));
+        }
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.detector.hear(now);
         }

@@ -92,6 +92,9 @@ impl Node {
             has_carrier: group.has_carrier,
             is_able: self.guard == GuardState::Fine,
             is_stopping: self.leaving != Leaving::No,
+            standby: self.restraint.standby,
+            is_in_maintenance: self.restraint.maintenance_until.is_some(),
+            is_peer_in_maintenance: self.peer.is_in_maintenance(),
             is_stalled: now < self.judge_from,
             was_ever_heard: self.was_ever_heard,
             has_listened: now >= self.cold_start_ends(id),
@@ -145,7 +148,8 @@ impl Node {
     pub(super) fn is_peer_able(&self, id: GroupId) -> bool {
         let is_backup = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Backup);
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
-        is_backup && standing.trouble == Trouble::None && !standing.leaving && !standing.no_carrier
+        let is_free = !standing.leaving && !standing.standby && !standing.maintenance;
+        is_backup && is_free && standing.trouble == Trouble::None && !standing.no_carrier
     }
 
     /// Higher term wins, then the preferred node, then the lower name.
@@ -215,7 +219,7 @@ impl Node {
         self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait))
     }
 
-    fn newest_frame_at(&self) -> Option<Instant> {
+    pub(super) fn newest_frame_at(&self) -> Option<Instant> {
         self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
     }
 
@@ -264,6 +268,7 @@ impl Node {
             && group.role == Role::Backup
             && !self.is_digest_different
             && self.leaving == Leaving::No
+            && self.may_move()
             && self.claim(now, id) == Claim::Serves
             && self.well_since.is_some_and(|since| now >= since + wait)
     }

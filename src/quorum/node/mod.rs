@@ -18,6 +18,7 @@ mod judge;
 mod operate;
 mod outcome;
 mod report;
+mod restraint;
 mod send;
 
 #[cfg(test)]
@@ -26,6 +27,8 @@ mod tests;
 pub use deadline::Waiting;
 
 use heapless::Vec;
+
+use restraint::Restraint;
 
 use super::event::{Effect, Effects, Event};
 use super::group::Group;
@@ -97,6 +100,8 @@ pub struct Node {
     outseen_since: Option<Instant>,
     is_showing_holding: bool,
     was_ever_heard: bool,
+    /// The last time that no path heard the peer: from its newest frame before to the first one after.
+    silence: Option<(Instant, Instant)>,
     verdict: Verdict,
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
@@ -104,6 +109,7 @@ pub struct Node {
     is_digest_different: bool,
     guard: GuardState,
     leaving: Leaving,
+    restraint: Restraint,
     /// Silence is not judged before this instant.
     judge_from: Instant,
     /// The deadline that we named at the end of the last step.
@@ -144,12 +150,14 @@ impl Node {
             outseen_since: None,
             is_showing_holding: false,
             was_ever_heard: false,
+            silence: None,
             verdict: Verdict::Doubtful,
             is_power_loss: false,
             is_jeopardy: false,
             is_digest_different: false,
             guard: GuardState::Fine,
             leaving: Leaving::No,
+            restraint: Restraint::default(),
             judge_from: now,
             expected_by: Instant::NEVER,
             is_urgent: false,
@@ -183,6 +191,7 @@ impl Node {
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
         self.judge(now, effects);
+        self.keep_restraint(now, effects);
         self.release_what_is_due(now, effects);
         self.act(now, effects);
         self.leave(effects);

@@ -2,6 +2,7 @@
 
 use super::{Leaving, Node, emit};
 use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
+use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::time::{Instant, Span};
 
@@ -70,6 +71,8 @@ impl Node {
             cold_start: !self.was_ever_heard,
             leaving: matches!(self.leaving, Leaving::Goodbyes(_) | Leaving::Left),
             no_carrier: self.groups.iter().any(|group| !group.has_carrier),
+            standby: self.restraint.standby != Standby::No,
+            maintenance: self.restraint.maintenance_until.is_some(),
             trouble: match self.guard {
                 super::GuardState::Fine => Trouble::None,
                 super::GuardState::Silent => Trouble::GuardSilent,

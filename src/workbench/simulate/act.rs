@@ -203,7 +203,8 @@ impl World {
         }
     }
 
-    fn ask(&mut self, side: Side, request: Request) {
+    /// An operator asks the agent of a box, if it runs.
+    pub fn ask(&mut self, side: Side, request: Request) {
         if self.boxes[side.index()].agent.is_some() {
             self.boxes[side.index()].inbox.requests.push_back(request);
             self.agent_turn(side);

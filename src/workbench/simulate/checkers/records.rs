@@ -37,7 +37,11 @@ impl World {
             | Record::Lines { .. }
             | Record::VipAnswered { .. }
             | Record::GuardLost
-            | Record::GuardSilent(_) => {}
+            | Record::GuardSilent(_)
+            | Record::Standby(_)
+            | Record::StandbyYielded
+            | Record::Maintenance(_)
+            | Record::Incident(_) => {}
         }
     }
 
