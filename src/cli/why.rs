@@ -82,6 +82,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Lines { .. }
         | Record::VipAnswered { .. }
         | Record::Stall(_)
+        | Record::Succeeded
         | Record::GuardLost
         | Record::GuardSilent(_)
         | Record::Standby(_)

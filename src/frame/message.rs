@@ -155,6 +155,8 @@ pub struct Standing {
     pub standby: bool,
     /// Its operator wants nothing moved.
     pub maintenance: bool,
+    /// The modem lines at its end of a cable show that ours dropped.
+    pub lines_dropped: bool,
     /// It cannot serve, and why.
     pub trouble: Trouble,
     /// Which witnesses it sees, bit by bit; four at most.
@@ -220,11 +222,12 @@ struct Compact {
 
 const TERM_SHIFT: u32 = 3;
 const ROLE_MASK: u32 = 0b111;
-const COLD_START: u8 = 0b0_0001;
-const LEAVING: u8 = 0b0_0010;
-const NO_CARRIER: u8 = 0b0_0100;
-const STANDBY: u8 = 0b0_1000;
-const MAINTENANCE: u8 = 0b1_0000;
+const COLD_START: u8 = 0b00_0001;
+const LEAVING: u8 = 0b00_0010;
+const NO_CARRIER: u8 = 0b00_0100;
+const LINES_DROPPED: u8 = 0b00_1000;
+const STANDBY: u8 = 0b01_0000;
+const MAINTENANCE: u8 = 0b10_0000;
 
 /// Numbers of the roles, and of what a backup says, on the wire: never renumber.
 const ROLES: [(Role, Word, u32); 8] = [
@@ -318,6 +321,7 @@ fn pack_flags(standing: Standing) -> u8 {
         (standing.no_carrier, NO_CARRIER),
         (standing.standby, STANDBY),
         (standing.maintenance, MAINTENANCE),
+        (standing.lines_dropped, LINES_DROPPED),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
 }
@@ -329,7 +333,7 @@ fn pack_trouble(standing: Standing) -> u8 {
 
 /// A flag that we do not know could mean anything: refuse the beat rather than guess.
 fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
-    let known = COLD_START | LEAVING | NO_CARRIER | STANDBY | MAINTENANCE;
+    let known = COLD_START | LEAVING | NO_CARRIER | LINES_DROPPED | STANDBY | MAINTENANCE;
     let witnesses = trouble >> 4;
     let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
     (flags & !known == 0).then_some(Standing {
@@ -338,6 +342,7 @@ fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
         no_carrier: flags & NO_CARRIER != 0,
         standby: flags & STANDBY != 0,
         maintenance: flags & MAINTENANCE != 0,
+        lines_dropped: flags & LINES_DROPPED != 0,
         trouble,
         witnesses,
     })

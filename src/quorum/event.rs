@@ -38,6 +38,8 @@ pub enum Event<'a> {
     Operator(Request),
     /// Hand over, say goodbye, exit.
     Stop,
+    /// This kernel does not end the life of an address by itself.
+    LifetimeIgnored,
     /// The guard is gone.
     GuardLost,
 }
@@ -73,6 +75,9 @@ pub enum Effect {
     ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
+    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where there is none.
+    /// It is also the sign of life by which the guard knows the agent from one that hangs.
+    Deposit,
     /// Tell the operator's logs.
     Record(Record),
     /// Answer the operator.

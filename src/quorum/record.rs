@@ -281,6 +281,8 @@ pub enum Record {
     },
     /// The loop was late by this much.
     Stall(Span),
+    /// The agent died, and this one goes on in its place.
+    Succeeded,
     /// The guard is gone.
     GuardLost,
     /// The guard does not confirm renewals, or does again.

@@ -240,8 +240,7 @@ impl Node {
     }
 
     fn is_since_stall(&self, at: Instant) -> bool {
-        let interval = self.policy.interval();
-        at + interval + interval >= self.judge_from
+        at >= self.stalled_at
     }
 
     /// Asks the wire as soon as a takeover may come, so that the answer costs no time.
@@ -277,7 +276,7 @@ impl Node {
         let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
         let lead = self.probe_wait() + self.policy.interval();
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
-        let is_unheard = self.was_ever_heard && !self.is_on_time(now);
+        let is_unheard = self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
         is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)
     }
 
@@ -289,7 +288,7 @@ impl Node {
         }
     }
 
-    fn shortest_late_after(&self) -> Span {
+    pub(super) fn shortest_late_after(&self) -> Span {
         self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 

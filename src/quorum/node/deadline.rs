@@ -12,6 +12,8 @@ pub enum Waiting {
     Nothing,
     /// The next beat.
     Beat,
+    /// The next deposit with the guard, where no beat is due.
+    Deposit,
     /// A path becomes late or silent.
     Path,
     /// Silence may be believed: drift, or the end of a stall's amnesty.
@@ -55,6 +57,7 @@ impl Node {
                 earliest.note(at, Waiting::Path);
             }
         }
+        earliest.note(self.deposit_at, Waiting::Deposit);
         earliest.note(self.judge_from, Waiting::Silence);
         earliest.note(self.drift_passes(), Waiting::Silence);
         earliest.note(self.peer_released_at(), Waiting::PeerReleased);

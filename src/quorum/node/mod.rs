@@ -20,6 +20,7 @@ mod outcome;
 mod report;
 mod restraint;
 mod send;
+mod succeed;
 
 #[cfg(test)]
 mod tests;
@@ -28,15 +29,15 @@ pub use deadline::Waiting;
 
 use heapless::Vec;
 
-use restraint::Restraint;
-
 use super::event::{Effect, Effects, Event};
 use super::group::Group;
 use super::record::Record;
+use super::succession::Restraint;
 use super::verdict::Verdict;
 use crate::config::{MAX_GROUPS, MAX_PATHS, Policy, Side};
 use crate::frame::Keyring;
 use crate::frame::delimit::Collector;
+use crate::frame::message::Incarnation;
 use crate::frame::refusal::{REFUSALS, Refusals};
 use crate::frame::session::{Entropy, Session};
 use crate::health::ack::SendTimes;
@@ -107,11 +108,18 @@ pub struct Node {
     is_power_loss: bool,
     is_jeopardy: bool,
     is_digest_different: bool,
+    is_lifetime_ignored: bool,
     guard: GuardState,
     leaving: Leaving,
     restraint: Restraint,
+    /// When the loop was last late, or this run began in the place of another.
+    stalled_at: Instant,
     /// Silence is not judged before this instant.
     judge_from: Instant,
+    /// The peer's run that our predecessor knew, until we have adopted one.
+    predecessors_peer: Option<Incarnation>,
+    /// When the next deposit is due, should no beat be.
+    deposit_at: Instant,
     /// The deadline that we named at the end of the last step.
     expected_by: Instant,
     /// Something changed that the peer has to know now.
@@ -155,10 +163,14 @@ impl Node {
             is_power_loss: false,
             is_jeopardy: false,
             is_digest_different: false,
+            is_lifetime_ignored: false,
             guard: GuardState::Fine,
             leaving: Leaving::No,
             restraint: Restraint::default(),
+            stalled_at: now,
             judge_from: now,
+            predecessors_peer: None,
+            deposit_at: now,
             expected_by: Instant::NEVER,
             is_urgent: false,
             last_token: 0,
@@ -184,6 +196,7 @@ impl Node {
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Stop => self.stop(),
+            Event::LifetimeIgnored => self.is_lifetime_ignored = true,
             Event::GuardLost => self.guard_lost(effects),
         }
         self.expected_by = self.next_deadline(now).0;
@@ -195,7 +208,11 @@ impl Node {
         self.release_what_is_due(now, effects);
         self.act(now, effects);
         self.leave(effects);
-        self.send(now, effects);
+        let has_sent = self.send(now, effects);
+        if has_sent || now >= self.deposit_at {
+            self.deposit_at = now + self.policy.interval();
+            emit(effects, Effect::Deposit);
+        }
     }
 
     /// A loop that was late by more than half the shortest late_after may have slept through beats: all clocks of the
@@ -214,7 +231,7 @@ impl Node {
             group.vacant_since = None;
         }
         let interval = self.policy.interval();
-        self.judge_from = now + interval + interval;
+        (self.stalled_at, self.judge_from) = (now, now + interval + interval);
         self.worst_stall = self.worst_stall.max(gap);
         // The next step of the same waking must not count the gap again.
         self.expected_by = Instant::NEVER;

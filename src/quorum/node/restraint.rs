@@ -8,15 +8,6 @@ use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::{Denial, Record};
 use crate::time::{Instant, Span};
 
-/// What the operator told this node not to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Restraint {
-    /// Hold nothing.
-    pub standby: Standby,
-    /// Move nothing until then.
-    pub maintenance_until: Option<Instant>,
-}
-
 impl Node {
     /// Neither operator has forbidden moves, nor ours that we serve.
     pub(super) fn may_move(&self) -> bool {
