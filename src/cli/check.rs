@@ -3,26 +3,24 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
 use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{option, options};
 use crosswire::frame::{Key, heartbeat_bytes};
 
 use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
 
-/// Check the configuration and print its timing proof
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("check"))]
-pub struct CheckOptions {
-    /// Configuration file
-    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
-    config: PathBuf,
-    /// Which node this box is, if not the one that `uname -n` says
-    #[bpaf(argument("NAME"), optional)]
-    node: Option<String>,
+options! {
+    /// Check the configuration and print its timing proof
+    pub struct CheckOptions("check") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is, if not the one that `uname -n` says
+        node: Option<String> = option("--node", "NAME"),
+    }
 }
 
 /// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
@@ -342,11 +340,10 @@ Groups
 
     #[test]
     fn the_command_line_is_read() {
-        use bpaf::Parser;
-        let parse = |words: &[&str]| check_options().to_options().run_inner(words).unwrap();
-        let options = parse(&["check", "--config", "/x.toml", "--node", "gw2"]);
+        let parse = |words: &[&str]| crate::cli::parse::options::<CheckOptions>(words).unwrap();
+        let options = parse(&["--config", "/x.toml", "--node", "gw2"]);
         assert_eq!((options.config, options.node), (PathBuf::from("/x.toml"), Some("gw2".to_string())));
-        let options = parse(&["check"]);
+        let options = parse(&[]);
         assert_eq!((options.config, options.node), (PathBuf::from("/etc/crosswire/crosswire.toml"), None));
     }
 }

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bpaf::Bpaf;
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::PathState;
@@ -12,19 +11,19 @@ use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{flag, option, options};
 use super::status_json;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
 use crate::words::{self, Names};
 
-/// Show both nodes as the running daemon sees them
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("status"))]
-pub struct StatusOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// As JSON
-    json: bool,
+options! {
+    /// Show both nodes as the running daemon sees them
+    pub struct StatusOptions("status") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// As JSON
+        json: bool = flag("--json"),
+    }
 }
 
 /// Asks, and shows the answer. Jeopardy has an exit code of its own.
