@@ -166,6 +166,19 @@ pub const fn witness(witness: WitnessView) -> &'static str {
     }
 }
 
+/// Why a box was reset last, from the bits of `WDIOC_GETBOOTSTATUS` (linux/watchdog.h).
+pub fn reset_cause(boot_status: u32) -> &'static str {
+    let causes = [
+        (0x20, "by the watchdog"),
+        (0x01, "too hot"),
+        (0x02, "a fan failed"),
+        (0x10, "power bad"),
+        (0x40, "power too high"),
+        (0x04 | 0x08, "by an external relay"),
+    ];
+    causes.iter().find(|(bit, _)| boot_status & bit != 0).map_or("not by the watchdog", |(_, cause)| cause)
+}
+
 /// A role.
 pub const fn role(role: Role) -> &'static str {
     match role {
@@ -328,6 +341,7 @@ fn fault(fault: Fault) -> String {
         Fault::NoInterface => "an interface of it does not exist here".to_string(),
         Fault::Kernel(errno) => format!("the kernel refused: {}", nix::errno::Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
+        Fault::NoWatchdog => "the watchdog cannot be armed, and nothing is held without it".to_string(),
         Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
         Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),

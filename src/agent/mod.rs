@@ -27,7 +27,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::clock;
-use crate::control::{Answer, History, Question, Report};
+use crate::control::{Answer, History, Question, Report, WatchdogReport};
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
 use crate::words::{self, Names};
@@ -58,6 +58,8 @@ struct Agent<'a> {
     names: Names,
     journal: Journal,
     asker: Asker,
+    /// What the guard says of the watchdog.
+    watchdog: Option<WatchdogReport>,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -103,6 +105,7 @@ impl<'a> Agent<'a> {
             },
             journal: Journal::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
+            watchdog: None,
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -183,6 +186,10 @@ impl<'a> Agent<'a> {
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
+                self.watchdog = Some(WatchdogReport { timeout_s, boot_status });
+                self.step(now, Event::Watchdog(bound_s));
+            }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
     }
@@ -345,6 +352,7 @@ impl<'a> Agent<'a> {
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
+            watchdog: self.watchdog,
             node: self.node.status(now),
         }
     }

@@ -61,6 +61,10 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if node.trouble != Trouble::None {
         writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
     }
+    if let Some(watchdog) = report.watchdog {
+        let cause = words::reset_cause(watchdog.boot_status);
+        writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
+    }
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }

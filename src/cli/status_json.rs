@@ -24,6 +24,10 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "configurations_differ": node.is_digest_different,
         "trouble": words::trouble(node.trouble),
         "stopping": node.is_stopping,
+        "watchdog": report.watchdog.map(|watchdog| json!({
+            "timeout_s": watchdog.timeout_s,
+            "last_reset": words::reset_cause(watchdog.boot_status),
+        })),
         "worst_stall_ms": node.worst_stall.as_ms(),
         "paths": paths.map(|((name, path), skipped)| json!({
             "name": name,

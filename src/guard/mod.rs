@@ -10,7 +10,7 @@
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
 //!   (`announce.rs`);
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
-//!   (with `consoles.rs`) are the hands, `lock.rs` makes sure that there is one pair of them.
+//!   (with `consoles.rs`) are the hands, `watchdog.rs` is the end of a box that hangs, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
 mod agent_link;
@@ -35,6 +35,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod watchdog;
 pub mod wire;
 mod witness;
 

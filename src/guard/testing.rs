@@ -234,6 +234,8 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         interfaces: vec![interface.to_owned()],
         needs: Vec::new(),
         witnesses: Vec::new(),
+        watchdog: None,
+        fences: Vec::new(),
         policy: policy(),
     }
 }

@@ -24,6 +24,7 @@ use super::links::{LinkEvent, Links};
 use super::output::Output;
 use super::ports::OpenError;
 use super::scripts::{Ended, Run};
+use super::watchdog::Watchdog;
 use super::wire::{FromGuard, ToGuard};
 use super::{FAILED, probe};
 use crate::clock::now;
@@ -60,6 +61,9 @@ pub struct Guard<'a> {
     links: Links,
     signals: SignalFd,
     pub(super) stop: OwnedFd,
+    pub(super) watchdog: Option<Watchdog<'a>>,
+    /// The loop woke up when it wanted to.
+    is_on_time: bool,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
 }
@@ -96,8 +100,13 @@ impl<'a> Guard<'a> {
                 SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
             )?,
             stop,
+            watchdog: Watchdog::of(settings),
+            is_on_time: true,
             lingering: Vec::new(),
         };
+        if let Some(watchdog) = &mut guard.watchdog {
+            watchdog.arm(now());
+        }
         guard.remove_left_over("left over from an earlier run");
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
@@ -113,14 +122,17 @@ impl<'a> Guard<'a> {
             }
             if let Some(code) = self.exit_code() {
                 self.remove_left_over("still there at the end");
+                self.watchdog.iter_mut().for_each(Watchdog::disarm);
                 return code;
             }
             let deadline = self.next_deadline();
             let ready = self.wait_until(deadline);
-            if now().since(deadline) > STALL {
+            self.is_on_time = now().since(deadline) <= STALL;
+            if !self.is_on_time {
                 self.on_time_since = now();
             }
             self.turn(ready);
+            self.pet();
         }
     }
 
@@ -187,7 +199,19 @@ impl<'a> Guard<'a> {
         let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
         // While the agent's silence is judged, our own is measured by waking up in between.
         let judged = if self.agent_due() == Instant::NEVER { Instant::NEVER } else { now() + STALL };
-        self.phase_deadline().min(duties).min(judged)
+        let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
+        self.phase_deadline().min(duties).min(judged).min(pet)
+    }
+
+    /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order it any more.
+    /// While something is let go nobody orders it: the scripts have their own time.
+    fn pet(&mut self) {
+        let now = now();
+        let is_served = self.duties.iter().any(|duty| duty.group.is_serving());
+        if let Some(watchdog) = &mut self.watchdog {
+            let is_fresh = !is_served || watchdog.is_fresh(now, self.agent_heard);
+            watchdog.pet(now, self.is_on_time && is_fresh);
+        }
     }
 
     /// When an agent that does not renew what is held is taken for hung: as soon as the kernel has certainly let the

@@ -56,6 +56,15 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
+    /// The watchdog of this box is armed.
+    Watchdog {
+        /// What its driver really set, seconds.
+        timeout_s: u8,
+        /// How long after the last sign of life of agent and guard it has reset the box at the latest, seconds.
+        bound_s: u8,
+        /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
+        boot_status: u32,
+    },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
 }

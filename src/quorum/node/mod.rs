@@ -103,6 +103,8 @@ pub struct Node {
     is_jeopardy: bool,
     is_digest_different: bool,
     guard: GuardState,
+    /// What our watchdog needs, as beats announce it; zero while it is not armed.
+    watchdog_s: u8,
     leaving: Leaving,
     /// Silence is not judged before this instant.
     judge_from: Instant,
@@ -149,6 +151,7 @@ impl Node {
             is_jeopardy: false,
             is_digest_different: false,
             guard: GuardState::Fine,
+            watchdog_s: 0,
             leaving: Leaving::No,
             judge_from: now,
             expected_by: Instant::NEVER,
@@ -175,6 +178,7 @@ impl Node {
             Event::WitnessAnswered(index, asked_at) => self.witnesses.answer(usize::from(index), asked_at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
+            Event::Watchdog(seconds) => self.watchdog_s = seconds,
             Event::Stop => self.stop(),
             Event::GuardLost => self.guard_lost(effects),
         }

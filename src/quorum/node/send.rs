@@ -84,7 +84,7 @@ impl Node {
         let stop = self.policy.groups.iter().map(|group| seconds(group.stop_timeout)).max().unwrap_or(0);
         Mechanisms {
             lease_s: u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX),
-            watchdog_s: 0,
+            watchdog_s: self.watchdog_s,
             stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
         }
     }
