@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "workbench")]
 pub mod demo;
 pub mod exit;
+pub mod fence;
 pub mod keygen;
 pub mod operate;
 pub mod run;
@@ -30,6 +31,7 @@ enum Command {
     Why(#[bpaf(external(why::why_options))] why::WhyOptions),
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
+    Fence(#[bpaf(external(fence::fence_options))] fence::FenceOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
     #[cfg(feature = "workbench")]
     Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Why(options) => why::run(&options, out).into(),
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
+        Command::Fence(options) => fence::run(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Demo(options) => demo::run(&options, out).into(),

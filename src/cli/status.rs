@@ -148,6 +148,9 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut im
     if !ours.has_carrier {
         writeln!(out, "            an interface of it has NO CARRIER here")?;
     }
+    if let Some(mac) = ours.foreign_mac {
+        writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
+    }
     match (ours.role, ours.block) {
         (Role::Backup | Role::Faulty, Some(block)) => {
             writeln!(out, "            not taking it: {}", words::block(block, peer))

@@ -64,6 +64,7 @@ fn groups(report: &Report) -> Vec<Value> {
                 "term": ours.term,
                 "carrier": ours.has_carrier,
                 "block": ours.block.map(|block| words::block(block, peer)),
+                "foreign_mac": ours.foreign_mac.map(words::mac),
                 "peer_role": theirs.map(|(role, _)| words::role(role)),
                 "peer_term": theirs.map(|(_, term)| term),
             })

@@ -10,7 +10,7 @@
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
 //!   (`announce.rs`);
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
-//!   (with `consoles.rs`) are the hands, `watchdog.rs` is the end of a box that hangs, `lock.rs` makes sure that there is one pair of them.
+//!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
 mod agent_link;
@@ -19,6 +19,8 @@ mod consoles;
 mod duty;
 mod ending;
 mod ethernet;
+pub mod fence;
+mod fence_run;
 mod group;
 mod links;
 mod lock;

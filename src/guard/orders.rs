@@ -33,7 +33,7 @@ impl Guard<'_> {
             Order::Renew { .. } => renewals.push(ticket),
             Order::Acquire { term, .. } => self.acquire(ticket, index, term),
             Order::Release { first, .. } => self.release(index, Some(ticket.token), first),
-            Order::Fence { .. } => self.done(ticket.token, Outcome::Failed(Fault::NoFence)),
+            Order::Fence { .. } => self.fence(ticket),
             Order::Announce { .. } => self.announce_after_rival(index),
             Order::Probe { .. } => self.done(ticket.token, self.probe(ticket, group)),
         }
@@ -223,7 +223,7 @@ impl Guard<'_> {
         true
     }
 
-    fn done(&mut self, token: Token, outcome: Outcome) {
+    pub(super) fn done(&mut self, token: Token, outcome: Outcome) {
         self.tell(&FromGuard::Done { token, outcome }, None);
     }
 }
@@ -258,6 +258,7 @@ fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::Kernel(errno) => format!("the kernel refuses an address: {}", Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
         Fault::NoFence => "no fence could be confirmed".to_owned(),
+        Fault::ProbeUnanswered => "the probe is not answered".to_owned(),
         Fault::NoWatchdog => "its watchdog cannot be armed".to_owned(),
         Fault::ScriptStart(index) => format!("{} did not start", script(index)),
         Fault::ScriptStop(index) => format!("{} did not stop", script(index)),

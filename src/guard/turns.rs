@@ -20,6 +20,7 @@ use super::agent_link::{AgentLink, Received};
 use super::duty::Duty;
 use super::ending::Phase;
 use super::ethernet::Listener;
+use super::fence_run::FenceRun;
 use super::links::{LinkEvent, Links};
 use super::output::Output;
 use super::ports::OpenError;
@@ -61,6 +62,7 @@ pub struct Guard<'a> {
     links: Links,
     signals: SignalFd,
     pub(super) stop: OwnedFd,
+    pub(super) fence: Option<FenceRun>,
     pub(super) watchdog: Option<Watchdog<'a>>,
     /// The loop woke up when it wanted to.
     is_on_time: bool,
@@ -100,6 +102,7 @@ impl<'a> Guard<'a> {
                 SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
             )?,
             stop,
+            fence: None,
             watchdog: Watchdog::of(settings),
             is_on_time: true,
             lingering: Vec::new(),
@@ -155,7 +158,8 @@ impl<'a> Guard<'a> {
             self.hear_links();
         }
         if ready.outputs {
-            self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).for_each(Run::read_output);
+            let fence = self.fence.iter_mut().map(|fence| &mut fence.run);
+            self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).chain(fence).for_each(Run::read_output);
             self.lingering.retain_mut(Output::read);
         }
         self.pass_deadlines();
@@ -173,7 +177,8 @@ impl<'a> Guard<'a> {
         ];
         fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
-        let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).filter_map(Run::output);
+        let fence = self.fence.iter().map(|fence| &fence.run);
+        let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
         match poll(&mut fds, timeout_until(deadline)) {
             Ok(_) => {}
@@ -200,7 +205,8 @@ impl<'a> Guard<'a> {
         // While the agent's silence is judged, our own is measured by waking up in between.
         let judged = if self.agent_due() == Instant::NEVER { Instant::NEVER } else { now() + STALL };
         let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
-        self.phase_deadline().min(duties).min(judged).min(pet)
+        let fence = self.fence.as_ref().map_or(Instant::NEVER, |fence| fence.run.deadline());
+        self.phase_deadline().min(duties).min(judged).min(pet).min(fence)
     }
 
     /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order it any more.
@@ -230,6 +236,9 @@ impl<'a> Guard<'a> {
                 duty.announce_if_due(group, now());
             }
         }
+        if self.fence.as_mut().is_some_and(|fence| !fence.run.pass_deadline(now())) {
+            self.fence_ended(None);
+        }
         if now() >= self.agent_due() {
             // What it said in the meantime was not read yet, if the loop was held up.
             self.hear_agent();
@@ -252,6 +261,11 @@ impl<'a> Guard<'a> {
     /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id is
     /// theirs, and what is left of it can be killed.
     fn reap_scripts(&mut self) {
+        let fence = self.fence.as_ref().map(|fence| fence.run.pid());
+        if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
+            self.fence_ended(Some(how));
+            how_ended(pid, WaitPidFlag::empty());
+        }
         for index in 0..self.duties.len() {
             let Some(duty) = self.duties.get_mut(index) else { continue };
             let Some(how) = duty.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT)) else {

@@ -223,6 +223,11 @@ fn cold_start(s: &Situation) -> Decision {
         Decision::Wait(Block::ColdStart)
     } else if s.witness == WitnessView::Unseen {
         Decision::Wait(Block::WitnessUnseen)
+    } else if let Some(decision) = by_fence(s) {
+        decision
+    } else if s.is_exclusive && s.fence != Fence::Confirmed {
+        // Whoever started alone cannot know whose scripts run, and no watchdog was announced to it.
+        Decision::Wait(Block::Exclusive)
     } else {
         beside_answering_peer(s, TakeReason::ColdStart)
     }
@@ -233,8 +238,14 @@ fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Decision {
     match s.finding {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
-        Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Decision::Take(reason),
+        Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
+        Finding::Impossible | Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Decision::Take(reason),
     }
+}
+
+/// Who else vouches that the peer does not hold the group, where the wire cannot be asked.
+fn may_go_unprobed(s: &Situation) -> bool {
+    s.is_peer_off || s.fence == Fence::Confirmed || (s.verdict == Verdict::Present && !s.is_refused)
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule.
@@ -272,7 +283,8 @@ fn apart(s: &Situation, reason: TakeReason) -> Decision {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
         Finding::PeerAnswers if !s.must_have_released => Decision::Wait(Block::PeerAnswers),
-        Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
+        Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
+        Finding::Impossible | Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
     }
 }
 

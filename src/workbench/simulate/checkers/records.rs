@@ -36,6 +36,7 @@ impl World {
             | Record::Fence { .. }
             | Record::Lines { .. }
             | Record::VipAnswered { .. }
+            | Record::VipContested { .. }
             | Record::GuardLost
             | Record::GuardSilent(_) => {}
         }
