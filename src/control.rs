@@ -69,6 +69,8 @@ pub struct Report {
     pub file: String,
     /// The key file.
     pub key_file: String,
+    /// Interfaces on which a probe's silence proves nothing.
+    pub deaf: Vec<String>,
     /// The watchdog, if it is armed.
     pub watchdog: Option<WatchdogReport>,
     /// The state.

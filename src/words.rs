@@ -314,7 +314,9 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::ProbePending => "the probe for its addresses is not done".to_string(),
         Block::VipAnswers => "somebody answers for an address of it".to_string(),
         Block::ProbeImpossible => {
-            format!("probe impossible: who holds its addresses cannot be asked; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`")
+            format!(
+                "probe impossible: who holds its addresses cannot be asked; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`"
+            )
         }
         Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
         Block::Lease => format!("waiting until {peer}'s slowest release mechanism must have fired"),

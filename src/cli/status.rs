@@ -65,6 +65,9 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let cause = words::reset_cause(watchdog.boot_status);
         writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
     }
+    for interface in &report.deaf {
+        writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
+    }
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }

@@ -24,6 +24,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "configurations_differ": node.is_digest_different,
         "trouble": words::trouble(node.trouble),
         "stopping": node.is_stopping,
+        "probe_impossible": report.deaf,
         "watchdog": report.watchdog.map(|watchdog| json!({
             "timeout_s": watchdog.timeout_s,
             "last_reset": words::reset_cause(watchdog.boot_status),

@@ -13,6 +13,7 @@ use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc::{self, c_int};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::termios::tcsendbreak;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -69,7 +70,9 @@ pub fn carry_out(fences: &[Fence], peer: &str, task: Task, mut say: impl FnMut(&
 
 fn name(method: &FenceMethod) -> String {
     match method {
-        FenceMethod::Program { program, convention: Convention::FenceAgent, .. } => format!("exec {}", program.display()),
+        FenceMethod::Program { program, convention: Convention::FenceAgent, .. } => {
+            format!("exec {}", program.display())
+        }
         FenceMethod::Program { program, .. } => format!("stonith {}", program.display()),
         FenceMethod::SysRq { port, .. } => format!("sysrq {}", port.display()),
         FenceMethod::ResetCable { port, .. } => format!("reset-cable {}", port.display()),
@@ -122,10 +125,15 @@ impl Call {
                 let named = task == Task::Fence;
                 let options: Vec<_> = options.iter().filter_map(|option| option.split_once('=')).collect();
                 // Plugins source their helpers by name.
-                let path = ("PATH", "/usr/share/cluster-glue:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+                let path =
+                    ("PATH", "/usr/share/cluster-glue:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
                 Self {
                     arguments: [action].into_iter().chain(named.then_some(peer)).map(str::to_owned).collect(),
-                    environment: options.iter().chain([&path]).filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok()).collect(),
+                    environment: options
+                        .iter()
+                        .chain([&path])
+                        .filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok())
+                        .collect(),
                     input: String::new(),
                 }
             }
@@ -144,7 +152,7 @@ fn run(program: &Path, call: &Call, until: Instant) -> Result<i32, Unconfirmed> 
             _ if now() >= until => {
                 // Its group is its own; what is killed needs no grace, since it is not believed any more.
                 let _ = killpg(pid, Signal::SIGKILL);
-                let _ = waitpid(pid, None);
+                let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
                 return Err("not done in time".to_owned());
             }
             _ => std::thread::sleep(LOOK_EVERY),
@@ -164,7 +172,11 @@ fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
     // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => become_program(&arguments, &call.environment, &reader, &output),
+        ForkResult::Child => {
+            // Given up with whoever waits for it.
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            become_program(&arguments, &call.environment, &reader, &output)
+        }
     }
 }
 
@@ -221,8 +233,13 @@ impl Lines for Port {
 
     fn set(&mut self, lines: c_int, is_up: bool) -> nix::Result<()> {
         let (fd, lines) = (self.0.as_raw_fd(), &raw const lines);
-        // SAFETY: the kernel reads one int from where the pointer points.
-        let done = if is_up { unsafe { ioctl::raise_lines(fd, lines) } } else { unsafe { ioctl::drop_lines(fd, lines) } };
+        let done = if is_up {
+            // SAFETY: the kernel reads one int from where the pointer points.
+            unsafe { ioctl::raise_lines(fd, lines) }
+        } else {
+            // SAFETY: as above.
+            unsafe { ioctl::drop_lines(fd, lines) }
+        };
         done.map(drop)
     }
 }
@@ -342,7 +359,7 @@ mod tests {
         let mut fence = program(&dir, "trap '' TERM; sleep 60", Convention::FenceAgent, FenceAction::Off);
         fence.timeout = Span::from_ms(300);
         let started = now();
-        assert_eq!(carry(fence.clone(), Task::Fence).0, false);
+        assert!(!carry(fence.clone(), Task::Fence).0);
         assert!(now().since(started) < Span::from_s(20));
         if let FenceMethod::Program { program, .. } = &mut fence.method {
             *program = "/no/such/fence".into();

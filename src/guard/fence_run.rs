@@ -109,4 +109,3 @@ fn fence_alone(settings: &Settings) -> i32 {
     let is_confirmed = carry_out(&settings.fences, settings.peer_name(), Task::Fence, say);
     i32::from(!is_confirmed)
 }
-

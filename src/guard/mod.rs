@@ -33,7 +33,7 @@ pub mod privileges;
 mod probe;
 mod scripts;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;

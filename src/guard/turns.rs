@@ -315,6 +315,7 @@ impl<'a> Guard<'a> {
         match message {
             ToGuard::Order(ticket) => return self.carry_out(ticket, renewals),
             ToGuard::Reopen(path) => return self.reopen(path),
+            ToGuard::AskForPeer => probe::ask_for_peers(self.settings),
             ToGuard::Farewell => self.hear_farewell(),
         }
         Ok(())

@@ -53,7 +53,8 @@ impl Hardware {
         #[cfg(test)]
         if std::fs::metadata(device)?.is_file() {
             let text = std::fs::read_to_string(device)?;
-            let numbers: Vec<u32> = text.lines().next().unwrap_or("").split(' ').filter_map(|n| n.parse().ok()).collect();
+            let numbers: Vec<u32> =
+                text.lines().next().unwrap_or("").split(' ').filter_map(|n| n.parse().ok()).collect();
             let numbers: [u32; 2] = numbers.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
             return Ok(Self::Pretended(OpenOptions::new().append(true).open(device)?, numbers));
         }
@@ -143,7 +144,10 @@ impl<'a> Watchdog<'a> {
             match self.start() {
                 Ok((hardware, armed)) => {
                     let real = armed.timeout_s;
-                    info!("watchdog {device}: armed, resets this box after {real} s; last reset: {}", reset_cause(armed.boot_status));
+                    info!(
+                        "watchdog {device}: armed, resets this box after {real} s; last reset: {}",
+                        reset_cause(armed.boot_status)
+                    );
                     if u64::from(real) * 1_000 != self.wanted.timeout.as_ms() {
                         warn!("watchdog {device}: the driver set {real} s instead of {}", self.wanted.timeout);
                     }

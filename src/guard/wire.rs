@@ -14,6 +14,8 @@ pub enum ToGuard {
     Order(Ticket),
     /// Open a path again; answered by [`FromGuard::Path`].
     Reopen(PathId),
+    /// Ask for the peer's own address on every LAN; who answers is heard on the listeners.
+    AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
 }

@@ -30,12 +30,10 @@ const MAX_FENCE_TIMEOUT: Span = Span::from_s(300);
 const DEFAULT_BAUD: u32 = 9_600;
 
 const WATCHDOG_KEYS: [&str; 2] = ["device", "timeout"];
-const FENCE_KEYS: [&str; 9] =
-    ["method", "program", "options", "action", "port", "baud", "pulse", "sense", "timeout"];
+const FENCE_KEYS: [&str; 9] = ["method", "program", "options", "action", "port", "baud", "pulse", "sense", "timeout"];
 const ACTIONS: [(&str, FenceAction); 2] = [("reboot", FenceAction::Reboot), ("off", FenceAction::Off)];
 const PULSES: [(&str, ModemLine); 2] = [("rts", ModemLine::Rts), ("dtr", ModemLine::Dtr)];
-const SENSES: [(&str, ModemLine); 3] =
-    [("dsr", ModemLine::Dsr), ("dcd", ModemLine::Dcd), ("cts", ModemLine::Cts)];
+const SENSES: [(&str, ModemLine); 3] = [("dsr", ModemLine::Dsr), ("dcd", ModemLine::Dcd), ("cts", ModemLine::Cts)];
 
 /// How a fence is written in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,7 +81,11 @@ pub(super) fn check_watchdog(watchdog: &At<Watchdog>, plans: &[Plan<'_>], policy
                 exact(relied_on)
             );
             let most = relied_on.saturating_sub(fires.saturating_sub(watchdog.value.timeout)).as_ms() / 1_000;
-            report.add(watchdog.at, what, format_args!("set timeout to \"{most}s\" or less, or the group's stop_timeout higher"));
+            report.add(
+                watchdog.at,
+                what,
+                format_args!("set timeout to \"{most}s\" or less, or the group's stop_timeout higher"),
+            );
         }
     }
 }
@@ -109,7 +111,11 @@ pub(super) fn read_fences<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Vec<
 fn read_fence<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Option<Draft<'t>> {
     table.refuse_unknown(&FENCE_KEYS, report);
     if !table.has("method") {
-        report.add(table.at, "a fence without a method", "add method = \"exec\", \"stonith\", \"sysrq\" or \"reset-cable\"");
+        report.add(
+            table.at,
+            "a fence without a method",
+            "add method = \"exec\", \"stonith\", \"sysrq\" or \"reset-cable\"",
+        );
     }
     let kind = table.choice("method", &KINDS, report)?.value;
     let timeout = table.span("timeout", report).unwrap_or(At { at: table.at, value: DEFAULT_FENCE_TIMEOUT });

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::config::{PathId, Policy, Side};
-use crosswire::quorum::timing::{Proof, line_time};
+use crosswire::quorum::timing::{Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
 pub use error::ConfigError;
@@ -255,6 +255,12 @@ impl Settings {
     /// The timing proof of these settings.
     pub fn proof(&self) -> Proof {
         Proof::new(&self.policy, &self.beats())
+    }
+
+    /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.
+    pub fn watchdog_bound(&self) -> Span {
+        let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval(), self.policy.lease);
+        self.watchdog.as_ref().map_or(Span::ZERO, bound)
     }
 
     /// Name of this node.

@@ -225,10 +225,8 @@ impl Node {
         let (Some(last_frame_at), Some(armed)) = (self.newest_frame_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
-        let stopped = timing::scripts_bound(
-            self.peer.largest_dead_after(&self.policy),
-            Span::from_s(u64::from(armed.stop_s)),
-        );
+        let stopped =
+            timing::scripts_bound(self.peer.largest_dead_after(&self.policy), Span::from_s(u64::from(armed.stop_s)));
         let watchdog = Span::from_s(u64::from(armed.watchdog_s));
         let fires_at = last_frame_at + timing::with_drift(stopped + watchdog + self.policy.interval());
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }

@@ -35,7 +35,8 @@ impl Node {
                         has_carrier: group.has_carrier,
                         block: group.said,
                         foreign_mac: group.said_mac.filter(|_| {
-                            (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN) || group.said == Some(Block::VipAnswers)
+                            (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN)
+                                || group.said == Some(Block::VipAnswers)
                         }),
                     }
                 })
