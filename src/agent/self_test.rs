@@ -15,8 +15,9 @@ use crate::settings::{PathDevice, Settings};
 const EVERY: Span = Span::from_s(60);
 /// How long an answer may take; and how often a LAN is tried that did not answer.
 const PATIENCE: Span = Span::from_s(2);
-/// So many questions in a row without an answer are no accident.
-const MAX_UNANSWERED: u8 = 3;
+/// So many questions in a row without an answer are no accident: on a LAN that loses 40 % of all frames both ways, one
+/// round in a hundred.
+const MAX_UNANSWERED: u8 = 10;
 
 /// The LAN paths, as probes know them.
 pub struct SelfTest {
@@ -129,19 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn three_questions_without_an_answer_are_deafness_and_one_answer_ends_it() {
+    fn ten_questions_without_an_answer_are_deafness_and_one_answer_ends_it() {
         let mut test = SelfTest::new(&settings("near", &[]), at(0));
-        for s in [2, 4, 6] {
+        for s in (2..22).step_by(2) {
             assert!(test.pass(at(s), |_| true));
             assert_eq!(test.deaf().count(), 0, "{s}");
             test.note_answer(at(s), "near", IpAddr::from([10, 9, 0, 3]));
             test.note_answer(at(s), "other", peer());
         }
-        assert!(test.pass(at(8), |_| true));
+        assert!(test.pass(at(22), |_| true));
         assert_eq!(test.deaf().collect::<Vec<_>>(), ["near"]);
-        test.note_answer(at(9), "near", peer());
+        test.note_answer(at(23), "near", peer());
         assert_eq!(test.deaf().count(), 0);
-        assert_eq!(test.deadline(), at(69));
+        assert_eq!(test.deadline(), at(83));
     }
 
     #[test]
@@ -151,10 +152,10 @@ mod tests {
             assert!(!test.pass(at(s), |_| false));
         }
         assert_eq!(test.deaf().count(), 0);
-        for s in 100..107 {
+        for s in 100..130 {
             test.pass(at(s), |_| true);
         }
-        for s in 107..200 {
+        for s in 130..200 {
             test.pass(at(s), |_| false);
         }
         assert_eq!(test.deaf().count(), 1, "what was found stands until the peer is heard again");

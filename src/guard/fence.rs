@@ -383,21 +383,26 @@ mod tests {
     }
 
     /// A console at the other end of a pseudo-terminal, which answers a key with a text.
-    fn ask(answers_to: u8, text: &'static [u8], task: Task) -> bool {
-        use nix::pty::openpty;
-        let pty = openpty(None, None).expect("a pseudo-terminal");
+    fn ask(answers_to: u8, text: &'static [u8], task: Task, timeout: Span) -> bool {
+        use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+        let pty = nix::pty::openpty(None, None).expect("a pseudo-terminal");
+        // As a line is: nothing is echoed.
+        let mut mode = tcgetattr(&pty.slave).expect("a terminal");
+        cfmakeraw(&mut mode);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &mode).expect("set");
         let port = nix::unistd::ttyname(&pty.slave).expect("its name");
-        let master = pty.master;
+        let master = pty.master.try_clone().expect("a descriptor");
         let peer = std::thread::spawn(move || {
             let mut byte = [0];
-            let _ = write(&master, b"login: ");
-            if read(&master, &mut byte) == Ok(1) && byte[0] == answers_to {
-                let _ = write(&master, text);
+            // Until every other end is closed.
+            while read(&master, &mut byte) == Ok(1) {
+                if byte[0] == answers_to {
+                    write(&master, b"login: ").expect("room");
+                    write(&master, text).expect("room");
+                }
             }
-            std::thread::sleep(Duration::from_millis(700));
         });
-        let fence = Fence { method: FenceMethod::SysRq { port, baud: 9_600 }, timeout: Span::from_ms(600) };
-        let done = carry(fence, task).0;
+        let done = carry(Fence { method: FenceMethod::SysRq { port, baud: 9_600 }, timeout }, task).0;
         drop(pty.slave);
         peer.join().expect("it ends");
         done
@@ -405,12 +410,13 @@ mod tests {
 
     #[test]
     fn a_console_confirms_by_its_own_word_that_it_resets() {
-        assert!(ask(b'b', b"\r\n[  12.3] sysrq: Resetting\r\n", Task::Fence));
-        assert!(ask(b'b', b"\r\nSysRq : Resetting\r\n", Task::Fence), "older kernels");
-        assert!(!ask(b'b', b"\r\nsysrq: This sysrq operation is disabled.\r\n", Task::Fence));
-        assert!(!ask(b'x', b"", Task::Fence), "nobody listens");
-        assert!(ask(b'h', b"\r\nsysrq: HELP : loglevel(0-9) reboot(b)\r\n", Task::Test));
-        assert!(!ask(b'b', b"sysrq: Resetting", Task::Test), "a test sends no b");
+        let (long, short) = (Span::from_s(20), Span::from_ms(400));
+        assert!(ask(b'b', b"\r\n[  12.3] sysrq: Resetting\r\n", Task::Fence, long));
+        assert!(ask(b'b', b"\r\nSysRq : Resetting\r\n", Task::Fence, long), "older kernels");
+        assert!(!ask(b'b', b"\r\nsysrq: This sysrq operation is disabled.\r\n", Task::Fence, short));
+        assert!(!ask(b'x', b"sysrq: Resetting", Task::Fence, short), "nobody listens");
+        assert!(ask(b'h', b"\r\nsysrq: HELP : loglevel(0-9) reboot(b)\r\n", Task::Test, long));
+        assert!(!ask(b'b', b"sysrq: HELP", Task::Test, short), "a test sends no b");
     }
 
     /// A cable whose peer drops its line `delay` looks after it was reset, if ever.
