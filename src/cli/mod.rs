@@ -32,6 +32,9 @@ enum Command {
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Fence(#[bpaf(external(fence::fence_options))] fence::FenceOptions),
+    Standby(#[bpaf(external(operate::standby_options))] operate::StandbyOptions),
+    Online(#[bpaf(external(operate::online_options))] operate::OnlineOptions),
+    Maintenance(#[bpaf(external(operate::maintenance_options))] operate::MaintenanceOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
     #[cfg(feature = "workbench")]
     Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
@@ -54,6 +57,9 @@ pub fn main() -> ExitCode {
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Fence(options) => fence::run(&options, out).into(),
+        Command::Standby(options) => operate::standby(&options, out).into(),
+        Command::Online(options) => operate::online(&options, out).into(),
+        Command::Maintenance(options) => operate::maintenance(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Demo(options) => demo::run(&options, out).into(),

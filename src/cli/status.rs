@@ -68,6 +68,12 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for interface in &report.deaf {
         writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
     }
+    if node.is_standby {
+        writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
+    }
+    if let Some(left) = node.maintenance {
+        writeln!(out, "  {me} is in MAINTENANCE for {left} more: nothing is moved")?;
+    }
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }
@@ -97,6 +103,8 @@ fn write_peer(report: &Report, peer: &str, out: &mut impl Write) -> io::Result<(
             write!(out, ", last beat {} ago", heard.age)?;
             let remarks = [
                 (heard.has_left, "it said goodbye"),
+                (heard.is_standby, "in standby"),
+                (heard.is_maintenance, "in maintenance"),
                 (heard.is_cold_start, "in cold start"),
                 (heard.has_no_carrier, "an interface of it has no carrier"),
                 (heard.trouble != Trouble::None, words::trouble(heard.trouble)),

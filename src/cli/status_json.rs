@@ -29,6 +29,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "timeout_s": watchdog.timeout_s,
             "last_reset": words::reset_cause(watchdog.boot_status),
         })),
+        "standby": node.is_standby,
+        "maintenance_ms": ms(node.maintenance),
         "worst_stall_ms": node.worst_stall.as_ms(),
         "paths": paths.map(|((name, path), skipped)| json!({
             "name": name,
@@ -46,6 +48,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "age_ms": peer.age.as_ms(),
             "cold_start": peer.is_cold_start,
             "left": peer.has_left,
+            "standby": peer.is_standby,
+            "maintenance": peer.is_maintenance,
             "no_carrier": peer.has_no_carrier,
             "trouble": words::trouble(peer.trouble),
         })),

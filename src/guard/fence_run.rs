@@ -1,15 +1,19 @@
 //! The fence at work: a child of the guard, which waits in its place.
 
+use std::os::fd::OwnedFd;
+
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use log::error;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, close, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, write};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, write};
 
 use super::fence::{Task, carry_out};
+use super::office::close_all_but;
 use super::scripts::{Ended, Run};
 use super::turns::Guard;
 use crate::clock::now;
@@ -17,8 +21,6 @@ use crate::settings::Settings;
 
 /// What the child may take beyond the time of its fences before it is ended.
 const SPARE: Span = Span::from_s(5);
-/// No descriptor of the guard is above this.
-const MAX_DESCRIPTOR: i32 = 1_024;
 
 /// A fence that runs, and who waits for it. The peer is one: whoever asks while it is being fenced gets the same answer.
 pub struct FenceRun {
@@ -74,35 +76,42 @@ fn start(settings: &Settings, now: Instant) -> Option<Run> {
     }
 }
 
-fn spawn(settings: &Settings) -> nix::Result<(nix::unistd::Pid, std::os::fd::OwnedFd)> {
+fn spawn(settings: &Settings) -> nix::Result<(Pid, OwnedFd)> {
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // A signal to the child waits until it has let go of our handlers: they would take it for one to the guard.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: the guard's only other thread waits for signals and holds no lock; the child leaves by _exit.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok((child, reader)),
-        ForkResult::Child => {
-            let become_it = || -> nix::Result<()> {
-                setsid()?;
-                // SAFETY: the default action is no handler of ours.
-                unsafe { signal(Signal::SIGTERM, SigHandler::SigDfl) }?;
-                SigSet::empty().thread_set_mask()?;
-                dup2_stdin(&null)?;
-                dup2_stdout(&writer)?;
-                dup2_stderr(&writer)
-            };
-            let code = if become_it().is_ok() { fence_alone(settings) } else { 1 };
-            // SAFETY: ends this process at once, without running anything of the guard's.
-            unsafe { libc::_exit(code) }
-        }
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        let code = if become_fence(&null, &writer).is_ok() { fence_alone(settings) } else { 1 };
+        // SAFETY: ends this process at once, without running anything of the guard's.
+        unsafe { libc::_exit(code) }
     }
+    before.thread_set_mask()?;
+    match forked? {
+        ForkResult::Parent { child } => Ok((child, reader)),
+        ForkResult::Child => Err(Errno::ECHILD),
+    }
+}
+
+/// In the child: a session of its own, default signals, no input, output into the pipe.
+fn become_fence(null: &OwnedFd, output: &OwnedFd) -> nix::Result<()> {
+    setsid()?;
+    for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: the default action is no handler of ours.
+        unsafe { signal(handled, SigHandler::SigDfl) }?;
+    }
+    SigSet::empty().thread_set_mask()?;
+    dup2_stdin(null)?;
+    dup2_stdout(output)?;
+    dup2_stderr(output)
 }
 
 /// In the child. It keeps no descriptor of the guard: the agent has to notice the guard's end, and the watchdog its close.
 fn fence_alone(settings: &Settings) -> i32 {
-    for descriptor in 3..MAX_DESCRIPTOR {
-        let _ = close(descriptor);
-    }
+    close_all_but(&mut []);
     let say = |line: &str| {
         let _ = write(std::io::stdout(), format!("{line}\n").as_bytes());
     };

@@ -193,9 +193,9 @@ impl<'a> Watchdog<'a> {
         if self.running.is_some() && !self.is_to_fire { self.next_pet } else { Instant::NEVER }
     }
 
-    /// Whether orders that came `at` last are fresh.
+    /// Whether orders that came `at` last are fresh. An agent that has yet to say its first word is not.
     pub fn is_fresh(&self, now: Instant, at: Instant) -> bool {
-        now.since(at) <= self.fresh_for
+        at <= now && now.since(at) <= self.fresh_for
     }
 
     /// Pets it, if that is due. `is_well`: the loop is on time, and the agent too where it has to be.
@@ -275,6 +275,7 @@ mod tests {
         let armed = Armed { timeout_s: 16, bound_s: 17, boot_status: 32 };
         assert_eq!(watchdog.arm(at_ms(0)), Some(armed));
         assert!(watchdog.is_fresh(at_ms(200), at_ms(0)) && !watchdog.is_fresh(at_ms(201), at_ms(0)));
+        assert!(!watchdog.is_fresh(at_ms(0), at_ms(1)), "a grace is no sign of life");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crosswire::time::Span;
 
 pub use error::ConfigError;
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
-pub use values::exact;
+pub use values::{exact, parse_span};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
