@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "workbench")]
 pub mod demo;
 pub mod exit;
+pub mod fence;
 mod help;
 mod json;
 pub mod keygen;
@@ -54,6 +55,7 @@ static COMMANDS: &[Command] = &[
     command!(why::WhyOptions, |options, out| why::run(options, out).into()),
     command!(operate::HandoverOptions, |options, out| operate::handover(options, out).into()),
     command!(operate::TakeoverOptions, |options, out| operate::takeover(options, out).into()),
+    command!(fence::FenceOptions, |options, out| fence::run(options, out).into()),
     command!(operate::StandbyOptions, |options, out| operate::standby(options, out).into()),
     command!(operate::OnlineOptions, |options, out| operate::online(options, out).into()),
     command!(operate::MaintenanceOptions, |options, out| operate::maintenance(options, out).into()),

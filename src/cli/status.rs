@@ -60,6 +60,13 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if node.trouble != Trouble::None {
         writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
     }
+    if let Some(watchdog) = report.watchdog {
+        let cause = words::reset_cause(watchdog.boot_status);
+        writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
+    }
+    for interface in &report.deaf {
+        writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
+    }
     if node.is_standby {
         writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
     }
@@ -163,6 +170,9 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut im
     writeln!(out, "            {}", contents.join(", "))?;
     if !ours.has_carrier {
         writeln!(out, "            an interface of it has NO CARRIER here")?;
+    }
+    if let Some(mac) = ours.foreign_mac {
+        writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
     }
     match (ours.role, ours.block) {
         (Role::Backup | Role::Faulty, Some(block)) => {

@@ -25,6 +25,11 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "trouble": words::trouble(node.trouble),
         "lifetime_ignored": node.is_lifetime_ignored,
         "stopping": node.is_stopping,
+        "probe_impossible": report.deaf.as_slice(),
+        "watchdog": report.watchdog.map(|watchdog| json!({
+            "timeout_s": u32::from(watchdog.timeout_s),
+            "last_reset": words::reset_cause(watchdog.boot_status),
+        })),
         "standby": node.is_standby,
         "maintenance_ms": ms(node.maintenance),
         "worst_stall_ms": node.worst_stall.as_ms(),
@@ -65,6 +70,7 @@ fn groups(report: &Report) -> Value {
                 "term": ours.term,
                 "carrier": ours.has_carrier,
                 "block": ours.block.map(|block| words::block(block, peer)),
+                "foreign_mac": ours.foreign_mac.map(words::mac),
                 "peer_role": theirs.map(|(role, _)| words::role(role)),
                 "peer_term": theirs.map(|(_, term)| term),
             })

@@ -81,6 +81,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Fence { .. }
         | Record::Lines { .. }
         | Record::VipAnswered { .. }
+        | Record::VipContested { .. }
         | Record::Stall(_)
         | Record::Succeeded
         | Record::GuardLost

@@ -75,7 +75,7 @@ pub fn open_path(path: &PathSettings) -> Result<OwnedFd, OpenError> {
 }
 
 /// Opens a tty for ourselves alone: raw, 8N1, no flow control, deaf to BREAK and to the carrier line.
-fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
+pub(super) fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     let name = device.display().to_string();
     let found = std::fs::metadata(device).map_err(|e| OpenError::absent(&name, errno_of(&e)))?;
     if !found.file_type().is_char_device() {

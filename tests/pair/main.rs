@@ -10,6 +10,7 @@
 pub mod lab;
 
 mod kills;
+mod last_resorts;
 mod moves;
 mod paths;
 mod power;
