@@ -205,7 +205,7 @@ mod tests {
             <All as super::super::option::Options>::SPEC.words,
             values,
         ));
-        assert_eq!(error.err().expect("not a text"), "GROUP: `\u{fffd}` is not UTF-8");
+        assert_eq!(error.expect_err("not a text"), "GROUP: `\u{fffd}` is not UTF-8");
     }
 
     #[test]

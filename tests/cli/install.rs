@@ -104,7 +104,6 @@ impl Service {
 }
 
 /// LSB 5.0, chapter 22.2: what each action ends with, whatever the daemon's state.
-#[expect(clippy::needless_pass_by_value, reason = "each test has its own shell")]
 fn states_and_exit_codes(shell: Shell) {
     let service = Service::new(shell);
     service.expect("status", 3);
@@ -148,7 +147,6 @@ fn states_and_exit_codes(shell: Shell) {
 }
 
 /// A pid file that was left behind, or names somebody else, hinders nothing and harms nobody.
-#[expect(clippy::needless_pass_by_value, reason = "each test has its own shell")]
 fn after_a_crash(shell: Shell) {
     let service = Service::new(shell);
     service.expect("start", 0);
@@ -176,7 +174,6 @@ fn after_a_crash(shell: Shell) {
 }
 
 /// One that hears nothing any more is ended all the same, and its agent with it.
-#[expect(clippy::needless_pass_by_value, reason = "each test has its own shell")]
 fn by_force(shell: Shell) {
     let service = Service::new(shell);
     service.expect("start", 0);
@@ -273,7 +270,6 @@ fn install(shell: &Shell, root: &Path, arguments: &[&str]) -> Said {
 const CONFIGURATION: &str = "etc/crosswire/crosswire.toml";
 const KEY: &str = "etc/crosswire/key";
 
-#[expect(clippy::needless_pass_by_value, reason = "each test has its own shell")]
 fn installs_and_uninstalls(shell: Shell) {
     let binary = ["--binary", env!("CARGO_BIN_EXE_crosswire")];
     for (init, file, mode) in [
