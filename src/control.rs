@@ -17,6 +17,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
+use crate::tty::uart::{Counts, Uart};
+
 /// Longest message either way.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// How long a command waits for the agent's answer.
@@ -63,6 +65,8 @@ pub struct Report {
     pub paths: Vec<String>,
     /// Frames per path that could not leave at once and were skipped.
     pub skipped: Vec<u32>,
+    /// What each path's serial port says of itself; `None` on a LAN and while it is away.
+    pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
     pub groups: Vec<(String, Vec<String>)>,
     /// The configuration file.
@@ -71,6 +75,17 @@ pub struct Report {
     pub key_file: String,
     /// The state.
     pub node: NodeStatus,
+}
+
+/// What a serial port says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PortReport {
+    /// Its modem lines (`TIOCM_*`), and those of them that follow our own outputs; `None`: it has none.
+    pub lines: Option<(i32, i32)>,
+    /// What it is.
+    pub uart: Option<Uart>,
+    /// What the driver has counted since it was opened.
+    pub counts: Option<Counts>,
 }
 
 /// What happened on a node, with the names that people use.

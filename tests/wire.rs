@@ -6,8 +6,8 @@
 use crosswire::config::{PathId, Side};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{
-    Beat, Give, GroupReport, Incarnation, Mechanisms, Message, NEVER_HEARD, PathReport, Role, SessionValue, Standing,
-    Trouble, Word,
+    Beat, Give, GroupReport, Incarnation, LinesSeen, Mechanisms, Message, NEVER_HEARD, PathReport, Role, SessionValue,
+    Standing, Trouble, Word,
 };
 use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Refusal, heartbeat_bytes};
@@ -45,6 +45,7 @@ fn beat() -> Beat {
             no_carrier: true,
             trouble: Trouble::GuardSilent,
             witnesses: 0b1010,
+            lines: LinesSeen::Unknown,
         },
         release: Mechanisms { lease_s: 1, watchdog_s: 0, stop_s: 300 },
         digest: [0xde, 0xad, 0xbe, 0xef],

@@ -58,6 +58,8 @@ struct Agent<'a> {
     names: Names,
     journal: Journal,
     asker: Asker,
+    /// When the modem lines are looked at again.
+    lines_at: Instant,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -103,6 +105,7 @@ impl<'a> Agent<'a> {
             },
             journal: Journal::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
+            lines_at: Instant::ORIGIN,
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -120,6 +123,7 @@ impl<'a> Agent<'a> {
         self.hear_witnesses();
         self.hear_operators();
         let now = clock::now();
+        self.look_at_lines(now);
         self.step(now, Event::Tick);
         self.reopen(now);
         if now >= self.end_at {
@@ -250,6 +254,21 @@ impl<'a> Agent<'a> {
         }
     }
 
+    /// After everything that had arrived was read: a beat that was sent before the lines dropped came in before. Every
+    /// wake-up looks, but a flood of them not each time; a drop wakes nobody, so that it is seen an interval later at most.
+    fn look_at_lines(&mut self, now: Instant) {
+        if now < self.lines_at {
+            return;
+        }
+        self.lines_at = now + LINES_EVERY;
+        for port in &self.ports {
+            if let Some(lines) = port.look_at_lines() {
+                self.node.step(now, Event::Lines(port.id, lines), &mut self.effects);
+            }
+        }
+        self.carry_out();
+    }
+
     fn hear_listeners(&mut self) {
         let mut room = [0; 256];
         let mut found = Vec::new();
@@ -342,6 +361,7 @@ impl<'a> Agent<'a> {
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
             skipped: self.ports.iter().map(Port::skipped).collect(),
+            ports: self.ports.iter().map(Port::report).collect(),
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
@@ -364,8 +384,11 @@ impl<'a> Agent<'a> {
                     }
                 }
                 Effect::AskWitnesses => self.asker.ask(clock::now()),
-                // A pseudo-terminal has no lines; those of a real port are not read yet either.
-                Effect::ShowHolding(_) => {}
+                Effect::ShowHolding(is_holding) => {
+                    for port in &mut self.ports {
+                        port.show_holding(is_holding);
+                    }
+                }
                 Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
                 Effect::Record(record) => {
                     let (level, line) = words::sentence(&record, &self.names);
@@ -403,6 +426,8 @@ const READ_BYTES: usize = 512;
 const MAX_READS: usize = 512;
 /// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
 const MAX_DESCRIPTORS: usize = 48;
+/// The modem lines are looked at this often at most.
+const LINES_EVERY: Span = Span::from_ms(5);
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
 /// Most packets of one listener in a turn.

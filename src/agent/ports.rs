@@ -4,11 +4,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crosswire::config::{PathId, PathKind};
 use crosswire::frame::{Body, delimit};
+use crosswire::health::Lines;
 use crosswire::quorum::Event;
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
+use nix::libc::c_int;
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::{read, write};
+
+use crate::control::PortReport;
+use crate::tty::lines;
+use crate::tty::uart::{Counts, Uart};
 
 mod ioctl {
     //! `tty_ioctl(4)`
@@ -39,6 +45,12 @@ pub struct Port {
     skipped: u32,
     /// That it cannot be opened was said already.
     is_told: bool,
+    /// We hold services: shown on RTS.
+    is_holding: bool,
+    /// Modem lines that follow our own outputs.
+    bridged_lines: c_int,
+    /// What the driver had counted when the port was opened.
+    counts_before: Counts,
 }
 
 /// What one read of a port came to.
@@ -67,6 +79,9 @@ impl Port {
             max_queued_bytes,
             skipped: 0,
             is_told: false,
+            is_holding: false,
+            bridged_lines: 0,
+            counts_before: Counts::default(),
         }
     }
 
@@ -75,8 +90,13 @@ impl Port {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
-    /// It was opened.
+    /// It was opened. On a serial port we show that we run, after a moment in which lines are found that show ourselves.
     pub fn become_open(&mut self, descriptor: OwnedFd) {
+        if self.kind == PathKind::Serial {
+            self.bridged_lines = lines::bridged(&descriptor);
+            lines::set(&descriptor, self.outputs());
+            self.counts_before = Counts::of(&descriptor).unwrap_or_default();
+        }
         self.descriptor = Some(descriptor);
         self.retry_at = Instant::NEVER;
         self.retry_after = FIRST_RETRY;
@@ -113,6 +133,34 @@ impl Port {
     /// It was asked.
     pub fn note_retry(&mut self) {
         self.retry_at = Instant::NEVER;
+    }
+
+    const fn outputs(&self) -> c_int {
+        lines::DTR | if self.is_holding { lines::RTS } else { 0 }
+    }
+
+    /// Shows on a serial port whether we hold services.
+    pub fn show_holding(&mut self, is_holding: bool) {
+        self.is_holding = is_holding;
+        if let (Some(descriptor), PathKind::Serial) = (&self.descriptor, self.kind) {
+            lines::set(descriptor, self.outputs());
+        }
+    }
+
+    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer.
+    pub fn look_at_lines(&self) -> Option<Option<Lines>> {
+        let descriptor = self.descriptor.as_ref().filter(|_| self.kind == PathKind::Serial)?;
+        Some(lines::get(descriptor).and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
+    }
+
+    /// What an open serial port says of itself.
+    pub fn report(&self) -> Option<PortReport> {
+        let descriptor = self.descriptor.as_ref().filter(|_| self.kind == PathKind::Serial)?;
+        Some(PortReport {
+            lines: lines::get(descriptor).map(|bits| (bits, self.bridged_lines)),
+            uart: Uart::of(descriptor),
+            counts: Counts::of(descriptor).map(|counts| counts.since(self.counts_before)),
+        })
     }
 
     /// Reads once, without waiting.

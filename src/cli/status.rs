@@ -13,7 +13,8 @@ use crosswire::time::Span;
 
 use super::exit::Exit;
 use super::status_json;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask};
+use crate::tty::lines;
 use crate::words::{self, Names};
 
 /// Show both nodes as the running daemon sees them
@@ -69,8 +70,12 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\npaths")?;
     let names = names(report);
+    let mut ports = report.ports.iter();
     for ((name, path), skipped) in report.paths.iter().zip(&node.paths).zip(&report.skipped) {
         write_path(name, path, peer, &names, out)?;
+        if let Some(Some(port)) = ports.next() {
+            write_port(port, path, peer, out)?;
+        }
         if *skipped > 0 {
             writeln!(out, "            {skipped} frames could not leave at once and were skipped")?;
         }
@@ -118,6 +123,28 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
         {
             writeln!(out, "            -> {}", words::refusal_advice(*refusal, names))?;
         }
+    }
+    Ok(())
+}
+
+/// What a serial port says of itself: its lines, its UART, what the driver has counted.
+fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut impl Write) -> io::Result<()> {
+    match port.lines {
+        None => writeln!(out, "            the port has no modem lines")?,
+        Some((bits, bridged)) => {
+            writeln!(out, "            {}; up: {}", words::line_reading(path.lines, peer), lines::names(bits))?;
+            if bridged != 0 {
+                writeln!(
+                    out,
+                    "            {} follow our own lines: they are bridged in the plug",
+                    lines::names(bridged)
+                )?;
+            }
+        }
+    }
+    if let (Some(uart), Some(counts)) = (port.uart, port.counts) {
+        write!(out, "            UART {}; errors: {} framing, ", uart.name(), counts.framing)?;
+        writeln!(out, "{} overrun, {} BREAK", counts.overrun, counts.breaks)?;
     }
     Ok(())
 }

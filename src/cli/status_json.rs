@@ -3,16 +3,18 @@
 use std::io::{self, Write};
 
 use crosswire::frame::Refusal;
+use crosswire::health::LineReading;
 use crosswire::time::Span;
 use serde_json::{Map, Value, json};
 
-use crate::control::Report;
+use crate::control::{PortReport, Report};
+use crate::tty::lines;
 use crate::words;
 
 /// Writes one object and a line end.
 pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let node = &report.node;
-    let paths = report.paths.iter().zip(&node.paths).zip(&report.skipped);
+    let paths = report.paths.iter().zip(&node.paths).zip(report.skipped.iter().zip(&report.ports));
     let value = json!({
         "pair": report.pair,
         "node": report.nodes[node.me.index()],
@@ -25,7 +27,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "trouble": words::trouble(node.trouble),
         "stopping": node.is_stopping,
         "worst_stall_ms": node.worst_stall.as_ms(),
-        "paths": paths.map(|((name, path), skipped)| json!({
+        "paths": paths.map(|((name, path), (skipped, port))| json!({
             "name": name,
             "state": words::path_state(path.state),
             "heard_ms": ms(path.heard),
@@ -34,6 +36,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "beats_sent": path.beats_sent,
             "skipped": skipped,
             "looped": path.is_looped,
+            "lines": line_reading(path.lines),
+            "port": port.as_ref().map(port_json),
             "refused": refusals(&path.refusals),
         })).collect::<Vec<_>>(),
         "groups": groups(report),
@@ -65,6 +69,26 @@ fn groups(report: &Report) -> Vec<Value> {
             })
         };
     report.groups.iter().zip(&report.node.groups).enumerate().map(group).collect()
+}
+
+fn port_json(port: &PortReport) -> Value {
+    json!({
+        "up": port.lines.map(|(bits, _)| lines::names(bits)),
+        "bridged": port.lines.map(|(_, bridged)| lines::names(bridged)),
+        "uart": port.uart.map(|uart| uart.name()),
+        "framing_errors": port.counts.map(|counts| counts.framing),
+        "overruns": port.counts.map(|counts| counts.overrun),
+        "breaks": port.counts.map(|counts| counts.breaks),
+    })
+}
+
+const fn line_reading(reading: LineReading) -> &'static str {
+    match reading {
+        LineReading::Unknown => "unknown",
+        LineReading::Running { holds: false } => "running",
+        LineReading::Running { holds: true } => "running and holding",
+        LineReading::Dropped => "dropped",
+    }
 }
 
 fn refusals(counts: &[u32]) -> Map<String, Value> {

@@ -153,6 +153,20 @@ pub struct Standing {
     pub trouble: Trouble,
     /// Which witnesses it sees, bit by bit; four at most.
     pub witnesses: u8,
+    /// What it reads from the modem lines of its cables.
+    pub lines: LinesSeen,
+}
+
+/// What the sender of a beat reads from the receiver's modem lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+pub enum LinesSeen {
+    /// Nothing that may be believed, on some cable at least.
+    #[default]
+    Unknown,
+    /// They are on, on every cable.
+    On,
+    /// They dropped, on some cable.
+    Dropped,
 }
 
 /// Why a node cannot serve.
@@ -217,6 +231,8 @@ const ROLE_MASK: u32 = 0b111;
 const COLD_START: u8 = 0b001;
 const LEAVING: u8 = 0b010;
 const NO_CARRIER: u8 = 0b100;
+const LINES_ON: u8 = 0b1000;
+const LINES_DROPPED: u8 = 0b1_0000;
 
 /// Numbers of the roles, and of what a backup says, on the wire: never renumber.
 const ROLES: [(Role, Word, u32); 7] = [
@@ -303,7 +319,13 @@ fn unpack_group((tag, packed): (u8, u32)) -> Option<GroupReport> {
 }
 
 fn pack_flags(standing: Standing) -> u8 {
-    let bits = [(standing.cold_start, COLD_START), (standing.leaving, LEAVING), (standing.no_carrier, NO_CARRIER)];
+    let bits = [
+        (standing.cold_start, COLD_START),
+        (standing.leaving, LEAVING),
+        (standing.no_carrier, NO_CARRIER),
+        (standing.lines == LinesSeen::On, LINES_ON),
+        (standing.lines == LinesSeen::Dropped, LINES_DROPPED),
+    ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
 }
 
@@ -314,7 +336,13 @@ fn pack_trouble(standing: Standing) -> u8 {
 
 /// A flag that we do not know could mean anything: refuse the beat rather than guess.
 fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
-    let known = COLD_START | LEAVING | NO_CARRIER;
+    let known = COLD_START | LEAVING | NO_CARRIER | LINES_ON | LINES_DROPPED;
+    let lines = match flags & (LINES_ON | LINES_DROPPED) {
+        0 => LinesSeen::Unknown,
+        LINES_ON => LinesSeen::On,
+        LINES_DROPPED => LinesSeen::Dropped,
+        _ => return None,
+    };
     let witnesses = trouble >> 4;
     let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
     (flags & !known == 0).then_some(Standing {
@@ -323,5 +351,6 @@ fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
         no_carrier: flags & NO_CARRIER != 0,
         trouble,
         witnesses,
+        lines,
     })
 }

@@ -115,7 +115,7 @@ impl Detector {
 
     /// The port's modem lines; `None` if it has none.
     pub fn note_lines(&mut self, now: Instant, lines: Option<Lines>) {
-        self.lines.note(now, lines);
+        self.lines.note(now, lines, self.timing.interval);
     }
 
     /// What the modem lines say.
@@ -123,12 +123,25 @@ impl Detector {
         self.lines.reading()
     }
 
-    /// The lines dropped within dead_after of the last beat, and none has come since.
-    pub fn is_cut_short(&self) -> bool {
+    /// When the lines were seen to have dropped, if that may be believed.
+    pub fn lines_found_off_at(&self) -> Option<Instant> {
+        self.lines.found_off_at()
+    }
+
+    /// The lines dropped less than dead_after ago.
+    pub fn has_just_dropped(&self, now: Instant) -> bool {
+        self.lines.dropped_at().is_some_and(|at| now.since(at) < self.timing.dead_after)
+    }
+
+    /// The lines dropped within dead_after of the last beat, and none has come since, here or on any other path: a peer that
+    /// is heard after the drop has its power, however long ago the cable was pulled.
+    pub fn is_cut_short(&self, heard_elsewhere: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
         };
-        dropped_at.since(heard_at) < self.timing.dead_after && heard_at <= dropped_at + self.timing.interval
+        dropped_at.since(heard_at) < self.timing.dead_after
+            && heard_at <= dropped_at + self.timing.interval
+            && heard_elsewhere.is_none_or(|at| at <= dropped_at)
     }
 
     /// How long ago the path fell silent.
@@ -305,6 +318,21 @@ mod tests {
         let mut lan = detector(PathKind::Lan);
         lan.refuse(at(100), Reading::Stranger);
         assert_eq!(lan.state(at(100), None), PathState::Unproven);
+    }
+
+    #[test]
+    fn a_drop_cuts_the_beats_short_until_the_peer_is_heard_anywhere() {
+        let lines = |peer_runs| Some(Lines { peer_runs, peer_holds: true });
+        let mut path = detector(PathKind::Serial);
+        for ms in (0..=2_000).step_by(250) {
+            path.note_lines(at(ms), lines(true));
+            path.hear(at(ms));
+        }
+        path.note_lines(at(2_100), lines(false));
+        assert!(path.is_cut_short(None));
+        assert!(path.is_cut_short(Some(at(2_100))), "a beat of the LAN from before the drop");
+        assert!(!path.is_cut_short(Some(at(2_101))), "a cable that was pulled");
+        assert!(path.has_just_dropped(at(3_599)) && !path.has_just_dropped(at(3_600)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The peer as all paths together show it.
 
 use crate::config::{GroupId, Policy};
-use crate::frame::message::{Beat, GroupReport, Mechanisms, Trouble};
+use crate::frame::message::{Beat, GroupReport, LinesSeen, Mechanisms, Trouble};
 use crate::health::ack::SendTimes;
 use crate::time::{Instant, Span};
 
@@ -20,6 +20,8 @@ pub struct Peer {
     mechanisms: Option<Mechanisms>,
     /// Since when every beat of it has said that it cannot serve.
     troubled_since: Option<Instant>,
+    /// Since when every beat of it has said that our lines are off there.
+    lines_off_since: Option<Instant>,
 }
 
 impl Peer {
@@ -41,6 +43,8 @@ impl Peer {
         self.mechanisms = Some(beat.release);
         let is_troubled = beat.standing.trouble != Trouble::None;
         self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
+        let are_lines_off = beat.standing.lines == LinesSeen::Dropped;
+        self.lines_off_since = are_lines_off.then(|| self.lines_off_since.unwrap_or(now));
         self.beat = Some(beat);
         self.beat_at = Some(now);
     }
@@ -82,6 +86,16 @@ impl Peer {
     /// It released everything and left.
     pub fn has_left(&self) -> bool {
         self.beat.as_ref().is_some_and(|beat| beat.standing.leaving)
+    }
+
+    /// Its newest beat says that it sees our lines on, and believes them.
+    pub fn sees_our_lines(&self) -> bool {
+        self.beat.as_ref().is_some_and(|beat| beat.standing.lines == LinesSeen::On)
+    }
+
+    /// Since when it has said in every beat that our lines are off.
+    pub fn lines_off_since(&self) -> Option<Instant> {
+        self.lines_off_since
     }
 
     /// Send time of our newest beat that it acknowledged, or the instant of its return: from then on it owes us one.

@@ -249,7 +249,9 @@ impl Node {
         let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
         let lead = self.probe_wait() + self.policy.interval();
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
-        let is_unheard = self.was_ever_heard && !self.is_on_time(now);
+        // Lines that have just dropped may be a power loss: the answer is to be at hand when the paths are late.
+        let has_just_dropped = self.paths.iter().any(|path| path.detector.has_just_dropped(now));
+        let is_unheard = self.was_ever_heard && (has_just_dropped || !self.is_on_time(now));
         is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)
     }
 

@@ -56,7 +56,7 @@ impl Node {
                 kind: detector.kind(),
                 state: detector.state(now, elsewhere),
                 lines: detector.lines(),
-                is_cut_short: detector.is_cut_short(),
+                is_cut_short: self.peer.sees_our_lines() && detector.is_cut_short(elsewhere),
                 is_broken_briefly: detector.silent_for(now) < BRIEFLY_BROKEN,
             }
         };
@@ -109,7 +109,7 @@ impl Node {
             in_jeopardy: self.policy.in_jeopardy,
             has_lease_lapsed: now >= group.lease_until,
             is_deadline_due: now >= self.forced_release_at(),
-            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.are_lines_dropped()),
+            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.may_be_cut_short()),
             has_served_alone: now >= self.forced_release_at() + self.policy.lease,
             is_peer_better_off: !group.has_carrier || self.is_outseen(now),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
@@ -250,9 +250,14 @@ impl Node {
         self.outseen_since.is_some_and(|since| now >= since + interval + interval)
     }
 
-    /// The lines of some cable dropped: the peer may take the shortcut of a power loss, so our own deadline shrinks too.
-    fn are_lines_dropped(&self) -> bool {
-        self.paths.iter().any(|path| path.detector.lines() == LineReading::Dropped)
+    /// The peer may take the shortcut of a power loss, so our own deadline shrinks too: lines dropped, here or by its report,
+    /// and it has acknowledged nothing yet that it must have heard after that. What sees the drop first may see it an
+    /// interval before the other.
+    fn may_be_cut_short(&self) -> bool {
+        let interval = self.policy.interval();
+        let here = self.paths.iter().filter_map(|path| path.detector.lines_found_off_at()).map(|at| at + interval);
+        let newest = here.chain(self.peer.lines_off_since()).max();
+        newest.is_some_and(|at| self.peer.acknowledged().is_none_or(|acked_at| acked_at <= at))
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
@@ -288,7 +293,7 @@ impl Node {
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
-        let dead_after = if self.are_lines_dropped() {
+        let dead_after = if self.may_be_cut_short() {
             self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
         } else {
             self.peer.smallest_dead_after(&self.policy)

@@ -1,7 +1,9 @@
 //! What goes out.
 
 use super::{Leaving, Node, emit};
-use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
+use crate::config::PathKind;
+use crate::frame::message::{Beat, LinesSeen, Mechanisms, PathReport, Standing, Trouble};
+use crate::health::LineReading;
 use crate::quorum::event::{Effect, Effects};
 use crate::time::{Instant, Span};
 
@@ -76,7 +78,24 @@ impl Node {
                 super::GuardState::Lost => Trouble::GuardLost,
             },
             witnesses: 0,
+            lines: self.lines_seen(),
         }
+    }
+
+    /// What we read from the peer's lines: they are on only where they are on all cables.
+    fn lines_seen(&self) -> LinesSeen {
+        let cables = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Serial);
+        let readings = cables.map(|path| match path.detector.lines() {
+            LineReading::Unknown => LinesSeen::Unknown,
+            LineReading::Running { .. } => LinesSeen::On,
+            LineReading::Dropped => LinesSeen::Dropped,
+        });
+        let both = |a, b| match (a, b) {
+            (LinesSeen::Dropped, _) | (_, LinesSeen::Dropped) => LinesSeen::Dropped,
+            (LinesSeen::Unknown, _) | (_, LinesSeen::Unknown) => LinesSeen::Unknown,
+            (LinesSeen::On, LinesSeen::On) => LinesSeen::On,
+        };
+        readings.reduce(both).unwrap_or_default()
     }
 
     fn mechanisms(&self) -> Mechanisms {
