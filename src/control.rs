@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crosswire::frame::aside::Subject;
 use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
@@ -37,6 +38,8 @@ pub enum Question {
     Handover(String),
     /// Serve this group, which the peer serves.
     Takeover(String),
+    /// What the peer says of this, asked over the pair's own paths.
+    Peer(Subject),
     /// Serve this group: the operator has seen that the peer is off.
     TakeoverPeerIsOff(String),
 }
@@ -52,6 +55,19 @@ pub enum Answer {
     Accepted,
     /// It is not done, and why.
     Denied(Denial),
+    /// To [`Question::Peer`]: its text, or why there is none.
+    PeerSays(Result<String, Unheard>),
+}
+
+/// Why the peer tells nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Unheard {
+    /// It is heard on no path.
+    Nowhere,
+    /// Another operator is asking.
+    Busy,
+    /// Not all of its answer came in time.
+    TooSlow,
 }
 
 /// A node's state with the names that people use.
@@ -84,6 +100,12 @@ pub struct PortReport {
     pub lines: Option<(i32, i32)>,
     /// What it is.
     pub uart: Option<Uart>,
+    /// Bits a second that it was opened with.
+    pub baud: u32,
+    /// How much of the line the peer's bytes have filled since it was opened.
+    pub load_in_permille: u32,
+    /// How much ours have.
+    pub load_out_permille: u32,
     /// What the driver has counted since it was opened.
     pub counts: Option<Counts>,
 }
@@ -136,8 +158,16 @@ pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// `NotFound` or `ConnectionRefused` if no daemon runs there; a time-out if it does not answer.
 pub fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
+    ask_within(run_dir, question, PATIENCE)
+}
+
+/// As [`ask`], for a question that takes its time.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_within(run_dir: &Path, question: &Question, patience: Duration) -> io::Result<Answer> {
     let connection = packet_socket(SockFlag::empty())?;
-    let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).unwrap_or(1) as _, 0);
+    let patience = TimeVal::new(i64::try_from(patience.as_secs()).unwrap_or(1) as _, 0);
     setsockopt(&connection, ReceiveTimeout, &patience)?;
     setsockopt(&connection, SendTimeout, &patience)?;
     connect(connection.as_raw_fd(), &UnixAddr::new(&socket_path(run_dir))?)?;

@@ -7,13 +7,15 @@ pub mod answers;
 mod control;
 mod guard_end;
 mod journal;
+pub mod lifeline;
 mod ports;
 mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
-use crosswire::config::{GroupId, PathId, PathPolicy};
+use crosswire::config::{GroupId, PathId, PathKind, PathPolicy};
+use crosswire::frame::aside::{Aside, Subject};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::quorum::event::Request;
@@ -26,14 +28,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use crate::cli::{status, why};
 use crate::clock;
-use crate::control::{Answer, History, Question, Report};
+use crate::control::{Answer, History, Question, Report, Unheard};
 use crate::guard::wire::{FromGuard, ToGuard};
-use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
+use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 use crate::words::{self, Names};
 use control::Control;
 use guard_end::{FromGuardEnd, GuardEnd};
 use journal::Journal;
+use lifeline::{Lifeline, Told};
 use ports::{Port, Read};
 use witness::Asker;
 
@@ -58,6 +62,7 @@ struct Agent<'a> {
     names: Names,
     journal: Journal,
     asker: Asker,
+    lifeline: Lifeline,
     /// When the modem lines are looked at again.
     lines_at: Instant,
     /// The guard is gone: the kernel has let go of everything by then.
@@ -81,9 +86,15 @@ impl<'a> Agent<'a> {
         let policy = settings.policy.clone();
         let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
-        let port = |(id, path): (_, &PathPolicy)| Port::new(id, path.kind, max_queued_bytes);
+        let port = |((id, path), settings): ((_, &PathPolicy), &PathSettings)| {
+            let baud = match settings.device {
+                PathDevice::Serial { baud, .. } => baud,
+                PathDevice::Lan { .. } => 0,
+            };
+            Port::new(id, path.kind, baud, max_queued_bytes)
+        };
         Self {
-            ports: policy.path_ids().zip(&policy.paths).map(port).collect(),
+            ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),
             node: Node::new(
                 &settings.pair,
                 policy,
@@ -105,6 +116,7 @@ impl<'a> Agent<'a> {
             },
             journal: Journal::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
+            lifeline: Lifeline::default(),
             lines_at: Instant::ORIGIN,
             end_at: Instant::NEVER,
             reply: None,
@@ -125,6 +137,7 @@ impl<'a> Agent<'a> {
         let now = clock::now();
         self.look_at_lines(now);
         self.step(now, Event::Tick);
+        self.talk(now);
         self.reopen(now);
         if now >= self.end_at {
             warn!("the guard is gone and the lease is over: the agent ends");
@@ -174,7 +187,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Carrier { interface, up }, _) => self.note_carrier(now, interface, up),
             (FromGuard::Path { path, .. }, Some(descriptor)) => {
                 if let Some(port) = self.ports.get_mut(path.index()) {
-                    port.become_open(descriptor);
+                    port.become_open(now, descriptor);
                     if port.is_usable() {
                         self.step(now, Event::PathOpened(path));
                     }
@@ -236,7 +249,7 @@ impl<'a> Agent<'a> {
         let mut room = [0; READ_BYTES];
         for index in 0..self.ports.len() {
             for _ in 0..MAX_READS {
-                let Some(port) = self.ports.get(index) else { break };
+                let Some(port) = self.ports.get_mut(index) else { break };
                 match port.read(&mut room) {
                     Read::Bytes(length) => {
                         let event = port.event(room.get(..length).unwrap_or_default());
@@ -246,7 +259,8 @@ impl<'a> Agent<'a> {
                     Read::Skip => {}
                     Read::Empty => break,
                     Read::Lost(errno) => {
-                        self.path_is_away(clock::now(), port.id, errno);
+                        let id = port.id;
+                        self.path_is_away(clock::now(), id, errno);
                         break;
                     }
                 }
@@ -315,8 +329,10 @@ impl<'a> Agent<'a> {
 
     fn hear_operators(&mut self) {
         while let Some((client, question)) = self.control.next_question() {
-            let answer = self.answer(&question);
-            control::reply(&client, &answer);
+            match question {
+                Question::Peer(subject) => self.ask_peer(client, subject),
+                question => control::reply(&client, &self.answer(&question)),
+            }
         }
     }
 
@@ -326,6 +342,7 @@ impl<'a> Agent<'a> {
             Question::Status => return Answer::Status(Box::new(self.report(now))),
             Question::Why(count) => return Answer::History(Box::new(self.history(now, usize::from(*count)))),
             Question::Handover(name) => (name, Request::Handover),
+            Question::Peer(_) => return Answer::PeerSays(Err(Unheard::Busy)),
             Question::Takeover(name) => (name, Request::Takeover),
             Question::TakeoverPeerIsOff(name) => (name, Request::TakeoverPeerIsOff),
         };
@@ -336,6 +353,73 @@ impl<'a> Agent<'a> {
         info!("an operator asks: {question:?}");
         self.step(now, Event::Operator(request(id)));
         self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+    }
+
+    /// Our operator asks the peer: one at a time, and only where it is heard.
+    fn ask_peer(&mut self, client: OwnedFd, subject: Subject) {
+        let now = clock::now();
+        let refused = match self.path_to_peer(now) {
+            None => Some(Unheard::Nowhere),
+            Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),
+            Some(_) => None,
+        };
+        match refused {
+            Some(why) => control::reply(&client, &Answer::PeerSays(Err(why))),
+            None => self.lifeline.begin(now, client, subject),
+        }
+    }
+
+    /// A LAN on which the peer is heard is faster than a cable.
+    fn path_to_peer(&self, now: Instant) -> Option<PathId> {
+        let status = self.node.status(now);
+        let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
+        let heard = heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
+        heard.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
+    }
+
+    /// The lifeline, in what time the beats of this turn have left.
+    fn talk(&mut self, now: Instant) {
+        if let Some(told) = self.lifeline.give_up(now) {
+            reply_told(told);
+        }
+        if let Some((path, ask, is_new)) = self.lifeline.owed() {
+            let room = self.aside_room(now, path);
+            if room > 0 {
+                if is_new {
+                    let text = self.text(now, ask.subject);
+                    self.lifeline.prepare(ask, text);
+                }
+                if let Some(tell) = self.lifeline.tell(room) {
+                    self.send_aside(path, Aside::Tell(tell));
+                }
+            }
+        }
+        let Some(ask) = self.lifeline.question(now) else { return };
+        let Some(path) = self.path_to_peer(now).filter(|path| self.aside_room(now, *path) > 0) else { return };
+        let interval = self.settings.policy.interval();
+        self.lifeline.asked(now, interval.fraction(3, 1));
+        self.send_aside(path, Aside::Ask(ask));
+    }
+
+    fn aside_room(&self, now: Instant, path: PathId) -> usize {
+        let interval = self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
+        let next_beat_at = self.node.next_beat_at(path);
+        self.ports.get(path.index()).map_or(0, |port| port.aside_room(now, next_beat_at, interval))
+    }
+
+    fn send_aside(&mut self, path: PathId, aside: Aside) {
+        if let (Some(body), Some(port)) = (self.node.seal_aside(path, aside), self.ports.get_mut(path.index())) {
+            port.send_aside(&body);
+        }
+    }
+
+    /// What our own commands would show.
+    fn text(&self, now: Instant, subject: Subject) -> String {
+        match subject {
+            Subject::Status => status::text(&self.report(now)),
+            Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
+            Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
+        }
     }
 
     fn history(&self, now: Instant, count: usize) -> History {
@@ -361,7 +445,7 @@ impl<'a> Agent<'a> {
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
             skipped: self.ports.iter().map(Port::skipped).collect(),
-            ports: self.ports.iter().map(Port::report).collect(),
+            ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
@@ -381,6 +465,12 @@ impl<'a> Agent<'a> {
                 Effect::Send(path, body) => {
                     if let Some(port) = self.ports.get_mut(path.index()) {
                         port.send(&body);
+                    }
+                }
+                Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(path, ask),
+                Effect::Aside(_, Aside::Tell(tell)) => {
+                    if let Some(told) = self.lifeline.hear(clock::now(), &tell) {
+                        reply_told(told);
                     }
                 }
                 Effect::AskWitnesses => self.asker.ask(clock::now()),
@@ -415,6 +505,10 @@ impl<'a> Agent<'a> {
     }
 }
 
+fn reply_told(told: Told) {
+    control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
+}
+
 fn poll_in(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::new(descriptor, PollFlags::POLLIN)
 }
@@ -426,6 +520,10 @@ const READ_BYTES: usize = 512;
 const MAX_READS: usize = 512;
 /// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
 const MAX_DESCRIPTORS: usize = 48;
+/// How many entries of its journal a node tells its peer's operator, with their evidence: what 8 KB hold.
+const TOLD_DECISIONS: usize = 20;
+/// The same, without the evidence.
+const TOLD_LINES: usize = 60;
 /// The modem lines are looked at this often at most.
 const LINES_EVERY: Span = Span::from_ms(5);
 /// The loop turns at least this often.

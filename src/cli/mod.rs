@@ -6,6 +6,7 @@ pub mod demo;
 pub mod exit;
 pub mod keygen;
 pub mod operate;
+pub mod peer;
 pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
@@ -28,6 +29,7 @@ enum Command {
     Check(#[bpaf(external(check::check_options))] check::CheckOptions),
     Status(#[bpaf(external(status::status_options))] status::StatusOptions),
     Why(#[bpaf(external(why::why_options))] why::WhyOptions),
+    Peer(#[bpaf(external(peer::peer_options))] peer::PeerOptions),
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options, out).into(),
         Command::Status(options) => status::run(&options, out).into(),
         Command::Why(options) => why::run(&options, out).into(),
+        Command::Peer(options) => peer::run(&options, out).into(),
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),

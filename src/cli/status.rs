@@ -36,7 +36,7 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
             let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
             if report.node.is_jeopardy { Exit::Jeopardy } else { Exit::Done }
         }
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
         Err(error) => not_running(&options.run_dir, &error, out),
     }
 }
@@ -52,6 +52,14 @@ pub fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> E
         _ => writeln!(out, "the daemon in {dir} does not answer ({error}): see its log"),
     };
     Exit::NotRunning
+}
+
+/// All of it, for people.
+pub fn text(report: &Report) -> String {
+    let mut bytes = Vec::new();
+    // Writing into memory cannot fail.
+    let _ = write(report, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -112,6 +120,7 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     write!(out, "  {name:<9} {:<9}", words::path_state(path.state))?;
     write!(out, " heard {:<11} {peer} heard us {:<11}", ago(path.heard), ago(path.heard_by_peer))?;
     writeln!(out, " beats {} in, {} out", path.beats_heard, path.beats_sent)?;
+    write_quality(path, out)?;
     if path.is_looped {
         writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, names))?;
     }
@@ -125,6 +134,26 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
         }
     }
     Ok(())
+}
+
+/// How well a path works: how much of its patience it needs, and how evenly beats come.
+fn write_quality(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
+    let quality = &path.quality;
+    let Some(tenths) = quality.margin_tenths(path.dead_after) else { return Ok(()) };
+    let answer = quality.best_answer.map_or("never".to_string(), |after| format!("{after} at best"));
+    let (worst, jitter) = (quality.worst_gap, quality.jitter);
+    writeln!(
+        out,
+        "            dead_after is {}.{} times the longest gap ({worst}); jitter {jitter}, answered after {answer}",
+        tenths / 10,
+        tenths % 10
+    )?;
+    let [even, fair, late, very, outages] = quality.gaps;
+    writeln!(
+        out,
+        "            gaps: {even} even, {fair} over 1.5 intervals, {late} over 2, {very} late, {outages} outages; {} resyncs",
+        quality.resyncs
+    )
 }
 
 /// What a serial port says of itself: its lines, its UART, what the driver has counted.
@@ -142,6 +171,9 @@ fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut impl W
             }
         }
     }
+    let percent = |permille: u32| format!("{}.{} %", permille / 10, permille % 10);
+    let (load_in, load_out) = (percent(port.load_in_permille), percent(port.load_out_permille));
+    writeln!(out, "            {} baud, the line is {load_in} full inwards, {load_out} outwards", port.baud)?;
     if let (Some(uart), Some(counts)) = (port.uart, port.counts) {
         write!(out, "            UART {}; errors: {} framing, ", uart.name(), counts.framing)?;
         writeln!(out, "{} overrun, {} BREAK", counts.overrun, counts.breaks)?;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crosswire::frame::Refusal;
 use crosswire::health::LineReading;
+use crosswire::status::PathStatus;
 use crosswire::time::Span;
 use serde_json::{Map, Value, json};
 
@@ -37,6 +38,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "skipped": skipped,
             "looped": path.is_looped,
             "lines": line_reading(path.lines),
+            "quality": quality_json(path),
             "port": port.as_ref().map(port_json),
             "refused": refusals(&path.refusals),
         })).collect::<Vec<_>>(),
@@ -75,10 +77,25 @@ fn port_json(port: &PortReport) -> Value {
     json!({
         "up": port.lines.map(|(bits, _)| lines::names(bits)),
         "bridged": port.lines.map(|(_, bridged)| lines::names(bridged)),
+        "baud": port.baud,
+        "load_in_permille": port.load_in_permille,
+        "load_out_permille": port.load_out_permille,
         "uart": port.uart.map(|uart| uart.name()),
         "framing_errors": port.counts.map(|counts| counts.framing),
         "overruns": port.counts.map(|counts| counts.overrun),
         "breaks": port.counts.map(|counts| counts.breaks),
+    })
+}
+
+fn quality_json(path: &PathStatus) -> Value {
+    let quality = &path.quality;
+    json!({
+        "gaps": quality.gaps,
+        "worst_gap_ms": quality.worst_gap.as_ms(),
+        "margin_tenths": quality.margin_tenths(path.dead_after),
+        "jitter_us": quality.jitter.as_us(),
+        "best_answer_us": quality.best_answer.map(Span::as_us),
+        "resyncs": quality.resyncs,
     })
 }
 

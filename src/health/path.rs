@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{PathKind, PathTiming};
 use crate::frame::refusal::Reading;
 use crate::health::lines::{LineReading, LineWatch, Lines};
+use crate::health::quality::Quality;
 use crate::time::{Instant, Span};
 
 /// What a path says.
@@ -58,6 +59,8 @@ pub struct Detector {
     framed_at: Option<Instant>,
     looped_at: Option<Instant>,
     lines: LineWatch,
+    /// How well it works.
+    pub quality: Quality,
 }
 
 impl Detector {
@@ -74,6 +77,7 @@ impl Detector {
             framed_at: None,
             looped_at: None,
             lines: LineWatch::default(),
+            quality: Quality::default(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Detector {
         }
         self.open_since = Some(now);
         self.lines.reset();
+        self.quality.pause();
     }
 
     /// The path was lost by our own fault.
@@ -109,6 +114,7 @@ impl Detector {
     /// A fresh beat of the peer arrived.
     pub fn hear(&mut self, now: Instant) {
         self.heard_at = Some(now);
+        self.quality.hear(now, self.timing);
         self.framed_at = Some(now);
         self.lines.hear(now, self.timing.interval, self.timing.dead_after);
     }
@@ -152,7 +158,10 @@ impl Detector {
     /// Something was refused here.
     pub fn refuse(&mut self, now: Instant, reading: Reading) {
         match reading {
-            Reading::Noise => self.noise_at = Some(now),
+            Reading::Noise => {
+                self.noise_at = Some(now);
+                self.quality.lose();
+            }
             Reading::Echo => {
                 self.looped_at = Some(now);
                 self.framed_at = Some(now);
@@ -209,6 +218,7 @@ impl Detector {
 
     /// Everything shifts by a stall of our own.
     pub fn shift(&mut self, gap: Span) {
+        self.quality.shift(gap);
         let marks = [
             &mut self.open_since,
             &mut self.heard_at,

@@ -5,6 +5,7 @@ use heapless::Vec;
 use super::record::{Denial, Record};
 use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
 use crate::frame::Body;
+use crate::frame::aside::Aside;
 use crate::health::Lines;
 use crate::resource::{Outcome, Ticket, Token};
 use crate::time::Instant;
@@ -64,6 +65,8 @@ pub enum Effect {
     ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
+    /// The peer's operators ask something, or answer ours.
+    Aside(PathId, Aside),
     /// Tell the operator's logs.
     Record(Record),
     /// Answer the operator.

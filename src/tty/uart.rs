@@ -1,6 +1,7 @@
 //! What sits behind a port, and what it has counted.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::libc::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,15 @@ impl Uart {
         // SAFETY: plain numbers and a pointer that nobody follows, for all of which zeroes are a value.
         let told = unsafe { told.assume_init() };
         Some(Self { kind: told.kind, baud_base: u32::try_from(told.baud_base).unwrap_or(0) })
+    }
+
+    /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8, and for most
+    /// that is no UART of the board).
+    pub fn of_device(device: &Path) -> Option<Self> {
+        let device = device.canonicalize().ok()?;
+        let folder = Path::new("/sys/class/tty").join(device.file_name()?);
+        let number = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<i32>().ok();
+        Some(Self { kind: number("type")?, baud_base: number("uartclk").unwrap_or(0).cast_unsigned() / 16 })
     }
 
     /// What it is called.

@@ -32,12 +32,16 @@ impl Node {
         match self.session.receive(now, path, kind, body) {
             Ok(Accepted::Beat(beat, number)) => self.hear_beat(now, path, beat, number, effects),
             Ok(Accepted::Nothing) => {}
+            Ok(Accepted::Aside(aside)) => emit(effects, Effect::Aside(path, aside)),
             Ok(Accepted::Asked(answer)) => {
                 let body = self.session.seal_answer(path, answer);
                 emit(effects, Effect::Send(path, body));
             }
             Ok(Accepted::Adopted(answer)) => {
                 self.peer.become_adopted(now);
+                for here in &mut self.paths {
+                    here.detector.quality.pause();
+                }
                 self.was_ever_heard = true;
                 self.note_heard(now, path);
                 emit(effects, Effect::Record(Record::PeerStarted));
@@ -56,6 +60,9 @@ impl Node {
         self.note_heard(now, path);
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.beats_heard = here.beats_heard.saturating_add(1);
+            if let Some(sent_at) = self.sent.of(beat.ack) {
+                here.detector.quality.answer(now.since(sent_at));
+            }
         }
         self.witnesses.exchange(now, self.sight_window(), beat.standing.witnesses);
         self.peer.hear(now, beat, number, was_heard, &self.sent);

@@ -47,6 +47,8 @@ impl Node {
             heard_by_peer: report.and_then(|report| report.age()).map(|age| age + since_beat),
             beats_heard: path.beats_heard,
             beats_sent: path.beats_sent,
+            quality: path.detector.quality,
+            dead_after: path.detector.timing().dead_after,
             lines: path.detector.lines(),
             is_looped: path.detector.is_looped(now),
             refusals: Refusal::ALL.map(|refusal| path.refusals.of(refusal)),

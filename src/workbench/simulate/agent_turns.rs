@@ -133,7 +133,7 @@ impl World {
                     }
                 }
                 Effect::Record(record) => self.note_record(side, record),
-                Effect::Reply(_) | Effect::AskWitnesses | Effect::ShowHolding(_) => {}
+                Effect::Reply(_) | Effect::AskWitnesses | Effect::Aside(..) | Effect::ShowHolding(_) => {}
                 Effect::Exit => self.agent_exits(side),
             }
         }
