@@ -1,5 +1,7 @@
 //! One file per command.
 
+#[cfg(feature = "cable-test")]
+pub mod cable_test;
 pub mod check;
 #[cfg(feature = "workbench")]
 pub mod demo;
@@ -27,6 +29,8 @@ use exit::Exit;
 enum Command {
     Run(#[bpaf(external(run::run_options))] run::RunOptions),
     Check(#[bpaf(external(check::check_options))] check::CheckOptions),
+    #[cfg(feature = "cable-test")]
+    CableTest(#[bpaf(external(cable_test::cable_test_options))] cable_test::CableTestOptions),
     Status(#[bpaf(external(status::status_options))] status::StatusOptions),
     Why(#[bpaf(external(why::why_options))] why::WhyOptions),
     Peer(#[bpaf(external(peer::peer_options))] peer::PeerOptions),
@@ -49,6 +53,8 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::run(&options, out).into(),
+        #[cfg(feature = "cable-test")]
+        Command::CableTest(options) => cable_test::run(&options, out).into(),
         Command::Status(options) => status::run(&options, out).into(),
         Command::Why(options) => why::run(&options, out).into(),
         Command::Peer(options) => peer::run(&options, out).into(),

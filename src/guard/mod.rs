@@ -26,7 +26,7 @@ mod netlink;
 mod orders;
 mod output;
 pub mod packets;
-mod ports;
+pub mod ports;
 pub mod privileges;
 mod probe;
 mod scripts;

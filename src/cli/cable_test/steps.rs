@@ -1,0 +1,212 @@
+//! The test itself, on both ends: find each other, try every line, try every speed. The leading end asks, the other answers.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crosswire::time::{Instant, Span};
+
+use super::link::{ECHO_BYTES, Link, Message};
+use super::outcome::{Outcome, Speed, Wires};
+use crate::clock;
+use crate::tty::lines::{self, DTR, INPUTS, RTS};
+
+/// The speeds that are tried; the first is where both ends meet, and meet again when one fails.
+pub const BAUDS: [u32; 5] = [9_600, 19_200, 38_400, 57_600, 115_200];
+/// Frames that are sent back and forth at each speed.
+const TRIPS: u32 = 40;
+/// Between two calls for the other end.
+const CALLS_EVERY: Span = Span::from_ms(200);
+/// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
+const ANSWER_WAIT: Span = Span::from_ms(500);
+/// After this much silence the end that answers goes back to the first speed, and the other waits longer before it does.
+const FALLS_BACK_AFTER: Span = Span::from_ms(1_500);
+const MEETS_AGAIN_AFTER: Duration = Duration::from_millis(2_000);
+/// After this much silence the other end is gone.
+const GONE_AFTER: Span = Span::from_s(8);
+/// What a port needs to send its last frame at 9600 baud, and a line to settle.
+const SETTLES: Duration = Duration::from_millis(100);
+
+/// Calls until both ends have heard each other, or `wait` is over.
+pub fn meet(link: &mut Link, wait: Span) -> bool {
+    let give_up_at = clock::now() + wait;
+    while clock::now() < give_up_at {
+        link.say(&Message::Hello);
+        let until = clock::now() + CALLS_EVERY;
+        while let Some((_, is_for_us)) = link.hear(until) {
+            if is_for_us {
+                // The other end must hear that we have heard it.
+                link.say(&Message::Hello);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The end that asks.
+pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
+    let Some(wires) = try_lines(link) else {
+        outcome.is_cut_short = true;
+        return;
+    };
+    outcome.wires = wires;
+    let _ = link.ask(&Message::Wires(wires), ANSWER_WAIT, yes);
+    for baud in BAUDS.into_iter().filter(|baud| *baud <= max_baud) {
+        let Some(speed) = try_speed(link, baud) else {
+            outcome.is_cut_short = true;
+            return;
+        };
+        outcome.speeds.push(speed);
+        let _ = link.ask(&Message::Speed(speed), ANSWER_WAIT, yes);
+    }
+    let _ = link.ask(&Message::Done, ANSWER_WAIT, yes);
+}
+
+fn yes(answer: &Message) -> Option<()> {
+    (*answer == Message::Yes).then_some(())
+}
+
+/// Drives each output alone, ours and theirs, and notes which inputs come and go with it.
+fn try_lines(link: &mut Link) -> Option<Wires> {
+    let bridged_here = short(lines::bridged(link.port()));
+    let mut wires = Wires { bridged: [bridged_here, 0], ..Wires::default() };
+    let (idle_here, (idle_there, _)) = drive(link, 0, 0)?;
+    for (index, output) in [DTR, RTS].into_iter().enumerate() {
+        let (_, (there, bridged_there)) = drive(link, output, 0)?;
+        let (here, _) = drive(link, 0, output)?;
+        wires.bridged[1] |= bridged_there;
+        wires.out[index] = there & !idle_there;
+        wires.back[index] = here & !idle_here;
+    }
+    lines::set(link.port(), DTR);
+    Some(wires)
+}
+
+/// Drives our lines and theirs; what both then see. The far end also says what follows its own.
+fn drive(link: &mut Link, ours: i32, theirs: i32) -> Option<(u16, (u16, u16))> {
+    lines::set(link.port(), ours);
+    let seen = |answer: &Message| match answer {
+        Message::Seen(bits, bridged) => Some((*bits, *bridged)),
+        _ => None,
+    };
+    let there = link.ask(&Message::Drive(short(theirs)), ANSWER_WAIT, seen)?;
+    Some((inputs(link), there))
+}
+
+fn inputs(link: &Link) -> u16 {
+    short(lines::get(link.port()).unwrap_or(0) & INPUTS)
+}
+
+fn short(bits: i32) -> u16 {
+    u16::try_from(bits).unwrap_or(0)
+}
+
+/// Tries one speed. `None`: the other end is gone even at the first speed.
+fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
+    let mut speed = Speed { baud, ..Speed::default() };
+    link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
+    sleep(SETTLES);
+    if link.go(baud).is_ok() {
+        measure(link, &mut speed);
+    }
+    if speed.is_clean() {
+        return Some(speed);
+    }
+    // Back to where both ends meet; from there the next speed is tried.
+    sleep(MEETS_AGAIN_AFTER);
+    link.go(BAUDS[0]).ok()?;
+    link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
+}
+
+fn measure(link: &mut Link, speed: &mut Speed) {
+    let mut sum = 0u64;
+    let (mut best, mut worst) = (u32::MAX, 0);
+    for trip in 0..TRIPS {
+        // Every bit pattern has its turn, and no frame is taken for the one before it.
+        let text: heapless::Vec<u8, ECHO_BYTES> =
+            (0..ECHO_BYTES).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect();
+        let sent_at = clock::now();
+        link.say(&Message::Echo(text.clone()));
+        speed.sent += 1;
+        match wait_for_echo(link, &text, sent_at + ANSWER_WAIT) {
+            Some(at) => {
+                let us = u32::try_from(at.since(sent_at).as_us()).unwrap_or(u32::MAX);
+                (best, worst, sum) = (best.min(us), worst.max(us), sum + u64::from(us));
+            }
+            None => speed.lost += 1,
+        }
+        if trip == 2 && speed.lost == speed.sent {
+            // Nobody understands us at this speed.
+            (speed.sent, speed.lost) = (0, 0);
+            return;
+        }
+    }
+    let came_back = u64::from(speed.sent - speed.lost).max(1);
+    speed.trip_us = [best, u32::try_from(sum / came_back).unwrap_or(u32::MAX), worst];
+}
+
+fn wait_for_echo(link: &mut Link, text: &[u8], until: Instant) -> Option<Instant> {
+    while let Some((answer, _)) = link.hear(until) {
+        if matches!(answer, Message::Echo(ref back) if back == text) {
+            return Some(clock::now());
+        }
+    }
+    None
+}
+
+/// The end that answers.
+pub fn follow(link: &mut Link, outcome: &mut Outcome) {
+    let bridged = short(lines::bridged(link.port()));
+    lines::set(link.port(), DTR);
+    let mut heard_at = clock::now();
+    let mut is_fast = false;
+    loop {
+        let patience = if is_fast { FALLS_BACK_AFTER } else { GONE_AFTER };
+        let Some((question, is_for_us)) = link.hear(heard_at + patience) else {
+            if !is_fast {
+                outcome.is_cut_short = true;
+                return;
+            }
+            (is_fast, heard_at) = (false, clock::now());
+            let _ = link.go(BAUDS[0]);
+            continue;
+        };
+        if !is_for_us {
+            continue;
+        }
+        heard_at = clock::now();
+        match question {
+            Message::Hello => link.say(&Message::Hello),
+            Message::Drive(outputs) => {
+                lines::set(link.port(), i32::from(outputs));
+                sleep(Duration::from_millis(5));
+                link.say(&Message::Seen(inputs(link), bridged));
+            }
+            Message::Echo(text) => link.say(&Message::Echo(text)),
+            Message::Go(baud) => {
+                link.say(&Message::Yes);
+                sleep(SETTLES);
+                is_fast = baud != BAUDS[0];
+                let _ = link.go(baud);
+                heard_at = clock::now();
+            }
+            Message::Wires(wires) => {
+                outcome.wires = wires.turned();
+                link.say(&Message::Yes);
+            }
+            Message::Speed(speed) => {
+                outcome.speeds.retain(|known| known.baud != speed.baud);
+                outcome.speeds.push(speed);
+                link.say(&Message::Yes);
+            }
+            Message::Done => {
+                // Said twice, in case the first is lost: the other end waits for it.
+                link.say(&Message::Yes);
+                sleep(SETTLES);
+                link.say(&Message::Yes);
+                return;
+            }
+            Message::Seen(..) | Message::Yes => {}
+        }
+    }
+}
