@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
 
+mod cable;
 mod lines;
 mod moves;
 mod paths;
