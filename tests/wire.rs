@@ -4,7 +4,7 @@
 //! protocol version, which accepts this one's heartbeat.
 
 use crosswire::config::{PathId, Side};
-use crosswire::frame::aside::{Ask, Aside, Subject, Tell};
+use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{
     Beat, Give, GroupReport, Incarnation, LinesSeen, Mechanisms, Message, NEVER_HEARD, PathReport, Role, SessionValue,

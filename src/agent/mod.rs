@@ -86,12 +86,13 @@ impl<'a> Agent<'a> {
         let policy = settings.policy.clone();
         let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
+        let me = settings.me;
         let port = |((id, path), settings): ((_, &PathPolicy), &PathSettings)| {
             let baud = match settings.device {
                 PathDevice::Serial { baud, .. } => baud,
                 PathDevice::Lan { .. } => 0,
             };
-            Port::new(id, path.kind, baud, max_queued_bytes)
+            Port::new(id, me, path.kind, baud, max_queued_bytes)
         };
         Self {
             ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),

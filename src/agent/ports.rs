@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crosswire::config::{PathId, PathKind};
+use crosswire::config::{PathId, PathKind, Side};
 use crosswire::frame::aside::MAX_CHUNK_BYTES;
 use crosswire::frame::{Body, MIN_BODY_BYTES, delimit};
 use crosswire::health::Lines;
@@ -40,6 +40,7 @@ const ASIDE_OVERHEAD_BYTES: usize = MIN_BODY_BYTES + LINE_OVERHEAD_BYTES + 8;
 /// One path's port.
 pub struct Port {
     pub id: PathId,
+    side: Side,
     kind: PathKind,
     descriptor: Option<OwnedFd>,
     /// The LAN interface has no carrier.
@@ -81,9 +82,10 @@ pub enum Read {
 
 impl Port {
     /// A port that is not open yet; the guard will hand it over.
-    pub fn new(id: PathId, kind: PathKind, baud: u32, max_queued_bytes: usize) -> Self {
+    pub fn new(id: PathId, side: Side, kind: PathKind, baud: u32, max_queued_bytes: usize) -> Self {
         Self {
             id,
+            side,
             kind,
             descriptor: None,
             is_without_carrier: false,
@@ -111,7 +113,7 @@ impl Port {
     /// It was opened. On a serial port we show that we run, after a moment in which lines are found that show ourselves.
     pub fn become_open(&mut self, now: Instant, descriptor: OwnedFd) {
         if self.kind == PathKind::Serial {
-            self.bridged_lines = lines::bridged(&descriptor);
+            self.bridged_lines = lines::bridged(&descriptor, self.side);
             lines::set(&descriptor, self.outputs());
             self.counts_before = Counts::of(&descriptor).unwrap_or_default();
         }

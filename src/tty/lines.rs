@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use crosswire::config::Side;
 use crosswire::health::Lines;
 use nix::libc::{self, c_int};
 
@@ -47,22 +48,19 @@ pub fn set(port: &OwnedFd, bits: c_int) {
 
 /// What a change of an output needs to come back to an input of the same plug: a transceiver takes microseconds.
 const SETTLES: Duration = Duration::from_millis(1);
-/// How often both outputs are toggled to find the inputs that follow them.
-const CYCLES: u32 = 2;
+/// In which order the outputs go up and down. Neither rhythm occurs anywhere in the other, whatever comes before and after it:
+/// two nodes that open their ports in the same millisecond do not take each other for a bridge.
+const RHYTHMS: [[bool; 6]; 2] = [[true, false, true, false, false, true], [true, true, false, false, true, false]];
 
 /// The inputs that follow our own outputs: they are bridged in the plug, as in many cables with three wires, and say nothing
-/// of the peer. Leaves both outputs down. Takes 4 ms.
-///
-/// A peer that changes its lines in the same rhythm would be taken for a bridge; its lines would count for nothing.
-pub fn bridged(port: &OwnedFd) -> c_int {
+/// of the peer. Takes 6 ms, and leaves the outputs as the rhythm ends. The two ends of a cable have to be of different `side`.
+pub fn bridged(port: &OwnedFd, side: Side) -> c_int {
     let mut follow = INPUTS;
-    for _ in 0..CYCLES {
-        for outputs in [DTR | RTS, 0] {
-            set(port, outputs);
-            std::thread::sleep(SETTLES);
-            let Some(seen) = get(port) else { return 0 };
-            follow &= if outputs == 0 { !seen } else { seen };
-        }
+    for is_up in RHYTHMS[side.index()] {
+        set(port, if is_up { DTR | RTS } else { 0 });
+        std::thread::sleep(SETTLES);
+        let Some(seen) = get(port) else { return 0 };
+        follow &= if is_up { seen } else { !seen };
     }
     follow
 }
@@ -111,10 +109,20 @@ mod tests {
     }
 
     #[test]
+    fn neither_rhythm_occurs_in_the_other() {
+        for (own, other) in [(RHYTHMS[0], RHYTHMS[1]), (RHYTHMS[1], RHYTHMS[0])] {
+            for (before, after) in [(false, false), (false, true), (true, false), (true, true)] {
+                let stream: Vec<bool> = [[before; 6], other, [after; 6]].concat();
+                assert!(!stream.windows(6).any(|window| window == own), "{own:?} in {stream:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_pseudo_terminal_has_no_lines_and_does_not_mind() {
         let pty = nix::pty::openpty(None, None).expect("a pty");
         assert_eq!(get(&pty.slave), None);
         set(&pty.slave, DTR);
-        assert_eq!(bridged(&pty.slave), 0);
+        assert_eq!(bridged(&pty.slave, Side::A), 0);
     }
 }

@@ -21,8 +21,11 @@ fn slow() -> Setup {
     Setup { baud: 9_600, interval_ms: 250, late_after_ms: 750, dead_after_ms: 1_500, ..Setup::default() }
 }
 
-/// How long the lifeline is used.
-const TALK: Duration = Duration::from_secs(5);
+/// How long the lifeline is used; `CROSSWIRE_TALK_S=600 cargo test ... -- --nocapture` for a measurement.
+fn talk() -> Duration {
+    let seconds = std::env::var("CROSSWIRE_TALK_S").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(5))
+}
 
 /// Situation: the LAN is dead; 9600 baud, 250 ms beats, a line as slow as a real one.
 /// Required: each node's `peer status`, `peer why` and `peer log` come whole over the cable, again and again, and no beat is
@@ -35,7 +38,7 @@ fn the_lifeline_never_holds_up_a_beat() {
         scene.expect_soon("a dead LAN", PATIENCE, |s| s.path_state(Side::B, 1) == "broken");
         let (start, sent_before) = (now(), scene.cable().delivered_bytes(Side::A));
         let mut readings = 0;
-        while now().since(start) < span(TALK) || readings < 3 {
+        while now().since(start) < span(talk()) || readings < 3 {
             for (what, told) in [("status", "this is gw1"), ("why", "taking it as term"), ("log", "gateway: active")] {
                 let said = scene.say(Side::B, &["peer", what]);
                 assert!(said.code == Some(0) && said.text.contains(told), "{what}: {said:?}");
@@ -119,11 +122,11 @@ fn two_cables_and_two_lans_at_once() {
 }
 
 /// Runs the test of a cable on the ports of these nodes at once.
-fn test_cable(cable: &Cable, modem: &Modem, sides: &[Side], wait_s: u8) -> Vec<(Value, Said)> {
+fn test_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Vec<(Value, Said)> {
     thread::scope(|scope| {
         let one = |side: &Side| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_crosswire"));
-            command.args(["cable-test", "--json", "--wait", &wait_s.to_string()]).arg(cable.device(*side));
+            command.args(["cable-test", "--json"]).args(more).arg(cable.device(*side));
             modem.attach(&mut command).expect("lines");
             scope.spawn(move || {
                 let said = run(command);
@@ -142,8 +145,6 @@ fn cable_with(wiring: Wiring) -> (Cable, Modem) {
 }
 
 const BOTH: [Side; 2] = [Side::A, Side::B];
-/// The slowest machine has both tests running by then.
-const WAIT_S: u8 = 30;
 
 /// Situation: a good cable with all lines, with three wires, with bridged plugs, with lines one way.
 /// Required: both ends name it alike, say which lines work, recommend 115200 baud and a fitting interval, and end with 0.
@@ -157,7 +158,7 @@ fn a_good_cable_is_named_by_its_lines() {
             (Wiring::Only(Side::A), "partial", ""),
         ] {
             let (cable, modem) = cable_with(wiring);
-            for (found, said) in test_cable(&cable, &modem, &BOTH, WAIT_S) {
+            for (found, said) in test_cable(&cable, &modem, &BOTH, &[]) {
                 assert_eq!(said.code, Some(0), "{wiring:?}: {said:?}");
                 assert_eq!(found["wiring"], name, "{wiring:?}: {found}");
                 assert_eq!(found["lines"]["bridged_here"], bridged, "{wiring:?}: {found}");
@@ -179,7 +180,7 @@ fn a_bad_cable_is_found_out() {
         for side in BOTH {
             cable.set(side, LineRule { bit_errors_per_million: 500, ..LineRule::default() });
         }
-        for (found, said) in test_cable(&cable, &modem, &BOTH, WAIT_S) {
+        for (found, said) in test_cable(&cable, &modem, &BOTH, &["--wait", "20", "--max-baud", "9600"]) {
             assert_eq!(said.code, Some(1), "{said:?}");
             assert!(found["hazards"].to_string().contains("lost"), "{found}");
         }
@@ -192,10 +193,10 @@ fn a_bad_cable_is_found_out() {
 fn what_is_no_cable_is_named() {
     testing::in_lab(|| {
         let (cable, modem) = cable_with(Wiring::Full);
-        let alone = test_cable(&cable, &modem, &[Side::A], 1);
+        let alone = test_cable(&cable, &modem, &[Side::A], &["--wait", "1"]);
         assert_eq!((&alone[0].0["wiring"], alone[0].1.code), (&Value::from("nothing"), Some(1)), "{alone:?}");
         cable.set(Side::A, LineRule { cut: true, ..LineRule::default() });
-        let half = test_cable(&cable, &modem, &BOTH, 4);
+        let half = test_cable(&cable, &modem, &BOTH, &["--wait", "6"]);
         assert_eq!(half[0].0["wiring"], "one-way", "{half:?}");
         assert_eq!(half[1].0["wiring"], "nothing", "{half:?}");
         assert!(half.iter().all(|(_, said)| said.code == Some(1)));
@@ -217,7 +218,7 @@ fn a_daemon_at_the_other_end_is_named() {
         });
         scene.begin(Side::B);
         scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::B).is_some());
-        let found = test_cable(scene.cable(), scene.modem(), &[Side::A], 3);
+        let found = test_cable(scene.cable(), scene.modem(), &[Side::A], &["--wait", "5"]);
         assert_eq!(found[0].0["wiring"], "daemon", "{found:?}");
         assert!(found[0].0["verdict"].to_string().contains("pair with id"), "{found:?}");
         assert_eq!(scene.overlap().expect("the observer"), Span::ZERO);

@@ -157,9 +157,9 @@ impl Link {
         }
     }
 
-    /// Asks until an answer comes that fits, three times at most.
+    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost.
     pub fn ask<T>(&mut self, question: &Message, patience: Span, fits: impl Fn(&Message) -> Option<T>) -> Option<T> {
-        for _ in 0..3 {
+        for _ in 0..5 {
             self.say(question);
             let until = clock::now() + patience;
             while let Some((answer, is_for_us)) = self.hear(until) {

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use bpaf::Bpaf;
+use crosswire::config::Side;
 use crosswire::time::Span;
 
 use super::exit::Exit;
@@ -74,7 +75,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
             steps::follow(&mut link, &mut outcome);
         }
     } else {
-        outcome.wires.bridged = [u16::try_from(lines::bridged(link.port())).unwrap_or(0), 0];
+        outcome.wires.bridged = [u16::try_from(lines::bridged(link.port(), Side::A)).unwrap_or(0), 0];
         lines::set(link.port(), 0);
         outcome.idle_lines = lines::get(link.port()).unwrap_or(0) & lines::INPUTS;
     }

@@ -3,6 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use crosswire::config::Side;
 use crosswire::time::{Instant, Span};
 
 use super::link::{ECHO_BYTES, Link, Message};
@@ -14,6 +15,8 @@ use crate::tty::lines::{self, DTR, INPUTS, RTS};
 pub const BAUDS: [u32; 5] = [9_600, 19_200, 38_400, 57_600, 115_200];
 /// Frames that are sent back and forth at each speed.
 const TRIPS: u32 = 40;
+/// A speed that has lost so many is not tried any further.
+const MAX_LOST: u32 = 4;
 /// Between two calls for the other end.
 const CALLS_EVERY: Span = Span::from_ms(200);
 /// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
@@ -68,7 +71,9 @@ fn yes(answer: &Message) -> Option<()> {
 
 /// Drives each output alone, ours and theirs, and notes which inputs come and go with it.
 fn try_lines(link: &mut Link) -> Option<Wires> {
-    let bridged_here = short(lines::bridged(link.port()));
+    // The far end looks for its own bridges when it is first asked, we after that: never both at once.
+    drive(link, 0, 0)?;
+    let bridged_here = short(lines::bridged(link.port(), Side::A));
     let mut wires = Wires { bridged: [bridged_here, 0], ..Wires::default() };
     let (idle_here, (idle_there, _)) = drive(link, 0, 0)?;
     for (index, output) in [DTR, RTS].into_iter().enumerate() {
@@ -135,10 +140,13 @@ fn measure(link: &mut Link, speed: &mut Speed) {
             }
             None => speed.lost += 1,
         }
-        if trip == 2 && speed.lost == speed.sent {
+        if speed.lost == MAX_LOST && speed.lost == speed.sent {
             // Nobody understands us at this speed.
             (speed.sent, speed.lost) = (0, 0);
             return;
+        }
+        if speed.lost == MAX_LOST {
+            break;
         }
     }
     let came_back = u64::from(speed.sent - speed.lost).max(1);
@@ -156,8 +164,7 @@ fn wait_for_echo(link: &mut Link, text: &[u8], until: Instant) -> Option<Instant
 
 /// The end that answers.
 pub fn follow(link: &mut Link, outcome: &mut Outcome) {
-    let bridged = short(lines::bridged(link.port()));
-    lines::set(link.port(), DTR);
+    let mut bridged = None;
     let mut heard_at = clock::now();
     let mut is_fast = false;
     loop {
@@ -178,7 +185,9 @@ pub fn follow(link: &mut Link, outcome: &mut Outcome) {
         match question {
             Message::Hello => link.say(&Message::Hello),
             Message::Drive(outputs) => {
-                lines::set(link.port(), i32::from(outputs));
+                let port = link.port();
+                let bridged = *bridged.get_or_insert_with(|| short(lines::bridged(port, Side::B)));
+                lines::set(port, i32::from(outputs));
                 sleep(Duration::from_millis(5));
                 link.say(&Message::Seen(inputs(link), bridged));
             }
