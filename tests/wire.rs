@@ -7,8 +7,8 @@ use crosswire::config::{PathId, Side};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{
-    Beat, Give, GroupReport, Incarnation, LinesSeen, Mechanisms, Message, NEVER_HEARD, PathReport, Role, SessionValue,
-    Standing, Trouble, Word,
+    Beat, Give, GroupReport, Incarnation, Mechanisms, Message, NEVER_HEARD, PathReport, Role, SessionValue, Standing,
+    Trouble, Word,
 };
 use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Refusal, heartbeat_bytes};
@@ -44,22 +44,25 @@ fn beat() -> Beat {
             cold_start: true,
             leaving: false,
             no_carrier: true,
+            lines_dropped: false,
+            standby: false,
+            maintenance: false,
             trouble: Trouble::GuardSilent,
             witnesses: 0b1010,
-            lines: LinesSeen::Unknown,
+            lines_on: false,
         },
         release: Mechanisms { lease_s: 1, watchdog_s: 0, stop_s: 300 },
         digest: [0xde, 0xad, 0xbe, 0xef],
     }
 }
 
-fn beat_with_lines(lines: LinesSeen) -> Beat {
-    let standing = Standing { lines, ..beat().standing };
+fn beat_with_lines_on() -> Beat {
+    let standing = Standing { lines_on: true, ..beat().standing };
     Beat { standing, ..beat() }
 }
 
 /// Side, path, message, and its bytes.
-fn rows() -> [(Header, Message, &'static str); 7] {
+fn rows() -> [(Header, Message, &'static str); 6] {
     let to = Incarnation([0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00]);
     let give = Give { to, value: SessionValue([1, 2, 3, 4]) };
     let ask = Ask { subject: Subject::Why, reading: 7, offset: 300 };
@@ -69,8 +72,7 @@ fn rows() -> [(Header, Message, &'static str); 7] {
         (hello, Message::Hello, HELLO),
         (header(Side::B, 1), Message::Session(give), SESSION),
         (header(Side::A, 1), Message::Beat(beat()), BEAT),
-        (header(Side::A, 1), Message::Beat(beat_with_lines(LinesSeen::On)), BEAT_LINES_ON),
-        (header(Side::A, 1), Message::Beat(beat_with_lines(LinesSeen::Dropped)), BEAT_LINES_DROPPED),
+        (header(Side::A, 1), Message::Beat(beat_with_lines_on()), BEAT_LINES_ON),
         (header(Side::B, 0), Message::Aside(Aside::Ask(ask)), ASK),
         (header(Side::A, 0), Message::Aside(Aside::Tell(tell)), TELL),
     ]
@@ -86,9 +88,7 @@ const BEAT: &str = "13 7fdd 13 1122334455667788 aabbccdd 04030201
      0d0c0b0a6402f40303dc0bff025a3aa5e51205a2deadbeef0100ac02 51af9c9be2371a8a 11214547";
 
 const BEAT_LINES_ON: &str = "13 7fdd 13 1122334455667788 aabbccdd 04030201
-     0d0c0b0a6402f40303dc0bff025a3aa5e5120da2deadbeef0100ac02 fbc41fe22428acd1 5b5cb484";
-const BEAT_LINES_DROPPED: &str = "13 7fdd 13 1122334455667788 aabbccdd 04030201
-     0d0c0b0a6402f40303dc0bff025a3aa5e51215a2deadbeef0100ac02 1852037d6d0e6fbd f1394c65";
+     0d0c0b0a6402f40303dc0bff025a3aa5e51245a2deadbeef0100ac02 debc8b3687b8d212 ec34e7ac";
 const ASK: &str = "14 7fdd 83 1122334455667788 aabbccdd 04030201
      0107ac02 db14831b149b14d9 fa9baaa1";
 const TELL: &str = "15 7fdd 03 1122334455667788 aabbccdd 04030201

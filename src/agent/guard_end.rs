@@ -3,10 +3,11 @@
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crosswire::quorum::succession::{self, Deposit};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
 
-use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
+use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 
 /// What came from the guard.
 #[derive(Debug)]
@@ -37,6 +38,16 @@ impl GuardEnd {
     pub fn send(&self, message: &ToGuard) {
         let mut room = [0; MAX_MESSAGE_BYTES];
         if let Ok(bytes) = postcard::to_slice(message, &mut room) {
+            let _ = send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+
+    /// Leaves a deposit with it.
+    pub fn deposit(&self, deposit: &Deposit) {
+        let mut room = [0; MAX_DATAGRAM_BYTES];
+        let word = postcard::to_slice(&ToGuard::Deposit, &mut room).map_or(0, |word| word.len());
+        let left = room.get_mut(word..).and_then(|rest| succession::encode(deposit, rest).ok()).map_or(0, |b| b.len());
+        if let Some(bytes) = room.get(..word + left).filter(|_| left > 0) {
             let _ = send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
         }
     }

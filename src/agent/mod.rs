@@ -12,14 +12,14 @@ mod ports;
 mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 
-use crosswire::config::{GroupId, PathId, PathKind, PathPolicy};
+use crosswire::config::{PathId, PathKind, PathPolicy};
 use crosswire::frame::aside::{Aside, Subject};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::quorum::event::Request;
-use crosswire::quorum::record::Denial;
+use crosswire::quorum::record::{Denial, Record};
+use crosswire::quorum::succession::{self, Succession};
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::time::{Instant, Span};
@@ -30,7 +30,8 @@ use nix::sys::time::TimeSpec;
 
 use crate::cli::{status, why};
 use crate::clock;
-use crate::control::{Answer, History, Question, Report, Unheard};
+use crate::control::{Answer, Demand, History, Question, Report, Unheard};
+use crate::guard::Inheritance;
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 use crate::words::{self, Names};
@@ -57,8 +58,8 @@ struct Agent<'a> {
     listeners: Vec<Listener>,
     guard: GuardEnd,
     control: Control,
-    /// Whether each interface of the settings has carrier.
-    carriers: Vec<bool>,
+    /// Whether each interface of the settings has carrier; none before the guard has said so.
+    carriers: Vec<Option<bool>>,
     names: Names,
     journal: Journal,
     asker: Asker,
@@ -72,13 +73,24 @@ struct Agent<'a> {
     is_done: bool,
 }
 
-/// The agent's whole life after it has dropped its privileges. Ends after a goodbye, or some time after its guard did.
-pub fn run(settings: &Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> ExitCode {
+/// The agent's whole life after it has dropped its privileges; returns its exit code. Ends after a goodbye, or some time after
+/// its guard did. With an inheritance it goes on in the place of one that died.
+pub fn run(
+    settings: &Settings,
+    keys: &[Key],
+    entropy: Entropy,
+    guard: OwnedFd,
+    control: OwnedFd,
+    inheritance: Option<Inheritance>,
+) -> u8 {
     let mut agent = Agent::new(settings, keys, entropy, guard, control);
+    if let Some(inheritance) = inheritance {
+        agent.succeed(&inheritance);
+    }
     while !agent.is_done {
         agent.turn();
     }
-    ExitCode::from(u8::from(agent.end_at != Instant::NEVER))
+    u8::from(agent.end_at != Instant::NEVER)
 }
 
 impl<'a> Agent<'a> {
@@ -108,7 +120,7 @@ impl<'a> Agent<'a> {
             listeners: Vec::new(),
             guard: GuardEnd::new(guard),
             control: Control::new(control),
-            carriers: vec![false; settings.interfaces.len()],
+            carriers: vec![None; settings.interfaces.len()],
             names: Names {
                 peer: settings.peer_name().to_string(),
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
@@ -124,6 +136,28 @@ impl<'a> Agent<'a> {
             is_done: false,
             settings,
         }
+    }
+
+    /// Goes on with what another agent has left. A deposit that cannot be read is none.
+    fn succeed(&mut self, inheritance: &Inheritance) {
+        let succession = Succession {
+            deposit: succession::decode(&inheritance.deposit),
+            holdings: inheritance.holdings.iter().copied().collect(),
+            last_token: inheritance.last_token,
+        };
+        let now = clock::now();
+        self.node.succeed(now, &succession);
+        let is_holding = self.node.is_showing_holding();
+        for port in &mut self.ports {
+            port.show_holding(is_holding);
+        }
+        self.record(Record::Succeeded);
+    }
+
+    fn record(&mut self, record: Record) {
+        let (level, line) = words::sentence(&record, &self.names);
+        log!(level, "{line}");
+        self.journal.note(clock::now(), record);
     }
 
     /// One turn: wait, hand in, tick.
@@ -189,9 +223,8 @@ impl<'a> Agent<'a> {
             (FromGuard::Path { path, .. }, Some(descriptor)) => {
                 if let Some(port) = self.ports.get_mut(path.index()) {
                     port.become_open(now, descriptor);
-                    if port.is_usable() {
-                        self.step(now, Event::PathOpened(path));
-                    }
+                    let event = if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
+                    self.step(now, event);
                 }
             }
             (FromGuard::Path { path, errno }, None) => self.path_is_away(now, path, Errno::from_raw(errno)),
@@ -219,15 +252,19 @@ impl<'a> Agent<'a> {
     fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
-            *carrier = is_up;
+            *carrier = Some(is_up);
         }
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let has = |wanted: &String| {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);
-                index.and_then(|index| self.carriers.get(index)).copied().unwrap_or(false)
+                index.and_then(|index| self.carriers.get(index)).copied().flatten()
             };
-            let has_carrier = group.addresses.iter().all(|address| has(&address.interface));
-            self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
+            // As long as one of them is unknown, so is the whole.
+            let all = || group.addresses.iter().map(|address| has(&address.interface));
+            if all().all(|has| has.is_some()) {
+                let has_carrier = all().all(|has| has == Some(true));
+                self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
+            }
         }
         for (port, path) in self.ports.iter_mut().zip(&self.settings.paths) {
             if !matches!(&path.device, PathDevice::Lan { interface, .. } if interface == name) {
@@ -339,21 +376,36 @@ impl<'a> Agent<'a> {
 
     fn answer(&mut self, question: &Question) -> Answer {
         let now = clock::now();
-        let (name, request): (_, fn(GroupId) -> Request) = match question {
-            Question::Status => return Answer::Status(Box::new(self.report(now))),
-            Question::Why(count) => return Answer::History(Box::new(self.history(now, usize::from(*count)))),
-            Question::Handover(name) => (name, Request::Handover),
-            Question::Peer(_) => return Answer::PeerSays(Err(Unheard::Busy)),
-            Question::Takeover(name) => (name, Request::Takeover),
-            Question::TakeoverPeerIsOff(name) => (name, Request::TakeoverPeerIsOff),
+        match question {
+            Question::Status => Answer::Status(Box::new(self.report(now))),
+            Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
+            Question::Peer(_) => Answer::PeerSays(Err(Unheard::Busy)),
+            Question::Demand { what, reason } => {
+                let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
+                info!(
+                    "an operator asks: {what:?}{}",
+                    reason.as_ref().map(|why| format!(", since {why:?}")).unwrap_or_default()
+                );
+                self.step(now, Event::Operator(request));
+                self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+            }
+        }
+    }
+
+    /// A demand with the node's own ids; `None` if there is no such group.
+    fn request(&self, demand: &Demand) -> Option<Request> {
+        let id = |name: &String| {
+            let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
+            groups.find(|(_, group)| group.name == *name).map(|(id, _)| id)
         };
-        let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
-        let Some((id, _)) = groups.find(|(_, group)| group.name == *name) else {
-            return Answer::Denied(Denial::NoSuchGroup);
-        };
-        info!("an operator asks: {question:?}");
-        self.step(now, Event::Operator(request(id)));
-        self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+        Some(match demand {
+            Demand::Handover(name) => Request::Handover(id(name)?),
+            Demand::Takeover(name) => Request::Takeover(id(name)?),
+            Demand::TakeoverPeerIsOff(name) => Request::TakeoverPeerIsOff(id(name)?),
+            Demand::Standby { force } => Request::Standby { force: *force },
+            Demand::Online => Request::Online,
+            Demand::Maintenance(lasts) => Request::Maintenance(*lasts),
+        })
     }
 
     /// Our operator asks the peer: one at a time, and only where it is heard.
@@ -481,11 +533,8 @@ impl<'a> Agent<'a> {
                     }
                 }
                 Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
-                Effect::Record(record) => {
-                    let (level, line) = words::sentence(&record, &self.names);
-                    log!(level, "{line}");
-                    self.journal.note(clock::now(), record);
-                }
+                Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
+                Effect::Record(record) => self.record(record),
                 Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
                 Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(denial)),
                 Effect::Exit => {

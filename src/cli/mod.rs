@@ -36,6 +36,9 @@ enum Command {
     Peer(#[bpaf(external(peer::peer_options))] peer::PeerOptions),
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
+    Standby(#[bpaf(external(operate::standby_options))] operate::StandbyOptions),
+    Online(#[bpaf(external(operate::online_options))] operate::OnlineOptions),
+    Maintenance(#[bpaf(external(operate::maintenance_options))] operate::MaintenanceOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
     #[cfg(feature = "workbench")]
     Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
@@ -60,6 +63,9 @@ pub fn main() -> ExitCode {
         Command::Peer(options) => peer::run(&options, out).into(),
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
+        Command::Standby(options) => operate::standby(&options, out).into(),
+        Command::Online(options) => operate::online(&options, out).into(),
+        Command::Maintenance(options) => operate::maintenance(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Demo(options) => demo::run(&options, out).into(),

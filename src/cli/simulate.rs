@@ -194,6 +194,7 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
         nodes: settings.names.clone(),
         paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
         groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+        witnesses: settings.witnesses.iter().map(ToString::to_string).collect(),
     };
     let text = std::fs::read_to_string(script)?;
     let parsed = match Script::parse(&text, &names) {

@@ -70,6 +70,12 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if node.trouble != Trouble::None {
         writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
     }
+    if node.is_standby {
+        writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
+    }
+    if let Some(left) = node.maintenance {
+        writeln!(out, "  {me} is in MAINTENANCE for {left} more: nothing is moved")?;
+    }
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }
@@ -103,6 +109,8 @@ fn write_peer(report: &Report, peer: &str, out: &mut impl Write) -> io::Result<(
             write!(out, ", last beat {} ago", heard.age)?;
             let remarks = [
                 (heard.has_left, "it said goodbye"),
+                (heard.is_standby, "in standby"),
+                (heard.is_maintenance, "in maintenance"),
                 (heard.is_cold_start, "in cold start"),
                 (heard.has_no_carrier, "an interface of it has no carrier"),
                 (heard.trouble != Trouble::None, words::trouble(heard.trouble)),

@@ -27,6 +27,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "configurations_differ": node.is_digest_different,
         "trouble": words::trouble(node.trouble),
         "stopping": node.is_stopping,
+        "standby": node.is_standby,
+        "maintenance_ms": ms(node.maintenance),
         "worst_stall_ms": node.worst_stall.as_ms(),
         "paths": paths.map(|((name, path), (skipped, port))| json!({
             "name": name,
@@ -47,6 +49,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "age_ms": peer.age.as_ms(),
             "cold_start": peer.is_cold_start,
             "left": peer.has_left,
+            "standby": peer.is_standby,
+            "maintenance": peer.is_maintenance,
             "no_carrier": peer.has_no_carrier,
             "trouble": words::trouble(peer.trouble),
         })),

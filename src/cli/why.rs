@@ -92,8 +92,13 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Lines { .. }
         | Record::VipAnswered { .. }
         | Record::Stall(_)
+        | Record::Succeeded
         | Record::GuardLost
         | Record::GuardSilent(_)
+        | Record::Standby(_)
+        | Record::StandbyYielded
+        | Record::Maintenance(_)
+        | Record::Incident(_)
         | Record::Leaving => None,
     }
 }

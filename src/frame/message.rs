@@ -138,6 +138,8 @@ pub enum Word {
     Offered,
     /// 'I ask for this group.'
     Wanted,
+    /// 'I served this group until I heard that you do.'
+    Yielded,
 }
 
 /// Highest term that fits a beat.
@@ -152,24 +154,18 @@ pub struct Standing {
     pub leaving: bool,
     /// An interface of one of its groups has no carrier.
     pub no_carrier: bool,
+    /// Its operator wants it to hold nothing.
+    pub standby: bool,
+    /// Its operator wants nothing moved.
+    pub maintenance: bool,
+    /// The modem lines at its end of a cable show that ours dropped.
+    pub lines_dropped: bool,
     /// It cannot serve, and why.
     pub trouble: Trouble,
     /// Which witnesses it sees, bit by bit; four at most.
     pub witnesses: u8,
-    /// What it reads from the modem lines of its cables.
-    pub lines: LinesSeen,
-}
-
-/// What the sender of a beat reads from the receiver's modem lines.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
-pub enum LinesSeen {
-    /// Nothing that may be believed, on some cable at least.
-    #[default]
-    Unknown,
-    /// They are on, on every cable.
-    On,
-    /// They dropped, on some cable.
-    Dropped,
+    /// The modem lines at its end are on, on every cable, and believed.
+    pub lines_on: bool,
 }
 
 /// Why a node cannot serve.
@@ -231,14 +227,16 @@ struct Compact {
 
 const TERM_SHIFT: u32 = 3;
 const ROLE_MASK: u32 = 0b111;
-const COLD_START: u8 = 0b001;
-const LEAVING: u8 = 0b010;
-const NO_CARRIER: u8 = 0b100;
-const LINES_ON: u8 = 0b1000;
-const LINES_DROPPED: u8 = 0b1_0000;
+const COLD_START: u8 = 0b00_0001;
+const LEAVING: u8 = 0b00_0010;
+const NO_CARRIER: u8 = 0b00_0100;
+const LINES_DROPPED: u8 = 0b00_1000;
+const STANDBY: u8 = 0b01_0000;
+const MAINTENANCE: u8 = 0b10_0000;
+const LINES_ON: u8 = 0b100_0000;
 
 /// Numbers of the roles, and of what a backup says, on the wire: never renumber.
-const ROLES: [(Role, Word, u32); 7] = [
+const ROLES: [(Role, Word, u32); 8] = [
     (Role::Backup, Word::None, 0),
     (Role::Acquiring, Word::None, 1),
     (Role::Active, Word::None, 2),
@@ -246,6 +244,7 @@ const ROLES: [(Role, Word, u32); 7] = [
     (Role::Faulty, Word::None, 4),
     (Role::Backup, Word::Offered, 5),
     (Role::Backup, Word::Wanted, 6),
+    (Role::Backup, Word::Yielded, 7),
 ];
 /// Numbers of the troubles on the wire: never renumber.
 const TROUBLES: [(Trouble, u8); 3] = [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2)];
@@ -347,8 +346,10 @@ fn pack_flags(standing: Standing) -> u8 {
         (standing.cold_start, COLD_START),
         (standing.leaving, LEAVING),
         (standing.no_carrier, NO_CARRIER),
-        (standing.lines == LinesSeen::On, LINES_ON),
-        (standing.lines == LinesSeen::Dropped, LINES_DROPPED),
+        (standing.standby, STANDBY),
+        (standing.maintenance, MAINTENANCE),
+        (standing.lines_dropped, LINES_DROPPED),
+        (standing.lines_on, LINES_ON),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
 }
@@ -360,21 +361,18 @@ fn pack_trouble(standing: Standing) -> u8 {
 
 /// A flag that we do not know could mean anything: refuse the beat rather than guess.
 fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
-    let known = COLD_START | LEAVING | NO_CARRIER | LINES_ON | LINES_DROPPED;
-    let lines = match flags & (LINES_ON | LINES_DROPPED) {
-        0 => LinesSeen::Unknown,
-        LINES_ON => LinesSeen::On,
-        LINES_DROPPED => LinesSeen::Dropped,
-        _ => return None,
-    };
+    let known = COLD_START | LEAVING | NO_CARRIER | LINES_DROPPED | STANDBY | MAINTENANCE | LINES_ON;
     let witnesses = trouble >> 4;
     let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
     (flags & !known == 0).then_some(Standing {
         cold_start: flags & COLD_START != 0,
         leaving: flags & LEAVING != 0,
         no_carrier: flags & NO_CARRIER != 0,
+        standby: flags & STANDBY != 0,
+        maintenance: flags & MAINTENANCE != 0,
+        lines_dropped: flags & LINES_DROPPED != 0,
+        lines_on: flags & LINES_ON != 0,
         trouble,
         witnesses,
-        lines,
     })
 }

@@ -43,6 +43,20 @@ impl PathState {
     }
 }
 
+/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
+/// same as a power loss.
+pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
+/// What a successor of this agent has to know of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PathDeposit {
+    /// The peer was heard on it, on time or late.
+    pub is_heard: bool,
+    /// Since when it has been open; none while blind.
+    pub open_since: Option<Instant>,
+    /// When the peer was last heard on it.
+    pub heard_at: Option<Instant>,
+}
+
 /// Watches one path.
 #[derive(Clone, Debug)]
 pub struct Detector {
@@ -91,6 +105,22 @@ impl Detector {
         self.timing
     }
 
+    /// What a successor has to know.
+    pub fn deposit(&self, now: Instant) -> PathDeposit {
+        let is_heard = self.state(now, None).is_heard();
+        PathDeposit { is_heard, open_since: self.open_since, heard_at: self.heard_at }
+    }
+
+    /// Goes on with what another agent left, as if the port had been open all the time: a path that was broken stays so
+    /// until it hears the peer again. Where the peer was heard nobody knows until when; it may have been until now.
+    pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
+        self.open_since = left.open_since;
+        self.heard_at = if left.is_heard { Some(now) } else { left.heard_at };
+        if self.heard_at.is_some() {
+            self.patience = self.timing.dead_after;
+        }
+    }
+
     /// The path was opened: a fresh window starts.
     pub fn become_open(&mut self, now: Instant) {
         if self.heard_at.is_some() {
@@ -104,6 +134,7 @@ impl Detector {
     /// The path was lost by our own fault.
     pub fn become_blind(&mut self) {
         self.open_since = None;
+        self.lines.reset();
     }
 
     /// Whether frames can leave here.
@@ -129,30 +160,25 @@ impl Detector {
         self.lines.reading()
     }
 
-    /// When the lines were seen to have dropped, if that may be believed.
-    pub fn lines_found_off_at(&self) -> Option<Instant> {
+    /// When the modem lines were seen to have dropped, if that may be believed.
+    pub fn lines_dropped_at(&self) -> Option<Instant> {
         self.lines.found_off_at()
     }
 
-    /// The lines dropped less than dead_after ago.
-    pub fn has_just_dropped(&self, now: Instant) -> bool {
-        self.lines.dropped_at().is_some_and(|at| now.since(at) < self.timing.dead_after)
-    }
-
-    /// The lines dropped within dead_after of the last beat, and none has come since, here or on any other path: a peer that
-    /// is heard after the drop has its power, however long ago the cable was pulled.
-    pub fn is_cut_short(&self, heard_elsewhere: Option<Instant>) -> bool {
+    /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
+    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled.
+    pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
         };
-        dropped_at.since(heard_at) < self.timing.dead_after
-            && heard_at <= dropped_at + self.timing.interval
-            && heard_elsewhere.is_none_or(|at| at <= dropped_at)
+        let newest = newest.unwrap_or(heard_at).max(heard_at);
+        dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + self.timing.interval
     }
 
-    /// How long ago the path fell silent.
-    pub fn silent_for(&self, now: Instant) -> Span {
-        now.since(self.silent_at())
+    /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have been broken for
+    /// ever, however lately it was believed to be.
+    pub fn is_broken_briefly(&self, now: Instant) -> bool {
+        self.heard_in_window().is_some() && now.since(self.silent_at()) < BRIEFLY_BROKEN
     }
 
     /// Something was refused here.
@@ -340,9 +366,8 @@ mod tests {
         }
         path.note_lines(at(2_100), lines(false));
         assert!(path.is_cut_short(None));
-        assert!(path.is_cut_short(Some(at(2_100))), "a beat of the LAN from before the drop");
-        assert!(!path.is_cut_short(Some(at(2_101))), "a cable that was pulled");
-        assert!(path.has_just_dropped(at(3_599)) && !path.has_just_dropped(at(3_600)));
+        assert!(path.is_cut_short(Some(at(2_350))), "a beat of the LAN that was on its way");
+        assert!(!path.is_cut_short(Some(at(2_351))), "a cable that was pulled");
     }
 
     #[test]

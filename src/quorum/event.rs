@@ -8,7 +8,7 @@ use crate::frame::Body;
 use crate::frame::aside::Aside;
 use crate::health::Lines;
 use crate::resource::{Outcome, Ticket, Token};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Something happened.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,15 @@ pub enum Request {
     Takeover(GroupId),
     /// Serve a group although evidence is missing: the operator has seen that the peer is off.
     TakeoverPeerIsOff(GroupId),
+    /// Hold nothing from now on.
+    Standby {
+        /// Even if the peer cannot serve instead.
+        force: bool,
+    },
+    /// The end of standby.
+    Online,
+    /// Move nothing for so long; zero ends it.
+    Maintenance(Span),
 }
 
 /// Something that has to be done.
@@ -67,6 +76,9 @@ pub enum Effect {
     Order(Ticket),
     /// The peer's operators ask something, or answer ours.
     Aside(PathId, Aside),
+    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where there is none.
+    /// It is also the sign of life by which the guard knows the agent from one that hangs.
+    Deposit,
     /// Tell the operator's logs.
     Record(Record),
     /// Answer the operator.

@@ -10,6 +10,7 @@
 pub mod lab;
 
 mod cable;
+mod kills;
 mod lines;
 mod moves;
 mod paths;

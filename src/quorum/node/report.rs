@@ -2,6 +2,7 @@
 
 use super::{Leaving, Node};
 use crate::frame::refusal::Refusal;
+use crate::quorum::decide::Standby;
 use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus};
 use crate::time::Instant;
 
@@ -17,6 +18,8 @@ impl Node {
             is_digest_different: self.is_digest_different,
             trouble: self.standing().trouble,
             is_stopping: self.leaving != Leaving::No,
+            is_standby: self.restraint.standby != Standby::No,
+            maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
             groups: self
                 .groups
@@ -35,6 +38,11 @@ impl Node {
             peer: self.peer_status(now),
             worst_stall: self.worst_stall,
         }
+    }
+
+    /// Whether the line 'I hold services' has to be on.
+    pub fn is_showing_holding(&self) -> bool {
+        self.is_showing_holding
     }
 
     fn path_status(&self, now: Instant, index: usize) -> Option<PathStatus> {
@@ -62,6 +70,8 @@ impl Node {
             age: self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default(),
             is_cold_start: beat.standing.cold_start,
             has_left: beat.standing.leaving,
+            is_standby: beat.standing.standby,
+            is_maintenance: beat.standing.maintenance,
             has_no_carrier: beat.standing.no_carrier,
             trouble: beat.standing.trouble,
             groups: self.policy.group_ids().map(group).collect(),

@@ -4,18 +4,20 @@ use super::{Leaving, Node, emit};
 use crate::config::{PathId, PathKind};
 use crate::frame::Body;
 use crate::frame::aside::Aside;
-use crate::frame::message::{Beat, LinesSeen, Mechanisms, PathReport, Standing, Trouble};
+use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
 use crate::health::LineReading;
+use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard.
-    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
+    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard. Says whether
+    /// anything was.
+    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) -> bool {
         let is_urgent = core::mem::take(&mut self.is_urgent);
         let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
         if !self.paths.iter().any(is_due) {
-            return;
+            return false;
         }
         if self.witnesses.count() > 0 {
             emit(effects, Effect::AskWitnesses);
@@ -40,6 +42,7 @@ impl Node {
             }
         }
         self.count_goodbye(effects);
+        true
     }
 
     /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays no beat.
@@ -85,30 +88,24 @@ impl Node {
             cold_start: !self.was_ever_heard,
             leaving: matches!(self.leaving, Leaving::Goodbyes(_) | Leaving::Left),
             no_carrier: self.groups.iter().any(|group| !group.has_carrier),
+            standby: self.restraint.standby != Standby::No,
+            maintenance: self.restraint.maintenance_until.is_some(),
             trouble: match self.guard {
                 super::GuardState::Fine => Trouble::None,
                 super::GuardState::Silent => Trouble::GuardSilent,
                 super::GuardState::Lost => Trouble::GuardLost,
             },
+            lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
             witnesses: 0,
-            lines: self.lines_seen(),
+            lines_on: self.are_lines_on(),
         }
     }
 
-    /// What we read from the peer's lines: they are on only where they are on all cables.
-    fn lines_seen(&self) -> LinesSeen {
-        let cables = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Serial);
-        let readings = cables.map(|path| match path.detector.lines() {
-            LineReading::Unknown => LinesSeen::Unknown,
-            LineReading::Running { .. } => LinesSeen::On,
-            LineReading::Dropped => LinesSeen::Dropped,
-        });
-        let both = |a, b| match (a, b) {
-            (LinesSeen::Dropped, _) | (_, LinesSeen::Dropped) => LinesSeen::Dropped,
-            (LinesSeen::Unknown, _) | (_, LinesSeen::Unknown) => LinesSeen::Unknown,
-            (LinesSeen::On, LinesSeen::On) => LinesSeen::On,
-        };
-        readings.reduce(both).unwrap_or_default()
+    /// The lines of every cable are on and believed.
+    fn are_lines_on(&self) -> bool {
+        let mut cables = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Serial).peekable();
+        let has_cable = cables.peek().is_some();
+        has_cable && cables.all(|path| matches!(path.detector.lines(), LineReading::Running { .. }))
     }
 
     fn mechanisms(&self) -> Mechanisms {

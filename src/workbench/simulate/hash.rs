@@ -38,6 +38,8 @@ impl Hash {
             Effect::Exit => self.word(5),
             Effect::AskWitnesses => self.word(6),
             Effect::Aside(path, _) => self.word(9 + u64::from(path.0)),
+            // What is deposited follows from everything else.
+            Effect::Deposit => {}
             Effect::ShowHolding(holds) => self.word(7 + u64::from(*holds)),
         }
     }
