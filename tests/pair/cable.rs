@@ -32,7 +32,7 @@ fn talk() -> Duration {
 /// skipped or takes the path out of time.
 #[test]
 fn the_lifeline_never_holds_up_a_beat() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving_with(slow());
         scene.set_lan(Side::B, PortRules::silent());
         scene.expect_soon("a dead LAN", PATIENCE, |s| s.path_state(Side::B, 1) == "broken");
@@ -67,7 +67,7 @@ fn the_lifeline_never_holds_up_a_beat() {
 /// Required: one line that says so, and exit code 1.
 #[test]
 fn a_peer_that_is_not_heard_cannot_be_asked() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup::default());
         scene.begin(Side::A);
         scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::A).is_some());
@@ -82,7 +82,7 @@ fn a_peer_that_is_not_heard_cannot_be_asked() {
 /// Required: four paths on time; no move while any of them is heard; jeopardy shows.
 #[test]
 fn two_cables_and_two_lans_at_once() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup { second_lan: true, ..Setup::default() });
         let second = Cable::new(2).expect("a second cable");
         for side in [Side::A, Side::B] {
@@ -150,7 +150,7 @@ const BOTH: [Side; 2] = [Side::A, Side::B];
 /// Required: both ends name it alike, say which lines work, recommend 115200 baud and a fitting interval, and end with 0.
 #[test]
 fn a_good_cable_is_named_by_its_lines() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         for (wiring, name, bridged) in [
             (Wiring::Full, "full", ""),
             (Wiring::Three, "three-wire", ""),
@@ -175,7 +175,7 @@ fn a_good_cable_is_named_by_its_lines() {
 /// Required: no speed is called clean on either end; frames are counted as lost; the test ends, with 1.
 #[test]
 fn a_bad_cable_is_found_out() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let (cable, modem) = cable_with(Wiring::Full);
         for side in BOTH {
             cable.set(side, LineRule { bit_errors_per_million: 500, ..LineRule::default() });
@@ -191,7 +191,7 @@ fn a_bad_cable_is_found_out() {
 /// Required: each is named, and the exit code is 1.
 #[test]
 fn what_is_no_cable_is_named() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let (cable, modem) = cable_with(Wiring::Full);
         let alone = test_cable(&cable, &modem, &[Side::A], &["--wait", "1"]);
         assert_eq!((&alone[0].0["wiring"], alone[0].1.code), (&Value::from("nothing"), Some(1)), "{alone:?}");
@@ -207,7 +207,7 @@ fn what_is_no_cable_is_named() {
 /// Required: it is named by the id of its pair, and the daemon goes on; nothing is taken over by it meanwhile.
 #[test]
 fn a_daemon_at_the_other_end_is_named() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup {
             baud: 9_600,
             interval_ms: 250,

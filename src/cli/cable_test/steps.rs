@@ -21,6 +21,8 @@ const MAX_LOST: u32 = 4;
 const CALLS_EVERY: Span = Span::from_ms(200);
 /// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
 const ANSWER_WAIT: Span = Span::from_ms(500);
+/// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
+const STRAGGLERS_WAIT: Span = Span::from_ms(1_000);
 /// After this much silence the end that answers goes back to the first speed, and the other waits longer before it does.
 const FALLS_BACK_AFTER: Span = Span::from_ms(1_500);
 const MEETS_AGAIN_AFTER: Duration = Duration::from_millis(2_000);
@@ -123,43 +125,62 @@ fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
     link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
 }
 
+/// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
 fn measure(link: &mut Link, speed: &mut Speed) {
-    let mut sum = 0u64;
-    let (mut best, mut worst) = (u32::MAX, 0);
-    for trip in 0..TRIPS {
-        // Every bit pattern has its turn, and no frame is taken for the one before it.
-        let text: heapless::Vec<u8, ECHO_BYTES> =
-            (0..ECHO_BYTES).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect();
-        let sent_at = clock::now();
-        link.say(&Message::Echo(text.clone()));
+    let mut trips = Trips { sent_at: Vec::new(), us: vec![None; TRIPS as usize] };
+    while speed.sent < TRIPS && speed.lost < MAX_LOST {
+        let trip = trips.sent_at.len();
+        trips.sent_at.push(clock::now());
+        link.say(&Message::Echo(text_of(trip)));
         speed.sent += 1;
-        match wait_for_echo(link, &text, sent_at + ANSWER_WAIT) {
-            Some(at) => {
-                let us = u32::try_from(at.since(sent_at).as_us()).unwrap_or(u32::MAX);
-                (best, worst, sum) = (best.min(us), worst.max(us), sum + u64::from(us));
-            }
-            None => speed.lost += 1,
-        }
-        if speed.lost == MAX_LOST && speed.lost == speed.sent {
-            // Nobody understands us at this speed.
-            (speed.sent, speed.lost) = (0, 0);
-            return;
-        }
-        if speed.lost == MAX_LOST {
-            break;
-        }
+        trips.collect(link, Some(trip), clock::now() + ANSWER_WAIT);
+        speed.lost = trips.missing();
     }
-    let came_back = u64::from(speed.sent - speed.lost).max(1);
-    speed.trip_us = [best, u32::try_from(sum / came_back).unwrap_or(u32::MAX), worst];
+    if speed.lost > 0 {
+        trips.collect(link, None, clock::now() + STRAGGLERS_WAIT);
+        speed.lost = trips.missing();
+    }
+    let came = trips.us.iter().flatten();
+    let mean = came.clone().map(|us| u64::from(*us)).sum::<u64>() / came.clone().count().max(1) as u64;
+    let (best, worst) = (came.clone().min().copied(), came.max().copied());
+    if best.is_none() {
+        // Nobody understands us at this speed.
+        (speed.sent, speed.lost) = (0, 0);
+    }
+    speed.trip_us = [best.unwrap_or(0), u32::try_from(mean).unwrap_or(u32::MAX), worst.unwrap_or(0)];
 }
 
-fn wait_for_echo(link: &mut Link, text: &[u8], until: Instant) -> Option<Instant> {
-    while let Some((answer, _)) = link.hear(until) {
-        if matches!(answer, Message::Echo(ref back) if back == text) {
-            return Some(clock::now());
+/// The text of one trip: every bit pattern has its turn, and no two trips have the same.
+fn text_of(trip: usize) -> heapless::Vec<u8, ECHO_BYTES> {
+    (0..ECHO_BYTES).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect()
+}
+
+/// What became of each frame.
+struct Trips {
+    sent_at: Vec<Instant>,
+    us: Vec<Option<u32>>,
+}
+
+impl Trips {
+    /// Takes in what comes back, until the one that is waited for has come, or every one.
+    fn collect(&mut self, link: &mut Link, wanted: Option<usize>, until: Instant) {
+        while wanted.map_or(self.missing() > 0, |trip| self.us.get(trip).is_some_and(Option::is_none)) {
+            let Some((answer, _)) = link.hear(until) else { return };
+            let Message::Echo(text) = answer else { continue };
+            // The first byte of a text is its trip's number.
+            let trip = text.first().map_or(usize::MAX, |byte| usize::from(*byte));
+            let (Some(sent_at), Some(slot)) = (self.sent_at.get(trip), self.us.get_mut(trip)) else { continue };
+            if text == text_of(trip) {
+                slot.get_or_insert(u32::try_from(clock::now().since(*sent_at).as_us()).unwrap_or(u32::MAX));
+            }
         }
     }
-    None
+
+    /// How many were sent and have not come back.
+    fn missing(&self) -> u32 {
+        let missing = self.us.iter().take(self.sent_at.len()).filter(|us| us.is_none()).count();
+        u32::try_from(missing).unwrap_or(u32::MAX)
+    }
 }
 
 /// The end that answers.
