@@ -26,6 +26,8 @@ pub struct NodeStatus {
     pub is_jeopardy: bool,
     /// The peer's configuration differs.
     pub is_digest_different: bool,
+    /// This kernel keeps an address for ever, whatever its lifetime.
+    pub is_lifetime_ignored: bool,
     /// Why this node cannot serve.
     pub trouble: Trouble,
     /// Told to stop.

@@ -23,11 +23,13 @@ pub enum FromGuardEnd {
 /// One end of a non-blocking sequenced-packet socket pair.
 pub struct GuardEnd {
     socket: OwnedFd,
+    /// Room for a descriptor that rides along, made once.
+    control: Vec<u8>,
 }
 
 impl GuardEnd {
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket }
+        Self { socket, control: nix::cmsg_space!([RawFd; 1]) }
     }
 
     pub fn descriptor(&self) -> BorrowedFd<'_> {
@@ -53,13 +55,12 @@ impl GuardEnd {
     }
 
     /// The next message, if any.
-    pub fn receive(&self) -> FromGuardEnd {
+    pub fn receive(&mut self) -> FromGuardEnd {
         let mut room = [0; MAX_MESSAGE_BYTES];
-        let mut control = nix::cmsg_space!([RawFd; 1]);
         let (length, descriptor) = {
             let mut parts = [IoSliceMut::new(&mut room)];
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut self.control), flags) {
                 Ok(message) => (message.bytes, message.cmsgs().ok().and_then(|mut list| list.find_map(descriptor_of))),
                 Err(Errno::EAGAIN | Errno::EINTR) => return FromGuardEnd::Nothing,
                 Err(_) => return FromGuardEnd::Gone,

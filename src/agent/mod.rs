@@ -9,6 +9,8 @@ mod guard_end;
 mod journal;
 pub mod lifeline;
 mod ports;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,7 +55,9 @@ struct Listener {
 struct Agent<'a> {
     settings: &'a Settings,
     node: Node,
-    effects: Effects,
+    effects: Box<Effects>,
+    /// Changes places with `effects` while those are carried out: they are many, and are never moved.
+    spare: Option<Box<Effects>>,
     ports: Vec<Port>,
     listeners: Vec<Listener>,
     guard: GuardEnd,
@@ -116,7 +120,8 @@ impl<'a> Agent<'a> {
                 entropy,
                 clock::now(),
             ),
-            effects: Effects::new(),
+            effects: Box::default(),
+            spare: Some(Box::default()),
             listeners: Vec::new(),
             guard: GuardEnd::new(guard),
             control: Control::new(control),
@@ -151,7 +156,9 @@ impl<'a> Agent<'a> {
         for port in &mut self.ports {
             port.show_holding(is_holding);
         }
-        self.record(Record::Succeeded);
+        if succession.deposit.is_some() {
+            self.record(Record::Succeeded);
+        }
     }
 
     fn record(&mut self, record: Record) {
@@ -234,6 +241,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
     }
@@ -323,9 +331,12 @@ impl<'a> Agent<'a> {
 
     fn hear_listeners(&mut self) {
         let mut room = [0; 256];
-        let mut found = Vec::new();
+        let mut found: heapless::Vec<(u8, answers::Answer), MAX_ANSWERS> = heapless::Vec::new();
         self.listeners.retain(|listener| {
             for _ in 0..MAX_PACKETS {
+                if found.is_full() {
+                    break;
+                }
                 match nix::unistd::read(&listener.descriptor, &mut room) {
                     Ok(length) => {
                         let frame = room.get(..length).unwrap_or_default();
@@ -513,34 +524,43 @@ impl<'a> Agent<'a> {
 
     /// Does what the node asked for, in its order.
     fn carry_out(&mut self) {
-        for effect in std::mem::take(&mut self.effects) {
-            match effect {
-                Effect::Send(path, body) => {
-                    if let Some(port) = self.ports.get_mut(path.index()) {
-                        port.send(&body);
-                    }
+        if self.effects.is_empty() {
+            return;
+        }
+        let Some(spare) = self.spare.take() else { return };
+        let mut effects = std::mem::replace(&mut self.effects, spare);
+        effects.iter().for_each(|effect| self.carry_out_one(effect));
+        effects.clear();
+        self.spare = Some(effects);
+    }
+
+    fn carry_out_one(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Send(path, body) => {
+                if let Some(port) = self.ports.get_mut(path.index()) {
+                    port.send(body);
                 }
-                Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(path, ask),
-                Effect::Aside(_, Aside::Tell(tell)) => {
-                    if let Some(told) = self.lifeline.hear(clock::now(), &tell) {
-                        reply_told(told);
-                    }
+            }
+            Effect::AskWitnesses => self.asker.ask(clock::now()),
+            Effect::ShowHolding(is_holding) => {
+                for port in &mut self.ports {
+                    port.show_holding(*is_holding);
                 }
-                Effect::AskWitnesses => self.asker.ask(clock::now()),
-                Effect::ShowHolding(is_holding) => {
-                    for port in &mut self.ports {
-                        port.show_holding(is_holding);
-                    }
+            }
+            Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(*path, *ask),
+            Effect::Aside(_, Aside::Tell(tell)) => {
+                if let Some(told) = self.lifeline.hear(clock::now(), tell) {
+                    reply_told(told);
                 }
-                Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
-                Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
-                Effect::Record(record) => self.record(record),
-                Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
-                Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(denial)),
-                Effect::Exit => {
-                    self.guard.send(&ToGuard::Farewell);
-                    self.is_done = true;
-                }
+            }
+            Effect::Order(ticket) => self.guard.send(&ToGuard::Order(*ticket)),
+            Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
+            Effect::Record(record) => self.record(*record),
+            Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
+            Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(*denial)),
+            Effect::Exit => {
+                self.guard.send(&ToGuard::Farewell);
+                self.is_done = true;
             }
         }
     }
@@ -578,5 +598,7 @@ const TOLD_LINES: usize = 60;
 const LINES_EVERY: Span = Span::from_ms(5);
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
+/// Most answers in a turn; the rest waits in its socket.
+const MAX_ANSWERS: usize = 64;
 /// Most packets of one listener in a turn.
 const MAX_PACKETS: usize = 64;

@@ -146,7 +146,22 @@ fn write_release(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
         out,
         proof.lifetime_bound,
         &format!("at the latest, from its last beat (lease {lease}, renewed every {every})"),
-    )
+    )?;
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if keeps_for_ever(&release) {
+        let release = release.trim_end();
+        writeln!(
+            out,
+            "  Not on this box: Linux {release} keeps IPv4 addresses for ever (3.9 is the first that does not)."
+        )?;
+    }
+    Ok(())
+}
+
+/// Linux before 3.9 takes no notice of the lifetime of an IPv4 address.
+fn keeps_for_ever(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (3, 9))
 }
 
 fn line(out: &mut impl Write, after: Span, what: &str) -> io::Result<()> {
@@ -271,6 +286,20 @@ Groups
     fn write_key(file: &Path, text: &str) {
         fs::write(file, text).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    #[test]
+    fn kernels_that_keep_addresses_for_ever_are_known_by_their_release() {
+        for (release, keeps) in [
+            ("2.6.32-5-686", true),
+            ("3.2.0", true),
+            ("3.8.13\n", true),
+            ("3.9.0", false),
+            ("6.18.5+", false),
+            ("", false),
+        ] {
+            assert_eq!(keeps_for_ever(release), keeps, "{release}");
+        }
     }
 
     #[test]

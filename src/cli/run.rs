@@ -19,6 +19,7 @@ use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid
 use super::exit::Exit;
 use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::privileges;
+use crate::guard::punctual::Process;
 use crate::settings::{ConfigError, KeyFile, Settings};
 use crate::{agent, guard, logger};
 
@@ -123,6 +124,7 @@ fn live(options: &RunOptions, settings: &Settings, keys: &[Key], started: Starte
 fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> nix::Result<ExitCode> {
     let Started { opened, control } = started;
     guard::block_child_signal()?;
+    become_punctual(Process::Guard, settings);
     let stop = OwnedFd::from(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
     let wakes = stop.try_clone().map_err(|_| Errno::EMFILE)?;
     // An eventfd takes eight bytes, and this one wakes the guard's loop.
@@ -142,6 +144,14 @@ fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: St
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }
 
+fn become_punctual(process: Process, settings: &Settings) {
+    let missed = guard::punctual::become_punctual(process, settings.is_realtime);
+    if !missed.is_empty() {
+        let who = if process == Process::Guard { "guard" } else { "agent" };
+        warn!("the {who} goes without {}", missed.join(", "));
+    }
+}
+
 /// What a child of the guard does. Returns its exit code.
 fn be_agent(
     run_dir: &Path,
@@ -157,6 +167,7 @@ fn be_agent(
         // SAFETY: ignoring a signal runs no code of ours.
         let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
     }
+    become_punctual(Process::Agent, settings);
     // Drawn while there is a /dev.
     let entropy = draw_entropy();
     match privileges::drop_all(run_dir) {

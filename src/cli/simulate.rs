@@ -4,15 +4,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use bpaf::Bpaf;
-use crosswire::config::Side;
+use crosswire::config::{GroupPolicy, SafetyRule, Side};
 
 use super::exit::Exit;
-use crate::settings::{PathDevice, Settings};
+use crate::settings::{GroupSettings, PathDevice, Settings};
 use crate::words;
 use crate::workbench::simulate::fault::Names;
 use crate::workbench::simulate::schedule::Schedule;
 use crate::workbench::simulate::script::{Line, Script};
-use crate::workbench::simulate::setup::Setup;
+use crate::workbench::simulate::setup::{Setup, Wiring};
 use crate::workbench::simulate::shrink::shrink;
 use crate::workbench::simulate::trace::Trace;
 use crate::workbench::simulate::world::SIDES;
@@ -225,6 +225,7 @@ fn load_both(config: &std::path::Path) -> Result<(Settings, Settings), Vec<crate
     Ok((Settings::load_as(config, Side::A)?, Settings::load_as(config, Side::B)?))
 }
 
+/// The operator's pair with a full null-modem cable; witnesses on the LAN.
 fn setup_of(settings: &Settings) -> Setup {
     let mut setup = Setup::of(settings.policy.clone());
     let baud = |device: &PathDevice| match device {
@@ -233,8 +234,24 @@ fn setup_of(settings: &Settings) -> Setup {
     };
     setup.bauds = settings.paths.iter().map(|path| baud(&path.device)).collect();
     setup.scripts = settings.groups.iter().map(|group| group.scripts.len()).collect();
+    let wiring = |device: &PathDevice| match device {
+        PathDevice::Serial { .. } => Wiring::Full,
+        PathDevice::Lan { .. } => Wiring::None,
+    };
+    setup.wirings = settings.paths.iter().map(|path| wiring(&path.device)).collect();
+    let home = settings.paths.iter().find_map(|path| match &path.device {
+        PathDevice::Lan { interface, .. } => Some(interface),
+        PathDevice::Serial { .. } => None,
+    });
+    let is_elsewhere = |group: &GroupSettings| group.addresses.iter().any(|vip| Some(&vip.interface) != home);
+    setup.own_links = settings.groups.iter().map(is_elsewhere).collect();
+    let is_fenced = |group: &GroupPolicy| group.safety == SafetyRule::Fence;
+    setup.fence = settings.policy.groups.iter().any(is_fenced).then_some(FENCE_TAKES);
     setup
 }
+
+/// How long the fence of an operator's pair is taken to need: a switched power strip answers within seconds.
+const FENCE_TAKES: crosswire::time::Span = crosswire::time::Span::from_s(2);
 
 fn words_of(settings: &Settings) -> words::Names {
     words::Names {

@@ -79,6 +79,19 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }
+    if node.is_lifetime_ignored {
+        writeln!(
+            out,
+            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be killed"
+        )?;
+    }
+    if node.worst_stall > Span::ZERO {
+        writeln!(
+            out,
+            "  the loop was late by up to {}: a busy box, see [system] in {}",
+            node.worst_stall, report.file
+        )?;
+    }
     if node.is_digest_different {
         writeln!(out, "  the CONFIGURATIONS DIFFER: compare {} on both nodes", report.file)?;
     }

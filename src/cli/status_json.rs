@@ -26,6 +26,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "jeopardy": node.is_jeopardy,
         "configurations_differ": node.is_digest_different,
         "trouble": words::trouble(node.trouble),
+        "lifetime_ignored": node.is_lifetime_ignored,
         "stopping": node.is_stopping,
         "standby": node.is_standby,
         "maintenance_ms": ms(node.maintenance),

@@ -164,8 +164,6 @@ pub struct Standing {
     pub trouble: Trouble,
     /// Which witnesses it sees, bit by bit; four at most.
     pub witnesses: u8,
-    /// The modem lines at its end are on, on every cable, and believed.
-    pub lines_on: bool,
 }
 
 /// Why a node cannot serve.
@@ -233,7 +231,6 @@ const NO_CARRIER: u8 = 0b00_0100;
 const LINES_DROPPED: u8 = 0b00_1000;
 const STANDBY: u8 = 0b01_0000;
 const MAINTENANCE: u8 = 0b10_0000;
-const LINES_ON: u8 = 0b100_0000;
 
 /// Numbers of the roles, and of what a backup says, on the wire: never renumber.
 const ROLES: [(Role, Word, u32); 8] = [
@@ -349,7 +346,6 @@ fn pack_flags(standing: Standing) -> u8 {
         (standing.standby, STANDBY),
         (standing.maintenance, MAINTENANCE),
         (standing.lines_dropped, LINES_DROPPED),
-        (standing.lines_on, LINES_ON),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
 }
@@ -361,7 +357,7 @@ fn pack_trouble(standing: Standing) -> u8 {
 
 /// A flag that we do not know could mean anything: refuse the beat rather than guess.
 fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
-    let known = COLD_START | LEAVING | NO_CARRIER | LINES_DROPPED | STANDBY | MAINTENANCE | LINES_ON;
+    let known = COLD_START | LEAVING | NO_CARRIER | LINES_DROPPED | STANDBY | MAINTENANCE;
     let witnesses = trouble >> 4;
     let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
     (flags & !known == 0).then_some(Standing {
@@ -371,7 +367,6 @@ fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
         standby: flags & STANDBY != 0,
         maintenance: flags & MAINTENANCE != 0,
         lines_dropped: flags & LINES_DROPPED != 0,
-        lines_on: flags & LINES_ON != 0,
         trouble,
         witnesses,
     })

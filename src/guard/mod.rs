@@ -11,6 +11,7 @@
 //! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
 //!   (`announce.rs`);
+//! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
 //!   (with `consoles.rs`) are the hands, `lock.rs` makes sure that there is one pair of them.
 
@@ -32,6 +33,7 @@ pub mod packets;
 pub mod ports;
 pub mod privileges;
 mod probe;
+pub mod punctual;
 mod scripts;
 mod tenure;
 #[cfg(test)]
@@ -55,6 +57,12 @@ use lock::{Lock, LockError, PidFile};
 pub use office::{Inheritance, Recipe};
 pub use ports::OpenError;
 use turns::Guard;
+
+/// Settings for one group on `near`, for tests elsewhere.
+#[cfg(test)]
+pub fn settings_for_tests() -> Settings {
+    testing::settings("near", &[])
+}
 
 /// The exit code of a run that ended otherwise than planned.
 const FAILED: u8 = 1;

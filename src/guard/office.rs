@@ -27,6 +27,7 @@ const FIRST_WORD_WITHIN: Span = Span::from_s(2);
 const MAX_DESCRIPTOR: RawFd = 4_096;
 
 /// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard does not read it.
+/// It is empty for one that begins anew.
 #[derive(Clone, Debug)]
 pub struct Inheritance {
     /// Its encoded deposit.
@@ -158,7 +159,7 @@ impl Guard<'_> {
     fn fill_office(&mut self) {
         self.remove_what_nobody_holds();
         let inheritance = self.inheritance();
-        match self.start_agent(inheritance) {
+        match self.start_agent(Some(inheritance)) {
             Ok(()) => self.hand_over_all(),
             Err(errno) => {
                 error!("no other agent can be started: {}; tried again", errno.desc());
@@ -167,15 +168,17 @@ impl Guard<'_> {
         }
     }
 
-    /// None if the agent begins anew.
-    fn inheritance(&self) -> Option<Inheritance> {
-        let deposit = heapless::Vec::from_slice(&self.tenure.deposit).ok().filter(|deposit| !deposit.is_empty())?;
+    /// Without a deposit, and with nothing in hand, for an agent that begins anew.
+    fn inheritance(&self) -> Inheritance {
         let holding = |duty: &super::duty::Duty| {
             let stage = duty.group.stage()?;
             Some(Holding { term: duty.term, lease_until: duty.held_until(), stage })
         };
-        let holdings = self.duties.iter().map(holding).collect();
-        Some(Inheritance { deposit, holdings, last_token: self.tenure.last_token })
+        Inheritance {
+            deposit: heapless::Vec::from_slice(&self.tenure.deposit).unwrap_or_default(),
+            holdings: self.duties.iter().map(holding).collect(),
+            last_token: self.tenure.last_token,
+        }
     }
 
     /// The dead agent may have had a release ordered again that had failed: a free group must be free.
@@ -189,6 +192,7 @@ impl Guard<'_> {
     fn hand_over_all(&mut self) {
         let events = self.links.all();
         self.take_link_events(&events);
+        self.tell_lifetime();
         let paths = self.settings.paths.iter().map(open_path).collect();
         self.hand_over(paths);
         info!("an agent is in office: process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));

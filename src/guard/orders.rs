@@ -49,6 +49,8 @@ impl Guard<'_> {
             warn!("group {}: cannot be held: {}", group.name, said(fault, group));
             return self.done(ticket.token, Outcome::Failed(fault));
         }
+        self.tell_lifetime();
+        let Some(duty) = self.duties.get_mut(index) else { return };
         info!("group {}: {} addresses held for term {term}", group.name, group.addresses.len());
         duty.term = term;
         duty.reason = Reason::Acquire;
@@ -57,6 +59,13 @@ impl Guard<'_> {
         duty.announce_from(now());
         duty.group.acquired(ticket.token);
         self.advance(index);
+    }
+
+    /// The peer has to know what it can count on.
+    pub(super) fn tell_lifetime(&mut self) {
+        if self.addresses.is_lifetime_ignored() {
+            self.tell(&FromGuard::LifetimeIgnored, None);
+        }
     }
 
     /// A rival has let go: the neighbours must learn at once who is left.

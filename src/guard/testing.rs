@@ -246,6 +246,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         interfaces: vec![interface.to_owned()],
         needs: Vec::new(),
         witnesses: Vec::new(),
+        is_realtime: false,
         policy: policy(),
     }
 }

@@ -62,6 +62,8 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
+    /// The kernel ignores the lifetime of addresses: what nobody removes stays.
+    LifetimeIgnored,
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
 }

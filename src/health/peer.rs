@@ -116,11 +116,6 @@ impl Peer {
         self.beat.as_ref().is_some_and(|beat| beat.standing.leaving)
     }
 
-    /// Its newest beat says that it sees our lines on, and believes them.
-    pub fn sees_our_lines(&self) -> bool {
-        self.beat.as_ref().is_some_and(|beat| beat.standing.lines_on)
-    }
-
     /// Send time of our newest beat that it acknowledged, or the instant of its return: from then on it owes us one.
     pub fn acknowledged(&self) -> Option<Instant> {
         self.acked_at.max(self.returned_at)

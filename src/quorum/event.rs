@@ -39,6 +39,8 @@ pub enum Event<'a> {
     Operator(Request),
     /// Hand over, say goodbye, exit.
     Stop,
+    /// This kernel does not end the life of an address by itself.
+    LifetimeIgnored,
     /// The guard is gone.
     GuardLost,
 }

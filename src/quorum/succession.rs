@@ -95,7 +95,7 @@ pub enum Stage {
 /// Everything that is handed over.
 #[derive(Clone, Debug)]
 pub struct Succession {
-    /// What the dead agent left; none if it had not come to that.
+    /// What the dead agent left; none if it had not come to that, or if too many have died.
     pub deposit: Option<Deposit>,
     /// By group, what the guard has in hand; none if it is free.
     pub holdings: Vec<Option<Holding>, MAX_GROUPS>,

@@ -27,8 +27,7 @@ pub struct Testimony {
     pub state: PathState,
     /// What its modem lines say.
     pub lines: LineReading,
-    /// Its lines dropped within dead_after of the last frame, none has come since on any path, and until then the peer believed
-    /// our lines too: it must know that we may take this for a power loss, so that a living one lets go as early as we take.
+    /// Its lines dropped within dead_after of the last frame, and none has come since on any path.
     pub is_cut_short: bool,
     /// It is broken, for less than [`crate::health::path::BRIEFLY_BROKEN`].
     pub is_broken_briefly: bool,

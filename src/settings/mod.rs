@@ -47,6 +47,8 @@ pub struct Settings {
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
     pub groups: Vec<GroupSettings>,
+    /// Both processes take real-time priority.
+    pub is_realtime: bool,
     /// The witnesses, in the order of the configuration.
     pub witnesses: Vec<IpAddr>,
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The

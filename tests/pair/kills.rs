@@ -63,8 +63,8 @@ impl Blow {
         pids.iter().for_each(|pid| kill(*pid, signal).expect("it lives"));
         if let Some(span) = self.stopped_for {
             thread::sleep(span);
-            // ESRCH: the guard has killed its agent.
-            for pid in &pids {
+            for pid in pids {
+                // ESRCH: the guard has killed its agent.
                 let _ = kill(*pid, Signal::SIGCONT);
             }
         }
@@ -92,9 +92,14 @@ fn rest(scene: &mut Scene) -> Side {
                 scene.begin(side);
             }
         }
+        // An agent whose guard is dead still answers, as if nothing were wrong.
+        let is_whole = [Side::A, Side::B].into_iter().all(|side| {
+            let runs = scene.process(side).is_some_and(|process| process.ended().expect("waited for").is_none());
+            runs && scene.agent(side).is_ok()
+        });
         let at_rest = [Side::A, Side::B]
             .into_iter()
-            .find(|side| scene.is_at_rest(*side, "active") && scene.is_at_rest(side.peer(), "backup"));
+            .find(|side| is_whole && scene.is_at_rest(*side, "active") && scene.is_at_rest(side.peer(), "backup"));
         if let Some(side) = at_rest {
             return side;
         }

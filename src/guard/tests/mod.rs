@@ -18,7 +18,7 @@ use super::testing::{Stranger, Veth, address, in_fair_namespace, in_namespace};
 use super::wire::{FromGuard, ToGuard};
 use crate::clock::now;
 use crate::settings::{PathDevice, PathSettings};
-use rig::{GROUP, PLAIN, Rig, VIP, short_lease, vip_alone, with_scripts};
+use rig::{GROUP, NOTHING, PLAIN, Rig, VIP, short_lease, vip_alone, with_scripts};
 
 #[test]
 fn a_group_is_held_for_as_long_as_it_is_renewed_and_gone_when_released() {
@@ -212,7 +212,7 @@ fn the_agent_s_death_costs_nothing_and_another_goes_on_with_what_is_held() {
         let inherited = rig.take_office();
         assert!(inherited.contains("term: 7") && inherited.contains("stage: Serving"), "{inherited}");
         assert!(
-            inherited.ends_with(&format!("{token:?}))")),
+            inherited.ends_with(&format!("{token:?})")),
             "its tokens begin where the last one's ended: {inherited}"
         );
         assert!(rig.find(|message| matches!(message, FromGuard::Carrier { .. }).then_some(())).1.is_none());
@@ -259,12 +259,12 @@ fn the_third_death_within_a_minute_releases_everything() {
         for _ in 0..2 {
             rig.renew_for(Span::from_ms(200));
             rig.die();
-            assert_ne!(rig.take_office(), "None");
+            assert_ne!(rig.take_office(), NOTHING);
         }
         rig.renew_for(Span::from_ms(200));
         let died = now();
         rig.die();
-        assert_eq!(rig.take_office(), "None", "empty-handed");
+        assert_eq!(rig.take_office(), NOTHING, "empty-handed");
         assert!(now().since(died) >= Span::from_ms(900), "not at once");
         assert_eq!(
             (rig.vip_s(), rig.story(&scripts)),
@@ -284,9 +284,9 @@ fn what_nobody_renews_within_the_lease_is_let_go_with_its_scripts() {
         assert_eq!(rig.outcome(token), Outcome::Serving);
         std::thread::sleep(Duration::from_millis(200));
         rig.die();
-        assert_ne!(rig.take_office(), "None");
+        assert_ne!(rig.take_office(), NOTHING);
         // It lives, and says so, but renews nothing.
-        assert_eq!(rig.take_office(), "None");
+        assert_eq!(rig.take_office(), NOTHING);
         assert_eq!(
             (rig.vip_s(), rig.story(&scripts)),
             (None, vec!["a start acquire".into(), "a stop forced-release".into()])
@@ -304,7 +304,7 @@ fn an_agent_that_closes_its_end_is_ended_reaped_and_replaced() {
         std::thread::sleep(Duration::from_millis(200));
         let first = rig.agent;
         rig.close();
-        assert_ne!(rig.take_office(), "None");
+        assert_ne!(rig.take_office(), NOTHING);
         assert_eq!(kill(first, None), Err(Errno::ESRCH));
         rig.renew_for(Span::from_ms(200));
     });
@@ -323,7 +323,7 @@ fn a_hung_agent_is_killed_after_late_after_and_replaced() {
         let first = rig.agent;
         rig.fall_silent();
         let silent = now();
-        assert_ne!(rig.take_office(), "None");
+        assert_ne!(rig.take_office(), NOTHING);
         let took = now().since(silent);
         assert!(took >= Span::from_ms(200), "{took}");
         assert_eq!(kill(first, None), Err(Errno::ESRCH));
@@ -412,7 +412,7 @@ fn an_agent_that_sends_anything_else_is_ended() {
             std::thread::sleep(Duration::from_millis(200));
             let first = rig.agent;
             say(&rig);
-            assert_eq!(rig.take_office(), "None", "nothing that it left is trusted");
+            assert_eq!(rig.take_office(), NOTHING, "nothing that it left is trusted");
             assert_eq!((rig.vip_s(), kill(first, None)), (None, Err(Errno::ESRCH)));
             rig.stop_at_once();
         }

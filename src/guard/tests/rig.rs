@@ -49,6 +49,9 @@ pub struct Rig {
     tokens: u32,
 }
 
+/// What is said of an inheritance without a deposit.
+pub const NOTHING: &str = "nothing";
+
 /// What is deposited.
 const DEPOSIT: &[u8] = b"all that I knew";
 
@@ -77,7 +80,7 @@ impl Rig {
         let agent = guard;
         let mut rig =
             Self { guard, agent, socket: None, stop, dir, pulse, passed, addresses, heard: VecDeque::new(), tokens: 0 };
-        assert_eq!(rig.take_office(), "None", "the first one inherits nothing");
+        assert_eq!(rig.take_office(), "", "the first one succeeds nobody");
         rig
     }
 
@@ -87,7 +90,10 @@ impl Rig {
         block_child_signal().expect("blocked");
         let become_agent = |link: OwnedFd, inheritance: Option<Inheritance>| {
             set_pdeathsig(Signal::SIGKILL).expect("a signal");
-            let text = format!("{:?}", inheritance.map(|i| (i.deposit.to_vec(), i.holdings, i.last_token)));
+            let text = inheritance.map_or_else(String::new, |i| match i.deposit[..] {
+                [] => NOTHING.to_owned(),
+                _ => format!("({:?}, {:?}, {:?})", i.deposit, i.holdings, i.last_token),
+            });
             let pid = getpid().as_raw().to_ne_bytes();
             let rights = [ControlMessage::ScmRights(&[link.as_raw_fd()])];
             let parts = [IoSlice::new(&pid), IoSlice::new(text.as_bytes())];

@@ -108,6 +108,7 @@ pub struct Node {
     is_power_loss: bool,
     is_jeopardy: bool,
     is_digest_different: bool,
+    is_lifetime_ignored: bool,
     guard: GuardState,
     leaving: Leaving,
     restraint: Restraint,
@@ -162,6 +163,7 @@ impl Node {
             is_power_loss: false,
             is_jeopardy: false,
             is_digest_different: false,
+            is_lifetime_ignored: false,
             guard: GuardState::Fine,
             leaving: Leaving::No,
             restraint: Restraint::default(),
@@ -194,6 +196,7 @@ impl Node {
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Stop => self.stop(),
+            Event::LifetimeIgnored => self.is_lifetime_ignored = true,
             Event::GuardLost => self.guard_lost(effects),
         }
         self.expected_by = self.next_deadline(now).0;

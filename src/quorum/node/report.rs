@@ -16,6 +16,7 @@ impl Node {
             verdict: self.verdict,
             is_jeopardy: self.is_jeopardy,
             is_digest_different: self.is_digest_different,
+            is_lifetime_ignored: self.is_lifetime_ignored,
             trouble: self.standing().trouble,
             is_stopping: self.leaving != Leaving::No,
             is_standby: self.restraint.standby != Standby::No,

@@ -1,11 +1,10 @@
 //! What goes out.
 
 use super::{Leaving, Node, emit};
-use crate::config::{PathId, PathKind};
+use crate::config::PathId;
 use crate::frame::Body;
 use crate::frame::aside::Aside;
 use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
-use crate::health::LineReading;
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::time::{Instant, Span};
@@ -97,22 +96,15 @@ impl Node {
             },
             lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
             witnesses: 0,
-            lines_on: self.are_lines_on(),
         }
-    }
-
-    /// The lines of every cable are on and believed.
-    fn are_lines_on(&self) -> bool {
-        let mut cables = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Serial).peekable();
-        let has_cable = cables.peek().is_some();
-        has_cable && cables.all(|path| matches!(path.detector.lines(), LineReading::Running { .. }))
     }
 
     fn mechanisms(&self) -> Mechanisms {
         let seconds = |span: Span| span.as_s_ceil();
         let stop = self.policy.groups.iter().map(|group| seconds(group.stop_timeout)).max().unwrap_or(0);
+        let lease_s = u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX);
         Mechanisms {
-            lease_s: u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX),
+            lease_s: if self.is_lifetime_ignored { 0 } else { lease_s },
             watchdog_s: 0,
             stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
         }

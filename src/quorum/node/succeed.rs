@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::frame::message::Role;
-use crate::quorum::group::Group;
+use crate::quorum::group::{Group, RETRY_AFTER};
 use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Stage, Succession};
 use crate::quorum::verdict::{is_jeopardy, verdict};
 use crate::resource::ReleaseOrder;
@@ -30,7 +30,7 @@ impl Node {
     ///
     /// It renews nothing before it has heard the peer, which may have taken over meanwhile, or for late_after nobody: then
     /// it serves on alone, as its predecessor would have. And it takes nothing from a silent peer that it has not heard
-    /// itself.
+    /// itself. Where nothing was left to go on with, it is faulty for a while.
     pub fn succeed(&mut self, now: Instant, succession: &Succession) {
         let wait = self.policy.interval() + self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + wait.max(self.shortest_late_after()));
@@ -84,9 +84,15 @@ impl Group {
             (self.is_offering, self.is_failing) = (left.is_offering, left.is_failing);
         }
         let Some(Holding { term, lease_until, stage }) = holding else {
+            if left.is_none() {
+                // Too many agents have failed here: the peer shall have it first.
+                self.retry_at = Some(now + RETRY_AFTER);
+            }
             self.role = if self.retry_at.is_some() { Role::Faulty } else { Role::Backup };
             return;
         };
+        // Without a deposit nobody knows until when it may be held: no longer.
+        let lease_until = if left.is_some() { lease_until } else { now };
         self.retry_at = None;
         (self.term, self.held_term) = (self.term.max(term), term);
         (self.lease_until, self.renew_at) = (lease_until, now);

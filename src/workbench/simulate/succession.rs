@@ -131,7 +131,7 @@ impl World {
             node.succeed(local, succession);
         }
         self.take_office(side, brain);
-        self.watch_succession(side, local, succession.as_ref());
+        succession.iter().for_each(|succession| self.watch_succession(side, local, succession));
         self.tell_all(side);
         self.agent_turn(side);
     }
@@ -154,10 +154,10 @@ impl World {
         self.note_marks();
     }
 
-    /// What the shipped guard hands over. None to one that begins anew.
+    /// What the shipped guard hands over.
     fn succession(&self, side: Side) -> Option<Succession> {
         let gateway = &self.boxes[side.index()];
-        let guard = gateway.guard.as_ref().filter(|guard| !guard.tenure.deposit.is_empty())?;
+        let guard = gateway.guard.as_ref()?;
         let holding = |group: GroupId| {
             let index = group.index();
             let stage = guard.groups[index].stage()?;
@@ -172,17 +172,16 @@ impl World {
     }
 
     /// The checkers forget what the dead agent heard, and know what the new one was given.
-    fn watch_succession(&mut self, side: Side, local: Instant, succession: Option<&Succession>) {
-        if succession.is_none() {
-            return self.watch.become_started(side, self.now);
-        }
+    fn watch_succession(&mut self, side: Side, local: Instant, succession: &Succession) {
         let status = self.node(side).map(|node| node.status(local));
-        self.watch.become_succeeded(side, self.now);
+        match succession.deposit {
+            Some(_) => self.watch.become_succeeded(side, self.now),
+            None => self.watch.become_started(side, self.now),
+        }
         for (index, group) in status.iter().flat_map(|status| status.groups.iter().enumerate()) {
             self.watch.roles[side.index()][index] = group.role;
         }
-        let holdings = succession.into_iter().flat_map(|succession| succession.holdings.iter().enumerate());
-        for (index, holding) in holdings {
+        for (index, holding) in succession.holdings.iter().enumerate() {
             self.watch.inherit_lease(side, index, holding.map(|holding| holding.lease_until));
         }
     }
