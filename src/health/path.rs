@@ -73,6 +73,8 @@ pub struct Detector {
     framed_at: Option<Instant>,
     looped_at: Option<Instant>,
     lines: LineWatch,
+    /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
+    is_first_hand: bool,
 }
 
 impl Detector {
@@ -89,6 +91,7 @@ impl Detector {
             framed_at: None,
             looped_at: None,
             lines: LineWatch::default(),
+            is_first_hand: false,
         }
     }
 
@@ -124,6 +127,7 @@ impl Detector {
             self.patience = self.timing.dead_after;
         }
         self.open_since = Some(now);
+        self.is_first_hand = false;
         self.lines.reset();
     }
 
@@ -142,6 +146,7 @@ impl Detector {
     pub fn hear(&mut self, now: Instant) {
         self.heard_at = Some(now);
         self.framed_at = Some(now);
+        self.is_first_hand = true;
         self.lines.hear(now, self.timing.interval, self.timing.dead_after);
     }
 
@@ -153,6 +158,11 @@ impl Detector {
     /// What the modem lines say.
     pub fn lines(&self) -> LineReading {
         self.lines.reading()
+    }
+
+    /// This agent itself has heard the peer here since the path was opened.
+    pub fn is_first_hand(&self) -> bool {
+        self.is_first_hand
     }
 
     /// When the modem lines dropped, if that may be believed.
