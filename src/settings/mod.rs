@@ -263,7 +263,7 @@ impl Settings {
 
     /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.
     pub fn watchdog_bound(&self) -> Span {
-        let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval(), self.policy.lease);
+        let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval());
         self.watchdog.as_ref().map_or(Span::ZERO, bound)
     }
 
