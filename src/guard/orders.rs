@@ -16,7 +16,7 @@ use super::turns::Guard;
 use super::wire::FromGuard;
 use super::witness;
 use crate::clock::now;
-use crate::settings::GroupSettings;
+use crate::settings::{GroupSettings, Script};
 
 /// What ends an agent that speaks of what is not configured.
 const UNKNOWN_GROUP: &str = "the agent names a group that is not configured";
@@ -226,7 +226,7 @@ fn log_end(group: &GroupSettings, outcome: Outcome) {
 
 /// A fault in the operator's words.
 fn said(fault: Fault, group: &GroupSettings) -> String {
-    let script = |index: u8| group.scripts.get(usize::from(index)).map_or("?", |script| script.text.as_str());
+    let script = |index: u8| group.scripts.get(usize::from(index)).map_or("?", Script::label);
     match fault {
         Fault::TooLate => "the order came too late".to_owned(),
         Fault::OutOfOrder => "given up, since it was to be let go".to_owned(),

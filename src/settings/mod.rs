@@ -9,6 +9,7 @@ mod loader;
 pub mod needs;
 mod nodes;
 mod paths;
+mod script;
 mod syntax;
 mod table;
 #[cfg(test)]
@@ -18,7 +19,6 @@ mod values;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crosswire::config::{PathId, Policy, Side};
 use crosswire::quorum::timing::{Proof, line_time};
@@ -110,17 +110,46 @@ pub struct VirtualAddress {
     pub interface: String,
 }
 
+/// Longest that a script which is cut short goes on: asked to end, it is killed after this.
+pub const INTERRUPT_GRACE: Span = Span::from_s(2);
+
+/// What a script goes by: its place, its arguments, its environment and its exit codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standard {
+    /// Init scripts (LSB core 5.0, chapter 22).
+    Lsb,
+    /// Resource agents (OCF resource agent API 1.1).
+    Ocf,
+    /// Heartbeat's resource scripts: arguments first, then the action.
+    Ha,
+    /// A program of the operator's: arguments first, then the action.
+    Exec,
+}
+
 /// A service script.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Script {
-    /// As written: `lsb:dnsmasq`.
+    /// As written: `ocf:heartbeat:Filesystem device=/dev/sdc1`.
     pub text: String,
-    /// The program to run: `/etc/init.d/dnsmasq`.
-    pub program: PathBuf,
+    /// What it goes by.
+    pub standard: Standard,
+    /// The program to run: the first of these that exists.
+    pub programs: Vec<PathBuf>,
+    /// What stands before the action.
+    pub arguments: Vec<String>,
+    /// OCF parameters.
+    pub parameters: Vec<(String, String)>,
     /// Longest a start may take.
-    pub start_timeout: Duration,
+    pub start_timeout: Span,
     /// Longest a stop may take.
-    pub stop_timeout: Duration,
+    pub stop_timeout: Span,
+}
+
+impl Script {
+    /// As logs and status call it: without parameters, which may hold a password.
+    pub fn label(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
+    }
 }
 
 impl Settings {

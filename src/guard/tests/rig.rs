@@ -24,7 +24,7 @@ use crate::guard::addresses::Addresses;
 use crate::guard::testing::{address, settings};
 use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 use crate::guard::{block_child_signal, open, run_to_end};
-use crate::settings::{Script, Settings};
+use crate::settings::{Script, Settings, Standard};
 
 pub const GROUP: GroupId = GroupId(0);
 pub const VIP: &str = "10.9.0.100/24@near";
@@ -239,9 +239,16 @@ pub fn with_scripts(bodies: &[&str]) -> (tempfile::TempDir, Settings) {
         let text = format!("#!/bin/sh\nname={name}\nsay() {{ echo \"$@\" >> {}; }}\n{body}\n", log.display());
         fs::write(&program, text).expect("written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
-        let timeout = Duration::from_secs(4);
-        let text = format!("lsb:{name}");
-        settings.groups[0].scripts.push(Script { text, program, start_timeout: timeout, stop_timeout: timeout });
+        let timeout = Span::from_s(4);
+        settings.groups[0].scripts.push(Script {
+            text: format!("lsb:{name}"),
+            standard: Standard::Lsb,
+            programs: vec![program],
+            arguments: Vec::new(),
+            parameters: Vec::new(),
+            start_timeout: timeout,
+            stop_timeout: timeout,
+        });
     }
     (dir, settings)
 }
