@@ -4,6 +4,8 @@ pub mod check;
 #[cfg(feature = "workbench")]
 pub mod demo;
 pub mod exit;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod keygen;
 pub mod operate;
 pub mod run;
@@ -31,6 +33,8 @@ enum Command {
     Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
     Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
     Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
+    #[cfg(feature = "import")]
+    Import(#[bpaf(external(import::import_options))] import::ImportOptions),
     #[cfg(feature = "workbench")]
     Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
     #[cfg(feature = "workbench")]
@@ -52,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Handover(options) => operate::handover(&options, out).into(),
         Command::Takeover(options) => operate::takeover(&options, out).into(),
         Command::Keygen(options) => keygen::run(&options, out).into(),
+        #[cfg(feature = "import")]
+        Command::Import(options) => import::run(&options, out).into(),
         #[cfg(feature = "workbench")]
         Command::Demo(options) => demo::run(&options, out).into(),
         #[cfg(feature = "workbench")]

@@ -108,7 +108,7 @@ pub(super) fn quote(value: &str) -> String {
 }
 
 /// A value from outside, on one line and not too long.
-pub(super) fn shorten(value: &str) -> String {
+pub fn shorten(value: &str) -> String {
     let mut short = String::new();
     for (count, c) in value.chars().enumerate() {
         if count == MAX_QUOTED_CHARS {

@@ -25,8 +25,12 @@ use crosswire::quorum::timing::{Proof, line_time};
 use crosswire::time::Span;
 
 pub use error::ConfigError;
+#[cfg(feature = "import")]
+pub use error::shorten;
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
 pub use values::exact;
+#[cfg(feature = "import")]
+pub use values::{is_interface, is_name, is_unicast, nearest, parse_span};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
@@ -175,6 +179,15 @@ impl Settings {
     pub fn load_as(file: &Path, side: Side) -> Result<Self, Vec<ConfigError>> {
         let text = loader::read_text(file).map_err(|error| vec![error])?;
         loader::parse(file, &text, &nodes::Wanted::Side(side))
+    }
+
+    /// Checks the text of a file that is not there yet, for the node of that name.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    #[cfg(feature = "import")]
+    pub fn parse(file: &Path, text: &str, node: &str) -> Result<Self, Vec<ConfigError>> {
+        loader::parse(file, text, &nodes::Wanted::Asked(node.to_string()))
     }
 
     /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run` starts all the
