@@ -33,6 +33,8 @@ pub struct Lan {
 pub struct Group {
     /// What it is called here.
     pub name: String,
+    /// Who asks for it.
+    pub place: Place,
     /// The preferred node.
     pub prefer: String,
     /// In our notation.

@@ -90,12 +90,34 @@ fn import(options: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write)
 fn read_files(draft: &mut Draft, directory: &Path, routes: &Routes) {
     let around = Around { directory, routes };
     read_file(draft, directory, "ha.cf", true, &mut |draft, words| read_directive(draft, words));
+    check_directives(draft, directory);
+    if draft.nodes.len() != 2 {
+        return;
+    }
     read_file(draft, directory, "haresources", true, &mut |draft, words| resources::read(draft, words, &around));
+    if draft.groups.is_empty() && draft.errors.is_empty() {
+        draft.place = Place { file: "haresources", line: 0 };
+        fail(draft, directory, ("says nothing".to_string(), "add a line: a node, and what it serves"));
+    }
     let mut keys = Keys::default();
-    read_file(draft, directory, "authkeys", false, &mut |_, words| keys.read(words));
+    read_file(draft, directory, "authkeys", false, &mut |draft, words| keys.read(draft.place.line, words));
     if let Some(what) = keys.lack() {
         draft.place = Place { file: "authkeys", line: keys.chosen_at };
         fail(draft, directory, (what, "add the line, or remove the file: a fresh key is made anyway"));
+    }
+}
+
+/// What has to be there, once all of ha.cf was understood.
+fn check_directives(draft: &mut Draft, directory: &Path) {
+    if !draft.errors.is_empty() {
+        return;
+    }
+    draft.place = Place { file: "ha.cf", line: 0 };
+    if draft.nodes.len() != 2 {
+        fail(draft, directory, ("does not name two nodes".to_string(), "add node NAME NAME: the `uname -n` of both"));
+    }
+    if draft.serials.is_empty() && draft.lans.is_empty() {
+        fail(draft, directory, ("names no way to hear the peer".to_string(), "add serial /dev/ttyS0, and bcast eth0"));
     }
 }
 
@@ -134,7 +156,9 @@ fn read_file(draft: &mut Draft, directory: &Path, name: &'static str, is_needed:
 
 fn fail(draft: &mut Draft, directory: &Path, (what, remedy): Wrong) {
     let Place { file, line } = draft.place;
-    draft.errors.push(ConfigError::new(&directory.join(file), Some(line), what, remedy));
+    // Line 0 is the file as a whole.
+    let line = Some(line).filter(|line| *line > 0);
+    draft.errors.push(ConfigError::new(&directory.join(file), line, what, remedy));
 }
 
 fn read_text(file: &Path) -> io::Result<String> {
@@ -195,17 +219,15 @@ struct Keys {
     chosen: Vec<String>,
     chosen_at: usize,
     there: Vec<String>,
-    lines: usize,
 }
 
 impl Keys {
-    fn read(&mut self, words: &[&str]) -> Result<Fate, Wrong> {
-        self.lines += 1;
+    fn read(&mut self, line: usize, words: &[&str]) -> Result<Fate, Wrong> {
         let number = |word: &str| word.parse().is_ok_and(|number: u8| (1..=15).contains(&number));
         match words {
             ["auth", numbers @ ..] if !numbers.is_empty() && numbers.iter().all(|word| number(word)) => {
                 self.chosen = numbers.iter().map(ToString::to_string).collect();
-                self.chosen_at = self.lines;
+                self.chosen_at = line;
                 Ok(Fate::Replaced("key 0, the first of the key file, which sends".to_string()))
             }
             [id, "crc"] if number(id) => {
@@ -226,7 +248,7 @@ impl Keys {
 
     fn lack(&self) -> Option<String> {
         let missing = self.chosen.iter().find(|number| !self.there.contains(number));
-        let is_unchosen = self.chosen.is_empty() && self.lines > 0;
+        let is_unchosen = self.chosen.is_empty() && !self.there.is_empty();
         match missing {
             Some(number) => Some(format!("auth names key {number}, which is not there")),
             None => is_unchosen.then(|| "no auth line chooses a key".to_string()),
@@ -240,14 +262,6 @@ fn finish(draft: &mut Draft, options: &ImportOptions, names: &Names) -> Option<S
     if !draft.errors.is_empty() {
         return None;
     }
-    let file = options.directory.join("ha.cf");
-    let mut lack = |what: &str, remedy: &str| draft.errors.push(ConfigError::new(&file, None, what, remedy));
-    if draft.nodes.len() != 2 {
-        lack("does not name two nodes", "add node NAME NAME: the `uname -n` of both");
-    }
-    if draft.serials.is_empty() && draft.lans.is_empty() {
-        lack("names no way to hear the peer", "add serial /dev/ttyS0, and bcast eth0");
-    }
     let addresses = addresses(draft, &options.directory, names);
     merge_groups(draft);
     if !draft.errors.is_empty() {
@@ -255,10 +269,20 @@ fn finish(draft: &mut Draft, options: &ImportOptions, names: &Names) -> Option<S
     }
     let text = compose::compose(draft, times, &addresses, &options.directory, &options.to.join("key"));
     if let Err(errors) = Settings::parse(&options.to.join("crosswire.toml"), &text, &draft.nodes[0]) {
-        draft.errors.extend(errors);
+        let moved = errors.into_iter().map(|error| blame(draft, &options.directory, &text, error));
+        draft.errors = moved.collect();
         return None;
     }
     Some(text)
+}
+
+/// The file is not written, so what is wrong with it is said of the line that asks for it.
+fn blame(draft: &Draft, directory: &Path, text: &str, error: ConfigError) -> ConfigError {
+    let before = text.lines().take(error.line().unwrap_or_default());
+    let header = before.filter(|line| line.starts_with('[')).last().unwrap_or_default();
+    let group = draft.groups.iter().find(|group| header == format!("[group.\"{}\"]", group.name));
+    let place = group.map_or(Place { file: "ha.cf", line: 0 }, |group| group.place);
+    error.moved(&directory.join(place.file), Some(place.line).filter(|line| *line > 0))
 }
 
 /// The nodes' addresses on each LAN.

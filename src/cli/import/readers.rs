@@ -270,7 +270,7 @@ pub fn pacemaker(_: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
 pub fn watchdog(draft: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
     let device = one(words)?;
     draft.watchdog = Some(device.to_string());
-    Ok(Fate::Taken("[watchdog], as a comment: switch it on when its driver is loaded".to_string()))
+    Ok(Fate::Replaced("[watchdog], as a comment: switch it on once its driver is loaded".to_string()))
 }
 
 pub fn stonith(_: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {

@@ -28,7 +28,7 @@ pub fn read(draft: &mut Draft, words: &[&str], around: &Around<'_>) -> Result<Fa
     let prefer = prefer.ok_or_else(|| (format!("\"{node}\" is no node of ha.cf"), "correct the name"))?;
     let count = draft.groups.iter().filter(|group| group.prefer == prefer).count();
     let name = if count == 0 { prefer.clone() } else { format!("{prefer}-{}", count + 1) };
-    let mut group = Group { name, prefer, addresses: Vec::new(), scripts: Vec::new() };
+    let mut group = Group { name, place: draft.place, prefer, addresses: Vec::new(), scripts: Vec::new() };
     let mut notes = Vec::new();
     for resource in resources {
         notes.extend(take(&mut group, resource, around)?);
@@ -74,7 +74,10 @@ fn add_address(group: &mut Group, text: &str, routes: &Routes) -> Result<Option<
     let found = routes.find(ip);
     let prefix = match parts.next() {
         None | Some("") => found.as_ref().map(|(_, prefix)| *prefix),
-        Some(mask) => Some(prefix_of(mask).ok_or_else(|| bad("has a prefix length that cannot be"))?),
+        Some(mask) => {
+            let prefix = prefix_of(mask).filter(|prefix| ip.is_ipv6() || *prefix <= 32);
+            Some(prefix.ok_or_else(|| bad("has a prefix length that cannot be"))?)
+        }
     };
     let named = parts.next().filter(|part| !part.is_empty() && part.parse::<IpAddr>().is_err());
     let named = named.map(|name| name.split(':').next().unwrap_or(name));
