@@ -19,6 +19,7 @@ tools=${ZIGVENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cross-zig}
 lean="-C target-feature=+crt-static -C force-unwind-tables=no"
 cd "$(dirname "$0")/.."
 binary=target/static/$target/release/crosswire
+features=${CROSSWIRE_FEATURES-}
 
 say() { printf '%s\n' "build-static: $*"; }
 fail() {
@@ -45,7 +46,7 @@ has_sources() {
 build_with_ready_std() {
     say "std for $target is there: using it"
     RUSTFLAGS="${RUSTFLAGS:-} $lean -C linker=rust-lld" \
-        cargo build --release --locked --no-default-features --target "$target" --target-dir target/static
+        cargo build --release --locked --no-default-features --features "$features" --target "$target" --target-dir target/static
 }
 
 # Sets RUSTC to one that can build std.
@@ -75,7 +76,7 @@ build_with_own_std() {
     RUSTC_BOOTSTRAP=1
     RUSTFLAGS="${RUSTFLAGS:-} $lean -C link-self-contained=no"
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
-    PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features \
+    PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features --features "$features" \
         --target "$target" --target-dir target/static \
         -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 }
