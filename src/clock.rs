@@ -27,6 +27,6 @@ mod tests {
         let before = now();
         std::thread::sleep(Duration::from_millis(20));
         let passed_ms = now().since(before).as_ms();
-        assert!((20..2_000).contains(&passed_ms), "{passed_ms} ms");
+        assert!((20..60_000).contains(&passed_ms), "{passed_ms} ms");
     }
 }

@@ -276,7 +276,7 @@ mod tests {
         assert!(error.to_string().contains("in use by another program: stop it"), "{error}");
         drop(first);
         // A test that forks beside this one has a copy of the lock until it executes something.
-        let give_up = now() + Span::from_s(3);
+        let give_up = now() + Span::from_s(30);
         while let Err(error) = serial(&slave) {
             assert!(now() < give_up, "{error}");
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -288,13 +288,13 @@ mod tests {
         let (_master, slave) = pty();
         // setsid --ctty makes the pty the controlling terminal, as a getty does.
         let mut getty = Command::new("setsid")
-            .args(["--ctty", "sh", "-c", "exec sleep 30"])
+            .args(["--ctty", "sh", "-c", "exec sleep 1000"])
             .stdin(std::fs::File::options().read(true).write(true).open(&slave).expect("opened"))
             .stdout(Stdio::null())
             .spawn()
             .expect("setsid of util-linux");
         let mut refused = None;
-        for _ in 0..200 {
+        for _ in 0..3_000 {
             refused = serial(&slave).err();
             if refused.is_some() {
                 break;
@@ -369,7 +369,7 @@ mod tests {
 
     fn wait_for(path: &OwnedFd) {
         use nix::poll::{PollFd, PollFlags, poll};
-        assert_eq!(poll(&mut [PollFd::new(path.as_fd(), PollFlags::POLLIN)], 2_000u16), Ok(1));
+        assert_eq!(poll(&mut [PollFd::new(path.as_fd(), PollFlags::POLLIN)], 30_000u16), Ok(1));
     }
 
     fn receive(path: &OwnedFd) -> Vec<u8> {

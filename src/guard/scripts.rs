@@ -12,7 +12,7 @@ use log::{info, warn};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
-use nix::sys::signal::{SigHandler, SigSet, Signal, killpg, signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, killpg, signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write};
 
@@ -196,11 +196,16 @@ fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Result<
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // A signal to the child waits until it has let go of our handlers: they would take it for one to the guard.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok((child, reader)),
-        ForkResult::Child => become_script(&programs, &arguments, environment, &null, &writer),
-    }
+    let forked = match unsafe { fork() } {
+        Ok(ForkResult::Child) => become_script(&programs, &arguments, environment, &null, &writer),
+        Ok(ForkResult::Parent { child }) => Ok(child),
+        Err(errno) => Err(errno),
+    };
+    before.thread_set_mask()?;
+    Ok((forked?, reader))
 }
 
 /// In the child: a session of its own, default signals, no input, output into the pipe, then the first program that
@@ -214,8 +219,10 @@ fn become_script(
 ) -> ! {
     let prepare = || -> nix::Result<()> {
         setsid()?;
-        // SAFETY: the default action is no handler of ours.
-        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+        for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+            // SAFETY: the default action is no handler of ours.
+            unsafe { signal(handled, SigHandler::SigDfl) }?;
+        }
         SigSet::empty().thread_set_mask()?;
         umask(Mode::from_bits_truncate(0o022));
         dup2_stdin(null)?;
@@ -277,32 +284,26 @@ fn c_string(bytes: &[u8]) -> nix::Result<CString> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
     use std::time::Duration;
 
     use nix::sys::signal::kill;
     use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+    use nix::unistd::{getpgid, pipe2 as make_pipe};
 
     use super::*;
     use crate::clock::now;
+    use crate::guard::testing::executable::write_executable;
 
-    /// A script in a directory of its own.
+    /// Longer than any script of these tests takes, however busy the machine is.
+    const LONG: Span = Span::from_s(60);
+
+    /// A script in a directory of its own that may take its time.
     fn script(body: &str) -> (tempfile::TempDir, Script) {
         let dir = tempfile::tempdir().expect("a directory");
         let program = dir.path().join("script");
-        fs::write(&program, format!("#!/bin/sh\ncd {}\n{body}", dir.path().display())).expect("written");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
-        let timeout = Span::from_ms(300);
-        let script = Script {
-            text: "lsb:script".to_owned(),
-            standard: Standard::Lsb,
-            programs: vec![program],
-            arguments: Vec::new(),
-            parameters: Vec::new(),
-            start_timeout: timeout,
-            stop_timeout: timeout,
-        };
+        write_executable(&program, &format!("#!/bin/sh\ncd {}\n{body}", dir.path().display()));
+        let script = Script::lsb("script", program, LONG);
         (dir, script)
     }
 
@@ -311,40 +312,54 @@ mod tests {
         Run::start(script, action, &environment, now()).expect("a process")
     }
 
+    /// How its first process has ended, if it has; not reaped.
+    fn how_it_ended(run: &Run) -> Option<Ended> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(run.pid()), flags).expect("a child") {
+            WaitStatus::Exited(_, code) => Some(Ended::Exited(code)),
+            WaitStatus::Signaled(_, signal, _) => Some(Ended::Killed(signal)),
+            _ => None,
+        }
+    }
+
     /// Lives through the run as the guard's loop does; returns whether it succeeded.
     fn to_end(run: &mut Run) -> bool {
         loop {
             run.read_output();
             assert!(run.pass_deadline(now()), "it cannot be killed");
-            let seen = waitid(Id::Pid(run.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
-            let how = match seen.expect("a child") {
-                WaitStatus::Exited(_, code) => Ended::Exited(code),
-                WaitStatus::Signaled(_, signal, _) => Ended::Killed(signal),
-                _ => {
-                    std::thread::sleep(Duration::from_millis(5));
-                    continue;
-                }
-            };
-            let is_success = run.ended(how);
-            waitpid(run.pid(), None).expect("reaped");
-            return is_success;
+            if let Some(how) = how_it_ended(run) {
+                let is_success = run.ended(how);
+                waitpid(run.pid(), None).expect("reaped");
+                return is_success;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Lets the clock reach the deadline, whatever time it is.
+    fn expire(run: &mut Run) {
+        assert!(run.pass_deadline(run.deadline()), "there is something left to try");
     }
 
     fn file(dir: &tempfile::TempDir, name: &str) -> String {
         fs::read_to_string(dir.path().join(name)).unwrap_or_default()
     }
 
-    fn is_alive(pid: &str) -> bool {
-        let pid = Pid::from_raw(pid.trim().parse().expect("a pid"));
+    /// The process whose number the script writes into `child`.
+    fn child_of(dir: &tempfile::TempDir) -> Pid {
+        wait_for("the script's child", || file(dir, "child").ends_with('\n'));
+        Pid::from_raw(file(dir, "child").trim().parse().expect("a pid"))
+    }
+
+    fn is_alive(pid: Pid) -> bool {
         // A zombie that nobody reaps still has its pid, but no program.
         kill(pid, None).is_ok() && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
     }
 
-    fn wait_for(what: impl Fn() -> bool) {
-        let give_up = now() + Span::from_s(5);
-        while !what() {
-            assert!(now() < give_up, "it does not happen");
+    fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+        let give_up = now() + Span::from_s(30);
+        while !is_so() {
+            assert!(now() < give_up, "{what}: it does not happen");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -352,7 +367,7 @@ mod tests {
     #[test]
     fn a_script_sees_its_argument_and_environment_and_nothing_else() {
         let (dir, script) = script(
-            "env | sort > env; echo $1 > argument; readlink /proc/self/fd/0 > input\nps -o sid= $$ > session || cut -d' ' -f6 /proc/$$/stat > session; grep SigBlk /proc/self/status > mask",
+            "env | sort > env; echo $1 > argument; readlink /proc/self/fd/0 > input\ncut -d' ' -f6 /proc/$$/stat > session; grep SigBlk /proc/self/status > mask",
         );
         let mut run = start(&script, Action::Start);
         let pid = run.pid();
@@ -417,43 +432,55 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_hangs_and_ignores_term_is_killed_with_its_group() {
-        let (dir, script) = script("trap '' TERM\nsleep 60 & echo $! > child\nwhile :; do sleep 1; done");
+    fn a_script_that_takes_too_long_is_ended_by_the_clock() {
+        let (_dir, mut script) = script("exec sleep 1000");
+        script.start_timeout = Span::from_ms(300);
         let started = now();
         assert!(!to_end(&mut start(&script, Action::Start)));
-        let took = now().since(started);
-        assert!(took > INTERRUPT_GRACE && took < INTERRUPT_GRACE + Span::from_s(2), "{took}");
-        wait_for(|| !is_alive(&file(&dir, "child")));
+        assert!(now().since(started) >= Span::from_ms(300), "not before its time");
+    }
+
+    #[test]
+    fn a_script_that_hangs_and_ignores_term_is_killed_with_its_group() {
+        let (dir, script) = script("trap '' TERM\nsleep 1000 & echo $! > child\nwhile :; do sleep 1; done");
+        let mut run = start(&script, Action::Start);
+        let child = child_of(&dir);
+        let timeout = run.deadline();
+        expire(&mut run);
+        assert_eq!(run.deadline(), timeout + INTERRUPT_GRACE);
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(how_it_ended(&run).is_none() && is_alive(child), "it ignores TERM");
+        expire(&mut run);
+        assert_eq!(run.deadline(), timeout + INTERRUPT_GRACE + KILL_GRACE);
+        assert!(!to_end(&mut run));
+        wait_for("the end of its child", || !is_alive(child));
     }
 
     #[test]
     fn what_a_hanging_script_leaves_behind_when_it_obeys_goes_too() {
-        let (dir, script) = script("(trap '' TERM; sleep 60 & echo $! > child; wait) &\nsleep 60");
-        let started = now();
-        assert!(!to_end(&mut start(&script, Action::Start)));
-        assert!(now().since(started) < INTERRUPT_GRACE, "it obeyed at once");
-        wait_for(|| !is_alive(&file(&dir, "child")));
+        let (dir, script) = script("(trap '' TERM; sleep 1000 & echo $! > child; wait) &\nsleep 1000");
+        let mut run = start(&script, Action::Start);
+        let child = child_of(&dir);
+        expire(&mut run);
+        assert!(!to_end(&mut run));
+        assert_eq!(run.stage, Stage::Terminated, "it obeyed");
+        wait_for("the end of its child", || !is_alive(child));
     }
 
     #[test]
     fn a_daemon_that_keeps_the_pipe_open_holds_nothing_up_and_lives_on() {
-        let (dir, script) = script("(sleep 0.3; echo later; echo again; sleep 60) & echo $! > child\necho started");
-        let started = now();
+        let daemon = "while [ ! -e go ]; do sleep 0.1; done; echo later; echo again; : > said; exec sleep 1000";
+        let (dir, script) = script(&format!("({daemon}) & echo $! > child\necho started"));
         let mut run = start(&script, Action::Start);
-        assert!(to_end(&mut run));
-        assert!(now().since(started) < Span::from_ms(300), "its child writes later");
+        assert!(to_end(&mut run), "although its child has not said all that it has to say");
+        let child = child_of(&dir);
         let mut output = run.into_output().expect("the daemon has the other end");
-        std::thread::sleep(Duration::from_millis(400));
+        fs::write(dir.path().join("go"), "").expect("written");
+        wait_for("its words", || dir.path().join("said").exists());
         assert!(output.read(), "the daemon's words are read and it is not cut off");
-        let child = file(&dir, "child");
-        assert!(is_alive(&child));
-        let pid = Pid::from_raw(child.trim().parse().expect("a pid"));
-        killpg(run_group(pid), Signal::SIGKILL).expect("ours");
-        wait_for(|| !is_alive(&child));
-    }
-
-    fn run_group(pid: Pid) -> Pid {
-        nix::unistd::getpgid(Some(pid)).expect("it lives")
+        assert!(is_alive(child));
+        killpg(getpgid(Some(child)).expect("it lives"), Signal::SIGKILL).expect("ours");
+        wait_for("the end of the daemon", || !is_alive(child));
     }
 
     #[test]
@@ -465,20 +492,57 @@ mod tests {
 
     #[test]
     fn a_flood_of_output_is_drained_and_the_script_ends() {
-        let (_dir, mut script) =
+        let (_dir, script) =
             script("i=0; while [ $i -lt 3000 ]; do echo a line of some length that fills the pipe; i=$((i+1)); done");
-        script.start_timeout = Span::from_s(10);
         assert!(to_end(&mut start(&script, Action::Start)));
     }
 
     #[test]
     fn an_interrupted_start_ends_soon_and_is_no_success() {
-        let (_dir, mut script) = script("sleep 60");
-        script.start_timeout = Span::from_s(60);
+        let (_dir, script) = script("exec sleep 1000");
         let mut run = start(&script, Action::Start);
         run.interrupt(now());
-        let started = now();
         assert!(!to_end(&mut run));
-        assert!(now().since(started) < INTERRUPT_GRACE + Span::from_s(1));
+        assert_eq!(run.stage, Stage::Terminated, "TERM was enough");
+    }
+
+    /// Writing end of a pipe on which [`tell`] says that it was called.
+    static TOLD: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);
+
+    extern "C" fn tell(_signal: libc::c_int) {
+        // SAFETY: one byte of a constant; a bad descriptor is refused.
+        unsafe { libc::write(TOLD.load(std::sync::atomic::Ordering::SeqCst), c"!".as_ptr().cast(), 1) };
+    }
+
+    /// A process with a handler for SIGTERM, as the guard is one, that starts scripts and ends them at once. Returns how
+    /// many times its own handler heard of that, or the script did not.
+    fn interrupt_at_once(script: &Script) -> i32 {
+        let (reader, writer) = make_pipe(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).expect("a pipe");
+        TOLD.store(std::os::fd::AsRawFd::as_raw_fd(&writer), std::sync::atomic::Ordering::SeqCst);
+        // SAFETY: the handler makes one system call.
+        unsafe { signal(Signal::SIGTERM, SigHandler::Handler(tell)) }.expect("a handler");
+        let missed = (0..50).filter(|_| {
+            let run = start(script, Action::Start);
+            let obeyed = kill(run.pid(), Signal::SIGTERM).and_then(|()| waitpid(run.pid(), None));
+            obeyed != Ok(WaitStatus::Signaled(run.pid(), Signal::SIGTERM, false))
+        });
+        let missed = missed.count();
+        let heard = nix::unistd::read(&reader, &mut [0; 100]).unwrap_or(0);
+        i32::try_from(missed + heard).unwrap_or(100)
+    }
+
+    #[test]
+    fn a_script_that_is_ended_before_it_begins_does_not_end_the_guard() {
+        let (_dir, script) = script("exec sleep 1");
+        // In a process of its own: a handler belongs to all threads.
+        // SAFETY: the child runs on an allocator that survives a fork, and leaves by _exit.
+        match unsafe { fork() }.expect("a process") {
+            ForkResult::Parent { child } => assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0))),
+            ForkResult::Child => {
+                let code = interrupt_at_once(&script);
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(code) }
+            }
+        }
     }
 }

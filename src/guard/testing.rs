@@ -1,5 +1,10 @@
 //! A network of its own for every test that touches the kernel.
 
+#[path = "../workbench/lab/executable.rs"]
+pub mod executable;
+#[path = "../workbench/lab/fair.rs"]
+mod fair;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -33,6 +38,7 @@ const INSIDE: &str = "CROSSWIRE_TEST_INSIDE";
 /// As root: on a thread of its own. Otherwise the same test runs again as root of a new user namespace, in a child.
 /// Where the kernel forbids that the test cannot prove anything: it says so, and fails under `CI`.
 pub fn in_namespace(test: impl FnOnce() + Send) {
+    let _dog = fair::Dog::watch(fair::HANGS_AFTER);
     if !geteuid().is_root() {
         return again_as_root();
     }
@@ -46,6 +52,12 @@ pub fn in_namespace(test: impl FnOnce() + Send) {
             std::panic::resume_unwind(panic);
         }
     });
+}
+
+/// As [`in_namespace`], for a test that judges how long things take: tried again where the machine was too busy for that,
+/// see [`fair::when_the_machine_has_time`].
+pub fn in_fair_namespace(test: impl Fn() + Sync) {
+    fair::when_the_machine_has_time(|| in_namespace(&test));
 }
 
 /// Runs the calling test alone, as root of a user namespace.
@@ -143,7 +155,7 @@ const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 77, 77));
 /// Waits until frames pass both ways: for up to some seconds after an interface was switched on the kernel shows no
 /// carrier yet, or swallows what is sent.
 fn wait_for_wire(ends: &[End; 2]) {
-    let give_up = now() + Span::from_s(10);
+    let give_up = now() + Span::from_s(30);
     for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
         while read(&to.listener.socket, &mut [0; 64]).is_err() {
             assert!(now() < give_up, "nothing passes");
@@ -238,7 +250,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
     }
 }
 
-/// Interval 100 ms, lease 1 s.
+/// Interval 100 ms, and a lease that no test outlives by accident.
 fn policy() -> Policy {
     let (interval, late_after, dead_after) = (Span::from_ms(100), Span::from_ms(300), Span::from_ms(500));
     let timing = PathTiming { interval, late_after, dead_after };
@@ -246,7 +258,7 @@ fn policy() -> Policy {
     Policy {
         paths: [PathPolicy { kind: PathKind::Lan, timing }].into_iter().collect(),
         groups: [group].into_iter().collect(),
-        lease: Span::from_s(1),
+        lease: Span::from_s(60),
         cold_start: Span::from_s(1),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,

@@ -150,6 +150,20 @@ pub struct Script {
 }
 
 impl Script {
+    /// An init script at a place of its own, with this much time for each action.
+    #[cfg(test)]
+    pub fn lsb(name: &str, program: PathBuf, timeout: Span) -> Self {
+        Self {
+            text: format!("lsb:{name}"),
+            standard: Standard::Lsb,
+            programs: vec![program],
+            arguments: Vec::new(),
+            parameters: Vec::new(),
+            start_timeout: timeout,
+            stop_timeout: timeout,
+        }
+    }
+
     /// As logs and status call it: without parameters, which may hold a password.
     pub fn label(&self) -> &str {
         self.text.split(' ').next().unwrap_or_default()

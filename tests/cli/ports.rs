@@ -15,6 +15,7 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{geteuid, setsid};
 
+use crate::lab::executable::copy_executable;
 use crate::lab::namespace::Namespace;
 use crate::lab::testing::in_lab;
 use crate::place::{Place, Said};
@@ -171,7 +172,7 @@ fn the_port_is_no_serial_port() {
 /// `run` by somebody without rights, on a copy of the binary that anybody may execute.
 fn run_as_nobody(place: &Place) -> Said {
     let copy = place.path("crosswire");
-    fs::copy(env!("CARGO_BIN_EXE_crosswire"), &copy).expect("a copy");
+    copy_executable(Path::new(env!("CARGO_BIN_EXE_crosswire")), &copy);
     let mut command = Command::new(copy);
     command.args(["run", "--foreground", "--node", "gw1"]);
     command.arg("--config").arg(place.path("c.toml")).arg("--run-dir").arg(place.path("run"));

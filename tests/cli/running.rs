@@ -15,7 +15,7 @@ use crate::lab::setup::Setup;
 use crate::lab::testing::in_lab;
 use crate::place::{Said, binary, say};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn lab() -> Lab {
     Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), Setup::default()).expect("a laboratory")

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
@@ -18,8 +19,8 @@ const TITLE: &str = "crosswire demo: a pair";
 const CURSOR: (&str, &str) = ("\x1b[?25l", "\x1b[?25h");
 const WRAP: (&str, &str) = ("\x1b[?7l", "\x1b[?7h");
 
-/// A demo on a terminal, interrupted after a while; all that it wrote there.
-fn watch(terminal: &str, rows: u16, time: Duration) -> String {
+/// A demo on a terminal, interrupted when it has shown `last`; all that it wrote there.
+fn watch(terminal: &str, rows: u16, last: &str) -> String {
     let size = Winsize { ws_row: rows, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_crosswire"));
@@ -29,23 +30,30 @@ fn watch(terminal: &str, rows: u16, time: Duration) -> String {
     let mut demo = Demo { child: command.spawn().unwrap(), place };
     // The last copies of the slave go with the demo, which then ends the reading.
     drop(command);
-    let reader = thread::spawn(move || read_all(pty.master));
-    demo.wait_for_daemons();
-    thread::sleep(time);
-    demo.interrupt(Signal::SIGINT);
-    assert_eq!(demo.wait_for_end(SOON).code(), Some(1));
-    demo.assert_nothing_is_left();
-    reader.join().unwrap()
+    let said = Mutex::new(String::new());
+    thread::scope(|scope| {
+        scope.spawn(|| read_all(pty.master, &said));
+        let deadline = Instant::now() + SOON;
+        while !said.lock().unwrap().contains(last) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        demo.interrupt(Signal::SIGINT);
+        assert_eq!(demo.wait_for_end(SOON).code(), Some(1));
+        demo.assert_nothing_is_left();
+    });
+    let said = said.into_inner().unwrap();
+    assert!(said.contains(last), "{last:?} is not shown:\n{said}");
+    said
 }
 
 /// Reads until the last writer has gone, which a terminal reports as EIO.
-fn read_all(master: OwnedFd) -> String {
+fn read_all(master: OwnedFd, said: &Mutex<String>) {
     let mut master = File::from(master);
-    let (mut all, mut room) = (Vec::new(), [0; 4_096]);
+    let mut room = [0; 4_096];
     while let Ok(length) = master.read(&mut room) {
-        all.extend_from_slice(&room[..length]);
+        // Plain ASCII and escape sequences: nothing that could be cut in two.
+        said.lock().unwrap().push_str(str::from_utf8(&room[..length]).expect("ASCII"));
     }
-    String::from_utf8(all).expect("plain ASCII and escape sequences")
 }
 
 /// Without escape sequences: ESC [ parameters letter.
@@ -60,10 +68,10 @@ fn without_escapes(text: &str) -> String {
 #[test]
 fn a_terminal_shows_one_picture_in_place_and_is_given_back() {
     let _turn = take_turn();
-    // Into the first act: past the rest after the start.
-    let said = watch("xterm", 24, Duration::from_secs(4));
+    // In the first act.
+    let said = watch("xterm", 24, "JEOPARDY");
     let pictures: Vec<&str> = said.split(TITLE).skip(1).collect();
-    assert!(pictures.len() > 10, "{} pictures", pictures.len());
+    assert!(pictures.len() > 4, "{} pictures", pictures.len());
     // The last one is followed by the farewell.
     for picture in &pictures[..pictures.len() - 1] {
         let plain = without_escapes(picture);
@@ -87,7 +95,7 @@ fn a_terminal_shows_one_picture_in_place_and_is_given_back() {
 fn a_dumb_or_tiny_terminal_gets_plain_lines() {
     let _turn = take_turn();
     for (terminal, rows) in [("dumb", 24), ("xterm", 10)] {
-        let said = watch(terminal, rows, Duration::from_secs(2));
+        let said = watch(terminal, rows, "start both nodes");
         assert!(!said.contains('\x1b'), "{said:?}");
         assert!(said.contains("start both nodes"), "{said}");
     }

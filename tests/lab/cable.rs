@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::lab::cable::{Cable, LineRule};
 use crate::lab::clock::{now, span, wait_until};
-use crate::lab::testing::in_lab;
+use crate::lab::testing::in_fair_lab;
 use crate::{SOON, ms};
 
 fn open_port(cable: &Cable, side: Side) -> File {
@@ -51,7 +51,7 @@ fn all_bytes() -> Vec<u8> {
 
 #[test]
 fn the_cable_carries_every_byte_both_ways() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
         for from in [Side::A, Side::B] {
@@ -66,7 +66,7 @@ fn the_cable_carries_every_byte_both_ways() {
 
 #[test]
 fn the_cable_is_fast() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
         let mut trips: Vec<u64> = (0..200)
@@ -94,7 +94,7 @@ fn wait_for_bytes(port: &File) {
 
 #[test]
 fn a_cut_cable_carries_nothing_and_a_half_cut_one_half() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
         let mut exchange = || {
@@ -115,7 +115,7 @@ fn a_cut_cable_carries_nothing_and_a_half_cut_one_half() {
 
 #[test]
 fn bits_flip_at_the_rate_and_in_the_way_of_the_seed() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let flipped = |seed| {
             let cable = Cable::new(seed).unwrap();
             let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
@@ -139,7 +139,7 @@ fn bits_flip_at_the_rate_and_in_the_way_of_the_seed() {
 
 #[test]
 fn delay_and_baud_rate_are_kept() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
         let mut time_for = |bytes: usize| {
@@ -166,7 +166,7 @@ fn delay_and_baud_rate_are_kept() {
 
 #[test]
 fn what_is_injected_arrives_at_one_side_even_through_a_cut() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
         cable.cut();
@@ -178,7 +178,7 @@ fn what_is_injected_arrives_at_one_side_even_through_a_cut() {
 
 #[test]
 fn a_port_can_be_opened_again_after_an_exclusive_user_has_closed_it() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let first = open_port(&cable, Side::A);
         // SAFETY: TIOCEXCL takes no argument.
@@ -194,7 +194,7 @@ fn a_port_can_be_opened_again_after_an_exclusive_user_has_closed_it() {
 
 #[test]
 fn nobody_reading_costs_bytes_but_never_the_relay() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let cable = Cable::new(1).unwrap();
         let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
         let mut sent = 0;

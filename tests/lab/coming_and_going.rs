@@ -18,7 +18,7 @@ use crate::lab::clock::wait_until;
 use crate::lab::entry::{Standing, again_as_root, become_root, enter, standing};
 use crate::lab::process::Nursery;
 use crate::lab::setup::Setup;
-use crate::lab::testing::{in_lab, take_turn};
+use crate::lab::testing::{in_fair_lab, in_lab, take_turn};
 use crate::processes::start_family;
 use crate::{SOON, build};
 
@@ -79,7 +79,7 @@ fn ticks_of(thread: &str) -> Option<u64> {
 
 #[test]
 fn threads_sleep_when_nothing_happens_also_with_everything_broken() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup { ping_step: Duration::from_millis(100), ..Setup::default() });
         let threads = ["lab-switch", "lab-cable", "lab-observer", "lab-ping"];
         wait_until("all threads", SOON, || Ok(threads.iter().all(|name| ticks_of(name).is_some()))).unwrap();

@@ -18,7 +18,7 @@ use crosswire::config::Side;
 use lab::Lab;
 use lab::setup::{PREFIX, Setup, VIP};
 
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(30);
 
 /// No daemon is started by most tests.
 fn build(setup: Setup) -> Lab {

@@ -9,12 +9,12 @@ use crosswire::time::{Instant, Span};
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
 use crate::lab::setup::{Setup, VIP, node_address};
-use crate::lab::testing::in_lab;
+use crate::lab::testing::{in_fair_lab, in_lab};
 use crate::{SOON, build, drop_vip, hold_vip, ms};
 
 #[test]
 fn the_observer_measures_an_overlap_made_on_purpose() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         hold_vip(&lab, Side::A, None);
         lab.wait_for(Wanted::Only(Side::A), SOON).unwrap();
@@ -60,7 +60,7 @@ fn the_observer_keeps_the_order_of_two_kernels_at_full_speed() {
 
 #[test]
 fn the_observer_is_quick() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         let mut lags: Vec<u64> = Vec::new();
         for _ in 0..100 {
@@ -82,7 +82,7 @@ fn the_observer_is_quick() {
 
 #[test]
 fn a_lifetime_that_runs_out_ends_the_hold_and_a_renewal_starts_none() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         let added = now();
         hold_vip(&lab, Side::A, Some(1));
@@ -101,7 +101,7 @@ fn a_lifetime_that_runs_out_ends_the_hold_and_a_renewal_starts_none() {
 
 #[test]
 fn a_node_without_power_holds_nothing_and_is_heard_by_nobody() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let mut lab = build(Setup::default());
         hold_vip(&lab, Side::A, None);
         lab.ping().wait_for_answer_after(now(), SOON).unwrap();

@@ -1,8 +1,7 @@
 //! Daemons: started, found, killed, never left over.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -14,6 +13,7 @@ use nix::unistd::Pid;
 
 use crate::lab::Lab;
 use crate::lab::clock::wait_until;
+use crate::lab::executable::write_executable;
 use crate::lab::namespace::Namespace;
 use crate::lab::process::{NodeProcess, Nursery, kill_all_in, processes_in};
 use crate::lab::setup::{Scratch, Setup};
@@ -139,8 +139,7 @@ fn a_lab_starts_stops_and_kills_the_binary_it_was_given() {
     in_lab(|| {
         let scratch = Scratch::new().unwrap();
         let binary = scratch.path().join("daemon");
-        fs::write(&binary, DAEMON).unwrap();
-        fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+        write_executable(&binary, DAEMON);
         let mut lab = Lab::new(&binary, Setup::default()).unwrap();
         assert!(lab.guard(Side::A).is_err(), "nothing runs yet");
         for side in [Side::A, Side::B] {

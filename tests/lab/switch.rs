@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crosswire::config::Side;
@@ -13,7 +14,7 @@ use crate::lab::clock::{now, wait_until};
 use crate::lab::ping::Ping;
 use crate::lab::setup::{PREFIX, Setup, node_address};
 use crate::lab::switch::{PortRules, Rule};
-use crate::lab::testing::in_lab;
+use crate::lab::testing::{in_fair_lab, in_lab};
 use crate::{SOON, build, drop_vip, hold_vip, ms};
 
 const PORT: u16 = 694;
@@ -22,18 +23,30 @@ const PORT: u16 = 694;
 fn udp_pair(lab: &Lab, port: u16) -> [UdpSocket; 2] {
     [Side::A, Side::B].map(|side| {
         let socket = lab.namespace(side).run_in(|| UdpSocket::bind((node_address(side, 0), port))).unwrap().unwrap();
-        socket.set_read_timeout(Some(ms(200))).unwrap();
+        socket.set_read_timeout(Some(ms(20))).unwrap();
         socket
     })
 }
 
-/// How many of `count` datagrams arrive. They are taken as they come, so that the receiving socket never overflows.
+/// How many of `count` datagrams arrive, until nothing has come for half a second after the last was sent. They are taken as
+/// they come, so that the receiving socket never overflows.
 fn arrivals(sockets: &[UdpSocket; 2], from: Side, port: u16, count: u32) -> u32 {
     let receiver = &sockets[from.peer().index()];
+    let is_sent = AtomicBool::new(false);
     thread::scope(|scope| {
         let counter = scope.spawn(|| {
             let mut buffer = [0; 2_000];
-            (0..).take_while(|_| receiver.recv(&mut buffer).is_ok()).count()
+            let (mut arrived, mut quiet_since) = (0, now());
+            while arrived < count && !(is_sent.load(Ordering::SeqCst) && now().since(quiet_since) > Span::from_ms(500))
+            {
+                if receiver.recv(&mut buffer).is_ok() {
+                    arrived += 1;
+                    quiet_since = now();
+                } else if !is_sent.load(Ordering::SeqCst) {
+                    quiet_since = now();
+                }
+            }
+            arrived
         });
         for number in 0..count {
             let to = (node_address(from.peer(), 0), port);
@@ -42,13 +55,14 @@ fn arrivals(sockets: &[UdpSocket; 2], from: Side, port: u16, count: u32) -> u32 
                 thread::sleep(ms(1));
             }
         }
-        u32::try_from(counter.join().unwrap()).unwrap()
+        is_sent.store(true, Ordering::SeqCst);
+        counter.join().unwrap()
     })
 }
 
 #[test]
 fn ping_goes_through_the_switch() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup { ping_step: ms(1), ..Setup::default() });
         assert!(!lab.ping().answering());
         hold_vip(&lab, Side::A, None);
@@ -85,7 +99,7 @@ fn ipv6_addresses_answer_too() {
 
 #[test]
 fn datagrams_arrive_with_good_checksums_and_whole() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         let sockets = udp_pair(&lab, PORT);
         assert_eq!(arrivals(&sockets, Side::A, PORT, 200), 200);
@@ -93,13 +107,14 @@ fn datagrams_arrive_with_good_checksums_and_whole() {
         let largest = [7; 1_472];
         sockets[0].send_to(&largest, (node_address(Side::B, 0), PORT)).unwrap();
         let mut buffer = [0; 2_000];
+        sockets[1].set_read_timeout(Some(SOON)).unwrap();
         assert_eq!(sockets[1].recv(&mut buffer).unwrap(), largest.len());
     });
 }
 
 #[test]
 fn one_direction_can_be_blocked_alone() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         let sockets = udp_pair(&lab, PORT);
         assert_eq!(arrivals(&sockets, Side::A, PORT, 10), 10, "the neighbour caches are warm from here on");
@@ -115,7 +130,7 @@ fn one_direction_can_be_blocked_alone() {
 
 #[test]
 fn a_blocked_udp_port_blocks_nothing_else() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         hold_vip(&lab, Side::A, None);
         let beats = udp_pair(&lab, PORT);
@@ -131,7 +146,7 @@ fn a_blocked_udp_port_blocks_nothing_else() {
 
 #[test]
 fn loss_is_as_large_as_said() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         let sockets = udp_pair(&lab, PORT);
         assert_eq!(arrivals(&sockets, Side::A, PORT, 10), 10);
@@ -147,7 +162,7 @@ fn loss_is_as_large_as_said() {
 
 #[test]
 fn a_delay_adds_up_both_ways() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         hold_vip(&lab, Side::A, None);
         lab.ping().wait_for_answer_after(now(), SOON).unwrap();
@@ -167,7 +182,7 @@ fn a_delay_adds_up_both_ways() {
 
 #[test]
 fn a_lost_carrier_is_seen_by_that_node_alone_and_a_silent_port_by_none() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         hold_vip(&lab, Side::A, None);
         lab.ping().wait_for_answer_after(now(), SOON).unwrap();
@@ -200,7 +215,7 @@ fn a_lost_carrier_is_seen_by_that_node_alone_and_a_silent_port_by_none() {
 
 #[test]
 fn networks_are_apart() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup { second_lan: true, ..Setup::default() });
         let ip = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 200));
         let second = lab.switch().node_interface(lab.port(Side::B, 1));
@@ -218,7 +233,7 @@ fn networks_are_apart() {
 
 #[test]
 fn a_client_clings_to_the_old_holder_until_the_new_one_announces_itself() {
-    in_lab(|| {
+    in_fair_lab(|| {
         let lab = build(Setup::default());
         hold_vip(&lab, Side::A, None);
         lab.ping().wait_for_answer_after(now(), SOON).unwrap();

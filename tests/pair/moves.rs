@@ -14,7 +14,7 @@ use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, at_most, ms, run};
 
 /// A daemon without scripts has to end within this.
-const STOP_WAIT: Duration = Duration::from_secs(5);
+const STOP_WAIT: Duration = Duration::from_secs(15);
 /// The planned outage of a group of addresses.
 const PLANNED_MS: u64 = 15;
 
@@ -49,7 +49,7 @@ fn assert_planned_outage(what: &str, scene: &Scene, since: Instant) {
 /// holder brings it back as smoothly.
 #[test]
 fn row_21_handover_and_takeover() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         let said = scene.say(Side::A, &["handover", GROUP]);
@@ -73,7 +73,7 @@ fn row_21_handover_and_takeover() {
 /// Required: refused, with the reason and what to do instead; nothing moves.
 #[test]
 fn row_21_requests_that_make_no_sense() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         let cases: [(Side, &[&str], &str); 5] = [
@@ -108,7 +108,7 @@ fn row_21_requests_that_make_no_sense() {
 /// peer is in no doubt about it, and nothing happens when it starts again.
 #[test]
 fn row_21_sigterm_of_the_active() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let start = now();
         let ended = scene.stop(Side::A, STOP_WAIT).expect("it ends");
@@ -131,7 +131,7 @@ fn row_21_sigterm_of_the_active() {
 /// Required: the first moves nothing; the second lets everything go; both exit with 0.
 #[test]
 fn row_21_sigterm_of_the_standby_and_then_of_the_last() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let start = now();
         assert_eq!(scene.stop(Side::B, STOP_WAIT).expect("it ends").code(), Some(0));
@@ -149,7 +149,7 @@ fn row_21_sigterm_of_the_standby_and_then_of_the_last() {
 /// Required: both let go and exit with 0 in bounded time; never both.
 #[test]
 fn row_21_sigterm_of_both_at_once() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         for side in [Side::A, Side::B] {
             let signal = nix::sys::signal::Signal::SIGTERM;
@@ -169,7 +169,7 @@ fn row_21_sigterm_of_both_at_once() {
 /// Required: never both, never none for ever.
 #[test]
 fn row_21_both_asked_at_once() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let handover: &[&str] = &["handover", GROUP];
         let takeover: &[&str] = &["takeover", GROUP];

@@ -54,7 +54,7 @@ fn one_path_fails(scene: &Scene, path: usize, lasting: Duration, fail: impl Fn()
 /// Required: no move; jeopardy shows on both nodes within dead_after + interval, and clears on repair.
 #[test]
 fn row_6_cable_cut() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         one_path_fails(&scene, CABLE, CUT, || scene.cable().cut(), || scene.cable().heal());
     });
@@ -64,7 +64,7 @@ fn row_6_cable_cut() {
 /// Required: no move; jeopardy shows on both nodes within dead_after + interval, and clears on repair.
 #[test]
 fn row_6_lan_beats_blocked() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         one_path_fails(&scene, LAN, CUT, || scene.block_lan_beats(true), || scene.block_lan_beats(false));
     });
@@ -74,7 +74,7 @@ fn row_6_lan_beats_blocked() {
 /// Required: no move, and the node that is not heard knows it.
 #[test]
 fn row_10_active_unheard_on_the_cable() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let cut = LineRule { cut: true, ..LineRule::default() };
         let fail = || scene.cable().set(Side::A, cut);
@@ -86,7 +86,7 @@ fn row_10_active_unheard_on_the_cable() {
 /// Required: no move, and the node that is not heard knows it.
 #[test]
 fn row_10_standby_unheard_on_the_lan() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let fail = || scene.set_lan(Side::B, beats_lost_from_node());
         let mend = || scene.set_lan(Side::B, PortRules::default());
@@ -103,7 +103,7 @@ fn beats_lost_from_node() -> PortRules {
 /// Required: it learns from the standby that it is heard no more and lets go before the standby takes over; overlap 0.
 #[test]
 fn row_10_active_unheard_on_both_paths() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         scene.cable().set(Side::A, LineRule { cut: true, ..LineRule::default() });
@@ -125,7 +125,7 @@ fn row_10_active_unheard_on_both_paths() {
 /// Required: no move: the active node serves on alone.
 #[test]
 fn row_10_standby_unheard_on_both_paths() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         scene.cable().set(Side::B, LineRule { cut: true, ..LineRule::default() });
@@ -143,8 +143,8 @@ fn row_10_standby_unheard_on_both_paths() {
 /// the winner is the one with the higher term, and clients stay with it.
 #[test]
 fn row_9_split_and_healed() {
-    testing::in_lab(|| {
-        let scene = Scene::serving();
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving().may_split();
         scene.cable().cut();
         scene.set_lan(Side::A, PortRules::silent());
         scene.expect_soon("the split", PATIENCE, |scene| scene.overlap().is_ok_and(|overlap| overlap > Span::ZERO));
@@ -164,7 +164,7 @@ fn row_9_split_and_healed() {
 /// Required: no move.
 #[test]
 fn row_13_lossy_paths() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         scene.set_lan(Side::B, PortRules::both(Rule { loss_percent: 40, ..Rule::default() }));

@@ -9,7 +9,7 @@ use crate::scene::{Scene, at_most};
 /// Required: the peer serves the client within dead_after + 50 ms; overlap 0.
 #[test]
 fn row_1_power_cut_of_the_active() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let cut = scene.power_cut(Side::A).expect("its processes die");
         scene.wait_for_service_by(Side::B);
@@ -23,7 +23,7 @@ fn row_1_power_cut_of_the_active() {
 /// Required: nothing moves (failback is manual); overlap 0.
 #[test]
 fn row_1_power_back_is_no_reason_to_move() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         scene.power_cut(Side::A).expect("its processes die");
         let (_, served) = scene.wait_for_service_by(Side::B);

@@ -36,7 +36,7 @@ fn assert_peer_takes_what_the_kernel_let_go(row: &str, scene: &Scene, since: Ins
 /// dead_after; overlap 0.
 #[test]
 fn row_3_kill_of_guard_and_agent_of_the_active() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let killed = now();
         scene.kill(Side::A).expect("both die");
@@ -50,7 +50,7 @@ fn row_3_kill_of_guard_and_agent_of_the_active() {
 /// Required: as row 3; the agent says that it cannot serve, and ends.
 #[test]
 fn row_3_kill_of_the_guard_alone() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let guard = scene.guard(Side::A).expect("a guard");
         let killed = now();
@@ -67,7 +67,7 @@ fn row_3_kill_of_the_guard_alone() {
 /// Required of this version: the guard lets everything go at once and exits non-zero; the peer serves; overlap 0.
 #[test]
 fn row_2_kill_of_the_agent_of_the_active() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let agent = scene.agent(Side::A).expect("an agent");
         let killed = now();
@@ -85,7 +85,7 @@ fn row_2_kill_of_the_agent_of_the_active() {
 /// Required: as row 3, and nothing is taken back on waking.
 #[test]
 fn row_4_both_stopped_and_woken() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let stopped = now();
         scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
@@ -119,7 +119,7 @@ fn one_process_stops(row: &str, find: impl FnOnce(&mut Scene) -> Pid, certain: S
 /// See [`one_process_stops`].
 #[test]
 fn row_4_agent_stopped() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         one_process_stops("row 4, agent", |scene| scene.agent(Side::A).expect("an agent"), Span::ZERO);
     });
 }
@@ -127,7 +127,7 @@ fn row_4_agent_stopped() {
 /// See [`one_process_stops`].
 #[test]
 fn row_4_guard_stopped() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         // The agent notices when a lease has lapsed unconfirmed.
         let certain = Span::from_ms(1_100) + CERTAIN;
         one_process_stops("row 4, guard", |scene| scene.guard(Side::A).expect("a guard"), certain);
@@ -138,7 +138,7 @@ fn row_4_guard_stopped() {
 /// Required: no takeover on waking.
 #[test]
 fn row_5_standby_stopped_and_woken() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let stopped = now();
         scene.signal_all(Side::B, Signal::SIGSTOP).expect("both stop");

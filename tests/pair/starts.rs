@@ -21,7 +21,7 @@ const COLD_START_MS: u32 = 2_000;
 /// Required: one active within 1 s; never both.
 #[test]
 fn row_17_both_boot_at_once() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup::default());
         let start = now();
         scene.begin(Side::B);
@@ -38,7 +38,7 @@ fn row_17_both_boot_at_once() {
 /// Required: that one serves.
 #[test]
 fn row_17_the_preferred_node_serves() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup { prefer: Some(Side::B), ..Setup::default() });
         scene.begin(Side::A);
         scene.begin(Side::B);
@@ -51,7 +51,7 @@ fn row_17_the_preferred_node_serves() {
 /// Required: it serves after cold_start and not before; the other one joins it without a move.
 #[test]
 fn row_17_one_boots_alone() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup { cold_start_ms: Some(COLD_START_MS), ..Setup::default() });
         let start = now();
         scene.begin(Side::A);
@@ -69,7 +69,7 @@ fn row_17_one_boots_alone() {
 /// Required: as the first, a little later.
 #[test]
 fn row_17_the_second_boots_alone() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup { cold_start_ms: Some(1_000), ..Setup::default() });
         let start = now();
         scene.begin(Side::B);
@@ -86,7 +86,7 @@ fn row_17_the_second_boots_alone() {
 /// Required: one active, never both, and not the old address without its owner.
 #[test]
 fn row_17_restart_faster_than_dead_after() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let start = now();
         scene.kill(Side::A).expect("both die");
@@ -108,14 +108,14 @@ fn row_17_restart_faster_than_dead_after() {
 /// Required: no move; the port is back by itself when that program goes.
 #[test]
 fn row_20_another_program_opens_the_port() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         let device = scene.cable().device(Side::A).to_owned();
         let open = || File::options().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(&device);
         // The daemon's exclusive mark binds a program in a user namespace; the laboratory takes it off again and again.
         scene.expect_soon("a way into the port", PATIENCE, |_| open().is_ok());
-        let mut port = (0..1_000)
+        let mut port = (0..30_000)
             .find_map(|_| {
                 thread::sleep(ms(1));
                 open().ok()

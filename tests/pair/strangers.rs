@@ -39,7 +39,7 @@ fn refused(scene: &Scene, side: Side, kind: &str) -> u64 {
 /// Required: no move, no crash; counted; the path is back two intervals after it ends.
 #[test]
 fn row_11_noise_on_the_cable() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         let mut dice = Dice::new(11);
@@ -63,7 +63,7 @@ fn row_11_noise_on_the_cable() {
 /// Required: its silence proves nothing: noisy, jeopardy, no move. When the peer then loses its power, `hold` holds.
 #[test]
 fn row_11_console_instead_of_the_peer() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         scene.cable().cut();
         flood(&scene, 1_000, || CONSOLE.to_vec());
@@ -81,7 +81,7 @@ fn row_11_console_instead_of_the_peer() {
 /// Required: no move; said as what it is, neither noise nor a stranger.
 #[test]
 fn row_11_own_echo() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let start = now();
         scene.cable().cut();
@@ -143,21 +143,21 @@ const KEYS_DIFFER: &str = "another key: the two nodes' keys differ; copy ";
 /// Required: never both; gw1 keeps serving; plain words on both.
 #[test]
 fn row_12_other_key_joins_gw1() {
-    testing::in_lab(|| runs_on_beside_a_stranger(Side::A, with_other_keys(), KEYS_DIFFER, "wrong_key"));
+    testing::in_fair_lab(|| runs_on_beside_a_stranger(Side::A, with_other_keys(), KEYS_DIFFER, "wrong_key"));
 }
 
 /// Fault: the two nodes have different keys; gw2 serves when gw1 starts.
 /// Required: never both; gw2 keeps serving; plain words on both.
 #[test]
 fn row_12_other_key_joins_gw2() {
-    testing::in_lab(|| runs_on_beside_a_stranger(Side::B, with_other_keys(), KEYS_DIFFER, "wrong_key"));
+    testing::in_fair_lab(|| runs_on_beside_a_stranger(Side::B, with_other_keys(), KEYS_DIFFER, "wrong_key"));
 }
 
 /// Fault: the two nodes have different keys and start at once.
 /// Required: never both: neither starts to serve, and both say why; when one of them is stopped, the other one serves.
 #[test]
 fn row_12_other_keys_start_at_once() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = with_other_keys();
         scene.begin(Side::A);
         scene.begin(Side::B);
@@ -174,7 +174,7 @@ fn row_12_other_keys_start_at_once() {
 /// Required: the active node keeps serving; plain words on both.
 #[test]
 fn row_12_key_exchanged_on_the_standby_only() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let start = now();
         scene.kill(Side::B).expect("both die");
@@ -190,7 +190,7 @@ fn row_12_key_exchanged_on_the_standby_only() {
 /// Required: never both; the running one keeps serving; plain words on both.
 #[test]
 fn row_12_other_pair() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let key = &Setup::default().keys[0];
         let scene = Scene::new(quick_with_keys([key, key]));
         scene.rewrite(Side::B, "pair = \"lab\"", "pair = \"barn\"");
@@ -204,7 +204,7 @@ fn row_12_other_pair() {
 /// from a dead peer is not.
 #[test]
 fn row_12_other_configuration() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::new(Setup::default());
         scene.reconfigure(Side::B, |setup| setup.cold_start_ms = Some(7_000)).expect("written");
         scene.begin(Side::A);
@@ -236,7 +236,7 @@ fn row_12_other_configuration() {
 /// Required: refused and counted; no move while it runs, takeover on time, and service after cold_start.
 #[test]
 fn row_14_recorded_frames_replayed() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let mut scene = Scene::serving_with(Setup { cold_start_ms: Some(1_500), ..Setup::default() });
         let start = now();
         let recorded = scene.cable().recorded(Side::A);

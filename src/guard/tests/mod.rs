@@ -14,21 +14,21 @@ use nix::unistd::read;
 
 use super::addresses::Addresses;
 use super::ethernet::{Hears, Listener};
-use super::testing::{Stranger, Veth, address, in_namespace};
+use super::testing::{Stranger, Veth, address, in_fair_namespace, in_namespace};
 use super::wire::{FromGuard, ToGuard};
 use crate::clock::now;
 use crate::settings::{PathDevice, PathSettings};
-use rig::{GROUP, PLAIN, Rig, VIP, vip_alone, with_scripts};
+use rig::{GROUP, PLAIN, Rig, VIP, short_lease, vip_alone, with_scripts};
 
 #[test]
 fn a_group_is_held_for_as_long_as_it_is_renewed_and_gone_when_released() {
-    in_namespace(|| {
+    in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let mut rig = Rig::start(&vip_alone());
+        let mut rig = Rig::start(&short_lease());
         let ordered = now();
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
-        assert!(now().since(ordered) < Span::from_ms(100));
+        assert!(now().since(ordered) < Span::from_ms(300));
         rig.renew_for(Span::from_ms(2_500));
         assert!(rig.vip_s().is_some(), "two leases later");
         let token = rig.release(ReleaseOrder::ScriptsFirst);
@@ -63,7 +63,7 @@ fn a_guard_that_was_stopped_takes_nothing_back_on_waking() {
         let _veth = Veth::up("near", "far");
         let mut rig = Rig::start(&vip_alone());
         kill(rig.guard, Signal::SIGSTOP).expect("stopped");
-        let late = rig.acquire();
+        let late = rig.order_until(Order::Acquire { group: GROUP, term: 7 }, now() + Span::from_ms(500));
         std::thread::sleep(Duration::from_millis(600));
         kill(rig.guard, Signal::SIGCONT).expect("goes on");
         assert_eq!(rig.outcome(late), Outcome::Failed(Fault::TooLate));
@@ -75,14 +75,14 @@ fn a_guard_that_was_stopped_takes_nothing_back_on_waking() {
 fn a_killed_guard_leaves_the_address_to_its_lifetime() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let mut rig = Rig::start(&vip_alone());
+        let mut rig = Rig::start(&short_lease());
         let token = rig.acquire();
         rig.outcome(token);
         kill(rig.guard, Signal::SIGKILL).expect("killed");
         let killed = now();
         kill(rig.agent, Signal::SIGKILL).expect("killed");
         while rig.vip_s().is_some() {
-            assert!(now() < killed + Span::from_ms(2_100), "the lease is 1 s");
+            assert!(now() < killed + Span::from_ms(6_300), "the lease is 1 s");
             std::thread::sleep(Duration::from_millis(5));
         }
     });
@@ -90,7 +90,7 @@ fn a_killed_guard_leaves_the_address_to_its_lifetime() {
 
 #[test]
 fn announcements_follow_the_addition_at_once_and_come_in_a_burst() {
-    in_namespace(|| {
+    in_fair_namespace(|| {
         let stranger = Stranger::behind("near");
         let listener = stranger.run(|| Listener::open("far", Hears::Arp, &[address(VIP).ip]).expect("a listener"));
         let mut rig = Rig::start(&vip_alone());
@@ -98,7 +98,8 @@ fn announcements_follow_the_addition_at_once_and_come_in_a_burst() {
         let token = rig.acquire();
         let mut frames = Vec::new();
         let mut first = None;
-        while now() < ordered + Span::from_ms(700) {
+        // The next one after the burst is due after 2 s.
+        while now() < ordered + Span::from_ms(1_500) {
             let mut frame = [0; 128];
             while read(&listener.socket, &mut frame).is_ok() {
                 first.get_or_insert(now().since(ordered));
@@ -108,16 +109,17 @@ fn announcements_follow_the_addition_at_once_and_come_in_a_burst() {
         }
         assert_eq!(rig.outcome(token), Outcome::Serving);
         assert_eq!(frames, [1, 2, 1, 2, 1, 2], "three pairs of request and reply");
-        assert!(first.expect("announced") < Span::from_ms(50), "{first:?}");
+        assert!(first.expect("announced") < Span::from_ms(150), "{first:?}");
     });
 }
 
 #[test]
 fn scripts_run_in_order_with_their_environment_while_renewals_go_on() {
-    in_namespace(|| {
+    in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
         let slow = "[ $1 = start ] && sleep 1.5\nsay $name $1 $CROSSWIRE_TERM $CROSSWIRE_NODE $CROSSWIRE_PEER";
-        let (scripts, settings) = with_scripts(&[slow, PLAIN]);
+        let (scripts, mut settings) = with_scripts(&[slow, PLAIN]);
+        settings.policy.lease = Span::from_s(1);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         rig.renew_for(Span::from_ms(1_400));
@@ -134,13 +136,15 @@ fn scripts_run_in_order_with_their_environment_while_renewals_go_on() {
 fn a_forced_release_confirms_the_addresses_gone_before_scripts_stop() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let (scripts, settings) = with_scripts(&["[ $1 = stop ] && sleep 0.5\nsay $name $1 $CROSSWIRE_REASON"]);
+        let (scripts, settings) =
+            with_scripts(&["[ $1 = stop ] && while [ ! -e go ]; do sleep 0.1; done\nsay $name $1 $CROSSWIRE_REASON"]);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
         let token = rig.release(ReleaseOrder::AddressesFirst);
         assert_eq!(rig.outcome(token), Outcome::AddressesGone);
         assert_eq!((rig.vip_s(), rig.story(&scripts).len()), (None, 1), "gone while the script still stops");
+        fs::write(scripts.path().join("go"), "").expect("written");
         assert_eq!(rig.outcome(token), Outcome::Released);
         assert_eq!(rig.story(&scripts), ["a start acquire", "a stop forced-release"]);
     });
@@ -165,14 +169,12 @@ fn a_script_that_fails_to_start_is_undone_and_leaves_nothing() {
 
 #[test]
 fn a_release_wins_over_a_start_that_hangs() {
-    in_namespace(|| {
+    in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
         let (scripts, settings) = with_scripts(&["say $name $1\n[ $1 = start ] && sleep 60\ntrue"]);
         let mut rig = Rig::start(&settings);
         let acquire = rig.acquire();
-        while rig.story(&scripts).is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        rig.wait_for_story(&scripts);
         let ordered = now();
         let release = rig.release(ReleaseOrder::ScriptsFirst);
         assert_eq!(rig.outcome(release), Outcome::Released);
@@ -208,7 +210,7 @@ fn the_death_of_the_agent_releases_everything() {
         let killed = now();
         kill(rig.agent, Signal::SIGKILL).expect("killed");
         while rig.vip_s().is_some() {
-            assert!(now() < killed + Span::from_ms(300), "at once, not when the lease ends");
+            assert!(now() < killed + Span::from_s(10), "at once, not when the lease of a minute ends");
         }
         assert_eq!(rig.exit_code(), 1);
         assert_eq!(rig.story(&scripts), ["a start acquire", "a stop forced-release"]);
@@ -231,9 +233,10 @@ fn an_agent_that_closes_its_end_is_ended_and_reaped() {
 
 #[test]
 fn a_hung_agent_is_killed_when_its_lease_has_run_out() {
-    in_namespace(|| {
+    in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let (scripts, settings) = with_scripts(&[PLAIN]);
+        let (scripts, mut settings) = with_scripts(&[PLAIN]);
+        settings.policy.lease = Span::from_s(1);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
@@ -248,9 +251,9 @@ fn a_hung_agent_is_killed_when_its_lease_has_run_out() {
 
 #[test]
 fn a_stalled_box_does_not_cost_the_agent_its_life() {
-    in_namespace(|| {
+    in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let mut rig = Rig::start(&vip_alone());
+        let mut rig = Rig::start(&short_lease());
         let token = rig.acquire();
         rig.outcome(token);
         kill(rig.guard, Signal::SIGSTOP).expect("stopped");

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,10 +20,11 @@ use nix::{cmsg_space, libc};
 
 use crate::clock::now;
 use crate::guard::addresses::Addresses;
+use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
 use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 use crate::guard::{block_child_signal, open, run_to_end};
-use crate::settings::{Script, Settings, Standard};
+use crate::settings::{Script, Settings};
 
 pub const GROUP: GroupId = GroupId(0);
 pub const VIP: &str = "10.9.0.100/24@near";
@@ -105,8 +105,9 @@ impl Rig {
         token
     }
 
+    /// With time enough, however busy the machine is.
     pub fn order(&mut self, order: Order) -> Token {
-        self.order_until(order, now() + Span::from_ms(500))
+        self.order_until(order, now() + Span::from_s(30))
     }
 
     pub fn acquire(&mut self) -> Token {
@@ -143,7 +144,7 @@ impl Rig {
 
     /// Waits for a message, keeping the others.
     pub fn find<T>(&mut self, what: impl Fn(&FromGuard) -> Option<T>) -> (T, Option<OwnedFd>) {
-        let give_up = now() + Span::from_s(8);
+        let give_up = now() + Span::from_s(60);
         loop {
             if let Some(index) = self.heard.iter().position(|(message, _)| what(message).is_some()) {
                 let (message, descriptor) = self.heard.remove(index).expect("it is there");
@@ -181,13 +182,22 @@ impl Rig {
 
     /// Waits for the guard's end.
     pub fn exit_code(&mut self) -> i32 {
-        let give_up = now() + Span::from_s(8);
+        let give_up = now() + Span::from_s(60);
         loop {
             match waitpid(self.guard, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(_, code)) => break code,
                 Ok(WaitStatus::StillAlive) => assert!(now() < give_up, "the guard does not end"),
                 other => panic!("{other:?}"),
             }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a script has written something.
+    pub fn wait_for_story(&self, scripts: &tempfile::TempDir) {
+        let give_up = now() + Span::from_s(60);
+        while self.story(scripts).is_empty() {
+            assert!(now() < give_up, "no script has begun");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -203,7 +213,7 @@ impl Drop for Rig {
     fn drop(&mut self) {
         // Whatever the test came to: the guard ends its agent when that closes its end.
         self.socket = None;
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             if waitpid(self.guard, Some(WaitPidFlag::WNOHANG)) != Ok(WaitStatus::StillAlive) {
                 return;
             }
@@ -229,26 +239,23 @@ pub fn vip_alone() -> Settings {
     settings("near", &[VIP, "fd00::100/64@near"])
 }
 
+/// As [`vip_alone`], with a lease of 1 s.
+pub fn short_lease() -> Settings {
+    let mut settings = vip_alone();
+    settings.policy.lease = Span::from_s(1);
+    settings
+}
+
 /// A group with scripts: each is a line of shell that knows `$name`, `$1` and its environment.
 pub fn with_scripts(bodies: &[&str]) -> (tempfile::TempDir, Settings) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut settings = vip_alone();
     for (name, body) in ["a", "b", "c"].into_iter().zip(bodies) {
         let program = dir.path().join(name);
-        let log = dir.path().join("log");
-        let text = format!("#!/bin/sh\nname={name}\nsay() {{ echo \"$@\" >> {}; }}\n{body}\n", log.display());
-        fs::write(&program, text).expect("written");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
-        let timeout = Span::from_s(4);
-        settings.groups[0].scripts.push(Script {
-            text: format!("lsb:{name}"),
-            standard: Standard::Lsb,
-            programs: vec![program],
-            arguments: Vec::new(),
-            parameters: Vec::new(),
-            start_timeout: timeout,
-            stop_timeout: timeout,
-        });
+        let text =
+            format!("#!/bin/sh\ncd {}\nname={name}\nsay() {{ echo \"$@\" >> log; }}\n{body}\n", dir.path().display());
+        write_executable(&program, &text);
+        settings.groups[0].scripts.push(Script::lsb(name, program, Span::from_s(30)));
     }
     (dir, settings)
 }

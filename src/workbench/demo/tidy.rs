@@ -116,9 +116,9 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         fs::write(scratch.path().join("file"), "x").unwrap();
         // The grandchild is an orphan by the time of the panic, in a session of its own.
-        let mut shell = Command::new("sh").args(["-c", "setsid sleep 60 & sleep 60"]).spawn().unwrap();
+        let mut shell = Command::new("sh").args(["-c", "setsid sleep 1000 & sleep 1000"]).spawn().unwrap();
         let marker = format!("{VICTIM}={}", env::var(VICTIM).unwrap());
-        wait_until("both sleeps", Duration::from_secs(5), || {
+        wait_until("both sleeps", Duration::from_secs(30), || {
             Ok(processes_with(&marker).iter().filter(|process| process.name == "sleep").count() == 2)
         })
         .unwrap();

@@ -16,6 +16,10 @@ pub mod cable;
 pub mod clock;
 pub mod dice;
 pub mod entry;
+#[cfg(test)]
+pub mod executable;
+#[cfg(test)]
+pub mod fair;
 pub mod frames;
 pub mod ledger;
 pub mod namespace;

@@ -3,15 +3,27 @@
 use std::any;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::entry::{Standing, again_as_root, enter, standing};
+use super::fair::{Dog, HANGS_AFTER, when_the_machine_has_time};
 
 /// One laboratory at a time: two would measure each other's load.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Longest that a test with all its tries may take.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(1_200);
+
+/// A test's turn, as long as it lives.
+pub struct Turn {
+    _turn: MutexGuard<'static, ()>,
+    _dog: Dog,
+}
+
 /// Waits until no other test of this program is in a laboratory or measures what one left behind.
-pub fn take_turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+pub fn take_turn() -> Turn {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Turn { _turn: turn, _dog: Dog::watch(GIVES_UP_AFTER) }
 }
 
 /// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one test
@@ -20,12 +32,34 @@ pub fn take_turn() -> MutexGuard<'static, ()> {
 /// # Panics
 /// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the test.
 pub fn in_lab<F: FnOnce()>(body: F) {
+    enter_lab::<F>(|| {
+        let _dog = Dog::watch(HANGS_AFTER);
+        body();
+    });
+}
+
+/// As [`in_lab`], for a body that judges how long things take: tried again where the machine was too busy for that,
+/// see [`when_the_machine_has_time`].
+///
+/// # Panics
+/// As [`in_lab`].
+pub fn in_fair_lab<F: Fn()>(body: F) {
+    enter_lab::<F>(|| {
+        when_the_machine_has_time(|| {
+            let _dog = Dog::watch(HANGS_AFTER);
+            body();
+        });
+    });
+}
+
+/// `Named` is the type that names the test.
+fn enter_lab<Named>(body: impl FnOnce()) {
     let _turn = take_turn();
     match standing() {
         Ok(Standing::Root) => body(),
         Ok(Standing::Outside) => {
             // A closure's type is called PROGRAM::MODULE::TEST::{{closure}}.
-            let path = any::type_name::<F>().trim_end_matches("::{{closure}}");
+            let path = any::type_name::<Named>().trim_end_matches("::{{closure}}");
             let test = path.split_once("::").map_or(path, |(_, test)| test);
             run_again(test).unwrap_or_else(|e| panic!("{test}: {e}"));
         }
