@@ -41,7 +41,7 @@ impl Guard<'_> {
 
     fn acquire(&mut self, ticket: Ticket, index: usize, term: u32) {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
-        if !duty.group.is_free() {
+        if !duty.group.is_free() || duty.group.is_stuck() {
             return self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder));
         }
         if let Err(fault) = self.addresses.add(&group.addresses, ticket.valid_until) {
@@ -68,7 +68,7 @@ impl Guard<'_> {
     /// Lets a group go; `token` is none when the guard itself does.
     pub(super) fn release(&mut self, index: usize, token: Option<Token>, first: ReleaseOrder) {
         let Some(duty) = self.duties.get_mut(index) else { return };
-        if token.is_none() && duty.group.is_free() {
+        if token.is_none() && duty.group.is_free() && !duty.group.is_stuck() {
             return;
         }
         duty.reason = first.into();

@@ -9,11 +9,14 @@
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
 
+mod beats;
 mod moves;
 mod paths;
 mod power;
 mod processes;
 mod scene;
+mod scripts;
+mod services;
 mod starts;
 mod strangers;
 mod witness;
