@@ -92,6 +92,7 @@ fn row_19_start_fails() {
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
+        thread::sleep(ms(2_000));
         assert_on_time("start fails", beats);
         scene.assert_never_both();
     });
