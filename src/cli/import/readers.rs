@@ -145,7 +145,7 @@ pub fn udpport(draft: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
     Ok(Fate::Taken(format!("port = {port}")))
 }
 
-fn checked_interface<'w>(word: &'w str) -> Result<&'w str, Wrong> {
+fn checked_interface(word: &str) -> Result<&str, Wrong> {
     if is_interface(word) { Ok(word) } else { wrong("not an interface:", word, INTERFACE) }
 }
 
