@@ -31,12 +31,33 @@ pub enum Question {
     Status,
     /// The last things that happened or were decided, this many at most.
     Why(u16),
+    /// A move, or the ban of one.
+    Demand {
+        /// What.
+        what: Demand,
+        /// Why, in the operator's words.
+        reason: Option<String>,
+    },
+}
+
+/// What an operator can ask of a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Demand {
     /// Let the peer serve this group.
     Handover(String),
     /// Serve this group, which the peer serves.
     Takeover(String),
     /// Serve this group: the operator has seen that the peer is off.
     TakeoverPeerIsOff(String),
+    /// Hold nothing from now on.
+    Standby {
+        /// Even if the peer cannot serve instead.
+        force: bool,
+    },
+    /// The end of standby.
+    Online,
+    /// Move nothing for so long; zero ends it.
+    Maintenance(Span),
 }
 
 /// What the agent answers.

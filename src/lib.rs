@@ -15,6 +15,7 @@
 //!
 //! `crosswire run` is two processes. The **guard** stays root, and does what it is ordered; it understands nothing that
 //! comes from outside. The **agent** gives up root, hears the peer and the wire, and runs [`Node`](quorum::Node).
+//! The guard starts the agent, and another one in its place when it dies or hangs.
 //! Between them lies one socket pair that carries [`Ticket`](resource::Ticket)s one way and
 //! [`Outcome`](resource::Outcome)s the other.
 //!
@@ -31,6 +32,7 @@
 //!   for what all paths show together, [`ack`](health::ack) for what the peer has heard of us.
 //! * [`quorum`]: evidence to decision. [`verdict`](quorum::verdict) and [`decide`](quorum::decide) are tables,
 //!   [`timing`](quorum::timing) is the arithmetic, [`probe`](quorum::probe) what the wire says of an address,
+//!   [`succession`](quorum::succession) what an agent that died leaves to the next,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the only way
 //!   in.
 //!

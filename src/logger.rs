@@ -2,7 +2,7 @@
 //! once is dropped and counted.
 
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,6 +29,11 @@ pub fn start(to_stderr: bool) {
     if log::set_logger(logger).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
+}
+
+/// The socket to syslog, which an agent needs too.
+pub fn descriptor() -> Option<RawFd> {
+    LOGGER.get()?.syslog.as_ref().map(AsRawFd::as_raw_fd)
 }
 
 fn open_syslog() -> Option<UnixDatagram> {

@@ -26,10 +26,16 @@ pub struct NodeStatus {
     pub is_jeopardy: bool,
     /// The peer's configuration differs.
     pub is_digest_different: bool,
+    /// This kernel keeps an address for ever, whatever its lifetime.
+    pub is_lifetime_ignored: bool,
     /// Why this node cannot serve.
     pub trouble: Trouble,
     /// Told to stop.
     pub is_stopping: bool,
+    /// The operator wants it to hold nothing.
+    pub is_standby: bool,
+    /// The operator wants nothing moved, for so much longer.
+    pub maintenance: Option<Span>,
     /// Its paths.
     pub paths: Vec<PathStatus, MAX_PATHS>,
     /// Its groups.
@@ -81,6 +87,10 @@ pub struct PeerStatus {
     pub is_cold_start: bool,
     /// It said goodbye.
     pub has_left: bool,
+    /// Its operator wants it to hold nothing.
+    pub is_standby: bool,
+    /// Its operator wants nothing moved.
+    pub is_maintenance: bool,
     /// An interface of one of its groups has no carrier.
     pub has_no_carrier: bool,
     /// Why it cannot serve.

@@ -115,9 +115,11 @@ impl Add for Span {
 }
 
 impl fmt::Display for Span {
-    /// `1.5 s`, `250 ms`, `90 us`: the largest unit that keeps the value exact to a tenth.
+    /// `120 m` (from ten minutes on), `1.5 s`, `250 ms`, `90 us`: the largest unit that keeps the value exact to a tenth.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.us {
+            us if us >= 600_000_000 && us % 60_000_000 == 0 => write!(f, "{} m", us / 60_000_000),
+            us if us >= 600_000_000 => write!(f, "{}.{} m", us / 60_000_000, (us % 60_000_000) / 6_000_000),
             us if us >= 1_000_000 && us % 1_000_000 == 0 => write!(f, "{} s", us / 1_000_000),
             us if us >= 1_000_000 => write!(f, "{}.{} s", us / 1_000_000, (us % 1_000_000) / 100_000),
             us if us >= 1_000 => write!(f, "{} ms", us / 1_000),

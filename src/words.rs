@@ -7,7 +7,7 @@ use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::quorum::Verdict;
 use crosswire::quorum::decide::Claim;
 use crosswire::quorum::probe::Finding;
-use crosswire::quorum::record::{Block, Denial, Record, ReleaseReason, TakeReason};
+use crosswire::quorum::record::{Block, Denial, Incident, Record, ReleaseReason, TakeReason};
 use crosswire::resource::Fault;
 use log::Level;
 
@@ -87,6 +87,7 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let level = if reading == LineReading::Dropped { Level::Warn } else { Level::Info };
             (level, format!("path {}: {}", names.path(path), line_reading(reading, peer)))
         }
+        Record::Succeeded => (Level::Warn, "the agent has died: another one goes on in its place".to_string()),
         Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
         Record::GuardLost => {
             (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
@@ -95,8 +96,32 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Error, "the guard does not confirm renewals: the lease has lapsed".to_string())
         }
         Record::GuardSilent(false) => (Level::Info, "the guard answers again".to_string()),
+        Record::Standby(true) => {
+            (Level::Warn, "standby: this node holds nothing until it is told `online`".to_string())
+        }
+        Record::Standby(false) => (Level::Info, "online: this node may serve again".to_string()),
+        Record::StandbyYielded => {
+            (Level::Warn, format!("{peer} is in standby too: this node is back online, so that somebody serves"))
+        }
+        Record::Maintenance(Some(lasts)) => (Level::Warn, format!("maintenance: nothing is moved for {lasts}")),
+        Record::Maintenance(None) => (Level::Info, "maintenance is over".to_string()),
+        Record::Incident(incident) => (Level::Error, incident_words(&incident, names)),
         Record::Leaving => (Level::Info, "everything is released: saying goodbye".to_string()),
     }
+}
+
+/// Two nodes that served at once: start, end, cause.
+fn incident_words(incident: &Incident, names: &Names) -> String {
+    let Incident { group, is_kept, began, settled_in, unheard } = *incident;
+    let (group, peer) = (names.group(group), names.peer.as_str());
+    let cause = match unheard {
+        Some(lasted) => format!("no path had heard {peer} for {lasted}"),
+        None => format!("{peer} was heard all the while"),
+    };
+    let end = if is_kept { format!("{peer} let it go") } else { "this node let it go".to_string() };
+    format!(
+        "group {group}: INCIDENT: both nodes served it, for {began} at most; {cause}; {end} {settled_in} after the first frame"
+    )
 }
 
 /// A path's state.
@@ -256,6 +281,7 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::Stopping => "we were told to stop".to_string(),
         ReleaseReason::Handover => "the operator asked for a handover".to_string(),
         ReleaseReason::PeerWants => format!("the operator of {peer} asked for it"),
+        ReleaseReason::Standby => "the operator wants this node in standby".to_string(),
         ReleaseReason::WorseOff => format!("{peer} is better off: it has carrier, or sees more witnesses"),
         ReleaseReason::NoCarrier => "an interface of it has no carrier, and nobody acknowledged us in time".to_string(),
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
@@ -297,6 +323,9 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::FenceFailed => format!("the fence of {peer} could not be confirmed"),
         Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),
         Block::Faulty => "it failed here; trying again later".to_string(),
+        Block::Standby => "this node is in standby; `crosswire online` ends that".to_string(),
+        Block::Maintenance => "maintenance: nothing is moved; `crosswire maintenance off` ends that".to_string(),
+        Block::PeerMaintenance => format!("{peer} was last heard in maintenance: nothing is moved"),
     }
 }
 
@@ -317,6 +346,12 @@ pub fn denial(denial: Denial, peer: &str) -> String {
             "the configurations of the two nodes differ: make them the same first".to_string()
         }
         Denial::Unable => "this node cannot serve it now; `crosswire status` says why".to_string(),
+        Denial::Standby => "this node is in standby: say `crosswire online` first".to_string(),
+        Denial::PeerStandby => {
+            format!("{peer} is in standby, so nobody would serve: say `crosswire online` there first, or --force here")
+        }
+        Denial::Maintenance => "this node is in maintenance: say `crosswire maintenance off` first".to_string(),
+        Denial::PeerMaintenance => format!("{peer} is in maintenance: say `crosswire maintenance off` there first"),
     }
 }
 

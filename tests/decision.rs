@@ -9,9 +9,12 @@ mod simulate;
 use crosswire::config::{GroupId, PathId, Side};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
-use crosswire::quorum::record::{Block, Record, ReleaseReason};
+use crosswire::health::PathState;
+use crosswire::quorum::event::Request;
+use crosswire::quorum::record::{Block, Incident, Record, ReleaseReason};
+use crosswire::quorum::succession::{Deposit, Holding, Stage, Succession};
 use crosswire::quorum::{Effect, Effects, Event, Node, Verdict};
-use crosswire::resource::{Order, Outcome};
+use crosswire::resource::{Order, Outcome, ReleaseOrder, Token};
 use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Way};
 use simulate::setup::Setup;
@@ -109,6 +112,21 @@ fn both_cut_at_once_is_the_documented_split_and_heals_at_the_first_frame() {
     assert_eq!(world.holders(GATEWAY), [Side::B], "the higher term wins");
     world.run_for(Span::from_s(10));
     assert_eq!(world.holders(GATEWAY), [Side::B]);
+    for (side, is_kept) in [(Side::A, false), (Side::B, true)] {
+        let [incident] = incidents(&world, side)[..] else { panic!("one incident: {:?}", world.records) };
+        assert_eq!((incident.group, incident.is_kept), (GATEWAY, is_kept));
+        assert!(incident.began >= ms(9_400) && incident.began <= ms(10_400), "{incident:?}");
+        assert!(incident.settled_in <= ms(300), "{incident:?}");
+        assert!(incident.unheard.is_some_and(|span| span >= ms(9_900) && span <= ms(10_400)), "{incident:?}");
+    }
+}
+
+fn incidents(world: &World, by: Side) -> Vec<Incident> {
+    let incident = |(_, side, record): &(Instant, Side, Record)| match record {
+        Record::Incident(incident) if *side == by => Some(*incident),
+        _ => None,
+    };
+    world.records.iter().flatten().filter_map(incident).collect()
 }
 
 #[test]
@@ -224,6 +242,86 @@ fn heavy_loss_moves_nothing() {
         assert_eq!(world.holders(GATEWAY), [Side::A], "seed {seed}");
         assert_no_overlap(&world);
     }
+}
+
+#[test]
+fn a_node_in_standby_holds_nothing_until_it_is_told_online() {
+    let mut world = pair(18);
+    world.ask(Side::A, Request::Standby { force: false });
+    let took = world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("B acquires");
+    assert!(took <= ms(15), "{took}");
+    world.befall(Fault::PowerCut(Side::B));
+    world.run_for(Span::from_s(100));
+    assert!(world.holders(GATEWAY).is_empty(), "nothing, also when the peer dies");
+    world.ask(Side::A, Request::Online);
+    world.run_until(Span::from_s(5), |w| w.holds(Side::A, GATEWAY)).expect("A serves again");
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn standby_needs_a_peer_that_can_serve_unless_it_is_forced() {
+    let mut world = pair(19);
+    world.befall(Fault::PowerCut(Side::B));
+    world.run_for(Span::from_s(2));
+    world.ask(Side::A, Request::Standby { force: false });
+    world.run_for(Span::from_s(2));
+    assert_eq!(world.holders(GATEWAY), [Side::A], "refused");
+    world.ask(Side::A, Request::Standby { force: true });
+    world.run_for(Span::from_s(100));
+    assert!(world.holders(GATEWAY).is_empty());
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn of_two_nodes_in_standby_the_lower_name_serves() {
+    for first in [Side::A, Side::B] {
+        let mut world = pair(20);
+        world.ask(first, Request::Standby { force: false });
+        world.ask(first.peer(), Request::Standby { force: false });
+        world.run_for(Span::from_s(3));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "never none for ever, whoever was first: {first:?}");
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn maintenance_of_either_node_moves_nothing_until_it_expires() {
+    for side in [Side::A, Side::B] {
+        let mut world = pair(21);
+        world.ask(side, Request::Maintenance(Span::from_s(30)));
+        world.run_for(Span::from_s(1));
+        world.befall(Fault::Handover(Side::A, GATEWAY));
+        world.befall(Fault::Takeover(Side::B, GATEWAY));
+        world.run_for(Span::from_s(1));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "neither by hand");
+        world.befall(Fault::PowerCut(Side::A));
+        world.run_for(Span::from_s(20));
+        assert!(world.holders(GATEWAY).is_empty(), "nor from the dead: {side:?}");
+        if side == Side::B {
+            world.run_until(Span::from_s(15), |w| w.holds(Side::B, GATEWAY)).expect("it has expired");
+        } else {
+            // The dead node cannot say that its maintenance is over: only the operator can.
+            world.run_for(Span::from_s(20));
+            assert!(world.holders(GATEWAY).is_empty());
+            world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
+            world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("the operator has said so");
+        }
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn two_actives_are_settled_in_maintenance_too() {
+    let mut world = pair(22);
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.run_for(Span::from_s(10));
+    for side in [Side::A, Side::B] {
+        world.ask(side, Request::Maintenance(Span::from_s(600)));
+    }
+    world.befall(Fault::Mend(LAN));
+    let took = world.run_until(Span::from_s(5), |w| w.holders(GATEWAY).len() == 1).expect("one yields");
+    assert!(took <= ms(300), "{took}");
 }
 
 /// The checkers know the documented split from everything else.
@@ -357,4 +455,173 @@ fn a_lapsed_lease_goes_before_what_waited_is_read() {
         matches!(effect, Effect::Record(Record::Releasing { group: GATEWAY, reason: ReleaseReason::LeaseLapsed, .. }))
     };
     assert!(effects.iter().any(is_lapsed), "{effects:?}");
+}
+
+/// Every millisecond for `span`: the side holds the group.
+fn assert_held_throughout(world: &mut World, side: Side, span: Span) {
+    for _ in 0..span.as_ms() {
+        world.run_for(ms(1));
+        assert_eq!(world.holders(GATEWAY), [side], "at {:?}; records: {:#?}", world.now(), world.records);
+    }
+}
+
+fn are_paths_on_time(world: &World, side: Side) -> bool {
+    let now = world.gateway(side).clock.local(world.now());
+    let status = world.node(side).map(|node| node.status(now));
+    status.is_some_and(|s| s.paths.iter().all(|path| path.state == PathState::OnTime && path.beats_heard > 0))
+}
+
+#[test]
+fn the_death_of_an_agent_moves_nothing_and_another_is_on_time_at_once() {
+    for (seed, victim) in [(31, Side::A), (32, Side::B), (33, Side::A)] {
+        let mut world = pair(seed);
+        world.befall(Fault::KillAgent(victim));
+        let took = world.run_until(Span::from_s(5), |w| are_paths_on_time(w, victim)).expect("it is back");
+        assert!(took <= ms(300), "back and on time after {took}");
+        assert_held_throughout(&mut world, Side::A, Span::from_s(5));
+        assert!(are_paths_on_time(&world, victim.peer()));
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn the_death_of_both_agents_at_once_moves_nothing() {
+    let mut world = pair(34);
+    world.befall(Fault::KillAgent(Side::A));
+    world.befall(Fault::KillAgent(Side::B));
+    assert_held_throughout(&mut world, Side::A, Span::from_s(5));
+    assert!(are_paths_on_time(&world, Side::A) && are_paths_on_time(&world, Side::B));
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn an_agent_that_hangs_is_replaced_before_anything_moves() {
+    for victim in [Side::A, Side::B] {
+        let mut world = pair(35);
+        world.befall(Fault::HangAgent(victim));
+        assert_held_throughout(&mut world, Side::A, ms(800));
+        assert!(are_paths_on_time(&world, victim));
+        world.befall(Fault::Continue(victim));
+        assert_held_throughout(&mut world, Side::A, Span::from_s(5));
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn an_agent_that_dies_for_the_third_time_costs_its_node_the_group() {
+    let mut world = pair(36);
+    for _ in 0..2 {
+        world.befall(Fault::KillAgent(Side::A));
+        assert_held_throughout(&mut world, Side::A, Span::from_s(2));
+    }
+    world.befall(Fault::KillAgent(Side::A));
+    let took = world.run_until(Span::from_s(5), |w| w.holders(GATEWAY) == [Side::B]).expect("B takes over");
+    assert!(took <= ms(1_700), "a second of back-off, and two intervals: {took}");
+    assert_held_throughout(&mut world, Side::B, Span::from_s(10));
+    assert_no_overlap(&world);
+}
+
+/// To a new agent the silence of a peer that it has not heard itself is no evidence: here it is its own paths' fault.
+#[test]
+fn a_standby_whose_agent_is_new_takes_nothing_from_a_peer_that_it_has_not_heard() {
+    let mut world = pair(37);
+    for path in [SERIAL, LAN] {
+        world.befall(Fault::Cut(path, Way::From(Side::A)));
+    }
+    world.befall(Fault::KillAgent(Side::B));
+    assert_held_throughout(&mut world, Side::A, Span::from_s(10));
+    assert_no_overlap(&world);
+}
+
+/// The dead agent's jeopardy is its successor's: a path that was broken does not begin to testify.
+#[test]
+fn a_path_that_was_broken_before_the_agent_died_stays_broken() {
+    let mut world = pair(38);
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.run_for(Span::from_s(5));
+    world.befall(Fault::KillAgent(Side::B));
+    world.run_for(ms(250));
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    assert_held_throughout(&mut world, Side::A, Span::from_s(10));
+    assert_no_overlap(&world);
+}
+
+/// What holds nothing but the old ack deadline lets go by it: it is handed over, and no new adoption prolongs it.
+#[test]
+fn a_successor_is_bound_by_its_predecessor_s_deadline() {
+    let mut setup = Setup::reference();
+    setup.policy.witnesses = 1;
+    let policy = setup.policy;
+    let now = Instant::from_us(60_000_000);
+    let keys = || Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
+    let entropy = Entropy { incarnation: [1; 8], secret: [2; 16] };
+    let holding = Holding { term: 3, lease_until: now + Span::from_s(1), stage: Stage::Serving };
+    for (age, releases) in [(ms(440), false), (ms(450), true)] {
+        let mut node = Node::new("gateway", policy.clone(), Side::A, keys(), entropy, now);
+        let deposit = Deposit { acknowledged_at: Some(now - age), ..node.deposit(now) };
+        let holdings = [Some(holding)].into_iter().collect();
+        node.succeed(now, &Succession { deposit: Some(deposit), holdings, last_token: Token(41) });
+        let mut effects = Effects::new();
+        node.step(now, Event::Carrier(GATEWAY, true), &mut effects);
+        let orders = effects.iter().filter_map(|effect| match effect {
+            Effect::Order(ticket) => Some((ticket.token, ticket.order)),
+            _ => None,
+        });
+        let release = Order::Release { group: GATEWAY, first: ReleaseOrder::AddressesFirst };
+        let expected: &[_] = if releases { &[(Token(42), release)] } else { &[] };
+        assert_eq!(orders.collect::<Vec<_>>(), expected, "{age} after the newest acknowledged beat");
+    }
+}
+
+/// A successor renews nothing before it has heard the peer or waited for late_after, and releases what has lapsed meanwhile.
+#[test]
+fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
+    let policy = Setup::reference().policy;
+    let now = Instant::from_us(60_000_000);
+    let keys = Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
+    let mut node = Node::new("gateway", policy, Side::A, keys, Entropy { incarnation: [1; 8], secret: [2; 16] }, now);
+    let holding = Holding { term: 3, lease_until: now + ms(600), stage: Stage::Serving };
+    let deposit = node.deposit(now);
+    let holdings = [Some(holding)].into_iter().collect();
+    node.succeed(now, &Succession { deposit: Some(deposit), holdings, last_token: Token(41) });
+    let mut ordered = Vec::new();
+    for after in (0..=700).step_by(10).map(ms) {
+        let mut effects = Effects::new();
+        if after == Span::ZERO {
+            node.step(now, Event::Carrier(GATEWAY, true), &mut effects);
+        }
+        node.step(now + after, Event::Tick, &mut effects);
+        for effect in &effects {
+            if let Effect::Order(ticket) = effect {
+                ordered.push((after, ticket.order));
+            }
+        }
+    }
+    let renew = Order::Renew { group: GATEWAY };
+    assert_eq!(ordered.first(), Some(&(ms(300), renew)), "{ordered:?}");
+    let release = Order::Release { group: GATEWAY, first: ReleaseOrder::AddressesFirst };
+    assert_eq!(ordered.last(), Some(&(ms(600), release)), "nobody confirmed: {ordered:?}");
+}
+
+#[test]
+fn a_kernel_that_ignores_lifetimes_is_no_release_mechanism() {
+    let (mut nodes, mut now) = simulate::bench::acquaintances();
+    let mut effects = Effects::new();
+    let mut told = |nodes: &mut [Node; 2], event: Option<Event<'_>>| {
+        now = now + ms(100);
+        event.into_iter().for_each(|event| nodes[0].step(now, event, &mut effects));
+        effects.clear();
+        nodes[0].step(now, Event::Tick, &mut effects);
+        let beats = effects.iter().filter_map(|effect| match effect {
+            Effect::Send(LAN, body) => Some(body.clone()),
+            _ => None,
+        });
+        for body in beats.collect::<Vec<_>>() {
+            nodes[1].step(now, Event::Datagram(LAN, &body), &mut Effects::new());
+        }
+        (nodes[0].status(now).is_lifetime_ignored, nodes[1].deposit(now).mechanisms.map(|armed| armed.lease_s))
+    };
+    let (is_ignored, lease_s) = told(&mut nodes, None);
+    assert!(!is_ignored && lease_s.is_some_and(|lease_s| lease_s > 0), "{lease_s:?}");
+    assert_eq!(told(&mut nodes, Some(Event::LifetimeIgnored)), (true, Some(0)));
 }

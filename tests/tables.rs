@@ -5,7 +5,7 @@ use crosswire::config::{InJeopardy, PathKind, SafetyRule};
 use crosswire::frame::message::Role;
 use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::quorum::Verdict;
-use crosswire::quorum::decide::{Claim, Decision, Fence, Situation, Tie, Wish, decide};
+use crosswire::quorum::decide::{Claim, Decision, Fence, Situation, Standby, Tie, Wish, decide};
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::roles::{RoleEvent, next};
 use crosswire::quorum::verdict::{Testimony, verdict};
@@ -94,6 +94,9 @@ const BACKUP: Situation = Situation {
     has_carrier: true,
     is_able: true,
     is_stopping: false,
+    standby: Standby::No,
+    is_in_maintenance: false,
+    is_peer_in_maintenance: false,
     is_stalled: false,
     was_ever_heard: true,
     has_listened: true,
@@ -145,6 +148,9 @@ fn set(s: &mut Situation, key: &str, value: &str) {
         "carrier" => s.has_carrier = yes(),
         "able" => s.is_able = yes(),
         "stopping" => s.is_stopping = yes(),
+        "standby" => s.standby = one_of!(Standby::No, Standby::Asked, Standby::Forced),
+        "maintenance" => s.is_in_maintenance = yes(),
+        "peer-maintenance" => s.is_peer_in_maintenance = yes(),
         "stalled" => s.is_stalled = yes(),
         "ever-heard" => s.was_ever_heard = yes(),
         "listened" => s.has_listened = yes(),

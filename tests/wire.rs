@@ -43,6 +43,9 @@ fn beat() -> Beat {
             cold_start: true,
             leaving: false,
             no_carrier: true,
+            lines_dropped: false,
+            standby: false,
+            maintenance: false,
             trouble: Trouble::GuardSilent,
             witnesses: 0b1010,
         },
@@ -97,6 +100,22 @@ fn every_message_comes_back_as_it_was() {
         assert_eq!(opened.header, header);
         assert_eq!(opened.verify(&keys()), Ok(()));
         assert_eq!(opened.decode(), Ok(message));
+    }
+}
+
+#[test]
+fn each_flag_of_a_beat_comes_back_by_itself() {
+    let none = Standing { trouble: Trouble::None, witnesses: 0, ..Standing::default() };
+    let flags = [
+        Standing { cold_start: true, ..none },
+        Standing { leaving: true, ..none },
+        Standing { no_carrier: true, ..none },
+        Standing { lines_dropped: true, ..none },
+    ];
+    for standing in flags {
+        let message = Message::Beat(Beat { standing, ..beat() });
+        let opened = open(&seal(&header(Side::A, 1), &message, &keys())).map(|opened| opened.decode());
+        assert_eq!(opened, Ok(Ok(message)));
     }
 }
 

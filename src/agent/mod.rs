@@ -8,16 +8,18 @@ mod control;
 mod guard_end;
 mod journal;
 mod ports;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 
-use crosswire::config::{GroupId, PathId, PathPolicy};
+use crosswire::config::{PathId, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::quorum::event::Request;
-use crosswire::quorum::record::Denial;
+use crosswire::quorum::record::{Denial, Record};
+use crosswire::quorum::succession::{self, Succession};
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::time::{Instant, Span};
@@ -27,7 +29,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::clock;
-use crate::control::{Answer, History, Question, Report};
+use crate::control::{Answer, Demand, History, Question, Report};
+use crate::guard::Inheritance;
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
 use crate::words::{self, Names};
@@ -48,13 +51,15 @@ struct Listener {
 struct Agent<'a> {
     settings: &'a Settings,
     node: Node,
-    effects: Effects,
+    effects: Box<Effects>,
+    /// Changes places with `effects` while those are carried out: they are many, and are never moved.
+    spare: Option<Box<Effects>>,
     ports: Vec<Port>,
     listeners: Vec<Listener>,
     guard: GuardEnd,
     control: Control,
-    /// Whether each interface of the settings has carrier.
-    carriers: Vec<bool>,
+    /// Whether each interface of the settings has carrier; none before the guard has said so.
+    carriers: Vec<Option<bool>>,
     names: Names,
     journal: Journal,
     asker: Asker,
@@ -65,13 +70,24 @@ struct Agent<'a> {
     is_done: bool,
 }
 
-/// The agent's whole life after it has dropped its privileges. Ends after a goodbye, or some time after its guard did.
-pub fn run(settings: &Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> ExitCode {
+/// The agent's whole life after it has dropped its privileges; returns its exit code. Ends after a goodbye, or some time after
+/// its guard did. With an inheritance it goes on in the place of one that died.
+pub fn run(
+    settings: &Settings,
+    keys: &[Key],
+    entropy: Entropy,
+    guard: OwnedFd,
+    control: OwnedFd,
+    inheritance: Option<Inheritance>,
+) -> u8 {
     let mut agent = Agent::new(settings, keys, entropy, guard, control);
+    if let Some(inheritance) = inheritance {
+        agent.succeed(&inheritance);
+    }
     while !agent.is_done {
         agent.turn();
     }
-    ExitCode::from(u8::from(agent.end_at != Instant::NEVER))
+    u8::from(agent.end_at != Instant::NEVER)
 }
 
 impl<'a> Agent<'a> {
@@ -90,11 +106,12 @@ impl<'a> Agent<'a> {
                 entropy,
                 clock::now(),
             ),
-            effects: Effects::new(),
+            effects: Box::default(),
+            spare: Some(Box::default()),
             listeners: Vec::new(),
             guard: GuardEnd::new(guard),
             control: Control::new(control),
-            carriers: vec![false; settings.interfaces.len()],
+            carriers: vec![None; settings.interfaces.len()],
             names: Names {
                 peer: settings.peer_name().to_string(),
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
@@ -108,6 +125,26 @@ impl<'a> Agent<'a> {
             is_done: false,
             settings,
         }
+    }
+
+    /// Goes on with what another agent has left. A deposit that cannot be read is none.
+    fn succeed(&mut self, inheritance: &Inheritance) {
+        let succession = Succession {
+            deposit: succession::decode(&inheritance.deposit),
+            holdings: inheritance.holdings.iter().copied().collect(),
+            last_token: inheritance.last_token,
+        };
+        let now = clock::now();
+        self.node.succeed(now, &succession);
+        if succession.deposit.is_some() {
+            self.record(Record::Succeeded);
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let (level, line) = words::sentence(&record, &self.names);
+        log!(level, "{line}");
+        self.journal.note(clock::now(), record);
     }
 
     /// One turn: wait, hand in, tick.
@@ -171,9 +208,8 @@ impl<'a> Agent<'a> {
             (FromGuard::Path { path, .. }, Some(descriptor)) => {
                 if let Some(port) = self.ports.get_mut(path.index()) {
                     port.become_open(descriptor);
-                    if port.is_usable() {
-                        self.step(now, Event::PathOpened(path));
-                    }
+                    let event = if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
+                    self.step(now, event);
                 }
             }
             (FromGuard::Path { path, errno }, None) => self.path_is_away(now, path, Errno::from_raw(errno)),
@@ -183,6 +219,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
     }
@@ -201,15 +238,19 @@ impl<'a> Agent<'a> {
     fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
-            *carrier = is_up;
+            *carrier = Some(is_up);
         }
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let has = |wanted: &String| {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);
-                index.and_then(|index| self.carriers.get(index)).copied().unwrap_or(false)
+                index.and_then(|index| self.carriers.get(index)).copied().flatten()
             };
-            let has_carrier = group.addresses.iter().all(|address| has(&address.interface));
-            self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
+            // As long as one of them is unknown, so is the whole.
+            let all = || group.addresses.iter().map(|address| has(&address.interface));
+            if all().all(|has| has.is_some()) {
+                let has_carrier = all().all(|has| has == Some(true));
+                self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
+            }
         }
         for (port, path) in self.ports.iter_mut().zip(&self.settings.paths) {
             if !matches!(&path.device, PathDevice::Lan { interface, .. } if interface == name) {
@@ -252,9 +293,12 @@ impl<'a> Agent<'a> {
 
     fn hear_listeners(&mut self) {
         let mut room = [0; 256];
-        let mut found = Vec::new();
+        let mut found: heapless::Vec<(u8, answers::Answer), MAX_ANSWERS> = heapless::Vec::new();
         self.listeners.retain(|listener| {
             for _ in 0..MAX_PACKETS {
+                if found.is_full() {
+                    break;
+                }
                 match nix::unistd::read(&listener.descriptor, &mut room) {
                     Ok(length) => {
                         let frame = room.get(..length).unwrap_or_default();
@@ -303,20 +347,35 @@ impl<'a> Agent<'a> {
 
     fn answer(&mut self, question: &Question) -> Answer {
         let now = clock::now();
-        let (name, request): (_, fn(GroupId) -> Request) = match question {
-            Question::Status => return Answer::Status(Box::new(self.report(now))),
-            Question::Why(count) => return Answer::History(Box::new(self.history(now, usize::from(*count)))),
-            Question::Handover(name) => (name, Request::Handover),
-            Question::Takeover(name) => (name, Request::Takeover),
-            Question::TakeoverPeerIsOff(name) => (name, Request::TakeoverPeerIsOff),
+        match question {
+            Question::Status => Answer::Status(Box::new(self.report(now))),
+            Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
+            Question::Demand { what, reason } => {
+                let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
+                info!(
+                    "an operator asks: {what:?}{}",
+                    reason.as_ref().map(|why| format!(", since {why:?}")).unwrap_or_default()
+                );
+                self.step(now, Event::Operator(request));
+                self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+            }
+        }
+    }
+
+    /// A demand with the node's own ids; `None` if there is no such group.
+    fn request(&self, demand: &Demand) -> Option<Request> {
+        let id = |name: &String| {
+            let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
+            groups.find(|(_, group)| group.name == *name).map(|(id, _)| id)
         };
-        let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
-        let Some((id, _)) = groups.find(|(_, group)| group.name == *name) else {
-            return Answer::Denied(Denial::NoSuchGroup);
-        };
-        info!("an operator asks: {question:?}");
-        self.step(now, Event::Operator(request(id)));
-        self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+        Some(match demand {
+            Demand::Handover(name) => Request::Handover(id(name)?),
+            Demand::Takeover(name) => Request::Takeover(id(name)?),
+            Demand::TakeoverPeerIsOff(name) => Request::TakeoverPeerIsOff(id(name)?),
+            Demand::Standby { force } => Request::Standby { force: *force },
+            Demand::Online => Request::Online,
+            Demand::Maintenance(lasts) => Request::Maintenance(*lasts),
+        })
     }
 
     fn history(&self, now: Instant, count: usize) -> History {
@@ -356,28 +415,34 @@ impl<'a> Agent<'a> {
 
     /// Does what the node asked for, in its order.
     fn carry_out(&mut self) {
-        for effect in std::mem::take(&mut self.effects) {
-            match effect {
-                Effect::Send(path, body) => {
-                    if let Some(port) = self.ports.get_mut(path.index()) {
-                        port.send(&body);
-                    }
+        if self.effects.is_empty() {
+            return;
+        }
+        let Some(spare) = self.spare.take() else { return };
+        let mut effects = std::mem::replace(&mut self.effects, spare);
+        effects.iter().for_each(|effect| self.carry_out_one(effect));
+        effects.clear();
+        self.spare = Some(effects);
+    }
+
+    fn carry_out_one(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Send(path, body) => {
+                if let Some(port) = self.ports.get_mut(path.index()) {
+                    port.send(body);
                 }
-                Effect::AskWitnesses => self.asker.ask(clock::now()),
-                // A pseudo-terminal has no lines; those of a real port are not read yet either.
-                Effect::ShowHolding(_) => {}
-                Effect::Order(ticket) => self.guard.send(&ToGuard::Order(ticket)),
-                Effect::Record(record) => {
-                    let (level, line) = words::sentence(&record, &self.names);
-                    log!(level, "{line}");
-                    self.journal.note(clock::now(), record);
-                }
-                Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
-                Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(denial)),
-                Effect::Exit => {
-                    self.guard.send(&ToGuard::Farewell);
-                    self.is_done = true;
-                }
+            }
+            Effect::AskWitnesses => self.asker.ask(clock::now()),
+            // A pseudo-terminal has no lines; those of a real port are not read yet either.
+            Effect::ShowHolding(_) => {}
+            Effect::Order(ticket) => self.guard.send(&ToGuard::Order(*ticket)),
+            Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
+            Effect::Record(record) => self.record(*record),
+            Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
+            Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(*denial)),
+            Effect::Exit => {
+                self.guard.send(&ToGuard::Farewell);
+                self.is_done = true;
             }
         }
     }
@@ -405,5 +470,7 @@ const MAX_READS: usize = 512;
 const MAX_DESCRIPTORS: usize = 48;
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
+/// Most answers in a turn; the rest waits in its socket.
+const MAX_ANSWERS: usize = 64;
 /// Most packets of one listener in a turn.
 const MAX_PACKETS: usize = 64;

@@ -59,8 +59,8 @@ impl Asker {
     }
 
     /// The witnesses that have answered, each with the instant of the request.
-    pub fn answers(&self) -> Vec<(u8, Instant)> {
-        let mut found = Vec::new();
+    pub fn answers(&self) -> heapless::Vec<(u8, Instant), { 2 * MAX_PACKETS }> {
+        let mut found = heapless::Vec::new();
         let mut room = [0; 256];
         for (socket, is_v6) in [(&self.v4, false), (&self.v6, true)] {
             let Some(socket) = socket else { continue };

@@ -3,26 +3,24 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
 use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{option, options};
 use crosswire::frame::{Key, heartbeat_bytes};
 
 use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
 
-/// Check the configuration and print its timing proof
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("check"))]
-pub struct CheckOptions {
-    /// Configuration file
-    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
-    config: PathBuf,
-    /// Which node this box is, if not the one that `uname -n` says
-    #[bpaf(argument("NAME"), optional)]
-    node: Option<String>,
+options! {
+    /// Check the configuration and print its timing proof
+    pub struct CheckOptions("check") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is, if not the one that `uname -n` says
+        node: Option<String> = option("--node", "NAME"),
+    }
 }
 
 /// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
@@ -123,7 +121,22 @@ fn write_release(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
         out,
         proof.lifetime_bound,
         &format!("at the latest, from its last beat (lease {lease}, renewed every {every})"),
-    )
+    )?;
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if keeps_for_ever(&release) {
+        let release = release.trim_end();
+        writeln!(
+            out,
+            "  Not on this box: Linux {release} keeps IPv4 addresses for ever (3.9 is the first that does not)."
+        )?;
+    }
+    Ok(())
+}
+
+/// Linux before 3.9 takes no notice of the lifetime of an IPv4 address.
+fn keeps_for_ever(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (3, 9))
 }
 
 fn line(out: &mut impl Write, after: Span, what: &str) -> io::Result<()> {
@@ -252,6 +265,20 @@ Groups
     }
 
     #[test]
+    fn kernels_that_keep_addresses_for_ever_are_known_by_their_release() {
+        for (release, keeps) in [
+            ("2.6.32-5-686", true),
+            ("3.2.0", true),
+            ("3.8.13\n", true),
+            ("3.9.0", false),
+            ("6.18.5+", false),
+            ("", false),
+        ] {
+            assert_eq!(keeps_for_ever(release), keeps, "{release}");
+        }
+    }
+
+    #[test]
     fn a_good_box_gets_the_whole_proof() {
         let secret = "00112233445566778899aabbccddeeff";
         let (exit, said) = check(GOOD, Some(&format!("3 {secret}\n0 {secret}\n")));
@@ -313,11 +340,10 @@ Groups
 
     #[test]
     fn the_command_line_is_read() {
-        use bpaf::Parser;
-        let parse = |words: &[&str]| check_options().to_options().run_inner(words).unwrap();
-        let options = parse(&["check", "--config", "/x.toml", "--node", "gw2"]);
+        let parse = |words: &[&str]| crate::cli::parse::options::<CheckOptions>(words).unwrap();
+        let options = parse(&["--config", "/x.toml", "--node", "gw2"]);
         assert_eq!((options.config, options.node), (PathBuf::from("/x.toml"), Some("gw2".to_string())));
-        let options = parse(&["check"]);
+        let options = parse(&[]);
         assert_eq!((options.config, options.node), (PathBuf::from("/etc/crosswire/crosswire.toml"), None));
     }
 }

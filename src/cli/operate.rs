@@ -1,58 +1,182 @@
-//! `crosswire handover` and `crosswire takeover`: planned moves, asked of the running daemon and followed to their end.
+//! `crosswire handover`, `takeover`, `standby`, `online`: planned moves, asked of the running daemon and followed to their
+//! end; and `crosswire maintenance`, which forbids them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bpaf::Bpaf;
 use crosswire::frame::message::Role;
+use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{flag, operand, option, options};
 use super::status::not_running;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
+use crate::settings::parse_span;
 use crate::words;
 
 /// How long a move is followed. Scripts may take longer; the daemon goes on all the same.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Maintenance that is never ended would be found out on the day of the failure.
+const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
 
-/// Let the peer serve a group that this node serves
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("handover"))]
-pub struct HandoverOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// The group
-    #[bpaf(positional("GROUP"))]
-    group: String,
+options! {
+    /// Let the peer serve a group that this node serves
+    pub struct HandoverOptions("handover") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+        /// The group
+        group: String = operand("GROUP"),
+    }
 }
 
-/// Serve a group that the peer serves
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("takeover"))]
-pub struct TakeoverOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// You have seen that the peer is off: replaces missing evidence, never the probe
-    peer_is_off: bool,
-    /// The group
-    #[bpaf(positional("GROUP"))]
-    group: String,
+options! {
+    /// Serve a group that the peer serves
+    pub struct TakeoverOptions("takeover") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// You have seen that the peer is off: replaces missing evidence, never the probe
+        peer_is_off: bool = flag("--peer-is-off"),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+        /// The group
+        group: String = operand("GROUP"),
+    }
+}
+
+options! {
+    /// Hold nothing until told `online`: the peer serves everything
+    pub struct StandbyOptions("standby") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Even if the peer cannot serve instead
+        force: bool = flag("--force"),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+    }
+}
+
+options! {
+    /// End standby: this node may serve again
+    pub struct OnlineOptions("online") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+    }
+}
+
+options! {
+    /// Have nothing moved for a while: `on` or `off`
+    pub struct MaintenanceOptions("maintenance") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// When it ends by itself, as in 90m (default: an hour)
+        lasts: String = option("--for", "TIME").or("1h"),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+        /// on or off
+        what: String = operand("WHAT"),
+    }
 }
 
 /// Asks for a handover and follows it.
 pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
-    let question = Question::Handover(options.group.clone());
+    let question = demand(Demand::Handover(options.group.clone()), &options.reason);
     follow(&options.run_dir, &question, &options.group, Role::Backup, out)
+}
+
+/// Asks for standby and follows it until nothing is held.
+pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
+    let question = demand(Demand::Standby { force: options.force }, &options.reason);
+    ask_plainly(&options.run_dir, &question, out).unwrap_or_else(|()| follow_until_free(&options.run_dir, out))
+}
+
+/// Asks for the end of standby.
+pub fn online(options: &OnlineOptions, out: &mut impl Write) -> Exit {
+    ask_plainly(&options.run_dir, &demand(Demand::Online, &None), out).unwrap_or_else(|()| {
+        let _ = writeln!(out, "done: this node may serve again");
+        Exit::Done
+    })
+}
+
+/// Begins or ends maintenance.
+pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
+    let lasts = match maintenance_span(options) {
+        Ok(lasts) => lasts,
+        Err(line) => {
+            let _ = writeln!(std::io::stderr(), "crosswire: {line}");
+            return Exit::Usage;
+        }
+    };
+    ask_plainly(&options.run_dir, &demand(Demand::Maintenance(lasts), &options.reason), out).unwrap_or_else(|()| {
+        let _ = match lasts {
+            Span::ZERO => writeln!(out, "done: maintenance is over"),
+            _ => writeln!(out, "done: nothing is moved for {lasts}"),
+        };
+        Exit::Done
+    })
+}
+
+/// How long it is to last; zero ends it.
+fn maintenance_span(options: &MaintenanceOptions) -> Result<Span, String> {
+    let is_fit = |span: &Span| *span > Span::ZERO && *span <= LONGEST_MAINTENANCE;
+    match options.what.as_str() {
+        "on" => parse_span(&options.lasts)
+            .filter(is_fit)
+            .ok_or_else(|| format!("--for {}: say a time such as 90m or 2h, 168h at most", options.lasts)),
+        "off" => Ok(Span::ZERO),
+        other => Err(format!("maintenance {other}: say `on` or `off`")),
+    }
+}
+
+fn demand(what: Demand, reason: &Option<String>) -> Question {
+    Question::Demand { what, reason: reason.clone() }
+}
+
+/// `Err(())` if it was accepted; else the exit code, with the reason said.
+fn ask_plainly(run_dir: &Path, question: &Question, out: &mut impl Write) -> Result<Exit, ()> {
+    match ask(run_dir, question) {
+        Ok(Answer::Accepted) => Err(()),
+        Ok(Answer::Denied(denial)) => {
+            let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
+            let _ = writeln!(out, "refused: {}", words::denial(denial, &peer));
+            Ok(Exit::Refused)
+        }
+        Ok(Answer::Status(_) | Answer::History(_)) => Ok(Exit::Refused),
+        Err(error) => Ok(not_running(run_dir, &error, out)),
+    }
+}
+
+fn follow_until_free(run_dir: &Path, out: &mut impl Write) -> Exit {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        std::thread::sleep(LOOK_EVERY);
+        let Some(report) = report(run_dir) else { continue };
+        if !report.node.is_standby {
+            let _ = writeln!(
+                out,
+                "{} is in standby too: this node is back online, so that somebody serves",
+                peer_of(&report)
+            );
+            return Exit::Refused;
+        }
+        if report.node.groups.iter().all(|group| !group.role.is_holding()) {
+            let _ = writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), start.elapsed().as_millis());
+            return Exit::Done;
+        }
+    }
+    let _ = writeln!(out, "still held after {} s; `crosswire status` says what and why", PATIENCE.as_secs());
+    Exit::Refused
 }
 
 /// Asks for a takeover and follows it.
 pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
     let group = options.group.clone();
-    let question = if options.peer_is_off { Question::TakeoverPeerIsOff(group) } else { Question::Takeover(group) };
+    let what = if options.peer_is_off { Demand::TakeoverPeerIsOff(group) } else { Demand::Takeover(group) };
+    let question = demand(what, &options.reason);
     follow(&options.run_dir, &question, &options.group, Role::Active, out)
 }
 

@@ -1,11 +1,10 @@
 //! `crosswire run`: the daemon.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bpaf::Bpaf;
 use crosswire::frame::Key;
 use crosswire::frame::session::Entropy;
 use log::{error, info, warn};
@@ -13,31 +12,29 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
 
 use super::exit::Exit;
+use super::option::{flag, option, options};
 use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::privileges;
+use crate::guard::punctual::Process;
 use crate::settings::{ConfigError, KeyFile, Settings};
 use crate::{agent, guard, logger};
 
-/// Run the daemon
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("run"))]
-pub struct RunOptions {
-    /// Configuration file
-    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
-    config: PathBuf,
-    /// Which node this box is (default: uname -n)
-    #[bpaf(argument("NAME"), optional)]
-    node: Option<String>,
-    /// Where pid file and control socket go
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// Stay in the foreground and log to stderr too
-    foreground: bool,
+options! {
+    /// Run the daemon
+    pub struct RunOptions("run") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is (default: uname -n)
+        node: Option<String> = option("--node", "NAME"),
+        /// Where pid file and control socket go
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Stay in the foreground and log to stderr too
+        foreground: bool = flag("--foreground"),
+    }
 }
 
 /// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes into the background.
@@ -72,7 +69,6 @@ fn complain(errors: &[ConfigError]) -> Exit {
 struct Started {
     opened: guard::Opened,
     control: OwnedFd,
-    entropy: Entropy,
 }
 
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
@@ -83,8 +79,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
     })?;
     let control = control::listen_in(&options.run_dir)
         .map_err(|error| refused(&format!("the control socket in {}", options.run_dir.display()), &error))?;
-    let entropy = draw_entropy().map_err(|error| refused("the kernel gives no random numbers", &error))?;
-    Ok(Started { opened, control, entropy })
+    Ok(Started { opened, control })
 }
 
 /// A box without entropy starts all the same: only the making of keys may wait.
@@ -103,7 +98,7 @@ fn draw_entropy() -> Result<Entropy, getrandom::Error> {
     Ok(entropy)
 }
 
-/// Goes into the background, splits into guard and agent, and lives.
+/// Goes into the background, becomes the guard, and lives.
 fn live(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> ExitCode {
     if !options.foreground {
         match go_into_background() {
@@ -117,64 +112,16 @@ fn live(options: &RunOptions, settings: &Settings, keys: &[Key], started: Starte
     }
     logger::start(options.foreground);
     info!("pair {}, this is {}, its peer is {}", settings.pair, settings.my_name(), settings.peer_name());
-    split(options, settings, keys, started).unwrap_or_else(|errno| {
-        error!("cannot split into guard and agent: {}", errno.desc());
+    be_guard(options, settings, keys, started).unwrap_or_else(|errno| {
+        error!("cannot become a guard: {}", errno.desc());
         Exit::Refused.into()
     })
 }
 
-fn split(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> nix::Result<ExitCode> {
-    let Started { opened, control, entropy } = started;
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let (guard_end, agent_end) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-    // SAFETY: this process has no other thread yet, so the child may do whatever it likes.
-    match unsafe { fork()? } {
-        ForkResult::Child => {
-            drop((opened, guard_end));
-            Ok(be_agent(&options.run_dir, settings, keys, entropy, agent_end, control))
-        }
-        ForkResult::Parent { child } => {
-            drop((control, agent_end));
-            be_guard(&options.run_dir, settings, guard_end, child, opened)
-        }
-    }
-}
-
-fn be_agent(
-    run_dir: &Path,
-    settings: &Settings,
-    keys: &[Key],
-    entropy: Entropy,
-    guard: OwnedFd,
-    control: OwnedFd,
-) -> ExitCode {
-    // A terminal's Ctrl-C reaches both processes; the guard decides what it means.
-    for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE] {
-        // SAFETY: ignoring a signal runs no code of ours.
-        let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
-    }
-    match privileges::drop_all(run_dir) {
-        Ok(dropped) => {
-            for kept in dropped.kept {
-                warn!("the agent could not give up {kept}");
-            }
-        }
-        Err(error) => {
-            error!("the agent will not run: {error}");
-            return Exit::Refused.into();
-        }
-    }
-    agent::run(settings, keys, entropy, guard, control)
-}
-
-fn be_guard(
-    run_dir: &Path,
-    settings: &Settings,
-    agent: OwnedFd,
-    agent_pid: Pid,
-    opened: guard::Opened,
-) -> nix::Result<ExitCode> {
+fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> nix::Result<ExitCode> {
+    let Started { opened, control } = started;
     guard::block_child_signal()?;
+    become_punctual(Process::Guard, settings);
     let stop = OwnedFd::from(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
     let wakes = stop.try_clone().map_err(|_| Errno::EMFILE)?;
     // An eventfd takes eight bytes, and this one wakes the guard's loop.
@@ -184,8 +131,68 @@ fn be_guard(
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
-    Ok(guard::run(settings, run_dir, agent, agent_pid, stop, opened))
+    let keeps: Vec<RawFd> = logger::descriptor().into_iter().chain([control.as_raw_fd()]).collect();
+    let become_agent = |link: OwnedFd, inheritance: Option<guard::Inheritance>| {
+        // The guard's own copy stays open: what owns it is never dropped in a child.
+        let control = control.try_clone();
+        be_agent(&options.run_dir, settings, keys, link, control, inheritance)
+    };
+    let recipe = guard::Recipe { become_agent: &become_agent, keeps: &keeps };
+    Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }
+
+fn become_punctual(process: Process, settings: &Settings) {
+    let missed = guard::punctual::become_punctual(process, settings.is_realtime);
+    if !missed.is_empty() {
+        let who = if process == Process::Guard { "guard" } else { "agent" };
+        warn!("the {who} goes without {}", missed.join(", "));
+    }
+}
+
+/// What a child of the guard does. Returns its exit code.
+fn be_agent(
+    run_dir: &Path,
+    settings: &Settings,
+    keys: &[Key],
+    guard: OwnedFd,
+    control: std::io::Result<OwnedFd>,
+    inheritance: Option<guard::Inheritance>,
+) -> u8 {
+    let stops = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    // A terminal's Ctrl-C reaches both processes; the guard decides what it means.
+    for ignored in stops.into_iter().chain([Signal::SIGPIPE]) {
+        // SAFETY: ignoring a signal runs no code of ours.
+        let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
+    }
+    become_punctual(Process::Agent, settings);
+    // Drawn while there is a /dev.
+    let entropy = draw_entropy();
+    match privileges::drop_all(run_dir) {
+        Ok(dropped) => {
+            for kept in dropped.kept {
+                warn!("the agent could not give up {kept}");
+            }
+        }
+        Err(error) => {
+            error!("the agent will not run: {error}");
+            return REFUSED;
+        }
+    }
+    match (entropy, control) {
+        (Ok(entropy), Ok(control)) => agent::run(settings, keys, entropy, guard, control, inheritance),
+        (Err(error), _) => {
+            error!("the kernel gives no random numbers: {error}");
+            REFUSED
+        }
+        (_, Err(error)) => {
+            error!("the agent has no control socket: {error}");
+            REFUSED
+        }
+    }
+}
+
+/// The exit code of an agent that will not run.
+const REFUSED: u8 = 1;
 
 /// Which of the two we are after going into the background.
 enum Part {

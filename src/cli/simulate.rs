@@ -3,57 +3,47 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
-use crosswire::config::Side;
+use crosswire::config::{GroupPolicy, SafetyRule, Side};
 
 use super::exit::Exit;
-use crate::settings::{PathDevice, Settings};
+use super::option::{flag, option, options};
+use crate::settings::{GroupSettings, PathDevice, Settings};
 use crate::words;
 use crate::workbench::simulate::fault::Names;
 use crate::workbench::simulate::schedule::Schedule;
 use crate::workbench::simulate::script::{Line, Script};
-use crate::workbench::simulate::setup::Setup;
+use crate::workbench::simulate::setup::{Setup, Wiring};
 use crate::workbench::simulate::shrink::shrink;
 use crate::workbench::simulate::trace::Trace;
 use crate::workbench::simulate::world::SIDES;
 use crate::workbench::simulate::{bench, exhaustive, fleet, many};
 
-/// Run the decision in virtual time: your configuration against a script, or random faults
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("simulate"))]
-pub struct SimulateOptions {
-    /// Run this many random schedules
-    #[bpaf(argument("N"), optional)]
-    faults: Option<u64>,
-    /// The first seed; without it one is drawn and printed
-    #[bpaf(argument("N"), optional)]
-    seed: Option<u64>,
-    /// Repeat a trace and compare its effects
-    #[bpaf(argument("FILE"), optional)]
-    replay: Option<PathBuf>,
-    /// Run all sequences of up to this many events
-    #[bpaf(argument("DEPTH"), optional)]
-    exhaustive: Option<usize>,
-    /// Count what the years do to this many pairs, by three rules
-    #[bpaf(argument("PAIRS"), optional)]
-    fleet: Option<u64>,
-    /// How many years each pair of the fleet lives
-    #[bpaf(argument("N"), fallback(10), display_fallback)]
-    years: u64,
-    /// Where the fleet's drawing goes
-    #[bpaf(argument("FILE"), optional)]
-    svg: Option<PathBuf>,
-    /// Measure speed
-    bench: bool,
-    /// Exchange beats between two nodes for this many intervals: for an instruction counter
-    #[bpaf(argument("N"), optional, hide)]
-    bench_steps: Option<u64>,
-    /// Configuration file, for --script
-    #[bpaf(argument("FILE"), optional)]
-    config: Option<PathBuf>,
-    /// Faults and their times, one a line: `at 10s cut serial`
-    #[bpaf(argument("FILE"), optional)]
-    script: Option<PathBuf>,
+options! {
+    /// Run the decision in virtual time: your configuration against a script, or random faults
+    pub struct SimulateOptions("simulate") {
+        /// Run this many random schedules
+        faults: Option<u64> = option("--faults", "N"),
+        /// The first seed; without it one is drawn and printed
+        seed: Option<u64> = option("--seed", "N"),
+        /// Repeat a trace and compare its effects
+        replay: Option<PathBuf> = option("--replay", "FILE"),
+        /// Run all sequences of up to this many events
+        exhaustive: Option<usize> = option("--exhaustive", "DEPTH"),
+        /// Count what the years do to this many pairs, by three rules
+        fleet: Option<u64> = option("--fleet", "PAIRS"),
+        /// How many years each pair of the fleet lives
+        years: u64 = option("--years", "N").or("10"),
+        /// Where the fleet's drawing goes
+        svg: Option<PathBuf> = option("--svg", "FILE"),
+        /// Measure speed
+        bench: bool = flag("--bench"),
+        /// Exchange beats between two nodes for this many intervals: for an instruction counter
+        bench_steps: Option<u64> = option("--bench-steps", "N").hidden(),
+        /// Configuration file, for --script
+        config: Option<PathBuf> = option("--config", "FILE"),
+        /// Faults and their times, one a line: `at 10s cut serial`
+        script: Option<PathBuf> = option("--script", "FILE"),
+    }
 }
 
 /// Does what the options ask for; [`Exit::Refused`] if an invariant was broken or a trace did not repeat.
@@ -194,6 +184,7 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
         nodes: settings.names.clone(),
         paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
         groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+        witnesses: settings.witnesses.iter().map(ToString::to_string).collect(),
     };
     let text = std::fs::read_to_string(script)?;
     let parsed = match Script::parse(&text, &names) {
@@ -224,6 +215,7 @@ fn load_both(config: &std::path::Path) -> Result<(Settings, Settings), Vec<crate
     Ok((Settings::load_as(config, Side::A)?, Settings::load_as(config, Side::B)?))
 }
 
+/// The operator's pair with a full null-modem cable; witnesses on the LAN.
 fn setup_of(settings: &Settings) -> Setup {
     let mut setup = Setup::of(settings.policy.clone());
     let baud = |device: &PathDevice| match device {
@@ -232,8 +224,24 @@ fn setup_of(settings: &Settings) -> Setup {
     };
     setup.bauds = settings.paths.iter().map(|path| baud(&path.device)).collect();
     setup.scripts = settings.groups.iter().map(|group| group.scripts.len()).collect();
+    let wiring = |device: &PathDevice| match device {
+        PathDevice::Serial { .. } => Wiring::Full,
+        PathDevice::Lan { .. } => Wiring::None,
+    };
+    setup.wirings = settings.paths.iter().map(|path| wiring(&path.device)).collect();
+    let home = settings.paths.iter().find_map(|path| match &path.device {
+        PathDevice::Lan { interface, .. } => Some(interface),
+        PathDevice::Serial { .. } => None,
+    });
+    let is_elsewhere = |group: &GroupSettings| group.addresses.iter().any(|vip| Some(&vip.interface) != home);
+    setup.own_links = settings.groups.iter().map(is_elsewhere).collect();
+    let is_fenced = |group: &GroupPolicy| group.safety == SafetyRule::Fence;
+    setup.fence = settings.policy.groups.iter().any(is_fenced).then_some(FENCE_TAKES);
     setup
 }
+
+/// How long the fence of an operator's pair is taken to need: a switched power strip answers within seconds.
+const FENCE_TAKES: crosswire::time::Span = crosswire::time::Span::from_s(2);
 
 fn words_of(settings: &Settings) -> words::Names {
     words::Names {

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bpaf::Bpaf;
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::PathState;
@@ -12,19 +11,19 @@ use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{flag, option, options};
 use super::status_json;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
 use crate::words::{self, Names};
 
-/// Show both nodes as the running daemon sees them
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("status"))]
-pub struct StatusOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// As JSON
-    json: bool,
+options! {
+    /// Show both nodes as the running daemon sees them
+    pub struct StatusOptions("status") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// As JSON
+        json: bool = flag("--json"),
+    }
 }
 
 /// Asks, and shows the answer. Jeopardy has an exit code of its own.
@@ -61,8 +60,27 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if node.trouble != Trouble::None {
         writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
     }
+    if node.is_standby {
+        writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
+    }
+    if let Some(left) = node.maintenance {
+        writeln!(out, "  {me} is in MAINTENANCE for {left} more: nothing is moved")?;
+    }
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
+    }
+    if node.is_lifetime_ignored {
+        writeln!(
+            out,
+            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be killed"
+        )?;
+    }
+    if node.worst_stall > Span::ZERO {
+        writeln!(
+            out,
+            "  the loop was late by up to {}: a busy box, see [system] in {}",
+            node.worst_stall, report.file
+        )?;
     }
     if node.is_digest_different {
         writeln!(out, "  the CONFIGURATIONS DIFFER: compare {} on both nodes", report.file)?;
@@ -90,6 +108,8 @@ fn write_peer(report: &Report, peer: &str, out: &mut impl Write) -> io::Result<(
             write!(out, ", last beat {} ago", heard.age)?;
             let remarks = [
                 (heard.has_left, "it said goodbye"),
+                (heard.is_standby, "in standby"),
+                (heard.is_maintenance, "in maintenance"),
                 (heard.is_cold_start, "in cold start"),
                 (heard.has_no_carrier, "an interface of it has no carrier"),
                 (heard.trouble != Trouble::None, words::trouble(heard.trouble)),

@@ -135,6 +135,8 @@ pub enum Word {
     Offered,
     /// 'I ask for this group.'
     Wanted,
+    /// 'I served this group until I heard that you do.'
+    Yielded,
 }
 
 /// Highest term that fits a beat.
@@ -149,6 +151,12 @@ pub struct Standing {
     pub leaving: bool,
     /// An interface of one of its groups has no carrier.
     pub no_carrier: bool,
+    /// Its operator wants it to hold nothing.
+    pub standby: bool,
+    /// Its operator wants nothing moved.
+    pub maintenance: bool,
+    /// The modem lines at its end of a cable show that ours dropped.
+    pub lines_dropped: bool,
     /// It cannot serve, and why.
     pub trouble: Trouble,
     /// Which witnesses it sees, bit by bit; four at most.
@@ -214,12 +222,15 @@ struct Compact {
 
 const TERM_SHIFT: u32 = 3;
 const ROLE_MASK: u32 = 0b111;
-const COLD_START: u8 = 0b001;
-const LEAVING: u8 = 0b010;
-const NO_CARRIER: u8 = 0b100;
+const COLD_START: u8 = 0b00_0001;
+const LEAVING: u8 = 0b00_0010;
+const NO_CARRIER: u8 = 0b00_0100;
+const LINES_DROPPED: u8 = 0b00_1000;
+const STANDBY: u8 = 0b01_0000;
+const MAINTENANCE: u8 = 0b10_0000;
 
 /// Numbers of the roles, and of what a backup says, on the wire: never renumber.
-const ROLES: [(Role, Word, u32); 7] = [
+const ROLES: [(Role, Word, u32); 8] = [
     (Role::Backup, Word::None, 0),
     (Role::Acquiring, Word::None, 1),
     (Role::Active, Word::None, 2),
@@ -227,6 +238,7 @@ const ROLES: [(Role, Word, u32); 7] = [
     (Role::Faulty, Word::None, 4),
     (Role::Backup, Word::Offered, 5),
     (Role::Backup, Word::Wanted, 6),
+    (Role::Backup, Word::Yielded, 7),
 ];
 /// Numbers of the troubles on the wire: never renumber.
 const TROUBLES: [(Trouble, u8); 3] = [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2)];
@@ -303,7 +315,14 @@ fn unpack_group((tag, packed): (u8, u32)) -> Option<GroupReport> {
 }
 
 fn pack_flags(standing: Standing) -> u8 {
-    let bits = [(standing.cold_start, COLD_START), (standing.leaving, LEAVING), (standing.no_carrier, NO_CARRIER)];
+    let bits = [
+        (standing.cold_start, COLD_START),
+        (standing.leaving, LEAVING),
+        (standing.no_carrier, NO_CARRIER),
+        (standing.standby, STANDBY),
+        (standing.maintenance, MAINTENANCE),
+        (standing.lines_dropped, LINES_DROPPED),
+    ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
 }
 
@@ -314,13 +333,16 @@ fn pack_trouble(standing: Standing) -> u8 {
 
 /// A flag that we do not know could mean anything: refuse the beat rather than guess.
 fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
-    let known = COLD_START | LEAVING | NO_CARRIER;
+    let known = COLD_START | LEAVING | NO_CARRIER | LINES_DROPPED | STANDBY | MAINTENANCE;
     let witnesses = trouble >> 4;
     let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
     (flags & !known == 0).then_some(Standing {
         cold_start: flags & COLD_START != 0,
         leaving: flags & LEAVING != 0,
         no_carrier: flags & NO_CARRIER != 0,
+        standby: flags & STANDBY != 0,
+        maintenance: flags & MAINTENANCE != 0,
+        lines_dropped: flags & LINES_DROPPED != 0,
         trouble,
         witnesses,
     })

@@ -74,6 +74,11 @@ impl Addresses {
         Ok(Self { netlink: Netlink::open()?, lifetime_s, was_lifetime_ignored: false })
     }
 
+    /// The kernel was seen to keep an address for longer than it was told to.
+    pub fn is_lifetime_ignored(&self) -> bool {
+        self.was_lifetime_ignored
+    }
+
     /// Adds all addresses for one lease and reads them back. If any of it fails, none of them is left behind.
     pub fn add(&mut self, addresses: &[VirtualAddress], valid_until: Instant) -> Result<(), Fault> {
         addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
 use log::error;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 
-use super::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
+use super::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 
 /// An agent that leaves this many messages unread does not run any more.
 const MAX_QUEUED: usize = 256;
@@ -43,14 +44,14 @@ impl AgentLink {
         Self { socket, queue: VecDeque::new() }
     }
 
-    /// The next message, if any.
-    pub fn receive(&self) -> Received {
-        // One byte more than the longest message, so that a longer one does not pass for it.
-        let mut bytes = [0; MAX_MESSAGE_BYTES + 1];
+    /// The next message, if any; a deposit goes to `deposit`, as it is.
+    pub fn receive(&self, deposit: &mut Vec<u8>) -> Received {
+        // One byte more than the longest datagram, so that a longer one does not pass for it.
+        let mut bytes = [0; MAX_DATAGRAM_BYTES + 1];
         loop {
             return match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => Received::Gone,
-                Ok(length) => decode(bytes.get(..length).unwrap_or_default()),
+                Ok(length) => decode(bytes.get(..length).unwrap_or_default(), deposit),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => Received::Nothing,
                 Err(_) => Received::Gone,
@@ -96,10 +97,15 @@ impl AsFd for AgentLink {
     }
 }
 
-/// A message fills its datagram exactly.
-fn decode(bytes: &[u8]) -> Received {
+/// A message fills its datagram exactly; behind the word 'deposit' comes what is deposited, and there is some.
+fn decode(bytes: &[u8], deposit: &mut Vec<u8>) -> Received {
     match postcard::take_from_bytes(bytes) {
-        Ok((message, [])) => Received::Message(message),
+        Ok((ToGuard::Deposit, left)) if (1..=MAX_DEPOSIT_BYTES).contains(&left.len()) => {
+            deposit.clear();
+            deposit.extend_from_slice(left);
+            Received::Message(ToGuard::Deposit)
+        }
+        Ok((message, [])) if message != ToGuard::Deposit => Received::Message(message),
         Ok(_) | Err(_) => Received::Garbage,
     }
 }
@@ -133,20 +139,33 @@ mod tests {
             let bytes = postcard::to_slice(&message, &mut [0; MAX_MESSAGE_BYTES]).expect("short").to_vec();
             send(agent.as_raw_fd(), &bytes, MsgFlags::empty()).expect("sent");
         }
-        let received = [link.receive(), link.receive(), link.receive(), link.receive()];
+        let mut deposit = Vec::new();
+        let received: [_; 4] = std::array::from_fn(|_| link.receive(&mut deposit));
         let expected = [ticket, ToGuard::Reopen(PathId(1)), ToGuard::Farewell].map(Received::Message);
         assert_eq!(received[..3], expected);
         assert_eq!(received[3], Received::Nothing);
         drop(agent);
-        assert_eq!(link.receive(), Received::Gone);
+        assert_eq!(link.receive(&mut deposit), Received::Gone);
+    }
+
+    #[test]
+    fn a_deposit_is_kept_as_it_is_and_one_that_is_empty_or_too_long_is_garbage() {
+        let word = postcard::to_slice(&ToGuard::Deposit, &mut [0; 8]).expect("short").to_vec();
+        let mut deposit = vec![9; 3];
+        let received = decode(&[word.clone(), vec![0xee; MAX_DEPOSIT_BYTES]].concat(), &mut deposit);
+        assert_eq!((received, deposit.len()), (Received::Message(ToGuard::Deposit), MAX_DEPOSIT_BYTES));
+        assert_eq!(decode(&word, &mut deposit), Received::Garbage);
+        let too_long = [word, vec![0xee; MAX_DEPOSIT_BYTES + 1]].concat();
+        assert_eq!((decode(&too_long, &mut deposit), deposit), (Received::Garbage, vec![0xee; MAX_DEPOSIT_BYTES]));
     }
 
     #[test]
     fn what_is_no_message_or_more_than_one_is_garbage() {
         let farewell = postcard::to_slice(&ToGuard::Farewell, &mut [0; 8]).expect("short").to_vec();
-        assert_eq!(decode(&farewell), Received::Message(ToGuard::Farewell));
-        assert_eq!(decode(&[farewell.clone(), farewell].concat()), Received::Garbage);
-        assert_eq!(decode(&[250]), Received::Garbage);
+        let mut deposit = Vec::new();
+        assert_eq!(decode(&farewell, &mut deposit), Received::Message(ToGuard::Farewell));
+        assert_eq!(decode(&[farewell.clone(), farewell].concat(), &mut deposit), Received::Garbage);
+        assert_eq!(decode(&[250], &mut deposit), Received::Garbage);
     }
 
     #[test]
@@ -195,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 1..MAX_MESSAGE_BYTES + 1)) {
-            if let Received::Message(message) = decode(&bytes) {
+            if let Received::Message(message) = decode(&bytes, &mut Vec::new()) {
                 let mut buffer = [0; MAX_MESSAGE_BYTES];
                 prop_assert!(postcard::to_slice(&message, &mut buffer).is_ok());
             }

@@ -53,6 +53,8 @@ pub struct Duty {
     pub reason: Reason,
     /// What went wrong with the last renewal, so that it is said once.
     pub renewal_fault: Option<Fault>,
+    /// Its agent was lost, and the one in its place has not renewed it yet.
+    pub is_on_trial: bool,
     schedule: Option<Schedule>,
     held_until: Instant,
 }
@@ -66,14 +68,26 @@ impl Duty {
             term: 0,
             reason: Reason::Acquire,
             renewal_fault: None,
+            is_on_trial: false,
             schedule: None,
             held_until: Instant::ORIGIN,
         }
     }
 
-    /// The kernel has just given the addresses another lease.
-    pub fn extend(&mut self, now: Instant, lease: Span) {
-        self.held_until = now + lease;
+    /// The kernel has given the addresses another lease, not before `asked_at`.
+    pub fn extend(&mut self, asked_at: Instant, lease: Span) {
+        self.held_until = asked_at + lease;
+        self.is_on_trial = false;
+    }
+
+    /// Until when the kernel keeps the addresses at least.
+    pub fn held_until(&self) -> Instant {
+        self.held_until
+    }
+
+    /// It is held, and the agent that goes on with it has still to show that it does.
+    pub fn is_tried(&self) -> bool {
+        self.is_on_trial && self.group.is_held()
     }
 
     /// Begins to announce the addresses, again if need be: they have just come, or the link has.

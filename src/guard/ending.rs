@@ -3,13 +3,13 @@
 use crosswire::resource::ReleaseOrder;
 use crosswire::time::{Instant, Span};
 use log::{error, info, warn};
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::read;
 
 use super::FAILED;
 use super::turns::Guard;
 use super::wire::FromGuard;
 use crate::clock::now;
+use crate::settings::VirtualAddress;
 
 /// What the agent may take to hand over and say goodbye, beside the scripts.
 const STOP_WITHIN: Span = Span::from_s(30);
@@ -37,6 +37,10 @@ impl Guard<'_> {
             return;
         }
         match self.phase {
+            Phase::Running if self.agent.is_none() => {
+                let code = if self.is_everything_free() { 0 } else { FAILED };
+                self.leave("told to stop while no agent is in office", code);
+            }
             Phase::Running => {
                 info!("told to stop: the agent hands over");
                 self.phase = Phase::Stopping { until: now() + STOP_WITHIN + self.scripts_stop_within() };
@@ -71,12 +75,7 @@ impl Guard<'_> {
             0 => info!("{reason}"),
             _ => error!("{reason}: everything is released"),
         }
-        self.agent = None;
-        if let Some(pid) = self.agent_pid
-            && let Err(errno) = kill(pid, Signal::SIGKILL)
-        {
-            warn!("the agent (process {pid}) cannot be killed: {}", errno.desc());
-        }
+        self.dismiss();
         self.phase = Phase::Leaving { until: now() + EXIT_WITHIN, code };
         for index in 0..self.duties.len() {
             self.release(index, None, ReleaseOrder::AddressesFirst);
@@ -115,14 +114,18 @@ impl Guard<'_> {
         self.phase = Phase::Farewell { until: now() + EXIT_WITHIN };
     }
 
-    fn is_everything_free(&self) -> bool {
+    pub(super) fn is_everything_free(&self) -> bool {
         self.duties.iter().all(|duty| duty.group.is_free())
     }
 
-    /// Takes every configured address off its interface, whoever put it there.
-    pub(super) fn remove_left_over(&mut self, why: &str) {
-        let all: Vec<_> = self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect();
-        match self.addresses.remove_left_over(&all) {
+    /// Every address of the configuration.
+    pub(super) fn all_addresses(&self) -> Vec<VirtualAddress> {
+        self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect()
+    }
+
+    /// Takes addresses off their interfaces, whoever put them there.
+    pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) {
+        match self.addresses.remove_left_over(addresses) {
             Ok(ips) => ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed")),
             Err(fault) => error!("an address that is {why} cannot be removed: {fault:?}"),
         }

@@ -3,6 +3,7 @@
 //! Pure. The guard does what [`Group::next`] says, one step at a time, and tells the group how it went; reports for
 //! the agent pile up in [`Group::take_reports`]. Scripts start left to right and stop in reverse, one at a time.
 
+use crosswire::quorum::succession::Stage;
 use crosswire::resource::{Fault, Outcome, ReleaseOrder, Token};
 
 /// Most releases that wait for one group to let go; the agent never has more than a planned and a forced one.
@@ -103,6 +104,18 @@ impl Group {
     /// Held, and not on the way out: worth announcing.
     pub fn is_serving(&self) -> bool {
         self.is_held && self.goal == Goal::Serve
+    }
+
+    /// How far it is, for an agent that was not there when it began; none if it is free.
+    pub fn stage(&self) -> Option<Stage> {
+        match (self.goal, self.releases.last(), self.acquire) {
+            (Goal::Free, _, _) => None,
+            (Goal::Serve, _, None) => Some(Stage::Serving),
+            // A start that failed is undone, and answers who ordered it.
+            (Goal::Serve, _, Some(token)) | (Goal::LetGo(_), None, Some(token)) => Some(Stage::Starting(token)),
+            (Goal::LetGo(first), Some(waiting), _) => Some(Stage::Releasing(first, Some(waiting.token))),
+            (Goal::LetGo(first), None, None) => Some(Stage::Releasing(first, None)),
+        }
     }
 
     /// The addresses were added and read back: start the scripts.

@@ -85,6 +85,13 @@ impl Links {
         Ok(events)
     }
 
+    /// What is known of every interface, as if it had just become so: for an agent that was not there when it did.
+    pub fn all(&self) -> Vec<LinkEvent> {
+        let came_up = self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number));
+        let carriers = self.links.iter().map(|link| LinkEvent::Carrier(link.number, link.state.has_carrier));
+        carriers.chain(came_up).collect()
+    }
+
     /// Reads what has happened. When the kernel had to drop events, everything is asked for again.
     pub fn read_events(&mut self) -> nix::Result<Vec<LinkEvent>> {
         let mut events = Vec::new();

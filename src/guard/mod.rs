@@ -3,12 +3,15 @@
 //! It parses nothing from outside, keeps no decision of its own, and waits for nobody: one poll loop, in which every
 //! call to the kernel is bounded. From top to bottom:
 //!
-//! * [`open`] takes the lock and opens the paths, while there is still a terminal to complain to; [`run`] is the
-//!   parent's life after the fork ([`privileges`] is the child's first act);
+//! * [`open`] takes the lock and opens the paths, while there is still a terminal to complain to; [`run`] is all that
+//!   comes after;
 //! * `turns.rs` is the loop: what woke us, and in which order it is looked at; `ending.rs` is how it ends;
+//! * `office.rs` starts the agent as a child ([`privileges`] is that child's first act), and another one in its place when
+//!   it is lost; `tenure.rs` (pure) says what with;
 //! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
 //!   (`announce.rs`);
+//! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
 //!   (with `consoles.rs`) are the hands, `lock.rs` makes sure that there is one pair of them.
 
@@ -23,13 +26,16 @@ mod group;
 mod links;
 mod lock;
 mod netlink;
+mod office;
 mod orders;
 mod output;
 pub mod packets;
 mod ports;
 pub mod privileges;
 mod probe;
+pub mod punctual;
 mod scripts;
+mod tenure;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -43,19 +49,25 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use log::error;
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::{SigSet, Signal};
 use thiserror::Error;
 
 use crate::settings::Settings;
 use lock::{Lock, LockError, PidFile};
+pub use office::{Inheritance, Recipe};
 pub use ports::OpenError;
 use turns::Guard;
+
+/// Settings for one group on `near`, for tests elsewhere.
+#[cfg(test)]
+pub fn settings_for_tests() -> Settings {
+    testing::settings("near", &[])
+}
 
 /// The exit code of a run that ended otherwise than planned.
 const FAILED: u8 = 1;
 
-/// What was opened before the fork. The agent's process drops its copy.
+/// What was opened while there was still a terminal to complain to.
 pub struct Opened {
     lock: Lock,
     paths: Vec<Result<OwnedFd, OpenError>>,
@@ -94,41 +106,25 @@ pub fn block_child_signal() -> nix::Result<()> {
     SigSet::from(Signal::SIGCHLD).thread_block()
 }
 
-/// The parent's life after the fork: carries out what the agent orders until the daemon ends, and returns its exit
-/// code: 0 after a farewell with nothing held, else 1. Nothing is held any more when it returns.
+/// The guard's life: starts the agent, carries out what it orders until the daemon ends, and returns the exit code: 0 after a
+/// farewell with nothing held, else 1. Nothing is held any more when it returns. It never returns in a child.
 ///
-/// `agent` is our end of a `SOCK_SEQPACKET` pair, `stop` an eventfd that is written for every SIGTERM or SIGINT. The
-/// second one does not wait for the agent any longer.
-pub fn run(
-    settings: &Settings,
-    run_dir: &Path,
-    agent: OwnedFd,
-    agent_pid: Pid,
-    stop: OwnedFd,
-    opened: Opened,
-) -> ExitCode {
-    ExitCode::from(run_to_end(settings, run_dir, agent, agent_pid, stop, opened))
+/// `stop` is an eventfd that is written for every SIGTERM or SIGINT. The second one does not wait for the agent any longer.
+pub fn run(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> ExitCode {
+    ExitCode::from(run_to_end(settings, run_dir, recipe, stop, opened))
 }
 
-fn run_to_end(
-    settings: &Settings,
-    run_dir: &Path,
-    agent: OwnedFd,
-    agent_pid: Pid,
-    stop: OwnedFd,
-    opened: Opened,
-) -> u8 {
+fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> u8 {
     let Opened { lock: _lock, paths } = opened;
     let _pid_file = PidFile::write(run_dir);
-    match Guard::start(settings, agent, agent_pid, stop) {
+    match Guard::start(settings, recipe, stop) {
         Ok(mut guard) => {
             guard.hand_over(paths);
             guard.run_to_end()
         }
         Err(errno) => {
-            error!("the kernel gives the guard no socket to work with: {}", errno.desc());
-            // Without a guard there is nothing that the agent could do.
-            let _ = kill(agent_pid, Signal::SIGKILL);
+            // An agent that was started already ends when its end of the socket pair is closed.
+            error!("the kernel gives the guard no process or socket to work with: {}", errno.desc());
             FAILED
         }
     }

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crosswire::config::{GroupId, PathId};
 use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
+use crosswire::time::Instant;
 use log::{info, warn};
 use nix::errno::Errno;
 
@@ -14,7 +15,6 @@ use super::ports::{OpenError, open_path};
 use super::probe;
 use super::turns::Guard;
 use super::wire::FromGuard;
-use super::witness;
 use crate::clock::now;
 use crate::settings::{GroupSettings, Script};
 
@@ -44,18 +44,28 @@ impl Guard<'_> {
         if !duty.group.is_free() || duty.group.is_stuck() {
             return self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder));
         }
+        let asked_at = now();
         if let Err(fault) = self.addresses.add(&group.addresses, ticket.valid_until) {
             warn!("group {}: cannot be held: {}", group.name, said(fault, group));
             return self.done(ticket.token, Outcome::Failed(fault));
         }
+        self.tell_lifetime();
+        let Some(duty) = self.duties.get_mut(index) else { return };
         info!("group {}: {} addresses held for term {term}", group.name, group.addresses.len());
         duty.term = term;
         duty.reason = Reason::Acquire;
         duty.renewal_fault = None;
-        duty.extend(now(), self.settings.policy.lease);
+        duty.extend(asked_at, self.settings.policy.lease);
         duty.announce_from(now());
         duty.group.acquired(ticket.token);
         self.advance(index);
+    }
+
+    /// The peer has to know what it can count on.
+    pub(super) fn tell_lifetime(&mut self) {
+        if self.addresses.is_lifetime_ignored() {
+            self.tell(&FromGuard::LifetimeIgnored, None);
+        }
     }
 
     /// A rival has let go: the neighbours must learn at once who is left.
@@ -93,17 +103,18 @@ impl Guard<'_> {
         if batch.is_empty() {
             return;
         }
+        let asked_at = now();
         let outcomes = self.addresses.renew(&batch);
         for ((token, index), outcome) in renewed.into_iter().zip(outcomes) {
-            self.note_renewal(index, outcome);
+            self.note_renewal(index, asked_at, outcome);
             self.done(token, outcome.map_or_else(Outcome::Failed, |()| Outcome::Renewed));
         }
     }
 
-    fn note_renewal(&mut self, index: usize, outcome: Result<(), Fault>) {
+    fn note_renewal(&mut self, index: usize, asked_at: Instant, outcome: Result<(), Fault>) {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
         if outcome.is_ok() {
-            duty.extend(now(), self.settings.policy.lease);
+            duty.extend(asked_at, self.settings.policy.lease);
         }
         let before = std::mem::replace(&mut duty.renewal_fault, outcome.err());
         match outcome {
@@ -129,17 +140,12 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Gives the agent the paths that were opened before the fork.
+    /// Gives the agent the paths that were opened for it, and what it asks the witnesses with.
     pub fn hand_over(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
         for (path, opened) in (0u8..).zip(paths) {
             self.report_path(PathId(path), opened);
         }
-        for is_v6 in witness::protocols(&self.settings.witnesses) {
-            match witness::open(is_v6) {
-                Ok(socket) => self.tell(&FromGuard::Witnesses { is_v6 }, Some(socket)),
-                Err(errno) => warn!("the witnesses cannot be asked: {}", errno.desc()),
-            }
-        }
+        self.hand_over_witnesses();
     }
 
     fn report_path(&mut self, path: PathId, opened: Result<OwnedFd, OpenError>) {

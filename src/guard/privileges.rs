@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
+use nix::sys::stat::fstat;
 use nix::unistd::{Gid, Uid, User, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
 use thiserror::Error;
 
@@ -57,6 +58,8 @@ pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
     dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
     dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
+    dropped.note("files of any size", forbid_files());
+    dropped.note("message queues", limit(Resource::RLIMIT_MSGQUEUE, 0));
     dropped.note("the bounding set", clear_bounding_set());
     dropped.note("supplementary groups", setgroups(&[]).map_err(io::Error::from));
     dropped.note("the group", setresgid(gid, gid, gid).map_err(io::Error::from));
@@ -107,6 +110,15 @@ fn enter_empty_root(empty: &Path) -> io::Result<()> {
 
 fn limit(what: Resource, to: rlim_t) -> io::Result<()> {
     setrlimit(what, to, to).map_err(io::Error::from)
+}
+
+/// No file grows, not even one that comes as a descriptor; unless the log is one, in the foreground.
+fn forbid_files() -> io::Result<()> {
+    let is_file = |what: nix::libc::mode_t| what & libc::S_IFMT == libc::S_IFREG;
+    if fstat(io::stderr()).is_ok_and(|stat| is_file(stat.st_mode)) {
+        return Ok(());
+    }
+    limit(Resource::RLIMIT_FSIZE, 0)
 }
 
 /// No program that is ever executed could get a capability back (capabilities(7)).
@@ -163,7 +175,7 @@ fn capabilities() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
     use nix::sched::{CloneFlags, unshare};
     use nix::sys::prctl::{get_dumpable, get_no_new_privs};
@@ -173,7 +185,12 @@ mod tests {
     use nix::unistd::{ForkResult, fork, getgroups, pipe, read, write};
 
     use super::*;
-    use crate::guard::testing::in_namespace;
+    use crate::clock::now;
+    use crate::guard::addresses::Addresses;
+    use crate::guard::testing::{Veth, address, in_namespace};
+    use crosswire::time::Span;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::{chroot, execv};
 
     /// Drops everything in a child and returns what the child says of itself.
     fn in_child(before: impl FnOnce(), report: impl FnOnce(Result<Dropped, StillPrivileged>) -> String) -> String {
@@ -183,6 +200,10 @@ mod tests {
         // by _exit.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
+                // What tests beside this one have open would use up what a process may open.
+                for other in (3..4_096).filter(|fd| *fd != to_parent.as_raw_fd()) {
+                    let _ = nix::unistd::close(other);
+                }
                 before();
                 let text = report(drop_all(run_dir.path()));
                 let _ = write(to_parent.as_fd(), text.as_bytes());
@@ -230,6 +251,38 @@ mod tests {
                 assert!(report.contains("Ok(Dropped { kept: [] })"), "{report}");
                 assert!(report.contains("fork=Err(EAGAIN)") && report.contains("groups=Ok(0)"), "{report}");
             }
+        });
+    }
+
+    /// What somebody could do who has taken over the agent through what it parses.
+    #[test]
+    fn who_takes_over_the_agent_opens_no_file_adds_no_address_runs_no_program_and_ends_nobody() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let parent = nix::unistd::getpid();
+            // There every process may be ours.
+            let is_nested = is_user_namespace();
+            let report = in_child(
+                || (),
+                |_| {
+                    let read = fs::read("/etc/passwd").map(drop).map_err(|error| error.kind());
+                    let written = fs::write("/left-behind", "x").map_err(|error| error.kind());
+                    let process = fs::read("/proc/self/environ").map(drop).map_err(|error| error.kind());
+                    let run = execv(c"/bin/sh", &[c"sh"]).map(drop);
+                    let wanted = [address("10.9.0.66/24@near")];
+                    let until = now() + Span::from_s(9);
+                    let added = Addresses::open(Span::from_s(1)).map(|mut addresses| addresses.add(&wanted, until));
+                    let mounted = chroot("/");
+                    let killed = if is_nested { Err(Errno::EPERM) } else { kill(parent, Signal::SIGUSR2) };
+                    format!("{read:?} {written:?} {process:?} {run:?} {added:?} {mounted:?} {killed:?}")
+                },
+            );
+            let nowhere = "Err(NotFound)";
+            let errno = Errno::EPERM as i32;
+            let expected = format!(
+                "{nowhere} Err(PermissionDenied) {nowhere} Err(ENOENT) Ok(Err(Kernel({errno}))) Err(EPERM) Err(EPERM)"
+            );
+            assert_eq!(report, expected);
         });
     }
 

@@ -18,6 +18,7 @@ use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 
 use super::group::Action;
 use super::output::Output;
+use super::punctual::OOM_ORDINARY;
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 
 /// A killed process that is still there after this (it hangs in the kernel) is left to itself.
@@ -224,6 +225,10 @@ fn become_script(
             unsafe { signal(handled, SigHandler::SigDfl) }?;
         }
         SigSet::empty().thread_set_mask()?;
+        // What spares the guard must not spare its scripts.
+        if let Ok(file) = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+            let _ = write(&file, OOM_ORDINARY);
+        }
         umask(Mode::from_bits_truncate(0o022));
         dup2_stdin(null)?;
         dup2_stdout(output)?;

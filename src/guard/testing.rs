@@ -246,13 +246,14 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         interfaces: vec![interface.to_owned()],
         needs: Vec::new(),
         witnesses: Vec::new(),
+        is_realtime: false,
         policy: policy(),
     }
 }
 
-/// Interval 100 ms, and a lease that no test outlives by accident.
+/// Interval 100 ms, and a lease and a late_after that no test outlives by accident.
 fn policy() -> Policy {
-    let (interval, late_after, dead_after) = (Span::from_ms(100), Span::from_ms(300), Span::from_ms(500));
+    let (interval, late_after, dead_after) = (Span::from_ms(100), Span::from_s(20), Span::from_s(30));
     let timing = PathTiming { interval, late_after, dead_after };
     let group = GroupPolicy::addresses_only(0, None);
     Policy {

@@ -21,9 +21,11 @@ use super::duty::Duty;
 use super::ending::Phase;
 use super::ethernet::Listener;
 use super::links::{LinkEvent, Links};
+use super::office::Recipe;
 use super::output::Output;
 use super::ports::OpenError;
 use super::scripts::{Ended, Run};
+use super::tenure::{Loss, Tenure};
 use super::wire::{FromGuard, ToGuard};
 use super::{FAILED, probe};
 use crate::clock::now;
@@ -33,10 +35,6 @@ use crate::settings::Settings;
 const MAX_BATCH: usize = 64;
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
 const MAX_LINGERING: usize = 32;
-/// A kernel lifetime may end this much late while other addresses of the box are renewed.
-const LIFETIME_SLIP: Span = Span::from_ms(1_100);
-/// A loop that wakes up later than this was stopped, or its box was.
-const STALL: Span = Span::from_ms(500);
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
 /// Before the kernel is asked again to wait, when it could not.
@@ -53,11 +51,17 @@ pub struct Guard<'a> {
     pub(super) agent: Option<AgentLink>,
     /// None once it was reaped.
     pub(super) agent_pid: Option<Pid>,
-    agent_heard: Instant,
+    /// When it last said something, or owes its first word.
+    pub(super) agent_heard: Instant,
+    /// How agents are made.
+    pub(super) recipe: Recipe<'a>,
+    pub(super) tenure: Tenure,
+    /// When the next agent may be started, while there is none.
+    pub(super) start_at: Instant,
     /// The loop has been on time since.
     on_time_since: Instant,
     pub(super) phase: Phase,
-    links: Links,
+    pub(super) links: Links,
     signals: SignalFd,
     pub(super) stop: OwnedFd,
     /// Pipes of scripts that have ended.
@@ -75,8 +79,9 @@ struct Ready {
 }
 
 impl<'a> Guard<'a> {
-    /// Opens the guard's own sockets, takes away what an earlier run left behind, and reports the interfaces.
-    pub fn start(settings: &'a Settings, agent: OwnedFd, agent_pid: Pid, stop: OwnedFd) -> nix::Result<Self> {
+    /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and reports the
+    /// interfaces to it.
+    pub fn start(settings: &'a Settings, recipe: Recipe<'a>, stop: OwnedFd) -> nix::Result<Self> {
         super::block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let started = now();
@@ -85,9 +90,12 @@ impl<'a> Guard<'a> {
             addresses: Addresses::open(settings.policy.lease)?,
             duties: settings.groups.iter().map(Duty::new).collect(),
             path_errors: vec![None; settings.paths.len()],
-            agent: Some(AgentLink::new(agent)),
-            agent_pid: Some(agent_pid),
+            agent: None,
+            agent_pid: None,
             agent_heard: started,
+            recipe,
+            tenure: Tenure::new(),
+            start_at: Instant::NEVER,
             on_time_since: started,
             phase: Phase::Running,
             links: Links::open(&settings.interfaces)?,
@@ -98,7 +106,8 @@ impl<'a> Guard<'a> {
             stop,
             lingering: Vec::new(),
         };
-        guard.remove_left_over("left over from an earlier run");
+        guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
+        guard.start_agent(None)?;
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
         Ok(guard)
@@ -109,15 +118,15 @@ impl<'a> Guard<'a> {
         loop {
             let is_unread = self.agent.as_mut().is_some_and(|agent| agent.flush().is_err());
             if is_unread {
-                self.leave("the agent does not read what it is told", FAILED);
+                self.lose_agent("the agent does not read what it is told", Loss::Hung);
             }
             if let Some(code) = self.exit_code() {
-                self.remove_left_over("still there at the end");
+                self.remove_left_over(&self.all_addresses(), "still there at the end");
                 return code;
             }
             let deadline = self.next_deadline();
             let ready = self.wait_until(deadline);
-            if now().since(deadline) > STALL {
+            if now().since(deadline) > self.hang_after().fraction(1, 4) {
                 self.on_time_since = now();
             }
             self.turn(ready);
@@ -186,17 +195,27 @@ impl<'a> Guard<'a> {
     fn next_deadline(&self) -> Instant {
         let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
         // While the agent's silence is judged, our own is measured by waking up in between.
-        let judged = if self.agent_due() == Instant::NEVER { Instant::NEVER } else { now() + STALL };
-        self.phase_deadline().min(duties).min(judged)
+        let judged = if self.agent_due() == Instant::NEVER {
+            Instant::NEVER
+        } else {
+            self.agent_due().min(now() + self.hang_after().fraction(1, 2))
+        };
+        self.phase_deadline().min(duties).min(judged).min(self.office_deadline())
     }
 
-    /// When an agent that does not renew what is held is taken for hung: as soon as the kernel has certainly let the
-    /// addresses go, so that only scripts are left, which nobody but us can stop. What the guard itself slept through
-    /// does not count against the agent.
+    /// When an agent is taken for hung that says nothing: after late_after, since it leaves a deposit at every beat. What
+    /// the guard itself slept through, and with it perhaps the whole box, does not count against the agent.
     fn agent_due(&self) -> Instant {
-        let is_judged = self.agent.is_some() && self.duties.iter().any(|duty| duty.group.is_held());
-        let due = self.agent_heard.max(self.on_time_since) + self.settings.policy.lease + LIFETIME_SLIP;
+        let is_judged = self.agent.is_some() && matches!(self.phase, Phase::Running | Phase::Stopping { .. });
+        let due = self.agent_heard.max(self.on_time_since) + self.hang_after();
         if is_judged { due } else { Instant::NEVER }
+    }
+
+    /// The shortest late_after, or three intervals.
+    fn hang_after(&self) -> Span {
+        let policy = &self.settings.policy;
+        let late_after = policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        late_after.max(policy.interval().fraction(3, 1))
     }
 
     fn pass_deadlines(&mut self) {
@@ -210,9 +229,10 @@ impl<'a> Guard<'a> {
             // What it said in the meantime was not read yet, if the loop was held up.
             self.hear_agent();
             if now() >= self.agent_due() {
-                self.leave("the agent holds something and has said nothing for more than a lease", FAILED);
+                self.lose_agent("the agent has said nothing for late_after", Loss::Hung);
             }
         }
+        self.pass_office_deadline();
         self.pass_phase_deadline();
     }
 
@@ -249,7 +269,10 @@ impl<'a> Guard<'a> {
         if let Some(how) = how_ended(pid, WaitPidFlag::empty()) {
             info!("the agent (process {pid}) has ended: {how}");
             self.agent_pid = None;
-            self.end_of_agent();
+            match self.phase {
+                Phase::Running => self.lose_agent("the agent has died", Loss::Died),
+                Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Leaving { .. } => self.end_of_agent(),
+            }
         }
     }
 
@@ -258,14 +281,15 @@ impl<'a> Guard<'a> {
         let mut renewals = Vec::new();
         for _ in 0..MAX_BATCH {
             let Some(agent) = &self.agent else { return };
-            match agent.receive() {
+            match agent.receive(&mut self.tenure.deposit) {
                 Received::Nothing => break,
-                Received::Gone => return self.end_of_agent(),
-                Received::Garbage => return self.leave("the agent sent what is no order", FAILED),
+                Received::Gone => return self.lose_agent("the agent has closed its end", Loss::Died),
+                Received::Garbage => return self.lose_agent("the agent sent what is no order", Loss::Untrusted),
                 Received::Message(message) => {
                     self.agent_heard = now();
+                    self.tenure.note_word();
                     if let Err(reason) = self.obey(message, &mut renewals) {
-                        return self.leave(reason, FAILED);
+                        return self.lose_agent(reason, Loss::Untrusted);
                     }
                 }
             }
@@ -275,9 +299,14 @@ impl<'a> Guard<'a> {
 
     fn obey(&mut self, message: ToGuard, renewals: &mut Vec<Ticket>) -> Result<(), &'static str> {
         match message {
-            ToGuard::Order(ticket) => return self.carry_out(ticket, renewals),
+            ToGuard::Order(ticket) => {
+                self.tenure.last_token = ticket.token;
+                return self.carry_out(ticket, renewals);
+            }
             ToGuard::Reopen(path) => return self.reopen(path),
             ToGuard::Farewell => self.hear_farewell(),
+            // The link has put it where it belongs.
+            ToGuard::Deposit => {}
         }
         Ok(())
     }
@@ -289,7 +318,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    fn take_link_events(&mut self, events: &[LinkEvent]) {
+    pub(super) fn take_link_events(&mut self, events: &[LinkEvent]) {
         for event in events {
             match *event {
                 LinkEvent::CameUp(interface) => self.open_listeners(interface),

@@ -1,11 +1,14 @@
 //! What agent and guard say to each other over their socket pair: one postcard message a datagram, both ways.
 
 use crosswire::config::PathId;
+use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
 use crosswire::resource::{Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
 
-/// Largest message either way.
+/// Largest message either way, without the deposit.
 pub const MAX_MESSAGE_BYTES: usize = 64;
+/// Largest datagram that an agent sends.
+pub const MAX_DATAGRAM_BYTES: usize = MAX_MESSAGE_BYTES + MAX_DEPOSIT_BYTES;
 
 /// From the agent to the guard. Anything else that arrives ends the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -16,6 +19,9 @@ pub enum ToGuard {
     Reopen(PathId),
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
+    /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps the newest, and
+    /// does not read it. That it comes at every beat shows that the agent does not hang.
+    Deposit,
 }
 
 /// From the guard to the agent.
@@ -56,6 +62,8 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
+    /// The kernel ignores the lifetime of addresses: what nobody removes stays.
+    LifetimeIgnored,
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
 }

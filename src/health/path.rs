@@ -42,6 +42,21 @@ impl PathState {
     }
 }
 
+/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
+/// same as a power loss.
+pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
+
+/// What a successor of this agent has to know of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PathDeposit {
+    /// The peer was heard on it, on time or late.
+    pub is_heard: bool,
+    /// Since when it has been open; none while blind.
+    pub open_since: Option<Instant>,
+    /// When the peer was last heard on it.
+    pub heard_at: Option<Instant>,
+}
+
 /// Watches one path.
 #[derive(Clone, Debug)]
 pub struct Detector {
@@ -87,6 +102,22 @@ impl Detector {
         self.timing
     }
 
+    /// What a successor has to know.
+    pub fn deposit(&self, now: Instant) -> PathDeposit {
+        let is_heard = self.state(now, None).is_heard();
+        PathDeposit { is_heard, open_since: self.open_since, heard_at: self.heard_at }
+    }
+
+    /// Goes on with what another agent left, as if the port had been open all the time: a path that was broken stays so
+    /// until it hears the peer again. Where the peer was heard nobody knows until when; it may have been until now.
+    pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
+        self.open_since = left.open_since;
+        self.heard_at = if left.is_heard { Some(now) } else { left.heard_at };
+        if self.heard_at.is_some() {
+            self.patience = self.timing.dead_after;
+        }
+    }
+
     /// The path was opened: a fresh window starts.
     pub fn become_open(&mut self, now: Instant) {
         if self.heard_at.is_some() {
@@ -99,6 +130,7 @@ impl Detector {
     /// The path was lost by our own fault.
     pub fn become_blind(&mut self) {
         self.open_since = None;
+        self.lines.reset();
     }
 
     /// Whether frames can leave here.
@@ -123,17 +155,29 @@ impl Detector {
         self.lines.reading()
     }
 
-    /// The lines dropped within dead_after of the last beat, and none has come since.
-    pub fn is_cut_short(&self) -> bool {
+    /// When the modem lines dropped, if that may be believed.
+    pub fn lines_dropped_at(&self) -> Option<Instant> {
+        self.lines.dropped_at()
+    }
+
+    /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
+    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled. So has a stranger
+    /// that framed since: the box was started again with another key.
+    pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
         };
-        dropped_at.since(heard_at) < self.timing.dead_after && heard_at <= dropped_at + self.timing.interval
+        if self.stranger_at.is_some_and(|at| at > heard_at) {
+            return false;
+        }
+        let newest = newest.unwrap_or(heard_at).max(heard_at);
+        dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + self.timing.interval
     }
 
-    /// How long ago the path fell silent.
-    pub fn silent_for(&self, now: Instant) -> Span {
-        now.since(self.silent_at())
+    /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have been broken for
+    /// ever, however lately it was believed to be.
+    pub fn is_broken_briefly(&self, now: Instant) -> bool {
+        self.heard_in_window().is_some() && now.since(self.silent_at()) < BRIEFLY_BROKEN
     }
 
     /// Something was refused here.
@@ -164,11 +208,13 @@ impl Detector {
 
     /// What the path says at `now`. `heard_elsewhere` is when any other path last heard the peer.
     pub fn state(&self, now: Instant, heard_elsewhere: Option<Instant>) -> PathState {
+        let is_serial = self.kind == PathKind::Serial;
         if self.open_since.is_none() {
-            return PathState::Blind;
+            // Whoever was there a moment ago is not gone because our port is.
+            let is_refused = is_serial && self.is_recent(now, self.stranger_at);
+            return if is_refused { PathState::Refused } else { PathState::Blind };
         }
         let since_heard = self.heard_in_window().map(|at| now.since(at));
-        let is_serial = self.kind == PathKind::Serial;
         match since_heard {
             Some(age) if age < self.timing.late_after => PathState::OnTime,
             Some(age) if age < self.timing.dead_after => PathState::Late,

@@ -18,31 +18,53 @@ pub struct Peer {
     returned_at: Option<Instant>,
     /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
     mechanisms: Option<Mechanisms>,
+    /// It was last heard in maintenance, in whichever incarnation.
+    is_in_maintenance: bool,
     /// Since when every beat of it has said that it cannot serve.
     troubled_since: Option<Instant>,
+    /// Since when every beat of it has said that our lines dropped there.
+    lines_dropped_at: Option<Instant>,
 }
 
 impl Peer {
     /// A new incarnation was adopted: what the old one said is void. The peer as such was heard.
     pub fn become_adopted(&mut self, now: Instant) {
-        *self = Self { returned_at: Some(now), mechanisms: self.mechanisms, ..Self::default() };
+        let (mechanisms, is_in_maintenance) = (self.mechanisms, self.is_in_maintenance);
+        *self = Self { returned_at: Some(now), mechanisms, is_in_maintenance, ..Self::default() };
     }
 
-    /// A fresh beat arrived. `was_heard`: some path heard the peer just before.
-    pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, was_heard: bool, sent: &SendTimes) {
+    /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and owes no more time
+    /// than it did.
+    pub fn become_known_again(&mut self) {
+        let Self { mechanisms, acked_at, is_in_maintenance, .. } = *self;
+        *self = Self { mechanisms, acked_at, is_in_maintenance, ..Self::default() };
+    }
+
+    /// What another run of ours knew of it.
+    pub fn succeed(&mut self, acked_at: Option<Instant>, mechanisms: Option<Mechanisms>, is_in_maintenance: bool) {
+        *self = Self { acked_at, mechanisms, is_in_maintenance, ..Self::default() };
+    }
+
+    /// A fresh beat arrived. `was_heard`: some path heard the peer just before. Says whether it is the newest: one that a
+    /// slower path brings later than a faster one says nothing new.
+    pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, was_heard: bool, sent: &SendTimes) -> bool {
         if !was_heard {
             self.returned_at = Some(now);
         }
         self.acked_at = self.acked_at.max(sent.of(beat.ack));
         if number <= self.number {
-            return;
+            return false;
         }
         self.number = number;
         self.mechanisms = Some(beat.release);
+        self.is_in_maintenance = beat.standing.maintenance;
         let is_troubled = beat.standing.trouble != Trouble::None;
         self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
+        let is_dropped = beat.standing.lines_dropped;
+        self.lines_dropped_at = is_dropped.then(|| self.lines_dropped_at.unwrap_or(now));
         self.beat = Some(beat);
         self.beat_at = Some(now);
+        true
     }
 
     /// Its newest beat.
@@ -74,9 +96,19 @@ impl Peer {
         self.mechanisms
     }
 
+    /// Its operator wanted nothing moved when it was last heard.
+    pub fn is_in_maintenance(&self) -> bool {
+        self.is_in_maintenance
+    }
+
     /// Since when it has said in every beat that it cannot serve: nothing that it holds is renewed any more.
     pub fn troubled_since(&self) -> Option<Instant> {
         self.troubled_since
+    }
+
+    /// Since when its end of some cable has shown that our lines dropped.
+    pub fn lines_dropped_at(&self) -> Option<Instant> {
+        self.lines_dropped_at
     }
 
     /// It released everything and left.

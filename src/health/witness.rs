@@ -50,6 +50,22 @@ impl Witnesses {
         }
     }
 
+    /// What a successor of this agent has to know: when each answered, and which of them count, as bits.
+    pub fn deposit(&self) -> (Vec<Option<Instant>, MAX_WITNESSES>, u8) {
+        let counting = self.counts.iter().enumerate().filter(|(_, counts)| **counts);
+        (self.answered.clone(), counting.fold(0, |bits, (index, _)| bits | bit(index)))
+    }
+
+    /// Goes on with what another agent left.
+    pub fn succeed(&mut self, answered: &[Option<Instant>], counting: u8) {
+        for (index, (here, left)) in self.answered.iter_mut().zip(answered).enumerate() {
+            *here = *left;
+            if let Some(counts) = self.counts.get_mut(index) {
+                *counts = counting & bit(index) != 0;
+            }
+        }
+    }
+
     /// The peer's beat says which ones it sees; ours say what we see within `window`.
     pub fn exchange(&mut self, now: Instant, window: Span, peer_sees: u8) {
         self.peer_sees = peer_sees;

@@ -63,6 +63,18 @@ pub enum Wish {
     PeerWants,
 }
 
+/// Whether the operator wants the node to hold nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+pub enum Standby {
+    /// No.
+    #[default]
+    No,
+    /// Yes, if the peer serves instead.
+    Asked,
+    /// Yes, whoever serves then.
+    Forced,
+}
+
 /// Everything that bears on one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub struct Situation {
@@ -80,6 +92,12 @@ pub struct Situation {
     pub is_able: bool,
     /// We were told to stop.
     pub is_stopping: bool,
+    /// Our operator wants us to hold nothing.
+    pub standby: Standby,
+    /// Our operator wants nothing moved.
+    pub is_in_maintenance: bool,
+    /// The peer's operator wanted nothing moved when the peer was last heard.
+    pub is_peer_in_maintenance: bool,
     /// Our loop was late; silence must not be judged yet.
     pub is_stalled: bool,
     /// The peer was heard in this run.
@@ -166,8 +184,32 @@ pub fn decide(role: Role, situation: &Situation) -> Decision {
 }
 
 fn backup(s: &Situation) -> Decision {
-    if let Some(block) = own_block(s) {
-        return Decision::Wait(block);
+    let block = own_block(s);
+    match block.map_or_else(|| by_verdict(s), Decision::Wait) {
+        Decision::Take(reason) => let_go_at_once(s).map_or(Decision::Take(reason), Decision::Wait),
+        other => other,
+    }
+}
+
+/// What makes a holder let go by the ack deadline must not let a backup take: it would go to and fro.
+fn let_go_at_once(s: &Situation) -> Option<Block> {
+    if s.is_deadline_due && s.is_peer_deaf {
+        Some(Block::Unheard)
+    } else if s.is_deadline_due && is_witness_missed(s) {
+        Some(Block::WitnessUnseen)
+    } else {
+        None
+    }
+}
+
+/// It may be we who are cut off, and we have not served alone for long. A peer that said goodbye is not cut off from us.
+fn is_witness_missed(s: &Situation) -> bool {
+    s.witness == WitnessView::Unseen && !s.has_served_alone && s.verdict != Verdict::Departed
+}
+
+fn by_verdict(s: &Situation) -> Decision {
+    if s.is_peer_in_maintenance && !s.is_peer_off {
+        return Decision::Wait(Block::PeerMaintenance);
     }
     match s.verdict {
         Verdict::Present if s.is_refused && s.is_peer_off => apart(s, TakeReason::PeerIsOff),
@@ -180,10 +222,9 @@ fn backup(s: &Situation) -> Decision {
         Verdict::Dead if s.witness == WitnessView::Unseen => Decision::Wait(Block::WitnessUnseen),
         Verdict::Dead => by_safety_rule(s, TakeReason::Dead),
         Verdict::Doubtful => match (s.in_jeopardy, s.witness) {
-            (InJeopardy::Takeover, _) | (InJeopardy::Witness, WitnessView::Seen) => {
-                by_safety_rule(s, TakeReason::Jeopardy)
-            }
-            (InJeopardy::Witness, WitnessView::Unseen) => Decision::Wait(Block::WitnessUnseen),
+            (InJeopardy::Takeover, WitnessView::None | WitnessView::Seen)
+            | (InJeopardy::Witness, WitnessView::Seen) => by_safety_rule(s, TakeReason::Jeopardy),
+            (InJeopardy::Takeover | InJeopardy::Witness, WitnessView::Unseen) => Decision::Wait(Block::WitnessUnseen),
             (InJeopardy::Witness, WitnessView::None) | (InJeopardy::Hold, _) => Decision::Wait(Block::Jeopardy),
         },
     }
@@ -196,6 +237,8 @@ fn own_block(s: &Situation) -> Option<Block> {
         (!s.is_able, Block::GuardLost),
         (!s.has_carrier, Block::NoCarrier),
         (s.is_stalled, Block::Stalled),
+        (s.is_in_maintenance, Block::Maintenance),
+        (s.standby != Standby::No, Block::Standby),
     ];
     blocks.into_iter().find(|(applies, _)| *applies).map(|(_, block)| block)
 }
@@ -215,7 +258,8 @@ fn beside_peer(s: &Situation) -> Decision {
     }
 }
 
-/// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
+/// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire. Neither ends
+/// scripts, and a node that was restarted while it is cut off hears nobody either: what asks for a fence asks for it here.
 fn cold_start(s: &Situation) -> Decision {
     if s.is_peer_off {
         beside_answering_peer(s, TakeReason::PeerIsOff)
@@ -223,9 +267,18 @@ fn cold_start(s: &Situation) -> Decision {
         Decision::Wait(Block::ColdStart)
     } else if s.witness == WitnessView::Unseen {
         Decision::Wait(Block::WitnessUnseen)
+    } else if let Some(decision) = by_fence(s) {
+        decision
+    } else if s.is_exclusive && !is_script_gone(s) {
+        Decision::Wait(Block::Exclusive)
     } else {
         beside_answering_peer(s, TakeReason::ColdStart)
     }
+}
+
+/// Nothing of the peer's runs any more, scripts included.
+fn is_script_gone(s: &Situation) -> bool {
+    s.must_have_reset || s.fence == Fence::Confirmed
 }
 
 /// The peer's kernel may well answer for its own address; only the VIPs count.
@@ -245,11 +298,10 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if let Some(decision) = by_fence(s) {
         return decision;
     }
-    let is_script_gone = s.must_have_reset || s.fence == Fence::Confirmed;
     let waits_for_lease = s.are_lines_on || s.safety != SafetyRule::Probe;
     if waits_for_lease && !s.must_have_released {
         Decision::Wait(Block::Lease)
-    } else if s.is_exclusive && !is_script_gone {
+    } else if s.is_exclusive && !is_script_gone(s) {
         Decision::Wait(Block::Exclusive)
     } else {
         apart(s, reason)
@@ -292,21 +344,26 @@ fn holder(s: &Situation) -> Option<Decision> {
     if s.is_deadline_due && s.is_peer_deaf {
         return forced(ReleaseReason::UnheardByPeer);
     }
-    if s.is_deadline_due && s.witness == WitnessView::Unseen && !s.has_served_alone {
+    if s.is_deadline_due && is_witness_missed(s) {
         return forced(ReleaseReason::WitnessUnseen);
     }
     let first = ReleaseOrder::ScriptsFirst;
-    let stopping = Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer };
+    let stopping = Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer && !s.is_in_maintenance };
     s.is_stopping.then_some(Decision::Release(stopping))
 }
 
 /// What makes a node that serves hand over in good order.
 fn planned(s: &Situation) -> Option<Decision> {
-    let reason = match s.wish {
-        Wish::Handover => Some(ReleaseReason::Handover),
-        Wish::PeerWants => Some(ReleaseReason::PeerWants),
-        Wish::None => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
+    if s.is_in_maintenance {
+        return None;
+    }
+    let reason = match (s.standby, s.wish) {
+        (Standby::Asked | Standby::Forced, _) => Some(ReleaseReason::Standby),
+        (Standby::No, Wish::Handover) => Some(ReleaseReason::Handover),
+        (Standby::No, Wish::PeerWants) => Some(ReleaseReason::PeerWants),
+        (Standby::No, Wish::None) => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
     };
     let first = ReleaseOrder::ScriptsFirst;
-    reason.filter(|_| s.can_offer).map(|reason| Decision::Release(Release { first, reason, offer: true }))
+    let may_go = s.can_offer || s.standby == Standby::Forced;
+    reason.filter(|_| may_go).map(|reason| Decision::Release(Release { first, reason, offer: s.can_offer }))
 }

@@ -7,7 +7,7 @@ use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
 use crate::frame::Body;
 use crate::health::Lines;
 use crate::resource::{Outcome, Ticket, Token};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Something happened.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,8 @@ pub enum Event<'a> {
     Operator(Request),
     /// Hand over, say goodbye, exit.
     Stop,
+    /// This kernel does not end the life of an address by itself.
+    LifetimeIgnored,
     /// The guard is gone.
     GuardLost,
 }
@@ -51,6 +53,15 @@ pub enum Request {
     Takeover(GroupId),
     /// Serve a group although evidence is missing: the operator has seen that the peer is off.
     TakeoverPeerIsOff(GroupId),
+    /// Hold nothing from now on.
+    Standby {
+        /// Even if the peer cannot serve instead.
+        force: bool,
+    },
+    /// The end of standby.
+    Online,
+    /// Move nothing for so long; zero ends it.
+    Maintenance(Span),
 }
 
 /// Something that has to be done.
@@ -64,6 +75,9 @@ pub enum Effect {
     ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
+    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where there is none.
+    /// It is also the sign of life by which the guard knows the agent from one that hangs.
+    Deposit,
     /// Tell the operator's logs.
     Record(Record),
     /// Answer the operator.

@@ -2,7 +2,8 @@
 
 use super::decide::Fence;
 use super::probe::Probe;
-use super::record::Block;
+use super::record::{Block, Incident};
+use crate::config::GroupId;
 use crate::frame::message::{GroupReport, Role, Word};
 use crate::resource::Token;
 use crate::time::{Instant, Span};
@@ -23,6 +24,17 @@ pub struct Renewal {
     pub token: Token,
     /// When it was ordered: from then the new lease is reckoned, once it is confirmed.
     pub sent_at: Instant,
+}
+
+/// Both nodes serve a group.
+#[derive(Clone, Copy, Debug)]
+pub struct Tied {
+    /// When the first frame told us.
+    pub seen_at: Instant,
+    /// The earliest instant at which both can have begun to serve.
+    pub began_at: Instant,
+    /// How long no path had heard the peer before, if so.
+    pub unheard: Option<Span>,
 }
 
 /// One group as this node sees it.
@@ -46,6 +58,10 @@ pub struct Group {
     pub lease_until: Instant,
     /// We let it go for the peer; until then we do not take it back.
     pub offered_until: Option<Instant>,
+    /// We let it go because the peer served it too; until then we say so, lest it never learn of it.
+    pub yielded_until: Option<Instant>,
+    /// The peer says that it did.
+    pub has_peer_yielded: bool,
     /// The release on its way is for the peer.
     pub is_offering: bool,
     /// The release on its way ends in a fault.
@@ -64,8 +80,8 @@ pub struct Group {
     pub has_carrier: bool,
     /// Since when what we say of ourselves has been what we can do: the last change of carrier, guard, or to backup.
     pub able_since: Instant,
-    /// The peer claimed it together with us: when it stops, we announce again.
-    pub was_tied: bool,
+    /// The peer claims it together with us: when it stops, we announce again.
+    pub tied: Option<Tied>,
     /// What the wire says.
     pub probe: Probe,
     /// How far the fence is.
@@ -94,6 +110,8 @@ impl Default for Group {
             renew_at: Instant::NEVER,
             lease_until: Instant::NEVER,
             offered_until: None,
+            yielded_until: None,
+            has_peer_yielded: false,
             is_offering: false,
             is_failing: false,
             wanted_until: None,
@@ -103,7 +121,7 @@ impl Default for Group {
             retry_at: None,
             has_carrier: false,
             able_since: Instant::ORIGIN,
-            was_tied: false,
+            tied: None,
             probe: Probe::default(),
             fence: Fence::Untried,
             fence_token: None,
@@ -115,22 +133,37 @@ impl Default for Group {
     }
 }
 
+impl Tied {
+    /// It is over: one of both has let go.
+    pub fn incident(&self, now: Instant, group: GroupId, is_kept: bool) -> Incident {
+        let began = now.since(self.began_at);
+        Incident { group, is_kept, began, settled_in: now.since(self.seen_at), unheard: self.unheard }
+    }
+}
+
 impl Group {
     /// What our beats say of it.
     pub fn report(&self, tag: u8) -> GroupReport {
-        let word = match (self.role, self.offered_until, self.wanted_until) {
-            (Role::Backup, Some(_), _) => Word::Offered,
-            (Role::Backup, None, Some(_)) => Word::Wanted,
-            _ => Word::None,
-        };
+        let words = [
+            (self.offered_until, Word::Offered),
+            (self.yielded_until, Word::Yielded),
+            (self.wanted_until, Word::Wanted),
+        ];
+        let spoken = words.into_iter().find(|(until, _)| until.is_some() && self.role == Role::Backup);
+        let word = spoken.map_or(Word::None, |(_, word)| word);
         let term = if self.role.is_holding() { self.held_term } else { self.term };
         GroupReport { tag, role: self.role, term, word }
     }
 
     /// Lets go of everything whose time has passed.
     pub fn forget_lapsed(&mut self, now: Instant) {
-        let wishes =
-            [&mut self.offered_until, &mut self.wanted_until, &mut self.handover_until, &mut self.peer_is_off_until];
+        let wishes = [
+            &mut self.offered_until,
+            &mut self.yielded_until,
+            &mut self.wanted_until,
+            &mut self.handover_until,
+            &mut self.peer_is_off_until,
+        ];
         for wish in wishes {
             if wish.is_some_and(|until| now >= until) {
                 *wish = None;

@@ -8,6 +8,7 @@
 //! * [`roles`]: what becomes of a role
 //! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
 //! * [`probe`]: what the wire says of the group's addresses
+//! * [`succession`]: what outlives an agent that died, and how its successor goes on
 //! * [`record`]: every decision, and every decision not to act, with the rule that fired or blocked
 
 pub mod decide;
@@ -17,6 +18,7 @@ pub mod node;
 pub mod probe;
 pub mod record;
 pub mod roles;
+pub mod succession;
 pub mod timing;
 pub mod verdict;
 

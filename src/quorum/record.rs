@@ -39,6 +39,8 @@ pub enum ReleaseReason {
     Handover,
     /// The peer's operator asked for the group.
     PeerWants,
+    /// The operator wants this node to hold nothing.
+    Standby,
     /// An interface of the group has no carrier and the peer is better off.
     WorseOff,
     /// An interface of the group has no carrier and nobody acknowledged us in time.
@@ -57,7 +59,7 @@ impl ReleaseReason {
     /// Nobody asked for it: the group was lost, not moved.
     pub const fn is_unplanned(self) -> bool {
         match self {
-            Self::Stopping | Self::Handover | Self::PeerWants => false,
+            Self::Stopping | Self::Handover | Self::PeerWants | Self::Standby => false,
             Self::WorseOff
             | Self::NoCarrier
             | Self::UnheardByPeer
@@ -117,6 +119,12 @@ pub enum Block {
     Exclusive,
     /// It failed here; trying again later.
     Faulty,
+    /// The operator wants this node to hold nothing.
+    Standby,
+    /// The operator wants nothing moved.
+    Maintenance,
+    /// The peer's operator wanted nothing moved when the peer was last heard.
+    PeerMaintenance,
 }
 
 /// Why an operator's request is refused.
@@ -138,6 +146,14 @@ pub enum Denial {
     ConfigurationsDiffer,
     /// This node cannot serve now.
     Unable,
+    /// This node is in standby.
+    Standby,
+    /// The peer is in standby.
+    PeerStandby,
+    /// This node is in maintenance.
+    Maintenance,
+    /// The peer is in maintenance.
+    PeerMaintenance,
 }
 
 /// What was known when a decision fell.
@@ -147,6 +163,22 @@ pub struct Evidence {
     pub paths: [PathState; MAX_PATHS],
     /// Everything that bore on the group.
     pub situation: Situation,
+}
+
+/// Two nodes that served one group at once, as one of them saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Incident {
+    /// Which group.
+    pub group: GroupId,
+    /// We kept it.
+    pub is_kept: bool,
+    /// How long ago both can have begun to serve: the later of our own beginning and the last sign of the peer before the
+    /// silence. The other node knows its own half.
+    pub began: Span,
+    /// How long it took from the first frame that told us until one had let go.
+    pub settled_in: Span,
+    /// How long no path had heard the peer; `None` if it was heard all the while.
+    pub unheard: Option<Span>,
 }
 
 /// Something that happened or was decided.
@@ -249,10 +281,20 @@ pub enum Record {
     },
     /// The loop was late by this much.
     Stall(Span),
+    /// The agent died, and this one goes on in its place.
+    Succeeded,
     /// The guard is gone.
     GuardLost,
     /// The guard does not confirm renewals, or does again.
     GuardSilent(bool),
+    /// The operator put this node into standby, or back online.
+    Standby(bool),
+    /// Both nodes were in standby: the one with the lower name, this one, is back online.
+    StandbyYielded,
+    /// The operator put this node into maintenance for so long; `None`: it is over.
+    Maintenance(Option<Span>),
+    /// Both nodes served a group at once, and one of them lets it go. Recorded by both when it is over.
+    Incident(Incident),
     /// Everything is released; leaving.
     Leaving,
 }

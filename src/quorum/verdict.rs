@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::PathKind;
 use crate::health::{LineReading, PathState};
-use crate::time::Span;
 
 /// What the evidence says of the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
@@ -19,10 +18,6 @@ pub enum Verdict {
     Doubtful,
 }
 
-/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
-/// same as a power loss.
-pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
-
 /// What one path testifies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Testimony {
@@ -34,7 +29,7 @@ pub struct Testimony {
     pub lines: LineReading,
     /// Its lines dropped within dead_after of the last frame, and none has come since.
     pub is_cut_short: bool,
-    /// It is broken, for less than [`BRIEFLY_BROKEN`].
+    /// It is broken, for less than [`crate::health::path::BRIEFLY_BROKEN`].
     pub is_broken_briefly: bool,
 }
 

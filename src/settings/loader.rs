@@ -23,7 +23,8 @@ use super::{GroupSettings, PathDevice, PathSettings, Settings, digest, groups, s
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
-const KEYS: [&str; 9] = ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "group"];
+const KEYS: [&str; 10] = ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "group", "system"];
+const SYSTEM_KEYS: [&str; 1] = ["realtime"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
 const JEOPARDY: [(&str, InJeopardy); 3] =
     [("hold", InJeopardy::Hold), ("witness", InJeopardy::Witness), ("takeover", InJeopardy::Takeover)];
@@ -90,6 +91,7 @@ struct Draft<'t> {
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
     witnesses: Vec<IpAddr>,
+    is_realtime: bool,
     policy: Policy,
 }
 
@@ -100,6 +102,7 @@ impl<'t> Draft<'t> {
         let key_file = read_key_file(root, report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
+        let is_realtime = read_system(root, report);
         let nodes = nodes::read(root, report);
         let links = paths::read(root, nodes.as_ref(), pace.times, report);
         let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
@@ -116,7 +119,7 @@ impl<'t> Draft<'t> {
             digest: [0; 4],
         };
         check_times(&pace, &links, &policy, report);
-        Self { pair, key_file, nodes, links, groups, witnesses, policy }
+        Self { pair, key_file, nodes, links, groups, witnesses, is_realtime, policy }
     }
 
     /// What node `me` needs of a draft in which nothing is missing.
@@ -137,6 +140,7 @@ impl<'t> Draft<'t> {
             paths,
             groups,
             witnesses: self.witnesses.clone(),
+            is_realtime: self.is_realtime,
             interfaces,
             policy: self.policy.clone(),
             needs: self.needs(me, report),
@@ -194,6 +198,13 @@ fn read_key_file(root: &Table<'_>, report: &mut Report<'_>) -> PathBuf {
         );
     }
     PathBuf::from(key.value)
+}
+
+/// Whether the daemon goes before everything else on the box.
+fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> bool {
+    let Some(table) = root.table("system", report) else { return false };
+    table.refuse_unknown(&SYSTEM_KEYS, report);
+    table.flag("realtime", report)
 }
 
 /// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.

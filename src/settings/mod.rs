@@ -28,9 +28,9 @@ pub use error::ConfigError;
 #[cfg(feature = "import")]
 pub use error::shorten;
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
-pub use values::exact;
+pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
-pub use values::{is_interface, is_name, is_unicast, nearest, parse_span};
+pub use values::{is_interface, is_name, is_unicast, nearest};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Settings {
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
     pub groups: Vec<GroupSettings>,
+    /// Both processes take real-time priority.
+    pub is_realtime: bool,
     /// The witnesses, in the order of the configuration.
     pub witnesses: Vec<IpAddr>,
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The

@@ -218,6 +218,19 @@ impl<'t> Table<'t> {
         value.map(|value| At { at: found.at, value })
     }
 
+    /// True or false; false if it is not there.
+    pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> bool {
+        match self.find(key) {
+            None => false,
+            Some(At { value: DeValue::Boolean(flag), .. }) => *flag,
+            Some(At { at, value }) => {
+                let what = format!("\"{key}\" {} is {}, not true or false", self.of(), type_of(value));
+                report.add(at, what, "write true or false without quotes");
+                false
+            }
+        }
+    }
+
     /// One of a few words, each with its meaning.
     pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], report: &mut Report<'_>) -> Option<At<T>> {
         let text = self.text(key, report)?;

@@ -11,7 +11,7 @@ const MAX_INTERFACE_BYTES: usize = 15;
 /// Longest word for which a nearest one is looked up.
 const MAX_WORD_BYTES: usize = 32;
 
-/// Parses `100ms`, `1.5s` or `10m` exactly; at most nine digits before the point and six after it.
+/// Parses `100ms`, `1.5s`, `10m` or `2h` exactly; at most nine digits before the point and six after it.
 pub fn parse_span(text: &str) -> Option<Span> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic() || c == ' ')?;
     let (number, unit) = text.split_at(unit_at);
@@ -19,6 +19,7 @@ pub fn parse_span(text: &str) -> Option<Span> {
         "ms" => 1_000,
         "s" => 1_000_000,
         "m" => 60_000_000,
+        "h" => 3_600_000_000,
         _ => return None,
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));

@@ -6,13 +6,17 @@ use std::process::Stdio;
 
 use crate::place::{crosswire, say};
 
-const COMMANDS: [&str; 6] = ["run", "check", "status", "handover", "takeover", "keygen"];
+const COMMANDS: [&str; 9] =
+    ["run", "check", "status", "handover", "takeover", "standby", "online", "maintenance", "keygen"];
 
 /// Code 2, nothing on stdout, and no panic, whatever the words.
 #[test]
 fn nonsense_is_a_usage_error() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 12] = [
         &["nonsense"],
+        &["maintenance"],
+        &["maintenance", "maybe"],
+        &["maintenance", "on", "--for", "ever"],
         &[],
         &["status", "--nonsense"],
         &["status", "more"],
@@ -75,8 +79,11 @@ fn a_closed_pipe_is_no_panic() {
 
 #[test]
 fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
-    let cases: [&[&str]; 5] = [
+    let cases: [&[&str]; 8] = [
         &["status"],
+        &["standby"],
+        &["online"],
+        &["maintenance", "on"],
         &["status", "--json"],
         &["handover", "gateway"],
         &["takeover", "gateway"],

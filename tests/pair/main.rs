@@ -10,6 +10,7 @@
 pub mod lab;
 
 mod beats;
+mod kills;
 mod moves;
 mod paths;
 mod power;

@@ -13,6 +13,8 @@ use crate::lab::setup::GROUP;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, at_most, ms, run};
 
+const BOTH: [Side; 2] = [Side::A, Side::B];
+
 /// A daemon without scripts has to end within this.
 const STOP_WAIT: Duration = Duration::from_secs(15);
 /// The planned outage of a group of addresses.
@@ -100,6 +102,58 @@ fn row_21_requests_that_make_no_sense() {
             assert_eq!((said.code, said.text.as_str()), (Some(1), expected), "{arguments:?} on {side:?}");
         }
         scene.assert_nothing_moved(Side::A, start);
+    });
+}
+
+/// Operator: `standby` on the active node, then `online`; then `standby` on both at once.
+/// Required: as `handover`, and nothing comes back by itself; of both, one serves: never both, never none for ever.
+#[test]
+fn row_21_standby() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let start = now();
+        let said = scene.say(Side::A, &["standby", "--reason", "new disk"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(said.text.starts_with("done: gw1 holds nothing ("), "{said:?}");
+        scene.settle(Side::B);
+        assert_planned_outage("standby", &scene, start);
+        assert!(scene.log_of(Side::A).contains("new disk"), "the reason is in the log");
+        let status = scene.say(Side::A, &["status"]).text;
+        assert!(status.contains("gw1 is in STANDBY"), "{status}");
+        let said = scene.say(Side::B, &["standby"]);
+        assert!(said.code == Some(1) && said.text.starts_with("refused: gw1 is in standby"), "{said:?}");
+        assert_eq!(scene.say(Side::A, &["online"]).code, Some(0));
+        thread::scope(|scope| {
+            for side in BOTH {
+                let scene = &scene;
+                scope.spawn(move || scene.say(side, &["standby"]));
+            }
+        });
+        scene.expect_soon("one that serves", PATIENCE, |scene| {
+            BOTH.iter().filter(|side| scene.status(**side)["groups"][0]["role"] == "active").count() == 1
+        });
+        scene.assert_never_both();
+    });
+}
+
+/// Operator: `maintenance on` on the standby, then the active node dies; then `maintenance off`.
+/// Required: nothing moves until it is over.
+#[test]
+fn row_21_maintenance() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let said = scene.say(Side::B, &["maintenance", "on", "--for", "2h"]);
+        assert_eq!((said.code, said.text.as_str()), (Some(0), "done: nothing is moved for 120 m\n"), "{said:?}");
+        scene.expect_soon("word of it", PATIENCE, |scene| scene.status(Side::A)["peer"]["maintenance"] == true);
+        let said = scene.say(Side::A, &["handover", GROUP]);
+        assert!(said.code == Some(1) && said.text.starts_with("refused: "), "{said:?}");
+        scene.power_cut(Side::A).expect("cut");
+        thread::sleep(ms(2_000));
+        assert_eq!(scene.holds().len(), 1, "nothing is taken: {:?}", scene.holds());
+        assert_eq!(scene.status(Side::B)["verdict"], "dead");
+        assert_eq!(scene.say(Side::B, &["maintenance", "off"]).code, Some(0));
+        scene.wait_for_service_by(Side::B);
+        scene.assert_never_both();
     });
 }
 

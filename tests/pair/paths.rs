@@ -157,6 +157,12 @@ fn row_9_split_and_healed() {
         scene.settle(Side::B);
         scene.assert_outage_below(at_most(50), healed);
         assert_eq!(scene.holds().len(), 2, "the loser stays away: {:?}", scene.holds());
+        for (side, end) in [(Side::A, "this node let it go"), (Side::B, "gw1 let it go")] {
+            let log = scene.log_of(side);
+            let incidents: Vec<&str> = log.lines().filter(|line| line.contains("INCIDENT")).collect();
+            assert!(matches!(incidents[..], [line] if line.contains(end)), "one record on {side:?}: {incidents:?}");
+            assert!(scene.say(side, &["why"]).text.contains("INCIDENT"), "{side:?} can tell why");
+        }
     });
 }
 

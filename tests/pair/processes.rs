@@ -8,41 +8,49 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::clock::now;
+use crate::lab::setup::Setup;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms};
 
-/// Kernel lifetime of the address (1 s) and what the rules allow it to slip (section 7).
-const LIFETIME_BOUND_MS: u64 = 2_100;
+/// What the rules allow the kernel lifetime of an address to slip (section 7).
+const LIFETIME_SLIP_MS: u64 = 1_100;
 
 /// From the last beat, or the first word of trouble, until a peer whose box still answers is believed to hold nothing: interval,
 /// lease, slip and 1 %.
 const CERTAIN: Span = Span::from_ms(2_222);
 
-/// gw1 lost its daemon at `since`: its address is gone in time; gw2 serves 300 ms later, or `certain` after `since` where it
+/// Timing R, slowed down three times. Where nobody on the node can speak any more, all that keeps the peer away is that the
+/// kernel answers the probe: on a machine that stands still for the 200 ms of R it would not, and that is another fault.
+fn slow() -> Setup {
+    Setup { interval_ms: 300, late_after_ms: 900, dead_after_ms: 1_500, lease_ms: 3_000, ..Setup::default() }
+}
+
+/// gw1 lost its daemon at `since`: its address is gone in time; gw2 serves three intervals later, or `certain` after `since` where it
 /// could not see the address go; and they never both did.
 fn assert_peer_takes_what_the_kernel_let_go(row: &str, scene: &Scene, since: Instant, certain: Span) {
     let (held, served) = scene.wait_for_service_by(Side::B);
     let gone = scene.holds()[0].until.expect("gw1 holds it no more");
     println!("{row}: address gone after {}, peer serves {} later", gone.since(since), served.since(gone));
-    assert!(gone.since(since).as_ms() <= LIFETIME_BOUND_MS, "the address stayed for {}", gone.since(since));
-    let limit = gone.max(since + certain) + at_most(300);
+    let lifetime_ms = u64::from(scene.setup().lease_ms) + LIFETIME_SLIP_MS;
+    assert!(gone.since(since).as_ms() <= lifetime_ms, "the address stayed for {}", gone.since(since));
+    let limit = gone.max(since + certain) + at_most(u64::from(3 * scene.setup().interval_ms));
     assert!(served <= limit, "the client waited for {} more", served.since(gone));
     assert!(held >= gone);
     scene.assert_never_both();
 }
 
 /// Fault: kill -9 of guard and agent of the active node.
-/// Required: the kernel drops the address when its lifetime ends; the peer serves 300 ms after that at the latest, but not before
-/// dead_after; overlap 0.
+/// Required: the kernel drops the address when its lifetime ends; the peer serves three intervals after that at the latest, but not
+/// before dead_after; overlap 0.
 #[test]
 fn row_3_kill_of_guard_and_agent_of_the_active() {
     testing::in_fair_lab(|| {
-        let mut scene = Scene::serving();
+        let mut scene = Scene::serving_with(slow());
         let killed = now();
         scene.kill(Side::A).expect("both die");
         assert_peer_takes_what_the_kernel_let_go("row 3", &scene, killed, Span::ZERO);
         let taken = scene.holds()[1].from;
-        assert!(taken.since(killed) >= Span::from_ms(400), "taken before dead_after had passed since the last beat");
+        assert!(taken.since(killed) >= Span::from_ms(1_200), "taken before dead_after had passed since the last beat");
     });
 }
 
@@ -63,21 +71,59 @@ fn row_3_kill_of_the_guard_alone() {
     });
 }
 
-/// Fault: kill -9 of the agent of the active node.
-/// Required of this version: the guard lets everything go at once and exits non-zero; the peer serves; overlap 0.
+/// One node's agent was lost at `since`: another one has its place, and is on time on both paths `within_ms` later, before the
+/// allowance; nothing moved, and the address was never gone.
+fn assert_another_goes_on(row: &str, scene: &mut Scene, side: Side, lost: Pid, since: Instant, within_ms: u64) {
+    let back = scene.expect_soon("another agent, on time", PATIENCE, |scene| {
+        let is_new = scene
+            .try_status(side)
+            .is_some_and(|s| s["up_ms"].as_u64().is_some_and(|up| up < now().since(since).as_ms()));
+        is_new && scene.is_at_rest(Side::A, "active") && scene.is_at_rest(Side::B, "backup")
+    });
+    println!("{row}: another agent on time after {}", back.since(since));
+    assert!(back.since(since) <= at_most(within_ms) + COMMANDS, "it took {}", back.since(since));
+    assert!(kill(lost, None).is_err(), "the lost agent is gone, and reaped");
+    thread::sleep(ms(1_500));
+    scene.assert_nothing_moved(Side::A, since);
+    scene.assert_never_both();
+    assert!(scene.log_of(side).contains("another one goes on in its place"));
+}
+
+/// What it takes to ask both daemons how they are, again and again, on a busy machine.
+const COMMANDS: Span = Span::from_s(2);
+
+/// Fault: kill -9 of the agent of the active node, and later of the standby.
+/// Required: no move, the address never gone; another agent back and on time within 300 ms.
 #[test]
-fn row_2_kill_of_the_agent_of_the_active() {
+fn row_2_kill_of_an_agent() {
     testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
+        for side in [Side::A, Side::B] {
+            let agent = scene.agent(side).expect("an agent");
+            let killed = now();
+            kill(agent, Signal::SIGKILL).expect("it lives");
+            assert_another_goes_on("row 2", &mut scene, side, agent, killed, 300);
+        }
+    });
+}
+
+/// Fault: the agent of the active node is killed three times within a minute.
+/// Required: the third time the node lets go of everything, the peer serves, and an agent comes back that holds nothing.
+#[test]
+fn row_2_an_agent_that_dies_again_and_again() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        for _ in 0..2 {
+            let agent = scene.agent(Side::A).expect("an agent");
+            let killed = now();
+            kill(agent, Signal::SIGKILL).expect("it lives");
+            assert_another_goes_on("row 2, again", &mut scene, Side::A, agent, killed, 300);
+        }
         let agent = scene.agent(Side::A).expect("an agent");
         let killed = now();
         kill(agent, Signal::SIGKILL).expect("it lives");
-        assert_peer_takes_what_the_kernel_let_go("row 2", &scene, killed, CERTAIN);
-        let gone = scene.holds()[0].until.expect("gone");
-        assert!(gone.since(killed) <= at_most(100), "the guard took {} to let go", gone.since(killed));
-        let ended = scene.process(Side::A).expect("it was started").wait_for_end(PATIENCE).expect("the guard ends");
-        assert_eq!(ended.code(), Some(1));
-        assert!(scene.processes(Side::A).expect("/proc").is_empty());
+        assert_peer_takes_what_the_kernel_let_go("row 2, third death", &scene, killed, CERTAIN);
+        scene.settle(Side::B);
     });
 }
 
@@ -86,7 +132,7 @@ fn row_2_kill_of_the_agent_of_the_active() {
 #[test]
 fn row_4_both_stopped_and_woken() {
     testing::in_fair_lab(|| {
-        let scene = Scene::serving();
+        let scene = Scene::serving_with(slow());
         let stopped = now();
         scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
         assert_peer_takes_what_the_kernel_let_go("row 4", &scene, stopped, Span::ZERO);
@@ -100,37 +146,38 @@ fn row_4_both_stopped_and_woken() {
     });
 }
 
-/// Fault: SIGSTOP of the agent alone, or of the guard alone, of the active node; SIGCONT when the peer serves.
-/// Required: no overlap, and somebody serves at the end.
-fn one_process_stops(row: &str, find: impl FnOnce(&mut Scene) -> Pid, certain: Span) {
-    let mut scene = Scene::serving();
-    let pid = find(&mut scene);
-    let stopped = now();
-    kill(pid, Signal::SIGSTOP).expect("it lives");
-    assert_peer_takes_what_the_kernel_let_go(row, &scene, stopped, certain);
-    thread::sleep(ms(1_000));
-    // ESRCH: its companion has killed it.
-    let _ = kill(pid, Signal::SIGCONT);
-    thread::sleep(ms(1_000));
-    assert_eq!(scene.holds().len(), 2, "nothing is taken back: {:?}", scene.holds());
-    scene.assert_never_both();
-}
-
-/// See [`one_process_stops`].
+/// Fault: SIGSTOP of the agent of the active node, and later of the standby.
+/// Required: as row 2, reckoned from late_after.
 #[test]
 fn row_4_agent_stopped() {
     testing::in_fair_lab(|| {
-        one_process_stops("row 4, agent", |scene| scene.agent(Side::A).expect("an agent"), Span::ZERO);
+        let mut scene = Scene::serving();
+        for side in [Side::A, Side::B] {
+            let agent = scene.agent(side).expect("an agent");
+            let stopped = now();
+            kill(agent, Signal::SIGSTOP).expect("it lives");
+            assert_another_goes_on("row 4, agent", &mut scene, side, agent, stopped, 600);
+        }
     });
 }
 
-/// See [`one_process_stops`].
+/// Fault: SIGSTOP of the guard of the active node; SIGCONT when the peer serves.
+/// Required: as row 3, and nothing is taken back on waking.
 #[test]
 fn row_4_guard_stopped() {
     testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let pid = scene.guard(Side::A).expect("a guard");
+        let stopped = now();
+        kill(pid, Signal::SIGSTOP).expect("it lives");
         // The agent notices when a lease has lapsed unconfirmed.
         let certain = Span::from_ms(1_100) + CERTAIN;
-        one_process_stops("row 4, guard", |scene| scene.guard(Side::A).expect("a guard"), certain);
+        assert_peer_takes_what_the_kernel_let_go("row 4, guard", &scene, stopped, certain);
+        thread::sleep(ms(1_000));
+        kill(pid, Signal::SIGCONT).expect("it lives");
+        thread::sleep(ms(1_000));
+        assert_eq!(scene.holds().len(), 2, "nothing is taken back: {:?}", scene.holds());
+        scene.assert_never_both();
     });
 }
 

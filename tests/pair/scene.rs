@@ -131,7 +131,8 @@ impl Scene {
         self.ping().wait_for_answer_after(now(), PATIENCE).expect("the client is served");
     }
 
-    fn is_at_rest(&self, side: Side, role: &str) -> bool {
+    /// What `settle` waits for, of one node.
+    pub fn is_at_rest(&self, side: Side, role: &str) -> bool {
         self.try_status(side).is_some_and(|status| {
             let paths = status["paths"].as_array().cloned().unwrap_or_default();
             status["jeopardy"] == false

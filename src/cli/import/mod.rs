@@ -19,11 +19,11 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use bpaf::Bpaf;
 use crosswire::config::MAX_GROUPS;
 
 use super::exit::Exit;
 use super::keygen;
+use super::option::{operand, option, options};
 use crate::settings::{ConfigError, Settings, nearest};
 use directives::{DIRECTIVES, Treatment};
 use draft::Draft;
@@ -34,19 +34,16 @@ use resources::Around;
 /// Longest file that is read.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Make a configuration from Heartbeat's
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("import"))]
-pub struct ImportOptions {
-    /// Where crosswire.toml and key are written; what is there already stays
-    #[bpaf(argument("DIR"), fallback(PathBuf::from("/etc/crosswire")), debug_fallback)]
-    to: PathBuf,
-    /// A node's own address, where neither ucast nor /etc/hosts says it; once for each LAN
-    #[bpaf(argument("NODE=IP"))]
-    address: Vec<String>,
-    /// Heartbeat's directory: /etc/ha.d
-    #[bpaf(positional("DIR"))]
-    directory: PathBuf,
+options! {
+    /// Make a configuration from Heartbeat's
+    pub struct ImportOptions("import") {
+        /// Where crosswire.toml and key are written; what is there already stays
+        to: PathBuf = option("--to", "DIR").or("/etc/crosswire"),
+        /// The nodes' own addresses, where neither ucast nor /etc/hosts says them; one for each LAN
+        addresses: Option<String> = option("--addresses", "NODE=IP,..."),
+        /// Heartbeat's directory: /etc/ha.d
+        directory: PathBuf = operand("DIR"),
+    }
 }
 
 /// Files of the box that Heartbeat would look at.
@@ -63,10 +60,13 @@ pub fn run(options: &ImportOptions, out: &mut impl Write) -> Exit {
 }
 
 fn import(options: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write) -> io::Result<Exit> {
-    let names = match Names::load(&options.address, here.hosts) {
+    let names = match Names::load(options.addresses.as_deref().unwrap_or_default(), here.hosts) {
         Ok(names) => names,
         Err(word) => {
-            writeln!(out, "--address {word}: is not a name and an address; write --address gw1=10.0.0.1")?;
+            writeln!(
+                out,
+                "--addresses {word}: is not a name and an address; write --addresses gw1=10.0.0.1,gw2=10.0.0.2"
+            )?;
             return Ok(Exit::Usage);
         }
     };
@@ -293,7 +293,11 @@ fn addresses(draft: &mut Draft, directory: &Path, names: &Names) -> Vec<Vec<IpAd
         for (node, _) in draft.nodes.clone().iter().zip(&found).filter(|(_, ip)| ip.is_none()) {
             let what = format!("nothing says which address {node} has on {}", lan.interface);
             draft.place = lan.place;
-            fail(draft, directory, (what, "give --address NODE=IP for each node, once for each LAN in this order"));
+            fail(
+                draft,
+                directory,
+                (what, "give --addresses NODE=IP,... with one for each node and LAN, in this order"),
+            );
         }
         all.push(found.into_iter().flatten().collect());
     }

@@ -47,13 +47,17 @@ pub struct Names {
 }
 
 impl Names {
-    /// `told` are words `NODE=IP`; the first of them that is none is returned as an error.
-    pub fn load(told: &[String], hosts: &Path) -> Result<Self, String> {
-        let pair = |word: &String| {
+    /// `told` is `NODE=IP,NODE=IP`; the first part of them that is none is returned as an error.
+    pub fn load(told: &str, hosts: &Path) -> Result<Self, String> {
+        let pair = |word: &str| {
             let (name, ip) = word.split_once('=')?;
             Some((name.to_string(), ip.parse().ok()?))
         };
-        let told = told.iter().map(|word| pair(word).ok_or_else(|| word.clone())).collect::<Result<_, _>>()?;
+        let told = told
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .map(|word| pair(word).ok_or_else(|| word.to_string()))
+            .collect::<Result<_, _>>()?;
         let text = fs::read_to_string(hosts).unwrap_or_default();
         Ok(Self { told, hosts: text.lines().flat_map(parse_host).collect() })
     }

@@ -14,7 +14,7 @@ fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<St
     let to = tempfile::tempdir().expect("a directory");
     let options = ImportOptions {
         to: to.path().join("crosswire"),
-        address: addresses.iter().map(ToString::to_string).collect(),
+        addresses: Some(addresses.join(",")),
         directory: directory.to_path_buf(),
     };
     let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
@@ -125,7 +125,7 @@ fn nothing_is_overwritten() {
     for name in names {
         let options = ImportOptions {
             to: directory.path().to_path_buf(),
-            address: Vec::new(),
+            addresses: None,
             directory: Path::new(FIXTURES).join("classic"),
         };
         let file = directory.path().join(name);

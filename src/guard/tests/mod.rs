@@ -18,7 +18,7 @@ use super::testing::{Stranger, Veth, address, in_fair_namespace, in_namespace};
 use super::wire::{FromGuard, ToGuard};
 use crate::clock::now;
 use crate::settings::{PathDevice, PathSettings};
-use rig::{GROUP, PLAIN, Rig, VIP, short_lease, vip_alone, with_scripts};
+use rig::{GROUP, NOTHING, PLAIN, Rig, VIP, short_lease, vip_alone, with_scripts};
 
 #[test]
 fn a_group_is_held_for_as_long_as_it_is_renewed_and_gone_when_released() {
@@ -78,9 +78,9 @@ fn a_killed_guard_leaves_the_address_to_its_lifetime() {
         let mut rig = Rig::start(&short_lease());
         let token = rig.acquire();
         rig.outcome(token);
+        // Its agent dies with it.
         kill(rig.guard, Signal::SIGKILL).expect("killed");
         let killed = now();
-        kill(rig.agent, Signal::SIGKILL).expect("killed");
         while rig.vip_s().is_some() {
             assert!(now() < killed + Span::from_ms(6_300), "the lease is 1 s");
             std::thread::sleep(Duration::from_millis(5));
@@ -200,52 +200,135 @@ fn a_failed_stop_costs_the_address_first_and_is_reported() {
 }
 
 #[test]
-fn the_death_of_the_agent_releases_everything() {
+fn the_agent_s_death_costs_nothing_and_another_goes_on_with_what_is_held() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let (scripts, settings) = with_scripts(&[PLAIN]);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
-        let killed = now();
-        kill(rig.agent, Signal::SIGKILL).expect("killed");
-        while rig.vip_s().is_some() {
-            assert!(now() < killed + Span::from_s(10), "at once, not when the lease of a minute ends");
-        }
-        assert_eq!(rig.exit_code(), 1);
-        assert_eq!(rig.story(&scripts), ["a start acquire", "a stop forced-release"]);
+        std::thread::sleep(Duration::from_millis(200));
+        rig.die();
+        let inherited = rig.take_office();
+        assert!(inherited.contains("term: 7") && inherited.contains("stage: Serving"), "{inherited}");
+        assert!(
+            inherited.ends_with(&format!("{token:?})")),
+            "its tokens begin where the last one's ended: {inherited}"
+        );
+        assert!(rig.find(|message| matches!(message, FromGuard::Carrier { .. }).then_some(())).1.is_none());
+        assert!(rig.find(|message| matches!(message, FromGuard::Listener { .. }).then_some(())).1.is_some());
+        rig.find(|message| matches!(message, FromGuard::Path { .. }).then_some(()));
+        rig.renew_for(Span::from_ms(1_500));
+        assert!(rig.vip_s().is_some());
+        assert_eq!(rig.story(&scripts), ["a start acquire"]);
+        assert_eq!(rig.stop_at_once(), 1);
         assert_eq!(fs::read_dir(rig.dir.path()).expect("a directory").count(), 0, "the pid file is gone");
     });
 }
 
 #[test]
-fn an_agent_that_closes_its_end_is_ended_and_reaped() {
+fn a_start_and_a_stop_that_go_on_answer_the_agent_that_is_there_when_they_end() {
+    in_namespace(|| {
+        let _veth = Veth::up("near", "far");
+        let (_scripts, settings) = with_scripts(&["say $name $1\nsleep 0.6"]);
+        let mut rig = Rig::start(&settings);
+        let acquire = rig.acquire();
+        std::thread::sleep(Duration::from_millis(200));
+        rig.die();
+        let inherited = rig.take_office();
+        assert!(inherited.contains(&format!("Starting({acquire:?})")), "{inherited}");
+        assert_eq!(rig.outcome(acquire), Outcome::Serving);
+        let release = rig.release(ReleaseOrder::AddressesFirst);
+        assert_eq!(rig.outcome(release), Outcome::AddressesGone);
+        rig.die();
+        let inherited = rig.take_office();
+        assert!(inherited.contains(&format!("Releasing(AddressesFirst, Some({release:?}))")), "{inherited}");
+        assert_eq!(rig.outcome(release), Outcome::Released);
+        assert_eq!(rig.vip_s(), None);
+    });
+}
+
+#[test]
+fn the_third_death_within_a_minute_releases_everything() {
+    in_namespace(|| {
+        let _veth = Veth::up("near", "far");
+        let (scripts, settings) = with_scripts(&[PLAIN]);
+        let mut rig = Rig::start(&settings);
+        let token = rig.acquire();
+        assert_eq!(rig.outcome(token), Outcome::Serving);
+        for _ in 0..2 {
+            rig.renew_for(Span::from_ms(200));
+            rig.die();
+            assert_ne!(rig.take_office(), NOTHING);
+        }
+        rig.renew_for(Span::from_ms(200));
+        let died = now();
+        rig.die();
+        assert_eq!(rig.take_office(), NOTHING, "empty-handed");
+        assert!(now().since(died) >= Span::from_ms(900), "not at once");
+        assert_eq!(
+            (rig.vip_s(), rig.story(&scripts)),
+            (None, vec!["a start acquire".into(), "a stop forced-release".into()])
+        );
+    });
+}
+
+#[test]
+fn what_nobody_renews_within_the_lease_is_let_go_with_its_scripts() {
+    in_fair_namespace(|| {
+        let _veth = Veth::up("near", "far");
+        let (scripts, mut settings) = with_scripts(&[PLAIN]);
+        settings.policy.lease = Span::from_s(2);
+        let mut rig = Rig::start(&settings);
+        let token = rig.acquire();
+        assert_eq!(rig.outcome(token), Outcome::Serving);
+        std::thread::sleep(Duration::from_millis(200));
+        rig.die();
+        assert_ne!(rig.take_office(), NOTHING);
+        // It lives, and says so, but renews nothing.
+        assert_eq!(rig.take_office(), NOTHING);
+        assert_eq!(
+            (rig.vip_s(), rig.story(&scripts)),
+            (None, vec!["a start acquire".into(), "a stop forced-release".into()])
+        );
+    });
+}
+
+#[test]
+fn an_agent_that_closes_its_end_is_ended_reaped_and_replaced() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let mut rig = Rig::start(&vip_alone());
         let token = rig.acquire();
         rig.outcome(token);
-        rig.socket = None;
-        assert_eq!(rig.exit_code(), 1);
-        assert_eq!((rig.vip_s(), kill(rig.agent, None)), (None, Err(Errno::ESRCH)));
+        std::thread::sleep(Duration::from_millis(200));
+        let first = rig.agent;
+        rig.close();
+        assert_ne!(rig.take_office(), NOTHING);
+        assert_eq!(kill(first, None), Err(Errno::ESRCH));
+        rig.renew_for(Span::from_ms(200));
     });
 }
 
 #[test]
-fn a_hung_agent_is_killed_when_its_lease_has_run_out() {
+fn a_hung_agent_is_killed_after_late_after_and_replaced() {
     in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let (scripts, mut settings) = with_scripts(&[PLAIN]);
-        settings.policy.lease = Span::from_s(1);
+        let mut settings = vip_alone();
+        settings.policy.paths[0].timing.late_after = Span::from_ms(300);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
-        rig.renew_for(Span::from_ms(300));
+        rig.renew_for(Span::from_ms(200));
+        let first = rig.agent;
+        rig.fall_silent();
         let silent = now();
-        assert_eq!(rig.exit_code(), 1);
+        assert_ne!(rig.take_office(), NOTHING);
         let took = now().since(silent);
-        assert!(took > Span::from_ms(1_900) && took < Span::from_ms(3_500), "{took}");
-        assert_eq!(rig.story(&scripts), ["a start acquire", "a stop forced-release"]);
+        assert!(took >= Span::from_ms(200), "{took}");
+        assert_eq!(kill(first, None), Err(Errno::ESRCH));
+        let token = rig.renew();
+        assert!(matches!(rig.outcome(token), Outcome::Renewed));
     });
 }
 
@@ -253,13 +336,17 @@ fn a_hung_agent_is_killed_when_its_lease_has_run_out() {
 fn a_stalled_box_does_not_cost_the_agent_its_life() {
     in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let mut rig = Rig::start(&short_lease());
+        let mut settings = short_lease();
+        settings.policy.paths[0].timing.late_after = Span::from_ms(300);
+        let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         rig.outcome(token);
+        rig.fall_silent();
         kill(rig.guard, Signal::SIGSTOP).expect("stopped");
         std::thread::sleep(Duration::from_millis(2_300));
         kill(rig.guard, Signal::SIGCONT).expect("goes on");
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(100));
+        rig.live();
         let token = rig.renew();
         assert_eq!(rig.outcome(token), Outcome::Renewed);
         assert!(rig.vip_s().is_some(), "it comes back by order, not by itself");
@@ -287,7 +374,7 @@ fn a_farewell_with_something_held_is_none() {
         let token = rig.acquire();
         rig.outcome(token);
         rig.say(&ToGuard::Farewell);
-        rig.socket = None;
+        rig.close();
         assert_eq!((rig.exit_code(), rig.vip_s()), (1, None));
     });
 }
@@ -322,8 +409,12 @@ fn an_agent_that_sends_anything_else_is_ended() {
             let mut rig = Rig::start(&vip_alone());
             let token = rig.acquire();
             rig.outcome(token);
+            std::thread::sleep(Duration::from_millis(200));
+            let first = rig.agent;
             say(&rig);
-            assert_eq!((rig.exit_code(), rig.vip_s()), (1, None));
+            assert_eq!(rig.take_office(), NOTHING, "nothing that it left is trusted");
+            assert_eq!((rig.vip_s(), kill(first, None)), (None, Err(Errno::ESRCH)));
+            rig.stop_at_once();
         }
     });
 }

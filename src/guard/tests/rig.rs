@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crosswire::config::GroupId;
@@ -12,10 +13,14 @@ use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, sendmsg,
+    socketpair,
+};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pause, pipe, read, write};
+use nix::unistd::{ForkResult, Pid, fork, getpid, pause};
 use nix::{cmsg_space, libc};
 
 use crate::clock::now;
@@ -23,7 +28,7 @@ use crate::guard::addresses::Addresses;
 use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
 use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
-use crate::guard::{block_child_signal, open, run_to_end};
+use crate::guard::{Inheritance, Recipe, block_child_signal, open, run_to_end};
 use crate::settings::{Script, Settings};
 
 pub const GROUP: GroupId = GroupId(0);
@@ -36,55 +41,121 @@ pub struct Rig {
     pub socket: Option<OwnedFd>,
     pub stop: EventFd,
     pub dir: tempfile::TempDir,
+    /// Whether the agent deposits something again and again, as every agent does.
+    pulse: Arc<Mutex<Option<OwnedFd>>>,
+    passed: OwnedFd,
     addresses: Addresses,
     heard: VecDeque<(FromGuard, Option<OwnedFd>)>,
     tokens: u32,
 }
 
+/// What is said of an inheritance without a deposit.
+pub const NOTHING: &str = "nothing";
+
+/// What is deposited.
+const DEPOSIT: &[u8] = b"all that I knew";
+
 impl Rig {
-    /// Starts a guard; its agent is a process that only waits to be killed.
+    /// Starts a guard; its agents are processes that only wait to be killed, and pass their end of the socket pair on.
     pub fn start(settings: &Settings) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let (ours, guards) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("a pair");
+        let (passed, passes) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).expect("an eventfd");
-        let (from_guard, to_us) = pipe().expect("a pipe");
         // SAFETY: the child runs on an allocator that survives a fork, uses nothing of other threads, and leaves by
         // _exit.
         let guard = match unsafe { fork() }.expect("a guard") {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
-                drop(ours);
-                let code = Self::be_guard(settings, dir.path(), guards, &stop, &to_us);
+                drop(passed);
+                let code = Self::be_guard(settings, dir.path(), &stop, &passes);
                 // SAFETY: ends this process at once.
                 unsafe { libc::_exit(code) }
             }
         };
-        drop((guards, to_us));
-        let mut pid = [0; 4];
-        assert_eq!(read(&from_guard, &mut pid), Ok(4), "the guard started");
+        drop(passes);
         let addresses = Addresses::open(settings.policy.lease).expect("a socket");
-        let agent = Pid::from_raw(i32::from_ne_bytes(pid));
-        Self { guard, agent, socket: Some(ours), stop, dir, addresses, heard: VecDeque::new(), tokens: 0 }
+        let pulse = Arc::new(Mutex::new(None));
+        beat(&pulse);
+        let agent = guard;
+        let mut rig =
+            Self { guard, agent, socket: None, stop, dir, pulse, passed, addresses, heard: VecDeque::new(), tokens: 0 };
+        assert_eq!(rig.take_office(), "", "the first one succeeds nobody");
+        rig
     }
 
-    fn be_guard(settings: &Settings, run_dir: &Path, socket: OwnedFd, stop: &EventFd, pid_to: &OwnedFd) -> i32 {
-        close_all_but(&[socket.as_raw_fd(), stop.as_fd().as_raw_fd(), pid_to.as_raw_fd()]);
+    fn be_guard(settings: &Settings, run_dir: &Path, stop: &EventFd, passes: &OwnedFd) -> i32 {
+        close_all_but(&[stop.as_fd().as_raw_fd(), passes.as_raw_fd()]);
         let opened = open(settings, run_dir).expect("opened");
         block_child_signal().expect("blocked");
-        // SAFETY: the child only waits for a signal.
-        let agent = match unsafe { fork() }.expect("an agent") {
-            ForkResult::Parent { child } => child,
-            ForkResult::Child => {
-                drop((socket, opened));
-                loop {
-                    pause();
-                }
+        let become_agent = |link: OwnedFd, inheritance: Option<Inheritance>| {
+            set_pdeathsig(Signal::SIGKILL).expect("a signal");
+            let text = inheritance.map_or_else(String::new, |i| match i.deposit[..] {
+                [] => NOTHING.to_owned(),
+                _ => format!("({:?}, {:?}, {:?})", i.deposit, i.holdings, i.last_token),
+            });
+            let pid = getpid().as_raw().to_ne_bytes();
+            let rights = [ControlMessage::ScmRights(&[link.as_raw_fd()])];
+            let parts = [IoSlice::new(&pid), IoSlice::new(text.as_bytes())];
+            sendmsg::<()>(passes.as_raw_fd(), &parts, &rights, MsgFlags::empty(), None).expect("passed on");
+            drop(link);
+            loop {
+                pause();
             }
         };
-        write(pid_to, &agent.as_raw().to_ne_bytes()).expect("written");
+        let keeps = [passes.as_raw_fd()];
+        let recipe = Recipe { become_agent: &become_agent, keeps: &keeps };
         let stop = stop.as_fd().try_clone_to_owned().expect("a copy");
-        i32::from(run_to_end(settings, run_dir, socket, agent, stop, opened))
+        i32::from(run_to_end(settings, run_dir, recipe, stop, opened))
+    }
+
+    /// Becomes the agent that the guard has just started, and says what that one inherited.
+    pub fn take_office(&mut self) -> String {
+        let wait = PollTimeout::try_from(Duration::from_secs(8)).expect("short");
+        assert_eq!(
+            poll(&mut [PollFd::new(self.passed.as_fd(), PollFlags::POLLIN)], wait),
+            Ok(1),
+            "no agent is started"
+        );
+        let mut bytes = [0; 1_024];
+        let (length, link) = receive_with_descriptor(&self.passed, &mut bytes).expect("an agent");
+        let (pid, text) = bytes[..length].split_first_chunk().expect("a process id");
+        self.agent = Pid::from_raw(i32::from_ne_bytes(*pid));
+        self.socket = link;
+        self.heard.clear();
+        self.live();
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    /// Gives signs of life from now on.
+    pub fn live(&self) {
+        let copy = self.socket.as_ref().map(|socket| socket.try_clone().expect("a copy"));
+        *self.pulse.lock().expect("no panic") = copy;
+    }
+
+    /// Gives none.
+    pub fn fall_silent(&self) {
+        *self.pulse.lock().expect("no panic") = None;
+    }
+
+    /// Closes the agent's end.
+    pub fn close(&mut self) {
+        self.fall_silent();
+        self.socket = None;
+    }
+
+    /// The agent's process dies.
+    pub fn die(&mut self) {
+        self.close();
+        kill(self.agent, Signal::SIGKILL).expect("killed");
+    }
+
+    /// The guard is told twice to stop, and ends.
+    pub fn stop_at_once(&mut self) -> i32 {
+        self.stop.write(1).expect("told to stop");
+        std::thread::sleep(Duration::from_millis(50));
+        self.stop.write(1).expect("told again");
+        self.exit_code()
     }
 
     pub fn say(&self, message: &ToGuard) {
@@ -130,15 +201,7 @@ impl Rig {
             return None;
         }
         let mut bytes = [0; MAX_MESSAGE_BYTES];
-        let mut control = cmsg_space!([std::os::fd::RawFd; 1]);
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty()).ok()?;
-        let length = message.bytes;
-        let descriptor = message.cmsgs().expect("control data").find_map(|control| match control {
-            // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
-            ControlMessageOwned::ScmRights(fds) => Some(unsafe { OwnedFd::from_raw_fd(fds[0]) }),
-            _ => None,
-        });
+        let (length, descriptor) = receive_with_descriptor(socket, &mut bytes)?;
         (length > 0).then(|| (postcard::from_bytes(&bytes[..length]).expect("a message"), descriptor))
     }
 
@@ -211,19 +274,47 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // Whatever the test came to: the guard ends its agent when that closes its end.
-        self.socket = None;
+        // Whatever the test came to: the guard ends its agent when it is told a second time.
+        self.close();
         for _ in 0..1_000 {
+            let _ = self.stop.write(1);
             if waitpid(self.guard, Some(WaitPidFlag::WNOHANG)) != Ok(WaitStatus::StillAlive) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        for pid in [self.guard, self.agent] {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
+        // Its agent dies with it.
+        let _ = kill(self.guard, Signal::SIGKILL);
         let _ = waitpid(self.guard, None);
     }
+}
+
+/// Deposits something every 50 ms on whatever socket is there, for as long as the rig is.
+fn beat(pulse: &Arc<Mutex<Option<OwnedFd>>>) {
+    let pulse = Arc::downgrade(pulse);
+    let mut bytes = postcard::to_slice(&ToGuard::Deposit, &mut [0; 8]).expect("short").to_vec();
+    bytes.extend_from_slice(DEPOSIT);
+    std::thread::spawn(move || {
+        while let Some(pulse) = pulse.upgrade() {
+            if let Some(socket) = &*pulse.lock().expect("no panic") {
+                let _ = send(socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
+            }
+            drop(pulse);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+}
+
+fn receive_with_descriptor(socket: &OwnedFd, bytes: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
+    let mut control = cmsg_space!([std::os::fd::RawFd; 1]);
+    let mut parts = [IoSliceMut::new(bytes)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
+    let descriptor = message.cmsgs().expect("control data").find_map(|control| match control {
+        // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+        ControlMessageOwned::ScmRights(fds) => Some(unsafe { OwnedFd::from_raw_fd(fds[0]) }),
+        _ => None,
+    });
+    Some((message.bytes, descriptor))
 }
 
 /// Closes what a fork has brought along from tests that run beside this one: their sockets would never see an end.

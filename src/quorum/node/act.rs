@@ -2,11 +2,11 @@
 
 use super::{GuardState, Leaving, Node, emit};
 use crate::config::{GroupId, MAX_PATHS};
-use crate::frame::message::{MAX_TERM, Role};
+use crate::frame::message::{MAX_TERM, Role, Word};
 use crate::health::PathState;
-use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Tie, decide};
+use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, MAX_FLAPS, Renewal, STEADY_AFTER, WISH_LASTS};
+use crate::quorum::group::{Group, MAX_FLAPS, Renewal, STEADY_AFTER, Tied, WISH_LASTS};
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
 use crate::quorum::{Verdict, timing};
@@ -141,6 +141,9 @@ impl Node {
     fn release(&mut self, now: Instant, id: GroupId, (release, evidence): (Release, Evidence), effects: &mut Effects) {
         let Release { first, reason, offer } = release;
         emit(effects, Effect::Record(Record::Releasing { group: id, reason, evidence }));
+        if reason == ReleaseReason::LostTie {
+            self.note_tie(now, id);
+        }
         let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.pending = Some(token);
@@ -167,14 +170,17 @@ impl Node {
 
     /// A holder renews its lease in time, and announces itself again once a rival has let go.
     fn keep(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
+        if situation.tie == Tie::WeWin || self.has_just_yielded(id, situation.claim) {
+            self.note_tie(now, id);
+        }
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_planned = group.role == Role::Releasing && group.renew_at != Instant::NEVER;
         let must_hurry = is_planned && (now >= group.lease_until || situation.claim == Claim::Serves);
-        if group.role == Role::Active && situation.tie == Tie::WeWin {
-            group.was_tied = true;
-        } else if group.was_tied && situation.claim != Claim::Serves && situation.claim != Claim::Releases {
-            group.was_tied = false;
-            if group.role == Role::Active {
+        let is_rival_gone = !matches!(situation.claim, Claim::Serves | Claim::Releases);
+        if let Some(tied) = group.tied.take_if(|_| is_rival_gone) {
+            let is_active = group.role == Role::Active;
+            emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, true))));
+            if is_active {
                 self.order(now + Span::from_s(1), Order::Announce { group: id }, effects);
             }
         }
@@ -182,6 +188,27 @@ impl Node {
             return self.hurry_release(id, effects);
         }
         self.renew_if_due(now, id, effects);
+    }
+
+    /// The peer lets go, or says for the first time that it did, of what we serve: after a split it may hear us first, and its
+    /// first beat that arrives is no claim any more.
+    fn has_just_yielded(&mut self, id: GroupId, claim: Claim) -> bool {
+        let report = self.peer.group(id, &self.policy);
+        let yields = claim == Claim::Releases || report.is_some_and(|report| report.word == Word::Yielded);
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
+            return false;
+        };
+        !core::mem::replace(&mut group.has_peer_yielded, yields) && yields
+    }
+
+    /// Both serve: the beginning of an incident, if it is not known already.
+    fn note_tie(&mut self, now: Instant, id: GroupId) {
+        // A silence that ended long ago is no cause.
+        let silence = self.silence.filter(|(_, to)| now.since(*to) < self.second_waits());
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.tied.is_none()) else { return };
+        let began_at = silence.map_or(now, |(from, _)| group.active_since.unwrap_or(now).max(from));
+        let unheard = silence.map(|(from, to)| to.since(from));
+        group.tied = Some(Tied { seen_at: now, began_at, unheard });
     }
 
     /// A planned release keeps its addresses while scripts stop. Not once the lease has lapsed or the peer serves: what
@@ -213,8 +240,7 @@ impl Node {
     }
 
     fn is_since_stall(&self, at: Instant) -> bool {
-        let interval = self.policy.interval();
-        at + interval + interval >= self.judge_from
+        at >= self.stalled_at
     }
 
     /// Asks the wire as soon as a takeover may come, so that the answer costs no time.
@@ -242,14 +268,15 @@ impl Node {
 
     fn is_probe_needed(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let is_backup = group_role(&self.groups, id) == Role::Backup;
-        if !is_backup || !s.has_carrier || s.is_stopping || !s.is_able {
+        let is_restrained = s.standby != Standby::No || s.is_in_maintenance;
+        if !is_backup || !s.has_carrier || s.is_stopping || !s.is_able || is_restrained {
             return false;
         }
         let is_next = self.groups.get(id.index()).is_some_and(|group| self.is_next(now, id, group));
         let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
         let lead = self.probe_wait() + self.policy.interval();
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
-        let is_unheard = self.was_ever_heard && !self.is_on_time(now);
+        let is_unheard = self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
         is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)
     }
 
@@ -261,7 +288,7 @@ impl Node {
         }
     }
 
-    fn shortest_late_after(&self) -> Span {
+    pub(super) fn shortest_late_after(&self) -> Span {
         self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 

@@ -12,6 +12,8 @@ pub enum Waiting {
     Nothing,
     /// The next beat.
     Beat,
+    /// The next deposit with the guard, where no beat is due.
+    Deposit,
     /// A path becomes late or silent.
     Path,
     /// Silence may be believed: drift, or the end of a stall's amnesty.
@@ -55,9 +57,11 @@ impl Node {
                 earliest.note(at, Waiting::Path);
             }
         }
+        earliest.note(self.deposit_at, Waiting::Deposit);
         earliest.note(self.judge_from, Waiting::Silence);
         earliest.note(self.drift_passes(), Waiting::Silence);
         earliest.note(self.peer_released_at(), Waiting::PeerReleased);
+        earliest.note(self.restraint.maintenance_until.unwrap_or(Instant::NEVER), Waiting::Lapse);
         for (id, group) in self.policy.group_ids().zip(&self.groups) {
             earliest.note(self.cold_start_ends(id), Waiting::Turn);
             self.note_group(group, &mut earliest);
@@ -80,6 +84,7 @@ impl Node {
         }
         let lapses = [
             group.offered_until,
+            group.yielded_until,
             group.wanted_until,
             group.handover_until,
             group.peer_is_off_until,

@@ -37,7 +37,12 @@ impl Node {
                 emit(effects, Effect::Send(path, body));
             }
             Ok(Accepted::Adopted(answer)) => {
-                self.peer.become_adopted(now);
+                let is_known = self.predecessors_peer.take().is_some_and(|known| self.session.peer() == Some(known));
+                if is_known {
+                    self.peer.become_known_again()
+                } else {
+                    self.peer.become_adopted(now)
+                }
                 self.was_ever_heard = true;
                 self.note_heard(now, path);
                 emit(effects, Effect::Record(Record::PeerStarted));
@@ -57,8 +62,10 @@ impl Node {
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.beats_heard = here.beats_heard.saturating_add(1);
         }
-        self.witnesses.exchange(now, self.sight_window(), beat.standing.witnesses);
-        self.peer.hear(now, beat, number, was_heard, &self.sent);
+        let seen_there = beat.standing.witnesses;
+        if self.peer.hear(now, beat, number, was_heard, &self.sent) {
+            self.witnesses.exchange(now, self.sight_window(), seen_there);
+        }
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);
             group.term = group.term.max(theirs);
@@ -66,6 +73,9 @@ impl Node {
     }
 
     fn note_heard(&mut self, now: Instant, path: PathId) {
+        if let Some(last_at) = self.newest_frame_at().filter(|_| !self.is_heard(now)) {
+            self.silence = Some((last_at, now));
+        }
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.detector.hear(now);
         }
@@ -93,14 +103,20 @@ impl Node {
 
     pub(super) fn note_lines(&mut self, now: Instant, path: PathId, lines: Option<Lines>) {
         if let Some(here) = self.paths.get_mut(path.index()) {
+            let before = here.detector.lines_dropped_at();
             here.detector.note_lines(now, lines);
+            // The peer has to know at once that we may take it for dead soon.
+            self.is_urgent |= here.detector.lines_dropped_at() != before;
         }
     }
 
     pub(super) fn path_opened(&mut self, now: Instant, path: PathId) {
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.collector = Default::default();
-            here.detector.become_open(now);
+            // A successor's path has been open all the time.
+            if !here.detector.is_open() {
+                here.detector.become_open(now);
+            }
             here.beat_at = now;
         }
     }

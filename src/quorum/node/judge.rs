@@ -10,7 +10,7 @@ use crate::quorum::decide::{Claim, Situation, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{Group, MAX_FLAPS};
 use crate::quorum::record::Record;
-use crate::quorum::verdict::{BRIEFLY_BROKEN, Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
+use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
 use crate::time::{Instant, Span};
 
@@ -48,6 +48,7 @@ impl Node {
 
     /// What every path testifies now.
     pub(super) fn testimonies(&self, now: Instant) -> Vec<Testimony, MAX_PATHS> {
+        let newest = self.newest_frame_at();
         let testimony = |(index, path): (usize, &Path)| {
             let others = self.paths.iter().enumerate().filter(|(other, _)| *other != index);
             let elsewhere = others.filter_map(|(_, other)| other.detector.heard_at()).max();
@@ -56,8 +57,8 @@ impl Node {
                 kind: detector.kind(),
                 state: detector.state(now, elsewhere),
                 lines: detector.lines(),
-                is_cut_short: detector.is_cut_short(),
-                is_broken_briefly: detector.silent_for(now) < BRIEFLY_BROKEN,
+                is_cut_short: detector.is_cut_short(newest),
+                is_broken_briefly: detector.is_broken_briefly(now),
             }
         };
         self.paths.iter().enumerate().map(testimony).collect()
@@ -92,6 +93,9 @@ impl Node {
             has_carrier: group.has_carrier,
             is_able: self.guard == GuardState::Fine,
             is_stopping: self.leaving != Leaving::No,
+            standby: self.restraint.standby,
+            is_in_maintenance: self.restraint.maintenance_until.is_some(),
+            is_peer_in_maintenance: self.peer.is_in_maintenance(),
             is_stalled: now < self.judge_from,
             was_ever_heard: self.was_ever_heard,
             has_listened: now >= self.cold_start_ends(id),
@@ -109,8 +113,8 @@ impl Node {
             in_jeopardy: self.policy.in_jeopardy,
             has_lease_lapsed: now >= group.lease_until,
             is_deadline_due: now >= self.forced_release_at(),
-            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.are_lines_dropped()),
-            has_served_alone: now >= self.forced_release_at() + self.policy.lease,
+            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.is_in_haste()),
+            has_served_alone: now >= self.usual_release_at() + self.policy.lease,
             is_peer_better_off: !group.has_carrier || self.is_outseen(now),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
             tie: self.tie(id, group, claim),
@@ -145,7 +149,8 @@ impl Node {
     pub(super) fn is_peer_able(&self, id: GroupId) -> bool {
         let is_backup = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Backup);
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
-        is_backup && standing.trouble == Trouble::None && !standing.leaving && !standing.no_carrier
+        let is_free = !standing.leaving && !standing.standby && !standing.maintenance;
+        is_backup && is_free && standing.trouble == Trouble::None && !standing.no_carrier
     }
 
     /// Higher term wins, then the preferred node, then the lower name.
@@ -215,7 +220,7 @@ impl Node {
         self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait))
     }
 
-    fn newest_frame_at(&self) -> Option<Instant> {
+    pub(super) fn newest_frame_at(&self) -> Option<Instant> {
         self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
     }
 
@@ -235,7 +240,10 @@ impl Node {
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
         let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
-        let earliest = since.map_or(Instant::ORIGIN, |at| at + late_after);
+        // A deadline of late_after leaves room for half of that; by the usual one there was time for all.
+        let is_hasty = role.is_holding() && self.is_in_haste() && now < self.usual_release_at();
+        let wait = late_after.fraction(1, if is_hasty { 2 } else { 1 });
+        let earliest = since.map_or(Instant::ORIGIN, |at| at + wait);
         self.witnesses.view(earliest.max(now - self.sight_window()))
     }
 
@@ -250,9 +258,19 @@ impl Node {
         self.outseen_since.is_some_and(|since| now >= since + interval + interval)
     }
 
-    /// The lines of some cable dropped: the peer may take the shortcut of a power loss, so our own deadline shrinks too.
-    fn are_lines_dropped(&self) -> bool {
-        self.paths.iter().any(|path| path.detector.lines() == LineReading::Dropped)
+    /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it may take the
+    /// shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once an interval.
+    fn is_in_haste(&self) -> bool {
+        let here = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
+        let interval = self.policy.interval();
+        let dropped_at = here.max(self.peer.lines_dropped_at());
+        dropped_at.is_some_and(|at| self.peer.acknowledged().is_none_or(|acked| acked <= at + interval + interval))
+    }
+
+    /// The lines of some cable dropped in the middle of the peer's beats.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let newest = self.newest_frame_at();
+        self.paths.iter().any(|path| path.detector.is_cut_short(newest))
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
@@ -264,6 +282,7 @@ impl Node {
             && group.role == Role::Backup
             && !self.is_digest_different
             && self.leaving == Leaving::No
+            && self.may_move()
             && self.claim(now, id) == Claim::Serves
             && self.well_since.is_some_and(|since| now >= since + wait)
     }
@@ -288,11 +307,17 @@ impl Node {
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
-        let dead_after = if self.are_lines_dropped() {
-            self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+        if self.is_in_haste() {
+            let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+            self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(late_after))
         } else {
-            self.peer.smallest_dead_after(&self.policy)
-        };
+            self.usual_release_at()
+        }
+    }
+
+    /// The same without haste.
+    fn usual_release_at(&self) -> Instant {
+        let dead_after = self.peer.smallest_dead_after(&self.policy);
         self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
     }
 

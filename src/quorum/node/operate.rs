@@ -4,6 +4,7 @@ use super::act::group_role;
 use super::{GuardState, Leaving, Node, emit};
 use crate::config::GroupId;
 use crate::frame::message::Role;
+use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
 use crate::quorum::group::WISH_LASTS;
 use crate::quorum::record::{Denial, Record};
@@ -16,6 +17,9 @@ impl Node {
             Request::Handover(id) => self.ask_handover(now, id),
             Request::Takeover(id) => self.ask_takeover(now, id),
             Request::TakeoverPeerIsOff(id) => self.ask_takeover_peer_is_off(now, id),
+            Request::Standby { force } => self.ask_standby(now, force, effects),
+            Request::Online => self.ask_online(effects),
+            Request::Maintenance(lasts) => self.ask_maintenance(now, lasts, effects),
         };
         emit(effects, Effect::Reply(answer));
     }
@@ -25,6 +29,7 @@ impl Node {
         if group_role(&self.groups, id) != Role::Active {
             return Err(Denial::NotActive);
         }
+        self.no_maintenance()?;
         self.peer_could(now, id)?;
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.handover_until = Some(now + WISH_LASTS);
@@ -36,6 +41,9 @@ impl Node {
         self.may_take(id)?;
         if !self.is_on_time(now) {
             return Err(Denial::PeerNotHeard);
+        }
+        if self.peer.is_in_maintenance() {
+            return Err(Denial::PeerMaintenance);
         }
         if self.is_digest_different {
             return Err(Denial::ConfigurationsDiffer);
@@ -64,6 +72,10 @@ impl Node {
 
     fn may_take(&self, id: GroupId) -> Result<(), Denial> {
         self.known(id)?;
+        self.no_maintenance()?;
+        if self.restraint.standby != Standby::No {
+            return Err(Denial::Standby);
+        }
         let has_carrier = self.groups.get(id.index()).is_some_and(|group| group.has_carrier);
         match group_role(&self.groups, id) {
             Role::Active | Role::Acquiring => Err(Denial::AlreadyActive),
@@ -72,7 +84,7 @@ impl Node {
         }
     }
 
-    fn peer_could(&self, now: Instant, id: GroupId) -> Result<(), Denial> {
+    pub(super) fn peer_could(&self, now: Instant, id: GroupId) -> Result<(), Denial> {
         let group = self.groups.get(id.index()).ok_or(Denial::NoSuchGroup)?;
         if !self.is_on_time(now) {
             Err(Denial::PeerNotHeard)

@@ -70,7 +70,10 @@ impl Node {
         let Some(to) = next(group.role, event) else { return };
         match event {
             RoleEvent::Take | RoleEvent::LetGo | RoleEvent::AddressesGone => {}
-            RoleEvent::Released => group.offered_until = group.is_offering.then(|| now + offer_lasts),
+            RoleEvent::Released => {
+                group.offered_until = group.is_offering.then(|| now + offer_lasts);
+                group.yielded_until = group.tied.map(|_| now + offer_lasts);
+            }
             RoleEvent::CannotServe | RoleEvent::ReleasedUnfit => group.retry_at = Some(now + RETRY_AFTER),
             // The addresses are gone: there is nothing to renew.
             RoleEvent::CannotStop => {
@@ -98,11 +101,13 @@ impl Node {
         group.active_since = (to == Role::Active).then_some(now);
         if !to.is_holding() {
             (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
-            group.was_tied = false;
             group.vacant_since = None;
             group.able_since = now;
         }
         group.said = None;
+        if let Some(tied) = group.tied.take_if(|_| !to.is_holding()) {
+            emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, false))));
+        }
         emit(effects, Effect::Record(Record::Role { group: id, from, to }));
         let is_holding = self.groups.iter().any(|group| group.role.is_holding());
         if core::mem::replace(&mut self.is_showing_holding, is_holding) != is_holding {

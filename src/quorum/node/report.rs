@@ -2,6 +2,7 @@
 
 use super::{Leaving, Node};
 use crate::frame::refusal::Refusal;
+use crate::quorum::decide::Standby;
 use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus};
 use crate::time::Instant;
 
@@ -15,8 +16,11 @@ impl Node {
             verdict: self.verdict,
             is_jeopardy: self.is_jeopardy,
             is_digest_different: self.is_digest_different,
+            is_lifetime_ignored: self.is_lifetime_ignored,
             trouble: self.standing().trouble,
             is_stopping: self.leaving != Leaving::No,
+            is_standby: self.restraint.standby != Standby::No,
+            maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
             groups: self
                 .groups
@@ -59,6 +63,8 @@ impl Node {
             age: self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default(),
             is_cold_start: beat.standing.cold_start,
             has_left: beat.standing.leaving,
+            is_standby: beat.standing.standby,
+            is_maintenance: beat.standing.maintenance,
             has_no_carrier: beat.standing.no_carrier,
             trouble: beat.standing.trouble,
             groups: self.policy.group_ids().map(group).collect(),

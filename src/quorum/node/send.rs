@@ -2,16 +2,18 @@
 
 use super::{Leaving, Node, emit};
 use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
+use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard.
-    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
+    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard. Says whether
+    /// anything was.
+    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) -> bool {
         let is_urgent = core::mem::take(&mut self.is_urgent);
         let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
         if !self.paths.iter().any(is_due) {
-            return;
+            return false;
         }
         if self.witnesses.count() > 0 {
             emit(effects, Effect::AskWitnesses);
@@ -36,6 +38,7 @@ impl Node {
             }
         }
         self.count_goodbye(effects);
+        true
     }
 
     fn count_goodbye(&mut self, effects: &mut Effects) {
@@ -70,11 +73,14 @@ impl Node {
             cold_start: !self.was_ever_heard,
             leaving: matches!(self.leaving, Leaving::Goodbyes(_) | Leaving::Left),
             no_carrier: self.groups.iter().any(|group| !group.has_carrier),
+            standby: self.restraint.standby != Standby::No,
+            maintenance: self.restraint.maintenance_until.is_some(),
             trouble: match self.guard {
                 super::GuardState::Fine => Trouble::None,
                 super::GuardState::Silent => Trouble::GuardSilent,
                 super::GuardState::Lost => Trouble::GuardLost,
             },
+            lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
             witnesses: 0,
         }
     }
@@ -82,8 +88,9 @@ impl Node {
     fn mechanisms(&self) -> Mechanisms {
         let seconds = |span: Span| span.as_s_ceil();
         let stop = self.policy.groups.iter().map(|group| seconds(group.stop_timeout)).max().unwrap_or(0);
+        let lease_s = u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX);
         Mechanisms {
-            lease_s: u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX),
+            lease_s: if self.is_lifetime_ignored { 0 } else { lease_s },
             watchdog_s: 0,
             stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
         }

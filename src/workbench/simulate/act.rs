@@ -7,6 +7,7 @@ use crosswire::time::{Instant, Span};
 use super::fault::{Fault, Noise, Way};
 use super::guard::{Phase, Told};
 use super::wire::Frame;
+use super::witness::Witness;
 use super::world::{SIDES, What, World};
 
 /// How long a box takes to boot.
@@ -73,7 +74,20 @@ impl World {
                     self.tell(side, Told::Stop);
                 }
             }
+            Fault::BadFence(side) => self.boxes[side.index()].is_fence_good = false,
+            Fault::GoodFence(side) => self.boxes[side.index()].is_fence_good = true,
+            Fault::CarrierDown(side, group) => self.set_own_link(side, group, false),
+            Fault::CarrierUp(side, group) => self.set_own_link(side, group, true),
+            Fault::WitnessDown(_)
+            | Fault::WitnessUp(_)
+            | Fault::WitnessCut(..)
+            | Fault::WitnessMend(_)
+            | Fault::WitnessLoss(..)
+            | Fault::WitnessDelay(..) => self.act_on_witness(fault),
             Fault::Cut(..)
+            | Fault::Isolate(..)
+            | Fault::Lines(..)
+            | Fault::Flap(..)
             | Fault::Mend(_)
             | Fault::Loss(..)
             | Fault::Delay(..)
@@ -98,6 +112,14 @@ impl World {
                     self.links[path.index()].directions[side.index()].is_cut = true;
                 }
             }
+            Fault::Isolate(path, side) => {
+                self.both(path, |direction| direction.is_cut = true);
+                self.hide_witnesses(side);
+            }
+            Fault::Lines(path, side, fault) => {
+                self.links[path.index()].line_ends[side.index()].fault = fault;
+            }
+            Fault::Flap(path, side, span) => self.flap(path, side, span),
             Fault::Mend(path) => {
                 let was_off = self.links[path.index()].is_switch_off;
                 self.links[path.index()].mend();
@@ -123,6 +145,36 @@ impl World {
                 self.tell_all_links();
             }
             _ => {}
+        }
+    }
+
+    fn act_on_witness(&mut self, fault: Fault) {
+        let (Fault::WitnessDown(id)
+        | Fault::WitnessUp(id)
+        | Fault::WitnessCut(id, _)
+        | Fault::WitnessMend(id)
+        | Fault::WitnessLoss(id, _)
+        | Fault::WitnessDelay(id, _)) = fault
+        else {
+            return;
+        };
+        let Some(witness) = self.witnesses.get_mut(id.index()) else { return };
+        match fault {
+            Fault::WitnessDown(_) => witness.is_up = false,
+            Fault::WitnessUp(_) => witness.is_up = true,
+            Fault::WitnessCut(_, side) => witness.is_in_sight[side.index()] = false,
+            Fault::WitnessMend(_) => *witness = Witness::new(witness.place),
+            Fault::WitnessLoss(_, permille) => witness.loss_permille = permille,
+            Fault::WitnessDelay(_, span) => witness.delay = span,
+            _ => {}
+        }
+    }
+
+    /// A group that lives on the LAN alone has no other interface to lose.
+    fn set_own_link(&mut self, side: Side, group: GroupId, is_up: bool) {
+        if self.setup.own_links[group.index()] {
+            self.boxes[side.index()].own_links[group.index()] = is_up;
+            self.tell(side, Told::Links);
         }
     }
 
@@ -157,7 +209,6 @@ impl World {
         self.boxes[side.index()].agent = None;
         // Its last words are read first.
         self.guard_turn(side);
-        self.guard_leaves(side);
     }
 
     fn kill_guard(&mut self, side: Side) {
@@ -203,7 +254,8 @@ impl World {
         }
     }
 
-    fn ask(&mut self, side: Side, request: Request) {
+    /// An operator asks the agent of a box, if it runs.
+    pub fn ask(&mut self, side: Side, request: Request) {
         if self.boxes[side.index()].agent.is_some() {
             self.boxes[side.index()].inbox.requests.push_back(request);
             self.agent_turn(side);
@@ -247,7 +299,11 @@ impl World {
                 self.act(Fault::Cut(path, Way::Both));
             }
         }
+        self.mend_witnesses();
         for side in SIDES {
+            for group in self.setup.policy.group_ids() {
+                self.act(Fault::CarrierUp(side, group));
+            }
             self.heal_box(side);
         }
         self.note_marks();
@@ -255,7 +311,8 @@ impl World {
 
     fn heal_box(&mut self, side: Side) {
         let digest = self.setup.policy.digest[0];
-        for fault in [Fault::Thaw(side), Fault::GoodScripts(side), Fault::GoodKernel(side), Fault::Continue(side)] {
+        let good = [Fault::GoodScripts(side), Fault::GoodKernel(side), Fault::GoodFence(side)];
+        for fault in [Fault::Thaw(side)].into_iter().chain(good).chain([Fault::Continue(side)]) {
             self.act(fault);
         }
         let gateway = &mut self.boxes[side.index()];

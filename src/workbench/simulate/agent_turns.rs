@@ -22,6 +22,7 @@ impl World {
         while let Some(told) = self.boxes[side.index()].inbox.told.pop_front() {
             self.hear_told(side, told);
         }
+        self.poll_lines(side);
         for path in self.setup.policy.path_ids() {
             while let Some(frame) = self.boxes[side.index()].inbox.frames[path.index()].pop_front() {
                 self.hear_frame(side, frame);
@@ -36,11 +37,16 @@ impl World {
                 Packet::Peer => self.step(side, Event::PeerAnswered),
             }
         }
+        while let Some((witness, asked_at)) = self.boxes[side.index()].inbox.sightings.pop_front() {
+            self.note_sighting(side, witness, asked_at);
+            self.step(side, Event::WitnessAnswered(witness.0, asked_at));
+        }
         while let Some(request) = self.boxes[side.index()].inbox.requests.pop_front() {
             self.step(side, Event::Operator(request));
         }
         self.step(side, Event::Tick);
         self.check_leases(side);
+        self.check_deadlines(side);
         self.schedule_wake(side);
     }
 
@@ -68,7 +74,9 @@ impl World {
         let home = self.home();
         let has_carrier = home.is_none_or(|path| is_up(self, path));
         for group in self.setup.policy.group_ids() {
-            self.step(side, Event::Carrier(group, has_carrier));
+            let has_own = self.boxes[side.index()].own_links[group.index()];
+            self.watch.carriers[side.index()][group.index()] = has_carrier && has_own;
+            self.step(side, Event::Carrier(group, has_carrier && has_own));
         }
         for path in self.setup.policy.path_ids() {
             let event = if is_up(self, path) { Event::PathOpened(path) } else { Event::PathLost(path) };
@@ -96,7 +104,7 @@ impl World {
                 self.note_consumption(side, path, &stamp);
                 // A beat for this run that did not count, because the handshake was not done, is not recorded: sent again
                 // later it is to its receiver what a delayed frame is, and nobody can tell the two apart.
-                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].run;
+                let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].agent_run;
                 if is_for_this_run && !was_known {
                     return;
                 }
@@ -133,7 +141,10 @@ impl World {
                     }
                 }
                 Effect::Record(record) => self.note_record(side, record),
-                Effect::Reply(_) | Effect::AskWitnesses | Effect::ShowHolding(_) => {}
+                Effect::AskWitnesses => self.ask_witnesses(side),
+                Effect::ShowHolding(holds) => self.boxes[side.index()].is_showing_holding = *holds,
+                Effect::Deposit => self.deposit(side),
+                Effect::Reply(_) => {}
                 Effect::Exit => self.agent_exits(side),
             }
         }

@@ -106,6 +106,7 @@ fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects)
                 Effect::Send(path, body) => Some((*path, body.clone())),
                 Effect::Order(_)
                 | Effect::Record(_)
+                | Effect::Deposit
                 | Effect::Reply(_)
                 | Effect::AskWitnesses
                 | Effect::ShowHolding(_)

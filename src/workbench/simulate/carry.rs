@@ -14,10 +14,15 @@ impl World {
         self.frames += 1;
         let index = path.index();
         let stamp = Stamp {
-            runs: [self.boxes[from.index()].run, self.watch.hearing[from.index()].adopted],
+            runs: [self.boxes[from.index()].agent_run, self.watch.hearing[from.index()].adopted],
             number: self.frames,
             is_beat: body.first().is_some_and(|first| first & 0x0f == 3),
             terms: self.watch.held_terms(from),
+            sent_at: self.now,
+            acked: self.watch.hearing[from.index()].newest_sent_at,
+            witnesses: self.seen_witnesses(from),
+            is_leaving: self.watch.is_leaving[from.index()],
+            is_troubled: self.watch.is_troubled[from.index()],
         };
         match self.kind(path) {
             PathKind::Serial => self.transmit_serial(from, path, body, stamp),

@@ -10,6 +10,7 @@ use crosswire::quorum::{Effects, Event, Node};
 use crosswire::time::{Instant, Span};
 
 use super::clock::Clock;
+use super::fault::WitnessId;
 use super::guard::{Guard, Kernel, Told};
 use super::rival::Rival;
 use super::setup::Setup;
@@ -65,6 +66,8 @@ pub struct Inbox {
     pub frames: Vec<VecDeque<Frame>>,
     /// From the listeners.
     pub packets: VecDeque<Packet>,
+    /// From witnesses: which one, and when it was asked by the box's own clock.
+    pub sightings: VecDeque<(WitnessId, Instant)>,
     /// From operators.
     pub requests: VecDeque<Request>,
 }
@@ -124,6 +127,8 @@ pub struct Gateway {
     pub stall: u32,
     /// The how-manieth run of the daemon this is.
     pub run: u32,
+    /// The how-manieth agent.
+    pub agent_run: u32,
     /// The guard, while it runs.
     pub guard: Option<Guard>,
     /// What waits for the agent.
@@ -134,6 +139,12 @@ pub struct Gateway {
     pub kernel: Kernel,
     /// Its scripts.
     pub scripts: Scripts,
+    /// By group: the interface besides the LAN has carrier.
+    pub own_links: Vec<bool>,
+    /// The agent raised the line 'I hold services'.
+    pub is_showing_holding: bool,
+    /// Its fence, if it has one, works.
+    pub is_fence_good: bool,
     /// With what the next run starts: key, pair, configuration.
     pub key: u8,
     /// See `key`.
@@ -144,6 +155,8 @@ pub struct Gateway {
     pub started_with: (u8, u8, u8),
     /// The agent ended by itself.
     pub has_exited: bool,
+    /// It has power.
+    pub powers: Mark,
     /// The agent exists and its box runs.
     pub runs: Mark,
     /// It also gets to run.
@@ -168,16 +181,21 @@ impl Gateway {
             is_agent_stopped: false,
             stall: 0,
             run: 0,
+            agent_run: 0,
             guard: None,
             inbox: Inbox::empty(setup.policy.paths.len()),
             wake: 0,
             kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
             scripts: Scripts::default(),
+            own_links: vec![true; setup.policy.groups.len()],
+            is_showing_holding: false,
+            is_fence_good: true,
             key: 7,
             pair: 0,
             digest: setup.policy.digest[0],
             started_with: (7, 0, setup.policy.digest[0]),
             has_exited: false,
+            powers: Mark::new(now),
             runs: Mark::new(now),
             works: Mark::new(now),
             guards: Mark::new(now),
@@ -202,6 +220,7 @@ impl Gateway {
 
     /// Brings the marks up to date.
     pub fn note(&mut self, now: Instant) {
+        self.powers.set(now, self.is_powered);
         self.runs.set(now, self.is_up() && self.agent.is_some());
         self.works.set(now, self.does_agent_work());
         self.guards.set(now, self.does_guard_work());

@@ -10,6 +10,8 @@ use crosswire::resource::{Outcome, Ticket, Token};
 use crosswire::time::Instant;
 use group::Group;
 
+use super::succession::tenure::Tenure;
+
 /// How far the guard's end has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -34,6 +36,16 @@ pub struct Guard {
     pub groups: Vec<Group>,
     /// By group: which script run is the present one.
     pub script_runs: Vec<u32>,
+    /// By group: the term under which it was acquired last.
+    pub terms: Vec<u32>,
+    /// By group: until when the kernel keeps the addresses at least (true time).
+    pub held_until: Vec<Instant>,
+    /// By group: its agent was lost, and nobody has renewed it since.
+    pub is_on_trial: Vec<bool>,
+    /// What the shipped guard knows of its agents.
+    pub tenure: Tenure,
+    /// There is no agent, and another one is on its way.
+    pub is_office_vacant: bool,
     /// When the agent last said something (true time).
     pub agent_heard: Instant,
     /// Whether the agent's silence is watched at present.
@@ -52,6 +64,11 @@ impl Guard {
             is_turn_due: false,
             groups: scripts.iter().map(|count| Group::new(*count)).collect(),
             script_runs: vec![0; scripts.len()],
+            terms: vec![0; scripts.len()],
+            held_until: vec![Instant::ORIGIN; scripts.len()],
+            is_on_trial: vec![false; scripts.len()],
+            tenure: Tenure::new(),
+            is_office_vacant: false,
             agent_heard: now,
             is_watching: false,
             phase: Phase::Running,

@@ -2,12 +2,13 @@
 
 use crosswire::config::{GroupId, PathKind, Side};
 use crosswire::quorum::timing::LIFETIME_SLIP;
-use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket};
+use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 
 use super::gateway::Packet;
 use super::guard::group::{Action, Next};
 use super::guard::{Phase, Told};
+use super::succession::tenure::Loss;
 use super::world::{GUARD_TAKES, LAN_TAKES, What, World};
 
 /// How long a start that is cut short takes to end.
@@ -35,8 +36,9 @@ impl World {
             return;
         }
         let orders: Vec<Ticket> = guard.orders.drain(..).collect();
-        if !orders.is_empty() {
+        if let Some(last) = orders.last() {
             guard.agent_heard = now;
+            guard.tenure.last_token = last.token;
         }
         let (renewals, others): (Vec<_>, Vec<_>) =
             orders.into_iter().partition(|ticket| matches!(ticket.order, Order::Renew { .. }));
@@ -44,8 +46,10 @@ impl World {
             self.carry_out(side, ticket);
         }
         self.watch_agent(side);
-        if self.boxes[side.index()].agent.is_none() {
+        if self.boxes[side.index()].has_exited {
             self.guard_leaves(side);
+        } else if self.boxes[side.index()].agent.is_none() {
+            self.lose_agent(side, Loss::Died);
         }
     }
 
@@ -56,7 +60,14 @@ impl World {
         let outcome = match ticket.order {
             Order::Release { group, first } => return self.guard_releases(side, group, Some(ticket.token), first),
             Order::Announce { group } => return self.announce(side, group),
-            Order::Fence { .. } => Outcome::Failed(Fault::NoFence),
+            Order::Fence { .. } if is_late => Outcome::Failed(Fault::TooLate),
+            Order::Fence { .. } => match self.setup.fence {
+                None => Outcome::Failed(Fault::NoFence),
+                Some(takes) => {
+                    let run = gateway.run;
+                    return self.schedule(takes, side, run, What::FenceEnds(ticket.token));
+                }
+            },
             Order::Acquire { group, .. } if !guard.groups[group.index()].is_free() => {
                 Outcome::Failed(Fault::OutOfOrder)
             }
@@ -65,10 +76,11 @@ impl World {
                 Outcome::Failed(Fault::TooLate)
             }
             Order::Acquire { .. } | Order::Renew { .. } if gateway.kernel.is_bad => Outcome::Failed(Fault::Kernel(105)),
-            Order::Acquire { group, .. } => {
+            Order::Acquire { group, term } => {
                 self.hold(side, group);
                 self.announce(side, group);
                 if let Some(guard) = &mut self.boxes[side.index()].guard {
+                    guard.terms[group.index()] = term;
                     guard.groups[group.index()].acquired(ticket.token);
                 }
                 return self.advance(side, group);
@@ -89,6 +101,12 @@ impl World {
         let lease = if self.setup.has_no_lifetime { Span::from_s(1_000_000_000) } else { self.setup.policy.lease };
         let span = self.boxes[side.index()].clock.true_span(lease) + slip;
         self.set_held(side, group, Some(self.now + span));
+        let now = self.now;
+        let lease = self.boxes[side.index()].clock.true_span(self.setup.policy.lease);
+        if let Some(guard) = &mut self.boxes[side.index()].guard {
+            guard.held_until[group.index()] = now + lease;
+            guard.is_on_trial[group.index()] = false;
+        }
         if !self.setup.has_no_lifetime {
             self.schedule_for_any(span, side, What::Expire(group));
         }
@@ -103,6 +121,18 @@ impl World {
     pub(super) fn set_held(&mut self, side: Side, group: GroupId, until: Option<Instant>) {
         self.boxes[side.index()].kernel.until[group.index()] = until;
         self.watch_overlap(group);
+    }
+
+    /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody hears of it.
+    pub(super) fn fence_ends(&mut self, side: Side, token: Token) {
+        let is_done = self.boxes[side.index()].is_fence_good;
+        if is_done && self.boxes[side.peer().index()].is_powered {
+            self.befall(super::fault::Fault::PowerCut(side.peer()));
+        }
+        if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| !guard.is_stopped) {
+            let outcome = if is_done { Outcome::Fenced } else { Outcome::Failed(Fault::NoFence) };
+            self.tell(side, Told::Done(token, outcome));
+        }
     }
 
     /// Asks the LAN who answers. The peer's kernel does, whatever its processes do.
@@ -139,13 +169,7 @@ impl World {
         }
     }
 
-    fn guard_releases(
-        &mut self,
-        side: Side,
-        group: GroupId,
-        token: Option<crosswire::resource::Token>,
-        first: ReleaseOrder,
-    ) {
+    pub(super) fn guard_releases(&mut self, side: Side, group: GroupId, token: Option<Token>, first: ReleaseOrder) {
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         if token.is_none() && guard.groups[group.index()].is_free() {
             return;
@@ -216,36 +240,40 @@ impl World {
         self.guard_may_exit(side);
     }
 
-    /// Begins to watch the agent's silence, once something is held.
+    /// How long an agent may say nothing: the shortest late_after, or three intervals.
+    fn hang_after(&self) -> Span {
+        let late_after = self.policy().paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        late_after.max(self.policy().interval().fraction(3, 1))
+    }
+
+    /// Begins to watch the agent's silence.
     fn watch_agent(&mut self, side: Side) {
-        let limit = self.setup.policy.lease + LIFETIME_SLIP;
+        let limit = self.hang_after();
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        let is_held = guard.groups.iter().any(super::guard::group::Group::is_held);
-        if is_held && !guard.is_watching && !self.setup.has_no_lifetime {
+        if !guard.is_watching && !self.setup.has_no_lifetime {
             guard.is_watching = true;
             let run = guard.run;
             self.schedule(limit, side, run, What::JudgeAgent);
         }
     }
 
-    /// An agent that holds something and has said nothing for more than a lease is taken for hung.
+    /// An agent that has said nothing for late_after is taken for hung.
     pub(super) fn judge_agent(&mut self, side: Side) {
-        let limit = self.setup.policy.lease + LIFETIME_SLIP;
+        let limit = self.hang_after();
         let now = self.now;
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         guard.is_watching = false;
-        let is_held = guard.groups.iter().any(super::guard::group::Group::is_held);
-        if !is_held || guard.phase == Phase::Leaving {
+        if guard.phase == Phase::Leaving {
             return;
         }
-        if guard.is_stopped || now.since(guard.agent_heard) < limit {
-            guard.is_watching = true;
-            let wait = (guard.agent_heard + limit).since(now).max(Span::from_ms(100));
-            let run = guard.run;
+        guard.is_watching = true;
+        let run = guard.run;
+        if guard.is_stopped || guard.is_office_vacant || now.since(guard.agent_heard) < limit {
+            let wait = (guard.agent_heard + limit).since(now).max(limit.fraction(1, 4));
             return self.schedule(wait, side, run, What::JudgeAgent);
         }
-        self.boxes[side.index()].agent = None;
-        self.guard_leaves(side);
+        self.schedule(limit, side, run, What::JudgeAgent);
+        self.lose_agent(side, Loss::Hung);
     }
 
     /// Ends the agent and lets everything go: addresses first, then scripts.

@@ -1,6 +1,6 @@
 //! The pair in virtual time: the shipped core on two simulated boxes, broken in every way that a seed can think of.
 //!
-//! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], [`clock`] are its parts,
+//! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], `lines`, `witness`, [`clock`] are its parts,
 //!   [`act`] what faults do to it
 //! * [`checkers`] judge it, one invariant each
 //! * [`schedule`] draws faults from a seed, runs them, heals everything and demands one active
@@ -17,19 +17,24 @@ pub mod checkers;
 pub mod clock;
 pub mod exhaustive;
 pub mod fault;
+mod fault_text;
 pub mod fleet;
 pub mod gateway;
 pub mod guard;
 mod guard_turns;
 pub mod hash;
+mod lines;
 pub mod many;
 pub mod rival;
 pub mod schedule;
 pub mod script;
 pub mod service;
 pub mod setup;
+mod setup_text;
 pub mod shrink;
+mod succession;
 pub mod svg;
 pub mod trace;
 pub mod wire;
+mod witness;
 pub mod world;

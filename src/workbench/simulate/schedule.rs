@@ -8,7 +8,7 @@ use crosswire::time::Span;
 
 use super::chance::Chance;
 use super::checkers::Violation;
-use super::fault::{Fault, Noise, Way};
+use super::fault::{Fault, LineFault, Noise, Way, WitnessId};
 use super::setup::Setup;
 use super::world::{SIDES, World};
 
@@ -109,7 +109,8 @@ pub fn bound(setup: &Setup) -> Span {
     let dead_after = setup.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
     let stop = setup.policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
     let lease = setup.policy.lease + LIFETIME_SLIP + setup.policy.interval();
-    let waits = setup.policy.cold_start + RETRY_AFTER + lease + lease + stop.fraction(4, 1);
+    let fence = setup.fence.unwrap_or_default();
+    let waits = setup.policy.cold_start + RETRY_AFTER + lease + lease + stop.fraction(4, 1) + fence;
     waits + dead_after.fraction(8, 1) + Span::from_s(1)
 }
 
@@ -122,6 +123,8 @@ pub fn demand_one_active(world: &mut World) {
         world.run_for(interval);
         // Whatever started the daemon starts it again when it ends.
         for side in SIDES {
+            // A fence may have been on its way when everything was healed.
+            world.befall(Fault::PowerOn(side));
             world.befall(Fault::Start(side));
         }
         if world.watch.violation.is_some() {
@@ -184,7 +187,8 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
         37..=38 => Fault::Hang(side),
         39..=44 => Fault::Continue(side),
         45..=48 => Fault::Stall(side, Span::from_ms(chance.below(600))),
-        49..=80 => random_path_fault(setup, chance),
+        49..=73 => random_path_fault(setup, chance),
+        74..=80 => random_neighbour_fault(setup, chance),
         81 => Fault::Key(side, chance.pick(&[7, 7, 9])),
         82 => Fault::Pair(side, chance.pick(&[0, 0, 1])),
         83 => Fault::Digest(side, chance.pick(&[1, 1, 2])),
@@ -204,7 +208,14 @@ fn random_path_fault(setup: &Setup, chance: &mut Chance) -> Fault {
     let path = chance.pick(&paths);
     let side = chance.pick(&SIDES);
     let is_serial = setup.policy.paths[path.index()].kind == PathKind::Serial;
-    match chance.below(24) {
+    let lan = setup.policy.path_ids().find(|path| setup.policy.paths[path.index()].kind == PathKind::Lan);
+    match chance.below(29) {
+        24..=25 if is_serial => {
+            let faults = [LineFault::StuckOn, LineFault::StuckOff, LineFault::HoldsOn, LineFault::Good];
+            Fault::Lines(path, side, chance.pick(&faults))
+        }
+        26 if is_serial => Fault::Flap(path, side, Span::from_ms(chance.below(1_500))),
+        24..=28 => Fault::Isolate(lan.unwrap_or(path), side),
         0..=4 => Fault::Cut(path, Way::Both),
         5..=7 => Fault::Cut(path, Way::From(side)),
         8..=12 => Fault::Mend(path),
@@ -221,5 +232,35 @@ fn random_path_fault(setup: &Setup, chance: &mut Chance) -> Fault {
         19..=20 if is_serial => chance.pick(&[Fault::PortLost(path, side), Fault::PortBack(path, side)]),
         19..=20 => chance.pick(&[Fault::LinkDown(path, side), Fault::LinkUp(path, side)]),
         _ => Fault::Replay(path, side),
+    }
+}
+
+/// A witness, a fence or an interface; where the pair has none of them, a path.
+fn random_neighbour_fault(setup: &Setup, chance: &mut Chance) -> Fault {
+    let side = chance.pick(&SIDES);
+    let linked: Vec<GroupId> = setup.policy.group_ids().filter(|group| setup.own_links[group.index()]).collect();
+    let witnesses: Vec<WitnessId> = (0..setup.policy.witnesses).map(WitnessId).collect();
+    match chance.below(10) {
+        0..=5 if !witnesses.is_empty() => {
+            let witness = chance.pick(&witnesses);
+            match chance.below(8) {
+                0 => Fault::WitnessDown(witness),
+                1 => Fault::WitnessUp(witness),
+                2..=4 => Fault::WitnessCut(witness, side),
+                5 => Fault::WitnessMend(witness),
+                6 => Fault::WitnessLoss(witness, chance.pick(&[100, 300, 700])),
+                _ => Fault::WitnessDelay(witness, Span::from_ms(chance.below(400))),
+            }
+        }
+        6..=7 if setup.fence.is_some() => chance.pick(&[Fault::BadFence(side), Fault::GoodFence(side)]),
+        4..=9 if !linked.is_empty() => {
+            let group = chance.pick(&linked);
+            chance.pick(&[
+                Fault::CarrierDown(side, group),
+                Fault::CarrierDown(side, group),
+                Fault::CarrierUp(side, group),
+            ])
+        }
+        _ => random_path_fault(setup, chance),
     }
 }

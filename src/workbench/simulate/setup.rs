@@ -1,12 +1,35 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed};
+use crosswire::config::{
+    Failback, GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed,
+};
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 
 use super::chance::Chance;
 use super::clock::{MAX_OFF, TRUE_RATE};
-use super::fault::{Names, Time, parse_time};
+
+/// How the modem lines of a cable are wired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wiring {
+    /// The port has no lines: a pseudo-terminal.
+    None,
+    /// Three wires: the lines read as off.
+    Three,
+    /// A full null-modem cable: DTR to DSR and DCD, RTS to CTS.
+    Full,
+    /// Each plug loops its own lines back.
+    Looped,
+}
+
+/// Where a witness is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// On the LAN of the groups: not without that link light.
+    Lan,
+    /// On an interface of its own.
+    Own,
+}
 
 /// Everything about a world that does not change while it runs.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,8 +38,16 @@ pub struct Setup {
     pub policy: Policy,
     /// Bit rate of each path; 0 on a LAN.
     pub bauds: Vec<u32>,
+    /// How the modem lines of each path are wired; none on a LAN.
+    pub wirings: Vec<Wiring>,
     /// How many scripts each group has.
     pub scripts: Vec<usize>,
+    /// Which groups need another interface besides the LAN.
+    pub own_links: Vec<bool>,
+    /// Where each witness is.
+    pub witnesses: Vec<Place>,
+    /// How long a fence takes; `None` without one.
+    pub fence: Option<Span>,
     /// How fast each box's clock runs.
     pub rates: [u64; 2],
     /// How late a process may wake: the scheduler of a loaded box, or a tick of 10 ms.
@@ -40,7 +71,11 @@ impl Setup {
     pub fn of(policy: Policy) -> Self {
         Self {
             bauds: bauds(&policy, 19_200),
+            wirings: vec![Wiring::None; policy.paths.len()],
             scripts: policy.groups.iter().map(|group| usize::from(group.stop_timeout > Span::ZERO)).collect(),
+            own_links: vec![false; policy.groups.len()],
+            witnesses: vec![Place::Lan; usize::from(policy.witnesses)],
+            fence: None,
             rates: [TRUE_RATE; 2],
             wakes_late: Span::from_us(200),
             does_slip: false,
@@ -62,8 +97,7 @@ impl Setup {
             1 => &[PathKind::Serial, PathKind::Serial, PathKind::Lan],
             _ => &[PathKind::Serial, PathKind::Lan],
         };
-        let group_count = 1 + u8::from(chance.below(4) == 0);
-        let groups: Vec<_> = (0..group_count).map(|index| random_group(index, chance)).collect();
+        let groups: Vec<_> = (0..chance.pick(&[1, 1, 1, 2, 2, 3])).map(|index| random_group(index, chance)).collect();
         let mut setup = Self::of(policy(kinds, timing, lease_s, &groups));
         // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
         let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
@@ -72,123 +106,42 @@ impl Setup {
         for count in setup.scripts.iter_mut().filter(|count| **count > 0) {
             *count += usize::from(chance.below(2) == 0);
         }
+        setup.draw_neighbourhood(chance);
         setup.rates = random_rates(chance);
         setup.wakes_late = Span::from_us(chance.pick(&[200, 200, 2_000, 10_000]));
         setup.does_slip = chance.below(2) == 0;
         setup
     }
 
-    /// Names of nodes, paths and groups, as a configuration without names of its own would have them.
-    pub fn names(&self) -> Names {
-        let numbered = |kind: PathKind, index: usize| {
-            let before = self.policy.paths[..index].iter().filter(|path| path.kind == kind).count();
-            let name = match kind {
-                PathKind::Serial => "serial",
-                PathKind::Lan => "lan",
-            };
-            if before == 0 { name.to_string() } else { format!("{name}{}", before + 1) }
-        };
-        Names {
-            nodes: ["A".to_string(), "B".to_string()],
-            paths: self.policy.paths.iter().enumerate().map(|(index, path)| numbered(path.kind, index)).collect(),
-            groups: (1..=self.policy.groups.len()).map(|number| format!("g{number}")).collect(),
-        }
-    }
-
-    /// One line that [`Setup::parse`] reads back.
-    pub fn text(&self) -> String {
-        let paths = self.policy.paths.iter().zip(&self.bauds).map(|(path, baud)| {
-            let PathTiming { interval, late_after, dead_after } = path.timing;
-            let kind = if path.kind == PathKind::Serial { "serial" } else { "lan" };
-            format!("{kind}:{}/{}/{}:{baud}", Time(interval), Time(late_after), Time(dead_after))
-        });
-        let groups = self.policy.groups.iter().zip(&self.scripts).map(|(group, scripts)| {
-            let prefer = group.prefer.map_or("-", |side| if side == Side::A { "A" } else { "B" });
-            let safety = if group.safety == SafetyRule::Probe { "probe" } else { "lease" };
-            format!("{prefer}:{safety}:{}:{scripts}", Time(group.stop_timeout))
-        });
-        format!(
-            "paths={} groups={} lease={} cold_start={} in_jeopardy={} rates={},{} wakes_late={} slips={} lifetime={}",
-            paths.collect::<Vec<_>>().join(","),
-            groups.collect::<Vec<_>>().join(","),
-            Time(self.policy.lease),
-            Time(self.policy.cold_start),
-            if self.policy.in_jeopardy == InJeopardy::Hold { "hold" } else { "takeover" },
-            self.rates[0],
-            self.rates[1],
-            Time(self.wakes_late),
-            self.does_slip,
-            !self.has_no_lifetime,
-        )
-    }
-
-    /// Reads what [`Setup::text`] wrote.
-    ///
-    /// # Errors
-    /// What is wrong, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut setup = Self::reference();
-        setup.policy.paths.clear();
-        setup.policy.groups.clear();
-        (setup.bauds, setup.scripts) = (Vec::new(), Vec::new());
-        for word in text.split_whitespace() {
-            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` has no value"))?;
-            setup.read(key, value)?;
-        }
-        Ok(setup)
-    }
-
-    fn read(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let wrong = || format!("`{key}={value}` is not understood");
-        match key {
-            "paths" => value.split(',').try_for_each(|path| self.read_path(path).ok_or_else(wrong))?,
-            "groups" => value.split(',').try_for_each(|group| self.read_group(group).ok_or_else(wrong))?,
-            "lease" => self.policy.lease = parse_time(value)?,
-            "cold_start" => self.policy.cold_start = parse_time(value)?,
-            "in_jeopardy" if value == "hold" => self.policy.in_jeopardy = InJeopardy::Hold,
-            "in_jeopardy" if value == "takeover" => self.policy.in_jeopardy = InJeopardy::Takeover,
-            "rates" => {
-                let (a, b) = value.split_once(',').ok_or_else(wrong)?;
-                self.rates = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];
+    /// What stands around the pair: lines, witnesses, a fence, other interfaces.
+    fn draw_neighbourhood(&mut self, chance: &mut Chance) {
+        for (wiring, path) in self.wirings.iter_mut().zip(&self.policy.paths) {
+            if path.kind == PathKind::Serial {
+                *wiring = chance.pick(&[
+                    Wiring::Full,
+                    Wiring::Full,
+                    Wiring::Full,
+                    Wiring::Three,
+                    Wiring::None,
+                    Wiring::Looped,
+                ]);
             }
-            "wakes_late" => self.wakes_late = parse_time(value)?,
-            "slips" => self.does_slip = value.parse().map_err(|_| wrong())?,
-            "lifetime" => self.has_no_lifetime = !value.parse::<bool>().map_err(|_| wrong())?,
-            _ => return Err(wrong()),
         }
-        Ok(())
-    }
-
-    fn read_path(&mut self, text: &str) -> Option<()> {
-        let [kind, times, baud] = text.split(':').collect::<Vec<_>>().try_into().ok()?;
-        let times: Vec<Span> = times.split('/').map(parse_time).collect::<Result<_, _>>().ok()?;
-        let [interval, late_after, dead_after] = times.try_into().ok()?;
-        let kind = match kind {
-            "serial" => PathKind::Serial,
-            "lan" => PathKind::Lan,
-            _ => return None,
-        };
-        self.bauds.push(baud.parse().ok()?);
-        self.policy.paths.push(PathPolicy { kind, timing: PathTiming { interval, late_after, dead_after } }).ok()
-    }
-
-    fn read_group(&mut self, text: &str) -> Option<()> {
-        let [prefer, safety, stop, scripts] = text.split(':').collect::<Vec<_>>().try_into().ok()?;
-        let prefer = match prefer {
-            "A" => Some(Side::A),
-            "B" => Some(Side::B),
-            "-" => None,
-            _ => return None,
-        };
-        let safety = match safety {
-            "probe" => SafetyRule::Probe,
-            "lease" => SafetyRule::Lease,
-            _ => return None,
-        };
-        let tag = u8::try_from(self.policy.groups.len() + 1).ok()?;
-        self.scripts.push(scripts.parse().ok()?);
-        let stop_timeout = parse_time(stop).ok()?;
-        self.policy.groups.push(GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(tag, prefer) }).ok()
+        for own_link in &mut self.own_links {
+            *own_link = chance.below(3) == 0;
+        }
+        let witnesses = chance.pick(&[0, 0, 0, 1, 1, 2]);
+        self.witnesses = (0..witnesses).map(|_| chance.pick(&[Place::Lan, Place::Own])).collect();
+        self.policy.witnesses = witnesses;
+        self.policy.in_jeopardy = chance.pick(if witnesses > 0 {
+            &[InJeopardy::Witness, InJeopardy::Witness, InJeopardy::Hold, InJeopardy::Takeover]
+        } else {
+            &[InJeopardy::Hold, InJeopardy::Hold, InJeopardy::Hold, InJeopardy::Takeover]
+        });
+        let is_fenced = |group: &GroupPolicy| group.safety == SafetyRule::Fence || group.is_exclusive;
+        if self.policy.groups.iter().any(is_fenced) && chance.below(5) > 0 {
+            self.fence = Some(Span::from_ms(20 + chance.below(600)));
+        }
     }
 }
 
@@ -218,9 +171,18 @@ fn random_group(index: u8, chance: &mut Chance) -> GroupPolicy {
         (SafetyRule::Lease, 0),
         (SafetyRule::Lease, 1),
         (SafetyRule::Lease, 2),
+        (SafetyRule::Fence, 0),
+        (SafetyRule::Fence, 1),
     ]);
     let stop_timeout = Span::from_s(stop_s);
-    GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(index + 1, prefer) }
+    let wait = Span::from_ms(chance.below(2_000));
+    let failback = match chance.below(4) {
+        0 if prefer.is_some() => Failback::After(Span::ZERO),
+        1 if prefer.is_some() => Failback::After(wait),
+        _ => Failback::Manual,
+    };
+    let is_exclusive = stop_s > 0 && chance.below(4) == 0;
+    GroupPolicy { safety, stop_timeout, failback, is_exclusive, ..GroupPolicy::addresses_only(index + 1, prefer) }
 }
 
 /// Two clocks, each off by up to 1 %, and no further apart than the waits before a takeover allow for.

@@ -4,6 +4,7 @@ use crosswire::config::{MAX_GROUPS, PathId, Side};
 use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
+use super::lines::LineEnd;
 
 /// Loss up to which a direction is called good, in permille.
 const GOOD_LOSS_PERMILLE: u64 = 50;
@@ -79,6 +80,8 @@ pub struct Link {
     pub is_looped: [bool; 2],
     /// The switch has no power.
     pub is_switch_off: bool,
+    /// By side: what is wrong with the modem lines that it sees.
+    pub line_ends: [LineEnd; 2],
 }
 
 impl Link {
@@ -94,7 +97,13 @@ impl Link {
             mark: Mark::new(now),
             sure: Mark::new(now),
         };
-        Self { directions: [direction(), direction()], is_up: [true; 2], is_looped: [false; 2], is_switch_off: false }
+        Self {
+            directions: [direction(), direction()],
+            is_up: [true; 2],
+            is_looped: [false; 2],
+            is_switch_off: false,
+            line_ends: [LineEnd::GOOD; 2],
+        }
     }
 
     /// Everything that was wrong with the wire is right again; ports and link lights stay as they are.
@@ -105,6 +114,7 @@ impl Link {
             direction.delay = Span::ZERO;
         }
         self.is_looped = [false; 2];
+        self.line_ends = [LineEnd::GOOD; 2];
         self.is_switch_off = false;
     }
 
@@ -149,6 +159,16 @@ pub struct Stamp {
     pub is_beat: bool,
     /// The terms under which the sender held its groups; 0: not at all.
     pub terms: [u32; MAX_GROUPS],
+    /// When it was made (true time).
+    pub sent_at: Instant,
+    /// When the newest beat was made that its sender had read from its receiver.
+    pub acked: Option<Instant>,
+    /// Which witnesses its sender saw, bit by bit.
+    pub witnesses: u8,
+    /// Its sender's guard did not act.
+    pub is_troubled: bool,
+    /// It says goodbye.
+    pub is_leaving: bool,
 }
 
 /// Bytes on their way.

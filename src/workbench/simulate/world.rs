@@ -10,16 +10,19 @@ use crosswire::config::{GroupId, PathId, PathKind, Side};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Effects;
 use crosswire::quorum::record::Record;
+use crosswire::resource::Token;
 use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
 use super::checkers::Watch;
+use super::fault::WitnessId;
 use super::gateway::{Brain, Gateway, Packet};
 use super::guard::Told;
 use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
 use super::wire::{Frame, Link};
+use super::witness::Witness;
 
 /// How long a message between the two processes of a box takes, with what its reader does first.
 const SOCKET_TAKES: Span = Span::from_us(60);
@@ -46,6 +49,10 @@ pub enum What {
     Told(Told),
     /// The agent's listeners hear something.
     Packet(Packet),
+    /// A witness answers what it was asked at this instant of the box's own clock.
+    Sighting(WitnessId, Instant),
+    /// The fence that was begun for this order ends.
+    FenceEnds(Token),
     /// The lifetime of a group's addresses may have ended.
     Expire(GroupId),
     /// A script ends: of which group, which run of it, and whether well.
@@ -56,6 +63,10 @@ pub enum What {
     StallEnds(u32),
     /// An agent whose guard is gone has seen the lease out.
     AgentEnds,
+    /// Another agent begins in the place of one that is gone.
+    AgentBegins,
+    /// A group that is on trial may have lapsed.
+    Lapse(GroupId),
     /// The daemon is started.
     Boot,
 }
@@ -109,6 +120,7 @@ pub struct World {
     queue: BinaryHeap<Reverse<Due>>,
     pub(super) boxes: [Gateway; 2],
     pub(super) links: Vec<Link>,
+    pub(super) witnesses: Vec<Witness>,
     pub(super) chance: Chance,
     pub(super) frames: u64,
     pub(super) recorded: Vec<[VecDeque<Frame>; 2]>,
@@ -136,6 +148,7 @@ impl World {
         let mut world = Self {
             boxes: [Gateway::new(&setup, Side::A, now), Gateway::new(&setup, Side::B, now)],
             links: vec![Link::new(now); setup.policy.paths.len()],
+            witnesses: setup.witnesses.iter().map(|place| Witness::new(*place)).collect(),
             recorded: vec![Default::default(); setup.policy.paths.len()],
             watch: Watch::new(&setup),
             now,
@@ -237,6 +250,8 @@ impl World {
                     self.agent_turn(side);
                 }
             }
+            What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
+            What::FenceEnds(token) => self.fence_ends(side, token),
             What::Expire(group) => self.expire(side, group),
             What::ScriptEnds(group, script_run, is_success) => {
                 self.script_ends(side, group, script_run, is_success);
@@ -251,6 +266,8 @@ impl World {
                 gateway.agent = None;
                 self.note_marks();
             }
+            What::AgentBegins => self.agent_begins(side),
+            What::Lapse(group) => self.lapse(side, group),
             What::Boot => self.start(side),
         }
         self.watch_overlaps();
@@ -266,16 +283,22 @@ impl World {
                     gateway.inbox.keep(frame, false);
                 }
             }
-            What::Packet(_) => {}
+            What::Packet(_) | What::Sighting(..) => {}
             What::Expire(_) => self.schedule(Span::from_ms(100), side, run, what),
             What::Wake
             | What::GuardTurn
             | What::Told(_)
             | What::ScriptEnds(..)
+            | What::FenceEnds(_)
             | What::JudgeAgent
             | What::StallEnds(_)
             | What::AgentEnds
+            | What::AgentBegins
+            | What::Lapse(_)
             | What::Boot => {
+                // What the guard slept through does not count against the agent.
+                let now = self.now;
+                self.boxes[side.index()].guard.iter_mut().for_each(|guard| guard.agent_heard = now);
                 let is_wake = matches!(what, What::Wake);
                 self.schedule(Span::from_ms(20), side, run, what);
                 if is_wake {
@@ -332,9 +355,11 @@ impl World {
         };
         let gateway = &mut self.boxes[index];
         gateway.run += 1;
+        gateway.agent_run += 1;
         gateway.agent = Some(brain);
         gateway.is_agent_stopped = false;
         gateway.has_exited = false;
+        gateway.is_showing_holding = false;
         gateway.started_with = (gateway.key, gateway.pair, gateway.digest);
         gateway.inbox = super::gateway::Inbox::empty(self.setup.policy.paths.len());
         gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup.scripts, self.now));

@@ -6,6 +6,8 @@ use crosswire::time::{Instant, Span};
 
 use super::super::wire::Stamp;
 use super::super::world::World;
+use super::deadline::Sight;
+use super::silence::LineEvidence;
 
 /// What one side's agent was given by its peer, in its present run.
 #[derive(Clone, Debug)]
@@ -32,6 +34,20 @@ pub struct Hearing {
     pub told_terms: [u32; MAX_GROUPS],
     /// By group: the highest of them in this run.
     pub highest_terms: [u32; MAX_GROUPS],
+    /// When the newest beat was made that was read.
+    pub newest_sent_at: Option<Instant>,
+    /// When our newest beat was made that the peer says it has read.
+    pub acked_at: Option<Instant>,
+    /// When the peer was heard again after a silence, or adopted.
+    pub returned_at: Option<Instant>,
+    /// Since when all its beats have said that it cannot serve.
+    pub troubled_since: Option<Instant>,
+    /// The newest beat said goodbye.
+    pub has_peer_left: bool,
+    /// What it knows of the witnesses.
+    pub sight: Sight,
+    /// By path: what the modem lines may be believed to say.
+    pub lines: [LineEvidence; MAX_PATHS],
 }
 
 impl Default for Hearing {
@@ -55,6 +71,13 @@ impl Hearing {
             newest_read: 0,
             told_terms: [0; MAX_GROUPS],
             highest_terms: [0; MAX_GROUPS],
+            newest_sent_at: None,
+            acked_at: None,
+            returned_at: None,
+            troubled_since: None,
+            has_peer_left: false,
+            sight: Sight::NONE,
+            lines: [LineEvidence::default(); MAX_PATHS],
         }
     }
 }
@@ -62,7 +85,7 @@ impl Hearing {
 impl World {
     /// A genuine frame reached the agent's buffers.
     pub(in super::super) fn note_arrival(&mut self, side: Side, path: PathId, is_serial: bool, stamp: &Stamp) {
-        let my_run = self.boxes[side.index()].run;
+        let my_run = self.boxes[side.index()].agent_run;
         let is_stranger = self.boxes[0].started_with.0 != self.boxes[1].started_with.0
             || self.boxes[0].started_with.1 != self.boxes[1].started_with.1;
         let now = self.now;
@@ -79,21 +102,43 @@ impl World {
 
     /// The agent has read a genuine frame.
     pub(in super::super) fn note_consumption(&mut self, side: Side, path: PathId, stamp: &Stamp) {
-        let my_run = self.boxes[side.index()].run;
+        let my_run = self.boxes[side.index()].agent_run;
         let now = self.now;
-        let hearing = &mut self.watch.hearing[side.index()];
-        if !stamp.is_beat || stamp.runs != [hearing.adopted, my_run] {
+        if !stamp.is_beat || stamp.runs != [self.watch.hearing[side.index()].adopted, my_run] {
             return;
         }
+        let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
+        self.note_lines_heard(side, path);
+        let hearing = &mut self.watch.hearing[side.index()];
+        if !was_heard {
+            hearing.returned_at = Some(now);
+        }
+        hearing.acked_at = hearing.acked_at.max(stamp.acked);
         hearing.read_at[path.index()] = Some(now);
         hearing.heard_at = Some(now);
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.told_terms = stamp.terms;
+            hearing.newest_sent_at = Some(stamp.sent_at);
+            hearing.troubled_since = stamp.is_troubled.then(|| hearing.troubled_since.unwrap_or(now));
+            hearing.has_peer_left = stamp.is_leaving;
+            hearing.sight.exchange(ours, stamp.witnesses);
         }
         for (highest, term) in hearing.highest_terms.iter_mut().zip(stamp.terms) {
             *highest = (*highest).max(term);
         }
+    }
+
+    /// Some path of a side hears the peer.
+    fn is_heard(&self, side: Side) -> bool {
+        let clock = self.boxes[side.index()].clock;
+        let hearing = &self.watch.hearing[side.index()];
+        self.policy().paths.iter().enumerate().any(|(index, path)| {
+            let is_current = hearing.read_at[index].is_some() && hearing.read_at[index] >= hearing.opened_at[index];
+            let age = hearing.read_at[index].map(|at| clock.local(self.now).since(clock.local(at)));
+            let is_open = self.watch.open_paths[side.index()][index];
+            is_open && is_current && age.is_some_and(|age| age < path.timing.dead_after)
+        })
     }
 
     /// How many beats a side's node says that it heard.
@@ -131,6 +176,10 @@ impl World {
                 hearing.newest = [stamp.number; MAX_PATHS];
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
+                (hearing.newest_sent_at, hearing.acked_at, hearing.troubled_since) = (None, None, None);
+                hearing.has_peer_left = false;
+                hearing.returned_at = Some(self.now);
+                self.note_lines_heard(side, path);
             }
             None => self.complain("stale", format!("{side:?} adopted somebody who has just said nothing")),
         }
@@ -148,9 +197,10 @@ impl World {
         }
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
-        let dead_after = self.policy().paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
+        let is_power_loss = reason == TakeReason::Dead && self.is_power_loss_shown(side);
+        let window = if is_power_loss { self.shortest_late_after() } else { self.dead_afters().0 };
         let hearing = &self.watch.hearing[side.index()];
-        let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < dead_after);
+        let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < window);
         // A path that was lost since hears nobody; that its silence proves nothing is another checker's business.
         let is_open = |path: usize| self.watch.open_paths[side.index()][path];
         let is_heard = (0..MAX_PATHS).any(|path| is_open(path) && is_recent(hearing.arrived_at[path]));
@@ -161,7 +211,7 @@ impl World {
         if is_stranger && reason != TakeReason::PeerIsOff {
             self.complain("refused", format!("{side:?} took over ({reason:?}) although a stranger was on the cable"));
         }
-        if reason == TakeReason::Dead && !self.is_silence_common(side) {
+        if reason == TakeReason::Dead && !is_power_loss && !self.is_silence_common(side) {
             self.complain("jeopardy", format!("{side:?} took over (Dead) on the silence of one kind of path"));
         }
     }

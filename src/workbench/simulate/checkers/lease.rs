@@ -15,6 +15,13 @@ pub struct Held {
     newest_order: Option<(Token, Instant)>,
 }
 
+impl super::Watch {
+    /// What an agent is told of the lease of a group that it goes on with.
+    pub fn inherit_lease(&mut self, side: Side, group: usize, until: Option<Instant>) {
+        self.held[side.index()][group] = Held { until, newest_order: None };
+    }
+}
+
 impl World {
     /// An order leaves the agent.
     pub(in super::super) fn note_order(&mut self, side: Side, local: Instant, ticket: &Ticket) {

@@ -1,12 +1,16 @@
 //! The checkers: one per invariant. They know what the world knows, and judge what the nodes do.
 
+mod deadline;
 mod hearing;
 mod lease;
 mod one_holder;
 mod records;
+mod silence;
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, Policy, Side};
 use crosswire::frame::message::Role;
+use crosswire::quorum::record::TakeReason;
+use crosswire::quorum::succession::Deposit;
 use crosswire::time::Instant;
 
 pub use hearing::Hearing;
@@ -51,6 +55,14 @@ pub struct Watch {
     pub answered: [[Option<Instant>; MAX_GROUPS]; 2],
     /// How clients fared.
     pub service: super::service::Service,
+    /// By side and group: when it was last taken, and why.
+    pub taken: [[Option<(Instant, TakeReason)>; MAX_GROUPS]; 2],
+    /// By side and group: whether the node was told that all interfaces have carrier.
+    pub carriers: [[bool; MAX_GROUPS]; 2],
+    /// By side: the node says goodbye.
+    pub is_leaving: [bool; 2],
+    /// By side: the node says that its guard does not act.
+    pub is_troubled: [bool; 2],
     /// By side and path: whether the node was told that it is open.
     pub open_paths: [[bool; MAX_PATHS]; 2],
     /// The genuine frame that is being read.
@@ -71,6 +83,10 @@ impl Watch {
             past_overlaps: Vec::new(),
             answered: [[None; MAX_GROUPS]; 2],
             service: Default::default(),
+            taken: [[None; MAX_GROUPS]; 2],
+            carriers: [[false; MAX_GROUPS]; 2],
+            is_leaving: [false; 2],
+            is_troubled: [false; 2],
             open_paths: [[false; MAX_PATHS]; 2],
             reading: None,
         }
@@ -84,7 +100,23 @@ impl Watch {
         self.roles[index] = [Role::Backup; MAX_GROUPS];
         self.terms[index] = [0; MAX_GROUPS];
         self.answered[index] = [None; MAX_GROUPS];
+        self.carriers[index] = [false; MAX_GROUPS];
+        (self.is_leaving[index], self.is_troubled[index]) = (false, false);
         self.open_paths[index] = [false; MAX_PATHS];
+    }
+
+    /// An agent goes on in the place of another: it holds what that one held, has heard nobody, and knows of each path when
+    /// that one heard the peer there; where the deposit says that it did so lately, it may have been until now.
+    pub fn become_succeeded(&mut self, side: Side, now: Instant, deposit: &Deposit) {
+        let index = side.index();
+        let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
+        let hearing = &mut self.hearing[index];
+        hearing.opened_at = before.opened_at;
+        for (path, left) in deposit.paths.iter().enumerate() {
+            hearing.read_at[path] = if left.is_heard { Some(now) } else { before.read_at[path] };
+        }
+        hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
+        self.answered[index] = [None; MAX_GROUPS];
     }
 
     /// The terms under which a side holds its groups.

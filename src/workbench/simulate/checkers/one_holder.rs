@@ -16,6 +16,8 @@
 //!
 //! A question and a report are one frame each, so a direction that loses any counts as not carrying them.
 //!
+//! A group that asks for a fence is never excused if it was taken on silence: a fence proves what silence cannot.
+//!
 //! Where the holder's agent or guard did not work, only its kernel is left to let go, a lease later: the rule `probe`
 //! does not wait for that and is excused, the rule `lease` does and is not. What begins when a frozen box thaws follows
 //! the same reasoning. An excused overlap must end within two intervals of the first exchange.
@@ -25,6 +27,7 @@ use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
 
 use super::super::world::{SIDES, World};
+use super::silence::is_by_silence;
 
 /// An overlap that goes on.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,10 @@ impl World {
 
     /// An overlap has just begun: could nobody have known? Whichever of the two came second is the taker.
     fn is_excused(&self, group: GroupId) -> bool {
+        let newest = self.watch.taken.iter().filter_map(|taken| taken[group.index()]).max_by_key(|(at, _)| *at);
+        if self.is_fenced(group) && newest.is_some_and(|(_, reason)| is_by_silence(reason)) {
+            return false;
+        }
         SIDES.into_iter().any(|taker| self.could_nobody_know(group, taker))
     }
 
@@ -72,7 +79,7 @@ impl World {
             let gateway = &self.boxes[holder.index()];
             !gateway.does_agent_work() || !gateway.does_guard_work()
         };
-        let waits_for_kernel = self.policy().groups[group.index()].safety == SafetyRule::Lease;
+        let waits_for_kernel = self.policy().groups[group.index()].safety != SafetyRule::Probe;
         // Guards that hung on both boxes and go on together do what was ordered before either could hear of it.
         let window = self.exchange_time();
         let both_hung = SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
@@ -96,7 +103,7 @@ impl World {
 
     /// Each has adopted the other's present run.
     fn are_acquainted(&self) -> bool {
-        let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].run, self.watch.hearing[index].adopted));
+        let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].agent_run, self.watch.hearing[index].adopted));
         a.1 == b.0 && b.1 == a.0
     }
 

@@ -21,6 +21,7 @@ impl World {
                 self.judge_role(side, group, from, to);
             }
             Record::Leaving => {
+                self.watch.is_leaving[side.index()] = true;
                 for group in self.setup.policy.group_ids() {
                     self.judge_nothing_held(side, group, "said goodbye");
                 }
@@ -36,13 +37,21 @@ impl World {
             | Record::Fence { .. }
             | Record::Lines { .. }
             | Record::VipAnswered { .. }
-            | Record::GuardLost
-            | Record::GuardSilent(_) => {}
+            | Record::Standby(_)
+            | Record::StandbyYielded
+            | Record::Maintenance(_)
+            | Record::Incident(_)
+            | Record::Succeeded => {}
+            Record::GuardLost => self.watch.is_troubled[side.index()] = true,
+            Record::GuardSilent(is_silent) => self.watch.is_troubled[side.index()] = is_silent,
         }
     }
 
     fn judge_taking(&mut self, side: Side, group: GroupId, term: u32, reason: TakeReason) {
         self.check_silence(side, reason);
+        self.check_sight(side, reason);
+        self.check_waits(side, group, reason);
+        self.watch.taken[side.index()][group.index()] = Some((self.now, reason));
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
         if term <= known {

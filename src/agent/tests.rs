@@ -1,0 +1,165 @@
+//! The agent's real loop, twice, facing each other over real descriptors; the tests take both guards' places.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::IoSlice;
+use std::net::IpAddr;
+
+use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathTiming, Policy, Side};
+use crosswire::frame::message::Role;
+use crosswire::resource::{Order, Outcome};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use std::os::fd::AsRawFd;
+
+use super::*;
+use crate::guard::wire::{MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES};
+use crate::settings::PathSettings;
+
+/// Counts what the calling thread allocates.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that ends has no counter any more.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: everything is left to the system's allocator; the counter allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+fn policy() -> Policy {
+    let ms = Span::from_ms;
+    let timing = PathTiming { interval: ms(20), late_after: ms(2_000), dead_after: ms(2_000) };
+    Policy {
+        paths: [PathKind::Serial, PathKind::Lan].map(|kind| PathPolicy { kind, timing }).into_iter().collect(),
+        groups: [GroupPolicy::addresses_only(7, Some(Side::A))].into_iter().collect(),
+        lease: Span::from_s(60),
+        cold_start: Span::from_s(60),
+        in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
+        digest: [0; 4],
+    }
+}
+
+fn settings(me: Side) -> Settings {
+    let serial = PathDevice::Serial { device: "/dev/ttyS0".into(), baud: 115_200 };
+    let ip = |last: u8| IpAddr::from([10, 9, 0, last]);
+    let lan = PathDevice::Lan { interface: "near".to_owned(), local: ip(1), peer: ip(2), port: 694 };
+    let vip = VirtualAddress { ip: ip(100), prefix: 24, interface: "near".to_owned() };
+    let group = GroupSettings { name: "gateway".to_owned(), addresses: vec![vip], scripts: Vec::new() };
+    let path = |(name, device): (&str, PathDevice)| PathSettings { name: name.to_owned(), device };
+    Settings {
+        paths: [("serial", serial), ("lan", lan)].map(path).into(),
+        groups: vec![group],
+        policy: policy(),
+        me,
+        ..crate::guard::settings_for_tests()
+    }
+}
+
+/// A guard's place: everything that is ordered succeeds at once.
+struct Place {
+    socket: OwnedFd,
+}
+
+impl Place {
+    fn tell(&self, message: &FromGuard, descriptor: Option<OwnedFd>) {
+        let mut room = [0; MAX_MESSAGE_BYTES];
+        let bytes = postcard::to_slice(message, &mut room).expect("short");
+        let fds: Vec<_> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let control = if fds.is_empty() { &[] } else { &rights[..] };
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::empty(), None).expect("told");
+    }
+
+    fn serve(&self) {
+        let mut room = [0; MAX_DATAGRAM_BYTES];
+        while let Ok(length) = recv(self.socket.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT) {
+            let Ok((ToGuard::Order(ticket), _)) = postcard::take_from_bytes(&room[..length]) else { continue };
+            let outcome = match ticket.order {
+                Order::Acquire { .. } => Outcome::Serving,
+                Order::Renew { .. } => Outcome::Renewed,
+                Order::Probe { .. } => Outcome::Probed { at: clock::now() },
+                Order::Release { .. } => Outcome::Released,
+                Order::Fence { .. } | Order::Announce { .. } => continue,
+            };
+            self.tell(&FromGuard::Done { token: ticket.token, outcome }, None);
+        }
+    }
+}
+
+fn pair(kind: SockType) -> (OwnedFd, OwnedFd) {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    socketpair(AddressFamily::Unix, kind, None, flags).expect("a pair")
+}
+
+#[test]
+fn a_pair_at_rest_allocates_nothing() {
+    let both = [Side::A, Side::B].map(settings);
+    let cable = pair(SockType::Stream);
+    let lan = pair(SockType::Datagram);
+    let key = [Key { id: 1, bytes: [7; 32].into_iter().collect() }];
+    let mut agents = Vec::new();
+    let mut places = Vec::new();
+    let mut operators = Vec::new();
+    for ((settings, ports), id) in both.iter().zip([(cable.0, lan.0), (cable.1, lan.1)]).zip(1u8..) {
+        let (ours, theirs) = pair(SockType::SeqPacket);
+        // Nobody asks anything.
+        let (control, operator) = pair(SockType::SeqPacket);
+        operators.push(operator);
+        let entropy = Entropy { incarnation: [id; 8], secret: [id; 16] };
+        agents.push(Agent::new(settings, &key, entropy, theirs, control));
+        let place = Place { socket: ours };
+        place.tell(&FromGuard::Carrier { interface: 0, up: true }, None);
+        place.tell(&FromGuard::Path { path: PathId(0), errno: 0 }, Some(ports.0));
+        place.tell(&FromGuard::Path { path: PathId(1), errno: 0 }, Some(ports.1));
+        places.push(place);
+    }
+    let turn = |agents: &mut Vec<Agent<'_>>| {
+        let mut allocated = 0;
+        for (agent, place) in agents.iter_mut().zip(&places) {
+            let before = ALLOCATIONS.get();
+            agent.turn();
+            allocated += ALLOCATIONS.get() - before;
+            place.serve();
+        }
+        allocated
+    };
+    let is_active = |agents: &[Agent<'_>]| agents[0].node.status(clock::now()).groups[0].role == Role::Active;
+    let give_up = clock::now() + Span::from_s(60);
+    while !is_active(&agents) {
+        turn(&mut agents);
+        assert!(clock::now() < give_up, "the first one serves once both have met");
+    }
+    let _: u64 = (0..50).map(|_| turn(&mut agents)).sum();
+    let heard =
+        |agents: &[Agent<'_>]| agents[1].node.status(clock::now()).paths.iter().map(|p| p.beats_heard).sum::<u32>();
+    let before = heard(&agents);
+    let allocated: u64 = (0..200).map(|_| turn(&mut agents)).sum();
+    assert!(heard(&agents) > before + 20, "beats came and went meanwhile");
+    assert!(is_active(&agents));
+    assert_eq!(allocated, 0, "in 200 turns of each");
+}

@@ -1,0 +1,141 @@
+//! What keeps both processes on time on a box that is busy or short of memory: locked pages, real-time priority, and a
+//! word to the kernel's killer. Each is taken where it is granted; where it is not the daemon runs all the same.
+
+use std::fs;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+
+/// Which of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Process {
+    /// Runs before the agent does, so that it can end one that loops.
+    Guard,
+    /// Runs before everything else on the box.
+    Agent,
+}
+
+/// `SCHED_RR` priorities (1 to 99, sched(7)): far below the kernel's own threads of drivers, above everybody else.
+const GUARD_PRIORITY: libc::c_int = 20;
+const AGENT_PRIORITY: libc::c_int = 10;
+/// Never chosen (proc_pid_oom_score_adj(5)).
+const OOM_NEVER: &str = "-1000";
+/// Stack that is touched before it is locked: more than a turn ever needs.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// Takes what is granted, and says what is not: one phrase each, with its reason.
+pub fn become_punctual(process: Process, is_realtime: bool) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut note = |what: &str, outcome: Result<(), Errno>| {
+        if let Err(errno) = outcome {
+            missed.push(format!("{what} ({})", errno.desc()));
+        }
+    };
+    if process == Process::Guard {
+        let written = fs::write("/proc/self/oom_score_adj", OOM_NEVER);
+        note(
+            "safety from the out-of-memory killer",
+            written.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0))),
+        );
+    }
+    note("memory that is never swapped", lock_memory());
+    if is_realtime {
+        note("real-time priority", take_priority(process));
+    }
+    missed
+}
+
+/// Locks what there is, and what comes where the kernel sets no limit to that: an agent without capabilities could otherwise
+/// not grow any more, and die of it.
+fn lock_memory() -> nix::Result<()> {
+    let is_unlimited = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok();
+    touch_stack();
+    let mut flags = MlockAllFlags::MCL_CURRENT;
+    flags.set(MlockAllFlags::MCL_FUTURE, is_unlimited);
+    mlockall(flags)
+}
+
+/// A page of the stack exists once it was written.
+#[inline(never)]
+fn touch_stack() {
+    let mut pages = [0u8; STACK_BYTES];
+    std::hint::black_box(&mut pages).iter_mut().step_by(4_096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&pages);
+}
+
+/// Round robin, and not for those whom we start: their ranks are theirs.
+fn take_priority(process: Process) -> nix::Result<()> {
+    let priority = match process {
+        Process::Guard => GUARD_PRIORITY,
+        Process::Agent => AGENT_PRIORITY,
+    };
+    // SAFETY: sched_param is plain numbers, for which all zeroes is a value.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = priority;
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // A system call of its own: musl's function of this name only says that it is not there.
+    // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this process.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
+    Errno::result(done).map(drop)
+}
+
+/// The value that a script's process gets back, which was an ordinary one before the guard came: raising it is allowed to all.
+pub const OOM_ORDINARY: &[u8] = b"0";
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork, pipe, read, write};
+
+    use super::*;
+
+    /// What `process` says of itself in a child that has become punctual.
+    fn in_child(process: Process, is_realtime: bool) -> String {
+        let (from_child, to_parent) = pipe().expect("a pipe");
+        // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and leaves by _exit.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                let missed = become_punctual(process, is_realtime);
+                let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+                let locked = status.lines().find(|line| line.starts_with("VmLck")).unwrap_or_default();
+                // SAFETY: takes a number and touches no memory.
+                let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
+                let oom = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+                let _ = write(&to_parent, format!("{missed:?}|{locked}|{policy}|{oom}").as_bytes());
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                drop(to_parent);
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                let mut text = vec![0; 4_096];
+                let length = read(&from_child, &mut text).expect("a report");
+                String::from_utf8_lossy(&text[..length]).into_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_granted_is_taken_and_what_is_not_is_said() {
+        for process in [Process::Guard, Process::Agent] {
+            let text = in_child(process, true);
+            let parts: Vec<&str> = text.trim_end().split('|').collect();
+            let [missed, locked, policy, oom] = parts[..] else { panic!("{text}") };
+            let is_locked = !locked.is_empty() && !locked.ends_with(" 0 kB");
+            assert_ne!(is_locked, missed.contains("never swapped"), "{text}");
+            let is_realtime = policy.parse::<i32>().expect("a policy") & 0xff == libc::SCHED_RR;
+            assert_ne!(is_realtime, missed.contains("real-time"), "{text}");
+            let is_safe = oom == OOM_NEVER;
+            let wants = process == Process::Guard;
+            assert_eq!(is_safe, wants && !missed.contains("killer"), "{text}");
+        }
+    }
+
+    #[test]
+    fn priority_is_left_alone_unless_it_is_asked_for() {
+        let text = in_child(Process::Agent, false);
+        assert!(!text.contains("real-time") && text.contains("|0|"), "{text}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What the guard knows of the agent in office, and what it does when that one is lost. Pure.
+
+use crosswire::resource::Token;
+use crosswire::time::{Instant, Span};
+
+/// This many deaths within [`WINDOW`] end the patience.
+const MAX_DEATHS: usize = 3;
+/// See [`MAX_DEATHS`]; and an agent that has lived this long is forgiven what was before.
+const WINDOW: Span = Span::from_s(60);
+/// First wait before an agent is started that finds nothing held; it doubles up to [`LAST_BACK_OFF`].
+const FIRST_BACK_OFF: Span = Span::from_s(1);
+/// Longest wait.
+const LAST_BACK_OFF: Span = Span::from_s(60);
+
+/// How an agent was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// It died, or closed its end.
+    Died,
+    /// It said nothing, or did not read what it was told.
+    Hung,
+    /// It was started in the place of another, and has not renewed what is held within the lease.
+    NotServing,
+    /// It asked for what is not configured: nothing that it left can be trusted.
+    Untrusted,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Another one goes on in its place at once, with everything that is held.
+    InPlace,
+    /// Everything is released; then, not before this instant, one that finds nothing held.
+    EmptyHanded(Instant),
+    /// The daemon ends: this box runs no agent at all.
+    End,
+}
+
+/// The agents of one run of the guard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tenure {
+    /// What the present agent deposited last, as it came; empty if nothing.
+    pub deposit: Vec<u8>,
+    /// The newest token that any agent has used.
+    pub last_token: Token,
+    /// Some agent of this run has said something.
+    has_any_spoken: bool,
+    deaths: [Option<Instant>; MAX_DEATHS],
+    back_off: Span,
+}
+
+impl Tenure {
+    /// Nobody was in office yet.
+    pub fn new() -> Self {
+        Self {
+            deposit: Vec::new(),
+            last_token: Token(0),
+            has_any_spoken: false,
+            deaths: [None; MAX_DEATHS],
+            back_off: FIRST_BACK_OFF,
+        }
+    }
+
+    /// The agent has said something.
+    pub fn note_word(&mut self) {
+        self.has_any_spoken = true;
+    }
+
+    /// The agent was lost.
+    pub fn lose(&mut self, now: Instant, loss: Loss) -> Next {
+        let is_calm = self.deaths.iter().flatten().all(|at| now.since(*at) >= WINDOW);
+        if is_calm {
+            self.back_off = FIRST_BACK_OFF;
+        }
+        self.deaths.rotate_right(1);
+        if let Some(newest) = self.deaths.first_mut() {
+            *newest = Some(now);
+        }
+        let is_worn_out = self.deaths.iter().all(|at| at.is_some_and(|at| now.since(at) < WINDOW));
+        match loss {
+            Loss::Died if !self.has_any_spoken => Next::End,
+            Loss::Died | Loss::Hung if !is_worn_out && !self.deposit.is_empty() => Next::InPlace,
+            Loss::Died | Loss::Hung | Loss::NotServing | Loss::Untrusted => {
+                self.deposit.clear();
+                let wait = self.back_off;
+                self.back_off = (wait + wait).min(LAST_BACK_OFF);
+                Next::EmptyHanded(now + wait)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Instant {
+        Instant::from_us(1_000_000) + Span::from_s(s)
+    }
+
+    /// In office, and has deposited something.
+    fn settled() -> Tenure {
+        let mut tenure = Tenure::new();
+        tenure.note_word();
+        tenure.deposit = vec![1];
+        tenure
+    }
+
+    #[test]
+    fn who_dies_now_and_then_is_replaced_in_place() {
+        let mut tenure = settled();
+        for s in [0, 1, 61, 62, 122] {
+            assert_eq!(tenure.lose(at(s), Loss::Died), Next::InPlace, "at {s} s");
+        }
+        assert_eq!(tenure.lose(at(200), Loss::Hung), Next::InPlace);
+    }
+
+    #[test]
+    fn the_third_death_within_a_minute_costs_everything_and_the_wait_doubles() {
+        let mut tenure = settled();
+        tenure.lose(at(0), Loss::Died);
+        tenure.lose(at(30), Loss::Hung);
+        assert_eq!(tenure.lose(at(59), Loss::Died), Next::EmptyHanded(at(60)));
+        assert!(tenure.deposit.is_empty(), "what the dead one knew dies with it");
+        assert_eq!(tenure.lose(at(61), Loss::Died), Next::EmptyHanded(at(63)));
+        assert_eq!(tenure.lose(at(64), Loss::Died), Next::EmptyHanded(at(68)));
+        tenure.deposit = vec![1];
+        assert_eq!(tenure.lose(at(200), Loss::Died), Next::InPlace, "a minute of peace is forgiveness");
+    }
+
+    #[test]
+    fn who_cannot_be_trusted_or_does_not_serve_hands_nothing_on() {
+        for loss in [Loss::Untrusted, Loss::NotServing] {
+            let mut tenure = settled();
+            assert_eq!(tenure.lose(at(0), loss), Next::EmptyHanded(at(1)));
+            assert!(tenure.deposit.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_box_on_which_no_agent_ever_spoke_runs_none() {
+        assert_eq!(Tenure::new().lose(at(0), Loss::Died), Next::End);
+        let mut mute = Tenure::new();
+        assert_eq!(mute.lose(at(0), Loss::Hung), Next::EmptyHanded(at(1)));
+        mute.note_word();
+        assert_eq!(mute.lose(at(9), Loss::Died), Next::EmptyHanded(at(11)), "it never had anything to hand on");
+    }
+}

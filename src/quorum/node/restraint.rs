@@ -1,0 +1,100 @@
+//! Standby and maintenance: what the operator told this node not to do.
+
+use super::{Leaving, Node, emit};
+use crate::config::Side;
+use crate::frame::message::Role;
+use crate::quorum::decide::Standby;
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::record::{Denial, Record};
+use crate::time::{Instant, Span};
+
+impl Node {
+    /// Neither operator has forbidden moves, nor ours that we serve.
+    pub(super) fn may_move(&self) -> bool {
+        self.restraint.standby == Standby::No
+            && self.restraint.maintenance_until.is_none()
+            && !self.peer.is_in_maintenance()
+    }
+
+    pub(super) fn no_maintenance(&self) -> Result<(), Denial> {
+        self.restraint.maintenance_until.map_or(Ok(()), |_| Err(Denial::Maintenance))
+    }
+
+    /// Without `force` only if the peer can serve what we hold.
+    pub(super) fn ask_standby(&mut self, now: Instant, force: bool, effects: &mut Effects) -> Result<(), Denial> {
+        self.no_maintenance()?;
+        if self.leaving != Leaving::No {
+            return Err(Denial::Unable);
+        }
+        if !force {
+            self.peer_could_serve_instead(now)?;
+        }
+        if self.restraint.standby == Standby::No {
+            emit(effects, Effect::Record(Record::Standby(true)));
+        }
+        self.restraint.standby = if force { Standby::Forced } else { Standby::Asked };
+        self.is_urgent = true;
+        Ok(())
+    }
+
+    fn peer_could_serve_instead(&self, now: Instant) -> Result<(), Denial> {
+        if !self.is_on_time(now) {
+            return Err(Denial::PeerNotHeard);
+        }
+        if self.is_peer_in_standby() {
+            return Err(Denial::PeerStandby);
+        }
+        for (id, group) in self.policy.group_ids().zip(&self.groups) {
+            if matches!(group.role, Role::Acquiring | Role::Active) {
+                self.peer_could(now, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_online(&mut self, effects: &mut Effects) -> Result<(), Denial> {
+        if self.restraint.standby != Standby::No {
+            self.restraint.standby = Standby::No;
+            self.is_urgent = true;
+            emit(effects, Effect::Record(Record::Standby(false)));
+        }
+        Ok(())
+    }
+
+    /// Zero ends it.
+    pub(super) fn ask_maintenance(&mut self, now: Instant, lasts: Span, effects: &mut Effects) -> Result<(), Denial> {
+        if lasts == Span::ZERO {
+            self.end_maintenance(effects);
+        } else {
+            self.restraint.maintenance_until = Some(now + lasts);
+            emit(effects, Effect::Record(Record::Maintenance(Some(lasts))));
+        }
+        self.is_urgent = true;
+        Ok(())
+    }
+
+    fn end_maintenance(&mut self, effects: &mut Effects) {
+        if self.restraint.maintenance_until.take().is_some() {
+            emit(effects, Effect::Record(Record::Maintenance(None)));
+        }
+    }
+
+    /// Maintenance expires; and of two nodes that were put into standby at the same instant, the one with the lower name
+    /// comes back, since otherwise nobody would serve. Who was forced stays: the operator said so.
+    pub(super) fn keep_restraint(&mut self, now: Instant, effects: &mut Effects) {
+        if self.restraint.maintenance_until.is_some_and(|until| now >= until) {
+            self.end_maintenance(effects);
+            self.is_urgent = true;
+        }
+        let yields = self.restraint.standby == Standby::Asked && self.me == Side::A;
+        if yields && self.is_on_time(now) && self.is_peer_in_standby() {
+            self.restraint.standby = Standby::No;
+            self.is_urgent = true;
+            emit(effects, Effect::Record(Record::StandbyYielded));
+        }
+    }
+
+    fn is_peer_in_standby(&self) -> bool {
+        self.peer.beat().is_some_and(|beat| beat.standing.standby)
+    }
+}

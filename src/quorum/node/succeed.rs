@@ -1,0 +1,113 @@
+//! Going on where another run of the agent ended.
+
+use super::Node;
+use crate::frame::message::Role;
+use crate::quorum::group::{Group, RETRY_AFTER};
+use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Stage, Succession};
+use crate::quorum::verdict::{is_jeopardy, verdict};
+use crate::resource::ReleaseOrder;
+use crate::time::Instant;
+
+impl Node {
+    /// What this node leaves to a successor, should it die before its next beat.
+    pub fn deposit(&self, now: Instant) -> Deposit {
+        let (witnesses, witnesses_that_count) = self.witnesses.deposit();
+        Deposit {
+            peer: self.session.peer().or(self.predecessors_peer),
+            acknowledged_at: self.peer.acknowledged(),
+            mechanisms: self.peer.mechanisms(),
+            is_peer_in_maintenance: self.peer.is_in_maintenance(),
+            restraint: self.restraint,
+            paths: self.paths.iter().map(|path| path.detector.deposit(now)).collect(),
+            groups: self.groups.iter().map(Group::deposit).collect(),
+            witnesses,
+            witnesses_that_count,
+        }
+    }
+
+    /// This fresh node goes on in the place of one that died: it holds what the guard has in hand, under the same terms, and
+    /// is bound by the same ack deadline.
+    ///
+    /// It renews nothing before it has heard the peer, which may have taken over meanwhile, or for late_after nobody: then
+    /// it serves on alone, as its predecessor would have. And it takes nothing from a silent peer that it has not heard
+    /// itself. Where nothing was left to go on with, it is faulty for a while.
+    pub fn succeed(&mut self, now: Instant, succession: &Succession) {
+        let wait = self.policy.interval() + self.policy.interval();
+        (self.stalled_at, self.judge_from) = (now, now + wait.max(self.shortest_late_after()));
+        self.last_token = succession.last_token.0;
+        if let Some(deposit) = &succession.deposit {
+            self.predecessors_peer = deposit.peer;
+            self.peer.succeed(deposit.acknowledged_at, deposit.mechanisms, deposit.is_peer_in_maintenance);
+            self.restraint = deposit.restraint;
+            self.witnesses.succeed(&deposit.witnesses, deposit.witnesses_that_count);
+            for (path, left) in self.paths.iter_mut().zip(&deposit.paths) {
+                path.detector.succeed(now, left);
+            }
+        }
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            let left = succession.deposit.as_ref().and_then(|deposit| deposit.groups.get(index));
+            group.succeed(now, left, succession.holdings.get(index).copied().flatten());
+        }
+        self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
+        self.note_silently(now);
+    }
+
+    /// What is so from the start is no news.
+    fn note_silently(&mut self, now: Instant) {
+        let paths = self.testimonies(now);
+        for (path, testimony) in self.paths.iter_mut().zip(&paths) {
+            path.state = testimony.state;
+        }
+        self.verdict = verdict(&paths, false);
+        self.is_jeopardy = is_jeopardy(&paths, |_| false);
+    }
+}
+
+impl Group {
+    fn deposit(&self) -> GroupDeposit {
+        GroupDeposit {
+            term: self.term,
+            offered_until: self.offered_until,
+            retry_at: self.retry_at.filter(|_| self.role == Role::Faulty),
+            is_offering: self.is_offering,
+            is_failing: self.is_failing,
+        }
+    }
+
+    /// What the guard has in hand decides the role; the rest is what the dead agent knew.
+    fn succeed(&mut self, now: Instant, left: Option<&GroupDeposit>, holding: Option<Holding>) {
+        self.able_since = now;
+        if let Some(left) = left {
+            self.term = left.term;
+            self.offered_until = left.offered_until;
+            self.retry_at = left.retry_at;
+            (self.is_offering, self.is_failing) = (left.is_offering, left.is_failing);
+        }
+        let Some(Holding { term, lease_until, stage }) = holding else {
+            if left.is_none() {
+                // Too many agents have failed here: the peer shall have it first.
+                self.retry_at = Some(now + RETRY_AFTER);
+            }
+            self.role = if self.retry_at.is_some() { Role::Faulty } else { Role::Backup };
+            return;
+        };
+        // Without a deposit nobody knows until when it may be held: no longer.
+        let lease_until = if left.is_some() { lease_until } else { now };
+        self.retry_at = None;
+        (self.term, self.held_term) = (self.term.max(term), term);
+        (self.lease_until, self.renew_at) = (lease_until, now);
+        // The guard says at once if there is none; until then nothing must be let go for it.
+        self.has_carrier = true;
+        match stage {
+            Stage::Starting(token) => (self.role, self.pending) = (Role::Acquiring, Some(token)),
+            Stage::Serving => (self.role, self.active_since) = (Role::Active, Some(now)),
+            Stage::Releasing(first, token) => {
+                (self.role, self.pending) = (Role::Releasing, token);
+                self.release_again_at = token.is_none().then_some(now);
+                if first == ReleaseOrder::AddressesFirst {
+                    (self.renew_at, self.lease_until) = (Instant::NEVER, Instant::NEVER);
+                }
+            }
+        }
+    }
+}

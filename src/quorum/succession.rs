@@ -1,0 +1,153 @@
+//! What outlives an agent: how its successor goes on in its place.
+//!
+//! An agent that dies or hangs is started again by its guard, as a new incarnation. The peer must not notice more than
+//! that, and nothing may be believed that was only true of the dead one. So two things are handed over, and no more:
+//!
+//! * the [`Deposit`], which the agent leaves with its guard at every beat: what it alone knows, and what a holder is bound
+//!   by. It may be a beat old; everything in it is such that older means more careful.
+//! * for each group what the guard itself has in hand, [`Holding`]: that is the truth about what is held.
+//!
+//! What is *not* handed over is the right to take: to a backup the peer's silence means nothing before this run has
+//! heard it, as after any start.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
+use crate::frame::message::{Incarnation, Mechanisms};
+use crate::health::path::PathDeposit;
+use crate::quorum::decide::Standby;
+use crate::resource::{ReleaseOrder, Token};
+use crate::time::Instant;
+
+/// What an agent leaves with its guard for its successor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Deposit {
+    /// The peer's run that it had adopted. Another one is a peer that has returned.
+    pub peer: Option<Incarnation>,
+    /// From when the ack deadline is reckoned: the send time of its newest acknowledged beat.
+    pub acknowledged_at: Option<Instant>,
+    /// What the peer announced to be armed.
+    pub mechanisms: Option<Mechanisms>,
+    /// The peer was last heard in maintenance.
+    pub is_peer_in_maintenance: bool,
+    /// What its operator had told it not to do.
+    pub restraint: Restraint,
+    /// Its paths, in their order.
+    pub paths: Vec<PathDeposit, MAX_PATHS>,
+    /// Its groups, in their order.
+    pub groups: Vec<GroupDeposit, MAX_GROUPS>,
+    /// When the newest request left that each witness answered.
+    pub witnesses: Vec<Option<Instant>, MAX_WITNESSES>,
+    /// Which witnesses count, as bits.
+    pub witnesses_that_count: u8,
+}
+
+/// What the operator told a node not to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Restraint {
+    /// Hold nothing.
+    pub standby: Standby,
+    /// Move nothing until then.
+    pub maintenance_until: Option<Instant>,
+}
+
+/// What is deposited of one group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GroupDeposit {
+    /// Newest term that it knew of.
+    pub term: u32,
+    /// It had let the group go for the peer, and would not take it back until then.
+    pub offered_until: Option<Instant>,
+    /// It was faulty, until then.
+    pub retry_at: Option<Instant>,
+    /// A release on its way is for the peer.
+    pub is_offering: bool,
+    /// A release on its way ends in a fault.
+    pub is_failing: bool,
+}
+
+/// Room for any deposit in its encoded form.
+pub const MAX_DEPOSIT_BYTES: usize = 528;
+
+/// What the guard has in hand of one group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// The term under which it was acquired.
+    pub term: u32,
+    /// Until when the kernel keeps the addresses at least.
+    pub lease_until: Instant,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far the guard is with a group that it has in hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Addresses held, scripts starting; the order to acquire has still to be answered.
+    Starting(Token),
+    /// Addresses held, scripts run.
+    Serving,
+    /// It is being let go; the order to do so, if there was one, has still to be answered.
+    Releasing(ReleaseOrder, Option<Token>),
+}
+
+/// Everything that is handed over.
+#[derive(Clone, Debug)]
+pub struct Succession {
+    /// What the dead agent left; none if it had not come to that, or if too many have died.
+    pub deposit: Option<Deposit>,
+    /// By group, what the guard has in hand; none if it is free.
+    pub holdings: Vec<Option<Holding>, MAX_GROUPS>,
+    /// The newest token that an agent of this guard has used.
+    pub last_token: Token,
+}
+
+/// Puts a deposit into its compact form.
+///
+/// # Errors
+/// None within the bounds of [`crate::config`].
+pub fn encode<'a>(deposit: &Deposit, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
+    postcard::to_slice(deposit, room)
+}
+
+/// Reads a deposit: all of it, and nothing behind it. It was written by an agent that may have been out of its mind.
+pub fn decode(bytes: &[u8]) -> Option<Deposit> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((deposit, [])) => Some(deposit),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_deposit_fits_and_comes_back_as_it_was() {
+        let path = PathDeposit { is_heard: true, open_since: Some(Instant::NEVER), heard_at: Some(Instant::NEVER) };
+        let group = GroupDeposit {
+            term: u32::MAX,
+            offered_until: Some(Instant::NEVER),
+            retry_at: Some(Instant::NEVER),
+            is_offering: true,
+            is_failing: true,
+        };
+        let deposit = Deposit {
+            peer: Some(Incarnation([0xff; 8])),
+            acknowledged_at: Some(Instant::NEVER),
+            mechanisms: Some(Mechanisms { lease_s: u8::MAX, watchdog_s: u8::MAX, stop_s: u16::MAX }),
+            is_peer_in_maintenance: true,
+            restraint: Restraint { standby: Standby::Forced, maintenance_until: Some(Instant::NEVER) },
+            paths: core::iter::repeat_n(path, MAX_PATHS).collect(),
+            groups: core::iter::repeat_n(group, MAX_GROUPS).collect(),
+            witnesses: core::iter::repeat_n(Some(Instant::NEVER), MAX_WITNESSES).collect(),
+            witnesses_that_count: u8::MAX,
+        };
+        let mut room = [0; MAX_DEPOSIT_BYTES];
+        let bytes = encode(&deposit, &mut room).expect("there is room").to_vec();
+        assert_eq!(decode(&bytes), Some(deposit));
+        assert_eq!(decode(&[bytes.as_slice(), &[0]].concat()), None, "something behind it");
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! The ack deadline, and what a witness is worth: who is unacknowledged serves on only with carrier and with a witness in
+//! sight; who takes over from a silent peer has seen a witness since it last heard that peer.
+
+use crosswire::config::{InJeopardy, MAX_WITNESSES, Side};
+use crosswire::frame::message::Role;
+use crosswire::quorum::record::TakeReason;
+use crosswire::quorum::timing;
+use crosswire::time::{Instant, Span};
+
+use super::super::fault::WitnessId;
+use super::super::world::World;
+
+/// What one side knows of the witnesses.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    /// By witness: when the newest question left that was answered, by the box's own clock.
+    answered: [Option<Instant>; MAX_WITNESSES],
+    /// By witness: one of the nodes saw it when they last exchanged results.
+    counts: [bool; MAX_WITNESSES],
+}
+
+impl Sight {
+    /// Nothing was asked yet, and every witness counts.
+    pub const NONE: Self = Self { answered: [None; MAX_WITNESSES], counts: [true; MAX_WITNESSES] };
+
+    /// The peer's newest beat says what it sees.
+    pub fn exchange(&mut self, ours: u8, theirs: u8) {
+        for (index, counts) in self.counts.iter_mut().enumerate() {
+            *counts = (ours | theirs) & (1 << index) != 0;
+        }
+    }
+}
+
+impl World {
+    /// The agent reads an answer.
+    pub(in super::super) fn note_sighting(&mut self, side: Side, witness: WitnessId, asked_at: Instant) {
+        let newest = &mut self.watch.hearing[side.index()].sight.answered[witness.index()];
+        *newest = (*newest).max(Some(asked_at));
+    }
+
+    /// Which witnesses answered a question of the last dead_after, as bits.
+    pub(in super::super) fn seen_witnesses(&self, side: Side) -> u8 {
+        let local = self.boxes[side.index()].clock.local(self.now);
+        let window = self.dead_afters().1;
+        let answered = self.watch.hearing[side.index()].sight.answered;
+        let is_seen = |at: &Option<Instant>| at.is_some_and(|at| local.since(at) <= window);
+        (0..).zip(&answered).filter(|(_, at)| is_seen(at)).fold(0, |bits, (index, _)| bits | (1 << index))
+    }
+
+    /// The shortest and the longest.
+    pub(super) fn dead_afters(&self) -> (Span, Span) {
+        let all = || self.policy().paths.iter().map(|path| path.timing.dead_after);
+        (all().min().unwrap_or_default(), all().max().unwrap_or_default())
+    }
+
+    pub(super) fn shortest_late_after(&self) -> Span {
+        self.policy().paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+    }
+
+    /// The newest question that any witness answered that counts; `None` if none counts.
+    fn newest_sight(&self, side: Side) -> Option<Instant> {
+        let sight = &self.watch.hearing[side.index()].sight;
+        let all = sight.answered.iter().zip(sight.counts).take(self.witnesses.len());
+        all.filter(|(_, counts)| *counts).map(|(at, _)| at.unwrap_or(Instant::ORIGIN)).max()
+    }
+
+    /// Before a takeover for which a witness has to be seen.
+    pub(super) fn check_sight(&mut self, side: Side, reason: TakeReason) {
+        let may_do_without = match reason {
+            TakeReason::Dead | TakeReason::ColdStart => true,
+            TakeReason::Jeopardy if self.policy().in_jeopardy == InJeopardy::Witness => false,
+            TakeReason::Jeopardy
+            | TakeReason::Offered
+            | TakeReason::Departed
+            | TakeReason::Vacant
+            | TakeReason::PeerIsOff => return,
+        };
+        let clock = self.boxes[side.index()].clock;
+        let local = clock.local(self.now);
+        let heard = self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at) + self.shortest_late_after());
+        let is_fresh = |asked_at: Instant| {
+            heard.is_none_or(|heard| asked_at > heard) && local.since(asked_at) <= self.dead_afters().1
+        };
+        let is_good = self.newest_sight(side).map_or(may_do_without, is_fresh);
+        if !is_good {
+            self.complain("witness", format!("{side:?} took over ({reason:?}) without a witness in sight"));
+        }
+    }
+
+    /// After a turn: nobody serves on past its ack deadline whom the rules tell to let go.
+    pub(in super::super) fn check_deadlines(&mut self, side: Side) {
+        if self.node(side).is_none() {
+            return;
+        }
+        let clock = self.boxes[side.index()].clock;
+        let local = clock.local(self.now);
+        let hearing = &self.watch.hearing[side.index()];
+        let Some(acked) = hearing.acked_at.max(hearing.returned_at).map(|at| clock.local(at)) else { return };
+        let deadline = acked + self.dead_afters().0;
+        if local <= deadline + TOLERANCE {
+            return;
+        }
+        let is_blind = self.is_without_witness(side, acked, local);
+        for group in self.setup.policy.group_ids() {
+            let is_serving = matches!(self.watch.roles[side.index()][group.index()], Role::Acquiring | Role::Active);
+            if is_serving && !self.watch.carriers[side.index()][group.index()] {
+                self.complain("ack-deadline", format!("{side:?} serves {group:?} on, unheard and without carrier"));
+            }
+            if is_serving && is_blind {
+                self.complain("ack-deadline", format!("{side:?} serves {group:?} on, unheard and without a witness"));
+            }
+        }
+    }
+
+    /// No witness that counts has been seen since before a full lease without an acknowledgement was over.
+    fn is_without_witness(&self, side: Side, acked: Instant, local: Instant) -> bool {
+        let (shortest, longest) = self.dead_afters();
+        let Some(newest) = self.newest_sight(side).filter(|_| !self.watch.hearing[side.index()].has_peer_left) else {
+            return false;
+        };
+        let deadline = acked + shortest;
+        let is_late_sight = newest > acked + self.shortest_late_after();
+        let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
+        let alone_from = acked + timing::release_start(shortest) + self.policy().lease;
+        local > unseen_from + TOLERANCE && local < alone_from
+    }
+}
+
+/// For clocks that round.
+const TOLERANCE: Span = Span::from_ms(1);

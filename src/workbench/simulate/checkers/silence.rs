@@ -1,0 +1,168 @@
+//! What a takeover on silence has to wait for: the lines that show a power loss, the lease, the fence.
+
+use crosswire::config::{GroupId, InJeopardy, PathId, PathKind, SafetyRule, Side};
+use crosswire::health::Lines;
+use crosswire::health::path::BRIEFLY_BROKEN;
+use crosswire::quorum::record::TakeReason;
+use crosswire::quorum::timing;
+use crosswire::time::{Instant, Span};
+
+use super::super::world::World;
+
+/// What the modem lines of one path may be believed to say, from what its agent was shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineEvidence {
+    is_on: bool,
+    /// Since when beats have come in with the lines on.
+    on_since: Option<Instant>,
+    is_learned: bool,
+    is_contradicted: bool,
+    dropped_at: Option<Instant>,
+}
+
+impl LineEvidence {
+    fn show(&mut self, now: Instant, lines: Option<Lines>) {
+        let was_on = std::mem::replace(&mut self.is_on, lines.is_some_and(|lines| lines.peer_runs));
+        if self.is_on {
+            self.dropped_at = None;
+        } else {
+            self.on_since = None;
+            if was_on && self.is_learned {
+                self.dropped_at = Some(now);
+            }
+        }
+    }
+
+    /// A beat came in on the path.
+    pub fn hear(&mut self, now: Instant, interval: Span, dead_after: Span) {
+        if self.is_on {
+            let since = *self.on_since.get_or_insert(now);
+            self.is_learned |= now.since(since) >= dead_after;
+        } else if self.dropped_at.is_none_or(|at| now.since(at) > interval) {
+            self.is_contradicted |= self.is_learned;
+        }
+    }
+
+    fn is_believed(&self) -> bool {
+        self.is_learned && !self.is_contradicted
+    }
+}
+
+impl World {
+    /// The agent is shown the lines of one path.
+    pub(in super::super) fn note_lines(&mut self, side: Side, path: PathId, lines: Option<Lines>) {
+        let local = self.boxes[side.index()].clock.local(self.now);
+        self.watch.hearing[side.index()].lines[path.index()].show(local, lines);
+    }
+
+    /// A beat of the peer that was read on a cable, with the lines as they are.
+    pub(super) fn note_lines_heard(&mut self, side: Side, path: PathId) {
+        let local = self.boxes[side.index()].clock.local(self.now);
+        let timing = self.setup.policy.paths[path.index()].timing;
+        self.watch.hearing[side.index()].lines[path.index()].hear(local, timing.interval, timing.dead_after);
+    }
+
+    /// The lines of some cable say that the peer's box has power.
+    fn are_lines_on(&self, side: Side) -> bool {
+        let open = self.watch.open_paths[side.index()];
+        let lines = &self.watch.hearing[side.index()].lines;
+        lines.iter().zip(open).any(|(lines, is_open)| is_open && lines.is_believed() && lines.is_on)
+    }
+
+    /// The lines dropped in the middle of the beats of a cable, every other cable fell silent at the latest, and every LAN
+    /// is late: what a power loss looks like.
+    pub(super) fn is_power_loss_shown(&self, side: Side) -> bool {
+        let ids = |kind| self.policy().path_ids().filter(move |path| self.kind(*path) == kind);
+        let age = |path: PathId| self.age_of(side, path);
+        let is_silent = |path: PathId| age(path).is_some_and(|age| age >= self.timing(path).dead_after);
+        ids(PathKind::Serial).any(|path| self.is_cut_short(side, path))
+            && ids(PathKind::Serial).all(|path| self.is_cut_short(side, path) || is_silent(path))
+            && ids(PathKind::Lan).next().is_some()
+            && ids(PathKind::Lan).all(|path| age(path).is_some_and(|age| self.is_failing(side, path, age)))
+    }
+
+    fn timing(&self, path: PathId) -> crosswire::config::PathTiming {
+        self.policy().paths[path.index()].timing
+    }
+
+    /// A LAN is late, or silent, or has been broken for a short while.
+    fn is_failing(&self, side: Side, path: PathId, age: Span) -> bool {
+        let dead_after = self.timing(path).dead_after;
+        let newest = self.newest_age(side).unwrap_or_default();
+        let is_common = age.saturating_sub(newest) <= dead_after;
+        age >= self.timing(path).late_after && (is_common || age < dead_after + BRIEFLY_BROKEN)
+    }
+
+    /// How long ago the peer was heard on a path, by the box's own clock; `None` if not since it was opened.
+    fn age_of(&self, side: Side, path: PathId) -> Option<Span> {
+        let clock = self.boxes[side.index()].clock;
+        let hearing = &self.watch.hearing[side.index()];
+        let (read, opened) = (hearing.read_at[path.index()]?, hearing.opened_at[path.index()]?);
+        let is_open = self.watch.open_paths[side.index()][path.index()];
+        (is_open && read >= opened).then(|| clock.local(self.now).since(clock.local(read)))
+    }
+
+    fn newest_age(&self, side: Side) -> Option<Span> {
+        self.policy().path_ids().filter_map(|path| self.age_of(side, path)).min()
+    }
+
+    fn is_cut_short(&self, side: Side, path: PathId) -> bool {
+        let clock = self.boxes[side.index()].clock;
+        let lines = &self.watch.hearing[side.index()].lines[path.index()];
+        let read = self.watch.hearing[side.index()].read_at[path.index()].map(|at| clock.local(at));
+        let (Some(dropped), Some(read), true) = (lines.dropped_at, read, lines.is_believed()) else { return false };
+        let timing = self.timing(path);
+        let newest = self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at));
+        let is_alive = newest.max(Some(read)).is_some_and(|newest| newest > dropped + timing.interval);
+        !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
+    }
+
+    /// What the rules of a group ask for before it is taken from a peer that is silent.
+    pub(super) fn check_waits(&mut self, side: Side, group: GroupId, reason: TakeReason) {
+        let is_by_silence = is_by_silence(reason);
+        if is_by_silence && self.is_fenced(group) && !self.was_dark_since_heard(side) {
+            self.complain("fence", format!("{side:?} took {group:?} ({reason:?}) from a peer that was not off since"));
+        }
+        if reason == TakeReason::Jeopardy && self.policy().in_jeopardy == InJeopardy::Hold {
+            self.complain("jeopardy", format!("{side:?} took {group:?} from a doubtful peer"));
+        }
+        let waits = self.policy().groups[group.index()].safety != SafetyRule::Probe || self.are_lines_on(side);
+        if waits && matches!(reason, TakeReason::Dead | TakeReason::Jeopardy) && !self.has_lease_passed(side) {
+            let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
+            self.complain("lease-wait", text);
+        }
+    }
+
+    /// Only a fence lets a group of this kind be taken on silence.
+    pub(super) fn is_fenced(&self, group: GroupId) -> bool {
+        let policy = &self.policy().groups[group.index()];
+        policy.safety == SafetyRule::Fence || policy.is_exclusive
+    }
+
+    /// The peer's box had no power at some instant since it was last heard: nothing runs there that ran then.
+    fn was_dark_since_heard(&self, side: Side) -> bool {
+        let hearing = &self.watch.hearing[side.index()];
+        let dark_until = self.boxes[side.peer().index()].powers.bad_until(self.now);
+        dark_until >= hearing.heard_at.unwrap_or(hearing.started_at)
+    }
+
+    /// All release mechanisms have had their time, from the peer's last beat or from when it said that it cannot serve.
+    fn has_lease_passed(&self, side: Side) -> bool {
+        let clock = self.boxes[side.index()].clock;
+        let hearing = &self.watch.hearing[side.index()];
+        let Some(since) = hearing.troubled_since.or(hearing.heard_at) else { return true };
+        let policy = self.policy();
+        let stop = policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
+        let by_kernel = timing::lifetime_bound(policy.interval(), policy.lease);
+        let by_agent = timing::scripts_bound(self.dead_afters().1, stop);
+        clock.local(self.now).since(clock.local(since)) >= by_kernel.max(by_agent).fraction(101, 100)
+    }
+}
+
+/// The peer itself has said nothing that allows it.
+pub(super) fn is_by_silence(reason: TakeReason) -> bool {
+    match reason {
+        TakeReason::Dead | TakeReason::Jeopardy | TakeReason::ColdStart => true,
+        TakeReason::Offered | TakeReason::Departed | TakeReason::Vacant | TakeReason::PeerIsOff => false,
+    }
+}

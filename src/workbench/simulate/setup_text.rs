@@ -1,0 +1,173 @@
+//! A setup as its one line of text in traces.
+
+use crosswire::config::{Failback, GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, SafetyRule, Side};
+use crosswire::time::Span;
+
+use super::fault::{Names, Time, parse_time};
+use super::setup::{Place, Setup, Wiring};
+
+impl Setup {
+    /// Names of nodes, paths, groups and witnesses, as a configuration without names of its own would have them.
+    pub fn names(&self) -> Names {
+        let numbered = |kind: PathKind, index: usize| {
+            let before = self.policy.paths[..index].iter().filter(|path| path.kind == kind).count();
+            let name = match kind {
+                PathKind::Serial => "serial",
+                PathKind::Lan => "lan",
+            };
+            if before == 0 { name.to_string() } else { format!("{name}{}", before + 1) }
+        };
+        Names {
+            nodes: ["A".to_string(), "B".to_string()],
+            paths: self.policy.paths.iter().enumerate().map(|(index, path)| numbered(path.kind, index)).collect(),
+            groups: (1..=self.policy.groups.len()).map(|number| format!("g{number}")).collect(),
+            witnesses: (1..=self.witnesses.len()).map(|number| format!("w{number}")).collect(),
+        }
+    }
+
+    /// One line that [`Setup::parse`] reads back. What is as in a pair with the least of everything is left out.
+    pub fn text(&self) -> String {
+        let paths = self.policy.paths.iter().zip(&self.bauds).zip(&self.wirings);
+        let paths = paths.map(|((path, baud), wiring)| path_text(path, *baud, *wiring));
+        let groups = self.policy.groups.iter().zip(&self.scripts).zip(&self.own_links);
+        let groups = groups.map(|((group, scripts), own_link)| group_text(group, *scripts, *own_link));
+        let mut text = format!(
+            "paths={} groups={} lease={} cold_start={} in_jeopardy={} rates={},{} wakes_late={} slips={} lifetime={}",
+            paths.collect::<Vec<_>>().join(","),
+            groups.collect::<Vec<_>>().join(","),
+            Time(self.policy.lease),
+            Time(self.policy.cold_start),
+            word_of(&IN_JEOPARDY, self.policy.in_jeopardy),
+            self.rates[0],
+            self.rates[1],
+            Time(self.wakes_late),
+            self.does_slip,
+            !self.has_no_lifetime,
+        );
+        if !self.witnesses.is_empty() {
+            let places: Vec<&str> = self.witnesses.iter().map(|place| word_of(&PLACES, *place)).collect();
+            text += &format!(" witnesses={}", places.join(","));
+        }
+        if let Some(takes) = self.fence {
+            text += &format!(" fence={}", Time(takes));
+        }
+        text
+    }
+
+    /// Reads what [`Setup::text`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut setup = Self::reference();
+        setup.policy.paths.clear();
+        setup.policy.groups.clear();
+        (setup.bauds, setup.wirings) = (Vec::new(), Vec::new());
+        (setup.scripts, setup.own_links) = (Vec::new(), Vec::new());
+        for word in text.split_whitespace() {
+            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` has no value"))?;
+            setup.read(key, value)?;
+        }
+        Ok(setup)
+    }
+
+    fn read(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let wrong = || format!("`{key}={value}` is not understood");
+        match key {
+            "paths" => value.split(',').try_for_each(|path| self.read_path(path).ok_or_else(wrong))?,
+            "groups" => value.split(',').try_for_each(|group| self.read_group(group).ok_or_else(wrong))?,
+            "lease" => self.policy.lease = parse_time(value)?,
+            "cold_start" => self.policy.cold_start = parse_time(value)?,
+            "in_jeopardy" => self.policy.in_jeopardy = meaning_of(&IN_JEOPARDY, value).ok_or_else(wrong)?,
+            "witnesses" => {
+                let places = value.split(',').map(|word| meaning_of(&PLACES, word));
+                self.witnesses = places.collect::<Option<_>>().ok_or_else(wrong)?;
+                self.policy.witnesses = u8::try_from(self.witnesses.len()).map_err(|_| wrong())?;
+            }
+            "fence" => self.fence = Some(parse_time(value)?),
+            "rates" => {
+                let (a, b) = value.split_once(',').ok_or_else(wrong)?;
+                self.rates = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];
+            }
+            "wakes_late" => self.wakes_late = parse_time(value)?,
+            "slips" => self.does_slip = value.parse().map_err(|_| wrong())?,
+            "lifetime" => self.has_no_lifetime = !value.parse::<bool>().map_err(|_| wrong())?,
+            _ => return Err(wrong()),
+        }
+        Ok(())
+    }
+
+    fn read_path(&mut self, text: &str) -> Option<()> {
+        let mut words = text.split(':');
+        let kind = meaning_of(&KINDS, words.next()?)?;
+        let times: Vec<Span> = words.next()?.split('/').map(parse_time).collect::<Result<_, _>>().ok()?;
+        let [interval, late_after, dead_after] = times.try_into().ok()?;
+        self.bauds.push(words.next()?.parse().ok()?);
+        self.wirings.push(words.next().map_or(Some(Wiring::None), |word| meaning_of(&WIRINGS, word))?);
+        self.policy.paths.push(PathPolicy { kind, timing: PathTiming { interval, late_after, dead_after } }).ok()?;
+        words.next().is_none().then_some(())
+    }
+
+    fn read_group(&mut self, text: &str) -> Option<()> {
+        let mut words = text.split(':');
+        let prefer = meaning_of(&PREFERENCES, words.next()?)?;
+        let safety = meaning_of(&SAFETY, words.next()?)?;
+        let stop_timeout = parse_time(words.next()?).ok()?;
+        self.scripts.push(words.next()?.parse().ok()?);
+        let tag = u8::try_from(self.policy.groups.len() + 1).ok()?;
+        let mut group = GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(tag, prefer) };
+        let mut has_own_link = false;
+        for word in words {
+            match word {
+                "exclusive" => group.is_exclusive = true,
+                "own-link" => has_own_link = true,
+                _ => group.failback = Failback::After(parse_time(word.strip_prefix("failback-")?).ok()?),
+            }
+        }
+        self.own_links.push(has_own_link);
+        self.policy.groups.push(group).ok()
+    }
+}
+
+const KINDS: [(PathKind, &str); 2] = [(PathKind::Serial, "serial"), (PathKind::Lan, "lan")];
+const WIRINGS: [(Wiring, &str); 4] =
+    [(Wiring::None, "none"), (Wiring::Three, "three"), (Wiring::Full, "full"), (Wiring::Looped, "looped")];
+const PLACES: [(Place, &str); 2] = [(Place::Lan, "lan"), (Place::Own, "own")];
+const PREFERENCES: [(Option<Side>, &str); 3] = [(Some(Side::A), "A"), (Some(Side::B), "B"), (None, "-")];
+const SAFETY: [(SafetyRule, &str); 3] =
+    [(SafetyRule::Probe, "probe"), (SafetyRule::Lease, "lease"), (SafetyRule::Fence, "fence")];
+const IN_JEOPARDY: [(InJeopardy, &str); 3] =
+    [(InJeopardy::Hold, "hold"), (InJeopardy::Witness, "witness"), (InJeopardy::Takeover, "takeover")];
+
+fn word_of<T: Copy + PartialEq>(table: &[(T, &'static str)], meaning: T) -> &'static str {
+    table.iter().find(|(known, _)| *known == meaning).map_or("?", |(_, word)| word)
+}
+
+fn meaning_of<T: Copy>(table: &[(T, &str)], word: &str) -> Option<T> {
+    table.iter().find(|(_, known)| *known == word).map(|(meaning, _)| *meaning)
+}
+
+fn path_text(path: &PathPolicy, baud: u32, wiring: Wiring) -> String {
+    let PathTiming { interval, late_after, dead_after } = path.timing;
+    let kind = word_of(&KINDS, path.kind);
+    let mut text = format!("{kind}:{}/{}/{}:{baud}", Time(interval), Time(late_after), Time(dead_after));
+    if wiring != Wiring::None {
+        text = format!("{text}:{}", word_of(&WIRINGS, wiring));
+    }
+    text
+}
+
+fn group_text(group: &GroupPolicy, scripts: usize, has_own_link: bool) -> String {
+    let (prefer, safety) = (word_of(&PREFERENCES, group.prefer), word_of(&SAFETY, group.safety));
+    let mut text = format!("{prefer}:{safety}:{}:{scripts}", Time(group.stop_timeout));
+    if let Failback::After(wait) = group.failback {
+        text += &format!(":failback-{}", Time(wait));
+    }
+    if group.is_exclusive {
+        text += ":exclusive";
+    }
+    if has_own_link {
+        text += ":own-link";
+    }
+    text
+}

@@ -1,0 +1,249 @@
+//! The decision with what stands around a pair: modem lines, witnesses, a fence, other interfaces. Stories in virtual time.
+//!
+//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1 s.
+
+#[path = "../src/workbench/simulate/mod.rs"]
+#[expect(dead_code, reason = "the stories use a part of the simulator")]
+mod simulate;
+
+use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side};
+use crosswire::time::Span;
+use simulate::fault::{Fault, LineFault, Way, WitnessId};
+use simulate::setup::{Place, Setup, Wiring};
+use simulate::world::World;
+
+const SERIAL: PathId = PathId(0);
+const LAN: PathId = PathId(1);
+const GATEWAY: GroupId = GroupId(0);
+const ROUTER: WitnessId = WitnessId(0);
+
+fn ms(ms: u64) -> Span {
+    Span::from_ms(ms)
+}
+
+fn with_lines() -> Setup {
+    let mut setup = Setup::reference();
+    setup.wirings[0] = Wiring::Full;
+    setup
+}
+
+fn with_witness() -> Setup {
+    let mut setup = Setup::reference();
+    setup.witnesses = vec![Place::Lan];
+    setup.policy.witnesses = 1;
+    setup.policy.in_jeopardy = InJeopardy::Witness;
+    setup
+}
+
+fn with_safety(mut setup: Setup, safety: SafetyRule) -> Setup {
+    setup.policy.groups[0].safety = safety;
+    setup
+}
+
+/// Both boxes up, A active, everything learned.
+fn pair(setup: Setup) -> World {
+    let mut world = World::new(setup, 1);
+    world.befall(Fault::PowerOn(Side::A));
+    world.run_for(ms(37));
+    world.befall(Fault::PowerOn(Side::B));
+    world.run_for(Span::from_s(4));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world.records = Some(Vec::new());
+    world
+}
+
+/// How long after now B holds the group, with nobody beside it at any time.
+fn takeover_takes(world: &mut World) -> Option<Span> {
+    let took = world.run_until(Span::from_s(30), |world| world.holds(Side::B, GATEWAY));
+    assert_no_overlap(world);
+    took
+}
+
+fn assert_no_overlap(world: &World) {
+    assert_eq!(world.watch.past_overlaps, [], "two holders; records: {:#?}", world.records);
+    assert_eq!(world.watch.violation, None, "records: {:#?}", world.records);
+}
+
+#[test]
+fn a_power_cut_that_the_lines_show_is_taken_over_after_late_after() {
+    let mut world = pair(with_lines());
+    world.befall(Fault::PowerCut(Side::A));
+    let took = takeover_takes(&mut world).expect("B takes over");
+    assert!(took <= ms(350), "{took}");
+}
+
+/// The peer was heard on the LAN long after its lines had dropped: it has power, whatever happens to the LAN then.
+#[test]
+fn a_cable_that_was_pulled_is_no_power_loss_later() {
+    let mut world = pair(with_lines());
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.run_for(Span::from_s(10));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.run_for(Span::from_s(60));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    assert_no_overlap(&world);
+}
+
+/// A LAN that has never heard the peer may have been cut for ever: that it is late means nothing.
+#[test]
+fn a_lan_that_never_heard_the_peer_shows_no_power_loss() {
+    let mut world = pair(with_lines());
+    world.befall(Fault::Kill(Side::B));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.run_for(Span::from_s(1));
+    world.befall(Fault::Start(Side::B));
+    world.run_for(Span::from_s(61));
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.run_for(Span::from_s(30));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    assert_no_overlap(&world);
+}
+
+/// The active node's port is gone and its LAN carries one way: the backup sees the lines drop and may take its shortcut. It
+/// says so, and the active node lets go in time.
+#[test]
+fn a_holder_is_told_that_its_lines_dropped() {
+    for gap in [0, 50, 100, 150, 200, 250, 290] {
+        let mut world = pair(with_lines());
+        world.befall(Fault::Cut(LAN, Way::From(Side::A)));
+        world.run_for(ms(gap));
+        world.befall(Fault::PortLost(SERIAL, Side::A));
+        world.run_for(Span::from_s(5));
+        assert_eq!(world.holders(GATEWAY), [Side::B], "after {gap} ms");
+        assert_no_overlap(&world);
+    }
+}
+
+/// An agent that hangs keeps its port open: the box has power, and nothing is taken before its kernel must have let go.
+#[test]
+fn lines_that_are_on_make_the_backup_wait_for_the_lease() {
+    for wiring in [Wiring::Full, Wiring::Looped] {
+        let mut setup = with_lines();
+        setup.wirings[0] = wiring;
+        let mut world = pair(setup);
+        world.befall(Fault::Hang(Side::A));
+        world.befall(Fault::Cut(LAN, Way::Both));
+        let took = takeover_takes(&mut world).expect("B takes over");
+        assert!(took >= ms(2_000), "{wiring:?}: {took}");
+    }
+}
+
+/// Lines that lie are found out, or cost time; they never make two holders.
+#[test]
+fn lines_that_lie_move_nothing() {
+    for fault in [LineFault::StuckOn, LineFault::StuckOff, LineFault::HoldsOn] {
+        for side in [Side::A, Side::B] {
+            let mut world = pair(with_lines());
+            world.befall(Fault::Lines(SERIAL, side, fault));
+            world.befall(Fault::Flap(SERIAL, side.peer(), Span::from_s(3)));
+            world.run_for(Span::from_s(5));
+            assert_eq!(world.holders(GATEWAY), [Side::A]);
+            world.befall(Fault::PowerCut(Side::A));
+            let took = takeover_takes(&mut world).expect("B takes over");
+            assert!(took <= Span::from_s(4), "{fault:?}: {took}");
+        }
+    }
+}
+
+/// The backup's death drops its lines, and with them the active node's deadline: its witness has to count all the same.
+#[test]
+fn the_death_of_the_backup_does_not_stop_a_pair_with_lines_and_a_witness() {
+    let mut setup = with_witness();
+    setup.wirings[0] = Wiring::Full;
+    let mut world = pair(setup);
+    world.befall(Fault::PowerCut(Side::B));
+    let moved = world.run_until(Span::from_s(10), |world| !world.holds(Side::A, GATEWAY));
+    assert_eq!(moved, None, "{:#?}", world.records);
+}
+
+#[test]
+fn both_paths_cut_and_the_witness_on_one_side_leave_that_side_serving() {
+    for cut_off in [Side::A, Side::B] {
+        let mut world = pair(with_witness());
+        world.befall(Fault::Cut(SERIAL, Way::Both));
+        world.befall(Fault::Isolate(LAN, cut_off));
+        world.run_for(Span::from_s(10));
+        assert_eq!(world.holders(GATEWAY), [cut_off.peer()]);
+        assert_no_overlap(&world);
+    }
+}
+
+/// Where doubt lets a node take over, it still does not while its witness is out of sight: it would let go at once.
+#[test]
+fn a_node_without_its_witness_takes_nothing_in_doubt() {
+    let mut setup = with_witness();
+    setup.policy.in_jeopardy = InJeopardy::Takeover;
+    let mut world = pair(setup);
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.run_for(Span::from_s(5));
+    world.befall(Fault::Isolate(LAN, Side::B));
+    world.run_for(Span::from_s(30));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    assert_no_overlap(&world);
+}
+
+#[test]
+fn a_witness_that_dies_moves_nothing() {
+    let mut world = pair(with_witness());
+    world.befall(Fault::WitnessDown(ROUTER));
+    world.run_for(Span::from_s(10));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world.befall(Fault::PowerCut(Side::A));
+    assert!(takeover_takes(&mut world).is_some_and(|took| took <= ms(600)), "it is left out");
+}
+
+/// A restarted node that is cut off hears nobody, like one whose peer is dead: time and a silent wire are not enough for a
+/// group that asks for a fence.
+#[test]
+fn a_cold_start_asks_for_the_fence_too() {
+    let mut setup = with_safety(Setup::reference(), SafetyRule::Fence);
+    setup.fence = Some(ms(200));
+    for is_good in [true, false] {
+        let mut world = pair(setup.clone());
+        if !is_good {
+            world.befall(Fault::BadFence(Side::B));
+        }
+        world.befall(Fault::Cut(SERIAL, Way::Both));
+        world.befall(Fault::Cut(LAN, Way::Both));
+        world.befall(Fault::Kill(Side::B));
+        world.befall(Fault::Start(Side::B));
+        world.run_for(Span::from_s(120));
+        assert_eq!(world.holders(GATEWAY), [if is_good { Side::B } else { Side::A }]);
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn a_fence_turns_the_documented_split_into_a_takeover() {
+    let mut setup = with_safety(Setup::reference(), SafetyRule::Fence);
+    setup.fence = Some(ms(200));
+    let mut world = pair(setup);
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    assert!(takeover_takes(&mut world).is_some());
+    assert!(!world.gateway(Side::A).is_powered);
+}
+
+#[test]
+fn the_preferred_node_gets_its_group_back_as_its_failback_says() {
+    for (failback, holder) in [(Failback::Manual, Side::B), (Failback::After(ms(700)), Side::A)] {
+        let mut setup = Setup::reference();
+        setup.policy.groups[0].failback = failback;
+        let mut world = pair(setup);
+        world.befall(Fault::PowerCut(Side::A));
+        world.run_for(Span::from_s(2));
+        world.befall(Fault::PowerOn(Side::A));
+        world.run_for(Span::from_s(5));
+        assert_eq!(world.holders(GATEWAY), [holder], "{failback:?}");
+        assert_no_overlap(&world);
+    }
+}
+
+#[test]
+fn a_group_that_loses_its_other_interface_is_handed_over_by_itself() {
+    let mut setup = Setup::reference();
+    setup.own_links = vec![true];
+    let mut world = pair(setup);
+    world.befall(Fault::CarrierDown(Side::A, GATEWAY));
+    assert!(takeover_takes(&mut world).is_some_and(|took| took <= ms(200)));
+}
