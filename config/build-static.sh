@@ -10,6 +10,7 @@
 #
 # Building std without its backtrace feature saves 215 KB; naming any build-std-features does that. A panic ends the
 # process where it happens, so that nothing is ever unwound: without the tables for that it is 50 KB less.
+# Paths of this machine are mapped away, so that a build elsewhere gives the same bytes.
 # ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
 set -eu
 
@@ -18,6 +19,7 @@ max_i586_bytes=700000
 tools=${ZIGVENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cross-zig}
 lean="-C target-feature=+crt-static -C force-unwind-tables=no"
 cd "$(dirname "$0")/.."
+remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
 binary=target/static/$target/release/crosswire
 
 say() { printf '%s\n' "build-static: $*"; }
@@ -44,7 +46,7 @@ has_sources() {
 
 build_with_ready_std() {
     say "std for $target is there: using it"
-    RUSTFLAGS="${RUSTFLAGS:-} $lean -C linker=rust-lld" \
+    RUSTFLAGS="${RUSTFLAGS:-} $lean $remap -C linker=rust-lld" \
         cargo build --release --locked --no-default-features --target "$target" --target-dir target/static
 }
 
@@ -73,7 +75,7 @@ build_with_own_std() {
     # -Z build-std is unstable; RUSTC_BOOTSTRAP lets a stable rustc do it.
     CARGO="$(dirname "$(command -v "$RUSTC")")/cargo"
     RUSTC_BOOTSTRAP=1
-    RUSTFLAGS="${RUSTFLAGS:-} $lean -C link-self-contained=no"
+    RUSTFLAGS="${RUSTFLAGS:-} $lean $remap --remap-path-prefix=$("$RUSTC" --print sysroot)=rust -C link-self-contained=no"
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
     PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features \
         --target "$target" --target-dir target/static \
@@ -85,6 +87,17 @@ check_static() {
     if readelf --program-headers "$binary" | grep -q INTERP; then fail "$binary asks for an interpreter"; fi
     if readelf --dynamic "$binary" | grep -q NEEDED; then fail "$binary needs shared libraries"; fi
     say "static: no interpreter, no shared library"
+}
+
+# The stack holds no code, and what is relocated at the start is read-only from then on.
+check_hardened() {
+    headers=$(readelf --program-headers --wide "$binary")
+    case $headers in
+    *GNU_RELRO*) ;;
+    *) fail "$binary leaves its relocations writable: no RELRO" ;;
+    esac
+    printf '%s\n' "$headers" | grep -q 'GNU_STACK .* RW ' || fail "$binary wants an executable stack"
+    say "hardened: relocations are read-only, the stack is not executable"
 }
 
 # Instructions that a Pentium does not have. (tzcnt is `rep bsf` there, pause is `rep nop`, cmpxchg8b exists.)
@@ -105,7 +118,7 @@ check_instructions() {
 
 check_size() {
     bytes=$(wc -c <"$binary" | tr -d ' ')
-    say "size: $bytes bytes"
+    say "size: $bytes bytes, sha256 $(sha256sum "$binary" | cut -d ' ' -f 1)"
     case $target in
     i586-*) [ "$bytes" -le "$max_i586_bytes" ] || fail "$binary is larger than $max_i586_bytes bytes" ;;
     esac
@@ -119,6 +132,7 @@ else
     build_with_own_std
 fi
 check_static
+check_hardened
 case $target in
 i586-*) check_instructions ;;
 esac

@@ -110,8 +110,21 @@ pub struct Report {
     pub file: String,
     /// The key file.
     pub key_file: String,
+    /// Interfaces on which a probe's silence proves nothing.
+    pub deaf: Vec<String>,
+    /// The watchdog, if it is armed.
+    pub watchdog: Option<WatchdogReport>,
     /// The state.
     pub node: NodeStatus,
+}
+
+/// An armed watchdog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WatchdogReport {
+    /// What its driver really set, seconds.
+    pub timeout_s: u8,
+    /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
+    pub boot_status: u32,
 }
 
 /// What a serial port says of itself.

@@ -114,6 +114,10 @@ pub enum Fault {
     StillThere,
     /// No fence is configured, or none could be confirmed.
     NoFence,
+    /// A watchdog is configured and cannot be armed.
+    NoWatchdog,
+    /// The queries of a probe leave, but not even a peer that is heard on that LAN answers them.
+    ProbeUnanswered,
     /// A script failed to start, or did not in time (index in the group's list).
     ScriptStart(u8),
     /// A script failed to stop, or did not in time; the addresses are gone.

@@ -82,6 +82,8 @@ pub struct GroupStatus {
     pub has_carrier: bool,
     /// Why this node does not take it, if it does not hold it.
     pub block: Option<Block>,
+    /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.
+    pub foreign_mac: Option<[u8; 6]>,
 }
 
 /// The peer, by its newest beat.

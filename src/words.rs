@@ -67,14 +67,19 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
         }
         Record::Blocked { group, block: reason, .. } => {
-            (Level::Info, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
+            let is_alarm = matches!(reason, Block::VipAnswers | Block::FenceFailed | Block::ProbeImpossible);
+            let level = if is_alarm { Level::Warn } else { Level::Info };
+            (level, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
         }
         Record::Fault { group, fault: cause } => {
             (Level::Error, format!("group {}: {}", names.group(group), fault(cause)))
         }
         Record::VipAnswered { group, mac: m } => {
-            let mac = format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5]);
-            (Level::Info, format!("group {}: {mac} answers for an address of it", names.group(group)))
+            (Level::Info, format!("group {}: {} answers for an address of it", names.group(group), mac(m)))
+        }
+        Record::VipContested { group, mac: m } => {
+            let what = "claims an address of it, which is served here: announcing ours again";
+            (Level::Warn, format!("group {}: {} {what}", names.group(group), mac(m)))
         }
         Record::Fence { group, confirmed } => match confirmed {
             None => (Level::Warn, format!("group {}: fencing {peer}", names.group(group))),
@@ -108,6 +113,11 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         Record::Incident(incident) => (Level::Error, incident_words(&incident, names)),
         Record::Leaving => (Level::Info, "everything is released: saying goodbye".to_string()),
     }
+}
+
+/// A hardware address.
+pub fn mac(m: [u8; 6]) -> String {
+    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
 }
 
 /// Two nodes that served at once: start, end, cause.
@@ -175,6 +185,7 @@ pub fn claim(claim: Claim, peer: &str) -> String {
 pub fn finding(finding: Finding, peer: &str) -> String {
     match finding {
         Finding::Unknown => "no probe has run".to_string(),
+        Finding::Impossible => "the wire cannot be probed".to_string(),
         Finding::VipAnswers => "somebody answers for the address".to_string(),
         Finding::VipLetGo => format!("{peer}'s box answers, and has let the address go"),
         Finding::PeerAnswers => format!("{peer}'s box answers or did so lately; nobody answers for the address"),
@@ -189,6 +200,19 @@ pub const fn witness(witness: WitnessView) -> &'static str {
         WitnessView::Seen => "a witness answers",
         WitnessView::Unseen => "no witness answers",
     }
+}
+
+/// Why a box was reset last, from the bits of `WDIOC_GETBOOTSTATUS` (linux/watchdog.h).
+pub fn reset_cause(boot_status: u32) -> &'static str {
+    let causes = [
+        (0x20, "by the watchdog"),
+        (0x01, "too hot"),
+        (0x02, "a fan failed"),
+        (0x10, "power bad"),
+        (0x40, "power too high"),
+        (0x04 | 0x08, "by an external relay"),
+    ];
+    causes.iter().find(|(bit, _)| boot_status & bit != 0).map_or("not by the watchdog", |(_, cause)| cause)
 }
 
 /// A role.
@@ -315,6 +339,11 @@ pub fn block(block: Block, peer: &str) -> String {
         }
         Block::ProbePending => "the probe for its addresses is not done".to_string(),
         Block::VipAnswers => "somebody answers for an address of it".to_string(),
+        Block::ProbeImpossible => {
+            format!(
+                "probe impossible: who holds its addresses cannot be asked; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`"
+            )
+        }
         Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
         Block::Lease => format!("waiting until {peer}'s slowest release mechanism must have fired"),
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
@@ -363,6 +392,10 @@ fn fault(fault: Fault) -> String {
         Fault::NoInterface => "an interface of it does not exist here".to_string(),
         Fault::Kernel(errno) => format!("the kernel refused: {}", nix::errno::Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
+        Fault::ProbeUnanswered => {
+            "probe impossible: not even a peer that is heard on the LAN answers ARP or neighbour discovery".to_string()
+        }
+        Fault::NoWatchdog => "the watchdog cannot be armed, and nothing is held without it".to_string(),
         Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
         Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),

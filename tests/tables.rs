@@ -142,8 +142,14 @@ fn set(s: &mut Situation, key: &str, value: &str) {
         "refused" => s.is_refused = yes(),
         "claim" => s.claim = one_of!(Claim::Unknown, Claim::Serves, Claim::Releases, Claim::Offers, Claim::Free),
         "probe" => {
-            s.finding =
-                one_of!(Finding::Unknown, Finding::VipAnswers, Finding::VipLetGo, Finding::PeerAnswers, Finding::Clear);
+            s.finding = one_of!(
+                Finding::Unknown,
+                Finding::Impossible,
+                Finding::VipAnswers,
+                Finding::VipLetGo,
+                Finding::PeerAnswers,
+                Finding::Clear
+            );
         }
         "carrier" => s.has_carrier = yes(),
         "able" => s.is_able = yes(),

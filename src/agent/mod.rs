@@ -9,21 +9,24 @@ mod guard_end;
 mod journal;
 pub mod lifeline;
 mod ports;
+mod self_test;
 #[cfg(test)]
 mod tests;
 mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crosswire::config::{PathId, PathKind, PathPolicy};
+use crosswire::config::{MAX_GROUPS, PathId, PathKind, PathPolicy};
 use crosswire::frame::aside::{Aside, Subject};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
+use crosswire::health::PathState;
 use crosswire::quorum::event::Request;
 use crosswire::quorum::record::{Denial, Record};
 use crosswire::quorum::succession::{self, Succession};
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::resource::{Fault, Order, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use log::{info, log, warn};
 use nix::errno::Errno;
@@ -32,7 +35,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::cli::{status, why};
 use crate::clock;
-use crate::control::{Answer, Demand, History, Question, Report, Unheard};
+use crate::control::{Answer, Demand, History, Question, Report, Unheard, WatchdogReport};
 use crate::guard::Inheritance;
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
@@ -42,6 +45,7 @@ use guard_end::{FromGuardEnd, GuardEnd};
 use journal::Journal;
 use lifeline::{Lifeline, Told};
 use ports::{Port, Read};
+use self_test::SelfTest;
 use witness::Asker;
 
 /// A packet socket on which holders of addresses show themselves.
@@ -67,6 +71,12 @@ struct Agent<'a> {
     names: Names,
     journal: Journal,
     asker: Asker,
+    /// Whether probes can be believed.
+    self_test: SelfTest,
+    /// The newest probe of each group.
+    probes: [Option<Token>; MAX_GROUPS],
+    /// What the guard says of the watchdog.
+    watchdog: Option<WatchdogReport>,
     lifeline: Lifeline,
     /// When the modem lines are looked at again.
     lines_at: Instant,
@@ -134,6 +144,9 @@ impl<'a> Agent<'a> {
             },
             journal: Journal::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
+            self_test: SelfTest::new(settings, clock::now()),
+            probes: [None; MAX_GROUPS],
+            watchdog: None,
             lifeline: Lifeline::default(),
             lines_at: Instant::ORIGIN,
             end_at: Instant::NEVER,
@@ -179,6 +192,7 @@ impl<'a> Agent<'a> {
         let now = clock::now();
         self.look_at_lines(now);
         self.step(now, Event::Tick);
+        self.test_probes(now);
         self.talk(now);
         self.reopen(now);
         if now >= self.end_at {
@@ -191,7 +205,10 @@ impl<'a> Agent<'a> {
     fn wait(&self) {
         let now = clock::now();
         let retries = self.ports.iter().map(Port::retry_at);
-        let deadline = retries.chain([self.node.next_deadline(now).0, self.end_at]).min().unwrap_or(now);
+        let deadline = retries
+            .chain([self.node.next_deadline(now).0, self.end_at, self.self_test.deadline()])
+            .min()
+            .unwrap_or(now);
         let timeout = deadline.since(now);
         let timeout = TimeSpec::from(std::time::Duration::from_micros(timeout.as_us().min(MAX_WAIT.as_us())));
         let guard = (self.end_at == Instant::NEVER).then(|| self.guard.descriptor());
@@ -225,7 +242,10 @@ impl<'a> Agent<'a> {
     fn hear_guard_message(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) {
         let now = clock::now();
         match (message, descriptor) {
-            (FromGuard::Done { token, outcome }, _) => self.step(now, Event::Done(token, outcome)),
+            (FromGuard::Done { token, outcome }, _) => {
+                let outcome = self.believed(token, outcome);
+                self.step(now, Event::Done(token, outcome));
+            }
             (FromGuard::Carrier { interface, up }, _) => self.note_carrier(now, interface, up),
             (FromGuard::Path { path, .. }, Some(descriptor)) => {
                 if let Some(port) = self.ports.get_mut(path.index()) {
@@ -242,8 +262,50 @@ impl<'a> Agent<'a> {
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
             (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
+            (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
+                self.watchdog = Some(WatchdogReport { timeout_s, boot_status });
+                self.step(now, Event::Watchdog(bound_s));
+            }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
+    }
+
+    /// A probe that left where not even the peer could be heard to answer was no probe.
+    fn believed(&self, token: Token, outcome: Outcome) -> Outcome {
+        let index = self.probes.iter().position(|probe| *probe == Some(token));
+        let group = index.and_then(|index| self.settings.groups.get(index));
+        let is_deaf = |vip: &VirtualAddress| self.self_test.deaf().any(|interface| interface == vip.interface);
+        match outcome {
+            Outcome::Probed { .. } if group.is_some_and(|group| group.addresses.iter().any(is_deaf)) => {
+                Outcome::Failed(Fault::ProbeUnanswered)
+            }
+            believed => believed,
+        }
+    }
+
+    fn test_probes(&mut self, now: Instant) {
+        if now < self.self_test.deadline() {
+            return;
+        }
+        let status = self.node.status(now);
+        let is_well = |path: PathId| {
+            let dead_after = self.settings.policy.paths.get(path.index()).map(|path| path.timing.dead_after);
+            status.paths.get(path.index()).is_some_and(|path| {
+                path.state == PathState::OnTime && path.heard_by_peer.is_some() && path.heard_by_peer <= dead_after
+            })
+        };
+        if self.self_test.pass(now, is_well) {
+            self.guard.send(&ToGuard::AskForPeer);
+        }
+    }
+
+    fn give(&mut self, ticket: Ticket) {
+        if let Order::Probe { group } = ticket.order
+            && let Some(probe) = self.probes.get_mut(group.index())
+        {
+            *probe = Some(ticket.token);
+        }
+        self.guard.send(&ToGuard::Order(ticket));
     }
 
     fn path_is_away(&mut self, now: Instant, path: PathId, errno: Errno) {
@@ -363,6 +425,9 @@ impl<'a> Agent<'a> {
     /// Who answers may hold a VIP of ours, or be the peer.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
         let on = self.settings.interfaces.get(usize::from(interface));
+        if let Some(interface) = on {
+            self.self_test.note_answer(now, interface, answer.ip);
+        }
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             if group.addresses.iter().any(is_vip) {
@@ -513,6 +578,8 @@ impl<'a> Agent<'a> {
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
+            watchdog: self.watchdog,
+            deaf: self.self_test.deaf().map(str::to_string).collect(),
             node: self.node.status(now),
         }
     }
@@ -553,7 +620,7 @@ impl<'a> Agent<'a> {
                     reply_told(told);
                 }
             }
-            Effect::Order(ticket) => self.guard.send(&ToGuard::Order(*ticket)),
+            Effect::Order(ticket) => self.give(*ticket),
             Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
             Effect::Record(record) => self.record(*record),
             Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),

@@ -3,27 +3,25 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bpaf::Bpaf;
 use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
-use crosswire::quorum::timing::{Margin, Proof};
+use crosswire::quorum::timing::{self, Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{option, options};
 use crosswire::frame::{Key, heartbeat_bytes};
 
 use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
-/// Check the configuration and print its timing proof
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("check"))]
-pub struct CheckOptions {
-    /// Configuration file
-    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
-    config: PathBuf,
-    /// Which node this box is, if not the one that `uname -n` says
-    #[bpaf(argument("NAME"), optional)]
-    node: Option<String>,
+options! {
+    /// Check the configuration and print its timing proof
+    pub struct CheckOptions("check") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is, if not the one that `uname -n` says
+        node: Option<String> = option("--node", "NAME"),
+    }
 }
 
 /// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
@@ -69,7 +67,8 @@ fn write_proof(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     write_paths(settings, &proof, out)?;
     write_silence(settings, &proof, out)?;
     write_release(settings, &proof, out)?;
-    write_groups(settings, &proof, out)
+    write_groups(settings, &proof, out)?;
+    write_last_resorts(settings, out)
 }
 
 fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
@@ -173,21 +172,80 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
     let all = settings.groups.iter().zip(&settings.policy.groups).zip(&proof.groups);
     for ((group, policy), figures) in all {
         writeln!(out, "  {}: {}", group.name, contents(group, policy, settings))?;
-        let takeover = exact(figures.takeover);
+        // Who waits for every mechanism waits for the watchdog too.
+        let released = figures.released.max(settings.watchdog_bound());
+        let waits = figures.takeover.max(timing::with_drift(released));
+        let takeover = exact(if policy.safety == SafetyRule::Probe { figures.takeover } else { waits });
         match policy.safety {
             SafetyRule::Probe => {
                 writeln!(out, "    taken from a silent peer {takeover} after its last beat, if the probe is clear")?
             }
             SafetyRule::Lease | SafetyRule::Fence => {
-                let released = exact(figures.released);
+                let released = exact(released);
+                let fenced =
+                    if policy.safety == SafetyRule::Fence { ", and the fence has to be confirmed" } else { "" };
                 writeln!(
                     out,
-                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}"
+                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}{fenced}"
                 )?;
             }
         }
+        write_exclusive(settings, group, policy, out)?;
     }
     writeln!(out, "  Slowest release of all: {}.", exact(proof.slowest_release()))
+}
+
+/// Scripts that mount or attach something that two boxes must not have at once.
+const MOUNTING: [&str; 4] = ["filesystem", "mount", "drbd", "lvm"];
+
+fn write_exclusive(
+    settings: &Settings,
+    group: &GroupSettings,
+    policy: &GroupPolicy,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let peer = settings.peer_name();
+    let is_fenced = policy.safety == SafetyRule::Fence;
+    let mounts = |text: &str| MOUNTING.iter().any(|word| text.to_ascii_lowercase().contains(word));
+    match (policy.is_exclusive, is_fenced, &settings.watchdog) {
+        (true, true, _) => Ok(()),
+        (true, false, None) => writeln!(
+            out,
+            "    WARNING: exclusive, without fence or watchdog: never taken from a silent {peer}, only when it hands over or an operator says that it is off"
+        ),
+        (true, false, Some(_)) => writeln!(
+            out,
+            "    WARNING: exclusive, and only the watchdog ends a hung {peer}: if both paths are cut while both nodes live, both serve; safety = \"fence\" prevents that"
+        ),
+        (false, _, _) => match group.scripts.iter().find(|script| mounts(&script.text)) {
+            Some(script) => writeln!(
+                out,
+                "    WARNING: {} looks like a disk that only one box may have: set exclusive = true, and safety = \"fence\"",
+                script.text
+            ),
+            None => Ok(()),
+        },
+    }
+}
+
+fn write_last_resorts(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    if let Some(watchdog) = &settings.watchdog {
+        let timeout = exact(watchdog.timeout);
+        writeln!(out, "\nWatchdog\n  {}, {timeout}: armed before anything is held", watchdog.device.display())?;
+        line(
+            out,
+            settings.watchdog_bound(),
+            "a box whose agent, guard or kernel hangs has been reset, from its last beat",
+        )?;
+    }
+    let is_used = settings.policy.groups.iter().any(|group| group.safety == SafetyRule::Fence);
+    if !settings.fences.is_empty() {
+        writeln!(out, "\nFences: {}; try them with `crosswire fence --test`", settings.fences.len())?;
+        if !is_used {
+            writeln!(out, "  WARNING: no group uses them: set safety = \"fence\" where one is needed")?;
+        }
+    }
+    Ok(())
 }
 
 fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) -> String {
@@ -364,11 +422,10 @@ Groups
 
     #[test]
     fn the_command_line_is_read() {
-        use bpaf::Parser;
-        let parse = |words: &[&str]| check_options().to_options().run_inner(words).unwrap();
-        let options = parse(&["check", "--config", "/x.toml", "--node", "gw2"]);
+        let parse = |words: &[&str]| crate::cli::parse::options::<CheckOptions>(words).unwrap();
+        let options = parse(&["--config", "/x.toml", "--node", "gw2"]);
         assert_eq!((options.config, options.node), (PathBuf::from("/x.toml"), Some("gw2".to_string())));
-        let options = parse(&["check"]);
+        let options = parse(&[]);
         assert_eq!((options.config, options.node), (PathBuf::from("/etc/crosswire/crosswire.toml"), None));
     }
 }

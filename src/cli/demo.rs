@@ -2,17 +2,16 @@
 
 use std::io::Write;
 
-use bpaf::Bpaf;
-
 use super::exit::Exit;
+use super::option::{flag, options};
 use crate::workbench::demo;
 
-/// Show a whole pair on this machine while its LAN, its cable and its power are cut
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("demo"))]
-pub struct DemoOptions {
-    /// As one JSON document, without the live view
-    json: bool,
+options! {
+    /// Show a whole pair on this machine while its LAN, its cable and its power are cut
+    pub struct DemoOptions("demo") {
+        /// As one JSON document, without the live view
+        json: bool = flag("--json"),
+    }
 }
 
 /// Done only if everything was as required.

@@ -21,6 +21,24 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them.
+    #[cfg(feature = "workbench")]
+    pub const ALL: [Self; 6] =
+        [Self::Done, Self::Refused, Self::Usage, Self::NotRunning, Self::Jeopardy, Self::Configuration];
+
+    /// What the manual says of it.
+    #[cfg(feature = "workbench")]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "Done.",
+            Self::Refused => "Refused, or failed.",
+            Self::Usage => "The command line makes no sense.",
+            Self::NotRunning => "No daemon answers.",
+            Self::Jeopardy => "status: jeopardy; one more fault may not be told from a dead peer.",
+            Self::Configuration => "The configuration, the key file or this box is not as it must be.",
+        }
+    }
+
     /// The number that the shell sees.
     pub const fn code(self) -> u8 {
         match self {

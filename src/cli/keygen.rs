@@ -6,9 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use bpaf::Bpaf;
-
 use super::exit::Exit;
+use super::option::{flag, operand, options};
 use crosswire::frame::Key;
 
 use crate::settings::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
@@ -18,15 +17,14 @@ const KEY_BYTES: usize = 32;
 /// Suffix of the file that becomes the key file once it is whole.
 const FRESH: &str = "new";
 
-/// Make a key file, or add a new key to it
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("keygen"))]
-pub struct KeygenOptions {
-    /// Add a new key in front of those that are there; they stay accepted
-    rotate: bool,
-    /// Key file
-    #[bpaf(positional("FILE"), fallback(PathBuf::from("/etc/crosswire/key")), debug_fallback)]
-    file: PathBuf,
+options! {
+    /// Make a key file, or add a new key to it
+    pub struct KeygenOptions("keygen") {
+        /// Add a new key in front of those that are there; they stay accepted
+        rotate: bool = flag("--rotate"),
+        /// Key file
+        file: PathBuf = operand("FILE").or("/etc/crosswire/key"),
+    }
 }
 
 /// Makes the file, or rotates its keys, and says how to get it to the peer. Never overwrites, never shows a key.
@@ -333,11 +331,10 @@ mod tests {
 
     #[test]
     fn the_command_line_is_read() {
-        use bpaf::Parser;
-        let parse = |words: &[&str]| keygen_options().to_options().run_inner(words).unwrap();
-        let options = parse(&["keygen", "--rotate", "/x"]);
+        let parse = |words: &[&str]| crate::cli::parse::options::<KeygenOptions>(words).unwrap();
+        let options = parse(&["--rotate", "/x"]);
         assert_eq!((options.rotate, options.file), (true, PathBuf::from("/x")));
-        let options = parse(&["keygen"]);
+        let options = parse(&[]);
         assert_eq!((options.rotate, options.file), (false, PathBuf::from("/etc/crosswire/key")));
     }
 }

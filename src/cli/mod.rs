@@ -6,8 +6,15 @@ pub mod check;
 #[cfg(feature = "workbench")]
 pub mod demo;
 pub mod exit;
+pub mod fence;
+mod help;
+mod json;
 pub mod keygen;
+#[cfg(feature = "workbench")]
+pub mod man;
 pub mod operate;
+pub mod option;
+mod parse;
 pub mod peer;
 pub mod run;
 #[cfg(feature = "workbench")]
@@ -16,79 +23,94 @@ pub mod status;
 mod status_json;
 pub mod why;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use bpaf::{Bpaf, ParseFailure};
-
 use exit::Exit;
+use option::{Given, Options, Spec};
+
+/// One command: what it can be told, and what does it.
+struct Command {
+    spec: &'static Spec,
+    run: fn(&mut Given) -> Result<ExitCode, String>,
+}
+
+/// The command that does this with these options.
+macro_rules! command {
+    ($Options:ty, $run:expr) => {
+        Command {
+            spec: <$Options as Options>::SPEC,
+            run: |given| {
+                let options = <$Options as Options>::take(given)?;
+                let run: fn(&$Options, &mut std::io::Stdout) -> ExitCode = $run;
+                Ok(run(&options, &mut std::io::stdout()))
+            },
+        }
+    };
+}
 
 /// Everything that crosswire can be asked to do.
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(options, version, descr("Keeps one of two gateways serving, over a null-modem cable and Ethernet."))]
-enum Command {
-    Run(#[bpaf(external(run::run_options))] run::RunOptions),
-    Check(#[bpaf(external(check::check_options))] check::CheckOptions),
+static COMMANDS: &[Command] = &[
+    command!(run::RunOptions, |options, _| run::run(options)),
+    command!(check::CheckOptions, |options, out| check::run(options, out).into()),
     #[cfg(feature = "cable-test")]
-    CableTest(#[bpaf(external(cable_test::cable_test_options))] cable_test::CableTestOptions),
-    Status(#[bpaf(external(status::status_options))] status::StatusOptions),
-    Why(#[bpaf(external(why::why_options))] why::WhyOptions),
-    Peer(#[bpaf(external(peer::peer_options))] peer::PeerOptions),
-    Handover(#[bpaf(external(operate::handover_options))] operate::HandoverOptions),
-    Takeover(#[bpaf(external(operate::takeover_options))] operate::TakeoverOptions),
-    Standby(#[bpaf(external(operate::standby_options))] operate::StandbyOptions),
-    Online(#[bpaf(external(operate::online_options))] operate::OnlineOptions),
-    Maintenance(#[bpaf(external(operate::maintenance_options))] operate::MaintenanceOptions),
-    Keygen(#[bpaf(external(keygen::keygen_options))] keygen::KeygenOptions),
+    command!(cable_test::CableTestOptions, |options, out| cable_test::run(options, out).into()),
+    command!(status::StatusOptions, |options, out| status::run(options, out).into()),
+    command!(why::WhyOptions, |options, out| why::run(options, out).into()),
+    command!(peer::PeerOptions, |options, out| peer::run(options, out).into()),
+    command!(operate::HandoverOptions, |options, out| operate::handover(options, out).into()),
+    command!(operate::TakeoverOptions, |options, out| operate::takeover(options, out).into()),
+    command!(fence::FenceOptions, |options, out| fence::run(options, out).into()),
+    command!(operate::StandbyOptions, |options, out| operate::standby(options, out).into()),
+    command!(operate::OnlineOptions, |options, out| operate::online(options, out).into()),
+    command!(operate::MaintenanceOptions, |options, out| operate::maintenance(options, out).into()),
+    command!(keygen::KeygenOptions, |options, out| keygen::run(options, out).into()),
     #[cfg(feature = "workbench")]
-    Demo(#[bpaf(external(demo::demo_options))] demo::DemoOptions),
+    command!(demo::DemoOptions, |options, out| demo::run(options, out).into()),
     #[cfg(feature = "workbench")]
-    Simulate(#[bpaf(external(simulate::simulate_options))] simulate::SimulateOptions),
+    command!(simulate::SimulateOptions, |options, out| simulate::run(options, out).into()),
+    #[cfg(feature = "workbench")]
+    command!(man::ManOptions, |options, out| man::run(options, specs(), out).into()),
+];
+
+/// The tables of all commands.
+fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
+    COMMANDS.iter().map(|command| command.spec)
 }
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let command = match command().run_inner(bpaf::Args::current_args()) {
-        Ok(command) => command,
-        Err(failure) => return explain(failure).into(),
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    done(&arguments).unwrap_or_else(|complaint| {
+        // Nobody may be reading, which is no reason to panic.
+        let _ = writeln!(std::io::stderr(), "crosswire: {complaint}");
+        Exit::Usage.into()
+    })
+}
+
+/// Does it, or says in a line what is wrong with the command line.
+fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
+    let Some((first, rest)) = arguments.split_first() else {
+        return Err("expected `COMMAND ...`, pass `--help` for usage information".to_owned());
     };
-    let out = &mut std::io::stdout();
-    match command {
-        Command::Run(options) => run::run(&options),
-        Command::Check(options) => check::run(&options, out).into(),
-        #[cfg(feature = "cable-test")]
-        Command::CableTest(options) => cable_test::run(&options, out).into(),
-        Command::Status(options) => status::run(&options, out).into(),
-        Command::Why(options) => why::run(&options, out).into(),
-        Command::Peer(options) => peer::run(&options, out).into(),
-        Command::Handover(options) => operate::handover(&options, out).into(),
-        Command::Takeover(options) => operate::takeover(&options, out).into(),
-        Command::Standby(options) => operate::standby(&options, out).into(),
-        Command::Online(options) => operate::online(&options, out).into(),
-        Command::Maintenance(options) => operate::maintenance(&options, out).into(),
-        Command::Keygen(options) => keygen::run(&options, out).into(),
-        #[cfg(feature = "workbench")]
-        Command::Demo(options) => demo::run(&options, out).into(),
-        #[cfg(feature = "workbench")]
-        Command::Simulate(options) => simulate::run(&options, out).into(),
+    let first_is = |long, short| first == long || first == short;
+    if first_is("--help", "-h") {
+        return Ok(show(&help::overview(&mut specs())));
     }
+    if first_is("--version", "-V") {
+        return Ok(show(concat!("Version: ", env!("CARGO_PKG_VERSION"), "\n")));
+    }
+    let command = &COMMANDS[parse::command(specs(), first)?];
+    if parse::asks_for_help(rest) {
+        return Ok(show(&help::of_command(command.spec)));
+    }
+    let values = parse::values(command.spec, rest)?;
+    (command.run)(&mut Given::new(command.spec.words, values))
 }
 
 /// Help goes to stdout; what is wrong with a command line to stderr.
-fn explain(failure: ParseFailure) -> Exit {
-    match failure {
-        ParseFailure::Stdout(help, full) => {
-            let _ = writeln!(std::io::stdout(), "{}", help.monochrome(full));
-            Exit::Done
-        }
-        ParseFailure::Completion(text) => {
-            let _ = write!(std::io::stdout(), "{text}");
-            Exit::Done
-        }
-        ParseFailure::Stderr(message) => {
-            // The failure's own way to print itself panics when nobody reads.
-            let _ = writeln!(std::io::stderr(), "crosswire: {}", message.monochrome(true));
-            Exit::Usage
-        }
-    }
+fn show(text: &str) -> ExitCode {
+    let _ = write!(std::io::stdout(), "{text}");
+    Exit::Done.into()
 }

@@ -5,11 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bpaf::Bpaf;
 use crosswire::frame::message::Role;
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{flag, operand, option, options};
 use super::status::not_running;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
 use crate::settings::parse_span;
@@ -22,77 +22,64 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Maintenance that is never ended would be found out on the day of the failure.
 const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
 
-/// Let the peer serve a group that this node serves
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("handover"))]
-pub struct HandoverOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// Why, for the log
-    #[bpaf(argument("TEXT"))]
-    reason: Option<String>,
-    /// The group
-    #[bpaf(positional("GROUP"))]
-    group: String,
+options! {
+    /// Let the peer serve a group that this node serves
+    pub struct HandoverOptions("handover") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+        /// The group
+        group: String = operand("GROUP"),
+    }
 }
 
-/// Serve a group that the peer serves
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("takeover"))]
-pub struct TakeoverOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// You have seen that the peer is off: replaces missing evidence, never the probe
-    peer_is_off: bool,
-    /// Why, for the log
-    #[bpaf(argument("TEXT"))]
-    reason: Option<String>,
-    /// The group
-    #[bpaf(positional("GROUP"))]
-    group: String,
+options! {
+    /// Serve a group that the peer serves
+    pub struct TakeoverOptions("takeover") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// You have seen that the peer is off: replaces missing evidence, never the probe
+        peer_is_off: bool = flag("--peer-is-off"),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+        /// The group
+        group: String = operand("GROUP"),
+    }
 }
 
-/// Hold nothing until told `online`: the peer serves everything
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("standby"))]
-pub struct StandbyOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// Even if the peer cannot serve instead
-    force: bool,
-    /// Why, for the log
-    #[bpaf(argument("TEXT"))]
-    reason: Option<String>,
+options! {
+    /// Hold nothing until told `online`: the peer serves everything
+    pub struct StandbyOptions("standby") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Even if the peer cannot serve instead
+        force: bool = flag("--force"),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+    }
 }
 
-/// End standby: this node may serve again
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("online"))]
-pub struct OnlineOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
+options! {
+    /// End standby: this node may serve again
+    pub struct OnlineOptions("online") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+    }
 }
 
-/// Have nothing moved for a while: `on` or `off`
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("maintenance"))]
-pub struct MaintenanceOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// When it ends by itself, as in 90m (default: an hour)
-    #[bpaf(long("for"), argument("TIME"), fallback("1h".to_string()), display_fallback)]
-    lasts: String,
-    /// Why, for the log
-    #[bpaf(argument("TEXT"))]
-    reason: Option<String>,
-    /// on or off
-    #[bpaf(positional("WHAT"))]
-    what: String,
+options! {
+    /// Have nothing moved for a while: `on` or `off`
+    pub struct MaintenanceOptions("maintenance") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// When it ends by itself, as in 90m (default: an hour)
+        lasts: String = option("--for", "TIME").or("1h"),
+        /// Why, for the log
+        reason: Option<String> = option("--reason", "TEXT"),
+        /// on or off
+        what: String = operand("WHAT"),
+    }
 }
 
 /// Asks for a handover and follows it.

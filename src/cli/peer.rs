@@ -2,51 +2,44 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use bpaf::Bpaf;
 use crosswire::frame::aside::Subject;
 
 use super::exit::Exit;
+use super::option::{operand, option, options};
 use super::status::not_running;
 use crate::agent::lifeline::PATIENCE;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Unheard, ask_within};
 
-/// Show what the other node says of itself, over the cable if the LAN is dead
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("peer"))]
-pub struct PeerOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// status, why or log
-    #[bpaf(positional("WHAT"))]
-    what: What,
+options! {
+    /// Show what the other node says of itself, over the cable if the LAN is dead
+    pub struct PeerOptions("peer") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// status, why or log
+        what: String = operand("WHAT"),
+    }
 }
 
-/// What to ask.
-#[derive(Clone, Debug)]
-struct What(Subject);
-
-impl FromStr for What {
-    type Err = &'static str;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        match word {
-            "status" => Ok(Self(Subject::Status)),
-            "why" => Ok(Self(Subject::Why)),
-            "log" => Ok(Self(Subject::Log)),
-            _ => Err("say `status`, `why` or `log`"),
-        }
+fn subject(word: &str) -> Option<Subject> {
+    match word {
+        "status" => Some(Subject::Status),
+        "why" => Some(Subject::Why),
+        "log" => Some(Subject::Log),
+        _ => None,
     }
 }
 
 /// Asks, and shows the answer as it came.
 pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
+    let Some(subject) = subject(&options.what) else {
+        let _ = writeln!(std::io::stderr(), "crosswire: peer {}: say `status`, `why` or `log`", options.what);
+        return Exit::Usage;
+    };
     // The agent gives up first, and says so.
     let patience = Duration::from_micros(PATIENCE.as_us()) + Duration::from_secs(5);
-    let refused = match ask_within(&options.run_dir, &Question::Peer(options.what.0), patience) {
+    let refused = match ask_within(&options.run_dir, &Question::Peer(subject), patience) {
         Ok(Answer::PeerSays(Ok(text))) => {
             // A reader that closed the pipe has seen enough.
             let _ = out.write_all(text.as_bytes());

@@ -5,7 +5,6 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use bpaf::Bpaf;
 use crosswire::frame::Key;
 use crosswire::frame::session::Entropy;
 use log::{error, info, warn};
@@ -17,27 +16,25 @@ use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
 
 use super::exit::Exit;
+use super::option::{flag, option, options};
 use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::privileges;
 use crate::guard::punctual::Process;
 use crate::settings::{ConfigError, KeyFile, Settings};
 use crate::{agent, guard, logger};
 
-/// Run the daemon
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("run"))]
-pub struct RunOptions {
-    /// Configuration file
-    #[bpaf(argument("FILE"), fallback(PathBuf::from("/etc/crosswire/crosswire.toml")), debug_fallback)]
-    config: PathBuf,
-    /// Which node this box is (default: uname -n)
-    #[bpaf(argument("NAME"), optional)]
-    node: Option<String>,
-    /// Where pid file and control socket go
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// Stay in the foreground and log to stderr too
-    foreground: bool,
+options! {
+    /// Run the daemon
+    pub struct RunOptions("run") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is (default: uname -n)
+        node: Option<String> = option("--node", "NAME"),
+        /// Where pid file and control socket go
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Stay in the foreground and log to stderr too
+        foreground: bool = flag("--foreground"),
+    }
 }
 
 /// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes into the background.

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
 use crosswire::config::{GroupPolicy, SafetyRule, Side};
 
 use super::exit::Exit;
+use super::option::{flag, option, options};
 use crate::settings::{GroupSettings, PathDevice, Settings};
 use crate::words;
 use crate::workbench::simulate::fault::Names;
@@ -18,42 +18,32 @@ use crate::workbench::simulate::trace::Trace;
 use crate::workbench::simulate::world::SIDES;
 use crate::workbench::simulate::{bench, exhaustive, fleet, many};
 
-/// Run the decision in virtual time: your configuration against a script, or random faults
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("simulate"))]
-pub struct SimulateOptions {
-    /// Run this many random schedules
-    #[bpaf(argument("N"), optional)]
-    faults: Option<u64>,
-    /// The first seed; without it one is drawn and printed
-    #[bpaf(argument("N"), optional)]
-    seed: Option<u64>,
-    /// Repeat a trace and compare its effects
-    #[bpaf(argument("FILE"), optional)]
-    replay: Option<PathBuf>,
-    /// Run all sequences of up to this many events
-    #[bpaf(argument("DEPTH"), optional)]
-    exhaustive: Option<usize>,
-    /// Count what the years do to this many pairs, by three rules
-    #[bpaf(argument("PAIRS"), optional)]
-    fleet: Option<u64>,
-    /// How many years each pair of the fleet lives
-    #[bpaf(argument("N"), fallback(10), display_fallback)]
-    years: u64,
-    /// Where the fleet's drawing goes
-    #[bpaf(argument("FILE"), optional)]
-    svg: Option<PathBuf>,
-    /// Measure speed
-    bench: bool,
-    /// Exchange beats between two nodes for this many intervals: for an instruction counter
-    #[bpaf(argument("N"), optional, hide)]
-    bench_steps: Option<u64>,
-    /// Configuration file, for --script
-    #[bpaf(argument("FILE"), optional)]
-    config: Option<PathBuf>,
-    /// Faults and their times, one a line: `at 10s cut serial`
-    #[bpaf(argument("FILE"), optional)]
-    script: Option<PathBuf>,
+options! {
+    /// Run the decision in virtual time: your configuration against a script, or random faults
+    pub struct SimulateOptions("simulate") {
+        /// Run this many random schedules
+        faults: Option<u64> = option("--faults", "N"),
+        /// The first seed; without it one is drawn and printed
+        seed: Option<u64> = option("--seed", "N"),
+        /// Repeat a trace and compare its effects
+        replay: Option<PathBuf> = option("--replay", "FILE"),
+        /// Run all sequences of up to this many events
+        exhaustive: Option<usize> = option("--exhaustive", "DEPTH"),
+        /// Count what the years do to this many pairs, by three rules
+        fleet: Option<u64> = option("--fleet", "PAIRS"),
+        /// How many years each pair of the fleet lives
+        years: u64 = option("--years", "N").or("10"),
+        /// Where the fleet's drawing goes
+        svg: Option<PathBuf> = option("--svg", "FILE"),
+        /// Measure speed
+        bench: bool = flag("--bench"),
+        /// Exchange beats between two nodes for this many intervals: for an instruction counter
+        bench_steps: Option<u64> = option("--bench-steps", "N").hidden(),
+        /// Configuration file, for --script
+        config: Option<PathBuf> = option("--config", "FILE"),
+        /// Faults and their times, one a line: `at 10s cut serial`
+        script: Option<PathBuf> = option("--script", "FILE"),
+    }
 }
 
 /// Does what the options ask for; [`Exit::Refused`] if an invariant was broken or a trace did not repeat.

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bpaf::Bpaf;
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::PathState;
@@ -12,20 +11,20 @@ use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{flag, option, options};
 use super::status_json;
 use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask};
 use crate::tty::lines;
 use crate::words::{self, Names};
 
-/// Show both nodes as the running daemon sees them
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("status"))]
-pub struct StatusOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// As JSON
-    json: bool,
+options! {
+    /// Show both nodes as the running daemon sees them
+    pub struct StatusOptions("status") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// As JSON
+        json: bool = flag("--json"),
+    }
 }
 
 /// Asks, and shows the answer. Jeopardy has an exit code of its own.
@@ -69,6 +68,13 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     write_peer(report, peer, out)?;
     if node.trouble != Trouble::None {
         writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
+    }
+    if let Some(watchdog) = report.watchdog {
+        let cause = words::reset_cause(watchdog.boot_status);
+        writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
+    }
+    for interface in &report.deaf {
+        writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
     }
     if node.is_standby {
         writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
@@ -223,6 +229,9 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut im
     writeln!(out, "            {}", contents.join(", "))?;
     if !ours.has_carrier {
         writeln!(out, "            an interface of it has NO CARRIER here")?;
+    }
+    if let Some(mac) = ours.foreign_mac {
+        writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
     }
     match (ours.role, ours.block) {
         (Role::Backup | Role::Faulty, Some(block)) => {

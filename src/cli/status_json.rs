@@ -6,8 +6,8 @@ use crosswire::frame::Refusal;
 use crosswire::health::LineReading;
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
-use serde_json::{Map, Value, json};
 
+use super::json::{Value, json};
 use crate::control::{PortReport, Report};
 use crate::tty::lines;
 use crate::words;
@@ -17,9 +17,9 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let node = &report.node;
     let paths = report.paths.iter().zip(&node.paths).zip(report.skipped.iter().zip(&report.ports));
     let value = json!({
-        "pair": report.pair,
-        "node": report.nodes[node.me.index()],
-        "peer_node": report.nodes[node.me.peer().index()],
+        "pair": &report.pair,
+        "node": &report.nodes[node.me.index()],
+        "peer_node": &report.nodes[node.me.peer().index()],
         "up_ms": node.up.as_ms(),
         "incarnation": node.incarnation.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
         "verdict": words::verdict(node.verdict),
@@ -28,6 +28,11 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "trouble": words::trouble(node.trouble),
         "lifetime_ignored": node.is_lifetime_ignored,
         "stopping": node.is_stopping,
+        "probe_impossible": report.deaf.as_slice(),
+        "watchdog": report.watchdog.map(|watchdog| json!({
+            "timeout_s": u32::from(watchdog.timeout_s),
+            "last_reset": words::reset_cause(watchdog.boot_status),
+        })),
         "standby": node.is_standby,
         "maintenance_ms": ms(node.maintenance),
         "worst_stall_ms": node.worst_stall.as_ms(),
@@ -38,13 +43,13 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "heard_by_peer_ms": ms(path.heard_by_peer),
             "beats_heard": path.beats_heard,
             "beats_sent": path.beats_sent,
-            "skipped": skipped,
+            "skipped": *skipped,
             "looped": path.is_looped,
             "lines": line_reading(path.lines),
             "quality": quality_json(path),
             "port": port.as_ref().map(port_json),
             "refused": refusals(&path.refusals),
-        })).collect::<Vec<_>>(),
+        })).collect::<Value>(),
         "groups": groups(report),
         "peer": node.peer.as_ref().map(|peer| json!({
             "age_ms": peer.age.as_ms(),
@@ -59,18 +64,19 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{value}")
 }
 
-fn groups(report: &Report) -> Vec<Value> {
+fn groups(report: &Report) -> Value {
     let group =
         |(index, ((name, contents), ours)): (usize, (&(String, Vec<String>), &crosswire::status::GroupStatus))| {
             let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
             let peer = report.nodes[report.node.me.peer().index()].as_str();
             json!({
                 "name": name,
-                "contents": contents,
+                "contents": contents.as_slice(),
                 "role": words::role(ours.role),
                 "term": ours.term,
                 "carrier": ours.has_carrier,
                 "block": ours.block.map(|block| words::block(block, peer)),
+                "foreign_mac": ours.foreign_mac.map(words::mac),
                 "peer_role": theirs.map(|(role, _)| words::role(role)),
                 "peer_term": theirs.map(|(_, term)| term),
             })
@@ -95,7 +101,7 @@ fn port_json(port: &PortReport) -> Value {
 fn quality_json(path: &PathStatus) -> Value {
     let quality = &path.quality;
     json!({
-        "gaps": quality.gaps,
+        "gaps": quality.gaps.into_iter().map(Value::from).collect::<Value>(),
         "worst_gap_ms": quality.worst_gap.as_ms(),
         "margin_tenths": quality.margin_tenths(path.dead_after),
         "jitter_us": quality.jitter.as_us(),
@@ -113,9 +119,9 @@ const fn line_reading(reading: LineReading) -> &'static str {
     }
 }
 
-fn refusals(counts: &[u32]) -> Map<String, Value> {
+fn refusals(counts: &[u32]) -> Value {
     let named = Refusal::ALL.iter().zip(counts);
-    named.map(|(refusal, count)| (words::refusal(*refusal).replace(' ', "_"), json!(count))).collect()
+    named.map(|(refusal, count)| (words::refusal(*refusal).replace(' ', "_"), Value::from(*count))).collect()
 }
 
 fn ms(span: Option<Span>) -> Option<u64> {

@@ -3,29 +3,27 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
 use crosswire::health::PathState;
 use crosswire::quorum::record::{Evidence, Record};
 use crosswire::time::Span;
-use serde_json::{Value, json};
 
 use super::exit::Exit;
+use super::json::{Value, json};
+use super::option::{flag, option, options};
 use super::status::not_running;
 use crate::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
 use crate::words::{self, Names};
 
-/// Tell why this node did what it did, and why it did not
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("why"))]
-pub struct WhyOptions {
-    /// Where the daemon's control socket is
-    #[bpaf(argument("DIR"), fallback(PathBuf::from(DEFAULT_RUN_DIR)), debug_fallback)]
-    run_dir: PathBuf,
-    /// How many entries at most
-    #[bpaf(argument("COUNT"), fallback(30), display_fallback)]
-    last: usize,
-    /// As JSON
-    json: bool,
+options! {
+    /// Tell why this node did what it did, and why it did not
+    pub struct WhyOptions("why") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// How many entries at most
+        last: usize = option("--last", "COUNT").or("30"),
+        /// As JSON
+        json: bool = flag("--json"),
+    }
 }
 
 /// Asks, and tells the answer, the oldest entry first.
@@ -91,6 +89,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Fence { .. }
         | Record::Lines { .. }
         | Record::VipAnswered { .. }
+        | Record::VipContested { .. }
         | Record::Stall(_)
         | Record::Succeeded
         | Record::GuardLost
@@ -114,14 +113,14 @@ fn write_json(history: &History, out: &mut impl Write) -> io::Result<()> {
             "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
         })
     };
-    let entries: Vec<Value> = history.entries.iter().map(entry).collect();
-    writeln!(out, "{}", json!({ "node": history.node, "peer_node": history.peer, "entries": entries }))
+    let entries: Value = history.entries.iter().map(entry).collect();
+    writeln!(out, "{}", json!({ "node": &history.node, "peer_node": &history.peer, "entries": entries }))
 }
 
 fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
     let s = &evidence.situation;
-    let state = |(name, state): (&String, PathState)| (name.clone(), json!(words::path_state(state)));
-    let paths: serde_json::Map<String, Value> = names.paths.iter().zip(evidence.paths).map(state).collect();
+    let state = |(name, state): (&String, PathState)| (name.clone(), Value::from(words::path_state(state)));
+    let paths: Value = names.paths.iter().zip(evidence.paths).map(state).collect();
     json!({
         "paths": paths,
         "verdict": words::verdict(s.verdict),

@@ -80,6 +80,7 @@ impl Guard<'_> {
             _ => error!("{reason}: everything is released"),
         }
         self.dismiss();
+        self.give_up_fence();
         self.phase = Phase::Leaving { until: now() + EXIT_WITHIN, code };
         for index in 0..self.duties.len() {
             self.release(index, None, ReleaseOrder::AddressesFirst);
@@ -93,7 +94,7 @@ impl Guard<'_> {
             warn!("the agent cannot be killed, it hangs in the kernel");
             self.agent_pid = None;
         }
-        (self.is_everything_free() && self.agent_pid.is_none()).then_some(code)
+        (self.is_everything_free() && self.agent_pid.is_none() && self.fence.is_none()).then_some(code)
     }
 
     /// When the phase does not last any longer.

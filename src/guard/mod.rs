@@ -13,7 +13,7 @@
 //!   (`announce.rs`);
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
-//!   (with `consoles.rs`) are the hands, `lock.rs` makes sure that there is one pair of them.
+//!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
 mod agent_link;
@@ -22,6 +22,8 @@ mod consoles;
 mod duty;
 mod ending;
 mod ethernet;
+pub mod fence;
+mod fence_run;
 mod group;
 mod links;
 mod lock;
@@ -37,10 +39,11 @@ pub mod punctual;
 mod scripts;
 mod tenure;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod watchdog;
 pub mod wire;
 mod witness;
 

@@ -14,6 +14,7 @@ use super::group::Next;
 use super::ports::{OpenError, open_path};
 use super::probe;
 use super::turns::Guard;
+use super::watchdog::{Armed, Watchdog};
 use super::wire::FromGuard;
 use crate::clock::now;
 use crate::settings::GroupSettings;
@@ -32,7 +33,7 @@ impl Guard<'_> {
             Order::Renew { .. } => renewals.push(ticket),
             Order::Acquire { term, .. } => self.acquire(ticket, index, term),
             Order::Release { first, .. } => self.release(index, Some(ticket.token), first),
-            Order::Fence { .. } => self.done(ticket.token, Outcome::Failed(Fault::NoFence)),
+            Order::Fence { .. } => self.fence(ticket),
             Order::Announce { .. } => self.announce_after_rival(index),
             Order::Probe { .. } => self.done(ticket.token, self.probe(ticket, group)),
         }
@@ -43,6 +44,15 @@ impl Guard<'_> {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
         if !duty.group.is_free() {
             return self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder));
+        }
+        // Armed first: what is held without it would outlive a guard that hangs.
+        if let Some(watchdog) = &mut self.watchdog
+            && watchdog.armed().is_none()
+        {
+            if watchdog.arm(now()).is_none() {
+                return self.done(ticket.token, Outcome::Failed(Fault::NoWatchdog));
+            }
+            self.tell_watchdog();
         }
         let asked_at = now();
         if let Err(fault) = self.addresses.add(&group.addresses, ticket.valid_until) {
@@ -140,8 +150,18 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Gives the agent the paths that were opened for it, and what it asks the witnesses with.
+    /// What the agent has to announce to the peer.
+    fn tell_watchdog(&mut self) {
+        if let Some(armed) = self.watchdog.as_ref().and_then(Watchdog::armed) {
+            let Armed { timeout_s, bound_s, boot_status } = armed;
+            self.tell(&FromGuard::Watchdog { timeout_s, bound_s, boot_status }, None);
+        }
+    }
+
+    /// Gives the agent the paths that were opened for it, what it asks the witnesses with, and what it has to know of the
+    /// watchdog.
     pub fn hand_over(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
+        self.tell_watchdog();
         for (path, opened) in (0u8..).zip(paths) {
             self.report_path(PathId(path), opened);
         }
@@ -171,6 +191,10 @@ impl Guard<'_> {
         for (token, outcome) in duty.group.take_reports() {
             if let Some(group) = self.settings.groups.get(index) {
                 log_end(group, outcome);
+            }
+            let is_exclusive = self.settings.policy.groups.get(index).is_some_and(|policy| policy.is_exclusive);
+            if is_exclusive && matches!(outcome, Outcome::Failed(Fault::ScriptStop(_))) {
+                self.watchdog.iter_mut().for_each(Watchdog::let_fire);
             }
             self.done(token, outcome);
         }
@@ -205,7 +229,7 @@ impl Guard<'_> {
         true
     }
 
-    fn done(&mut self, token: Token, outcome: Outcome) {
+    pub(super) fn done(&mut self, token: Token, outcome: Outcome) {
         self.tell(&FromGuard::Done { token, outcome }, None);
     }
 }
@@ -239,7 +263,9 @@ fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::NoInterface => "one of its interfaces does not exist".to_owned(),
         Fault::Kernel(errno) => format!("the kernel refuses an address: {}", Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
-        Fault::NoFence => "no fence is configured".to_owned(),
+        Fault::NoFence => "no fence could be confirmed".to_owned(),
+        Fault::ProbeUnanswered => "the probe is not answered".to_owned(),
+        Fault::NoWatchdog => "its watchdog cannot be armed".to_owned(),
         Fault::ScriptStart(index) => format!("{} did not start", script(index)),
         Fault::ScriptStop(index) => format!("{} did not stop", script(index)),
     }

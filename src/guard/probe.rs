@@ -23,6 +23,12 @@ pub fn send(settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fau
         Err(Errno::ENODEV) => Err(Fault::NoInterface),
         Err(errno) => Err(Fault::Kernel(errno as i32)),
     })?;
+    ask_for_peers(settings);
+    Ok(())
+}
+
+/// Asks for the peer's own address on every LAN path.
+pub fn ask_for_peers(settings: &Settings) {
     for path in &settings.paths {
         if let PathDevice::Lan { interface, local, peer, .. } = &path.device
             && let Err(errno) = ask_for_peer(interface, *local, *peer)
@@ -30,7 +36,6 @@ pub fn send(settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fau
             debug!("cannot ask for {peer} on {interface}: {}", errno.desc());
         }
     }
-    Ok(())
 }
 
 fn ask_for(address: &VirtualAddress) -> nix::Result<()> {

@@ -77,9 +77,14 @@ impl Run {
         let label = format!("{} {}", script.text, argument.to_string_lossy());
         let (pid, pipe) = spawn(&script.program, argument, environment)?;
         let timeout = Span::from_us(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+        Ok(Self { action, ..Self::of(label, pid, pipe, timeout, now) })
+    }
+
+    /// A process that was started already, and leads a session.
+    pub fn of(label: String, pid: Pid, pipe: OwnedFd, timeout: Span, now: Instant) -> Self {
         info!("{label}: process {pid}, at most {timeout}");
         let output = Some(Output::new(pipe, label.clone()));
-        Ok(Self { action, label, pid, stage: Stage::Running, deadline: now + timeout, output })
+        Self { action: Action::Start, label, pid, stage: Stage::Running, deadline: now + timeout, output }
     }
 
     /// Its process, which is also its group and session.
@@ -187,7 +192,7 @@ fn spawn(program: &Path, argument: &CStr, environment: &[CString]) -> nix::Resul
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
     let forked = match unsafe { fork() } {
-        Ok(ForkResult::Child) => become_script(&program, argument, environment, &null, &writer),
+        Ok(ForkResult::Child) => become_program(&[program.as_c_str(), argument], environment, &null, &writer),
         Ok(ForkResult::Parent { child }) => Ok(child),
         Err(errno) => Err(errno),
     };
@@ -195,8 +200,14 @@ fn spawn(program: &Path, argument: &CStr, environment: &[CString]) -> nix::Resul
     Ok((forked?, reader))
 }
 
-/// In the child: a session of its own, default signals, no input, output into the pipe, then the program.
-fn become_script(program: &CStr, argument: &CStr, environment: &[CString], null: &OwnedFd, output: &OwnedFd) -> ! {
+/// In the child: a session of its own, default signals, the given input and output, then the program, which is the first of
+/// its arguments.
+pub(super) fn become_program<S: AsRef<CStr>>(
+    arguments: &[S],
+    environment: &[CString],
+    input: &OwnedFd,
+    output: &OwnedFd,
+) -> ! {
     let become_it = || -> nix::Result<std::convert::Infallible> {
         setsid()?;
         for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
@@ -209,11 +220,12 @@ fn become_script(program: &CStr, argument: &CStr, environment: &[CString], null:
             let _ = write(&file, OOM_ORDINARY);
         }
         umask(Mode::from_bits_truncate(0o022));
-        dup2_stdin(null)?;
+        dup2_stdin(input)?;
         dup2_stdout(output)?;
         dup2_stderr(output)?;
         chdir(c"/")?;
-        execve(program, &[program, argument], environment)
+        let program = arguments.first().ok_or(Errno::EINVAL)?;
+        execve(program.as_ref(), arguments, environment)
     };
     let Err(errno) = become_it();
     for part in ["cannot be executed: ", errno.desc(), "\n"] {
@@ -231,7 +243,8 @@ pub fn environment(variables: &[(&str, &str)]) -> Vec<CString> {
     all.filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok()).collect()
 }
 
-fn c_string(text: &OsStr) -> nix::Result<CString> {
+/// A text for the kernel.
+pub(super) fn c_string(text: &OsStr) -> nix::Result<CString> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 

@@ -247,6 +247,8 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         needs: Vec::new(),
         witnesses: Vec::new(),
         is_realtime: false,
+        watchdog: None,
+        fences: Vec::new(),
         policy: policy(),
     }
 }
@@ -281,4 +283,17 @@ fn run(kind: u16, flags: u16, link: &LinkMessage) {
     link.emit(&mut body);
     let answers = Netlink::open().expect("a socket").run(&[Request { kind, flags, body }]);
     assert_eq!(answers, [Ok(())]);
+}
+
+/// An executable shell script. It is written by another process, so that no other test's fork can hold it open for writing
+/// when it is executed.
+pub fn script_file(dir: &tempfile::TempDir, name: &str, body: &str) -> std::path::PathBuf {
+    let path = dir.path().join(name);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path).stdin(std::process::Stdio::piped());
+    let mut child = shell.spawn().expect("a shell");
+    let text = format!("#!/bin/sh\n{body}\n");
+    std::io::Write::write_all(&mut child.stdin.take().expect("its input"), text.as_bytes()).expect("written");
+    assert!(child.wait().expect("it ends").success());
+    path
 }

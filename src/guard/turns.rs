@@ -20,12 +20,14 @@ use super::agent_link::{AgentLink, Received};
 use super::duty::Duty;
 use super::ending::Phase;
 use super::ethernet::Listener;
+use super::fence_run::FenceRun;
 use super::links::{LinkEvent, Links};
 use super::office::Recipe;
 use super::output::Output;
 use super::ports::OpenError;
 use super::scripts::{Ended, Run};
 use super::tenure::{Loss, Tenure};
+use super::watchdog::Watchdog;
 use super::wire::{FromGuard, ToGuard};
 use super::{FAILED, probe};
 use crate::clock::now;
@@ -35,6 +37,8 @@ use crate::settings::Settings;
 const MAX_BATCH: usize = 64;
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
 const MAX_LINGERING: usize = 32;
+/// A loop that wakes up later than this does not pet the watchdog.
+const STALL: Span = Span::from_ms(500);
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
 /// Before the kernel is asked again to wait, when it could not.
@@ -64,6 +68,10 @@ pub struct Guard<'a> {
     pub(super) links: Links,
     signals: SignalFd,
     pub(super) stop: OwnedFd,
+    pub(super) fence: Option<FenceRun>,
+    pub(super) watchdog: Option<Watchdog<'a>>,
+    /// The loop woke up when it wanted to.
+    is_on_time: bool,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
 }
@@ -104,8 +112,14 @@ impl<'a> Guard<'a> {
                 SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
             )?,
             stop,
+            fence: None,
+            watchdog: Watchdog::of(settings),
+            is_on_time: true,
             lingering: Vec::new(),
         };
+        if let Some(watchdog) = &mut guard.watchdog {
+            watchdog.arm(now());
+        }
         guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
         guard.start_agent(None)?;
         let events = guard.links.refresh()?;
@@ -122,14 +136,17 @@ impl<'a> Guard<'a> {
             }
             if let Some(code) = self.exit_code() {
                 self.remove_left_over(&self.all_addresses(), "still there at the end");
+                self.watchdog.iter_mut().for_each(Watchdog::disarm);
                 return code;
             }
             let deadline = self.next_deadline();
             let ready = self.wait_until(deadline);
+            self.is_on_time = now().since(deadline) <= STALL;
             if now().since(deadline) > self.hang_after().fraction(1, 4) {
                 self.on_time_since = now();
             }
             self.turn(ready);
+            self.pet();
         }
     }
 
@@ -152,7 +169,8 @@ impl<'a> Guard<'a> {
             self.hear_links();
         }
         if ready.outputs {
-            self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).for_each(Run::read_output);
+            let fence = self.fence.iter_mut().map(|fence| &mut fence.run);
+            self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).chain(fence).for_each(Run::read_output);
             self.lingering.retain_mut(Output::read);
         }
         self.pass_deadlines();
@@ -170,7 +188,8 @@ impl<'a> Guard<'a> {
         ];
         fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
-        let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).filter_map(Run::output);
+        let fence = self.fence.iter().map(|fence| &fence.run);
+        let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
         match poll(&mut fds, timeout_until(deadline)) {
             Ok(_) => {}
@@ -200,7 +219,20 @@ impl<'a> Guard<'a> {
         } else {
             self.agent_due().min(now() + self.hang_after().fraction(1, 2))
         };
-        self.phase_deadline().min(duties).min(judged).min(self.office_deadline())
+        let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
+        let fence = self.fence.as_ref().map_or(Instant::NEVER, |fence| fence.run.deadline());
+        self.phase_deadline().min(duties).min(judged).min(self.office_deadline()).min(pet).min(fence)
+    }
+
+    /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order it any more.
+    /// While something is let go nobody orders it: the scripts have their own time.
+    fn pet(&mut self) {
+        let now = now();
+        let is_served = self.duties.iter().any(|duty| duty.group.is_serving());
+        if let Some(watchdog) = &mut self.watchdog {
+            let is_fresh = !is_served || watchdog.is_fresh(now, self.agent_heard);
+            watchdog.pet(now, self.is_on_time && is_fresh);
+        }
     }
 
     /// When an agent is taken for hung that says nothing: after late_after, since it leaves a deposit at every beat. What
@@ -225,6 +257,9 @@ impl<'a> Guard<'a> {
                 duty.announce_if_due(group, now());
             }
         }
+        if self.fence.as_mut().is_some_and(|fence| !fence.run.pass_deadline(now())) {
+            self.fence_ended(None);
+        }
         if now() >= self.agent_due() {
             // What it said in the meantime was not read yet, if the loop was held up.
             self.hear_agent();
@@ -248,6 +283,11 @@ impl<'a> Guard<'a> {
     /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id is
     /// theirs, and what is left of it can be killed.
     fn reap_scripts(&mut self) {
+        let fence = self.fence.as_ref().map(|fence| fence.run.pid());
+        if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
+            self.fence_ended(Some(how));
+            how_ended(pid, WaitPidFlag::empty());
+        }
         for index in 0..self.duties.len() {
             let Some(duty) = self.duties.get_mut(index) else { continue };
             let Some(how) = duty.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT)) else {
@@ -304,6 +344,7 @@ impl<'a> Guard<'a> {
                 return self.carry_out(ticket, renewals);
             }
             ToGuard::Reopen(path) => return self.reopen(path),
+            ToGuard::AskForPeer => probe::ask_for_peers(self.settings),
             ToGuard::Farewell => self.hear_farewell(),
             // The link has put it where it belongs.
             ToGuard::Deposit => {}

@@ -17,6 +17,8 @@ pub enum ToGuard {
     Order(Ticket),
     /// Open a path again; answered by [`FromGuard::Path`].
     Reopen(PathId),
+    /// Ask for the peer's own address on every LAN; who answers is heard on the listeners.
+    AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
     /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps the newest, and
@@ -64,6 +66,15 @@ pub enum FromGuard {
     },
     /// The kernel ignores the lifetime of addresses: what nobody removes stays.
     LifetimeIgnored,
+    /// The watchdog of this box is armed.
+    Watchdog {
+        /// What its driver really set, seconds.
+        timeout_s: u8,
+        /// How long after the last sign of life of agent and guard it has reset the box at the latest, seconds.
+        bound_s: u8,
+        /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
+        boot_status: u32,
+    },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
 }

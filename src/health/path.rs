@@ -46,6 +46,7 @@ impl PathState {
 /// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
 /// same as a power loss.
 pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
+
 /// What a successor of this agent has to know of a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PathDeposit {
@@ -166,11 +167,15 @@ impl Detector {
     }
 
     /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
-    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled.
+    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled. So has a stranger
+    /// that framed since: the box was started again with another key.
     pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
         };
+        if self.stranger_at.is_some_and(|at| at > heard_at) {
+            return false;
+        }
         let newest = newest.unwrap_or(heard_at).max(heard_at);
         dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + self.timing.interval
     }
@@ -212,11 +217,13 @@ impl Detector {
 
     /// What the path says at `now`. `heard_elsewhere` is when any other path last heard the peer.
     pub fn state(&self, now: Instant, heard_elsewhere: Option<Instant>) -> PathState {
+        let is_serial = self.kind == PathKind::Serial;
         if self.open_since.is_none() {
-            return PathState::Blind;
+            // Whoever was there a moment ago is not gone because our port is.
+            let is_refused = is_serial && self.is_recent(now, self.stranger_at);
+            return if is_refused { PathState::Refused } else { PathState::Blind };
         }
         let since_heard = self.heard_in_window().map(|at| now.since(at));
-        let is_serial = self.kind == PathKind::Serial;
         match since_heard {
             Some(age) if age < self.timing.late_after => PathState::OnTime,
             Some(age) if age < self.timing.dead_after => PathState::Late,

@@ -286,8 +286,14 @@ fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Decision {
     match s.finding {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
-        Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Decision::Take(reason),
+        Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
+        Finding::Impossible | Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Decision::Take(reason),
     }
+}
+
+/// Who else vouches that the peer does not hold the group, where the wire cannot be asked.
+fn may_go_unprobed(s: &Situation) -> bool {
+    s.is_peer_off || s.fence == Fence::Confirmed || (s.verdict == Verdict::Present && !s.is_refused)
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule.
@@ -324,7 +330,8 @@ fn apart(s: &Situation, reason: TakeReason) -> Decision {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
         Finding::PeerAnswers if !s.must_have_released => Decision::Wait(Block::PeerAnswers),
-        Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
+        Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
+        Finding::Impossible | Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
     }
 }
 

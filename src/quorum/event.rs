@@ -37,6 +37,8 @@ pub enum Event<'a> {
     Lines(PathId, Option<Lines>),
     /// The operator asks; answered by exactly one [`Effect::Reply`].
     Operator(Request),
+    /// Our watchdog is armed: at the latest so many seconds after our last sign of life it has reset this box. Zero: not armed.
+    Watchdog(u8),
     /// Hand over, say goodbye, exit.
     Stop,
     /// This kernel does not end the life of an address by itself.

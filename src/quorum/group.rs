@@ -10,6 +10,10 @@ use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
 pub const RETRY_AFTER: Span = Span::from_s(10);
+/// How long a fence that could not be confirmed is left alone: one that works all the same must not keep the peer from booting.
+pub const FENCE_AGAIN_AFTER: Span = Span::from_s(300);
+/// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the wire.
+pub const DEFEND_EVERY: Span = Span::from_s(1);
 /// How long an operator's request stands before it lapses.
 pub const WISH_LASTS: Span = Span::from_s(10);
 /// A group that was served this long has stopped flapping.
@@ -88,6 +92,10 @@ pub struct Group {
     pub fence: Fence,
     /// The fence on its way.
     pub fence_token: Option<Token>,
+    /// When a fence that failed is tried again.
+    pub fence_again_at: Option<Instant>,
+    /// When a foreign claim may be answered again.
+    pub defend_from: Instant,
     /// Unplanned losses since the group was last served for long: each doubles the wait for a failback.
     pub flaps: u8,
     /// Since when we have served it.
@@ -125,6 +133,8 @@ impl Default for Group {
             probe: Probe::default(),
             fence: Fence::Untried,
             fence_token: None,
+            fence_again_at: None,
+            defend_from: Instant::ORIGIN,
             flaps: 0,
             active_since: None,
             said: None,

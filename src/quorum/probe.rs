@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::Token;
+use crate::resource::{Fault, Token};
 use crate::time::{Instant, Span};
 
 /// How long an answer may take at most: an idle Pentium answers an ARP request within a millisecond, a busy one within ten.
@@ -13,6 +13,8 @@ const LONGEST_WAIT: Span = Span::from_ms(100);
 pub enum Finding {
     /// No probe has run long enough.
     Unknown,
+    /// The queries cannot leave, or their answers not come in: silence proves nothing.
+    Impossible,
     /// Somebody answers for a VIP of the group.
     VipAnswers,
     /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel lives and let
@@ -30,6 +32,8 @@ pub enum Finding {
 pub struct Probe {
     pending: Option<Token>,
     asked_at: Option<Instant>,
+    /// The last query could not be put.
+    is_impossible: bool,
     last_sent_at: Option<Instant>,
     /// Sent time of the first query after the last answer for a VIP.
     quiet_since: Option<Instant>,
@@ -79,6 +83,7 @@ impl Probe {
     /// The queries left at `at`.
     pub fn sent(&mut self, at: Instant) {
         self.pending = None;
+        self.is_impossible = false;
         if self.peer_answered_at < self.last_sent_at {
             // The last query was answered by nobody: what the peer said before that belongs to another time.
             self.peer_alone_since = None;
@@ -90,10 +95,13 @@ impl Probe {
         }
     }
 
-    /// The queries could not leave: nothing is known.
-    pub fn fail(&mut self) {
+    /// The queries could not leave: nothing is known. True if that is news.
+    pub fn fail(&mut self, fault: Fault) -> bool {
         self.pending = None;
         self.quiet_since = None;
+        // An order that came too late says nothing of the wire.
+        let is_impossible = fault != Fault::TooLate;
+        !core::mem::replace(&mut self.is_impossible, is_impossible) && is_impossible
     }
 
     /// Somebody answered for a VIP.
@@ -122,6 +130,9 @@ impl Probe {
         let is_recent = |at: Instant| now.since(at) <= freshness;
         if self.vip_answered_at.is_some_and(is_recent) && self.quiet_since.is_none_or(|at| now < at + wait) {
             return Finding::VipAnswers;
+        }
+        if self.is_impossible {
+            return Finding::Impossible;
         }
         let has_waited = self.quiet_since.is_some_and(|at| now >= at + wait);
         if !has_waited || !self.last_sent_at.is_some_and(is_recent) {
@@ -224,7 +235,12 @@ mod tests {
     fn a_probe_that_could_not_leave_is_no_clear_probe() {
         let mut probe = Probe::default();
         probe.sent(at(0));
-        probe.fail();
-        assert_eq!(finding(&probe, 150), Finding::Unknown);
+        assert!(probe.fail(Fault::Kernel(105)), "news");
+        assert!(!probe.fail(Fault::Kernel(105)), "the same again");
+        assert_eq!(finding(&probe, 150), Finding::Impossible);
+        probe.sent(at(200));
+        assert_eq!(finding(&probe, 250), Finding::Unknown);
+        probe.fail(Fault::TooLate);
+        assert_eq!(finding(&probe, 350), Finding::Unknown, "our own delay");
     }
 }

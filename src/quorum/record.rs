@@ -103,6 +103,8 @@ pub enum Block {
     ProbePending,
     /// Somebody answers for an address of the group.
     VipAnswers,
+    /// The wire cannot be asked who holds the group.
+    ProbeImpossible,
     /// The peer's own address answers: waiting until all its release mechanisms must have fired.
     PeerAnswers,
     /// The safety rule asks to wait until the peer's slowest release mechanism must have fired.
@@ -274,6 +276,13 @@ pub enum Record {
     },
     /// Somebody answers for an address of a group that we do not hold.
     VipAnswered {
+        /// Which group.
+        group: GroupId,
+        /// Its MAC.
+        mac: [u8; 6],
+    },
+    /// Somebody else claims an address of a group that we serve.
+    VipContested {
         /// Which group.
         group: GroupId,
         /// Its MAC.

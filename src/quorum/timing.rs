@@ -59,6 +59,18 @@ pub fn renewal_every(interval: Span, lease: Span) -> Span {
     if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }
 }
 
+/// How old the agent's newest order may be for the guard to go on petting the watchdog: an order is due every
+/// [`renewal_every`] while something is held, and one may be late.
+pub fn pets_for(interval: Span, lease: Span) -> Span {
+    renewal_every(interval, lease).fraction(2, 1)
+}
+
+/// When the watchdog has reset a box whose agent, guard or kernel stopped, reckoned from its last frame: the driver's real
+/// timeout, after the last pet.
+pub fn watchdog_bound(timeout: Span, interval: Span, lease: Span) -> Span {
+    timeout + interval + pets_for(interval, lease)
+}
+
 /// How long `bytes` occupy a line of `baud` bits a second, with a start and a stop bit for each byte (8N1).
 pub fn line_time(bytes: u64, baud: u32) -> Span {
     Span::from_us(bytes.saturating_mul(10_000_000).div_ceil(u64::from(baud.max(1))))

@@ -47,6 +47,9 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
         InJeopardy::Takeover => "takeover",
     };
     writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
+    if let Some(watchdog) = &settings.watchdog {
+        writeln!(out, "watchdog {}", us(watchdog.timeout))?;
+    }
     for witness in &settings.witnesses {
         writeln!(out, "witness {witness}")?;
     }
@@ -61,6 +64,9 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
             Failback::Manual => None,
             Failback::After(wait) => Some(us(wait)),
         };
+        if policy.is_exclusive {
+            writeln!(out, "exclusive")?;
+        }
         writeln!(out, "group {} prefer {prefer} failback {failback_us:?} safety {safety}", group.name)?;
         write_group(group, out)?;
     }

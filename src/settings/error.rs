@@ -20,6 +20,11 @@ pub struct ConfigError {
 impl ConfigError {
     /// A finding about a file as a whole, or its line (counted from 1).
     pub fn new(file: &Path, line: Option<usize>, what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Self::of_texts(file, line, &what, &remedy)
+    }
+
+    // Once, not for every kind of text.
+    fn of_texts(file: &Path, line: Option<usize>, what: &dyn fmt::Display, remedy: &dyn fmt::Display) -> Self {
         let place = match line {
             Some(line) => format!("{}:{line}", printable(file)),
             None => printable(file),
@@ -55,6 +60,12 @@ impl<'t> Report<'t> {
 
     /// One more. The same finding from two sides (two paths share one `[timing]`) counts once.
     pub(super) fn add(&mut self, at: usize, what: impl fmt::Display, remedy: impl fmt::Display) {
+        self.add_texts(at, &what, &remedy);
+    }
+
+    // Once, not for every kind of text.
+    #[inline(never)]
+    fn add_texts(&mut self, at: usize, what: &dyn fmt::Display, remedy: &dyn fmt::Display) {
         let finding = Finding { at, what: what.to_string(), remedy: remedy.to_string() };
         if self.found.len() < MAX_ERRORS && !self.found.contains(&finding) {
             self.found.push(finding);

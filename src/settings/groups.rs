@@ -23,18 +23,23 @@ const MAX_TIMEOUT: Span = Span::from_s(3_600);
 const DEFAULT_TIMEOUT: Span = Span::from_s(60);
 /// Where LSB keeps its init scripts (LSB core 5.0, chapter 22).
 const LSB_DIRECTORY: &str = "/etc/init.d";
-const KEYS: [&str; 7] = ["prefer", "failback", "addresses", "scripts", "safety", "start_timeout", "stop_timeout"];
+const KEYS: [&str; 8] =
+    ["prefer", "failback", "addresses", "scripts", "safety", "exclusive", "start_timeout", "stop_timeout"];
 /// Longest wait of a failback.
 const MAX_FAILBACK: Span = Span::from_s(24 * 3_600);
-const SAFETY: [(&str, SafetyRule); 2] = [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease)];
+const SAFETY: [(&str, SafetyRule); 3] =
+    [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease), ("fence", SafetyRule::Fence)];
 const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth0\"";
 
 /// One group as both nodes see it.
 pub(super) struct Plan<'t> {
-    name: At<&'t str>,
+    pub(super) name: At<&'t str>,
     prefer: Option<Side>,
     failback: Failback,
-    safety: SafetyRule,
+    pub(super) safety: SafetyRule,
+    /// Where the rule stands, or the group.
+    pub(super) safety_at: usize,
+    is_exclusive: bool,
     addresses: Vec<At<Vip<'t>>>,
     scripts: Vec<At<&'t str>>,
     start_timeout: Span,
@@ -98,6 +103,8 @@ fn read_one<'t>(
         prefer: read_preference(&table, nodes, report),
         failback: read_failback(&table, report),
         safety: table.choice("safety", &SAFETY, report).map_or(usual, |safety| safety.value),
+        safety_at: table.place_of("safety"),
+        is_exclusive: table.flag("exclusive", report),
         addresses: addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect(),
         scripts: scripts.into_iter().filter(|text| check_script(*text, report)).collect(),
         start_timeout: read_timeout(&table, "start_timeout", report),
@@ -248,7 +255,7 @@ impl Plan<'_> {
             prefer: self.prefer,
             safety: self.safety,
             stop_timeout: self.stop_timeout.fraction(scripts, 1),
-            is_exclusive: false,
+            is_exclusive: self.is_exclusive,
             failback: self.failback,
         }
     }

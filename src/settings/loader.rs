@@ -18,12 +18,13 @@ use super::paths::{self, Link};
 use super::table::{At, Table};
 use super::times::{self, Pace};
 use super::values::{MAX_NAME_BYTES, is_name, is_unicast};
-use super::{GroupSettings, PathDevice, PathSettings, Settings, digest, groups, syntax};
+use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
 
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
-const KEYS: [&str; 10] = ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "group", "system"];
+const KEYS: [&str; 12] =
+    ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence", "group", "system"];
 const SYSTEM_KEYS: [&str; 1] = ["realtime"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
 const JEOPARDY: [(&str, InJeopardy); 3] =
@@ -92,6 +93,8 @@ struct Draft<'t> {
     groups: Vec<groups::Plan<'t>>,
     witnesses: Vec<IpAddr>,
     is_realtime: bool,
+    watchdog: Option<At<Watchdog>>,
+    fences: Vec<fencing::Draft<'t>>,
     policy: Policy,
 }
 
@@ -104,6 +107,8 @@ impl<'t> Draft<'t> {
         let (witnesses, in_jeopardy) = read_quorum(root, report);
         let is_realtime = read_system(root, report);
         let nodes = nodes::read(root, report);
+        let watchdog = fencing::read_watchdog(root, report);
+        let fences = fencing::read_fences(root, report);
         let links = paths::read(root, nodes.as_ref(), pace.times, report);
         let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
         let groups = groups::read(root, nodes.as_ref(), lans, report);
@@ -119,12 +124,19 @@ impl<'t> Draft<'t> {
             digest: [0; 4],
         };
         check_times(&pace, &links, &policy, report);
-        Self { pair, key_file, nodes, links, groups, witnesses, is_realtime, policy }
+        if let Some(watchdog) = &watchdog {
+            fencing::check_watchdog(watchdog, &groups, &policy, report);
+        }
+        let devices = |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
+        let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).collect();
+        fencing::check_fences(&fences, &groups, &ports, report);
+        Self { pair, key_file, nodes, links, groups, witnesses, is_realtime, watchdog, fences, policy }
     }
 
     /// What node `me` needs of a draft in which nothing is missing.
     fn settle(&self, file: &Path, me: Side, report: &Report<'_>) -> Option<Settings> {
-        let names = self.nodes.as_ref()?.each_ref().map(|node| node.name.value.to_string());
+        let nodes = self.nodes.as_ref()?;
+        let names = nodes.each_ref().map(|node| node.name.value.to_string());
         let path = |link: &Link<'_>| Some(PathSettings { name: link.name.clone(), device: link.open_by(me)? });
         let mut lans = self.links.iter().filter(|link| link.is_lan());
         let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
@@ -139,6 +151,8 @@ impl<'t> Draft<'t> {
             key_file: self.key_file.clone(),
             paths,
             groups,
+            watchdog: self.watchdog.clone().map(|found| found.value),
+            fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).collect(),
             witnesses: self.witnesses.clone(),
             is_realtime: self.is_realtime,
             interfaces,
@@ -161,6 +175,8 @@ impl<'t> Draft<'t> {
             all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
+        all.extend(self.watchdog.iter().map(|found| found.clone().map(|dog| Thing::Watchdog(dog.device))));
+        all.extend(self.fences.iter().map(|fence| fence.needs.clone().map(Thing::Fence)));
         let mut needs: Vec<Need> = Vec::new();
         for thing in all {
             if needs.iter().all(|need| need.what != thing.value) {

@@ -2,6 +2,7 @@
 
 mod digest;
 mod error;
+mod fencing;
 mod groups;
 mod keys;
 mod line;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::config::{PathId, Policy, Side};
-use crosswire::quorum::timing::{Proof, line_time};
+use crosswire::quorum::timing::{Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
 pub use error::ConfigError;
@@ -49,6 +50,10 @@ pub struct Settings {
     pub groups: Vec<GroupSettings>,
     /// Both processes take real-time priority.
     pub is_realtime: bool,
+    /// The watchdog, where one is wanted.
+    pub watchdog: Option<Watchdog>,
+    /// How the peer can be fenced, in the order in which it is tried.
+    pub fences: Vec<Fence>,
     /// The witnesses, in the order of the configuration.
     pub witnesses: Vec<IpAddr>,
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The
@@ -127,6 +132,89 @@ pub struct Script {
     pub stop_timeout: Duration,
 }
 
+/// The hardware that resets this box when nobody pets it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watchdog {
+    /// `/dev/watchdog`
+    pub device: PathBuf,
+    /// What the driver is asked for, in whole seconds; it may set something else.
+    pub timeout: Span,
+}
+
+/// A way of making certain that the peer holds nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fence {
+    /// What is done.
+    pub method: FenceMethod,
+    /// Longest that it may take.
+    pub timeout: Span,
+}
+
+/// How a fence works.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FenceMethod {
+    /// A program that knows a power switch.
+    Program {
+        /// `/usr/sbin/fence_apc`
+        program: PathBuf,
+        /// How it wants to be called.
+        convention: Convention,
+        /// What to do to the peer.
+        action: FenceAction,
+        /// `KEY=VALUE`, those of the peer included.
+        options: Vec<String>,
+    },
+    /// BREAK and `b` on a serial port on which the peer's console listens (Documentation/admin-guide/sysrq.rst).
+    SysRq {
+        /// The port.
+        port: PathBuf,
+        /// Its speed.
+        baud: u32,
+    },
+    /// A pulse on an output line of a serial port that is wired to the peer's reset.
+    ResetCable {
+        /// The port.
+        port: PathBuf,
+        /// Which output is dropped, while the other one stays up.
+        pulse: ModemLine,
+        /// Which input falls when the peer resets.
+        sense: ModemLine,
+    },
+}
+
+/// How a fencing program is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Convention {
+    /// fence-agents: `KEY=VALUE` lines on the standard input (FenceAgentAPI.md of ClusterLabs).
+    FenceAgent,
+    /// cluster-glue, `external/*`: the action and the node as arguments, options in the environment.
+    ClusterGlue,
+}
+
+/// What a fencing program does to the peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FenceAction {
+    /// Off and on again.
+    Reboot,
+    /// Off, until somebody switches it on.
+    Off,
+}
+
+/// A modem line of a serial port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ModemLine {
+    /// Request to send (out).
+    Rts,
+    /// Data terminal ready (out).
+    Dtr,
+    /// Data set ready (in).
+    Dsr,
+    /// Carrier detect (in).
+    Dcd,
+    /// Clear to send (in).
+    Cts,
+}
+
 impl Settings {
     /// Reads and checks `file` for this box: the node called `node`, or else what `uname -n` says.
     ///
@@ -171,6 +259,12 @@ impl Settings {
     /// The timing proof of these settings.
     pub fn proof(&self) -> Proof {
         Proof::new(&self.policy, &self.beats())
+    }
+
+    /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.
+    pub fn watchdog_bound(&self) -> Span {
+        let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval(), self.policy.lease);
+        self.watchdog.as_ref().map_or(Span::ZERO, bound)
     }
 
     /// Name of this node.

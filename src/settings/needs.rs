@@ -26,6 +26,10 @@ pub(super) enum Thing {
     Device(PathBuf),
     /// The program of a script.
     Program(PathBuf),
+    /// A watchdog.
+    Watchdog(PathBuf),
+    /// The program or the port of a fence.
+    Fence(PathBuf),
 }
 
 impl Need {
@@ -35,6 +39,8 @@ impl Need {
             Thing::Interface(name) => lack_of_interface(name)?,
             Thing::Device(path) => lack_of_device(path)?,
             Thing::Program(path) => lack_of_program(path)?,
+            Thing::Watchdog(path) => lack_of_watchdog(path)?,
+            Thing::Fence(path) => lack_of_fence(path)?,
         };
         Some(ConfigError::at(&self.place, what, remedy))
     }
@@ -58,6 +64,20 @@ fn lack_of_device(path: &Path) -> Option<(String, &'static str)> {
             "plug it in, or set serial in the node's table if it differs here",
         )),
     }
+}
+
+/// Opening it would start it.
+fn lack_of_watchdog(path: &Path) -> Option<(String, &'static str)> {
+    let is_there = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
+    let remedy = "load its driver (softdog where there is no hardware), or name another device";
+    (!is_there).then(|| (format!("there is no watchdog \"{}\" on this box", path.display()), remedy))
+}
+
+/// What it takes beyond that is found out by `fence --test`.
+fn lack_of_fence(path: &Path) -> Option<(String, &'static str)> {
+    let error = fs::metadata(path).err()?;
+    let what = format!("\"{}\", with which the peer would be fenced, is not on this box ({error})", path.display());
+    Some((what, "install it or plug it in, and try it with `crosswire fence --test`"))
 }
 
 fn lack_of_program(path: &Path) -> Option<(String, &'static str)> {

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use crosswire::config::Side;
 
 use super::error::{Report, quote};
+use super::fencing::check_options;
 use super::table::{At, Table};
 use super::values::{MAX_NAME_BYTES, is_interface, is_name, is_unicast};
 
-const KEYS: [&str; 3] = ["lan", "serial", "interface"];
+const KEYS: [&str; 4] = ["lan", "serial", "interface", "fence"];
 
 /// One `[node.NAME]`: what differs on its box.
 pub(super) struct Node<'t> {
@@ -20,6 +21,8 @@ pub(super) struct Node<'t> {
     pub(super) serial: Vec<At<&'t str>>,
     /// Its interfaces, where they differ from `[lan]`.
     pub(super) interface: Vec<At<&'t str>>,
+    /// What a fence has to be told in order to fence it.
+    pub(super) fence: Vec<At<&'t str>>,
 }
 
 /// By what name this box was looked up.
@@ -61,11 +64,14 @@ fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Nod
     }
     let interface = table.texts("interface", report);
     check_interfaces(&interface, report);
+    let fence = table.texts("fence", report);
+    check_options(&fence, report);
     Node {
         name: At { at, value: name },
         lan: table.texts("lan", report).into_iter().map(|text| read_address(text, report)).collect(),
         serial: table.texts("serial", report),
         interface,
+        fence,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod lab;
 
 mod command_line;
 mod files;
+mod install;
 mod place;
 mod ports;
 mod running;

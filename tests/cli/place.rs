@@ -105,13 +105,18 @@ pub fn crosswire(arguments: &[&str]) -> Command {
 }
 
 /// Runs a command to its end.
-pub fn say(mut command: Command) -> Said {
+pub fn say(command: Command) -> Said {
+    say_within(command, COMMAND_WAIT)
+}
+
+/// Runs a command that may take that long to its end.
+pub fn say_within(mut command: Command, patience: Duration) -> Said {
     let scratch = tempfile::tempdir().expect("a directory");
     let [out, err] = ["out", "err"].map(|name| scratch.path().join(name));
     command.stdin(Stdio::null());
     command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
     let mut child = command.spawn().expect("the binary can be run");
-    let ended = wait_until("a command's end", COMMAND_WAIT, || Ok(child.try_wait()?.is_some()));
+    let ended = wait_until("a command's end", patience, || Ok(child.try_wait()?.is_some()));
     if ended.is_err() {
         let _ = child.kill();
     }

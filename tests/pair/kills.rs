@@ -61,6 +61,10 @@ impl Blow {
         };
         let signal = if self.stopped_for.is_some() { Signal::SIGSTOP } else { Signal::SIGKILL };
         pids.iter().for_each(|pid| kill(*pid, signal).expect("it lives"));
+        if self.stopped_for.is_none() && self.victim != Victim::Agent {
+            let guard = scene.process(self.side).expect("it was started");
+            guard.wait_for_end(Duration::from_secs(10)).expect("it is dead");
+        }
         if let Some(span) = self.stopped_for {
             thread::sleep(span);
             for pid in pids {

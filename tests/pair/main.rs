@@ -11,6 +11,7 @@ pub mod lab;
 
 mod cable;
 mod kills;
+mod last_resorts;
 mod lines;
 mod moves;
 mod paths;

@@ -8,41 +8,49 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::clock::now;
+use crate::lab::setup::Setup;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms};
 
-/// Kernel lifetime of the address (1 s) and what the rules allow it to slip (section 7).
-const LIFETIME_BOUND_MS: u64 = 2_100;
+/// What the rules allow the kernel lifetime of an address to slip (section 7).
+const LIFETIME_SLIP_MS: u64 = 1_100;
 
 /// From the last beat, or the first word of trouble, until a peer whose box still answers is believed to hold nothing: interval,
 /// lease, slip and 1 %.
 const CERTAIN: Span = Span::from_ms(2_222);
 
-/// gw1 lost its daemon at `since`: its address is gone in time; gw2 serves 300 ms later, or `certain` after `since` where it
+/// Timing R, slowed down three times. Where nobody on the node can speak any more, all that keeps the peer away is that the
+/// kernel answers the probe: on a machine that stands still for the 200 ms of R it would not, and that is another fault.
+fn slow() -> Setup {
+    Setup { interval_ms: 300, late_after_ms: 900, dead_after_ms: 1_500, lease_ms: 3_000, ..Setup::default() }
+}
+
+/// gw1 lost its daemon at `since`: its address is gone in time; gw2 serves three intervals later, or `certain` after `since` where it
 /// could not see the address go; and they never both did.
 fn assert_peer_takes_what_the_kernel_let_go(row: &str, scene: &Scene, since: Instant, certain: Span) {
     let (held, served) = scene.wait_for_service_by(Side::B);
     let gone = scene.holds()[0].until.expect("gw1 holds it no more");
     println!("{row}: address gone after {}, peer serves {} later", gone.since(since), served.since(gone));
-    assert!(gone.since(since).as_ms() <= LIFETIME_BOUND_MS, "the address stayed for {}", gone.since(since));
-    let limit = gone.max(since + certain) + at_most(300);
+    let lifetime_ms = u64::from(scene.setup().lease_ms) + LIFETIME_SLIP_MS;
+    assert!(gone.since(since).as_ms() <= lifetime_ms, "the address stayed for {}", gone.since(since));
+    let limit = gone.max(since + certain) + at_most(u64::from(3 * scene.setup().interval_ms));
     assert!(served <= limit, "the client waited for {} more", served.since(gone));
     assert!(held >= gone);
     scene.assert_never_both();
 }
 
 /// Fault: kill -9 of guard and agent of the active node.
-/// Required: the kernel drops the address when its lifetime ends; the peer serves 300 ms after that at the latest, but not before
-/// dead_after; overlap 0.
+/// Required: the kernel drops the address when its lifetime ends; the peer serves three intervals after that at the latest, but not
+/// before dead_after; overlap 0.
 #[test]
 fn row_3_kill_of_guard_and_agent_of_the_active() {
     testing::in_fair_lab(|| {
-        let mut scene = Scene::serving();
+        let mut scene = Scene::serving_with(slow());
         let killed = now();
         scene.kill(Side::A).expect("both die");
         assert_peer_takes_what_the_kernel_let_go("row 3", &scene, killed, Span::ZERO);
         let taken = scene.holds()[1].from;
-        assert!(taken.since(killed) >= Span::from_ms(400), "taken before dead_after had passed since the last beat");
+        assert!(taken.since(killed) >= Span::from_ms(1_200), "taken before dead_after had passed since the last beat");
     });
 }
 
@@ -124,7 +132,7 @@ fn row_2_an_agent_that_dies_again_and_again() {
 #[test]
 fn row_4_both_stopped_and_woken() {
     testing::in_fair_lab(|| {
-        let scene = Scene::serving();
+        let scene = Scene::serving_with(slow());
         let stopped = now();
         scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
         assert_peer_takes_what_the_kernel_let_go("row 4", &scene, stopped, Span::ZERO);

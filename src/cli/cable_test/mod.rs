@@ -8,32 +8,29 @@ mod steps;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bpaf::Bpaf;
 use crosswire::config::Side;
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::option::{flag, operand, option, options};
 use crate::guard::ports::open_serial;
 use crate::tty::lines;
 use crate::tty::uart::Uart;
 use link::Link;
 use outcome::{Heard, Outcome, Wires};
 
-/// Test a null-modem cable: run this on both ends
-#[derive(Clone, Debug, Bpaf)]
-#[bpaf(command("cable-test"))]
-pub struct CableTestOptions {
-    /// Fastest speed to try
-    #[bpaf(argument("BAUD"), fallback(115_200), display_fallback)]
-    max_baud: u32,
-    /// How long to wait for the other end, in seconds
-    #[bpaf(argument("SECONDS"), fallback(60), display_fallback)]
-    wait: u16,
-    /// As JSON
-    json: bool,
-    /// The serial port: /dev/ttyS0
-    #[bpaf(positional("DEVICE"))]
-    device: PathBuf,
+options! {
+    /// Test a null-modem cable: run this on both ends
+    pub struct CableTestOptions("cable-test") {
+        /// Fastest speed to try
+        max_baud: u32 = option("--max-baud", "BAUD").or("115200"),
+        /// How long to wait for the other end, in seconds
+        wait: u16 = option("--wait", "SECONDS").or("60"),
+        /// As JSON
+        json: bool = flag("--json"),
+        /// The serial port: /dev/ttyS0
+        device: PathBuf = operand("DEVICE"),
+    }
 }
 
 /// Tests, and tells. [`Exit::Done`] if a peer was found and a speed that loses nothing.

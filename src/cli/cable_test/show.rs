@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use crate::cli::json::{Value, json};
 
 use super::outcome::{Outcome, Speed, Wiring};
 use crate::tty::lines::{self, INPUTS};
@@ -173,20 +173,20 @@ pub fn json(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     };
     let wires = &outcome.wires;
     let value = json!({
-        "device": outcome.device,
+        "device": &outcome.device,
         "wiring": wiring,
         "verdict": verdict,
         "uart": outcome.uart.map(|uart| uart.name()),
-        "lines": {
+        "lines": json!({
             "our_dtr_reaches": names(wires.out[0]),
             "our_rts_reaches": names(wires.out[1]),
             "their_dtr_reaches": names(wires.back[0]),
             "their_rts_reaches": names(wires.back[1]),
             "bridged_here": names(wires.bridged[0]),
             "bridged_there": names(wires.bridged[1]),
-        },
-        "speeds": outcome.speeds.iter().map(speed).collect::<Vec<Value>>(),
-        "hazards": hazards(outcome),
+        }),
+        "speeds": outcome.speeds.iter().map(speed).collect::<Value>(),
+        "hazards": hazards(outcome).as_slice(),
         "use_baud": outcome.best().map(|best| best.baud),
         "use_interval_ms": outcome.best().map(|best| Outcome::interval(best).as_ms()),
         "complete": !outcome.is_cut_short,

@@ -1,5 +1,6 @@
 //! The whole guard as a process of its own, seen by its agent: in a network namespace, on real interfaces.
 
+mod last_resorts;
 mod rig;
 
 use std::fs;

@@ -205,6 +205,20 @@ impl Rig {
         (length > 0).then(|| (postcard::from_bytes(&bytes[..length]).expect("a message"), descriptor))
     }
 
+    /// Reads until the other end is closed; false if it stays open for some seconds.
+    pub fn hears_the_end(&mut self) -> bool {
+        let give_up = now() + Span::from_s(8);
+        let socket = self.socket.as_ref().expect("not closed");
+        while now() < give_up {
+            match nix::sys::socket::recv(socket.as_raw_fd(), &mut [0; MAX_MESSAGE_BYTES], MsgFlags::MSG_DONTWAIT) {
+                Ok(0) | Err(nix::errno::Errno::ECONNRESET) => return true,
+                Ok(_) => {}
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        false
+    }
+
     /// Waits for a message, keeping the others.
     pub fn find<T>(&mut self, what: impl Fn(&FromGuard) -> Option<T>) -> (T, Option<OwnedFd>) {
         let give_up = now() + Span::from_s(60);

@@ -69,7 +69,10 @@ impl Node {
         group.forget_lapsed(now);
         if is_present {
             // A fence of an earlier silence proves nothing about the next.
-            (group.fence, group.fence_token) = (Fence::Untried, None);
+            (group.fence, group.fence_token, group.fence_again_at) = (Fence::Untried, None, None);
+        }
+        if group.fence_again_at.is_some_and(|at| now >= at) {
+            (group.fence, group.fence_again_at) = (Fence::Untried, None);
         }
         if group.active_since.is_some_and(|since| now >= since + STEADY_AFTER) {
             group.flaps = 0;
@@ -285,6 +288,9 @@ impl Node {
         if group.said != Some(block) {
             group.said = Some(block);
             emit(effects, Effect::Record(Record::Blocked { group: id, block, evidence }));
+            if let Some(mac) = group.said_mac.filter(|_| block == Block::VipAnswers) {
+                emit(effects, Effect::Record(Record::VipAnswered { group: id, mac }));
+            }
         }
     }
 

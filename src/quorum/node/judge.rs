@@ -224,13 +224,16 @@ impl Node {
         self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
     }
 
-    /// When the peer's watchdog must have fired; never, if it announced none.
+    /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it quiet for as long as
+    /// its scripts may take to stop, and lets it fire where one does not.
     fn peer_reset_at(&self) -> Instant {
         let (Some(last_frame_at), Some(armed)) = (self.newest_frame_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
+        let stopped =
+            timing::scripts_bound(self.peer.largest_dead_after(&self.policy), Span::from_s(u64::from(armed.stop_s)));
         let watchdog = Span::from_s(u64::from(armed.watchdog_s));
-        let fires_at = last_frame_at + timing::with_drift(watchdog + self.policy.interval());
+        let fires_at = last_frame_at + timing::with_drift(stopped + watchdog + self.policy.interval());
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 

@@ -110,6 +110,8 @@ pub struct Node {
     is_digest_different: bool,
     is_lifetime_ignored: bool,
     guard: GuardState,
+    /// What our watchdog needs, as beats announce it; zero while it is not armed.
+    watchdog_s: u8,
     leaving: Leaving,
     restraint: Restraint,
     /// When the loop was last late, or this run began in the place of another.
@@ -165,6 +167,7 @@ impl Node {
             is_digest_different: false,
             is_lifetime_ignored: false,
             guard: GuardState::Fine,
+            watchdog_s: 0,
             leaving: Leaving::No,
             restraint: Restraint::default(),
             stalled_at: now,
@@ -195,6 +198,7 @@ impl Node {
             Event::WitnessAnswered(index, asked_at) => self.witnesses.answer(usize::from(index), asked_at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
+            Event::Watchdog(seconds) => self.watchdog_s = seconds,
             Event::Stop => self.stop(),
             Event::LifetimeIgnored => self.is_lifetime_ignored = true,
             Event::GuardLost => self.guard_lost(effects),

@@ -6,8 +6,9 @@ use crate::config::GroupId;
 use crate::frame::message::Role;
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
-use crate::quorum::group::WISH_LASTS;
+use crate::quorum::group::{DEFEND_EVERY, WISH_LASTS};
 use crate::quorum::record::{Denial, Record};
+use crate::resource::Order;
 use crate::time::Instant;
 
 impl Node {
@@ -125,13 +126,28 @@ impl Node {
     pub(super) fn vip_answered(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role.is_holding() {
-            return;
+            return self.defend(now, id, mac, effects);
         }
         group.probe.vip_answered(now);
         if group.said_mac != Some(mac) {
             group.said_mac = Some(mac);
             emit(effects, Effect::Record(Record::VipAnswered { group: id, mac }));
         }
+    }
+
+    /// Somebody else claims what we serve: the neighbours are told again where it is, and the operator who it was. Two that
+    /// are active settle it by their beats; a stranger only an operator can stop.
+    fn defend(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if group.role != Role::Active || now < group.defend_from {
+            return;
+        }
+        group.defend_from = now + DEFEND_EVERY;
+        if group.said_mac != Some(mac) {
+            group.said_mac = Some(mac);
+            emit(effects, Effect::Record(Record::VipContested { group: id, mac }));
+        }
+        self.order(now + DEFEND_EVERY, Order::Announce { group: id }, effects);
     }
 
     pub(super) fn peer_answered(&mut self, now: Instant) {

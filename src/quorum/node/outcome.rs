@@ -5,7 +5,7 @@ use crate::config::GroupId;
 use crate::frame::message::Role;
 use crate::quorum::decide::Fence;
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, RETRY_AFTER};
+use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
 use crate::quorum::record::Record;
 use crate::quorum::roles::{RoleEvent, next};
 use crate::resource::{Fault, Outcome, Token};
@@ -23,12 +23,15 @@ impl Node {
                 return self.renewal_done(id, outcome, effects);
             }
             if group.fence_token == Some(token) {
-                return self.fence_done(id, outcome, effects);
+                return self.fence_done(now, id, outcome, effects);
             }
             if group.probe.is_waiting_for(token) {
                 match outcome {
                     Outcome::Probed { at } => group.probe.sent(at),
-                    _ => group.probe.fail(),
+                    Outcome::Failed(fault) if group.probe.fail(fault) => {
+                        emit(effects, Effect::Record(Record::Fault { group: id, fault }));
+                    }
+                    _ => {}
                 }
                 return;
             }
@@ -100,7 +103,7 @@ impl Node {
             group.vacant_since = None;
             group.able_since = now;
         }
-        group.said = None;
+        (group.said, group.said_mac) = (None, None);
         if let Some(tied) = group.tied.take_if(|_| !to.is_holding()) {
             emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, false))));
         }
@@ -111,11 +114,12 @@ impl Node {
         }
     }
 
-    fn fence_done(&mut self, id: GroupId, outcome: Outcome, effects: &mut Effects) {
+    fn fence_done(&mut self, now: Instant, id: GroupId, outcome: Outcome, effects: &mut Effects) {
         let is_confirmed = outcome == Outcome::Fenced;
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.fence = if is_confirmed { Fence::Confirmed } else { Fence::Failed };
             group.fence_token = None;
+            group.fence_again_at = (!is_confirmed).then(|| now + FENCE_AGAIN_AFTER);
         }
         emit(effects, Effect::Record(Record::Fence { group: id, confirmed: Some(is_confirmed) }));
     }

@@ -1,10 +1,15 @@
 //! A node's state as plain values.
 
 use super::{Leaving, Node};
+use crate::frame::message::Role;
 use crate::frame::refusal::Refusal;
 use crate::quorum::decide::Standby;
+use crate::quorum::record::Block;
 use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
+
+/// How long a foreign claim for what we serve is shown.
+const CLAIM_SHOWN: Span = Span::from_s(60);
 
 impl Node {
     /// The state of this node at `now`, and what it knows of its peer.
@@ -33,6 +38,10 @@ impl Node {
                         term: report.term,
                         has_carrier: group.has_carrier,
                         block: group.said,
+                        foreign_mac: group.said_mac.filter(|_| {
+                            (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN)
+                                || group.said == Some(Block::VipAnswers)
+                        }),
                     }
                 })
                 .collect(),

@@ -105,7 +105,7 @@ impl Node {
         let lease_s = u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX);
         Mechanisms {
             lease_s: if self.is_lifetime_ignored { 0 } else { lease_s },
-            watchdog_s: 0,
+            watchdog_s: self.watchdog_s,
             stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
         }
     }

@@ -174,8 +174,8 @@ impl World {
     /// The checkers forget what the dead agent heard, and know what the new one was given.
     fn watch_succession(&mut self, side: Side, local: Instant, succession: &Succession) {
         let status = self.node(side).map(|node| node.status(local));
-        match succession.deposit {
-            Some(_) => self.watch.become_succeeded(side, self.now),
+        match &succession.deposit {
+            Some(deposit) => self.watch.become_succeeded(side, self.now, deposit),
             None => self.watch.become_started(side, self.now),
         }
         for (index, group) in status.iter().flat_map(|status| status.groups.iter().enumerate()) {

@@ -10,6 +10,7 @@ mod silence;
 use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, Policy, Side};
 use crosswire::frame::message::Role;
 use crosswire::quorum::record::TakeReason;
+use crosswire::quorum::succession::Deposit;
 use crosswire::time::Instant;
 
 pub use hearing::Hearing;
@@ -104,10 +105,17 @@ impl Watch {
         self.open_paths[index] = [false; MAX_PATHS];
     }
 
-    /// An agent goes on in the place of another: it holds what that one held, and has heard nobody.
-    pub fn become_succeeded(&mut self, side: Side, now: Instant) {
+    /// An agent goes on in the place of another: it holds what that one held, has heard nobody, and knows of each path when
+    /// that one heard the peer there; where the deposit says that it did so lately, it may have been until now.
+    pub fn become_succeeded(&mut self, side: Side, now: Instant, deposit: &Deposit) {
         let index = side.index();
-        self.hearing[index] = Hearing::new(now);
+        let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
+        let hearing = &mut self.hearing[index];
+        hearing.opened_at = before.opened_at;
+        for (path, left) in deposit.paths.iter().enumerate() {
+            hearing.read_at[path] = if left.is_heard { Some(now) } else { before.read_at[path] };
+        }
+        hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
     }
 

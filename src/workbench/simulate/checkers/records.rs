@@ -37,6 +37,7 @@ impl World {
             | Record::Fence { .. }
             | Record::Lines { .. }
             | Record::VipAnswered { .. }
+            | Record::VipContested { .. }
             | Record::Standby(_)
             | Record::StandbyYielded
             | Record::Maintenance(_)

@@ -1,0 +1,25 @@
+# Made by `crosswire man`.
+_crosswire() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words="run check status why handover takeover standby online maintenance keygen --help --version"
+    else
+        case ${COMP_WORDS[1]} in
+        run) words="--config --node --run-dir --foreground --help" ;;
+        check) words="--config --node --help" ;;
+        status) words="--run-dir --json --help" ;;
+        why) words="--run-dir --last --json --help" ;;
+        handover) words="--run-dir --reason --help" ;;
+        takeover) words="--run-dir --peer-is-off --reason --help" ;;
+        standby) words="--run-dir --force --reason --help" ;;
+        online) words="--run-dir --help" ;;
+        maintenance) words="--run-dir --for --reason --help" ;;
+        keygen) words="--rotate --help" ;;
+        esac
+    fi
+    case $before in
+        --config | --run-dir) COMPREPLY=($(compgen -f -- "$word")) ;;
+        *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;
+    esac
+}
+complete -o default -F _crosswire crosswire

@@ -1,0 +1,46 @@
+//! `crosswire fence --test`: would the peer be fenced if it had to be? Asked before it has to be.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::exit::Exit;
+use super::option::{flag, option, options};
+use crate::guard::fence::{Task, carry_out};
+use crate::settings::Settings;
+
+options! {
+    /// Try the fences without a failure
+    pub struct FenceOptions("fence") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is (default: uname -n)
+        node: Option<String> = option("--node", "NAME"),
+        /// Ask for the status only; nothing is switched off
+        test: bool = flag("--test"),
+    }
+}
+
+/// Tests every fence of the configuration. Done if all of them work.
+pub fn run(options: &FenceOptions, out: &mut impl Write) -> Exit {
+    // Without the flag there is no such command: nobody is fenced by a slip of the finger.
+    if !options.test {
+        let _ = writeln!(std::io::stderr(), "crosswire: expected `--test`: nobody is fenced by hand");
+        return Exit::Usage;
+    }
+    let settings = match Settings::load(&options.config, options.node.as_deref()) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            for error in errors {
+                let _ = writeln!(out, "{error}");
+            }
+            return Exit::Configuration;
+        }
+    };
+    if settings.fences.is_empty() {
+        let _ = writeln!(out, "{}: there is no [fence]: nobody can be fenced", options.config.display());
+        return Exit::Refused;
+    }
+    // a reader that has gone away cannot be told
+    let say = |line: &str| drop(writeln!(out, "{line}"));
+    if carry_out(&settings.fences, settings.peer_name(), Task::Test, say) { Exit::Done } else { Exit::Refused }
+}

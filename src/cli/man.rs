@@ -1,0 +1,187 @@
+//! `crosswire man`: the manual and the shell's completion, from the tables that `--help` shows.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::exit::Exit;
+use super::help;
+use super::option::{Kind, Spec, Word, operand, options};
+
+/// The annotated configuration: what crosswire.toml(5) shows.
+const CONFIGURATION: &str = include_str!("../../config/crosswire.toml");
+/// Commands that the router build lacks.
+const WORKBENCH: [&str; 3] = ["demo", "simulate", "man"];
+/// What comes before the options in crosswire(8).
+const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxes share a service address and some \
+    services, and when one of them is gone the other takes over. The two hear each other over a null-modem cable first \
+    and the Ethernet second; one takes over only when both paths agree that the other is dead.";
+/// Files that a pair has.
+const FILES: [(&str, &str); 4] = [
+    ("/etc/crosswire/crosswire.toml", "The configuration, the same on both boxes: crosswire.toml(5)."),
+    ("/etc/crosswire/key", "The shared secret, mode 0600: crosswire keygen."),
+    (
+        "/run/crosswire/crosswire.pid",
+        "The process to send SIGTERM to: it hands over first, and at once when it gets a second one.",
+    ),
+    ("/run/crosswire/control", "The control socket."),
+];
+
+options! {
+    /// Write the manual pages and the shell's completion into a directory
+    pub struct ManOptions("man") {
+        /// Where crosswire.8, crosswire.toml.5 and crosswire.bash go
+        directory: PathBuf = operand("DIR"),
+    }
+}
+
+/// Writes the three files; `specs` are those of all commands.
+pub fn run(options: &ManOptions, specs: impl Iterator<Item = &'static Spec>, out: &mut impl Write) -> Exit {
+    let specs: Vec<&Spec> = specs.filter(|spec| !WORKBENCH.contains(&spec.name)).collect();
+    match write_all(&options.directory, &specs) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let _ = writeln!(out, "{}: cannot be written: {error}", options.directory.display());
+            Exit::Refused
+        }
+    }
+}
+
+fn write_all(directory: &Path, specs: &[&Spec]) -> io::Result<()> {
+    fs::write(directory.join("crosswire.8"), commands_page(specs))?;
+    fs::write(directory.join("crosswire.toml.5"), configuration_page())?;
+    fs::write(directory.join("crosswire.bash"), completion(specs))
+}
+
+/// crosswire(8), in the macros of man(7).
+fn commands_page(specs: &[&Spec]) -> String {
+    let mut page = title("CROSSWIRE", 8);
+    section(&mut page, "NAME", "crosswire \\- keeps one of two gateways serving");
+    section(&mut page, "SYNOPSIS", ".B crosswire\n.I COMMAND\n[options]");
+    section(&mut page, "DESCRIPTION", &roff(WHAT_IT_IS));
+    section(&mut page, "COMMANDS", "Every command explains itself with\n.BR \\-\\-help .");
+    for spec in specs {
+        let _ = write!(page, ".SS crosswire {}\n{}.\n", roff(&help::synopsis(spec)), roff(spec.about.trim()));
+        for word in spec.words.iter().filter(|word| word.kind != Kind::Hidden) {
+            entry(&mut page, &shape(word), &with_default(word));
+        }
+    }
+    section(&mut page, "EXIT STATUS", "");
+    for exit in Exit::ALL {
+        entry(&mut page, &exit.code().to_string(), exit.meaning());
+    }
+    section(&mut page, "FILES", "");
+    for (file, what) in FILES {
+        entry(&mut page, file, what);
+    }
+    section(&mut page, "SEE ALSO", ".BR crosswire.toml (5)");
+    page
+}
+
+/// crosswire.toml(5): the annotated file as it is shipped.
+fn configuration_page() -> String {
+    let mut page = title("CROSSWIRE.TOML", 5);
+    section(&mut page, "NAME", "crosswire.toml \\- what a pair of gateways has to know");
+    section(
+        &mut page,
+        "DESCRIPTION",
+        "One file, the same on both boxes, in TOML. An unknown key is an error. What it promises, with all times, is said by\n\
+         .BR \"crosswire check\" .\nEvery key with its meaning and default:\n.PP\n.nf",
+    );
+    for line in CONFIGURATION.lines() {
+        let _ = writeln!(page, "{}", roff(line));
+    }
+    page.push_str(".fi\n");
+    section(&mut page, "SEE ALSO", ".BR crosswire (8)");
+    page
+}
+
+fn title(name: &str, number: u8) -> String {
+    format!(".\\\" Made by `crosswire man`.\n.TH {name} {number} \"\" \"crosswire {}\"\n", env!("CARGO_PKG_VERSION"))
+}
+
+fn section(page: &mut String, name: &str, text: &str) {
+    let _ = writeln!(page, ".SH {name}");
+    if !text.is_empty() {
+        let _ = writeln!(page, "{text}");
+    }
+}
+
+fn entry(page: &mut String, what: &str, meaning: &str) {
+    let _ = write!(page, ".TP\n.B {}\n{}\n", roff(what), roff(meaning.trim()));
+}
+
+fn shape(word: &Word) -> String {
+    match word.kind {
+        Kind::Flag => word.name.to_owned(),
+        Kind::Option | Kind::Hidden => format!("{}={}", word.name, word.value),
+        Kind::Operand => word.value.to_owned(),
+    }
+}
+
+fn with_default(word: &Word) -> String {
+    match word.default {
+        Some(default) => format!("{} (default: {default})", word.help.trim()),
+        None => word.help.trim().to_owned(),
+    }
+}
+
+/// Text as man(7) wants it: its control characters at the start of a line and its escapes are only text.
+fn roff(text: &str) -> String {
+    let escaped = text.replace('\\', "\\e").replace('-', "\\-");
+    if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }
+}
+
+/// bash: commands first, then the options of the command; files where a FILE or DIR is wanted.
+fn completion(specs: &[&Spec]) -> String {
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name).collect();
+    let mut text = format!(
+        "# Made by `crosswire man`.\n_crosswire() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words=\n    \
+         if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"{} --help --version\"\n    else\n        case ${{COMP_WORDS[1]}} in\n",
+        names.join(" ")
+    );
+    for spec in specs {
+        let words = spec.words.iter().filter(|word| matches!(word.kind, Kind::Flag | Kind::Option));
+        let words: Vec<&str> = words.map(|word| word.name).chain(["--help"]).collect();
+        let _ = writeln!(text, "        {}) words=\"{}\" ;;", spec.name, words.join(" "));
+    }
+    let takes_file = |word: &&Word| word.kind == Kind::Option && matches!(word.value, "FILE" | "DIR");
+    let mut file_options: Vec<&str> =
+        specs.iter().flat_map(|spec| spec.words).filter(takes_file).map(|word| word.name).collect();
+    file_options.sort_unstable();
+    file_options.dedup();
+    let _ = write!(
+        text,
+        "        esac\n    fi\n    case $before in\n        {}) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n        \
+         *) COMPREPLY=($(compgen -W \"$words\" -- \"$word\")) ;;\n    esac\n}}\ncomplete -o default -F _crosswire crosswire\n",
+        file_options.join(" | ")
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_never_taken_for_a_request() {
+        assert_eq!(roff(".TH is text, \\fB too, --x"), "\\&.TH is text, \\efB too, \\-\\-x");
+        assert_eq!(roff("'quoted'"), "\\&'quoted'");
+    }
+
+    /// The files that are installed are those of this source; `crosswire man config/man` makes them anew.
+    #[test]
+    fn the_shipped_pages_are_those_of_this_source() {
+        let specs: Vec<&Spec> = super::super::specs().filter(|spec| !WORKBENCH.contains(&spec.name)).collect();
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/man");
+        for (file, expected) in [
+            ("crosswire.8", commands_page(&specs)),
+            ("crosswire.toml.5", configuration_page()),
+            ("crosswire.bash", completion(&specs)),
+        ] {
+            let shipped = fs::read_to_string(config.join(file)).unwrap_or_default();
+            assert!(shipped == expected, "config/man/{file} is old: make it with `cargo run -- man config/man`");
+        }
+    }
+}

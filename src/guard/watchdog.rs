@@ -1,0 +1,327 @@
+//! The hardware watchdog (Documentation/watchdog/watchdog-api.rst): what ends a box whose guard or kernel hangs.
+//!
+//! It is armed before anything is held and stays so until everything is released. The guard pets it from its loop, and only
+//! while the loop is on time and the orders of the agent are fresh; whoever is gone, hung or stopped thereby takes the box
+//! along. Only the magic character stops it; a killed guard cannot have written that.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use crosswire::quorum::timing::pets_for;
+use crosswire::time::{Instant, Span};
+use log::{error, info, warn};
+use nix::errno::Errno;
+use nix::libc::c_int;
+
+use crate::settings::{Settings, Watchdog as Wanted};
+use crate::words::reset_cause;
+
+/// Most seconds that a beat can announce.
+const MAX_ANNOUNCED_S: u64 = 255;
+/// How often it is petted within its timeout.
+const PETS_A_TIMEOUT: u64 = 5;
+
+/// The ioctls of linux/watchdog.h. They take a pointer to one int.
+mod ioctl {
+    use nix::libc::c_int;
+    nix::ioctl_read!(boot_status, b'W', 2, c_int);
+    nix::ioctl_readwrite!(set_timeout, b'W', 6, c_int);
+    nix::ioctl_read!(timeout, b'W', 7, c_int);
+}
+
+/// What a driver can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Request {
+    BootStatus,
+    SetTimeout(u32),
+    Timeout,
+}
+
+/// An open device. Opening starts it.
+enum Hardware {
+    Driver(File),
+    /// A plain file in the place of a driver: its first line is the timeout that it has, whatever is asked for, and its
+    /// boot status; what is written to it is added below.
+    #[cfg(test)]
+    Pretended(File, [u32; 2]),
+}
+
+impl Hardware {
+    fn open(device: &Path) -> io::Result<Self> {
+        #[cfg(test)]
+        if std::fs::metadata(device)?.is_file() {
+            let text = std::fs::read_to_string(device)?;
+            let numbers: Vec<u32> =
+                text.lines().next().unwrap_or("").split(' ').filter_map(|n| n.parse().ok()).collect();
+            let numbers: [u32; 2] = numbers.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            return Ok(Self::Pretended(OpenOptions::new().append(true).open(device)?, numbers));
+        }
+        // The standard library's files close on exec.
+        Ok(Self::Driver(OpenOptions::new().write(true).open(device)?))
+    }
+
+    fn ask(&self, request: Request) -> nix::Result<u32> {
+        let file = match self {
+            Self::Driver(file) => file.as_raw_fd(),
+            #[cfg(test)]
+            Self::Pretended(_, [timeout_s, boot_status]) => {
+                return Ok(if request == Request::BootStatus { *boot_status } else { *timeout_s });
+            }
+        };
+        let mut value: c_int = 0;
+        let answer = &raw mut value;
+        match request {
+            // SAFETY: the descriptor is open, and the driver writes one int to where `answer` points.
+            Request::BootStatus => unsafe { ioctl::boot_status(file, answer) }?,
+            // SAFETY: as above.
+            Request::Timeout => unsafe { ioctl::timeout(file, answer) }?,
+            Request::SetTimeout(seconds) => {
+                value = c_int::try_from(seconds).map_err(|_| Errno::EINVAL)?;
+                // SAFETY: as above; the driver reads that int first.
+                unsafe { ioctl::set_timeout(file, &raw mut value) }?
+            }
+        };
+        u32::try_from(value).map_err(|_| Errno::EINVAL)
+    }
+
+    /// Any byte but the magic one puts the reset off by a timeout.
+    fn write(&mut self, byte: u8) -> io::Result<()> {
+        match self {
+            Self::Driver(file) => file.write_all(&[byte]),
+            #[cfg(test)]
+            Self::Pretended(file, _) => file.write_all(if byte == MAGIC { b"stopped\n" } else { b"pet\n" }),
+        }
+    }
+}
+
+/// Written right before the close, it stops the watchdog.
+const MAGIC: u8 = b'V';
+const PET: u8 = 0;
+
+/// What is armed, as the agent and the peer have to know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Armed {
+    /// What the driver really set.
+    pub timeout_s: u8,
+    /// How long after the last sign of life of agent and guard the box has been reset at the latest.
+    pub bound_s: u8,
+    /// Why the box was reset last, in the bits of `WDIOC_GETBOOTSTATUS`.
+    pub boot_status: u32,
+}
+
+/// The watchdog of this box.
+pub struct Watchdog<'a> {
+    wanted: &'a Wanted,
+    /// How old the agent's newest order may be.
+    fresh_for: Span,
+    running: Option<(Hardware, Armed)>,
+    next_pet: Instant,
+    /// The last thing that was wrong with it, so that it is said once.
+    said: Option<io::ErrorKind>,
+    /// It is petted no more: it has to do its work.
+    is_to_fire: bool,
+}
+
+impl<'a> Watchdog<'a> {
+    /// That of the settings, not armed yet; none if none is wanted.
+    pub fn of(settings: &'a Settings) -> Option<Self> {
+        let wanted = settings.watchdog.as_ref()?;
+        let fresh_for = pets_for(settings.policy.interval(), settings.policy.lease);
+        Some(Self { wanted, fresh_for, running: None, next_pet: Instant::NEVER, said: None, is_to_fire: false })
+    }
+
+    /// Whether it runs.
+    pub fn armed(&self) -> Option<Armed> {
+        self.running.as_ref().map(|(_, armed)| *armed)
+    }
+
+    /// Arms it, if it is not. Nothing may be held where this fails.
+    pub fn arm(&mut self, now: Instant) -> Option<Armed> {
+        if self.running.is_none() {
+            let device = self.wanted.device.display();
+            match self.start() {
+                Ok((hardware, armed)) => {
+                    let real = armed.timeout_s;
+                    info!(
+                        "watchdog {device}: armed, resets this box after {real} s; last reset: {}",
+                        reset_cause(armed.boot_status)
+                    );
+                    if u64::from(real) * 1_000 != self.wanted.timeout.as_ms() {
+                        warn!("watchdog {device}: the driver set {real} s instead of {}", self.wanted.timeout);
+                    }
+                    self.running = Some((hardware, armed));
+                    self.next_pet = now;
+                }
+                Err(error) if self.said != Some(error.kind()) => {
+                    error!("watchdog {device}: {error}: this node will hold nothing without it");
+                    self.said = Some(error.kind());
+                }
+                Err(_) => {}
+            }
+        }
+        self.armed()
+    }
+
+    fn start(&self) -> io::Result<(Hardware, Armed)> {
+        let mut hardware = Hardware::open(&self.wanted.device)?;
+        let armed = self.set(&hardware);
+        if armed.is_err() {
+            // It may have been started by the opening.
+            let _ = hardware.write(MAGIC);
+        }
+        armed.map(|armed| (hardware, armed))
+    }
+
+    fn set(&self, hardware: &Hardware) -> io::Result<Armed> {
+        let boot_status = hardware.ask(Request::BootStatus).unwrap_or(0);
+        // Some have a fixed timeout. What counts is what it really is.
+        let _ = hardware.ask(Request::SetTimeout(u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX)));
+        let real = hardware.ask(Request::Timeout)?;
+        let bound_s = (Span::from_s(u64::from(real)) + self.fresh_for).as_s_ceil();
+        let too_slow = || io::Error::other(format!("its timeout of {real} s is more than the peer can be told"));
+        if real == 0 || bound_s > MAX_ANNOUNCED_S {
+            return Err(too_slow());
+        }
+        let short = |seconds: u64| u8::try_from(seconds).map_err(|_| too_slow());
+        Ok(Armed { timeout_s: short(u64::from(real))?, bound_s: short(bound_s)?, boot_status })
+    }
+
+    /// When the next pet is due.
+    pub fn deadline(&self) -> Instant {
+        if self.running.is_some() && !self.is_to_fire { self.next_pet } else { Instant::NEVER }
+    }
+
+    /// Whether orders that came `at` last are fresh. An agent that has yet to say its first word is not.
+    pub fn is_fresh(&self, now: Instant, at: Instant) -> bool {
+        at <= now && now.since(at) <= self.fresh_for
+    }
+
+    /// Pets it, if that is due. `is_well`: the loop is on time, and the agent too where it has to be.
+    pub fn pet(&mut self, now: Instant, is_well: bool) {
+        let Some((hardware, armed)) = self.running.as_mut().filter(|_| now >= self.next_pet && !self.is_to_fire) else {
+            return;
+        };
+        if !is_well {
+            // Whoever is late may be back soon, and is looked at again then.
+            self.next_pet = now + RETRY_PET;
+            return;
+        }
+        self.next_pet = now + Span::from_s(u64::from(armed.timeout_s)).fraction(1, PETS_A_TIMEOUT);
+        if let Err(error) = hardware.write(PET)
+            && self.said != Some(error.kind())
+        {
+            error!("watchdog {}: cannot be petted ({error}): it will reset this box", self.wanted.device.display());
+            self.said = Some(error.kind());
+        }
+    }
+
+    /// Something of an exclusive group could not be stopped: the box has to go before the peer takes it.
+    pub fn let_fire(&mut self) {
+        if self.running.is_some() && !self.is_to_fire {
+            error!("what is exclusive could not be stopped: the watchdog is petted no more and resets this box");
+            self.is_to_fire = true;
+        }
+    }
+
+    /// Everything is released: stops it, unless it has to fire.
+    pub fn disarm(&mut self) {
+        if self.is_to_fire {
+            return;
+        }
+        if let Some((mut hardware, _)) = self.running.take() {
+            match hardware.write(MAGIC) {
+                Ok(()) => info!("watchdog {}: stopped", self.wanted.device.display()),
+                Err(error) => warn!("watchdog {}: cannot be stopped ({error})", self.wanted.device.display()),
+            }
+        }
+    }
+}
+
+/// How soon an agent or a loop that was late is looked at again.
+const RETRY_PET: Span = Span::from_ms(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::testing::settings;
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_us(9_000_000) + Span::from_ms(ms)
+    }
+
+    /// Settings with a pretended device whose driver has that timeout and boot status.
+    fn pretended(first_line: &str) -> (tempfile::NamedTempFile, Settings) {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        writeln!(file, "{first_line}").expect("written");
+        let mut settings = settings("near", &[]);
+        settings.watchdog = Some(Wanted { device: file.path().to_owned(), timeout: Span::from_s(10) });
+        (file, settings)
+    }
+
+    fn written(file: &tempfile::NamedTempFile) -> Vec<String> {
+        let text = std::fs::read_to_string(file.path()).expect("it is there");
+        text.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_timeout_that_the_driver_really_has_is_announced_with_the_allowance_for_fresh_orders() {
+        let (_file, settings) = pretended("16 32");
+        let mut watchdog = Watchdog::of(&settings).expect("wanted");
+        assert_eq!(watchdog.armed(), None);
+        assert_eq!(watchdog.deadline(), Instant::NEVER);
+        // renewed every 100 ms: 0.2 s, rounded up
+        let armed = Armed { timeout_s: 16, bound_s: 17, boot_status: 32 };
+        assert_eq!(watchdog.arm(at_ms(0)), Some(armed));
+        assert!(watchdog.is_fresh(at_ms(200), at_ms(0)) && !watchdog.is_fresh(at_ms(201), at_ms(0)));
+        assert!(!watchdog.is_fresh(at_ms(0), at_ms(1)), "a grace is no sign of life");
+    }
+
+    #[test]
+    fn it_is_petted_five_times_a_timeout_and_only_while_all_is_well() {
+        let (file, settings) = pretended("10 0");
+        let mut watchdog = Watchdog::of(&settings).expect("wanted");
+        watchdog.pet(at_ms(0), true);
+        assert_eq!(written(&file).len(), 0, "not armed");
+        watchdog.arm(at_ms(0));
+        for ms in (0..10_000).step_by(50) {
+            watchdog.pet(at_ms(ms), true);
+        }
+        assert_eq!(written(&file), ["pet"; 5]);
+        for ms in (10_000..30_000).step_by(50) {
+            watchdog.pet(at_ms(ms), false);
+        }
+        assert_eq!(written(&file).len(), 5, "not while somebody is late");
+        watchdog.pet(at_ms(30_000), true);
+        assert_eq!(written(&file).len(), 6, "and at once when he is back");
+        watchdog.disarm();
+        assert_eq!(written(&file).last().map(String::as_str), Some("stopped"));
+        assert_eq!(watchdog.armed(), None);
+    }
+
+    #[test]
+    fn one_that_has_to_fire_is_neither_petted_nor_stopped() {
+        let (file, settings) = pretended("10 0");
+        let mut watchdog = Watchdog::of(&settings).expect("wanted");
+        watchdog.arm(at_ms(0));
+        watchdog.let_fire();
+        watchdog.pet(at_ms(100_000), true);
+        watchdog.disarm();
+        assert_eq!(written(&file), [""; 0]);
+        assert_eq!(watchdog.deadline(), Instant::NEVER);
+    }
+
+    #[test]
+    fn what_is_no_watchdog_or_too_slow_for_a_beat_is_not_armed() {
+        for line in ["0 0", "255 0", "300 0", "nonsense"] {
+            let (_file, settings) = pretended(line);
+            assert_eq!(Watchdog::of(&settings).expect("wanted").arm(at_ms(0)), None, "{line}");
+        }
+        let (_file, mut settings) = pretended("10 0");
+        for device in ["/dev/null", "/dev/no-such-watchdog"] {
+            settings.watchdog = Some(Wanted { device: device.into(), timeout: Span::from_s(10) });
+            assert_eq!(Watchdog::of(&settings).expect("wanted").arm(at_ms(0)), None, "{device}");
+        }
+    }
+}
