@@ -57,7 +57,7 @@ impl Node {
                 kind: detector.kind(),
                 state: detector.state(now, elsewhere),
                 lines: detector.lines(),
-                is_cut_short: detector.is_cut_short(newest),
+                is_cut_short: detector.is_cut_short(newest) && timing::is_haste_in_time(&self.policy),
                 is_broken_briefly: detector.is_broken_briefly(now),
             }
         };
@@ -273,7 +273,7 @@ impl Node {
     /// The lines of some cable dropped in the middle of the peer's beats.
     pub(super) fn is_cut_short(&self) -> bool {
         let newest = self.newest_frame_at();
-        self.paths.iter().any(|path| path.detector.is_cut_short(newest))
+        self.paths.iter().any(|path| path.detector.is_cut_short(newest)) && timing::is_haste_in_time(&self.policy)
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
