@@ -277,7 +277,8 @@ impl Node {
     /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life.
     fn is_cut_short_on(&self, path: &Path) -> bool {
         let mut lans = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Lan);
-        path.detector.is_cut_short(self.newest_frame_at()) && lans.all(|lan| lan.detector.is_first_hand())
+        let is_borne_out = lans.all(|lan| lan.detector.is_first_hand());
+        path.detector.is_cut_short(self.newest_frame_at()) && is_borne_out && timing::is_haste_in_time(&self.policy)
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
