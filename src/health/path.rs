@@ -76,6 +76,8 @@ pub struct Detector {
     lines: LineWatch,
     /// How well it works.
     pub quality: Quality,
+    /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
+    is_first_hand: bool,
 }
 
 impl Detector {
@@ -93,6 +95,7 @@ impl Detector {
             looped_at: None,
             lines: LineWatch::default(),
             quality: Quality::default(),
+            is_first_hand: false,
         }
     }
 
@@ -128,6 +131,7 @@ impl Detector {
             self.patience = self.timing.dead_after;
         }
         self.open_since = Some(now);
+        self.is_first_hand = false;
         self.lines.reset();
         self.quality.pause();
     }
@@ -148,6 +152,7 @@ impl Detector {
         self.heard_at = Some(now);
         self.quality.hear(now, self.timing);
         self.framed_at = Some(now);
+        self.is_first_hand = true;
         self.lines.hear(now, self.timing.interval, self.timing.dead_after);
     }
 
@@ -159,6 +164,11 @@ impl Detector {
     /// What the modem lines say.
     pub fn lines(&self) -> LineReading {
         self.lines.reading()
+    }
+
+    /// This agent itself has heard the peer here since the path was opened.
+    pub fn is_first_hand(&self) -> bool {
+        self.is_first_hand
     }
 
     /// When the modem lines were seen to have dropped, if that may be believed.

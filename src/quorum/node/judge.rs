@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::{GuardState, Leaving, Node, Path, emit};
-use crate::config::{Failback, GroupId, MAX_PATHS, PathId, SafetyRule, Side};
+use crate::config::{Failback, GroupId, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
 use crate::frame::message::{Role, Trouble, Word};
 use crate::health::{LineReading, PathState, WitnessView};
 use crate::quorum::decide::{Claim, Situation, Tie, Wish};
@@ -48,7 +48,6 @@ impl Node {
 
     /// What every path testifies now.
     pub(super) fn testimonies(&self, now: Instant) -> Vec<Testimony, MAX_PATHS> {
-        let newest = self.newest_frame_at();
         let testimony = |(index, path): (usize, &Path)| {
             let others = self.paths.iter().enumerate().filter(|(other, _)| *other != index);
             let elsewhere = others.filter_map(|(_, other)| other.detector.heard_at()).max();
@@ -57,7 +56,7 @@ impl Node {
                 kind: detector.kind(),
                 state: detector.state(now, elsewhere),
                 lines: detector.lines(),
-                is_cut_short: detector.is_cut_short(newest),
+                is_cut_short: self.is_cut_short_on(path),
                 is_broken_briefly: detector.is_broken_briefly(now),
             }
         };
@@ -272,8 +271,13 @@ impl Node {
 
     /// The lines of some cable dropped in the middle of the peer's beats.
     pub(super) fn is_cut_short(&self) -> bool {
-        let newest = self.newest_frame_at();
-        self.paths.iter().any(|path| path.detector.is_cut_short(newest))
+        self.paths.iter().any(|path| self.is_cut_short_on(path))
+    }
+
+    /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life.
+    fn is_cut_short_on(&self, path: &Path) -> bool {
+        let mut lans = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Lan);
+        path.detector.is_cut_short(self.newest_frame_at()) && lans.all(|lan| lan.detector.is_first_hand())
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.

@@ -227,12 +227,13 @@ impl Gateway {
         self.answers.set(now, self.is_up());
     }
 
-    /// A fresh node of the shipped core for this box.
+    /// A fresh node of the shipped core for this box, with what the daemon was started with.
     pub fn core(&self, setup: &Setup, side: Side, entropy: Entropy, now: Instant) -> Brain {
         let mut policy = setup.policy.clone();
-        policy.digest[0] = self.digest;
-        let pair = format!("pair{}", self.pair);
-        let key = Key { id: 1, bytes: std::iter::repeat_n(self.key, 16).collect() };
+        let (key, pair, digest) = self.started_with;
+        policy.digest[0] = digest;
+        let pair = format!("pair{pair}");
+        let key = Key { id: 1, bytes: std::iter::repeat_n(key, 16).collect() };
         let keys = Keyring::new(&pair, &[key]);
         Brain::Core(Box::new(Node::new(&pair, policy, side, keys, entropy, self.clock.local(now))))
     }

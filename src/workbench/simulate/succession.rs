@@ -145,7 +145,6 @@ impl World {
         gateway.is_agent_stopped = false;
         gateway.stall += 1;
         gateway.inbox = Inbox::empty(paths);
-        gateway.started_with = (gateway.key, gateway.pair, gateway.digest);
         if let Some(guard) = &mut gateway.guard {
             guard.is_office_vacant = false;
             guard.agent_heard = now;

@@ -347,6 +347,8 @@ impl World {
         let byte = |chance: &mut Chance| u8::try_from(chance.below(256)).unwrap_or(0);
         let incarnation = std::array::from_fn(|_| byte(&mut self.chance));
         let secret = std::array::from_fn(|_| byte(&mut self.chance));
+        let gateway = &mut self.boxes[index];
+        gateway.started_with = (gateway.key, gateway.pair, gateway.digest);
         let brain = match self.rule {
             Rule::Crosswire => self.boxes[index].core(&self.setup, side, Entropy { incarnation, secret }, self.now),
             rule => {
@@ -360,7 +362,6 @@ impl World {
         gateway.is_agent_stopped = false;
         gateway.has_exited = false;
         gateway.is_showing_holding = false;
-        gateway.started_with = (gateway.key, gateway.pair, gateway.digest);
         gateway.inbox = super::gateway::Inbox::empty(self.setup.policy.paths.len());
         gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup.scripts, self.now));
         self.watch.become_started(side, self.now);
