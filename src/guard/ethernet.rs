@@ -3,13 +3,16 @@
 //! A listener is bound to one protocol, so that the kernel never shows it what leaves this box and never copies
 //! forwarded traffic for it, and its filter wakes the agent only for packets that name one of the addresses asked for.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, send, socket};
+use nix::unistd::{Pid, getpid};
 
 use super::packets::{Frame, Mac};
 
@@ -29,9 +32,42 @@ pub enum Hears {
     NeighbourDiscovery,
 }
 
-/// Sends frames from one interface; opened when needed, so that it never holds a stale interface.
+thread_local! {
+    /// Sockets that were opened for sending. Closing one waits for every processor (packet_release of
+    /// net/packet/af_packet.c), which took 10 to 15 ms where it was measured: a probe must not cost a takeover that.
+    static OPEN: RefCell<Vec<Open>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A socket for sending. After a fork it is the parent's.
+struct Open {
+    owner: Pid,
+    index: u32,
+    socket: Rc<OwnedFd>,
+}
+
+/// The socket of an interface that is there now, opened before or just now.
+fn open_for_sending(interface: &str) -> nix::Result<(Rc<OwnedFd>, Mac)> {
+    let (index, owner) = (if_nametoindex(interface)?, getpid());
+    OPEN.with_borrow_mut(|open| {
+        // Another process's descriptors mean nothing here, or something else: they are not even closed.
+        open.extract_if(.., |open| open.owner != owner).for_each(std::mem::forget);
+        if let Some(found) = open.iter().find(|open| open.index == index)
+            && let Ok(mac) = mac_of(&found.socket, index)
+        {
+            return Ok((Rc::clone(&found.socket), mac));
+        }
+        open.retain(|open| open.index != index);
+        let socket = bound_socket(interface, 0, None)?;
+        let mac = mac_of(&socket, index)?;
+        let socket = Rc::new(socket);
+        open.push(Open { owner, index, socket: Rc::clone(&socket) });
+        Ok((socket, mac))
+    })
+}
+
+/// Sends frames from one interface; asked for when needed, so that it never means one that has gone.
 pub struct Sender {
-    socket: OwnedFd,
+    socket: Rc<OwnedFd>,
     /// The interface's own hardware address.
     pub mac: Mac,
 }
@@ -39,14 +75,17 @@ pub struct Sender {
 impl Sender {
     /// Opens one on `interface`. `ENODEV` if there is no such interface, `EAFNOSUPPORT` if it is no Ethernet.
     pub fn open(interface: &str) -> nix::Result<Self> {
-        let socket = bound_socket(interface, 0, None)?;
-        let mac = mac_of(&socket)?;
+        let (socket, mac) = open_for_sending(interface)?;
         Ok(Self { socket, mac })
     }
 
-    /// Queues a frame without waiting.
+    /// Queues a frame without waiting. A socket that fails is not used again.
     pub fn send(&self, frame: &Frame) -> nix::Result<()> {
-        send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).map(drop)
+        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).map(drop);
+        if sent.is_err() {
+            OPEN.with_borrow_mut(|open| open.retain(|open| !Rc::ptr_eq(&open.socket, &self.socket)));
+        }
+        sent
     }
 }
 
@@ -67,7 +106,7 @@ impl Listener {
         };
         let ethertype = u16::try_from(ethertype).map_err(|_| Errno::EINVAL)?;
         let socket = bound_socket(interface, ethertype, Some(&filter(hears, addresses)))?;
-        let mac = mac_of(&socket)?;
+        let mac = mac_of(&socket, if_nametoindex(interface)?)?;
         Ok(Self { socket, mac })
     }
 }
@@ -94,8 +133,8 @@ fn link_address(index: u32, ethertype: u16) -> nix::Result<LinkAddr> {
     unsafe { LinkAddr::from_raw((&raw const raw).cast(), None) }.ok_or(Errno::EINVAL)
 }
 
-/// Hardware address of the Ethernet to which a packet socket is bound.
-fn mac_of(fd: &OwnedFd) -> nix::Result<Mac> {
+/// Hardware address of the Ethernet with this index, to which a packet socket is bound: as it is now.
+fn mac_of(fd: &OwnedFd, index: u32) -> nix::Result<Mac> {
     // SAFETY: sockaddr_ll is plain numbers, for which all zeroes is a value.
     let mut raw: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     let mut length = libc::socklen_t::try_from(size_of_val(&raw)).map_err(|_| Errno::EINVAL)?;
@@ -103,6 +142,9 @@ fn mac_of(fd: &OwnedFd) -> nix::Result<Mac> {
     // of them; for a packet socket it leaves the end of the hardware address out.)
     let done = unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut raw).cast(), &raw mut length) };
     Errno::result(done)?;
+    if u32::try_from(raw.sll_ifindex) != Ok(index) {
+        return Err(Errno::ENODEV);
+    }
     if raw.sll_hatype != ARPHRD_ETHER {
         return Err(Errno::EAFNOSUPPORT);
     }
@@ -277,6 +319,24 @@ mod tests {
                 far.send(&announcement(many[1], far.mac)[0]).expect("sent");
                 assert_eq!(heard(&arp, 1).len(), 1);
             }
+        });
+    }
+
+    #[test]
+    fn a_sender_is_kept_and_means_the_interface_that_is_there_now() {
+        in_namespace(|| {
+            let veth = Veth::up("near", "far");
+            let (first, mac) =
+                (Sender::open("near").expect("a sender").socket.as_raw_fd(), Sender::open("near").expect("again").mac);
+            assert_eq!(Sender::open("near").expect("again").socket.as_raw_fd(), first, "the same socket");
+            let before = Sender::open("near").expect("a sender");
+            veth.remove();
+            assert_eq!(Sender::open("near").err(), Some(Errno::ENODEV));
+            assert!(before.send(&query(ip("10.9.0.1"), None, mac)).is_err());
+            let _veth = Veth::up("near", "far");
+            let after = Sender::open("near").expect("another");
+            assert_ne!(after.mac, mac);
+            after.send(&query(ip("10.9.0.1"), None, after.mac)).expect("sent");
         });
     }
 

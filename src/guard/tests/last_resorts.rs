@@ -72,6 +72,7 @@ fn a_watchdog_is_not_petted_for_an_agent_that_orders_nothing() {
         let mut rig = Rig::start(&with_watchdog(vip_alone(), &device));
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
+        rig.fall_silent();
         rig.renew_for(Span::from_ms(100));
         std::thread::sleep(Duration::from_millis(500));
         let before = pets(&device);
