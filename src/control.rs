@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crosswire::frame::aside::Subject;
 use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
@@ -16,6 +17,8 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
+
+use crate::tty::uart::{Counts, Uart};
 
 /// Longest message either way.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
@@ -31,6 +34,8 @@ pub enum Question {
     Status,
     /// The last things that happened or were decided, this many at most.
     Why(u16),
+    /// What the peer says of this, asked over the pair's own paths.
+    Peer(Subject),
     /// A move, or the ban of one.
     Demand {
         /// What.
@@ -71,6 +76,19 @@ pub enum Answer {
     Accepted,
     /// It is not done, and why.
     Denied(Denial),
+    /// To [`Question::Peer`]: its text, or why there is none.
+    PeerSays(Result<String, Unheard>),
+}
+
+/// Why the peer tells nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Unheard {
+    /// It is heard on no path.
+    Nowhere,
+    /// Another operator is asking.
+    Busy,
+    /// Not all of its answer came in time.
+    TooSlow,
 }
 
 /// A node's state with the names that people use.
@@ -84,6 +102,8 @@ pub struct Report {
     pub paths: Vec<String>,
     /// Frames per path that could not leave at once and were skipped.
     pub skipped: Vec<u32>,
+    /// What each path's serial port says of itself; `None` on a LAN and while it is away.
+    pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
     pub groups: Vec<(String, Vec<String>)>,
     /// The configuration file.
@@ -105,6 +125,23 @@ pub struct WatchdogReport {
     pub timeout_s: u8,
     /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
     pub boot_status: u32,
+}
+
+/// What a serial port says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PortReport {
+    /// Its modem lines (`TIOCM_*`), and those of them that follow our own outputs; `None`: it has none.
+    pub lines: Option<(i32, i32)>,
+    /// What it is.
+    pub uart: Option<Uart>,
+    /// Bits a second that it was opened with.
+    pub baud: u32,
+    /// How much of the line the peer's bytes have filled since it was opened.
+    pub load_in_permille: u32,
+    /// How much ours have.
+    pub load_out_permille: u32,
+    /// What the driver has counted since it was opened.
+    pub counts: Option<Counts>,
 }
 
 /// What happened on a node, with the names that people use.
@@ -155,8 +192,16 @@ pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// `NotFound` or `ConnectionRefused` if no daemon runs there; a time-out if it does not answer.
 pub fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
+    ask_within(run_dir, question, PATIENCE)
+}
+
+/// As [`ask`], for a question that takes its time.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_within(run_dir: &Path, question: &Question, patience: Duration) -> io::Result<Answer> {
     let connection = packet_socket(SockFlag::empty())?;
-    let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).unwrap_or(1) as _, 0);
+    let patience = TimeVal::new(i64::try_from(patience.as_secs()).unwrap_or(1) as _, 0);
     setsockopt(&connection, ReceiveTimeout, &patience)?;
     setsockopt(&connection, SendTimeout, &patience)?;
     connect(connection.as_raw_fd(), &UnixAddr::new(&socket_path(run_dir))?)?;

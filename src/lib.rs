@@ -44,6 +44,7 @@
 //!   the journal of what was decided.
 //! * `guard/`: addresses with a lifetime, announcements, probes, scripts, carriers, ports; its loop, and every way to
 //!   end.
+//! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
 //! * `control.rs`, `words.rs`, `logger.rs`, `clock.rs`: what a command and the agent say to each other, records in
 //!   words, the log, and the monotonic clock.
 //! * `cli/`: one file for each command, and the exit codes.

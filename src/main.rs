@@ -11,6 +11,7 @@ mod control;
 mod guard;
 mod logger;
 mod settings;
+mod tty;
 mod words;
 #[cfg(feature = "workbench")]
 pub mod workbench;

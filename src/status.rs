@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{MAX_GROUPS, MAX_PATHS, Side};
 use crate::frame::message::{Role, Trouble};
 use crate::frame::refusal::REFUSALS;
-use crate::health::PathState;
+use crate::health::{LineReading, PathState, Quality};
 use crate::quorum::Verdict;
 use crate::quorum::record::Block;
 use crate::time::Span;
@@ -59,6 +59,12 @@ pub struct PathStatus {
     pub beats_heard: u32,
     /// Beats sent in this run.
     pub beats_sent: u32,
+    /// How well it works.
+    pub quality: Quality,
+    /// Its dead_after.
+    pub dead_after: Span,
+    /// What its modem lines say.
+    pub lines: LineReading,
     /// Our own frames come back.
     pub is_looped: bool,
     /// Refused frames by kind ([`crate::frame::Refusal::ALL`]).

@@ -4,6 +4,7 @@
 //! protocol version, which accepts this one's heartbeat.
 
 use crosswire::config::{PathId, Side};
+use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{
     Beat, Give, GroupReport, Incarnation, Mechanisms, Message, NEVER_HEARD, PathReport, Role, SessionValue, Standing,
@@ -55,14 +56,18 @@ fn beat() -> Beat {
 }
 
 /// Side, path, message, and its bytes.
-fn rows() -> [(Header, Message, &'static str); 3] {
+fn rows() -> [(Header, Message, &'static str); 5] {
     let to = Incarnation([0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00]);
     let give = Give { to, value: SessionValue([1, 2, 3, 4]) };
+    let ask = Ask { subject: Subject::Why, reading: 7, offset: 300 };
+    let tell = Tell { reading: 7, offset: 300, total: 1_200, bytes: b"gw1 serves\n".iter().copied().collect() };
     let hello = Header { echo: SessionValue::NONE, ..header(Side::A, 0) };
     [
         (hello, Message::Hello, HELLO),
         (header(Side::B, 1), Message::Session(give), SESSION),
         (header(Side::A, 1), Message::Beat(beat()), BEAT),
+        (header(Side::B, 0), Message::Aside(Aside::Ask(ask)), ASK),
+        (header(Side::A, 0), Message::Aside(Aside::Tell(tell)), TELL),
     ]
 }
 
@@ -74,6 +79,11 @@ const SESSION: &str = "12 7fdd 93 1122334455667788 aabbccdd 04030201
      99aabbccddeeff0001020304 1dec6c1fc128c40b 3c51eb57";
 const BEAT: &str = "13 7fdd 13 1122334455667788 aabbccdd 04030201
      0d0c0b0a6402f40303dc0bff025a3aa5e51205a2deadbeef0100ac02 51af9c9be2371a8a 11214547";
+
+const ASK: &str = "14 7fdd 83 1122334455667788 aabbccdd 04030201
+     0107ac02 db14831b149b14d9 fa9baaa1";
+const TELL: &str = "15 7fdd 03 1122334455667788 aabbccdd 04030201
+     07ac02b0090b677731207365727665730a 7a3b7037fbdec2e2 3910361d";
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -7,6 +7,7 @@ pub mod answers;
 mod control;
 mod guard_end;
 mod journal;
+pub mod lifeline;
 mod ports;
 mod self_test;
 #[cfg(test)]
@@ -15,7 +16,8 @@ mod witness;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crosswire::config::{MAX_GROUPS, PathId, PathPolicy};
+use crosswire::config::{MAX_GROUPS, PathId, PathKind, PathPolicy};
+use crosswire::frame::aside::{Aside, Subject};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::health::PathState;
@@ -31,15 +33,17 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use crate::cli::{status, why};
 use crate::clock;
-use crate::control::{Answer, Demand, History, Question, Report, WatchdogReport};
+use crate::control::{Answer, Demand, History, Question, Report, Unheard, WatchdogReport};
 use crate::guard::Inheritance;
 use crate::guard::wire::{FromGuard, ToGuard};
-use crate::settings::{GroupSettings, PathDevice, Settings, VirtualAddress};
+use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 use crate::words::{self, Names};
 use control::Control;
 use guard_end::{FromGuardEnd, GuardEnd};
 use journal::Journal;
+use lifeline::{Lifeline, Told};
 use ports::{Port, Read};
 use self_test::SelfTest;
 use witness::Asker;
@@ -73,6 +77,9 @@ struct Agent<'a> {
     probes: [Option<Token>; MAX_GROUPS],
     /// What the guard says of the watchdog.
     watchdog: Option<WatchdogReport>,
+    lifeline: Lifeline,
+    /// When the modem lines are looked at again.
+    lines_at: Instant,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -105,9 +112,16 @@ impl<'a> Agent<'a> {
         let policy = settings.policy.clone();
         let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
-        let port = |(id, path): (_, &PathPolicy)| Port::new(id, path.kind, max_queued_bytes);
+        let me = settings.me;
+        let port = |((id, path), settings): ((_, &PathPolicy), &PathSettings)| {
+            let baud = match settings.device {
+                PathDevice::Serial { baud, .. } => baud,
+                PathDevice::Lan { .. } => 0,
+            };
+            Port::new(id, me, path.kind, baud, max_queued_bytes)
+        };
         Self {
-            ports: policy.path_ids().zip(&policy.paths).map(port).collect(),
+            ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),
             node: Node::new(
                 &settings.pair,
                 policy,
@@ -133,6 +147,8 @@ impl<'a> Agent<'a> {
             self_test: SelfTest::new(settings, clock::now()),
             probes: [None; MAX_GROUPS],
             watchdog: None,
+            lifeline: Lifeline::default(),
+            lines_at: Instant::ORIGIN,
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -149,6 +165,10 @@ impl<'a> Agent<'a> {
         };
         let now = clock::now();
         self.node.succeed(now, &succession);
+        let is_holding = self.node.is_showing_holding();
+        for port in &mut self.ports {
+            port.show_holding(is_holding);
+        }
         if succession.deposit.is_some() {
             self.record(Record::Succeeded);
         }
@@ -170,8 +190,10 @@ impl<'a> Agent<'a> {
         self.hear_witnesses();
         self.hear_operators();
         let now = clock::now();
+        self.look_at_lines(now);
         self.step(now, Event::Tick);
         self.test_probes(now);
+        self.talk(now);
         self.reopen(now);
         if now >= self.end_at {
             warn!("the guard is gone and the lease is over: the agent ends");
@@ -227,7 +249,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Carrier { interface, up }, _) => self.note_carrier(now, interface, up),
             (FromGuard::Path { path, .. }, Some(descriptor)) => {
                 if let Some(port) = self.ports.get_mut(path.index()) {
-                    port.become_open(descriptor);
+                    port.become_open(now, descriptor);
                     let event = if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
                     self.step(now, event);
                 }
@@ -335,7 +357,7 @@ impl<'a> Agent<'a> {
         let mut room = [0; READ_BYTES];
         for index in 0..self.ports.len() {
             for _ in 0..MAX_READS {
-                let Some(port) = self.ports.get(index) else { break };
+                let Some(port) = self.ports.get_mut(index) else { break };
                 match port.read(&mut room) {
                     Read::Bytes(length) => {
                         let event = port.event(room.get(..length).unwrap_or_default());
@@ -345,12 +367,28 @@ impl<'a> Agent<'a> {
                     Read::Skip => {}
                     Read::Empty => break,
                     Read::Lost(errno) => {
-                        self.path_is_away(clock::now(), port.id, errno);
+                        let id = port.id;
+                        self.path_is_away(clock::now(), id, errno);
                         break;
                     }
                 }
             }
         }
+    }
+
+    /// After everything that had arrived was read: a beat that was sent before the lines dropped came in before. Every
+    /// wake-up looks, but a flood of them not each time; a drop wakes nobody, so that it is seen an interval later at most.
+    fn look_at_lines(&mut self, now: Instant) {
+        if now < self.lines_at {
+            return;
+        }
+        self.lines_at = now + LINES_EVERY;
+        for port in &self.ports {
+            if let Some(lines) = port.look_at_lines() {
+                self.node.step(now, Event::Lines(port.id, lines), &mut self.effects);
+            }
+        }
+        self.carry_out();
     }
 
     fn hear_listeners(&mut self) {
@@ -405,8 +443,10 @@ impl<'a> Agent<'a> {
 
     fn hear_operators(&mut self) {
         while let Some((client, question)) = self.control.next_question() {
-            let answer = self.answer(&question);
-            control::reply(&client, &answer);
+            match question {
+                Question::Peer(subject) => self.ask_peer(client, subject),
+                question => control::reply(&client, &self.answer(&question)),
+            }
         }
     }
 
@@ -415,6 +455,7 @@ impl<'a> Agent<'a> {
         match question {
             Question::Status => Answer::Status(Box::new(self.report(now))),
             Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
+            Question::Peer(_) => Answer::PeerSays(Err(Unheard::Busy)),
             Question::Demand { what, reason } => {
                 let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
                 info!(
@@ -443,6 +484,73 @@ impl<'a> Agent<'a> {
         })
     }
 
+    /// Our operator asks the peer: one at a time, and only where it is heard.
+    fn ask_peer(&mut self, client: OwnedFd, subject: Subject) {
+        let now = clock::now();
+        let refused = match self.path_to_peer(now) {
+            None => Some(Unheard::Nowhere),
+            Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),
+            Some(_) => None,
+        };
+        match refused {
+            Some(why) => control::reply(&client, &Answer::PeerSays(Err(why))),
+            None => self.lifeline.begin(now, client, subject),
+        }
+    }
+
+    /// A LAN on which the peer is heard is faster than a cable.
+    fn path_to_peer(&self, now: Instant) -> Option<PathId> {
+        let status = self.node.status(now);
+        let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
+        let heard = heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
+        heard.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
+    }
+
+    /// The lifeline, in what time the beats of this turn have left.
+    fn talk(&mut self, now: Instant) {
+        if let Some(told) = self.lifeline.give_up(now) {
+            reply_told(told);
+        }
+        if let Some((path, ask, is_new)) = self.lifeline.owed() {
+            let room = self.aside_room(now, path);
+            if room > 0 {
+                if is_new {
+                    let text = self.text(now, ask.subject);
+                    self.lifeline.prepare(ask, text);
+                }
+                if let Some(tell) = self.lifeline.tell(room) {
+                    self.send_aside(path, Aside::Tell(tell));
+                }
+            }
+        }
+        let Some(ask) = self.lifeline.question(now) else { return };
+        let Some(path) = self.path_to_peer(now).filter(|path| self.aside_room(now, *path) > 0) else { return };
+        let interval = self.settings.policy.interval();
+        self.lifeline.asked(now, interval.fraction(3, 1));
+        self.send_aside(path, Aside::Ask(ask));
+    }
+
+    fn aside_room(&self, now: Instant, path: PathId) -> usize {
+        let interval = self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
+        let next_beat_at = self.node.next_beat_at(path);
+        self.ports.get(path.index()).map_or(0, |port| port.aside_room(now, next_beat_at, interval))
+    }
+
+    fn send_aside(&mut self, path: PathId, aside: Aside) {
+        if let (Some(body), Some(port)) = (self.node.seal_aside(path, aside), self.ports.get_mut(path.index())) {
+            port.send_aside(&body);
+        }
+    }
+
+    /// What our own commands would show.
+    fn text(&self, now: Instant, subject: Subject) -> String {
+        match subject {
+            Subject::Status => status::text(&self.report(now)),
+            Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
+            Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
+        }
+    }
+
     fn history(&self, now: Instant, count: usize) -> History {
         History {
             node: self.settings.my_name().to_string(),
@@ -466,6 +574,7 @@ impl<'a> Agent<'a> {
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
             skipped: self.ports.iter().map(Port::skipped).collect(),
+            ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
@@ -500,8 +609,17 @@ impl<'a> Agent<'a> {
                 }
             }
             Effect::AskWitnesses => self.asker.ask(clock::now()),
-            // A pseudo-terminal has no lines; those of a real port are not read yet either.
-            Effect::ShowHolding(_) => {}
+            Effect::ShowHolding(is_holding) => {
+                for port in &mut self.ports {
+                    port.show_holding(*is_holding);
+                }
+            }
+            Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(*path, *ask),
+            Effect::Aside(_, Aside::Tell(tell)) => {
+                if let Some(told) = self.lifeline.hear(clock::now(), tell) {
+                    reply_told(told);
+                }
+            }
             Effect::Order(ticket) => self.give(*ticket),
             Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
             Effect::Record(record) => self.record(*record),
@@ -524,6 +642,10 @@ impl<'a> Agent<'a> {
     }
 }
 
+fn reply_told(told: Told) {
+    control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
+}
+
 fn poll_in(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::new(descriptor, PollFlags::POLLIN)
 }
@@ -535,6 +657,12 @@ const READ_BYTES: usize = 512;
 const MAX_READS: usize = 512;
 /// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
 const MAX_DESCRIPTORS: usize = 48;
+/// How many entries of its journal a node tells its peer's operator, with their evidence: what 8 KB hold.
+const TOLD_DECISIONS: usize = 20;
+/// The same, without the evidence.
+const TOLD_LINES: usize = 60;
+/// The modem lines are looked at this often at most.
+const LINES_EVERY: Span = Span::from_ms(5);
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
 /// Most answers in a turn; the rest waits in its socket.

@@ -2,13 +2,21 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crosswire::config::{PathId, PathKind};
-use crosswire::frame::{Body, delimit};
+use crosswire::config::{PathId, PathKind, Side};
+use crosswire::frame::aside::MAX_CHUNK_BYTES;
+use crosswire::frame::{Body, MIN_BODY_BYTES, delimit};
+use crosswire::health::Lines;
 use crosswire::quorum::Event;
+use crosswire::quorum::timing::{line_load_permille, line_time};
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
+use nix::libc::c_int;
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::{read, write};
+
+use crate::control::PortReport;
+use crate::tty::lines;
+use crate::tty::uart::{Counts, Uart};
 
 mod ioctl {
     //! `tty_ioctl(4)`
@@ -25,9 +33,14 @@ mod ioctl {
 const FIRST_RETRY: Span = Span::from_s(1);
 /// Longest wait.
 const LAST_RETRY: Span = Span::from_s(30);
+/// Delimiters and stuffing of a frame on the line.
+const LINE_OVERHEAD_BYTES: usize = 3;
+/// What an aside takes beside its text: the frame, and the piece's number, place, total and length.
+const ASIDE_OVERHEAD_BYTES: usize = MIN_BODY_BYTES + LINE_OVERHEAD_BYTES + 8;
 /// One path's port.
 pub struct Port {
     pub id: PathId,
+    side: Side,
     kind: PathKind,
     descriptor: Option<OwnedFd>,
     /// The LAN interface has no carrier.
@@ -36,9 +49,22 @@ pub struct Port {
     retry_after: Span,
     /// A serial port with more than this still to send gets nothing more.
     max_queued_bytes: usize,
+    /// Bits a second; zero on a LAN.
+    baud: u32,
+    /// Bytes of an aside that may still be in the queue: no beat is skipped because of them.
+    aside_bytes: usize,
+    bytes_in: u64,
+    bytes_out: u64,
+    opened_at: Instant,
     skipped: u32,
     /// That it cannot be opened was said already.
     is_told: bool,
+    /// We hold services: shown on RTS.
+    is_holding: bool,
+    /// Modem lines that follow our own outputs.
+    bridged_lines: c_int,
+    /// What the driver had counted when the port was opened.
+    counts_before: Counts,
 }
 
 /// What one read of a port came to.
@@ -56,17 +82,26 @@ pub enum Read {
 
 impl Port {
     /// A port that is not open yet; the guard will hand it over.
-    pub fn new(id: PathId, kind: PathKind, max_queued_bytes: usize) -> Self {
+    pub fn new(id: PathId, side: Side, kind: PathKind, baud: u32, max_queued_bytes: usize) -> Self {
         Self {
             id,
+            side,
             kind,
             descriptor: None,
             is_without_carrier: false,
             retry_at: Instant::NEVER,
             retry_after: FIRST_RETRY,
             max_queued_bytes,
+            baud,
+            aside_bytes: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            opened_at: Instant::ORIGIN,
             skipped: 0,
             is_told: false,
+            is_holding: false,
+            bridged_lines: 0,
+            counts_before: Counts::default(),
         }
     }
 
@@ -75,8 +110,14 @@ impl Port {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
-    /// It was opened.
-    pub fn become_open(&mut self, descriptor: OwnedFd) {
+    /// It was opened. On a serial port we show that we run, after a moment in which lines are found that show ourselves.
+    pub fn become_open(&mut self, now: Instant, descriptor: OwnedFd) {
+        if self.kind == PathKind::Serial {
+            self.bridged_lines = lines::bridged(&descriptor, self.side);
+            lines::set(&descriptor, self.outputs());
+            self.counts_before = Counts::of(&descriptor).unwrap_or_default();
+        }
+        (self.bytes_in, self.bytes_out, self.opened_at) = (0, 0, now);
         self.descriptor = Some(descriptor);
         self.retry_at = Instant::NEVER;
         self.retry_after = FIRST_RETRY;
@@ -115,8 +156,39 @@ impl Port {
         self.retry_at = Instant::NEVER;
     }
 
+    const fn outputs(&self) -> c_int {
+        lines::DTR | if self.is_holding { lines::RTS } else { 0 }
+    }
+
+    /// Shows on a serial port whether we hold services.
+    pub fn show_holding(&mut self, is_holding: bool) {
+        self.is_holding = is_holding;
+        if let (Some(descriptor), PathKind::Serial) = (&self.descriptor, self.kind) {
+            lines::set(descriptor, self.outputs());
+        }
+    }
+
+    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer.
+    pub fn look_at_lines(&self) -> Option<Option<Lines>> {
+        let descriptor = self.descriptor.as_ref().filter(|_| self.kind == PathKind::Serial)?;
+        Some(lines::get(descriptor).and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
+    }
+
+    /// What an open serial port says of itself.
+    pub fn report(&self, now: Instant) -> Option<PortReport> {
+        let descriptor = self.descriptor.as_ref().filter(|_| self.kind == PathKind::Serial)?;
+        Some(PortReport {
+            lines: lines::get(descriptor).map(|bits| (bits, self.bridged_lines)),
+            uart: Uart::of(descriptor),
+            baud: self.baud,
+            load_in_permille: self.load_permille(now, self.bytes_in),
+            load_out_permille: self.load_permille(now, self.bytes_out),
+            counts: Counts::of(descriptor).map(|counts| counts.since(self.counts_before)),
+        })
+    }
+
     /// Reads once, without waiting.
-    pub fn read(&self, room: &mut [u8]) -> Read {
+    pub fn read(&mut self, room: &mut [u8]) -> Read {
         let Some(descriptor) = &self.descriptor else { return Read::Empty };
         let result = match self.kind {
             PathKind::Serial => read(descriptor, room),
@@ -124,7 +196,10 @@ impl Port {
         };
         match (result, self.kind) {
             (Ok(0), PathKind::Serial) => Read::Lost(Errno::EIO),
-            (Ok(length), _) => Read::Bytes(length),
+            (Ok(length), _) => {
+                self.bytes_in = self.bytes_in.saturating_add(length as u64);
+                Read::Bytes(length)
+            }
             (Err(Errno::EAGAIN), _) => Read::Empty,
             // The peer's daemon is down: its box says so, which proves nothing.
             (Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH), _) => Read::Skip,
@@ -146,8 +221,13 @@ impl Port {
         let Some(descriptor) = &self.descriptor else { return };
         let has_left = match self.kind {
             PathKind::Serial => {
-                queued_bytes(descriptor) <= self.max_queued_bytes && {
+                let queued = queued_bytes(descriptor);
+                if queued == 0 {
+                    self.aside_bytes = 0;
+                }
+                queued <= self.max_queued_bytes + self.aside_bytes && {
                     let line = delimit::wrap(body);
+                    self.bytes_out = self.bytes_out.saturating_add(line.len() as u64);
                     write(descriptor, &line) == Ok(line.len())
                 }
             }
@@ -160,6 +240,31 @@ impl Port {
         if !has_left {
             self.skipped = self.skipped.saturating_add(1);
         }
+    }
+
+    /// Most bytes of text that an aside may carry now, so that it has left an eighth of an interval before the next beat is due,
+    /// and takes no more than half an interval of the line.
+    pub fn aside_room(&self, now: Instant, next_beat_at: Instant, interval: Span) -> usize {
+        let Some(descriptor) = &self.descriptor else { return 0 };
+        if self.kind == PathKind::Lan {
+            return MAX_CHUNK_BYTES;
+        }
+        let left = next_beat_at.since(now + interval.fraction(1, 8));
+        let bytes_in = |span: Span| usize::try_from(span.as_us() * u64::from(self.baud) / 10_000_000).unwrap_or(0);
+        let free = bytes_in(left).saturating_sub(queued_bytes(descriptor));
+        free.min(bytes_in(interval.fraction(1, 2))).saturating_sub(ASIDE_OVERHEAD_BYTES)
+    }
+
+    /// Sends an aside, for which there is room.
+    pub fn send_aside(&mut self, body: &Body) {
+        self.send(body);
+        self.aside_bytes = body.len() + LINE_OVERHEAD_BYTES;
+    }
+
+    /// How much of the line these bytes have filled since the port was opened.
+    fn load_permille(&self, now: Instant, bytes: u64) -> u32 {
+        let carried = line_time(bytes, self.baud);
+        u32::try_from(line_load_permille(carried, now.since(self.opened_at))).unwrap_or(u32::MAX)
     }
 
     /// Frames that could not leave.

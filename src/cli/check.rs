@@ -1,7 +1,7 @@
 //! `crosswire check`: is the configuration sound, what does it promise, and has this box what it takes?
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
 use crosswire::quorum::timing::{self, Margin, Proof};
@@ -12,6 +12,7 @@ use super::option::{option, options};
 use crosswire::frame::{Key, heartbeat_bytes};
 
 use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
+use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
 options! {
     /// Check the configuration and print its timing proof
@@ -79,8 +80,12 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::
         match &path.device {
             PathDevice::Serial { device, baud } => {
                 let load = percent(figures.load_permille);
-                let device = device.display();
-                writeln!(out, "{device} at {baud} baud: {bytes} bytes every {interval}, {load} of the line")?;
+                writeln!(
+                    out,
+                    "{} at {baud} baud: {bytes} bytes every {interval}, {load} of the line",
+                    device.display()
+                )?;
+                write_uart_hazard(device, *baud, out)?;
             }
             PathDevice::Lan { interface, local, peer, port } => {
                 writeln!(out, "{interface}, {local} to {peer}, UDP port {port}: a beat every {interval}")?;
@@ -92,6 +97,24 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::
         writeln!(out, "  Only one kind of path: what cuts one may cut all, and both nodes then serve at once.")?;
     }
     Ok(())
+}
+
+/// A UART that cannot keep up, or none at all: said, not refused.
+fn write_uart_hazard(device: &Path, baud: u32, out: &mut impl Write) -> io::Result<()> {
+    match Uart::of_device(device) {
+        Some(uart) if uart.is_unknown() => {
+            writeln!(
+                out,
+                "          the driver finds no UART behind it: the board may lack it, or the BIOS has it disabled"
+            )
+        }
+        Some(uart) if uart.is_too_slow_for(baud) => writeln!(
+            out,
+            "          its UART ({}) has no FIFO and will lose bytes: use {MAX_BAUD_WITHOUT_FIFO} baud or less on both nodes",
+            uart.name()
+        ),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
@@ -254,7 +277,6 @@ mod tests {
 
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
 
     /// A pair of which this box has everything: the loopback interface and /dev/null will do.
     const GOOD: &str = r#"pair = "gateway"

@@ -1,5 +1,7 @@
 //! One file per command.
 
+#[cfg(feature = "cable-test")]
+pub mod cable_test;
 pub mod check;
 #[cfg(feature = "workbench")]
 pub mod demo;
@@ -13,6 +15,7 @@ pub mod man;
 pub mod operate;
 pub mod option;
 mod parse;
+pub mod peer;
 pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
@@ -51,8 +54,11 @@ macro_rules! command {
 static COMMANDS: &[Command] = &[
     command!(run::RunOptions, |options, _| run::run(options)),
     command!(check::CheckOptions, |options, out| check::run(options, out).into()),
+    #[cfg(feature = "cable-test")]
+    command!(cable_test::CableTestOptions, |options, out| cable_test::run(options, out).into()),
     command!(status::StatusOptions, |options, out| status::run(options, out).into()),
     command!(why::WhyOptions, |options, out| why::run(options, out).into()),
+    command!(peer::PeerOptions, |options, out| peer::run(options, out).into()),
     command!(operate::HandoverOptions, |options, out| operate::handover(options, out).into()),
     command!(operate::TakeoverOptions, |options, out| operate::takeover(options, out).into()),
     command!(fence::FenceOptions, |options, out| fence::run(options, out).into()),

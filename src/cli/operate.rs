@@ -145,7 +145,7 @@ fn ask_plainly(run_dir: &Path, question: &Question, out: &mut impl Write) -> Res
             let _ = writeln!(out, "refused: {}", words::denial(denial, &peer));
             Ok(Exit::Refused)
         }
-        Ok(Answer::Status(_) | Answer::History(_)) => Ok(Exit::Refused),
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Ok(Exit::Refused),
         Err(error) => Ok(not_running(run_dir, &error, out)),
     }
 }
@@ -189,7 +189,7 @@ fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &
             let _ = writeln!(out, "refused: group {group}: {}", words::denial(denial, &peer));
             Exit::Refused
         }
-        Ok(Answer::Status(_) | Answer::History(_)) => Exit::Refused,
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Exit::Refused,
         Err(error) => not_running(run_dir, &error, out),
     }
 }
@@ -252,7 +252,7 @@ fn newest_term(report: &Report, group: &str) -> Option<u32> {
 fn report(run_dir: &Path) -> Option<Box<Report>> {
     match ask(run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => Some(report),
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) | Err(_) => None,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) | Err(_) => None,
     }
 }
 

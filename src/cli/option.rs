@@ -158,6 +158,20 @@ impl Value for usize {
     }
 }
 
+impl Value for u32 {
+    fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
+        let number = u64::read(word, text)?;
+        Self::try_from(number).map_err(|_| format!("{}: `{number}` is too large", word.called()))
+    }
+}
+
+impl Value for u16 {
+    fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
+        let number = u64::read(word, text)?;
+        Self::try_from(number).map_err(|_| format!("{}: `{number}` is too large", word.called()))
+    }
+}
+
 impl<T: Value> Value for Option<T> {
     fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
         text.map(|text| T::read(word, Some(text))).transpose()

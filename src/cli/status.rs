@@ -13,7 +13,8 @@ use crosswire::time::Span;
 use super::exit::Exit;
 use super::option::{flag, option, options};
 use super::status_json;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask};
+use crate::tty::lines;
 use crate::words::{self, Names};
 
 options! {
@@ -34,7 +35,7 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
             let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
             if report.node.is_jeopardy { Exit::Jeopardy } else { Exit::Done }
         }
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
         Err(error) => not_running(&options.run_dir, &error, out),
     }
 }
@@ -50,6 +51,14 @@ pub fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> E
         _ => writeln!(out, "the daemon in {dir} does not answer ({error}): see its log"),
     };
     Exit::NotRunning
+}
+
+/// All of it, for people.
+pub fn text(report: &Report) -> String {
+    let mut bytes = Vec::new();
+    // Writing into memory cannot fail.
+    let _ = write(report, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -94,8 +103,12 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\npaths")?;
     let names = names(report);
+    let mut ports = report.ports.iter();
     for ((name, path), skipped) in report.paths.iter().zip(&node.paths).zip(&report.skipped) {
         write_path(name, path, peer, &names, out)?;
+        if let Some(Some(port)) = ports.next() {
+            write_port(port, path, peer, out)?;
+        }
         if *skipped > 0 {
             writeln!(out, "            {skipped} frames could not leave at once and were skipped")?;
         }
@@ -134,6 +147,7 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     write!(out, "  {name:<9} {:<9}", words::path_state(path.state))?;
     write!(out, " heard {:<11} {peer} heard us {:<11}", ago(path.heard), ago(path.heard_by_peer))?;
     writeln!(out, " beats {} in, {} out", path.beats_heard, path.beats_sent)?;
+    write_quality(path, out)?;
     if path.is_looped {
         writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, names))?;
     }
@@ -145,6 +159,51 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
         {
             writeln!(out, "            -> {}", words::refusal_advice(*refusal, names))?;
         }
+    }
+    Ok(())
+}
+
+/// How well a path works: how much of its patience it needs, and how evenly beats come.
+fn write_quality(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
+    let quality = &path.quality;
+    let Some(tenths) = quality.margin_tenths(path.dead_after) else { return Ok(()) };
+    let answer = quality.best_answer.map_or("never".to_string(), |after| format!("{after} at best"));
+    let (worst, jitter) = (quality.worst_gap, quality.jitter);
+    writeln!(
+        out,
+        "            dead_after is {}.{} times the longest gap ({worst}); jitter {jitter}, answered after {answer}",
+        tenths / 10,
+        tenths % 10
+    )?;
+    let [even, fair, late, very, outages] = quality.gaps;
+    writeln!(
+        out,
+        "            gaps: {even} even, {fair} over 1.5 intervals, {late} over 2, {very} late, {outages} outages; {} resyncs",
+        quality.resyncs
+    )
+}
+
+/// What a serial port says of itself: its lines, its UART, what the driver has counted.
+fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut impl Write) -> io::Result<()> {
+    match port.lines {
+        None => writeln!(out, "            the port has no modem lines")?,
+        Some((bits, bridged)) => {
+            writeln!(out, "            {}; up: {}", words::line_reading(path.lines, peer), lines::names(bits))?;
+            if bridged != 0 {
+                writeln!(
+                    out,
+                    "            {} follow our own lines: they are bridged in the plug",
+                    lines::names(bridged)
+                )?;
+            }
+        }
+    }
+    let percent = |permille: u32| format!("{}.{} %", permille / 10, permille % 10);
+    let (load_in, load_out) = (percent(port.load_in_permille), percent(port.load_out_permille));
+    writeln!(out, "            {} baud, the line is {load_in} full inwards, {load_out} outwards", port.baud)?;
+    if let (Some(uart), Some(counts)) = (port.uart, port.counts) {
+        write!(out, "            UART {}; errors: {} framing, ", uart.name(), counts.framing)?;
+        writeln!(out, "{} overrun, {} BREAK", counts.overrun, counts.breaks)?;
     }
     Ok(())
 }

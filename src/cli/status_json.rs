@@ -3,16 +3,19 @@
 use std::io::{self, Write};
 
 use crosswire::frame::Refusal;
+use crosswire::health::LineReading;
+use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
 use super::json::{Value, json};
-use crate::control::Report;
+use crate::control::{PortReport, Report};
+use crate::tty::lines;
 use crate::words;
 
 /// Writes one object and a line end.
 pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let node = &report.node;
-    let paths = report.paths.iter().zip(&node.paths).zip(&report.skipped);
+    let paths = report.paths.iter().zip(&node.paths).zip(report.skipped.iter().zip(&report.ports));
     let value = json!({
         "pair": &report.pair,
         "node": &report.nodes[node.me.index()],
@@ -33,7 +36,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "standby": node.is_standby,
         "maintenance_ms": ms(node.maintenance),
         "worst_stall_ms": node.worst_stall.as_ms(),
-        "paths": paths.map(|((name, path), skipped)| json!({
+        "paths": paths.map(|((name, path), (skipped, port))| json!({
             "name": name,
             "state": words::path_state(path.state),
             "heard_ms": ms(path.heard),
@@ -42,6 +45,9 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "beats_sent": path.beats_sent,
             "skipped": *skipped,
             "looped": path.is_looped,
+            "lines": line_reading(path.lines),
+            "quality": quality_json(path),
+            "port": port.as_ref().map(port_json),
             "refused": refusals(&path.refusals),
         })).collect::<Value>(),
         "groups": groups(report),
@@ -76,6 +82,41 @@ fn groups(report: &Report) -> Value {
             })
         };
     report.groups.iter().zip(&report.node.groups).enumerate().map(group).collect()
+}
+
+fn port_json(port: &PortReport) -> Value {
+    json!({
+        "up": port.lines.map(|(bits, _)| lines::names(bits)),
+        "bridged": port.lines.map(|(_, bridged)| lines::names(bridged)),
+        "baud": port.baud,
+        "load_in_permille": port.load_in_permille,
+        "load_out_permille": port.load_out_permille,
+        "uart": port.uart.map(|uart| uart.name()),
+        "framing_errors": port.counts.map(|counts| counts.framing),
+        "overruns": port.counts.map(|counts| counts.overrun),
+        "breaks": port.counts.map(|counts| counts.breaks),
+    })
+}
+
+fn quality_json(path: &PathStatus) -> Value {
+    let quality = &path.quality;
+    json!({
+        "gaps": quality.gaps.into_iter().map(Value::from).collect::<Value>(),
+        "worst_gap_ms": quality.worst_gap.as_ms(),
+        "margin_tenths": quality.margin_tenths(path.dead_after),
+        "jitter_us": quality.jitter.as_us(),
+        "best_answer_us": quality.best_answer.map(Span::as_us),
+        "resyncs": quality.resyncs,
+    })
+}
+
+const fn line_reading(reading: LineReading) -> &'static str {
+    match reading {
+        LineReading::Unknown => "unknown",
+        LineReading::Running { holds: false } => "running",
+        LineReading::Running { holds: true } => "running and holding",
+        LineReading::Dropped => "dropped",
+    }
 }
 
 fn refusals(counts: &[u32]) -> Value {

@@ -32,20 +32,28 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     match ask(&options.run_dir, &Question::Why(count)) {
         Ok(Answer::History(history)) => {
             // A reader that closed the pipe has seen enough.
-            let _ = if options.json { write_json(&history, out) } else { write_text(&history, out) };
+            let _ = if options.json { write_json(&history, out) } else { write_text(&history, true, out) };
             Exit::Done
         }
-        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_)) => Exit::Refused,
+        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
         Err(error) => not_running(&options.run_dir, &error, out),
     }
 }
 
-fn write_text(history: &History, out: &mut impl Write) -> io::Result<()> {
+/// All of it, for people, with the evidence or without.
+pub fn text(history: &History, has_evidence: bool) -> String {
+    let mut bytes = Vec::new();
+    // Writing into memory cannot fail.
+    let _ = write_text(history, has_evidence, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+fn write_text(history: &History, has_evidence: bool, out: &mut impl Write) -> io::Result<()> {
     let names = names(history);
     for (age, record) in &history.entries {
         let (_, sentence) = words::sentence(record, &names);
         writeln!(out, "{:>10} ago  {sentence}", age.to_string())?;
-        if let Some(evidence) = evidence_of(record) {
+        if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
             for line in evidence_lines(evidence, &names) {
                 writeln!(out, "                  {line}")?;
             }

@@ -6,6 +6,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+use super::aside::{Aside, Ask, Tell};
 use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::time::Span;
 
@@ -32,6 +33,8 @@ pub enum Message {
     Session(Give),
     /// The heartbeat.
     Beat(Beat),
+    /// The lifeline.
+    Aside(Aside),
 }
 
 /// Payload of a session message.
@@ -291,6 +294,27 @@ pub fn encode_give<'a>(give: &Give, room: &'a mut [u8]) -> Result<&'a mut [u8], 
 /// Reads the payload of a session message. The value zero means 'none' and cannot be given.
 pub fn decode_give(payload: &[u8]) -> Option<Give> {
     decode_all(payload).filter(|give: &Give| give.value != SessionValue::NONE)
+}
+
+/// Writes the payload of an aside.
+///
+/// # Errors
+/// `Err` if `room` is too small.
+pub fn encode_aside<'a>(aside: &Aside, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
+    match aside {
+        Aside::Ask(ask) => postcard::to_slice(ask, room),
+        Aside::Tell(tell) => postcard::to_slice(tell, room),
+    }
+}
+
+/// Reads the payload of a question.
+pub fn decode_ask(payload: &[u8]) -> Option<Ask> {
+    decode_all(payload)
+}
+
+/// Reads the payload of a piece of an answer.
+pub fn decode_tell(payload: &[u8]) -> Option<Tell> {
+    decode_all(payload)
 }
 
 /// postcard ignores trailing bytes; a frame that has any is not one of ours.

@@ -14,8 +14,9 @@
 //! * [`delimit`] finds bodies in a stream of any bytes
 //! * [`seal`] wraps a message into a body and unwraps one
 //! * [`session`] decides whether an unwrapped body is fresh, and drives the handshake
-//! * [`message`] is what is said
+//! * [`message`] is what is said, [`aside`] what operators ask of the other node
 
+pub mod aside;
 pub mod delimit;
 pub mod keys;
 pub mod message;

@@ -2,7 +2,11 @@
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 
-use super::message::{Incarnation, Message, SessionValue, decode_beat, decode_give, encode_beat, encode_give};
+use super::aside::Aside;
+use super::message::{
+    Incarnation, Message, SessionValue, decode_ask, decode_beat, decode_give, decode_tell, encode_aside, encode_beat,
+    encode_give,
+};
 use super::{
     AUTHENTICATOR_BYTES, Body, CRC_BYTES, HEADER_BYTES, Keyring, MAX_BODY_BYTES, MIN_BODY_BYTES, Refusal, VERSION,
 };
@@ -37,6 +41,10 @@ pub enum Kind {
     Session,
     /// [`Message::Beat`]
     Beat,
+    /// [`Aside::Ask`]
+    Ask,
+    /// [`Aside::Tell`]
+    Tell,
 }
 
 impl Kind {
@@ -45,6 +53,8 @@ impl Kind {
             Self::Hello => 1,
             Self::Session => 2,
             Self::Beat => 3,
+            Self::Ask => 4,
+            Self::Tell => 5,
         }
     }
 
@@ -53,6 +63,8 @@ impl Kind {
             1 => Some(Self::Hello),
             2 => Some(Self::Session),
             3 => Some(Self::Beat),
+            4 => Some(Self::Ask),
+            5 => Some(Self::Tell),
             _ => None,
         }
     }
@@ -71,7 +83,8 @@ pub struct Header {
     pub incarnation: Incarnation,
     /// The session value that the receiver gave that run; none in a hello.
     pub echo: SessionValue,
-    /// Counts up over all frames of the run. A beat has the same number on every path.
+    /// Counts up over all frames of the run but asides, which have a count of their own. A beat has the same number on every
+    /// path.
     pub number: u32,
 }
 
@@ -82,6 +95,8 @@ pub fn seal(header: &Header, message: &Message, keys: &Keyring) -> Body {
         Message::Hello => (Kind::Hello, Ok(&mut [][..])),
         Message::Session(give) => (Kind::Session, encode_give(give, &mut payload)),
         Message::Beat(beat) => (Kind::Beat, encode_beat(beat, &mut payload)),
+        Message::Aside(aside @ Aside::Ask(_)) => (Kind::Ask, encode_aside(aside, &mut payload)),
+        Message::Aside(aside @ Aside::Tell(_)) => (Kind::Tell, encode_aside(aside, &mut payload)),
     };
     let mut body = Body::new();
     push(&mut body, &header_bytes(header, kind, keys.sealing_id()));
@@ -180,6 +195,8 @@ impl Opened<'_> {
             Kind::Hello => self.payload.is_empty().then_some(Message::Hello),
             Kind::Session => decode_give(self.payload).map(Message::Session),
             Kind::Beat => decode_beat(self.payload).map(Message::Beat),
+            Kind::Ask => decode_ask(self.payload).map(|ask| Message::Aside(Aside::Ask(ask))),
+            Kind::Tell => decode_tell(self.payload).map(|tell| Message::Aside(Aside::Tell(tell))),
         };
         message.ok_or(Refusal::Decode)
     }

@@ -17,6 +17,7 @@
 
 use siphasher::sip::SipHasher24;
 
+use super::aside::Aside;
 use super::message::{Beat, Give, Incarnation, Message, SessionValue};
 use super::seal::{Header, Kind, Opened, open, pair_id, seal};
 use super::{Body, Keyring, Refusal};
@@ -47,6 +48,8 @@ struct Adopted {
     is_mutual: bool,
     /// Newest number heard, per path.
     newest: [u32; MAX_PATHS],
+    /// Newest number of an aside, per path. Asides count apart: what acknowledges them would else hide the beats.
+    newest_aside: [u32; MAX_PATHS],
 }
 
 /// What costs us work or an answer before its sender has proved to be there: let in once in a while.
@@ -86,6 +89,8 @@ pub enum Accepted {
     Adopted(Answer),
     /// A fresh session message that brought nothing new.
     Nothing,
+    /// Something for operators, which proves nothing.
+    Aside(Aside),
 }
 
 /// One node's half of the conversation.
@@ -97,6 +102,7 @@ pub struct Session {
     secret: [u8; 16],
     incarnation: Incarnation,
     number: u32,
+    aside_number: u32,
     generation: u32,
     generation_since: Instant,
     /// The generation before this one is still accepted.
@@ -118,6 +124,7 @@ impl Session {
             secret: entropy.secret,
             incarnation: Incarnation(entropy.incarnation),
             number: 0,
+            aside_number: 0,
             generation: 0,
             generation_since: now,
             is_previous_good: false,
@@ -148,7 +155,7 @@ impl Session {
         if self.number == u32::MAX {
             let hash = SipHasher24::new_with_key(&self.secret).hash(&self.incarnation.0);
             self.incarnation = Incarnation(hash.to_le_bytes());
-            self.number = 0;
+            (self.number, self.aside_number) = (0, 0);
             self.peer = None;
         }
         self.number = self.number.saturating_add(1);
@@ -173,6 +180,14 @@ impl Session {
         seal(&self.header(path, answer.echo, number), &Message::Session(answer.give), &self.keys)
     }
 
+    /// An aside for `path`, or nothing while there is no peer that could understand it. A run has numbers for four thousand
+    /// million of them.
+    pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
+        let echo = self.peer.as_ref()?.gives;
+        self.aside_number = self.aside_number.checked_add(1)?;
+        Some(seal(&self.header(path, echo, self.aside_number), &Message::Aside(aside), &self.keys))
+    }
+
     fn header(&self, path: PathId, echo: SessionValue, number: u32) -> Header {
         Header { pair: self.pair, sender: self.me, path, incarnation: self.incarnation, echo, number }
     }
@@ -194,7 +209,7 @@ impl Session {
         }
         opened.verify(&self.keys)?;
         fresh?;
-        self.check_number(path, &opened.header)?;
+        self.check_number(path, &opened)?;
         let message = opened.decode()?;
         self.accept(now, path, &opened.header, message)
     }
@@ -219,9 +234,9 @@ impl Session {
         match (opened.kind, header.echo) {
             (Kind::Hello, SessionValue::NONE) => self.ration(now, path, Rationed::Hello),
             (Kind::Session, SessionValue::NONE) => self.ration(now, path, Rationed::UnechoedSession),
-            (Kind::Session | Kind::Beat, _) if is_adopted => Ok(()),
+            (Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) if is_adopted => Ok(()),
             (Kind::Session, echo) if self.is_candidate_value(header.incarnation, echo) => Ok(()),
-            (Kind::Hello | Kind::Session | Kind::Beat, _) => Err(Refusal::Session),
+            (Kind::Hello | Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) => Err(Refusal::Session),
         }
     }
 
@@ -237,12 +252,16 @@ impl Session {
     }
 
     /// Frames of the adopted incarnation that echo must count up; anything else has no number to compare with.
-    fn check_number(&self, path: PathId, header: &Header) -> Result<(), Refusal> {
-        let Some(peer) = &self.peer else { return Ok(()) };
+    fn check_number(&self, path: PathId, opened: &Opened<'_>) -> Result<(), Refusal> {
+        let (header, Some(peer)) = (&opened.header, &self.peer) else { return Ok(()) };
         if peer.incarnation != header.incarnation || header.echo != peer.expects {
             return Ok(());
         }
-        let newest = peer.newest.get(path.index()).copied().unwrap_or(u32::MAX);
+        let newest = match opened.kind {
+            Kind::Hello | Kind::Session | Kind::Beat => &peer.newest,
+            Kind::Ask | Kind::Tell => &peer.newest_aside,
+        };
+        let newest = newest.get(path.index()).copied().unwrap_or(u32::MAX);
         if header.number > newest { Ok(()) } else { Err(Refusal::Number) }
     }
 
@@ -255,6 +274,12 @@ impl Session {
                     peer.is_mutual = true;
                 }
                 Ok(Accepted::Beat(beat, header.number))
+            }
+            Message::Aside(aside) => {
+                if let Some(newest) = self.peer.as_mut().and_then(|peer| peer.newest_aside.get_mut(path.index())) {
+                    *newest = header.number;
+                }
+                Ok(Accepted::Aside(aside))
             }
             Message::Session(give) if give.to != self.incarnation => Err(Refusal::Session),
             Message::Session(give) if header.echo == SessionValue::NONE => {
@@ -280,7 +305,14 @@ impl Session {
                 // Numbers are common to all paths: what this incarnation sent before is old on every one of them.
                 let newest = [header.number; MAX_PATHS];
                 let (incarnation, expects) = (header.incarnation, header.echo);
-                self.peer = Some(Adopted { incarnation, expects, gives: value, is_mutual: false, newest });
+                self.peer = Some(Adopted {
+                    incarnation,
+                    expects,
+                    gives: value,
+                    is_mutual: false,
+                    newest,
+                    newest_aside: [0; MAX_PATHS],
+                });
                 // Values given to other candidates so far die with this adoption.
                 self.generation = self.generation.wrapping_add(2);
                 self.is_previous_good = false;

@@ -158,6 +158,7 @@ fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
         gives: SessionValue([9; 4]),
         is_mutual: true,
         newest: [0; MAX_PATHS],
+        newest_aside: [0; MAX_PATHS],
     });
     let on_lan = stranger.seal_beat(LAN, number, &beat()).expect("has a peer");
     let on_serial = stranger.seal_beat(SERIAL, number, &beat()).expect("has a peer");

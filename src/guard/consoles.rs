@@ -22,6 +22,11 @@ pub fn conflict(rdev: u64, device: &str) -> Option<String> {
              `systemctl disable --now serial-getty@{name}`, or use another port"
         ));
     }
+    if let Some(pid) = lock_holder(&name) {
+        return Some(format!(
+            "{device} is locked by process {pid} (/var/lock/LCK..{name}): stop it, or use another port"
+        ));
+    }
     let line = inittab_line(&fs::read_to_string("/etc/inittab").ok()?, &name)?;
     Some(format!("/etc/inittab, line {line}, starts a login on {device}: comment it out and run `telinit q`"))
 }
@@ -35,7 +40,30 @@ fn tty_name(rdev: u64) -> Option<String> {
 fn is_console(rdev: u64, name: &str) -> bool {
     let by_number = fs::read_to_string("/proc/consoles").is_ok_and(|list| has_console(&list, major(rdev), minor(rdev)));
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    by_number || active.split_whitespace().any(|console| console == name)
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    by_number || active.split_whitespace().any(|console| console == name) || is_kernel_s(&command_line, name)
+}
+
+/// Whether the kernel's command line claims a port for the console or the debugger: `console=ttyS0,115200`, `kgdboc=ttyS0`.
+/// /proc/consoles shows a console only once its driver has found the port, and the debugger never.
+fn is_kernel_s(command_line: &str, name: &str) -> bool {
+    let claims = |word: &str| {
+        let (_, ports) = word.split_once('=').filter(|(key, _)| matches!(*key, "console" | "kgdboc"))?;
+        ports.split(',').any(|port| port == name).then_some(())
+    };
+    command_line.split_whitespace().any(|word| claims(word).is_some())
+}
+
+/// A living process that has locked the port in the way of UUCP (Filesystem Hierarchy Standard, /var/lock).
+fn lock_holder(name: &str) -> Option<u32> {
+    let text = fs::read_to_string(format!("/var/lock/LCK..{}", name.replace('/', "."))).ok()?;
+    let pid = parse_lock(&text)?;
+    fs::exists(format!("/proc/{pid}")).unwrap_or(false).then_some(pid)
+}
+
+/// The process number in a lock file: ten columns of ASCII, and perhaps more words.
+fn parse_lock(text: &str) -> Option<u32> {
+    text.split_whitespace().next()?.parse().ok()
 }
 
 /// Looks for a device number at the end of a line of `/proc/consoles`: `ttyS0  -W- (EC  a)  4:64`.
@@ -92,6 +120,21 @@ mod tests {
         assert!(has_console(list, 4, 64));
         assert!(!has_console(list, 4, 65));
         assert!(!has_console("", 4, 64));
+    }
+
+    #[test]
+    fn the_command_line_claims_consoles_and_the_debugger() {
+        let line = "quiet console=tty0 console=ttyS0,115200n8 kgdboc=kbd,ttyS2 root=/dev/ttyS3 xconsole=ttyS4\n";
+        let claimed = ["ttyS0", "ttyS1", "ttyS2", "ttyS3", "ttyS4", "tty0"].map(|name| is_kernel_s(line, name));
+        assert_eq!(claimed, [true, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_lock_file_names_its_process() {
+        assert_eq!(parse_lock("       412\n"), Some(412));
+        assert_eq!(parse_lock("412 minicom root\n"), Some(412));
+        assert_eq!(parse_lock("\u{1}\u{0}\u{0}\u{0}"), None);
+        assert_eq!(parse_lock(""), None);
     }
 
     #[test]

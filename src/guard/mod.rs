@@ -32,7 +32,7 @@ mod office;
 mod orders;
 mod output;
 pub mod packets;
-mod ports;
+pub mod ports;
 pub mod privileges;
 mod probe;
 pub mod punctual;

@@ -22,11 +22,15 @@ use thiserror::Error;
 
 use super::consoles;
 use crate::settings::{PathDevice, PathSettings};
+use crate::tty::speed;
 
 /// `TC_PRIO_INTERACTIVE` of linux/pkt_sched.h: beats leave before bulk traffic.
 const PRIORITY_INTERACTIVE: i32 = 6;
 /// `IPTOS_LOWDELAY` (RFC 1349), which every queue on an old router knows.
 const LOW_DELAY: i32 = 0x10;
+
+/// Every port can run at this; the wanted speed is set afterwards, whether it has a `B` constant or not.
+const ANY_BAUD: u32 = 9_600;
 
 /// Why a path could not be opened.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -75,7 +79,10 @@ pub fn open_path(path: &PathSettings) -> Result<OwnedFd, OpenError> {
 }
 
 /// Opens a tty for ourselves alone: raw, 8N1, no flow control, deaf to BREAK and to the carrier line.
-pub(super) fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
+///
+/// # Errors
+/// As [`open_path`].
+pub fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     let name = device.display().to_string();
     let found = std::fs::metadata(device).map_err(|e| OpenError::absent(&name, errno_of(&e)))?;
     if !found.file_type().is_char_device() {
@@ -84,7 +91,7 @@ pub(super) fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError
     if let Some(conflict) = consoles::conflict(found.rdev(), &name) {
         return Err(OpenError::refused(conflict, Errno::EBUSY));
     }
-    let opened = serialport::new(name.clone(), baud)
+    let opened = serialport::new(name.clone(), ANY_BAUD)
         .data_bits(DataBits::Eight)
         .parity(Parity::None)
         .stop_bits(StopBits::One)
@@ -98,7 +105,26 @@ pub(super) fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError
     }
     make_quiet(&fd)
         .map_err(|errno| OpenError::refused(format!("{name} is not a serial port: {}", errno.desc()), errno))?;
+    set_speed(&fd, &name, baud)?;
     Ok(fd)
+}
+
+/// Any speed that a driver can make, and no other: a clock that does not divide to it gives something else without a word.
+///
+/// # Errors
+/// Refused, with the speed that the port would run at.
+pub fn set_speed(fd: &OwnedFd, name: &str, baud: u32) -> Result<(), OpenError> {
+    let failed =
+        |errno: Errno| OpenError::refused(format!("{name} cannot run at {baud} baud: {}", errno.desc()), errno);
+    speed::set(fd, baud).map_err(failed)?;
+    match speed::get(fd).map_err(failed)? {
+        found if speed::is_near(baud, found) => Ok(()),
+        found => {
+            let reason =
+                format!("{name} would run at {found} instead of {baud} baud: set another `baud` on both nodes");
+            Err(OpenError::refused(reason, Errno::EINVAL))
+        }
+    }
 }
 
 /// What serialport leaves to us. It clears `O_NONBLOCK`; and a BREAK would read as a NUL, a dead agent would leave the
@@ -253,18 +279,8 @@ mod tests {
         assert!(mode.input_flags.contains(InputFlags::IGNBRK));
         assert!(mode.control_flags.contains(ControlFlags::CLOCAL | ControlFlags::HUPCL | ControlFlags::CS8));
         assert!(!mode.control_flags.intersects(ControlFlags::CRTSCTS | ControlFlags::PARENB | ControlFlags::CSTOPB));
-        assert_eq!(speed_of(&port), 19_200);
+        assert_eq!(speed::get(&port), Ok(19_200));
         assert_ne!(fcntl(&port, FcntlArg::F_GETFD).expect("flags") & libc::FD_CLOEXEC, 0);
-    }
-
-    /// Output speed in bits per second, also where it has no `B` constant.
-    fn speed_of(port: &OwnedFd) -> u32 {
-        nix::ioctl_read!(tcgets2, b'T', 0x2a, libc::termios2);
-        // SAFETY: termios2 is plain numbers, for which all zeroes is a value.
-        let mut mode: libc::termios2 = unsafe { std::mem::zeroed() };
-        // SAFETY: the kernel writes one termios2, to which the pointer is.
-        unsafe { tcgets2(port.as_raw_fd(), &raw mut mode) }.expect("a tty");
-        mode.c_ospeed
     }
 
     #[test]

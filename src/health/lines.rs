@@ -39,7 +39,12 @@ pub struct LineWatch {
     on_since: Option<Instant>,
     is_learned: bool,
     is_contradicted: bool,
+    /// When the lines were last looked at.
+    seen_at: Option<Instant>,
+    /// When they were first seen off after they had been learned.
     dropped_at: Option<Instant>,
+    /// They were seen on shortly before `dropped_at`: a drop in a stall of our own may be of any age.
+    is_dated: bool,
 }
 
 impl LineWatch {
@@ -48,10 +53,12 @@ impl LineWatch {
         *self = Self::default();
     }
 
-    /// What the port shows now; `None` if it has no lines.
-    pub fn note(&mut self, now: Instant, lines: Option<Lines>) {
+    /// What the port shows now; `None` if it has no lines. They are looked at every `interval` at least.
+    pub fn note(&mut self, now: Instant, lines: Option<Lines>, interval: Span) {
         let was_on = self.lines.is_some_and(|lines| lines.peer_runs);
+        let was_seen_lately = self.seen_at.is_some_and(|at| now.since(at) <= interval + interval);
         self.lines = lines;
+        self.seen_at = Some(now);
         match lines {
             None => self.reset(),
             Some(Lines { peer_runs: true, .. }) => self.dropped_at = None,
@@ -59,6 +66,7 @@ impl LineWatch {
                 self.on_since = None;
                 if was_on && self.is_learned {
                     self.dropped_at = Some(now);
+                    self.is_dated = was_seen_lately;
                 }
             }
         }
@@ -90,9 +98,14 @@ impl LineWatch {
         }
     }
 
-    /// When they dropped, if that may be believed.
-    pub fn dropped_at(&self) -> Option<Instant> {
+    /// When they were seen to have dropped, if that may be believed.
+    pub fn found_off_at(&self) -> Option<Instant> {
         self.dropped_at.filter(|_| self.reading() == LineReading::Dropped)
+    }
+
+    /// When they dropped, give or take two intervals, if that may be believed.
+    pub fn dropped_at(&self) -> Option<Instant> {
+        self.found_off_at().filter(|_| self.is_dated)
     }
 }
 
@@ -112,8 +125,8 @@ mod tests {
     /// Lines on and a beat every 100 ms from 0 to `until_ms`.
     fn learned(until_ms: u64) -> LineWatch {
         let mut watch = LineWatch::default();
-        watch.note(at(0), ON);
         for ms in (0..=until_ms).step_by(100) {
+            watch.note(at(ms), ON, INTERVAL);
             watch.hear(at(ms), INTERVAL, DEAD_AFTER);
         }
         watch
@@ -124,29 +137,29 @@ mod tests {
         assert_eq!(learned(400).reading(), LineReading::Unknown);
         assert_eq!(learned(500).reading(), LineReading::Running { holds: true });
         let mut early = learned(400);
-        early.note(at(450), OFF);
+        early.note(at(450), OFF, INTERVAL);
         assert_eq!((early.reading(), early.dropped_at()), (LineReading::Unknown, None));
     }
 
     #[test]
     fn a_drop_is_dated_and_taken_back() {
         let mut watch = learned(600);
-        watch.note(at(650), OFF);
-        watch.note(at(700), OFF);
+        watch.note(at(650), OFF, INTERVAL);
+        watch.note(at(700), OFF, INTERVAL);
         assert_eq!(watch.dropped_at(), Some(at(650)));
-        watch.note(at(800), ON);
+        watch.note(at(800), ON, INTERVAL);
         assert_eq!((watch.reading(), watch.dropped_at()), (LineReading::Running { holds: true }, None));
     }
 
     #[test]
     fn lines_that_drop_while_the_peer_is_heard_are_never_believed_again() {
         let mut watch = learned(600);
-        watch.note(at(650), OFF);
+        watch.note(at(650), OFF, INTERVAL);
         watch.hear(at(700), INTERVAL, DEAD_AFTER);
         assert_eq!(watch.reading(), LineReading::Dropped, "a beat that was on its way");
         watch.hear(at(800), INTERVAL, DEAD_AFTER);
         assert_eq!(watch.reading(), LineReading::Unknown);
-        watch.note(at(900), ON);
+        watch.note(at(900), ON, INTERVAL);
         watch.hear(at(2_000), INTERVAL, DEAD_AFTER);
         assert_eq!(watch.reading(), LineReading::Unknown);
         watch.reset();
@@ -154,9 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn a_drop_that_nobody_watched_has_no_date() {
+        let mut watch = learned(600);
+        watch.note(at(801), OFF, INTERVAL);
+        assert_eq!(watch.reading(), LineReading::Dropped);
+        assert_eq!((watch.found_off_at(), watch.dropped_at()), (Some(at(801)), None));
+    }
+
+    #[test]
     fn a_cable_without_lines_says_nothing() {
         let mut watch = learned(600);
-        watch.note(at(700), None);
+        watch.note(at(700), None, INTERVAL);
         assert_eq!(watch.reading(), LineReading::Unknown);
     }
 }

@@ -4,9 +4,11 @@ pub mod ack;
 pub mod lines;
 pub mod path;
 pub mod peer;
+pub mod quality;
 pub mod witness;
 
 pub use lines::{LineReading, Lines};
 pub use path::{Detector, PathState};
 pub use peer::Peer;
+pub use quality::Quality;
 pub use witness::{WitnessView, Witnesses};

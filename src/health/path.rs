@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{PathKind, PathTiming};
 use crate::frame::refusal::Reading;
 use crate::health::lines::{LineReading, LineWatch, Lines};
+use crate::health::quality::Quality;
 use crate::time::{Instant, Span};
 
 /// What a path says.
@@ -75,6 +76,8 @@ pub struct Detector {
     lines: LineWatch,
     /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
     is_first_hand: bool,
+    /// How well it works.
+    pub quality: Quality,
 }
 
 impl Detector {
@@ -92,6 +95,7 @@ impl Detector {
             looped_at: None,
             lines: LineWatch::default(),
             is_first_hand: false,
+            quality: Quality::default(),
         }
     }
 
@@ -129,6 +133,7 @@ impl Detector {
         self.open_since = Some(now);
         self.is_first_hand = false;
         self.lines.reset();
+        self.quality.pause();
     }
 
     /// The path was lost by our own fault.
@@ -145,6 +150,7 @@ impl Detector {
     /// A fresh beat of the peer arrived.
     pub fn hear(&mut self, now: Instant) {
         self.heard_at = Some(now);
+        self.quality.hear(now, self.timing);
         self.framed_at = Some(now);
         self.is_first_hand = true;
         self.lines.hear(now, self.timing.interval, self.timing.dead_after);
@@ -152,7 +158,7 @@ impl Detector {
 
     /// The port's modem lines; `None` if it has none.
     pub fn note_lines(&mut self, now: Instant, lines: Option<Lines>) {
-        self.lines.note(now, lines);
+        self.lines.note(now, lines, self.timing.interval);
     }
 
     /// What the modem lines say.
@@ -165,9 +171,9 @@ impl Detector {
         self.is_first_hand
     }
 
-    /// When the modem lines dropped, if that may be believed.
+    /// When the modem lines were seen to have dropped, if that may be believed.
     pub fn lines_dropped_at(&self) -> Option<Instant> {
-        self.lines.dropped_at()
+        self.lines.found_off_at()
     }
 
     /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
@@ -193,7 +199,10 @@ impl Detector {
     /// Something was refused here.
     pub fn refuse(&mut self, now: Instant, reading: Reading) {
         match reading {
-            Reading::Noise => self.noise_at = Some(now),
+            Reading::Noise => {
+                self.noise_at = Some(now);
+                self.quality.lose();
+            }
             Reading::Echo => {
                 self.looped_at = Some(now);
                 self.framed_at = Some(now);
@@ -252,6 +261,7 @@ impl Detector {
 
     /// Everything shifts by a stall of our own.
     pub fn shift(&mut self, gap: Span) {
+        self.quality.shift(gap);
         let marks = [
             &mut self.open_since,
             &mut self.heard_at,
@@ -361,6 +371,20 @@ mod tests {
         let mut lan = detector(PathKind::Lan);
         lan.refuse(at(100), Reading::Stranger);
         assert_eq!(lan.state(at(100), None), PathState::Unproven);
+    }
+
+    #[test]
+    fn a_drop_cuts_the_beats_short_until_the_peer_is_heard_anywhere() {
+        let lines = |peer_runs| Some(Lines { peer_runs, peer_holds: true });
+        let mut path = detector(PathKind::Serial);
+        for ms in (0..=2_000).step_by(250) {
+            path.note_lines(at(ms), lines(true));
+            path.hear(at(ms));
+        }
+        path.note_lines(at(2_100), lines(false));
+        assert!(path.is_cut_short(None));
+        assert!(path.is_cut_short(Some(at(2_350))), "a beat of the LAN that was on its way");
+        assert!(!path.is_cut_short(Some(at(2_351))), "a cable that was pulled");
     }
 
     #[test]

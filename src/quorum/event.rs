@@ -5,6 +5,7 @@ use heapless::Vec;
 use super::record::{Denial, Record};
 use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
 use crate::frame::Body;
+use crate::frame::aside::Aside;
 use crate::health::Lines;
 use crate::resource::{Outcome, Ticket, Token};
 use crate::time::{Instant, Span};
@@ -77,6 +78,8 @@ pub enum Effect {
     ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
+    /// The peer's operators ask something, or answer ours.
+    Aside(PathId, Aside),
     /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where there is none.
     /// It is also the sign of life by which the guard knows the agent from one that hangs.
     Deposit,

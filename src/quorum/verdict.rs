@@ -27,7 +27,7 @@ pub struct Testimony {
     pub state: PathState,
     /// What its modem lines say.
     pub lines: LineReading,
-    /// Its lines dropped within dead_after of the last frame, and none has come since.
+    /// Its lines dropped within dead_after of the last frame, and none has come since on any path.
     pub is_cut_short: bool,
     /// It is broken, for less than [`crate::health::path::BRIEFLY_BROKEN`].
     pub is_broken_briefly: bool,

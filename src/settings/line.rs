@@ -3,9 +3,10 @@
 use crosswire::quorum::timing::{MAX_LINE_LOAD_PERMILLE, line_load_permille, line_time};
 use crosswire::time::Span;
 
-/// Speeds that an operator may set: the divisors of a 16550 that are in use, and what USB adapters add.
-pub(super) const BAUDS: [u32; 14] = [
-    1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000,
+/// Speeds that an operator may set: the divisors of a 16550 that are in use, and what USB adapters and fast cards add.
+pub(super) const BAUDS: [u32; 20] = [
+    1_200, 2_400, 4_800, 9_600, 14_400, 19_200, 28_800, 38_400, 57_600, 76_800, 115_200, 230_400, 250_000, 460_800,
+    500_000, 576_000, 921_600, 1_000_000, 2_000_000, 3_000_000,
 ];
 /// The slowest usual speed at which beats fill no more than their share, if there is one.
 pub(super) fn least_baud(bytes: u64, interval: Span) -> Option<u32> {
@@ -14,7 +15,7 @@ pub(super) fn least_baud(bytes: u64, interval: Span) -> Option<u32> {
 }
 
 /// The shortest interval, in steps of 10 ms, of which a beat fills no more than its share.
-pub(super) fn least_interval(beat: Span) -> Span {
+pub fn least_interval(beat: Span) -> Span {
     let least_us = beat.as_us().saturating_mul(1_000).div_ceil(MAX_LINE_LOAD_PERMILLE);
     Span::from_ms(least_us.div_ceil(10_000).saturating_mul(10))
 }

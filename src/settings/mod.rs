@@ -27,6 +27,8 @@ use crosswire::time::Span;
 
 pub use error::ConfigError;
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
+#[cfg(feature = "cable-test")]
+pub use line::least_interval;
 pub use values::{exact, parse_span};
 
 /// Everything one node has to know, checked: built only by the loader.

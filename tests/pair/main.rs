@@ -9,8 +9,10 @@
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
 
+mod cable;
 mod kills;
 mod last_resorts;
+mod lines;
 mod moves;
 mod paths;
 mod power;

@@ -32,11 +32,15 @@ impl Node {
         match self.session.receive(now, path, kind, body) {
             Ok(Accepted::Beat(beat, number)) => self.hear_beat(now, path, beat, number, effects),
             Ok(Accepted::Nothing) => {}
+            Ok(Accepted::Aside(aside)) => emit(effects, Effect::Aside(path, aside)),
             Ok(Accepted::Asked(answer)) => {
                 let body = self.session.seal_answer(path, answer);
                 emit(effects, Effect::Send(path, body));
             }
             Ok(Accepted::Adopted(answer)) => {
+                for here in &mut self.paths {
+                    here.detector.quality.pause();
+                }
                 let is_known = self.predecessors_peer.take().is_some_and(|known| self.session.peer() == Some(known));
                 if is_known {
                     self.peer.become_known_again()
@@ -61,6 +65,9 @@ impl Node {
         self.note_heard(now, path);
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.beats_heard = here.beats_heard.saturating_add(1);
+            if let Some(sent_at) = self.sent.of(beat.ack) {
+                here.detector.quality.answer(now.since(sent_at));
+            }
         }
         let seen_there = beat.standing.witnesses;
         if self.peer.hear(now, beat, number, was_heard, &self.sent) {

@@ -50,6 +50,11 @@ impl Node {
         }
     }
 
+    /// Whether the line 'I hold services' has to be on.
+    pub fn is_showing_holding(&self) -> bool {
+        self.is_showing_holding
+    }
+
     fn path_status(&self, now: Instant, index: usize) -> Option<PathStatus> {
         let path = self.paths.get(index)?;
         let report = self.peer.beat().and_then(|beat| beat.paths.get(index));
@@ -60,6 +65,9 @@ impl Node {
             heard_by_peer: report.and_then(|report| report.age()).map(|age| age + since_beat),
             beats_heard: path.beats_heard,
             beats_sent: path.beats_sent,
+            quality: path.detector.quality,
+            dead_after: path.detector.timing().dead_after,
+            lines: path.detector.lines(),
             is_looped: path.detector.is_looped(now),
             refusals: Refusal::ALL.map(|refusal| path.refusals.of(refusal)),
         })

@@ -1,6 +1,9 @@
 //! What goes out.
 
 use super::{Leaving, Node, emit};
+use crate::config::PathId;
+use crate::frame::Body;
+use crate::frame::aside::Aside;
 use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
@@ -39,6 +42,17 @@ impl Node {
         }
         self.count_goodbye(effects);
         true
+    }
+
+    /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays no beat.
+    pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
+        self.session.seal_aside(path, aside)
+    }
+
+    /// When the next regular beat leaves on `path`; never, while it is blind.
+    pub fn next_beat_at(&self, path: PathId) -> Instant {
+        let open = self.paths.get(path.index()).filter(|path| path.detector.is_open());
+        open.map_or(Instant::NEVER, |path| path.beat_at)
     }
 
     fn count_goodbye(&mut self, effects: &mut Effects) {

@@ -22,6 +22,7 @@ pub mod executable;
 pub mod fair;
 pub mod frames;
 pub mod ledger;
+pub mod modem;
 pub mod namespace;
 pub mod packet;
 pub mod ping;
@@ -48,6 +49,7 @@ use nix::unistd::Pid;
 
 use address_log::{AddressLog, Wanted};
 use cable::Cable;
+use modem::Modem;
 use namespace::Namespace;
 use ping::Ping;
 use process::{NodeProcess, Nursery, ProcessInfo, kill_all_in, processes_in};
@@ -61,6 +63,7 @@ pub struct Lab {
     nodes: [Node; 2],
     ping: Ping,
     log: AddressLog,
+    modem: Option<Modem>,
     cable: Cable,
     switch: Switch,
     client: Client,
@@ -108,11 +111,13 @@ impl Lab {
         let ports = plug_all(&switch, &namespace, lans, client_address)?;
         let cable = Cable::new(setup.seed)?;
         cable.set_baud(setup.emulate_baud.then_some(setup.baud));
+        let devices = [Side::A, Side::B].map(|side| cable.device(side));
+        let modem = setup.lines.map(|wiring| Modem::new(devices, wiring)).transpose()?;
         let ping = Ping::start(&namespace, VIP, setup.ping_step)?;
         let nursery = Nursery::new()?;
         let client = Client { namespace, ports };
         let (nodes, binary) = ([node_a, node_b], binary.to_owned());
-        let lab = Self { nodes, ping, log, cable, switch, client, nursery, setup, binary, scratch };
+        let lab = Self { nodes, ping, log, modem, cable, switch, client, nursery, setup, binary, scratch };
         lab.write_files(Side::A)?;
         lab.write_files(Side::B)?;
         Ok(lab)
@@ -121,6 +126,20 @@ impl Lab {
     /// The cable.
     pub fn cable(&self) -> &Cable {
         &self.cable
+    }
+
+    /// The cable's line wires.
+    ///
+    /// # Panics
+    /// If the setup gave it none.
+    pub fn modem(&self) -> &Modem {
+        self.modem.as_ref().expect("a cable with line wires")
+    }
+
+    /// Pulls the cable: bytes and lines.
+    pub fn unplug(&self) {
+        self.cable.cut();
+        self.modem().set_plugged(false);
     }
 
     /// The switch.
@@ -199,6 +218,9 @@ impl Lab {
         }
         if self.nodes.iter().all(|node| node.has_power) {
             self.cable.heal();
+            if let Some(modem) = &self.modem {
+                modem.set_plugged(true);
+            }
         }
         Ok(())
     }
@@ -235,6 +257,7 @@ impl Lab {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--run-dir").arg(self.directory(side).join("run"));
         self.namespace(side).command_in(&mut command)?;
+        self.give_lines(&mut command)?;
         Ok(command)
     }
 
@@ -262,6 +285,9 @@ impl Lab {
         command.args(["run", "--foreground", "--node", NODE_NAMES[side.index()]]);
         command.arg("--config").arg(node.directory.join("crosswire.toml"));
         command.arg("--run-dir").arg(node.directory.join("run"));
+        if let Some(modem) = &self.modem {
+            modem.attach(&mut command)?;
+        }
         let process = NodeProcess::start(&self.nursery, &node.namespace, command, &node.directory.join("log"))?;
         self.nodes[side.index()].process = Some(process);
         Ok(())
@@ -342,6 +368,10 @@ impl Lab {
             self.switch.set(*port, PortRules::silent());
         }
         self.cable.cut();
+        if let Some(modem) = &self.modem {
+            modem.drop_outputs(side);
+            modem.set_plugged(false);
+        }
         self.log.note_power_cut(side);
         let at = clock::now();
         self.kill(side)?;
@@ -402,6 +432,10 @@ impl Lab {
     fn running(&mut self, side: Side) -> io::Result<&mut NodeProcess> {
         let missing = || io::Error::other(format!("{} does not run", NODE_NAMES[side.index()]));
         self.nodes[side.index()].process.as_mut().ok_or_else(missing)
+    }
+
+    fn give_lines(&self, command: &mut Command) -> io::Result<()> {
+        self.modem.as_ref().map_or(Ok(()), |modem| modem.attach(command))
     }
 
     fn write_files(&self, side: Side) -> io::Result<()> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crosswire::config::Side;
 
 use super::doing;
+use super::modem::Wiring;
 
 /// Names of the nodes, by [`Side::index`].
 pub const NODE_NAMES: [&str; 2] = ["gw1", "gw2"];
@@ -44,6 +45,8 @@ pub struct Setup {
     pub baud: u32,
     /// Whether the cable carries no more than a real one.
     pub emulate_baud: bool,
+    /// How the line pins of the cable are connected; none for a port without lines.
+    pub lines: Option<Wiring>,
     /// The preferred node; none for none.
     pub prefer: Option<Side>,
     /// VIPs in the notation of the configuration.
@@ -75,6 +78,7 @@ impl Default for Setup {
             cold_start_ms: None,
             baud: 19_200,
             emulate_baud: true,
+            lines: None,
             prefer: None,
             addresses: vec![format!("{VIP}/{PREFIX}@eth0")],
             scripts: Vec::new(),

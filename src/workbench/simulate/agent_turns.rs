@@ -144,7 +144,7 @@ impl World {
                 Effect::AskWitnesses => self.ask_witnesses(side),
                 Effect::ShowHolding(holds) => self.boxes[side.index()].is_showing_holding = *holds,
                 Effect::Deposit => self.deposit(side),
-                Effect::Reply(_) => {}
+                Effect::Reply(_) | Effect::Aside(..) => {}
                 Effect::Exit => self.agent_exits(side),
             }
         }

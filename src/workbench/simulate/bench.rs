@@ -110,6 +110,7 @@ fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects)
                 | Effect::Reply(_)
                 | Effect::AskWitnesses
                 | Effect::ShowHolding(_)
+                | Effect::Aside(..)
                 | Effect::Exit => None,
             })
             .collect();

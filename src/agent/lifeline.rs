@@ -1,0 +1,200 @@
+//! The lifeline's two ends: what our operators ask of the peer, and what the peer's ask of us.
+//!
+//! Beats come first and are never late because of it: an aside leaves only when the line will have carried it before the next
+//! beat is due, and takes half an interval of the line at most, so that even a beat that nobody expected waits no longer.
+
+use std::os::fd::OwnedFd;
+
+use crosswire::config::PathId;
+use crosswire::frame::aside::{Ask, MAX_CHUNK_BYTES, MAX_TEXT_BYTES, Subject, Tell};
+use crosswire::time::{Instant, Span};
+
+/// How long our operator waits for the whole text: 8 KB at 9600 baud and 250 ms beats take 30 s.
+pub const PATIENCE: Span = Span::from_s(60);
+
+/// What our operator has asked of the peer.
+struct Asking {
+    client: OwnedFd,
+    subject: Subject,
+    reading: u8,
+    text: Vec<u8>,
+    /// When the next piece is asked for, again or for the first time.
+    ask_at: Instant,
+    give_up_at: Instant,
+}
+
+/// What the peer's operator has asked of us.
+struct Telling {
+    reading: u8,
+    subject: Subject,
+    text: Vec<u8>,
+}
+
+/// Both ends.
+#[derive(Default)]
+pub struct Lifeline {
+    asking: Option<Asking>,
+    last_reading: u8,
+    telling: Option<Telling>,
+    /// A question that waits for the line to have time for its answer.
+    owed: Option<(PathId, Ask)>,
+}
+
+/// An answer for our operator.
+pub struct Told {
+    pub client: OwnedFd,
+    /// `None`: the peer did not tell all of it in time.
+    pub text: Option<String>,
+}
+
+impl Lifeline {
+    /// Whether an operator of ours is being served; one at a time.
+    pub fn is_asking(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    /// Our operator asks.
+    pub fn begin(&mut self, now: Instant, client: OwnedFd, subject: Subject) {
+        self.last_reading = self.last_reading.wrapping_add(1);
+        let (reading, text, give_up_at) = (self.last_reading, Vec::new(), now + PATIENCE);
+        self.asking = Some(Asking { client, subject, reading, text, ask_at: now, give_up_at });
+    }
+
+    /// What to ask of the peer now.
+    pub fn question(&self, now: Instant) -> Option<Ask> {
+        let asking = self.asking.as_ref().filter(|asking| now >= asking.ask_at)?;
+        let offset = u16::try_from(asking.text.len()).ok()?;
+        Some(Ask { subject: asking.subject, reading: asking.reading, offset })
+    }
+
+    /// It was asked; without an answer it is asked again after `patience`.
+    pub fn asked(&mut self, now: Instant, patience: Span) {
+        if let Some(asking) = &mut self.asking {
+            asking.ask_at = now + patience;
+        }
+    }
+
+    /// A piece came. The whole text, if it was the last one.
+    pub fn hear(&mut self, now: Instant, tell: &Tell) -> Option<Told> {
+        let asking = self.asking.as_mut()?;
+        let is_next = tell.reading == asking.reading && usize::from(tell.offset) == asking.text.len();
+        if !is_next || usize::from(tell.total) > MAX_TEXT_BYTES {
+            return None;
+        }
+        asking.text.extend_from_slice(&tell.bytes);
+        asking.ask_at = now;
+        if asking.text.len() < usize::from(tell.total) {
+            return None;
+        }
+        let Asking { client, text, .. } = self.asking.take()?;
+        Some(Told { client, text: Some(String::from_utf8_lossy(&text).into_owned()) })
+    }
+
+    /// Who has waited too long.
+    pub fn give_up(&mut self, now: Instant) -> Option<Told> {
+        self.asking.as_ref().filter(|asking| now >= asking.give_up_at)?;
+        self.asking.take().map(|asking| Told { client: asking.client, text: None })
+    }
+
+    /// The peer asks. The newest question counts.
+    pub fn owe(&mut self, path: PathId, ask: Ask) {
+        self.owed = Some((path, ask));
+    }
+
+    /// The question that waits for its answer, and whether a text has to be made for it first.
+    pub fn owed(&self) -> Option<(PathId, Ask, bool)> {
+        let (path, ask) = self.owed?;
+        let has_text = self.telling.as_ref().is_some_and(|t| (t.reading, t.subject) == (ask.reading, ask.subject));
+        Some((path, ask, !has_text || ask.offset == 0))
+    }
+
+    /// The text for a new reading; of a long one the end.
+    pub fn prepare(&mut self, ask: Ask, text: String) {
+        let mut text = text.into_bytes();
+        let surplus = text.len().saturating_sub(MAX_TEXT_BYTES);
+        text.drain(..surplus);
+        self.telling = Some(Telling { reading: ask.reading, subject: ask.subject, text });
+    }
+
+    /// The answer, `room` bytes of text at most. The question is settled.
+    pub fn tell(&mut self, room: usize) -> Option<Tell> {
+        let (_, ask) = self.owed.take()?;
+        let text = &self.telling.as_ref()?.text;
+        let left = text.get(usize::from(ask.offset)..).unwrap_or_default();
+        let piece = left.get(..room.min(MAX_CHUNK_BYTES).min(left.len()))?;
+        let total = u16::try_from(text.len()).ok()?;
+        Some(Tell { reading: ask.reading, offset: ask.offset, total, bytes: piece.iter().copied().collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> OwnedFd {
+        std::fs::File::open("/dev/null").expect("/dev/null").into()
+    }
+
+    /// Carries a whole text from one end to the other, `room` bytes a piece; says how many rounds it took.
+    fn carry(text: &str, room: usize) -> (String, usize) {
+        let (mut ours, mut theirs) = (Lifeline::default(), Lifeline::default());
+        let mut now = Instant::from_us(1);
+        ours.begin(now, client(), Subject::Why);
+        for round in 1..10_000 {
+            if let Some(ask) = ours.question(now) {
+                ours.asked(now, Span::from_ms(500));
+                theirs.owe(PathId(0), ask);
+            }
+            if let Some((_, ask, is_new)) = theirs.owed() {
+                if is_new {
+                    theirs.prepare(ask, text.to_owned());
+                }
+                let tell = theirs.tell(room).expect("a piece");
+                assert!(tell.bytes.len() <= room);
+                if let Some(told) = ours.hear(now, &tell) {
+                    return (told.text.expect("all of it"), round);
+                }
+            }
+            now = now + Span::from_ms(250);
+        }
+        panic!("the text never came");
+    }
+
+    #[test]
+    fn a_text_comes_whole_in_pieces() {
+        let text = "gw2 serves\n".repeat(100);
+        assert_eq!(carry(&text, 77), (text.clone(), text.len().div_ceil(77)));
+        assert_eq!(carry("", 77), (String::new(), 1));
+        let long = "x".repeat(MAX_TEXT_BYTES + 5);
+        assert_eq!(carry(&long, 200).0.len(), MAX_TEXT_BYTES);
+    }
+
+    #[test]
+    fn lost_questions_are_asked_again_and_pieces_out_of_turn_are_dropped() {
+        let mut ours = Lifeline::default();
+        let now = Instant::from_us(1);
+        ours.begin(now, client(), Subject::Log);
+        let ask = ours.question(now).expect("a question");
+        ours.asked(now, Span::from_ms(500));
+        assert_eq!(ours.question(now), None);
+        assert_eq!(ours.question(now + Span::from_ms(500)), Some(ask));
+        let tell =
+            |reading, offset, bytes: &[u8]| Tell { reading, offset, total: 4, bytes: bytes.iter().copied().collect() };
+        assert!(ours.hear(now, &tell(ask.reading.wrapping_add(1), 0, b"ab")).is_none(), "another reading");
+        assert!(ours.hear(now, &tell(ask.reading, 2, b"cd")).is_none(), "a piece too far on");
+        assert!(ours.hear(now, &tell(ask.reading, 0, b"ab")).is_none());
+        assert!(ours.hear(now, &tell(ask.reading, 0, b"ab")).is_none(), "the same again");
+        let told = ours.hear(now, &tell(ask.reading, 2, b"cd")).expect("all of it");
+        assert_eq!(told.text.as_deref(), Some("abcd"));
+        assert!(!ours.is_asking());
+    }
+
+    #[test]
+    fn patience_ends() {
+        let mut ours = Lifeline::default();
+        let now = Instant::from_us(1);
+        ours.begin(now, client(), Subject::Status);
+        assert!(ours.give_up(now + Span::from_s(59)).is_none());
+        assert!(ours.give_up(now + PATIENCE).is_some_and(|told| told.text.is_none()));
+    }
+}

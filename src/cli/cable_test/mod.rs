@@ -1,0 +1,81 @@
+//! `crosswire cable-test`: run on both ends of a cable, it says what the cable is and what it can carry.
+
+mod link;
+mod outcome;
+mod show;
+mod steps;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crosswire::config::Side;
+use crosswire::time::Span;
+
+use super::exit::Exit;
+use super::option::{flag, operand, option, options};
+use crate::guard::ports::open_serial;
+use crate::tty::lines;
+use crate::tty::uart::Uart;
+use link::Link;
+use outcome::{Heard, Outcome, Wires};
+
+options! {
+    /// Test a null-modem cable: run this on both ends
+    pub struct CableTestOptions("cable-test") {
+        /// Fastest speed to try
+        max_baud: u32 = option("--max-baud", "BAUD").or("115200"),
+        /// How long to wait for the other end, in seconds
+        wait: u16 = option("--wait", "SECONDS").or("60"),
+        /// As JSON
+        json: bool = flag("--json"),
+        /// The serial port: /dev/ttyS0
+        device: PathBuf = operand("DEVICE"),
+    }
+}
+
+/// Tests, and tells. [`Exit::Done`] if a peer was found and a speed that loses nothing.
+pub fn run(options: &CableTestOptions, out: &mut impl Write) -> Exit {
+    match test(options) {
+        Ok(outcome) => {
+            // A reader that closed the pipe has seen enough.
+            let _ = if options.json { show::json(&outcome, out) } else { show::text(&outcome, out) };
+            if outcome.best().is_some() && !outcome.is_cut_short { Exit::Done } else { Exit::Refused }
+        }
+        Err(reason) => {
+            let _ = writeln!(io::stderr(), "crosswire: {reason}");
+            Exit::Refused
+        }
+    }
+}
+
+fn test(options: &CableTestOptions) -> Result<Outcome, String> {
+    let device = options.device.display().to_string();
+    let port = open_serial(&options.device, steps::BAUDS[0]).map_err(|error| error.to_string())?;
+    let uart = Uart::of(&port);
+    lines::set(&port, lines::DTR);
+    let mut me = [0; 4];
+    getrandom::fill(&mut me).map_err(|error| format!("the kernel gives no random numbers: {error}"))?;
+    let mut link = Link::new(port, device.clone(), me);
+    let mut outcome = Outcome {
+        device,
+        heard: Heard::default(),
+        wires: Wires::default(),
+        idle_lines: 0,
+        speeds: Vec::new(),
+        uart,
+        is_cut_short: false,
+    };
+    if steps::meet(&mut link, Span::from_s(u64::from(options.wait))) {
+        if link.leads() {
+            steps::lead(&mut link, options.max_baud, &mut outcome);
+        } else {
+            steps::follow(&mut link, &mut outcome);
+        }
+    } else {
+        outcome.wires.bridged = [u16::try_from(lines::bridged(link.port(), Side::A)).unwrap_or(0), 0];
+        lines::set(link.port(), 0);
+        outcome.idle_lines = lines::get(link.port()).unwrap_or(0) & lines::INPUTS;
+    }
+    outcome.heard = link.heard;
+    Ok(outcome)
+}

@@ -1,0 +1,242 @@
+//! The test itself, on both ends: find each other, try every line, try every speed. The leading end asks, the other answers.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crosswire::config::Side;
+use crosswire::time::{Instant, Span};
+
+use super::link::{ECHO_BYTES, Link, Message};
+use super::outcome::{Outcome, Speed, Wires};
+use crate::clock;
+use crate::tty::lines::{self, DTR, INPUTS, RTS};
+
+/// The speeds that are tried; the first is where both ends meet, and meet again when one fails.
+pub const BAUDS: [u32; 5] = [9_600, 19_200, 38_400, 57_600, 115_200];
+/// Frames that are sent back and forth at each speed.
+const TRIPS: u32 = 40;
+/// A speed that has lost so many is not tried any further.
+const MAX_LOST: u32 = 4;
+/// Between two calls for the other end.
+const CALLS_EVERY: Span = Span::from_ms(200);
+/// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
+const ANSWER_WAIT: Span = Span::from_ms(500);
+/// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
+const STRAGGLERS_WAIT: Span = Span::from_ms(1_000);
+/// After this much silence the end that answers goes back to the first speed, and the other waits longer before it does.
+const FALLS_BACK_AFTER: Span = Span::from_ms(1_500);
+const MEETS_AGAIN_AFTER: Duration = Duration::from_millis(2_000);
+/// After this much silence the other end is gone.
+const GONE_AFTER: Span = Span::from_s(8);
+/// What a port needs to send its last frame at 9600 baud, and a line to settle.
+const SETTLES: Duration = Duration::from_millis(100);
+
+/// Calls until both ends have heard each other, or `wait` is over.
+pub fn meet(link: &mut Link, wait: Span) -> bool {
+    let give_up_at = clock::now() + wait;
+    while clock::now() < give_up_at {
+        link.say(&Message::Hello);
+        let until = clock::now() + CALLS_EVERY;
+        while let Some((_, is_for_us)) = link.hear(until) {
+            if is_for_us {
+                // The other end must hear that we have heard it.
+                link.say(&Message::Hello);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The end that asks.
+pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
+    let Some(wires) = try_lines(link) else {
+        outcome.is_cut_short = true;
+        return;
+    };
+    outcome.wires = wires;
+    let _ = link.ask(&Message::Wires(wires), ANSWER_WAIT, yes);
+    for baud in BAUDS.into_iter().filter(|baud| *baud <= max_baud) {
+        let Some(speed) = try_speed(link, baud) else {
+            outcome.is_cut_short = true;
+            return;
+        };
+        outcome.speeds.push(speed);
+        let _ = link.ask(&Message::Speed(speed), ANSWER_WAIT, yes);
+    }
+    let _ = link.ask(&Message::Done, ANSWER_WAIT, yes);
+}
+
+fn yes(answer: &Message) -> Option<()> {
+    (*answer == Message::Yes).then_some(())
+}
+
+/// Drives each output alone, ours and theirs, and notes which inputs come and go with it.
+fn try_lines(link: &mut Link) -> Option<Wires> {
+    // The far end looks for its own bridges when it is first asked, we after that: never both at once.
+    drive(link, 0, 0)?;
+    let bridged_here = short(lines::bridged(link.port(), Side::A));
+    let mut wires = Wires { bridged: [bridged_here, 0], ..Wires::default() };
+    let (idle_here, (idle_there, _)) = drive(link, 0, 0)?;
+    for (index, output) in [DTR, RTS].into_iter().enumerate() {
+        let (_, (there, bridged_there)) = drive(link, output, 0)?;
+        let (here, _) = drive(link, 0, output)?;
+        wires.bridged[1] |= bridged_there;
+        wires.out[index] = there & !idle_there;
+        wires.back[index] = here & !idle_here;
+    }
+    lines::set(link.port(), DTR);
+    Some(wires)
+}
+
+/// Drives our lines and theirs; what both then see. The far end also says what follows its own.
+fn drive(link: &mut Link, ours: i32, theirs: i32) -> Option<(u16, (u16, u16))> {
+    lines::set(link.port(), ours);
+    let seen = |answer: &Message| match answer {
+        Message::Seen(bits, bridged) => Some((*bits, *bridged)),
+        _ => None,
+    };
+    let there = link.ask(&Message::Drive(short(theirs)), ANSWER_WAIT, seen)?;
+    Some((inputs(link), there))
+}
+
+fn inputs(link: &Link) -> u16 {
+    short(lines::get(link.port()).unwrap_or(0) & INPUTS)
+}
+
+fn short(bits: i32) -> u16 {
+    u16::try_from(bits).unwrap_or(0)
+}
+
+/// Tries one speed. `None`: the other end is gone even at the first speed.
+fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
+    let mut speed = Speed { baud, ..Speed::default() };
+    link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
+    sleep(SETTLES);
+    if link.go(baud).is_ok() {
+        measure(link, &mut speed);
+    }
+    if speed.is_clean() {
+        return Some(speed);
+    }
+    // Back to where both ends meet; from there the next speed is tried.
+    sleep(MEETS_AGAIN_AFTER);
+    link.go(BAUDS[0]).ok()?;
+    link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
+}
+
+/// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
+fn measure(link: &mut Link, speed: &mut Speed) {
+    let mut trips = Trips { sent_at: Vec::new(), us: vec![None; TRIPS as usize] };
+    while speed.sent < TRIPS && speed.lost < MAX_LOST {
+        let trip = trips.sent_at.len();
+        trips.sent_at.push(clock::now());
+        link.say(&Message::Echo(text_of(trip)));
+        speed.sent += 1;
+        trips.collect(link, Some(trip), clock::now() + ANSWER_WAIT);
+        speed.lost = trips.missing();
+    }
+    if speed.lost > 0 {
+        trips.collect(link, None, clock::now() + STRAGGLERS_WAIT);
+        speed.lost = trips.missing();
+    }
+    let came = trips.us.iter().flatten();
+    let mean = came.clone().map(|us| u64::from(*us)).sum::<u64>() / came.clone().count().max(1) as u64;
+    let (best, worst) = (came.clone().min().copied(), came.max().copied());
+    if best.is_none() {
+        // Nobody understands us at this speed.
+        (speed.sent, speed.lost) = (0, 0);
+    }
+    speed.trip_us = [best.unwrap_or(0), u32::try_from(mean).unwrap_or(u32::MAX), worst.unwrap_or(0)];
+}
+
+/// The text of one trip: every bit pattern has its turn, and no two trips have the same.
+fn text_of(trip: usize) -> heapless::Vec<u8, ECHO_BYTES> {
+    (0..ECHO_BYTES).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect()
+}
+
+/// What became of each frame.
+struct Trips {
+    sent_at: Vec<Instant>,
+    us: Vec<Option<u32>>,
+}
+
+impl Trips {
+    /// Takes in what comes back, until the one that is waited for has come, or every one.
+    fn collect(&mut self, link: &mut Link, wanted: Option<usize>, until: Instant) {
+        while wanted.map_or(self.missing() > 0, |trip| self.us.get(trip).is_some_and(Option::is_none)) {
+            let Some((answer, _)) = link.hear(until) else { return };
+            let Message::Echo(text) = answer else { continue };
+            // The first byte of a text is its trip's number.
+            let trip = text.first().map_or(usize::MAX, |byte| usize::from(*byte));
+            let (Some(sent_at), Some(slot)) = (self.sent_at.get(trip), self.us.get_mut(trip)) else { continue };
+            if text == text_of(trip) {
+                slot.get_or_insert(u32::try_from(clock::now().since(*sent_at).as_us()).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
+    /// How many were sent and have not come back.
+    fn missing(&self) -> u32 {
+        let missing = self.us.iter().take(self.sent_at.len()).filter(|us| us.is_none()).count();
+        u32::try_from(missing).unwrap_or(u32::MAX)
+    }
+}
+
+/// The end that answers.
+pub fn follow(link: &mut Link, outcome: &mut Outcome) {
+    let mut bridged = None;
+    let mut heard_at = clock::now();
+    let mut is_fast = false;
+    loop {
+        let patience = if is_fast { FALLS_BACK_AFTER } else { GONE_AFTER };
+        let Some((question, is_for_us)) = link.hear(heard_at + patience) else {
+            if !is_fast {
+                outcome.is_cut_short = true;
+                return;
+            }
+            (is_fast, heard_at) = (false, clock::now());
+            let _ = link.go(BAUDS[0]);
+            continue;
+        };
+        if !is_for_us {
+            continue;
+        }
+        heard_at = clock::now();
+        match question {
+            Message::Hello => link.say(&Message::Hello),
+            Message::Drive(outputs) => {
+                let port = link.port();
+                let bridged = *bridged.get_or_insert_with(|| short(lines::bridged(port, Side::B)));
+                lines::set(port, i32::from(outputs));
+                sleep(Duration::from_millis(5));
+                link.say(&Message::Seen(inputs(link), bridged));
+            }
+            Message::Echo(text) => link.say(&Message::Echo(text)),
+            Message::Go(baud) => {
+                link.say(&Message::Yes);
+                sleep(SETTLES);
+                is_fast = baud != BAUDS[0];
+                let _ = link.go(baud);
+                heard_at = clock::now();
+            }
+            Message::Wires(wires) => {
+                outcome.wires = wires.turned();
+                link.say(&Message::Yes);
+            }
+            Message::Speed(speed) => {
+                outcome.speeds.retain(|known| known.baud != speed.baud);
+                outcome.speeds.push(speed);
+                link.say(&Message::Yes);
+            }
+            Message::Done => {
+                // Said twice, in case the first is lost: the other end waits for it.
+                link.say(&Message::Yes);
+                sleep(SETTLES);
+                link.say(&Message::Yes);
+                return;
+            }
+            Message::Seen(..) | Message::Yes => {}
+        }
+    }
+}

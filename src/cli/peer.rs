@@ -1,0 +1,61 @@
+//! `crosswire peer`: what the other node says of itself, asked over the pair's own paths: for when the LAN is dead.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crosswire::frame::aside::Subject;
+
+use super::exit::Exit;
+use super::option::{operand, option, options};
+use super::status::not_running;
+use crate::agent::lifeline::PATIENCE;
+use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Unheard, ask_within};
+
+options! {
+    /// Show what the other node says of itself, over the cable if the LAN is dead
+    pub struct PeerOptions("peer") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// status, why or log
+        what: String = operand("WHAT"),
+    }
+}
+
+fn subject(word: &str) -> Option<Subject> {
+    match word {
+        "status" => Some(Subject::Status),
+        "why" => Some(Subject::Why),
+        "log" => Some(Subject::Log),
+        _ => None,
+    }
+}
+
+/// Asks, and shows the answer as it came.
+pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
+    let Some(subject) = subject(&options.what) else {
+        let _ = writeln!(std::io::stderr(), "crosswire: peer {}: say `status`, `why` or `log`", options.what);
+        return Exit::Usage;
+    };
+    // The agent gives up first, and says so.
+    let patience = Duration::from_micros(PATIENCE.as_us()) + Duration::from_secs(5);
+    let refused = match ask_within(&options.run_dir, &Question::Peer(subject), patience) {
+        Ok(Answer::PeerSays(Ok(text))) => {
+            // A reader that closed the pipe has seen enough.
+            let _ = out.write_all(text.as_bytes());
+            return Exit::Done;
+        }
+        Ok(Answer::PeerSays(Err(why))) => match why {
+            Unheard::Nowhere => "the peer is heard on no path: nothing can be asked (`crosswire status` says more)",
+            Unheard::Busy => "another operator is asking the peer: try again in a moment",
+            Unheard::TooSlow => {
+                "the peer's answer did not come in time: the line has no time beside the beats (see `crosswire check`), \
+                 or the peer is of another version"
+            }
+        },
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => return Exit::Refused,
+        Err(error) => return not_running(&options.run_dir, &error, out),
+    };
+    let _ = writeln!(out, "{refused}");
+    Exit::Refused
+}

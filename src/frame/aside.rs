@@ -1,0 +1,59 @@
+//! The lifeline: what operators ask of the other node over the pair's own paths, when no other way leads there.
+//!
+//! Asides prove nothing and change nothing: they are authenticated and fresh like a beat, and counted apart from beats, so that
+//! no beat is acknowledged, delayed or replaced by one. The node that asks drives: each [`Ask`] names the first byte that it
+//! lacks, and is answered by one [`Tell`], which is as long as the line has time for. So nothing has to be repeated by the
+//! node that is asked, and what is lost is asked for again.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of text in one frame.
+pub const MAX_CHUNK_BYTES: usize = 112;
+/// Longest text: what is longer is cut at its beginning.
+pub const MAX_TEXT_BYTES: usize = 8 * 1024;
+
+/// What can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    /// What `status` shows there.
+    Status,
+    /// What `why` shows there.
+    Why,
+    /// The last lines of the log there.
+    Log,
+}
+
+/// 'Tell me of this, from this byte on.'
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ask {
+    /// What.
+    pub subject: Subject,
+    /// Tells one reading from the next: a new number asks for a new text.
+    pub reading: u8,
+    /// First byte that is wanted.
+    pub offset: u16,
+}
+
+/// A piece of the answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tell {
+    /// The number of the reading.
+    pub reading: u8,
+    /// Where in the text the piece begins.
+    pub offset: u16,
+    /// Length of the whole text.
+    pub total: u16,
+    /// The piece.
+    pub bytes: Vec<u8, MAX_CHUNK_BYTES>,
+}
+
+/// Either.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the piece on")]
+pub enum Aside {
+    /// A question.
+    Ask(Ask),
+    /// A piece of an answer.
+    Tell(Tell),
+}

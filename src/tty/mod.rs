@@ -1,0 +1,8 @@
+//! What a serial port of Linux can say and do beyond bytes: modem lines, any speed, the kind of UART, error counters.
+//!
+//! All of it is `ioctl_tty(2)`. A pseudo-terminal, and many a USB adapter, knows only a part: what a port does not know is
+//! `None`, never an error.
+
+pub mod lines;
+pub mod speed;
+pub mod uart;

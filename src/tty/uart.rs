@@ -1,0 +1,188 @@
+//! What sits behind a port, and what it has counted.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::libc::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
+use serde::{Deserialize, Serialize};
+
+/// `struct serial_struct` of linux/serial.h.
+#[repr(C)]
+struct SerialStruct {
+    kind: c_int,
+    line: c_int,
+    port: c_uint,
+    irq: c_int,
+    flags: c_int,
+    xmit_fifo_size: c_int,
+    custom_divisor: c_int,
+    baud_base: c_int,
+    close_delay: c_ushort,
+    io_type: c_char,
+    reserved: c_char,
+    hub6: c_int,
+    closing_wait: c_ushort,
+    closing_wait2: c_ushort,
+    iomem_base: *mut c_uchar,
+    iomem_reg_shift: c_ushort,
+    port_high: c_uint,
+    iomap_base: c_ulong,
+}
+
+/// `struct serial_icounter_struct` of linux/serial.h.
+#[repr(C)]
+#[derive(Default)]
+struct SerialCounts {
+    cts: c_int,
+    dsr: c_int,
+    rng: c_int,
+    dcd: c_int,
+    rx: c_int,
+    tx: c_int,
+    frame: c_int,
+    overrun: c_int,
+    parity: c_int,
+    brk: c_int,
+    buf_overrun: c_int,
+    reserved: [c_int; 9],
+}
+
+mod ioctl {
+    //! `ioctl_tty(2)` does not know them; linux/drivers/tty/serial/serial_core.c does.
+
+    use nix::libc;
+
+    nix::ioctl_read_bad!(tiocgserial, libc::TIOCGSERIAL, super::SerialStruct);
+    nix::ioctl_read_bad!(tiocgicount, libc::TIOCGICOUNT, super::SerialCounts);
+}
+
+/// A UART, as far as the driver tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Uart {
+    /// `PORT_*` of linux/serial_core.h.
+    kind: i32,
+    /// Input clock over 16: the fastest speed, and what slower ones are divided from. Zero: not told.
+    pub baud_base: u32,
+}
+
+/// Above this a UART without a FIFO loses bytes on a busy Pentium: it has to be served within one byte, 520 us at 19200 baud.
+pub const MAX_BAUD_WITHOUT_FIFO: u32 = 19_200;
+
+/// The first kinds of linux/serial_core.h (`PORT_*`); later ones are embedded or fast, and all have FIFOs.
+const KINDS: [&str; 17] = [
+    "unknown", "8250", "16450", "16550", "16550A", "Cirrus", "16650", "16650V2", "16750", "Startech", "16C950",
+    "16654", "16850", "RSA", "NS16550A", "XScale", "RM9000",
+];
+/// 8250, 16450, and the first 16550, whose FIFO does not work.
+const WITHOUT_FIFO: std::ops::RangeInclusive<i32> = 1..=3;
+
+impl Uart {
+    /// Asks the driver; `None` where the port is a pseudo-terminal or the driver does not tell.
+    pub fn of(port: &OwnedFd) -> Option<Self> {
+        let mut told = std::mem::MaybeUninit::<SerialStruct>::zeroed();
+        // SAFETY: TIOCGSERIAL writes one serial_struct, to which the pointer is.
+        unsafe { ioctl::tiocgserial(port.as_raw_fd(), told.as_mut_ptr()) }.ok()?;
+        // SAFETY: plain numbers and a pointer that nobody follows, for all of which zeroes are a value.
+        let told = unsafe { told.assume_init() };
+        Some(Self { kind: told.kind, baud_base: u32::try_from(told.baud_base).unwrap_or(0) })
+    }
+
+    /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8, and for most
+    /// that is no UART of the board).
+    pub fn of_device(device: &Path) -> Option<Self> {
+        let device = device.canonicalize().ok()?;
+        let folder = Path::new("/sys/class/tty").join(device.file_name()?);
+        let number = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<i32>().ok();
+        Some(Self { kind: number("type")?, baud_base: number("uartclk").unwrap_or(0).cast_unsigned() / 16 })
+    }
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        usize::try_from(self.kind).ok().and_then(|kind| KINDS.get(kind)).copied().unwrap_or("other")
+    }
+
+    /// Whether the driver knows no UART there: the board lacks it, or a USB adapter does not tell.
+    pub const fn is_unknown(self) -> bool {
+        self.kind == 0
+    }
+
+    /// Whether it has to be served byte by byte at a speed at which that goes wrong.
+    pub fn is_too_slow_for(self, baud: u32) -> bool {
+        WITHOUT_FIFO.contains(&self.kind) && baud > MAX_BAUD_WITHOUT_FIFO
+    }
+}
+
+/// What the driver has counted since the box started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Bytes whose stop bit was missing: wrong speed, noise.
+    pub framing: u32,
+    /// Bytes that the UART lost, and those that found no room behind it: interrupts came too late.
+    pub overrun: u32,
+    /// Bytes of wrong parity: of no meaning at 8N1.
+    pub parity: u32,
+    /// BREAKs.
+    pub breaks: u32,
+}
+
+impl Counts {
+    /// Asks the driver; `None` where it does not count.
+    pub fn of(port: &OwnedFd) -> Option<Self> {
+        let mut told = SerialCounts::default();
+        // SAFETY: TIOCGICOUNT writes one serial_icounter_struct, and `told` is one.
+        unsafe { ioctl::tiocgicount(port.as_raw_fd(), &raw mut told) }.ok()?;
+        let count = |n: c_int| n.cast_unsigned();
+        Some(Self {
+            framing: count(told.frame),
+            overrun: count(told.overrun).wrapping_add(count(told.buf_overrun)),
+            parity: count(told.parity),
+            breaks: count(told.brk),
+        })
+    }
+
+    /// What was counted since `earlier`.
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            framing: self.framing.wrapping_sub(earlier.framing),
+            overrun: self.overrun.wrapping_sub(earlier.overrun),
+            parity: self.parity.wrapping_sub(earlier.parity),
+            breaks: self.breaks.wrapping_sub(earlier.breaks),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uart_without_a_fifo_is_named_and_too_slow_for_high_speeds() {
+        let uart = |kind| Uart { kind, baud_base: 115_200 };
+        let rows = [
+            (0, "unknown", false),
+            (1, "8250", true),
+            (2, "16450", true),
+            (3, "16550", true),
+            (4, "16550A", false),
+            (99, "other", false),
+            (-1, "other", false),
+        ];
+        for (kind, name, is_slow) in rows {
+            assert_eq!((uart(kind).name(), uart(kind).is_too_slow_for(38_400)), (name, is_slow), "{kind}");
+            assert!(!uart(kind).is_too_slow_for(19_200), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_pseudo_terminal_has_neither_uart_nor_counters() {
+        let pty = nix::pty::openpty(None, None).expect("a pty");
+        assert_eq!(Uart::of(&pty.slave), None);
+        assert_eq!(Counts::of(&pty.slave), None);
+    }
+
+    #[test]
+    fn counters_may_wrap() {
+        let at = |framing| Counts { framing, ..Counts::default() };
+        assert_eq!(at(2).since(at(u32::MAX)), at(3));
+    }
+}

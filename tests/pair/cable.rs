@@ -1,0 +1,227 @@
+//! What goes over the cable beside beats, several cables at once, and the test of a cable.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crosswire::config::Side;
+use crosswire::time::Span;
+use serde_json::Value;
+
+use crate::lab::cable::{Cable, LineRule};
+use crate::lab::clock::{now, span};
+use crate::lab::modem::{Modem, Wiring};
+use crate::lab::setup::Setup;
+use crate::lab::switch::PortRules;
+use crate::lab::testing;
+use crate::scene::{PATIENCE, Said, Scene, ms, run};
+
+/// 9600 baud with 250 ms beats: a quarter of the line.
+fn slow() -> Setup {
+    Setup { baud: 9_600, interval_ms: 250, late_after_ms: 750, dead_after_ms: 1_500, ..Setup::default() }
+}
+
+/// How long the lifeline is used; `CROSSWIRE_TALK_S=600 cargo test ... -- --nocapture` for a measurement.
+fn talk() -> Duration {
+    let seconds = std::env::var("CROSSWIRE_TALK_S").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(5))
+}
+
+/// Situation: the LAN is dead; 9600 baud, 250 ms beats, a line as slow as a real one.
+/// Required: each node's `peer status`, `peer why` and `peer log` come whole over the cable, again and again, and no beat is
+/// skipped or takes the path out of time.
+#[test]
+fn the_lifeline_never_holds_up_a_beat() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving_with(slow());
+        scene.set_lan(Side::B, PortRules::silent());
+        scene.expect_soon("a dead LAN", PATIENCE, |s| s.path_state(Side::B, 1) == "broken");
+        let (start, sent_before) = (now(), scene.cable().delivered_bytes(Side::A));
+        let mut readings = 0;
+        while now().since(start) < span(talk()) || readings < 3 {
+            for (what, told) in [("status", "this is gw1"), ("why", "taking it as term"), ("log", "gateway: active")] {
+                let said = scene.say(Side::B, &["peer", what]);
+                assert!(said.code == Some(0) && said.text.contains(told), "{what}: {said:?}");
+                readings += 1;
+            }
+        }
+        let took = now().since(start);
+        let bytes = scene.cable().delivered_bytes(Side::A) - sent_before;
+        println!(
+            "{readings} readings in {took}; gw1 sent {bytes} bytes, {} permille of the line",
+            bytes * 10_000_000_000 / 9_600 / took.as_us()
+        );
+        for side in [Side::A, Side::B] {
+            let status = scene.status(side);
+            let path = &status["paths"][0];
+            println!("{side:?}: {}", path["quality"]);
+            assert_eq!(path["skipped"], 0, "no beat was skipped");
+            assert_eq!(path["quality"]["gaps"][4], 0, "{path}");
+            assert_eq!(path["state"], "on time");
+        }
+        scene.assert_never_both();
+    });
+}
+
+/// Situation: the peer is heard on no path.
+/// Required: one line that says so, and exit code 1.
+#[test]
+fn a_peer_that_is_not_heard_cannot_be_asked() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup::default());
+        scene.begin(Side::A);
+        scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::A).is_some());
+        let said = scene.say(Side::A, &["peer", "status"]);
+        assert_eq!(said.code, Some(1));
+        assert!(said.text.contains("heard on no path"), "{}", said.text);
+        assert_eq!(scene.say(Side::A, &["peer", "nonsense"]).code, Some(2));
+    });
+}
+
+/// Situation: two cables and two LANs; then one of each fails, then the other cable, then the other LAN.
+/// Required: four paths on time; no move while any of them is heard; jeopardy shows.
+#[test]
+fn two_cables_and_two_lans_at_once() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup { second_lan: true, ..Setup::default() });
+        let second = Cable::new(2).expect("a second cable");
+        for side in [Side::A, Side::B] {
+            let device = |cable: &Cable, side| cable.device(side).display().to_string();
+            let (a, b) = (device(scene.cable(), Side::A), device(scene.cable(), Side::B));
+            let (a2, b2) = (device(&second, Side::A), device(&second, Side::B));
+            scene.rewrite(side, &format!("serial = {b:?}"), &format!("serial = [{b:?}, {b2:?}]"));
+            scene.rewrite(side, "[serial]", &format!("[[serial]]\ndevice = {a2:?}\nbaud = 19200\n\n[[serial]]"));
+            scene.rewrite(side, &format!("device = {a2:?}"), &format!("device = {a:?}"));
+            scene.rewrite(
+                side,
+                &format!("[[serial]]\ndevice = {a:?}\nbaud = 19200\n\n[lan]"),
+                &format!("[[serial]]\ndevice = {a2:?}\nbaud = 19200\n\n[[lan]]"),
+            );
+            scene.rewrite(side, "port = 694\n", "port = 694\n\n[[lan]]\ninterface = \"eth1\"\nport = 694\n");
+            scene.rewrite(side, "lan = \"10.77.0.1\"", "lan = [\"10.77.0.1\", \"10.78.0.1\"]");
+            scene.rewrite(side, "lan = \"10.77.0.2\"", "lan = [\"10.77.0.2\", \"10.78.0.2\"]");
+        }
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        let on_time = |s: &Scene, side| {
+            let status = s.try_status(side).unwrap_or_default();
+            status["paths"].as_array().map_or(0, |all| all.iter().filter(|path| path["state"] == "on time").count())
+        };
+        scene.expect_soon("four paths", PATIENCE, |s| [Side::A, Side::B].iter().all(|side| on_time(s, *side) == 4));
+        scene.expect_soon("a holder", PATIENCE, |s| s.holder().is_ok_and(|holder| holder == Some(Side::A)));
+        scene.cable().cut();
+        scene.set_lan(Side::A, PortRules::silent());
+        scene.expect_soon("two paths", PATIENCE, |s| [Side::A, Side::B].iter().all(|side| on_time(s, *side) == 2));
+        second.set(Side::A, LineRule { cut: true, ..LineRule::default() });
+        thread::sleep(ms(1_500));
+        assert!(scene.is_in_jeopardy(Side::B));
+        assert_eq!(scene.status(Side::B)["verdict"], "present");
+        assert_eq!(scene.holder().expect("the observer"), Some(Side::A), "nothing moves while one path is heard");
+        scene.assert_never_both();
+    });
+}
+
+/// Runs the test of a cable on the ports of these nodes at once.
+fn test_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Vec<(Value, Said)> {
+    thread::scope(|scope| {
+        let one = |side: &Side| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_crosswire"));
+            command.args(["cable-test", "--json"]).args(more).arg(cable.device(*side));
+            modem.attach(&mut command).expect("lines");
+            scope.spawn(move || {
+                let said = run(command);
+                (serde_json::from_str(&said.text).unwrap_or_default(), said)
+            })
+        };
+        let started: Vec<_> = sides.iter().map(one).collect();
+        started.into_iter().map(|test| test.join().expect("a test of the cable")).collect()
+    })
+}
+
+fn cable_with(wiring: Wiring) -> (Cable, Modem) {
+    let cable = Cable::new(3).expect("a cable");
+    let modem = Modem::new([cable.device(Side::A), cable.device(Side::B)], wiring).expect("line wires");
+    (cable, modem)
+}
+
+const BOTH: [Side; 2] = [Side::A, Side::B];
+
+/// Situation: a good cable with all lines, with three wires, with bridged plugs, with lines one way.
+/// Required: both ends name it alike, say which lines work, recommend 115200 baud and a fitting interval, and end with 0.
+#[test]
+fn a_good_cable_is_named_by_its_lines() {
+    testing::in_fair_lab(|| {
+        for (wiring, name, bridged) in [
+            (Wiring::Full, "full", ""),
+            (Wiring::Three, "three-wire", ""),
+            (Wiring::Bridged, "three-wire", "DSR DCD CTS"),
+            (Wiring::Only(Side::A), "partial", ""),
+        ] {
+            let (cable, modem) = cable_with(wiring);
+            for (found, said) in test_cable(&cable, &modem, &BOTH, &[]) {
+                assert_eq!(said.code, Some(0), "{wiring:?}: {said:?}");
+                assert_eq!(found["wiring"], name, "{wiring:?}: {found}");
+                assert_eq!(found["lines"]["bridged_here"], bridged, "{wiring:?}: {found}");
+                assert_eq!(found["use_baud"], 115_200, "{found}");
+                assert_eq!(found["use_interval_ms"], 20, "{found}");
+                assert_eq!(found["speeds"].as_array().map(Vec::len), Some(5), "{found}");
+                assert_eq!(found["uart"], "16550A");
+            }
+        }
+    });
+}
+
+/// Situation: a cable that flips one bit in two thousand.
+/// Required: no speed is called clean on either end; frames are counted as lost; the test ends, with 1.
+#[test]
+fn a_bad_cable_is_found_out() {
+    testing::in_fair_lab(|| {
+        let (cable, modem) = cable_with(Wiring::Full);
+        for side in BOTH {
+            cable.set(side, LineRule { bit_errors_per_million: 500, ..LineRule::default() });
+        }
+        for (found, said) in test_cable(&cable, &modem, &BOTH, &["--wait", "20", "--max-baud", "9600"]) {
+            assert_eq!(said.code, Some(1), "{said:?}");
+            assert!(found["hazards"].to_string().contains("lost"), "{found}");
+        }
+    });
+}
+
+/// Situation: one wire is broken; nobody is at the other end; our own bytes come back.
+/// Required: each is named, and the exit code is 1.
+#[test]
+fn what_is_no_cable_is_named() {
+    testing::in_fair_lab(|| {
+        let (cable, modem) = cable_with(Wiring::Full);
+        let alone = test_cable(&cable, &modem, &[Side::A], &["--wait", "1"]);
+        assert_eq!((&alone[0].0["wiring"], alone[0].1.code), (&Value::from("nothing"), Some(1)), "{alone:?}");
+        cable.set(Side::A, LineRule { cut: true, ..LineRule::default() });
+        let half = test_cable(&cable, &modem, &BOTH, &["--wait", "6"]);
+        assert_eq!(half[0].0["wiring"], "one-way", "{half:?}");
+        assert_eq!(half[1].0["wiring"], "nothing", "{half:?}");
+        assert!(half.iter().all(|(_, said)| said.code == Some(1)));
+    });
+}
+
+/// Situation: the daemon of a pair talks at the other end.
+/// Required: it is named by the id of its pair, and the daemon goes on; nothing is taken over by it meanwhile.
+#[test]
+fn a_daemon_at_the_other_end_is_named() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup {
+            baud: 9_600,
+            interval_ms: 250,
+            late_after_ms: 750,
+            dead_after_ms: 1_500,
+            lines: Some(Wiring::Full),
+            ..Setup::default()
+        });
+        scene.begin(Side::B);
+        scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::B).is_some());
+        let found = test_cable(scene.cable(), scene.modem(), &[Side::A], &["--wait", "5"]);
+        assert_eq!(found[0].0["wiring"], "daemon", "{found:?}");
+        assert!(found[0].0["verdict"].to_string().contains("pair with id"), "{found:?}");
+        assert_eq!(scene.overlap().expect("the observer"), Span::ZERO);
+        assert_eq!(scene.holder().expect("the observer"), None, "somebody is on the cable: not in cold start either");
+    });
+}
