@@ -21,6 +21,7 @@ lean="-C target-feature=+crt-static -C force-unwind-tables=no"
 cd "$(dirname "$0")/.."
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
 binary=target/static/$target/release/crosswire
+features=${CROSSWIRE_FEATURES-}
 
 say() { printf '%s\n' "build-static: $*"; }
 fail() {
@@ -47,7 +48,7 @@ has_sources() {
 build_with_ready_std() {
     say "std for $target is there: using it"
     RUSTFLAGS="${RUSTFLAGS:-} $lean $remap -C linker=rust-lld" \
-        cargo build --release --locked --no-default-features --target "$target" --target-dir target/static
+        cargo build --release --locked --no-default-features --features "$features" --target "$target" --target-dir target/static
 }
 
 # Sets RUSTC to one that can build std.
@@ -77,7 +78,7 @@ build_with_own_std() {
     RUSTC_BOOTSTRAP=1
     RUSTFLAGS="${RUSTFLAGS:-} $lean $remap --remap-path-prefix=$("$RUSTC" --print sysroot)=rust -C link-self-contained=no"
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
-    PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features \
+    PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features --features "$features" \
         --target "$target" --target-dir target/static \
         -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 }

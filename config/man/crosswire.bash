@@ -2,15 +2,18 @@
 _crosswire() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run check status why handover takeover standby online maintenance keygen --help --version"
+        words="run check cable-test status why peer handover takeover fence standby online maintenance keygen --help --version"
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --help" ;;
         check) words="--config --node --help" ;;
+        cable-test) words="--max-baud --wait --json --help" ;;
         status) words="--run-dir --json --help" ;;
         why) words="--run-dir --last --json --help" ;;
+        peer) words="--run-dir --help" ;;
         handover) words="--run-dir --reason --help" ;;
         takeover) words="--run-dir --peer-is-off --reason --help" ;;
+        fence) words="--config --node --test --help" ;;
         standby) words="--run-dir --force --reason --help" ;;
         online) words="--run-dir --help" ;;
         maintenance) words="--run-dir --for --reason --help" ;;

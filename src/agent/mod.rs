@@ -566,7 +566,7 @@ impl<'a> Agent<'a> {
         let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
             let addresses = group.addresses.iter().map(address);
-            addresses.chain(group.scripts.iter().map(|script| script.text.clone())).collect()
+            addresses.chain(group.scripts.iter().map(|script| script.label().to_owned())).collect()
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
         Report {

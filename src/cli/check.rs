@@ -254,7 +254,7 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
         None => "prefers neither node".to_string(),
     };
     let addresses = group.addresses.iter().map(|a| format!("{}/{} on {}", a.ip, a.prefix, a.interface));
-    let scripts = group.scripts.iter().map(|script| script.text.clone());
+    let scripts = group.scripts.iter().map(|script| script.label().to_string());
     let all: Vec<String> = addresses.chain(scripts).collect();
     format!("{prefer}; {}", all.join(", "))
 }

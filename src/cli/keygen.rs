@@ -45,7 +45,7 @@ pub fn run(options: &KeygenOptions, out: &mut impl Write) -> Exit {
 }
 
 /// What was made.
-enum Made {
+pub(super) enum Made {
     /// A file with one key of this id.
     Fresh(u8),
     /// A file with a new first key.
@@ -58,8 +58,8 @@ enum Made {
 }
 
 /// Why nothing was made; the line says so, with a remedy.
-struct Failure {
-    what: String,
+pub(super) struct Failure {
+    pub(super) what: String,
     exit: Exit,
 }
 
@@ -69,7 +69,8 @@ impl Failure {
     }
 }
 
-fn create(file: &Path) -> Result<Made, Failure> {
+/// A fresh file with one key.
+pub(super) fn create(file: &Path) -> Result<Made, Failure> {
     let text = format!("# crosswire keys: ID HEX; the first sends, all are accepted\n{}\n", fresh_line(0)?);
     write_new(file, &text).map_err(|error| Failure::refused(explain(file, &error)))?;
     Ok(Made::Fresh(0))
@@ -127,7 +128,7 @@ fn fresh_line(id: u8) -> Result<String, Failure> {
 }
 
 /// Writes a file that was not there, readable by its owner alone, and leaves nothing behind if that fails.
-fn write_new(file: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_new(file: &Path, text: &str) -> io::Result<()> {
     let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     let written = opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all());
     if written.is_err() {

@@ -8,6 +8,8 @@ pub mod demo;
 pub mod exit;
 pub mod fence;
 mod help;
+#[cfg(feature = "import")]
+pub mod import;
 mod json;
 pub mod keygen;
 #[cfg(feature = "workbench")]
@@ -66,6 +68,8 @@ static COMMANDS: &[Command] = &[
     command!(operate::OnlineOptions, |options, out| operate::online(options, out).into()),
     command!(operate::MaintenanceOptions, |options, out| operate::maintenance(options, out).into()),
     command!(keygen::KeygenOptions, |options, out| keygen::run(options, out).into()),
+    #[cfg(feature = "import")]
+    command!(import::ImportOptions, |options, out| import::run(options, out).into()),
     #[cfg(feature = "workbench")]
     command!(demo::DemoOptions, |options, out| demo::run(options, out).into()),
     #[cfg(feature = "workbench")]

@@ -128,6 +128,9 @@ fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: St
     let wake = move || {
         let _ = write(&wakes, &1u64.to_ne_bytes());
     };
+    // All memory is locked: a thread that only waits must not have two megabytes of it for its stack.
+    // SAFETY: this process has no other thread yet that could read its environment.
+    unsafe { std::env::set_var("RUST_MIN_STACK", SIGNAL_THREAD_STACK_BYTES) };
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
@@ -193,6 +196,9 @@ fn be_agent(
 
 /// The exit code of an agent that will not run.
 const REFUSED: u8 = 1;
+
+/// Stack of the thread that turns a signal into a wake-up.
+const SIGNAL_THREAD_STACK_BYTES: &str = "65536";
 
 /// Which of the two we are after going into the background.
 enum Part {

@@ -50,7 +50,6 @@ pub struct Tell {
 
 /// Either.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the piece on")]
 pub enum Aside {
     /// A question.
     Ask(Ask),

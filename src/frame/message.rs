@@ -25,7 +25,6 @@ impl SessionValue {
 
 /// A message with its payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the beat on")]
 pub enum Message {
     /// 'Is anybody there?' Proves nothing, changes nothing; answered by a session.
     Hello,

@@ -79,7 +79,6 @@ pub struct Answer {
 
 /// A frame that counts, or one that asks for an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the beat on")]
 pub enum Accepted {
     /// A fresh beat and its number.
     Beat(Beat, u32),

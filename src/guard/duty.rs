@@ -5,7 +5,7 @@ use crosswire::time::{Instant, Span};
 
 use super::announce::{Schedule, announce};
 use super::group::{Action, Group};
-use super::scripts::{Run, environment};
+use super::scripts::{NODE_VARIABLE, Run, environment};
 use crate::settings::{GroupSettings, Settings};
 
 /// Why a script is run: the value of `CROSSWIRE_REASON`.
@@ -126,16 +126,17 @@ impl Duty {
             self.reason = Reason::FailedStart;
         }
         let term = self.term.to_string();
-        let environment = environment(&[
-            ("CROSSWIRE_GROUP", &group.name),
-            ("CROSSWIRE_TERM", &term),
-            ("CROSSWIRE_NODE", settings.my_name()),
+        let variables = [
+            ("CROSSWIRE_GROUP", group.name.as_str()),
+            ("CROSSWIRE_TERM", term.as_str()),
+            (NODE_VARIABLE, settings.my_name()),
             ("CROSSWIRE_PEER", settings.peer_name()),
             ("CROSSWIRE_REASON", self.reason.text()),
-        ]);
+        ];
+        let environment = environment(script, &group.name, what.1 + 1, &variables);
         match Run::start(script, what.0, &environment, now) {
             Ok(run) => self.run = Some(run),
-            Err(errno) => log::error!("group {}: {} cannot be run: {}", group.name, script.text, errno.desc()),
+            Err(errno) => log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc()),
         }
         self.run.is_some()
     }

@@ -1,7 +1,5 @@
 //! How the daemon ends: as the operator wishes, as the agent says, or because one of them is gone.
 
-use std::time::Duration;
-
 use crosswire::resource::ReleaseOrder;
 use crosswire::time::{Instant, Span};
 use log::{error, info, warn};
@@ -11,7 +9,7 @@ use super::FAILED;
 use super::turns::Guard;
 use super::wire::FromGuard;
 use crate::clock::now;
-use crate::settings::{GroupSettings, VirtualAddress};
+use crate::settings::VirtualAddress;
 
 /// What the agent may take to hand over and say goodbye, beside the scripts.
 const STOP_WITHIN: Span = Span::from_s(30);
@@ -55,9 +53,7 @@ impl Guard<'_> {
 
     /// The longest that the scripts of any group may take to stop, one after the other.
     fn scripts_stop_within(&self) -> Span {
-        let of_group = |group: &GroupSettings| group.scripts.iter().map(|script| script.stop_timeout).sum::<Duration>();
-        let longest = self.settings.groups.iter().map(of_group).max().unwrap_or_default();
-        Span::from_ms(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))
+        self.settings.policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default()
     }
 
     /// The agent is gone or about to be: planned, if it said farewell and holds nothing.

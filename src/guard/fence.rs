@@ -3,7 +3,7 @@
 //! What is here waits, so it never runs in the guard's loop, but in a child of its own (`fence_run.rs`) or in
 //! `crosswire fence --test`. Whatever cannot be confirmed within its time counts as not done.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -20,7 +20,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup, fork, pipe2, read, write};
 
 use super::ports::open_serial;
-use super::scripts::{become_program, c_string, environment};
+use super::scripts::{SEARCH_PATH, become_program, c_string};
 use crate::clock::now;
 use crate::settings::{Convention, Fence, FenceAction, FenceMethod, ModemLine};
 
@@ -118,7 +118,7 @@ impl Call {
         match convention {
             Convention::FenceAgent => Self {
                 arguments: Vec::new(),
-                environment: environment(&[]),
+                environment: vec![SEARCH_PATH.to_owned()],
                 input: format!("action={action}\nnodename={peer}\n{}\n", options.join("\n")),
             },
             Convention::ClusterGlue => {
@@ -161,8 +161,8 @@ fn run(program: &Path, call: &Call, until: Instant) -> Result<i32, Unconfirmed> 
 }
 
 fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
-    let program = c_string(program.as_os_str())?;
-    let arguments = call.arguments.iter().map(|text| c_string(OsStr::from_bytes(text.as_bytes())));
+    let program = c_string(program.as_os_str().as_bytes())?;
+    let arguments = call.arguments.iter().map(|text| c_string(text.as_bytes()));
     let arguments: Vec<CString> = [Ok(program.clone())].into_iter().chain(arguments).collect::<Result<_, _>>()?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     // Options are far shorter than a pipe is deep.
@@ -175,7 +175,7 @@ fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
         ForkResult::Child => {
             // Given up with whoever waits for it.
             let _ = set_pdeathsig(Signal::SIGKILL);
-            become_program(&arguments, &call.environment, &reader, &output)
+            become_program(arguments.get(..1).unwrap_or_default(), &arguments, &call.environment, &reader, &output)
         }
     }
 }

@@ -55,11 +55,14 @@ pub struct Group {
     is_held: bool,
     /// Scripts before this index were started, and not all of them successfully.
     started: usize,
-    running: Option<Action>,
+    running: Option<(Action, usize)>,
     failed_start: Option<usize>,
+    /// Scripts that did not stop, of earlier releases too: nobody knows what they still do.
+    stuck: Vec<usize>,
+    /// Those of earlier releases that this one has yet to stop.
+    again: Vec<usize>,
     acquire: Option<Token>,
     releases: Vec<Waiting>,
-    stop_fault: Option<Fault>,
     address_fault: Option<Fault>,
     reports: Vec<(Token, Outcome)>,
 }
@@ -74,9 +77,10 @@ impl Group {
             started: 0,
             running: None,
             failed_start: None,
+            stuck: Vec::new(),
+            again: Vec::new(),
             acquire: None,
             releases: Vec::new(),
-            stop_fault: None,
             address_fault: None,
             reports: Vec::new(),
         }
@@ -85,6 +89,11 @@ impl Group {
     /// Nothing is held, nothing runs, nobody waits.
     pub fn is_free(&self) -> bool {
         self.goal == Goal::Free
+    }
+
+    /// A script did not stop: the group is not to be taken before a release has stopped it.
+    pub fn is_stuck(&self) -> bool {
+        !self.stuck.is_empty()
     }
 
     /// The addresses are ours to renew, also while scripts start or stop.
@@ -128,7 +137,10 @@ impl Group {
             self.releases.push(Waiting { token, first, knows_addresses_gone: false });
         }
         match self.goal {
-            Goal::Free => self.is_held = true,
+            Goal::Free => {
+                self.is_held = true;
+                self.again = std::mem::take(&mut self.stuck);
+            }
             Goal::LetGo(ReleaseOrder::AddressesFirst) => {
                 self.report_addresses_gone();
                 return;
@@ -143,21 +155,30 @@ impl Group {
         match (self.goal, self.running) {
             (Goal::Free, _) => Next::Wait,
             (Goal::LetGo(ReleaseOrder::AddressesFirst), _) if self.is_held => Next::RemoveAddresses,
-            (Goal::LetGo(_), Some(Action::Start)) => Next::Interrupt,
-            (Goal::LetGo(_), Some(Action::Stop)) | (Goal::Serve, Some(_)) => Next::Wait,
+            (Goal::LetGo(_), Some((Action::Start, _))) => Next::Interrupt,
+            (Goal::LetGo(_), Some((Action::Stop, _))) | (Goal::Serve, Some(_)) => Next::Wait,
             (Goal::Serve, None) if self.started < self.scripts => Next::Run(Action::Start, self.started),
             (Goal::Serve, None) => Next::Wait,
-            (Goal::LetGo(_), None) => match self.started.checked_sub(1) {
-                Some(last) => Next::Run(Action::Stop, last),
+            (Goal::LetGo(_), None) => match self.to_stop() {
+                Some(script) => Next::Run(Action::Stop, script),
                 None if self.is_held => Next::RemoveAddresses,
                 None => Next::Wait,
             },
         }
     }
 
+    /// The script that is stopped next: from the last that was started back, then what did not stop before.
+    fn to_stop(&self) -> Option<usize> {
+        self.started.checked_sub(1).or(self.again.last().copied())
+    }
+
     /// The script of the last [`Next::Run`] is about to run.
     pub fn script_began(&mut self, action: Action) {
-        self.running = Some(action);
+        let script = match action {
+            Action::Start => self.started,
+            Action::Stop => self.to_stop().unwrap_or_default(),
+        };
+        self.running = Some((action, script));
         if action == Action::Start {
             self.started += 1;
         }
@@ -165,20 +186,23 @@ impl Group {
 
     /// It ended, or could not be run at all.
     pub fn script_ended(&mut self, is_success: bool) {
-        let index = self.started.saturating_sub(1);
         match self.running.take() {
-            Some(Action::Start) if is_success => self.report_serving(),
-            Some(Action::Start) => {
-                self.failed_start.get_or_insert(index);
+            Some((Action::Start, _)) if is_success => self.report_serving(),
+            Some((Action::Start, script)) => {
+                self.failed_start.get_or_insert(script);
                 if self.goal == Goal::Serve {
                     self.goal = Goal::LetGo(ReleaseOrder::ScriptsFirst);
                 }
             }
-            Some(Action::Stop) => {
-                self.started = index;
+            Some((Action::Stop, script)) => {
+                if self.started > 0 {
+                    self.started = script;
+                } else {
+                    self.again.pop();
+                }
                 // One that failed to start may well have nothing to stop.
-                if !is_success && self.failed_start != Some(index) {
-                    self.stop_fault.get_or_insert(Fault::ScriptStop(script_number(index)));
+                if !is_success && self.failed_start != Some(script) {
+                    self.stuck.push(script);
                     // Nobody knows what this one still does: it must not do it under our address.
                     self.goal = Goal::LetGo(ReleaseOrder::AddressesFirst);
                 }
@@ -221,7 +245,7 @@ impl Group {
     }
 
     fn is_done(&self) -> bool {
-        !self.is_held && self.started == 0 && self.running.is_none()
+        !self.is_held && self.to_stop().is_none() && self.running.is_none()
     }
 
     /// Answers everybody who waits: first the acquisition that came to nothing, then the releases.
@@ -229,14 +253,16 @@ impl Group {
         if !matches!(self.goal, Goal::LetGo(_)) || !self.is_done() {
             return;
         }
-        let left = self.address_fault.or(self.stop_fault);
+        let stop_fault = self.stuck.first().map(|script| Fault::ScriptStop(script_number(*script)));
+        let left = self.address_fault.or(stop_fault);
         if let Some(token) = self.acquire {
             let cause = self.failed_start.map(|index| Fault::ScriptStart(script_number(index)));
             self.reports.push((token, Outcome::Failed(left.or(cause).unwrap_or(Fault::OutOfOrder))));
         }
         let outcome = left.map_or(Outcome::Released, Outcome::Failed);
         self.reports.extend(self.releases.iter().map(|waiting| (waiting.token, outcome)));
-        *self = Self { reports: std::mem::take(&mut self.reports), ..Self::new(self.scripts) };
+        let (reports, stuck) = (std::mem::take(&mut self.reports), std::mem::take(&mut self.stuck));
+        *self = Self { reports, stuck, ..Self::new(self.scripts) };
     }
 }
 
@@ -466,12 +492,29 @@ mod tests {
     }
 
     #[test]
+    fn what_did_not_stop_is_stopped_again_by_every_release_until_it_has() {
+        let mut play = Play::new(3, &[(Stop, 1)]);
+        play.acquire();
+        play.release(RELEASE, ScriptsFirst);
+        assert_eq!(play.rest(), "Stop 2, Stop 1, Remove, Stop 0, 2: Failed(ScriptStop(1))");
+        assert!(play.group.is_free() && play.group.is_stuck());
+        play.release(FORCED, AddressesFirst);
+        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, 3: Failed(ScriptStop(1))");
+        play.failing.clear();
+        play.release(FORCED, AddressesFirst);
+        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, 3: Released");
+        assert!(!play.group.is_stuck());
+        play.release(FORCED, AddressesFirst);
+        assert_eq!(play.rest(), "Remove, 3: Released", "and not once more");
+    }
+
+    #[test]
     fn a_group_serves_a_second_time_as_if_it_were_new() {
-        let mut play = Play::new(1, &[(Stop, 0)]);
+        let mut play = Play::new(1, &[]);
         for _ in 0..2 {
             assert_eq!(play.acquire(), "Start 0, 1: Serving");
             play.release(RELEASE, ScriptsFirst);
-            assert_eq!(play.rest(), "Stop 0, Remove, 2: Failed(ScriptStop(0))");
+            assert_eq!(play.rest(), "Stop 0, Remove, 2: Released");
         }
     }
 }

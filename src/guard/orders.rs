@@ -17,7 +17,7 @@ use super::turns::Guard;
 use super::watchdog::{Armed, Watchdog};
 use super::wire::FromGuard;
 use crate::clock::now;
-use crate::settings::GroupSettings;
+use crate::settings::{GroupSettings, Script};
 
 /// What ends an agent that speaks of what is not configured.
 const UNKNOWN_GROUP: &str = "the agent names a group that is not configured";
@@ -42,7 +42,7 @@ impl Guard<'_> {
 
     fn acquire(&mut self, ticket: Ticket, index: usize, term: u32) {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
-        if !duty.group.is_free() {
+        if !duty.group.is_free() || duty.group.is_stuck() {
             return self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder));
         }
         // Armed first: what is held without it would outlive a guard that hangs.
@@ -88,7 +88,7 @@ impl Guard<'_> {
     /// Lets a group go; `token` is none when the guard itself does.
     pub(super) fn release(&mut self, index: usize, token: Option<Token>, first: ReleaseOrder) {
         let Some(duty) = self.duties.get_mut(index) else { return };
-        if token.is_none() && duty.group.is_free() {
+        if token.is_none() && duty.group.is_free() && !duty.group.is_stuck() {
             return;
         }
         duty.reason = first.into();
@@ -256,7 +256,7 @@ fn log_end(group: &GroupSettings, outcome: Outcome) {
 
 /// A fault in the operator's words.
 fn said(fault: Fault, group: &GroupSettings) -> String {
-    let script = |index: u8| group.scripts.get(usize::from(index)).map_or("?", |script| script.text.as_str());
+    let script = |index: u8| group.scripts.get(usize::from(index)).map_or("?", Script::label);
     match fault {
         Fault::TooLate => "the order came too late".to_owned(),
         Fault::OutOfOrder => "given up, since it was to be let go".to_owned(),

@@ -1,12 +1,11 @@
 //! Running a service script: in a session of its own, for a bounded time, without ever waiting for it.
 //!
-//! The exit codes and the two arguments are those of init scripts (LSB 5.0, chapter 22.2).
+//! Arguments, environment and exit codes are those of the standard that the script goes by.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
@@ -20,14 +19,12 @@ use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 use super::group::Action;
 use super::output::Output;
 use super::punctual::OOM_ORDINARY;
-use crate::settings::Script;
+use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 
-/// Time between asking a script to end and ending it.
-const TERM_GRACE: Span = Span::from_s(2);
 /// A killed process that is still there after this (it hangs in the kernel) is left to itself.
 const KILL_GRACE: Span = Span::from_s(5);
-/// Exit code of `stop` for a program that is not running: the state that was asked for.
-const LSB_NOT_RUNNING: i32 = 7;
+/// Exit code of LSB and OCF for a program that is not running: for `stop` the state that was asked for.
+const NOT_RUNNING: i32 = 7;
 /// What the shell answers for a program that cannot be executed.
 const CANNOT_EXECUTE: i32 = 126;
 
@@ -52,6 +49,7 @@ impl fmt::Display for Ended {
 /// One action of one script that is running.
 pub struct Run {
     action: Action,
+    standard: Standard,
     label: String,
     pid: Pid,
     stage: Stage,
@@ -70,21 +68,21 @@ enum Stage {
 impl Run {
     /// Starts it and returns at once. `environment` is all that the script sees.
     pub fn start(script: &Script, action: Action, environment: &[CString], now: Instant) -> nix::Result<Self> {
-        let (argument, timeout) = match action {
-            Action::Start => (c"start", script.start_timeout),
-            Action::Stop => (c"stop", script.stop_timeout),
+        let (word, timeout) = match action {
+            Action::Start => ("start", script.start_timeout),
+            Action::Stop => ("stop", script.stop_timeout),
         };
-        let label = format!("{} {}", script.text, argument.to_string_lossy());
-        let (pid, pipe) = spawn(&script.program, argument, environment)?;
-        let timeout = Span::from_us(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
-        Ok(Self { action, ..Self::of(label, pid, pipe, timeout, now) })
+        let label = format!("{} {word}", script.label());
+        let (pid, pipe) = spawn(script, word, environment)?;
+        Ok(Self { action, standard: script.standard, ..Self::of(label, pid, pipe, timeout, now) })
     }
 
     /// A process that was started already, and leads a session.
     pub fn of(label: String, pid: Pid, pipe: OwnedFd, timeout: Span, now: Instant) -> Self {
         info!("{label}: process {pid}, at most {timeout}");
         let output = Some(Output::new(pipe, label.clone()));
-        Self { action: Action::Start, label, pid, stage: Stage::Running, deadline: now + timeout, output }
+        let (action, standard, stage) = (Action::Start, Standard::Exec, Stage::Running);
+        Self { action, standard, label, pid, stage, deadline: now + timeout, output }
     }
 
     /// Its process, which is also its group and session.
@@ -153,11 +151,7 @@ impl Run {
             self.signal_group(Signal::SIGKILL);
             return false;
         }
-        let is_success = match how {
-            Ended::Exited(0) => true,
-            Ended::Exited(LSB_NOT_RUNNING) => self.action == Action::Stop,
-            Ended::Exited(_) | Ended::Killed(_) => false,
-        };
+        let is_success = is_success(self.standard, self.action, how);
         if is_success {
             info!("{}: done", self.label);
         } else {
@@ -169,7 +163,7 @@ impl Run {
     fn terminate(&mut self, now: Instant) {
         self.signal_group(Signal::SIGTERM);
         self.stage = Stage::Terminated;
-        self.deadline = now + TERM_GRACE;
+        self.deadline = now + INTERRUPT_GRACE;
     }
 
     fn signal_group(&self, signal: Signal) {
@@ -180,11 +174,31 @@ impl Run {
     }
 }
 
+/// Whether a script that ended by itself did what it was asked to do.
+///
+/// LSB core 5.0, 22.2 and OCF 1.1, 3.3.2: 0 is success, and a stop of what does not run may say so. Heartbeat looks for
+/// 0 alone, but what it runs may be an init script. A program of the operator's says 0 or has failed.
+fn is_success(standard: Standard, action: Action, how: Ended) -> bool {
+    match (standard, action, how) {
+        (_, _, Ended::Exited(0)) => true,
+        (Standard::Lsb | Standard::Ocf | Standard::Ha, Action::Stop, Ended::Exited(NOT_RUNNING)) => true,
+        (
+            Standard::Lsb | Standard::Ocf | Standard::Ha | Standard::Exec,
+            Action::Start | Action::Stop,
+            Ended::Exited(_) | Ended::Killed(_),
+        ) => false,
+    }
+}
+
 /// Starts a program and returns its process and the reading end of its output.
 ///
 /// The standard library would wait until the program is executed, and so for a dead network disk; this does not.
-fn spawn(program: &Path, argument: &CStr, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
-    let program = c_string(program.as_os_str())?;
+fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
+    let programs = script.programs.iter().map(|path| c_string(path.as_os_str().as_bytes()));
+    let programs: Vec<CString> = programs.collect::<nix::Result<_>>()?;
+    let more = script.arguments.iter().map(String::as_str).chain([action]).map(|word| c_string(word.as_bytes()));
+    let arguments: Vec<CString> =
+        programs.first().cloned().map(Ok).into_iter().chain(more).collect::<nix::Result<_>>()?;
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -192,7 +206,7 @@ fn spawn(program: &Path, argument: &CStr, environment: &[CString]) -> nix::Resul
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
     let forked = match unsafe { fork() } {
-        Ok(ForkResult::Child) => become_program(&[program.as_c_str(), argument], environment, &null, &writer),
+        Ok(ForkResult::Child) => become_program(&programs, &arguments, environment, &null, &writer),
         Ok(ForkResult::Parent { child }) => Ok(child),
         Err(errno) => Err(errno),
     };
@@ -200,15 +214,16 @@ fn spawn(program: &Path, argument: &CStr, environment: &[CString]) -> nix::Resul
     Ok((forked?, reader))
 }
 
-/// In the child: a session of its own, default signals, the given input and output, then the program, which is the first of
-/// its arguments.
+/// In the child: a session of its own, default signals, the given input and output, then the first of the programs that
+/// exists.
 pub(super) fn become_program<S: AsRef<CStr>>(
+    programs: &[S],
     arguments: &[S],
     environment: &[CString],
     input: &OwnedFd,
     output: &OwnedFd,
 ) -> ! {
-    let become_it = || -> nix::Result<std::convert::Infallible> {
+    let prepare = || -> nix::Result<()> {
         setsid()?;
         for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
             // SAFETY: the default action is no handler of ours.
@@ -223,29 +238,61 @@ pub(super) fn become_program<S: AsRef<CStr>>(
         dup2_stdin(input)?;
         dup2_stdout(output)?;
         dup2_stderr(output)?;
-        chdir(c"/")?;
-        let program = arguments.first().ok_or(Errno::EINVAL)?;
-        execve(program.as_ref(), arguments, environment)
+        chdir(c"/")
     };
-    let Err(errno) = become_it();
-    for part in ["cannot be executed: ", errno.desc(), "\n"] {
+    let mut failed = prepare().err();
+    for program in programs {
+        if matches!(failed, None | Some(Errno::ENOENT)) {
+            failed = execve(program.as_ref(), arguments, environment).err();
+        }
+    }
+    for part in ["cannot be executed: ", failed.map_or("", Errno::desc), "\n"] {
         let _ = write(output, part.as_bytes());
     }
     // SAFETY: ends this process at once, without running anything of the guard's.
     unsafe { libc::_exit(CANNOT_EXECUTE) }
 }
 
-/// `CROSSWIRE_*` and a search path: everything that a script sees of the world.
-pub fn environment(variables: &[(&str, &str)]) -> Vec<CString> {
-    let path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    let all = variables.iter().chain([&path]);
-    // A value with a NUL in it cannot come out of the configuration.
-    all.filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok()).collect()
+/// Everything that a script sees of the world: a search path, what `variables` say, and what its standard wants.
+/// `instance` is one more than its place among the scripts of the group called `group`.
+pub fn environment(script: &Script, group: &str, instance: usize, variables: &[(&str, &str)]) -> Vec<CString> {
+    let mut all = vec![SEARCH_PATH.to_owned()];
+    let mut add = |name: &str, value: &str| all.extend(c_string(format!("{name}={value}").as_bytes()));
+    for (name, value) in variables {
+        add(name, value);
+    }
+    match script.standard {
+        // OCF resource agent API 1.1, section 3.4.
+        Standard::Ocf => {
+            let mut parts = script.label().split(':').skip(1);
+            add("OCF_ROOT", "/usr/lib/ocf");
+            add("OCF_RA_VERSION_MAJOR", "1");
+            add("OCF_RA_VERSION_MINOR", "1");
+            add("OCF_RESOURCE_PROVIDER", parts.next().unwrap_or_default());
+            add("OCF_RESOURCE_TYPE", parts.next().unwrap_or_default());
+            add("OCF_RESOURCE_INSTANCE", &format!("{group}-{instance}"));
+            for (name, value) in &script.parameters {
+                add(&format!("OCF_RESKEY_{name}"), value);
+            }
+        }
+        // What Heartbeat's own scripts ask for, beside what they set themselves.
+        Standard::Ha => {
+            variables.iter().filter(|(name, _)| *name == NODE_VARIABLE).for_each(|(_, node)| add("HA_CURHOST", node))
+        }
+        Standard::Lsb | Standard::Exec => {}
+    }
+    all
 }
 
+/// Where programs look for others.
+pub const SEARCH_PATH: &CStr = c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Name of the variable that tells a script on which node it runs.
+pub const NODE_VARIABLE: &str = "CROSSWIRE_NODE";
+
 /// A text for the kernel.
-pub(super) fn c_string(text: &OsStr) -> nix::Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
+pub(super) fn c_string(bytes: &[u8]) -> nix::Result<CString> {
+    CString::new(bytes).map_err(|_| Errno::EINVAL)
 }
 
 #[cfg(test)]
@@ -263,19 +310,20 @@ mod tests {
     use crate::guard::testing::executable::write_executable;
 
     /// Longer than any script of these tests takes, however busy the machine is.
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Span = Span::from_s(60);
 
     /// A script in a directory of its own that may take its time.
     fn script(body: &str) -> (tempfile::TempDir, Script) {
         let dir = tempfile::tempdir().expect("a directory");
         let program = dir.path().join("script");
         write_executable(&program, &format!("#!/bin/sh\ncd {}\n{body}", dir.path().display()));
-        let script = Script { text: "lsb:script".to_owned(), program, start_timeout: LONG, stop_timeout: LONG };
+        let script = Script::lsb("script", program, LONG);
         (dir, script)
     }
 
     fn start(script: &Script, action: Action) -> Run {
-        Run::start(script, action, &environment(&[("CROSSWIRE_GROUP", "gateway")]), now()).expect("a process")
+        let environment = environment(script, "gateway", 2, &[("CROSSWIRE_GROUP", "gateway"), (NODE_VARIABLE, "gw1")]);
+        Run::start(script, action, &environment, now()).expect("a process")
     }
 
     /// How its first process has ended, if it has; not reaped.
@@ -348,24 +396,59 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_mean_what_lsb_says() {
-        for (action, code, is_success) in [
-            (Action::Start, 0, true),
-            (Action::Start, 1, false),
-            (Action::Start, 7, false),
-            (Action::Stop, 0, true),
-            (Action::Stop, 7, true),
-            (Action::Stop, 5, false),
+    fn exit_codes_mean_what_each_standard_says() {
+        use Standard::{Exec, Ha, Lsb, Ocf};
+        for (standards, action, code, expected) in [
+            (&[Lsb, Ocf, Ha, Exec][..], Action::Start, 0, true),
+            (&[Lsb, Ocf, Ha, Exec], Action::Start, 1, false),
+            (&[Lsb, Ocf, Ha, Exec], Action::Start, 7, false),
+            (&[Lsb, Ocf, Ha, Exec], Action::Stop, 0, true),
+            (&[Lsb, Ocf, Ha], Action::Stop, 7, true),
+            (&[Exec], Action::Stop, 7, false),
+            (&[Lsb, Ocf, Ha, Exec], Action::Stop, 5, false),
         ] {
-            let (_dir, script) = script(&format!("exit {code}"));
-            assert_eq!(to_end(&mut start(&script, action)), is_success, "{action:?} {code}");
+            for standard in standards {
+                let said = is_success(*standard, action, Ended::Exited(code));
+                assert_eq!(said, expected, "{standard:?} {action:?} {code}");
+                assert!(!is_success(*standard, action, Ended::Killed(Signal::SIGHUP)));
+            }
         }
+        for (action, code, expected) in [(Action::Start, 0, true), (Action::Start, 3, false), (Action::Stop, 7, true)] {
+            let (_dir, script) = script(&format!("exit {code}"));
+            assert_eq!(to_end(&mut start(&script, action)), expected, "{action:?} {code}");
+        }
+    }
+
+    #[test]
+    fn an_ocf_agent_sees_its_parameters_and_who_it_is() {
+        let (dir, mut script) = script("env | grep OCF | sort > env; echo \"$@\" > arguments");
+        script.standard = Standard::Ocf;
+        script.text = "ocf:heartbeat:Filesystem device=/dev/sdc1 options='noatime, ro'".to_owned();
+        script.parameters = vec![("device".into(), "/dev/sdc1".into()), ("options".into(), "noatime, ro".into())];
+        assert!(to_end(&mut start(&script, Action::Stop)));
+        let expected = "OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESKEY_device=/dev/sdc1\n\
+                        OCF_RESKEY_options=noatime, ro\nOCF_RESOURCE_INSTANCE=gateway-2\n\
+                        OCF_RESOURCE_PROVIDER=heartbeat\nOCF_RESOURCE_TYPE=Filesystem\nOCF_ROOT=/usr/lib/ocf\n";
+        assert_eq!((file(&dir, "env").as_str(), file(&dir, "arguments").as_str()), (expected, "stop\n"));
+    }
+
+    #[test]
+    fn arguments_stand_before_the_action_and_the_first_program_that_exists_is_run() {
+        let (dir, mut script) = script("echo \"$#: $*, $HA_CURHOST\" > said");
+        script.standard = Standard::Ha;
+        script.programs.insert(0, dir.path().join("no-such-script"));
+        script.arguments = vec!["/dev/sdc1".into(), "/srv".into()];
+        assert!(to_end(&mut start(&script, Action::Start)));
+        assert_eq!(file(&dir, "said"), "3: /dev/sdc1 /srv start, gw1\n");
+        // One that is there but cannot be run is not passed over.
+        fs::write(&script.programs[0], "").expect("written");
+        assert!(!to_end(&mut start(&script, Action::Start)));
     }
 
     #[test]
     fn a_script_that_takes_too_long_is_ended_by_the_clock() {
         let (_dir, mut script) = script("exec sleep 1000");
-        script.start_timeout = Duration::from_millis(300);
+        script.start_timeout = Span::from_ms(300);
         let started = now();
         assert!(!to_end(&mut start(&script, Action::Start)));
         assert!(now().since(started) >= Span::from_ms(300), "not before its time");
@@ -378,11 +461,11 @@ mod tests {
         let child = child_of(&dir);
         let timeout = run.deadline();
         expire(&mut run);
-        assert_eq!(run.deadline(), timeout + TERM_GRACE);
+        assert_eq!(run.deadline(), timeout + INTERRUPT_GRACE);
         std::thread::sleep(Duration::from_millis(200));
         assert!(how_it_ended(&run).is_none() && is_alive(child), "it ignores TERM");
         expire(&mut run);
-        assert_eq!(run.deadline(), timeout + TERM_GRACE + KILL_GRACE);
+        assert_eq!(run.deadline(), timeout + INTERRUPT_GRACE + KILL_GRACE);
         assert!(!to_end(&mut run));
         wait_for("the end of its child", || !is_alive(child));
     }
@@ -417,7 +500,7 @@ mod tests {
     #[test]
     fn a_program_that_cannot_be_executed_fails_like_any_other() {
         let (_dir, mut script) = script("exit 0");
-        script.program = PathBuf::from("/etc/init.d/does-not-exist");
+        script.programs = vec![PathBuf::from("/etc/init.d/does-not-exist")];
         assert!(!to_end(&mut start(&script, Action::Start)));
     }
 

@@ -114,7 +114,7 @@ pub struct Armed {
 /// The watchdog of this box.
 pub struct Watchdog<'a> {
     wanted: &'a Wanted,
-    /// How old the agent's newest order may be.
+    /// How old the agent's newest word may be.
     fresh_for: Span,
     running: Option<(Hardware, Armed)>,
     next_pet: Instant,
@@ -128,7 +128,7 @@ impl<'a> Watchdog<'a> {
     /// That of the settings, not armed yet; none if none is wanted.
     pub fn of(settings: &'a Settings) -> Option<Self> {
         let wanted = settings.watchdog.as_ref()?;
-        let fresh_for = pets_for(settings.policy.interval(), settings.policy.lease);
+        let fresh_for = pets_for(settings.policy.interval());
         Some(Self { wanted, fresh_for, running: None, next_pet: Instant::NEVER, said: None, is_to_fire: false })
     }
 
@@ -271,7 +271,7 @@ mod tests {
         let mut watchdog = Watchdog::of(&settings).expect("wanted");
         assert_eq!(watchdog.armed(), None);
         assert_eq!(watchdog.deadline(), Instant::NEVER);
-        // renewed every 100 ms: 0.2 s, rounded up
+        // a word every 100 ms: 0.2 s, rounded up
         let armed = Armed { timeout_s: 16, bound_s: 17, boot_status: 32 };
         assert_eq!(watchdog.arm(at_ms(0)), Some(armed));
         assert!(watchdog.is_fresh(at_ms(200), at_ms(0)) && !watchdog.is_fresh(at_ms(201), at_ms(0)));

@@ -74,10 +74,10 @@ pub struct Detector {
     framed_at: Option<Instant>,
     looped_at: Option<Instant>,
     lines: LineWatch,
-    /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
-    is_first_hand: bool,
     /// How well it works.
     pub quality: Quality,
+    /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
+    is_first_hand: bool,
 }
 
 impl Detector {
@@ -94,8 +94,8 @@ impl Detector {
             framed_at: None,
             looped_at: None,
             lines: LineWatch::default(),
-            is_first_hand: false,
             quality: Quality::default(),
+            is_first_hand: false,
         }
     }
 

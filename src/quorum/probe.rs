@@ -43,6 +43,10 @@ pub struct Probe {
     peer_alone_since: Option<Instant>,
 }
 
+/// How long a stranger at a VIP may be too busy to answer. The peer would have said that it holds it, and whoever is neither
+/// must not be fought because it was slow once.
+pub const STRANGERS_PATIENCE: Span = Span::from_s(1);
+
 /// How long to wait for answers, so that the result is at hand when dead_after passes.
 pub fn wait(late_after: Span, dead_after: Span) -> Span {
     LONGEST_WAIT.min(dead_after.saturating_sub(late_after).fraction(1, 2))
@@ -124,11 +128,14 @@ impl Probe {
         *self = Self::default();
     }
 
-    /// What is known at `now`, with queries every `interval` and `wait` for answers to them.
-    pub fn finding(&self, now: Instant, interval: Span, wait: Span) -> Finding {
+    /// What is known at `now`, with queries every `interval` and `wait` for answers to them. A VIP that has answered counts as
+    /// answering for `patience` after the first query that it did not answer.
+    pub fn finding(&self, now: Instant, interval: Span, wait: Span, patience: Span) -> Finding {
         let freshness = interval + interval + wait;
         let is_recent = |at: Instant| now.since(at) <= freshness;
-        if self.vip_answered_at.is_some_and(is_recent) && self.quiet_since.is_none_or(|at| now < at + wait) {
+        let is_lingering = |at: Instant| now.since(at) <= freshness + patience;
+        let has_gone = self.quiet_since.is_some_and(|at| now >= at + wait.max(patience));
+        if self.vip_answered_at.is_some_and(is_lingering) && !has_gone {
             return Finding::VipAnswers;
         }
         if self.is_impossible {
@@ -166,7 +173,7 @@ mod tests {
     }
 
     fn finding(probe: &Probe, ms: u64) -> Finding {
-        probe.finding(at(ms), INTERVAL, WAIT)
+        probe.finding(at(ms), INTERVAL, WAIT, Span::ZERO)
     }
 
     #[test]
@@ -188,6 +195,22 @@ mod tests {
         probe.sent(at(130));
         assert_eq!(finding(&probe, 229), Finding::VipAnswers);
         assert_eq!(finding(&probe, 230), Finding::PeerAnswers, "silence after an answer may be a cut LAN");
+    }
+
+    #[test]
+    fn a_stranger_may_be_slow_to_answer_for_a_while() {
+        let mut probe = Probe::default();
+        let finding = |probe: &Probe, ms| probe.finding(at(ms), INTERVAL, WAIT, STRANGERS_PATIENCE);
+        probe.vip_answered(at(50));
+        for ms in (100..1_100).step_by(100) {
+            probe.sent(at(ms));
+            assert_eq!(finding(&probe, ms + 99), Finding::VipAnswers, "{ms}");
+        }
+        probe.sent(at(1_100));
+        assert_eq!(finding(&probe, 1_100), Finding::PeerAnswers, "a second after the first query that it let pass");
+        let mut untouched = Probe::default();
+        untouched.sent(at(0));
+        assert_eq!(finding(&untouched, 100), Finding::Clear, "whom nobody answered waits no longer");
     }
 
     #[test]

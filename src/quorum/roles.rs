@@ -21,7 +21,8 @@ pub enum RoleEvent {
     TooLate,
     /// It could not be taken; nothing is held.
     CannotServe,
-    /// Its addresses are gone, a script could not be stopped.
+    /// Its addresses are gone, a script could not be stopped; that is ordered again. Until it has stopped the peer must
+    /// not start it.
     CannotStop,
     /// Its release could not be confirmed; it is ordered again.
     NotReleased,
@@ -57,8 +58,9 @@ pub const fn next(role: Role, event: RoleEvent) -> Option<Role> {
         (Role::Acquiring, E::TooLate) => Some(Role::Backup),
         (Role::Acquiring, E::CannotServe) => Some(Role::Faulty),
         (Role::Releasing, E::AddressesGone | E::NotReleased) => Some(Role::Releasing),
+        (Role::Acquiring | Role::Releasing, E::CannotStop) => Some(Role::Releasing),
         (Role::Releasing, E::Released) => Some(Role::Backup),
-        (Role::Releasing, E::ReleasedUnfit | E::CannotStop) => Some(Role::Faulty),
+        (Role::Releasing, E::ReleasedUnfit) => Some(Role::Faulty),
         (Role::Faulty, E::Retry) => Some(Role::Backup),
         (
             Role::Backup,
@@ -73,10 +75,7 @@ pub const fn next(role: Role, event: RoleEvent) -> Option<Role> {
             | E::NotReleased
             | E::Retry,
         )
-        | (
-            Role::Acquiring,
-            E::Take | E::AddressesGone | E::Released | E::ReleasedUnfit | E::CannotStop | E::NotReleased | E::Retry,
-        )
+        | (Role::Acquiring, E::Take | E::AddressesGone | E::Released | E::ReleasedUnfit | E::NotReleased | E::Retry)
         | (
             Role::Active,
             E::Take

@@ -59,16 +59,16 @@ pub fn renewal_every(interval: Span, lease: Span) -> Span {
     if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }
 }
 
-/// How old the agent's newest order may be for the guard to go on petting the watchdog: an order is due every
-/// [`renewal_every`] while something is held, and one may be late.
-pub fn pets_for(interval: Span, lease: Span) -> Span {
-    renewal_every(interval, lease).fraction(2, 1)
+/// How old the agent's newest word may be for the guard to go on petting the watchdog: it has one at every beat, and one may
+/// be late.
+pub fn pets_for(interval: Span) -> Span {
+    interval + interval
 }
 
 /// When the watchdog has reset a box whose agent, guard or kernel stopped, reckoned from its last frame: the driver's real
 /// timeout, after the last pet.
-pub fn watchdog_bound(timeout: Span, interval: Span, lease: Span) -> Span {
-    timeout + interval + pets_for(interval, lease)
+pub fn watchdog_bound(timeout: Span, interval: Span) -> Span {
+    timeout + interval + pets_for(interval)
 }
 
 /// How long `bytes` occupy a line of `baud` bits a second, with a start and a stop bit for each byte (8N1).
@@ -88,6 +88,21 @@ pub fn line_load_permille(beat: Span, interval: Span) -> u64 {
 pub fn told_release(late_after: Span, interval: Span, beat: Span, release_lead: Span) -> Span {
     let half = release_lead.fraction(1, 2);
     late_after + interval + release_lead.saturating_sub(half) + half.max(beat)
+}
+
+/// Whether a holder that hears from its peer alone can let go before that peer takes over by the shortcut of a power loss.
+///
+/// The peer takes late_after after our last beat. We let go on its report that it has not heard us for half of late_after
+/// on any path; the report counts in sixteenths of dead_after, rounded down, and leaves with its next beat. Where dead_after
+/// is long beside late_after the steps are too coarse for that, and there is no shortcut.
+pub fn is_haste_in_time(policy: &Policy) -> bool {
+    let late_after = policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default();
+    policy.paths.iter().all(|path| {
+        let step = path.timing.dead_after.fraction(1, 16);
+        let steps = path.timing.late_after.fraction(1, 2).as_us().div_ceil(step.as_us().max(1));
+        let told = step.fraction(steps, 1) + path.timing.interval;
+        told + release_lead(late_after).fraction(1, 2) <= late_after
+    })
 }
 
 /// What is left between two instants that must come in this order, or how far they are the wrong way round.
@@ -347,6 +362,21 @@ mod tests {
         assert!(line_time(64, 0) > Span::from_s(600));
         assert_eq!(line_load_permille(MS(25), MS(50)), 500);
         assert!(line_load_permille(MS(25), Span::ZERO) > 1_000);
+    }
+
+    #[test]
+    fn a_holder_can_hurry_with_every_preset_and_not_beside_a_long_dead_after() {
+        for (interval, late, dead, expected) in [
+            (1_000, 3_000, 5_000, true),
+            (250, 750, 1_500, true),
+            (50, 150, 250, true),
+            (100, 300, 500, true),
+            (100, 300, 2_000, false),
+            (100, 200, 500, false),
+        ] {
+            let policy = policy(&[(PathKind::Serial, [interval, late, dead])], 1, &[]);
+            assert_eq!(is_haste_in_time(&policy), expected, "{interval} {late} {dead}");
+        }
     }
 
     #[test]

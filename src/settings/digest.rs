@@ -12,7 +12,7 @@ use super::{GroupSettings, PathDevice, Settings};
 static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// Names the canonical form below; it changes with it, so that no two forms are ever compared.
-const FORM: &str = "crosswire 1";
+const FORM: &str = "crosswire 2";
 
 /// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files, devices and
 /// interfaces belong to one box and are left out.
@@ -32,7 +32,8 @@ impl Write for Sum {
     }
 }
 
-/// One fact a line, words apart by spaces: names hold neither, so no two configurations give the same text.
+/// One fact a line, words apart by spaces: names hold neither, and a script, which may hold spaces, comes last in its
+/// line; so no two configurations give the same text.
 fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     let policy = &settings.policy;
     writeln!(out, "{FORM}")?;
@@ -92,8 +93,7 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "address {}/{}", address.ip, address.prefix)?;
     }
     for script in &group.scripts {
-        let (start, stop) = (script.start_timeout.as_millis(), script.stop_timeout.as_millis());
-        writeln!(out, "script {} {start} {stop}", script.text)?;
+        writeln!(out, "script {} {} {}", us(script.start_timeout), us(script.stop_timeout), script.text)?;
     }
     Ok(())
 }

@@ -32,6 +32,18 @@ impl ConfigError {
         Self { place, what: what.to_string(), remedy: remedy.to_string() }
     }
 
+    /// The line that it is about, counted from 1, if it has a column too.
+    #[cfg(feature = "import")]
+    pub fn line(&self) -> Option<usize> {
+        self.place.rsplit(':').nth(1)?.parse().ok()
+    }
+
+    /// The same of another place.
+    #[cfg(feature = "import")]
+    pub fn moved(self, file: &Path, line: Option<usize>) -> Self {
+        Self::new(file, line, self.what, self.remedy)
+    }
+
     /// A finding at a place that was worked out before.
     pub(super) fn at(place: &str, what: String, remedy: &str) -> Self {
         Self { place: place.to_string(), what, remedy: remedy.to_string() }
@@ -119,7 +131,7 @@ pub(super) fn quote(value: &str) -> String {
 }
 
 /// A value from outside, on one line and not too long.
-pub(super) fn shorten(value: &str) -> String {
+pub fn shorten(value: &str) -> String {
     let mut short = String::new();
     for (count, c) in value.chars().enumerate() {
         if count == MAX_QUOTED_CHARS {

@@ -1,8 +1,7 @@
 //! The groups: addresses, scripts, and who prefers to hold them.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use crosswire::config::{Failback, GroupPolicy, MAX_GROUPS, SafetyRule, Side};
 use crosswire::frame::seal::group_tag;
@@ -10,19 +9,15 @@ use crosswire::time::Span;
 
 use super::error::{Report, quote};
 use super::nodes::Node;
-use super::table::{At, Table};
-use super::values::{MAX_NAME_BYTES, exact, is_host_in, is_interface, is_name, is_unicast, parse_span};
-use super::{GroupSettings, Script, VirtualAddress};
+use super::script::{self, Patience};
+use super::table::{At, Element, Table};
+use super::values::{MAX_NAME_BYTES, is_host_in, is_interface, is_name, is_unicast, parse_span};
+use super::{GroupSettings, INTERRUPT_GRACE, VirtualAddress};
 
 /// Most addresses of one group.
 const MAX_ADDRESSES: usize = 16;
 /// Most scripts of one group.
 const MAX_SCRIPTS: usize = 16;
-const MIN_TIMEOUT: Span = Span::from_ms(100);
-const MAX_TIMEOUT: Span = Span::from_s(3_600);
-const DEFAULT_TIMEOUT: Span = Span::from_s(60);
-/// Where LSB keeps its init scripts (LSB core 5.0, chapter 22).
-const LSB_DIRECTORY: &str = "/etc/init.d";
 const KEYS: [&str; 8] =
     ["prefer", "failback", "addresses", "scripts", "safety", "exclusive", "start_timeout", "stop_timeout"];
 /// Longest wait of a failback.
@@ -41,9 +36,7 @@ pub(super) struct Plan<'t> {
     pub(super) safety_at: usize,
     is_exclusive: bool,
     addresses: Vec<At<Vip<'t>>>,
-    scripts: Vec<At<&'t str>>,
-    start_timeout: Span,
-    stop_timeout: Span,
+    scripts: Vec<script::Draft<'t>>,
 }
 
 /// An address; without an interface it lives on the only LAN.
@@ -91,12 +84,14 @@ fn read_one<'t>(
         let remedy = format!("use letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
         report.add(at, format!("{} cannot be the name of a group", quote(name)), remedy);
     }
-    let (addresses, scripts) = (table.texts("addresses", report), table.texts("scripts", report));
+    let (addresses, scripts) = (table.texts("addresses", report), table.elements("scripts", report));
+    let patience = Patience::read(&table, Patience::default(), report);
     if addresses.is_empty() && scripts.is_empty() && report.count() == found_before {
         let what = format!("group {} holds nothing", quote(name));
         report.add(at, what, "add addresses = [\"IP/PREFIX@INTERFACE\"] or scripts = [\"lsb:NAME\"]");
     }
-    check_counts(name, &addresses, &scripts, report);
+    check_count(name, "addresses", &addresses.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ADDRESSES, report);
+    check_count(name, "scripts", &scripts.iter().map(Element::at).collect::<Vec<_>>(), MAX_SCRIPTS, report);
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
     Plan {
         name: At { at, value: name },
@@ -106,21 +101,15 @@ fn read_one<'t>(
         safety_at: table.place_of("safety"),
         is_exclusive: table.flag("exclusive", report),
         addresses: addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect(),
-        scripts: scripts.into_iter().filter(|text| check_script(*text, report)).collect(),
-        start_timeout: read_timeout(&table, "start_timeout", report),
-        stop_timeout: read_timeout(&table, "stop_timeout", report),
+        scripts: scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).collect(),
     }
 }
 
-fn check_counts(name: &str, addresses: &[At<&str>], scripts: &[At<&str>], report: &mut Report<'_>) {
-    let mut refuse = |what: &str, list: &[At<&str>], max: usize| {
-        if let Some(surplus) = list.get(max) {
-            let what = format!("group {} has {} {what}", quote(name), list.len());
-            report.add(surplus.at, what, format_args!("keep at most {max}, or split the group"));
-        }
-    };
-    refuse("addresses", addresses, MAX_ADDRESSES);
-    refuse("scripts", scripts, MAX_SCRIPTS);
+fn check_count(name: &str, what: &str, places: &[usize], max: usize, report: &mut Report<'_>) {
+    if let Some(surplus) = places.get(max) {
+        let what = format!("group {} has {} {what}", quote(name), places.len());
+        report.add(*surplus, what, format_args!("keep at most {max}, or split the group"));
+    }
 }
 
 fn read_preference(table: &Table<'_>, nodes: Option<&[Node<'_>; 2]>, report: &mut Report<'_>) -> Option<Side> {
@@ -152,15 +141,6 @@ fn read_failback(table: &Table<'_>, report: &mut Report<'_>) -> Failback {
         report.add(at, "failback needs a node to go back to", "add prefer = \"NODE\", or remove it");
     }
     failback.unwrap_or(Failback::Manual)
-}
-
-fn read_timeout(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Span {
-    let Some(At { at, value }) = table.span(key, report) else { return DEFAULT_TIMEOUT };
-    if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&value) {
-        let remedy = format!("use {} to {}", exact(MIN_TIMEOUT), exact(MAX_TIMEOUT));
-        report.add(at, format!("a {key} of {} is out of bounds", exact(value)), remedy);
-    }
-    value
 }
 
 fn read_address<'t>(text: At<&'t str>, lans: Option<usize>, report: &mut Report<'_>) -> Option<At<Vip<'t>>> {
@@ -203,28 +183,15 @@ fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
     }
 }
 
-fn check_script(text: At<&str>, report: &mut Report<'_>) -> bool {
-    let name = text.value.strip_prefix("lsb:");
-    let is_good = name.is_some_and(is_name);
-    if !is_good {
-        let what = match name {
-            Some(_) => format!("{} does not name a script in {LSB_DIRECTORY}", quote(text.value)),
-            None => format!("{} is not a kind of script that this version runs", quote(text.value)),
-        };
-        report.add(text.at, what, format_args!("supported: \"lsb:NAME\" for {LSB_DIRECTORY}/NAME"));
-    }
-    is_good
-}
-
 /// A script that two groups start would be stopped by one under the other's feet.
 fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
-    let mut all: Vec<(At<&str>, &str)> =
-        plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (*script, plan.name.value))).collect();
-    all.sort_by_key(|(script, _)| script.at);
+    let mut all: Vec<(&script::Draft<'_>, &str)> =
+        plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).collect();
+    all.sort_by_key(|(script, _)| script.text.at);
     for (index, (script, _)) in all.iter().enumerate() {
-        if let Some((_, group)) = all[..index].iter().find(|(earlier, _)| earlier.value == script.value) {
-            let what = format!("{} is already a script of group {}", quote(script.value), quote(group));
-            report.add(script.at, what, "list it once");
+        if let Some((_, group)) = all[..index].iter().find(|(earlier, _)| earlier.is_same(script)) {
+            let what = format!("{} is already a script of group {}", quote(script.text.value), quote(group));
+            report.add(script.text.at, what, "list it once");
         }
     }
 }
@@ -249,12 +216,13 @@ pub(super) fn check_repeats(plans: &[Plan<'_>], own: &[(IpAddr, String)], report
 impl Plan<'_> {
     /// As the decision wants it.
     pub(super) fn policy(&self) -> GroupPolicy {
-        let scripts = u64::try_from(self.scripts.len()).unwrap_or(u64::MAX);
+        let interrupt = if self.scripts.is_empty() { Span::ZERO } else { INTERRUPT_GRACE };
         GroupPolicy {
             tag: group_tag(self.name.value),
             prefer: self.prefer,
             safety: self.safety,
-            stop_timeout: self.stop_timeout.fraction(scripts, 1),
+            // A script that is starting is cut short first.
+            stop_timeout: self.scripts.iter().fold(interrupt, |sum, script| sum + script.stop_timeout()),
             is_exclusive: self.is_exclusive,
             failback: self.failback,
         }
@@ -269,18 +237,8 @@ impl Plan<'_> {
         Some(GroupSettings {
             name: self.name.value.to_string(),
             addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
-            scripts: self.scripts.iter().map(|text| self.script(text.value)).collect(),
+            scripts: self.scripts.iter().map(script::Draft::settings).collect(),
         })
-    }
-
-    fn script(&self, text: &str) -> Script {
-        let name = text.strip_prefix("lsb:").unwrap_or(text);
-        Script {
-            text: text.to_string(),
-            program: program_of(name),
-            start_timeout: Duration::from_micros(self.start_timeout.as_us()),
-            stop_timeout: Duration::from_micros(self.stop_timeout.as_us()),
-        }
     }
 
     /// Where each address that names an interface stands, and that interface.
@@ -288,14 +246,10 @@ impl Plan<'_> {
         self.addresses.iter().filter_map(|vip| Some(At { at: vip.at, value: vip.value.interface? }))
     }
 
-    /// Where each script stands, and its program.
-    pub(super) fn programs(&self) -> impl Iterator<Item = At<PathBuf>> {
-        self.scripts.iter().map(|text| text.map(|text| program_of(text.strip_prefix("lsb:").unwrap_or(text))))
+    /// Where each script stands, and where its program is looked for.
+    pub(super) fn programs(&self) -> impl Iterator<Item = At<Vec<PathBuf>>> {
+        self.scripts.iter().map(script::Draft::programs)
     }
-}
-
-fn program_of(name: &str) -> PathBuf {
-    Path::new(LSB_DIRECTORY).join(name)
 }
 
 #[cfg(test)]

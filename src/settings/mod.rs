@@ -10,6 +10,7 @@ mod loader;
 pub mod needs;
 mod nodes;
 mod paths;
+mod script;
 mod syntax;
 mod table;
 #[cfg(test)]
@@ -19,17 +20,20 @@ mod values;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crosswire::config::{PathId, Policy, Side};
 use crosswire::quorum::timing::{Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
 pub use error::ConfigError;
+#[cfg(feature = "import")]
+pub use error::shorten;
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
 #[cfg(feature = "cable-test")]
 pub use line::least_interval;
 pub use values::{exact, parse_span};
+#[cfg(feature = "import")]
+pub use values::{is_interface, is_name, is_unicast, nearest};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
@@ -119,17 +123,60 @@ pub struct VirtualAddress {
     pub interface: String,
 }
 
+/// Longest that a script which is cut short goes on: asked to end, it is killed after this.
+pub const INTERRUPT_GRACE: Span = Span::from_s(2);
+
+/// What a script goes by: its place, its arguments, its environment and its exit codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standard {
+    /// Init scripts (LSB core 5.0, chapter 22).
+    Lsb,
+    /// Resource agents (OCF resource agent API 1.1).
+    Ocf,
+    /// Heartbeat's resource scripts: arguments first, then the action.
+    Ha,
+    /// A program of the operator's: arguments first, then the action.
+    Exec,
+}
+
 /// A service script.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Script {
-    /// As written: `lsb:dnsmasq`.
+    /// As written: `ocf:heartbeat:Filesystem device=/dev/sdc1`.
     pub text: String,
-    /// The program to run: `/etc/init.d/dnsmasq`.
-    pub program: PathBuf,
+    /// What it goes by.
+    pub standard: Standard,
+    /// The program to run: the first of these that exists.
+    pub programs: Vec<PathBuf>,
+    /// What stands before the action.
+    pub arguments: Vec<String>,
+    /// OCF parameters.
+    pub parameters: Vec<(String, String)>,
     /// Longest a start may take.
-    pub start_timeout: Duration,
+    pub start_timeout: Span,
     /// Longest a stop may take.
-    pub stop_timeout: Duration,
+    pub stop_timeout: Span,
+}
+
+impl Script {
+    /// An init script at a place of its own, with this much time for each action.
+    #[cfg(test)]
+    pub fn lsb(name: &str, program: PathBuf, timeout: Span) -> Self {
+        Self {
+            text: format!("lsb:{name}"),
+            standard: Standard::Lsb,
+            programs: vec![program],
+            arguments: Vec::new(),
+            parameters: Vec::new(),
+            start_timeout: timeout,
+            stop_timeout: timeout,
+        }
+    }
+
+    /// As logs and status call it: without parameters, which may hold a password.
+    pub fn label(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
+    }
 }
 
 /// The hardware that resets this box when nobody pets it.
@@ -240,6 +287,15 @@ impl Settings {
         loader::parse(file, &text, &nodes::Wanted::Side(side))
     }
 
+    /// Checks the text of a file that is not there yet, for the node of that name.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    #[cfg(feature = "import")]
+    pub fn parse(file: &Path, text: &str, node: &str) -> Result<Self, Vec<ConfigError>> {
+        loader::parse(file, text, &nodes::Wanted::Asked(node.to_string()))
+    }
+
     /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run` starts all the
     /// same, since network cards and USB adapters come late.
     pub fn absent(&self) -> Vec<ConfigError> {
@@ -263,7 +319,7 @@ impl Settings {
 
     /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.
     pub fn watchdog_bound(&self) -> Span {
-        let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval(), self.policy.lease);
+        let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval());
         self.watchdog.as_ref().map_or(Span::ZERO, bound)
     }
 

@@ -24,8 +24,8 @@ pub(super) enum Thing {
     Interface(String),
     /// A serial port.
     Device(PathBuf),
-    /// The program of a script.
-    Program(PathBuf),
+    /// The program of a script, in one of these places.
+    Program(Vec<PathBuf>),
     /// A watchdog.
     Watchdog(PathBuf),
     /// The program or the port of a fence.
@@ -38,7 +38,7 @@ impl Need {
         let (what, remedy) = match &self.what {
             Thing::Interface(name) => lack_of_interface(name)?,
             Thing::Device(path) => lack_of_device(path)?,
-            Thing::Program(path) => lack_of_program(path)?,
+            Thing::Program(paths) => lack_of_program(paths)?,
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
             Thing::Fence(path) => lack_of_fence(path)?,
         };
@@ -80,14 +80,17 @@ fn lack_of_fence(path: &Path) -> Option<(String, &'static str)> {
     Some((what, "install it or plug it in, and try it with `crosswire fence --test`"))
 }
 
-fn lack_of_program(path: &Path) -> Option<(String, &'static str)> {
-    let name = path.display();
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => None,
-        Ok(_) => Some((format!("\"{name}\" is not an executable file"), "chmod +x it")),
-        Err(error) => Some((
-            format!("there is no script \"{name}\" on this box ({error})"),
-            "install the service, or correct the name",
-        )),
+/// The first that is there has to be executable.
+fn lack_of_program(paths: &[PathBuf]) -> Option<(String, &'static str)> {
+    let found = paths.iter().map(|path| (path, fs::metadata(path)));
+    let mut missing = Vec::new();
+    for (path, metadata) in found {
+        let name = path.display();
+        match metadata {
+            Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => return None,
+            Ok(_) => return Some((format!("\"{name}\" is not an executable file"), "chmod +x it")),
+            Err(error) => missing.push(format!("no script \"{name}\" on this box ({error})")),
+        }
     }
+    Some((format!("there is {}", missing.join(", and ")), "install the service, or correct the name"))
 }

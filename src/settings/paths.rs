@@ -9,7 +9,7 @@ use crosswire::time::Span;
 
 use super::PathDevice;
 use super::error::{Report, quote};
-use super::line::BAUDS;
+use super::line::{BAUDS, RARE_BAUDS};
 use super::nodes::{Node, check_interfaces};
 use super::table::{At, Table};
 use super::times::{Times, check_load};
@@ -95,7 +95,7 @@ fn read_section<'t>(table: &Table<'t>, kind: PathKind, times: Times, report: &mu
 
 fn read_baud(table: &Table<'_>, report: &mut Report<'_>) -> Option<At<u32>> {
     let baud = table.number("baud", 1..=u32::MAX, report)?;
-    if BAUDS.contains(&baud.value) {
+    if BAUDS.contains(&baud.value) || RARE_BAUDS.contains(&baud.value) {
         return Some(baud);
     }
     let known = BAUDS.map(|baud| baud.to_string()).join(", ");

@@ -35,6 +35,24 @@ pub(super) struct Table<'t> {
     map: &'t DeTable<'t>,
 }
 
+/// An element of a list: short, or with more to say.
+pub(super) enum Element<'t> {
+    /// A string.
+    Text(At<&'t str>),
+    /// A table.
+    Table(Table<'t>),
+}
+
+impl Element<'_> {
+    /// Byte offset of it.
+    pub(super) fn at(&self) -> usize {
+        match self {
+            Self::Text(text) => text.at,
+            Self::Table(table) => table.at,
+        }
+    }
+}
+
 impl<'t> Table<'t> {
     /// The top of the file.
     pub(super) fn root(map: &'t DeTable<'t>) -> Self {
@@ -153,6 +171,22 @@ impl<'t> Table<'t> {
             }
             Some(found) => self.string(key, found, report).into_iter().collect(),
         }
+    }
+
+    /// An array of strings and tables, or a single one of them; empty if it is not there.
+    pub(super) fn elements(&self, key: &str, report: &mut Report<'_>) -> Vec<Element<'t>> {
+        let all = match self.find(key) {
+            None => Vec::new(),
+            Some(At { value: DeValue::Array(array), .. }) => array.iter().map(located).collect(),
+            Some(found) => vec![found],
+        };
+        let element = |found: At<&'t DeValue<'t>>| match found.value {
+            DeValue::Table(map) => {
+                Some(Element::Table(Table { name: format!("an element of {key}"), at: found.at, map }))
+            }
+            _ => self.string(key, found, report).map(Element::Text),
+        };
+        all.into_iter().filter_map(element).collect()
     }
 
     /// A whole number within `range`.

@@ -159,7 +159,7 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
     let text = GOOD.replace(
         "[group.gateway]",
         "interval = '100ms'\nlate_after = '300ms'\n[timing]\nlease = '5s'\n[quorum]\nin_jeopardy = 'takeover'\n\
-         [group.z]\nprefer = 'gw2'\naddresses = ['fd00::1/64@eth1']\nscripts = ['lsb:b', 'lsb:a']\nstop_timeout = '1.5s'\n\
+         [group.z]\nprefer = 'gw2'\naddresses = ['fd00::1/64@eth1']\nscripts = ['lsb:b', { run = 'ha:a::x', stop_timeout = '4s' }]\nstop_timeout = '1.5s'\n\
          [group.gateway]",
     );
     let settings = good_as(&text, "gw1");
@@ -173,10 +173,12 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
     assert_eq!(names, ["gateway", "z"]);
     let z = settings.policy.groups[1];
     assert_eq!((z.prefer, z.safety), (Some(Side::B), crosswire::config::SafetyRule::Lease));
-    assert_eq!(z.stop_timeout, Span::from_s(3));
-    let programs: Vec<_> = settings.groups[1].scripts.iter().map(|script| script.program.as_path()).collect();
-    assert_eq!(programs, [Path::new("/etc/init.d/b"), Path::new("/etc/init.d/a")]);
-    assert_eq!(settings.groups[1].scripts[0].start_timeout, Duration::from_secs(60));
+    assert_eq!(ms(z.stop_timeout), 1_500 + 4_000 + ms(INTERRUPT_GRACE), "a start is cut short first");
+    let scripts = &settings.groups[1].scripts;
+    let programs: Vec<_> = scripts.iter().flat_map(|script| &script.programs).collect();
+    assert_eq!(programs, ["/etc/init.d/b", "/etc/ha.d/resource.d/a", "/etc/init.d/a"].map(Path::new));
+    assert_eq!(scripts.iter().map(|script| ms(script.start_timeout)).collect::<Vec<_>>(), [60_000, 60_000]);
+    assert_eq!(scripts[1].arguments, ["x"]);
     assert_eq!(settings.interfaces, ["eth0", "eth1"]);
 }
 

@@ -13,12 +13,20 @@ use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms};
 
-/// Timing R but for a dead_after of 2 s: a takeover by late_after stands out.
+/// A takeover by late_after stands out from one by dead_after.
+const LATE_AFTER_MS: u32 = 600;
 const DEAD_AFTER_MS: u32 = 2_000;
+/// Between the two, on a machine that has time.
+const CERTAINLY_EARLY: Span = Span::from_ms(1_500);
 
 /// A pair at work on a cable whose lines are wired like that.
 fn serving(wiring: Wiring) -> Scene {
-    Scene::serving_with(Setup { dead_after_ms: DEAD_AFTER_MS, lines: Some(wiring), ..Setup::default() })
+    Scene::serving_with(Setup {
+        late_after_ms: LATE_AFTER_MS,
+        dead_after_ms: DEAD_AFTER_MS,
+        lines: Some(wiring),
+        ..Setup::default()
+    })
 }
 
 /// Both nodes have learned that lines follow the peer.
@@ -46,7 +54,7 @@ fn row_1_power_cut_seen_on_the_lines() {
         let mut scene = learned(Wiring::Full);
         let cut = scene.power_cut(Side::A).expect("its processes die");
         scene.wait_for_service_by(Side::B);
-        let outage = scene.assert_outage_below(at_most(350), cut);
+        let outage = scene.assert_outage_below(CERTAINLY_EARLY, cut);
         println!("row 1, lines dropped: outage {outage}");
         let told = why(&scene, Side::B);
         assert!(told.contains("lines dropped") && told.contains("gw1 is dead"), "{told}");

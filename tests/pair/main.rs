@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
 
+mod beats;
 mod cable;
 mod kills;
 mod last_resorts;
@@ -18,6 +19,8 @@ mod paths;
 mod power;
 mod processes;
 mod scene;
+mod scripts;
+mod services;
 mod starts;
 mod strangers;
 mod witness;

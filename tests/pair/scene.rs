@@ -85,7 +85,12 @@ impl Drop for Scene {
 impl Scene {
     /// Everything but the daemons.
     pub fn new(setup: Setup) -> Self {
-        let lab = Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), setup).expect("a laboratory");
+        Self::with_binary(Path::new(env!("CARGO_BIN_EXE_crosswire")), setup)
+    }
+
+    /// The same with a program that becomes the shipped binary.
+    pub fn with_binary(binary: &Path, setup: Setup) -> Self {
+        let lab = Lab::new(binary, setup).expect("a laboratory");
         Self { lab, may_split: false }
     }
 

@@ -360,9 +360,7 @@ pub fn with_scripts(bodies: &[&str]) -> (tempfile::TempDir, Settings) {
         let text =
             format!("#!/bin/sh\ncd {}\nname={name}\nsay() {{ echo \"$@\" >> log; }}\n{body}\n", dir.path().display());
         write_executable(&program, &text);
-        let timeout = Duration::from_secs(30);
-        let text = format!("lsb:{name}");
-        settings.groups[0].scripts.push(Script { text, program, start_timeout: timeout, stop_timeout: timeout });
+        settings.groups[0].scripts.push(Script::lsb(name, program, Span::from_s(30)));
     }
     (dir, settings)
 }

@@ -88,7 +88,7 @@ impl Node {
             verdict: self.verdict,
             is_refused: !is_heard && self.paths.iter().any(|path| path.state == PathState::Refused),
             claim,
-            finding: group.probe.finding(now, self.policy.interval(), self.probe_wait()),
+            finding: group.probe.finding(now, self.policy.interval(), self.probe_wait(), self.probe_patience(id)),
             has_carrier: group.has_carrier,
             is_able: self.guard == GuardState::Fine,
             is_stopping: self.leaving != Leaving::No,
@@ -277,7 +277,8 @@ impl Node {
     /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life.
     fn is_cut_short_on(&self, path: &Path) -> bool {
         let mut lans = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Lan);
-        path.detector.is_cut_short(self.newest_frame_at()) && lans.all(|lan| lan.detector.is_first_hand())
+        let is_borne_out = lans.all(|lan| lan.detector.is_first_hand());
+        path.detector.is_cut_short(self.newest_frame_at()) && is_borne_out && timing::is_haste_in_time(&self.policy)
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
@@ -326,6 +327,14 @@ impl Node {
     fn usual_release_at(&self) -> Instant {
         let dead_after = self.peer.smallest_dead_after(&self.policy);
         self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
+    }
+
+    /// How long who answered for a VIP counts as there although it is silent: where it cannot be the peer, it is a stranger.
+    fn probe_patience(&self, id: GroupId) -> Span {
+        let is_vacant = self.verdict == Verdict::Present
+            && self.peer.troubled_since().is_none()
+            && self.peer.group(id, &self.policy).is_some_and(|report| !report.role.is_holding());
+        if is_vacant || !self.was_ever_heard { probe::STRANGERS_PATIENCE } else { Span::ZERO }
     }
 
     /// How long a probe waits for answers.

@@ -77,8 +77,12 @@ impl Node {
                 group.offered_until = group.is_offering.then(|| now + offer_lasts);
                 group.yielded_until = group.tied.map(|_| now + offer_lasts);
             }
-            RoleEvent::CannotServe | RoleEvent::CannotStop | RoleEvent::ReleasedUnfit => {
-                group.retry_at = Some(now + RETRY_AFTER);
+            RoleEvent::CannotServe | RoleEvent::ReleasedUnfit => group.retry_at = Some(now + RETRY_AFTER),
+            // The addresses are gone: there is nothing to renew.
+            RoleEvent::CannotStop => {
+                (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+                group.is_failing = true;
+                group.release_again_at = Some(now + RETRY_AFTER);
             }
             RoleEvent::NotReleased => group.release_again_at = Some(release_again_at),
             RoleEvent::Retry => group.retry_at = None,
@@ -146,8 +150,8 @@ fn role_event(group: &Group, outcome: Outcome) -> Option<RoleEvent> {
         (_, Outcome::Released) if group.is_failing => Some(RoleEvent::ReleasedUnfit),
         (_, Outcome::Released) => Some(RoleEvent::Released),
         (Role::Acquiring, Outcome::Failed(Fault::TooLate)) => Some(RoleEvent::TooLate),
+        (Role::Acquiring | Role::Releasing, Outcome::Failed(Fault::ScriptStop(_))) => Some(RoleEvent::CannotStop),
         (Role::Acquiring, Outcome::Failed(_)) => Some(RoleEvent::CannotServe),
-        (Role::Releasing, Outcome::Failed(Fault::ScriptStop(_))) => Some(RoleEvent::CannotStop),
         (Role::Releasing, Outcome::Failed(_)) => Some(RoleEvent::NotReleased),
         (Role::Backup | Role::Active | Role::Faulty, Outcome::Failed(_))
         | (_, Outcome::Renewed | Outcome::Probed { .. } | Outcome::Fenced) => None,

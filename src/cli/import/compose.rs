@@ -1,0 +1,87 @@
+//! The configuration that says what the draft asks for.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::draft::{Draft, Times};
+use crate::settings::exact;
+
+/// A string of TOML; control characters were refused before.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = texts.map(|text| quoted(&text)).collect();
+    format!("[{}]", all.join(", "))
+}
+
+/// The text of the file. `addresses` are those of both nodes, one LAN after the other.
+pub fn compose(draft: &Draft, times: Times, addresses: &[Vec<IpAddr>], directory: &Path, key: &Path) -> String {
+    let mut out = String::new();
+    // Writing into a String cannot fail.
+    let _ = write_all(draft, times, addresses, (directory, key), &mut out);
+    out
+}
+
+fn write_all(
+    draft: &Draft,
+    times: Times,
+    addresses: &[Vec<IpAddr>],
+    (directory, key): (&Path, &Path),
+    out: &mut String,
+) -> std::fmt::Result {
+    let pair = draft.pair.clone().unwrap_or_else(|| draft.nodes.join("-"));
+    writeln!(out, "# Written by `crosswire import {}`, which says what became of each line.", directory.display())?;
+    writeln!(out, "pair = {}\nkey = {}", quoted(&pair), quoted(&key.to_string_lossy()))?;
+    for (index, node) in draft.nodes.iter().enumerate() {
+        let own = addresses.iter().filter_map(|lan| lan.get(index)).map(IpAddr::to_string);
+        writeln!(out, "\n[node.{}]", quoted(node))?;
+        if !addresses.is_empty() {
+            writeln!(out, "lan = {}", list(own))?;
+        }
+    }
+    for serial in &draft.serials {
+        writeln!(out, "\n[[serial]]\ndevice = {}\nbaud = {}", quoted(serial), draft.baud.unwrap_or(19_200))?;
+    }
+    for lan in &draft.lans {
+        writeln!(out, "\n[[lan]]\ninterface = {}", quoted(&lan.interface))?;
+        if let Some(port) = lan.port {
+            writeln!(out, "port = {port}")?;
+        }
+    }
+    writeln!(out, "\n[timing]")?;
+    for (name, span) in ["interval", "late_after", "dead_after", "cold_start"].into_iter().zip(times.all) {
+        writeln!(out, "{name} = \"{}\"", exact(span))?;
+    }
+    writeln!(out, "lease = \"{}\"", exact(times.lease))?;
+    if !draft.witnesses.is_empty() {
+        writeln!(out, "\n[quorum]\nwitness = {}", list(draft.witnesses.iter().map(IpAddr::to_string)))?;
+    }
+    write_last_resorts(draft, out)?;
+    write_groups(draft, out)
+}
+
+fn write_last_resorts(draft: &Draft, out: &mut String) -> std::fmt::Result {
+    if let Some(device) = &draft.watchdog {
+        writeln!(out, "\n#[watchdog]\n#device = {}", quoted(device))?;
+    }
+    for fence in &draft.fences {
+        writeln!(out, "\n# A fence: {fence}")?;
+    }
+    Ok(())
+}
+
+fn write_groups(draft: &Draft, out: &mut String) -> std::fmt::Result {
+    for group in &draft.groups {
+        writeln!(out, "\n[group.{}]\nprefer = {}", quoted(&group.name), quoted(&group.prefer))?;
+        writeln!(out, "failback = \"{}\"", draft.failback)?;
+        for (name, values) in [("addresses", &group.addresses), ("scripts", &group.scripts)] {
+            if !values.is_empty() {
+                writeln!(out, "{name} = {}", list(values.iter().cloned()))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+use std::path::Path;
+
+use crosswire::time::Span;
+use proptest::prelude::*;
+
+use super::*;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/heartbeat");
+/// Where a wrong line of a file of the classic pair is put, and what is said then.
+const BAD: &str = include_str!("../../../tests/fixtures/heartbeat/bad.txt");
+
+/// What is said of a directory, with its own name as `IN` and the other's as `OUT`, and what was written.
+fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<String>) {
+    let to = tempfile::tempdir().expect("a directory");
+    let options = ImportOptions {
+        to: to.path().join("crosswire"),
+        addresses: Some(addresses.join(",")),
+        directory: directory.to_path_buf(),
+    };
+    let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
+    let mut said = Vec::new();
+    let here = Surroundings { hosts: &hosts, routes: &routes };
+    let exit = import(&options, &here, &mut said).expect("memory");
+    let plain = |text: String| {
+        let text = text.replace(&options.to.display().to_string(), "OUT");
+        text.replace(&directory.display().to_string(), "IN")
+    };
+    let written = fs::read_to_string(options.to.join("crosswire.toml")).ok().map(plain);
+    assert_eq!(written.is_some(), options.to.join("key").exists(), "both or none");
+    (exit, plain(String::from_utf8(said).expect("text")), written)
+}
+
+fn is_expected(file: &str, said: &str) {
+    let file = Path::new(FIXTURES).join(file);
+    if std::env::var_os("CROSSWIRE_BLESS").is_some() {
+        fs::write(&file, said).expect("written");
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(said, expected, "{} (CROSSWIRE_BLESS=1 writes it anew)", file.display());
+}
+
+#[test]
+fn typical_pairs_become_what_is_on_record() {
+    let everything: &[&str] = &["anna=192.168.85.1", "berta=192.168.85.2", "anna=10.9.0.1", "berta=10.9.0.2"];
+    let ipfail: &[&str] = &["alpha=10.1.0.1", "alpha=10.2.0.1", "beta=10.1.0.2", "beta=10.2.0.2"];
+    for (name, addresses) in [("classic", &[][..]), ("ipfail", ipfail), ("everything", everything)] {
+        let (exit, said, written) = import_from(&Path::new(FIXTURES).join(name), addresses);
+        assert_eq!(exit, Exit::Done, "{name}: {said}");
+        let written = written.expect("a configuration");
+        assert!(!said.contains("not-a-real") && !written.contains("not-a-real"), "{name} shows a secret");
+        is_expected(&format!("{name}/expected.txt"), &said);
+        is_expected(&format!("{name}/expected.toml"), &written);
+    }
+}
+
+/// The files' own count of lines that say something is what is accounted for.
+#[test]
+fn every_line_is_accounted_for_once() {
+    for name in ["classic", "ipfail", "everything"] {
+        let directory = Path::new(FIXTURES).join(name);
+        let expected = fs::read_to_string(directory.join("expected.txt")).expect("on record");
+        for (file, goes_on) in [("ha.cf", false), ("haresources", true), ("authkeys", false)] {
+            let text = fs::read_to_string(directory.join(file)).expect("a fixture");
+            for (line, words) in joined(&text, goes_on) {
+                let is_empty = words.split('#').next().is_none_or(|words| words.trim().is_empty());
+                let count = expected.matches(&format!("\n{file}:{line}: ")).count()
+                    + usize::from(expected.starts_with(&format!("{file}:{line}: ")));
+                assert_eq!(count, usize::from(!is_empty), "{name}/{file}:{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_directive_is_tried_and_they_stand_in_order() {
+    let text = fs::read_to_string(Path::new(FIXTURES).join("everything/ha.cf")).expect("a fixture");
+    let tried: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let names: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).collect();
+    assert!(names.is_sorted());
+    for name in names.iter().filter(|name| !["respawn"].contains(name)) {
+        assert!(tried.contains(name), "{name} is not in everything/ha.cf");
+    }
+}
+
+#[test]
+fn bad_lines_are_told_what_is_wrong_where_and_what_to_do() {
+    let (head, cases) = BAD.split_once("\n\n").expect("a head and cases");
+    let cases: Vec<&str> = cases.split("\n\n").collect();
+    let mut blessed = format!("{head}\n");
+    assert!(cases.len() > 20, "{} cases", cases.len());
+    for case in cases {
+        let directory = tempfile::tempdir().expect("a directory");
+        for file in ["ha.cf", "haresources", "authkeys"] {
+            fs::copy(Path::new(FIXTURES).join("classic").join(file), directory.path().join(file)).expect("copied");
+        }
+        let marked = |mark: &str| case.lines().filter_map(|line| line.strip_prefix(mark)).collect::<Vec<_>>();
+        for file in marked("! ") {
+            fs::write(directory.path().join(file), "").expect("emptied");
+        }
+        for line in marked("+ ") {
+            let (file, line) = line.split_once(' ').expect("file and line");
+            let file = directory.path().join(file);
+            let text = fs::read_to_string(&file).expect("text");
+            fs::write(&file, format!("{text}{}\n", line.replace("\\t", "\t").replace("\\e", "\u{1b}")))
+                .expect("written");
+        }
+        for file in marked("- ") {
+            fs::remove_file(directory.path().join(file)).expect("removed");
+        }
+        let (exit, said, written) = import_from(directory.path(), &[]);
+        assert_eq!((exit, written), (Exit::Configuration, None), "{case}");
+        blessed.push_str(
+            &case.lines().filter(|line| !line.starts_with('=')).fold("\n".to_string(), |all, line| all + line + "\n"),
+        );
+        blessed.extend(said.lines().map(|line| format!("= {line}\n")));
+    }
+    is_expected("bad.txt", &blessed);
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let names = ["crosswire.toml", "key"];
+    let here = Surroundings { hosts: &Path::new(FIXTURES).join("hosts"), routes: &Path::new(FIXTURES).join("route") };
+    for name in names {
+        let options = ImportOptions {
+            to: directory.path().to_path_buf(),
+            addresses: None,
+            directory: Path::new(FIXTURES).join("classic"),
+        };
+        let file = directory.path().join(name);
+        fs::write(&file, "mine").expect("written");
+        let mut said = Vec::new();
+        assert_eq!(import(&options, &here, &mut said).expect("memory"), Exit::Refused);
+        let said = String::from_utf8(said).expect("text");
+        assert!(said.contains(&format!("{}: is there already and stays as it is", file.display())), "{said}");
+        assert_eq!(fs::read_to_string(&file).expect("still there"), "mine");
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing else is left behind");
+        fs::remove_file(&file).expect("removed");
+    }
+}
+
+#[test]
+fn times_are_kept_where_they_fit_and_fit_where_they_are_not() {
+    let mut draft = Draft::new();
+    let s = Span::from_s;
+    draft.times = [Some(s(1)), Some(s(3)), Some(s(5)), Some(s(60))];
+    assert_eq!(draft.settle_times().all, [s(1), s(3), s(5), s(60)]);
+    draft.times = [Some(s(10)), Some(s(60)), Some(s(60)), Some(s(1))];
+    let times = draft.settle_times().all;
+    assert!(times[0] < times[1] && times[1] < times[2] && times[2] < times[3], "{times:?}");
+}
+
+proptest! {
+    /// Whatever Heartbeat was told: what is written keeps the promises of `check`.
+    #[test]
+    fn any_times_make_a_sound_configuration(asked in proptest::array::uniform4(proptest::option::of(1..200_000u64)), slow in proptest::bool::ANY) {
+        let mut draft = Draft::new();
+        draft.nodes = vec!["a".into(), "b".into()];
+        draft.times = asked.map(|ms| ms.map(Span::from_ms));
+        draft.serials = vec!["/dev/ttyS0".into()];
+        draft.baud = Some(if slow { 9_600 } else { 115_200 });
+        draft.groups = vec![draft::Group { name: "g".into(), place: draft.place, prefer: "a".into(), addresses: vec!["10.0.0.9/24@eth0".into()], scripts: Vec::new() }];
+        let times = draft.settle_times();
+        let text = compose::compose(&draft, times, &[], Path::new("/x"), Path::new("/k"));
+        let said = Settings::parse(Path::new("f"), &text, "a").map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        // A beat that fills a slow line is the one thing that a change of times cannot mend without being told.
+        let is_load = said.as_ref().err().is_some_and(|error| error.contains("more than half of the interval"));
+        prop_assert!(said.is_ok() || is_load, "{}\n{}", said.err().unwrap_or_default(), text);
+    }
+
+    #[test]
+    fn any_bytes_are_answered(text in "([a-z_]{1,12}[ \t,][ -~]{0,30}\n){0,8}") {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("ha.cf"), &text).expect("written");
+        fs::write(directory.path().join("haresources"), &text).expect("written");
+        fs::write(directory.path().join("authkeys"), &text).expect("written");
+        let (exit, said, _) = import_from(directory.path(), &[]);
+        prop_assert!(exit == Exit::Done || !said.is_empty());
+    }
+}
