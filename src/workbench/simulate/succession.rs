@@ -174,7 +174,12 @@ impl World {
     fn watch_succession(&mut self, side: Side, local: Instant, succession: &Succession) {
         let status = self.node(side).map(|node| node.status(local));
         match &succession.deposit {
-            Some(deposit) => self.watch.become_succeeded(side, self.now, deposit),
+            Some(deposit) => {
+                self.watch.become_succeeded(side, self.now, deposit);
+                let clock = self.boxes[side.index()].clock;
+                let acked_at = deposit.acknowledged_at.map(|at| clock.true_time(at));
+                self.watch.hearing[side.index()].acked_at = acked_at;
+            }
             None => self.watch.become_started(side, self.now),
         }
         for (index, group) in status.iter().flat_map(|status| status.groups.iter().enumerate()) {

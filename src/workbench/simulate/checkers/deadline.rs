@@ -119,7 +119,8 @@ impl World {
             return false;
         };
         let deadline = acked + shortest;
-        let is_late_sight = newest > acked + self.shortest_late_after();
+        // The node may know of an older acknowledgement only: frames of the handshake take numbers too.
+        let is_late_sight = newest > acked;
         let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
         let alone_from = acked + timing::release_start(shortest) + self.policy().lease;
         local > unseen_from + TOLERANCE && local < alone_from

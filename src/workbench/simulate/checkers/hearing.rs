@@ -14,6 +14,8 @@ use super::silence::LineEvidence;
 pub struct Hearing {
     /// Which run of the peer's agent it adopted; 0: none.
     pub adopted: u32,
+    /// Which one its predecessor had adopted: meeting that one again moves no deadline; 0: none.
+    pub known: u32,
     /// When this run began.
     pub started_at: Instant,
     /// By path: the newest frame that arrived, by the world's count.
@@ -61,6 +63,7 @@ impl Hearing {
     pub fn new(started_at: Instant) -> Self {
         Self {
             adopted: 0,
+            known: 0,
             started_at,
             newest: [0; MAX_PATHS],
             arrived_at: [None; MAX_PATHS],
@@ -176,9 +179,11 @@ impl World {
                 hearing.newest = [stamp.number; MAX_PATHS];
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
-                (hearing.newest_sent_at, hearing.acked_at, hearing.troubled_since) = (None, None, None);
+                (hearing.newest_sent_at, hearing.troubled_since) = (None, None);
                 hearing.has_peer_left = false;
-                hearing.returned_at = Some(self.now);
+                if hearing.known != stamp.runs[0] {
+                    (hearing.acked_at, hearing.returned_at) = (None, Some(self.now));
+                }
                 self.note_lines_heard(side, path);
             }
             None => self.complain("stale", format!("{side:?} adopted somebody who has just said nothing")),

@@ -111,7 +111,8 @@ impl Watch {
         let index = side.index();
         let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
         let hearing = &mut self.hearing[index];
-        hearing.opened_at = before.opened_at;
+        (hearing.opened_at, hearing.sight) = (before.opened_at, before.sight);
+        hearing.known = if before.adopted == 0 { before.known } else { before.adopted };
         for (path, left) in deposit.paths.iter().enumerate() {
             hearing.read_at[path] = if left.is_heard { Some(now) } else { before.read_at[path] };
         }
