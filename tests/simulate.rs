@@ -1,8 +1,8 @@
 //! Random schedules, and every seed that ever failed and was mended.
 //!
-//! Every run draws new schedules and prints where they begin. A failure prints a seed and the smallest trace that shows it;
-//! put the seed into `tests/seeds.txt` with a remark, the trace into `tests/traces`. `CROSSWIRE_SEED` sets the first seed, so
-//! that a change is judged by what it changed, `CROSSWIRE_RUNS` the number of schedules.
+//! The schedules are the same in every run, so that a change is judged by what it changed; other seeds are for whoever looks
+//! for more (`CROSSWIRE_SEED` sets the first one, `CROSSWIRE_RUNS` their number). A failure prints a seed and the smallest
+//! trace that shows it; put the seed into `tests/seeds.txt` with a remark, the trace into `tests/traces`.
 
 use std::io::Write;
 
@@ -17,11 +17,8 @@ use simulate::{exhaustive, many};
 
 const RUNS: u64 = 20_000;
 
-/// Where schedules begin that nobody has seen before.
-fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000_000_000
-}
+/// Where they begin unless somebody looks elsewhere.
+const FIRST_SEED: u64 = 8_000_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
@@ -40,7 +37,7 @@ fn report(seed: u64) -> String {
 
 #[test]
 fn random_schedules_break_no_invariant() {
-    let seed = number("CROSSWIRE_SEED").unwrap_or_else(fresh_seed);
+    let seed = number("CROSSWIRE_SEED").unwrap_or(FIRST_SEED);
     let runs = number("CROSSWIRE_RUNS").unwrap_or(RUNS);
     say(&format!("{runs} random schedules from seed {seed}"));
     let campaign = many::run(seed..seed + runs);

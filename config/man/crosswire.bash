@@ -2,7 +2,7 @@
 _crosswire() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run check cable-test status why peer handover takeover fence standby online maintenance keygen --help --version"
+        words="run check cable-test status why peer handover takeover fence standby online maintenance keygen import --help --version"
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --help" ;;
@@ -18,10 +18,11 @@ _crosswire() {
         online) words="--run-dir --help" ;;
         maintenance) words="--run-dir --for --reason --help" ;;
         keygen) words="--rotate --help" ;;
+        import) words="--to --addresses --help" ;;
         esac
     fi
     case $before in
-        --config | --run-dir) COMPREPLY=($(compgen -f -- "$word")) ;;
+        --config | --run-dir | --to) COMPREPLY=($(compgen -f -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;
     esac
 }

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -42,11 +42,11 @@ thread_local! {
 struct Open {
     owner: Pid,
     index: u32,
-    socket: Rc<OwnedFd>,
+    socket: Arc<OwnedFd>,
 }
 
 /// The socket of an interface that is there now, opened before or just now.
-fn open_for_sending(interface: &str) -> nix::Result<(Rc<OwnedFd>, Mac)> {
+fn open_for_sending(interface: &str) -> nix::Result<(Arc<OwnedFd>, Mac)> {
     let (index, owner) = (if_nametoindex(interface)?, getpid());
     OPEN.with_borrow_mut(|open| {
         // Another process's descriptors mean nothing here, or something else: they are not even closed.
@@ -54,20 +54,20 @@ fn open_for_sending(interface: &str) -> nix::Result<(Rc<OwnedFd>, Mac)> {
         if let Some(found) = open.iter().find(|open| open.index == index)
             && let Ok(mac) = mac_of(&found.socket, index)
         {
-            return Ok((Rc::clone(&found.socket), mac));
+            return Ok((Arc::clone(&found.socket), mac));
         }
         open.retain(|open| open.index != index);
         let socket = bound_socket(interface, 0, None)?;
         let mac = mac_of(&socket, index)?;
-        let socket = Rc::new(socket);
-        open.push(Open { owner, index, socket: Rc::clone(&socket) });
+        let socket = Arc::new(socket);
+        open.push(Open { owner, index, socket: Arc::clone(&socket) });
         Ok((socket, mac))
     })
 }
 
 /// Sends frames from one interface; asked for when needed, so that it never means one that has gone.
 pub struct Sender {
-    socket: Rc<OwnedFd>,
+    socket: Arc<OwnedFd>,
     /// The interface's own hardware address.
     pub mac: Mac,
 }
@@ -83,7 +83,7 @@ impl Sender {
     pub fn send(&self, frame: &Frame) -> nix::Result<()> {
         let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).map(drop);
         if sent.is_err() {
-            OPEN.with_borrow_mut(|open| open.retain(|open| !Rc::ptr_eq(&open.socket, &self.socket)));
+            OPEN.with_borrow_mut(|open| open.retain(|open| !Arc::ptr_eq(&open.socket, &self.socket)));
         }
         sent
     }
