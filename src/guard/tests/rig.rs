@@ -146,8 +146,9 @@ impl Rig {
 
     /// The agent's process dies.
     pub fn die(&mut self) {
-        self.close();
+        // In this order: a guard whose agent has closed its end kills and reaps it itself.
         kill(self.agent, Signal::SIGKILL).expect("killed");
+        self.close();
     }
 
     /// The guard is told twice to stop, and ends.
