@@ -26,6 +26,22 @@ pub fn take_turn() -> Turn {
     Turn { _turn: turn, _dog: Dog::watch(GIVES_UP_AFTER) }
 }
 
+/// Whether everything is there that a test needs beside the kernel. Where `.ci/run` has installed it all, it says so
+/// (`CROSSWIRE_TOOLS`), and what lacks is a failure; elsewhere the test is left out, with a line that says why.
+///
+/// # Panics
+/// If a file is missing that `.ci/run` has promised.
+pub fn has_tools(files: &[&str]) -> bool {
+    let missing: Vec<&str> = files.iter().copied().filter(|file| !std::path::Path::new(file).exists()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let what = format!("{} is not there: `.ci/run machine` installs what all tests need", missing.join(", "));
+    assert!(std::env::var_os("CROSSWIRE_TOOLS").is_none(), "{what}");
+    let _ = writeln!(io::stderr(), "NOT RUN: a test needs more than this machine has: {what}");
+    false
+}
+
 /// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one test
 /// inside a user namespace. `body` must be a closure written in the test function itself, because its type names the test.
 ///
