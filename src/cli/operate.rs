@@ -91,12 +91,12 @@ pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
 /// Asks for standby and follows it until nothing is held.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
-    ask_plainly(&options.run_dir, &question, out).unwrap_or_else(|()| follow_until_free(&options.run_dir, out))
+    unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| follow_until_free(&options.run_dir, out))
 }
 
 /// Asks for the end of standby.
 pub fn online(options: &OnlineOptions, out: &mut impl Write) -> Exit {
-    ask_plainly(&options.run_dir, &demand(Demand::Online, &None), out).unwrap_or_else(|()| {
+    unless_accepted(&options.run_dir, &demand(Demand::Online, &None), "", out).unwrap_or_else(|| {
         let _ = writeln!(out, "done: this node may serve again");
         Exit::Done
     })
@@ -111,7 +111,8 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
             return Exit::Usage;
         }
     };
-    ask_plainly(&options.run_dir, &demand(Demand::Maintenance(lasts), &options.reason), out).unwrap_or_else(|()| {
+    let question = demand(Demand::Maintenance(lasts), &options.reason);
+    unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
         let _ = match lasts {
             Span::ZERO => writeln!(out, "done: maintenance is over"),
             _ => writeln!(out, "done: nothing is moved for {lasts}"),
@@ -136,17 +137,17 @@ fn demand(what: Demand, reason: &Option<String>) -> Question {
     Question::Demand { what, reason: reason.clone() }
 }
 
-/// `Err(())` if it was accepted; else the exit code, with the reason said.
-fn ask_plainly(run_dir: &Path, question: &Question, out: &mut impl Write) -> Result<Exit, ()> {
+/// Asks. None if the daemon does it; else the exit code, after the reason was said, with what it is `about` in front.
+fn unless_accepted(run_dir: &Path, question: &Question, about: &str, out: &mut impl Write) -> Option<Exit> {
     match ask(run_dir, question) {
-        Ok(Answer::Accepted) => Err(()),
+        Ok(Answer::Accepted) => None,
         Ok(Answer::Denied(denial)) => {
             let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
-            let _ = writeln!(out, "refused: {}", words::denial(denial, &peer));
-            Ok(Exit::Refused)
+            let _ = writeln!(out, "refused: {about}{}", words::denial(denial, &peer));
+            Some(Exit::Refused)
         }
-        Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Ok(Exit::Refused),
-        Err(error) => Ok(not_running(run_dir, &error, out)),
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Some(Exit::Refused),
+        Err(error) => Some(not_running(run_dir, &error, out)),
     }
 }
 
@@ -182,16 +183,8 @@ pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
 
 fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
     let before = report(run_dir).and_then(|report| newest_term(&report, group));
-    match ask(run_dir, question) {
-        Ok(Answer::Accepted) => follow_to_end(run_dir, group, wanted, before, out),
-        Ok(Answer::Denied(denial)) => {
-            let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
-            let _ = writeln!(out, "refused: group {group}: {}", words::denial(denial, &peer));
-            Exit::Refused
-        }
-        Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Exit::Refused,
-        Err(error) => not_running(run_dir, &error, out),
-    }
+    unless_accepted(run_dir, question, &format!("group {group}: "), out)
+        .unwrap_or_else(|| follow_to_end(run_dir, group, wanted, before, out))
 }
 
 /// `before`: the group's term before the request.

@@ -151,26 +151,18 @@ impl Value for u64 {
     }
 }
 
-impl Value for usize {
-    fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
-        let number = u64::read(word, text)?;
-        Self::try_from(number).map_err(|_| format!("{}: `{number}` is too large", word.called()))
-    }
+/// A number that has to fit a smaller type than the one it is read as.
+macro_rules! smaller_numbers {
+    ($($Number:ty),+) => {
+        $(impl Value for $Number {
+            fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
+                let number = u64::read(word, text)?;
+                Self::try_from(number).map_err(|_| format!("{}: `{number}` is too large", word.called()))
+            }
+        })+
+    };
 }
-
-impl Value for u32 {
-    fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
-        let number = u64::read(word, text)?;
-        Self::try_from(number).map_err(|_| format!("{}: `{number}` is too large", word.called()))
-    }
-}
-
-impl Value for u16 {
-    fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
-        let number = u64::read(word, text)?;
-        Self::try_from(number).map_err(|_| format!("{}: `{number}` is too large", word.called()))
-    }
-}
+smaller_numbers!(usize, u32, u16);
 
 impl<T: Value> Value for Option<T> {
     fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {

@@ -241,7 +241,7 @@ impl Node {
     /// by late_after; and it has to be recent, since what answered once may be out of sight by now.
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
-        let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let late_after = self.shortest_late_after();
         // A deadline of late_after leaves room for half of that; by the usual one there was time for all.
         let is_hasty = role.is_holding() && self.is_in_haste() && now < self.usual_release_at();
         let wait = late_after.fraction(1, if is_hasty { 2 } else { 1 });
@@ -316,7 +316,7 @@ impl Node {
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
         if self.is_in_haste() {
-            let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+            let late_after = self.shortest_late_after();
             self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(late_after))
         } else {
             self.usual_release_at()

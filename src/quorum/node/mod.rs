@@ -223,8 +223,7 @@ impl Node {
     /// peer's silence shift by the gap. Our own right to serve does not.
     fn notice_stall(&mut self, now: Instant, effects: &mut Effects) {
         let gap = now.since(self.expected_by);
-        let shortest = self.policy.paths.iter().map(|path| path.timing.late_after).min();
-        if gap <= shortest.unwrap_or_default().fraction(1, 2) {
+        if gap <= self.shortest_late_after().fraction(1, 2) {
             return;
         }
         for path in &mut self.paths {
