@@ -10,6 +10,8 @@
 #
 # Building std without its backtrace feature saves 215 KB; naming any build-std-features does that. A panic ends the
 # process where it happens, so that nothing is ever unwound: without the tables for that it is 50 KB less.
+# The binary is loaded where it was linked to; code that could be loaded anywhere is 40 KB more on x86, which has no
+# addressing relative to the instruction.
 # Paths of this machine are mapped away, so that a build elsewhere gives the same bytes.
 # ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
 set -eu
@@ -17,7 +19,7 @@ set -eu
 target=${1:-i586-unknown-linux-musl}
 max_i586_bytes=700000
 tools=${ZIGVENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cross-zig}
-lean="-C target-feature=+crt-static -C force-unwind-tables=no"
+lean="-C target-feature=+crt-static -C force-unwind-tables=no -C relocation-model=static"
 cd "$(dirname "$0")/.."
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
 binary=target/static/$target/release/crosswire
