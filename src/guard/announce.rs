@@ -44,18 +44,18 @@ impl Schedule {
 }
 
 /// Announces every address from its own interface. Links without hardware addresses have nobody to tell.
-pub fn announce(addresses: &[VirtualAddress]) {
+pub fn announce(sender: &Sender, addresses: &[VirtualAddress]) {
     for address in addresses {
-        match announce_one(address) {
+        match announce_one(sender, address) {
             Ok(()) | Err(Errno::EAFNOSUPPORT) => {}
             Err(errno) => warn!("cannot announce {} on {}: {}", address.ip, address.interface, errno.desc()),
         }
     }
 }
 
-fn announce_one(address: &VirtualAddress) -> nix::Result<()> {
-    let sender = Sender::open(&address.interface)?;
-    announcement(address.ip, sender.mac).iter().try_for_each(|frame| sender.send(frame))
+fn announce_one(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
+    let outlet = sender.outlet(&address.interface)?;
+    announcement(address.ip, outlet.mac).iter().try_for_each(|frame| sender.send(&outlet, frame))
 }
 
 #[cfg(test)]

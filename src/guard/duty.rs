@@ -4,6 +4,7 @@ use crosswire::resource::{Fault, ReleaseOrder};
 use crosswire::time::{Instant, Span};
 
 use super::announce::{Schedule, announce};
+use super::ethernet::Sender;
 use super::group::{Action, Group};
 use super::scripts::{NODE_VARIABLE, Run, environment};
 use crate::settings::{GroupSettings, Settings};
@@ -97,13 +98,13 @@ impl Duty {
 
     /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor are those that
     /// are about to go.
-    pub fn announce_if_due(&mut self, addresses: &GroupSettings, now: Instant) {
+    pub fn announce_if_due(&mut self, sender: &Sender, addresses: &GroupSettings, now: Instant) {
         if !self.group.is_serving() {
             self.schedule = None;
         }
         let is_due = self.schedule.as_mut().is_some_and(|schedule| schedule.take_due(now));
         if is_due && now < self.held_until {
-            announce(&addresses.addresses);
+            announce(sender, &addresses.addresses);
         }
     }
 

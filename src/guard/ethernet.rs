@@ -1,4 +1,8 @@
-//! Packet sockets (packet(7)): one to send frames from an interface, one on which the agent hears answers.
+//! Packet sockets (packet(7)): one to send frames from any interface, and those on which the agent hears answers.
+//!
+//! The sender is bound to nothing: it hears nothing, cannot mean an interface that has gone, and need not be closed after a
+//! frame. That takes some 12 ms (packet_release waits for every processor), which a probe or an announcement would add to a
+//! takeover.
 //!
 //! A listener is bound to one protocol, so that the kernel never shows it what leaves this box and never copies
 //! forwarded traffic for it, and its filter wakes the agent only for packets that name one of the addresses asked for.
@@ -8,10 +12,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, send, socket};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, sendto, socket};
 
-use super::packets::{Frame, Mac};
+use super::packets::{Frame, Mac, NO_MAC};
 
 /// Hardware type of an Ethernet (linux/if_arp.h).
 const ARPHRD_ETHER: u16 = 1;
@@ -29,24 +32,44 @@ pub enum Hears {
     NeighbourDiscovery,
 }
 
-/// Sends frames from one interface; opened when needed, so that it never holds a stale interface.
+mod ioctl {
+    //! `netdevice(7)`
+
+    use nix::libc;
+
+    nix::ioctl_read_bad!(siocgifindex, libc::SIOCGIFINDEX, libc::ifreq);
+    nix::ioctl_read_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
+}
+
+/// Sends frames; opened once.
 pub struct Sender {
     socket: OwnedFd,
+}
+
+/// An Ethernet from which frames can leave, as it is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outlet {
+    index: u32,
     /// The interface's own hardware address.
     pub mac: Mac,
 }
 
 impl Sender {
-    /// Opens one on `interface`. `ENODEV` if there is no such interface, `EAFNOSUPPORT` if it is no Ethernet.
-    pub fn open(interface: &str) -> nix::Result<Self> {
-        let socket = bound_socket(interface, 0, None)?;
-        let mac = mac_of(&socket)?;
-        Ok(Self { socket, mac })
+    /// Opens a socket that hears nothing.
+    pub fn open() -> nix::Result<Self> {
+        packet_socket().map(|socket| Self { socket })
+    }
+
+    /// Looks for an interface. `ENODEV` if there is none, `EAFNOSUPPORT` if it is no Ethernet.
+    pub fn outlet(&self, interface: &str) -> nix::Result<Outlet> {
+        outlet(&self.socket, interface)
     }
 
     /// Queues a frame without waiting.
-    pub fn send(&self, frame: &Frame) -> nix::Result<()> {
-        send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).map(drop)
+    pub fn send(&self, outlet: &Outlet, frame: &Frame) -> nix::Result<()> {
+        let ethertype = frame.get(12..14).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u16::from_be_bytes);
+        let to = link_address(outlet.index, ethertype)?;
+        sendto(self.socket.as_raw_fd(), frame, &to, MsgFlags::MSG_DONTWAIT).map(drop)
     }
 }
 
@@ -66,22 +89,18 @@ impl Listener {
             Hears::NeighbourDiscovery => libc::ETH_P_IPV6,
         };
         let ethertype = u16::try_from(ethertype).map_err(|_| Errno::EINVAL)?;
-        let socket = bound_socket(interface, ethertype, Some(&filter(hears, addresses)))?;
-        let mac = mac_of(&socket)?;
+        let socket = packet_socket()?;
+        let Outlet { index, mac } = outlet(&socket, interface)?;
+        // Before the first packet can come.
+        attach(&socket, &filter(hears, addresses))?;
+        bind(socket.as_raw_fd(), &link_address(index, ethertype)?)?;
         Ok(Self { socket, mac })
     }
 }
 
-/// Opens a packet socket, attaches the filter before the first packet can come, and binds it.
-fn bound_socket(interface: &str, ethertype: u16, filter: Option<&[libc::sock_filter]>) -> nix::Result<OwnedFd> {
-    let index = if_nametoindex(interface)?;
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-    if let Some(filter) = filter {
-        attach(&fd, filter)?;
-    }
-    bind(fd.as_raw_fd(), &link_address(index, ethertype)?)?;
-    Ok(fd)
+/// A packet socket of no protocol: nothing arrives on it.
+fn packet_socket() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
 }
 
 fn link_address(index: u32, ethertype: u16) -> nix::Result<LinkAddr> {
@@ -94,19 +113,30 @@ fn link_address(index: u32, ethertype: u16) -> nix::Result<LinkAddr> {
     unsafe { LinkAddr::from_raw((&raw const raw).cast(), None) }.ok_or(Errno::EINVAL)
 }
 
-/// Hardware address of the Ethernet to which a packet socket is bound.
-fn mac_of(fd: &OwnedFd) -> nix::Result<Mac> {
-    // SAFETY: sockaddr_ll is plain numbers, for which all zeroes is a value.
-    let mut raw: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    let mut length = libc::socklen_t::try_from(size_of_val(&raw)).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the kernel writes at most `length` bytes, which is the size of `raw`. (nix insists that it fills all
-    // of them; for a packet socket it leaves the end of the hardware address out.)
-    let done = unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut raw).cast(), &raw mut length) };
-    Errno::result(done)?;
-    if raw.sll_hatype != ARPHRD_ETHER {
+/// Index and hardware address of an Ethernet; any socket will do to ask for them.
+fn outlet(fd: &OwnedFd, interface: &str) -> nix::Result<Outlet> {
+    // SAFETY: ifreq is plain numbers, for which all zeroes is a value.
+    let mut asked: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    let (room, name) = (asked.ifr_name.len() - 1, interface.as_bytes());
+    if name.len() > room {
+        return Err(Errno::ENODEV);
+    }
+    asked.ifr_name.iter_mut().zip(name).for_each(|(to, from)| *to = libc::c_char::from_ne_bytes([*from]));
+    // SAFETY: the kernel reads and writes one ifreq, which `asked` is.
+    unsafe { ioctl::siocgifindex(fd.as_raw_fd(), &raw mut asked) }?;
+    // SAFETY: the kernel has just written the index.
+    let index = unsafe { asked.ifr_ifru.ifru_ifindex };
+    // SAFETY: as above.
+    unsafe { ioctl::siocgifhwaddr(fd.as_raw_fd(), &raw mut asked) }?;
+    // SAFETY: the kernel has just written the hardware address.
+    let address = unsafe { asked.ifr_ifru.ifru_hwaddr };
+    if address.sa_family != ARPHRD_ETHER {
         return Err(Errno::EAFNOSUPPORT);
     }
-    raw.sll_addr.first_chunk().copied().ok_or(Errno::EINVAL)
+    let mut mac = NO_MAC;
+    mac.iter_mut().zip(address.sa_data).for_each(|(to, from)| *to = from.to_ne_bytes()[0]);
+    Ok(Outlet { index: index.cast_unsigned(), mac })
 }
 
 fn attach(fd: &OwnedFd, filter: &[libc::sock_filter]) -> nix::Result<()> {
@@ -206,7 +236,7 @@ mod tests {
     use super::*;
     use crate::agent::answers::{self, Answer};
     use crate::guard::packets::{announcement, query};
-    use crate::guard::testing::{Veth, in_namespace};
+    use crate::guard::testing::{Veth, in_namespace, set_up};
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -234,14 +264,14 @@ mod tests {
             let asked = [ip("10.9.0.100"), ip("fd00::100")];
             let arp = Listener::open("near", Hears::Arp, &asked).expect("a listener");
             let nd = Listener::open("near", Hears::NeighbourDiscovery, &asked).expect("a listener");
-            let far = Sender::open("far").expect("a sender");
+            let sender = Sender::open().expect("a sender");
+            let [near, far] = ["near", "far"].map(|name| sender.outlet(name).expect("an Ethernet"));
             let others = [ip("10.9.0.101"), ip("fd00::101")];
             for ip in asked.into_iter().chain(others) {
-                announcement(ip, far.mac).iter().for_each(|frame| far.send(frame).expect("sent"));
-                far.send(&query(ip, None, far.mac)).expect("sent");
+                announcement(ip, far.mac).iter().for_each(|frame| sender.send(&far, frame).expect("sent"));
+                sender.send(&far, &query(ip, None, far.mac)).expect("sent");
             }
-            let near = Sender::open("near").expect("a sender");
-            announcement(asked[0], near.mac).iter().for_each(|frame| near.send(frame).expect("sent"));
+            announcement(asked[0], near.mac).iter().for_each(|frame| sender.send(&near, frame).expect("sent"));
             let answer = |ip| Some(Answer { ip, mac: far.mac });
             assert_eq!(
                 heard(&arp, 2),
@@ -257,9 +287,11 @@ mod tests {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
             let nd = Listener::open("near", Hears::NeighbourDiscovery, &[ip("fd00::2")]).expect("a listener");
-            let far = Sender::open("far").expect("a sender");
-            far.send(&query(ip("fd00::9"), "fd00::2".parse().ok(), far.mac)).expect("sent");
-            far.send(&query(ip("fd00::2"), "fd00::3".parse().ok(), far.mac)).expect("sent");
+            let sender = Sender::open().expect("a sender");
+            let far = sender.outlet("far").expect("an Ethernet");
+            for (asked, source) in [("fd00::9", "fd00::2"), ("fd00::2", "fd00::3")] {
+                sender.send(&far, &query(ip(asked), source.parse().ok(), far.mac)).expect("sent");
+            }
             assert_eq!(heard(&nd, 1), [Some(Answer { ip: ip("fd00::2"), mac: far.mac })]);
         });
     }
@@ -273,18 +305,45 @@ mod tests {
             let _veth = Veth::up("near", "far");
             for addresses in [&many[..], &many[1..]] {
                 let arp = Listener::open("near", Hears::Arp, addresses).expect("the kernel accepts the filter");
-                let far = Sender::open("far").expect("a sender");
-                far.send(&announcement(many[1], far.mac)[0]).expect("sent");
+                let sender = Sender::open().expect("a sender");
+                let far = sender.outlet("far").expect("an Ethernet");
+                sender.send(&far, &announcement(many[1], far.mac)[0]).expect("sent");
                 assert_eq!(heard(&arp, 1).len(), 1);
             }
         });
     }
 
     #[test]
+    fn one_sender_outlives_its_interfaces_and_no_outage_of_theirs_costs_it_a_frame() {
+        in_namespace(|| {
+            let veth = Veth::up("near", "far");
+            let sender = Sender::open().expect("a sender");
+            let before = sender.outlet("far").expect("an Ethernet");
+            let frame = |outlet: &Outlet| query(ip("10.9.0.1"), None, outlet.mac);
+            sender.send(&before, &frame(&before)).expect("sent");
+            set_up("far", false);
+            assert_eq!(sender.send(&before, &frame(&before)), Err(Errno::ENETDOWN));
+            set_up("far", true);
+            assert_eq!(sender.send(&before, &frame(&before)), Ok(()), "nothing is left of the outage");
+            veth.remove();
+            assert_eq!(sender.outlet("far"), Err(Errno::ENODEV));
+            assert_eq!(sender.send(&before, &frame(&before)), Err(Errno::ENXIO));
+            let _veth = Veth::up("near", "far");
+            let after = sender.outlet("far").expect("an Ethernet");
+            assert_ne!(after.mac, before.mac);
+            let near = Listener::open("near", Hears::Arp, &[ip("10.9.0.7")]).expect("a listener");
+            sender.send(&after, &announcement(ip("10.9.0.7"), after.mac)[0]).expect("sent");
+            assert_eq!(heard(&near, 1), [Some(Answer { ip: ip("10.9.0.7"), mac: after.mac })]);
+        });
+    }
+
+    #[test]
     fn an_interface_that_is_absent_or_no_ethernet_is_refused() {
         in_namespace(|| {
-            assert_eq!(Sender::open("absent").err(), Some(Errno::ENODEV));
-            assert_eq!(Sender::open("lo").err(), Some(Errno::EAFNOSUPPORT));
+            let sender = Sender::open().expect("a sender");
+            assert_eq!(sender.outlet("absent"), Err(Errno::ENODEV));
+            assert_eq!(sender.outlet("a-name-too-long-for-any"), Err(Errno::ENODEV));
+            assert_eq!(sender.outlet("lo"), Err(Errno::EAFNOSUPPORT));
             assert_eq!(Listener::open("absent", Hears::Arp, &[]).err(), Some(Errno::ENODEV));
         });
     }

@@ -140,7 +140,8 @@ impl Guard<'_> {
         if now() > ticket.valid_until {
             return Outcome::Failed(Fault::TooLate);
         }
-        probe::send(self.settings, &group.addresses).map_or_else(Outcome::Failed, |()| Outcome::Probed { at: now() })
+        let sent = probe::send(&self.sender, self.settings, &group.addresses);
+        sent.map_or_else(Outcome::Failed, |()| Outcome::Probed { at: now() })
     }
 
     /// Opens a path again.

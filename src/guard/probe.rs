@@ -16,37 +16,37 @@ use crate::settings::{PathDevice, Settings, VirtualAddress};
 ///
 /// The peer's own come last: where its answer is there, that of a VIP on the same box would be there too. The group's
 /// queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
-pub fn send(settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
-    addresses.iter().try_for_each(|address| match ask_for(address) {
+pub fn send(sender: &Sender, settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
+    addresses.iter().try_for_each(|address| match ask_for(sender, address) {
         // A link without hardware addresses has nobody who could answer.
         Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
         Err(Errno::ENODEV) => Err(Fault::NoInterface),
         Err(errno) => Err(Fault::Kernel(errno as i32)),
     })?;
-    ask_for_peers(settings);
+    ask_for_peers(sender, settings);
     Ok(())
 }
 
 /// Asks for the peer's own address on every LAN path.
-pub fn ask_for_peers(settings: &Settings) {
+pub fn ask_for_peers(sender: &Sender, settings: &Settings) {
     for path in &settings.paths {
         if let PathDevice::Lan { interface, local, peer, .. } = &path.device
-            && let Err(errno) = ask_for_peer(interface, *local, *peer)
+            && let Err(errno) = ask_for_peer(sender, interface, *local, *peer)
         {
             debug!("cannot ask for {peer} on {interface}: {}", errno.desc());
         }
     }
 }
 
-fn ask_for(address: &VirtualAddress) -> nix::Result<()> {
-    let sender = Sender::open(&address.interface)?;
-    sender.send(&query(address.ip, None, sender.mac))
+fn ask_for(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
+    let outlet = sender.outlet(&address.interface)?;
+    sender.send(&outlet, &query(address.ip, None, outlet.mac))
 }
 
-fn ask_for_peer(interface: &str, local: IpAddr, peer: IpAddr) -> nix::Result<()> {
-    let sender = Sender::open(interface)?;
+fn ask_for_peer(sender: &Sender, interface: &str, local: IpAddr, peer: IpAddr) -> nix::Result<()> {
+    let outlet = sender.outlet(interface)?;
     let local = if let IpAddr::V6(local) = local { Some(local) } else { None };
-    sender.send(&query(peer, local, sender.mac))
+    sender.send(&outlet, &query(peer, local, outlet.mac))
 }
 
 /// Opens the listeners of one interface: one for each protocol in which an answer may come.
@@ -108,8 +108,9 @@ mod tests {
             let stranger = Stranger::behind("near");
             let group = &settings.groups[0];
             let listeners = listeners(&settings, "near");
+            let sender = Sender::open().expect("a sender");
             assert_eq!(listeners.len(), 2);
-            assert_eq!(send(&settings, &group.addresses), Ok(()));
+            assert_eq!(send(&sender, &settings, &group.addresses), Ok(()));
             assert_eq!(answers(&listeners[0], Some("10.9.0.2")), ["10.9.0.2"], "only the peer itself");
             assert_eq!(answers(&listeners[1], None), Vec::<String>::new());
             let theirs = ["10.9.0.100/24@far", "fd00::100/64@far"].map(address);
@@ -117,7 +118,7 @@ mod tests {
                 let mut addresses = Addresses::open(Span::from_s(5)).expect("a socket");
                 addresses.add(&theirs, now() + Span::from_s(1)).expect("added");
             });
-            assert_eq!(send(&settings, &group.addresses), Ok(()));
+            assert_eq!(send(&sender, &settings, &group.addresses), Ok(()));
             let v4 = answers(&listeners[0], Some("10.9.0.2"));
             assert_eq!(v4, ["10.9.0.100", "10.9.0.2"], "the peer itself after its IPv4 VIP");
             assert_eq!(answers(&listeners[1], Some("fd00::100")), ["fd00::100"]);
@@ -128,8 +129,9 @@ mod tests {
     fn a_probe_that_cannot_ask_for_the_group_fails() {
         in_namespace(|| {
             let settings = settings("near", &["10.9.0.100/24@near"]);
-            assert_eq!(send(&settings, &settings.groups[0].addresses), Err(Fault::NoInterface));
-            assert_eq!(send(&settings, &[address("127.0.0.9/8@lo")]), Ok(()), "nobody can answer there");
+            let sender = Sender::open().expect("a sender");
+            assert_eq!(send(&sender, &settings, &settings.groups[0].addresses), Err(Fault::NoInterface));
+            assert_eq!(send(&sender, &settings, &[address("127.0.0.9/8@lo")]), Ok(()), "nobody can answer there");
         });
     }
 }

@@ -22,7 +22,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid, gettid, read};
 
 use super::addresses::Addresses;
-use super::ethernet::{self, Hears, Listener};
+use super::ethernet::{self, Hears, Listener, Outlet};
 use super::netlink::{Netlink, Request};
 use super::packets::announcement;
 use crate::clock::now;
@@ -138,14 +138,16 @@ impl Veth {
 /// One end of a wire, for trying it.
 struct End {
     sender: ethernet::Sender,
+    outlet: Outlet,
     listener: Listener,
 }
 
 impl End {
     fn of(interface: &str) -> Self {
-        let sender = ethernet::Sender::open(interface).expect("a sender");
+        let sender = ethernet::Sender::open().expect("a sender");
+        let outlet = sender.outlet(interface).expect("an Ethernet");
         let listener = Listener::open(interface, Hears::Arp, &[NOBODY]).expect("a listener");
-        Self { sender, listener }
+        Self { sender, outlet, listener }
     }
 }
 
@@ -159,7 +161,7 @@ fn wait_for_wire(ends: &[End; 2]) {
     for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
         while read(&to.listener.socket, &mut [0; 64]).is_err() {
             assert!(now() < give_up, "nothing passes");
-            from.sender.send(&announcement(NOBODY, from.sender.mac)[0]).expect("sent");
+            from.sender.send(&from.outlet, &announcement(NOBODY, from.outlet.mac)[0]).expect("sent");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

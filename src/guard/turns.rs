@@ -19,7 +19,7 @@ use super::addresses::Addresses;
 use super::agent_link::{AgentLink, Received};
 use super::duty::Duty;
 use super::ending::Phase;
-use super::ethernet::Listener;
+use super::ethernet::{Listener, Sender};
 use super::fence_run::FenceRun;
 use super::links::{LinkEvent, Links};
 use super::office::Recipe;
@@ -48,6 +48,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(100);
 pub struct Guard<'a> {
     pub(super) settings: &'a Settings,
     pub(super) addresses: Addresses,
+    pub(super) sender: Sender,
     pub(super) duties: Vec<Duty>,
     /// The last word of every path that could not be opened, so that it is said once.
     pub(super) path_errors: Vec<Option<OpenError>>,
@@ -96,6 +97,7 @@ impl<'a> Guard<'a> {
         let mut guard = Self {
             settings,
             addresses: Addresses::open(settings.policy.lease)?,
+            sender: Sender::open()?,
             duties: settings.groups.iter().map(Duty::new).collect(),
             path_errors: vec![None; settings.paths.len()],
             agent: None,
@@ -254,7 +256,7 @@ impl<'a> Guard<'a> {
         for index in 0..self.duties.len() {
             self.pass_script_deadline(index);
             if let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) {
-                duty.announce_if_due(group, now());
+                duty.announce_if_due(&self.sender, group, now());
             }
         }
         if self.fence.as_mut().is_some_and(|fence| !fence.run.pass_deadline(now())) {
@@ -344,7 +346,7 @@ impl<'a> Guard<'a> {
                 return self.carry_out(ticket, renewals);
             }
             ToGuard::Reopen(path) => return self.reopen(path),
-            ToGuard::AskForPeer => probe::ask_for_peers(self.settings),
+            ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
             ToGuard::Farewell => self.hear_farewell(),
             // The link has put it where it belongs.
             ToGuard::Deposit => {}
