@@ -35,6 +35,8 @@ pub struct Probe {
     /// The last query could not be put.
     is_impossible: bool,
     last_sent_at: Option<Instant>,
+    /// When the last query that has left was ordered: what was heard since may answer it.
+    last_asked_at: Option<Instant>,
     /// Sent time of the first query after the last answer for a VIP.
     quiet_since: Option<Instant>,
     vip_answered_at: Option<Instant>,
@@ -84,17 +86,18 @@ impl Probe {
         self.pending == Some(token)
     }
 
-    /// The queries left at `at`.
+    /// The queries have left, the last of them at `at`. An answer may be heard before that instant: before the other queries have
+    /// left, before the guard looks at the clock. Whatever was heard since the queries were ordered counts for them.
     pub fn sent(&mut self, at: Instant) {
         self.pending = None;
         self.is_impossible = false;
-        if self.peer_answered_at < self.last_sent_at {
+        if self.peer_answered_at < self.last_asked_at {
             // The last query was answered by nobody: what the peer said before that belongs to another time.
             self.peer_alone_since = None;
         }
-        self.last_sent_at = Some(at);
-        // The answer may be heard before the word that its question has left.
-        if self.vip_answered_at.is_none_or(|answered| answered < at) {
+        let asked_at = self.asked_at.unwrap_or(at);
+        (self.last_sent_at, self.last_asked_at) = (Some(at), Some(asked_at));
+        if self.vip_answered_at.is_none_or(|answered| answered < asked_at) {
             self.quiet_since.get_or_insert(at);
         }
     }
@@ -184,6 +187,25 @@ mod tests {
         assert_eq!(finding(&probe, 99), Finding::Unknown);
         assert_eq!(finding(&probe, 100), Finding::Clear);
         assert_eq!(finding(&probe, 301), Finding::Unknown, "an old probe proves nothing");
+    }
+
+    #[test]
+    fn an_answer_that_is_heard_while_the_queries_still_leave_counts_for_them() {
+        let mut probe = Probe::default();
+        for query in [0, 100, 200, 300] {
+            probe.ask(at(query), Token(1));
+            probe.vip_answered(at(query + 1));
+            probe.sent(at(query + 2));
+            assert_eq!(finding(&probe, query + 110), Finding::VipAnswers, "the next query is late");
+        }
+        for query in [400, 500] {
+            probe.ask(at(query), Token(1));
+            probe.peer_answered(at(query + 1));
+            probe.sent(at(query + 2));
+        }
+        assert_eq!(finding(&probe, 510), Finding::PeerAnswers);
+        probe.peer_answered(at(520));
+        assert_eq!(finding(&probe, 602), Finding::VipLetGo, "the peer has answered each query, and no VIP has");
     }
 
     #[test]
