@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod control;
 mod guard;
+mod kept;
 mod logger;
 mod settings;
 mod tty;

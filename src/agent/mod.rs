@@ -21,9 +21,10 @@ use crosswire::frame::aside::{Aside, Subject};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::health::PathState;
+use crosswire::quorum::decide::Standby;
 use crosswire::quorum::event::Request;
 use crosswire::quorum::record::{Denial, Record};
-use crosswire::quorum::succession::{self, Succession};
+use crosswire::quorum::succession::{self, Restraint, Succession};
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::resource::{Fault, Order, Outcome, Ticket, Token};
@@ -38,6 +39,7 @@ use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard, WatchdogReport};
 use crate::guard::Inheritance;
 use crate::guard::wire::{FromGuard, ToGuard};
+use crate::kept::{self, Kept};
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 use crate::words::{self, Names};
 use control::Control;
@@ -75,6 +77,8 @@ struct Agent<'a> {
     self_test: SelfTest,
     /// The newest probe of each group.
     probes: [Option<Token>; MAX_GROUPS],
+    /// What the operator said last, and an earlier run was told.
+    reason: Option<String>,
     /// What the guard says of the watchdog.
     watchdog: Option<WatchdogReport>,
     lifeline: Lifeline,
@@ -96,10 +100,13 @@ pub fn run(
     guard: OwnedFd,
     control: OwnedFd,
     inheritance: Option<Inheritance>,
+    kept: Kept,
 ) -> u8 {
     let mut agent = Agent::new(settings, keys, entropy, guard, control);
-    if let Some(inheritance) = inheritance {
-        agent.succeed(&inheritance);
+    if !inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance)) {
+        agent.restrain(kept);
+    } else {
+        agent.reason = kept.reason;
     }
     while !agent.is_done {
         agent.turn();
@@ -146,6 +153,7 @@ impl<'a> Agent<'a> {
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             self_test: SelfTest::new(settings, clock::now()),
             probes: [None; MAX_GROUPS],
+            reason: None,
             watchdog: None,
             lifeline: Lifeline::default(),
             lines_at: Instant::ORIGIN,
@@ -156,8 +164,24 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Goes on with what another agent has left. A deposit that cannot be read is none.
-    fn succeed(&mut self, inheritance: &Inheritance) {
+    /// What the operator has told an earlier run.
+    fn restrain(&mut self, kept: Kept) {
+        let Kept { restraint, reason, .. } = kept;
+        self.node.restrain(restraint);
+        if restraint != Restraint::default() {
+            warn!("as was said before this start{}", reason.iter().map(|why| format!(": {why}")).collect::<String>());
+        }
+        self.reason = reason;
+        if restraint.standby != Standby::No {
+            self.record(Record::Standby(true));
+        }
+        if let Some(until) = restraint.maintenance_until {
+            self.record(Record::Maintenance(Some(until.since(clock::now()))));
+        }
+    }
+
+    /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is none.
+    fn succeed(&mut self, inheritance: &Inheritance) -> bool {
         let succession = Succession {
             deposit: succession::decode(&inheritance.deposit),
             holdings: inheritance.holdings.iter().copied().collect(),
@@ -172,6 +196,7 @@ impl<'a> Agent<'a> {
         if succession.deposit.is_some() {
             self.record(Record::Succeeded);
         }
+        succession.deposit.is_some()
     }
 
     fn record(&mut self, record: Record) {
@@ -463,6 +488,14 @@ impl<'a> Agent<'a> {
                     reason.as_ref().map(|why| format!(", since {why:?}")).unwrap_or_default()
                 );
                 self.step(now, Event::Operator(request));
+                let is_ban = match what {
+                    Demand::Standby { .. } => true,
+                    Demand::Maintenance(lasts) => *lasts > Span::ZERO,
+                    Demand::Handover(_) | Demand::Takeover(_) | Demand::TakeoverPeerIsOff(_) | Demand::Online => false,
+                };
+                if is_ban && self.reply == Some(Answer::Accepted) {
+                    self.reason.clone_from(reason);
+                }
                 self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
             }
         }
@@ -578,6 +611,10 @@ impl<'a> Agent<'a> {
             groups: groups.collect(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
+            kept: (
+                kept::file(&self.settings.state, &self.settings.pair, self.settings.my_name()).display().to_string(),
+                self.reason.clone(),
+            ),
             watchdog: self.watchdog,
             deaf: self.self_test.deaf().map(str::to_string).collect(),
             node: self.node.status(now),

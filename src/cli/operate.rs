@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crosswire::frame::message::Role;
+use crosswire::quorum::decide::Standby;
 use crosswire::time::Span;
 
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
 use super::status::not_running;
+use crate::clock;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
+use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
 use crate::settings::parse_span;
 use crate::words;
 
@@ -19,8 +22,6 @@ use crate::words;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Maintenance that is never ended would be found out on the day of the failure.
-const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
 
 options! {
     /// Let the peer serve a group that this node serves
@@ -91,12 +92,20 @@ pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
 /// Asks for standby and follows it until nothing is held.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
-    unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| follow_until_free(&options.run_dir, out))
+    let standby = if options.force { Standby::Forced } else { Standby::Asked };
+    unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
+        keep(&options.run_dir, out, |kept| {
+            kept.restraint.standby = standby;
+            kept.reason.clone_from(&options.reason);
+        });
+        follow_until_free(&options.run_dir, out)
+    })
 }
 
 /// Asks for the end of standby.
 pub fn online(options: &OnlineOptions, out: &mut impl Write) -> Exit {
     unless_accepted(&options.run_dir, &demand(Demand::Online, &None), "", out).unwrap_or_else(|| {
+        keep(&options.run_dir, out, end_standby);
         let _ = writeln!(out, "done: this node may serve again");
         Exit::Done
     })
@@ -117,6 +126,12 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
             Span::ZERO => writeln!(out, "done: maintenance is over"),
             _ => writeln!(out, "done: nothing is moved for {lasts}"),
         };
+        keep(&options.run_dir, out, |kept| {
+            kept.restraint.maintenance_until = (lasts > Span::ZERO).then(|| clock::now() + lasts);
+            if lasts > Span::ZERO {
+                (kept.lasts, kept.reason) = (lasts, options.reason.clone());
+            }
+        });
         Exit::Done
     })
 }
@@ -130,6 +145,21 @@ fn maintenance_span(options: &MaintenanceOptions) -> Result<Span, String> {
             .ok_or_else(|| format!("--for {}: say a time such as 90m or 2h, 168h at most", options.lasts)),
         "off" => Ok(Span::ZERO),
         other => Err(format!("maintenance {other}: say `on` or `off`")),
+    }
+}
+
+fn end_standby(kept: &mut Kept) {
+    kept.restraint.standby = Standby::No;
+}
+
+/// Changes what is kept for the next start of the daemon; where that cannot be, the operator has to know.
+fn keep(run_dir: &Path, out: &mut impl Write, change: impl FnOnce(&mut Kept)) {
+    let Some(report) = report(run_dir) else { return };
+    let file = Path::new(&report.kept.0);
+    let mut kept = kept::load(file, clock::now());
+    change(&mut kept);
+    if let Err(error) = kept::save(file, &kept) {
+        let _ = writeln!(out, "this ends when the daemon does: {}: {error}", file.display());
     }
 }
 
@@ -157,6 +187,7 @@ fn follow_until_free(run_dir: &Path, out: &mut impl Write) -> Exit {
         std::thread::sleep(LOOK_EVERY);
         let Some(report) = report(run_dir) else { continue };
         if !report.node.is_standby {
+            keep(run_dir, out, end_standby);
             let _ = writeln!(
                 out,
                 "{} is in standby too: this node is back online, so that somebody serves",

@@ -21,7 +21,7 @@ use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::privileges;
 use crate::guard::punctual::Process;
 use crate::settings::{ConfigError, KeyFile, Settings};
-use crate::{agent, guard, logger};
+use crate::{agent, clock, guard, kept, logger};
 
 options! {
     /// Run the daemon
@@ -168,8 +168,9 @@ fn be_agent(
         let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
     }
     become_punctual(Process::Agent, settings);
-    // Drawn while there is a /dev.
+    // Drawn while there is a /dev, and read while it may be.
     let entropy = draw_entropy();
+    let kept = kept::load(&kept::file(&settings.state, &settings.pair, settings.my_name()), clock::now());
     match privileges::drop_all(run_dir) {
         Ok(dropped) => {
             for kept in dropped.kept {
@@ -182,7 +183,7 @@ fn be_agent(
         }
     }
     match (entropy, control) {
-        (Ok(entropy), Ok(control)) => agent::run(settings, keys, entropy, guard, control, inheritance),
+        (Ok(entropy), Ok(control)) => agent::run(settings, keys, entropy, guard, control, inheritance, kept),
         (Err(error), _) => {
             error!("the kernel gives no random numbers: {error}");
             REFUSED

@@ -82,6 +82,9 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if let Some(left) = node.maintenance {
         writeln!(out, "  {me} is in MAINTENANCE for {left} more: nothing is moved")?;
     }
+    if let Some(reason) = report.reason() {
+        writeln!(out, "            {reason}")?;
+    }
     if node.is_jeopardy {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }

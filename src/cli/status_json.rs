@@ -35,6 +35,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         })),
         "standby": node.is_standby,
         "maintenance_ms": ms(node.maintenance),
+        "reason": report.reason().map(str::to_owned),
         "worst_stall_ms": node.worst_stall.as_ms(),
         "paths": paths.map(|((name, path), (skipped, port))| json!({
             "name": name,

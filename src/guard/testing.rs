@@ -249,6 +249,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         needs: Vec::new(),
         witnesses: Vec::new(),
         is_realtime: false,
+        state: "/nonexistent".into(),
         watchdog: None,
         fences: Vec::new(),
         policy: policy(),

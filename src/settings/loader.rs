@@ -23,8 +23,11 @@ use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest,
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
-const KEYS: [&str; 12] =
-    ["pair", "key", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence", "group", "system"];
+const DEFAULT_STATE: &str = "/var/lib/crosswire";
+const KEYS: [&str; 13] = [
+    "pair", "key", "state", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence", "group",
+    "system",
+];
 const SYSTEM_KEYS: [&str; 1] = ["realtime"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
 const JEOPARDY: [(&str, InJeopardy); 3] =
@@ -88,6 +91,7 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
 struct Draft<'t> {
     pair: Option<&'t str>,
     key_file: PathBuf,
+    state: PathBuf,
     nodes: Option<[Node<'t>; 2]>,
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
@@ -102,7 +106,10 @@ impl<'t> Draft<'t> {
     fn read(root: &Table<'t>, report: &mut Report<'_>) -> Self {
         root.refuse_unknown(&KEYS, report);
         let pair = read_pair(root, report);
-        let key_file = read_key_file(root, report);
+        let secret = "name the key file, as in";
+        let key_file =
+            read_place(root, "key", (DEFAULT_KEY_FILE, secret, "; the key itself does not belong here"), report);
+        let state = read_place(root, "state", (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
         let is_realtime = read_system(root, report);
@@ -130,7 +137,7 @@ impl<'t> Draft<'t> {
         let devices = |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
         let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).collect();
         fencing::check_fences(&fences, &groups, &ports, report);
-        Self { pair, key_file, nodes, links, groups, witnesses, is_realtime, watchdog, fences, policy }
+        Self { pair, key_file, state, nodes, links, groups, witnesses, is_realtime, watchdog, fences, policy }
     }
 
     /// What node `me` needs of a draft in which nothing is missing.
@@ -149,6 +156,7 @@ impl<'t> Draft<'t> {
             me,
             names,
             key_file: self.key_file.clone(),
+            state: self.state.clone(),
             paths,
             groups,
             watchdog: self.watchdog.clone().map(|found| found.value),
@@ -203,17 +211,19 @@ fn read_pair<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<&'t str> {
     Some(pair.value)
 }
 
-fn read_key_file(root: &Table<'_>, report: &mut Report<'_>) -> PathBuf {
-    let Some(key) = root.text("key", report) else { return PathBuf::from(DEFAULT_KEY_FILE) };
-    if !key.value.starts_with('/') || key.value.contains(char::is_control) {
-        let what = format!("{} is not the full path of a file", quote(key.value));
-        report.add(
-            key.at,
-            what,
-            format_args!("name the key file, as in \"{DEFAULT_KEY_FILE}\"; the key itself does not belong here"),
+/// A file or directory by its full path, with what it is by default, and the remedy before and after that as an example.
+fn read_place(root: &Table<'_>, name: &str, usual: (&str, &str, &str), report: &mut Report<'_>) -> PathBuf {
+    let (default, before, after) = usual;
+    let Some(place) = root.text(name, report) else { return PathBuf::from(default) };
+    if !place.value.starts_with('/') || place.value.contains(char::is_control) {
+        let what = format!(
+            "{} is not the full path of a {}",
+            quote(place.value),
+            if name == "key" { "file" } else { "directory" }
         );
+        report.add(place.at, what, format_args!("{before} \"{default}\"{after}"));
     }
-    PathBuf::from(key.value)
+    PathBuf::from(place.value)
 }
 
 /// Whether the daemon goes before everything else on the box.

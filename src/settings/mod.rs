@@ -48,6 +48,8 @@ pub struct Settings {
     pub names: [String; 2],
     /// The key file, not yet read.
     pub key_file: PathBuf,
+    /// Where it is kept what the operator said.
+    pub state: PathBuf,
     /// The paths, in the order of [`Policy::paths`].
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].

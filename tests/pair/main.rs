@@ -18,6 +18,7 @@ mod moves;
 mod paths;
 mod power;
 mod processes;
+mod restraint;
 mod scene;
 mod scripts;
 mod services;

@@ -6,6 +6,7 @@ use crate::frame::message::Role;
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::{Denial, Record};
+use crate::quorum::succession::Restraint;
 use crate::time::{Instant, Span};
 
 impl Node {
@@ -14,6 +15,11 @@ impl Node {
         self.restraint.standby == Standby::No
             && self.restraint.maintenance_until.is_none()
             && !self.peer.is_in_maintenance()
+    }
+
+    /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier one.
+    pub fn restrain(&mut self, restraint: Restraint) {
+        self.restraint = restraint;
     }
 
     pub(super) fn no_maintenance(&self) -> Result<(), Denial> {

@@ -108,7 +108,8 @@ pub fn client_address(lan: u8) -> IpAddr {
 impl Setup {
     /// The configuration file: the same for both nodes but for the path of the key.
     pub fn configuration(&self, key: &Path, devices: [&Path; 2]) -> String {
-        let mut text = format!("pair = \"lab\"\nkey = {}\n\n", quoted(key));
+        let mut text =
+            format!("pair = \"lab\"\nkey = {}\nstate = {}\n\n", quoted(key), quoted(&key.with_file_name("state")));
         let [a, b] = NODE_NAMES;
         // Writing into a String cannot fail.
         let _ = write!(text, "[node.{a}]\nlan = \"{}\"\n\n", node_address(Side::A, 0));

@@ -1,0 +1,208 @@
+//! What the operator has told this node not to do, kept on disk: standby and maintenance outlive the daemon and the box.
+//!
+//! The command writes the file after the daemon has agreed, so that a disk that hangs holds up nobody but the operator; an
+//! agent that begins reads it while it still may. There is a file only while something is in force. It does not trust the
+//! clock of day: the end of a maintenance is an instant since the boot, and the boot has an id. After another boot, nobody
+//! knows how long the box was off, and the whole time runs anew, from that boot.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crosswire::quorum::decide::Standby;
+use crosswire::quorum::succession::Restraint;
+use crosswire::time::{Instant, Span};
+use nix::libc;
+
+/// Maintenance that is never ended would be found out on the day of the failure.
+pub const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
+/// What a file that cannot be read stands for. It would not be there if nothing had been in force.
+const IN_DOUBT: Span = Span::from_s(3_600);
+/// Far more than the longest reason that comes over the control socket.
+const MAX_FILE_BYTES: u64 = 1_024;
+
+/// What is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Kept {
+    /// What the node is told.
+    pub restraint: Restraint,
+    /// How long the maintenance was to last when the operator asked for it.
+    pub lasts: Span,
+    /// Why, in the operator's words, or what is wrong with the file.
+    pub reason: Option<String>,
+}
+
+/// Where it is kept.
+pub fn file(state: &Path, pair: &str, node: &str) -> PathBuf {
+    state.join(format!("{pair}.{node}.restraint"))
+}
+
+/// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was in force.
+pub fn load(file: &Path, now: Instant) -> Kept {
+    let doubt = |what: &str| Kept {
+        restraint: Restraint { maintenance_until: Some(now + IN_DOUBT), ..Restraint::default() },
+        lasts: IN_DOUBT,
+        reason: Some(format!("{} {what}: say again what is to be", file.display())),
+    };
+    match read(file) {
+        Ok(text) => parse(&text, &boot_id(), now).unwrap_or_else(|| doubt("is damaged")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+        Err(error) => doubt(&format!("cannot be read ({error})")),
+    }
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
+    opened.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Keeps it, whole or not at all; nothing in force leaves no file.
+///
+/// # Errors
+/// What the file system says.
+pub fn save(file: &Path, kept: &Kept) -> io::Result<()> {
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    if kept.restraint == Restraint::default() {
+        return match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Err(_) => Ok(()),
+            Ok(()) => File::open(directory)?.sync_all(),
+        };
+    }
+    fs::create_dir_all(directory)?;
+    let new = file.with_extension("new");
+    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    written.write_all(text(kept, &boot_id()).as_bytes())?;
+    written.sync_all()?;
+    fs::rename(&new, file)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Another one after each boot; empty where the kernel does not say, which is no boot that was noted before.
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// What the states of standby are called in the file.
+const STANDBY: [(&str, Standby); 2] = [("asked", Standby::Asked), ("forced", Standby::Forced)];
+
+fn text(kept: &Kept, boot: &str) -> String {
+    let mut text = format!("boot {boot}\n");
+    // Writing into a String cannot fail.
+    for (word, _) in STANDBY.iter().filter(|(_, standby)| *standby == kept.restraint.standby) {
+        let _ = writeln!(text, "standby {word}");
+    }
+    if let Some(until) = kept.restraint.maintenance_until {
+        let _ = writeln!(text, "maintenance {} {}", until.as_us(), kept.lasts.as_us());
+    }
+    if let Some(reason) = &kept.reason {
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+        let _ = writeln!(text, "reason {reason}");
+    }
+    text + "end\n"
+}
+
+/// `None` if it is not, from the first line to the last, what [`text`] writes.
+fn parse(text: &str, boot: &str, now: Instant) -> Option<Kept> {
+    let mut kept = Kept::default();
+    let mut is_same_boot = false;
+    let lines = text.strip_suffix("\nend\n")?.lines();
+    for line in lines {
+        let (word, rest) = line.split_once(' ')?;
+        match word {
+            "boot" => is_same_boot = rest == boot && !boot.is_empty(),
+            "standby" => kept.restraint.standby = STANDBY.iter().find(|(word, _)| *word == rest)?.1,
+            "maintenance" => {
+                let (until, lasts) = rest.split_once(' ')?;
+                let until = Instant::from_us(until.parse().ok()?);
+                kept.lasts = Span::from_us(lasts.parse().ok()?).min(LONGEST_MAINTENANCE);
+                let until = if is_same_boot { until.min(now + kept.lasts) } else { Instant::ORIGIN + kept.lasts };
+                kept.restraint.maintenance_until = Some(until).filter(|until| *until > now);
+            }
+            "reason" => kept.reason = Some(rest.to_owned()),
+            _ => return None,
+        }
+    }
+    Some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_us(50_000_000);
+
+    fn kept() -> Kept {
+        let restraint = Restraint { standby: Standby::Forced, maintenance_until: Some(NOW + Span::from_s(40)) };
+        Kept { restraint, lasts: Span::from_s(90), reason: Some("new disk, see the board".to_owned()) }
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_on_the_same_boot() {
+        assert_eq!(parse(&text(&kept(), "a-b"), "a-b", NOW), Some(kept()));
+        let over = parse(&text(&kept(), "a-b"), "a-b", NOW + Span::from_s(41)).expect("it is sound");
+        assert_eq!(over.restraint.maintenance_until, None, "it has expired");
+        assert_eq!(over.restraint.standby, Standby::Forced, "which standby does not");
+    }
+
+    #[test]
+    fn after_another_boot_the_whole_time_runs_from_that_boot() {
+        for boot in ["c-d", ""] {
+            let again = parse(&text(&kept(), "a-b"), boot, NOW).expect("it is sound");
+            assert_eq!(again.restraint.maintenance_until, Some(Instant::ORIGIN + Span::from_s(90)));
+        }
+        let late = parse(&text(&kept(), "a-b"), "c-d", NOW + Span::from_s(41)).expect("it is sound");
+        assert_eq!(late.restraint.maintenance_until, None);
+        assert_eq!(
+            parse(&text(&kept(), ""), "", NOW).expect("it is sound").restraint.maintenance_until,
+            Some(Instant::ORIGIN + Span::from_s(90))
+        );
+    }
+
+    #[test]
+    fn no_file_can_stop_a_node_for_longer_than_an_operator_could() {
+        let long = "boot a\nmaintenance 18446744073709551615 18446744073709551615\nend\n";
+        let kept = parse(long, "a", NOW).expect("it is sound");
+        assert_eq!(kept.restraint.maintenance_until, Some(NOW + LONGEST_MAINTENANCE));
+    }
+
+    #[test]
+    fn a_damaged_file_is_maintenance_for_an_hour_and_says_so() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = file(directory.path(), "gateway", "gw1");
+        assert_eq!(load(&file, NOW), Kept::default(), "no file, nothing in force");
+        let whole = text(&kept(), "a");
+        for bad in ["", "\n", "end\n", "boot a\nstandby perhaps\nend\n", "\0\0\0\0", "boot a\nmaintenance 5\nend\n"]
+            .into_iter()
+            .chain((1..whole.len()).map(|length| &whole[..length]))
+        {
+            fs::write(&file, bad).expect("written");
+            let kept = load(&file, NOW);
+            assert_eq!(kept.restraint.maintenance_until, Some(NOW + IN_DOUBT), "{bad:?}");
+            assert!(kept.reason.is_some_and(|reason| reason.contains("gateway.gw1.restraint is damaged")), "{bad:?}");
+        }
+        fs::write(&file, [0xff; 5_000]).expect("written");
+        assert_eq!(load(&file, NOW).restraint.maintenance_until, Some(NOW + IN_DOUBT));
+        save(&file, &Kept::default()).expect("over");
+        assert_eq!(load(&file, NOW), Kept::default());
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_goes_when_nothing_is_in_force() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = file(&directory.path().join("state"), "gateway", "gw1");
+        save(&file, &Kept::default()).expect("nothing to do");
+        let now = crate::clock::now();
+        let restraint = Restraint { standby: Standby::Asked, maintenance_until: Some(now + Span::from_s(60)) };
+        let kept = Kept { restraint, lasts: Span::from_s(60), reason: Some("a\nb\u{1b}".to_owned()) };
+        save(&file, &kept).expect("written");
+        assert_eq!(load(&file, now), Kept { reason: Some("ab".to_owned()), ..kept });
+        save(&file, &Kept::default()).expect("removed");
+        assert_eq!(fs::read_dir(directory.path().join("state")).expect("a directory").count(), 0);
+        assert!(save(Path::new("/proc/crosswire/x"), &Kept { restraint, ..Kept::default() }).is_err());
+    }
+}
