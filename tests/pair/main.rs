@@ -11,6 +11,8 @@ pub mod lab;
 
 mod beats;
 mod cable;
+mod carrier;
+mod frozen;
 mod kills;
 mod last_resorts;
 mod lines;
