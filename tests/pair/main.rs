@@ -21,6 +21,7 @@ mod paths;
 mod power;
 mod processes;
 mod restraint;
+mod scarcity;
 mod scene;
 mod scripts;
 mod services;
