@@ -99,6 +99,22 @@ pub enum Outcome {
     Failed(Fault),
 }
 
+/// How the scripts of a group that is served are, as the guard finds them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Condition {
+    /// Nothing is known to be wrong.
+    #[default]
+    Well,
+    /// The monitor of this script (index in the group's list) failed: it is started again here, and has not been seen to
+    /// run since.
+    Restarting(u8),
+    /// It failed more often than it may be started again here: the peer shall have the group, if it can. Until then it
+    /// is tried on here, and the addresses stay.
+    Unfit(u8),
+    /// It could not be stopped to be started again. The guard has taken the addresses away.
+    Stuck(u8),
+}
+
 /// Why an order could not be carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Fault {

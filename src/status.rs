@@ -9,6 +9,7 @@ use crate::frame::refusal::REFUSALS;
 use crate::health::{LineReading, PathState, Quality};
 use crate::quorum::Verdict;
 use crate::quorum::record::Block;
+use crate::resource::Condition;
 use crate::time::Span;
 
 /// The state of one node and what it knows of its peer.
@@ -80,6 +81,8 @@ pub struct GroupStatus {
     pub term: u32,
     /// All its interfaces have carrier.
     pub has_carrier: bool,
+    /// How its scripts are, while it is served here.
+    pub condition: Condition,
     /// Why this node does not take it, if it does not hold it.
     pub block: Option<Block>,
     /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.

@@ -8,7 +8,7 @@ use crosswire::quorum::Verdict;
 use crosswire::quorum::decide::Claim;
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::{Block, Denial, Incident, Record, ReleaseReason, TakeReason};
-use crosswire::resource::Fault;
+use crosswire::resource::{Condition, Fault};
 use log::Level;
 
 /// The names that a record's ids stand for.
@@ -73,6 +73,10 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         }
         Record::Fault { group, fault: cause } => {
             (Level::Error, format!("group {}: {}", names.group(group), fault(cause)))
+        }
+        Record::Scripts { group, condition: how } => {
+            let level = if how == Condition::Well { Level::Info } else { Level::Error };
+            (level, format!("group {}: {}", names.group(group), condition(how, peer)))
         }
         Record::VipAnswered { group, mac: m } => {
             (Level::Info, format!("group {}: {} answers for an address of it", names.group(group), mac(m)))
@@ -311,7 +315,21 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
+        ReleaseReason::ScriptFailed => "one of its scripts does not run here".to_string(),
         ReleaseReason::WitnessUnseen => "no witness answers, and nobody acknowledged us in time".to_string(),
+    }
+}
+
+/// How the scripts of a group are.
+pub fn condition(condition: Condition, peer: &str) -> String {
+    let number = |index: u8| u32::from(index) + 1;
+    match condition {
+        Condition::Well => "its scripts are well".to_string(),
+        Condition::Restarting(index) => format!("script {} has failed: it is started again here", number(index)),
+        Condition::Unfit(index) => {
+            format!("script {} fails again and again: {peer} shall serve, if it can", number(index))
+        }
+        Condition::Stuck(index) => format!("script {} has failed and does not stop", number(index)),
     }
 }
 

@@ -200,6 +200,9 @@ impl<'a> Agent<'a> {
     }
 
     fn record(&mut self, record: Record) {
+        if let Record::Maintenance(lasts) = record {
+            self.guard.send(&ToGuard::Maintenance(lasts.is_some()));
+        }
         let (level, line) = words::sentence(&record, &self.names);
         log!(level, "{line}");
         self.journal.note(clock::now(), record);
@@ -286,6 +289,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
             (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
             (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
                 self.watchdog = Some(WatchdogReport { timeout_s, boot_status });

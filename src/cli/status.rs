@@ -7,6 +7,7 @@ use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::PathState;
 use crosswire::quorum::Verdict;
+use crosswire::resource::Condition;
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
@@ -232,6 +233,9 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut im
     writeln!(out, "            {}", contents.join(", "))?;
     if !ours.has_carrier {
         writeln!(out, "            an interface of it has NO CARRIER here")?;
+    }
+    if ours.condition != Condition::Well {
+        writeln!(out, "            {}", words::condition(ours.condition, peer))?;
     }
     if let Some(mac) = ours.foreign_mac {
         writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;

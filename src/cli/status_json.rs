@@ -76,6 +76,7 @@ fn groups(report: &Report) -> Value {
                 "role": words::role(ours.role),
                 "term": ours.term,
                 "carrier": ours.has_carrier,
+                "scripts": words::condition(ours.condition, peer),
                 "block": ours.block.map(|block| words::block(block, peer)),
                 "foreign_mac": ours.foreign_mac.map(words::mac),
                 "peer_role": theirs.map(|(role, _)| words::role(role)),

@@ -98,6 +98,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::StandbyYielded
         | Record::Maintenance(_)
         | Record::Incident(_)
+        | Record::Scripts { .. }
         | Record::Leaving => None,
     }
 }

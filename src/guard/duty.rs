@@ -6,7 +6,9 @@ use crosswire::time::{Instant, Span};
 use super::announce::{Schedule, announce};
 use super::ethernet::Sender;
 use super::group::{Action, Group};
-use super::scripts::{NODE_VARIABLE, Run, environment};
+use super::monitor::Watches;
+use super::scripts::Run;
+use super::spawn::{NODE_VARIABLE, environment};
 use crate::settings::{GroupSettings, Settings};
 
 /// Why a script is run: the value of `CROSSWIRE_REASON`.
@@ -20,6 +22,10 @@ pub enum Reason {
     ForcedRelease,
     /// One of the group's scripts did not start: what was started is stopped.
     FailedStart,
+    /// One of them is looked at.
+    Monitor,
+    /// One of them has failed: it and those to its right are started again.
+    Restart,
 }
 
 impl Reason {
@@ -29,6 +35,8 @@ impl Reason {
             Self::Release => "release",
             Self::ForcedRelease => "forced-release",
             Self::FailedStart => "failed-start",
+            Self::Monitor => "monitor",
+            Self::Restart => "restart",
         }
     }
 }
@@ -48,6 +56,8 @@ pub struct Duty {
     pub group: Group,
     /// The script that is running.
     pub run: Option<Run>,
+    /// How its scripts are watched.
+    pub watches: Watches,
     /// The reign for which it was acquired last.
     pub term: u32,
     /// Why its scripts run.
@@ -66,6 +76,7 @@ impl Duty {
         Self {
             group: Group::new(settings.scripts.len()),
             run: None,
+            watches: Watches::new(&settings.scripts),
             term: 0,
             reason: Reason::Acquire,
             renewal_fault: None,
@@ -111,7 +122,8 @@ impl Duty {
     /// When this group wants to be looked at next.
     pub fn deadline(&self) -> Instant {
         let announcement = self.schedule.map_or(Instant::NEVER, |schedule| schedule.next());
-        self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement)
+        let look = if self.group.may_be_watched() { self.watches.due() } else { Instant::NEVER };
+        self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement).min(look)
     }
 
     /// Runs one of the group's scripts; false if there is no process for it.
@@ -126,13 +138,14 @@ impl Duty {
         if self.reason == Reason::Acquire && what.0 == Action::Stop {
             self.reason = Reason::FailedStart;
         }
+        let reason = if what.0 == Action::Monitor { Reason::Monitor } else { self.reason };
         let term = self.term.to_string();
         let variables = [
             ("CROSSWIRE_GROUP", group.name.as_str()),
             ("CROSSWIRE_TERM", term.as_str()),
             (NODE_VARIABLE, settings.my_name()),
             ("CROSSWIRE_PEER", settings.peer_name()),
-            ("CROSSWIRE_REASON", self.reason.text()),
+            ("CROSSWIRE_REASON", reason.text()),
         ];
         let environment = environment(script, &group.name, what.1 + 1, &variables);
         match Run::start(script, what.0, &environment, now) {

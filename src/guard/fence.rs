@@ -20,7 +20,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup, fork, pipe2, read, write};
 
 use super::ports::open_serial;
-use super::scripts::{SEARCH_PATH, become_program, c_string};
+use super::spawn::{SEARCH_PATH, become_program, c_string};
 use crate::clock::now;
 use crate::settings::{Convention, Fence, FenceAction, FenceMethod, ModemLine};
 

@@ -16,6 +16,8 @@ pub enum Action {
     Start,
     /// `stop`
     Stop,
+    /// `status` or `monitor`
+    Monitor,
 }
 
 /// The next step of a group.
@@ -25,7 +27,7 @@ pub enum Next {
     Wait,
     /// Run a script of this index; then [`Group::script_began`], and once [`Group::script_ended`].
     Run(Action, usize),
-    /// Cut short the script that is starting; its end comes as usual.
+    /// Cut short the script that is starting, or being looked at; its end comes as usual.
     Interrupt,
     /// Take the addresses away and confirm it; then [`Group::addresses_removed`].
     RemoveAddresses,
@@ -56,6 +58,10 @@ pub struct Group {
     /// Scripts before this index were started, and not all of them successfully.
     started: usize,
     running: Option<(Action, usize)>,
+    /// A restart: scripts are stopped down to this one, then started again.
+    stop_to: Option<usize>,
+    /// A script did not start again: the rest waits for the next restart.
+    is_halted: bool,
     failed_start: Option<usize>,
     /// Scripts that did not stop, of earlier releases too: nobody knows what they still do.
     stuck: Vec<usize>,
@@ -76,6 +82,8 @@ impl Group {
             is_held: false,
             started: 0,
             running: None,
+            stop_to: None,
+            is_halted: false,
             failed_start: None,
             stuck: Vec::new(),
             again: Vec::new(),
@@ -104,6 +112,25 @@ impl Group {
     /// Held, and not on the way out: worth announcing.
     pub fn is_serving(&self) -> bool {
         self.is_held && self.goal == Goal::Serve
+    }
+
+    /// It serves, and no script is on its way: they may be looked at.
+    pub fn may_be_watched(&self) -> bool {
+        let is_complete = self.started == self.scripts || self.is_halted;
+        let is_busy = self.running.is_some() || self.acquire.is_some() || self.stop_to.is_some();
+        self.goal == Goal::Serve && !is_busy && is_complete
+    }
+
+    /// A script did not start again; nothing goes on before another [`Group::restart`].
+    pub fn is_halted(&self) -> bool {
+        self.is_halted
+    }
+
+    /// Stops this script and those to its right, which may need it, then starts them again. The addresses stay.
+    pub fn restart(&mut self, script: usize) {
+        if self.may_be_watched() {
+            (self.stop_to, self.is_halted) = ((script < self.started).then_some(script), false);
+        }
     }
 
     /// How far it is, for an agent that was not there when it began; none if it is free.
@@ -148,6 +175,7 @@ impl Group {
             Goal::Serve | Goal::LetGo(ReleaseOrder::ScriptsFirst) => {}
         }
         self.goal = Goal::LetGo(first);
+        (self.stop_to, self.is_halted) = (None, false);
     }
 
     /// What to do now.
@@ -155,9 +183,12 @@ impl Group {
         match (self.goal, self.running) {
             (Goal::Free, _) => Next::Wait,
             (Goal::LetGo(ReleaseOrder::AddressesFirst), _) if self.is_held => Next::RemoveAddresses,
-            (Goal::LetGo(_), Some((Action::Start, _))) => Next::Interrupt,
+            (Goal::LetGo(_), Some((Action::Start | Action::Monitor, _))) => Next::Interrupt,
             (Goal::LetGo(_), Some((Action::Stop, _))) | (Goal::Serve, Some(_)) => Next::Wait,
-            (Goal::Serve, None) if self.started < self.scripts => Next::Run(Action::Start, self.started),
+            (Goal::Serve, None) if self.stop_to.is_some() => Next::Run(Action::Stop, self.started.saturating_sub(1)),
+            (Goal::Serve, None) if self.started < self.scripts && !self.is_halted => {
+                Next::Run(Action::Start, self.started)
+            }
             (Goal::Serve, None) => Next::Wait,
             (Goal::LetGo(_), None) => match self.to_stop() {
                 Some(script) => Next::Run(Action::Stop, script),
@@ -177,6 +208,7 @@ impl Group {
         let script = match action {
             Action::Start => self.started,
             Action::Stop => self.to_stop().unwrap_or_default(),
+            Action::Monitor => return,
         };
         self.running = Some((action, script));
         if action == Action::Start {
@@ -184,19 +216,33 @@ impl Group {
         }
     }
 
+    /// This script is about to be looked at; [`Group::script_ended`] says that it was, whatever came of it.
+    pub fn look_began(&mut self, script: usize) {
+        self.running = Some((Action::Monitor, script));
+    }
+
     /// It ended, or could not be run at all.
-    pub fn script_ended(&mut self, is_success: bool) {
-        match self.running.take() {
-            Some((Action::Start, _)) if is_success => self.report_serving(),
+    /// Says which one.
+    pub fn script_ended(&mut self, is_success: bool) -> Option<usize> {
+        let ended = self.running.take();
+        match ended {
+            Some((Action::Monitor, _)) | None => {}
+            Some((Action::Start, script)) if is_success => {
+                self.failed_start.take_if(|failed| *failed == script);
+                self.report_serving();
+            }
             Some((Action::Start, script)) => {
                 self.failed_start.get_or_insert(script);
-                if self.goal == Goal::Serve {
+                if self.goal == Goal::Serve && self.acquire.is_none() {
+                    self.is_halted = true;
+                } else if self.goal == Goal::Serve {
                     self.goal = Goal::LetGo(ReleaseOrder::ScriptsFirst);
                 }
             }
             Some((Action::Stop, script)) => {
                 if self.started > 0 {
                     self.started = script;
+                    self.stop_to.take_if(|to| *to >= script);
                 } else {
                     self.again.pop();
                 }
@@ -205,11 +251,17 @@ impl Group {
                     self.stuck.push(script);
                     // Nobody knows what this one still does: it must not do it under our address.
                     self.goal = Goal::LetGo(ReleaseOrder::AddressesFirst);
+                    self.stop_to = None;
                 }
                 self.finish_if_done();
             }
-            None => {}
         }
+        ended.map(|(_, script)| script)
+    }
+
+    /// What a script is asked to do at present.
+    pub fn running_action(&self) -> Option<Action> {
+        self.running.map(|(action, _)| action)
     }
 
     /// The addresses are confirmed gone, or a fault says what is left.
@@ -271,250 +323,5 @@ fn script_number(index: usize) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Action::{Start, Stop};
-    use ReleaseOrder::{AddressesFirst, ScriptsFirst};
-
-    const ACQUIRE: Token = Token(1);
-    const RELEASE: Token = Token(2);
-    const FORCED: Token = Token(3);
-
-    /// A group that plays its own part: everything succeeds except what is listed.
-    struct Play {
-        group: Group,
-        story: Vec<String>,
-        failing: Vec<(Action, usize)>,
-        address_fault: Result<(), Fault>,
-    }
-
-    impl Play {
-        fn new(scripts: usize, failing: &[(Action, usize)]) -> Self {
-            Self { group: Group::new(scripts), story: Vec::new(), failing: failing.to_vec(), address_fault: Ok(()) }
-        }
-
-        /// Carries out one step; false when there is none.
-        fn step(&mut self) -> bool {
-            let next = self.group.next();
-            match next {
-                Next::Wait => return false,
-                Next::Run(action, index) => {
-                    self.story.push(format!("{action:?} {index}"));
-                    self.group.script_began(action);
-                }
-                Next::Interrupt => {
-                    self.story.push("Interrupt".to_owned());
-                    self.end(false);
-                }
-                Next::RemoveAddresses => {
-                    self.story.push("Remove".to_owned());
-                    self.group.addresses_removed(self.address_fault);
-                }
-            }
-            self.hear();
-            true
-        }
-
-        fn end(&mut self, is_success: bool) {
-            self.group.script_ended(is_success);
-            self.hear();
-        }
-
-        fn hear(&mut self) {
-            let reports = self.group.take_reports();
-            self.story.extend(reports.into_iter().map(|(token, outcome)| format!("{}: {outcome:?}", token.0)));
-        }
-
-        /// Steps until nothing is left to do, ending every script that runs.
-        fn rest(&mut self) -> String {
-            for _ in 0..100 {
-                let next = self.group.next();
-                if self.step() {
-                    if let Next::Run(action, index) = next {
-                        let is_success = !self.failing.contains(&(action, index));
-                        self.end(is_success);
-                    }
-                } else {
-                    break;
-                }
-            }
-            std::mem::take(&mut self.story).join(", ")
-        }
-
-        fn acquire(&mut self) -> String {
-            self.group.acquired(ACQUIRE);
-            self.hear();
-            self.rest()
-        }
-
-        fn release(&mut self, token: Token, first: ReleaseOrder) {
-            self.group.release(Some(token), first);
-            self.hear();
-        }
-    }
-
-    #[test]
-    fn addresses_alone_serve_at_once_and_go_in_one_step() {
-        for first in [ScriptsFirst, AddressesFirst] {
-            let mut play = Play::new(0, &[]);
-            assert_eq!(play.acquire(), "1: Serving");
-            play.release(RELEASE, first);
-            assert_eq!(play.rest(), "Remove, 2: Released");
-            assert!(play.group.is_free() && !play.group.is_held());
-        }
-    }
-
-    #[test]
-    fn scripts_start_left_to_right_and_stop_in_reverse_before_the_addresses_go() {
-        let mut play = Play::new(2, &[]);
-        assert_eq!(play.acquire(), "Start 0, Start 1, 1: Serving");
-        play.release(RELEASE, ScriptsFirst);
-        assert!(play.group.is_held(), "renewals go on while scripts stop");
-        assert_eq!(play.rest(), "Stop 1, Stop 0, Remove, 2: Released");
-    }
-
-    #[test]
-    fn a_forced_release_takes_the_addresses_first_and_says_so() {
-        let mut play = Play::new(2, &[]);
-        play.acquire();
-        play.release(FORCED, AddressesFirst);
-        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, Stop 0, 3: Released");
-    }
-
-    #[test]
-    fn a_failed_start_is_undone_from_itself_back() {
-        let mut play = Play::new(3, &[(Start, 1), (Stop, 1)]);
-        assert_eq!(
-            play.acquire(),
-            "Start 0, Start 1, Stop 1, Stop 0, Remove, 1: Failed(ScriptStart(1))",
-            "a script that did not start need not stop well"
-        );
-        assert!(play.group.is_free());
-    }
-
-    #[test]
-    fn a_failed_start_that_cannot_be_undone_says_what_is_left() {
-        let mut play = Play::new(2, &[(Start, 1), (Stop, 0)]);
-        assert_eq!(play.acquire(), "Start 0, Start 1, Stop 1, Stop 0, Remove, 1: Failed(ScriptStop(0))");
-    }
-
-    #[test]
-    fn after_a_failed_stop_the_addresses_go_first_and_the_rest_is_stopped() {
-        let mut play = Play::new(3, &[(Stop, 1)]);
-        play.acquire();
-        play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.rest(), "Stop 2, Stop 1, Remove, Stop 0, 2: Failed(ScriptStop(1))");
-    }
-
-    #[test]
-    fn an_address_that_stays_is_worse_than_a_script_that_does() {
-        let mut play = Play::new(1, &[(Stop, 0)]);
-        play.acquire();
-        play.address_fault = Err(Fault::StillThere);
-        play.release(FORCED, AddressesFirst);
-        assert_eq!(play.rest(), "Remove, Stop 0, 3: Failed(StillThere)");
-    }
-
-    #[test]
-    fn a_release_wins_over_a_start_in_progress() {
-        for (first, expected) in [
-            (ScriptsFirst, "Interrupt, Stop 0, Remove, 1: Failed(ScriptStart(0)), 2: Released"),
-            (AddressesFirst, "Remove, 2: AddressesGone, Interrupt, Stop 0, 1: Failed(ScriptStart(0)), 2: Released"),
-        ] {
-            let mut play = Play::new(2, &[]);
-            play.group.acquired(ACQUIRE);
-            play.step();
-            assert_eq!(std::mem::take(&mut play.story), ["Start 0"]);
-            play.release(RELEASE, first);
-            assert_eq!(play.rest(), expected);
-        }
-    }
-
-    #[test]
-    fn an_acquisition_overtaken_between_two_scripts_fails_without_blaming_one() {
-        let mut play = Play::new(2, &[]);
-        play.group.acquired(ACQUIRE);
-        play.step();
-        play.end(true);
-        play.story.clear();
-        play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.rest(), "Stop 0, Remove, 1: Failed(OutOfOrder), 2: Released");
-    }
-
-    #[test]
-    fn a_forced_release_overtakes_a_planned_one_and_both_are_answered() {
-        let mut play = Play::new(2, &[]);
-        play.acquire();
-        play.release(RELEASE, ScriptsFirst);
-        play.step();
-        play.release(FORCED, AddressesFirst);
-        assert!(play.step());
-        play.end(true);
-        assert_eq!(play.rest(), "Stop 1, Remove, 3: AddressesGone, Stop 0, 2: Released, 3: Released");
-    }
-
-    #[test]
-    fn a_planned_release_does_not_hold_up_a_forced_one() {
-        let mut play = Play::new(1, &[]);
-        play.acquire();
-        play.release(FORCED, AddressesFirst);
-        play.step();
-        play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 0, 3: Released, 2: Released");
-    }
-
-    #[test]
-    fn releasing_what_is_free_asks_the_kernel() {
-        let mut play = Play::new(1, &[]);
-        play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.rest(), "Remove, 2: Released");
-    }
-
-    #[test]
-    fn more_releases_than_anybody_needs_are_refused() {
-        let mut play = Play::new(1, &[]);
-        play.acquire();
-        for n in 0..10 {
-            play.release(Token(10 + n), ScriptsFirst);
-        }
-        let story = play.rest();
-        assert!(story.starts_with("18: Failed(OutOfOrder), 19: Failed(OutOfOrder), Stop 0"), "{story}");
-        assert_eq!(story.matches("Released").count(), MAX_WAITING);
-    }
-
-    #[test]
-    fn the_guard_lets_go_without_being_asked() {
-        let mut play = Play::new(1, &[]);
-        play.acquire();
-        play.group.release(None, AddressesFirst);
-        assert_eq!(play.rest(), "Remove, Stop 0");
-        assert!(play.group.is_free());
-    }
-
-    #[test]
-    fn what_did_not_stop_is_stopped_again_by_every_release_until_it_has() {
-        let mut play = Play::new(3, &[(Stop, 1)]);
-        play.acquire();
-        play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.rest(), "Stop 2, Stop 1, Remove, Stop 0, 2: Failed(ScriptStop(1))");
-        assert!(play.group.is_free() && play.group.is_stuck());
-        play.release(FORCED, AddressesFirst);
-        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, 3: Failed(ScriptStop(1))");
-        play.failing.clear();
-        play.release(FORCED, AddressesFirst);
-        assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, 3: Released");
-        assert!(!play.group.is_stuck());
-        play.release(FORCED, AddressesFirst);
-        assert_eq!(play.rest(), "Remove, 3: Released", "and not once more");
-    }
-
-    #[test]
-    fn a_group_serves_a_second_time_as_if_it_were_new() {
-        let mut play = Play::new(1, &[]);
-        for _ in 0..2 {
-            assert_eq!(play.acquire(), "Start 0, 1: Serving");
-            play.release(RELEASE, ScriptsFirst);
-            assert_eq!(play.rest(), "Stop 0, Remove, 2: Released");
-        }
-    }
-}
+#[path = "group_tests.rs"]
+mod tests;

@@ -9,8 +9,8 @@
 //! * `office.rs` starts the agent as a child ([`privileges`] is that child's first act), and another one in its place when
 //!   it is lost; `tenure.rs` (pure) says what with;
 //! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
-//! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `output.rs`), its announcements
-//!   (`announce.rs`);
+//! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `spawn.rs`, `output.rs`) and how it is
+//!   watched (`monitor.rs`, pure; `watch.rs`), its announcements (`announce.rs`);
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
 //!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs, `lock.rs` makes sure that there is one pair of them.
@@ -27,6 +27,7 @@ mod fence_run;
 mod group;
 mod links;
 mod lock;
+mod monitor;
 mod netlink;
 mod office;
 mod orders;
@@ -37,12 +38,14 @@ pub mod privileges;
 mod probe;
 pub mod punctual;
 mod scripts;
+mod spawn;
 mod tenure;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod watch;
 mod watchdog;
 pub mod wire;
 mod witness;

@@ -158,6 +158,8 @@ impl Guard<'_> {
 
     fn fill_office(&mut self) {
         self.remove_what_nobody_holds();
+        // Who begins anew knows of no maintenance.
+        self.is_hands_off &= !self.tenure.deposit.is_empty();
         let inheritance = self.inheritance();
         match self.start_agent(Some(inheritance)) {
             Ok(()) => self.hand_over_all(),
@@ -193,6 +195,7 @@ impl Guard<'_> {
         let events = self.links.all();
         self.take_link_events(&events);
         self.tell_lifetime();
+        self.tell_conditions();
         let paths = self.settings.paths.iter().map(open_path).collect();
         self.hand_over(paths);
         info!("an agent is in office: process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use super::addresses::Renewal;
 use super::duty::Reason;
 use super::group::Next;
+use super::monitor::Watches;
 use super::ports::{OpenError, open_path};
 use super::probe;
 use super::turns::Guard;
@@ -68,6 +69,7 @@ impl Guard<'_> {
         duty.extend(asked_at, self.settings.policy.lease);
         duty.announce_from(now());
         duty.group.acquired(ticket.token);
+        duty.watches = Watches::new(&group.scripts);
         self.advance(index);
     }
 
@@ -215,7 +217,7 @@ impl Guard<'_> {
             Next::Run(action, script) => {
                 duty.group.script_began(action);
                 if !duty.start_script(self.settings, group, (action, script), now()) {
-                    duty.group.script_ended(false);
+                    self.note_script_end(index, action, false);
                 }
             }
             Next::RemoveAddresses => {

@@ -16,14 +16,44 @@ const MAX_READS: usize = 4;
 /// The reading end of a script's output. A daemon that the script started may keep the other end for ever.
 pub struct Output {
     pipe: OwnedFd,
-    label: String,
+    /// What stands before every line in the log; none if it is not logged.
+    label: Option<String>,
     lines: BoundedLines,
+    said: Said,
+}
+
+/// What is kept of an output that is not logged.
+#[derive(Default)]
+pub struct Said {
+    /// The last line.
+    pub last: String,
+    /// What a status says of a service that Heartbeat runs (`we_own_resource` of its ResourceManager): not the exit code but
+    /// the words count.
+    pub is_running: bool,
+    is_denied: bool,
 }
 
 impl Output {
     /// Reads a non-blocking pipe; `label` stands before every line in the log.
     pub fn new(pipe: OwnedFd, label: String) -> Self {
-        Self { pipe, label, lines: BoundedLines::default() }
+        Self { label: Some(label), ..Self::unlogged(pipe) }
+    }
+
+    /// The same without logging it: what is asked often.
+    pub fn unlogged(pipe: OwnedFd) -> Self {
+        Self { pipe, label: None, lines: BoundedLines::default(), said: Said::default() }
+    }
+
+    /// What was said, once the run is over.
+    pub fn into_said(mut self) -> Said {
+        self.read();
+        self.finish_run();
+        self.said
+    }
+
+    fn note(&mut self, length: usize, bytes: &[u8]) {
+        let Self { label, lines, said, .. } = self;
+        lines.feed(bytes.get(..length).unwrap_or_default(), |line| note(label.as_deref(), line, said));
     }
 
     /// Logs what has come; false once the other end is closed by everybody.
@@ -32,10 +62,7 @@ impl Output {
         for _ in 0..MAX_READS {
             match read(&self.pipe, &mut bytes) {
                 Ok(0) => return false,
-                Ok(length) => {
-                    let label = &self.label;
-                    self.lines.feed(bytes.get(..length).unwrap_or_default(), |line| info!("{label}: {line}"));
-                }
+                Ok(length) => self.note(length, &bytes),
                 Err(Errno::EAGAIN | Errno::EINTR) => return true,
                 Err(_) => return false,
             }
@@ -45,10 +72,24 @@ impl Output {
 
     /// The run is over: logs a last line without an end, and how many lines were too many.
     pub fn finish_run(&mut self) {
-        let label = &self.label;
-        self.lines.flush(|line| info!("{label}: {line}"));
-        if let dropped @ 1.. = std::mem::take(&mut self.lines.dropped) {
+        let Self { label, lines, said, .. } = self;
+        lines.flush(|line| note(label.as_deref(), line, said));
+        if let (Some(label), dropped @ 1..) = (label, std::mem::take(&mut lines.dropped)) {
             warn!("{label}: {dropped} more lines dropped");
+        }
+    }
+}
+
+/// One line has come.
+fn note(label: Option<&str>, line: &str, said: &mut Said) {
+    match label {
+        Some(label) => info!("{label}: {line}"),
+        None => {
+            let small = line.to_lowercase();
+            said.is_denied |= small.contains("not running");
+            said.is_running = !said.is_denied && (said.is_running || small.contains("running") || line.contains("OK"));
+            said.last.clear();
+            said.last.push_str(line);
         }
     }
 }

@@ -73,6 +73,8 @@ pub struct Guard<'a> {
     pub(super) watchdog: Option<Watchdog<'a>>,
     /// The loop woke up when it wanted to.
     is_on_time: bool,
+    /// The operator wants nothing changed: scripts are not looked at.
+    pub(super) is_hands_off: bool,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
 }
@@ -117,6 +119,7 @@ impl<'a> Guard<'a> {
             fence: None,
             watchdog: Watchdog::of(settings),
             is_on_time: true,
+            is_hands_off: false,
             lingering: Vec::new(),
         };
         if let Some(watchdog) = &mut guard.watchdog {
@@ -255,6 +258,7 @@ impl<'a> Guard<'a> {
     fn pass_deadlines(&mut self) {
         for index in 0..self.duties.len() {
             self.pass_script_deadline(index);
+            self.look_if_due(index);
             if let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) {
                 duty.announce_if_due(&self.sender, group, now());
             }
@@ -277,8 +281,7 @@ impl<'a> Guard<'a> {
         let Some(duty) = self.duties.get_mut(index) else { return };
         if duty.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
             duty.run = None;
-            duty.group.script_ended(false);
-            self.advance(index);
+            self.script_ended(index, false);
         }
     }
 
@@ -296,13 +299,13 @@ impl<'a> Guard<'a> {
                 continue;
             };
             let Some(mut run) = duty.run.take() else { continue };
-            duty.group.script_ended(run.ended(how));
+            let is_success = run.ended(how);
             how_ended(run.pid(), WaitPidFlag::empty());
             self.lingering.extend(run.into_output());
             if self.lingering.len() > MAX_LINGERING {
                 self.lingering.remove(0);
             }
-            self.advance(index);
+            self.script_ended(index, is_success);
         }
     }
 
@@ -348,6 +351,7 @@ impl<'a> Guard<'a> {
             ToGuard::Reopen(path) => return self.reopen(path),
             ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
             ToGuard::Farewell => self.hear_farewell(),
+            ToGuard::Maintenance(is_on) => self.keep_hands_off(is_on),
             // The link has put it where it belongs.
             ToGuard::Deposit => {}
         }

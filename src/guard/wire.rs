@@ -1,8 +1,8 @@
 //! What agent and guard say to each other over their socket pair: one postcard message a datagram, both ways.
 
-use crosswire::config::PathId;
+use crosswire::config::{GroupId, PathId};
 use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
-use crosswire::resource::{Outcome, Ticket, Token};
+use crosswire::resource::{Condition, Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
 
 /// Largest message either way, without the deposit.
@@ -21,6 +21,8 @@ pub enum ToGuard {
     AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
+    /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile.
+    Maintenance(bool),
     /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps the newest, and
     /// does not read it. That it comes at every beat shows that the agent does not hang.
     Deposit,
@@ -49,6 +51,13 @@ pub enum FromGuard {
         path: PathId,
         /// Zero when opened, else the errno.
         errno: i32,
+    },
+    /// How the scripts of a group are that is held.
+    Scripts {
+        /// Which group.
+        group: GroupId,
+        /// How they are.
+        condition: Condition,
     },
     /// A packet socket on which whole ARP or neighbour discovery frames of an interface arrive; its descriptor rides
     /// along. There is one for each of the two protocols that is in use, and new ones come whenever the interface was

@@ -138,6 +138,10 @@ pub struct Situation {
     pub has_served_alone: bool,
     /// The peer is better off: it has carrier where we have none, or has long seen more witnesses.
     pub is_peer_better_off: bool,
+    /// Its scripts fail more often than they may be started again here.
+    pub is_unfit: bool,
+    /// One of its scripts could not be stopped, and the guard has let the addresses go.
+    pub is_stuck: bool,
     /// The peer is on time, able and has carrier.
     pub can_offer: bool,
     /// How we compare with a peer that claims the group too.
@@ -342,6 +346,9 @@ fn holder(s: &Situation) -> Option<Decision> {
     if s.has_lease_lapsed {
         return forced(ReleaseReason::LeaseLapsed);
     }
+    if s.is_stuck {
+        return forced(ReleaseReason::ScriptFailed);
+    }
     if s.tie == Tie::TheyWin {
         return forced(ReleaseReason::LostTie);
     }
@@ -368,6 +375,7 @@ fn planned(s: &Situation) -> Option<Decision> {
         (Standby::Asked | Standby::Forced, _) => Some(ReleaseReason::Standby),
         (Standby::No, Wish::Handover) => Some(ReleaseReason::Handover),
         (Standby::No, Wish::PeerWants) => Some(ReleaseReason::PeerWants),
+        (Standby::No, Wish::None) if s.is_unfit => Some(ReleaseReason::ScriptFailed),
         (Standby::No, Wish::None) => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
     };
     let first = ReleaseOrder::ScriptsFirst;

@@ -7,7 +7,7 @@ use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
 use crate::frame::Body;
 use crate::frame::aside::Aside;
 use crate::health::Lines;
-use crate::resource::{Outcome, Ticket, Token};
+use crate::resource::{Condition, Outcome, Ticket, Token};
 use crate::time::{Instant, Span};
 
 /// Something happened.
@@ -27,6 +27,8 @@ pub enum Event<'a> {
     Carrier(GroupId, bool),
     /// What became of an order.
     Done(Token, Outcome),
+    /// How the scripts of a group are that is served here.
+    Scripts(GroupId, Condition),
     /// Somebody with this MAC answers for an address of a group.
     VipAnswered(GroupId, [u8; 6]),
     /// The peer's own address answered a probe.

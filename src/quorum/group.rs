@@ -5,7 +5,7 @@ use super::probe::Probe;
 use super::record::{Block, Incident};
 use crate::config::GroupId;
 use crate::frame::message::{GroupReport, Role, Word};
-use crate::resource::Token;
+use crate::resource::{Condition, Token};
 use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
@@ -70,6 +70,8 @@ pub struct Group {
     pub is_offering: bool,
     /// The release on its way ends in a fault.
     pub is_failing: bool,
+    /// How its scripts are, while it is served.
+    pub condition: Condition,
     /// We ask the peer for it until then.
     pub wanted_until: Option<Instant>,
     /// The operator asked us to hand it over; lapses then.
@@ -122,6 +124,7 @@ impl Default for Group {
             has_peer_yielded: false,
             is_offering: false,
             is_failing: false,
+            condition: Condition::Well,
             wanted_until: None,
             handover_until: None,
             peer_is_off_until: None,

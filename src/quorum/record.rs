@@ -8,7 +8,7 @@ use crate::config::{GroupId, MAX_PATHS, PathId};
 use crate::frame::Refusal;
 use crate::frame::message::Role;
 use crate::health::{LineReading, PathState};
-use crate::resource::Fault;
+use crate::resource::{Condition, Fault};
 use crate::time::Span;
 
 /// Why a group is acquired.
@@ -53,6 +53,8 @@ pub enum ReleaseReason {
     LostTie,
     /// No witness was seen, and nobody acknowledged us in time.
     WitnessUnseen,
+    /// One of its scripts does not run here, or could not be stopped.
+    ScriptFailed,
 }
 
 impl ReleaseReason {
@@ -65,7 +67,8 @@ impl ReleaseReason {
             | Self::UnheardByPeer
             | Self::LeaseLapsed
             | Self::LostTie
-            | Self::WitnessUnseen => true,
+            | Self::WitnessUnseen
+            | Self::ScriptFailed => true,
         }
     }
 }
@@ -259,6 +262,13 @@ pub enum Record {
         group: GroupId,
         /// Why.
         fault: Fault,
+    },
+    /// The scripts of a group that is served here are not as they were.
+    Scripts {
+        /// Of which group.
+        group: GroupId,
+        /// How they are.
+        condition: Condition,
     },
     /// A fence was ordered, or is confirmed (`Some(true)`) or has failed.
     Fence {

@@ -6,7 +6,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule, Side};
 use crosswire::time::Span;
 
-use super::{GroupSettings, PathDevice, Settings};
+use super::{GroupSettings, Monitor, PathDevice, Settings};
 
 /// Computed once a run: not worth a table.
 static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
@@ -93,6 +93,9 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "address {}/{}", address.ip, address.prefix)?;
     }
     for script in &group.scripts {
+        if let Some(Monitor { every, timeout, failures, restarts }) = script.monitor {
+            writeln!(out, "monitor {} {} {failures} {restarts}", us(every), us(timeout))?;
+        }
         writeln!(out, "script {} {} {}", us(script.start_timeout), us(script.stop_timeout), script.text)?;
     }
     Ok(())

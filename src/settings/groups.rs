@@ -18,8 +18,20 @@ use super::{GroupSettings, INTERRUPT_GRACE, VirtualAddress};
 const MAX_ADDRESSES: usize = 16;
 /// Most scripts of one group.
 const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 8] =
-    ["prefer", "failback", "addresses", "scripts", "safety", "exclusive", "start_timeout", "stop_timeout"];
+const KEYS: [&str; 12] = [
+    "prefer",
+    "failback",
+    "addresses",
+    "scripts",
+    "safety",
+    "exclusive",
+    "start_timeout",
+    "stop_timeout",
+    "monitor",
+    "monitor_timeout",
+    "failures",
+    "restarts",
+];
 /// Longest wait of a failback.
 const MAX_FAILBACK: Span = Span::from_s(24 * 3_600);
 const SAFETY: [(&str, SafetyRule); 3] =

@@ -158,6 +158,21 @@ pub struct Script {
     pub start_timeout: Span,
     /// Longest a stop may take.
     pub stop_timeout: Span,
+    /// How it is watched while it runs, if it is.
+    pub monitor: Option<Monitor>,
+}
+
+/// How a script is watched while it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Monitor {
+    /// How long after one look the next one begins.
+    pub every: Span,
+    /// Longest that a look may take: one that hangs is a failure.
+    pub timeout: Span,
+    /// After so many failures in a row something is done.
+    pub failures: u8,
+    /// So often it is started again here before the peer shall have it.
+    pub restarts: u8,
 }
 
 impl Script {
@@ -172,7 +187,13 @@ impl Script {
             parameters: Vec::new(),
             start_timeout: timeout,
             stop_timeout: timeout,
+            monitor: None,
         }
+    }
+
+    /// Longest that a look at it may take.
+    pub fn monitor_timeout(&self) -> Span {
+        self.monitor.map_or(self.start_timeout, |monitor| monitor.timeout)
     }
 
     /// As logs and status call it: without parameters, which may hold a password.

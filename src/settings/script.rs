@@ -7,7 +7,7 @@ use crosswire::time::Span;
 use super::error::{Report, quote};
 use super::table::{At, Element, Table};
 use super::values::{exact, is_name};
-use super::{Script, Standard};
+use super::{Monitor, Script, Standard};
 
 const MIN_TIMEOUT: Span = Span::from_ms(100);
 const MAX_TIMEOUT: Span = Span::from_s(3_600);
@@ -21,13 +21,24 @@ const OCF_DIRECTORY: &str = "/usr/lib/ocf/resource.d";
 /// Where Heartbeat looks first.
 const HA_DIRECTORY: &str = "/etc/ha.d/resource.d";
 const FORMS: &str = "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
-const KEYS: [&str; 3] = ["run", "start_timeout", "stop_timeout"];
+const KEYS: [&str; 7] = ["run", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
+/// A script is not looked at more often.
+const MIN_MONITOR: Span = Span::from_s(1);
+const DEFAULT_MONITOR_TIMEOUT: Span = Span::from_s(20);
+const DEFAULT_FAILURES: u8 = 2;
+const DEFAULT_RESTARTS: u8 = 3;
+/// Most failures or restarts that can be asked for.
+const MAX_COUNT: u32 = 100;
+/// What says that a script is not looked at, where the others of its group are.
+const NEVER: &str = "never";
 
-/// How long each action may take.
+/// How long each action may take, and how the script is watched.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
     start: Span,
     stop: Span,
+    every: Option<Span>,
+    monitor: Monitor,
 }
 
 /// One script as both nodes see it.
@@ -53,13 +64,22 @@ impl Patience {
         Self {
             start: read_timeout(table, "start_timeout", report).unwrap_or(usual.start),
             stop: read_timeout(table, "stop_timeout", report).unwrap_or(usual.stop),
+            every: read_monitor(table, usual.every, report),
+            monitor: Monitor {
+                every: Span::ZERO,
+                timeout: read_timeout(table, "monitor_timeout", report).unwrap_or(usual.monitor.timeout),
+                failures: read_count(table, "failures", 1, report).unwrap_or(usual.monitor.failures),
+                restarts: read_count(table, "restarts", 0, report).unwrap_or(usual.monitor.restarts),
+            },
         }
     }
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { start: DEFAULT_TIMEOUT, stop: DEFAULT_TIMEOUT }
+        let (timeout, failures, restarts) = (DEFAULT_MONITOR_TIMEOUT, DEFAULT_FAILURES, DEFAULT_RESTARTS);
+        let monitor = Monitor { every: Span::ZERO, timeout, failures, restarts };
+        Self { start: DEFAULT_TIMEOUT, stop: DEFAULT_TIMEOUT, every: None, monitor }
     }
 }
 
@@ -70,6 +90,27 @@ fn read_timeout(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option
         report.add(at, format!("a {key} of {} is out of bounds", exact(value)), remedy);
     }
     Some(value)
+}
+
+/// How often the script is looked at, or that it never is.
+fn read_monitor(table: &Table<'_>, usual: Option<Span>, report: &mut Report<'_>) -> Option<Span> {
+    if !table.has("monitor") {
+        return usual;
+    }
+    if table.is_text("monitor", NEVER) {
+        return None;
+    }
+    let At { at, value } = table.span("monitor", report)?;
+    if !(MIN_MONITOR..=MAX_TIMEOUT).contains(&value) {
+        let remedy = format!("use {} to {}, or \"{NEVER}\"", exact(MIN_MONITOR), exact(MAX_TIMEOUT));
+        report.add(at, format!("a monitor every {} is out of bounds", exact(value)), remedy);
+    }
+    Some(value)
+}
+
+fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>) -> Option<u8> {
+    let At { value, .. } = table.number(key, least..=MAX_COUNT, report)?;
+    u8::try_from(value).ok()
 }
 
 impl<'t> Draft<'t> {
@@ -113,9 +154,10 @@ impl<'t> Draft<'t> {
     /// As the guard wants it.
     pub(super) fn settings(&self) -> Script {
         let Parsed { standard, programs, arguments, parameters } = self.parsed.clone();
-        let (start_timeout, stop_timeout) = (self.patience.start, self.patience.stop);
+        let Patience { start: start_timeout, stop: stop_timeout, every, monitor } = self.patience;
+        let monitor = every.map(|every| Monitor { every, ..monitor });
         let text = self.text.value.to_string();
-        Script { text, standard, programs, arguments, parameters, start_timeout, stop_timeout }
+        Script { text, standard, programs, arguments, parameters, start_timeout, stop_timeout, monitor }
     }
 }
 

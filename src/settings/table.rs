@@ -162,6 +162,11 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Whether `key` is exactly this string.
+    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
+        matches!(self.find(key), Some(At { value: DeValue::String(found), .. }) if found == text)
+    }
+
     /// An array of strings, or a single string for an array of one; empty if it is not there.
     pub(super) fn texts(&self, key: &str, report: &mut Report<'_>) -> Vec<At<&'t str>> {
         match self.find(key) {

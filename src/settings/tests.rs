@@ -183,6 +183,25 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
 }
 
 #[test]
+fn scripts_are_watched_as_their_group_says_or_as_they_say() {
+    let text = GOOD.replace(
+        "[group.gateway]",
+        "[group.gateway]\nscripts = ['lsb:a', { run = 'lsb:b', monitor = '5s', failures = 1, restarts = 0 }, \
+         { run = 'lsb:c', monitor = 'never' }]\nmonitor = '30s'\nmonitor_timeout = '2s'",
+    );
+    let settings = good_as(&text, "gw1");
+    let plan = |s, failures, restarts| {
+        let (every, timeout) = (Span::from_s(s), Span::from_s(2));
+        Some(crate::settings::Monitor { every, timeout, failures, restarts })
+    };
+    let monitors: Vec<_> = settings.groups[0].scripts.iter().map(|script| script.monitor).collect();
+    assert_eq!(monitors, [plan(30, 2, 3), plan(5, 1, 0), None]);
+    assert_ne!(settings.policy.digest, good_as(&text.replace("'5s'", "'6s'"), "gw1").policy.digest);
+    let unwatched = good_as(&text.replace("monitor = '30s'", ""), "gw1");
+    assert_eq!(unwatched.groups[0].scripts[0].monitor, None);
+}
+
+#[test]
 fn the_digest_is_over_what_both_must_agree_on() {
     let digest = |text: &str, node: &str| good_as(text, node).policy.digest;
     let base = digest(GOOD, "gw1");

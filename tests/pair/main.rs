@@ -16,6 +16,7 @@ mod frozen;
 mod kills;
 mod last_resorts;
 mod lines;
+mod monitors;
 mod moves;
 mod paths;
 mod power;

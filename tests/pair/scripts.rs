@@ -15,7 +15,7 @@ use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms};
 
 /// Hears no TERM, and never ends.
-const HANG: &str = "trap '' TERM\nwhile :; do sleep 1; done";
+pub const HANG: &str = "trap '' TERM\nwhile :; do sleep 1; done";
 /// A beat is on time until `late_after`.
 const LATE_AFTER: Span = Span::from_ms(300);
 const HEADER: &str = "echo \"$CROSSWIRE_NODE $1 $CROSSWIRE_TERM\" >>story
@@ -25,12 +25,12 @@ exit 0
 ";
 
 /// A service whose script does what a file called NODE-ACTION says, and otherwise what it should.
-struct Service {
+pub struct Service {
     directory: TempDir,
 }
 
 impl Service {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let text = format!("#!/bin/sh\ncd {}\n{HEADER}", directory.path().display());
         write_executable(&directory.path().join("service"), &text);
@@ -38,7 +38,7 @@ impl Service {
     }
 
     /// Scripts have a second; taken over from a silent peer as a group of addresses is.
-    fn setup(&self) -> Setup {
+    pub fn setup(&self) -> Setup {
         Setup {
             prefer: Some(Side::A),
             scripts: vec![format!("exec:{}", self.directory.path().join("service").display())],
@@ -47,36 +47,41 @@ impl Service {
         }
     }
 
-    fn does(&self, what: &str, line: &str) {
+    pub fn does(&self, what: &str, line: &str) {
         fs::write(self.directory.path().join(what), line).expect("written");
     }
 
-    fn works(&self, what: &str) {
+    pub fn works(&self, what: &str) {
         fs::remove_file(self.directory.path().join(what)).expect("removed");
     }
 
-    fn story(&self) -> Vec<String> {
+    pub fn story(&self) -> Vec<String> {
         let text = fs::read_to_string(self.directory.path().join("story")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 }
 
 /// Both nodes begin; returns what is listened to.
-fn begin(service: &Service) -> (Scene, [Beats; 2]) {
-    let mut scene = Scene::new(service.setup());
+pub fn begin(service: &Service) -> (Scene, [Beats; 2]) {
+    begin_with(service.setup())
+}
+
+/// The same, told otherwise.
+pub fn begin_with(setup: Setup) -> (Scene, [Beats; 2]) {
+    let mut scene = Scene::new(setup);
     let beats = [Side::A, Side::B].map(|side| Beats::of(&scene, side));
     scene.begin(Side::A);
     scene.begin(Side::B);
     (scene, beats)
 }
 
-fn assert_on_time(what: &str, beats: [Beats; 2]) {
+pub fn assert_on_time(what: &str, beats: [Beats; 2]) {
     let [a, b] = beats.map(Beats::largest_gap);
     println!("row 19, {what}: largest gap between beats {a} of gw1, {b} of gw2");
     assert!(a < LATE_AFTER && b < LATE_AFTER, "beats {a} and {b} apart");
 }
 
-fn role(scene: &Scene, side: Side) -> String {
+pub fn role(scene: &Scene, side: Side) -> String {
     let status = scene.try_status(side).unwrap_or_default();
     status["groups"][0]["role"].as_str().unwrap_or_default().to_owned()
 }

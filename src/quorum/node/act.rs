@@ -151,8 +151,8 @@ impl Node {
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.pending = Some(token);
             group.is_offering = offer;
-            // Who could not keep its lease is not fit to take the group again at once.
-            group.is_failing = reason == ReleaseReason::LeaseLapsed;
+            // Who could not keep its lease or its scripts is not fit to take the group again at once.
+            group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
             group.flaps = group.flaps.saturating_add(u8::from(reason.is_unplanned())).min(MAX_FLAPS);
             group.handover_until = None;
             // A planned release may take as long as the scripts take; until then the addresses stay, and are renewed.

@@ -12,6 +12,7 @@ use crate::quorum::group::{Group, MAX_FLAPS};
 use crate::quorum::record::Record;
 use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
+use crate::resource::Condition;
 use crate::time::{Instant, Span};
 
 impl Node {
@@ -114,6 +115,8 @@ impl Node {
             is_deadline_due: now >= self.forced_release_at(),
             is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.is_in_haste()),
             has_served_alone: now >= self.usual_release_at() + self.policy.lease,
+            is_unfit: matches!(group.condition, Condition::Unfit(_)),
+            is_stuck: matches!(group.condition, Condition::Stuck(_)),
             is_peer_better_off: !group.has_carrier || self.is_outseen(now),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
             tie: self.tie(id, group, claim),

@@ -193,6 +193,7 @@ impl Node {
             Event::PathLost(path) => self.path_lost(path),
             Event::Carrier(group, up) => self.carrier(now, group, up),
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
+            Event::Scripts(group, condition) => self.scripts(group, condition, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
             Event::PeerAnswered => self.peer_answered(now),
             Event::WitnessAnswered(index, asked_at) => self.witnesses.answer(usize::from(index), asked_at),

@@ -8,7 +8,7 @@ use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
 use crate::quorum::group::{DEFEND_EVERY, WISH_LASTS};
 use crate::quorum::record::{Denial, Record};
-use crate::resource::Order;
+use crate::resource::{Condition, Order};
 use crate::time::Instant;
 
 impl Node {
@@ -120,6 +120,15 @@ impl Node {
             self.is_urgent = true;
             group.has_carrier = is_up;
             group.able_since = now;
+        }
+    }
+
+    /// Only of what is served: what the guard says of a group on its way out is no news.
+    pub(super) fn scripts(&mut self, id: GroupId, condition: Condition, effects: &mut Effects) {
+        let group = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active);
+        if let Some(group) = group.filter(|group| group.condition != condition) {
+            group.condition = condition;
+            emit(effects, Effect::Record(Record::Scripts { group: id, condition }));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
 use crate::quorum::record::Record;
 use crate::quorum::roles::{RoleEvent, next};
-use crate::resource::{Fault, Outcome, Token};
+use crate::resource::{Condition, Fault, Outcome, Token};
 use crate::time::Instant;
 
 impl Node {
@@ -102,6 +102,7 @@ impl Node {
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role != to) else { return };
         let from = core::mem::replace(&mut group.role, to);
         group.active_since = (to == Role::Active).then_some(now);
+        group.condition = Condition::Well;
         if !to.is_holding() {
             (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
             group.vacant_since = None;

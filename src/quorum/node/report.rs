@@ -37,6 +37,7 @@ impl Node {
                         role: report.role,
                         term: report.term,
                         has_carrier: group.has_carrier,
+                        condition: group.condition,
                         block: group.said,
                         foreign_mac: group.said_mac.filter(|_| {
                             (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN)

@@ -1,0 +1,223 @@
+//! How the scripts of one group are watched while they run: when each is looked at, and what a failure leads to. Pure.
+//!
+//! A script that has failed so often in a row as it may is started again here, with those to its right, since they were
+//! started after it. When it has used up its restarts, the group is unfit: the agent hands it to a healthy peer. Where there
+//! is none, the script is tried on, an interval apart, and the addresses stay.
+
+use crosswire::resource::Condition;
+use crosswire::time::{Instant, Span};
+
+use crate::settings::{Monitor, Script};
+
+/// A script that has run this long since its last restart has all of them again.
+const FORGET_AFTER: Span = Span::from_s(3_600);
+
+/// One script that is watched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Watch {
+    script: u8,
+    plan: Monitor,
+    due: Instant,
+    /// Failures in a row.
+    failed: u8,
+    restarts: u8,
+    restarted_at: Instant,
+}
+
+/// All that are watched of one group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watches {
+    list: Vec<Watch>,
+    condition: Condition,
+    /// What the agent was told last.
+    told: Condition,
+}
+
+impl Watches {
+    /// Nothing is due before [`Watches::begin`].
+    pub fn new(scripts: &[Script]) -> Self {
+        let watch = |(script, plan)| Watch {
+            script,
+            plan,
+            due: Instant::NEVER,
+            failed: 0,
+            restarts: 0,
+            restarted_at: Instant::ORIGIN,
+        };
+        let planned = (0u8..).zip(scripts).filter_map(|(index, script)| Some((index, script.monitor?)));
+        Self { list: planned.map(watch).collect(), condition: Condition::Well, told: Condition::Well }
+    }
+
+    /// All scripts have been started, for the first time or again: each is looked at an interval from now.
+    pub fn begin(&mut self, now: Instant) {
+        for watch in &mut self.list {
+            (watch.due, watch.failed) = (now + watch.plan.every, 0);
+        }
+    }
+
+    /// When the next look is due.
+    pub fn due(&self) -> Instant {
+        self.list.iter().map(|watch| watch.due).min().unwrap_or(Instant::NEVER)
+    }
+
+    /// The script to look at now.
+    pub fn next(&self, now: Instant) -> Option<usize> {
+        let first = self.list.iter().min_by_key(|watch| watch.due)?;
+        (now >= first.due).then_some(usize::from(first.script))
+    }
+
+    /// Nothing is looked at for now; what is due comes an interval later.
+    pub fn put_off(&mut self, now: Instant) {
+        for watch in self.list.iter_mut().filter(|watch| now >= watch.due) {
+            watch.due = now + watch.plan.every;
+        }
+    }
+
+    /// A look is over. Returns the script that has to be started again.
+    pub fn looked(&mut self, now: Instant, script: usize, is_well: bool) -> Option<usize> {
+        let watch = self.list.iter_mut().find(|watch| usize::from(watch.script) == script)?;
+        watch.due = now + watch.plan.every;
+        if !is_well {
+            watch.failed = watch.failed.saturating_add(1);
+            return if watch.failed < watch.plan.failures { None } else { self.fail(now, script) };
+        }
+        watch.failed = 0;
+        if now.since(watch.restarted_at) >= FORGET_AFTER {
+            watch.restarts = 0;
+        }
+        if self.culprit() == Some(script) {
+            self.condition = Condition::Well;
+        }
+        None
+    }
+
+    /// A script did not start again: the next try is an interval away.
+    pub fn start_failed(&mut self, now: Instant) {
+        let culprit = self.culprit();
+        for watch in &mut self.list {
+            let is_culprit = Some(usize::from(watch.script)) == culprit;
+            watch.due = if is_culprit { now + watch.plan.every } else { Instant::NEVER };
+            if is_culprit && watch.restarts >= watch.plan.restarts {
+                self.condition = Condition::Unfit(watch.script);
+            }
+        }
+    }
+
+    /// A script did not stop.
+    pub fn stop_failed(&mut self) {
+        self.condition =
+            self.culprit().and_then(|index| u8::try_from(index).ok()).map_or(Condition::Well, Condition::Stuck);
+    }
+
+    /// It has failed as often as it may. Where its restarts are used up the agent hears of it first, and has until the next
+    /// failure to hand over.
+    pub fn fail(&mut self, now: Instant, script: usize) -> Option<usize> {
+        let is_unfit = matches!(self.condition, Condition::Unfit(_));
+        let watch = self.list.iter_mut().find(|watch| usize::from(watch.script) == script)?;
+        watch.failed = 0;
+        if watch.restarts >= watch.plan.restarts && !is_unfit {
+            self.condition = Condition::Unfit(watch.script);
+            return None;
+        }
+        (watch.restarts, watch.restarted_at) = (watch.restarts.saturating_add(1), now);
+        if !is_unfit {
+            self.condition = Condition::Restarting(watch.script);
+        }
+        Some(script)
+    }
+
+    /// What the agent has to be told, once.
+    pub fn take_news(&mut self) -> Option<Condition> {
+        let is_news = std::mem::replace(&mut self.told, self.condition) != self.condition;
+        is_news.then_some(self.condition)
+    }
+
+    /// How the scripts are.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// The script that is not well.
+    fn culprit(&self) -> Option<usize> {
+        match self.condition {
+            Condition::Well => None,
+            Condition::Restarting(script) | Condition::Unfit(script) | Condition::Stuck(script) => {
+                Some(usize::from(script))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Instant {
+        Instant::from_us(1_000_000) + Span::from_s(s)
+    }
+
+    /// Three scripts, of which the first and the last are watched: two failures, one restart.
+    fn watches() -> Watches {
+        let plan = |s| Monitor { every: Span::from_s(s), timeout: Span::from_s(1), failures: 2, restarts: 1 };
+        let script = |monitor| Script { monitor, ..Script::lsb("x", "/x".into(), Span::from_s(1)) };
+        let mut watches = Watches::new(&[script(Some(plan(10))), script(None), script(Some(plan(3)))]);
+        assert_eq!(watches.due(), Instant::NEVER, "nothing runs yet");
+        watches.begin(at(0));
+        watches
+    }
+
+    #[test]
+    fn each_is_looked_at_in_its_own_interval() {
+        let mut watches = watches();
+        assert_eq!((watches.next(at(2)), watches.next(at(3))), (None, Some(2)));
+        assert_eq!(watches.looked(at(4), 2, true), None);
+        assert_eq!(watches.due(), at(7), "an interval after the last look has ended");
+        watches.put_off(at(7));
+        assert_eq!(watches.due(), at(10));
+        assert_eq!(watches.next(at(10)), Some(0), "the one that is due longest, or comes first");
+    }
+
+    #[test]
+    fn failures_in_a_row_lead_to_a_restart_and_then_to_the_peer() {
+        let mut watches = watches();
+        for (is_well, expected) in [(false, None), (true, None), (false, None), (false, Some(2))] {
+            assert_eq!(watches.looked(at(3), 2, is_well), expected);
+        }
+        assert_eq!(watches.take_news(), Some(Condition::Restarting(2)));
+        watches.begin(at(5));
+        assert_eq!(watches.looked(at(8), 0, true), None);
+        assert_eq!(watches.take_news(), None, "another script says nothing of this one");
+        watches.looked(at(8), 2, false);
+        assert_eq!(watches.looked(at(11), 2, false), None, "the agent hears of it first");
+        assert_eq!((watches.take_news(), watches.take_news()), (Some(Condition::Unfit(2)), None));
+        watches.looked(at(14), 2, false);
+        assert_eq!(watches.looked(at(17), 2, false), Some(2), "nobody took it: tried on here");
+        assert_eq!(watches.condition(), Condition::Unfit(2));
+        watches.begin(at(18));
+        watches.looked(at(21), 2, true);
+        assert_eq!(watches.take_news(), Some(Condition::Well));
+    }
+
+    #[test]
+    fn who_does_not_start_again_is_tried_an_interval_later() {
+        let mut watches = watches();
+        watches.looked(at(3), 2, false);
+        assert_eq!(watches.looked(at(6), 2, false), Some(2));
+        watches.start_failed(at(7));
+        assert_eq!((watches.condition(), watches.due()), (Condition::Unfit(2), at(10)), "its only restart is used up");
+        assert_eq!((watches.next(at(10)), watches.fail(at(10), 2)), (Some(2), Some(2)));
+        watches.stop_failed();
+        assert_eq!(watches.take_news(), Some(Condition::Stuck(2)));
+    }
+
+    #[test]
+    fn a_restart_of_long_ago_is_forgotten() {
+        let mut watches = watches();
+        watches.looked(at(3), 2, false);
+        watches.looked(at(6), 2, false);
+        watches.looked(at(9), 2, true);
+        watches.looked(at(3_606), 2, true);
+        watches.looked(at(3_609), 2, false);
+        assert_eq!(watches.looked(at(3_612), 2, false), Some(2));
+    }
+}
