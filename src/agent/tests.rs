@@ -69,7 +69,12 @@ fn settings(me: Side) -> Settings {
     let ip = |last: u8| IpAddr::from([10, 9, 0, last]);
     let lan = PathDevice::Lan { interface: "near".to_owned(), local: ip(1), peer: ip(2), port: 694 };
     let vip = VirtualAddress { ip: ip(100), prefix: 24, interface: "near".to_owned() };
-    let group = GroupSettings { name: "gateway".to_owned(), addresses: vec![vip], scripts: Vec::new() };
+    let group = GroupSettings {
+        name: "gateway".to_owned(),
+        addresses: vec![vip],
+        scripts: Vec::new(),
+        on_stop_failure: crate::settings::StopFailure::Hold,
+    };
     let path = |(name, device): (&str, PathDevice)| PathSettings { name: name.to_owned(), device };
     Settings {
         paths: [("serial", serial), ("lan", lan)].map(path).into(),

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::option::{option, options};
 use crosswire::frame::{Key, heartbeat_bytes};
 
-use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, exact};
+use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact};
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
 options! {
@@ -229,6 +229,13 @@ fn write_exclusive(
 }
 
 fn write_last_resorts(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    if settings.groups.iter().any(|group| group.on_stop_failure == StopFailure::SelfFence) {
+        let by = if settings.reset.is_some() { "at once" } else { "by its watchdog" };
+        writeln!(
+            out,
+            "\nSelf-fence\n  a box on which a script does not stop is reset {by}, after its addresses are gone"
+        )?;
+    }
     if let Some(watchdog) = &settings.watchdog {
         let timeout = exact(watchdog.timeout);
         writeln!(out, "\nWatchdog\n  {}, {timeout}: armed before anything is held", watchdog.device.display())?;

@@ -13,7 +13,8 @@
 //!   watched (`monitor.rs`, pure; `watch.rs`), its announcements (`announce.rs`);
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
-//!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs, `lock.rs` makes sure that there is one pair of them.
+//!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
+//!   `self_fence.rs` of one that cannot let go, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
 mod agent_link;
@@ -38,6 +39,7 @@ pub mod privileges;
 mod probe;
 pub mod punctual;
 mod scripts;
+mod self_fence;
 mod spawn;
 mod tenure;
 #[cfg(test)]

@@ -195,12 +195,9 @@ impl Guard<'_> {
             if let Some(group) = self.settings.groups.get(index) {
                 log_end(group, outcome);
             }
-            let is_exclusive = self.settings.policy.groups.get(index).is_some_and(|policy| policy.is_exclusive);
-            if is_exclusive && matches!(outcome, Outcome::Failed(Fault::ScriptStop(_))) {
-                self.watchdog.iter_mut().for_each(Watchdog::let_fire);
-            }
             self.done(token, outcome);
         }
+        self.fence_self_if_needed(index);
     }
 
     /// Takes one step; false when there is nothing to do for now.

@@ -230,6 +230,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         name: "gateway".to_owned(),
         addresses: addresses.iter().map(|text| address(text)).collect(),
         scripts: Vec::new(),
+        on_stop_failure: crate::settings::StopFailure::Hold,
     };
     let lan = PathDevice::Lan {
         interface: interface.to_owned(),
@@ -249,6 +250,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         needs: Vec::new(),
         witnesses: Vec::new(),
         is_realtime: false,
+        reset: None,
         state: "/nonexistent".into(),
         watchdog: None,
         fences: Vec::new(),

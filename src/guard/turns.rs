@@ -73,6 +73,8 @@ pub struct Guard<'a> {
     pub(super) watchdog: Option<Watchdog<'a>>,
     /// The loop woke up when it wanted to.
     is_on_time: bool,
+    /// This box was told to reset itself.
+    pub(super) is_fencing_self: bool,
     /// The operator wants nothing changed: scripts are not looked at.
     pub(super) is_hands_off: bool,
     /// Pipes of scripts that have ended.
@@ -120,6 +122,7 @@ impl<'a> Guard<'a> {
             watchdog: Watchdog::of(settings),
             is_on_time: true,
             is_hands_off: false,
+            is_fencing_self: false,
             lingering: Vec::new(),
         };
         if let Some(watchdog) = &mut guard.watchdog {

@@ -220,7 +220,7 @@ impl<'a> Watchdog<'a> {
     /// Something of an exclusive group could not be stopped: the box has to go before the peer takes it.
     pub fn let_fire(&mut self) {
         if self.running.is_some() && !self.is_to_fire {
-            error!("what is exclusive could not be stopped: the watchdog is petted no more and resets this box");
+            error!("a script could not be stopped: the watchdog is petted no more and resets this box");
             self.is_to_fire = true;
         }
     }

@@ -6,7 +6,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule, Side};
 use crosswire::time::Span;
 
-use super::{GroupSettings, Monitor, PathDevice, Settings};
+use super::{GroupSettings, Monitor, PathDevice, Settings, StopFailure};
 
 /// Computed once a run: not worth a table.
 static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
@@ -89,6 +89,9 @@ fn write_path(device: &PathDevice, me: Side, timing: PathTiming, out: &mut dyn W
 }
 
 fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
+    if group.on_stop_failure == StopFailure::SelfFence {
+        writeln!(out, "self-fence")?;
+    }
     for address in &group.addresses {
         writeln!(out, "address {}/{}", address.ip, address.prefix)?;
     }

@@ -146,7 +146,7 @@ fn read_fence<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Option<Draft<'t
     Some(Draft { method, timeout: timeout.value, options, needs })
 }
 
-fn read_device(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<At<PathBuf>> {
+pub(super) fn read_device(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<At<PathBuf>> {
     let path = table.text(key, report)?;
     if !path.value.starts_with('/') || path.value.contains(char::is_control) {
         report.add(path.at, format!("{} is not a full path", quote(path.value)), "write it from the root, with /");

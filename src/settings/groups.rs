@@ -12,13 +12,13 @@ use super::nodes::Node;
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_host_in, is_interface, is_name, is_unicast, parse_span};
-use super::{GroupSettings, INTERRUPT_GRACE, VirtualAddress};
+use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
 
 /// Most addresses of one group.
 const MAX_ADDRESSES: usize = 16;
 /// Most scripts of one group.
 const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "prefer",
     "failback",
     "addresses",
@@ -31,11 +31,13 @@ const KEYS: [&str; 12] = [
     "monitor_timeout",
     "failures",
     "restarts",
+    "on_stop_failure",
 ];
 /// Longest wait of a failback.
 const MAX_FAILBACK: Span = Span::from_s(24 * 3_600);
 const SAFETY: [(&str, SafetyRule); 3] =
     [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease), ("fence", SafetyRule::Fence)];
+const ON_STOP_FAILURE: [(&str, StopFailure); 2] = [("hold", StopFailure::Hold), ("self-fence", StopFailure::SelfFence)];
 const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth0\"";
 
 /// One group as both nodes see it.
@@ -47,6 +49,7 @@ pub(super) struct Plan<'t> {
     /// Where the rule stands, or the group.
     pub(super) safety_at: usize,
     is_exclusive: bool,
+    pub(super) on_stop_failure: At<StopFailure>,
     addresses: Vec<At<Vip<'t>>>,
     scripts: Vec<script::Draft<'t>>,
 }
@@ -105,6 +108,7 @@ fn read_one<'t>(
     check_count(name, "addresses", &addresses.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ADDRESSES, report);
     check_count(name, "scripts", &scripts.iter().map(Element::at).collect::<Vec<_>>(), MAX_SCRIPTS, report);
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
+    let held = At { at, value: StopFailure::Hold };
     Plan {
         name: At { at, value: name },
         prefer: read_preference(&table, nodes, report),
@@ -112,6 +116,7 @@ fn read_one<'t>(
         safety: table.choice("safety", &SAFETY, report).map_or(usual, |safety| safety.value),
         safety_at: table.place_of("safety"),
         is_exclusive: table.flag("exclusive", report),
+        on_stop_failure: table.choice("on_stop_failure", &ON_STOP_FAILURE, report).unwrap_or(held),
         addresses: addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect(),
         scripts: scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).collect(),
     }
@@ -208,6 +213,15 @@ fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
     }
 }
 
+/// A box that is to reset itself needs something to do it with.
+pub(super) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mut Report<'_>) {
+    let asked = plans.iter().map(|plan| plan.on_stop_failure).filter(|found| found.value == StopFailure::SelfFence);
+    for At { at, .. } in asked.filter(|_| !has_means) {
+        let remedy = "add a [watchdog], or reset = \"/proc/sysrq-trigger\" in [system]; or use \"hold\"";
+        report.add(at, "on_stop_failure = \"self-fence\", but nothing here can reset this box", remedy);
+    }
+}
+
 /// Reports every service address that is listed twice or belongs to a node itself.
 pub(super) fn check_repeats(plans: &[Plan<'_>], own: &[(IpAddr, String)], report: &mut Report<'_>) {
     let of_group = |plan: &Plan<'_>| {
@@ -250,6 +264,7 @@ impl Plan<'_> {
             name: self.name.value.to_string(),
             addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
             scripts: self.scripts.iter().map(script::Draft::settings).collect(),
+            on_stop_failure: self.on_stop_failure.value,
         })
     }
 

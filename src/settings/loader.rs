@@ -28,7 +28,7 @@ const KEYS: [&str; 13] = [
     "pair", "key", "state", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence", "group",
     "system",
 ];
-const SYSTEM_KEYS: [&str; 1] = ["realtime"];
+const SYSTEM_KEYS: [&str; 2] = ["realtime", "reset"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
 const JEOPARDY: [(&str, InJeopardy); 3] =
     [("hold", InJeopardy::Hold), ("witness", InJeopardy::Witness), ("takeover", InJeopardy::Takeover)];
@@ -97,6 +97,7 @@ struct Draft<'t> {
     groups: Vec<groups::Plan<'t>>,
     witnesses: Vec<IpAddr>,
     is_realtime: bool,
+    reset: Option<At<PathBuf>>,
     watchdog: Option<At<Watchdog>>,
     fences: Vec<fencing::Draft<'t>>,
     policy: Policy,
@@ -112,7 +113,7 @@ impl<'t> Draft<'t> {
         let state = read_place(root, "state", (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
-        let is_realtime = read_system(root, report);
+        let (is_realtime, reset) = read_system(root, report);
         let nodes = nodes::read(root, report);
         let watchdog = fencing::read_watchdog(root, report);
         let fences = fencing::read_fences(root, report);
@@ -121,6 +122,7 @@ impl<'t> Draft<'t> {
         let groups = groups::read(root, nodes.as_ref(), lans, report);
         let own = nodes.as_ref().map(|nodes| own_addresses(nodes, &links, report)).unwrap_or_default();
         groups::check_repeats(&groups, &own, report);
+        groups::check_self_fences(&groups, watchdog.is_some() || reset.is_some(), report);
         let policy = Policy {
             paths: links.iter().map(Link::policy).take(crosswire::config::MAX_PATHS).collect(),
             groups: groups.iter().map(groups::Plan::policy).take(crosswire::config::MAX_GROUPS).collect(),
@@ -137,7 +139,7 @@ impl<'t> Draft<'t> {
         let devices = |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
         let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).collect();
         fencing::check_fences(&fences, &groups, &ports, report);
-        Self { pair, key_file, state, nodes, links, groups, witnesses, is_realtime, watchdog, fences, policy }
+        Self { pair, key_file, state, nodes, links, groups, witnesses, is_realtime, reset, watchdog, fences, policy }
     }
 
     /// What node `me` needs of a draft in which nothing is missing.
@@ -163,6 +165,7 @@ impl<'t> Draft<'t> {
             fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).collect(),
             witnesses: self.witnesses.clone(),
             is_realtime: self.is_realtime,
+            reset: self.reset.clone().map(|found| found.value),
             interfaces,
             policy: self.policy.clone(),
             needs: self.needs(me, report),
@@ -183,6 +186,7 @@ impl<'t> Draft<'t> {
             all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
+        all.extend(self.reset.iter().map(|found| found.clone().map(Thing::Reset)));
         all.extend(self.watchdog.iter().map(|found| found.clone().map(|dog| Thing::Watchdog(dog.device))));
         all.extend(self.fences.iter().map(|fence| fence.needs.clone().map(Thing::Fence)));
         let mut needs: Vec<Need> = Vec::new();
@@ -226,11 +230,11 @@ fn read_place(root: &Table<'_>, name: &str, usual: (&str, &str, &str), report: &
     PathBuf::from(place.value)
 }
 
-/// Whether the daemon goes before everything else on the box.
-fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> bool {
-    let Some(table) = root.table("system", report) else { return false };
+/// Whether the daemon goes before everything else on the box, and where a byte resets it.
+fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> (bool, Option<At<PathBuf>>) {
+    let Some(table) = root.table("system", report) else { return (false, None) };
     table.refuse_unknown(&SYSTEM_KEYS, report);
-    table.flag("realtime", report)
+    (table.flag("realtime", report), fencing::read_device(&table, "reset", report))
 }
 
 /// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.

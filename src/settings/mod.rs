@@ -56,6 +56,8 @@ pub struct Settings {
     pub groups: Vec<GroupSettings>,
     /// Both processes take real-time priority.
     pub is_realtime: bool,
+    /// Where a `b` resets this box at once: `/proc/sysrq-trigger`.
+    pub reset: Option<PathBuf>,
     /// The watchdog, where one is wanted.
     pub watchdog: Option<Watchdog>,
     /// How the peer can be fenced, in the order in which it is tried.
@@ -112,6 +114,17 @@ pub struct GroupSettings {
     pub addresses: Vec<VirtualAddress>,
     /// Its scripts, in starting order.
     pub scripts: Vec<Script>,
+    /// What is done about one that does not stop.
+    pub on_stop_failure: StopFailure,
+}
+
+/// What is done about a script that does not stop, once the addresses are gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopFailure {
+    /// It is stopped again and again; until it has, the peer does not start it.
+    Hold,
+    /// This box is reset, so that the peer can be sure.
+    SelfFence,
 }
 
 /// A service address.

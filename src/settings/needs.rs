@@ -28,6 +28,8 @@ pub(super) enum Thing {
     Program(Vec<PathBuf>),
     /// A watchdog.
     Watchdog(PathBuf),
+    /// What resets this box.
+    Reset(PathBuf),
     /// The program or the port of a fence.
     Fence(PathBuf),
 }
@@ -40,6 +42,7 @@ impl Need {
             Thing::Device(path) => lack_of_device(path)?,
             Thing::Program(paths) => lack_of_program(paths)?,
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
+            Thing::Reset(path) => lack_of_reset(path)?,
             Thing::Fence(path) => lack_of_fence(path)?,
         };
         Some(ConfigError::at(&self.place, what, remedy))
@@ -71,6 +74,13 @@ fn lack_of_watchdog(path: &Path) -> Option<(String, &'static str)> {
     let is_there = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
     let remedy = "load its driver (softdog where there is no hardware), or name another device";
     (!is_there).then(|| (format!("there is no watchdog \"{}\" on this box", path.display()), remedy))
+}
+
+/// Whatever it is, it is only written to when it is needed.
+fn lack_of_reset(path: &Path) -> Option<(String, &'static str)> {
+    let error = fs::metadata(path).err()?;
+    let what = format!("\"{}\", with which this box would reset itself, is not on it ({error})", path.display());
+    Some((what, "use \"/proc/sysrq-trigger\" (a kernel with CONFIG_MAGIC_SYSRQ)"))
 }
 
 /// What it takes beyond that is found out by `fence --test`.

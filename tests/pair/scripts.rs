@@ -170,3 +170,32 @@ fn row_19_child_keeps_the_pipe_and_floods_it() {
         scene.assert_never_both();
     });
 }
+
+/// Fault: the script's stop hangs when the group is handed over, and the group asks for a box that resets itself.
+/// Required: the address goes first, then the box resets itself; the peer serves once it is silent, and not before.
+#[test]
+fn row_19_stop_hangs_and_the_box_resets_itself() {
+    testing::in_fair_lab(|| {
+        let service = Service::new();
+        let reset = service.directory.path().join("reset");
+        fs::write(&reset, "").expect("written");
+        let setup = service.setup();
+        let more = format!(
+            "{}\non_stop_failure = \"self-fence\"\n[system]\nreset = {:?}",
+            setup.more,
+            reset.display().to_string()
+        );
+        let (mut scene, beats) = begin_with(Setup { more, ..setup });
+        scene.settle(Side::A);
+        service.does("gw1-stop", HANG);
+        let said = scene.say(Side::A, &["handover", GROUP]);
+        assert_ne!(said.code, Some(0), "{said:?}");
+        scene.expect_soon("the reset", PATIENCE, |_| fs::read_to_string(&reset).is_ok_and(|text| text == "b"));
+        assert_eq!(scene.holder().expect("the observer lost nothing"), None, "the address goes first");
+        assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
+        assert_on_time("stop hangs, self-fence", beats);
+        scene.power_cut(Side::A).expect("the power is cut");
+        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.assert_never_both();
+    });
+}
