@@ -96,6 +96,7 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let level = if reading == LineReading::Dropped { Level::Warn } else { Level::Info };
             (level, format!("path {}: {}", names.path(path), line_reading(reading, peer)))
         }
+        Record::Reloaded => (Level::Info, "the configuration was read anew: another agent goes on with it".to_string()),
         Record::Succeeded => (Level::Warn, "the agent has died: another one goes on in its place".to_string()),
         Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
         Record::GuardLost => {

@@ -2,7 +2,7 @@
 _crosswire() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run check cable-test status why peer handover takeover fence standby online maintenance keygen import --help --version"
+        words="run check cable-test status why peer handover takeover fence standby online maintenance reload keygen import --help --version"
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --help" ;;
@@ -17,6 +17,7 @@ _crosswire() {
         standby) words="--run-dir --force --reason --help" ;;
         online) words="--run-dir --help" ;;
         maintenance) words="--run-dir --for --reason --help" ;;
+        reload) words="--run-dir --help" ;;
         keygen) words="--rotate --help" ;;
         import) words="--to --addresses --help" ;;
         esac

@@ -194,7 +194,7 @@ impl<'a> Agent<'a> {
             port.show_holding(is_holding);
         }
         if succession.deposit.is_some() {
-            self.record(Record::Succeeded);
+            self.record(if inheritance.is_reload { Record::Reloaded } else { Record::Succeeded });
         }
         succession.deposit.is_some()
     }

@@ -18,6 +18,7 @@ pub mod operate;
 pub mod option;
 mod parse;
 pub mod peer;
+pub mod reload;
 pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
@@ -67,6 +68,7 @@ static COMMANDS: &[Command] = &[
     command!(operate::StandbyOptions, |options, out| operate::standby(options, out).into()),
     command!(operate::OnlineOptions, |options, out| operate::online(options, out).into()),
     command!(operate::MaintenanceOptions, |options, out| operate::maintenance(options, out).into()),
+    command!(reload::ReloadOptions, |options, out| reload::run(options, out).into()),
     command!(keygen::KeygenOptions, |options, out| keygen::run(options, out).into()),
     #[cfg(feature = "import")]
     command!(import::ImportOptions, |options, out| import::run(options, out).into()),

@@ -135,12 +135,12 @@ fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: St
         warn!("SIGTERM will not hand over: {error}");
     }
     let keeps: Vec<RawFd> = logger::descriptor().into_iter().chain([control.as_raw_fd()]).collect();
-    let become_agent = |link: OwnedFd, inheritance: Option<guard::Inheritance>| {
+    let become_agent = |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
         // The guard's own copy stays open: what owns it is never dropped in a child.
         let control = control.try_clone();
         be_agent(&options.run_dir, settings, keys, link, control, inheritance)
     };
-    let recipe = guard::Recipe { become_agent: &become_agent, keeps: &keeps };
+    let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps };
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }
 

@@ -92,6 +92,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::VipContested { .. }
         | Record::Stall(_)
         | Record::Succeeded
+        | Record::Reloaded
         | Record::GuardLost
         | Record::GuardSilent(_)
         | Record::Standby(_)

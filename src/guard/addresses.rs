@@ -70,8 +70,12 @@ pub struct Renewal<'a> {
 impl Addresses {
     /// Opens a request socket; every address will be given one `lease` at a time.
     pub fn open(lease: Span) -> nix::Result<Self> {
-        let lifetime_s = u32::try_from(lease.as_s_ceil()).unwrap_or(FOREVER_S - 1).max(1);
-        Ok(Self { netlink: Netlink::open()?, lifetime_s, was_lifetime_ignored: false })
+        Ok(Self { netlink: Netlink::open()?, lifetime_s: lifetime_s(lease), was_lifetime_ignored: false })
+    }
+
+    /// From now on every address is given another `lease` at a time.
+    pub fn set_lease(&mut self, lease: Span) {
+        self.lifetime_s = lifetime_s(lease);
     }
 
     /// The kernel was seen to keep an address for longer than it was told to.
@@ -81,7 +85,7 @@ impl Addresses {
 
     /// Adds all addresses for one lease and reads them back. If any of it fails, none of them is left behind.
     pub fn add(&mut self, addresses: &[VirtualAddress], valid_until: Instant) -> Result<(), Fault> {
-        addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
+        prepare(addresses);
         let added = self.renew(&[Renewal { addresses, valid_until }]).pop().unwrap_or(Ok(()));
         let outcome = added.and_then(|()| self.read_back(addresses));
         if outcome.is_err() && outcome != Err(Fault::TooLate) {
@@ -200,10 +204,20 @@ impl Addresses {
     }
 }
 
+/// In the whole seconds that the kernel counts.
+fn lifetime_s(lease: Span) -> u32 {
+    u32::try_from(lease.as_s_ceil()).unwrap_or(FOREVER_S - 1).max(1)
+}
+
 /// Where the address belongs now; none while its interface does not exist.
 fn place_of(address: &VirtualAddress) -> Option<Place> {
     let interface_index = if_nametoindex(address.interface.as_str()).ok()?;
     Some(Place { ip: address.ip, prefix: address.prefix, interface_index })
+}
+
+/// What the interfaces need before an address comes.
+pub fn prepare(addresses: &[VirtualAddress]) {
+    addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
 }
 
 /// Whether an address that the kernel shows is one of `addresses` on its own interface.

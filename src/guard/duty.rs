@@ -9,7 +9,8 @@ use super::group::{Action, Group};
 use super::monitor::Watches;
 use super::scripts::Run;
 use super::spawn::{NODE_VARIABLE, environment};
-use crate::settings::{GroupSettings, Settings};
+use crate::clock::now;
+use crate::settings::{GroupSettings, Script, Settings};
 
 /// Why a script is run: the value of `CROSSWIRE_REASON`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,8 @@ pub enum Reason {
     FailedStart,
     /// One of them is looked at.
     Monitor,
+    /// The configuration was read anew.
+    Reload,
     /// One of them has failed: it and those to its right are started again.
     Restart,
 }
@@ -36,6 +39,7 @@ impl Reason {
             Self::ForcedRelease => "forced-release",
             Self::FailedStart => "failed-start",
             Self::Monitor => "monitor",
+            Self::Reload => "reload",
             Self::Restart => "restart",
         }
     }
@@ -56,6 +60,12 @@ pub struct Duty {
     pub group: Group,
     /// The script that is running.
     pub run: Option<Run>,
+    /// Its scripts, as they were started.
+    pub scripts: Vec<Script>,
+    /// Its scripts as a reload wants them, as long as some of the others have still to be stopped.
+    next_scripts: Option<Vec<Script>>,
+    /// An address was added to it: announced as soon as it is there.
+    pub has_new_address: bool,
     /// How its scripts are watched.
     pub watches: Watches,
     /// The reign for which it was acquired last.
@@ -76,6 +86,9 @@ impl Duty {
         Self {
             group: Group::new(settings.scripts.len()),
             run: None,
+            scripts: settings.scripts.clone(),
+            next_scripts: None,
+            has_new_address: false,
             watches: Watches::new(&settings.scripts),
             term: 0,
             reason: Reason::Acquire,
@@ -100,6 +113,30 @@ impl Duty {
     /// It is held, and the agent that goes on with it has still to show that it does.
     pub fn is_tried(&self) -> bool {
         self.is_on_trial && self.group.is_held()
+    }
+
+    /// A reload wants these scripts. Those that are the same from the left go on; the others are stopped, and the new ones
+    /// are started. Only at rest.
+    pub fn change_scripts(&mut self, scripts: &[Script]) {
+        if self.scripts == scripts {
+            return;
+        }
+        let kept = self.scripts.iter().zip(scripts).take_while(|(old, new)| old.is_same(new)).count();
+        self.reason = Reason::Reload;
+        self.group.change_scripts(kept, scripts.len());
+        self.next_scripts = Some(scripts.to_vec());
+        self.take_next_scripts(now());
+    }
+
+    /// What had to be stopped has stopped.
+    pub fn take_next_scripts(&mut self, now: Instant) {
+        if let Some(scripts) = self.next_scripts.take_if(|_| self.group.is_on_new_list()) {
+            self.watches.change(&scripts);
+            self.scripts = scripts;
+            if self.group.may_be_watched() {
+                self.watches.begin(now);
+            }
+        }
     }
 
     /// Begins to announce the addresses, again if need be: they have just come, or the link has.
@@ -134,7 +171,7 @@ impl Duty {
         what: (Action, usize),
         now: Instant,
     ) -> bool {
-        let Some(script) = group.scripts.get(what.1) else { return false };
+        let Some(script) = self.scripts.get(what.1) else { return false };
         if self.reason == Reason::Acquire && what.0 == Action::Stop {
             self.reason = Reason::FailedStart;
         }

@@ -133,6 +133,23 @@ impl Group {
         }
     }
 
+    /// Nothing is on its way, so that the list of scripts may change.
+    pub fn is_at_rest(&self) -> bool {
+        (self.is_free() && !self.is_stuck()) || (self.may_be_watched() && !self.is_halted)
+    }
+
+    /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the old list, then
+    /// started by the new one.
+    pub fn change_scripts(&mut self, kept: usize, scripts: usize) {
+        self.restart(kept);
+        self.scripts = scripts;
+    }
+
+    /// Whatever runs or is stopped from now on is on the new list.
+    pub fn is_on_new_list(&self) -> bool {
+        (self.goal == Goal::Serve && self.stop_to.is_none()) || (self.is_free() && !self.is_stuck())
+    }
+
     /// How far it is, for an agent that was not there when it began; none if it is free.
     pub fn stage(&self) -> Option<Stage> {
         match (self.goal, self.releases.last(), self.acquire) {

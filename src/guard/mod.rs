@@ -11,6 +11,7 @@
 //! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `spawn.rs`, `output.rs`) and how it is
 //!   watched (`monitor.rs`, pure; `watch.rs`), its announcements (`announce.rs`);
+//! * [`reload`] reads the configuration anew, and changes what it can;
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
 //!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
@@ -38,6 +39,7 @@ pub mod ports;
 pub mod privileges;
 mod probe;
 pub mod punctual;
+pub mod reload;
 mod scripts;
 mod self_fence;
 mod spawn;
@@ -108,10 +110,15 @@ pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     Ok(Opened { lock, paths })
 }
 
-/// Blocks `SIGCHLD` in this thread and in those that it starts. The parent calls it before anything starts a thread
-/// (ctrlc does), since a thread that does not block the signal swallows it, and the guard reads it from a descriptor.
+/// What the guard reads from a descriptor: the end of children, and the wish for a reload.
+fn signals_of_guard() -> SigSet {
+    [Signal::SIGCHLD, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Blocks `SIGCHLD` and `SIGHUP` in this thread and in those that it starts. The parent calls it before anything starts a thread
+/// (ctrlc does), since a thread that does not block them swallows them, and the guard reads them from a descriptor.
 pub fn block_child_signal() -> nix::Result<()> {
-    SigSet::from(Signal::SIGCHLD).thread_block()
+    signals_of_guard().thread_block()
 }
 
 /// The guard's life: starts the agent, carries out what it orders until the daemon ends, and returns the exit code: 0 after a
@@ -125,7 +132,7 @@ pub fn run(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedF
 fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> u8 {
     let Opened { lock: _lock, paths } = opened;
     let _pid_file = PidFile::write(run_dir);
-    match Guard::start(settings, recipe, stop) {
+    match Guard::start(settings, run_dir, recipe, stop) {
         Ok(mut guard) => {
             guard.hand_over(paths);
             guard.run_to_end()

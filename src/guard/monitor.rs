@@ -24,10 +24,15 @@ struct Watch {
     restarted_at: Instant,
 }
 
+/// A script that does not start again and is not watched is tried again after this.
+const RETRY_AFTER: Span = Span::from_s(10);
+
 /// All that are watched of one group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Watches {
     list: Vec<Watch>,
+    /// When a restart that did not come to its end is tried again.
+    retry_at: Instant,
     condition: Condition,
     /// What the agent was told last.
     told: Condition,
@@ -45,7 +50,17 @@ impl Watches {
             restarted_at: Instant::ORIGIN,
         };
         let planned = (0u8..).zip(scripts).filter_map(|(index, script)| Some((index, script.monitor?)));
-        Self { list: planned.map(watch).collect(), condition: Condition::Well, told: Condition::Well }
+        Self {
+            list: planned.map(watch).collect(),
+            retry_at: Instant::NEVER,
+            condition: Condition::Well,
+            told: Condition::Well,
+        }
+    }
+
+    /// Other scripts, which have yet to begin.
+    pub fn change(&mut self, scripts: &[Script]) {
+        *self = Self { told: self.told, ..Self::new(scripts) };
     }
 
     /// All scripts have been started, for the first time or again: each is looked at an interval from now.
@@ -53,11 +68,15 @@ impl Watches {
         for watch in &mut self.list {
             (watch.due, watch.failed) = (now + watch.plan.every, 0);
         }
+        self.retry_at = Instant::NEVER;
+        if self.culprit().is_some_and(|culprit| self.watch(culprit).is_none()) {
+            self.condition = Condition::Well;
+        }
     }
 
     /// When the next look is due.
     pub fn due(&self) -> Instant {
-        self.list.iter().map(|watch| watch.due).min().unwrap_or(Instant::NEVER)
+        self.list.iter().map(|watch| watch.due).min().unwrap_or(Instant::NEVER).min(self.retry_at)
     }
 
     /// The script to look at now.
@@ -70,6 +89,9 @@ impl Watches {
     pub fn put_off(&mut self, now: Instant) {
         for watch in self.list.iter_mut().filter(|watch| now >= watch.due) {
             watch.due = now + watch.plan.every;
+        }
+        if now >= self.retry_at {
+            self.retry_at = now + RETRY_AFTER;
         }
     }
 
@@ -92,26 +114,34 @@ impl Watches {
     }
 
     /// A script did not start again: the next try is an interval away.
-    pub fn start_failed(&mut self, now: Instant) {
-        let culprit = self.culprit();
-        for watch in &mut self.list {
-            let is_culprit = Some(usize::from(watch.script)) == culprit;
-            watch.due = if is_culprit { now + watch.plan.every } else { Instant::NEVER };
-            if is_culprit && watch.restarts >= watch.plan.restarts {
-                self.condition = Condition::Unfit(watch.script);
-            }
+    pub fn start_failed(&mut self, now: Instant, script: usize) {
+        let culprit = self.culprit().unwrap_or(script);
+        let watch = self.watch(culprit);
+        let is_used_up = watch.is_none_or(|watch| watch.restarts >= watch.plan.restarts);
+        self.retry_at = now + watch.map_or(RETRY_AFTER, |watch| watch.plan.every);
+        if is_used_up {
+            self.condition = Condition::Unfit(number(culprit));
+        } else if self.condition == Condition::Well {
+            self.condition = Condition::Restarting(number(culprit));
         }
+        self.list.iter_mut().for_each(|watch| watch.due = Instant::NEVER);
+    }
+
+    /// A restart that did not come to its end has to be tried again; returns the script from which on.
+    pub fn retry(&mut self, now: Instant) -> usize {
+        self.retry_at = Instant::NEVER;
+        let culprit = self.culprit().unwrap_or_default();
+        self.fail(now, culprit).unwrap_or(culprit)
     }
 
     /// A script did not stop.
     pub fn stop_failed(&mut self) {
-        self.condition =
-            self.culprit().and_then(|index| u8::try_from(index).ok()).map_or(Condition::Well, Condition::Stuck);
+        self.condition = Condition::Stuck(self.culprit().map_or(0, number));
     }
 
     /// It has failed as often as it may. Where its restarts are used up the agent hears of it first, and has until the next
     /// failure to hand over.
-    pub fn fail(&mut self, now: Instant, script: usize) -> Option<usize> {
+    fn fail(&mut self, now: Instant, script: usize) -> Option<usize> {
         let is_unfit = matches!(self.condition, Condition::Unfit(_));
         let watch = self.list.iter_mut().find(|watch| usize::from(watch.script) == script)?;
         watch.failed = 0;
@@ -137,6 +167,10 @@ impl Watches {
         self.condition
     }
 
+    fn watch(&self, script: usize) -> Option<&Watch> {
+        self.list.iter().find(|watch| usize::from(watch.script) == script)
+    }
+
     /// The script that is not well.
     fn culprit(&self) -> Option<usize> {
         match self.condition {
@@ -146,6 +180,10 @@ impl Watches {
             }
         }
     }
+}
+
+fn number(script: usize) -> u8 {
+    u8::try_from(script).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
@@ -203,9 +241,9 @@ mod tests {
         let mut watches = watches();
         watches.looked(at(3), 2, false);
         assert_eq!(watches.looked(at(6), 2, false), Some(2));
-        watches.start_failed(at(7));
+        watches.start_failed(at(7), 2);
         assert_eq!((watches.condition(), watches.due()), (Condition::Unfit(2), at(10)), "its only restart is used up");
-        assert_eq!((watches.next(at(10)), watches.fail(at(10), 2)), (Some(2), Some(2)));
+        assert_eq!((watches.retry(at(10)), watches.due()), (2, Instant::NEVER));
         watches.stop_failed();
         assert_eq!(watches.take_news(), Some(Condition::Stuck(2)));
     }

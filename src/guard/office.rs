@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use crosswire::frame::Key;
 use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
 use crosswire::resource::{ReleaseOrder, Token};
 use crosswire::time::{Instant, Span};
@@ -20,6 +21,7 @@ use super::tenure::{Loss, Next};
 use super::turns::Guard;
 use super::{FAILED, witness};
 use crate::clock::now;
+use crate::settings::Settings;
 
 /// An agent that has just been started may take this long before its first word.
 const FIRST_WORD_WITHIN: Span = Span::from_s(2);
@@ -36,16 +38,21 @@ pub struct Inheritance {
     pub holdings: Vec<Option<Holding>>,
     /// The newest token that was used.
     pub last_token: Token,
+    /// It is there because the settings have changed.
+    pub is_reload: bool,
 }
 
-/// How a child of the guard becomes an agent: with its end of the socket pair, and what it goes on with. Returns its exit code.
-pub type BecomeAgent<'a> = &'a dyn Fn(OwnedFd, Option<Inheritance>) -> u8;
+/// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair, and
+/// what it goes on with. Returns its exit code.
+pub type BecomeAgent<'a> = &'a dyn Fn(&Settings, &[Key], OwnedFd, Option<Inheritance>) -> u8;
 
 /// How agents are made.
 #[derive(Clone, Copy)]
 pub struct Recipe<'a> {
     /// What the child does.
     pub become_agent: BecomeAgent<'a>,
+    /// What it authenticates with.
+    pub keys: &'a [Key],
     /// The descriptors that it needs beside its end of the socket pair, and standard input, output and error.
     pub keeps: &'a [RawFd],
 }
@@ -66,7 +73,7 @@ impl Guard<'_> {
             let mut keeps = vec![theirs.as_raw_fd()];
             keeps.extend_from_slice(self.recipe.keeps);
             close_all_but(&mut keeps);
-            let code = (self.recipe.become_agent)(theirs, inheritance);
+            let code = (self.recipe.become_agent)(self.settings, self.recipe.keys, theirs, inheritance);
             // Nothing of the guard's may be dropped by its child.
             std::process::exit(i32::from(code));
         }
@@ -97,11 +104,21 @@ impl Guard<'_> {
             }
             Next::InPlace => {
                 warn!("{reason}: another agent goes on in its place");
-                self.dismiss();
-                self.start_at = now();
-                self.duties.iter_mut().for_each(|duty| duty.is_on_trial = duty.group.is_held());
+                self.put_another_in_its_place();
             }
         }
+    }
+
+    /// Another agent goes on in the place of this one, which did nothing wrong.
+    pub(super) fn replace_agent(&mut self) {
+        self.is_reloading = true;
+        self.put_another_in_its_place();
+    }
+
+    fn put_another_in_its_place(&mut self) {
+        self.dismiss();
+        self.start_at = now();
+        self.duties.iter_mut().for_each(|duty| duty.is_on_trial = duty.group.is_held());
     }
 
     fn release_all(&mut self) {
@@ -162,7 +179,10 @@ impl Guard<'_> {
         self.is_hands_off &= !self.tenure.deposit.is_empty();
         let inheritance = self.inheritance();
         match self.start_agent(Some(inheritance)) {
-            Ok(()) => self.hand_over_all(),
+            Ok(()) => {
+                self.is_reloading = false;
+                self.hand_over_all();
+            }
             Err(errno) => {
                 error!("no other agent can be started: {}; tried again", errno.desc());
                 self.start_at = now() + Span::from_ms(100);
@@ -180,6 +200,7 @@ impl Guard<'_> {
             deposit: heapless::Vec::from_slice(&self.tenure.deposit).unwrap_or_default(),
             holdings: self.duties.iter().map(holding).collect(),
             last_token: self.tenure.last_token,
+            is_reload: self.is_reloading,
         }
     }
 

@@ -69,7 +69,7 @@ impl Guard<'_> {
         duty.extend(asked_at, self.settings.policy.lease);
         duty.announce_from(now());
         duty.group.acquired(ticket.token);
-        duty.watches = Watches::new(&group.scripts);
+        duty.watches = Watches::new(&duty.scripts);
         self.advance(index);
     }
 
@@ -127,6 +127,9 @@ impl Guard<'_> {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
         if outcome.is_ok() {
             duty.extend(asked_at, self.settings.policy.lease);
+            if std::mem::take(&mut duty.has_new_address) {
+                duty.announce_from(now());
+            }
         }
         let before = std::mem::replace(&mut duty.renewal_fault, outcome.err());
         match outcome {
@@ -205,6 +208,7 @@ impl Guard<'_> {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else {
             return false;
         };
+        duty.take_next_scripts(now());
         match duty.group.next() {
             Next::Wait => return false,
             Next::Interrupt => {

@@ -2,6 +2,7 @@
 //! dead children first, then the agent's orders, the operator, the interfaces, scripts' output, and the deadlines.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use crosswire::resource::Ticket;
@@ -10,7 +11,7 @@ use log::{info, warn};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
@@ -47,6 +48,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(100);
 /// The guard at work.
 pub struct Guard<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) run_dir: &'a Path,
     pub(super) addresses: Addresses,
     pub(super) sender: Sender,
     pub(super) duties: Vec<Duty>,
@@ -75,6 +77,8 @@ pub struct Guard<'a> {
     is_on_time: bool,
     /// This box was told to reset itself.
     pub(super) is_fencing_self: bool,
+    /// The agent is about to be replaced, since the settings have changed.
+    pub(super) is_reloading: bool,
     /// The operator wants nothing changed: scripts are not looked at.
     pub(super) is_hands_off: bool,
     /// Pipes of scripts that have ended.
@@ -94,12 +98,13 @@ struct Ready {
 impl<'a> Guard<'a> {
     /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and reports the
     /// interfaces to it.
-    pub fn start(settings: &'a Settings, recipe: Recipe<'a>, stop: OwnedFd) -> nix::Result<Self> {
+    pub fn start(settings: &'a Settings, run_dir: &'a Path, recipe: Recipe<'a>, stop: OwnedFd) -> nix::Result<Self> {
         super::block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let started = now();
         let mut guard = Self {
             settings,
+            run_dir,
             addresses: Addresses::open(settings.policy.lease)?,
             sender: Sender::open()?,
             duties: settings.groups.iter().map(Duty::new).collect(),
@@ -113,15 +118,13 @@ impl<'a> Guard<'a> {
             on_time_since: started,
             phase: Phase::Running,
             links: Links::open(&settings.interfaces)?,
-            signals: SignalFd::with_flags(
-                &SigSet::from(Signal::SIGCHLD),
-                SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
-            )?,
+            signals: SignalFd::with_flags(&super::signals_of_guard(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             stop,
             fence: None,
             watchdog: Watchdog::of(settings),
             is_on_time: true,
             is_hands_off: false,
+            is_reloading: false,
             is_fencing_self: false,
             lingering: Vec::new(),
         };
@@ -159,8 +162,11 @@ impl<'a> Guard<'a> {
     }
 
     fn turn(&mut self, ready: Ready) {
+        let mut is_reload_asked = false;
         if ready.signals {
-            while let Ok(Some(_)) = self.signals.read_signal() {}
+            while let Ok(Some(signal)) = self.signals.read_signal() {
+                is_reload_asked |= signal.ssi_signo == Signal::SIGHUP as u32;
+            }
             self.reap_scripts();
         }
         // The agent's last words count, so they are read before its end is looked at.
@@ -182,6 +188,9 @@ impl<'a> Guard<'a> {
             self.lingering.retain_mut(Output::read);
         }
         self.pass_deadlines();
+        if is_reload_asked {
+            self.reload();
+        }
     }
 
     /// Sleeps until something happens or the deadline passes, and says what happened.

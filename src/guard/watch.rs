@@ -35,7 +35,7 @@ impl Guard<'_> {
                     self.restart(index, script);
                 }
             }
-            Action::Start if duty.group.is_halted() => duty.watches.start_failed(now),
+            Action::Start if duty.group.is_halted() => duty.watches.start_failed(now, script.unwrap_or_default()),
             Action::Start if duty.group.may_be_watched() => duty.watches.begin(now),
             Action::Stop if duty.group.is_stuck() => duty.watches.stop_failed(),
             Action::Start | Action::Stop => {}
@@ -45,7 +45,7 @@ impl Guard<'_> {
 
     fn restart(&mut self, index: usize, script: usize) {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
-        let label = group.scripts.get(script).map_or("?", |script| script.label());
+        let label = duty.scripts.get(script).map_or("?", |script| script.label());
         warn!("group {}: {label} is started again", group.name);
         duty.reason = Reason::Restart;
         duty.group.restart(script);
@@ -60,14 +60,13 @@ impl Guard<'_> {
         if self.is_hands_off {
             return duty.watches.put_off(now());
         }
-        let Some(script) = duty.watches.next(now()) else { return };
         if duty.group.is_halted() {
-            if let Some(script) = duty.watches.fail(now(), script) {
-                self.restart(index, script);
-            }
+            let script = duty.watches.retry(now());
+            self.restart(index, script);
             self.tell_news(index);
             return self.advance(index);
         }
+        let Some(script) = duty.watches.next(now()) else { return };
         duty.group.look_began(script);
         if !duty.start_script(self.settings, group, (Action::Monitor, script), now()) {
             self.script_ended(index, false);

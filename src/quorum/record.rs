@@ -302,6 +302,8 @@ pub enum Record {
     Stall(Span),
     /// The agent died, and this one goes on in its place.
     Succeeded,
+    /// The configuration was read anew, and this agent goes on with it in the place of another.
+    Reloaded,
     /// The guard is gone.
     GuardLost,
     /// The guard does not confirm renewals, or does again.

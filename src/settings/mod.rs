@@ -1,5 +1,6 @@
 //! The configuration file, read and checked.
 
+mod difference;
 mod digest;
 mod error;
 mod fencing;
@@ -25,6 +26,7 @@ use crosswire::config::{PathId, Policy, Side};
 use crosswire::quorum::timing::{Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
+pub use difference::{Change, differences};
 pub use error::ConfigError;
 #[cfg(feature = "import")]
 pub use error::shorten;
@@ -202,6 +204,11 @@ impl Script {
             stop_timeout: timeout,
             monitor: None,
         }
+    }
+
+    /// Whether both are started and stopped in the same way; how long that may take, and how it is watched, may differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     /// Longest that a look at it may take.

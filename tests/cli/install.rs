@@ -111,6 +111,7 @@ fn states_and_exit_codes(shell: Shell) {
     let service = Service::new(shell);
     service.expect("status", 3);
     service.expect("stop", 0);
+    service.expect("reload", 7);
     for action in ["try-restart", "force-reload"] {
         service.expect(action, 0);
         service.expect("status", 3);
@@ -126,7 +127,9 @@ fn states_and_exit_codes(shell: Shell) {
         assert_ne!(service.pid().expect("a pid file"), before, "{action}");
         service.expect("status", 0);
     }
-    service.expect("reload", 3);
+    let before = service.pid();
+    assert_eq!(service.expect("reload", 0).out, "nothing has changed\ndone\n");
+    assert_eq!(service.pid(), before, "a reload restarts nothing");
     service.expect("nonsense", 2);
     assert_eq!(service.say_with(&[], |_| {}).code, Some(2));
     service.expect("stop", 0);

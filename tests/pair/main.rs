@@ -21,6 +21,7 @@ mod moves;
 mod paths;
 mod power;
 mod processes;
+mod reload;
 mod restraint;
 mod scarcity;
 mod scene;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crosswire::config::GroupId;
+use crosswire::frame::Key;
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -88,7 +89,7 @@ impl Rig {
         close_all_but(&[stop.as_fd().as_raw_fd(), passes.as_raw_fd()]);
         let opened = open(settings, run_dir).expect("opened");
         block_child_signal().expect("blocked");
-        let become_agent = |link: OwnedFd, inheritance: Option<Inheritance>| {
+        let become_agent = |_: &Settings, _: &[Key], link: OwnedFd, inheritance: Option<Inheritance>| {
             set_pdeathsig(Signal::SIGKILL).expect("a signal");
             let text = inheritance.map_or_else(String::new, |i| match i.deposit[..] {
                 [] => NOTHING.to_owned(),
@@ -104,7 +105,7 @@ impl Rig {
             }
         };
         let keeps = [passes.as_raw_fd()];
-        let recipe = Recipe { become_agent: &become_agent, keeps: &keeps };
+        let recipe = Recipe { become_agent: &become_agent, keys: &[], keeps: &keeps };
         let stop = stop.as_fd().try_clone_to_owned().expect("a copy");
         i32::from(run_to_end(settings, run_dir, recipe, stop, opened))
     }

@@ -43,6 +43,7 @@ impl World {
             | Record::Maintenance(_)
             | Record::Incident(_)
             | Record::Scripts { .. }
+            | Record::Reloaded
             | Record::Succeeded => {}
             Record::GuardLost => self.watch.is_troubled[side.index()] = true,
             Record::GuardSilent(is_silent) => self.watch.is_troubled[side.index()] = is_silent,

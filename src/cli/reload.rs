@@ -1,0 +1,55 @@
+//! `crosswire reload`: has the running daemon read its configuration anew, and shows what became of it.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::exit::Exit;
+use super::option::{option, options};
+use super::status::not_running;
+use crate::control::{DEFAULT_RUN_DIR, Question, ask};
+use crate::guard::reload::{DONE, answer_file};
+
+options! {
+    /// Read the configuration anew; only what has changed is touched
+    pub struct ReloadOptions("reload") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+    }
+}
+
+/// The guard reads the file within a turn of its loop.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Asks, waits, and shows.
+pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
+    if let Err(error) = ask(&options.run_dir, &Question::Status) {
+        return not_running(&options.run_dir, &error, out);
+    }
+    let pid_file = options.run_dir.join("crosswire.pid");
+    let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
+    let answer = answer_file(&options.run_dir);
+    let _ = fs::remove_file(&answer);
+    let sent = pid.filter(|pid| *pid > 1).map(|pid| kill(Pid::from_raw(pid), Signal::SIGHUP));
+    if !matches!(sent, Some(Ok(()))) {
+        let _ = writeln!(out, "no process can be told to reload: see {}, and run this as root", pid_file.display());
+        return Exit::Refused;
+    }
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Ok(text) = fs::read_to_string(&answer) {
+            let (word, lines) = text.split_once('\n').unwrap_or_default();
+            let _ = write!(out, "{lines}");
+            let _ = writeln!(out, "{}", if word == DONE { "done" } else { "refused: nothing is changed" });
+            return if word == DONE { Exit::Done } else { Exit::Refused };
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let _ = writeln!(out, "the daemon has not said what became of it: see its log");
+    Exit::Refused
+}

@@ -1,0 +1,140 @@
+//! Reading the configuration anew, at a SIGHUP. All of it is checked before any of it counts, and only what has changed is
+//! touched: an address that stays is not even looked at, and the agent is replaced by one that goes on with what is held.
+//!
+//! What is known by then is said in the log and in a file beside the pid file, for the command that asked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crosswire::frame::Key;
+use crosswire::quorum::succession;
+use log::{error, info};
+
+use super::addresses::prepare;
+use super::ending::Phase;
+use super::links::Links;
+use super::turns::Guard;
+use crate::settings::{Change, KeyFile, Settings, VirtualAddress, differences};
+
+/// Where the guard says what became of a reload.
+pub fn answer_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("reload")
+}
+
+/// First lines of that file.
+pub const DONE: &str = "done";
+pub const REFUSED: &str = "refused";
+
+impl Guard<'_> {
+    /// Does it, or says why not, and leaves everything as it is.
+    pub(super) fn reload(&mut self) {
+        let (word, lines) = match self.try_reload() {
+            Ok(lines) => (DONE, lines),
+            Err(lines) => (REFUSED, lines),
+        };
+        for line in &lines {
+            match word {
+                DONE => info!("reload: {line}"),
+                _ => error!("reload refused: {line}"),
+            }
+        }
+        let file = answer_file(self.run_dir);
+        let new = file.with_extension("new");
+        let text = format!("{word}\n{}\n", lines.join("\n"));
+        if let Err(cause) = fs::write(&new, text).and_then(|()| fs::rename(&new, &file)) {
+            error!("{}: {cause}", file.display());
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let said =
+            |errors: Vec<crate::settings::ConfigError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(said)?;
+        let keys = KeyFile::load(&new.key_file).map_err(|error| said(vec![error]))?;
+        let mut changes = differences(self.settings, &new);
+        if keys != self.recipe.keys {
+            changes.push(Change { text: "the keys have changed".to_owned(), needs_restart: false });
+        }
+        if changes.is_empty() {
+            return Ok(vec!["nothing has changed".to_owned()]);
+        }
+        let hard = changes.iter().filter(|change| change.needs_restart);
+        let hard: Vec<_> = hard.map(|change| format!("{}: this needs a restart", change.text)).collect();
+        if !hard.is_empty() {
+            return Err(hard);
+        }
+        self.may_change(&new).map_err(|why| vec![why])?;
+        self.change(new, keys).map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
+        Ok(changes.into_iter().map(|change| change.text).collect())
+    }
+
+    /// Whether now is the time.
+    fn may_change(&self, new: &Settings) -> Result<(), String> {
+        if self.phase != Phase::Running || self.agent.is_none() || self.tenure.deposit.is_empty() {
+            return Err("the daemon begins, ends or replaces its agent: try again in a moment".to_owned());
+        }
+        for (duty, group) in self.duties.iter().zip(&new.groups) {
+            if duty.scripts != group.scripts && !duty.group.is_at_rest() {
+                return Err(format!("scripts of group {} start, stop or are stuck: try again later", group.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is in order: from here on the new settings count.
+    fn change(&mut self, new: Settings, keys: Vec<Key>) -> nix::Result<()> {
+        if new.interfaces != self.settings.interfaces {
+            self.links = Links::open(&new.interfaces)?;
+        }
+        // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change are its price.
+        let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
+        self.settings = new;
+        self.recipe.keys = Box::leak(keys.into_boxed_slice());
+        self.addresses.set_lease(new.policy.lease);
+        for index in 0..self.duties.len() {
+            self.change_addresses(index, old);
+            if let (Some(duty), Some(group)) = (self.duties.get_mut(index), new.groups.get(index)) {
+                duty.change_scripts(&group.scripts);
+            }
+            self.advance(index);
+        }
+        if old.witnesses != new.witnesses {
+            self.forget_witnesses();
+        }
+        self.replace_agent();
+        Ok(())
+    }
+
+    /// Takes away what a held group no longer has. What it has in addition comes with the next renewal.
+    fn change_addresses(&mut self, index: usize, old: &Settings) {
+        let (Some(duty), Some(before)) = (self.duties.get_mut(index), old.groups.get(index)) else { return };
+        let Some(after) = self.settings.groups.get(index) else { return };
+        let added: Vec<_> = not_in(&after.addresses, &before.addresses);
+        let removed: Vec<_> = not_in(&before.addresses, &after.addresses);
+        if !duty.group.is_held() {
+            return;
+        }
+        prepare(&added);
+        duty.has_new_address = !added.is_empty();
+        // An address that only moved to another group is that group's affair.
+        let others = self.settings.groups.iter().flat_map(|group| &group.addresses);
+        let others: Vec<_> = others.cloned().collect();
+        if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {
+            error!("group {}: an address that was removed is still there: {fault:?}", after.name);
+        }
+    }
+
+    /// Which of the old witnesses answered says nothing of the new ones.
+    fn forget_witnesses(&mut self) {
+        let Some(mut deposit) = succession::decode(&self.tenure.deposit) else { return };
+        (deposit.witnesses, deposit.witnesses_that_count) = (heapless::Vec::new(), 0);
+        let mut room = [0; succession::MAX_DEPOSIT_BYTES];
+        if let Ok(bytes) = succession::encode(&deposit, &mut room) {
+            self.tenure.deposit = bytes.to_vec();
+        }
+    }
+}
+
+fn not_in(addresses: &[VirtualAddress], others: &[VirtualAddress]) -> Vec<VirtualAddress> {
+    addresses.iter().filter(|address| !others.contains(address)).cloned().collect()
+}

@@ -1,0 +1,135 @@
+//! Row 26: the configuration is read anew while the pair serves.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+
+use crosswire::config::Side;
+
+use crate::lab::clock::now;
+use crate::lab::executable::write_executable;
+use crate::lab::setup::{GROUP, PREFIX, Setup, VIP};
+use crate::lab::testing;
+use crate::scene::{PATIENCE, Said, Scene, ms};
+use crate::scripts::{Service, assert_on_time, begin_with};
+
+const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101));
+const DIFFERS: &str = "runs with another configuration";
+
+fn one() -> String {
+    format!("addresses = [\"{VIP}/{PREFIX}@eth0\"]")
+}
+
+fn both() -> String {
+    format!("addresses = [\"{VIP}/{PREFIX}@eth0\", \"{SECOND}/{PREFIX}@eth0\"]")
+}
+
+fn reload(scene: &Scene, side: Side) -> Said {
+    scene.say(side, &["reload"])
+}
+
+/// Whether a kernel holds the second address.
+fn has_second(scene: &Scene) -> bool {
+    scene.log().holds(SECOND).expect("the observer lost nothing").iter().any(|hold| hold.until.is_none())
+}
+
+/// Operator: an address is added on the node that serves, later on the other one; then it is removed from both.
+/// Required: the address that stays never blinks; while the two files differ both nodes say so.
+#[test]
+fn row_26_an_address_comes_on_one_node_then_on_both_and_goes() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let since = now();
+        scene.rewrite(Side::A, &one(), &both());
+        let said = reload(&scene, Side::A);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(said.text, format!("group {GROUP}: address {SECOND}/{PREFIX}@eth0 is added\ndone\n"));
+        scene.expect_soon("the second address", PATIENCE, has_second);
+        for side in [Side::A, Side::B] {
+            scene.expect_soon("the difference is named", PATIENCE, |scene| scene.log_of(side).contains(DIFFERS));
+            assert_eq!(scene.status(side)["configurations_differ"], true, "{}", scene.status(side));
+        }
+        scene.rewrite(Side::B, &one(), &both());
+        assert_eq!(reload(&scene, Side::B).code, Some(0));
+        for side in [Side::A, Side::B] {
+            scene.expect_soon("no difference", PATIENCE, |scene| scene.status(side)["configurations_differ"] == false);
+        }
+        for side in [Side::B, Side::A] {
+            scene.rewrite(side, &both(), &one());
+            let said = reload(&scene, side);
+            assert_eq!(said.text, format!("group {GROUP}: address {SECOND}/{PREFIX}@eth0 is removed\ndone\n"));
+        }
+        scene.expect_soon("the second address is gone", PATIENCE, |scene| !has_second(scene));
+        scene.settle(Side::A);
+        thread::sleep(ms(1_500));
+        scene.assert_nothing_moved(Side::A, since);
+        let said = scene.say(Side::A, &["handover", GROUP]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        scene.assert_never_both();
+    });
+}
+
+/// Operator: files that are wrong, and one that asks for what only a restart can bring.
+/// Required: refused whole, with the place; nothing changes.
+#[test]
+fn row_26_what_is_wrong_is_refused_whole() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let since = now();
+        let agent = scene.status(Side::A)["incarnation"].clone();
+        let broken = both().replace("addresses", "adresses");
+        scene.rewrite(Side::A, &one(), &broken);
+        let said = reload(&scene, Side::A);
+        assert!(said.code == Some(1) && said.text.contains("did you mean \"addresses\"?"), "{said:?}");
+        let place =
+            said.text.split("crosswire.toml:").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
+        assert!(place.parse::<u32>().is_ok(), "the line is named: {said:?}");
+        scene.rewrite(Side::A, &broken, &both());
+        scene.rewrite(Side::A, "baud = 19200", "baud = 38400");
+        let said = reload(&scene, Side::A);
+        assert!(said.code == Some(1) && said.text.contains("this needs a restart"), "{said:?}");
+        scene.rewrite(Side::A, "baud = 38400", "baud = 19200");
+        scene.rewrite(Side::A, &both(), &one());
+        let said = reload(&scene, Side::A);
+        assert_eq!((said.code, said.text.as_str()), (Some(0), "nothing has changed\ndone\n"));
+        assert!(!has_second(&scene));
+        assert_eq!(scene.status(Side::A)["incarnation"], agent, "not even the agent was replaced");
+        assert!(!scene.log_of(Side::B).contains(DIFFERS));
+        scene.assert_nothing_moved(Side::A, since);
+    });
+}
+
+/// Operator: a script comes to the right of another one, changes its times, and goes.
+/// Required: the first is not touched, nor are the addresses; beats are on time.
+#[test]
+fn row_26_only_the_script_that_changes_is_touched() {
+    testing::in_fair_lab(|| {
+        let service = Service::new();
+        let setup = service.setup();
+        let first = setup.scripts[0].clone();
+        let second = first.replace("service", "second");
+        let program = second.trim_start_matches("exec:");
+        let directory = program.trim_end_matches("/second");
+        let text = format!("#!/bin/sh\necho \"$CROSSWIRE_NODE second $1 $CROSSWIRE_REASON\" >>{directory}/story\n");
+        write_executable(program.as_ref(), &text);
+        let (scene, beats) = begin_with(Setup { ..setup });
+        scene.settle(Side::A);
+        let since = now();
+        let alone = format!("scripts = [\"{first}\"]");
+        let more = format!("scripts = [\"{first}\", \"{second}\"]");
+        for (from, to) in
+            [(&alone, &more), (&"start_timeout = \"1s\"".into(), &"start_timeout = \"2s\"".into()), (&more, &alone)]
+        {
+            for side in [Side::B, Side::A] {
+                scene.rewrite(side, from, to);
+                let said = reload(&scene, side);
+                assert_eq!(said.code, Some(0), "{said:?}");
+            }
+            thread::sleep(ms(1_000));
+        }
+        scene.expect_soon("the second has stopped", PATIENCE, |_| service.story().len() == 3);
+        assert_eq!(service.story(), ["gw1 start 1", "gw1 second start reload", "gw1 second stop reload"]);
+        scene.settle(Side::A);
+        scene.assert_nothing_moved(Side::A, since);
+        assert_on_time("reload", beats);
+    });
+}
