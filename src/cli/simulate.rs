@@ -11,11 +11,12 @@ use crate::settings::{GroupSettings, PathDevice, Settings};
 use crate::words;
 use crate::workbench::simulate::fault::Names;
 use crate::workbench::simulate::schedule::Schedule;
-use crate::workbench::simulate::script::{Line, Script};
+use crate::workbench::simulate::script::Script;
 use crate::workbench::simulate::setup::{Setup, Wiring};
 use crate::workbench::simulate::shrink::shrink;
+use crate::workbench::simulate::story::Line;
 use crate::workbench::simulate::trace::Trace;
-use crate::workbench::simulate::world::SIDES;
+use crate::workbench::simulate::world::{SIDES, World};
 use crate::workbench::simulate::{bench, exhaustive, fleet, many};
 
 options! {
@@ -134,7 +135,12 @@ fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let outcome = trace.schedule.run();
+    let mut world = World::new(trace.schedule.setup.clone(), trace.schedule.seed);
+    world.begin_story();
+    let outcome = trace.schedule.run_in(&mut world);
+    let names = trace.schedule.setup.names();
+    let lines = world.story.take().unwrap_or_default().lines;
+    write_story(&lines, &names, &SIDES.map(|side| words_between(&names, side)), out)?;
     match &outcome.violation {
         Some(violation) => writeln!(out, "{}: {}", violation.rule, violation.text)?,
         None => writeln!(out, "No invariant is broken.")?,
@@ -151,12 +157,23 @@ fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
 }
 
 fn run_exhaustive(depth: usize, out: &mut impl Write) -> io::Result<Exit> {
+    for universe in &exhaustive::UNIVERSES {
+        let exit = search(universe, depth, out)?;
+        if exit != Exit::Done {
+            return Ok(exit);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn search(universe: &exhaustive::Universe, depth: usize, out: &mut impl Write) -> io::Result<Exit> {
     let started = std::time::Instant::now();
-    let count = exhaustive::run_all(depth);
+    let count = exhaustive::run_all(universe, depth);
     writeln!(
         out,
-        "all sequences of up to {depth} of {} events at {} distances: {} schedules, {} distinct states, {} steps, {:.1} s",
-        exhaustive::EVENTS.len(),
+        "{}: all sequences of up to {depth} of {} events at {} distances: {} schedules, {} distinct states, {} steps, {:.1} s",
+        universe.name,
+        universe.events.len(),
         exhaustive::GAPS.len(),
         count.schedules,
         count.states,
@@ -196,10 +213,7 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
     };
     let (timeline, world) = parsed.play(setup_of(&settings));
     let words = [words_of(&settings), words_of(&peer)];
-    for (at, line) in &timeline {
-        write!(out, "{}  ", seconds(*at))?;
-        write_line(line, &names, &words, out)?;
-    }
+    write_story(&timeline, &names, &words, out)?;
     writeln!(out, "{}  the end", seconds(parsed.until))?;
     match &world.watch.violation {
         Some(violation) => {
@@ -252,9 +266,33 @@ fn words_of(settings: &Settings) -> words::Names {
     }
 }
 
+/// What the nodes of a schedule call things, when it is `side` that speaks.
+fn words_between(names: &Names, side: Side) -> words::Names {
+    words::Names {
+        peer: name(names, side.peer()).to_string(),
+        paths: names.paths.clone(),
+        groups: names.groups.clone(),
+        key_file: "the key file".to_string(),
+    }
+}
+
+fn write_story(
+    lines: &[(crosswire::time::Span, Line)],
+    names: &Names,
+    words: &[words::Names; 2],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for (at, line) in lines {
+        write!(out, "{}  ", seconds(*at))?;
+        write_line(line, names, words, out)?;
+    }
+    Ok(())
+}
+
 fn write_line(line: &Line, names: &Names, words: &[words::Names; 2], out: &mut impl Write) -> io::Result<()> {
     match line {
         Line::Happened(fault) => writeln!(out, "--- {} ---", fault.text(names)),
+        Line::Healed => writeln!(out, "--- everything is mended ---"),
         Line::Recorded(side, record) => {
             let (_, sentence) = words::sentence(record, &words[side.index()]);
             writeln!(out, "{}: {sentence}", names.nodes[side.index()])

@@ -139,6 +139,8 @@ pub enum Word {
     Wanted,
     /// 'I served this group until I heard that you do.'
     Yielded,
+    /// 'An interface of this group has no carrier here.'
+    NoCarrier,
 }
 
 /// Highest term that fits a beat.
@@ -213,7 +215,7 @@ struct Compact {
     interval_ms: u16,
     /// dead_after in milliseconds, age.
     paths: Vec<(u16, u8), MAX_PATHS>,
-    /// Tag; role and word in bits 0-2, term above.
+    /// Tag; role and word in bits 0-3, term above.
     groups: Vec<(u8, u32), MAX_GROUPS>,
     flags: u8,
     /// Trouble in bits 0-3, witnesses in bits 4-7.
@@ -222,8 +224,8 @@ struct Compact {
     release: Mechanisms,
 }
 
-const TERM_SHIFT: u32 = 3;
-const ROLE_MASK: u32 = 0b111;
+const TERM_SHIFT: u32 = 4;
+const ROLE_MASK: u32 = 0b1111;
 const COLD_START: u8 = 0b00_0001;
 const LEAVING: u8 = 0b00_0010;
 const NO_CARRIER: u8 = 0b00_0100;
@@ -232,7 +234,7 @@ const STANDBY: u8 = 0b01_0000;
 const MAINTENANCE: u8 = 0b10_0000;
 
 /// Numbers of the roles, and of what a backup says, on the wire: never renumber.
-const ROLES: [(Role, Word, u32); 8] = [
+const ROLES: [(Role, Word, u32); 9] = [
     (Role::Backup, Word::None, 0),
     (Role::Acquiring, Word::None, 1),
     (Role::Active, Word::None, 2),
@@ -241,6 +243,7 @@ const ROLES: [(Role, Word, u32); 8] = [
     (Role::Backup, Word::Offered, 5),
     (Role::Backup, Word::Wanted, 6),
     (Role::Backup, Word::Yielded, 7),
+    (Role::Backup, Word::NoCarrier, 8),
 ];
 /// Numbers of the troubles on the wire: never renumber.
 const TROUBLES: [(Trouble, u8); 3] = [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2)];

@@ -162,8 +162,13 @@ impl Group {
             (self.yielded_until, Word::Yielded),
             (self.wanted_until, Word::Wanted),
         ];
-        let spoken = words.into_iter().find(|(until, _)| until.is_some() && self.role == Role::Backup);
-        let word = spoken.map_or(Word::None, |(_, word)| word);
+        let spoken = words.into_iter().find(|(until, _)| until.is_some()).map(|(_, word)| word);
+        let word = match (self.role, spoken) {
+            (Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty, _) => Word::None,
+            (Role::Backup, Some(word)) => word,
+            (Role::Backup, None) if !self.has_carrier => Word::NoCarrier,
+            (Role::Backup, None) => Word::None,
+        };
         let term = if self.role.is_holding() { self.held_term } else { self.term };
         GroupReport { tag, role: self.role, term, word }
     }

@@ -126,6 +126,12 @@ impl Probe {
         }
     }
 
+    /// What nobody answered so far may not have reached anybody: the LAN was cut. It is asked again.
+    pub fn doubt(&mut self) {
+        (self.pending, self.asked_at) = (None, None);
+        (self.quiet_since, self.peer_alone_since) = (None, None);
+    }
+
     /// Nothing that was found counts any more, because of a stall of our own or since nobody asks.
     pub fn reset(&mut self) {
         *self = Self::default();

@@ -42,11 +42,13 @@ pub fn release_start(dead_after: Span) -> Span {
     dead_after.saturating_sub(release_lead(dead_after))
 }
 
-/// When the addresses of a peer of which both processes died are gone: the kernel's doing alone.
+/// When the addresses of a node are gone that nobody lets go: the kernel's doing alone. Reckoned from the last frame of it
+/// that arrived, after which it may have given orders to renew for as long as `goes_on_for`.
 ///
-/// The last order to renew may be one `interval` younger than the last frame that arrived.
-pub fn lifetime_bound(interval: Span, lease: Span) -> Span {
-    interval + lease + LIFETIME_SLIP
+/// A node that says that it cannot serve, or that died in the middle of its beats, has renewed for an interval at most. One that
+/// is merely no longer heard goes on until its ack deadline, so for dead_after, and may die only then.
+pub fn lifetime_bound(goes_on_for: Span, lease: Span) -> Span {
+    goes_on_for + lease + LIFETIME_SLIP
 }
 
 /// When the scripts of a peer that still works have stopped: by the ack deadline it lets go, then they have their time.
@@ -176,7 +178,7 @@ pub struct Proof {
     pub released: Span,
     /// What is left between that and the takeover.
     pub margin: Margin,
-    /// When addresses are gone that nobody lets go, because both processes died.
+    /// When addresses are gone that nobody lets go, because both processes died within dead_after of that frame.
     pub lifetime_bound: Span,
     /// How often held addresses are renewed.
     pub renewal_every: Span,
@@ -207,7 +209,7 @@ impl Proof {
             release_start: release_start(ack_deadline),
             released,
             margin: Margin::between(released, takeover),
-            lifetime_bound: lifetime_bound(slowest.interval, policy.lease),
+            lifetime_bound: lifetime_bound(slowest.dead_after, policy.lease),
             renewal_every: renewal_every(policy.interval(), policy.lease),
             paths: path_proofs(policy, beats),
             groups: policy.groups.iter().map(|g| group_proof(g, slowest, policy.lease)).collect(),
@@ -241,7 +243,7 @@ fn path_proofs(policy: &Policy, beats: &[Span]) -> Vec<PathProof, MAX_PATHS> {
 
 /// The slowest mechanism that applies to a group, and the takeover that waits for it where its safety rule says so.
 pub fn group_proof(group: &GroupPolicy, slowest: PathTiming, lease: Span) -> GroupProof {
-    let by_kernel = lifetime_bound(slowest.interval, lease);
+    let by_kernel = lifetime_bound(slowest.dead_after, lease);
     let by_agent = scripts_bound(slowest.dead_after, group.stop_timeout);
     let released = by_kernel.max(by_agent);
     let silent = takeover_after(slowest.dead_after);
@@ -294,12 +296,12 @@ mod tests {
         // 300 + 100 until the report leaves, 33.334 on the line, 25 for the kernel: the deadline is later still
         assert_eq!(proof.released, MS(500));
         assert_eq!(proof.margin, Margin::Spare(MS(5)));
-        assert_eq!(proof.lifetime_bound, MS(2_200));
+        assert_eq!(proof.lifetime_bound, MS(2_600));
         assert_eq!(proof.renewal_every, MS(100));
         assert_eq!(proof.paths[0].load_permille, 334);
         assert_eq!(proof.paths[1].load_permille, 0);
         assert_eq!(proof.groups[0].takeover, MS(505));
-        assert_eq!(proof.groups[1], GroupProof { released: MS(2_200), takeover: MS(2_222) });
+        assert_eq!(proof.groups[1], GroupProof { released: MS(2_600), takeover: MS(2_626) });
         assert_eq!(proof.groups[2], GroupProof { released: MS(60_500), takeover: MS(61_105) });
         assert_eq!(proof.slowest_release(), MS(60_500));
     }
@@ -342,7 +344,7 @@ mod tests {
         let proof = Proof::new(&policy(&paths, 3, &[]), &[]);
         assert_eq!((proof.ack_deadline, proof.takeover), (MS(500), MS(1_515)));
         assert_eq!(proof.released, MS(1_050));
-        assert_eq!(proof.lifetime_bound, MS(4_350));
+        assert_eq!(proof.lifetime_bound, MS(5_600));
         assert_eq!(proof.renewal_every, Span::from_s(1));
     }
 

@@ -24,7 +24,7 @@ const REST_WAIT: Duration = Duration::from_secs(60);
 /// Row 3 for a guard that hangs: a lease until the agent notices, then the peer's certainty, then 300 ms.
 const GUARD_ROW_MS: u64 = 1_100 + 2_222 + 300;
 /// The third death of an agent within a minute: everything is let go, and the peer takes it when it is certain.
-const WORN_OUT_ROW_MS: u64 = 2_222 + 300;
+const WORN_OUT_ROW_MS: u64 = 2_626 + 300;
 
 /// Which processes of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,9 +15,9 @@ use crate::scene::{PATIENCE, Scene, at_most, ms};
 /// What the rules allow the kernel lifetime of an address to slip (section 7).
 const LIFETIME_SLIP_MS: u64 = 1_100;
 
-/// From the last beat, or the first word of trouble, until a peer whose box still answers is believed to hold nothing: interval,
+/// From the last beat until a peer whose box still answers is believed to hold nothing: dead_after,
 /// lease, slip and 1 %.
-const CERTAIN: Span = Span::from_ms(2_222);
+const CERTAIN: Span = Span::from_ms(2_626);
 
 /// Timing R, slowed down three times. Where nobody on the node can speak any more, all that keeps the peer away is that the
 /// kernel answers the probe: on a machine that stands still for the 200 ms of R it would not, and that is another fault.

@@ -64,7 +64,10 @@ impl Node {
         let theirs = self.peer.group(id, &self.policy).filter(|_| is_heard).map(|report| report.role);
         self.ask_for_failback(now, id);
         let is_present = self.verdict == Verdict::Present;
-        let is_peer_able = self.is_peer_able(id);
+        // The wait of the node that goes second begins when both could serve and the first one knows it: before that nobody was
+        // waited for.
+        let could_both =
+            self.guard == GuardState::Fine && self.may_move() && self.is_peer_able(id) && self.does_peer_hear_us();
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.forget_lapsed(now);
         if is_present {
@@ -81,9 +84,10 @@ impl Node {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
             group.offered_until = None;
         }
-        // The wait of the node that goes second begins when both could serve: before that nobody was waited for.
-        let could_both = group.has_carrier && is_peer_able;
-        let is_vacant = group.role == Role::Backup && could_both && theirs.is_some_and(|role| !role.is_holding());
+        let is_vacant = group.role == Role::Backup
+            && could_both
+            && group.has_carrier
+            && theirs.is_some_and(|role| !role.is_holding());
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
         if group.role == Role::Faulty && group.retry_at.is_some_and(|at| now >= at) {
             group.retry_at = None;
@@ -173,7 +177,9 @@ impl Node {
 
     /// A holder renews its lease in time, and announces itself again once a rival has let go.
     fn keep(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
-        if situation.tie == Tie::WeWin || self.has_just_yielded(id, situation.claim) {
+        // What a peer said before it lost power is no claim of today.
+        let is_claimed = situation.tie == Tie::WeWin && situation.verdict == Verdict::Present;
+        if is_claimed || self.has_just_yielded(id, situation.claim) {
             self.note_tie(now, id);
         }
         let Some(group) = self.groups.get_mut(id.index()) else { return };

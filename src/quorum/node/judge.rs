@@ -149,10 +149,24 @@ impl Node {
 
     /// The peer could serve the group if we let it go.
     pub(super) fn is_peer_able(&self, id: GroupId) -> bool {
-        let is_backup = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Backup);
+        let Some(report) = self.peer.group(id, &self.policy).filter(|report| report.role == Role::Backup) else {
+            return false;
+        };
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
+        let has_carrier = match report.word {
+            Word::None | Word::Wanted => true,
+            Word::NoCarrier => false,
+            // It has something else to say of this group; that some group of its lacks carrier is all we know.
+            Word::Offered | Word::Yielded => !standing.no_carrier,
+        };
         let is_free = !standing.leaving && !standing.standby && !standing.maintenance;
-        is_backup && is_free && standing.trouble == Trouble::None && !standing.no_carrier
+        is_free && has_carrier && standing.trouble == Trouble::None
+    }
+
+    /// What we say of a group reaches the peer.
+    pub(super) fn does_peer_hear_us(&self) -> bool {
+        let is_new = self.peer.beat().is_none_or(|beat| beat.standing.cold_start);
+        !is_new && !self.peer.is_deaf(&self.policy, false)
     }
 
     /// Higher term wins, then the preferred node, then the lower name.
@@ -299,21 +313,23 @@ impl Node {
     }
 
     /// When every release mechanism that the peer announced must have fired; never, if it announced none. They are reckoned
-    /// from its last frame, or from when it began to say that it cannot serve.
+    /// from when it began to say that it cannot serve, or from its last frame: then it may have gone on until its ack deadline.
     pub(super) fn peer_released_at(&self) -> Instant {
-        let last_sign_at = self.peer.troubled_since().or_else(|| self.newest_frame_at());
-        let (Some(last_frame_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
+        let dead_after = self.peer.largest_dead_after(&self.policy);
+        let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
+            Some(since) => (Some(since), self.policy.interval()),
+            None => (self.newest_frame_at(), dead_after),
+        };
+        let (Some(last_sign_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
         if armed.lease_s == 0 && armed.watchdog_s == 0 {
             return Instant::NEVER;
         }
-        let interval = self.policy.interval();
-        let scripts =
-            timing::scripts_bound(self.peer.largest_dead_after(&self.policy), Span::from_s(u64::from(armed.stop_s)));
-        let addresses = timing::lifetime_bound(interval, Span::from_s(u64::from(armed.lease_s)));
-        let watchdog = Span::from_s(u64::from(armed.watchdog_s)) + interval;
-        last_frame_at + timing::with_drift(scripts.max(addresses).max(watchdog))
+        let scripts = timing::scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
+        let addresses = timing::lifetime_bound(goes_on_for, Span::from_s(u64::from(armed.lease_s)));
+        let watchdog = goes_on_for + Span::from_s(u64::from(armed.watchdog_s));
+        last_sign_at + timing::with_drift(scripts.max(addresses).max(watchdog))
     }
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.

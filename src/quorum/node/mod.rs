@@ -196,7 +196,7 @@ impl Node {
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
             Event::PeerAnswered => self.peer_answered(now),
-            Event::WitnessAnswered(index, asked_at) => self.witnesses.answer(usize::from(index), asked_at),
+            Event::WitnessAnswered(index, asked_at) => self.witness_answered(now, usize::from(index), asked_at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Watchdog(seconds) => self.watchdog_s = seconds,

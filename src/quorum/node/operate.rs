@@ -114,6 +114,16 @@ impl Node {
         }
     }
 
+    /// Where no witness was in sight before, this node may have been cut off until now, and its questions with it: what
+    /// nobody answered then is no proof beside a witness that is seen now.
+    pub(super) fn witness_answered(&mut self, now: Instant, index: usize, asked_at: Instant) {
+        let was_blind = self.witnesses.seen_bits(now, self.sight_window()) == 0;
+        self.witnesses.answer(index, asked_at);
+        if was_blind {
+            self.groups.iter_mut().for_each(|group| group.probe.doubt());
+        }
+    }
+
     pub(super) fn carrier(&mut self, now: Instant, id: GroupId, is_up: bool) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.has_carrier != is_up {

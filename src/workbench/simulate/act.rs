@@ -6,6 +6,7 @@ use crosswire::time::{Instant, Span};
 
 use super::fault::{Fault, Noise, Way};
 use super::guard::{Phase, Told};
+use super::story::Line;
 use super::wire::Frame;
 use super::witness::Witness;
 use super::world::{SIDES, What, World};
@@ -24,6 +25,7 @@ impl World {
         self.act(fault);
         self.note_marks();
         self.watch_overlaps();
+        self.narrate_holders();
     }
 
     fn act(&mut self, fault: Fault) {
@@ -67,6 +69,10 @@ impl World {
             Fault::Digest(side, digest) => self.boxes[side.index()].digest = digest,
             Fault::Handover(side, group) => self.ask(side, Request::Handover(group)),
             Fault::Takeover(side, group) => self.ask(side, Request::Takeover(group)),
+            Fault::Standby(side) => self.ask(side, Request::Standby { force: false }),
+            Fault::ForceStandby(side) => self.ask(side, Request::Standby { force: true }),
+            Fault::Online(side) => self.ask(side, Request::Online),
+            Fault::Maintenance(side, span) => self.ask(side, Request::Maintenance(span)),
             Fault::PeerIsOff(side, group) => self.say_peer_is_off(side, group),
             Fault::Stop(side) => {
                 let is_running = |guard: &super::guard::Guard| guard.phase == Phase::Running && !guard.is_stopped;
@@ -290,6 +296,7 @@ impl World {
     /// Everything is repaired, switched on and started, with the same key and configuration everywhere. Of the paths only
     /// those are mended that are listed; the others are cut.
     pub fn heal(&mut self, paths: &[PathId]) {
+        self.narrate(Line::Healed);
         for path in self.setup.policy.path_ids() {
             self.act(Fault::Mend(path));
             for side in SIDES {

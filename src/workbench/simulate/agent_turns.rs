@@ -5,8 +5,10 @@ use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Event};
 
+use super::checkers::LineEvidence;
 use super::gateway::Packet;
 use super::guard::{Phase, Told};
+use super::story::Line;
 use super::wire::Frame;
 use super::world::{What, World, mac};
 
@@ -83,7 +85,10 @@ impl World {
             let is_news = self.watch.open_paths[side.index()][path.index()] != is_up(self, path);
             if is_news {
                 self.watch.open_paths[side.index()][path.index()] = is_up(self, path);
-                self.watch.hearing[side.index()].opened_at[path.index()] = Some(self.now);
+                let hearing = &mut self.watch.hearing[side.index()];
+                hearing.opened_at[path.index()] = Some(self.now);
+                // Another cable may be in the port: what its lines say has to be learned anew.
+                hearing.lines[path.index()] = LineEvidence::default();
                 self.step(side, event);
             }
         }
@@ -156,6 +161,7 @@ impl World {
         if let Some(records) = &mut self.records {
             records.push((self.now, side, *record));
         }
+        self.narrate(Line::Recorded(side, *record));
         self.judge_record(side, record);
     }
 

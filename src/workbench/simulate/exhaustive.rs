@@ -1,27 +1,30 @@
 //! Nothing left to chance, within bounds: every sequence of a few events, at every one of a few distances in time.
 //!
-//! The pair is the reference pair with perfect clocks. After each event the world goes on for a short or a long while,
-//! with all checkers on; every sequence, also the short ones, is then healed, and one active demanded.
+//! The pair is the reference pair with perfect clocks, once as it is and once with a witness on its LAN. After each event the
+//! world goes on for a short or a long while, with all checkers on; every sequence, also the short ones, is then healed, and
+//! one active demanded.
 
-use crosswire::config::{GroupId, PathId, Side};
+use crosswire::config::{GroupId, InJeopardy, PathId, Side};
 use crosswire::time::Span;
 
 use super::checkers::Violation;
-use super::fault::{Fault, Way};
+use super::fault::{Fault, Way, WitnessId};
 use super::schedule::{Schedule, begin, demand_one_active};
-use super::setup::Setup;
+use super::setup::{Place, Setup};
 use super::world::World;
 
 const SERIAL: PathId = PathId(0);
 const LAN: PathId = PathId(1);
 const GROUP: GroupId = GroupId(0);
+const WITNESS: WitnessId = WitnessId(0);
 
 /// How long after an event the next one comes: before the next beat, while paths are late, once they are silent, once a
 /// lease is over.
 pub const GAPS: [Span; 4] = [Span::from_ms(7), Span::from_ms(390), Span::from_ms(620), Span::from_ms(2_300)];
 
-/// Everything that can happen. Both nodes are alike but for the preferred one, which serves at the beginning.
-pub const EVENTS: [Fault; 24] = [
+/// What can happen to two boxes, a cable and a switch. Both nodes are alike but for the preferred one, which serves at the
+/// beginning.
+const PLAIN: [Fault; 24] = [
     Fault::Cut(SERIAL, Way::Both),
     Fault::Cut(SERIAL, Way::From(Side::A)),
     Fault::Cut(SERIAL, Way::From(Side::B)),
@@ -48,6 +51,63 @@ pub const EVENTS: [Fault; 24] = [
     Fault::Stop(Side::A),
 ];
 
+/// What can happen where there is a witness, and to the agents alone; what operators forbid.
+const WITNESSED: [Fault; 24] = [
+    Fault::Cut(SERIAL, Way::Both),
+    Fault::Cut(SERIAL, Way::From(Side::A)),
+    Fault::Cut(SERIAL, Way::From(Side::B)),
+    Fault::Mend(SERIAL),
+    Fault::Cut(LAN, Way::Both),
+    Fault::Isolate(LAN, Side::A),
+    Fault::Isolate(LAN, Side::B),
+    Fault::Mend(LAN),
+    Fault::WitnessDown(WITNESS),
+    Fault::WitnessUp(WITNESS),
+    Fault::WitnessCut(WITNESS, Side::A),
+    Fault::WitnessCut(WITNESS, Side::B),
+    Fault::WitnessMend(WITNESS),
+    Fault::PowerCut(Side::A),
+    Fault::PowerOn(Side::A),
+    Fault::Kill(Side::A),
+    Fault::Start(Side::A),
+    Fault::KillAgent(Side::A),
+    Fault::KillAgent(Side::B),
+    Fault::Stall(Side::A, Span::from_ms(450)),
+    Fault::Standby(Side::A),
+    Fault::Online(Side::A),
+    Fault::Maintenance(Side::A, Span::from_s(2)),
+    Fault::Takeover(Side::B, GROUP),
+];
+
+/// A pair, and what befalls it.
+#[derive(Clone, Copy, Debug)]
+pub struct Universe {
+    /// For the report.
+    pub name: &'static str,
+    /// Everything that can happen.
+    pub events: &'static [Fault],
+    has_witness: bool,
+}
+
+/// All that are searched.
+pub const UNIVERSES: [Universe; 2] = [
+    Universe { name: "the reference pair", events: &PLAIN, has_witness: false },
+    Universe { name: "the same with a witness", events: &WITNESSED, has_witness: true },
+];
+
+impl Universe {
+    fn setup(&self) -> Setup {
+        let mut setup = Setup::reference();
+        setup.policy.cold_start = Span::from_s(2);
+        if self.has_witness {
+            setup.policy.witnesses = 1;
+            setup.policy.in_jeopardy = InJeopardy::Witness;
+            setup.witnesses = vec![Place::Lan];
+        }
+        setup
+    }
+}
+
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Count {
@@ -61,31 +121,30 @@ pub struct Count {
     pub violation: Option<(Schedule, Violation)>,
 }
 
-/// Runs all sequences of up to `depth` events whose first event's index is `share` modulo `shares`.
-pub fn run(depth: usize, share: usize, shares: usize) -> Count {
-    let mut setup = Setup::reference();
-    setup.policy.cold_start = Span::from_s(2);
-    let mut world = World::new(setup, 1);
+/// Runs all sequences of up to `depth` events that begin with `first`.
+fn run(universe: &Universe, depth: usize, first: Fault) -> Count {
+    let mut world = World::new(universe.setup(), 1);
     begin(&mut world);
-    let mut search = Search { count: Count::default(), seen: std::collections::HashSet::new(), prefix: Vec::new() };
-    for (_, first) in EVENTS.iter().enumerate().filter(|(index, _)| index % shares == share) {
-        search.go(&world, *first, Span::ZERO, depth);
-    }
+    let mut search = Search {
+        events: universe.events,
+        count: Count::default(),
+        seen: std::collections::HashSet::new(),
+        prefix: Vec::new(),
+    };
+    search.go(&world, first, Span::ZERO, depth);
     search.count.states = search.seen.len() as u64;
     search.count
 }
 
 /// Runs all sequences of up to `depth` events, on all processors.
-pub fn run_all(depth: usize) -> Count {
+pub fn run_all(universe: &Universe, depth: usize) -> Count {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let total = std::sync::Mutex::new(Count::default());
     let work = || {
         loop {
-            let share = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if share >= EVENTS.len() {
-                return;
-            }
-            let count = run(depth, share, EVENTS.len());
+            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(first) = universe.events.get(index) else { return };
+            let count = run(universe, depth, *first);
             let Ok(mut total) = total.lock() else { return };
             total.schedules += count.schedules;
             total.steps += count.steps;
@@ -102,6 +161,7 @@ pub fn run_all(depth: usize) -> Count {
 }
 
 struct Search {
+    events: &'static [Fault],
     count: Count,
     seen: std::collections::HashSet<u64>,
     prefix: Vec<(Span, Fault)>,
@@ -124,8 +184,8 @@ impl Search {
                 if self.note(&later, Span::ZERO) {
                     break;
                 }
-                for next in EVENTS.into_iter().filter(|next| *next != event) {
-                    self.go(&later, next, gap, depth - 1);
+                for next in self.events.iter().filter(|next| **next != event) {
+                    self.go(&later, *next, gap, depth - 1);
                 }
             }
         }
@@ -167,7 +227,7 @@ impl Search {
 
 /// An event that did nothing need not be followed up: what follows was seen without it.
 fn has_changed(before: &World, after: &World) -> bool {
-    format!("{:?}", before.links) != format!("{:?}", after.links)
+    format!("{:?}", (&before.links, &before.witnesses)) != format!("{:?}", (&after.links, &after.witnesses))
         || before.hash != after.hash
         || [Side::A, Side::B].into_iter().any(|side| {
             let key = |world: &World| {

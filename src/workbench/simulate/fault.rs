@@ -158,6 +158,14 @@ pub enum Fault {
     Takeover(Side, GroupId),
     /// `crosswire takeover --peer-is-off` on this side; not said while the peer has power.
     PeerIsOff(Side, GroupId),
+    /// `crosswire standby` on this side.
+    Standby(Side),
+    /// `crosswire standby --force` on this side.
+    ForceStandby(Side),
+    /// `crosswire online` on this side.
+    Online(Side),
+    /// `crosswire maintenance on` for so long on this side; zero ends it.
+    Maintenance(Side, Span),
     /// SIGTERM.
     Stop(Side),
 }

@@ -109,6 +109,10 @@ impl Fault {
             Self::Handover(s, g) => ("handover", vec![Node(s), Group(g)]),
             Self::Takeover(s, g) => ("takeover", vec![Node(s), Group(g)]),
             Self::PeerIsOff(s, g) => ("peer-is-off", vec![Node(s), Group(g)]),
+            Self::Standby(s) => ("standby", vec![Node(s)]),
+            Self::ForceStandby(s) => ("force-standby", vec![Node(s)]),
+            Self::Online(s) => ("online", vec![Node(s)]),
+            Self::Maintenance(s, span) => ("maintenance", vec![Node(s), Word::Time(span)]),
             Self::Stop(s) => ("stop", vec![Node(s)]),
         }
     }
@@ -189,6 +193,10 @@ impl Reader<'_> {
             "handover" => Fault::Handover(self.node()?, self.group()?),
             "takeover" => Fault::Takeover(self.node()?, self.group()?),
             "peer-is-off" => Fault::PeerIsOff(self.node()?, self.group()?),
+            "standby" => Fault::Standby(self.node()?),
+            "force-standby" => Fault::ForceStandby(self.node()?),
+            "online" => Fault::Online(self.node()?),
+            "maintenance" => Fault::Maintenance(self.node()?, self.time()?),
             "stop" => Fault::Stop(self.node()?),
             _ => return Err(format!("there is no fault called `{verb}`")),
         })

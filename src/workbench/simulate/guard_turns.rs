@@ -121,6 +121,7 @@ impl World {
     pub(super) fn set_held(&mut self, side: Side, group: GroupId, until: Option<Instant>) {
         self.boxes[side.index()].kernel.until[group.index()] = until;
         self.watch_overlap(group);
+        self.narrate_holders();
     }
 
     /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody hears of it.

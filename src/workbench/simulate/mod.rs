@@ -32,6 +32,7 @@ pub mod service;
 pub mod setup;
 mod setup_text;
 pub mod shrink;
+pub mod story;
 mod succession;
 pub mod svg;
 pub mod trace;

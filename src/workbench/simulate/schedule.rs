@@ -74,7 +74,7 @@ impl Schedule {
             if world.watch.violation.is_some() {
                 break;
             }
-            world.befall(*fault);
+            world.befall_aloud(*fault);
         }
         if world.watch.violation.is_none() {
             world.run_for(self.heal_after);
@@ -126,6 +126,7 @@ pub fn demand_one_active(world: &mut World) {
             // A fence may have been on its way when everything was healed.
             world.befall(Fault::PowerOn(side));
             world.befall(Fault::Start(side));
+            end_restraint(world, side);
         }
         if world.watch.violation.is_some() {
             return;
@@ -139,6 +140,18 @@ pub fn demand_one_active(world: &mut World) {
                 format!("no one active after {}: {:?} and {:?}", bound(&world.setup), shown(Side::A), shown(Side::B));
             return world.complain("converges", text);
         }
+    }
+}
+
+/// The operator takes back what was forbidden; again where the agent that was told has died of something else.
+fn end_restraint(world: &mut World, side: Side) {
+    let now = world.gateway(side).clock.local(world.now());
+    let Some(status) = world.node(side).map(|node| node.status(now)) else { return };
+    if status.is_standby {
+        world.befall(Fault::Online(side));
+    }
+    if status.maintenance.is_some() {
+        world.befall(Fault::Maintenance(side, Span::ZERO));
     }
 }
 
@@ -196,10 +209,21 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
         85 => chance.pick(&[Fault::BadStarts(side), Fault::BadStops(side)]),
         86 => Fault::GoodScripts(side),
         87 => chance.pick(&[Fault::BadKernel(side), Fault::GoodKernel(side)]),
-        88..=90 => Fault::Handover(side, group),
-        91..=94 => Fault::Takeover(side, group),
-        95..=96 => Fault::PeerIsOff(side, group),
+        88..=89 => Fault::Handover(side, group),
+        90..=91 => Fault::Takeover(side, group),
+        92..=95 => random_restraint(side, chance),
+        96 => Fault::PeerIsOff(side, group),
         _ => Fault::Stop(side),
+    }
+}
+
+fn random_restraint(side: Side, chance: &mut Chance) -> Fault {
+    match chance.below(8) {
+        0..=1 => Fault::Standby(side),
+        2 => Fault::ForceStandby(side),
+        3..=4 => Fault::Online(side),
+        5..=6 => Fault::Maintenance(side, Span::from_ms(chance.below(5_000))),
+        _ => Fault::Maintenance(side, Span::ZERO),
     }
 }
 

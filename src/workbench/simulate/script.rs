@@ -8,12 +8,11 @@
 //! until 3m
 //! ```
 
-use crosswire::config::Side;
-use crosswire::quorum::record::Record;
-use crosswire::time::{Instant, Span};
+use crosswire::time::Span;
 
 use super::fault::{Fault, Names, parse_time};
 use super::setup::Setup;
+use super::story::Line;
 use super::world::{BEGINNING, SIDES, World};
 
 /// What an operator wants to see.
@@ -23,17 +22,6 @@ pub struct Script {
     pub events: Vec<(Span, Fault)>,
     /// How long to look.
     pub until: Span,
-}
-
-/// One line of the timeline.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Line {
-    /// The script did something.
-    Happened(Fault),
-    /// A node recorded something.
-    Recorded(Side, Record),
-    /// Who holds the addresses of a group changed: by group, then by side.
-    Holders(Vec<[bool; 2]>),
 }
 
 impl Script {
@@ -76,39 +64,16 @@ impl Script {
     /// Plays it; the timeline, and what the checkers found.
     pub fn play(&self, setup: Setup) -> (Vec<(Span, Line)>, World) {
         let mut world = World::new(setup, 1);
-        world.records = Some(Vec::new());
-        let mut timeline = Vec::new();
-        let mut holders = Vec::new();
         for side in SIDES {
             world.befall(Fault::PowerOn(side));
         }
-        let events = self.events.iter().copied().map(|(at, fault)| (at, Some(fault)));
-        for (at, fault) in events.chain([(self.until, None)]) {
-            play_to(&mut world, BEGINNING + at, &mut holders, &mut timeline);
-            if let Some(fault) = fault {
-                timeline.push((at, Line::Happened(fault)));
-                world.befall(fault);
-            }
+        world.begin_story();
+        for (at, fault) in &self.events {
+            world.run_to(BEGINNING + *at);
+            world.befall_aloud(*fault);
         }
-        (timeline, world)
-    }
-}
-
-/// Goes on in small steps, so that who holds what is seen when it changes.
-fn play_to(world: &mut World, until: Instant, holders: &mut Vec<[bool; 2]>, timeline: &mut Vec<(Span, Line)>) {
-    const STEP: Span = Span::from_ms(1);
-    loop {
-        let records = world.records.as_mut().map(std::mem::take).unwrap_or_default();
-        timeline
-            .extend(records.into_iter().map(|(at, side, record)| (at.since(BEGINNING), Line::Recorded(side, record))));
-        let now = world.setup.policy.group_ids().map(|group| SIDES.map(|side| world.holds(side, group))).collect();
-        if *holders != now {
-            *holders = now;
-            timeline.push((world.now().since(BEGINNING), Line::Holders(holders.clone())));
-        }
-        if world.now() >= until {
-            return;
-        }
-        world.run_to((world.now() + STEP).min(until));
+        world.run_to(BEGINNING + self.until);
+        let lines = world.story.take().unwrap_or_default().lines;
+        (lines, world)
     }
 }

@@ -21,6 +21,7 @@ use super::guard::Told;
 use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
+use super::story::Story;
 use super::wire::{Frame, Link};
 use super::witness::Witness;
 
@@ -129,6 +130,8 @@ pub struct World {
     pub watch: Watch,
     /// What the nodes recorded, in order, if anybody wants to know.
     pub records: Option<Vec<(Instant, Side, Record)>>,
+    /// Everything that happened, if anybody wants to be told.
+    pub story: Option<Story>,
     /// A hash over all effects.
     pub hash: Hash,
     /// How many steps the nodes took.
@@ -158,6 +161,7 @@ impl World {
             frames: 0,
             rule,
             records: None,
+            story: None,
             hash: Hash::default(),
             steps: 0,
             spare: Spare::default(),
@@ -271,6 +275,7 @@ impl World {
             What::Boot => self.start(side),
         }
         self.watch_overlaps();
+        self.narrate_holders();
     }
 
     /// A box that stands still: what is its own waits until it goes on; a LAN card keeps some frames, a UART none.

@@ -23,6 +23,13 @@ impl Sight {
     /// Nothing was asked yet, and every witness counts.
     pub const NONE: Self = Self { answered: [None; MAX_WITNESSES], counts: [true; MAX_WITNESSES] };
 
+    /// An agent in the place of another knows no more than was deposited.
+    pub fn forget_but(&mut self, deposited: &[Option<Instant>]) {
+        for (answered, left) in self.answered.iter_mut().zip(deposited) {
+            *answered = *left;
+        }
+    }
+
     /// The peer's newest beat says what it sees.
     pub fn exchange(&mut self, ours: u8, theirs: u8) {
         for (index, counts) in self.counts.iter_mut().enumerate() {

@@ -14,6 +14,8 @@ use super::silence::LineEvidence;
 pub struct Hearing {
     /// Which run of the peer's agent it adopted; 0: none.
     pub adopted: u32,
+    /// Since when; an agent in the place of another knows whom that one had met.
+    pub adopted_at: Instant,
     /// Which one its predecessor had adopted: meeting that one again moves no deadline; 0: none.
     pub known: u32,
     /// When this run began.
@@ -30,7 +32,9 @@ pub struct Hearing {
     pub heard_at: Option<Instant>,
     /// When a frame arrived on a cable that cannot be understood but was framed by somebody.
     stranger_at: Option<Instant>,
-    /// The newest frame that was read.
+    /// By path: the newest frame that was read; what it overtook is refused.
+    taken_in: [u64; MAX_PATHS],
+    /// The newest frame that was read on any path.
     newest_read: u64,
     /// By group: the term under which the peer held it by the newest beat read.
     pub told_terms: [u32; MAX_GROUPS],
@@ -38,6 +42,8 @@ pub struct Hearing {
     pub highest_terms: [u32; MAX_GROUPS],
     /// When the newest beat was made that was read.
     pub newest_sent_at: Option<Instant>,
+    /// When the newest beat was read. Handshakes are heard too, but say nothing of groups.
+    pub told_at: Option<Instant>,
     /// When our newest beat was made that the peer says it has read.
     pub acked_at: Option<Instant>,
     /// When the peer was heard again after a silence, or adopted.
@@ -63,6 +69,7 @@ impl Hearing {
     pub fn new(started_at: Instant) -> Self {
         Self {
             adopted: 0,
+            adopted_at: started_at,
             known: 0,
             started_at,
             newest: [0; MAX_PATHS],
@@ -71,10 +78,12 @@ impl Hearing {
             opened_at: [None; MAX_PATHS],
             heard_at: None,
             stranger_at: None,
+            taken_in: [0; MAX_PATHS],
             newest_read: 0,
             told_terms: [0; MAX_GROUPS],
             highest_terms: [0; MAX_GROUPS],
             newest_sent_at: None,
+            told_at: None,
             acked_at: None,
             returned_at: None,
             troubled_since: None,
@@ -107,9 +116,12 @@ impl World {
     pub(in super::super) fn note_consumption(&mut self, side: Side, path: PathId, stamp: &Stamp) {
         let my_run = self.boxes[side.index()].agent_run;
         let now = self.now;
-        if !stamp.is_beat || stamp.runs != [self.watch.hearing[side.index()].adopted, my_run] {
+        let known = &mut self.watch.hearing[side.index()];
+        let is_overtaken = stamp.number <= known.taken_in[path.index()];
+        if !stamp.is_beat || is_overtaken || stamp.runs != [known.adopted, my_run] {
             return;
         }
+        known.taken_in[path.index()] = stamp.number;
         let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
         self.note_lines_heard(side, path);
         let hearing = &mut self.watch.hearing[side.index()];
@@ -118,7 +130,7 @@ impl World {
         }
         hearing.acked_at = hearing.acked_at.max(stamp.acked);
         hearing.read_at[path.index()] = Some(now);
-        hearing.heard_at = Some(now);
+        (hearing.heard_at, hearing.told_at) = (Some(now), Some(now));
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.told_terms = stamp.terms;
@@ -176,7 +188,12 @@ impl World {
                 let hearing = &mut self.watch.hearing[side.index()];
                 hearing.read_at[path.index()] = Some(self.now);
                 hearing.adopted = stamp.runs[0];
+                if hearing.adopted != hearing.known {
+                    hearing.adopted_at = self.now;
+                }
                 hearing.newest = [stamp.number; MAX_PATHS];
+                // What was sent before counts no more; a beat that adopts is itself still to be taken in.
+                hearing.taken_in = [stamp.number.saturating_sub(1); MAX_PATHS];
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
                 (hearing.newest_sent_at, hearing.troubled_since) = (None, None);

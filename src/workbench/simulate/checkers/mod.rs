@@ -16,6 +16,7 @@ use crosswire::time::Instant;
 pub use hearing::Hearing;
 pub use lease::Held;
 pub use one_holder::Overlap;
+pub use silence::LineEvidence;
 
 use super::setup::Setup;
 use super::wire::Stamp;
@@ -111,7 +112,9 @@ impl Watch {
         let index = side.index();
         let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
         let hearing = &mut self.hearing[index];
-        (hearing.opened_at, hearing.sight) = (before.opened_at, before.sight);
+        (hearing.opened_at, hearing.sight, hearing.adopted_at) = (before.opened_at, before.sight, before.adopted_at);
+        // What answered after the last deposit was made nobody has told it.
+        hearing.sight.forget_but(&deposit.witnesses);
         hearing.known = if before.adopted == 0 { before.known } else { before.adopted };
         for (path, left) in deposit.paths.iter().enumerate() {
             hearing.read_at[path] = if left.is_heard { Some(now) } else { before.read_at[path] };

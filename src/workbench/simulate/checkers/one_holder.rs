@@ -12,7 +12,7 @@
 //! * The taker had been *answered*: since it last heard the holder somebody answered for the addresses, and nothing since
 //!   says that the holder's kernel let them go.
 //! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears nobody, and
-//!   the holder's agent and guard were there to let go by the ack deadline.
+//!   the holder's agent and guard were there to let go by the ack deadline. Only whom it has met can tell it anything.
 //!
 //! A question and a report are one frame each, so a direction that loses any counts as not carrying them.
 //!
@@ -138,7 +138,7 @@ impl World {
     /// Since the holder was last heard somebody answered for the addresses, and its kernel may not have let go yet: the
     /// taker remembers that, if it has not been stopped or started since.
     fn was_answered(&self, taker: Side, group: GroupId) -> bool {
-        let bound = timing::lifetime_bound(self.policy().interval(), self.policy().lease);
+        let bound = timing::lifetime_bound(self.dead_afters().1, self.policy().lease);
         let heard = self.watch.hearing[taker.index()].heard_at;
         let answered = self.watch.answered[taker.index()][group.index()];
         let remembers = |at: Instant| self.boxes[taker.index()].works.bad_until(self.now) < at;
@@ -161,7 +161,9 @@ impl World {
         let window = dead_after + dead_after.fraction(1, 50) + self.exchange_time();
         let has_speaker = self.boxes[taker.index()].works.is_good_for(now, window);
         let is_able = now.since(self.hung_until(holder)) >= window;
+        let acquainted_at = SIDES.map(|side| self.watch.hearing[side.index()].adopted_at).into_iter().max();
         self.are_acquainted()
+            && acquainted_at.is_some_and(|at| now.since(at) >= window)
             && has_speaker
             && is_able
             && self
@@ -170,10 +172,10 @@ impl World {
                 .any(|path| self.links[path.index()].directions[taker.index()].sure.is_good_for(now, window))
     }
 
-    /// Two intervals after both have heard each other, with both able to act, one must have let go.
+    /// Two intervals after both have read a beat of the other, with both able to act, one must have let go.
     fn check_split_ends(&mut self, group: GroupId, overlap: Overlap) {
-        let heard = |side: Side| self.watch.hearing[side.index()].heard_at.filter(|at| *at > overlap.since);
-        let (Some(a), Some(b)) = (heard(Side::A), heard(Side::B)) else { return };
+        let told = |side: Side| self.watch.hearing[side.index()].told_at.filter(|at| *at > overlap.since);
+        let (Some(a), Some(b)) = (told(Side::A), told(Side::B)) else { return };
         let is_able = |side: Side| {
             let gateway = &self.boxes[side.index()];
             gateway.does_agent_work() && gateway.does_guard_work()

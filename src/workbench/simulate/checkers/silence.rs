@@ -150,10 +150,14 @@ impl World {
     fn has_lease_passed(&self, side: Side) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
-        let Some(since) = hearing.troubled_since.or(hearing.heard_at) else { return true };
         let policy = self.policy();
+        let (since, goes_on_for) = match hearing.troubled_since {
+            Some(since) => (Some(since), policy.interval()),
+            None => (hearing.heard_at, self.dead_afters().1),
+        };
+        let Some(since) = since else { return true };
         let stop = policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
-        let by_kernel = timing::lifetime_bound(policy.interval(), policy.lease);
+        let by_kernel = timing::lifetime_bound(goes_on_for, policy.lease);
         let by_agent = timing::scripts_bound(self.dead_afters().1, stop);
         clock.local(self.now).since(clock.local(since)) >= by_kernel.max(by_agent).fraction(101, 100)
     }
