@@ -144,7 +144,7 @@ fn write_release(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
     line(
         out,
         proof.lifetime_bound,
-        &format!("at the latest, from its last beat (lease {lease}, renewed every {every})"),
+        &format!("at the latest, from the last beat of it that arrived (lease {lease}, renewed every {every})"),
     )?;
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if keeps_for_ever(&release) {
@@ -323,14 +323,14 @@ If gw2 no longer hears gw1, counted from the last beat of ours that it acknowled
      1515 ms  gw2 takes over at the earliest: a margin of 15 ms
 
 If both processes of a node are killed, the kernel removes its addresses
-     4350 ms  at the latest, from its last beat (lease 3 s, renewed every 1 s)
+     5600 ms  at the latest, from the last beat of it that arrived (lease 3 s, renewed every 1 s)
 
 Groups
   gateway: prefers gw1; 10.0.0.100/24 on lo, 10.0.0.101/24 on lo
     taken from a silent peer 1515 ms after its last beat, if the probe is clear
   web: prefers neither node; 10.0.0.80/24 on lo
-    taken from a silent peer 4393.5 ms after its last beat: the slowest release takes 4350 ms
-  Slowest release of all: 4350 ms.
+    taken from a silent peer 5656 ms after its last beat: the slowest release takes 5600 ms
+  Slowest release of all: 5600 ms.
 ";
 
     /// What `check` says of `text`, with the directory called `DIR`.
