@@ -7,6 +7,8 @@ use crate::time::{Instant, Span};
 
 /// How long an answer may take at most: an idle Pentium answers an ARP request within a millisecond, a busy one within ten.
 const LONGEST_WAIT: Span = Span::from_ms(100);
+/// Between two queries at least, however short the wait.
+const SHORTEST_GAP: Span = Span::from_ms(5);
 
 /// What the probe has shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub enum Finding {
     /// No VIP answers, but the peer's own address does, or something of the group or the peer did since the peer fell
     /// silent: its box lived on, and that nothing answers now may be a cut LAN.
     PeerAnswers,
-    /// Nobody has answered since the peer fell silent.
+    /// Nobody has answered two queries, each waited for, since the peer fell silent.
     Clear,
 }
 
@@ -39,6 +41,8 @@ pub struct Probe {
     last_asked_at: Option<Instant>,
     /// Sent time of the first query after the last answer for a VIP.
     quiet_since: Option<Instant>,
+    /// Sent time of the second one. A single query, or its answer, may be lost, or meet a kernel that is busy.
+    quiet_again_at: Option<Instant>,
     vip_answered_at: Option<Instant>,
     peer_answered_at: Option<Instant>,
     /// Since when the peer's own address has answered every query, and no VIP any.
@@ -61,8 +65,8 @@ impl Probe {
     }
 
     /// Whether it is time for another query.
-    pub fn is_due(&self, now: Instant, interval: Span) -> bool {
-        self.asked_at.is_none_or(|at| now >= at + interval)
+    pub fn is_due(&self, now: Instant, interval: Span, wait: Span) -> bool {
+        now >= self.due_at(interval, wait)
     }
 
     /// Whether the guard has not said what became of the last query.
@@ -70,9 +74,12 @@ impl Probe {
         self.pending.is_some()
     }
 
-    /// When the next query is due.
-    pub fn due_at(&self, interval: Span) -> Instant {
-        self.asked_at.map_or(Instant::ORIGIN, |at| at + interval)
+    /// When the next query is due: every interval, but the second one that nobody answers when the first has been waited for, so
+    /// that both are done when dead_after passes.
+    pub fn due_at(&self, interval: Span, wait: Span) -> Instant {
+        let is_second = self.quiet_since.is_some() && self.quiet_again_at.is_none();
+        let gap = if is_second { interval.min(wait).max(SHORTEST_GAP) } else { interval };
+        self.asked_at.map_or(Instant::ORIGIN, |at| at + gap)
     }
 
     /// A query was ordered.
@@ -98,14 +105,21 @@ impl Probe {
         let asked_at = self.asked_at.unwrap_or(at);
         (self.last_sent_at, self.last_asked_at) = (Some(at), Some(asked_at));
         if self.vip_answered_at.is_none_or(|answered| answered < asked_at) {
-            self.quiet_since.get_or_insert(at);
+            match self.quiet_since {
+                None => self.quiet_since = Some(at),
+                Some(_) => self.quiet_again_at = self.quiet_again_at.or(Some(at)),
+            }
         }
+    }
+
+    fn end_quiet(&mut self) {
+        (self.quiet_since, self.quiet_again_at) = (None, None);
     }
 
     /// The queries could not leave: nothing is known. True if that is news.
     pub fn fail(&mut self, fault: Fault) -> bool {
         self.pending = None;
-        self.quiet_since = None;
+        self.end_quiet();
         // An order that came too late says nothing of the wire.
         let is_impossible = fault != Fault::TooLate;
         !core::mem::replace(&mut self.is_impossible, is_impossible) && is_impossible
@@ -114,7 +128,7 @@ impl Probe {
     /// Somebody answered for a VIP.
     pub fn vip_answered(&mut self, now: Instant) {
         self.vip_answered_at = Some(now);
-        self.quiet_since = None;
+        self.end_quiet();
         self.peer_alone_since = None;
     }
 
@@ -129,7 +143,8 @@ impl Probe {
     /// What nobody answered so far may not have reached anybody: the LAN was cut. It is asked again.
     pub fn doubt(&mut self) {
         (self.pending, self.asked_at) = (None, None);
-        (self.quiet_since, self.peer_alone_since) = (None, None);
+        self.end_quiet();
+        self.peer_alone_since = None;
     }
 
     /// Nothing that was found counts any more, because of a stall of our own or since nobody asks.
@@ -156,8 +171,10 @@ impl Probe {
         }
         // After a LAN that was cut the peer's own answer comes first: the VIP's gets the same time as ever.
         let has_answered_alone = self.peer_alone_since.is_some_and(|at| now >= at + wait);
+        let has_waited_twice = self.quiet_again_at.is_some_and(|at| now >= at + wait);
         match (self.vip_answered_at, self.peer_answered_at) {
             (Some(vip), Some(peer)) if peer > vip && is_recent(peer) && has_answered_alone => Finding::VipLetGo,
+            _ if !has_waited_twice => Finding::Unknown,
             (None, None) => Finding::Clear,
             (Some(_), _) | (None, Some(_)) => Finding::PeerAnswers,
         }
@@ -165,7 +182,7 @@ impl Probe {
 
     /// When the finding may change by itself.
     pub fn clear_at(&self, wait: Span) -> Instant {
-        let marks = [self.quiet_since, self.peer_alone_since];
+        let marks = [self.quiet_since, self.quiet_again_at, self.peer_alone_since];
         marks.into_iter().flatten().map(|at| at + wait).max().unwrap_or(Instant::NEVER)
     }
 }
@@ -186,13 +203,28 @@ mod tests {
     }
 
     #[test]
-    fn nobody_answers_only_after_the_wait() {
+    fn nobody_answers_only_after_two_queries_and_their_waits() {
         let mut probe = Probe::default();
         assert_eq!(finding(&probe, 0), Finding::Unknown);
         probe.sent(at(0));
-        assert_eq!(finding(&probe, 99), Finding::Unknown);
-        assert_eq!(finding(&probe, 100), Finding::Clear);
-        assert_eq!(finding(&probe, 301), Finding::Unknown, "an old probe proves nothing");
+        assert_eq!(finding(&probe, 150), Finding::Unknown, "one may be lost");
+        probe.sent(at(180));
+        assert_eq!(finding(&probe, 279), Finding::Unknown, "the second left late, and has its own time");
+        assert_eq!(finding(&probe, 280), Finding::Clear);
+        assert_eq!(finding(&probe, 481), Finding::Unknown, "an old probe proves nothing");
+    }
+
+    #[test]
+    fn the_second_query_leaves_when_the_first_was_waited_for() {
+        let (mut probe, wait) = (Probe::default(), Span::from_ms(40));
+        probe.ask(at(0), Token(1));
+        assert_eq!(probe.due_at(INTERVAL, wait), at(100), "whether it has left at all is not known");
+        probe.sent(at(1));
+        assert_eq!(probe.due_at(INTERVAL, wait), at(40));
+        probe.ask(at(40), Token(2));
+        probe.sent(at(41));
+        assert_eq!(probe.due_at(INTERVAL, wait), at(140));
+        assert_eq!(probe.finding(at(81), INTERVAL, wait, Span::ZERO), Finding::Clear);
     }
 
     #[test]
@@ -209,7 +241,7 @@ mod tests {
             probe.peer_answered(at(query + 1));
             probe.sent(at(query + 2));
         }
-        assert_eq!(finding(&probe, 510), Finding::PeerAnswers);
+        assert_eq!(finding(&probe, 510), Finding::Unknown);
         probe.peer_answered(at(520));
         assert_eq!(finding(&probe, 602), Finding::VipLetGo, "the peer has answered each query, and no VIP has");
     }
@@ -222,7 +254,9 @@ mod tests {
         assert_eq!(finding(&probe, 120), Finding::VipAnswers);
         probe.sent(at(130));
         assert_eq!(finding(&probe, 229), Finding::VipAnswers);
-        assert_eq!(finding(&probe, 230), Finding::PeerAnswers, "silence after an answer may be a cut LAN");
+        assert_eq!(finding(&probe, 230), Finding::Unknown, "one query without an answer");
+        probe.sent(at(230));
+        assert_eq!(finding(&probe, 330), Finding::PeerAnswers, "silence after an answer may be a cut LAN");
     }
 
     #[test]
@@ -238,7 +272,8 @@ mod tests {
         assert_eq!(finding(&probe, 1_100), Finding::PeerAnswers, "a second after the first query that it let pass");
         let mut untouched = Probe::default();
         untouched.sent(at(0));
-        assert_eq!(finding(&untouched, 100), Finding::Clear, "whom nobody answered waits no longer");
+        untouched.sent(at(100));
+        assert_eq!(finding(&untouched, 200), Finding::Clear, "whom nobody answered waits no longer");
     }
 
     #[test]
@@ -246,12 +281,13 @@ mod tests {
         let mut probe = Probe::default();
         probe.sent(at(0));
         probe.peer_answered(at(1));
-        assert_eq!(finding(&probe, 100), Finding::PeerAnswers);
-        probe.vip_answered(at(101));
-        probe.sent(at(200));
-        probe.peer_answered(at(201));
-        assert_eq!(finding(&probe, 300), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
-        assert_eq!(finding(&probe, 301), Finding::VipLetGo);
+        probe.sent(at(100));
+        assert_eq!(finding(&probe, 200), Finding::PeerAnswers);
+        probe.vip_answered(at(201));
+        probe.sent(at(300));
+        probe.peer_answered(at(301));
+        assert_eq!(finding(&probe, 400), Finding::Unknown, "the VIP's answer may be a moment behind");
+        assert_eq!(finding(&probe, 401), Finding::VipLetGo);
     }
 
     #[test]

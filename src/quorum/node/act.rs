@@ -254,7 +254,7 @@ impl Node {
 
     /// Asks the wire as soon as a takeover may come, so that the answer costs no time.
     fn probe_if_needed(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
-        let interval = self.policy.interval();
+        let (interval, wait) = (self.policy.interval(), self.probe_wait());
         let is_needed = self.is_probe_needed(now, id, situation);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !is_needed {
@@ -263,7 +263,7 @@ impl Node {
             }
             return;
         }
-        if group.probe.is_due(now, interval) {
+        if group.probe.is_due(now, interval, wait) {
             if group.probe.is_unanswered() {
                 // Our guard is late. The peer may act in our place by the time that it goes on.
                 group.able_since = now;
@@ -283,7 +283,7 @@ impl Node {
         }
         let is_next = self.groups.get(id.index()).is_some_and(|group| self.is_next(now, id, group));
         let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
-        let lead = self.probe_wait() + self.policy.interval();
+        let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
         let is_unheard = self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
         is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)

@@ -76,7 +76,7 @@ impl Node {
         }
         earliest.note(group.renew_at, Waiting::Lease);
         if group.probe.is_running() {
-            earliest.note(group.probe.due_at(self.policy.interval()), Waiting::Probe);
+            earliest.note(group.probe.due_at(self.policy.interval(), self.probe_wait()), Waiting::Probe);
             earliest.note(group.probe.clear_at(self.probe_wait()), Waiting::Probe);
         }
         if let Some(since) = group.vacant_since {
