@@ -38,7 +38,7 @@ use crate::cli::{status, why};
 use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard, WatchdogReport};
 use crate::guard::Inheritance;
-use crate::guard::wire::{FromGuard, ToGuard};
+use crate::guard::wire::{FromGuard, Notice, ToGuard};
 use crate::kept::{self, Kept};
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 use crate::words::{self, Names};
@@ -203,9 +203,28 @@ impl<'a> Agent<'a> {
         if let Record::Maintenance(lasts) = record {
             self.guard.send(&ToGuard::Maintenance(lasts.is_some()));
         }
+        self.notify(&record);
         let (level, line) = words::sentence(&record, &self.names);
         log!(level, "{line}");
         self.journal.note(clock::now(), record);
+    }
+
+    /// Has the operator's program told, if there is one.
+    fn notify(&self, record: &Record) {
+        let notice = match *record {
+            Record::Role { group, from, to } => {
+                let groups = self.node.status(clock::now()).groups;
+                let term = groups.get(group.index()).map_or(0, |group| group.term);
+                Notice::Role { group, change: (from, to), term }
+            }
+            Record::Verdict { from, to } => Notice::Verdict(from, to),
+            Record::Path { path, from, to } => Notice::Path(path, from, to),
+            Record::Jeopardy(is_on) => Notice::Jeopardy(is_on),
+            _ => return,
+        };
+        if self.settings.notify.is_some() {
+            self.guard.send(&ToGuard::Notice(notice));
+        }
     }
 
     /// One turn: wait, hand in, tick.

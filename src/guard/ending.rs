@@ -90,14 +90,15 @@ impl Guard<'_> {
             warn!("the agent cannot be killed, it hangs in the kernel");
             self.agent_pid = None;
         }
-        (self.is_everything_free() && self.agent_pid.is_none() && self.fence.is_none()).then_some(code)
+        let is_told = self.notifier.is_idle() || now() >= until;
+        (self.is_everything_free() && self.agent_pid.is_none() && self.fence.is_none() && is_told).then_some(code)
     }
 
     /// When the phase does not last any longer.
     pub(super) fn phase_deadline(&self) -> Instant {
         match self.phase {
             Phase::Stopping { until } | Phase::Farewell { until } => until,
-            Phase::Leaving { until, .. } if self.agent_pid.is_some() => until,
+            Phase::Leaving { until, .. } if self.agent_pid.is_some() || self.is_telling(until) => until,
             Phase::Running | Phase::Leaving { .. } => Instant::NEVER,
         }
     }

@@ -12,6 +12,7 @@
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `spawn.rs`, `output.rs`) and how it is
 //!   watched (`monitor.rs`, pure; `watch.rs`), its announcements (`announce.rs`);
 //! * [`reload`] reads the configuration anew, and changes what it can;
+//! * `notify.rs` tells the operator's program what changes;
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
 //!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
@@ -31,6 +32,7 @@ mod links;
 mod lock;
 mod monitor;
 mod netlink;
+mod notify;
 mod office;
 mod orders;
 mod output;

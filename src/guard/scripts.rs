@@ -88,6 +88,11 @@ impl Run {
         Self::with(label, (Action::Start, Standard::Exec), pid, output, now + timeout)
     }
 
+    /// The same, of which nothing is said as long as it works.
+    pub fn quiet(label: String, pid: Pid, pipe: OwnedFd, deadline: Instant) -> Self {
+        Self::with(label, (Action::Monitor, Standard::Exec), pid, Output::unlogged(pipe), deadline)
+    }
+
     fn with(label: String, what: (Action, Standard), pid: Pid, output: Output, deadline: Instant) -> Self {
         let ((action, standard), stage) = (what, Stage::Running);
         Self { action, standard, label, pid, stage, deadline, output: Some(output), said: Said::default() }

@@ -252,6 +252,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         is_realtime: false,
         reset: None,
         state: "/nonexistent".into(),
+        notify: None,
         watchdog: None,
         fences: Vec::new(),
         policy: policy(),

@@ -23,6 +23,7 @@ use super::ending::Phase;
 use super::ethernet::{Listener, Sender};
 use super::fence_run::FenceRun;
 use super::links::{LinkEvent, Links};
+use super::notify::Notifier;
 use super::office::Recipe;
 use super::output::Output;
 use super::ports::OpenError;
@@ -72,6 +73,7 @@ pub struct Guard<'a> {
     signals: SignalFd,
     pub(super) stop: OwnedFd,
     pub(super) fence: Option<FenceRun>,
+    pub(super) notifier: Notifier,
     pub(super) watchdog: Option<Watchdog<'a>>,
     /// The loop woke up when it wanted to.
     is_on_time: bool,
@@ -121,6 +123,7 @@ impl<'a> Guard<'a> {
             signals: SignalFd::with_flags(&super::signals_of_guard(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             stop,
             fence: None,
+            notifier: Notifier::default(),
             watchdog: Watchdog::of(settings),
             is_on_time: true,
             is_hands_off: false,
@@ -147,6 +150,7 @@ impl<'a> Guard<'a> {
             }
             if let Some(code) = self.exit_code() {
                 self.remove_left_over(&self.all_addresses(), "still there at the end");
+                self.give_up_notices();
                 self.watchdog.iter_mut().for_each(Watchdog::disarm);
                 return code;
             }
@@ -183,7 +187,7 @@ impl<'a> Guard<'a> {
             self.hear_links();
         }
         if ready.outputs {
-            let fence = self.fence.iter_mut().map(|fence| &mut fence.run);
+            let fence = self.fence.iter_mut().map(|fence| &mut fence.run).chain(&mut self.notifier.run);
             self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).chain(fence).for_each(Run::read_output);
             self.lingering.retain_mut(Output::read);
         }
@@ -205,7 +209,7 @@ impl<'a> Guard<'a> {
         ];
         fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
-        let fence = self.fence.iter().map(|fence| &fence.run);
+        let fence = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
         let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
         match poll(&mut fds, timeout_until(deadline)) {
@@ -237,7 +241,8 @@ impl<'a> Guard<'a> {
             self.agent_due().min(now() + self.hang_after().fraction(1, 2))
         };
         let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
-        let fence = self.fence.as_ref().map_or(Instant::NEVER, |fence| fence.run.deadline());
+        let runs = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
+        let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
         self.phase_deadline().min(duties).min(judged).min(self.office_deadline()).min(pet).min(fence)
     }
 
@@ -278,6 +283,9 @@ impl<'a> Guard<'a> {
         if self.fence.as_mut().is_some_and(|fence| !fence.run.pass_deadline(now())) {
             self.fence_ended(None);
         }
+        if self.notifier.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
+            self.notice_ended(None);
+        }
         if now() >= self.agent_due() {
             // What it said in the meantime was not read yet, if the loop was held up.
             self.hear_agent();
@@ -304,6 +312,10 @@ impl<'a> Guard<'a> {
         if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
             self.fence_ended(Some(how));
             how_ended(pid, WaitPidFlag::empty());
+        }
+        let notice = self.notifier.run.as_ref().map(Run::pid);
+        if let Some((pid, how)) = notice.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
+            self.notice_ended(Some((pid, how)));
         }
         for index in 0..self.duties.len() {
             let Some(duty) = self.duties.get_mut(index) else { continue };
@@ -363,6 +375,7 @@ impl<'a> Guard<'a> {
             ToGuard::Reopen(path) => return self.reopen(path),
             ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
             ToGuard::Farewell => self.hear_farewell(),
+            ToGuard::Notice(notice) => self.hear_notice(notice),
             ToGuard::Maintenance(is_on) => self.keep_hands_off(is_on),
             // The link has put it where it belongs.
             ToGuard::Deposit => {}
@@ -418,7 +431,7 @@ impl<'a> Guard<'a> {
 }
 
 /// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended somehow.
-fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
+pub(super) fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
     match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | more) {
         Ok(WaitStatus::Exited(_, code)) => Some(Ended::Exited(code)),
         Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Killed(signal)),

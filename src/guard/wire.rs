@@ -1,6 +1,9 @@
 //! What agent and guard say to each other over their socket pair: one postcard message a datagram, both ways.
 
 use crosswire::config::{GroupId, PathId};
+use crosswire::frame::message::Role;
+use crosswire::health::PathState;
+use crosswire::quorum::Verdict;
 use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
 use crosswire::resource::{Condition, Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
@@ -23,9 +26,31 @@ pub enum ToGuard {
     Farewell,
     /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile.
     Maintenance(bool),
+    /// Tell the operator's program.
+    Notice(Notice),
     /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps the newest, and
     /// does not read it. That it comes at every beat shows that the agent does not hang.
     Deposit,
+}
+
+/// Something that has changed, for the operator's program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Notice {
+    /// What this node is for a group.
+    Role {
+        /// Of which group.
+        group: GroupId,
+        /// Before, and now.
+        change: (Role, Role),
+        /// Its newest term.
+        term: u32,
+    },
+    /// What the evidence says of the peer, before and now.
+    Verdict(Verdict, Verdict),
+    /// What a path says, before and now.
+    Path(PathId, PathState, PathState),
+    /// Whether fewer paths testify than are configured.
+    Jeopardy(bool),
 }
 
 /// From the guard to the agent.

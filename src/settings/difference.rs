@@ -26,6 +26,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     found.hard("realtime", &old.is_realtime, &new.is_realtime);
     found.soft("key", &old.key_file, &new.key_file);
     found.soft("state", &old.state, &new.state);
+    found.soft("notify", &old.notify, &new.notify);
     found.soft("witness", &old.witnesses, &new.witnesses);
     found.soft("in_jeopardy", &old.policy.in_jeopardy, &new.policy.in_jeopardy);
     found.soft("[[fence]]", &old.fences, &new.fences);

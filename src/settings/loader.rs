@@ -24,9 +24,9 @@ use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest,
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 const DEFAULT_STATE: &str = "/var/lib/crosswire";
-const KEYS: [&str; 13] = [
-    "pair", "key", "state", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence", "group",
-    "system",
+const KEYS: [&str; 14] = [
+    "pair", "key", "state", "notify", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence",
+    "group", "system",
 ];
 const SYSTEM_KEYS: [&str; 2] = ["realtime", "reset"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
@@ -92,6 +92,7 @@ struct Draft<'t> {
     pair: Option<&'t str>,
     key_file: PathBuf,
     state: PathBuf,
+    notify: Option<At<PathBuf>>,
     nodes: Option<[Node<'t>; 2]>,
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
@@ -110,6 +111,7 @@ impl<'t> Draft<'t> {
         let secret = "name the key file, as in";
         let key_file =
             read_place(root, "key", (DEFAULT_KEY_FILE, secret, "; the key itself does not belong here"), report);
+        let notify = fencing::read_device(root, "notify", report);
         let state = read_place(root, "state", (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
@@ -139,7 +141,21 @@ impl<'t> Draft<'t> {
         let devices = |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
         let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).collect();
         fencing::check_fences(&fences, &groups, &ports, report);
-        Self { pair, key_file, state, nodes, links, groups, witnesses, is_realtime, reset, watchdog, fences, policy }
+        Self {
+            pair,
+            key_file,
+            state,
+            notify,
+            nodes,
+            links,
+            groups,
+            witnesses,
+            is_realtime,
+            reset,
+            watchdog,
+            fences,
+            policy,
+        }
     }
 
     /// What node `me` needs of a draft in which nothing is missing.
@@ -159,6 +175,7 @@ impl<'t> Draft<'t> {
             names,
             key_file: self.key_file.clone(),
             state: self.state.clone(),
+            notify: self.notify.clone().map(|found| found.value),
             paths,
             groups,
             watchdog: self.watchdog.clone().map(|found| found.value),
@@ -186,6 +203,7 @@ impl<'t> Draft<'t> {
             all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
+        all.extend(self.notify.iter().map(|found| found.clone().map(|path| Thing::Program(vec![path]))));
         all.extend(self.reset.iter().map(|found| found.clone().map(Thing::Reset)));
         all.extend(self.watchdog.iter().map(|found| found.clone().map(|dog| Thing::Watchdog(dog.device))));
         all.extend(self.fences.iter().map(|fence| fence.needs.clone().map(Thing::Fence)));

@@ -52,6 +52,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where it is kept what the operator said.
     pub state: PathBuf,
+    /// The program that is told what changes.
+    pub notify: Option<PathBuf>,
     /// The paths, in the order of [`Policy::paths`].
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].

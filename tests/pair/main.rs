@@ -18,6 +18,7 @@ mod last_resorts;
 mod lines;
 mod monitors;
 mod moves;
+mod notify;
 mod paths;
 mod power;
 mod processes;
