@@ -110,7 +110,7 @@ fn write_json(history: &History, out: &mut impl Write) -> io::Result<()> {
         let (level, sentence) = words::sentence(record, &names);
         json!({
             "age_ms": age.as_ms(),
-            "level": level.as_str().to_lowercase(),
+            "level": level.as_str().to_ascii_lowercase(),
             "text": sentence,
             "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
         })

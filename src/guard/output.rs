@@ -85,7 +85,7 @@ fn note(label: Option<&str>, line: &str, said: &mut Said) {
     match label {
         Some(label) => info!("{label}: {line}"),
         None => {
-            let small = line.to_lowercase();
+            let small = line.to_ascii_lowercase();
             said.is_denied |= small.contains("not running");
             said.is_running = !said.is_denied && (said.is_running || small.contains("running") || line.contains("OK"));
             said.last.clear();
