@@ -65,6 +65,22 @@ pub enum Demand {
     Maintenance(Span),
 }
 
+/// As it would be typed.
+impl std::fmt::Display for Demand {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Handover(group) => write!(out, "handover {group}"),
+            Self::Takeover(group) => write!(out, "takeover {group}"),
+            Self::TakeoverPeerIsOff(group) => write!(out, "takeover {group} --peer-is-off"),
+            Self::Standby { force: false } => out.write_str("standby"),
+            Self::Standby { force: true } => out.write_str("standby --force"),
+            Self::Online => out.write_str("online"),
+            Self::Maintenance(Span::ZERO) => out.write_str("maintenance off"),
+            Self::Maintenance(lasts) => write!(out, "maintenance on for {lasts}"),
+        }
+    }
+}
+
 /// What the agent answers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Answer {

@@ -404,7 +404,7 @@ pub fn denial(denial: Denial, peer: &str) -> String {
 }
 
 /// Why an order failed.
-fn fault(fault: Fault) -> String {
+pub fn fault(fault: Fault) -> String {
     match fault {
         Fault::TooLate => "an order reached the guard too late and was not carried out".to_string(),
         Fault::OutOfOrder => "the guard does not hold what it was asked to renew".to_string(),

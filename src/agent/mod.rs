@@ -507,8 +507,8 @@ impl<'a> Agent<'a> {
             Question::Demand { what, reason } => {
                 let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
                 info!(
-                    "an operator asks: {what:?}{}",
-                    reason.as_ref().map(|why| format!(", since {why:?}")).unwrap_or_default()
+                    "an operator asks: {what}{}",
+                    reason.as_ref().map(|why| format!(", since \"{why}\"")).unwrap_or_default()
                 );
                 self.step(now, Event::Operator(request));
                 let is_ban = match what {

@@ -10,6 +10,7 @@ use super::turns::Guard;
 use super::wire::FromGuard;
 use crate::clock::now;
 use crate::settings::VirtualAddress;
+use crate::words;
 
 /// What the agent may take to hand over and say goodbye, beside the scripts.
 const STOP_WITHIN: Span = Span::from_s(30);
@@ -129,7 +130,7 @@ impl Guard<'_> {
     pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) {
         match self.addresses.remove_left_over(addresses) {
             Ok(ips) => ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed")),
-            Err(fault) => error!("an address that is {why} cannot be removed: {fault:?}"),
+            Err(fault) => error!("an address that is {why} cannot be removed: {}", words::fault(fault)),
         }
     }
 }

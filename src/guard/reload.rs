@@ -15,6 +15,7 @@ use super::ending::Phase;
 use super::links::Links;
 use super::turns::Guard;
 use crate::settings::{Change, KeyFile, Settings, VirtualAddress, differences};
+use crate::words;
 
 /// Where the guard says what became of a reload.
 pub fn answer_file(run_dir: &Path) -> PathBuf {
@@ -120,7 +121,7 @@ impl Guard<'_> {
         let others = self.settings.groups.iter().flat_map(|group| &group.addresses);
         let others: Vec<_> = others.cloned().collect();
         if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {
-            error!("group {}: an address that was removed is still there: {fault:?}", after.name);
+            error!("group {}: an address that was removed is still there: {}", after.name, words::fault(fault));
         }
     }
 

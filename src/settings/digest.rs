@@ -62,13 +62,13 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
             SafetyRule::Fence => "fence",
         };
         let failback_us = match policy.failback {
-            Failback::Manual => None,
-            Failback::After(wait) => Some(us(wait)),
+            Failback::Manual => "manual".to_string(),
+            Failback::After(wait) => us(wait).to_string(),
         };
         if policy.is_exclusive {
             writeln!(out, "exclusive")?;
         }
-        writeln!(out, "group {} prefer {prefer} failback {failback_us:?} safety {safety}", group.name)?;
+        writeln!(out, "group {} prefer {prefer} failback {failback_us} safety {safety}", group.name)?;
         write_group(group, out)?;
     }
     Ok(())
