@@ -390,12 +390,16 @@ impl<'a> Agent<'a> {
             }
             let was_usable = port.is_usable();
             port.set_carrier(is_up);
-            let event = match (was_usable, port.is_usable()) {
-                (false, true) => Event::PathOpened(port.id),
-                (true, false) => Event::PathLost(port.id),
-                (false, false) | (true, true) => continue,
-            };
-            self.node.step(now, event, &mut self.effects);
+            match (was_usable, port.is_usable()) {
+                // It may be another interface of that name, and a socket stays with the one that it was bound to.
+                (false, true) => {
+                    port.become_closed(now);
+                    port.note_retry();
+                    self.guard.send(&ToGuard::Reopen(port.id));
+                }
+                (true, false) => self.node.step(now, Event::PathLost(port.id), &mut self.effects),
+                (false, false) | (true, true) => {}
+            }
         }
         self.carry_out();
     }

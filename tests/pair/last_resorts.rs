@@ -63,6 +63,31 @@ fn row_22_interface_flushed() {
     });
 }
 
+/// Fault: the interface of the active node is destroyed, and made anew after two seconds with another index and another hardware
+/// address, as when a USB adapter is pulled and plugged in again; its own address comes with it.
+/// Required: the peer serves, told by cable; never both; at the end the pair is at rest, on both paths.
+#[test]
+fn row_22_interface_destroyed_and_made_anew() {
+    testing::in_lab(|| {
+        let scene = Scene::serving();
+        let start = now();
+        scene.namespace(Side::A).rtnl().delete_link(scene.interface(Side::A)).expect("destroyed");
+        let (held, _) = scene.wait_for_service_by(Side::B);
+        println!("row 22: the peer serves {} after the interface went", held.since(start));
+        assert!(held.since(start) <= at_most(500), "only after {}", held.since(start));
+        thread::sleep(ms(2_000));
+        let port = scene.switch().plug(scene.namespace(Side::A), "eth0", 0).expect("made anew");
+        let index = scene.switch().node_interface(port);
+        let rtnl = scene.namespace(Side::A).rtnl();
+        rtnl.add_address(index, node_address(Side::A, 0), PREFIX, None).expect("its own address");
+        scene.settle(Side::B);
+        let said = scene.say(Side::A, &["takeover", GROUP]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        scene.settle(Side::A);
+        scene.assert_never_both();
+    });
+}
+
 /// A gratuitous ARP request: 'I, the stranger, am the service address' (RFC 5227 section 3).
 fn claim() -> Vec<u8> {
     let std::net::IpAddr::V4(vip) = VIP else { unreachable!("the laboratory has an IPv4 address") };
