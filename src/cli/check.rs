@@ -198,6 +198,12 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
 /// Scripts that mount or attach something that two boxes must not have at once.
 const MOUNTING: [&str; 4] = ["filesystem", "mount", "drbd", "lvm"];
 
+/// Whether a script, as it is written, is one of those.
+pub fn is_mounting(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    MOUNTING.iter().any(|word| text.contains(word))
+}
+
 fn write_exclusive(
     settings: &Settings,
     group: &GroupSettings,
@@ -206,7 +212,6 @@ fn write_exclusive(
 ) -> io::Result<()> {
     let peer = settings.peer_name();
     let is_fenced = policy.safety == SafetyRule::Fence;
-    let mounts = |text: &str| MOUNTING.iter().any(|word| text.to_ascii_lowercase().contains(word));
     match (policy.is_exclusive, is_fenced, &settings.watchdog) {
         (true, true, _) => Ok(()),
         (true, false, None) => writeln!(
@@ -217,7 +222,7 @@ fn write_exclusive(
             out,
             "    WARNING: exclusive, and only the watchdog ends a hung {peer}: if both paths are cut while both nodes live, both serve; safety = \"fence\" prevents that"
         ),
-        (false, _, _) => match group.scripts.iter().find(|script| mounts(&script.text)) {
+        (false, _, _) => match group.scripts.iter().find(|script| is_mounting(&script.text)) {
             Some(script) => writeln!(
                 out,
                 "    WARNING: {} looks like a disk that only one box may have: set exclusive = true, and safety = \"fence\"",

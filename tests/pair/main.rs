@@ -13,6 +13,7 @@ mod beats;
 mod cable;
 mod carrier;
 mod frozen;
+mod howto;
 mod kills;
 mod last_resorts;
 mod lines;

@@ -29,26 +29,7 @@ const NEEDED: [&str; 6] = [
 const LEASED: &str = "10.77.0.157";
 const PAGE: &str = "a page from the shared disk\n";
 /// Gives a node's daemon a box of its own: /run, /etc/init.d with httpd, and a configuration of dnsmasq.
-const BOX: &str = r#"#!/bin/sh -e
-cd "$(dirname "$0")"
-here=$PWD
-case " $* " in *" run "*) ;; *) exec REAL "$@" ;; esac
-if [ -z "$IN_BOX" ]; then
-    IN_BOX=1 exec unshare --mount --propagation private "$here/box" "$@"
-fi
-unset IN_BOX
-for word; do
-    [ "$before" != --node ] || node=$word
-    before=$word
-done
-mount -t tmpfs none /run
-mkdir -p /run/lock /run/resource-agents "$here/init.d-$node"
-cp /etc/init.d/* "$here/init.d-$node"
-cp "$here/httpd" "$here/init.d-$node"
-mount --bind "$here/init.d-$node" /etc/init.d
-mount --bind "$here/dnsmasq.conf" /etc/dnsmasq.conf
-exec REAL "$@"
-"#;
+const BOX: &str = include_str!("../fixtures/services/box");
 
 /// The files of the services, the same disk for both nodes.
 struct Services {

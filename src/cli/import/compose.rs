@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::draft::{Draft, Times};
+use crate::cli::check::is_mounting;
 use crate::settings::exact;
 
 /// A string of TOML; control characters were refused before.
@@ -65,10 +66,14 @@ fn write_all(
 
 fn write_last_resorts(draft: &Draft, out: &mut String) -> std::fmt::Result {
     if let Some(device) = &draft.watchdog {
-        writeln!(out, "\n#[watchdog]\n#device = {}", quoted(device))?;
+        writeln!(out, "\n[watchdog]\ndevice = {}", quoted(device))?;
     }
     for fence in &draft.fences {
-        writeln!(out, "\n# A fence: {fence}")?;
+        writeln!(out, "\n# {}", fence.remark)?;
+        if let Some((method, program)) = &fence.known {
+            writeln!(out, "[[fence]]\nmethod = \"{method}\"\nprogram = {}", quoted(program))?;
+            writeln!(out, "options = {}", list(fence.options.iter().cloned()))?;
+        }
     }
     Ok(())
 }
@@ -81,6 +86,10 @@ fn write_groups(draft: &Draft, out: &mut String) -> std::fmt::Result {
             if !values.is_empty() {
                 writeln!(out, "{name} = {}", list(values.iter().cloned()))?;
             }
+        }
+        // As Heartbeat did. What mounts a disk keeps the default, which waits until the peer's scripts must have stopped.
+        if !group.scripts.is_empty() && !group.scripts.iter().any(|script| is_mounting(script)) {
+            writeln!(out, "safety = \"probe\"")?;
         }
     }
     Ok(())

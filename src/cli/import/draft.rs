@@ -43,6 +43,17 @@ pub struct Group {
     pub scripts: Vec<String>,
 }
 
+/// A device of `stonith_host`.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// What must be added, or done instead.
+    pub remark: String,
+    /// Method and program; none where nothing here knows the device.
+    pub known: Option<(&'static str, String)>,
+    /// Options that are no secret.
+    pub options: Vec<String>,
+}
+
 /// Everything that was read.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -72,8 +83,8 @@ pub struct Draft {
     pub failback: &'static str,
     /// `watchdog`
     pub watchdog: Option<String>,
-    /// Fences, as lines of the configuration.
-    pub fences: Vec<String>,
+    /// Fences.
+    pub fences: Vec<Fence>,
     /// Groups.
     pub groups: Vec<Group>,
 }

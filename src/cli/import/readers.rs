@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crosswire::config::{MAX_PATHS, MAX_WITNESSES};
 use crosswire::time::Span;
 
-use super::draft::{Draft, set};
+use super::draft::{Draft, Fence, set};
 use super::report::{Fate, Time, Wrong};
 use crate::settings::{is_interface, is_name, is_unicast, parse_span, shorten};
 
@@ -269,8 +269,11 @@ pub fn pacemaker(_: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
 
 pub fn watchdog(draft: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
     let device = one(words)?;
+    if !device.starts_with('/') {
+        return Err((format!("not a watchdog: \"{device}\""), "write its full path, as in /dev/watchdog"));
+    }
     draft.watchdog = Some(device.to_string());
-    Ok(Fate::Replaced("[watchdog], as a comment: switch it on once its driver is loaded".to_string()))
+    Ok(Fate::Taken("[watchdog]; its driver, or softdog, must be loaded first".to_string()))
 }
 
 pub fn stonith(_: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
@@ -280,11 +283,47 @@ pub fn stonith(_: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
     ))
 }
 
-/// Its parameters may hold a password: they go nowhere.
+/// Most fences of a configuration; the others stay comments.
+const MAX_FENCES: usize = 4;
+/// Devices of cluster-glue that a fence agent of today knows too: the type, the agent, and what its parameters are called
+/// there, in their order; one without a name is a password, or tells one outlet from the other.
+const AGENTS: [(&str, &str, &[&str]); 6] = [
+    ("apcmaster", "fence_apc", &["ip", "username", ""]),
+    ("apcmastersnmp", "fence_apc_snmp", &["ip", "udpport", ""]),
+    ("drac3", "fence_drac", &["ip", "username", ""]),
+    ("external/ipmi", "fence_ipmilan", &["", "ip", "username", ""]),
+    ("external/rackpdu", "fence_apc_snmp", &["", "ip", ""]),
+    ("wti_nps", "fence_wti", &["ip", ""]),
+];
+
+/// Its parameters may hold a password: that goes nowhere.
 pub fn stonith_host(draft: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
-    let [from, device, ..] = words else {
+    let [from, device, parameters @ ..] = words else {
         return Err(("stonith_host needs a node and a type of device".to_string(), "complete the line"));
     };
-    draft.fences.push(format!("{device}, reached from {from}; its parameters are in {}", draft.place));
-    Ok(Fate::Replaced("[fence], as a comment: name its program and options, then set safety = \"fence\"".to_string()))
+    let whence = format!("{device}, reached from {from}; its parameters are in {}", draft.place);
+    let agent = AGENTS.iter().find(|(name, ..)| name == device);
+    let named = agent.map(|(_, _, names)| names.iter().zip(parameters)).into_iter().flatten();
+    let options = named.filter(|(name, _)| !name.is_empty()).map(|(name, value)| format!("{name}={value}")).collect();
+    let last = "then set safety = \"fence\"";
+    let plug = "its password, and [node.NAME] fence = [\"plug=N\"]";
+    let (known, remark, said) = match (agent, device.strip_prefix("external/")) {
+        (Some((_, agent, _)), _) => (
+            Some(("exec", format!("/usr/sbin/{agent}"))),
+            format!("A fence: {whence}. Add {plug}"),
+            format!("[fence] by {agent}, without secrets: add {plug}, {last}"),
+        ),
+        (None, Some(plugin)) if is_name(plugin) => (
+            Some(("stonith", format!("/usr/lib/stonith/plugins/external/{plugin}"))),
+            format!("A fence: {whence}. Add them by name, see `crosswire fence --test`"),
+            format!("[fence] by the same plugin: add its options by name, {last}"),
+        ),
+        (None, _) => {
+            (None, format!("A fence: {whence}"), format!("[fence], as a comment: name its program and options, {last}"))
+        }
+    };
+    let is_one_too_many = draft.fences.iter().filter(|fence| fence.known.is_some()).count() == MAX_FENCES;
+    let known = known.filter(|_| !is_one_too_many);
+    draft.fences.push(Fence { remark, known, options });
+    Ok(Fate::Replaced(said))
 }
