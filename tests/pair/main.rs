@@ -24,6 +24,7 @@ mod paths;
 mod power;
 mod processes;
 mod reload;
+mod recipes;
 mod restraint;
 mod scarcity;
 mod scene;

@@ -1,0 +1,70 @@
+//! Recipes of firmware-notes/recipes.md that need more than one group or one LAN.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crosswire::config::Side;
+
+use crate::lab::setup::{Setup, VIP};
+use crate::lab::testing;
+use crate::scene::{PATIENCE, Scene};
+
+/// The address of the second group, or of the other side of a gateway.
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101));
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 100));
+
+/// Which nodes' kernels have an address.
+fn holders(scene: &Scene, ip: IpAddr) -> Vec<Side> {
+    let has = |side: &Side| {
+        let held = scene.namespace(*side).rtnl().addresses().expect("the kernel's addresses");
+        held.iter().any(|held| held.ip == ip)
+    };
+    [Side::A, Side::B].into_iter().filter(has).collect()
+}
+
+fn expect_holders(scene: &Scene, wanted: [(IpAddr, Side); 2]) {
+    scene.expect_soon(&format!("{wanted:?}"), PATIENCE, |scene| {
+        wanted.iter().all(|(ip, side)| holders(scene, *ip) == [*side])
+    });
+}
+
+/// Situation: two groups, each with another preferred node; then the one node loses its power, and comes back.
+/// Required: each serves its own; then one serves both; then each its own again, as `failback` says; never both the same.
+#[test]
+fn active_active() {
+    testing::in_fair_lab(|| {
+        let more = format!(
+            "failback = \"immediate\"\n[group.other]\nprefer = \"gw2\"\nfailback = \"immediate\"\naddresses = [\"{OTHER}/24@eth0\"]"
+        );
+        let mut scene = Scene::new(Setup { prefer: Some(Side::A), more, ..Setup::default() });
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        expect_holders(&scene, [(VIP, Side::A), (OTHER, Side::B)]);
+        scene.power_cut(Side::A).expect("its processes die");
+        // The kernel of a node without power has its address still, in a namespace that nobody reaches.
+        scene.expect_soon("both at gw2", PATIENCE, |scene| {
+            [VIP, OTHER].iter().all(|ip| holders(scene, *ip).contains(&Side::B))
+        });
+        scene.power_on(Side::A).expect("power");
+        scene.begin(Side::A);
+        expect_holders(&scene, [(VIP, Side::A), (OTHER, Side::B)]);
+        scene.assert_never_both();
+    });
+}
+
+/// Situation: a gateway whose group has an address inside and one outside; the outside loses its carrier on the active node.
+/// Required: both addresses move together.
+#[test]
+fn a_gateway_moves_with_both_its_sides() {
+    testing::in_fair_lab(|| {
+        let addresses = vec![format!("{VIP}/24@eth0"), format!("{OUTSIDE}/24@eth1")];
+        let scene =
+            Scene::serving_with(Setup { addresses, second_lan: true, prefer: Some(Side::A), ..Setup::default() });
+        expect_holders(&scene, [(VIP, Side::A), (OUTSIDE, Side::A)]);
+        scene.switch().set_carrier(scene.port(Side::A, 1), false).expect("no carrier outside");
+        expect_holders(&scene, [(VIP, Side::B), (OUTSIDE, Side::B)]);
+        scene.wait_for_service_by(Side::B);
+        scene.switch().set_carrier(scene.port(Side::A, 1), true).expect("carrier outside");
+        scene.settle(Side::B);
+        scene.assert_never_both();
+    });
+}
