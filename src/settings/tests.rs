@@ -296,6 +296,21 @@ fn every_shipped_configuration_is_sound_for_both_nodes() {
 }
 
 #[test]
+fn every_recipe_is_sound_for_both_nodes() {
+    const HEAD: &str = "pair = \"p\"\n[node.gw1]\nlan = \"10.0.0.1\"\n[node.gw2]\nlan = \"10.0.0.2\"\n\
+                        [serial]\ndevice = \"/dev/ttyS0\"\n[lan]\ninterface = \"eth0\"\n";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware-notes/recipes.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let blocks: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 7, "{} blocks", blocks.len());
+    for block in blocks {
+        for node in ["gw1", "gw2"] {
+            assert!(good_as(&format!("{HEAD}{block}"), node).proof().margin.is_safe(), "{block}");
+        }
+    }
+}
+
+#[test]
 fn every_line_of_the_annotated_configuration_can_be_switched_on() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/crosswire.toml");
     let text = loader::read_text(&file).unwrap();
