@@ -4,8 +4,9 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crosswire::quorum::succession::{self, Deposit};
+use crosswire::resource::{Order, Outcome, Ticket, Token};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, send};
 
 use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 
@@ -25,32 +26,89 @@ pub struct GuardEnd {
     socket: OwnedFd,
     /// Room for a descriptor that rides along, made once.
     control: Vec<u8>,
+    /// Where the guard confirms renewals. Nobody waits for it.
+    confirmations: Option<OwnedFd>,
+    /// The newest renewal, until it is confirmed.
+    unconfirmed: Option<Token>,
+    /// Messages that leave together.
+    outbox: heapless::Vec<u8, MAX_DATAGRAM_BYTES>,
 }
 
 impl GuardEnd {
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, control: nix::cmsg_space!([RawFd; 1]) }
+        let control = nix::cmsg_space!([RawFd; 1]);
+        Self { socket, control, confirmations: None, unconfirmed: None, outbox: heapless::Vec::new() }
     }
 
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Gives an order. A guard that has no room for it does not run any more; that its orders stay unconfirmed says the rest.
-    pub fn send(&self, message: &ToGuard) {
+    /// Renewals are confirmed here from now on.
+    pub fn listen_to(&mut self, confirmations: Option<OwnedFd>) {
+        self.confirmations = confirmations;
+    }
+
+    /// Says something now, after what is waiting to leave.
+    pub fn send(&mut self, message: &ToGuard) {
         let mut room = [0; MAX_MESSAGE_BYTES];
         if let Ok(bytes) = postcard::to_slice(message, &mut room) {
-            let _ = send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            self.put(bytes);
+        }
+        self.flush();
+    }
+
+    /// Gives an order. A renewal waits for the deposit that follows it in the same turn.
+    pub fn order(&mut self, ticket: &Ticket) {
+        let message = ToGuard::Order(*ticket);
+        if !matches!(ticket.order, Order::Renew { .. }) {
+            return self.send(&message);
+        }
+        self.unconfirmed = Some(ticket.token);
+        let mut room = [0; MAX_MESSAGE_BYTES];
+        if let Ok(bytes) = postcard::to_slice(&message, &mut room) {
+            self.put(bytes);
         }
     }
 
-    /// Leaves a deposit with it.
-    pub fn deposit(&self, deposit: &Deposit) {
+    /// Leaves a deposit with it: always the end of a datagram.
+    pub fn deposit(&mut self, deposit: &Deposit) {
         let mut room = [0; MAX_DATAGRAM_BYTES];
         let word = postcard::to_slice(&ToGuard::Deposit, &mut room).map_or(0, |word| word.len());
         let left = room.get_mut(word..).and_then(|rest| succession::encode(deposit, rest).ok()).map_or(0, |b| b.len());
         if let Some(bytes) = room.get(..word + left).filter(|_| left > 0) {
-            let _ = send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            self.put(bytes);
+        }
+        self.flush();
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if self.outbox.extend_from_slice(bytes).is_err() {
+            self.flush();
+            // What is longer than a datagram may be is no message.
+            let _ = self.outbox.extend_from_slice(bytes);
+        }
+    }
+
+    /// Sends what waits. A guard that has no room for it does not run any more; that its orders stay unconfirmed says the rest.
+    pub fn flush(&mut self) {
+        if !self.outbox.is_empty() {
+            let _ = send(self.socket.as_raw_fd(), &self.outbox, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            self.outbox.clear();
+        }
+    }
+
+    /// What became of a renewal, if the guard has said so.
+    pub fn confirmation(&mut self) -> Option<(Token, Outcome)> {
+        let socket = self.confirmations.as_ref().filter(|_| self.unconfirmed.is_some())?;
+        let mut room = [0; MAX_MESSAGE_BYTES];
+        let length = recv(socket.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+        match room.get(..length).map(postcard::take_from_bytes) {
+            Some(Ok((FromGuard::Done { token, outcome }, []))) => {
+                self.unconfirmed.take_if(|newest| *newest == token);
+                Some((token, outcome))
+            }
+            _ => None,
         }
     }
 

@@ -12,9 +12,10 @@ mod ports;
 mod self_test;
 #[cfg(test)]
 mod tests;
+mod wait;
 mod witness;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use crosswire::config::{MAX_GROUPS, PathId, PathKind, PathPolicy};
 use crosswire::frame::aside::{Aside, Subject};
@@ -31,8 +32,6 @@ use crosswire::resource::{Fault, Order, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use log::{info, log, warn};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
 
 use crate::cli::{status, why};
 use crate::clock;
@@ -48,6 +47,7 @@ use journal::Journal;
 use lifeline::{Lifeline, Told};
 use ports::{Port, Read};
 use self_test::SelfTest;
+use wait::Ready;
 use witness::Asker;
 
 /// A packet socket on which holders of addresses show themselves.
@@ -229,47 +229,44 @@ impl<'a> Agent<'a> {
 
     /// One turn: wait, hand in, tick.
     fn turn(&mut self) {
-        self.wait();
-        // A lapsed lease goes before anything that waited in a buffer is looked at; every step sees to that.
-        self.hear_guard();
-        self.hear_paths();
-        self.hear_listeners();
-        self.hear_witnesses();
-        self.hear_operators();
-        let now = clock::now();
+        let waking = self.wait();
+        let now = self.hear_everything(&waking);
         self.look_at_lines(now);
         self.step(now, Event::Tick);
         self.test_probes(now);
         self.talk(now);
         self.reopen(now);
+        self.guard.flush();
         if now >= self.end_at {
             warn!("the guard is gone and the lease is over: the agent ends");
             self.is_done = true;
         }
     }
 
-    /// Waits for something to read, or for the next deadline.
-    fn wait(&self) {
-        let now = clock::now();
-        let retries = self.ports.iter().map(Port::retry_at);
-        let deadline = retries
-            .chain([self.node.next_deadline(now).0, self.end_at, self.self_test.deadline()])
-            .min()
-            .unwrap_or(now);
-        let timeout = deadline.since(now);
-        let timeout = TimeSpec::from(std::time::Duration::from_micros(timeout.as_us().min(MAX_WAIT.as_us())));
-        let guard = (self.end_at == Instant::NEVER).then(|| self.guard.descriptor());
-        let ports = self.ports.iter().filter_map(Port::descriptor);
-        let listeners = self.listeners.iter().map(|listener| listener.descriptor.as_fd());
-        let all = guard
-            .into_iter()
-            .chain(ports)
-            .chain(listeners)
-            .chain(self.asker.descriptors())
-            .chain(self.control.descriptors());
-        let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = all.take(MAX_DESCRIPTORS).map(poll_in).collect();
-        // An error (EINTR) is as good as a wake-up: everything is looked at anyway.
-        let _ = ppoll(&mut fds, Some(timeout), None);
+    /// Reads where something has arrived. A lapsed lease goes before anything that waited in a buffer is looked at; every step
+    /// sees to that.
+    fn hear(&mut self, ready: &Ready) {
+        self.hear_confirmations();
+        if ready.guard {
+            self.hear_guard();
+        }
+        self.hear_paths(ready);
+        if ready.listeners {
+            self.hear_listeners();
+        }
+        if ready.witnesses {
+            self.hear_witnesses();
+        }
+        if ready.operators {
+            self.hear_operators();
+        }
+    }
+
+    /// What the guard says of renewals wakes nobody: it is read when something else does.
+    fn hear_confirmations(&mut self) {
+        while let Some((token, outcome)) = self.guard.confirmation() {
+            self.step(clock::now(), Event::Done(token, outcome));
+        }
     }
 
     fn hear_guard(&mut self) {
@@ -309,6 +306,7 @@ impl<'a> Agent<'a> {
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
             (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
+            (FromGuard::Confirmations, socket) => self.guard.listen_to(socket),
             (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
             (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
                 self.watchdog = Some(WatchdogReport { timeout_s, boot_status });
@@ -353,7 +351,7 @@ impl<'a> Agent<'a> {
         {
             *probe = Some(ticket.token);
         }
-        self.guard.send(&ToGuard::Order(ticket));
+        self.guard.order(&ticket);
     }
 
     fn path_is_away(&mut self, now: Instant, path: PathId, errno: Errno) {
@@ -405,16 +403,20 @@ impl<'a> Agent<'a> {
     }
 
     /// Everything that has arrived is handed in before silence is judged, however much it is.
-    fn hear_paths(&mut self) {
+    fn hear_paths(&mut self, ready: &Ready) {
         let mut room = [0; READ_BYTES];
-        for index in 0..self.ports.len() {
+        for index in (0..self.ports.len()).filter(|index| ready.path(*index)) {
             for _ in 0..MAX_READS {
                 let Some(port) = self.ports.get_mut(index) else { break };
                 match port.read(&mut room) {
                     Read::Bytes(length) => {
                         let event = port.event(room.get(..length).unwrap_or_default());
                         self.node.step(clock::now(), event, &mut self.effects);
+                        let is_all = port.is_stream() && length < READ_BYTES;
                         self.carry_out();
+                        if is_all {
+                            break;
+                        }
                     }
                     Read::Skip => {}
                     Read::Empty => break,
@@ -710,25 +712,17 @@ fn reply_told(told: Told) {
     control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
 }
 
-fn poll_in(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
-    PollFd::new(descriptor, PollFlags::POLLIN)
-}
-
 /// How much is read at once.
 const READ_BYTES: usize = 512;
 /// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that whatever waited in it is
 /// read before silence is judged, and few enough that a flood on one path cannot starve the others.
 const MAX_READS: usize = 512;
-/// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
-const MAX_DESCRIPTORS: usize = 48;
 /// How many entries of its journal a node tells its peer's operator, with their evidence: what 8 KB hold.
 const TOLD_DECISIONS: usize = 20;
 /// The same, without the evidence.
 const TOLD_LINES: usize = 60;
 /// The modem lines are looked at this often at most.
 const LINES_EVERY: Span = Span::from_ms(5);
-/// The loop turns at least this often.
-const MAX_WAIT: Span = Span::from_s(60);
 /// Most answers in a turn; the rest waits in its socket.
 const MAX_ANSWERS: usize = 64;
 /// Most packets of one listener in a turn.

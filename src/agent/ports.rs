@@ -61,6 +61,8 @@ pub struct Port {
     is_told: bool,
     /// We hold services: shown on RTS.
     is_holding: bool,
+    /// The driver knew of modem lines when the port was opened.
+    has_lines: bool,
     /// Modem lines that follow our own outputs.
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
@@ -100,6 +102,7 @@ impl Port {
             skipped: 0,
             is_told: false,
             is_holding: false,
+            has_lines: false,
             bridged_lines: 0,
             counts_before: Counts::default(),
         }
@@ -115,6 +118,7 @@ impl Port {
         if self.kind == PathKind::Serial {
             self.bridged_lines = lines::bridged(&descriptor, self.side);
             lines::set(&descriptor, self.outputs());
+            self.has_lines = lines::get(&descriptor).is_some();
             self.counts_before = Counts::of(&descriptor).unwrap_or_default();
         }
         (self.bytes_in, self.bytes_out, self.opened_at) = (0, 0, now);
@@ -168,10 +172,16 @@ impl Port {
         }
     }
 
-    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer.
+    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer. A port that had none
+    /// when it was opened is not asked again.
     pub fn look_at_lines(&self) -> Option<Option<Lines>> {
-        let descriptor = self.descriptor.as_ref().filter(|_| self.kind == PathKind::Serial)?;
+        let descriptor = self.descriptor.as_ref().filter(|_| self.has_lines)?;
         Some(lines::get(descriptor).and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
+    }
+
+    /// Bytes without boundaries arrive here: a read that does not fill its room was the last one.
+    pub fn is_stream(&self) -> bool {
+        self.kind == PathKind::Serial
     }
 
     /// What an open serial port says of itself.

@@ -12,8 +12,8 @@ use netlink_packet_core::{Emitable, NLM_F_CREATE, NLM_F_REPLACE, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, CacheInfo};
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
 
+use super::interface;
 use super::netlink::{Netlink, Request};
 use crate::clock::now;
 use crate::settings::VirtualAddress;
@@ -130,7 +130,7 @@ impl Addresses {
     /// What the kernel shows with another prefix length on the configured interface goes too. On another interface
     /// it is not ours: [`Fault::StillThere`].
     pub fn remove(&mut self, addresses: &[VirtualAddress]) -> Result<(), Fault> {
-        let mut targets: Vec<_> = addresses.iter().filter_map(place_of).collect();
+        let mut targets: Vec<_> = addresses.iter().filter_map(|address| self.place_of(address)).collect();
         let mut fault = Fault::StillThere;
         for _ in 0..MAX_REMOVAL_TRIES {
             let requests: Vec<_> = targets.iter().map(|place| request(RTM_DELADDR, 0, *place, &[])).collect();
@@ -144,14 +144,15 @@ impl Addresses {
             if left.is_empty() {
                 return Ok(());
             }
-            targets = left.iter().map(|seen| seen.place).filter(|place| is_ours(*place, addresses)).collect();
+            targets = left.iter().map(|seen| seen.place).filter(|place| self.is_ours(*place, addresses)).collect();
         }
         Err(fault)
     }
 
     /// Removes whatever an earlier run left behind, and says what it was.
     pub fn remove_left_over(&mut self, addresses: &[VirtualAddress]) -> Result<Vec<IpAddr>, Fault> {
-        let left: Vec<_> = self.seen_of(addresses)?.into_iter().filter(|seen| is_ours(seen.place, addresses)).collect();
+        let mut left = self.seen_of(addresses)?;
+        left.retain(|seen| self.is_ours(seen.place, addresses));
         let ips: Vec<_> = left.iter().map(|seen| seen.place.ip).collect();
         if ips.is_empty() {
             return Ok(ips);
@@ -176,7 +177,7 @@ impl Addresses {
     fn read_back(&mut self, addresses: &[VirtualAddress]) -> Result<(), Fault> {
         let seen = self.seen_of(addresses)?;
         for address in addresses {
-            let place = place_of(address).ok_or(Fault::NoInterface)?;
+            let place = self.place_of(address).ok_or(Fault::NoInterface)?;
             let shown = seen.iter().find(|seen| seen.place == place);
             let valid_s = shown.ok_or(Fault::Kernel(Errno::EADDRNOTAVAIL as i32))?.valid_s;
             if valid_s > self.lifetime_s && !self.was_lifetime_ignored {
@@ -196,11 +197,23 @@ impl Addresses {
             let mut lifetime = CacheInfo::default();
             lifetime.ifa_preferred = self.lifetime_s;
             lifetime.ifa_valid = self.lifetime_s;
-            let place = place_of(address)?;
+            let place = self.place_of(address)?;
             let attributes = [AddressAttribute::CacheInfo(lifetime)];
             Some(request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, place, &attributes))
         };
         addresses.iter().map(leased).collect::<Option<_>>().ok_or(Fault::NoInterface)
+    }
+
+    /// Where the address belongs now; none while its interface does not exist.
+    fn place_of(&self, address: &VirtualAddress) -> Option<Place> {
+        let interface_index = interface::index(&self.netlink, &address.interface).ok()?;
+        Some(Place { ip: address.ip, prefix: address.prefix, interface_index })
+    }
+
+    /// Whether an address that the kernel shows is one of `addresses` on its own interface.
+    fn is_ours(&self, place: Place, addresses: &[VirtualAddress]) -> bool {
+        let same = |own: Place| own.ip == place.ip && own.interface_index == place.interface_index;
+        addresses.iter().filter_map(|address| self.place_of(address)).any(same)
     }
 }
 
@@ -209,21 +222,9 @@ fn lifetime_s(lease: Span) -> u32 {
     u32::try_from(lease.as_s_ceil()).unwrap_or(FOREVER_S - 1).max(1)
 }
 
-/// Where the address belongs now; none while its interface does not exist.
-fn place_of(address: &VirtualAddress) -> Option<Place> {
-    let interface_index = if_nametoindex(address.interface.as_str()).ok()?;
-    Some(Place { ip: address.ip, prefix: address.prefix, interface_index })
-}
-
 /// What the interfaces need before an address comes.
 pub fn prepare(addresses: &[VirtualAddress]) {
     addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
-}
-
-/// Whether an address that the kernel shows is one of `addresses` on its own interface.
-fn is_ours(place: Place, addresses: &[VirtualAddress]) -> bool {
-    let same = |own: Place| own.ip == place.ip && own.interface_index == place.interface_index;
-    addresses.iter().filter_map(place_of).any(same)
 }
 
 fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fault> {

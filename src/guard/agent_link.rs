@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
 use log::error;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 
 use super::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 
@@ -36,22 +36,50 @@ pub struct AgentLink {
     socket: OwnedFd,
     /// What the socket had no room for. A descriptor is closed as soon as it was sent: the guard keeps no copy.
     queue: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
+    /// Where renewals are confirmed, so that nobody is woken by it.
+    confirmations: Option<OwnedFd>,
+    /// What is left of the agent's last datagram: messages that share it are handed out one by one.
+    rest: Vec<u8>,
 }
 
 impl AgentLink {
     /// Takes over our end of the pair.
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, queue: VecDeque::new() }
+        Self { socket, queue: VecDeque::new(), confirmations: None, rest: Vec::new() }
+    }
+
+    /// Takes over our end of the pair on which renewals are confirmed, and gives the agent its own.
+    pub fn confirm_on(&mut self, ours: OwnedFd, theirs: OwnedFd) {
+        self.confirmations = Some(ours);
+        self.send(&FromGuard::Confirmations, Some(theirs));
+    }
+
+    /// Confirms a renewal. An agent that has no room for it does not run any more.
+    pub fn confirm(&mut self, message: &FromGuard) {
+        let Some(socket) = &self.confirmations else { return self.send(message, None) };
+        let mut room = [0; MAX_MESSAGE_BYTES];
+        if let Ok(bytes) = postcard::to_slice(message, &mut room) {
+            let _ = send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+
+    /// The last datagram holds more messages.
+    pub fn has_rest(&self) -> bool {
+        !self.rest.is_empty()
     }
 
     /// The next message, if any; a deposit goes to `deposit`, as it is.
-    pub fn receive(&self, deposit: &mut Vec<u8>) -> Received {
+    pub fn receive(&mut self, deposit: &mut Vec<u8>) -> Received {
+        if self.has_rest() {
+            let rest = std::mem::take(&mut self.rest);
+            return self.decode(&rest, deposit);
+        }
         // One byte more than the longest datagram, so that a longer one does not pass for it.
         let mut bytes = [0; MAX_DATAGRAM_BYTES + 1];
         loop {
             return match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => Received::Gone,
-                Ok(length) => decode(bytes.get(..length).unwrap_or_default(), deposit),
+                Ok(length) => self.decode(bytes.get(..length).unwrap_or_default(), deposit),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => Received::Nothing,
                 Err(_) => Received::Gone,
@@ -89,24 +117,28 @@ impl AgentLink {
     pub fn has_queued(&self) -> bool {
         !self.queue.is_empty()
     }
+
+    /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what is deposited, to the
+    /// end of the datagram, and there is some.
+    fn decode(&mut self, bytes: &[u8], deposit: &mut Vec<u8>) -> Received {
+        match postcard::take_from_bytes(bytes) {
+            Ok((ToGuard::Deposit, left)) if (1..=MAX_DEPOSIT_BYTES).contains(&left.len()) => {
+                deposit.clear();
+                deposit.extend_from_slice(left);
+                Received::Message(ToGuard::Deposit)
+            }
+            Ok((message, rest)) if message != ToGuard::Deposit => {
+                self.rest.extend_from_slice(rest);
+                Received::Message(message)
+            }
+            Ok(_) | Err(_) => Received::Garbage,
+        }
+    }
 }
 
 impl AsFd for AgentLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-/// A message fills its datagram exactly; behind the word 'deposit' comes what is deposited, and there is some.
-fn decode(bytes: &[u8], deposit: &mut Vec<u8>) -> Received {
-    match postcard::take_from_bytes(bytes) {
-        Ok((ToGuard::Deposit, left)) if (1..=MAX_DEPOSIT_BYTES).contains(&left.len()) => {
-            deposit.clear();
-            deposit.extend_from_slice(left);
-            Received::Message(ToGuard::Deposit)
-        }
-        Ok((message, [])) if message != ToGuard::Deposit => Received::Message(message),
-        Ok(_) | Err(_) => Received::Garbage,
     }
 }
 
@@ -132,7 +164,7 @@ mod tests {
 
     #[test]
     fn messages_are_read_one_by_one_until_the_agent_is_gone() {
-        let (link, agent) = pair();
+        let (mut link, agent) = pair();
         let order = Order::Release { group: GroupId(3), first: ReleaseOrder::AddressesFirst };
         let ticket = ToGuard::Order(Ticket { token: Token(u32::MAX), valid_until: Instant::NEVER, order });
         for message in [ticket, ToGuard::Reopen(PathId(1)), ToGuard::Farewell] {
@@ -151,21 +183,55 @@ mod tests {
     #[test]
     fn a_deposit_is_kept_as_it_is_and_one_that_is_empty_or_too_long_is_garbage() {
         let word = postcard::to_slice(&ToGuard::Deposit, &mut [0; 8]).expect("short").to_vec();
+        let (mut link, _agent) = pair();
         let mut deposit = vec![9; 3];
-        let received = decode(&[word.clone(), vec![0xee; MAX_DEPOSIT_BYTES]].concat(), &mut deposit);
+        let received = link.decode(&[word.clone(), vec![0xee; MAX_DEPOSIT_BYTES]].concat(), &mut deposit);
         assert_eq!((received, deposit.len()), (Received::Message(ToGuard::Deposit), MAX_DEPOSIT_BYTES));
-        assert_eq!(decode(&word, &mut deposit), Received::Garbage);
+        assert_eq!(link.decode(&word, &mut deposit), Received::Garbage);
         let too_long = [word, vec![0xee; MAX_DEPOSIT_BYTES + 1]].concat();
-        assert_eq!((decode(&too_long, &mut deposit), deposit), (Received::Garbage, vec![0xee; MAX_DEPOSIT_BYTES]));
+        assert_eq!((link.decode(&too_long, &mut deposit), deposit), (Received::Garbage, vec![0xee; MAX_DEPOSIT_BYTES]));
     }
 
     #[test]
-    fn what_is_no_message_or_more_than_one_is_garbage() {
-        let farewell = postcard::to_slice(&ToGuard::Farewell, &mut [0; 8]).expect("short").to_vec();
+    fn messages_that_share_a_datagram_are_read_one_by_one_and_a_deposit_ends_it() {
+        let bytes = |message: &ToGuard| postcard::to_slice(message, &mut [0; 8]).expect("short").to_vec();
+        let (mut link, agent) = pair();
         let mut deposit = Vec::new();
-        assert_eq!(decode(&farewell, &mut deposit), Received::Message(ToGuard::Farewell));
-        assert_eq!(decode(&[farewell.clone(), farewell].concat(), &mut deposit), Received::Garbage);
-        assert_eq!(decode(&[250], &mut deposit), Received::Garbage);
+        let datagram =
+            [bytes(&ToGuard::Reopen(PathId(1))), bytes(&ToGuard::Farewell), bytes(&ToGuard::Deposit), vec![0, 4]];
+        send(agent.as_raw_fd(), &datagram.concat(), MsgFlags::empty()).expect("sent");
+        let expected = [ToGuard::Reopen(PathId(1)), ToGuard::Farewell, ToGuard::Deposit].map(Received::Message);
+        let received: [_; 3] = std::array::from_fn(|_| link.receive(&mut deposit));
+        assert_eq!(received, expected);
+        assert_eq!((link.has_rest(), link.receive(&mut deposit), deposit), (false, Received::Nothing, vec![0, 4]));
+    }
+
+    #[test]
+    fn what_is_no_message_is_garbage() {
+        let (mut link, _agent) = pair();
+        let mut deposit = Vec::new();
+        assert_eq!(link.decode(&[250], &mut deposit), Received::Garbage);
+        assert_eq!(link.decode(&[], &mut deposit), Received::Garbage);
+    }
+
+    #[test]
+    fn a_renewal_is_confirmed_where_nobody_waits() {
+        let (mut link, agent) = pair();
+        let renewed = FromGuard::Done { token: Token(7), outcome: Outcome::Renewed };
+        let mut room = [0; MAX_MESSAGE_BYTES];
+        link.confirm(&renewed);
+        link.flush().expect("there is room");
+        let length = recv(agent.as_raw_fd(), &mut room, MsgFlags::empty()).expect("as long as there is no other way");
+        assert_eq!(postcard::from_bytes(&room[..length]), Ok(renewed));
+        let (ours, theirs) = (pair().1, pair().1);
+        link.confirm_on(ours, theirs);
+        link.flush().expect("there is room");
+        let length = recv(agent.as_raw_fd(), &mut room, MsgFlags::empty()).expect("the other way");
+        assert_eq!(postcard::from_bytes(&room[..length]), Ok(FromGuard::Confirmations));
+        link.confirm(&renewed);
+        link.flush().expect("nothing is queued");
+        let more = recv(agent.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT);
+        assert_eq!(more, Err(Errno::EAGAIN));
     }
 
     #[test]
@@ -214,7 +280,8 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 1..MAX_MESSAGE_BYTES + 1)) {
-            if let Received::Message(message) = decode(&bytes, &mut Vec::new()) {
+            let (mut link, _agent) = pair();
+            if let Received::Message(message) = link.decode(&bytes, &mut Vec::new()) {
                 let mut buffer = [0; MAX_MESSAGE_BYTES];
                 prop_assert!(postcard::to_slice(&message, &mut buffer).is_ok());
             }

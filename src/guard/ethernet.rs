@@ -14,10 +14,9 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, sendto, socket};
 
-use super::packets::{Frame, Mac, NO_MAC};
+use super::interface;
+use super::packets::{Frame, Mac};
 
-/// Hardware type of an Ethernet (linux/if_arp.h).
-const ARPHRD_ETHER: u16 = 1;
 /// A classic BPF jump reaches this many instructions, and so does the list of addresses.
 const MAX_ADDRESSES: usize = 100;
 /// A filter that lets a packet through says how much of it.
@@ -30,15 +29,6 @@ pub enum Hears {
     Arp,
     /// IPv6 neighbour advertisements for, and solicitations from, an address asked for.
     NeighbourDiscovery,
-}
-
-mod ioctl {
-    //! `netdevice(7)`
-
-    use nix::libc;
-
-    nix::ioctl_read_bad!(siocgifindex, libc::SIOCGIFINDEX, libc::ifreq);
-    nix::ioctl_read_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
 }
 
 /// Sends frames; opened once.
@@ -113,30 +103,8 @@ fn link_address(index: u32, ethertype: u16) -> nix::Result<LinkAddr> {
     unsafe { LinkAddr::from_raw((&raw const raw).cast(), None) }.ok_or(Errno::EINVAL)
 }
 
-/// Index and hardware address of an Ethernet; any socket will do to ask for them.
-fn outlet(fd: &OwnedFd, interface: &str) -> nix::Result<Outlet> {
-    // SAFETY: ifreq is plain numbers, for which all zeroes is a value.
-    let mut asked: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last byte stays zero.
-    let (room, name) = (asked.ifr_name.len() - 1, interface.as_bytes());
-    if name.len() > room {
-        return Err(Errno::ENODEV);
-    }
-    asked.ifr_name.iter_mut().zip(name).for_each(|(to, from)| *to = libc::c_char::from_ne_bytes([*from]));
-    // SAFETY: the kernel reads and writes one ifreq, which `asked` is.
-    unsafe { ioctl::siocgifindex(fd.as_raw_fd(), &raw mut asked) }?;
-    // SAFETY: the kernel has just written the index.
-    let index = unsafe { asked.ifr_ifru.ifru_ifindex };
-    // SAFETY: as above.
-    unsafe { ioctl::siocgifhwaddr(fd.as_raw_fd(), &raw mut asked) }?;
-    // SAFETY: the kernel has just written the hardware address.
-    let address = unsafe { asked.ifr_ifru.ifru_hwaddr };
-    if address.sa_family != ARPHRD_ETHER {
-        return Err(Errno::EAFNOSUPPORT);
-    }
-    let mut mac = NO_MAC;
-    mac.iter_mut().zip(address.sa_data).for_each(|(to, from)| *to = from.to_ne_bytes()[0]);
-    Ok(Outlet { index: index.cast_unsigned(), mac })
+fn outlet(socket: &OwnedFd, name: &str) -> nix::Result<Outlet> {
+    Ok(Outlet { index: interface::index(socket, name)?, mac: interface::mac(socket, name)? })
 }
 
 fn attach(fd: &OwnedFd, filter: &[libc::sock_filter]) -> nix::Result<()> {

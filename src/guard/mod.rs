@@ -14,8 +14,8 @@
 //! * [`reload`] reads the configuration anew, and changes what it can;
 //! * `notify.rs` tells the operator's program what changes;
 //! * [`punctual`] keeps both processes on time;
-//! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs` and `ports.rs`
-//!   (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
+//! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs`,
+//!   `interface.rs` and `ports.rs` (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
 //!   `self_fence.rs` of one that cannot let go, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
@@ -28,6 +28,7 @@ mod ethernet;
 pub mod fence;
 mod fence_run;
 mod group;
+mod interface;
 mod links;
 mod lock;
 mod monitor;

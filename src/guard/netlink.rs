@@ -3,7 +3,7 @@
 //! Every request carries a sequence number and is answered before the call returns. Events have a socket of
 //! their own (`carrier.rs`), so that an answer is never lost among them.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crosswire::time::Span;
 use netlink_packet_core::{
@@ -147,6 +147,12 @@ impl Netlink {
             }
         }
         Err(Errno::ETIMEDOUT)
+    }
+}
+
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -80,7 +80,12 @@ impl Guard<'_> {
         before.thread_set_mask()?;
         if let ForkResult::Parent { child } = forked? {
             self.agent_pid = Some(child);
-            self.agent = Some(AgentLink::new(ours));
+            let mut link = AgentLink::new(ours);
+            // Without it the agent is woken by each.
+            if let Ok((ours, theirs)) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags) {
+                link.confirm_on(ours, theirs);
+            }
+            self.agent = Some(link);
             self.agent_heard = now() + FIRST_WORD_WITHIN;
         }
         Ok(())

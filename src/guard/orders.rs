@@ -119,7 +119,10 @@ impl Guard<'_> {
         let outcomes = self.addresses.renew(&batch);
         for ((token, index), outcome) in renewed.into_iter().zip(outcomes) {
             self.note_renewal(index, asked_at, outcome);
-            self.done(token, outcome.map_or_else(Outcome::Failed, |()| Outcome::Renewed));
+            match outcome {
+                Ok(()) => self.confirm(token),
+                Err(fault) => self.done(token, Outcome::Failed(fault)),
+            }
         }
     }
 
@@ -231,6 +234,13 @@ impl Guard<'_> {
             }
         }
         true
+    }
+
+    /// A renewal went as it should, which is no news.
+    fn confirm(&mut self, token: Token) {
+        if let Some(agent) = &mut self.agent {
+            agent.confirm(&FromGuard::Done { token, outcome: Outcome::Renewed });
+        }
     }
 
     pub(super) fn done(&mut self, token: Token, outcome: Outcome) {

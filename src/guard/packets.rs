@@ -21,8 +21,7 @@ const ETHERNET_HEADER_BYTES: usize = 14;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// Neighbour discovery is believed only with it: no router has passed it on (RFC 4861 7.1).
 const HOP_LIMIT: u8 = 255;
-/// Nobody's.
-pub const NO_MAC: Mac = [0; 6];
+const NO_MAC: Mac = [0; 6];
 
 /// Tells the link that `ip` is at `mac` now.
 ///

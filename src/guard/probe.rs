@@ -72,6 +72,7 @@ fn asked_for_on(settings: &Settings, interface: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::time::Duration;
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::unistd::read;
@@ -117,6 +118,8 @@ mod tests {
             stranger.run(move || {
                 let mut addresses = Addresses::open(Span::from_s(5)).expect("a socket");
                 addresses.add(&theirs, now() + Span::from_s(1)).expect("added");
+                // The kernel joins the group of a new IPv6 address, and answers for it, a moment later.
+                std::thread::sleep(Duration::from_millis(300));
             });
             assert_eq!(send(&sender, &settings, &group.addresses), Ok(()));
             let v4 = answers(&listeners[0], Some("10.9.0.2"));

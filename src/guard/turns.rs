@@ -348,8 +348,10 @@ impl<'a> Guard<'a> {
     /// Reads what the agent has sent and carries it out; renewals last, all in one batch.
     fn hear_agent(&mut self) {
         let mut renewals = Vec::new();
-        for _ in 0..MAX_BATCH {
-            let Some(agent) = &self.agent else { return };
+        let mut count = 0;
+        while count < MAX_BATCH || self.agent.as_ref().is_some_and(AgentLink::has_rest) {
+            count += 1;
+            let Some(agent) = &mut self.agent else { return };
             match agent.receive(&mut self.tenure.deposit) {
                 Received::Nothing => break,
                 Received::Gone => return self.lose_agent("the agent has closed its end", Loss::Died),

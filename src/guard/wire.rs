@@ -1,4 +1,5 @@
-//! What agent and guard say to each other over their socket pair: one postcard message a datagram, both ways.
+//! What agent and guard say to each other over their socket pair: postcard messages. Those of the agent may
+//! share a datagram, one after the other; the guard's have one each.
 
 use crosswire::config::{GroupId, PathId};
 use crosswire::frame::message::Role;
@@ -98,6 +99,9 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
+    /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`]: a socket for which nobody has to wait.
+    /// Without it, and for everything else that became of a renewal, they are confirmed here.
+    Confirmations,
     /// The kernel ignores the lifetime of addresses: what nobody removes stays.
     LifetimeIgnored,
     /// The watchdog of this box is armed.

@@ -47,6 +47,8 @@ pub struct Rig {
     passed: OwnedFd,
     addresses: Addresses,
     heard: VecDeque<(FromGuard, Option<OwnedFd>)>,
+    /// Where renewals are confirmed.
+    confirmations: Option<OwnedFd>,
     tokens: u32,
 }
 
@@ -79,8 +81,19 @@ impl Rig {
         let pulse = Arc::new(Mutex::new(None));
         beat(&pulse);
         let agent = guard;
-        let mut rig =
-            Self { guard, agent, socket: None, stop, dir, pulse, passed, addresses, heard: VecDeque::new(), tokens: 0 };
+        let mut rig = Self {
+            guard,
+            agent,
+            socket: None,
+            stop,
+            dir,
+            pulse,
+            passed,
+            addresses,
+            heard: VecDeque::new(),
+            confirmations: None,
+            tokens: 0,
+        };
         assert_eq!(rig.take_office(), "", "the first one succeeds nobody");
         rig
     }
@@ -195,16 +208,25 @@ impl Rig {
         self.order(Order::Release { group: GROUP, first })
     }
 
-    /// The next message; none after `wait`.
+    /// The next message, on either socket; none after `wait`.
     fn hear(&mut self, wait: Duration) -> Option<(FromGuard, Option<OwnedFd>)> {
         let socket = self.socket.as_ref().expect("not closed");
         let timeout = PollTimeout::try_from(wait).expect("a short time");
-        if poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) != Ok(1) {
+        let sockets: Vec<_> = [Some(socket), self.confirmations.as_ref()].into_iter().flatten().collect();
+        let mut fds: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        poll(&mut fds, timeout).expect("polled");
+        let index = fds.iter().position(|fd| fd.any().unwrap_or(true))?;
+        let mut bytes = [0; MAX_MESSAGE_BYTES];
+        let (length, descriptor) = receive_with_descriptor(sockets[index], &mut bytes)?;
+        if length == 0 {
             return None;
         }
-        let mut bytes = [0; MAX_MESSAGE_BYTES];
-        let (length, descriptor) = receive_with_descriptor(socket, &mut bytes)?;
-        (length > 0).then(|| (postcard::from_bytes(&bytes[..length]).expect("a message"), descriptor))
+        let message = postcard::from_bytes(&bytes[..length]).expect("a message");
+        if message == FromGuard::Confirmations {
+            self.confirmations = descriptor;
+            return self.hear(wait);
+        }
+        Some((message, descriptor))
     }
 
     /// Reads until the other end is closed; false if it stays open for some seconds.

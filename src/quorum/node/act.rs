@@ -236,12 +236,13 @@ impl Node {
         let is_sure = now >= self.judge_from || self.peer.beat_at().is_some_and(|at| self.is_since_stall(at));
         let interval = self.policy.interval();
         let every = timing::renewal_every(interval, self.policy.lease);
+        // One waking for both: what would be due before the next beat goes with this one.
+        let early = if self.is_beat_due(now) { interval.fraction(1, 2) } else { Span::ZERO };
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if !group.role.is_holding() || now < group.renew_at || !is_sure {
+        if !group.role.is_holding() || now + early < group.renew_at || !is_sure {
             return;
         }
-        // Keep the rhythm, but never try to catch up.
-        group.renew_at = if now < group.renew_at + every { group.renew_at + every } else { now + every };
+        group.renew_at = now + every;
         let token = self.order(now + interval, Order::Renew { group: id }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.renewal = Some(Renewal { token, sent_at: now });

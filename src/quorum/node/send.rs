@@ -44,6 +44,11 @@ impl Node {
         true
     }
 
+    /// Whether a beat leaves on any path at the end of this turn.
+    pub(super) fn is_beat_due(&self, now: Instant) -> bool {
+        self.is_urgent || self.paths.iter().any(|path| path.detector.is_open() && now >= path.beat_at)
+    }
+
     /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays no beat.
     pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
         self.session.seal_aside(path, aside)

@@ -1,0 +1,55 @@
+//! Interfaces by their names, as they are now (`netdevice(7)`). Any socket will do to ask.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::packets::Mac;
+
+mod ioctl {
+    //! `netdevice(7)`
+
+    use nix::libc;
+
+    nix::ioctl_read_bad!(siocgifindex, libc::SIOCGIFINDEX, libc::ifreq);
+    nix::ioctl_read_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
+}
+
+/// Hardware type of an Ethernet (linux/if_arp.h).
+const ARPHRD_ETHER: u16 = 1;
+
+/// Its index. `ENODEV` if there is no such interface.
+pub fn index(socket: &impl AsFd, interface: &str) -> nix::Result<u32> {
+    let mut asked = request(interface)?;
+    // SAFETY: the kernel reads and writes one ifreq, which `asked` is.
+    unsafe { ioctl::siocgifindex(socket.as_fd().as_raw_fd(), &raw mut asked) }?;
+    // SAFETY: the kernel has just written the index.
+    Ok(unsafe { asked.ifr_ifru.ifru_ifindex }.cast_unsigned())
+}
+
+/// Its hardware address. `EAFNOSUPPORT` if it is no Ethernet.
+pub fn mac(socket: &impl AsFd, interface: &str) -> nix::Result<Mac> {
+    let mut asked = request(interface)?;
+    // SAFETY: the kernel reads and writes one ifreq, which `asked` is.
+    unsafe { ioctl::siocgifhwaddr(socket.as_fd().as_raw_fd(), &raw mut asked) }?;
+    // SAFETY: the kernel has just written the hardware address.
+    let address = unsafe { asked.ifr_ifru.ifru_hwaddr };
+    if address.sa_family != ARPHRD_ETHER {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    let mut mac = Mac::default();
+    mac.iter_mut().zip(address.sa_data).for_each(|(to, from)| *to = from.to_ne_bytes()[0]);
+    Ok(mac)
+}
+
+fn request(interface: &str) -> nix::Result<libc::ifreq> {
+    // SAFETY: ifreq is plain numbers, for which all zeroes is a value.
+    let mut asked: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    if interface.len() >= asked.ifr_name.len() {
+        return Err(Errno::ENODEV);
+    }
+    asked.ifr_name.iter_mut().zip(interface.bytes()).for_each(|(to, from)| *to = libc::c_char::from_ne_bytes([from]));
+    Ok(asked)
+}
