@@ -1,9 +1,10 @@
 //! The agent's end of the socket pair.
 
+use std::cell::RefCell;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use crosswire::quorum::succession::{self, Deposit};
+use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
 use crosswire::resource::{Order, Outcome, Ticket, Token};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, send};
@@ -31,13 +32,13 @@ pub struct GuardEnd {
     /// The newest renewal, until it is confirmed.
     unconfirmed: Option<Token>,
     /// Messages that leave together.
-    outbox: heapless::Vec<u8, MAX_DATAGRAM_BYTES>,
+    outbox: RefCell<heapless::Vec<u8, MAX_DATAGRAM_BYTES>>,
 }
 
 impl GuardEnd {
     pub fn new(socket: OwnedFd) -> Self {
         let control = nix::cmsg_space!([RawFd; 1]);
-        Self { socket, control, confirmations: None, unconfirmed: None, outbox: heapless::Vec::new() }
+        Self { socket, control, confirmations: None, unconfirmed: None, outbox: RefCell::default() }
     }
 
     pub fn descriptor(&self) -> BorrowedFd<'_> {
@@ -50,51 +51,47 @@ impl GuardEnd {
     }
 
     /// Says something now, after what is waiting to leave.
-    pub fn send(&mut self, message: &ToGuard) {
-        let mut room = [0; MAX_MESSAGE_BYTES];
-        if let Ok(bytes) = postcard::to_slice(message, &mut room) {
-            self.put(bytes);
-        }
+    pub fn send(&self, message: &ToGuard) {
+        self.put(message, &[]);
         self.flush();
     }
 
     /// Gives an order. A renewal waits for the deposit that follows it in the same turn.
     pub fn order(&mut self, ticket: &Ticket) {
-        let message = ToGuard::Order(*ticket);
-        if !matches!(ticket.order, Order::Renew { .. }) {
-            return self.send(&message);
-        }
-        self.unconfirmed = Some(ticket.token);
-        let mut room = [0; MAX_MESSAGE_BYTES];
-        if let Ok(bytes) = postcard::to_slice(&message, &mut room) {
-            self.put(bytes);
+        self.put(&ToGuard::Order(*ticket), &[]);
+        if matches!(ticket.order, Order::Renew { .. }) {
+            self.unconfirmed = Some(ticket.token);
+        } else {
+            self.flush();
         }
     }
 
     /// Leaves a deposit with it: always the end of a datagram.
-    pub fn deposit(&mut self, deposit: &Deposit) {
-        let mut room = [0; MAX_DATAGRAM_BYTES];
-        let word = postcard::to_slice(&ToGuard::Deposit, &mut room).map_or(0, |word| word.len());
-        let left = room.get_mut(word..).and_then(|rest| succession::encode(deposit, rest).ok()).map_or(0, |b| b.len());
-        if let Some(bytes) = room.get(..word + left).filter(|_| left > 0) {
-            self.put(bytes);
+    pub fn deposit(&self, deposit: &Deposit) {
+        let mut room = [0; MAX_DEPOSIT_BYTES];
+        if let Ok(bytes) = succession::encode(deposit, &mut room) {
+            self.put(&ToGuard::Deposit, bytes);
         }
         self.flush();
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        if self.outbox.extend_from_slice(bytes).is_err() {
+    /// Puts a message, and what belongs behind it, into the datagram that leaves next.
+    fn put(&self, message: &ToGuard, behind: &[u8]) {
+        let mut room = [0; MAX_MESSAGE_BYTES];
+        let Ok(bytes) = postcard::to_slice(message, &mut room) else { return };
+        if self.outbox.borrow().len() + bytes.len() + behind.len() > MAX_DATAGRAM_BYTES {
             self.flush();
-            // What is longer than a datagram may be is no message.
-            let _ = self.outbox.extend_from_slice(bytes);
         }
+        let mut outbox = self.outbox.borrow_mut();
+        let _ = outbox.extend_from_slice(bytes).and_then(|()| outbox.extend_from_slice(behind));
     }
 
     /// Sends what waits. A guard that has no room for it does not run any more; that its orders stay unconfirmed says the rest.
-    pub fn flush(&mut self) {
-        if !self.outbox.is_empty() {
-            let _ = send(self.socket.as_raw_fd(), &self.outbox, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
-            self.outbox.clear();
+    pub fn flush(&self) {
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.is_empty() {
+            let _ = send(self.socket.as_raw_fd(), &outbox, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            outbox.clear();
         }
     }
 
@@ -103,13 +100,9 @@ impl GuardEnd {
         let socket = self.confirmations.as_ref().filter(|_| self.unconfirmed.is_some())?;
         let mut room = [0; MAX_MESSAGE_BYTES];
         let length = recv(socket.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
-        match room.get(..length).map(postcard::take_from_bytes) {
-            Some(Ok((FromGuard::Done { token, outcome }, []))) => {
-                self.unconfirmed.take_if(|newest| *newest == token);
-                Some((token, outcome))
-            }
-            _ => None,
-        }
+        let Some(FromGuard::Done { token, outcome }) = decode(room.get(..length)?) else { return None };
+        self.unconfirmed.take_if(|newest| *newest == token);
+        Some((token, outcome))
     }
 
     /// The next message, if any.
@@ -127,12 +120,17 @@ impl GuardEnd {
         if length == 0 {
             return FromGuardEnd::Gone;
         }
-        match room.get(..length).map(postcard::take_from_bytes) {
-            Some(Ok((message, []))) => FromGuardEnd::Message(message, descriptor),
-            // The guard is the same program as we are: what does not decode did not come from it.
-            Some(Ok(_) | Err(_)) | None => FromGuardEnd::Gone,
-        }
+        // The guard is the same program as we are: what does not decode did not come from it.
+        room.get(..length)
+            .and_then(decode)
+            .map_or(FromGuardEnd::Gone, |message| FromGuardEnd::Message(message, descriptor))
     }
+}
+
+/// A message fills its datagram exactly.
+#[inline(never)]
+fn decode(bytes: &[u8]) -> Option<FromGuard> {
+    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(message, _)| message)
 }
 
 fn descriptor_of(message: ControlMessageOwned) -> Option<OwnedFd> {

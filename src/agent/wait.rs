@@ -78,10 +78,10 @@ impl Agent<'_> {
         let deadline = self.deadline(now);
         let mut sources: heapless::Vec<Source, MAX_DESCRIPTORS> = heapless::Vec::new();
         let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = heapless::Vec::new();
-        for (source, descriptor) in self.descriptors().take(MAX_DESCRIPTORS) {
+        self.each_descriptor(&mut |source, descriptor| {
             let _ = sources.push(source);
             let _ = fds.push(PollFd::new(descriptor, PollFlags::POLLIN));
-        }
+        });
         let timeout = TimeSpec::from(Duration::from_micros(deadline.since(now).as_us().min(MAX_WAIT.as_us())));
         let mut ready = Ready::default();
         let is_empty = match ppoll(&mut fds, Some(timeout), None) {
@@ -105,13 +105,16 @@ impl Agent<'_> {
         retries.chain(own).min().unwrap_or(now)
     }
 
-    fn descriptors(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>)> {
-        let guard = (self.end_at == Instant::NEVER).then(|| (Source::Guard, self.guard.descriptor()));
-        let ports = self.ports.iter().filter_map(|port| Some((Source::Path(port.id), port.descriptor()?)));
-        let listeners = self.listeners.iter().map(|listener| (Source::Listeners, listener.descriptor.as_fd()));
-        let witnesses = self.asker.descriptors().map(|descriptor| (Source::Witnesses, descriptor));
-        let operators = self.control.descriptors().map(|descriptor| (Source::Operators, descriptor));
-        guard.into_iter().chain(ports).chain(listeners).chain(witnesses).chain(operators)
+    fn each_descriptor<'a>(&'a self, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {
+        if self.end_at == Instant::NEVER {
+            each(Source::Guard, self.guard.descriptor());
+        }
+        for port in &self.ports {
+            port.descriptor().into_iter().for_each(|descriptor| each(Source::Path(port.id), descriptor));
+        }
+        self.listeners.iter().for_each(|listener| each(Source::Listeners, listener.descriptor.as_fd()));
+        self.asker.descriptors().for_each(|descriptor| each(Source::Witnesses, descriptor));
+        self.control.descriptors().for_each(|descriptor| each(Source::Operators, descriptor));
     }
 
     /// Hands in what has arrived, and says at which instant that was everything. Before a deadline there is nothing to judge

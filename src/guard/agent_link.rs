@@ -5,7 +5,6 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
-use log::error;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 
@@ -56,10 +55,12 @@ impl AgentLink {
 
     /// Confirms a renewal. An agent that has no room for it does not run any more.
     pub fn confirm(&mut self, message: &FromGuard) {
-        let Some(socket) = &self.confirmations else { return self.send(message, None) };
-        let mut room = [0; MAX_MESSAGE_BYTES];
-        if let Ok(bytes) = postcard::to_slice(message, &mut room) {
-            let _ = send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        match &self.confirmations {
+            Some(socket) => {
+                let bytes = encode(message);
+                let _ = send(socket.as_raw_fd(), &bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            }
+            None => self.send(message, None),
         }
     }
 
@@ -89,11 +90,7 @@ impl AgentLink {
 
     /// Tells the agent something, now or when there is room.
     pub fn send(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
-        match postcard::to_slice(message, &mut buffer) {
-            Ok(bytes) => self.queue.push_back((bytes.to_vec(), descriptor)),
-            Err(fault) => error!("a message to the agent is too long: {fault}"),
-        }
+        self.queue.push_back((encode(message), descriptor));
     }
 
     /// Sends what is queued, as far as there is room.
@@ -134,6 +131,13 @@ impl AgentLink {
             Ok(_) | Err(_) => Received::Garbage,
         }
     }
+}
+
+/// No message is longer than there is room.
+#[inline(never)]
+fn encode(message: &FromGuard) -> Vec<u8> {
+    let mut room = [0; MAX_MESSAGE_BYTES];
+    postcard::to_slice(message, &mut room).map(|bytes| bytes.to_vec()).unwrap_or_default()
 }
 
 impl AsFd for AgentLink {
