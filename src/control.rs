@@ -181,8 +181,12 @@ pub struct History {
     pub paths: Vec<String>,
     /// Names of the groups.
     pub groups: Vec<String>,
+    /// By group, the names of its scripts.
+    pub scripts: Vec<Vec<String>>,
     /// The key file.
     pub key_file: String,
+    /// How many entries there have been in all, up to the newest.
+    pub count: u32,
     /// How long ago, and what; the oldest first.
     pub entries: Vec<(Span, Record)>,
 }

@@ -16,6 +16,8 @@ pub struct Names {
     pub peer: String,
     pub paths: Vec<String>,
     pub groups: Vec<String>,
+    /// By group, those of its scripts.
+    pub scripts: Vec<Vec<String>>,
     pub key_file: String,
 }
 
@@ -97,6 +99,13 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (level, format!("path {}: {}", names.path(path), line_reading(reading, peer)))
         }
         Record::Reloaded => (Level::Info, "the configuration was read anew: another agent goes on with it".to_string()),
+        Record::Script { group, script, is_start } => {
+            let scripts = names.scripts.get(group.index());
+            let script =
+                scripts.and_then(|scripts| scripts.get(usize::from(script))).map_or("a script", String::as_str);
+            let what = if is_start { "starts" } else { "stops" };
+            (Level::Info, format!("group {}: {script} {what}", names.group(group)))
+        }
         Record::Succeeded => (Level::Warn, "the agent has died: another one goes on in its place".to_string()),
         Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
         Record::GuardLost => {

@@ -11,22 +11,29 @@ pub struct Journal {
     entries: Vec<(Instant, Record)>,
     /// Where the oldest entry is, once the ring is full.
     oldest: usize,
+    count: u32,
 }
 
 impl Journal {
     /// An empty one; it never grows beyond what it takes now.
     pub fn new() -> Self {
-        Self { entries: Vec::with_capacity(MAX_ENTRIES), oldest: 0 }
+        Self { entries: Vec::with_capacity(MAX_ENTRIES), oldest: 0, count: 0 }
     }
 
     /// Keeps an entry, at the cost of the oldest.
     pub fn note(&mut self, now: Instant, record: Record) {
+        self.count = self.count.saturating_add(1);
         if self.entries.len() < MAX_ENTRIES {
             self.entries.push((now, record));
         } else if let Some(slot) = self.entries.get_mut(self.oldest) {
             *slot = (now, record);
             self.oldest = (self.oldest + 1) % MAX_ENTRIES;
         }
+    }
+
+    /// How many entries it was given in all.
+    pub fn count(&self) -> u32 {
+        self.count
     }
 
     /// The last `count` entries, the oldest first.

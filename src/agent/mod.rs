@@ -147,6 +147,7 @@ impl<'a> Agent<'a> {
                 peer: settings.peer_name().to_string(),
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+                scripts: settings.groups.iter().map(scripts_of).collect(),
                 key_file: settings.key_file.display().to_string(),
             },
             journal: Journal::new(),
@@ -311,6 +312,10 @@ impl<'a> Agent<'a> {
             (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
                 self.watchdog = Some(WatchdogReport { timeout_s, boot_status });
                 self.step(now, Event::Watchdog(bound_s));
+            }
+            // The guard's own log line says more.
+            (FromGuard::Script { group, script, is_start }, _) => {
+                self.journal.note(now, Record::Script { group, script, is_start });
             }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
         }
@@ -619,7 +624,9 @@ impl<'a> Agent<'a> {
             peer: self.names.peer.clone(),
             paths: self.names.paths.clone(),
             groups: self.names.groups.clone(),
+            scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
+            count: self.journal.count(),
             entries: self.journal.last(count).map(|(at, record)| (now.since(*at), *record)).collect(),
         }
     }
@@ -706,6 +713,10 @@ impl<'a> Agent<'a> {
             }
         }
     }
+}
+
+fn scripts_of(group: &GroupSettings) -> Vec<String> {
+    group.scripts.iter().map(|script| script.label().to_owned()).collect()
 }
 
 fn reply_told(told: Told) {

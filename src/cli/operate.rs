@@ -1,7 +1,7 @@
 //! `crosswire handover`, `takeover`, `standby`, `online`: planned moves, asked of the running daemon and followed to their
 //! end; and `crosswire maintenance`, which forbids them.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,17 @@ use crosswire::time::Span;
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
 use super::status::not_running;
+use super::why;
 use crate::clock;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, History, Question, Report, ask};
 use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
 use crate::settings::parse_span;
 use crate::words;
 
 /// How long a move is followed. Scripts may take longer; the daemon goes on all the same.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Entries of the journal that one look can show.
+const MAX_SHOWN: u16 = 20;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -92,13 +95,14 @@ pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
 /// Asks for standby and follows it until nothing is held.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
+    let progress = Progress::begin(&options.run_dir);
     let standby = if options.force { Standby::Forced } else { Standby::Asked };
     unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
         keep(&options.run_dir, out, |kept| {
             kept.restraint.standby = standby;
             kept.reason.clone_from(&options.reason);
         });
-        follow_until_free(&options.run_dir, out)
+        follow_until_free(&options.run_dir, progress, out)
     })
 }
 
@@ -181,11 +185,12 @@ fn unless_accepted(run_dir: &Path, question: &Question, about: &str, out: &mut i
     }
 }
 
-fn follow_until_free(run_dir: &Path, out: &mut impl Write) -> Exit {
+fn follow_until_free(run_dir: &Path, mut progress: Progress, out: &mut impl Write) -> Exit {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         std::thread::sleep(LOOK_EVERY);
         let Some(report) = report(run_dir) else { continue };
+        progress.look(run_dir, &report);
         if !report.node.is_standby {
             keep(run_dir, out, end_standby);
             let _ = writeln!(
@@ -204,6 +209,53 @@ fn follow_until_free(run_dir: &Path, out: &mut impl Write) -> Exit {
     Exit::Refused
 }
 
+/// What an operator sees of a move while it goes on: everything that this node notes, and the peer's roles; on a terminal only.
+struct Progress {
+    is_shown: bool,
+    /// Entries of the journal that were shown, or were there before.
+    seen: u32,
+    theirs: Vec<Option<Role>>,
+}
+
+impl Progress {
+    /// From now on.
+    fn begin(run_dir: &Path) -> Self {
+        let is_shown = std::io::stderr().is_terminal();
+        let seen = is_shown.then(|| history(run_dir, 0)).flatten().map_or(u32::MAX, |history| history.count);
+        let theirs = is_shown.then(|| report(run_dir)).flatten().map_or_else(Vec::new, |report| roles_of_peer(&report));
+        Self { is_shown, seen, theirs }
+    }
+
+    fn look(&mut self, run_dir: &Path, report: &Report) {
+        let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
+        let names = why::names(&history);
+        let fresh = history.count.saturating_sub(self.seen) as usize;
+        let mut stderr = std::io::stderr();
+        for (_, record) in history.entries.iter().skip(history.entries.len().saturating_sub(fresh)) {
+            let _ = writeln!(stderr, "  {}: {}", history.node, words::sentence(record, &names).1);
+        }
+        self.seen = self.seen.max(history.count);
+        let theirs = roles_of_peer(report);
+        let changed = theirs.iter().zip(&self.theirs).zip(&names.groups).filter(|((now, before), _)| now != before);
+        for (role, group) in changed.filter_map(|((now, _), group)| Some(((*now)?, group))) {
+            let _ = writeln!(stderr, "  {}: group {group}: {}", names.peer, words::role(role));
+        }
+        self.theirs = theirs;
+    }
+}
+
+fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
+    let groups = report.node.peer.iter().flat_map(|peer| &peer.groups);
+    groups.map(|group| group.map(|(role, _)| role)).collect()
+}
+
+fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {
+    match ask(run_dir, &Question::Why(last)) {
+        Ok(Answer::History(history)) => Some(history),
+        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) | Err(_) => None,
+    }
+}
+
 /// Asks for a takeover and follows it.
 pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
     let group = options.group.clone();
@@ -214,26 +266,34 @@ pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
 
 fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
     let before = report(run_dir).and_then(|report| newest_term(&report, group));
+    let progress = Progress::begin(run_dir);
     unless_accepted(run_dir, question, &format!("group {group}: "), out)
-        .unwrap_or_else(|| follow_to_end(run_dir, group, wanted, before, out))
+        .unwrap_or_else(|| follow_to_end(run_dir, (group, wanted, before), progress, out))
 }
 
-/// `before`: the group's term before the request.
-fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, before: Option<u32>, out: &mut impl Write) -> Exit {
+/// Of a group, the role that is wanted and its term before the request. A move that fails is followed until one of the nodes
+/// serves again.
+fn follow_to_end(
+    run_dir: &Path,
+    (group, wanted, before): (&str, Role, Option<u32>),
+    mut progress: Progress,
+    out: &mut impl Write,
+) -> Exit {
     let start = Instant::now();
+    let mut failure = None;
     while start.elapsed() < PATIENCE {
         std::thread::sleep(LOOK_EVERY);
         let Some(report) = report(run_dir) else { continue };
+        progress.look(run_dir, &report);
+        let ms = start.elapsed().as_millis();
         match moved(&report, group, wanted) {
             Moved::Done => {
                 let server = if wanted == Role::Active { my_name(&report) } else { peer_of(&report) };
-                let _ = writeln!(out, "done: {server} serves group {group} ({} ms)", start.elapsed().as_millis());
+                let _ = writeln!(out, "done: {server} serves group {group} ({ms} ms)");
                 return Exit::Done;
             }
-            Moved::Failed(why) => {
-                let _ = writeln!(out, "failed: group {group}: {why}");
-                return Exit::Refused;
-            }
+            Moved::Failed(why) => failure = Some(why),
+            Moved::NotYet if failure.is_some() => {}
             // Each move adds one to the term: this one came and went between two looks.
             Moved::NotYet if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) => {
                 let _ = writeln!(out, "group {group} has moved, and another request has moved it back");
@@ -241,9 +301,34 @@ fn follow_to_end(run_dir: &Path, group: &str, wanted: Role, before: Option<u32>,
             }
             Moved::NotYet => {}
         }
+        if let (Some(why), Some(server)) = (&failure, server(&report, group)) {
+            let _ = writeln!(out, "failed: group {group}: {why}; {server} serves it ({ms} ms)");
+            return Exit::Refused;
+        }
     }
-    let _ = writeln!(out, "group {group} has not moved within {} s; `crosswire status` says why", PATIENCE.as_secs());
+    let _ = match failure {
+        Some(why) => writeln!(out, "failed: group {group}: {why}, and nobody serves it yet"),
+        None => {
+            writeln!(out, "group {group} has not moved within {} s; `crosswire status` says why", PATIENCE.as_secs())
+        }
+    };
     Exit::Refused
+}
+
+/// Who serves a group.
+fn server<'a>(report: &'a Report, group: &str) -> Option<&'a str> {
+    match roles(report, group)? {
+        (Role::Active, _) => Some(my_name(report)),
+        (_, Some((Role::Active, _))) => Some(peer_of(report)),
+        _ => None,
+    }
+}
+
+/// Our role for a group, and the peer's with its term.
+fn roles(report: &Report, group: &str) -> Option<(Role, Option<(Role, u32)>)> {
+    let index = report.groups.iter().position(|(name, _)| name == group)?;
+    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
+    Some((report.node.groups.get(index)?.role, theirs))
 }
 
 enum Moved {
@@ -254,10 +339,8 @@ enum Moved {
 
 /// How far the move is: who serves now, by this node's own role and by what its peer says.
 fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
-    let Some(index) = report.groups.iter().position(|(name, _)| name == group) else { return Moved::NotYet };
-    let Some(ours) = report.node.groups.get(index) else { return Moved::NotYet };
-    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
-    match (wanted, ours.role, theirs) {
+    let Some((ours, theirs)) = roles(report, group) else { return Moved::NotYet };
+    match (wanted, ours, theirs) {
         (Role::Active, Role::Active, _) | (Role::Backup, Role::Backup, Some((Role::Active, _))) => Moved::Done,
         (_, Role::Faulty, _) => Moved::Failed("it failed here".to_string()),
         (Role::Backup, _, Some((Role::Faulty, _))) => Moved::Failed(format!("it failed on {}", peer_of(report))),

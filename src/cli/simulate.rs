@@ -262,6 +262,7 @@ fn words_of(settings: &Settings) -> words::Names {
         peer: settings.peer_name().to_string(),
         paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
         groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+        scripts: Vec::new(),
         key_file: settings.key_file.display().to_string(),
     }
 }

@@ -254,6 +254,7 @@ fn names(report: &Report) -> Names {
         peer: report.nodes[report.node.me.peer().index()].clone(),
         paths: report.paths.clone(),
         groups: report.groups.iter().map(|(name, _)| name.clone()).collect(),
+        scripts: Vec::new(),
         key_file: report.key_file.clone(),
     }
 }

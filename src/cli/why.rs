@@ -90,6 +90,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Lines { .. }
         | Record::VipAnswered { .. }
         | Record::VipContested { .. }
+        | Record::Script { .. }
         | Record::Stall(_)
         | Record::Succeeded
         | Record::Reloaded
@@ -138,11 +139,13 @@ fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
     })
 }
 
-fn names(history: &History) -> Names {
+/// The names that its records are told with.
+pub fn names(history: &History) -> Names {
     Names {
         peer: history.peer.clone(),
         paths: history.paths.clone(),
         groups: history.groups.clone(),
+        scripts: history.scripts.clone(),
         key_file: history.key_file.clone(),
     }
 }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::addresses::Renewal;
 use super::duty::Reason;
-use super::group::Next;
+use super::group::{Action, Next};
 use super::monitor::Watches;
 use super::ports::{OpenError, open_path};
 use super::probe;
@@ -222,6 +222,10 @@ impl Guard<'_> {
                 duty.group.script_began(action);
                 if !duty.start_script(self.settings, group, (action, script), now()) {
                     self.note_script_end(index, action, false);
+                }
+                if let (Ok(id), Ok(script)) = (u8::try_from(index), u8::try_from(script)) {
+                    let is_start = action == Action::Start;
+                    self.tell(&FromGuard::Script { group: GroupId(id), script, is_start }, None);
                 }
             }
             Next::RemoveAddresses => {

@@ -113,6 +113,15 @@ pub enum FromGuard {
         /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
         boot_status: u32,
     },
+    /// A script of a group begins to start or to stop, for whoever follows the move.
+    Script {
+        /// Which group.
+        group: GroupId,
+        /// Which of its scripts.
+        script: u8,
+        /// It is started, else stopped.
+        is_start: bool,
+    },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
 }

@@ -298,6 +298,15 @@ pub enum Record {
         /// Its MAC.
         mac: [u8; 6],
     },
+    /// A script of a group begins to start or to stop.
+    Script {
+        /// Which group.
+        group: GroupId,
+        /// Which of its scripts.
+        script: u8,
+        /// It is started, else stopped.
+        is_start: bool,
+    },
     /// The loop was late by this much.
     Stall(Span),
     /// The agent died, and this one goes on in its place.

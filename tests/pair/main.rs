@@ -21,6 +21,7 @@ mod monitors;
 mod moves;
 mod notify;
 mod paths;
+mod planned;
 mod power;
 mod processes;
 mod recipes;

@@ -38,6 +38,7 @@ impl World {
             | Record::Lines { .. }
             | Record::VipAnswered { .. }
             | Record::VipContested { .. }
+            | Record::Script { .. }
             | Record::Standby(_)
             | Record::StandbyYielded
             | Record::Maintenance(_)
