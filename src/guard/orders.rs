@@ -223,7 +223,9 @@ impl Guard<'_> {
                 if !duty.start_script(self.settings, group, (action, script), now()) {
                     self.note_script_end(index, action, false);
                 }
-                if let (Ok(id), Ok(script)) = (u8::try_from(index), u8::try_from(script)) {
+                if let (Ok(id), Ok(script)) = (u8::try_from(index), u8::try_from(script))
+                    && action != Action::Monitor
+                {
                     let is_start = action == Action::Start;
                     self.tell(&FromGuard::Script { group: GroupId(id), script, is_start }, None);
                 }
