@@ -181,8 +181,8 @@ pub struct History {
     pub paths: Vec<String>,
     /// Names of the groups.
     pub groups: Vec<String>,
-    /// By group, the names of its scripts.
-    pub scripts: Vec<Vec<String>>,
+    /// By group, the names of its scripts, one a line.
+    pub scripts: Vec<String>,
     /// The key file.
     pub key_file: String,
     /// How many entries there have been in all, up to the newest.

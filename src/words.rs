@@ -16,8 +16,8 @@ pub struct Names {
     pub peer: String,
     pub paths: Vec<String>,
     pub groups: Vec<String>,
-    /// By group, those of its scripts.
-    pub scripts: Vec<Vec<String>>,
+    /// By group, those of its scripts, one a line.
+    pub scripts: Vec<String>,
     pub key_file: String,
 }
 
@@ -100,9 +100,8 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         }
         Record::Reloaded => (Level::Info, "the configuration was read anew: another agent goes on with it".to_string()),
         Record::Script { group, script, is_start } => {
-            let scripts = names.scripts.get(group.index());
-            let script =
-                scripts.and_then(|scripts| scripts.get(usize::from(script))).map_or("a script", String::as_str);
+            let scripts = names.scripts.get(group.index()).and_then(|all| all.lines().nth(usize::from(script)));
+            let script = scripts.unwrap_or("a script");
             let what = if is_start { "starts" } else { "stops" };
             (Level::Info, format!("group {}: {script} {what}", names.group(group)))
         }

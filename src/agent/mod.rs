@@ -715,8 +715,8 @@ impl<'a> Agent<'a> {
     }
 }
 
-fn scripts_of(group: &GroupSettings) -> Vec<String> {
-    group.scripts.iter().map(|script| script.label().to_owned()).collect()
+fn scripts_of(group: &GroupSettings) -> String {
+    group.scripts.iter().flat_map(|script| [script.label(), "\n"]).collect()
 }
 
 fn reply_told(told: Told) {

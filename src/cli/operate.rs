@@ -1,7 +1,7 @@
 //! `crosswire handover`, `takeover`, `standby`, `online`: planned moves, asked of the running daemon and followed to their
 //! end; and `crosswire maintenance`, which forbids them.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,16 @@ use crosswire::time::Span;
 
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
+use super::progress::Progress;
 use super::status::not_running;
-use super::why;
 use crate::clock;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, History, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
 use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
 use crate::settings::parse_span;
 use crate::words;
 
 /// How long a move is followed. Scripts may take longer; the daemon goes on all the same.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Entries of the journal that one look can show.
-const MAX_SHOWN: u16 = 20;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -209,53 +207,6 @@ fn follow_until_free(run_dir: &Path, mut progress: Progress, out: &mut impl Writ
     Exit::Refused
 }
 
-/// What an operator sees of a move while it goes on: everything that this node notes, and the peer's roles; on a terminal only.
-struct Progress {
-    is_shown: bool,
-    /// Entries of the journal that were shown, or were there before.
-    seen: u32,
-    theirs: Vec<Option<Role>>,
-}
-
-impl Progress {
-    /// From now on.
-    fn begin(run_dir: &Path) -> Self {
-        let is_shown = std::io::stderr().is_terminal();
-        let seen = is_shown.then(|| history(run_dir, 0)).flatten().map_or(u32::MAX, |history| history.count);
-        let theirs = is_shown.then(|| report(run_dir)).flatten().map_or_else(Vec::new, |report| roles_of_peer(&report));
-        Self { is_shown, seen, theirs }
-    }
-
-    fn look(&mut self, run_dir: &Path, report: &Report) {
-        let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
-        let names = why::names(&history);
-        let fresh = history.count.saturating_sub(self.seen) as usize;
-        let mut stderr = std::io::stderr();
-        for (_, record) in history.entries.iter().skip(history.entries.len().saturating_sub(fresh)) {
-            let _ = writeln!(stderr, "  {}: {}", history.node, words::sentence(record, &names).1);
-        }
-        self.seen = self.seen.max(history.count);
-        let theirs = roles_of_peer(report);
-        let changed = theirs.iter().zip(&self.theirs).zip(&names.groups).filter(|((now, before), _)| now != before);
-        for (role, group) in changed.filter_map(|((now, _), group)| Some(((*now)?, group))) {
-            let _ = writeln!(stderr, "  {}: group {group}: {}", names.peer, words::role(role));
-        }
-        self.theirs = theirs;
-    }
-}
-
-fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
-    let groups = report.node.peer.iter().flat_map(|peer| &peer.groups);
-    groups.map(|group| group.map(|(role, _)| role)).collect()
-}
-
-fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {
-    match ask(run_dir, &Question::Why(last)) {
-        Ok(Answer::History(history)) => Some(history),
-        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) | Err(_) => None,
-    }
-}
-
 /// Asks for a takeover and follows it.
 pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
     let group = options.group.clone();
@@ -356,7 +307,8 @@ fn newest_term(report: &Report, group: &str) -> Option<u32> {
     Some(theirs.map_or(ours, |(_, term)| term.max(ours)))
 }
 
-fn report(run_dir: &Path) -> Option<Box<Report>> {
+/// What the daemon says of itself, if it does.
+pub fn report(run_dir: &Path) -> Option<Box<Report>> {
     match ask(run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => Some(report),
         Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) | Err(_) => None,
