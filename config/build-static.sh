@@ -12,6 +12,7 @@
 # process where it happens, so that nothing is ever unwound: without the tables for that it is 50 KB less.
 # The binary is loaded where it was linked to; code that could be loaded anywhere is 40 KB more on x86, which has no
 # addressing relative to the instruction.
+# Where std is built along, derived `Debug` prints names without what is in them: only panic messages use it.
 # Paths of this machine are mapped away, so that a build elsewhere gives the same bytes.
 # ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
 set -eu
@@ -78,7 +79,8 @@ build_with_own_std() {
     # -Z build-std is unstable; RUSTC_BOOTSTRAP lets a stable rustc do it.
     CARGO="$(dirname "$(command -v "$RUSTC")")/cargo"
     RUSTC_BOOTSTRAP=1
-    RUSTFLAGS="${RUSTFLAGS:-} $lean $remap --remap-path-prefix=$("$RUSTC" --print sysroot)=rust -C link-self-contained=no"
+    RUSTFLAGS="${RUSTFLAGS:-} $lean $remap --remap-path-prefix=$("$RUSTC" --print sysroot)=rust"
+    RUSTFLAGS="$RUSTFLAGS -C link-self-contained=no -Z fmt-debug=shallow"
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
     PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features --features "$features" \
         --target "$target" --target-dir target/static \

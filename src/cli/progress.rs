@@ -1,42 +1,19 @@
-//! What an operator sees of a planned move while it goes on, where standard error is a terminal. In a build without the
-//! feature `progress` there is the outcome alone.
+//! What an operator sees of a planned move while it goes on, where standard error is a terminal.
 
-#[cfg(feature = "progress")]
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-#[cfg(feature = "progress")]
 use crosswire::frame::message::Role;
 
-use crate::control::Report;
-#[cfg(feature = "progress")]
-use crate::{
-    cli::{operate::report, why},
-    control::{Answer, History, Question, ask},
-    words,
-};
+use super::operate::report;
+use super::why;
+use crate::control::{Answer, History, Question, Report, ask};
+use crate::words;
 
 /// Entries of the journal that one look can show.
-#[cfg(feature = "progress")]
 const MAX_SHOWN: u16 = 20;
 
-/// Nothing is shown.
-#[cfg(not(feature = "progress"))]
-pub struct Progress;
-
-#[cfg(not(feature = "progress"))]
-impl Progress {
-    /// From now on.
-    pub fn begin(_: &Path) -> Self {
-        Self
-    }
-
-    /// Shows nothing.
-    pub fn look(&mut self, _: &Path, _: &Report) {}
-}
-
 /// What an operator sees of a move while it goes on: everything that this node notes, and the peer's roles; on a terminal only.
-#[cfg(feature = "progress")]
 pub struct Progress {
     is_shown: bool,
     /// Entries of the journal that were shown, or were there before.
@@ -44,7 +21,6 @@ pub struct Progress {
     theirs: Vec<Option<Role>>,
 }
 
-#[cfg(feature = "progress")]
 impl Progress {
     /// From now on.
     pub fn begin(run_dir: &Path) -> Self {
@@ -73,13 +49,11 @@ impl Progress {
     }
 }
 
-#[cfg(feature = "progress")]
 fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
     let groups = report.node.peer.iter().flat_map(|peer| &peer.groups);
     groups.map(|group| group.map(|(role, _)| role)).collect()
 }
 
-#[cfg(feature = "progress")]
 fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {
     match ask(run_dir, &Question::Why(last)) {
         Ok(Answer::History(history)) => Some(history),

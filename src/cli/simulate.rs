@@ -273,6 +273,7 @@ fn words_between(names: &Names, side: Side) -> words::Names {
         peer: name(names, side.peer()).to_string(),
         paths: names.paths.clone(),
         groups: names.groups.clone(),
+        scripts: Vec::new(),
         key_file: "the key file".to_string(),
     }
 }
