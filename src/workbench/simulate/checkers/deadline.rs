@@ -129,8 +129,10 @@ impl World {
         // The node may know of an older acknowledgement only: frames of the handshake take numbers too.
         let is_late_sight = newest > acked;
         let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
+        // The same for how long it has been alone: by two beats, where its agent was replaced.
+        let interval = self.policy().interval();
         let alone_from = acked + timing::release_start(shortest) + self.policy().lease;
-        local > unseen_from + TOLERANCE && local < alone_from
+        local > unseen_from + TOLERANCE && local + interval + interval < alone_from
     }
 }
 
