@@ -106,7 +106,7 @@ pub fn client_address(lan: u8) -> IpAddr {
 }
 
 impl Setup {
-    /// The configuration file: the same for both nodes but for the path of the key.
+    /// The configuration file: the same for both nodes but for the paths of the key and of what is kept.
     pub fn configuration(&self, key: &Path, devices: [&Path; 2]) -> String {
         let mut text =
             format!("pair = \"lab\"\nkey = {}\nstate = {}\n\n", quoted(key), quoted(&key.with_file_name("state")));
