@@ -9,6 +9,11 @@ use crosswire::time::Span;
 use super::wire::{Frame, Stamp, damage};
 use super::world::{ANY_RUN, LAN_TAKES, What, World};
 
+/// Offset 16 of the header, low byte first.
+fn count_of(body: &[u8]) -> u32 {
+    body.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
 impl World {
     pub(super) fn transmit(&mut self, from: Side, path: PathId, body: &Body) {
         self.frames += 1;
@@ -16,6 +21,7 @@ impl World {
         let stamp = Stamp {
             runs: [self.boxes[from.index()].agent_run, self.watch.hearing[from.index()].adopted],
             number: self.frames,
+            count: count_of(body),
             is_beat: body.first().is_some_and(|first| first & 0x0f == 3),
             terms: self.watch.held_terms(from),
             sent_at: self.now,

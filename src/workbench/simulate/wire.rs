@@ -155,6 +155,8 @@ pub struct Stamp {
     pub runs: [u32; 2],
     /// The how-manieth frame of the world it is.
     pub number: u64,
+    /// The number that its sender gave it: a beat has the same on every path.
+    pub count: u32,
     /// It is a beat.
     pub is_beat: bool,
     /// The terms under which the sender held its groups; 0: not at all.

@@ -33,7 +33,7 @@ pub struct Hearing {
     /// When a frame arrived on a cable that cannot be understood but was framed by somebody.
     stranger_at: Option<Instant>,
     /// By path: the newest frame that was read; what it overtook is refused.
-    taken_in: [u64; MAX_PATHS],
+    taken_in: [u32; MAX_PATHS],
     /// The newest frame that was read on any path.
     newest_read: u64,
     /// By group: the term under which the peer held it by the newest beat read.
@@ -117,11 +117,15 @@ impl World {
         let my_run = self.boxes[side.index()].agent_run;
         let now = self.now;
         let known = &mut self.watch.hearing[side.index()];
-        let is_overtaken = stamp.number <= known.taken_in[path.index()];
-        if !stamp.is_beat || is_overtaken || stamp.runs != [known.adopted, my_run] {
+        let is_overtaken = stamp.count <= known.taken_in[path.index()];
+        if is_overtaken || stamp.runs != [known.adopted, my_run] {
             return;
         }
-        known.taken_in[path.index()] = stamp.number;
+        // Handshakes take numbers too.
+        known.taken_in[path.index()] = stamp.count;
+        if !stamp.is_beat {
+            return;
+        }
         let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
         self.note_lines_heard(side, path);
         let hearing = &mut self.watch.hearing[side.index()];
@@ -193,7 +197,7 @@ impl World {
                 }
                 hearing.newest = [stamp.number; MAX_PATHS];
                 // What was sent before counts no more; a beat that adopts is itself still to be taken in.
-                hearing.taken_in = [stamp.number.saturating_sub(1); MAX_PATHS];
+                hearing.taken_in = [stamp.count.saturating_sub(1); MAX_PATHS];
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
                 (hearing.newest_sent_at, hearing.troubled_since) = (None, None);
