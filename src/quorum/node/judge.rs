@@ -201,11 +201,16 @@ impl Node {
         preferred.unwrap_or(Side::A) == self.me
     }
 
-    /// Until two intervals after a change of our own, what each says of itself may be on its way to the other: a switch that
+    /// How long after a change of our own we wait for what the peer may be about to do: to probe, to take, and to say so.
+    pub(super) fn settling_time(&self) -> Span {
+        let (interval, wait) = (self.policy.interval(), self.probe_wait());
+        interval + interval + wait + wait
+    }
+
+    /// Until some time after a change of our own, what each says of itself may be on its way to the other: a switch that
     /// comes back gives carrier to both at once, and a fault ends here while the peer takes what we could not serve.
     fn is_our_turn(&self, now: Instant, id: GroupId, group: &Group) -> bool {
-        let interval = self.policy.interval();
-        now >= group.able_since + interval + interval && self.is_next(now, id, group)
+        now >= group.able_since + self.settling_time() && self.is_next(now, id, group)
     }
 
     /// Nobody goes before us.
