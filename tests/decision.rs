@@ -38,7 +38,7 @@ fn pair(seed: u64) -> World {
     let took = world.run_until(Span::from_s(5), |w| w.holders(GATEWAY) == [Side::A]);
     assert!(took.is_some_and(|took| took <= ms(1_300)), "one active within a second: {took:?}");
     world.run_for(Span::from_s(2));
-    world.records = Some(Vec::new());
+    world.begin_story();
     world
 }
 
@@ -48,8 +48,8 @@ fn is_jeopardy(world: &World, side: Side) -> bool {
 }
 
 fn assert_no_overlap(world: &World) {
-    assert_eq!(world.watch.past_overlaps, [], "two holders; records: {:#?}", world.records);
-    assert_eq!(world.watch.violation, None, "records: {:#?}", world.records);
+    assert_eq!(world.watch.past_overlaps, [], "two holders; story: {:#?}", world.story);
+    assert_eq!(world.watch.violation, None, "story: {:#?}", world.story);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn both_cut_at_once_is_the_documented_split_and_heals_at_the_first_frame() {
     world.run_for(Span::from_s(10));
     assert_eq!(world.holders(GATEWAY), [Side::B]);
     for (side, is_kept) in [(Side::A, false), (Side::B, true)] {
-        let [incident] = incidents(&world, side)[..] else { panic!("one incident: {:?}", world.records) };
+        let [incident] = incidents(&world, side)[..] else { panic!("one incident: {:?}", world.story) };
         assert_eq!((incident.group, incident.is_kept), (GATEWAY, is_kept));
         assert!(incident.began >= ms(9_400) && incident.began <= ms(10_400), "{incident:?}");
         assert!(incident.settled_in <= ms(300), "{incident:?}");
@@ -122,11 +122,11 @@ fn both_cut_at_once_is_the_documented_split_and_heals_at_the_first_frame() {
 }
 
 fn incidents(world: &World, by: Side) -> Vec<Incident> {
-    let incident = |(_, side, record): &(Instant, Side, Record)| match record {
-        Record::Incident(incident) if *side == by => Some(*incident),
+    let incident = |(side, record): (Side, &Record)| match record {
+        Record::Incident(incident) if side == by => Some(*incident),
         _ => None,
     };
-    world.records.iter().flatten().filter_map(incident).collect()
+    world.recorded().filter_map(incident).collect()
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn without_a_finished_probe_nothing_is_taken() {
     let status = world.node(Side::B).expect("runs").status(now);
     assert_eq!((status.verdict, status.groups[0].block), (Verdict::Dead, Some(Block::ProbePending)));
     let has_taken = |record: &Record| matches!(record, Record::Taking { .. });
-    assert!(!world.records.iter().flatten().any(|(_, _, record)| has_taken(record)));
+    assert!(!world.recorded().any(|(_, record)| has_taken(record)));
 }
 
 /// A box that answered for the address holds it until its kernel must have let go, even if it then falls silent as well.
@@ -461,7 +461,7 @@ fn a_lapsed_lease_goes_before_what_waited_is_read() {
 fn assert_held_throughout(world: &mut World, side: Side, span: Span) {
     for _ in 0..span.as_ms() {
         world.run_for(ms(1));
-        assert_eq!(world.holders(GATEWAY), [side], "at {:?}; records: {:#?}", world.now(), world.records);
+        assert_eq!(world.holders(GATEWAY), [side], "at {:?}; story: {:#?}", world.now(), world.story);
     }
 }
 

@@ -48,7 +48,7 @@ fn pair(setup: Setup) -> World {
     world.befall(Fault::PowerOn(Side::B));
     world.run_for(Span::from_s(4));
     assert_eq!(world.holders(GATEWAY), [Side::A]);
-    world.records = Some(Vec::new());
+    world.begin_story();
     world
 }
 
@@ -60,8 +60,8 @@ fn takeover_takes(world: &mut World) -> Option<Span> {
 }
 
 fn assert_no_overlap(world: &World) {
-    assert_eq!(world.watch.past_overlaps, [], "two holders; records: {:#?}", world.records);
-    assert_eq!(world.watch.violation, None, "records: {:#?}", world.records);
+    assert_eq!(world.watch.past_overlaps, [], "two holders; story: {:#?}", world.story);
+    assert_eq!(world.watch.violation, None, "story: {:#?}", world.story);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn the_death_of_the_backup_does_not_stop_a_pair_with_lines_and_a_witness() {
     let mut world = pair(setup);
     world.befall(Fault::PowerCut(Side::B));
     let moved = world.run_until(Span::from_s(10), |world| !world.holds(Side::A, GATEWAY));
-    assert_eq!(moved, None, "{:#?}", world.records);
+    assert_eq!(moved, None, "{:#?}", world.story);
 }
 
 #[test]

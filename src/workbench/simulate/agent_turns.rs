@@ -158,9 +158,6 @@ impl World {
     }
 
     pub(super) fn note_record(&mut self, side: Side, record: &Record) {
-        if let Some(records) = &mut self.records {
-            records.push((self.now, side, *record));
-        }
         self.narrate(Line::Recorded(side, *record));
         self.judge_record(side, record);
     }

@@ -40,6 +40,15 @@ impl World {
         self.story = Some(Story::default());
     }
 
+    /// What the nodes have recorded since the story began, in order.
+    pub fn recorded(&self) -> impl Iterator<Item = (Side, &Record)> {
+        let lines = self.story.iter().flat_map(|story| &story.lines);
+        lines.filter_map(|(_, line)| match line {
+            Line::Recorded(side, record) => Some((*side, record)),
+            Line::Happened(_) | Line::Healed | Line::Holders(_) => None,
+        })
+    }
+
     /// Something befalls the pair, and is told.
     pub fn befall_aloud(&mut self, fault: Fault) {
         self.narrate(Line::Happened(fault));

@@ -9,7 +9,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use crosswire::config::{GroupId, PathId, PathKind, Side};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Effects;
-use crosswire::quorum::record::Record;
 use crosswire::resource::Token;
 use crosswire::time::{Instant, Span};
 
@@ -128,8 +127,6 @@ pub struct World {
     rule: Rule,
     /// The checkers.
     pub watch: Watch,
-    /// What the nodes recorded, in order, if anybody wants to know.
-    pub records: Option<Vec<(Instant, Side, Record)>>,
     /// Everything that happened, if anybody wants to be told.
     pub story: Option<Story>,
     /// A hash over all effects.
@@ -160,7 +157,6 @@ impl World {
             chance: Chance::new(seed),
             frames: 0,
             rule,
-            records: None,
             story: None,
             hash: Hash::default(),
             steps: 0,
