@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
+use crosswire::frame::message::decode_all;
 use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
@@ -255,8 +256,5 @@ pub fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
 
 /// A packet as a message, if it is one and nothing else.
 pub fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Option<T> {
-    match postcard::take_from_bytes(packet) {
-        Ok((message, [])) => Some(message),
-        Ok(_) | Err(_) => None,
-    }
+    decode_all(packet)
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crosswire::frame::message::decode_all;
 use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
 use crosswire::resource::{Order, Outcome, Ticket, Token};
 use nix::errno::Errno;
@@ -130,7 +131,7 @@ impl GuardEnd {
 /// A message fills its datagram exactly.
 #[inline(never)]
 fn decode(bytes: &[u8]) -> Option<FromGuard> {
-    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(message, _)| message)
+    decode_all(bytes)
 }
 
 fn descriptor_of(message: ControlMessageOwned) -> Option<OwnedFd> {

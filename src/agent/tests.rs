@@ -5,15 +5,16 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use std::net::IpAddr;
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathTiming, Policy, Side};
+use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side};
 use crosswire::frame::message::Role;
 use crosswire::resource::{Order, Outcome};
+use crosswire::time::Span;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
 use std::os::fd::AsRawFd;
 
 use super::*;
-use crate::guard::wire::{MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES};
-use crate::settings::PathSettings;
+use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
+use crate::settings::VirtualAddress;
 
 /// Counts what the calling thread allocates.
 struct Counting;

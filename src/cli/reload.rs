@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::option::{option, options};
 use super::status::not_running;
 use crate::control::{DEFAULT_RUN_DIR, Question, ask};
+use crate::guard::lock::{PID_FILE, read_pid};
 use crate::guard::reload::{DONE, answer_file};
 
 options! {
@@ -31,8 +32,8 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
     if let Err(error) = ask(&options.run_dir, &Question::Status) {
         return not_running(&options.run_dir, &error, out);
     }
-    let pid_file = options.run_dir.join("crosswire.pid");
-    let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
+    let pid_file = options.run_dir.join(PID_FILE);
+    let pid = read_pid(&pid_file).and_then(|pid| i32::try_from(pid).ok());
     let answer = answer_file(&options.run_dir);
     let _ = fs::remove_file(&answer);
     let sent = pid.filter(|pid| *pid > 1).map(|pid| kill(Pid::from_raw(pid), Signal::SIGHUP));

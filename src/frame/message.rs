@@ -319,8 +319,8 @@ pub fn decode_tell(payload: &[u8]) -> Option<Tell> {
     decode_all(payload)
 }
 
-/// postcard ignores trailing bytes; a frame that has any is not one of ours.
-fn decode_all<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
+/// A value that fills its bytes exactly: postcard ignores trailing ones, and what has any is not one of ours.
+pub fn decode_all<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
     match postcard::take_from_bytes(payload) {
         Ok((value, [])) => Some(value),
         Ok(_) | Err(_) => None,

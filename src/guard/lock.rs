@@ -13,7 +13,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket
 use nix::unistd::getpid;
 use thiserror::Error;
 
-const PID_FILE: &str = "crosswire.pid";
+/// In the run directory.
+pub const PID_FILE: &str = "crosswire.pid";
 
 /// Held as long as it lives, and by every process that inherited it.
 pub struct Lock {
@@ -117,7 +118,8 @@ fn write_atomically(run_dir: &Path, path: &Path, pid: u32) -> io::Result<()> {
     written
 }
 
-fn read_pid(path: &Path) -> Option<u32> {
+/// Which process the file names.
+pub fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 

@@ -30,7 +30,7 @@ mod fence_run;
 mod group;
 mod interface;
 mod links;
-mod lock;
+pub mod lock;
 mod monitor;
 mod netlink;
 mod notify;

@@ -62,16 +62,7 @@ impl Guard<'_> {
 
     fn start_notice(&mut self, notice: Notice, dropped: u32) {
         let Some(program) = &self.settings.notify else { return };
-        let script = Script {
-            text: String::new(),
-            standard: Standard::Exec,
-            programs: vec![program.clone()],
-            arguments: Vec::new(),
-            parameters: Vec::new(),
-            start_timeout: TIMEOUT,
-            stop_timeout: TIMEOUT,
-            monitor: None,
-        };
+        let script = Script::plain(String::new(), Standard::Exec, program.clone(), TIMEOUT);
         let (word, facts) = self.facts(notice, dropped);
         let facts: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let facts = environment(&script, "", 0, &facts);

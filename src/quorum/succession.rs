@@ -14,7 +14,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
-use crate::frame::message::{Incarnation, Mechanisms};
+use crate::frame::message::{Incarnation, Mechanisms, decode_all};
 use crate::health::path::PathDeposit;
 use crate::quorum::decide::Standby;
 use crate::resource::{ReleaseOrder, Token};
@@ -113,10 +113,7 @@ pub fn encode<'a>(deposit: &Deposit, room: &'a mut [u8]) -> Result<&'a mut [u8],
 
 /// Reads a deposit: all of it, and nothing behind it. It was written by an agent that may have been out of its mind.
 pub fn decode(bytes: &[u8]) -> Option<Deposit> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((deposit, [])) => Some(deposit),
-        Ok(_) | Err(_) => None,
-    }
+    decode_all(bytes)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::groups::Plan;
 use super::line::BAUDS;
 use super::nodes::Node;
 use super::table::{At, Table};
-use super::values::exact;
+use super::values::{exact, is_full_path};
 use super::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Watchdog};
 
 /// Most fences that are tried one after the other.
@@ -148,7 +148,7 @@ fn read_fence<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Option<Draft<'t
 
 pub(super) fn read_device(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<At<PathBuf>> {
     let path = table.text(key, report)?;
-    if !path.value.starts_with('/') || path.value.contains(char::is_control) {
+    if !is_full_path(path.value) {
         report.add(path.at, format!("{} is not a full path", quote(path.value)), "write it from the root, with /");
     }
     Some(path.map(PathBuf::from))

@@ -17,7 +17,7 @@ use super::nodes::{self, Node, Wanted};
 use super::paths::{self, Link};
 use super::table::{At, Table};
 use super::times::{self, Pace};
-use super::values::{MAX_NAME_BYTES, is_name, is_unicast};
+use super::values::{MAX_NAME_BYTES, is_full_path, is_name, is_unicast};
 use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
 
 /// Largest configuration file: forty times what the longest sensible one has.
@@ -109,10 +109,14 @@ impl<'t> Draft<'t> {
         root.refuse_unknown(&KEYS, report);
         let pair = read_pair(root, report);
         let secret = "name the key file, as in";
-        let key_file =
-            read_place(root, "key", (DEFAULT_KEY_FILE, secret, "; the key itself does not belong here"), report);
+        let key_file = read_place(
+            root,
+            ["key", "file"],
+            (DEFAULT_KEY_FILE, secret, "; the key itself does not belong here"),
+            report,
+        );
         let notify = fencing::read_device(root, "notify", report);
-        let state = read_place(root, "state", (DEFAULT_STATE, "name a directory, as in", ""), report);
+        let state = read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
         let (is_realtime, reset) = read_system(root, report);
@@ -234,15 +238,16 @@ fn read_pair<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<&'t str> {
 }
 
 /// A file or directory by its full path, with what it is by default, and the remedy before and after that as an example.
-fn read_place(root: &Table<'_>, name: &str, usual: (&str, &str, &str), report: &mut Report<'_>) -> PathBuf {
+fn read_place(
+    root: &Table<'_>,
+    [name, noun]: [&str; 2],
+    usual: (&str, &str, &str),
+    report: &mut Report<'_>,
+) -> PathBuf {
     let (default, before, after) = usual;
     let Some(place) = root.text(name, report) else { return PathBuf::from(default) };
-    if !place.value.starts_with('/') || place.value.contains(char::is_control) {
-        let what = format!(
-            "{} is not the full path of a {}",
-            quote(place.value),
-            if name == "key" { "file" } else { "directory" }
-        );
+    if !is_full_path(place.value) {
+        let what = format!("{} is not the full path of a {noun}", quote(place.value));
         report.add(place.at, what, format_args!("{before} \"{default}\"{after}"));
     }
     PathBuf::from(place.value)

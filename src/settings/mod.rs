@@ -193,12 +193,11 @@ pub struct Monitor {
 }
 
 impl Script {
-    /// An init script at a place of its own, with this much time for each action.
-    #[cfg(test)]
-    pub fn lsb(name: &str, program: PathBuf, timeout: Span) -> Self {
+    /// A program without arguments, with this much time for each action.
+    pub fn plain(text: String, standard: Standard, program: PathBuf, timeout: Span) -> Self {
         Self {
-            text: format!("lsb:{name}"),
-            standard: Standard::Lsb,
+            text,
+            standard,
             programs: vec![program],
             arguments: Vec::new(),
             parameters: Vec::new(),
@@ -206,6 +205,12 @@ impl Script {
             stop_timeout: timeout,
             monitor: None,
         }
+    }
+
+    /// An init script at a place of its own, with this much time for each action.
+    #[cfg(test)]
+    pub fn lsb(name: &str, program: PathBuf, timeout: Span) -> Self {
+        Self::plain(format!("lsb:{name}"), Standard::Lsb, program, timeout)
     }
 
     /// Whether both are started and stopped in the same way; how long that may take, and how it is watched, may differ.

@@ -13,6 +13,7 @@ use super::line::{BAUDS, RARE_BAUDS};
 use super::nodes::{Node, check_interfaces};
 use super::table::{At, Table};
 use super::times::{Times, check_load};
+use super::values::is_full_path;
 
 const DEFAULT_BAUD: u32 = 19_200;
 /// The port of Linux-HA's heartbeat, assigned by IANA as ha-cluster.
@@ -230,7 +231,7 @@ fn check_devices(links: &[Link<'_>], report: &mut Report<'_>) {
 }
 
 fn is_device(path: &str) -> bool {
-    path.starts_with('/') && path.len() <= MAX_DEVICE_BYTES && !path.contains(char::is_control)
+    is_full_path(path) && path.len() <= MAX_DEVICE_BYTES
 }
 
 fn check_families(links: &[Link<'_>], report: &mut Report<'_>) {

@@ -47,6 +47,11 @@ pub fn exact(span: Span) -> String {
     }
 }
 
+/// A path from the root that can be shown on one line.
+pub fn is_full_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains(char::is_control)
+}
+
 /// Letters, digits, dot, dash and underscore: what a host name may be, and what is safe in a file name.
 pub fn is_name(text: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');

@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
+use crosswire::frame::message::decode_all;
 use crosswire::frame::seal::{crc32, open};
 use crosswire::frame::{Body, CRC_BYTES};
 use crosswire::time::{Instant, Span};
@@ -179,8 +180,5 @@ fn parse(body: &[u8]) -> Option<(Message, Nonce, Nonce)> {
     if [c, t] != MAGIC || crc32(covered).to_le_bytes() != *crc {
         return None;
     }
-    match postcard::take_from_bytes(text) {
-        Ok((message, [])) => Some((message, [f0, f1, f2, f3], [t0, t1, t2, t3])),
-        Ok(_) | Err(_) => None,
-    }
+    decode_all(text).map(|message| (message, [f0, f1, f2, f3], [t0, t1, t2, t3]))
 }

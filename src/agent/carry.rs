@@ -1,0 +1,129 @@
+//! What the node asks for, carried out.
+
+use crosswire::config::PathId;
+use crosswire::frame::aside::Aside;
+use crosswire::health::PathState;
+use crosswire::quorum::record::Record;
+use crosswire::quorum::{Effect, Event};
+use crosswire::resource::{Order, Ticket};
+use crosswire::time::Instant;
+use log::log;
+
+use super::{Agent, operators};
+use crate::clock;
+use crate::control::Answer;
+use crate::guard::wire::{Notice, ToGuard};
+use crate::words;
+
+impl Agent<'_> {
+    pub(super) fn step(&mut self, now: Instant, event: Event<'_>) {
+        self.node.step(now, event, &mut self.effects);
+        self.carry_out();
+    }
+
+    /// Does what the node asked for, in its order.
+    pub(super) fn carry_out(&mut self) {
+        if self.effects.is_empty() {
+            return;
+        }
+        let Some(spare) = self.spare.take() else { return };
+        let mut effects = std::mem::replace(&mut self.effects, spare);
+        effects.iter().for_each(|effect| self.carry_out_one(effect));
+        effects.clear();
+        self.spare = Some(effects);
+    }
+
+    fn carry_out_one(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Send(path, body) => {
+                if let Some(port) = self.ports.get_mut(path.index()) {
+                    port.send(body);
+                }
+            }
+            Effect::AskWitnesses => self.asker.ask(clock::now()),
+            Effect::ShowHolding(is_holding) => {
+                for port in &mut self.ports {
+                    port.show_holding(*is_holding);
+                }
+            }
+            Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(*path, *ask),
+            Effect::Aside(_, Aside::Tell(tell)) => {
+                if let Some(told) = self.lifeline.hear(clock::now(), tell) {
+                    operators::reply_told(told);
+                }
+            }
+            Effect::Order(ticket) => self.give(*ticket),
+            Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
+            Effect::Record(record) => self.record(*record),
+            Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
+            Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(*denial)),
+            Effect::Exit => {
+                self.guard.send(&ToGuard::Farewell);
+                self.is_done = true;
+            }
+        }
+    }
+
+    fn give(&mut self, ticket: Ticket) {
+        if let Order::Probe { group } = ticket.order
+            && let Some(probe) = self.probes.get_mut(group.index())
+        {
+            *probe = Some(ticket.token);
+        }
+        self.guard.order(&ticket);
+    }
+
+    pub(super) fn record(&mut self, record: Record) {
+        if let Record::Maintenance(lasts) = record {
+            self.guard.send(&ToGuard::Maintenance(lasts.is_some()));
+        }
+        self.notify(&record);
+        let (level, line) = words::sentence(&record, &self.names);
+        log!(level, "{line}");
+        self.journal.note(clock::now(), record);
+    }
+
+    /// Has the operator's program told, if there is one.
+    fn notify(&self, record: &Record) {
+        if self.settings.notify.is_none() {
+            return;
+        }
+        let notice = match *record {
+            Record::Role { group, from, to } => {
+                let groups = self.node.status(clock::now()).groups;
+                let term = groups.get(group.index()).map_or(0, |group| group.term);
+                Notice::Role { group, change: (from, to), term }
+            }
+            Record::Verdict { from, to } => Notice::Verdict(from, to),
+            Record::Path { path, from, to } => Notice::Path(path, from, to),
+            Record::Jeopardy(is_on) => Notice::Jeopardy(is_on),
+            _ => return,
+        };
+        self.guard.send(&ToGuard::Notice(notice));
+    }
+
+    pub(super) fn test_probes(&mut self, now: Instant) {
+        if now < self.self_test.deadline() {
+            return;
+        }
+        let status = self.node.status(now);
+        let is_well = |path: PathId| {
+            let dead_after = self.settings.policy.paths.get(path.index()).map(|path| path.timing.dead_after);
+            status.paths.get(path.index()).is_some_and(|path| {
+                path.state == PathState::OnTime && path.heard_by_peer.is_some() && path.heard_by_peer <= dead_after
+            })
+        };
+        if self.self_test.pass(now, is_well) {
+            self.guard.send(&ToGuard::AskForPeer);
+        }
+    }
+
+    pub(super) fn reopen(&mut self, now: Instant) {
+        for port in &mut self.ports {
+            if now >= port.retry_at() {
+                port.note_retry();
+                self.guard.send(&ToGuard::Reopen(port.id));
+            }
+        }
+    }
+}

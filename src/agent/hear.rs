@@ -1,0 +1,266 @@
+//! What arrives, handed to the node event by event.
+
+use std::os::fd::OwnedFd;
+
+use crosswire::config::PathId;
+use crosswire::quorum::Event;
+use crosswire::quorum::record::Record;
+use crosswire::quorum::timing::lifetime_bound;
+use crosswire::resource::{Fault, Outcome, Token};
+use crosswire::time::{Instant, Span};
+use log::warn;
+use nix::errno::Errno;
+
+use super::guard_end::FromGuardEnd;
+use super::ports::Read;
+use super::wait::Ready;
+use super::{Agent, Listener, answers};
+use crate::clock;
+use crate::control::WatchdogReport;
+use crate::guard::wire::{FromGuard, ToGuard};
+use crate::settings::{PathDevice, VirtualAddress};
+
+impl Agent<'_> {
+    /// Reads where something has arrived. A lapsed lease goes before anything that waited in a buffer is looked at; every step
+    /// sees to that.
+    pub(super) fn hear(&mut self, ready: &Ready) {
+        self.hear_confirmations();
+        if ready.guard {
+            self.hear_guard();
+        }
+        self.hear_paths(ready);
+        if ready.listeners {
+            self.hear_listeners();
+        }
+        if ready.witnesses {
+            self.hear_witnesses();
+        }
+        if ready.operators {
+            self.hear_operators();
+        }
+    }
+
+    /// What the guard says of renewals wakes nobody: it is read when something else does.
+    fn hear_confirmations(&mut self) {
+        while let Some((token, outcome)) = self.guard.confirmation() {
+            self.step(clock::now(), Event::Done(token, outcome));
+        }
+    }
+
+    pub(super) fn hear_guard(&mut self) {
+        while self.end_at == Instant::NEVER {
+            match self.guard.receive() {
+                FromGuardEnd::Message(message, descriptor) => self.hear_guard_message(message, descriptor),
+                FromGuardEnd::Nothing => return,
+                FromGuardEnd::Gone => {
+                    let now = clock::now();
+                    self.end_at = now + lifetime_bound(self.settings.policy.interval(), self.settings.policy.lease);
+                    self.step(now, Event::GuardLost);
+                }
+            }
+        }
+    }
+
+    pub(super) fn hear_guard_message(&mut self, message: FromGuard, descriptor: Option<OwnedFd>) {
+        let now = clock::now();
+        match (message, descriptor) {
+            (FromGuard::Done { token, outcome }, _) => {
+                let outcome = self.believed(token, outcome);
+                self.step(now, Event::Done(token, outcome));
+            }
+            (FromGuard::Carrier { interface, up }, _) => self.note_carrier(now, interface, up),
+            (FromGuard::Path { path, .. }, Some(descriptor)) => {
+                if let Some(port) = self.ports.get_mut(path.index()) {
+                    port.become_open(now, descriptor);
+                    let event = if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
+                    self.step(now, event);
+                }
+            }
+            (FromGuard::Path { path, errno }, None) => self.path_is_away(now, path, Errno::from_raw(errno)),
+            (FromGuard::Listener { interface, mac }, Some(descriptor)) => {
+                self.listeners.push(Listener { interface, mac, descriptor });
+            }
+            (FromGuard::Listener { .. }, None) => {}
+            (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
+            (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
+            (FromGuard::Confirmations, socket) => self.guard.listen_to(socket),
+            (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
+            (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
+                self.watchdog = Some(WatchdogReport { timeout_s, boot_status });
+                self.step(now, Event::Watchdog(bound_s));
+            }
+            // The guard's own log line says more.
+            (FromGuard::Script { group, script, is_start }, _) => {
+                self.journal.note(now, Record::Script { group, script, is_start });
+            }
+            (FromGuard::Stop, _) => self.step(now, Event::Stop),
+        }
+    }
+
+    /// A probe that left where not even the peer could be heard to answer was no probe.
+    fn believed(&self, token: Token, outcome: Outcome) -> Outcome {
+        let index = self.probes.iter().position(|probe| *probe == Some(token));
+        let group = index.and_then(|index| self.settings.groups.get(index));
+        let is_deaf = |vip: &VirtualAddress| self.self_test.deaf().any(|interface| interface == vip.interface);
+        match outcome {
+            Outcome::Probed { .. } if group.is_some_and(|group| group.addresses.iter().any(is_deaf)) => {
+                Outcome::Failed(Fault::ProbeUnanswered)
+            }
+            believed => believed,
+        }
+    }
+
+    pub(super) fn path_is_away(&mut self, now: Instant, path: PathId, errno: Errno) {
+        let Some(port) = self.ports.get_mut(path.index()) else { return };
+        port.become_closed(now);
+        if port.tell_away() {
+            let name = self.settings.path_name(path);
+            warn!("path {name}: the port is away ({}); it is tried again until it is back", errno.desc());
+        }
+        self.step(now, Event::PathLost(path));
+    }
+
+    /// A group needs carrier on all its interfaces; a LAN path without carrier is blind.
+    pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
+        let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
+        if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
+            *carrier = Some(is_up);
+        }
+        for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
+            let has = |wanted: &String| {
+                let index = self.settings.interfaces.iter().position(|known| known == wanted);
+                index.and_then(|index| self.carriers.get(index)).copied().flatten()
+            };
+            // As long as one of them is unknown, so is the whole.
+            let all = || group.addresses.iter().map(|address| has(&address.interface));
+            if all().all(|has| has.is_some()) {
+                let has_carrier = all().all(|has| has == Some(true));
+                self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
+            }
+        }
+        for (port, path) in self.ports.iter_mut().zip(&self.settings.paths) {
+            if !matches!(&path.device, PathDevice::Lan { interface, .. } if interface == name) {
+                continue;
+            }
+            let was_usable = port.is_usable();
+            port.set_carrier(is_up);
+            match (was_usable, port.is_usable()) {
+                // It may be another interface of that name, and a socket stays with the one that it was bound to.
+                (false, true) => {
+                    port.become_closed(now);
+                    port.note_retry();
+                    self.guard.send(&ToGuard::Reopen(port.id));
+                }
+                (true, false) => self.node.step(now, Event::PathLost(port.id), &mut self.effects),
+                (false, false) | (true, true) => {}
+            }
+        }
+        self.carry_out();
+    }
+
+    /// Everything that has arrived is handed in before silence is judged, however much it is.
+    pub(super) fn hear_paths(&mut self, ready: &Ready) {
+        let mut room = [0; READ_BYTES];
+        for index in (0..self.ports.len()).filter(|index| ready.path(*index)) {
+            for _ in 0..MAX_READS {
+                let Some(port) = self.ports.get_mut(index) else { break };
+                match port.read(&mut room) {
+                    Read::Bytes(length) => {
+                        let event = port.event(room.get(..length).unwrap_or_default());
+                        self.node.step(clock::now(), event, &mut self.effects);
+                        let is_all = port.is_stream() && length < READ_BYTES;
+                        self.carry_out();
+                        if is_all {
+                            break;
+                        }
+                    }
+                    Read::Skip => {}
+                    Read::Empty => break,
+                    Read::Lost(errno) => {
+                        let id = port.id;
+                        self.path_is_away(clock::now(), id, errno);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// After everything that had arrived was read: a beat that was sent before the lines dropped came in before. Every
+    /// wake-up looks, but a flood of them not each time; a drop wakes nobody, so that it is seen an interval later at most.
+    pub(super) fn look_at_lines(&mut self, now: Instant) {
+        if now < self.lines_at {
+            return;
+        }
+        self.lines_at = now + LINES_EVERY;
+        for port in &self.ports {
+            if let Some(lines) = port.look_at_lines() {
+                self.node.step(now, Event::Lines(port.id, lines), &mut self.effects);
+            }
+        }
+        self.carry_out();
+    }
+
+    fn hear_listeners(&mut self) {
+        let mut room = [0; 256];
+        let mut found: heapless::Vec<(u8, answers::Answer), MAX_ANSWERS> = heapless::Vec::new();
+        self.listeners.retain(|listener| {
+            for _ in 0..MAX_PACKETS {
+                if found.is_full() {
+                    break;
+                }
+                match nix::unistd::read(&listener.descriptor, &mut room) {
+                    Ok(length) => {
+                        let frame = room.get(..length).unwrap_or_default();
+                        found.extend(answers::parse(frame, listener.mac).map(|answer| (listener.interface, answer)));
+                    }
+                    Err(Errno::EAGAIN | Errno::EINTR) => return true,
+                    Err(_) => return false,
+                }
+            }
+            true
+        });
+        let now = clock::now();
+        for (interface, answer) in found {
+            self.note_answer(now, interface, &answer);
+        }
+    }
+
+    fn hear_witnesses(&mut self) {
+        for (index, asked_at) in self.asker.answers() {
+            self.step(clock::now(), Event::WitnessAnswered(index, asked_at));
+        }
+    }
+
+    /// Who answers may hold a VIP of ours, or be the peer.
+    fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
+        let on = self.settings.interfaces.get(usize::from(interface));
+        if let Some(interface) = on {
+            self.self_test.note_answer(now, interface, answer.ip);
+        }
+        for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
+            let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
+            if group.addresses.iter().any(is_vip) {
+                self.node.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
+            }
+        }
+        let is_peer = |device: &PathDevice| matches!(device, PathDevice::Lan { peer, .. } if *peer == answer.ip);
+        if self.settings.paths.iter().any(|path| is_peer(&path.device)) {
+            self.node.step(now, Event::PeerAnswered, &mut self.effects);
+        }
+        self.carry_out();
+    }
+}
+
+/// How much is read at once.
+const READ_BYTES: usize = 512;
+/// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that whatever waited in it is
+/// read before silence is judged, and few enough that a flood on one path cannot starve the others.
+const MAX_READS: usize = 512;
+/// The modem lines are looked at this often at most.
+const LINES_EVERY: Span = Span::from_ms(5);
+/// Most answers in a turn; the rest waits in its socket.
+const MAX_ANSWERS: usize = 64;
+/// Most packets of one listener in a turn.
+const MAX_PACKETS: usize = 64;

@@ -1,0 +1,188 @@
+//! What operators ask: ours over the control socket, the peer's over the lifeline.
+
+use std::os::fd::OwnedFd;
+
+use crosswire::config::{PathId, PathKind};
+use crosswire::frame::aside::{Aside, Subject};
+use crosswire::quorum::Event;
+use crosswire::quorum::event::Request;
+use crosswire::quorum::record::Denial;
+use crosswire::time::{Instant, Span};
+use log::info;
+
+use super::lifeline::Told;
+use super::ports::Port;
+use super::{Agent, control};
+use crate::cli::{status, why};
+use crate::clock;
+use crate::control::{Answer, Demand, History, Question, Report, Unheard};
+use crate::kept;
+use crate::settings::{GroupSettings, VirtualAddress};
+
+impl Agent<'_> {
+    pub(super) fn hear_operators(&mut self) {
+        while let Some((client, question)) = self.control.next_question() {
+            match question {
+                Question::Peer(subject) => self.ask_peer(client, subject),
+                question => control::reply(&client, &self.answer(&question)),
+            }
+        }
+    }
+
+    fn answer(&mut self, question: &Question) -> Answer {
+        let now = clock::now();
+        match question {
+            Question::Status => Answer::Status(Box::new(self.report(now))),
+            Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
+            Question::Peer(_) => Answer::PeerSays(Err(Unheard::Busy)),
+            Question::Demand { what, reason } => {
+                let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
+                info!(
+                    "an operator asks: {what}{}",
+                    reason.as_ref().map(|why| format!(", since \"{why}\"")).unwrap_or_default()
+                );
+                self.step(now, Event::Operator(request));
+                let is_ban = match what {
+                    Demand::Standby { .. } => true,
+                    Demand::Maintenance(lasts) => *lasts > Span::ZERO,
+                    Demand::Handover(_) | Demand::Takeover(_) | Demand::TakeoverPeerIsOff(_) | Demand::Online => false,
+                };
+                if is_ban && self.reply == Some(Answer::Accepted) {
+                    self.reason.clone_from(reason);
+                }
+                self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
+            }
+        }
+    }
+
+    /// A demand with the node's own ids; `None` if there is no such group.
+    fn request(&self, demand: &Demand) -> Option<Request> {
+        let id = |name: &String| {
+            let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
+            groups.find(|(_, group)| group.name == *name).map(|(id, _)| id)
+        };
+        Some(match demand {
+            Demand::Handover(name) => Request::Handover(id(name)?),
+            Demand::Takeover(name) => Request::Takeover(id(name)?),
+            Demand::TakeoverPeerIsOff(name) => Request::TakeoverPeerIsOff(id(name)?),
+            Demand::Standby { force } => Request::Standby { force: *force },
+            Demand::Online => Request::Online,
+            Demand::Maintenance(lasts) => Request::Maintenance(*lasts),
+        })
+    }
+
+    /// Our operator asks the peer: one at a time, and only where it is heard.
+    fn ask_peer(&mut self, client: OwnedFd, subject: Subject) {
+        let now = clock::now();
+        let refused = match self.path_to_peer(now) {
+            None => Some(Unheard::Nowhere),
+            Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),
+            Some(_) => None,
+        };
+        match refused {
+            Some(why) => control::reply(&client, &Answer::PeerSays(Err(why))),
+            None => self.lifeline.begin(now, client, subject),
+        }
+    }
+
+    /// A LAN on which the peer is heard is faster than a cable.
+    fn path_to_peer(&self, now: Instant) -> Option<PathId> {
+        let status = self.node.status(now);
+        let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
+        let heard = heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
+        heard.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
+    }
+
+    /// The lifeline, in what time the beats of this turn have left.
+    pub(super) fn talk(&mut self, now: Instant) {
+        if let Some(told) = self.lifeline.give_up(now) {
+            reply_told(told);
+        }
+        if let Some((path, ask, is_new)) = self.lifeline.owed() {
+            let room = self.aside_room(now, path);
+            if room > 0 {
+                if is_new {
+                    let text = self.text(now, ask.subject);
+                    self.lifeline.prepare(ask, text);
+                }
+                if let Some(tell) = self.lifeline.tell(room) {
+                    self.send_aside(path, Aside::Tell(tell));
+                }
+            }
+        }
+        let Some(ask) = self.lifeline.question(now) else { return };
+        let Some(path) = self.path_to_peer(now).filter(|path| self.aside_room(now, *path) > 0) else { return };
+        let interval = self.settings.policy.interval();
+        self.lifeline.asked(now, interval.fraction(3, 1));
+        self.send_aside(path, Aside::Ask(ask));
+    }
+
+    fn aside_room(&self, now: Instant, path: PathId) -> usize {
+        let interval = self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
+        let next_beat_at = self.node.next_beat_at(path);
+        self.ports.get(path.index()).map_or(0, |port| port.aside_room(now, next_beat_at, interval))
+    }
+
+    fn send_aside(&mut self, path: PathId, aside: Aside) {
+        if let (Some(body), Some(port)) = (self.node.seal_aside(path, aside), self.ports.get_mut(path.index())) {
+            port.send_aside(&body);
+        }
+    }
+
+    /// What our own commands would show.
+    fn text(&self, now: Instant, subject: Subject) -> String {
+        match subject {
+            Subject::Status => status::text(&self.report(now)),
+            Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
+            Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
+        }
+    }
+
+    fn history(&self, now: Instant, count: usize) -> History {
+        History {
+            node: self.settings.my_name().to_string(),
+            peer: self.names.peer.clone(),
+            paths: self.names.paths.clone(),
+            groups: self.names.groups.clone(),
+            scripts: self.names.scripts.clone(),
+            key_file: self.names.key_file.clone(),
+            count: self.journal.count(),
+            entries: self.journal.last(count).map(|(at, record)| (now.since(*at), *record)).collect(),
+        }
+    }
+
+    fn report(&self, now: Instant) -> Report {
+        let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
+        let contents = |group: &GroupSettings| {
+            let addresses = group.addresses.iter().map(address);
+            addresses.chain(group.scripts.iter().map(|script| script.label().to_owned())).collect()
+        };
+        let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
+        Report {
+            pair: self.settings.pair.clone(),
+            nodes: self.settings.names.clone(),
+            paths: self.names.paths.clone(),
+            skipped: self.ports.iter().map(Port::skipped).collect(),
+            ports: self.ports.iter().map(|port| port.report(now)).collect(),
+            groups: groups.collect(),
+            file: self.settings.file.display().to_string(),
+            key_file: self.settings.key_file.display().to_string(),
+            kept: (
+                kept::file(&self.settings.state, &self.settings.pair, self.settings.my_name()).display().to_string(),
+                self.reason.clone(),
+            ),
+            watchdog: self.watchdog,
+            deaf: self.self_test.deaf().map(str::to_string).collect(),
+            node: self.node.status(now),
+        }
+    }
+}
+
+pub(super) fn reply_told(told: Told) {
+    control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
+}
+
+/// How many entries of its journal a node tells its peer's operator, with their evidence: what 8 KB hold.
+const TOLD_DECISIONS: usize = 20;
+/// The same, without the evidence.
+const TOLD_LINES: usize = 60;
