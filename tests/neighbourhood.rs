@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
-use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side};
+use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side, Speed};
 use crosswire::time::Span;
 use simulate::fault::{Fault, LineFault, Way, WitnessId};
 use simulate::setup::{Place, Setup, Wiring};
@@ -80,6 +80,47 @@ fn a_cable_that_was_pulled_is_no_power_loss_later() {
     world.run_for(Span::from_s(10));
     world.befall(Fault::Cut(LAN, Way::Both));
     world.run_for(Span::from_s(60));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    assert_no_overlap(&world);
+}
+
+/// A holder that had not been heard for late_after when the cable was pulled sees its lines drop as late as we do, and lets go
+/// only then.
+#[test]
+fn a_pulled_cable_of_a_peer_that_is_long_unheard_leaves_it_time_to_let_go() {
+    let mut setup = with_lines();
+    for path in &mut setup.policy.paths {
+        path.timing = Speed::Normal.timing();
+    }
+    let mut world = pair(setup);
+    world.befall(Fault::Cut(SERIAL, Way::From(Side::A)));
+    world.befall(Fault::Cut(LAN, Way::From(Side::A)));
+    world.run_for(ms(700));
+    for _ in 0..70 {
+        world.run_for(ms(10));
+        let mut world = world.clone();
+        world.befall(Fault::Cut(SERIAL, Way::Both));
+        world.run_for(Span::from_s(5));
+        assert_eq!(world.holders(GATEWAY), [Side::B]);
+        assert_no_overlap(&world);
+    }
+}
+
+/// What an operator said of a silent peer is refuted when it is heard, and does not count when it falls silent again.
+#[test]
+fn a_peer_that_was_heard_since_is_not_off() {
+    let mut setup = with_witness();
+    setup.wirings[0] = Wiring::Full;
+    let mut world = pair(setup);
+    world.befall(Fault::Isolate(LAN, Side::B));
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(ms(500));
+    world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
+    world.befall(Fault::PowerOn(Side::A));
+    world.run_until(Span::from_s(5), |world| world.holds(Side::A, GATEWAY)).expect("A is back");
+    world.run_for(Span::from_s(1));
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.run_for(Span::from_s(5));
     assert_eq!(world.holders(GATEWAY), [Side::A]);
     assert_no_overlap(&world);
 }

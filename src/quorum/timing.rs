@@ -107,6 +107,13 @@ pub fn is_haste_in_time(policy: &Policy) -> bool {
     })
 }
 
+/// How long after we saw lines drop a holder has let go that lives and whose lines dropped too: it looks at them once an
+/// interval, and by then its deadline of late_after may have passed. Never later than late_after after the drop where
+/// [`is_haste_in_time`], although we see it an interval after it too.
+pub fn hasty_release(interval: Span, late_after: Span) -> Span {
+    with_drift(interval + release_lead(late_after))
+}
+
 /// What is left between two instants that must come in this order, or how far they are the wrong way round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Margin {

@@ -231,14 +231,16 @@ impl Node {
     }
 
     /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
-    /// that the lines showed, late_after.
+    /// that the lines showed, late_after, and what a peer that lives needs to see the drop and let go.
     pub(super) fn drift_passes(&self) -> Instant {
-        let wait = if self.is_power_loss {
-            self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
-        } else {
-            self.peer.largest_dead_after(&self.policy)
-        };
-        self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait))
+        let passes = |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
+        if !self.is_power_loss {
+            return passes(self.peer.largest_dead_after(&self.policy));
+        }
+        let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default();
+        let dropped_at = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
+        let let_go = timing::hasty_release(self.policy.interval(), late_after);
+        passes(late_after).max(dropped_at.map_or(Instant::ORIGIN, |at| at + let_go))
     }
 
     pub(super) fn newest_frame_at(&self) -> Option<Instant> {
@@ -296,11 +298,15 @@ impl Node {
         self.paths.iter().any(|path| self.is_cut_short_on(path))
     }
 
-    /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life.
+    /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life. Beats do not say
+    /// what late_after is: only where the configurations agree is ours the peer's too.
     fn is_cut_short_on(&self, path: &Path) -> bool {
         let mut lans = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Lan);
         let is_borne_out = lans.all(|lan| lan.detector.is_first_hand());
-        path.detector.is_cut_short(self.newest_frame_at()) && is_borne_out && timing::is_haste_in_time(&self.policy)
+        path.detector.is_cut_short(self.newest_frame_at())
+            && is_borne_out
+            && !self.is_digest_different
+            && timing::is_haste_in_time(&self.policy)
     }
 
     /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
