@@ -12,7 +12,8 @@
 # process where it happens, so that nothing is ever unwound: without the tables for that it is 50 KB less.
 # The binary is loaded where it was linked to; code that could be loaded anywhere is 40 KB more on x86, which has no
 # addressing relative to the instruction.
-# Where std is built along, derived `Debug` prints names without what is in them: only panic messages use it.
+# Where std is built along, `{:?}` prints nothing: only panic messages would use it. What a person reads is written with
+# `{}`, and errors of the kernel by their `desc()`: nix's `Display` of them would lose its first half.
 # Paths of this machine are mapped away, so that a build elsewhere gives the same bytes.
 # ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
 set -eu
@@ -80,7 +81,7 @@ build_with_own_std() {
     CARGO="$(dirname "$(command -v "$RUSTC")")/cargo"
     RUSTC_BOOTSTRAP=1
     RUSTFLAGS="${RUSTFLAGS:-} $lean $remap --remap-path-prefix=$("$RUSTC" --print sysroot)=rust"
-    RUSTFLAGS="$RUSTFLAGS -C link-self-contained=no -Z fmt-debug=shallow"
+    RUSTFLAGS="$RUSTFLAGS -C link-self-contained=no -Z fmt-debug=none"
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
     PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features --features "$features" \
         --target "$target" --target-dir target/static \

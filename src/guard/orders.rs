@@ -290,3 +290,19 @@ fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::ScriptStop(index) => format!("{} did not stop", script(index)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words;
+
+    #[test]
+    fn an_operator_reads_what_the_kernel_said() {
+        let group = &crate::guard::settings_for_tests().groups[0];
+        assert_eq!(
+            said(Fault::Kernel(Errno::EACCES as i32), group),
+            "the kernel refuses an address: Permission denied"
+        );
+        assert_eq!(words::fault(Fault::Kernel(Errno::ENODEV as i32)), "the kernel refused: No such device");
+    }
+}

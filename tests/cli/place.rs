@@ -92,9 +92,9 @@ impl Place {
     }
 }
 
-/// The shipped binary.
+/// The shipped binary, or the one that `CROSSWIRE_BINARY` names: the router's.
 pub fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_crosswire"))
+    Command::new(std::env::var_os("CROSSWIRE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_crosswire").into()))
 }
 
 /// The shipped binary with arguments.
