@@ -125,6 +125,24 @@ fn a_peer_that_was_heard_since_is_not_off() {
     assert_no_overlap(&world);
 }
 
+/// A peer with another key is there, and may hold what it held for as long as its kernel lets it after its last sign.
+#[test]
+fn a_peer_that_is_not_understood_is_waited_for_when_it_falls_silent() {
+    let mut world = pair(Setup::reference());
+    world.befall(Fault::Kill(Side::B));
+    world.befall(Fault::Key(Side::B, 9));
+    world.befall(Fault::Start(Side::B));
+    world.befall(Fault::Isolate(LAN, Side::B));
+    world.run_for(Span::from_s(70));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world.befall(Fault::HangAgent(Side::A));
+    world.befall(Fault::HangGuard(Side::A));
+    let took = takeover_takes(&mut world);
+    assert_eq!(took, None, "cold start is 60 s");
+    world.run_until(Span::from_s(60), |world| world.holds(Side::B, GATEWAY)).expect("it is over");
+    assert_no_overlap(&world);
+}
+
 /// A LAN that has never heard the peer may have been cut for ever: that it is late means nothing.
 #[test]
 fn a_lan_that_never_heard_the_peer_shows_no_power_loss() {

@@ -220,6 +220,11 @@ impl Detector {
         self.heard_at
     }
 
+    /// When somebody who is not understood was last on the cable. On a LAN anybody may be.
+    pub fn refused_at(&self) -> Option<Instant> {
+        self.stranger_at.filter(|_| self.kind == PathKind::Serial)
+    }
+
     /// Whether our own frames came back within dead_after: a loopback plug.
     pub fn is_looped(&self, now: Instant) -> bool {
         self.is_recent(now, self.looped_at)

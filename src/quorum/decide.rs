@@ -114,6 +114,8 @@ pub struct Situation {
     pub must_have_released: bool,
     /// The peer's watchdog, if it has one, must have fired: nothing runs there any more.
     pub must_have_reset: bool,
+    /// Somebody who was not understood was the last one on the cable.
+    pub is_estranged: bool,
     /// The peer's lines say that its box has power.
     pub are_lines_on: bool,
     /// What the witnesses say, given answers to requests after the peer's last frame, or after our newest acknowledged beat.
@@ -300,7 +302,8 @@ fn may_go_unprobed(s: &Situation) -> bool {
     s.is_peer_off || s.fence == Fence::Confirmed || (s.verdict == Verdict::Present && !s.is_refused)
 }
 
-/// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule.
+/// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule; so may one
+/// of whom we only know that it was there.
 fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if !s.has_drift_passed {
         return Decision::Wait(Block::Drift);
@@ -308,7 +311,7 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if let Some(decision) = by_fence(s) {
         return decision;
     }
-    let waits_for_lease = s.are_lines_on || s.safety != SafetyRule::Probe;
+    let waits_for_lease = s.are_lines_on || s.is_estranged || s.safety != SafetyRule::Probe;
     if waits_for_lease && !s.must_have_released {
         Decision::Wait(Block::Lease)
     } else if s.is_exclusive && !is_script_gone(s) {

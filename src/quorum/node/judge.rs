@@ -104,6 +104,7 @@ impl Node {
             has_drift_passed: now >= self.drift_passes(),
             must_have_released: now >= self.peer_released_at(),
             must_have_reset: now >= self.peer_reset_at(),
+            is_estranged: self.estranged_at().is_some(),
             are_lines_on: self.paths.iter().any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
             witness: self.witness_view(now, group.role),
             fence: group.fence,
@@ -224,10 +225,11 @@ impl Node {
         self.policy.interval() + self.peer.largest_dead_after(&self.policy)
     }
 
-    /// When a node that never heard its peer may serve.
+    /// When a node that never heard its peer may serve: it listens anew after somebody who was not understood.
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
         let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
-        self.started_at + self.policy.cold_start + extra
+        let listens_from = self.estranged_at().map_or(self.started_at, |at| at.max(self.started_at));
+        listens_from + self.policy.cold_start + extra
     }
 
     /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
@@ -247,16 +249,28 @@ impl Node {
         self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
     }
 
+    /// When somebody who is not understood was last on a cable, if the peer has not been heard since: most likely it is the
+    /// peer, with another key, and what it held then its kernel may hold still.
+    fn estranged_at(&self) -> Option<Instant> {
+        let refused_at = self.paths.iter().filter_map(|path| path.detector.refused_at()).max();
+        refused_at.filter(|at| self.newest_frame_at().is_none_or(|newest| *at > newest))
+    }
+
+    /// The peer's last sign of life.
+    fn last_sign_at(&self) -> Option<Instant> {
+        self.estranged_at().or_else(|| self.newest_frame_at())
+    }
+
     /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it quiet for as long as
     /// its scripts may take to stop, and lets it fire where one does not.
     fn peer_reset_at(&self) -> Instant {
-        let (Some(last_frame_at), Some(armed)) = (self.newest_frame_at(), self.peer.mechanisms()) else {
+        let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
         let stopped =
             timing::scripts_bound(self.peer.largest_dead_after(&self.policy), Span::from_s(u64::from(armed.stop_s)));
         let watchdog = Span::from_s(u64::from(armed.watchdog_s));
-        let fires_at = last_frame_at + timing::with_drift(stopped + watchdog + self.policy.interval());
+        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + self.policy.interval());
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 
@@ -328,8 +342,8 @@ impl Node {
     pub(super) fn peer_released_at(&self) -> Instant {
         let dead_after = self.peer.largest_dead_after(&self.policy);
         let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
-            Some(since) => (Some(since), self.policy.interval()),
-            None => (self.newest_frame_at(), dead_after),
+            Some(since) if self.estranged_at().is_none() => (Some(since), self.policy.interval()),
+            Some(_) | None => (self.last_sign_at(), dead_after),
         };
         let (Some(last_sign_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
             return Instant::NEVER;
