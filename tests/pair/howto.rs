@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::lab::executable::write_executable;
 use crate::lab::setup::{Setup, VIP};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Said, Scene, run};
+use crate::scene::{Scene, run};
 
 const HTTPD: &str = include_str!("../fixtures/services/httpd");
 const BOX: &str = include_str!("../fixtures/services/box");
@@ -68,27 +68,19 @@ impl Howto {
         fs::write(self.at("ha.d/authkeys"), "auth 1\n1 sha1 not-a-real-secret\n").expect("written");
     }
 
-    /// Runs an applet of busybox at the client.
-    fn client(&self, scene: &Scene, arguments: &[&str]) -> Said {
-        let mut command = Command::new("/bin/busybox");
-        command.args(arguments);
-        scene.client().command_in(&mut command).expect("the client's namespace");
-        run(command)
-    }
-
     /// DHCP, DNS, HTTP and FTP, all of the service address.
     fn assert_served(&self, what: &str, scene: &Scene, leased: &str) {
         let script = self.at("leased").display().to_string();
         let dhcp = ["udhcpc", "-i", "eth0", "-f", "-n", "-q", "-t", "10", "-T", "2", "-r", leased, "-s", &script];
-        let said = self.client(scene, &dhcp);
+        let said = scene.at_client(&dhcp);
         assert!(said.text.contains(&format!("leased {leased}")), "{what}: {said:?}");
-        let said = self.client(scene, &["nslookup", "-type=a", "service.lab", &VIP.to_string()]);
+        let said = scene.at_client(&["nslookup", "-type=a", "service.lab", &VIP.to_string()]);
         assert!(said.text.contains("Name:\tservice.lab"), "{what}: {said:?}");
-        let said = self.client(scene, &["wget", "-O", "-", &format!("http://{VIP}/")]);
+        let said = scene.at_client(&["wget", "-O", "-", &format!("http://{VIP}/")]);
         assert!(said.code == Some(0) && said.text.contains(PAGE), "{what}: {said:?}");
         let fetched = self.at("fetched");
         let local = fetched.display().to_string();
-        let said = self.client(scene, &["ftpget", &VIP.to_string(), &local, "index.html"]);
+        let said = scene.at_client(&["ftpget", &VIP.to_string(), &local, "index.html"]);
         assert_eq!(said.code, Some(0), "{what}: {said:?}");
         assert_eq!(fs::read_to_string(&fetched).expect("fetched"), PAGE, "{what}");
         fs::remove_file(&fetched).expect("removed");
@@ -140,9 +132,7 @@ fn the_pair_of_the_howto_runs_from_its_imported_configuration() {
         howto.assert_served("at first", &scene, "10.77.0.155");
         scene.power_cut(Side::A).expect("node1 goes");
         scene.wait_for_service_by(Side::B);
-        scene.expect_soon("the peer serves", PATIENCE, |scene| {
-            scene.try_status(Side::B).is_some_and(|status| status["groups"][0]["role"] == "active")
-        });
+        scene.expect_service_by(Side::B);
         howto.assert_served("after the power cut", &scene, "10.77.0.155");
         scene.power_on(Side::A).expect("node1 comes back");
         scene.begin(Side::A);

@@ -9,7 +9,7 @@ use crate::lab::clock::now;
 use crate::lab::setup::{GROUP, Setup};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms};
-use crate::scripts::{Service, assert_on_time, begin_with, role};
+use crate::scripts::{Service, assert_on_time, begin_with};
 
 /// Forks, floods its output, hears no TERM, and never ends.
 const WILD: &str = "trap '' TERM
@@ -63,7 +63,7 @@ fn row_19_monitor_hangs() {
         let (scene, beats) = begin_with(watched(&service));
         scene.settle(Side::A);
         service.does("gw1-monitor", WILD);
-        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.expect_service_by(Side::B);
         let expected = ["gw1 start 1", "gw1 stop 1", "gw1 start 1", "gw1 stop 1", "gw2 start 2"];
         assert_eq!(deeds(&service), expected);
         let log = scene.log_of(Side::A);
@@ -93,7 +93,7 @@ fn row_19_monitor_fails_and_the_peer_cannot() {
         scene.assert_nothing_moved(Side::A, since);
         let said = scene.say(Side::B, &["online"]);
         assert_eq!(said.code, Some(0), "{said:?}");
-        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.expect_service_by(Side::B);
         assert_on_time("monitor fails for good", beats);
         scene.assert_never_both();
     });

@@ -147,6 +147,25 @@ impl Scene {
         wait_until(what, timeout, || Ok(condition(self))).unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// The node's role for the first group; empty while nobody answers.
+    pub fn role(&self, side: Side) -> String {
+        let status = self.try_status(side).unwrap_or_default();
+        status["groups"][0]["role"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the node serves the first group, whatever the other one does.
+    pub fn expect_service_by(&self, side: Side) {
+        self.expect_soon("a node that serves", PATIENCE, |scene| scene.role(side) == "active");
+    }
+
+    /// Runs an applet of busybox at the client.
+    pub fn at_client(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new("/bin/busybox");
+        command.args(arguments);
+        self.client().command_in(&mut command).expect("the client's namespace");
+        run(command)
+    }
+
     /// Runs a command of the shipped binary about a node, to its end.
     pub fn say(&self, side: Side, arguments: &[&str]) -> Said {
         run(self.command(side, arguments).expect("a command"))

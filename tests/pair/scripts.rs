@@ -81,11 +81,6 @@ pub fn assert_on_time(what: &str, beats: [Beats; 2]) {
     assert!(a < LATE_AFTER && b < LATE_AFTER, "beats {a} and {b} apart");
 }
 
-pub fn role(scene: &Scene, side: Side) -> String {
-    let status = scene.try_status(side).unwrap_or_default();
-    status["groups"][0]["role"].as_str().unwrap_or_default().to_owned()
-}
-
 /// Fault: the script's start fails on the preferred node.
 /// Required: what was started is stopped, the node is faulty, and its peer serves.
 #[test]
@@ -95,7 +90,7 @@ fn row_19_start_fails() {
         service.does("gw1-start", "exit 1");
         let (scene, beats) = begin(&service);
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
-        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.expect_service_by(Side::B);
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
         thread::sleep(ms(2_000));
         assert_on_time("start fails", beats);
@@ -111,7 +106,7 @@ fn row_19_start_hangs() {
         let service = Service::new();
         service.does("gw1-start", HANG);
         let (scene, beats) = begin(&service);
-        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.expect_service_by(Side::B);
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
         let left = scene.processes(Side::A).expect("/proc");
         assert!(left.iter().all(|process| process.name == "crosswire"), "something is left: {left:?}");
@@ -134,10 +129,10 @@ fn row_19_stop_hangs() {
         scene.wait_for(Wanted::Nobody, PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         scene.expect_soon("the stop is given up", PATIENCE, |scene| scene.log_of(Side::A).contains("did not stop"));
         thread::sleep(ms(2_000));
-        assert_eq!((role(&scene, Side::A), role(&scene, Side::B)), ("releasing".to_owned(), "backup".to_owned()));
+        assert_eq!((scene.role(Side::A), scene.role(Side::B)), ("releasing".to_owned(), "backup".to_owned()));
         assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
         service.works("gw1-stop");
-        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.expect_service_by(Side::B);
         let story = service.story();
         assert_eq!(story.last().map(String::as_str), Some("gw2 start 2"), "{story:?}");
         assert!(story.iter().filter(|line| *line == "gw1 stop 1").count() > 1, "{story:?}");
@@ -195,7 +190,7 @@ fn row_19_stop_hangs_and_the_box_resets_itself() {
         assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
         assert_on_time("stop hangs, self-fence", beats);
         scene.power_cut(Side::A).expect("the power is cut");
-        scene.expect_soon("the peer serves", PATIENCE, |scene| role(scene, Side::B) == "active");
+        scene.expect_service_by(Side::B);
         scene.assert_never_both();
     });
 }

@@ -5,7 +5,6 @@
 //! Debian's dnsmasq, busybox, kmod, resource-agents and heartbeat are needed; `.ci/run machine` installs them.
 
 use std::fs;
-use std::process::Command;
 
 use crosswire::config::Side;
 use tempfile::TempDir;
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 use crate::lab::executable::write_executable;
 use crate::lab::setup::{GROUP, Setup, VIP};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Said, Scene, run};
+use crate::scene::Scene;
 
 const HTTPD: &str = include_str!("../fixtures/services/httpd");
 /// What the services are made of.
@@ -76,25 +75,17 @@ impl Services {
         }
     }
 
-    /// Runs an applet of busybox at the client.
-    fn client(&self, scene: &Scene, arguments: &[&str]) -> Said {
-        let mut command = Command::new("/bin/busybox");
-        command.args(arguments);
-        scene.client().command_in(&mut command).expect("the client's namespace");
-        run(command)
-    }
-
     /// The client asks for everything; `wish` is the address that it asks for, if it has none yet.
     fn assert_served(&self, what: &str, scene: &Scene, wish: Option<&str>) {
         let script = self.directory.path().join("leased").display().to_string();
         let mut dhcp = vec!["udhcpc", "-i", "eth0", "-f", "-n", "-q", "-t", "10", "-T", "2", "-s", &script];
         dhcp.extend(wish.iter().flat_map(|wish| ["-r", *wish]));
-        let said = self.client(scene, &dhcp);
+        let said = scene.at_client(&dhcp);
         assert!(said.text.contains(&format!("leased {LEASED}")), "{what}: {said:?}");
-        let said = self.client(scene, &["nslookup", "-type=a", "service.lab", &VIP.to_string()]);
+        let said = scene.at_client(&["nslookup", "-type=a", "service.lab", &VIP.to_string()]);
         assert!(said.text.contains("Name:\tservice.lab"), "{what}: {said:?}");
         for ip in [VIP.to_string().as_str(), "10.77.0.101", "10.77.0.102"] {
-            let said = self.client(scene, &["wget", "-O", "-", &format!("http://{ip}/")]);
+            let said = scene.at_client(&["wget", "-O", "-", &format!("http://{ip}/")]);
             assert!(said.code == Some(0) && said.text.contains(PAGE), "{what}: {ip}: {said:?}");
         }
     }
@@ -125,9 +116,7 @@ fn real_services_follow_the_address() {
         }
         scene.power_cut(Side::A).expect("the power is cut");
         scene.wait_for_service_by(Side::B);
-        scene.expect_soon("the peer serves", PATIENCE, |scene| {
-            scene.try_status(Side::B).is_some_and(|status| status["groups"][0]["role"] == "active")
-        });
+        scene.expect_service_by(Side::B);
         services.assert_served("after the power cut", &scene, None);
         scene.assert_never_both();
     });

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 /// Longest that one try of a test may take.
 pub const HANGS_AFTER: Duration = Duration::from_secs(240);
 /// Tries of a test that the machine disturbs.
-const MAX_TRIES: u32 = 6;
+const MAX_TRIES: usize = 6;
 /// A sleeping thread that wakes up this much late may have cost a test its limit.
 const DISTURBED: Duration = Duration::from_millis(20);
 /// What the watchers are given to say how late they were.
@@ -41,22 +41,47 @@ pub fn never_excused() {
     EXCUSE.set(None);
 }
 
+/// Beside whom a test is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Company {
+    /// Other tests may run.
+    Others,
+    /// None does.
+    None,
+}
+
 /// Runs a test that judges how long things take, or that rests on time-outs of real processes. When it fails although the
 /// machine had run what was ready with no more than 20 ms delay, it has failed. Otherwise it is tried again, six times in all.
 ///
 /// # Panics
 /// As `test` does, with its own words.
 pub fn when_the_machine_has_time(test: impl Fn()) {
-    for left in (0..MAX_TRIES).rev() {
+    try_in_turn(&[Company::None; MAX_TRIES], |_| (), test);
+}
+
+/// The same, first in its turn among others, where only what is never excused counts, then alone.
+///
+/// # Panics
+/// As `test` does, with its own words.
+pub fn in_company_then_alone<T>(turn: impl Fn(Company) -> T, test: impl Fn()) {
+    let mut tries = [Company::None; MAX_TRIES];
+    tries[0] = Company::Others;
+    try_in_turn(&tries, turn, test);
+}
+
+fn try_in_turn<T>(tries: &[Company], turn: impl Fn(Company) -> T, test: impl Fn()) {
+    for (company, left) in tries.iter().zip((0..tries.len()).rev()) {
+        let _turn = turn(*company);
         excused_only_by(DISTURBED);
         let stalls = Stalls::watch();
         let Err(panic) = catch_unwind(AssertUnwindSafe(&test)) else { return };
         let longest = stalls.longest();
-        if left == 0 || EXCUSE.get().is_none_or(|excuse| longest < excuse) {
+        let is_excused = EXCUSE.get().is_some_and(|excuse| *company == Company::Others || longest >= excuse);
+        if left == 0 || !is_excused {
             println!("it counts: the machine ran what was ready at most {longest:?} late");
             resume_unwind(panic);
         }
-        println!("not judged: the machine ran what was ready up to {longest:?} late; {left} more tries");
+        println!("not judged: in company of {company:?}, what was ready ran up to {longest:?} late; {left} more tries");
     }
 }
 
@@ -145,10 +170,12 @@ impl Drop for Dog {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     /// How often a failing test is tried, and its last words.
-    fn tries_of(test: impl Fn()) -> (u32, &'static str) {
+    fn tries_of(test: impl Fn()) -> (usize, &'static str) {
         let tries = Cell::new(0);
         let counted = || {
             tries.set(tries.get() + 1);
@@ -178,6 +205,15 @@ mod tests {
         };
         assert_eq!(tries_of(fail(Duration::MAX)).0, 1);
         assert_eq!(tries_of(fail(Duration::ZERO)).0, MAX_TRIES);
+    }
+
+    #[test]
+    fn what_fails_in_company_is_tried_alone() {
+        let told = RefCell::new(Vec::new());
+        let turn = |company| told.borrow_mut().push(company);
+        let test = || assert!(told.borrow().len() > 1, "too slow");
+        in_company_then_alone(turn, test);
+        assert_eq!(*told.borrow(), [Company::Others, Company::None]);
     }
 
     #[test]

@@ -156,14 +156,14 @@ pub struct Scratch {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Scratch {
-    /// Makes an empty directory in the system's place for such, closed to others.
+    /// Makes an empty directory in memory, or else in the system's place for such, closed to others.
     ///
     /// # Errors
     /// The kernel's.
     pub fn new() -> io::Result<Self> {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("{}{number}", scratch_prefix()));
+            let path = place().join(format!("{}{number}", scratch_prefix()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 // Left by a killed laboratory whose process number has come round.
@@ -186,6 +186,12 @@ impl Drop for Scratch {
     }
 }
 
+/// A daemon in the foreground logs to a file of the laboratory's: a slow disk would hold it up. `TMPDIR` says otherwise.
+fn place() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if std::env::var_os("TMPDIR").is_none() && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 /// How the names of all scratch directories of this process begin.
 fn scratch_prefix() -> String {
     format!("crosswire-lab-{}-", process::id())
@@ -195,7 +201,7 @@ fn scratch_prefix() -> String {
 /// dropped.
 pub fn remove_all_scratch() {
     let prefix = scratch_prefix();
-    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let entries = fs::read_dir(place()).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
         // Nothing can be done about what cannot be deleted.
         let _ = fs::remove_dir_all(entry.path());

@@ -2,28 +2,65 @@
 
 use std::any;
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::entry::{Standing, again_as_root, enter, standing};
-use super::fair::{Dog, HANGS_AFTER, when_the_machine_has_time};
+use super::fair::{Company, Dog, HANGS_AFTER, in_company_then_alone};
 
-/// One laboratory at a time: two would measure each other's load.
-static TURN: Mutex<()> = Mutex::new(());
+/// Laboratories that bear each other's company: mostly they wait.
+const PLACES: usize = 2;
+
+/// Who is in a laboratory.
+static TURNS: Mutex<Turns> = Mutex::new(Turns { taken: 0, wanted_alone: 0 });
+static FREED: Condvar = Condvar::new();
+
+struct Turns {
+    taken: usize,
+    /// Who waits for all places goes before who wants one.
+    wanted_alone: usize,
+}
+
+fn turns() -> MutexGuard<'static, Turns> {
+    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Longest that a test with all its tries may take.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(1_200);
 
 /// A test's turn, as long as it lives.
 pub struct Turn {
-    _turn: MutexGuard<'static, ()>,
+    places: usize,
     _dog: Dog,
 }
 
 /// Waits until no other test of this program is in a laboratory or measures what one left behind.
 pub fn take_turn() -> Turn {
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Turn { _turn: turn, _dog: Dog::watch(GIVES_UP_AFTER) }
+    let mut turns = turns();
+    turns.wanted_alone += 1;
+    turns = FREED.wait_while(turns, |turns| turns.taken > 0).unwrap_or_else(PoisonError::into_inner);
+    turns.wanted_alone -= 1;
+    turns.begin(PLACES)
+}
+
+/// Waits until there is a place beside others.
+fn take_place() -> Turn {
+    let is_full = |turns: &mut Turns| turns.taken == PLACES || turns.wanted_alone > 0;
+    FREED.wait_while(turns(), is_full).unwrap_or_else(PoisonError::into_inner).begin(1)
+}
+
+impl Turns {
+    fn begin(&mut self, places: usize) -> Turn {
+        self.taken += places;
+        Turn { places, _dog: Dog::watch(GIVES_UP_AFTER) }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        turns().taken -= self.places;
+        FREED.notify_all();
+    }
 }
 
 /// Whether everything is there that a test needs beside the kernel. Where `.ci/run` has installed it all, it says so
@@ -49,19 +86,24 @@ pub fn has_tools(files: &[&str]) -> bool {
 /// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the test.
 pub fn in_lab<F: FnOnce()>(body: F) {
     enter_lab::<F>(|| {
+        let _turn = take_turn();
         let _dog = Dog::watch(HANGS_AFTER);
         body();
     });
 }
 
-/// As [`in_lab`], for a body that judges how long things take: tried again where the machine was too busy for that,
-/// see [`when_the_machine_has_time`].
+/// As [`in_lab`], for a body that judges how long things take: tried in company, and again alone where that failed or the
+/// machine was too busy, see [`in_company_then_alone`].
 ///
 /// # Panics
 /// As [`in_lab`].
 pub fn in_fair_lab<F: Fn()>(body: F) {
     enter_lab::<F>(|| {
-        when_the_machine_has_time(|| {
+        let turn = |company| match company {
+            Company::Others => take_place(),
+            Company::None => take_turn(),
+        };
+        in_company_then_alone(turn, || {
             let _dog = Dog::watch(HANGS_AFTER);
             body();
         });
@@ -70,13 +112,13 @@ pub fn in_fair_lab<F: Fn()>(body: F) {
 
 /// `Named` is the type that names the test.
 fn enter_lab<Named>(body: impl FnOnce()) {
-    let _turn = take_turn();
     match standing() {
         Ok(Standing::Root) => body(),
         Ok(Standing::Outside) => {
             // A closure's type is called PROGRAM::MODULE::TEST::{{closure}}.
             let path = any::type_name::<Named>().trim_end_matches("::{{closure}}");
             let test = path.split_once("::").map_or(path, |(_, test)| test);
+            let _turn = take_turn();
             run_again(test).unwrap_or_else(|e| panic!("{test}: {e}"));
         }
         Err(e) => panic!("{e}"),
