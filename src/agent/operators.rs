@@ -155,7 +155,8 @@ impl Agent<'_> {
         let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
             let addresses = group.addresses.iter().map(address);
-            addresses.chain(group.scripts.iter().map(|script| script.label().to_owned())).collect()
+            let routes = group.routes.iter().map(|route| format!("route {route}"));
+            addresses.chain(routes).chain(group.scripts.iter().map(|script| script.label().to_owned())).collect()
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
         Report {

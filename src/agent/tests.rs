@@ -73,6 +73,7 @@ fn settings(me: Side) -> Settings {
     let group = GroupSettings {
         name: "gateway".to_owned(),
         addresses: vec![vip],
+        routes: Vec::new(),
         scripts: Vec::new(),
         on_stop_failure: crate::settings::StopFailure::Hold,
     };

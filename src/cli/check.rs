@@ -267,7 +267,8 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
     };
     let addresses = group.addresses.iter().map(|a| format!("{}/{} on {}", a.ip, a.prefix, a.interface));
     let scripts = group.scripts.iter().map(|script| script.label().to_string());
-    let all: Vec<String> = addresses.chain(scripts).collect();
+    let routes = group.routes.iter().map(|route| format!("route {route}"));
+    let all: Vec<String> = addresses.chain(routes).chain(scripts).collect();
     format!("{prefer}; {}", all.join(", "))
 }
 

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use super::interface;
 use super::netlink::{Netlink, Request};
 use crate::clock::now;
-use crate::settings::VirtualAddress;
+use crate::settings::{Route, VirtualAddress};
 
 // linux/rtnetlink.h
 const RTM_NEWADDR: u16 = 20;
@@ -33,9 +33,11 @@ const LONGEST_BROADCAST_PREFIX: u8 = 30;
 
 /// The service addresses of this box.
 pub struct Addresses {
-    netlink: Netlink,
-    lifetime_s: u32,
+    pub(super) netlink: Netlink,
+    pub(super) lifetime_s: u32,
     was_lifetime_ignored: bool,
+    /// Why a route is missing, so that it is said once.
+    pub(super) route_fault: Option<Errno>,
 }
 
 /// Where an address is.
@@ -63,6 +65,8 @@ pub struct Seen {
 pub struct Renewal<'a> {
     /// What to renew.
     pub addresses: &'a [VirtualAddress],
+    /// What has to be there beside them.
+    pub routes: &'a [Route],
     /// Not after this.
     pub valid_until: Instant,
 }
@@ -70,7 +74,8 @@ pub struct Renewal<'a> {
 impl Addresses {
     /// Opens a request socket; every address will be given one `lease` at a time.
     pub fn open(lease: Span) -> nix::Result<Self> {
-        Ok(Self { netlink: Netlink::open()?, lifetime_s: lifetime_s(lease), was_lifetime_ignored: false })
+        let (netlink, lifetime_s) = (Netlink::open()?, lifetime_s(lease));
+        Ok(Self { netlink, lifetime_s, was_lifetime_ignored: false, route_fault: None })
     }
 
     /// From now on every address is given another `lease` at a time.
@@ -86,7 +91,7 @@ impl Addresses {
     /// Adds all addresses for one lease and reads them back. If any of it fails, none of them is left behind.
     pub fn add(&mut self, addresses: &[VirtualAddress], valid_until: Instant) -> Result<(), Fault> {
         prepare(addresses);
-        let added = self.renew(&[Renewal { addresses, valid_until }]).pop().unwrap_or(Ok(()));
+        let added = self.renew(&[Renewal { addresses, routes: &[], valid_until }]).pop().unwrap_or(Ok(()));
         let outcome = added.and_then(|()| self.read_back(addresses));
         if outcome.is_err() && outcome != Err(Fault::TooLate) {
             // The cause is worth more than how the clean-up went, and the lifetime ends what that should miss.
@@ -108,7 +113,8 @@ impl Addresses {
             }
         }
         let counts: Vec<_> = prepared.iter().map(|requests| requests.as_ref().map(Vec::len).map_err(|f| *f)).collect();
-        let batch: Vec<_> = prepared.into_iter().flatten().flatten().collect();
+        let mut batch: Vec<_> = prepared.into_iter().flatten().flatten().collect();
+        batch.extend(self.renew_requests(renewals, started));
         let mut answers = self.netlink.run(&batch).into_iter();
         let ended = now();
         let mut outcomes = Vec::with_capacity(renewals.len());
@@ -122,6 +128,7 @@ impl Addresses {
                 outcome => outcome,
             });
         }
+        self.note_routes(answers);
         outcomes
     }
 
@@ -357,7 +364,7 @@ mod tests {
             for _ in 0..4 {
                 sleep(Duration::from_millis(800));
                 let groups = [std::slice::from_ref(&first), std::slice::from_ref(&second)];
-                let batch = groups.map(|addresses| Renewal { addresses, valid_until: soon() });
+                let batch = groups.map(|addresses| Renewal { addresses, routes: &[], valid_until: soon() });
                 assert_eq!(addresses.renew(&batch), [Ok(()), Ok(())]);
             }
             assert_eq!(addresses.seen_of(&ours()).expect("a dump").len(), 2, "3.2 s after a lease of 2 s");
@@ -376,8 +383,11 @@ mod tests {
                 [address("10.9.0.4/24@near")],
             ];
             let until = [soon(), now() - Span::from_ms(1), soon(), soon()];
-            let batch: Vec<_> =
-                groups.iter().zip(until).map(|(addresses, valid_until)| Renewal { addresses, valid_until }).collect();
+            let batch: Vec<_> = groups
+                .iter()
+                .zip(until)
+                .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until })
+                .collect();
             let expected = [Ok(()), Err(Fault::TooLate), Err(Fault::NoInterface), Ok(())];
             assert_eq!(addresses.renew(&batch), expected);
             assert!(valid_s(&mut addresses, "10.9.0.1").is_some());

@@ -10,7 +10,7 @@ use super::monitor::Watches;
 use super::scripts::Run;
 use super::spawn::{NODE_VARIABLE, environment};
 use crate::clock::now;
-use crate::settings::{GroupSettings, Script, Settings};
+use crate::settings::{GroupSettings, Route, Script, Settings};
 
 /// Why a script is run: the value of `CROSSWIRE_REASON`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,8 +64,10 @@ pub struct Duty {
     pub scripts: Vec<Script>,
     /// Its scripts as a reload wants them, as long as some of the others have still to be stopped.
     next_scripts: Option<Vec<Script>>,
-    /// An address was added to it: announced as soon as it is there.
-    pub has_new_address: bool,
+    /// Something was added to it: announced as soon as it is there.
+    pub has_news: bool,
+    /// Its routes among that.
+    pub new_routes: Vec<Route>,
     /// How its scripts are watched.
     pub watches: Watches,
     /// The reign for which it was acquired last.
@@ -88,7 +90,8 @@ impl Duty {
             run: None,
             scripts: settings.scripts.clone(),
             next_scripts: None,
-            has_new_address: false,
+            has_news: false,
+            new_routes: Vec::new(),
             watches: Watches::new(&settings.scripts),
             term: 0,
             reason: Reason::Acquire,

@@ -43,6 +43,7 @@ pub mod privileges;
 mod probe;
 pub mod punctual;
 pub mod reload;
+mod routes;
 mod scripts;
 mod self_fence;
 mod spawn;

@@ -56,7 +56,7 @@ impl Guard<'_> {
             self.tell_watchdog();
         }
         let asked_at = now();
-        if let Err(fault) = self.addresses.add(&group.addresses, ticket.valid_until) {
+        if let Err(fault) = self.hold(group, ticket.valid_until) {
             warn!("group {}: cannot be held: {}", group.name, said(fault, group));
             return self.done(ticket.token, Outcome::Failed(fault));
         }
@@ -71,6 +71,18 @@ impl Guard<'_> {
         duty.group.acquired(ticket.token);
         duty.watches = Watches::new(&duty.scripts);
         self.advance(index);
+    }
+
+    /// Addresses first, which the routes need; both or neither. A node that cannot have its routes leaves the group to a peer
+    /// that may.
+    fn hold(&mut self, group: &GroupSettings, valid_until: Instant) -> Result<(), Fault> {
+        self.addresses.add(&group.addresses, valid_until)?;
+        let routed = self.addresses.add_routes(&group.routes, valid_until);
+        if routed.is_err() {
+            // The cause is worth more than how the clean-up went, and the lifetime ends what that should miss.
+            let _ = self.addresses.remove(&group.addresses);
+        }
+        routed
     }
 
     /// The peer has to know what it can count on.
@@ -106,7 +118,8 @@ impl Guard<'_> {
             let is_held = self.duties.get(index).is_some_and(|duty| duty.group.is_held());
             match self.settings.groups.get(index) {
                 Some(group) if is_held => {
-                    batch.push(Renewal { addresses: &group.addresses, valid_until: ticket.valid_until });
+                    let (addresses, routes) = (&group.addresses, &group.routes);
+                    batch.push(Renewal { addresses, routes, valid_until: ticket.valid_until });
                     renewed.push((ticket.token, index));
                 }
                 Some(_) | None => self.done(ticket.token, Outcome::Failed(Fault::OutOfOrder)),
@@ -130,8 +143,10 @@ impl Guard<'_> {
         let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) else { return };
         if outcome.is_ok() {
             duty.extend(asked_at, self.settings.policy.lease);
-            if std::mem::take(&mut duty.has_new_address) {
+            if std::mem::take(&mut duty.has_news) {
                 duty.announce_from(now());
+                // The renewal has brought them; whether one of the operator's is in their place is seen only now.
+                let _ = self.addresses.add_routes(&std::mem::take(&mut duty.new_routes), Instant::NEVER);
             }
         }
         let before = std::mem::replace(&mut duty.renewal_fault, outcome.err());
@@ -231,6 +246,7 @@ impl Guard<'_> {
                 }
             }
             Next::RemoveAddresses => {
+                self.addresses.remove_routes(&group.routes);
                 let removed = self.addresses.remove(&group.addresses);
                 match removed {
                     Ok(()) => info!("group {}: addresses gone", group.name),
@@ -281,7 +297,7 @@ fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::TooLate => "the order came too late".to_owned(),
         Fault::OutOfOrder => "given up, since it was to be let go".to_owned(),
         Fault::NoInterface => "one of its interfaces does not exist".to_owned(),
-        Fault::Kernel(errno) => format!("the kernel refuses an address: {}", Errno::from_raw(errno).desc()),
+        Fault::Kernel(errno) => format!("the kernel refuses an address or a route: {}", Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
         Fault::NoFence => "no fence could be confirmed".to_owned(),
         Fault::ProbeUnanswered => "the probe is not answered".to_owned(),
@@ -301,7 +317,7 @@ mod tests {
         let group = &crate::guard::settings_for_tests().groups[0];
         assert_eq!(
             said(Fault::Kernel(Errno::EACCES as i32), group),
-            "the kernel refuses an address: Permission denied"
+            "the kernel refuses an address or a route: Permission denied"
         );
         assert_eq!(words::fault(Fault::Kernel(Errno::ENODEV as i32)), "the kernel refused: No such device");
     }

@@ -14,7 +14,7 @@ use super::addresses::prepare;
 use super::ending::Phase;
 use super::links::Links;
 use super::turns::Guard;
-use crate::settings::{Change, KeyFile, Settings, VirtualAddress, differences};
+use crate::settings::{Change, KeyFile, Settings, differences};
 use crate::words;
 
 /// Where the guard says what became of a reload.
@@ -116,7 +116,9 @@ impl Guard<'_> {
             return;
         }
         prepare(&added);
-        duty.has_new_address = !added.is_empty();
+        duty.new_routes = not_in(&after.routes, &before.routes);
+        duty.has_news = !added.is_empty() || !duty.new_routes.is_empty();
+        self.addresses.remove_routes(&not_in(&before.routes, &after.routes));
         // An address that only moved to another group is that group's affair.
         let others = self.settings.groups.iter().flat_map(|group| &group.addresses);
         let others: Vec<_> = others.cloned().collect();
@@ -136,6 +138,6 @@ impl Guard<'_> {
     }
 }
 
-fn not_in(addresses: &[VirtualAddress], others: &[VirtualAddress]) -> Vec<VirtualAddress> {
-    addresses.iter().filter(|address| !others.contains(address)).cloned().collect()
+fn not_in<T: Clone + PartialEq>(all: &[T], others: &[T]) -> Vec<T> {
+    all.iter().filter(|one| !others.contains(one)).cloned().collect()
 }

@@ -229,6 +229,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
     let group = GroupSettings {
         name: "gateway".to_owned(),
         addresses: addresses.iter().map(|text| address(text)).collect(),
+        routes: Vec::new(),
         scripts: Vec::new(),
         on_stop_failure: crate::settings::StopFailure::Hold,
     };

@@ -82,7 +82,7 @@ impl Found {
         let before = self.0.len();
         self.lists(&old.name, &contents(old), &contents(new));
         // What has the same name may have other times, parameters, or another place.
-        let is_inside = old.addresses != new.addresses || old.scripts != new.scripts;
+        let is_inside = old.addresses != new.addresses || old.routes != new.routes || old.scripts != new.scripts;
         if is_policy_other || old.on_stop_failure != new.on_stop_failure || (is_inside && self.0.len() == before) {
             self.add(
                 format!("group {}: its rules, or the times or order of its scripts have changed", old.name),
@@ -102,5 +102,6 @@ impl Found {
 
 fn contents(group: &GroupSettings) -> Vec<String> {
     let addresses = group.addresses.iter().map(|a| format!("address {}/{}@{}", a.ip, a.prefix, a.interface));
-    addresses.chain(group.scripts.iter().map(|script| format!("script {}", script.label()))).collect()
+    let routes = group.routes.iter().map(|route| format!("route {route}"));
+    addresses.chain(routes).chain(group.scripts.iter().map(|script| format!("script {}", script.label()))).collect()
 }

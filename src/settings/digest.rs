@@ -95,6 +95,9 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
     for address in &group.addresses {
         writeln!(out, "address {}/{}", address.ip, address.prefix)?;
     }
+    for route in &group.routes {
+        writeln!(out, "route {route}")?;
+    }
     for script in &group.scripts {
         if let Some(Monitor { every, timeout, failures, restarts }) = script.monitor {
             writeln!(out, "monitor {} {} {failures} {restarts}", us(every), us(timeout))?;

@@ -9,6 +9,7 @@ use crosswire::time::Span;
 
 use super::error::{Report, quote};
 use super::nodes::Node;
+use super::routes::{self, MAX_ROUTES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_host_in, is_interface, is_name, is_unicast, parse_span};
@@ -18,10 +19,11 @@ use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
 const MAX_ADDRESSES: usize = 16;
 /// Most scripts of one group.
 const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "prefer",
     "failback",
     "addresses",
+    "routes",
     "scripts",
     "safety",
     "exclusive",
@@ -51,16 +53,12 @@ pub(super) struct Plan<'t> {
     is_exclusive: bool,
     pub(super) on_stop_failure: At<StopFailure>,
     addresses: Vec<At<Vip<'t>>>,
+    routes: Vec<At<routes::Draft<'t>>>,
     scripts: Vec<script::Draft<'t>>,
 }
 
 /// An address; without an interface it lives on the only LAN.
-#[derive(Clone, Copy)]
-struct Vip<'t> {
-    ip: IpAddr,
-    prefix: u8,
-    interface: Option<&'t str>,
-}
+type Vip<'t> = routes::Anchor<'t>;
 
 /// Reads all groups in the order of their names. `lans` is how many LANs there are, if that is known.
 pub(super) fn read<'t>(
@@ -83,6 +81,8 @@ pub(super) fn read<'t>(
     }
     let plans: Vec<Plan<'t>> = tables.into_iter().map(|table| read_one(table, nodes, lans, report)).collect();
     check_script_repeats(&plans, report);
+    let all = plans.iter().flat_map(|plan| plan.routes.iter().map(|route| (route, plan.name.value)));
+    routes::check_repeats(all, report);
     plans
 }
 
@@ -107,6 +107,14 @@ fn read_one<'t>(
     }
     check_count(name, "addresses", &addresses.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ADDRESSES, report);
     check_count(name, "scripts", &scripts.iter().map(Element::at).collect::<Vec<_>>(), MAX_SCRIPTS, report);
+    let texts = table.texts("routes", report);
+    check_count(name, "routes", &texts.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ROUTES, report);
+    let addresses: Vec<_> = addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect();
+    let anchors: Vec<Vip<'t>> = addresses.iter().map(|vip| vip.value).collect();
+    // What is wrong with an address is not said of a route once more.
+    let is_sound = report.count() == found_before;
+    let routes =
+        texts.into_iter().filter(|_| is_sound).filter_map(|text| routes::read(text, &anchors, report)).collect();
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
     let held = At { at, value: StopFailure::Hold };
     Plan {
@@ -117,7 +125,8 @@ fn read_one<'t>(
         safety_at: table.place_of("safety"),
         is_exclusive: table.flag("exclusive", report),
         on_stop_failure: table.choice("on_stop_failure", &ON_STOP_FAILURE, report).unwrap_or(held),
-        addresses: addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect(),
+        addresses,
+        routes,
         scripts: scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).collect(),
     }
 }
@@ -263,6 +272,7 @@ impl Plan<'_> {
         Some(GroupSettings {
             name: self.name.value.to_string(),
             addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
+            routes: self.routes.iter().map(|route| route.value.settings(lan)).collect::<Option<_>>()?,
             scripts: self.scripts.iter().map(script::Draft::settings).collect(),
             on_stop_failure: self.on_stop_failure.value,
         })

@@ -11,6 +11,7 @@ mod loader;
 pub mod needs;
 mod nodes;
 mod paths;
+mod routes;
 mod script;
 mod syntax;
 mod table;
@@ -33,6 +34,7 @@ pub use error::shorten;
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
 #[cfg(feature = "cable-test")]
 pub use line::least_interval;
+pub use routes::Route;
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
@@ -116,6 +118,8 @@ pub struct GroupSettings {
     pub name: String,
     /// Its addresses, in order.
     pub addresses: Vec<VirtualAddress>,
+    /// Its routes, in order.
+    pub routes: Vec<Route>,
     /// Its scripts, in starting order.
     pub scripts: Vec<Script>,
     /// What is done about one that does not stop.

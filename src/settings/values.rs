@@ -29,7 +29,8 @@ pub fn parse_span(text: &str) -> Option<Span> {
     (fraction_us.is_multiple_of(scale)).then(|| Span::from_us(whole * unit_us + fraction_us / scale))
 }
 
-fn parse_digits(text: &str, max: usize) -> Option<u64> {
+/// A number of at most so many digits, and nothing else.
+pub(super) fn parse_digits(text: &str, max: usize) -> Option<u64> {
     let is_plain = (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     if is_plain { text.parse().ok() } else { None }
 }

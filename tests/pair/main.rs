@@ -27,6 +27,7 @@ mod processes;
 mod recipes;
 mod reload;
 mod restraint;
+mod routes;
 mod scarcity;
 mod scene;
 mod scripts;
