@@ -184,15 +184,15 @@ fn tell_rotated(file: &Path, new: u8, old: &[u8], out: &mut impl Write) -> io::R
     writeln!(out, "{file}: key {new} added in front; still accepted: {old}.")?;
     writeln!(
         out,
-        "Do not restart this node yet: the peer would refuse key {new}, which it does not know. In this order:"
+        "Do not reload this node yet: the peer would refuse key {new}, which it does not know. In this order:"
     )?;
     writeln!(out, "  1. copy the file to the peer: scp -p {file} PEER:{file}")?;
     writeln!(
         out,
-        "  2. there, move the line of key {new} to the end, and restart: it accepts {new} and sends with {current}"
+        "  2. there, move the line of key {new} to the end, and `crosswire reload`: it accepts {new} and sends with {current}"
     )?;
-    writeln!(out, "  3. restart this node: it sends with {new}")?;
-    writeln!(out, "  4. on the peer, move the line back to the top, and restart: it sends with {new} too")?;
+    writeln!(out, "  3. `crosswire reload` here: this node sends with {new}")?;
+    writeln!(out, "  4. on the peer, move the line back to the top, and `crosswire reload`: it sends with {new} too")?;
     writeln!(out, "  5. once both do, the old keys may go from both files")
 }
 
@@ -272,7 +272,7 @@ mod tests {
         let (exit, said) = keygen(&file, true);
         assert_eq!(exit, Exit::Done);
         assert!(
-            said.starts_with("DIR/key: key 1 added in front; still accepted: 0.\nDo not restart this node yet"),
+            said.starts_with("DIR/key: key 1 added in front; still accepted: 0.\nDo not reload this node yet"),
             "{said}"
         );
         assert_eq!(ids(&file), [1, 0]);

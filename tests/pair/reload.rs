@@ -1,6 +1,8 @@
 //! Row 26: the configuration is read anew while the pair serves.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 use std::thread;
 
 use crosswire::config::Side;
@@ -9,7 +11,7 @@ use crate::lab::clock::now;
 use crate::lab::executable::write_executable;
 use crate::lab::setup::{GROUP, PREFIX, Setup, VIP};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Said, Scene, ms};
+use crate::scene::{PATIENCE, Said, Scene, ms, run};
 use crate::scripts::{Service, assert_on_time, begin_with};
 
 const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101));
@@ -95,6 +97,44 @@ fn row_26_what_is_wrong_is_refused_whole() {
         assert_eq!(scene.status(Side::A)["incarnation"], agent, "not even the agent was replaced");
         assert!(!scene.log_of(Side::B).contains(DIFFERS));
         scene.assert_nothing_moved(Side::A, since);
+    });
+}
+
+/// Operator: a new key, in the order that `keygen --rotate` tells; in the end the old key goes.
+/// Required: nothing is refused, no path is lost, nothing moves; afterwards the old key counts no longer.
+#[test]
+fn row_26_the_key_is_rotated_by_reloads() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let since = now();
+        let [ours, theirs] = [Side::A, Side::B].map(|side| scene.directory(side).join("key"));
+        let old = fs::read_to_string(&ours).expect("a key");
+        let mut rotate = Command::new(env!("CARGO_BIN_EXE_crosswire"));
+        rotate.args(["keygen", "--rotate"]).arg(&ours);
+        let said = run(rotate);
+        assert!(said.text.contains("Do not reload this node yet"), "{said:?}");
+        let both = fs::read_to_string(&ours).expect("two keys");
+        let new = both.strip_suffix(&old).expect("the new key is in front");
+        let steps = [
+            (Side::B, &theirs, format!("{old}{new}")),
+            (Side::A, &ours, both.clone()),
+            (Side::B, &theirs, both.clone()),
+            (Side::A, &ours, new.to_owned()),
+            (Side::B, &theirs, new.to_owned()),
+        ];
+        for (side, file, text) in steps {
+            fs::write(file, text).expect("written");
+            let said = reload(&scene, side);
+            assert_eq!((said.code, said.text.as_str()), (Some(0), "the keys have changed\ndone\n"));
+            scene.settle(Side::A);
+        }
+        for side in [Side::A, Side::B] {
+            assert!(!scene.log_of(side).contains("refused"), "{}", scene.log_of(side));
+        }
+        scene.assert_nothing_moved(Side::A, since);
+        fs::write(&theirs, old).expect("written");
+        assert_eq!(reload(&scene, Side::B).code, Some(0));
+        scene.expect_soon("the old key is refused", PATIENCE, |scene| scene.path_state(Side::A, 0) == "refused");
     });
 }
 
