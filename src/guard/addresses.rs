@@ -114,7 +114,9 @@ impl Addresses {
         }
         let counts: Vec<_> = prepared.iter().map(|requests| requests.as_ref().map(Vec::len).map_err(|f| *f)).collect();
         let mut batch: Vec<_> = prepared.into_iter().flatten().flatten().collect();
-        batch.extend(self.renew_requests(renewals, started));
+        let routes = self.renew_requests(renewals, started);
+        let has_routes = !routes.is_empty();
+        batch.extend(routes);
         let mut answers = self.netlink.run(&batch).into_iter();
         let ended = now();
         let mut outcomes = Vec::with_capacity(renewals.len());
@@ -128,7 +130,9 @@ impl Addresses {
                 outcome => outcome,
             });
         }
-        self.note_routes(answers);
+        if has_routes {
+            self.note_routes(answers);
+        }
         outcomes
     }
 
