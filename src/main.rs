@@ -12,6 +12,8 @@ mod guard;
 mod kept;
 mod logger;
 mod settings;
+#[cfg(target_env = "musl")]
+mod thread_name;
 mod tty;
 mod words;
 #[cfg(feature = "workbench")]

@@ -42,9 +42,12 @@ impl Addresses {
         if now() > valid_until {
             return Err(Fault::TooLate);
         }
-        let added: Option<Vec<_>> = routes.iter().map(|route| self.add_request(route, NLM_F_EXCL)).collect();
+        let added: Vec<_> = routes.iter().filter_map(|route| self.add_request(route, NLM_F_EXCL)).collect();
+        if added.len() < routes.len() {
+            return Err(Fault::NoInterface);
+        }
         let mut outcome = Ok(());
-        for (route, answer) in routes.iter().zip(self.netlink.run(&added.ok_or(Fault::NoInterface)?)) {
+        for (route, answer) in routes.iter().zip(self.netlink.run(&added)) {
             if let Err(errno) = answer {
                 warn!("route {route} cannot be added: {}", said(errno));
                 outcome = outcome.and(Err(Fault::Kernel(errno as i32)));

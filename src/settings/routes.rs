@@ -173,11 +173,10 @@ pub(super) fn check_repeats<'p, 't: 'p>(
     routes: impl Iterator<Item = (&'p At<Draft<'t>>, &'p str)>,
     report: &mut Report<'_>,
 ) {
-    let mut all: Vec<_> = routes.collect();
-    all.sort_by_key(|(route, _)| route.at);
+    let all: Vec<_> = routes.collect();
     for (index, (route, _)) in all.iter().enumerate() {
-        if let Some((_, group)) = all[..index].iter().find(|(earlier, _)| earlier.value.is_same(&route.value)) {
-            let what = format!("group {} has a route there with the same metric already", quote(group));
+        if let Some((_, group)) = all[..index].iter().find(|(other, _)| other.value.is_same(&route.value)) {
+            let what = format_args!("group {} has a route there with the same metric already", quote(group));
             report.add(route.at, what, "give one of them another metric, or remove it");
         }
     }
