@@ -15,7 +15,7 @@ use crosswire::time::Instant;
 
 pub use hearing::Hearing;
 pub use lease::Held;
-pub use one_holder::Overlap;
+pub use one_holder::{Overlap, Reigns};
 pub use silence::LineEvidence;
 
 use super::setup::Setup;
@@ -50,6 +50,8 @@ pub struct Watch {
     pub terms: [[u32; MAX_GROUPS]; 2],
     /// By group: the overlap that goes on.
     pub overlaps: Vec<Option<Overlap>>,
+    /// By group: the reigns of the last overlap that was excused.
+    pub excused: Vec<Option<Reigns>>,
     /// Overlaps that are over, excused or not: since when, until when.
     pub past_overlaps: Vec<(Instant, Instant)>,
     /// By side and group: when it last heard somebody else answer for an address of it.
@@ -81,6 +83,7 @@ impl Watch {
             roles: [[Role::Backup; MAX_GROUPS]; 2],
             terms: [[0; MAX_GROUPS]; 2],
             overlaps: vec![None; setup.policy.groups.len()],
+            excused: vec![None; setup.policy.groups.len()],
             past_overlaps: Vec::new(),
             answered: [[None; MAX_GROUPS]; 2],
             service: Default::default(),

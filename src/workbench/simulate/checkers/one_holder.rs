@@ -36,6 +36,9 @@ pub struct Overlap {
     pub since: Instant,
 }
 
+/// By side: when it took a group last.
+pub type Reigns = [Option<Instant>; 2];
+
 impl World {
     pub(in super::super) fn watch_overlaps(&mut self) {
         for group in self.setup.policy.group_ids() {
@@ -51,7 +54,9 @@ impl World {
             (None, false) => {}
             (None, true) => {
                 self.watch.overlaps[group.index()] = Some(Overlap { since: self.now });
-                if !self.watch.is_off && !self.is_excused(group) {
+                if self.is_excused(group) {
+                    self.watch.excused[group.index()] = Some(self.reigns(group));
+                } else if !self.watch.is_off {
                     let text = format!("both kernels hold {group:?}, and one of the nodes could have known");
                     self.complain("one-holder", text);
                 }
@@ -66,11 +71,20 @@ impl World {
 
     /// An overlap has just begun: could nobody have known? Whichever of the two came second is the taker.
     fn is_excused(&self, group: GroupId) -> bool {
+        // A box that was frozen in the middle of an excused one and thaws goes on with it.
+        if self.watch.excused[group.index()] == Some(self.reigns(group)) {
+            return true;
+        }
         let newest = self.watch.taken.iter().filter_map(|taken| taken[group.index()]).max_by_key(|(at, _)| *at);
         if self.is_fenced(group) && newest.is_some_and(|(_, reason)| is_by_silence(reason)) {
             return false;
         }
         SIDES.into_iter().any(|taker| self.could_nobody_know(group, taker))
+    }
+
+    /// When each side took the group last.
+    fn reigns(&self, group: GroupId) -> Reigns {
+        self.watch.taken.map(|taken| taken[group.index()].map(|(at, _)| at))
     }
 
     fn could_nobody_know(&self, group: GroupId, taker: Side) -> bool {
