@@ -199,6 +199,8 @@ fn what_is_no_cable_is_named() {
         let half = test_cable(&cable, &modem, &BOTH, &["--wait", "6"]);
         assert_eq!(half[0].0["wiring"], "one-way", "{half:?}");
         assert_eq!(half[1].0["wiring"], "nothing", "{half:?}");
+        // Both were there, and stopped at the same time.
+        assert!(half[1].0["verdict"].to_string().contains("a powered port is at the other end"), "{half:?}");
         assert!(half.iter().all(|(_, said)| said.code == Some(1)));
     });
 }

@@ -16,7 +16,7 @@ use super::option::{flag, operand, option, options};
 use crate::guard::ports::open_serial;
 use crate::tty::lines;
 use crate::tty::uart::Uart;
-use link::Link;
+use link::{Link, Nonce};
 use outcome::{Heard, Outcome, Wires};
 
 options! {
@@ -72,10 +72,20 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
             steps::follow(&mut link, &mut outcome);
         }
     } else {
-        outcome.wires.bridged = [u16::try_from(lines::bridged(link.port(), Side::A)).unwrap_or(0), 0];
-        lines::set(link.port(), 0);
-        outcome.idle_lines = lines::get(link.port()).unwrap_or(0) & lines::INPUTS;
+        let bridged = bridged(&link, me);
+        outcome.wires.bridged = [u16::try_from(bridged).unwrap_or(0), 0];
+        outcome.idle_lines = link.heard.lines & !bridged;
     }
     outcome.heard = link.heard;
     Ok(outcome)
+}
+
+/// The inputs that follow our outputs. The other end may stop calling in the same millisecond and look for its own: two ends
+/// that do the same are told apart by the order in which they use the rhythms.
+fn bridged(link: &Link, me: Nonce) -> i32 {
+    let order = u32::from_le_bytes(me);
+    (0..u32::BITS / 2).fold(lines::INPUTS, |found, bit| {
+        let side = if order >> bit & 1 == 0 { Side::A } else { Side::B };
+        if found == 0 { 0 } else { found & lines::bridged(link.port(), side) }
+    })
 }

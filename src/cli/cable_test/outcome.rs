@@ -19,6 +19,8 @@ pub struct Heard {
     pub noise: u32,
     /// A daemon of the pair with this id talks there.
     pub daemon_of_pair: Option<u16>,
+    /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time, and drop theirs.
+    pub lines: std::ffi::c_int,
 }
 
 /// Which lines arrive where: for each output the inputs that follow it.

@@ -49,8 +49,8 @@ fn verdict(outcome: &Outcome) -> (&'static str, String) {
         Wiring::Nothing if outcome.idle_lines != 0 => (
             "nothing",
             text(
-                "no byte arrives, but a powered port is at the other end: run this test there too. If it runs, RXD does not \
-                  reach us, or the cable is straight.",
+                "no byte arrives, but a powered port is at the other end: run this test there too. If it runs, its TXD does not \
+                  reach our RXD, or the cable is straight.",
             ),
         ),
         Wiring::Nothing => (
@@ -142,6 +142,10 @@ fn picture(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  {:>7}                 the other end", "here")?;
     writeln!(out, "  {:>7} {} RXD", "TXD", wire(sent, true))?;
     writeln!(out, "  {:>7} {} TXD", "RXD", wire(true, false))?;
+    if !sent {
+        // Without an answer no line was tried.
+        return writeln!(out);
+    }
     for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.out) {
         writeln!(out, "  {output:>7} {} {}", wire(inputs != 0, true), name(inputs))?;
     }

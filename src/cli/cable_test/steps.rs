@@ -36,6 +36,7 @@ pub fn meet(link: &mut Link, wait: Span) -> bool {
     let give_up_at = clock::now() + wait;
     while clock::now() < give_up_at {
         link.say(&Message::Hello);
+        link.heard.lines |= lines::get(link.port()).unwrap_or(0) & INPUTS;
         let until = clock::now() + CALLS_EVERY;
         while let Some((_, is_for_us)) = link.hear(until) {
             if is_for_us {
