@@ -573,6 +573,43 @@ fn a_successor_is_bound_by_its_predecessor_s_deadline() {
     }
 }
 
+/// A path that was broken when an agent died is so for its successor: one more fault, and its silence proves nothing.
+#[test]
+fn a_successor_knows_which_path_was_broken() {
+    let mut world = pair(22);
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.run_for(Span::from_s(5));
+    world.begin_story();
+    world.befall(Fault::KillAgent(Side::B));
+    world.run_for(Span::from_s(1));
+    let becomes = world.recorded().find_map(|(side, record)| match record {
+        Record::Path { path: SERIAL, to, .. } if side == Side::B => Some(*to),
+        _ => None,
+    });
+    assert_eq!(becomes, Some(PathState::Broken), "at once");
+}
+
+/// Fault: a backup sleeps while nothing can arrive, and wakes when everything works again.
+/// Required: the time that it slept is not the peer's silence.
+#[test]
+fn who_slept_beside_dead_paths_believes_nobody_dead() {
+    let mut world = pair(22);
+    world.befall(Fault::Freeze(Side::B));
+    for path in [SERIAL, LAN] {
+        world.befall(Fault::Cut(path, Way::Both));
+    }
+    world.run_for(Span::from_s(5));
+    for path in [SERIAL, LAN] {
+        world.befall(Fault::Mend(path));
+    }
+    world.befall(Fault::Thaw(Side::B));
+    world.run_for(Span::from_s(2));
+    let is_dead = |record: &Record| matches!(record, Record::Verdict { to: Verdict::Dead | Verdict::Doubtful, .. });
+    assert!(!world.recorded().any(|(side, record)| side == Side::B && is_dead(&record)));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    assert_no_overlap(&world);
+}
+
 /// A successor renews nothing before it has heard the peer or waited for late_after, and releases what has lapsed meanwhile.
 #[test]
 fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {

@@ -143,6 +143,24 @@ fn a_peer_that_is_not_understood_is_waited_for_when_it_falls_silent() {
     assert_no_overlap(&world);
 }
 
+/// LAN and witness come back together: what nobody answered before that was asked of nobody.
+#[test]
+fn a_witness_that_comes_back_with_the_lan_does_not_vouch_for_an_old_probe() {
+    let mut world = pair(with_witness());
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.befall(Fault::WitnessCut(ROUTER, Side::B));
+    world.run_for(Span::from_s(3));
+    for _ in 0..50 {
+        world.run_for(ms(2));
+        let mut world = world.clone();
+        world.befall(Fault::Mend(LAN));
+        world.befall(Fault::WitnessMend(ROUTER));
+        world.run_for(Span::from_s(1));
+        assert_no_overlap(&world);
+    }
+}
+
 /// A LAN that has never heard the peer may have been cut for ever: that it is late means nothing.
 #[test]
 fn a_lan_that_never_heard_the_peer_shows_no_power_loss() {

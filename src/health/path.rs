@@ -324,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_path_that_heard_the_peer_is_broken_for_a_short_time() {
+        let mut path = detector(PathKind::Lan);
+        assert!(!path.is_broken_briefly(at(60_001)), "it never worked");
+        path.hear(at(60_000));
+        assert!(path.is_broken_briefly(at(61_501)));
+        assert!(!path.is_broken_briefly(at(66_500)));
+        path.become_open(at(67_000));
+        assert!(!path.is_broken_briefly(at(70_000)), "not since it was opened again");
+    }
+
+    #[test]
     fn a_path_ages_from_on_time_to_silent() {
         let mut path = detector(PathKind::Lan);
         assert_eq!(path.state(at(59_999), None), PathState::Unproven);
