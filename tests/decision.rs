@@ -582,11 +582,13 @@ fn a_successor_knows_which_path_was_broken() {
     world.begin_story();
     world.befall(Fault::KillAgent(Side::B));
     world.run_for(Span::from_s(1));
-    let becomes = world.recorded().find_map(|(side, record)| match record {
-        Record::Path { path: SERIAL, to, .. } if side == Side::B => Some(*to),
-        _ => None,
-    });
-    assert_eq!(becomes, Some(PathState::Broken), "at once");
+    let is_news = |(side, record): (Side, &Record)| {
+        side == Side::B && matches!(record, Record::Path { path: SERIAL, .. } | Record::Verdict { .. })
+    };
+    assert!(!world.recorded().any(is_news), "broken it was, and is: {:#?}", world.story);
+    let status = world.node(Side::B).expect("a successor").status(world.gateway(Side::B).clock.local(world.now()));
+    assert!(status.up <= Span::from_s(1), "{}", status.up);
+    assert_eq!(status.paths[SERIAL.index()].state, PathState::Broken);
 }
 
 /// Fault: a backup sleeps while nothing can arrive, and wakes when everything works again.
