@@ -25,7 +25,7 @@ impl World {
             is_beat: body.first().is_some_and(|first| first & 0x0f == 3),
             terms: self.watch.held_terms(from),
             sent_at: self.now,
-            acked: self.watch.hearing[from.index()].newest_sent_at,
+            acked: self.watch.hearing[from.index()].acknowledges(),
             witnesses: self.seen_witnesses(from),
             is_leaving: self.watch.is_leaving[from.index()],
             is_troubled: self.watch.is_troubled[from.index()],

@@ -34,8 +34,10 @@ pub struct Hearing {
     stranger_at: Option<Instant>,
     /// By path: the newest frame that was read; what it overtook is refused.
     taken_in: [u32; MAX_PATHS],
-    /// The newest frame that was read on any path.
+    /// The newest beat that was read on any path.
     newest_read: u64,
+    /// Its number.
+    newest_count: u32,
     /// By group: the term under which the peer held it by the newest beat read.
     pub told_terms: [u32; MAX_GROUPS],
     /// By group: the highest of them in this run.
@@ -80,6 +82,7 @@ impl Hearing {
             stranger_at: None,
             taken_in: [0; MAX_PATHS],
             newest_read: 0,
+            newest_count: 0,
             told_terms: [0; MAX_GROUPS],
             highest_terms: [0; MAX_GROUPS],
             newest_sent_at: None,
@@ -91,6 +94,15 @@ impl Hearing {
             sight: Sight::NONE,
             lines: [LineEvidence::default(); MAX_PATHS],
         }
+    }
+}
+
+impl Hearing {
+    /// When the beat was made that its beats acknowledge. They name the newest frame: where a frame of the handshake came after
+    /// the newest beat, that one, which acknowledges nothing.
+    pub fn acknowledges(&self) -> Option<Instant> {
+        let is_newest = self.taken_in.iter().all(|count| *count <= self.newest_count);
+        self.newest_sent_at.filter(|_| is_newest)
     }
 }
 
@@ -137,6 +149,7 @@ impl World {
         (hearing.heard_at, hearing.told_at) = (Some(now), Some(now));
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
+            hearing.newest_count = stamp.count;
             hearing.told_terms = stamp.terms;
             hearing.newest_sent_at = Some(stamp.sent_at);
             hearing.troubled_since = stamp.is_troubled.then(|| hearing.troubled_since.unwrap_or(now));
@@ -200,7 +213,7 @@ impl World {
                 hearing.taken_in = [stamp.count.saturating_sub(1); MAX_PATHS];
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
-                (hearing.newest_sent_at, hearing.troubled_since) = (None, None);
+                (hearing.newest_sent_at, hearing.newest_count, hearing.troubled_since) = (None, 0, None);
                 hearing.has_peer_left = false;
                 if hearing.known != stamp.runs[0] {
                     (hearing.acked_at, hearing.returned_at) = (None, Some(self.now));
