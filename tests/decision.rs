@@ -600,7 +600,7 @@ fn who_slept_beside_dead_paths_believes_nobody_dead() {
     for path in [SERIAL, LAN] {
         world.befall(Fault::Cut(path, Way::Both));
     }
-    world.run_for(Span::from_s(5));
+    world.run_for(ms(5_050));
     for path in [SERIAL, LAN] {
         world.befall(Fault::Mend(path));
     }
