@@ -9,8 +9,8 @@
 //!   other only where both directions of one path work: what does not echo a session value may be a recording.
 //! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered, whatever its
 //!   processes did.
-//! * The taker had been *answered*: since it last heard the holder somebody answered for the addresses, and nothing since
-//!   says that the holder's kernel let them go.
+//! * The taker had been *answered* before it took: since it last heard the holder somebody answered for the addresses, and
+//!   nothing since says that the holder's kernel let them go.
 //! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears nobody, and
 //!   the holder's agent and guard were there to let go by the ack deadline. Only whom it has met can tell it anything.
 //!
@@ -165,8 +165,11 @@ impl World {
         if lans > 1 || self.home().is_some_and(loses) {
             return false;
         }
+        // What came after it had decided came too late for that.
+        let taken = self.watch.taken[taker.index()][group.index()];
+        let is_in_time = taken.is_none_or(|(at, _)| answered <= at);
         // A little less than the bound, for clocks that run fast.
-        answered > heard && remembers(heard) && self.now.since(heard) < bound.fraction(98, 100)
+        is_in_time && answered > heard && remembers(heard) && self.now.since(heard) < bound.fraction(98, 100)
     }
 
     fn could_be_told(&self, holder: Side) -> bool {
