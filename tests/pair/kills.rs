@@ -163,10 +163,12 @@ fn random_kills_and_stops_never_make_two_and_leave_nothing_behind() {
             let blow = Blow::draw(&mut dice);
             let struck = now();
             let deaths = &mut agent_deaths[blow.side.index()];
-            if blow.victim == Victim::Agent {
-                deaths.push(struck);
-            } else {
-                deaths.clear();
+            match (blow.victim, blow.stopped_for) {
+                // A guard that wakes beside an agent that was stopped too takes it for hung, and kills it.
+                (Victim::Agent, _) | (Victim::Both, Some(_)) => deaths.push(struck),
+                (Victim::Guard | Victim::Both, None) => deaths.clear(),
+                // It remembers what it has seen before.
+                (Victim::Guard, Some(_)) => {}
             }
             deaths.retain(|at| struck.since(*at) < Span::from_s(61));
             let bound = blow.bound(active, deaths.len());
