@@ -607,7 +607,7 @@ fn who_slept_beside_dead_paths_believes_nobody_dead() {
     world.befall(Fault::Thaw(Side::B));
     world.run_for(Span::from_s(2));
     let is_dead = |record: &Record| matches!(record, Record::Verdict { to: Verdict::Dead | Verdict::Doubtful, .. });
-    assert!(!world.recorded().any(|(side, record)| side == Side::B && is_dead(&record)));
+    assert!(!world.recorded().any(|(side, record)| side == Side::B && is_dead(record)));
     assert_eq!(world.holders(GATEWAY), [Side::A]);
     assert_no_overlap(&world);
 }
