@@ -104,13 +104,14 @@ pub fn begin(world: &mut World) {
 
 /// With everything healed, how long it may take at most until each group has one active.
 ///
-/// A fault is forgotten after [`RETRY_AFTER`]; the rest is one after the other what a takeover may have to wait for.
+/// A fault is forgotten after [`RETRY_AFTER`], and one node may fail when the other one's is forgotten; the rest is one after
+/// the other what a takeover may have to wait for.
 pub fn bound(setup: &Setup) -> Span {
     let dead_after = setup.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
     let stop = setup.policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
     let lease = setup.policy.lease + LIFETIME_SLIP + setup.policy.interval();
     let fence = setup.fence.unwrap_or_default();
-    let waits = setup.policy.cold_start + RETRY_AFTER + lease + lease + stop.fraction(4, 1) + fence;
+    let waits = setup.policy.cold_start + RETRY_AFTER + RETRY_AFTER + lease + lease + stop.fraction(4, 1) + fence;
     waits + dead_after.fraction(8, 1) + Span::from_s(1)
 }
 
