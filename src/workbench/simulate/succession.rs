@@ -179,6 +179,7 @@ impl World {
                 let clock = self.boxes[side.index()].clock;
                 let acked_at = deposit.acknowledged_at.map(|at| clock.true_time(at));
                 self.watch.hearing[side.index()].acked_at = acked_at;
+                self.watch.hearing[side.index()].surely_acked_at = acked_at;
             }
             None => self.watch.become_started(side, self.now),
         }

@@ -157,6 +157,8 @@ pub struct Stamp {
     pub number: u64,
     /// The number that its sender gave it: a beat has the same on every path.
     pub count: u32,
+    /// It gives a session value.
+    pub is_session: bool,
     /// It is a beat.
     pub is_beat: bool,
     /// The terms under which the sender held its groups; 0: not at all.
@@ -165,6 +167,8 @@ pub struct Stamp {
     pub sent_at: Instant,
     /// When the newest beat was made that its sender had read from its receiver.
     pub acked: Option<Instant>,
+    /// The same, if no frame of the handshake can have hidden it.
+    pub surely_acked: Option<Instant>,
     /// Which witnesses its sender saw, bit by bit.
     pub witnesses: u8,
     /// Its sender's guard did not act.

@@ -107,7 +107,11 @@ impl World {
         if local <= deadline + TOLERANCE {
             return;
         }
-        let is_blind = self.is_without_witness(side, acked, local);
+        // The node may know of the older one only.
+        let readings = [hearing.acked_at, hearing.surely_acked_at].map(|at| at.max(hearing.returned_at));
+        let is_blind = readings
+            .into_iter()
+            .all(|acked| acked.is_some_and(|acked| self.is_without_witness(side, clock.local(acked), local)));
         for group in self.setup.policy.group_ids() {
             let is_serving = matches!(self.watch.roles[side.index()][group.index()], Role::Acquiring | Role::Active);
             if is_serving && !self.watch.carriers[side.index()][group.index()] {

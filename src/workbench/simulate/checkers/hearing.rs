@@ -38,6 +38,8 @@ pub struct Hearing {
     newest_read: u64,
     /// Its number.
     newest_count: u32,
+    /// The number of the newest session value that was read. Nobody counts greetings.
+    session_count: u32,
     /// By group: the term under which the peer held it by the newest beat read.
     pub told_terms: [u32; MAX_GROUPS],
     /// By group: the highest of them in this run.
@@ -48,6 +50,8 @@ pub struct Hearing {
     pub told_at: Option<Instant>,
     /// When our newest beat was made that the peer says it has read.
     pub acked_at: Option<Instant>,
+    /// The same, of those that its beats certainly name.
+    pub surely_acked_at: Option<Instant>,
     /// When the peer was heard again after a silence, or adopted.
     pub returned_at: Option<Instant>,
     /// Since when all its beats have said that it cannot serve.
@@ -83,11 +87,13 @@ impl Hearing {
             taken_in: [0; MAX_PATHS],
             newest_read: 0,
             newest_count: 0,
+            session_count: 0,
             told_terms: [0; MAX_GROUPS],
             highest_terms: [0; MAX_GROUPS],
             newest_sent_at: None,
             told_at: None,
             acked_at: None,
+            surely_acked_at: None,
             returned_at: None,
             troubled_since: None,
             has_peer_left: false,
@@ -98,11 +104,10 @@ impl Hearing {
 }
 
 impl Hearing {
-    /// When the beat was made that its beats acknowledge. They name the newest frame: where a frame of the handshake came after
-    /// the newest beat, that one, which acknowledges nothing.
-    pub fn acknowledges(&self) -> Option<Instant> {
-        let is_newest = self.taken_in.iter().all(|count| *count <= self.newest_count);
-        self.newest_sent_at.filter(|_| is_newest)
+    /// When the beat was made that its beats acknowledge for certain. They name the newest number: where a session value came
+    /// after the newest beat and was taken, that one's, which acknowledges nothing.
+    pub fn surely_acknowledges(&self) -> Option<Instant> {
+        self.newest_sent_at.filter(|_| self.session_count <= self.newest_count)
     }
 }
 
@@ -135,6 +140,9 @@ impl World {
         }
         // Handshakes take numbers too.
         known.taken_in[path.index()] = stamp.count;
+        if stamp.is_session {
+            known.session_count = known.session_count.max(stamp.count);
+        }
         if !stamp.is_beat {
             return;
         }
@@ -145,6 +153,7 @@ impl World {
             hearing.returned_at = Some(now);
         }
         hearing.acked_at = hearing.acked_at.max(stamp.acked);
+        hearing.surely_acked_at = hearing.surely_acked_at.max(stamp.surely_acked);
         hearing.read_at[path.index()] = Some(now);
         (hearing.heard_at, hearing.told_at) = (Some(now), Some(now));
         if stamp.number > hearing.newest_read {
@@ -213,10 +222,12 @@ impl World {
                 hearing.taken_in = [stamp.count.saturating_sub(1); MAX_PATHS];
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
-                (hearing.newest_sent_at, hearing.newest_count, hearing.troubled_since) = (None, 0, None);
+                (hearing.newest_sent_at, hearing.newest_count, hearing.session_count) = (None, 0, 0);
+                hearing.troubled_since = None;
                 hearing.has_peer_left = false;
                 if hearing.known != stamp.runs[0] {
-                    (hearing.acked_at, hearing.returned_at) = (None, Some(self.now));
+                    (hearing.acked_at, hearing.surely_acked_at) = (None, None);
+                    hearing.returned_at = Some(self.now);
                 }
                 self.note_lines_heard(side, path);
             }
