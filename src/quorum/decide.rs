@@ -116,6 +116,8 @@ pub struct Situation {
     pub must_have_reset: bool,
     /// Somebody who was not understood was the last one on the cable.
     pub is_estranged: bool,
+    /// When it was last heard, the peer said that it cannot serve: nobody there lets go by the ack deadline, only its kernel.
+    pub is_peer_troubled: bool,
     /// The peer's lines say that its box has power.
     pub are_lines_on: bool,
     /// What the witnesses say, given answers to requests after the peer's last frame, or after our newest acknowledged beat.
@@ -303,7 +305,7 @@ fn may_go_unprobed(s: &Situation) -> bool {
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule; so may one
-/// of whom we only know that it was there.
+/// of whom we only know that it was there, and one whose guard had failed before.
 fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if !s.has_drift_passed {
         return Decision::Wait(Block::Drift);
@@ -311,7 +313,8 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if let Some(decision) = by_fence(s) {
         return decision;
     }
-    let waits_for_lease = s.are_lines_on || s.is_estranged || s.safety != SafetyRule::Probe;
+    let may_hold_on = s.are_lines_on || s.is_estranged || s.is_peer_troubled;
+    let waits_for_lease = may_hold_on || s.safety != SafetyRule::Probe;
     if waits_for_lease && !s.must_have_released {
         Decision::Wait(Block::Lease)
     } else if s.is_exclusive && !is_script_gone(s) {

@@ -105,6 +105,7 @@ impl Node {
             must_have_released: now >= self.peer_released_at(),
             must_have_reset: now >= self.peer_reset_at(),
             is_estranged: self.estranged_at().is_some(),
+            is_peer_troubled: self.peer.troubled_since().is_some(),
             are_lines_on: self.paths.iter().any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
             witness: self.witness_view(now, group.role),
             fence: group.fence,

@@ -126,7 +126,8 @@ impl World {
         if reason == TakeReason::Jeopardy && self.policy().in_jeopardy == InJeopardy::Hold {
             self.complain("jeopardy", format!("{side:?} took {group:?} from a doubtful peer"));
         }
-        let waits = self.policy().groups[group.index()].safety != SafetyRule::Probe || self.are_lines_on(side);
+        let may_hold_on = self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
+        let waits = self.policy().groups[group.index()].safety != SafetyRule::Probe || may_hold_on;
         if waits && matches!(reason, TakeReason::Dead | TakeReason::Jeopardy) && !self.has_lease_passed(side) {
             let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
             self.complain("lease-wait", text);
