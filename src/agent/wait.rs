@@ -101,7 +101,7 @@ impl Agent<'_> {
 
     fn deadline(&self, now: Instant) -> Instant {
         let retries = self.ports.iter().map(Port::retry_at);
-        let own = [self.node.next_deadline(now).0, self.end_at, self.self_test.deadline(), now + MAX_WAIT];
+        let own = [self.node.due_at(now), self.end_at, self.self_test.deadline(), now + MAX_WAIT];
         retries.chain(own).min().unwrap_or(now)
     }
 

@@ -48,7 +48,13 @@ impl Earliest {
 }
 
 impl Node {
-    /// The instant at which a tick is due at the latest, and what for.
+    /// When the next tick is due at the latest: what the last one has named. What came due while its effects were carried out
+    /// lies in the past by then, and is due at once.
+    pub fn due_at(&self, now: Instant) -> Instant {
+        if self.expected_by == Instant::NEVER { self.next_deadline(now).0 } else { self.expected_by }
+    }
+
+    /// The first instant after `now` at which something has to be done, and what.
     pub fn next_deadline(&self, now: Instant) -> (Instant, Waiting) {
         let mut earliest = Earliest { now, at: Instant::NEVER, why: Waiting::Nothing };
         for path in self.paths.iter().filter(|path| path.detector.is_open()) {

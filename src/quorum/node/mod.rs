@@ -9,7 +9,7 @@
 //! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is released before an
 //!   old heartbeat could excuse it.
 //! * Carry the effects out in their order before the next step.
-//! * Wake at [`Node::next_deadline`] at the latest. Being later than that is noticed as a stall.
+//! * Wake at [`Node::due_at`] at the latest. Being later than that is noticed as a stall.
 
 mod act;
 mod deadline;
@@ -122,7 +122,7 @@ pub struct Node {
     predecessors_peer: Option<Incarnation>,
     /// When the next deposit is due, should no beat be.
     deposit_at: Instant,
-    /// The deadline that we named at the end of the last step.
+    /// The deadline that we named at the end of the last tick.
     expected_by: Instant,
     /// Something changed that the peer has to know now.
     is_urgent: bool,
@@ -186,7 +186,10 @@ impl Node {
         self.notice_stall(now, effects);
         self.release_what_is_due(now, effects);
         match event {
-            Event::Tick => self.tick(now, effects),
+            Event::Tick => {
+                self.tick(now, effects);
+                self.expected_by = self.next_deadline(now).0;
+            }
             Event::Bytes(path, bytes) => self.hear_bytes(now, path, bytes, effects),
             Event::Datagram(path, body) => self.hear_body(now, path, body, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
@@ -204,7 +207,6 @@ impl Node {
             Event::LifetimeIgnored => self.is_lifetime_ignored = true,
             Event::GuardLost => self.guard_lost(effects),
         }
-        self.expected_by = self.next_deadline(now).0;
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
@@ -238,7 +240,7 @@ impl Node {
         (self.stalled_at, self.judge_from) = (now, now + interval + interval);
         self.worst_stall = self.worst_stall.max(gap);
         // The next step of the same waking must not count the gap again.
-        self.expected_by = Instant::NEVER;
+        self.expected_by = now;
         emit(effects, Effect::Record(Record::Stall(gap)));
     }
 

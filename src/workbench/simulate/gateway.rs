@@ -39,10 +39,10 @@ impl Brain {
         }
     }
 
-    /// As [`Node::next_deadline`].
+    /// As [`Node::due_at`].
     pub fn next_deadline(&self, now: Instant) -> Instant {
         match self {
-            Self::Core(node) => node.next_deadline(now).0,
+            Self::Core(node) => node.due_at(now),
             Self::Rival(rival) => rival.next_deadline(),
         }
     }
