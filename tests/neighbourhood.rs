@@ -317,6 +317,25 @@ fn the_preferred_node_gets_its_group_back_as_its_failback_says() {
 }
 
 #[test]
+fn a_carrier_that_flaps_moves_a_group_less_and_less_often() {
+    let mut setup = Setup::reference();
+    setup.own_links = vec![true];
+    setup.policy.groups[0].failback = Failback::After(Span::ZERO);
+    let mut world = pair(setup);
+    for at_least_s in [10, 20, 40] {
+        world.befall(Fault::CarrierDown(Side::A, GATEWAY));
+        world.run_for(Span::from_s(1));
+        assert_eq!(world.holders(GATEWAY), [Side::B]);
+        world.befall(Fault::CarrierUp(Side::A, GATEWAY));
+        world.run_for(Span::from_s(at_least_s - 1));
+        assert_eq!(world.holders(GATEWAY), [Side::B], "not before {at_least_s} s have passed");
+        world.run_for(Span::from_s(3));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "then at once");
+    }
+    assert_no_overlap(&world);
+}
+
+#[test]
 fn a_group_that_loses_its_other_interface_is_handed_over_by_itself() {
     let mut setup = Setup::reference();
     setup.own_links = vec![true];

@@ -20,6 +20,8 @@ pub const WISH_LASTS: Span = Span::from_s(10);
 pub const STEADY_AFTER: Span = Span::from_s(3_600);
 /// A failback waits at most two to the power of this times its setting.
 pub const MAX_FLAPS: u8 = 5;
+/// What a failback waits for at least, before doubling, once the group was lost without a plan.
+pub const FLAP_WAIT: Span = Span::from_s(5);
 
 /// A renewal on its way.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +173,14 @@ impl Group {
         };
         let term = if self.role.is_holding() { self.held_term } else { self.term };
         GroupReport { tag, role: self.role, term, word }
+    }
+
+    /// How long the preferred node has to be well before it asks for the group, where the configuration says `wait`: each
+    /// unplanned loss doubles that, and the first one makes `immediate` a wait too.
+    pub fn failback_wait(&self, wait: Span) -> Span {
+        let flaps = u32::from(self.flaps.min(MAX_FLAPS));
+        let least = if flaps == 0 { Span::ZERO } else { FLAP_WAIT };
+        wait.max(least).fraction(1u64.wrapping_shl(flaps), 1)
     }
 
     /// Lets go of everything whose time has passed.

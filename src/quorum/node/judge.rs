@@ -8,7 +8,7 @@ use crate::frame::message::{Role, Trouble, Word};
 use crate::health::{LineReading, PathState, WitnessView};
 use crate::quorum::decide::{Claim, Situation, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, MAX_FLAPS};
+use crate::quorum::group::Group;
 use crate::quorum::record::Record;
 use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
@@ -328,14 +328,13 @@ impl Node {
     pub(super) fn is_failback_due(&self, now: Instant, id: GroupId, group: &Group) -> bool {
         let Some(policy) = self.policy.groups.get(id.index()) else { return false };
         let Failback::After(wait) = policy.failback else { return false };
-        let wait = wait.fraction(1u64.wrapping_shl(u32::from(group.flaps.min(MAX_FLAPS))), 1);
         policy.prefer == Some(self.me)
             && group.role == Role::Backup
             && !self.is_digest_different
             && self.leaving == Leaving::No
             && self.may_move()
             && self.claim(now, id) == Claim::Serves
-            && self.well_since.is_some_and(|since| now >= since + wait)
+            && self.well_since.is_some_and(|since| now >= since + group.failback_wait(wait))
     }
 
     /// When every release mechanism that the peer announced must have fired; never, if it announced none. They are reckoned
