@@ -1,19 +1,25 @@
 //! Rows 22 and 23, and the fence: an address that somebody takes away or has, and a peer of which nobody can be sure.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
 use crosswire::config::Side;
-use nix::sys::socket::{MsgFlags, send};
+use crosswire::time::Span;
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
+use crate::lab::ledger::Hold;
+use crate::lab::namespace::Namespace;
 use crate::lab::packet::open_packet_socket;
 use crate::lab::setup::{GROUP, PREFIX, Setup, VIP, node_address};
-use crate::lab::switch::PortRules;
+use crate::lab::switch::{PortRules, Rule};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms};
 
@@ -22,6 +28,9 @@ const BOTH: [Side; 2] = [Side::A, Side::B];
 const WATCHED_MS: u64 = 6_000;
 /// A hardware address that nobody else has.
 const STRANGER: [u8; 6] = [0x02, 0xde, 0xad, 0xbe, 0xef, 0x01];
+const STRANGER_TEXT: &str = "02:de:ad:be:ef:01";
+/// Below late_after.
+const LATE_ANNOUNCEMENT_MS: u64 = 150;
 
 /// Fault: the service address is deleted by hand on the active node.
 /// Required: it is back with the next order; no move.
@@ -88,6 +97,13 @@ fn row_22_interface_destroyed_and_made_anew() {
     });
 }
 
+/// Where an ARP frame has what (RFC 826 behind an Ethernet header).
+const ARP_TYPE: Range<usize> = 12..14;
+const ARP_OPERATION: usize = 21;
+const ARP_SENDER: Range<usize> = 22..28;
+const ARP_SENDER_IP: Range<usize> = 28..32;
+const ARP_TARGET_IP: Range<usize> = 38..42;
+
 /// A gratuitous ARP request: 'I, the stranger, am the service address' (RFC 5227 section 3).
 fn claim() -> Vec<u8> {
     let std::net::IpAddr::V4(vip) = VIP else { unreachable!("the laboratory has an IPv4 address") };
@@ -95,14 +111,37 @@ fn claim() -> Vec<u8> {
     [&[0xff; 6][..], &STRANGER, &[8, 6], &arp, &STRANGER, &vip.octets(), &[0; 6], &vip.octets()].concat()
 }
 
-/// Lets the client's interface send a frame.
-fn send_from_client(scene: &Scene, frame: &[u8]) {
-    let index = scene.switch().node_interface(scene.client_port(0));
-    let sent = scene.client().run_in(|| {
-        let socket = open_packet_socket(index).expect("a socket");
+/// Lets an interface send a frame.
+fn send_from(namespace: &Namespace, interface: u32, frame: &[u8]) {
+    let sent = namespace.run_in(|| {
+        let socket = open_packet_socket(interface).expect("a socket");
         send(socket.as_raw_fd(), frame, MsgFlags::empty())
     });
-    sent.expect("the client's namespace").expect("sent");
+    sent.expect("the namespace").expect("sent");
+}
+
+/// What the client's kernel takes for the hardware address of the service address.
+fn neighbour_at_client(scene: &Scene) -> Option<String> {
+    let table = scene.client().run_in(|| fs::read_to_string("/proc/thread-self/net/arp"));
+    let table = table.expect("the client's namespace").expect("a table");
+    let vip = VIP.to_string();
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(&vip))?;
+    line.split_whitespace().nth(3).map(str::to_owned)
+}
+
+/// The operations (1 request, 2 reply) of the ARP frames by which another one than the stranger claims the service address.
+fn operations_heard(socket: &OwnedFd) -> BTreeSet<u8> {
+    let claim = claim();
+    let (mut operations, mut frame) = (BTreeSet::new(), [0; 2_048]);
+    while let Ok(length) = recv(socket.as_raw_fd(), &mut frame, MsgFlags::empty()) {
+        // Its type, its sender's and its target's protocol address.
+        let is_about_vip =
+            [ARP_TYPE, ARP_SENDER_IP, ARP_TARGET_IP].into_iter().all(|at| frame[at.clone()] == claim[at]);
+        if length >= claim.len() && is_about_vip && frame[ARP_SENDER] != STRANGER {
+            operations.insert(frame[ARP_OPERATION]);
+        }
+    }
+    operations
 }
 
 fn foreign_mac(scene: &Scene, side: Side) -> Option<String> {
@@ -158,22 +197,43 @@ fn row_23_a_stranger_holds_the_address_after_a_power_cut() {
     });
 }
 
-/// Fault: a stranger claims the service address while it is served.
-/// Required: no move; alarm with its MAC; the neighbours are told again at once, so that the client stays served.
+/// Fault: a stranger on another port of the switch claims the service address while it is served.
+/// Required: no move; alarm with its MAC; the neighbours are told again at once, in both forms of ARP: the client, which had
+/// believed the stranger, knows the active node again within a second.
 #[test]
 fn row_23_a_stranger_claims_the_address_that_is_served() {
-    testing::in_lab(|| {
+    testing::in_fair_lab(|| {
         let scene = Scene::serving();
+        let namespace = Namespace::new("stranger").expect("a namespace");
+        let port = scene.switch().plug(&namespace, "eth0", 0).expect("another port");
         // The bursts of the takeover itself must not pass for the answer.
         thread::sleep(ms(3_000));
+        let right = neighbour_at_client(&scene).expect("it is served");
+        // What the active node says arrives late, or nobody could see that the client was deceived.
+        let delay = ms(LATE_ANNOUNCEMENT_MS);
+        let late = PortRules { from_node: Rule { delay, ..Rule::default() }, ..PortRules::default() };
+        scene.set_lan(Side::A, late);
+        thread::sleep(delay * 2);
+        let interface = scene.switch().node_interface(scene.client_port(0));
+        let heard = scene.client().run_in(|| open_packet_socket(interface)).expect("a namespace").expect("a socket");
         let start = now();
-        send_from_client(&scene, &claim());
-        scene.expect_soon("an alarm", PATIENCE, |scene| {
-            foreign_mac(scene, Side::A).as_deref() == Some("02:de:ad:be:ef:01")
+        send_from(&namespace, scene.switch().node_interface(port), &claim());
+        scene.expect_soon("a client that is deceived", ms(LATE_ANNOUNCEMENT_MS), |scene| {
+            neighbour_at_client(scene).as_deref() == Some(STRANGER_TEXT)
         });
-        assert!(scene.log_of(Side::A).contains("02:de:ad:be:ef:01 claims an address of it, which is served here"));
+        let again = scene.expect_soon("a client that is put right", PATIENCE, |scene| {
+            neighbour_at_client(scene).as_deref() == Some(&right)
+        });
+        println!("row 23: put right {} after the claim", again.since(start));
+        assert!(again.since(start) <= Span::from_s(1), "only {} after the claim", again.since(start));
+        scene.expect_soon("an alarm", PATIENCE, |scene| foreign_mac(scene, Side::A).as_deref() == Some(STRANGER_TEXT));
+        let alarm = format!("{STRANGER_TEXT} claims an address of it, which is served here");
+        assert!(scene.log_of(Side::A).contains(&alarm));
         thread::sleep(ms(1_500));
-        scene.assert_nothing_moved(Side::A, start);
+        assert_eq!(operations_heard(&heard), BTreeSet::from([1, 2]), "request and reply");
+        assert!(matches!(scene.holds()[..], [Hold { side: Side::A, until: None, .. }]), "no move: {:?}", scene.holds());
+        scene.assert_outage_below(Span::from_s(1), start);
+        scene.assert_never_both();
     });
 }
 

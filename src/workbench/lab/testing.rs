@@ -25,8 +25,8 @@ fn turns() -> MutexGuard<'static, Turns> {
     TURNS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Longest that a test with all its tries may take.
-const GIVES_UP_AFTER: Duration = Duration::from_secs(1_200);
+/// A test with all its tries may take as many times the longest time of one.
+const TRIES_IN_ALL: u32 = 5;
 
 /// A test's turn, as long as it lives.
 pub struct Turn {
@@ -36,23 +36,28 @@ pub struct Turn {
 
 /// Waits until no other test of this program is in a laboratory or measures what one left behind.
 pub fn take_turn() -> Turn {
+    take_turn_of(HANGS_AFTER)
+}
+
+/// The same for a test one try of which may take `hangs_after`.
+fn take_turn_of(hangs_after: Duration) -> Turn {
     let mut turns = turns();
     turns.wanted_alone += 1;
     turns = FREED.wait_while(turns, |turns| turns.taken > 0).unwrap_or_else(PoisonError::into_inner);
     turns.wanted_alone -= 1;
-    turns.begin(PLACES)
+    turns.begin(PLACES, hangs_after)
 }
 
 /// Waits until there is a place beside others.
-fn take_place() -> Turn {
+fn take_place(hangs_after: Duration) -> Turn {
     let is_full = |turns: &mut Turns| turns.taken == PLACES || turns.wanted_alone > 0;
-    FREED.wait_while(turns(), is_full).unwrap_or_else(PoisonError::into_inner).begin(1)
+    FREED.wait_while(turns(), is_full).unwrap_or_else(PoisonError::into_inner).begin(1, hangs_after)
 }
 
 impl Turns {
-    fn begin(&mut self, places: usize) -> Turn {
+    fn begin(&mut self, places: usize, hangs_after: Duration) -> Turn {
         self.taken += places;
-        Turn { places, _dog: Dog::watch(GIVES_UP_AFTER) }
+        Turn { places, _dog: Dog::watch(hangs_after * TRIES_IN_ALL) }
     }
 }
 
@@ -85,7 +90,7 @@ pub fn has_tools(files: &[&str]) -> bool {
 /// # Panics
 /// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the test.
 pub fn in_lab<F: FnOnce()>(body: F) {
-    enter_lab::<F>(|| {
+    enter_lab::<F>(HANGS_AFTER, || {
         let _turn = take_turn();
         let _dog = Dog::watch(HANGS_AFTER);
         body();
@@ -98,27 +103,35 @@ pub fn in_lab<F: FnOnce()>(body: F) {
 /// # Panics
 /// As [`in_lab`].
 pub fn in_fair_lab<F: Fn()>(body: F) {
-    enter_lab::<F>(|| {
+    in_long_fair_lab(HANGS_AFTER, body);
+}
+
+/// The same for a body that may take `hangs_after`.
+///
+/// # Panics
+/// As [`in_lab`].
+pub fn in_long_fair_lab<F: Fn()>(hangs_after: Duration, body: F) {
+    enter_lab::<F>(hangs_after, || {
         let turn = |company| match company {
-            Company::Others => take_place(),
-            Company::None => take_turn(),
+            Company::Others => take_place(hangs_after),
+            Company::None => take_turn_of(hangs_after),
         };
         in_company_then_alone(turn, || {
-            let _dog = Dog::watch(HANGS_AFTER);
+            let _dog = Dog::watch(hangs_after);
             body();
         });
     });
 }
 
 /// `Named` is the type that names the test.
-fn enter_lab<Named>(body: impl FnOnce()) {
+fn enter_lab<Named>(hangs_after: Duration, body: impl FnOnce()) {
     match standing() {
         Ok(Standing::Root) => body(),
         Ok(Standing::Outside) => {
             // A closure's type is called PROGRAM::MODULE::TEST::{{closure}}.
             let path = any::type_name::<Named>().trim_end_matches("::{{closure}}");
             let test = path.split_once("::").map_or(path, |(_, test)| test);
-            let _turn = take_turn();
+            let _turn = take_turn_of(hangs_after);
             run_again(test).unwrap_or_else(|e| panic!("{test}: {e}"));
         }
         Err(e) => panic!("{e}"),
