@@ -14,6 +14,8 @@
 # addressing relative to the instruction.
 # Where std is built along, `{:?}` prints nothing: only panic messages would use it. What a person reads is written with
 # `{}`, and errors of the kernel by their `desc()`: nix's `Display` of them would lose its first half.
+# Our own code is made for size: 64 KB less for a tenth more instructions, of which there are few beside the kernel's. What
+# it calls for each frame, and std, stay as in Cargo.toml: of std, the size would grow.
 # Paths of this machine are mapped away, so that a build elsewhere gives the same bytes.
 # ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
 set -eu
@@ -25,7 +27,9 @@ lean="-C target-feature=+crt-static -C force-unwind-tables=no -C relocation-mode
 cd "$(dirname "$0")/.."
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
 binary=target/static/$target/release/crosswire
-features=${CROSSWIRE_FEATURES-}
+# Everything but the workbench.
+features=${CROSSWIRE_FEATURES-cable-test,import}
+small='profile.release.package.crosswire.opt-level="z"'
 
 say() { printf '%s\n' "build-static: $*"; }
 fail() {
@@ -52,7 +56,8 @@ has_sources() {
 build_with_ready_std() {
     say "std for $target is there: using it"
     RUSTFLAGS="${RUSTFLAGS:-} $lean $remap -C linker=rust-lld" \
-        cargo build --release --locked --no-default-features --features "$features" --target "$target" --target-dir target/static
+        cargo build --release --locked --no-default-features --features "$features" --config "$small" \
+        --target "$target" --target-dir target/static
 }
 
 # Sets RUSTC to one that can build std.
@@ -84,7 +89,7 @@ build_with_own_std() {
     RUSTFLAGS="$RUSTFLAGS -C link-self-contained=no -Z fmt-debug=none"
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
     PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features --features "$features" \
-        --target "$target" --target-dir target/static \
+        --config "$small" --target "$target" --target-dir target/static \
         -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 }
 
