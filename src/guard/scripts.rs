@@ -11,7 +11,7 @@ use log::{info, warn};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::group::Action;
+use super::group::{Action, End};
 use super::output::{Output, Said};
 use super::spawn::spawn;
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};
@@ -159,23 +159,23 @@ impl Run {
         true
     }
 
-    /// The script's first process has ended and is about to be reaped: says whether it did what was asked. What is
+    /// The script's first process has ended and is about to be reaped: says how that is to be taken. What is
     /// left of the group of a script that was cut short goes with it; until the reaping its id cannot be another's.
-    pub fn ended(&mut self, how: Ended) -> bool {
+    pub fn ended(&mut self, how: Ended) -> End {
         if self.stage != Stage::Running {
             self.signal_group(Signal::SIGKILL);
-            return false;
+            return End::Unknown;
         }
         if self.action == Action::Monitor {
-            return self.looked(how);
+            return if self.looked(how) { End::Done } else { End::Refused };
         }
         let is_success = is_success(self.standard, self.action, how);
         if is_success {
             info!("{}: done", self.label);
-        } else {
-            warn!("{}: failed with {how}", self.label);
+            return End::Done;
         }
-        is_success
+        warn!("{}: failed with {how}", self.label);
+        if matches!(how, Ended::Exited(_)) { End::Refused } else { End::Unknown }
     }
 
     /// A look is over: one that finds everything well is no news.

@@ -44,13 +44,18 @@ fn how_it_ended(run: &Run) -> Option<Ended> {
 
 /// Lives through the run as the guard's loop does; returns whether it succeeded.
 fn to_end(run: &mut Run) -> bool {
+    end_of(run) == End::Done
+}
+
+/// The same; returns how its end is to be taken.
+fn end_of(run: &mut Run) -> End {
     loop {
         run.read_output();
         assert!(run.pass_deadline(now()), "it cannot be killed");
         if let Some(how) = how_it_ended(run) {
-            let is_success = run.ended(how);
+            let end = run.ended(how);
             waitpid(run.pid(), None).expect("reaped");
-            return is_success;
+            return end;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -224,6 +229,25 @@ fn an_interrupted_start_ends_soon_and_is_no_success() {
     run.interrupt(now());
     assert!(!to_end(&mut run));
     assert_eq!(run.stage, Stage::Terminated, "TERM was enough");
+}
+
+#[test]
+fn only_a_script_that_ends_by_itself_says_something() {
+    for (body, expected) in [
+        ("exit 0", End::Done),
+        ("exit 1", End::Refused),
+        ("kill -HUP $$; sleep 1000", End::Unknown),
+        ("trap 'exit 1' TERM; while :; do sleep 0.1; done", End::Unknown),
+    ] {
+        let (_dir, mut script) = script(body);
+        if body.starts_with("trap") {
+            script.stop_timeout = Span::from_ms(300);
+        }
+        assert_eq!(end_of(&mut start(&script, Action::Stop)), expected, "{body}");
+    }
+    let (_dir, mut absent) = script("exit 0");
+    absent.programs = vec![PathBuf::from("/etc/init.d/does-not-exist")];
+    assert_eq!(end_of(&mut start(&absent, Action::Start)), End::Refused, "it is not installed");
 }
 
 /// Writing end of a pipe on which [`tell`] says that it was called.
