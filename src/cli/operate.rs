@@ -19,7 +19,7 @@ use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
 use crate::settings::parse_span;
 use crate::words;
 
-/// How long a move is followed. Scripts may take longer; the daemon goes on all the same.
+/// How long a move is followed on which nothing is seen to go on. The daemon goes on all the same.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -84,23 +84,65 @@ options! {
     }
 }
 
+/// How long a move is followed: as long as a script may be on its way, and no longer than all of them may take.
+struct Patience {
+    begun: Instant,
+    /// When a role was last seen to change hands.
+    moving_at: Instant,
+    longest_move: Duration,
+}
+
+impl Patience {
+    fn begin(now: Instant) -> Self {
+        Self { begun: now, moving_at: now, longest_move: Duration::ZERO }
+    }
+
+    /// What a look has shown.
+    fn note(&mut self, is_moving: bool, longest_move: Span, now: Instant) {
+        self.longest_move = Duration::from_micros(longest_move.as_us());
+        if is_moving {
+            self.moving_at = now;
+        }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now >= (self.moving_at + PATIENCE).min(self.begun + self.longest_move + PATIENCE)
+    }
+
+    /// Waits for the next look. None when there is none to come, or the daemon does not answer this time.
+    fn look(&mut self, run_dir: &Path) -> Option<Box<Report>> {
+        std::thread::sleep(LOOK_EVERY);
+        let report = report(run_dir)?;
+        self.note(is_moving(&report), report.longest_move, Instant::now());
+        Some(report)
+    }
+}
+
+/// One of the nodes takes a group, or lets one go.
+fn is_moving(report: &Report) -> bool {
+    let theirs = report.node.peer.iter().flat_map(|peer| peer.groups.iter().flatten().map(|(role, _)| *role));
+    let mut all = report.node.groups.iter().map(|group| group.role).chain(theirs);
+    all.any(|role| matches!(role, Role::Acquiring | Role::Releasing))
+}
+
 /// Asks for a handover and follows it.
 pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Handover(options.group.clone()), &options.reason);
     follow(&options.run_dir, &question, &options.group, Role::Backup, out)
 }
 
-/// Asks for standby and follows it until nothing is held.
+/// Asks for standby and follows it until nothing is held here, and the peer serves what was; with `--force`, whether it does or not.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
     let progress = Progress::begin(&options.run_dir);
+    let held = report(&options.run_dir).filter(|_| !options.force).map_or_else(Vec::new, |report| held_here(&report));
     let standby = if options.force { Standby::Forced } else { Standby::Asked };
     unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
         keep(&options.run_dir, out, |kept| {
             kept.restraint.standby = standby;
             kept.reason.clone_from(&options.reason);
         });
-        follow_until_free(&options.run_dir, progress, out)
+        follow_until_free(&options.run_dir, &held, progress, out)
     })
 }
 
@@ -183,11 +225,24 @@ fn unless_accepted(run_dir: &Path, question: &Question, about: &str, out: &mut i
     }
 }
 
-fn follow_until_free(run_dir: &Path, mut progress: Progress, out: &mut impl Write) -> Exit {
+/// The groups that this node holds, by their places.
+fn held_here(report: &Report) -> Vec<usize> {
+    let groups = (0..).zip(&report.node.groups);
+    groups.filter(|(_, group)| group.role.is_holding()).map(|(index, _)| index).collect()
+}
+
+/// What the peer is for a group.
+fn their_role(report: &Report, index: usize) -> Option<Role> {
+    report.node.peer.as_ref()?.groups.get(index).copied().flatten().map(|(role, _)| role)
+}
+
+/// `held` are the groups that were held here, and have to be served by the peer.
+fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out: &mut impl Write) -> Exit {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        std::thread::sleep(LOOK_EVERY);
-        let Some(report) = report(run_dir) else { continue };
+    let mut patience = Patience::begin(start);
+    let mut unserved = String::new();
+    while !patience.is_over(Instant::now()) {
+        let Some(report) = patience.look(run_dir) else { continue };
         progress.look(run_dir, &report);
         if !report.node.is_standby {
             keep(run_dir, out, end_standby);
@@ -198,12 +253,29 @@ fn follow_until_free(run_dir: &Path, mut progress: Progress, out: &mut impl Writ
             );
             return Exit::Refused;
         }
-        if report.node.groups.iter().all(|group| !group.role.is_holding()) {
+        if !held_here(&report).is_empty() {
+            unserved.clear();
+            continue;
+        }
+        let left = || held.iter().filter(|index| their_role(&report, **index) != Some(Role::Active));
+        if left().next().is_none() {
             let _ = writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), start.elapsed().as_millis());
             return Exit::Done;
         }
+        let names: Vec<&str> = left().filter_map(|index| Some(report.groups.get(*index)?.0.as_str())).collect();
+        unserved = names.join(", ");
+        // It tries again later, but what has failed once is for the operator to see.
+        if left().any(|index| their_role(&report, *index) == Some(Role::Faulty)) {
+            break;
+        }
     }
-    let _ = writeln!(out, "still held after {} s; `crosswire status` says what and why", PATIENCE.as_secs());
+    let _ = match unserved.as_str() {
+        "" => writeln!(out, "still held after {} s; `crosswire status` says what and why", start.elapsed().as_secs()),
+        _ => writeln!(
+            out,
+            "failed: nothing is held here, and the peer does not serve {unserved}: nobody does; see `crosswire why` there, or say `crosswire online` here"
+        ),
+    };
     Exit::Refused
 }
 
@@ -231,10 +303,10 @@ fn follow_to_end(
     out: &mut impl Write,
 ) -> Exit {
     let start = Instant::now();
+    let mut patience = Patience::begin(start);
     let mut failure = None;
-    while start.elapsed() < PATIENCE {
-        std::thread::sleep(LOOK_EVERY);
-        let Some(report) = report(run_dir) else { continue };
+    while !patience.is_over(Instant::now()) {
+        let Some(report) = patience.look(run_dir) else { continue };
         progress.look(run_dir, &report);
         let ms = start.elapsed().as_millis();
         match moved(&report, group, wanted) {
@@ -260,7 +332,11 @@ fn follow_to_end(
     let _ = match failure {
         Some(why) => writeln!(out, "failed: group {group}: {why}, and nobody serves it yet"),
         None => {
-            writeln!(out, "group {group} has not moved within {} s; `crosswire status` says why", PATIENCE.as_secs())
+            writeln!(
+                out,
+                "group {group} has not moved within {} s; `crosswire status` says why",
+                start.elapsed().as_secs()
+            )
         }
     };
     Exit::Refused
@@ -321,4 +397,37 @@ fn my_name(report: &Report) -> &str {
 
 fn peer_of(report: &Report) -> &str {
     &report.nodes[report.node.me.peer().index()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// Scripts with the usual 60 s each: a start that takes 50 s is followed to its end.
+    #[test]
+    fn a_move_is_followed_while_a_script_may_be_on_its_way_and_no_longer_than_all_may_take() {
+        let begun = Instant::now();
+        let mut patience = Patience::begin(begun);
+        for second in 0..50 {
+            let now = begun + S * second;
+            assert!(!patience.is_over(now), "after {second} s");
+            patience.note(true, Span::from_s(248), now);
+        }
+        // Between two roles nobody is seen to move.
+        patience.note(false, Span::from_s(248), begun + S * 50);
+        assert!(!patience.is_over(begun + S * 78) && patience.is_over(begun + S * 79), "30 s after the last move");
+        // One that never ends.
+        patience.note(true, Span::from_s(248), begun + S * 270);
+        assert!(!patience.is_over(begun + S * 277) && patience.is_over(begun + S * 278));
+    }
+
+    #[test]
+    fn a_move_on_which_nothing_goes_on_is_followed_for_30_s() {
+        let begun = Instant::now();
+        let mut patience = Patience::begin(begun);
+        patience.note(false, Span::from_s(248), begun + S);
+        assert!(!patience.is_over(begun + S * 29) && patience.is_over(begun + S * 30));
+    }
 }
