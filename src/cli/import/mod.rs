@@ -59,7 +59,13 @@ pub fn run(options: &ImportOptions, out: &mut impl Write) -> Exit {
     import(options, &here, out).unwrap_or(Exit::Refused)
 }
 
-fn import(options: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write) -> io::Result<Exit> {
+fn import(asked: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write) -> io::Result<Exit> {
+    let options = &ImportOptions {
+        // The configuration names the key by its full path.
+        to: std::path::absolute(&asked.to).unwrap_or_else(|_| asked.to.clone()),
+        addresses: asked.addresses.clone(),
+        directory: asked.directory.clone(),
+    };
     let names = match Names::load(options.addresses.as_deref().unwrap_or_default(), here.hosts) {
         Ok(names) => names,
         Err(word) => {
@@ -138,7 +144,9 @@ fn read_file(draft: &mut Draft, directory: &Path, name: &'static str, is_needed:
     for (number, line) in joined(&text, name == "haresources") {
         draft.place = Place { file: name, line: number };
         let line = line.find('#').map_or(line.as_str(), |at| &line[..at]).trim();
-        let words: Vec<&str> = line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
+        // A comma separates in ha.cf alone: in haresources it is part of an argument, as in the options of a mount.
+        let is_blank = |c: char| matches!(c, ' ' | '\t') || (c == ',' && name == "ha.cf");
+        let words: Vec<&str> = line.split(is_blank).filter(|word| !word.is_empty()).collect();
         if words.is_empty() {
             continue;
         }
