@@ -65,12 +65,7 @@ enum Stage {
 impl Run {
     /// Starts it and returns at once. `environment` is all that the script sees.
     pub fn start(script: &Script, action: Action, environment: &[CString], now: Instant) -> nix::Result<Self> {
-        let (word, timeout) = match (action, script.standard) {
-            (Action::Start, _) => ("start", script.start_timeout),
-            (Action::Stop, _) => ("stop", script.stop_timeout),
-            (Action::Monitor, Standard::Lsb | Standard::Ha) => ("status", script.monitor_timeout()),
-            (Action::Monitor, Standard::Ocf | Standard::Exec) => ("monitor", script.monitor_timeout()),
-        };
+        let (word, timeout) = (word(script, action), timeout(script, action));
         let label = format!("{} {word}", script.label());
         let (pid, pipe) = spawn(script, word, environment)?;
         let is_monitor = action == Action::Monitor;
@@ -210,6 +205,25 @@ impl Run {
         if killpg(self.pid, signal).is_err() {
             let _ = nix::sys::signal::kill(self.pid, signal);
         }
+    }
+}
+
+/// What a script is called with.
+fn word(script: &Script, action: Action) -> &'static str {
+    match (action, script.standard) {
+        (Action::Start, _) => "start",
+        (Action::Stop, _) => "stop",
+        (Action::Monitor, Standard::Lsb | Standard::Ha) => "status",
+        (Action::Monitor, Standard::Ocf | Standard::Exec) => "monitor",
+    }
+}
+
+/// Longest that an action may take.
+pub fn timeout(script: &Script, action: Action) -> Span {
+    match action {
+        Action::Start => script.start_timeout,
+        Action::Stop => script.stop_timeout,
+        Action::Monitor => script.monitor_timeout(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::now;
 use crate::guard::spawn::{NODE_VARIABLE, environment};
 use crate::guard::testing::executable::write_executable;
+use crate::settings::Monitor;
 
 /// Longer than any script of these tests takes, however busy the machine is.
 const LONG: Span = Span::from_s(60);
@@ -28,7 +29,8 @@ fn script(body: &str) -> (tempfile::TempDir, Script) {
 }
 
 fn start(script: &Script, action: Action) -> Run {
-    let environment = environment(script, "gateway", 2, &[("CROSSWIRE_GROUP", "gateway"), (NODE_VARIABLE, "gw1")]);
+    let variables = [("CROSSWIRE_GROUP", "gateway"), (NODE_VARIABLE, "gw1")];
+    let environment = environment(script, action, "gateway", 2, &variables);
     Run::start(script, action, &environment, now()).expect("a process")
 }
 
@@ -137,10 +139,31 @@ fn an_ocf_agent_sees_its_parameters_and_who_it_is() {
     script.text = "ocf:heartbeat:Filesystem device=/dev/sdc1 options='noatime, ro'".to_owned();
     script.parameters = vec![("device".into(), "/dev/sdc1".into()), ("options".into(), "noatime, ro".into())];
     assert!(to_end(&mut start(&script, Action::Stop)));
-    let expected = "OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESKEY_device=/dev/sdc1\n\
+    let expected = "OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESKEY_CRM_meta_interval=0\n\
+                    OCF_RESKEY_CRM_meta_timeout=60000\nOCF_RESKEY_device=/dev/sdc1\n\
                     OCF_RESKEY_options=noatime, ro\nOCF_RESOURCE_INSTANCE=gateway-2\n\
                     OCF_RESOURCE_PROVIDER=heartbeat\nOCF_RESOURCE_TYPE=Filesystem\nOCF_ROOT=/usr/lib/ocf\n";
     assert_eq!((file(&dir, "env").as_str(), file(&dir, "arguments").as_str()), (expected, "stop\n"));
+}
+
+/// Resource agents take a look without an interval for a probe of what was never started.
+#[test]
+fn an_ocf_agent_is_told_what_is_a_look_at_what_runs_and_how_long_it_may_take() {
+    let (dir, mut script) = script("env | grep 'CRM_meta\\|CHECK_LEVEL' | sort > env");
+    script.standard = Standard::Ocf;
+    (script.start_timeout, script.stop_timeout) = (Span::from_s(40), Span::from_ms(20_500));
+    let (every, timeout) = (Span::from_s(10), Span::from_s(30));
+    script.monitor = Some(Monitor { every, timeout, failures: 2, restarts: 1 });
+    script.parameters = vec![("OCF_CHECK_LEVEL".into(), "20".into())];
+    for (action, interval, timeout) in
+        [(Action::Start, 0, 40_000), (Action::Stop, 0, 20_500), (Action::Monitor, 10_000, 30_000)]
+    {
+        assert!(to_end(&mut start(&script, action)));
+        let expected = format!(
+            "OCF_CHECK_LEVEL=20\nOCF_RESKEY_CRM_meta_interval={interval}\nOCF_RESKEY_CRM_meta_timeout={timeout}\n"
+        );
+        assert_eq!(file(&dir, "env"), expected, "{action:?}");
+    }
 }
 
 #[test]
