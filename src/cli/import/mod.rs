@@ -59,13 +59,7 @@ pub fn run(options: &ImportOptions, out: &mut impl Write) -> Exit {
     import(options, &here, out).unwrap_or(Exit::Refused)
 }
 
-fn import(asked: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write) -> io::Result<Exit> {
-    let options = &ImportOptions {
-        // The configuration names the key by its full path.
-        to: std::path::absolute(&asked.to).unwrap_or_else(|_| asked.to.clone()),
-        addresses: asked.addresses.clone(),
-        directory: asked.directory.clone(),
-    };
+fn import(options: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write) -> io::Result<Exit> {
     let names = match Names::load(options.addresses.as_deref().unwrap_or_default(), here.hosts) {
         Ok(names) => names,
         Err(word) => {
@@ -275,7 +269,9 @@ fn finish(draft: &mut Draft, options: &ImportOptions, names: &Names) -> Option<S
     if !draft.errors.is_empty() {
         return None;
     }
-    let text = compose::compose(draft, times, &addresses, &options.directory, &options.to.join("key"));
+    // The daemon starts elsewhere: the key has its full path.
+    let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
+    let text = compose::compose(draft, times, &addresses, &options.directory, &key);
     if let Err(errors) = Settings::parse(&options.to.join("crosswire.toml"), &text, &draft.nodes[0]) {
         let moved = errors.into_iter().map(|error| blame(draft, &options.directory, &text, error));
         draft.errors = moved.collect();
