@@ -14,24 +14,6 @@ fn assert_refused(place: &Place, expected: &str) {
     assert!(!place.path("run").exists(), "nothing was started");
 }
 
-/// The key in a directory that is given as it is seen from here is named with its full path, since a daemon starts elsewhere.
-#[test]
-fn import_to_a_relative_directory() {
-    let place = Place::new();
-    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/heartbeat/disk");
-    let nodes = "alpha=10.1.0.1,alpha=203.0.113.1,beta=10.1.0.2,beta=203.0.113.2";
-    let mut import = crosswire(&["import", "--to", "b", "--addresses", nodes, from]);
-    import.current_dir(place.path(""));
-    let said = place.say(import);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.out.contains("\nWritten: b/crosswire.toml and b/key, for both nodes"), "{said:?}");
-    let config = place.path("b/crosswire.toml");
-    for node in ["alpha", "beta"] {
-        let checked = place.say(crosswire(&["check", "--config", &config.display().to_string(), "--node", node]));
-        assert!(checked.out.contains(&format!("pair alpha-beta, this is {node}, ")), "{checked:?}");
-    }
-}
-
 #[test]
 fn unknown_key() {
     let place = Place::new().with("interface = \"lo\"", "interfaces = \"lo\"");

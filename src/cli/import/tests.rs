@@ -158,6 +158,29 @@ fn nothing_is_overwritten() {
     }
 }
 
+/// The daemon starts elsewhere.
+#[test]
+fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let here = std::env::current_dir().expect("a directory");
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let to = up.join(directory.path().strip_prefix("/").expect("from the root")).join("b");
+    assert!(to.is_relative());
+    let from = Path::new(FIXTURES).join("classic");
+    let options = ImportOptions { to: to.clone(), addresses: None, directory: from };
+    let hosts = Path::new(FIXTURES).join("hosts");
+    let here = Surroundings { hosts: &hosts, routes: &Path::new(FIXTURES).join("route") };
+    let mut said = Vec::new();
+    let exit = import(&options, &here, &mut said).expect("memory");
+    assert_eq!(exit, Exit::Done, "{}", String::from_utf8_lossy(&said));
+    let config = directory.path().join("b/crosswire.toml");
+    for node in ["node1", "node2"] {
+        assert_passes_check(&config, node);
+    }
+    let settings = Settings::load(&config, Some("node1")).expect("a configuration");
+    assert!(settings.key_file.is_absolute() && settings.key_file.exists(), "{}", settings.key_file.display());
+}
+
 #[test]
 fn times_are_kept_where_they_fit_and_fit_where_they_are_not() {
     let mut draft = Draft::new();
