@@ -123,6 +123,8 @@ pub struct Report {
     pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
     pub groups: Vec<(String, Vec<String>)>,
+    /// The longest that the scripts of a group may take for one move.
+    pub longest_move: Span,
     /// The configuration file.
     pub file: String,
     /// The key file.

@@ -166,6 +166,7 @@ impl Agent<'_> {
             skipped: self.ports.iter().map(Port::skipped).collect(),
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
+            longest_move: self.settings.groups.iter().map(GroupSettings::longest_move).max().unwrap_or_default(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
             kept: (

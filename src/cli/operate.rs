@@ -3,24 +3,24 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crosswire::frame::message::Role;
 use crosswire::quorum::decide::Standby;
-use crosswire::time::Span;
+use crosswire::time::{Instant, Span};
 
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
 use super::progress::Progress;
 use super::status::not_running;
-use crate::clock;
+use crate::clock::{self, now};
 use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
 use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
 use crate::settings::parse_span;
 use crate::words;
 
-/// How long a move is followed. Scripts may take longer; the daemon goes on all the same.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a move is followed on which nothing is seen to go on. The daemon goes on all the same.
+const PATIENCE: Span = Span::from_s(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -84,23 +84,71 @@ options! {
     }
 }
 
+/// How long a move is followed: as long as a script may be on its way, and no longer than all of them may take.
+struct Patience {
+    begun: Instant,
+    /// When a role was last seen to change hands.
+    moving_at: Instant,
+    longest_move: Span,
+}
+
+impl Patience {
+    fn begin(now: Instant) -> Self {
+        Self { begun: now, moving_at: now, longest_move: Span::ZERO }
+    }
+
+    /// What a look has shown.
+    fn note(&mut self, is_moving: bool, longest_move: Span, now: Instant) {
+        self.longest_move = longest_move;
+        if is_moving {
+            self.moving_at = now;
+        }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now.since(self.moving_at) >= PATIENCE || now.since(self.begun) >= self.longest_move + PATIENCE
+    }
+
+    /// Waits for the next look. None when the daemon does not answer this time.
+    fn look(&mut self, run_dir: &Path) -> Option<Box<Report>> {
+        std::thread::sleep(LOOK_EVERY);
+        let report = report(run_dir)?;
+        self.note(is_moving(&report), report.longest_move, now());
+        Some(report)
+    }
+}
+
+/// One of the nodes takes a group, or lets one go.
+fn is_moving(report: &Report) -> bool {
+    let is_on_its_way = |role| matches!(role, Role::Acquiring | Role::Releasing);
+    (0..).zip(&report.node.groups).any(|(index, group)| {
+        is_on_its_way(group.role) || theirs(report, index).is_some_and(|(role, _)| is_on_its_way(role))
+    })
+}
+
+/// What the peer is for a group, and its term.
+fn theirs(report: &Report, index: usize) -> Option<(Role, u32)> {
+    report.node.peer.as_ref()?.groups.get(index).copied().flatten()
+}
+
 /// Asks for a handover and follows it.
 pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Handover(options.group.clone()), &options.reason);
     follow(&options.run_dir, &question, &options.group, Role::Backup, out)
 }
 
-/// Asks for standby and follows it until nothing is held.
+/// Asks for standby and follows it until nothing is held here, and the peer serves what was; with `--force`, whether it does or not.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
     let progress = Progress::begin(&options.run_dir);
+    let held = report(&options.run_dir).filter(|_| !options.force).map_or_else(Vec::new, |report| held_here(&report));
     let standby = if options.force { Standby::Forced } else { Standby::Asked };
     unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
         keep(&options.run_dir, out, |kept| {
             kept.restraint.standby = standby;
             kept.reason.clone_from(&options.reason);
         });
-        follow_until_free(&options.run_dir, progress, out)
+        follow_until_free(&options.run_dir, &held, progress, out)
     })
 }
 
@@ -183,11 +231,19 @@ fn unless_accepted(run_dir: &Path, question: &Question, about: &str, out: &mut i
     }
 }
 
-fn follow_until_free(run_dir: &Path, mut progress: Progress, out: &mut impl Write) -> Exit {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        std::thread::sleep(LOOK_EVERY);
-        let Some(report) = report(run_dir) else { continue };
+/// The groups that this node holds, by their places.
+fn held_here(report: &Report) -> Vec<usize> {
+    let groups = (0..).zip(&report.node.groups);
+    groups.filter(|(_, group)| group.role.is_holding()).map(|(index, _)| index).collect()
+}
+
+/// `held` are the groups that were held here, and have to be served by the peer.
+fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out: &mut impl Write) -> Exit {
+    let start = now();
+    let mut patience = Patience::begin(start);
+    let mut unserved = String::new();
+    while !patience.is_over(now()) {
+        let Some(report) = patience.look(run_dir) else { continue };
         progress.look(run_dir, &report);
         if !report.node.is_standby {
             keep(run_dir, out, end_standby);
@@ -198,12 +254,41 @@ fn follow_until_free(run_dir: &Path, mut progress: Progress, out: &mut impl Writ
             );
             return Exit::Refused;
         }
-        if report.node.groups.iter().all(|group| !group.role.is_holding()) {
-            let _ = writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), start.elapsed().as_millis());
+        if !held_here(&report).is_empty() {
+            unserved.clear();
+            continue;
+        }
+        unserved.clear();
+        let mut has_failed = false;
+        for index in held {
+            let role = theirs(&report, *index).map(|(role, _)| role);
+            if role == Some(Role::Active) {
+                continue;
+            }
+            has_failed |= role == Some(Role::Faulty);
+            unserved.push(' ');
+            unserved.push_str(report.groups.get(*index).map_or("?", |(name, _)| name));
+        }
+        if unserved.is_empty() {
+            let _ = writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), now().since(start).as_ms());
             return Exit::Done;
         }
+        // It tries again later, but what has failed once is for the operator to see.
+        if has_failed {
+            break;
+        }
     }
-    let _ = writeln!(out, "still held after {} s; `crosswire status` says what and why", PATIENCE.as_secs());
+    let _ = match unserved.as_str() {
+        "" => writeln!(
+            out,
+            "still held after {} s; `crosswire status` says what and why",
+            now().since(start).as_ms() / 1_000
+        ),
+        _ => writeln!(
+            out,
+            "failed: nothing is held here, and the peer does not serve{unserved}: nobody does; see `crosswire why` there, or say `crosswire online` here"
+        ),
+    };
     Exit::Refused
 }
 
@@ -230,13 +315,13 @@ fn follow_to_end(
     mut progress: Progress,
     out: &mut impl Write,
 ) -> Exit {
-    let start = Instant::now();
+    let start = now();
+    let mut patience = Patience::begin(start);
     let mut failure = None;
-    while start.elapsed() < PATIENCE {
-        std::thread::sleep(LOOK_EVERY);
-        let Some(report) = report(run_dir) else { continue };
+    while !patience.is_over(now()) {
+        let Some(report) = patience.look(run_dir) else { continue };
         progress.look(run_dir, &report);
-        let ms = start.elapsed().as_millis();
+        let ms = now().since(start).as_ms();
         match moved(&report, group, wanted) {
             Moved::Done => {
                 let server = if wanted == Role::Active { my_name(&report) } else { peer_of(&report) };
@@ -260,7 +345,11 @@ fn follow_to_end(
     let _ = match failure {
         Some(why) => writeln!(out, "failed: group {group}: {why}, and nobody serves it yet"),
         None => {
-            writeln!(out, "group {group} has not moved within {} s; `crosswire status` says why", PATIENCE.as_secs())
+            writeln!(
+                out,
+                "group {group} has not moved within {} s; `crosswire status` says why",
+                now().since(start).as_ms() / 1_000
+            )
         }
     };
     Exit::Refused
@@ -278,8 +367,7 @@ fn server<'a>(report: &'a Report, group: &str) -> Option<&'a str> {
 /// Our role for a group, and the peer's with its term.
 fn roles(report: &Report, group: &str) -> Option<(Role, Option<(Role, u32)>)> {
     let index = report.groups.iter().position(|(name, _)| name == group)?;
-    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
-    Some((report.node.groups.get(index)?.role, theirs))
+    Some((report.node.groups.get(index)?.role, theirs(report, index)))
 }
 
 enum Moved {
@@ -302,9 +390,8 @@ fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
 /// The newest term of a group that either node reports.
 fn newest_term(report: &Report, group: &str) -> Option<u32> {
     let index = report.groups.iter().position(|(name, _)| name == group)?;
-    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
     let ours = report.node.groups.get(index)?.term;
-    Some(theirs.map_or(ours, |(_, term)| term.max(ours)))
+    Some(theirs(report, index).map_or(ours, |(_, term)| term.max(ours)))
 }
 
 /// What the daemon says of itself, if it does.
@@ -321,4 +408,37 @@ fn my_name(report: &Report) -> &str {
 
 fn peer_of(report: &Report) -> &str {
     &report.nodes[report.node.me.peer().index()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Instant {
+        Instant::from_us(1_000_000) + Span::from_s(s)
+    }
+
+    /// Scripts with the usual 60 s each: a start that takes 50 s is followed to its end.
+    #[test]
+    fn a_move_is_followed_while_a_script_may_be_on_its_way_and_no_longer_than_all_may_take() {
+        let mut patience = Patience::begin(at(0));
+        for second in 0..50 {
+            let now = at(second);
+            assert!(!patience.is_over(now), "after {second} s");
+            patience.note(true, Span::from_s(248), now);
+        }
+        // Between two roles nobody is seen to move.
+        patience.note(false, Span::from_s(248), at(50));
+        assert!(!patience.is_over(at(78)) && patience.is_over(at(79)), "30 s after the last move");
+        // One that never ends.
+        patience.note(true, Span::from_s(248), at(270));
+        assert!(!patience.is_over(at(277)) && patience.is_over(at(278)));
+    }
+
+    #[test]
+    fn a_move_on_which_nothing_goes_on_is_followed_for_30_s() {
+        let mut patience = Patience::begin(at(0));
+        patience.note(false, Span::from_s(248), at(1));
+        assert!(!patience.is_over(at(29)) && patience.is_over(at(30)));
+    }
 }

@@ -187,7 +187,7 @@ impl Duty {
             ("CROSSWIRE_PEER", settings.peer_name()),
             ("CROSSWIRE_REASON", reason.text()),
         ];
-        let environment = environment(script, &group.name, what.1 + 1, &variables);
+        let environment = environment(script, what.0, &group.name, what.1 + 1, &variables);
         match Run::start(script, what.0, &environment, now) {
             Ok(run) => self.run = Some(run),
             Err(errno) => log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc()),

@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, write};
 
 use super::fence::{Task, carry_out};
+use super::group::End;
 use super::office::close_all_but;
 use super::scripts::{Ended, Run};
 use super::turns::Guard;
@@ -47,7 +48,7 @@ impl Guard<'_> {
     /// It has ended, or is given up.
     pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
         let Some(mut fence) = self.fence.take() else { return };
-        let is_confirmed = how.is_some_and(|how| fence.run.ended(how));
+        let is_confirmed = how.is_some_and(|how| fence.run.ended(how) == End::Done);
         let outcome = if is_confirmed { Outcome::Fenced } else { Outcome::Failed(Fault::NoFence) };
         for token in fence.tokens {
             self.done(token, outcome);

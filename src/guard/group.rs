@@ -20,6 +20,17 @@ pub enum Action {
     Monitor,
 }
 
+/// How a script came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It has done what it was asked.
+    Done,
+    /// It ended by itself, and said that it has not.
+    Refused,
+    /// It was cut short or killed, or never ran: nobody knows what it has done, or still does.
+    Unknown,
+}
+
 /// The next step of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
@@ -63,6 +74,8 @@ pub struct Group {
     /// A script did not start again: the rest waits for the next restart.
     is_halted: bool,
     failed_start: Option<usize>,
+    /// The script that said of itself that it did not start, until it is stopped: it may well have nothing to stop.
+    unstarted: Option<usize>,
     /// Scripts that did not stop, of earlier releases too: nobody knows what they still do.
     stuck: Vec<usize>,
     /// Those of earlier releases that this one has yet to stop.
@@ -85,6 +98,7 @@ impl Group {
             stop_to: None,
             is_halted: false,
             failed_start: None,
+            unstarted: None,
             stuck: Vec::new(),
             again: Vec::new(),
             acquire: None,
@@ -240,16 +254,17 @@ impl Group {
 
     /// It ended, or could not be run at all.
     /// Says which one.
-    pub fn script_ended(&mut self, is_success: bool) -> Option<usize> {
+    pub fn script_ended(&mut self, end: End) -> Option<usize> {
         let ended = self.running.take();
         match ended {
             Some((Action::Monitor, _)) | None => {}
-            Some((Action::Start, script)) if is_success => {
+            Some((Action::Start, script)) if end == End::Done => {
                 self.failed_start.take_if(|failed| *failed == script);
                 self.report_serving();
             }
             Some((Action::Start, script)) => {
                 self.failed_start.get_or_insert(script);
+                self.unstarted = (end == End::Refused).then_some(script);
                 if self.goal == Goal::Serve && self.acquire.is_none() {
                     self.is_halted = true;
                 } else if self.goal == Goal::Serve {
@@ -263,8 +278,9 @@ impl Group {
                 } else {
                     self.again.pop();
                 }
-                // One that failed to start may well have nothing to stop.
-                if !is_success && self.failed_start != Some(script) {
+                let has_nothing_to_stop = end == End::Refused && self.unstarted == Some(script);
+                self.unstarted = None;
+                if end != End::Done && !has_nothing_to_stop {
                     self.stuck.push(script);
                     // Nobody knows what this one still does: it must not do it under our address.
                     self.goal = Goal::LetGo(ReleaseOrder::AddressesFirst);

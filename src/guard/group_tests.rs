@@ -8,17 +8,19 @@ const ACQUIRE: Token = Token(1);
 const RELEASE: Token = Token(2);
 const FORCED: Token = Token(3);
 
-/// A group that plays its own part: everything succeeds except what is listed.
+/// A group that plays its own part: everything succeeds except what is listed; what hangs is cut short.
 struct Play {
     group: Group,
     story: Vec<String>,
     failing: Vec<(Action, usize)>,
+    hanging: Vec<(Action, usize)>,
     address_fault: Result<(), Fault>,
 }
 
 impl Play {
     fn new(scripts: usize, failing: &[(Action, usize)]) -> Self {
-        Self { group: Group::new(scripts), story: Vec::new(), failing: failing.to_vec(), address_fault: Ok(()) }
+        let (group, failing) = (Group::new(scripts), failing.to_vec());
+        Self { group, story: Vec::new(), failing, hanging: Vec::new(), address_fault: Ok(()) }
     }
 
     /// Carries out one step; false when there is none.
@@ -32,7 +34,7 @@ impl Play {
             }
             Next::Interrupt => {
                 self.story.push("Interrupt".to_owned());
-                self.end(false);
+                self.end(End::Unknown);
             }
             Next::RemoveAddresses => {
                 self.story.push("Remove".to_owned());
@@ -43,8 +45,8 @@ impl Play {
         true
     }
 
-    fn end(&mut self, is_success: bool) {
-        self.group.script_ended(is_success);
+    fn end(&mut self, end: End) {
+        self.group.script_ended(end);
         self.hear();
     }
 
@@ -59,8 +61,11 @@ impl Play {
             let next = self.group.next();
             if self.step() {
                 if let Next::Run(action, index) = next {
-                    let is_success = !self.failing.contains(&(action, index));
-                    self.end(is_success);
+                    self.end(match (action, index) {
+                        what if self.hanging.contains(&what) => End::Unknown,
+                        what if self.failing.contains(&what) => End::Refused,
+                        _ => End::Done,
+                    });
                 }
             } else {
                 break;
@@ -115,9 +120,46 @@ fn a_failed_start_is_undone_from_itself_back() {
     assert_eq!(
         play.acquire(),
         "Start 0, Start 1, Stop 1, Stop 0, Remove, 1: Failed(ScriptStart(1))",
-        "a script that did not start need not stop well"
+        "a script that says that it did not start need not stop well"
     );
-    assert!(play.group.is_free());
+    assert!(play.group.is_free() && !play.group.is_stuck());
+}
+
+/// Nobody knows what a script that was cut short has done, nor what one still does whose stop was.
+#[test]
+fn a_stop_is_excused_only_if_start_and_stop_ended_by_themselves() {
+    for (failing, hanging) in
+        [(&[(Start, 1)][..], &[(Stop, 1)][..]), (&[(Stop, 1)], &[(Start, 1)]), (&[], &[(Start, 1), (Stop, 1)])]
+    {
+        let mut play = Play::new(2, failing);
+        play.hanging = hanging.to_vec();
+        assert_eq!(play.acquire(), "Start 0, Start 1, Stop 1, Remove, Stop 0, 1: Failed(ScriptStop(1))");
+        assert!(play.group.is_stuck());
+        // What it says later, of a start that nobody remembers, is no excuse either.
+        play.hanging.clear();
+        play.failing = vec![(Stop, 1)];
+        play.release(RELEASE, ScriptsFirst);
+        assert_eq!(play.rest(), "Stop 1, Remove, 2: Failed(ScriptStop(1))");
+    }
+}
+
+#[test]
+fn a_start_that_a_release_cut_short_has_to_be_undone() {
+    for (first, expected) in [
+        (ScriptsFirst, "Interrupt, Stop 0, Remove, 1: Failed(ScriptStop(0)), 2: Failed(ScriptStop(0))"),
+        (
+            AddressesFirst,
+            "Remove, 2: AddressesGone, Interrupt, Stop 0, 1: Failed(ScriptStop(0)), 2: Failed(ScriptStop(0))",
+        ),
+    ] {
+        let mut play = Play::new(2, &[(Stop, 0)]);
+        play.group.acquired(ACQUIRE);
+        play.step();
+        play.story.clear();
+        play.release(RELEASE, first);
+        assert_eq!(play.rest(), expected);
+        assert!(play.group.is_stuck());
+    }
 }
 
 #[test]
@@ -163,7 +205,7 @@ fn an_acquisition_overtaken_between_two_scripts_fails_without_blaming_one() {
     let mut play = Play::new(2, &[]);
     play.group.acquired(ACQUIRE);
     play.step();
-    play.end(true);
+    play.end(End::Done);
     play.story.clear();
     play.release(RELEASE, ScriptsFirst);
     assert_eq!(play.rest(), "Stop 0, Remove, 1: Failed(OutOfOrder), 2: Released");
@@ -177,7 +219,7 @@ fn a_forced_release_overtakes_a_planned_one_and_both_are_answered() {
     play.step();
     play.release(FORCED, AddressesFirst);
     assert!(play.step());
-    play.end(true);
+    play.end(End::Done);
     assert_eq!(play.rest(), "Stop 1, Remove, 3: AddressesGone, Stop 0, 2: Released, 3: Released");
 }
 
@@ -277,6 +319,17 @@ fn a_script_that_does_not_start_again_halts_the_rest_and_costs_nothing_else() {
     play.group.restart(0);
     assert_eq!(play.rest(), "Stop 1, Stop 0, Start 0, Start 1, Start 2", "what did not start need not stop well");
     assert!(!play.group.is_halted());
+    let mut play = serving(2, &[(Stop, 1)]);
+    play.hanging = vec![(Start, 1)];
+    play.group.restart(1);
+    assert_eq!(play.rest(), "Stop 1, Remove, Stop 0", "it had started the first time");
+    let mut play = serving(2, &[]);
+    play.hanging = vec![(Start, 1)];
+    play.group.restart(1);
+    assert_eq!(play.rest(), "Stop 1, Start 1");
+    play.failing = vec![(Stop, 1)];
+    play.group.restart(1);
+    assert_eq!(play.rest(), "Stop 1, Remove, Stop 0", "what was cut short may have started");
 }
 
 #[test]
@@ -290,6 +343,6 @@ fn a_release_wins_over_a_look_and_over_a_restart() {
     play.step();
     play.release(FORCED, AddressesFirst);
     play.step();
-    play.end(true);
+    play.end(End::Done);
     assert_eq!(play.rest(), "Stop 1, Remove, 3: AddressesGone, Stop 0, 3: Released");
 }

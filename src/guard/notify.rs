@@ -7,6 +7,7 @@ use log::{error, warn};
 use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 
+use super::group::Action;
 use super::scripts::{Ended, Run};
 use super::spawn::{NODE_VARIABLE, environment, spawn};
 use super::turns::{Guard, how_ended};
@@ -65,7 +66,7 @@ impl Guard<'_> {
         let script = Script::plain(String::new(), Standard::Exec, program.clone(), TIMEOUT);
         let (word, facts) = self.facts(notice, dropped);
         let facts: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let facts = environment(&script, "", 0, &facts);
+        let facts = environment(&script, Action::Start, "", 0, &facts);
         match spawn(&script, word, &facts) {
             Ok((pid, pipe)) => {
                 self.notifier.run = Some(Run::quiet(format!("notify {word}"), pid, pipe, now() + TIMEOUT));

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::addresses::Renewal;
 use super::duty::Reason;
-use super::group::{Action, Next};
+use super::group::{Action, End, Next};
 use super::monitor::Watches;
 use super::ports::{OpenError, open_path};
 use super::probe;
@@ -236,7 +236,7 @@ impl Guard<'_> {
             Next::Run(action, script) => {
                 duty.group.script_began(action);
                 if !duty.start_script(self.settings, group, (action, script), now()) {
-                    self.note_script_end(index, action, false);
+                    self.note_script_end(index, action, End::Unknown);
                 }
                 if let (Ok(id), Ok(script)) = (u8::try_from(index), u8::try_from(script))
                     && action != Action::Monitor

@@ -11,7 +11,7 @@ use log::{info, warn};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::group::Action;
+use super::group::{Action, End};
 use super::output::{Output, Said};
 use super::spawn::spawn;
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};
@@ -65,12 +65,7 @@ enum Stage {
 impl Run {
     /// Starts it and returns at once. `environment` is all that the script sees.
     pub fn start(script: &Script, action: Action, environment: &[CString], now: Instant) -> nix::Result<Self> {
-        let (word, timeout) = match (action, script.standard) {
-            (Action::Start, _) => ("start", script.start_timeout),
-            (Action::Stop, _) => ("stop", script.stop_timeout),
-            (Action::Monitor, Standard::Lsb | Standard::Ha) => ("status", script.monitor_timeout()),
-            (Action::Monitor, Standard::Ocf | Standard::Exec) => ("monitor", script.monitor_timeout()),
-        };
+        let (word, timeout) = (word(script, action), timeout(script, action));
         let label = format!("{} {word}", script.label());
         let (pid, pipe) = spawn(script, word, environment)?;
         let is_monitor = action == Action::Monitor;
@@ -159,23 +154,23 @@ impl Run {
         true
     }
 
-    /// The script's first process has ended and is about to be reaped: says whether it did what was asked. What is
+    /// The script's first process has ended and is about to be reaped: says how that is to be taken. What is
     /// left of the group of a script that was cut short goes with it; until the reaping its id cannot be another's.
-    pub fn ended(&mut self, how: Ended) -> bool {
+    pub fn ended(&mut self, how: Ended) -> End {
         if self.stage != Stage::Running {
             self.signal_group(Signal::SIGKILL);
-            return false;
+            return End::Unknown;
         }
         if self.action == Action::Monitor {
-            return self.looked(how);
+            return if self.looked(how) { End::Done } else { End::Refused };
         }
         let is_success = is_success(self.standard, self.action, how);
         if is_success {
             info!("{}: done", self.label);
-        } else {
-            warn!("{}: failed with {how}", self.label);
+            return End::Done;
         }
-        is_success
+        warn!("{}: failed with {how}", self.label);
+        if matches!(how, Ended::Exited(_)) { End::Refused } else { End::Unknown }
     }
 
     /// A look is over: one that finds everything well is no news.
@@ -210,6 +205,25 @@ impl Run {
         if killpg(self.pid, signal).is_err() {
             let _ = nix::sys::signal::kill(self.pid, signal);
         }
+    }
+}
+
+/// What a script is called with.
+fn word(script: &Script, action: Action) -> &'static str {
+    match (action, script.standard) {
+        (Action::Start, _) => "start",
+        (Action::Stop, _) => "stop",
+        (Action::Monitor, Standard::Lsb | Standard::Ha) => "status",
+        (Action::Monitor, Standard::Ocf | Standard::Exec) => "monitor",
+    }
+}
+
+/// Longest that an action may take.
+pub fn timeout(script: &Script, action: Action) -> Span {
+    match action {
+        Action::Start => script.start_timeout,
+        Action::Stop => script.stop_timeout,
+        Action::Monitor => script.monitor_timeout(),
     }
 }
 

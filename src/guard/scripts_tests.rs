@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::now;
 use crate::guard::spawn::{NODE_VARIABLE, environment};
 use crate::guard::testing::executable::write_executable;
+use crate::settings::Monitor;
 
 /// Longer than any script of these tests takes, however busy the machine is.
 const LONG: Span = Span::from_s(60);
@@ -28,7 +29,8 @@ fn script(body: &str) -> (tempfile::TempDir, Script) {
 }
 
 fn start(script: &Script, action: Action) -> Run {
-    let environment = environment(script, "gateway", 2, &[("CROSSWIRE_GROUP", "gateway"), (NODE_VARIABLE, "gw1")]);
+    let variables = [("CROSSWIRE_GROUP", "gateway"), (NODE_VARIABLE, "gw1")];
+    let environment = environment(script, action, "gateway", 2, &variables);
     Run::start(script, action, &environment, now()).expect("a process")
 }
 
@@ -44,13 +46,18 @@ fn how_it_ended(run: &Run) -> Option<Ended> {
 
 /// Lives through the run as the guard's loop does; returns whether it succeeded.
 fn to_end(run: &mut Run) -> bool {
+    end_of(run) == End::Done
+}
+
+/// The same; returns how its end is to be taken.
+fn end_of(run: &mut Run) -> End {
     loop {
         run.read_output();
         assert!(run.pass_deadline(now()), "it cannot be killed");
         if let Some(how) = how_it_ended(run) {
-            let is_success = run.ended(how);
+            let end = run.ended(how);
             waitpid(run.pid(), None).expect("reaped");
-            return is_success;
+            return end;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -132,10 +139,31 @@ fn an_ocf_agent_sees_its_parameters_and_who_it_is() {
     script.text = "ocf:heartbeat:Filesystem device=/dev/sdc1 options='noatime, ro'".to_owned();
     script.parameters = vec![("device".into(), "/dev/sdc1".into()), ("options".into(), "noatime, ro".into())];
     assert!(to_end(&mut start(&script, Action::Stop)));
-    let expected = "OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESKEY_device=/dev/sdc1\n\
+    let expected = "OCF_RA_VERSION_MAJOR=1\nOCF_RA_VERSION_MINOR=1\nOCF_RESKEY_CRM_meta_interval=0\n\
+                    OCF_RESKEY_CRM_meta_timeout=60000\nOCF_RESKEY_device=/dev/sdc1\n\
                     OCF_RESKEY_options=noatime, ro\nOCF_RESOURCE_INSTANCE=gateway-2\n\
                     OCF_RESOURCE_PROVIDER=heartbeat\nOCF_RESOURCE_TYPE=Filesystem\nOCF_ROOT=/usr/lib/ocf\n";
     assert_eq!((file(&dir, "env").as_str(), file(&dir, "arguments").as_str()), (expected, "stop\n"));
+}
+
+/// Resource agents take a look without an interval for a probe of what was never started.
+#[test]
+fn an_ocf_agent_is_told_what_is_a_look_at_what_runs_and_how_long_it_may_take() {
+    let (dir, mut script) = script("env | grep 'CRM_meta\\|CHECK_LEVEL' | sort > env");
+    script.standard = Standard::Ocf;
+    (script.start_timeout, script.stop_timeout) = (Span::from_s(40), Span::from_ms(20_500));
+    let (every, timeout) = (Span::from_s(10), Span::from_s(30));
+    script.monitor = Some(Monitor { every, timeout, failures: 2, restarts: 1 });
+    script.parameters = vec![("OCF_CHECK_LEVEL".into(), "20".into())];
+    for (action, interval, timeout) in
+        [(Action::Start, 0, 40_000), (Action::Stop, 0, 20_500), (Action::Monitor, 10_000, 30_000)]
+    {
+        assert!(to_end(&mut start(&script, action)));
+        let expected = format!(
+            "OCF_CHECK_LEVEL=20\nOCF_RESKEY_CRM_meta_interval={interval}\nOCF_RESKEY_CRM_meta_timeout={timeout}\n"
+        );
+        assert_eq!(file(&dir, "env"), expected, "{action:?}");
+    }
 }
 
 #[test]
@@ -224,6 +252,25 @@ fn an_interrupted_start_ends_soon_and_is_no_success() {
     run.interrupt(now());
     assert!(!to_end(&mut run));
     assert_eq!(run.stage, Stage::Terminated, "TERM was enough");
+}
+
+#[test]
+fn only_a_script_that_ends_by_itself_says_something() {
+    for (body, expected) in [
+        ("exit 0", End::Done),
+        ("exit 1", End::Refused),
+        ("kill -HUP $$; sleep 1000", End::Unknown),
+        ("trap 'exit 1' TERM; while :; do sleep 0.1; done", End::Unknown),
+    ] {
+        let (_dir, mut script) = script(body);
+        if body.starts_with("trap") {
+            script.stop_timeout = Span::from_ms(300);
+        }
+        assert_eq!(end_of(&mut start(&script, Action::Stop)), expected, "{body}");
+    }
+    let (_dir, mut absent) = script("exit 0");
+    absent.programs = vec![PathBuf::from("/etc/init.d/does-not-exist")];
+    assert_eq!(end_of(&mut start(&absent, Action::Start)), End::Refused, "it is not installed");
 }
 
 /// Writing end of a pipe on which [`tell`] says that it was called.

@@ -11,7 +11,11 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write};
 
+use crosswire::time::Span;
+
+use super::group::Action;
 use super::punctual::OOM_ORDINARY;
+use super::scripts::timeout;
 use crate::settings::{Script, Standard};
 
 /// What the shell answers for a program that cannot be executed.
@@ -82,7 +86,13 @@ pub(super) fn become_program<S: AsRef<CStr>>(
 
 /// Everything that a script sees of the world: a search path, what `variables` say, and what its standard wants.
 /// `instance` is one more than its place among the scripts of the group called `group`.
-pub fn environment(script: &Script, group: &str, instance: usize, variables: &[(&str, &str)]) -> Vec<CString> {
+pub fn environment(
+    script: &Script,
+    action: Action,
+    group: &str,
+    instance: usize,
+    variables: &[(&str, &str)],
+) -> Vec<CString> {
     let mut all = vec![SEARCH_PATH.to_owned()];
     let mut add = |name: &str, value: &str| all.extend(c_string(format!("{name}={value}").as_bytes()));
     for (name, value) in variables {
@@ -98,8 +108,16 @@ pub fn environment(script: &Script, group: &str, instance: usize, variables: &[(
             add("OCF_RESOURCE_PROVIDER", parts.next().unwrap_or_default());
             add("OCF_RESOURCE_TYPE", parts.next().unwrap_or_default());
             add("OCF_RESOURCE_INSTANCE", &format!("{group}-{instance}"));
+            // An agent takes a look whose interval is 0 for one at what was perhaps never started (ocf_is_probe of its shell
+            // functions); ours come after the start.
+            let every = script.monitor.filter(|_| action == Action::Monitor).map_or(Span::ZERO, |plan| plan.every);
+            for (name, span) in [("interval", every), ("timeout", timeout(script, action))] {
+                add(&format!("OCF_RESKEY_CRM_meta_{name}"), &span.as_ms().to_string());
+            }
             for (name, value) in &script.parameters {
-                add(&format!("OCF_RESKEY_{name}"), value);
+                // How thorough a look is, which is no parameter of the resource.
+                let prefix = if name == CHECK_LEVEL { "" } else { "OCF_RESKEY_" };
+                add(&format!("{prefix}{name}"), value);
             }
         }
         // What Heartbeat's own scripts ask for, beside what they set themselves.
@@ -113,6 +131,9 @@ pub fn environment(script: &Script, group: &str, instance: usize, variables: &[(
 
 /// Where programs look for others.
 pub const SEARCH_PATH: &CStr = c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What an agent's configuration calls how thorough its looks are.
+const CHECK_LEVEL: &str = "OCF_CHECK_LEVEL";
 
 /// Name of the variable that tells a script on which node it runs.
 pub const NODE_VARIABLE: &str = "CROSSWIRE_NODE";

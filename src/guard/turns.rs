@@ -22,6 +22,7 @@ use super::duty::Duty;
 use super::ending::Phase;
 use super::ethernet::{Listener, Sender};
 use super::fence_run::FenceRun;
+use super::group::End;
 use super::links::{LinkEvent, Links};
 use super::notify::Notifier;
 use super::office::Recipe;
@@ -301,7 +302,7 @@ impl<'a> Guard<'a> {
         let Some(duty) = self.duties.get_mut(index) else { return };
         if duty.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
             duty.run = None;
-            self.script_ended(index, false);
+            self.script_ended(index, End::Unknown);
         }
     }
 
@@ -323,13 +324,13 @@ impl<'a> Guard<'a> {
                 continue;
             };
             let Some(mut run) = duty.run.take() else { continue };
-            let is_success = run.ended(how);
+            let end = run.ended(how);
             how_ended(run.pid(), WaitPidFlag::empty());
             self.lingering.extend(run.into_output());
             if self.lingering.len() > MAX_LINGERING {
                 self.lingering.remove(0);
             }
-            self.script_ended(index, is_success);
+            self.script_ended(index, end);
         }
     }
 

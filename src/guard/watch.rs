@@ -5,33 +5,36 @@ use crosswire::config::GroupId;
 use log::warn;
 
 use super::duty::Reason;
-use super::group::Action;
+use super::group::{Action, End};
 use super::turns::Guard;
 use super::wire::FromGuard;
 use crate::clock::now;
 
 impl Guard<'_> {
     /// A script's process has ended, or is given up.
-    pub(super) fn script_ended(&mut self, index: usize, is_success: bool) {
+    pub(super) fn script_ended(&mut self, index: usize, end: End) {
         let action = self.duties.get(index).and_then(|duty| duty.group.running_action());
         if let Some(action) = action {
-            self.note_script_end(index, action, is_success);
+            self.note_script_end(index, action, end);
         }
         self.advance(index);
     }
 
     /// What the end of a script means for its group and for those who watch it.
-    pub(super) fn note_script_end(&mut self, index: usize, action: Action, is_success: bool) {
+    pub(super) fn note_script_end(&mut self, index: usize, action: Action, end: End) {
+        let is_exclusive = self.settings.policy.groups.get(index).is_some_and(|policy| policy.is_exclusive);
         let Some(duty) = self.duties.get_mut(index) else { return };
         let was_serving = duty.group.is_serving();
-        let script = duty.group.script_ended(is_success);
+        // What only one box may have is not let go on a script's word that there was nothing to stop.
+        let taken = if is_exclusive && end == End::Refused { End::Unknown } else { end };
+        let script = duty.group.script_ended(taken);
         if !was_serving {
             return;
         }
         let now = now();
         match action {
             Action::Monitor => {
-                if let Some(script) = script.and_then(|script| duty.watches.looked(now, script, is_success)) {
+                if let Some(script) = script.and_then(|script| duty.watches.looked(now, script, end == End::Done)) {
                     self.restart(index, script);
                 }
             }
@@ -69,7 +72,7 @@ impl Guard<'_> {
         let Some(script) = duty.watches.next(now()) else { return };
         duty.group.look_began(script);
         if !duty.start_script(self.settings, group, (Action::Monitor, script), now()) {
-            self.script_ended(index, false);
+            self.script_ended(index, End::Unknown);
         }
     }
 

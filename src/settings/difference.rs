@@ -1,8 +1,12 @@
 //! What two versions of a configuration differ in, and which of that a running daemon can change.
 
+use crosswire::config::{Failback, GroupPolicy, PathTiming, Policy};
 use crosswire::time::Span;
 
-use super::{GroupSettings, PathSettings, Settings, exact};
+use super::groups::{ON_STOP_FAILURE, SAFETY};
+use super::loader::JEOPARDY;
+use super::script::NEVER;
+use super::{GroupSettings, Monitor, PathSettings, Script, Settings, exact};
 
 /// One difference.
 #[derive(Debug)]
@@ -31,29 +35,29 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     ] {
         found.note(is_other, what, true);
     }
-    let (before, after) = (&old.policy, &new.policy);
+    let (before, after, names) = (&old.policy, &new.policy, &new.names);
     for (is_other, what) in [
         (old.key_file != new.key_file, "key"),
         (old.state != new.state, "state"),
         (old.notify != new.notify, "notify"),
         (old.witnesses != new.witnesses, "witness"),
-        (before.in_jeopardy != after.in_jeopardy, "in_jeopardy"),
         (old.fences != new.fences, "[[fence]]"),
         (old.reset != new.reset, "reset"),
     ] {
         found.note(is_other, what, false);
     }
-    found.span("", "lease", before.lease, after.lease);
-    found.span("", "cold_start", before.cold_start, after.cold_start);
+    found.values("", &["in_jeopardy", "lease", "cold_start"], &policy_values(before), &policy_values(after));
     for ((path, old), new) in new.paths.iter().zip(&before.paths).zip(&after.paths) {
-        let (old, new) = (old.timing, new.timing);
-        found.span(&path.name, "interval", old.interval, new.interval);
-        found.span(&path.name, "late_after", old.late_after, new.late_after);
-        found.span(&path.name, "dead_after", old.dead_after, new.dead_after);
+        let keys = ["interval", "late_after", "dead_after"];
+        found.values(&format!("{} ", path.name), &keys, &times(old.timing), &times(new.timing));
     }
     if !are_groups_other {
         for ((old, new), policies) in old.groups.iter().zip(&new.groups).zip(before.groups.iter().zip(&after.groups)) {
-            found.group(old, new, policies.0 != policies.1);
+            let of = format!("group {}: ", new.name);
+            found.group(old, new);
+            let (old, new) = (rules(old, policies.0, names), rules(new, policies.1, names));
+            let keys = ["prefer", "failback", "safety", "exclusive", "on_stop_failure"];
+            found.values(&of, &keys, &old, &new);
         }
     }
     found.0
@@ -72,22 +76,30 @@ impl Found {
         }
     }
 
-    fn span(&mut self, of: &str, what: &str, old: Span, new: Span) {
-        if old != new {
-            self.add(format!("{of} {what} was {}, is {}", exact(old), exact(new)), false);
+    /// Values of these keys, of which either list may lack the last.
+    fn values(&mut self, of: &str, keys: &[&str], old: &[String], new: &[String]) {
+        for (key, (old, new)) in keys.iter().zip(old.iter().zip(new)).filter(|(_, (old, new))| old != new) {
+            self.add(format!("{of}{key} was {old}, is {new}"), false);
         }
     }
 
-    fn group(&mut self, old: &GroupSettings, new: &GroupSettings, is_policy_other: bool) {
+    /// What a group consists of.
+    fn group(&mut self, old: &GroupSettings, new: &GroupSettings) {
         let before = self.0.len();
         self.lists(&old.name, &contents(old), &contents(new));
-        // What has the same name may have other times, parameters, or another place.
+        let is_same_list = self.0.len() == before;
+        for script in &new.scripts {
+            let of = format!("group {}: {} ", new.name, script.label());
+            if let Some(old) = old.scripts.iter().find(|old| old.is_same(script)) {
+                self.values(&of, &SCRIPT_KEYS, &script_values(old), &script_values(script));
+            } else if old.scripts.iter().any(|old| old.label() == script.label()) {
+                // They may hold a password.
+                self.add(format!("{of}has other parameters"), false);
+            }
+        }
         let is_inside = old.addresses != new.addresses || old.routes != new.routes || old.scripts != new.scripts;
-        if is_policy_other || old.on_stop_failure != new.on_stop_failure || (is_inside && self.0.len() == before) {
-            self.add(
-                format!("group {}: its rules, or the times or order of its scripts have changed", old.name),
-                false,
-            );
+        if is_same_list && is_inside && self.0.len() == before {
+            self.add(format!("group {}: what it holds has changed, or its order", new.name), false);
         }
     }
 
@@ -104,4 +116,113 @@ fn contents(group: &GroupSettings) -> Vec<String> {
     let addresses = group.addresses.iter().map(|a| format!("address {}/{}@{}", a.ip, a.prefix, a.interface));
     let routes = group.routes.iter().map(|route| format!("route {route}"));
     addresses.chain(routes).chain(group.scripts.iter().map(|script| format!("script {}", script.label()))).collect()
+}
+
+/// How one of a few values is written.
+fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, one)| *one == value).map_or("?", |(word, _)| word)
+}
+
+fn policy_values(policy: &Policy) -> [String; 3] {
+    [word_of(&JEOPARDY, policy.in_jeopardy).to_string(), exact(policy.lease), exact(policy.cold_start)]
+}
+
+fn times(timing: PathTiming) -> [String; 3] {
+    [timing.interval, timing.late_after, timing.dead_after].map(exact)
+}
+
+/// What is said of a group beside what it holds; `names` are those of the nodes.
+fn rules(group: &GroupSettings, policy: &GroupPolicy, names: &[String; 2]) -> [String; 5] {
+    let failback = match policy.failback {
+        Failback::Manual => "manual".to_string(),
+        Failback::After(Span::ZERO) => "immediate".to_string(),
+        Failback::After(wait) => exact(wait),
+    };
+    [
+        policy.prefer.map_or("nobody", |side| names[side.index()].as_str()).to_string(),
+        failback,
+        word_of(&SAFETY, policy.safety).to_string(),
+        if policy.is_exclusive { "true" } else { "false" }.to_string(),
+        word_of(&ON_STOP_FAILURE, group.on_stop_failure).to_string(),
+    ]
+}
+
+const SCRIPT_KEYS: [&str; 6] = ["start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
+
+/// The last three only of one that is watched.
+fn script_values(script: &Script) -> Vec<String> {
+    let mut values = vec![exact(script.start_timeout), exact(script.stop_timeout)];
+    match script.monitor {
+        None => values.push(NEVER.to_string()),
+        Some(Monitor { every, timeout, failures, restarts }) => {
+            values.extend([exact(every), exact(timeout), failures.to_string(), restarts.to_string()]);
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::loader;
+    use crate::settings::nodes::Wanted;
+
+    const TEXT: &str = "pair = 'gateway'\n[node.gw1]\nlan = '10.0.0.1'\n[node.gw2]\nlan = '10.0.0.2'\n[serial]\n\
+        device = '/dev/ttyS0'\n[lan]\ninterface = 'eth0'\n[quorum]\nin_jeopardy = 'hold'\n[timing]\nlease = '3s'\n\
+        [group.web]\naddresses = ['10.0.0.100/24', '10.0.0.101/24']\nprefer = 'gw1'\nfailback = '10m'\nsafety = 'probe'\n\
+        exclusive = false\non_stop_failure = 'hold'\nmonitor = '10s'\n\
+        scripts = ['ocf:heartbeat:Filesystem device=a', { run = 'ocf:heartbeat:Filesystem device=b', stop_timeout = '9s', \
+        failures = 2 }, { run = 'lsb:x', start_timeout = '20s', monitor = 'never' }]\n[system]\nreset = '/proc/sysrq-trigger'\n";
+
+    fn parse(text: &str) -> Settings {
+        loader::parse(Path::new("f"), text, &Wanted::Asked("gw1".to_string()))
+            .unwrap_or_else(|errors| panic!("{:?}\n{text}", errors.iter().map(ToString::to_string).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn what_differs_is_named_with_what_it_was_and_what_it_is() {
+        for (from, to, expected) in [
+            ("pair = ", "# nothing\npair = ", &[][..]),
+            ("'hold'\n[timing]", "'takeover'\n[timing]", &["in_jeopardy was hold, is takeover"]),
+            ("lease = '3s'", "lease = '4s'", &["lease was 3 s, is 4 s"]),
+            (
+                "[timing]",
+                "[timing]\ninterval = '300ms'",
+                &["serial interval was 250 ms, is 300 ms", "lan interval was 250 ms, is 300 ms"],
+            ),
+            ("failback = '10m'", "failback = 'immediate'", &["group web: failback was 600 s, is immediate"]),
+            ("prefer = 'gw1'", "prefer = 'gw2'", &["group web: prefer was gw1, is gw2"]),
+            (
+                "prefer = 'gw1'\nfailback = '10m'\n",
+                "",
+                &["group web: prefer was gw1, is nobody", "group web: failback was 600 s, is manual"],
+            ),
+            ("safety = 'probe'", "safety = 'lease'", &["group web: safety was probe, is lease"]),
+            ("exclusive = false", "exclusive = true", &["group web: exclusive was false, is true"]),
+            ("'hold'\nmonitor", "'self-fence'\nmonitor", &["group web: on_stop_failure was hold, is self-fence"]),
+            (
+                "stop_timeout = '9s'",
+                "stop_timeout = '8s'",
+                &["group web: ocf:heartbeat:Filesystem stop_timeout was 9 s, is 8 s"],
+            ),
+            ("start_timeout = '20s'", "start_timeout = '1m'", &["group web: lsb:x start_timeout was 20 s, is 60 s"]),
+            ("monitor = 'never'", "monitor = '5s'", &["group web: lsb:x monitor was never, is 5 s"]),
+            ("failures = 2", "failures = 3", &["group web: ocf:heartbeat:Filesystem failures was 2, is 3"]),
+            ("device=b", "device=c", &["group web: ocf:heartbeat:Filesystem has other parameters"]),
+            ("'ocf:heartbeat:Filesystem device=a', ", "", &["group web: what it holds has changed, or its order"]),
+            (
+                "'10.0.0.100/24', '10.0.0.101/24'",
+                "'10.0.0.101/24', '10.0.0.100/24'",
+                &["group web: what it holds has changed, or its order"],
+            ),
+            (", '10.0.0.101/24'", "", &["group web: address 10.0.0.101/24@eth0 is removed"]),
+        ] {
+            assert!(TEXT.contains(from), "{from}");
+            let found = differences(&parse(TEXT), &parse(&TEXT.replacen(from, to, 1)));
+            let said: Vec<&str> = found.iter().map(|change| change.text.as_str()).collect();
+            assert_eq!(said, expected, "{to}");
+        }
+    }
 }

@@ -37,9 +37,10 @@ const KEYS: [&str; 14] = [
 ];
 /// Longest wait of a failback.
 const MAX_FAILBACK: Span = Span::from_s(24 * 3_600);
-const SAFETY: [(&str, SafetyRule); 3] =
+pub(super) const SAFETY: [(&str, SafetyRule); 3] =
     [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease), ("fence", SafetyRule::Fence)];
-const ON_STOP_FAILURE: [(&str, StopFailure); 2] = [("hold", StopFailure::Hold), ("self-fence", StopFailure::SelfFence)];
+pub(super) const ON_STOP_FAILURE: [(&str, StopFailure); 2] =
+    [("hold", StopFailure::Hold), ("self-fence", StopFailure::SelfFence)];
 const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth0\"";
 
 /// One group as both nodes see it.

@@ -30,7 +30,7 @@ const KEYS: [&str; 14] = [
 ];
 const SYSTEM_KEYS: [&str; 2] = ["realtime", "reset"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
-const JEOPARDY: [(&str, InJeopardy); 3] =
+pub(super) const JEOPARDY: [(&str, InJeopardy); 3] =
     [("hold", InJeopardy::Hold), ("witness", InJeopardy::Witness), ("takeover", InJeopardy::Takeover)];
 
 /// Reads a whole file that must be text.

@@ -126,6 +126,16 @@ pub struct GroupSettings {
     pub on_stop_failure: StopFailure,
 }
 
+impl GroupSettings {
+    /// The longest that its scripts may take for a move that fails and comes back: each is stopped and started on both nodes, and
+    /// cut short where it does not end.
+    pub fn longest_move(&self) -> Span {
+        let takes =
+            |sum, script: &Script| sum + script.start_timeout + script.stop_timeout + INTERRUPT_GRACE.fraction(2, 1);
+        self.scripts.iter().fold(Span::ZERO, takes).fraction(2, 1)
+    }
+}
+
 /// What is done about a script that does not stop, once the addresses are gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopFailure {

@@ -30,7 +30,7 @@ const DEFAULT_RESTARTS: u8 = 3;
 /// Most failures or restarts that can be asked for.
 const MAX_COUNT: u32 = 100;
 /// What says that a script is not looked at, where the others of its group are.
-const NEVER: &str = "never";
+pub(super) const NEVER: &str = "never";
 
 /// How long each action may take, and how the script is watched.
 #[derive(Clone, Copy)]

@@ -179,6 +179,9 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
     assert_eq!(programs, ["/etc/init.d/b", "/etc/ha.d/resource.d/a", "/etc/init.d/a"].map(Path::new));
     assert_eq!(scripts.iter().map(|script| ms(script.start_timeout)).collect::<Vec<_>>(), [60_000, 60_000]);
     assert_eq!(scripts[1].arguments, ["x"]);
+    let each = 60_000 + 60_000 + 1_500 + 4_000 + 4 * ms(INTERRUPT_GRACE);
+    assert_eq!(ms(settings.groups[1].longest_move()), 2 * each, "there and back again");
+    assert_eq!(settings.groups[0].longest_move(), Span::ZERO);
     assert_eq!(settings.interfaces, ["eth0", "eth1"]);
 }
 

@@ -126,6 +126,13 @@ fn the_pair_of_the_howto_runs_from_its_imported_configuration() {
         let said = run(import);
         assert!(said.code == Some(0) && said.text.contains(" 0 cannot be had."), "{said:?}");
         hand_out(&scene, &to);
+        for (side, node) in [(Side::A, "gw1"), (Side::B, "gw2")] {
+            let mut check = Command::new(howto.at("box"));
+            check.args(["check", "--node", node, "--config"]).arg(scene.directory(side).join("crosswire.toml"));
+            scene.namespace(side).command_in(&mut check).expect("the node's namespace");
+            let said = run(check);
+            assert!(said.code == Some(0) && said.text.ends_with("\nThis box has what it takes.\n"), "{node}: {said:?}");
+        }
         scene.begin(Side::A);
         scene.begin(Side::B);
         scene.settle(Side::A);

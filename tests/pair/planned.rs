@@ -14,8 +14,9 @@ use crate::lab::setup::{GROUP, Setup};
 use crate::lab::testing;
 use crate::scene::{Scene, ms};
 
-/// Two scripts that note what they are asked, and fail where a file says so.
-const BODY: &str = "echo \"$CROSSWIRE_NODE ${0##*/} $1\" >>story\n[ ! -e \"$CROSSWIRE_NODE-$1-fails\" ]\n";
+/// Two scripts that note what they are asked, and take a second or fail where a file says so.
+const BODY: &str = "echo \"$CROSSWIRE_NODE ${0##*/} $1\" >>story\n[ ! -e \"$CROSSWIRE_NODE-$1-takes\" ] || sleep 1\n\
+                    [ ! -e \"$CROSSWIRE_NODE-$1-fails\" ]\n";
 
 struct Services(TempDir);
 
@@ -99,6 +100,40 @@ fn row_21_progress_on_the_terminal() {
         scene.settle(Side::A);
         let said = scene.say(Side::B, &["takeover", GROUP]);
         assert_eq!((said.code, said.text.lines().count()), (Some(0), 1), "{said:?}");
+        scene.assert_never_both();
+    });
+}
+
+/// Operator: `standby`, and the peer takes its time to start.
+/// Required: it is done only when the peer serves.
+#[test]
+fn row_21_standby_is_done_when_the_peer_serves() {
+    testing::in_fair_lab(|| {
+        let services = Services::new();
+        let scene = services.serving();
+        fs::write(services.0.path().join("gw2-start-takes"), "").expect("written");
+        let said = scene.say(Side::A, &["standby"]);
+        assert!(said.code == Some(0) && said.text.starts_with("done: gw1 holds nothing ("), "{said:?}");
+        let started = services.story().iter().filter(|line| line.starts_with("gw2") && line.ends_with("start")).count();
+        assert_eq!(started, 2, "{:?}", services.story());
+        assert_eq!(scene.role(Side::B), "active");
+        scene.assert_never_both();
+    });
+}
+
+/// Operator: `standby`, and a script does not start on the peer; then `standby --force`.
+/// Required: the command says which group nobody serves, with exit code 1; with `--force` it is enough that nothing is held.
+#[test]
+fn row_21_standby_says_what_nobody_serves() {
+    testing::in_fair_lab(|| {
+        let services = Services::new();
+        let scene = services.serving();
+        fs::write(services.0.path().join("gw2-start-fails"), "").expect("written");
+        let said = scene.say(Side::A, &["standby"]);
+        let expected = "failed: nothing is held here, and the peer does not serve gateway: nobody does;";
+        assert!(said.code == Some(1) && said.text.starts_with(expected), "{said:?}");
+        let said = scene.say(Side::A, &["standby", "--force"]);
+        assert!(said.code == Some(0) && said.text.starts_with("done: gw1 holds nothing ("), "{said:?}");
         scene.assert_never_both();
     });
 }

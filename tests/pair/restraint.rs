@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::thread;
 
 use crosswire::config::Side;
+use crosswire::time::Span;
 
+use crate::lab::clock::now;
 use crate::lab::setup::GROUP;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms};
@@ -78,6 +80,26 @@ fn maintenance_outlives_the_daemon_and_the_box() {
         assert_eq!(scene.say(Side::B, &["maintenance", "off"]).code, Some(0));
         assert!(!file(&scene, Side::B).exists(), "nothing is in force");
         scene.wait_for_service_by(Side::B);
+        scene.assert_never_both();
+    });
+}
+
+/// Operator: `maintenance on --for 2s` on the standby; the active node dies at once.
+/// Required: nothing is taken for 2 s; then, without a word of the operator's, the standby serves. A later start remembers nothing.
+#[test]
+fn maintenance_expires_by_itself() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let asked = now();
+        let said = scene.say(Side::B, &["maintenance", "on", "--for", "2s"]);
+        assert!(said.code == Some(0) && said.text == "done: nothing is moved for 2 s\n", "{said:?}");
+        scene.power_cut(Side::A).expect("cut");
+        scene.wait_for_service_by(Side::B);
+        let taken = scene.holds().iter().find(|hold| hold.side == Side::B).map(|hold| hold.from).expect("it serves");
+        assert!(taken.since(asked) >= Span::from_s(2), "taken {} after it was asked for", taken.since(asked));
+        assert_eq!(maintenance_ms(&scene, Side::B), None);
+        restart(&mut scene, Side::B, |_| {});
+        assert_eq!(maintenance_ms(&scene, Side::B), None);
         scene.assert_never_both();
     });
 }

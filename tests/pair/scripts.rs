@@ -141,6 +141,29 @@ fn row_19_stop_hangs() {
     });
 }
 
+/// Fault: the script's start hangs on the preferred node, and so does its stop, as those of a disk do that answers nothing; later
+/// the stop works.
+/// Required: nobody knows what the start has done, so the peer does not start the group before the stop has worked.
+#[test]
+fn row_19_start_and_stop_hang() {
+    testing::in_fair_lab(|| {
+        let service = Service::new();
+        service.does("gw1-start", HANG);
+        service.does("gw1-stop", HANG);
+        let (scene, beats) = begin(&service);
+        scene.expect_soon("the stop is given up", PATIENCE, |scene| scene.log_of(Side::A).contains("did not stop"));
+        thread::sleep(ms(2_000));
+        assert_eq!((scene.role(Side::A), scene.role(Side::B)), ("releasing".to_owned(), "backup".to_owned()));
+        assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
+        service.works("gw1-stop");
+        scene.expect_service_by(Side::B);
+        let story = service.story();
+        assert_eq!(story.last().map(String::as_str), Some("gw2 start 2"), "{story:?}");
+        assert_on_time("start and stop hang", beats);
+        scene.assert_never_both();
+    });
+}
+
 /// Fault: the script leaves a child behind that keeps the pipe and floods it.
 /// Required: the group is served at once, the log stays short, and the child lives until the script stops it.
 #[test]

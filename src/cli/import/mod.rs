@@ -138,7 +138,9 @@ fn read_file(draft: &mut Draft, directory: &Path, name: &'static str, is_needed:
     for (number, line) in joined(&text, name == "haresources") {
         draft.place = Place { file: name, line: number };
         let line = line.find('#').map_or(line.as_str(), |at| &line[..at]).trim();
-        let words: Vec<&str> = line.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
+        // A comma separates in ha.cf alone: in haresources it is part of an argument, as in the options of a mount.
+        let is_blank = |c: char| matches!(c, ' ' | '\t') || (c == ',' && name == "ha.cf");
+        let words: Vec<&str> = line.split(is_blank).filter(|word| !word.is_empty()).collect();
         if words.is_empty() {
             continue;
         }
@@ -267,7 +269,9 @@ fn finish(draft: &mut Draft, options: &ImportOptions, names: &Names) -> Option<S
     if !draft.errors.is_empty() {
         return None;
     }
-    let text = compose::compose(draft, times, &addresses, &options.directory, &options.to.join("key"));
+    // The daemon starts elsewhere: the key has its full path.
+    let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
+    let text = compose::compose(draft, times, &addresses, &options.directory, &key);
     if let Err(errors) = Settings::parse(&options.to.join("crosswire.toml"), &text, &draft.nodes[0]) {
         let moved = errors.into_iter().map(|error| blame(draft, &options.directory, &text, error));
         draft.errors = moved.collect();

@@ -4,6 +4,7 @@ use crosswire::time::Span;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cli::check::{self, CheckOptions};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/heartbeat");
 /// Where a wrong line of a file of the classic pair is put, and what is said then.
@@ -26,8 +27,24 @@ fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<St
         text.replace(&directory.display().to_string(), "IN")
     };
     let written = fs::read_to_string(options.to.join("crosswire.toml")).ok().map(plain);
+    for node in written.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("[node.\"")) {
+        assert_passes_check(&options.to.join("crosswire.toml"), node.trim_end_matches("\"]"));
+    }
     assert_eq!(written.is_some(), options.to.join("key").exists(), "both or none");
     (exit, plain(String::from_utf8(said).expect("text")), written)
+}
+
+/// `check` finds nothing wrong for this node, except that the box of the test lacks the devices and programs of the pair.
+fn assert_passes_check(config: &Path, node: &str) {
+    let mut said = Vec::new();
+    let words = ["--config", config.to_str().expect("text"), "--node", node];
+    let options = crate::cli::parse::options::<CheckOptions>(&words).expect("options");
+    let exit = check::run(&options, &mut said);
+    let said = String::from_utf8(said).expect("text");
+    let (_, lacks) = said.split_once("\nThe file is sound, but this box is not ready:\n").unwrap_or_default();
+    let is_ready = exit == Exit::Done;
+    let are_things_absent = !lacks.is_empty() && lacks.lines().all(|line| line.contains(" on this box"));
+    assert!(is_ready || are_things_absent, "{node}: {said}");
 }
 
 fn is_expected(file: &str, said: &str) {
@@ -43,7 +60,8 @@ fn is_expected(file: &str, said: &str) {
 fn typical_pairs_become_what_is_on_record() {
     let everything: &[&str] = &["anna=192.168.85.1", "berta=192.168.85.2", "anna=10.9.0.1", "berta=10.9.0.2"];
     let ipfail: &[&str] = &["alpha=10.1.0.1", "alpha=10.2.0.1", "beta=10.1.0.2", "beta=10.2.0.2"];
-    for (name, addresses) in [("classic", &[][..]), ("ipfail", ipfail), ("everything", everything)] {
+    let disk: &[&str] = &["alpha=10.1.0.1", "alpha=203.0.113.1", "beta=10.1.0.2", "beta=203.0.113.2"];
+    for (name, addresses) in [("classic", &[][..]), ("ipfail", ipfail), ("disk", disk), ("everything", everything)] {
         let (exit, said, written) = import_from(&Path::new(FIXTURES).join(name), addresses);
         assert_eq!(exit, Exit::Done, "{name}: {said}");
         let written = written.expect("a configuration");
@@ -56,7 +74,7 @@ fn typical_pairs_become_what_is_on_record() {
 /// The files' own count of lines that say something is what is accounted for.
 #[test]
 fn every_line_is_accounted_for_once() {
-    for name in ["classic", "ipfail", "everything"] {
+    for name in ["classic", "ipfail", "disk", "everything"] {
         let directory = Path::new(FIXTURES).join(name);
         let expected = fs::read_to_string(directory.join("expected.txt")).expect("on record");
         for (file, goes_on) in [("ha.cf", false), ("haresources", true), ("authkeys", false)] {
@@ -138,6 +156,29 @@ fn nothing_is_overwritten() {
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing else is left behind");
         fs::remove_file(&file).expect("removed");
     }
+}
+
+/// The daemon starts elsewhere.
+#[test]
+fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let here = std::env::current_dir().expect("a directory");
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let to = up.join(directory.path().strip_prefix("/").expect("from the root")).join("b");
+    assert!(to.is_relative());
+    let from = Path::new(FIXTURES).join("classic");
+    let options = ImportOptions { to: to.clone(), addresses: None, directory: from };
+    let hosts = Path::new(FIXTURES).join("hosts");
+    let here = Surroundings { hosts: &hosts, routes: &Path::new(FIXTURES).join("route") };
+    let mut said = Vec::new();
+    let exit = import(&options, &here, &mut said).expect("memory");
+    assert_eq!(exit, Exit::Done, "{}", String::from_utf8_lossy(&said));
+    let config = directory.path().join("b/crosswire.toml");
+    for node in ["node1", "node2"] {
+        assert_passes_check(&config, node);
+    }
+    let settings = Settings::load(&config, Some("node1")).expect("a configuration");
+    assert!(settings.key_file.is_absolute() && settings.key_file.exists(), "{}", settings.key_file.display());
 }
 
 #[test]

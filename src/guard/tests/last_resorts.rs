@@ -146,6 +146,23 @@ fn what_is_exclusive_and_cannot_be_stopped_is_left_to_the_watchdog() {
     });
 }
 
+#[test]
+fn what_is_exclusive_has_stopped_only_if_it_says_so() {
+    for (is_exclusive, expected) in [(false, Fault::ScriptStart(0)), (true, Fault::ScriptStop(0))] {
+        in_namespace(move || {
+            let _veth = Veth::up("near", "far");
+            let (_scripts, mut settings) = with_scripts(&["exit 1"]);
+            settings.policy.groups[0].is_exclusive = is_exclusive;
+            let mut rig = Rig::start(&settings);
+            let token = rig.acquire();
+            assert_eq!(rig.outcome(token), Outcome::Failed(expected), "exclusive: {is_exclusive}");
+            rig.say(&ToGuard::Farewell);
+            rig.socket = None;
+            rig.exit_code();
+        });
+    }
+}
+
 fn fence_of(dir: &tempfile::TempDir, body: &str, timeout: Span) -> Fence {
     let program = script_file(dir, "fence", &format!("cd {}\n{body}", dir.path().display()));
     let (convention, action) = (Convention::FenceAgent, FenceAction::Off);

@@ -6,7 +6,7 @@ use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 
 use super::gateway::Packet;
-use super::guard::group::{Action, Next};
+use super::guard::group::{Action, End, Next};
 use super::guard::{Phase, Told};
 use super::succession::tenure::Loss;
 use super::world::{GUARD_TAKES, LAN_TAKES, What, World};
@@ -189,15 +189,15 @@ impl World {
                 Next::Wait => break,
                 Next::Interrupt => {
                     let script = guard.script_runs[group.index()];
-                    self.schedule(INTERRUPT_TAKES, side, run, What::ScriptEnds(group, script, false));
+                    self.schedule(INTERRUPT_TAKES, side, run, What::ScriptEnds(group, script, End::Unknown));
                     break;
                 }
                 Next::Run(action, _) => {
                     here.script_began(action);
                     guard.script_runs[group.index()] += 1;
                     let script = guard.script_runs[group.index()];
-                    let (takes, is_success) = self.script(side, group, action);
-                    self.schedule(takes, side, run, What::ScriptEnds(group, script, is_success));
+                    let (takes, end) = self.script(side, group, action);
+                    self.schedule(takes, side, run, What::ScriptEnds(group, script, end));
                 }
                 Next::RemoveAddresses => {
                     self.set_held(side, group, None);
@@ -213,8 +213,8 @@ impl World {
         }
     }
 
-    /// How long a script takes, and whether it does what it should. Each has its share of the group's stop timeout.
-    fn script(&self, side: Side, group: GroupId, action: Action) -> (Span, bool) {
+    /// How long a script takes, and how it comes to its end. Each has its share of the group's stop timeout.
+    fn script(&self, side: Side, group: GroupId, action: Action) -> (Span, End) {
         let scripts = self.boxes[side.index()].scripts;
         let count = self.setup.scripts[group.index()].max(1) as u64;
         let timeout = self.setup.policy.groups[group.index()].stop_timeout.fraction(1, count);
@@ -224,10 +224,13 @@ impl World {
             // Nobody watches here: what comes of it is the guard's own affair until it tells the node.
             Action::Monitor => false,
         };
-        if scripts.take > timeout { (timeout, false) } else { (scripts.take, !is_bad) }
+        if scripts.take > timeout {
+            return (timeout, End::Unknown);
+        }
+        (scripts.take, if is_bad { End::Refused } else { End::Done })
     }
 
-    pub(super) fn script_ends(&mut self, side: Side, group: GroupId, script: u32, is_success: bool) {
+    pub(super) fn script_ends(&mut self, side: Side, group: GroupId, script: u32, end: End) {
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         if guard.script_runs[group.index()] != script {
             return;
@@ -235,10 +238,10 @@ impl World {
         if guard.is_stopped {
             // The script ends, but nobody looks.
             let run = guard.run;
-            return self.schedule(Span::from_ms(20), side, run, What::ScriptEnds(group, script, is_success));
+            return self.schedule(Span::from_ms(20), side, run, What::ScriptEnds(group, script, end));
         }
         guard.script_runs[group.index()] += 1;
-        guard.groups[group.index()].script_ended(is_success);
+        guard.groups[group.index()].script_ended(end);
         self.advance(side, group);
         self.guard_may_exit(side);
     }

@@ -17,6 +17,7 @@ use super::checkers::Watch;
 use super::fault::WitnessId;
 use super::gateway::{Brain, Gateway, Packet};
 use super::guard::Told;
+use super::guard::group::End;
 use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
@@ -56,7 +57,7 @@ pub enum What {
     /// The lifetime of a group's addresses may have ended.
     Expire(GroupId),
     /// A script ends: of which group, which run of it, and whether well.
-    ScriptEnds(GroupId, u32, bool),
+    ScriptEnds(GroupId, u32, End),
     /// The guard looks whether the agent has said anything.
     JudgeAgent,
     /// A stall is over.
@@ -253,8 +254,8 @@ impl World {
             What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
             What::FenceEnds(token) => self.fence_ends(side, token),
             What::Expire(group) => self.expire(side, group),
-            What::ScriptEnds(group, script_run, is_success) => {
-                self.script_ends(side, group, script_run, is_success);
+            What::ScriptEnds(group, script_run, end) => {
+                self.script_ends(side, group, script_run, end);
             }
             What::JudgeAgent => self.judge_agent(side),
             What::StallEnds(stall) => {
