@@ -172,21 +172,22 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
     let all = settings.groups.iter().zip(&settings.policy.groups).zip(&proof.groups);
     for ((group, policy), figures) in all {
         writeln!(out, "  {}: {}", group.name, contents(group, policy, settings))?;
-        // Who waits for every mechanism waits for the watchdog too.
-        let released = figures.released.max(settings.watchdog_bound());
-        let waits = figures.takeover.max(timing::with_drift(released));
-        let takeover = exact(if policy.safety == SafetyRule::Probe { figures.takeover } else { waits });
+        let takeover = exact(figures.takeover);
         match policy.safety {
             SafetyRule::Probe => {
                 writeln!(out, "    taken from a silent peer {takeover} after its last beat, if the probe is clear")?
             }
-            SafetyRule::Lease | SafetyRule::Fence => {
-                let released = exact(released);
-                let fenced =
-                    if policy.safety == SafetyRule::Fence { ", and the fence has to be confirmed" } else { "" };
+            SafetyRule::Fence => writeln!(
+                out,
+                "    taken from a silent peer when the fence is confirmed, which is tried {takeover} after its last beat"
+            )?,
+            SafetyRule::Lease => {
+                // Who waits for every mechanism waits for the watchdog too.
+                let released = figures.released.max(settings.watchdog_bound());
+                let (takeover, released) = (exact(figures.takeover.max(timing::with_drift(released))), exact(released));
                 writeln!(
                     out,
-                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}{fenced}"
+                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}"
                 )?;
             }
         }

@@ -315,13 +315,18 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     }
     let may_hold_on = s.are_lines_on || s.is_estranged || s.is_peer_troubled;
     let waits_for_lease = may_hold_on || s.safety != SafetyRule::Probe;
-    if waits_for_lease && !s.must_have_released {
+    if waits_for_lease && !is_let_go(s) {
         Decision::Wait(Block::Lease)
     } else if s.is_exclusive && !is_script_gone(s) {
         Decision::Wait(Block::Exclusive)
     } else {
         apart(s, reason)
     }
+}
+
+/// Whatever the peer held, it holds no longer: time has made certain of that, or a fence.
+fn is_let_go(s: &Situation) -> bool {
+    s.must_have_released || s.fence == Fence::Confirmed
 }
 
 /// What the fence rule has to do or to wait for, if it applies and is not done.
@@ -339,7 +344,7 @@ fn apart(s: &Situation, reason: TakeReason) -> Decision {
     match s.finding {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
-        Finding::PeerAnswers if !s.must_have_released => Decision::Wait(Block::PeerAnswers),
+        Finding::PeerAnswers if !is_let_go(s) => Decision::Wait(Block::PeerAnswers),
         Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
         Finding::Impossible | Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
     }

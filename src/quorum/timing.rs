@@ -255,8 +255,9 @@ pub fn group_proof(group: &GroupPolicy, slowest: PathTiming, lease: Span) -> Gro
     let released = by_kernel.max(by_agent);
     let silent = takeover_after(slowest.dead_after);
     let takeover = match group.safety {
-        SafetyRule::Probe => silent,
-        SafetyRule::Lease | SafetyRule::Fence => silent.max(with_drift(released)),
+        // A confirmed fence has released everything.
+        SafetyRule::Probe | SafetyRule::Fence => silent,
+        SafetyRule::Lease => silent.max(with_drift(released)),
     };
     GroupProof { released, takeover }
 }

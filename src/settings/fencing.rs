@@ -71,7 +71,7 @@ pub(super) fn check_watchdog(watchdog: &At<Watchdog>, plans: &[Plan<'_>], policy
     let slowest = policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
     let fires = timing::watchdog_bound(watchdog.value.timeout, policy.interval());
     for (plan, group) in plans.iter().zip(&policy.groups) {
-        let waits = group.safety != SafetyRule::Probe && group.stop_timeout != Span::ZERO;
+        let waits = group.safety == SafetyRule::Lease && group.stop_timeout != Span::ZERO;
         let relied_on = timing::scripts_bound(slowest, group.stop_timeout);
         if waits && fires > relied_on {
             let what = format!(

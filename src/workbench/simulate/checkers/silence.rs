@@ -127,7 +127,12 @@ impl World {
             self.complain("jeopardy", format!("{side:?} took {group:?} from a doubtful peer"));
         }
         let may_hold_on = self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
-        let waits = self.policy().groups[group.index()].safety != SafetyRule::Probe || may_hold_on;
+        let waits = match self.policy().groups[group.index()].safety {
+            SafetyRule::Probe => may_hold_on,
+            SafetyRule::Lease => true,
+            // A box that was fenced holds nothing, however long it may have said that it would.
+            SafetyRule::Fence => !self.was_dark_since_heard(side),
+        };
         if waits && matches!(reason, TakeReason::Dead | TakeReason::Jeopardy) && !self.has_lease_passed(side) {
             let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
             self.complain("lease-wait", text);
