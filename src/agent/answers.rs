@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn announcements_in_every_form_name_the_holder() {
         for address in [ip("10.0.0.100"), ip("fd00::100")] {
-            for frame in announcement(address, THEIRS) {
+            for frame in announcement(address, THEIRS, false) {
                 assert_eq!(parse(&frame, OURS), Some(Answer { ip: address, mac: THEIRS }));
             }
         }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn our_own_packets_are_no_answer() {
-        for frame in announcement(ip("10.0.0.100"), OURS) {
+        for frame in announcement(ip("10.0.0.100"), OURS, false) {
             assert_eq!(parse(&frame, OURS), None);
             let mut relayed = frame.clone();
             relayed[6..12].copy_from_slice(&THEIRS);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_advertisement_without_the_option_is_believed_by_its_frame() {
-        let mut frame = announcement(ip("fd00::100"), THEIRS).remove(0);
+        let mut frame = announcement(ip("fd00::100"), THEIRS, false).remove(0);
         frame.truncate(frame.len() - 8);
         frame[14 + 5] -= 8;
         fix_checksum(&mut frame);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn routed_corrupt_and_foreign_packets_prove_nothing() {
-        let good = announcement(ip("fd00::100"), THEIRS).remove(0);
+        let good = announcement(ip("fd00::100"), THEIRS, false).remove(0);
         let broken =
             [(14 + 7, 64, "a router passed it on"), (14 + 6, 17, "not ICMPv6"), (70, 1, "the checksum is wrong")];
         for (offset, value, why) in broken {
@@ -145,7 +145,7 @@ mod tests {
             frame[offset] = value;
             assert_eq!(parse(&frame, OURS), None, "{why}");
         }
-        let mut arp = announcement(ip("10.0.0.100"), THEIRS).remove(0);
+        let mut arp = announcement(ip("10.0.0.100"), THEIRS, false).remove(0);
         arp[14 + 4] = 8;
         assert_eq!(parse(&arp, OURS), None, "hardware addresses of another length");
     }
@@ -163,7 +163,7 @@ mod tests {
             changes in proptest::collection::vec((0usize..90, any::<u8>()), 0..6),
         ) {
             let address = if v6 { ip("fd00::100") } else { ip("10.0.0.100") };
-            let mut frame = announcement(address, THEIRS).remove(0);
+            let mut frame = announcement(address, THEIRS, false).remove(0);
             for (offset, value) in changes {
                 if let Some(byte) = frame.get_mut(offset) { *byte = value; }
             }

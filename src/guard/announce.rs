@@ -55,12 +55,24 @@ pub fn announce(sender: &Sender, addresses: &[VirtualAddress]) {
 
 fn announce_one(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
     let outlet = sender.outlet(&address.interface)?;
-    announcement(address.ip, outlet.mac).iter().try_for_each(|frame| sender.send(&outlet, frame))
+    let is_router = address.ip.is_ipv6() && is_forwarding(&address.interface);
+    announcement(address.ip, outlet.mac, is_router).iter().try_for_each(|frame| sender.send(&outlet, frame))
+}
+
+/// The kernel routes IPv6 for others there (Documentation/networking/ip-sysctl.rst).
+fn is_forwarding(interface: &str) -> bool {
+    let said = std::fs::read(format!("/proc/sys/net/ipv6/conf/{interface}/forwarding"));
+    said.is_ok_and(|said| !said.starts_with(b"0"))
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+
     use super::*;
+    use crate::guard::ethernet::{Hears, Listener};
+    use crate::guard::testing::{Veth, in_namespace};
 
     fn at_ms(ms: u64) -> Instant {
         Instant::from_us(7_000_000) + Span::from_ms(ms)
@@ -76,6 +88,25 @@ mod tests {
             }
         }
         assert_eq!(sent_ms, [0, 200, 400, 2_000, 10_000, 70_000, 130_000, 190_000]);
+    }
+
+    #[test]
+    fn the_advertisement_says_what_the_kernel_is_there() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let address =
+                VirtualAddress { ip: "fd00::100".parse().expect("an address"), prefix: 64, interface: "near".into() };
+            let far = Listener::open("far", Hears::NeighbourDiscovery, &[address.ip]).expect("a listener");
+            for (forwarding, flags) in [("0", 0x20), ("1", 0xa0)] {
+                std::fs::write("/proc/sys/net/ipv6/conf/near/forwarding", forwarding).expect("set");
+                announce(&Sender::open().expect("a sender"), std::slice::from_ref(&address));
+                let mut frame = [0; 128];
+                poll(&mut [PollFd::new(far.socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16))
+                    .expect("it came");
+                nix::unistd::read(&far.socket, &mut frame).expect("a frame");
+                assert_eq!(frame[14 + 40 + 4], flags, "forwarding = {forwarding}");
+            }
+        });
     }
 
     #[test]

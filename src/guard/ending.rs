@@ -127,10 +127,17 @@ impl Guard<'_> {
     }
 
     /// Takes addresses off their interfaces, whoever put them there.
-    pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) {
+    /// Whether none is left.
+    pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) -> bool {
         match self.addresses.remove_left_over(addresses) {
-            Ok(ips) => ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed")),
-            Err(fault) => error!("an address that is {why} cannot be removed: {}", words::fault(fault)),
+            Ok(ips) => {
+                ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed"));
+                true
+            }
+            Err(fault) => {
+                error!("an address that is {why} cannot be removed: {}", words::fault(fault));
+                false
+            }
         }
     }
 }

@@ -83,6 +83,7 @@ impl Listener {
         let Outlet { index, mac } = outlet(&socket, interface)?;
         // Before the first packet can come.
         attach(&socket, &filter(hears, addresses))?;
+        lock_filter(&socket)?;
         bind(socket.as_raw_fd(), &link_address(index, ethertype)?)?;
         Ok(Self { socket, mac })
     }
@@ -117,6 +118,19 @@ fn attach(fd: &OwnedFd, filter: &[libc::sock_filter]) -> nix::Result<()> {
     // SAFETY: `program` and the instructions that it points to outlive the call, and the kernel only reads them.
     let done = unsafe { libc::setsockopt(fd.as_raw_fd(), option.0, option.1, (&raw const program).cast(), length) };
     Errno::result(done).map(drop)
+}
+
+/// Whoever gets the socket hears no more than what was asked for (Linux 3.9; an older kernel does not know how to).
+fn lock_filter(fd: &OwnedFd) -> nix::Result<()> {
+    let (yes, length) = (1_i32, libc::socklen_t::try_from(size_of::<i32>()).map_err(|_| Errno::EINVAL)?);
+    // SAFETY: the kernel reads one int from where the pointer points, and the int outlives the call.
+    let done = unsafe {
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LOCK_FILTER, (&raw const yes).cast(), length)
+    };
+    match Errno::result(done) {
+        Ok(_) | Err(Errno::ENOPROTOOPT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 // Offsets into an Ethernet frame.
@@ -226,6 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn who_gets_a_listener_cannot_hear_more_with_it() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let listener = Listener::open("near", Hears::Arp, &[ip("10.9.0.100")]).expect("a listener");
+            assert_eq!(attach(&listener.socket, &[answer(WHOLE_PACKET)]), Err(Errno::EPERM));
+        });
+    }
+
+    #[test]
     fn only_packets_that_name_an_address_asked_for_wake_the_agent() {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
@@ -236,10 +259,10 @@ mod tests {
             let [near, far] = ["near", "far"].map(|name| sender.outlet(name).expect("an Ethernet"));
             let others = [ip("10.9.0.101"), ip("fd00::101")];
             for ip in asked.into_iter().chain(others) {
-                announcement(ip, far.mac).iter().for_each(|frame| sender.send(&far, frame).expect("sent"));
+                announcement(ip, far.mac, false).iter().for_each(|frame| sender.send(&far, frame).expect("sent"));
                 sender.send(&far, &query(ip, None, far.mac)).expect("sent");
             }
-            announcement(asked[0], near.mac).iter().for_each(|frame| sender.send(&near, frame).expect("sent"));
+            announcement(asked[0], near.mac, false).iter().for_each(|frame| sender.send(&near, frame).expect("sent"));
             let answer = |ip| Some(Answer { ip, mac: far.mac });
             assert_eq!(
                 heard(&arp, 2),
@@ -275,7 +298,7 @@ mod tests {
                 let arp = Listener::open("near", Hears::Arp, addresses).expect("the kernel accepts the filter");
                 let sender = Sender::open().expect("a sender");
                 let far = sender.outlet("far").expect("an Ethernet");
-                sender.send(&far, &announcement(many[1], far.mac)[0]).expect("sent");
+                sender.send(&far, &announcement(many[1], far.mac, false)[0]).expect("sent");
                 assert_eq!(heard(&arp, 1).len(), 1);
             }
         });
@@ -300,7 +323,7 @@ mod tests {
             let after = sender.outlet("far").expect("an Ethernet");
             assert_ne!(after.mac, before.mac);
             let near = Listener::open("near", Hears::Arp, &[ip("10.9.0.7")]).expect("a listener");
-            sender.send(&after, &announcement(ip("10.9.0.7"), after.mac)[0]).expect("sent");
+            sender.send(&after, &announcement(ip("10.9.0.7"), after.mac, false)[0]).expect("sent");
             assert_eq!(heard(&near, 1), [Some(Answer { ip: ip("10.9.0.7"), mac: after.mac })]);
         });
     }

@@ -27,8 +27,9 @@ const NO_MAC: Mac = [0; 6];
 ///
 /// IPv4: a gratuitous ARP in both forms, since some stacks listen only to requests and some only to replies
 /// (RFC 5227 section 3, RFC 2002 section 4.6). IPv6: an unsolicited neighbour advertisement with override to all
-/// nodes (RFC 4861 7.2.6).
-pub fn announcement(ip: IpAddr, mac: Mac) -> Vec<Frame> {
+/// nodes (RFC 4861 7.2.6). It says whether we are a router: from one that had been, hosts take it as the end of that
+/// (7.2.5), and send through us no longer.
+pub fn announcement(ip: IpAddr, mac: Mac, is_router: bool) -> Vec<Frame> {
     match ip {
         IpAddr::V4(ip) => {
             let broadcast = EthernetAddress::BROADCAST.0;
@@ -37,8 +38,9 @@ pub fn announcement(ip: IpAddr, mac: Mac) -> Vec<Frame> {
             vec![request, reply]
         }
         IpAddr::V6(ip) => {
+            let router = if is_router { NdiscNeighborFlags::ROUTER } else { NdiscNeighborFlags::empty() };
             let advert = NdiscRepr::NeighborAdvert {
-                flags: NdiscNeighborFlags::OVERRIDE,
+                flags: NdiscNeighborFlags::OVERRIDE | router,
                 target_addr: ip,
                 lladdr: Some(EthernetAddress(mac).into()),
             };
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn gratuitous_arp_leaves_as_request_and_as_reply() {
-        let frames: Vec<_> = announcement("10.0.0.100".parse().unwrap(), MAC).iter().map(|f| hex(f)).collect();
+        let frames: Vec<_> = announcement("10.0.0.100".parse().unwrap(), MAC, false).iter().map(|f| hex(f)).collect();
         let ethernet = "ffffffffffff".to_owned() + "021122334455" + "0806" + "0001" + "0800" + "06" + "04";
         let request = ethernet.clone() + "0001" + "021122334455" + "0a000064" + "000000000000" + "0a000064";
         let reply = ethernet + "0002" + "021122334455" + "0a000064" + "ffffffffffff" + "0a000064";
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn an_unsolicited_advertisement_overrides_and_goes_to_all_nodes() {
-        let frames = announcement("fd00::100".parse().unwrap(), MAC);
+        let frames = announcement("fd00::100".parse().unwrap(), MAC, false);
         assert_eq!(frames.len(), 1);
         let ip = "fd000000000000000000000000000100";
         let expected = "333300000001".to_owned()
@@ -166,6 +168,13 @@ mod tests {
         let (before, after) = expected.split_once("CSUM").unwrap();
         assert!(actual.starts_with(before) && actual.ends_with(after), "{actual}");
         assert!(is_checksum_right(&frames[0]));
+    }
+
+    #[test]
+    fn a_router_says_in_its_advertisement_that_it_is_one() {
+        let frame = announcement("fd00::100".parse().unwrap(), MAC, true).remove(0);
+        assert_eq!(frame[ETHERNET_HEADER_BYTES + 40 + 4], 0xa0, "router and override");
+        assert!(is_checksum_right(&frame));
     }
 
     /// The sum over pseudo header and message, checksum included, is all ones (RFC 4443 2.3).

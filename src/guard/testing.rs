@@ -161,7 +161,7 @@ fn wait_for_wire(ends: &[End; 2]) {
     for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
         while read(&to.listener.socket, &mut [0; 64]).is_err() {
             assert!(now() < give_up, "nothing passes");
-            from.sender.send(&from.outlet, &announcement(NOBODY, from.outlet.mac)[0]).expect("sent");
+            from.sender.send(&from.outlet, &announcement(NOBODY, from.outlet.mac, false)[0]).expect("sent");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -150,9 +150,10 @@ impl<'a> Guard<'a> {
                 self.lose_agent("the agent does not read what it is told", Loss::Hung);
             }
             if let Some(code) = self.exit_code() {
-                self.remove_left_over(&self.all_addresses(), "still there at the end");
+                let is_all_gone = self.remove_left_over(&self.all_addresses(), "still there at the end");
                 self.give_up_notices();
-                self.watchdog.iter_mut().for_each(Watchdog::disarm);
+                // What could not be taken away ends with the box.
+                self.watchdog.iter_mut().filter(|_| is_all_gone).for_each(Watchdog::disarm);
                 return code;
             }
             let deadline = self.next_deadline();

@@ -23,9 +23,19 @@ const MAX_ANNOUNCED_S: u64 = 255;
 /// How often it is petted within its timeout.
 const PETS_A_TIMEOUT: u64 = 5;
 
-/// The ioctls of linux/watchdog.h. They take a pointer to one int.
+/// The ioctls of linux/watchdog.h. All but the first take a pointer to one int.
 mod ioctl {
     use nix::libc::c_int;
+    /// `struct watchdog_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    pub struct Info {
+        pub options: u32,
+        pub firmware_version: u32,
+        pub identity: [u8; 32],
+    }
+
+    nix::ioctl_read!(support, b'W', 0, Info);
     nix::ioctl_read!(boot_status, b'W', 2, c_int);
     nix::ioctl_readwrite!(set_timeout, b'W', 6, c_int);
     nix::ioctl_read!(timeout, b'W', 7, c_int);
@@ -34,6 +44,7 @@ mod ioctl {
 /// What a driver can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Request {
+    Options,
     BootStatus,
     SetTimeout(u32),
     Timeout,
@@ -43,9 +54,9 @@ enum Request {
 enum Hardware {
     Driver(File),
     /// A plain file in the place of a driver: its first line is the timeout that it has, whatever is asked for, and its
-    /// boot status; what is written to it is added below.
+    /// boot status, and its options if they are not the usual ones; what is written to it is added below.
     #[cfg(test)]
-    Pretended(File, [u32; 2]),
+    Pretended(File, [u32; 3]),
 }
 
 impl Hardware {
@@ -53,9 +64,10 @@ impl Hardware {
         #[cfg(test)]
         if std::fs::metadata(device)?.is_file() {
             let text = std::fs::read_to_string(device)?;
-            let numbers: Vec<u32> =
+            let mut numbers: Vec<u32> =
                 text.lines().next().unwrap_or("").split(' ').filter_map(|n| n.parse().ok()).collect();
-            let numbers: [u32; 2] = numbers.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            numbers.extend((numbers.len() == 2).then_some(MAGIC_CLOSE));
+            let numbers: [u32; 3] = numbers.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
             return Ok(Self::Pretended(OpenOptions::new().append(true).open(device)?, numbers));
         }
         // The standard library's files close on exec.
@@ -66,13 +78,23 @@ impl Hardware {
         let file = match self {
             Self::Driver(file) => file.as_raw_fd(),
             #[cfg(test)]
-            Self::Pretended(_, [timeout_s, boot_status]) => {
-                return Ok(if request == Request::BootStatus { *boot_status } else { *timeout_s });
+            Self::Pretended(_, [timeout_s, boot_status, options]) => {
+                return Ok(match request {
+                    Request::Options => *options,
+                    Request::BootStatus => *boot_status,
+                    Request::Timeout | Request::SetTimeout(_) => *timeout_s,
+                });
             }
         };
         let mut value: c_int = 0;
         let answer = &raw mut value;
         match request {
+            Request::Options => {
+                let mut info = ioctl::Info::default();
+                // SAFETY: the descriptor is open, and the driver writes one such structure to where the pointer points.
+                unsafe { ioctl::support(file, &raw mut info) }?;
+                return Ok(info.options);
+            }
             // SAFETY: the descriptor is open, and the driver writes one int to where `answer` points.
             Request::BootStatus => unsafe { ioctl::boot_status(file, answer) }?,
             // SAFETY: as above.
@@ -99,13 +121,16 @@ impl Hardware {
 /// Written right before the close, it stops the watchdog.
 const MAGIC: u8 = b'V';
 const PET: u8 = 0;
+/// `WDIOF_MAGICCLOSE`: the driver goes on when it is closed without the magic character.
+const MAGIC_CLOSE: u32 = 0x0100;
 
 /// What is armed, as the agent and the peer have to know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Armed {
     /// What the driver really set.
     pub timeout_s: u8,
-    /// How long after the last sign of life of agent and guard the box has been reset at the latest.
+    /// How long after the last sign of life of agent and guard the box has been reset at the latest. Zero: nobody may count
+    /// on that, since a guard that is killed takes the watchdog along.
     pub bound_s: u8,
     /// Why the box was reset last, in the bits of `WDIOC_GETBOOTSTATUS`.
     pub boot_status: u32,
@@ -151,6 +176,11 @@ impl<'a> Watchdog<'a> {
                     if u64::from(real) * 1_000 != self.wanted.timeout.as_ms() {
                         warn!("watchdog {device}: the driver set {real} s instead of {}", self.wanted.timeout);
                     }
+                    if armed.bound_s == 0 {
+                        warn!(
+                            "watchdog {device}: its driver stops with a guard that is killed: the peer is not told to count on it"
+                        );
+                    }
                     self.running = Some((hardware, armed));
                     self.next_pet = now;
                 }
@@ -184,8 +214,10 @@ impl<'a> Watchdog<'a> {
         if real == 0 || bound_s > MAX_ANNOUNCED_S {
             return Err(too_slow());
         }
+        let goes_on = hardware.ask(Request::Options).is_ok_and(|options| options & MAGIC_CLOSE != 0);
         let short = |seconds: u64| u8::try_from(seconds).map_err(|_| too_slow());
-        Ok(Armed { timeout_s: short(u64::from(real))?, bound_s: short(bound_s)?, boot_status })
+        let bound_s = if goes_on { short(bound_s)? } else { 0 };
+        Ok(Armed { timeout_s: short(u64::from(real))?, bound_s, boot_status })
     }
 
     /// When the next pet is due.
@@ -276,6 +308,15 @@ mod tests {
         assert_eq!(watchdog.arm(at_ms(0)), Some(armed));
         assert!(watchdog.is_fresh(at_ms(200), at_ms(0)) && !watchdog.is_fresh(at_ms(201), at_ms(0)));
         assert!(!watchdog.is_fresh(at_ms(0), at_ms(1)), "a grace is no sign of life");
+    }
+
+    #[test]
+    fn one_that_a_killed_guard_would_stop_is_armed_and_not_counted_on() {
+        for (first_line, bound_s) in [("16 0 33024", 17), ("16 0 32768", 0)] {
+            let (_file, settings) = pretended(first_line);
+            let mut watchdog = Watchdog::of(&settings).expect("wanted");
+            assert_eq!(watchdog.arm(at_ms(0)), Some(Armed { timeout_s: 16, bound_s, boot_status: 0 }), "{first_line}");
+        }
     }
 
     #[test]
