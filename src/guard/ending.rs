@@ -6,6 +6,7 @@ use log::{error, info, warn};
 use nix::unistd::read;
 
 use super::FAILED;
+use super::supervisor::Supervisor;
 use super::turns::Guard;
 use super::wire::FromGuard;
 use crate::clock::now;
@@ -44,6 +45,7 @@ impl Guard<'_> {
             }
             Phase::Running => {
                 info!("told to stop: the agent hands over");
+                self.supervisor.iter().for_each(Supervisor::tell_stopping);
                 self.phase = Phase::Stopping { until: now() + STOP_WITHIN + self.scripts_stop_within() };
                 self.tell(&FromGuard::Stop, None);
             }

@@ -12,7 +12,7 @@
 //! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `spawn.rs`, `output.rs`) and how it is
 //!   watched (`monitor.rs`, pure; `watch.rs`), its announcements (`announce.rs`);
 //! * [`reload`] reads the configuration anew, and changes what it can;
-//! * `notify.rs` tells the operator's program what changes;
+//! * `notify.rs` tells the operator's program what changes, `supervisor.rs` the service manager that we live;
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs`,
 //!   `interface.rs` and `ports.rs` (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
@@ -47,6 +47,7 @@ mod routes;
 mod scripts;
 mod self_fence;
 mod spawn;
+mod supervisor;
 mod tenure;
 #[cfg(test)]
 pub mod testing;
@@ -70,6 +71,7 @@ use crate::settings::Settings;
 use lock::{Lock, LockError, PidFile};
 pub use office::{Inheritance, Recipe};
 pub use ports::OpenError;
+use supervisor::Supervisor;
 use turns::Guard;
 
 /// Settings for one group on `near`, for tests elsewhere.
@@ -139,6 +141,7 @@ fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: Own
     match Guard::start(settings, run_dir, recipe, stop) {
         Ok(mut guard) => {
             guard.hand_over(paths);
+            guard.supervisor.iter().for_each(Supervisor::tell_ready);
             guard.run_to_end()
         }
         Err(errno) => {

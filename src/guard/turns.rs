@@ -29,6 +29,7 @@ use super::office::Recipe;
 use super::output::Output;
 use super::ports::OpenError;
 use super::scripts::{Ended, Run};
+use super::supervisor::Supervisor;
 use super::tenure::{Loss, Tenure};
 use super::watchdog::Watchdog;
 use super::wire::{FromGuard, ToGuard};
@@ -76,6 +77,7 @@ pub struct Guard<'a> {
     pub(super) fence: Option<FenceRun>,
     pub(super) notifier: Notifier,
     pub(super) watchdog: Option<Watchdog<'a>>,
+    pub(super) supervisor: Option<Supervisor>,
     /// The loop woke up when it wanted to.
     is_on_time: bool,
     /// This box was told to reset itself.
@@ -126,6 +128,7 @@ impl<'a> Guard<'a> {
             fence: None,
             notifier: Notifier::default(),
             watchdog: Watchdog::of(settings),
+            supervisor: Supervisor::of_environment(),
             is_on_time: true,
             is_hands_off: false,
             is_reloading: false,
@@ -243,9 +246,10 @@ impl<'a> Guard<'a> {
             self.agent_due().min(now() + self.hang_after().fraction(1, 2))
         };
         let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
+        let sign_of_life = self.supervisor.as_ref().map_or(Instant::NEVER, Supervisor::deadline);
         let runs = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
-        self.phase_deadline().min(duties).min(judged).min(self.office_deadline()).min(pet).min(fence)
+        self.phase_deadline().min(duties).min(judged).min(self.office_deadline()).min(pet).min(sign_of_life).min(fence)
     }
 
     /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order it any more.
@@ -257,6 +261,7 @@ impl<'a> Guard<'a> {
             let is_fresh = !is_served || watchdog.is_fresh(now, self.agent_heard);
             watchdog.pet(now, self.is_on_time && is_fresh);
         }
+        self.supervisor.iter_mut().for_each(|supervisor| supervisor.tell_alive(now));
     }
 
     /// When an agent is taken for hung that says nothing: after late_after, since it leaves a deposit at every beat. What

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::pipe;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crosswire::config::Side;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::lab::Lab;
@@ -71,6 +74,29 @@ fn a_second_run_refuses_and_disturbs_nothing() {
         assert_eq!(lab.guard(Side::A).expect("it runs"), guard);
         assert_eq!(lab.stop(Side::A, PATIENCE).expect("it ends").code(), Some(0));
         started(&mut lab, Side::A);
+    });
+}
+
+#[test]
+fn a_service_manager_is_told_that_it_is_ready_that_it_lives_and_that_it_ends() {
+    in_lab(|| {
+        let lab = lab();
+        let path = lab.directory(Side::A).join("notify");
+        let manager = UnixDatagram::bind(&path).expect("a socket");
+        manager.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut command = with_config(&lab, Side::A, &["run", "--foreground", "--node", "gw1"]);
+        command.arg("--run-dir").arg(lab.directory(Side::A).join("run"));
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "600000").stderr(Stdio::null());
+        let mut daemon = command.spawn().expect("it starts");
+        let next = || {
+            let mut room = [0; 64];
+            let length = manager.recv(&mut room).expect("it says something");
+            String::from_utf8_lossy(&room[..length]).into_owned()
+        };
+        assert_eq!([next(), next(), next()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+        kill(Pid::from_raw(i32::try_from(daemon.id()).expect("a pid")), Signal::SIGTERM).expect("told");
+        while next() != "STOPPING=1" {}
+        assert_eq!(daemon.wait().expect("it ends").code(), Some(0));
     });
 }
 
