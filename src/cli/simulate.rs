@@ -40,6 +40,10 @@ options! {
         bench: bool = flag("--bench"),
         /// Exchange beats between two nodes for this many intervals: for an instruction counter
         bench_steps: Option<u64> = option("--bench-steps", "N").hidden(),
+        /// Write so many frames: for an instruction counter
+        bench_out: Option<u64> = option("--bench-out", "N").hidden(),
+        /// Read so many frames: for an instruction counter
+        bench_in: Option<u64> = option("--bench-in", "N").hidden(),
         /// Configuration file, for --script
         config: Option<PathBuf> = option("--config", "FILE"),
         /// Faults and their times, one a line: `at 10s cut serial`
@@ -75,6 +79,14 @@ fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> 
     }
     if let Some(rounds) = options.bench_steps {
         writeln!(out, "{} steps", bench::exchange(rounds))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(times) = options.bench_out {
+        writeln!(out, "{} bytes", bench::write_frames(times))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(times) = options.bench_in {
+        writeln!(out, "{} whole", bench::read_frames(times))?;
         return Ok(Exit::Done);
     }
     match (&options.config, &options.script) {

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 use std::time::Instant as Wall;
 
-use crosswire::config::Side;
+use crosswire::config::{PathId, Side};
+use crosswire::frame::delimit::{Collector, Gathered, Line, wrap};
+use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
+use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::quorum::{Effect, Effects, Event, Node};
@@ -58,6 +61,45 @@ pub fn exchange(rounds: u64) -> u64 {
     (0..rounds).map(|_| round(&mut nodes, &mut now, &mut effects)).sum()
 }
 
+/// Makes a heartbeat of a pair with one group, as it goes out on a cable, and reads it `times` times: from bytes to a checked
+/// message. Says how many were whole, for an instruction counter as above.
+pub fn read_frames(times: u64) -> usize {
+    let keys = keyring();
+    let line = write_frame(1, &keys);
+    let mut collector = Collector::default();
+    let is_whole = |body: &[u8]| open(body).is_ok_and(|frame| frame.verify(&keys).is_ok() && frame.decode().is_ok());
+    let mut read = |line: &[u8]| {
+        let bodies = line.iter().filter(|byte| match collector.push(**byte) {
+            Some(Gathered::Body(body)) => is_whole(body),
+            Some(_) | None => false,
+        });
+        bodies.count()
+    };
+    (0..times).map(|_| read(&line)).sum()
+}
+
+/// Makes that heartbeat `times` times, and says how many bytes that was.
+pub fn write_frames(times: u64) -> usize {
+    let keys = keyring();
+    (0..times).map(|number| write_frame(u32::try_from(number).unwrap_or(0), &keys).len()).sum()
+}
+
+fn write_frame(number: u32, keys: &Keyring) -> Line {
+    let header = Header {
+        pair: pair_id("pair"),
+        sender: Side::A,
+        path: PathId(0),
+        incarnation: Incarnation([1; 8]),
+        echo: SessionValue([5; 4]),
+        number,
+    };
+    wrap(&seal(&header, &Message::Beat(Beat::largest(2, 1)), keys))
+}
+
+fn keyring() -> Keyring {
+    Keyring::new("pair", &[Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() }])
+}
+
 /// Two nodes that hear each other on both paths; nothing but the caller's steps happens to them.
 pub fn acquaintances() -> ([Node; 2], Instant) {
     let (mut nodes, mut now) = strangers();
@@ -71,9 +113,8 @@ pub fn acquaintances() -> ([Node; 2], Instant) {
 fn strangers() -> ([Node; 2], Instant) {
     let setup = Setup::reference();
     let node = |side: Side, fill: u8| {
-        let key = Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() };
         let entropy = Entropy { incarnation: [fill; 8], secret: [fill; 16] };
-        Node::new("pair", setup.policy.clone(), side, Keyring::new("pair", &[key]), entropy, Instant::from_us(1))
+        Node::new("pair", setup.policy.clone(), side, keyring(), entropy, Instant::from_us(1))
     };
     let mut nodes = [node(Side::A, 1), node(Side::B, 2)];
     let now = Instant::from_us(1_000_000);
