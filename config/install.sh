@@ -60,10 +60,13 @@ find_binary() {
 find_init() {
     if [ -e "$root/etc/openwrt_release" ]; then
         init=openwrt
-    elif [ -d "$root/run/systemd/system" ] || [ "$(readlink "$root/sbin/init" 2>/dev/null)" = /lib/systemd/systemd ]; then
+    elif [ -d "$root/run/systemd/system" ]; then
         init=systemd
     else
-        init=sysv
+        case $(readlink "$root/sbin/init" 2>/dev/null) in
+        */systemd) init=systemd ;;
+        *) init=sysv ;;
+        esac
     fi
 }
 
@@ -72,7 +75,8 @@ put_init() {
     case $init in
     sysv)
         put 755 "$here/init/crosswire" "$root/etc/init.d/crosswire"
-        enable="update-rc.d crosswire defaults (Debian), chkconfig --add crosswire (Red Hat), or the lines of $here/init/inittab"
+        put 644 "$here/init/inittab" "$etc/inittab.example"
+        enable="update-rc.d crosswire defaults (Debian), chkconfig --add crosswire (Red Hat), or the lines of $etc/inittab.example (BusyBox)"
         start="/etc/init.d/crosswire start"
         ;;
     systemd)
@@ -132,8 +136,12 @@ uninstall_all() {
     if [ -z "$root" ] && [ -x /etc/init.d/crosswire ] && /etc/init.d/crosswire status >/dev/null 2>&1; then
         fail "it runs: stop it first, with /etc/init.d/crosswire stop"
     fi
+    if [ -z "$root" ] && systemctl is-active --quiet crosswire 2>/dev/null; then
+        fail "it runs: stop it first, with systemctl disable --now crosswire"
+    fi
     take "$sbin/crosswire" "$man/man8/crosswire.8" "$man/man5/crosswire.toml.5" "$completions/crosswire" \
-        "$root/etc/init.d/crosswire" "$root/etc/systemd/system/crosswire.service" "$etc/crosswire.toml.example"
+        "$root/etc/init.d/crosswire" "$root/etc/systemd/system/crosswire.service" "$etc/crosswire.toml.example" "$etc/inittab.example"
+    say "what you have enabled is yours to disable: links of update-rc.d or chkconfig, lines in /etc/inittab"
     # Only if there is nothing in it: a configuration and a key are yours.
     rmdir "$etc" 2>/dev/null || [ ! -d "$etc" ] || say "$etc stays, with what is yours in it"
 }

@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathKind, SafetyRule};
+use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule};
 use crosswire::quorum::timing::{self, Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::Exit;
 use super::option::{option, options};
-use crosswire::frame::{Key, heartbeat_bytes};
+use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
+use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
+use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 
 use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact};
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
@@ -277,7 +279,33 @@ fn write_keys(settings: &Settings, keys: &[Key], out: &mut impl Write) -> io::Re
     let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
     let first = ids.first().map_or("?", String::as_str);
     let file = settings.key_file.display();
-    writeln!(out, "\nKeys\n  {file}: ids {}; {first} authenticates what we send", ids.join(", "))
+    writeln!(out, "\nKeys\n  {file}: ids {}; {first} authenticates what we send", ids.join(", "))?;
+    let verdict = if authenticates(settings, keys) {
+        "was sealed with it and opened; one that was changed was refused"
+    } else {
+        "could NOT be sealed and opened: this processor or this binary is not as it must be"
+    };
+    writeln!(out, "  a frame {verdict}")
+}
+
+/// A heartbeat on this very processor, from message to bytes and back, and one that somebody has changed.
+fn authenticates(settings: &Settings, keys: &[Key]) -> bool {
+    let keyring = Keyring::new(&settings.pair, keys);
+    let header = Header {
+        pair: pair_id(&settings.pair),
+        sender: settings.me,
+        path: PathId(0),
+        incarnation: Incarnation([1; 8]),
+        echo: SessionValue([1; 4]),
+        number: 1,
+    };
+    let mut body = seal(&header, &Message::Beat(Beat::largest(2, 1)), &keyring);
+    let is_whole = open(&body).is_ok_and(|frame| frame.verify(&keyring).is_ok() && frame.decode().is_ok());
+    // The authenticator stands before the checksum, which is made to fit again.
+    let Some((changed, crc)) = body.split_last_chunk_mut::<4>() else { return false };
+    changed.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+    *crc = crc32(changed).to_le_bytes();
+    is_whole && open(&body).is_ok_and(|frame| frame.verify(&keyring).is_err())
 }
 
 /// `13.4 %` of 134 permille.
@@ -378,7 +406,7 @@ Groups
     fn a_good_box_gets_the_whole_proof() {
         let secret = "00112233445566778899aabbccddeeff";
         let (exit, said) = check(GOOD, Some(&format!("3 {secret}\n0 {secret}\n")));
-        let keys = "\nKeys\n  DIR/key: ids 3, 0; 3 authenticates what we send\n\nThis box has what it takes.\n";
+        let keys = "\nKeys\n  DIR/key: ids 3, 0; 3 authenticates what we send\n  a frame was sealed with it and opened; one that was changed was refused\n\nThis box has what it takes.\n";
         assert_eq!(said, format!("{NOTE}{keys}"));
         assert_eq!(exit, Exit::Done);
         assert_eq!(exit.code(), 0);

@@ -75,7 +75,7 @@ options! {
     pub struct MaintenanceOptions("maintenance") {
         /// Where the daemon's control socket is
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
-        /// When it ends by itself, as in 90m (default: an hour)
+        /// When it ends by itself, as in 90m
         lasts: String = option("--for", "TIME").or("1h"),
         /// Why, for the log
         reason: Option<String> = option("--reason", "TEXT"),

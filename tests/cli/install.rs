@@ -15,7 +15,7 @@ use crate::lab::Lab;
 use crate::lab::clock::wait_until;
 use crate::lab::setup::Setup;
 use crate::lab::testing::{has_tools, in_lab};
-use crate::place::{Said, say_within};
+use crate::place::{Said, binary, binary_file, say_within};
 
 /// The script's own waits, with room for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -66,7 +66,7 @@ struct Service {
 
 impl Service {
     fn new(shell: Shell) -> Self {
-        let lab = Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), Setup::default()).expect("a laboratory");
+        let lab = Lab::new(&binary_file(), Setup::default()).expect("a laboratory");
         Self { lab, shell }
     }
 
@@ -85,7 +85,7 @@ impl Service {
 
     fn say_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Said {
         let mut command = self.shell.command("init/crosswire", arguments);
-        command.env("CROSSWIRE_DEFAULTS", "/nonexistent").env("CROSSWIRE", env!("CARGO_BIN_EXE_crosswire"));
+        command.env("CROSSWIRE_DEFAULTS", "/nonexistent").env("CROSSWIRE", binary_file());
         command.env("CROSSWIRE_CONFIG", self.file("crosswire.toml")).env("CROSSWIRE_RUN_DIR", self.file("run"));
         command.env("CROSSWIRE_ARGUMENTS", "--node gw1").env("CROSSWIRE_START_SECONDS", "60");
         change(&mut command);
@@ -112,6 +112,7 @@ fn states_and_exit_codes(shell: Shell) {
     service.expect("status", 3);
     service.expect("stop", 0);
     service.expect("reload", 7);
+    service.expect("standby", 7);
     for action in ["try-restart", "force-reload"] {
         service.expect(action, 0);
         service.expect("status", 3);
@@ -130,6 +131,9 @@ fn states_and_exit_codes(shell: Shell) {
     let before = service.pid();
     assert_eq!(service.expect("reload", 0).out, "nothing has changed\ndone\n");
     assert_eq!(service.pid(), before, "a reload restarts nothing");
+    let refused = service.expect("standby", 1);
+    assert!(refused.out.contains("gw2 is not heard"), "there is no peer that could serve: {refused:?}");
+    assert_eq!(service.pid(), before, "nor does standby");
     service.expect("nonsense", 2);
     assert_eq!(service.say_with(&[], |_| {}).code, Some(2));
     service.expect("stop", 0);
@@ -283,7 +287,8 @@ const CONFIGURATION: &str = "etc/crosswire/crosswire.toml";
 const KEY: &str = "etc/crosswire/key";
 
 fn installs_and_uninstalls(shell: Shell) {
-    let binary = ["--binary", env!("CARGO_BIN_EXE_crosswire")];
+    let file = binary_file().display().to_string();
+    let binary = ["--binary", file.as_str()];
     for (init, file, mode) in [
         ("sysv", "etc/init.d/crosswire", 0o755),
         ("openwrt", "etc/init.d/crosswire", 0o755),
@@ -292,7 +297,8 @@ fn installs_and_uninstalls(shell: Shell) {
         let root = tempfile::tempdir().expect("a directory");
         let said = install(&shell, root.path(), &[&binary[..], &["--init", init]].concat());
         assert_eq!(said.code, Some(0), "{said:?}");
-        let mut expected = [
+        let inittab = (init == "sysv").then_some(("etc/crosswire/inittab.example", 0o644));
+        let mut expected: Vec<(String, u32)> = [
             (CONFIGURATION, 0o644),
             ("etc/crosswire/crosswire.toml.example", 0o644),
             (KEY, 0o600),
@@ -302,7 +308,10 @@ fn installs_and_uninstalls(shell: Shell) {
             ("usr/local/share/man/man5/crosswire.toml.5", 0o644),
             ("usr/local/share/man/man8/crosswire.8", 0o644),
         ]
-        .map(|(name, mode)| (name.to_owned(), mode));
+        .into_iter()
+        .chain(inittab)
+        .map(|(name, mode)| (name.to_owned(), mode))
+        .collect();
         expected.sort();
         assert_eq!(files_below(root.path()), expected, "{said:?}");
 
@@ -333,6 +342,22 @@ fn what_is_installed_is_uninstalled_but_for_what_is_yours_in_busybox() {
 }
 
 #[test]
+fn the_init_system_of_another_root_is_known_by_its_init() {
+    for (init, file) in [
+        ("/lib/systemd/systemd", "etc/systemd/system/crosswire.service"),
+        ("/usr/lib/systemd/systemd", "etc/systemd/system/crosswire.service"),
+        ("/bin/busybox", "etc/init.d/crosswire"),
+    ] {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::create_dir(root.path().join("sbin")).expect("a directory");
+        std::os::unix::fs::symlink(init, root.path().join("sbin/init")).expect("a link");
+        let binary = binary_file().display().to_string();
+        let said = install(&Shell::dash(), root.path(), &["--binary", &binary]);
+        assert!(said.code == Some(0) && root.path().join(file).exists(), "{init}: {said:?}");
+    }
+}
+
+#[test]
 fn an_installation_that_cannot_be_done_does_nothing() {
     for arguments in [&["--binary", "/nonexistent"][..], &["--init", "upstart"], &["--nonsense"], &["--init"]] {
         let root = tempfile::tempdir().expect("a directory");
@@ -355,7 +380,7 @@ fn the_shipped_configurations_are_sound() {
         let nodes: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("[node.")?.split(']').next()).collect();
         assert_eq!(nodes.len(), 2, "{}", file.display());
         for node in nodes {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_crosswire"));
+            let mut command = binary();
             command.args(["check", "--node", node]).arg("--config").arg(&file);
             let said = say_within(command, PATIENCE);
             assert!(

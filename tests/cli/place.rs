@@ -94,7 +94,12 @@ impl Place {
 
 /// The shipped binary, or the one that `CROSSWIRE_BINARY` names: the router's.
 pub fn binary() -> Command {
-    Command::new(std::env::var_os("CROSSWIRE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_crosswire").into()))
+    Command::new(binary_file())
+}
+
+/// Where it is: `CROSSWIRE_BINARY`, or what cargo has built.
+pub fn binary_file() -> PathBuf {
+    std::env::var_os("CROSSWIRE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_crosswire").into()).into()
 }
 
 /// The shipped binary with arguments.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::pipe;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -16,12 +15,12 @@ use crate::lab::Lab;
 use crate::lab::clock::wait_until;
 use crate::lab::setup::Setup;
 use crate::lab::testing::in_lab;
-use crate::place::{Said, binary, say};
+use crate::place::{Said, binary, binary_file, say};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn lab() -> Lab {
-    Lab::new(Path::new(env!("CARGO_BIN_EXE_crosswire")), Setup::default()).expect("a laboratory")
+    Lab::new(&binary_file(), Setup::default()).expect("a laboratory")
 }
 
 fn status(lab: &Lab, side: Side) -> Option<Value> {

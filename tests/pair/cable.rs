@@ -32,7 +32,7 @@ fn talk() -> Duration {
 /// skipped or takes the path out of time.
 #[test]
 fn the_lifeline_never_holds_up_a_beat() {
-    testing::in_fair_lab(|| {
+    testing::in_long_fair_lab(talk() + Duration::from_secs(240), || {
         let scene = Scene::serving_with(slow());
         scene.set_lan(Side::B, PortRules::silent());
         scene.expect_soon("a dead LAN", PATIENCE, |s| s.path_state(Side::B, 1) == "broken");
