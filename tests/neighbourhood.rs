@@ -106,6 +106,40 @@ fn a_pulled_cable_of_a_peer_that_is_long_unheard_leaves_it_time_to_let_go() {
     }
 }
 
+/// Nobody may take what a stranger has. When it goes, both nodes have waited long since, and see it at the same time.
+#[test]
+fn when_a_stranger_goes_one_of_both_takes_its_addresses() {
+    for ahead_ms in 0..250 {
+        let mut world = World::new(Setup::reference(), ahead_ms);
+        world.befall(Fault::StrangerComes(GATEWAY));
+        world.befall(Fault::PowerOn(Side::A));
+        world.run_for(ms(37));
+        world.befall(Fault::PowerOn(Side::B));
+        world.run_for(Span::from_s(5) + ms(ahead_ms));
+        assert_eq!(world.holders(GATEWAY), [], "it is the stranger's");
+        world.befall(Fault::StrangerGoes(GATEWAY));
+        world.run_until(Span::from_s(5), |world| world.holds(Side::A, GATEWAY)).expect("A takes it");
+        world.run_for(Span::from_s(1));
+        assert_eq!(world.holders(GATEWAY), [Side::A]);
+        assert_no_overlap(&world);
+    }
+}
+
+/// A stranger that only one node sees is in that node's way alone.
+#[test]
+fn a_stranger_that_the_preferred_node_alone_sees_lets_the_other_one_serve() {
+    let mut world = World::new(Setup::reference(), 1);
+    world.befall(Fault::StrangerComes(GATEWAY));
+    world.befall(Fault::PowerOn(Side::A));
+    world.befall(Fault::PowerOn(Side::B));
+    world.befall(Fault::Cut(LAN, Way::From(Side::B)));
+    world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B does not see it");
+    world.befall(Fault::StrangerGoes(GATEWAY));
+    world.run_for(Span::from_s(3));
+    assert_eq!(world.holders(GATEWAY), [Side::B]);
+    assert_no_overlap(&world);
+}
+
 /// What an operator said of a silent peer is refuted when it is heard, and does not count when it falls silent again.
 #[test]
 fn a_peer_that_was_heard_since_is_not_off() {

@@ -139,8 +139,8 @@ pub enum Word {
     Wanted,
     /// 'I served this group until I heard that you do.'
     Yielded,
-    /// 'An interface of this group has no carrier here.'
-    NoCarrier,
+    /// 'I could not serve this group now': an interface of it has no carrier here, or somebody answers for an address of it.
+    Unable,
 }
 
 /// Highest term that fits a beat.
@@ -243,7 +243,7 @@ const ROLES: [(Role, Word, u32); 9] = [
     (Role::Backup, Word::Offered, 5),
     (Role::Backup, Word::Wanted, 6),
     (Role::Backup, Word::Yielded, 7),
-    (Role::Backup, Word::NoCarrier, 8),
+    (Role::Backup, Word::Unable, 8),
 ];
 /// Numbers of the troubles on the wire: never renumber.
 const TROUBLES: [(Trouble, u8); 3] = [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2)];

@@ -7,6 +7,7 @@ use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{Group, MAX_FLAPS, Renewal, STEADY_AFTER, Tied, WISH_LASTS};
+use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
 use crate::quorum::{Verdict, timing};
@@ -46,6 +47,7 @@ impl Node {
     pub(super) fn act(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.policy.group_ids() {
             self.keep_time(now, id, effects);
+            self.note_answers(now, id);
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
             self.probe_if_needed(now, id, &situation, effects);
@@ -104,6 +106,18 @@ impl Node {
             self.change_role(now, id, RoleEvent::Retry, effects);
         }
         self.release_again(now, id, effects);
+    }
+
+    /// What a stranger has neither node may take, and both see at the same time that it has gone: each says so, and waits until
+    /// the other one has heard it.
+    fn note_answers(&mut self, now: Instant, id: GroupId) {
+        let Some(group) = self.groups.get(id.index()) else { return };
+        let is_answered = group.role == Role::Backup && self.finding(now, id, group) == Finding::VipAnswers;
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if core::mem::replace(&mut group.is_answered, is_answered) != is_answered {
+            self.is_urgent = true;
+            group.able_since = now;
+        }
     }
 
     fn ask_for_failback(&mut self, now: Instant, id: GroupId) {

@@ -9,6 +9,7 @@ use crate::health::{LineReading, PathState, WitnessView};
 use crate::quorum::decide::{Claim, Situation, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
+use crate::quorum::probe::Finding;
 use crate::quorum::record::Record;
 use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
@@ -89,7 +90,7 @@ impl Node {
             verdict: self.verdict,
             is_refused: !is_heard && self.paths.iter().any(|path| path.state == PathState::Refused),
             claim,
-            finding: group.probe.finding(now, self.policy.interval(), self.probe_wait(), self.probe_patience(id)),
+            finding: self.finding(now, id, group),
             has_carrier: group.has_carrier,
             is_able: self.guard == GuardState::Fine,
             is_stopping: self.leaving != Leaving::No,
@@ -157,7 +158,7 @@ impl Node {
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
         let has_carrier = match report.word {
             Word::None | Word::Wanted => true,
-            Word::NoCarrier => false,
+            Word::Unable => false,
             // It has something else to say of this group; that some group of its lacks carrier is all we know.
             Word::Offered | Word::Yielded => !standing.no_carrier,
         };
@@ -371,6 +372,11 @@ impl Node {
     fn usual_release_at(&self) -> Instant {
         let dead_after = self.peer.smallest_dead_after(&self.policy);
         self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
+    }
+
+    /// What the wire says of a group.
+    pub(super) fn finding(&self, now: Instant, id: GroupId, group: &Group) -> Finding {
+        group.probe.finding(now, self.policy.interval(), self.probe_wait(), self.probe_patience(id))
     }
 
     /// How long who answered for a VIP counts as there although it is silent: where it cannot be the peer, it is a stranger.

@@ -84,6 +84,8 @@ impl World {
             Fault::GoodFence(side) => self.boxes[side.index()].is_fence_good = true,
             Fault::CarrierDown(side, group) => self.set_own_link(side, group, false),
             Fault::CarrierUp(side, group) => self.set_own_link(side, group, true),
+            Fault::StrangerComes(group) => self.strangers[group.index()] = Some(self.now()),
+            Fault::StrangerGoes(group) => self.strangers[group.index()] = None,
             Fault::WitnessDown(_)
             | Fault::WitnessUp(_)
             | Fault::WitnessCut(..)
@@ -307,6 +309,7 @@ impl World {
             }
         }
         self.mend_witnesses();
+        self.strangers.fill(None);
         for side in SIDES {
             for group in self.setup.policy.group_ids() {
                 self.act(Fault::CarrierUp(side, group));

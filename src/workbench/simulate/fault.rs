@@ -118,6 +118,10 @@ pub enum Fault {
     CarrierDown(Side, GroupId),
     /// It has carrier again.
     CarrierUp(Side, GroupId),
+    /// Somebody on the groups' LAN has the addresses of a group: a printer, another pair.
+    StrangerComes(GroupId),
+    /// It is gone.
+    StrangerGoes(GroupId),
     /// A witness answers nobody.
     WitnessDown(WitnessId),
     /// It answers again.

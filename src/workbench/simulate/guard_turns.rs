@@ -159,6 +159,10 @@ impl World {
                 self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
             }
         }
+        let is_strange = self.strangers[group.index()].is_some();
+        if is_strange && home.is_some_and(|home| self.links[home.index()].reaches_switch(side, &mut self.chance)) {
+            self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
+        }
         Outcome::Probed { at: self.boxes[side.index()].clock.local(self.now) }
     }
 

@@ -277,6 +277,11 @@ fn random_neighbour_fault(setup: &Setup, chance: &mut Chance) -> Fault {
                 _ => Fault::WitnessDelay(witness, Span::from_ms(chance.below(400))),
             }
         }
+        6 if chance.below(3) > 0 => {
+            let groups: Vec<GroupId> = setup.policy.group_ids().collect();
+            let group = chance.pick(&groups);
+            chance.pick(&[Fault::StrangerComes(group), Fault::StrangerGoes(group)])
+        }
         6..=7 if setup.fence.is_some() => chance.pick(&[Fault::BadFence(side), Fault::GoodFence(side)]),
         4..=9 if !linked.is_empty() => {
             let group = chance.pick(&linked);

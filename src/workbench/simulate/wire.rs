@@ -141,6 +141,13 @@ impl Link {
         }
     }
 
+    /// Whether a third party on the switch gets a question of this side, and this side the answer, by chance.
+    pub fn reaches_switch(&self, side: Side, chance: &mut Chance) -> bool {
+        let direction = &self.directions[side.index()];
+        let loss = direction.loss_permille;
+        self.has_carrier(side) && !direction.is_cut && (loss == 0 || chance.below(1_000) >= loss)
+    }
+
     /// Whether one frame gets through, by chance.
     pub fn lets_through(&self, from: Side, chance: &mut Chance) -> bool {
         let loss = self.directions[from.index()].loss_permille;

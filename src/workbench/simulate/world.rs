@@ -122,6 +122,8 @@ pub struct World {
     pub(super) boxes: [Gateway; 2],
     pub(super) links: Vec<Link>,
     pub(super) witnesses: Vec<Witness>,
+    /// By group: since when a stranger has had its addresses.
+    pub(super) strangers: Vec<Option<Instant>>,
     pub(super) chance: Chance,
     pub(super) frames: u64,
     pub(super) recorded: Vec<[VecDeque<Frame>; 2]>,
@@ -150,6 +152,7 @@ impl World {
             boxes: [Gateway::new(&setup, Side::A, now), Gateway::new(&setup, Side::B, now)],
             links: vec![Link::new(now); setup.policy.paths.len()],
             witnesses: setup.witnesses.iter().map(|place| Witness::new(*place)).collect(),
+            strangers: vec![None; setup.policy.groups.len()],
             recorded: vec![Default::default(); setup.policy.paths.len()],
             watch: Watch::new(&setup),
             now,

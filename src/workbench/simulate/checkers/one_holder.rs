@@ -23,6 +23,7 @@
 //! the same reasoning. An excused overlap must end within two intervals of the first exchange.
 
 use crosswire::config::{GroupId, PathId, PathKind, SafetyRule, Side};
+use crosswire::quorum::record::TakeReason;
 use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
 
@@ -108,6 +109,21 @@ impl World {
         let slowest = self.setup.bauds.iter().copied().filter(|baud| *baud > 0).min().unwrap_or(115_200);
         let frame = timing::line_time(70, slowest);
         interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
+    }
+
+    /// Nothing is taken of which the wire has long said that somebody else has it. Who was offered a group, or left alone with
+    /// it, does not ask.
+    pub(super) fn check_strangers(&mut self, side: Side, group: GroupId, reason: TakeReason) {
+        let (now, window) = (self.now, self.exchange_time() + Span::from_ms(200));
+        let is_asked = !matches!(reason, TakeReason::Offered | TakeReason::Departed);
+        let is_there = self.strangers[group.index()].is_some_and(|since| now.since(since) >= window);
+        let is_asking = self.boxes[side.index()].works.is_good_for(now, window);
+        let is_seen = self
+            .home()
+            .is_some_and(|home| self.links[home.index()].directions[side.index()].sure.is_good_for(now, window));
+        if is_asked && is_there && is_asking && is_seen {
+            self.complain("stranger", format!("{side:?} takes {group:?} ({reason:?}) although a stranger has it"));
+        }
     }
 
     fn are_strangers(&self) -> bool {

@@ -55,6 +55,7 @@ impl World {
         self.check_silence(side, reason);
         self.check_sight(side, reason);
         self.check_waits(side, group, reason);
+        self.check_strangers(side, group, reason);
         self.watch.taken[side.index()][group.index()] = Some((self.now, reason));
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
