@@ -350,6 +350,45 @@ fn the_preferred_node_gets_its_group_back_as_its_failback_says() {
     }
 }
 
+/// Nobody may undo what an operator does: the preferred node gives a group away on purpose, and asks for it when it has been away.
+#[test]
+fn what_an_operator_has_moved_is_not_failed_back() {
+    for moved in [Fault::Handover(Side::A, GATEWAY), Fault::Takeover(Side::B, GATEWAY)] {
+        let mut setup = Setup::reference();
+        setup.policy.groups[0].failback = Failback::After(Span::ZERO);
+        let mut world = pair(setup);
+        world.befall(moved);
+        world.run_for(Span::from_s(60));
+        assert_eq!(world.holders(GATEWAY), [Side::B], "{moved:?}");
+        world.befall(Fault::KillAgent(Side::A));
+        world.run_for(Span::from_s(5));
+        assert_eq!(world.holders(GATEWAY), [Side::B], "{moved:?}: a successor of A's agent knows it too");
+        world.befall(Fault::Stop(Side::A));
+        world.run_for(Span::from_s(2));
+        world.befall(Fault::Start(Side::A));
+        world.run_for(Span::from_s(5));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "{moved:?}: A has been away");
+        assert_no_overlap(&world);
+    }
+}
+
+/// Standby is a way of being away: its end begins the wait.
+#[test]
+fn a_failback_waits_from_the_end_of_a_standby() {
+    let mut setup = Setup::reference();
+    setup.policy.groups[0].failback = Failback::After(Span::from_s(20));
+    let mut world = pair(setup);
+    world.run_for(Span::from_s(30));
+    world.befall(Fault::Standby(Side::A));
+    world.run_for(Span::from_s(30));
+    world.befall(Fault::Online(Side::A));
+    world.run_for(Span::from_s(19));
+    assert_eq!(world.holders(GATEWAY), [Side::B], "not yet");
+    world.run_for(Span::from_s(2));
+    assert_eq!(world.holders(GATEWAY), [Side::A], "then it is");
+    assert_no_overlap(&world);
+}
+
 #[test]
 fn a_carrier_that_flaps_moves_a_group_less_and_less_often() {
     let mut setup = Setup::reference();

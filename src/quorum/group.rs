@@ -103,6 +103,8 @@ pub struct Group {
     pub fence_again_at: Option<Instant>,
     /// When a foreign claim may be answered again.
     pub defend_from: Instant,
+    /// An operator has moved it to the peer: no failback undoes that.
+    pub is_given_away: bool,
     /// Unplanned losses since the group was last served for long: each doubles the wait for a failback.
     pub flaps: u8,
     /// Since when we have served it.
@@ -144,6 +146,7 @@ impl Default for Group {
             fence_token: None,
             fence_again_at: None,
             defend_from: Instant::ORIGIN,
+            is_given_away: false,
             flaps: 0,
             active_since: None,
             said: None,

@@ -65,6 +65,8 @@ pub struct GroupDeposit {
     pub is_offering: bool,
     /// A release on its way ends in a fault.
     pub is_failing: bool,
+    /// An operator has moved it to the peer.
+    pub is_given_away: bool,
 }
 
 /// Room for any deposit in its encoded form.
@@ -129,6 +131,7 @@ mod tests {
             retry_at: Some(Instant::NEVER),
             is_offering: true,
             is_failing: true,
+            is_given_away: true,
         };
         let deposit = Deposit {
             peer: Some(Incarnation([0xff; 8])),

@@ -153,6 +153,7 @@ impl Node {
         group.offered_until = None;
         group.wanted_until = None;
         group.peer_is_off_until = None;
+        group.is_given_away = false;
         group.said = None;
         group.probe.reset();
         emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
@@ -183,6 +184,8 @@ impl Node {
             group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
             group.flaps = group.flaps.saturating_add(u8::from(reason.is_unplanned())).min(MAX_FLAPS);
             group.handover_until = None;
+            // A peer that is not the preferred one asks only when its operator does.
+            group.is_given_away = matches!(reason, ReleaseReason::Handover | ReleaseReason::PeerWants);
             // A planned release may take as long as the scripts take; until then the addresses stay, and are renewed.
             match first {
                 ReleaseOrder::ScriptsFirst => {}

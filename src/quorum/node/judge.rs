@@ -6,7 +6,7 @@ use super::{GuardState, Leaving, Node, Path, emit};
 use crate::config::{Failback, GroupId, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
 use crate::frame::message::{Role, Trouble, Word};
 use crate::health::{LineReading, PathState, WitnessView};
-use crate::quorum::decide::{Claim, Situation, Tie, Wish};
+use crate::quorum::decide::{Claim, Situation, Standby, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
@@ -39,10 +39,11 @@ impl Node {
         self.note_standing(now);
     }
 
-    /// Since when we have been well, and since when the peer has seen more than we do.
+    /// Since when we have been well and wanted, and since when the peer has seen more than we do.
     fn note_standing(&mut self, now: Instant) {
         let has_carrier = self.groups.iter().all(|group| group.has_carrier);
-        let is_well = self.verdict == Verdict::Present && !self.is_jeopardy && has_carrier;
+        let is_there = self.verdict == Verdict::Present && self.restraint.standby == Standby::No;
+        let is_well = is_there && !self.is_jeopardy && has_carrier;
         self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
         let is_outseen = self.is_on_time(now) && self.witnesses.is_peer_better(now, self.sight_window());
         self.outseen_since = is_outseen.then(|| self.outseen_since.unwrap_or(now));
@@ -325,12 +326,14 @@ impl Node {
             && timing::is_haste_in_time(&self.policy)
     }
 
-    /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that.
+    /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that. What
+    /// an operator has moved stays where it is until this node has been away, or has it back.
     pub(super) fn is_failback_due(&self, now: Instant, id: GroupId, group: &Group) -> bool {
         let Some(policy) = self.policy.groups.get(id.index()) else { return false };
         let Failback::After(wait) = policy.failback else { return false };
         policy.prefer == Some(self.me)
             && group.role == Role::Backup
+            && !group.is_given_away
             && !self.is_digest_different
             && self.leaving == Leaving::No
             && self.may_move()

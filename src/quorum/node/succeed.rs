@@ -71,6 +71,7 @@ impl Group {
             retry_at: self.retry_at.filter(|_| self.role == Role::Faulty),
             is_offering: self.is_offering,
             is_failing: self.is_failing,
+            is_given_away: self.is_given_away,
         }
     }
 
@@ -82,6 +83,7 @@ impl Group {
             self.offered_until = left.offered_until;
             self.retry_at = left.retry_at;
             (self.is_offering, self.is_failing) = (left.is_offering, left.is_failing);
+            self.is_given_away = left.is_given_away;
         }
         let Some(Holding { term, lease_until, stage }) = holding else {
             if left.is_none() {
