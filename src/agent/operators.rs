@@ -13,7 +13,7 @@ use log::info;
 use super::lifeline::Told;
 use super::ports::Port;
 use super::{Agent, control};
-use crate::cli::{status, why};
+use crate::cli::{progress, status, why};
 use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard};
 use crate::kept;
@@ -135,6 +135,7 @@ impl Agent<'_> {
             Subject::Status => status::text(&self.report(now)),
             Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
             Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
+            Subject::Progress => progress::text(&self.history(now, TOLD_STEPS)),
         }
     }
 
@@ -188,3 +189,5 @@ pub(super) fn reply_told(told: Told) {
 const TOLD_DECISIONS: usize = 20;
 /// The same, without the evidence.
 const TOLD_LINES: usize = 60;
+/// The same of a move that goes on: taking, two or three scripts, serving. Few, for a slow line.
+const TOLD_STEPS: usize = 6;

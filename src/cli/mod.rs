@@ -18,7 +18,7 @@ pub mod operate;
 pub mod option;
 mod parse;
 pub mod peer;
-mod progress;
+pub mod progress;
 pub mod reload;
 pub mod run;
 #[cfg(feature = "workbench")]

@@ -1,23 +1,35 @@
 //! What an operator sees of a planned move while it goes on, where standard error is a terminal.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
+use crosswire::frame::aside::Subject;
 use crosswire::frame::message::Role;
+use crosswire::time::{Instant, Span};
 
 use super::operate::report;
 use super::why;
-use crate::control::{Answer, History, Question, Report, ask};
+use crate::clock::now;
+use crate::control::{Answer, History, Question, Report, ask, ask_within};
 use crate::words;
 
 /// Entries of the journal that one look can show.
 const MAX_SHOWN: u16 = 20;
+/// Between two questions to the peer.
+const PEER_ASKED_EVERY: Span = Span::from_ms(200);
+/// How long its answer is waited for: a second or so at 9600 baud.
+const PEER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What an operator sees of a move while it goes on: everything that this node notes, and the peer's roles; on a terminal only.
+/// What an operator sees of a move while it goes on: everything that both nodes note; on a terminal only.
 pub struct Progress {
     is_shown: bool,
     /// Entries of the journal that were shown, or were there before.
     seen: u32,
+    /// The same of the peer's, once it has told.
+    seen_there: Option<u32>,
+    peer_asked_at: Instant,
     theirs: Vec<Option<Role>>,
 }
 
@@ -26,32 +38,79 @@ impl Progress {
     pub fn begin(run_dir: &Path) -> Self {
         let is_shown = std::io::stderr().is_terminal();
         let seen = is_shown.then(|| history(run_dir, 0)).flatten().map_or(u32::MAX, |history| history.count);
+        let seen_there = is_shown.then(|| steps_of_peer(run_dir)).flatten().map(|(count, _)| count);
         let theirs = is_shown.then(|| report(run_dir)).flatten().map_or_else(Vec::new, |report| roles_of_peer(&report));
-        Self { is_shown, seen, theirs }
+        Self { is_shown, seen, seen_there, peer_asked_at: now(), theirs }
     }
 
     /// Shows what is new.
     pub fn look(&mut self, run_dir: &Path, report: &Report) {
         let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
         let names = why::names(&history);
-        let fresh = history.count.saturating_sub(self.seen) as usize;
-        let mut stderr = std::io::stderr();
-        for (_, record) in history.entries.iter().skip(history.entries.len().saturating_sub(fresh)) {
-            let _ = writeln!(stderr, "  {}: {}", history.node, words::sentence(record, &names).1);
-        }
+        let lines = history.entries.iter().map(|(_, record)| words::sentence(record, &names).1);
+        show(&history.node, fresh(lines.collect(), history.count, self.seen));
         self.seen = self.seen.max(history.count);
+        self.look_there(run_dir, report, &names);
+    }
+
+    /// The peer is asked while it is at work, and when its roles have changed; if it does not tell, they are all that is known.
+    fn look_there(&mut self, run_dir: &Path, report: &Report, names: &words::Names) {
         let theirs = roles_of_peer(report);
-        let changed = theirs.iter().zip(&self.theirs).zip(&names.groups).filter(|((now, before), _)| now != before);
-        for (role, group) in changed.filter_map(|((now, _), group)| Some(((*now)?, group))) {
-            let _ = writeln!(stderr, "  {}: group {group}: {}", names.peer, words::role(role));
+        let before = std::mem::replace(&mut self.theirs, theirs.clone());
+        let is_at_work = theirs.iter().flatten().any(|role| matches!(role, Role::Acquiring | Role::Releasing));
+        let is_due = is_at_work && now().since(self.peer_asked_at) >= PEER_ASKED_EVERY;
+        if theirs == before && !is_due {
+            return;
         }
-        self.theirs = theirs;
+        self.peer_asked_at = now();
+        if let (Some(seen), Some((count, lines))) = (self.seen_there, steps_of_peer(run_dir)) {
+            show(&names.peer, fresh(lines, count, seen));
+            self.seen_there = Some(count);
+            return;
+        }
+        let changed = theirs.iter().zip(&before).zip(&names.groups).filter(|((now, before), _)| now != before);
+        let lines = changed.filter_map(|((now, _), group)| Some(format!("group {group}: {}", words::role((*now)?))));
+        show(&names.peer, lines.collect());
+    }
+}
+
+/// Those lines that are new: `count` entries there were in all, of which `seen` were known.
+fn fresh(mut lines: Vec<String>, count: u32, seen: u32) -> Vec<String> {
+    let fresh = count.saturating_sub(seen) as usize;
+    lines.drain(..lines.len().saturating_sub(fresh));
+    lines
+}
+
+fn show(node: &str, lines: Vec<String>) {
+    let mut stderr = std::io::stderr();
+    for line in lines {
+        let _ = writeln!(stderr, "  {node}: {line}");
     }
 }
 
 fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
     let groups = report.node.peer.iter().flat_map(|peer| &peer.groups);
     groups.map(|group| group.map(|(role, _)| role)).collect()
+}
+
+/// How many entries the peer's journal has had, and the newest.
+fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
+    let Ok(Answer::PeerSays(Ok(text))) = ask_within(run_dir, &Question::Peer(Subject::Progress), PEER_PATIENCE) else {
+        return None;
+    };
+    let (count, lines) = text.split_once('\n')?;
+    Some((count.parse().ok()?, lines.lines().map(str::to_owned).collect()))
+}
+
+/// What a node tells whoever follows a move on the other one.
+pub fn text(history: &History) -> String {
+    let names = why::names(history);
+    let mut text = format!("{}\n", history.count);
+    for (_, record) in &history.entries {
+        // Writing into memory cannot fail.
+        let _ = writeln!(text, "{}", words::sentence(record, &names).1);
+    }
+    text
 }
 
 fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {

@@ -22,6 +22,8 @@ pub enum Subject {
     Why,
     /// The last lines of the log there.
     Log,
+    /// How many entries its journal has had, then the newest of them, a line each: for whoever follows a move.
+    Progress,
 }
 
 /// 'Tell me of this, from this byte on.'

@@ -76,7 +76,7 @@ fn assert_in_order(text: &str, lines: &[&str]) {
 }
 
 /// Operator: `handover` on a terminal.
-/// Required: each script shows as it stops, then the peer's roles; the outcome and its exit code; without a terminal, the outcome
+/// Required: each script shows as it stops here and starts there, then that the peer serves; the outcome and its exit code; without a terminal, the outcome
 /// alone.
 #[test]
 fn row_21_progress_on_the_terminal() {
@@ -90,8 +90,10 @@ fn row_21_progress_on_the_terminal() {
         assert!(code == Some(0) && said.starts_with("done: gw2 serves group gateway ("), "{code:?} {said:?}");
         let [second, first] = ["second", "first"].map(|name| script(name, "stops"));
         let releasing = format!("gw1: group {GROUP}: releasing (was active)");
-        let active = format!("gw2: group {GROUP}: active");
-        assert_in_order(&shown, &[&releasing, &second, &first, &active]);
+        assert_in_order(&shown, &[&releasing, &second, &first]);
+        let started = |name: &str| script(name, "starts").replace("gw1", "gw2");
+        let active = format!("gw2: group {GROUP}: active (was acquiring)");
+        assert_in_order(&shown, &[&releasing, &started("first"), &started("second"), &active]);
         scene.settle(Side::B);
         let (shown, said, code) = on_a_terminal(&scene, Side::A, &["takeover", GROUP]);
         assert!(code == Some(0) && said.starts_with("done: gw1 serves group gateway ("), "{code:?} {said:?}");
