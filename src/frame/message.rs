@@ -139,7 +139,8 @@ pub enum Word {
     Wanted,
     /// 'I served this group until I heard that you do.'
     Yielded,
-    /// 'I could not serve this group now': an interface of it has no carrier here, or somebody answers for an address of it.
+    /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an
+    /// address of it, or nobody asks the wire.
     Unable,
 }
 

@@ -86,10 +86,10 @@ pub struct Group {
     pub retry_at: Option<Instant>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
-    /// Somebody answers for its addresses.
-    pub is_answered: bool,
-    /// Since when what we say of ourselves has been what we can do: the last change of carrier, guard, of who answers for the
-    /// addresses, or to backup.
+    /// It could not be taken now: somebody answers for an address of it, or the guard does not ask.
+    pub is_hindered: bool,
+    /// Since when what we say of ourselves has been what we can do: the last change of carrier, guard or hindrance, or to
+    /// backup.
     pub able_since: Instant,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
@@ -138,7 +138,7 @@ impl Default for Group {
             vacant_since: None,
             retry_at: None,
             has_carrier: false,
-            is_answered: false,
+            is_hindered: false,
             able_since: Instant::ORIGIN,
             tied: None,
             probe: Probe::default(),
@@ -175,7 +175,7 @@ impl Group {
         let word = match (self.role, spoken) {
             (Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty, _) => Word::None,
             (Role::Backup, Some(word)) => word,
-            (Role::Backup, None) if !self.has_carrier || self.is_answered => Word::Unable,
+            (Role::Backup, None) if !self.has_carrier || self.is_hindered => Word::Unable,
             (Role::Backup, None) => Word::None,
         };
         let term = if self.role.is_holding() { self.held_term } else { self.term };

@@ -33,6 +33,8 @@ pub enum Finding {
 #[derive(Clone, Debug, Default)]
 pub struct Probe {
     pending: Option<Token>,
+    /// A query was due again before the guard had said what became of the last.
+    is_guard_late: bool,
     asked_at: Option<Instant>,
     /// The last query could not be put.
     is_impossible: bool,
@@ -69,9 +71,9 @@ impl Probe {
         now >= self.due_at(interval, wait)
     }
 
-    /// Whether the guard has not said what became of the last query.
-    pub fn is_unanswered(&self) -> bool {
-        self.pending.is_some()
+    /// Whether the guard has said nothing of a query for so long that the next one was due.
+    pub fn is_guard_late(&self) -> bool {
+        self.is_guard_late
     }
 
     /// When the next query is due: every interval, but the second one that nobody answers when the first has been waited for, so
@@ -84,6 +86,7 @@ impl Probe {
 
     /// A query was ordered.
     pub fn ask(&mut self, now: Instant, token: Token) {
+        self.is_guard_late |= self.pending.is_some();
         self.pending = Some(token);
         self.asked_at = Some(now);
     }
@@ -96,7 +99,7 @@ impl Probe {
     /// The queries have left, the last of them at `at`. An answer may be heard before that instant: before the other queries have
     /// left, before the guard looks at the clock. Whatever was heard since the queries were ordered counts for them.
     pub fn sent(&mut self, at: Instant) {
-        self.pending = None;
+        (self.pending, self.is_guard_late) = (None, false);
         self.is_impossible = false;
         if self.peer_answered_at < self.last_asked_at {
             // The last query was answered by nobody: what the peer said before that belongs to another time.
@@ -118,7 +121,7 @@ impl Probe {
 
     /// The queries could not leave: nothing is known. True if that is news.
     pub fn fail(&mut self, fault: Fault) -> bool {
-        self.pending = None;
+        (self.pending, self.is_guard_late) = (None, false);
         self.end_quiet();
         // An order that came too late says nothing of the wire.
         let is_impossible = fault != Fault::TooLate;

@@ -47,7 +47,7 @@ impl Node {
     pub(super) fn act(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.policy.group_ids() {
             self.keep_time(now, id, effects);
-            self.note_answers(now, id);
+            self.note_hindrance(now, id);
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
             self.probe_if_needed(now, id, &situation, effects);
@@ -108,13 +108,14 @@ impl Node {
         self.release_again(now, id, effects);
     }
 
-    /// What a stranger has neither node may take, and both see at the same time that it has gone: each says so, and waits until
-    /// the other one has heard it.
-    fn note_answers(&mut self, now: Instant, id: GroupId) {
+    /// What a stranger has neither node may take, and both see at the same time that it has gone; and a guard may go on at any
+    /// time. So each says when it could not take a group, and when it can again, and then waits until the other has heard it.
+    fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
-        let is_answered = group.role == Role::Backup && self.finding(now, id, group) == Finding::VipAnswers;
+        let is_answered = self.finding(now, id, group) == Finding::VipAnswers;
+        let is_hindered = group.role == Role::Backup && (is_answered || group.probe.is_guard_late());
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if core::mem::replace(&mut group.is_answered, is_answered) != is_answered {
+        if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {
             self.is_urgent = true;
             group.able_since = now;
         }
@@ -292,10 +293,6 @@ impl Node {
             return;
         }
         if group.probe.is_due(now, interval, wait) {
-            if group.probe.is_unanswered() {
-                // Our guard is late. The peer may act in our place by the time that it goes on.
-                group.able_since = now;
-            }
             let token = self.order(now + interval, Order::Probe { group: id }, effects);
             if let Some(group) = self.groups.get_mut(id.index()) {
                 group.probe.ask(now, token);

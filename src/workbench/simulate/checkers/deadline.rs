@@ -24,9 +24,10 @@ impl Sight {
     pub const NONE: Self = Self { answered: [None; MAX_WITNESSES], counts: [true; MAX_WITNESSES] };
 
     /// An agent in the place of another knows no more than was deposited.
-    pub fn forget_but(&mut self, deposited: &[Option<Instant>]) {
-        for (answered, left) in self.answered.iter_mut().zip(deposited) {
-            *answered = *left;
+    pub fn forget_but(&mut self, answered: &[Option<Instant>], counting: u8) {
+        for (index, (here, left)) in self.answered.iter_mut().zip(answered).enumerate() {
+            *here = *left;
+            self.counts[index] = counting & (1 << index) != 0;
         }
     }
 

@@ -116,14 +116,16 @@ impl Watch {
         let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
         let hearing = &mut self.hearing[index];
         (hearing.opened_at, hearing.sight, hearing.adopted_at) = (before.opened_at, before.sight, before.adopted_at);
-        // What answered after the last deposit was made nobody has told it.
-        hearing.sight.forget_but(&deposit.witnesses);
+        // What answered after the last deposit was made, and what then counted, nobody has told it.
+        hearing.sight.forget_but(&deposit.witnesses, deposit.witnesses_that_count);
         hearing.known = if before.adopted == 0 { before.known } else { before.adopted };
         for (path, left) in deposit.paths.iter().enumerate() {
             hearing.read_at[path] = if left.is_heard { Some(now) } else { before.read_at[path] };
         }
         hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
+        // The guard that gave it the office acts.
+        self.is_troubled[index] = false;
     }
 
     /// The terms under which a side holds its groups.
