@@ -242,6 +242,20 @@ fn the_init_script_ends_a_hanging_daemon_in_busybox() {
     }
 }
 
+/// LSB 5.0: who may not do it is told so with 4. Whoever is nobody in a user namespace of its own has no rights outside.
+#[test]
+fn the_init_script_is_for_root() {
+    for (shell, is_there) in [("dash", true), (BUSYBOX, has_tools(&[BUSYBOX]))] {
+        for action in ["start", "stop", "restart", "reload", "standby", "force-stop"].into_iter().filter(|_| is_there) {
+            let mut command = Command::new("unshare");
+            command.args(["--user", shell]).args((shell == BUSYBOX).then_some("ash"));
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/init/crosswire")).arg(action);
+            let said = say_within(command, PATIENCE);
+            assert_eq!((said.code, said.err), (Some(4), format!("crosswire: {action} is for root\n")), "{shell}");
+        }
+    }
+}
+
 /// Links are made by what the header says: on before nothing that it needs, off before the network.
 #[test]
 fn the_init_script_stops_before_the_network_does() {
