@@ -350,6 +350,36 @@ fn the_preferred_node_gets_its_group_back_as_its_failback_says() {
     }
 }
 
+/// What was let go for a peer that cannot take it is taken back after a while: the peer may be able to at that very moment, and
+/// know of the offer only.
+#[test]
+fn an_offer_that_lapses_is_not_taken_by_both() {
+    let mut setup = Setup::reference();
+    (setup.own_links, setup.scripts) = (vec![true], vec![1]);
+    setup.policy.groups[0].stop_timeout = Span::from_s(1);
+    let mut world = pair(setup);
+    world.befall(Fault::SlowScripts(Side::A, ms(200)));
+    world.befall(Fault::Handover(Side::A, GATEWAY));
+    world.run_for(ms(100));
+    world.befall(Fault::CarrierDown(Side::B, GATEWAY));
+    let taken_back = {
+        let mut world = world.clone();
+        world.run_for(ms(150));
+        assert_eq!(world.holders(GATEWAY), [], "let go for B, which cannot take it");
+        world.run_until(Span::from_s(2), |world| world.holds(Side::A, GATEWAY)).expect("A takes it back");
+        world.now()
+    };
+    world.run_to(taken_back - ms(600));
+    for _ in 0..1_300 {
+        world.run_for(Span::from_us(500));
+        let mut world = world.clone();
+        world.befall(Fault::CarrierUp(Side::B, GATEWAY));
+        world.run_for(Span::from_s(3));
+        assert_eq!(world.holders(GATEWAY).len(), 1);
+        assert_no_overlap(&world);
+    }
+}
+
 /// Nobody may undo what an operator does: the preferred node gives a group away on purpose, and asks for it when it has been away.
 #[test]
 fn what_an_operator_has_moved_is_not_failed_back() {
