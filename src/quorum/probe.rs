@@ -39,7 +39,8 @@ pub struct Probe {
     /// The last query could not be put.
     is_impossible: bool,
     last_sent_at: Option<Instant>,
-    /// When the last query that has left was ordered: what was heard since may answer it.
+    /// When the last query that has left, or was ordered before nobody asked any more, was ordered: what was heard since may
+    /// answer it.
     last_asked_at: Option<Instant>,
     /// Sent time of the first query after the last answer for a VIP.
     quiet_since: Option<Instant>,
@@ -128,6 +129,11 @@ impl Probe {
         !core::mem::replace(&mut self.is_impossible, is_impossible) && is_impossible
     }
 
+    /// Whether what is heard now may answer a query; else it is only somebody who talks.
+    pub fn is_expecting(&self, now: Instant, wait: Span) -> bool {
+        self.is_running() || self.last_asked_at.is_some_and(|at| now.since(at) <= wait)
+    }
+
     /// Somebody answered for a VIP.
     pub fn vip_answered(&mut self, now: Instant) {
         self.vip_answered_at = Some(now);
@@ -150,7 +156,19 @@ impl Probe {
         self.peer_alone_since = None;
     }
 
-    /// Nothing that was found counts any more, because of a stall of our own or since nobody asks.
+    /// Nobody asks any more. What has answered after the peer's newest frame, at `heard_at`, is remembered: if that was its last,
+    /// its kernel has outlived it.
+    pub fn stop(&mut self, heard_at: Option<Instant>) {
+        let is_newer = |at: &Instant| heard_at.is_none_or(|heard_at| *at > heard_at);
+        *self = Self {
+            last_asked_at: self.asked_at.or(self.last_asked_at),
+            vip_answered_at: self.vip_answered_at.filter(is_newer),
+            peer_answered_at: self.peer_answered_at.filter(is_newer),
+            ..Self::default()
+        };
+    }
+
+    /// Nothing that was found counts any more: because of a stall of our own, or since we hold the group.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

@@ -113,7 +113,8 @@ impl Node {
     fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
         let is_answered = self.finding(now, id, group) == Finding::VipAnswers;
-        let is_hindered = group.role == Role::Backup && (is_answered || group.probe.is_guard_late());
+        let is_asking = group.role == Role::Backup && group.probe.is_running();
+        let is_hindered = is_asking && (is_answered || group.probe.is_guard_late());
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {
             self.is_urgent = true;
@@ -283,12 +284,14 @@ impl Node {
 
     /// Asks the wire as soon as a takeover may come, so that the answer costs no time.
     fn probe_if_needed(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
-        let (interval, wait) = (self.policy.interval(), self.probe_wait());
+        let (interval, wait, heard_at) = (self.policy.interval(), self.probe_wait(), self.newest_frame_at());
         let is_needed = self.is_probe_needed(now, id, situation);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !is_needed {
-            if group.role != Role::Backup || self.verdict == Verdict::Present {
+            if group.role != Role::Backup {
                 group.probe.reset();
+            } else if self.verdict == Verdict::Present {
+                group.probe.stop(heard_at);
             }
             return;
         }

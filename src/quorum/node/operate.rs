@@ -143,11 +143,14 @@ impl Node {
     }
 
     pub(super) fn vip_answered(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
+        let wait = self.probe_wait();
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role.is_holding() {
             return self.defend(now, id, mac, effects);
         }
-        group.probe.vip_answered(now);
+        if group.probe.is_expecting(now, wait) {
+            group.probe.vip_answered(now);
+        }
         if group.said_mac != Some(mac) {
             group.said_mac = Some(mac);
             emit(effects, Effect::Record(Record::VipAnswered { group: id, mac }));
@@ -170,7 +173,8 @@ impl Node {
     }
 
     pub(super) fn peer_answered(&mut self, now: Instant) {
-        for group in &mut self.groups {
+        let wait = self.probe_wait();
+        for group in self.groups.iter_mut().filter(|group| group.probe.is_expecting(now, wait)) {
             group.probe.peer_answered(now);
         }
     }
