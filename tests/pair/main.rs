@@ -12,6 +12,7 @@ pub mod lab;
 mod beats;
 mod cable;
 mod carrier;
+mod disk;
 mod families;
 mod frozen;
 mod howto;

@@ -84,6 +84,20 @@ pub fn has_tools(files: &[&str]) -> bool {
     false
 }
 
+/// Whether this process may open a device that a test needs; as [`has_tools`], where it may not. A kernel that has no such device
+/// at all is no fault of anybody's.
+///
+/// # Panics
+/// If it is there, and `.ci/run` has promised all that a test needs.
+pub fn is_allowed(device: &str) -> bool {
+    let Err(error) = std::fs::File::open(device) else { return true };
+    let what = format!("{device}: {error}");
+    let is_absent = error.kind() == io::ErrorKind::NotFound;
+    assert!(is_absent || std::env::var_os("CROSSWIRE_TOOLS").is_none(), "{what}");
+    let _ = writeln!(io::stderr(), "NOT RUN: a test needs a device that this machine does not give: {what}");
+    false
+}
+
 /// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one test
 /// inside a user namespace. `body` must be a closure written in the test function itself, because its type names the test.
 ///
