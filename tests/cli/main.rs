@@ -10,4 +10,5 @@ mod files;
 mod install;
 mod place;
 mod ports;
+mod recipes;
 mod running;

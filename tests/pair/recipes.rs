@@ -68,3 +68,20 @@ fn a_gateway_moves_with_both_its_sides() {
         scene.assert_never_both();
     });
 }
+
+/// Situation: data are copied by cron, on the box of which `status` says that it stands by; then the active box loses its power.
+/// Required: those are the words on the backup alone, and on nobody afterwards: what is served is never overwritten.
+#[test]
+fn copies_are_made_by_the_box_that_stands_by() {
+    let recipes = include_str!("../../firmware-notes/recipes.md");
+    assert!(recipes.contains("crosswire status | grep -q 'gw2 backup' && rsync "));
+    testing::in_lab(|| {
+        let mut scene = Scene::serving();
+        let stands_by = |scene: &Scene, side: Side, words: &str| scene.say(side, &["status"]).text.contains(words);
+        assert!(stands_by(&scene, Side::B, "gw2 backup") && !stands_by(&scene, Side::A, "gw1 backup"));
+        scene.power_cut(Side::A).expect("its processes die");
+        scene.wait_for_service_by(Side::B);
+        scene.expect_service_by(Side::B);
+        assert!(!stands_by(&scene, Side::B, "gw2 backup"));
+    });
+}
