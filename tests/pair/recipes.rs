@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crosswire::config::Side;
 
+use crate::lab::executable::write_executable;
 use crate::lab::setup::{Setup, VIP};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene};
@@ -27,26 +28,64 @@ fn expect_holders(scene: &Scene, wanted: [(IpAddr, Side); 2]) {
     });
 }
 
-/// Situation: two groups, each with another preferred node; then the one node loses its power, and comes back.
-/// Required: each serves its own; then one serves both; then each its own again, as `failback` says; never both the same.
+/// A web server for one address, as a script of the group that has it; each box has its own.
+const WEB: &str = r#"#!/bin/sh
+# web ADDRESS start|stop|monitor
+pid_file=PLACE/$(readlink /proc/self/ns/net | tr -dc 0-9)-$1.pid
+case "$2" in
+start) exec start-stop-daemon --start --oknodo --quiet --background --make-pidfile --pidfile "$pid_file" \
+    --exec /bin/busybox -- httpd -f -p "$1:80" -h PLACE ;;
+stop) exec start-stop-daemon --stop --oknodo --quiet --retry 5 --remove-pidfile --pidfile "$pid_file" --exec /bin/busybox ;;
+monitor) exec start-stop-daemon --status --pidfile "$pid_file" --exec /bin/busybox ;;
+*) exit 3 ;;
+esac
+"#;
+
+/// The client gets the page at both addresses.
+fn assert_both_served(what: &str, scene: &Scene) {
+    for ip in [VIP, OTHER] {
+        scene.expect_soon(&format!("{what}: a page at {ip}"), PATIENCE, |scene| {
+            scene.at_client(&["wget", "-O", "-", &format!("http://{ip}/")]).text.contains("a page\n")
+        });
+    }
+}
+
+/// Situation: two groups, each an address with its web server and another preferred node; then the one node loses its power,
+/// and comes back.
+/// Required: each serves its own; then one serves both; then each its own again, as `failback` says; the client gets its pages
+/// throughout; never both the same.
 #[test]
 fn active_active() {
+    if !testing::has_tools(&["/bin/busybox", "/sbin/start-stop-daemon"]) {
+        return;
+    }
     testing::in_fair_lab(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let web = directory.path().join("web");
+        write_executable(&web, &WEB.replace("PLACE", &directory.path().display().to_string()));
+        std::fs::write(directory.path().join("index.html"), "a page\n").expect("a page");
+        let serves = |ip: IpAddr| format!("exec:{} {ip}", web.display());
         let more = format!(
-            "failback = \"immediate\"\n[group.other]\nprefer = \"gw2\"\nfailback = \"immediate\"\naddresses = [\"{OTHER}/24@eth0\"]"
+            "safety = \"probe\"\nfailback = \"immediate\"\n[group.other]\nprefer = \"gw2\"\nfailback = \"immediate\"\n\
+             addresses = [\"{OTHER}/24@eth0\"]\nscripts = [{:?}]\nsafety = \"probe\"",
+            serves(OTHER)
         );
-        let mut scene = Scene::new(Setup { prefer: Some(Side::A), more, ..Setup::default() });
+        let mut scene =
+            Scene::new(Setup { prefer: Some(Side::A), scripts: vec![serves(VIP)], more, ..Setup::default() });
         scene.begin(Side::A);
         scene.begin(Side::B);
         expect_holders(&scene, [(VIP, Side::A), (OTHER, Side::B)]);
+        assert_both_served("at first", &scene);
         scene.power_cut(Side::A).expect("its processes die");
         // The kernel of a node without power has its address still, in a namespace that nobody reaches.
         scene.expect_soon("both at gw2", PATIENCE, |scene| {
             [VIP, OTHER].iter().all(|ip| holders(scene, *ip).contains(&Side::B))
         });
+        assert_both_served("by one alone", &scene);
         scene.power_on(Side::A).expect("power");
         scene.begin(Side::A);
         expect_holders(&scene, [(VIP, Side::A), (OTHER, Side::B)]);
+        assert_both_served("after the return", &scene);
         scene.assert_never_both();
     });
 }
