@@ -14,6 +14,8 @@ use nix::libc::c_int;
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::{read, write};
 
+#[cfg(feature = "cable-test")]
+use super::cable_test::Tester;
 use crate::control::PortReport;
 use crate::tty::lines;
 use crate::tty::uart::{Counts, Uart};
@@ -67,6 +69,9 @@ pub struct Port {
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
     counts_before: Counts,
+    /// Who tests the cable at the other end.
+    #[cfg(feature = "cable-test")]
+    pub tester: Tester,
 }
 
 /// What one read of a port came to.
@@ -105,6 +110,8 @@ impl Port {
             has_lines: false,
             bridged_lines: 0,
             counts_before: Counts::default(),
+            #[cfg(feature = "cable-test")]
+            tester: Tester::default(),
         }
     }
 
@@ -269,6 +276,16 @@ impl Port {
     pub fn send_aside(&mut self, body: &Body) {
         self.send(body);
         self.aside_bytes = body.len() + LINE_OVERHEAD_BYTES;
+    }
+
+    /// Answers whoever tests the cable, once there is as much room as an aside with `room` bytes of text takes.
+    #[cfg(feature = "cable-test")]
+    pub fn answer_test(&mut self, room: usize) {
+        let inputs = self.descriptor.as_ref().and_then(lines::get).unwrap_or(0) & lines::INPUTS;
+        let max_bytes = room + ASIDE_OVERHEAD_BYTES - LINE_OVERHEAD_BYTES;
+        if let Some(body) = self.tester.answer(self.baud, u16::try_from(inputs).unwrap_or(0), max_bytes) {
+            self.send_aside(&body);
+        }
     }
 
     /// How much of the line these bytes have filled since the port was opened.

@@ -14,10 +14,11 @@ use crosswire::time::Span;
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
 use crate::guard::ports::open_serial;
+use crate::tty::exchange::{Nonce, Wires};
 use crate::tty::lines;
 use crate::tty::uart::Uart;
-use link::{Link, Nonce};
-use outcome::{Heard, Outcome, Wires};
+use link::Link;
+use outcome::{Heard, Outcome};
 
 options! {
     /// Test a null-modem cable: run this on both ends
@@ -55,7 +56,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
     lines::set(&port, lines::DTR);
     let mut me = [0; 4];
     getrandom::fill(&mut me).map_err(|error| format!("the kernel gives no random numbers: {error}"))?;
-    let mut link = Link::new(port, device.clone(), me);
+    let mut link = Link::new(port, device.clone(), steps::BAUDS[0], me);
     let mut outcome = Outcome {
         device,
         heard: Heard::default(),

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use crate::cli::json::{Value, json};
 
-use super::outcome::{Outcome, Speed, Wiring};
+use super::outcome::{Outcome, Wiring};
+use crate::tty::exchange::Speed;
 use crate::tty::lines::{self, INPUTS};
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
 
@@ -64,10 +65,10 @@ fn verdict(outcome: &Outcome) -> (&'static str, String) {
 }
 
 fn daemon_text(outcome: &Outcome) -> String {
-    let pair = outcome.heard.daemon_of_pair.unwrap_or_default();
+    let (pair, baud) = outcome.heard.daemon.unwrap_or_default();
     format!(
-        "a running crosswire of the pair with id {pair:04x} talks there: data reaches us. Stop it for the whole test, if it is \
-         the right box; if it is another pair's, the cables are crossed."
+        "a running crosswire of the pair with id {pair:04x} talks there at {baud} baud: data reaches us. If it is the right \
+         box, say `crosswire maintenance on` there first, or stop it; if it is another pair's, the cables are crossed."
     )
 }
 
@@ -85,6 +86,12 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
                 "the UART ({name}) has no FIFO: above {MAX_BAUD_WITHOUT_FIFO} baud a busy box loses bytes"
             ));
         }
+    }
+    if outcome.heard.is_answered_by_daemon {
+        found.push(
+            "a running daemon answered: its own speed alone was tried; its DTR and RTS were not driven, only seen as they stand"
+                .to_string(),
+        );
     }
     for (bridged, place) in
         outcome.wires.bridged.iter().zip(["here", "at the other end"]).filter(|(bits, _)| **bits != 0)
@@ -150,7 +157,11 @@ fn picture(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  {output:>7} {} {}", wire(inputs != 0, true), name(inputs))?;
     }
     for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.back) {
-        writeln!(out, "  {:>7} {} {output}", name(inputs), wire(inputs != 0, false))?;
+        if *output == "RTS" && outcome.heard.is_rts_unknown(wires) {
+            writeln!(out, "        ?      not seen  RTS")?;
+        } else {
+            writeln!(out, "  {:>7} {} {output}", name(inputs), wire(inputs != 0, false))?;
+        }
     }
     writeln!(out)
 }
@@ -179,6 +190,7 @@ pub fn json(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     let value = json!({
         "device": &outcome.device,
         "wiring": wiring,
+        "one_end": outcome.heard.is_answered_by_daemon,
         "verdict": verdict,
         "uart": outcome.uart.map(|uart| uart.name()),
         "lines": json!({

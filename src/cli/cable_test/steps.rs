@@ -6,10 +6,11 @@ use std::time::Duration;
 use crosswire::config::Side;
 use crosswire::time::{Instant, Span};
 
-use super::link::{ECHO_BYTES, Link, Message};
-use super::outcome::{Outcome, Speed, Wires};
+use super::link::Link;
+use super::outcome::Outcome;
 use crate::clock;
-use crate::tty::lines::{self, DTR, INPUTS, RTS};
+use crate::tty::exchange::{ECHO_BYTES, Message, Speed, Wires};
+use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
 
 /// The speeds that are tried; the first is where both ends meet, and meet again when one fails.
 pub const BAUDS: [u32; 5] = [9_600, 19_200, 38_400, 57_600, 115_200];
@@ -19,6 +20,10 @@ const TRIPS: u32 = 40;
 const MAX_LOST: u32 = 4;
 /// Between two calls for the other end.
 const CALLS_EVERY: Span = Span::from_ms(200);
+/// How long one speed is listened to: longer than between two beats of a daemon.
+const LISTENS: Span = Span::from_ms(2_500);
+/// Text of an echo that a daemon sends back: it has to find room between two beats that fill half the line.
+const DAEMON_ECHO_BYTES: usize = 24;
 /// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
 const ANSWER_WAIT: Span = Span::from_ms(500);
 /// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
@@ -31,11 +36,27 @@ const GONE_AFTER: Span = Span::from_s(8);
 /// What a port needs to send its last frame at 9600 baud, and a line to settle.
 const SETTLES: Duration = Duration::from_millis(100);
 
-/// Calls until both ends have heard each other, or `wait` is over.
+/// Calls until both ends have heard each other, or `wait` is over. Where nothing but noise comes in, a daemon may talk at its
+/// own speed: it is looked for at the others, one after the other.
 pub fn meet(link: &mut Link, wait: Span) -> bool {
     let give_up_at = clock::now() + wait;
     while clock::now() < give_up_at {
-        link.say(&Message::Hello);
+        if call(link, give_up_at.min(clock::now() + LISTENS)) {
+            return true;
+        }
+        let faster = BAUDS.into_iter().find(|baud| link.is_puzzled() && *baud > link.baud());
+        // A speed that the port cannot make is heard as nothing.
+        let _ = link.go(faster.unwrap_or(BAUDS[0]));
+    }
+    false
+}
+
+/// Calls where a test meets us, or a daemon was heard.
+fn call(link: &mut Link, give_up_at: Instant) -> bool {
+    while clock::now() < give_up_at {
+        if link.baud() == BAUDS[0] || link.is_at_daemon() {
+            link.say(&Message::Hello);
+        }
         link.heard.lines |= lines::get(link.port()).unwrap_or(0) & INPUTS;
         let until = clock::now() + CALLS_EVERY;
         while let Some((_, is_for_us)) = link.hear(until) {
@@ -57,8 +78,13 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
     };
     outcome.wires = wires;
     let _ = link.ask(&Message::Wires(wires), ANSWER_WAIT, yes);
-    for baud in BAUDS.into_iter().filter(|baud| *baud <= max_baud) {
-        let Some(speed) = try_speed(link, baud) else {
+    // A daemon stays at its own speed.
+    let first = link.baud();
+    let is_daemon = link.heard.is_answered_by_daemon;
+    let is_tried = |baud: &u32| if is_daemon { *baud == first } else { *baud <= max_baud };
+    let bauds: Vec<u32> = BAUDS.into_iter().filter(is_tried).collect();
+    for baud in bauds {
+        let Some(speed) = try_speed(link, baud, first) else {
             outcome.is_cut_short = true;
             return;
         };
@@ -86,6 +112,11 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
         wires.out[index] = there & !idle_there;
         wires.back[index] = here & !idle_here;
     }
+    if link.heard.is_answered_by_daemon {
+        // It drives nothing for us: its lines say what they always say.
+        let standing = idle_here & !bridged_here;
+        wires.back = [standing & short(DSR | DCD), standing & short(CTS)];
+    }
     lines::set(link.port(), DTR);
     Some(wires)
 }
@@ -109,8 +140,8 @@ fn short(bits: i32) -> u16 {
     u16::try_from(bits).unwrap_or(0)
 }
 
-/// Tries one speed. `None`: the other end is gone even at the first speed.
-fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
+/// Tries one speed. `None`: the other end is gone even at the first speed, where both have met.
+fn try_speed(link: &mut Link, baud: u32, first: u32) -> Option<Speed> {
     let mut speed = Speed { baud, ..Speed::default() };
     link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
     sleep(SETTLES);
@@ -122,17 +153,18 @@ fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
     }
     // Back to where both ends meet; from there the next speed is tried.
     sleep(MEETS_AGAIN_AFTER);
-    link.go(BAUDS[0]).ok()?;
-    link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
+    link.go(first).ok()?;
+    link.ask(&Message::Go(first), ANSWER_WAIT, yes).map(|()| speed)
 }
 
 /// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
 fn measure(link: &mut Link, speed: &mut Speed) {
-    let mut trips = Trips { sent_at: Vec::new(), us: vec![None; TRIPS as usize] };
+    let bytes = if link.heard.is_answered_by_daemon { DAEMON_ECHO_BYTES } else { ECHO_BYTES };
+    let mut trips = Trips { bytes, sent_at: Vec::new(), us: vec![None; TRIPS as usize] };
     while speed.sent < TRIPS && speed.lost < MAX_LOST {
         let trip = trips.sent_at.len();
         trips.sent_at.push(clock::now());
-        link.say(&Message::Echo(text_of(trip)));
+        link.say(&Message::Echo(text_of(trip, bytes)));
         speed.sent += 1;
         trips.collect(link, Some(trip), clock::now() + ANSWER_WAIT);
         speed.lost = trips.missing();
@@ -152,12 +184,14 @@ fn measure(link: &mut Link, speed: &mut Speed) {
 }
 
 /// The text of one trip: every bit pattern has its turn, and no two trips have the same.
-fn text_of(trip: usize) -> heapless::Vec<u8, ECHO_BYTES> {
-    (0..ECHO_BYTES).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect()
+fn text_of(trip: usize, bytes: usize) -> heapless::Vec<u8, ECHO_BYTES> {
+    (0..bytes).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect()
 }
 
 /// What became of each frame.
 struct Trips {
+    /// The length of their texts.
+    bytes: usize,
     sent_at: Vec<Instant>,
     us: Vec<Option<u32>>,
 }
@@ -171,7 +205,7 @@ impl Trips {
             // The first byte of a text is its trip's number.
             let trip = text.first().map_or(usize::MAX, |byte| usize::from(*byte));
             let (Some(sent_at), Some(slot)) = (self.sent_at.get(trip), self.us.get_mut(trip)) else { continue };
-            if text == text_of(trip) {
+            if text == text_of(trip, self.bytes) {
                 slot.get_or_insert(u32::try_from(clock::now().since(*sent_at).as_us()).unwrap_or(u32::MAX));
             }
         }
