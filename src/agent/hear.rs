@@ -170,7 +170,7 @@ impl Agent<'_> {
                         let bytes = room.get(..length).unwrap_or_default();
                         #[cfg(feature = "cable-test")]
                         if port.is_stream() && self.node.is_in_maintenance() {
-                            port.tester.hear(bytes);
+                            port.hear_test(bytes);
                         }
                         let event = port.event(bytes);
                         self.node.step(clock::now(), event, &mut self.effects);

@@ -69,9 +69,9 @@ pub struct Port {
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
     counts_before: Counts,
-    /// Who tests the cable at the other end.
+    /// Who tests the cable at the other end; apart, since it is large and seldom there.
     #[cfg(feature = "cable-test")]
-    pub tester: Tester,
+    pub tester: Box<Tester>,
 }
 
 /// What one read of a port came to.
@@ -111,7 +111,7 @@ impl Port {
             bridged_lines: 0,
             counts_before: Counts::default(),
             #[cfg(feature = "cable-test")]
-            tester: Tester::default(),
+            tester: Box::default(),
         }
     }
 
@@ -278,13 +278,20 @@ impl Port {
         self.aside_bytes = body.len() + LINE_OVERHEAD_BYTES;
     }
 
-    /// Answers whoever tests the cable, once there is as much room as an aside with `room` bytes of text takes.
+    /// Hears whoever tests the cable from the other end.
+    #[cfg(feature = "cable-test")]
+    pub fn hear_test(&mut self, bytes: &[u8]) {
+        let descriptor = self.descriptor.as_ref();
+        let inputs = || descriptor.and_then(lines::get).unwrap_or(0) & lines::INPUTS;
+        self.tester.hear(bytes, self.baud, inputs);
+    }
+
+    /// Answers, if there is the room for it that an aside with `room` bytes of text takes.
     #[cfg(feature = "cable-test")]
     pub fn answer_test(&mut self, room: usize) {
-        let inputs = self.descriptor.as_ref().and_then(lines::get).unwrap_or(0) & lines::INPUTS;
-        let max_bytes = room + ASIDE_OVERHEAD_BYTES - LINE_OVERHEAD_BYTES;
-        if let Some(body) = self.tester.answer(self.baud, u16::try_from(inputs).unwrap_or(0), max_bytes) {
-            self.send_aside(&body);
+        if room > 0 && self.tester.owed.len() + LINE_OVERHEAD_BYTES <= room + ASIDE_OVERHEAD_BYTES {
+            let answer = std::mem::take(&mut self.tester.owed);
+            self.send_aside(&answer);
         }
     }
 

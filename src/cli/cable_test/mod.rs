@@ -39,7 +39,8 @@ pub fn run(options: &CableTestOptions, out: &mut impl Write) -> Exit {
     match test(options) {
         Ok(outcome) => {
             // A reader that closed the pipe has seen enough.
-            let _ = if options.json { show::json(&outcome, out) } else { show::text(&outcome, out) };
+            let told = if options.json { show::json(&outcome) } else { show::text(&outcome) };
+            let _ = write!(out, "{told}");
             if outcome.best().is_some() && !outcome.is_cut_short { Exit::Done } else { Exit::Refused }
         }
         Err(reason) => {
@@ -74,7 +75,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
         }
     } else {
         let bridged = bridged(&link, me);
-        outcome.wires.bridged = [u16::try_from(bridged).unwrap_or(0), 0];
+        outcome.wires.bridged[0] = bridged;
         outcome.idle_lines = link.heard.lines & !bridged;
     }
     outcome.heard = link.heard;

@@ -1,6 +1,7 @@
 //! What a test finds, and what it is called.
 
 use crosswire::time::Span;
+use nix::libc::c_int;
 
 use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines::{CTS, DCD, DSR};
@@ -22,7 +23,7 @@ pub struct Heard {
     /// It is in maintenance, and answers in the place of a test.
     pub is_answered_by_daemon: bool,
     /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time, and drop theirs.
-    pub lines: std::ffi::c_int,
+    pub lines: c_int,
 }
 
 impl Heard {
@@ -66,7 +67,7 @@ pub fn wiring(heard: &Heard, wires: &Wires) -> Wiring {
 }
 
 fn lines_of(heard: &Heard, wires: &Wires) -> Wiring {
-    let has = |[dtr, rts]: [u16; 2]| [i32::from(dtr) & (DSR | DCD) != 0, i32::from(rts) & CTS != 0];
+    let has = |[dtr, rts]: [c_int; 2]| [dtr & (DSR | DCD) != 0, rts & CTS != 0];
     let mut all = [has(wires.out), has(wires.back)];
     if heard.is_rts_unknown(wires) {
         // Then the way out has to speak for the way back.
@@ -87,7 +88,7 @@ pub struct Outcome {
     pub heard: Heard,
     pub wires: Wires,
     /// Lines that are on although nobody was heard: a powered port at the far end.
-    pub idle_lines: i32,
+    pub idle_lines: c_int,
     pub speeds: Vec<Speed>,
     pub uart: Option<Uart>,
     /// The far end was lost before the test was done.
@@ -117,12 +118,13 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    const D: u16 = 0x140;
-    const C: u16 = 0x20;
+    const D: c_int = 0x140;
+    const C: c_int = 0x20;
 
     #[test]
     fn cables_are_named_by_what_arrives() {
         let peer = Heard { is_peer_there: true, is_heard_there: true, ..Heard::default() };
+        let daemon = Heard { is_answered_by_daemon: true, ..peer };
         let wires = |out, back| Wires { out, back, bridged: [0, 0] };
         let rows = [
             (peer, wires([D, C], [D, C]), Wiring::Full),
@@ -130,6 +132,12 @@ mod tests {
             (peer, wires([D, 0], [D, C]), Wiring::Partial),
             (peer, wires([C, 0], [0, 0]), Wiring::Three),
             (peer, wires([0, 0], [0, 0]), Wiring::Three),
+            (daemon, wires([D, C], [D, C]), Wiring::Full),
+            (daemon, wires([D, C], [D, 0]), Wiring::Full),
+            (daemon, wires([D, 0], [D, 0]), Wiring::Partial),
+            (daemon, wires([D, C], [0, 0]), Wiring::Partial),
+            (daemon, wires([0, 0], [0, 0]), Wiring::Three),
+            (peer, wires([D, C], [D, 0]), Wiring::Partial),
             (Heard { is_heard_there: false, ..peer }, wires([0, 0], [0, 0]), Wiring::OneWay),
             (Heard { echoes: 3, noise: 1, ..Heard::default() }, Wires::default(), Wiring::Loopback),
             (Heard { daemon: Some((7, 9_600)), noise: 1, ..Heard::default() }, Wires::default(), Wiring::Daemon),
