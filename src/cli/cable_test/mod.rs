@@ -1,4 +1,5 @@
-//! `crosswire cable-test`: run on both ends of a cable, it says what the cable is and what it can carry.
+//! `crosswire cable-test`: run on both ends of a cable, or on one while the daemon at the other is in maintenance, it says what
+//! the cable is and what it can carry.
 
 mod link;
 mod outcome;
@@ -21,7 +22,7 @@ use link::Link;
 use outcome::{Heard, Outcome};
 
 options! {
-    /// Test a null-modem cable: run this on both ends
+    /// Test a null-modem cable, on both ends or facing a daemon in maintenance
     pub struct CableTestOptions("cable-test") {
         /// Fastest speed to try
         max_baud: u32 = option("--max-baud", "BAUD").or("115200"),
