@@ -167,7 +167,12 @@ impl Agent<'_> {
                 let Some(port) = self.ports.get_mut(index) else { break };
                 match port.read(&mut room) {
                     Read::Bytes(length) => {
-                        let event = port.event(room.get(..length).unwrap_or_default());
+                        let bytes = room.get(..length).unwrap_or_default();
+                        #[cfg(feature = "cable-test")]
+                        if port.is_stream() && self.node.is_in_maintenance() {
+                            port.hear_test(bytes);
+                        }
+                        let event = port.event(bytes);
                         self.node.step(clock::now(), event, &mut self.effects);
                         let is_all = port.is_stream() && length < READ_BYTES;
                         self.carry_out();

@@ -4,6 +4,8 @@
 //! ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
 
 pub mod answers;
+#[cfg(feature = "cable-test")]
+mod cable_test;
 mod carry;
 mod control;
 mod guard_end;
@@ -203,6 +205,8 @@ impl<'a> Agent<'a> {
         self.step(now, Event::Tick);
         self.test_probes(now);
         self.talk(now);
+        #[cfg(feature = "cable-test")]
+        self.answer_tests(now);
         self.reopen(now);
         self.guard.flush();
         if now >= self.end_at {

@@ -117,7 +117,8 @@ impl Agent<'_> {
         self.send_aside(path, Aside::Ask(ask));
     }
 
-    fn aside_room(&self, now: Instant, path: PathId) -> usize {
+    /// Most bytes of text that an aside may carry now.
+    pub(super) fn aside_room(&self, now: Instant, path: PathId) -> usize {
         let interval = self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
         let next_beat_at = self.node.next_beat_at(path);
         self.ports.get(path.index()).map_or(0, |port| port.aside_room(now, next_beat_at, interval))

@@ -14,6 +14,8 @@ use nix::libc::c_int;
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::{read, write};
 
+#[cfg(feature = "cable-test")]
+use super::cable_test::Tester;
 use crate::control::PortReport;
 use crate::tty::lines;
 use crate::tty::uart::{Counts, Uart};
@@ -67,6 +69,9 @@ pub struct Port {
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
     counts_before: Counts,
+    /// Who tests the cable at the other end; apart, since it is large and seldom there.
+    #[cfg(feature = "cable-test")]
+    pub tester: Box<Tester>,
 }
 
 /// What one read of a port came to.
@@ -105,6 +110,8 @@ impl Port {
             has_lines: false,
             bridged_lines: 0,
             counts_before: Counts::default(),
+            #[cfg(feature = "cable-test")]
+            tester: Box::default(),
         }
     }
 
@@ -269,6 +276,23 @@ impl Port {
     pub fn send_aside(&mut self, body: &Body) {
         self.send(body);
         self.aside_bytes = body.len() + LINE_OVERHEAD_BYTES;
+    }
+
+    /// Hears whoever tests the cable from the other end.
+    #[cfg(feature = "cable-test")]
+    pub fn hear_test(&mut self, bytes: &[u8]) {
+        let descriptor = self.descriptor.as_ref();
+        let inputs = || descriptor.and_then(lines::get).unwrap_or(0) & lines::INPUTS;
+        self.tester.hear(bytes, self.baud, inputs);
+    }
+
+    /// Answers, if there is the room for it that an aside with `room` bytes of text takes.
+    #[cfg(feature = "cable-test")]
+    pub fn answer_test(&mut self, room: usize) {
+        if room > 0 && self.tester.owed.len() + LINE_OVERHEAD_BYTES <= room + ASIDE_OVERHEAD_BYTES {
+            let answer = std::mem::take(&mut self.tester.owed);
+            self.send_aside(&answer);
+        }
     }
 
     /// How much of the line these bytes have filled since the port was opened.

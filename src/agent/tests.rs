@@ -6,7 +6,11 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 
 use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side};
+#[cfg(feature = "cable-test")]
+use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::Role;
+#[cfg(feature = "cable-test")]
+use crosswire::quorum::event::Request;
 use crosswire::resource::{Order, Outcome};
 use crosswire::time::Span;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
@@ -15,6 +19,8 @@ use std::os::fd::AsRawFd;
 use super::*;
 use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 use crate::settings::VirtualAddress;
+#[cfg(feature = "cable-test")]
+use crate::tty::exchange;
 
 /// Counts what the calling thread allocates.
 struct Counting;
@@ -169,4 +175,62 @@ fn a_pair_at_rest_allocates_nothing() {
     assert!(heard(&agents) > before + 20, "beats came and went meanwhile");
     assert!(is_active(&agents));
     assert_eq!(allocated, 0, "in 200 turns of each");
+}
+
+/// What the far end of a cable reads until the agent has turned so often: the frames of the pair, and those of a test.
+#[cfg(feature = "cable-test")]
+fn read_frames(port: &OwnedFd, collector: &mut Collector) -> (u32, Vec<exchange::Message>) {
+    let (mut beats, mut answers, mut room) = (0, Vec::new(), [0; 4_096]);
+    while let Ok(length) = nix::unistd::read(port, &mut room) {
+        for byte in &room[..length] {
+            let Some(Gathered::Body(body)) = collector.push(*byte) else { continue };
+            match exchange::decode(body) {
+                Some((answer, exchange::DAEMON, _)) => answers.push(answer),
+                Some(_) => panic!("not from the daemon"),
+                None => beats += u32::from(crosswire::frame::seal::open(body).is_ok()),
+            }
+        }
+    }
+    (beats, answers)
+}
+
+#[cfg(feature = "cable-test")]
+#[test]
+fn a_test_of_the_cable_is_answered_between_beats_in_maintenance_only() {
+    let (ours, theirs) = pair(SockType::SeqPacket);
+    let (control, _operator) = pair(SockType::SeqPacket);
+    let cable = pair(SockType::Stream);
+    let settings = settings(Side::A);
+    let key = [Key { id: 1, bytes: [7; 32].into_iter().collect() }];
+    let entropy = Entropy { incarnation: [1; 8], secret: [1; 16] };
+    let mut agent = Agent::new(&settings, &key, entropy, theirs, control);
+    let place = Place { socket: ours };
+    place.tell(&FromGuard::Path { path: PathId(0), errno: 0 }, Some(cable.0));
+    let mut collector = Collector::default();
+    let echo = exchange::Message::Echo([0; 24].into_iter().collect());
+    let mut ask_for = |agent: &mut Agent<'_>, turns: u32| {
+        let (mut allocated, mut beats, mut answers) = (0, 0, Vec::new());
+        for _ in 0..turns {
+            nix::unistd::write(&cable.1, &wrap(&exchange::encode([5; 4], exchange::DAEMON, &echo))).expect("sent");
+            let before = ALLOCATIONS.get();
+            agent.turn();
+            allocated += ALLOCATIONS.get() - before;
+            place.serve();
+            let (more_beats, more_answers) = read_frames(&cable.1, &mut collector);
+            beats += more_beats;
+            answers.extend(more_answers);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        (allocated, beats, answers)
+    };
+    let (_, beats, answers) = ask_for(&mut agent, 100);
+    assert!(beats > 3 && answers.is_empty(), "a stranger: {beats} beats, {answers:?}");
+    agent.step(clock::now(), Event::Operator(Request::Maintenance(Span::from_s(60))));
+    let (allocated, beats, answers) = ask_for(&mut agent, 100);
+    assert_eq!(allocated, 0, "in 100 turns");
+    assert!(beats > 3 && answers.len() > 20, "{beats} beats, {answers:?}");
+    assert!(answers.len() <= 100 && answers.iter().all(|answer| *answer == echo), "{answers:?}");
+    agent.step(clock::now(), Event::Operator(Request::Maintenance(Span::ZERO)));
+    let (_, _, answers) = ask_for(&mut agent, 20);
+    assert_eq!(answers, [], "it is over");
 }

@@ -3,6 +3,8 @@
 //! All of it is `ioctl_tty(2)`. A pseudo-terminal, and many a USB adapter, knows only a part: what a port does not know is
 //! `None`, never an error.
 
+#[cfg(feature = "cable-test")]
+pub mod exchange;
 pub mod lines;
 pub mod speed;
 pub mod uart;

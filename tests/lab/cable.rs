@@ -10,6 +10,7 @@ use std::time::Duration;
 use crosswire::config::Side;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{BaudRate, SetArg, cfsetspeed, tcgetattr, tcsetattr};
 
 use crate::lab::cable::{Cable, LineRule};
 use crate::lab::clock::{now, span, wait_until};
@@ -161,6 +162,30 @@ fn delay_and_baud_rate_are_kept() {
         let slow = time_for(64);
         println!("64 bytes at 9600 baud: {slow}");
         assert!((66..90).contains(&slow.as_ms()), "64 bytes take 66.7 ms at 9600 baud, not {slow}");
+    });
+}
+
+#[test]
+fn ports_of_different_speeds_hear_only_noise_of_each_other() {
+    in_fair_lab(|| {
+        let cable = Cable::new(1).unwrap();
+        let mut ports = [open_port(&cable, Side::A), open_port(&cable, Side::B)];
+        let set = |port: &File, speed| {
+            let mut mode = tcgetattr(port).unwrap();
+            cfsetspeed(&mut mode, speed).unwrap();
+            tcsetattr(port, SetArg::TCSANOW, &mode).unwrap();
+        };
+        let mut exchange = || {
+            ports[0].write_all(b"from A").unwrap();
+            receive(&mut ports[1], ms(100))
+        };
+        set(&open_port(&cable, Side::A), BaudRate::B9600);
+        assert_eq!(exchange(), b"from A", "this cable does not mind");
+        cable.mind_speeds();
+        let noise = exchange();
+        assert!(noise.len() == 6 && noise != b"from A", "{noise:?}");
+        set(&open_port(&cable, Side::B), BaudRate::B9600);
+        assert_eq!(exchange(), b"from A");
     });
 }
 

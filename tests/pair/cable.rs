@@ -5,9 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use crosswire::config::Side;
+use crosswire::frame::delimit::{Collector, Gathered};
+use crosswire::frame::seal::open;
 use crosswire::time::Span;
 use serde_json::Value;
 
+use crate::beats::Beats;
 use crate::lab::cable::{Cable, LineRule};
 use crate::lab::clock::{now, span};
 use crate::lab::modem::{Modem, Wiring};
@@ -205,25 +208,132 @@ fn what_is_no_cable_is_named() {
     });
 }
 
-/// Situation: the daemon of a pair talks at the other end.
-/// Required: it is named by the id of its pair, and the daemon goes on; nothing is taken over by it meanwhile.
+/// A pair with all lines whose ports mind each other's speed.
+fn wired(baud: u32) -> Scene {
+    let scene = Scene::new(Setup { baud, lines: Some(Wiring::Full), ..slow() });
+    scene.cable().mind_speeds();
+    scene
+}
+
+/// Situation: the daemon of a pair talks at the other end, at 9600 baud and at another speed.
+/// Required: it is named by the id of its pair and by its speed, with what to say there, and the exit code is 1; the daemon
+/// goes on, and takes nothing over meanwhile.
 #[test]
 fn a_daemon_at_the_other_end_is_named() {
     testing::in_fair_lab(|| {
-        let mut scene = Scene::new(Setup {
-            baud: 9_600,
-            interval_ms: 250,
-            late_after_ms: 750,
-            dead_after_ms: 1_500,
-            lines: Some(Wiring::Full),
-            ..Setup::default()
-        });
+        for (baud, wait) in [(9_600, "5"), (19_200, "8")] {
+            let mut scene = wired(baud);
+            scene.begin(Side::B);
+            scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::B).is_some());
+            let found = test_cable(scene.cable(), scene.modem(), &[Side::A], &["--wait", wait]);
+            assert_eq!((&found[0].0["wiring"], found[0].1.code), (&Value::from("daemon"), Some(1)), "{found:?}");
+            let verdict = found[0].0["verdict"].to_string();
+            for part in ["pair with id", &format!("at {baud} baud"), "`crosswire maintenance on` there"] {
+                assert!(verdict.contains(part), "{part} is not in {verdict}");
+            }
+            assert_eq!(scene.overlap().expect("the observer"), Span::ZERO);
+            assert_eq!(
+                scene.holder().expect("the observer"),
+                None,
+                "somebody is on the cable: not in cold start either"
+            );
+        }
+    });
+}
+
+/// Puts a node into maintenance, and stops its peer.
+fn leave_alone_in_maintenance(scene: &mut Scene, side: Side) {
+    let said = scene.say(side, &["maintenance", "on"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    scene.stop(side.peer(), PATIENCE).expect("it ends");
+}
+
+/// How many frames of the pair `from` has put on the cable, of those that are remembered.
+fn frames_of_the_pair(cable: &Cable, from: Side) -> usize {
+    let mut collector = Collector::default();
+    let mut is_frame = |byte: &u8| matches!(collector.push(*byte), Some(Gathered::Body(body)) if open(body).is_ok());
+    cable.recorded(from).iter().filter(|byte| is_frame(byte)).count()
+}
+
+/// Operator: `maintenance on` on the active node, the other daemon is stopped, and the cable tested from there.
+/// Required: the daemon answers between its beats, of which none is left out or late, and serves on; the result names the
+/// cable, with its own speed only, says so, and ends with 0.
+#[test]
+fn one_end_alone_tests_against_a_daemon_in_maintenance_that_serves() {
+    testing::in_fair_lab(|| {
+        let mut scene = wired(9_600);
+        scene.begin(Side::A);
         scene.begin(Side::B);
-        scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::B).is_some());
-        let found = test_cable(scene.cable(), scene.modem(), &[Side::A], &["--wait", "5"]);
-        assert_eq!(found[0].0["wiring"], "daemon", "{found:?}");
-        assert!(found[0].0["verdict"].to_string().contains("pair with id"), "{found:?}");
-        assert_eq!(scene.overlap().expect("the observer"), Span::ZERO);
-        assert_eq!(scene.holder().expect("the observer"), None, "somebody is on the cable: not in cold start either");
+        scene.settle(Side::A);
+        leave_alone_in_maintenance(&mut scene, Side::A);
+        let (start, frames_before, beats) =
+            (now(), frames_of_the_pair(scene.cable(), Side::A), Beats::of(&scene, Side::A));
+        let (found, said) = test_cable(scene.cable(), scene.modem(), &[Side::B], &["--wait", "10"]).remove(0);
+        let (took, gap) = (now().since(start), beats.largest_gap());
+        let frames = frames_of_the_pair(scene.cable(), Side::A) - frames_before;
+        println!("{took}, {frames} frames of the pair, longest gap {gap}: {found}");
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(
+            (&found["wiring"], &found["one_end"], &found["complete"]),
+            (&"full".into(), &true.into(), &true.into())
+        );
+        assert_eq!(
+            (&found["lines"]["our_dtr_reaches"], &found["lines"]["our_rts_reaches"]),
+            (&"DSR DCD".into(), &"CTS".into())
+        );
+        assert_eq!(
+            (&found["lines"]["their_dtr_reaches"], &found["lines"]["their_rts_reaches"]),
+            (&"DSR DCD".into(), &"CTS".into()),
+            "it runs, and it serves"
+        );
+        let speeds = found["speeds"].as_array().expect("speeds");
+        assert_eq!((speeds.len(), &speeds[0]["sent"], &speeds[0]["lost"]), (1, &40.into(), &0.into()), "{found}");
+        assert_eq!(found["use_baud"], 9_600);
+        assert!(found["hazards"].to_string().contains("at its own speed only"), "{found}");
+        assert!(gap < Span::from_ms(750), "a gap of {gap} between beats");
+        assert!(frames as u64 + 2 >= took.as_ms() / 250, "{frames} frames in {took}");
+        let status = scene.status(Side::A);
+        println!("the cable as the daemon sees it: {}", status["paths"][0]);
+        assert_eq!(status["paths"][0]["skipped"], 0, "no beat was skipped");
+        scene.assert_nothing_moved(Side::A, start);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        scene.assert_never_both();
+    });
+}
+
+/// Operator: the same with the backup in maintenance, at another speed; its peer hands over to nobody.
+/// Required: it is found at its speed; it takes nothing over; the text says what was not seen of its lines.
+#[test]
+fn one_end_alone_tests_against_a_daemon_in_maintenance_that_stands_by() {
+    testing::in_fair_lab(|| {
+        let mut scene = wired(38_400);
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        leave_alone_in_maintenance(&mut scene, Side::B);
+        let holds = scene.holds().len();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crosswire"));
+        command.args(["cable-test", "--wait", "20"]).arg(scene.cable().device(Side::A));
+        scene.modem().attach(&mut command).expect("lines");
+        let said = run(command);
+        println!("{}", said.text);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        for part in [
+            "a full null modem",
+            "DTR ------------> DSR DCD\n",
+            "RTS ------------> CTS\n",
+            "DSR DCD <------------ DTR\n",
+            " -      ?        RTS\n",
+            " 38400 baud:  0 of 40 frames lost",
+            "at its own speed only",
+            "Use baud = 38400;",
+        ] {
+            assert!(said.text.contains(part), "{part:?} is not in\n{}", said.text);
+        }
+        assert_eq!((scene.role(Side::B), scene.holds().len()), ("backup".to_owned(), holds), "nothing is taken");
+        assert_eq!(scene.say(Side::B, &["maintenance", "off"]).code, Some(0));
+        scene.wait_for_service_by(Side::B);
+        scene.assert_never_both();
     });
 }

@@ -1,4 +1,5 @@
-//! `crosswire cable-test`: run on both ends of a cable, it says what the cable is and what it can carry.
+//! `crosswire cable-test`: run on both ends of a cable, or on one while the daemon at the other is in maintenance, it says what
+//! the cable is and what it can carry.
 
 mod link;
 mod outcome;
@@ -14,13 +15,14 @@ use crosswire::time::Span;
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
 use crate::guard::ports::open_serial;
+use crate::tty::exchange::{Nonce, Wires};
 use crate::tty::lines;
 use crate::tty::uart::Uart;
-use link::{Link, Nonce};
-use outcome::{Heard, Outcome, Wires};
+use link::Link;
+use outcome::{Heard, Outcome};
 
 options! {
-    /// Test a null-modem cable: run this on both ends
+    /// Test a null-modem cable, on both ends or facing a daemon in maintenance
     pub struct CableTestOptions("cable-test") {
         /// Fastest speed to try
         max_baud: u32 = option("--max-baud", "BAUD").or("115200"),
@@ -38,7 +40,8 @@ pub fn run(options: &CableTestOptions, out: &mut impl Write) -> Exit {
     match test(options) {
         Ok(outcome) => {
             // A reader that closed the pipe has seen enough.
-            let _ = if options.json { show::json(&outcome, out) } else { show::text(&outcome, out) };
+            let told = if options.json { show::json(&outcome) } else { show::text(&outcome) };
+            let _ = write!(out, "{told}");
             if outcome.best().is_some() && !outcome.is_cut_short { Exit::Done } else { Exit::Refused }
         }
         Err(reason) => {
@@ -55,7 +58,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
     lines::set(&port, lines::DTR);
     let mut me = [0; 4];
     getrandom::fill(&mut me).map_err(|error| format!("the kernel gives no random numbers: {error}"))?;
-    let mut link = Link::new(port, device.clone(), me);
+    let mut link = Link::new(port, device.clone(), steps::BAUDS[0], me);
     let mut outcome = Outcome {
         device,
         heard: Heard::default(),
@@ -73,7 +76,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
         }
     } else {
         let bridged = bridged(&link, me);
-        outcome.wires.bridged = [u16::try_from(bridged).unwrap_or(0), 0];
+        outcome.wires.bridged[0] = bridged;
         outcome.idle_lines = link.heard.lines & !bridged;
     }
     outcome.heard = link.heard;

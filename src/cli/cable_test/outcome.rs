@@ -1,8 +1,9 @@
 //! What a test finds, and what it is called.
 
 use crosswire::time::Span;
-use serde::{Deserialize, Serialize};
+use nix::libc::c_int;
 
+use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines::{CTS, DCD, DSR};
 use crate::tty::uart::Uart;
 
@@ -17,48 +18,18 @@ pub struct Heard {
     pub echoes: u32,
     /// Bytes that are no frames.
     pub noise: u32,
-    /// A daemon of the pair with this id talks there.
-    pub daemon_of_pair: Option<u16>,
+    /// A daemon of the pair with this id talks there, at this speed.
+    pub daemon: Option<(u16, u32)>,
+    /// It is in maintenance, and answers in the place of a test.
+    pub is_answered_by_daemon: bool,
     /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time, and drop theirs.
-    pub lines: std::ffi::c_int,
+    pub lines: c_int,
 }
 
-/// Which lines arrive where: for each output the inputs that follow it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Wires {
-    /// Inputs of the far end that follow our DTR, and our RTS.
-    pub out: [u16; 2],
-    /// Inputs of ours that follow the far end's DTR, and its RTS.
-    pub back: [u16; 2],
-    /// Inputs that follow the outputs of their own side: here, there.
-    pub bridged: [u16; 2],
-}
-
-impl Wires {
-    /// The same, seen from the other end.
-    pub fn turned(self) -> Self {
-        let [here, there] = self.bridged;
-        Self { out: self.back, back: self.out, bridged: [there, here] }
-    }
-}
-
-/// What was found of one speed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Speed {
-    /// Bits a second.
-    pub baud: u32,
-    /// Frames of a heartbeat's length that were sent to be sent back; none: the far end was not heard at all.
-    pub sent: u32,
-    /// Those that did not come back whole.
-    pub lost: u32,
-    /// The quickest, the mean and the slowest way there and back, microseconds.
-    pub trip_us: [u32; 3],
-}
-
-impl Speed {
-    /// Carries everything.
-    pub const fn is_clean(&self) -> bool {
-        self.sent > 0 && self.lost == 0
+impl Heard {
+    /// A daemon that holds nothing keeps its RTS down: whether it would arrive cannot be seen.
+    pub const fn is_rts_unknown(&self, wires: &Wires) -> bool {
+        self.is_answered_by_daemon && wires.back[1] == 0
     }
 }
 
@@ -86,19 +57,22 @@ pub enum Wiring {
 /// Names the cable.
 pub fn wiring(heard: &Heard, wires: &Wires) -> Wiring {
     match heard {
-        Heard { is_peer_there: true, is_heard_there: true, .. } => lines_of(wires),
+        Heard { is_peer_there: true, is_heard_there: true, .. } => lines_of(heard, wires),
         Heard { is_peer_there: true, is_heard_there: false, .. } => Wiring::OneWay,
         Heard { echoes: 1.., .. } => Wiring::Loopback,
-        Heard { daemon_of_pair: Some(_), .. } => Wiring::Daemon,
+        Heard { daemon: Some(_), .. } => Wiring::Daemon,
         Heard { noise: 1.., .. } => Wiring::Noise,
         _ => Wiring::Nothing,
     }
 }
 
-fn lines_of(wires: &Wires) -> Wiring {
-    let bits = |line: std::ffi::c_int| u16::try_from(line).unwrap_or(0);
-    let has = |[dtr, rts]: [u16; 2]| [dtr & bits(DSR | DCD) != 0, rts & bits(CTS) != 0];
-    let all = [has(wires.out), has(wires.back)];
+fn lines_of(heard: &Heard, wires: &Wires) -> Wiring {
+    let has = |[dtr, rts]: [c_int; 2]| [dtr & (DSR | DCD) != 0, rts & CTS != 0];
+    let mut all = [has(wires.out), has(wires.back)];
+    if heard.is_rts_unknown(wires) {
+        // Then the way out has to speak for the way back.
+        all[1][1] = all[0][1];
+    }
     let works = all.iter().flatten().filter(|works| **works).count();
     match works {
         0 => Wiring::Three,
@@ -114,7 +88,7 @@ pub struct Outcome {
     pub heard: Heard,
     pub wires: Wires,
     /// Lines that are on although nobody was heard: a powered port at the far end.
-    pub idle_lines: i32,
+    pub idle_lines: c_int,
     pub speeds: Vec<Speed>,
     pub uart: Option<Uart>,
     /// The far end was lost before the test was done.
@@ -144,12 +118,13 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    const D: u16 = 0x140;
-    const C: u16 = 0x20;
+    const D: c_int = 0x140;
+    const C: c_int = 0x20;
 
     #[test]
     fn cables_are_named_by_what_arrives() {
         let peer = Heard { is_peer_there: true, is_heard_there: true, ..Heard::default() };
+        let daemon = Heard { is_answered_by_daemon: true, ..peer };
         let wires = |out, back| Wires { out, back, bridged: [0, 0] };
         let rows = [
             (peer, wires([D, C], [D, C]), Wiring::Full),
@@ -157,21 +132,20 @@ mod tests {
             (peer, wires([D, 0], [D, C]), Wiring::Partial),
             (peer, wires([C, 0], [0, 0]), Wiring::Three),
             (peer, wires([0, 0], [0, 0]), Wiring::Three),
+            (daemon, wires([D, C], [D, C]), Wiring::Full),
+            (daemon, wires([D, C], [D, 0]), Wiring::Full),
+            (daemon, wires([D, 0], [D, 0]), Wiring::Partial),
+            (daemon, wires([D, C], [0, 0]), Wiring::Partial),
+            (daemon, wires([0, 0], [0, 0]), Wiring::Three),
+            (peer, wires([D, C], [D, 0]), Wiring::Partial),
             (Heard { is_heard_there: false, ..peer }, wires([0, 0], [0, 0]), Wiring::OneWay),
             (Heard { echoes: 3, noise: 1, ..Heard::default() }, Wires::default(), Wiring::Loopback),
-            (Heard { daemon_of_pair: Some(7), noise: 1, ..Heard::default() }, Wires::default(), Wiring::Daemon),
+            (Heard { daemon: Some((7, 9_600)), noise: 1, ..Heard::default() }, Wires::default(), Wiring::Daemon),
             (Heard { noise: 1, ..Heard::default() }, Wires::default(), Wiring::Noise),
             (Heard::default(), Wires::default(), Wiring::Nothing),
         ];
         for (heard, wires, expected) in rows {
             assert_eq!(wiring(&heard, &wires), expected, "{heard:?} {wires:?}");
         }
-    }
-
-    #[test]
-    fn the_far_end_sees_the_same_cable() {
-        let wires = Wires { out: [D, 0], back: [0, C], bridged: [C, 0] };
-        assert_eq!(wires.turned(), Wires { out: [0, C], back: [D, 0], bridged: [0, C] });
-        assert_eq!(wires.turned().turned(), wires);
     }
 }

@@ -1,199 +1,202 @@
 //! What was found, for people and as JSON.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use nix::libc::c_int;
 
 use crate::cli::json::{Value, json};
 
-use super::outcome::{Outcome, Speed, Wiring};
-use crate::tty::lines::{self, INPUTS};
+use super::outcome::{Outcome, Wiring};
+use crate::tty::exchange::{Speed, Wires};
+use crate::tty::lines;
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
 
 /// What the cable is, why that matters, and what to do.
 fn verdict(outcome: &Outcome) -> (&'static str, String) {
-    let text = |text: &str| text.to_string();
-    match outcome.wiring() {
-        Wiring::Full => {
-            ("full", text("a full null modem: data and modem lines both ways. A power loss is seen at once."))
-        }
+    let (name, text) = match outcome.wiring() {
+        Wiring::Full => ("full", "a full null modem: data and modem lines both ways. A power loss is seen at once."),
         Wiring::Partial => (
             "partial",
-            text(
-                "a null modem with some of its modem lines only: beats are carried, but the lines are not relied on where \
-                  they do not work both ways.",
-            ),
+            "a null modem with some of its modem lines only: beats are carried, but the lines are not relied on where \
+             they do not work both ways.",
         ),
         Wiring::Three => (
             "three-wire",
-            text(
-                "a null modem with three wires: beats are carried; without modem lines a power loss takes dead_after to see.",
-            ),
+            "a null modem with three wires: beats are carried; without modem lines a power loss takes dead_after to see.",
         ),
         Wiring::OneWay => (
             "one-way",
-            text("the other end is heard but does not hear us: our TXD (pin 3 of DB9) does not reach its RXD (pin 2)."),
+            "the other end is heard but does not hear us: our TXD (pin 3 of DB9) does not reach its RXD (pin 2).",
         ),
         Wiring::Loopback => (
             "loopback",
-            text(
-                "our own bytes come back: a loopback plug, or TXD and RXD touch. Put a null-modem cable between the two boxes.",
-            ),
+            "our own bytes come back: a loopback plug, or TXD and RXD touch. Put a null-modem cable between the two boxes.",
         ),
-        Wiring::Daemon => ("daemon", daemon_text(outcome)),
+        Wiring::Daemon => return ("daemon", daemon_text(outcome)),
         Wiring::Noise => (
             "noise",
-            text(
-                "bytes arrive that are no frames: a console or a login at the other end, another speed, or a bad cable. Run \
-                  this test there too.",
-            ),
+            "bytes arrive that are no frames: a console or a login at the other end, another speed, or a bad cable. Run \
+             this test there too.",
         ),
         Wiring::Nothing if outcome.idle_lines != 0 => (
             "nothing",
-            text(
-                "no byte arrives, but a powered port is at the other end: run this test there too. If it runs, its TXD does not \
-                  reach our RXD, or the cable is straight.",
-            ),
+            "no byte arrives, but a powered port is at the other end: run this test there too. If it runs, its TXD does not \
+             reach our RXD, or the cable is straight.",
         ),
         Wiring::Nothing => (
             "nothing",
-            text(
-                "nothing arrives: the test does not run at the other end, the cable is not plugged in, it is straight and no \
-                  null modem, or this is the wrong port.",
-            ),
+            "nothing arrives: the test does not run at the other end, the cable is not plugged in, it is straight and no \
+             null modem, or this is the wrong port.",
         ),
-    }
+    };
+    (name, text.to_string())
 }
 
 fn daemon_text(outcome: &Outcome) -> String {
-    let pair = outcome.heard.daemon_of_pair.unwrap_or_default();
+    let (pair, baud) = outcome.heard.daemon.unwrap_or_default();
     format!(
-        "a running crosswire of the pair with id {pair:04x} talks there: data reaches us. Stop it for the whole test, if it is \
-         the right box; if it is another pair's, the cables are crossed."
+        "a running crosswire of the pair with id {pair:04x} talks there at {baud} baud. If it is the right box, \
+         say `crosswire maintenance on` there first, or stop it; if it is another pair's, the cables are crossed."
     )
 }
 
 /// Everything else that an operator should know.
 fn hazards(outcome: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
+    let mut note = |text: fmt::Arguments<'_>| found.push(text.to_string());
     if let Some(uart) = outcome.uart {
         if uart.is_unknown() {
-            found.push(
-                "the driver finds no UART here: the board may lack the port, or the BIOS has it disabled".to_string(),
-            );
+            note(format_args!(
+                "the driver finds no UART here: the board may lack the port, or the BIOS has it disabled"
+            ));
         } else if uart.is_too_slow_for(MAX_BAUD_WITHOUT_FIFO + 1) {
             let name = uart.name();
-            found.push(format!(
+            note(format_args!(
                 "the UART ({name}) has no FIFO: above {MAX_BAUD_WITHOUT_FIFO} baud a busy box loses bytes"
             ));
         }
     }
-    for (bridged, place) in
-        outcome.wires.bridged.iter().zip(["here", "at the other end"]).filter(|(bits, _)| **bits != 0)
-    {
-        found.push(format!(
-            "{} bridged {place}: these lines say nothing of the peer",
-            lines::names(i32::from(*bridged))
+    if outcome.heard.is_answered_by_daemon {
+        note(format_args!(
+            "a running daemon answered, between its beats and at its own speed only; its DTR and RTS were not driven"
         ));
     }
-    for speed in outcome.speeds.iter().filter(|speed| !speed.is_clean()) {
-        found.push(match speed.sent {
-            0 => format!("{} baud: nobody understands the other", speed.baud),
-            sent => format!("{} baud: {} of {sent} frames were lost or broken", speed.baud, speed.lost),
-        });
+    for (bridged, place) in outcome.wires.bridged.iter().zip(["here", "at the other end"]) {
+        if *bridged != 0 {
+            note(format_args!("{} bridged {place}: these lines say nothing of the peer", lines::names(*bridged)));
+        }
+    }
+    for Speed { baud, sent, lost, .. } in outcome.speeds.iter().filter(|speed| !speed.is_clean()) {
+        match sent {
+            0 => note(format_args!("{baud} baud: nobody understands the other")),
+            sent => note(format_args!("{baud} baud: {lost} of {sent} frames were lost or broken")),
+        }
     }
     if outcome.is_cut_short {
-        found.push("the other end was lost before the test was done: run it again on both ends".to_string());
+        note(format_args!("the other end was lost before the test was done: run it again on both ends"));
     }
     found
 }
 
 /// For people: a picture, the speeds, what to use.
-pub fn text(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+pub fn text(outcome: &Outcome) -> String {
     let (_, verdict) = verdict(outcome);
     let uart = outcome.uart.map_or("no UART known".to_string(), |uart| format!("UART {}", uart.name()));
-    writeln!(out, "{} ({uart}): {verdict}\n", outcome.device)?;
+    let mut out = format!("{} ({uart}): {verdict}\n\n", outcome.device);
     if outcome.heard.is_peer_there {
-        picture(outcome, out)?;
+        picture(outcome, &mut out);
     }
     for speed in &outcome.speeds {
-        speed_line(speed, out)?;
+        speed_line(speed, &mut out);
     }
     for hazard in hazards(outcome) {
-        writeln!(out, "  ! {hazard}")?;
+        let _ = writeln!(out, "  ! {hazard}");
     }
     if let Some(best) = outcome.best() {
         let interval = Outcome::interval(best).as_ms();
-        writeln!(out, "\nUse baud = {}; it carries beats every {interval} ms and slower.", best.baud)?;
+        let _ = writeln!(out, "\nUse baud = {}; it carries beats every {interval} ms and slower.", best.baud);
     }
-    Ok(())
+    out
 }
 
-fn picture(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
-    let name = |bits: u16| match lines::names(i32::from(bits) & INPUTS) {
-        names if names.is_empty() => "-".to_string(),
-        names => names,
+fn picture(outcome: &Outcome, out: &mut String) {
+    let mut row = |left: &str, wire: &str, right: &str| {
+        let _ = writeln!(out, "  {left:>7} {wire:<13} {right}");
     };
-    let wire = |works: bool, right: bool| match (works, right) {
-        (true, true) => "------------>",
-        (true, false) => "<------------",
-        (false, _) => "     x       ",
-    };
+    const NO_WIRE: &str = "     x";
+    const OUT: &str = "------------>";
+    const BACK: &str = "<------------";
     let wires = &outcome.wires;
     let sent = outcome.heard.is_heard_there;
-    writeln!(out, "  {:>7}                 the other end", "here")?;
-    writeln!(out, "  {:>7} {} RXD", "TXD", wire(sent, true))?;
-    writeln!(out, "  {:>7} {} TXD", "RXD", wire(true, false))?;
-    if !sent {
-        // Without an answer no line was tried.
-        return writeln!(out);
+    row("here", "", "  the other end");
+    row("TXD", if sent { OUT } else { NO_WIRE }, "RXD");
+    row("RXD", BACK, "TXD");
+    // Without an answer no line was tried.
+    if sent {
+        let name = |bits: c_int| if bits == 0 { "-".to_string() } else { lines::names(bits) };
+        for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.out) {
+            row(output, if inputs != 0 { OUT } else { NO_WIRE }, &name(inputs));
+        }
+        for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.back) {
+            let is_unknown = *output == "RTS" && outcome.heard.is_rts_unknown(wires);
+            let wire = if is_unknown { "     ?" } else { NO_WIRE };
+            row(&name(inputs), if inputs != 0 { BACK } else { wire }, output);
+        }
     }
-    for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.out) {
-        writeln!(out, "  {output:>7} {} {}", wire(inputs != 0, true), name(inputs))?;
-    }
-    for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.back) {
-        writeln!(out, "  {:>7} {} {output}", name(inputs), wire(inputs != 0, false))?;
-    }
-    writeln!(out)
+    out.push('\n');
 }
 
-fn speed_line(speed: &Speed, out: &mut impl Write) -> io::Result<()> {
-    let [best, mean, worst] = speed.trip_us.map(|us| (us / 1_000, us % 1_000 / 100));
-    if speed.sent == 0 {
-        return writeln!(out, "  {:>6} baud: no answer", speed.baud);
-    }
-    writeln!(
-        out,
-        "  {:>6} baud: {:>2} of {} frames lost; there and back {}.{} ms, mean {}.{}, worst {}.{}",
-        speed.baud, speed.lost, speed.sent, best.0, best.1, mean.0, mean.1, worst.0, worst.1
-    )
+fn speed_line(speed: &Speed, out: &mut String) {
+    let Speed { baud, sent, lost, trip_us: [best, mean, worst] } = *speed;
+    let ms = |us: u32| format!("{}.{}", us / 1_000, us % 1_000 / 100);
+    let _ = if sent == 0 {
+        writeln!(out, "  {baud:>6} baud: no answer")
+    } else {
+        writeln!(
+            out,
+            "  {baud:>6} baud: {lost:>2} of {sent} frames lost; there and back {} ms, mean {}, worst {}",
+            ms(best),
+            ms(mean),
+            ms(worst)
+        )
+    };
 }
 
 /// One object and a line end.
-pub fn json(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+pub fn json(outcome: &Outcome) -> String {
     let (wiring, verdict) = verdict(outcome);
-    let names = |bits: u16| lines::names(i32::from(bits));
+    let Wires { out: [a, b], back: [c, d], bridged: [e, f] } = outcome.wires;
+    let lines =
+        object(LINE_KEYS, [a, b, c, d, e, f].map(c_int::cast_unsigned), |bits| lines::names(bits.cast_signed()).into());
     let speed = |speed: &Speed| {
-        let [best, mean, worst] = speed.trip_us;
-        json!({ "baud": speed.baud, "sent": speed.sent, "lost": speed.lost, "best_us": best, "mean_us": mean, "worst_us": worst })
+        let Speed { baud, sent, lost, trip_us: [best, mean, worst] } = *speed;
+        object(SPEED_KEYS, [baud, sent, lost, best, mean, worst], Value::from)
     };
-    let wires = &outcome.wires;
+    let best = outcome.best();
     let value = json!({
         "device": &outcome.device,
         "wiring": wiring,
+        "one_end": outcome.heard.is_answered_by_daemon,
         "verdict": verdict,
         "uart": outcome.uart.map(|uart| uart.name()),
-        "lines": json!({
-            "our_dtr_reaches": names(wires.out[0]),
-            "our_rts_reaches": names(wires.out[1]),
-            "their_dtr_reaches": names(wires.back[0]),
-            "their_rts_reaches": names(wires.back[1]),
-            "bridged_here": names(wires.bridged[0]),
-            "bridged_there": names(wires.bridged[1]),
-        }),
+        "lines": lines,
         "speeds": outcome.speeds.iter().map(speed).collect::<Value>(),
         "hazards": hazards(outcome).as_slice(),
-        "use_baud": outcome.best().map(|best| best.baud),
-        "use_interval_ms": outcome.best().map(|best| Outcome::interval(best).as_ms()),
+        "use_baud": best.map(|best| best.baud),
+        "use_interval_ms": best.map(|best| Outcome::interval(best).as_ms()),
         "complete": !outcome.is_cut_short,
     });
-    writeln!(out, "{value}")
+    format!("{value}\n")
+}
+
+/// In the order of [`Wires`].
+const LINE_KEYS: [&str; 6] =
+    ["our_dtr_reaches", "our_rts_reaches", "their_dtr_reaches", "their_rts_reaches", "bridged_here", "bridged_there"];
+/// In the order of [`Speed`].
+const SPEED_KEYS: [&str; 6] = ["baud", "sent", "lost", "best_us", "mean_us", "worst_us"];
+
+fn object(keys: [&'static str; 6], numbers: [u32; 6], value: fn(u32) -> Value) -> Value {
+    let entries = keys.iter().zip(numbers).map(|(key, number)| (Cow::Borrowed(*key), value(number)));
+    Value::Object(entries.collect())
 }

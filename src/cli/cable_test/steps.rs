@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crosswire::config::Side;
 use crosswire::time::{Instant, Span};
+use nix::libc::c_int;
 
-use super::link::{ECHO_BYTES, Link, Message};
-use super::outcome::{Outcome, Speed, Wires};
+use super::link::Link;
+use super::outcome::Outcome;
 use crate::clock;
-use crate::tty::lines::{self, DTR, INPUTS, RTS};
+use crate::tty::exchange::{ECHO_BYTES, Message, Speed, Wires};
+use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
 
 /// The speeds that are tried; the first is where both ends meet, and meet again when one fails.
 pub const BAUDS: [u32; 5] = [9_600, 19_200, 38_400, 57_600, 115_200];
@@ -19,6 +21,10 @@ const TRIPS: u32 = 40;
 const MAX_LOST: u32 = 4;
 /// Between two calls for the other end.
 const CALLS_EVERY: Span = Span::from_ms(200);
+/// How long one speed is listened to: longer than between two beats of a daemon.
+const LISTENS: Span = Span::from_ms(2_500);
+/// Text of an echo that a daemon sends back: it has to find room between two beats that fill half the line.
+const DAEMON_ECHO_BYTES: usize = 24;
 /// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
 const ANSWER_WAIT: Span = Span::from_ms(500);
 /// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
@@ -31,11 +37,27 @@ const GONE_AFTER: Span = Span::from_s(8);
 /// What a port needs to send its last frame at 9600 baud, and a line to settle.
 const SETTLES: Duration = Duration::from_millis(100);
 
-/// Calls until both ends have heard each other, or `wait` is over.
+/// Calls until both ends have heard each other, or `wait` is over. Where nothing but noise comes in, a daemon may talk at its
+/// own speed: it is looked for at the others, one after the other.
 pub fn meet(link: &mut Link, wait: Span) -> bool {
     let give_up_at = clock::now() + wait;
     while clock::now() < give_up_at {
-        link.say(&Message::Hello);
+        if call(link, give_up_at.min(clock::now() + LISTENS)) {
+            return true;
+        }
+        let faster = BAUDS.into_iter().find(|baud| link.is_puzzled() && *baud > link.baud());
+        // A speed that the port cannot make is heard as nothing.
+        let _ = link.go(faster.unwrap_or(BAUDS[0]));
+    }
+    false
+}
+
+/// Calls where a test meets us, or a daemon was heard.
+fn call(link: &mut Link, give_up_at: Instant) -> bool {
+    while clock::now() < give_up_at {
+        if link.baud() == BAUDS[0] || link.is_at_daemon() {
+            link.say(&Message::Hello);
+        }
         link.heard.lines |= lines::get(link.port()).unwrap_or(0) & INPUTS;
         let until = clock::now() + CALLS_EVERY;
         while let Some((_, is_for_us)) = link.hear(until) {
@@ -57,8 +79,12 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
     };
     outcome.wires = wires;
     let _ = link.ask(&Message::Wires(wires), ANSWER_WAIT, yes);
-    for baud in BAUDS.into_iter().filter(|baud| *baud <= max_baud) {
-        let Some(speed) = try_speed(link, baud) else {
+    // A daemon stays at its own speed.
+    let first = link.baud();
+    let is_daemon = link.heard.is_answered_by_daemon;
+    let is_tried = |baud: &u32| if is_daemon { *baud == first } else { *baud <= max_baud };
+    for baud in BAUDS.into_iter().filter(is_tried) {
+        let Some(speed) = try_speed(link, baud, first) else {
             outcome.is_cut_short = true;
             return;
         };
@@ -76,7 +102,7 @@ fn yes(answer: &Message) -> Option<()> {
 fn try_lines(link: &mut Link) -> Option<Wires> {
     // The far end looks for its own bridges when it is first asked, we after that: never both at once.
     drive(link, 0, 0)?;
-    let bridged_here = short(lines::bridged(link.port(), Side::A));
+    let bridged_here = lines::bridged(link.port(), Side::A);
     let mut wires = Wires { bridged: [bridged_here, 0], ..Wires::default() };
     let (idle_here, (idle_there, _)) = drive(link, 0, 0)?;
     for (index, output) in [DTR, RTS].into_iter().enumerate() {
@@ -86,31 +112,32 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
         wires.out[index] = there & !idle_there;
         wires.back[index] = here & !idle_here;
     }
+    if link.heard.is_answered_by_daemon {
+        // It drives nothing for us: its lines say what they always say.
+        let standing = idle_here & !bridged_here;
+        wires.back = [standing & (DSR | DCD), standing & CTS];
+    }
     lines::set(link.port(), DTR);
     Some(wires)
 }
 
 /// Drives our lines and theirs; what both then see. The far end also says what follows its own.
-fn drive(link: &mut Link, ours: i32, theirs: i32) -> Option<(u16, (u16, u16))> {
+fn drive(link: &mut Link, ours: c_int, theirs: c_int) -> Option<(c_int, (c_int, c_int))> {
     lines::set(link.port(), ours);
     let seen = |answer: &Message| match answer {
         Message::Seen(bits, bridged) => Some((*bits, *bridged)),
         _ => None,
     };
-    let there = link.ask(&Message::Drive(short(theirs)), ANSWER_WAIT, seen)?;
+    let there = link.ask(&Message::Drive(theirs), ANSWER_WAIT, seen)?;
     Some((inputs(link), there))
 }
 
-fn inputs(link: &Link) -> u16 {
-    short(lines::get(link.port()).unwrap_or(0) & INPUTS)
+fn inputs(link: &Link) -> c_int {
+    lines::get(link.port()).unwrap_or(0) & INPUTS
 }
 
-fn short(bits: i32) -> u16 {
-    u16::try_from(bits).unwrap_or(0)
-}
-
-/// Tries one speed. `None`: the other end is gone even at the first speed.
-fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
+/// Tries one speed. `None`: the other end is gone even at the first speed, where both have met.
+fn try_speed(link: &mut Link, baud: u32, first: u32) -> Option<Speed> {
     let mut speed = Speed { baud, ..Speed::default() };
     link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
     sleep(SETTLES);
@@ -122,65 +149,74 @@ fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
     }
     // Back to where both ends meet; from there the next speed is tried.
     sleep(MEETS_AGAIN_AFTER);
-    link.go(BAUDS[0]).ok()?;
-    link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
+    link.go(first).ok()?;
+    link.ask(&Message::Go(first), ANSWER_WAIT, yes).map(|()| speed)
 }
 
 /// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
 fn measure(link: &mut Link, speed: &mut Speed) {
-    let mut trips = Trips { sent_at: Vec::new(), us: vec![None; TRIPS as usize] };
+    let bytes = if link.heard.is_answered_by_daemon { DAEMON_ECHO_BYTES } else { ECHO_BYTES };
+    let mut trips = Trips { bytes, all: Vec::new(), missing: 0 };
     while speed.sent < TRIPS && speed.lost < MAX_LOST {
-        let trip = trips.sent_at.len();
-        trips.sent_at.push(clock::now());
-        link.say(&Message::Echo(text_of(trip)));
+        trips.all.push(Trip { sent_at: clock::now(), us: None });
+        trips.missing += 1;
+        link.say(&Message::Echo(text_of(trips.all.len() - 1, bytes)));
         speed.sent += 1;
-        trips.collect(link, Some(trip), clock::now() + ANSWER_WAIT);
-        speed.lost = trips.missing();
+        trips.collect(link, false, clock::now() + ANSWER_WAIT);
+        speed.lost = trips.missing;
     }
     if speed.lost > 0 {
-        trips.collect(link, None, clock::now() + STRAGGLERS_WAIT);
-        speed.lost = trips.missing();
+        trips.collect(link, true, clock::now() + STRAGGLERS_WAIT);
+        speed.lost = trips.missing;
     }
-    let came = trips.us.iter().flatten();
-    let mean = came.clone().map(|us| u64::from(*us)).sum::<u64>() / came.clone().count().max(1) as u64;
-    let (best, worst) = (came.clone().min().copied(), came.max().copied());
-    if best.is_none() {
+    let (mut count, mut total, mut best, mut worst) = (0, 0u32, u32::MAX, 0);
+    for us in trips.all.iter().filter_map(|trip| trip.us) {
+        count += 1;
+        total = total.saturating_add(us);
+        (best, worst) = (best.min(us), worst.max(us));
+    }
+    match total.checked_div(count) {
+        Some(mean) => speed.trip_us = [best, mean, worst],
         // Nobody understands us at this speed.
-        (speed.sent, speed.lost) = (0, 0);
+        None => (speed.sent, speed.lost) = (0, 0),
     }
-    speed.trip_us = [best.unwrap_or(0), u32::try_from(mean).unwrap_or(u32::MAX), worst.unwrap_or(0)];
 }
 
 /// The text of one trip: every bit pattern has its turn, and no two trips have the same.
-fn text_of(trip: usize) -> heapless::Vec<u8, ECHO_BYTES> {
-    (0..ECHO_BYTES).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect()
+fn text_of(trip: usize, bytes: usize) -> heapless::Vec<u8, ECHO_BYTES> {
+    (0..bytes).map(|i| (i as u8).wrapping_mul(37) ^ trip as u8).collect()
+}
+
+/// What became of one frame.
+struct Trip {
+    sent_at: Instant,
+    /// How long it took there and back; none: it has not come yet.
+    us: Option<u32>,
 }
 
 /// What became of each frame.
 struct Trips {
-    sent_at: Vec<Instant>,
-    us: Vec<Option<u32>>,
+    /// The length of their texts.
+    bytes: usize,
+    all: Vec<Trip>,
+    /// How many have not come back.
+    missing: u32,
 }
 
 impl Trips {
-    /// Takes in what comes back, until the one that is waited for has come, or every one.
-    fn collect(&mut self, link: &mut Link, wanted: Option<usize>, until: Instant) {
-        while wanted.map_or(self.missing() > 0, |trip| self.us.get(trip).is_some_and(Option::is_none)) {
+    /// Takes in what comes back, until the last one has come, or every one.
+    fn collect(&mut self, link: &mut Link, is_every_one: bool, until: Instant) {
+        while self.missing > 0 && (is_every_one || self.all.last().is_some_and(|trip| trip.us.is_none())) {
             let Some((answer, _)) = link.hear(until) else { return };
             let Message::Echo(text) = answer else { continue };
             // The first byte of a text is its trip's number.
-            let trip = text.first().map_or(usize::MAX, |byte| usize::from(*byte));
-            let (Some(sent_at), Some(slot)) = (self.sent_at.get(trip), self.us.get_mut(trip)) else { continue };
-            if text == text_of(trip) {
-                slot.get_or_insert(u32::try_from(clock::now().since(*sent_at).as_us()).unwrap_or(u32::MAX));
+            let number = text.first().map_or(usize::MAX, |byte| usize::from(*byte));
+            let Some(trip) = self.all.get_mut(number).filter(|trip| trip.us.is_none()) else { continue };
+            if text == text_of(number, self.bytes) {
+                trip.us = Some(u32::try_from(clock::now().since(trip.sent_at).as_us()).unwrap_or(u32::MAX));
+                self.missing -= 1;
             }
         }
-    }
-
-    /// How many were sent and have not come back.
-    fn missing(&self) -> u32 {
-        let missing = self.us.iter().take(self.sent_at.len()).filter(|us| us.is_none()).count();
-        u32::try_from(missing).unwrap_or(u32::MAX)
     }
 }
 
@@ -208,8 +244,8 @@ pub fn follow(link: &mut Link, outcome: &mut Outcome) {
             Message::Hello => link.say(&Message::Hello),
             Message::Drive(outputs) => {
                 let port = link.port();
-                let bridged = *bridged.get_or_insert_with(|| short(lines::bridged(port, Side::B)));
-                lines::set(port, i32::from(outputs));
+                let bridged = *bridged.get_or_insert_with(|| lines::bridged(port, Side::B));
+                lines::set(port, outputs);
                 sleep(Duration::from_millis(5));
                 link.say(&Message::Seen(inputs(link), bridged));
             }

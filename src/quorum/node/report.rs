@@ -56,6 +56,11 @@ impl Node {
         self.is_showing_holding
     }
 
+    /// Whether the operator has put this node into maintenance.
+    pub fn is_in_maintenance(&self) -> bool {
+        self.restraint.maintenance_until.is_some()
+    }
+
     fn path_status(&self, now: Instant, index: usize) -> Option<PathStatus> {
         let path = self.paths.get(index)?;
         let report = self.peer.beat().and_then(|beat| beat.paths.get(index));

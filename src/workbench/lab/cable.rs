@@ -56,8 +56,18 @@ pub struct Cable {
     worker: Worker,
 }
 
+mod ioctl {
+    //! `ioctl_tty(2)`
+
+    use nix::libc;
+
+    nix::ioctl_read!(tcgets2, b'T', 0x2a, libc::termios2);
+}
+
 struct Wires {
     ports: Arc<[Port; 2]>,
+    /// Whether two ports of different speeds understand each other no more than real ones would.
+    minds_speeds: bool,
     /// By the side that sends.
     wires: [Wire; 2],
     byte_time: Option<Span>,
@@ -69,6 +79,17 @@ struct Port {
     master: PtyMaster,
     /// Kept open, so that the master never sees a hang-up between two runs of a daemon.
     slave: File,
+}
+
+impl Port {
+    /// Bits a second, as whoever opened it has set it.
+    fn speed(&self) -> Option<u32> {
+        let mut mode = std::mem::MaybeUninit::<libc::termios2>::zeroed();
+        // SAFETY: TCGETS2 writes one termios2, to which the pointer is.
+        unsafe { ioctl::tcgets2(self.slave.as_raw_fd(), mode.as_mut_ptr()) }.ok()?;
+        // SAFETY: plain numbers, for which zeroes are a value, and the kernel has filled them in.
+        Some(unsafe { mode.assume_init() }.c_ospeed)
+    }
 }
 
 struct Wire {
@@ -96,6 +117,7 @@ impl Cable {
         let (port_b, device_b) = open_port().map_err(doing("making a pseudo-terminal"))?;
         let wires = Wires {
             ports: Arc::new([port_a, port_b]),
+            minds_speeds: false,
             wires: [Wire::new(), Wire::new()],
             byte_time: None,
             dice: Dice::new(seed),
@@ -141,6 +163,11 @@ impl Cable {
     /// Carries as many bits a second as a real line at this rate would; none is as fast as the machine.
     pub fn set_baud(&self, baud: Option<u32>) {
         self.lock().byte_time = baud.map(|baud| Span::from_us(BITS_A_BYTE * 1_000_000 / u64::from(baud.max(1))));
+    }
+
+    /// From now on two ports that are set to different speeds hear only noise of each other.
+    pub fn mind_speeds(&self) {
+        self.lock().minds_speeds = true;
     }
 
     /// Makes `bytes` arrive at the port of `to`, whatever the cable's faults: noise, console text, a recording.
@@ -285,6 +312,10 @@ impl Wires {
         if wire.rule.cut {
             wire.lost_bytes += bytes.len() as u64;
             return;
+        }
+        if self.minds_speeds && self.ports[0].speed() != self.ports[1].speed() {
+            // A real port would hear more of them, or fewer, and no more of what they mean.
+            bytes.iter_mut().for_each(|byte| *byte = byte.rotate_left(3) ^ 0xa5);
         }
         if wire.rule.bit_errors_per_million > 0 {
             for bit in 0..bytes.len() * 8 {

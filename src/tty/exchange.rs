@@ -1,0 +1,298 @@
+//! What the two ends of a cable test say to each other. It is not the pair's protocol, so that a daemon at the other end takes
+//! it for a stranger's and stays where it is; only one in maintenance answers.
+//!
+//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message · CRC-32. A message is its number, then what it carries as
+//! postcard (varints; an echo its length and bytes). It is written and read by hand here: what serde makes of it is 1 KB more.
+
+use crosswire::frame::seal::crc32;
+use crosswire::frame::{Body, CRC_BYTES};
+use nix::libc::c_int;
+
+const MAGIC: [u8; 2] = *b"ct";
+/// Magic, sender, receiver.
+const HEAD_BYTES: usize = 10;
+/// Longest text of an echo: a frame of it is as long as a heartbeat.
+pub const ECHO_BYTES: usize = 40;
+
+/// Tells one run of the test from any other.
+pub type Nonce = [u8; 4];
+
+/// A daemon that answers. It is lower than any test's, so that the test leads; and whoever calls without having heard anybody
+/// calls it.
+pub const DAEMON: Nonce = [0; 4];
+
+/// What is said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// 'Here I am'; addressed to whom we hear.
+    Hello,
+    /// 'Drive these lines, and say what you see.'
+    Drive(c_int),
+    /// The lines that the answering side sees, and those that follow its own.
+    Seen(c_int, c_int),
+    /// 'Go to this speed when you have answered.'
+    Go(u32),
+    /// To whatever needs no other answer.
+    Yes,
+    /// To be sent back.
+    Echo(heapless::Vec<u8, ECHO_BYTES>),
+    /// What was found of the lines, as the asking side sees it.
+    Wires(Wires),
+    /// What was found of a speed.
+    Speed(Speed),
+    /// That was all.
+    Done,
+}
+
+/// Which lines arrive where: for each output the inputs that follow it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wires {
+    /// Inputs of the far end that follow our DTR, and our RTS.
+    pub out: [c_int; 2],
+    /// Inputs of ours that follow the far end's DTR, and its RTS.
+    pub back: [c_int; 2],
+    /// Inputs that follow the outputs of their own side: here, there.
+    pub bridged: [c_int; 2],
+}
+
+impl Wires {
+    /// The same, seen from the other end.
+    pub fn turned(self) -> Self {
+        let [here, there] = self.bridged;
+        Self { out: self.back, back: self.out, bridged: [there, here] }
+    }
+}
+
+/// What was found of one speed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Speed {
+    /// Bits a second.
+    pub baud: u32,
+    /// Frames of a heartbeat's length that were sent to be sent back; none: the far end was not heard at all.
+    pub sent: u32,
+    /// Those that did not come back whole.
+    pub lost: u32,
+    /// The quickest, the mean and the slowest way there and back, microseconds.
+    pub trip_us: [u32; 3],
+}
+
+impl Speed {
+    /// Carries everything.
+    pub const fn is_clean(&self) -> bool {
+        self.sent > 0 && self.lost == 0
+    }
+}
+
+/// How many numbers each message carries, by its own number on the line.
+const NUMBERS: [u8; 9] = [0, 1, 2, 1, 0, 0, 6, 6, 0];
+/// Most of them.
+const MAX_NUMBERS: usize = 6;
+
+impl Message {
+    /// Its number on the line.
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Hello => 0,
+            Self::Drive(_) => 1,
+            Self::Seen(..) => 2,
+            Self::Go(_) => 3,
+            Self::Yes => 4,
+            Self::Echo(_) => 5,
+            Self::Wires(_) => 6,
+            Self::Speed(_) => 7,
+            Self::Done => 8,
+        }
+    }
+}
+
+/// The body in which `from` says something to `to`.
+pub fn encode(from: Nonce, to: Nonce, message: &Message) -> Body {
+    let mut body = Body::new();
+    put(&mut body, &MAGIC);
+    put(&mut body, &from);
+    put(&mut body, &to);
+    put(&mut body, &[message.kind()]);
+    match *message {
+        Message::Hello | Message::Yes | Message::Done => {}
+        Message::Drive(lines) => put_numbers(&mut body, &[lines.cast_unsigned()]),
+        Message::Seen(lines, bridged) => put_numbers(&mut body, &[lines.cast_unsigned(), bridged.cast_unsigned()]),
+        Message::Go(baud) => put_numbers(&mut body, &[baud]),
+        Message::Echo(ref text) => {
+            put_numbers(&mut body, &[text.len() as u32]);
+            put(&mut body, text);
+        }
+        Message::Wires(Wires { out: [a, b], back: [c, d], bridged: [e, f] }) => {
+            put_numbers(&mut body, &[a, b, c, d, e, f].map(c_int::cast_unsigned));
+        }
+        Message::Speed(Speed { baud, sent, lost, trip_us: [best, mean, worst] }) => {
+            put_numbers(&mut body, &[baud, sent, lost, best, mean, worst]);
+        }
+    }
+    let crc = crc32(&body).to_le_bytes();
+    put(&mut body, &crc);
+    body
+}
+
+/// There is room for the longest message several times over.
+fn put(body: &mut Body, bytes: &[u8]) {
+    let _ = body.extend_from_slice(bytes);
+}
+
+/// Seven bits a byte, the lowest first; the top bit says that more follow.
+fn put_numbers(body: &mut Body, numbers: &[u32]) {
+    for number in numbers {
+        let mut left = *number;
+        while left > 0x7f {
+            put(body, &[left as u8 | 0x80]);
+            left >>= 7;
+        }
+        put(body, &[left as u8]);
+    }
+}
+
+/// What a body says, who says it and to whom; `None`: it is no test's, or damaged.
+pub fn decode(body: &[u8]) -> Option<(Message, Nonce, Nonce)> {
+    let (covered, crc) = body.split_last_chunk::<CRC_BYTES>()?;
+    let (head, rest) = covered.split_first_chunk::<HEAD_BYTES>()?;
+    let [c, t, f0, f1, f2, f3, t0, t1, t2, t3] = *head;
+    if [c, t] != MAGIC || crc32(covered).to_le_bytes() != *crc {
+        return None;
+    }
+    parse(rest).map(|message| (message, [f0, f1, f2, f3], [t0, t1, t2, t3]))
+}
+
+/// A message that fills its bytes exactly.
+fn parse(bytes: &[u8]) -> Option<Message> {
+    let (kind, mut rest) = bytes.split_first()?;
+    let mut numbers = [0; MAX_NUMBERS];
+    for number in numbers.iter_mut().take(usize::from(*NUMBERS.get(usize::from(*kind))?)) {
+        *number = take_number(&mut rest)?;
+    }
+    let [a, b, c, d, e, f] = numbers;
+    let lines = |a: u32, b: u32| [a.cast_signed(), b.cast_signed()];
+    let message = match kind {
+        0 => Message::Hello,
+        1 => Message::Drive(a.cast_signed()),
+        2 => Message::Seen(a.cast_signed(), b.cast_signed()),
+        3 => Message::Go(a),
+        4 => Message::Yes,
+        5 => {
+            let (length, text) = rest.split_first()?;
+            rest = text.get(usize::from(*length)..)?;
+            Message::Echo(heapless::Vec::from_slice(text).ok()?)
+        }
+        6 => Message::Wires(Wires { out: lines(a, b), back: lines(c, d), bridged: lines(e, f) }),
+        7 => Message::Speed(Speed { baud: a, sent: b, lost: c, trip_us: [d, e, f] }),
+        _ => Message::Done,
+    };
+    rest.is_empty().then_some(message)
+}
+
+fn take_number(bytes: &mut &[u8]) -> Option<u32> {
+    let mut number = 0;
+    for shift in (0..u32::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u32::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEST: Nonce = [9, 8, 7, 6];
+
+    fn messages() -> Vec<Message> {
+        let wires = Wires { out: [0x140, 0x20], back: [0x100, 0], bridged: [0x20, 0] };
+        let speed = Speed { baud: 19_200, sent: 40, lost: 1, trip_us: [1, 70_000, u32::MAX] };
+        vec![
+            Message::Hello,
+            Message::Drive(6),
+            Message::Seen(0x140, 0x20),
+            Message::Go(115_200),
+            Message::Yes,
+            Message::Echo((0..ECHO_BYTES).map(|i| i as u8).collect()),
+            Message::Wires(wires),
+            Message::Speed(speed),
+            Message::Done,
+        ]
+    }
+
+    /// Frozen: a row that fails means that the change is wrong, since boxes of another version stand at the other end.
+    #[test]
+    fn the_bytes_of_every_message_stay() {
+        let texts: Vec<String> = messages()
+            .iter()
+            .map(|message| {
+                let body = encode(TEST, DAEMON, message);
+                let text = body.get(HEAD_BYTES..body.len() - CRC_BYTES).unwrap_or_default();
+                text.iter().map(|byte| format!("{byte:02x}")).collect()
+            })
+            .collect();
+        let echo: String = (0..ECHO_BYTES).map(|i| format!("{i:02x}")).collect();
+        let expected = [
+            "00".to_owned(),
+            "0106".to_owned(),
+            "02c00220".to_owned(),
+            "03808407".to_owned(),
+            "04".to_owned(),
+            format!("0528{echo}"),
+            "06c0022080020020".to_owned() + "00",
+            "07809601280101f0a204ffffffff0f".to_owned(),
+            "08".to_owned(),
+        ];
+        assert_eq!(texts, expected);
+        let hello = encode(TEST, DAEMON, &Message::Hello);
+        assert_eq!(hello[..11], *b"ct\x09\x08\x07\x06\0\0\0\0\0");
+    }
+
+    #[test]
+    fn every_message_comes_as_it_was_sent_and_no_truncation_of_it_means_anything() {
+        for message in messages() {
+            let body = encode(TEST, DAEMON, &message);
+            assert_eq!(decode(&body), Some((message, TEST, DAEMON)));
+            for length in 0..body.len() {
+                assert_eq!(decode(&body[..length]), None, "{length} bytes of {body:?}");
+            }
+            // A right checksum over too little, or too much.
+            let covered = body.len() - CRC_BYTES;
+            for length in 0..covered {
+                let mut short: Vec<u8> = body[..length].to_vec();
+                short.extend(crc32(&short).to_le_bytes());
+                assert_eq!(decode(&short), None, "{length} bytes of {body:?}");
+            }
+            let mut long: Vec<u8> = body[..covered].to_vec();
+            long.push(0);
+            long.extend(crc32(&long).to_le_bytes());
+            assert_eq!(decode(&long), None, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn the_far_end_sees_the_same_cable() {
+        let wires = Wires { out: [0x140, 0], back: [0, 0x20], bridged: [0x20, 0] };
+        assert_eq!(wires.turned(), Wires { out: [0, 0x20], back: [0x140, 0], bridged: [0, 0x20] });
+        assert_eq!(wires.turned().turned(), wires);
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
+            prop_assert_eq!(decode(&bytes), None);
+            let mut checked = MAGIC.to_vec();
+            checked.extend(&bytes);
+            checked.truncate(156);
+            checked.extend(crc32(&checked).to_le_bytes());
+            if let Some((message, from, to)) = decode(&checked) {
+                prop_assert_eq!(decode(&encode(from, to, &message)), Some((message, from, to)));
+            }
+        }
+    }
+}
