@@ -1,8 +1,9 @@
 //! What the two ends of a cable test say to each other. It is not the pair's protocol, so that a daemon at the other end takes
 //! it for a stranger's and stays where it is; only one in maintenance answers.
 //!
-//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message · CRC-32. A message is its number, then what it carries as
-//! postcard (varints; an echo its length and bytes). It is written and read by hand here: what serde makes of it is 1 KB more.
+//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message · CRC-32. A message is its
+//! number, then what it carries as postcard (varints; an echo its length and bytes). It is written and read by hand: the code
+//! that serde makes of it is 1 KB more.
 
 use crosswire::frame::seal::crc32;
 use crosswire::frame::{Body, CRC_BYTES};
