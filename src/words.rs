@@ -275,7 +275,10 @@ pub fn refusal_advice(kind: Refusal, names: &Names) -> String {
             "bytes arrive that are no frames: look for another baud rate, a console on the port, or a bad cable"
                 .to_string()
         }
-        Refusal::Version => "a frame of another protocol version: bring both nodes to the same version".to_string(),
+        Refusal::Version => {
+            "a frame of another protocol version: bring both nodes to the same one, unless cable-test runs there"
+                .to_string()
+        }
         Refusal::Pair => {
             "a frame of another pair: check where the cable goes, and `pair` in both configurations".to_string()
         }
