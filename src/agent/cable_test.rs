@@ -21,14 +21,14 @@ pub struct Tester {
 }
 
 impl Tester {
-    /// Takes in what has come to a port that runs at `baud`. Who calls without having heard anybody, or calls a daemon, is
-    /// answered; another daemon never.
-    pub fn hear(&mut self, bytes: &[u8], baud: u32, inputs: impl Fn() -> c_int) {
+    /// Takes in what has come to a port. Who calls without having heard anybody, or calls a daemon, is answered; another daemon
+    /// never.
+    pub fn hear(&mut self, bytes: &[u8], inputs: impl Fn() -> c_int) {
         for byte in bytes {
             if let Some(Gathered::Body(body)) = self.collector.push(*byte)
                 && let Some((mut message, tester, DAEMON)) = decode(body)
                 && tester != DAEMON
-                && become_answer(&mut message, baud, &inputs)
+                && become_answer(&mut message, &inputs)
             {
                 self.owed = encode(DAEMON, tester, &message);
             }
@@ -37,14 +37,13 @@ impl Tester {
 }
 
 /// Makes the answer of a question; false if there is none.
-fn become_answer(message: &mut Message, baud: u32, inputs: impl Fn() -> c_int) -> bool {
+fn become_answer(message: &mut Message, inputs: impl Fn() -> c_int) -> bool {
     match message {
         Message::Hello | Message::Echo(_) => {}
         Message::Drive(_) => *message = Message::Seen(inputs(), 0),
+        Message::Wires(_) | Message::Speed(_) | Message::Done => *message = Message::Yes,
         // Another speed than the pair's would be the end of its beats.
-        Message::Go(asked) if *asked != baud => return false,
-        Message::Go(_) | Message::Wires(_) | Message::Speed(_) | Message::Done => *message = Message::Yes,
-        Message::Seen(..) | Message::Yes => return false,
+        Message::Go(_) | Message::Seen(..) | Message::Yes => return false,
     }
     true
 }
@@ -78,7 +77,7 @@ mod tests {
     const INPUTS: c_int = 0x160;
 
     fn hear(tester: &mut Tester, bytes: &[u8]) {
-        tester.hear(bytes, 19_200, || INPUTS);
+        tester.hear(bytes, || INPUTS);
     }
 
     /// What is answered to a question of this test.
@@ -96,7 +95,6 @@ mod tests {
         let rows = [
             (Message::Hello, Some(Message::Hello)),
             (Message::Drive(6), Some(Message::Seen(INPUTS, 0))),
-            (Message::Go(19_200), Some(Message::Yes)),
             (Message::Go(9_600), None),
             (echo.clone(), Some(echo)),
             (Message::Wires(Wires::default()), Some(Message::Yes)),
@@ -145,7 +143,7 @@ mod tests {
 
         #[test]
         fn a_damaged_question_is_not_answered(at in 0usize..20, bit in 0u8..8) {
-            let mut line = wrap(&encode(TEST, DAEMON, &Message::Go(19_200)));
+            let mut line = wrap(&encode(TEST, DAEMON, &Message::Drive(6)));
             let at = at % line.len();
             line[at] ^= 1 << bit;
             let mut tester = Tester::default();

@@ -283,7 +283,7 @@ impl Port {
     pub fn hear_test(&mut self, bytes: &[u8]) {
         let descriptor = self.descriptor.as_ref();
         let inputs = || descriptor.and_then(lines::get).unwrap_or(0) & lines::INPUTS;
-        self.tester.hear(bytes, self.baud, inputs);
+        self.tester.hear(bytes, inputs);
     }
 
     /// Answers, if there is the room for it that an aside with `room` bytes of text takes.

@@ -79,12 +79,15 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
     };
     outcome.wires = wires;
     let _ = link.ask(&Message::Wires(wires), ANSWER_WAIT, yes);
-    // A daemon stays at its own speed.
-    let first = link.baud();
-    let is_daemon = link.heard.is_answered_by_daemon;
-    let is_tried = |baud: &u32| if is_daemon { *baud == first } else { *baud <= max_baud };
-    for baud in BAUDS.into_iter().filter(is_tried) {
-        let Some(speed) = try_speed(link, baud, first) else {
+    if link.heard.is_answered_by_daemon {
+        // It stays at its own speed, which is ours by now.
+        let mut speed = Speed { baud: link.baud(), ..Speed::default() };
+        measure(link, &mut speed);
+        outcome.speeds.push(speed);
+        return;
+    }
+    for baud in BAUDS.into_iter().filter(|baud| *baud <= max_baud) {
+        let Some(speed) = try_speed(link, baud) else {
             outcome.is_cut_short = true;
             return;
         };
@@ -137,7 +140,7 @@ fn inputs(link: &Link) -> c_int {
 }
 
 /// Tries one speed. `None`: the other end is gone even at the first speed, where both have met.
-fn try_speed(link: &mut Link, baud: u32, first: u32) -> Option<Speed> {
+fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
     let mut speed = Speed { baud, ..Speed::default() };
     link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
     sleep(SETTLES);
@@ -149,8 +152,8 @@ fn try_speed(link: &mut Link, baud: u32, first: u32) -> Option<Speed> {
     }
     // Back to where both ends meet; from there the next speed is tried.
     sleep(MEETS_AGAIN_AFTER);
-    link.go(first).ok()?;
-    link.ask(&Message::Go(first), ANSWER_WAIT, yes).map(|()| speed)
+    link.go(BAUDS[0]).ok()?;
+    link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
 }
 
 /// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
