@@ -40,7 +40,7 @@ impl Tester {
 fn become_answer(message: &mut Message, inputs: impl Fn() -> c_int) -> bool {
     match message {
         Message::Hello | Message::Echo(_) => {}
-        Message::Drive(_) => *message = Message::Seen(inputs(), 0),
+        Message::Drive(_) => *message = Message::Seen(inputs().cast_unsigned(), 0),
         Message::Wires(_) | Message::Speed(_) | Message::Done => *message = Message::Yes,
         // Another speed than the pair's would be the end of its beats.
         Message::Go(_) | Message::Seen(..) | Message::Yes => return false,
@@ -94,7 +94,7 @@ mod tests {
         let echo = Message::Echo((0..ECHO_BYTES).map(|i| i as u8).collect());
         let rows = [
             (Message::Hello, Some(Message::Hello)),
-            (Message::Drive(6), Some(Message::Seen(INPUTS, 0))),
+            (Message::Drive(6), Some(Message::Seen(INPUTS.cast_unsigned(), 0))),
             (Message::Go(9_600), None),
             (echo.clone(), Some(echo)),
             (Message::Wires(Wires::default()), Some(Message::Yes)),
@@ -116,7 +116,7 @@ mod tests {
         hear(&mut tester, &wrap(&encode(TEST, DAEMON, &Message::Hello)));
         hear(&mut tester, &wrap(&encode([9; 4], DAEMON, &Message::Drive(0))));
         hear(&mut tester, &wrap(&encode(TEST, DAEMON, &Message::Yes)));
-        assert_eq!(decode(&tester.owed), Some((Message::Seen(INPUTS, 0), DAEMON, [9; 4])));
+        assert_eq!(decode(&tester.owed), Some((Message::Seen(INPUTS.cast_unsigned(), 0), DAEMON, [9; 4])));
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! What the two ends of a cable test say to each other. It is not the pair's protocol, so that a daemon at the other end takes
 //! it for a stranger's and stays where it is; only one in maintenance answers.
 //!
-//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message · CRC-32. A message is its
-//! number, then what it carries as postcard (varints; an echo its length and bytes). It is written and read by hand: the code
-//! that serde makes of it is 1 KB more.
+//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message · CRC-32. The
+//! message is in postcard. Lines are bits, as the kernel numbers them.
 
+use crosswire::frame::message::decode_all;
 use crosswire::frame::seal::crc32;
 use crosswire::frame::{Body, CRC_BYTES};
-use nix::libc::c_int;
+use serde::{Deserialize, Serialize};
 
 const MAGIC: [u8; 2] = *b"ct";
 /// Magic, sender, receiver.
 const HEAD_BYTES: usize = 10;
 /// Longest text of an echo: a frame of it is as long as a heartbeat.
 pub const ECHO_BYTES: usize = 40;
+/// Longest message: an echo, its number and its length.
+const MAX_MESSAGE_BYTES: usize = ECHO_BYTES + 2;
 
 /// Tells one run of the test from any other.
 pub type Nonce = [u8; 4];
@@ -23,14 +25,14 @@ pub type Nonce = [u8; 4];
 pub const DAEMON: Nonce = [0; 4];
 
 /// What is said.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// 'Here I am'; addressed to whom we hear.
     Hello,
     /// 'Drive these lines, and say what you see.'
-    Drive(c_int),
+    Drive(u32),
     /// The lines that the answering side sees, and those that follow its own.
-    Seen(c_int, c_int),
+    Seen(u32, u32),
     /// 'Go to this speed when you have answered.'
     Go(u32),
     /// To whatever needs no other answer.
@@ -46,14 +48,14 @@ pub enum Message {
 }
 
 /// Which lines arrive where: for each output the inputs that follow it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Wires {
     /// Inputs of the far end that follow our DTR, and our RTS.
-    pub out: [c_int; 2],
+    pub out: [u32; 2],
     /// Inputs of ours that follow the far end's DTR, and its RTS.
-    pub back: [c_int; 2],
+    pub back: [u32; 2],
     /// Inputs that follow the outputs of their own side: here, there.
-    pub bridged: [c_int; 2],
+    pub bridged: [u32; 2],
 }
 
 impl Wires {
@@ -65,7 +67,7 @@ impl Wires {
 }
 
 /// What was found of one speed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Speed {
     /// Bits a second.
     pub baud: u32,
@@ -84,122 +86,29 @@ impl Speed {
     }
 }
 
-/// How many numbers each message carries, by its own number on the line.
-const NUMBERS: [u8; 9] = [0, 1, 2, 1, 0, 0, 6, 6, 0];
-/// Most of them.
-const MAX_NUMBERS: usize = 6;
-
-impl Message {
-    /// Its number on the line.
-    const fn kind(&self) -> u8 {
-        match self {
-            Self::Hello => 0,
-            Self::Drive(_) => 1,
-            Self::Seen(..) => 2,
-            Self::Go(_) => 3,
-            Self::Yes => 4,
-            Self::Echo(_) => 5,
-            Self::Wires(_) => 6,
-            Self::Speed(_) => 7,
-            Self::Done => 8,
-        }
-    }
-}
-
 /// The body in which `from` says something to `to`.
 pub fn encode(from: Nonce, to: Nonce, message: &Message) -> Body {
     let mut body = Body::new();
-    put(&mut body, &MAGIC);
-    put(&mut body, &from);
-    put(&mut body, &to);
-    put(&mut body, &[message.kind()]);
-    match *message {
-        Message::Hello | Message::Yes | Message::Done => {}
-        Message::Drive(lines) => put_numbers(&mut body, &[lines.cast_unsigned()]),
-        Message::Seen(lines, bridged) => put_numbers(&mut body, &[lines.cast_unsigned(), bridged.cast_unsigned()]),
-        Message::Go(baud) => put_numbers(&mut body, &[baud]),
-        Message::Echo(ref text) => {
-            put_numbers(&mut body, &[text.len() as u32]);
-            put(&mut body, text);
-        }
-        Message::Wires(Wires { out: [a, b], back: [c, d], bridged: [e, f] }) => {
-            put_numbers(&mut body, &[a, b, c, d, e, f].map(c_int::cast_unsigned));
-        }
-        Message::Speed(Speed { baud, sent, lost, trip_us: [best, mean, worst] }) => {
-            put_numbers(&mut body, &[baud, sent, lost, best, mean, worst]);
-        }
+    let mut room = [0; MAX_MESSAGE_BYTES];
+    // There is room for the longest message, and in a body for more.
+    let text = postcard::to_slice(message, &mut room).unwrap_or_default();
+    for part in [&MAGIC[..], &from, &to, text] {
+        let _ = body.extend_from_slice(part);
     }
     let crc = crc32(&body).to_le_bytes();
-    put(&mut body, &crc);
+    let _ = body.extend_from_slice(&crc);
     body
-}
-
-/// There is room for the longest message several times over.
-fn put(body: &mut Body, bytes: &[u8]) {
-    let _ = body.extend_from_slice(bytes);
-}
-
-/// Seven bits a byte, the lowest first; the top bit says that more follow.
-fn put_numbers(body: &mut Body, numbers: &[u32]) {
-    for number in numbers {
-        let mut left = *number;
-        while left > 0x7f {
-            put(body, &[left as u8 | 0x80]);
-            left >>= 7;
-        }
-        put(body, &[left as u8]);
-    }
 }
 
 /// What a body says, who says it and to whom; `None`: it is no test's, or damaged.
 pub fn decode(body: &[u8]) -> Option<(Message, Nonce, Nonce)> {
     let (covered, crc) = body.split_last_chunk::<CRC_BYTES>()?;
-    let (head, rest) = covered.split_first_chunk::<HEAD_BYTES>()?;
+    let (head, text) = covered.split_first_chunk::<HEAD_BYTES>()?;
     let [c, t, f0, f1, f2, f3, t0, t1, t2, t3] = *head;
     if [c, t] != MAGIC || crc32(covered).to_le_bytes() != *crc {
         return None;
     }
-    parse(rest).map(|message| (message, [f0, f1, f2, f3], [t0, t1, t2, t3]))
-}
-
-/// A message that fills its bytes exactly.
-fn parse(bytes: &[u8]) -> Option<Message> {
-    let (kind, mut rest) = bytes.split_first()?;
-    let mut numbers = [0; MAX_NUMBERS];
-    for number in numbers.iter_mut().take(usize::from(*NUMBERS.get(usize::from(*kind))?)) {
-        *number = take_number(&mut rest)?;
-    }
-    let [a, b, c, d, e, f] = numbers;
-    let lines = |a: u32, b: u32| [a.cast_signed(), b.cast_signed()];
-    let message = match kind {
-        0 => Message::Hello,
-        1 => Message::Drive(a.cast_signed()),
-        2 => Message::Seen(a.cast_signed(), b.cast_signed()),
-        3 => Message::Go(a),
-        4 => Message::Yes,
-        5 => {
-            let (length, text) = rest.split_first()?;
-            rest = text.get(usize::from(*length)..)?;
-            Message::Echo(heapless::Vec::from_slice(text).ok()?)
-        }
-        6 => Message::Wires(Wires { out: lines(a, b), back: lines(c, d), bridged: lines(e, f) }),
-        7 => Message::Speed(Speed { baud: a, sent: b, lost: c, trip_us: [d, e, f] }),
-        _ => Message::Done,
-    };
-    rest.is_empty().then_some(message)
-}
-
-fn take_number(bytes: &mut &[u8]) -> Option<u32> {
-    let mut number = 0;
-    for shift in (0..u32::BITS).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u32::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
+    decode_all(text).map(|message| (message, [f0, f1, f2, f3], [t0, t1, t2, t3]))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crosswire::config::Side;
 use crosswire::time::Span;
+use nix::libc::c_int;
 
 use super::exit::Exit;
 use super::option::{flag, operand, option, options};
@@ -75,7 +76,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
             steps::follow(&mut link, &mut outcome);
         }
     } else {
-        let bridged = bridged(&link, me);
+        let bridged = bridged(&link, me).cast_unsigned();
         outcome.wires.bridged[0] = bridged;
         outcome.idle_lines = link.heard.lines & !bridged;
     }
@@ -85,7 +86,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
 
 /// The inputs that follow our outputs. The other end may stop calling in the same millisecond and look for its own: two ends
 /// that do the same are told apart by the order in which they use the rhythms.
-fn bridged(link: &Link, me: Nonce) -> i32 {
+fn bridged(link: &Link, me: Nonce) -> c_int {
     let order = u32::from_le_bytes(me);
     (0..u32::BITS / 2).fold(lines::INPUTS, |found, bit| {
         let side = if order >> bit & 1 == 0 { Side::A } else { Side::B };

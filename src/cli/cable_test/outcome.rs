@@ -1,11 +1,9 @@
 //! What a test finds, and what it is called.
 
-use crosswire::time::Span;
-use nix::libc::c_int;
-
 use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines::{CTS, DCD, DSR};
 use crate::tty::uart::Uart;
+use crosswire::time::Span;
 
 /// What has come in on the port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,7 +21,7 @@ pub struct Heard {
     /// It is in maintenance, and answers in the place of a test.
     pub is_answered_by_daemon: bool,
     /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time, and drop theirs.
-    pub lines: c_int,
+    pub lines: u32,
 }
 
 impl Heard {
@@ -67,7 +65,7 @@ pub fn wiring(heard: &Heard, wires: &Wires) -> Wiring {
 }
 
 fn lines_of(heard: &Heard, wires: &Wires) -> Wiring {
-    let has = |[dtr, rts]: [c_int; 2]| [dtr & (DSR | DCD) != 0, rts & CTS != 0];
+    let has = |[dtr, rts]: [u32; 2]| [dtr & (DSR | DCD).cast_unsigned() != 0, rts & CTS.cast_unsigned() != 0];
     let mut all = [has(wires.out), has(wires.back)];
     if heard.is_rts_unknown(wires) {
         // Then the way out has to speak for the way back.
@@ -88,7 +86,7 @@ pub struct Outcome {
     pub heard: Heard,
     pub wires: Wires,
     /// Lines that are on although nobody was heard: a powered port at the far end.
-    pub idle_lines: c_int,
+    pub idle_lines: u32,
     pub speeds: Vec<Speed>,
     pub uart: Option<Uart>,
     /// The far end was lost before the test was done.
@@ -118,8 +116,8 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    const D: c_int = 0x140;
-    const C: c_int = 0x20;
+    const D: u32 = 0x140;
+    const C: u32 = 0x20;
 
     #[test]
     fn cables_are_named_by_what_arrives() {

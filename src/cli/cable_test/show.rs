@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use nix::libc::c_int;
-
 use crate::cli::json::{Value, json};
 
 use super::outcome::{Outcome, Wiring};
@@ -84,7 +82,10 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
     }
     for (bridged, place) in outcome.wires.bridged.iter().zip(["here", "at the other end"]) {
         if *bridged != 0 {
-            note(format_args!("{} bridged {place}: these lines say nothing of the peer", lines::names(*bridged)));
+            note(format_args!(
+                "{} bridged {place}: these lines say nothing of the peer",
+                lines::names(bridged.cast_signed())
+            ));
         }
     }
     for Speed { baud, sent, lost, .. } in outcome.speeds.iter().filter(|speed| !speed.is_clean()) {
@@ -134,7 +135,7 @@ fn picture(outcome: &Outcome, out: &mut String) {
     row("RXD", BACK, "TXD");
     // Without an answer no line was tried.
     if sent {
-        let name = |bits: c_int| if bits == 0 { "-".to_string() } else { lines::names(bits) };
+        let name = |bits: u32| if bits == 0 { "-".to_string() } else { lines::names(bits.cast_signed()) };
         for (output, inputs) in ["DTR", "RTS"].iter().zip(wires.out) {
             row(output, if inputs != 0 { OUT } else { NO_WIRE }, &name(inputs));
         }
@@ -167,8 +168,7 @@ fn speed_line(speed: &Speed, out: &mut String) {
 pub fn json(outcome: &Outcome) -> String {
     let (wiring, verdict) = verdict(outcome);
     let Wires { out: [a, b], back: [c, d], bridged: [e, f] } = outcome.wires;
-    let lines =
-        object(LINE_KEYS, [a, b, c, d, e, f].map(c_int::cast_unsigned), |bits| lines::names(bits.cast_signed()).into());
+    let lines = object(LINE_KEYS, [a, b, c, d, e, f], |bits| lines::names(bits.cast_signed()).into());
     let speed = |speed: &Speed| {
         let Speed { baud, sent, lost, trip_us: [best, mean, worst] } = *speed;
         object(SPEED_KEYS, [baud, sent, lost, best, mean, worst], Value::from)

@@ -58,7 +58,7 @@ fn call(link: &mut Link, give_up_at: Instant) -> bool {
         if link.baud() == BAUDS[0] || link.is_at_daemon() {
             link.say(&Message::Hello);
         }
-        link.heard.lines |= lines::get(link.port()).unwrap_or(0) & INPUTS;
+        link.heard.lines |= inputs(link);
         let until = clock::now() + CALLS_EVERY;
         while let Some((_, is_for_us)) = link.hear(until) {
             if is_for_us {
@@ -105,7 +105,7 @@ fn yes(answer: &Message) -> Option<()> {
 fn try_lines(link: &mut Link) -> Option<Wires> {
     // The far end looks for its own bridges when it is first asked, we after that: never both at once.
     drive(link, 0, 0)?;
-    let bridged_here = lines::bridged(link.port(), Side::A);
+    let bridged_here = lines::bridged(link.port(), Side::A).cast_unsigned();
     let mut wires = Wires { bridged: [bridged_here, 0], ..Wires::default() };
     let (idle_here, (idle_there, _)) = drive(link, 0, 0)?;
     for (index, output) in [DTR, RTS].into_iter().enumerate() {
@@ -118,25 +118,25 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
     if link.heard.is_answered_by_daemon {
         // It drives nothing for us: its lines say what they always say.
         let standing = idle_here & !bridged_here;
-        wires.back = [standing & (DSR | DCD), standing & CTS];
+        wires.back = [standing & (DSR | DCD).cast_unsigned(), standing & CTS.cast_unsigned()];
     }
     lines::set(link.port(), DTR);
     Some(wires)
 }
 
 /// Drives our lines and theirs; what both then see. The far end also says what follows its own.
-fn drive(link: &mut Link, ours: c_int, theirs: c_int) -> Option<(c_int, (c_int, c_int))> {
+fn drive(link: &mut Link, ours: c_int, theirs: c_int) -> Option<(u32, (u32, u32))> {
     lines::set(link.port(), ours);
     let seen = |answer: &Message| match answer {
         Message::Seen(bits, bridged) => Some((*bits, *bridged)),
         _ => None,
     };
-    let there = link.ask(&Message::Drive(theirs), ANSWER_WAIT, seen)?;
+    let there = link.ask(&Message::Drive(theirs.cast_unsigned()), ANSWER_WAIT, seen)?;
     Some((inputs(link), there))
 }
 
-fn inputs(link: &Link) -> c_int {
-    lines::get(link.port()).unwrap_or(0) & INPUTS
+fn inputs(link: &Link) -> u32 {
+    (lines::get(link.port()).unwrap_or(0) & INPUTS).cast_unsigned()
 }
 
 /// Tries one speed. `None`: the other end is gone even at the first speed, where both have met.
@@ -247,8 +247,8 @@ pub fn follow(link: &mut Link, outcome: &mut Outcome) {
             Message::Hello => link.say(&Message::Hello),
             Message::Drive(outputs) => {
                 let port = link.port();
-                let bridged = *bridged.get_or_insert_with(|| lines::bridged(port, Side::B));
-                lines::set(port, outputs);
+                let bridged = *bridged.get_or_insert_with(|| lines::bridged(port, Side::B).cast_unsigned());
+                lines::set(port, outputs.cast_signed());
                 sleep(Duration::from_millis(5));
                 link.say(&Message::Seen(inputs(link), bridged));
             }
