@@ -24,6 +24,7 @@ pub mod frames;
 pub mod ledger;
 pub mod modem;
 pub mod namespace;
+mod node;
 pub mod packet;
 pub mod ping;
 pub mod process;
@@ -36,14 +37,12 @@ pub mod worker;
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use crosswire::config::Side;
 use crosswire::time::{Instant, Span};
-use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -51,10 +50,11 @@ use address_log::{AddressLog, Wanted};
 use cable::Cable;
 use modem::Modem;
 use namespace::Namespace;
+use node::{Node, plug_all};
 use ping::Ping;
 use process::{NodeProcess, Nursery, ProcessInfo, kill_all_in, processes_in};
 use rtnl::LinkState;
-use setup::{NODE_NAMES, PREFIX, Scratch, Setup, VIP, client_address, node_address, write_key};
+use setup::{NODE_NAMES, Scratch, Setup, VIP, client_address, write_key};
 use switch::{PortId, PortRules, Switch};
 
 /// A whole pair with all that is needed to try it. Dropping it ends everything, daemons first.
@@ -73,24 +73,9 @@ pub struct Lab {
     scratch: Scratch,
 }
 
-struct Node {
-    process: Option<NodeProcess>,
-    has_power: bool,
-    namespace: Namespace,
-    ports: Vec<PortId>,
-    directory: PathBuf,
-}
-
 struct Client {
     namespace: Namespace,
     ports: Vec<PortId>,
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Also what the daemon started and left to init. An error cannot be handled here; the daemon's own drop follows.
-        let _ = kill_all_in(&self.namespace);
-    }
 }
 
 impl Lab {
@@ -449,57 +434,6 @@ impl Lab {
         fs::write(directory.join("crosswire.toml"), setup.configuration(&key, devices))?;
         write_key(&key, &setup.keys[side.index()])
     }
-}
-
-impl Node {
-    fn new(
-        name: &str,
-        side: Side,
-        switch: &Switch,
-        lans: impl Iterator<Item = u8>,
-        scratch: &Path,
-    ) -> io::Result<Self> {
-        let namespace = Namespace::new(name)?;
-        let ports = plug_all(switch, &namespace, lans, |lan| node_address(side, lan))?;
-        let directory = scratch.join(name);
-        fs::create_dir_all(directory.join("run"))?;
-        Ok(Self { process: None, has_power: true, namespace, ports, directory })
-    }
-}
-
-impl Node {
-    /// A kernel that starts has no address but the configured one.
-    fn forget_addresses(&self, side: Side) -> io::Result<()> {
-        let rtnl = self.namespace.rtnl();
-        for held in rtnl.addresses()? {
-            let is_own = (0u8..).take(self.ports.len()).any(|lan| node_address(side, lan) == held.ip);
-            let is_system = held.ip.is_loopback() || matches!(held.ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-            if is_own || is_system {
-                continue;
-            }
-            match rtnl.delete_address(held.interface, held.ip, held.prefix) {
-                // Its lifetime ran out meanwhile.
-                Err(e) if e.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {}
-                done => done?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn plug_all(
-    switch: &Switch,
-    namespace: &Namespace,
-    lans: impl Iterator<Item = u8>,
-    address: impl Fn(u8) -> IpAddr,
-) -> io::Result<Vec<PortId>> {
-    let mut ports = Vec::new();
-    for lan in lans {
-        let port = switch.plug(namespace, &format!("eth{lan}"), lan)?;
-        namespace.rtnl().add_address(switch.node_interface(port), address(lan), PREFIX, None)?;
-        ports.push(port);
-    }
-    Ok(ports)
 }
 
 /// Puts what was being done before an error.
