@@ -139,8 +139,8 @@ pub enum Word {
     Wanted,
     /// 'I served this group until I heard that you do.'
     Yielded,
-    /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an
-    /// address of it, or nobody asks the wire.
+    /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an address of it, or
+    /// our guard does not ask the wire.
     Unable,
 }
 

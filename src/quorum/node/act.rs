@@ -112,9 +112,9 @@ impl Node {
     /// time. So each says when it could not take a group, and when it can again, and then waits until the other has heard it.
     fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
-        let is_answered = self.finding(now, id, group) == Finding::VipAnswers;
         let is_asking = group.role == Role::Backup && group.probe.is_running();
-        let is_hindered = is_asking && (is_answered || group.probe.is_guard_late());
+        let is_answered = || self.finding(now, id, group) == Finding::VipAnswers;
+        let is_hindered = is_asking && (group.probe.is_guard_late() || is_answered());
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {
             self.is_urgent = true;

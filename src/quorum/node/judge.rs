@@ -96,7 +96,7 @@ impl Node {
             is_able: self.guard == GuardState::Fine,
             is_stopping: self.leaving != Leaving::No,
             standby: self.restraint.standby,
-            is_in_maintenance: self.restraint.maintenance_until.is_some(),
+            is_in_maintenance: self.is_in_maintenance(),
             is_peer_in_maintenance: self.peer.is_in_maintenance(),
             is_stalled: now < self.judge_from,
             was_ever_heard: self.was_ever_heard,
@@ -157,14 +157,14 @@ impl Node {
             return false;
         };
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
-        let has_carrier = match report.word {
+        let could_serve = match report.word {
             Word::None | Word::Wanted => true,
             Word::Unable => false,
             // It has something else to say of this group; that some group of its lacks carrier is all we know.
             Word::Offered | Word::Yielded => !standing.no_carrier,
         };
         let is_free = !standing.leaving && !standing.standby && !standing.maintenance;
-        is_free && has_carrier && standing.trouble == Trouble::None
+        is_free && could_serve && standing.trouble == Trouble::None
     }
 
     /// What we say of a group reaches the peer.

@@ -12,9 +12,7 @@ use crate::time::{Instant, Span};
 impl Node {
     /// Neither operator has forbidden moves, nor ours that we serve.
     pub(super) fn may_move(&self) -> bool {
-        self.restraint.standby == Standby::No
-            && self.restraint.maintenance_until.is_none()
-            && !self.peer.is_in_maintenance()
+        self.restraint.standby == Standby::No && !self.is_in_maintenance() && !self.peer.is_in_maintenance()
     }
 
     /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier one.

@@ -93,7 +93,7 @@ impl Node {
             leaving: matches!(self.leaving, Leaving::Goodbyes(_) | Leaving::Left),
             no_carrier: self.groups.iter().any(|group| !group.has_carrier),
             standby: self.restraint.standby != Standby::No,
-            maintenance: self.restraint.maintenance_until.is_some(),
+            maintenance: self.is_in_maintenance(),
             trouble: match self.guard {
                 super::GuardState::Fine => Trouble::None,
                 super::GuardState::Silent => Trouble::GuardSilent,
