@@ -120,10 +120,14 @@ impl Patience {
 
 /// One of the nodes takes a group, or lets one go.
 fn is_moving(report: &Report) -> bool {
-    let is_on_its_way = |role| matches!(role, Role::Acquiring | Role::Releasing);
     (0..).zip(&report.node.groups).any(|(index, group)| {
         is_on_its_way(group.role) || theirs(report, index).is_some_and(|(role, _)| is_on_its_way(role))
     })
+}
+
+/// Whoever has that role for a group is about to serve it, or to serve it no longer.
+pub fn is_on_its_way(role: Role) -> bool {
+    matches!(role, Role::Acquiring | Role::Releasing)
 }
 
 /// What the peer is for a group, and its term.

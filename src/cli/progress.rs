@@ -9,7 +9,7 @@ use crosswire::frame::aside::Subject;
 use crosswire::frame::message::Role;
 use crosswire::time::{Instant, Span};
 
-use super::operate::report;
+use super::operate::{is_on_its_way, report};
 use super::why;
 use crate::clock::now;
 use crate::control::{Answer, History, Question, Report, ask, ask_within};
@@ -55,11 +55,10 @@ impl Progress {
 
     /// The peer is asked while it is at work, and when its roles have changed; if it does not tell, they are all that is known.
     fn look_there(&mut self, run_dir: &Path, report: &Report, names: &words::Names) {
-        let theirs = roles_of_peer(report);
-        let before = std::mem::replace(&mut self.theirs, theirs.clone());
-        let is_at_work = theirs.iter().flatten().any(|role| matches!(role, Role::Acquiring | Role::Releasing));
+        let before = std::mem::replace(&mut self.theirs, roles_of_peer(report));
+        let is_at_work = self.theirs.iter().flatten().any(|role| is_on_its_way(*role));
         let is_due = is_at_work && now().since(self.peer_asked_at) >= PEER_ASKED_EVERY;
-        if theirs == before && !is_due {
+        if self.theirs == before && !is_due {
             return;
         }
         self.peer_asked_at = now();
@@ -68,7 +67,7 @@ impl Progress {
             self.seen_there = Some(count);
             return;
         }
-        let changed = theirs.iter().zip(&before).zip(&names.groups).filter(|((now, before), _)| now != before);
+        let changed = self.theirs.iter().zip(&before).zip(&names.groups).filter(|((now, before), _)| now != before);
         let lines = changed.filter_map(|((now, _), group)| Some(format!("group {group}: {}", words::role((*now)?))));
         show(&names.peer, lines.collect());
     }

@@ -16,11 +16,11 @@ use tempfile::TempDir;
 use crate::lab::executable::write_executable;
 use crate::lab::setup::Setup;
 use crate::lab::testing;
+use crate::last_resorts::{fence_script, with_fence};
 use crate::scene::{PATIENCE, Scene};
 
 /// Gives a node's daemon a box of its own, with mounts of its own.
 const BOX: &str = include_str!("../fixtures/services/box");
-const HTTPD: &str = include_str!("../fixtures/services/httpd");
 const NEEDED: [&str; 3] = ["/usr/lib/ocf/resource.d/heartbeat/Filesystem", "/sbin/losetup", "/sbin/mkfs.ext4"];
 const TEXT: &str = "written by gw1\n";
 /// Long enough that a mount which nobody has allowed would be there.
@@ -41,7 +41,6 @@ impl Disk {
         let device = said(Command::new("/sbin/losetup").args(["--find", "--show"]).arg(&image)).trim().to_owned();
         let disk = Self { directory, device };
         fs::create_dir(disk.at("files")).expect("a directory");
-        write_executable(&disk.at("httpd"), HTTPD);
         write_executable(&disk.at("box"), &BOX.replace("REAL", env!("CARGO_BIN_EXE_crosswire")));
         disk
     }
@@ -52,29 +51,31 @@ impl Disk {
 
     /// The recipe, with a power switch that does what `switch` says.
     fn setup(&self, switch: &str) -> Setup {
-        let program = self.at("switch");
-        write_executable(&program, &format!("#!/bin/sh\ncd {}\n{switch}\n", self.directory.path().display()));
+        let fenced = with_fence(&fence_script(self.directory.path(), switch));
         let files = self.at("files").display().to_string();
         Setup {
             prefer: Some(Side::A),
             scripts: vec![format!("ocf:heartbeat:Filesystem device={} directory={files} fstype=ext4", self.device)],
-            more: format!(
-                "exclusive = true\nsafety = \"fence\"\n\n[fence]\nmethod = \"exec\"\nprogram = {:?}\n",
-                program.display().to_string()
-            ),
-            ..Setup::default()
+            more: format!("exclusive = true\n{}", fenced.more),
+            ..fenced
         }
     }
 
-    /// Both nodes up; gw1 has the disk and has written to it.
-    fn serving(&self, switch: &str) -> Scene {
+    /// Both nodes up; gw1 has the disk and has written to it. Then every process of gw1 stops.
+    fn hung_holder(&self, switch: &str) -> Scene {
         let mut scene = Scene::with_binary(&self.at("box"), self.setup(switch));
         scene.begin(Side::A);
         scene.begin(Side::B);
         scene.settle(Side::A);
-        assert!(self.is_mounted(&mut scene, Side::A) && !self.is_mounted(&mut scene, Side::B));
+        self.assert_only_holder_has_it(&mut scene);
         fs::write(self.seen_by(&mut scene, Side::A).join("note"), TEXT).expect("the disk can be written to");
+        scene.signal_all(Side::A, Signal::SIGSTOP).expect("they stop");
         scene
+    }
+
+    fn assert_only_holder_has_it(&self, scene: &mut Scene) {
+        assert!(self.is_mounted(scene, Side::A), "gw1 has no disk");
+        assert!(!self.is_mounted(scene, Side::B), "gw2 has mounted it too");
     }
 
     /// The directory as the daemon of a node sees it.
@@ -120,11 +121,10 @@ fn a_shared_disk_is_mounted_only_after_the_fence() {
     }
     testing::in_fair_lab(|| {
         let disk = Disk::new();
-        let mut scene = disk.serving("touch asked; while [ ! -e done ]; do sleep 0.05; done");
-        scene.signal_all(Side::A, Signal::SIGSTOP).expect("they stop");
+        let mut scene = disk.hung_holder("touch asked; while [ ! -e done ]; do sleep 0.05; done");
         scene.expect_soon("the fence", PATIENCE, |_| disk.at("asked").exists());
         thread::sleep(WATCHED);
-        assert!(disk.is_mounted(&mut scene, Side::A) && !disk.is_mounted(&mut scene, Side::B), "not before it is off");
+        disk.assert_only_holder_has_it(&mut scene);
         scene.power_cut(Side::A).expect("the switch cuts its power");
         fs::write(disk.at("done"), "").expect("and says so");
         scene.wait_for_service_by(Side::B);
@@ -145,12 +145,11 @@ fn a_shared_disk_is_never_mounted_after_a_fence_that_refuses() {
     }
     testing::in_fair_lab(|| {
         let disk = Disk::new();
-        let mut scene = disk.serving("exit 1");
-        scene.signal_all(Side::A, Signal::SIGSTOP).expect("they stop");
+        let mut scene = disk.hung_holder("exit 1");
         let refused = "the fence of gw1 could not be confirmed";
         scene.expect_soon("the refusal", PATIENCE, |scene| scene.log_of(Side::B).contains(refused));
         thread::sleep(WATCHED);
-        assert!(disk.is_mounted(&mut scene, Side::A) && !disk.is_mounted(&mut scene, Side::B));
+        disk.assert_only_holder_has_it(&mut scene);
         assert_eq!(scene.role(Side::B), "backup");
         scene.assert_never_both();
     });

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread;
 
 use crosswire::config::Side;
@@ -15,6 +13,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
+use crate::lab::executable::write_executable;
 use crate::lab::ledger::Hold;
 use crate::lab::namespace::Namespace;
 use crate::lab::packet::open_packet_socket;
@@ -237,19 +236,15 @@ fn row_23_a_stranger_claims_the_address_that_is_served() {
     });
 }
 
-/// A fence agent made of shell; by another process, so that no fork of ours can hold it open when it is executed.
-fn fence_script(dir: &Path, body: &str) -> PathBuf {
+/// A fence agent made of shell.
+pub fn fence_script(dir: &Path, body: &str) -> PathBuf {
     let path = dir.join("fence");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path).stdin(Stdio::piped());
-    let mut child = shell.spawn().expect("a shell");
-    let text = format!("#!/bin/sh\ncd {}\n{body}\n", dir.display());
-    child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("written");
-    assert!(child.wait().expect("it ends").success());
+    write_executable(&path, &format!("#!/bin/sh\ncd {}\n{body}\n", dir.display()));
     path
 }
 
-fn with_fence(program: &Path) -> Setup {
+/// A group that is taken only after that fence.
+pub fn with_fence(program: &Path) -> Setup {
     let fence = format!(
         "[fence]\nmethod = \"exec\"\nprogram = {:?}\noptions = [\"plug=x\"]\naction = \"off\"",
         program.display().to_string()

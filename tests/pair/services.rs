@@ -168,22 +168,23 @@ impl Drop for Client {
 }
 
 /// What happens to the pair, and who serves then.
-const MOVES: [(&str, Side); 3] = [("takeover", Side::B), ("failback", Side::A), ("handover", Side::B)];
+type Move = (&'static str, fn(&mut Scene), Side);
 
-fn begin_move(what: &str, scene: &mut Scene) {
-    match what {
-        "takeover" => {
-            scene.power_cut(Side::A).expect("the power is cut");
-        }
-        "failback" => {
-            scene.power_on(Side::A).expect("power");
-            scene.begin(Side::A);
-        }
-        _ => {
-            let said = scene.say(Side::A, &["handover", GROUP]);
-            assert_eq!(said.code, Some(0), "{said:?}");
-        }
-    }
+const MOVES: [Move; 3] =
+    [("takeover", lose_power, Side::B), ("failback", come_back, Side::A), ("handover", hand_over, Side::B)];
+
+fn lose_power(scene: &mut Scene) {
+    scene.power_cut(Side::A).expect("the power is cut");
+}
+
+fn come_back(scene: &mut Scene) {
+    scene.power_on(Side::A).expect("power");
+    scene.begin(Side::A);
+}
+
+fn hand_over(scene: &mut Scene) {
+    let said = scene.say(Side::A, &["handover", GROUP]);
+    assert_eq!(said.code, Some(0), "{said:?}");
 }
 
 /// Fault: the active node loses power. Operator: it comes back, `failback = "immediate"`; later a handover.
@@ -202,9 +203,9 @@ fn real_services_follow_the_address() {
         scene.settle(Side::A);
         services.assert_served("at first", &scene);
         let client = Client::start(&scene, services.directory.path());
-        for (what, holder) in MOVES {
+        for (what, begin, holder) in MOVES {
             let before = client.served_at().len();
-            begin_move(what, &mut scene);
+            begin(&mut scene);
             scene.wait_for_service_by(holder);
             scene.expect_service_by(holder);
             let gap = client.gap_since(&scene, before);

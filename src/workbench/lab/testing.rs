@@ -79,8 +79,7 @@ pub fn has_tools(files: &[&str]) -> bool {
         return true;
     }
     let what = format!("{} is not there: `.ci/run machine` installs what all tests need", missing.join(", "));
-    assert!(std::env::var_os("CROSSWIRE_TOOLS").is_none(), "{what}");
-    let _ = writeln!(io::stderr(), "NOT RUN: a test needs more than this machine has: {what}");
+    leave_out(&what, true);
     false
 }
 
@@ -91,11 +90,14 @@ pub fn has_tools(files: &[&str]) -> bool {
 /// If it is there, and `.ci/run` has promised all that a test needs.
 pub fn is_allowed(device: &str) -> bool {
     let Err(error) = std::fs::File::open(device) else { return true };
-    let what = format!("{device}: {error}");
-    let is_absent = error.kind() == io::ErrorKind::NotFound;
-    assert!(is_absent || std::env::var_os("CROSSWIRE_TOOLS").is_none(), "{what}");
-    let _ = writeln!(io::stderr(), "NOT RUN: a test needs a device that this machine does not give: {what}");
+    leave_out(&format!("{device}: {error}"), error.kind() != io::ErrorKind::NotFound);
     false
+}
+
+/// Says why a test is left out. What `.ci/run` promises is a failure there.
+fn leave_out(what: &str, is_promised: bool) {
+    assert!(!is_promised || std::env::var_os("CROSSWIRE_TOOLS").is_none(), "{what}");
+    let _ = writeln!(io::stderr(), "NOT RUN: a test needs more than this machine has: {what}");
 }
 
 /// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one test

@@ -143,15 +143,18 @@ impl Link {
 
     /// Whether a third party on the switch gets a question of this side, and this side the answer, by chance.
     pub fn reaches_switch(&self, side: Side, chance: &mut Chance) -> bool {
-        let direction = &self.directions[side.index()];
-        let loss = direction.loss_permille;
-        self.has_carrier(side) && !direction.is_cut && (loss == 0 || chance.below(1_000) >= loss)
+        self.has_carrier(side) && !self.directions[side.index()].is_cut && self.is_spared(side, chance)
     }
 
     /// Whether one frame gets through, by chance.
     pub fn lets_through(&self, from: Side, chance: &mut Chance) -> bool {
+        self.carries(from) && self.is_spared(from, chance)
+    }
+
+    /// Whether one frame is not among those that are lost.
+    fn is_spared(&self, from: Side, chance: &mut Chance) -> bool {
         let loss = self.directions[from.index()].loss_permille;
-        self.carries(from) && (loss == 0 || chance.below(1_000) >= loss)
+        loss == 0 || chance.below(1_000) >= loss
     }
 }
 

@@ -114,6 +114,7 @@ impl World {
     /// Nothing is taken of which the wire has long said that somebody else has it. Who was offered a group, or left alone with
     /// it, does not ask.
     pub(super) fn check_strangers(&mut self, side: Side, group: GroupId, reason: TakeReason) {
+        // A probe that was put before the stranger came may be so old.
         let (now, window) = (self.now, self.exchange_time() + Span::from_ms(200));
         let is_asked = !matches!(reason, TakeReason::Offered | TakeReason::Departed);
         let is_there = self.strangers[group.index()].is_some_and(|since| now.since(since) >= window);
