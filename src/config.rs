@@ -138,6 +138,8 @@ pub struct GroupPolicy {
     pub is_exclusive: bool,
     /// When the preferred node asks for it back.
     pub failback: Failback,
+    /// On which LAN paths' interfaces it has addresses, as bits by the number of the path.
+    pub lans: u8,
 }
 
 /// When the preferred node asks for a group that the other serves.
@@ -150,6 +152,17 @@ pub enum Failback {
 }
 
 impl GroupPolicy {
+    /// Whether it has an address on the interface of that path.
+    pub fn is_on(&self, path: PathId) -> bool {
+        self.lans.checked_shr(u32::from(path.0)).unwrap_or(0) & 1 == 1
+    }
+
+    /// The same group, with addresses on the interfaces of these paths.
+    pub fn on(self, paths: impl IntoIterator<Item = PathId>) -> Self {
+        let bit = |path: PathId| 1_u8.checked_shl(u32::from(path.0)).unwrap_or(0);
+        Self { lans: paths.into_iter().fold(0, |bits, path| bits | bit(path)), ..self }
+    }
+
     /// A group of addresses only, taken from a silent peer after a clear probe.
     pub const fn addresses_only(tag: u8, prefer: Option<Side>) -> Self {
         Self {
@@ -159,6 +172,7 @@ impl GroupPolicy {
             stop_timeout: Span::ZERO,
             is_exclusive: false,
             failback: Failback::Manual,
+            lans: 0,
         }
     }
 }

@@ -140,3 +140,4 @@ pub mod quorum;
 pub mod resource;
 pub mod status;
 pub mod time;
+pub mod turn;

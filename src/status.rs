@@ -68,6 +68,8 @@ pub struct PathStatus {
     pub lines: LineReading,
     /// Our own frames come back.
     pub is_looped: bool,
+    /// The peer is heard there and answers no probe: the silence of one proves nothing (LAN).
+    pub is_deaf: bool,
     /// Refused frames by kind ([`crate::frame::Refusal::ALL`]).
     pub refusals: [u32; REFUSALS],
 }

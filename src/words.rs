@@ -80,6 +80,16 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let level = if how == Condition::Well { Level::Info } else { Level::Error };
             (level, format!("group {}: {}", names.group(group), condition(how, peer)))
         }
+        Record::Deaf { path, is_deaf: true } => (
+            Level::Warn,
+            format!(
+                "path {}: probe impossible: {peer} is heard here but answers no ARP or neighbour discovery; look for a filter, arp_ignore or NOARP on both boxes",
+                names.path(path)
+            ),
+        ),
+        Record::Deaf { path, is_deaf: false } => {
+            (Level::Info, format!("path {}: {peer} answers again: probes are believed", names.path(path)))
+        }
         Record::VipAnswered { group, mac: m } => {
             (Level::Info, format!("group {}: {} answers for an address of it", names.group(group), mac(m)))
         }

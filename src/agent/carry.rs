@@ -1,11 +1,8 @@
 //! What the node asks for, carried out.
 
-use crosswire::config::PathId;
 use crosswire::frame::aside::Aside;
-use crosswire::health::PathState;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Event};
-use crosswire::resource::{Order, Ticket};
 use crosswire::time::Instant;
 use log::log;
 
@@ -52,7 +49,8 @@ impl Agent<'_> {
                     operators::reply_told(told);
                 }
             }
-            Effect::Order(ticket) => self.give(*ticket),
+            Effect::AskForPeer => self.guard.send(&ToGuard::AskForPeer),
+            Effect::Order(ticket) => self.guard.order(ticket),
             Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
             Effect::Record(record) => self.record(*record),
             Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
@@ -62,15 +60,6 @@ impl Agent<'_> {
                 self.is_done = true;
             }
         }
-    }
-
-    fn give(&mut self, ticket: Ticket) {
-        if let Order::Probe { group } = ticket.order
-            && let Some(probe) = self.probes.get_mut(group.index())
-        {
-            *probe = Some(ticket.token);
-        }
-        self.guard.order(&ticket);
     }
 
     pub(super) fn record(&mut self, record: Record) {
@@ -100,22 +89,6 @@ impl Agent<'_> {
             _ => return,
         };
         self.guard.send(&ToGuard::Notice(notice));
-    }
-
-    pub(super) fn test_probes(&mut self, now: Instant) {
-        if now < self.self_test.deadline() {
-            return;
-        }
-        let status = self.node.status(now);
-        let is_well = |path: PathId| {
-            let dead_after = self.settings.policy.paths.get(path.index()).map(|path| path.timing.dead_after);
-            status.paths.get(path.index()).is_some_and(|path| {
-                path.state == PathState::OnTime && path.heard_by_peer.is_some() && path.heard_by_peer <= dead_after
-            })
-        };
-        if self.self_test.pass(now, is_well) {
-            self.guard.send(&ToGuard::AskForPeer);
-        }
     }
 
     pub(super) fn reopen(&mut self, now: Instant) {

@@ -6,14 +6,13 @@ use crosswire::config::PathId;
 use crosswire::quorum::Event;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::lifetime_bound;
-use crosswire::resource::{Fault, Outcome, Token};
-use crosswire::time::{Instant, Span};
+use crosswire::time::Instant;
+use crosswire::turn::Source;
 use log::warn;
 use nix::errno::Errno;
 
 use super::guard_end::FromGuardEnd;
 use super::ports::Read;
-use super::wait::Ready;
 use super::{Agent, Listener, answers};
 use crate::clock;
 use crate::control::WatchdogReport;
@@ -21,22 +20,17 @@ use crate::guard::wire::{FromGuard, ToGuard};
 use crate::settings::{PathDevice, VirtualAddress};
 
 impl Agent<'_> {
-    /// Reads where something has arrived. A lapsed lease goes before anything that waited in a buffer is looked at; every step
-    /// sees to that.
-    pub(super) fn hear(&mut self, ready: &Ready) {
-        self.hear_confirmations();
-        if ready.guard {
-            self.hear_guard();
-        }
-        self.hear_paths(ready);
-        if ready.listeners {
-            self.hear_listeners();
-        }
-        if ready.witnesses {
-            self.hear_witnesses();
-        }
-        if ready.operators {
-            self.hear_operators();
+    /// Hands in all that has arrived there. A lapsed lease goes before anything that waited in a buffer is looked at; every
+    /// step sees to that.
+    pub(super) fn read(&mut self, source: Source) {
+        match source {
+            Source::Confirmations => self.hear_confirmations(),
+            Source::Guard => self.hear_guard(),
+            Source::Lines => self.look_at_lines(),
+            Source::Path(path) => self.hear_path(path),
+            Source::Wire => self.hear_listeners(),
+            Source::Witnesses => self.hear_witnesses(),
+            Source::Operators => self.hear_operators(),
         }
     }
 
@@ -65,7 +59,6 @@ impl Agent<'_> {
         let now = clock::now();
         match (message, descriptor) {
             (FromGuard::Done { token, outcome }, _) => {
-                let outcome = self.believed(token, outcome);
                 self.step(now, Event::Done(token, outcome));
             }
             (FromGuard::Carrier { interface, up }, _) => self.note_carrier(now, interface, up),
@@ -95,19 +88,6 @@ impl Agent<'_> {
                 self.journal.note(now, Record::Script { group, script, is_start });
             }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
-        }
-    }
-
-    /// A probe that left where not even the peer could be heard to answer was no probe.
-    fn believed(&self, token: Token, outcome: Outcome) -> Outcome {
-        let index = self.probes.iter().position(|probe| *probe == Some(token));
-        let group = index.and_then(|index| self.settings.groups.get(index));
-        let is_deaf = |vip: &VirtualAddress| self.self_test.deaf().any(|interface| interface == vip.interface);
-        match outcome {
-            Outcome::Probed { .. } if group.is_some_and(|group| group.addresses.iter().any(is_deaf)) => {
-                Outcome::Failed(Fault::ProbeUnanswered)
-            }
-            believed => believed,
         }
     }
 
@@ -160,45 +140,35 @@ impl Agent<'_> {
     }
 
     /// Everything that has arrived is handed in before silence is judged, however much it is.
-    pub(super) fn hear_paths(&mut self, ready: &Ready) {
+    fn hear_path(&mut self, path: PathId) {
         let mut room = [0; READ_BYTES];
-        for index in (0..self.ports.len()).filter(|index| ready.path(*index)) {
-            for _ in 0..MAX_READS {
-                let Some(port) = self.ports.get_mut(index) else { break };
-                match port.read(&mut room) {
-                    Read::Bytes(length) => {
-                        let bytes = room.get(..length).unwrap_or_default();
-                        #[cfg(feature = "cable-test")]
-                        if port.is_stream() && self.node.is_in_maintenance() {
-                            port.hear_test(bytes);
-                        }
-                        let event = port.event(bytes);
-                        self.node.step(clock::now(), event, &mut self.effects);
-                        let is_all = port.is_stream() && length < READ_BYTES;
-                        self.carry_out();
-                        if is_all {
-                            break;
-                        }
+        for _ in 0..MAX_READS {
+            let Some(port) = self.ports.get_mut(path.index()) else { return };
+            match port.read(&mut room) {
+                Read::Bytes(length) => {
+                    let bytes = room.get(..length).unwrap_or_default();
+                    #[cfg(feature = "cable-test")]
+                    if port.is_stream() && self.node.is_in_maintenance() {
+                        port.hear_test(bytes);
                     }
-                    Read::Skip => {}
-                    Read::Empty => break,
-                    Read::Lost(errno) => {
-                        let id = port.id;
-                        self.path_is_away(clock::now(), id, errno);
-                        break;
+                    let event = port.event(bytes);
+                    self.node.step(clock::now(), event, &mut self.effects);
+                    let is_all = port.is_stream() && length < READ_BYTES;
+                    self.carry_out();
+                    if is_all {
+                        return;
                     }
                 }
+                Read::Skip => {}
+                Read::Empty => return,
+                Read::Lost(errno) => return self.path_is_away(clock::now(), path, errno),
             }
         }
     }
 
-    /// After everything that had arrived was read: a beat that was sent before the lines dropped came in before. Every
-    /// wake-up looks, but a flood of them not each time; a drop wakes nobody, so that it is seen an interval later at most.
-    pub(super) fn look_at_lines(&mut self, now: Instant) {
-        if now < self.lines_at {
-            return;
-        }
-        self.lines_at = now + LINES_EVERY;
+    /// A change of theirs wakes nobody, so that it is seen an interval later at most.
+    fn look_at_lines(&mut self) {
+        let now = clock::now();
         for port in &self.ports {
             if let Some(lines) = port.look_at_lines() {
                 self.node.step(now, Event::Lines(port.id, lines), &mut self.effects);
@@ -241,18 +211,18 @@ impl Agent<'_> {
     /// Who answers may hold a VIP of ours, or be the peer.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
         let on = self.settings.interfaces.get(usize::from(interface));
-        if let Some(interface) = on {
-            self.self_test.note_answer(now, interface, answer.ip);
-        }
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             if group.addresses.iter().any(is_vip) {
                 self.node.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
             }
         }
-        let is_peer = |device: &PathDevice| matches!(device, PathDevice::Lan { peer, .. } if *peer == answer.ip);
-        if self.settings.paths.iter().any(|path| is_peer(&path.device)) {
-            self.node.step(now, Event::PeerAnswered, &mut self.effects);
+        for (id, path) in self.settings.policy.path_ids().zip(&self.settings.paths) {
+            let PathDevice::Lan { interface, peer, .. } = &path.device else { continue };
+            if *peer == answer.ip {
+                let path = (Some(interface) == on).then_some(id);
+                self.node.step(now, Event::PeerAnswered(path), &mut self.effects);
+            }
         }
         self.carry_out();
     }
@@ -263,8 +233,6 @@ const READ_BYTES: usize = 512;
 /// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that whatever waited in it is
 /// read before silence is judged, and few enough that a flood on one path cannot starve the others.
 const MAX_READS: usize = 512;
-/// The modem lines are looked at this often at most.
-const LINES_EVERY: Span = Span::from_ms(5);
 /// Most answers in a turn; the rest waits in its socket.
 const MAX_ANSWERS: usize = 64;
 /// Most packets of one listener in a turn.

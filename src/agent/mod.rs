@@ -14,7 +14,6 @@ mod journal;
 pub mod lifeline;
 mod operators;
 mod ports;
-mod self_test;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -22,15 +21,15 @@ mod witness;
 
 use std::os::fd::OwnedFd;
 
-use crosswire::config::{MAX_GROUPS, PathPolicy};
+use crosswire::config::PathPolicy;
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::quorum::decide::Standby;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::succession::{self, Restraint, Succession};
 use crosswire::quorum::{Effects, Event, Node};
-use crosswire::resource::Token;
 use crosswire::time::Instant;
+use crosswire::turn::{Step, Turn};
 use log::warn;
 
 use crate::clock;
@@ -44,7 +43,6 @@ use guard_end::GuardEnd;
 use journal::Journal;
 use lifeline::Lifeline;
 use ports::Port;
-use self_test::SelfTest;
 use witness::Asker;
 
 /// A packet socket on which holders of addresses show themselves.
@@ -70,17 +68,13 @@ struct Agent<'a> {
     names: Names,
     journal: Journal,
     asker: Asker,
-    /// Whether probes can be believed.
-    self_test: SelfTest,
-    /// The newest probe of each group.
-    probes: [Option<Token>; MAX_GROUPS],
     /// What the operator said last, and an earlier run was told.
     reason: Option<String>,
     /// What the guard says of the watchdog.
     watchdog: Option<WatchdogReport>,
     lifeline: Lifeline,
-    /// When the modem lines are looked at again.
-    lines_at: Instant,
+    /// In which order all of that happens.
+    turn: Turn,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -125,6 +119,7 @@ impl<'a> Agent<'a> {
             Port::new(id, me, path.kind, baud, max_queued_bytes)
         };
         Self {
+            turn: Turn::new(&policy),
             ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),
             node: Node::new(
                 &settings.pair,
@@ -149,12 +144,9 @@ impl<'a> Agent<'a> {
             },
             journal: Journal::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
-            self_test: SelfTest::new(settings, clock::now()),
-            probes: [None; MAX_GROUPS],
             reason: None,
             watchdog: None,
             lifeline: Lifeline::default(),
-            lines_at: Instant::ORIGIN,
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -197,13 +189,22 @@ impl<'a> Agent<'a> {
         succession.deposit.is_some()
     }
 
-    /// One turn: wait, hand in, tick.
+    /// One turn: waits, then does what [`Turn`] says, in its order.
     fn turn(&mut self) {
         let waking = self.wait();
-        let now = self.hear_everything(&waking);
-        self.look_at_lines(now);
-        self.step(now, Event::Tick);
-        self.test_probes(now);
+        self.turn.begin(waking);
+        loop {
+            match self.turn.next(clock::now) {
+                Step::Read(source) => self.read(source),
+                Step::Tick(now) => self.step(now, Event::Tick),
+                Step::Rest(now) => self.rest(now),
+                Step::Wait => return,
+            }
+        }
+    }
+
+    /// What can wait for the beats.
+    fn rest(&mut self, now: Instant) {
         self.talk(now);
         #[cfg(feature = "cable-test")]
         self.answer_tests(now);

@@ -7,6 +7,7 @@ use crosswire::frame::aside::{Aside, Subject};
 use crosswire::quorum::Event;
 use crosswire::quorum::event::Request;
 use crosswire::quorum::record::Denial;
+use crosswire::status::NodeStatus;
 use crosswire::time::{Instant, Span};
 use log::info;
 
@@ -17,7 +18,7 @@ use crate::cli::{progress, status, why};
 use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard};
 use crate::kept;
-use crate::settings::{GroupSettings, VirtualAddress};
+use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
 
 impl Agent<'_> {
     pub(super) fn hear_operators(&mut self) {
@@ -153,6 +154,15 @@ impl Agent<'_> {
         }
     }
 
+    fn deaf_interfaces(&self, node: &NodeStatus) -> Vec<String> {
+        let deaf = self.settings.paths.iter().zip(&node.paths).filter(|(_, status)| status.is_deaf);
+        let interface = |(path, _): (&PathSettings, _)| match &path.device {
+            PathDevice::Lan { interface, .. } => Some(interface.clone()),
+            PathDevice::Serial { .. } => None,
+        };
+        deaf.filter_map(interface).collect()
+    }
+
     fn report(&self, now: Instant) -> Report {
         let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
@@ -161,6 +171,7 @@ impl Agent<'_> {
             addresses.chain(routes).chain(group.scripts.iter().map(|script| script.label().to_owned())).collect()
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
+        let node = self.node.status(now);
         Report {
             pair: self.settings.pair.clone(),
             nodes: self.settings.names.clone(),
@@ -176,8 +187,8 @@ impl Agent<'_> {
                 self.reason.clone(),
             ),
             watchdog: self.watchdog,
-            deaf: self.self_test.deaf().map(str::to_string).collect(),
-            node: self.node.status(now),
+            deaf: self.deaf_interfaces(&node),
+            node,
         }
     }
 }

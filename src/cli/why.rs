@@ -88,6 +88,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Fault { .. }
         | Record::Fence { .. }
         | Record::Lines { .. }
+        | Record::Deaf { .. }
         | Record::VipAnswered { .. }
         | Record::VipContested { .. }
         | Record::Script { .. }

@@ -5,10 +5,12 @@ pub mod lines;
 pub mod path;
 pub mod peer;
 pub mod quality;
+pub mod self_test;
 pub mod witness;
 
 pub use lines::{LineReading, Lines};
 pub use path::{Detector, PathState};
 pub use peer::Peer;
 pub use quality::Quality;
+pub use self_test::SelfTest;
 pub use witness::{WitnessView, Witnesses};

@@ -6,6 +6,7 @@ use crate::config::{PathKind, PathTiming};
 use crate::frame::refusal::Reading;
 use crate::health::lines::{LineReading, LineWatch, Lines};
 use crate::health::quality::Quality;
+use crate::health::self_test::SelfTest;
 use crate::time::{Instant, Span};
 
 /// What a path says.
@@ -56,6 +57,8 @@ pub struct PathDeposit {
     pub open_since: Option<Instant>,
     /// When the peer was last heard on it.
     pub heard_at: Option<Instant>,
+    /// How often in a row the peer's own address has not answered there ([`SelfTest`]).
+    pub unanswered: u8,
 }
 
 /// Watches one path.
@@ -76,13 +79,15 @@ pub struct Detector {
     lines: LineWatch,
     /// How well it works.
     pub quality: Quality,
+    /// Whether a probe can be believed there (LAN).
+    pub self_test: SelfTest,
     /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
     is_first_hand: bool,
 }
 
 impl Detector {
     /// A path that is not open yet. It may stay unproven for `cold_start` after it first opens.
-    pub fn new(kind: PathKind, timing: PathTiming, cold_start: Span) -> Self {
+    pub fn new(kind: PathKind, timing: PathTiming, cold_start: Span, now: Instant) -> Self {
         Self {
             kind,
             timing,
@@ -95,6 +100,7 @@ impl Detector {
             looped_at: None,
             lines: LineWatch::default(),
             quality: Quality::default(),
+            self_test: SelfTest::new(now),
             is_first_hand: false,
         }
     }
@@ -112,13 +118,15 @@ impl Detector {
     /// What a successor has to know.
     pub fn deposit(&self, now: Instant) -> PathDeposit {
         let is_heard = self.state(now, None).is_heard();
-        PathDeposit { is_heard, open_since: self.open_since, heard_at: self.heard_at }
+        let unanswered = self.self_test.unanswered();
+        PathDeposit { is_heard, open_since: self.open_since, heard_at: self.heard_at, unanswered }
     }
 
     /// Goes on with what another agent left, as if the port had been open all the time: a path that was broken stays so
     /// until it hears the peer again. Where the peer was heard nobody knows until when; it may have been until now.
     pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
         self.open_since = left.open_since;
+        self.self_test.succeed(left.unanswered);
         self.heard_at = if left.is_heard { Some(now) } else { left.heard_at };
         if self.heard_at.is_some() {
             self.patience = self.timing.dead_after;
@@ -318,7 +326,7 @@ mod tests {
 
     /// 250 ms / 750 ms / 1.5 s, cold start 60 s, opened at 0.
     fn detector(kind: PathKind) -> Detector {
-        let mut detector = Detector::new(kind, Speed::Normal.timing(), Span::from_s(60));
+        let mut detector = Detector::new(kind, Speed::Normal.timing(), Span::from_s(60), Instant::ORIGIN);
         detector.become_open(at(0));
         detector
     }

@@ -31,8 +31,8 @@ pub enum Event<'a> {
     Scripts(GroupId, Condition),
     /// Somebody with this MAC answers for an address of a group.
     VipAnswered(GroupId, [u8; 6]),
-    /// The peer's own address answered a probe.
-    PeerAnswered,
+    /// The peer's own address answered: on the interface of that path, or elsewhere.
+    PeerAnswered(Option<PathId>),
     /// A witness answered a request that was sent at this instant.
     WitnessAnswered(u8, Instant),
     /// The modem lines of a serial path; `None` if its port has none.
@@ -76,6 +76,8 @@ pub enum Effect {
     Send(PathId, Body),
     /// Ask every witness now.
     AskWitnesses,
+    /// Ask for the peer's own address on every LAN now.
+    AskForPeer,
     /// Raise or drop our own line 'I hold services' on every cable.
     ShowHolding(bool),
     /// Have the guard do something.

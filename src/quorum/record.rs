@@ -284,6 +284,13 @@ pub enum Record {
         /// What they say.
         reading: LineReading,
     },
+    /// A probe's silence proves nothing on a LAN any more, since not even the peer that is heard there answers; or it does again.
+    Deaf {
+        /// Which path.
+        path: PathId,
+        /// Whether it does not.
+        is_deaf: bool,
+    },
     /// Somebody answers for an address of a group that we do not hold.
     VipAnswered {
         /// Which group.

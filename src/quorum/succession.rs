@@ -70,7 +70,7 @@ pub struct GroupDeposit {
 }
 
 /// Room for any deposit in its encoded form.
-pub const MAX_DEPOSIT_BYTES: usize = 528;
+pub const MAX_DEPOSIT_BYTES: usize = 536;
 
 /// What the guard has in hand of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,7 +124,12 @@ mod tests {
 
     #[test]
     fn the_largest_deposit_fits_and_comes_back_as_it_was() {
-        let path = PathDeposit { is_heard: true, open_since: Some(Instant::NEVER), heard_at: Some(Instant::NEVER) };
+        let path = PathDeposit {
+            is_heard: true,
+            open_since: Some(Instant::NEVER),
+            heard_at: Some(Instant::NEVER),
+            unanswered: u8::MAX,
+        };
         let group = GroupDeposit {
             term: u32::MAX,
             offered_until: Some(Instant::NEVER),

@@ -261,6 +261,8 @@ impl Plan<'_> {
             stop_timeout: self.scripts.iter().fold(interrupt, |sum, script| sum + script.stop_timeout()),
             is_exclusive: self.is_exclusive,
             failback: self.failback,
+            // Which they are depends on the node.
+            lans: 0,
         }
     }
 

@@ -191,6 +191,7 @@ impl<'t> Draft<'t> {
             policy: self.policy.clone(),
             needs: self.needs(me, report),
         };
+        place_groups(&mut settings);
         settings.policy.digest = digest::of(&settings);
         Some(settings)
     }
@@ -305,6 +306,19 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
         own.push((ip, format!("the address of node {}", quote(nodes[side.index()].name.value))));
     }
     own
+}
+
+/// Where the core finds each group's addresses: on the interfaces of which LAN paths.
+fn place_groups(settings: &mut Settings) {
+    let Settings { groups, paths, policy, .. } = settings;
+    let ids: Vec<_> = policy.path_ids().collect();
+    for (group, policy) in groups.iter().zip(&mut policy.groups) {
+        let has_address_on = |name: &String| group.addresses.iter().any(|address| address.interface == *name);
+        let is_on =
+            |device: &PathDevice| matches!(device, PathDevice::Lan { interface, .. } if has_address_on(interface));
+        let found = ids.iter().zip(paths.iter()).filter(|(_, path)| is_on(&path.device));
+        *policy = policy.on(found.map(|(id, _)| *id));
+    }
 }
 
 /// Every interface that matters, once: those that hold a VIP first, then those of the LAN paths.

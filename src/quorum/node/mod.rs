@@ -17,6 +17,7 @@ mod hear;
 mod judge;
 mod operate;
 mod outcome;
+mod probing;
 mod report;
 mod restraint;
 mod send;
@@ -136,7 +137,7 @@ impl Node {
         let unechoed_gap = policy.interval().fraction(1, 2);
         let paths = policy.paths.iter().map(|path| Path {
             collector: Collector::default(),
-            detector: Detector::new(path.kind, path.timing, policy.cold_start),
+            detector: Detector::new(path.kind, path.timing, policy.cold_start, now),
             refusals: Refusals::default(),
             said: [false; REFUSALS],
             state: PathState::Blind,
@@ -198,7 +199,7 @@ impl Node {
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
-            Event::PeerAnswered => self.peer_answered(now),
+            Event::PeerAnswered(path) => self.peer_answered(now, path, effects),
             Event::WitnessAnswered(index, asked_at) => self.witness_answered(now, usize::from(index), asked_at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
@@ -220,6 +221,7 @@ impl Node {
             self.deposit_at = now + self.policy.interval();
             emit(effects, Effect::Deposit);
         }
+        self.test_probes(now, effects);
     }
 
     /// A loop that was late by more than half the shortest late_after may have slept through beats: all clocks of the

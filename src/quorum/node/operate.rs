@@ -171,11 +171,4 @@ impl Node {
         }
         self.order(now + DEFEND_EVERY, Order::Announce { group: id }, effects);
     }
-
-    pub(super) fn peer_answered(&mut self, now: Instant) {
-        let wait = self.probe_wait();
-        for group in self.groups.iter_mut().filter(|group| group.probe.is_expecting(now, wait)) {
-            group.probe.peer_answered(now);
-        }
-    }
 }

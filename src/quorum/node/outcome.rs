@@ -15,6 +15,7 @@ impl Node {
     /// What became of an order.
     pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
         for id in self.policy.group_ids() {
+            let believed = self.believed(id, outcome);
             let Some(group) = self.groups.get_mut(id.index()) else { continue };
             if group.pending == Some(token) {
                 return self.pending_done(now, id, outcome, effects);
@@ -26,7 +27,7 @@ impl Node {
                 return self.fence_done(now, id, outcome, effects);
             }
             if group.probe.is_waiting_for(token) {
-                match outcome {
+                match believed {
                     Outcome::Probed { at } => group.probe.sent(at),
                     Outcome::Failed(fault) if group.probe.fail(fault) => {
                         emit(effects, Effect::Record(Record::Fault { group: id, fault }));

@@ -63,20 +63,25 @@ impl Node {
 
     fn path_status(&self, now: Instant, index: usize) -> Option<PathStatus> {
         let path = self.paths.get(index)?;
-        let report = self.peer.beat().and_then(|beat| beat.paths.get(index));
-        let since_beat = self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default();
         Some(PathStatus {
             state: path.state,
             heard: path.detector.heard_at().map(|at| now.since(at)),
-            heard_by_peer: report.and_then(|report| report.age()).map(|age| age + since_beat),
+            heard_by_peer: self.heard_by_peer(now, index),
             beats_heard: path.beats_heard,
             beats_sent: path.beats_sent,
             quality: path.detector.quality,
             dead_after: path.detector.timing().dead_after,
             lines: path.detector.lines(),
             is_looped: path.detector.is_looped(now),
+            is_deaf: path.detector.self_test.is_deaf(),
             refusals: Refusal::ALL.map(|refusal| path.refusals.of(refusal)),
         })
+    }
+
+    /// How long ago the peer heard us on a path, by its own newest report.
+    pub(super) fn heard_by_peer(&self, now: Instant, index: usize) -> Option<Span> {
+        let age = self.peer.beat()?.paths.get(index)?.age()?;
+        Some(age + self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default())
     }
 
     fn peer_status(&self, now: Instant) -> Option<PeerStatus> {

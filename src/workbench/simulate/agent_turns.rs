@@ -4,6 +4,7 @@ use crosswire::config::{PathId, PathKind, Side};
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Event};
+use crosswire::turn::{Source, Step, Waking};
 
 use super::checkers::LineEvidence;
 use super::gateway::Packet;
@@ -16,40 +17,72 @@ use super::world::{What, World, mac};
 const RECORDED_FRAMES: usize = 48;
 
 impl World {
-    /// One turn of the agent's loop: everything that has arrived is handed in, then the tick.
+    /// The agent gets to run: one turn, in the order of the shipped [`crosswire::turn::Turn`].
     pub(super) fn agent_turn(&mut self, side: Side) {
-        if !self.boxes[side.index()].does_agent_work() {
+        let gateway = &mut self.boxes[side.index()];
+        if !gateway.does_agent_work() {
             return;
         }
-        while let Some(told) = self.boxes[side.index()].inbox.told.pop_front() {
-            self.hear_told(side, told);
-        }
-        self.poll_lines(side);
-        for path in self.setup.policy.path_ids() {
-            while let Some(frame) = self.boxes[side.index()].inbox.frames[path.index()].pop_front() {
-                self.hear_frame(side, frame);
-            }
-        }
-        while let Some(packet) = self.boxes[side.index()].inbox.packets.pop_front() {
-            match packet {
-                Packet::Vip(group) => {
-                    self.watch.answered[side.index()][group.index()] = Some(self.now);
-                    self.step(side, Event::VipAnswered(group, mac(side.peer())));
+        let (ready, deadline) = (gateway.inbox.ready(), gateway.waits_until);
+        gateway.turn.begin(Waking { ready, deadline });
+        loop {
+            let local = self.boxes[side.index()].clock.local(self.now);
+            match self.boxes[side.index()].turn.next(|| local) {
+                Step::Read(source) => self.read(side, source),
+                Step::Tick(_) => self.step(side, Event::Tick),
+                Step::Rest(_) => {
+                    self.check_leases(side);
+                    self.check_deadlines(side);
                 }
-                Packet::Peer => self.step(side, Event::PeerAnswered),
+                Step::Wait => return self.schedule_wake(side),
             }
         }
-        while let Some((witness, asked_at)) = self.boxes[side.index()].inbox.sightings.pop_front() {
-            self.note_sighting(side, witness, asked_at);
-            self.step(side, Event::WitnessAnswered(witness.0, asked_at));
+    }
+
+    /// Hands in what waits there.
+    fn read(&mut self, side: Side, source: Source) {
+        let index = side.index();
+        match source {
+            // Here the guard confirms renewals among everything else that it says.
+            Source::Confirmations => {}
+            Source::Guard => {
+                while let Some(told) = self.boxes[index].inbox.told.pop_front() {
+                    self.hear_told(side, told);
+                }
+            }
+            Source::Lines => self.poll_lines(side),
+            Source::Path(path) => {
+                while let Some(frame) = self.boxes[index].inbox.frames[path.index()].pop_front() {
+                    self.hear_frame(side, frame);
+                }
+            }
+            Source::Wire => {
+                while let Some(packet) = self.boxes[index].inbox.packets.pop_front() {
+                    self.hear_packet(side, packet);
+                }
+            }
+            Source::Witnesses => {
+                while let Some((witness, asked_at)) = self.boxes[index].inbox.sightings.pop_front() {
+                    self.note_sighting(side, witness, asked_at);
+                    self.step(side, Event::WitnessAnswered(witness.0, asked_at));
+                }
+            }
+            Source::Operators => {
+                while let Some(request) = self.boxes[index].inbox.requests.pop_front() {
+                    self.step(side, Event::Operator(request));
+                }
+            }
         }
-        while let Some(request) = self.boxes[side.index()].inbox.requests.pop_front() {
-            self.step(side, Event::Operator(request));
+    }
+
+    fn hear_packet(&mut self, side: Side, packet: Packet) {
+        match packet {
+            Packet::Vip(group) => {
+                self.watch.answered[side.index()][group.index()] = Some(self.now);
+                self.step(side, Event::VipAnswered(group, mac(side.peer())));
+            }
+            Packet::Peer(path) => self.step(side, Event::PeerAnswered(Some(path))),
         }
-        self.step(side, Event::Tick);
-        self.check_leases(side);
-        self.check_deadlines(side);
-        self.schedule_wake(side);
     }
 
     fn hear_told(&mut self, side: Side, told: Told) {
@@ -147,6 +180,7 @@ impl World {
                 }
                 Effect::Record(record) => self.note_record(side, record),
                 Effect::AskWitnesses => self.ask_witnesses(side),
+                Effect::AskForPeer => self.ask_for_peer(side),
                 Effect::ShowHolding(holds) => self.boxes[side.index()].is_showing_holding = *holds,
                 Effect::Deposit => self.deposit(side),
                 Effect::Reply(_) | Effect::Aside(..) => {}

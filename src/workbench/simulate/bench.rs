@@ -150,6 +150,7 @@ fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects)
                 | Effect::Deposit
                 | Effect::Reply(_)
                 | Effect::AskWitnesses
+                | Effect::AskForPeer
                 | Effect::ShowHolding(_)
                 | Effect::Aside(..)
                 | Effect::Exit => None,

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use crosswire::config::{GroupId, Side};
+use crosswire::config::{GroupId, PathId, Side};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::quorum::event::Request;
 use crosswire::quorum::{Effects, Event, Node};
 use crosswire::time::{Instant, Span};
+use crosswire::turn::{Ready, Source, Turn};
 
 use super::clock::Clock;
 use super::fault::WitnessId;
@@ -53,8 +54,8 @@ impl Brain {
 pub enum Packet {
     /// Somebody answers for, or announces, an address of the group.
     Vip(GroupId),
-    /// The peer's own address answers.
-    Peer,
+    /// The peer's own address answers on the LAN of that path.
+    Peer(PathId),
 }
 
 /// What waits for the agent, by source.
@@ -76,6 +77,20 @@ impl Inbox {
     /// Nothing waits.
     pub fn empty(paths: usize) -> Self {
         Self { frames: vec![VecDeque::new(); paths], ..Self::default() }
+    }
+
+    /// Where something waits.
+    pub fn ready(&self) -> Ready {
+        let paths = (0..).zip(&self.frames).map(|(number, frames)| (Source::Path(PathId(number)), frames.is_empty()));
+        let others = [
+            (Source::Guard, self.told.is_empty()),
+            (Source::Wire, self.packets.is_empty()),
+            (Source::Witnesses, self.sightings.is_empty()),
+            (Source::Operators, self.requests.is_empty()),
+        ];
+        let mut ready = Ready::default();
+        paths.chain(others).filter(|(_, is_empty)| !is_empty).for_each(|(source, _)| ready.note(source));
+        ready
     }
 
     /// Keeps a frame if there is room; says whether there was.
@@ -133,6 +148,10 @@ pub struct Gateway {
     pub guard: Option<Guard>,
     /// What waits for the agent.
     pub inbox: Inbox,
+    /// How far it is with its turn.
+    pub turn: Turn,
+    /// Until when it waits, by its own clock.
+    pub waits_until: Instant,
     /// The wake-up that counts, earlier ones were overtaken.
     pub wake: u64,
     /// Its addresses.
@@ -184,6 +203,8 @@ impl Gateway {
             agent_run: 0,
             guard: None,
             inbox: Inbox::empty(setup.policy.paths.len()),
+            turn: Turn::new(&setup.policy),
+            waits_until: Instant::ORIGIN,
             wake: 0,
             kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
             scripts: Scripts::default(),

@@ -154,7 +154,7 @@ impl World {
             if !both_ways {
                 continue;
             }
-            self.schedule_for_any(takes, side, What::Packet(Packet::Peer));
+            self.schedule_for_any(takes, side, What::Packet(Packet::Peer(path)));
             if home == Some(path) && self.holds(peer, group) {
                 self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
             }
@@ -164,6 +164,21 @@ impl World {
             self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
         }
         Outcome::Probed { at: self.boxes[side.index()].clock.local(self.now) }
+    }
+
+    /// Asks every LAN for the peer's own address. The answer waits until the agent wakes for something else: nothing hangs on
+    /// it at once.
+    pub(super) fn ask_for_peer(&mut self, side: Side) {
+        let peer = side.peer();
+        let is_asked = self.boxes[side.index()].does_guard_work() && self.boxes[peer.index()].is_up();
+        let paths: Vec<_> = self.setup.policy.path_ids().filter(|path| self.kind(*path) == PathKind::Lan).collect();
+        for path in paths {
+            let link = &self.links[path.index()];
+            let both_ways = link.lets_through(side, &mut self.chance) && link.lets_through(peer, &mut self.chance);
+            if is_asked && both_ways {
+                self.boxes[side.index()].inbox.packets.push_back(Packet::Peer(path));
+            }
+        }
     }
 
     /// The peer's listeners hear who announces a group's addresses.

@@ -67,8 +67,9 @@ impl Setup {
         Self::of(policy(&[PathKind::Serial, PathKind::Lan], timing, 1, &[group]))
     }
 
-    /// Perfect boxes with this policy.
-    pub fn of(policy: Policy) -> Self {
+    /// Perfect boxes with this policy, and all groups on the first LAN.
+    pub fn of(mut policy: Policy) -> Self {
+        place_groups(&mut policy);
         Self {
             bauds: bauds(&policy, 19_200),
             wirings: vec![Wiring::None; policy.paths.len()],
@@ -143,6 +144,12 @@ impl Setup {
             self.fence = Some(Span::from_ms(20 + chance.below(600)));
         }
     }
+}
+
+/// The addresses of all groups live on the first LAN.
+pub fn place_groups(policy: &mut Policy) {
+    let home = policy.path_ids().zip(&policy.paths).find(|(_, path)| path.kind == PathKind::Lan).map(|(id, _)| id);
+    policy.groups.iter_mut().for_each(|group| *group = group.on(home));
 }
 
 /// The same rate for all cables, none for LANs.

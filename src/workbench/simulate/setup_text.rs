@@ -68,6 +68,7 @@ impl Setup {
             let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` has no value"))?;
             setup.read(key, value)?;
         }
+        super::setup::place_groups(&mut setup.policy);
         Ok(setup)
     }
 

@@ -10,6 +10,7 @@ use crosswire::quorum::Event;
 use crosswire::quorum::succession::{self, Holding, MAX_DEPOSIT_BYTES, Succession};
 use crosswire::resource::ReleaseOrder;
 use crosswire::time::{Instant, Span};
+use crosswire::turn::Turn;
 use tenure::{Loss, Next};
 
 use super::gateway::{Brain, Inbox};
@@ -145,6 +146,7 @@ impl World {
         gateway.is_agent_stopped = false;
         gateway.stall += 1;
         gateway.inbox = Inbox::empty(paths);
+        gateway.turn = Turn::new(&self.setup.policy);
         if let Some(guard) = &mut gateway.guard {
             guard.is_office_vacant = false;
             guard.agent_heard = now;

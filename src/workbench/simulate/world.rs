@@ -11,6 +11,7 @@ use crosswire::frame::session::Entropy;
 use crosswire::quorum::Effects;
 use crosswire::resource::Token;
 use crosswire::time::{Instant, Span};
+use crosswire::turn::Turn;
 
 use super::chance::Chance;
 use super::checkers::Watch;
@@ -368,6 +369,7 @@ impl World {
         gateway.has_exited = false;
         gateway.is_showing_holding = false;
         gateway.inbox = super::gateway::Inbox::empty(self.setup.policy.paths.len());
+        gateway.turn = Turn::new(&self.setup.policy);
         gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup.scripts, self.now));
         self.watch.become_started(side, self.now);
         self.note_marks();
@@ -379,9 +381,11 @@ impl World {
         let gateway = &self.boxes[side.index()];
         let Some(agent) = &gateway.agent else { return };
         let at = agent.next_deadline(gateway.clock.local(self.now));
+        self.boxes[side.index()].waits_until = at;
         if at == Instant::NEVER {
             return;
         }
+        let gateway = &self.boxes[side.index()];
         let (at, run) = (gateway.clock.true_time(at), gateway.run);
         let late = Span::from_us(self.chance.below(self.setup.wakes_late.as_us() + 1));
         self.schedule(at.since(self.now) + late, side, run, What::Wake);

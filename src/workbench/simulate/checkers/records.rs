@@ -36,6 +36,7 @@ impl World {
             | Record::Fault { .. }
             | Record::Fence { .. }
             | Record::Lines { .. }
+            | Record::Deaf { .. }
             | Record::VipAnswered { .. }
             | Record::VipContested { .. }
             | Record::Script { .. }

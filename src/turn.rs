@@ -1,0 +1,334 @@
+//! One turn of the agent: in which order it reads what has arrived, and when it judges.
+//!
+//! The agent's loop and the simulated world both do what [`Turn::next`] says, so that the order which is tried is the order
+//! which ships. The order, and why:
+//!
+//! 1. **Confirmations and the guard.** What the guard has done is true already: a lease that it renewed has not lapsed. It also
+//!    says which ports there are, before they are read.
+//! 2. **Modem lines, before frames.** A drop shortens the time for which a holder may serve, so it comes before a buffered
+//!    frame that could lengthen it: what takes a right away is looked at first, as a lapsed lease is. A frame that was read
+//!    just after a drop may have been sent before it, and the core allows for that; a frame that was read *before* its lines
+//!    were seen to rise again would look like a beat through a dead wire, and such lines are never believed again.
+//! 3. **Paths, who shows itself on the wire, witnesses, operators.** Frames come before the answers to probes: a peer that is
+//!    heard needs no probe. Operators come last: they are answered with everything known.
+//! 4. **Everything again**, lines too, where the kernel's word is old. Before the deadline there is nothing to judge that an
+//!    unread frame could change. From then on silence is judged, and a frame that came while this process did not run must
+//!    be read first, however short that was.
+//! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one.
+//! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are opened again.
+
+use crate::config::{PathId, PathKind, Policy};
+use crate::time::{Instant, Span};
+
+/// Where something can arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Where the guard confirms renewals. That wakes nobody: it is read whenever something else does.
+    Confirmations,
+    /// Everything else that the guard says.
+    Guard,
+    /// The modem lines of all cables. They wake nobody either.
+    Lines,
+    /// Frames.
+    Path(PathId),
+    /// Who shows itself on the interfaces as the holder of an address.
+    Wire,
+    /// Answers of witnesses.
+    Witnesses,
+    /// Questions of operators.
+    Operators,
+}
+
+impl Source {
+    /// What is read next, with so many paths.
+    fn following(self, paths: u8) -> Option<Self> {
+        let path = |number: u8| if number < paths { Self::Path(PathId(number)) } else { Self::Wire };
+        match self {
+            Self::Confirmations => Some(Self::Guard),
+            Self::Guard => Some(Self::Lines),
+            Self::Lines => Some(path(0)),
+            Self::Path(id) => Some(path(id.0.saturating_add(1))),
+            Self::Wire => Some(Self::Witnesses),
+            Self::Witnesses => Some(Self::Operators),
+            Self::Operators => None,
+        }
+    }
+}
+
+/// A set of sources: where something has arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Ready(u16);
+
+impl Ready {
+    /// Something may have arrived anywhere.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// Adds a source.
+    pub fn note(&mut self, source: Source) {
+        self.0 |= Self::of(source).0;
+    }
+
+    /// Whether nothing has arrived.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// The two that wake nobody are in no set.
+    fn of(source: Source) -> Self {
+        Self(match source {
+            Source::Confirmations | Source::Lines => 0,
+            Source::Guard => 1,
+            Source::Wire => 2,
+            Source::Witnesses => 4,
+            Source::Operators => 8,
+            Source::Path(path) => 16_u16.checked_shl(u32::from(path.0)).unwrap_or(0),
+        })
+    }
+}
+
+/// Why a wait is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Waking {
+    /// Where something has arrived, as the kernel says.
+    pub ready: Ready,
+    /// Until when there was nothing to judge.
+    pub deadline: Instant,
+}
+
+/// What the agent does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Read all that has arrived there, and hand it in.
+    Read(Source),
+    /// Hand in the tick, as of this instant.
+    Tick(Instant),
+    /// Do what can wait for the beats; the tick was at this instant.
+    Rest(Instant),
+    /// Wait until something arrives or is due, then [`Turn::begin`] again.
+    Wait,
+}
+
+/// How far a turn is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Reading(Source),
+    Judging,
+    Resting(Instant),
+    Over,
+}
+
+/// The order of turns. Total and deterministic: the same wakings at the same instants give the same steps.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    paths: u8,
+    cables: Ready,
+    stage: Stage,
+    ready: Ready,
+    deadline: Instant,
+    /// When the kernel said last that everything which had arrived was being read; never before the wait was over.
+    asked_at: Instant,
+    rereadings: u8,
+    /// When the lines are looked at again, if no cable has anything to say.
+    lines_at: Instant,
+}
+
+/// What the kernel has said counts for this long: whoever is held up for longer between reading and judging reads again.
+pub const PROMPT: Span = Span::from_ms(2);
+/// How often everything is read again at most. A flood may take longer to read than [`PROMPT`].
+const MAX_REREADINGS: u8 = 3;
+/// A flood of wakings looks at the lines this often.
+const LINES_EVERY: Span = Span::from_ms(5);
+
+impl Turn {
+    /// Before the first turn.
+    pub fn new(policy: &Policy) -> Self {
+        let mut cables = Ready::default();
+        let serial = policy.path_ids().zip(&policy.paths).filter(|(_, path)| path.kind == PathKind::Serial);
+        serial.for_each(|(id, _)| cables.note(Source::Path(id)));
+        Self {
+            paths: u8::try_from(policy.paths.len()).unwrap_or(u8::MAX),
+            cables,
+            stage: Stage::Over,
+            ready: Ready::default(),
+            deadline: Instant::ORIGIN,
+            asked_at: Instant::ORIGIN,
+            rereadings: 0,
+            lines_at: Instant::ORIGIN,
+        }
+    }
+
+    /// A wait is over. A kernel that had nothing has said so at the deadline; what it had otherwise it may have had for long.
+    pub fn begin(&mut self, waking: Waking) {
+        self.asked_at = if waking.ready.is_empty() { waking.deadline } else { Instant::ORIGIN };
+        (self.ready, self.deadline) = (waking.ready, waking.deadline);
+        self.rereadings = 0;
+        self.stage = Stage::Reading(Source::Confirmations);
+    }
+
+    /// Whether a turn has begun and is not over.
+    pub fn is_under_way(&self) -> bool {
+        self.stage != Stage::Over
+    }
+
+    /// What to do next. The clock is looked at only where it matters.
+    pub fn next(&mut self, clock: impl Fn() -> Instant) -> Step {
+        loop {
+            match self.stage {
+                Stage::Reading(source) => {
+                    self.stage = source.following(self.paths).map_or(Stage::Judging, Stage::Reading);
+                    if self.is_read(source, &clock) {
+                        return Step::Read(source);
+                    }
+                }
+                Stage::Judging => {
+                    let now = clock();
+                    if self.is_everything_read(now) {
+                        self.stage = Stage::Resting(now);
+                        return Step::Tick(now);
+                    }
+                    self.rereadings = self.rereadings.saturating_add(1);
+                    (self.asked_at, self.ready) = (now, Ready::ALL);
+                    self.stage = Stage::Reading(Source::Confirmations);
+                }
+                Stage::Resting(ticked_at) => {
+                    self.stage = Stage::Over;
+                    return Step::Rest(ticked_at);
+                }
+                Stage::Over => return Step::Wait,
+            }
+        }
+    }
+
+    fn is_read(&mut self, source: Source, clock: impl Fn() -> Instant) -> bool {
+        match source {
+            Source::Confirmations => true,
+            Source::Lines => {
+                let now = clock();
+                let is_due = now >= self.lines_at || self.ready.has_any(self.cables);
+                if is_due {
+                    self.lines_at = now + LINES_EVERY;
+                }
+                is_due
+            }
+            Source::Guard | Source::Path(_) | Source::Wire | Source::Witnesses | Source::Operators => {
+                self.ready.has_any(Ready::of(source))
+            }
+        }
+    }
+
+    fn is_everything_read(&self, now: Instant) -> bool {
+        now < self.deadline || now.since(self.asked_at) <= PROMPT || self.rereadings >= MAX_REREADINGS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::config::{InJeopardy, PathPolicy, Speed};
+
+    fn turn() -> Turn {
+        let path = |kind| PathPolicy { kind, timing: Speed::Normal.timing() };
+        Turn::new(&Policy {
+            paths: [PathKind::Serial, PathKind::Lan].map(path).into_iter().collect(),
+            groups: Default::default(),
+            lease: Span::from_s(3),
+            cold_start: Span::from_s(60),
+            in_jeopardy: InJeopardy::Hold,
+            witnesses: 0,
+            digest: [0; 4],
+        })
+    }
+
+    fn at(us: u64) -> Instant {
+        Instant::from_us(1_000_000 + us)
+    }
+
+    fn ready(sources: &[Source]) -> Ready {
+        let mut ready = Ready::default();
+        sources.iter().for_each(|source| ready.note(*source));
+        ready
+    }
+
+    /// The steps of a turn whose clock shows these instants, one after the other, and then the last one.
+    fn steps(turn: &mut Turn, sources: &[Source], deadline: Instant, clock: &[u64]) -> Vec<Step> {
+        let shown = core::cell::Cell::new(0);
+        let clock = || {
+            let index = shown.replace(shown.get() + 1);
+            at(clock[index.min(clock.len() - 1)])
+        };
+        turn.begin(Waking { ready: ready(sources), deadline });
+        let mut steps = Vec::new();
+        loop {
+            let step = turn.next(clock);
+            if step == Step::Wait {
+                return steps;
+            }
+            steps.push(step);
+        }
+    }
+
+    const SERIAL: Source = Source::Path(PathId(0));
+    const LAN: Source = Source::Path(PathId(1));
+    /// Each source in its place; the lines were looked at a moment ago, and are again since a cable may have something to say.
+    const EVERYTHING: [Source; 8] = [
+        Source::Confirmations,
+        Source::Guard,
+        Source::Lines,
+        SERIAL,
+        LAN,
+        Source::Wire,
+        Source::Witnesses,
+        Source::Operators,
+    ];
+
+    #[test]
+    fn a_deadline_on_time_reads_nothing_but_what_wakes_nobody() {
+        let shown = steps(&mut turn(), &[], at(0), &[100]);
+        let read = [Step::Read(Source::Confirmations), Step::Read(Source::Lines)];
+        assert_eq!(shown, [read[0], read[1], Step::Tick(at(100)), Step::Rest(at(100))]);
+    }
+
+    #[test]
+    fn what_is_ready_is_read_in_one_order_however_it_came() {
+        let shown = steps(&mut turn(), &[Source::Operators, LAN, Source::Guard, SERIAL], at(9_000), &[100]);
+        let expected = [Source::Confirmations, Source::Guard, Source::Lines, SERIAL, LAN, Source::Operators];
+        assert_eq!(shown[..6], expected.map(Step::Read));
+        assert_eq!(shown[6..], [Step::Tick(at(100)), Step::Rest(at(100))]);
+    }
+
+    #[test]
+    fn from_the_deadline_on_everything_is_read_before_the_tick() {
+        for (sources, deadline, why) in [(&[LAN][..], 50, "others may have come meanwhile"), (&[], 0, "held up")] {
+            let shown = steps(&mut turn(), sources, at(deadline), &[3_000]);
+            let tick = shown.iter().position(|step| matches!(step, Step::Tick(_))).expect("a tick");
+            assert!(shown[..tick].ends_with(&EVERYTHING.map(Step::Read)), "{why}: {shown:?}");
+        }
+    }
+
+    #[test]
+    fn reading_that_takes_long_is_not_repeated_for_ever() {
+        let clock: Vec<u64> = (0..40).map(|number| number * 10_000).collect();
+        let shown = steps(&mut turn(), &[LAN], at(0), &clock);
+        let read = shown.iter().filter(|step| **step == Step::Read(LAN)).count();
+        assert_eq!(read, 1 + usize::from(MAX_REREADINGS));
+        assert!(matches!(shown[shown.len() - 2..], [Step::Tick(_), Step::Rest(_)]));
+    }
+
+    #[test]
+    fn a_flood_looks_at_the_lines_now_and_then_and_a_frame_on_a_cable_at_once() {
+        let mut turn = turn();
+        let mut looks = |sources: &[Source], us| {
+            steps(&mut turn, sources, at(1_000_000), &[us]).contains(&Step::Read(Source::Lines))
+        };
+        assert!(looks(&[LAN], 0));
+        assert!(!looks(&[LAN], 4_999));
+        assert!(looks(&[SERIAL], 4_999), "they may have risen with it");
+        assert!(looks(&[LAN], 9_999));
+    }
+}
