@@ -22,7 +22,7 @@
 set -eu
 
 target=${1:-i586-unknown-linux-musl}
-max_i586_bytes=700000
+max_i586_bytes=786432
 tools=${ZIGVENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cross-zig}
 lean="-C target-feature=+crt-static -C force-unwind-tables=no -C relocation-model=static"
 cd "$(dirname "$0")/.."

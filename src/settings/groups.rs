@@ -13,6 +13,7 @@ use super::routes::{self, MAX_ROUTES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_host_in, is_interface, is_name, is_unicast, parse_span};
+use super::witness::OwnAddress;
 use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
 
 /// Most addresses of one group.
@@ -232,20 +233,37 @@ pub(super) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mu
     }
 }
 
-/// Reports every service address that is listed twice or belongs to a node itself.
-pub(super) fn check_repeats(plans: &[Plan<'_>], own: &[(IpAddr, String)], report: &mut Report<'_>) {
-    let of_group = |plan: &Plan<'_>| {
-        let owner = format!("an address of group {}", quote(plan.name.value));
-        plan.addresses.iter().map(|vip| (vip.at, vip.value.ip, owner.clone())).collect::<Vec<_>>()
-    };
-    let mut all: Vec<(usize, IpAddr, String)> = plans.iter().flat_map(of_group).collect();
-    all.sort_by_key(|(at, _, _)| *at);
-    let mut taken = own.to_vec();
-    for (at, ip, owner) in all {
-        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == ip) {
-            report.add(at, format!("{ip} is already {first}"), "give each service an address of its own");
+/// Reports every service address that is listed twice or belongs to a node itself; returns all addresses of the pair.
+pub(super) fn check_repeats(plans: &[Plan<'_>], own: Vec<OwnAddress>, report: &mut Report<'_>) -> Vec<OwnAddress> {
+    let mut all: Vec<_> =
+        plans.iter().flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value))).collect();
+    all.sort_by_key(|(at, ..)| *at);
+    let mut taken = own;
+    for (at, Vip { ip, prefix, .. }, group) in all {
+        if let Some(first) = taken.iter().find(|other| other.ip == ip) {
+            report.add(at, format_args!("{ip} is already {}", first.what), "give each service an address of its own");
         }
-        taken.push((ip, owner));
+        let what = format!("an address of group {}", quote(group));
+        taken.push(OwnAddress { ip, prefix: Some(prefix), what });
+    }
+    taken
+}
+
+/// Most digits that are tried behind a name to find one with another tag.
+const MAX_OTHER_NAMES: u32 = 99;
+
+/// Beats name a group by eight bits of its name's checksum: two that have them in common could not be told apart by a node
+/// whose file is another one.
+pub(super) fn check_tags(plans: &[Plan<'_>], report: &mut Report<'_>) {
+    let is_taken = |name: &str| plans.iter().any(|plan| group_tag(plan.name.value) == group_tag(name));
+    for (index, plan) in plans.iter().enumerate() {
+        let At { at, value: name } = plan.name;
+        let twin = plans[..index].iter().map(|other| other.name.value).find(|other| group_tag(other) == group_tag(name));
+        let Some(twin) = twin else { continue };
+        let what = format!("groups {} and {} cannot be told apart on the wire", quote(twin), quote(name));
+        let other = (2..=MAX_OTHER_NAMES).map(|number| format!("{name}{number}")).find(|other| !is_taken(other));
+        let other = other.map(|other| format!(", as in [group.{other}]")).unwrap_or_default();
+        report.add(at, what, format_args!("rename one of them on both nodes{other}: their checksums are too much alike"));
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{InJeopardy, MAX_WITNESSES, Policy, Side};
+use crosswire::config::{InJeopardy, Policy, Side};
 use crosswire::time::Span;
 use nix::fcntl::OFlag;
 use toml::de::DeTable;
@@ -17,7 +17,8 @@ use super::nodes::{self, Node, Wanted};
 use super::paths::{self, Link};
 use super::table::{At, Table};
 use super::times::{self, Pace};
-use super::values::{MAX_NAME_BYTES, is_full_path, is_name, is_unicast};
+use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
+use super::witness::{self, OwnAddress};
 use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
 
 /// Largest configuration file: forty times what the longest sensible one has.
@@ -96,7 +97,7 @@ struct Draft<'t> {
     nodes: Option<[Node<'t>; 2]>,
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
-    witnesses: Vec<IpAddr>,
+    witnesses: Vec<At<IpAddr>>,
     is_realtime: bool,
     reset: Option<At<PathBuf>>,
     watchdog: Option<At<Watchdog>>,
@@ -127,7 +128,9 @@ impl<'t> Draft<'t> {
         let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
         let groups = groups::read(root, nodes.as_ref(), lans, report);
         let own = nodes.as_ref().map(|nodes| own_addresses(nodes, &links, report)).unwrap_or_default();
-        groups::check_repeats(&groups, &own, report);
+        let own = groups::check_repeats(&groups, own, report);
+        witness::check(&witnesses, &own, report);
+        groups::check_tags(&groups, report);
         groups::check_self_fences(&groups, watchdog.is_some() || reset.is_some(), report);
         let policy = Policy {
             paths: links.iter().map(Link::policy).take(crosswire::config::MAX_PATHS).collect(),
@@ -184,7 +187,7 @@ impl<'t> Draft<'t> {
             groups,
             watchdog: self.watchdog.clone().map(|found| found.value),
             fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).collect(),
-            witnesses: self.witnesses.clone(),
+            witnesses: self.witnesses.iter().map(|found| found.value).collect(),
             is_realtime: self.is_realtime,
             reset: self.reset.clone().map(|found| found.value),
             interfaces,
@@ -262,10 +265,10 @@ fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> (bool, Option<At<Pa
 }
 
 /// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.
-fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<IpAddr>, InJeopardy) {
+fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<IpAddr>>, InJeopardy) {
     let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold) };
     table.refuse_unknown(&QUORUM_KEYS, report);
-    let witnesses = read_witnesses(&table, report);
+    let witnesses = witness::read(&table, report);
     let usual = if witnesses.is_empty() { InJeopardy::Hold } else { InJeopardy::Witness };
     let in_jeopardy = table.choice("in_jeopardy", &JEOPARDY, report).map_or(usual, |choice| choice.value);
     if in_jeopardy == InJeopardy::Witness && witnesses.is_empty() && !table.has("witness") {
@@ -275,35 +278,17 @@ fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<IpAddr>, InJeo
     (witnesses, in_jeopardy)
 }
 
-fn read_witnesses(table: &Table<'_>, report: &mut Report<'_>) -> Vec<IpAddr> {
-    let mut witnesses: Vec<IpAddr> = Vec::new();
-    for text in table.texts("witness", report) {
-        let remedy = "write the address of a box that both nodes can ping, such as the upstream router";
-        match text.value.parse::<IpAddr>().ok().filter(|ip| is_unicast(*ip)) {
-            None => report.add(text.at, format!("{} is not an IP address of one box", quote(text.value)), remedy),
-            Some(ip) if witnesses.contains(&ip) => {
-                report.add(text.at, format!("{ip} is a witness twice"), "remove one")
-            }
-            Some(_) if witnesses.len() == MAX_WITNESSES => {
-                let what = format!("{} is one witness too many", quote(text.value));
-                report.add(text.at, what, format!("keep {MAX_WITNESSES} at most"));
-            }
-            Some(ip) => witnesses.push(ip),
-        }
-    }
-    witnesses
-}
-
 /// The nodes' own addresses, each with its owner; reports the second use of one.
-fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<'_>) -> Vec<(IpAddr, String)> {
-    let mut own: Vec<(IpAddr, String)> = Vec::new();
+fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<'_>) -> Vec<OwnAddress> {
+    let mut own: Vec<OwnAddress> = Vec::new();
     let mut all: Vec<(Side, At<IpAddr>)> = links.iter().flat_map(Link::addresses).collect();
     all.sort_by_key(|(_, address)| address.at);
     for (side, At { at, value: ip }) in all {
-        if let Some((_, first)) = own.iter().find(|(other, _)| *other == ip) {
-            report.add(at, format!("{ip} is already {first}"), "give each node an address of its own on each LAN");
+        if let Some(OwnAddress { what, .. }) = own.iter().find(|other| other.ip == ip) {
+            report.add(at, format!("{ip} is already {what}"), "give each node an address of its own on each LAN");
         }
-        own.push((ip, format!("the address of node {}", quote(nodes[side.index()].name.value))));
+        let what = format!("the address of node {}", quote(nodes[side.index()].name.value));
+        own.push(OwnAddress { ip, prefix: None, what });
     }
     own
 }

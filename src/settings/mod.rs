@@ -19,6 +19,7 @@ mod table;
 mod tests;
 mod times;
 mod values;
+mod witness;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub use routes::Route;
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
+#[cfg(feature = "import")]
+pub use witness::why_no_witness;
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use crosswire::time::Span;
 
 use super::draft::{Draft, Fence, set};
 use super::report::{Fate, Time, Wrong};
-use crate::settings::{is_interface, is_name, is_unicast, parse_span, shorten};
+use crate::settings::{is_interface, is_name, is_unicast, parse_span, shorten, why_no_witness};
 
 /// Speeds that Heartbeat takes and a UART of ours does too.
 const BAUDS: [u32; 7] = [9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
@@ -222,6 +222,9 @@ fn witness(draft: &mut Draft, words: &[&str]) -> Result<Fate, Wrong> {
     let mut left_out = Vec::new();
     for word in all(words)? {
         let ip = address(word)?;
+        if let Some(why) = why_no_witness(ip, &[]) {
+            return Err((format!("{ip} {why}"), "ping the address of a box that is neither of the two nodes"));
+        }
         if draft.witnesses.contains(&ip) {
             continue;
         }

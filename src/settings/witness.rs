@@ -1,0 +1,125 @@
+//! The witnesses, and which addresses cannot be one.
+
+use std::net::IpAddr;
+
+use crosswire::config::MAX_WITNESSES;
+
+use super::error::{Report, quote};
+use super::table::{At, Table};
+use super::values::{is_host_in, is_unicast};
+
+const REMEDY: &str = "write the address of a box that both nodes can ping, such as the upstream router";
+
+/// An address of the pair's own: what nobody else has, and so no witness.
+#[derive(Clone, Debug)]
+pub struct OwnAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// The prefix length of a service address, whose network is known by it.
+    pub prefix: Option<u8>,
+    /// `the address of node "gw1"`
+    pub what: String,
+}
+
+/// Why an answer of `ip` says nothing of who is cut off, as the second half of a sentence about it; `None` where it does.
+///
+/// A node that asks itself, or the peer, always finds that it is the other one that is cut off. Then nobody serves, or both do.
+pub fn why_no_witness(ip: IpAddr, own: &[OwnAddress]) -> Option<String> {
+    let ip = ip.to_canonical();
+    if !is_unicast(ip) {
+        return Some("is not an IP address of one box".to_string());
+    }
+    if ip.is_loopback() || matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 0) {
+        return Some("is answered by whichever box asks it".to_string());
+    }
+    if let Some(own) = own.iter().find(|own| own.ip == ip) {
+        return Some(format!("is {}: it says nothing of who is cut off", own.what));
+    }
+    let network = own.iter().find(|own| own.prefix.is_some_and(|prefix| is_no_host_beside(ip, own.ip, prefix)))?;
+    Some(format!("is every box in the network of {}, not one", network.ip))
+}
+
+/// Whether `ip` is the network's own address (to which routers of an IPv6 network answer), or its broadcast address.
+fn is_no_host_beside(ip: IpAddr, known: IpAddr, prefix: u8) -> bool {
+    match (ip, known) {
+        (IpAddr::V4(ip), IpAddr::V4(known)) => {
+            let apart = ip.to_bits() ^ known.to_bits();
+            apart.leading_zeros() >= u32::from(prefix) && !is_host_in(IpAddr::V4(ip), prefix)
+        }
+        (IpAddr::V6(ip), IpAddr::V6(known)) => {
+            let host = u128::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+            host > 1 && ip.to_bits() == known.to_bits() & !host
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+/// Reads `witness`, each address once and no more than there is room for.
+pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> Vec<At<IpAddr>> {
+    let mut witnesses: Vec<At<IpAddr>> = Vec::new();
+    for text in table.texts("witness", report) {
+        let ip = text.value.parse::<IpAddr>().map(|ip| ip.to_canonical());
+        match ip {
+            Err(_) => report.add(text.at, format!("{} is not an IP address of one box", quote(text.value)), REMEDY),
+            Ok(ip) if witnesses.iter().any(|known| known.value == ip) => {
+                report.add(text.at, format!("{ip} is a witness twice"), "remove one")
+            }
+            Ok(_) if witnesses.len() == MAX_WITNESSES => {
+                let what = format!("{} is one witness too many", quote(text.value));
+                report.add(text.at, what, format!("keep {MAX_WITNESSES} at most"));
+            }
+            Ok(ip) => witnesses.push(text.map(|_| ip)),
+        }
+    }
+    witnesses
+}
+
+/// Reports those that are none.
+pub(super) fn check(witnesses: &[At<IpAddr>], own: &[OwnAddress], report: &mut Report<'_>) {
+    for At { at, value: ip } in witnesses {
+        if let Some(why) = why_no_witness(*ip, own) {
+            report.add(*at, format_args!("{ip} {why}"), REMEDY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(ip: &str, prefix: Option<u8>) -> OwnAddress {
+        OwnAddress { ip: ip.parse().unwrap(), prefix, what: "an address of group \"g\"".to_string() }
+    }
+
+    #[test]
+    fn nothing_that_answers_for_the_pair_or_for_everybody_is_a_witness() {
+        let own = [own("10.0.0.1", None), own("10.0.0.100", Some(24)), own("fd00:1::7", Some(64))];
+        for (ip, expected) in [
+            ("10.0.0.254", None),
+            ("10.0.1.255", None),
+            ("fd00:1::1", None),
+            ("192.0.2.1", None),
+            ("10.0.0.1", Some("says nothing of who is cut off")),
+            ("::ffff:10.0.0.100", Some("says nothing of who is cut off")),
+            ("fd00:1::7", Some("says nothing of who is cut off")),
+            ("10.0.0.255", Some("is every box in the network of 10.0.0.100")),
+            ("10.0.0.0", Some("is every box in the network of 10.0.0.100")),
+            ("fd00:1::", Some("is every box in the network of fd00:1::7")),
+            ("127.0.1.1", Some("is answered by whichever box asks it")),
+            ("::1", Some("is answered by whichever box asks it")),
+            ("::ffff:127.0.0.1", Some("is answered by whichever box asks it")),
+            ("0.0.0.1", Some("is answered by whichever box asks it")),
+            ("0.0.0.0", Some("not an IP address of one box")),
+            ("::", Some("not an IP address of one box")),
+            ("255.255.255.255", Some("not an IP address of one box")),
+            ("ff02::1", Some("not an IP address of one box")),
+            ("224.0.0.18", Some("not an IP address of one box")),
+        ] {
+            let why = why_no_witness(ip.parse().unwrap(), &own);
+            match expected {
+                None => assert_eq!(why, None, "{ip}"),
+                Some(part) => assert!(why.as_ref().is_some_and(|why| why.contains(part)), "{ip}: {why:?}"),
+            }
+        }
+    }
+}
