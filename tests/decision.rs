@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
-use crosswire::config::{GroupId, PathId, Side};
+use crosswire::config::{GroupId, PathId, SafetyRule, Side};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::health::PathState;
@@ -192,6 +192,28 @@ fn alone_a_node_serves_after_cold_start() {
     world.befall(Fault::PowerOn(Side::B));
     let took = world.run_until(Span::from_s(90), |w| w.holds(Side::B, GATEWAY)).expect("B serves");
     assert!(took >= Span::from_s(60) && took <= Span::from_s(62), "{took}");
+}
+
+/// The backup had no power when the daemons of the other node were killed and the LAN was cut: only the kernel holds the address
+/// there, for a lease that is longer than the cold start.
+#[test]
+fn a_cold_start_is_never_shorter_than_the_lease_that_a_group_waits_for() {
+    let mut setup = Setup::reference();
+    setup.policy.groups[0].safety = SafetyRule::Lease;
+    setup.policy.lease = Span::from_s(30);
+    setup.policy.cold_start = ms(1_600);
+    let mut world = World::new(setup, 15);
+    world.befall(Fault::PowerOn(Side::A));
+    world.befall(Fault::PowerOn(Side::B));
+    world.run_until(Span::from_s(5), |w| w.holders(GATEWAY) == [Side::A]).expect("A serves");
+    world.befall(Fault::PowerCut(Side::B));
+    world.run_for(Span::from_s(1));
+    world.befall(Fault::Kill(Side::A));
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.befall(Fault::PowerOn(Side::B));
+    let took = world.run_until(Span::from_s(90), |w| w.holds(Side::B, GATEWAY)).expect("B serves");
+    assert!(took >= Span::from_s(31) && took <= Span::from_s(33), "{took}");
+    assert_no_overlap(&world);
 }
 
 #[test]

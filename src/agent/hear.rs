@@ -65,6 +65,10 @@ impl Agent<'_> {
             (FromGuard::Path { path, .. }, Some(descriptor)) => {
                 if let Some(port) = self.ports.get_mut(path.index()) {
                     port.become_open(now, descriptor);
+                    let device = self.settings.paths.get(path.index()).map(|path| &path.device);
+                    if let Some(PathDevice::Lan { interface, is_crossover: true, .. }) = device {
+                        port.set_carrier(port.is_switched_on(interface));
+                    }
                     let event = if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
                     self.step(now, event);
                 }
@@ -101,7 +105,8 @@ impl Agent<'_> {
         self.step(now, Event::PathLost(path));
     }
 
-    /// A group needs carrier on all its interfaces; a LAN path without carrier is blind.
+    /// A group needs carrier on all its interfaces; a LAN path without carrier is blind, unless it is a cable from box to box:
+    /// there it is the peer that is gone, as long as our own end is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
@@ -120,11 +125,12 @@ impl Agent<'_> {
             }
         }
         for (port, path) in self.ports.iter_mut().zip(&self.settings.paths) {
-            if !matches!(&path.device, PathDevice::Lan { interface, .. } if interface == name) {
+            let PathDevice::Lan { interface, is_crossover, .. } = &path.device else { continue };
+            if interface != name {
                 continue;
             }
             let was_usable = port.is_usable();
-            port.set_carrier(is_up);
+            port.set_carrier(is_up || (*is_crossover && port.is_switched_on(interface)));
             match (was_usable, port.is_usable()) {
                 // It may be another interface of that name, and a socket stays with the one that it was bound to.
                 (false, true) => {

@@ -3,11 +3,12 @@
 //! Beats come first and are never late because of it: an aside leaves only when the line will have carried it before the next
 //! beat is due, and takes half an interval of the line at most, so that even a beat that nobody expected waits no longer.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use crosswire::config::PathId;
 use crosswire::frame::aside::{Ask, MAX_CHUNK_BYTES, MAX_TEXT_BYTES, Subject, Tell};
 use crosswire::time::{Instant, Span};
+use nix::sys::socket::{MsgFlags, recv};
 
 /// How long our operator waits for the whole text: 8 KB at 9600 baud and 250 ms beats take 30 s.
 pub const PATIENCE: Span = Span::from_s(60);
@@ -90,9 +91,9 @@ impl Lifeline {
         Some(Told { client, text: Some(String::from_utf8_lossy(&text).into_owned()) })
     }
 
-    /// Who has waited too long.
+    /// Who has waited too long, or waits no longer: a command that was ended has no use for the answer, and the next one has.
     pub fn give_up(&mut self, now: Instant) -> Option<Told> {
-        self.asking.as_ref().filter(|asking| now >= asking.give_up_at)?;
+        self.asking.as_ref().filter(|asking| now >= asking.give_up_at || is_gone(&asking.client))?;
         self.asking.take().map(|asking| Told { client: asking.client, text: None })
     }
 
@@ -127,9 +128,17 @@ impl Lifeline {
     }
 }
 
+/// Whether whoever asked has closed its end.
+fn is_gone(client: &OwnedFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(client.as_raw_fd(), &mut [0], flags) == Ok(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
     fn client() -> OwnedFd {
         std::fs::File::open("/dev/null").expect("/dev/null").into()
@@ -187,6 +196,17 @@ mod tests {
         let told = ours.hear(now, &tell(ask.reading, 2, b"cd")).expect("all of it");
         assert_eq!(told.text.as_deref(), Some("abcd"));
         assert!(!ours.is_asking());
+    }
+
+    #[test]
+    fn who_was_ended_is_no_longer_waited_for() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+        let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
+        lifeline.begin(now, ours, Subject::Status);
+        assert!(lifeline.give_up(now).is_none() && lifeline.is_asking());
+        drop(theirs);
+        assert!(lifeline.give_up(now).is_some() && !lifeline.is_asking());
     }
 
     #[test]

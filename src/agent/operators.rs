@@ -75,6 +75,8 @@ impl Agent<'_> {
     /// Our operator asks the peer: one at a time, and only where it is heard.
     fn ask_peer(&mut self, client: OwnedFd, subject: Subject) {
         let now = clock::now();
+        // One that was ended a moment ago is in nobody's way.
+        let _ = self.lifeline.give_up(now).map(reply_told);
         let refused = match self.path_to_peer(now) {
             None => Some(Unheard::Nowhere),
             Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),

@@ -17,6 +17,7 @@ use nix::unistd::{read, write};
 #[cfg(feature = "cable-test")]
 use super::cable_test::Tester;
 use crate::control::PortReport;
+use crate::guard::interface;
 use crate::tty::lines;
 use crate::tty::uart::{Counts, Uart};
 
@@ -155,6 +156,11 @@ impl Port {
     /// Notes the carrier of a LAN path's interface.
     pub fn set_carrier(&mut self, is_up: bool) {
         self.is_without_carrier = !is_up;
+    }
+
+    /// Whether the interface of a LAN path is there and switched on.
+    pub fn is_switched_on(&self, interface: &str) -> bool {
+        self.descriptor.as_ref().is_some_and(|socket| interface::is_up(socket, interface))
     }
 
     /// When the guard should be asked to open it again.

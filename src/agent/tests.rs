@@ -74,7 +74,8 @@ fn policy() -> Policy {
 fn settings(me: Side) -> Settings {
     let serial = PathDevice::Serial { device: "/dev/ttyS0".into(), baud: 115_200 };
     let ip = |last: u8| IpAddr::from([10, 9, 0, last]);
-    let lan = PathDevice::Lan { interface: "near".to_owned(), local: ip(1), peer: ip(2), port: 694 };
+    let lan =
+        PathDevice::Lan { interface: "near".to_owned(), local: ip(1), peer: ip(2), port: 694, is_crossover: false };
     let vip = VirtualAddress { ip: ip(100), prefix: 24, interface: "near".to_owned() };
     let group = GroupSettings {
         name: "gateway".to_owned(),

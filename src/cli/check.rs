@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule};
-use crosswire::quorum::timing::{self, Margin, Proof};
+use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::Exit;
@@ -13,7 +13,7 @@ use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 
-use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact};
+use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact, neighbours};
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
 options! {
@@ -89,8 +89,19 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::
                 )?;
                 write_uart_hazard(device, *baud, out)?;
             }
-            PathDevice::Lan { interface, local, peer, port } => {
-                writeln!(out, "{interface}, {local} to {peer}, UDP port {port}: a beat every {interval}")?;
+            PathDevice::Lan { interface, local, peer, port, is_crossover } => {
+                let by_cable = if *is_crossover { ", by a cable to the peer alone" } else { "" };
+                writeln!(out, "{interface}, {local} to {peer}, UDP port {port}{by_cable}: a beat every {interval}")?;
+                if !is_crossover
+                    && neighbours::can_only_be(interface, *local, *peer)
+                    && !has_group_on(settings, interface)
+                {
+                    writeln!(
+                        out,
+                        "          only {0} can be at its other end. If no switch is between: set link = \"crossover\", or a power loss of {0}, which takes the carrier away, is never taken for one",
+                        settings.peer_name()
+                    )?;
+                }
             }
         }
     }
@@ -99,6 +110,10 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::
         writeln!(out, "  Only one kind of path: what cuts one may cut all, and both nodes then serve at once.")?;
     }
     Ok(())
+}
+
+fn has_group_on(settings: &Settings, interface: &str) -> bool {
+    settings.groups.iter().flat_map(|group| &group.addresses).any(|address| address.interface == interface)
 }
 
 /// A UART that cannot keep up, or none at all: said, not refused.
@@ -130,7 +145,12 @@ fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
         InJeopardy::Witness => "it is taken over if we see a witness (in_jeopardy = \"witness\")",
         InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
     };
-    writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")
+    writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")?;
+    let cold_start = exact(settings.policy.cold_start);
+    writeln!(
+        out,
+        "  A box that has heard nobody since it started listens for {cold_start} (cold_start) before it serves."
+    )
 }
 
 fn write_release(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
@@ -184,14 +204,19 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
                 "    taken from a silent peer when the fence is confirmed, which is tried {takeover} after its last beat"
             )?,
             SafetyRule::Lease => {
-                // Who waits for every mechanism waits for the watchdog too.
-                let released = figures.released.max(settings.watchdog_bound());
-                let (takeover, released) = (exact(figures.takeover.max(timing::with_drift(released))), exact(released));
+                let released = exact(figures.released);
                 writeln!(
                     out,
                     "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}"
                 )?;
             }
+        }
+        if figures.listens > settings.policy.cold_start {
+            let (listens, cold_start) = (exact(figures.listens), exact(settings.policy.cold_start));
+            writeln!(
+                out,
+                "    a box that hears nobody serves it after {listens}, not {cold_start}: as long as that release takes"
+            )?;
         }
         write_exclusive(settings, group, policy, out)?;
     }
@@ -351,6 +376,7 @@ If gw2 falls silent, counted from its last beat
      1500 ms  every path is silent: gw2 counts as dead
      1515 ms  what it served is taken over (1 % later, for clocks that drift)
   If a path was broken before, silence proves nothing: nothing moves (in_jeopardy = \"hold\").
+  A box that has heard nobody since it started listens for 60 s (cold_start) before it serves.
 
 If gw2 no longer hears gw1, counted from the last beat of ours that it acknowledged
      1450 ms  we begin to let go, once its report says so

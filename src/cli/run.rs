@@ -74,7 +74,7 @@ struct Started {
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
     let opened = guard::open(settings, &options.run_dir).map_err(|error| match error {
-        guard::StartError::Lock(error) => (Exit::Refused, error.to_string()),
+        guard::StartError::Lock(_) | guard::StartError::PidFile { .. } => (Exit::Refused, error.to_string()),
         guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),
     })?;
     let control = control::listen_in(&options.run_dir)

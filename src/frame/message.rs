@@ -7,7 +7,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::aside::{Aside, Ask, Tell};
-use crate::config::{MAX_GROUPS, MAX_PATHS};
+use crate::config::{MAX_GROUPS, MAX_PATHS, PathTiming};
 use crate::time::Span;
 
 /// Random id of one run of the agent.
@@ -102,9 +102,26 @@ pub struct PathReport {
 pub const NEVER_HEARD: u8 = u8::MAX;
 
 impl PathReport {
+    /// By how much two neighbouring ages differ, rounded up, where the sender goes by this `dead_after`.
+    pub fn step(dead_after: Span) -> Span {
+        Span::from_us((dead_after + Span::from_ms(1)).as_us().div_ceil(16))
+    }
+
     /// How long ago the sender heard us here, rounded down; `None` if never.
     pub fn age(&self) -> Option<Span> {
         (self.age_sixteenths != NEVER_HEARD).then(|| self.dead_after.fraction(u64::from(self.age_sixteenths), 16))
+    }
+
+    /// The longest that it may be, `None` if never: an age is rounded down to a sixteenth, and its dead_after to a millisecond.
+    pub fn longest_age(&self) -> Option<Span> {
+        let next = u64::from(self.age_sixteenths).saturating_add(1);
+        self.age().map(|_| Self::step(self.dead_after).fraction(next, 1))
+    }
+
+    /// From which age on a report says that we are not heard: late_after, and never an age that the steps of a report cannot
+    /// tell from that of a peer whom every beat of ours reaches.
+    pub fn deaf_after(timing: PathTiming) -> Span {
+        timing.late_after.max(timing.interval + Self::step(timing.dead_after))
     }
 
     /// Ages are rounded down and stop growing just below 16 times dead_after.

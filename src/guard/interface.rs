@@ -14,6 +14,7 @@ mod ioctl {
 
     nix::ioctl_read_bad!(siocgifindex, libc::SIOCGIFINDEX, libc::ifreq);
     nix::ioctl_read_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
+    nix::ioctl_read_bad!(siocgifflags, libc::SIOCGIFFLAGS, libc::ifreq);
 }
 
 /// Hardware type of an Ethernet (linux/if_arp.h).
@@ -41,6 +42,16 @@ pub fn mac(socket: &impl AsFd, interface: &str) -> nix::Result<Mac> {
     let mut mac = Mac::default();
     mac.iter_mut().zip(address.sa_data).for_each(|(to, from)| *to = from.to_ne_bytes()[0]);
     Ok(mac)
+}
+
+/// Whether it is there and switched on, be there a carrier or not.
+pub fn is_up(socket: &impl AsFd, interface: &str) -> bool {
+    let Ok(mut asked) = request(interface) else { return false };
+    // SAFETY: the kernel reads and writes one ifreq, which `asked` is.
+    let is_there = unsafe { ioctl::siocgifflags(socket.as_fd().as_raw_fd(), &raw mut asked) }.is_ok();
+    // SAFETY: the kernel has just written the flags.
+    let flags = unsafe { asked.ifr_ifru.ifru_flags };
+    is_there && libc::c_int::from(flags) & libc::IFF_UP != 0
 }
 
 fn request(interface: &str) -> nix::Result<libc::ifreq> {

@@ -138,9 +138,13 @@ impl Link {
         if state.is_up && (!before.is_up || before.index != state.index) {
             events.push(LinkEvent::CameUp(self.number));
         }
-        if before.has_carrier != state.has_carrier || !self.is_reported {
+        let is_news = before.has_carrier != state.has_carrier || !self.is_reported;
+        if is_news {
             self.is_reported = true;
             info!("{}: {}", self.name, if state.has_carrier { "carrier" } else { "no carrier" });
+        }
+        // Without a carrier, too, it matters whether it is switched on: on a cable from box to box.
+        if is_news || before.is_up != state.is_up {
             events.push(LinkEvent::Carrier(self.number, state.has_carrier));
         }
     }

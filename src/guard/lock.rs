@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use log::warn;
@@ -74,25 +74,59 @@ impl Lock {
     }
 }
 
-/// Our pid file; removed when dropped, unless it has become somebody else's.
-pub struct PidFile {
+/// Room for our pid file, made while there is still a terminal to complain to: without the file nothing finds the daemon again,
+/// neither to stop it nor to reload it.
+#[derive(Debug)]
+pub struct PidRoom {
     path: PathBuf,
-    pid: u32,
+    new: PathBuf,
+    file: fs::File,
 }
 
-impl PidFile {
-    /// Writes it, whole or not at all. A run directory that cannot be written (a read-only root) costs only the file.
-    pub fn write(run_dir: &Path) -> Option<Self> {
-        let path = run_dir.join(PID_FILE);
+/// The most digits of a process number, and the end of the line.
+const PID_BYTES: usize = 11;
+
+impl PidRoom {
+    /// Takes the room in a run directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says: no space, read-only.
+    pub fn take(run_dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(run_dir)?;
+        let (path, new) = (run_dir.join(PID_FILE), run_dir.join(format!(".{PID_FILE}")));
+        let _ = fs::remove_file(&new);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&new)?;
+        if let Err(error) = file.write_all(&[b'\n'; PID_BYTES]) {
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
+        Ok(Self { path, new, file })
+    }
+
+    /// The file of this process, in its place.
+    pub fn fill(self) -> Option<PidFile> {
         let pid = getpid().as_raw().cast_unsigned();
-        match write_atomically(run_dir, &path, pid) {
-            Ok(()) => Some(Self { path, pid }),
+        let text = format!("{pid}\n");
+        let filled = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
+        match filled.and_then(|()| fs::rename(&self.new, &self.path)) {
+            Ok(()) => Some(PidFile { path: self.path, pid }),
             Err(error) => {
-                warn!("no pid file: {}: {error}", path.display());
+                warn!("no pid file: {}: {error}", self.path.display());
                 None
             }
         }
     }
+}
+
+/// Our pid file; removed when dropped, unless it has become somebody else's.
+pub struct PidFile {
+    path: PathBuf,
+    pid: u32,
 }
 
 impl Drop for PidFile {
@@ -103,19 +137,6 @@ impl Drop for PidFile {
             warn!("{} cannot be removed: {error}", self.path.display());
         }
     }
-}
-
-fn write_atomically(run_dir: &Path, path: &Path, pid: u32) -> io::Result<()> {
-    fs::create_dir_all(run_dir)?;
-    let new = run_dir.join(format!(".{PID_FILE}.{pid}"));
-    let _ = fs::remove_file(&new);
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(&new)?;
-    let written = writeln!(file, "{pid}").and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
 }
 
 /// Which process the file names.
@@ -136,7 +157,7 @@ mod tests {
         in_namespace(|| {
             let dir = tempfile::tempdir().expect("a directory");
             let lock = Lock::take("gateway", "gw1", dir.path()).expect("free");
-            let file = PidFile::write(dir.path()).expect("written");
+            let file = PidRoom::take(dir.path()).expect("room").fill().expect("written");
             let error = Lock::take("gateway", "gw1", dir.path()).err().expect("taken").to_string();
             let pid = std::process::id();
             assert_eq!(
@@ -177,17 +198,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let run_dir = dir.path().join("run");
         let path = run_dir.join(PID_FILE);
-        let file = PidFile::write(&run_dir).expect("written");
+        let file = PidRoom::take(&run_dir).expect("room").fill().expect("written");
         assert_eq!(read_pid(&path), Some(std::process::id()));
         fs::write(&path, "1\n").expect("somebody else's");
         drop(file);
         assert_eq!(read_pid(&path), Some(1));
-        drop(PidFile::write(&run_dir).expect("replaced"));
+        drop(PidRoom::take(&run_dir).expect("room").fill().expect("replaced"));
         assert_eq!(fs::read_dir(&run_dir).expect("a directory").count(), 0, "nothing is left");
     }
 
     #[test]
-    fn a_run_directory_that_cannot_be_is_survived() {
-        assert!(PidFile::write(Path::new("/proc/crosswire")).is_none());
+    fn a_run_directory_that_cannot_be_is_an_error() {
+        assert!(PidRoom::take(Path::new("/proc/crosswire")).is_err());
     }
 }

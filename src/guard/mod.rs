@@ -28,7 +28,7 @@ mod ethernet;
 pub mod fence;
 mod fence_run;
 mod group;
-mod interface;
+pub mod interface;
 mod links;
 pub mod lock;
 mod monitor;
@@ -59,8 +59,9 @@ mod watchdog;
 pub mod wire;
 mod witness;
 
+use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use log::error;
@@ -68,7 +69,7 @@ use nix::sys::signal::{SigSet, Signal};
 use thiserror::Error;
 
 use crate::settings::Settings;
-use lock::{Lock, LockError, PidFile};
+use lock::{Lock, LockError, PID_FILE, PidRoom};
 pub use office::{Inheritance, Recipe};
 pub use ports::OpenError;
 use supervisor::Supervisor;
@@ -86,6 +87,7 @@ const FAILED: u8 = 1;
 /// What was opened while there was still a terminal to complain to.
 pub struct Opened {
     lock: Lock,
+    pid_room: PidRoom,
     paths: Vec<Result<OwnedFd, OpenError>>,
 }
 
@@ -95,6 +97,14 @@ pub enum StartError {
     /// Another run has the lock.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Nothing would find the daemon again.
+    #[error("the pid file {} cannot be written: {why}; make room there, or give another --run-dir", .file.display())]
+    PidFile {
+        /// Where it should be.
+        file: PathBuf,
+        /// What the file system says.
+        why: String,
+    },
     /// A path must not be used.
     #[error("path {name}: {error}")]
     Path {
@@ -105,7 +115,7 @@ pub enum StartError {
     },
 }
 
-/// Takes the lock and opens every path. One that is absent is tried again later; one that is refused stops the run.
+/// Takes the lock, opens every path, and makes room for the pid file. A path that is absent is tried again later; one that is refused stops the run.
 pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
     let open_one = |path: &crate::settings::PathSettings| match ports::open_path(path) {
@@ -113,7 +123,9 @@ pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
         opened => Ok(opened),
     };
     let paths = settings.paths.iter().map(open_one).collect::<Result<_, _>>()?;
-    Ok(Opened { lock, paths })
+    let no_room = |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
+    let pid_room = PidRoom::take(run_dir).map_err(no_room)?;
+    Ok(Opened { lock, pid_room, paths })
 }
 
 /// What the guard reads from a descriptor: the end of children, and the wish for a reload.
@@ -136,8 +148,8 @@ pub fn run(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedF
 }
 
 fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> u8 {
-    let Opened { lock: _lock, paths } = opened;
-    let _pid_file = PidFile::write(run_dir);
+    let Opened { lock: _lock, pid_room, paths } = opened;
+    let _pid_file = pid_room.fill();
     match Guard::start(settings, run_dir, recipe, stop) {
         Ok(mut guard) => {
             guard.hand_over(paths);

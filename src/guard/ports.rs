@@ -74,7 +74,7 @@ impl OpenError {
 pub fn open_path(path: &PathSettings) -> Result<OwnedFd, OpenError> {
     match &path.device {
         PathDevice::Serial { device, baud } => open_serial(device, *baud),
-        PathDevice::Lan { interface, local, peer, port } => open_lan(interface, *local, *peer, *port),
+        PathDevice::Lan { interface, local, peer, port, .. } => open_lan(interface, *local, *peer, *port),
     }
 }
 
@@ -261,7 +261,7 @@ mod tests {
 
     fn lan(local: &str, peer: &str) -> Result<OwnedFd, OpenError> {
         let (local, peer) = (local.parse().expect("an address"), peer.parse().expect("an address"));
-        let device = PathDevice::Lan { interface: "near".to_owned(), local, peer, port: 694 };
+        let device = PathDevice::Lan { interface: "near".to_owned(), local, peer, port: 694, is_crossover: false };
         open_path(&PathSettings { name: "lan".to_owned(), device })
     }
 

@@ -238,6 +238,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         local: IpAddr::from([10, 9, 0, 1]),
         peer: IpAddr::from([10, 9, 0, 2]),
         port: 694,
+        is_crossover: false,
     };
     Settings {
         file: "crosswire.toml".into(),

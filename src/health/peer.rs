@@ -1,7 +1,7 @@
 //! The peer as all paths together show it.
 
-use crate::config::{GroupId, Policy};
-use crate::frame::message::{Beat, GroupReport, Mechanisms, Trouble};
+use crate::config::{GroupId, PathPolicy, PathTiming, Policy};
+use crate::frame::message::{Beat, GroupReport, Mechanisms, PathReport, Trouble};
 use crate::health::ack::SendTimes;
 use crate::time::{Instant, Span};
 
@@ -121,14 +121,19 @@ impl Peer {
         self.acked_at.max(self.returned_at)
     }
 
-    /// Its newest beat says that it hears us on no path within that path's late_after (half of that, if `is_hasty`). A peer
-    /// in cold start has not had the time to hear us and counts as acknowledging.
+    /// Its newest beat says that it hears us on no path, for as long as counts as deaf (half of late_after, if `is_hasty`),
+    /// for all that the steps of its report can tell: the peer itself knows better. A peer in cold start has not had the time
+    /// to hear us and counts as acknowledging.
     pub fn is_deaf(&self, policy: &Policy, is_hasty: bool) -> bool {
         let Some(beat) = &self.beat else { return false };
-        let reports = beat.paths.iter().zip(&policy.paths);
-        let parts = if is_hasty { 2 } else { 1 };
-        let mut ages = reports.map(|(report, path)| (report.age(), path.timing.late_after.fraction(1, parts)));
-        !beat.standing.cold_start && ages.all(|(age, late_after)| age.is_none_or(|age| age >= late_after))
+        let limit = |timing: PathTiming| {
+            if is_hasty { timing.late_after.fraction(1, 2) } else { PathReport::deaf_after(timing) }
+        };
+        let mut reports = beat.paths.iter().zip(&policy.paths);
+        let is_deaf_on = |(report, path): (&PathReport, &PathPolicy)| {
+            report.longest_age().is_none_or(|age| age >= limit(path.timing))
+        };
+        !beat.standing.cold_start && reports.all(is_deaf_on)
     }
 
     /// The smallest dead_after that either node goes by: with it a holder reckons.

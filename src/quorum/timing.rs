@@ -8,6 +8,7 @@
 use heapless::Vec;
 
 use crate::config::{GroupPolicy, MAX_GROUPS, MAX_PATHS, PathTiming, Policy, SafetyRule};
+use crate::frame::message::{Mechanisms, PathReport};
 use crate::time::Span;
 
 /// How far the clocks of the two boxes may run apart, in per cent: every wait before taking is this much longer.
@@ -56,6 +57,35 @@ pub fn scripts_bound(dead_after: Span, stop_timeout: Span) -> Span {
     dead_after + stop_timeout
 }
 
+/// What a node of this configuration announces that makes it let go, where its watchdog, if any, resets it after so many seconds.
+pub fn mechanisms(policy: &Policy, watchdog_s: u8) -> Mechanisms {
+    let stop_s = policy.groups.iter().map(|group| group.stop_timeout.as_s_ceil()).max().unwrap_or(0);
+    Mechanisms {
+        lease_s: u8::try_from(policy.lease.as_s_ceil()).unwrap_or(u8::MAX),
+        watchdog_s,
+        stop_s: u16::try_from(stop_s).unwrap_or(u16::MAX),
+    }
+}
+
+/// When everything must have fired that `armed` says makes a peer let go, reckoned from its last frame and before the drift of
+/// the clocks. It may have given orders to renew for as long as `goes_on_for`.
+pub fn released_after(goes_on_for: Span, dead_after: Span, armed: Mechanisms) -> Span {
+    let scripts = scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
+    let addresses = lifetime_bound(goes_on_for, Span::from_s(u64::from(armed.lease_s)));
+    let watchdog = goes_on_for + Span::from_s(u64::from(armed.watchdog_s));
+    scripts.max(addresses).max(watchdog)
+}
+
+/// How long a node that has not heard its peer since it started listens before it serves a group of this rule. No beat is known
+/// from which a lease could be reckoned, but the peer's last one may have left right before the start.
+pub fn listens_for(policy: &Policy, safety: SafetyRule, armed: Mechanisms) -> Span {
+    let dead_after = slowest_timing(policy).dead_after;
+    match safety {
+        SafetyRule::Probe | SafetyRule::Fence => policy.cold_start,
+        SafetyRule::Lease => policy.cold_start.max(with_drift(released_after(dead_after, dead_after, armed))),
+    }
+}
+
 /// How often held addresses are renewed: at every beat where the lease is short, else three times a lease.
 pub fn renewal_every(interval: Span, lease: Span) -> Span {
     if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }
@@ -85,11 +115,12 @@ pub fn line_load_permille(beat: Span, interval: Span) -> u64 {
 
 /// When the addresses of an active node that is no longer heard are gone, reckoned from its last beat that was heard.
 ///
-/// The peer finds us late, says so in its next beat, and we let go on hearing that. Of the release lead one half
-/// is the kernel's, the other the report's way to us; `beat` counts where a slow line needs more than that half.
-pub fn told_release(late_after: Span, interval: Span, beat: Span, release_lead: Span) -> Span {
+/// The peer's report makes us deaf to it ([`PathReport::deaf_after`]) in its next beat, and we let go on hearing that. Of the
+/// release lead one half is the kernel's, the other the report's way to us; `beat` counts where a slow line needs more than
+/// that half.
+pub fn told_release(deaf_after: Span, interval: Span, beat: Span, release_lead: Span) -> Span {
     let half = release_lead.fraction(1, 2);
-    late_after + interval + release_lead.saturating_sub(half) + half.max(beat)
+    deaf_after + interval + release_lead.saturating_sub(half) + half.max(beat)
 }
 
 /// Whether a holder that hears from its peer alone can let go before that peer takes over by the shortcut of a power loss.
@@ -144,7 +175,8 @@ impl Margin {
 
 /// Whether an active node on this path alone hears that it is unheard before its ack deadline.
 pub fn path_margin(timing: PathTiming, beat: Span) -> Margin {
-    let told = told_release(timing.late_after, timing.interval, beat, release_lead(timing.dead_after));
+    let deaf_after = PathReport::deaf_after(timing);
+    let told = told_release(deaf_after, timing.interval, beat, release_lead(timing.dead_after));
     Margin::between(told, timing.dead_after)
 }
 
@@ -164,6 +196,8 @@ pub struct GroupProof {
     pub released: Span,
     /// When the group is taken over, given a clear probe.
     pub takeover: Span,
+    /// How long a node listens that starts and hears nobody, before it serves the group.
+    pub listens: Span,
 }
 
 /// The whole timing proof of a configuration.
@@ -196,15 +230,18 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Reckons with everything in `policy`; `beats` says how long one beat occupies each path (zero, or left out, for a LAN).
+    /// Reckons with everything in `policy`; `beats` says how long one beat occupies each path (zero, or left out, for a LAN),
+    /// `watchdog` after which time one resets a box that hangs (zero without one).
     ///
     /// Where paths differ, holding reckons with the smallest `dead_after` and taking with the largest.
-    pub fn new(policy: &Policy, beats: &[Span]) -> Self {
+    pub fn new(policy: &Policy, beats: &[Span], watchdog: Span) -> Self {
+        let armed = mechanisms(policy, u8::try_from(watchdog.as_s_ceil()).unwrap_or(u8::MAX));
         let slowest = slowest_timing(policy);
         let ack_deadline = policy.paths.iter().map(|p| p.timing.dead_after).min().unwrap_or_default();
         let lead = release_lead(ack_deadline);
         let longest_beat = beats.iter().copied().max().unwrap_or_default();
-        let told = told_release(slowest.late_after, slowest.interval, longest_beat, lead);
+        let deaf_after = policy.paths.iter().map(|path| PathReport::deaf_after(path.timing)).max().unwrap_or_default();
+        let told = told_release(deaf_after, slowest.interval, longest_beat, lead);
         let takeover = takeover_after(slowest.dead_after);
         let released = ack_deadline.max(told);
         Self {
@@ -219,7 +256,7 @@ impl Proof {
             lifetime_bound: lifetime_bound(slowest.dead_after, policy.lease),
             renewal_every: renewal_every(policy.interval(), policy.lease),
             paths: path_proofs(policy, beats),
-            groups: policy.groups.iter().map(|g| group_proof(g, slowest, policy.lease)).collect(),
+            groups: policy.groups.iter().map(|g| group_proof(policy, g, armed)).collect(),
         }
     }
 
@@ -248,18 +285,18 @@ fn path_proofs(policy: &Policy, beats: &[Span]) -> Vec<PathProof, MAX_PATHS> {
     policy.paths.iter().zip(beats).map(proof).collect()
 }
 
-/// The slowest mechanism that applies to a group, and the takeover that waits for it where its safety rule says so.
-pub fn group_proof(group: &GroupPolicy, slowest: PathTiming, lease: Span) -> GroupProof {
-    let by_kernel = lifetime_bound(slowest.dead_after, lease);
-    let by_agent = scripts_bound(slowest.dead_after, group.stop_timeout);
-    let released = by_kernel.max(by_agent);
-    let silent = takeover_after(slowest.dead_after);
+/// The slowest mechanism of the peer, which announces one time for the scripts of all its groups, and the takeover that waits
+/// for it where the safety rule says so.
+fn group_proof(policy: &Policy, group: &GroupPolicy, armed: Mechanisms) -> GroupProof {
+    let dead_after = slowest_timing(policy).dead_after;
+    let released = released_after(dead_after, dead_after, armed);
+    let silent = takeover_after(dead_after);
     let takeover = match group.safety {
         // A confirmed fence has released everything.
         SafetyRule::Probe | SafetyRule::Fence => silent,
         SafetyRule::Lease => silent.max(with_drift(released)),
     };
-    GroupProof { released, takeover }
+    GroupProof { released, takeover, listens: listens_for(policy, group.safety, armed) }
 }
 
 #[cfg(test)]
@@ -294,8 +331,11 @@ mod tests {
     fn the_reference_pair_adds_up() {
         let r = [100, 300, 500];
         let groups = [group(SafetyRule::Probe, 0), group(SafetyRule::Lease, 0), group(SafetyRule::Lease, 60)];
-        let proof =
-            Proof::new(&policy(&[(PathKind::Serial, r), (PathKind::Lan, r)], 1, &groups), &[line_time(64, 19_200)]);
+        let proof = Proof::new(
+            &policy(&[(PathKind::Serial, r), (PathKind::Lan, r)], 1, &groups),
+            &[line_time(64, 19_200)],
+            Span::ZERO,
+        );
         assert_eq!(proof.late, MS(300));
         assert_eq!(proof.detection, MS(500));
         assert_eq!(proof.takeover, MS(505));
@@ -309,8 +349,16 @@ mod tests {
         assert_eq!(proof.paths[0].load_permille, 334);
         assert_eq!(proof.paths[1].load_permille, 0);
         assert_eq!(proof.groups[0].takeover, MS(505));
-        assert_eq!(proof.groups[1], GroupProof { released: MS(2_600), takeover: MS(2_626) });
-        assert_eq!(proof.groups[2], GroupProof { released: MS(60_500), takeover: MS(61_105) });
+        // what a peer announces for its scripts is not told apart by groups
+        let (released, takeover) = (MS(60_500), MS(61_105));
+        assert_eq!(proof.groups[1], GroupProof { released, takeover, listens: takeover });
+        assert_eq!(proof.groups[2], proof.groups[1]);
+        assert_eq!(proof.groups[0].listens, Span::from_s(60));
+        let alone = Proof::new(&policy(&[(PathKind::Lan, r)], 1, &groups[..2]), &[], Span::ZERO);
+        let (released, takeover) = (MS(2_600), MS(2_626));
+        assert_eq!(alone.groups[1], GroupProof { released, takeover, listens: Span::from_s(60) });
+        let watched = Proof::new(&policy(&[(PathKind::Lan, r)], 1, &groups[..2]), &[], MS(9_300));
+        assert_eq!(watched.groups[1].released, MS(10_500), "from the last order that it may have had");
         assert_eq!(proof.slowest_release(), MS(60_500));
     }
 
@@ -320,7 +368,8 @@ mod tests {
             let timing = speed.timing();
             let half = timing.interval.fraction(MAX_LINE_LOAD_PERMILLE, 1_000);
             let us = [timing.interval, timing.late_after, timing.dead_after].map(Span::as_ms);
-            let proof = Proof::new(&policy(&[(PathKind::Serial, us), (PathKind::Lan, us)], 1, &[]), &[half]);
+            let proof =
+                Proof::new(&policy(&[(PathKind::Serial, us), (PathKind::Lan, us)], 1, &[]), &[half], Span::ZERO);
             assert!(proof.margin.is_safe(), "{speed:?}: {:?}", proof.margin);
             assert!(proof.paths.iter().all(|p| p.margin.is_safe()), "{speed:?}: {:?}", proof.paths);
         }
@@ -337,10 +386,25 @@ mod tests {
     }
 
     #[test]
+    fn a_report_counts_by_the_age_that_it_may_mean_at_most() {
+        for (interval, late, dead) in [(955, 15_365, 16_383), (1_000, 3_800, 5_000), (50, 150, 250), (20, 21, 2_000)] {
+            let timing = PathTiming { interval: MS(interval), late_after: MS(late), dead_after: MS(dead) };
+            let told = |age| {
+                let age_sixteenths = PathReport::sixteenths(Some(age), timing.dead_after);
+                PathReport { dead_after: timing.dead_after, age_sixteenths }.longest_age()
+                    >= Some(PathReport::deaf_after(timing))
+            };
+            let from = PathReport::deaf_after(timing);
+            assert!((0..1_000).all(|ms| told(from + MS(ms))), "{timing:?}: never later than reckoned");
+            assert!(!told(timing.interval.fraction(9, 10)), "{timing:?}: nor for a peer that hears every beat");
+        }
+    }
+
+    #[test]
     fn paths_that_are_safe_alone_can_be_unsafe_together() {
         // unheard is said only when the slowest path is late, and perhaps only by the path with the longest interval
         let paths = [(PathKind::Serial, [300, 600, 1_000]), (PathKind::Lan, [20, 900, 1_000])];
-        let proof = Proof::new(&policy(&paths, 3, &[]), &[]);
+        let proof = Proof::new(&policy(&paths, 3, &[]), &[], Span::ZERO);
         assert!(proof.paths.iter().all(|p| p.margin.is_safe()));
         assert_eq!(proof.released, MS(1_250));
         assert_eq!(proof.margin, Margin::Missing(MS(240)));
@@ -349,7 +413,7 @@ mod tests {
     #[test]
     fn holding_reckons_with_the_smallest_and_taking_with_the_largest() {
         let paths = [(PathKind::Serial, [250, 750, 1_500]), (PathKind::Lan, [100, 300, 500])];
-        let proof = Proof::new(&policy(&paths, 3, &[]), &[]);
+        let proof = Proof::new(&policy(&paths, 3, &[]), &[], Span::ZERO);
         assert_eq!((proof.ack_deadline, proof.takeover), (MS(500), MS(1_515)));
         assert_eq!(proof.released, MS(1_050));
         assert_eq!(proof.lifetime_bound, MS(5_600));
@@ -391,7 +455,7 @@ mod tests {
 
     #[test]
     fn no_paths_and_no_groups_are_no_panic() {
-        let proof = Proof::new(&policy(&[], 1, &[]), &[]);
+        let proof = Proof::new(&policy(&[], 1, &[]), &[], Span::ZERO);
         assert_eq!(proof.slowest_release(), Span::ZERO);
     }
 }

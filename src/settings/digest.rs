@@ -77,12 +77,12 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
 fn write_path(device: &PathDevice, me: Side, timing: PathTiming, out: &mut dyn Write) -> fmt::Result {
     match device {
         PathDevice::Serial { baud, .. } => write!(out, "serial {baud}")?,
-        PathDevice::Lan { local, peer, port, .. } => {
+        PathDevice::Lan { local, peer, port, is_crossover, .. } => {
             let (a, b) = match me {
                 Side::A => (local, peer),
                 Side::B => (peer, local),
             };
-            write!(out, "lan {a} {b} {port}")?;
+            write!(out, "lan {a} {b} {port}{}", if *is_crossover { " crossover" } else { "" })?;
         }
     }
     writeln!(out, " {} {} {}", us(timing.interval), us(timing.late_after), us(timing.dead_after))

@@ -9,6 +9,7 @@ use crosswire::time::Span;
 
 use super::error::{Report, quote};
 use super::nodes::Node;
+use super::paths::Link;
 use super::routes::{self, MAX_ROUTES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
@@ -249,6 +250,25 @@ pub(super) fn check_repeats(plans: &[Plan<'_>], own: Vec<OwnAddress>, report: &m
     taken
 }
 
+/// Nobody but the peer is at the other end of a cable from box to box, and its carrier goes with the peer: what lives there
+/// could never be taken from a peer that has lost its power.
+pub(super) fn check_links(plans: &[Plan<'_>], links: &[Link<'_>], report: &mut Report<'_>) {
+    let lans = || links.iter().filter(|link| link.is_lan());
+    for vip in plans.iter().flat_map(|plan| &plan.addresses) {
+        let crossover = lans().find(|link| match vip.value.interface {
+            Some(interface) => link.is_crossover_on(interface),
+            None => link.is_crossover(),
+        });
+        if let Some(link) = crossover {
+            let what = format!(
+                "{} would live on {}, a cable to the peer alone (link = \"crossover\")",
+                vip.value.ip, link.name
+            );
+            report.add(vip.at, what, "put it on the interface to its clients, as in \"10.0.0.100/24@eth1\"");
+        }
+    }
+}
+
 /// Most digits that are tried behind a name to find one with another tag.
 const MAX_OTHER_NAMES: u32 = 99;
 
@@ -258,12 +278,17 @@ pub(super) fn check_tags(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let is_taken = |name: &str| plans.iter().any(|plan| group_tag(plan.name.value) == group_tag(name));
     for (index, plan) in plans.iter().enumerate() {
         let At { at, value: name } = plan.name;
-        let twin = plans[..index].iter().map(|other| other.name.value).find(|other| group_tag(other) == group_tag(name));
+        let twin =
+            plans[..index].iter().map(|other| other.name.value).find(|other| group_tag(other) == group_tag(name));
         let Some(twin) = twin else { continue };
         let what = format!("groups {} and {} cannot be told apart on the wire", quote(twin), quote(name));
         let other = (2..=MAX_OTHER_NAMES).map(|number| format!("{name}{number}")).find(|other| !is_taken(other));
         let other = other.map(|other| format!(", as in [group.{other}]")).unwrap_or_default();
-        report.add(at, what, format_args!("rename one of them on both nodes{other}: their checksums are too much alike"));
+        report.add(
+            at,
+            what,
+            format_args!("rename one of them on both nodes{other}: their checksums are too much alike"),
+        );
     }
 }
 

@@ -131,6 +131,7 @@ impl<'t> Draft<'t> {
         let own = groups::check_repeats(&groups, own, report);
         witness::check(&witnesses, &own, report);
         groups::check_tags(&groups, report);
+        groups::check_links(&groups, &links, report);
         groups::check_self_fences(&groups, watchdog.is_some() || reset.is_some(), report);
         let policy = Policy {
             paths: links.iter().map(Link::policy).take(crosswire::config::MAX_PATHS).collect(),
@@ -215,6 +216,7 @@ impl<'t> Draft<'t> {
         all.extend(self.reset.iter().map(|found| found.clone().map(Thing::Reset)));
         all.extend(self.watchdog.iter().map(|found| found.clone().map(|dog| Thing::Watchdog(dog.device))));
         all.extend(self.fences.iter().map(|fence| fence.needs.clone().map(Thing::Fence)));
+        all.extend(self.witnesses.iter().map(|found| found.map(Thing::Witness)));
         let mut needs: Vec<Need> = Vec::new();
         for thing in all {
             if needs.iter().all(|need| need.what != thing.value) {

@@ -9,6 +9,7 @@ mod keys;
 mod line;
 mod loader;
 pub mod needs;
+pub mod neighbours;
 mod nodes;
 mod paths;
 mod routes;
@@ -111,6 +112,8 @@ pub enum PathDevice {
         peer: IpAddr,
         /// Source and destination port.
         port: u16,
+        /// A cable from box to box, without a switch: its carrier goes with the peer's power.
+        is_crossover: bool,
     },
 }
 
@@ -333,15 +336,17 @@ impl Settings {
     /// Reads and checks `file` for this box: the node called `node`, or else what `uname -n` says.
     ///
     /// # Errors
-    /// Everything that is wrong with the file, at once, in the order of the file. Things that the box lacks are not
-    /// among it: see [`Settings::absent`].
+    /// Everything that is wrong with the file, at once, in the order of the file, or that cannot be on this box. Things that the
+    /// box lacks are not among it: see [`Settings::absent`].
     pub fn load(file: &Path, node: Option<&str>) -> Result<Self, Vec<ConfigError>> {
         let wanted = match node {
             Some(name) => nodes::Wanted::Asked(name.to_string()),
             None => nodes::Wanted::Host(host_name()),
         };
         let text = loader::read_text(file).map_err(|error| vec![error])?;
-        loader::parse(file, &text, &wanted)
+        let settings = loader::parse(file, &text, &wanted)?;
+        let errors: Vec<_> = settings.needs.iter().filter_map(needs::Need::error).collect();
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 
     /// Reads and checks `file` as the box on that side does: side A is the one with the lower name.
@@ -381,7 +386,7 @@ impl Settings {
 
     /// The timing proof of these settings.
     pub fn proof(&self) -> Proof {
-        Proof::new(&self.policy, &self.beats())
+        Proof::new(&self.policy, &self.beats(), self.watchdog_bound())
     }
 
     /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.

@@ -1,12 +1,15 @@
 //! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::net::if_::if_nametoindex;
 
 use super::error::ConfigError;
+use super::neighbours::is_own;
+use super::witness;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub(super) enum Thing {
     Reset(PathBuf),
     /// The program or the port of a fence.
     Fence(PathBuf),
+    /// A witness, which has to be another box.
+    Witness(IpAddr),
 }
 
 impl Need {
@@ -44,8 +49,17 @@ impl Need {
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
             Thing::Reset(path) => lack_of_reset(path)?,
             Thing::Fence(path) => lack_of_fence(path)?,
+            // Said before anything else: see `error`.
+            Thing::Witness(_) => return None,
         };
         Some(ConfigError::at(&self.place, what, remedy))
+    }
+
+    /// What no box may start with: a witness that it would find wherever it is cut off.
+    pub(super) fn error(&self) -> Option<ConfigError> {
+        let Thing::Witness(ip) = self.what else { return None };
+        let what = || format!("{ip} is an address of this box: as a witness it says nothing of who is cut off");
+        is_own(ip).then(|| ConfigError::at(&self.place, what(), witness::REMEDY))
     }
 }
 

@@ -21,7 +21,8 @@ const DEFAULT_PORT: u32 = 694;
 /// Longest device path.
 const MAX_DEVICE_BYTES: usize = 255;
 const SERIAL_KEYS: [&str; 5] = ["device", "baud", "interval", "late_after", "dead_after"];
-const LAN_KEYS: [&str; 5] = ["interface", "port", "interval", "late_after", "dead_after"];
+const LAN_KEYS: [&str; 6] = ["interface", "port", "link", "interval", "late_after", "dead_after"];
+const LINKS: [(&str, bool); 2] = [("switched", false), ("crossover", true)];
 
 /// One `[serial]` or `[lan]`, or what stands for it if only the nodes speak of it.
 #[derive(Clone)]
@@ -32,6 +33,7 @@ struct Section<'t> {
     is_sound: bool,
     /// The baud, or the port.
     rate: At<u32>,
+    is_crossover: bool,
     times: Times,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Link<'t> {
     /// `serial`, `lan2`
     pub(super) name: String,
     rate: At<u32>,
+    /// A LAN that is a cable from box to box.
+    is_crossover: bool,
     /// Its times, and where they were set.
     pub(super) times: Times,
     /// What each node has at its end, by [`Side::index`].
@@ -90,8 +94,9 @@ fn read_section<'t>(table: &Table<'t>, kind: PathKind, times: Times, report: &mu
         }
     };
     let rate = rate.unwrap_or(At { at: table.at, value: default_rate(kind) });
+    let is_crossover = kind == PathKind::Lan && table.choice("link", &LINKS, report).is_some_and(|link| link.value);
     let times = times.overridden_by(table, report);
-    Section { device, is_sound: report.count() == found_before, rate, times }
+    Section { device, is_sound: report.count() == found_before, rate, is_crossover, times }
 }
 
 fn read_baud(table: &Table<'_>, report: &mut Report<'_>) -> Option<At<u32>> {
@@ -133,11 +138,12 @@ fn join<'t>(
     }
     let link = |index: usize| {
         let at = nodes.iter().find_map(|node| places(kind, node).get(index).copied()).unwrap_or(0);
-        let implied = Section { device: None, is_sound: true, rate: At { at, value: default_rate(kind) }, times };
+        let rate = At { at, value: default_rate(kind) };
+        let implied = Section { device: None, is_sound: true, rate, is_crossover: false, times };
         let section = sections.get(index).unwrap_or(&implied);
         let name = if index == 0 { key_of(kind).to_string() } else { format!("{}{}", key_of(kind), index + 1) };
         let ends = [&nodes[0], &nodes[1]].map(|node| read_end(kind, &name, index, section, node, report));
-        Link { kind, name, rate: section.rate, times: section.times, ends }
+        Link { kind, name, rate: section.rate, is_crossover: section.is_crossover, times: section.times, ends }
     };
     (0..count).map(link).collect()
 }
@@ -287,8 +293,19 @@ impl Link<'_> {
                 local: self.ends[side.index()].address?.value,
                 peer: self.ends[side.peer().index()].address?.value,
                 port: u16::try_from(self.rate.value).ok()?,
+                is_crossover: self.is_crossover,
             }),
         }
+    }
+
+    /// Whether it is a cable from box to box.
+    pub(super) fn is_crossover(&self) -> bool {
+        self.is_crossover
+    }
+
+    /// Whether it is a cable from box to box that one node calls by this name.
+    pub(super) fn is_crossover_on(&self, interface: &str) -> bool {
+        self.is_crossover && self.ends.iter().any(|end| end.device.is_some_and(|device| device.value == interface))
     }
 
     /// Whether it is a LAN.

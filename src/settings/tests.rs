@@ -117,7 +117,10 @@ fn the_shortest_useful_file_has_good_defaults() {
     assert_eq!(names, ["serial", "lan"]);
     assert_eq!(settings.paths[0].device, PathDevice::Serial { device: "/dev/ttyS0".into(), baud: 19_200 });
     let (local, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-    assert_eq!(settings.paths[1].device, PathDevice::Lan { interface: "eth0".to_string(), local, peer, port: 694 });
+    assert_eq!(
+        settings.paths[1].device,
+        PathDevice::Lan { interface: "eth0".to_string(), local, peer, port: 694, is_crossover: false }
+    );
     let policy = &settings.policy;
     assert_eq!(
         policy.paths.iter().map(|path| path.kind).collect::<Vec<_>>(),
@@ -137,7 +140,10 @@ fn nodes_override_what_differs_on_their_box() {
     assert_eq!(settings.me, Side::B);
     assert_eq!(settings.paths[0].device, PathDevice::Serial { device: "/dev/ttyS1".into(), baud: 19_200 });
     let (local, peer) = ("10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap());
-    assert_eq!(settings.paths[1].device, PathDevice::Lan { interface: "eno1".to_string(), local, peer, port: 694 });
+    assert_eq!(
+        settings.paths[1].device,
+        PathDevice::Lan { interface: "eno1".to_string(), local, peer, port: 694, is_crossover: false }
+    );
     assert_eq!(settings.interfaces, ["eno1"], "an address without an interface lives on the LAN of this box");
     assert_eq!(good_as(&text, "gw1").interfaces, ["eth0"]);
 }
@@ -215,6 +221,7 @@ fn the_digest_is_over_what_both_must_agree_on() {
         ("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\nserial = '/dev/ttyS1'\ninterface = 'eno1'"),
         ("10.0.0.100/24", "10.0.0.100/24@eth7"),
         ("pair", "# a remark\npair"),
+        ("[lan]", "[lan]\nlink = 'switched'"),
     ];
     for (from, to) in own {
         assert_eq!(digest(&GOOD.replacen(from, to, 1), "gw1"), base, "{to}");
@@ -226,6 +233,7 @@ fn the_digest_is_over_what_both_must_agree_on() {
         ("pair", "speed = 'gentle'\npair"),
         ("[lan]", "baud = 38400\n[lan]"),
         ("[lan]", "[lan]\nport = 695"),
+        ("[lan]", "[lan]\nlink = 'crossover'"),
         ("[lan]", "[lan]\ndead_after = '2s'"),
         ("[lan]", "[timing]\nlease = '4s'\n[lan]"),
         ("[lan]", "[timing]\ncold_start = '61s'\n[lan]"),
@@ -239,7 +247,8 @@ fn the_digest_is_over_what_both_must_agree_on() {
         ("10.0.0.100/24", "10.0.0.100/25"),
     ];
     for (from, to) in shared {
-        assert_ne!(digest(&GOOD.replacen(from, to, 1), "gw1"), base, "{to}");
+        let text = GOOD.replacen("10.0.0.100/24", "10.0.0.100/24@eth1", 1).replacen(from, to, 1);
+        assert_ne!(digest(&text, "gw1"), base, "{to}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Speed, `[timing]` and the overrides of a path, with their bounds.
 
 use crosswire::config::{
-    MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathTiming, Policy, Speed,
+    MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy, PathTiming, Policy, Speed,
 };
 use crosswire::quorum::timing::{self, Margin, Proof};
 use crosswire::time::Span;
@@ -115,15 +115,28 @@ impl Times {
                 exact(self.dead_after.value),
                 exact(whole_ms(missing))
             );
-            let least = exact(whole_ms(self.dead_after.value + missing));
+            let least = least_that(self.dead_after.value, |dead_after| {
+                timing::path_margin(PathTiming { dead_after, ..self.timing() }, beat)
+            });
             report.add_first(
                 self.dead_after.at,
                 what,
-                format_args!("set it to {least} or more, or shorten late_after or interval"),
+                format_args!("set it to {} or more, or shorten late_after or interval", exact(least)),
             );
         }
         margin.is_safe()
     }
+}
+
+/// The first `dead_after` from this one on that leaves a margin. A longer one makes the steps of the peer's report coarser too.
+fn least_that(dead_after: Span, margin: impl Fn(Span) -> Margin) -> Span {
+    let mut least = whole_ms(dead_after);
+    while let Margin::Missing(missing) = margin(least)
+        && least <= MAX_DEAD_AFTER
+    {
+        least = least + whole_ms(missing);
+    }
+    least
 }
 
 /// Reads `speed` and `[timing]`.
@@ -153,7 +166,9 @@ pub(super) fn read(root: &Table<'_>, report: &mut Report<'_>) -> Pace {
 impl Pace {
     /// Checks lease and cold start against the paths, and the margin of all paths together.
     pub(super) fn check(&self, policy: &Policy, beats: &[Span], slowest: Times, report: &mut Report<'_>) {
-        let proof = Proof::new(policy, beats);
+        // A watchdog changes nothing of what is looked at here.
+        let proof_of = |policy: &Policy| Proof::new(policy, beats, Span::ZERO);
+        let proof = proof_of(policy);
         self.check_lease(proof.renewal_every, report);
         let At { at, value: cold } = self.cold_start;
         if !(proof.takeover..=MAX_COLD_START).contains(&cold) {
@@ -161,18 +176,26 @@ impl Pace {
             let remedy = format!("use {} (dead_after and 1 %) to {}", exact(proof.takeover), exact(MAX_COLD_START));
             report.add(at, what, remedy);
         }
-        if let Margin::Missing(missing) = proof.margin {
+        if let Margin::Missing(_) = proof.margin {
             let what = format!(
                 "the paths together leave a negative margin: a node that is not heard lets go after {}, its peer takes over after {}",
                 exact(whole_ms(proof.released)),
                 exact(proof.takeover)
             );
-            let least = exact(whole_ms(slowest.dead_after.value + missing));
+            let least = least_that(slowest.dead_after.value, |dead_after| {
+                let mut slower = policy.clone();
+                let is_slowest = |path: &&mut PathPolicy| path.timing == slowest.timing();
+                if let Some(path) = slower.paths.iter_mut().find(is_slowest) {
+                    path.timing.dead_after = dead_after;
+                }
+                proof_of(&slower).margin
+            });
             report.add(
                 slowest.dead_after.at,
                 what,
                 format_args!(
-                    "set dead_after to {least} or more on one path, or bring the paths' late_after and interval closer"
+                    "set dead_after to {} or more on one path, or bring the paths' late_after and interval closer",
+                    exact(least)
                 ),
             );
         }

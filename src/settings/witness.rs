@@ -8,7 +8,7 @@ use super::error::{Report, quote};
 use super::table::{At, Table};
 use super::values::{is_host_in, is_unicast};
 
-const REMEDY: &str = "write the address of a box that both nodes can ping, such as the upstream router";
+pub(super) const REMEDY: &str = "write the address of a box that both nodes can ping, such as the upstream router";
 
 /// An address of the pair's own: what nobody else has, and so no witness.
 #[derive(Clone, Debug)]

@@ -54,6 +54,32 @@ fn duplicate_address() {
 }
 
 #[test]
+fn a_witness_that_is_none() {
+    for (ip, why) in [
+        ("127.0.0.2", "127.0.0.2 is answered by whichever box asks it"),
+        ("10.0.0.100", "10.0.0.100 is an address of group \"gateway\": it says nothing of who is cut off"),
+        ("0.0.0.0", "0.0.0.0 is not an IP address of one box"),
+        ("255.255.255.255", "255.255.255.255 is not an IP address of one box"),
+        ("10.0.0.255", "10.0.0.255 is every box in the network of 10.0.0.100, not one"),
+    ] {
+        let place = Place::new().with("[lan]", &format!("[quorum]\nwitness = \"{ip}\"\n[lan]"));
+        let remedy = "write the address of a box that both nodes can ping, such as the upstream router";
+        assert_refused(&place, &format!("DIR/c.toml:10:11: {why}; {remedy}\n"));
+    }
+}
+
+#[test]
+fn two_groups_that_the_wire_cannot_tell_apart() {
+    let group = "[group.files]\naddresses = [\"10.0.0.100/24\"]\n[group.vpn]\naddresses = [\"10.0.0.101/24\"]\n";
+    let place = Place::new().with("[group.gateway]\naddresses = [\"10.0.0.100/24\"]\n", group);
+    assert_refused(
+        &place,
+        "DIR/c.toml:13:8: groups \"files\" and \"vpn\" cannot be told apart on the wire; \
+         rename one of them on both nodes, as in [group.vpn2]: their checksums are too much alike\n",
+    );
+}
+
+#[test]
 fn two_nodes_of_one_name() {
     let place = Place::new().with("[node.gw2]", "[node.gw1]");
     assert_refused(

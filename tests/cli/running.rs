@@ -132,6 +132,72 @@ fn a_serial_port_that_is_absent_fails_check_but_not_run() {
     });
 }
 
+/// What only the box itself can know: the address is its own, on another interface.
+#[test]
+fn a_witness_that_this_box_is_itself_is_refused_by_check_and_run() {
+    in_lab(|| {
+        let lab = Lab::new(&binary_file(), Setup { second_lan: true, ..Setup::default() }).expect("a laboratory");
+        rewrite(&lab, Side::A, "[group.gateway]", "[quorum]\nwitness = [\"10.78.0.1\"]\n[group.gateway]");
+        let what = "10.78.0.1 is an address of this box: as a witness it says nothing of who is cut off; ";
+        for words in [&["check", "--node", "gw1"][..], &["run", "--foreground", "--node", "gw1"]] {
+            let said = say(with_config(&lab, Side::A, words));
+            assert_eq!(said.code, Some(78), "{words:?}: {said:?}");
+            assert!(format!("{}{}", said.out, said.err).contains(what), "{words:?}: {said:?}");
+        }
+        rewrite(&lab, Side::A, "10.78.0.1", "10.78.0.2");
+        let said = say(with_config(&lab, Side::A, &["check", "--node", "gw1"]));
+        assert_eq!(said.code, Some(0), "{said:?}");
+    });
+}
+
+/// Nobody but the peer was ever met on the interface: is it a cable from box to box?
+#[test]
+fn check_asks_whether_a_lan_of_two_boxes_is_a_cable() {
+    in_lab(|| {
+        let mut lab = Lab::new(&binary_file(), Setup { second_lan: true, ..Setup::default() }).expect("a laboratory");
+        for side in [Side::A, Side::B] {
+            rewrite(&lab, side, "lan = \"10.77.0.1\"", "lan = \"10.78.0.1\"");
+            rewrite(&lab, side, "lan = \"10.77.0.2\"", "lan = \"10.78.0.2\"");
+            rewrite(&lab, side, "[lan]\ninterface = \"eth0\"", "[lan]\ninterface = \"eth1\"");
+        }
+        started(&mut lab, Side::A);
+        started(&mut lab, Side::B);
+        wait_for_status(&lab, Side::A, "a pair at rest", |status| status["paths"][1]["state"] == "on time");
+        let check = || say(with_config(&lab, Side::A, &["check", "--node", "gw1"])).out;
+        let question = "only gw2 can be at its other end. If no switch is between: set link = \"crossover\"";
+        assert!(check().contains(question), "{}", check());
+        rewrite(&lab, Side::A, "interface = \"eth1\"", "interface = \"eth1\"\nlink = \"crossover\"");
+        let said = check();
+        assert!(!said.contains(question) && said.contains("by a cable to the peer alone"), "{said}");
+    });
+}
+
+/// Without its pid file nothing would find the daemon again: the init script could neither stop nor reload it.
+#[test]
+fn a_start_without_room_for_the_pid_file_fails_and_says_so() {
+    in_lab(|| {
+        let lab = lab();
+        let run_dir = lab.directory(Side::A).join("run");
+        fs::create_dir_all(&run_dir).expect("a directory");
+        let script = format!(
+            "mount -t tmpfs -o size=4k full {0} && head -c 4096 /dev/zero >{0}/fill && exec \"$@\"",
+            run_dir.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", &script, "sh"]);
+        command.arg(binary_file()).args(["run", "--node", "gw1", "--config"]);
+        command.arg(lab.directory(Side::A).join("crosswire.toml")).arg("--run-dir").arg(&run_dir);
+        lab.namespace(Side::A).command_in(&mut command).expect("a descriptor");
+        let said = say(command);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let what = format!(
+            "crosswire: the pid file {} cannot be written: No space left",
+            run_dir.join("crosswire.pid").display()
+        );
+        assert!(said.err.starts_with(&what), "{said:?}");
+    });
+}
+
 /// Both nodes start, one path blind; that is said once, and the other path is enough to serve.
 fn starts_with_one_path(lab: &mut Lab, blind: &str) {
     started(lab, Side::A);

@@ -1,6 +1,6 @@
 //! What goes over the cable beside beats, several cables at once, and the test of a cable.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -62,6 +62,28 @@ fn the_lifeline_never_holds_up_a_beat() {
             assert_eq!(path["quality"]["gaps"][4], 0, "{path}");
             assert_eq!(path["state"], "on time");
         }
+        scene.assert_never_both();
+    });
+}
+
+/// Situation: the LAN is dead and the cable slow; a command that asks the peer is killed before it has its answer.
+/// Required: the next one is served, as if there had been none.
+#[test]
+fn a_killed_question_to_the_peer_is_in_nobodys_way() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving_with(slow());
+        scene.set_lan(Side::B, PortRules::silent());
+        scene.expect_soon("a dead LAN", PATIENCE, |s| s.path_state(Side::B, 1) == "broken");
+        for _ in 0..2 {
+            let mut command = scene.command(Side::B, &["peer", "log"]).expect("a command");
+            let mut asker = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+            // Long enough to have asked, and far from long enough for an answer at 9600 baud.
+            thread::sleep(ms(400));
+            asker.kill().expect("killed");
+            asker.wait().expect("it has ended");
+        }
+        let said = scene.say(Side::B, &["peer", "status"]);
+        assert!(said.code == Some(0) && said.text.contains("this is gw1"), "{said:?}");
         scene.assert_never_both();
     });
 }

@@ -100,6 +100,30 @@ fn row_26_what_is_wrong_is_refused_whole() {
     });
 }
 
+/// Operator: a witness is added that is none: the peer, the service address, and one that only this box knows to be its own.
+/// Required: each is refused with its place; nothing changes.
+#[test]
+fn row_26_a_witness_of_the_pair_itself_is_refused() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving_with(Setup { second_lan: true, ..Setup::default() });
+        let since = now();
+        let group = format!("[group.{GROUP}]");
+        for (ip, why) in [
+            ("10.77.0.2".to_owned(), "is the address of node \"gw2\""),
+            (VIP.to_string(), "is an address of group"),
+            ("10.78.0.1".to_owned(), "is an address of this box"),
+            ("127.0.0.1".to_owned(), "is answered by whichever box asks it"),
+        ] {
+            let wrong = format!("[quorum]\nwitness = [\"{ip}\"]\n{group}");
+            scene.rewrite(Side::A, &group, &wrong);
+            let said = reload(&scene, Side::A);
+            assert!(said.code == Some(1) && said.text.contains(why), "{ip}: {said:?}");
+            scene.rewrite(Side::A, &wrong, &group);
+        }
+        scene.assert_nothing_moved(Side::A, since);
+    });
+}
+
 /// Operator: a new key, in the order that `keygen --rotate` tells; in the end the old key goes.
 /// Required: nothing is refused, no path is lost, nothing moves; afterwards the old key counts no longer.
 #[test]

@@ -332,17 +332,18 @@ impl Node {
         self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 
-    /// Everything is released: say goodbye a few times, then go.
+    /// Everything is released: say goodbye a few times, then go; at once where nobody is known, or no path is open to say it on.
     pub(super) fn leave(&mut self, effects: &mut Effects) {
         let is_holding = self.groups.iter().any(|group| group.role.is_holding());
         if self.leaving == Leaving::Stopping && !is_holding {
-            let has_company = self.session.peer().is_some();
-            self.leaving = if has_company { Leaving::Goodbyes(GOODBYES) } else { Leaving::Left };
+            self.leaving = Leaving::Goodbyes(GOODBYES);
             self.is_urgent = true;
             emit(effects, Effect::Record(Record::Leaving));
-            if !has_company {
-                emit(effects, Effect::Exit);
-            }
+        }
+        let can_be_told = self.session.peer().is_some() && self.paths.iter().any(|path| path.detector.is_open());
+        if matches!(self.leaving, Leaving::Goodbyes(_)) && !can_be_told {
+            self.leaving = Leaving::Left;
+            emit(effects, Effect::Exit);
         }
     }
 }

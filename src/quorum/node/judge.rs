@@ -228,11 +228,14 @@ impl Node {
         self.policy.interval() + self.peer.largest_dead_after(&self.policy)
     }
 
-    /// When a node that never heard its peer may serve: it listens anew after somebody who was not understood.
+    /// When a node that never heard its peer may serve: it listens anew after somebody who was not understood. What the peer
+    /// needs to let go is what the same configuration makes us announce, if no run of ours was told.
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
         let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
         let listens_from = self.estranged_at().map_or(self.started_at, |at| at.max(self.started_at));
-        listens_from + self.policy.cold_start + extra
+        let safety = self.policy.groups.get(id.index()).map_or(SafetyRule::Lease, |policy| policy.safety);
+        let armed = self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
+        listens_from + timing::listens_for(&self.policy, safety, armed) + extra
     }
 
     /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
@@ -355,10 +358,7 @@ impl Node {
         if armed.lease_s == 0 && armed.watchdog_s == 0 {
             return Instant::NEVER;
         }
-        let scripts = timing::scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
-        let addresses = timing::lifetime_bound(goes_on_for, Span::from_s(u64::from(armed.lease_s)));
-        let watchdog = goes_on_for + Span::from_s(u64::from(armed.watchdog_s));
-        last_sign_at + timing::with_drift(scripts.max(addresses).max(watchdog))
+        last_sign_at + timing::with_drift(timing::released_after(goes_on_for, dead_after, armed))
     }
 
     /// When a holder whom nobody acknowledges has to start its release, if it must.

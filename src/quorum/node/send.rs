@@ -7,7 +7,8 @@ use crate::frame::aside::Aside;
 use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
-use crate::time::{Instant, Span};
+use crate::quorum::timing;
+use crate::time::Instant;
 
 impl Node {
     /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard. Says whether
@@ -105,13 +106,7 @@ impl Node {
     }
 
     fn mechanisms(&self) -> Mechanisms {
-        let seconds = |span: Span| span.as_s_ceil();
-        let stop = self.policy.groups.iter().map(|group| seconds(group.stop_timeout)).max().unwrap_or(0);
-        let lease_s = u8::try_from(seconds(self.policy.lease)).unwrap_or(u8::MAX);
-        Mechanisms {
-            lease_s: if self.is_lifetime_ignored { 0 } else { lease_s },
-            watchdog_s: self.watchdog_s,
-            stop_s: u16::try_from(stop).unwrap_or(u16::MAX),
-        }
+        let armed = timing::mechanisms(&self.policy, self.watchdog_s);
+        Mechanisms { lease_s: if self.is_lifetime_ignored { 0 } else { armed.lease_s }, ..armed }
     }
 }

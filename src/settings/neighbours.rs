@@ -1,0 +1,104 @@
+//! What this box's kernel knows of an interface: which of its own addresses are there, and who else can be.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+/// Prefix lengths that leave room for two boxes.
+const V4_FOR_TWO: u32 = 30;
+const V6_FOR_TWO: u32 = 126;
+/// Addresses for documentation (RFC 5737, RFC 3849): no box has them.
+const NOBODYS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+
+/// Whether this box has the address itself. Where programs may use any address (`ip_nonlocal_bind`) nobody can tell: then not.
+pub fn is_own(ip: IpAddr) -> bool {
+    let can_bind = |ip: IpAddr| UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok();
+    can_bind(ip) && !NOBODYS.into_iter().any(|nobodys| nobodys.is_ipv4() == ip.is_ipv4() && can_bind(nobodys))
+}
+
+/// Whether nobody but the peer can be a neighbour on an interface, as far as this box can tell: its network has room for two, or
+/// nobody else has ever been asked for there.
+pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    match local {
+        IpAddr::V4(local) => {
+            is_for_two(&read("/proc/net/route"), interface, local)
+                || is_only_neighbour(&read("/proc/net/arp"), interface, peer)
+        }
+        IpAddr::V6(local) => {
+            is_for_two_v6(&read("/proc/net/if_inet6"), interface, &format!("{:032x}", local.to_bits()))
+        }
+    }
+}
+
+/// By the routes of the kernel (`/proc/net/route`: Iface, Destination, Gateway, Flags, RefCnt, Use, Metric, Mask; in hexadecimal,
+/// network byte order in a word of this machine).
+fn is_for_two(routes: &str, interface: &str, local: Ipv4Addr) -> bool {
+    let longest = routes.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (name, to, gateway, mask) = (words.next()?, words.next()?, words.next()?, words.nth(4)?);
+        let hex = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::from_be);
+        let (to, mask) = (hex(to)?, hex(mask)?);
+        (name == interface && hex(gateway)? == 0 && local.to_bits() & mask == to).then_some(mask.leading_ones())
+    });
+    longest.max().is_some_and(|longest| longest >= V4_FOR_TWO)
+}
+
+/// By the neighbours of the kernel (`/proc/net/arp`: IP, type, flags, MAC, mask, device): the peer is one, and nobody else.
+fn is_only_neighbour(neighbours: &str, interface: &str, peer: IpAddr) -> bool {
+    let there = neighbours.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let mut there = there.filter(|words| words.last() == Some(&interface)).peekable();
+    there.peek().is_some() && there.all(|words| words.first().and_then(|ip| ip.parse().ok()) == Some(peer))
+}
+
+/// By the addresses of the kernel (`/proc/net/if_inet6`: address, index, prefix length, scope, flags, interface; hexadecimal).
+fn is_for_two_v6(addresses: &str, interface: &str, local: &str) -> bool {
+    addresses.lines().any(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [address, _, prefix, .., name] = words[..] else { return false };
+        let is_long = u32::from_str_radix(prefix, 16).is_ok_and(|prefix| prefix >= V6_FOR_TWO);
+        address == local && name == interface && is_long
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_for_two_is_known_by_its_route_or_its_address() {
+        // 10.9.0.0/30 on eth1, 10.0.0.0/24 on eth0, as a little-endian kernel writes them
+        let be = |ip: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(ip));
+        let row =
+            |name: &str, to, mask| format!("{name}\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n", be(to), be(mask));
+        let routes = format!(
+            "Iface Destination Gateway Flags RefCnt Use Metric Mask\n{}{}",
+            row("eth1", [10, 9, 0, 0], [255, 255, 255, 252]),
+            row("eth0", [10, 0, 0, 0], [255, 255, 255, 0])
+        );
+        assert!(is_for_two(&routes, "eth1", Ipv4Addr::new(10, 9, 0, 1)));
+        assert!(!is_for_two(&routes, "eth0", Ipv4Addr::new(10, 0, 0, 1)));
+        assert!(!is_for_two("", "eth1", Ipv4Addr::new(10, 9, 0, 1)));
+        let addresses = "fd000000000000000000000000000001 03 7e 00 80     eth1\nfe800000000000000000000000000001 03 40 20 80 eth1\n";
+        assert!(is_for_two_v6(addresses, "eth1", "fd000000000000000000000000000001"));
+        assert!(!is_for_two_v6(addresses, "eth1", "fe800000000000000000000000000001"));
+    }
+
+    #[test]
+    fn who_is_the_only_neighbour_is_known_by_the_table() {
+        let head = "IP address       HW type     Flags       HW address            Mask     Device\n";
+        let peer = "10.9.0.2         0x1         0x2         52:54:00:00:00:02     *        eth1\n";
+        let other = "10.9.0.9         0x1         0x2         52:54:00:00:00:09     *        eth1\n";
+        let far = "10.0.0.9         0x1         0x2         52:54:00:00:00:08     *        eth0\n";
+        let ip = "10.9.0.2".parse().unwrap();
+        assert!(is_only_neighbour(&format!("{head}{peer}{far}"), "eth1", ip));
+        assert!(!is_only_neighbour(&format!("{head}{peer}{other}"), "eth1", ip));
+        assert!(!is_only_neighbour(&format!("{head}{far}"), "eth1", ip));
+    }
+
+    #[test]
+    fn own_addresses_are_told_from_others() {
+        assert!(is_own(IpAddr::from([127, 0, 0, 1])));
+        assert!(!is_own(IpAddr::from([203, 0, 113, 7])));
+    }
+}
