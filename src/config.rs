@@ -12,6 +12,8 @@ use crate::time::Span;
 pub const MAX_PATHS: usize = 8;
 /// Most groups a pair may have.
 pub const MAX_GROUPS: usize = 8;
+/// Most interfaces whose state a node tells its peer.
+pub const MAX_INTERFACES: usize = 32;
 /// Most witnesses a pair may ask (four bits on the wire).
 pub const MAX_WITNESSES: usize = 4;
 /// `dead_after` is at most this many intervals, so that the send times of all beats that may still be acknowledged fit a ring.

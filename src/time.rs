@@ -73,6 +73,11 @@ impl Span {
         self.us / 1_000
     }
 
+    /// Whole milliseconds, as far as two bytes go.
+    pub fn as_ms_u16(self) -> u16 {
+        u16::try_from(self.as_ms()).unwrap_or(u16::MAX)
+    }
+
     /// Whole seconds, rounded up: the direction in which a kernel lifetime must err.
     pub const fn as_s_ceil(self) -> u64 {
         self.us.div_ceil(1_000_000)

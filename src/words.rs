@@ -255,6 +255,7 @@ pub const fn trouble(trouble: Trouble) -> &'static str {
         Trouble::None => "",
         Trouble::GuardLost => "its guard is gone",
         Trouble::GuardSilent => "its guard does not answer",
+        Trouble::Other => "for a reason that this version does not know",
     }
 }
 
@@ -394,7 +395,7 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::Faulty => "it failed here; trying again later".to_string(),
         Block::Standby => "this node is in standby; `crosswire online` ends that".to_string(),
         Block::Maintenance => "maintenance: nothing is moved; `crosswire maintenance off` ends that".to_string(),
-        Block::PeerMaintenance => format!("{peer} was last heard in maintenance: nothing is moved"),
+        Block::PeerMaintenance => format!("{peer} was last heard in maintenance: nothing is moved until that is over"),
     }
 }
 

@@ -9,10 +9,10 @@ use std::cell::Cell;
 use crosswire::config::{PathId, PathKind, Side};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
-use crosswire::frame::message::{Beat, Give, Incarnation, Message, SessionValue};
+use crosswire::frame::message::{Beat, Build, Give, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::session::{Entropy, Session};
-use crosswire::frame::{Key, Keyring, MAX_BODY_BYTES};
+use crosswire::frame::{Key, Keyring, MAX_BODY_BYTES, Version};
 use crosswire::time::{Instant, Span};
 
 /// Counts what this thread allocates.
@@ -50,7 +50,12 @@ fn session() -> Session {
 
 /// One frame of every kind, as they stand on the line; the one of `number` zero is the one that has to be found.
 fn frames() -> Vec<Vec<u8>> {
+    [Version::One, Version::Two].into_iter().flat_map(frames_of).collect()
+}
+
+fn frames_of(version: Version) -> Vec<Vec<u8>> {
     let header = |number| Header {
+        version,
         pair: pair_id("gateway"),
         sender: Side::A,
         path: PathId(0),
@@ -58,13 +63,13 @@ fn frames() -> Vec<Vec<u8>> {
         echo: SessionValue([5; 4]),
         number,
     };
-    let give = Give { to: Incarnation([9; 8]), value: SessionValue([1, 2, 3, 4]) };
+    let give = Give { to: Incarnation([9; 8]), value: SessionValue([1, 2, 3, 4]), build: Build::new() };
     let tell = Tell { reading: 1, offset: 0, total: 300, bytes: (0..112).collect() };
     let messages = [
         Message::Hello,
         Message::Session(give),
-        Message::Beat(Beat::largest(2, 1)),
-        Message::Beat(Beat::largest(8, 4)),
+        Message::Beat(Beat::largest(2, 1, 3)),
+        Message::Beat(Beat::largest(8, 4, 8)),
         Message::Aside(Aside::Ask(Ask { subject: Subject::Why, reading: 1, offset: 77 })),
         Message::Aside(Aside::Tell(tell)),
     ];

@@ -112,6 +112,7 @@ impl Agent<'_> {
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
             *carrier = Some(is_up);
         }
+        self.node.step(now, Event::Interface(interface, is_up), &mut self.effects);
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let has = |wanted: &String| {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);

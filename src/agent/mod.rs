@@ -108,7 +108,7 @@ pub fn run(
 impl<'a> Agent<'a> {
     fn new(settings: &'a Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> Self {
         let policy = settings.policy.clone();
-        let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len());
+        let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len(), settings.interfaces.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
         let me = settings.me;
         let port = |((id, path), settings): ((_, &PathPolicy), &PathSettings)| {

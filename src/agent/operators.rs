@@ -140,6 +140,7 @@ impl Agent<'_> {
             Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
             Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
             Subject::Progress => progress::text(&self.history(now, TOLD_STEPS)),
+            Subject::Unknown => String::new(),
         }
     }
 

@@ -24,6 +24,32 @@ pub enum Subject {
     Log,
     /// How many entries its journal has had, then the newest of them, a line each: for whoever follows a move.
     Progress,
+    /// Something that this build does not know of, asked by a later one. The answer is a text of no bytes.
+    Unknown,
+}
+
+impl Subject {
+    /// Its number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Status => 0,
+            Self::Why => 1,
+            Self::Log => 2,
+            Self::Progress => 3,
+            Self::Unknown => u8::MAX,
+        }
+    }
+
+    /// The subject of that number.
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Status,
+            1 => Self::Why,
+            2 => Self::Log,
+            3 => Self::Progress,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// 'Tell me of this, from this byte on.'

@@ -1,13 +1,13 @@
-//! What is said: hello, session, beat.
+//! What is said: hello, session, beat, whatever the version of the protocol.
 //!
-//! Values mean something here; [`encode_beat`] and [`decode_beat`] turn a beat into its compact form and back. Everything that
+//! Values mean something here; `beat1` and `beat2` lay a beat out and read it back, `payload` the rest. Everything that
 //! arrives is checked against the bounds of [`crate::config`] while it is decoded.
 
-use heapless::Vec;
+use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-use super::aside::{Aside, Ask, Tell};
-use crate::config::{MAX_GROUPS, MAX_PATHS, PathTiming};
+use super::aside::Aside;
+use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, PathTiming};
 use crate::time::Span;
 
 /// Random id of one run of the agent.
@@ -36,13 +36,21 @@ pub enum Message {
     Aside(Aside),
 }
 
+/// Most bytes of the name of a build on the wire.
+pub const MAX_BUILD_BYTES: usize = 24;
+
+/// Which build somebody runs, in printable ASCII; empty where the protocol does not say.
+pub type Build = String<MAX_BUILD_BYTES>;
+
 /// Payload of a session message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Give {
     /// The incarnation that it is for.
     pub to: Incarnation,
     /// What that incarnation has to echo from now on.
     pub value: SessionValue,
+    /// The build of the sender.
+    pub build: Build,
 }
 
 /// Role of a node for one group.
@@ -73,20 +81,95 @@ impl Role {
 /// The heartbeat: everything the peer has to know of us.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Beat {
-    /// Newest of the receiver's numbers that the sender heard on any path; 0 before the first.
-    pub ack: u32,
+    /// Newest of the receiver's numbers that the sender heard on any path.
+    pub ack: Ack,
     /// The sender's shortest interval.
     pub interval: Span,
     /// Per path, what the sender hears on it.
     pub paths: Vec<PathReport, MAX_PATHS>,
     /// Per group, what the sender is for it.
     pub groups: Vec<GroupReport, MAX_GROUPS>,
+    /// How the sender's interfaces are, in the order of the configuration. Nothing is known of those that are left out.
+    pub interfaces: Vec<Interface, MAX_INTERFACES>,
     /// How the sender stands.
     pub standing: Standing,
     /// What lets go of the sender's addresses if it cannot any more.
     pub release: Mechanisms,
     /// Checksum of the configuration that both must share.
     pub digest: [u8; 4],
+}
+
+/// An acknowledgement: the number of a beat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ack {
+    /// All of it; 0: none.
+    Whole(u32),
+    /// Its low 16 bits; 0: none. Who says so heard the beat within [`ACK_LASTS`], and no number has 16 low bits of zero.
+    Low(u16),
+}
+
+/// How long a beat is acknowledged after it was heard: far longer than anybody reckons with it, and so short that no sender
+/// uses 65,536 numbers meanwhile.
+pub const ACK_LASTS: Span = Span::from_s(33);
+
+impl Ack {
+    /// The low 16 bits.
+    pub fn low(self) -> u16 {
+        match self {
+            Self::Whole(number) => low_16(number),
+            Self::Low(low) => low,
+        }
+    }
+
+    /// Acknowledges the beat of this number.
+    pub fn is_of(self, number: u32) -> bool {
+        match self {
+            Self::Whole(whole) => whole == number,
+            Self::Low(low) => low == low_16(number),
+        }
+    }
+}
+
+/// The low 16 bits of a number.
+pub(crate) fn low_16(number: u32) -> u16 {
+    let [low, high, ..] = number.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
+/// What the sender of a beat knows of one of its interfaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Interface {
+    /// It has carrier, as far as is known; whether it leads anywhere is not.
+    #[default]
+    Unknown,
+    /// A third party is heard on it.
+    Proven,
+    /// It has carrier, and nobody answers where somebody did before.
+    CutOff,
+    /// It has no carrier.
+    Dark,
+}
+
+impl Interface {
+    /// Its two bits on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Proven => 1,
+            Self::CutOff => 2,
+            Self::Dark => 3,
+        }
+    }
+
+    /// From the two low bits; the others do not count.
+    pub const fn from_bits(bits: u8) -> Self {
+        match bits & 0b11 {
+            0 => Self::Unknown,
+            1 => Self::Proven,
+            2 => Self::CutOff,
+            _ => Self::Dark,
+        }
+    }
 }
 
 /// What the sender of a beat hears on one path.
@@ -159,6 +242,8 @@ pub enum Word {
     /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an address of it, or
     /// our guard does not ask the wire.
     Unable,
+    /// 'I am not ready to serve this group': one of its checks fails here.
+    Unready,
 }
 
 /// Highest term that fits a beat.
@@ -175,15 +260,24 @@ pub struct Standing {
     pub no_carrier: bool,
     /// Its operator wants it to hold nothing.
     pub standby: bool,
-    /// Its operator wants nothing moved.
-    pub maintenance: bool,
+    /// Its operator wants nothing moved for so much longer; [`NO_END`] where it is not said for how long.
+    pub maintenance: Option<Span>,
     /// The modem lines at its end of a cable show that ours dropped.
     pub lines_dropped: bool,
+    /// The voting witness counts: it will be asked before a group is served alone.
+    pub vote_counts: bool,
+    /// The receiver still answers for an address of a group that the sender serves.
+    pub still_held: bool,
+    /// It decides and says, and never acts.
+    pub shadow: bool,
     /// It cannot serve, and why.
     pub trouble: Trouble,
     /// Which witnesses it sees, bit by bit; four at most.
     pub witnesses: u8,
 }
+
+/// A maintenance of which no end is said.
+pub const NO_END: Span = Span::from_us(u64::MAX);
 
 /// Why a node cannot serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -195,6 +289,8 @@ pub enum Trouble {
     GuardLost,
     /// Its guard does not confirm orders.
     GuardSilent,
+    /// For a reason that this build has no word for.
+    Other,
 }
 
 /// What lets go of a node's addresses if its agent cannot any more, as it announces them. Zero: not armed.
@@ -209,16 +305,17 @@ pub struct Mechanisms {
 }
 
 impl Beat {
-    /// The longest beat of a pair with this many paths and groups, while terms stay below 65,536. Counts above the
-    /// bounds of [`crate::config`] are cut.
-    pub fn largest(paths: usize, groups: usize) -> Self {
+    /// A beat of a pair with this many paths, groups and interfaces, and large numbers in it. Counts above the bounds of
+    /// [`crate::config`] are cut.
+    pub fn largest(paths: usize, groups: usize, interfaces: usize) -> Self {
         let path = PathReport { dead_after: crate::config::MAX_DEAD_AFTER, age_sixteenths: 1 };
         let group = GroupReport { tag: 0xff, role: Role::Active, term: u32::from(u16::MAX), word: Word::None };
         Self {
-            ack: u32::MAX,
+            ack: Ack::Whole(u32::MAX),
             interval: crate::config::MAX_INTERVAL,
             paths: core::iter::repeat_n(path, paths.min(MAX_PATHS)).collect(),
             groups: core::iter::repeat_n(group, groups.min(MAX_GROUPS)).collect(),
+            interfaces: core::iter::repeat_n(Interface::Dark, interfaces.min(MAX_INTERFACES)).collect(),
             standing: Standing::default(),
             release: Mechanisms { lease_s: 60, watchdog_s: 60, stop_s: 9_999 },
             digest: [0xff; 4],
@@ -226,33 +323,23 @@ impl Beat {
     }
 }
 
-/// The compact form of a beat, as postcard sees it.
-#[derive(Serialize, Deserialize)]
-struct Compact {
-    ack: [u8; 4],
-    interval_ms: u16,
-    /// dead_after in milliseconds, age.
-    paths: Vec<(u16, u8), MAX_PATHS>,
-    /// Tag; role and word in bits 0-3, term above.
-    groups: Vec<(u8, u32), MAX_GROUPS>,
-    flags: u8,
-    /// Trouble in bits 0-3, witnesses in bits 4-7.
-    trouble: u8,
-    digest: [u8; 4],
-    release: Mechanisms,
-}
-
 const TERM_SHIFT: u32 = 4;
 const ROLE_MASK: u32 = 0b1111;
+// Flags: never renumber.
 const COLD_START: u8 = 0b00_0001;
 const LEAVING: u8 = 0b00_0010;
 const NO_CARRIER: u8 = 0b00_0100;
 const LINES_DROPPED: u8 = 0b00_1000;
 const STANDBY: u8 = 0b01_0000;
 const MAINTENANCE: u8 = 0b10_0000;
+// The second byte of them.
+const VOTE_COUNTS: u8 = 0b001;
+const STILL_HELD: u8 = 0b010;
+const SHADOW: u8 = 0b100;
 
-/// Numbers of the roles, and of what a backup says, on the wire: never renumber.
-const ROLES: [(Role, Word, u32); 9] = [
+/// Numbers of the roles, and of what a backup says, on the wire: never renumber. A new one is always something that a node
+/// says which does not hold the group, since a build that does not know it takes it for [`Word::Unable`].
+const ROLES: [(Role, Word, u32); 10] = [
     (Role::Backup, Word::None, 0),
     (Role::Acquiring, Word::None, 1),
     (Role::Active, Word::None, 2),
@@ -262,80 +349,11 @@ const ROLES: [(Role, Word, u32); 9] = [
     (Role::Backup, Word::Wanted, 6),
     (Role::Backup, Word::Yielded, 7),
     (Role::Backup, Word::Unable, 8),
+    (Role::Backup, Word::Unready, 9),
 ];
 /// Numbers of the troubles on the wire: never renumber.
-const TROUBLES: [(Trouble, u8); 3] = [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2)];
-
-/// Writes the payload of a beat.
-///
-/// # Errors
-/// None within the bounds of [`crate::config`]; `Err` if `room` is too small.
-pub fn encode_beat<'a>(beat: &Beat, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
-    let ms = |span: Span| u16::try_from(span.as_ms()).unwrap_or(u16::MAX);
-    let compact = Compact {
-        ack: beat.ack.to_le_bytes(),
-        interval_ms: ms(beat.interval),
-        paths: beat.paths.iter().map(|p| (ms(p.dead_after), p.age_sixteenths)).collect(),
-        groups: beat.groups.iter().map(pack_group).collect(),
-        flags: pack_flags(beat.standing),
-        trouble: pack_trouble(beat.standing),
-        digest: beat.digest,
-        release: beat.release,
-    };
-    postcard::to_slice(&compact, room)
-}
-
-/// Reads the payload of a beat: all of it, and nothing behind it.
-pub fn decode_beat(payload: &[u8]) -> Option<Beat> {
-    let compact: Compact = decode_all(payload)?;
-    let path = |(ms, age_sixteenths): &(u16, u8)| PathReport {
-        dead_after: Span::from_ms(u64::from(*ms)),
-        age_sixteenths: *age_sixteenths,
-    };
-    Some(Beat {
-        ack: u32::from_le_bytes(compact.ack),
-        interval: Span::from_ms(u64::from(compact.interval_ms)),
-        paths: compact.paths.iter().map(path).collect(),
-        groups: compact.groups.iter().map(|packed| unpack_group(*packed)).collect::<Option<_>>()?,
-        standing: unpack_standing(compact.flags, compact.trouble)?,
-        release: compact.release,
-        digest: compact.digest,
-    })
-}
-
-/// Writes the payload of a session message.
-///
-/// # Errors
-/// `Err` if `room` is too small.
-pub fn encode_give<'a>(give: &Give, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
-    postcard::to_slice(give, room)
-}
-
-/// Reads the payload of a session message. The value zero means 'none' and cannot be given.
-pub fn decode_give(payload: &[u8]) -> Option<Give> {
-    decode_all(payload).filter(|give: &Give| give.value != SessionValue::NONE)
-}
-
-/// Writes the payload of an aside.
-///
-/// # Errors
-/// `Err` if `room` is too small.
-pub fn encode_aside<'a>(aside: &Aside, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
-    match aside {
-        Aside::Ask(ask) => postcard::to_slice(ask, room),
-        Aside::Tell(tell) => postcard::to_slice(tell, room),
-    }
-}
-
-/// Reads the payload of a question.
-pub fn decode_ask(payload: &[u8]) -> Option<Ask> {
-    decode_all(payload)
-}
-
-/// Reads the payload of a piece of an answer.
-pub fn decode_tell(payload: &[u8]) -> Option<Tell> {
-    decode_all(payload)
-}
+const TROUBLES: [(Trouble, u8); 4] =
+    [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2), (Trouble::Other, 15)];
 
 /// A value that fills its bytes exactly: postcard ignores trailing ones, and what has any is not one of ours.
 pub fn decode_all<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
@@ -345,49 +363,69 @@ pub fn decode_all<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
     }
 }
 
-/// A word that goes with no role is left out: only a backup has something to say.
-fn pack_group(group: &GroupReport) -> (u8, u32) {
+/// Tag, and role under term. A word that goes with no role is left out: only a backup has something to say.
+pub(super) fn pack_group(group: &GroupReport) -> (u8, u32) {
     let spoken = ROLES.iter().find(|(role, word, _)| (*role, *word) == (group.role, group.word));
     let plain = ROLES.iter().find(|(role, word, _)| (*role, *word) == (group.role, Word::None));
     let number = spoken.or(plain).map_or(0, |(_, _, number)| *number);
     (group.tag, (group.term.min(MAX_TERM) << TERM_SHIFT) | number)
 }
 
-fn unpack_group((tag, packed): (u8, u32)) -> Option<GroupReport> {
-    let (role, word, _) = *ROLES.iter().find(|(_, _, number)| *number == packed & ROLE_MASK)?;
-    Some(GroupReport { tag, role, term: packed >> TERM_SHIFT, word })
+/// What a group's bytes say, and whether the number of the role is known. If it is not, then as of a backup that could not
+/// serve.
+pub(super) fn unpack_group(tag: u8, packed: u32) -> (GroupReport, bool) {
+    let known = ROLES.iter().find(|(_, _, number)| *number == packed & ROLE_MASK);
+    let (role, word) = known.map_or((Role::Backup, Word::Unable), |(role, word, _)| (*role, *word));
+    (GroupReport { tag, role, term: packed >> TERM_SHIFT, word }, known.is_some())
 }
 
-fn pack_flags(standing: Standing) -> u8 {
+pub(super) fn pack_flags(standing: &Standing) -> u8 {
     let bits = [
         (standing.cold_start, COLD_START),
         (standing.leaving, LEAVING),
         (standing.no_carrier, NO_CARRIER),
         (standing.standby, STANDBY),
-        (standing.maintenance, MAINTENANCE),
+        (standing.maintenance.is_some(), MAINTENANCE),
         (standing.lines_dropped, LINES_DROPPED),
     ];
-    bits.into_iter().filter(|(set, _)| *set).fold(0, |flags, (_, bit)| flags | bit)
+    fold(&bits)
 }
 
-fn pack_trouble(standing: Standing) -> u8 {
-    let number = TROUBLES.iter().find(|(trouble, _)| *trouble == standing.trouble).map_or(0, |(_, number)| *number);
-    (standing.witnesses << 4) | number
+pub(super) fn pack_more_flags(standing: &Standing) -> u8 {
+    fold(&[(standing.vote_counts, VOTE_COUNTS), (standing.still_held, STILL_HELD), (standing.shadow, SHADOW)])
 }
 
-/// A flag that we do not know could mean anything: refuse the beat rather than guess.
-fn unpack_standing(flags: u8, trouble: u8) -> Option<Standing> {
-    let known = COLD_START | LEAVING | NO_CARRIER | LINES_DROPPED | STANDBY | MAINTENANCE;
-    let witnesses = trouble >> 4;
-    let trouble = TROUBLES.iter().find(|(_, n)| *n == trouble & 0x0f)?.0;
-    (flags & !known == 0).then_some(Standing {
+fn fold(bits: &[(bool, u8)]) -> u8 {
+    bits.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, bit)| flags | bit)
+}
+
+/// What the first byte of flags says; the rest as if nothing were said.
+pub(super) fn unpack_flags(flags: u8) -> Standing {
+    Standing {
         cold_start: flags & COLD_START != 0,
         leaving: flags & LEAVING != 0,
         no_carrier: flags & NO_CARRIER != 0,
         standby: flags & STANDBY != 0,
-        maintenance: flags & MAINTENANCE != 0,
+        maintenance: (flags & MAINTENANCE != 0).then_some(NO_END),
         lines_dropped: flags & LINES_DROPPED != 0,
-        trouble,
-        witnesses,
-    })
+        ..Standing::default()
+    }
+}
+
+pub(super) fn unpack_more_flags(flags: u8, standing: &mut Standing) {
+    standing.vote_counts = flags & VOTE_COUNTS != 0;
+    standing.still_held = flags & STILL_HELD != 0;
+    standing.shadow = flags & SHADOW != 0;
+}
+
+/// Trouble in bits 0-3, witnesses in bits 4-7.
+pub(super) fn pack_trouble(trouble: Trouble, witnesses: u8) -> u8 {
+    let number = TROUBLES.iter().find(|(known, _)| *known == trouble).map_or(0, |(_, number)| *number);
+    (witnesses << 4) | number
+}
+
+/// `None` for a trouble whose number is not known.
+pub(super) fn unpack_trouble(packed: u8) -> (Option<Trouble>, u8) {
+    let trouble = TROUBLES.iter().find(|(_, number)| *number == packed & 0x0f).map(|(trouble, _)| *trouble);
+    (trouble, packed >> 4)
 }

@@ -3,12 +3,10 @@
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 
 use super::aside::Aside;
-use super::message::{
-    Incarnation, Message, SessionValue, decode_ask, decode_beat, decode_give, decode_tell, encode_aside, encode_beat,
-    encode_give,
-};
+use super::message::{Beat, Incarnation, Message, SessionValue};
 use super::{
-    AUTHENTICATOR_BYTES, Body, CRC_BYTES, HEADER_BYTES, Keyring, MAX_BODY_BYTES, MIN_BODY_BYTES, Refusal, VERSION,
+    AUTHENTICATOR_BYTES, Body, CRC_BYTES, HEADER_BYTES, Keyring, MAX_BODY_BYTES, MIN_BODY_BYTES, Refusal, Version,
+    beat1, beat2, payload, push,
 };
 use crate::config::{PathId, Side};
 
@@ -73,6 +71,8 @@ impl Kind {
 /// The fixed header of every frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
+    /// In which version the frame is laid out.
+    pub version: Version,
     /// The pair's short id.
     pub pair: u16,
     /// Who sent it.
@@ -90,18 +90,15 @@ pub struct Header {
 
 /// Makes a body.
 pub fn seal(header: &Header, message: &Message, keys: &Keyring) -> Body {
-    let mut payload = [0; MAX_BODY_BYTES];
-    let (kind, payload) = match message {
-        Message::Hello => (Kind::Hello, Ok(&mut [][..])),
-        Message::Session(give) => (Kind::Session, encode_give(give, &mut payload)),
-        Message::Beat(beat) => (Kind::Beat, encode_beat(beat, &mut payload)),
-        Message::Aside(aside @ Aside::Ask(_)) => (Kind::Ask, encode_aside(aside, &mut payload)),
-        Message::Aside(aside @ Aside::Tell(_)) => (Kind::Tell, encode_aside(aside, &mut payload)),
-    };
     let mut body = Body::new();
-    push(&mut body, &header_bytes(header, kind, keys.sealing_id()));
-    // Cannot fail: MAX_BODY_BYTES holds the largest beat that the bounds of the configuration allow (a test says so).
-    push(&mut body, payload.unwrap_or(&mut []));
+    push(&mut body, &header_bytes(header, kind_of(message), keys.sealing_id()));
+    match message {
+        Message::Hello => {}
+        Message::Session(give) => payload::write_give(header.version, give, &mut body),
+        Message::Beat(beat) => write_beat(header.version, beat, &mut body),
+        Message::Aside(Aside::Ask(ask)) => payload::write_ask(header.version, ask, &mut body),
+        Message::Aside(Aside::Tell(tell)) => payload::write_tell(header.version, tell, &mut body),
+    }
     let authenticator = keys.seal(header.sender, &body);
     push(&mut body, &authenticator);
     let crc = CRC.checksum(&body);
@@ -109,9 +106,25 @@ pub fn seal(header: &Header, message: &Message, keys: &Keyring) -> Body {
     body
 }
 
-fn push(body: &mut Body, bytes: &[u8]) {
-    let fits = body.extend_from_slice(bytes);
-    debug_assert!(fits.is_ok(), "a body has room for every message");
+fn kind_of(message: &Message) -> Kind {
+    match message {
+        Message::Hello => Kind::Hello,
+        Message::Session(_) => Kind::Session,
+        Message::Beat(_) => Kind::Beat,
+        Message::Aside(Aside::Ask(_)) => Kind::Ask,
+        Message::Aside(Aside::Tell(_)) => Kind::Tell,
+    }
+}
+
+fn write_beat(version: Version, beat: &Beat, body: &mut Body) {
+    match version {
+        Version::One => {
+            let mut room = [0; MAX_BODY_BYTES];
+            // Cannot fail: a body holds the largest beat that the bounds of the configuration allow (a test says so).
+            push(body, beat1::encode(beat, &mut room).unwrap_or(&mut []));
+        }
+        Version::Two => beat2::write(beat, body),
+    }
 }
 
 fn header_bytes(header: &Header, kind: Kind, key_id: u8) -> [u8; HEADER_BYTES] {
@@ -123,7 +136,7 @@ fn header_bytes(header: &Header, kind: Kind, key_id: u8) -> [u8; HEADER_BYTES] {
     let [i0, i1, i2, i3, i4, i5, i6, i7] = header.incarnation.0;
     let [e0, e1, e2, e3] = header.echo.0;
     let [n0, n1, n2, n3] = header.number.to_le_bytes();
-    let version_kind = (VERSION << 4) | kind.number();
+    let version_kind = (header.version.number() << 4) | kind.number();
     let from = sender | ((header.path.0 & 0x07) << 4) | (key_id & 0x0f);
     [version_kind, pair_low, pair_high, from, i0, i1, i2, i3, i4, i5, i6, i7, e0, e1, e2, e3, n0, n1, n2, n3]
 }
@@ -161,10 +174,9 @@ pub fn open(body: &[u8]) -> Result<Opened<'_>, Refusal> {
 
 fn parse_header(bytes: &[u8; HEADER_BYTES]) -> Result<(Header, Kind, u8), Refusal> {
     let [version_kind, p0, p1, from, i0, i1, i2, i3, i4, i5, i6, i7, e0, e1, e2, e3, n0, n1, n2, n3] = *bytes;
-    if version_kind >> 4 != VERSION {
-        return Err(Refusal::Version);
-    }
+    let version = Version::from_number(version_kind >> 4).ok_or(Refusal::Version)?;
     let header = Header {
+        version,
         pair: u16::from_le_bytes([p0, p1]),
         sender: if from & 0x80 == 0 { Side::A } else { Side::B },
         path: PathId((from >> 4) & 0x07),
@@ -191,13 +203,21 @@ impl Opened<'_> {
     /// # Errors
     /// [`Refusal::Decode`].
     pub fn decode(&self) -> Result<Message, Refusal> {
+        let (version, payload) = (self.header.version, self.payload);
         let message = match self.kind {
-            Kind::Hello => self.payload.is_empty().then_some(Message::Hello),
-            Kind::Session => decode_give(self.payload).map(Message::Session),
-            Kind::Beat => decode_beat(self.payload).map(Message::Beat),
-            Kind::Ask => decode_ask(self.payload).map(|ask| Message::Aside(Aside::Ask(ask))),
-            Kind::Tell => decode_tell(self.payload).map(|tell| Message::Aside(Aside::Tell(tell))),
+            Kind::Hello => (version > Version::One || payload.is_empty()).then_some(Message::Hello),
+            Kind::Session => payload::read_give(version, payload).map(Message::Session),
+            Kind::Beat => read_beat(version, payload).map(Message::Beat),
+            Kind::Ask => payload::read_ask(version, payload).map(|ask| Message::Aside(Aside::Ask(ask))),
+            Kind::Tell => payload::read_tell(version, payload).map(|tell| Message::Aside(Aside::Tell(tell))),
         };
         message.ok_or(Refusal::Decode)
+    }
+}
+
+fn read_beat(version: Version, payload: &[u8]) -> Option<Beat> {
+    match version {
+        Version::One => beat1::decode(payload),
+        Version::Two => beat2::read(payload),
     }
 }

@@ -14,18 +14,26 @@
 //! of this run and a generation that changes with every adoption and every [`GENERATION`]. So a recorded hello costs one
 //! answer and nothing else, recorded frames of an earlier incarnation echo a value that is gone, and a flood of hellos
 //! cannot push a real candidate out.
+//!
+//! Hellos try the versions in turn, an answer is in the version of its question, and all the rest is in the highest version in
+//! which an authentic frame of the peer's present run has come ([`super::version`]).
 
 use siphasher::sip::SipHasher24;
 
 use super::aside::Aside;
-use super::message::{Beat, Give, Incarnation, Message, SessionValue};
+use super::message::{Beat, Build, Give, Incarnation, Message, SessionValue, low_16};
 use super::seal::{Header, Kind, Opened, open, pair_id, seal};
-use super::{Body, Keyring, Refusal};
+use super::version::Version;
+use super::{Body, Keyring, Refusal, payload};
 use crate::config::{MAX_PATHS, PathId, PathKind, Side};
 use crate::time::{Instant, Span};
 
 /// How long a value that was given to a candidate stays good at least, and twice this at most.
 pub const GENERATION: Span = Span::from_s(10);
+/// How soon a peer that was adopted in an older version is asked whether it speaks the newest: at once, then after this time,
+/// then always twice as late, up to [`LONGEST_ASKING_GAP`].
+const ASKING_GAP: Span = Span::from_s(10);
+const LONGEST_ASKING_GAP: Span = Span::from_s(3_600);
 
 /// Randomness for one run of the agent, drawn by whoever has a source of it.
 #[derive(Clone, Copy)]
@@ -40,6 +48,8 @@ pub struct Entropy {
 #[derive(Clone, Copy, Debug)]
 struct Adopted {
     incarnation: Incarnation,
+    /// The highest version in which an authentic frame of it has come.
+    version: Version,
     /// What its frames must echo.
     expects: SessionValue,
     /// What our frames to it echo.
@@ -71,8 +81,10 @@ impl Rationed {
 }
 
 /// An answer that the handshake asks for, to be sent on the path on which the question came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
+    /// That of the question.
+    version: Version,
     echo: SessionValue,
     give: Give,
 }
@@ -107,6 +119,13 @@ pub struct Session {
     /// The generation before this one is still accepted.
     is_previous_good: bool,
     peer: Option<Adopted>,
+    /// What the adopted incarnation says that it is.
+    peers_build: Build,
+    /// The version of the last hello that went out while nobody was heard.
+    greeted_in: Version,
+    /// When the next hello asks a peer that speaks an older version for the newest, and how long after that the next one.
+    ask_at: Instant,
+    asking_gap: Span,
     /// When the last frame of each [`Rationed`] kind was let in, per path.
     let_in_at: [[Option<Instant>; 3]; MAX_PATHS],
     /// Least time between two of a kind.
@@ -128,6 +147,10 @@ impl Session {
             generation_since: now,
             is_previous_good: false,
             peer: None,
+            peers_build: Build::new(),
+            greeted_in: Version::One,
+            ask_at: now,
+            asking_gap: ASKING_GAP,
             let_in_at: [[None; 3]; MAX_PATHS],
             unechoed_gap,
         }
@@ -136,6 +159,16 @@ impl Session {
     /// The incarnation of this run.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// The version that the peer is spoken to in.
+    pub fn version(&self) -> Option<Version> {
+        self.peer.map(|peer| peer.version)
+    }
+
+    /// What the peer says that it is; empty while it has not, and in protocol 1.
+    pub fn peers_build(&self) -> &str {
+        &self.peers_build
     }
 
     /// The peer incarnation whose frames count.
@@ -148,7 +181,7 @@ impl Session {
         self.peer.and_then(|peer| peer.newest.iter().copied().max()).unwrap_or(0)
     }
 
-    /// The number for the next frame. When the numbers are used up (at 20 beats a second after 6.8 years) this run
+    /// The number for the next frame. None of them ends in 16 bits of zero, which acknowledge nothing. When the numbers are used up (at 20 beats a second after 6.8 years) this run
     /// becomes a new incarnation, which the peer has to adopt.
     pub fn next_number(&mut self) -> u32 {
         if self.number == u32::MAX {
@@ -158,37 +191,61 @@ impl Session {
             self.peer = None;
         }
         self.number = self.number.saturating_add(1);
+        if low_16(self.number) == 0 {
+            self.number = self.number.saturating_add(1);
+        }
         self.number
     }
 
     /// A beat for `path`, or nothing before there is a peer that could understand it.
     pub fn seal_beat(&self, path: PathId, number: u32, beat: &Beat) -> Option<Body> {
-        let echo = self.peer.as_ref()?.gives;
-        Some(seal(&self.header(path, echo, number), &Message::Beat(beat.clone()), &self.keys))
+        let peer = self.peer.as_ref()?;
+        Some(seal(&self.header(peer.version, path, peer.gives, number), &Message::Beat(beat.clone()), &self.keys))
+    }
+
+    /// The version of the hello that has to go out with the beats of this interval, if one has to: each in turn while nobody
+    /// is heard, and now and then the newest for a peer that seems to speak an older one.
+    pub fn next_hello(&mut self, now: Instant, is_heard: bool) -> Option<Version> {
+        match &self.peer {
+            Some(peer) if is_heard => {
+                let asks = peer.version < Version::NEWEST && now >= self.ask_at;
+                if asks {
+                    self.ask_at = now + self.asking_gap;
+                    self.asking_gap = (self.asking_gap + self.asking_gap).min(LONGEST_ASKING_GAP);
+                }
+                asks.then_some(Version::NEWEST)
+            }
+            Some(_) | None => {
+                self.greeted_in = self.greeted_in.after();
+                Some(self.greeted_in)
+            }
+        }
     }
 
     /// A hello for `path`.
-    pub fn seal_hello(&mut self, path: PathId) -> Body {
+    pub fn seal_hello(&mut self, version: Version, path: PathId) -> Body {
         let number = self.next_number();
-        seal(&self.header(path, SessionValue::NONE, number), &Message::Hello, &self.keys)
+        seal(&self.header(version, path, SessionValue::NONE, number), &Message::Hello, &self.keys)
     }
 
     /// The answer to a frame that came in on `path`.
     pub fn seal_answer(&mut self, path: PathId, answer: Answer) -> Body {
         let number = self.next_number();
-        seal(&self.header(path, answer.echo, number), &Message::Session(answer.give), &self.keys)
+        let header = self.header(answer.version, path, answer.echo, number);
+        seal(&header, &Message::Session(answer.give), &self.keys)
     }
 
     /// An aside for `path`, or nothing while there is no peer that could understand it. A run has numbers for four thousand
     /// million of them.
     pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
-        let echo = self.peer.as_ref()?.gives;
+        let peer = self.peer?;
         self.aside_number = self.aside_number.checked_add(1)?;
-        Some(seal(&self.header(path, echo, self.aside_number), &Message::Aside(aside), &self.keys))
+        let header = self.header(peer.version, path, peer.gives, self.aside_number);
+        Some(seal(&header, &Message::Aside(aside), &self.keys))
     }
 
-    fn header(&self, path: PathId, echo: SessionValue, number: u32) -> Header {
-        Header { pair: self.pair, sender: self.me, path, incarnation: self.incarnation, echo, number }
+    fn header(&self, version: Version, path: PathId, echo: SessionValue, number: u32) -> Header {
+        Header { version, pair: self.pair, sender: self.me, path, incarnation: self.incarnation, echo, number }
     }
 
     /// Takes in one body.
@@ -265,8 +322,9 @@ impl Session {
     }
 
     fn accept(&mut self, now: Instant, path: PathId, header: &Header, message: Message) -> Result<Accepted, Refusal> {
+        self.note_version(header);
         match message {
-            Message::Hello => Ok(Accepted::Asked(self.answer(header.incarnation, SessionValue::NONE))),
+            Message::Hello => Ok(Accepted::Asked(self.answer(header, SessionValue::NONE))),
             Message::Beat(beat) => {
                 self.note_number(path, header.number);
                 if let Some(peer) = &mut self.peer {
@@ -282,42 +340,62 @@ impl Session {
             }
             Message::Session(give) if give.to != self.incarnation => Err(Refusal::Session),
             Message::Session(give) if header.echo == SessionValue::NONE => {
-                Ok(Accepted::Asked(self.answer(header.incarnation, give.value)))
+                Ok(Accepted::Asked(self.answer(header, give.value)))
             }
-            Message::Session(give) => Ok(self.accept_session(now, path, header, give.value)),
+            Message::Session(give) => Ok(self.accept_session(now, path, header, give)),
+        }
+    }
+
+    /// Whoever has sent an authentic frame of some version speaks it as long as it runs. A hello that was recorded proves no
+    /// less: it is of the same run.
+    fn note_version(&mut self, header: &Header) {
+        if let Some(peer) = self.peer.as_mut().filter(|peer| peer.incarnation == header.incarnation) {
+            peer.version = peer.version.max(header.version);
         }
     }
 
     /// A session message that echoes our value: adopt its sender, or learn what it wants echoed now.
-    fn accept_session(&mut self, now: Instant, path: PathId, header: &Header, value: SessionValue) -> Accepted {
+    fn accept_session(&mut self, now: Instant, path: PathId, header: &Header, give: Give) -> Accepted {
+        let Give { value, build, .. } = give;
         // As long as no beat has come our last answer may have been lost: it is given again, but not again and again.
         let is_unsure = self.peer.is_some_and(|peer| !peer.is_mutual);
         let is_repeated = is_unsure && self.ration(now, path, Rationed::RepeatedAnswer).is_ok();
+        if header.version > Version::One {
+            self.peers_build = build;
+        }
         match &mut self.peer {
             Some(peer) if peer.incarnation == header.incarnation && peer.expects == header.echo => {
                 let is_owed = peer.gives != value || is_repeated;
                 peer.gives = value;
                 self.note_number(path, header.number);
-                if is_owed { Accepted::Asked(self.answer(header.incarnation, value)) } else { Accepted::Nothing }
+                if is_owed { Accepted::Asked(self.answer(header, value)) } else { Accepted::Nothing }
             }
             Some(_) | None => {
-                // Numbers are common to all paths: what this incarnation sent before is old on every one of them.
-                let newest = [header.number; MAX_PATHS];
-                let (incarnation, expects) = (header.incarnation, header.echo);
-                self.peer = Some(Adopted {
-                    incarnation,
-                    expects,
-                    gives: value,
-                    is_mutual: false,
-                    newest,
-                    newest_aside: [0; MAX_PATHS],
-                });
-                // Values given to other candidates so far die with this adoption.
-                self.generation = self.generation.wrapping_add(2);
-                self.is_previous_good = false;
-                Accepted::Adopted(self.answer(incarnation, value))
+                self.adopt(now, header, value);
+                Accepted::Adopted(self.answer(header, value))
             }
         }
+    }
+
+    /// From now on the sender of this frame is the peer.
+    fn adopt(&mut self, now: Instant, header: &Header, gives: SessionValue) {
+        if header.version == Version::One {
+            self.peers_build.clear();
+        }
+        self.peer = Some(Adopted {
+            incarnation: header.incarnation,
+            version: header.version,
+            expects: header.echo,
+            gives,
+            is_mutual: false,
+            // Numbers are common to all paths: what this incarnation sent before is old on every one of them.
+            newest: [header.number; MAX_PATHS],
+            newest_aside: [0; MAX_PATHS],
+        });
+        (self.ask_at, self.asking_gap) = (now, ASKING_GAP);
+        // Values given to other candidates so far die with this adoption.
+        self.generation = self.generation.wrapping_add(2);
+        self.is_previous_good = false;
     }
 
     fn note_number(&mut self, path: PathId, number: u32) {
@@ -326,10 +404,11 @@ impl Session {
         }
     }
 
-    fn answer(&self, to: Incarnation, echo: SessionValue) -> Answer {
+    fn answer(&self, question: &Header, echo: SessionValue) -> Answer {
+        let to = question.incarnation;
         let adopted = self.peer.filter(|peer| peer.incarnation == to);
         let value = adopted.map_or_else(|| self.candidate_value(to, self.generation), |peer| peer.expects);
-        Answer { echo, give: Give { to, value } }
+        Answer { version: question.version, echo, give: Give { to, value, build: payload::our_build() } }
     }
 
     fn turn_generation(&mut self, now: Instant) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::frame::Key;
-use crate::frame::message::{Mechanisms, Standing};
+use crate::frame::message::{Ack, Mechanisms, Standing};
 use std::vec::Vec;
 
 const LAN: PathId = PathId(1);
@@ -24,10 +24,11 @@ fn at(ms: u64) -> Instant {
 
 fn beat() -> Beat {
     Beat {
-        ack: 0,
+        ack: Ack::Whole(0),
         interval: Span::from_ms(100),
         paths: heapless::Vec::new(),
         groups: heapless::Vec::new(),
+        interfaces: heapless::Vec::new(),
         standing: Standing::default(),
         release: Mechanisms::default(),
         digest: [0; 4],
@@ -40,7 +41,11 @@ fn hear(half: &mut Session, now: Instant, body: &Body) -> Result<Accepted, Refus
 
 /// Runs the handshake from a hello of `y` to its end; returns every frame that `y` sent.
 fn shake(x: &mut Session, y: &mut Session, now: Instant) -> Vec<Body> {
-    let mut sent = std::vec![y.seal_hello(LAN)];
+    shake_in(Version::NEWEST, x, y, now)
+}
+
+fn shake_in(version: Version, x: &mut Session, y: &mut Session, now: Instant) -> Vec<Body> {
+    let mut sent = std::vec![y.seal_hello(version, LAN)];
     let mut to_x = sent.first().cloned();
     while let Some(frame) = to_x.take() {
         let Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) = hear(x, now, &frame) else { break };
@@ -73,7 +78,8 @@ fn two_round_trips_make_both_heard() {
 #[test]
 fn both_may_say_hello_at_once_again_and_again() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
-    let (mut to_x, mut to_y) = (std::vec![y.seal_hello(LAN)], std::vec![x.seal_hello(LAN)]);
+    let (mut to_x, mut to_y) =
+        (std::vec![y.seal_hello(Version::NEWEST, LAN)], std::vec![x.seal_hello(Version::NEWEST, LAN)]);
     for _ in 0..6 {
         let mut next_y = Vec::new();
         for frame in to_x.drain(..) {
@@ -95,7 +101,7 @@ fn both_may_say_hello_at_once_again_and_again() {
 #[test]
 fn a_lost_last_answer_is_given_again() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
-    let hello = y.seal_hello(LAN);
+    let hello = y.seal_hello(Version::NEWEST, LAN);
     let Ok(Accepted::Asked(answer)) = hear(&mut x, at(0), &hello) else { panic!("a hello is answered") };
     let reply = x.seal_answer(LAN, answer);
     let Ok(Accepted::Asked(answer)) = hear(&mut y, at(0), &reply) else { panic!("so is a session") };
@@ -139,7 +145,7 @@ fn nothing_recorded_survives_a_restart_of_either_side() {
 #[test]
 fn a_frame_held_back_before_adoption_is_worthless_soon() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
-    let hello = y.seal_hello(LAN);
+    let hello = y.seal_hello(Version::NEWEST, LAN);
     let Ok(Accepted::Asked(answer)) = hear(&mut x, at(0), &hello) else { panic!("a hello is answered") };
     let reply = x.seal_answer(LAN, answer);
     let Ok(Accepted::Asked(answer)) = hear(&mut y, at(0), &reply) else { panic!("so is a session") };
@@ -154,6 +160,7 @@ fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
     let number = stranger.next_number();
     stranger.peer = Some(Adopted {
         incarnation: x.incarnation(),
+        version: Version::One,
         expects: SessionValue::NONE,
         gives: SessionValue([9; 4]),
         is_mutual: true,
@@ -169,18 +176,18 @@ fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
 #[test]
 fn our_own_frames_and_our_double_are_told_apart() {
     let (mut x, mut double) = (half(Side::A, 1), half(Side::A, 2));
-    let own = x.seal_hello(SERIAL);
+    let own = x.seal_hello(Version::NEWEST, SERIAL);
     assert_eq!(x.receive(at(0), SERIAL, PathKind::Serial, &own), Err(Refusal::Looped));
-    let other = double.seal_hello(SERIAL);
+    let other = double.seal_hello(Version::NEWEST, SERIAL);
     assert_eq!(x.receive(at(0), SERIAL, PathKind::Serial, &other), Err(Refusal::SameNode));
 }
 
 #[test]
 fn hellos_are_rate_limited() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
-    let answers = (0..1_000).filter(|_| hear(&mut x, at(0), &y.seal_hello(LAN)).is_ok()).count();
+    let answers = (0..1_000).filter(|_| hear(&mut x, at(0), &y.seal_hello(Version::NEWEST, LAN)).is_ok()).count();
     assert_eq!(answers, 1);
-    assert!(hear(&mut x, at(50), &y.seal_hello(LAN)).is_ok());
+    assert!(hear(&mut x, at(50), &y.seal_hello(Version::NEWEST, LAN)).is_ok());
 }
 
 #[test]
@@ -190,4 +197,74 @@ fn used_up_numbers_start_a_new_incarnation() {
     x.number = u32::MAX;
     assert_eq!(x.next_number(), 1);
     assert_ne!(x.incarnation(), before);
+}
+
+fn version_of(body: &Body) -> u8 {
+    body.first().map_or(0, |first| first >> 4)
+}
+
+#[test]
+fn two_that_speak_the_newest_version_speak_it() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    for frame in shake(&mut x, &mut y, at(0)) {
+        assert_eq!(version_of(&frame), 2);
+    }
+    assert_eq!(version_of(&beat_from(&mut x, LAN)), 2);
+    assert_eq!((x.version(), y.version()), (Some(Version::Two), Some(Version::Two)));
+    assert_eq!((x.peers_build(), y.peers_build()), (crate::frame::BUILD, crate::frame::BUILD));
+}
+
+#[test]
+fn a_peer_that_speaks_the_old_version_gets_it_and_is_asked_more_and_more_rarely() {
+    let (mut x, mut old) = (half(Side::A, 1), half(Side::B, 2));
+    for frame in shake_in(Version::One, &mut x, &mut old, at(0)) {
+        assert_eq!(version_of(&frame), 1);
+    }
+    assert_eq!(version_of(&beat_from(&mut x, LAN)), 1);
+    assert_eq!(x.peers_build(), "", "the old version does not say");
+    let asked: Vec<u64> = (0..20_000).filter(|s| x.next_hello(at(s * 1_000), true).is_some()).collect();
+    assert_eq!(asked[..5], [0, 10, 30, 70, 150]);
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] <= 3_600), "{asked:?}");
+}
+
+#[test]
+fn hellos_try_every_version_in_turn_while_nobody_is_heard() {
+    let mut x = half(Side::A, 1);
+    let said: Vec<_> = (0..4).map(|round| x.next_hello(at(round * 100), false)).collect();
+    assert_eq!(said, [Version::Two, Version::One, Version::Two, Version::One].map(Some));
+}
+
+#[test]
+fn two_that_met_in_the_old_version_go_on_in_the_newest() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    shake_in(Version::One, &mut x, &mut y, at(0));
+    assert_eq!(version_of(&beat_from(&mut x, LAN)), 1);
+    let hello = x.next_hello(at(100), true).expect("it asks");
+    let hello = x.seal_hello(hello, LAN);
+    assert!(hear(&mut y, at(100), &hello).is_ok());
+    let beat = beat_from(&mut y, LAN);
+    assert_eq!(version_of(&beat), 2, "one authentic frame is enough");
+    assert!(matches!(hear(&mut x, at(101), &beat), Ok(Accepted::Beat(..))));
+    assert_eq!(version_of(&beat_from(&mut x, LAN)), 2);
+    assert_eq!(x.next_hello(at(200), true), None);
+}
+
+#[test]
+fn a_box_that_goes_back_to_the_old_build_is_spoken_to_in_the_old_version() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let recorded = shake(&mut x, &mut y, at(0));
+    let mut old = half(Side::B, 3);
+    shake_in(Version::One, &mut x, &mut old, at(1_000));
+    assert_eq!((x.peer(), x.version()), (Some(old.incarnation()), Some(Version::One)));
+    for (step, frame) in (0u64..).zip(&recorded) {
+        let _ = hear(&mut x, at(2_000 + 100 * step), frame);
+        assert_eq!(x.version(), Some(Version::One), "frames of the run before say nothing of this one");
+    }
+}
+
+#[test]
+fn no_number_acknowledges_as_none_does() {
+    let mut x = half(Side::A, 1);
+    x.number = 0xffff;
+    assert_eq!(x.next_number(), 0x1_0001);
 }

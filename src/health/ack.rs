@@ -1,12 +1,14 @@
 //! When our own beats left, so that an acknowledgement can be turned into an instant.
 
 use crate::config::MAX_DEAD_AFTER_INTERVALS;
+use crate::frame::message::{Ack, low_16};
 use crate::time::Instant;
 
 /// Enough for every frame that may still be acknowledged: dead_after is at most 100 intervals, and a few frames of the
 /// handshake take numbers too.
 const SLOTS: usize = 128;
 const _: () = assert!(SLOTS as u64 > MAX_DEAD_AFTER_INTERVALS, "every beat within dead_after has a slot");
+const _: () = assert!(SLOTS.is_power_of_two(), "the low bits of a number name its slot");
 
 /// The send times of our newest frames, by number.
 #[derive(Clone, Debug)]
@@ -28,15 +30,15 @@ impl SendTimes {
         }
     }
 
-    /// When beat `number` left; `None` if it never did or that was too long ago to matter.
-    pub fn of(&self, number: u32) -> Option<Instant> {
-        let (stored, at) = *self.slots.get(index(number))?;
-        (stored == number && number != 0).then_some(at)
+    /// When the beat left that is acknowledged; `None` if none is, or it was too long ago to matter.
+    pub fn of(&self, ack: Ack) -> Option<Instant> {
+        let (number, at) = *self.slots.get(usize::from(ack.low()) % SLOTS)?;
+        (ack.is_of(number) && number != 0).then_some(at)
     }
 }
 
 fn index(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(0) % SLOTS
+    usize::from(low_16(number)) % SLOTS
 }
 
 #[cfg(test)]
@@ -46,11 +48,17 @@ mod tests {
     #[test]
     fn only_what_left_and_is_recent_has_a_time() {
         let mut times = SendTimes::default();
-        assert_eq!(times.of(0), None);
-        assert_eq!(times.of(1), None);
+        assert_eq!(times.of(Ack::Whole(0)), None);
+        assert_eq!(times.of(Ack::Low(0)), None);
+        assert_eq!(times.of(Ack::Whole(1)), None);
         times.note(1, Instant::from_us(10));
-        assert_eq!(times.of(1), Some(Instant::from_us(10)));
+        assert_eq!(times.of(Ack::Whole(1)), Some(Instant::from_us(10)));
+        assert_eq!(times.of(Ack::Low(1)), Some(Instant::from_us(10)));
         times.note(129, Instant::from_us(90));
-        assert_eq!(times.of(1), None, "overwritten, and long dead");
+        assert_eq!(times.of(Ack::Whole(1)), None, "overwritten, and long dead");
+        assert_eq!(times.of(Ack::Low(1)), None);
+        times.note(0x1_0001, Instant::from_us(100));
+        assert_eq!(times.of(Ack::Low(1)), Some(Instant::from_us(100)));
+        assert_eq!(times.of(Ack::Whole(1)), None, "65,536 numbers ago");
     }
 }

@@ -18,8 +18,8 @@ pub struct Peer {
     returned_at: Option<Instant>,
     /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
     mechanisms: Option<Mechanisms>,
-    /// It was last heard in maintenance, in whichever incarnation.
-    is_in_maintenance: bool,
+    /// It was last heard in maintenance, in whichever incarnation, which lasts until then.
+    maintenance_until: Option<Instant>,
     /// Since when every beat of it has said that it cannot serve.
     troubled_since: Option<Instant>,
     /// Since when every beat of it has said that our lines dropped there.
@@ -29,20 +29,25 @@ pub struct Peer {
 impl Peer {
     /// A new incarnation was adopted: what the old one said is void. The peer as such was heard.
     pub fn become_adopted(&mut self, now: Instant) {
-        let (mechanisms, is_in_maintenance) = (self.mechanisms, self.is_in_maintenance);
-        *self = Self { returned_at: Some(now), mechanisms, is_in_maintenance, ..Self::default() };
+        let (mechanisms, maintenance_until) = (self.mechanisms, self.maintenance_until);
+        *self = Self { returned_at: Some(now), mechanisms, maintenance_until, ..Self::default() };
     }
 
     /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and owes no more time
     /// than it did.
     pub fn become_known_again(&mut self) {
-        let Self { mechanisms, acked_at, is_in_maintenance, .. } = *self;
-        *self = Self { mechanisms, acked_at, is_in_maintenance, ..Self::default() };
+        let Self { mechanisms, acked_at, maintenance_until, .. } = *self;
+        *self = Self { mechanisms, acked_at, maintenance_until, ..Self::default() };
     }
 
     /// What another run of ours knew of it.
-    pub fn succeed(&mut self, acked_at: Option<Instant>, mechanisms: Option<Mechanisms>, is_in_maintenance: bool) {
-        *self = Self { acked_at, mechanisms, is_in_maintenance, ..Self::default() };
+    pub fn succeed(
+        &mut self,
+        acked_at: Option<Instant>,
+        mechanisms: Option<Mechanisms>,
+        maintenance_until: Option<Instant>,
+    ) {
+        *self = Self { acked_at, mechanisms, maintenance_until, ..Self::default() };
     }
 
     /// A fresh beat arrived. `was_heard`: some path heard the peer just before. Says whether it is the newest: one that a
@@ -57,7 +62,8 @@ impl Peer {
         }
         self.number = number;
         self.mechanisms = Some(beat.release);
-        self.is_in_maintenance = beat.standing.maintenance;
+        // The clocks run within a hundredth of each other.
+        self.maintenance_until = beat.standing.maintenance.map(|left| now + left.fraction(101, 100));
         let is_troubled = beat.standing.trouble != Trouble::None;
         self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
         let is_dropped = beat.standing.lines_dropped;
@@ -96,9 +102,14 @@ impl Peer {
         self.mechanisms
     }
 
-    /// Its operator wanted nothing moved when it was last heard.
-    pub fn is_in_maintenance(&self) -> bool {
-        self.is_in_maintenance
+    /// Until when its operator wants nothing moved, as it said when it was last heard; never over where it did not say.
+    pub fn maintenance_until(&self) -> Option<Instant> {
+        self.maintenance_until
+    }
+
+    /// Its operator wanted nothing moved when it was last heard, and that is not over.
+    pub fn is_in_maintenance(&self, now: Instant) -> bool {
+        self.maintenance_until.is_some_and(|until| now < until)
     }
 
     /// Since when it has said in every beat that it cannot serve: nothing that it holds is renewed any more.

@@ -25,6 +25,8 @@ pub enum Event<'a> {
     PathLost(PathId),
     /// Whether all interfaces of a group have carrier.
     Carrier(GroupId, bool),
+    /// Whether an interface of the configuration has carrier, by its place in the order that both nodes have in common.
+    Interface(u8, bool),
     /// What became of an order.
     Done(Token, Outcome),
     /// How the scripts of a group are that is served here.

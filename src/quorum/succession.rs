@@ -29,8 +29,8 @@ pub struct Deposit {
     pub acknowledged_at: Option<Instant>,
     /// What the peer announced to be armed.
     pub mechanisms: Option<Mechanisms>,
-    /// The peer was last heard in maintenance.
-    pub is_peer_in_maintenance: bool,
+    /// The peer was last heard in maintenance, which lasts until then.
+    pub peer_maintenance_until: Option<Instant>,
     /// What its operator had told it not to do.
     pub restraint: Restraint,
     /// Its paths, in their order.
@@ -142,7 +142,7 @@ mod tests {
             peer: Some(Incarnation([0xff; 8])),
             acknowledged_at: Some(Instant::NEVER),
             mechanisms: Some(Mechanisms { lease_s: u8::MAX, watchdog_s: u8::MAX, stop_s: u16::MAX }),
-            is_peer_in_maintenance: true,
+            peer_maintenance_until: Some(Instant::NEVER),
             restraint: Restraint { standby: Standby::Forced, maintenance_until: Some(Instant::NEVER) },
             paths: core::iter::repeat_n(path, MAX_PATHS).collect(),
             groups: core::iter::repeat_n(group, MAX_GROUPS).collect(),

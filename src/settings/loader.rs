@@ -142,7 +142,7 @@ impl<'t> Draft<'t> {
             witnesses: u8::try_from(witnesses.len()).unwrap_or(0),
             digest: [0; 4],
         };
-        check_times(&pace, &links, &policy, report);
+        check_times(&pace, &links, (&policy, interface_count(&groups, &links)), report);
         if let Some(watchdog) = &watchdog {
             fencing::check_watchdog(watchdog, &groups, &policy, report);
         }
@@ -324,8 +324,21 @@ fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String
     interfaces
 }
 
-fn check_times(pace: &Pace, links: &[Link<'_>], policy: &Policy, report: &mut Report<'_>) {
-    let bytes = crosswire::frame::heartbeat_bytes(links.len(), policy.groups.len());
+/// How many interfaces a beat speaks of, on the box that has more of them.
+fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>]) -> usize {
+    let on = |side| {
+        let vips = groups.iter().flat_map(groups::Plan::interfaces).map(|interface| interface.value);
+        let lans = links.iter().filter(|link| link.is_lan()).filter_map(|link| link.device(side));
+        let mut names: Vec<&str> = vips.chain(lans.map(|device| device.value)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.len()
+    };
+    on(Side::A).max(on(Side::B))
+}
+
+fn check_times(pace: &Pace, links: &[Link<'_>], (policy, interfaces): (&Policy, usize), report: &mut Report<'_>) {
+    let bytes = crosswire::frame::heartbeat_bytes(links.len(), policy.groups.len(), interfaces);
     let sound = links.iter().filter(|link| link.check_times(bytes, report)).count();
     let slowest = links.iter().map(|link| link.times).max_by_key(|times| times.dead_after.value);
     if let Some(slowest) = slowest.filter(|_| sound == links.len()) {

@@ -376,7 +376,7 @@ impl Settings {
 
     /// How long one beat occupies each path, in the order of the paths; nothing on a LAN.
     pub fn beats(&self) -> Vec<Span> {
-        let bytes = crosswire::frame::heartbeat_bytes(self.paths.len(), self.groups.len());
+        let bytes = crosswire::frame::heartbeat_bytes(self.paths.len(), self.groups.len(), self.interfaces.len());
         let beat = |path: &PathSettings| match path.device {
             PathDevice::Serial { baud, .. } => line_time(bytes, baud),
             PathDevice::Lan { .. } => Span::ZERO,

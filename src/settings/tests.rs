@@ -256,8 +256,8 @@ fn the_digest_is_over_what_both_must_agree_on() {
 fn following_a_remedy_mends_the_file() {
     let margin =
         |dead| GOOD.replace("[serial]", &format!("[timing]\nlate_after = '1s'\ndead_after = '{dead}'\n[serial]"));
-    assert!(load_as(&margin("1307ms"), &asked("gw1")).is_err());
-    good_as(&margin("1308 ms"), "gw1");
+    assert!(load_as(&margin("1308ms"), &asked("gw1")).is_err());
+    good_as(&margin("1309 ms"), "gw1");
     let line = |rate| GOOD.replace("[lan]", &format!("late_after = '300ms'\n{rate}\n[lan]"));
     assert!(load_as(&line("baud = 9600\ninterval = '130ms'"), &asked("gw1")).is_err());
     good_as(&line("baud = 9600\ninterval = '140 ms'"), "gw1");

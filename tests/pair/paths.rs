@@ -177,7 +177,7 @@ fn row_13_lossy_paths() {
         thread::sleep(ms(2_000));
         scene.set_lan(Side::B, PortRules::both(Rule { loss_percent: 20, ..Rule::default() }));
         for side in BOTH {
-            // A frame of 67 bytes has 536 bits: 0.9996 to the power of 536 is 0.81.
+            // A frame of 64 bytes has 512 bits: 0.9996 to the power of 512 is 0.81.
             scene.cable().set(side, LineRule { bit_errors_per_million: 400, ..LineRule::default() });
         }
         thread::sleep(ms(2_000));

@@ -107,7 +107,7 @@ impl Outcome {
 
     /// The shortest interval for a pair with one cable, one LAN and one group at that speed.
     pub fn interval(speed: &Speed) -> Span {
-        let beat = crosswire::quorum::timing::line_time(crosswire::frame::heartbeat_bytes(2, 1), speed.baud);
+        let beat = crosswire::quorum::timing::line_time(crosswire::frame::heartbeat_bytes(2, 1, 2), speed.baud);
         crate::settings::least_interval(beat)
     }
 }

@@ -79,7 +79,7 @@ impl Node {
         // The wait of the node that goes second begins when both could serve and the first one knows it: before that nobody was
         // waited for.
         let could_both =
-            self.guard == GuardState::Fine && self.may_move() && self.is_peer_able(id) && self.does_peer_hear_us();
+            self.guard == GuardState::Fine && self.may_move(now) && self.is_peer_able(id) && self.does_peer_hear_us();
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.forget_lapsed(now);
         if is_present {

@@ -68,6 +68,7 @@ impl Node {
         earliest.note(self.drift_passes(), Waiting::Silence);
         earliest.note(self.peer_released_at(), Waiting::PeerReleased);
         earliest.note(self.restraint.maintenance_until.unwrap_or(Instant::NEVER), Waiting::Lapse);
+        earliest.note(self.peer.maintenance_until().unwrap_or(Instant::NEVER), Waiting::Lapse);
         for (id, group) in self.policy.group_ids().zip(&self.groups) {
             earliest.note(self.cold_start_ends(id), Waiting::Turn);
             self.note_group(group, &mut earliest);

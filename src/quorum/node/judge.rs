@@ -97,7 +97,7 @@ impl Node {
             is_stopping: self.leaving != Leaving::No,
             standby: self.restraint.standby,
             is_in_maintenance: self.is_in_maintenance(),
-            is_peer_in_maintenance: self.peer.is_in_maintenance(),
+            is_peer_in_maintenance: self.peer.is_in_maintenance(now),
             is_stalled: now < self.judge_from,
             was_ever_heard: self.was_ever_heard,
             has_listened: now >= self.cold_start_ends(id),
@@ -159,11 +159,11 @@ impl Node {
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
         let could_serve = match report.word {
             Word::None | Word::Wanted => true,
-            Word::Unable => false,
+            Word::Unable | Word::Unready => false,
             // It has something else to say of this group; that some group of its lacks carrier is all we know.
             Word::Offered | Word::Yielded => !standing.no_carrier,
         };
-        let is_free = !standing.leaving && !standing.standby && !standing.maintenance;
+        let is_free = !standing.leaving && !standing.standby && standing.maintenance.is_none();
         is_free && could_serve && standing.trouble == Trouble::None
     }
 
@@ -339,7 +339,7 @@ impl Node {
             && !group.is_given_away
             && !self.is_digest_different
             && self.leaving == Leaving::No
-            && self.may_move()
+            && self.may_move(now)
             && self.claim(now, id) == Claim::Serves
             && self.well_since.is_some_and(|since| now >= since + group.failback_wait(wait))
     }

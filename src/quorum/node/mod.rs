@@ -35,10 +35,10 @@ use super::group::Group;
 use super::record::Record;
 use super::succession::Restraint;
 use super::verdict::Verdict;
-use crate::config::{MAX_GROUPS, MAX_PATHS, Policy, Side};
+use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, Policy, Side};
 use crate::frame::Keyring;
 use crate::frame::delimit::Collector;
-use crate::frame::message::Incarnation;
+use crate::frame::message::{Incarnation, Interface};
 use crate::frame::refusal::{REFUSALS, Refusals};
 use crate::frame::session::{Entropy, Session};
 use crate::health::ack::SendTimes;
@@ -95,6 +95,8 @@ pub struct Node {
     peer: Peer,
     sent: SendTimes,
     witnesses: Witnesses,
+    /// What we tell the peer of our interfaces.
+    interfaces: Vec<Interface, MAX_INTERFACES>,
     started_at: Instant,
     /// Since when the peer has been present, no path in jeopardy and our carriers up.
     well_since: Option<Instant>,
@@ -156,6 +158,7 @@ impl Node {
             peer: Peer::default(),
             sent: SendTimes::default(),
             witnesses,
+            interfaces: Vec::new(),
             started_at: now,
             well_since: None,
             outseen_since: None,
@@ -196,6 +199,7 @@ impl Node {
             Event::PathOpened(path) => self.path_opened(now, path),
             Event::PathLost(path) => self.path_lost(path),
             Event::Carrier(group, up) => self.carrier(now, group, up),
+            Event::Interface(index, up) => self.note_interface(usize::from(index), up),
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),

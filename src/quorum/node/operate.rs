@@ -3,7 +3,7 @@
 use super::act::group_role;
 use super::{GuardState, Leaving, Node, emit};
 use crate::config::GroupId;
-use crate::frame::message::Role;
+use crate::frame::message::{Interface, Role};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
 use crate::quorum::group::{DEFEND_EVERY, WISH_LASTS};
@@ -43,7 +43,7 @@ impl Node {
         if !self.is_on_time(now) {
             return Err(Denial::PeerNotHeard);
         }
-        if self.peer.is_in_maintenance() {
+        if self.peer.is_in_maintenance(now) {
             return Err(Denial::PeerMaintenance);
         }
         if self.is_digest_different {
@@ -130,6 +130,14 @@ impl Node {
             self.is_urgent = true;
             group.has_carrier = is_up;
             group.able_since = now;
+        }
+    }
+
+    /// The peer is told with the next beat. Whether an interface leads anywhere is not asked yet.
+    pub(super) fn note_interface(&mut self, index: usize, is_up: bool) {
+        while self.interfaces.len() <= index && self.interfaces.push(Interface::Unknown).is_ok() {}
+        if let Some(interface) = self.interfaces.get_mut(index) {
+            *interface = if is_up { Interface::Unknown } else { Interface::Dark };
         }
     }
 

@@ -11,8 +11,8 @@ use crate::time::{Instant, Span};
 
 impl Node {
     /// Neither operator has forbidden moves, nor ours that we serve.
-    pub(super) fn may_move(&self) -> bool {
-        self.restraint.standby == Standby::No && !self.is_in_maintenance() && !self.peer.is_in_maintenance()
+    pub(super) fn may_move(&self, now: Instant) -> bool {
+        self.restraint.standby == Standby::No && !self.is_in_maintenance() && !self.peer.is_in_maintenance(now)
     }
 
     /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier one.

@@ -4,7 +4,7 @@ use super::{Leaving, Node, emit};
 use crate::config::PathId;
 use crate::frame::Body;
 use crate::frame::aside::Aside;
-use crate::frame::message::{Beat, Mechanisms, PathReport, Standing, Trouble};
+use crate::frame::message::{ACK_LASTS, Ack, Beat, Mechanisms, PathReport, Standing, Trouble};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::timing;
@@ -25,7 +25,8 @@ impl Node {
         let number = self.session.next_number();
         let beat = self.beat(now);
         self.sent.note(number, now);
-        let says_hello = self.session.peer().is_none() || !self.is_heard(now);
+        let is_heard = self.is_heard(now);
+        let hello = self.session.next_hello(now, is_heard);
         for id in self.policy.path_ids() {
             let Some(path) = self.paths.get_mut(id.index()).filter(|path| is_due(path)) else { continue };
             let interval = path.detector.timing().interval;
@@ -36,8 +37,8 @@ impl Node {
                 path.beats_sent = path.beats_sent.saturating_add(1);
                 emit(effects, Effect::Send(id, body));
             }
-            if says_hello {
-                let body = self.session.seal_hello(id);
+            if let Some(version) = hello {
+                let body = self.session.seal_hello(version, id);
                 emit(effects, Effect::Send(id, body));
             }
         }
@@ -78,29 +79,39 @@ impl Node {
         };
         let groups = self.groups.iter().zip(&self.policy.groups);
         Beat {
-            ack: self.session.newest(),
+            ack: self.acknowledgement(now),
             interval: self.policy.interval(),
             paths: self.paths.iter().map(report).collect(),
             groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
-            standing: Standing { witnesses: self.witnesses.seen_bits(now, self.sight_window()), ..self.standing() },
+            interfaces: self.interfaces.clone(),
+            standing: Standing { witnesses: self.witnesses.seen_bits(now, self.sight_window()), ..self.standing(now) },
             release: self.mechanisms(),
             digest: self.policy.digest,
         }
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    /// An old number is none: its low 16 bits would be those of a new one some day.
+    fn acknowledgement(&self, now: Instant) -> Ack {
+        let is_recent = self.newest_frame_at().is_some_and(|at| now.since(at) < ACK_LASTS);
+        Ack::Whole(if is_recent { self.session.newest() } else { 0 })
+    }
+
+    pub(super) fn standing(&self, now: Instant) -> Standing {
         Standing {
             cold_start: !self.was_ever_heard,
             leaving: matches!(self.leaving, Leaving::Goodbyes(_) | Leaving::Left),
             no_carrier: self.groups.iter().any(|group| !group.has_carrier),
             standby: self.restraint.standby != Standby::No,
-            maintenance: self.is_in_maintenance(),
+            maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             trouble: match self.guard {
                 super::GuardState::Fine => Trouble::None,
                 super::GuardState::Silent => Trouble::GuardSilent,
                 super::GuardState::Lost => Trouble::GuardLost,
             },
             lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
+            vote_counts: false,
+            still_held: false,
+            shadow: false,
             witnesses: 0,
         }
     }

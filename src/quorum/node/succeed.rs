@@ -16,7 +16,7 @@ impl Node {
             peer: self.session.peer().or(self.predecessors_peer),
             acknowledged_at: self.peer.acknowledged(),
             mechanisms: self.peer.mechanisms(),
-            is_peer_in_maintenance: self.peer.is_in_maintenance(),
+            peer_maintenance_until: self.peer.maintenance_until(),
             restraint: self.restraint,
             paths: self.paths.iter().map(|path| path.detector.deposit(now)).collect(),
             groups: self.groups.iter().map(Group::deposit).collect(),
@@ -37,7 +37,7 @@ impl Node {
         self.last_token = succession.last_token.0;
         if let Some(deposit) = &succession.deposit {
             self.predecessors_peer = deposit.peer;
-            self.peer.succeed(deposit.acknowledged_at, deposit.mechanisms, deposit.is_peer_in_maintenance);
+            self.peer.succeed(deposit.acknowledged_at, deposit.mechanisms, deposit.peer_maintenance_until);
             self.restraint = deposit.restraint;
             self.witnesses.succeed(&deposit.witnesses, deposit.witnesses_that_count);
             for (path, left) in self.paths.iter_mut().zip(&deposit.paths) {

@@ -8,7 +8,7 @@ use crosswire::frame::delimit::{Collector, Gathered, Line, wrap};
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::session::Entropy;
-use crosswire::frame::{Key, Keyring};
+use crosswire::frame::{Key, Keyring, Version};
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::time::{Instant, Span};
 
@@ -86,6 +86,7 @@ pub fn write_frames(times: u64) -> usize {
 
 fn write_frame(number: u32, keys: &Keyring) -> Line {
     let header = Header {
+        version: Version::NEWEST,
         pair: pair_id("pair"),
         sender: Side::A,
         path: PathId(0),
@@ -93,7 +94,7 @@ fn write_frame(number: u32, keys: &Keyring) -> Line {
         echo: SessionValue([5; 4]),
         number,
     };
-    wrap(&seal(&header, &Message::Beat(Beat::largest(2, 1)), keys))
+    wrap(&seal(&header, &Message::Beat(Beat::largest(2, 1, 2)), keys))
 }
 
 fn keyring() -> Keyring {

@@ -56,7 +56,7 @@ impl World {
         let mut bytes = wrap(body).to_vec();
         let baud = self.setup.bauds[path.index()];
         let policy = &self.setup.policy;
-        let limit = heartbeat_bytes(policy.paths.len(), policy.groups.len());
+        let limit = heartbeat_bytes(policy.paths.len(), policy.groups.len(), 1);
         let line_time = |bytes: u64| timing::line_time(bytes, baud);
         let direction = &mut self.links[path.index()].directions[from.index()];
         if direction.busy_until.since(self.now) > line_time(limit) {
