@@ -88,6 +88,34 @@ fn one_path_cut_alone_moves_nothing() {
     }
 }
 
+/// Somebody without a key passes the beats of the LAN on, and holds them back for less than dead_after, or for much longer.
+#[test]
+fn a_lan_on_which_beats_are_held_back_speaks_for_nobody_who_has_died_since() {
+    for seed in 0..10 {
+        let mut world = pair(seed);
+        world.befall(Fault::Delay(LAN, ms(450)));
+        world.run_for(Span::from_s(3));
+        world.befall(Fault::PowerCut(Side::A));
+        let took = world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("B takes over");
+        assert!(took <= ms(550), "as if nobody were there: {took}");
+        assert_no_overlap(&world);
+
+        let mut world = pair(seed);
+        world.befall(Fault::Delay(LAN, Span::from_s(30)));
+        let said = world.run_until(Span::from_s(5), |w| is_jeopardy(w, Side::B));
+        assert!(said.is_some(), "such a path is none, and that is said while both live");
+        world.run_for(Span::from_s(1));
+        world.befall(Fault::PowerCut(Side::A));
+        let cable = |w: &World| {
+            let now = w.gateway(Side::B).clock.local(w.now());
+            w.node(Side::B).expect("runs").status(now).paths[SERIAL.index()].state
+        };
+        let broken = world.run_until(Span::from_s(20), |w| cable(w) == PathState::Broken);
+        assert_eq!(broken, None, "the cable is not broken by what it had brought before");
+        assert_no_overlap(&world);
+    }
+}
+
 #[test]
 fn serial_dead_for_long_and_then_the_lan_cut_is_doubtful() {
     let mut world = pair(4);

@@ -152,6 +152,7 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     write!(out, " heard {:<11} {peer} heard us {:<11}", ago(path.heard), ago(path.heard_by_peer))?;
     writeln!(out, " beats {} in, {} out", path.beats_heard, path.beats_sent)?;
     write_quality(path, out)?;
+    write_lag(path, out)?;
     if path.is_looped {
         writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, names))?;
     }
@@ -165,6 +166,16 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
         }
     }
     Ok(())
+}
+
+/// A path on which beats come so much later than on another one that it is no path.
+fn write_lag(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
+    let lag = path.quality.lag;
+    if path.state == PathState::OnTime || lag < path.dead_after.fraction(1, 2) {
+        return Ok(());
+    }
+    writeln!(out, "            its beats come {lag} later than on another path, which counts as silence")?;
+    writeln!(out, "            -> this path is overloaded, or somebody on it holds them back")
 }
 
 /// How well a path works: how much of its patience it needs, and how evenly beats come.

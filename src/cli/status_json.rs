@@ -109,6 +109,7 @@ fn quality_json(path: &PathStatus) -> Value {
         "jitter_us": quality.jitter.as_us(),
         "best_answer_us": quality.best_answer.map(Span::as_us),
         "resyncs": quality.resyncs,
+        "lag_ms": quality.lag.as_ms(),
     })
 }
 

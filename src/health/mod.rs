@@ -1,6 +1,7 @@
 //! Messages and time to evidence: what is known of each path, and of the peer as all paths together show it.
 
 pub mod ack;
+mod arrivals;
 pub mod lines;
 pub mod path;
 pub mod peer;
@@ -8,6 +9,7 @@ pub mod quality;
 pub mod self_test;
 pub mod witness;
 
+pub use arrivals::Arrivals;
 pub use lines::{LineReading, Lines};
 pub use path::{Detector, PathState};
 pub use peer::Peer;

@@ -155,10 +155,11 @@ impl Detector {
         self.open_since.is_some()
     }
 
-    /// A fresh beat of the peer arrived.
-    pub fn hear(&mut self, now: Instant) {
-        self.heard_at = Some(now);
+    /// A fresh beat of the peer arrived that shows it alive at `as_of`: earlier than now, if another path brought it sooner.
+    pub fn hear(&mut self, now: Instant, as_of: Instant) {
+        self.heard_at = self.heard_at.max(Some(as_of));
         self.quality.hear(now, self.timing);
+        self.quality.lag = now.since(as_of);
         self.framed_at = Some(now);
         self.is_first_hand = true;
         self.lines.hear(now, self.timing.interval, self.timing.dead_after);
@@ -335,7 +336,7 @@ mod tests {
     fn only_a_path_that_heard_the_peer_is_broken_for_a_short_time() {
         let mut path = detector(PathKind::Lan);
         assert!(!path.is_broken_briefly(at(60_001)), "it never worked");
-        path.hear(at(60_000));
+        path.hear(at(60_000), at(60_000));
         assert!(path.is_broken_briefly(at(61_501)));
         assert!(!path.is_broken_briefly(at(66_500)));
         path.become_open(at(67_000));
@@ -347,7 +348,7 @@ mod tests {
         let mut path = detector(PathKind::Lan);
         assert_eq!(path.state(at(59_999), None), PathState::Unproven);
         assert_eq!(path.state(at(60_000), None), PathState::Silent, "after cold_start it counts as silent");
-        path.hear(at(60_000));
+        path.hear(at(60_000), at(60_000));
         assert_eq!(path.state(at(60_749), None), PathState::OnTime);
         assert_eq!(path.state(at(60_750), None), PathState::Late);
         assert_eq!(path.state(at(61_499), None), PathState::Late);
@@ -357,12 +358,29 @@ mod tests {
     #[test]
     fn silence_that_another_path_outlived_is_a_broken_path_until_it_hears_again() {
         let mut path = detector(PathKind::Serial);
-        path.hear(at(0));
+        path.hear(at(0), at(0));
         assert_eq!(path.state(at(2_000), Some(at(1_500))), PathState::Silent, "heard as this one fell silent");
         assert_eq!(path.state(at(2_000), Some(at(1_501))), PathState::Broken);
         assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::Broken, "and stays so when both are silent");
-        path.hear(at(99_000));
+        path.hear(at(99_000), at(99_000));
         assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::OnTime);
+    }
+
+    #[test]
+    fn a_path_on_which_beats_are_held_back_falls_silent_with_the_others_and_breaks_none_of_them() {
+        let (mut cable, mut lan) = (detector(PathKind::Serial), detector(PathKind::Lan));
+        for ms in (0..4_000).step_by(250) {
+            cable.hear(at(ms), at(ms));
+            if ms >= 2_000 {
+                lan.hear(at(ms), at(ms - 2_000));
+            }
+        }
+        assert_eq!(lan.state(at(3_750), cable.heard_at()), PathState::Broken, "no path, while the peer lives");
+        assert_eq!(lan.quality.lag, Span::from_ms(2_000));
+        for ms in (4_000..6_000).step_by(250) {
+            lan.hear(at(ms), at(ms - 2_000));
+        }
+        assert_eq!(cable.state(at(6_000), lan.heard_at()), PathState::Silent, "nothing has outlived it");
     }
 
     #[test]
@@ -376,7 +394,7 @@ mod tests {
     #[test]
     fn noise_proves_nothing_and_frames_among_it_make_it_harmless() {
         let mut path = detector(PathKind::Serial);
-        path.hear(at(0));
+        path.hear(at(0), at(0));
         path.refuse(at(3_000), Reading::Noise);
         assert_eq!(path.state(at(3_000), None), PathState::Noisy);
         assert_eq!(path.state(at(4_500), None), PathState::Silent, "ends dead_after later");
@@ -403,7 +421,7 @@ mod tests {
         let mut path = detector(PathKind::Serial);
         for ms in (0..=2_000).step_by(250) {
             path.note_lines(at(ms), lines(true));
-            path.hear(at(ms));
+            path.hear(at(ms), at(ms));
         }
         path.note_lines(at(2_100), lines(false));
         assert!(path.is_cut_short(None));
@@ -414,7 +432,7 @@ mod tests {
     #[test]
     fn blindness_is_our_own_and_leaving_it_starts_a_fresh_window() {
         let mut path = detector(PathKind::Serial);
-        path.hear(at(0));
+        path.hear(at(0), at(0));
         path.become_blind();
         assert_eq!(path.state(at(5_000), None), PathState::Blind);
         path.become_open(at(5_000));
@@ -425,7 +443,7 @@ mod tests {
     #[test]
     fn a_stall_of_our_own_is_not_the_peers_silence() {
         let mut path = detector(PathKind::Lan);
-        path.hear(at(0));
+        path.hear(at(0), at(0));
         path.shift(Span::from_ms(5_000));
         assert_eq!(path.state(at(5_100), None), PathState::OnTime);
     }

@@ -25,6 +25,8 @@ pub struct Quality {
     pub best_answer: Option<Span>,
     /// How often a frame was found again after broken ones.
     pub resyncs: u32,
+    /// How long after its first arrival on any path the newest beat came.
+    pub lag: Span,
 }
 
 impl Quality {

@@ -6,7 +6,7 @@ use crate::frame::delimit::Gathered;
 use crate::frame::refusal::{Reading, Refusal};
 use crate::frame::session::Accepted;
 use crate::frame::{Beat, Body};
-use crate::health::Lines;
+use crate::health::{Arrivals, Lines};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::time::Instant;
@@ -48,7 +48,8 @@ impl Node {
                     self.peer.become_adopted(now)
                 }
                 self.was_ever_heard = true;
-                self.note_heard(now, path);
+                self.arrivals = Arrivals::default();
+                self.note_heard(now, path, now);
                 emit(effects, Effect::Record(Record::PeerStarted));
                 let body = self.session.seal_answer(path, answer);
                 emit(effects, Effect::Send(path, body));
@@ -62,7 +63,8 @@ impl Node {
         // Another configuration is no other pair: the peer is heard, and the difference is named.
         self.note_digest(beat.digest != self.policy.digest, effects);
         let was_heard = self.is_heard(now);
-        self.note_heard(now, path);
+        let as_of = self.arrivals.note(number, now);
+        self.note_heard(now, path, as_of);
         if let Some(here) = self.paths.get_mut(path.index()) {
             here.beats_heard = here.beats_heard.saturating_add(1);
             if let Some(sent_at) = self.sent.of(beat.ack) {
@@ -81,12 +83,12 @@ impl Node {
         }
     }
 
-    fn note_heard(&mut self, now: Instant, path: PathId) {
+    fn note_heard(&mut self, now: Instant, path: PathId, as_of: Instant) {
         if let Some(last_at) = self.newest_frame_at().filter(|_| !self.is_heard(now)) {
             self.silence = Some((last_at, now));
         }
         if let Some(here) = self.paths.get_mut(path.index()) {
-            here.detector.hear(now);
+            here.detector.hear(now, as_of);
         }
     }
 

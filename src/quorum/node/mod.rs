@@ -42,7 +42,7 @@ use crate::frame::message::{Incarnation, Interface};
 use crate::frame::refusal::{REFUSALS, Refusals};
 use crate::frame::session::{Entropy, Session};
 use crate::health::ack::SendTimes;
-use crate::health::{Detector, LineReading, PathState, Peer, Witnesses};
+use crate::health::{Arrivals, Detector, LineReading, PathState, Peer, Witnesses};
 use crate::resource::{Order, Ticket, Token};
 use crate::time::{Instant, Span};
 
@@ -94,6 +94,8 @@ pub struct Node {
     groups: Vec<Group, MAX_GROUPS>,
     peer: Peer,
     sent: SendTimes,
+    /// When the peer's beats first came in.
+    arrivals: Arrivals,
     witnesses: Witnesses,
     /// What we tell the peer of our interfaces.
     interfaces: Vec<Interface, MAX_INTERFACES>,
@@ -157,6 +159,7 @@ impl Node {
             me,
             peer: Peer::default(),
             sent: SendTimes::default(),
+            arrivals: Arrivals::default(),
             witnesses,
             interfaces: Vec::new(),
             started_at: now,

@@ -1,6 +1,7 @@
 //! What really arrived from the peer: against it the takeovers are judged.
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, PathKind, Side};
+use crosswire::health::Arrivals;
 use crosswire::quorum::record::TakeReason;
 use crosswire::time::{Instant, Span};
 
@@ -22,8 +23,10 @@ pub struct Hearing {
     pub started_at: Instant,
     /// By path: the newest frame that arrived, by the world's count.
     newest: [u64; MAX_PATHS],
-    /// By path: when the newest fresh beat arrived where the agent could read it.
+    /// By path: when the newest fresh beat arrived where the agent could read it, by that path or another.
     arrived_at: [Option<Instant>; MAX_PATHS],
+    /// When beats first came to where the agent could read them, and when it first read them.
+    firsts: [Arrivals; 2],
     /// By path: when the agent last read a fresh beat.
     pub read_at: [Option<Instant>; MAX_PATHS],
     /// By path: when it was last opened.
@@ -80,6 +83,7 @@ impl Hearing {
             started_at,
             newest: [0; MAX_PATHS],
             arrived_at: [None; MAX_PATHS],
+            firsts: Default::default(),
             read_at: [None; MAX_PATHS],
             opened_at: [None; MAX_PATHS],
             heard_at: None,
@@ -125,7 +129,8 @@ impl World {
         let newest = &mut hearing.newest[path.index()];
         if stamp.is_beat && stamp.runs == [hearing.adopted, my_run] && stamp.number > *newest {
             *newest = stamp.number;
-            hearing.arrived_at[path.index()] = Some(now);
+            let arrived_at = &mut hearing.arrived_at[path.index()];
+            *arrived_at = (*arrived_at).max(Some(hearing.firsts[0].note(stamp.count, now)));
         }
     }
 
@@ -154,8 +159,10 @@ impl World {
         }
         hearing.acked_at = hearing.acked_at.max(stamp.acked);
         hearing.surely_acked_at = hearing.surely_acked_at.max(stamp.surely_acked);
-        hearing.read_at[path.index()] = Some(now);
-        (hearing.heard_at, hearing.told_at) = (Some(now), Some(now));
+        let first_read = Some(hearing.firsts[1].note(stamp.count, now));
+        let read_at = &mut hearing.read_at[path.index()];
+        *read_at = (*read_at).max(first_read);
+        (hearing.heard_at, hearing.told_at) = (hearing.heard_at.max(first_read), Some(now));
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.newest_count = stamp.count;
@@ -218,6 +225,7 @@ impl World {
                     hearing.adopted_at = self.now;
                 }
                 hearing.newest = [stamp.number; MAX_PATHS];
+                hearing.firsts = Default::default();
                 // What was sent before counts no more; a beat that adopts is itself still to be taken in.
                 hearing.taken_in = [stamp.count.saturating_sub(1); MAX_PATHS];
                 hearing.heard_at = Some(self.now);
