@@ -19,8 +19,6 @@ pub enum Refusal {
     SameNode,
     /// It was sent on another path than the one it came in on: two cables are swapped.
     Path,
-    /// A frame without an echo came too soon after the last one.
-    TooOften,
     /// It does not echo the session value that we gave its sender: stale, or recorded.
     Session,
     /// It was made with a key id that we do not have.
@@ -29,6 +27,8 @@ pub enum Refusal {
     Authenticator,
     /// Its number is not above the last one of that sender on that path: a duplicate or a replay.
     Number,
+    /// A frame without an echo came too soon after the last one.
+    TooOften,
     /// The payload does not decode, or decodes to something impossible.
     Decode,
 }
@@ -46,11 +46,11 @@ impl Refusal {
         Self::Looped,
         Self::SameNode,
         Self::Path,
-        Self::TooOften,
         Self::Session,
         Self::UnknownKey,
         Self::Authenticator,
         Self::Number,
+        Self::TooOften,
         Self::Decode,
     ];
 

@@ -35,6 +35,10 @@ pub const GENERATION: Span = Span::from_s(10);
 const ASKING_GAP: Span = Span::from_s(10);
 const LONGEST_ASKING_GAP: Span = Span::from_s(3_600);
 
+/// Rations for each kind, on each path. Which one an incarnation spends nobody else can know, and it is another one in each
+/// generation: who repeats the greetings of an earlier run keeps out no later one for longer than that.
+const SLOTS: usize = 8;
+
 /// Randomness for one run of the agent, drawn by whoever has a source of it.
 #[derive(Clone, Copy)]
 pub struct Entropy {
@@ -62,7 +66,8 @@ struct Adopted {
     newest_aside: [u32; MAX_PATHS],
 }
 
-/// What costs us work or an answer before its sender has proved to be there: let in once in a while.
+/// What costs us an answer before its sender has proved to be there: let in once in a while. Only what is authentic spends a
+/// ration, and what was recorded of one run of the peer hardly ever another one's ([`SLOTS`]).
 #[derive(Clone, Copy)]
 enum Rationed {
     Hello,
@@ -127,7 +132,7 @@ pub struct Session {
     ask_at: Instant,
     asking_gap: Span,
     /// When the last frame of each [`Rationed`] kind was let in, per path.
-    let_in_at: [[Option<Instant>; 3]; MAX_PATHS],
+    let_in_at: [[[Option<Instant>; SLOTS]; 3]; MAX_PATHS],
     /// Least time between two of a kind.
     unechoed_gap: Span,
 }
@@ -151,7 +156,7 @@ impl Session {
             greeted_in: Version::One,
             ask_at: now,
             asking_gap: ASKING_GAP,
-            let_in_at: [[None; 3]; MAX_PATHS],
+            let_in_at: [[[None; SLOTS]; 3]; MAX_PATHS],
             unechoed_gap,
         }
     }
@@ -250,8 +255,10 @@ impl Session {
 
     /// Takes in one body.
     ///
-    /// On the LAN, where anybody can send, a frame without the right session value is dropped before its authenticator is
-    /// reckoned. On a serial cable it is checked to the end, so that a wrong key is named even before the first handshake.
+    /// On the LAN, where anybody can send, a frame with a wrong session value is dropped before its authenticator is reckoned.
+    /// One without any, which begins a handshake, is authenticated first: a flood of what nobody with the key has made would
+    /// otherwise use up the ration. On a serial cable all is checked to the end, so that a wrong key is named even before the
+    /// first handshake.
     ///
     /// # Errors
     /// The first check that failed.
@@ -259,13 +266,14 @@ impl Session {
         self.turn_generation(now);
         let opened = open(body)?;
         self.check_sender(path, &opened.header)?;
-        let fresh = self.check_session_value(now, path, &opened);
+        let fresh = self.check_session_value(&opened);
         if kind == PathKind::Lan {
             fresh?;
         }
         opened.verify(&self.keys)?;
         fresh?;
         self.check_number(path, &opened)?;
+        self.check_ration(now, path, &opened)?;
         let message = opened.decode()?;
         self.accept(now, path, &opened.header, message)
     }
@@ -284,22 +292,31 @@ impl Session {
         }
     }
 
-    fn check_session_value(&mut self, now: Instant, path: PathId, opened: &Opened<'_>) -> Result<(), Refusal> {
+    fn check_session_value(&self, opened: &Opened<'_>) -> Result<(), Refusal> {
         let header = &opened.header;
         let is_adopted = self.peer.is_some_and(|p| p.incarnation == header.incarnation && p.expects == header.echo);
         match (opened.kind, header.echo) {
-            (Kind::Hello, SessionValue::NONE) => self.ration(now, path, Rationed::Hello),
-            (Kind::Session, SessionValue::NONE) => self.ration(now, path, Rationed::UnechoedSession),
+            (Kind::Hello | Kind::Session, SessionValue::NONE) => Ok(()),
             (Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) if is_adopted => Ok(()),
             (Kind::Session, echo) if self.is_candidate_value(header.incarnation, echo) => Ok(()),
             (Kind::Hello | Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) => Err(Refusal::Session),
         }
     }
 
-    fn ration(&mut self, now: Instant, path: PathId, kind: Rationed) -> Result<(), Refusal> {
+    fn check_ration(&mut self, now: Instant, path: PathId, opened: &Opened<'_>) -> Result<(), Refusal> {
+        let kind = match (opened.kind, opened.header.echo) {
+            (Kind::Hello, _) => Rationed::Hello,
+            (Kind::Session, SessionValue::NONE) => Rationed::UnechoedSession,
+            (Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) => return Ok(()),
+        };
+        self.ration(now, path, opened.header.incarnation, kind)
+    }
+
+    fn ration(&mut self, now: Instant, path: PathId, of: Incarnation, kind: Rationed) -> Result<(), Refusal> {
         let gap = self.unechoed_gap;
-        let slots = self.let_in_at.get_mut(path.index()).ok_or(Refusal::Path)?;
-        let slot = slots.get_mut(kind.index()).ok_or(Refusal::Path)?;
+        let SessionValue([hash, ..]) = self.candidate_value(of, self.generation);
+        let slots = self.let_in_at.get_mut(path.index()).and_then(|kinds| kinds.get_mut(kind.index()));
+        let slot = slots.and_then(|slots| slots.get_mut(usize::from(hash) % SLOTS)).ok_or(Refusal::Path)?;
         if slot.is_some_and(|at| now.since(at) < gap) {
             return Err(Refusal::TooOften);
         }
@@ -359,7 +376,8 @@ impl Session {
         let Give { value, build, .. } = give;
         // As long as no beat has come our last answer may have been lost: it is given again, but not again and again.
         let is_unsure = self.peer.is_some_and(|peer| !peer.is_mutual);
-        let is_repeated = is_unsure && self.ration(now, path, Rationed::RepeatedAnswer).is_ok();
+        let repeats = |session: &mut Self| session.ration(now, path, header.incarnation, Rationed::RepeatedAnswer);
+        let is_repeated = is_unsure && repeats(self).is_ok();
         if header.version > Version::One {
             self.peers_build = build;
         }

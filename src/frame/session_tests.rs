@@ -190,6 +190,34 @@ fn hellos_are_rate_limited() {
     assert!(hear(&mut x, at(50), &y.seal_hello(Version::NEWEST, LAN)).is_ok());
 }
 
+/// A host on the LAN that has no key, and one that has recorded what earlier runs of the peer said.
+#[test]
+fn no_flood_of_greetings_keeps_a_peer_out_that_was_started_again() {
+    let mut x = half(Side::A, 1);
+    let mut blind = half_with_key(Side::B, 9, 8);
+    let mut recorded = half(Side::B, 8);
+    let greeting = recorded.seal_hello(LAN);
+    for run in 10..60 {
+        let mut y = half(Side::B, run);
+        let begun = u64::from(run) * 100_000;
+        let mut adopted_at = None;
+        for ms in begun..begun + 60_000 {
+            let _ = hear(&mut x, at(ms), &blind.seal_hello(LAN));
+            let _ = hear(&mut x, at(ms), &greeting);
+            if ms % 100 == 99 && adopted_at.is_none() {
+                shake(&mut x, &mut y, at(ms));
+                adopted_at = (x.peer() == Some(y.incarnation())).then_some(ms - begun);
+            }
+            if adopted_at.is_some() {
+                break;
+            }
+        }
+        let took = adopted_at.expect("it is heard again");
+        assert!(took <= 3 * GENERATION.as_ms(), "run {run} waited {took} ms");
+    }
+    assert_eq!(hear(&mut x, at(9_000_000), &blind.seal_hello(LAN)), Err(Refusal::Authenticator));
+}
+
 #[test]
 fn used_up_numbers_start_a_new_incarnation() {
     let mut x = half(Side::A, 1);
