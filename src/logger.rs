@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::plain;
+
 /// Where syslogd listens.
 const DEV_LOG: &str = "/dev/log";
 /// RFC 3164: facility daemon.
 const FACILITY_DAEMON: u8 = 3;
+/// Characters of a line, far more than any of ours has.
+const MAX_LINE: usize = 2_000;
 
 struct Logger {
     syslog: Option<UnixDatagram>,
@@ -52,8 +56,10 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let to_syslog = self.syslog.as_ref().map(|syslog| write_syslog(syslog, record));
-        let to_stderr = self.to_stderr.then(|| write_stderr(record));
+        // Whatever a text was made of: one record is one line.
+        let text = plain::line(&record.args().to_string(), MAX_LINE);
+        let to_syslog = self.syslog.as_ref().map(|syslog| write_syslog(syslog, record.level(), &text));
+        let to_stderr = self.to_stderr.then(|| write_stderr(record.level(), &text));
         if to_syslog == Some(false) || to_stderr == Some(false) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -63,20 +69,20 @@ impl Log for Logger {
 }
 
 /// syslogd stamps the line itself: the clock of an old box may be wrong by decades.
-fn write_syslog(syslog: &UnixDatagram, record: &Record<'_>) -> bool {
-    let priority = FACILITY_DAEMON * 8 + severity(record.level());
-    let line = format!("<{priority}>crosswire[{}]: {}", std::process::id(), record.args());
+fn write_syslog(syslog: &UnixDatagram, level: Level, text: &str) -> bool {
+    let priority = FACILITY_DAEMON * 8 + severity(level);
+    let line = format!("<{priority}>crosswire[{}]: {text}", std::process::id());
     syslog.send(line.as_bytes()).is_ok()
 }
 
-fn write_stderr(record: &Record<'_>) -> bool {
+fn write_stderr(level: Level, text: &str) -> bool {
     let stderr = std::io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     // A pipe that is ready takes a line without waiting.
     if !poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0) {
         return false;
     }
-    let line = format!("{}: {}\n", word(record.level()), record.args());
+    let line = format!("{}: {text}\n", word(level));
     stderr.lock().write_all(line.as_bytes()).is_ok()
 }
 

@@ -10,6 +10,8 @@ use crosswire::frame::aside::{Ask, MAX_CHUNK_BYTES, MAX_TEXT_BYTES, Subject, Tel
 use crosswire::time::{Instant, Span};
 use nix::sys::socket::{MsgFlags, recv};
 
+use crate::plain;
+
 /// How long our operator waits for the whole text: 8 KB at 9600 baud and 250 ms beats take 30 s.
 pub const PATIENCE: Span = Span::from_s(60);
 
@@ -88,7 +90,8 @@ impl Lifeline {
             return None;
         }
         let Asking { client, text, .. } = self.asking.take()?;
-        Some(Told { client, text: Some(String::from_utf8_lossy(&text).into_owned()) })
+        // Whoever has the key may write to the peer's operator, not to his terminal.
+        Some(Told { client, text: Some(plain::lines(&String::from_utf8_lossy(&text))) })
     }
 
     /// Who has waited too long, or waits no longer: a command that was ended has no use for the answer, and the next one has.

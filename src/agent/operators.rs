@@ -17,7 +17,8 @@ use super::{Agent, control};
 use crate::cli::{progress, status, why};
 use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard};
-use crate::kept;
+use crate::kept::{self, MAX_REASON};
+use crate::plain;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
 
 impl Agent<'_> {
@@ -37,6 +38,7 @@ impl Agent<'_> {
             Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
             Question::Peer(_) => Answer::PeerSays(Err(Unheard::Busy)),
             Question::Demand { what, reason } => {
+                let reason = reason.as_ref().map(|why| plain::line(why, MAX_REASON));
                 let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
                 info!(
                     "an operator asks: {what}{}",
@@ -49,7 +51,7 @@ impl Agent<'_> {
                     Demand::Handover(_) | Demand::Takeover(_) | Demand::TakeoverPeerIsOff(_) | Demand::Online => false,
                 };
                 if is_ban && self.reply == Some(Answer::Accepted) {
-                    self.reason.clone_from(reason);
+                    self.reason = reason;
                 }
                 self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
             }

@@ -6,6 +6,8 @@ use log::{info, warn};
 use nix::errno::Errno;
 use nix::unistd::read;
 
+use crate::plain;
+
 /// A longer line is cut.
 const MAX_LINE_BYTES: usize = 200;
 /// Further lines of one run are counted and dropped.
@@ -132,7 +134,7 @@ impl BoundedLines {
         }
         self.emitted += 1;
         // A script must not be able to forge a line of ours, or to colour the terminal.
-        emit(&text.replace(char::is_control, "?"));
+        emit(&plain::line(text, MAX_LINE_BYTES));
     }
 }
 

@@ -1,0 +1,48 @@
+//! Text of others, made fit for a terminal and for a log: the one filter, where text comes in and where it
+//! is shown.
+
+/// What stands for a character that is taken out.
+const INSTEAD: char = '?';
+
+/// One line of text in which nothing moves a cursor, colours a terminal, begins another line, or turns the
+/// direction of what is read. At most `max` characters.
+pub fn line(text: &str, max: usize) -> String {
+    text.chars().take(max).map(|c| if is_plain(c) { c } else { INSTEAD }).collect()
+}
+
+/// The same for a text of several lines, which stay.
+pub fn lines(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' || is_plain(c) { c } else { INSTEAD }).collect()
+}
+
+/// It only stands where it stands: no control character (C0, DEL, C1), no line separator, none that changes
+/// the direction of writing (Unicode 15, 23.2 and UAX #9), none that is not seen.
+fn is_plain(c: char) -> bool {
+    let is_format =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !c.is_control() && !is_format
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_a_cursor_or_begins_a_line_is_left() {
+        assert_eq!(line("a\x1b[2Jb\rc\nd\u{9b}e\u{202e}f\x7fg", 99), "a?[2Jb?c?d?e?f?g");
+        assert_eq!(line("grüße, 日本", 99), "grüße, 日本", "what can be read stays");
+        assert_eq!(line("abcdef", 3), "abc");
+        assert_eq!(lines("one\ntwo\x1b[31m\r\n"), "one\ntwo?[31m?\n");
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_becomes_one_line(text in any::<String>()) {
+            let line = line(&text, 100);
+            prop_assert!(line.chars().all(|c| !c.is_control()) && line.lines().count() <= 1);
+            prop_assert!(lines(&text).chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+}
