@@ -1,10 +1,11 @@
 //! How the agent gives up root, before it reads the first byte from outside.
 //!
-//! Each step that fails is said and the rest is done all the same: inside a user namespace some of them are not
-//! possible. What must not happen is that capabilities remain: that is an error.
+//! Each step that fails is said and the rest is done all the same: inside a user namespace some of them are
+//! not possible. What must not happen is that capabilities remain: that is an error.
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
@@ -13,13 +14,17 @@ use nix::libc;
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::stat::fstat;
-use nix::unistd::{Gid, Uid, User, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Group, Uid, User, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
 use thiserror::Error;
 
 /// The agent's user, where it exists.
 const USER: &str = "crosswire";
-/// Nobody, everywhere.
-const NOBODY: u32 = 65_534;
+/// Where it does not: numbers that neither distributions nor systemd hand out (systemd.io/UIDS-GIDS), and
+/// that a container with 16 bits of them has too. Never `nobody`, whom other programs are as well: any of
+/// them could end the agent.
+const FIRST_OWN_ID: u32 = 60_600;
+/// How many there are.
+const OWN_IDS: u32 = 500;
 /// Paths, listeners, the guard, the log and some room.
 const MAX_OPEN_FILES: rlim_t = 64;
 /// The last capability that any kernel may have (two words of the set).
@@ -48,13 +53,14 @@ pub enum StillPrivileged {
     RootAgain,
 }
 
-/// Gives up everything that the agent does not need, for good: root directory, user, groups, capabilities, new
-/// processes, and being looked into. The log must be open already, since `/dev/log` is out of sight afterwards.
+/// Gives up everything that the agent does not need, for good: root directory, user, groups, capabilities,
+/// new processes, and being looked into. The log must be open already, since `/dev/log` is out of sight
+/// afterwards.
 pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
     // Looked up while there is an /etc.
     let user = User::from_name(USER).ok().flatten();
-    let (uid, gid) = user.map_or((Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)), |user| (user.uid, user.gid));
+    let (uid, gid) = user.map_or_else(|| own_ids(own_id_of(run_dir), is_known), |user| (user.uid, user.gid));
     dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
     dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
     dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
@@ -77,6 +83,25 @@ pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
         0 => Ok(dropped),
         left => Err(StillPrivileged::Capabilities(left)),
     }
+}
+
+/// Where to begin to look for a number: another one for each run directory, and so for each daemon on the
+/// box.
+fn own_id_of(run_dir: &Path) -> u32 {
+    crosswire::frame::seal::crc32(run_dir.as_os_str().as_bytes()) % OWN_IDS
+}
+
+/// A number that is nobody's on this box.
+fn own_ids(begin: u32, is_known: impl Fn(u32) -> bool) -> (Uid, Gid) {
+    let mut ids = (0..OWN_IDS).map(|step| FIRST_OWN_ID + (begin + step) % OWN_IDS);
+    let id = ids.find(|id| !is_known(*id)).unwrap_or(FIRST_OWN_ID + begin);
+    (Uid::from_raw(id), Gid::from_raw(id))
+}
+
+/// A user or a group has it.
+fn is_known(id: u32) -> bool {
+    let is_user = User::from_uid(Uid::from_raw(id)).is_ok_and(|user| user.is_some());
+    is_user || Group::from_gid(Gid::from_raw(id)).is_ok_and(|group| group.is_some())
 }
 
 impl Dropped {
@@ -289,11 +314,29 @@ mod tests {
     #[test]
     fn a_user_that_cannot_be_had_is_said_and_the_rest_is_dropped() {
         in_namespace(|| {
-            // A user namespace without a map knows neither our user nor nobody.
+            // A user namespace without a map knows neither our user nor a number of our own.
             let enter = || unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
             let report = in_child(enter, |dropped| format!("{dropped:?} caps={:x}", capabilities()));
             assert!(report.starts_with("Ok(") && report.ends_with("caps=0"), "{report}");
             assert!(report.contains("the user (Invalid") && report.contains("the group (Invalid"), "{report}");
+        });
+    }
+
+    #[test]
+    fn the_agent_is_nobody_whom_others_are_too() {
+        let never = |_| false;
+        let id = |begin, is_known: &dyn Fn(u32) -> bool| own_ids(begin, is_known).0.as_raw();
+        assert_eq!(id(0, &never), FIRST_OWN_ID);
+        assert_eq!(id(OWN_IDS - 1, &|id| id == FIRST_OWN_ID + OWN_IDS - 1), FIRST_OWN_ID, "who has it keeps it");
+        assert_ne!(own_id_of(Path::new("/run/crosswire")), own_id_of(Path::new("/run/crosswire-2")));
+        if User::from_name(USER).ok().flatten().is_some() {
+            return;
+        }
+        in_namespace(|| {
+            let report = in_child(|| (), |_| nix::unistd::getuid().as_raw().to_string());
+            let uid: u32 = report.parse().expect("a number");
+            let is_own = (FIRST_OWN_ID..FIRST_OWN_ID + OWN_IDS).contains(&uid);
+            assert!(is_user_namespace() || (is_own && !is_known(uid)), "{uid}");
         });
     }
 

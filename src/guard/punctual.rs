@@ -1,12 +1,17 @@
-//! What keeps both processes on time on a box that is busy or short of memory: locked pages, real-time priority, and a
-//! word to the kernel's killer. Each is taken where it is granted; where it is not the daemon runs all the same.
+//! What keeps both processes on time on a box that is busy or short of memory: locked pages, real-time
+//! priority, and a word to the kernel's killer. Each is taken where it is granted; where it is not the
+//! daemon runs all the same.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::stat::Mode;
+use nix::unistd::write;
 
 /// Which of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +22,19 @@ pub enum Process {
     Agent,
 }
 
-/// `SCHED_RR` priorities (1 to 99, sched(7)): far below the kernel's own threads of drivers, above everybody else.
+/// `SCHED_RR` priorities (1 to 99, sched(7)): far below the kernel's own threads of drivers, above everybody
+/// else.
 const GUARD_PRIORITY: libc::c_int = 20;
 const AGENT_PRIORITY: libc::c_int = 10;
 /// Never chosen (proc_pid_oom_score_adj(5)).
 const OOM_NEVER: &str = "-1000";
+/// Chosen as everybody is: raising it to this is allowed to all.
+const OOM_ORDINARY: &[u8] = b"0";
+/// How much a process may grow after it was locked. Neither allocates much after its start; whoever takes
+/// over an agent must not have the whole box's memory.
+const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
+/// How much memory could be locked before we came.
+static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 /// Stack that is touched before it is locked: more than a turn ever needs.
 const STACK_BYTES: usize = 128 * 1024;
 
@@ -33,7 +46,11 @@ pub fn become_punctual(process: Process, is_realtime: bool) -> Vec<String> {
             missed.push(format!("{what} ({})", errno.desc()));
         }
     };
-    if process == Process::Guard {
+    if process == Process::Agent {
+        // The guard's is inherited; it can start another agent, nobody another guard.
+        let _ = set_ordinary_oom();
+        note("a bound on its memory", limit_memory(Resource::RLIMIT_AS));
+    } else {
         let written = fs::write("/proc/self/oom_score_adj", OOM_NEVER);
         note(
             "safety from the out-of-memory killer",
@@ -47,14 +64,43 @@ pub fn become_punctual(process: Process, is_realtime: bool) -> Vec<String> {
     missed
 }
 
-/// Locks what there is, and what comes where the kernel sets no limit to that: an agent without capabilities could otherwise
-/// not grow any more, and die of it.
+/// Locks what there is, and what comes where the kernel lets us have room for that: an agent without
+/// capabilities could otherwise not grow any more, and die of it.
 fn lock_memory() -> nix::Result<()> {
-    let is_unlimited = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok();
+    if let Ok(before) = getrlimit(Resource::RLIMIT_MEMLOCK) {
+        LOCKABLE_BEFORE.get_or_init(|| before);
+    }
     touch_stack();
     let mut flags = MlockAllFlags::MCL_CURRENT;
-    flags.set(MlockAllFlags::MCL_FUTURE, is_unlimited);
+    flags.set(MlockAllFlags::MCL_FUTURE, limit_memory(Resource::RLIMIT_MEMLOCK).is_ok());
     mlockall(flags)
+}
+
+/// Room for what there is, and [`GROWTH_BYTES`].
+fn limit_memory(what: Resource) -> nix::Result<()> {
+    let size = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: rlim_t = size.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(Errno::ENOENT)?;
+    let most = pages.saturating_mul(page_bytes()).saturating_add(GROWTH_BYTES);
+    setrlimit(what, most, most)
+}
+
+fn page_bytes() -> rlim_t {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    bytes.and_then(|bytes| rlim_t::try_from(bytes).ok()).unwrap_or(4_096)
+}
+
+/// What a script's process gets back before it begins: what spares us must not spare whom we start, and our
+/// limits are not theirs. Makes system calls only.
+pub fn become_ordinary() {
+    let _ = set_ordinary_oom();
+    if let Some((soft, hard)) = LOCKABLE_BEFORE.get() {
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, *soft, *hard);
+    }
+}
+
+fn set_ordinary_oom() -> nix::Result<()> {
+    let file = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    write(&file, OOM_ORDINARY).map(drop)
 }
 
 /// A page of the stack exists once it was written.
@@ -81,9 +127,6 @@ fn take_priority(process: Process) -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
-/// The value that a script's process gets back, which was an ordinary one before the guard came: raising it is allowed to all.
-pub const OOM_ORDINARY: &[u8] = b"0";
-
 #[cfg(test)]
 mod tests {
     use nix::sys::wait::{WaitStatus, waitpid};
@@ -91,12 +134,15 @@ mod tests {
 
     use super::*;
 
-    /// What `process` says of itself in a child that has become punctual.
+    /// What `process` says of itself in a child that has become punctual; an agent is started by a guard.
     fn in_child(process: Process, is_realtime: bool) -> String {
         let (from_child, to_parent) = pipe().expect("a pipe");
         // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and leaves by _exit.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
+                if process == Process::Agent {
+                    become_punctual(Process::Guard, false);
+                }
                 let missed = become_punctual(process, is_realtime);
                 let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
                 let locked = status.lines().find(|line| line.starts_with("VmLck")).unwrap_or_default();
@@ -130,6 +176,35 @@ mod tests {
             let is_safe = oom == OOM_NEVER;
             let wants = process == Process::Guard;
             assert_eq!(is_safe, wants && !missed.contains("killer"), "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_an_agent_nor_a_script_may_have_the_memory_of_the_whole_box() {
+        let before = getrlimit(Resource::RLIMIT_MEMLOCK).expect("a limit");
+        let (from_child, to_parent) = pipe().expect("a pipe");
+        // SAFETY: as in `in_child`.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                become_punctual(Process::Guard, false);
+                become_punctual(Process::Agent, false);
+                let limits = [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_AS].map(getrlimit);
+                become_ordinary();
+                let after = getrlimit(Resource::RLIMIT_MEMLOCK);
+                let _ = write(&to_parent, format!("{limits:?} {:?}", after == Ok(before)).as_bytes());
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                drop(to_parent);
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                let mut text = vec![0; 4_096];
+                let length = read(&from_child, &mut text).expect("a report");
+                let text = String::from_utf8_lossy(&text[..length]);
+                // Where a limit cannot be raised it was there before.
+                assert!(!text.contains(&nix::sys::resource::RLIM_INFINITY.to_string()), "{text}");
+                assert!(!nix::unistd::geteuid().is_root() || text.ends_with("true"), "{text}");
+            }
         }
     }
 

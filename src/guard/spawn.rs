@@ -14,7 +14,8 @@ use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 use crosswire::time::Span;
 
 use super::group::Action;
-use super::punctual::OOM_ORDINARY;
+use super::office::close_all_but;
+use super::punctual::become_ordinary;
 use super::scripts::timeout;
 use crate::settings::{Script, Standard};
 
@@ -62,13 +63,13 @@ pub(super) fn become_program<S: AsRef<CStr>>(
         }
         SigSet::empty().thread_set_mask()?;
         // What spares the guard must not spare its scripts.
-        if let Ok(file) = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()) {
-            let _ = write(&file, OOM_ORDINARY);
-        }
+        become_ordinary();
         umask(Mode::from_bits_truncate(0o022));
         dup2_stdin(input)?;
         dup2_stdout(output)?;
         dup2_stderr(output)?;
+        // Neither ours nor those of whoever started us.
+        close_all_but(&mut []);
         chdir(c"/")
     };
     let mut failed = prepare().err();
@@ -78,7 +79,7 @@ pub(super) fn become_program<S: AsRef<CStr>>(
         }
     }
     for part in ["cannot be executed: ", failed.map_or("", Errno::desc), "\n"] {
-        let _ = write(output, part.as_bytes());
+        let _ = write(std::io::stdout(), part.as_bytes());
     }
     // SAFETY: ends this process at once, without running anything of the guard's.
     unsafe { libc::_exit(CANNOT_EXECUTE) }
