@@ -19,6 +19,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
+use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
 /// Longest message either way.
@@ -199,13 +200,13 @@ pub fn socket_path(run_dir: &Path) -> PathBuf {
     run_dir.join("control")
 }
 
-/// Makes the control socket, for root alone. A socket that an earlier run left behind is replaced: the caller holds the
+/// Makes the control socket, for root alone, in a directory in which nobody else can replace it. A socket that an earlier run left behind is replaced: the caller holds the
 /// lock, so nobody listens on it.
 ///
 /// # Errors
 /// What the file system says.
 pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
-    std::fs::create_dir_all(run_dir)?;
+    private::directory(run_dir)?;
     let path = socket_path(run_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

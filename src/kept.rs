@@ -16,12 +16,17 @@ use crosswire::quorum::succession::Restraint;
 use crosswire::time::{Instant, Span};
 use nix::libc;
 
+use crate::{plain, private};
+
 /// Maintenance that is never ended would be found out on the day of the failure.
 pub const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
 /// What a file that cannot be read stands for. It would not be there if nothing had been in force.
 const IN_DOUBT: Span = Span::from_s(3_600);
 /// Far more than the longest reason that comes over the control socket.
 const MAX_FILE_BYTES: u64 = 1_024;
+
+/// Most characters of a reason.
+pub const MAX_REASON: usize = 200;
 
 /// What is in force.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -73,9 +78,8 @@ pub fn save(file: &Path, kept: &Kept) -> io::Result<()> {
             Ok(()) => File::open(directory)?.sync_all(),
         };
     }
-    fs::create_dir_all(directory)?;
-    let new = file.with_extension("new");
-    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    private::directory(directory)?;
+    let (mut written, new) = private::create_beside(file, 0o600)?;
     written.write_all(text(kept, &boot_id()).as_bytes())?;
     written.sync_all()?;
     fs::rename(&new, file)?;
@@ -83,7 +87,7 @@ pub fn save(file: &Path, kept: &Kept) -> io::Result<()> {
 }
 
 /// Another one after each boot; empty where the kernel does not say, which is no boot that was noted before.
-fn boot_id() -> String {
+pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
@@ -100,8 +104,7 @@ fn text(kept: &Kept, boot: &str) -> String {
         let _ = writeln!(text, "maintenance {} {}", until.as_us(), kept.lasts.as_us());
     }
     if let Some(reason) = &kept.reason {
-        let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
-        let _ = writeln!(text, "reason {reason}");
+        let _ = writeln!(text, "reason {}", plain::line(reason, MAX_REASON));
     }
     text + "end\n"
 }
@@ -123,7 +126,7 @@ fn parse(text: &str, boot: &str, now: Instant) -> Option<Kept> {
                 let until = if is_same_boot { until.min(now + kept.lasts) } else { Instant::ORIGIN + kept.lasts };
                 kept.restraint.maintenance_until = Some(until).filter(|until| *until > now);
             }
-            "reason" => kept.reason = Some(rest.to_owned()),
+            "reason" => kept.reason = Some(plain::line(rest, MAX_REASON)),
             _ => return None,
         }
     }
@@ -200,7 +203,7 @@ mod tests {
         let restraint = Restraint { standby: Standby::Asked, maintenance_until: Some(now + Span::from_s(60)) };
         let kept = Kept { restraint, lasts: Span::from_s(60), reason: Some("a\nb\u{1b}".to_owned()) };
         save(&file, &kept).expect("written");
-        assert_eq!(load(&file, now), Kept { reason: Some("ab".to_owned()), ..kept });
+        assert_eq!(load(&file, now), Kept { reason: Some("a?b?".to_owned()), ..kept });
         save(&file, &Kept::default()).expect("removed");
         assert_eq!(fs::read_dir(directory.path().join("state")).expect("a directory").count(), 0);
         assert!(save(Path::new("/proc/crosswire/x"), &Kept { restraint, ..Kept::default() }).is_err());

@@ -11,6 +11,8 @@ mod control;
 mod guard;
 mod kept;
 mod logger;
+mod plain;
+mod private;
 mod settings;
 #[cfg(target_env = "musl")]
 mod thread_name;

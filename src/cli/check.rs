@@ -1,6 +1,7 @@
 //! `crosswire check`: is the configuration sound, what does it promise, and has this box what it takes?
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule};
@@ -13,7 +14,9 @@ use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
 
-use crate::settings::{ConfigError, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact, neighbours};
+use crate::settings::{
+    ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact, neighbours,
+};
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
 options! {
@@ -70,7 +73,38 @@ fn write_proof(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     write_silence(settings, &proof, out)?;
     write_release(settings, &proof, out)?;
     write_groups(settings, &proof, out)?;
-    write_last_resorts(settings, out)
+    write_last_resorts(settings, out)?;
+    write_secrets(settings, out)
+}
+
+/// Passwords in a file that others may read: said, not refused.
+fn write_secrets(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    let mode = std::fs::metadata(&settings.file).map_or(0, |found| found.mode());
+    let is_open = mode & 0o044 != 0;
+    let options = settings.fences.iter().flat_map(|fence| match &fence.method {
+        FenceMethod::Program { options, .. } => options.as_slice(),
+        FenceMethod::SysRq { .. } | FenceMethod::ResetCable { .. } => &[],
+    });
+    let fences = options.filter_map(|option| option.split_once('=').map(|(key, _)| key));
+    let scripts = settings.groups.iter().flat_map(|group| &group.scripts).flat_map(|script| &script.parameters);
+    let mut keys = fences.chain(scripts.map(|(key, _)| key.as_str()));
+    match keys.find(|key| is_open && is_secret(key)) {
+        Some(key) => writeln!(
+            out,
+            "\nWARNING: {} holds a secret ({key}) and every user of this box may read it: chmod 600 {0}",
+            settings.file.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// What fence agents, cluster-glue and resource agents call a password.
+fn is_secret(key: &str) -> bool {
+    const WORDS: [&str; 5] = ["pass", "pwd", "secret", "community", "token"];
+    let key = key.to_ascii_lowercase();
+    // The name of a program or a file that knows it is none.
+    let is_elsewhere = key.ends_with("_script") || key.ends_with("_file");
+    WORDS.iter().any(|word| key.contains(word)) && !is_elsewhere
 }
 
 fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! `crosswire run`: the daemon.
 
+use std::hash::Hasher;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,12 @@ use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::prctl::set_dumpable;
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
+
+use siphasher::sip::SipHasher24;
 
 use super::exit::Exit;
 use super::option::{flag, option, options};
@@ -21,7 +25,7 @@ use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::privileges;
 use crate::guard::punctual::Process;
 use crate::settings::{ConfigError, KeyFile, Settings};
-use crate::{agent, clock, guard, kept, logger};
+use crate::{agent, clock, guard, kept, logger, private};
 
 options! {
     /// Run the daemon
@@ -37,8 +41,11 @@ options! {
     }
 }
 
-/// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes into the background.
+/// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes
+/// into the background.
 pub fn run(options: &RunOptions) -> ExitCode {
+    forget_the_caller();
+    let options = &options.made_absolute();
     let errors = |errors: Vec<ConfigError>| complain(&errors);
     let settings = match Settings::load(&options.config, options.node.as_deref()) {
         Ok(settings) => settings,
@@ -54,6 +61,22 @@ pub fn run(options: &RunOptions) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "crosswire: {line}");
             exit.into()
         }
+    }
+}
+
+/// Neither its descriptors nor its mask reach us or our scripts, and no directory of its is kept busy.
+fn forget_the_caller() {
+    guard::close_all_but(&mut []);
+    umask(Mode::from_bits_truncate(0o022));
+}
+
+impl RunOptions {
+    /// The same from the root directory, to which we go.
+    fn made_absolute(&self) -> Self {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let there = Self { config: absolute(&self.config), run_dir: absolute(&self.run_dir), ..self.clone() };
+        let _ = chdir(c"/");
+        there
     }
 }
 
@@ -73,6 +96,7 @@ struct Started {
 
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
+    private::directory(&options.run_dir).map_err(|error| refused("the run directory", &error))?;
     let opened = guard::open(settings, &options.run_dir).map_err(|error| match error {
         guard::StartError::Lock(_) | guard::StartError::PidFile { .. } => (Exit::Refused, error.to_string()),
         guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),
@@ -82,8 +106,33 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
     Ok(Started { opened, control })
 }
 
-/// A box without entropy starts all the same: only the making of keys may wait.
-fn draw_entropy() -> Result<Entropy, getrandom::Error> {
+/// A box without entropy starts all the same: only the making of keys may wait. What such a kernel gives may
+/// be the same after each boot, so whatever else tells one run from another goes into it.
+fn draw_entropy(keys: &[Key]) -> Result<Entropy, getrandom::Error> {
+    let boot = kept::boot_id();
+    let now = [clock::now().as_us(), std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs())];
+    Ok(mix(draw()?, keys, &boot, now, std::process::id()))
+}
+
+/// Each of `boot`, `now` and `pid` changes all of it, under a key that nobody else knows; and what was drawn
+/// well stays as good.
+fn mix(drawn: Entropy, keys: &[Key], boot: &str, now: [u64; 2], pid: u32) -> Entropy {
+    let secret = keys.first().map_or(&[][..], |key| &key.bytes);
+    let word = |label: u8| {
+        let mut hasher = SipHasher24::new_with_key(&drawn.secret);
+        for part in [&[label][..], secret, &drawn.incarnation, &pid.to_le_bytes(), boot.as_bytes()] {
+            hasher.write(part);
+        }
+        now.iter().for_each(|word| hasher.write(&word.to_le_bytes()));
+        hasher.finish()
+    };
+    let [incarnation, low, high] = [0, 1, 2].map(word);
+    let fold = |drawn: u64, mixed: u64| (drawn ^ mixed).to_le_bytes();
+    let secret = u128::from_le_bytes(drawn.secret) ^ (u128::from(high) << 64 | u128::from(low));
+    Entropy { incarnation: fold(u64::from_le_bytes(drawn.incarnation), incarnation), secret: secret.to_le_bytes() }
+}
+
+fn draw() -> Result<Entropy, getrandom::Error> {
     let mut entropy = Entropy { incarnation: [0; 8], secret: [0; 16] };
     match std::fs::File::open("/dev/urandom").and_then(|mut urandom| {
         std::io::Read::read_exact(&mut urandom, &mut entropy.incarnation)?;
@@ -122,6 +171,10 @@ fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: St
     let Started { opened, control } = started;
     guard::block_child_signal()?;
     become_punctual(Process::Guard, settings);
+    // The keys are in our memory, and must not come to lie on a disk.
+    if let Err(errno) = set_dumpable(false) {
+        warn!("a crash of the guard may leave its memory on a disk: {}", errno.desc());
+    }
     let stop = OwnedFd::from(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
     let wakes = stop.try_clone().map_err(|_| Errno::EMFILE)?;
     // An eventfd takes eight bytes, and this one wakes the guard's loop.
@@ -169,7 +222,7 @@ fn be_agent(
     }
     become_punctual(Process::Agent, settings);
     // Drawn while there is a /dev, and read while it may be.
-    let entropy = draw_entropy();
+    let entropy = draw_entropy(keys);
     let kept = kept::load(&kept::file(&settings.state, &settings.pair, settings.my_name()), clock::now());
     match privileges::drop_all(run_dir) {
         Ok(dropped) => {
@@ -218,6 +271,33 @@ fn go_into_background() -> nix::Result<Part> {
             dup2_stdout(&null)?;
             dup2_stderr(&null)?;
             Ok(Part::Daemon)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that has no entropy yet, and gives the same after each boot.
+    const POOR: Entropy = Entropy { incarnation: [0; 8], secret: [0; 16] };
+
+    #[test]
+    fn two_runs_on_a_box_without_entropy_have_nothing_in_common() {
+        let key = |byte| [Key { id: 0, bytes: [byte; 16].into_iter().collect() }];
+        let runs = [
+            (key(1), "boot-a", [5, 6], 7),
+            (key(2), "boot-a", [5, 6], 7),
+            (key(1), "boot-b", [5, 6], 7),
+            (key(1), "boot-a", [8, 6], 7),
+            (key(1), "boot-a", [5, 8], 7),
+            (key(1), "boot-a", [5, 6], 8),
+        ];
+        let mut seen = std::collections::HashSet::new();
+        for (keys, boot, now, pid) in &runs {
+            let Entropy { incarnation, secret } = mix(POOR, keys, boot, *now, *pid);
+            let [low, high] = [0, 8].map(|at| <[u8; 8]>::try_from(&secret[at..at + 8]).expect("eight bytes"));
+            assert!([incarnation, low, high].into_iter().all(|word| seen.insert(word)), "{boot} {now:?} {pid}");
         }
     }
 }

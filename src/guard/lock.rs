@@ -1,24 +1,28 @@
-//! One run for each pair and node in a network namespace: a lock that dies with its owner, and a pid file for people.
+//! One run for each pair and node in a network namespace: a lock that dies with its owner, and a pid file
+//! for people.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use log::warn;
-use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
 use nix::unistd::getpid;
 use thiserror::Error;
 
+use crate::control::DEFAULT_RUN_DIR;
+use crate::private;
+
 /// In the run directory.
 pub const PID_FILE: &str = "crosswire.pid";
+/// In the usual run directory, whichever one is used: only root comes in.
+const LOCK_DIR: &str = "lock";
 
 /// Held as long as it lives, and by every process that inherited it.
 pub struct Lock {
-    _socket: OwnedFd,
+    file: File,
+    path: PathBuf,
 }
 
 /// Why the lock could not be taken.
@@ -34,17 +38,9 @@ pub enum LockError {
         /// From the pid file, if there is one.
         pid: Option<u32>,
     },
-    /// The names are too long together for a socket address.
-    #[error("the names of pair {pair} and node {node} are too long together: shorten one to make 90 bytes of both")]
-    NamesTooLong {
-        /// The pair.
-        pair: String,
-        /// The node.
-        node: String,
-    },
     /// The kernel refused for another reason.
-    #[error("cannot take the lock of this pair and node: {}", .0.desc())]
-    Kernel(Errno),
+    #[error("cannot take the lock of this pair and node: {0}")]
+    Kernel(String),
 }
 
 fn process(pid: Option<u32>) -> String {
@@ -52,26 +48,89 @@ fn process(pid: Option<u32>) -> String {
 }
 
 impl Lock {
-    /// Takes the lock of a pair and node: the abstract socket `\0crosswire/PAIR/NODE` (unix(7)), which exists once in
-    /// a network namespace, needs no writable disk, and cannot be left behind. `run_dir` is where the pid file of
-    /// whoever has it may be.
+    /// Takes the lock of a pair and node: a lock (flock(2)) on a file of theirs in a directory that only
+    /// root can enter, so that nobody else can hold it, or take it away. There is one for each network
+    /// namespace, which is a box of its own. `run_dir` is where the pid file of whoever has it may be, and
+    /// the lock's place if the usual run directory cannot be.
+    ///
+    /// # Errors
+    /// If another run has it, or no such file can be made.
     pub fn take(pair: &str, node: &str, run_dir: &Path) -> Result<Self, LockError> {
-        let names = || (pair.to_owned(), node.to_owned());
-        let address = UnixAddr::new_abstract(format!("crosswire/{pair}/{node}").as_bytes()).map_err(|_| {
-            let (pair, node) = names();
-            LockError::NamesTooLong { pair, node }
-        })?;
-        let socket =
-            socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(LockError::Kernel)?;
-        match bind(socket.as_raw_fd(), &address) {
-            Ok(()) => Ok(Self { _socket: socket }),
-            Err(Errno::EADDRINUSE) => {
-                let (pair, node) = names();
-                Err(LockError::AlreadyRuns { pair, node, pid: read_pid(&run_dir.join(PID_FILE)) })
+        let name = file_name(pair, node);
+        let usual = Path::new(DEFAULT_RUN_DIR);
+        let taken = lock_in(usual, &name).or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Err(error),
+            // Read-only, full, or not ours.
+            _ if run_dir != usual => lock_in(run_dir, &name),
+            _ => Err(error),
+        });
+        taken.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let (pair, node) = (pair.to_owned(), node.to_owned());
+                LockError::AlreadyRuns { pair, node, pid: read_pid(&run_dir.join(PID_FILE)) }
             }
-            Err(errno) => Err(LockError::Kernel(errno)),
+            _ => LockError::Kernel(error.to_string()),
+        })
+    }
+
+    /// Gives it back and leaves no file behind. Whoever has opened that file meanwhile notices that it is
+    /// gone.
+    pub fn give_back(self) {
+        if is_at(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// One for each pair, node and network namespace (`net:[4026531840]`, from Linux 3.8 on). The names are made
+/// such that none can be mistaken for another's, whatever is in them.
+fn file_name(pair: &str, node: &str) -> String {
+    // A process may have threads in several; its main one need not be ours.
+    let namespace = fs::read_link("/proc/thread-self/ns/net").or_else(|_| fs::read_link("/proc/self/ns/net"));
+    let namespace = namespace.unwrap_or_default();
+    let digits: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    let hex = |name: &str| name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let whole = format!("{}.{}.{digits}", hex(pair), hex(node));
+    // A file's name has 255 bytes.
+    if whole.len() < 250 { whole } else { format!("{}.{digits}", hash(&whole)) }
+}
+
+fn hash(text: &str) -> String {
+    format!("{:016x}", siphasher::sip::SipHasher24::new().hash(text.as_bytes()))
+}
+
+fn lock_dir(run_dir: &Path) -> io::Result<PathBuf> {
+    private::directory(run_dir)?;
+    let path = run_dir.join(LOCK_DIR);
+    match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let found = fs::symlink_metadata(&path)?;
+    if !found.is_dir() || !private::is_own(&found) || found.mode() & 0o077 != 0 {
+        return Err(io::Error::other(format!("{} is not a directory of root's alone (mode 700)", path.display())));
+    }
+    Ok(path)
+}
+
+/// Opens and locks it; again, if its holder has removed it in between.
+fn lock_in(run_dir: &Path, name: &str) -> io::Result<Lock> {
+    let path = lock_dir(run_dir)?.join(name);
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(&path)?;
+        file.try_lock()?;
+        if is_at(&file, &path) {
+            return Ok(Lock { file, path });
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |found: io::Result<fs::Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
+    let (ours, there) = (id(file.metadata()), id(fs::symlink_metadata(path)));
+    ours.is_some() && ours == there
 }
 
 /// Room for our pid file, made while there is still a terminal to complain to: without the file nothing finds the daemon again,
@@ -92,15 +151,9 @@ impl PidRoom {
     /// # Errors
     /// What the file system says: no space, read-only.
     pub fn take(run_dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(run_dir)?;
-        let (path, new) = (run_dir.join(PID_FILE), run_dir.join(format!(".{PID_FILE}")));
-        let _ = fs::remove_file(&new);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&new)?;
+        private::directory(run_dir)?;
+        let path = run_dir.join(PID_FILE);
+        let (mut file, new) = private::create_beside(&path, 0o644)?;
         if let Err(error) = file.write_all(&[b'\n'; PID_BYTES]) {
             let _ = fs::remove_file(&new);
             return Err(error);
@@ -182,15 +235,39 @@ mod tests {
         in_namespace(|| {
             let dir = tempfile::tempdir().expect("a directory");
             let _lock = Lock::take("gateway", "gw1", dir.path()).expect("free");
-            in_namespace(|| drop(Lock::take("gateway", "gw1", dir.path()).expect("free here")));
+            in_namespace(|| Lock::take("gateway", "gw1", dir.path()).expect("free here").give_back());
         });
     }
 
     #[test]
-    fn names_too_long_are_said_so() {
-        let long = "x".repeat(120);
-        let error = Lock::take(&long, "gw1", Path::new("/nowhere")).err();
-        assert!(matches!(error, Some(LockError::NamesTooLong { .. })));
+    fn names_of_any_length_and_content_have_a_lock_of_their_own() {
+        let long = "x".repeat(300);
+        let names: Vec<String> = [("a", "b.c"), ("a.b", "c"), ("../../etc", "passwd"), (&long, "b"), (&long, "c")]
+            .iter()
+            .map(|(pair, node)| file_name(pair, node))
+            .collect();
+        assert!(names.iter().all(|name| name.len() < 255 && !name.contains('/')), "{names:?}");
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+    }
+
+    /// The abstract socket of earlier versions could be bound by anybody.
+    #[test]
+    fn a_local_user_keeps_no_daemon_from_starting() {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+        use std::os::fd::AsRawFd;
+        in_namespace(|| {
+            let address = UnixAddr::new_abstract(b"crosswire/gateway/gw1").expect("an address");
+            let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+            bind(socket.as_raw_fd(), &address).expect("anybody may");
+            let dir = tempfile::tempdir().expect("a directory");
+            let lock = Lock::take("gateway", "gw1", dir.path()).expect("free");
+            let place = lock.path.parent().expect("a directory").to_owned();
+            assert_eq!(fs::metadata(&place).expect("it is there").mode() & 0o7777, 0o700, "only root comes in");
+            let path = lock.path.clone();
+            lock.give_back();
+            assert!(!path.exists(), "nothing is left");
+        });
     }
 
     #[test]

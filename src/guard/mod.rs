@@ -70,7 +70,7 @@ use thiserror::Error;
 
 use crate::settings::Settings;
 use lock::{Lock, LockError, PID_FILE, PidRoom};
-pub use office::{Inheritance, Recipe};
+pub use office::{Inheritance, Recipe, close_all_but};
 pub use ports::OpenError;
 use supervisor::Supervisor;
 use turns::Guard;
@@ -148,9 +148,9 @@ pub fn run(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedF
 }
 
 fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> u8 {
-    let Opened { lock: _lock, pid_room, paths } = opened;
+    let Opened { lock, pid_room, paths } = opened;
     let _pid_file = pid_room.fill();
-    match Guard::start(settings, run_dir, recipe, stop) {
+    let code = match Guard::start(settings, run_dir, recipe, stop) {
         Ok(mut guard) => {
             guard.hand_over(paths);
             guard.supervisor.iter().for_each(Supervisor::tell_ready);
@@ -161,5 +161,7 @@ fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: Own
             error!("the kernel gives the guard no process or socket to work with: {}", errno.desc());
             FAILED
         }
-    }
+    };
+    lock.give_back();
+    code
 }

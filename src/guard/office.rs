@@ -238,7 +238,7 @@ impl Guard<'_> {
 }
 
 /// Closes every descriptor above standard error that is not listed.
-pub(super) fn close_all_but(kept: &mut [RawFd]) {
+pub fn close_all_but(kept: &mut [RawFd]) {
     kept.sort_unstable();
     let limit = getrlimit(Resource::RLIMIT_NOFILE)
         .map_or(MAX_DESCRIPTOR, |(soft, _)| RawFd::try_from(soft).unwrap_or(MAX_DESCRIPTOR).min(MAX_DESCRIPTOR));

@@ -3,7 +3,6 @@
 //!
 //! What is known by then is said in the log and in a file beside the pid file, for the command that asked.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crosswire::frame::Key;
@@ -15,7 +14,7 @@ use super::ending::Phase;
 use super::links::Links;
 use super::turns::Guard;
 use crate::settings::{Change, KeyFile, Settings, differences};
-use crate::words;
+use crate::{private, words};
 
 /// Where the guard says what became of a reload.
 pub fn answer_file(run_dir: &Path) -> PathBuf {
@@ -40,9 +39,8 @@ impl Guard<'_> {
             }
         }
         let file = answer_file(self.run_dir);
-        let new = file.with_extension("new");
         let text = format!("{word}\n{}\n", lines.join("\n"));
-        if let Err(cause) = fs::write(&new, text).and_then(|()| fs::rename(&new, &file)) {
+        if let Err(cause) = private::replace(&file, text.as_bytes(), 0o644) {
             error!("{}: {cause}", file.display());
         }
     }

@@ -2,6 +2,7 @@
 //! what the operator gets from the commands.)
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::place::{Place, SECRET, crosswire, say};
 
@@ -186,4 +187,32 @@ fn keygen_makes_what_check_takes_and_replaces_nothing() {
     let checked = place.say(place.check());
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(checked.out.ends_with("This box has what it takes.\n"), "{checked:?}");
+}
+
+/// Others could put a socket or a process id of theirs into it.
+#[test]
+fn run_directory_of_others() {
+    let place = Place::new();
+    fs::create_dir(place.path("run")).expect("a directory");
+    fs::set_permissions(place.path("run"), fs::Permissions::from_mode(0o777)).expect("its mode");
+    let said = place.say(place.run());
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let expected = "the run directory: DIR/run is not a directory of root's alone: chown root, chmod 755\n";
+    assert!(said.err.ends_with(expected), "{said:?}");
+}
+
+/// A fence's password, and a file that everybody may read.
+#[test]
+fn secrets_in_the_open() {
+    let fence =
+        "[[fence]]\nmethod = \"exec\"\nprogram = \"/bin/true\"\noptions = [\"login=a\", \"passwd=b\"]\n[group.gateway]";
+    let place = Place::new().with("[group.gateway]", fence);
+    let warns = |place: &Place, mode| {
+        fs::set_permissions(place.path("c.toml"), fs::Permissions::from_mode(mode)).expect("its mode");
+        let said = place.say(place.check());
+        assert!(!said.out.contains("=b"), "{said:?}");
+        said.out.contains("WARNING: DIR/c.toml holds a secret (passwd) and every user of this box may read it: chmod 600 DIR/c.toml\n")
+    };
+    assert!(warns(&place, 0o644));
+    assert!(!warns(&place, 0o600));
 }

@@ -1,13 +1,20 @@
 //! Commands about a daemon that runs, and daemons that start although something is missing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::pipe;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crosswire::config::Side;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -96,6 +103,47 @@ fn a_service_manager_is_told_that_it_is_ready_that_it_lives_and_that_it_ends() {
         kill(Pid::from_raw(i32::try_from(daemon.id()).expect("a pid")), Signal::SIGTERM).expect("told");
         while next() != "STOPPING=1" {}
         assert_eq!(daemon.wait().expect("it ends").code(), Some(0));
+    });
+}
+
+/// Whoever starts it may have no mask, sit in a directory that is to be taken away, and have something open that is secret.
+#[test]
+fn nothing_of_the_caller_reaches_the_daemon_and_nothing_of_the_daemon_a_disk() {
+    in_lab(|| {
+        let lab = lab();
+        let directory = lab.directory(Side::A);
+        let (run_dir, secret) = (directory.join("run"), directory.join("secret"));
+        let leak = File::create(&secret).expect("a file");
+        let mut command = with_config(&lab, Side::A, &["run", "--foreground", "--node", "gw1"]);
+        command.arg("--run-dir").arg(&run_dir).current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
+        let leaked = leak.as_raw_fd();
+        let prepare = move || {
+            umask(Mode::empty());
+            // SAFETY: it lives until the end of the test.
+            fcntl(unsafe { BorrowedFd::borrow_raw(leaked) }, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY)?;
+            Ok(())
+        };
+        // SAFETY: the closure makes system calls only, on a descriptor that lives until the end of the test.
+        unsafe { command.pre_exec(prepare) };
+        let mut daemon = command.spawn().expect("it starts");
+        wait_for_status(&lab, Side::A, "an answer", |_| true);
+        let guard = daemon.id();
+        let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap_or_default();
+        let agent: u32 = children.trim().parse().expect("one child");
+        for process in [guard, agent] {
+            let open = fs::read_dir(format!("/proc/{process}/fd")).expect("its descriptors").flatten();
+            let files: Vec<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+            assert!(!files.contains(&secret), "process {process}: {files:?}");
+        }
+        assert_eq!(fs::read_link(format!("/proc/{guard}/cwd")).expect("a directory"), Path::new("/"));
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
+        let modes = [&run_dir, &run_dir.join("crosswire.pid"), &run_dir.join("control")].map(|path| mode(path));
+        assert_eq!(modes, [0o755, 0o644, 0o600]);
+        kill(Pid::from_raw(i32::try_from(guard).expect("a pid")), Signal::SIGABRT).expect("hit");
+        let end = daemon.wait().expect("it ends");
+        assert!(!end.core_dumped(), "{end}: the keys are in its memory");
+        drop(leak);
     });
 }
 

@@ -1,0 +1,95 @@
+//! Files of ours in directories of root's alone: nobody else can put one in their place, or have us follow a
+//! link.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::unistd::Uid;
+
+/// Makes a directory, if need be, in which only root (and whoever runs us) may change anything.
+///
+/// # Errors
+/// What the file system says; or that somebody else may put files of his into it.
+pub fn directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    // Of the directory itself: a link in its place is followed to what it names, and that is what counts.
+    let found = fs::metadata(path)?;
+    if !is_own(&found) {
+        let text = format!("{} is not a directory of root's alone: chown root, chmod 755", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
+}
+
+/// Only root, or whoever runs us, may write to it.
+pub fn is_own(found: &fs::Metadata) -> bool {
+    let owner = found.uid();
+    (owner == 0 || owner == Uid::effective().as_raw()) && found.mode() & 0o022 == 0
+}
+
+/// A new file beside `path`, to be renamed once it is whole. What stood there is removed, and no link is
+/// followed.
+///
+/// # Errors
+/// What the file system says.
+pub fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(&new)?;
+    Ok((file, new))
+}
+
+/// Writes a file, whole or not at all.
+///
+/// # Errors
+/// What the file system says.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let (mut file, new) = create_beside(path, mode)?;
+    let written = io::Write::write_all(&mut file, bytes).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let run_dir = dir.path().join("a/run");
+        directory(&run_dir).expect("made");
+        assert_eq!(fs::metadata(&run_dir).expect("it is there").mode() & 0o022, 0);
+        for mode in [0o1777, 0o775, 0o757] {
+            fs::set_permissions(&run_dir, fs::Permissions::from_mode(mode)).expect("changed");
+            assert!(directory(&run_dir).is_err(), "{mode:o}");
+        }
+        fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o755)).expect("changed");
+        if std::os::unix::fs::chown(&run_dir, Some(1_234), None).is_ok() {
+            assert!(directory(&run_dir).is_err(), "somebody else's");
+        }
+    }
+
+    #[test]
+    fn a_link_that_waits_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, victim) = (dir.path().join("reload"), dir.path().join("victim"));
+        fs::write(&victim, "precious").expect("written");
+        symlink(&victim, dir.path().join("reload.new")).expect("a link");
+        symlink(&victim, &path).expect("a link");
+        replace(&path, b"done\n", 0o644).expect("written");
+        assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "done\n");
+        assert!(fs::symlink_metadata(&path).expect("it is there").is_file());
+    }
+}
