@@ -196,13 +196,13 @@ fn no_flood_of_greetings_keeps_a_peer_out_that_was_started_again() {
     let mut x = half(Side::A, 1);
     let mut blind = half_with_key(Side::B, 9, 8);
     let mut recorded = half(Side::B, 8);
-    let greeting = recorded.seal_hello(LAN);
+    let greeting = recorded.seal_hello(Version::NEWEST, LAN);
     for run in 10..60 {
         let mut y = half(Side::B, run);
         let begun = u64::from(run) * 100_000;
         let mut adopted_at = None;
         for ms in begun..begun + 60_000 {
-            let _ = hear(&mut x, at(ms), &blind.seal_hello(LAN));
+            let _ = hear(&mut x, at(ms), &blind.seal_hello(Version::NEWEST, LAN));
             let _ = hear(&mut x, at(ms), &greeting);
             if ms % 100 == 99 && adopted_at.is_none() {
                 shake(&mut x, &mut y, at(ms));
@@ -215,7 +215,7 @@ fn no_flood_of_greetings_keeps_a_peer_out_that_was_started_again() {
         let took = adopted_at.expect("it is heard again");
         assert!(took <= 3 * GENERATION.as_ms(), "run {run} waited {took} ms");
     }
-    assert_eq!(hear(&mut x, at(9_000_000), &blind.seal_hello(LAN)), Err(Refusal::Authenticator));
+    assert_eq!(hear(&mut x, at(9_000_000), &blind.seal_hello(Version::NEWEST, LAN)), Err(Refusal::Authenticator));
 }
 
 #[test]
