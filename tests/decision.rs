@@ -245,6 +245,18 @@ fn a_cold_start_is_never_shorter_than_the_lease_that_a_group_waits_for() {
 }
 
 #[test]
+fn a_node_that_can_say_goodbye_on_no_path_leaves_at_once() {
+    let mut world = pair(16);
+    world.befall(Fault::PortLost(SERIAL, Side::A));
+    world.befall(Fault::LinkDown(LAN, Side::A));
+    world.run_for(Span::from_s(3));
+    world.befall(Fault::Stop(Side::A));
+    let took = world.run_until(Span::from_s(5), |w| w.node(Side::A).is_none()).expect("it ends");
+    assert!(took <= ms(200), "{took}");
+    assert_no_overlap(&world);
+}
+
+#[test]
 fn different_keys_never_make_two_holders() {
     let mut world = pair(11);
     world.befall(Fault::PowerCut(Side::B));

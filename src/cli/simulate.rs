@@ -331,3 +331,7 @@ fn seconds(at: crosswire::time::Span) -> String {
 fn name(names: &Names, side: Side) -> &str {
     &names.nodes[side.index()]
 }
+
+#[cfg(test)]
+#[path = "simulate_tests.rs"]
+mod tests;
