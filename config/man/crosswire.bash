@@ -5,7 +5,7 @@ _crosswire() {
         words="run check cable-test status why peer handover takeover fence standby online maintenance reload keygen import --help --version"
     else
         case ${COMP_WORDS[1]} in
-        run) words="--config --node --run-dir --foreground --help" ;;
+        run) words="--config --node --run-dir --foreground --check --help" ;;
         check) words="--config --node --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
         status) words="--run-dir --json --help" ;;

@@ -15,7 +15,7 @@ use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
 
 use crate::settings::{
-    ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Settings, StopFailure, exact, neighbours,
+    ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Script, Settings, StopFailure, exact, neighbours,
 };
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
@@ -257,13 +257,25 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io:
     writeln!(out, "  Slowest release of all: {}.", exact(proof.slowest_release()))
 }
 
-/// Scripts that mount or attach something that two boxes must not have at once.
-const MOUNTING: [&str; 4] = ["filesystem", "mount", "drbd", "lvm"];
+/// How long after a silent peer's last beat the group of that name is taken over.
+#[cfg(feature = "import")]
+pub fn waits(settings: &Settings, group: &str) -> Option<Span> {
+    let index = settings.groups.iter().position(|known| known.name == group)?;
+    Some(settings.proof().groups.get(index)?.takeover)
+}
 
-/// Whether a script, as it is written, is one of those.
-pub fn is_mounting(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    MOUNTING.iter().any(|word| text.contains(word))
+/// Scripts that mount or attach something that two boxes must not have at once.
+const MOUNTING: [&str; 7] = ["filesystem", "mount", "drbd", "lvm", "raid", "scsi", "zfs"];
+
+/// Whether a script of that name is one of those; what it is told does not matter.
+pub fn is_mounting(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    MOUNTING.iter().any(|word| name.contains(word))
+}
+
+fn mounts(script: &Script) -> bool {
+    let name = script.programs.first().and_then(|program| program.file_name());
+    name.is_some_and(|name| is_mounting(&name.to_string_lossy()))
 }
 
 fn write_exclusive(
@@ -284,7 +296,7 @@ fn write_exclusive(
             out,
             "    WARNING: exclusive, and only the watchdog ends a hung {peer}: if both paths are cut while both nodes live, both serve; safety = \"fence\" prevents that"
         ),
-        (false, _, _) => match group.scripts.iter().find(|script| is_mounting(&script.text)) {
+        (false, _, _) => match group.scripts.iter().find(|script| mounts(script)) {
             Some(script) => writeln!(
                 out,
                 "    WARNING: {} looks like a disk that only one box may have: set exclusive = true, and safety = \"fence\"",

@@ -38,6 +38,8 @@ options! {
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
         /// Stay in the foreground and log to stderr too
         foreground: bool = flag("--foreground"),
+        /// Only say why it would not start, if so
+        check: bool = flag("--check"),
     }
 }
 
@@ -51,10 +53,17 @@ pub fn run(options: &RunOptions) -> ExitCode {
         Ok(settings) => settings,
         Err(list) => return errors(list).into(),
     };
+    let contradicted = settings.contradicted();
+    if !contradicted.is_empty() {
+        return errors(contradicted).into();
+    }
     let keys = match KeyFile::load(&settings.key_file) {
         Ok(keys) => keys,
         Err(error) => return errors(vec![error]).into(),
     };
+    if options.check {
+        return Exit::Done.into();
+    }
     match start(options, &settings) {
         Ok(started) => live(options, &settings, &keys, started),
         Err((exit, line)) => {

@@ -18,9 +18,9 @@ use super::witness::OwnAddress;
 use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
 
 /// Most addresses of one group.
-const MAX_ADDRESSES: usize = 16;
+pub const MAX_ADDRESSES: usize = 16;
 /// Most scripts of one group.
-const MAX_SCRIPTS: usize = 16;
+pub const MAX_SCRIPTS: usize = 16;
 const KEYS: [&str; 14] = [
     "prefer",
     "failback",
@@ -212,15 +212,23 @@ fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
     }
 }
 
-/// A script that two groups start would be stopped by one under the other's feet.
+const SHARED: &str = "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
+
+/// A script that two groups start would be stopped by one under the other's feet, unless both say that it does not matter.
 fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let mut all: Vec<(&script::Draft<'_>, &str)> =
         plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).collect();
     all.sort_by_key(|(script, _)| script.text.at);
     for (index, (script, _)) in all.iter().enumerate() {
-        if let Some((_, group)) = all[..index].iter().find(|(earlier, _)| earlier.is_same(script)) {
+        let is_allowed = |(earlier, group): &(&script::Draft<'_>, &str)| {
+            script.is_shared && earlier.is_shared && *group != all[index].1
+        };
+        let collides = |other: &&(&script::Draft<'_>, &str)| other.0.is_same(script) && !is_allowed(other);
+        if let Some((_, group)) = all[..index].iter().find(collides) {
             let what = format!("{} is already a script of group {}", quote(script.text.value), quote(group));
-            report.add(script.text.at, what, "list it once");
+            let is_elsewhere = *group != all[index].1;
+            let remedy = if is_elsewhere { SHARED } else { "list it once" };
+            report.add(script.text.at, what, remedy);
         }
     }
 }
@@ -327,6 +335,11 @@ impl Plan<'_> {
     /// Where each address that names an interface stands, and that interface.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = At<&str>> {
         self.addresses.iter().filter_map(|vip| Some(At { at: vip.at, value: vip.value.interface? }))
+    }
+
+    /// Its addresses.
+    pub(super) fn served(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().map(|vip| vip.value.ip)
     }
 
     /// Where each script stands, and where its program is looked for.

@@ -208,6 +208,7 @@ impl<'t> Draft<'t> {
             Some(found.map(|name| if is_lan { Thing::Interface(name.to_string()) } else { Thing::Device(name.into()) }))
         };
         let mut all: Vec<At<Thing>> = self.links.iter().filter_map(device).collect();
+        all.extend(self.links.iter().filter_map(|link| self.own_address(link, me)));
         for group in &self.groups {
             all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
@@ -224,6 +225,17 @@ impl<'t> Draft<'t> {
             }
         }
         needs
+    }
+}
+
+impl Draft<'_> {
+    /// What the box of `me` must have on a LAN.
+    fn own_address(&self, link: &Link<'_>, me: Side) -> Option<At<Thing>> {
+        let (_, At { at, .. }) = link.addresses().find(|(side, _)| *side == me)?;
+        let PathDevice::Lan { interface, local, peer, .. } = link.open_by(me)? else { return None };
+        let name = self.nodes.as_ref()?[me.peer().index()].name.value.to_string();
+        let served = self.groups.iter().flat_map(groups::Plan::served).collect();
+        Some(At { at, value: Thing::Address { interface, own: local, peer: (peer, name), served } })
     }
 }
 

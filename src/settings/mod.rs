@@ -33,6 +33,8 @@ pub use difference::{Change, differences};
 pub use error::ConfigError;
 #[cfg(feature = "import")]
 pub use error::shorten;
+#[cfg(feature = "import")]
+pub use groups::{MAX_ADDRESSES, MAX_SCRIPTS};
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
 #[cfg(feature = "cable-test")]
 pub use line::least_interval;
@@ -41,7 +43,7 @@ pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
 #[cfg(feature = "import")]
-pub use witness::why_no_witness;
+pub use witness::{OwnAddress, why_no_witness};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
@@ -372,6 +374,11 @@ impl Settings {
     /// same, since network cards and USB adapters come late.
     pub fn absent(&self) -> Vec<ConfigError> {
         self.needs.iter().filter_map(needs::Need::lack).collect()
+    }
+
+    /// What of that no waiting mends, since the box has something else in its place: `run` does not start either.
+    pub fn contradicted(&self) -> Vec<ConfigError> {
+        self.needs.iter().filter_map(needs::Need::contradiction).collect()
     }
 
     /// How long one beat occupies each path, in the order of the paths; nothing on a LAN.

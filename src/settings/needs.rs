@@ -1,4 +1,5 @@
-//! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start.
+//! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start, unless the box
+//! has something else in its place.
 
 use std::fs;
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::net::if_::if_nametoindex;
 
 use super::error::ConfigError;
-use super::neighbours::is_own;
+use super::neighbours::{addresses_of_box, is_link_local, is_own};
 use super::witness;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
@@ -25,6 +26,17 @@ pub struct Need {
 pub(super) enum Thing {
     /// A network interface.
     Interface(String),
+    /// An address of our own on a LAN.
+    Address {
+        /// The LAN's interface.
+        interface: String,
+        /// Ours.
+        own: IpAddr,
+        /// The peer's, and what the peer is called.
+        peer: (IpAddr, String),
+        /// Addresses of the groups, which come and go.
+        served: Vec<IpAddr>,
+    },
     /// A serial port.
     Device(PathBuf),
     /// The program of a script, in one of these places.
@@ -40,27 +52,58 @@ pub(super) enum Thing {
 }
 
 impl Need {
-    /// What is the matter with it now, if anything.
+    /// What is the matter with it now, if anything, and has not been said before anything else: see [`Need::error`].
     pub(super) fn lack(&self) -> Option<ConfigError> {
+        if self.error().is_some() { None } else { self.said() }
+    }
+
+    fn said(&self) -> Option<ConfigError> {
         let (what, remedy) = match &self.what {
             Thing::Interface(name) => lack_of_interface(name)?,
+            Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
             Thing::Device(path) => lack_of_device(path)?,
             Thing::Program(paths) => lack_of_program(paths)?,
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
             Thing::Reset(path) => lack_of_reset(path)?,
             Thing::Fence(path) => lack_of_fence(path)?,
-            // Said before anything else: see `error`.
-            Thing::Witness(_) => return None,
+            Thing::Witness(ip) => lack_of_witness(*ip)?,
         };
         Some(ConfigError::at(&self.place, what, remedy))
     }
 
     /// What no box may start with: a witness that it would find wherever it is cut off.
     pub(super) fn error(&self) -> Option<ConfigError> {
-        let Thing::Witness(ip) = self.what else { return None };
-        let what = || format!("{ip} is an address of this box: as a witness it says nothing of who is cut off");
-        is_own(ip).then(|| ConfigError::at(&self.place, what(), witness::REMEDY))
+        if matches!(self.what, Thing::Witness(_)) { self.said() } else { None }
     }
+
+    /// What nothing that comes late can mend: an interface that has addresses, but not ours.
+    pub(super) fn contradiction(&self) -> Option<ConfigError> {
+        let Thing::Address { interface, own, served, .. } = &self.what else { return None };
+        if has_others(interface, *own, served) { self.said() } else { None }
+    }
+}
+
+/// Whether an interface has addresses that are no group's, and the box not this one.
+fn has_others(interface: &str, own: IpAddr, served: &[IpAddr]) -> bool {
+    let is_settled = |ip: &IpAddr| ip.is_ipv4() == own.is_ipv4() && !is_link_local(*ip) && !served.contains(ip);
+    !is_own(own) && addresses_of_box().iter().any(|(name, ip)| name == interface && is_settled(ip))
+}
+
+fn lack_of_address(interface: &str, own: IpAddr, (peer, name): &(IpAddr, String)) -> Option<(String, &'static str)> {
+    if lack_of_interface(interface).is_some() || is_own(own) {
+        return None;
+    }
+    let what = format!("there is no address {own} on this box");
+    Some(if is_own(*peer) {
+        (format!("{what}, but {peer}, which is said to be {name}'s"), "are the two swapped? correct lan of both nodes")
+    } else {
+        (what, "see `ip address`, and correct lan of this node, or give the address to its interface")
+    })
+}
+
+fn lack_of_witness(ip: IpAddr) -> Option<(String, &'static str)> {
+    let what = || format!("{ip} is an address of this box: as a witness it says nothing of who is cut off");
+    is_own(ip).then(|| (what(), witness::REMEDY))
 }
 
 fn lack_of_interface(name: &str) -> Option<(String, &'static str)> {

@@ -1,19 +1,35 @@
 //! What this box's kernel knows of an interface: which of its own addresses are there, and who else can be.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
+
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
 const V6_FOR_TWO: u32 = 126;
-/// Addresses for documentation (RFC 5737, RFC 3849): no box has them.
-const NOBODYS: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 
-/// Whether this box has the address itself. Where programs may use any address (`ip_nonlocal_bind`) nobody can tell: then not.
+/// Every address of this box, with its interface.
+pub fn addresses_of_box() -> Vec<(String, IpAddr)> {
+    let address = |found: InterfaceAddress| {
+        let storage = found.address?;
+        let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        Some((found.interface_name, v4.or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?))
+    };
+    getifaddrs().map(|all| all.filter_map(address).collect()).unwrap_or_default()
+}
+
+/// Whether this box has the address itself, as it has all of 127.0.0.0/8.
 pub fn is_own(ip: IpAddr) -> bool {
-    let can_bind = |ip: IpAddr| UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok();
-    can_bind(ip) && !NOBODYS.into_iter().any(|nobodys| nobodys.is_ipv4() == ip.is_ipv4() && can_bind(nobodys))
+    ip.is_loopback() || addresses_of_box().iter().any(|(_, own)| *own == ip)
+}
+
+/// An address that every interface gives itself.
+pub fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 /// Whether nobody but the peer can be a neighbour on an interface, as far as this box can tell: its network has room for two, or

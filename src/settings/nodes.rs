@@ -42,6 +42,12 @@ pub(super) fn read<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<[Nod
     let count = tables.len();
     let place = tables.get(2).map_or_else(|| root.place_of("node"), |third| third.at);
     let nodes: Vec<Node<'t>> = tables.into_iter().map(|table| read_one(table, report)).collect();
+    if let [a, b] = nodes.as_slice()
+        && a.name.value.eq_ignore_ascii_case(b.name.value)
+    {
+        let what = format!("{} and {} are one name", quote(a.name.value), quote(b.name.value));
+        report.add(a.name.at.max(b.name.at), what, "give each box a name of its own: capital letters make none");
+    }
     if count != 2 {
         let what = match count {
             0 => "there is no node".to_string(),
@@ -92,7 +98,7 @@ fn read_address(text: At<&str>, report: &mut Report<'_>) -> At<Option<IpAddr>> {
     text.map(|_| address.map(|ip| ip.to_canonical()))
 }
 
-/// Which of the two this box is; an error that lists both names if it is neither.
+/// Which of the two this box is, capital letters or not, as in all names of hosts; an error that lists both names if it is neither.
 pub(super) fn choose(nodes: &[Node<'_>; 2], wanted: &Wanted, at: usize, report: &mut Report<'_>) -> Option<Side> {
     let [a, b] = nodes;
     let (name, what, key) = match wanted {
@@ -104,8 +110,8 @@ pub(super) fn choose(nodes: &[Node<'_>; 2], wanted: &Wanted, at: usize, report: 
         }
     };
     match name.as_str() {
-        name if name == a.name.value => Some(Side::A),
-        name if name == b.name.value => Some(Side::B),
+        name if name.eq_ignore_ascii_case(a.name.value) => Some(Side::A),
+        name if name.eq_ignore_ascii_case(b.name.value) => Some(Side::B),
         _ => {
             let known = format!("{} and {}", quote(a.name.value), quote(b.name.value));
             report.add(at, what, format_args!("the file knows {known}: correct {key}"));

@@ -21,7 +21,8 @@ const OCF_DIRECTORY: &str = "/usr/lib/ocf/resource.d";
 /// Where Heartbeat looks first.
 const HA_DIRECTORY: &str = "/etc/ha.d/resource.d";
 const FORMS: &str = "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
-const KEYS: [&str; 7] = ["run", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
+const KEYS: [&str; 8] =
+    ["run", "shared", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
 /// A script is not looked at more often.
 const MIN_MONITOR: Span = Span::from_s(1);
 const DEFAULT_MONITOR_TIMEOUT: Span = Span::from_s(20);
@@ -46,6 +47,8 @@ pub(super) struct Patience {
 pub(super) struct Draft<'t> {
     /// As written.
     pub(super) text: At<&'t str>,
+    /// It keeps nothing running: two groups may have it.
+    pub(super) is_shared: bool,
     parsed: Parsed,
     patience: Patience,
 }
@@ -116,19 +119,20 @@ fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>)
 impl<'t> Draft<'t> {
     /// One element of the list of scripts; `usual` is the patience that the group has with those that say nothing.
     pub(super) fn read(element: Element<'t>, usual: Patience, report: &mut Report<'_>) -> Option<Self> {
-        let (text, patience) = match element {
-            Element::Text(text) => (text, usual),
+        let (text, patience, is_shared) = match element {
+            Element::Text(text) => (text, usual, false),
             Element::Table(table) => {
                 table.refuse_unknown(&KEYS, report);
                 if !table.has("run") {
                     report.add(table.at, "a script does not say what to run", "add run = \"lsb:NAME\"");
                 }
                 let patience = Patience::read(&table, usual, report);
-                (table.text("run", report)?, patience)
+                let is_shared = table.flag("shared", report);
+                (table.text("run", report)?, patience, is_shared)
             }
         };
         match parse(text.value) {
-            Ok(parsed) => Some(Self { text, parsed, patience }),
+            Ok(parsed) => Some(Self { text, is_shared, parsed, patience }),
             Err((what, remedy)) => {
                 report.add(text.at, format!("{} {what}", quote(text.value)), remedy);
                 None

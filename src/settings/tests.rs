@@ -269,10 +269,13 @@ fn what_this_box_lacks_is_said_but_is_no_error() {
     let text = GOOD
         .replace("/dev/ttyS0", "/dev/null")
         .replace("\"eth0\"", "\"lo\"")
+        .replace("\"10.0.0.1\"", "\"192.0.2.1\"")
         .replace("10.0.0.100/24\"]", "10.0.0.100/24@no-such-if0\"]\nscripts = ['lsb:no-such-script']");
     let settings = good_as(&text, "gw1");
     let lacks: Vec<String> = settings.absent().iter().map(ToString::to_string).collect();
     let expected = [
+        "f:3:7: there is no address 192.0.2.1 on this box; \
+         see `ip address`, and correct lan of this node, or give the address to its interface",
         "f:11:14: there is no interface \"no-such-if0\" on this box; \
          see `ip link` for those that there are, and correct the name",
         "f:12:12: there is no script \"/etc/init.d/no-such-script\" on this box (No such file or directory (os error 2)); \
@@ -281,7 +284,8 @@ fn what_this_box_lacks_is_said_but_is_no_error() {
     assert_eq!(lacks, expected);
 
     let lacks = |device: &str| {
-        let settings = good_as(&GOOD.replace("/dev/ttyS0", device).replace("\"eth0\"", "\"lo\""), "gw1");
+        let text = GOOD.replace("/dev/ttyS0", device).replace("\"eth0\"", "\"lo\"");
+        let settings = good_as(&text.replace("10.0.0.1\"", "127.0.0.1\""), "gw1");
         settings.absent().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(lacks("/dev"), ["f:7:10: \"/dev\" is not a serial port; name a tty, as in \"/dev/ttyS0\""]);

@@ -7,6 +7,7 @@ pub mod lab;
 
 mod command_line;
 mod files;
+mod import;
 mod install;
 mod place;
 mod ports;

@@ -4,9 +4,12 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::draft::{Draft, Times};
-use crate::cli::check::is_mounting;
+use super::draft::{Draft, Group, Script};
+use super::settle::Settled;
 use crate::settings::exact;
+
+/// Heartbeat's own, where ha.cf says nothing.
+pub const USUAL_BAUD: u32 = 19_200;
 
 /// A string of TOML; control characters were refused before.
 fn quoted(text: &str) -> String {
@@ -18,37 +21,38 @@ fn list(texts: impl Iterator<Item = String>) -> String {
     format!("[{}]", all.join(", "))
 }
 
-/// The text of the file. `addresses` are those of both nodes, one LAN after the other.
-pub fn compose(draft: &Draft, times: Times, addresses: &[Vec<IpAddr>], directory: &Path, key: &Path) -> String {
+/// The text of the file.
+pub fn compose(draft: &Draft, settled: &Settled, key: &Path) -> String {
     let mut out = String::new();
     // Writing into a String cannot fail.
-    let _ = write_all(draft, times, addresses, (directory, key), &mut out);
+    let _ = write_all(draft, settled, key, &mut out);
     out
 }
 
-fn write_all(
-    draft: &Draft,
-    times: Times,
-    addresses: &[Vec<IpAddr>],
-    (directory, key): (&Path, &Path),
-    out: &mut String,
-) -> std::fmt::Result {
+fn write_all(draft: &Draft, settled: &Settled, key: &Path, out: &mut String) -> std::fmt::Result {
+    let Settled { times, addresses, witnesses, .. } = settled;
+    let directory = &draft.directory;
     let pair = draft.pair.clone().unwrap_or_else(|| draft.nodes.join("-"));
     writeln!(out, "# Written by `crosswire import {}`, which says what became of each line.", directory.display())?;
     writeln!(out, "pair = {}\nkey = {}", quoted(&pair), quoted(&key.to_string_lossy()))?;
     for (index, node) in draft.nodes.iter().enumerate() {
-        let own = addresses.iter().filter_map(|lan| lan.get(index)).map(IpAddr::to_string);
+        let own = addresses.iter().filter_map(|lan| lan.get(index)).map(|(ip, _)| ip.to_string());
         writeln!(out, "\n[node.{}]", quoted(node))?;
         if !addresses.is_empty() {
             writeln!(out, "lan = {}", list(own))?;
         }
     }
     for serial in &draft.serials {
-        writeln!(out, "\n[[serial]]\ndevice = {}\nbaud = {}", quoted(serial), draft.baud.unwrap_or(19_200))?;
+        writeln!(
+            out,
+            "\n[[serial]]\ndevice = {}\nbaud = {}",
+            quoted(serial),
+            draft.baud.map_or(USUAL_BAUD, |(baud, _)| baud)
+        )?;
     }
     for lan in &draft.lans {
         writeln!(out, "\n[[lan]]\ninterface = {}", quoted(&lan.interface))?;
-        if let Some(port) = lan.port {
+        if let Some((port, _)) = lan.port {
             writeln!(out, "port = {port}")?;
         }
     }
@@ -57,8 +61,8 @@ fn write_all(
         writeln!(out, "{name} = \"{}\"", exact(span))?;
     }
     writeln!(out, "lease = \"{}\"", exact(times.lease))?;
-    if !draft.witnesses.is_empty() {
-        writeln!(out, "\n[quorum]\nwitness = {}", list(draft.witnesses.iter().map(IpAddr::to_string)))?;
+    if !witnesses.is_empty() {
+        writeln!(out, "\n[quorum]\nwitness = {}", list(witnesses.iter().map(IpAddr::to_string)))?;
     }
     write_last_resorts(draft, out)?;
     write_groups(draft, out)
@@ -82,15 +86,23 @@ fn write_groups(draft: &Draft, out: &mut String) -> std::fmt::Result {
     for group in &draft.groups {
         writeln!(out, "\n[group.{}]\nprefer = {}", quoted(&group.name), quoted(&group.prefer))?;
         writeln!(out, "failback = \"{}\"", draft.failback)?;
-        for (name, values) in [("addresses", &group.addresses), ("scripts", &group.scripts)] {
-            if !values.is_empty() {
-                writeln!(out, "{name} = {}", list(values.iter().cloned()))?;
-            }
+        if !group.addresses.is_empty() {
+            writeln!(out, "addresses = {}", list(group.addresses.iter().map(|(_, text)| text.clone())))?;
+        }
+        if !group.scripts.is_empty() {
+            let scripts: Vec<String> = group.scripts.iter().map(|script| element(draft, group, script)).collect();
+            writeln!(out, "scripts = [{}]", scripts.join(", "))?;
         }
         // As Heartbeat did. What mounts a disk keeps the default, which waits until the peer's scripts must have stopped.
-        if !group.scripts.is_empty() && !group.scripts.iter().any(|script| is_mounting(script)) {
+        if !group.scripts.is_empty() && !group.is_mounting() {
             writeln!(out, "safety = \"probe\"")?;
         }
     }
     Ok(())
+}
+
+fn element(draft: &Draft, group: &Group, script: &Script) -> String {
+    let text = quoted(&script.text);
+    let is_shared = draft.groups.iter().any(|other| other.name != group.name && other.has(script));
+    if is_shared { format!("{{ run = {text}, shared = true }}") } else { text }
 }

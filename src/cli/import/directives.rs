@@ -2,10 +2,10 @@
 
 use super::draft::Draft;
 use super::readers as read;
-use super::report::{Fate, Wrong};
+use super::report::{Reading, Wrong};
 
 /// Reads the words after a directive into the draft, and says what became of them.
-pub type Reader = fn(&mut Draft, &[&str]) -> Result<Fate, Wrong>;
+pub type Reader = fn(&mut Draft, &[&str]) -> Result<Reading, Wrong>;
 
 /// What is done about a directive.
 #[derive(Clone, Copy)]
@@ -29,6 +29,21 @@ const OLD_API: Treatment = Meaningless("other programs ask with `crosswire statu
 const COMPRESSION: Treatment = Meaningless("a heartbeat is some 70 bytes and never compressed");
 const CORES: Treatment = Meaningless("set the core limit where the daemon is started");
 const MEDIA: Treatment = Lost("paths are serial cables and UDP over Ethernet");
+
+/// Directives whose words are separated by blanks alone: in those of all others a comma does it too.
+pub const WHOLE_LINE: [&str; 11] = [
+    "apiauth",
+    "failfast",
+    "mcast",
+    "mcast6",
+    "ping_group",
+    "rds",
+    "respawn",
+    "stonith",
+    "stonith_host",
+    "ucast",
+    "ucast6",
+];
 
 /// In alphabetical order.
 pub const DIRECTIVES: [(&str, Treatment); 63] = [

@@ -1,11 +1,14 @@
-//! What the three files ask for, while they are read; then the times that fit, and the addresses of the nodes.
+//! What the three files ask for, while they are read; then the times that fit.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use crosswire::config::{MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL};
+use crosswire::frame::seal::group_tag;
 use crosswire::time::Span;
 
-use super::report::{Account, Fate, Place, Time};
+use super::places::Names;
+use super::report::{Account, Fate, Named, Place, Reading, Time, Wrong};
 use crate::settings::{ConfigError, exact};
 
 /// Heartbeat's own, where ha.cf says nothing.
@@ -22,25 +25,36 @@ pub struct Lan {
     pub interface: String,
     /// The nodes' addresses on it, as far as ucast names them.
     pub ips: Vec<IpAddr>,
-    /// UDP port, where it is not the usual one.
-    pub port: Option<u16>,
+    /// UDP port, where it is not the usual one, and the line that gives it.
+    pub port: Option<(u16, usize)>,
     /// Who asks for it.
     pub place: Place,
 }
 
-/// One line of haresources.
+/// One script of a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Script {
+    /// What it is called.
+    pub name: String,
+    /// In our notation.
+    pub text: String,
+    /// The line that asks for it.
+    pub line: usize,
+}
+
+/// One line of haresources, or several.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// What it is called here.
     pub name: String,
-    /// Who asks for it.
-    pub place: Place,
+    /// The lines that ask for it.
+    pub lines: Vec<usize>,
     /// The preferred node.
     pub prefer: String,
-    /// In our notation.
-    pub addresses: Vec<String>,
-    /// In our notation.
-    pub scripts: Vec<String>,
+    /// Each also in our notation.
+    pub addresses: Vec<(IpAddr, String)>,
+    /// What it starts.
+    pub scripts: Vec<Script>,
 }
 
 /// A device of `stonith_host`.
@@ -57,28 +71,40 @@ pub struct Fence {
 /// Everything that was read.
 #[derive(Clone, Debug)]
 pub struct Draft {
+    /// Heartbeat's directory.
+    pub directory: PathBuf,
     /// The line that is being read.
     pub place: Place,
-    /// What became of every line so far.
+    /// What it sets, if only one line can set that.
+    pub setting: Option<String>,
+    /// What was made of every line so far.
     pub accounts: Vec<Account>,
+    /// The lines that set what only one can set.
+    set_by: Vec<(&'static str, String, usize)>,
     /// What is wrong.
     pub errors: Vec<ConfigError>,
+    /// Addresses of names.
+    pub names: Names,
     /// The nodes, in the order of ha.cf.
     pub nodes: Vec<String>,
     /// `cluster`
     pub pair: Option<String>,
     /// Serial ports.
     pub serials: Vec<String>,
-    /// `baud`
-    pub baud: Option<u32>,
+    /// `baud` before the first of them, which is the one that they have, and its line.
+    pub baud: Option<(u32, usize)>,
     /// LANs.
     pub lans: Vec<Lan>,
-    /// `udpport`, for the media after it.
-    pub port: Option<u16>,
+    /// `udpport`, for the media after it, and its line.
+    pub port: Option<(u16, usize)>,
+    /// Media of a kind keep the port that the first of them had.
+    ports: Vec<(&'static str, Option<(u16, usize)>)>,
+    /// What is served is not in these files.
+    pub is_elsewhere: bool,
     /// interval, late_after, dead_after, cold_start: as asked for.
     pub times: [Option<Span>; 4],
-    /// Witnesses.
-    pub witnesses: Vec<IpAddr>,
+    /// Whoever is pinged.
+    pub witnesses: Vec<Named>,
     /// `failback` of every group.
     pub failback: &'static str,
     /// `watchdog`
@@ -100,17 +126,23 @@ pub struct Times {
 
 impl Draft {
     /// Nothing read yet.
-    pub fn new() -> Self {
+    pub fn new(directory: &Path, names: Names) -> Self {
         Self {
+            directory: directory.to_path_buf(),
             place: Place { file: "ha.cf", line: 0 },
+            setting: None,
             accounts: Vec::new(),
+            set_by: Vec::new(),
             errors: Vec::new(),
+            names,
             nodes: Vec::new(),
             pair: None,
             serials: Vec::new(),
             baud: None,
             lans: Vec::new(),
             port: None,
+            ports: Vec::new(),
+            is_elsewhere: false,
             times: [None; 4],
             witnesses: Vec::new(),
             // What Heartbeat does when it is not told.
@@ -121,33 +153,73 @@ impl Draft {
         }
     }
 
-    /// The LAN on an interface, made if it is not there yet; true if it was.
-    pub fn lan(&mut self, interface: &str, port: Option<u16>) -> (&mut Lan, bool) {
-        let known = self.lans.iter().position(|lan| lan.interface == interface);
-        let index = known.unwrap_or(self.lans.len());
-        if known.is_none() {
-            let place = self.place;
-            self.lans.push(Lan { interface: interface.to_string(), ips: Vec::new(), port, place });
-        }
-        (&mut self.lans[index], known.is_some())
+    /// Something is wrong with a line, or with a file.
+    pub fn fail(&mut self, Place { file, line }: Place, (what, remedy): Wrong) {
+        let line = Some(line).filter(|line| *line > 0);
+        self.errors.push(ConfigError::new(&self.directory.join(file), line, what, remedy));
     }
 
-    /// The nearest times to those asked for that keep the promises of `crosswire check`, and what became of the lines
-    /// that asked.
-    pub fn settle_times(&mut self) -> Times {
-        let times = fit(self.times);
-        let names = ["interval", "late_after", "dead_after", "cold_start"];
-        for account in &mut self.accounts {
-            let Fate::Timed(which) = account.fate else { continue };
-            let index = which as usize;
-            let said = format!("{} = \"{}\"", names[index], exact(times.all[index]));
-            account.fate = if self.times[index] == Some(times.all[index]) {
-                Fate::Taken(said)
-            } else {
-                Fate::Replaced(format!("{said}: {}", WHY[index]))
-            };
+    /// Notes what was made of the line that was read. An earlier line that set the same counts no longer.
+    pub fn account(&mut self, text: String, reading: Reading) {
+        let place = self.place;
+        if let Some(setting) = self.setting.take() {
+            let earlier = self.set_by.iter_mut().find(|(file, what, _)| *file == place.file && *what == setting);
+            match earlier {
+                Some((_, _, at)) => {
+                    self.accounts[*at].reading = Fate::Overridden(place.line).into();
+                    *at = self.accounts.len();
+                }
+                None => self.set_by.push((place.file, setting, self.accounts.len())),
+            }
         }
-        times
+        self.accounts.push(Account { place, text, reading });
+    }
+
+    /// The number of the LAN on an interface, made if it is not there yet. `own` is the port that this line itself names; else
+    /// media of a kind have the port that stood above the first of them.
+    pub fn lan(&mut self, interface: &str, kind: &'static str, own: Option<u16>) -> usize {
+        let place = self.place;
+        let port = match own {
+            Some(port) => Some((port, place.line)),
+            None => self.port_of(kind),
+        };
+        let known = self.lans.iter().position(|lan| lan.interface == interface);
+        known.unwrap_or_else(|| {
+            self.lans.push(Lan { interface: interface.to_string(), ips: Vec::new(), port, place });
+            self.lans.len() - 1
+        })
+    }
+
+    fn port_of(&mut self, kind: &'static str) -> Option<(u16, usize)> {
+        if let Some((_, port)) = self.ports.iter().find(|(known, _)| *known == kind) {
+            return *port;
+        }
+        self.ports.push((kind, self.port));
+        self.port
+    }
+
+    /// A name for a group that prefers this node: its own, or with a number behind it. No two have the same tag in beats.
+    pub fn name_for_group(&self, prefer: &str) -> String {
+        let is_free = |name: &String| self.groups.iter().all(|group| group_tag(&group.name) != group_tag(name));
+        let numbered = (2..).map(|number| format!("{prefer}-{number}"));
+        std::iter::once(prefer.to_string()).chain(numbered.take(1_000)).find(is_free).unwrap_or_default()
+    }
+
+    /// The nearest times to those asked for that keep the promises of `crosswire check`.
+    pub fn times(&self) -> Times {
+        fit(self.times)
+    }
+
+    /// What became of a line that asked for a time.
+    pub fn fate_of_time(&self, which: Time, times: Times) -> Fate {
+        let names = ["interval", "late_after", "dead_after", "cold_start"];
+        let index = which as usize;
+        let said = format!("{} = \"{}\"", names[index], exact(times.all[index]));
+        if self.times[index] == Some(times.all[index]) {
+            Fate::Taken(said)
+        } else {
+            Fate::Replaced(format!("{said}: {}", WHY[index]))
+        }
     }
 }
 
@@ -178,7 +250,8 @@ fn whole_s(span: Span) -> Span {
 }
 
 /// A wanted time.
-pub fn set(draft: &mut Draft, which: Time, span: Span) -> Fate {
+pub fn set(draft: &mut Draft, which: Time, span: Span) -> Reading {
     draft.times[which as usize] = Some(span);
-    Fate::Timed(which)
+    draft.setting = Some(format!("{which:?}"));
+    Reading::Time(which)
 }

@@ -1,6 +1,7 @@
 //! What became of each line.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::settings::shorten;
 
@@ -12,7 +13,7 @@ pub type Wrong = (String, &'static str);
 pub struct Place {
     /// `ha.cf`
     pub file: &'static str,
-    /// Counted from 1.
+    /// Counted from 1; 0 is the file as a whole.
     pub line: usize,
 }
 
@@ -35,41 +36,90 @@ pub enum Time {
     ColdStart,
 }
 
+/// An address, and how the line names it where it names it otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The address.
+    pub ip: IpAddr,
+    /// The host name that stands there instead.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{} (as {} resolves now)", self.ip, shorten(name)),
+            None => write!(f, "{}", self.ip),
+        }
+    }
+}
+
+/// What a reader makes of a line. What is written shows only when all lines are read; only then it is said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// No other line matters.
+    Known(Fate),
+    /// A time, if it fits the others.
+    Time(Time),
+    /// A UDP port, if a medium takes it.
+    Port(u16),
+    /// A speed, if a cable takes it.
+    Baud(u32),
+    /// Broadcast or multicast on LANs, by their numbers, and what it is replaced by.
+    Media(Vec<usize>, &'static str),
+    /// One node's address on the LAN of that number.
+    Unicast(usize, Named),
+    /// Witnesses, and whether they were a group of which one was enough.
+    Witnesses(Vec<Named>, bool),
+    /// A group, and what has to be said of it.
+    Group(Vec<String>),
+}
+
+impl From<Fate> for Reading {
+    fn from(fate: Fate) -> Self {
+        Self::Known(fate)
+    }
+}
+
 /// What became of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fate {
     /// Taken over: as what.
     Taken(String),
-    /// Taken over if it fits, which shows when all is read.
-    Timed(Time),
     /// Replaced: by what, and why.
     Replaced(String),
+    /// Replaced by a later line of the same file, which counts.
+    Overridden(usize),
     /// Meaningless here: why.
-    Meaningless(&'static str),
+    Meaningless(String),
     /// Cannot be had: why, and what else there is.
     Lost(String),
 }
 
-/// A line and what became of it.
+/// A line and what was made of it.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// Which line.
     pub place: Place,
     /// What it says, without secrets.
     pub text: String,
-    /// What became of it.
-    pub fate: Fate,
+    /// What was made of it.
+    pub reading: Reading,
 }
 
-impl fmt::Display for Account {
+/// What is said of a line.
+pub struct Said<'a>(pub &'a Account, pub &'a Fate);
+
+impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (fate, note) = match &self.fate {
-            Fate::Taken(note) => ("taken over", note.as_str()),
-            Fate::Timed(_) => ("taken over", ""),
-            Fate::Replaced(note) => ("replaced by", note.as_str()),
-            Fate::Meaningless(note) => ("meaningless here", *note),
-            Fate::Lost(note) => ("cannot be had", note.as_str()),
-        };
-        write!(f, "{}: {}\n    {fate}: {note}", self.place, shorten(&self.text))
+        let Self(Account { place, text, .. }, fate) = self;
+        write!(f, "{place}: {}\n    ", shorten(text))?;
+        match fate {
+            Fate::Taken(note) => write!(f, "taken over: {note}"),
+            Fate::Replaced(note) => write!(f, "replaced by: {note}"),
+            Fate::Overridden(line) => write!(f, "replaced by line {line}, which counts"),
+            Fate::Meaningless(note) => write!(f, "meaningless here: {note}"),
+            Fate::Lost(note) => write!(f, "cannot be had: {note}"),
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::path::Path;
 
 use crosswire::time::Span;
@@ -10,6 +11,11 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hear
 /// Where a wrong line of a file of the classic pair is put, and what is said then.
 const BAD: &str = include_str!("../../../tests/fixtures/heartbeat/bad.txt");
 
+/// A box that is neither node, and asks nobody.
+fn around<'a>(hosts: &'a Path, routes: &'a Path) -> Surroundings<'a> {
+    Surroundings { hosts, routes, own: OwnBox::default(), resolve: |_| Vec::new() }
+}
+
 /// What is said of a directory, with its own name as `IN` and the other's as `OUT`, and what was written.
 fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<String>) {
     let to = tempfile::tempdir().expect("a directory");
@@ -20,7 +26,7 @@ fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<St
     };
     let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
     let mut said = Vec::new();
-    let here = Surroundings { hosts: &hosts, routes: &routes };
+    let here = around(&hosts, &routes);
     let exit = import(&options, &here, &mut said).expect("memory");
     let plain = |text: String| {
         let text = text.replace(&options.to.display().to_string(), "OUT");
@@ -56,12 +62,30 @@ fn is_expected(file: &str, said: &str) {
     assert_eq!(said, expected, "{} (CROSSWIRE_BLESS=1 writes it anew)", file.display());
 }
 
+/// Every directory of a pair.
+fn all_pairs() -> Vec<String> {
+    let entries = fs::read_dir(FIXTURES).expect("fixtures").map(|entry| entry.expect("an entry"));
+    let directories = entries.filter(|entry| entry.path().join("ha.cf").exists());
+    let names: Vec<String> = directories.map(|entry| entry.file_name().into_string().expect("text")).collect();
+    assert!(names.len() >= 16, "{names:?}");
+    names
+}
+
 #[test]
 fn typical_pairs_become_what_is_on_record() {
     let everything: &[&str] = &["anna=192.168.85.1", "berta=192.168.85.2", "anna=10.9.0.1", "berta=10.9.0.2"];
     let ipfail: &[&str] = &["alpha=10.1.0.1", "alpha=10.2.0.1", "beta=10.1.0.2", "beta=10.2.0.2"];
     let disk: &[&str] = &["alpha=10.1.0.1", "alpha=203.0.113.1", "beta=10.1.0.2", "beta=203.0.113.2"];
-    for (name, addresses) in [("classic", &[][..]), ("ipfail", ipfail), ("disk", disk), ("everything", everything)] {
+    let second: &[&str] = &["gw-a=10.1.0.1", "gw-a=203.0.113.2", "gw-b=10.1.0.2", "gw-b=203.0.113.3"];
+    for name in all_pairs() {
+        let addresses = match name.as_str() {
+            "ipfail" => ipfail,
+            "disk" => disk,
+            "everything" => everything,
+            "dual" | "windows" => second,
+            _ => &[],
+        };
+        let name = &name;
         let (exit, said, written) = import_from(&Path::new(FIXTURES).join(name), addresses);
         assert_eq!(exit, Exit::Done, "{name}: {said}");
         let written = written.expect("a configuration");
@@ -74,13 +98,14 @@ fn typical_pairs_become_what_is_on_record() {
 /// The files' own count of lines that say something is what is accounted for.
 #[test]
 fn every_line_is_accounted_for_once() {
-    for name in ["classic", "ipfail", "disk", "everything"] {
-        let directory = Path::new(FIXTURES).join(name);
+    for name in all_pairs() {
+        let directory = Path::new(FIXTURES).join(&name);
         let expected = fs::read_to_string(directory.join("expected.txt")).expect("on record");
-        for (file, goes_on) in [("ha.cf", false), ("haresources", true), ("authkeys", false)] {
-            let text = fs::read_to_string(directory.join(file)).expect("a fixture");
-            for (line, words) in joined(&text, goes_on) {
-                let is_empty = words.split('#').next().is_none_or(|words| words.trim().is_empty());
+        let layouts = [("ha.cf", Layout::Plain), ("haresources", Layout::Joined), ("authkeys", Layout::Secret)];
+        for (file, layout) in layouts {
+            let Ok(bytes) = fs::read(directory.join(file)) else { continue };
+            for (line, words) in lines::split(&bytes, layout) {
+                let is_empty = words.trim_ascii().is_empty();
                 let count = expected.matches(&format!("\n{file}:{line}: ")).count()
                     + usize::from(expected.starts_with(&format!("{file}:{line}: ")));
                 assert_eq!(count, usize::from(!is_empty), "{name}/{file}:{line}");
@@ -139,7 +164,8 @@ fn bad_lines_are_told_what_is_wrong_where_and_what_to_do() {
 fn nothing_is_overwritten() {
     let directory = tempfile::tempdir().expect("a directory");
     let names = ["crosswire.toml", "key"];
-    let here = Surroundings { hosts: &Path::new(FIXTURES).join("hosts"), routes: &Path::new(FIXTURES).join("route") };
+    let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
+    let here = around(&hosts, &routes);
     for name in names {
         let options = ImportOptions {
             to: directory.path().to_path_buf(),
@@ -168,8 +194,8 @@ fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
     assert!(to.is_relative());
     let from = Path::new(FIXTURES).join("classic");
     let options = ImportOptions { to: to.clone(), addresses: None, directory: from };
-    let hosts = Path::new(FIXTURES).join("hosts");
-    let here = Surroundings { hosts: &hosts, routes: &Path::new(FIXTURES).join("route") };
+    let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
+    let here = around(&hosts, &routes);
     let mut said = Vec::new();
     let exit = import(&options, &here, &mut said).expect("memory");
     assert_eq!(exit, Exit::Done, "{}", String::from_utf8_lossy(&said));
@@ -181,14 +207,20 @@ fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
     assert!(settings.key_file.is_absolute() && settings.key_file.exists(), "{}", settings.key_file.display());
 }
 
+fn draft() -> Draft {
+    let names =
+        Names::load("", Path::new("/nonexistent"), OwnBox::default(), |_| Vec::new()).expect("nothing was told");
+    Draft::new(Path::new("/x"), names)
+}
+
 #[test]
 fn times_are_kept_where_they_fit_and_fit_where_they_are_not() {
-    let mut draft = Draft::new();
+    let mut draft = draft();
     let s = Span::from_s;
     draft.times = [Some(s(1)), Some(s(3)), Some(s(5)), Some(s(60))];
-    assert_eq!(draft.settle_times().all, [s(1), s(3), s(5), s(60)]);
+    assert_eq!(draft.times().all, [s(1), s(3), s(5), s(60)]);
     draft.times = [Some(s(10)), Some(s(60)), Some(s(60)), Some(s(1))];
-    let times = draft.settle_times().all;
+    let times = draft.times().all;
     assert!(times[0] < times[1] && times[1] < times[2] && times[2] < times[3], "{times:?}");
 }
 
@@ -196,14 +228,15 @@ proptest! {
     /// Whatever Heartbeat was told: what is written keeps the promises of `check`.
     #[test]
     fn any_times_make_a_sound_configuration(asked in proptest::array::uniform4(proptest::option::of(1..200_000u64)), slow in proptest::bool::ANY) {
-        let mut draft = Draft::new();
+        let mut draft = draft();
         draft.nodes = vec!["a".into(), "b".into()];
         draft.times = asked.map(|ms| ms.map(Span::from_ms));
         draft.serials = vec!["/dev/ttyS0".into()];
-        draft.baud = Some(if slow { 9_600 } else { 115_200 });
-        draft.groups = vec![draft::Group { name: "g".into(), place: draft.place, prefer: "a".into(), addresses: vec!["10.0.0.9/24@eth0".into()], scripts: Vec::new() }];
-        let times = draft.settle_times();
-        let text = compose::compose(&draft, times, &[], Path::new("/x"), Path::new("/k"));
+        draft.baud = Some((if slow { 9_600 } else { 115_200 }, 1));
+        let addresses = vec![("10.0.0.9".parse::<IpAddr>().unwrap(), "10.0.0.9/24@eth0".to_string())];
+        draft.groups = vec![draft::Group { name: "g".into(), lines: vec![1], prefer: "a".into(), addresses, scripts: Vec::new() }];
+        let settled = settle::settle(&mut draft);
+        let text = compose::compose(&draft, &settled, Path::new("/k"));
         let said = Settings::parse(Path::new("f"), &text, "a").map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         // A beat that fills a slow line is the one thing that a change of times cannot mend without being told.
         let is_load = said.as_ref().err().is_some_and(|error| error.contains("more than half of the interval"));
