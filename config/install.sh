@@ -4,9 +4,13 @@
 #
 #   DESTDIR=/mnt/root config/install.sh     into another root, such as an image
 #
-# It enables and starts nothing: it says how. A configuration that is there stays as it is, and so does a key. A running
-# daemon keeps its old binary until it is restarted. Any POSIX shell; of other programs only what BusyBox has.
+# It makes the user and the group crosswire, or says how where it cannot. It enables and starts nothing: it says how. A
+# configuration that is there stays as it is, and so does a key; it makes none, since both boxes must have the same one. A
+# running daemon keeps its old binary until it is restarted, and the old binary stays beside the new one as crosswire.old.
+# Any POSIX shell; of other programs only what BusyBox has.
 set -eu
+# Who became root by su may not have these.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 root=${DESTDIR:-}
 root=${root%/}
@@ -56,6 +60,92 @@ find_binary() {
     fail "no binary: make it with config/build-static.sh, or name it with --binary FILE"
 }
 
+# is_crosswire FILE: whether it runs here and is a crosswire. It need not run here if it is for another root, perhaps of
+# another machine: there it has to look like one.
+is_crosswire() {
+    if "$1" --help 2>/dev/null </dev/null | grep -q '^Usage: crosswire '; then return 0; fi
+    [ -n "$root" ] && [ "$(head -c 4 "$1" | tail -c 3)" = ELF ] && grep -q 'Usage: crosswire' "$1"
+}
+
+# The new binary, whole or not at all, once it is known to be one. The one before stays beside it for the way back.
+put_binary() {
+    mkdir -p "$sbin"
+    new=$sbin/crosswire.new
+    rm -f "$new"
+    cp "$binary" "$new"
+    chmod 755 "$new"
+    if ! is_crosswire "$new"; then
+        rm -f "$new"
+        fail "$binary is no crosswire for this machine ($(uname -m)): nothing was changed"
+    fi
+    if [ -f "$sbin/crosswire" ] && ! cmp -s "$sbin/crosswire" "$new"; then
+        cp -p "$sbin/crosswire" "$sbin/crosswire.old.new"
+        mv -f "$sbin/crosswire.old.new" "$sbin/crosswire.old"
+        say "$sbin/crosswire.old is the one before: mv it back if you do not like this one"
+    fi
+    mv -f "$new" "$sbin/crosswire"
+    say "$sbin/crosswire"
+}
+
+has_program() { command -v "$1" >/dev/null 2>&1; }
+
+# has_name FILE: whether crosswire stands in that file of the root.
+has_name() { grep -q '^crosswire:' "$root/etc/$1" 2>/dev/null; }
+
+# A user that is nobody else: the unprivileged half of the daemon runs as it. Its group may ask for the status.
+put_user() {
+    if ! has_name group; then make_group >/dev/null 2>&1 || :; fi
+    if ! has_name passwd; then make_user >/dev/null 2>&1 || :; fi
+    if has_name group && has_name passwd; then
+        say "user and group crosswire"
+    else
+        say "user and group crosswire could NOT be made: do it before you start it, or it runs as a number of its own"
+        say "  groupadd -r crosswire; useradd -r -g crosswire -d /nonexistent -s /bin/false crosswire"
+    fi
+}
+
+# Below DESTDIR only its own files count: the tools of this box would change this box.
+make_group() {
+    if [ -n "$root" ]; then
+        append group "crosswire:x:$(free_id group):"
+    elif has_program groupadd; then
+        groupadd -r crosswire
+    elif has_program addgroup; then
+        # BusyBox, Debian.
+        addgroup -S crosswire || addgroup --system crosswire
+    fi
+}
+
+make_user() {
+    if [ -n "$root" ]; then
+        gid=$(sed -n 's/^crosswire:[^:]*:\([0-9]*\):.*/\1/p' "$root/etc/group")
+        [ -n "$gid" ] || return 1
+        append passwd "crosswire:x:$(free_id passwd):$gid:crosswire:/nonexistent:/bin/false"
+        if [ -f "$root/etc/shadow" ]; then append shadow "crosswire:!:1::::::"; fi
+    elif has_program useradd; then
+        useradd -r -M -g crosswire -d /nonexistent -s /bin/false crosswire ||
+            useradd -r -g crosswire -d /nonexistent -s /bin/false crosswire
+    elif has_program adduser; then
+        adduser -S -D -H -h /nonexistent -s /bin/false -G crosswire crosswire ||
+            adduser --system --no-create-home --home /nonexistent --shell /bin/false --ingroup crosswire crosswire
+    fi
+}
+
+# The highest number below those of people that nobody has in that file of the root.
+free_id() {
+    id=999
+    while grep -q "^[^:]*:[^:]*:$id:" "$root/etc/$1"; do id=$((id - 1)); done
+    printf '%s\n' "$id"
+}
+
+# append FILE LINE: to a file of the root that is there, with its mode.
+append() {
+    [ -f "$root/etc/$1" ] || return 1
+    # A last line may have no end.
+    [ -z "$(tail -c 1 "$root/etc/$1")" ] || printf '\n' >>"$root/etc/$1"
+    printf '%s\n' "$2" >>"$root/etc/$1"
+}
+
 # What starts things on that root.
 find_init() {
     if [ -e "$root/etc/openwrt_release" ]; then
@@ -91,7 +181,7 @@ put_init() {
         ;;
     none)
         enable="your own way"
-        start="crosswire run"
+        start="/usr/local/sbin/crosswire run"
         ;;
     *) fail "--init $init: sysv, systemd, openwrt or none" ;;
     esac
@@ -103,33 +193,36 @@ put_configuration() {
         say "$etc/crosswire.toml is there and stays as it is"
     else
         put 644 "$here/crosswire.toml" "$etc/crosswire.toml"
-        say "  edit it: it is the same on both boxes"
     fi
 }
 
-# A key, unless there is one; the binary may be another machine's, and not run here.
-put_key() {
+# What is left to do, in its order. Both boxes have the same two files, so one of them is where they are made.
+say_next() {
+    # Where the box is another root, or does not look into /usr/local/sbin, the whole name is needed.
+    crosswire=/usr/local/sbin/crosswire
+    say "no log to rotate: it logs to syslog"
+    say "next:"
     if [ -e "$etc/key" ]; then
-        say "$etc/key is there and stays as it is"
-    elif "$sbin/crosswire" keygen "$etc/key" >/dev/null 2>&1; then
-        say "$etc/key made: copy it to the other box, which must have the same one (scp -p)"
+        say "  1. $etc/key is there and stays as it is; the other box must have the same one"
     else
-        say "no key made, since $sbin/crosswire does not run here: crosswire keygen on one box, then copy it to the other"
+        say "  1. on ONE of the two boxes only: edit $etc/crosswire.toml, and make the key: $crosswire keygen"
+        say "     then copy both to the other box: scp -p /etc/crosswire/crosswire.toml /etc/crosswire/key OTHER:/etc/crosswire/"
     fi
+    say "  2. on each box: $crosswire check"
+    say "  3. enable it with $enable; $start"
 }
 
 install_all() {
     [ -n "$init" ] || find_init
     find_binary
-    put 755 "$binary" "$sbin/crosswire"
+    put_binary
+    put_user
     put 644 "$here/man/crosswire.8" "$man/man8/crosswire.8"
     put 644 "$here/man/crosswire.toml.5" "$man/man5/crosswire.toml.5"
     put 644 "$here/man/crosswire.bash" "$completions/crosswire"
     put_configuration
-    put_key
     put_init
-    say "no log to rotate: it logs to syslog"
-    say "next: edit $etc/crosswire.toml; crosswire check; enable it with $enable; $start"
+    say_next
 }
 
 uninstall_all() {
@@ -139,9 +232,10 @@ uninstall_all() {
     if [ -z "$root" ] && systemctl is-active --quiet crosswire 2>/dev/null; then
         fail "it runs: stop it first, with systemctl disable --now crosswire"
     fi
-    take "$sbin/crosswire" "$man/man8/crosswire.8" "$man/man5/crosswire.toml.5" "$completions/crosswire" \
+    take "$sbin/crosswire" "$sbin/crosswire.old" "$man/man8/crosswire.8" "$man/man5/crosswire.toml.5" "$completions/crosswire" \
         "$root/etc/init.d/crosswire" "$root/etc/systemd/system/crosswire.service" "$etc/crosswire.toml.example" "$etc/inittab.example"
     say "what you have enabled is yours to disable: links of update-rc.d or chkconfig, lines in /etc/inittab"
+    say "the user and the group crosswire stay: deluser crosswire, or userdel crosswire"
     # Only if there is nothing in it: a configuration and a key are yours.
     rmdir "$etc" 2>/dev/null || [ ! -d "$etc" ] || say "$etc stays, with what is yours in it"
 }

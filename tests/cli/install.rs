@@ -1,4 +1,4 @@
-//! The init script and the installer, by real shells: dash, and BusyBox's ash with nothing but BusyBox beside it.
+//! The init script, by real shells: dash, and BusyBox's ash with nothing but BusyBox beside it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,34 +15,34 @@ use crate::lab::Lab;
 use crate::lab::clock::wait_until;
 use crate::lab::setup::Setup;
 use crate::lab::testing::{has_tools, in_lab};
-use crate::place::{Said, binary, binary_file, say_within};
+use crate::place::{Said, binary_file, say_within};
 
 /// The script's own waits, with room for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A shell and where it finds its programs.
-struct Shell {
+pub struct Shell {
     words: &'static [&'static str],
     path: Option<TempDir>,
 }
 
 /// Debian's busybox-static.
-const BUSYBOX: &str = "/bin/busybox";
+pub const BUSYBOX: &str = "/bin/busybox";
 
 impl Shell {
-    fn dash() -> Self {
+    pub fn dash() -> Self {
         Self { words: &["dash"], path: None }
     }
 
     /// With every applet and no other program.
-    fn busybox() -> Self {
+    pub fn busybox() -> Self {
         let path = tempfile::tempdir().expect("a directory");
         let installed = Command::new(BUSYBOX).arg("--install").arg("-s").arg(path.path()).status();
         assert!(installed.expect("it is there").success());
         Self { words: &["busybox", "ash"], path: Some(path) }
     }
 
-    fn command(&self, script: &str, arguments: &[&str]) -> Command {
+    pub fn command(&self, script: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.words[0]);
         command.args(&self.words[1..]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(script));
         if let Some(path) = &self.path {
@@ -206,6 +206,79 @@ fn by_force(shell: Shell) {
     service.lab.signal_all(Side::A, Signal::SIGKILL).expect("nothing is left");
 }
 
+/// What runs is not stopped for what would not start.
+fn the_file_comes_first(shell: Shell) {
+    let service = Service::new(shell);
+    let config = service.file("crosswire.toml");
+    let good = fs::read_to_string(&config).expect("a configuration");
+    service.expect("start", 0);
+    let pid = service.pid().expect("a pid file");
+    let refused = |code: i32, why: &str, change: &dyn Fn(&mut Command)| {
+        for action in ["restart", "try-restart", "force-reload", "reload"] {
+            let said = service.say_with(&[action], |command| change(command));
+            assert_eq!(said.code, Some(code), "{action}: {said:?}");
+            assert!(said.err.contains(why), "{action}: {said:?}");
+            assert_eq!(service.pid(), Some(pid), "{action} with {why}");
+            service.expect("status", 0);
+        }
+    };
+    fs::write(&config, good.replace("interface", "interfaces")).expect("written");
+    refused(6, "unknown key \"interfaces\"", &|_| {});
+    fs::write(&config, &good).expect("written");
+    let key = service.file("key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("its mode");
+    refused(6, "has mode 0644", &|_| {});
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its mode");
+    refused(5, "is not there", &|command| {
+        command.env("CROSSWIRE", "/nonexistent/crosswire");
+    });
+    refused(6, "is not there", &|command| {
+        command.env("CROSSWIRE_CONFIG", "/nonexistent");
+    });
+    // One that is older than the question is started all the same.
+    let older = service.file("crosswire");
+    let script = format!("#!/bin/sh\ncase $* in *--check*) exit 2 ;; esac\nexec {} \"$@\"\n", binary_file().display());
+    fs::write(&older, script).expect("written");
+    fs::set_permissions(&older, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let said = service.say_with(&["restart"], |command| {
+        command.env("CROSSWIRE", &older);
+    });
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_ne!(service.pid(), Some(pid), "it was restarted");
+    service.expect("stop", 0);
+}
+
+#[test]
+fn the_init_script_looks_at_the_file_before_it_stops_anything_in_dash() {
+    in_lab(|| the_file_comes_first(Shell::dash()));
+}
+
+#[test]
+fn the_init_script_looks_at_the_file_before_it_stops_anything_in_busybox() {
+    if has_tools(&[BUSYBOX]) {
+        in_lab(|| the_file_comes_first(Shell::busybox()));
+    }
+}
+
+/// LSB 5.0: whoever may not look is told 4, not that nothing runs.
+#[test]
+fn the_init_script_does_not_guess_a_status() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let run_dir = scratch.path().join("run");
+    fs::create_dir(&run_dir).expect("a directory");
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+    fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o700)).expect("its mode");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/init/crosswire");
+    let mut inside = Command::new("sh");
+    inside.arg("-c").arg(format!(
+        "CROSSWIRE_RUN_DIR={} CROSSWIRE_DEFAULTS=/nonexistent setpriv --reuid 65534 --clear-groups dash -s status <{}",
+        run_dir.display(),
+        script.display()
+    ));
+    let said = say_within(inside, PATIENCE);
+    assert_eq!(said.code, Some(4), "{said:?}");
+}
+
 #[test]
 fn the_init_script_has_the_exit_codes_of_lsb_in_dash() {
     in_lab(|| states_and_exit_codes(Shell::dash()));
@@ -271,137 +344,4 @@ fn the_init_script_stops_before_the_network_does() {
         assert!(line.contains("$network"), "{line}");
     }
     assert!(header.contains(&"# Default-Stop:      0 1 6"), "{header:?}");
-}
-
-/// Everything below a directory with its mode, but the directories.
-fn files_below(root: &Path) -> Vec<(String, u32)> {
-    let mut found = Vec::new();
-    let mut directories = vec![root.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
-            if entry.is_dir() {
-                directories.push(entry);
-            } else {
-                let mode = entry.metadata().expect("a file").permissions().mode() & 0o777;
-                found.push((entry.strip_prefix(root).expect("below it").display().to_string(), mode));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn install(shell: &Shell, root: &Path, arguments: &[&str]) -> Said {
-    let mut command = shell.command("install.sh", arguments);
-    command.env("DESTDIR", root);
-    say_within(command, PATIENCE)
-}
-
-const CONFIGURATION: &str = "etc/crosswire/crosswire.toml";
-const KEY: &str = "etc/crosswire/key";
-
-fn installs_and_uninstalls(shell: Shell) {
-    let file = binary_file().display().to_string();
-    let binary = ["--binary", file.as_str()];
-    for (init, file, mode) in [
-        ("sysv", "etc/init.d/crosswire", 0o755),
-        ("openwrt", "etc/init.d/crosswire", 0o755),
-        ("systemd", "etc/systemd/system/crosswire.service", 0o644),
-    ] {
-        let root = tempfile::tempdir().expect("a directory");
-        let said = install(&shell, root.path(), &[&binary[..], &["--init", init]].concat());
-        assert_eq!(said.code, Some(0), "{said:?}");
-        let inittab = (init == "sysv").then_some(("etc/crosswire/inittab.example", 0o644));
-        let mut expected: Vec<(String, u32)> = [
-            (CONFIGURATION, 0o644),
-            ("etc/crosswire/crosswire.toml.example", 0o644),
-            (KEY, 0o600),
-            (file, mode),
-            ("usr/local/sbin/crosswire", 0o755),
-            ("usr/local/share/bash-completion/completions/crosswire", 0o644),
-            ("usr/local/share/man/man5/crosswire.toml.5", 0o644),
-            ("usr/local/share/man/man8/crosswire.8", 0o644),
-        ]
-        .into_iter()
-        .chain(inittab)
-        .map(|(name, mode)| (name.to_owned(), mode))
-        .collect();
-        expected.sort();
-        assert_eq!(files_below(root.path()), expected, "{said:?}");
-
-        fs::write(root.path().join(CONFIGURATION), "mine\n").expect("written");
-        let key = fs::read(root.path().join(KEY)).expect("a key");
-        let said = install(&shell, root.path(), &[&binary[..], &["--init", init]].concat());
-        assert_eq!(said.code, Some(0), "{said:?}");
-        assert_eq!(fs::read_to_string(root.path().join(CONFIGURATION)).expect("there"), "mine\n");
-        assert_eq!(fs::read(root.path().join(KEY)).expect("a key"), key);
-
-        let said = install(&shell, root.path(), &["--uninstall"]);
-        assert_eq!(said.code, Some(0), "{said:?}");
-        let kept = [(CONFIGURATION.to_owned(), 0o644), (KEY.to_owned(), 0o600)];
-        assert_eq!(files_below(root.path()), kept, "what is the owner's stays: {said:?}");
-    }
-}
-
-#[test]
-fn what_is_installed_is_uninstalled_but_for_what_is_yours_in_dash() {
-    installs_and_uninstalls(Shell::dash());
-}
-
-#[test]
-fn what_is_installed_is_uninstalled_but_for_what_is_yours_in_busybox() {
-    if has_tools(&[BUSYBOX]) {
-        installs_and_uninstalls(Shell::busybox());
-    }
-}
-
-#[test]
-fn the_init_system_of_another_root_is_known_by_its_init() {
-    for (init, file) in [
-        ("/lib/systemd/systemd", "etc/systemd/system/crosswire.service"),
-        ("/usr/lib/systemd/systemd", "etc/systemd/system/crosswire.service"),
-        ("/bin/busybox", "etc/init.d/crosswire"),
-    ] {
-        let root = tempfile::tempdir().expect("a directory");
-        fs::create_dir(root.path().join("sbin")).expect("a directory");
-        std::os::unix::fs::symlink(init, root.path().join("sbin/init")).expect("a link");
-        let binary = binary_file().display().to_string();
-        let said = install(&Shell::dash(), root.path(), &["--binary", &binary]);
-        assert!(said.code == Some(0) && root.path().join(file).exists(), "{init}: {said:?}");
-    }
-}
-
-#[test]
-fn an_installation_that_cannot_be_done_does_nothing() {
-    for arguments in [&["--binary", "/nonexistent"][..], &["--init", "upstart"], &["--nonsense"], &["--init"]] {
-        let root = tempfile::tempdir().expect("a directory");
-        let said = install(&Shell::dash(), root.path(), arguments);
-        assert_eq!((said.code, files_below(root.path())), (Some(1), Vec::new()), "{said:?}");
-        assert!(said.err.starts_with("install: "), "{said:?}");
-    }
-}
-
-/// Every file that is shipped is sound to the shipped binary, on either node; whether this machine has the ports is another matter.
-#[test]
-fn the_shipped_configurations_are_sound() {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(config.join("examples")).expect("examples").map(|f| f.expect("a file").path()).collect();
-    files.push(config.join("crosswire.toml"));
-    assert!(files.len() >= 5, "{files:?}");
-    for file in files {
-        let text = fs::read_to_string(&file).expect("text");
-        let nodes: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("[node.")?.split(']').next()).collect();
-        assert_eq!(nodes.len(), 2, "{}", file.display());
-        for node in nodes {
-            let mut command = binary();
-            command.args(["check", "--node", node]).arg("--config").arg(&file);
-            let said = say_within(command, PATIENCE);
-            assert!(
-                said.out.contains("\nIf ") && said.out.contains("\nThe file is sound"),
-                "{}: {said:?}",
-                file.display()
-            );
-        }
-    }
 }

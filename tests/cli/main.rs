@@ -9,6 +9,7 @@ mod command_line;
 mod files;
 mod import;
 mod install;
+mod installer;
 mod place;
 mod ports;
 mod recipes;
