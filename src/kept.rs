@@ -18,8 +18,8 @@ use nix::libc;
 
 use crate::{plain, private};
 
-/// Maintenance that is never ended would be found out on the day of the failure.
-pub const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
+pub use crosswire::quorum::succession::LONGEST_MAINTENANCE;
+
 /// What a file that cannot be read stands for. It would not be there if nothing had been in force.
 const IN_DOUBT: Span = Span::from_s(3_600);
 /// Far more than the longest reason that comes over the control socket.

@@ -14,11 +14,11 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
-use crate::frame::message::{Incarnation, Mechanisms, decode_all};
+use crate::frame::message::{Incarnation, MAX_TERM, Mechanisms, decode_all};
 use crate::health::path::PathDeposit;
 use crate::quorum::decide::Standby;
 use crate::resource::{ReleaseOrder, Token};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// What an agent leaves with its guard for its successor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,6 +42,36 @@ pub struct Deposit {
     /// Which witnesses count, as bits.
     pub witnesses_that_count: u8,
 }
+
+impl Deposit {
+    /// The same within what an agent in its right mind could have left at `now`: nothing is in the future that has been
+    /// already, no wait is longer than any of ours, no maintenance than the longest that an operator may ask for. An agent
+    /// that was taken over binds its successor no longer than that.
+    pub fn bounded(mut self, now: Instant) -> Self {
+        let past = |at: &mut Option<Instant>| *at = at.map(|at| at.min(now));
+        let within = |at: &mut Option<Instant>, span: Span| *at = at.map(|at| at.min(now + span));
+        past(&mut self.acknowledged_at);
+        self.witnesses.iter_mut().for_each(past);
+        for path in &mut self.paths {
+            past(&mut path.open_since);
+            past(&mut path.heard_at);
+        }
+        within(&mut self.peer_maintenance_until, LONGEST_MAINTENANCE);
+        within(&mut self.restraint.maintenance_until, LONGEST_MAINTENANCE);
+        for group in &mut self.groups {
+            within(&mut group.offered_until, LONGEST_WAIT);
+            within(&mut group.retry_at, LONGEST_WAIT);
+            // No pair comes near it, and there is nothing above the last one. The peer's beats bring back the true one.
+            group.term = if group.term > MAX_TERM / 2 { 0 } else { group.term };
+        }
+        self
+    }
+}
+
+/// Maintenance that is never ended would be found out on the day of the failure.
+pub const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
+/// Longer than any node leaves a group to its peer, or waits before it tries again.
+const LONGEST_WAIT: Span = Span::from_s(60);
 
 /// What the operator told a node not to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -123,7 +153,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_agent_that_was_taken_over_binds_its_successor_no_longer_than_an_operator_could() {
+        let now = Instant::from_us(50_000_000);
+        let bounded = largest().bounded(now);
+        assert_eq!(bounded.acknowledged_at, Some(now), "or its successor would never have to let go");
+        assert!(bounded.witnesses.iter().all(|at| *at == Some(now)));
+        assert!(bounded.paths.iter().all(|path| path.heard_at == Some(now) && path.open_since == Some(now)));
+        assert_eq!(bounded.restraint.maintenance_until, Some(now + LONGEST_MAINTENANCE));
+        let wait = Some(now + LONGEST_WAIT);
+        let is_bound = |group: &GroupDeposit| (group.term, group.offered_until, group.retry_at) == (0, wait, wait);
+        assert!(bounded.groups.iter().all(is_bound));
+        assert_eq!(bounded.clone().bounded(now), bounded, "what is within bounds stays");
+    }
+
+    #[test]
     fn the_largest_deposit_fits_and_comes_back_as_it_was() {
+        let deposit = largest();
+        let mut room = [0; MAX_DEPOSIT_BYTES];
+        let bytes = encode(&deposit, &mut room).expect("there is room").to_vec();
+        assert_eq!(decode(&bytes), Some(deposit));
+        assert_eq!(decode(&[bytes.as_slice(), &[0]].concat()), None, "something behind it");
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+    }
+
+    /// Everything in it is as large as it can be.
+    fn largest() -> Deposit {
         let path = PathDeposit {
             is_heard: true,
             open_since: Some(Instant::NEVER),
@@ -138,7 +192,7 @@ mod tests {
             is_failing: true,
             is_given_away: true,
         };
-        let deposit = Deposit {
+        Deposit {
             peer: Some(Incarnation([0xff; 8])),
             acknowledged_at: Some(Instant::NEVER),
             mechanisms: Some(Mechanisms { lease_s: u8::MAX, watchdog_s: u8::MAX, stop_s: u16::MAX }),
@@ -148,11 +202,6 @@ mod tests {
             groups: core::iter::repeat_n(group, MAX_GROUPS).collect(),
             witnesses: core::iter::repeat_n(Some(Instant::NEVER), MAX_WITNESSES).collect(),
             witnesses_that_count: u8::MAX,
-        };
-        let mut room = [0; MAX_DEPOSIT_BYTES];
-        let bytes = encode(&deposit, &mut room).expect("there is room").to_vec();
-        assert_eq!(decode(&bytes), Some(deposit));
-        assert_eq!(decode(&[bytes.as_slice(), &[0]].concat()), None, "something behind it");
-        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        }
     }
 }

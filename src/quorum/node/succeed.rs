@@ -35,7 +35,8 @@ impl Node {
         let wait = self.policy.interval() + self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + wait.max(self.shortest_late_after()));
         self.last_token = succession.last_token.0;
-        if let Some(deposit) = &succession.deposit {
+        let deposit = succession.deposit.clone().map(|deposit| deposit.bounded(now));
+        if let Some(deposit) = &deposit {
             self.predecessors_peer = deposit.peer;
             self.peer.succeed(deposit.acknowledged_at, deposit.mechanisms, deposit.peer_maintenance_until);
             self.restraint = deposit.restraint;
@@ -45,7 +46,7 @@ impl Node {
             }
         }
         for (index, group) in self.groups.iter_mut().enumerate() {
-            let left = succession.deposit.as_ref().and_then(|deposit| deposit.groups.get(index));
+            let left = deposit.as_ref().and_then(|deposit| deposit.groups.get(index));
             group.succeed(now, left, succession.holdings.get(index).copied().flatten());
         }
         self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
