@@ -25,7 +25,7 @@
 //!
 //! * [`time`], [`config`], [`resource`], [`status`]: plain types that the folders share. Instants and spans; what both
 //!   nodes agreed on; what the guard can be told to do and what came of it; what a node knows, for showing.
-//! * [`frame`]: bytes to messages. [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal)
+//! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol. [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal)
 //!   wraps and unwraps them, [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is
 //!   what is said.
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path, [`Peer`](health::Peer)

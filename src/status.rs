@@ -4,7 +4,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_GROUPS, MAX_PATHS, Side};
-use crate::frame::message::{Role, Trouble};
+use crate::frame::message::{Build, Role, Trouble};
 use crate::frame::refusal::REFUSALS;
 use crate::health::{LineReading, PathState, Quality};
 use crate::quorum::Verdict;
@@ -96,6 +96,10 @@ pub struct GroupStatus {
 pub struct PeerStatus {
     /// How long ago that beat arrived.
     pub age: Span,
+    /// The version of the protocol in which it is spoken to.
+    pub protocol: u8,
+    /// What its build is called; empty where it does not say.
+    pub build: Build,
     /// It is in cold start.
     pub is_cold_start: bool,
     /// It said goodbye.

@@ -40,7 +40,7 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (level, format!("path {}: {} (was {})", names.path(path), path_state(to), path_state(from)))
         }
         Record::Refused { path, refusal } => {
-            (Level::Warn, format!("path {}: {}", names.path(path), refusal_advice(refusal, names)))
+            (Level::Warn, format!("path {}: {}", names.path(path), refusal_advice(refusal, names.path(path), names)))
         }
         Record::Verdict { from, to } => {
             let level = if to == Verdict::Present { Level::Info } else { Level::Warn };
@@ -57,6 +57,14 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
                 "compare the two files (`crosswire check` on both); until then nothing is handed over on request";
             (Level::Error, format!("{peer} runs with another configuration: {advice}"))
         }
+        Record::TermsUsedUp(group) => (
+            Level::Warn,
+            format!(
+                "group {}: its term is the highest that there is: of two nodes that serve it, the preferred one stays, else the \
+                 lower name. Stop crosswire on both nodes at once, then start it: terms begin anew",
+                names.group(group)
+            ),
+        ),
         Record::DigestDiffers(false) => (Level::Info, format!("{peer} runs with the same configuration again")),
         Record::Taking { group, term, reason, .. } => (
             Level::Warn,
@@ -278,8 +286,11 @@ pub const fn refusal(refusal: Refusal) -> &'static str {
     }
 }
 
-/// What was refused, why it matters, and what to do.
-pub fn refusal_advice(kind: Refusal, names: &Names) -> String {
+/// What was refused on that path, why it matters, and what to do.
+pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
+    if let Some(advice) = lan_advice(kind).filter(|_| path.starts_with("lan")) {
+        return advice.to_string();
+    }
     let key = &names.key_file;
     match kind {
         Refusal::Length | Refusal::Crc => {
@@ -310,6 +321,30 @@ pub fn refusal_advice(kind: Refusal, names: &Names) -> String {
         }
         Refusal::Decode => "an authentic frame that does not decode: bring both nodes to the same version".to_string(),
         Refusal::TooOften | Refusal::Session | Refusal::Number => "a stale frame".to_string(),
+    }
+}
+
+/// Where a LAN has another cause than a cable.
+const fn lan_advice(kind: Refusal) -> Option<&'static str> {
+    match kind {
+        Refusal::Length | Refusal::Crc => Some(
+            "datagrams arrive that are no frames: look for another program on this port, or for what damages them on the way",
+        ),
+        Refusal::Pair => Some("a frame of another pair: check the nodes' addresses, and `pair` in both configurations"),
+        Refusal::Looped => {
+            Some("our own frames come back: something on this LAN sends them back, or the peer's address leads here")
+        }
+        Refusal::Path => {
+            Some("a frame that was sent on another path: the LANs stand in another order in one of the files")
+        }
+        Refusal::Version
+        | Refusal::SameNode
+        | Refusal::TooOften
+        | Refusal::Session
+        | Refusal::UnknownKey
+        | Refusal::Authenticator
+        | Refusal::Number
+        | Refusal::Decode => None,
     }
 }
 

@@ -154,7 +154,7 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     write_quality(path, out)?;
     write_lag(path, out)?;
     if path.is_looped {
-        writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, names))?;
+        writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, name, names))?;
     }
     for (refusal, count) in Refusal::ALL.iter().zip(path.refusals).filter(|(_, count)| *count > 0) {
         writeln!(out, "            refused {count}: {}", words::refusal(*refusal))?;
@@ -162,7 +162,7 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     if !path.state.is_heard() && path.state != PathState::Blind {
         for (refusal, _) in Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal))
         {
-            writeln!(out, "            -> {}", words::refusal_advice(*refusal, names))?;
+            writeln!(out, "            -> {}", words::refusal_advice(*refusal, name, names))?;
         }
     }
     Ok(())

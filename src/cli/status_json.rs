@@ -54,6 +54,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         "groups": groups(report),
         "peer": node.peer.as_ref().map(|peer| json!({
             "age_ms": peer.age.as_ms(),
+            "protocol": u32::from(peer.protocol),
+            "build": peer.build.to_string(),
             "cold_start": peer.is_cold_start,
             "left": peer.has_left,
             "standby": peer.is_standby,

@@ -84,6 +84,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Jeopardy(_)
         | Record::PeerStarted
         | Record::DigestDiffers(_)
+        | Record::TermsUsedUp(_)
         | Record::Role { .. }
         | Record::Fault { .. }
         | Record::Fence { .. }

@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// What the peer says that it is; empty while it has not, and in protocol 1.
-    pub fn peers_build(&self) -> &str {
+    pub fn peers_build(&self) -> &Build {
         &self.peers_build
     }
 

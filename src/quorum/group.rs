@@ -4,7 +4,7 @@ use super::decide::Fence;
 use super::probe::Probe;
 use super::record::{Block, Incident};
 use crate::config::GroupId;
-use crate::frame::message::{GroupReport, Role, Word};
+use crate::frame::message::{GroupReport, MAX_TERM, Role, Word};
 use crate::resource::{Condition, Token};
 use crate::time::{Instant, Span};
 
@@ -164,6 +164,14 @@ impl Tied {
 }
 
 impl Group {
+    /// A term that we heard of, or are about to serve under. Says whether it has just become the highest that there is: from
+    /// then on two that serve are told apart by their names alone.
+    pub fn note_term(&mut self, term: u32) -> bool {
+        let before = self.term;
+        self.term = before.max(term).min(MAX_TERM);
+        before < MAX_TERM && self.term == MAX_TERM
+    }
+
     /// What our beats say of it.
     pub fn report(&self, tag: u8) -> GroupReport {
         let words = [

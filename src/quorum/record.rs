@@ -218,6 +218,8 @@ pub enum Record {
     PeerStarted,
     /// The peer's configuration differs from ours, or agrees again.
     DigestDiffers(bool),
+    /// The term of a group is the highest that there is, and will not grow any more.
+    TermsUsedUp(GroupId),
     /// A group is being acquired.
     Taking {
         /// Which.

@@ -1,4 +1,4 @@
-"""The wire of crosswire, written from firmware-notes/protocol.md and from nothing else: frames, keys, messages.
+"""The wire of crosswire as firmware-notes/protocol.md tells it, and nothing else: frames, keys, messages.
 
 Everything is a plain function from values to bytes or back. Numbers in brackets are sections of the note.
 """

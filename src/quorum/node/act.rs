@@ -2,7 +2,7 @@
 
 use super::{GuardState, Leaving, Node, emit};
 use crate::config::{GroupId, MAX_PATHS};
-use crate::frame::message::{MAX_TERM, Role, Word};
+use crate::frame::message::{Role, Word};
 use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
@@ -147,8 +147,9 @@ impl Node {
         let (late_after, lease) = (self.shortest_late_after(), self.policy.lease);
         let interval = timing::renewal_every(self.policy.interval(), lease);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let term = group.term.saturating_add(1).min(MAX_TERM);
-        (group.term, group.held_term) = (term, term);
+        let is_last = group.note_term(group.term.saturating_add(1));
+        let term = group.term;
+        group.held_term = term;
         group.lease_until = now + lease;
         group.renew_at = now + interval;
         group.renewal = None;
@@ -158,6 +159,9 @@ impl Node {
         group.is_given_away = false;
         group.said = None;
         group.probe.reset();
+        if is_last {
+            emit(effects, Effect::Record(Record::TermsUsedUp(id)));
+        }
         emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
         let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));

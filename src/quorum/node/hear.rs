@@ -77,7 +77,9 @@ impl Node {
         }
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);
-            group.term = group.term.max(theirs);
+            if group.note_term(theirs) {
+                emit(effects, Effect::Record(Record::TermsUsedUp(id)));
+            }
             // It is not off, whatever the operator said; should it fall silent now, that is another matter.
             group.peer_is_off_until = None;
         }

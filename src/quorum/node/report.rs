@@ -1,6 +1,7 @@
 //! A node's state as plain values.
 
 use super::{Leaving, Node};
+use crate::frame::Version;
 use crate::frame::message::Role;
 use crate::frame::refusal::Refusal;
 use crate::quorum::decide::Standby;
@@ -89,6 +90,8 @@ impl Node {
         let group = |id| self.peer.group(id, &self.policy).map(|report| (report.role, report.term));
         Some(PeerStatus {
             age: self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default(),
+            protocol: self.session.version().map_or(0, Version::number),
+            build: self.session.peers_build().clone(),
             is_cold_start: beat.standing.cold_start,
             has_left: beat.standing.leaving,
             is_standby: beat.standing.standby,

@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// An old number is none: its low 16 bits would be those of a new one some day.
-    fn acknowledgement(&self, now: Instant) -> Ack {
+    pub(super) fn acknowledgement(&self, now: Instant) -> Ack {
         let is_recent = self.newest_frame_at().is_some_and(|at| now.since(at) < ACK_LASTS);
         Ack::Whole(if is_recent { self.session.newest() } else { 0 })
     }

@@ -1,1 +1,80 @@
+//! What a node says in its beats, where no decision shows it.
 
+use super::*;
+use crate::config::{GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, Speed};
+use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
+use crate::frame::{Body, Key};
+
+const LAN: PathId = PathId(0);
+const BOTH: [Side; 2] = [Side::A, Side::B];
+
+fn node(me: Side, run: u8, now: Instant) -> Node {
+    let path = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
+    let policy = Policy {
+        paths: [path].into_iter().collect(),
+        groups: [GroupPolicy::addresses_only(1, None)].into_iter().collect(),
+        lease: Span::from_s(3),
+        cold_start: Span::from_s(60),
+        in_jeopardy: InJeopardy::Hold,
+        witnesses: 0,
+        digest: [0; 4],
+    };
+    let keys = Keyring::new("pair", &[Key { id: 1, bytes: [7; 16].into_iter().collect() }]);
+    Node::new("pair", policy, me, keys, Entropy { incarnation: [run; 8], secret: [run; 16] }, now)
+}
+
+/// Ticks both every 50 ms for so long, and carries what the nodes send whose side `is_heard` names; their records.
+fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2]) -> std::vec::Vec<Record> {
+    let mut records = std::vec::Vec::new();
+    let end = *now + lasts;
+    while *now < end {
+        *now = *now + Span::from_ms(50);
+        let mut queue: std::vec::Vec<(Side, Option<Body>)> = BOTH.map(|side| (side, None)).into();
+        while let Some((side, body)) = queue.pop() {
+            let mut effects = Effects::new();
+            let event: Event<'_> = body.as_ref().map_or(Event::Tick, |body| Event::Datagram(LAN, body));
+            nodes[side.index()].step(*now, event, &mut effects);
+            for effect in effects {
+                match effect {
+                    Effect::Send(_, body) if is_heard[side.index()] => queue.push((side.peer(), Some(body))),
+                    Effect::Record(record) => records.push(record),
+                    _ => {}
+                }
+            }
+        }
+    }
+    records
+}
+
+fn acquainted() -> ([Node; 2], Instant) {
+    let mut now = Instant::from_us(1_000_000);
+    let mut nodes = [node(Side::A, 1, now), node(Side::B, 2, now)];
+    for node in &mut nodes {
+        node.step(now, Event::PathOpened(LAN), &mut Effects::new());
+    }
+    run(&mut nodes, &mut now, Span::from_s(3), [true; 2]);
+    (nodes, now)
+}
+
+#[test]
+fn an_acknowledgement_is_not_said_for_ever() {
+    let (mut nodes, mut now) = acquainted();
+    assert_ne!(nodes[1].acknowledgement(now), Ack::Whole(0), "just heard");
+    let newest = nodes[1].acknowledgement(now);
+    run(&mut nodes, &mut now, ACK_LASTS.saturating_sub(Span::from_s(1)), [false, true]);
+    assert_eq!(nodes[1].acknowledgement(now), newest, "the same, still");
+    run(&mut nodes, &mut now, Span::from_s(1), [false, true]);
+    assert_eq!(nodes[1].acknowledgement(now), Ack::Whole(0), "some day another number would have its low bits");
+    run(&mut nodes, &mut now, Span::from_s(1), [true; 2]);
+    assert_ne!(nodes[1].acknowledgement(now), Ack::Whole(0));
+}
+
+#[test]
+fn terms_that_are_used_up_are_said_once() {
+    let (mut nodes, mut now) = acquainted();
+    nodes[0].groups[0].term = MAX_TERM;
+    let said = run(&mut nodes, &mut now, Span::from_s(5), [true; 2]);
+    let used_up = said.iter().filter(|record| matches!(record, Record::TermsUsedUp(_)));
+    assert_eq!(used_up.count(), 1, "by the one that hears of it");
+    assert_eq!(nodes[1].groups[0].term, MAX_TERM);
+}

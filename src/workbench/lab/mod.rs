@@ -69,7 +69,8 @@ pub struct Lab {
     client: Client,
     nursery: Nursery,
     setup: Setup,
-    binary: PathBuf,
+    /// What each node runs.
+    binaries: [PathBuf; 2],
     scratch: Scratch,
 }
 
@@ -101,11 +102,16 @@ impl Lab {
         let ping = Ping::start(&namespace, VIP, setup.ping_step)?;
         let nursery = Nursery::new()?;
         let client = Client { namespace, ports };
-        let (nodes, binary) = ([node_a, node_b], binary.to_owned());
-        let lab = Self { nodes, ping, log, modem, cable, switch, client, nursery, setup, binary, scratch };
+        let (nodes, binaries) = ([node_a, node_b], [binary.to_owned(), binary.to_owned()]);
+        let lab = Self { nodes, ping, log, modem, cable, switch, client, nursery, setup, binaries, scratch };
         lab.write_files(Side::A)?;
         lab.write_files(Side::B)?;
         Ok(lab)
+    }
+
+    /// What a node runs from now on: daemon and commands.
+    pub fn set_binary(&mut self, side: Side, binary: &Path) {
+        self.binaries[side.index()] = binary.to_owned();
     }
 
     /// The cable.
@@ -239,7 +245,7 @@ impl Lab {
     /// # Errors
     /// If the namespace's descriptor cannot be duplicated.
     pub fn command(&self, side: Side, arguments: &[&str]) -> io::Result<Command> {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(&self.binaries[side.index()]);
         command.args(arguments).arg("--run-dir").arg(self.directory(side).join("run"));
         self.namespace(side).command_in(&mut command)?;
         self.give_lines(&mut command)?;
@@ -266,7 +272,7 @@ impl Lab {
         if is_running {
             return Err(io::Error::other(format!("{} runs already", NODE_NAMES[side.index()])));
         }
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(&self.binaries[side.index()]);
         command.args(["run", "--foreground", "--node", NODE_NAMES[side.index()]]);
         command.arg("--config").arg(node.directory.join("crosswire.toml"));
         command.arg("--run-dir").arg(node.directory.join("run"));

@@ -94,6 +94,14 @@ pub fn is_allowed(device: &str) -> bool {
     false
 }
 
+/// Whether a variable of the environment names what a test needs; where it does not, the test is left out.
+pub fn is_given(variable: &str, is_given: bool) -> bool {
+    if !is_given {
+        leave_out(&format!("{variable} is not set"), false);
+    }
+    is_given
+}
+
 /// Says why a test is left out. What `.ci/run` promises is a failure there.
 fn leave_out(what: &str, is_promised: bool) {
     assert!(!is_promised || std::env::var_os("CROSSWIRE_TOOLS").is_none(), "{what}");

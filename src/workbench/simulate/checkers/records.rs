@@ -31,6 +31,7 @@ impl World {
             | Record::Verdict { .. }
             | Record::Jeopardy(_)
             | Record::DigestDiffers(_)
+            | Record::TermsUsedUp(_)
             | Record::Releasing { .. }
             | Record::Blocked { .. }
             | Record::Fault { .. }

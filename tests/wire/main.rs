@@ -3,6 +3,9 @@
 //! These bytes are spoken by boxes in the field. If a row fails, the change that made it fail is wrong: a new layout is a new
 //! protocol version, which is spoken beside this one.
 
+mod exchange;
+mod notes;
+
 use crosswire::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, PathId, Side};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
