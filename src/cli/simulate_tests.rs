@@ -79,7 +79,7 @@ fn draw(chance: &mut Chance) -> String {
     }
     let _ = writeln!(text, "[timing]\ncold_start = '{}'", ms(odd(chance, 100_000, 30_000_000)));
     if chance.below(4) > 0 {
-        let _ = write!(text, "{}lease = '{}s'\n", times(chance), chance.pick(&[1, 1, 2, 3, 7, 20, 60]));
+        let _ = writeln!(text, "{}lease = '{}s'", times(chance), chance.pick(&[1, 1, 2, 3, 7, 20, 60]));
     }
     let witnesses = chance.pick(&["", "", "'10.0.0.254'", "'10.0.0.254', '10.0.0.253'"]);
     let jeopardy = chance.pick(&["hold", "takeover", "witness"]);

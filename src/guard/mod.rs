@@ -115,7 +115,8 @@ pub enum StartError {
     },
 }
 
-/// Takes the lock, opens every path, and makes room for the pid file. A path that is absent is tried again later; one that is refused stops the run.
+/// Takes the lock, opens every path, and makes room for the pid file. A path that is absent is tried again later; one that is
+/// refused stops the run.
 pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
     let open_one = |path: &crate::settings::PathSettings| match ports::open_path(path) {
