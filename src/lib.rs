@@ -14,7 +14,8 @@
 //! the decision can be tried in virtual time, thousands of runs a minute, with the code that ships.
 //!
 //! `crosswire run` is two processes. The **guard** stays root, and does what it is ordered; it understands nothing that
-//! comes from outside. The **agent** gives up root, hears the peer and the wire, and runs [`Node`](quorum::Node).
+//! comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root, hears the peer and the wire, and
+//! runs [`Node`](quorum::Node).
 //! The guard starts the agent, and another one in its place when it dies or hangs.
 //! Between them lies one socket pair that carries [`Ticket`](resource::Ticket)s one way and
 //! [`Outcome`](resource::Outcome)s the other.
@@ -35,6 +36,10 @@
 //!   [`succession`](quorum::succession) what an agent that died leaves to the next,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the only way
 //!   in.
+//! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,
+//!   [`HeldGroup`](custody::HeldGroup) is one group's addresses and scripts step by step,
+//!   [`restart_policy`](custody::restart_policy) what is done when an agent is lost, and
+//!   [`Custody::step`](custody::Custody::step) the only way in.
 //!
 //! The binary:
 //!
@@ -42,8 +47,8 @@
 //!   rest.
 //! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's end, and
 //!   the journal of what was decided.
-//! * `guard/`: addresses with a lifetime, announcements, probes, scripts, carriers, ports; its loop, and every way to
-//!   end.
+//! * `guard/`: the hands of [`Custody`](custody::Custody): addresses with a lifetime, announcements, probes, scripts,
+//!   carriers, ports, and the loop round them.
 //! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
 //! * `control.rs`, `words.rs`, `logger.rs`, `clock.rs`: what a command and the agent say to each other, records in
 //!   words, the log, and the monotonic clock.
@@ -69,9 +74,9 @@
 //! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision. Say the peer is dead: a probe has
 //!    been asking the wire since every path was late, nobody answered, so the decision is to take the group.
 //! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to the guard.
-//! 8. `guard/turns.rs` receives it and `guard/orders.rs` carries it out: the addresses are added over rtnetlink with
-//!    the lease as their lifetime and read back, announced by `guard/announce.rs`, then the scripts start one after the
-//!    other.
+//! 8. `guard/turns.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it or says why not;
+//!    `guard/effects.rs` carries out what follows: the addresses are added over rtnetlink with the lease as their lifetime
+//!    and read back, announced by `guard/announce.rs`, then the scripts start one after the other.
 //! 9. The guard reports `Outcome::Serving`; it comes in as `Event::Done`, and the role becomes active.
 //! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, at every beat or three
 //!     times a lease; without them the kernel takes the address away, whatever has become of the two processes.
@@ -134,6 +139,7 @@
 extern crate std;
 
 pub mod config;
+pub mod custody;
 pub mod frame;
 pub mod health;
 pub mod quorum;

@@ -191,7 +191,7 @@ fn sigterm_hands_over_and_says_goodbye() {
     let took = world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("B acquires");
     assert!(took <= ms(15), "{took}");
     world.run_for(Span::from_s(1));
-    assert!(world.gateway(Side::A).has_exited, "in bounded time");
+    assert!(world.gateway(Side::A).guard.is_none(), "in bounded time");
     world.run_for(Span::from_s(100));
     assert_eq!(world.holders(GATEWAY), [Side::B]);
     world.befall(Fault::Start(Side::A));

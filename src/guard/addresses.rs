@@ -136,10 +136,10 @@ impl Addresses {
         outcomes
     }
 
-    /// Removes all addresses and returns only when a dump no longer shows any of them on any interface.
+    /// Removes all addresses and returns only when a dump no longer shows any of them on its interface.
     ///
-    /// What the kernel shows with another prefix length on the configured interface goes too. On another interface
-    /// it is not ours: [`Fault::StillThere`].
+    /// What the kernel shows with another prefix length there goes too. On another interface it is not ours, and it does not
+    /// answer for us: direct routing keeps it on `lo`.
     pub fn remove(&mut self, addresses: &[VirtualAddress]) -> Result<(), Fault> {
         let mut targets: Vec<_> = addresses.iter().filter_map(|address| self.place_of(address)).collect();
         let mut fault = Fault::StillThere;
@@ -155,15 +155,14 @@ impl Addresses {
             if left.is_empty() {
                 return Ok(());
             }
-            targets = left.iter().map(|seen| seen.place).filter(|place| self.is_ours(*place, addresses)).collect();
+            targets = left.iter().map(|seen| seen.place).collect();
         }
         Err(fault)
     }
 
     /// Removes whatever an earlier run left behind, and says what it was.
     pub fn remove_left_over(&mut self, addresses: &[VirtualAddress]) -> Result<Vec<IpAddr>, Fault> {
-        let mut left = self.seen_of(addresses)?;
-        left.retain(|seen| self.is_ours(seen.place, addresses));
+        let left = self.seen_of(addresses)?;
         let ips: Vec<_> = left.iter().map(|seen| seen.place.ip).collect();
         if ips.is_empty() {
             return Ok(ips);
@@ -178,9 +177,12 @@ impl Addresses {
         self.netlink.dump(&all, parse_seen)
     }
 
+    /// Those that the kernel has where they belong, with whatever prefix.
     fn seen_of(&mut self, addresses: &[VirtualAddress]) -> Result<Vec<Seen>, Fault> {
         let mut seen = self.dump().map_err(|errno| Fault::Kernel(errno as i32))?;
-        seen.retain(|seen| addresses.iter().any(|address| address.ip == seen.place.ip));
+        let ours: Vec<_> = addresses.iter().filter_map(|address| self.place_of(address)).collect();
+        let is_same = |own: &Place, place: Place| own.ip == place.ip && own.interface_index == place.interface_index;
+        seen.retain(|seen| ours.iter().any(|own| is_same(own, seen.place)));
         Ok(seen)
     }
 
@@ -219,12 +221,6 @@ impl Addresses {
     fn place_of(&self, address: &VirtualAddress) -> Option<Place> {
         let interface_index = interface::index(&self.netlink, &address.interface).ok()?;
         Some(Place { ip: address.ip, prefix: address.prefix, interface_index })
-    }
-
-    /// Whether an address that the kernel shows is one of `addresses` on its own interface.
-    fn is_ours(&self, place: Place, addresses: &[VirtualAddress]) -> bool {
-        let same = |own: Place| own.ip == place.ip && own.interface_index == place.interface_index;
-        addresses.iter().filter_map(|address| self.place_of(address)).any(same)
     }
 }
 
@@ -429,13 +425,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_somebody_put_on_another_interface_is_reported_not_removed() {
+    fn an_address_that_stands_on_another_interface_too_is_not_ours_there() {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
             let mut addresses = Addresses::open(LONG).expect("a socket");
             assert_eq!(addresses.add(&[address("10.9.0.100/32@far")], soon()), Ok(()));
-            assert_eq!(addresses.remove(&ours()), Err(Fault::StillThere));
-            assert!(valid_s(&mut addresses, "10.9.0.100").is_some());
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            assert_eq!(addresses.remove(&ours()), Ok(()));
+            assert!(valid_s(&mut addresses, "10.9.0.100").is_some(), "it stays there");
+            assert_eq!(addresses.add(&[address("10.9.0.200/32@far")], soon()), Ok(()));
+            let absent = [address("10.9.0.200/24@near")];
+            assert_eq!(addresses.remove_left_over(&absent), Ok(vec![]), "nor is it left over from us");
         });
     }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use crosswire::custody::End;
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use log::error;
@@ -12,9 +13,8 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, write};
 
+use super::agent_process::close_all_but;
 use super::fence::{Task, carry_out};
-use super::group::End;
-use super::office::close_all_but;
 use super::scripts::{Ended, Run};
 use super::turns::Guard;
 use crate::clock::now;

@@ -1,16 +1,17 @@
 //! The privileged process: it holds what the agent decides to hold, and lets go when the agent can no longer decide.
 //!
-//! It parses nothing from outside, keeps no decision of its own, and waits for nobody: one poll loop, in which every
-//! call to the kernel is bounded. From top to bottom:
+//! It parses nothing from outside, and waits for nobody: one poll loop, in which every call to the kernel is bounded. What is
+//! held and for whom, which orders are accepted and what is done about a lost agent is decided by
+//! [`Custody`](crosswire::custody::Custody); the guard is its hands. From top to bottom:
 //!
 //! * [`open`] takes the lock and opens the paths, while there is still a terminal to complain to; [`run`] is all that
 //!   comes after;
-//! * `turns.rs` is the loop: what woke us, and in which order it is looked at; `ending.rs` is how it ends;
-//! * `office.rs` starts the agent as a child ([`privileges`] is that child's first act), and another one in its place when
-//!   it is lost; `tenure.rs` (pure) says what with;
-//! * `orders.rs` carries out what comes over `agent_link.rs` in the words of [`wire`];
-//! * `duty.rs` is one group: its state (`group.rs`, pure), its script (`scripts.rs`, `spawn.rs`, `output.rs`) and how it is
-//!   watched (`monitor.rs`, pure; `watch.rs`), its announcements (`announce.rs`);
+//! * `turns.rs` is the loop: what woke us, and in which order it is handed in;
+//! * `effects.rs` carries out what custody asks for, `notes.rs` puts it into words;
+//! * `agent_process.rs` starts the agent as a child ([`privileges`] is that child's first act), and another one in its place;
+//!   `agent_link.rs` is the socket pair to it, in the words of [`wire`];
+//! * `duty.rs` is one group beside its state: its script (`scripts.rs`, `spawn.rs`, `output.rs`), its announcements
+//!   (`announce.rs`);
 //! * [`reload`] reads the configuration anew, and changes what it can;
 //! * `notify.rs` tells the operator's program what changes, `supervisor.rs` the service manager that we live;
 //! * [`punctual`] keeps both processes on time;
@@ -20,22 +21,20 @@
 
 mod addresses;
 mod agent_link;
+mod agent_process;
 mod announce;
 mod consoles;
 mod duty;
-mod ending;
+mod effects;
 mod ethernet;
 pub mod fence;
 mod fence_run;
-mod group;
 pub mod interface;
 mod links;
 pub mod lock;
-mod monitor;
 mod netlink;
+mod notes;
 mod notify;
-mod office;
-mod orders;
 mod output;
 pub mod packets;
 pub mod ports;
@@ -48,13 +47,11 @@ mod scripts;
 mod self_fence;
 mod spawn;
 mod supervisor;
-mod tenure;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
-mod watch;
 mod watchdog;
 pub mod wire;
 mod witness;
@@ -69,8 +66,8 @@ use nix::sys::signal::{SigSet, Signal};
 use thiserror::Error;
 
 use crate::settings::Settings;
+pub use agent_process::{Inheritance, Recipe, close_all_but};
 use lock::{Lock, LockError, PID_FILE, PidRoom};
-pub use office::{Inheritance, Recipe, close_all_but};
 pub use ports::OpenError;
 use supervisor::Supervisor;
 use turns::Guard;

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
+use crosswire::custody::Action;
 use crosswire::time::Span;
 use log::{error, warn};
 use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 
-use super::group::Action;
 use super::scripts::{Ended, Run};
 use super::spawn::{NODE_VARIABLE, environment, spawn};
 use super::turns::{Guard, how_ended};

@@ -5,14 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crosswire::config::GroupId;
+use crosswire::custody::{Event, HeldGroup, Phase};
 use crosswire::frame::Key;
 use crosswire::quorum::succession;
 use log::{error, info};
 
 use super::addresses::prepare;
-use super::ending::Phase;
 use super::links::Links;
-use super::turns::Guard;
+use super::turns::{Guard, plan, script_plans};
 use crate::settings::{Change, KeyFile, Settings, differences};
 use crate::{private, words};
 
@@ -69,11 +70,12 @@ impl Guard<'_> {
 
     /// Whether now is the time.
     fn may_change(&self, new: &Settings) -> Result<(), String> {
-        if self.phase != Phase::Running || self.agent.is_none() || self.tenure.deposit.is_empty() {
+        if self.custody.phase() != Phase::Running || self.agent.is_none() || self.deposit.is_empty() {
             return Err("the daemon begins, ends or replaces its agent: try again in a moment".to_owned());
         }
-        for (duty, group) in self.duties.iter().zip(&new.groups) {
-            if duty.scripts != group.scripts && !duty.group.is_at_rest() {
+        for ((id, duty), group) in (0u8..).map(GroupId).zip(&self.duties).zip(&new.groups) {
+            let is_at_rest = self.custody.group(id).is_some_and(HeldGroup::is_at_rest);
+            if duty.scripts != group.scripts && !is_at_rest {
                 return Err(format!("scripts of group {} start, stop or are stuck: try again later", group.name));
             }
         }
@@ -83,34 +85,38 @@ impl Guard<'_> {
     /// Everything is in order: from here on the new settings count.
     fn change(&mut self, new: Settings, keys: Vec<Key>) -> nix::Result<()> {
         if new.interfaces != self.settings.interfaces {
-            self.links = Links::open(&new.interfaces)?;
+            // As at a start: an agent is told how they are, and what was known by another index is forgotten.
+            let mut links = Links::open(&new.interfaces)?;
+            links.refresh()?;
+            self.links = links;
         }
         // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change are its price.
         let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
         self.settings = new;
         self.recipe.keys = Box::leak(keys.into_boxed_slice());
         self.addresses.set_lease(new.policy.lease);
-        for index in 0..self.duties.len() {
-            self.change_addresses(index, old);
-            if let (Some(duty), Some(group)) = (self.duties.get_mut(index), new.groups.get(index)) {
-                duty.change_scripts(&group.scripts);
+        for (id, group) in (0u8..).map(GroupId).zip(&new.groups) {
+            self.change_addresses(id, old);
+            let duty = self.duties.get_mut(id.index()).filter(|duty| duty.scripts != group.scripts);
+            if let Some(kept) = duty.map(|duty| duty.want_scripts(&group.scripts)) {
+                self.hand_in(Event::NewScripts(id, kept, &script_plans(&group.scripts)));
             }
-            self.advance(index);
         }
         if old.witnesses != new.witnesses {
             self.forget_witnesses();
         }
-        self.replace_agent();
+        self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())
     }
 
     /// Takes away what a held group no longer has. What it has in addition comes with the next renewal.
-    fn change_addresses(&mut self, index: usize, old: &Settings) {
+    fn change_addresses(&mut self, id: GroupId, old: &Settings) {
+        let index = id.index();
         let (Some(duty), Some(before)) = (self.duties.get_mut(index), old.groups.get(index)) else { return };
         let Some(after) = self.settings.groups.get(index) else { return };
         let added: Vec<_> = not_in(&after.addresses, &before.addresses);
         let removed: Vec<_> = not_in(&before.addresses, &after.addresses);
-        if !duty.group.is_held() {
+        if !self.custody.group(id).is_some_and(HeldGroup::is_held) {
             return;
         }
         prepare(&added);
@@ -127,11 +133,11 @@ impl Guard<'_> {
 
     /// Which of the old witnesses answered says nothing of the new ones.
     fn forget_witnesses(&mut self) {
-        let Some(mut deposit) = succession::decode(&self.tenure.deposit) else { return };
+        let Some(mut deposit) = succession::decode(&self.deposit) else { return };
         (deposit.witnesses, deposit.witnesses_that_count) = (heapless::Vec::new(), 0);
         let mut room = [0; succession::MAX_DEPOSIT_BYTES];
         if let Ok(bytes) = succession::encode(&deposit, &mut room) {
-            self.tenure.deposit = bytes.to_vec();
+            self.deposit = bytes.to_vec();
         }
     }
 }

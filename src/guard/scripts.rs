@@ -6,12 +6,12 @@ use std::ffi::CString;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use crosswire::custody::{Action, End};
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::group::{Action, End};
 use super::output::{Output, Said};
 use super::spawn::spawn;
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
+use crosswire::config::GroupId;
 use log::error;
 
 use super::turns::Guard;
@@ -14,14 +15,14 @@ const RESET: &[u8] = b"b";
 
 impl Guard<'_> {
     /// The addresses are gone, all that stops has stopped, and something has not: once, where the group asks for it.
-    pub(super) fn fence_self_if_needed(&mut self, index: usize) {
-        let is_left = self.duties.get(index).is_some_and(|duty| duty.group.is_free() && duty.group.is_stuck());
+    pub(super) fn fence_self_if_needed(&mut self, id: GroupId) {
+        let index = id.index();
         let (Some(group), Some(policy)) = (self.settings.groups.get(index), self.settings.policy.groups.get(index))
         else {
             return;
         };
         let is_asked = group.on_stop_failure == StopFailure::SelfFence;
-        if !is_left || !(is_asked || policy.is_exclusive) {
+        if !is_asked && !policy.is_exclusive {
             return;
         }
         self.watchdog.iter_mut().for_each(Watchdog::let_fire);

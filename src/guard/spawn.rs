@@ -11,10 +11,10 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write};
 
+use crosswire::custody::Action;
 use crosswire::time::Span;
 
-use super::group::Action;
-use super::office::close_all_but;
+use super::agent_process::close_all_but;
 use super::punctual::become_ordinary;
 use super::scripts::timeout;
 use crate::settings::{Script, Standard};

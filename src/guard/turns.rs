@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crosswire::resource::Ticket;
+use crosswire::config::GroupId;
+use crosswire::custody::{Custody, End, Event, HeldGroup, Lapse, Phase, Plan, ScriptPlans, Word};
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
 use nix::errno::Errno;
@@ -14,28 +15,25 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, read};
 
 use super::addresses::Addresses;
 use super::agent_link::{AgentLink, Received};
+use super::agent_process::Recipe;
 use super::duty::Duty;
-use super::ending::Phase;
 use super::ethernet::{Listener, Sender};
 use super::fence_run::FenceRun;
-use super::group::End;
 use super::links::{LinkEvent, Links};
 use super::notify::Notifier;
-use super::office::Recipe;
 use super::output::Output;
 use super::ports::OpenError;
 use super::scripts::{Ended, Run};
 use super::supervisor::Supervisor;
-use super::tenure::{Loss, Tenure};
 use super::watchdog::Watchdog;
 use super::wire::{FromGuard, ToGuard};
 use super::{FAILED, probe};
 use crate::clock::now;
-use crate::settings::Settings;
+use crate::settings::{Script, Settings};
 
 /// Messages of the agent that one turn reads.
 const MAX_BATCH: usize = 64;
@@ -61,16 +59,12 @@ pub struct Guard<'a> {
     pub(super) agent: Option<AgentLink>,
     /// None once it was reaped.
     pub(super) agent_pid: Option<Pid>,
-    /// When it last said something, or owes its first word.
-    pub(super) agent_heard: Instant,
     /// How agents are made.
     pub(super) recipe: Recipe<'a>,
-    pub(super) tenure: Tenure,
-    /// When the next agent may be started, while there is none.
-    pub(super) start_at: Instant,
-    /// The loop has been on time since.
-    on_time_since: Instant,
-    pub(super) phase: Phase,
+    /// What the agent deposited last, as it came; empty if nothing.
+    pub(super) deposit: Vec<u8>,
+    /// What is held, and for whom.
+    pub(super) custody: Custody,
     pub(super) links: Links,
     signals: SignalFd,
     pub(super) stop: OwnedFd,
@@ -82,10 +76,6 @@ pub struct Guard<'a> {
     is_on_time: bool,
     /// This box was told to reset itself.
     pub(super) is_fencing_self: bool,
-    /// The agent is about to be replaced, since the settings have changed.
-    pub(super) is_reloading: bool,
-    /// The operator wants nothing changed: scripts are not looked at.
-    pub(super) is_hands_off: bool,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
 }
@@ -106,7 +96,6 @@ impl<'a> Guard<'a> {
     pub fn start(settings: &'a Settings, run_dir: &'a Path, recipe: Recipe<'a>, stop: OwnedFd) -> nix::Result<Self> {
         super::block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let started = now();
         let mut guard = Self {
             settings,
             run_dir,
@@ -116,12 +105,9 @@ impl<'a> Guard<'a> {
             path_errors: vec![None; settings.paths.len()],
             agent: None,
             agent_pid: None,
-            agent_heard: started,
             recipe,
-            tenure: Tenure::new(),
-            start_at: Instant::NEVER,
-            on_time_since: started,
-            phase: Phase::Running,
+            deposit: Vec::new(),
+            custody: Custody::new(plan(settings), now()),
             links: Links::open(&settings.interfaces)?,
             signals: SignalFd::with_flags(&super::signals_of_guard(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
             stop,
@@ -130,8 +116,6 @@ impl<'a> Guard<'a> {
             watchdog: Watchdog::of(settings),
             supervisor: Supervisor::of_environment(),
             is_on_time: true,
-            is_hands_off: false,
-            is_reloading: false,
             is_fencing_self: false,
             lingering: Vec::new(),
         };
@@ -140,6 +124,7 @@ impl<'a> Guard<'a> {
         }
         guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
         guard.start_agent(None)?;
+        guard.hand_in(Event::AgentStarted);
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
         Ok(guard)
@@ -150,7 +135,7 @@ impl<'a> Guard<'a> {
         loop {
             let is_unread = self.agent.as_mut().is_some_and(|agent| agent.flush().is_err());
             if is_unread {
-                self.lose_agent("the agent does not read what it is told", Loss::Hung);
+                self.hand_in(Event::AgentLost(Lapse::DoesNotRead));
             }
             if let Some(code) = self.exit_code() {
                 let is_all_gone = self.remove_left_over(&self.all_addresses(), "still there at the end");
@@ -162,9 +147,7 @@ impl<'a> Guard<'a> {
             let deadline = self.next_deadline();
             let ready = self.wait_until(deadline);
             self.is_on_time = now().since(deadline) <= STALL;
-            if now().since(deadline) > self.hang_after().fraction(1, 4) {
-                self.on_time_since = now();
-            }
+            self.hand_in(Event::Woke(deadline));
             self.turn(ready);
             self.pet();
         }
@@ -239,53 +222,47 @@ impl<'a> Guard<'a> {
 
     fn next_deadline(&self) -> Instant {
         let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
-        // While the agent's silence is judged, our own is measured by waking up in between.
-        let judged = if self.agent_due() == Instant::NEVER {
-            Instant::NEVER
-        } else {
-            self.agent_due().min(now() + self.hang_after().fraction(1, 2))
-        };
         let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
         let sign_of_life = self.supervisor.as_ref().map_or(Instant::NEVER, Supervisor::deadline);
         let runs = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
-        self.phase_deadline().min(duties).min(judged).min(self.office_deadline()).min(pet).min(sign_of_life).min(fence)
+        let told = self.notices_end_at().unwrap_or(Instant::NEVER);
+        self.custody.due_at(now()).min(duties).min(pet).min(sign_of_life).min(fence).min(told)
+    }
+
+    /// The code to exit with, once nothing is held and everybody was told.
+    fn exit_code(&self) -> Option<u8> {
+        let is_well = self.custody.exit()?;
+        let is_over = self.fence.is_none() && self.notices_end_at().is_none();
+        is_over.then_some(if is_well { 0 } else { FAILED })
+    }
+
+    /// While the daemon ends and the operator's program has not been told everything: until when it may be.
+    fn notices_end_at(&self) -> Option<Instant> {
+        let Phase::Leaving { until, .. } = self.custody.phase() else { return None };
+        self.is_telling(until).then_some(until)
     }
 
     /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order it any more.
     /// While something is let go nobody orders it: the scripts have their own time.
     fn pet(&mut self) {
         let now = now();
-        let is_served = self.duties.iter().any(|duty| duty.group.is_serving());
+        let is_served = self.groups().any(|(_, group)| group.is_serving());
         if let Some(watchdog) = &mut self.watchdog {
-            let is_fresh = !is_served || watchdog.is_fresh(now, self.agent_heard);
+            let is_fresh = !is_served || watchdog.is_fresh(now, self.custody.agent_heard());
             watchdog.pet(now, self.is_on_time && is_fresh);
         }
         self.supervisor.iter_mut().for_each(|supervisor| supervisor.tell_alive(now));
     }
 
-    /// When an agent is taken for hung that says nothing: after late_after, since it leaves a deposit at every beat. What
-    /// the guard itself slept through, and with it perhaps the whole box, does not count against the agent.
-    fn agent_due(&self) -> Instant {
-        let is_judged = self.agent.is_some() && matches!(self.phase, Phase::Running | Phase::Stopping { .. });
-        let due = self.agent_heard.max(self.on_time_since) + self.hang_after();
-        if is_judged { due } else { Instant::NEVER }
-    }
-
-    /// The shortest late_after, or three intervals.
-    fn hang_after(&self) -> Span {
-        let policy = &self.settings.policy;
-        let late_after = policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
-        late_after.max(policy.interval().fraction(3, 1))
+    /// The groups in custody.
+    fn groups(&self) -> impl Iterator<Item = (GroupId, &HeldGroup)> {
+        (0u8..).map(GroupId).map_while(|id| Some((id, self.custody.group(id)?)))
     }
 
     fn pass_deadlines(&mut self) {
         for index in 0..self.duties.len() {
             self.pass_script_deadline(index);
-            self.look_if_due(index);
-            if let (Some(duty), Some(group)) = (self.duties.get_mut(index), self.settings.groups.get(index)) {
-                duty.announce_if_due(&self.sender, group, now());
-            }
         }
         if self.fence.as_mut().is_some_and(|fence| !fence.run.pass_deadline(now())) {
             self.fence_ended(None);
@@ -293,15 +270,23 @@ impl<'a> Guard<'a> {
         if self.notifier.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
             self.notice_ended(None);
         }
-        if now() >= self.agent_due() {
+        if now() >= self.custody.agent_due_at() {
             // What it said in the meantime was not read yet, if the loop was held up.
             self.hear_agent();
-            if now() >= self.agent_due() {
-                self.lose_agent("the agent has said nothing for late_after", Loss::Hung);
+        }
+        self.hand_in(Event::Tick);
+        self.announce_what_is_due();
+    }
+
+    fn announce_what_is_due(&mut self) {
+        let ids = (0u8..).map(GroupId);
+        for ((id, duty), group) in ids.zip(&mut self.duties).zip(&self.settings.groups) {
+            if self.custody.group(id).is_some_and(HeldGroup::is_serving) {
+                duty.announce_if_due(&self.sender, group, self.custody.held_until(id), now());
+            } else {
+                duty.announce_no_more();
             }
         }
-        self.pass_office_deadline();
-        self.pass_phase_deadline();
     }
 
     fn pass_script_deadline(&mut self, index: usize) {
@@ -340,56 +325,58 @@ impl<'a> Guard<'a> {
         }
     }
 
+    fn script_ended(&mut self, index: usize, end: End) {
+        if let Ok(id) = u8::try_from(index) {
+            self.hand_in(Event::ScriptEnded(GroupId(id), end));
+        }
+    }
+
     fn reap_agent(&mut self) {
         let Some(pid) = self.agent_pid else { return };
         if let Some(how) = how_ended(pid, WaitPidFlag::empty()) {
             info!("the agent (process {pid}) has ended: {how}");
             self.agent_pid = None;
-            match self.phase {
-                Phase::Running => self.lose_agent("the agent has died", Loss::Died),
-                Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Leaving { .. } => self.end_of_agent(),
-            }
+            self.hand_in(Event::AgentReaped);
         }
     }
 
-    /// Reads what the agent has sent and carries it out; renewals last, all in one batch.
+    fn hear_operator(&mut self) {
+        if read(&self.stop, &mut [0; 8]).is_ok() {
+            self.hand_in(Event::Stop);
+        }
+    }
+
+    /// Reads what the agent has sent.
     fn hear_agent(&mut self) {
-        let mut renewals = Vec::new();
         let mut count = 0;
         while count < MAX_BATCH || self.agent.as_ref().is_some_and(AgentLink::has_rest) {
             count += 1;
             let Some(agent) = &mut self.agent else { return };
-            match agent.receive(&mut self.tenure.deposit) {
+            match agent.receive(&mut self.deposit) {
                 Received::Nothing => break,
-                Received::Gone => return self.lose_agent("the agent has closed its end", Loss::Died),
-                Received::Garbage => return self.lose_agent("the agent sent what is no order", Loss::Untrusted),
-                Received::Message(message) => {
-                    self.agent_heard = now();
-                    self.tenure.note_word();
-                    if let Err(reason) = self.obey(message, &mut renewals) {
-                        return self.lose_agent(reason, Loss::Untrusted);
-                    }
-                }
+                Received::Gone => return self.hand_in(Event::AgentLost(Lapse::ClosedItsEnd)),
+                Received::Garbage => return self.hand_in(Event::AgentLost(Lapse::Garbage)),
+                Received::Message(message) => self.hear_message(message),
             }
         }
-        self.renew(&renewals);
+        self.hand_in(Event::AllSaid);
     }
 
-    fn obey(&mut self, message: ToGuard, renewals: &mut Vec<Ticket>) -> Result<(), &'static str> {
-        match message {
-            ToGuard::Order(ticket) => {
-                self.tenure.last_token = ticket.token;
-                return self.carry_out(ticket, renewals);
-            }
-            ToGuard::Reopen(path) => return self.reopen(path),
-            ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
-            ToGuard::Farewell => self.hear_farewell(),
-            ToGuard::Notice(notice) => self.hear_notice(notice),
-            ToGuard::Maintenance(is_on) => self.keep_hands_off(is_on),
+    fn hear_message(&mut self, message: ToGuard) {
+        self.hand_in(Event::Said(match message {
+            ToGuard::Order(ticket) => Word::Order(ticket),
             // The link has put it where it belongs.
-            ToGuard::Deposit => {}
+            ToGuard::Deposit => Word::Deposit,
+            ToGuard::Farewell => Word::Farewell,
+            ToGuard::Maintenance(is_on) => Word::HandsOff(is_on),
+            ToGuard::Reopen(_) | ToGuard::AskForPeer | ToGuard::Notice(_) => Word::Other,
+        }));
+        match message {
+            ToGuard::Reopen(path) => self.reopen(path),
+            ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
+            ToGuard::Notice(notice) => self.hear_notice(notice),
+            ToGuard::Order(_) | ToGuard::Deposit | ToGuard::Farewell | ToGuard::Maintenance(_) => {}
         }
-        Ok(())
     }
 
     fn hear_links(&mut self) {
@@ -437,6 +424,15 @@ impl<'a> Guard<'a> {
             agent.send(message, descriptor);
         }
     }
+}
+
+/// What custody has to know of the settings.
+pub(super) fn plan(settings: &Settings) -> Plan {
+    Plan::new(&settings.policy, settings.groups.iter().map(|group| script_plans(&group.scripts)))
+}
+
+pub(super) fn script_plans(scripts: &[Script]) -> ScriptPlans {
+    scripts.iter().map(|script| script.monitor).collect()
 }
 
 /// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended somehow.

@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crosswire::config::{PathId, Policy, Side};
+pub use crosswire::custody::MonitorPlan as Monitor;
 use crosswire::quorum::timing::{Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
@@ -199,19 +200,6 @@ pub struct Script {
     pub stop_timeout: Span,
     /// How it is watched while it runs, if it is.
     pub monitor: Option<Monitor>,
-}
-
-/// How a script is watched while it runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Monitor {
-    /// How long after one look the next one begins.
-    pub every: Span,
-    /// Longest that a look may take: one that hangs is a failure.
-    pub timeout: Span,
-    /// After so many failures in a row something is done.
-    pub failures: u8,
-    /// So often it is started again here before the peer shall have it.
-    pub restarts: u8,
 }
 
 impl Script {

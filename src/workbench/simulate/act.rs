@@ -1,11 +1,12 @@
 //! What every fault does to the world.
 
 use crosswire::config::{GroupId, PathId, PathKind, Side};
+use crosswire::custody::ScriptSet;
 use crosswire::quorum::event::Request;
 use crosswire::time::{Instant, Span};
 
 use super::fault::{Fault, Noise, Way};
-use super::guard::{Phase, Told};
+use super::guard::Told;
 use super::story::Line;
 use super::wire::Frame;
 use super::witness::Witness;
@@ -75,9 +76,9 @@ impl World {
             Fault::Maintenance(side, span) => self.ask(side, Request::Maintenance(span)),
             Fault::PeerIsOff(side, group) => self.say_peer_is_off(side, group),
             Fault::Stop(side) => {
-                let is_running = |guard: &super::guard::Guard| guard.phase == Phase::Running && !guard.is_stopped;
-                if self.boxes[side.index()].guard.as_ref().is_some_and(is_running) {
-                    self.tell(side, Told::Stop);
+                if let Some(guard) = &mut self.boxes[side.index()].guard {
+                    guard.is_stop_asked = true;
+                    self.guard_turn(side);
                 }
             }
             Fault::BadFence(side) => self.boxes[side.index()].is_fence_good = false,
@@ -204,10 +205,10 @@ impl World {
     }
 
     fn power_cut(&mut self, side: Side) {
-        for group in self.setup.policy.group_ids() {
-            self.set_held(side, group, None);
-        }
+        self.drop_all(side);
         let gateway = &mut self.boxes[side.index()];
+        gateway.services.fill(ScriptSet::EMPTY);
+        gateway.running.fill(None);
         (gateway.is_powered, gateway.is_frozen) = (false, false);
         (gateway.agent, gateway.guard) = (None, None);
         gateway.is_agent_stopped = false;
@@ -250,12 +251,10 @@ impl World {
         self.agent_turn(side);
     }
 
-    /// What waited is read before anything else, and the agent's silence is measured afresh.
+    /// What waited is read before anything else.
     fn continue_guard(&mut self, side: Side) {
-        let now = self.now();
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         if std::mem::take(&mut guard.is_stopped) {
-            guard.agent_heard = now;
             guard.is_turn_due = false;
             self.note_marks();
             self.wake_guard(side);

@@ -1,6 +1,7 @@
 //! The agent's loop, in virtual time: what has arrived is handed in, then the tick; what the node asks for is done.
 
 use crosswire::config::{PathId, PathKind, Side};
+use crosswire::custody::Word;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Event};
@@ -8,7 +9,7 @@ use crosswire::turn::{Source, Step, Waking};
 
 use super::checkers::LineEvidence;
 use super::gateway::Packet;
-use super::guard::{Phase, Told};
+use super::guard::Told;
 use super::story::Line;
 use super::wire::Frame;
 use super::world::{What, World, mac};
@@ -91,6 +92,7 @@ impl World {
                 self.note_outcome(side, token, outcome);
                 self.step(side, Event::Done(token, outcome));
             }
+            Told::Scripts(group, condition) => self.step(side, Event::Scripts(group, condition)),
             Told::Stop => self.step(side, Event::Stop),
             Told::Links => self.tell_links(side),
             Told::Lost => {
@@ -173,10 +175,8 @@ impl World {
                 Effect::Send(path, body) => self.transmit(side, *path, body),
                 Effect::Order(ticket) => {
                     self.note_order(side, local, ticket);
-                    if let Some(guard) = &mut self.boxes[side.index()].guard {
-                        guard.orders.push_back(*ticket);
-                        self.wake_guard(side);
-                    }
+                    self.say_to_guard(side, Word::Order(*ticket), Vec::new());
+                    self.wake_guard(side);
                 }
                 Effect::Record(record) => self.note_record(side, record),
                 Effect::AskWitnesses => self.ask_witnesses(side),
@@ -199,11 +199,8 @@ impl World {
     fn agent_exits(&mut self, side: Side) {
         let gateway = &mut self.boxes[side.index()];
         gateway.agent = None;
-        gateway.has_exited = true;
         self.note_marks();
+        self.say_to_guard(side, Word::Farewell, Vec::new());
         self.guard_turn(side);
-        if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| guard.phase == Phase::Running) {
-            self.guard_leaves(side);
-        }
     }
 }

@@ -232,7 +232,7 @@ fn has_changed(before: &World, after: &World) -> bool {
         || [Side::A, Side::B].into_iter().any(|side| {
             let key = |world: &World| {
                 let gateway = world.gateway(side);
-                let guard = gateway.guard.as_ref().map(|guard| (guard.is_stopped, guard.phase));
+                let guard = gateway.guard.as_ref().map(|guard| (guard.is_stopped, guard.custody.phase()));
                 (gateway.is_powered, gateway.is_frozen, gateway.is_agent_stopped, gateway.agent.is_some(), guard)
             };
             key(before) != key(after)

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crosswire::config::{GroupId, PathId, Side};
+use crosswire::custody::{Action, ScriptSet};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::quorum::event::Request;
@@ -125,6 +126,19 @@ impl Default for Scripts {
     }
 }
 
+/// One run of a script.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScriptRun {
+    /// The how-manieth on its box.
+    pub number: u64,
+    /// Of which group.
+    pub group: GroupId,
+    /// Which of its scripts.
+    pub script: u8,
+    /// What it does.
+    pub action: Action,
+}
+
 /// One box.
 #[derive(Clone)]
 pub struct Gateway {
@@ -156,8 +170,14 @@ pub struct Gateway {
     pub wake: u64,
     /// Its addresses.
     pub kernel: Kernel,
-    /// Its scripts.
+    /// How its scripts behave.
     pub scripts: Scripts,
+    /// By group: what its scripts have started and not stopped. It goes on without the daemon.
+    pub services: Vec<ScriptSet>,
+    /// How many scripts were run.
+    pub script_runs: u64,
+    /// By group: the run that goes on.
+    pub running: Vec<Option<u64>>,
     /// By group: the interface besides the LAN has carrier.
     pub own_links: Vec<bool>,
     /// The agent raised the line 'I hold services'.
@@ -172,8 +192,8 @@ pub struct Gateway {
     pub digest: u8,
     /// With what the present run was started.
     pub started_with: (u8, u8, u8),
-    /// The agent ended by itself.
-    pub has_exited: bool,
+    /// The how-manieth socket pair between guard and agent it is.
+    pub link: u32,
     /// It has power.
     pub powers: Mark,
     /// The agent exists and its box runs.
@@ -208,6 +228,9 @@ impl Gateway {
             wake: 0,
             kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
             scripts: Scripts::default(),
+            services: vec![ScriptSet::EMPTY; setup.policy.groups.len()],
+            script_runs: 0,
+            running: vec![None; setup.policy.groups.len()],
             own_links: vec![true; setup.policy.groups.len()],
             is_showing_holding: false,
             is_fence_good: true,
@@ -215,7 +238,7 @@ impl Gateway {
             pair: 0,
             digest: setup.policy.digest[0],
             started_with: (7, 0, setup.policy.digest[0]),
-            has_exited: false,
+            link: 0,
             powers: Mark::new(now),
             runs: Mark::new(now),
             works: Mark::new(now),

@@ -1,25 +1,14 @@
-//! The guard and the kernel of one box. What becomes of a group is decided by the guard that is shipped; what
-//! surrounds it here does what the guard's loop does, in virtual time.
-
-#[path = "../../guard/group.rs"]
-pub mod group;
+//! The guard and the kernel of one box. What is held is decided by the custody that is shipped; what surrounds it here
+//! stands for netlink, processes and signals, in virtual time.
 
 use std::collections::VecDeque;
 
-use crosswire::resource::{Outcome, Ticket, Token};
+use crosswire::config::GroupId;
+use crosswire::custody::{Custody, Effects, End, Event, Plan, ScriptPlans, Word};
+use crosswire::resource::{Condition, Outcome, Token};
 use crosswire::time::Instant;
-use group::Group;
 
-use super::succession::tenure::Tenure;
-
-/// How far the guard's end has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// The agent decides.
-    Running,
-    /// Everything is let go; then the guard exits.
-    Leaving,
-}
+use super::setup::Setup;
 
 /// One run of the guard.
 #[derive(Clone)]
@@ -28,57 +17,51 @@ pub struct Guard {
     pub run: u32,
     /// It was stopped.
     pub is_stopped: bool,
-    /// What the agent sent and nobody has read.
-    pub orders: VecDeque<Ticket>,
+    /// What the agent sent and nobody has read, with what it deposited.
+    pub said: VecDeque<(Word, Vec<u8>)>,
     /// A turn is on its way.
     pub is_turn_due: bool,
-    /// The groups.
-    pub groups: Vec<Group>,
-    /// By group: which script run is the present one.
-    pub script_runs: Vec<u32>,
-    /// By group: the term under which it was acquired last.
-    pub terms: Vec<u32>,
-    /// By group: until when the kernel keeps the addresses at least (true time).
-    pub held_until: Vec<Instant>,
-    /// By group: its agent was lost, and nobody has renewed it since.
-    pub is_on_trial: Vec<bool>,
-    /// What the shipped guard knows of its agents.
-    pub tenure: Tenure,
-    /// There is no agent, and another one is on its way.
-    pub is_office_vacant: bool,
-    /// When the agent last said something (true time).
-    pub agent_heard: Instant,
-    /// Whether the agent's silence is watched at present.
-    pub is_watching: bool,
-    /// What it is at.
-    pub phase: Phase,
+    /// What is held, and for whom.
+    pub custody: Custody,
+    /// Scripts that have ended since the last turn.
+    pub ended: VecDeque<(GroupId, End)>,
+    /// What the agent deposited last, as it came.
+    pub deposit: Vec<u8>,
+    /// When the loop wants to wake up (true time), and by the box's own clock.
+    pub wakes_at: (Instant, Instant),
+    /// An agent is being started.
+    pub is_forking: bool,
+    /// An agent was started and not reaped yet.
+    pub is_agent_there: bool,
+    /// The operator has asked it to stop.
+    pub is_stop_asked: bool,
 }
 
 impl Guard {
-    /// A fresh guard.
-    pub fn new(run: u32, scripts: &[usize], now: Instant) -> Self {
+    /// A fresh guard that has started its first agent, by the box's own clock.
+    pub fn new(run: u32, setup: &Setup, local: Instant) -> Self {
+        let mut custody = Custody::new(plan(setup), local);
+        custody.step(local, Event::AgentStarted, &mut Effects::new());
         Self {
             run,
             is_stopped: false,
-            orders: VecDeque::new(),
+            said: VecDeque::new(),
             is_turn_due: false,
-            groups: scripts.iter().map(|count| Group::new(*count)).collect(),
-            script_runs: vec![0; scripts.len()],
-            terms: vec![0; scripts.len()],
-            held_until: vec![Instant::ORIGIN; scripts.len()],
-            is_on_trial: vec![false; scripts.len()],
-            tenure: Tenure::new(),
-            is_office_vacant: false,
-            agent_heard: now,
-            is_watching: false,
-            phase: Phase::Running,
+            custody,
+            ended: VecDeque::new(),
+            deposit: Vec::new(),
+            wakes_at: (Instant::NEVER, Instant::NEVER),
+            is_forking: false,
+            is_agent_there: true,
+            is_stop_asked: false,
         }
     }
+}
 
-    /// Nothing is held and nothing runs.
-    pub fn is_everything_free(&self) -> bool {
-        self.groups.iter().all(Group::is_free)
-    }
+/// What custody has to know of a pair.
+pub fn plan(setup: &Setup) -> Plan {
+    let unwatched = |count: &usize| -> ScriptPlans { std::iter::repeat_n(None, *count).collect() };
+    Plan::new(&setup.policy, setup.scripts.iter().map(unwatched))
 }
 
 /// What the guard tells the agent.
@@ -86,6 +69,8 @@ impl Guard {
 pub enum Told {
     /// What became of an order.
     Done(Token, Outcome),
+    /// How the scripts of a group are.
+    Scripts(GroupId, Condition),
     /// Told to stop.
     Stop,
     /// A link light or a port changed: look again.

@@ -1,97 +1,212 @@
-//! The guard's loop and the kernel's part, in virtual time.
+//! What the guard's shell does, in virtual time: it wakes, hands in what has happened, and carries out what custody asks for.
+
+use std::collections::VecDeque;
 
 use crosswire::config::{GroupId, PathKind, Side};
+use crosswire::custody::orders::group_of;
+use crosswire::custody::{Action, Effect, Effects, End, Event, Word};
 use crosswire::quorum::timing::LIFETIME_SLIP;
-use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
+use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 
-use super::gateway::Packet;
-use super::guard::group::{Action, End, Next};
-use super::guard::{Phase, Told};
-use super::succession::tenure::Loss;
+use super::gateway::{Packet, ScriptRun};
+use super::guard::Told;
+use super::rival::Rule;
 use super::world::{GUARD_TAKES, LAN_TAKES, What, World};
 
-/// How long a start that is cut short takes to end.
+/// How long a script that is cut short takes to end.
 const INTERRUPT_TAKES: Span = Span::from_ms(10);
 /// How late a lifetime ends at most when nobody disturbs it.
 const TIMER_SLACK: Span = Span::from_ms(30);
 
 impl World {
+    /// The agent has said something that is to be acted on.
     pub(super) fn wake_guard(&mut self, side: Side) {
         let late = Span::from_us(self.chance.below(self.setup.wakes_late.as_us() / 4 + 1));
+        self.wake_guard_after(side, GUARD_TAKES + late);
+    }
+
+    pub(super) fn wake_guard_after(&mut self, side: Side, after: Span) {
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         if !guard.is_turn_due && !guard.is_stopped {
             guard.is_turn_due = true;
             let run = guard.run;
-            self.schedule(GUARD_TAKES + late, side, run, What::GuardTurn);
+            self.schedule(after, side, run, What::GuardTurn);
         }
     }
 
-    /// Reads all orders and carries them out, renewals last and in one batch.
+    /// One turn of the guard's loop: everything that has happened is handed in, then the tick.
     pub(super) fn guard_turn(&mut self, side: Side) {
-        let now = self.now;
+        let is_up = self.boxes[side.index()].is_up();
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         guard.is_turn_due = false;
-        if guard.is_stopped || guard.phase == Phase::Leaving {
+        if guard.is_stopped || !is_up {
             return;
         }
-        let orders: Vec<Ticket> = guard.orders.drain(..).collect();
-        if let Some(last) = orders.last() {
-            guard.agent_heard = now;
-            guard.tenure.last_token = last.token;
+        let wanted = guard.wakes_at.1;
+        self.guard_hears(side, Event::Woke(wanted));
+        self.hear_ended_scripts(side);
+        self.hear_said(side);
+        self.reap_agent(side);
+        self.hear_operator(side);
+        if !self.setup.has_no_lifetime {
+            self.guard_hears(side, Event::Tick);
+            self.reap_agent(side);
+            self.guard_hears(side, Event::Tick);
         }
-        let (renewals, others): (Vec<_>, Vec<_>) =
-            orders.into_iter().partition(|ticket| matches!(ticket.order, Order::Renew { .. }));
-        for ticket in others.into_iter().chain(renewals) {
-            self.carry_out(side, ticket);
-        }
-        self.watch_agent(side);
-        if self.boxes[side.index()].has_exited {
-            self.guard_leaves(side);
-        } else if self.boxes[side.index()].agent.is_none() {
-            self.lose_agent(side, Loss::Died);
+        self.guard_may_exit(side);
+        self.schedule_guard(side);
+    }
+
+    fn hear_ended_scripts(&mut self, side: Side) {
+        while let Some((group, end)) = self.boxes[side.index()].guard.as_mut().and_then(|guard| guard.ended.pop_front())
+        {
+            self.guard_hears(side, Event::ScriptEnded(group, end));
         }
     }
 
-    fn carry_out(&mut self, side: Side, ticket: Ticket) {
-        let gateway = &self.boxes[side.index()];
-        let is_late = gateway.clock.local(self.now) > ticket.valid_until;
-        let Some(guard) = &gateway.guard else { return };
-        let outcome = match ticket.order {
-            Order::Release { group, first } => return self.guard_releases(side, group, Some(ticket.token), first),
-            Order::Announce { group } => return self.announce(side, group),
-            Order::Fence { .. } if is_late => Outcome::Failed(Fault::TooLate),
-            Order::Fence { .. } => match self.setup.fence {
-                None => Outcome::Failed(Fault::NoFence),
-                Some(takes) => {
-                    let run = gateway.run;
-                    return self.schedule(takes, side, run, What::FenceEnds(ticket.token));
-                }
-            },
-            Order::Acquire { group, .. } if !guard.groups[group.index()].is_free() => {
-                Outcome::Failed(Fault::OutOfOrder)
+    fn hear_said(&mut self, side: Side) {
+        while let Some((word, deposit)) =
+            self.boxes[side.index()].guard.as_mut().and_then(|guard| guard.said.pop_front())
+        {
+            if let (Word::Deposit, Some(guard)) = (word, &mut self.boxes[side.index()].guard) {
+                guard.deposit = deposit;
             }
-            Order::Renew { group } if !guard.groups[group.index()].is_held() => Outcome::Failed(Fault::OutOfOrder),
-            Order::Acquire { .. } | Order::Renew { .. } | Order::Probe { .. } if is_late => {
-                Outcome::Failed(Fault::TooLate)
-            }
-            Order::Acquire { .. } | Order::Renew { .. } if gateway.kernel.is_bad => Outcome::Failed(Fault::Kernel(105)),
-            Order::Acquire { group, term } => {
-                self.hold(side, group);
-                self.announce(side, group);
-                if let Some(guard) = &mut self.boxes[side.index()].guard {
-                    guard.terms[group.index()] = term;
-                    guard.groups[group.index()].acquired(ticket.token);
-                }
-                return self.advance(side, group);
-            }
-            Order::Renew { group } => {
-                self.hold(side, group);
-                Outcome::Renewed
-            }
-            Order::Probe { group } => self.probe(side, group),
+            self.guard_hears(side, Event::Said(word));
+        }
+        self.guard_hears(side, Event::AllSaid);
+    }
+
+    fn hear_operator(&mut self, side: Side) {
+        let guard = self.boxes[side.index()].guard.as_mut();
+        if guard.is_some_and(|guard| std::mem::take(&mut guard.is_stop_asked)) {
+            self.guard_hears(side, Event::Stop);
+        }
+    }
+
+    /// Sees that the agent's process has ended. Only the shipped core leaves something behind; a daemon of another rule ends
+    /// with it.
+    fn reap_agent(&mut self, side: Side) {
+        let gateway = &mut self.boxes[side.index()];
+        let is_gone = gateway.agent.is_none();
+        let Some(guard) = gateway.guard.as_mut().filter(|guard| is_gone && guard.is_agent_there && !guard.is_forking)
+        else {
+            return;
         };
-        self.tell(side, Told::Done(ticket.token, outcome));
+        guard.is_agent_there = false;
+        if self.rule == Rule::Crosswire {
+            return self.guard_hears(side, Event::AgentReaped);
+        }
+        gateway.guard = None;
+        if !self.setup.has_no_lifetime {
+            self.drop_all(side);
+        }
+        self.note_marks();
+    }
+
+    /// Something happened; does what follows from it until nothing does.
+    fn guard_hears(&mut self, side: Side, event: Event<'_>) {
+        let local = self.boxes[side.index()].clock.local(self.now);
+        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
+        let mut effects = Effects::new();
+        guard.custody.step(local, event, &mut effects);
+        let mut waiting: VecDeque<Effect> = effects.into_iter().collect();
+        while let Some(effect) = waiting.pop_front() {
+            let event = self.guard_does(side, effect);
+            let (Some(event), Some(guard)) = (event, &mut self.boxes[side.index()].guard) else { continue };
+            let mut effects = Effects::new();
+            guard.custody.step(local, event, &mut effects);
+            waiting.extend(effects);
+        }
+    }
+
+    fn guard_does(&mut self, side: Side, effect: Effect) -> Option<Event<'static>> {
+        let is_bad = self.boxes[side.index()].kernel.is_bad;
+        let asked = if is_bad { Err(Fault::Kernel(105)) } else { Ok(()) };
+        match effect {
+            Effect::Add(group, _) => {
+                self.hold_unless(is_bad, side, group);
+                return Some(Event::Added(group, asked));
+            }
+            Effect::Renew(group, token, _) => {
+                self.hold_unless(is_bad, side, group);
+                return Some(Event::Renewed(group, token, asked));
+            }
+            Effect::Remove(group) => {
+                self.set_held(side, group, None);
+                return Some(Event::Removed(group, Ok(())));
+            }
+            Effect::StartAgent { is_in_place, .. } => return Some(self.start_agent(side, is_in_place)),
+            Effect::Run(group, script, action, _) => self.run_script(side, group, (script, action)),
+            Effect::Interrupt(group) => self.interrupt_script(side, group),
+            Effect::Announce(group) => self.announce(side, group),
+            Effect::Probe(ticket) => {
+                let outcome = self.probe(side, group_of(ticket.order));
+                self.tell(side, Told::Done(ticket.token, outcome));
+            }
+            Effect::Fence(ticket) => self.fence(side, ticket),
+            Effect::Answer(token, outcome) => self.tell(side, Told::Done(token, outcome)),
+            Effect::Condition(group, condition) => self.tell(side, Told::Scripts(group, condition)),
+            Effect::TellStop => self.tell(side, Told::Stop),
+            Effect::DismissAgent => {
+                let gateway = &mut self.boxes[side.index()];
+                gateway.agent = None;
+                gateway.guard.iter_mut().for_each(|guard| guard.is_forking = false);
+                self.note_marks();
+            }
+            // A fence goes on without its guard; nobody hears of it.
+            Effect::GiveUpFence | Effect::UseNewScripts(_) | Effect::StopFailed(_) | Effect::Note(_) => {}
+        }
+        None
+    }
+
+    /// Wakes the guard when custody wants it.
+    pub(super) fn schedule_guard(&mut self, side: Side) {
+        let clock = self.boxes[side.index()].clock;
+        let local = clock.local(self.now);
+        let has_no_lifetime = self.setup.has_no_lifetime;
+        let Some(guard) = self.boxes[side.index()].guard.as_mut().filter(|_| !has_no_lifetime) else { return };
+        let due = guard.custody.due_at(local);
+        guard.wakes_at.1 = due;
+        if due == Instant::NEVER {
+            return;
+        }
+        let (at, run) = (clock.true_time(due), guard.run);
+        if at < guard.wakes_at.0 {
+            guard.wakes_at.0 = at;
+            self.schedule(at.since(self.now), side, run, What::GuardWakes);
+        }
+    }
+
+    /// It wanted to wake up about now.
+    pub(super) fn guard_wakes(&mut self, side: Side) {
+        if let Some(guard) = &mut self.boxes[side.index()].guard {
+            guard.wakes_at.0 = Instant::NEVER;
+            self.guard_turn(side);
+        }
+    }
+
+    fn fence(&mut self, side: Side, ticket: Ticket) {
+        match self.setup.fence {
+            None => self.tell(side, Told::Done(ticket.token, Outcome::Failed(Fault::NoFence))),
+            Some(takes) => {
+                let run = self.boxes[side.index()].run;
+                self.schedule(takes, side, run, What::FenceEnds(ticket.token));
+            }
+        }
+    }
+
+    fn hold_unless(&mut self, is_bad: bool, side: Side, group: GroupId) {
+        if !is_bad {
+            self.hold(side, group);
+        }
+    }
+
+    /// The kernel has none of the addresses any more.
+    pub(super) fn drop_all(&mut self, side: Side) {
+        for group in self.setup.policy.group_ids() {
+            self.set_held(side, group, None);
+        }
     }
 
     /// Gives a group's addresses another lease.
@@ -101,12 +216,6 @@ impl World {
         let lease = if self.setup.has_no_lifetime { Span::from_s(1_000_000_000) } else { self.setup.policy.lease };
         let span = self.boxes[side.index()].clock.true_span(lease) + slip;
         self.set_held(side, group, Some(self.now + span));
-        let now = self.now;
-        let lease = self.boxes[side.index()].clock.true_span(self.setup.policy.lease);
-        if let Some(guard) = &mut self.boxes[side.index()].guard {
-            guard.held_until[group.index()] = now + lease;
-            guard.is_on_trial[group.index()] = false;
-        }
         if !self.setup.has_no_lifetime {
             self.schedule_for_any(span, side, What::Expire(group));
         }
@@ -189,47 +298,25 @@ impl World {
         }
     }
 
-    pub(super) fn guard_releases(&mut self, side: Side, group: GroupId, token: Option<Token>, first: ReleaseOrder) {
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        if token.is_none() && guard.groups[group.index()].is_free() {
-            return;
+    /// A script begins: what it starts may run from now on.
+    fn run_script(&mut self, side: Side, group: GroupId, (script, action): (u8, Action)) {
+        let gateway = &mut self.boxes[side.index()];
+        gateway.script_runs += 1;
+        let number = gateway.script_runs;
+        gateway.running[group.index()] = Some(number);
+        if action == Action::Start {
+            gateway.services[group.index()].insert(script);
         }
-        guard.groups[group.index()].release(token, first);
-        self.advance(side, group);
+        let (takes, end) = self.script(side, group, action);
+        let run = ScriptRun { number, group, script, action };
+        self.schedule_for_any(takes, side, What::ScriptEnds(run, end));
     }
 
-    /// Takes a group's steps until it has to wait.
-    fn advance(&mut self, side: Side, group: GroupId) {
-        loop {
-            let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-            let run = guard.run;
-            let here = &mut guard.groups[group.index()];
-            match here.next() {
-                Next::Wait => break,
-                Next::Interrupt => {
-                    let script = guard.script_runs[group.index()];
-                    self.schedule(INTERRUPT_TAKES, side, run, What::ScriptEnds(group, script, End::Unknown));
-                    break;
-                }
-                Next::Run(action, _) => {
-                    here.script_began(action);
-                    guard.script_runs[group.index()] += 1;
-                    let script = guard.script_runs[group.index()];
-                    let (takes, end) = self.script(side, group, action);
-                    self.schedule(takes, side, run, What::ScriptEnds(group, script, end));
-                }
-                Next::RemoveAddresses => {
-                    self.set_held(side, group, None);
-                    if let Some(guard) = &mut self.boxes[side.index()].guard {
-                        guard.groups[group.index()].addresses_removed(Ok(()));
-                    }
-                }
-            }
-        }
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        for (token, outcome) in guard.groups[group.index()].take_reports() {
-            self.tell(side, Told::Done(token, outcome));
-        }
+    fn interrupt_script(&mut self, side: Side, group: GroupId) {
+        let Some(number) = self.boxes[side.index()].running[group.index()] else { return };
+        // Whatever it was about to do, nobody knows whether it has done it.
+        let run = ScriptRun { number, group, script: 0, action: Action::Monitor };
+        self.schedule_for_any(INTERRUPT_TAKES, side, What::ScriptEnds(run, End::Unknown));
     }
 
     /// How long a script takes, and how it comes to its end. Each has its share of the group's stop timeout.
@@ -240,7 +327,7 @@ impl World {
         let is_bad = match action {
             Action::Start => scripts.are_starts_bad,
             Action::Stop => scripts.are_stops_bad,
-            // Nobody watches here: what comes of it is the guard's own affair until it tells the node.
+            // Nobody watches here.
             Action::Monitor => false,
         };
         if scripts.take > timeout {
@@ -249,80 +336,26 @@ impl World {
         (scripts.take, if is_bad { End::Refused } else { End::Done })
     }
 
-    pub(super) fn script_ends(&mut self, side: Side, group: GroupId, script: u32, end: End) {
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        if guard.script_runs[group.index()] != script {
+    /// A script has ended, whoever is there to see it.
+    pub(super) fn script_ends(&mut self, side: Side, run: ScriptRun, end: End) {
+        let gateway = &mut self.boxes[side.index()];
+        if gateway.running[run.group.index()] != Some(run.number) {
             return;
         }
-        if guard.is_stopped {
-            // The script ends, but nobody looks.
-            let run = guard.run;
-            return self.schedule(Span::from_ms(20), side, run, What::ScriptEnds(group, script, end));
+        gateway.running[run.group.index()] = None;
+        if run.action == Action::Stop && end == End::Done {
+            gateway.services[run.group.index()].remove(run.script);
         }
-        guard.script_runs[group.index()] += 1;
-        guard.groups[group.index()].script_ended(end);
-        self.advance(side, group);
-        self.guard_may_exit(side);
-    }
-
-    /// How long an agent may say nothing: the shortest late_after, or three intervals.
-    fn hang_after(&self) -> Span {
-        let late_after = self.policy().paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
-        late_after.max(self.policy().interval().fraction(3, 1))
-    }
-
-    /// Begins to watch the agent's silence.
-    fn watch_agent(&mut self, side: Side) {
-        let limit = self.hang_after();
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        if !guard.is_watching && !self.setup.has_no_lifetime {
-            guard.is_watching = true;
-            let run = guard.run;
-            self.schedule(limit, side, run, What::JudgeAgent);
+        if let Some(guard) = &mut gateway.guard {
+            guard.ended.push_back((run.group, end));
+            self.guard_turn(side);
         }
-    }
-
-    /// An agent that has said nothing for late_after is taken for hung.
-    pub(super) fn judge_agent(&mut self, side: Side) {
-        let limit = self.hang_after();
-        let now = self.now;
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        guard.is_watching = false;
-        if guard.phase == Phase::Leaving {
-            return;
-        }
-        guard.is_watching = true;
-        let run = guard.run;
-        if guard.is_stopped || guard.is_office_vacant || now.since(guard.agent_heard) < limit {
-            let wait = (guard.agent_heard + limit).since(now).max(limit.fraction(1, 4));
-            return self.schedule(wait, side, run, What::JudgeAgent);
-        }
-        self.schedule(limit, side, run, What::JudgeAgent);
-        self.lose_agent(side, Loss::Hung);
-    }
-
-    /// Ends the agent and lets everything go: addresses first, then scripts.
-    pub(super) fn guard_leaves(&mut self, side: Side) {
-        let keeps = self.setup.has_no_lifetime;
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
-        if guard.is_stopped || guard.phase == Phase::Leaving {
-            return;
-        }
-        guard.phase = Phase::Leaving;
-        self.boxes[side.index()].agent = None;
-        for group in self.setup.policy.group_ids().filter(|_| !keeps) {
-            self.guard_releases(side, group, None, ReleaseOrder::AddressesFirst);
-        }
-        self.guard_may_exit(side);
-        self.note_marks();
     }
 
     fn guard_may_exit(&mut self, side: Side) {
-        let keeps = self.setup.has_no_lifetime;
-        let is_over =
-            |guard: &super::guard::Guard| guard.phase == Phase::Leaving && (keeps || guard.is_everything_free());
-        if self.boxes[side.index()].guard.as_ref().is_some_and(is_over) {
+        if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| guard.custody.exit().is_some()) {
             self.boxes[side.index()].guard = None;
+            self.drop_all(side);
             self.note_marks();
         }
     }

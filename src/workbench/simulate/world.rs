@@ -7,8 +7,10 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
 use crosswire::config::{GroupId, PathId, PathKind, Side};
+use crosswire::custody::End;
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Effects;
+use crosswire::quorum::succession::Succession;
 use crosswire::resource::Token;
 use crosswire::time::{Instant, Span};
 use crosswire::turn::Turn;
@@ -16,9 +18,8 @@ use crosswire::turn::Turn;
 use super::chance::Chance;
 use super::checkers::Watch;
 use super::fault::WitnessId;
-use super::gateway::{Brain, Gateway, Packet};
+use super::gateway::{Brain, Gateway, Packet, ScriptRun};
 use super::guard::Told;
-use super::guard::group::End;
 use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
@@ -47,8 +48,8 @@ pub enum What {
     Arrive(Frame),
     /// The guard reads its orders.
     GuardTurn,
-    /// The guard tells the agent something.
-    Told(Told),
+    /// The guard tells the agent something, over this socket pair.
+    Told(u32, Told),
     /// The agent's listeners hear something.
     Packet(Packet),
     /// A witness answers what it was asked at this instant of the box's own clock.
@@ -57,18 +58,16 @@ pub enum What {
     FenceEnds(Token),
     /// The lifetime of a group's addresses may have ended.
     Expire(GroupId),
-    /// A script ends: of which group, which run of it, and whether well.
-    ScriptEnds(GroupId, u32, End),
-    /// The guard looks whether the agent has said anything.
-    JudgeAgent,
+    /// A script ends: which run of it, and whether well.
+    ScriptEnds(ScriptRun, End),
+    /// The guard's own deadline.
+    GuardWakes,
     /// A stall is over.
     StallEnds(u32),
     /// An agent whose guard is gone has seen the lease out.
     AgentEnds,
-    /// Another agent begins in the place of one that is gone.
-    AgentBegins,
-    /// A group that is on trial may have lapsed.
-    Lapse(GroupId),
+    /// Another agent begins on this socket pair, in the place of one that is gone, with what that one left.
+    AgentBegins(u32, Box<Succession>),
     /// The daemon is started.
     Boot,
 }
@@ -128,7 +127,7 @@ pub struct World {
     pub(super) chance: Chance,
     pub(super) frames: u64,
     pub(super) recorded: Vec<[VecDeque<Frame>; 2]>,
-    rule: Rule,
+    pub(super) rule: Rule,
     /// The checkers.
     pub watch: Watch,
     /// Everything that happened, if anybody wants to be told.
@@ -245,9 +244,11 @@ impl World {
             }
             What::Arrive(frame) => self.arrive(side, frame),
             What::GuardTurn => self.guard_turn(side),
-            What::Told(told) => {
-                gateway.inbox.told.push_back(told);
-                self.agent_turn(side);
+            What::Told(link, told) => {
+                if link == gateway.link {
+                    gateway.inbox.told.push_back(told);
+                    self.agent_turn(side);
+                }
             }
             What::Packet(packet) => {
                 if gateway.agent.is_some() && gateway.inbox.packets.len() < super::gateway::SOCKET_DATAGRAMS {
@@ -258,10 +259,8 @@ impl World {
             What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
             What::FenceEnds(token) => self.fence_ends(side, token),
             What::Expire(group) => self.expire(side, group),
-            What::ScriptEnds(group, script_run, end) => {
-                self.script_ends(side, group, script_run, end);
-            }
-            What::JudgeAgent => self.judge_agent(side),
+            What::ScriptEnds(script, end) => self.script_ends(side, script, end),
+            What::GuardWakes => self.guard_wakes(side),
             What::StallEnds(stall) => {
                 if gateway.stall == stall {
                     self.continue_agent(side);
@@ -271,8 +270,7 @@ impl World {
                 gateway.agent = None;
                 self.note_marks();
             }
-            What::AgentBegins => self.agent_begins(side),
-            What::Lapse(group) => self.lapse(side, group),
+            What::AgentBegins(link, succession) => self.agent_begins(side, link, &succession),
             What::Boot => self.start(side),
         }
         self.watch_overlaps();
@@ -293,18 +291,14 @@ impl World {
             What::Expire(_) => self.schedule(Span::from_ms(100), side, run, what),
             What::Wake
             | What::GuardTurn
-            | What::Told(_)
+            | What::Told(..)
             | What::ScriptEnds(..)
             | What::FenceEnds(_)
-            | What::JudgeAgent
+            | What::GuardWakes
             | What::StallEnds(_)
             | What::AgentEnds
-            | What::AgentBegins
-            | What::Lapse(_)
+            | What::AgentBegins(..)
             | What::Boot => {
-                // What the guard slept through does not count against the agent.
-                let now = self.now;
-                self.boxes[side.index()].guard.iter_mut().for_each(|guard| guard.agent_heard = now);
                 let is_wake = matches!(what, What::Wake);
                 self.schedule(Span::from_ms(20), side, run, what);
                 if is_wake {
@@ -347,9 +341,7 @@ impl World {
         if !gateway.is_up() || gateway.agent.is_some() || gateway.guard.is_some() {
             return;
         }
-        for group in self.setup.policy.group_ids() {
-            self.set_held(side, group, None);
-        }
+        self.drop_all(side);
         let byte = |chance: &mut Chance| u8::try_from(chance.below(256)).unwrap_or(0);
         let incarnation = std::array::from_fn(|_| byte(&mut self.chance));
         let secret = std::array::from_fn(|_| byte(&mut self.chance));
@@ -366,11 +358,12 @@ impl World {
         gateway.agent_run += 1;
         gateway.agent = Some(brain);
         gateway.is_agent_stopped = false;
-        gateway.has_exited = false;
+        gateway.link += 1;
         gateway.is_showing_holding = false;
         gateway.inbox = super::gateway::Inbox::empty(self.setup.policy.paths.len());
         gateway.turn = Turn::new(&self.setup.policy);
-        gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup.scripts, self.now));
+        let local = gateway.clock.local(self.now);
+        gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup, local));
         self.watch.become_started(side, self.now);
         self.note_marks();
         self.boxes[index].inbox.told.push_back(Told::Links);
@@ -393,8 +386,8 @@ impl World {
     }
 
     pub(super) fn tell(&mut self, side: Side, told: Told) {
-        let run = self.boxes[side.index()].run;
-        self.schedule(SOCKET_TAKES, side, run, What::Told(told));
+        let (run, link) = (self.boxes[side.index()].run, self.boxes[side.index()].link);
+        self.schedule(SOCKET_TAKES, side, run, What::Told(link, told));
     }
 
     pub(super) fn schedule(&mut self, after: Span, side: Side, run: u32, what: What) {

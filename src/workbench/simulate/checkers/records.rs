@@ -2,10 +2,10 @@
 //! actives is the one with the lower term.
 
 use crosswire::config::{GroupId, Side};
+use crosswire::custody::HeldGroup;
 use crosswire::frame::message::Role;
 use crosswire::quorum::record::{Record, ReleaseReason, TakeReason};
 
-use super::super::guard::group::Group;
 use super::super::world::World;
 
 impl World {
@@ -80,9 +80,9 @@ impl World {
         if from.is_holding() && !to.is_holding() {
             self.judge_nothing_held(side, group, "calls it released");
         }
-        let is_serving_scripts = |group: &Group| !group.is_free();
+        let is_serving_scripts = |group: &HeldGroup| !group.is_free();
         let guard = self.boxes[side.index()].guard.as_ref();
-        let is_busy = guard.is_some_and(|guard| is_serving_scripts(&guard.groups[group.index()]));
+        let is_busy = guard.and_then(|guard| guard.custody.group(group)).is_some_and(is_serving_scripts);
         if from == Role::Releasing && to == Role::Backup && is_busy {
             self.complain("released", format!("{side:?} calls {group:?} released while its scripts run"));
         }

@@ -1,22 +1,36 @@
-//! How the scripts of one group are watched while they run: when each is looked at, and what a failure leads to. Pure.
+//! How the scripts of one group are watched while they run: when each is looked at, and what a failure leads to.
 //!
 //! A script that has failed so often in a row as it may is started again here, with those to its right, since they were
 //! started after it. When it has used up its restarts, the group is unfit: the agent hands it to a healthy peer. Where there
 //! is none, the script is tried on, an interval apart, and the addresses stay.
 
-use crosswire::resource::Condition;
-use crosswire::time::{Instant, Span};
+use heapless::Vec;
 
-use crate::settings::{Monitor, Script};
+use super::MAX_SCRIPTS;
+use crate::resource::Condition;
+use crate::time::{Instant, Span};
 
 /// A script that has run this long since its last restart has all of them again.
 const FORGET_AFTER: Span = Span::from_s(3_600);
 
+/// How a script is watched while it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MonitorPlan {
+    /// How long after one look the next one begins.
+    pub every: Span,
+    /// Longest that a look may take: one that hangs is a failure.
+    pub timeout: Span,
+    /// After so many failures in a row something is done.
+    pub failures: u8,
+    /// So often it is started again here before the peer shall have it.
+    pub restarts: u8,
+}
+
 /// One script that is watched.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Watch {
+struct Watched {
     script: u8,
-    plan: Monitor,
+    plan: MonitorPlan,
     due: Instant,
     /// Failures in a row.
     failed: u8,
@@ -29,8 +43,8 @@ const RETRY_AFTER: Span = Span::from_s(10);
 
 /// All that are watched of one group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Watches {
-    list: Vec<Watch>,
+pub struct Monitors {
+    list: Vec<Watched, MAX_SCRIPTS>,
     /// When a restart that did not come to its end is tried again.
     retry_at: Instant,
     condition: Condition,
@@ -38,10 +52,10 @@ pub struct Watches {
     told: Condition,
 }
 
-impl Watches {
-    /// Nothing is due before [`Watches::begin`].
-    pub fn new(scripts: &[Script]) -> Self {
-        let watch = |(script, plan)| Watch {
+impl Monitors {
+    /// Nothing is due before [`Monitors::begin`].
+    pub fn new(plans: &[Option<MonitorPlan>]) -> Self {
+        let watch = |(script, plan)| Watched {
             script,
             plan,
             due: Instant::NEVER,
@@ -49,18 +63,28 @@ impl Watches {
             restarts: 0,
             restarted_at: Instant::ORIGIN,
         };
-        let planned = (0u8..).zip(scripts).filter_map(|(index, script)| Some((index, script.monitor?)));
+        let planned = (0u8..).zip(plans).filter_map(|(index, plan)| Some((index, (*plan)?)));
         Self {
-            list: planned.map(watch).collect(),
+            list: planned.take(MAX_SCRIPTS).map(watch).collect(),
             retry_at: Instant::NEVER,
             condition: Condition::Well,
             told: Condition::Well,
         }
     }
 
+    /// A new reign: nothing of the last one counts.
+    pub fn reset(&mut self) {
+        for watch in &mut self.list {
+            (watch.due, watch.failed, watch.restarts) = (Instant::NEVER, 0, 0);
+            watch.restarted_at = Instant::ORIGIN;
+        }
+        self.retry_at = Instant::NEVER;
+        (self.condition, self.told) = (Condition::Well, Condition::Well);
+    }
+
     /// Other scripts, which have yet to begin.
-    pub fn change(&mut self, scripts: &[Script]) {
-        *self = Self { told: self.told, ..Self::new(scripts) };
+    pub fn change(&mut self, plans: &[Option<MonitorPlan>]) {
+        *self = Self { told: self.told, ..Self::new(plans) };
     }
 
     /// All scripts have been started, for the first time or again: each is looked at an interval from now.
@@ -80,9 +104,9 @@ impl Watches {
     }
 
     /// The script to look at now.
-    pub fn next(&self, now: Instant) -> Option<usize> {
+    pub fn next(&self, now: Instant) -> Option<u8> {
         let first = self.list.iter().min_by_key(|watch| watch.due)?;
-        (now >= first.due).then_some(usize::from(first.script))
+        (now >= first.due).then_some(first.script)
     }
 
     /// Nothing is looked at for now; what is due comes an interval later.
@@ -96,8 +120,8 @@ impl Watches {
     }
 
     /// A look is over. Returns the script that has to be started again.
-    pub fn looked(&mut self, now: Instant, script: usize, is_well: bool) -> Option<usize> {
-        let watch = self.list.iter_mut().find(|watch| usize::from(watch.script) == script)?;
+    pub fn looked(&mut self, now: Instant, script: u8, is_well: bool) -> Option<u8> {
+        let watch = self.list.iter_mut().find(|watch| watch.script == script)?;
         watch.due = now + watch.plan.every;
         if !is_well {
             watch.failed = watch.failed.saturating_add(1);
@@ -114,21 +138,21 @@ impl Watches {
     }
 
     /// A script did not start again: the next try is an interval away.
-    pub fn start_failed(&mut self, now: Instant, script: usize) {
+    pub fn start_failed(&mut self, now: Instant, script: u8) {
         let culprit = self.culprit().unwrap_or(script);
         let watch = self.watch(culprit);
         let is_used_up = watch.is_none_or(|watch| watch.restarts >= watch.plan.restarts);
         self.retry_at = now + watch.map_or(RETRY_AFTER, |watch| watch.plan.every);
         if is_used_up {
-            self.condition = Condition::Unfit(number(culprit));
+            self.condition = Condition::Unfit(culprit);
         } else if self.condition == Condition::Well {
-            self.condition = Condition::Restarting(number(culprit));
+            self.condition = Condition::Restarting(culprit);
         }
         self.list.iter_mut().for_each(|watch| watch.due = Instant::NEVER);
     }
 
     /// A restart that did not come to its end has to be tried again; returns the script from which on.
-    pub fn retry(&mut self, now: Instant) -> usize {
+    pub fn retry(&mut self, now: Instant) -> u8 {
         self.retry_at = Instant::NEVER;
         let culprit = self.culprit().unwrap_or_default();
         self.fail(now, culprit).unwrap_or(culprit)
@@ -136,14 +160,14 @@ impl Watches {
 
     /// A script did not stop.
     pub fn stop_failed(&mut self) {
-        self.condition = Condition::Stuck(self.culprit().map_or(0, number));
+        self.condition = Condition::Stuck(self.culprit().unwrap_or_default());
     }
 
     /// It has failed as often as it may. Where its restarts are used up the agent hears of it first, and has until the next
     /// failure to hand over.
-    fn fail(&mut self, now: Instant, script: usize) -> Option<usize> {
+    fn fail(&mut self, now: Instant, script: u8) -> Option<u8> {
         let is_unfit = matches!(self.condition, Condition::Unfit(_));
-        let watch = self.list.iter_mut().find(|watch| usize::from(watch.script) == script)?;
+        let watch = self.list.iter_mut().find(|watch| watch.script == script)?;
         watch.failed = 0;
         if watch.restarts >= watch.plan.restarts && !is_unfit {
             self.condition = Condition::Unfit(watch.script);
@@ -158,7 +182,7 @@ impl Watches {
 
     /// What the agent has to be told, once.
     pub fn take_news(&mut self) -> Option<Condition> {
-        let is_news = std::mem::replace(&mut self.told, self.condition) != self.condition;
+        let is_news = core::mem::replace(&mut self.told, self.condition) != self.condition;
         is_news.then_some(self.condition)
     }
 
@@ -167,23 +191,17 @@ impl Watches {
         self.condition
     }
 
-    fn watch(&self, script: usize) -> Option<&Watch> {
-        self.list.iter().find(|watch| usize::from(watch.script) == script)
+    fn watch(&self, script: u8) -> Option<&Watched> {
+        self.list.iter().find(|watch| watch.script == script)
     }
 
     /// The script that is not well.
-    fn culprit(&self) -> Option<usize> {
+    fn culprit(&self) -> Option<u8> {
         match self.condition {
             Condition::Well => None,
-            Condition::Restarting(script) | Condition::Unfit(script) | Condition::Stuck(script) => {
-                Some(usize::from(script))
-            }
+            Condition::Restarting(script) | Condition::Unfit(script) | Condition::Stuck(script) => Some(script),
         }
     }
-}
-
-fn number(script: usize) -> u8 {
-    u8::try_from(script).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
@@ -195,10 +213,9 @@ mod tests {
     }
 
     /// Three scripts, of which the first and the last are watched: two failures, one restart.
-    fn watches() -> Watches {
-        let plan = |s| Monitor { every: Span::from_s(s), timeout: Span::from_s(1), failures: 2, restarts: 1 };
-        let script = |monitor| Script { monitor, ..Script::lsb("x", "/x".into(), Span::from_s(1)) };
-        let mut watches = Watches::new(&[script(Some(plan(10))), script(None), script(Some(plan(3)))]);
+    fn watches() -> Monitors {
+        let plan = |s| MonitorPlan { every: Span::from_s(s), timeout: Span::from_s(1), failures: 2, restarts: 1 };
+        let mut watches = Monitors::new(&[Some(plan(10)), None, Some(plan(3))]);
         assert_eq!(watches.due(), Instant::NEVER, "nothing runs yet");
         watches.begin(at(0));
         watches

@@ -1,46 +1,34 @@
 //! One group as the guard holds it: what is to be done next, and what the agent is owed.
 //!
-//! Pure. The guard does what [`Group::next`] says, one step at a time, and tells the group how it went; reports for
-//! the agent pile up in [`Group::take_reports`]. Scripts start left to right and stop in reverse, one at a time.
+//! What [`HeldGroup::next`] says is done one step at a time, and the group is told how it went; answers for the agent
+//! pile up in [`HeldGroup::take_reports`]. Scripts start left to right and stop in reverse, one at a time.
 
-use crosswire::quorum::succession::Stage;
-use crosswire::resource::{Fault, Outcome, ReleaseOrder, Token};
+use heapless::Vec;
+
+use super::script_set::ScriptSet;
+use super::{Action, End};
+use crate::quorum::succession::Stage;
+use crate::resource::{Fault, Outcome, ReleaseOrder, Token};
 
 /// Most releases that wait for one group to let go; the agent never has more than a planned and a forced one.
 const MAX_WAITING: usize = 8;
 
-/// What a script is asked to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// `start`
-    Start,
-    /// `stop`
-    Stop,
-    /// `status` or `monitor`
-    Monitor,
-}
+/// Most answers that one step makes: everybody who waits for a release, who acquires, and one refusal.
+pub const MAX_REPORTS: usize = MAX_WAITING + 2;
 
-/// How a script came to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// It has done what it was asked.
-    Done,
-    /// It ended by itself, and said that it has not.
-    Refused,
-    /// It was cut short or killed, or never ran: nobody knows what it has done, or still does.
-    Unknown,
-}
+/// Answers for the agent: to which order, and what.
+pub type Reports = Vec<(Token, Outcome), MAX_REPORTS>;
 
 /// The next step of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
     /// Nothing until an order comes or a script ends.
     Wait,
-    /// Run a script of this index; then [`Group::script_began`], and once [`Group::script_ended`].
-    Run(Action, usize),
+    /// Run a script of this index; then [`HeldGroup::script_began`], and once [`HeldGroup::script_ended`].
+    Run(Action, u8),
     /// Cut short the script that is starting, or being looked at; its end comes as usual.
     Interrupt,
-    /// Take the addresses away and confirm it; then [`Group::addresses_removed`].
+    /// Take the addresses away and confirm it; then [`HeldGroup::addresses_removed`].
     RemoveAddresses,
 }
 
@@ -61,34 +49,34 @@ struct Waiting {
 
 /// One group.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Group {
-    scripts: usize,
+pub struct HeldGroup {
+    scripts: u8,
     goal: Goal,
     /// The kernel has the addresses, as far as we know.
     is_held: bool,
     /// Scripts before this index were started, and not all of them successfully.
-    started: usize,
-    running: Option<(Action, usize)>,
+    started: u8,
+    running: Option<(Action, u8)>,
     /// A restart: scripts are stopped down to this one, then started again.
-    stop_to: Option<usize>,
+    stop_to: Option<u8>,
     /// A script did not start again: the rest waits for the next restart.
     is_halted: bool,
-    failed_start: Option<usize>,
+    failed_start: Option<u8>,
     /// The script that said of itself that it did not start, until it is stopped: it may well have nothing to stop.
-    unstarted: Option<usize>,
+    unstarted: Option<u8>,
     /// Scripts that did not stop, of earlier releases too: nobody knows what they still do.
-    stuck: Vec<usize>,
+    stuck: ScriptSet,
     /// Those of earlier releases that this one has yet to stop.
-    again: Vec<usize>,
+    again: ScriptSet,
     acquire: Option<Token>,
-    releases: Vec<Waiting>,
+    releases: Vec<Waiting, MAX_WAITING>,
     address_fault: Option<Fault>,
-    reports: Vec<(Token, Outcome)>,
+    reports: Reports,
 }
 
-impl Group {
+impl HeldGroup {
     /// A free group with this many scripts.
-    pub fn new(scripts: usize) -> Self {
+    pub fn new(scripts: u8) -> Self {
         Self {
             scripts,
             goal: Goal::Free,
@@ -99,8 +87,8 @@ impl Group {
             is_halted: false,
             failed_start: None,
             unstarted: None,
-            stuck: Vec::new(),
-            again: Vec::new(),
+            stuck: ScriptSet::EMPTY,
+            again: ScriptSet::EMPTY,
             acquire: None,
             releases: Vec::new(),
             address_fault: None,
@@ -135,13 +123,13 @@ impl Group {
         self.goal == Goal::Serve && !is_busy && is_complete
     }
 
-    /// A script did not start again; nothing goes on before another [`Group::restart`].
+    /// A script did not start again; nothing goes on before another [`HeldGroup::restart`].
     pub fn is_halted(&self) -> bool {
         self.is_halted
     }
 
     /// Stops this script and those to its right, which may need it, then starts them again. The addresses stay.
-    pub fn restart(&mut self, script: usize) {
+    pub fn restart(&mut self, script: u8) {
         if self.may_be_watched() {
             (self.stop_to, self.is_halted) = ((script < self.started).then_some(script), false);
         }
@@ -154,7 +142,7 @@ impl Group {
 
     /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the old list, then
     /// started by the new one.
-    pub fn change_scripts(&mut self, kept: usize, scripts: usize) {
+    pub fn change_scripts(&mut self, kept: u8, scripts: u8) {
         self.restart(kept);
         self.scripts = scripts;
     }
@@ -189,15 +177,15 @@ impl Group {
     pub fn release(&mut self, token: Option<Token>, first: ReleaseOrder) {
         if let Some(token) = token {
             if self.releases.len() == MAX_WAITING {
-                self.reports.push((token, Outcome::Failed(Fault::OutOfOrder)));
+                self.report(token, Outcome::Failed(Fault::OutOfOrder));
                 return;
             }
-            self.releases.push(Waiting { token, first, knows_addresses_gone: false });
+            let _ = self.releases.push(Waiting { token, first, knows_addresses_gone: false });
         }
         match self.goal {
             Goal::Free => {
                 self.is_held = true;
-                self.again = std::mem::take(&mut self.stuck);
+                self.again = core::mem::take(&mut self.stuck);
             }
             Goal::LetGo(ReleaseOrder::AddressesFirst) => {
                 self.report_addresses_gone();
@@ -230,8 +218,8 @@ impl Group {
     }
 
     /// The script that is stopped next: from the last that was started back, then what did not stop before.
-    fn to_stop(&self) -> Option<usize> {
-        self.started.checked_sub(1).or(self.again.last().copied())
+    fn to_stop(&self) -> Option<u8> {
+        self.started.checked_sub(1).or(self.again.last())
     }
 
     /// The script of the last [`Next::Run`] is about to run.
@@ -243,18 +231,18 @@ impl Group {
         };
         self.running = Some((action, script));
         if action == Action::Start {
-            self.started += 1;
+            self.started = self.started.saturating_add(1);
         }
     }
 
-    /// This script is about to be looked at; [`Group::script_ended`] says that it was, whatever came of it.
-    pub fn look_began(&mut self, script: usize) {
+    /// This script is about to be looked at; [`HeldGroup::script_ended`] says that it was, whatever came of it.
+    pub fn look_began(&mut self, script: u8) {
         self.running = Some((Action::Monitor, script));
     }
 
     /// It ended, or could not be run at all.
     /// Says which one.
-    pub fn script_ended(&mut self, end: End) -> Option<usize> {
+    pub fn script_ended(&mut self, end: End) -> Option<u8> {
         let ended = self.running.take();
         match ended {
             Some((Action::Monitor, _)) | None => {}
@@ -276,12 +264,12 @@ impl Group {
                     self.started = script;
                     self.stop_to.take_if(|to| *to >= script);
                 } else {
-                    self.again.pop();
+                    self.again.remove(script);
                 }
                 let has_nothing_to_stop = end == End::Refused && self.unstarted == Some(script);
                 self.unstarted = None;
                 if end != End::Done && !has_nothing_to_stop {
-                    self.stuck.push(script);
+                    self.stuck.insert(script);
                     // Nobody knows what this one still does: it must not do it under our address.
                     self.goal = Goal::LetGo(ReleaseOrder::AddressesFirst);
                     self.stop_to = None;
@@ -306,13 +294,20 @@ impl Group {
     }
 
     /// What the agent is owed since the last call.
-    pub fn take_reports(&mut self) -> Vec<(Token, Outcome)> {
-        std::mem::take(&mut self.reports)
+    pub fn take_reports(&mut self) -> Reports {
+        core::mem::take(&mut self.reports)
+    }
+
+    fn report(&mut self, token: Token, outcome: Outcome) {
+        let has_room = self.reports.push((token, outcome)).is_ok();
+        debug_assert!(has_room, "answers are taken after every step");
     }
 
     fn report_serving(&mut self) {
         if self.goal == Goal::Serve && self.started == self.scripts {
-            self.reports.extend(self.acquire.take().map(|token| (token, Outcome::Serving)));
+            if let Some(token) = self.acquire.take() {
+                self.report(token, Outcome::Serving);
+            }
         }
     }
 
@@ -323,8 +318,8 @@ impl Group {
         }
         let forced = self.releases.iter_mut().filter(|waiting| waiting.first == ReleaseOrder::AddressesFirst);
         for waiting in forced {
-            if !std::mem::replace(&mut waiting.knows_addresses_gone, true) {
-                self.reports.push((waiting.token, Outcome::AddressesGone));
+            if !core::mem::replace(&mut waiting.knows_addresses_gone, true) {
+                let _ = self.reports.push((waiting.token, Outcome::AddressesGone));
             }
         }
     }
@@ -338,23 +333,21 @@ impl Group {
         if !matches!(self.goal, Goal::LetGo(_)) || !self.is_done() {
             return;
         }
-        let stop_fault = self.stuck.first().map(|script| Fault::ScriptStop(script_number(*script)));
+        let stop_fault = self.stuck.first().map(Fault::ScriptStop);
         let left = self.address_fault.or(stop_fault);
         if let Some(token) = self.acquire {
-            let cause = self.failed_start.map(|index| Fault::ScriptStart(script_number(index)));
-            self.reports.push((token, Outcome::Failed(left.or(cause).unwrap_or(Fault::OutOfOrder))));
+            let cause = self.failed_start.map(Fault::ScriptStart);
+            self.report(token, Outcome::Failed(left.or(cause).unwrap_or(Fault::OutOfOrder)));
         }
         let outcome = left.map_or(Outcome::Released, Outcome::Failed);
-        self.reports.extend(self.releases.iter().map(|waiting| (waiting.token, outcome)));
-        let (reports, stuck) = (std::mem::take(&mut self.reports), std::mem::take(&mut self.stuck));
+        for waiting in core::mem::take(&mut self.releases) {
+            self.report(waiting.token, outcome);
+        }
+        let (reports, stuck) = (core::mem::take(&mut self.reports), core::mem::take(&mut self.stuck));
         *self = Self { reports, stuck, ..Self::new(self.scripts) };
     }
 }
 
-fn script_number(index: usize) -> u8 {
-    u8::try_from(index).unwrap_or(u8::MAX)
-}
-
 #[cfg(test)]
-#[path = "group_tests.rs"]
+#[path = "held_group_tests.rs"]
 mod tests;

@@ -1,11 +1,12 @@
-//! Starting an agent, losing it, and putting another one in its place.
+//! The agent as a process: how it is started, given what it needs, and ended.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use crosswire::config::GroupId;
+use crosswire::custody::{Event, HeldGroup};
 use crosswire::frame::Key;
 use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
-use crosswire::resource::{ReleaseOrder, Token};
-use crosswire::time::{Instant, Span};
+use crosswire::resource::Token;
 use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::libc;
@@ -15,16 +16,13 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, fork};
 
 use super::agent_link::AgentLink;
-use super::ending::Phase;
 use super::ports::open_path;
-use super::tenure::{Loss, Next};
 use super::turns::Guard;
-use super::{FAILED, witness};
-use crate::clock::now;
-use crate::settings::Settings;
+use super::wire::FromGuard;
+use super::witness;
+use crate::settings::{Settings, VirtualAddress};
+use crate::words;
 
-/// An agent that has just been started may take this long before its first word.
-const FIRST_WORD_WITHIN: Span = Span::from_s(2);
 /// A descriptor above this is closed only where the kernel can close a range (Linux 5.9).
 const MAX_DESCRIPTOR: RawFd = 4_096;
 
@@ -86,48 +84,8 @@ impl Guard<'_> {
                 link.confirm_on(ours, theirs);
             }
             self.agent = Some(link);
-            self.agent_heard = now() + FIRST_WORD_WITHIN;
         }
         Ok(())
-    }
-
-    /// The agent is lost while it should decide. Whatever it held is passed on, or let go.
-    pub(super) fn lose_agent(&mut self, reason: &str, loss: Loss) {
-        if self.agent.is_none() || matches!(self.phase, Phase::Leaving { .. }) {
-            return;
-        }
-        if self.phase != Phase::Running {
-            return self.end_of_agent();
-        }
-        match self.tenure.lose(now(), loss) {
-            Next::End => self.leave(reason, FAILED),
-            Next::EmptyHanded(at) => {
-                error!("{reason}: everything is released, then another agent begins anew");
-                self.dismiss();
-                self.start_at = at;
-                self.release_all();
-            }
-            Next::InPlace => {
-                warn!("{reason}: another agent goes on in its place");
-                self.put_another_in_its_place();
-            }
-        }
-    }
-
-    /// Another agent goes on in the place of this one, which did nothing wrong.
-    pub(super) fn replace_agent(&mut self) {
-        self.is_reloading = true;
-        self.put_another_in_its_place();
-    }
-
-    fn put_another_in_its_place(&mut self) {
-        self.dismiss();
-        self.start_at = now();
-        self.duties.iter_mut().for_each(|duty| duty.is_on_trial = duty.group.is_held());
-    }
-
-    fn release_all(&mut self) {
-        (0..self.duties.len()).for_each(|index| self.release(index, None, ReleaseOrder::AddressesFirst));
     }
 
     /// Listens to the agent no longer, and ends it.
@@ -140,79 +98,35 @@ impl Guard<'_> {
         }
     }
 
-    /// When an agent wants to be started, or what is on trial has to be let go.
-    pub(super) fn office_deadline(&self) -> Instant {
-        let is_vacant = self.is_office_vacant();
-        let trials = self.duties.iter().filter(|duty| duty.is_tried()).map(super::duty::Duty::held_until);
-        trials.min().unwrap_or(Instant::NEVER).min(if is_vacant { self.start_at } else { Instant::NEVER })
-    }
-
-    fn is_office_vacant(&self) -> bool {
-        let is_empty_handed = self.tenure.deposit.is_empty();
-        self.phase == Phase::Running
-            && self.agent.is_none()
-            && self.agent_pid.is_none()
-            && (!is_empty_handed || self.is_everything_free())
-    }
-
-    /// Lets go of what no agent has renewed in time, and starts the agent that is due.
-    pub(super) fn pass_office_deadline(&mut self) {
-        let is_lapsed = |duty: &super::duty::Duty| duty.is_tried() && now() >= duty.held_until();
-        if self.phase == Phase::Running && self.duties.iter().any(is_lapsed) {
-            self.lapse();
+    /// Starts another agent in the place of one that is gone, with what that one left or with nothing.
+    pub(super) fn put_agent_in_place(&mut self, is_in_place: bool, is_reload: bool) -> Event<'static> {
+        if !is_in_place {
+            self.deposit.clear();
         }
-        if self.is_office_vacant() && now() >= self.start_at {
-            self.fill_office();
-        }
-    }
-
-    /// The lease is over and nobody serves again: the kernel has let go, and so does everybody else.
-    fn lapse(&mut self) {
-        const REASON: &str = "no agent has renewed what is held within the lease";
-        self.duties.iter_mut().for_each(|duty| duty.is_on_trial = false);
-        if self.agent.is_some() {
-            return self.lose_agent(REASON, Loss::NotServing);
-        }
-        error!("{REASON}: everything is released");
-        self.tenure.deposit.clear();
-        self.release_all();
-    }
-
-    fn fill_office(&mut self) {
         self.remove_what_nobody_holds();
-        // Who begins anew knows of no maintenance.
-        self.is_hands_off &= !self.tenure.deposit.is_empty();
-        let inheritance = self.inheritance();
+        let inheritance = Inheritance {
+            deposit: heapless::Vec::from_slice(&self.deposit).unwrap_or_default(),
+            holdings: self.custody.holdings().to_vec(),
+            last_token: self.custody.last_token(),
+            is_reload,
+        };
         match self.start_agent(Some(inheritance)) {
             Ok(()) => {
-                self.is_reloading = false;
                 self.hand_over_all();
+                Event::AgentStarted
             }
             Err(errno) => {
                 error!("no other agent can be started: {}; tried again", errno.desc());
-                self.start_at = now() + Span::from_ms(100);
+                Event::AgentNotStarted
             }
-        }
-    }
-
-    /// Without a deposit, and with nothing in hand, for an agent that begins anew.
-    fn inheritance(&self) -> Inheritance {
-        let holding = |duty: &super::duty::Duty| {
-            let stage = duty.group.stage()?;
-            Some(Holding { term: duty.term, lease_until: duty.held_until(), stage })
-        };
-        Inheritance {
-            deposit: heapless::Vec::from_slice(&self.tenure.deposit).unwrap_or_default(),
-            holdings: self.duties.iter().map(holding).collect(),
-            last_token: self.tenure.last_token,
-            is_reload: self.is_reloading,
         }
     }
 
     /// The dead agent may have had a release ordered again that had failed: a free group must be free.
     fn remove_what_nobody_holds(&mut self) {
-        let free = self.duties.iter().zip(&self.settings.groups).filter(|(duty, _)| duty.group.is_free());
-        let addresses: Vec<_> = free.flat_map(|(_, group)| group.addresses.iter().cloned()).collect();
+        let is_free = |id: GroupId| self.custody.group(id).is_some_and(HeldGroup::is_free);
+        let groups = (0u8..).map(GroupId).zip(&self.settings.groups).filter(|(id, _)| is_free(*id));
+        let addresses: Vec<_> = groups.flat_map(|(_, group)| group.addresses.iter().cloned()).collect();
         self.remove_left_over(&addresses, "held by nobody");
     }
 
@@ -227,10 +141,38 @@ impl Guard<'_> {
         info!("an agent is in office: process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));
     }
 
+    /// What an agent has to know that was not there when it was said.
+    fn tell_conditions(&mut self) {
+        for group in (0u8..).map(GroupId).take(self.settings.groups.len()) {
+            let condition = self.custody.condition(group);
+            self.tell(&FromGuard::Scripts { group, condition }, None);
+        }
+    }
+
+    /// Every address of the configuration.
+    pub(super) fn all_addresses(&self) -> Vec<VirtualAddress> {
+        self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect()
+    }
+
+    /// Takes addresses off their interfaces, whoever put them there.
+    /// Whether none is left.
+    pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) -> bool {
+        match self.addresses.remove_left_over(addresses) {
+            Ok(ips) => {
+                ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed"));
+                true
+            }
+            Err(fault) => {
+                error!("an address that is {why} cannot be removed: {}", words::fault(fault));
+                false
+            }
+        }
+    }
+
     pub(super) fn hand_over_witnesses(&mut self) {
         for is_v6 in witness::protocols(&self.settings.witnesses) {
             match witness::open(is_v6) {
-                Ok(socket) => self.tell(&super::wire::FromGuard::Witnesses { is_v6 }, Some(socket)),
+                Ok(socket) => self.tell(&FromGuard::Witnesses { is_v6 }, Some(socket)),
                 Err(errno) => warn!("the witnesses cannot be asked: {}", errno.desc()),
             }
         }

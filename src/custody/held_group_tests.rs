@@ -1,5 +1,11 @@
 //! A group that plays its own part.
 
+use std::borrow::ToOwned;
+use std::format;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
 use super::*;
 use Action::{Start, Stop};
 use ReleaseOrder::{AddressesFirst, ScriptsFirst};
@@ -10,16 +16,16 @@ const FORCED: Token = Token(3);
 
 /// A group that plays its own part: everything succeeds except what is listed; what hangs is cut short.
 struct Play {
-    group: Group,
+    group: HeldGroup,
     story: Vec<String>,
-    failing: Vec<(Action, usize)>,
-    hanging: Vec<(Action, usize)>,
+    failing: Vec<(Action, u8)>,
+    hanging: Vec<(Action, u8)>,
     address_fault: Result<(), Fault>,
 }
 
 impl Play {
-    fn new(scripts: usize, failing: &[(Action, usize)]) -> Self {
-        let (group, failing) = (Group::new(scripts), failing.to_vec());
+    fn new(scripts: u8, failing: &[(Action, u8)]) -> Self {
+        let (group, failing) = (HeldGroup::new(scripts), failing.to_vec());
         Self { group, story: Vec::new(), failing, hanging: Vec::new(), address_fault: Ok(()) }
     }
 
@@ -289,7 +295,7 @@ fn a_group_serves_a_second_time_as_if_it_were_new() {
 }
 
 /// A group that serves, with its story begun anew.
-fn serving(scripts: usize, failing: &[(Action, usize)]) -> Play {
+fn serving(scripts: u8, failing: &[(Action, u8)]) -> Play {
     let mut play = Play::new(scripts, &[]);
     play.acquire();
     play.failing = failing.to_vec();

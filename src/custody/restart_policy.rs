@@ -1,7 +1,6 @@
-//! What the guard knows of the agent in office, and what it does when that one is lost. Pure.
+//! What is done when an agent is lost: another one at once, or an empty-handed one later, or none.
 
-use crosswire::resource::Token;
-use crosswire::time::{Instant, Span};
+use crate::time::{Instant, Span};
 
 /// This many deaths within [`WINDOW`] end the patience.
 const MAX_DEATHS: usize = 3;
@@ -38,32 +37,39 @@ pub enum Next {
 
 /// The agents of one run of the guard.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tenure {
-    /// What the present agent deposited last, as it came; empty if nothing.
-    pub deposit: Vec<u8>,
-    /// The newest token that any agent has used.
-    pub last_token: Token,
+pub struct RestartPolicy {
+    /// The last agent left something with which another one can go on.
+    has_deposit: bool,
     /// Some agent of this run has said something.
     has_any_spoken: bool,
     deaths: [Option<Instant>; MAX_DEATHS],
     back_off: Span,
 }
 
-impl Tenure {
-    /// Nobody was in office yet.
+impl RestartPolicy {
+    /// There was no agent yet.
     pub fn new() -> Self {
-        Self {
-            deposit: Vec::new(),
-            last_token: Token(0),
-            has_any_spoken: false,
-            deaths: [None; MAX_DEATHS],
-            back_off: FIRST_BACK_OFF,
-        }
+        Self { has_deposit: false, has_any_spoken: false, deaths: [None; MAX_DEATHS], back_off: FIRST_BACK_OFF }
     }
 
     /// The agent has said something.
     pub fn note_word(&mut self) {
         self.has_any_spoken = true;
+    }
+
+    /// It has left something for a successor.
+    pub fn note_deposit(&mut self) {
+        self.has_deposit = true;
+    }
+
+    /// Another one can go on with what the last one left.
+    pub fn has_deposit(&self) -> bool {
+        self.has_deposit
+    }
+
+    /// Nothing that was left is to be gone on with.
+    pub fn forget_deposit(&mut self) {
+        self.has_deposit = false;
     }
 
     /// The agent was lost.
@@ -79,9 +85,9 @@ impl Tenure {
         let is_worn_out = self.deaths.iter().all(|at| at.is_some_and(|at| now.since(at) < WINDOW));
         match loss {
             Loss::Died if !self.has_any_spoken => Next::End,
-            Loss::Died | Loss::Hung if !is_worn_out && !self.deposit.is_empty() => Next::InPlace,
+            Loss::Died | Loss::Hung if !is_worn_out && self.has_deposit => Next::InPlace,
             Loss::Died | Loss::Hung | Loss::NotServing | Loss::Untrusted => {
-                self.deposit.clear();
+                self.has_deposit = false;
                 let wait = self.back_off;
                 self.back_off = (wait + wait).min(LAST_BACK_OFF);
                 Next::EmptyHanded(now + wait)
@@ -98,49 +104,49 @@ mod tests {
         Instant::from_us(1_000_000) + Span::from_s(s)
     }
 
-    /// In office, and has deposited something.
-    fn settled() -> Tenure {
-        let mut tenure = Tenure::new();
-        tenure.note_word();
-        tenure.deposit = vec![1];
-        tenure
+    /// An agent that has left something.
+    fn settled() -> RestartPolicy {
+        let mut policy = RestartPolicy::new();
+        policy.note_word();
+        policy.note_deposit();
+        policy
     }
 
     #[test]
     fn who_dies_now_and_then_is_replaced_in_place() {
-        let mut tenure = settled();
+        let mut policy = settled();
         for s in [0, 1, 61, 62, 122] {
-            assert_eq!(tenure.lose(at(s), Loss::Died), Next::InPlace, "at {s} s");
+            assert_eq!(policy.lose(at(s), Loss::Died), Next::InPlace, "at {s} s");
         }
-        assert_eq!(tenure.lose(at(200), Loss::Hung), Next::InPlace);
+        assert_eq!(policy.lose(at(200), Loss::Hung), Next::InPlace);
     }
 
     #[test]
     fn the_third_death_within_a_minute_costs_everything_and_the_wait_doubles() {
-        let mut tenure = settled();
-        tenure.lose(at(0), Loss::Died);
-        tenure.lose(at(30), Loss::Hung);
-        assert_eq!(tenure.lose(at(59), Loss::Died), Next::EmptyHanded(at(60)));
-        assert!(tenure.deposit.is_empty(), "what the dead one knew dies with it");
-        assert_eq!(tenure.lose(at(61), Loss::Died), Next::EmptyHanded(at(63)));
-        assert_eq!(tenure.lose(at(64), Loss::Died), Next::EmptyHanded(at(68)));
-        tenure.deposit = vec![1];
-        assert_eq!(tenure.lose(at(200), Loss::Died), Next::InPlace, "a minute of peace is forgiveness");
+        let mut policy = settled();
+        policy.lose(at(0), Loss::Died);
+        policy.lose(at(30), Loss::Hung);
+        assert_eq!(policy.lose(at(59), Loss::Died), Next::EmptyHanded(at(60)));
+        assert!(!policy.has_deposit(), "what the dead one knew dies with it");
+        assert_eq!(policy.lose(at(61), Loss::Died), Next::EmptyHanded(at(63)));
+        assert_eq!(policy.lose(at(64), Loss::Died), Next::EmptyHanded(at(68)));
+        policy.note_deposit();
+        assert_eq!(policy.lose(at(200), Loss::Died), Next::InPlace, "a minute of peace is forgiveness");
     }
 
     #[test]
     fn who_cannot_be_trusted_or_does_not_serve_hands_nothing_on() {
         for loss in [Loss::Untrusted, Loss::NotServing] {
-            let mut tenure = settled();
-            assert_eq!(tenure.lose(at(0), loss), Next::EmptyHanded(at(1)));
-            assert!(tenure.deposit.is_empty());
+            let mut policy = settled();
+            assert_eq!(policy.lose(at(0), loss), Next::EmptyHanded(at(1)));
+            assert!(!policy.has_deposit());
         }
     }
 
     #[test]
     fn a_box_on_which_no_agent_ever_spoke_runs_none() {
-        assert_eq!(Tenure::new().lose(at(0), Loss::Died), Next::End);
-        let mut mute = Tenure::new();
+        assert_eq!(RestartPolicy::new().lose(at(0), Loss::Died), Next::End);
+        let mut mute = RestartPolicy::new();
         assert_eq!(mute.lose(at(0), Loss::Hung), Next::EmptyHanded(at(1)));
         mute.note_word();
         assert_eq!(mute.lose(at(9), Loss::Died), Next::EmptyHanded(at(11)), "it never had anything to hand on");

@@ -1,0 +1,227 @@
+//! What custody is told, and what it has done.
+
+use heapless::Vec;
+
+use super::held_group::MAX_REPORTS;
+use super::plan::{Plan, ScriptPlans};
+use super::restart_policy::{Loss, Next};
+use crate::config::{GroupId, MAX_GROUPS};
+use crate::resource::{Condition, Fault, Outcome, Ticket, Token};
+use crate::time::Instant;
+
+/// What a script is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// `start`
+    Start,
+    /// `stop`
+    Stop,
+    /// `status` or `monitor`
+    Monitor,
+}
+
+/// How a script came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It has done what it was asked.
+    Done,
+    /// It ended by itself, and said that it has not.
+    Refused,
+    /// It was cut short or killed, or never ran: nobody knows what it has done, or still does.
+    Unknown,
+}
+
+/// Why a script is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// The node takes the group.
+    Acquire,
+    /// It hands the group over in order.
+    Release,
+    /// It must let go at once.
+    ForcedRelease,
+    /// One of the group's scripts did not start: what was started is stopped.
+    FailedStart,
+    /// One of them is looked at.
+    Monitor,
+    /// The configuration was read anew.
+    Reload,
+    /// One of them has failed: it and those to its right are started again.
+    Restart,
+}
+
+/// What an agent said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Word {
+    /// An order.
+    Order(Ticket),
+    /// It left something for a successor.
+    Deposit,
+    /// It has released everything and said goodbye, or so it says.
+    Farewell,
+    /// The operator wants nothing changed, or not any longer.
+    HandsOff(bool),
+    /// Something that bears on nothing that is held.
+    Other,
+}
+
+/// How it shows that an agent is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lapse {
+    /// Its process has ended.
+    Died,
+    /// It closed its end of the socket pair.
+    ClosedItsEnd,
+    /// It does not read what it is told.
+    DoesNotRead,
+    /// It has said nothing for late_after.
+    Silent,
+    /// It sent what is no order.
+    Garbage,
+    /// It names a group that is not configured.
+    UnknownGroup,
+    /// It names a path that is not configured.
+    UnknownPath,
+    /// It has not renewed what is held within the lease.
+    NotRenewed,
+}
+
+impl Lapse {
+    /// What that says of it.
+    pub fn loss(self) -> Loss {
+        match self {
+            Self::Died | Self::ClosedItsEnd => Loss::Died,
+            Self::DoesNotRead | Self::Silent => Loss::Hung,
+            Self::Garbage | Self::UnknownGroup | Self::UnknownPath => Loss::Untrusted,
+            Self::NotRenewed => Loss::NotServing,
+        }
+    }
+}
+
+/// Why the daemon ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The agent said farewell, and nothing is held.
+    Farewell,
+    /// It said farewell while something was held.
+    LeftHolding,
+    /// It is gone after it was told to stop, or no agent runs on this box.
+    AgentGone,
+    /// It did not stop in time.
+    NotInTime,
+    /// The operator said it while there was no agent.
+    StoppedWithoutAgent,
+    /// The operator said it twice.
+    StoppedTwice,
+}
+
+/// Something happened. Outcomes come in the order of the effects that they answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The loop woke up; it had wanted to at this instant.
+    Woke(Instant),
+    /// The agent said something.
+    Said(Word),
+    /// All that the agent had sent was read: renewals are carried out, in one batch.
+    AllSaid,
+    /// The addresses of a group were added and read back, or nothing is left of them.
+    Added(GroupId, Result<(), Fault>),
+    /// They have another lease, or not.
+    Renewed(GroupId, Token, Result<(), Fault>),
+    /// They are confirmed gone, or a fault says what is left.
+    Removed(GroupId, Result<(), Fault>),
+    /// A script of a group ended, or could not be run at all.
+    ScriptEnded(GroupId, End),
+    /// An agent was started.
+    AgentStarted,
+    /// None could be started.
+    AgentNotStarted,
+    /// The agent does what shows that it is lost.
+    AgentLost(Lapse),
+    /// The agent's process was reaped.
+    AgentReaped,
+    /// The operator wants the daemon to stop.
+    Stop,
+    /// A reload wants other scripts for a group; so many from the left are the same.
+    NewScripts(GroupId, u8, &'a ScriptPlans),
+    /// A reload is done: another agent goes on with the new configuration.
+    Reloaded(&'a Plan),
+    /// Everything that had happened was handed in: see what is due.
+    Tick,
+}
+
+/// Something that has to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Add the group's addresses for one lease, not after this instant, and read them back; then [`Event::Added`].
+    Add(GroupId, Instant),
+    /// Give them another lease, not after this instant; then [`Event::Renewed`]. Those that follow each other are one batch.
+    Renew(GroupId, Token, Instant),
+    /// Take them away and confirm it; then [`Event::Removed`].
+    Remove(GroupId),
+    /// Run a script of the group; then, once, [`Event::ScriptEnded`].
+    Run(GroupId, u8, Action, Reason),
+    /// Cut short the script that runs.
+    Interrupt(GroupId),
+    /// What is run from now on is on the list of scripts that the reload wanted.
+    UseNewScripts(GroupId),
+    /// Announce the group's addresses, again if need be.
+    Announce(GroupId),
+    /// Ask the wire; what comes of it is told to the agent.
+    Probe(Ticket),
+    /// Make certain that the peer holds nothing; what comes of it is told to the agent.
+    Fence(Ticket),
+    /// Nobody waits for the fence any more.
+    GiveUpFence,
+    /// Tell the agent what became of an order.
+    Answer(Token, Outcome),
+    /// Tell the agent how the scripts of a group are.
+    Condition(GroupId, Condition),
+    /// Tell the agent to hand over, say goodbye, and exit.
+    TellStop,
+    /// Listen to the agent no longer, and end it if it was not reaped.
+    DismissAgent,
+    /// Start an agent; then [`Event::AgentStarted`] or [`Event::AgentNotStarted`]. It goes on with what was deposited, or it
+    /// begins anew. What nobody holds is removed before.
+    StartAgent {
+        /// It gets what the last one left.
+        is_in_place: bool,
+        /// It is there because the configuration has changed.
+        is_reload: bool,
+    },
+    /// The addresses are gone, all that stops has stopped, and a script of the group has not.
+    StopFailed(GroupId),
+    /// Tell the operator's log.
+    Note(Note),
+}
+
+/// What the log is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// The addresses of a group are held for this term.
+    Held(GroupId, u32),
+    /// A group cannot be held.
+    NotHeld(GroupId, Fault),
+    /// It was not renewed, or it is again.
+    Renewal(GroupId, Option<Fault>),
+    /// What became of an order is worth a line.
+    Ended(GroupId, Outcome),
+    /// A script of the group is started again.
+    Restart(GroupId, u8),
+    /// The agent is lost, and this is done about it.
+    AgentLost(Lapse, Next),
+    /// Nobody renewed what is held within the lease, and there is no agent: everything is released.
+    NobodyRenewed,
+    /// The agent cannot be killed.
+    AgentUnkillable,
+    /// The operator wants the daemon to stop: the agent hands over.
+    Stopping,
+    /// The daemon ends, well or not.
+    Leaving(Cause),
+}
+
+/// One group answers everybody who waits for it; each takes one action, and the daemon may end.
+const MAX_EFFECTS: usize = MAX_REPORTS + MAX_REPORTS + 4 * MAX_GROUPS + 8;
+
+/// The effects of one step, in the order in which they have to be carried out.
+pub type Effects = Vec<Effect, MAX_EFFECTS>;

@@ -1,0 +1,166 @@
+//! Which orders are accepted, and how they are carried out.
+
+use super::event::{Effect, Effects, Lapse, Word};
+use super::groups::GroupCustody;
+use super::{Custody, Phase, emit};
+use crate::config::GroupId;
+use crate::resource::{Fault, Order, Outcome, Ticket, Token};
+use crate::time::Instant;
+
+/// What a group is to an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Nothing is held.
+    Free,
+    /// Nothing is held, and a script of an earlier reign was not stopped.
+    Stuck,
+    /// Its addresses are on their way.
+    Coming,
+    /// Its addresses are held.
+    Held,
+    /// It is being let go, and its addresses are gone, or about to be.
+    Going,
+}
+
+/// Whether an order is accepted in this state of its group and in this phase of the daemon. The only place that says so.
+///
+/// # Errors
+/// Why not.
+pub fn accepts(order: Order, state: State, phase: Phase) -> Result<(), Fault> {
+    let is_over = matches!(phase, Phase::Farewell { .. } | Phase::Leaving { .. });
+    let is_accepted = match (order, state) {
+        // Nothing ever stands in the way of letting go.
+        (Order::Release { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => true,
+        // Who has said farewell, or was told to go, has nothing else to order.
+        _ if is_over => false,
+        (Order::Acquire { .. }, State::Free) => true,
+        // Nothing is revived that was let go.
+        (Order::Acquire { .. }, State::Stuck | State::Coming | State::Held | State::Going) => false,
+        (Order::Renew { .. } | Order::Announce { .. }, State::Held) => true,
+        (Order::Renew { .. } | Order::Announce { .. }, State::Free | State::Stuck | State::Coming | State::Going) => {
+            false
+        }
+        (
+            Order::Probe { .. } | Order::Fence { .. },
+            State::Free | State::Stuck | State::Coming | State::Held | State::Going,
+        ) => true,
+    };
+    if is_accepted { Ok(()) } else { Err(Fault::OutOfOrder) }
+}
+
+impl GroupCustody {
+    fn state(&self) -> State {
+        if self.adding.is_some() {
+            State::Coming
+        } else if self.held.is_held() && !self.is_removing {
+            State::Held
+        } else if !self.held.is_free() {
+            State::Going
+        } else if self.held.is_stuck() {
+            State::Stuck
+        } else {
+            State::Free
+        }
+    }
+}
+
+impl Custody {
+    /// What the agent says, which it says because it lives.
+    pub(super) fn hear(&mut self, now: Instant, word: Word, effects: &mut Effects) {
+        if !self.is_listening {
+            return;
+        }
+        self.agent_heard = now;
+        self.restarts.note_word();
+        match word {
+            Word::Order(ticket) => self.take_order(now, ticket, effects),
+            Word::Deposit => self.restarts.note_deposit(),
+            Word::Farewell => self.hear_farewell(now),
+            Word::HandsOff(is_on) => self.is_hands_off = is_on,
+            Word::Other => {}
+        }
+    }
+
+    /// Carries out an order, or puts a renewal aside for the batch. A renewal that came before a release in the same batch
+    /// thereby comes after it, and finds nothing to revive.
+    fn take_order(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
+        self.last_token = ticket.token;
+        let id = group_of(ticket.order);
+        if self.groups.get(id.index()).is_none() {
+            return self.lose_agent(now, Lapse::UnknownGroup, effects);
+        }
+        if let (Order::Renew { .. }, Some(renewal)) = (ticket.order, self.renewals.get_mut(id.index())) {
+            if let Some(older) = renewal.replace(ticket) {
+                refuse(older.token, Fault::OutOfOrder, effects);
+            }
+            return;
+        }
+        match self.judge(now, &ticket) {
+            Err(Fault::OutOfOrder) if matches!(ticket.order, Order::Announce { .. }) => {}
+            Err(fault) => refuse(ticket.token, fault, effects),
+            Ok(()) => self.carry_out(now, ticket, effects),
+        }
+    }
+
+    /// An order that only makes something certain has no last moment; neither has a release.
+    fn judge(&self, now: Instant, ticket: &Ticket) -> Result<(), Fault> {
+        let group = self.groups.get(group_of(ticket.order).index()).ok_or(Fault::OutOfOrder)?;
+        accepts(ticket.order, group.state(), self.phase)?;
+        let is_late = match ticket.order {
+            Order::Release { .. } | Order::Announce { .. } => false,
+            Order::Acquire { .. } | Order::Renew { .. } | Order::Probe { .. } | Order::Fence { .. } => {
+                now > ticket.valid_until
+            }
+        };
+        if is_late { Err(Fault::TooLate) } else { Ok(()) }
+    }
+
+    fn carry_out(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
+        match ticket.order {
+            Order::Release { group, first } => self.release(now, group, Some(ticket.token), first, effects),
+            Order::Acquire { group, term } => self.acquire(now, ticket, (group, term), effects),
+            Order::Announce { group } => emit(effects, Effect::Announce(group)),
+            Order::Probe { .. } => emit(effects, Effect::Probe(ticket)),
+            Order::Fence { .. } => emit(effects, Effect::Fence(ticket)),
+            Order::Renew { group } => self.ask_for_lease(now, group, ticket, effects),
+        }
+    }
+
+    fn acquire(&mut self, now: Instant, ticket: Ticket, (id, term): (GroupId, u32), effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        (group.adding, group.term, group.asked_at) = (Some(ticket.token), term, now);
+        emit(effects, Effect::Add(id, ticket.valid_until));
+    }
+
+    fn ask_for_lease(&mut self, now: Instant, id: GroupId, ticket: Ticket, effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        group.asked_at = now;
+        emit(effects, Effect::Renew(id, ticket.token, ticket.valid_until));
+    }
+
+    /// Everything else was carried out: now the renewals, all in one batch.
+    pub(super) fn renew_all(&mut self, now: Instant, effects: &mut Effects) {
+        for ticket in core::mem::take(&mut self.renewals).into_iter().flatten() {
+            match self.judge(now, &ticket) {
+                Ok(()) => self.carry_out(now, ticket, effects),
+                Err(fault) => refuse(ticket.token, fault, effects),
+            }
+        }
+    }
+}
+
+fn refuse(token: Token, fault: Fault, effects: &mut Effects) {
+    emit(effects, Effect::Answer(token, Outcome::Failed(fault)));
+}
+
+/// The group that an order is about.
+pub fn group_of(order: Order) -> GroupId {
+    match order {
+        Order::Acquire { group, .. }
+        | Order::Renew { group }
+        | Order::Announce { group }
+        | Order::Fence { group }
+        | Order::Release { group, .. }
+        | Order::Probe { group } => group,
+    }
+}

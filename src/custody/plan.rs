@@ -1,0 +1,50 @@
+//! What custody has to know of the configuration.
+
+use heapless::Vec;
+
+use super::MAX_SCRIPTS;
+use super::monitors::MonitorPlan;
+use crate::config::{MAX_GROUPS, Policy};
+use crate::time::Span;
+
+/// How each script of a group is watched, in their order; none where it is not.
+pub type ScriptPlans = Vec<Option<MonitorPlan>, MAX_SCRIPTS>;
+
+/// The part of the configuration that bears on what is held.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// The groups, in their order.
+    pub groups: Vec<GroupPlan, MAX_GROUPS>,
+    /// How long the kernel keeps an address that is not renewed.
+    pub lease: Span,
+    /// An agent that says nothing for this long hangs: the shortest late_after, or three intervals.
+    pub hang_after: Span,
+    /// The longest that the scripts of any group may take to stop, one after the other.
+    pub scripts_stop_within: Span,
+}
+
+/// One group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupPlan {
+    /// Its scripts.
+    pub scripts: ScriptPlans,
+    /// Only one box may ever run them.
+    pub is_exclusive: bool,
+}
+
+impl Plan {
+    /// What follows from a policy, with the scripts of each group.
+    pub fn new(policy: &Policy, scripts: impl IntoIterator<Item = ScriptPlans>) -> Self {
+        let late_after = policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let group = |(policy, scripts): (&crate::config::GroupPolicy, ScriptPlans)| GroupPlan {
+            scripts,
+            is_exclusive: policy.is_exclusive,
+        };
+        Self {
+            groups: policy.groups.iter().zip(scripts).map(group).collect(),
+            lease: policy.lease,
+            hang_after: late_after.max(policy.interval().fraction(3, 1)),
+            scripts_stop_within: policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Custody from the outside: events in, effects out.
+
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::orders::{State, accepts};
+use super::*;
+use crate::resource::{Order, ReleaseOrder};
+
+const GROUP: GroupId = GroupId(0);
+
+fn at(ms: u64) -> Instant {
+    Instant::from_us(1_000_000) + Span::from_ms(ms)
+}
+
+fn plan(scripts: usize) -> Plan {
+    let scripts = std::iter::repeat_n(None, scripts).collect();
+    let group = GroupPlan { scripts, is_exclusive: false };
+    Plan {
+        groups: [group].into_iter().collect(),
+        lease: Span::from_s(1),
+        hang_after: Span::from_ms(300),
+        scripts_stop_within: Span::from_s(10),
+    }
+}
+
+/// Custody with an agent that has left something; its shell does what it is told, and every script does what it should.
+struct Rig {
+    custody: Custody,
+    now: Instant,
+    story: Vec<String>,
+    /// Scripts go on until they are told to end.
+    is_slow: bool,
+    token: u32,
+}
+
+impl Rig {
+    fn new(scripts: usize) -> Self {
+        let custody = Custody::new(plan(scripts), at(0));
+        let mut rig = Self { custody, now: at(0), story: Vec::new(), is_slow: false, token: 0 };
+        rig.hand_in(Event::AgentStarted);
+        rig.hand_in(Event::Said(Word::Deposit));
+        rig
+    }
+
+    fn hand_in(&mut self, event: Event<'_>) {
+        let mut effects = Effects::new();
+        self.custody.step(self.now, event, &mut effects);
+        for effect in effects {
+            self.story.extend(said(effect));
+            let answer = match effect {
+                Effect::Add(id, _) => Some(Event::Added(id, Ok(()))),
+                Effect::Remove(id) => Some(Event::Removed(id, Ok(()))),
+                Effect::Renew(id, token, _) => Some(Event::Renewed(id, token, Ok(()))),
+                Effect::Run(id, ..) if !self.is_slow => Some(Event::ScriptEnded(id, End::Done)),
+                Effect::Interrupt(id) => Some(Event::ScriptEnded(id, End::Unknown)),
+                Effect::StartAgent { .. } => Some(Event::AgentStarted),
+                _ => None,
+            };
+            answer.into_iter().for_each(|event| self.hand_in(event));
+        }
+    }
+
+    fn order(&mut self, order: Order) -> Token {
+        self.token += 1;
+        let token = Token(self.token);
+        let valid_until = self.now + Span::from_ms(300);
+        self.hand_in(Event::Said(Word::Order(Ticket { token, valid_until, order })));
+        token
+    }
+
+    fn acquire(&mut self) -> String {
+        self.order(Order::Acquire { group: GROUP, term: 7 });
+        self.told()
+    }
+
+    /// What happened since the last time.
+    fn told(&mut self) -> String {
+        std::mem::take(&mut self.story).join(", ")
+    }
+
+    fn pass(&mut self, ms: u64) -> String {
+        self.now = self.now + Span::from_ms(ms);
+        self.hand_in(Event::Tick);
+        self.told()
+    }
+}
+
+fn said(effect: Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Add(..) => "add".to_string(),
+        Effect::Renew(..) => "renew".to_string(),
+        Effect::Remove(_) => "remove".to_string(),
+        Effect::Run(_, script, action, reason) => format!("{action:?} {script} ({reason:?})"),
+        Effect::Answer(token, outcome) => format!("{}: {outcome:?}", token.0),
+        Effect::StartAgent { is_in_place, .. } => format!("start agent, in place: {is_in_place}"),
+        Effect::DismissAgent => "dismiss agent".to_string(),
+        Effect::Interrupt(_) => "interrupt".to_string(),
+        Effect::TellStop => "tell stop".to_string(),
+        Effect::Announce(_)
+        | Effect::UseNewScripts(_)
+        | Effect::Probe(_)
+        | Effect::Fence(_)
+        | Effect::GiveUpFence
+        | Effect::Condition(..)
+        | Effect::StopFailed(_)
+        | Effect::Note(_) => return None,
+    })
+}
+
+/// Every order in every state, in words: what an agent may have done at all.
+#[test]
+fn an_order_is_accepted_in_these_states_and_in_no_other() {
+    let orders = [
+        ("acquire", Order::Acquire { group: GROUP, term: 1 }),
+        ("renew", Order::Renew { group: GROUP }),
+        ("release", Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst }),
+        ("fence", Order::Fence { group: GROUP }),
+        ("announce", Order::Announce { group: GROUP }),
+        ("probe", Order::Probe { group: GROUP }),
+    ];
+    let states = [State::Free, State::Stuck, State::Coming, State::Held, State::Going];
+    let row = |order: Order, phase: Phase| -> String {
+        let cell = |state: &State| if accepts(order, *state, phase).is_ok() { "x" } else { "." };
+        states.iter().map(cell).collect()
+    };
+    let running: Vec<String> =
+        orders.iter().map(|(name, order)| format!("{name} {}", row(*order, Phase::Running))).collect();
+    let expected = ["acquire x....", "renew ...x.", "release xxxxx", "fence xxxxx", "announce ...x.", "probe xxxxx"];
+    assert_eq!(running, expected);
+    let until = at(0);
+    for phase in [Phase::Farewell { until }, Phase::Leaving { until, is_well: true }] {
+        for (name, order) in orders {
+            let expected = if name == "release" { "xxxxx" } else { "....." };
+            assert_eq!(row(order, phase), expected, "{name} in {phase:?}");
+        }
+    }
+}
+
+#[test]
+fn a_group_is_held_renewed_and_let_go() {
+    let mut rig = Rig::new(1);
+    assert_eq!(rig.acquire(), "add, Start 0 (Acquire), 1: Serving");
+    rig.order(Order::Renew { group: GROUP });
+    assert_eq!(rig.told(), "", "renewals wait until everything was read");
+    rig.hand_in(Event::AllSaid);
+    assert_eq!(rig.told(), "renew, 2: Renewed");
+    rig.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
+    assert_eq!(rig.told(), "Stop 0 (Release), remove, 3: Released");
+}
+
+#[test]
+fn a_renewal_that_came_before_a_release_revives_nothing() {
+    let mut rig = Rig::new(0);
+    rig.acquire();
+    rig.order(Order::Renew { group: GROUP });
+    rig.order(Order::Release { group: GROUP, first: ReleaseOrder::AddressesFirst });
+    rig.hand_in(Event::AllSaid);
+    assert_eq!(rig.told(), "remove, 3: Released, 2: Failed(OutOfOrder)");
+}
+
+#[test]
+fn an_order_that_comes_after_its_last_moment_is_not_carried_out() {
+    let mut rig = Rig::new(0);
+    let order = Order::Acquire { group: GROUP, term: 7 };
+    let late = Ticket { token: Token(1), valid_until: at(0), order };
+    rig.now = at(1);
+    rig.hand_in(Event::Said(Word::Order(late)));
+    assert_eq!(rig.told(), "1: Failed(TooLate)");
+}
+
+#[test]
+fn a_lost_agent_is_replaced_once_it_was_reaped_and_what_it_held_is_let_go_if_nobody_renews_it() {
+    let mut rig = Rig::new(1);
+    rig.acquire();
+    rig.hand_in(Event::AgentLost(Lapse::ClosedItsEnd));
+    assert_eq!(rig.told(), "dismiss agent");
+    assert_eq!(rig.pass(10), "", "two agents at once there are never");
+    rig.hand_in(Event::AgentReaped);
+    assert_eq!(rig.pass(10), "start agent, in place: true");
+    assert_eq!(rig.pass(900), "");
+    assert_eq!(rig.custody.due_at(rig.now), at(1_000), "when the lease is over");
+    let story = rig.pass(80);
+    assert_eq!(story, "dismiss agent, remove, Stop 0 (ForcedRelease)");
+    assert!(rig.custody.is_everything_free());
+}
+
+#[test]
+fn an_agent_that_says_nothing_hangs_unless_the_loop_slept() {
+    let mut rig = Rig::new(0);
+    assert_eq!(rig.pass(299), "");
+    let wanted = rig.now;
+    rig.now = rig.now + Span::from_s(10);
+    rig.hand_in(Event::Woke(wanted));
+    assert_eq!(rig.pass(0), "", "what the loop slept through does not count");
+    assert_eq!(rig.pass(300), "dismiss agent");
+}
+
+#[test]
+fn the_daemon_ends_when_nothing_is_held_and_the_agent_was_reaped() {
+    let mut rig = Rig::new(1);
+    rig.acquire();
+    rig.hand_in(Event::Stop);
+    assert_eq!(rig.told(), "tell stop");
+    rig.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
+    rig.hand_in(Event::Said(Word::Farewell));
+    rig.told();
+    assert_eq!(rig.custody.exit(), None);
+    rig.order(Order::Acquire { group: GROUP, term: 8 });
+    assert_eq!(rig.told(), "3: Failed(OutOfOrder)", "who has said farewell has nothing to order");
+    rig.hand_in(Event::AgentReaped);
+    assert_eq!((rig.told(), rig.custody.exit()), ("dismiss agent".to_string(), Some(true)));
+}
+
+#[test]
+fn a_second_stop_lets_everything_go() {
+    let mut rig = Rig::new(1);
+    rig.acquire();
+    rig.hand_in(Event::Stop);
+    rig.hand_in(Event::Stop);
+    rig.hand_in(Event::AgentReaped);
+    assert_eq!(rig.told(), "tell stop, dismiss agent, remove, Stop 0 (ForcedRelease)");
+    assert_eq!(rig.custody.exit(), Some(false));
+}
+
+#[test]
+fn a_release_overtakes_a_start_that_hangs() {
+    let mut rig = Rig::new(1);
+    rig.is_slow = true;
+    assert_eq!(rig.acquire(), "add, Start 0 (Acquire)");
+    rig.is_slow = false;
+    rig.order(Order::Release { group: GROUP, first: ReleaseOrder::AddressesFirst });
+    let expected =
+        "remove, 2: AddressesGone, interrupt, Stop 0 (ForcedRelease), 1: Failed(ScriptStart(0)), 2: Released";
+    assert_eq!(rig.told(), expected);
+}
