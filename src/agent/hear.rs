@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use crosswire::config::PathId;
+use crosswire::config::{GroupId, PathId};
 use crosswire::quorum::Event;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::lifetime_bound;
@@ -80,6 +80,9 @@ impl Agent<'_> {
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
+            (FromGuard::Asking { group }, _) => {
+                self.is_asking.get_mut(group.index()).into_iter().for_each(|is_asking| *is_asking = true);
+            }
             (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
             (FromGuard::Confirmations, socket) => self.guard.listen_to(socket),
             (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
@@ -215,12 +218,20 @@ impl Agent<'_> {
         }
     }
 
+    /// The guard has asked for an address before it adds it.
+    fn tell_of_answer(&mut self, id: GroupId) {
+        if self.is_asking.get_mut(id.index()).is_some_and(std::mem::take) {
+            self.guard.send(&ToGuard::Answered(id));
+        }
+    }
+
     /// Who answers may hold a VIP of ours, or be the peer.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
         let on = self.settings.interfaces.get(usize::from(interface));
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             if group.addresses.iter().any(is_vip) {
+                self.tell_of_answer(id);
                 self.node.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
             }
         }

@@ -21,7 +21,7 @@ mod witness;
 
 use std::os::fd::OwnedFd;
 
-use crosswire::config::PathPolicy;
+use crosswire::config::{MAX_GROUPS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::quorum::decide::Standby;
@@ -68,6 +68,8 @@ struct Agent<'a> {
     names: Names,
     journal: Journal,
     asker: Asker,
+    /// By group: the guard wants to know who answers for an address of it.
+    is_asking: [bool; MAX_GROUPS],
     /// What the operator said last, and an earlier run was told.
     reason: Option<String>,
     /// What the guard says of the watchdog.
@@ -144,6 +146,7 @@ impl<'a> Agent<'a> {
             },
             journal: Journal::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
+            is_asking: [false; MAX_GROUPS],
             reason: None,
             watchdog: None,
             lifeline: Lifeline::default(),
@@ -178,7 +181,11 @@ impl<'a> Agent<'a> {
             last_token: inheritance.last_token,
         };
         let now = clock::now();
-        self.node.succeed(now, &succession);
+        if inheritance.is_first {
+            self.node.resume(now, &succession.holdings);
+        } else {
+            self.node.succeed(now, &succession);
+        }
         let is_holding = self.node.is_showing_holding();
         for port in &mut self.ports {
             port.show_holding(is_holding);

@@ -5,6 +5,7 @@ use heapless::Vec;
 use super::held_group::MAX_REPORTS;
 use super::plan::{Plan, ScriptPlans};
 use super::restart_policy::{Loss, Next};
+use super::script_set::ScriptSet;
 use crate::config::{GroupId, MAX_GROUPS};
 use crate::resource::{Condition, Fault, Outcome, Ticket, Token};
 use crate::time::Instant;
@@ -61,6 +62,8 @@ pub enum Word {
     Farewell,
     /// The operator wants nothing changed, or not any longer.
     HandsOff(bool),
+    /// Somebody answers for an address of the group, after [`Effect::AskForNew`].
+    Answered(GroupId),
     /// Something that bears on nothing that is held.
     Other,
 }
@@ -132,6 +135,9 @@ pub enum Event<'a> {
     Removed(GroupId, Result<(), Fault>),
     /// A script of a group ended, or could not be run at all.
     ScriptEnded(GroupId, End),
+    /// An earlier run of the daemon had started these scripts of a group, for this term, and nobody has stopped them. Comes
+    /// before the first agent is started.
+    Inherited(GroupId, ScriptSet, u32),
     /// An agent was started.
     AgentStarted,
     /// None could be started.
@@ -144,6 +150,10 @@ pub enum Event<'a> {
     Stop,
     /// A reload wants other scripts for a group; so many from the left are the same.
     NewScripts(GroupId, u8, &'a ScriptPlans),
+    /// A reload has added addresses to a held group: they are kept apart until [`Effect::Admit`].
+    NewAddresses(GroupId),
+    /// The question for them has left, or not.
+    Asked(GroupId, bool),
     /// A reload is done: another agent goes on with the new configuration.
     Reloaded(&'a Plan),
     /// Everything that had happened was handed in: see what is due.
@@ -161,12 +171,19 @@ pub enum Effect {
     Remove(GroupId),
     /// Run a script of the group; then, once, [`Event::ScriptEnded`].
     Run(GroupId, u8, Action, Reason),
+    /// Write down which scripts of a group may run, and for which term, where the next run of the daemon finds it.
+    Mark(GroupId, ScriptSet, u32),
     /// Cut short the script that runs.
     Interrupt(GroupId),
     /// What is run from now on is on the list of scripts that the reload wanted.
     UseNewScripts(GroupId),
     /// Announce the group's addresses, again if need be.
     Announce(GroupId),
+    /// Ask the wire for the addresses that a reload has added to the group, and tell the agent to say who answers; then
+    /// [`Event::Asked`].
+    AskForNew(GroupId),
+    /// Nobody has them: they come with the next renewal.
+    Admit(GroupId),
     /// Ask the wire; what comes of it is told to the agent.
     Probe(Ticket),
     /// Make certain that the peer holds nothing; what comes of it is told to the agent.
@@ -206,6 +223,8 @@ pub enum Note {
     Renewal(GroupId, Option<Fault>),
     /// What became of an order is worth a line.
     Ended(GroupId, Outcome),
+    /// Somebody answers for an address that a reload has added to the group: it does not come before that ends.
+    NewcomersAnswered(GroupId),
     /// A script of the group is started again.
     Restart(GroupId, u8),
     /// The agent is lost, and this is done about it.

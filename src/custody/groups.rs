@@ -3,7 +3,9 @@
 use super::event::{Action, Effect, Effects, End, Note, Reason};
 use super::held_group::{HeldGroup, Next};
 use super::monitors::Monitors;
+use super::newcomers::Newcomers;
 use super::plan::{GroupPlan, ScriptPlans};
+use super::script_set::ScriptSet;
 use super::{Custody, emit};
 use crate::config::GroupId;
 use crate::quorum::succession::{Holding, Stage};
@@ -35,6 +37,12 @@ pub(super) struct GroupCustody {
     pub(super) held_until: Instant,
     /// Its agent was lost, and the one in its place has not renewed it yet.
     pub(super) is_on_trial: bool,
+    /// Which of its scripts are written down as started.
+    marked: ScriptSet,
+    /// The newest fence that was begun for it.
+    pub(super) newest_fence: Option<Token>,
+    /// Addresses that are asked for before they come.
+    pub(super) newcomers: Option<Newcomers>,
     /// Only one box may ever run its scripts.
     pub(super) is_exclusive: bool,
 }
@@ -55,6 +63,9 @@ impl GroupCustody {
             asked_at: Instant::ORIGIN,
             held_until: Instant::ORIGIN,
             is_on_trial: false,
+            marked: ScriptSet::EMPTY,
+            newest_fence: None,
+            newcomers: None,
             is_exclusive: plan.is_exclusive,
         }
     }
@@ -74,8 +85,13 @@ impl GroupCustody {
         Some(Holding { term: self.term, lease_until: self.held_until, stage })
     }
 
-    /// When its scripts want to be looked at.
+    /// When there is something to do for it.
     pub(super) fn due_at(&self) -> Instant {
+        let asks = self.newcomers.map_or(Instant::NEVER, |newcomers| newcomers.due_at());
+        self.looks_at().min(asks)
+    }
+
+    fn looks_at(&self) -> Instant {
         if self.held.may_be_watched() { self.monitors.due() } else { Instant::NEVER }
     }
 
@@ -102,13 +118,14 @@ impl Custody {
     /// Takes a group's steps until it has to wait.
     pub(super) fn advance(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        answer(id, group, effects);
         while let Some(effect) = next_of(now, id, group) {
+            // Before anything is started: whoever comes after a crash has to know of it.
+            mark(id, group, effects);
             emit(effects, effect);
         }
-        for (token, outcome) in group.held.take_reports() {
-            emit(effects, Effect::Note(Note::Ended(id, outcome)));
-            emit(effects, Effect::Answer(token, outcome));
-        }
+        mark(id, group, effects);
+        answer(id, group, effects);
         if group.is_free() && group.held.is_stuck() {
             emit(effects, Effect::StopFailed(id));
         }
@@ -124,7 +141,7 @@ impl Custody {
         effects: &mut Effects,
     ) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if token.is_none() && group.is_free() && !group.held.is_stuck() {
+        if token.is_none() && group.adding.is_none() && group.held.is_clean() {
             return;
         }
         group.reason = match first {
@@ -133,6 +150,22 @@ impl Custody {
         };
         group.held.release(token, first);
         self.advance(now, id, effects);
+    }
+
+    /// An earlier run of the daemon was killed while these scripts ran, or may have: they are stopped first of all.
+    pub(super) fn inherit(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        (started, term): (ScriptSet, u32),
+        effects: &mut Effects,
+    ) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if !started.is_empty() && group.held.is_clean() {
+            group.held.inherit(started);
+            (group.marked, group.term) = (started, term);
+            self.release(now, id, None, ReleaseOrder::AddressesFirst, effects);
+        }
     }
 
     pub(super) fn release_all(&mut self, now: Instant, effects: &mut Effects) {
@@ -159,6 +192,8 @@ impl Custody {
                 emit(effects, Effect::Announce(id));
                 (group.held_until, group.is_on_trial) = (group.asked_at + lease, false);
                 (group.reason, group.renewal_fault) = (Reason::Acquire, None);
+                // All of them were asked for before the group was taken.
+                group.newcomers = None;
                 group.held.acquired(token);
                 group.monitors.reset();
             }
@@ -216,7 +251,7 @@ impl Custody {
     pub(super) fn look_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_hands_off = self.is_hands_off;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if now < group.due_at() {
+        if now < group.looks_at() {
             return;
         }
         if is_hands_off {
@@ -272,6 +307,22 @@ fn next_of(now: Instant, id: GroupId, group: &mut GroupCustody) -> Option<Effect
             group.is_removing = true;
             Some(Effect::Remove(id))
         }
+    }
+}
+
+/// Tells the agent what it is owed, before the next thing begins.
+fn answer(id: GroupId, group: &mut GroupCustody, effects: &mut Effects) {
+    for (token, outcome) in group.held.take_reports() {
+        emit(effects, Effect::Note(Note::Ended(id, outcome)));
+        emit(effects, Effect::Answer(token, outcome));
+    }
+}
+
+/// Has it written down which scripts may run, if that has changed.
+fn mark(id: GroupId, group: &mut GroupCustody, effects: &mut Effects) {
+    let may_run = group.held.may_run();
+    if core::mem::replace(&mut group.marked, may_run) != may_run {
+        emit(effects, Effect::Mark(id, may_run, group.term));
     }
 }
 

@@ -71,6 +71,10 @@ pub struct HeldGroup {
     acquire: Option<Token>,
     releases: Vec<Waiting, MAX_WAITING>,
     address_fault: Option<Fault>,
+    /// An earlier release could not take the addresses away.
+    has_left_addresses: bool,
+    /// The newest release that was ordered: one that comes again was only not answered yet.
+    newest_release: Option<Token>,
     reports: Reports,
 }
 
@@ -92,8 +96,16 @@ impl HeldGroup {
             acquire: None,
             releases: Vec::new(),
             address_fault: None,
+            has_left_addresses: false,
+            newest_release: None,
             reports: Vec::new(),
         }
+    }
+
+    /// What an earlier run of the daemon has started and not stopped, as far as is known: nothing is to be done before that was
+    /// stopped.
+    pub fn inherit(&mut self, started: ScriptSet) {
+        self.stuck = started;
     }
 
     /// Nothing is held, nothing runs, nobody waits.
@@ -104,6 +116,21 @@ impl HeldGroup {
     /// A script did not stop: the group is not to be taken before a release has stopped it.
     pub fn is_stuck(&self) -> bool {
         !self.stuck.is_empty()
+    }
+
+    /// Free, and nothing is left of an earlier reign: no script that did not stop, no address that stayed.
+    pub fn is_clean(&self) -> bool {
+        self.is_free() && !self.is_stuck() && !self.has_left_addresses
+    }
+
+    /// The scripts that may run at present: those that were started, and those of which nobody knows.
+    pub fn may_run(&self) -> ScriptSet {
+        let mut scripts = self.stuck.with(self.again);
+        (0..self.started).for_each(|script| scripts.insert(script));
+        if let Some((Action::Stop, script)) = self.running {
+            scripts.insert(script);
+        }
+        scripts
     }
 
     /// The addresses are ours to renew, also while scripts start or stop.
@@ -137,7 +164,7 @@ impl HeldGroup {
 
     /// Nothing is on its way, so that the list of scripts may change.
     pub fn is_at_rest(&self) -> bool {
-        (self.is_free() && !self.is_stuck()) || (self.may_be_watched() && !self.is_halted)
+        self.is_clean() || (self.may_be_watched() && !self.is_halted)
     }
 
     /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the old list, then
@@ -152,10 +179,12 @@ impl HeldGroup {
         (self.goal == Goal::Serve && self.stop_to.is_none()) || (self.is_free() && !self.is_stuck())
     }
 
-    /// How far it is, for an agent that was not there when it began; none if it is free.
+    /// How far it is, for an agent that was not there when it began; none if it is free, and nothing is left of it. What could
+    /// not be let go is being let go, until it is.
     pub fn stage(&self) -> Option<Stage> {
         match (self.goal, self.releases.last(), self.acquire) {
-            (Goal::Free, _, _) => None,
+            (Goal::Free, _, _) if self.is_clean() => None,
+            (Goal::Free, _, _) => Some(Stage::Releasing(ReleaseOrder::AddressesFirst, None)),
             (Goal::Serve, _, None) => Some(Stage::Serving),
             // A start that failed is undone, and answers who ordered it.
             (Goal::Serve, _, Some(token)) | (Goal::LetGo(_), None, Some(token)) => Some(Stage::Starting(token)),
@@ -168,6 +197,7 @@ impl HeldGroup {
     pub fn acquired(&mut self, token: Token) {
         self.goal = Goal::Serve;
         self.is_held = true;
+        self.has_left_addresses = false;
         self.acquire = Some(token);
         self.report_serving();
     }
@@ -176,6 +206,9 @@ impl HeldGroup {
     /// hold are looked for all the same, since only the kernel knows. `token` is none when the guard itself lets go.
     pub fn release(&mut self, token: Option<Token>, first: ReleaseOrder) {
         if let Some(token) = token {
+            if self.newest_release.replace(token) == Some(token) {
+                return;
+            }
             if self.releases.len() == MAX_WAITING {
                 self.report(token, Outcome::Failed(Fault::OutOfOrder));
                 return;
@@ -344,7 +377,8 @@ impl HeldGroup {
             self.report(waiting.token, outcome);
         }
         let (reports, stuck) = (core::mem::take(&mut self.reports), core::mem::take(&mut self.stuck));
-        *self = Self { reports, stuck, ..Self::new(self.scripts) };
+        let (has_left_addresses, newest_release) = (self.address_fault.is_some(), self.newest_release);
+        *self = Self { reports, stuck, has_left_addresses, newest_release, ..Self::new(self.scripts) };
     }
 }
 

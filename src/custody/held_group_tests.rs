@@ -274,23 +274,63 @@ fn what_did_not_stop_is_stopped_again_by_every_release_until_it_has() {
     play.release(RELEASE, ScriptsFirst);
     assert_eq!(play.rest(), "Stop 2, Stop 1, Remove, Stop 0, 2: Failed(ScriptStop(1))");
     assert!(play.group.is_free() && play.group.is_stuck());
+    assert_eq!(play.group.stage(), Some(Stage::Releasing(AddressesFirst, None)), "a successor hears of it");
     play.release(FORCED, AddressesFirst);
     assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, 3: Failed(ScriptStop(1))");
     play.failing.clear();
+    play.release(Token(4), AddressesFirst);
+    assert_eq!(play.rest(), "Remove, 4: AddressesGone, Stop 1, 4: Released");
+    assert_eq!((play.group.is_stuck(), play.group.stage()), (false, None));
+    play.release(Token(5), AddressesFirst);
+    assert_eq!(play.rest(), "Remove, 5: Released", "and not once more");
+}
+
+/// The agent repeats what was not answered; nothing of it is done twice.
+#[test]
+fn a_release_that_comes_again_is_the_same_one() {
+    let mut play = Play::new(1, &[]);
+    play.acquire();
+    play.release(RELEASE, ScriptsFirst);
+    play.step();
+    play.release(RELEASE, ScriptsFirst);
+    play.end(End::Done);
+    assert_eq!(play.rest(), "Stop 0, Remove, 2: Released");
+    play.release(RELEASE, ScriptsFirst);
+    assert_eq!(play.rest(), "", "it is answered already");
+}
+
+/// An address that stayed is still ours, whoever asks.
+#[test]
+fn addresses_that_stayed_are_told_to_a_successor() {
+    let mut play = Play::new(0, &[]);
+    play.acquire();
+    play.address_fault = Err(Fault::StillThere);
+    play.release(RELEASE, AddressesFirst);
+    assert_eq!(play.rest(), "Remove, 2: Failed(StillThere)");
+    assert_eq!(play.group.stage(), Some(Stage::Releasing(AddressesFirst, None)));
+    play.address_fault = Ok(());
     play.release(FORCED, AddressesFirst);
-    assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, 3: Released");
-    assert!(!play.group.is_stuck());
-    play.release(FORCED, AddressesFirst);
-    assert_eq!(play.rest(), "Remove, 3: Released", "and not once more");
+    assert_eq!((play.rest().as_str(), play.group.stage()), ("Remove, 3: Released", None));
+}
+
+#[test]
+fn what_an_earlier_run_has_started_is_stopped_before_anything_else() {
+    let mut play = Play::new(3, &[]);
+    play.group.inherit(ScriptSet::from_bits(0b101));
+    assert!(play.group.is_free() && !play.group.is_clean());
+    play.group.release(None, AddressesFirst);
+    assert_eq!(play.group.may_run(), ScriptSet::from_bits(0b101));
+    assert_eq!(play.rest(), "Remove, Stop 2, Stop 0");
+    assert!(play.group.is_clean() && play.group.may_run().is_empty());
 }
 
 #[test]
 fn a_group_serves_a_second_time_as_if_it_were_new() {
     let mut play = Play::new(1, &[]);
-    for _ in 0..2 {
+    for token in [2, 3] {
         assert_eq!(play.acquire(), "Start 0, 1: Serving");
-        play.release(RELEASE, ScriptsFirst);
-        assert_eq!(play.rest(), "Stop 0, Remove, 2: Released");
+        play.release(Token(token), ScriptsFirst);
+        assert_eq!(play.rest(), format!("Stop 0, Remove, {token}: Released"));
     }
 }
 

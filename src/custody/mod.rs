@@ -19,6 +19,7 @@
 //! * [`monitors`]: when its scripts are looked at, and what a failure leads to
 //! * [`orders`]: which orders are accepted in which state, and how they are carried out
 //! * [`restart_policy`]: what is done when an agent is lost; `agents` does it
+//! * `newcomers`: addresses that a reload adds to a held group are asked for first
 //! * `ending`: how the daemon ends
 
 mod agents;
@@ -27,6 +28,7 @@ pub mod event;
 mod groups;
 pub mod held_group;
 pub mod monitors;
+mod newcomers;
 pub mod orders;
 pub mod plan;
 pub mod restart_policy;
@@ -110,12 +112,15 @@ impl Custody {
             Event::Renewed(group, token, outcome) => self.renewed(group, token, outcome, effects),
             Event::Removed(group, outcome) => self.removed(now, group, outcome, effects),
             Event::ScriptEnded(group, end) => self.script_ended(now, group, end, effects),
+            Event::Inherited(group, started, term) => self.inherit(now, group, (started, term), effects),
             Event::AgentStarted => self.agent_started(now),
             Event::AgentNotStarted => self.start_at = now + agents::START_AGAIN_AFTER,
             Event::AgentLost(lapse) => self.lose_agent(now, lapse, effects),
             Event::AgentReaped => self.agent_reaped(now, effects),
             Event::Stop => self.hear_operator(now, effects),
             Event::NewScripts(group, kept, scripts) => self.change_scripts(now, group, kept, scripts, effects),
+            Event::NewAddresses(group) => self.note_newcomers(now, group),
+            Event::Asked(group, has_left) => self.asked(group, has_left),
             Event::Reloaded(plan) => self.reloaded(now, plan, effects),
             Event::Tick => self.tick(now, effects),
         }
@@ -130,6 +135,7 @@ impl Custody {
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.ids() {
             self.look_if_due(now, id, effects);
+            self.ask_if_due(now, id, effects);
         }
         self.judge_agent(now, effects);
         self.pass_agents_deadlines(now, effects);
@@ -150,6 +156,11 @@ impl Custody {
     /// How far the daemon's end has come.
     pub fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// The agent can be replaced by one that goes on with another configuration.
+    pub fn may_reload(&self) -> bool {
+        self.phase == Phase::Running && self.is_listening && self.restarts.has_deposit()
     }
 
     /// Nothing is held and nothing runs.

@@ -12,7 +12,7 @@ use crate::time::Instant;
 pub enum State {
     /// Nothing is held.
     Free,
-    /// Nothing is held, and a script of an earlier reign was not stopped.
+    /// Something of an earlier reign is left: a script that was not stopped, an address that stayed.
     Stuck,
     /// Its addresses are on their way.
     Coming,
@@ -56,10 +56,10 @@ impl GroupCustody {
             State::Held
         } else if !self.held.is_free() {
             State::Going
-        } else if self.held.is_stuck() {
-            State::Stuck
-        } else {
+        } else if self.held.is_clean() {
             State::Free
+        } else {
+            State::Stuck
         }
     }
 }
@@ -76,6 +76,7 @@ impl Custody {
             Word::Order(ticket) => self.take_order(now, ticket, effects),
             Word::Deposit => self.restarts.note_deposit(),
             Word::Farewell => self.hear_farewell(now),
+            Word::Answered(group) => self.answered(now, group, effects),
             Word::HandsOff(is_on) => self.is_hands_off = is_on,
             Word::Other => {}
         }
@@ -84,7 +85,8 @@ impl Custody {
     /// Carries out an order, or puts a renewal aside for the batch. A renewal that came before a release in the same batch
     /// thereby comes after it, and finds nothing to revive.
     fn take_order(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
-        self.last_token = ticket.token;
+        // What comes again has the token that it had.
+        self.last_token = self.last_token.max(ticket.token);
         let id = group_of(ticket.order);
         if self.groups.get(id.index()).is_none() {
             return self.lose_agent(now, Lapse::UnknownGroup, effects);
@@ -121,8 +123,16 @@ impl Custody {
             Order::Acquire { group, term } => self.acquire(now, ticket, (group, term), effects),
             Order::Announce { group } => emit(effects, Effect::Announce(group)),
             Order::Probe { .. } => emit(effects, Effect::Probe(ticket)),
-            Order::Fence { .. } => emit(effects, Effect::Fence(ticket)),
+            Order::Fence { group } => self.fence(group, ticket, effects),
             Order::Renew { group } => self.ask_for_lease(now, group, ticket, effects),
+        }
+    }
+
+    /// A fence that is ordered again was only not answered yet.
+    fn fence(&mut self, id: GroupId, ticket: Ticket, effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if group.newest_fence.replace(ticket.token) != Some(ticket.token) {
+            emit(effects, Effect::Fence(ticket));
         }
     }
 

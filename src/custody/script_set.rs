@@ -28,6 +28,11 @@ impl ScriptSet {
         self.0 == 0
     }
 
+    /// How many there are.
+    pub const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// The leftmost.
     pub fn first(self) -> Option<u8> {
         (0..16).find(|script| self.contains(*script))
@@ -41,6 +46,11 @@ impl ScriptSet {
     /// It is in it.
     pub fn contains(self, script: u8) -> bool {
         self.0 & bit(script) != 0
+    }
+
+    /// Those that are in either.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Puts it in.

@@ -1,5 +1,6 @@
 //! Custody from the outside: events in, effects out.
 
+use std::collections::VecDeque;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -47,7 +48,8 @@ impl Rig {
     fn hand_in(&mut self, event: Event<'_>) {
         let mut effects = Effects::new();
         self.custody.step(self.now, event, &mut effects);
-        for effect in effects {
+        let mut waiting: VecDeque<Effect> = effects.into_iter().collect();
+        while let Some(effect) = waiting.pop_front() {
             self.story.extend(said(effect));
             let answer = match effect {
                 Effect::Add(id, _) => Some(Event::Added(id, Ok(()))),
@@ -55,10 +57,13 @@ impl Rig {
                 Effect::Renew(id, token, _) => Some(Event::Renewed(id, token, Ok(()))),
                 Effect::Run(id, ..) if !self.is_slow => Some(Event::ScriptEnded(id, End::Done)),
                 Effect::Interrupt(id) => Some(Event::ScriptEnded(id, End::Unknown)),
+                Effect::AskForNew(id) => Some(Event::Asked(id, true)),
                 Effect::StartAgent { .. } => Some(Event::AgentStarted),
                 _ => None,
             };
-            answer.into_iter().for_each(|event| self.hand_in(event));
+            let mut effects = Effects::new();
+            answer.into_iter().for_each(|event| self.custody.step(self.now, event, &mut effects));
+            waiting.extend(effects);
         }
     }
 
@@ -98,6 +103,8 @@ fn said(effect: Effect) -> Option<String> {
         Effect::DismissAgent => "dismiss agent".to_string(),
         Effect::Interrupt(_) => "interrupt".to_string(),
         Effect::TellStop => "tell stop".to_string(),
+        Effect::AskForNew(_) => "ask".to_string(),
+        Effect::Admit(_) => "admit".to_string(),
         Effect::Announce(_)
         | Effect::UseNewScripts(_)
         | Effect::Probe(_)
@@ -105,6 +112,7 @@ fn said(effect: Effect) -> Option<String> {
         | Effect::GiveUpFence
         | Effect::Condition(..)
         | Effect::StopFailed(_)
+        | Effect::Mark(..)
         | Effect::Note(_) => return None,
     })
 }
@@ -234,4 +242,88 @@ fn a_release_overtakes_a_start_that_hangs() {
     let expected =
         "remove, 2: AddressesGone, interrupt, Stop 0 (ForcedRelease), 1: Failed(ScriptStart(0)), 2: Released";
     assert_eq!(rig.told(), expected);
+}
+
+/// The peer may hold it in another group: a reload reaches the two nodes one after the other.
+#[test]
+fn an_address_that_a_reload_adds_comes_when_nobody_answers_for_it() {
+    let mut rig = Rig::new(0);
+    rig.acquire();
+    rig.hand_in(Event::NewAddresses(GROUP));
+    assert_eq!(rig.custody.due_at(rig.now), rig.now);
+    let pass = |rig: &mut Rig, ms| {
+        rig.hand_in(Event::Said(Word::Deposit));
+        rig.pass(ms)
+    };
+    assert_eq!([pass(&mut rig, 0), pass(&mut rig, 250), pass(&mut rig, 250)].join("|"), "ask||ask");
+    rig.hand_in(Event::Said(Word::Answered(GROUP)));
+    let quiet: Vec<String> = (0..7).map(|_| pass(&mut rig, 250)).collect();
+    assert_eq!(quiet.concat(), "", "somebody has it");
+    let story: Vec<String> = (0..7).map(|_| pass(&mut rig, 250)).collect();
+    assert_eq!(story.join("|"), "ask||ask||ask||admit");
+    assert_eq!(pass(&mut rig, 250), "");
+}
+
+#[test]
+fn what_a_killed_daemon_had_started_is_stopped_before_the_first_agent_orders_anything() {
+    let mut custody = Custody::new(plan(2), at(0));
+    let mut effects = Effects::new();
+    custody.step(at(0), Event::Inherited(GROUP, ScriptSet::from_bits(0b10), 7), &mut effects);
+    assert_eq!(effects[..], [Effect::Remove(GROUP)]);
+    effects.clear();
+    custody.step(at(0), Event::Removed(GROUP, Ok(())), &mut effects);
+    assert_eq!(effects[..], [Effect::Run(GROUP, 1, Action::Stop, Reason::ForcedRelease)]);
+    let [holding] = custody.holdings()[..] else { panic!("one group") };
+    assert_eq!(holding.map(|holding| holding.term), Some(7), "the agent says 'releasing'");
+    effects.clear();
+    custody.step(at(1), Event::ScriptEnded(GROUP, End::Done), &mut effects);
+    assert_eq!(effects[..], [Effect::Mark(GROUP, ScriptSet::EMPTY, 7)]);
+    assert_eq!(custody.holdings()[..], [None]);
+}
+
+#[test]
+fn what_may_run_is_written_down_before_it_starts_and_until_it_has_stopped() {
+    let mut rig = Rig::new(2);
+    let mut effects = Effects::new();
+    let order = Order::Acquire { group: GROUP, term: 7 };
+    let ticket = Ticket { token: Token(1), valid_until: Instant::NEVER, order };
+    rig.custody.step(at(0), Event::Said(Word::Order(ticket)), &mut effects);
+    effects.clear();
+    rig.custody.step(at(0), Event::Added(GROUP, Ok(())), &mut effects);
+    let marks = |effects: &Effects| -> Vec<String> {
+        let said = |effect: &Effect| match effect {
+            Effect::Mark(_, scripts, term) => Some(format!("mark {:b} {term}", scripts.bits())),
+            Effect::Run(_, script, action, _) => Some(format!("{action:?} {script}")),
+            _ => None,
+        };
+        effects.iter().filter_map(said).collect()
+    };
+    assert_eq!(marks(&effects), ["mark 1 7", "Start 0"]);
+    effects.clear();
+    rig.custody.step(at(0), Event::ScriptEnded(GROUP, End::Done), &mut effects);
+    assert_eq!(marks(&effects), ["mark 11 7", "Start 1"]);
+    effects.clear();
+    rig.custody.step(at(0), Event::ScriptEnded(GROUP, End::Done), &mut effects);
+    let release = Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst };
+    let ticket = Ticket { token: Token(2), valid_until: Instant::NEVER, order: release };
+    rig.custody.step(at(0), Event::Said(Word::Order(ticket)), &mut effects);
+    assert_eq!(marks(&effects), ["Stop 1"]);
+    effects.clear();
+    rig.custody.step(at(0), Event::ScriptEnded(GROUP, End::Refused), &mut effects);
+    assert!(!marks(&effects).iter().any(|line| line.starts_with("mark")), "nobody knows what it still does");
+}
+
+/// A second fence would meet a peer that boots.
+#[test]
+fn a_fence_that_is_ordered_again_is_the_same_one() {
+    let mut rig = Rig::new(0);
+    let fence = Order::Fence { group: GROUP };
+    let mut begun = |token: u32| {
+        let mut effects = Effects::new();
+        let ticket = Ticket { token: Token(token), valid_until: Instant::NEVER, order: fence };
+        rig.custody.step(at(0), Event::Said(Word::Order(ticket)), &mut effects);
+        effects.iter().any(|effect| matches!(effect, Effect::Fence(_)))
+    };
+    assert_eq!([begun(1), begun(1), begun(2)], [true, false, true]);
+    assert_eq!(rig.custody.last_token(), Token(2));
 }

@@ -38,6 +38,8 @@ pub struct Inheritance {
     pub last_token: Token,
     /// It is there because the settings have changed.
     pub is_reload: bool,
+    /// There was none before it in this run of the daemon: what is in hand is what an earlier run has left.
+    pub is_first: bool,
 }
 
 /// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair, and
@@ -98,18 +100,29 @@ impl Guard<'_> {
         }
     }
 
+    /// What the first agent has to know: nothing, as a rule.
+    pub(super) fn first_inheritance(&self) -> Option<Inheritance> {
+        let inheritance = Inheritance { is_first: true, ..self.inheritance() };
+        inheritance.holdings.iter().any(Option::is_some).then_some(inheritance)
+    }
+
+    fn inheritance(&self) -> Inheritance {
+        Inheritance {
+            deposit: heapless::Vec::from_slice(&self.deposit).unwrap_or_default(),
+            holdings: self.custody.holdings().to_vec(),
+            last_token: self.custody.last_token(),
+            is_reload: false,
+            is_first: false,
+        }
+    }
+
     /// Starts another agent in the place of one that is gone, with what that one left or with nothing.
     pub(super) fn put_agent_in_place(&mut self, is_in_place: bool, is_reload: bool) -> Event<'static> {
         if !is_in_place {
             self.deposit.clear();
         }
         self.remove_what_nobody_holds();
-        let inheritance = Inheritance {
-            deposit: heapless::Vec::from_slice(&self.deposit).unwrap_or_default(),
-            holdings: self.custody.holdings().to_vec(),
-            last_token: self.custody.last_token(),
-            is_reload,
-        };
+        let inheritance = Inheritance { is_reload, ..self.inheritance() };
         match self.start_agent(Some(inheritance)) {
             Ok(()) => {
                 self.hand_over_all();

@@ -7,7 +7,7 @@ use super::announce::{Schedule, announce};
 use super::ethernet::Sender;
 use super::scripts::Run;
 use super::spawn::{NODE_VARIABLE, environment};
-use crate::settings::{GroupSettings, Route, Script, Settings};
+use crate::settings::{GroupSettings, Route, Script, Settings, VirtualAddress};
 
 /// One group in the guard's hands.
 #[derive(Default)]
@@ -18,6 +18,10 @@ pub struct Duty {
     pub scripts: Vec<Script>,
     /// Its scripts as a reload wants them, as long as some of the others have still to be stopped.
     next_scripts: Option<Vec<Script>>,
+    /// What a reload has added to it while it was held, until nobody answers for it.
+    pub newcomers: Vec<VirtualAddress>,
+    /// Its addresses without those.
+    pub known: Vec<VirtualAddress>,
     /// Something was added to it: announced as soon as it is there.
     pub has_news: bool,
     /// Its routes among that.
@@ -36,6 +40,11 @@ impl Duty {
         let kept = self.scripts.iter().zip(scripts).take_while(|(old, new)| old.is_same(new)).count();
         self.next_scripts = Some(scripts.to_vec());
         u8::try_from(kept).unwrap_or(u8::MAX)
+    }
+
+    /// What is renewed of it.
+    pub fn renewed<'a>(&'a self, group: &'a GroupSettings) -> &'a [VirtualAddress] {
+        if self.newcomers.is_empty() { &group.addresses } else { &self.known }
     }
 
     /// What had to be stopped has stopped.

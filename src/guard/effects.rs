@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use crosswire::config::{GroupId, PathId};
-use crosswire::custody::{Action, Effect, Effects, End, Event, Lapse, Reason};
+use crosswire::custody::{Action, Effect, Effects, End, Event, Lapse, Reason, ScriptSet};
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::Instant;
 use log::{info, warn};
@@ -14,6 +14,7 @@ use super::duty::Duty;
 use super::notes::said;
 use super::ports::{OpenError, open_path};
 use super::probe;
+use super::scripts::Run;
 use super::turns::Guard;
 use super::watchdog::{Armed, Watchdog};
 use super::wire::FromGuard;
@@ -49,6 +50,7 @@ impl Guard<'_> {
             }
             // A batch of its own.
             Effect::Renew(..) => {}
+            Effect::Mark(id, started, term) => self.mark(id, started, term),
             Effect::Interrupt(id) => {
                 let run = self.duties.get_mut(id.index()).and_then(|duty| duty.run.as_mut());
                 run.into_iter().for_each(|run| run.interrupt(now()));
@@ -57,6 +59,8 @@ impl Guard<'_> {
             Effect::Announce(id) => {
                 self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.announce_from(now()));
             }
+            Effect::AskForNew(id) => return Some(Event::Asked(id, self.ask_for_new(id))),
+            Effect::Admit(id) => self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.newcomers.clear()),
             Effect::Probe(ticket) => self.done(ticket.token, self.probe(ticket)),
             Effect::Fence(ticket) => self.fence(ticket),
             Effect::GiveUpFence => self.give_up_fence(),
@@ -81,6 +85,7 @@ impl Guard<'_> {
             self.tell_watchdog();
         }
         self.hold(group, valid_until)?;
+        self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.newcomers.clear());
         self.tell_lifetime();
         Ok(())
     }
@@ -120,8 +125,8 @@ impl Guard<'_> {
         let (mut batch, mut renewed) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(Effect::Renew(id, token, valid_until)) = next {
-            if let Some(group) = self.settings.groups.get(id.index()) {
-                batch.push(Renewal { addresses: &group.addresses, routes: &group.routes, valid_until });
+            if let (Some(group), Some(duty)) = (self.settings.groups.get(id.index()), self.duties.get(id.index())) {
+                batch.push(Renewal { addresses: duty.renewed(group), routes: &group.routes, valid_until });
                 renewed.push((id, token));
             }
             next = waiting.pop_front_if(|effect| matches!(effect, Effect::Renew(..)));
@@ -139,7 +144,7 @@ impl Guard<'_> {
 
     /// A renewal has brought what a reload added; whether one of the operator's routes is in the place of ours is seen only now.
     fn announce_news(&mut self, id: GroupId) {
-        let Some(duty) = self.duties.get_mut(id.index()) else { return };
+        let Some(duty) = self.duties.get_mut(id.index()).filter(|duty| duty.newcomers.is_empty()) else { return };
         if std::mem::take(&mut duty.has_news) {
             duty.announce_from(now());
             let _ = self.addresses.add_routes(&std::mem::take(&mut duty.new_routes), Instant::NEVER);
@@ -156,10 +161,24 @@ impl Guard<'_> {
         };
         let has_begun = duty.start_script(self.settings, settings, usize::from(script), what, term, now());
         if what.0 != Action::Monitor {
+            self.marker.note_run(group, duty.run.as_ref().map(Run::pid));
             let is_start = what.0 == Action::Start;
             self.tell(&FromGuard::Script { group, script, is_start }, None);
         }
         (!has_begun).then_some(Event::ScriptEnded(group, End::Unknown))
+    }
+
+    /// The agent hears who answers.
+    fn ask_for_new(&mut self, group: GroupId) -> bool {
+        self.tell(&FromGuard::Asking { group }, None);
+        let newcomers = self.duties.get(group.index()).map(|duty| duty.newcomers.as_slice()).unwrap_or_default();
+        probe::send(&self.sender, self.settings, newcomers).is_ok()
+    }
+
+    fn mark(&mut self, id: GroupId, started: ScriptSet, term: u32) {
+        if let (Some(duty), Some(group)) = (self.duties.get(id.index()), self.settings.groups.get(id.index())) {
+            self.marker.mark(id, group, &duty.scripts, started, term);
+        }
     }
 
     fn probe(&self, ticket: Ticket) -> Outcome {

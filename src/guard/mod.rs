@@ -8,6 +8,7 @@
 //!   comes after;
 //! * `turns.rs` is the loop: what woke us, and in which order it is handed in;
 //! * `effects.rs` carries out what custody asks for, `notes.rs` puts it into words;
+//! * `marker.rs` is what the next run of the daemon knows of this one, should both processes be killed;
 //! * `agent_process.rs` starts the agent as a child ([`privileges`] is that child's first act), and another one in its place;
 //!   `agent_link.rs` is the socket pair to it, in the words of [`wire`];
 //! * `duty.rs` is one group beside its state: its script (`scripts.rs`, `spawn.rs`, `output.rs`), its announcements
@@ -32,6 +33,7 @@ mod fence_run;
 pub mod interface;
 mod links;
 pub mod lock;
+mod marker;
 mod netlink;
 mod notes;
 mod notify;

@@ -25,6 +25,12 @@ impl Guard<'_> {
             }),
             Note::Renewal(id, None) => self.note_of(id, |group| info!("group {}: renewed again", group.name)),
             Note::Ended(id, outcome) => self.note_of(id, |group| note_end(group, outcome)),
+            Note::NewcomersAnswered(id) => self.note_of(id, |group| {
+                warn!(
+                    "group {}: somebody answers for an address that was added: it comes when nobody does",
+                    group.name
+                );
+            }),
             Note::Restart(id, script) => self.note_of(id, |group| {
                 let scripts = self.duties.get(id.index()).map(|duty| duty.scripts.as_slice()).unwrap_or_default();
                 warn!("group {}: {} is started again", group.name, label(scripts, script));

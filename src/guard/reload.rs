@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crosswire::config::GroupId;
-use crosswire::custody::{Event, HeldGroup, Phase};
+use crosswire::custody::{Custody, Event, HeldGroup};
 use crosswire::frame::Key;
 use crosswire::quorum::succession;
 use log::{error, info};
@@ -14,7 +14,7 @@ use log::{error, info};
 use super::addresses::prepare;
 use super::links::Links;
 use super::turns::{Guard, plan, script_plans};
-use crate::settings::{Change, KeyFile, Settings, differences};
+use crate::settings::{Change, GroupSettings, KeyFile, Settings, VirtualAddress, differences};
 use crate::{private, words};
 
 /// Where the guard says what became of a reload.
@@ -70,7 +70,7 @@ impl Guard<'_> {
 
     /// Whether now is the time.
     fn may_change(&self, new: &Settings) -> Result<(), String> {
-        if self.custody.phase() != Phase::Running || self.agent.is_none() || self.deposit.is_empty() {
+        if !self.custody.may_reload() {
             return Err("the daemon begins, ends or replaces its agent: try again in a moment".to_owned());
         }
         for ((id, duty), group) in (0u8..).map(GroupId).zip(&self.duties).zip(&new.groups) {
@@ -109,7 +109,8 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Takes away what a held group no longer has. What it has in addition comes with the next renewal.
+    /// Takes away what a held group no longer has. What it has in addition comes when nobody answers for it, and at once if this
+    /// node had it already, in another group.
     fn change_addresses(&mut self, id: GroupId, old: &Settings) {
         let index = id.index();
         let (Some(duty), Some(before)) = (self.duties.get_mut(index), old.groups.get(index)) else { return };
@@ -120,14 +121,20 @@ impl Guard<'_> {
             return;
         }
         prepare(&added);
+        let ours = held_of(&self.custody, &old.groups);
+        duty.newcomers = not_in(&added, &ours);
+        duty.known = not_in(&after.addresses, &duty.newcomers);
+        let has_newcomers = !duty.newcomers.is_empty();
         duty.new_routes = not_in(&after.routes, &before.routes);
         duty.has_news = !added.is_empty() || !duty.new_routes.is_empty();
         self.addresses.remove_routes(&not_in(&before.routes, &after.routes));
-        // An address that only moved to another group is that group's affair.
-        let others = self.settings.groups.iter().flat_map(|group| &group.addresses);
-        let others: Vec<_> = others.cloned().collect();
+        // An address that only moved to another group which this node holds is that group's affair.
+        let others = held_of(&self.custody, &self.settings.groups);
         if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {
             error!("group {}: an address that was removed is still there: {}", after.name, words::fault(fault));
+        }
+        if has_newcomers {
+            self.hand_in(Event::NewAddresses(id));
         }
     }
 
@@ -140,6 +147,13 @@ impl Guard<'_> {
             self.deposit = bytes.to_vec();
         }
     }
+}
+
+/// The addresses of those groups that this node holds.
+fn held_of(custody: &Custody, groups: &[GroupSettings]) -> Vec<VirtualAddress> {
+    let is_held = |id: GroupId| custody.group(id).is_some_and(HeldGroup::is_held);
+    let held = (0u8..).map(GroupId).zip(groups).filter(|(id, _)| is_held(*id));
+    held.flat_map(|(_, group)| group.addresses.iter().cloned()).collect()
 }
 
 fn not_in<T: Clone + PartialEq>(all: &[T], others: &[T]) -> Vec<T> {

@@ -24,6 +24,7 @@ use super::duty::Duty;
 use super::ethernet::{Listener, Sender};
 use super::fence_run::FenceRun;
 use super::links::{LinkEvent, Links};
+use super::marker::{Left, Marker};
 use super::notify::Notifier;
 use super::output::Output;
 use super::ports::OpenError;
@@ -76,6 +77,8 @@ pub struct Guard<'a> {
     is_on_time: bool,
     /// This box was told to reset itself.
     pub(super) is_fencing_self: bool,
+    /// What the next run knows of this one.
+    pub(super) marker: Marker,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
 }
@@ -96,6 +99,7 @@ impl<'a> Guard<'a> {
     pub fn start(settings: &'a Settings, run_dir: &'a Path, recipe: Recipe<'a>, stop: OwnedFd) -> nix::Result<Self> {
         super::block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let (marker, left) = Marker::open(run_dir, &settings.groups);
         let mut guard = Self {
             settings,
             run_dir,
@@ -117,13 +121,22 @@ impl<'a> Guard<'a> {
             supervisor: Supervisor::of_environment(),
             is_on_time: true,
             is_fencing_self: false,
+            marker,
             lingering: Vec::new(),
         };
         if let Some(watchdog) = &mut guard.watchdog {
             watchdog.arm(now());
         }
         guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
-        guard.start_agent(None)?;
+        for Left { group, started, term } in left {
+            warn!(
+                "group {}: scripts of an earlier run may still run: they are stopped first",
+                group_name(settings, group)
+            );
+            guard.hand_in(Event::Inherited(group, started, term));
+        }
+        let first = guard.first_inheritance();
+        guard.start_agent(first)?;
         guard.hand_in(Event::AgentStarted);
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
@@ -140,6 +153,7 @@ impl<'a> Guard<'a> {
             if let Some(code) = self.exit_code() {
                 let is_all_gone = self.remove_left_over(&self.all_addresses(), "still there at the end");
                 self.give_up_notices();
+                self.marker.close();
                 // What could not be taken away ends with the box.
                 self.watchdog.iter_mut().filter(|_| is_all_gone).for_each(Watchdog::disarm);
                 return code;
@@ -327,6 +341,7 @@ impl<'a> Guard<'a> {
 
     fn script_ended(&mut self, index: usize, end: End) {
         if let Ok(id) = u8::try_from(index) {
+            self.marker.note_run(GroupId(id), None);
             self.hand_in(Event::ScriptEnded(GroupId(id), end));
         }
     }
@@ -368,6 +383,7 @@ impl<'a> Guard<'a> {
             // The link has put it where it belongs.
             ToGuard::Deposit => Word::Deposit,
             ToGuard::Farewell => Word::Farewell,
+            ToGuard::Answered(group) => Word::Answered(group),
             ToGuard::Maintenance(is_on) => Word::HandsOff(is_on),
             ToGuard::Reopen(_) | ToGuard::AskForPeer | ToGuard::Notice(_) => Word::Other,
         }));
@@ -375,7 +391,11 @@ impl<'a> Guard<'a> {
             ToGuard::Reopen(path) => self.reopen(path),
             ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
             ToGuard::Notice(notice) => self.hear_notice(notice),
-            ToGuard::Order(_) | ToGuard::Deposit | ToGuard::Farewell | ToGuard::Maintenance(_) => {}
+            ToGuard::Order(_)
+            | ToGuard::Deposit
+            | ToGuard::Farewell
+            | ToGuard::Answered(_)
+            | ToGuard::Maintenance(_) => {}
         }
     }
 
@@ -424,6 +444,10 @@ impl<'a> Guard<'a> {
             agent.send(message, descriptor);
         }
     }
+}
+
+fn group_name(settings: &Settings, id: GroupId) -> &str {
+    settings.groups.get(id.index()).map_or("?", |group| group.name.as_str())
 }
 
 /// What custody has to know of the settings.

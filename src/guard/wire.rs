@@ -29,6 +29,8 @@ pub enum ToGuard {
     Maintenance(bool),
     /// Tell the operator's program.
     Notice(Notice),
+    /// Somebody answers for an address of the group, after [`FromGuard::Asking`].
+    Answered(GroupId),
     /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps the newest, and
     /// does not read it. That it comes at every beat shows that the agent does not hang.
     Deposit,
@@ -77,6 +79,11 @@ pub enum FromGuard {
         path: PathId,
         /// Zero when opened, else the errno.
         errno: i32,
+    },
+    /// The wire is asked for addresses that a reload has added to the group: who answers has to be said, once.
+    Asking {
+        /// Which group.
+        group: GroupId,
     },
     /// How the scripts of a group are that is held.
     Scripts {

@@ -5,7 +5,7 @@ use super::probe::Probe;
 use super::record::{Block, Incident};
 use crate::config::GroupId;
 use crate::frame::message::{GroupReport, MAX_TERM, Role, Word};
-use crate::resource::{Condition, Token};
+use crate::resource::{Condition, ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
@@ -14,6 +14,9 @@ pub const RETRY_AFTER: Span = Span::from_s(10);
 pub const FENCE_AGAIN_AFTER: Span = Span::from_s(300);
 /// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the wire.
 pub const DEFEND_EVERY: Span = Span::from_s(1);
+/// How long an answer of the guard may take before the order is given once more: it may have hung, and its socket have been
+/// full.
+pub const REPEAT_AFTER: Span = Span::from_s(1);
 /// How long an operator's request stands before it lapses.
 pub const WISH_LASTS: Span = Span::from_s(10);
 /// A group that was served this long has stopped flapping.
@@ -54,6 +57,10 @@ pub struct Group {
     pub held_term: u32,
     /// The acquire or release on its way.
     pub pending: Option<Token>,
+    /// What the release on its way lets go of first.
+    pub letting_go: ReleaseOrder,
+    /// When an order on which the role waits is given once more, under the same token: the guard may not have got it.
+    pub repeat_at: Option<Instant>,
     /// When a failed release is ordered again.
     pub release_again_at: Option<Instant>,
     /// The renewal on its way.
@@ -122,6 +129,8 @@ impl Default for Group {
             term: 0,
             held_term: 0,
             pending: None,
+            letting_go: ReleaseOrder::AddressesFirst,
+            repeat_at: None,
             release_again_at: None,
             renewal: None,
             renew_at: Instant::NEVER,

@@ -6,12 +6,12 @@ use crate::frame::message::{Role, Word};
 use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, MAX_FLAPS, Renewal, STEADY_AFTER, Tied, WISH_LASTS};
+use crate::quorum::group::{Group, MAX_FLAPS, REPEAT_AFTER, Renewal, STEADY_AFTER, Tied, WISH_LASTS};
 use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
 use crate::quorum::{Verdict, timing};
-use crate::resource::{Condition, Order, ReleaseOrder};
+use crate::resource::{Condition, Order, ReleaseOrder, Ticket};
 use crate::time::{Instant, Span};
 
 impl Node {
@@ -134,12 +134,36 @@ impl Node {
     fn release_again(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_due = |group: &Group| group.release_again_at.is_some_and(|at| now >= at);
         if self.groups.get(id.index()).is_some_and(is_due) {
-            let first = ReleaseOrder::AddressesFirst;
-            let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
-            if let Some(group) = self.groups.get_mut(id.index()) {
-                group.release_again_at = None;
-                group.pending = Some(token);
-            }
+            self.order_release(now, id, ReleaseOrder::AddressesFirst, effects);
+        }
+        self.repeat(now, id, effects);
+    }
+
+    fn order_release(&mut self, now: Instant, id: GroupId, first: ReleaseOrder, effects: &mut Effects) {
+        let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            (group.pending, group.letting_go, group.release_again_at) = (Some(token), first, None);
+            group.repeat_at = Some(now + REPEAT_AFTER);
+        }
+    }
+
+    /// No order on which something waits is ever lost: a guard that hung may not have got it. Under the same token it is the
+    /// same order, and no second one.
+    fn repeat(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if group.repeat_at.is_none_or(|at| now < at) {
+            return;
+        }
+        group.repeat_at = Some(now + REPEAT_AFTER);
+        let (first, until) = (group.letting_go, now + FENCE_STARTS_WITHIN);
+        let order = match (group.role, group.pending, group.fence_token) {
+            (Role::Releasing, Some(token), _) => Some((token, Instant::NEVER, Order::Release { group: id, first })),
+            (Role::Backup, _, Some(token)) => Some((token, until, Order::Fence { group: id })),
+            (Role::Backup | Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty, _, _) => None,
+        };
+        match order {
+            Some((token, valid_until, order)) => emit(effects, Effect::Order(Ticket { token, valid_until, order })),
+            None => group.repeat_at = None,
         }
     }
 
@@ -173,6 +197,7 @@ impl Node {
         let token = self.order(now + FENCE_STARTS_WITHIN, Order::Fence { group: id }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             (group.fence, group.fence_token) = (Fence::Pending, Some(token));
+            group.repeat_at = Some(now + REPEAT_AFTER);
         }
     }
 
@@ -182,9 +207,8 @@ impl Node {
         if reason == ReleaseReason::LostTie {
             self.note_tie(now, id);
         }
-        let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
+        self.order_release(now, id, first, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
-            group.pending = Some(token);
             group.is_offering = offer;
             // Who could not keep its lease or its scripts is not fit to take the group again at once.
             group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
@@ -199,7 +223,6 @@ impl Node {
                     (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
                 }
             }
-            group.release_again_at = None;
         }
         if reason == ReleaseReason::LeaseLapsed && self.guard == GuardState::Fine {
             self.guard = GuardState::Silent;
@@ -227,7 +250,7 @@ impl Node {
             }
         }
         if must_hurry {
-            return self.hurry_release(id, effects);
+            return self.hurry_release(now, id, effects);
         }
         self.renew_if_due(now, id, effects);
     }
@@ -255,11 +278,9 @@ impl Node {
 
     /// A planned release keeps its addresses while scripts stop. Not once the lease has lapsed or the peer serves: what
     /// the kernel has dropped by then must not come back.
-    fn hurry_release(&mut self, id: GroupId, effects: &mut Effects) {
-        let first = ReleaseOrder::AddressesFirst;
-        let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
+    fn hurry_release(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        self.order_release(now, id, ReleaseOrder::AddressesFirst, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
-            group.pending = Some(token);
             (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
         }
     }

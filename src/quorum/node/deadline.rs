@@ -97,6 +97,7 @@ impl Node {
             group.peer_is_off_until,
             group.retry_at,
             group.release_again_at,
+            group.repeat_at,
             group.fence_again_at,
         ];
         for at in lapses.into_iter().flatten() {

@@ -90,7 +90,7 @@ impl Node {
             RoleEvent::Serving | RoleEvent::TooLate => {}
         }
         if !matches!(event, RoleEvent::Take | RoleEvent::LetGo | RoleEvent::AddressesGone) {
-            group.pending = None;
+            (group.pending, group.repeat_at) = (None, None);
         }
         self.is_urgent = true;
         if matches!(event, RoleEvent::Serving | RoleEvent::Released | RoleEvent::ReleasedUnfit) {

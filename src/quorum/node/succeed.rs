@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::frame::message::Role;
-use crate::quorum::group::{Group, RETRY_AFTER};
+use crate::quorum::group::{Group, REPEAT_AFTER, RETRY_AFTER};
 use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Stage, Succession};
 use crate::quorum::verdict::{is_jeopardy, verdict};
 use crate::resource::ReleaseOrder;
@@ -51,6 +51,15 @@ impl Node {
         }
         self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
         self.note_silently(now);
+    }
+
+    /// A fresh node of a fresh daemon whose predecessor was killed: what that one had started and nobody has stopped is being let
+    /// go, and says so, until it is.
+    pub fn resume(&mut self, now: Instant, holdings: &[Option<Holding>]) {
+        for (group, holding) in self.groups.iter_mut().zip(holdings).filter(|(_, holding)| holding.is_some()) {
+            group.succeed(now, None, *holding);
+        }
+        self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
     }
 
     /// What is so from the start is no news.
@@ -105,7 +114,8 @@ impl Group {
             Stage::Starting(token) => (self.role, self.pending) = (Role::Acquiring, Some(token)),
             Stage::Serving => (self.role, self.active_since) = (Role::Active, Some(now)),
             Stage::Releasing(first, token) => {
-                (self.role, self.pending) = (Role::Releasing, token);
+                (self.role, self.pending, self.letting_go) = (Role::Releasing, token, first);
+                self.repeat_at = token.map(|_| now + REPEAT_AFTER);
                 self.release_again_at = token.is_none().then_some(now);
                 if first == ReleaseOrder::AddressesFirst {
                     (self.renew_at, self.lease_until) = (Instant::NEVER, Instant::NEVER);

@@ -45,8 +45,10 @@ impl Node {
         Ok(Self { process: None, has_power: true, namespace, ports, directory })
     }
 
-    /// A kernel that starts has no address but the configured one.
+    /// A kernel that starts has no address but the configured one, and nothing in its directory of runs.
     pub(super) fn forget_addresses(&self, side: Side) -> io::Result<()> {
+        // Only the boot id makes it void, and in the laboratory nothing boots.
+        let _ = fs::remove_file(self.directory.join("run/started"));
         let rtnl = self.namespace.rtnl();
         for held in rtnl.addresses()? {
             let is_own = (0u8..).take(self.ports.len()).any(|lan| node_address(side, lan) == held.ip);

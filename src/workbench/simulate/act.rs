@@ -48,6 +48,14 @@ impl World {
                 let gateway = &mut self.boxes[side.index()];
                 (gateway.agent, gateway.guard) = (None, None);
             }
+            Fault::Respawn(side) => {
+                let gateway = &mut self.boxes[side.index()];
+                if gateway.guard.is_some() {
+                    (gateway.agent, gateway.guard) = (None, None);
+                    self.start(side);
+                }
+            }
+            Fault::Reload(side) => self.reload(side),
             Fault::HangAgent(side) => self.stop_agent(side),
             Fault::HangGuard(side) => self.stop_guard(side),
             Fault::Hang(side) => {
@@ -209,6 +217,7 @@ impl World {
         let gateway = &mut self.boxes[side.index()];
         gateway.services.fill(ScriptSet::EMPTY);
         gateway.running.fill(None);
+        gateway.marks.fill((ScriptSet::EMPTY, 0));
         (gateway.is_powered, gateway.is_frozen) = (false, false);
         (gateway.agent, gateway.guard) = (None, None);
         gateway.is_agent_stopped = false;

@@ -34,6 +34,7 @@ impl World {
                 Step::Rest(_) => {
                     self.check_leases(side);
                     self.check_deadlines(side);
+                    self.check_scripts(side);
                 }
                 Step::Wait => return self.schedule_wake(side),
             }

@@ -68,6 +68,10 @@ pub enum Fault {
     KillGuard(Side),
     /// `kill -9` of both.
     Kill(Side),
+    /// `kill -9` of both, and whatever watches over them starts the daemon again at once.
+    Respawn(Side),
+    /// SIGHUP: the configuration is read anew, and another agent goes on with it.
+    Reload(Side),
     /// SIGSTOP of the agent.
     HangAgent(Side),
     /// SIGSTOP of the guard.

@@ -174,6 +174,8 @@ pub struct Gateway {
     pub scripts: Scripts,
     /// By group: what its scripts have started and not stopped. It goes on without the daemon.
     pub services: Vec<ScriptSet>,
+    /// By group: what the guard has written down of them, in a file that a boot makes void.
+    pub marks: Vec<(ScriptSet, u32)>,
     /// How many scripts were run.
     pub script_runs: u64,
     /// By group: the run that goes on.
@@ -229,6 +231,7 @@ impl Gateway {
             kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
             scripts: Scripts::default(),
             services: vec![ScriptSet::EMPTY; setup.policy.groups.len()],
+            marks: vec![(ScriptSet::EMPTY, 0); setup.policy.groups.len()],
             script_runs: 0,
             running: vec![None; setup.policy.groups.len()],
             own_links: vec![true; setup.policy.groups.len()],

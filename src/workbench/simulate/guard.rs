@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crosswire::config::GroupId;
-use crosswire::custody::{Custody, Effects, End, Event, Plan, ScriptPlans, Word};
+use crosswire::custody::{Custody, End, Plan, ScriptPlans, Word};
 use crosswire::resource::{Condition, Outcome, Token};
 use crosswire::time::Instant;
 
@@ -38,16 +38,14 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A fresh guard that has started its first agent, by the box's own clock.
+    /// A fresh guard, by the box's own clock.
     pub fn new(run: u32, setup: &Setup, local: Instant) -> Self {
-        let mut custody = Custody::new(plan(setup), local);
-        custody.step(local, Event::AgentStarted, &mut Effects::new());
         Self {
             run,
             is_stopped: false,
             said: VecDeque::new(),
             is_turn_due: false,
-            custody,
+            custody: Custody::new(plan(setup), local),
             ended: VecDeque::new(),
             deposit: Vec::new(),
             wakes_at: (Instant::NEVER, Instant::NEVER),

@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Something happened; does what follows from it until nothing does.
-    fn guard_hears(&mut self, side: Side, event: Event<'_>) {
+    pub(super) fn guard_hears(&mut self, side: Side, event: Event<'_>) {
         let local = self.boxes[side.index()].clock.local(self.now);
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         let mut effects = Effects::new();
@@ -154,7 +154,10 @@ impl World {
                 gateway.guard.iter_mut().for_each(|guard| guard.is_forking = false);
                 self.note_marks();
             }
+            Effect::Mark(group, started, term) => self.boxes[side.index()].marks[group.index()] = (started, term),
             // A fence goes on without its guard; nobody hears of it.
+            // No reload adds an address here.
+            Effect::AskForNew(_) | Effect::Admit(_) => {}
             Effect::GiveUpFence | Effect::UseNewScripts(_) | Effect::StopFailed(_) | Effect::Note(_) => {}
         }
         None
@@ -305,7 +308,7 @@ impl World {
         let number = gateway.script_runs;
         gateway.running[group.index()] = Some(number);
         if action == Action::Start {
-            gateway.services[group.index()].insert(script);
+            self.script_starts(side, group, script);
         }
         let (takes, end) = self.script(side, group, action);
         let run = ScriptRun { number, group, script, action };
@@ -343,11 +346,23 @@ impl World {
             return;
         }
         gateway.running[run.group.index()] = None;
-        if run.action == Action::Stop && end == End::Done {
+        // A start that says of itself that it failed has started nothing.
+        if matches!((run.action, end), (Action::Stop, End::Done) | (Action::Start, End::Refused)) {
             gateway.services[run.group.index()].remove(run.script);
         }
         if let Some(guard) = &mut gateway.guard {
             guard.ended.push_back((run.group, end));
+            self.guard_turn(side);
+        }
+    }
+
+    /// The configuration is read anew, which is refused where custody says that it is not the time.
+    pub(super) fn reload(&mut self, side: Side) {
+        let plan = super::guard::plan(&self.setup);
+        let is_working = self.boxes[side.index()].does_guard_work();
+        let guard = self.boxes[side.index()].guard.as_ref();
+        if is_working && guard.is_some_and(|guard| guard.custody.may_reload()) {
+            self.guard_hears(side, Event::Reloaded(&plan));
             self.guard_turn(side);
         }
     }

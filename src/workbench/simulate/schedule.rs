@@ -187,7 +187,12 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
     let side = chance.pick(&SIDES);
     let groups: Vec<GroupId> = setup.policy.group_ids().take(MAX_GROUPS).collect();
     let group = chance.pick(&groups);
-    match chance.below(100) {
+    match chance.below(106) {
+        100..=101 => Fault::Respawn(side),
+        102 => Fault::Reload(side),
+        103 => Fault::BadStops(side),
+        104 => Fault::HangGuard(side),
+        105 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),
         0..=5 => Fault::PowerCut(side),
         6..=10 => Fault::PowerOn(side),
         11..=12 => Fault::Freeze(side),

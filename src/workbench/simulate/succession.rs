@@ -1,7 +1,7 @@
 //! An agent that is gone, and another one in its place: what passes from one to the other.
 
 use crosswire::config::{GroupId, Side};
-use crosswire::custody::{self, HeldGroup, Phase, Word};
+use crosswire::custody::{self, HeldGroup, Phase, ScriptSet, Word};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Event;
 use crosswire::quorum::succession::{self, MAX_DEPOSIT_BYTES, Succession};
@@ -10,10 +10,14 @@ use crosswire::turn::Turn;
 
 use super::gateway::{Brain, Inbox};
 use super::guard::Told;
+use super::rival::Rule;
 use super::world::{GUARD_TAKES, What, World};
 
 /// From the death of an agent to the first turn of another, at least and at most.
 const FORK_TAKES: (Span, Span) = (Span::from_ms(3), Span::from_ms(30));
+
+/// Messages that the socket between agent and guard keeps for a guard that does not read.
+const SOCKET_MESSAGES: usize = 150;
 
 impl World {
     /// The agent leaves with its guard what a successor has to know.
@@ -26,11 +30,38 @@ impl World {
         self.wake_guard_after(side, GUARD_TAKES);
     }
 
-    /// The agent says something to its guard, which reads it when it wakes.
+    /// The agent says something to its guard, which reads it when it wakes. A socket that is full takes nothing more.
     pub(super) fn say_to_guard(&mut self, side: Side, word: Word, deposit: Vec<u8>) {
-        if let Some(guard) = &mut self.boxes[side.index()].guard {
+        if let Some(guard) = self.boxes[side.index()].guard.as_mut().filter(|guard| guard.said.len() < SOCKET_MESSAGES)
+        {
             guard.said.push_back((word, deposit));
         }
+    }
+
+    /// What an earlier run of the daemon has started and nobody has stopped is stopped first; what that one was about to start
+    /// or stop is ended. The first agent is told.
+    pub(super) fn inherit_scripts(&mut self, side: Side) {
+        let local = self.boxes[side.index()].clock.local(self.now);
+        self.boxes[side.index()].running.fill(None);
+        if self.rule != Rule::Crosswire {
+            self.boxes[side.index()].marks.fill((ScriptSet::EMPTY, 0));
+        }
+        for group in self.setup.policy.group_ids() {
+            let (started, term) = self.boxes[side.index()].marks[group.index()];
+            self.guard_hears(side, custody::Event::Inherited(group, started, term));
+        }
+        let gateway = &mut self.boxes[side.index()];
+        let holdings = gateway.guard.as_ref().map(|guard| guard.custody.holdings()).unwrap_or_default();
+        if let Some(Brain::Core(node)) = &mut gateway.agent {
+            node.resume(local, &holdings);
+        }
+        for (index, group) in
+            self.node(side).map(|node| node.status(local)).iter().flat_map(|s| s.groups.iter().enumerate())
+        {
+            self.watch.roles[side.index()][index] = group.role;
+        }
+        self.guard_hears(side, custody::Event::AgentStarted);
+        self.schedule_guard(side);
     }
 
     /// A child that will be an agent: it is given what the guard has in hand now.

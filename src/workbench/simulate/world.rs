@@ -365,6 +365,7 @@ impl World {
         let local = gateway.clock.local(self.now);
         gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup, local));
         self.watch.become_started(side, self.now);
+        self.inherit_scripts(side);
         self.note_marks();
         self.boxes[index].inbox.told.push_back(Told::Links);
         self.agent_turn(side);

@@ -5,6 +5,7 @@ mod hearing;
 mod lease;
 mod one_holder;
 mod records;
+mod scripts;
 mod silence;
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, Policy, Side};

@@ -1,0 +1,41 @@
+//! Scripts: whoever says that it holds nothing runs nothing, what only one box may run never runs on two, and nothing is
+//! started that runs already.
+
+use crosswire::config::{GroupId, SafetyRule, Side};
+
+use super::super::world::World;
+
+impl World {
+    /// A script begins to start.
+    pub(in super::super) fn script_starts(&mut self, side: Side, group: GroupId, script: u8) {
+        let is_running = |side: Side| self.boxes[side.index()].services[group.index()].contains(script);
+        let policy = &self.setup.policy.groups[group.index()];
+        // No lease ends a script: where it has to be certain that it runs nowhere else, nothing excuses that it does.
+        let is_for_one = policy.is_exclusive || policy.safety == SafetyRule::Fence;
+        if is_running(side) {
+            self.complain(
+                "script-twice",
+                format!("{side:?} starts script {script} of {group:?}, which runs there already"),
+            );
+        } else if is_for_one && is_running(side.peer()) {
+            self.complain(
+                "script-on-both",
+                format!("{side:?} starts script {script} of {group:?}, which runs on its peer"),
+            );
+        }
+        self.boxes[side.index()].services[group.index()].insert(script);
+    }
+
+    /// After a turn: what a node does not hold runs on its box no more.
+    pub(in super::super) fn check_scripts(&mut self, side: Side) {
+        if self.node(side).is_none() {
+            return;
+        }
+        for group in self.setup.policy.group_ids() {
+            let role = self.watch.roles[side.index()][group.index()];
+            if !role.is_holding() && !self.boxes[side.index()].services[group.index()].is_empty() {
+                self.complain("script-untold", format!("{side:?} says {role:?} of {group:?}, and its scripts run"));
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is held, and what runs, on two boxes: scripts, agents that die, daemons that are killed and started again at once, and
+//! guards that hang. Stories in virtual time, with the decision and the custody that ship.
+//!
+//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1 s.
+
+#[path = "../src/workbench/simulate/mod.rs"]
+#[expect(dead_code, reason = "the stories use a part of the simulator")]
+mod simulate;
+
+use crosswire::config::{GroupId, SafetyRule, Side};
+use crosswire::frame::message::Role;
+use crosswire::time::Span;
+use simulate::fault::Fault;
+use simulate::setup::Setup;
+use simulate::world::World;
+
+const GATEWAY: GroupId = GroupId(0);
+
+fn ms(ms: u64) -> Span {
+    Span::from_ms(ms)
+}
+
+/// Two scripts, of which each has a second to stop.
+fn with_scripts(safety: SafetyRule) -> Setup {
+    let mut setup = Setup::reference();
+    setup.policy.groups[0].safety = safety;
+    setup.policy.groups[0].stop_timeout = Span::from_s(2);
+    setup.scripts = vec![2];
+    setup
+}
+
+/// Both boxes up, A active, everything learned.
+fn pair(setup: Setup) -> World {
+    let mut world = World::new(setup, 1);
+    world.befall(Fault::PowerOn(Side::A));
+    world.run_for(ms(37));
+    world.befall(Fault::PowerOn(Side::B));
+    world.run_for(Span::from_s(4));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world
+}
+
+fn role(world: &World, side: Side) -> Role {
+    let now = world.gateway(side).clock.local(world.now());
+    world.node(side).expect("an agent").status(now).groups[0].role
+}
+
+fn assert_never_wrong(world: &World) {
+    assert_eq!(world.watch.violation, None);
+}
+
+fn runs_on(world: &World, side: Side) -> bool {
+    !world.gateway(side).services[0].is_empty()
+}
+
+/// A's scripts do not stop at a handover.
+fn stuck() -> World {
+    let mut world = pair(with_scripts(SafetyRule::Lease));
+    world.befall(Fault::BadStops(Side::A));
+    world.befall(Fault::Handover(Side::A, GATEWAY));
+    world.run_for(Span::from_s(3));
+    assert_eq!((role(&world, Side::A), runs_on(&world, Side::A)), (Role::Releasing, true));
+    world
+}
+
+fn assert_released_once_it_stops(mut world: World) {
+    world.run_for(Span::from_s(25));
+    let roles = [Side::A, Side::B].map(|side| role(&world, side));
+    assert_eq!(roles, [Role::Releasing, Role::Backup], "it still runs on A");
+    assert!(!runs_on(&world, Side::B));
+    world.befall(Fault::GoodScripts(Side::A));
+    let served = world.run_until(Span::from_s(30), |world| world.holds(Side::B, GATEWAY));
+    assert!(served.is_some(), "the stop is tried again and again");
+    assert!(!runs_on(&world, Side::A) && runs_on(&world, Side::B));
+    assert_never_wrong(&world);
+}
+
+#[test]
+fn what_does_not_stop_is_known_to_the_next_agent_and_to_the_peer() {
+    let mut world = stuck();
+    world.befall(Fault::KillAgent(Side::A));
+    assert_released_once_it_stops(world);
+}
+
+#[test]
+fn it_is_known_after_the_third_death_of_an_agent_too() {
+    let mut world = stuck();
+    for _ in 0..3 {
+        world.befall(Fault::KillAgent(Side::A));
+        world.run_for(ms(200));
+    }
+    assert_released_once_it_stops(world);
+}
+
+#[test]
+fn and_after_a_reload() {
+    let mut world = stuck();
+    world.befall(Fault::Reload(Side::A));
+    assert_released_once_it_stops(world);
+}
+
+#[test]
+fn and_after_both_processes_were_killed_and_started_again_at_once() {
+    let mut world = stuck();
+    world.befall(Fault::Respawn(Side::A));
+    assert_released_once_it_stops(world);
+}
+
+#[test]
+fn what_a_killed_daemon_had_started_is_stopped_before_anybody_starts_it_again() {
+    for safety in [SafetyRule::Probe, SafetyRule::Lease, SafetyRule::Fence] {
+        for after in [0, 40, 100, 200] {
+            let mut world = pair(with_scripts(safety));
+            world.befall(Fault::SlowScripts(Side::A, ms(700)));
+            world.befall(Fault::Respawn(Side::A));
+            world.run_for(ms(after));
+            assert_eq!(role(&world, Side::A), Role::Releasing, "{safety:?}");
+            world.befall(Fault::Respawn(Side::A));
+            let is_one = |world: &World| world.holders(GATEWAY).len() == 1 && runs_on(world, world.holders(GATEWAY)[0]);
+            assert!(world.run_until(Span::from_s(60), is_one).is_some(), "{safety:?}");
+            world.run_for(Span::from_s(5));
+            assert!(runs_on(&world, Side::A) != runs_on(&world, Side::B));
+            assert_never_wrong(&world);
+        }
+    }
+}
+
+#[test]
+fn a_boot_forgets_what_ran_before_it() {
+    let mut world = pair(with_scripts(SafetyRule::Lease));
+    world.befall(Fault::PowerCut(Side::A));
+    world.befall(Fault::PowerOn(Side::A));
+    world.run_for(ms(350));
+    assert_eq!(role(&world, Side::A), Role::Backup);
+    world.run_for(Span::from_s(20));
+    assert_eq!(world.holders(GATEWAY).len(), 1);
+    assert_never_wrong(&world);
+}
+
+/// The socket of a guard that hangs fills up; what is ordered then does not get into it.
+#[test]
+fn an_order_to_let_go_is_repeated_until_a_guard_that_hung_has_it() {
+    let mut setup = Setup::reference();
+    setup.policy.lease = Span::from_s(60);
+    let mut world = pair(setup);
+    world.befall(Fault::HangGuard(Side::A));
+    world.run_for(Span::from_s(22));
+    world.befall(Fault::Handover(Side::A, GATEWAY));
+    world.run_for(Span::from_s(3));
+    assert_eq!((role(&world, Side::A), world.holders(GATEWAY)), (Role::Releasing, vec![Side::A]));
+    world.befall(Fault::Continue(Side::A));
+    let took = world.run_until(Span::from_s(30), |world| world.holders(GATEWAY) == [Side::B]).expect("it lets go");
+    assert!(took <= ms(1_100), "{took}");
+    assert_never_wrong(&world);
+}
