@@ -209,7 +209,7 @@ class Node:
         self.heard_at, self.told = [None, None], set()
         self.role, self.term, self.until = "backup", 0, None
         self.theirs, self.newest_beat, self.is_leaving, self.goodbyes = None, 0, False, 0
-        self.digest = digest(config["facts"])
+        self.digest, self.asking = digest(config["facts"]), None
         self.beat_at, self.is_urgent = time.monotonic(), False
 
     def become(self, role, lasts=None):
@@ -218,7 +218,18 @@ class Node:
         say("role", role, self.term)
 
     def hold(self, verb):
-        subprocess.run(["ip", "address", verb, self.config["address"], "dev", self.config["interface"]], check=True)
+        """The kernel is asked by a program of its own: beats go on meanwhile."""
+        command = ["ip", "address", verb, self.config["address"], "dev", self.config["interface"]]
+        self.asking = subprocess.Popen(command)
+
+    def is_held(self):
+        """Whether what was asked of the kernel has just been done."""
+        if self.asking is None or self.asking.poll() is None:
+            return False
+        done, self.asking = self.asking.returncode, None
+        if done:
+            raise OSError(f"ip says {done}")
+        return True
 
     def acquire(self):
         """The next term: one more than the highest that either node has named."""
@@ -226,14 +237,12 @@ class Node:
         self.become("acquiring")
         self.beats()
         self.hold("add")
-        self.become("active")
 
     def release(self):
         """Only when the kernel has let go is it said."""
         self.become("releasing")
         self.beats()
         self.hold("del")
-        self.become("offered", self.config["dead_after_ms"] / 1000 + self.config["interval_ms"] / 1000)
 
     def said(self):
         now = time.monotonic()
@@ -302,7 +311,11 @@ class Node:
     def act(self):
         role = self.theirs["role"] if self.theirs else None
         is_free = self.role in ("backup", "wanted", "offered")
-        if self.role == "offered" and role in ("acquiring", "active"):
+        if self.is_held() and self.role == "acquiring":
+            self.become("active")
+        elif self.role == "releasing" and self.asking is None:
+            self.become("offered", self.config["dead_after_ms"] / 1000 + self.config["interval_ms"] / 1000)
+        elif self.role == "offered" and role in ("acquiring", "active"):
             self.become("backup")
         elif self.role in ("wanted", "offered") and self.until and time.monotonic() >= self.until:
             self.become("backup")
@@ -322,6 +335,8 @@ class Node:
 
     def turn(self):
         wait = max(0, self.beat_at - time.monotonic())
+        if self.asking:
+            wait = min(wait, 0.005)
         ready, _, _ = select.select([*self.ports, sys.stdin], [], [], wait)
         for source in ready:
             if source is sys.stdin:
