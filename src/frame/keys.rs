@@ -30,6 +30,24 @@ pub struct Key {
     pub bytes: Vec<u8, MAX_KEY_BYTES>,
 }
 
+/// A secret that is needed no more is not left in memory. The compiler may not see that nobody reads the zeroes.
+fn wipe(secret: &mut [u8]) {
+    secret.fill(0);
+    core::hint::black_box(secret);
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        self.by_sender.iter_mut().for_each(|key| wipe(key));
+    }
+}
+
 impl fmt::Debug for Key {
     /// Names the key and hides the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

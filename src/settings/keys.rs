@@ -27,7 +27,14 @@ impl KeyFile {
     /// If it cannot be read, if anybody but its owner may read or write it, if that owner is neither root nor the
     /// running user, or at the first line that is not `ID HEX`. No error shows any part of a key.
     pub fn load(path: &Path) -> Result<Vec<Key>, ConfigError> {
-        Self::parse(path, &read_private(path)?)
+        let mut bytes = read_private(path)?;
+        let text = std::str::from_utf8(&bytes);
+        let wrong = |_| ConfigError::new(path, None, "is not text", "write lines `ID HEX`");
+        let keys = text.map_err(wrong).and_then(|text| Self::parse(path, text));
+        // Nothing of it is left in a process that lives on. The compiler may not see that nobody reads it.
+        bytes.fill(0);
+        std::hint::black_box(&bytes);
+        keys
     }
 
     /// The keys of a text that was read from `path`.
@@ -54,7 +61,7 @@ impl KeyFile {
 }
 
 /// Reads a file that only its owner may.
-fn read_private(path: &Path) -> Result<String, ConfigError> {
+fn read_private(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let wrong = |what: String, remedy: String| ConfigError::new(path, None, what, remedy);
     let unreadable = |error: std::io::Error| {
         let remedy = match error.kind() {
@@ -66,7 +73,8 @@ fn read_private(path: &Path) -> Result<String, ConfigError> {
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     check_private(path, &metadata)?;
-    let mut bytes = Vec::new();
+    // Room for all of it: a vector that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(MAX_KEY_FILE_BYTES as usize + 64);
     file.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
         return Err(wrong(
@@ -74,7 +82,7 @@ fn read_private(path: &Path) -> Result<String, ConfigError> {
             format!("keep it below {MAX_KEY_FILE_BYTES} bytes"),
         ));
     }
-    String::from_utf8(bytes).map_err(|_| wrong("is not text".to_string(), "write lines `ID HEX`".to_string()))
+    Ok(bytes)
 }
 
 /// Without waiting, should somebody have put a pipe there.
@@ -115,7 +123,7 @@ fn parse_line(line: &str) -> Result<Key, (String, &'static str)> {
         // the first word could be a key that lost its id: not shown
         return Err(("the line does not begin with a key id".to_string(), "write `ID HEX` with an ID from 0 to 15"));
     };
-    let bytes = parse_hex(hex).ok_or_else(|| {
+    let mut bytes = parse_hex(hex).ok_or_else(|| {
         (
             format!("key {id} is not hexadecimal"),
             "write an even number of digits 0-9 and a-f, or make it with `crosswire keygen`",
@@ -126,7 +134,10 @@ fn parse_line(line: &str) -> Result<Key, (String, &'static str)> {
         return Err((what, "write 32 to 128 of them, or make a key with `crosswire keygen`"));
     }
     // fits: the length was just checked
-    Ok(Key { id, bytes: bytes.into_iter().collect() })
+    let key = Key { id, bytes: bytes.iter().copied().collect() };
+    bytes.fill(0);
+    std::hint::black_box(&bytes);
+    Ok(key)
 }
 
 fn parse_hex(text: &str) -> Option<Vec<u8>> {
