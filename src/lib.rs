@@ -25,8 +25,10 @@
 //! A folder uses those above it, never those below. The library:
 //!
 //! * [`time`], [`config`], [`resource`], [`status`]: plain types that the folders share. Instants and spans; what both
-//!   nodes agreed on; what the guard can be told to do and what came of it; what a node knows, for showing.
-//! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol. [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal)
+//!   nodes agreed on; what the guard can be told to do and what came of it; what a node knows, for showing. [`limit`] makes a
+//!   flood of events one line and a count.
+//! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
+//!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal)
 //!   wraps and unwraps them, [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is
 //!   what is said.
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path, [`Peer`](health::Peer)
@@ -50,7 +52,7 @@
 //! * `guard/`: the hands of [`Custody`](custody::Custody): addresses with a lifetime, announcements, probes, scripts,
 //!   carriers, ports, and the loop round them.
 //! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
-//! * `control.rs`, `words.rs`, `logger.rs`, `clock.rs`: what a command and the agent say to each other, records in
+//! * `control.rs`, `words.rs`, `logger/`, `clock.rs`: what a command and the agent say to each other, records in
 //!   words, the log, and the monotonic clock.
 //! * `cli/`: one file for each command, and the exit codes.
 //! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in namespaces, and a
@@ -142,6 +144,7 @@ pub mod config;
 pub mod custody;
 pub mod frame;
 pub mod health;
+pub mod limit;
 pub mod quorum;
 pub mod resource;
 pub mod status;

@@ -16,7 +16,7 @@ use crosswire::quorum::succession::{Deposit, Holding, Stage, Succession};
 use crosswire::quorum::{Effect, Effects, Event, Node, Verdict};
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Token};
 use crosswire::time::{Instant, Span};
-use simulate::fault::{Fault, Way};
+use simulate::fault::{Fault, Noise, Way};
 use simulate::setup::Setup;
 use simulate::world::World;
 
@@ -114,6 +114,46 @@ fn a_lan_on_which_beats_are_held_back_speaks_for_nobody_who_has_died_since() {
         assert_eq!(broken, None, "the cable is not broken by what it had brought before");
         assert_no_overlap(&world);
     }
+}
+
+/// How often jeopardy was said to begin, or to be over, since the story began.
+fn jeopardy_said(world: &World, side: Side, is_on: bool) -> usize {
+    world.recorded().filter(|(who, record)| *who == side && **record == Record::Jeopardy(is_on)).count()
+}
+
+/// A kernel that goes down, a BIOS or a getty prints on the cable while the peer is off: jeopardy is not over, and over again,
+/// because nobody is there.
+#[test]
+fn jeopardy_is_not_over_beside_a_peer_that_is_off() {
+    let mut world = pair(60);
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("B takes over");
+    for _ in 0..14 {
+        world.befall(Fault::Noise(SERIAL, Side::B, Noise::Text, ms(50)));
+        world.run_for(ms(2_200));
+    }
+    assert_eq!(jeopardy_said(&world, Side::B, false), 0, "nobody is there");
+    assert!(jeopardy_said(&world, Side::B, true) <= 1);
+    assert_no_overlap(&world);
+}
+
+/// A path that comes and goes: the end of jeopardy is said at once the first time, then when it has lasted.
+#[test]
+fn jeopardy_that_comes_and_goes_is_over_when_that_has_lasted() {
+    let mut world = pair(61);
+    // That of the start is forgotten.
+    world.run_for(Span::from_s(70));
+    for _ in 0..15 {
+        world.befall(Fault::Cut(LAN, Way::Both));
+        world.run_for(Span::from_s(2));
+        world.befall(Fault::Mend(LAN));
+        world.run_for(Span::from_s(2));
+        assert!(!is_jeopardy(&world, Side::B), "`status` knows at once");
+    }
+    assert_eq!([true, false].map(|is_on| jeopardy_said(&world, Side::B, is_on)), [2, 1]);
+    world.run_for(Span::from_s(10));
+    assert_eq!(jeopardy_said(&world, Side::B, false), 2, "it has lasted");
+    assert_no_overlap(&world);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Every decision and non-decision as a value: what the logs, `status` and `why` are made of.
 
+use core::mem::{Discriminant, discriminant};
+
 use serde::{Deserialize, Serialize};
 
 use super::decide::Situation;
@@ -336,4 +338,101 @@ pub enum Record {
     Incident(Incident),
     /// Everything is released; leaving.
     Leaving,
+}
+
+/// What records have in common that are told apart by their details only: a flood is one of these. Two MACs that claim the same
+/// address are of one kind; two states of a path are not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kind {
+    what: Discriminant<Record>,
+    about: About,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum About {
+    Nothing,
+    Group(GroupId),
+    Blocked(GroupId, Block),
+    Path(PathId, PathState),
+    Refused(PathId, Refusal),
+    Lines(PathId, LineReading),
+    Deaf(PathId, bool),
+    Verdict(Verdict),
+    Is(bool),
+}
+
+/// What others can cause is said so often in [`WINDOW`](crate::limit::WINDOW), then counted.
+const MOST_CAUSED: u16 = 4;
+/// The same of what was decided: more often than an operator or a real fault could.
+const MOST_DECIDED: u16 = 60;
+
+impl Record {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        let about = match *self {
+            Self::Path { path, to, .. } => About::Path(path, to),
+            Self::Refused { path, refusal } => About::Refused(path, refusal),
+            Self::Lines { path, reading } => About::Lines(path, reading),
+            Self::Deaf { path, is_deaf } => About::Deaf(path, is_deaf),
+            Self::Verdict { to, .. } => About::Verdict(to),
+            Self::Blocked { group, block, .. } => About::Blocked(group, block),
+            Self::Taking { group, .. }
+            | Self::Releasing { group, .. }
+            | Self::Role { group, .. }
+            | Self::Fault { group, .. }
+            | Self::Scripts { group, .. }
+            | Self::Fence { group, .. }
+            | Self::VipAnswered { group, .. }
+            | Self::VipContested { group, .. }
+            | Self::TermsUsedUp(group)
+            | Self::Script { group, .. }
+            | Self::Incident(Incident { group, .. }) => About::Group(group),
+            Self::Jeopardy(is) | Self::DigestDiffers(is) | Self::GuardSilent(is) | Self::Standby(is) => About::Is(is),
+            Self::PeerStarted
+            | Self::Stall(_)
+            | Self::Succeeded
+            | Self::Reloaded
+            | Self::GuardLost
+            | Self::StandbyYielded
+            | Self::Maintenance(_)
+            | Self::Leaving => About::Nothing,
+        };
+        Kind { what: discriminant(self), about }
+    }
+
+    /// How many of its kind are said in [`WINDOW`](crate::limit::WINDOW) before the rest is counted. A decision is held back only
+    /// where it could not be one of a person or a fault any more.
+    pub const fn most_said(&self) -> u16 {
+        match self {
+            Self::Path { .. }
+            | Self::Refused { .. }
+            | Self::Lines { .. }
+            | Self::Deaf { .. }
+            | Self::Verdict { .. }
+            | Self::Blocked { .. }
+            | Self::VipAnswered { .. }
+            | Self::VipContested { .. }
+            | Self::Jeopardy(_)
+            | Self::DigestDiffers(_)
+            | Self::TermsUsedUp(_)
+            | Self::PeerStarted
+            | Self::Stall(_) => MOST_CAUSED,
+            Self::Taking { .. }
+            | Self::Releasing { .. }
+            | Self::Role { .. }
+            | Self::Fault { .. }
+            | Self::Scripts { .. }
+            | Self::Fence { .. }
+            | Self::Script { .. }
+            | Self::Incident(_)
+            | Self::GuardSilent(_)
+            | Self::Standby(_)
+            | Self::Succeeded
+            | Self::Reloaded
+            | Self::GuardLost
+            | Self::StandbyYielded
+            | Self::Maintenance(_)
+            | Self::Leaving => MOST_DECIDED,
+        }
+    }
 }

@@ -32,11 +32,29 @@ impl Node {
         // Before the peer was ever heard no path can have failed.
         let is_expected = self.was_ever_heard && !self.peer.has_left();
         let jeopardy = is_expected && is_jeopardy(&paths, |index| self.is_unheard_on(index));
-        if jeopardy != self.is_jeopardy {
-            emit(effects, Effect::Record(Record::Jeopardy(jeopardy)));
-            self.is_jeopardy = jeopardy;
-        }
+        self.note_jeopardy(now, jeopardy, effects);
         self.note_standing(now);
+    }
+
+    /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off every silent path
+    /// testifies, and text on its line would end it and begin it again without end. If it has come back lately, its end
+    /// counts once it has lasted.
+    fn note_jeopardy(&mut self, now: Instant, is_jeopardy: bool, effects: &mut Effects) {
+        let is_within = |at: Option<Instant>, span: Span| at.is_some_and(|at| now.since(at) < span);
+        match (self.is_jeopardy, is_jeopardy) {
+            (false, true) if is_within(self.jeopardy_ended_at, COMES_BACK) => self.jeopardy_came_back_at = Some(now),
+            (true, false) => self.jeopardy_ended_at = Some(now),
+            (false, true) | (false, false) | (true, true) => {}
+        }
+        self.is_jeopardy = is_jeopardy;
+        let has_to_last = is_within(self.jeopardy_came_back_at, COMES_BACK);
+        let has_lasted = !has_to_last || !is_within(self.jeopardy_ended_at, OVER_AFTER);
+        let is_over = !is_jeopardy && self.verdict == Verdict::Present && has_lasted;
+        let is_news = if self.has_said_jeopardy { is_over } else { is_jeopardy };
+        if is_news {
+            self.has_said_jeopardy = is_jeopardy;
+            emit(effects, Effect::Record(Record::Jeopardy(is_jeopardy)));
+        }
     }
 
     /// Since when we have been well and wanted, and since when the peer has seen more than we do.
@@ -414,3 +432,8 @@ impl Path {
         }
     }
 }
+
+/// Jeopardy that is back so soon after its end comes and goes, and does so for as long.
+const COMES_BACK: Span = Span::from_s(60);
+/// The end of one that comes and goes has to last so long before it is said; `status` knows earlier.
+const OVER_AFTER: Span = Span::from_s(10);

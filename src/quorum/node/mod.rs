@@ -112,6 +112,10 @@ pub struct Node {
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
     is_jeopardy: bool,
+    /// What was recorded of it last; when it ended last, and when it came back soon after that.
+    has_said_jeopardy: bool,
+    jeopardy_ended_at: Option<Instant>,
+    jeopardy_came_back_at: Option<Instant>,
     is_digest_different: bool,
     is_lifetime_ignored: bool,
     guard: GuardState,
@@ -171,6 +175,9 @@ impl Node {
             verdict: Verdict::Doubtful,
             is_power_loss: false,
             is_jeopardy: false,
+            has_said_jeopardy: false,
+            jeopardy_ended_at: None,
+            jeopardy_came_back_at: None,
             is_digest_different: false,
             is_lifetime_ignored: false,
             guard: GuardState::Fine,

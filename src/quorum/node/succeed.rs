@@ -70,6 +70,7 @@ impl Node {
         }
         self.verdict = verdict(&paths, false);
         self.is_jeopardy = is_jeopardy(&paths, |_| false);
+        self.has_said_jeopardy = self.is_jeopardy;
     }
 }
 
