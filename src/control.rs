@@ -192,7 +192,7 @@ pub struct History {
     /// How many entries there have been in all, up to the newest.
     pub count: u32,
     /// How long ago, and what; the oldest first.
-    pub entries: Vec<(Span, Record)>,
+    pub entries: Vec<(Span, Record, u32)>,
 }
 
 /// The socket's path in a run directory.

@@ -7,7 +7,12 @@ const INSTEAD: char = '?';
 /// One line of text in which nothing moves a cursor, colours a terminal, begins another line, or turns the
 /// direction of what is read. At most `max` characters.
 pub fn line(text: &str, max: usize) -> String {
-    text.chars().take(max).map(|c| if is_plain(c) { c } else { INSTEAD }).collect()
+    text.chars().take(max).map(character).collect()
+}
+
+/// One character of such a line.
+pub fn character(c: char) -> char {
+    if is_plain(c) { c } else { INSTEAD }
 }
 
 /// The same for a text of several lines, which stay.

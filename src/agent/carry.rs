@@ -1,6 +1,7 @@
 //! What the node asks for, carried out.
 
 use crosswire::frame::aside::Aside;
+use crosswire::limit::HeldBack;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Event};
 use crosswire::time::Instant;
@@ -10,7 +11,7 @@ use super::{Agent, operators};
 use crate::clock;
 use crate::control::Answer;
 use crate::guard::wire::{Notice, ToGuard};
-use crate::words;
+use crate::{logger, words};
 
 impl Agent<'_> {
     pub(super) fn step(&mut self, now: Instant, event: Event<'_>) {
@@ -66,10 +67,24 @@ impl Agent<'_> {
         if let Record::Maintenance(lasts) = record {
             self.guard.send(&ToGuard::Maintenance(lasts.is_some()));
         }
+        if let Some(record) = self.limiter.admit(clock::now(), record.kind(), record.most_said(), record) {
+            self.tell(record, 0);
+        }
+    }
+
+    /// A flood of records is its newest and a count.
+    pub(super) fn tell_floods(&mut self, now: Instant) {
+        while let Some(HeldBack { newest, more }) = self.limiter.next_due(now, self.is_done) {
+            self.tell(newest, more);
+        }
+    }
+
+    /// To the operator's program, the log and the journal; it stands for so many more like it.
+    fn tell(&mut self, record: Record, more: u32) {
         self.notify(&record);
         let (level, line) = words::sentence(&record, &self.names);
-        log!(level, "{line}");
-        self.journal.note(clock::now(), record);
+        log!(target: logger::RECORD, level, "{line}{}", logger::And(more));
+        self.journal.note(clock::now(), record, more);
     }
 
     /// Has the operator's program told, if there is one.

@@ -17,6 +17,7 @@ use super::{Agent, Listener, answers};
 use crate::clock;
 use crate::control::WatchdogReport;
 use crate::guard::wire::{FromGuard, ToGuard};
+use crate::logger;
 use crate::settings::{PathDevice, VirtualAddress};
 
 impl Agent<'_> {
@@ -92,9 +93,10 @@ impl Agent<'_> {
             }
             // The guard's own log line says more.
             (FromGuard::Script { group, script, is_start }, _) => {
-                self.journal.note(now, Record::Script { group, script, is_start });
+                self.journal.note(now, Record::Script { group, script, is_start }, 0);
             }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
+            (FromGuard::Log, socket) => socket.into_iter().for_each(logger::take),
         }
     }
 

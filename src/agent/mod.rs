@@ -24,8 +24,9 @@ use std::os::fd::OwnedFd;
 use crosswire::config::{MAX_GROUPS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
+use crosswire::limit::Limiter;
 use crosswire::quorum::decide::Standby;
-use crosswire::quorum::record::Record;
+use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{self, Restraint, Succession};
 use crosswire::quorum::{Effects, Event, Node};
 use crosswire::time::Instant;
@@ -36,6 +37,7 @@ use crate::clock;
 use crate::control::{Answer, WatchdogReport};
 use crate::guard::Inheritance;
 use crate::kept::Kept;
+use crate::logger;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings};
 use crate::words::Names;
 use control::Control;
@@ -44,6 +46,9 @@ use journal::Journal;
 use lifeline::Lifeline;
 use ports::Port;
 use witness::Asker;
+
+/// Kinds of records that can be told apart at a time; a whole incident with two paths has about twenty.
+const MAX_KINDS: usize = 48;
 
 /// A packet socket on which holders of addresses show themselves.
 struct Listener {
@@ -67,6 +72,8 @@ struct Agent<'a> {
     carriers: Vec<Option<bool>>,
     names: Names,
     journal: Journal,
+    /// What others can cause is one line and a count.
+    limiter: Limiter<Kind, Record, MAX_KINDS>,
     asker: Asker,
     /// By group: the guard wants to know who answers for an address of it.
     is_asking: [bool; MAX_GROUPS],
@@ -104,6 +111,7 @@ pub fn run(
     while !agent.is_done {
         agent.turn();
     }
+    log::logger().flush();
     u8::from(agent.end_at != Instant::NEVER)
 }
 
@@ -145,6 +153,7 @@ impl<'a> Agent<'a> {
                 key_file: settings.key_file.display().to_string(),
             },
             journal: Journal::new(),
+            limiter: Limiter::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             is_asking: [false; MAX_GROUPS],
             reason: None,
@@ -216,6 +225,8 @@ impl<'a> Agent<'a> {
         #[cfg(feature = "cable-test")]
         self.answer_tests(now);
         self.reopen(now);
+        self.tell_floods(now);
+        logger::turn(now);
         self.guard.flush();
         if now >= self.end_at {
             warn!("the guard is gone and the lease is over: the agent ends");

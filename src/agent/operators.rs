@@ -155,7 +155,7 @@ impl Agent<'_> {
             scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
             count: self.journal.count(),
-            entries: self.journal.last(count).map(|(at, record)| (now.since(*at), *record)).collect(),
+            entries: self.journal.last(count).map(|(at, record, more)| (now.since(*at), *record, *more)).collect(),
         }
     }
 

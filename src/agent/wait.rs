@@ -11,6 +11,7 @@ use nix::sys::time::TimeSpec;
 use super::Agent;
 use super::ports::Port;
 use crate::clock;
+use crate::logger;
 
 /// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
 const MAX_DESCRIPTORS: usize = 48;
@@ -44,7 +45,8 @@ impl Agent<'_> {
     fn deadline(&self, now: Instant) -> Instant {
         let retries = self.ports.iter().map(Port::retry_at);
         let own = [self.node.due_at(now), self.end_at, now + MAX_WAIT];
-        retries.chain(own).min().unwrap_or(now)
+        let told = [self.limiter.due_at(), logger::due_at()];
+        retries.chain(own).chain(told).min().unwrap_or(now)
     }
 
     fn each_descriptor<'a>(&'a self, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {

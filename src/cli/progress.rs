@@ -47,7 +47,7 @@ impl Progress {
     pub fn look(&mut self, run_dir: &Path, report: &Report) {
         let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
         let names = why::names(&history);
-        let lines = history.entries.iter().map(|(_, record)| words::sentence(record, &names).1);
+        let lines = history.entries.iter().map(|(_, record, _)| words::sentence(record, &names).1);
         show(&history.node, fresh(lines.collect(), history.count, self.seen));
         self.seen = self.seen.max(history.count);
         self.look_there(run_dir, report, &names);
@@ -105,7 +105,7 @@ fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
 pub fn text(history: &History) -> String {
     let names = why::names(history);
     let mut text = format!("{}\n", history.count);
-    for (_, record) in &history.entries {
+    for (_, record, _) in &history.entries {
         // Writing into memory cannot fail.
         let _ = writeln!(text, "{}", words::sentence(record, &names).1);
     }

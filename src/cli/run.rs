@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ options! {
         node: Option<String> = option("--node", "NAME"),
         /// Where pid file and control socket go
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
-        /// Stay in the foreground and log to stderr too
+        /// Stay in the foreground and log to stderr too (under systemd to stderr alone)
         foreground: bool = flag("--foreground"),
         /// Only say why it would not start, if so
         check: bool = flag("--check"),
@@ -170,10 +170,12 @@ fn live(options: &RunOptions, settings: &Settings, keys: &[Key], started: Starte
     }
     logger::start(options.foreground);
     info!("pair {}, this is {}, its peer is {}", settings.pair, settings.my_name(), settings.peer_name());
-    be_guard(options, settings, keys, started).unwrap_or_else(|errno| {
+    let code = be_guard(options, settings, keys, started).unwrap_or_else(|errno| {
         error!("cannot become a guard: {}", errno.desc());
         Exit::Refused.into()
-    })
+    });
+    log::logger().flush();
+    code
 }
 
 fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> nix::Result<ExitCode> {
@@ -196,7 +198,7 @@ fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: St
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
-    let keeps: Vec<RawFd> = logger::descriptor().into_iter().chain([control.as_raw_fd()]).collect();
+    let keeps = [control.as_raw_fd()];
     let become_agent = |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
         // The guard's own copy stays open: what owns it is never dropped in a child.
         let control = control.try_clone();

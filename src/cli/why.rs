@@ -12,6 +12,7 @@ use super::json::{Value, json};
 use super::option::{flag, option, options};
 use super::status::not_running;
 use crate::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
+use crate::logger::And;
 use crate::words::{self, Names};
 
 options! {
@@ -50,9 +51,9 @@ pub fn text(history: &History, has_evidence: bool) -> String {
 
 fn write_text(history: &History, has_evidence: bool, out: &mut impl Write) -> io::Result<()> {
     let names = names(history);
-    for (age, record) in &history.entries {
+    for (age, record, more) in &history.entries {
         let (_, sentence) = words::sentence(record, &names);
-        writeln!(out, "{:>10} ago  {sentence}", age.to_string())?;
+        writeln!(out, "{:>10} ago  {sentence}{}", age.to_string(), And(*more))?;
         if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
             for line in evidence_lines(evidence, &names) {
                 writeln!(out, "                  {line}")?;
@@ -109,12 +110,13 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
 
 fn write_json(history: &History, out: &mut impl Write) -> io::Result<()> {
     let names = names(history);
-    let entry = |(age, record): &(Span, Record)| {
+    let entry = |(age, record, more): &(Span, Record, u32)| {
         let (level, sentence) = words::sentence(record, &names);
         json!({
             "age_ms": age.as_ms(),
             "level": level.as_str().to_ascii_lowercase(),
             "text": sentence,
+            "more_like_it": *more,
             "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
         })
     };

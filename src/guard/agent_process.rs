@@ -20,6 +20,7 @@ use super::ports::open_path;
 use super::turns::Guard;
 use super::wire::FromGuard;
 use super::witness;
+use crate::logger;
 use crate::settings::{Settings, VirtualAddress};
 use crate::words;
 
@@ -70,7 +71,8 @@ impl Guard<'_> {
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             drop(ours);
-            let mut keeps = vec![theirs.as_raw_fd()];
+            let mut keeps = logger::become_agent();
+            keeps.push(theirs.as_raw_fd());
             keeps.extend_from_slice(self.recipe.keeps);
             close_all_but(&mut keeps);
             let code = (self.recipe.become_agent)(self.settings, self.recipe.keys, theirs, inheritance);

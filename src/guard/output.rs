@@ -6,6 +6,7 @@ use log::{info, warn};
 use nix::errno::Errno;
 use nix::unistd::read;
 
+use crate::logger;
 use crate::plain;
 
 /// A longer line is cut.
@@ -85,7 +86,7 @@ impl Output {
 /// One line has come.
 fn note(label: Option<&str>, line: &str, said: &mut Said) {
     match label {
-        Some(label) => info!("{label}: {line}"),
+        Some(label) => info!(target: logger::SCRIPT, "{label}: {line}"),
         None => {
             let small = line.to_ascii_lowercase();
             said.is_denied |= small.contains("not running");

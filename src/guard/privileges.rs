@@ -54,8 +54,8 @@ pub enum StillPrivileged {
 }
 
 /// Gives up everything that the agent does not need, for good: root directory, user, groups, capabilities,
-/// new processes, and being looked into. The log must be open already, since `/dev/log` is out of sight
-/// afterwards.
+/// new processes, and being looked into. `/dev/log` is out of sight afterwards: the guard connects the agent's
+/// socket to it.
 pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
     // Looked up while there is an /etc.

@@ -34,6 +34,7 @@ use super::watchdog::Watchdog;
 use super::wire::{FromGuard, ToGuard};
 use super::{FAILED, probe};
 use crate::clock::now;
+use crate::logger;
 use crate::settings::{Script, Settings};
 
 /// Messages of the agent that one turn reads.
@@ -194,6 +195,9 @@ impl<'a> Guard<'a> {
             self.lingering.retain_mut(Output::read);
         }
         self.pass_deadlines();
+        if let Some(socket) = logger::turn(now()) {
+            self.tell(&FromGuard::Log, Some(socket));
+        }
         if is_reload_asked {
             self.reload();
         }
@@ -241,7 +245,8 @@ impl<'a> Guard<'a> {
         let runs = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
-        self.custody.due_at(now()).min(duties).min(pet).min(sign_of_life).min(fence).min(told)
+        let own = self.custody.due_at(now()).min(logger::due_at());
+        own.min(duties).min(pet).min(sign_of_life).min(fence).min(told)
     }
 
     /// The code to exit with, once nothing is held and everybody was told.

@@ -131,4 +131,6 @@ pub enum FromGuard {
     },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
+    /// Another socket to syslogd rides along.
+    Log,
 }

@@ -50,6 +50,8 @@ pub enum Wiring {
     Full,
     /// Full, but the lines of one side only reach the other.
     Only(Side),
+    /// Full, but RTS reaches nobody's CTS.
+    WithoutCts,
     /// Three wires; each plug leads its own outputs back.
     Bridged,
 }
@@ -78,6 +80,7 @@ impl State {
             _ if self.is_unplugged => 0,
             Wiring::Three => 0,
             Wiring::Full => self.drives(side.peer()),
+            Wiring::WithoutCts => self.drives(side.peer()) & DTR,
             Wiring::Only(from) => {
                 if from == side {
                     0
