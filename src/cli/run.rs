@@ -231,7 +231,12 @@ fn be_agent(
         // SAFETY: ignoring a signal runs no code of ours.
         let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
     }
-    become_punctual(Process::Agent, settings);
+    // What this box does not grant was said by the first one.
+    if inheritance.is_none() {
+        become_punctual(Process::Agent, settings);
+    } else {
+        let _ = guard::punctual::become_punctual(Process::Agent, settings.is_realtime);
+    }
     // Drawn while there is a /dev, and read while it may be.
     let entropy = draw_entropy(keys);
     let kept = kept::load(&kept::file(&settings.state, &settings.pair, settings.my_name()), clock::now());

@@ -1,6 +1,6 @@
 //! What keeps both processes on time on a box that is busy or short of memory: locked pages, real-time
-//! priority, and a word to the kernel's killer. Each is taken where it is granted; where it is not the
-//! daemon runs all the same.
+//! priority or else the best nice value, and a word to the kernel's killer. Each is taken where it is
+//! granted; where it is not the daemon runs all the same.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -26,6 +26,11 @@ pub enum Process {
 /// else.
 const GUARD_PRIORITY: libc::c_int = 20;
 const AGENT_PRIORITY: libc::c_int = 10;
+/// The best nice value (setpriority(2)).
+const BEST_NICE: libc::c_int = -20;
+/// How long either may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a hundred turns that read all that
+/// a flood has left. The agent waits a little now and then even where a flood leaves no time for it.
+const MAX_RUN_US: libc::rlim_t = 1_000_000;
 /// Never chosen (proc_pid_oom_score_adj(5)).
 const OOM_NEVER: &str = "-1000";
 /// Chosen as everybody is: raising it to this is allowed to all.
@@ -58,8 +63,9 @@ pub fn become_punctual(process: Process, is_realtime: bool) -> Vec<String> {
         );
     }
     note("memory that is never swapped", lock_memory());
-    if is_realtime {
-        note("real-time priority", take_priority(process));
+    if is_realtime && let Err(errno) = take_priority(process) {
+        let nice = take_best_nice();
+        missed.push(format!("real-time priority ({}): its nice value is {nice}", errno.desc()));
     }
     missed
 }
@@ -92,6 +98,7 @@ fn page_bytes() -> rlim_t {
 /// What a script's process gets back before it begins: what spares us must not spare whom we start, and our
 /// limits are not theirs. Makes system calls only.
 pub fn become_ordinary() {
+    forget_run_time();
     let _ = set_ordinary_oom();
     if let Some((soft, hard)) = LOCKABLE_BEFORE.get() {
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, *soft, *hard);
@@ -111,16 +118,52 @@ fn touch_stack() {
     std::hint::black_box(&pages);
 }
 
-/// Round robin, and not for those whom we start: their ranks are theirs.
+/// Round robin, but not for those whom we start. A process that computes without ever waiting would have the box to itself: the
+/// kernel ends it. The guard's own children must be able to have another limit, so that only the soft one is set for it.
 fn take_priority(process: Process) -> nix::Result<()> {
     let priority = match process {
         Process::Guard => GUARD_PRIORITY,
         Process::Agent => AGENT_PRIORITY,
     };
+    limit_run_time(MAX_RUN_US, process == Process::Agent)?;
+    set_scheduler(libc::SCHED_RR, priority)
+}
+
+/// How long a process that goes before others may compute without waiting, as far as that was not limited before.
+fn limit_run_time(most_us: libc::rlim_t, is_for_good: bool) -> nix::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, which outlives the call.
+    Errno::result(unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) })?;
+    limit.rlim_cur = most_us.min(limit.rlim_max);
+    if is_for_good {
+        limit.rlim_max = limit.rlim_cur;
+    }
+    // SAFETY: the kernel reads one rlimit, which outlives the call.
+    Errno::result(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) }).map(drop)
+}
+
+/// For a child of the guard: whatever priority it takes, our limit is not its own.
+fn forget_run_time() {
+    let _ = limit_run_time(libc::RLIM_INFINITY, false);
+}
+
+/// The lowest nice value that is granted, and what it is then; those whom we start have an ordinary one.
+fn take_best_nice() -> libc::c_int {
+    // Without it the value would be theirs too.
+    if set_scheduler(libc::SCHED_OTHER, 0).is_ok() {
+        // SAFETY: this call takes numbers and touches no memory; 0 is this process.
+        let is_granted = |nice: &libc::c_int| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, *nice) } == 0;
+        let _ = (BEST_NICE..0).find(is_granted);
+    }
+    // SAFETY: as above.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> nix::Result<()> {
     // SAFETY: sched_param is plain numbers, for which all zeroes is a value.
     let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
     parameters.sched_priority = priority;
-    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    let policy = policy | libc::SCHED_RESET_ON_FORK;
     // A system call of its own: musl's function of this name only says that it is not there.
     // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this process.
     let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
@@ -212,5 +255,40 @@ mod tests {
     fn priority_is_left_alone_unless_it_is_asked_for() {
         let text = in_child(Process::Agent, false);
         assert!(!text.contains("real-time") && text.contains("|0|"), "{text}");
+    }
+
+    /// What is said of the nice value is so, granted or not.
+    #[test]
+    fn where_real_time_is_refused_the_best_nice_value_is_taken_and_children_have_an_ordinary_one() {
+        let (from_child, to_parent) = pipe().expect("a pipe");
+        // SAFETY: as above.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                let nice = take_best_nice();
+                // SAFETY: this call takes numbers and touches no memory.
+                let ours = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+                // SAFETY: as above.
+                let theirs = match unsafe { fork() } {
+                    // SAFETY: ends that process at once.
+                    Ok(ForkResult::Child) => unsafe { libc::_exit(40 + ours()) },
+                    Ok(ForkResult::Parent { child }) => waitpid(child, None),
+                    Err(errno) => Err(errno),
+                };
+                let _ = write(&to_parent, format!("{nice} {} {theirs:?}", ours()).as_bytes());
+                // SAFETY: as above.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                drop(to_parent);
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                let mut text = vec![0; 4_096];
+                let length = read(&from_child, &mut text).expect("a report");
+                let text = String::from_utf8_lossy(&text[..length]).into_owned();
+                let mut words = text.split(' ');
+                let (said, ours) = (words.next(), words.next());
+                assert_eq!(said, ours, "{text}");
+                assert!(text.ends_with(", 40))"), "its child is an ordinary one: {text}");
+            }
+        }
     }
 }

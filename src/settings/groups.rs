@@ -126,7 +126,7 @@ fn read_one<'t>(
         failback: read_failback(&table, report),
         safety: table.choice("safety", &SAFETY, report).map_or(usual, |safety| safety.value),
         safety_at: table.place_of("safety"),
-        is_exclusive: table.flag("exclusive", report),
+        is_exclusive: table.flag("exclusive", false, report),
         on_stop_failure: table.choice("on_stop_failure", &ON_STOP_FAILURE, report).unwrap_or(held),
         addresses,
         routes,

@@ -273,9 +273,9 @@ fn read_place(
 
 /// Whether the daemon goes before everything else on the box, and where a byte resets it.
 fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> (bool, Option<At<PathBuf>>) {
-    let Some(table) = root.table("system", report) else { return (false, None) };
+    let Some(table) = root.table("system", report) else { return (true, None) };
     table.refuse_unknown(&SYSTEM_KEYS, report);
-    (table.flag("realtime", report), fencing::read_device(&table, "reset", report))
+    (table.flag("realtime", true, report), fencing::read_device(&table, "reset", report))
 }
 
 /// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.

@@ -67,7 +67,7 @@ pub struct Settings {
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
     pub groups: Vec<GroupSettings>,
-    /// Both processes take real-time priority.
+    /// Both processes run before everything else on the box.
     pub is_realtime: bool,
     /// Where a `b` resets this box at once: `/proc/sysrq-trigger`.
     pub reset: Option<PathBuf>,

@@ -127,7 +127,7 @@ impl<'t> Draft<'t> {
                     report.add(table.at, "a script does not say what to run", "add run = \"lsb:NAME\"");
                 }
                 let patience = Patience::read(&table, usual, report);
-                let is_shared = table.flag("shared", report);
+                let is_shared = table.flag("shared", false, report);
                 (table.text("run", report)?, patience, is_shared)
             }
         };

@@ -224,14 +224,14 @@ impl<'t> Table<'t> {
     }
 
     /// True or false; false if it is not there.
-    pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> bool {
+    pub(super) fn flag(&self, key: &str, usual: bool, report: &mut Report<'_>) -> bool {
         match self.find(key) {
-            None => false,
+            None => usual,
             Some(At { value: DeValue::Boolean(flag), .. }) => *flag,
             Some(At { at, value }) => {
                 let what = format!("\"{key}\" {} is {}, not true or false", self.of(), type_of(value));
                 report.add(at, what, "write true or false without quotes");
-                false
+                usual
             }
         }
     }

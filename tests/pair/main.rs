@@ -41,6 +41,7 @@ mod scene;
 mod scripts;
 mod services;
 mod starts;
+mod starved;
 mod strangers;
 mod versions;
 mod witness;
