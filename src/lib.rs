@@ -33,6 +33,8 @@
 //!   what is said.
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path, [`Peer`](health::Peer)
 //!   for what all paths show together, [`ack`](health::ack) for what the peer has heard of us.
+//! * [`turn`]: in which order an agent reads what has arrived, and when it judges. The agent and the simulated world both
+//!   do what it says.
 //! * [`quorum`]: evidence to decision. [`verdict`](quorum::verdict) and [`decide`](quorum::decide) are tables,
 //!   [`timing`](quorum::timing) is the arithmetic, [`probe`](quorum::probe) what the wire says of an address,
 //!   [`succession`](quorum::succession) what an agent that died leaves to the next,
@@ -60,7 +62,7 @@
 //!
 //! # The way of one heartbeat, from the UART to a change of role
 //!
-//! 1. `agent/mod.rs` wakes from its poll, and `agent/ports.rs` reads what the serial port has: any bytes, in any
+//! 1. `agent/mod.rs` wakes from its poll, [`Turn`](turn::Turn) says in which order, and `agent/ports.rs` reads what the serial port has: any bytes, in any
 //!    pieces.
 //! 2. They become `Event::Bytes`. Before [`Node::step`](quorum::Node::step) looks at them it lets go of what may not be
 //!    held any longer: an old heartbeat cannot renew what has lapsed.

@@ -11,9 +11,10 @@
 //!    were seen to rise again would look like a beat through a dead wire, and such lines are never believed again.
 //! 3. **Paths, who shows itself on the wire, witnesses, operators.** Frames come before the answers to probes: a peer that is
 //!    heard needs no probe. Operators come last: they are answered with everything known.
-//! 4. **Everything again**, lines too, where the kernel's word is old. Before the deadline there is nothing to judge that an
-//!    unread frame could change. From then on silence is judged, and a frame that came while this process did not run must
-//!    be read first, however short that was.
+//! 4. **Everything again**, lines too, where the kernel's word is old: a frame that came while this process did not run must be
+//!    read before the tick, which judges silence. Before the deadline silence has been judged already, and only what was
+//!    handed in can change anything: then the kernel's word counts from when the wait was over. From the deadline on it
+//!    counts only where the kernel had nothing until then, since a process that was stopped does not know when it woke.
 //! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one.
 //! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are opened again.
 
@@ -97,6 +98,8 @@ pub struct Waking {
     pub ready: Ready,
     /// Until when there was nothing to judge.
     pub deadline: Instant,
+    /// When the wait was over, as far as this process can tell: it may have been stopped between the kernel's word and this.
+    pub woke_at: Instant,
 }
 
 /// What the agent does next.
@@ -129,7 +132,8 @@ pub struct Turn {
     stage: Stage,
     ready: Ready,
     deadline: Instant,
-    /// When the kernel said last that everything which had arrived was being read; never before the wait was over.
+    woke_at: Instant,
+    /// When the kernel said last, without any doubt, what had arrived.
     asked_at: Instant,
     rereadings: u8,
     /// When the lines are looked at again, if no cable has anything to say.
@@ -155,6 +159,7 @@ impl Turn {
             stage: Stage::Over,
             ready: Ready::default(),
             deadline: Instant::ORIGIN,
+            woke_at: Instant::ORIGIN,
             asked_at: Instant::ORIGIN,
             rereadings: 0,
             lines_at: Instant::ORIGIN,
@@ -164,7 +169,7 @@ impl Turn {
     /// A wait is over. A kernel that had nothing has said so at the deadline; what it had otherwise it may have had for long.
     pub fn begin(&mut self, waking: Waking) {
         self.asked_at = if waking.ready.is_empty() { waking.deadline } else { Instant::ORIGIN };
-        (self.ready, self.deadline) = (waking.ready, waking.deadline);
+        (self.ready, self.deadline, self.woke_at) = (waking.ready, waking.deadline, waking.woke_at);
         self.rereadings = 0;
         self.stage = Stage::Reading(Source::Confirmations);
     }
@@ -180,7 +185,7 @@ impl Turn {
             match self.stage {
                 Stage::Reading(source) => {
                     self.stage = source.following(self.paths).map_or(Stage::Judging, Stage::Reading);
-                    if self.is_read(source, &clock) {
+                    if self.is_read(source) {
                         return Step::Read(source);
                     }
                 }
@@ -191,7 +196,7 @@ impl Turn {
                         return Step::Tick(now);
                     }
                     self.rereadings = self.rereadings.saturating_add(1);
-                    (self.asked_at, self.ready) = (now, Ready::ALL);
+                    (self.asked_at, self.woke_at, self.ready) = (now, now, Ready::ALL);
                     self.stage = Stage::Reading(Source::Confirmations);
                 }
                 Stage::Resting(ticked_at) => {
@@ -203,14 +208,13 @@ impl Turn {
         }
     }
 
-    fn is_read(&mut self, source: Source, clock: impl Fn() -> Instant) -> bool {
+    fn is_read(&mut self, source: Source) -> bool {
         match source {
             Source::Confirmations => true,
             Source::Lines => {
-                let now = clock();
-                let is_due = now >= self.lines_at || self.ready.has_any(self.cables);
+                let is_due = self.woke_at >= self.lines_at || self.ready.has_any(self.cables);
                 if is_due {
-                    self.lines_at = now + LINES_EVERY;
+                    self.lines_at = self.woke_at + LINES_EVERY;
                 }
                 is_due
             }
@@ -220,8 +224,10 @@ impl Turn {
         }
     }
 
+    /// Before the deadline it is enough that nothing held this process up since it woke.
     fn is_everything_read(&self, now: Instant) -> bool {
-        now < self.deadline || now.since(self.asked_at) <= PROMPT || self.rereadings >= MAX_REREADINGS
+        let asked_at = if now < self.deadline { self.asked_at.max(self.woke_at) } else { self.asked_at };
+        now.since(asked_at) <= PROMPT || self.rereadings >= MAX_REREADINGS
     }
 }
 
@@ -262,7 +268,7 @@ mod tests {
             let index = shown.replace(shown.get() + 1);
             at(clock[index.min(clock.len() - 1)])
         };
-        turn.begin(Waking { ready: ready(sources), deadline });
+        turn.begin(Waking { ready: ready(sources), deadline, woke_at: clock() });
         let mut steps = Vec::new();
         loop {
             let step = turn.next(clock);
@@ -309,6 +315,14 @@ mod tests {
             let tick = shown.iter().position(|step| matches!(step, Step::Tick(_))).expect("a tick");
             assert!(shown[..tick].ends_with(&EVERYTHING.map(Step::Read)), "{why}: {shown:?}");
         }
+    }
+
+    #[test]
+    fn who_is_held_up_after_waking_reads_again_before_the_deadline_too() {
+        let shown = steps(&mut turn(), &[Source::Witnesses], at(90_000), &[100, 2_100]);
+        assert!(!shown.contains(&Step::Read(LAN)));
+        let shown = steps(&mut turn(), &[Source::Witnesses], at(90_000), &[100, 2_101]);
+        assert!(shown.contains(&Step::Read(LAN)));
     }
 
     #[test]

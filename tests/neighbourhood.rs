@@ -5,6 +5,8 @@
 #[path = "../src/workbench/simulate/mod.rs"]
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
+#[path = "neighbourhood/turns.rs"]
+mod turns;
 
 use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side, Speed};
 use crosswire::time::Span;

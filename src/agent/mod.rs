@@ -84,6 +84,8 @@ struct Agent<'a> {
     lifeline: Lifeline,
     /// In which order all of that happens.
     turn: Turn,
+    /// When it last had nothing to do.
+    idle_at: Instant,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -130,6 +132,7 @@ impl<'a> Agent<'a> {
         };
         Self {
             turn: Turn::new(&policy),
+            idle_at: clock::now(),
             ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),
             node: Node::new(
                 &settings.pair,
@@ -207,7 +210,8 @@ impl<'a> Agent<'a> {
 
     /// One turn: waits, then does what [`Turn`] says, in its order.
     fn turn(&mut self) {
-        let waking = self.wait();
+        let (began_at, waking) = self.wait();
+        self.note_idleness(began_at, waking.woke_at);
         self.turn.begin(waking);
         loop {
             match self.turn.next(clock::now) {

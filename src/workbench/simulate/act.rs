@@ -67,6 +67,7 @@ impl World {
                 self.continue_guard(side);
             }
             Fault::Stall(side, span) => self.stall(side, span),
+            Fault::HoldUp(side, steps, span) => self.boxes[side.index()].next_hold_up = Some((steps, span)),
             Fault::SlowScripts(side, span) => self.boxes[side.index()].scripts.take = span,
             Fault::BadStarts(side) => self.boxes[side.index()].scripts.are_starts_bad = true,
             Fault::BadStops(side) => self.boxes[side.index()].scripts.are_stops_bad = true,
@@ -118,7 +119,9 @@ impl World {
             | Fault::SwitchOff(_)
             | Fault::SwitchOn(_)
             | Fault::PortLost(..)
-            | Fault::PortBack(..) => self.act_on_path(fault),
+            | Fault::PortBack(..)
+            | Fault::FilterOn(..)
+            | Fault::FilterOff(..) => self.act_on_path(fault),
         }
     }
 
@@ -149,6 +152,8 @@ impl World {
             Fault::Duplicate(path, permille) => self.both(path, |direction| direction.duplicate_permille = permille),
             Fault::BitErrors(path, per_million) => self.both(path, |direction| direction.bit_errors = per_million),
             Fault::Noise(path, side, noise, span) => self.make_noise(path, side, noise, span),
+            Fault::FilterOn(path, side) => self.set_filter(path, side, true),
+            Fault::FilterOff(path, side) => self.set_filter(path, side, false),
             Fault::Loop(path, side) => self.links[path.index()].is_looped[side.index()] = true,
             Fault::Replay(path, side) => self.replay(path, side),
             Fault::LinkDown(path, side) | Fault::PortLost(path, side) => self.set_up(path, side, false),
@@ -205,6 +210,10 @@ impl World {
         self.tell(side, Told::Links);
     }
 
+    fn set_filter(&mut self, path: PathId, side: Side, is_on: bool) {
+        self.links[path.index()].is_filtered[side.index()] = is_on;
+    }
+
     fn tell_all_links(&mut self) {
         self.note_marks();
         for side in SIDES {
@@ -257,7 +266,7 @@ impl World {
     pub(super) fn continue_agent(&mut self, side: Side) {
         self.boxes[side.index()].is_agent_stopped = false;
         self.note_marks();
-        self.agent_turn(side);
+        self.run_agent(side);
     }
 
     /// What waited is read before anything else.
@@ -274,7 +283,7 @@ impl World {
     pub fn ask(&mut self, side: Side, request: Request) {
         if self.boxes[side.index()].agent.is_some() {
             self.boxes[side.index()].inbox.requests.push_back(request);
-            self.agent_turn(side);
+            self.rouse(side);
         }
     }
 
@@ -307,6 +316,9 @@ impl World {
     /// those are mended that are listed; the others are cut.
     pub fn heal(&mut self, paths: &[PathId]) {
         self.narrate(Line::Healed);
+        // The processors have nothing else to do either.
+        self.setup.held_up = Span::ZERO;
+        self.boxes.iter_mut().for_each(|gateway| gateway.next_hold_up = None);
         for path in self.setup.policy.path_ids() {
             self.act(Fault::Mend(path));
             for side in SIDES {

@@ -5,10 +5,12 @@ use crosswire::custody::Word;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::lifetime_bound;
 use crosswire::quorum::{Effect, Event};
+use crosswire::resource::Outcome;
+use crosswire::time::Span;
 use crosswire::turn::{Source, Step, Waking};
 
 use super::checkers::LineEvidence;
-use super::gateway::Packet;
+use super::gateway::{Packet, SOCKET_DATAGRAMS};
 use super::guard::Told;
 use super::story::Line;
 use super::wire::Frame;
@@ -16,28 +18,130 @@ use super::world::{What, World, mac};
 
 /// Frames that a recorder keeps, by path and receiver.
 const RECORDED_FRAMES: usize = 48;
+/// A busy processor does something else after one of so many steps of a turn.
+const HOLD_UP_EVERY: u64 = 300;
 
 impl World {
-    /// The agent gets to run: one turn, in the order of the shipped [`crosswire::turn::Turn`].
+    /// The agent finds out what has arrived, and takes one turn in the order of the shipped [`crosswire::turn::Turn`].
     pub(super) fn agent_turn(&mut self, side: Side) {
         let gateway = &mut self.boxes[side.index()];
-        if !gateway.does_agent_work() {
+        if !gateway.does_agent_work() || gateway.is_in_turn() {
             return;
         }
-        let (ready, deadline) = (gateway.inbox.ready(), gateway.waits_until);
-        gateway.turn.begin(Waking { ready, deadline });
-        loop {
-            let local = self.boxes[side.index()].clock.local(self.now);
-            match self.boxes[side.index()].turn.next(|| local) {
+        gateway.polled = Some(gateway.inbox.ready());
+        self.hold_up(side);
+        self.go_on(side);
+    }
+
+    /// Goes on with the turn until it is over, or until the processor does something else.
+    fn go_on(&mut self, side: Side) {
+        while self.boxes[side.index()].does_agent_work() {
+            let gateway = &mut self.boxes[side.index()];
+            let local = gateway.clock.local(self.now);
+            if let Some(ready) = gateway.polled.take() {
+                gateway.turn.begin(Waking { ready, deadline: gateway.waits_until, woke_at: local });
+            }
+            match gateway.turn.next(|| local) {
                 Step::Read(source) => self.read(side, source),
-                Step::Tick(_) => self.step(side, Event::Tick),
-                Step::Rest(_) => {
+                Step::Tick(_) => {
+                    self.step(side, Event::Tick);
                     self.check_leases(side);
                     self.check_deadlines(side);
                     self.check_scripts(side);
                 }
-                Step::Wait => return self.schedule_wake(side),
+                Step::Rest(_) => {}
+                Step::Wait => return self.wait(side),
             }
+            self.hold_up(side);
+        }
+    }
+
+    /// Until the node's deadline; what came after it was read is found at once.
+    fn wait(&mut self, side: Side) {
+        self.schedule_wake(side);
+        if !self.boxes[side.index()].inbox.ready().is_empty() {
+            self.rouse(side);
+        }
+    }
+
+    /// Something has arrived. Where processes are held up, more may arrive before the agent looks.
+    pub(super) fn rouse(&mut self, side: Side) {
+        if self.setup.held_up == Span::ZERO {
+            return self.agent_turn(side);
+        }
+        let gateway = &mut self.boxes[side.index()];
+        if !gateway.does_agent_work() || gateway.is_in_turn() || gateway.is_roused {
+            return;
+        }
+        gateway.is_roused = true;
+        let run = gateway.run;
+        let late = Span::from_us(self.chance.below(self.setup.wakes_late.as_us() + 1));
+        self.schedule(late, side, run, What::Roused);
+    }
+
+    /// The agent is not stopped any more: it goes on where it was.
+    pub(super) fn run_agent(&mut self, side: Side) {
+        if self.boxes[side.index()].is_in_turn() { self.go_on(side) } else { self.agent_turn(side) }
+    }
+
+    /// Now and then the processor does something else in the middle of a turn, mostly for a moment only; or when it was told to.
+    fn hold_up(&mut self, side: Side) {
+        let Some(span) = self.next_hold_up(side) else { return };
+        let gateway = &mut self.boxes[side.index()];
+        gateway.is_held_up = true;
+        gateway.hold_up += 1;
+        let (run, hold_up) = (gateway.run, gateway.hold_up);
+        self.schedule(span, side, run, What::GoOn(hold_up));
+        self.note_marks();
+    }
+
+    fn next_hold_up(&mut self, side: Side) -> Option<Span> {
+        let ordered = &mut self.boxes[side.index()].next_hold_up;
+        if let Some((steps, span)) = ordered {
+            let span = *span;
+            if *steps == 0 {
+                *ordered = None;
+                return Some(span);
+            }
+            *steps -= 1;
+        }
+        let longest = self.setup.held_up;
+        if longest == Span::ZERO || self.chance.below(HOLD_UP_EVERY) > 0 {
+            return None;
+        }
+        let longest = if self.chance.below(3) == 0 { longest } else { longest.fraction(1, 8) };
+        Some(Span::from_us(self.chance.below(longest.as_us() + 1)))
+    }
+
+    pub(super) fn end_hold_up(&mut self, side: Side, hold_up: u32) {
+        let gateway = &mut self.boxes[side.index()];
+        if gateway.hold_up == hold_up && std::mem::take(&mut gateway.is_held_up) {
+            self.note_marks();
+            self.run_agent(side);
+        }
+    }
+
+    /// The guard says something. That it renewed a lease wakes nobody.
+    pub(super) fn hear_of(&mut self, side: Side, told: Told) {
+        let inbox = &mut self.boxes[side.index()].inbox;
+        if self.setup.held_up > Span::ZERO && matches!(told, Told::Done(_, Outcome::Renewed)) {
+            return inbox.confirmed.push_back(told);
+        }
+        inbox.told.push_back(told);
+        self.rouse(side);
+    }
+
+    /// Somebody shows itself on a LAN, to those who hear anything there.
+    pub(super) fn catch(&mut self, side: Side, packet: Packet) {
+        let path = match packet {
+            Packet::Vip(_) => self.home(),
+            Packet::Peer(path) => Some(path),
+        };
+        let is_filtered = path.is_some_and(|path| self.links[path.index()].is_filtered[side.index()]);
+        let gateway = &mut self.boxes[side.index()];
+        if !is_filtered && gateway.agent.is_some() && gateway.inbox.packets.len() < SOCKET_DATAGRAMS {
+            gateway.inbox.packets.push_back(packet);
+            self.rouse(side);
         }
     }
 
@@ -45,8 +149,11 @@ impl World {
     fn read(&mut self, side: Side, source: Source) {
         let index = side.index();
         match source {
-            // Here the guard confirms renewals among everything else that it says.
-            Source::Confirmations => {}
+            Source::Confirmations => {
+                while let Some(told) = self.boxes[index].inbox.confirmed.pop_front() {
+                    self.hear_told(side, told);
+                }
+            }
             Source::Guard => {
                 while let Some(told) = self.boxes[index].inbox.told.pop_front() {
                     self.hear_told(side, told);

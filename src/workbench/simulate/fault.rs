@@ -82,6 +82,8 @@ pub enum Fault {
     Continue(Side),
     /// The agent does not run for this long.
     Stall(Side, Span),
+    /// The agent is held up for this long after so many more steps of its turns; the first is to be told what has arrived.
+    HoldUp(Side, u64, Span),
     /// Nothing gets through.
     Cut(PathId, Way),
     /// The path is as good as new.
@@ -118,6 +120,10 @@ pub enum Fault {
     Lines(PathId, Side, LineFault),
     /// The lines that this side sees come and go for this long (serial).
     Flap(PathId, Side, Span),
+    /// A filter on this side's box swallows ARP and neighbour discovery: probes hear nobody (LAN).
+    FilterOn(PathId, Side),
+    /// It lets them through again.
+    FilterOff(PathId, Side),
     /// The interface that a group has besides the LAN loses carrier on this side.
     CarrierDown(Side, GroupId),
     /// It has carrier again.

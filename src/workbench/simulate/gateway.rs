@@ -62,6 +62,8 @@ pub enum Packet {
 /// What waits for the agent, by source.
 #[derive(Clone, Default)]
 pub struct Inbox {
+    /// Renewals that the guard has confirmed.
+    pub confirmed: VecDeque<Told>,
     /// From the guard.
     pub told: VecDeque<Told>,
     /// By path.
@@ -166,6 +168,16 @@ pub struct Gateway {
     pub turn: Turn,
     /// Until when it waits, by its own clock.
     pub waits_until: Instant,
+    /// It is about to find out that something has arrived.
+    pub is_roused: bool,
+    /// The processor does something else in the middle of its turn.
+    pub is_held_up: bool,
+    /// The how-manieth time.
+    pub hold_up: u32,
+    /// After how many more steps it does so next, and for how long, if that was ordered.
+    pub next_hold_up: Option<(u64, Span)>,
+    /// What the kernel said had arrived, to an agent that has not gone on since.
+    pub polled: Option<Ready>,
     /// The wake-up that counts, earlier ones were overtaken.
     pub wake: u64,
     /// Its addresses.
@@ -227,6 +239,11 @@ impl Gateway {
             inbox: Inbox::empty(setup.policy.paths.len()),
             turn: Turn::new(&setup.policy),
             waits_until: Instant::ORIGIN,
+            is_roused: false,
+            is_held_up: false,
+            hold_up: 0,
+            next_hold_up: None,
+            polled: None,
             wake: 0,
             kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
             scripts: Scripts::default(),
@@ -250,6 +267,20 @@ impl Gateway {
         }
     }
 
+    /// A fresh agent has nothing to read and is in no turn.
+    pub fn begin_afresh(&mut self, setup: &Setup) {
+        self.inbox = Inbox::empty(setup.policy.paths.len());
+        self.turn = Turn::new(&setup.policy);
+        (self.is_agent_stopped, self.is_roused, self.is_held_up) = (false, false, false);
+        self.polled = None;
+        self.hold_up += 1;
+    }
+
+    /// It does not wait for anything to arrive.
+    pub fn is_in_turn(&self) -> bool {
+        self.polled.is_some() || self.turn.is_under_way()
+    }
+
     /// The kernel runs.
     pub fn is_up(&self) -> bool {
         self.is_powered && !self.is_frozen
@@ -257,7 +288,7 @@ impl Gateway {
 
     /// The agent gets to run.
     pub fn does_agent_work(&self) -> bool {
-        self.is_up() && self.agent.is_some() && !self.is_agent_stopped
+        self.is_up() && self.agent.is_some() && !self.is_agent_stopped && !self.is_held_up
     }
 
     /// The guard gets to run.

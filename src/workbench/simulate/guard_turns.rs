@@ -287,7 +287,7 @@ impl World {
         for path in paths {
             let link = &self.links[path.index()];
             let both_ways = link.lets_through(side, &mut self.chance) && link.lets_through(peer, &mut self.chance);
-            if is_asked && both_ways {
+            if is_asked && both_ways && !link.is_filtered[side.index()] {
                 self.boxes[side.index()].inbox.packets.push_back(Packet::Peer(path));
             }
         }

@@ -12,6 +12,8 @@ use super::fault::{Fault, LineFault, Noise, Way, WitnessId};
 use super::setup::Setup;
 use super::world::{SIDES, World};
 
+/// Ten questions in a row, two seconds apart, and some time for the two nodes to meet.
+const FOUND_DEAF_AFTER: Span = Span::from_s(30);
 /// Most faults of one schedule.
 const MAX_FAULTS: u64 = 14;
 
@@ -100,6 +102,9 @@ pub fn begin(world: &mut World) {
     world.befall(Fault::PowerOn(Side::B));
     let interval = world.setup.policy.interval();
     world.run_for(Span::from_ms(400) + interval.fraction(10, 1));
+    if world.setup.is_filtered != [false; 2] {
+        world.run_for(FOUND_DEAF_AFTER);
+    }
 }
 
 /// With everything healed, how long it may take at most until each group has one active.
@@ -258,7 +263,8 @@ fn random_path_fault(setup: &Setup, chance: &mut Chance) -> Fault {
             let noise = chance.pick(&[Noise::Random, Noise::Text, Noise::Zeros]);
             Fault::Noise(path, side, noise, Span::from_ms(chance.below(1_500)))
         }
-        17..=18 => chance.pick(&[Fault::SwitchOff(path), Fault::SwitchOn(path)]),
+        17 => chance.pick(&[Fault::FilterOn(path, side), Fault::FilterOff(path, side)]),
+        18 => chance.pick(&[Fault::SwitchOff(path), Fault::SwitchOn(path)]),
         19..=20 if is_serial => chance.pick(&[Fault::PortLost(path, side), Fault::PortBack(path, side)]),
         19..=20 => chance.pick(&[Fault::LinkDown(path, side), Fault::LinkUp(path, side)]),
         _ => Fault::Replay(path, side),

@@ -52,6 +52,11 @@ pub struct Setup {
     pub rates: [u64; 2],
     /// How late a process may wake: the scheduler of a loaded box, or a tick of 10 ms.
     pub wakes_late: Span,
+    /// How long a process may be held up in the middle of its turn; also, what has arrived is found `wakes_late` later at most,
+    /// together with all that came until then. Zero: each arrival wakes the agent at once, and alone.
+    pub held_up: Span,
+    /// By side: a filter swallows ARP there from the beginning, long enough for the node to have found out.
+    pub is_filtered: [bool; 2],
     /// Other lifetimes are set on both boxes, so that those of the groups slip by up to 1.1 s.
     pub does_slip: bool,
     /// Nothing ends the life of an address but its holder: for rules that know no lifetime.
@@ -79,6 +84,8 @@ impl Setup {
             fence: None,
             rates: [TRUE_RATE; 2],
             wakes_late: Span::from_us(200),
+            held_up: Span::ZERO,
+            is_filtered: [false; 2],
             does_slip: false,
             has_no_lifetime: false,
             policy,
@@ -111,6 +118,10 @@ impl Setup {
         setup.rates = random_rates(chance);
         setup.wakes_late = Span::from_us(chance.pick(&[200, 200, 2_000, 10_000]));
         setup.does_slip = chance.below(2) == 0;
+        setup.held_up = Span::from_ms(chance.pick(&[0, 0, 0, 0, 5, 30, 30, 300]));
+        if chance.below(16) == 0 {
+            setup.is_filtered = chance.pick(&[[true, false], [false, true], [true, true]]);
+        }
         setup
     }
 

@@ -48,6 +48,12 @@ impl Setup {
             let places: Vec<&str> = self.witnesses.iter().map(|place| word_of(&PLACES, *place)).collect();
             text += &format!(" witnesses={}", places.join(","));
         }
+        if self.held_up > Span::ZERO {
+            text += &format!(" held_up={}", Time(self.held_up));
+        }
+        if self.is_filtered != [false; 2] {
+            text += &format!(" filtered={},{}", self.is_filtered[0], self.is_filtered[1]);
+        }
         if let Some(takes) = self.fence {
             text += &format!(" fence={}", Time(takes));
         }
@@ -91,6 +97,11 @@ impl Setup {
                 self.rates = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];
             }
             "wakes_late" => self.wakes_late = parse_time(value)?,
+            "held_up" => self.held_up = parse_time(value)?,
+            "filtered" => {
+                let (a, b) = value.split_once(',').ok_or_else(wrong)?;
+                self.is_filtered = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];
+            }
             "slips" => self.does_slip = value.parse().map_err(|_| wrong())?,
             "lifetime" => self.has_no_lifetime = !value.parse::<bool>().map_err(|_| wrong())?,
             _ => return Err(wrong()),

@@ -1,17 +1,15 @@
 //! An agent that is gone, and another one in its place: what passes from one to the other.
 
+use super::gateway::Brain;
+use super::guard::Told;
+use super::rival::Rule;
+use super::world::{GUARD_TAKES, What, World};
 use crosswire::config::{GroupId, Side};
 use crosswire::custody::{self, HeldGroup, Phase, ScriptSet, Word};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Event;
 use crosswire::quorum::succession::{self, MAX_DEPOSIT_BYTES, Succession};
 use crosswire::time::{Instant, Span};
-use crosswire::turn::Turn;
-
-use super::gateway::{Brain, Inbox};
-use super::guard::Told;
-use super::rival::Rule;
-use super::world::{GUARD_TAKES, What, World};
 
 /// From the death of an agent to the first turn of another, at least and at most.
 const FORK_TAKES: (Span, Span) = (Span::from_ms(3), Span::from_ms(30));
@@ -117,15 +115,13 @@ impl World {
     }
 
     fn take_place(&mut self, side: Side, brain: Brain) {
-        let paths = self.setup.policy.paths.len();
         let gateway = &mut self.boxes[side.index()];
         gateway.agent_run += 1;
         gateway.agent = Some(brain);
-        gateway.is_agent_stopped = false;
         gateway.stall += 1;
         let told = std::mem::take(&mut gateway.inbox.told);
-        gateway.inbox = Inbox { told, ..Inbox::empty(paths) };
-        gateway.turn = Turn::new(&self.setup.policy);
+        gateway.begin_afresh(&self.setup);
+        gateway.inbox.told = told;
         self.note_marks();
     }
 

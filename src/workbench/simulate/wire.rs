@@ -80,6 +80,8 @@ pub struct Link {
     pub is_looped: [bool; 2],
     /// The switch has no power.
     pub is_switch_off: bool,
+    /// By side: a filter keeps who shows itself there from it, and nothing else (LAN).
+    pub is_filtered: [bool; 2],
     /// By side: what is wrong with the modem lines that it sees.
     pub line_ends: [LineEnd; 2],
 }
@@ -102,6 +104,7 @@ impl Link {
             is_up: [true; 2],
             is_looped: [false; 2],
             is_switch_off: false,
+            is_filtered: [false; 2],
             line_ends: [LineEnd::GOOD; 2],
         }
     }
@@ -115,6 +118,7 @@ impl Link {
         }
         self.is_looped = [false; 2];
         self.line_ends = [LineEnd::GOOD; 2];
+        self.is_filtered = [false; 2];
         self.is_switch_off = false;
     }
 

@@ -67,7 +67,7 @@ impl World {
         let gateway = &mut self.boxes[side.index()];
         if is_seen && gateway.agent.is_some() && gateway.inbox.sightings.len() < SOCKET_DATAGRAMS {
             gateway.inbox.sightings.push_back((witness, asked_at));
-            self.agent_turn(side);
+            self.rouse(side);
         }
     }
 

@@ -13,7 +13,6 @@ use crosswire::quorum::Effects;
 use crosswire::quorum::succession::Succession;
 use crosswire::resource::Token;
 use crosswire::time::{Instant, Span};
-use crosswire::turn::Turn;
 
 use super::chance::Chance;
 use super::checkers::Watch;
@@ -44,6 +43,10 @@ pub const SIDES: [Side; 2] = [Side::A, Side::B];
 pub enum What {
     /// The agent's own deadline.
     Wake,
+    /// The agent finds out that something has arrived.
+    Roused,
+    /// The agent goes on in the middle of its turn.
+    GoOn(u32),
     /// Bytes arrive.
     Arrive(Frame),
     /// The guard reads its orders.
@@ -167,6 +170,9 @@ impl World {
             spare: Spare::default(),
             setup,
         };
+        if let Some(home) = world.home() {
+            world.links[home.index()].is_filtered = world.setup.is_filtered;
+        }
         world.note_marks();
         world
     }
@@ -242,20 +248,21 @@ impl World {
                     self.agent_turn(side);
                 }
             }
+            What::Roused => {
+                gateway.is_roused = false;
+                if !gateway.inbox.ready().is_empty() {
+                    self.agent_turn(side);
+                }
+            }
+            What::GoOn(hold_up) => self.end_hold_up(side, hold_up),
             What::Arrive(frame) => self.arrive(side, frame),
             What::GuardTurn => self.guard_turn(side),
             What::Told(link, told) => {
                 if link == gateway.link {
-                    gateway.inbox.told.push_back(told);
-                    self.agent_turn(side);
+                    self.hear_of(side, told);
                 }
             }
-            What::Packet(packet) => {
-                if gateway.agent.is_some() && gateway.inbox.packets.len() < super::gateway::SOCKET_DATAGRAMS {
-                    gateway.inbox.packets.push_back(packet);
-                    self.agent_turn(side);
-                }
-            }
+            What::Packet(packet) => self.catch(side, packet),
             What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
             What::FenceEnds(token) => self.fence_ends(side, token),
             What::Expire(group) => self.expire(side, group),
@@ -290,6 +297,8 @@ impl World {
             What::Packet(_) | What::Sighting(..) => {}
             What::Expire(_) => self.schedule(Span::from_ms(100), side, run, what),
             What::Wake
+            | What::Roused
+            | What::GoOn(_)
             | What::GuardTurn
             | What::Told(..)
             | What::ScriptEnds(..)
@@ -320,7 +329,7 @@ impl World {
             if let Some(stamp) = stamp {
                 self.note_arrival(side, path, is_serial, &stamp);
             }
-            self.agent_turn(side);
+            self.rouse(side);
         }
     }
 
@@ -357,11 +366,9 @@ impl World {
         gateway.run += 1;
         gateway.agent_run += 1;
         gateway.agent = Some(brain);
-        gateway.is_agent_stopped = false;
         gateway.link += 1;
         gateway.is_showing_holding = false;
-        gateway.inbox = super::gateway::Inbox::empty(self.setup.policy.paths.len());
-        gateway.turn = Turn::new(&self.setup.policy);
+        gateway.begin_afresh(&self.setup);
         let local = gateway.clock.local(self.now);
         gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup, local));
         self.watch.become_started(side, self.now);

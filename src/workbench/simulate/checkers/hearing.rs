@@ -4,11 +4,15 @@ use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, PathKind, Side};
 use crosswire::health::Arrivals;
 use crosswire::quorum::record::TakeReason;
 use crosswire::time::{Instant, Span};
+use crosswire::turn::PROMPT;
 
 use super::super::wire::Stamp;
 use super::super::world::World;
 use super::deadline::Sight;
 use super::silence::LineEvidence;
+
+/// For how long a turn may overlook what has arrived, by a clock that is a little slow.
+const OVERLOOKED: Span = Span::from_us(PROMPT.as_us() + 100);
 
 /// What one side's agent was given by its peer, in its present run.
 #[derive(Clone, Debug)]
@@ -261,8 +265,12 @@ impl World {
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < window);
         // A path that was lost since hears nobody; that its silence proves nothing is another checker's business.
         let is_open = |path: usize| self.watch.open_paths[side.index()][path];
-        let is_heard = (0..MAX_PATHS).any(|path| is_open(path) && is_recent(hearing.arrived_at[path]));
-        let is_stranger = is_recent(hearing.stranger_at);
+        // The kernel's word on what has arrived counts for a moment; where nothing is held up, it is the present.
+        let is_busy = self.setup.held_up > Span::ZERO;
+        let is_overlooked = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) <= OVERLOOKED);
+        let is_news = |at: Option<Instant>| is_recent(at) && !(is_busy && is_overlooked(at));
+        let is_heard = (0..MAX_PATHS).any(|path| is_open(path) && is_news(hearing.arrived_at[path]));
+        let is_stranger = is_news(hearing.stranger_at);
         if is_heard {
             self.complain("heard", format!("{side:?} took over ({reason:?}) although a fresh beat had arrived"));
         }

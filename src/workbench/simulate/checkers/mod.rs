@@ -69,6 +69,8 @@ pub struct Watch {
     pub is_troubled: [bool; 2],
     /// By side and path: whether the node was told that it is open.
     pub open_paths: [[bool; MAX_PATHS]; 2],
+    /// By side: its agents have found out that probes hear nobody, and nothing has changed since.
+    pub is_known_deaf: [bool; 2],
     /// The genuine frame that is being read.
     pub reading: Option<(PathId, Stamp)>,
 }
@@ -93,6 +95,7 @@ impl Watch {
             is_leaving: [false; 2],
             is_troubled: [false; 2],
             open_paths: [[false; MAX_PATHS]; 2],
+            is_known_deaf: [false; 2],
             reading: None,
         }
     }
@@ -106,7 +109,7 @@ impl Watch {
         self.terms[index] = [0; MAX_GROUPS];
         self.answered[index] = [None; MAX_GROUPS];
         self.carriers[index] = [false; MAX_GROUPS];
-        (self.is_leaving[index], self.is_troubled[index]) = (false, false);
+        (self.is_leaving[index], self.is_troubled[index], self.is_known_deaf[index]) = (false, false, false);
         self.open_paths[index] = [false; MAX_PATHS];
     }
 

@@ -121,7 +121,9 @@ impl World {
         let is_asking = self.boxes[side.index()].works.is_good_for(now, window);
         let is_seen = self
             .home()
-            .is_some_and(|home| self.links[home.index()].directions[side.index()].sure.is_good_for(now, window));
+            .map(|home| &self.links[home.index()])
+            .filter(|home| !home.is_filtered[side.index()])
+            .is_some_and(|home| home.directions[side.index()].sure.is_good_for(now, window));
         if is_asked && is_there && is_asking && is_seen {
             self.complain("stranger", format!("{side:?} takes {group:?} ({reason:?}) although a stranger has it"));
         }
@@ -163,7 +165,10 @@ impl World {
         let home = self.home().map(|home| &self.links[home.index()]);
         is_answering
             && is_asking
-            && home.is_some_and(|home| home.directions.iter().all(|direction| direction.sure.is_good_for(now, window)))
+            && home.is_some_and(|home| {
+                !home.is_filtered[taker.index()]
+                    && home.directions.iter().all(|direction| direction.sure.is_good_for(now, window))
+            })
     }
 
     /// Since the holder was last heard somebody answered for the addresses, and its kernel may not have let go yet: the

@@ -37,7 +37,6 @@ impl World {
             | Record::Fault { .. }
             | Record::Fence { .. }
             | Record::Lines { .. }
-            | Record::Deaf { .. }
             | Record::VipAnswered { .. }
             | Record::VipContested { .. }
             | Record::Script { .. }
@@ -48,6 +47,7 @@ impl World {
             | Record::Scripts { .. }
             | Record::Reloaded
             | Record::Succeeded => {}
+            Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),
             Record::GuardLost => self.watch.is_troubled[side.index()] = true,
             Record::GuardSilent(is_silent) => self.watch.is_troubled[side.index()] = is_silent,
         }
@@ -58,6 +58,7 @@ impl World {
         self.check_sight(side, reason);
         self.check_waits(side, group, reason);
         self.check_strangers(side, group, reason);
+        self.check_deafness(side, group, reason);
         self.watch.taken[side.index()][group.index()] = Some((self.now, reason));
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);

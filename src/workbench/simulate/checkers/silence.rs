@@ -139,6 +139,26 @@ impl World {
         }
     }
 
+    /// The node has found out that nobody answers its probes, or that somebody does again.
+    pub(super) fn note_deafness(&mut self, side: Side, path: PathId, is_deaf: bool) {
+        if self.home() == Some(path) {
+            self.watch.is_known_deaf[side.index()] = is_deaf;
+        }
+    }
+
+    /// Nothing is taken on the silence of a wire that is known to be deaf, whichever agent has found it out.
+    pub(super) fn check_deafness(&mut self, side: Side, group: GroupId, reason: TakeReason) {
+        let is_filtered = self.home().is_some_and(|home| self.links[home.index()].is_filtered[side.index()]);
+        let is_by_probe = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
+        let is_deaf = is_filtered && self.watch.is_known_deaf[side.index()];
+        if is_by_probe && is_deaf && !self.was_dark_since_heard(side) {
+            self.complain(
+                "deaf",
+                format!("{side:?} took {group:?} ({reason:?}) although nobody can answer its probes"),
+            );
+        }
+    }
+
     /// Only a fence lets a group of this kind be taken on silence.
     pub(super) fn is_fenced(&self, group: GroupId) -> bool {
         let policy = &self.policy().groups[group.index()];
