@@ -337,10 +337,11 @@ impl HeldGroup {
     }
 
     fn report_serving(&mut self) {
-        if self.goal == Goal::Serve && self.started == self.scripts {
-            if let Some(token) = self.acquire.take() {
-                self.report(token, Outcome::Serving);
-            }
+        if self.goal == Goal::Serve
+            && self.started == self.scripts
+            && let Some(token) = self.acquire.take()
+        {
+            self.report(token, Outcome::Serving);
         }
     }
 

@@ -11,7 +11,7 @@
 //!   [`Event::AllSaid`]; then [`Event::Tick`]. An agent's silence is judged on a tick and nowhere else: whatever it had sent
 //!   has to be read before.
 //! * Wake at [`Custody::due_at`] at the latest.
-//! * When [`Custody::exit_code`] says so, nothing is held any more.
+//! * When [`Custody::exit`] says so, nothing is held any more: end.
 //!
 //! # Its parts
 //!

@@ -48,7 +48,7 @@ pub struct RestartPolicy {
 
 impl RestartPolicy {
     /// There was no agent yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { has_deposit: false, has_any_spoken: false, deaths: [None; MAX_DEATHS], back_off: FIRST_BACK_OFF }
     }
 

@@ -1,7 +1,10 @@
 //! A network of its own for every test that touches the kernel.
 
+// The laboratory's helpers, also where it is not built.
+#[cfg(not(feature = "workbench"))]
 #[path = "../workbench/lab/executable.rs"]
 pub mod executable;
+#[cfg(not(feature = "workbench"))]
 #[path = "../workbench/lab/fair.rs"]
 mod fair;
 
@@ -27,6 +30,10 @@ use super::netlink::{Netlink, Request};
 use super::packets::announcement;
 use crate::clock::now;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
+#[cfg(feature = "workbench")]
+pub use crate::workbench::lab::executable;
+#[cfg(feature = "workbench")]
+use crate::workbench::lab::fair;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
