@@ -87,6 +87,8 @@ pub struct GroupStatus {
     pub condition: Condition,
     /// Why this node does not take it, if it does not hold it.
     pub block: Option<Block>,
+    /// The peer serves it too, and for how long that has been known.
+    pub both_serve: Option<Span>,
     /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.
     pub foreign_mac: Option<[u8; 6]>,
 }

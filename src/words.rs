@@ -141,6 +141,10 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         }
         Record::Maintenance(Some(lasts)) => (Level::Warn, format!("maintenance: nothing is moved for {lasts}")),
         Record::Maintenance(None) => (Level::Info, "maintenance is over".to_string()),
+        Record::BothServe(group) => {
+            let what = format!("BOTH NODES SERVE IT, and {peer} does not let it go: stop {peer}");
+            (Level::Error, format!("group {}: {what}", names.group(group)))
+        }
         Record::Incident(incident) => (Level::Error, incident_words(&incident, names)),
         Record::Leaving => (Level::Info, "everything is released: saying goodbye".to_string()),
     }

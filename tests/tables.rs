@@ -122,6 +122,7 @@ const BACKUP: Situation = Situation {
     is_stuck: false,
     is_peer_better_off: false,
     can_offer: false,
+    is_offer_unused: false,
     tie: Tie::None,
     wish: Wish::None,
 };
@@ -186,6 +187,7 @@ fn set(s: &mut Situation, key: &str, value: &str) {
         "unfit" => s.is_unfit = yes(),
         "stuck" => s.is_stuck = yes(),
         "can-offer" => s.can_offer = yes(),
+        "offer-unused" => s.is_offer_unused = yes(),
         "tie" => s.tie = one_of!(Tie::None, Tie::WeWin, Tie::TheyWin),
         "wish" => s.wish = one_of!(Wish::None, Wish::Handover, Wish::PeerWants),
         other => panic!("no such column: {other}"),

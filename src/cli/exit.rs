@@ -16,6 +16,8 @@ pub enum Exit {
     NotRunning,
     /// The pair serves, but one more fault may not be told from a dead peer.
     Jeopardy,
+    /// Both nodes serve a group.
+    BothServe,
     /// The configuration, the key file or this box is not as it must be (EX_CONFIG of sysexits.h).
     Configuration,
 }
@@ -23,8 +25,15 @@ pub enum Exit {
 impl Exit {
     /// All of them.
     #[cfg(feature = "workbench")]
-    pub const ALL: [Self; 6] =
-        [Self::Done, Self::Refused, Self::Usage, Self::NotRunning, Self::Jeopardy, Self::Configuration];
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Refused,
+        Self::Usage,
+        Self::NotRunning,
+        Self::Jeopardy,
+        Self::BothServe,
+        Self::Configuration,
+    ];
 
     /// What the manual says of it.
     #[cfg(feature = "workbench")]
@@ -35,6 +44,7 @@ impl Exit {
             Self::Usage => "The command line makes no sense.",
             Self::NotRunning => "No daemon answers.",
             Self::Jeopardy => "status: jeopardy; one more fault may not be told from a dead peer.",
+            Self::BothServe => "status: both nodes serve a group.",
             Self::Configuration => "The configuration, the key file or this box is not as it must be.",
         }
     }
@@ -47,6 +57,7 @@ impl Exit {
             Self::Usage => 2,
             Self::NotRunning => 3,
             Self::Jeopardy => 4,
+            Self::BothServe => 5,
             Self::Configuration => 78,
         }
     }

@@ -132,7 +132,7 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
         writeln!(out, "seed {seed}: {}: {}", violation.rule, violation.text)?;
     }
     writeln!(out, "\nSeed {first}, as small as it gets (repeat it with `crosswire simulate --replay FILE`):\n")?;
-    let schedule = Schedule::random(*first);
+    let schedule = Schedule::random(*first).settled();
     let small = shrink(&schedule).unwrap_or(schedule);
     write!(out, "{}", Trace::text(&small, &small.run()))?;
     Ok(Exit::Refused)

@@ -34,7 +34,12 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
         Ok(Answer::Status(report)) => {
             // A reader that closed the pipe has seen enough.
             let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
-            if report.node.is_jeopardy { Exit::Jeopardy } else { Exit::Done }
+            let do_both_serve = report.node.groups.iter().any(|group| group.both_serve.is_some());
+            match (do_both_serve, report.node.is_jeopardy) {
+                (true, _) => Exit::BothServe,
+                (false, true) => Exit::Jeopardy,
+                (false, false) => Exit::Done,
+            }
         }
         Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
         Err(error) => not_running(&options.run_dir, &error, out),
@@ -247,6 +252,9 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut im
     }
     if ours.condition != Condition::Well {
         writeln!(out, "            {}", words::condition(ours.condition, peer))?;
+    }
+    if let Some(lasts) = ours.both_serve {
+        writeln!(out, "            BOTH NODES SERVE IT, for {lasts}: stop {peer} if it does not let go")?;
     }
     if let Some(mac) = ours.foreign_mac {
         writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;

@@ -80,6 +80,7 @@ fn groups(report: &Report) -> Value {
                 "carrier": ours.has_carrier,
                 "scripts": words::condition(ours.condition, peer),
                 "block": ours.block.map(|block| words::block(block, peer)),
+                "both_serve_ms": ours.both_serve.map(|span| span.as_ms()),
                 "foreign_mac": ours.foreign_mac.map(words::mac),
                 "peer_role": theirs.map(|(role, _)| words::role(role)),
                 "peer_term": theirs.map(|(_, term)| term),

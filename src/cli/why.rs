@@ -102,6 +102,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Standby(_)
         | Record::StandbyYielded
         | Record::Maintenance(_)
+        | Record::BothServe(_)
         | Record::Incident(_)
         | Record::Scripts { .. }
         | Record::Leaving => None,

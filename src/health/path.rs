@@ -59,6 +59,8 @@ pub struct PathDeposit {
     pub heard_at: Option<Instant>,
     /// How often in a row the peer's own address has not answered there ([`SelfTest`]).
     pub unanswered: u8,
+    /// The dead_after that the peer last announced for it; zero before.
+    pub peers_dead_after: Span,
 }
 
 /// Watches one path.
@@ -66,6 +68,10 @@ pub struct PathDeposit {
 pub struct Detector {
     kind: PathKind,
     timing: PathTiming,
+    /// The dead_after that the peer last announced, in whichever incarnation; zero before.
+    peers_dead_after: Span,
+    /// By which silence is judged: see [`Detector::dead_after`].
+    agreed: PathTiming,
     /// Since when we have been able to hear; `None` while blind.
     open_since: Option<Instant>,
     /// How long an unproven path stays unproven.
@@ -73,6 +79,8 @@ pub struct Detector {
     heard_at: Option<Instant>,
     noise_at: Option<Instant>,
     stranger_at: Option<Instant>,
+    /// Last time that a frame of somebody came who has our key, while the peer had not been heard.
+    somebody_at: Option<Instant>,
     /// Last time that anything framed: it makes noise harmless.
     framed_at: Option<Instant>,
     looped_at: Option<Instant>,
@@ -91,11 +99,14 @@ impl Detector {
         Self {
             kind,
             timing,
+            peers_dead_after: Span::ZERO,
+            agreed: timing,
             open_since: None,
             patience: cold_start,
             heard_at: None,
             noise_at: None,
             stranger_at: None,
+            somebody_at: None,
             framed_at: None,
             looped_at: None,
             lines: LineWatch::default(),
@@ -110,16 +121,46 @@ impl Detector {
         self.kind
     }
 
-    /// The path's beats.
+    /// The path's times as our own file has them: by them our beats leave, and they are what we announce.
     pub fn timing(&self) -> PathTiming {
         self.timing
+    }
+
+    /// The peer announces its dead_after for this path.
+    pub fn note_peers(&mut self, dead_after: Span) {
+        let PathTiming { interval, late_after, dead_after: ours } = self.timing;
+        self.peers_dead_after = dead_after;
+        let dead_after = dead_after.max(ours);
+        self.agreed =
+            PathTiming { interval, late_after: late_after.fraction(dead_after.as_us(), ours.as_us()), dead_after };
+    }
+
+    /// The dead_after that the peer last announced; `None` before it did.
+    pub fn peers_dead_after(&self) -> Option<Span> {
+        Some(self.peers_dead_after).filter(|span| *span > Span::ZERO)
+    }
+
+    /// The path's times as both nodes together have them.
+    pub fn agreed(&self) -> PathTiming {
+        self.agreed
+    }
+
+    /// Until when silence proves nothing: where the two files differ, by the slower one. The peer's beats may come by that.
+    pub fn dead_after(&self) -> Span {
+        self.agreed.dead_after
+    }
+
+    /// When a beat is late. Nobody announces that, so where the files differ it grows with dead_after.
+    pub fn late_after(&self) -> Span {
+        self.agreed.late_after
     }
 
     /// What a successor has to know.
     pub fn deposit(&self, now: Instant) -> PathDeposit {
         let is_heard = self.state(now, None).is_heard();
+        let (open_since, heard_at, peers_dead_after) = (self.open_since, self.heard_at, self.peers_dead_after);
         let unanswered = self.self_test.unanswered();
-        PathDeposit { is_heard, open_since: self.open_since, heard_at: self.heard_at, unanswered }
+        PathDeposit { is_heard, open_since, heard_at, unanswered, peers_dead_after }
     }
 
     /// Goes on with what another agent left, as if the port had been open all the time: a path that was broken stays so
@@ -127,16 +168,17 @@ impl Detector {
     pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
         self.open_since = left.open_since;
         self.self_test.succeed(left.unanswered);
+        self.note_peers(left.peers_dead_after);
         self.heard_at = if left.is_heard { Some(now) } else { left.heard_at };
         if self.heard_at.is_some() {
-            self.patience = self.timing.dead_after;
+            self.patience = self.dead_after();
         }
     }
 
     /// The path was opened: a fresh window starts.
     pub fn become_open(&mut self, now: Instant) {
         if self.heard_at.is_some() {
-            self.patience = self.timing.dead_after;
+            self.patience = self.dead_after();
         }
         self.open_since = Some(now);
         self.is_first_hand = false;
@@ -224,6 +266,16 @@ impl Detector {
         }
     }
 
+    /// A frame was made with our key, and proves nothing but that somebody has it.
+    pub fn note_somebody(&mut self, now: Instant) {
+        self.somebody_at = Some(now);
+    }
+
+    /// When somebody was last on the cable whose frames prove nothing else. On a LAN they may have been recorded.
+    pub fn somebody_at(&self) -> Option<Instant> {
+        self.somebody_at.filter(|_| self.kind == PathKind::Serial)
+    }
+
     /// When the peer was last heard here.
     pub fn heard_at(&self) -> Option<Instant> {
         self.heard_at
@@ -249,8 +301,8 @@ impl Detector {
         }
         let since_heard = self.heard_in_window().map(|at| now.since(at));
         match since_heard {
-            Some(age) if age < self.timing.late_after => PathState::OnTime,
-            Some(age) if age < self.timing.dead_after => PathState::Late,
+            Some(age) if age < self.late_after() => PathState::OnTime,
+            Some(age) if age < self.dead_after() => PathState::Late,
             Some(_) | None if is_serial && self.is_recent(now, self.stranger_at) => PathState::Refused,
             Some(_) | None if is_serial && self.is_noise(now) => PathState::Noisy,
             Some(_) | None => self.unheard_state(now, heard_elsewhere),
@@ -269,7 +321,7 @@ impl Detector {
 
     /// The instants at which the state changes by itself.
     pub fn turning_points(&self) -> [Instant; 2] {
-        let late_at = self.heard_in_window().map_or(Instant::NEVER, |at| at + self.timing.late_after);
+        let late_at = self.heard_in_window().map_or(Instant::NEVER, |at| at + self.late_after());
         [late_at, self.silent_at()]
     }
 
@@ -281,6 +333,7 @@ impl Detector {
             &mut self.heard_at,
             &mut self.noise_at,
             &mut self.stranger_at,
+            &mut self.somebody_at,
             &mut self.framed_at,
             &mut self.looped_at,
         ];
@@ -292,14 +345,14 @@ impl Detector {
     /// When the path falls silent if nothing more is heard.
     fn silent_at(&self) -> Instant {
         let Some(open_since) = self.open_since else { return Instant::NEVER };
-        self.heard_in_window().map_or(open_since + self.patience, |at| at + self.timing.dead_after)
+        self.heard_in_window().map_or(open_since + self.patience, |at| at + self.dead_after())
     }
 
     /// A peer that another path heard after this instant was there while this path should have shown it: also where
     /// this one never heard anything, however long it may stay unproven.
     fn outlived_after(&self) -> Instant {
         let since = self.heard_in_window().or(self.open_since);
-        since.map_or(Instant::NEVER, |at| at + self.timing.dead_after)
+        since.map_or(Instant::NEVER, |at| at + self.dead_after())
     }
 
     /// What was heard before the path was last opened says nothing about it now.

@@ -1,7 +1,7 @@
 //! The peer as all paths together show it.
 
-use crate::config::{GroupId, PathPolicy, PathTiming, Policy};
-use crate::frame::message::{Beat, GroupReport, Mechanisms, PathReport, Trouble};
+use crate::config::{GroupId, Policy};
+use crate::frame::message::{Beat, GroupReport, Mechanisms, PathReport, Role, Trouble, Word};
 use crate::health::ack::SendTimes;
 use crate::time::{Instant, Span};
 
@@ -20,17 +20,21 @@ pub struct Peer {
     mechanisms: Option<Mechanisms>,
     /// It was last heard in maintenance, in whichever incarnation, which lasts until then.
     maintenance_until: Option<Instant>,
+    /// It has acknowledged a beat of this run of ours, in whichever incarnation: it knows by what times we go.
+    does_know_us: bool,
     /// Since when every beat of it has said that it cannot serve.
     troubled_since: Option<Instant>,
     /// Since when every beat of it has said that our lines dropped there.
     lines_dropped_at: Option<Instant>,
+    /// Since when every beat of it has said that it stands by.
+    standby_since: Option<Instant>,
 }
 
 impl Peer {
     /// A new incarnation was adopted: what the old one said is void. The peer as such was heard.
     pub fn become_adopted(&mut self, now: Instant) {
-        let (mechanisms, maintenance_until) = (self.mechanisms, self.maintenance_until);
-        *self = Self { returned_at: Some(now), mechanisms, maintenance_until, ..Self::default() };
+        let Self { mechanisms, maintenance_until, does_know_us, .. } = *self;
+        *self = Self { returned_at: Some(now), mechanisms, maintenance_until, does_know_us, ..Self::default() };
     }
 
     /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and owes no more time
@@ -56,7 +60,9 @@ impl Peer {
         if !was_heard {
             self.returned_at = Some(now);
         }
-        self.acked_at = self.acked_at.max(sent.of(beat.ack));
+        let acked_at = sent.of(beat.ack);
+        self.does_know_us |= acked_at.is_some();
+        self.acked_at = self.acked_at.max(acked_at);
         if number <= self.number {
             return false;
         }
@@ -66,6 +72,7 @@ impl Peer {
         self.maintenance_until = beat.standing.maintenance.map(|left| now + left.fraction(101, 100));
         let is_troubled = beat.standing.trouble != Trouble::None;
         self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
+        self.standby_since = beat.standing.standby.then(|| self.standby_since.unwrap_or(now));
         let is_dropped = beat.standing.lines_dropped;
         self.lines_dropped_at = is_dropped.then(|| self.lines_dropped_at.unwrap_or(now));
         self.beat = Some(beat);
@@ -84,17 +91,15 @@ impl Peer {
     }
 
     /// What its newest beat says of a group. Where the configurations agree, groups stand in the same order; where they
-    /// differ, a group is known by its tag, if no other has the same.
+    /// differ, a group is known by its tag.
     pub fn group(&self, id: GroupId, policy: &Policy) -> Option<GroupReport> {
         let beat = self.beat.as_ref()?;
         if beat.digest == policy.digest {
             return beat.groups.get(id.index()).copied();
         }
         let tag = policy.groups.get(id.index())?.tag;
-        let mut same_here = policy.groups.iter().filter(|group| group.tag == tag);
-        let mut same_there = beat.groups.iter().filter(|group| group.tag == tag);
-        let is_unique = same_here.nth(1).is_none();
-        same_there.next().copied().filter(|_| is_unique && same_there.next().is_none())
+        let of_tag = beat.groups.iter().filter(|group| group.tag == tag);
+        of_tag.copied().reduce(|one, other| one.or_worse(&other))
     }
 
     /// What lets go of its addresses if its agent cannot any more; `None` before its first beat.
@@ -122,9 +127,24 @@ impl Peer {
         self.lines_dropped_at
     }
 
+    /// Since when it has said in every beat that its operator wants it to hold nothing.
+    pub fn standby_since(&self) -> Option<Instant> {
+        self.standby_since
+    }
+
+    /// Its shortest interval; zero before its first beat.
+    pub fn interval(&self) -> Span {
+        self.beat.as_ref().map(|beat| beat.interval).unwrap_or_default()
+    }
+
     /// It released everything and left.
     pub fn has_left(&self) -> bool {
         self.beat.as_ref().is_some_and(|beat| beat.standing.leaving)
+    }
+
+    /// Send time of our newest beat that it acknowledged in this incarnation.
+    pub fn acked_at(&self) -> Option<Instant> {
+        self.acked_at
     }
 
     /// Send time of our newest beat that it acknowledged, or the instant of its return: from then on it owes us one.
@@ -132,34 +152,29 @@ impl Peer {
         self.acked_at.max(self.returned_at)
     }
 
-    /// Its newest beat says that it hears us on no path, for as long as counts as deaf (half of late_after, if `is_hasty`),
-    /// for all that the steps of its report can tell: the peer itself knows better. A peer in cold start has not had the time
-    /// to hear us and counts as acknowledging.
-    pub fn is_deaf(&self, policy: &Policy, is_hasty: bool) -> bool {
+    /// It has acknowledged a beat of this run of ours, so it knows by what times we go.
+    pub fn does_know_us(&self) -> bool {
+        self.does_know_us
+    }
+
+    /// Its newest beat says that it has heard us on no path for as long as `limits` names for that path, for all that the steps of
+    /// its report can tell: the peer itself knows better. A peer in cold start has not had the time to hear us and counts as
+    /// acknowledging.
+    pub fn is_deaf(&self, limits: impl Iterator<Item = Span>) -> bool {
         let Some(beat) = &self.beat else { return false };
-        let limit = |timing: PathTiming| {
-            if is_hasty { timing.late_after.fraction(1, 2) } else { PathReport::deaf_after(timing) }
-        };
-        let mut reports = beat.paths.iter().zip(&policy.paths);
-        let is_deaf_on = |(report, path): (&PathReport, &PathPolicy)| {
-            report.longest_age().is_none_or(|age| age >= limit(path.timing))
-        };
-        !beat.standing.cold_start && reports.all(is_deaf_on)
+        let mut ages = beat.paths.iter().map(PathReport::longest_age).zip(limits);
+        !beat.standing.cold_start && ages.all(|(age, limit)| age.is_none_or(|age| age >= limit))
     }
+}
 
-    /// The smallest dead_after that either node goes by: with it a holder reckons.
-    pub fn smallest_dead_after(&self, policy: &Policy) -> Span {
-        self.dead_afters(policy).min().unwrap_or(Span::ZERO)
-    }
-
-    /// The largest dead_after that either node goes by: with it a taker reckons.
-    pub fn largest_dead_after(&self, policy: &Policy) -> Span {
-        self.dead_afters(policy).max().unwrap_or(Span::ZERO)
-    }
-
-    fn dead_afters(&self, policy: &Policy) -> impl Iterator<Item = Span> {
-        let ours = policy.paths.iter().map(|path| path.timing.dead_after);
-        let theirs = self.beat.iter().flat_map(|beat| beat.paths.iter().map(|path| path.dead_after));
-        ours.chain(theirs)
+impl GroupReport {
+    /// Nobody knows which of two reports is meant: the one that claims more, and of the words only the one that promises
+    /// nothing.
+    fn or_worse(&self, other: &Self) -> Self {
+        let claim = |report: &Self| (report.role.is_holding(), report.role == Role::Faulty, report.term);
+        let worse = if claim(other) > claim(self) { other } else { self };
+        let could_not = [self, other].iter().any(|report| matches!(report.word, Word::Unable | Word::Unready));
+        let word = if could_not { Word::Unable } else { Word::None };
+        Self { word, ..*worse }
     }
 }

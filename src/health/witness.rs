@@ -66,13 +66,19 @@ impl Witnesses {
         }
     }
 
-    /// The peer's beat says which ones it sees; ours say what we see within `window`.
-    pub fn exchange(&mut self, now: Instant, window: Span, peer_sees: u8) {
-        self.peer_sees = peer_sees;
-        let either = self.seen_bits(now, window) | peer_sees;
-        for (index, counts) in self.counts.iter_mut().enumerate() {
-            *counts = either & bit(index) != 0;
+    /// The peer's beat says which ones it sees; ours say what we see within `window`. Where the configurations differ nobody
+    /// knows which witnesses are meant (`None`): then each counts that we have ever seen ourselves.
+    pub fn exchange(&mut self, now: Instant, window: Span, peer_sees: Option<u8>) {
+        self.peer_sees = peer_sees.unwrap_or(0);
+        let either = self.seen_bits(now, window) | self.peer_sees;
+        for (index, (counts, answered)) in self.counts.iter_mut().zip(&self.answered).enumerate() {
+            *counts = if peer_sees.is_some() { either & bit(index) != 0 } else { answered.is_some() };
         }
+    }
+
+    /// When the newest request left that one of them answered which counts.
+    pub fn newest_answered(&self) -> Option<Instant> {
+        self.answered.iter().zip(&self.counts).filter(|(_, counts)| **counts).filter_map(|(at, _)| *at).max()
     }
 
     /// Which ones answered a request of the last `window`, as bits.
@@ -138,11 +144,11 @@ mod tests {
     fn a_witness_that_neither_node_saw_is_left_out() {
         let mut witnesses = Witnesses::new(2);
         witnesses.answer(0, at(0));
-        witnesses.exchange(at(100), WINDOW, 0b00);
+        witnesses.exchange(at(100), WINDOW, Some(0b00));
         assert_eq!(witnesses.view(at(0)), WitnessView::Unseen, "the first counts, and was not seen since");
-        witnesses.exchange(at(900), WINDOW, 0b00);
+        witnesses.exchange(at(900), WINDOW, Some(0b00));
         assert_eq!(witnesses.view(at(0)), WitnessView::None);
-        witnesses.exchange(at(900), WINDOW, 0b10);
+        witnesses.exchange(at(900), WINDOW, Some(0b10));
         assert_eq!(witnesses.view(at(0)), WitnessView::Unseen, "the peer saw the second");
         assert!(witnesses.is_peer_better(at(900), WINDOW));
     }

@@ -148,6 +148,8 @@ pub struct Situation {
     pub is_stuck: bool,
     /// The peer is on time, able and has carrier.
     pub can_offer: bool,
+    /// The peer did not take what we last let go for it: nothing is let go again yet but by our own operator.
+    pub is_offer_unused: bool,
     /// How we compare with a peer that claims the group too.
     pub tie: Tie,
     /// What an operator asks.
@@ -385,6 +387,7 @@ fn planned(s: &Situation) -> Option<Decision> {
     let reason = match (s.standby, s.wish) {
         (Standby::Asked | Standby::Forced, _) => Some(ReleaseReason::Standby),
         (Standby::No, Wish::Handover) => Some(ReleaseReason::Handover),
+        (Standby::No, Wish::PeerWants | Wish::None) if s.is_offer_unused => None,
         (Standby::No, Wish::PeerWants) => Some(ReleaseReason::PeerWants),
         (Standby::No, Wish::None) if s.is_unfit => Some(ReleaseReason::ScriptFailed),
         (Standby::No, Wish::None) => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),

@@ -12,6 +12,10 @@ use crate::time::{Instant, Span};
 pub const RETRY_AFTER: Span = Span::from_s(10);
 /// How long a fence that could not be confirmed is left alone: one that works all the same must not keep the peer from booting.
 pub const FENCE_AGAIN_AFTER: Span = Span::from_s(300);
+/// How long nothing is let go again for a peer that did not take what was let go for it; twice as long each time.
+pub const UNUSED_WAIT: Span = Span::from_s(10);
+/// For so long after a group was taken from a peer that let it go, an answer of the peer's says that its kernel did not.
+pub const STILL_HELD_WITHIN: Span = Span::from_s(1);
 /// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the wire.
 pub const DEFEND_EVERY: Span = Span::from_s(1);
 /// How long an answer of the guard may take before the order is given once more: it may have hung, and its socket have been
@@ -44,6 +48,8 @@ pub struct Tied {
     pub began_at: Instant,
     /// How long no path had heard the peer before, if so.
     pub unheard: Option<Span>,
+    /// The operator was told while it lasted.
+    pub is_said: bool,
 }
 
 /// One group as this node sees it.
@@ -71,6 +77,10 @@ pub struct Group {
     pub lease_until: Instant,
     /// We let it go for the peer; until then we do not take it back.
     pub offered_until: Option<Instant>,
+    /// How many times in a row the peer did not take what was let go for it.
+    pub unused_offers: u8,
+    /// Until then nothing is let go for the peer again that only the peer has asked for.
+    pub offers_from: Option<Instant>,
     /// We let it go because the peer served it too; until then we say so, lest it never learn of it.
     pub yielded_until: Option<Instant>,
     /// The peer says that it did.
@@ -100,6 +110,10 @@ pub struct Group {
     pub able_since: Instant,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
+    /// Who answered for an address of it when it was taken on the peer's word, and since when we have had it.
+    pub taken_from: Option<([u8; 6], Instant)>,
+    /// When the peer's kernel last answered for an address of what it has let go for us.
+    pub still_held_at: Option<Instant>,
     /// What the wire says.
     pub probe: Probe,
     /// How far the fence is.
@@ -136,6 +150,8 @@ impl Default for Group {
             renew_at: Instant::NEVER,
             lease_until: Instant::NEVER,
             offered_until: None,
+            unused_offers: 0,
+            offers_from: None,
             yielded_until: None,
             has_peer_yielded: false,
             is_offering: false,
@@ -150,6 +166,8 @@ impl Default for Group {
             is_hindered: false,
             able_since: Instant::ORIGIN,
             tied: None,
+            taken_from: None,
+            still_held_at: None,
             probe: Probe::default(),
             fence: Fence::Untried,
             fence_token: None,
@@ -199,6 +217,13 @@ impl Group {
         GroupReport { tag, role: self.role, term, word }
     }
 
+    /// The peer did not take what was let go for it: the next time it asks, it waits.
+    pub fn note_unused_offer(&mut self, now: Instant) {
+        let wait = UNUSED_WAIT.fraction(1u64.wrapping_shl(u32::from(self.unused_offers)), 1);
+        self.offers_from = Some(now + wait);
+        self.unused_offers = self.unused_offers.saturating_add(1).min(MAX_FLAPS);
+    }
+
     /// How long the preferred node has to be well before it asks for the group, where the configuration says `wait`: each
     /// unplanned loss doubles that, and the first one makes `immediate` a wait too.
     pub fn failback_wait(&self, wait: Span) -> Span {
@@ -211,6 +236,7 @@ impl Group {
     pub fn forget_lapsed(&mut self, now: Instant) {
         let wishes = [
             &mut self.offered_until,
+            &mut self.offers_from,
             &mut self.yielded_until,
             &mut self.wanted_until,
             &mut self.handover_until,

@@ -334,6 +334,8 @@ pub enum Record {
     StandbyYielded,
     /// The operator put this node into maintenance for so long; `None`: it is over.
     Maintenance(Option<Span>),
+    /// Both nodes serve a group, and it is not settled within the time that takes.
+    BothServe(GroupId),
     /// Both nodes served a group at once, and one of them lets it go. Recorded by both when it is over.
     Incident(Incident),
     /// Everything is released; leaving.
@@ -385,6 +387,7 @@ impl Record {
             | Self::VipAnswered { group, .. }
             | Self::VipContested { group, .. }
             | Self::TermsUsedUp(group)
+            | Self::BothServe(group)
             | Self::Script { group, .. }
             | Self::Incident(Incident { group, .. }) => About::Group(group),
             Self::Jeopardy(is) | Self::DigestDiffers(is) | Self::GuardSilent(is) | Self::Standby(is) => About::Is(is),
@@ -424,6 +427,7 @@ impl Record {
             | Self::Scripts { .. }
             | Self::Fence { .. }
             | Self::Script { .. }
+            | Self::BothServe(_)
             | Self::Incident(_)
             | Self::GuardSilent(_)
             | Self::Standby(_)

@@ -13,7 +13,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
+use crate::config::{MAX_DEAD_AFTER, MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
 use crate::frame::message::{Incarnation, MAX_TERM, Mechanisms, decode_all};
 use crate::health::path::PathDeposit;
 use crate::quorum::decide::Standby;
@@ -41,6 +41,18 @@ pub struct Deposit {
     pub witnesses: Vec<Option<Instant>, MAX_WITNESSES>,
     /// Which witnesses count, as bits.
     pub witnesses_that_count: u8,
+    /// By what times the peer believes that we go.
+    pub promise: Promise,
+}
+
+/// By which dead_after an agent went. Its successor may have read another file: until the peer has acknowledged a beat of it,
+/// the peer relies on what it heard before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Promise {
+    /// What is held is let go by it, reckoned from the newest acknowledged beat.
+    pub hold: Span,
+    /// Nothing is taken before it, reckoned from the peer's newest beat.
+    pub take: Span,
 }
 
 impl Deposit {
@@ -55,7 +67,9 @@ impl Deposit {
         for path in &mut self.paths {
             past(&mut path.open_since);
             past(&mut path.heard_at);
+            path.peers_dead_after = path.peers_dead_after.min(MAX_DEAD_AFTER);
         }
+        self.promise.take = self.promise.take.min(MAX_DEAD_AFTER);
         within(&mut self.peer_maintenance_until, LONGEST_MAINTENANCE);
         within(&mut self.restraint.maintenance_until, LONGEST_MAINTENANCE);
         for group in &mut self.groups {
@@ -100,7 +114,7 @@ pub struct GroupDeposit {
 }
 
 /// Room for any deposit in its encoded form.
-pub const MAX_DEPOSIT_BYTES: usize = 536;
+pub const MAX_DEPOSIT_BYTES: usize = 584;
 
 /// What the guard has in hand of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,6 +197,7 @@ mod tests {
             open_since: Some(Instant::NEVER),
             heard_at: Some(Instant::NEVER),
             unanswered: u8::MAX,
+            peers_dead_after: MAX_DEAD_AFTER,
         };
         let group = GroupDeposit {
             term: u32::MAX,
@@ -202,6 +217,7 @@ mod tests {
             groups: core::iter::repeat_n(group, MAX_GROUPS).collect(),
             witnesses: core::iter::repeat_n(Some(Instant::NEVER), MAX_WITNESSES).collect(),
             witnesses_that_count: u8::MAX,
+            promise: Promise { hold: MAX_DEAD_AFTER, take: MAX_DEAD_AFTER },
         }
     }
 }

@@ -43,6 +43,15 @@ pub fn release_start(dead_after: Span) -> Span {
     dead_after.saturating_sub(release_lead(dead_after))
 }
 
+/// How long after the newest acknowledged beat a question has to leave, so that a witness that answers it is in sight of a holder
+/// that is no longer acknowledged. One that leaves earlier may be answered right before a cut that nobody knows of yet: the
+/// next beat, and its acknowledgement with the peer's next one, tell of it. So late_after, which is more than that; less
+/// where the deadline of `hold` would come before a question that leaves then can be answered. Questions leave with beats.
+pub fn sight_wait(late_after: Span, interval: Span, hold: Span) -> Span {
+    let last_question = release_start(hold).saturating_sub(interval + release_lead(hold).fraction(1, 2));
+    late_after.min(last_question)
+}
+
 /// When the addresses of a node are gone that nobody lets go: the kernel's doing alone. Reckoned from the last frame of it
 /// that arrived, after which it may have given orders to renew for as long as `goes_on_for`.
 ///

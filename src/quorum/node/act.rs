@@ -6,7 +6,9 @@ use crate::frame::message::{Role, Word};
 use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, MAX_FLAPS, REPEAT_AFTER, Renewal, STEADY_AFTER, Tied, WISH_LASTS};
+use crate::quorum::group::{
+    Group, MAX_FLAPS, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied, WISH_LASTS,
+};
 use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
@@ -80,7 +82,11 @@ impl Node {
         // waited for.
         let could_both =
             self.guard == GuardState::Fine && self.may_move(now) && self.is_peer_able(id) && self.does_peer_hear_us();
+        let is_on_time = self.is_on_time(now);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if is_on_time && group.offered_until.is_some_and(|until| now >= until) {
+            group.note_unused_offer(now);
+        }
         group.forget_lapsed(now);
         if is_present {
             // A fence of an earlier silence proves nothing about the next.
@@ -94,7 +100,7 @@ impl Node {
         }
         if theirs.is_some_and(Role::is_holding) {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
-            group.offered_until = None;
+            (group.offered_until, group.offers_from, group.unused_offers) = (None, None, 0);
         }
         let is_vacant = group.role == Role::Backup
             && could_both
@@ -181,6 +187,8 @@ impl Node {
         group.wanted_until = None;
         group.peer_is_off_until = None;
         group.is_given_away = false;
+        let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
+        group.taken_from = group.said_mac.filter(|_| is_on_word).map(|mac| (mac, now));
         group.said = None;
         group.probe.reset();
         if is_last {
@@ -189,6 +197,10 @@ impl Node {
         emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
         let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
+        if is_on_word {
+            // The peer's word costs no time; whether its kernel knows of it is asked meanwhile.
+            self.order(now + self.policy.interval(), Order::Probe { group: id }, effects);
+        }
         self.change_role(now, id, RoleEvent::Take, effects);
     }
 
@@ -238,10 +250,12 @@ impl Node {
         if is_claimed || self.has_just_yielded(id, situation.claim) {
             self.note_tie(now, id);
         }
+        let is_still_held = self.is_still_held(now, id, effects);
+        self.shout_tie(now, id, effects);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_planned = group.role == Role::Releasing && group.renew_at != Instant::NEVER;
         let must_hurry = is_planned && (now >= group.lease_until || situation.claim == Claim::Serves);
-        let is_rival_gone = !matches!(situation.claim, Claim::Serves | Claim::Releases);
+        let is_rival_gone = !is_still_held && !matches!(situation.claim, Claim::Serves | Claim::Releases);
         if let Some(tied) = group.tied.take_if(|_| is_rival_gone) {
             let is_active = group.role == Role::Active;
             emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, true))));
@@ -266,14 +280,35 @@ impl Node {
         !core::mem::replace(&mut group.has_peer_yielded, yields) && yields
     }
 
+    /// The peer's kernel has answered for what the peer has let go. It is asked again until it answers no more.
+    fn is_still_held(&mut self, now: Instant, id: GroupId, effects: &mut Effects) -> bool {
+        let interval = self.policy.interval();
+        let Some(group) = self.groups.get(id.index()) else { return false };
+        let is_held = group.still_held_at.is_some_and(|at| now.since(at) < STILL_HELD_WITHIN);
+        if is_held && self.is_beat_due(now) {
+            self.order(now + interval, Order::Probe { group: id }, effects);
+        }
+        is_held
+    }
+
+    /// Two that serve are settled within two beats. If they are not, somebody has to be told while it lasts.
+    fn shout_tie(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let patience = self.pace() + self.pace();
+        let tied = self.groups.get_mut(id.index()).and_then(|group| group.tied.as_mut());
+        if let Some(tied) = tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience) {
+            tied.is_said = true;
+            emit(effects, Effect::Record(Record::BothServe(id)));
+        }
+    }
+
     /// Both serve: the beginning of an incident, if it is not known already.
-    fn note_tie(&mut self, now: Instant, id: GroupId) {
+    pub(super) fn note_tie(&mut self, now: Instant, id: GroupId) {
         // A silence that ended long ago is no cause.
         let silence = self.silence.filter(|(_, to)| now.since(*to) < self.second_waits());
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.tied.is_none()) else { return };
         let began_at = silence.map_or(now, |(from, _)| group.active_since.unwrap_or(now).max(from));
         let unheard = silence.map(|(from, to)| to.since(from));
-        group.tied = Some(Tied { seen_at: now, began_at, unheard });
+        group.tied = Some(Tied { seen_at: now, began_at, unheard, is_said: false });
     }
 
     /// A planned release keeps its addresses while scripts stop. Not once the lease has lapsed or the peer serves: what

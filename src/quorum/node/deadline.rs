@@ -79,6 +79,7 @@ impl Node {
     fn note_group(&self, group: &Group, earliest: &mut Earliest) {
         if matches!(group.role, Role::Acquiring | Role::Active) {
             earliest.note(self.forced_release_at(), Waiting::AckDeadline);
+            earliest.note(self.sight_ends(), Waiting::AckDeadline);
             earliest.note(group.lease_until, Waiting::Lease);
         }
         earliest.note(group.renew_at, Waiting::Lease);
@@ -91,6 +92,7 @@ impl Node {
         }
         let lapses = [
             group.offered_until,
+            group.offers_from,
             group.yielded_until,
             group.wanted_until,
             group.handover_until,

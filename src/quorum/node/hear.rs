@@ -29,7 +29,9 @@ impl Node {
 
     pub(super) fn hear_body(&mut self, now: Instant, path: PathId, body: &[u8], effects: &mut Effects) {
         let Some(kind) = self.paths.get(path.index()).map(|here| here.detector.kind()) else { return };
-        match self.session.receive(now, path, kind, body) {
+        let received = self.session.receive(now, path, kind, body);
+        self.note_somebody(now, path, &received);
+        match received {
             Ok(Accepted::Beat(beat, number)) => self.hear_beat(now, path, beat, number, effects),
             Ok(Accepted::Nothing) => {}
             Ok(Accepted::Aside(aside)) => emit(effects, Effect::Aside(path, aside)),
@@ -59,6 +61,18 @@ impl Node {
         }
     }
 
+    /// Who has not heard the peer in this run cannot tell what it replays from what it says now. On a cable only somebody who
+    /// lives at its other end says anything with our key.
+    fn note_somebody(&mut self, now: Instant, path: PathId, received: &Result<Accepted, Refusal>) {
+        let is_genuine = match received {
+            Ok(_) => true,
+            Err(refusal) => refusal.reading() == Reading::Stale,
+        };
+        if let Some(here) = self.paths.get_mut(path.index()).filter(|_| is_genuine && !self.was_ever_heard) {
+            here.detector.note_somebody(now);
+        }
+    }
+
     fn hear_beat(&mut self, now: Instant, path: PathId, beat: Beat, number: u32, effects: &mut Effects) {
         // Another configuration is no other pair: the peer is heard, and the difference is named.
         self.note_digest(beat.digest != self.policy.digest, effects);
@@ -71,7 +85,10 @@ impl Node {
                 here.detector.quality.answer(now.since(sent_at));
             }
         }
-        let seen_there = beat.standing.witnesses;
+        for (path, report) in self.paths.iter_mut().zip(&beat.paths) {
+            path.detector.note_peers(report.dead_after);
+        }
+        let seen_there = Some(beat.standing.witnesses).filter(|_| !self.is_digest_different);
         if self.peer.hear(now, beat, number, was_heard, &self.sent) {
             self.witnesses.exchange(now, self.sight_window(), seen_there);
         }

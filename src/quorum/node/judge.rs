@@ -3,8 +3,8 @@
 use heapless::Vec;
 
 use super::{GuardState, Leaving, Node, Path, emit};
-use crate::config::{Failback, GroupId, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
-use crate::frame::message::{Role, Trouble, Word};
+use crate::config::{Failback, GroupId, MAX_DEAD_AFTER, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
+use crate::frame::message::{PathReport, Role, Trouble, Word};
 use crate::health::{LineReading, PathState, WitnessView};
 use crate::quorum::decide::{Claim, Situation, Standby, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
@@ -24,6 +24,7 @@ impl Node {
             path.note(id, testimony, effects);
         }
         self.is_power_loss = is_power_loss(&paths);
+        self.verdict_by_silence = verdict(&paths, false);
         let to = verdict(&paths, self.peer.has_left());
         if to != self.verdict {
             emit(effects, Effect::Record(Record::Verdict { from: self.verdict, to }));
@@ -63,7 +64,9 @@ impl Node {
         let is_there = self.verdict == Verdict::Present && self.restraint.standby == Standby::No;
         let is_well = is_there && !self.is_jeopardy && has_carrier;
         self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
-        let is_outseen = self.is_on_time(now) && self.witnesses.is_peer_better(now, self.sight_window());
+        let is_outseen = self.is_on_time(now)
+            && !self.is_digest_different
+            && self.witnesses.is_peer_better(now, self.sight_window());
         self.outseen_since = is_outseen.then(|| self.outseen_since.unwrap_or(now));
     }
 
@@ -97,7 +100,57 @@ impl Node {
     /// The peer reports that it does not hear us on that path.
     pub(super) fn is_unheard_on(&self, index: usize) -> bool {
         let report = self.peer.beat().and_then(|beat| beat.paths.get(index));
-        report.is_some_and(|report| report.age().is_none_or(|age| age >= report.dead_after))
+        let Some((report, path)) = report.zip(self.paths.get(index)) else { return false };
+        report.age().is_none_or(|age| age >= path.detector.dead_after())
+    }
+
+    /// What the peer's goodbye is worth to who would take what it held: after dead_after it is silence like any other, since
+    /// the peer may be back.
+    fn verdict_for(&self, now: Instant, role: Role) -> Verdict {
+        let is_fresh = self.peer.beat_at().is_some_and(|at| now < at + self.slowest_dead_after());
+        match self.verdict {
+            Verdict::Departed if !is_fresh && !role.is_holding() => self.verdict_by_silence,
+            verdict => verdict,
+        }
+    }
+
+    /// The longer of both nodes' intervals: how often one hears what the other says.
+    pub(super) fn pace(&self) -> Span {
+        self.policy.interval().max(self.peer.interval())
+    }
+
+    /// The longest dead_after of any path, by the slower of both files.
+    pub(super) fn slowest_dead_after(&self) -> Span {
+        self.paths.iter().map(|path| path.detector.dead_after()).max().unwrap_or_default()
+    }
+
+    /// The dead_after with which we reckon as a holder. Of each path the slower file's, since the peer waits for that; unless
+    /// it has not shown yet that it knows ours: then the shortest of what it may go by.
+    pub(super) fn holds_by(&self) -> Span {
+        let all = self.paths.iter().map(|path| &path.detector);
+        if self.peer.does_know_us() {
+            return all.map(|path| path.dead_after()).min().unwrap_or_default();
+        }
+        let own = all.clone().map(|path| path.timing().dead_after);
+        let promised = self.promise.map(|promise| promise.hold);
+        own.chain(all.filter_map(|path| path.peers_dead_after())).chain(promised).min().unwrap_or_default()
+    }
+
+    /// The dead_after with which we reckon before we take. Until the peer has shown that it knows ours it relies on what
+    /// another run of ours announced: that of our predecessor, or one of which nothing is known.
+    pub(super) fn takes_by(&self) -> Span {
+        let promised = self.promise.map_or(MAX_DEAD_AFTER, |promise| promise.take);
+        let slowest = self.slowest_dead_after();
+        if self.peer.does_know_us() { slowest } else { slowest.max(promised) }
+    }
+
+    /// The peer is known to have heard us on no path for as long as counts as deaf; half of late_after, if `is_hasty`.
+    fn is_peer_deaf(&self, is_hasty: bool) -> bool {
+        let limit = |path: &Path| {
+            let timing = path.detector.agreed();
+            if is_hasty { timing.late_after.fraction(1, 2) } else { PathReport::deaf_after(timing) }
+        };
+        self.peer.is_deaf(self.paths.iter().map(limit))
     }
 
     /// Everything that bears on one group.
@@ -106,7 +159,7 @@ impl Node {
         let claim = if is_heard { self.claim(now, id) } else { Claim::Unknown };
         let policy = self.policy.groups.get(id.index());
         Situation {
-            verdict: self.verdict,
+            verdict: self.verdict_for(now, group.role),
             is_refused: !is_heard && self.paths.iter().any(|path| path.state == PathState::Refused),
             claim,
             finding: self.finding(now, id, group),
@@ -135,12 +188,13 @@ impl Node {
             in_jeopardy: self.policy.in_jeopardy,
             has_lease_lapsed: now >= group.lease_until,
             is_deadline_due: now >= self.forced_release_at(),
-            is_peer_deaf: self.is_on_time(now) && self.peer.is_deaf(&self.policy, self.is_in_haste()),
+            is_peer_deaf: self.is_on_time(now) && self.is_peer_deaf(self.is_in_haste()),
             has_served_alone: now >= self.usual_release_at() + self.policy.lease,
             is_unfit: matches!(group.condition, Condition::Unfit(_)),
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
-            is_peer_better_off: !group.has_carrier || self.is_outseen(now),
+            is_peer_better_off: !group.has_carrier || self.is_outseen(now, group),
             can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
+            is_offer_unused: group.offers_from.is_some(),
             tie: self.tie(id, group, claim),
             wish: self.wish(id, group),
         }
@@ -188,7 +242,7 @@ impl Node {
     /// What we say of a group reaches the peer.
     pub(super) fn does_peer_hear_us(&self) -> bool {
         let is_new = self.peer.beat().is_none_or(|beat| beat.standing.cold_start);
-        !is_new && !self.peer.is_deaf(&self.policy, false)
+        !is_new && !self.is_peer_deaf(false)
     }
 
     /// Higher term wins, then the preferred node, then the lower name.
@@ -217,16 +271,18 @@ impl Node {
         }
     }
 
-    /// The preferred node goes first, else the lower name.
+    /// The preferred node goes first, else the lower name. Which one is preferred the two may not agree on: then, and as long as
+    /// nobody has been heard, the name alone decides.
     pub(super) fn goes_first(&self, id: GroupId) -> bool {
+        let do_agree = self.was_ever_heard && !self.is_digest_different;
         let preferred = self.policy.groups.get(id.index()).and_then(|policy| policy.prefer);
-        preferred.unwrap_or(Side::A) == self.me
+        preferred.filter(|_| do_agree).unwrap_or(Side::A) == self.me
     }
 
     /// How long after a change of our own we wait for what the peer may be about to do: to probe, to take, and to say so.
     pub(super) fn settling_time(&self) -> Span {
-        let (interval, wait) = (self.policy.interval(), self.probe_wait());
-        interval + interval + wait + wait
+        let (pace, wait) = (self.pace(), self.probe_wait());
+        pace + pace + wait + wait
     }
 
     /// Until some time after a change of our own, what each says of itself may be on its way to the other: a switch that
@@ -243,14 +299,15 @@ impl Node {
 
     /// How much longer the node waits that goes second.
     pub(super) fn second_waits(&self) -> Span {
-        self.policy.interval() + self.peer.largest_dead_after(&self.policy)
+        self.pace() + self.slowest_dead_after()
     }
 
     /// When a node that never heard its peer may serve: it listens anew after somebody who was not understood. What the peer
     /// needs to let go is what the same configuration makes us announce, if no run of ours was told.
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
         let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
-        let listens_from = self.estranged_at().map_or(self.started_at, |at| at.max(self.started_at));
+        let somebody_at = self.paths.iter().filter_map(|path| path.detector.somebody_at()).max();
+        let listens_from = self.estranged_at().max(somebody_at).map_or(self.started_at, |at| at.max(self.started_at));
         let safety = self.policy.groups.get(id.index()).map_or(SafetyRule::Lease, |policy| policy.safety);
         let armed = self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
         listens_from + timing::listens_for(&self.policy, safety, armed) + extra
@@ -261,7 +318,7 @@ impl Node {
     pub(super) fn drift_passes(&self) -> Instant {
         let passes = |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
         if !self.is_power_loss {
-            return passes(self.peer.largest_dead_after(&self.policy));
+            return passes(self.takes_by());
         }
         let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default();
         let dropped_at = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
@@ -291,10 +348,9 @@ impl Node {
         let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
-        let stopped =
-            timing::scripts_bound(self.peer.largest_dead_after(&self.policy), Span::from_s(u64::from(armed.stop_s)));
+        let stopped = timing::scripts_bound(self.slowest_dead_after(), Span::from_s(u64::from(armed.stop_s)));
         let watchdog = Span::from_s(u64::from(armed.watchdog_s));
-        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + self.policy.interval());
+        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + self.pace());
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 
@@ -302,24 +358,42 @@ impl Node {
     /// that left right after that may have been answered right before the cut that silenced the peer, so it has to be later
     /// by late_after; and it has to be recent, since what answered once may be out of sight by now.
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
-        let since = if role.is_holding() { self.peer.acknowledged() } else { self.newest_frame_at() };
         let late_after = self.shortest_late_after();
-        // A deadline of late_after leaves room for half of that; by the usual one there was time for all.
-        let is_hasty = role.is_holding() && self.is_in_haste() && now < self.usual_release_at();
-        let wait = late_after.fraction(1, if is_hasty { 2 } else { 1 });
+        let (since, wait, window) = if !role.is_holding() {
+            (self.newest_frame_at(), late_after, self.sight_window())
+        } else if self.is_in_haste() && now < self.usual_release_at() {
+            // A deadline of late_after leaves room for half of that.
+            (self.peer.acknowledged(), late_after.fraction(1, 2), self.holders_sight_window())
+        } else {
+            let wait = timing::sight_wait(late_after, self.policy.interval(), self.holds_by());
+            (self.peer.acknowledged(), wait, self.holders_sight_window())
+        };
         let earliest = since.map_or(Instant::ORIGIN, |at| at + wait);
-        self.witnesses.view(earliest.max(now - self.sight_window()))
+        self.witnesses.view(earliest.max(now - window))
+    }
+
+    /// How old the newest question may be that a witness has answered, for who serves unacknowledged: a cut may have come right
+    /// after it, and the peer takes over dead_after later.
+    fn holders_sight_window(&self) -> Span {
+        timing::release_start(self.holds_by())
+    }
+
+    /// When the last sight of a witness is too old for a holder.
+    pub(super) fn sight_ends(&self) -> Instant {
+        self.witnesses.newest_answered().map_or(Instant::NEVER, |at| at + self.holders_sight_window())
     }
 
     /// How long an answer of a witness counts as sight in our beats.
     pub(super) fn sight_window(&self) -> Span {
-        self.peer.largest_dead_after(&self.policy)
+        self.slowest_dead_after()
     }
 
-    /// The peer has seen more witnesses than we do, for so long that it is no lost echo.
-    fn is_outseen(&self, now: Instant) -> bool {
-        let interval = self.policy.interval();
-        self.outseen_since.is_some_and(|since| now >= since + interval + interval)
+    /// The peer has seen more witnesses than we do, for so long that it is no lost echo; for ever longer, where the group has
+    /// moved before.
+    fn is_outseen(&self, now: Instant, group: &Group) -> bool {
+        let twice = self.pace() + self.pace();
+        let wait = if group.flaps == 0 { twice } else { group.failback_wait(twice) };
+        self.outseen_since.is_some_and(|since| now >= since + wait)
     }
 
     /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it may take the
@@ -365,9 +439,9 @@ impl Node {
     /// When every release mechanism that the peer announced must have fired; never, if it announced none. They are reckoned
     /// from when it began to say that it cannot serve, or from its last frame: then it may have gone on until its ack deadline.
     pub(super) fn peer_released_at(&self) -> Instant {
-        let dead_after = self.peer.largest_dead_after(&self.policy);
+        let dead_after = self.slowest_dead_after();
         let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
-            Some(since) if self.estranged_at().is_none() => (Some(since), self.policy.interval()),
+            Some(since) if self.estranged_at().is_none() => (Some(since), self.pace()),
             Some(_) | None => (self.last_sign_at(), dead_after),
         };
         let (Some(last_sign_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
@@ -391,7 +465,7 @@ impl Node {
 
     /// The same without haste.
     fn usual_release_at(&self) -> Instant {
-        let dead_after = self.peer.smallest_dead_after(&self.policy);
+        let dead_after = self.holds_by();
         self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
     }
 

@@ -33,7 +33,7 @@ use heapless::Vec;
 use super::event::{Effect, Effects, Event};
 use super::group::Group;
 use super::record::Record;
-use super::succession::Restraint;
+use super::succession::{Promise, Restraint};
 use super::verdict::Verdict;
 use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, Policy, Side};
 use crate::frame::Keyring;
@@ -109,6 +109,8 @@ pub struct Node {
     /// The last time that no path heard the peer: from its newest frame before to the first one after.
     silence: Option<(Instant, Instant)>,
     verdict: Verdict,
+    /// The same, if the peer had not said goodbye.
+    verdict_by_silence: Verdict,
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
     is_jeopardy: bool,
@@ -127,6 +129,10 @@ pub struct Node {
     stalled_at: Instant,
     /// Silence is not judged before this instant.
     judge_from: Instant,
+    /// By what times the peer believes that we go, until it has acknowledged a beat of this run.
+    promise: Option<Promise>,
+    /// When our operator last asked for standby, in this run.
+    standby_asked_at: Option<Instant>,
     /// The peer's run that our predecessor knew, until we have adopted one.
     predecessors_peer: Option<Incarnation>,
     /// When the next deposit is due, should no beat be.
@@ -173,6 +179,7 @@ impl Node {
             was_ever_heard: false,
             silence: None,
             verdict: Verdict::Doubtful,
+            verdict_by_silence: Verdict::Doubtful,
             is_power_loss: false,
             is_jeopardy: false,
             has_said_jeopardy: false,
@@ -186,6 +193,8 @@ impl Node {
             restraint: Restraint::default(),
             stalled_at: now,
             judge_from: now,
+            promise: None,
+            standby_asked_at: None,
             predecessors_peer: None,
             deposit_at: now,
             expected_by: Instant::NEVER,
@@ -230,11 +239,12 @@ impl Node {
         self.release_what_is_due(now, effects);
         self.act(now, effects);
         self.leave(effects);
-        let has_sent = self.send(now, effects);
-        if has_sent || now >= self.deposit_at {
+        // What a beat promises has to outlive this agent: it is deposited before the beat leaves.
+        if self.is_beat_due(now) || now >= self.deposit_at {
             self.deposit_at = now + self.policy.interval();
             emit(effects, Effect::Deposit);
         }
+        self.send(now, effects);
         self.test_probes(now, effects);
     }
 

@@ -6,7 +6,7 @@ use crate::config::GroupId;
 use crate::frame::message::{Interface, Role};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
-use crate::quorum::group::{DEFEND_EVERY, WISH_LASTS};
+use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::{Denial, Record};
 use crate::resource::{Condition, Order};
 use crate::time::Instant;
@@ -154,6 +154,7 @@ impl Node {
         let wait = self.probe_wait();
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role.is_holding() {
+            self.note_still_held(now, id, mac);
             return self.defend(now, id, mac, effects);
         }
         if group.probe.is_expecting(now, wait) {
@@ -162,6 +163,17 @@ impl Node {
         if group.said_mac != Some(mac) {
             group.said_mac = Some(mac);
             emit(effects, Effect::Record(Record::VipAnswered { group: id, mac }));
+        }
+    }
+
+    /// Who had the addresses before us said that they are gone, and its kernel answers for them: both have them.
+    fn note_still_held(&mut self, now: Instant, id: GroupId, mac: [u8; 6]) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let Some((theirs, taken_at)) = group.taken_from else { return };
+        let is_known = group.still_held_at.is_some_and(|at| now.since(at) < STILL_HELD_WITHIN);
+        if mac == theirs && (is_known || now.since(taken_at) < STILL_HELD_WITHIN) {
+            group.still_held_at = Some(now);
+            self.note_tie(now, id);
         }
     }
 

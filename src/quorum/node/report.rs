@@ -40,6 +40,7 @@ impl Node {
                         has_carrier: group.has_carrier,
                         condition: group.condition,
                         block: group.said,
+                        both_serve: group.tied.map(|tied| now.since(tied.seen_at)),
                         foreign_mac: group.said_mac.filter(|_| {
                             (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN)
                                 || group.said == Some(Block::VipAnswers)

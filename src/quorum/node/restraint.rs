@@ -37,6 +37,7 @@ impl Node {
             emit(effects, Effect::Record(Record::Standby(true)));
         }
         self.restraint.standby = if force { Standby::Forced } else { Standby::Asked };
+        self.standby_asked_at = Some(now);
         self.is_urgent = true;
         Ok(())
     }
@@ -91,11 +92,18 @@ impl Node {
             self.is_urgent = true;
         }
         let yields = self.restraint.standby == Standby::Asked && self.me == Side::A;
-        if yields && self.is_on_time(now) && self.is_peer_in_standby() {
+        if yields && self.is_on_time(now) && self.have_standbys_crossed() {
             self.restraint.standby = Standby::No;
             self.is_urgent = true;
             emit(effects, Effect::Record(Record::StandbyYielded));
         }
+    }
+
+    /// The peer was put into standby when it could not know of ours. Whoever does that knowing of it means it.
+    fn have_standbys_crossed(&self) -> bool {
+        let (Some(ours), Some(theirs)) = (self.standby_asked_at, self.peer.standby_since()) else { return false };
+        let did_know = self.peer.acked_at().is_some_and(|acked| acked >= ours);
+        !did_know || theirs < ours + self.shortest_late_after()
     }
 
     fn is_peer_in_standby(&self) -> bool {

@@ -11,13 +11,12 @@ use crate::quorum::timing;
 use crate::time::Instant;
 
 impl Node {
-    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard. Says whether
-    /// anything was.
-    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) -> bool {
+    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard.
+    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
         let is_urgent = core::mem::take(&mut self.is_urgent);
         let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
         if !self.paths.iter().any(is_due) {
-            return false;
+            return;
         }
         if self.witnesses.count() > 0 {
             emit(effects, Effect::AskWitnesses);
@@ -43,12 +42,11 @@ impl Node {
             }
         }
         self.count_goodbye(effects);
-        true
     }
 
     /// Whether a beat leaves on any path at the end of this turn.
     pub(super) fn is_beat_due(&self, now: Instant) -> bool {
-        self.is_urgent || self.paths.iter().any(|path| path.detector.is_open() && now >= path.beat_at)
+        self.paths.iter().any(|path| path.detector.is_open() && (self.is_urgent || now >= path.beat_at))
     }
 
     /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays no beat.

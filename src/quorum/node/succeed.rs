@@ -3,7 +3,7 @@
 use super::Node;
 use crate::frame::message::Role;
 use crate::quorum::group::{Group, REPEAT_AFTER, RETRY_AFTER};
-use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Stage, Succession};
+use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Promise, Stage, Succession};
 use crate::quorum::verdict::{is_jeopardy, verdict};
 use crate::resource::ReleaseOrder;
 use crate::time::Instant;
@@ -22,6 +22,7 @@ impl Node {
             groups: self.groups.iter().map(Group::deposit).collect(),
             witnesses,
             witnesses_that_count,
+            promise: Promise { hold: self.holds_by(), take: self.takes_by() },
         }
     }
 
@@ -40,6 +41,7 @@ impl Node {
             self.predecessors_peer = deposit.peer;
             self.peer.succeed(deposit.acknowledged_at, deposit.mechanisms, deposit.peer_maintenance_until);
             self.restraint = deposit.restraint;
+            self.promise = Some(deposit.promise);
             self.witnesses.succeed(&deposit.witnesses, deposit.witnesses_that_count);
             for (path, left) in self.paths.iter_mut().zip(&deposit.paths) {
                 path.detector.succeed(now, left);

@@ -340,7 +340,7 @@ impl World {
     }
 
     fn heal_box(&mut self, side: Side) {
-        let digest = self.setup.policy.digest[0];
+        let digest = self.setup.usual_digest(side);
         let good = [Fault::GoodScripts(side), Fault::GoodKernel(side), Fault::GoodFence(side)];
         for fault in [Fault::Thaw(side)].into_iter().chain(good).chain([Fault::Continue(side)]) {
             self.act(fault);

@@ -205,8 +205,7 @@ impl World {
             Told::Links => self.tell_links(side),
             Told::Lost => {
                 self.step(side, Event::GuardLost);
-                let interval = self.setup.policy.interval();
-                let bound = lifetime_bound(interval, self.setup.policy.lease);
+                let bound = lifetime_bound(self.file(side).interval(), self.file(side).lease);
                 let run = self.boxes[side.index()].run;
                 self.schedule(bound, side, run, What::AgentEnds);
             }
@@ -273,13 +272,15 @@ impl World {
     /// One step of a node, and what it asks for.
     pub(super) fn step(&mut self, side: Side, event: Event<'_>) {
         let local = self.boxes[side.index()].clock.local(self.now);
+        let Some(event) = self.localize(side, event) else { return };
         let Some(agent) = &mut self.boxes[side.index()].agent else { return };
         let mut effects = self.spare.0.take().unwrap_or_default();
         agent.step(local, event, &mut effects);
         self.steps += 1;
-        for effect in effects.iter() {
+        for effect in effects.iter_mut() {
+            self.globalize(side, effect);
             self.hash.effect(side, local, effect);
-            match effect {
+            match &*effect {
                 Effect::Send(path, body) => self.transmit(side, *path, body),
                 Effect::Order(ticket) => {
                     self.note_order(side, local, ticket);

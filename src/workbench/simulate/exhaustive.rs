@@ -213,6 +213,7 @@ impl Search {
         let Some(violation) = &world.watch.violation else { return false };
         if self.count.violation.is_none() {
             let schedule = Schedule {
+                aims: Vec::new(),
                 seed: 1,
                 setup: world.setup.clone(),
                 faults: self.prefix.clone(),

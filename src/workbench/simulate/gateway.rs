@@ -256,8 +256,8 @@ impl Gateway {
             is_fence_good: true,
             key: 7,
             pair: 0,
-            digest: setup.policy.digest[0],
-            started_with: (7, 0, setup.policy.digest[0]),
+            digest: setup.usual_digest(side),
+            started_with: (7, 0, setup.usual_digest(side)),
             link: 0,
             powers: Mark::new(now),
             runs: Mark::new(now),
@@ -307,8 +307,8 @@ impl Gateway {
 
     /// A fresh node of the shipped core for this box, with what the daemon was started with.
     pub fn core(&self, setup: &Setup, side: Side, entropy: Entropy, now: Instant) -> Brain {
-        let mut policy = setup.policy.clone();
         let (key, pair, digest) = self.started_with;
+        let mut policy = setup.file(digest).clone();
         policy.digest[0] = digest;
         let pair = format!("pair{pair}");
         let key = Key { id: 1, bytes: std::iter::repeat_n(key, 16).collect() };

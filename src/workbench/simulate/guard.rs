@@ -4,11 +4,9 @@
 use std::collections::VecDeque;
 
 use crosswire::config::GroupId;
-use crosswire::custody::{Custody, End, Plan, ScriptPlans, Word};
+use crosswire::custody::{Custody, End, Plan, Word};
 use crosswire::resource::{Condition, Outcome, Token};
 use crosswire::time::Instant;
-
-use super::setup::Setup;
 
 /// One run of the guard.
 #[derive(Clone)]
@@ -39,13 +37,13 @@ pub struct Guard {
 
 impl Guard {
     /// A fresh guard, by the box's own clock.
-    pub fn new(run: u32, setup: &Setup, local: Instant) -> Self {
+    pub fn new(run: u32, plan: Plan, local: Instant) -> Self {
         Self {
             run,
             is_stopped: false,
             said: VecDeque::new(),
             is_turn_due: false,
-            custody: Custody::new(plan(setup), local),
+            custody: Custody::new(plan, local),
             ended: VecDeque::new(),
             deposit: Vec::new(),
             wakes_at: (Instant::NEVER, Instant::NEVER),
@@ -54,12 +52,6 @@ impl Guard {
             is_stop_asked: false,
         }
     }
-}
-
-/// What custody has to know of a pair.
-pub fn plan(setup: &Setup) -> Plan {
-    let unwatched = |count: &usize| -> ScriptPlans { std::iter::repeat_n(None, *count).collect() };
-    Plan::new(&setup.policy, setup.scripts.iter().map(unwatched))
 }
 
 /// What the guard tells the agent.

@@ -216,7 +216,7 @@ impl World {
     fn hold(&mut self, side: Side, group: GroupId) {
         let slack = if self.setup.does_slip && self.chance.below(2) == 0 { LIFETIME_SLIP } else { TIMER_SLACK };
         let slip = Span::from_us(self.chance.below(slack.as_us() + 1));
-        let lease = if self.setup.has_no_lifetime { Span::from_s(1_000_000_000) } else { self.setup.policy.lease };
+        let lease = if self.setup.has_no_lifetime { Span::from_s(1_000_000_000) } else { self.file(side).lease };
         let span = self.boxes[side.index()].clock.true_span(lease) + slip;
         self.set_held(side, group, Some(self.now + span));
         if !self.setup.has_no_lifetime {
@@ -326,7 +326,7 @@ impl World {
     fn script(&self, side: Side, group: GroupId, action: Action) -> (Span, End) {
         let scripts = self.boxes[side.index()].scripts;
         let count = self.setup.scripts[group.index()].max(1) as u64;
-        let timeout = self.setup.policy.groups[group.index()].stop_timeout.fraction(1, count);
+        let timeout = self.group_policy(side, group).stop_timeout.fraction(1, count);
         let is_bad = match action {
             Action::Start => scripts.are_starts_bad,
             Action::Stop => scripts.are_stops_bad,
@@ -358,7 +358,7 @@ impl World {
 
     /// The configuration is read anew, which is refused where custody says that it is not the time.
     pub(super) fn reload(&mut self, side: Side) {
-        let plan = super::guard::plan(&self.setup);
+        let plan = self.setup.custody_plan(self.boxes[side.index()].started_with.2);
         let is_working = self.boxes[side.index()].does_guard_work();
         let guard = self.boxes[side.index()].guard.as_ref();
         if is_working && guard.is_some_and(|guard| guard.custody.may_reload()) {

@@ -2,6 +2,7 @@
 //!
 //! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], `lines`, `witness`, [`clock`] are its parts,
 //!   [`act`] what faults do to it
+//! * [`files`] is what two boxes go by whose configurations differ
 //! * [`checkers`] judge it, one invariant each
 //! * [`schedule`] draws faults from a seed, runs them, heals everything and demands one active
 //! * [`shrink`] and [`trace`] make a failure small and repeatable
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod exhaustive;
 pub mod fault;
 mod fault_text;
+pub mod files;
 pub mod fleet;
 pub mod gateway;
 pub mod guard;

@@ -1,10 +1,11 @@
 //! Random schedules: a pair, faults at random instants, then everything healed and one active demanded.
 
-use crosswire::config::{GroupId, MAX_GROUPS, PathId, PathKind, Side};
+use crosswire::config::{GroupId, MAX_GROUPS, PathId, PathKind, Policy, Side};
 use crosswire::frame::message::Role;
 use crosswire::quorum::group::RETRY_AFTER;
+use crosswire::quorum::node::Waiting;
 use crosswire::quorum::timing::LIFETIME_SLIP;
-use crosswire::time::Span;
+use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
 use super::checkers::Violation;
@@ -26,11 +27,28 @@ pub struct Schedule {
     pub setup: Setup,
     /// How long after the previous one each fault comes.
     pub faults: Vec<(Span, Fault)>,
+    /// By fault: the deadline of a node at which it comes instead; empty once they are settled.
+    pub aims: Vec<Option<Aim>>,
     /// How long after the last fault everything is healed.
     pub heal_after: Span,
     /// Which paths are.
     pub healed: Vec<PathId>,
 }
+
+/// One of the deadlines that a node has when the fault before has befallen, or an instant close to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Aim {
+    side: Side,
+    /// Which of those to come.
+    number: u64,
+    /// How much later than [`MAX_AHEAD`] before it, in microseconds.
+    later_us: u64,
+}
+
+/// How long before a deadline an aim lies at most, and how long after it.
+const MAX_AHEAD: Span = Span::from_ms(1);
+/// What lies further in the future is no aim.
+const MAX_AIM: Span = Span::from_s(20);
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -45,6 +63,8 @@ pub struct Outcome {
     pub steps: u64,
     /// How many overlaps were excused.
     pub splits: usize,
+    /// How long after the previous one each fault came that befell.
+    pub gaps: Vec<Span>,
 }
 
 impl Schedule {
@@ -55,10 +75,18 @@ impl Schedule {
         let interval = setup.policy.interval();
         let count = 1 + chance.below(MAX_FAULTS);
         let faults = (0..count).map(|_| (gap(&setup, chance), random_fault(&setup, chance))).collect();
+        let aims = (0..count).map(|_| random_aim(chance)).collect();
         let all: Vec<PathId> = setup.policy.path_ids().collect();
         let healed = if chance.below(3) == 0 { vec![chance.pick(&all)] } else { all };
         let heal_after = interval.fraction(chance.below(20), 1);
-        Self { seed, setup, faults, heal_after, healed }
+        Self { seed, setup, faults, aims, heal_after, healed }
+    }
+
+    /// The same with the instants at which the faults come as they turn out, so that nothing is aimed at any more.
+    pub fn settled(&self) -> Self {
+        let gaps = self.run().gaps;
+        let faults = gaps.into_iter().zip(&self.faults).map(|(gap, (_, fault))| (gap, *fault)).collect();
+        Self { faults, aims: Vec::new(), ..self.clone() }
     }
 
     /// Runs it to its end, or to the first violation.
@@ -71,8 +99,12 @@ impl Schedule {
     pub fn run_in(&self, world: &mut World) -> Outcome {
         let start = world.now();
         begin(world);
-        for (gap, fault) in &self.faults {
-            world.run_for(*gap);
+        let mut gaps = Vec::with_capacity(self.faults.len());
+        for (index, (gap, fault)) in self.faults.iter().enumerate() {
+            let aim = self.aims.get(index).copied().flatten();
+            let gap = aim.and_then(|aim| world.time_to(aim)).unwrap_or(*gap);
+            world.run_for(gap);
+            gaps.push(gap);
             if world.watch.violation.is_some() {
                 break;
             }
@@ -91,6 +123,7 @@ impl Schedule {
             lasted: world.now().since(start),
             steps: world.steps,
             splits: world.watch.past_overlaps.len(),
+            gaps,
         }
     }
 }
@@ -112,11 +145,13 @@ pub fn begin(world: &mut World) {
 /// A fault is forgotten after [`RETRY_AFTER`], and one node may fail when the other one's is forgotten; the rest is one after
 /// the other what a takeover may have to wait for.
 pub fn bound(setup: &Setup) -> Span {
-    let dead_after = setup.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
-    let stop = setup.policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
-    let lease = setup.policy.lease + LIFETIME_SLIP + setup.policy.interval();
+    let longest = |of: fn(&Policy) -> Span| setup.policies().map(of).max().unwrap_or_default();
+    let dead_after = longest(|policy| policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default());
+    let stop = longest(|policy| policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default());
+    let lease = longest(|policy| policy.lease + policy.interval()) + LIFETIME_SLIP;
     let fence = setup.fence.unwrap_or_default();
-    let waits = setup.policy.cold_start + RETRY_AFTER + RETRY_AFTER + lease + lease + stop.fraction(4, 1) + fence;
+    let waits =
+        longest(|policy| policy.cold_start) + RETRY_AFTER + RETRY_AFTER + lease + lease + stop.fraction(4, 1) + fence;
     waits + dead_after.fraction(8, 1) + Span::from_s(1)
 }
 
@@ -163,7 +198,8 @@ fn end_restraint(world: &mut World, side: Side) {
 
 /// Each group has one holder, which says that it is active, and the other one says that it is backup.
 pub fn is_settled(world: &World) -> bool {
-    let mut ids = world.setup.policy.group_ids();
+    // What only one of both has in its file waits for a file of the other that has it too.
+    let mut ids = world.setup.policy.group_ids().filter(|group| world.is_common(*group));
     ids.all(|group| {
         let roles = SIDES.map(|side| world.watch.roles[side.index()][group.index()]);
         let holds = SIDES.map(|side| world.holds(side, group));
@@ -185,6 +221,28 @@ fn gap(setup: &Setup, chance: &mut Chance) -> Span {
         _ => (20, interval.fraction(30, 1)),
     };
     interval.fraction(intervals, 1) + Span::from_us(chance.below(more.as_us() + 1))
+}
+
+/// Half of all faults come where a node is about to decide.
+fn random_aim(chance: &mut Chance) -> Option<Aim> {
+    let aim =
+        Aim { side: chance.pick(&SIDES), number: chance.below(8), later_us: chance.below(2 * MAX_AHEAD.as_us() + 1) };
+    (chance.below(2) == 0).then_some(aim)
+}
+
+impl World {
+    /// How long it is until then; `None` if that node waits for nothing but its beats.
+    fn time_to(&self, aim: Aim) -> Option<Span> {
+        let node = self.node(aim.side)?;
+        let clock = self.gateway(aim.side).clock;
+        let start = clock.local(self.now());
+        let next = |(at, _): &(Instant, Waiting)| Some(node.next_deadline(*at)).filter(|(at, _)| *at < start + MAX_AIM);
+        let all = std::iter::successors(Some((start, Waiting::Nothing)), next).skip(1).take(64);
+        let is_aim = |why: Waiting| !matches!(why, Waiting::Beat | Waiting::Deposit | Waiting::Nothing);
+        let aims: Vec<Instant> = all.filter(|(_, why)| is_aim(*why)).map(|(at, _)| at).collect();
+        let chosen = aims.get(usize::try_from(aim.number).ok()? % aims.len().max(1))?;
+        Some((clock.true_time(*chosen) + Span::from_us(aim.later_us)).since(self.now() + MAX_AHEAD))
+    }
 }
 
 /// A fault that this pair can suffer.

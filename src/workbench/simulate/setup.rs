@@ -8,6 +8,7 @@ use crosswire::time::Span;
 
 use super::chance::Chance;
 use super::clock::{MAX_OFF, TRUE_RATE};
+use super::files::OtherFile;
 
 /// How the modem lines of a cable are wired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +37,10 @@ pub enum Place {
 pub struct Setup {
     /// What both nodes decide by.
     pub policy: Policy,
+    /// Another file, by which a box decides that was started with its checksum.
+    pub other: Option<OtherFile>,
+    /// Which box has that one while nothing is wrong; `None`: neither.
+    pub differs: Option<Side>,
     /// Bit rate of each path; 0 on a LAN.
     pub bauds: Vec<u32>,
     /// How the modem lines of each path are wired; none on a LAN.
@@ -88,6 +93,8 @@ impl Setup {
             is_filtered: [false; 2],
             does_slip: false,
             has_no_lifetime: false,
+            other: None,
+            differs: None,
             policy,
         }
     }
@@ -115,6 +122,7 @@ impl Setup {
             *count += usize::from(chance.below(2) == 0);
         }
         setup.draw_neighbourhood(chance);
+        setup.draw_other_file(chance);
         setup.rates = random_rates(chance);
         setup.wakes_late = Span::from_us(chance.pick(&[200, 200, 2_000, 10_000]));
         setup.does_slip = chance.below(2) == 0;
@@ -123,6 +131,29 @@ impl Setup {
             setup.is_filtered = chance.pick(&[[true, false], [false, true], [true, true]]);
         }
         setup
+    }
+
+    /// In a third of all pairs there is another file. In half of those it is one box's from the beginning and to the end; in the
+    /// others a box may be started with it.
+    fn draw_other_file(&mut self, chance: &mut Chance) {
+        if chance.below(3) > 0 {
+            return;
+        }
+        let reference = Self::reference().policy.paths[0].timing;
+        let other = match self.policy.lease.as_s_ceil() {
+            1 => [(reference, 1), (Speed::Normal.timing(), 3)],
+            _ => [(reference, 1), (Speed::Fast.timing(), 1)],
+        };
+        let mut file = OtherFile::random(self, &other, chance);
+        let slowest = self.policies().chain([&file.policy]).map(let_go_takes).max().unwrap_or_default();
+        self.policy.cold_start = self.policy.cold_start.max(slowest);
+        file.policy.cold_start = self.policy.cold_start + Span::from_ms(chance.below(500));
+        if file.policy.interval() < self.policy.interval() {
+            // The line has to carry the beats of either.
+            self.bauds = bauds(&self.policy, 115_200);
+        }
+        self.other = Some(file);
+        self.differs = chance.pick(&[None, None, Some(Side::A), Some(Side::B)]);
     }
 
     /// What stands around the pair: lines, witnesses, a fence, other interfaces.
@@ -161,6 +192,11 @@ impl Setup {
 pub fn place_groups(policy: &mut Policy) {
     let home = policy.path_ids().zip(&policy.paths).find(|(_, path)| path.kind == PathKind::Lan).map(|(id, _)| id);
     policy.groups.iter_mut().for_each(|group| *group = group.on(home));
+}
+
+/// What a killed peer's kernel takes to let go, by the waiting node's clock.
+fn let_go_takes(policy: &Policy) -> Span {
+    timing::with_drift(timing::lifetime_bound(policy.interval(), policy.lease))
 }
 
 /// The same rate for all cables, none for LANs.

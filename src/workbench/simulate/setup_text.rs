@@ -1,9 +1,12 @@
 //! A setup as its one line of text in traces.
 
-use crosswire::config::{Failback, GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, SafetyRule, Side};
+use crosswire::config::{
+    Failback, GroupId, GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side,
+};
 use crosswire::time::Span;
 
 use super::fault::{Names, Time, parse_time};
+use super::files::OtherFile;
 use super::setup::{Place, Setup, Wiring};
 
 impl Setup {
@@ -57,6 +60,9 @@ impl Setup {
         if let Some(takes) = self.fence {
             text += &format!(" fence={}", Time(takes));
         }
+        if let Some(other) = &self.other {
+            text += &other_text(other, self.differs);
+        }
         text
     }
 
@@ -75,6 +81,9 @@ impl Setup {
             setup.read(key, value)?;
         }
         super::setup::place_groups(&mut setup.policy);
+        if let Some(other) = &mut setup.other {
+            super::setup::place_groups(&mut other.policy);
+        }
         Ok(setup)
     }
 
@@ -103,6 +112,26 @@ impl Setup {
                 self.is_filtered = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];
             }
             "slips" => self.does_slip = value.parse().map_err(|_| wrong())?,
+            "other.times" => {
+                let other = self.other.get_or_insert_with(|| OtherFile::same(&self.policy));
+                let times = value.split(',').map(parse_times).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+                other.policy.paths.iter_mut().zip(times).for_each(|(path, timing)| path.timing = timing);
+            }
+            "other.groups" => {
+                let other = self.other.get_or_insert_with(|| OtherFile::same(&self.policy));
+                (other.policy.groups.clear(), other.groups.clear());
+                let groups = value.split(',').map(|text| read_other_group(other, &self.policy, text));
+                groups.collect::<Option<Vec<()>>>().ok_or_else(wrong)?;
+            }
+            "other.rest" => {
+                let other = self.other.get_or_insert_with(|| OtherFile::same(&self.policy));
+                let mut words = value.split('/');
+                let mut word = || words.next().ok_or_else(wrong);
+                other.policy.lease = parse_time(word()?)?;
+                other.policy.cold_start = parse_time(word()?)?;
+                other.policy.witnesses = word()?.parse().map_err(|_| wrong())?;
+            }
+            "differs" => self.differs = meaning_of(&PREFERENCES, value).ok_or_else(wrong)?,
             "lifetime" => self.has_no_lifetime = !value.parse::<bool>().map_err(|_| wrong())?,
             _ => return Err(wrong()),
         }
@@ -112,11 +141,10 @@ impl Setup {
     fn read_path(&mut self, text: &str) -> Option<()> {
         let mut words = text.split(':');
         let kind = meaning_of(&KINDS, words.next()?)?;
-        let times: Vec<Span> = words.next()?.split('/').map(parse_time).collect::<Result<_, _>>().ok()?;
-        let [interval, late_after, dead_after] = times.try_into().ok()?;
+        let timing = parse_times(words.next()?)?;
         self.bauds.push(words.next()?.parse().ok()?);
         self.wirings.push(words.next().map_or(Some(Wiring::None), |word| meaning_of(&WIRINGS, word))?);
-        self.policy.paths.push(PathPolicy { kind, timing: PathTiming { interval, late_after, dead_after } }).ok()?;
+        self.policy.paths.push(PathPolicy { kind, timing }).ok()?;
         words.next().is_none().then_some(())
     }
 
@@ -141,6 +169,38 @@ impl Setup {
     }
 }
 
+/// `differs` names the box that has it from the beginning.
+fn other_text(other: &OtherFile, differs: Option<Side>) -> String {
+    let times = other.policy.paths.iter().map(|path| times_text(path.timing)).collect::<Vec<_>>().join(",");
+    let group =
+        |(index, group): (&GroupId, &GroupPolicy)| format!("{}:{}", index.0, word_of(&PREFERENCES, group.prefer));
+    let groups = other.groups.iter().zip(&other.policy.groups).map(group).collect::<Vec<_>>().join(",");
+    let (lease, cold_start) = (Time(other.policy.lease), Time(other.policy.cold_start));
+    let witnesses = other.policy.witnesses;
+    format!(
+        " other.times={times} other.groups={groups} other.rest={lease}/{cold_start}/{witnesses} differs={}",
+        word_of(&PREFERENCES, differs)
+    )
+}
+
+fn times_text(timing: PathTiming) -> String {
+    format!("{}/{}/{}", Time(timing.interval), Time(timing.late_after), Time(timing.dead_after))
+}
+
+fn parse_times(text: &str) -> Option<PathTiming> {
+    let times: Vec<Span> = text.split('/').map(parse_time).collect::<Result<_, _>>().ok()?;
+    let [interval, late_after, dead_after] = times.try_into().ok()?;
+    Some(PathTiming { interval, late_after, dead_after })
+}
+
+fn read_other_group(other: &mut OtherFile, policy: &Policy, text: &str) -> Option<()> {
+    let (index, prefer) = text.split_once(':')?;
+    let id = GroupId(index.parse().ok()?);
+    let prefer = meaning_of(&PREFERENCES, prefer)?;
+    other.groups.push(id);
+    other.policy.groups.push(GroupPolicy { prefer, ..*policy.groups.get(id.index())? }).ok()
+}
+
 const KINDS: [(PathKind, &str); 2] = [(PathKind::Serial, "serial"), (PathKind::Lan, "lan")];
 const WIRINGS: [(Wiring, &str); 4] =
     [(Wiring::None, "none"), (Wiring::Three, "three"), (Wiring::Full, "full"), (Wiring::Looped, "looped")];
@@ -160,9 +220,8 @@ fn meaning_of<T: Copy>(table: &[(T, &str)], word: &str) -> Option<T> {
 }
 
 fn path_text(path: &PathPolicy, baud: u32, wiring: Wiring) -> String {
-    let PathTiming { interval, late_after, dead_after } = path.timing;
     let kind = word_of(&KINDS, path.kind);
-    let mut text = format!("{kind}:{}/{}/{}:{baud}", Time(interval), Time(late_after), Time(dead_after));
+    let mut text = format!("{kind}:{}:{baud}", times_text(path.timing));
     if wiring != Wiring::None {
         text = format!("{text}:{}", word_of(&WIRINGS, wiring));
     }

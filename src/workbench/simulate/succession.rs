@@ -4,11 +4,11 @@ use super::gateway::Brain;
 use super::guard::Told;
 use super::rival::Rule;
 use super::world::{GUARD_TAKES, What, World};
-use crosswire::config::{GroupId, Side};
+use crosswire::config::{GroupId, MAX_GROUPS, Side};
 use crosswire::custody::{self, HeldGroup, Phase, ScriptSet, Word};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Event;
-use crosswire::quorum::succession::{self, MAX_DEPOSIT_BYTES, Succession};
+use crosswire::quorum::succession::{self, Holding, MAX_DEPOSIT_BYTES, Succession};
 use crosswire::time::{Instant, Span};
 
 /// From the death of an agent to the first turn of another, at least and at most.
@@ -48,14 +48,13 @@ impl World {
             let (started, term) = self.boxes[side.index()].marks[group.index()];
             self.guard_hears(side, custody::Event::Inherited(group, started, term));
         }
-        let gateway = &mut self.boxes[side.index()];
-        let holdings = gateway.guard.as_ref().map(|guard| guard.custody.holdings()).unwrap_or_default();
-        if let Some(Brain::Core(node)) = &mut gateway.agent {
+        let holdings = self.holdings_of(side);
+        if let Some(Brain::Core(node)) = &mut self.boxes[side.index()].agent {
             node.resume(local, &holdings);
         }
-        for (index, group) in
-            self.node(side).map(|node| node.status(local)).iter().flat_map(|s| s.groups.iter().enumerate())
-        {
+        let status = self.node(side).map(|node| node.status(local));
+        for (local, group) in self.file(side).clone().group_ids().zip(status.iter().flat_map(|status| &status.groups)) {
+            let index = self.group_of(side, local).index();
             self.watch.roles[side.index()][index] = group.role;
         }
         self.guard_hears(side, custody::Event::AgentStarted);
@@ -66,6 +65,7 @@ impl World {
     pub(super) fn start_agent(&mut self, side: Side, is_in_place: bool) -> custody::Event<'static> {
         let (least, most) = FORK_TAKES;
         let more = Span::from_us(self.chance.below(most.saturating_sub(least).as_us() + 1));
+        let holdings = self.holdings_of(side);
         let gateway = &mut self.boxes[side.index()];
         gateway.link += 1;
         let link = gateway.link;
@@ -81,7 +81,7 @@ impl World {
         let run = guard.run;
         let succession = Succession {
             deposit: succession::decode(&guard.deposit),
-            holdings: guard.custody.holdings(),
+            holdings,
             last_token: guard.custody.last_token(),
         };
         for group in held_by_nobody {
@@ -125,6 +125,14 @@ impl World {
         self.note_marks();
     }
 
+    /// What custody holds, in the order in which the node's own file counts groups.
+    fn holdings_of(&self, side: Side) -> heapless::Vec<Option<Holding>, MAX_GROUPS> {
+        let guard = self.boxes[side.index()].guard.as_ref();
+        let held = guard.map(|guard| guard.custody.holdings()).unwrap_or_default();
+        let of = |local| held.get(self.group_of(side, local).index()).copied().flatten();
+        self.file(side).group_ids().map(of).collect()
+    }
+
     /// The checkers forget what the dead agent heard, and know what the new one was given.
     fn watch_succession(&mut self, side: Side, local: Instant, succession: &Succession) {
         let status = self.node(side).map(|node| node.status(local));
@@ -138,11 +146,12 @@ impl World {
             }
             None => self.watch.become_started(side, self.now),
         }
-        for (index, group) in status.iter().flat_map(|status| status.groups.iter().enumerate()) {
-            self.watch.roles[side.index()][index] = group.role;
+        let locals: Vec<_> = self.file(side).group_ids().map(|local| self.group_of(side, local).index()).collect();
+        for (index, group) in locals.iter().zip(status.iter().flat_map(|status| &status.groups)) {
+            self.watch.roles[side.index()][*index] = group.role;
         }
-        for (index, holding) in succession.holdings.iter().enumerate() {
-            self.watch.inherit_lease(side, index, holding.map(|holding| holding.lease_until));
+        for (index, holding) in locals.iter().zip(&succession.holdings) {
+            self.watch.inherit_lease(side, *index, holding.map(|holding| holding.lease_until));
         }
     }
 

@@ -60,6 +60,7 @@ impl Trace {
             seed: 0,
             setup: Setup::reference(),
             faults: Vec::new(),
+            aims: Vec::new(),
             heal_after: Default::default(),
             healed: Vec::new(),
         };

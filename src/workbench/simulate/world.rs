@@ -370,7 +370,8 @@ impl World {
         gateway.is_showing_holding = false;
         gateway.begin_afresh(&self.setup);
         let local = gateway.clock.local(self.now);
-        gateway.guard = Some(super::guard::Guard::new(gateway.run, &self.setup, local));
+        let plan = self.setup.custody_plan(gateway.started_with.2);
+        gateway.guard = Some(super::guard::Guard::new(gateway.run, plan, local));
         self.watch.become_started(side, self.now);
         self.inherit_scripts(side);
         self.note_marks();

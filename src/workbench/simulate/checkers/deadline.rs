@@ -1,14 +1,14 @@
 //! The ack deadline, and what a witness is worth: who is unacknowledged serves on only with carrier and with a witness in
 //! sight; who takes over from a silent peer has seen a witness since it last heard that peer.
 
-use crosswire::config::{InJeopardy, MAX_WITNESSES, Side};
+use crosswire::config::{InJeopardy, MAX_WITNESSES, PathId, Side};
 use crosswire::frame::message::Role;
 use crosswire::quorum::record::TakeReason;
 use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
 
 use super::super::fault::WitnessId;
-use super::super::world::World;
+use super::super::world::{SIDES, World};
 
 /// What one side knows of the witnesses.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +31,12 @@ impl Sight {
         }
     }
 
-    /// The peer's newest beat says what it sees.
-    pub fn exchange(&mut self, ours: u8, theirs: u8) {
+    /// The peer's newest beat says what it sees; where the files differ, nobody knows of which witnesses, and what this side has
+    /// seen itself counts.
+    pub fn exchange(&mut self, ours: u8, theirs: u8, do_files_agree: bool) {
         for (index, counts) in self.counts.iter_mut().enumerate() {
-            *counts = (ours | theirs) & (1 << index) != 0;
+            let is_seen = (ours | theirs) & (1 << index) != 0;
+            *counts = if do_files_agree { is_seen } else { self.answered[index].is_some() };
         }
     }
 }
@@ -55,20 +57,33 @@ impl World {
         (0..).zip(&answered).filter(|(_, at)| is_seen(at)).fold(0, |bits, (index, _)| bits | (1 << index))
     }
 
-    /// The shortest and the longest.
+    /// The shortest and the longest of all paths, each by the slower of the pair's files.
     pub(super) fn dead_afters(&self) -> (Span, Span) {
-        let all = || self.policy().paths.iter().map(|path| path.timing.dead_after);
+        let all = || self.policy().path_ids().map(|path| self.slower_dead_after(path));
         (all().min().unwrap_or_default(), all().max().unwrap_or_default())
     }
 
-    pub(super) fn shortest_late_after(&self) -> Span {
-        self.policy().paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+    /// Which of the pair's files counts for a path is agreed on by beats; no wait is longer than by the slower one.
+    pub(super) fn slower_dead_after(&self, path: PathId) -> Span {
+        let all = self.setup.policies().map(|policy| policy.paths[path.index()].timing.dead_after);
+        all.max().unwrap_or_default()
+    }
+
+    /// The shortest and the longest by the slower of the files with which the two run now.
+    pub(super) fn present_dead_afters(&self) -> (Span, Span) {
+        let of = |path: PathId| SIDES.map(|side| self.file(side).paths[path.index()].timing.dead_after);
+        let all = || self.policy().path_ids().map(|path| of(path).into_iter().max().unwrap_or_default());
+        (all().min().unwrap_or_default(), all().max().unwrap_or_default())
+    }
+
+    pub(super) fn shortest_late_after(&self, side: Side) -> Span {
+        self.file(side).paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 
     /// The newest question that any witness answered that counts; `None` if none counts.
     fn newest_sight(&self, side: Side) -> Option<Instant> {
         let sight = &self.watch.hearing[side.index()].sight;
-        let all = sight.answered.iter().zip(sight.counts).take(self.witnesses.len());
+        let all = sight.answered.iter().zip(sight.counts).take(usize::from(self.file(side).witnesses));
         all.filter(|(_, counts)| *counts).map(|(at, _)| at.unwrap_or(Instant::ORIGIN)).max()
     }
 
@@ -76,7 +91,7 @@ impl World {
     pub(super) fn check_sight(&mut self, side: Side, reason: TakeReason) {
         let may_do_without = match reason {
             TakeReason::Dead | TakeReason::ColdStart => true,
-            TakeReason::Jeopardy if self.policy().in_jeopardy == InJeopardy::Witness => false,
+            TakeReason::Jeopardy if self.file(side).in_jeopardy == InJeopardy::Witness => false,
             TakeReason::Jeopardy
             | TakeReason::Offered
             | TakeReason::Departed
@@ -85,7 +100,8 @@ impl World {
         };
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
-        let heard = self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at) + self.shortest_late_after());
+        let heard =
+            self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at) + self.shortest_late_after(side));
         let is_fresh = |asked_at: Instant| {
             heard.is_none_or(|heard| asked_at > heard) && local.since(asked_at) <= self.dead_afters().1
         };
@@ -124,6 +140,23 @@ impl World {
         }
     }
 
+    /// Where the files differ, whoever lets go for want of an acknowledgement has waited for as long as the peer would before it
+    /// takes over: all that has once been acknowledged, the peer has heard of.
+    pub(super) fn check_promise(&mut self, side: Side) {
+        let clock = self.boxes[side.index()].clock;
+        let hearings = &self.watch.hearing;
+        let hearing = &hearings[side.index()];
+        let Some(acked) = hearing.surely_acked_at else { return };
+        let met_at =
+            hearings[0].adopted_at.max(hearings[1].adopted_at).max(hearing.returned_at.unwrap_or(Instant::ORIGIN));
+        let has_promised = self.are_acquainted() && acked >= met_at + self.exchange_time();
+        let has_dropped = hearings.iter().any(|hearing| hearing.has_dropped_lines());
+        let promised = clock.local(acked) + timing::release_start(self.present_dead_afters().0);
+        if !self.do_files_agree() && has_promised && !has_dropped && clock.local(self.now) + TOLERANCE < promised {
+            self.complain("promise", format!("{side:?} lets go although the peer's patience is not over"));
+        }
+    }
+
     /// No witness that counts has been seen since before a full lease without an acknowledgement was over.
     fn is_without_witness(&self, side: Side, acked: Instant, local: Instant) -> bool {
         let (shortest, longest) = self.dead_afters();
@@ -135,8 +168,8 @@ impl World {
         let is_late_sight = newest > acked;
         let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
         // The same for how long it has been alone: by two beats, where its agent was replaced.
-        let interval = self.policy().interval();
-        let alone_from = acked + timing::release_start(shortest) + self.policy().lease;
+        let interval = self.file(side).interval();
+        let alone_from = acked + timing::release_start(shortest) + self.file(side).lease;
         local > unseen_from + TOLERANCE && local + interval + interval < alone_from
     }
 }

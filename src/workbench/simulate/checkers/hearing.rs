@@ -112,6 +112,11 @@ impl Hearing {
 }
 
 impl Hearing {
+    /// The lines of some cable were seen to drop.
+    pub fn has_dropped_lines(&self) -> bool {
+        self.lines.iter().any(LineEvidence::has_dropped)
+    }
+
     /// When the beat was made that its beats acknowledge for certain. They name the newest number: where a session value came
     /// after the newest beat and was taken, that one's, which acknowledges nothing.
     pub fn surely_acknowledges(&self) -> Option<Instant> {
@@ -156,6 +161,7 @@ impl World {
             return;
         }
         let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
+        let do_files_agree = self.do_files_agree();
         self.note_lines_heard(side, path);
         let hearing = &mut self.watch.hearing[side.index()];
         if !was_heard {
@@ -174,7 +180,7 @@ impl World {
             hearing.newest_sent_at = Some(stamp.sent_at);
             hearing.troubled_since = stamp.is_troubled.then(|| hearing.troubled_since.unwrap_or(now));
             hearing.has_peer_left = stamp.is_leaving;
-            hearing.sight.exchange(ours, stamp.witnesses);
+            hearing.sight.exchange(ours, stamp.witnesses, do_files_agree);
         }
         for (highest, term) in hearing.highest_terms.iter_mut().zip(stamp.terms) {
             *highest = (*highest).max(term);
@@ -185,7 +191,7 @@ impl World {
     fn is_heard(&self, side: Side) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
-        self.policy().paths.iter().enumerate().any(|(index, path)| {
+        self.file(side).paths.iter().enumerate().any(|(index, path)| {
             let is_current = hearing.read_at[index].is_some() && hearing.read_at[index] >= hearing.opened_at[index];
             let age = hearing.read_at[index].map(|at| clock.local(self.now).since(clock.local(at)));
             let is_open = self.watch.open_paths[side.index()][index];
@@ -260,7 +266,8 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
         let is_power_loss = reason == TakeReason::Dead && self.is_power_loss_shown(side);
-        let window = if is_power_loss { self.shortest_late_after() } else { self.dead_afters().0 };
+        let shortest = self.file(side).paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
+        let window = if is_power_loss { self.shortest_late_after(side) } else { shortest };
         let hearing = &self.watch.hearing[side.index()];
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < window);
         // A path that was lost since hears nobody; that its silence proves nothing is another checker's business.
@@ -289,12 +296,12 @@ impl World {
         let local = |at: Option<Instant>| clock.local(at.unwrap_or(hearing.started_at));
         let newest = local(hearing.heard_at);
         // A path that was opened again gets a fresh window, as if it had been heard then.
-        let testifies = |(index, path): (usize, &crosswire::config::PathPolicy)| {
-            let since = hearing.read_at[index].max(hearing.opened_at[index]);
-            newest.since(local(since)) <= path.timing.dead_after
+        let testifies = |path: PathId| {
+            let since = hearing.read_at[path.index()].max(hearing.opened_at[path.index()]);
+            newest.since(local(since)) <= self.slower_dead_after(path)
         };
         let all: Vec<(PathKind, bool)> =
-            self.policy().paths.iter().enumerate().map(|(index, path)| (path.kind, testifies((index, path)))).collect();
+            self.policy().path_ids().map(|path| (self.kind(path), testifies(path))).collect();
         let has = |kind| all.contains(&(kind, true));
         (has(PathKind::Serial) && has(PathKind::Lan)) || all.iter().all(|(_, testifies)| *testifies)
     }

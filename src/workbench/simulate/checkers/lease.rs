@@ -25,7 +25,7 @@ impl super::Watch {
 impl World {
     /// An order leaves the agent.
     pub(in super::super) fn note_order(&mut self, side: Side, local: Instant, ticket: &Ticket) {
-        let lease = self.setup.policy.lease;
+        let lease = self.file(side).lease;
         self.check_last_moment(side, local, ticket);
         match ticket.order {
             Order::Acquire { group, .. } => {
@@ -47,10 +47,10 @@ impl World {
     /// What adds or renews is good for a moment only: a guard that wakes late must not do what was wanted long ago.
     /// What lets go is good for ever.
     fn check_last_moment(&mut self, side: Side, local: Instant, ticket: &Ticket) {
-        let longest = self.policy().paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let longest = self.file(side).paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
         let is_good = match ticket.order {
             Order::Acquire { .. } => ticket.valid_until.since(local) <= longest,
-            Order::Renew { .. } | Order::Probe { .. } => ticket.valid_until.since(local) <= self.policy().interval(),
+            Order::Renew { .. } | Order::Probe { .. } => ticket.valid_until.since(local) <= self.file(side).interval(),
             Order::Release { .. } => ticket.valid_until == Instant::NEVER,
             Order::Fence { .. } | Order::Announce { .. } => true,
         };
@@ -61,7 +61,7 @@ impl World {
 
     /// An outcome reaches the agent.
     pub(in super::super) fn note_outcome(&mut self, side: Side, token: Token, outcome: Outcome) {
-        let lease = self.setup.policy.lease;
+        let lease = self.file(side).lease;
         for held in &mut self.watch.held[side.index()] {
             if let Some((_, sent_at)) = held.newest_order.filter(|(renewal, _)| *renewal == token)
                 && outcome == Outcome::Renewed

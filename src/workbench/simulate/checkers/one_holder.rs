@@ -94,7 +94,7 @@ impl World {
             let gateway = &self.boxes[holder.index()];
             !gateway.does_agent_work() || !gateway.does_guard_work()
         };
-        let waits_for_kernel = self.policy().groups[group.index()].safety != SafetyRule::Probe;
+        let waits_for_kernel = self.group_policy(taker, group).safety != SafetyRule::Probe;
         // Guards that hung on both boxes and go on together do what was ordered before either could hear of it.
         let window = self.exchange_time();
         let both_hung = SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
@@ -103,9 +103,13 @@ impl World {
         !(could_know || (kernel_alone && waits_for_kernel))
     }
 
+    fn slower_interval(&self) -> Span {
+        SIDES.into_iter().map(|side| self.file(side).interval()).max().unwrap_or_default()
+    }
+
     /// How long a frame or a handshake takes to be sent, carried and read.
-    fn exchange_time(&self) -> Span {
-        let interval = self.policy().interval();
+    pub(super) fn exchange_time(&self) -> Span {
+        let interval = self.slower_interval();
         let slowest = self.setup.bauds.iter().copied().filter(|baud| *baud > 0).min().unwrap_or(115_200);
         let frame = timing::line_time(70, slowest);
         interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
@@ -135,7 +139,7 @@ impl World {
     }
 
     /// Each has adopted the other's present run.
-    fn are_acquainted(&self) -> bool {
+    pub(super) fn are_acquainted(&self) -> bool {
         let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].agent_run, self.watch.hearing[index].adopted));
         a.1 == b.0 && b.1 == a.0
     }
@@ -174,7 +178,7 @@ impl World {
     /// Since the holder was last heard somebody answered for the addresses, and its kernel may not have let go yet: the
     /// taker remembers that, if it has not been stopped or started since.
     fn was_answered(&self, taker: Side, group: GroupId) -> bool {
-        let bound = timing::lifetime_bound(self.dead_afters().1, self.policy().lease);
+        let bound = timing::lifetime_bound(self.dead_afters().1, self.file(taker.peer()).lease);
         let heard = self.watch.hearing[taker.index()].heard_at;
         let answered = self.watch.answered[taker.index()][group.index()];
         let remembers = |at: Instant| self.boxes[taker.index()].works.bad_until(self.now) < at;
@@ -196,7 +200,7 @@ impl World {
 
     fn could_be_told(&self, holder: Side) -> bool {
         let (now, taker) = (self.now, holder.peer());
-        let dead_after = self.policy().paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
+        let dead_after = self.dead_afters().1;
         let window = dead_after + dead_after.fraction(1, 50) + self.exchange_time();
         let has_speaker = self.boxes[taker.index()].works.is_good_for(now, window);
         let is_able = now.since(self.hung_until(holder)) >= window;
@@ -223,7 +227,7 @@ impl World {
             return;
         }
         let begun = a.max(b).max(self.hung_until(Side::A)).max(self.hung_until(Side::B));
-        let interval = self.policy().interval();
+        let interval = self.slower_interval();
         let limit = interval + interval + self.setup.wakes_late.fraction(4, 1) + Span::from_ms(5);
         if self.now.since(begun) > limit {
             self.complain("split-ends", format!("both still hold {group:?} two intervals after they heard each other"));

@@ -16,6 +16,10 @@ impl World {
             Record::Stall(gap) => self.note_stall(side, gap),
             Record::Taking { group, term, reason, .. } => self.judge_taking(side, group, term, reason),
             Record::Releasing { group, reason: ReleaseReason::LostTie, .. } => self.judge_lost_tie(side, group),
+            Record::Releasing {
+                reason: ReleaseReason::WitnessUnseen | ReleaseReason::UnheardByPeer | ReleaseReason::NoCarrier,
+                ..
+            } => self.check_promise(side),
             Record::Role { group, from, to } => {
                 self.watch.roles[side.index()][group.index()] = to;
                 self.judge_role(side, group, from, to);
@@ -43,6 +47,7 @@ impl World {
             | Record::Standby(_)
             | Record::StandbyYielded
             | Record::Maintenance(_)
+            | Record::BothServe(_)
             | Record::Incident(_)
             | Record::Scripts { .. }
             | Record::Reloaded
@@ -71,7 +76,9 @@ impl World {
     fn judge_lost_tie(&mut self, side: Side, group: GroupId) {
         let ours = self.watch.terms[side.index()][group.index()];
         let theirs = self.watch.hearing[side.index()].told_terms[group.index()];
-        let prefers_us = self.setup.policy.groups[group.index()].prefer.unwrap_or(Side::A) == side;
+        // What the two may not agree on breaks no tie.
+        let preferred = self.group_policy(side, group).prefer.filter(|_| self.do_files_agree());
+        let prefers_us = preferred.unwrap_or(Side::A) == side;
         if theirs < ours || (theirs == ours && prefers_us) {
             self.complain("tie", format!("{side:?} yields {group:?} of term {ours} to term {theirs}"));
         }

@@ -9,7 +9,7 @@ impl World {
     /// A script begins to start.
     pub(in super::super) fn script_starts(&mut self, side: Side, group: GroupId, script: u8) {
         let is_running = |side: Side| self.boxes[side.index()].services[group.index()].contains(script);
-        let policy = &self.setup.policy.groups[group.index()];
+        let policy = self.group_policy(side, group);
         // No lease ends a script: where it has to be certain that it runs nowhere else, nothing excuses that it does.
         let is_for_one = policy.is_exclusive || policy.safety == SafetyRule::Fence;
         if is_running(side) {

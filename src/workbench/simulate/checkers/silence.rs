@@ -43,6 +43,11 @@ impl LineEvidence {
         }
     }
 
+    /// They are down, having been believed.
+    pub fn has_dropped(&self) -> bool {
+        self.dropped_at.is_some()
+    }
+
     fn is_believed(&self) -> bool {
         self.is_learned && !self.is_contradicted
     }
@@ -58,7 +63,7 @@ impl World {
     /// A beat of the peer that was read on a cable, with the lines as they are.
     pub(super) fn note_lines_heard(&mut self, side: Side, path: PathId) {
         let local = self.boxes[side.index()].clock.local(self.now);
-        let timing = self.setup.policy.paths[path.index()].timing;
+        let timing = self.file(side).paths[path.index()].timing;
         self.watch.hearing[side.index()].lines[path.index()].hear(local, timing.interval, timing.dead_after);
     }
 
@@ -117,17 +122,31 @@ impl World {
         !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
     }
 
+    /// No silence counts that is shorter than what either node goes by.
+    fn check_drift(&mut self, side: Side, reason: TakeReason) {
+        let clock = self.boxes[side.index()].clock;
+        let hearing = &self.watch.hearing[side.index()];
+        let Some(told_at) = hearing.told_at.max(hearing.heard_at).filter(|_| hearing.told_at.is_some()) else { return };
+        let wait = timing::takeover_after(self.present_dead_afters().1);
+        let is_early = clock.local(self.now) < clock.local(told_at) + wait;
+        let is_by_age = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
+        if is_by_age && is_early && !self.is_power_loss_shown(side) {
+            self.complain("drift", format!("{side:?} took over ({reason:?}) before both would call the peer silent"));
+        }
+    }
+
     /// What the rules of a group ask for before it is taken from a peer that is silent.
     pub(super) fn check_waits(&mut self, side: Side, group: GroupId, reason: TakeReason) {
+        self.check_drift(side, reason);
         let is_by_silence = is_by_silence(reason);
         if is_by_silence && self.is_fenced(group) && !self.was_dark_since_heard(side) {
             self.complain("fence", format!("{side:?} took {group:?} ({reason:?}) from a peer that was not off since"));
         }
-        if reason == TakeReason::Jeopardy && self.policy().in_jeopardy == InJeopardy::Hold {
+        if reason == TakeReason::Jeopardy && self.file(side).in_jeopardy == InJeopardy::Hold {
             self.complain("jeopardy", format!("{side:?} took {group:?} from a doubtful peer"));
         }
         let may_hold_on = self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
-        let waits = match self.policy().groups[group.index()].safety {
+        let waits = match self.group_policy(side, group).safety {
             SafetyRule::Probe => may_hold_on,
             SafetyRule::Lease => true,
             // A box that was fenced holds nothing, however long it may have said that it would.
@@ -176,15 +195,15 @@ impl World {
     fn has_lease_passed(&self, side: Side) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
-        let policy = self.policy();
+        let (policy, peer) = (self.file(side), self.file(side.peer()));
         let (since, goes_on_for) = match hearing.troubled_since {
-            Some(since) => (Some(since), policy.interval()),
-            None => (hearing.heard_at, self.dead_afters().1),
+            Some(since) => (Some(since), policy.interval().max(peer.interval())),
+            None => (hearing.heard_at, self.present_dead_afters().1),
         };
         let Some(since) = since else { return true };
-        let stop = policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
-        let by_kernel = timing::lifetime_bound(goes_on_for, policy.lease);
-        let by_agent = timing::scripts_bound(self.dead_afters().1, stop);
+        let stop = peer.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
+        let by_kernel = timing::lifetime_bound(goes_on_for, peer.lease);
+        let by_agent = timing::scripts_bound(self.present_dead_afters().1, stop);
         clock.local(self.now).since(clock.local(since)) >= by_kernel.max(by_agent).fraction(101, 100)
     }
 }
