@@ -33,7 +33,10 @@ impl Setup {
         let paths = self.policy.paths.iter().zip(&self.bauds).zip(&self.wirings);
         let paths = paths.map(|((path, baud), wiring)| path_text(path, *baud, *wiring));
         let groups = self.policy.groups.iter().zip(&self.scripts).zip(&self.own_links);
-        let groups = groups.map(|((group, scripts), own_link)| group_text(group, *scripts, *own_link));
+        let groups = groups.enumerate().map(|(index, ((group, scripts), own_link))| {
+            let has_same_tag = index > 0 && group.tag == 1;
+            group_text(group, *scripts, *own_link) + if has_same_tag { ":tag-1" } else { "" }
+        });
         let mut text = format!(
             "paths={} groups={} lease={} cold_start={} in_jeopardy={} rates={},{} wakes_late={} slips={} lifetime={}",
             paths.collect::<Vec<_>>().join(","),
@@ -161,6 +164,7 @@ impl Setup {
             match word {
                 "exclusive" => group.is_exclusive = true,
                 "own-link" => has_own_link = true,
+                "tag-1" => group.tag = 1,
                 _ => group.failback = Failback::After(parse_time(word.strip_prefix("failback-")?).ok()?),
             }
         }
