@@ -402,7 +402,13 @@ impl Node {
         let here = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
         let interval = self.policy.interval();
         let dropped_at = here.max(self.peer.lines_dropped_at());
-        dropped_at.is_some_and(|at| self.peer.acknowledged().is_none_or(|acked| acked <= at + interval + interval))
+        let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + interval + interval);
+        !self.is_shortcut_closed() && dropped_at.is_some_and(is_late)
+    }
+
+    /// The peer takes no shortcut: its file is another one, and it has shown that it knows ours.
+    fn is_shortcut_closed(&self) -> bool {
+        self.is_digest_different && self.peer.does_know_us() && self.peer.acked_at().is_some()
     }
 
     /// The lines of some cable dropped in the middle of the peer's beats.
