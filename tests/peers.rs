@@ -8,9 +8,9 @@
 mod simulate;
 
 use crosswire::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side, Speed};
-use crosswire::frame::message::{Beat, GroupReport, Role, Word};
+use crosswire::frame::message::{Ack, Beat, GroupReport, Role, Standing, Word};
 use crosswire::frame::session::{Accepted, Entropy, Session};
-use crosswire::frame::{Body, Key, Keyring};
+use crosswire::frame::{Body, Key, Keyring, Version};
 use crosswire::quorum::record::{Record, ReleaseReason};
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::resource::{Order, Outcome};
@@ -303,6 +303,8 @@ struct Beside {
     heard: Option<Beat>,
     /// What the peer says of the group.
     says: (Role, u32, Word),
+    /// It says that our kernel answers for what it serves.
+    says_still_held: bool,
     /// Its kernel answers for the group's address.
     is_kernel_holding: bool,
     records: Vec<Record>,
@@ -326,6 +328,7 @@ impl Beside {
             now,
             heard: None,
             says: (Role::Backup, 0, Word::None),
+            says_still_held: false,
             is_kernel_holding: false,
             records: Vec::new(),
             orders: Vec::new(),
@@ -372,12 +375,12 @@ impl Beside {
     /// The peer's beat: the node's own, but for what it says of the group.
     fn peer_speaks(&mut self) {
         let Some(mut beat) = self.heard.clone() else {
-            let hello = self.peer.seal_hello(LAN);
+            let hello = self.peer.seal_hello(Version::Two, LAN);
             return self.step(Event::Datagram(LAN, &hello));
         };
         let (role, term, word) = self.says;
-        beat.ack = self.peer.newest();
-        beat.standing = Default::default();
+        beat.ack = Ack::Whole(self.peer.newest());
+        beat.standing = Standing { still_held: self.says_still_held, ..Standing::default() };
         beat.paths.iter_mut().for_each(|path| path.age_sixteenths = 0);
         beat.groups = [GroupReport { tag: 1, role, term, word }].into_iter().collect();
         let number = self.peer.next_number();
@@ -457,9 +460,32 @@ fn a_peer_whose_kernel_keeps_what_it_let_go_is_found_out() {
     beside.run_for(Span::from_s(2));
     assert!(beside.node.status(beside.now).groups[0].both_serve.is_some());
     assert_eq!(beside.count(|record| matches!(record, Record::BothServe(GATEWAY))), 1, "{:?}", beside.records);
+    assert!(beside.heard.as_ref().is_some_and(|beat| beat.standing.still_held), "the peer is told");
     beside.is_kernel_holding = false;
     beside.run_for(Span::from_s(3));
     assert_eq!(beside.node.status(beside.now).groups[0].both_serve, None);
     assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 1);
     assert_eq!(beside.role(), Role::Active);
+}
+
+/// The same seen from the other side: a peer that serves says that our kernel answers still. The guard removes what is there.
+#[test]
+fn who_is_told_that_it_holds_on_lets_go_again() {
+    let mut beside = Beside::new();
+    beside.says = (Role::Active, 1, Word::None);
+    beside.run_for(Span::from_s(3));
+    let releases = |beside: &Beside| beside.orders.iter().filter(|(_, order)| is_release(order)).count();
+    assert_eq!(releases(&beside), 0);
+    beside.says_still_held = true;
+    beside.run_for(Span::from_s(3));
+    assert!((2..=4).contains(&releases(&beside)), "{:?}", beside.orders);
+    beside.says_still_held = false;
+    beside.run_for(Span::from_s(2));
+    let before = releases(&beside);
+    beside.run_for(Span::from_s(3));
+    assert_eq!((releases(&beside), beside.role()), (before, Role::Backup));
+}
+
+fn is_release(order: &Order) -> bool {
+    matches!(order, Order::Release { .. })
 }

@@ -217,6 +217,11 @@ impl Group {
         GroupReport { tag, role: self.role, term, word }
     }
 
+    /// The peer's kernel has just answered for what the peer let go for us.
+    pub fn is_still_held(&self, now: Instant) -> bool {
+        self.role == Role::Active && self.still_held_at.is_some_and(|at| now.since(at) < STILL_HELD_WITHIN)
+    }
+
     /// The peer did not take what was let go for it: the next time it asks, it waits.
     pub fn note_unused_offer(&mut self, now: Instant) {
         let wait = UNUSED_WAIT.fraction(1u64.wrapping_shl(u32::from(self.unused_offers)), 1);

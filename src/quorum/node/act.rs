@@ -111,7 +111,19 @@ impl Node {
             group.retry_at = None;
             self.change_role(now, id, RoleEvent::Retry, effects);
         }
+        self.let_go_of_leftovers(now, id);
         self.release_again(now, id, effects);
+    }
+
+    /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard removes what is there.
+    fn let_go_of_leftovers(&mut self, now: Instant, id: GroupId) {
+        let does_hear = self.is_on_time(now) && self.peer.beat().is_some_and(|beat| beat.standing.still_held);
+        let does_serve = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Active);
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if does_hear && does_serve && group.role == Role::Backup && group.release_again_at.is_none() {
+            group.release_again_at = Some(now + STILL_HELD_WITHIN);
+            self.is_urgent = true;
+        }
     }
 
     /// What a stranger has neither node may take, and both see at the same time that it has gone; and a guard may go on at any
@@ -187,6 +199,7 @@ impl Node {
         group.wanted_until = None;
         group.peer_is_off_until = None;
         group.is_given_away = false;
+        group.release_again_at = None;
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
         group.taken_from = group.said_mac.filter(|_| is_on_word).map(|mac| (mac, now));
         group.said = None;
@@ -283,8 +296,7 @@ impl Node {
     /// The peer's kernel has answered for what the peer has let go. It is asked again until it answers no more.
     fn is_still_held(&mut self, now: Instant, id: GroupId, effects: &mut Effects) -> bool {
         let interval = self.policy.interval();
-        let Some(group) = self.groups.get(id.index()) else { return false };
-        let is_held = group.still_held_at.is_some_and(|at| now.since(at) < STILL_HELD_WITHIN);
+        let is_held = self.groups.get(id.index()).is_some_and(|group| group.is_still_held(now));
         if is_held && self.is_beat_due(now) {
             self.order(now + interval, Order::Probe { group: id }, effects);
         }

@@ -170,9 +170,10 @@ impl Node {
     fn note_still_held(&mut self, now: Instant, id: GroupId, mac: [u8; 6]) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some((theirs, taken_at)) = group.taken_from else { return };
-        let is_known = group.still_held_at.is_some_and(|at| now.since(at) < STILL_HELD_WITHIN);
+        let is_known = group.is_still_held(now);
         if mac == theirs && (is_known || now.since(taken_at) < STILL_HELD_WITHIN) {
             group.still_held_at = Some(now);
+            self.is_urgent |= !is_known;
             self.note_tie(now, id);
         }
     }

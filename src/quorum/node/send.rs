@@ -108,7 +108,7 @@ impl Node {
             },
             lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
             vote_counts: false,
-            still_held: false,
+            still_held: self.groups.iter().any(|group| group.is_still_held(now)),
             shadow: false,
             witnesses: 0,
         }

@@ -122,7 +122,8 @@ impl Setup {
             }
             "other.groups" => {
                 let other = self.other.get_or_insert_with(|| OtherFile::same(&self.policy));
-                (other.policy.groups.clear(), other.groups.clear());
+                other.policy.groups.clear();
+                other.groups.clear();
                 let groups = value.split(',').map(|text| read_other_group(other, &self.policy, text));
                 groups.collect::<Option<Vec<()>>>().ok_or_else(wrong)?;
             }
