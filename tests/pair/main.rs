@@ -43,5 +43,6 @@ mod services;
 mod starts;
 mod starved;
 mod strangers;
+mod two_files;
 mod versions;
 mod witness;
