@@ -172,7 +172,7 @@ impl World {
         let first_read = Some(hearing.firsts[1].note(stamp.count, now));
         let read_at = &mut hearing.read_at[path.index()];
         *read_at = (*read_at).max(first_read);
-        (hearing.heard_at, hearing.told_at) = (hearing.heard_at.max(first_read), Some(now));
+        (hearing.heard_at, hearing.told_at) = (hearing.heard_at.max(first_read), hearing.told_at.max(first_read));
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.newest_count = stamp.count;
