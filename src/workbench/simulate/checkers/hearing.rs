@@ -169,6 +169,8 @@ impl World {
         }
         hearing.acked_at = hearing.acked_at.max(stamp.acked);
         hearing.surely_acked_at = hearing.surely_acked_at.max(stamp.surely_acked);
+        // One that came before its sender was adopted has arrived by now, and a copy that another path brings is no news.
+        hearing.firsts[0].note(stamp.count, now);
         let first_read = Some(hearing.firsts[1].note(stamp.count, now));
         let read_at = &mut hearing.read_at[path.index()];
         *read_at = (*read_at).max(first_read);

@@ -75,7 +75,11 @@ impl World {
 
     fn judge_lost_tie(&mut self, side: Side, group: GroupId) {
         let ours = self.watch.terms[side.index()][group.index()];
-        let theirs = self.watch.hearing[side.index()].told_terms[group.index()];
+        // What is said of a group with the same tag may be meant for this one.
+        let tag = |group: GroupId| self.setup.policy.groups[group.index()].tag;
+        let alike = self.setup.policy.group_ids().filter(|other| tag(*other) == tag(group));
+        let told = self.watch.hearing[side.index()].told_terms;
+        let theirs = alike.map(|group| told[group.index()]).max().unwrap_or_default();
         // What the two may not agree on breaks no tie.
         let preferred = self.group_policy(side, group).prefer.filter(|_| self.do_files_agree());
         let prefers_us = preferred.unwrap_or(Side::A) == side;
