@@ -51,7 +51,7 @@ impl World {
     /// Which witnesses answered a question of the last dead_after, as bits.
     pub(in super::super) fn seen_witnesses(&self, side: Side) -> u8 {
         let local = self.boxes[side.index()].clock.local(self.now);
-        let window = self.dead_afters().1;
+        let window = self.present_dead_afters().1;
         let answered = self.watch.hearing[side.index()].sight.answered;
         let is_seen = |at: &Option<Instant>| at.is_some_and(|at| local.since(at) <= window);
         (0..).zip(&answered).filter(|(_, at)| is_seen(at)).fold(0, |bits, (index, _)| bits | (1 << index))
