@@ -93,7 +93,7 @@ impl Setup {
         policy.groups = self.policy.groups.clone();
         if let Some(other) = self.other_file(digest) {
             for (group, rules) in other.groups.iter().zip(&other.policy.groups) {
-                policy.groups[group.index()] = rules.clone();
+                policy.groups[group.index()] = *rules;
             }
         }
         let unwatched = |count: &usize| -> ScriptPlans { std::iter::repeat_n(None, *count).collect() };
