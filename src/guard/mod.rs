@@ -47,7 +47,7 @@ pub mod reload;
 mod routes;
 mod scripts;
 mod self_fence;
-mod spawn;
+pub mod spawn;
 mod supervisor;
 #[cfg(test)]
 pub mod testing;

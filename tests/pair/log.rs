@@ -99,6 +99,14 @@ impl LogBox {
         kill(Pid::from_raw(i32::try_from(pid).expect("a process")), signal).expect("it is there");
     }
 
+    /// Stops it (SIGSTOP); when it has stopped, since until then it takes one more datagram out of its queue.
+    fn suspend(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stat = format!("/proc/{}/stat", self.syslogd.as_ref().map_or(0, Child::id));
+        let is_stopped = || Ok(fs::read_to_string(&stat)?.contains(") T "));
+        wait_until("a syslogd that is stopped", PATIENCE, is_stopped).expect("it stops");
+    }
+
     /// Kills it. Its socket stays behind, and nobody listens.
     fn stop(&mut self) {
         if let Some(mut child) = self.syslogd.take() {
@@ -235,7 +243,7 @@ fn row_34_a_stuck_syslogd() {
         log.start();
         let scene = serving(&log);
         let (start, beats) = (now(), Beats::of(&scene, Side::A));
-        log.signal(Signal::SIGSTOP);
+        log.suspend();
         fill(&log.at("dev/log"));
         let before = log.messages().len();
         (0..3).for_each(|_| speak(&scene));
