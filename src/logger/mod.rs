@@ -95,12 +95,13 @@ struct State {
     limiter: Limiter<u32, Sample, MAX_PLACES>,
 }
 
-struct Logger(Mutex<Option<State>>);
+/// Boxed: as an empty static it would take its 4 KB in the binary too.
+struct Logger(Mutex<Option<Box<State>>>);
 
 static LOGGER: Logger = Logger(Mutex::new(None));
 
 impl Logger {
-    fn state(&self) -> MutexGuard<'_, Option<State>> {
+    fn state(&self) -> MutexGuard<'_, Option<Box<State>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,7 +122,7 @@ pub fn start(is_foreground: bool) {
     if !is_managed {
         state.look(now());
     }
-    *LOGGER.state() = Some(state);
+    *LOGGER.state() = Some(Box::new(state));
     if log::set_logger(&LOGGER).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
