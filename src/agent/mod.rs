@@ -27,7 +27,7 @@ use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
 use crosswire::quorum::decide::Standby;
 use crosswire::quorum::record::{Kind, Record};
-use crosswire::quorum::succession::{self, Restraint, Succession};
+use crosswire::quorum::succession::{self, Deposit, Restraint, Succession};
 use crosswire::quorum::{Effects, Event, Node};
 use crosswire::time::Instant;
 use crosswire::turn::{Step, Turn};
@@ -188,7 +188,7 @@ impl<'a> Agent<'a> {
     /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is none.
     fn succeed(&mut self, inheritance: &Inheritance) -> bool {
         let succession = Succession {
-            deposit: succession::decode(&inheritance.deposit),
+            deposit: deposit_of(inheritance),
             holdings: inheritance.holdings.iter().copied().collect(),
             last_token: inheritance.last_token,
         };
@@ -237,6 +237,15 @@ impl<'a> Agent<'a> {
             self.is_done = true;
         }
     }
+}
+
+/// What the last agent has left. Which of other witnesses answered says nothing of those of now.
+fn deposit_of(inheritance: &Inheritance) -> Option<Deposit> {
+    let mut deposit = succession::decode(&inheritance.deposit)?;
+    if inheritance.has_other_witnesses {
+        (deposit.witnesses, deposit.witnesses_that_count) = (heapless::Vec::new(), 0);
+    }
+    Some(deposit)
 }
 
 fn scripts_of(group: &GroupSettings) -> String {

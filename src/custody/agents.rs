@@ -50,7 +50,7 @@ impl Custody {
     pub(super) fn reloaded(&mut self, now: Instant, plan: &Plan, effects: &mut Effects) {
         self.plan = plan.clone();
         for (group, plan) in self.groups.iter_mut().zip(&plan.groups) {
-            group.is_exclusive = plan.is_exclusive;
+            (group.is_exclusive, group.may_fence) = (plan.is_exclusive, plan.may_fence);
         }
         self.is_reloading = true;
         self.put_another_in_its_place(now, effects);
@@ -68,6 +68,7 @@ impl Custody {
     pub(super) fn dismiss(&mut self, effects: &mut Effects) {
         self.is_listening = false;
         self.renewals.fill(None);
+        self.budgets.forget_paths();
         emit(effects, Effect::DismissAgent);
     }
 

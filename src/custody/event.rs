@@ -6,7 +6,7 @@ use super::held_group::MAX_REPORTS;
 use super::plan::{Plan, ScriptPlans};
 use super::restart_policy::{Loss, Next};
 use super::script_set::ScriptSet;
-use crate::config::{GroupId, MAX_GROUPS};
+use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
 use crate::resource::{Condition, Fault, Outcome, Ticket, Token};
 use crate::time::Instant;
 
@@ -64,8 +64,12 @@ pub enum Word {
     HandsOff(bool),
     /// Somebody answers for an address of the group, after [`Effect::AskForNew`].
     Answered(GroupId),
-    /// Something that bears on nothing that is held.
-    Other,
+    /// A path has to be opened again.
+    Reopen(PathId),
+    /// The peer's own address has to be asked for.
+    AskForPeer,
+    /// The operator's program has to be told something.
+    Notice,
 }
 
 /// How it shows that an agent is lost.
@@ -138,6 +142,8 @@ pub enum Event<'a> {
     /// An earlier run of the daemon had started these scripts of a group, for this term, and nobody has stopped them. Comes
     /// before the first agent is started.
     Inherited(GroupId, ScriptSet, u32),
+    /// The peer was fenced, or a fault says why not.
+    FenceEnded(Result<(), Fault>),
     /// An agent was started.
     AgentStarted,
     /// None could be started.
@@ -186,10 +192,16 @@ pub enum Effect {
     Admit(GroupId),
     /// Ask the wire; what comes of it is told to the agent.
     Probe(Ticket),
-    /// Make certain that the peer holds nothing; what comes of it is told to the agent.
-    Fence(Ticket),
+    /// Make certain that the peer holds nothing, not beginning after this instant; then, once, [`Event::FenceEnded`].
+    Fence(Instant),
     /// Nobody waits for the fence any more.
     GiveUpFence,
+    /// Open a path again and give it to the agent.
+    Reopen(PathId),
+    /// Ask the wire for the peer's own address.
+    AskForPeer,
+    /// Tell the operator's program what the agent has just said.
+    Notify,
     /// Tell the agent what became of an order.
     Answer(Token, Outcome),
     /// Tell the agent how the scripts of a group are.
@@ -235,12 +247,14 @@ pub enum Note {
     AgentUnkillable,
     /// The operator wants the daemon to stop: the agent hands over.
     Stopping,
+    /// The agent asks for more than any honest one needs: so many requests were dropped.
+    OverBudget(u32),
     /// The daemon ends, well or not.
     Leaving(Cause),
 }
 
 /// One group answers everybody who waits for it; each takes one action, and the daemon may end.
-const MAX_EFFECTS: usize = MAX_REPORTS + MAX_REPORTS + 4 * MAX_GROUPS + 8;
+const MAX_EFFECTS: usize = MAX_REPORTS + MAX_REPORTS + 4 * MAX_GROUPS + MAX_PATHS + 8;
 
 /// The effects of one step, in the order in which they have to be carried out.
 pub type Effects = Vec<Effect, MAX_EFFECTS>;

@@ -39,12 +39,16 @@ pub(super) struct GroupCustody {
     pub(super) is_on_trial: bool,
     /// Which of its scripts are written down as started.
     marked: ScriptSet,
-    /// The newest fence that was begun for it.
+    /// The newest fence that was ordered for it.
     pub(super) newest_fence: Option<Token>,
+    /// The fence that has to be answered.
+    pub(super) awaited_fence: Option<Token>,
     /// Addresses that are asked for before they come.
     pub(super) newcomers: Option<Newcomers>,
     /// Only one box may ever run its scripts.
     pub(super) is_exclusive: bool,
+    /// Its safety rule asks for a fence.
+    pub(super) may_fence: bool,
 }
 
 impl GroupCustody {
@@ -65,8 +69,10 @@ impl GroupCustody {
             is_on_trial: false,
             marked: ScriptSet::EMPTY,
             newest_fence: None,
+            awaited_fence: None,
             newcomers: None,
             is_exclusive: plan.is_exclusive,
+            may_fence: plan.may_fence,
         }
     }
 

@@ -20,13 +20,18 @@
 //! * [`orders`]: which orders are accepted in which state, and how they are carried out
 //! * [`restart_policy`]: what is done when an agent is lost; `agents` does it
 //! * `newcomers`: addresses that a reload adds to a held group are asked for first
+//! * `budget`: how often an agent may ask for what; `fencing` for the fence
 //! * `ending`: how the daemon ends
 
 mod agents;
+mod budget;
 mod ending;
 pub mod event;
+mod fencing;
 mod groups;
 pub mod held_group;
+#[cfg(test)]
+mod hostile_tests;
 pub mod monitors;
 mod newcomers;
 pub mod orders;
@@ -42,6 +47,7 @@ use crate::config::{GroupId, MAX_GROUPS};
 use crate::quorum::succession::Holding;
 use crate::resource::{Condition, Ticket, Token};
 use crate::time::{Instant, Span};
+use budget::Budgets;
 pub use ending::Phase;
 pub use event::{Action, Cause, Effect, Effects, End, Event, Lapse, Note, Reason, Word};
 use groups::GroupCustody;
@@ -62,6 +68,10 @@ pub struct Custody {
     /// By group: the newest renewal that was ordered and not carried out yet.
     renewals: [Option<Ticket>; MAX_GROUPS],
     restarts: RestartPolicy,
+    /// What the agent has asked for lately.
+    budgets: Budgets,
+    /// The peer is being fenced.
+    is_fencing: bool,
     /// The newest token that any agent has used.
     last_token: Token,
     phase: Phase,
@@ -90,6 +100,8 @@ impl Custody {
             groups,
             renewals: [None; MAX_GROUPS],
             restarts: RestartPolicy::new(),
+            budgets: Budgets::new(),
+            is_fencing: false,
             last_token: Token(0),
             phase: Phase::Running,
             is_listening: false,
@@ -113,6 +125,7 @@ impl Custody {
             Event::Removed(group, outcome) => self.removed(now, group, outcome, effects),
             Event::ScriptEnded(group, end) => self.script_ended(now, group, end, effects),
             Event::Inherited(group, started, term) => self.inherit(now, group, (started, term), effects),
+            Event::FenceEnded(outcome) => self.fence_ended(outcome, effects),
             Event::AgentStarted => self.agent_started(now),
             Event::AgentNotStarted => self.start_at = now + agents::START_AGAIN_AFTER,
             Event::AgentLost(lapse) => self.lose_agent(now, lapse, effects),
@@ -129,7 +142,8 @@ impl Custody {
     /// When the next [`Event::Tick`] is due.
     pub fn due_at(&self, now: Instant) -> Instant {
         let groups = self.groups.iter().map(GroupCustody::due_at).min().unwrap_or(Instant::NEVER);
-        groups.min(self.agent_looked_at(now)).min(self.agents_due_at()).min(self.ending_due_at())
+        let others = self.awaited_at().min(self.ending_due_at());
+        groups.min(self.agent_looked_at(now)).min(self.agents_due_at()).min(others)
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
@@ -137,6 +151,7 @@ impl Custody {
             self.look_if_due(now, id, effects);
             self.ask_if_due(now, id, effects);
         }
+        self.open_awaited(now, effects);
         self.judge_agent(now, effects);
         self.pass_agents_deadlines(now, effects);
         self.pass_ending_deadline(now, effects);

@@ -1,5 +1,6 @@
 //! Which orders are accepted, and how they are carried out.
 
+use super::budget::Request;
 use super::event::{Effect, Effects, Lapse, Word};
 use super::groups::GroupCustody;
 use super::{Custody, Phase, emit};
@@ -40,10 +41,10 @@ pub fn accepts(order: Order, state: State, phase: Phase) -> Result<(), Fault> {
         (Order::Renew { .. } | Order::Announce { .. }, State::Free | State::Stuck | State::Coming | State::Going) => {
             false
         }
-        (
-            Order::Probe { .. } | Order::Fence { .. },
-            State::Free | State::Stuck | State::Coming | State::Held | State::Going,
-        ) => true,
+        // Whoever holds the group needs nobody fenced for it, and who cannot take it gains nothing.
+        (Order::Fence { .. }, State::Free) => phase == Phase::Running,
+        (Order::Fence { .. }, State::Stuck | State::Coming | State::Held | State::Going) => false,
+        (Order::Probe { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => true,
     };
     if is_accepted { Ok(()) } else { Err(Fault::OutOfOrder) }
 }
@@ -78,7 +79,10 @@ impl Custody {
             Word::Farewell => self.hear_farewell(now),
             Word::Answered(group) => self.answered(now, group, effects),
             Word::HandsOff(is_on) => self.is_hands_off = is_on,
-            Word::Other => {}
+            Word::Reopen(path) => self.want_path(now, path, effects),
+            Word::AskForPeer if self.may_have(now, Request::AskForPeer, effects) => emit(effects, Effect::AskForPeer),
+            Word::Notice if self.may_have(now, Request::Notice, effects) => emit(effects, Effect::Notify),
+            Word::AskForPeer | Word::Notice => {}
         }
     }
 
@@ -121,18 +125,17 @@ impl Custody {
         match ticket.order {
             Order::Release { group, first } => self.release(now, group, Some(ticket.token), first, effects),
             Order::Acquire { group, term } => self.acquire(now, ticket, (group, term), effects),
-            Order::Announce { group } => emit(effects, Effect::Announce(group)),
-            Order::Probe { .. } => emit(effects, Effect::Probe(ticket)),
-            Order::Fence { group } => self.fence(group, ticket, effects),
+            Order::Announce { group } if self.may_have(now, Request::Announce(group), effects) => {
+                emit(effects, Effect::Announce(group));
+            }
+            Order::Announce { .. } => {}
+            Order::Probe { group } if self.may_have(now, Request::Probe(group), effects) => {
+                emit(effects, Effect::Probe(ticket));
+            }
+            // It says nothing of the wire, and is asked again an interval later.
+            Order::Probe { .. } => refuse(ticket.token, Fault::TooLate, effects),
+            Order::Fence { group } => self.fence(now, group, ticket, effects),
             Order::Renew { group } => self.ask_for_lease(now, group, ticket, effects),
-        }
-    }
-
-    /// A fence that is ordered again was only not answered yet.
-    fn fence(&mut self, id: GroupId, ticket: Ticket, effects: &mut Effects) {
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if group.newest_fence.replace(ticket.token) != Some(ticket.token) {
-            emit(effects, Effect::Fence(ticket));
         }
     }
 
@@ -159,7 +162,7 @@ impl Custody {
     }
 }
 
-fn refuse(token: Token, fault: Fault, effects: &mut Effects) {
+pub(super) fn refuse(token: Token, fault: Fault, effects: &mut Effects) {
     emit(effects, Effect::Answer(token, Outcome::Failed(fault)));
 }
 

@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use super::MAX_SCRIPTS;
 use super::monitors::MonitorPlan;
-use crate::config::{MAX_GROUPS, Policy};
+use crate::config::{MAX_GROUPS, Policy, SafetyRule};
 use crate::time::Span;
 
 /// How each script of a group is watched, in their order; none where it is not.
@@ -21,6 +21,10 @@ pub struct Plan {
     pub hang_after: Span,
     /// The longest that the scripts of any group may take to stop, one after the other.
     pub scripts_stop_within: Span,
+    /// How many paths there are.
+    pub paths: u8,
+    /// How often the agent beats.
+    pub interval: Span,
 }
 
 /// One group.
@@ -30,6 +34,8 @@ pub struct GroupPlan {
     pub scripts: ScriptPlans,
     /// Only one box may ever run them.
     pub is_exclusive: bool,
+    /// Its safety rule asks for a fence.
+    pub may_fence: bool,
 }
 
 impl Plan {
@@ -39,12 +45,15 @@ impl Plan {
         let group = |(policy, scripts): (&crate::config::GroupPolicy, ScriptPlans)| GroupPlan {
             scripts,
             is_exclusive: policy.is_exclusive,
+            may_fence: policy.safety == SafetyRule::Fence,
         };
         Self {
             groups: policy.groups.iter().zip(scripts).map(group).collect(),
             lease: policy.lease,
             hang_after: late_after.max(policy.interval().fraction(3, 1)),
             scripts_stop_within: policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default(),
+            paths: u8::try_from(policy.paths.len()).unwrap_or(u8::MAX),
+            interval: policy.interval(),
         }
     }
 }

@@ -9,20 +9,22 @@ use super::orders::{State, accepts};
 use super::*;
 use crate::resource::{Order, ReleaseOrder};
 
-const GROUP: GroupId = GroupId(0);
+pub(super) const GROUP: GroupId = GroupId(0);
 
-fn at(ms: u64) -> Instant {
+pub(super) fn at(ms: u64) -> Instant {
     Instant::from_us(1_000_000) + Span::from_ms(ms)
 }
 
-fn plan(scripts: usize) -> Plan {
+pub(super) fn plan(scripts: usize) -> Plan {
     let scripts = std::iter::repeat_n(None, scripts).collect();
-    let group = GroupPlan { scripts, is_exclusive: false };
+    let group = GroupPlan { scripts, is_exclusive: false, may_fence: true };
     Plan {
         groups: [group].into_iter().collect(),
         lease: Span::from_s(1),
         hang_after: Span::from_ms(300),
         scripts_stop_within: Span::from_s(10),
+        paths: 2,
+        interval: Span::from_ms(100),
     }
 }
 
@@ -109,6 +111,9 @@ fn said(effect: Effect) -> Option<String> {
         | Effect::UseNewScripts(_)
         | Effect::Probe(_)
         | Effect::Fence(_)
+        | Effect::Reopen(_)
+        | Effect::AskForPeer
+        | Effect::Notify
         | Effect::GiveUpFence
         | Effect::Condition(..)
         | Effect::StopFailed(_)
@@ -135,9 +140,10 @@ fn an_order_is_accepted_in_these_states_and_in_no_other() {
     };
     let running: Vec<String> =
         orders.iter().map(|(name, order)| format!("{name} {}", row(*order, Phase::Running))).collect();
-    let expected = ["acquire x....", "renew ...x.", "release xxxxx", "fence xxxxx", "announce ...x.", "probe xxxxx"];
+    let expected = ["acquire x....", "renew ...x.", "release xxxxx", "fence x....", "announce ...x.", "probe xxxxx"];
     assert_eq!(running, expected);
     let until = at(0);
+    assert_eq!(row(Order::Fence { group: GROUP }, Phase::Stopping { until }), ".....", "who leaves takes nothing");
     for phase in [Phase::Farewell { until }, Phase::Leaving { until, is_well: true }] {
         for (name, order) in orders {
             let expected = if name == "release" { "xxxxx" } else { "....." };
@@ -324,6 +330,6 @@ fn a_fence_that_is_ordered_again_is_the_same_one() {
         rig.custody.step(at(0), Event::Said(Word::Order(ticket)), &mut effects);
         effects.iter().any(|effect| matches!(effect, Effect::Fence(_)))
     };
-    assert_eq!([begun(1), begun(1), begun(2)], [true, false, true]);
+    assert_eq!([begun(1), begun(1), begun(2)], [true, false, false]);
     assert_eq!(rig.custody.last_token(), Token(2));
 }

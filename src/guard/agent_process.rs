@@ -33,6 +33,8 @@ const MAX_DESCRIPTOR: RawFd = 4_096;
 pub struct Inheritance {
     /// Its encoded deposit.
     pub deposit: heapless::Vec<u8, MAX_DEPOSIT_BYTES>,
+    /// It speaks of other witnesses than those of now.
+    pub has_other_witnesses: bool,
     /// By group, what is in hand.
     pub holdings: Vec<Option<Holding>>,
     /// The newest token that was used.
@@ -111,6 +113,7 @@ impl Guard<'_> {
     fn inheritance(&self) -> Inheritance {
         Inheritance {
             deposit: heapless::Vec::from_slice(&self.deposit).unwrap_or_default(),
+            has_other_witnesses: self.has_other_witnesses,
             holdings: self.custody.holdings().to_vec(),
             last_token: self.custody.last_token(),
             is_reload: false,

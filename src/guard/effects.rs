@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use crosswire::config::{GroupId, PathId};
-use crosswire::custody::{Action, Effect, Effects, End, Event, Lapse, Reason, ScriptSet};
+use crosswire::custody::{Action, Effect, Effects, End, Event, Reason, ScriptSet};
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::Instant;
 use log::{info, warn};
@@ -62,8 +62,11 @@ impl Guard<'_> {
             Effect::AskForNew(id) => return Some(Event::Asked(id, self.ask_for_new(id))),
             Effect::Admit(id) => self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.newcomers.clear()),
             Effect::Probe(ticket) => self.done(ticket.token, self.probe(ticket)),
-            Effect::Fence(ticket) => self.fence(ticket),
+            Effect::Fence(valid_until) => return self.fence(valid_until),
             Effect::GiveUpFence => self.give_up_fence(),
+            Effect::Reopen(path) => self.reopen(path),
+            Effect::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
+            Effect::Notify => self.hear_notice(),
             Effect::Answer(token, Outcome::Renewed) => self.confirm(token),
             Effect::Answer(token, outcome) => self.done(token, outcome),
             Effect::Condition(group, condition) => self.tell(&FromGuard::Scripts { group, condition }, None),
@@ -192,10 +195,9 @@ impl Guard<'_> {
     }
 
     /// Opens a path again.
-    pub(super) fn reopen(&mut self, path: PathId) {
-        match self.settings.paths.get(path.index()) {
-            Some(settings) => self.report_path(path, open_path(settings)),
-            None => self.hand_in(Event::AgentLost(Lapse::UnknownPath)),
+    fn reopen(&mut self, path: PathId) {
+        if let Some(settings) = self.settings.paths.get(path.index()) {
+            self.report_path(path, open_path(settings));
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use crosswire::custody::End;
-use crosswire::resource::{Fault, Outcome, Ticket, Token};
+use crosswire::custody::{End, Event};
+use crosswire::resource::Fault;
 use crosswire::time::{Instant, Span};
 use log::error;
 use nix::errno::Errno;
@@ -23,42 +23,28 @@ use crate::settings::Settings;
 /// What the child may take beyond the time of its fences before it is ended.
 const SPARE: Span = Span::from_s(5);
 
-/// A fence that runs, and who waits for it. The peer is one: whoever asks while it is being fenced gets the same answer.
-pub struct FenceRun {
-    pub run: Run,
-    tokens: Vec<Token>,
-}
-
 impl Guard<'_> {
-    /// Starts a fence, or waits with others for the one that runs.
-    pub(super) fn fence(&mut self, ticket: Ticket) {
+    /// Starts a fence, in time; says so if there is none.
+    pub(super) fn fence(&mut self, valid_until: Instant) -> Option<Event<'static>> {
         let now = now();
-        if now > ticket.valid_until {
-            return self.done(ticket.token, Outcome::Failed(Fault::TooLate));
+        if now > valid_until {
+            return Some(Event::FenceEnded(Err(Fault::TooLate)));
         }
-        if let Some(fence) = &mut self.fence {
-            return fence.tokens.push(ticket.token);
-        }
-        match start(self.settings, now) {
-            Some(run) => self.fence = Some(FenceRun { run, tokens: vec![ticket.token] }),
-            None => self.done(ticket.token, Outcome::Failed(Fault::NoFence)),
-        }
+        self.fence = start(self.settings, now);
+        self.fence.is_none().then_some(Event::FenceEnded(Err(Fault::NoFence)))
     }
 
     /// It has ended, or is given up.
     pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
-        let Some(mut fence) = self.fence.take() else { return };
-        let is_confirmed = how.is_some_and(|how| fence.run.ended(how) == End::Done);
-        let outcome = if is_confirmed { Outcome::Fenced } else { Outcome::Failed(Fault::NoFence) };
-        for token in fence.tokens {
-            self.done(token, outcome);
-        }
-        fence.run.into_output();
+        let Some(mut run) = self.fence.take() else { return };
+        let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
+        self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
+        run.into_output();
     }
 
     /// Nobody waits for it any more.
     pub(super) fn give_up_fence(&mut self) {
-        self.fence.iter_mut().for_each(|fence| fence.run.interrupt(now()));
+        self.fence.iter_mut().for_each(|run| run.interrupt(now()));
     }
 }
 

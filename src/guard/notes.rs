@@ -46,6 +46,7 @@ impl Guard<'_> {
                 info!("told to stop: the agent hands over");
                 self.supervisor.iter().for_each(Supervisor::tell_stopping);
             }
+            Note::OverBudget(count) => warn!("the agent asks for more than it can need: {count} requests were dropped"),
             Note::Leaving(cause) => note_leaving(cause),
         }
     }

@@ -26,6 +26,8 @@ const TIMEOUT: Span = Span::from_s(30);
 pub struct Notifier {
     /// The program at work.
     pub run: Option<Run>,
+    /// The one that the agent has said just now.
+    pub heard: Option<Notice>,
     waiting: VecDeque<Notice>,
     /// Since the last one that was told.
     dropped: u32,
@@ -40,8 +42,9 @@ impl Notifier {
 
 impl Guard<'_> {
     /// Something has changed.
-    pub(super) fn hear_notice(&mut self, notice: Notice) {
+    pub(super) fn hear_notice(&mut self) {
         let notifier = &mut self.notifier;
+        let Some(notice) = notifier.heard.take() else { return };
         if notifier.waiting.len() == MAX_WAITING {
             notifier.waiting.pop_front();
             notifier.dropped = notifier.dropped.saturating_add(1);

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use crosswire::config::GroupId;
 use crosswire::custody::{Custody, Event, HeldGroup};
 use crosswire::frame::Key;
-use crosswire::quorum::succession;
 use log::{error, info};
 
 use super::addresses::prepare;
@@ -102,9 +101,8 @@ impl Guard<'_> {
                 self.hand_in(Event::NewScripts(id, kept, &script_plans(&group.scripts)));
             }
         }
-        if old.witnesses != new.witnesses {
-            self.forget_witnesses();
-        }
+        // Which of the old witnesses answered says nothing of the new ones.
+        self.has_other_witnesses |= old.witnesses != new.witnesses;
         self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())
     }
@@ -135,16 +133,6 @@ impl Guard<'_> {
         }
         if has_newcomers {
             self.hand_in(Event::NewAddresses(id));
-        }
-    }
-
-    /// Which of the old witnesses answered says nothing of the new ones.
-    fn forget_witnesses(&mut self) {
-        let Some(mut deposit) = succession::decode(&self.deposit) else { return };
-        (deposit.witnesses, deposit.witnesses_that_count) = (heapless::Vec::new(), 0);
-        let mut room = [0; succession::MAX_DEPOSIT_BYTES];
-        if let Ok(bytes) = succession::encode(&deposit, &mut room) {
-            self.deposit = bytes.to_vec();
         }
     }
 }

@@ -22,7 +22,6 @@ use super::agent_link::{AgentLink, Received};
 use super::agent_process::Recipe;
 use super::duty::Duty;
 use super::ethernet::{Listener, Sender};
-use super::fence_run::FenceRun;
 use super::links::{LinkEvent, Links};
 use super::marker::{Left, Marker};
 use super::notify::Notifier;
@@ -65,12 +64,15 @@ pub struct Guard<'a> {
     pub(super) recipe: Recipe<'a>,
     /// What the agent deposited last, as it came; empty if nothing.
     pub(super) deposit: Vec<u8>,
+    /// It speaks of other witnesses than those of now.
+    pub(super) has_other_witnesses: bool,
     /// What is held, and for whom.
     pub(super) custody: Custody,
     pub(super) links: Links,
     signals: SignalFd,
     pub(super) stop: OwnedFd,
-    pub(super) fence: Option<FenceRun>,
+    /// The fence that runs.
+    pub(super) fence: Option<Run>,
     pub(super) notifier: Notifier,
     pub(super) watchdog: Option<Watchdog<'a>>,
     pub(super) supervisor: Option<Supervisor>,
@@ -112,6 +114,7 @@ impl<'a> Guard<'a> {
             agent_pid: None,
             recipe,
             deposit: Vec::new(),
+            has_other_witnesses: false,
             custody: Custody::new(plan(settings), now()),
             links: Links::open(&settings.interfaces)?,
             signals: SignalFd::with_flags(&super::signals_of_guard(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
@@ -190,7 +193,7 @@ impl<'a> Guard<'a> {
             self.hear_links();
         }
         if ready.outputs {
-            let fence = self.fence.iter_mut().map(|fence| &mut fence.run).chain(&mut self.notifier.run);
+            let fence = self.fence.iter_mut().chain(&mut self.notifier.run);
             self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).chain(fence).for_each(Run::read_output);
             self.lingering.retain_mut(Output::read);
         }
@@ -215,7 +218,7 @@ impl<'a> Guard<'a> {
         ];
         fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
-        let fence = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
+        let fence = self.fence.iter().chain(&self.notifier.run);
         let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
         match poll(&mut fds, timeout_until(deadline)) {
@@ -242,7 +245,7 @@ impl<'a> Guard<'a> {
         let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
         let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
         let sign_of_life = self.supervisor.as_ref().map_or(Instant::NEVER, Supervisor::deadline);
-        let runs = self.fence.iter().map(|fence| &fence.run).chain(&self.notifier.run);
+        let runs = self.fence.iter().chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
         let own = self.custody.due_at(now()).min(logger::due_at());
@@ -283,7 +286,7 @@ impl<'a> Guard<'a> {
         for index in 0..self.duties.len() {
             self.pass_script_deadline(index);
         }
-        if self.fence.as_mut().is_some_and(|fence| !fence.run.pass_deadline(now())) {
+        if self.fence.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
             self.fence_ended(None);
         }
         if self.notifier.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
@@ -319,7 +322,7 @@ impl<'a> Guard<'a> {
     /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id is
     /// theirs, and what is left of it can be killed.
     fn reap_scripts(&mut self) {
-        let fence = self.fence.as_ref().map(|fence| fence.run.pid());
+        let fence = self.fence.as_ref().map(Run::pid);
         if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
             self.fence_ended(Some(how));
             how_ended(pid, WaitPidFlag::empty());
@@ -383,25 +386,24 @@ impl<'a> Guard<'a> {
     }
 
     fn hear_message(&mut self, message: ToGuard) {
-        self.hand_in(Event::Said(match message {
+        let word = match message {
             ToGuard::Order(ticket) => Word::Order(ticket),
             // The link has put it where it belongs.
-            ToGuard::Deposit => Word::Deposit,
+            ToGuard::Deposit => {
+                self.has_other_witnesses = false;
+                Word::Deposit
+            }
             ToGuard::Farewell => Word::Farewell,
             ToGuard::Answered(group) => Word::Answered(group),
             ToGuard::Maintenance(is_on) => Word::HandsOff(is_on),
-            ToGuard::Reopen(_) | ToGuard::AskForPeer | ToGuard::Notice(_) => Word::Other,
-        }));
-        match message {
-            ToGuard::Reopen(path) => self.reopen(path),
-            ToGuard::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
-            ToGuard::Notice(notice) => self.hear_notice(notice),
-            ToGuard::Order(_)
-            | ToGuard::Deposit
-            | ToGuard::Farewell
-            | ToGuard::Answered(_)
-            | ToGuard::Maintenance(_) => {}
-        }
+            ToGuard::Reopen(path) => Word::Reopen(path),
+            ToGuard::AskForPeer => Word::AskForPeer,
+            ToGuard::Notice(notice) => {
+                self.notifier.heard = Some(notice);
+                Word::Notice
+            }
+        };
+        self.hand_in(Event::Said(word));
     }
 
     fn hear_links(&mut self) {

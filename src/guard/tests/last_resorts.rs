@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crosswire::config::SafetyRule;
 use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder};
 use crosswire::time::Span;
 use nix::errno::Errno;
@@ -180,22 +181,24 @@ fn with_fence(body: &str, timeout: Span) -> (tempfile::TempDir, Settings) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut settings = vip_alone();
     settings.fences = vec![fence_of(&dir, body, timeout)];
+    settings.policy.groups[0].safety = SafetyRule::Fence;
     (dir, settings)
 }
 
 #[test]
-fn a_fence_is_confirmed_by_its_program_while_renewals_go_on_and_serves_all_who_wait() {
+fn a_fence_is_confirmed_by_its_program_and_refused_for_what_is_held() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let (dir, settings) = with_fence("cat > input; echo run >> runs; sleep 1.5", Span::from_s(20));
         let mut rig = Rig::start(&settings);
+        let [older, newer] = [rig.order(Order::Fence { group: GROUP }), rig.order(Order::Fence { group: GROUP })];
+        assert_eq!(rig.outcome(older), Outcome::Failed(Fault::OutOfOrder));
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
-        let fences = [rig.order(Order::Fence { group: GROUP }), rig.order(Order::Fence { group: GROUP })];
         rig.renew_for(Span::from_ms(1_000));
-        for token in fences {
-            assert_eq!(rig.outcome(token), Outcome::Fenced);
-        }
+        assert_eq!(rig.outcome(newer), Outcome::Fenced);
+        let token = rig.order(Order::Fence { group: GROUP });
+        assert_eq!(rig.outcome(token), Outcome::Failed(Fault::OutOfOrder));
         let read = |name| std::fs::read_to_string(dir.path().join(name)).expect("written");
         assert_eq!(read("runs"), "run\n", "one for both");
         assert_eq!(read("input"), "action=off\nnodename=gw2\nplug=2\n");

@@ -439,6 +439,8 @@ fn the_agent_gets_carriers_listeners_and_paths() {
         let mut settings = vip_alone();
         let device = PathDevice::Serial { device: "/dev/ttyUSB99".into(), baud: 19_200 };
         settings.paths.insert(0, PathSettings { name: "serial".to_owned(), device });
+        let path = settings.policy.paths[0];
+        settings.policy.paths.insert(0, path).expect("room");
         let mut rig = Rig::start(&settings);
         let carrier = |message: &FromGuard| match *message {
             FromGuard::Carrier { interface: 0, up } => Some(up),

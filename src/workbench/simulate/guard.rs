@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crosswire::config::GroupId;
 use crosswire::custody::{Custody, End, Plan, Word};
-use crosswire::resource::{Condition, Outcome, Token};
+use crosswire::resource::{Condition, Fault, Outcome, Token};
 use crosswire::time::Instant;
 
 /// One run of the guard.
@@ -23,6 +23,8 @@ pub struct Guard {
     pub custody: Custody,
     /// Scripts that have ended since the last turn.
     pub ended: VecDeque<(GroupId, End)>,
+    /// How a fence has ended.
+    pub fenced: Option<Result<(), Fault>>,
     /// What the agent deposited last, as it came.
     pub deposit: Vec<u8>,
     /// When the loop wants to wake up (true time), and by the box's own clock.
@@ -45,6 +47,7 @@ impl Guard {
             is_turn_due: false,
             custody: Custody::new(plan, local),
             ended: VecDeque::new(),
+            fenced: None,
             deposit: Vec::new(),
             wakes_at: (Instant::NEVER, Instant::NEVER),
             is_forking: false,

@@ -6,7 +6,7 @@ use crosswire::config::{GroupId, PathKind, Side};
 use crosswire::custody::orders::group_of;
 use crosswire::custody::{Action, Effect, Effects, End, Event, Word};
 use crosswire::quorum::timing::LIFETIME_SLIP;
-use crosswire::resource::{Fault, Outcome, Ticket, Token};
+use crosswire::resource::{Fault, Outcome};
 use crosswire::time::{Instant, Span};
 
 use super::gateway::{Packet, ScriptRun};
@@ -46,6 +46,7 @@ impl World {
         let wanted = guard.wakes_at.1;
         self.guard_hears(side, Event::Woke(wanted));
         self.hear_ended_scripts(side);
+        self.hear_fence(side);
         self.hear_said(side);
         self.reap_agent(side);
         self.hear_operator(side);
@@ -144,7 +145,7 @@ impl World {
                 let outcome = self.probe(side, group_of(ticket.order));
                 self.tell(side, Told::Done(ticket.token, outcome));
             }
-            Effect::Fence(ticket) => self.fence(side, ticket),
+            Effect::Fence(_) => return self.fence(side),
             Effect::Answer(token, outcome) => self.tell(side, Told::Done(token, outcome)),
             Effect::Condition(group, condition) => self.tell(side, Told::Scripts(group, condition)),
             Effect::TellStop => self.tell(side, Told::Stop),
@@ -158,6 +159,8 @@ impl World {
             // A fence goes on without its guard; nobody hears of it.
             // No reload adds an address here.
             Effect::AskForNew(_) | Effect::Admit(_) => {}
+            // Agents here ask for none of it.
+            Effect::Reopen(_) | Effect::AskForPeer | Effect::Notify => {}
             Effect::GiveUpFence | Effect::UseNewScripts(_) | Effect::StopFailed(_) | Effect::Note(_) => {}
         }
         None
@@ -189,13 +192,17 @@ impl World {
         }
     }
 
-    fn fence(&mut self, side: Side, ticket: Ticket) {
-        match self.setup.fence {
-            None => self.tell(side, Told::Done(ticket.token, Outcome::Failed(Fault::NoFence))),
-            Some(takes) => {
-                let run = self.boxes[side.index()].run;
-                self.schedule(takes, side, run, What::FenceEnds(ticket.token));
-            }
+    fn fence(&mut self, side: Side) -> Option<Event<'static>> {
+        let Some(takes) = self.setup.fence else { return Some(Event::FenceEnded(Err(Fault::NoFence))) };
+        let run = self.boxes[side.index()].run;
+        self.schedule(takes, side, run, What::FenceEnds);
+        None
+    }
+
+    fn hear_fence(&mut self, side: Side) {
+        let guard = self.boxes[side.index()].guard.as_mut().filter(|guard| !guard.is_stopped);
+        if let Some(outcome) = guard.and_then(|guard| guard.fenced.take()) {
+            self.guard_hears(side, Event::FenceEnded(outcome));
         }
     }
 
@@ -237,14 +244,14 @@ impl World {
     }
 
     /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody hears of it.
-    pub(super) fn fence_ends(&mut self, side: Side, token: Token) {
+    pub(super) fn fence_ends(&mut self, side: Side) {
         let is_done = self.boxes[side.index()].is_fence_good;
         if is_done && self.boxes[side.peer().index()].is_powered {
             self.befall(super::fault::Fault::PowerCut(side.peer()));
         }
-        if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| !guard.is_stopped) {
-            let outcome = if is_done { Outcome::Fenced } else { Outcome::Failed(Fault::NoFence) };
-            self.tell(side, Told::Done(token, outcome));
+        if let Some(guard) = &mut self.boxes[side.index()].guard {
+            guard.fenced = Some(if is_done { Ok(()) } else { Err(Fault::NoFence) });
+            self.hear_fence(side);
         }
     }
 

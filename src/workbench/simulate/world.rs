@@ -11,7 +11,6 @@ use crosswire::custody::End;
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Effects;
 use crosswire::quorum::succession::Succession;
-use crosswire::resource::Token;
 use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
@@ -58,7 +57,7 @@ pub enum What {
     /// A witness answers what it was asked at this instant of the box's own clock.
     Sighting(WitnessId, Instant),
     /// The fence that was begun for this order ends.
-    FenceEnds(Token),
+    FenceEnds,
     /// The lifetime of a group's addresses may have ended.
     Expire(GroupId),
     /// A script ends: which run of it, and whether well.
@@ -264,7 +263,7 @@ impl World {
             }
             What::Packet(packet) => self.catch(side, packet),
             What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
-            What::FenceEnds(token) => self.fence_ends(side, token),
+            What::FenceEnds => self.fence_ends(side),
             What::Expire(group) => self.expire(side, group),
             What::ScriptEnds(script, end) => self.script_ends(side, script, end),
             What::GuardWakes => self.guard_wakes(side),
@@ -302,7 +301,7 @@ impl World {
             | What::GuardTurn
             | What::Told(..)
             | What::ScriptEnds(..)
-            | What::FenceEnds(_)
+            | What::FenceEnds
             | What::GuardWakes
             | What::StallEnds(_)
             | What::AgentEnds
