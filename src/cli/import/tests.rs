@@ -253,3 +253,9 @@ proptest! {
         prop_assert!(exit == Exit::Done || !said.is_empty());
     }
 }
+
+#[test]
+fn the_box_is_asked_for_a_name() {
+    assert!(places::resolve("localhost").iter().any(IpAddr::is_loopback));
+    assert!(places::resolve("nobody.invalid").is_empty());
+}
