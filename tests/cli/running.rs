@@ -228,7 +228,7 @@ fn a_start_without_room_for_the_pid_file_fails_and_says_so() {
         let run_dir = lab.directory(Side::A).join("run");
         fs::create_dir_all(&run_dir).expect("a directory");
         let script = format!(
-            "mount -t tmpfs -o size=4k full {0} && head -c 4096 /dev/zero >{0}/fill && exec \"$@\"",
+            "mount -t tmpfs -o size=4k,mode=755 full {0} && head -c 4096 /dev/zero >{0}/fill && exec \"$@\"",
             run_dir.display()
         );
         let mut command = Command::new("unshare");

@@ -252,6 +252,7 @@ fn whole_s(span: Span) -> Span {
 /// A wanted time.
 pub fn set(draft: &mut Draft, which: Time, span: Span) -> Reading {
     draft.times[which as usize] = Some(span);
-    draft.setting = Some(format!("{which:?}"));
+    // By number: the router build prints nothing for `{:?}`.
+    draft.setting = Some(format!("time {}", which as usize));
     Reading::Time(which)
 }
