@@ -105,11 +105,16 @@ struct Started {
 
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
-    private::directory(&options.run_dir).map_err(|error| refused("the run directory", &error))?;
-    let opened = guard::open(settings, &options.run_dir).map_err(|error| match error {
+    let not_started = |error: guard::StartError| match error {
         guard::StartError::Lock(_) | guard::StartError::PidFile { .. } => (Exit::Refused, error.to_string()),
         guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),
-    })?;
+    };
+    if let Err(error) = private::directory(&options.run_dir) {
+        // Whoever may not have the directory may not have the ports either, which says more.
+        guard::open_paths(settings).map_err(not_started)?;
+        return Err(refused("the run directory", &error));
+    }
+    let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
     let control = control::listen_in(&options.run_dir)
         .map_err(|error| refused(&format!("the control socket in {}", options.run_dir.display()), &error))?;
     Ok(Started { opened, control })

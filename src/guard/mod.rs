@@ -118,14 +118,22 @@ pub enum StartError {
 /// refused stops the run.
 pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
+    let paths = open_paths(settings)?;
+    let no_room = |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
+    let pid_room = PidRoom::take(run_dir).map_err(no_room)?;
+    Ok(Opened { lock, pid_room, paths })
+}
+
+/// Opens what can be opened of the paths, once.
+///
+/// # Errors
+/// What no retry can mend.
+pub fn open_paths(settings: &Settings) -> Result<Vec<Result<OwnedFd, OpenError>>, StartError> {
     let open_one = |path: &crate::settings::PathSettings| match ports::open_path(path) {
         Err(error @ OpenError::Refused { .. }) => Err(StartError::Path { name: path.name.clone(), error }),
         opened => Ok(opened),
     };
-    let paths = settings.paths.iter().map(open_one).collect::<Result<_, _>>()?;
-    let no_room = |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
-    let pid_room = PidRoom::take(run_dir).map_err(no_room)?;
-    Ok(Opened { lock, pid_room, paths })
+    settings.paths.iter().map(open_one).collect()
 }
 
 /// What the guard reads from a descriptor: the end of children, and the wish for a reload.

@@ -9,10 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::waitpid;
-use nix::unistd::{
-    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, read, setsid, write,
-};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write};
 
 use crosswire::custody::Action;
 use crosswire::time::Span;
@@ -51,12 +48,14 @@ pub(super) fn spawn(script: &Script, action: &str, environment: &[CString]) -> n
 
 /// Runs the first of these programs that exists, and returns what it wrote; nothing where it cannot be run. It is waited for:
 /// only for commands, never in the daemon's loop.
+#[cfg(feature = "import")]
 pub fn ask(programs: &[CString], arguments: &[&str]) -> Vec<u8> {
     let mut said = Vec::new();
     let _ = try_to_ask(programs, arguments, &mut said);
     said
 }
 
+#[cfg(feature = "import")]
 fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> nix::Result<()> {
     let arguments: Vec<CString> = arguments.iter().map(|word| c_string(word.as_bytes())).collect::<nix::Result<_>>()?;
     let environment = [SEARCH_PATH.to_owned()];
@@ -70,14 +69,14 @@ fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> n
     drop(writer);
     let mut bytes = [0; 256];
     loop {
-        match read(&reader, &mut bytes) {
+        match nix::unistd::read(&reader, &mut bytes) {
             Ok(0) => break,
             Ok(length) => said.extend_from_slice(bytes.get(..length).unwrap_or_default()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
     }
-    waitpid(child, None).map(|_| ())
+    nix::sys::wait::waitpid(child, None).map(|_| ())
 }
 
 /// In the child: a session of its own, default signals, the given input and output, then the first of the programs that
