@@ -15,7 +15,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
+use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
 
 use siphasher::sip::SipHasher24;
 
@@ -110,8 +110,10 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),
     };
     if let Err(error) = private::directory(&options.run_dir) {
-        // Whoever may not have the directory may not have the ports either, which says more.
-        guard::open_paths(settings).map_err(not_started)?;
+        // Whoever is not root may not have the ports either, which says more.
+        if !Uid::effective().is_root() {
+            guard::open_paths(settings).map_err(not_started)?;
+        }
         return Err(refused("the run directory", &error));
     }
     let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
