@@ -177,22 +177,13 @@ mod tests {
 
     use super::*;
 
-    /// What `process` says of itself in a child that has become punctual; an agent is started by a guard.
-    fn in_child(process: Process, is_realtime: bool) -> String {
+    /// What a child of ours reports, which ends then.
+    fn told_by_a_child(report: impl FnOnce() -> String) -> String {
         let (from_child, to_parent) = pipe().expect("a pipe");
         // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and leaves by _exit.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
-                if process == Process::Agent {
-                    become_punctual(Process::Guard, false);
-                }
-                let missed = become_punctual(process, is_realtime);
-                let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-                let locked = status.lines().find(|line| line.starts_with("VmLck")).unwrap_or_default();
-                // SAFETY: takes a number and touches no memory.
-                let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
-                let oom = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
-                let _ = write(&to_parent, format!("{missed:?}|{locked}|{policy}|{oom}").as_bytes());
+                let _ = write(&to_parent, report().as_bytes());
                 // SAFETY: ends this process at once.
                 unsafe { libc::_exit(0) }
             }
@@ -204,6 +195,22 @@ mod tests {
                 String::from_utf8_lossy(&text[..length]).into_owned()
             }
         }
+    }
+
+    /// What `process` says of itself in a child that has become punctual; an agent is started by a guard.
+    fn in_child(process: Process, is_realtime: bool) -> String {
+        told_by_a_child(|| {
+            if process == Process::Agent {
+                become_punctual(Process::Guard, false);
+            }
+            let missed = become_punctual(process, is_realtime);
+            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let locked = status.lines().find(|line| line.starts_with("VmLck")).unwrap_or_default();
+            // SAFETY: takes a number and touches no memory.
+            let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
+            let oom = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+            format!("{missed:?}|{locked}|{policy}|{oom}")
+        })
     }
 
     #[test]
@@ -225,30 +232,17 @@ mod tests {
     #[test]
     fn neither_an_agent_nor_a_script_may_have_the_memory_of_the_whole_box() {
         let before = getrlimit(Resource::RLIMIT_MEMLOCK).expect("a limit");
-        let (from_child, to_parent) = pipe().expect("a pipe");
-        // SAFETY: as in `in_child`.
-        match unsafe { fork() }.expect("a child") {
-            ForkResult::Child => {
-                become_punctual(Process::Guard, false);
-                become_punctual(Process::Agent, false);
-                let limits = [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_AS].map(getrlimit);
-                become_ordinary();
-                let after = getrlimit(Resource::RLIMIT_MEMLOCK);
-                let _ = write(&to_parent, format!("{limits:?} {:?}", after == Ok(before)).as_bytes());
-                // SAFETY: ends this process at once.
-                unsafe { libc::_exit(0) }
-            }
-            ForkResult::Parent { child } => {
-                drop(to_parent);
-                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
-                let mut text = vec![0; 4_096];
-                let length = read(&from_child, &mut text).expect("a report");
-                let text = String::from_utf8_lossy(&text[..length]);
-                // Where a limit cannot be raised it was there before.
-                assert!(!text.contains(&nix::sys::resource::RLIM_INFINITY.to_string()), "{text}");
-                assert!(!nix::unistd::geteuid().is_root() || text.ends_with("true"), "{text}");
-            }
-        }
+        let text = told_by_a_child(|| {
+            become_punctual(Process::Guard, false);
+            become_punctual(Process::Agent, false);
+            let limits = [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_AS].map(getrlimit);
+            become_ordinary();
+            let after = getrlimit(Resource::RLIMIT_MEMLOCK);
+            format!("{limits:?} {:?}", after == Ok(before))
+        });
+        // Where a limit cannot be raised it was there before.
+        assert!(!text.contains(&nix::sys::resource::RLIM_INFINITY.to_string()), "{text}");
+        assert!(!nix::unistd::geteuid().is_root() || text.ends_with("true"), "{text}");
     }
 
     #[test]
