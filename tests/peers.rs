@@ -444,11 +444,18 @@ fn two_that_serve_are_shouted_while_they_last() {
 /// that is answered, and the operator told.
 #[test]
 fn a_peer_whose_kernel_keeps_what_it_let_go_is_found_out() {
+    // It is known by what it had announced, or by the MAC of its own address.
+    for known_by in [Event::VipAnswered(GATEWAY, THEIR_MAC), Event::PeerAnswered(Some(LAN), THEIR_MAC)] {
+        is_found_out(known_by);
+    }
+}
+
+fn is_found_out(known_by: Event<'_>) {
     let mut beside = Beside::new();
     beside.says = (Role::Active, 1, Word::None);
     beside.is_kernel_holding = true;
     beside.run_for(Span::from_s(3));
-    beside.step(Event::VipAnswered(GATEWAY, THEIR_MAC));
+    beside.step(known_by);
     assert_eq!(beside.role(), Role::Backup);
     beside.says = (Role::Backup, 1, Word::Offered);
     let offered_at = beside.now;

@@ -241,7 +241,7 @@ impl Agent<'_> {
             let PathDevice::Lan { interface, peer, .. } = &path.device else { continue };
             if *peer == answer.ip {
                 let path = (Some(interface) == on).then_some(id);
-                self.node.step(now, Event::PeerAnswered(path), &mut self.effects);
+                self.node.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }
         }
         self.carry_out();

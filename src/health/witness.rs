@@ -67,9 +67,11 @@ impl Witnesses {
     }
 
     /// The peer's beat says which ones it sees; ours say what we see within `window`. Where the configurations differ nobody
-    /// knows which witnesses are meant (`None`): then each counts that we have ever seen ourselves.
+    /// knows which witnesses are meant (`None`): then each counts that we have ever seen ourselves. What the peer says of
+    /// witnesses that there are not is nothing.
     pub fn exchange(&mut self, now: Instant, window: Span, peer_sees: Option<u8>) {
-        self.peer_sees = peer_sees.unwrap_or(0);
+        let known = (0..self.answered.len()).fold(0, |bits, index| bits | bit(index));
+        self.peer_sees = peer_sees.unwrap_or(0) & known;
         let either = self.seen_bits(now, window) | self.peer_sees;
         for (index, (counts, answered)) in self.counts.iter_mut().zip(&self.answered).enumerate() {
             *counts = if peer_sees.is_some() { either & bit(index) != 0 } else { answered.is_some() };
@@ -151,5 +153,7 @@ mod tests {
         witnesses.exchange(at(900), WINDOW, Some(0b10));
         assert_eq!(witnesses.view(at(0)), WitnessView::Unseen, "the peer saw the second");
         assert!(witnesses.is_peer_better(at(900), WINDOW));
+        witnesses.exchange(at(900), WINDOW, Some(0b1100));
+        assert!(!witnesses.is_peer_better(at(900), WINDOW), "it sees what there is not");
     }
 }

@@ -33,8 +33,8 @@ pub enum Event<'a> {
     Scripts(GroupId, Condition),
     /// Somebody with this MAC answers for an address of a group.
     VipAnswered(GroupId, [u8; 6]),
-    /// The peer's own address answered: on the interface of that path, or elsewhere.
-    PeerAnswered(Option<PathId>),
+    /// The peer's own address answered, with this MAC: on the interface of that path, or elsewhere.
+    PeerAnswered(Option<PathId>, [u8; 6]),
     /// A witness answered a request that was sent at this instant.
     WitnessAnswered(u8, Instant),
     /// The modem lines of a serial path; `None` if its port has none.

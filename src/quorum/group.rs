@@ -110,8 +110,8 @@ pub struct Group {
     pub able_since: Instant,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
-    /// Who answered for an address of it when it was taken on the peer's word, and since when we have had it.
-    pub taken_from: Option<([u8; 6], Instant)>,
+    /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when we have had it.
+    pub taken_from: Option<(Option<[u8; 6]>, Instant)>,
     /// When the peer's kernel last answered for an address of what it has let go for us.
     pub still_held_at: Option<Instant>,
     /// What the wire says.

@@ -16,6 +16,7 @@ mod crossover;
 mod custody;
 mod disk;
 mod ending;
+mod erring;
 mod families;
 mod floods;
 mod frozen;

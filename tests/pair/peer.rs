@@ -19,7 +19,7 @@ use crate::scene::{PATIENCE, Scene};
 const PYTHON: &str = "/usr/bin/python3";
 
 /// The foreign node, in the place of gw2.
-struct Foreign {
+pub struct Foreign {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
@@ -37,8 +37,9 @@ impl Drop for Foreign {
 }
 
 impl Foreign {
-    fn begin(scene: &Scene, version: u8) -> Self {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer/peer.py");
+    /// Starts a program of `tests/peer`.
+    pub fn begin(scene: &Scene, program: &str, version: u8) -> Self {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer").join(program);
         let file = scene.directory(Side::B).join("peer.json");
         fs::write(&file, told(scene, version).to_string()).expect("written");
         let mut command = Command::new(PYTHON);
@@ -51,13 +52,14 @@ impl Foreign {
         Self { child, lines, said: Vec::new() }
     }
 
-    fn order(&mut self, word: &str) {
+    /// Says a word to it.
+    pub fn order(&mut self, word: &str) {
         let input = self.child.stdin.as_mut().expect("a pipe");
         writeln!(input, "{word}").expect("it listens");
     }
 
     /// Waits for a line that begins so.
-    fn wait_for(&mut self, beginning: &str) -> String {
+    pub fn wait_for(&mut self, beginning: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("no {beginning:?}: {e}"));
             self.said.push(line.clone());
@@ -90,19 +92,25 @@ fn told(scene: &Scene, version: u8) -> serde_json::Value {
     })
 }
 
-/// Handshake on both paths, the group handed over both ways at the wish of either side, goodbye of either side.
-fn lives_beside(version: u8) {
+/// A daemon that serves on gw1, and such a peer, which knows it; nothing where there is no Python.
+pub fn serving_beside(program: &str, version: u8) -> Option<(Scene, Foreign)> {
     if !testing::has_tools(&[PYTHON, "/sbin/ip"]) {
-        return;
+        return None;
     }
     let mut scene = Scene::new(Setup::default());
     scene.begin(Side::A);
-    let mut foreign = Foreign::begin(&scene, version);
+    let mut foreign = Foreign::begin(&scene, program, version);
     for path in ["lan", "serial"] {
         foreign.wait_for(&format!("heard {path} in {version}"));
     }
     foreign.wait_for("peer active");
     scene.expect_soon("both paths on time", PATIENCE, |scene| scene.is_at_rest(Side::A, "active"));
+    Some((scene, foreign))
+}
+
+/// Handshake on both paths, the group handed over both ways at the wish of either side, goodbye of either side.
+fn lives_beside(version: u8) {
+    let Some((mut scene, mut foreign)) = serving_beside("peer.py", version) else { return };
     assert_eq!(scene.status(Side::A)["configurations_differ"], false, "the digest of the notes is the daemon's");
 
     foreign.order("want");
@@ -121,7 +129,7 @@ fn lives_beside(version: u8) {
     scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("what was let go for it is taken");
     scene.expect_soon("the goodbye is heard", PATIENCE, |scene| scene.status(Side::A)["peer"]["left"] == true);
 
-    let mut foreign = Foreign::begin(&scene, version);
+    let mut foreign = Foreign::begin(&scene, "peer.py", version);
     foreign.wait_for("peer active");
     scene.expect_soon("both paths on time", PATIENCE, |scene| scene.is_at_rest(Side::A, "active"));
     scene.stop(Side::A, PATIENCE).expect("it ends");

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -83,9 +83,10 @@ impl Drop for Scene {
 }
 
 impl Scene {
-    /// Everything but the daemons.
+    /// Everything but the daemons. `CROSSWIRE_BINARY` names another build of them.
     pub fn new(setup: Setup) -> Self {
-        Self::with_binary(Path::new(env!("CARGO_BIN_EXE_crosswire")), setup)
+        let named = std::env::var_os("CROSSWIRE_BINARY").map(PathBuf::from);
+        Self::with_binary(&named.unwrap_or_else(|| env!("CARGO_BIN_EXE_crosswire").into()), setup)
     }
 
     /// The same with a program that becomes the shipped binary.

@@ -6,7 +6,6 @@ argument is a file of JSON; `tests/pair/peer.rs` writes one. On standard input i
 (release, say goodbye, end), on standard output it says what happens, a line each. Numbers in brackets are sections of the note.
 """
 
-import fcntl
 import json
 import os
 import secrets
@@ -209,7 +208,7 @@ class Node:
         self.heard_at, self.told = [None, None], set()
         self.role, self.term, self.until = "backup", 0, None
         self.theirs, self.newest_beat, self.is_leaving, self.goodbyes = None, 0, False, 0
-        self.digest, self.asking = digest(config["facts"]), None
+        self.digest, self.asking, self.line = digest(config["facts"]), None, ""
         self.beat_at, self.is_urgent = time.monotonic(), False
 
     def become(self, role, lasts=None):
@@ -333,6 +332,13 @@ class Node:
         elif word == "leave":
             self.is_leaving = True
 
+    def hear_operator(self):
+        """Whole lines; when there will be no more, it leaves."""
+        piece = os.read(sys.stdin.fileno(), 4096).decode("ascii")
+        *words, self.line = (self.line + piece).split("\n")
+        for word in words if piece else ["leave"]:
+            self.order(word)
+
     def turn(self):
         wait = max(0, self.beat_at - time.monotonic())
         if self.asking:
@@ -340,8 +346,7 @@ class Node:
         ready, _, _ = select.select([*self.ports, sys.stdin], [], [], wait)
         for source in ready:
             if source is sys.stdin:
-                word = sys.stdin.readline().strip()
-                self.order(word or "leave")
+                self.hear_operator()
                 continue
             path = self.ports.index(source)
             for body in source.bodies():
@@ -355,11 +360,10 @@ class Node:
         return True
 
 
-def main():
+def main(kind=Node):
     with open(sys.argv[1], encoding="ascii") as file:
         config = json.load(file)
-    node = Node(config)
-    fcntl.fcntl(sys.stdin, fcntl.F_SETFL, os.O_NONBLOCK)
+    node = kind(config)
     say("digest", node.digest.hex())
     while node.turn():
         pass

@@ -201,7 +201,7 @@ impl Node {
         group.is_given_away = false;
         group.release_again_at = None;
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
-        group.taken_from = group.said_mac.filter(|_| is_on_word).map(|mac| (mac, now));
+        group.taken_from = is_on_word.then_some((group.said_mac, now));
         group.said = None;
         group.probe.reset();
         if is_last {
@@ -211,7 +211,8 @@ impl Node {
         let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
         if is_on_word {
-            // The peer's word costs no time; whether its kernel knows of it is asked meanwhile.
+            // The peer's word costs no time; whether its kernel knows of it is asked meanwhile, and whose kernel that is.
+            self.ask_who_the_peer_is(effects);
             self.order(now + self.policy.interval(), Order::Probe { group: id }, effects);
         }
         self.change_role(now, id, RoleEvent::Take, effects);

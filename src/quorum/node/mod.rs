@@ -62,6 +62,8 @@ struct Path {
     beat_at: Instant,
     beats_heard: u32,
     beats_sent: u32,
+    /// Of the interface on which the peer's own address answered here last.
+    peer_mac: Option<[u8; 6]>,
 }
 
 /// Whether the guard carries out orders.
@@ -159,6 +161,7 @@ impl Node {
             beat_at: now,
             beats_heard: 0,
             beats_sent: 0,
+            peer_mac: None,
         });
         let witnesses = Witnesses::new(usize::from(policy.witnesses));
         Self {
@@ -222,7 +225,7 @@ impl Node {
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
-            Event::PeerAnswered(path) => self.peer_answered(now, path, effects),
+            Event::PeerAnswered(path, mac) => self.peer_answered(now, path, mac, effects),
             Event::WitnessAnswered(index, asked_at) => self.witness_answered(now, usize::from(index), asked_at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),

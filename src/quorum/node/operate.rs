@@ -169,9 +169,10 @@ impl Node {
     /// Who had the addresses before us said that they are gone, and its kernel answers for them: both have them.
     fn note_still_held(&mut self, now: Instant, id: GroupId, mac: [u8; 6]) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let Some((theirs, taken_at)) = group.taken_from else { return };
+        let Some((said_mac, taken_at)) = group.taken_from else { return };
+        let is_theirs = said_mac == Some(mac) || self.paths.iter().any(|path| path.peer_mac == Some(mac));
         let is_known = group.is_still_held(now);
-        if mac == theirs && (is_known || now.since(taken_at) < STILL_HELD_WITHIN) {
+        if is_theirs && (is_known || now.since(taken_at) < STILL_HELD_WITHIN) {
             group.still_held_at = Some(now);
             self.is_urgent |= !is_known;
             self.note_tie(now, id);

@@ -1,6 +1,6 @@
 //! What the wire answers, and whether its silence can be believed.
 
-use super::{Node, emit};
+use super::{Node, Path, emit};
 use crate::config::{GroupId, PathId, PathKind};
 use crate::health::PathState;
 use crate::health::self_test::Pass;
@@ -29,6 +29,14 @@ impl Node {
         }
     }
 
+    /// By the MAC with which its own address answers the peer is known from a stranger.
+    pub(super) fn ask_who_the_peer_is(&self, effects: &mut Effects) {
+        let is_unknown = |path: &Path| path.detector.kind() == PathKind::Lan && path.peer_mac.is_none();
+        if self.paths.iter().any(is_unknown) {
+            emit(effects, Effect::AskForPeer);
+        }
+    }
+
     /// After a stall nobody knows yet what is heard.
     fn is_heard_both_ways(&self, now: Instant, index: usize) -> bool {
         let Some(path) = self.paths.get(index) else { return false };
@@ -39,14 +47,15 @@ impl Node {
     }
 
     /// The peer's own address has answered.
-    pub(super) fn peer_answered(&mut self, now: Instant, path: Option<PathId>, effects: &mut Effects) {
+    pub(super) fn peer_answered(&mut self, now: Instant, path: Option<PathId>, mac: [u8; 6], effects: &mut Effects) {
         let wait = self.probe_wait();
         for group in self.groups.iter_mut().filter(|group| group.probe.is_expecting(now, wait)) {
             group.probe.peer_answered(now);
         }
         let Some(path) = path else { return };
-        let here = self.paths.get_mut(path.index());
-        if here.is_some_and(|here| here.detector.self_test.answered(now)) {
+        let Some(here) = self.paths.get_mut(path.index()) else { return };
+        here.peer_mac = Some(mac);
+        if here.detector.self_test.answered(now) {
             emit(effects, Effect::Record(Record::Deaf { path, is_deaf: false }));
         }
     }

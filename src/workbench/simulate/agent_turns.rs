@@ -190,7 +190,7 @@ impl World {
                 self.watch.answered[side.index()][group.index()] = Some(self.now);
                 self.step(side, Event::VipAnswered(group, mac(side.peer())));
             }
-            Packet::Peer(path) => self.step(side, Event::PeerAnswered(Some(path))),
+            Packet::Peer(path) => self.step(side, Event::PeerAnswered(Some(path), mac(side.peer()))),
         }
     }
 
