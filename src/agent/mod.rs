@@ -36,6 +36,7 @@ use log::warn;
 use crate::clock;
 use crate::control::{Answer, WatchdogReport};
 use crate::guard::Inheritance;
+use crate::guard::punctual::Idleness;
 use crate::kept::Kept;
 use crate::logger;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings};
@@ -84,8 +85,7 @@ struct Agent<'a> {
     lifeline: Lifeline,
     /// In which order all of that happens.
     turn: Turn,
-    /// When it last had nothing to do.
-    idle_at: Instant,
+    idleness: Idleness,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// What the last operator's request came to.
@@ -132,7 +132,7 @@ impl<'a> Agent<'a> {
         };
         Self {
             turn: Turn::new(&policy),
-            idle_at: clock::now(),
+            idleness: Idleness::begin(),
             ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),
             node: Node::new(
                 &settings.pair,
@@ -211,7 +211,7 @@ impl<'a> Agent<'a> {
     /// One turn: waits, then does what [`Turn`] says, in its order.
     fn turn(&mut self) {
         let (began_at, waking) = self.wait();
-        self.note_idleness(began_at, waking.woke_at);
+        self.idleness.note(began_at);
         self.turn.begin(waking);
         loop {
             match self.turn.next(clock::now) {

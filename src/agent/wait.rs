@@ -17,12 +17,6 @@ use crate::logger;
 const MAX_DESCRIPTORS: usize = 48;
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
-/// A wait of this length was one.
-const WAITED: Span = Span::from_us(100);
-/// So long without any, this process rests for a moment: four fifths of one processor are enough for any flood.
-const MAX_BUSY: Span = Span::from_ms(20);
-/// That moment.
-const REST: Span = Span::from_ms(5);
 
 impl Agent<'_> {
     /// Waits for something to read, or for the next deadline.
@@ -47,18 +41,6 @@ impl Agent<'_> {
             Err(_) => ready = Ready::ALL,
         }
         (now, Waking { ready, deadline, woke_at: clock::now() })
-    }
-
-    /// A flood leaves nothing to wait for, and this process goes before everything else on the box: it rests all the same, and
-    /// what has come meanwhile is read when it does not.
-    pub(super) fn note_idleness(&mut self, began_at: Instant, woke_at: Instant) {
-        let has_waited = woke_at.since(began_at) >= WAITED;
-        if has_waited || woke_at.since(self.idle_at) < MAX_BUSY {
-            self.idle_at = if has_waited { woke_at } else { self.idle_at };
-            return;
-        }
-        let _ = ppoll(&mut [], Some(TimeSpec::from(Duration::from_micros(REST.as_us()))), None);
-        self.idle_at = clock::now();
     }
 
     fn deadline(&self, now: Instant) -> Instant {

@@ -13,6 +13,8 @@ const SAY_EVERY: Span = Span::from_s(60);
 /// What is rationed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request {
+    /// Taking a group.
+    Acquire(GroupId),
     /// A fence.
     Fence,
     /// A probe for a group.
@@ -31,6 +33,8 @@ pub enum Request {
 /// honest agent could ever need.
 fn ration(request: Request, interval: Span) -> (u64, Span) {
     match request {
+        // Two operators who hand it to and fro.
+        Request::Acquire(_) => (16, Span::from_ms(250)),
         // A peer that was fenced, came back, served, and died again. After that it can boot between two fences.
         Request::Fence => (2, FENCE_AGAIN_AFTER),
         // One an interval, and a second one at once.
@@ -70,6 +74,7 @@ impl Used {
 /// What was asked for lately.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Budgets {
+    takings: [Used; MAX_GROUPS],
     fences: Used,
     probes: [Used; MAX_GROUPS],
     announcements: [Used; MAX_GROUPS],
@@ -86,6 +91,7 @@ pub(super) struct Budgets {
 impl Budgets {
     pub(super) const fn new() -> Self {
         Self {
+            takings: [Used::NOTHING; MAX_GROUPS],
             fences: Used::NOTHING,
             probes: [Used::NOTHING; MAX_GROUPS],
             announcements: [Used::NOTHING; MAX_GROUPS],
@@ -100,6 +106,7 @@ impl Budgets {
 
     fn used(&mut self, request: Request) -> Option<&mut Used> {
         match request {
+            Request::Acquire(group) => self.takings.get_mut(group.index()),
             Request::Fence => Some(&mut self.fences),
             Request::Probe(group) => self.probes.get_mut(group.index()),
             Request::Announce(group) => self.announcements.get_mut(group.index()),

@@ -1,6 +1,6 @@
 //! How the daemon ends: as the operator wishes, as the agent says, or because one of them is gone.
 
-use super::event::{Cause, Effect, Effects, Note};
+use super::event::{Cause, Effect, Effects, Lapse, Note};
 use super::{Custody, emit};
 use crate::time::{Instant, Span};
 
@@ -48,10 +48,11 @@ impl Custody {
         }
     }
 
-    /// The agent has released everything and said goodbye, or so it says.
-    pub(super) fn hear_farewell(&mut self, now: Instant) {
+    /// The agent has released everything and said goodbye, or so it says. Nobody but the operator ends the daemon.
+    pub(super) fn hear_farewell(&mut self, now: Instant, effects: &mut Effects) {
         match self.phase {
-            Phase::Running | Phase::Stopping { .. } => self.phase = Phase::Farewell { until: now + EXIT_WITHIN },
+            Phase::Running => self.lose_agent(now, Lapse::UnaskedFarewell, effects),
+            Phase::Stopping { .. } => self.phase = Phase::Farewell { until: now + EXIT_WITHIN },
             Phase::Farewell { .. } | Phase::Leaving { .. } => {}
         }
     }

@@ -89,6 +89,8 @@ pub enum Lapse {
     UnknownGroup,
     /// It names a path that is not configured.
     UnknownPath,
+    /// It said farewell, and nobody had told it to go.
+    UnaskedFarewell,
     /// It has not renewed what is held within the lease.
     NotRenewed,
 }
@@ -99,7 +101,7 @@ impl Lapse {
         match self {
             Self::Died | Self::ClosedItsEnd => Loss::Died,
             Self::DoesNotRead | Self::Silent => Loss::Hung,
-            Self::Garbage | Self::UnknownGroup | Self::UnknownPath => Loss::Untrusted,
+            Self::Garbage | Self::UnknownGroup | Self::UnknownPath | Self::UnaskedFarewell => Loss::Untrusted,
             Self::NotRenewed => Loss::NotServing,
         }
     }

@@ -86,6 +86,7 @@ impl World {
 fn a_farewell_that_is_repeated_has_one_end() {
     let mut world = World::new();
     world.order(Order::Acquire { group: GROUP, term: 7 });
+    world.hand_in(Event::Stop);
     for _ in 0..3_900 / 100 {
         world.order(Order::Renew { group: GROUP });
         world.say(Word::Farewell);
@@ -99,6 +100,33 @@ fn a_farewell_that_is_repeated_has_one_end() {
     assert_eq!(world.count(|effect| matches!(effect, Effect::Renew(..))), 0, "who has said farewell renews nothing");
     world.hand_in(Event::AgentReaped);
     assert_eq!(world.custody.exit(), Some(false));
+}
+
+#[test]
+fn a_farewell_that_nobody_asked_for_ends_the_agent_and_not_the_daemon() {
+    let mut world = World::new();
+    world.order(Order::Acquire { group: GROUP, term: 7 });
+    world.say(Word::Farewell);
+    assert!(world.begun.contains(&Effect::DismissAgent) && world.custody.is_everything_free());
+    world.hand_in(Event::AgentReaped);
+    world.wait(1_000);
+    let anew = Effect::StartAgent { is_in_place: false, is_reload: false };
+    assert_eq!((world.begun.last(), world.custody.phase()), (Some(&anew), Phase::Running));
+}
+
+#[test]
+fn a_group_is_not_taken_and_let_go_again_and_again() {
+    let mut world = World::new();
+    for _ in 0..100 {
+        for _ in 0..50 {
+            world.order(Order::Acquire { group: GROUP, term: 7 });
+            world.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
+            assert!(world.custody.is_everything_free());
+        }
+        world.wait(100);
+    }
+    let taken = world.count(|effect| matches!(effect, Effect::Add(..)));
+    assert!((50..=16 + 40).contains(&taken), "{taken} times in 10 s");
 }
 
 #[test]

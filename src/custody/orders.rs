@@ -76,7 +76,7 @@ impl Custody {
         match word {
             Word::Order(ticket) => self.take_order(now, ticket, effects),
             Word::Deposit => self.restarts.note_deposit(),
-            Word::Farewell => self.hear_farewell(now),
+            Word::Farewell => self.hear_farewell(now, effects),
             Word::Answered(group) => self.answered(now, group, effects),
             Word::HandsOff(is_on) => self.is_hands_off = is_on,
             Word::Reopen(path) => self.want_path(now, path, effects),
@@ -124,7 +124,10 @@ impl Custody {
     fn carry_out(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
         match ticket.order {
             Order::Release { group, first } => self.release(now, group, Some(ticket.token), first, effects),
-            Order::Acquire { group, term } => self.acquire(now, ticket, (group, term), effects),
+            Order::Acquire { group, term } if self.may_have(now, Request::Acquire(group), effects) => {
+                self.acquire(now, ticket, (group, term), effects);
+            }
+            Order::Acquire { .. } => refuse(ticket.token, Fault::OutOfOrder, effects),
             Order::Announce { group } if self.may_have(now, Request::Announce(group), effects) => {
                 emit(effects, Effect::Announce(group));
             }

@@ -63,8 +63,8 @@ fn lost(lapse: Lapse) -> &'static str {
         Lapse::DoesNotRead => "the agent does not read what it is told",
         Lapse::Silent => "the agent has said nothing for late_after",
         Lapse::Garbage => "the agent sent what is no order",
-        Lapse::UnknownGroup => "the agent names a group that is not configured",
-        Lapse::UnknownPath => "the agent names a path that is not configured",
+        Lapse::UnknownGroup | Lapse::UnknownPath => "the agent names what is not configured",
+        Lapse::UnaskedFarewell => "the agent said farewell unasked",
         Lapse::NotRenewed => "no agent has renewed what is held within the lease",
     }
 }

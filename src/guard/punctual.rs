@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
@@ -12,6 +14,8 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::stat::Mode;
 use nix::unistd::write;
+
+use crate::clock::now;
 
 /// Which of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +35,12 @@ const BEST_NICE: libc::c_int = -20;
 /// How long either may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a hundred turns that read all that
 /// a flood has left. The agent waits a little now and then even where a flood leaves no time for it.
 const MAX_RUN_US: libc::rlim_t = 1_000_000;
+/// A wait of this length was one.
+const WAITED: Span = Span::from_us(100);
+/// So long without any, a process rests for a moment: four fifths of one processor are enough for any flood.
+const MAX_BUSY: Span = Span::from_ms(20);
+/// That moment.
+const REST: Duration = Duration::from_millis(5);
 /// Never chosen (proc_pid_oom_score_adj(5)).
 const OOM_NEVER: &str = "-1000";
 /// Chosen as everybody is: raising it to this is allowed to all.
@@ -42,6 +52,28 @@ const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
 static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 /// Stack that is touched before it is locked: more than a turn ever needs.
 const STACK_BYTES: usize = 128 * 1024;
+
+/// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it goes before everything else on the box: it
+/// rests all the same, or the kernel would end its process.
+pub struct Idleness(Instant);
+
+impl Idleness {
+    /// It has just had nothing to do.
+    pub fn begin() -> Self {
+        Self(now())
+    }
+
+    /// The loop began to wait at `began_at`, and has just been woken.
+    pub fn note(&mut self, began_at: Instant) {
+        let woke_at = now();
+        if woke_at.since(began_at) >= WAITED {
+            self.0 = woke_at;
+        } else if woke_at.since(self.0) >= MAX_BUSY {
+            std::thread::sleep(REST);
+            self.0 = now();
+        }
+    }
+}
 
 /// Takes what is granted, and says what is not: one phrase each, with its reason.
 pub fn become_punctual(process: Process, is_realtime: bool) -> Vec<String> {

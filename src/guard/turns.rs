@@ -27,6 +27,7 @@ use super::marker::{Left, Marker};
 use super::notify::Notifier;
 use super::output::Output;
 use super::ports::OpenError;
+use super::punctual::Idleness;
 use super::scripts::{Ended, Run};
 use super::supervisor::Supervisor;
 use super::watchdog::Watchdog;
@@ -84,6 +85,7 @@ pub struct Guard<'a> {
     pub(super) marker: Marker,
     /// Pipes of scripts that have ended.
     lingering: Vec<Output>,
+    idleness: Idleness,
 }
 
 /// What woke the loop.
@@ -127,6 +129,7 @@ impl<'a> Guard<'a> {
             is_fencing_self: false,
             marker,
             lingering: Vec::new(),
+            idleness: Idleness::begin(),
         };
         if let Some(watchdog) = &mut guard.watchdog {
             watchdog.arm(now());
@@ -162,8 +165,9 @@ impl<'a> Guard<'a> {
                 self.watchdog.iter_mut().filter(|_| is_all_gone).for_each(Watchdog::disarm);
                 return code;
             }
-            let deadline = self.next_deadline();
+            let (began_at, deadline) = (now(), self.next_deadline());
             let ready = self.wait_until(deadline);
+            self.idleness.note(began_at);
             self.is_on_time = now().since(deadline) <= STALL;
             self.hand_in(Event::Woke(deadline));
             self.turn(ready);
@@ -221,7 +225,9 @@ impl<'a> Guard<'a> {
         let fence = self.fence.iter().chain(&self.notifier.run);
         let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
-        match poll(&mut fds, timeout_until(deadline)) {
+        // What is left of a datagram wakes nobody.
+        let has_rest = self.agent.as_ref().is_some_and(AgentLink::has_rest);
+        match poll(&mut fds, timeout_until(if has_rest { Instant::ORIGIN } else { deadline })) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ready::default(),
             Err(errno) => {
@@ -236,7 +242,7 @@ impl<'a> Guard<'a> {
             signals: is_ready(0),
             stop: is_ready(1),
             links: is_ready(2),
-            agent: self.agent.is_some() && is_ready(3),
+            agent: has_rest || self.agent.is_some() && is_ready(3),
             outputs: (outputs_from..fds.len()).any(is_ready),
         }
     }
@@ -372,7 +378,7 @@ impl<'a> Guard<'a> {
     /// Reads what the agent has sent.
     fn hear_agent(&mut self) {
         let mut count = 0;
-        while count < MAX_BATCH || self.agent.as_ref().is_some_and(AgentLink::has_rest) {
+        while count < MAX_BATCH {
             count += 1;
             let Some(agent) = &mut self.agent else { return };
             match agent.receive(&mut self.deposit) {

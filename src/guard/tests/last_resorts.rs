@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use super::rig::{GROUP, Rig, vip_alone, with_scripts};
 use crate::clock::now;
 use crate::guard::testing::{Veth, in_namespace, script_file};
-use crate::guard::wire::{FromGuard, ToGuard};
+use crate::guard::wire::FromGuard;
 use crate::settings::{Convention, Fence, FenceAction, FenceMethod, Settings, Watchdog};
 
 /// A device in the place of a driver: the timeout that it has and its boot status, then what is done to it.
@@ -65,7 +65,7 @@ fn a_watchdog_is_armed_announced_petted_and_stopped_when_nothing_is_held() {
         let token = rig.release(ReleaseOrder::ScriptsFirst);
         assert_eq!(rig.outcome(token), Outcome::Released);
         assert!(!done_to(&device).contains(&"stopped".to_owned()), "armed while it may hold something again");
-        rig.say(&ToGuard::Farewell);
+        rig.say_farewell();
         rig.socket = None;
         assert_eq!(rig.exit_code(), 0);
         assert_eq!(done_to(&device).last().map(String::as_str), Some("stopped"));
@@ -147,7 +147,7 @@ fn what_is_exclusive_and_cannot_be_stopped_is_left_to_the_watchdog() {
         let before = pets(&device);
         std::thread::sleep(Duration::from_millis(1_000));
         assert_eq!(pets(&device), before, "{:?}", done_to(&device));
-        rig.say(&ToGuard::Farewell);
+        rig.say_farewell();
         rig.socket = None;
         rig.exit_code();
         assert!(!done_to(&device).contains(&"stopped".to_owned()));
@@ -164,7 +164,7 @@ fn what_is_exclusive_has_stopped_only_if_it_says_so() {
             let mut rig = Rig::start(&settings);
             let token = rig.acquire();
             assert_eq!(rig.outcome(token), Outcome::Failed(expected), "exclusive: {is_exclusive}");
-            rig.say(&ToGuard::Farewell);
+            rig.say_farewell();
             rig.socket = None;
             rig.exit_code();
         });
@@ -177,7 +177,7 @@ fn fence_of(dir: &tempfile::TempDir, body: &str, timeout: Span) -> Fence {
     Fence { method: FenceMethod::Program { program, convention, action, options: vec!["plug=2".to_owned()] }, timeout }
 }
 
-fn with_fence(body: &str, timeout: Span) -> (tempfile::TempDir, Settings) {
+pub(super) fn with_fence(body: &str, timeout: Span) -> (tempfile::TempDir, Settings) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut settings = vip_alone();
     settings.fences = vec![fence_of(&dir, body, timeout)];

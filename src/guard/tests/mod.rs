@@ -1,5 +1,6 @@
 //! The whole guard as a process of its own, seen by its agent: in a network namespace, on real interfaces.
 
+mod hostile;
 mod last_resorts;
 mod rig;
 
@@ -359,9 +360,7 @@ fn after_a_farewell_with_nothing_held_the_guard_ends_well() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let mut rig = Rig::start(&vip_alone());
-        rig.stop.write(1).expect("told to stop");
-        rig.find(|message| (*message == FromGuard::Stop).then_some(()));
-        rig.say(&ToGuard::Farewell);
+        rig.say_farewell();
         kill(rig.agent, Signal::SIGTERM).expect("it ends");
         assert_eq!(rig.exit_code(), 0);
     });
@@ -374,7 +373,7 @@ fn a_farewell_with_something_held_is_none() {
         let mut rig = Rig::start(&vip_alone());
         let token = rig.acquire();
         rig.outcome(token);
-        rig.say(&ToGuard::Farewell);
+        rig.say_farewell();
         rig.close();
         assert_eq!((rig.exit_code(), rig.vip_s()), (1, None));
     });
@@ -401,7 +400,8 @@ fn an_agent_that_sends_anything_else_is_ended() {
         let token = Token(1);
         let valid_until = Instant::NEVER;
         let unknown_group = Order::Release { group: GroupId(1), first: ReleaseOrder::ScriptsFirst };
-        let bad: [&dyn Fn(&Rig); 3] = [
+        let bad: [&dyn Fn(&Rig); 4] = [
+            &|rig| rig.say(&ToGuard::Farewell),
             &|rig| rig.say_bytes(&[0xee; 12]),
             &|rig| rig.say(&ToGuard::Order(Ticket { token, valid_until, order: unknown_group })),
             &|rig| rig.say(&ToGuard::Reopen(PathId(9))),

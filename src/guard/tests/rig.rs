@@ -26,6 +26,7 @@ use nix::{cmsg_space, libc};
 
 use crate::clock::now;
 use crate::guard::addresses::Addresses;
+use crate::guard::punctual::{Process, become_punctual};
 use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
 use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
@@ -61,6 +62,15 @@ const DEPOSIT: &[u8] = b"all that I knew";
 impl Rig {
     /// Starts a guard; its agents are processes that only wait to be killed, and pass their end of the socket pair on.
     pub fn start(settings: &Settings) -> Self {
+        Self::begin(settings, false)
+    }
+
+    /// The same before everything else on the box, and ended by the kernel if it never waits.
+    pub fn start_as_in_use(settings: &Settings) -> Self {
+        Self::begin(settings, true)
+    }
+
+    fn begin(settings: &Settings, is_in_use: bool) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (passed, passes) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
@@ -71,6 +81,9 @@ impl Rig {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
                 drop(passed);
+                if is_in_use {
+                    become_punctual(Process::Guard, true);
+                }
                 let code = Self::be_guard(settings, dir.path(), &stop, &passes);
                 // SAFETY: ends this process at once.
                 unsafe { libc::_exit(code) }
@@ -165,6 +178,13 @@ impl Rig {
         self.close();
     }
 
+    /// The guard is told to stop, and the agent says farewell.
+    pub fn say_farewell(&mut self) {
+        self.stop.write(1).expect("told to stop");
+        self.find(|message| (*message == FromGuard::Stop).then_some(()));
+        self.say(&ToGuard::Farewell);
+    }
+
     /// The guard is told twice to stop, and ends.
     pub fn stop_at_once(&mut self) -> i32 {
         self.stop.write(1).expect("told to stop");
@@ -257,6 +277,34 @@ impl Rig {
         }
     }
 
+    /// Reads what comes for a moment, which nobody looks at.
+    pub fn hear_all(&mut self) {
+        let end = now() + Span::from_ms(10);
+        while now() < end {
+            self.hear(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether the guard still listens to this agent.
+    pub fn is_heard(&self) -> bool {
+        let socket = self.socket.as_ref().expect("not closed");
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        !matches!(
+            nix::sys::socket::recv(socket.as_raw_fd(), &mut [0], flags),
+            Ok(0) | Err(nix::errno::Errno::ECONNRESET)
+        )
+    }
+
+    /// Whether anything was said of an order.
+    pub fn has_heard_of(&self, of: Token) -> bool {
+        self.heard.iter().any(|(message, _)| matches!(message, FromGuard::Done { token, .. } if *token == of))
+    }
+
+    /// What was heard so far counts no more.
+    pub fn forget(&mut self) {
+        self.heard.clear();
+    }
+
     pub fn outcome(&mut self, of: Token) -> Outcome {
         let done = |message: &FromGuard| match *message {
             FromGuard::Done { token, outcome } if token == of => Some(outcome),
@@ -279,6 +327,12 @@ impl Rig {
             assert_eq!(self.outcome(token), Outcome::Renewed);
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Whether the guard has ended; it is not reaped.
+    pub fn has_ended(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(self.guard), flags) != Ok(WaitStatus::StillAlive)
     }
 
     /// Waits for the guard's end.
