@@ -7,10 +7,10 @@
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
-use crosswire::config::{GroupId, SafetyRule, Side};
+use crosswire::config::{GroupId, PathId, SafetyRule, Side};
 use crosswire::frame::message::Role;
 use crosswire::time::Span;
-use simulate::fault::Fault;
+use simulate::fault::{Fault, Way};
 use simulate::setup::Setup;
 use simulate::world::World;
 
@@ -123,6 +123,46 @@ fn what_a_killed_daemon_had_started_is_stopped_before_anybody_starts_it_again() 
             assert_never_wrong(&world);
         }
     }
+}
+
+/// A has been killed and started again, and lets go of what it had started; then nothing of it is heard any more. B, which could
+/// have the group, has whatever makes certain that A's scripts have ended to wait for: that is the rule's business.
+fn cut_off_as_it_lets_go_after_a_respawn(setup: Setup) -> World {
+    let mut world = pair(setup);
+    world.befall(Fault::SlowScripts(Side::A, ms(900)));
+    world.befall(Fault::Respawn(Side::A));
+    world.run_for(ms(500));
+    assert_eq!((role(&world, Side::A), role(&world, Side::B)), (Role::Releasing, Role::Backup));
+    // Without a link A does not take it in its turn.
+    world.befall(Fault::LinkDown(PathId(1), Side::A));
+    world.befall(Fault::Cut(PathId(0), Way::Both));
+    assert_eq!(world.holders(GATEWAY), []);
+    world
+}
+
+#[test]
+fn who_lets_go_after_a_respawn_is_waited_for_by_the_rule_of_the_group() {
+    let mut world = cut_off_as_it_lets_go_after_a_respawn(with_scripts(SafetyRule::Lease));
+    let took = world.run_until(Span::from_s(20), |world| runs_on(world, Side::B)).expect("when A has had its time");
+    assert!(took >= Span::from_s(2), "{took}");
+    assert!(!runs_on(&world, Side::A), "it has used that time");
+    assert_never_wrong(&world);
+}
+
+#[test]
+fn and_by_a_fence_or_never_where_the_rule_says_so() {
+    let mut exclusive = with_scripts(SafetyRule::Lease);
+    exclusive.policy.groups[0].is_exclusive = true;
+    for setup in [with_scripts(SafetyRule::Fence), exclusive] {
+        let mut world = cut_off_as_it_lets_go_after_a_respawn(setup);
+        assert_eq!(world.run_until(Span::from_s(60), |world| runs_on(world, Side::B)), None);
+        assert_never_wrong(&world);
+    }
+    let fenced = Setup { fence: Some(ms(500)), ..with_scripts(SafetyRule::Fence) };
+    let mut world = cut_off_as_it_lets_go_after_a_respawn(fenced);
+    assert!(world.run_until(Span::from_s(20), |world| runs_on(world, Side::B)).is_some(), "A has no power then");
+    assert!(!world.gateway(Side::A).is_powered);
+    assert_never_wrong(&world);
 }
 
 #[test]

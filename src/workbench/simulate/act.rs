@@ -225,6 +225,7 @@ impl World {
         self.drop_all(side);
         let gateway = &mut self.boxes[side.index()];
         gateway.services.fill(ScriptSet::EMPTY);
+        self.watch.is_unstopped[side.index()].fill(false);
         gateway.running.fill(None);
         gateway.marks.fill((ScriptSet::EMPTY, 0));
         (gateway.is_powered, gateway.is_frozen) = (false, false);

@@ -357,6 +357,9 @@ impl World {
         if matches!((run.action, end), (Action::Stop, End::Done) | (Action::Start, End::Refused)) {
             gateway.services[run.group.index()].remove(run.script);
         }
+        let is_unstopped = run.action == Action::Stop && end != End::Done;
+        let known = &mut self.watch.is_unstopped[side.index()][run.group.index()];
+        *known = !gateway.services[run.group.index()].is_empty() && (*known || is_unstopped);
         if let Some(guard) = &mut gateway.guard {
             guard.ended.push_back((run.group, end));
             self.guard_turn(side);

@@ -55,7 +55,7 @@ impl World {
         let status = self.node(side).map(|node| node.status(local));
         for (local, group) in self.file(side).clone().group_ids().zip(status.iter().flat_map(|status| &status.groups)) {
             let index = self.group_of(side, local).index();
-            self.watch.roles[side.index()][index] = group.role;
+            self.watch.note_role(side, index, group.role, self.now);
         }
         self.guard_hears(side, custody::Event::AgentStarted);
         self.schedule_guard(side);
@@ -148,7 +148,7 @@ impl World {
         }
         let locals: Vec<_> = self.file(side).group_ids().map(|local| self.group_of(side, local).index()).collect();
         for (index, group) in locals.iter().zip(status.iter().flat_map(|status| &status.groups)) {
-            self.watch.roles[side.index()][*index] = group.role;
+            self.watch.note_role(side, *index, group.role, self.now);
         }
         for (index, holding) in locals.iter().zip(&succession.holdings) {
             self.watch.inherit_lease(side, *index, holding.map(|holding| holding.lease_until));

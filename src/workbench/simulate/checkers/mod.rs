@@ -47,6 +47,10 @@ pub struct Watch {
     pub held: [[Held; MAX_GROUPS]; 2],
     /// By side and group: the role that was last recorded.
     pub roles: [[Role; MAX_GROUPS]; 2],
+    /// By side and group: since when it says that it lets go.
+    pub releasing_since: [[Option<Instant>; MAX_GROUPS]; 2],
+    /// By side and group: a script has not stopped when it should have, and still runs.
+    pub is_unstopped: [[bool; MAX_GROUPS]; 2],
     /// By side and group: the term of its newest reign in this run.
     pub terms: [[u32; MAX_GROUPS]; 2],
     /// By group: the overlap that goes on.
@@ -84,6 +88,8 @@ impl Watch {
             hearing: [Hearing::default(), Hearing::default()],
             held: [[Held::default(); MAX_GROUPS]; 2],
             roles: [[Role::Backup; MAX_GROUPS]; 2],
+            releasing_since: [[None; MAX_GROUPS]; 2],
+            is_unstopped: [[false; MAX_GROUPS]; 2],
             terms: [[0; MAX_GROUPS]; 2],
             overlaps: vec![None; setup.policy.groups.len()],
             excused: vec![None; setup.policy.groups.len()],
@@ -100,12 +106,20 @@ impl Watch {
         }
     }
 
+    /// A node says this of a group from now on.
+    pub fn note_role(&mut self, side: Side, group: usize, role: Role, now: Instant) {
+        self.roles[side.index()][group] = role;
+        let since = &mut self.releasing_since[side.index()][group];
+        *since = (role == Role::Releasing).then(|| since.unwrap_or(now));
+    }
+
     /// A fresh run of a side's daemon: it knows nothing.
     pub fn become_started(&mut self, side: Side, now: Instant) {
         let index = side.index();
         self.hearing[index] = Hearing::new(now);
         self.held[index] = [Held::default(); MAX_GROUPS];
         self.roles[index] = [Role::Backup; MAX_GROUPS];
+        self.releasing_since[index] = [None; MAX_GROUPS];
         self.terms[index] = [0; MAX_GROUPS];
         self.answered[index] = [None; MAX_GROUPS];
         self.carriers[index] = [false; MAX_GROUPS];

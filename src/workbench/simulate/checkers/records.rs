@@ -21,7 +21,7 @@ impl World {
                 ..
             } => self.check_promise(side),
             Record::Role { group, from, to } => {
-                self.watch.roles[side.index()][group.index()] = to;
+                self.watch.note_role(side, group.index(), to, self.now);
                 self.judge_role(side, group, from, to);
             }
             Record::Leaving => {

@@ -2,6 +2,7 @@
 //! started that runs already.
 
 use crosswire::config::{GroupId, SafetyRule, Side};
+use crosswire::quorum::record::TakeReason;
 
 use super::super::world::World;
 
@@ -17,13 +18,26 @@ impl World {
                 "script-twice",
                 format!("{side:?} starts script {script} of {group:?}, which runs there already"),
             );
-        } else if is_for_one && is_running(side.peer()) {
+        } else if is_running(side.peer()) && (is_for_one || self.should_wait(side, group)) {
             self.complain(
                 "script-on-both",
                 format!("{side:?} starts script {script} of {group:?}, which runs on its peer"),
             );
         }
         self.boxes[side.index()].services[group.index()].insert(script);
+    }
+
+    /// By the rule `lease` a script is not started while it stops elsewhere: the peer had said that it lets go before it was heard
+    /// last, its guard has worked ever since, and none of its scripts has outlived its time.
+    fn should_wait(&self, taker: Side, group: GroupId) -> bool {
+        let (holder, index) = (taker.peer(), group.index());
+        let heard_at = self.watch.hearing[taker.index()].heard_at;
+        let since = self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
+        let is_working =
+            since.is_some_and(|since| self.boxes[holder.index()].guards.is_good_for(self.now, self.now.since(since)));
+        let is_peer_off = matches!(self.watch.taken[taker.index()][index], Some((_, TakeReason::PeerIsOff)));
+        let is_by_lease = self.group_policy(taker, group).safety == SafetyRule::Lease;
+        is_by_lease && is_working && !self.watch.is_unstopped[holder.index()][index] && !is_peer_off
     }
 
     /// After a turn: what a node does not hold runs on its box no more.
