@@ -69,6 +69,12 @@ impl World {
         all.max().unwrap_or_default()
     }
 
+    /// No wait is shorter than by the faster of the pair's files.
+    fn fastest_dead_after(&self) -> Span {
+        let all = self.setup.policies().flat_map(|policy| &policy.paths).map(|path| path.timing.dead_after);
+        all.min().unwrap_or_default()
+    }
+
     /// The shortest and the longest by the slower of the files with which the two run now.
     pub(super) fn present_dead_afters(&self) -> (Span, Span) {
         let of = |path: PathId| SIDES.map(|side| self.file(side).paths[path.index()].timing.dead_after);
@@ -167,9 +173,9 @@ impl World {
         // The node may know of an older acknowledgement only: frames of the handshake take numbers too.
         let is_late_sight = newest > acked;
         let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
-        // The same for how long it has been alone: by two beats, where its agent was replaced.
+        // The same for how long it has been alone: by two beats, where its agent was replaced. It may go by the faster file.
         let interval = self.file(side).interval();
-        let alone_from = acked + timing::release_start(shortest) + self.file(side).lease;
+        let alone_from = acked + timing::release_start(self.fastest_dead_after()) + self.file(side).lease;
         local > unseen_from + TOLERANCE && local + interval + interval < alone_from
     }
 }
