@@ -106,7 +106,9 @@ struct Started {
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
     let not_started = |error: guard::StartError| match error {
-        guard::StartError::Lock(_) | guard::StartError::PidFile { .. } => (Exit::Refused, error.to_string()),
+        guard::StartError::Lock(_) | guard::StartError::Strange { .. } | guard::StartError::PidFile { .. } => {
+            (Exit::Refused, error.to_string())
+        }
         guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),
     };
     if let Err(error) = private::directory(&options.run_dir) {

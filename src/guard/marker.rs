@@ -3,7 +3,7 @@
 //!
 //! One page in the run directory, written in place before each start and after each stop, so that a full disk does not matter
 //! once it is there. It is void after a boot, which ends scripts too. Scripts are known by what is written of them in the
-//! configuration, since a list may have changed meanwhile; those whose start or stop goes on also by their process group.
+//! configuration, since a list may have changed meanwhile: a run does not begin whose file has not all of them. Those whose start or stop goes on also by their process group.
 
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
@@ -22,7 +22,7 @@ use nix::unistd::{Pid, geteuid};
 use crate::settings::{GroupSettings, Script};
 
 /// In the run directory.
-const FILE: &str = "started";
+pub const FILE: &str = "started";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// First word of the file.
 const HEAD: &str = "crosswire-started-1";
@@ -60,22 +60,37 @@ pub struct Left {
     pub term: u32,
 }
 
+/// How many scripts an earlier run has started that may still run, and that no group of this file has: nobody could stop them,
+/// or say that they run.
+pub fn strange(run_dir: &Path, groups: &[GroupSettings]) -> usize {
+    let is_known =
+        |hash: &u64| groups.iter().any(|group| group.scripts.iter().any(|script| script_hash(group, script) == *hash));
+    let (_, marks) = left_behind(&run_dir.join(FILE), groups);
+    marks.iter().flat_map(|mark| &mark.scripts).filter(|script| !is_known(script)).count()
+}
+
+/// The name of this boot, and what an earlier run of it has left.
+fn left_behind(path: &Path, groups: &[GroupSettings]) -> (String, Vec<Mark>) {
+    let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+    let marks = match read(path) {
+        Ok(text) => parse(&text, &boot).unwrap_or_else(|()| {
+            error!("{}: cannot be understood: every script is taken to run", path.display());
+            groups.iter().map(|group| Mark::of(group, &group.scripts, ScriptSet::from_bits(u16::MAX), 0)).collect()
+        }),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(cause) => {
+            warn!("{}: {cause}: not believed", path.display());
+            Vec::new()
+        }
+    };
+    (boot, marks)
+}
+
 impl Marker {
     /// Reads what an earlier run has left, ends what that one was about to start or stop, and goes on with the file.
     pub fn open(run_dir: &Path, groups: &[GroupSettings]) -> (Self, Vec<Left>) {
         let path = run_dir.join(FILE);
-        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-        let marks = match read(&path) {
-            Ok(text) => parse(&text, &boot).unwrap_or_else(|()| {
-                error!("{}: cannot be understood: every script is taken to run", path.display());
-                groups.iter().map(|group| Mark::of(group, &group.scripts, ScriptSet::from_bits(u16::MAX), 0)).collect()
-            }),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(cause) => {
-                warn!("{}: {cause}: not believed", path.display());
-                Vec::new()
-            }
-        };
+        let (boot, marks) = left_behind(&path, groups);
         marks.iter().filter_map(|mark| mark.run).for_each(end_run);
         let left = (0u8..).map(GroupId).zip(groups).filter_map(|(id, group)| find(&marks, id, group)).collect();
         let own = |group: &GroupSettings| {
@@ -156,9 +171,13 @@ impl Marker {
 impl Mark {
     fn of(group: &GroupSettings, scripts: &[Script], started: ScriptSet, term: u32) -> Self {
         let started = (0u8..).zip(scripts).filter(|(index, _)| started.contains(*index));
-        let scripts = started.map(|(_, script)| hash(&[&group.name, &script.text])).collect();
+        let scripts = started.map(|(_, script)| script_hash(group, script)).collect();
         Self { group: hash(&[&group.name]), term, scripts, run: None }
     }
+}
+
+fn script_hash(group: &GroupSettings, script: &Script) -> u64 {
+    hash(&[&group.name, &script.text])
 }
 
 /// Only what is ours, and nobody else could have written.
@@ -203,15 +222,8 @@ fn parse_mark(line: &str) -> Result<Mark, ()> {
 fn find(marks: &[Mark], id: GroupId, group: &GroupSettings) -> Option<Left> {
     let mark = marks.iter().find(|mark| mark.group == hash(&[&group.name]))?;
     let mut started = ScriptSet::EMPTY;
-    let known = |script: &Script| mark.scripts.contains(&hash(&[&group.name, &script.text]));
+    let known = |script: &Script| mark.scripts.contains(&script_hash(group, script));
     (0u8..).zip(&group.scripts).filter(|(_, script)| known(script)).for_each(|(index, _)| started.insert(index));
-    let strange = mark.scripts.len().saturating_sub(started.len() as usize);
-    if strange > 0 {
-        warn!(
-            "group {}: {strange} scripts that an earlier run has started are not configured any more: stop them",
-            group.name
-        );
-    }
     (!started.is_empty()).then_some(Left { group: id, started, term: mark.term })
 }
 
@@ -275,6 +287,9 @@ mod tests {
         assert_eq!(left(dir.path(), &old), [(0b101, 7)], "nobody has stopped them yet");
         assert_eq!(left(dir.path(), &groups(&["c", "x", "a"])), [(0b101, 7)]);
         assert_eq!(left(dir.path(), &groups(&["b", "c"])), [(0b10, 7)]);
+        assert_eq!(strange(dir.path(), &groups(&["c", "x", "a"])), 0);
+        assert_eq!(strange(dir.path(), &groups(&["b", "c"])), 1, "nobody there could stop the first one");
+        assert_eq!(strange(dir.path(), &[]), 2, "nor any, where the group is in no file");
         let (mut marker, _) = Marker::open(dir.path(), &old);
         marker.mark(GroupId(0), &old[0], &old[0].scripts, ScriptSet::EMPTY, 7);
         assert_eq!(left(dir.path(), &old), []);

@@ -96,6 +96,18 @@ pub enum StartError {
     /// Another run has the lock.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Something may run that it could not stop.
+    #[error(
+        "an earlier run was killed, and {count} scripts that it has started are not in this file: they may still run; \
+         start with the file of then, or stop them by hand and remove {}",
+        .file.display()
+    )]
+    Strange {
+        /// How many.
+        count: usize,
+        /// Where it says so.
+        file: PathBuf,
+    },
     /// Nothing would find the daemon again.
     #[error("the pid file {} cannot be written: {why}; make room there, or give another --run-dir", .file.display())]
     PidFile {
@@ -114,10 +126,14 @@ pub enum StartError {
     },
 }
 
-/// Takes the lock, opens every path, and makes room for the pid file. A path that is absent is tried again later; one that is
+/// Takes the lock, sees that nothing runs that this file does not know, opens every path, and makes room for the pid file. A path that is absent is tried again later; one that is
 /// refused stops the run.
 pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
+    let count = marker::strange(run_dir, &settings.groups);
+    if count > 0 {
+        return Err(StartError::Strange { count, file: run_dir.join(marker::FILE) });
+    }
     let paths = open_paths(settings)?;
     let no_room = |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
     let pid_room = PidRoom::take(run_dir).map_err(no_room)?;

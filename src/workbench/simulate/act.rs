@@ -351,6 +351,7 @@ impl World {
         (gateway.key, gateway.pair, gateway.digest) = (7, 0, digest);
         if is_other {
             self.act(Fault::Kill(side));
+            self.stop_strangers(side);
         }
         self.act(Fault::PowerOn(side));
         self.schedule_for_any(BOOT_TAKES, side, What::Boot);

@@ -78,6 +78,11 @@ impl Setup {
         self.other_file(digest).map_or(&self.policy, |other| &other.policy)
     }
 
+    /// The file of this checksum has that group.
+    pub fn has_group(&self, digest: u8, group: GroupId) -> bool {
+        self.other_file(digest).is_none_or(|other| other.groups.contains(&group))
+    }
+
     fn other_file(&self, digest: u8) -> Option<&OtherFile> {
         self.other.as_ref().filter(|_| digest == OTHER_DIGEST)
     }

@@ -36,6 +36,27 @@ impl World {
         }
     }
 
+    /// An earlier run has started scripts that the present file of the box does not have: the daemon does not start.
+    pub(super) fn has_strange_marks(&self, side: Side) -> bool {
+        let gateway = &self.boxes[side.index()];
+        let mut marks = self.setup.policy.group_ids().zip(&gateway.marks);
+        let is_strange =
+            |group, scripts: &ScriptSet| !scripts.is_empty() && !self.setup.has_group(gateway.digest, group);
+        self.rule == Rule::Crosswire && marks.any(|(group, (scripts, _))| is_strange(group, scripts))
+    }
+
+    /// The operator stops by hand what the present file does not have, and removes what was written down of it.
+    pub(super) fn stop_strangers(&mut self, side: Side) {
+        for group in self.setup.policy.group_ids() {
+            if !self.setup.has_group(self.boxes[side.index()].digest, group) {
+                let gateway = &mut self.boxes[side.index()];
+                gateway.services[group.index()] = ScriptSet::EMPTY;
+                gateway.marks[group.index()] = (ScriptSet::EMPTY, 0);
+                gateway.running[group.index()] = None;
+            }
+        }
+    }
+
     /// What an earlier run of the daemon has started and nobody has stopped is stopped first; what that one was about to start
     /// or stop is ended. The first agent is told.
     pub(super) fn inherit_scripts(&mut self, side: Side) {

@@ -346,7 +346,7 @@ impl World {
     pub(super) fn start(&mut self, side: Side) {
         let index = side.index();
         let gateway = &self.boxes[index];
-        if !gateway.is_up() || gateway.agent.is_some() || gateway.guard.is_some() {
+        if !gateway.is_up() || gateway.agent.is_some() || gateway.guard.is_some() || self.has_strange_marks(side) {
             return;
         }
         self.drop_all(side);
