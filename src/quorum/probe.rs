@@ -61,6 +61,11 @@ pub fn wait(late_after: Span, dead_after: Span) -> Span {
     LONGEST_WAIT.min(dead_after.saturating_sub(late_after).fraction(1, 2))
 }
 
+/// How long a query shows what is so, with queries every `interval` and `wait` for answers to them.
+pub fn freshness(interval: Span, wait: Span) -> Span {
+    interval + interval + wait
+}
+
 impl Probe {
     /// Whether queries were ordered since the last reset.
     pub fn is_running(&self) -> bool {
@@ -99,9 +104,14 @@ impl Probe {
 
     /// The queries have left, the last of them at `at`. An answer may be heard before that instant: before the other queries have
     /// left, before the guard looks at the clock. Whatever was heard since the queries were ordered counts for them.
-    pub fn sent(&mut self, at: Instant) {
+    ///
+    /// Who was not asked for longer than `freshness` may have come and gone meanwhile: what nobody answered before that is void.
+    pub fn sent(&mut self, at: Instant, freshness: Span) {
         (self.pending, self.is_guard_late) = (None, false);
         self.is_impossible = false;
+        if self.last_sent_at.is_some_and(|before| at.since(before) > freshness) {
+            self.end_quiet();
+        }
         if self.peer_answered_at < self.last_asked_at {
             // The last query was answered by nobody: what the peer said before that belongs to another time.
             self.peer_alone_since = None;
@@ -176,7 +186,7 @@ impl Probe {
     /// What is known at `now`, with queries every `interval` and `wait` for answers to them. A VIP that has answered counts as
     /// answering for `patience` after the first query that it did not answer.
     pub fn finding(&self, now: Instant, interval: Span, wait: Span, patience: Span) -> Finding {
-        let freshness = interval + interval + wait;
+        let freshness = freshness(interval, wait);
         let is_recent = |at: Instant| now.since(at) <= freshness;
         let is_lingering = |at: Instant| now.since(at) <= freshness + patience;
         let has_gone = self.quiet_since.is_some_and(|at| now >= at + wait.max(patience));
@@ -223,13 +233,17 @@ mod tests {
         probe.finding(at(ms), INTERVAL, WAIT, Span::ZERO)
     }
 
+    fn sent(probe: &mut Probe, ms: u64) {
+        probe.sent(at(ms), freshness(INTERVAL, WAIT));
+    }
+
     #[test]
     fn nobody_answers_only_after_two_queries_and_their_waits() {
         let mut probe = Probe::default();
         assert_eq!(finding(&probe, 0), Finding::Unknown);
-        probe.sent(at(0));
+        sent(&mut probe, 0);
         assert_eq!(finding(&probe, 150), Finding::Unknown, "one may be lost");
-        probe.sent(at(180));
+        sent(&mut probe, 180);
         assert_eq!(finding(&probe, 279), Finding::Unknown, "the second left late, and has its own time");
         assert_eq!(finding(&probe, 280), Finding::Clear);
         assert_eq!(finding(&probe, 481), Finding::Unknown, "an old probe proves nothing");
@@ -240,10 +254,10 @@ mod tests {
         let (mut probe, wait) = (Probe::default(), Span::from_ms(40));
         probe.ask(at(0), Token(1));
         assert_eq!(probe.due_at(INTERVAL, wait), at(100), "whether it has left at all is not known");
-        probe.sent(at(1));
+        sent(&mut probe, 1);
         assert_eq!(probe.due_at(INTERVAL, wait), at(40));
         probe.ask(at(40), Token(2));
-        probe.sent(at(41));
+        sent(&mut probe, 41);
         assert_eq!(probe.due_at(INTERVAL, wait), at(140));
         assert_eq!(probe.finding(at(81), INTERVAL, wait, Span::ZERO), Finding::Clear);
     }
@@ -254,13 +268,13 @@ mod tests {
         for query in [0, 100, 200, 300] {
             probe.ask(at(query), Token(1));
             probe.vip_answered(at(query + 1));
-            probe.sent(at(query + 2));
+            sent(&mut probe, query + 2);
             assert_eq!(finding(&probe, query + 110), Finding::VipAnswers, "the next query is late");
         }
         for query in [400, 500] {
             probe.ask(at(query), Token(1));
             probe.peer_answered(at(query + 1));
-            probe.sent(at(query + 2));
+            sent(&mut probe, query + 2);
         }
         assert_eq!(finding(&probe, 510), Finding::Unknown);
         probe.peer_answered(at(520));
@@ -270,13 +284,13 @@ mod tests {
     #[test]
     fn an_answer_spoils_every_query_before_it() {
         let mut probe = Probe::default();
-        probe.sent(at(0));
+        sent(&mut probe, 0);
         probe.vip_answered(at(50));
         assert_eq!(finding(&probe, 120), Finding::VipAnswers);
-        probe.sent(at(130));
+        sent(&mut probe, 130);
         assert_eq!(finding(&probe, 229), Finding::VipAnswers);
         assert_eq!(finding(&probe, 230), Finding::Unknown, "one query without an answer");
-        probe.sent(at(230));
+        sent(&mut probe, 230);
         assert_eq!(finding(&probe, 330), Finding::PeerAnswers, "silence after an answer may be a cut LAN");
     }
 
@@ -286,26 +300,26 @@ mod tests {
         let finding = |probe: &Probe, ms| probe.finding(at(ms), INTERVAL, WAIT, STRANGERS_PATIENCE);
         probe.vip_answered(at(50));
         for ms in (100..1_100).step_by(100) {
-            probe.sent(at(ms));
+            sent(&mut probe, ms);
             assert_eq!(finding(&probe, ms + 99), Finding::VipAnswers, "{ms}");
         }
-        probe.sent(at(1_100));
+        sent(&mut probe, 1_100);
         assert_eq!(finding(&probe, 1_100), Finding::PeerAnswers, "a second after the first query that it let pass");
         let mut untouched = Probe::default();
-        untouched.sent(at(0));
-        untouched.sent(at(100));
+        sent(&mut untouched, 0);
+        sent(&mut untouched, 100);
         assert_eq!(finding(&untouched, 200), Finding::Clear, "whom nobody answered waits no longer");
     }
 
     #[test]
     fn a_vip_that_was_seen_to_go_is_told_from_one_that_was_never_seen() {
         let mut probe = Probe::default();
-        probe.sent(at(0));
+        sent(&mut probe, 0);
         probe.peer_answered(at(1));
-        probe.sent(at(100));
+        sent(&mut probe, 100);
         assert_eq!(finding(&probe, 200), Finding::PeerAnswers);
         probe.vip_answered(at(201));
-        probe.sent(at(300));
+        sent(&mut probe, 300);
         probe.peer_answered(at(301));
         assert_eq!(finding(&probe, 400), Finding::Unknown, "the VIP's answer may be a moment behind");
         assert_eq!(finding(&probe, 401), Finding::VipLetGo);
@@ -314,17 +328,30 @@ mod tests {
     #[test]
     fn what_the_peer_answered_before_an_outage_does_not_count_after_it() {
         let mut probe = Probe::default();
-        probe.sent(at(0));
+        sent(&mut probe, 0);
         probe.vip_answered(at(1));
-        probe.sent(at(100));
+        sent(&mut probe, 100);
         probe.peer_answered(at(101));
-        probe.sent(at(200));
-        probe.sent(at(300));
-        probe.sent(at(900));
+        for query in (200..=900).step_by(100) {
+            sent(&mut probe, query);
+        }
         probe.peer_answered(at(901));
         assert_eq!(finding(&probe, 950), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
-        probe.sent(at(1_000));
+        sent(&mut probe, 1_000);
         assert_eq!(finding(&probe, 1_001), Finding::VipLetGo);
+    }
+
+    #[test]
+    fn what_nobody_answered_before_a_time_in_which_nobody_was_asked_proves_nothing() {
+        let mut probe = Probe::default();
+        sent(&mut probe, 0);
+        sent(&mut probe, 100);
+        assert_eq!(finding(&probe, 200), Finding::Clear);
+        sent(&mut probe, 2_000);
+        assert_eq!(finding(&probe, 2_001), Finding::Unknown);
+        assert_eq!(finding(&probe, 2_199), Finding::Unknown, "and one may be lost");
+        sent(&mut probe, 2_100);
+        assert_eq!(finding(&probe, 2_200), Finding::Clear);
     }
 
     #[test]
@@ -332,21 +359,21 @@ mod tests {
         let mut probe = Probe::default();
         probe.peer_answered(at(1));
         probe.vip_answered(at(2));
-        probe.sent(at(0));
+        sent(&mut probe, 0);
         probe.peer_answered(at(100));
         assert_eq!(finding(&probe, 105), Finding::VipAnswers, "not let go: the VIP's answer may be on its way");
-        probe.sent(at(100));
+        sent(&mut probe, 100);
         assert_eq!(finding(&probe, 199), Finding::VipAnswers);
     }
 
     #[test]
     fn a_probe_that_could_not_leave_is_no_clear_probe() {
         let mut probe = Probe::default();
-        probe.sent(at(0));
+        sent(&mut probe, 0);
         assert!(probe.fail(Fault::Kernel(105)), "news");
         assert!(!probe.fail(Fault::Kernel(105)), "the same again");
         assert_eq!(finding(&probe, 150), Finding::Impossible);
-        probe.sent(at(200));
+        sent(&mut probe, 200);
         assert_eq!(finding(&probe, 250), Finding::Unknown);
         probe.fail(Fault::TooLate);
         assert_eq!(finding(&probe, 350), Finding::Unknown, "our own delay");

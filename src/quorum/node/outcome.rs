@@ -6,6 +6,7 @@ use crate::frame::message::Role;
 use crate::quorum::decide::Fence;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
+use crate::quorum::probe;
 use crate::quorum::record::Record;
 use crate::quorum::roles::{RoleEvent, next};
 use crate::resource::{Condition, Fault, Outcome, Token};
@@ -14,6 +15,7 @@ use crate::time::Instant;
 impl Node {
     /// What became of an order.
     pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
+        let freshness = probe::freshness(self.policy.interval(), self.probe_wait());
         for id in self.policy.group_ids() {
             let believed = self.believed(id, outcome);
             let Some(group) = self.groups.get_mut(id.index()) else { continue };
@@ -28,7 +30,7 @@ impl Node {
             }
             if group.probe.is_waiting_for(token) {
                 match believed {
-                    Outcome::Probed { at } => group.probe.sent(at),
+                    Outcome::Probed { at } => group.probe.sent(at, freshness),
                     Outcome::Failed(fault) if group.probe.fail(fault) => {
                         emit(effects, Effect::Record(Record::Fault { group: id, fault }));
                     }
@@ -107,7 +109,6 @@ impl Node {
         if !to.is_holding() {
             (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
             group.vacant_since = None;
-            group.able_since = now;
         }
         (group.said, group.said_mac) = (None, None);
         if let Some(tied) = group.tied.take_if(|_| !to.is_holding()) {
