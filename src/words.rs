@@ -403,6 +403,7 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::NoReport => format!("{peer} is there but has not said what it holds"),
         Block::PeersTurn => format!("nobody serves it; {peer} goes first"),
         Block::JustOffered => format!("it was just let go for {peer}"),
+        Block::Unsteady => format!("it was lost to {peer} again and again, and waits"),
         Block::Unheard => format!("{peer} hears us on no path and would not know that we serve"),
         Block::ColdStart => format!("cold start: listening for {peer}"),
         Block::Stopping => "this node is stopping".to_string(),

@@ -9,6 +9,7 @@ mod simulate;
 mod turns;
 
 use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side, Speed};
+use crosswire::frame::message::Role;
 use crosswire::time::Span;
 use simulate::fault::{Fault, LineFault, Way, WitnessId};
 use simulate::setup::{Place, Setup, Wiring};
@@ -125,6 +126,23 @@ fn when_a_stranger_goes_one_of_both_takes_its_addresses() {
         assert_eq!(world.holders(GATEWAY), [Side::A]);
         assert_no_overlap(&world);
     }
+}
+
+/// Who has just been handed a group may hand it straight back, before the other one's next beat.
+#[test]
+fn a_handover_is_undone_at_once() {
+    let mut world = pair(Setup::reference());
+    let is_active = |side: Side| {
+        move |world: &World| {
+            let now = world.gateway(side).clock.local(world.now());
+            world.node(side).is_some_and(|node| node.status(now).groups[0].role == Role::Active)
+        }
+    };
+    world.befall(Fault::Handover(Side::A, GATEWAY));
+    world.run_until(ms(100), is_active(Side::B)).expect("handed over");
+    world.befall(Fault::Handover(Side::B, GATEWAY));
+    world.run_until(ms(100), is_active(Side::A)).expect("and back");
+    assert_no_overlap(&world);
 }
 
 /// A stranger that only one node sees is in that node's way alone.

@@ -303,6 +303,8 @@ struct Beside {
     heard: Option<Beat>,
     /// What the peer says of the group.
     says: (Role, u32, Word),
+    /// It says goodbye.
+    says_goodbye: bool,
     /// It says that our kernel answers for what it serves.
     says_still_held: bool,
     /// Its kernel answers for the group's address.
@@ -328,6 +330,7 @@ impl Beside {
             now,
             heard: None,
             says: (Role::Backup, 0, Word::None),
+            says_goodbye: false,
             says_still_held: false,
             is_kernel_holding: false,
             records: Vec::new(),
@@ -380,7 +383,8 @@ impl Beside {
         };
         let (role, term, word) = self.says;
         beat.ack = Ack::Whole(self.peer.newest());
-        beat.standing = Standing { still_held: self.says_still_held, ..Standing::default() };
+        beat.standing =
+            Standing { leaving: self.says_goodbye, still_held: self.says_still_held, ..Standing::default() };
         beat.paths.iter_mut().for_each(|path| path.age_sixteenths = 0);
         beat.groups = [GroupReport { tag: 1, role, term, word }].into_iter().collect();
         let number = self.peer.next_number();
@@ -419,6 +423,31 @@ fn a_peer_that_asks_and_does_not_take_is_offered_ever_more_rarely() {
     beside.run_for(Span::from_s(120));
     let moves = beside.count(|record| matches!(record, Record::Releasing { .. }));
     assert!((2..=5).contains(&moves), "{moves} moves in two minutes");
+}
+
+/// A peer with the key may say that it serves whenever this node does, and let go whenever it does not: by an offer, as a vacant
+/// group, with a goodbye. How often that can move the group has a bound.
+#[test]
+fn a_peer_that_errs_without_end_moves_the_group_ever_more_rarely() {
+    for (word, says_goodbye) in [(Word::Offered, false), (Word::None, false), (Word::None, true)] {
+        let mut beside = Beside::new();
+        beside.run_for(Span::from_s(5));
+        let mut term = 1;
+        let until = beside.now + Span::from_s(120);
+        while beside.now < until {
+            beside.now = beside.now + ms(5);
+            if beside.role().is_holding() {
+                term += 1;
+                (beside.says, beside.says_goodbye) = ((Role::Active, term, Word::None), false);
+            } else {
+                (beside.says, beside.says_goodbye) = ((Role::Backup, term, word), says_goodbye);
+            }
+            beside.peer_speaks();
+            beside.step(Event::Tick);
+        }
+        let moves = beside.count(|record| matches!(record, Record::Taking { .. }));
+        assert!((5..=20).contains(&moves), "{word:?} {says_goodbye}: taken {moves} times in two minutes");
+    }
 }
 
 /// A peer that serves too, under a term that is not higher, and does not let go: that is shouted while it lasts.

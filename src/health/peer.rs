@@ -168,13 +168,19 @@ impl Peer {
 }
 
 impl GroupReport {
-    /// Nobody knows which of two reports is meant: the one that claims more, and of the words only the one that promises
-    /// nothing.
+    /// Nobody knows which of two reports is meant: the one that claims more, and of the words those that promise nothing.
     fn or_worse(&self, other: &Self) -> Self {
         let claim = |report: &Self| (report.role.is_holding(), report.role == Role::Faulty, report.term);
         let worse = if claim(other) > claim(self) { other } else { self };
         let could_not = [self, other].iter().any(|report| matches!(report.word, Word::Unable | Word::Unready));
-        let word = if could_not { Word::Unable } else { Word::None };
+        let would = [self, other].iter().any(|report| report.word == Word::Wanted);
+        let word = if would {
+            Word::Wanted
+        } else if could_not {
+            Word::Unable
+        } else {
+            Word::None
+        };
         Self { word, ..*worse }
     }
 }

@@ -108,6 +108,8 @@ pub struct Situation {
     pub is_our_turn: bool,
     /// We let it go for the peer, which has not answered yet.
     pub has_offered: bool,
+    /// The peer's word has cost us the group again and again, and just now.
+    pub is_unsteady: bool,
     /// dead_after and the allowance for drift have passed since the peer's newest beat.
     pub has_drift_passed: bool,
     /// Every release mechanism that the peer announced, at least one, must have fired.
@@ -226,6 +228,7 @@ fn by_verdict(s: &Situation) -> Decision {
         Verdict::Present if s.is_refused => Decision::Wait(Block::Refused),
         Verdict::Present => beside_peer(s),
         Verdict::Departed if s.finding == Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
+        Verdict::Departed if s.is_unsteady => Decision::Wait(Block::Unsteady),
         Verdict::Departed => Decision::Take(TakeReason::Departed),
         Verdict::Dead | Verdict::Doubtful if !s.was_ever_heard => cold_start(s),
         Verdict::Dead | Verdict::Doubtful if s.is_peer_off => apart(s, TakeReason::PeerIsOff),
@@ -261,8 +264,10 @@ fn beside_peer(s: &Situation) -> Decision {
         // It takes us for dead, or soon will, and would not hear that we serve: what makes a holder let go must not let
         // it take again.
         Claim::Offers | Claim::Free if s.is_peer_deaf => Decision::Wait(Block::Unheard),
+        Claim::Offers | Claim::Free if s.is_unsteady => Decision::Wait(Block::Unsteady),
+        // Its offer is older than ours, which it has not heard yet.
+        Claim::Offers | Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
         Claim::Offers => Decision::Take(TakeReason::Offered),
-        Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
         Claim::Free if !s.is_our_turn => Decision::Wait(Block::PeersTurn),
         Claim::Free => beside_answering_peer(s, TakeReason::Vacant),
     }

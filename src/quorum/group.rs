@@ -99,15 +99,16 @@ pub struct Group {
     pub peer_is_off_until: Option<Instant>,
     /// Since when nobody holds it, as far as we are told.
     pub vacant_since: Option<Instant>,
+    /// Lost again and again by what the peer said: it is not taken on the peer's word before then.
+    pub unsteady_until: Instant,
     /// When a faulty node may try again.
     pub retry_at: Option<Instant>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
     /// It could not be taken now: somebody answers for an address of it, or the guard does not ask.
     pub is_hindered: bool,
-    /// Since when what we say of ourselves has been what we can do: the last change of carrier, guard or hindrance, or to
-    /// backup.
-    pub able_since: Instant,
+    /// Since when our beats have said that we would take it now, while nobody holds it.
+    pub claims_since: Option<Instant>,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
     /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when we have had it.
@@ -161,10 +162,11 @@ impl Default for Group {
             handover_until: None,
             peer_is_off_until: None,
             vacant_since: None,
+            unsteady_until: Instant::ORIGIN,
             retry_at: None,
             has_carrier: false,
             is_hindered: false,
-            able_since: Instant::ORIGIN,
+            claims_since: None,
             tied: None,
             taken_from: None,
             still_held_at: None,
@@ -201,17 +203,14 @@ impl Group {
 
     /// What our beats say of it.
     pub fn report(&self, tag: u8) -> GroupReport {
-        let words = [
-            (self.offered_until, Word::Offered),
-            (self.yielded_until, Word::Yielded),
-            (self.wanted_until, Word::Wanted),
-        ];
-        let spoken = words.into_iter().find(|(until, _)| until.is_some()).map(|(_, word)| word);
-        let word = match (self.role, spoken) {
-            (Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty, _) => Word::None,
-            (Role::Backup, Some(word)) => word,
-            (Role::Backup, None) if !self.has_carrier || self.is_hindered => Word::Unable,
-            (Role::Backup, None) => Word::None,
+        let word = match self.role {
+            Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty => Word::None,
+            Role::Backup if self.offered_until.is_some() => Word::Offered,
+            Role::Backup if self.claims_since.is_some() => Word::Wanted,
+            Role::Backup if self.yielded_until.is_some() => Word::Yielded,
+            Role::Backup if !self.has_carrier || self.is_hindered => Word::Unable,
+            Role::Backup if self.wanted_until.is_some() => Word::Wanted,
+            Role::Backup => Word::None,
         };
         let term = if self.role.is_holding() { self.held_term } else { self.term };
         GroupReport { tag, role: self.role, term, word }
@@ -227,6 +226,15 @@ impl Group {
         let wait = UNUSED_WAIT.fraction(1u64.wrapping_shl(u32::from(self.unused_offers)), 1);
         self.offers_from = Some(now + wait);
         self.unused_offers = self.unused_offers.saturating_add(1).min(MAX_FLAPS);
+    }
+
+    /// It was lost without a plan, by what the peer said if `is_peers_doing`. The first loss costs nothing; each further one keeps
+    /// this node from taking it on the peer's word for twice as long as the last, so that no peer makes it go to and fro.
+    pub fn note_loss(&mut self, now: Instant, is_peers_doing: bool, dead_after: Span) {
+        if is_peers_doing && self.flaps > 0 {
+            self.unsteady_until = now + dead_after.fraction(1u64.wrapping_shl(u32::from(self.flaps)), 1);
+        }
+        self.flaps = self.flaps.saturating_add(1).min(MAX_FLAPS);
     }
 
     /// How long the preferred node has to be well before it asks for the group, where the configuration says `wait`: each

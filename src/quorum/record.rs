@@ -88,6 +88,8 @@ pub enum Block {
     PeersTurn,
     /// We just let it go for the peer.
     JustOffered,
+    /// What the peer says has cost us the group again and again: it is left alone for a while.
+    Unsteady,
     /// The peer hears us on no path: it would not know that we serve.
     Unheard,
     /// We are in cold start: listening.

@@ -6,9 +6,7 @@ use crate::frame::message::{Role, Word};
 use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{
-    Group, MAX_FLAPS, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied, WISH_LASTS,
-};
+use crate::quorum::group::{Group, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied, WISH_LASTS};
 use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
@@ -52,6 +50,7 @@ impl Node {
             self.note_hindrance(now, id);
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
+            self.note_claim(now, id, &situation);
             self.probe_if_needed(now, id, &situation, effects);
             let evidence = self.evidence(situation);
             match decide(group_role(&self.groups, id), &situation) {
@@ -78,10 +77,6 @@ impl Node {
         let theirs = self.peer.group(id, &self.policy).filter(|_| is_heard).map(|report| report.role);
         self.ask_for_failback(now, id);
         let is_present = self.verdict == Verdict::Present;
-        // The wait of the node that goes second begins when both could serve and the first one knows it: before that nobody was
-        // waited for.
-        let could_both =
-            self.guard == GuardState::Fine && self.may_move(now) && self.is_peer_able(id) && self.does_peer_hear_us();
         let is_on_time = self.is_on_time(now);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if is_on_time && group.offered_until.is_some_and(|until| now >= until) {
@@ -102,10 +97,7 @@ impl Node {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
             (group.offered_until, group.offers_from, group.unused_offers) = (None, None, 0);
         }
-        let is_vacant = group.role == Role::Backup
-            && could_both
-            && group.has_carrier
-            && theirs.is_some_and(|role| !role.is_holding());
+        let is_vacant = group.role == Role::Backup && theirs.is_some_and(|role| !role.is_holding());
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
         if group.role == Role::Faulty && group.retry_at.is_some_and(|at| now >= at) {
             group.retry_at = None;
@@ -126,8 +118,8 @@ impl Node {
         }
     }
 
-    /// What a stranger has neither node may take, and both see at the same time that it has gone; and a guard may go on at any
-    /// time. So each says when it could not take a group, and when it can again, and then waits until the other has heard it.
+    /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it could not take a group,
+    /// and when it can again.
     fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
         let is_asking = group.role == Role::Backup && group.probe.is_running();
@@ -136,8 +128,16 @@ impl Node {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {
             self.is_urgent = true;
-            group.able_since = now;
         }
+    }
+
+    /// Who would take what nobody holds says so first, and takes it once the peer has heard that.
+    fn note_claim(&mut self, now: Instant, id: GroupId, situation: &Situation) {
+        let is_claiming = self.would_take_vacant(now, id, situation) && !situation.is_stalled;
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_claiming = is_claiming && !group.is_hindered;
+        self.is_urgent |= group.claims_since.is_some() != is_claiming;
+        group.claims_since = is_claiming.then(|| group.claims_since.unwrap_or(now));
     }
 
     fn ask_for_failback(&mut self, now: Instant, id: GroupId) {
@@ -200,6 +200,7 @@ impl Node {
         group.peer_is_off_until = None;
         group.is_given_away = false;
         group.release_again_at = None;
+        group.claims_since = None;
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
         group.taken_from = is_on_word.then_some((group.said_mac, now));
         group.said = None;
@@ -234,11 +235,15 @@ impl Node {
             self.note_tie(now, id);
         }
         self.order_release(now, id, first, effects);
+        let dead_after = self.slowest_dead_after();
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.is_offering = offer;
             // Who could not keep its lease or its scripts is not fit to take the group again at once.
             group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
-            group.flaps = group.flaps.saturating_add(u8::from(reason.is_unplanned())).min(MAX_FLAPS);
+            if reason.is_unplanned() {
+                let is_peers_doing = matches!(reason, ReleaseReason::LostTie | ReleaseReason::UnheardByPeer);
+                group.note_loss(now, is_peers_doing, dead_after);
+            }
             group.handover_until = None;
             // A peer that is not the preferred one asks only when its operator does.
             group.is_given_away = matches!(reason, ReleaseReason::Handover | ReleaseReason::PeerWants);
@@ -377,17 +382,29 @@ impl Node {
     }
 
     fn is_probe_needed(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
-        let is_backup = group_role(&self.groups, id) == Role::Backup;
-        let is_restrained = s.standby != Standby::No || s.is_in_maintenance;
-        if !is_backup || !s.has_carrier || s.is_stopping || !s.is_able || is_restrained {
+        if !self.may_take_at_all(id, s) {
             return false;
         }
-        let is_next = self.groups.get(id.index()).is_some_and(|group| self.is_next(now, id, group));
-        let is_vacant = s.claim == Claim::Free && is_next && !s.has_offered;
         let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
         let is_unheard = self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
-        is_vacant || is_unheard || s.is_peer_off || (!self.was_ever_heard && is_cold_start_over)
+        self.would_take_vacant(now, id, s)
+            || is_unheard
+            || s.is_peer_off
+            || (!self.was_ever_heard && is_cold_start_over)
+    }
+
+    fn may_take_at_all(&self, id: GroupId, s: &Situation) -> bool {
+        let is_backup = group_role(&self.groups, id) == Role::Backup;
+        let is_restrained = s.standby != Standby::No || s.is_in_maintenance;
+        is_backup && s.has_carrier && !s.is_stopping && s.is_able && !is_restrained
+    }
+
+    /// Nobody holds the group, and nobody goes before us.
+    fn would_take_vacant(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
+        let is_next = || self.groups.get(id.index()).is_some_and(|group| self.is_next(now, id, group));
+        let is_free = s.claim == Claim::Free && !s.has_offered && !s.is_unsteady;
+        is_free && self.may_take_at_all(id, s) && is_next()
     }
 
     fn note_block(&mut self, id: GroupId, block: Block, evidence: Evidence, effects: &mut Effects) {

@@ -83,6 +83,7 @@ impl Node {
             earliest.note(group.lease_until, Waiting::Lease);
         }
         earliest.note(group.renew_at, Waiting::Lease);
+        earliest.note(group.unsteady_until, Waiting::Turn);
         if group.probe.is_running() {
             earliest.note(group.probe.due_at(self.policy.interval(), self.probe_wait()), Waiting::Probe);
             earliest.note(group.probe.clear_at(self.probe_wait()), Waiting::Probe);

@@ -174,6 +174,7 @@ impl Node {
             has_listened: now >= self.cold_start_ends(id),
             is_our_turn: self.is_our_turn(now, id, group),
             has_offered: group.offered_until.is_some(),
+            is_unsteady: now < group.unsteady_until,
             has_drift_passed: now >= self.drift_passes(),
             must_have_released: now >= self.peer_released_at(),
             must_have_reset: now >= self.peer_reset_at(),
@@ -193,7 +194,7 @@ impl Node {
             is_unfit: matches!(group.condition, Condition::Unfit(_)),
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
             is_peer_better_off: !group.has_carrier || self.is_outseen(now, group),
-            can_offer: self.is_on_time(now) && claim == Claim::Free && self.is_peer_able(id),
+            can_offer: self.is_on_time(now) && matches!(claim, Claim::Free | Claim::Offers) && self.is_peer_able(id),
             is_offer_unused: group.offers_from.is_some(),
             tie: self.tie(id, group, claim),
             wish: self.wish(id, group),
@@ -239,12 +240,6 @@ impl Node {
         is_free && could_serve && standing.trouble == Trouble::None
     }
 
-    /// What we say of a group reaches the peer.
-    pub(super) fn does_peer_hear_us(&self) -> bool {
-        let is_new = self.peer.beat().is_none_or(|beat| beat.standing.cold_start);
-        !is_new && !self.is_peer_deaf(false)
-    }
-
     /// Higher term wins, then the preferred node, then the lower name.
     fn tie(&self, id: GroupId, group: &Group, claim: Claim) -> Tie {
         let is_claiming = matches!(group.role, Role::Acquiring | Role::Active);
@@ -264,7 +259,8 @@ impl Node {
             Wish::None
         } else if group.handover_until.is_some() {
             Wish::Handover
-        } else if self.peer.group(id, &self.policy).is_some_and(|report| report.word == Word::Wanted) {
+        } else if self.does_peer_want(id) && self.peer.acked_at() >= group.active_since {
+            // It knows that we serve, and asks for what it knows to be served.
             Wish::PeerWants
         } else {
             Wish::None
@@ -279,16 +275,18 @@ impl Node {
         preferred.filter(|_| do_agree).unwrap_or(Side::A) == self.me
     }
 
-    /// How long after a change of our own we wait for what the peer may be about to do: to probe, to take, and to say so.
-    pub(super) fn settling_time(&self) -> Span {
-        let (pace, wait) = (self.pace(), self.probe_wait());
-        pace + pace + wait + wait
+    /// Of two that could take what nobody holds. The peer has heard that we would, and has not taken it: what it said with its
+    /// acknowledgement is what it knew then, and from then on it does not go before us unless it is the first. If both would,
+    /// the first one goes; which one that is both know by what each has heard of the other's file. No clock decides this: that
+    /// the second one waits for two beats more is for a first one that becomes able at the same time.
+    fn is_our_turn(&self, now: Instant, id: GroupId, group: &Group) -> bool {
+        let Some(since) = group.claims_since.filter(|since| self.peer.acked_at() >= Some(*since)) else { return false };
+        let has_waited = now >= since + self.pace() + self.pace();
+        self.is_next(now, id, group) && (self.goes_first(id) || (has_waited && !self.does_peer_want(id)))
     }
 
-    /// Until some time after a change of our own, what each says of itself may be on its way to the other: a switch that
-    /// comes back gives carrier to both at once, and a fault ends here while the peer takes what we could not serve.
-    fn is_our_turn(&self, now: Instant, id: GroupId, group: &Group) -> bool {
-        now >= group.able_since + self.settling_time() && self.is_next(now, id, group)
+    fn does_peer_want(&self, id: GroupId) -> bool {
+        self.peer.group(id, &self.policy).is_some_and(|report| report.word == Word::Wanted)
     }
 
     /// Nobody goes before us.

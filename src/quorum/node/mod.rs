@@ -220,7 +220,7 @@ impl Node {
             Event::Datagram(path, body) => self.hear_body(now, path, body, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
             Event::PathLost(path) => self.path_lost(path),
-            Event::Carrier(group, up) => self.carrier(now, group, up),
+            Event::Carrier(group, up) => self.carrier(group, up),
             Event::Interface(index, up) => self.note_interface(usize::from(index), up),
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
@@ -263,7 +263,7 @@ impl Node {
         }
         for group in &mut self.groups {
             group.probe.reset();
-            group.vacant_since = None;
+            (group.vacant_since, group.claims_since) = (None, None);
         }
         let interval = self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + interval + interval);

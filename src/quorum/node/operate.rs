@@ -124,12 +124,11 @@ impl Node {
         }
     }
 
-    pub(super) fn carrier(&mut self, now: Instant, id: GroupId, is_up: bool) {
+    pub(super) fn carrier(&mut self, id: GroupId, is_up: bool) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.has_carrier != is_up {
             self.is_urgent = true;
             group.has_carrier = is_up;
-            group.able_since = now;
         }
     }
 

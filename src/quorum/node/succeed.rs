@@ -90,7 +90,6 @@ impl Group {
 
     /// What the guard has in hand decides the role; the rest is what the dead agent knew.
     fn succeed(&mut self, now: Instant, left: Option<&GroupDeposit>, holding: Option<Holding>) {
-        self.able_since = now;
         if let Some(left) = left {
             self.term = left.term;
             self.offered_until = left.offered_until;
