@@ -132,8 +132,8 @@ pub struct Report {
     pub key_file: String,
     /// Interfaces on which a probe's silence proves nothing.
     pub deaf: Vec<String>,
-    /// Where it is kept what the operator said, and why it was said.
-    pub kept: (String, Option<String>),
+    /// Why the operator has said what he said last.
+    pub said_because: Option<String>,
     /// The watchdog, if it is armed.
     pub watchdog: Option<WatchdogReport>,
     /// The state.
@@ -144,7 +144,7 @@ impl Report {
     /// Why the operator wants nothing held or moved, where that is so.
     pub fn reason(&self) -> Option<&str> {
         let is_restrained = self.node.is_standby || self.node.maintenance.is_some();
-        self.kept.1.as_deref().filter(|_| is_restrained)
+        self.said_because.as_deref().filter(|_| is_restrained)
     }
 }
 

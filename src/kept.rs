@@ -4,11 +4,14 @@
 //! agent that begins reads it while it still may. There is a file only while something is in force. It does not trust the
 //! clock of day: the end of a maintenance is an instant since the boot, and the boot has an id. After another boot, nobody
 //! knows how long the box was off, and the whole time runs anew, from that boot.
+//!
+//! There is a second copy in the run directory, for agents in the place of others: also where the disk takes nothing. Where the
+//! first one is, the command learns from root's own link beside it, and not from an agent, which may have been taken over.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crosswire::quorum::decide::Standby;
@@ -24,6 +27,10 @@ pub use crosswire::quorum::succession::LONGEST_MAINTENANCE;
 const IN_DOUBT: Span = Span::from_s(3_600);
 /// Far more than the longest reason that comes over the control socket.
 const MAX_FILE_BYTES: u64 = 1_024;
+
+/// In the run directory: root's link to the file, and the copy for this run.
+const LINK: &str = "kept";
+const OF_RUN: &str = "restraint";
 
 /// Most characters of a reason.
 pub const MAX_REASON: usize = 200;
@@ -42,6 +49,41 @@ pub struct Kept {
 /// Where it is kept.
 pub fn file(state: &Path, pair: &str, node: &str) -> PathBuf {
     state.join(format!("{pair}.{node}.restraint"))
+}
+
+/// A run of the daemon begins, which goes by `file`.
+///
+/// # Errors
+/// What the file system says.
+pub fn begin(run_dir: &Path, file: &Path) -> io::Result<()> {
+    for old in [LINK, OF_RUN] {
+        match fs::remove_file(run_dir.join(old)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    symlink(file, run_dir.join(LINK))
+}
+
+/// What counts in this run of the daemon.
+pub fn of_run(run_dir: &Path, now: Instant) -> Kept {
+    let copy = run_dir.join(OF_RUN);
+    load(&if copy.exists() { copy } else { run_dir.join(LINK) }, now)
+}
+
+/// Changes what counts in this run of the daemon, and in those to come.
+///
+/// # Errors
+/// Which file ends with this run, and what the file system says.
+pub fn change(run_dir: &Path, now: Instant, change: impl FnOnce(&mut Kept)) -> Result<(), (PathBuf, io::Error)> {
+    let copy = run_dir.join(OF_RUN);
+    let link = run_dir.join(LINK);
+    let file = fs::read_link(&link).map_err(|error| (link, error))?;
+    let mut kept = of_run(run_dir, now);
+    change(&mut kept);
+    let copied = write(&copy, &kept);
+    save(&file, &kept).map_err(|error| (file, error))?;
+    copied.map_err(|error| (copy, error))
 }
 
 /// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was in force.
@@ -69,21 +111,29 @@ fn read(file: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// What the file system says.
-pub fn save(file: &Path, kept: &Kept) -> io::Result<()> {
-    let directory = file.parent().unwrap_or(Path::new("/"));
+fn save(file: &Path, kept: &Kept) -> io::Result<()> {
     if kept.restraint == Restraint::default() {
         return match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Err(_) => Ok(()),
-            Ok(()) => File::open(directory)?.sync_all(),
+            Ok(()) => sync(file),
         };
     }
-    private::directory(directory)?;
+    write(file, kept)
+}
+
+fn write(file: &Path, kept: &Kept) -> io::Result<()> {
+    private::directory(file.parent().unwrap_or(Path::new("/")))?;
     let (mut written, new) = private::create_beside(file, 0o600)?;
     written.write_all(text(kept, &boot_id()).as_bytes())?;
     written.sync_all()?;
     fs::rename(&new, file)?;
-    File::open(directory)?.sync_all()
+    sync(file)
+}
+
+/// What was done to the file is done for good.
+fn sync(file: &Path) -> io::Result<()> {
+    File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 /// Another one after each boot; empty where the kernel does not say, which is no boot that was noted before.
@@ -171,6 +221,24 @@ mod tests {
         let long = "boot a\nmaintenance 18446744073709551615 18446744073709551615\nend\n";
         let kept = parse(long, "a", NOW).expect("it is sound");
         assert_eq!(kept.restraint.maintenance_until, Some(NOW + LONGEST_MAINTENANCE));
+    }
+
+    #[test]
+    fn a_run_goes_by_its_own_copy_where_the_disk_takes_nothing_and_by_no_agent_s_word_for_where_it_lies() {
+        let (run, disk) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let file = file(disk.path(), "gateway", "gw1");
+        save(&file, &kept()).expect("written");
+        begin(run.path(), &file).expect("it begins");
+        assert_eq!(of_run(run.path(), NOW).restraint.standby, Standby::Forced, "as the last run was told");
+        change(run.path(), NOW, |kept| *kept = Kept::default()).expect("changed");
+        assert_eq!((of_run(run.path(), NOW), file.exists()), (Kept::default(), false));
+        // A file stands where the directory should be.
+        fs::remove_dir_all(disk.path()).and_then(|()| fs::write(disk.path(), "")).expect("no directory");
+        let ask = |kept: &mut Kept| kept.restraint.standby = Standby::Asked;
+        let (which, _) = change(run.path(), NOW, ask).expect_err("the disk takes nothing");
+        assert_eq!((which, of_run(run.path(), NOW).restraint.standby), (file.clone(), Standby::Asked));
+        begin(run.path(), &file).expect("another run");
+        assert_ne!(of_run(run.path(), NOW).restraint.standby, Standby::Asked, "that ended with its run");
     }
 
     #[test]

@@ -105,10 +105,10 @@ pub fn run(
     kept: Kept,
 ) -> u8 {
     let mut agent = Agent::new(settings, keys, entropy, guard, control);
-    if !inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance)) {
-        agent.restrain(kept);
-    } else {
+    if inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance, kept.restraint)) {
         agent.reason = kept.reason;
+    } else {
+        agent.restrain(kept);
     }
     while !agent.is_done {
         agent.turn();
@@ -185,10 +185,11 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is none.
-    fn succeed(&mut self, inheritance: &Inheritance) -> bool {
+    /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is none. `kept` is what
+    /// an operator has told this run of the daemon.
+    fn succeed(&mut self, inheritance: &Inheritance, kept: Restraint) -> bool {
         let succession = Succession {
-            deposit: deposit_of(inheritance),
+            deposit: deposit_of(inheritance, kept),
             holdings: inheritance.holdings.iter().copied().collect(),
             last_token: inheritance.last_token,
         };
@@ -203,6 +204,8 @@ impl<'a> Agent<'a> {
             port.show_holding(is_holding);
         }
         if succession.deposit.is_some() {
+            // Of the last one's word only its own end is known.
+            self.guard.send(&crate::guard::wire::ToGuard::Maintenance(self.node.is_in_maintenance()));
             self.record(if inheritance.is_reload { Record::Reloaded } else { Record::Succeeded });
         }
         succession.deposit.is_some()
@@ -239,9 +242,11 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// What the last agent has left. Which of other witnesses answered says nothing of those of now.
-fn deposit_of(inheritance: &Inheritance) -> Option<Deposit> {
+/// What the last agent has left. It was told no more than what an operator has had kept. Which of other witnesses answered says
+/// nothing of those of now.
+fn deposit_of(inheritance: &Inheritance, kept: Restraint) -> Option<Deposit> {
     let mut deposit = succession::decode(&inheritance.deposit)?;
+    deposit.restraint = deposit.restraint.at_most(kept);
     if inheritance.has_other_witnesses {
         (deposit.witnesses, deposit.witnesses_that_count) = (heapless::Vec::new(), 0);
     }

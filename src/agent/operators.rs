@@ -17,7 +17,7 @@ use super::{Agent, control};
 use crate::cli::{progress, status, why};
 use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard};
-use crate::kept::{self, MAX_REASON};
+use crate::kept::MAX_REASON;
 use crate::plain;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
 
@@ -187,10 +187,7 @@ impl Agent<'_> {
             longest_move: self.settings.groups.iter().map(GroupSettings::longest_move).max().unwrap_or_default(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
-            kept: (
-                kept::file(&self.settings.state, &self.settings.pair, self.settings.my_name()).display().to_string(),
-                self.reason.clone(),
-            ),
+            said_because: self.reason.clone(),
             watchdog: self.watchdog,
             deaf: self.deaf_interfaces(&node),
             node,

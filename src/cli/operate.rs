@@ -206,13 +206,9 @@ fn end_standby(kept: &mut Kept) {
     kept.restraint.standby = Standby::No;
 }
 
-/// Changes what is kept for the next start of the daemon; where that cannot be, the operator has to know.
+/// Changes what is kept for agents and daemons to come; where that cannot be, the operator has to know.
 fn keep(run_dir: &Path, out: &mut impl Write, change: impl FnOnce(&mut Kept)) {
-    let Some(report) = report(run_dir) else { return };
-    let file = Path::new(&report.kept.0);
-    let mut kept = kept::load(file, clock::now());
-    change(&mut kept);
-    if let Err(error) = kept::save(file, &kept) {
+    if let Err((file, error)) = kept::change(run_dir, clock::now(), change) {
         let _ = writeln!(out, "this ends when the daemon does: {}: {error}", file.display());
     }
 }

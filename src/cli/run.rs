@@ -119,6 +119,8 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         return Err(refused("the run directory", &error));
     }
     let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
+    kept::begin(&options.run_dir, &kept::file(&settings.state, &settings.pair, settings.my_name()))
+        .map_err(|error| refused("the run directory", &error))?;
     let control = control::listen_in(&options.run_dir)
         .map_err(|error| refused(&format!("the control socket in {}", options.run_dir.display()), &error))?;
     Ok(Started { opened, control })
@@ -248,7 +250,7 @@ fn be_agent(
     }
     // Drawn while there is a /dev, and read while it may be.
     let entropy = draw_entropy(keys);
-    let kept = kept::load(&kept::file(&settings.state, &settings.pair, settings.my_name()), clock::now());
+    let kept = kept::of_run(run_dir, clock::now());
     match privileges::drop_all(run_dir) {
         Ok(dropped) => {
             for kept in dropped.kept {

@@ -64,7 +64,7 @@ pub enum Wish {
 }
 
 /// Whether the operator wants the node to hold nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash, Serialize, Deserialize)]
 pub enum Standby {
     /// No.
     #[default]

@@ -96,6 +96,18 @@ pub struct Restraint {
     pub maintenance_until: Option<Instant>,
 }
 
+impl Restraint {
+    /// As far as `kept` says so too.
+    #[must_use]
+    pub fn at_most(self, kept: Self) -> Self {
+        Self {
+            standby: self.standby.min(kept.standby),
+            // None is less than any instant.
+            maintenance_until: self.maintenance_until.min(kept.maintenance_until),
+        }
+    }
+}
+
 /// What is deposited of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GroupDeposit {
@@ -178,6 +190,22 @@ mod tests {
         let is_bound = |group: &GroupDeposit| (group.term, group.offered_until, group.retry_at) == (0, wait, wait);
         assert!(bounded.groups.iter().all(is_bound));
         assert_eq!(bounded.clone().bounded(now), bounded, "what is within bounds stays");
+    }
+
+    #[test]
+    fn nobody_was_told_more_than_an_operator_has_had_kept() {
+        let now = Instant::from_us(50_000_000);
+        let restraint = |standby, maintenance_until| Restraint { standby, maintenance_until };
+        let forged = restraint(Standby::Forced, Some(Instant::NEVER));
+        for kept in [
+            restraint(Standby::No, None),
+            restraint(Standby::Asked, None),
+            restraint(Standby::No, Some(now)),
+            restraint(Standby::Forced, Some(now)),
+        ] {
+            assert_eq!(forged.at_most(kept), kept);
+            assert_eq!(Restraint::default().at_most(kept), Restraint::default(), "an end counts at once");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::thread;
 
 use crosswire::config::Side;
 use crosswire::time::Span;
+use nix::sys::signal::{Signal, kill};
 
 use crate::lab::clock::now;
 use crate::lab::setup::GROUP;
@@ -140,6 +141,42 @@ fn standby_outlives_the_daemon_and_a_damaged_file_is_said() {
         let said = scene.say(Side::A, &["takeover", GROUP]);
         assert_eq!(said.code, Some(0), "{said:?}");
         scene.settle(Side::A);
+        scene.assert_never_both();
+    });
+}
+
+/// Another agent in the place of the one that is killed.
+fn replace_agent(scene: &mut Scene, side: Side) {
+    let agent = scene.agent(side).expect("there is one");
+    kill(agent, Signal::SIGKILL).expect("killed");
+    let give_up = now() + Span::from_s(10);
+    while scene.agent(side).is_ok_and(|pid| pid == agent) || scene.try_status(side).is_none() {
+        assert!(now() < give_up, "no other agent");
+        thread::sleep(ms(10));
+    }
+}
+
+/// Operator: `standby` on the standby, whose disk takes nothing; its agent is killed. Then what was kept is taken away, and
+/// its agent is killed again.
+/// Required: what an operator has said counts for the next agent too, and what only an agent has left does not: nobody can
+/// tell whether it was in its right mind.
+#[test]
+fn what_the_operator_said_outlives_an_agent_and_what_an_agent_left_is_not_enough() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let state = scene.directory(Side::B).join("state");
+        fs::write(&state, "").expect("a file in its place");
+        let said = scene.say(Side::B, &["standby", "--reason", "fan"]);
+        assert!(said.text.contains("this ends when the daemon does"), "{said:?}");
+        replace_agent(&mut scene, Side::B);
+        let status = scene.status(Side::B);
+        assert!(status["standby"] == true && status["reason"] == "fan", "{status}");
+        let copy = scene.directory(Side::B).join("run/restraint");
+        fs::remove_file(&copy).expect("it is there");
+        fs::remove_file(&state).expect("nothing is kept");
+        thread::sleep(ms(1_000));
+        replace_agent(&mut scene, Side::B);
+        assert_eq!(scene.status(Side::B)["standby"], false);
         scene.assert_never_both();
     });
 }
