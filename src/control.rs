@@ -37,7 +37,8 @@ pub enum Question {
     /// The last things that happened or were decided, this many at most.
     Why(u16),
     /// What the peer says of this, asked over the pair's own paths.
-    Peer(Subject),
+    /// Over cables alone, if that is true.
+    Peer(Subject, bool),
     /// A move, or the ban of one.
     Demand {
         /// What.
@@ -101,7 +102,7 @@ pub enum Answer {
 /// Why the peer tells nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Unheard {
-    /// It is heard on no path.
+    /// It is heard on no path that may be asked.
     Nowhere,
     /// Another operator is asking.
     Busy,

@@ -10,7 +10,7 @@ _crosswire() {
         cable-test) words="--max-baud --wait --json --help" ;;
         status) words="--run-dir --json --help" ;;
         why) words="--run-dir --last --json --help" ;;
-        peer) words="--run-dir --help" ;;
+        peer) words="--run-dir --cable --help" ;;
         handover) words="--run-dir --reason --help" ;;
         takeover) words="--run-dir --peer-is-off --reason --help" ;;
         fence) words="--config --node --test --help" ;;

@@ -19,6 +19,7 @@ pub const PATIENCE: Span = Span::from_s(60);
 struct Asking {
     client: OwnedFd,
     subject: Subject,
+    is_by_cable: bool,
     reading: u8,
     text: Vec<u8>,
     /// When the next piece is asked for, again or for the first time.
@@ -57,17 +58,17 @@ impl Lifeline {
     }
 
     /// Our operator asks.
-    pub fn begin(&mut self, now: Instant, client: OwnedFd, subject: Subject) {
+    pub fn begin(&mut self, now: Instant, client: OwnedFd, subject: Subject, is_by_cable: bool) {
         self.last_reading = self.last_reading.wrapping_add(1);
         let (reading, text, give_up_at) = (self.last_reading, Vec::new(), now + PATIENCE);
-        self.asking = Some(Asking { client, subject, reading, text, ask_at: now, give_up_at });
+        self.asking = Some(Asking { client, subject, is_by_cable, reading, text, ask_at: now, give_up_at });
     }
 
-    /// What to ask of the peer now.
-    pub fn question(&self, now: Instant) -> Option<Ask> {
+    /// What to ask of the peer now, and whether over a cable alone.
+    pub fn question(&self, now: Instant) -> Option<(Ask, bool)> {
         let asking = self.asking.as_ref().filter(|asking| now >= asking.ask_at)?;
         let offset = u16::try_from(asking.text.len()).ok()?;
-        Some(Ask { subject: asking.subject, reading: asking.reading, offset })
+        Some((Ask { subject: asking.subject, reading: asking.reading, offset }, asking.is_by_cable))
     }
 
     /// It was asked; without an answer it is asked again after `patience`.
@@ -151,9 +152,9 @@ mod tests {
     fn carry(text: &str, room: usize) -> (String, usize) {
         let (mut ours, mut theirs) = (Lifeline::default(), Lifeline::default());
         let mut now = Instant::from_us(1);
-        ours.begin(now, client(), Subject::Why);
+        ours.begin(now, client(), Subject::Why, false);
         for round in 1..10_000 {
-            if let Some(ask) = ours.question(now) {
+            if let Some((ask, _)) = ours.question(now) {
                 ours.asked(now, Span::from_ms(500));
                 theirs.owe(PathId(0), ask);
             }
@@ -185,11 +186,11 @@ mod tests {
     fn lost_questions_are_asked_again_and_pieces_out_of_turn_are_dropped() {
         let mut ours = Lifeline::default();
         let now = Instant::from_us(1);
-        ours.begin(now, client(), Subject::Log);
-        let ask = ours.question(now).expect("a question");
+        ours.begin(now, client(), Subject::Log, false);
+        let (ask, _) = ours.question(now).expect("a question");
         ours.asked(now, Span::from_ms(500));
         assert_eq!(ours.question(now), None);
-        assert_eq!(ours.question(now + Span::from_ms(500)), Some(ask));
+        assert_eq!(ours.question(now + Span::from_ms(500)), Some((ask, false)));
         let tell =
             |reading, offset, bytes: &[u8]| Tell { reading, offset, total: 4, bytes: bytes.iter().copied().collect() };
         assert!(ours.hear(now, &tell(ask.reading.wrapping_add(1), 0, b"ab")).is_none(), "another reading");
@@ -206,7 +207,7 @@ mod tests {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
         let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
-        lifeline.begin(now, ours, Subject::Status);
+        lifeline.begin(now, ours, Subject::Status, false);
         assert!(lifeline.give_up(now).is_none() && lifeline.is_asking());
         drop(theirs);
         assert!(lifeline.give_up(now).is_some() && !lifeline.is_asking());
@@ -216,7 +217,7 @@ mod tests {
     fn patience_ends() {
         let mut ours = Lifeline::default();
         let now = Instant::from_us(1);
-        ours.begin(now, client(), Subject::Status);
+        ours.begin(now, client(), Subject::Status, false);
         assert!(ours.give_up(now + Span::from_s(59)).is_none());
         assert!(ours.give_up(now + PATIENCE).is_some_and(|told| told.text.is_none()));
     }

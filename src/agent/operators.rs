@@ -25,7 +25,7 @@ impl Agent<'_> {
     pub(super) fn hear_operators(&mut self) {
         while let Some((client, question)) = self.control.next_question() {
             match question {
-                Question::Peer(subject) => self.ask_peer(client, subject),
+                Question::Peer(subject, is_by_cable) => self.ask_peer(client, subject, is_by_cable),
                 question => control::reply(&client, &self.answer(&question)),
             }
         }
@@ -36,7 +36,7 @@ impl Agent<'_> {
         match question {
             Question::Status => Answer::Status(Box::new(self.report(now))),
             Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
-            Question::Peer(_) => Answer::PeerSays(Err(Unheard::Busy)),
+            Question::Peer(..) => Answer::PeerSays(Err(Unheard::Busy)),
             Question::Demand { what, reason } => {
                 let reason = reason.as_ref().map(|why| plain::line(why, MAX_REASON));
                 let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
@@ -75,27 +75,28 @@ impl Agent<'_> {
     }
 
     /// Our operator asks the peer: one at a time, and only where it is heard.
-    fn ask_peer(&mut self, client: OwnedFd, subject: Subject) {
+    fn ask_peer(&mut self, client: OwnedFd, subject: Subject, is_by_cable: bool) {
         let now = clock::now();
         // One that was ended a moment ago is in nobody's way.
         let _ = self.lifeline.give_up(now).map(reply_told);
-        let refused = match self.path_to_peer(now) {
+        let refused = match self.path_to_peer(now, is_by_cable) {
             None => Some(Unheard::Nowhere),
             Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),
             Some(_) => None,
         };
         match refused {
             Some(why) => control::reply(&client, &Answer::PeerSays(Err(why))),
-            None => self.lifeline.begin(now, client, subject),
+            None => self.lifeline.begin(now, client, subject, is_by_cable),
         }
     }
 
-    /// A LAN on which the peer is heard is faster than a cable.
-    fn path_to_peer(&self, now: Instant) -> Option<PathId> {
+    /// A LAN on which the peer is heard is faster than a cable, but others can read along there.
+    fn path_to_peer(&self, now: Instant, is_by_cable: bool) -> Option<PathId> {
         let status = self.node.status(now);
         let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
         let heard = heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
-        heard.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
+        let allowed = heard.filter(|(kind, _)| *kind == PathKind::Serial || !is_by_cable);
+        allowed.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
     }
 
     /// The lifeline, in what time the beats of this turn have left.
@@ -115,8 +116,10 @@ impl Agent<'_> {
                 }
             }
         }
-        let Some(ask) = self.lifeline.question(now) else { return };
-        let Some(path) = self.path_to_peer(now).filter(|path| self.aside_room(now, *path) > 0) else { return };
+        let Some((ask, is_by_cable)) = self.lifeline.question(now) else { return };
+        let Some(path) = self.path_to_peer(now, is_by_cable).filter(|path| self.aside_room(now, *path) > 0) else {
+            return;
+        };
         let interval = self.settings.policy.interval();
         self.lifeline.asked(now, interval.fraction(3, 1));
         self.send_aside(path, Aside::Ask(ask));

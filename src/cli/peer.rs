@@ -7,7 +7,7 @@ use std::time::Duration;
 use crosswire::frame::aside::Subject;
 
 use super::exit::Exit;
-use super::option::{operand, option, options};
+use super::option::{flag, operand, option, options};
 use super::status::not_running;
 use crate::agent::lifeline::PATIENCE;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Unheard, ask_within};
@@ -17,6 +17,8 @@ options! {
     pub struct PeerOptions("peer") {
         /// Where the daemon's control socket is
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// Ask over the cable alone, where nobody else can read along
+        cable: bool = flag("--cable"),
         /// status, why or log
         what: String = operand("WHAT"),
     }
@@ -39,14 +41,14 @@ pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
     };
     // The agent gives up first, and says so.
     let patience = Duration::from_micros(PATIENCE.as_us()) + Duration::from_secs(5);
-    let refused = match ask_within(&options.run_dir, &Question::Peer(subject), patience) {
+    let refused = match ask_within(&options.run_dir, &Question::Peer(subject, options.cable), patience) {
         Ok(Answer::PeerSays(Ok(text))) => {
             // A reader that closed the pipe has seen enough.
             let _ = out.write_all(text.as_bytes());
             return Exit::Done;
         }
         Ok(Answer::PeerSays(Err(why))) => match why {
-            Unheard::Nowhere => "the peer is heard on no path: nothing can be asked (`crosswire status` says more)",
+            Unheard::Nowhere => "the peer is not heard there: nothing can be asked (`crosswire status` says more)",
             Unheard::Busy => "another operator is asking the peer: try again in a moment",
             Unheard::TooSlow => {
                 "the peer's answer did not come in time: the line has no time beside the beats (see `crosswire check`), \

@@ -94,7 +94,8 @@ fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
 
 /// How many entries the peer's journal has had, and the newest.
 fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
-    let Ok(Answer::PeerSays(Ok(text))) = ask_within(run_dir, &Question::Peer(Subject::Progress), PEER_PATIENCE) else {
+    let Ok(Answer::PeerSays(Ok(text))) = ask_within(run_dir, &Question::Peer(Subject::Progress, false), PEER_PATIENCE)
+    else {
         return None;
     };
     let (count, lines) = text.split_once('\n')?;

@@ -98,8 +98,26 @@ fn a_peer_that_is_not_heard_cannot_be_asked() {
         scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::A).is_some());
         let said = scene.say(Side::A, &["peer", "status"]);
         assert_eq!(said.code, Some(1));
-        assert!(said.text.contains("heard on no path"), "{}", said.text);
+        assert!(said.text.contains("the peer is not heard there"), "{}", said.text);
         assert_eq!(scene.say(Side::A, &["peer", "nonsense"]).code, Some(2));
+    });
+}
+
+/// Operator: `peer --cable`, with cable and LAN in order, then without the cable.
+/// Required: an answer over the cable; then none, since others can read along on the LAN, where the peer is heard.
+#[test]
+fn peer_asks_over_the_cable_alone_where_told_to() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        for more in [&["status"][..], &["--cable", "status"]] {
+            let said = scene.say(Side::B, &[&["peer"], more].concat());
+            assert!(said.code == Some(0) && said.text.contains("this is gw1"), "{said:?}");
+        }
+        scene.cable().cut();
+        scene.expect_soon("a dead cable", PATIENCE, |s| s.path_state(Side::B, 0) == "broken");
+        let said = scene.say(Side::B, &["peer", "--cable", "status"]);
+        assert!(said.code == Some(1) && said.text.contains("the peer is not heard there"), "{said:?}");
+        assert_eq!(scene.say(Side::B, &["peer", "status"]).code, Some(0));
     });
 }
 
