@@ -4,6 +4,7 @@
 use std::thread;
 
 use crosswire::config::Side;
+use nix::unistd::Pid;
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
@@ -138,4 +139,46 @@ fn witnesses_that_nobody_has_configured_move_nothing() {
         thread::sleep(ms(5_000));
         scene.assert_nothing_moved(Side::A, since);
     });
+}
+
+/// What it costs a daemon that its peer says something else of itself in every beat, for five seconds.
+fn babble(what: &str) {
+    let Some((mut scene, mut foreign)) = beside() else { return };
+    let memory = |scene: &mut Scene| {
+        let pids: Vec<_> = [scene.guard(Side::A), scene.agent(Side::A)].into_iter().flatten().collect();
+        pids.into_iter().map(memory_kb).sum::<u64>()
+    };
+    let before = memory(&mut scene);
+    let (lines, holds) = (scene.log_of(Side::A).lines().count(), scene.holds().len());
+    foreign.order(&format!("babble {what}"));
+    thread::sleep(ms(5_000));
+    let lines = scene.log_of(Side::A).lines().count() - lines;
+    let changes = scene.holds().len() - holds;
+    let growth = memory(&mut scene).saturating_sub(before);
+    println!("babble {what}: {lines} lines, taken {changes} times, {growth} KB");
+    assert!(lines <= MOST_LINES, "{lines} lines in 5 s\n{}", scene.log_of(Side::A));
+    assert!(changes <= MOST_CHANGES, "taken {changes} times: {:?}", scene.holds());
+    assert!(growth < MOST_GROWTH_KB, "{growth} KB more");
+    assert!(scene.try_status(Side::A).is_some(), "its operator is answered");
+}
+
+/// Both processes of a daemon together.
+fn memory_kb(process: Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("it has memory");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number")
+}
+
+/// A dozen kinds of lines, a few of each.
+const MOST_LINES: usize = 200;
+const MOST_CHANGES: usize = 12;
+const MOST_GROWTH_KB: u64 = 1_024;
+
+/// Fault: the peer has the key, beats a thousand times a second, and says another digest, role, term or incarnation each time.
+/// Required: what a stranger could cause and no more: a few lines of each kind, few moves, no memory.
+#[test]
+fn a_peer_that_says_something_else_in_every_beat_costs_little() {
+    for what in ["digest", "role", "term", "incarnation", "all"] {
+        testing::in_fair_lab(|| babble(what));
+    }
 }
