@@ -145,6 +145,24 @@ fn a_handover_is_undone_at_once() {
     assert_no_overlap(&world);
 }
 
+/// A witness behind a router that knows the way to the service address alone looks to the backup as it looks to a node that is cut
+/// off: it takes nothing until an operator says that the peer is off.
+#[test]
+fn a_witness_that_answers_only_who_serves_is_in_the_way_of_a_takeover() {
+    let mut setup = with_witness();
+    setup.witnesses = vec![Place::Own];
+    let mut world = pair(setup);
+    world.befall(Fault::WitnessCut(ROUTER, Side::B));
+    world.run_for(Span::from_s(60));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(Span::from_s(60));
+    assert_eq!(world.holders(GATEWAY), []);
+    world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
+    world.run_for(Span::from_s(1));
+    assert_eq!(world.holders(GATEWAY), [Side::B]);
+}
+
 /// A stranger that only one node sees is in that node's way alone.
 #[test]
 fn a_stranger_that_the_preferred_node_alone_sees_lets_the_other_one_serve() {

@@ -184,8 +184,7 @@ impl Trial {
             // What was on the line when the power went arrives all the same, and it is the last beat.
             let beat = self.settings.beats().into_iter().max().unwrap_or_default();
             let promised = beat + proof.groups[group.index()].takeover + self.fence_takes(group);
-            // Where late_after is hardly longer than an interval, seven of 10,000 pairs had begun their probe late.
-            let limit = promised.fraction(101, 100) + PROBE_TAKES + SLACK;
+            let limit = promised.fraction(101, 100) + SLACK;
             let left = limit.saturating_sub(world.now().since(cut));
             let took = world.run_until(left, |world| world.holds(holder.peer(), group));
             if took.is_none() {

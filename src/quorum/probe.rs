@@ -167,11 +167,12 @@ impl Probe {
     }
 
     /// Nobody asks any more. What has answered after the peer's newest frame, at `heard_at`, is remembered: if that was its last,
-    /// its kernel has outlived it.
+    /// its kernel has outlived it. Not what was asked before that: it may have been answered before the frame left.
     pub fn stop(&mut self, heard_at: Option<Instant>) {
-        let is_newer = |at: &Instant| heard_at.is_none_or(|heard_at| *at > heard_at);
+        let last_asked_at = self.asked_at.or(self.last_asked_at);
+        let is_newer = |at: &Instant| heard_at.is_none_or(|heard_at| *at > heard_at && last_asked_at > Some(heard_at));
         *self = Self {
-            last_asked_at: self.asked_at.or(self.last_asked_at),
+            last_asked_at,
             vip_answered_at: self.vip_answered_at.filter(is_newer),
             peer_answered_at: self.peer_answered_at.filter(is_newer),
             ..Self::default()
@@ -364,6 +365,20 @@ mod tests {
         assert_eq!(finding(&probe, 105), Finding::VipAnswers, "not let go: the VIP's answer may be on its way");
         sent(&mut probe, 100);
         assert_eq!(finding(&probe, 199), Finding::VipAnswers);
+    }
+
+    #[test]
+    fn an_answer_to_what_was_asked_before_the_last_frame_says_no_more_than_the_frame() {
+        for (heard, expected) in [(5, Finding::Clear), (0, Finding::PeerAnswers)] {
+            let mut probe = Probe::default();
+            probe.ask(at(3), Token(1));
+            sent(&mut probe, 4);
+            probe.vip_answered(at(6));
+            probe.stop(Some(at(heard)));
+            sent(&mut probe, 300);
+            sent(&mut probe, 400);
+            assert_eq!(finding(&probe, 500), expected, "last heard at {heard}");
+        }
     }
 
     #[test]

@@ -187,7 +187,8 @@ impl World {
     fn hear_packet(&mut self, side: Side, packet: Packet) {
         match packet {
             Packet::Vip(group) => {
-                self.watch.answered[side.index()][group.index()] = Some(self.now);
+                self.watch.answered[side.index()][group.index()] =
+                    Some((self.now, self.watch.asked[side.index()][group.index()]));
                 self.step(side, Event::VipAnswered(group, mac(side.peer())));
             }
             Packet::Peer(path) => self.step(side, Event::PeerAnswered(Some(path), mac(side.peer()))),

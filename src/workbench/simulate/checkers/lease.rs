@@ -40,7 +40,8 @@ impl World {
                     self.complain("lease", format!("{side:?} renewed {group:?} after its lease had lapsed"));
                 }
             }
-            Order::Release { .. } | Order::Fence { .. } | Order::Announce { .. } | Order::Probe { .. } => {}
+            Order::Probe { group } => self.watch.asked[side.index()][group.index()] = self.now,
+            Order::Release { .. } | Order::Fence { .. } | Order::Announce { .. } => {}
         }
     }
 

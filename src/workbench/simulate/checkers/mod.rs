@@ -59,8 +59,10 @@ pub struct Watch {
     pub excused: Vec<Option<Reigns>>,
     /// Overlaps that are over, excused or not: since when, until when.
     pub past_overlaps: Vec<(Instant, Instant)>,
-    /// By side and group: when it last heard somebody else answer for an address of it.
-    pub answered: [[Option<Instant>; MAX_GROUPS]; 2],
+    /// By side and group: when it last ordered a question.
+    pub asked: [[Instant; MAX_GROUPS]; 2],
+    /// By side and group: when it last heard somebody else answer for an address of it, and when it had asked last by then.
+    pub answered: [[Option<(Instant, Instant)>; MAX_GROUPS]; 2],
     /// How clients fared.
     pub service: super::service::Service,
     /// By side and group: when it was last taken, and why.
@@ -94,6 +96,7 @@ impl Watch {
             overlaps: vec![None; setup.policy.groups.len()],
             excused: vec![None; setup.policy.groups.len()],
             past_overlaps: Vec::new(),
+            asked: [[Instant::ORIGIN; MAX_GROUPS]; 2],
             answered: [[None; MAX_GROUPS]; 2],
             service: Default::default(),
             taken: [[None; MAX_GROUPS]; 2],

@@ -182,7 +182,7 @@ impl World {
         let heard = self.watch.hearing[taker.index()].heard_at;
         let answered = self.watch.answered[taker.index()][group.index()];
         let remembers = |at: Instant| self.boxes[taker.index()].works.bad_until(self.now) < at;
-        let (Some(heard), Some(answered)) = (heard, answered) else { return false };
+        let (Some(heard), Some((answered, asked))) = (heard, answered) else { return false };
         // Where the peer's own address answers and one answer for the addresses is lost, they seem to have been let go.
         let loses =
             |home: PathId| self.links[home.index()].directions.iter().any(|direction| direction.loss_permille > 0);
@@ -195,7 +195,12 @@ impl World {
         let taken = self.watch.taken[taker.index()][group.index()];
         let is_in_time = taken.is_none_or(|(at, _)| answered <= at);
         // A little less than the bound, for clocks that run fast.
-        is_in_time && answered > heard && remembers(heard) && self.now.since(heard) < bound.fraction(98, 100)
+        // What was asked before that frame came may have been answered before it left.
+        is_in_time
+            && asked > heard
+            && answered > heard
+            && remembers(heard)
+            && self.now.since(heard) < bound.fraction(98, 100)
     }
 
     fn could_be_told(&self, holder: Side) -> bool {
