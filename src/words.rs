@@ -129,9 +129,13 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
         }
         Record::GuardSilent(true) => {
-            (Level::Error, "the guard does not confirm renewals: the lease has lapsed".to_string())
+            (Level::Error, "the guard gives no sign of life: this node cannot serve until it does".to_string())
         }
         Record::GuardSilent(false) => (Level::Info, "the guard answers again".to_string()),
+        Record::PeerTrouble(Trouble::None) => (Level::Info, format!("{peer} can serve again")),
+        Record::PeerTrouble(why) => {
+            (Level::Warn, format!("{peer} cannot serve: {}; nobody takes over from this node", trouble(why)))
+        }
         Record::Standby(true) => {
             (Level::Warn, "standby: this node holds nothing until it is told `online`".to_string())
         }

@@ -7,6 +7,7 @@
 mod simulate;
 
 use crosswire::config::{GroupId, PathId, SafetyRule, Side};
+use crosswire::frame::message::Trouble;
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::health::PathState;
@@ -448,16 +449,60 @@ fn a_stranger_on_the_cable_keeps_a_cold_start_waiting() {
     assert_no_overlap(&world);
 }
 
-/// A probe that could not be sent is no clear probe, however long the peer is silent.
+fn is_peer_troubled(record: &Record) -> bool {
+    matches!(record, Record::PeerTrouble(Trouble::GuardSilent))
+}
+
+/// Fault: the guard of the backup hangs; later the active node loses power; later the guard goes on.
+/// Required: both nodes say within late_after that the backup could not serve (here: and two intervals, for what wakes nobody),
+/// while nothing moves; nothing is taken meanwhile, and once the guard goes on the backup serves.
 #[test]
-fn without_a_finished_probe_nothing_is_taken() {
+fn a_backup_whose_guard_hangs_says_so_and_so_does_its_peer() {
+    let mut world = pair(16);
+    world.befall(Fault::HangGuard(Side::B));
+    let said = world.run_until(Span::from_s(5), |world| {
+        world.recorded().any(|(side, record)| side == Side::A && is_peer_troubled(record))
+    });
+    assert!(said.is_some_and(|after| after <= ms(500)), "{said:?}");
+    assert!(world.recorded().any(|(side, record)| side == Side::B && matches!(record, Record::GuardSilent(true))));
+    world.run_for(Span::from_s(10));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(Span::from_s(5));
+    assert_eq!(world.holders(GATEWAY), []);
+    world.befall(Fault::Continue(Side::B));
+    let took = world.run_until(Span::from_s(5), |world| world.holders(GATEWAY) == [Side::B]);
+    assert!(took.is_some_and(|after| after <= Span::from_s(1)), "{took:?}");
+    assert_no_overlap(&world);
+}
+
+/// Fault: the guard of the active node hangs for less than a lease.
+/// Required: both say so, and say when it is over; nothing moves.
+#[test]
+fn a_guard_that_hangs_for_less_than_a_lease_is_said_and_costs_nothing() {
+    let mut world = pair(16);
+    world.befall(Fault::HangGuard(Side::A));
+    world.run_for(ms(700));
+    assert!(world.recorded().any(|(side, record)| side == Side::B && is_peer_troubled(record)));
+    world.befall(Fault::Continue(Side::A));
+    world.run_for(Span::from_s(10));
+    assert_eq!(world.holders(GATEWAY), [Side::A]);
+    let is_over = |record: &Record| matches!(record, Record::PeerTrouble(Trouble::None));
+    assert!(world.recorded().any(|(side, record)| side == Side::B && is_over(record)));
+    assert!(!world.recorded().any(|(_, record)| matches!(record, Record::Releasing { .. })));
+    assert_no_overlap(&world);
+}
+
+/// A guard that hangs asks nobody and adds nothing, however long the peer is silent.
+#[test]
+fn without_a_guard_that_answers_nothing_is_taken() {
     let mut world = pair(16);
     world.befall(Fault::HangGuard(Side::B));
     world.befall(Fault::PowerCut(Side::A));
     world.run_for(Span::from_s(5));
     let now = world.gateway(Side::B).clock.local(world.now());
     let status = world.node(Side::B).expect("runs").status(now);
-    assert_eq!((status.verdict, status.groups[0].block), (Verdict::Dead, Some(Block::ProbePending)));
+    assert_eq!((status.verdict, status.groups[0].block), (Verdict::Dead, Some(Block::GuardLost)));
     let has_taken = |record: &Record| matches!(record, Record::Taking { .. });
     assert!(!world.recorded().any(|(_, record)| has_taken(record)));
 }
@@ -516,6 +561,7 @@ fn alone(withheld_from: Instant, until: Instant) -> (Node, Vec<crosswire::resour
     }
     while now < until {
         now = now + ms(10);
+        node.step(now, Event::GuardAlive, &mut effects);
         node.step(now, Event::Tick, &mut effects);
         for effect in std::mem::take(&mut effects) {
             let Effect::Order(ticket) = effect else { continue };
@@ -724,6 +770,7 @@ fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
         if after == Span::ZERO {
             node.step(now, Event::Carrier(GATEWAY, true), &mut effects);
         }
+        node.step(now + after, Event::GuardAlive, &mut effects);
         node.step(now + after, Event::Tick, &mut effects);
         for effect in &effects {
             if let Effect::Order(ticket) = effect {

@@ -364,6 +364,12 @@ impl Beside {
         }
     }
 
+    /// The guard lives.
+    fn tick(&mut self) {
+        self.step(Event::GuardAlive);
+        self.step(Event::Tick);
+    }
+
     fn peer_hears(&mut self, body: &Body) {
         match self.peer.receive(self.now, LAN, PathKind::Lan, body) {
             Ok(Accepted::Beat(beat, _)) => self.heard = Some(beat),
@@ -397,10 +403,10 @@ impl Beside {
         let until = self.now + span;
         while self.now < until {
             self.now = self.now + ms(50);
-            self.step(Event::Tick);
+            self.tick();
             self.now = self.now + ms(50);
             self.peer_speaks();
-            self.step(Event::Tick);
+            self.tick();
         }
     }
 
@@ -443,7 +449,7 @@ fn a_peer_that_errs_without_end_moves_the_group_ever_more_rarely() {
                 (beside.says, beside.says_goodbye) = ((Role::Backup, term, word), says_goodbye);
             }
             beside.peer_speaks();
-            beside.step(Event::Tick);
+            beside.tick();
         }
         let moves = beside.count(|record| matches!(record, Record::Taking { .. }));
         assert!((5..=20).contains(&moves), "{word:?} {says_goodbye}: taken {moves} times in two minutes");

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crosswire::frame::message::decode_all;
 use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
-use crosswire::resource::{Order, Outcome, Ticket, Token};
+use crosswire::resource::{Order, Ticket};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, send};
 
@@ -28,10 +28,8 @@ pub struct GuardEnd {
     socket: OwnedFd,
     /// Room for a descriptor that rides along, made once.
     control: Vec<u8>,
-    /// Where the guard confirms renewals. Nobody waits for it.
+    /// Where the guard confirms renewals and gives signs of life. Nobody waits for it.
     confirmations: Option<OwnedFd>,
-    /// The newest renewal, until it is confirmed.
-    unconfirmed: Option<Token>,
     /// Messages that leave together.
     outbox: RefCell<heapless::Vec<u8, MAX_DATAGRAM_BYTES>>,
 }
@@ -39,7 +37,7 @@ pub struct GuardEnd {
 impl GuardEnd {
     pub fn new(socket: OwnedFd) -> Self {
         let control = nix::cmsg_space!([RawFd; 1]);
-        Self { socket, control, confirmations: None, unconfirmed: None, outbox: RefCell::default() }
+        Self { socket, control, confirmations: None, outbox: RefCell::default() }
     }
 
     pub fn descriptor(&self) -> BorrowedFd<'_> {
@@ -60,9 +58,7 @@ impl GuardEnd {
     /// Gives an order. A renewal waits for the deposit that follows it in the same turn.
     pub fn order(&mut self, ticket: &Ticket) {
         self.put(&ToGuard::Order(*ticket), &[]);
-        if matches!(ticket.order, Order::Renew { .. }) {
-            self.unconfirmed = Some(ticket.token);
-        } else {
+        if !matches!(ticket.order, Order::Renew { .. }) {
             self.flush();
         }
     }
@@ -96,14 +92,11 @@ impl GuardEnd {
         }
     }
 
-    /// What became of a renewal, if the guard has said so.
-    pub fn confirmation(&mut self) -> Option<(Token, Outcome)> {
-        let socket = self.confirmations.as_ref().filter(|_| self.unconfirmed.is_some())?;
+    /// What the guard has said that wakes nobody.
+    pub fn confirmation(&self) -> Option<FromGuard> {
         let mut room = [0; MAX_MESSAGE_BYTES];
-        let length = recv(socket.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
-        let Some(FromGuard::Done { token, outcome }) = decode(room.get(..length)?) else { return None };
-        self.unconfirmed.take_if(|newest| *newest == token);
-        Some((token, outcome))
+        let length = recv(self.confirmations.as_ref()?.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+        room.get(..length).and_then(decode)
     }
 
     /// The next message, if any.

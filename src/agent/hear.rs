@@ -35,10 +35,10 @@ impl Agent<'_> {
         }
     }
 
-    /// What the guard says of renewals wakes nobody: it is read when something else does.
+    /// That the guard lives, and what it renewed, wakes nobody: it is read when something else does.
     fn hear_confirmations(&mut self) {
-        while let Some((token, outcome)) = self.guard.confirmation() {
-            self.step(clock::now(), Event::Done(token, outcome));
+        while let Some(message) = self.guard.confirmation() {
+            self.hear_guard_message(message, None);
         }
     }
 
@@ -86,6 +86,7 @@ impl Agent<'_> {
             }
             (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
             (FromGuard::Confirmations, socket) => self.guard.listen_to(socket),
+            (FromGuard::Alive, _) => self.step(now, Event::GuardAlive),
             (FromGuard::LifetimeIgnored, _) => self.step(now, Event::LifetimeIgnored),
             (FromGuard::Watchdog { timeout_s, bound_s, boot_status }, _) => {
                 self.watchdog = Some(WatchdogReport { timeout_s, boot_status });

@@ -99,6 +99,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Reloaded
         | Record::GuardLost
         | Record::GuardSilent(_)
+        | Record::PeerTrouble(_)
         | Record::Standby(_)
         | Record::StandbyYielded
         | Record::Maintenance(_)

@@ -94,6 +94,20 @@ impl Custody {
         }
     }
 
+    /// When the agent has to be given a sign of life, should nothing wake the loop before. It mostly wakes at every beat.
+    pub(super) fn alive_due_at(&self) -> Instant {
+        let interval = self.plan.interval;
+        if self.is_listening { self.told_alive_at + interval + interval.fraction(1, 2) } else { Instant::NEVER }
+    }
+
+    /// Once an interval, whether anything is held or not: an agent that hears nothing says that this node cannot serve.
+    pub(super) fn tell_alive(&mut self, now: Instant, effects: &mut Effects) {
+        if self.is_listening && now >= self.told_alive_at + self.plan.interval.fraction(1, 2) {
+            self.told_alive_at = now;
+            emit(effects, Effect::TellAlive);
+        }
+    }
+
     fn is_agent_wanted(&self) -> bool {
         self.phase == Phase::Running
             && !self.is_listening

@@ -208,6 +208,8 @@ pub enum Effect {
     Answer(Token, Outcome),
     /// Tell the agent how the scripts of a group are.
     Condition(GroupId, Condition),
+    /// Give the agent a sign of life.
+    TellAlive,
     /// Tell the agent to hand over, say goodbye, and exit.
     TellStop,
     /// Listen to the agent no longer, and end it if it was not reaped.

@@ -85,6 +85,8 @@ pub struct Custody {
     start_at: Instant,
     /// The loop has been on time since.
     on_time_since: Instant,
+    /// When the agent last got a sign of life.
+    told_alive_at: Instant,
     /// The agent is about to be replaced, since the configuration has changed.
     is_reloading: bool,
     /// The operator wants nothing changed: scripts are not looked at.
@@ -109,6 +111,7 @@ impl Custody {
             agent_heard: now,
             start_at: Instant::NEVER,
             on_time_since: now,
+            told_alive_at: now,
             is_reloading: false,
             is_hands_off: false,
         }
@@ -143,7 +146,7 @@ impl Custody {
     pub fn due_at(&self, now: Instant) -> Instant {
         let groups = self.groups.iter().map(GroupCustody::due_at).min().unwrap_or(Instant::NEVER);
         let others = self.awaited_at().min(self.ending_due_at());
-        groups.min(self.agent_looked_at(now)).min(self.agents_due_at()).min(others)
+        groups.min(self.agent_looked_at(now)).min(self.agents_due_at()).min(others).min(self.alive_due_at())
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
@@ -154,6 +157,7 @@ impl Custody {
         self.open_awaited(now, effects);
         self.judge_agent(now, effects);
         self.pass_agents_deadlines(now, effects);
+        self.tell_alive(now, effects);
         self.pass_ending_deadline(now, effects);
     }
 

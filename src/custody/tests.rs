@@ -117,6 +117,7 @@ fn said(effect: Effect) -> Option<String> {
         | Effect::GiveUpFence
         | Effect::Condition(..)
         | Effect::StopFailed(_)
+        | Effect::TellAlive
         | Effect::Mark(..)
         | Effect::Note(_) => return None,
     })

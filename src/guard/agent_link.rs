@@ -35,7 +35,7 @@ pub struct AgentLink {
     socket: OwnedFd,
     /// What the socket had no room for. A descriptor is closed as soon as it was sent: the guard keeps no copy.
     queue: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
-    /// Where renewals are confirmed, so that nobody is woken by it.
+    /// Where renewals are confirmed and signs of life are given, so that nobody is woken by it.
     confirmations: Option<OwnedFd>,
     /// What is left of the agent's last datagram: messages that share it are handed out one by one.
     rest: Vec<u8>,
@@ -53,7 +53,7 @@ impl AgentLink {
         self.send(&FromGuard::Confirmations, Some(theirs));
     }
 
-    /// Confirms a renewal. An agent that has no room for it does not run any more.
+    /// Says what wakes nobody. An agent that has no room for it does not run any more.
     pub fn confirm(&mut self, message: &FromGuard) {
         match &self.confirmations {
             Some(socket) => {

@@ -67,7 +67,10 @@ impl Guard<'_> {
             Effect::Reopen(path) => self.reopen(path),
             Effect::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
             Effect::Notify => self.hear_notice(),
-            Effect::Answer(token, Outcome::Renewed) => self.confirm(token),
+            Effect::Answer(token, Outcome::Renewed) => {
+                self.confirm(&FromGuard::Done { token, outcome: Outcome::Renewed })
+            }
+            Effect::TellAlive => self.confirm(&FromGuard::Alive),
             Effect::Answer(token, outcome) => self.done(token, outcome),
             Effect::Condition(group, condition) => self.tell(&FromGuard::Scripts { group, condition }, None),
             Effect::TellStop => self.tell(&FromGuard::Stop, None),
@@ -235,11 +238,9 @@ impl Guard<'_> {
         self.tell(&FromGuard::Path { path, errno }, opened.ok());
     }
 
-    /// A renewal went as it should, which is no news.
-    fn confirm(&mut self, token: Token) {
-        if let Some(agent) = &mut self.agent {
-            agent.confirm(&FromGuard::Done { token, outcome: Outcome::Renewed });
-        }
+    /// A renewal went as it should, or nothing has happened: which is no news.
+    fn confirm(&mut self, message: &FromGuard) {
+        self.agent.iter_mut().for_each(|agent| agent.confirm(message));
     }
 
     pub(super) fn done(&mut self, token: Token, outcome: Outcome) {

@@ -106,9 +106,11 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
-    /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`]: a socket for which nobody has to wait.
-    /// Without it, and for everything else that became of a renewal, they are confirmed here.
+    /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`], and signs of life are given there: a
+    /// socket for which nobody has to wait. Without it, and for everything else that became of a renewal, they come here.
     Confirmations,
+    /// The guard lives.
+    Alive,
     /// The kernel ignores the lifetime of addresses: what nobody removes stays.
     LifetimeIgnored,
     /// The watchdog of this box is armed.

@@ -49,6 +49,8 @@ pub enum Event<'a> {
     LifetimeIgnored,
     /// The guard is gone.
     GuardLost,
+    /// The guard gives its sign of life.
+    GuardAlive,
 }
 
 /// What an operator can ask of a running node.

@@ -8,7 +8,7 @@ use super::decide::Situation;
 use super::verdict::Verdict;
 use crate::config::{GroupId, MAX_PATHS, PathId};
 use crate::frame::Refusal;
-use crate::frame::message::Role;
+use crate::frame::message::{Role, Trouble};
 use crate::health::{LineReading, PathState};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
@@ -328,8 +328,10 @@ pub enum Record {
     Reloaded,
     /// The guard is gone.
     GuardLost,
-    /// The guard does not confirm renewals, or does again.
+    /// The guard gives no sign of life, or does again.
     GuardSilent(bool),
+    /// The peer says why it cannot serve, or that it can again.
+    PeerTrouble(Trouble),
     /// The operator put this node into standby, or back online.
     Standby(bool),
     /// Both nodes were in standby: the one with the lower name, this one, is back online.
@@ -393,6 +395,7 @@ impl Record {
             | Self::Script { group, .. }
             | Self::Incident(Incident { group, .. }) => About::Group(group),
             Self::Jeopardy(is) | Self::DigestDiffers(is) | Self::GuardSilent(is) | Self::Standby(is) => About::Is(is),
+            Self::PeerTrouble(trouble) => About::Is(trouble != Trouble::None),
             Self::PeerStarted
             | Self::Stall(_)
             | Self::Succeeded
@@ -421,6 +424,7 @@ impl Record {
             | Self::DigestDiffers(_)
             | Self::TermsUsedUp(_)
             | Self::PeerStarted
+            | Self::PeerTrouble(_)
             | Self::Stall(_) => MOST_CAUSED,
             Self::Taking { .. }
             | Self::Releasing { .. }

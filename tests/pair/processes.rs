@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::clock::now;
+use crate::lab::setup::Setup;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms};
 
@@ -177,8 +178,8 @@ fn row_4_guard_stopped() {
         let pid = scene.guard(Side::A).expect("a guard");
         let stopped = now();
         kill(pid, Signal::SIGSTOP).expect("it lives");
-        // The agent notices when a lease has lapsed unconfirmed.
-        let certain = Span::from_ms(1_100) + CERTAIN;
+        // The agent notices after late_after, and says so with its next beat.
+        let certain = Span::from_ms(500) + CERTAIN;
         assert_peer_takes_what_the_kernel_let_go("row 4, guard", &scene, stopped, certain);
         sleep_until_ms(stopped, STOPPED_MS);
         let woken = now();
@@ -187,6 +188,64 @@ fn row_4_guard_stopped() {
         assert_eq!(scene.holds().len(), 2, "nothing is taken back: {:?}", scene.holds());
         scene.assert_outage_below(at_most(50), woken);
         scene.assert_never_both();
+    });
+}
+
+/// Both nodes say within late_after (and two intervals, for what wakes nobody) that this one cannot serve.
+fn expect_both_say_that_it_cannot_serve(scene: &Scene, side: Side, since: Instant) {
+    let trouble = "its guard does not answer";
+    let limit = at_most(500);
+    for (teller, place) in [(side, "/trouble"), (side.peer(), "/peer/trouble")] {
+        let is_said = |scene: &Scene| {
+            scene.try_status(teller).is_some_and(|status| status.pointer(place).is_some_and(|said| said == trouble))
+        };
+        let said = scene.expect_soon("it is said", PATIENCE, is_said);
+        println!("{teller:?} says so {} after the stop", said.since(since));
+        assert!(said.since(since) <= limit, "{teller:?}: {}", said.since(since));
+        assert!(scene.log_of(teller).contains("cannot serve"), "{}", scene.log_of(teller));
+    }
+}
+
+/// Fault: SIGSTOP of the guard of the backup; then the active node loses power; then SIGCONT.
+/// Required: that redundancy is lost is said by both within late_after of the stop, and nothing moves; on waking it serves.
+#[test]
+fn row_31_guard_of_the_backup_stopped() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let guard = scene.guard(Side::B).expect("a guard");
+        let stopped = now();
+        kill(guard, Signal::SIGSTOP).expect("it lives");
+        expect_both_say_that_it_cannot_serve(&scene, Side::B, stopped);
+        thread::sleep(ms(2_000));
+        scene.assert_nothing_moved(Side::A, stopped);
+        scene.power_cut(Side::A).expect("the power is cut");
+        thread::sleep(ms(2_000));
+        assert_eq!(scene.holder().expect("known"), None);
+        let woken = now();
+        kill(guard, Signal::SIGCONT).expect("it lives");
+        let (_, served) = scene.wait_for_service_by(Side::B);
+        println!("row 31: served {} after waking", served.since(woken));
+        assert!(served.since(woken) <= at_most(1_000), "{}", served.since(woken));
+        scene.assert_never_both();
+    });
+}
+
+/// Fault: SIGSTOP of the guard of the active node for less than a lease, then SIGCONT.
+/// Required: said by both within late_after, and taken back; nothing moves.
+#[test]
+fn row_31_guard_of_the_active_node_stopped_for_less_than_a_lease() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving_with(Setup { lease_ms: 30_000, ..Setup::default() });
+        let guard = scene.guard(Side::A).expect("a guard");
+        let stopped = now();
+        kill(guard, Signal::SIGSTOP).expect("it lives");
+        expect_both_say_that_it_cannot_serve(&scene, Side::A, stopped);
+        kill(guard, Signal::SIGCONT).expect("it lives");
+        let is_well =
+            |side: Side| scene.log_of(side).contains(if side == Side::A { "answers again" } else { "can serve again" });
+        scene.expect_soon("it is over", PATIENCE, |_| [Side::A, Side::B].into_iter().all(is_well));
+        thread::sleep(ms(2_000));
+        scene.assert_nothing_moved(Side::A, stopped);
     });
 }
 

@@ -106,6 +106,7 @@ impl Pair {
         for event in events {
             node.step(self.now, *event, &mut effects);
         }
+        node.step(self.now, Event::GuardAlive, &mut effects);
         node.step(self.now, Event::Tick, &mut effects);
         for effect in effects {
             match effect {

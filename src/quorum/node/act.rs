@@ -255,10 +255,6 @@ impl Node {
                 }
             }
         }
-        if reason == ReleaseReason::LeaseLapsed && self.guard == GuardState::Fine {
-            self.guard = GuardState::Silent;
-            emit(effects, Effect::Record(Record::GuardSilent(true)));
-        }
         self.change_role(now, id, RoleEvent::LetGo, effects);
     }
 
@@ -339,14 +335,15 @@ impl Node {
     }
 
     fn renew_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        // After a stall the peer may have taken over: what it says is heard first.
+        // After a stall the peer may have taken over: what it says is heard first. And who has told it that this node cannot serve
+        // has nothing renewed.
         let is_sure = now >= self.judge_from || self.peer.beat_at().is_some_and(|at| self.is_since_stall(at));
         let interval = self.policy.interval();
         let every = timing::renewal_every(interval, self.policy.lease);
         // One waking for both: what would be due before the next beat goes with this one.
         let early = if self.is_beat_due(now) { interval.fraction(1, 2) } else { Span::ZERO };
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if !group.role.is_holding() || now + early < group.renew_at || !is_sure {
+        if !group.role.is_holding() || now + early < group.renew_at || !is_sure || self.guard != GuardState::Fine {
             return;
         }
         group.renew_at = now + every;

@@ -16,7 +16,7 @@ pub enum Waiting {
     Deposit,
     /// A path becomes late or silent.
     Path,
-    /// Silence may be believed: drift, or the end of a stall's amnesty.
+    /// Silence may be believed: drift, the end of a stall's amnesty, or the guard's.
     Silence,
     /// A peer's release mechanisms must have fired.
     PeerReleased,
@@ -65,6 +65,7 @@ impl Node {
         }
         earliest.note(self.deposit_at, Waiting::Deposit);
         earliest.note(self.judge_from, Waiting::Silence);
+        earliest.note(self.guard_silent_at(), Waiting::Silence);
         earliest.note(self.drift_passes(), Waiting::Silence);
         earliest.note(self.peer_released_at(), Waiting::PeerReleased);
         earliest.note(self.restraint.maintenance_until.unwrap_or(Instant::NEVER), Waiting::Lapse);

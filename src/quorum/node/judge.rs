@@ -35,6 +35,7 @@ impl Node {
         let jeopardy = is_expected && is_jeopardy(&paths, |index| self.is_unheard_on(index));
         self.note_jeopardy(now, jeopardy, effects);
         self.note_standing(now);
+        self.note_peers_trouble(now, effects);
     }
 
     /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off every silent path

@@ -9,10 +9,12 @@
 //! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is released before an
 //!   old heartbeat could excuse it.
 //! * Carry the effects out in their order before the next step.
+//! * Say every interval that the guard lives ([`Event::GuardAlive`]), if it does; every outcome of an order says so too.
 //! * Wake at [`Node::due_at`] at the latest. Being later than that is noticed as a stall.
 
 mod act;
 mod deadline;
+mod guard;
 mod hear;
 mod judge;
 mod operate;
@@ -38,7 +40,7 @@ use super::verdict::Verdict;
 use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, Policy, Side};
 use crate::frame::Keyring;
 use crate::frame::delimit::Collector;
-use crate::frame::message::{Incarnation, Interface};
+use crate::frame::message::{Incarnation, Interface, Trouble};
 use crate::frame::refusal::{REFUSALS, Refusals};
 use crate::frame::session::{Entropy, Session};
 use crate::health::ack::SendTimes;
@@ -70,7 +72,7 @@ struct Path {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum GuardState {
     Fine,
-    /// It let a lease lapse unconfirmed.
+    /// It gives no sign of life.
     Silent,
     Lost,
 }
@@ -123,6 +125,10 @@ pub struct Node {
     is_digest_different: bool,
     is_lifetime_ignored: bool,
     guard: GuardState,
+    /// When it last gave a sign of life.
+    guard_heard_at: Instant,
+    /// What was recorded last of why the peer cannot serve.
+    said_trouble: Trouble,
     /// What our watchdog needs, as beats announce it; zero while it is not armed.
     watchdog_s: u8,
     leaving: Leaving,
@@ -191,6 +197,8 @@ impl Node {
             is_digest_different: false,
             is_lifetime_ignored: false,
             guard: GuardState::Fine,
+            guard_heard_at: now,
+            said_trouble: Trouble::None,
             watchdog_s: 0,
             leaving: Leaving::No,
             restraint: Restraint::default(),
@@ -232,12 +240,14 @@ impl Node {
             Event::Watchdog(seconds) => self.watchdog_s = seconds,
             Event::Stop => self.stop(),
             Event::LifetimeIgnored => self.is_lifetime_ignored = true,
+            Event::GuardAlive => self.guard_heard(now, effects),
             Event::GuardLost => self.guard_lost(effects),
         }
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
         self.judge(now, effects);
+        self.judge_guard(now, effects);
         self.keep_restraint(now, effects);
         self.release_what_is_due(now, effects);
         self.act(now, effects);

@@ -104,16 +104,6 @@ impl Node {
         }
     }
 
-    /// Nobody here can touch an address any more. The kernel lets go of what is held when the lease ends; until then we
-    /// say that we hold it and cannot serve.
-    pub(super) fn guard_lost(&mut self, effects: &mut Effects) {
-        if self.guard != GuardState::Lost {
-            self.guard = GuardState::Lost;
-            self.is_urgent = true;
-            emit(effects, Effect::Record(Record::GuardLost));
-        }
-    }
-
     /// Where no witness was in sight before, this node may have been cut off until now, and its questions with it: what
     /// nobody answered then is no proof beside a witness that is seen now.
     pub(super) fn witness_answered(&mut self, now: Instant, index: usize, asked_at: Instant) {

@@ -1,6 +1,6 @@
 //! From outcomes to roles.
 
-use super::{GuardState, Node, emit};
+use super::{Node, emit};
 use crate::config::GroupId;
 use crate::frame::message::Role;
 use crate::quorum::decide::Fence;
@@ -16,6 +16,7 @@ impl Node {
     /// What became of an order.
     pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
         let freshness = probe::freshness(self.policy.interval(), self.probe_wait());
+        self.guard_heard(now, effects);
         for id in self.policy.group_ids() {
             let believed = self.believed(id, outcome);
             let Some(group) = self.groups.get_mut(id.index()) else { continue };
@@ -55,7 +56,6 @@ impl Node {
         if group.role.is_holding() {
             group.lease_until = renewal.sent_at + lease;
         }
-        self.guard_answered(effects);
     }
 
     fn pending_done(&mut self, now: Instant, id: GroupId, outcome: Outcome, effects: &mut Effects) {
@@ -95,9 +95,6 @@ impl Node {
             (group.pending, group.repeat_at) = (None, None);
         }
         self.is_urgent = true;
-        if matches!(event, RoleEvent::Serving | RoleEvent::Released | RoleEvent::ReleasedUnfit) {
-            self.guard_answered(effects);
-        }
         self.become_role(now, id, to, effects);
     }
 
@@ -134,13 +131,6 @@ impl Node {
     pub(super) fn set_pending(&mut self, id: GroupId, token: Option<Token>) {
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.pending = token;
-        }
-    }
-
-    fn guard_answered(&mut self, effects: &mut Effects) {
-        if self.guard == GuardState::Silent {
-            self.guard = GuardState::Fine;
-            emit(effects, Effect::Record(Record::GuardSilent(false)));
         }
     }
 }

@@ -121,10 +121,15 @@ impl World {
         }
     }
 
-    /// The guard says something. That it renewed a lease wakes nobody.
+    /// The guard says something. That it lives, or renewed a lease, wakes nobody.
     pub(super) fn hear_of(&mut self, side: Side, told: Told) {
         let inbox = &mut self.boxes[side.index()].inbox;
-        if self.setup.held_up > Span::ZERO && matches!(told, Told::Done(_, Outcome::Renewed)) {
+        let is_quiet = match told {
+            Told::Alive => true,
+            Told::Done(_, Outcome::Renewed) => self.setup.held_up > Span::ZERO,
+            Told::Done(..) | Told::Scripts(..) | Told::Stop | Told::Links | Told::Lost => false,
+        };
+        if is_quiet {
             return inbox.confirmed.push_back(told);
         }
         inbox.told.push_back(told);
@@ -202,6 +207,7 @@ impl World {
                 self.step(side, Event::Done(token, outcome));
             }
             Told::Scripts(group, condition) => self.step(side, Event::Scripts(group, condition)),
+            Told::Alive => self.step(side, Event::GuardAlive),
             Told::Stop => self.step(side, Event::Stop),
             Told::Links => self.tell_links(side),
             Told::Lost => {

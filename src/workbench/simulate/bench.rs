@@ -140,6 +140,7 @@ fn round(nodes: &mut [Node; 2], now: &mut Instant, effects: &mut Effects) -> u64
 /// One node ticks; what it sends is handed to the other, whose answers are handed back, until nobody answers.
 fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects) -> u64 {
     let (mut speaker, mut steps) = (from, 1);
+    nodes[from].step(now, Event::GuardAlive, effects);
     nodes[from].step(now, Event::Tick, effects);
     loop {
         let sent: Vec<_> = effects

@@ -64,6 +64,8 @@ pub enum Told {
     Done(Token, Outcome),
     /// How the scripts of a group are.
     Scripts(GroupId, Condition),
+    /// It lives.
+    Alive,
     /// Told to stop.
     Stop,
     /// A link light or a port changed: look again.

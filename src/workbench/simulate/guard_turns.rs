@@ -148,6 +148,7 @@ impl World {
             Effect::Fence(_) => return self.fence(side),
             Effect::Answer(token, outcome) => self.tell(side, Told::Done(token, outcome)),
             Effect::Condition(group, condition) => self.tell(side, Told::Scripts(group, condition)),
+            Effect::TellAlive => self.tell(side, Told::Alive),
             Effect::TellStop => self.tell(side, Told::Stop),
             Effect::DismissAgent => {
                 let gateway = &mut self.boxes[side.index()];

@@ -50,6 +50,7 @@ impl World {
             | Record::BothServe(_)
             | Record::Incident(_)
             | Record::Scripts { .. }
+            | Record::PeerTrouble(_)
             | Record::Reloaded
             | Record::Succeeded => {}
             Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),

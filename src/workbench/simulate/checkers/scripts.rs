@@ -31,11 +31,13 @@ impl World {
     /// last, its guard has worked ever since, and none of its scripts has outlived its time.
     fn should_wait(&self, taker: Side, group: GroupId) -> bool {
         let (holder, index) = (taker.peer(), group.index());
-        let heard_at = self.watch.hearing[taker.index()].heard_at;
+        let (taken_at, reason) = self.watch.taken[taker.index()][index].unzip();
+        // What it has heard since it took the group came too late to wait for.
+        let heard_at = self.watch.hearing[taker.index()].heard_at.filter(|at| Some(*at) <= taken_at);
         let since = self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
         let is_working =
             since.is_some_and(|since| self.boxes[holder.index()].guards.is_good_for(self.now, self.now.since(since)));
-        let is_peer_off = matches!(self.watch.taken[taker.index()][index], Some((_, TakeReason::PeerIsOff)));
+        let is_peer_off = reason == Some(TakeReason::PeerIsOff);
         let is_by_lease = self.group_policy(taker, group).safety == SafetyRule::Lease;
         is_by_lease && is_working && !self.watch.is_unstopped[holder.index()][index] && !is_peer_off
     }

@@ -1,0 +1,58 @@
+//! Whether our own guard, and the peer's, carry out what is ordered.
+//!
+//! A guard gives a sign of life every interval, whether anything is held or not: a backup whose guard hangs could not take over,
+//! and its peer is alone. Who says so orders no renewal any more. So what it holds ends with the last lease, for which the peer
+//! waits before it takes; and once the guard is heard again the peer is told in the same turn.
+
+use super::{GuardState, Node, emit};
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::record::Record;
+use crate::time::Instant;
+
+impl Node {
+    /// The guard has said something.
+    pub(super) fn guard_heard(&mut self, now: Instant, effects: &mut Effects) {
+        self.guard_heard_at = now;
+        if self.guard == GuardState::Silent {
+            self.note_guard(GuardState::Fine, Record::GuardSilent(false), effects);
+        }
+    }
+
+    /// Nobody here can touch an address any more. The kernel lets go of what is held when the lease ends; until then we
+    /// say that we hold it and cannot serve.
+    pub(super) fn guard_lost(&mut self, effects: &mut Effects) {
+        if self.guard != GuardState::Lost {
+            self.note_guard(GuardState::Lost, Record::GuardLost, effects);
+        }
+    }
+
+    /// When the guard has been silent for too long: late_after, and no less than three intervals, since one sign may be late.
+    pub(super) fn guard_silent_at(&self) -> Instant {
+        let patience = self.shortest_late_after().max(self.policy.interval().fraction(3, 1));
+        let is_expected = self.guard == GuardState::Fine;
+        if is_expected { (self.guard_heard_at + patience).max(self.judge_from) } else { Instant::NEVER }
+    }
+
+    /// After everything that it has said was read.
+    pub(super) fn judge_guard(&mut self, now: Instant, effects: &mut Effects) {
+        if now >= self.guard_silent_at() {
+            self.note_guard(GuardState::Silent, Record::GuardSilent(true), effects);
+        }
+    }
+
+    /// The peer has to know at once.
+    fn note_guard(&mut self, guard: GuardState, record: Record, effects: &mut Effects) {
+        (self.guard, self.is_urgent) = (guard, true);
+        emit(effects, Effect::Record(record));
+    }
+
+    /// The peer says that it cannot serve, or that it can again: whether we are alone.
+    pub(super) fn note_peers_trouble(&mut self, now: Instant, effects: &mut Effects) {
+        let Some(trouble) = self.peer.beat().filter(|_| self.is_heard(now)).map(|beat| beat.standing.trouble) else {
+            return;
+        };
+        if core::mem::replace(&mut self.said_trouble, trouble) != trouble {
+            emit(effects, Effect::Record(Record::PeerTrouble(trouble)));
+        }
+    }
+}
