@@ -169,9 +169,10 @@ fn memory_kb(process: Pid) -> u64 {
     line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number")
 }
 
-/// A dozen kinds of lines, a few of each.
-const MOST_LINES: usize = 200;
-const MOST_CHANGES: usize = 12;
+/// A dozen kinds of lines, a few of each, and those of each move.
+const MOST_LINES: usize = 400;
+/// A peer that asks, takes and gives back is let have its way each time, as its operator would be: one move a tenth of a second.
+const MOST_CHANGES: usize = 50;
 const MOST_GROWTH_KB: u64 = 1_024;
 
 /// Fault: the peer has the key, beats a thousand times a second, and says another digest, role, term or incarnation each time.
