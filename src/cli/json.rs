@@ -22,13 +22,21 @@ pub enum Value {
 
 /// `json!({ "key": value, ... })`: an object, of anything that becomes a [`Value`].
 macro_rules! json {
-    ({ $( $key:literal: $value:expr ),* $(,)? }) => {
-        $crate::cli::json::Value::Object(vec![
-            $( (std::borrow::Cow::Borrowed($key), $crate::cli::json::Value::from($value)) ),*
-        ])
+    ({ $( $key:literal: $value:expr ),+ $(,)? }) => {
+        {
+            let mut object = Vec::new();
+            $( $crate::cli::json::put(&mut object, $key, $value.into()); )+
+            $crate::cli::json::Value::Object(object)
+        }
     };
 }
 pub(crate) use json;
+
+/// Out of line: a list of all of them at once is twice the code.
+#[inline(never)]
+pub fn put(object: &mut Vec<(Cow<'static, str>, Value)>, key: &'static str, value: Value) {
+    object.push((Cow::Borrowed(key), value));
+}
 
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
@@ -150,7 +158,7 @@ mod tests {
             "some": Some(7u32),
             "yes": true,
             "most": u64::MAX,
-            "inner": json!({}),
+            "inner": Value::Object(Vec::new()),
         });
         let expected = r#"{"text":"a \"b\" \\ \n\u0009 ä\u0001","names":["a","b"],"none":null,"some":7,"yes":true,"most":18446744073709551615,"inner":{}}"#;
         assert_eq!(value.to_string(), expected);

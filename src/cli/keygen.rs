@@ -91,8 +91,11 @@ fn rotate(file: &Path) -> Result<Made, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure { what: error.to_string(), exit: Exit::Configuration };
     let keys = KeyFile::load(file).map_err(|error| wrong(&error))?;
     let unwritable = |error: io::Error| Failure::refused(explain(file, &error));
-    // a link stays a link: its target is replaced
-    let target = fs::canonicalize(file).map_err(unwritable)?;
+    // a link stays a link: its target is replaced (it was read just now, so no links lead round)
+    let mut target = file.to_path_buf();
+    while let Ok(next) = fs::read_link(&target) {
+        target.set_file_name(next);
+    }
     let text = fs::read_to_string(&target).map_err(unwritable)?;
     let new = free_id(&keys).ok_or_else(|| {
         wrong(&format!(

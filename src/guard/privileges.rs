@@ -14,11 +14,13 @@ use nix::libc;
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::stat::fstat;
-use nix::unistd::{Gid, Group, Uid, User, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
 use thiserror::Error;
 
 /// The agent's user, where it exists.
 const USER: &str = "crosswire";
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
 /// Where it does not: numbers that neither distributions nor systemd hand out (systemd.io/UIDS-GIDS), and
 /// that a container with 16 bits of them has too. Never `nobody`, whom other programs are as well: any of
 /// them could end the agent.
@@ -59,8 +61,7 @@ pub enum StillPrivileged {
 pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
     // Looked up while there is an /etc.
-    let user = User::from_name(USER).ok().flatten();
-    let (uid, gid) = user.map_or_else(|| own_ids(own_id_of(run_dir), is_known), |user| (user.uid, user.gid));
+    let (uid, gid) = numbers_of(USER).unwrap_or_else(|| own_ids(own_id_of(run_dir), is_known));
     dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
     dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
     dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
@@ -100,8 +101,24 @@ fn own_ids(begin: u32, is_known: impl Fn(u32) -> bool) -> (Uid, Gid) {
 
 /// A user or a group has it.
 fn is_known(id: u32) -> bool {
-    let is_user = User::from_uid(Uid::from_raw(id)).is_ok_and(|user| user.is_some());
-    is_user || Group::from_gid(Gid::from_raw(id)).is_ok_and(|group| group.is_some())
+    let has = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id);
+    [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(has))
+}
+
+/// The user and the group of that name. The file is read as it is: a static binary knows no other source of names, and the C
+/// library's way to it would be 6 KB.
+fn numbers_of(name: &str) -> Option<(Uid, Gid)> {
+    let text = text_of(USERS);
+    let entry = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    // The password comes first.
+    let mut fields = entry.split(':').skip(1);
+    let mut number = || fields.next()?.parse().ok();
+    Some((Uid::from_raw(number()?), Gid::from_raw(number()?)))
+}
+
+/// Empty where there is none. Whatever is no UTF-8 in it is in names of people.
+fn text_of(file: &str) -> String {
+    String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()
 }
 
 impl Dropped {
@@ -329,7 +346,7 @@ mod tests {
         assert_eq!(id(0, &never), FIRST_OWN_ID);
         assert_eq!(id(OWN_IDS - 1, &|id| id == FIRST_OWN_ID + OWN_IDS - 1), FIRST_OWN_ID, "who has it keeps it");
         assert_ne!(own_id_of(Path::new("/run/crosswire")), own_id_of(Path::new("/run/crosswire-2")));
-        if User::from_name(USER).ok().flatten().is_some() {
+        if numbers_of(USER).is_some() {
             return;
         }
         in_namespace(|| {
@@ -338,6 +355,17 @@ mod tests {
             let is_own = (FIRST_OWN_ID..FIRST_OWN_ID + OWN_IDS).contains(&uid);
             assert!(is_user_namespace() || (is_own && !is_known(uid)), "{uid}");
         });
+    }
+
+    #[test]
+    fn names_are_whole_and_numbers_of_users_and_groups_are_known() {
+        let root = (Uid::from_raw(0), Gid::from_raw(0));
+        assert_eq!(numbers_of("root"), Some(root));
+        assert_eq!(["roo", "root:x", ""].map(numbers_of), [None; 3]);
+        assert!(is_known(0) && !is_known(u32::MAX - 7));
+        let groups = text_of(GROUPS);
+        let number = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok());
+        assert!(groups.lines().filter_map(number).all(is_known), "{groups}");
     }
 
     fn is_user_namespace() -> bool {

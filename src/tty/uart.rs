@@ -1,9 +1,11 @@
 //! What sits behind a port, and what it has counted.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::libc::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
+use nix::sys::stat::{major, minor};
 use serde::{Deserialize, Serialize};
 
 /// `struct serial_struct` of linux/serial.h.
@@ -90,9 +92,9 @@ impl Uart {
     /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8, and for most
     /// that is no UART of the board).
     pub fn of_device(device: &Path) -> Option<Self> {
-        let device = device.canonicalize().ok()?;
-        let folder = Path::new("/sys/class/tty").join(device.file_name()?);
-        let number = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<i32>().ok();
+        let id = std::fs::metadata(device).ok()?.rdev();
+        let folder = format!("/sys/dev/char/{}:{}", major(id), minor(id));
+        let number = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok()?.trim().parse::<i32>().ok();
         Some(Self { kind: number("type")?, baud_base: number("uartclk").unwrap_or(0).cast_unsigned() / 16 })
     }
 
