@@ -5,7 +5,7 @@ use crosswire::limit::HeldBack;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Event};
 use crosswire::time::Instant;
-use log::log;
+use log::{log, warn};
 
 use super::{Agent, operators};
 use crate::clock;
@@ -50,23 +50,22 @@ impl Agent<'_> {
                     operators::reply_told(told);
                 }
             }
-            Effect::AskForPeer => self.guard.send(&ToGuard::AskForPeer),
+            Effect::AskForPeer => self.guard.tell(&ToGuard::AskForPeer),
             Effect::Order(ticket) => self.guard.order(ticket),
-            Effect::Deposit => self.guard.deposit(&self.node.deposit(clock::now())),
+            Effect::Deposit => {
+                self.guard.deposit(&self.node.deposit(clock::now()), self.node.is_in_maintenance());
+            }
             Effect::Record(record) => self.record(*record),
             Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
             Effect::Reply(Err(denial)) => self.reply = Some(Answer::Denied(*denial)),
             Effect::Exit => {
-                self.guard.send(&ToGuard::Farewell);
+                self.guard.tell(&ToGuard::Farewell);
                 self.is_done = true;
             }
         }
     }
 
     pub(super) fn record(&mut self, record: Record) {
-        if let Record::Maintenance(lasts) = record {
-            self.guard.send(&ToGuard::Maintenance(lasts.is_some()));
-        }
         if let Some(record) = self.limiter.admit(clock::now(), record.kind(), record.most_said(), record) {
             self.tell(record, 0);
         }
@@ -88,7 +87,7 @@ impl Agent<'_> {
     }
 
     /// Has the operator's program told, if there is one.
-    fn notify(&self, record: &Record) {
+    fn notify(&mut self, record: &Record) {
         if self.settings.notify.is_none() {
             return;
         }
@@ -103,14 +102,24 @@ impl Agent<'_> {
             Record::Jeopardy(is_on) => Notice::Jeopardy(is_on),
             _ => return,
         };
-        self.guard.send(&ToGuard::Notice(notice));
+        if !self.guard.send(&ToGuard::Notice(notice)) {
+            self.lost_notices += 1;
+        }
     }
 
+    /// What could not be said to a guard that did not read.
+    pub(super) fn tell_lost_notices(&mut self) {
+        if self.lost_notices > 0 && self.node.is_guard_heard() {
+            warn!("notify: the guard did not read, {} notices were lost", std::mem::take(&mut self.lost_notices));
+        }
+    }
+
+    /// A guard that gives no sign of life may not read it, and nobody asks twice.
     pub(super) fn reopen(&mut self, now: Instant) {
-        for port in &mut self.ports {
+        for port in self.ports.iter_mut().filter(|_| self.node.is_guard_heard()) {
             if now >= port.retry_at() {
                 port.note_retry();
-                self.guard.send(&ToGuard::Reopen(port.id));
+                self.guard.tell(&ToGuard::Reopen(port.id));
             }
         }
     }

@@ -49,10 +49,15 @@ impl GuardEnd {
         self.confirmations = confirmations;
     }
 
-    /// Says something now, after what is waiting to leave.
-    pub fn send(&self, message: &ToGuard) {
+    /// Says something now, after what is waiting to leave; false if the guard has no room for it.
+    pub fn send(&self, message: &ToGuard) -> bool {
         self.put(message, &[]);
-        self.flush();
+        self.flush()
+    }
+
+    /// The same, of what is said again as long as it matters, or is not said at all to a guard that gives no sign of life.
+    pub fn tell(&self, message: &ToGuard) {
+        self.send(message);
     }
 
     /// Gives an order. A renewal waits for the deposit that follows it in the same turn.
@@ -63,8 +68,10 @@ impl GuardEnd {
         }
     }
 
-    /// Leaves a deposit with it: always the end of a datagram.
-    pub fn deposit(&self, deposit: &Deposit) {
+    /// Leaves a deposit with it: always the end of a datagram. What the operator wants is said with each, so that no full socket
+    /// keeps it from the guard for longer than a beat.
+    pub fn deposit(&self, deposit: &Deposit, is_in_maintenance: bool) {
+        self.put(&ToGuard::Maintenance(is_in_maintenance), &[]);
         let mut room = [0; MAX_DEPOSIT_BYTES];
         if let Ok(bytes) = succession::encode(deposit, &mut room) {
             self.put(&ToGuard::Deposit, bytes);
@@ -83,13 +90,15 @@ impl GuardEnd {
         let _ = outbox.extend_from_slice(bytes).and_then(|()| outbox.extend_from_slice(behind));
     }
 
-    /// Sends what waits. A guard that has no room for it does not run any more; that its orders stay unconfirmed says the rest.
-    pub fn flush(&self) {
+    /// Sends what waits; false if the guard has no room for it. Then it does not run any more, which its silence shows.
+    pub fn flush(&self) -> bool {
         let mut outbox = self.outbox.borrow_mut();
-        if !outbox.is_empty() {
-            let _ = send(self.socket.as_raw_fd(), &outbox, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
-            outbox.clear();
+        if outbox.is_empty() {
+            return true;
         }
+        let sent = send(self.socket.as_raw_fd(), &outbox, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        outbox.clear();
+        sent.is_ok()
     }
 
     /// What the guard has said that wakes nobody.

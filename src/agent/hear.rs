@@ -142,8 +142,7 @@ impl Agent<'_> {
                 // It may be another interface of that name, and a socket stays with the one that it was bound to.
                 (false, true) => {
                     port.become_closed(now);
-                    port.note_retry();
-                    self.guard.send(&ToGuard::Reopen(port.id));
+                    port.retry_now(now);
                 }
                 (true, false) => self.node.step(now, Event::PathLost(port.id), &mut self.effects),
                 (false, false) | (true, true) => {}
@@ -224,7 +223,7 @@ impl Agent<'_> {
     /// The guard has asked for an address before it adds it.
     fn tell_of_answer(&mut self, id: GroupId) {
         if self.is_asking.get_mut(id.index()).is_some_and(std::mem::take) {
-            self.guard.send(&ToGuard::Answered(id));
+            self.guard.tell(&ToGuard::Answered(id));
         }
     }
 

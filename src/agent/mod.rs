@@ -78,6 +78,8 @@ struct Agent<'a> {
     asker: Asker,
     /// By group: the guard wants to know who answers for an address of it.
     is_asking: [bool; MAX_GROUPS],
+    /// Notices that did not get into the guard's socket, since the log was told.
+    lost_notices: u32,
     /// What the operator said last, and an earlier run was told.
     reason: Option<String>,
     /// What the guard says of the watchdog.
@@ -159,6 +161,7 @@ impl<'a> Agent<'a> {
             limiter: Limiter::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             is_asking: [false; MAX_GROUPS],
+            lost_notices: 0,
             reason: None,
             watchdog: None,
             lifeline: Lifeline::default(),
@@ -204,8 +207,6 @@ impl<'a> Agent<'a> {
             port.show_holding(is_holding);
         }
         if succession.deposit.is_some() {
-            // Of the last one's word only its own end is known.
-            self.guard.send(&crate::guard::wire::ToGuard::Maintenance(self.node.is_in_maintenance()));
             self.record(if inheritance.is_reload { Record::Reloaded } else { Record::Succeeded });
         }
         succession.deposit.is_some()
@@ -232,6 +233,7 @@ impl<'a> Agent<'a> {
         #[cfg(feature = "cable-test")]
         self.answer_tests(now);
         self.reopen(now);
+        self.tell_lost_notices();
         self.tell_floods(now);
         logger::turn(now);
         self.guard.flush();

@@ -168,6 +168,11 @@ impl Port {
         self.retry_at
     }
 
+    /// There is no need to wait.
+    pub fn retry_now(&mut self, now: Instant) {
+        self.retry_at = now;
+    }
+
     /// It was asked.
     pub fn note_retry(&mut self) {
         self.retry_at = Instant::NEVER;

@@ -112,6 +112,7 @@ impl Place {
     fn serve(&self) {
         let mut room = [0; MAX_DATAGRAM_BYTES];
         while let Ok(length) = recv(self.socket.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT) {
+            self.tell(&FromGuard::Alive, None);
             let Ok((ToGuard::Order(ticket), _)) = postcard::take_from_bytes(&room[..length]) else { continue };
             let outcome = match ticket.order {
                 Order::Acquire { .. } => Outcome::Serving,

@@ -44,7 +44,8 @@ impl Agent<'_> {
     }
 
     fn deadline(&self, now: Instant) -> Instant {
-        let retries = self.ports.iter().map(Port::retry_at);
+        // Nobody is asked who gives no sign of life.
+        let retries = self.ports.iter().filter(|_| self.node.is_guard_heard()).map(Port::retry_at);
         let own = [self.node.due_at(now), self.end_at, now + MAX_WAIT];
         let told = [self.limiter.due_at(), logger::due_at()];
         retries.chain(own).chain(told).min().unwrap_or(now)

@@ -25,7 +25,7 @@ pub enum ToGuard {
     AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
-    /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile.
+    /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile. Said with each deposit.
     Maintenance(bool),
     /// Tell the operator's program.
     Notice(Notice),

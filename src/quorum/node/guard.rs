@@ -18,6 +18,11 @@ impl Node {
         }
     }
 
+    /// It gives signs of life.
+    pub fn is_guard_heard(&self) -> bool {
+        self.guard == GuardState::Fine
+    }
+
     /// Nobody here can touch an address any more. The kernel lets go of what is held when the lease ends; until then we
     /// say that we hold it and cannot serve.
     pub(super) fn guard_lost(&mut self, effects: &mut Effects) {
