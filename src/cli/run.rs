@@ -65,7 +65,7 @@ pub fn run(options: &RunOptions) -> ExitCode {
         return Exit::Done.into();
     }
     match start(options, &settings) {
-        Ok(started) => live(options, &settings, &keys, started),
+        Ok(started) => live(options, &settings, keys, started),
         Err((exit, line)) => {
             let _ = writeln!(std::io::stderr(), "crosswire: {line}");
             exit.into()
@@ -168,7 +168,7 @@ fn draw() -> Result<Entropy, getrandom::Error> {
 }
 
 /// Goes into the background, becomes the guard, and lives.
-fn live(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> ExitCode {
+fn live(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Started) -> ExitCode {
     if !options.foreground {
         match go_into_background() {
             Ok(Part::Parent) => return Exit::Done.into(),
@@ -189,7 +189,7 @@ fn live(options: &RunOptions, settings: &Settings, keys: &[Key], started: Starte
     code
 }
 
-fn be_guard(options: &RunOptions, settings: &Settings, keys: &[Key], started: Started) -> nix::Result<ExitCode> {
+fn be_guard(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Started) -> nix::Result<ExitCode> {
     let Started { opened, control } = started;
     guard::block_child_signal()?;
     become_punctual(Process::Guard, settings);

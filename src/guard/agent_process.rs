@@ -50,12 +50,11 @@ pub struct Inheritance {
 pub type BecomeAgent<'a> = &'a dyn Fn(&Settings, &[Key], OwnedFd, Option<Inheritance>) -> u8;
 
 /// How agents are made.
-#[derive(Clone, Copy)]
 pub struct Recipe<'a> {
     /// What the child does.
     pub become_agent: BecomeAgent<'a>,
-    /// What it authenticates with.
-    pub keys: &'a [Key],
+    /// What it authenticates with. Those that a reload replaces are wiped.
+    pub keys: Vec<Key>,
     /// The descriptors that it needs beside its end of the socket pair, and standard input, output and error.
     pub keeps: &'a [RawFd],
 }
@@ -77,7 +76,7 @@ impl Guard<'_> {
             keeps.push(theirs.as_raw_fd());
             keeps.extend_from_slice(self.recipe.keeps);
             close_all_but(&mut keeps);
-            let code = (self.recipe.become_agent)(self.settings, self.recipe.keys, theirs, inheritance);
+            let code = (self.recipe.become_agent)(self.settings, &self.recipe.keys, theirs, inheritance);
             // Nothing of the guard's may be dropped by its child.
             std::process::exit(i32::from(code));
         }

@@ -92,7 +92,7 @@ impl Guard<'_> {
         // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change are its price.
         let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
         self.settings = new;
-        self.recipe.keys = Box::leak(keys.into_boxed_slice());
+        self.recipe.keys = keys;
         self.addresses.set_lease(new.policy.lease);
         for (id, group) in (0u8..).map(GroupId).zip(&new.groups) {
             self.change_addresses(id, old);

@@ -160,6 +160,20 @@ mod tests {
 
     const SECRET: &str = "00112233445566778899aabbccddeeff";
 
+    #[test]
+    fn a_key_that_is_needed_no_more_leaves_nothing_in_memory() {
+        let mut room = std::mem::MaybeUninit::<Key>::zeroed();
+        let place: *mut Key = room.write(Key { id: 3, bytes: [0xa5; 32].into_iter().collect() });
+        let bytes = |place: *mut Key| {
+            // SAFETY: the room lives, every byte of it was zeroed or written, and nobody else uses it.
+            (0..size_of::<Key>()).filter(|at| unsafe { place.cast::<u8>().add(*at).read_volatile() } == 0xa5).count()
+        };
+        assert_eq!(bytes(place), 32);
+        // SAFETY: it is dropped once, here.
+        unsafe { std::ptr::drop_in_place(place) };
+        assert_eq!(bytes(place), 0);
+    }
+
     /// What is said of a file with this text and mode, with the file called `K`.
     fn load(text: &str, mode: u32) -> Result<Vec<Key>, String> {
         let directory = tempfile::tempdir().unwrap();
