@@ -124,7 +124,7 @@ pub enum Fault {
     OutOfOrder,
     /// An interface of the group does not exist.
     NoInterface,
-    /// The kernel refused the address; its errno.
+    /// The kernel could not do it, or did not answer; its errno.
     Kernel(i32),
     /// An address of the group is still there after its removal was confirmed.
     StillThere,
@@ -138,4 +138,13 @@ pub enum Fault {
     ScriptStart(u8),
     /// A script failed to stop, or did not in time; the addresses are gone.
     ScriptStop(u8),
+    /// The kernel refused an address (index in the group's list, errno). Where that was a renewal, the others were renewed.
+    Refused(u8, i32),
+}
+
+impl Fault {
+    /// The kernel does not want an address.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused(..))
+    }
 }

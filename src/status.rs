@@ -9,7 +9,7 @@ use crate::frame::refusal::REFUSALS;
 use crate::health::{LineReading, PathState, Quality};
 use crate::quorum::Verdict;
 use crate::quorum::record::Block;
-use crate::resource::Condition;
+use crate::resource::{Condition, Fault};
 use crate::time::Span;
 
 /// The state of one node and what it knows of its peer.
@@ -85,6 +85,8 @@ pub struct GroupStatus {
     pub has_carrier: bool,
     /// How its scripts are, while it is served here.
     pub condition: Condition,
+    /// Why it could not be held here, or not all of it is.
+    pub fault: Option<Fault>,
     /// Why this node does not take it, if it does not hold it.
     pub block: Option<Block>,
     /// The peer serves it too, and for how long that has been known.

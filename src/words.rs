@@ -150,6 +150,10 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Error, format!("group {}: {what}", names.group(group)))
         }
         Record::Incident(incident) => (Level::Error, incident_words(&incident, names)),
+        Record::PeerUnable { group, is_unable } => {
+            let (level, could) = if is_unable { (Level::Warn, "could not") } else { (Level::Info, "could") };
+            (level, format!("group {}: {peer} {could} take it over", names.group(group)))
+        }
         Record::Leaving => (Level::Info, "everything is released: saying goodbye".to_string()),
     }
 }
@@ -382,6 +386,7 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
         ReleaseReason::ScriptFailed => "one of its scripts does not run here".to_string(),
+        ReleaseReason::AddressRefused => "the kernel refuses an address of it here".to_string(),
         ReleaseReason::WitnessUnseen => "no witness answers, and nobody acknowledged us in time".to_string(),
     }
 }
@@ -484,5 +489,9 @@ pub fn fault(fault: Fault) -> String {
         Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
         Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),
+        Fault::Refused(index, errno) => {
+            let word = nix::errno::Errno::from_raw(errno).desc();
+            format!("the kernel refuses an address of it, the one with the number {}: {word}", u32::from(index) + 1)
+        }
     }
 }

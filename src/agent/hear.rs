@@ -76,6 +76,8 @@ impl Agent<'_> {
             }
             (FromGuard::Path { path, errno }, None) => self.path_is_away(now, path, Errno::from_raw(errno)),
             (FromGuard::Listener { interface, mac }, Some(descriptor)) => {
+                // Those from before it had another hardware address would take our own frames for somebody's.
+                self.listeners.retain(|known| known.interface != interface || known.mac == mac);
                 self.listeners.push(Listener { interface, mac, descriptor });
             }
             (FromGuard::Listener { .. }, None) => {}
@@ -84,6 +86,8 @@ impl Agent<'_> {
             (FromGuard::Asking { group }, _) => {
                 self.is_asking.get_mut(group.index()).into_iter().for_each(|is_asking| *is_asking = true);
             }
+            (FromGuard::Missing { group }, _) => self.step(now, Event::AddressMissing(group)),
+            (FromGuard::Refuses { group, address }, _) => self.step(now, Event::AddressRefused(group, address)),
             (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
             (FromGuard::Confirmations, socket) => self.guard.listen_to(socket),
             (FromGuard::Alive, _) => self.step(now, Event::GuardAlive),

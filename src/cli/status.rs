@@ -7,7 +7,7 @@ use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::PathState;
 use crosswire::quorum::Verdict;
-use crosswire::resource::Condition;
+use crosswire::resource::{Condition, Fault};
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
@@ -258,6 +258,11 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut im
     }
     if let Some(mac) = ours.foreign_mac {
         writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
+    }
+    if let Some(fault) = ours.fault {
+        let refused = if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
+        let which = refused.map(|address| format!("{address}: ")).unwrap_or_default();
+        writeln!(out, "            {which}{}", words::fault(fault))?;
     }
     match (ours.role, ours.block) {
         (Role::Backup | Role::Faulty, Some(block)) => {

@@ -106,6 +106,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::BothServe(_)
         | Record::Incident(_)
         | Record::Scripts { .. }
+        | Record::PeerUnable { .. }
         | Record::Leaving => None,
     }
 }

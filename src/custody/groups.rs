@@ -210,7 +210,8 @@ impl Custody {
     pub(super) fn renewed(&mut self, id: GroupId, token: Token, outcome: Result<(), Fault>, effects: &mut Effects) {
         let lease = self.plan.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if outcome.is_ok() {
+        // What the kernel refuses keeps none of the others from being renewed.
+        if outcome.err().is_none_or(Fault::is_refusal) {
             (group.held_until, group.is_on_trial) = (group.asked_at + lease, false);
         }
         if core::mem::replace(&mut group.renewal_fault, outcome.err()) != outcome.err() {

@@ -202,6 +202,11 @@ impl Custody {
         self.groups.get(id.index()).map_or(Instant::ORIGIN, |group| group.held_until)
     }
 
+    /// The operator wants nothing changed.
+    pub fn is_hands_off(&self) -> bool {
+        self.is_hands_off
+    }
+
     /// How the scripts of a group are.
     pub fn condition(&self, id: GroupId) -> Condition {
         self.groups.get(id.index()).map_or(Condition::Well, |group| group.monitors.condition())

@@ -26,6 +26,8 @@ pub struct Duty {
     pub has_news: bool,
     /// Its routes among that.
     pub new_routes: Vec<Route>,
+    /// The first of its addresses that the kernel would refuse, as the agent was told.
+    pub refused: Option<u8>,
     schedule: Option<Schedule>,
 }
 

@@ -198,7 +198,7 @@ impl Guard<'_> {
     }
 
     /// Opens a path again.
-    fn reopen(&mut self, path: PathId) {
+    pub(super) fn reopen(&mut self, path: PathId) {
         if let Some(settings) = self.settings.paths.get(path.index()) {
             self.report_path(path, open_path(settings));
         }

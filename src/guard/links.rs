@@ -1,4 +1,5 @@
-//! Interfaces as the kernel reports them: carrier for the decision, arrivals for the guard's own sockets.
+//! Interfaces and addresses as the kernel reports their changes: carrier for the decision, arrivals for the guard's own sockets,
+//! addresses that come or go although nobody here wanted it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -10,14 +11,17 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{MsgFlags, SockFlag, recv};
 
-use super::netlink::{Netlink, Request, for_each_message, open_socket};
+use super::addresses::{RTM_DELADDR, RTM_NEWADDR, Seen, parse as parse_address};
+use super::netlink::{Netlink, Request, attribute, for_each_message, open_socket};
+use super::packets::Mac;
 
 // linux/rtnetlink.h, linux/if_link.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
-/// `struct ifinfomsg`; all zero in a dump request: every interface.
+/// `struct ifinfomsg`; all zero in a request that goes by the name.
 const LINK_HEADER_BYTES: usize = 16;
 /// Events are read until none is left, but the loop goes on after this many datagrams.
 const MAX_READS: usize = 64;
@@ -25,10 +29,16 @@ const MAX_READS: usize = 64;
 /// Something happened to an interface, named by its index in `Settings::interfaces`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkEvent {
-    /// It was switched on, or has appeared: packet sockets opened before that are dead.
+    /// It was switched on, has appeared, or has another hardware address: packet sockets opened before that are dead or mistaken.
     CameUp(u8),
     /// Its carrier is there or not. Absent and switched off count as not.
     Carrier(u8, bool),
+    /// An address of the box has come, or has other properties.
+    AddressThere(Seen),
+    /// An address of the box has gone.
+    AddressGone(Seen),
+    /// More has happened than the kernel could say: nothing is known of the addresses.
+    Missed,
 }
 
 /// The interfaces of the configuration.
@@ -50,6 +60,7 @@ struct State {
     index: u32,
     is_up: bool,
     has_carrier: bool,
+    mac: Option<Mac>,
 }
 
 /// A link message, as far as it is read.
@@ -61,7 +72,8 @@ struct Report {
 impl Links {
     /// Begins to listen, so that no change after this moment is missed. Nothing is known before [`Links::refresh`].
     pub fn open(interfaces: &[String]) -> nix::Result<Self> {
-        let groups = u32::try_from(libc::RTMGRP_LINK).map_err(|_| Errno::EINVAL)?;
+        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        let groups = u32::try_from(groups).map_err(|_| Errno::EINVAL)?;
         let events = open_socket(groups, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
         let numbered = (0u8..).zip(interfaces);
         let links = numbered.map(|(number, name)| Link {
@@ -75,12 +87,20 @@ impl Links {
 
     /// Asks for every interface, and reports each for the first time or as it has changed.
     pub fn refresh(&mut self) -> nix::Result<Vec<LinkEvent>> {
-        let all = Request { kind: RTM_GETLINK, flags: 0, body: vec![0; LINK_HEADER_BYTES] };
-        let reports = Netlink::open()?.dump(&all, parse)?;
+        let mut netlink = Netlink::open()?;
         let mut events = Vec::new();
         for link in &mut self.links {
-            let found = reports.iter().find(|report| report.name.as_ref() == Some(&link.name));
-            link.become_state(found.map_or(State::default(), |report| report.state), &mut events);
+            let mut body = vec![0; LINK_HEADER_BYTES];
+            attribute(&mut body, IFLA_IFNAME, &[link.name.as_bytes(), &[0]].concat());
+            let mut state = State::default();
+            let answers = netlink.ask(&[Request { kind: RTM_GETLINK, flags: 0, body }], &mut |payload| {
+                state = parse(payload).map_or(state, |report| report.state);
+            });
+            // One that is not there is absent; of one that was not told in time nothing is known.
+            if answers.first() == Some(&Err(Errno::ETIMEDOUT)) {
+                return Err(Errno::ETIMEDOUT);
+            }
+            link.become_state(state, &mut events);
         }
         Ok(events)
     }
@@ -99,13 +119,23 @@ impl Links {
         for _ in 0..MAX_READS {
             match recv(self.events.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
                 Ok(length) => for_each_message(datagram.get(..length).unwrap_or_default(), |header, payload| {
-                    if let (RTM_NEWLINK | RTM_DELLINK, Some(report)) = (header.kind, parse(payload)) {
-                        self.take(header.kind == RTM_DELLINK, &report, &mut events);
+                    let address = || parse_address(payload);
+                    match header.kind {
+                        RTM_NEWLINK | RTM_DELLINK => {
+                            let report = parse(payload);
+                            report.iter().for_each(|report| self.take(header.kind == RTM_DELLINK, report, &mut events));
+                        }
+                        RTM_NEWADDR => events.extend(address().map(LinkEvent::AddressThere)),
+                        RTM_DELADDR => events.extend(address().map(LinkEvent::AddressGone)),
+                        _ => {}
                     }
                 }),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
-                Err(Errno::ENOBUFS) => events.extend(self.refresh()?),
+                Err(Errno::ENOBUFS) => {
+                    events.extend(self.refresh()?);
+                    events.push(LinkEvent::Missed);
+                }
                 Err(errno) => return Err(errno),
             }
         }
@@ -135,7 +165,7 @@ impl AsFd for Links {
 impl Link {
     fn become_state(&mut self, state: State, events: &mut Vec<LinkEvent>) {
         let before = std::mem::replace(&mut self.state, state);
-        if state.is_up && (!before.is_up || before.index != state.index) {
+        if state.is_up && (!before.is_up || before.index != state.index || before.mac != state.mac) {
             events.push(LinkEvent::CameUp(self.number));
         }
         let is_news = before.has_carrier != state.has_carrier || !self.is_reported;
@@ -156,9 +186,14 @@ fn parse(payload: &[u8]) -> Option<Report> {
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
-    let attributes = NlasIterator::new(payload.get(LINK_HEADER_BYTES..)?);
-    let name = attributes.flatten().find(|attribute| attribute.kind() == IFLA_IFNAME);
-    let name = name.and_then(|name| String::from_utf8(name.value().to_vec()).ok());
+    let (mut name, mut mac) = (None, None);
+    for found in NlasIterator::new(payload.get(LINK_HEADER_BYTES..)?).flatten() {
+        match found.kind() {
+            IFLA_IFNAME => name = String::from_utf8(found.value().to_vec()).ok(),
+            IFLA_ADDRESS => mac = found.value().first_chunk().copied(),
+            _ => {}
+        }
+    }
     let is_up = header.flags.contains(LinkFlags::Up);
     Some(Report {
         name: name.map(|name| name.trim_end_matches('\0').to_owned()),
@@ -166,6 +201,7 @@ fn parse(payload: &[u8]) -> Option<Report> {
             index: header.index,
             is_up,
             has_carrier: is_up && header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
+            mac,
         },
     })
 }

@@ -1,15 +1,17 @@
-//! Conversations with the kernel's routing tables (rtnetlink, RFC 3549): requests that are acknowledged, and dumps.
+//! Conversations with the kernel's routing tables (rtnetlink, RFC 3549): requests that are acknowledged.
 //!
 //! Every request carries a sequence number and is answered before the call returns. Events have a socket of
-//! their own (`carrier.rs`), so that an answer is never lost among them.
+//! their own (`links.rs`), so that an answer is never lost among them.
+//!
+//! No table is ever read as a whole: on a box with thousands of addresses it would change while it is read.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crosswire::time::Span;
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer};
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect, recv, send, setsockopt,
     socket, sockopt,
@@ -20,14 +22,14 @@ use crate::clock::now;
 
 /// Length of the header before every message (`struct nlmsghdr`).
 const HEADER_BYTES: usize = 16;
-/// As large as the kernel ever makes one datagram of a dump.
-const RECEIVE_BYTES: usize = 32_768;
-/// Acknowledgements of this many requests fit the default receive buffer with room to spare.
+/// Length of the header before every attribute (`struct rtattr`).
+const ATTRIBUTE_HEADER_BYTES: usize = 4;
+/// What the kernel says of an interface with many virtual functions is its longest answer.
+const RECEIVE_BYTES: usize = 16_384;
+/// The answers to this many requests fit the default receive buffer with room to spare.
 const MAX_BATCH: usize = 64;
 /// The kernel answers before `send` returns; one that takes longer is broken.
 const ANSWER_WITHIN: Span = Span::from_s(1);
-/// How often a dump is repeated that the kernel marked as inconsistent.
-const MAX_DUMP_TRIES: usize = 4;
 
 /// A request: the message without its header.
 pub struct Request {
@@ -55,98 +57,63 @@ impl Netlink {
         Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_BYTES] })
     }
 
-    /// Sends all requests, as many as possible in one system call, and returns the kernel's answer to each, in order.
+    /// Sends all requests, as many as possible in one system call, and returns the kernel's answer to each, in order. One that
+    /// gets none in time has the answer `ETIMEDOUT`.
     ///
     /// The kernel carries a batch out in order and does not stop at a request that fails.
     pub fn run(&mut self, requests: &[Request]) -> Vec<nix::Result<()>> {
-        requests.chunks(MAX_BATCH).flat_map(|batch| self.run_batch(batch)).collect()
+        self.ask(requests, &mut |_| {})
     }
 
-    fn run_batch(&mut self, batch: &[Request]) -> Vec<nix::Result<()>> {
+    /// The same for requests that are answered by more than yes or no: the payload of every other answer goes to `hear`.
+    pub fn ask(&mut self, requests: &[Request], hear: &mut dyn FnMut(&[u8])) -> Vec<nix::Result<()>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for batch in requests.chunks(MAX_BATCH) {
+            answers.append(&mut self.ask_batch(batch, hear));
+        }
+        answers
+    }
+
+    fn ask_batch(&mut self, batch: &[Request], hear: &mut dyn FnMut(&[u8])) -> Vec<nix::Result<()>> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
         for request in batch {
             self.sequence = self.sequence.wrapping_add(1);
             append_message(&mut bytes, request, NLM_F_REQUEST | NLM_F_ACK, self.sequence);
         }
-        if let Err(errno) = self.send(&bytes) {
-            return vec![Err(errno); batch.len()];
-        }
-        let mut answers = vec![None; batch.len()];
-        let outcome = self.receive_until(|header, payload| {
-            let index = header.sequence.wrapping_sub(first) as usize;
-            if let (Some(answer), NLMSG_ERROR) = (answers.get_mut(index), header.kind) {
-                *answer = Some(error_of(payload));
-            }
-            answers.iter().all(Option::is_some)
-        });
-        let unanswered = outcome.err().unwrap_or(Errno::EPROTO);
-        answers.into_iter().map(|answer| answer.unwrap_or(Err(unanswered))).collect()
-    }
-
-    /// Asks for a whole table and hands each message's payload to `each`.
-    ///
-    /// A dump that the kernel marks as interrupted by a change is asked for again, after `restart` was called.
-    pub fn dump<T>(&mut self, request: &Request, parse: impl Fn(&[u8]) -> Option<T>) -> nix::Result<Vec<T>> {
-        for _ in 0..MAX_DUMP_TRIES {
-            let mut found = Vec::new();
-            if self.dump_once(request, &mut |payload| found.extend(parse(payload)))? {
-                return Ok(found);
-            }
-        }
-        Err(Errno::EINTR)
-    }
-
-    /// One pass over a table; false if it changed meanwhile.
-    fn dump_once(&mut self, request: &Request, each: &mut dyn FnMut(&[u8])) -> nix::Result<bool> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let sequence = self.sequence;
-        let mut bytes = Vec::new();
-        append_message(&mut bytes, request, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-        self.send(&bytes)?;
-        let mut is_consistent = true;
-        let mut end = Ok(());
-        self.receive_until(|header, payload| {
-            if header.sequence != sequence {
-                return false;
-            }
-            is_consistent &= header.flags & NLM_F_DUMP_INTR == 0;
-            match header.kind {
-                NLMSG_DONE => return true,
-                NLMSG_ERROR => {
-                    end = error_of(payload);
-                    return true;
+        let mut answers = vec![Err(Errno::ETIMEDOUT); batch.len()];
+        let mut missing = batch.len();
+        if send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty()).is_ok() {
+            self.receive_until(&mut |header, payload| {
+                let index = header.sequence.wrapping_sub(first) as usize;
+                if let Some(answer) = answers.get_mut(index) {
+                    if header.kind == NLMSG_ERROR {
+                        *answer = error_of(payload);
+                        missing = missing.saturating_sub(1);
+                    } else {
+                        hear(payload);
+                    }
                 }
-                _ => each(payload),
-            }
-            false
-        })?;
-        end.map(|()| is_consistent)
-    }
-
-    fn send(&self, bytes: &[u8]) -> nix::Result<()> {
-        send(self.socket.as_raw_fd(), bytes, MsgFlags::empty()).map(drop)
-    }
-
-    /// Receives until `is_last` says that a message was the last one.
-    fn receive_until(&mut self, mut is_last: impl FnMut(Header, &[u8]) -> bool) -> nix::Result<()> {
-        let give_up = now() + ANSWER_WITHIN;
-        while now() < give_up {
-            let length = match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
-                Ok(length) => length,
-                Err(Errno::EINTR) => continue,
-                Err(Errno::EAGAIN) => break,
-                Err(errno) => return Err(errno),
-            };
-            let mut is_done = false;
-            for_each_message(self.buffer.get(..length).unwrap_or_default(), |header, payload| {
-                is_done |= is_last(header, payload);
+                missing == 0
             });
-            if is_done {
-                return Ok(());
+        }
+        answers
+    }
+
+    /// Receives until `is_last` says that a message was the last one, for as long as the kernel may take.
+    fn receive_until(&mut self, is_last: &mut dyn FnMut(Header, &[u8]) -> bool) {
+        let give_up = now() + ANSWER_WITHIN;
+        let mut is_done = false;
+        while !is_done && now() < give_up {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+                Ok(length) => for_each_message(self.buffer.get(..length).unwrap_or_default(), |header, payload| {
+                    is_done |= is_last(header, payload);
+                }),
+                Err(Errno::EINTR) => {}
+                // Nothing in time, or more than there was room for.
+                Err(_) => return,
             }
         }
-        Err(Errno::ETIMEDOUT)
     }
 }
 
@@ -168,8 +135,6 @@ pub fn open_socket(groups: u32, flags: SockFlag) -> nix::Result<OwnedFd> {
 pub struct Header {
     /// Message type.
     pub kind: u16,
-    /// `NLM_F_*`
-    pub flags: u16,
     /// Of the request that it answers; 0 for events.
     pub sequence: u32,
 }
@@ -179,15 +144,36 @@ pub fn for_each_message(datagram: &[u8], mut each: impl FnMut(Header, &[u8])) {
     let mut rest = datagram;
     while let Ok(message) = NetlinkBuffer::new_checked(rest) {
         let length = message.length() as usize;
-        let header =
-            Header { kind: message.message_type(), flags: message.flags(), sequence: message.sequence_number() };
+        let header = Header { kind: message.message_type(), sequence: message.sequence_number() };
         each(header, rest.get(HEADER_BYTES..length).unwrap_or_default());
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
 }
 
+/// Appends an attribute to a message's body, padded to four bytes.
+pub fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(ATTRIBUTE_HEADER_BYTES + value.len()).unwrap_or(u16::MAX);
+    body.extend_from_slice(&length.to_ne_bytes());
+    body.extend_from_slice(&kind.to_ne_bytes());
+    body.extend_from_slice(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+}
+
+/// Appends an attribute that is an IP address.
+pub fn ip_attribute(body: &mut Vec<u8>, kind: u16, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => attribute(body, kind, &ip.octets()),
+        IpAddr::V6(ip) => attribute(body, kind, &ip.octets()),
+    }
+}
+
+/// The address family of a message about such an address.
+pub fn family_of(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }.to_le_bytes()[0]
+}
+
 /// Appends one message, padded to four bytes.
-fn append_message(bytes: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) {
+pub(super) fn append_message(bytes: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) {
     let length = HEADER_BYTES + request.body.len();
     let mut header = NetlinkBuffer::new([0; HEADER_BYTES]);
     header.set_length(u32::try_from(length).unwrap_or(u32::MAX));

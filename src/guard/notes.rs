@@ -106,6 +106,11 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::NoWatchdog => "its watchdog cannot be armed".to_owned(),
         Fault::ScriptStart(index) => format!("{} did not start", label(&group.scripts, index)),
         Fault::ScriptStop(index) => format!("{} did not stop", label(&group.scripts, index)),
+        Fault::Refused(index, errno) => {
+            let address = group.addresses.get(usize::from(index));
+            let place = address.map(|address| format!("{} on {}", address.ip, address.interface)).unwrap_or_default();
+            format!("the kernel refuses {place}: {}", Errno::from_raw(errno).desc())
+        }
     }
 }
 

@@ -4,6 +4,9 @@
 //! the route with it (fib_sync_down_addr in net/ipv4/fib_semantics.c). IPv6 only forgets the source then, so there a route
 //! has a lifetime of its own, one lease, and is renewed in the same batch as the address (Linux 4.2).
 //!
+//! An IPv6 address brings the on-link route of its network along, of the same kind, at a metric of its own: the kernel's might be
+//! that of a router's advertisement, which would get our lease and go with us.
+//!
 //! Every route is marked as ours (`proto 194` in `ip route`), and only such are removed. One of the operator's to the same
 //! network with the same metric is never replaced: the group cannot be held, and the log says why.
 
@@ -16,11 +19,11 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::addresses::{Addresses, Renewal};
+use super::addresses::{Addresses, Place, Renewal, network_of};
 use super::interface;
-use super::netlink::Request;
+use super::netlink::{Request, attribute, family_of, ip_attribute};
 use crate::clock::now;
-use crate::settings::Route;
+use crate::settings::{Route, VirtualAddress};
 
 // linux/rtnetlink.h
 const RTM_NEWROUTE: u16 = 24;
@@ -28,8 +31,8 @@ const RTM_DELROUTE: u16 = 25;
 const RTA_EXPIRES: u16 = 23;
 /// Whose routes these are (`rtm_protocol`): nobody else's in /etc/iproute2/rt_protos.
 const PROTOCOL: u8 = 194;
-/// Length of the header before every attribute (`struct rtattr`).
-const ATTRIBUTE_HEADER_BYTES: usize = 4;
+/// Of the on-link routes that come with IPv6 addresses: everybody else's comes first, and nobody else's is the same.
+const ON_LINK_METRIC: u32 = 19_400;
 
 impl Addresses {
     /// Adds routes whose addresses are there; all of them, or none.
@@ -90,6 +93,29 @@ impl Addresses {
         self.route_fault = fault;
     }
 
+    /// The on-link routes of the IPv6 addresses that are renewed, each for one lease.
+    pub(super) fn on_link_requests(&self, renewals: &[Renewal], at: Instant) -> Vec<Request> {
+        let timely = renewals.iter().filter(|renewal| at <= renewal.valid_until);
+        let of = |address: &VirtualAddress| {
+            let index = interface::index(&self.netlink, &address.interface).ok()?;
+            let mut request = on_link(RTM_NEWROUTE, address.ip, address.prefix, index)?;
+            attribute(&mut request.body, RTA_EXPIRES, &self.lifetime_s.to_ne_bytes());
+            Some(request)
+        };
+        timely.flat_map(|renewal| renewal.addresses).filter_map(of).collect()
+    }
+
+    /// Removes those of addresses that are gone, unless another one needs them.
+    pub(super) fn remove_on_link(&mut self, gone: &[Place]) {
+        let is_needed =
+            |place: &&Place| self.has_in(network_of(place.ip, place.prefix), place.prefix, place.interface_index);
+        let unneeded = gone.iter().filter(|place| !is_needed(place));
+        let requests =
+            unneeded.filter_map(|place| on_link(RTM_DELROUTE, place.ip, place.prefix, place.interface_index));
+        // One that stays expires.
+        self.netlink.run(&requests.collect::<Vec<_>>());
+    }
+
     fn add_request(&self, route: &Route, flags: u16) -> Option<Request> {
         let expires_s = (!route.to.is_ipv4()).then_some(self.lifetime_s);
         Some(request(RTM_NEWROUTE, NLM_F_CREATE | flags, route, self.index_of(route)?, expires_s))
@@ -98,6 +124,13 @@ impl Addresses {
     fn index_of(&self, route: &Route) -> Option<u32> {
         interface::index(&self.netlink, &route.interface).ok()
     }
+}
+
+/// For the on-link route of an IPv6 address; none where it is alone in its network.
+fn on_link(kind: u16, ip: IpAddr, prefix: u8, interface_index: u32) -> Option<Request> {
+    let flags = if kind == RTM_NEWROUTE { NLM_F_CREATE } else { 0 };
+    let to = (network_of(ip, prefix), prefix);
+    (ip.is_ipv6() && prefix < 128).then(|| route_message(kind, flags, to, interface_index, ON_LINK_METRIC))
 }
 
 /// What the kernel says, and what may be done about it.
@@ -114,33 +147,25 @@ fn said(errno: Errno) -> String {
     format!("{}{remedy}", errno.desc())
 }
 
-/// An `RTM_NEWROUTE` or `RTM_DELROUTE`: `struct rtmsg` and its attributes, by hand. `RouteMessage` brings its MPLS, SRv6 and
-/// multipath along.
+/// An `RTM_NEWROUTE` or `RTM_DELROUTE`.
 fn request(kind: u16, flags: u16, route: &Route, interface_index: u32, expires_s: Option<u32>) -> Request {
-    let family = if route.to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }.to_le_bytes()[0];
-    let (table, scope, unicast) = (libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
-    let mut body = vec![family, route.prefix, 0, 0, table, PROTOCOL, scope, unicast, 0, 0, 0, 0];
-    for (kind, ip) in [(libc::RTA_DST, route.to), (libc::RTA_GATEWAY, route.via), (libc::RTA_PREFSRC, route.src)] {
-        match ip {
-            IpAddr::V4(ip) => attribute(&mut body, kind, &ip.octets()),
-            IpAddr::V6(ip) => attribute(&mut body, kind, &ip.octets()),
-        }
-    }
-    attribute(&mut body, libc::RTA_OIF, &interface_index.to_ne_bytes());
-    if route.metric > 0 {
-        attribute(&mut body, libc::RTA_PRIORITY, &route.metric.to_ne_bytes());
-    }
-    if let Some(expires_s) = expires_s {
-        attribute(&mut body, RTA_EXPIRES, &expires_s.to_ne_bytes());
-    }
-    Request { kind, flags, body }
+    let mut request = route_message(kind, flags, (route.to, route.prefix), interface_index, route.metric);
+    ip_attribute(&mut request.body, libc::RTA_GATEWAY, route.via);
+    ip_attribute(&mut request.body, libc::RTA_PREFSRC, route.src);
+    expires_s.into_iter().for_each(|s| attribute(&mut request.body, RTA_EXPIRES, &s.to_ne_bytes()));
+    request
 }
 
-fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = u16::try_from(ATTRIBUTE_HEADER_BYTES + value.len()).unwrap_or(u16::MAX);
-    body.extend_from_slice(&length.to_ne_bytes());
-    body.extend_from_slice(&kind.to_ne_bytes());
-    body.extend_from_slice(value);
+/// A route without a gateway: `struct rtmsg` and its attributes, by hand. `RouteMessage` brings its MPLS, SRv6 and multipath along.
+fn route_message(kind: u16, flags: u16, (to, prefix): (IpAddr, u8), interface_index: u32, metric: u32) -> Request {
+    let (table, scope, unicast) = (libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
+    let mut body = vec![family_of(to), prefix, 0, 0, table, PROTOCOL, scope, unicast, 0, 0, 0, 0];
+    ip_attribute(&mut body, libc::RTA_DST, to);
+    attribute(&mut body, libc::RTA_OIF, &interface_index.to_ne_bytes());
+    if metric > 0 {
+        attribute(&mut body, libc::RTA_PRIORITY, &metric.to_ne_bytes());
+    }
+    Request { kind, flags, body }
 }
 
 #[cfg(test)]
@@ -153,7 +178,6 @@ mod tests {
 
     use super::*;
     use crate::guard::testing::{Veth, address, in_fair_namespace, in_namespace, set_up};
-    use crate::settings::VirtualAddress;
 
     fn soon() -> Instant {
         now() + Span::from_s(30)

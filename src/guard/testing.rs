@@ -9,6 +9,7 @@ pub mod executable;
 mod fair;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
@@ -18,15 +19,16 @@ use std::time::Duration;
 use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, Side};
 use crosswire::time::Span;
 
-use netlink_packet_core::Emitable;
+use netlink_packet_core::{Emitable, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, recv, sendto};
 use nix::unistd::{getegid, geteuid, gettid, read};
 
-use super::addresses::Addresses;
+use super::addresses::{self, Addresses, Seen};
 use super::ethernet::{self, Hears, Listener, Outlet};
-use super::netlink::{Netlink, Request};
+use super::netlink::{Netlink, Request, append_message, for_each_message, open_socket};
 use super::packets::announcement;
 use crate::clock::now;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
@@ -96,6 +98,25 @@ pub fn address(text: &str) -> VirtualAddress {
     let (ip, prefix) = cidr.split_once('/').expect("a prefix");
     let ip: IpAddr = ip.parse().expect("an address");
     VirtualAddress { ip, prefix: prefix.parse().expect("a prefix length"), interface: interface.to_owned() }
+}
+
+/// Every address of this network namespace, as its kernel shows them in one go.
+pub fn seen() -> Vec<Seen> {
+    const RTM_GETADDR: u16 = 22;
+    let socket = open_socket(0, SockFlag::SOCK_CLOEXEC).expect("a socket");
+    let mut bytes = Vec::new();
+    let all = Request { kind: RTM_GETADDR, flags: 0, body: vec![0; 8] };
+    append_message(&mut bytes, &all, NLM_F_REQUEST | NLM_F_DUMP, 1);
+    sendto(socket.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty()).expect("sent");
+    let (mut seen, mut is_done, mut buffer) = (Vec::new(), false, vec![0; 32_768]);
+    while !is_done {
+        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("an answer");
+        for_each_message(&buffer[..length], |header, payload| match header.kind {
+            NLMSG_DONE => is_done = true,
+            _ => seen.extend(addresses::parse(payload)),
+        });
+    }
+    seen
 }
 
 /// Two interfaces joined by a wire, in the same namespace; gone with it.

@@ -1,11 +1,12 @@
 //! The guard's loop. Each turn waits for something to happen, looks at everything in one order, and does what is due:
 //! dead children first, then the agent's orders, the operator, the interfaces, scripts' output, and the deadlines.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crosswire::config::GroupId;
+use crosswire::config::{GroupId, PathId};
 use crosswire::custody::{Custody, End, Event, HeldGroup, Lapse, Phase, Plan, ScriptPlans, Word};
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
@@ -32,10 +33,11 @@ use super::scripts::{Ended, Run};
 use super::supervisor::Supervisor;
 use super::watchdog::Watchdog;
 use super::wire::{FromGuard, ToGuard};
-use super::{FAILED, probe};
+use super::{FAILED, interface, probe};
 use crate::clock::now;
 use crate::logger;
-use crate::settings::{Script, Settings};
+use crate::settings::neighbours::takes;
+use crate::settings::{PathDevice, Script, Settings};
 
 /// Messages of the agent that one turn reads.
 const MAX_BATCH: usize = 64;
@@ -45,6 +47,8 @@ const MAX_LINGERING: usize = 32;
 const STALL: Span = Span::from_ms(500);
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
+/// How often it is looked which addresses the kernel would refuse.
+const LOOK_EVERY: Span = Span::from_s(5);
 /// Before the kernel is asked again to wait, when it could not.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
@@ -79,6 +83,8 @@ pub struct Guard<'a> {
     pub(super) supervisor: Option<Supervisor>,
     /// The loop woke up when it wanted to.
     is_on_time: bool,
+    /// When it is looked again which addresses the kernel would refuse.
+    look_from: Instant,
     /// This box was told to reset itself.
     pub(super) is_fencing_self: bool,
     /// What the next run knows of this one.
@@ -93,7 +99,6 @@ pub struct Guard<'a> {
 struct Ready {
     agent: bool,
     stop: bool,
-    links: bool,
     signals: bool,
     outputs: bool,
 }
@@ -126,6 +131,7 @@ impl<'a> Guard<'a> {
             watchdog: Watchdog::of(settings),
             supervisor: Supervisor::of_environment(),
             is_on_time: true,
+            look_from: now(),
             is_fencing_self: false,
             marker,
             lingering: Vec::new(),
@@ -193,8 +199,10 @@ impl<'a> Guard<'a> {
         if ready.stop {
             self.hear_operator();
         }
-        if ready.links {
-            self.hear_links();
+        // What the renewals of this turn have caused wakes nobody.
+        self.hear_links();
+        if now() >= self.look_from {
+            self.tell_what_is_refused();
         }
         if ready.outputs {
             let fence = self.fence.iter_mut().chain(&mut self.notifier.run);
@@ -234,14 +242,13 @@ impl<'a> Guard<'a> {
                 // The kernel is out of memory, for now. Nothing that is looked at blocks, so everything is.
                 warn!("the guard cannot wait: {}", errno.desc());
                 std::thread::sleep(RETRY_WAIT);
-                return Ready { agent: true, stop: true, links: true, signals: true, outputs: true };
+                return Ready { agent: true, stop: true, signals: true, outputs: true };
             }
         }
         let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
         Ready {
             signals: is_ready(0),
             stop: is_ready(1),
-            links: is_ready(2),
             agent: has_rest || self.agent.is_some() && is_ready(3),
             outputs: (outputs_from..fds.len()).any(is_ready),
         }
@@ -424,9 +431,74 @@ impl<'a> Guard<'a> {
             match *event {
                 LinkEvent::CameUp(interface) => self.open_listeners(interface),
                 LinkEvent::Carrier(interface, up) => self.tell(&FromGuard::Carrier { interface, up }, None),
+                LinkEvent::AddressThere(seen) => {
+                    let to_renew = self.addresses.note_seen(seen);
+                    to_renew.into_iter().for_each(|first| self.look_at(|ip| ip == first, true));
+                    self.look_at(|ip| ip == seen.place.ip, false);
+                    self.look_at_lan(seen.place.ip, false);
+                }
+                LinkEvent::AddressGone(seen) => {
+                    self.look_from = now();
+                    self.look_at(|ip| ip == seen.place.ip, true);
+                    self.look_at_lan(seen.place.ip, true);
+                }
+                LinkEvent::Missed => [false, true].into_iter().for_each(|is_gone| self.look_at(|_| true, is_gone)),
             }
             if let LinkEvent::CameUp(interface) | LinkEvent::Carrier(interface, true) = *event {
+                self.look_from = now();
                 self.announce_again(interface);
+            }
+        }
+    }
+
+    /// Addresses of ours have changed, and nobody here may have wanted it: what nobody holds goes, what is held comes back.
+    fn look_at(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: bool) {
+        let settings = self.settings;
+        for (id, group) in (0u8..).map(GroupId).zip(&settings.groups) {
+            let Some(held) = self.custody.group(id) else { continue };
+            let (is_held, is_free) = (held.is_held(), held.is_free() && !self.custody.is_hands_off());
+            for address in group.addresses.iter().filter(|address| is_meant(address.ip)) {
+                match is_gone {
+                    true if is_held => self.tell(&FromGuard::Missing { group: id }, None),
+                    false if is_free => {
+                        self.remove_left_over(std::slice::from_ref(address), "added by somebody else");
+                    }
+                    true | false => {}
+                }
+            }
+        }
+    }
+
+    /// Our own address on a LAN has gone, and its path is blind until it is back; or an address is there for which one waits.
+    fn look_at_lan(&mut self, ip: IpAddr, is_gone: bool) {
+        for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
+            let is_meant = matches!(path.device, PathDevice::Lan { local, .. } if local == ip);
+            let is_away = self.path_errors.get(id.index()).is_some_and(Option::is_some);
+            if is_meant && is_gone != is_away {
+                self.reopen(id);
+            }
+        }
+    }
+
+    /// A node that could not take a group has to say so before it has to. No event says all of it, so it is asked now and then.
+    fn tell_what_is_refused(&mut self) {
+        self.look_from = now() + LOOK_EVERY;
+        for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
+            let all = (0u8..).zip(&group.addresses);
+            let mut refused = all.filter(|(_, address)| !takes(&address.interface, address.ip));
+            let first =
+                refused.next().filter(|(_, address)| interface::is_up(&self.addresses.netlink, &address.interface));
+            let index = first.map(|(index, _)| index);
+            let Some(duty) = self.duties.get_mut(usize::from(id.0)) else { continue };
+            let before = std::mem::replace(&mut duty.refused, index);
+            if let Some((_, address)) = first.filter(|_| before != index) {
+                let (name, ip, interface) = (&group.name, address.ip, &address.interface);
+                warn!(
+                    "group {name}: the kernel takes no address like {ip} on {interface}: see disable_ipv6, and the MTU"
+                );
+            }
+            if before.is_some() || index.is_some() {
+                self.tell(&FromGuard::Refuses { group: id, address: index }, None);
             }
         }
     }

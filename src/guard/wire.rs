@@ -85,6 +85,18 @@ pub enum FromGuard {
         /// Which group.
         group: GroupId,
     },
+    /// An address of a group that is held has gone.
+    Missing {
+        /// Which group.
+        group: GroupId,
+    },
+    /// Which address of a group that is not held the kernel would refuse (index in the group's list), if any.
+    Refuses {
+        /// Which group.
+        group: GroupId,
+        /// Which address.
+        address: Option<u8>,
+    },
     /// How the scripts of a group are that is held.
     Scripts {
         /// Which group.

@@ -148,6 +148,8 @@ pub struct Situation {
     pub is_unfit: bool,
     /// One of its scripts could not be stopped, and the guard has let the addresses go.
     pub is_stuck: bool,
+    /// Our kernel refuses one of its addresses.
+    pub is_address_refused: bool,
     /// The peer is on time, able and has carrier.
     pub can_offer: bool,
     /// The peer did not take what we last let go for it: nothing is let go again yet but by our own operator.
@@ -395,6 +397,7 @@ fn planned(s: &Situation) -> Option<Decision> {
         (Standby::No, Wish::PeerWants | Wish::None) if s.is_offer_unused => None,
         (Standby::No, Wish::PeerWants) => Some(ReleaseReason::PeerWants),
         (Standby::No, Wish::None) if s.is_unfit => Some(ReleaseReason::ScriptFailed),
+        (Standby::No, Wish::None) if s.is_address_refused => Some(ReleaseReason::AddressRefused),
         (Standby::No, Wish::None) => s.is_peer_better_off.then_some(ReleaseReason::WorseOff),
     };
     let first = ReleaseOrder::ScriptsFirst;

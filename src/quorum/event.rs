@@ -31,6 +31,10 @@ pub enum Event<'a> {
     Done(Token, Outcome),
     /// How the scripts of a group are that is served here.
     Scripts(GroupId, Condition),
+    /// Which address of a group that is not held here our kernel would refuse (index in the group's list), if any.
+    AddressRefused(GroupId, Option<u8>),
+    /// An address of a group that is held here has gone from our kernel.
+    AddressMissing(GroupId),
     /// Somebody with this MAC answers for an address of a group.
     VipAnswered(GroupId, [u8; 6]),
     /// The peer's own address answered, with this MAC: on the interface of that path, or elsewhere.

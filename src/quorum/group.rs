@@ -5,7 +5,7 @@ use super::probe::Probe;
 use super::record::{Block, Incident};
 use crate::config::GroupId;
 use crate::frame::message::{GroupReport, MAX_TERM, Role, Word};
-use crate::resource::{Condition, ReleaseOrder, Token};
+use crate::resource::{Condition, Fault, ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
@@ -101,14 +101,18 @@ pub struct Group {
     pub vacant_since: Option<Instant>,
     /// Lost again and again by what the peer said: it is not taken on the peer's word before then.
     pub unsteady_until: Instant,
-    /// When a faulty node may try again.
+    /// When a faulty node may try again, or the peer may count again on one whose kernel refused an address.
     pub retry_at: Option<Instant>,
+    /// Why it is not held here, or not all of it.
+    pub fault: Option<Fault>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
     /// It could not be taken now: somebody answers for an address of it, or the guard does not ask.
     pub is_hindered: bool,
     /// Since when our beats have said that we would take it now, while nobody holds it.
     pub claims_since: Option<Instant>,
+    /// The peer could not take it over from us, as we have said.
+    pub is_peer_unable: bool,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
     /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when we have had it.
@@ -164,9 +168,11 @@ impl Default for Group {
             vacant_since: None,
             unsteady_until: Instant::ORIGIN,
             retry_at: None,
+            fault: None,
             has_carrier: false,
             is_hindered: false,
             claims_since: None,
+            is_peer_unable: false,
             tied: None,
             taken_from: None,
             still_held_at: None,
@@ -201,6 +207,11 @@ impl Group {
         before < MAX_TERM && self.term == MAX_TERM
     }
 
+    /// Our kernel does not take one of its addresses.
+    pub fn is_refused(&self) -> bool {
+        self.fault.is_some_and(Fault::is_refusal)
+    }
+
     /// What our beats say of it.
     pub fn report(&self, tag: u8) -> GroupReport {
         let word = match self.role {
@@ -208,7 +219,7 @@ impl Group {
             Role::Backup if self.offered_until.is_some() => Word::Offered,
             Role::Backup if self.claims_since.is_some() => Word::Wanted,
             Role::Backup if self.yielded_until.is_some() => Word::Yielded,
-            Role::Backup if !self.has_carrier || self.is_hindered => Word::Unable,
+            Role::Backup if !self.has_carrier || self.is_hindered || self.is_refused() => Word::Unable,
             Role::Backup if self.wanted_until.is_some() => Word::Wanted,
             Role::Backup => Word::None,
         };

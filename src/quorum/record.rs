@@ -57,6 +57,8 @@ pub enum ReleaseReason {
     WitnessUnseen,
     /// One of its scripts does not run here, or could not be stopped.
     ScriptFailed,
+    /// Our kernel refuses one of its addresses.
+    AddressRefused,
 }
 
 impl ReleaseReason {
@@ -70,7 +72,8 @@ impl ReleaseReason {
             | Self::LeaseLapsed
             | Self::LostTie
             | Self::WitnessUnseen
-            | Self::ScriptFailed => true,
+            | Self::ScriptFailed
+            | Self::AddressRefused => true,
         }
     }
 }
@@ -344,6 +347,13 @@ pub enum Record {
     Incident(Incident),
     /// Everything is released; leaving.
     Leaving,
+    /// The peer is heard and could not take over what is served here; or it could again.
+    PeerUnable {
+        /// Which group.
+        group: GroupId,
+        /// It could not.
+        is_unable: bool,
+    },
 }
 
 /// What records have in common that are told apart by their details only: a flood is one of these. Two MACs that claim the same
@@ -393,6 +403,7 @@ impl Record {
             | Self::TermsUsedUp(group)
             | Self::BothServe(group)
             | Self::Script { group, .. }
+            | Self::PeerUnable { group, .. }
             | Self::Incident(Incident { group, .. }) => About::Group(group),
             Self::Jeopardy(is) | Self::DigestDiffers(is) | Self::GuardSilent(is) | Self::Standby(is) => About::Is(is),
             Self::PeerTrouble(trouble) => About::Is(trouble != Trouble::None),
@@ -425,6 +436,7 @@ impl Record {
             | Self::TermsUsedUp(_)
             | Self::PeerStarted
             | Self::PeerTrouble(_)
+            | Self::PeerUnable { .. }
             | Self::Stall(_) => MOST_CAUSED,
             Self::Taking { .. }
             | Self::Releasing { .. }

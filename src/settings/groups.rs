@@ -8,6 +8,7 @@ use crosswire::frame::seal::group_tag;
 use crosswire::time::Span;
 
 use super::error::{Report, quote};
+use super::neighbours::is_link_local;
 use super::nodes::Node;
 use super::paths::Link;
 use super::routes::{self, MAX_ROUTES};
@@ -248,12 +249,21 @@ pub(super) fn check_repeats(plans: &[Plan<'_>], own: Vec<OwnAddress>, report: &m
         plans.iter().flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value))).collect();
     all.sort_by_key(|(at, ..)| *at);
     let mut taken = own;
-    for (at, Vip { ip, prefix, .. }, group) in all {
-        if let Some(first) = taken.iter().find(|other| other.ip == ip) {
+    let mut links: Vec<(IpAddr, Option<&str>)> = Vec::new();
+    for (at, Vip { ip, prefix, interface }, group) in all {
+        // The same one may stand on every link (RFC 4291 2.5.6).
+        let is_elsewhere = |other: &OwnAddress| {
+            let mut known = links.iter().filter(|(known, _)| *known == ip);
+            let is_apart =
+                |(_, link): &(IpAddr, Option<&str>)| link.is_some() && interface.is_some() && *link != interface;
+            is_link_local(ip) && other.prefix.is_some() && known.all(is_apart)
+        };
+        if let Some(first) = taken.iter().find(|other| other.ip == ip && !is_elsewhere(other)) {
             report.add(at, format_args!("{ip} is already {}", first.what), "give each service an address of its own");
         }
         let what = format!("an address of group {}", quote(group));
         taken.push(OwnAddress { ip, prefix: Some(prefix), what });
+        links.push((ip, interface));
     }
     taken
 }
@@ -335,6 +345,14 @@ impl Plan<'_> {
     /// Where each address that names an interface stands, and that interface.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = At<&str>> {
         self.addresses.iter().filter_map(|vip| Some(At { at: vip.at, value: vip.value.interface? }))
+    }
+
+    /// Where each address stands, and on which interface it comes; `lan` is that of those that name none.
+    pub(super) fn places(&self, lan: Option<&str>) -> impl Iterator<Item = At<(String, IpAddr)>> {
+        self.addresses.iter().filter_map(move |vip| {
+            let interface = vip.value.interface.or(lan)?.to_string();
+            Some(At { at: vip.at, value: (interface, vip.value.ip) })
+        })
     }
 
     /// Its addresses.

@@ -211,6 +211,9 @@ impl<'t> Draft<'t> {
         all.extend(self.links.iter().filter_map(|link| self.own_address(link, me)));
         for group in &self.groups {
             all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
+            let lan = self.links.iter().find(|link| link.is_lan()).and_then(|link| link.device(me));
+            let places = group.places(lan.map(|lan| lan.value));
+            all.extend(places.map(|At { at, value: (name, ip) }| At { at, value: Thing::Family(name, ip) }));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
         all.extend(self.notify.iter().map(|found| found.clone().map(|path| Thing::Program(vec![path]))));

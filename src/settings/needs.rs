@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::net::if_::if_nametoindex;
 
 use super::error::ConfigError;
-use super::neighbours::{addresses_of_box, is_link_local, is_own};
+use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
 use super::witness;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
@@ -26,6 +26,8 @@ pub struct Need {
 pub(super) enum Thing {
     /// A network interface.
     Interface(String),
+    /// An interface that takes such addresses.
+    Family(String, IpAddr),
     /// An address of our own on a LAN.
     Address {
         /// The LAN's interface.
@@ -60,6 +62,7 @@ impl Need {
     fn said(&self) -> Option<ConfigError> {
         let (what, remedy) = match &self.what {
             Thing::Interface(name) => lack_of_interface(name)?,
+            Thing::Family(name, ip) => lack_of_family(name, *ip)?,
             Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
             Thing::Device(path) => lack_of_device(path)?,
             Thing::Program(paths) => lack_of_program(paths)?,
@@ -112,6 +115,16 @@ fn lack_of_interface(name: &str) -> Option<(String, &'static str)> {
         format!("there is no interface \"{name}\" on this box"),
         "see `ip link` for those that there are, and correct the name",
     ))
+}
+
+fn lack_of_family(name: &str, ip: IpAddr) -> Option<(String, &'static str)> {
+    if lack_of_interface(name).is_some() || takes(name, ip) {
+        return None;
+    }
+    let what = format!(
+        "{name} takes no address like {ip}: IPv6 is switched off there, or its MTU is too small (1280 for IPv6)"
+    );
+    Some((what, "see /proc/sys/net/ipv6/conf/*/disable_ipv6 and `ip link`, or remove the address from the group"))
 }
 
 fn lack_of_device(path: &Path) -> Option<(String, &'static str)> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
@@ -22,6 +23,14 @@ pub fn addresses_of_box() -> Vec<(String, IpAddr)> {
 /// Whether this box has the address itself, as it has all of 127.0.0.0/8.
 pub fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || addresses_of_box().iter().any(|(_, own)| *own == ip)
+}
+
+/// Whether the kernel would take such an address there: with IPv6 switched off, or an MTU too small for the protocol, it does not.
+pub fn takes(interface: &str, ip: IpAddr) -> bool {
+    let (family, switch) = if ip.is_ipv4() { ("ipv4", "forwarding") } else { ("ipv6", "disable_ipv6") };
+    let said = fs::read(format!("/proc/sys/net/{family}/conf/{interface}/{switch}"));
+    // Where nothing can be read, nothing is known.
+    said.map_or(!Path::new("/proc/sys/net").exists(), |said| ip.is_ipv4() || said.starts_with(b"0"))
 }
 
 /// An address that every interface gives itself.

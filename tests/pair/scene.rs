@@ -167,6 +167,20 @@ impl Scene {
         run(command)
     }
 
+    /// Runs a line of a shell in a node's namespace; it has to succeed.
+    pub fn at_node(&self, side: Side, line: &str) {
+        let mut command = Command::new("/bin/busybox");
+        command.args(["sh", "-c", line]);
+        self.namespace(side).command_in(&mut command).expect("the node's namespace");
+        let said = run(command);
+        assert_eq!(said.code, Some(0), "{line}: {}", said.text);
+    }
+
+    /// Index of a node's eth1.
+    pub fn second_interface(&self, side: Side) -> u32 {
+        self.switch().node_interface(self.port(side, 1))
+    }
+
     /// Runs a command of the shipped binary about a node, to its end.
     pub fn say(&self, side: Side, arguments: &[&str]) -> Said {
         run(self.command(side, arguments).expect("a command"))

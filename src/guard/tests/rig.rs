@@ -25,7 +25,6 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, pause};
 use nix::{cmsg_space, libc};
 
 use crate::clock::now;
-use crate::guard::addresses::Addresses;
 use crate::guard::punctual::{Process, become_punctual};
 use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
@@ -46,7 +45,6 @@ pub struct Rig {
     /// Whether the agent deposits something again and again, as every agent does.
     pulse: Arc<Mutex<Option<OwnedFd>>>,
     passed: OwnedFd,
-    addresses: Addresses,
     heard: VecDeque<(FromGuard, Option<OwnedFd>)>,
     /// Where renewals are confirmed.
     confirmations: Option<OwnedFd>,
@@ -90,7 +88,6 @@ impl Rig {
             }
         };
         drop(passes);
-        let addresses = Addresses::open(settings.policy.lease).expect("a socket");
         let pulse = Arc::new(Mutex::new(None));
         beat(&pulse);
         let agent = guard;
@@ -102,7 +99,6 @@ impl Rig {
             dir,
             pulse,
             passed,
-            addresses,
             heard: VecDeque::new(),
             confirmations: None,
             tokens: 0,
@@ -316,7 +312,7 @@ impl Rig {
     /// Seconds left of the VIP's life.
     pub fn vip_s(&mut self) -> Option<u32> {
         let vip = address(VIP).ip;
-        self.addresses.dump().expect("a dump").iter().find(|seen| seen.place.ip == vip).map(|seen| seen.valid_s)
+        crate::guard::testing::seen().iter().find(|seen| seen.place.ip == vip).map(|seen| seen.valid_s)
     }
 
     /// Renews every 100 ms for a time, and insists that it works.

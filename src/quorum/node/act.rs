@@ -97,14 +97,30 @@ impl Node {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
             (group.offered_until, group.offers_from, group.unused_offers) = (None, None, 0);
         }
+        if theirs == Some(Role::Faulty) {
+            // It could not take it: nobody is waited for.
+            group.offered_until = None;
+        }
         let is_vacant = group.role == Role::Backup && theirs.is_some_and(|role| !role.is_holding());
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
-        if group.role == Role::Faulty && group.retry_at.is_some_and(|at| now >= at) {
-            group.retry_at = None;
+        if group.retry_at.is_some_and(|at| now >= at) {
+            (group.retry_at, group.fault) = (None, group.fault.filter(|_| group.role.is_holding()));
             self.change_role(now, id, RoleEvent::Retry, effects);
         }
+        self.note_peer_ability(now, id, effects);
         self.let_go_of_leftovers(now, id);
         self.release_again(now, id, effects);
+    }
+
+    /// Who serves has to know whether somebody could take over: by what a peer that is heard says of itself.
+    fn note_peer_ability(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let is_on_time = self.is_on_time(now);
+        let Some(report) = self.peer.group(id, &self.policy) else { return };
+        let is_unable = report.role == Role::Faulty || matches!(report.word, Word::Unable | Word::Unready);
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
+        if is_on_time && core::mem::replace(&mut group.is_peer_unable, is_unable) != is_unable {
+            emit(effects, Effect::Record(Record::PeerUnable { group: id, is_unable }));
+        }
     }
 
     /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard removes what is there.
@@ -133,7 +149,9 @@ impl Node {
 
     /// Who would take what nobody holds says so first, and takes it once the peer has heard that.
     fn note_claim(&mut self, now: Instant, id: GroupId, situation: &Situation) {
-        let is_claiming = self.would_take_vacant(now, id, situation) && !situation.is_stalled;
+        // Who could not hold it leaves it to a peer that could.
+        let is_left = situation.is_address_refused && self.is_peer_able(id);
+        let is_claiming = self.would_take_vacant(now, id, situation) && !situation.is_stalled && !is_left;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_claiming = is_claiming && !group.is_hindered;
         self.is_urgent |= group.claims_since.is_some() != is_claiming;
@@ -199,8 +217,8 @@ impl Node {
         group.wanted_until = None;
         group.peer_is_off_until = None;
         group.is_given_away = false;
-        group.release_again_at = None;
         group.claims_since = None;
+        (group.release_again_at, group.retry_at, group.fault) = (None, None, None);
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
         group.taken_from = is_on_word.then_some((group.said_mac, now));
         group.said = None;

@@ -194,6 +194,7 @@ impl Node {
             has_served_alone: now >= self.usual_release_at() + self.policy.lease,
             is_unfit: matches!(group.condition, Condition::Unfit(_)),
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
+            is_address_refused: group.is_refused(),
             is_peer_better_off: !group.has_carrier || self.is_outseen(now, group),
             can_offer: self.is_on_time(now) && matches!(claim, Claim::Free | Claim::Offers) && self.is_peer_able(id),
             is_offer_unused: group.offers_from.is_some(),

@@ -8,8 +8,12 @@ use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
 use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::{Denial, Record};
-use crate::resource::{Condition, Order};
+use crate::quorum::timing;
+use crate::resource::{Condition, Fault, Order};
 use crate::time::Instant;
+
+/// EAFNOSUPPORT: what a kernel says of addresses that it does not take at all.
+const NO_SUCH_FAMILY: i32 = 97;
 
 impl Node {
     /// Answers a request at once; what comes of it shows in the roles.
@@ -128,6 +132,21 @@ impl Node {
         if let Some(interface) = self.interfaces.get_mut(index) {
             *interface = if is_up { Interface::Unknown } else { Interface::Dark };
         }
+    }
+
+    /// Who could not take a group says so before it has to.
+    pub(super) fn address_refused(&mut self, id: GroupId, address: Option<u8>) {
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Backup) else { return };
+        let fault = address.map(|index| Fault::Refused(index, NO_SUCH_FAMILY));
+        self.is_urgent |= core::mem::replace(&mut group.fault, fault).is_some() != fault.is_some();
+    }
+
+    /// It is renewed at once, but no more than once an interval, however often somebody takes it away.
+    pub(super) fn address_missing(&mut self, now: Instant, id: GroupId) {
+        let interval = self.policy.interval();
+        let every = timing::renewal_every(interval, self.policy.lease);
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
+        group.renew_at = now.max(group.renew_at - every + interval).min(group.renew_at);
     }
 
     /// Only of what is served: what the guard says of a group on its way out is no news.

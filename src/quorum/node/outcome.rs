@@ -46,11 +46,13 @@ impl Node {
         let lease = self.policy.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(renewal) = group.renewal.take() else { return };
-        if let Outcome::Failed(fault) = outcome {
-            // A renewal that met its group's release on the way is no fault.
-            if group.role != Role::Releasing {
-                emit(effects, Effect::Record(Record::Fault { group: id, fault }));
-            }
+        // A renewal that met its group's release on the way is no fault.
+        let fault = if let Outcome::Failed(fault) = outcome { Some(fault) } else { None };
+        let is_news = core::mem::replace(&mut group.fault, fault) != fault && group.role != Role::Releasing;
+        if let Some(fault) = fault.filter(|_| is_news) {
+            emit(effects, Effect::Record(Record::Fault { group: id, fault }));
+        }
+        if fault.is_some_and(|fault| !fault.is_refusal()) {
             return;
         }
         if group.role.is_holding() {
@@ -62,7 +64,10 @@ impl Node {
         if let Outcome::Failed(fault) = outcome {
             emit(effects, Effect::Record(Record::Fault { group: id, fault }));
         }
-        let Some(group) = self.groups.get(id.index()) else { return };
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if group.role == Role::Acquiring {
+            group.fault = if let Outcome::Failed(fault) = outcome { Some(fault) } else { None };
+        }
         if let Some(event) = role_event(group, outcome) {
             self.change_role(now, id, event, effects);
         }
@@ -79,6 +84,7 @@ impl Node {
             RoleEvent::Released => {
                 group.offered_until = group.is_offering.then(|| now + offer_lasts);
                 group.yielded_until = group.tied.map(|_| now + offer_lasts);
+                group.retry_at = group.is_refused().then(|| now + RETRY_AFTER);
             }
             RoleEvent::CannotServe | RoleEvent::ReleasedUnfit => group.retry_at = Some(now + RETRY_AFTER),
             // The addresses are gone: there is nothing to renew.

@@ -39,6 +39,7 @@ impl Node {
                         term: report.term,
                         has_carrier: group.has_carrier,
                         condition: group.condition,
+                        fault: group.fault,
                         block: group.said,
                         both_serve: group.tied.map(|tied| now.since(tied.seen_at)),
                         foreign_mac: group.said_mac.filter(|_| {

@@ -51,6 +51,7 @@ impl World {
             | Record::Incident(_)
             | Record::Scripts { .. }
             | Record::PeerTrouble(_)
+            | Record::PeerUnable { .. }
             | Record::Reloaded
             | Record::Succeeded => {}
             Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),

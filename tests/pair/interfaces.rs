@@ -1,0 +1,196 @@
+//! Row 33, and interfaces that change under a pair: down, renamed, with another hardware address.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+
+use crosswire::config::Side;
+use crosswire::time::Span;
+
+use crate::lab::address_log::Wanted;
+use crate::lab::clock::now;
+use crate::lab::setup::{PREFIX, Setup, VIP, node_address};
+use crate::lab::testing;
+use crate::scene::{PATIENCE, Scene, at_most, ms};
+
+const BOTH: [Side; 2] = [Side::A, Side::B];
+/// The service address outside.
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 100));
+/// From a change of an interface until all that follows from it has been done.
+const NOTICED_MS: u64 = 200;
+/// The announcements that every takeover makes are over.
+const BURST_OVER_MS: u64 = 11_000;
+
+fn serving() -> Scene {
+    let addresses = vec![format!("{VIP}/24@eth0"), format!("{OUTSIDE}/24@eth1")];
+    Scene::serving_with(Setup { addresses, second_lan: true, ..Setup::default() })
+}
+
+fn has(scene: &Scene, side: Side, ip: IpAddr) -> bool {
+    scene.namespace(side).rtnl().addresses().expect("addresses").iter().any(|held| held.ip == ip)
+}
+
+/// Fault: an interface of the group is switched off on the standby; heartbeats have another way.
+/// Required: both nodes say at once that the second one could not serve, with what and where; no exit code says that all is well.
+#[test]
+fn a_standby_whose_interface_is_down_is_unfit_and_both_say_so() {
+    testing::in_lab(|| {
+        let scene = serving();
+        let set_up = |is_up| {
+            let index = scene.second_interface(Side::B);
+            scene.namespace(Side::B).rtnl().set_up(index, is_up).expect("done");
+            now()
+        };
+        let are_said = |line: &str, there: &str| {
+            scene.expect_soon("what the logs say", PATIENCE, |scene| {
+                scene.log_of(Side::A).contains(line) && scene.log_of(Side::B).contains(there)
+            })
+        };
+        let down = set_up(false);
+        let said = are_said("gw2 could not take it over", "not taking it: an interface of it has no carrier");
+        assert!(said.since(down) <= at_most(1_000), "said only after {}", said.since(down));
+        let [near, far] = BOTH.map(|side| scene.say(side, &["status"]).text);
+        assert!(near.contains("an interface of it has no carrier"), "{near}");
+        assert!(far.contains("NO CARRIER"), "{far}");
+        assert_eq!(scene.holds().len(), 1, "{:?}", scene.holds());
+        set_up(true);
+        are_said("gw2 could take it over", "not taking it: gw1 serves it");
+    });
+}
+
+/// Row 33. Fault: the service address is added by hand on the backup.
+/// Required: removed at once, and said; the active node serves on.
+#[test]
+fn row_33_added_by_hand_on_the_backup() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving().may_split();
+        for prefix in [PREFIX, 32] {
+            let added = now();
+            let (rtnl, interface) = (scene.namespace(Side::B).rtnl(), scene.interface(Side::B));
+            rtnl.add_address(interface, VIP, prefix, None).expect("added");
+            let gone = scene.wait_for(Wanted::Only(Side::A), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
+            assert!(gone.since(added) <= at_most(NOTICED_MS), "removed only after {}", gone.since(added));
+        }
+        let log = scene.log_of(Side::B);
+        assert!(log.contains(&format!("{VIP}")) && log.contains("removed"), "{log}");
+        thread::sleep(ms(1_500));
+        scene.settle(Side::A);
+    });
+}
+
+/// Row 33. Fault: the service address is added by hand on the backup in maintenance, or on another interface.
+/// Required: it stays there.
+#[test]
+fn row_33_added_by_hand_where_it_is_nobodys_business() {
+    testing::in_lab(|| {
+        let scene = Scene::serving().may_split();
+        scene.namespace(Side::B).rtnl().add_address(1, VIP, 32, None).expect("added to lo");
+        assert_eq!(scene.say(Side::B, &["maintenance", "on"]).code, Some(0));
+        let (rtnl, interface) = (scene.namespace(Side::B).rtnl(), scene.interface(Side::B));
+        rtnl.add_address(interface, VIP, PREFIX, None).expect("added");
+        thread::sleep(ms(1_500));
+        let held = rtnl.addresses().expect("addresses");
+        assert_eq!(held.iter().filter(|held| held.ip == VIP).count(), 2, "{held:?}");
+    });
+}
+
+/// Row 33. Fault: the service address is added by hand on the active node, for ever.
+/// Required: it has the lease again at once.
+#[test]
+fn row_33_made_to_stay_for_ever_on_the_active() {
+    testing::in_lab(|| {
+        let scene = Scene::serving();
+        let (rtnl, interface) = (scene.namespace(Side::A).rtnl(), scene.interface(Side::A));
+        rtnl.add_address(interface, VIP, PREFIX, None).expect("made to stay");
+        scene.expect_soon("the lease", PATIENCE, |_| {
+            let held = rtnl.addresses().expect("addresses");
+            held.iter().any(|held| held.ip == VIP && held.valid_s.is_some())
+        });
+    });
+}
+
+/// Row 33. Fault: the hardware address of the active node's interface is changed.
+/// Required: announced at once: the client notices nothing, and no probe takes the node's own answers for those of somebody else.
+#[test]
+fn row_33_another_hardware_address() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        thread::sleep(ms(BURST_OVER_MS));
+        let start = now();
+        scene.at_node(Side::A, "ip link set eth0 address 02:00:5e:00:01:07");
+        thread::sleep(ms(2_000));
+        let outage = scene.assert_outage_below(at_most(NOTICED_MS), start);
+        println!("row 33: the client waited for {outage}");
+        scene.settle(Side::A);
+        assert!(!scene.log_of(Side::A).contains("claims an address"), "{}", scene.log_of(Side::A));
+        assert_eq!(scene.holds().len(), 1, "{:?}", scene.holds());
+    });
+}
+
+/// Fault: an interface of the group is renamed on the active node.
+/// Required: handed over at once; the address does not stay under the other name.
+#[test]
+fn a_renamed_interface_is_handed_over_at_once() {
+    testing::in_fair_lab(|| {
+        let scene = serving();
+        let renamed = now();
+        scene.at_node(
+            Side::A,
+            "ip link set eth1 name wan0 || { ip link set eth1 down; ip link set eth1 name wan0; ip link set wan0 up; }",
+        );
+        scene.wait_for_service_by(Side::B);
+        let gone = scene.expect_soon("an address that is gone", PATIENCE, |scene| !has(scene, Side::A, OUTSIDE));
+        assert!(gone.since(renamed) <= at_most(NOTICED_MS), "gone only after {}", gone.since(renamed));
+        assert_eq!(scene.log().overlap(OUTSIDE).expect("the observer lost nothing"), Span::ZERO);
+        scene.assert_outage_below(at_most(NOTICED_MS), renamed);
+        scene.assert_never_both();
+        scene.at_node(
+            Side::A,
+            "ip link set wan0 name eth1 || { ip link set wan0 down; ip link set wan0 name eth1; ip link set eth1 up; }",
+        );
+        scene.settle(Side::B);
+    });
+}
+
+/// Fault: the active node's own address on the LAN is deleted, and comes back.
+/// Required: its path is blind by our own fault, said at once with the address and the interface; nothing moves; the path is back with
+/// the address.
+#[test]
+fn a_lan_address_that_is_gone_is_named() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let (rtnl, interface, own) =
+            (scene.namespace(Side::A).rtnl(), scene.interface(Side::A), node_address(Side::A, 0));
+        let gone = now();
+        rtnl.delete_address(interface, own, PREFIX).expect("deleted");
+        let named = scene.expect_soon("its name", PATIENCE, |scene| {
+            scene.log_of(Side::A).contains(&format!("path lan: {own} on eth0"))
+        });
+        assert!(named.since(gone) <= at_most(NOTICED_MS), "named only after {}", named.since(gone));
+        scene.expect_soon("a blind path", PATIENCE, |scene| scene.path_state(Side::A, 1) == "blind");
+        rtnl.add_address(interface, own, PREFIX, None).expect("back");
+        let back = now();
+        let healed = scene.expect_soon("the path", PATIENCE, |scene| scene.path_state(Side::A, 1) == "on time");
+        assert!(healed.since(back) <= at_most(1_000), "back only after {}", healed.since(back));
+        scene.settle(Side::A);
+        scene.assert_never_both();
+        assert!(scene.holds().iter().all(|hold| hold.side == Side::A), "{:?}", scene.holds());
+    });
+}
+
+/// Fault: IPv6 is switched off on the standby, on an interface of the group that has no IPv6 address there.
+/// Required: both nodes say that the second one could not take the group, before it has to; and that it can again.
+#[test]
+fn a_standby_that_takes_no_ipv6_says_so_before_it_has_to() {
+    testing::in_lab(|| {
+        let addresses = vec![format!("{VIP}/24@eth0"), "fd78::100/64@eth1".to_owned()];
+        let scene = Scene::serving_with(Setup { addresses, second_lan: true, ..Setup::default() });
+        let (line, there) = ("gw2 could not take it over", "takes no address like fd78::100 on eth1");
+        for (switch, line, there) in [("1", line, there), ("0", "gw2 could take it over", there)] {
+            scene.at_node(Side::B, &format!("echo {switch} >/proc/sys/net/ipv6/conf/eth1/disable_ipv6"));
+            scene.expect_soon("what the logs say", PATIENCE, |scene| {
+                scene.log_of(Side::A).contains(line) && scene.log_of(Side::B).contains(there)
+            });
+        }
+        assert_eq!(scene.holds().len(), 1, "{:?}", scene.holds());
+    });
+}
