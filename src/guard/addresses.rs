@@ -164,10 +164,13 @@ impl Addresses {
                 batch.push(request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE | more_flags, place, self.lifetime_s));
             }
         }
+        // Gateways are reached by these.
+        let on_link = self.on_link_requests(renewals, started);
+        let on_link_count = on_link.len();
+        batch.extend(on_link);
         let routes = self.renew_requests(renewals, started);
-        let route_count = routes.len();
+        let has_routes = !routes.is_empty();
         batch.extend(routes);
-        batch.extend(self.on_link_requests(renewals, started));
         if !late.is_empty() {
             self.netlink.run(&late);
             self.to_reorder.clear();
@@ -187,8 +190,8 @@ impl Addresses {
                 outcome
             });
         }
-        if route_count > 0 {
-            self.note_routes(answers.take(route_count));
+        if has_routes {
+            self.note_routes(answers.skip(on_link_count));
         }
         outcomes
     }
