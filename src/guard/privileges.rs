@@ -322,7 +322,7 @@ mod tests {
             let nowhere = "Err(NotFound)";
             let errno = Errno::EPERM as i32;
             let expected = format!(
-                "{nowhere} Err(PermissionDenied) {nowhere} Err(ENOENT) Ok(Err(Kernel({errno}))) Err(EPERM) Err(EPERM)"
+                "{nowhere} Err(PermissionDenied) {nowhere} Err(ENOENT) Ok(Err(Refused(0, {errno}))) Err(EPERM) Err(EPERM)"
             );
             assert_eq!(report, expected);
         });
