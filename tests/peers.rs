@@ -456,6 +456,24 @@ fn a_peer_that_errs_without_end_moves_the_group_ever_more_rarely() {
     }
 }
 
+/// The same with a peer that says everything in turn.
+#[test]
+fn a_peer_that_says_something_else_in_every_beat_moves_the_group_seldom() {
+    let roles = [Role::Acquiring, Role::Active, Role::Releasing, Role::Faulty].map(|role| (role, Word::None));
+    let words = [Word::None, Word::Offered, Word::Wanted, Word::Yielded, Word::Unable].map(|word| (Role::Backup, word));
+    let mut beside = Beside::new();
+    beside.run_for(Span::from_s(5));
+    for (role, word) in roles.into_iter().chain(words).cycle().take(12_000) {
+        let term = beside.node.status(beside.now).groups[0].term;
+        beside.now = beside.now + ms(1);
+        beside.says = (role, term, word);
+        beside.peer_speaks();
+        beside.step(Event::Tick);
+    }
+    let moves = beside.count(|record| matches!(record, Record::Taking { .. }));
+    assert!((2..=8).contains(&moves), "taken {moves} times in twelve seconds");
+}
+
 /// A peer that serves too, under a term that is not higher, and does not let go: that is shouted while it lasts.
 #[test]
 fn two_that_serve_are_shouted_while_they_last() {

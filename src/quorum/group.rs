@@ -239,7 +239,7 @@ impl Group {
         self.unused_offers = self.unused_offers.saturating_add(1).min(MAX_FLAPS);
     }
 
-    /// It was lost without a plan, by what the peer said if `is_peers_doing`. The first loss costs nothing; each further one keeps
+    /// It was lost without a plan, or by what the peer said if `is_peers_doing`. The first loss costs nothing; each further one keeps
     /// this node from taking it on the peer's word for twice as long as the last, so that no peer makes it go to and fro.
     pub fn note_loss(&mut self, now: Instant, is_peers_doing: bool, dead_after: Span) {
         if is_peers_doing && self.flaps > 0 {

@@ -258,8 +258,11 @@ impl Node {
             group.is_offering = offer;
             // Who could not keep its lease or its scripts is not fit to take the group again at once.
             group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
-            if reason.is_unplanned() {
-                let is_peers_doing = matches!(reason, ReleaseReason::LostTie | ReleaseReason::UnheardByPeer);
+            // Who asks for what was hardly served moves it to and fro too.
+            let is_short = group.active_since.is_none_or(|since| now.since(since) < dead_after);
+            let is_peers_doing = matches!(reason, ReleaseReason::LostTie | ReleaseReason::UnheardByPeer)
+                || (is_short && matches!(reason, ReleaseReason::PeerWants | ReleaseReason::WorseOff));
+            if is_peers_doing || reason.is_unplanned() {
                 group.note_loss(now, is_peers_doing, dead_after);
             }
             group.handover_until = None;
