@@ -65,6 +65,8 @@ pub struct Watch {
     pub answered: [[Option<(Instant, Instant)>; MAX_GROUPS]; 2],
     /// How clients fared.
     pub service: super::service::Service,
+    /// By side and group: when the peer had been heard last when it was last taken.
+    pub heard_before: [[Option<Instant>; MAX_GROUPS]; 2],
     /// By side and group: when it was last taken, and why.
     pub taken: [[Option<(Instant, TakeReason)>; MAX_GROUPS]; 2],
     /// By side and group: whether the node was told that all interfaces have carrier.
@@ -99,6 +101,7 @@ impl Watch {
             asked: [[Instant::ORIGIN; MAX_GROUPS]; 2],
             answered: [[None; MAX_GROUPS]; 2],
             service: Default::default(),
+            heard_before: [[None; MAX_GROUPS]; 2],
             taken: [[None; MAX_GROUPS]; 2],
             carriers: [[false; MAX_GROUPS]; 2],
             is_leaving: [false; 2],

@@ -67,6 +67,7 @@ impl World {
         self.check_strangers(side, group, reason);
         self.check_deafness(side, group, reason);
         self.watch.taken[side.index()][group.index()] = Some((self.now, reason));
+        self.watch.heard_before[side.index()][group.index()] = self.watch.hearing[side.index()].heard_at;
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
         if term <= known {

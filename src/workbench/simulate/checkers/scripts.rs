@@ -28,12 +28,12 @@ impl World {
     }
 
     /// By the rule `lease` a script is not started while it stops elsewhere: the peer had said that it lets go before it was heard
-    /// last, its guard has worked ever since, and none of its scripts has outlived its time.
+    /// last when the group was taken, its guard has worked ever since, and none of its scripts has outlived its time.
     fn should_wait(&self, taker: Side, group: GroupId) -> bool {
         let (holder, index) = (taker.peer(), group.index());
-        let (taken_at, reason) = self.watch.taken[taker.index()][index].unzip();
+        let reason = self.watch.taken[taker.index()][index].map(|(_, reason)| reason);
         // What it has heard since it took the group came too late to wait for.
-        let heard_at = self.watch.hearing[taker.index()].heard_at.filter(|at| Some(*at) <= taken_at);
+        let heard_at = self.watch.heard_before[taker.index()][index];
         let since = self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
         let is_working =
             since.is_some_and(|since| self.boxes[holder.index()].guards.is_good_for(self.now, self.now.since(since)));
