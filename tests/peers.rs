@@ -303,6 +303,8 @@ struct Beside {
     heard: Option<Beat>,
     /// What the peer says of the group.
     says: (Role, u32, Word),
+    /// It acknowledges no newer beat than this one.
+    acks_at_most: u32,
     /// It says goodbye.
     says_goodbye: bool,
     /// It says that our kernel answers for what it serves.
@@ -317,10 +319,14 @@ const THEIR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xb];
 
 impl Beside {
     fn new() -> Self {
+        Self::with_policy(Setup::reference().policy)
+    }
+
+    fn with_policy(policy: Policy) -> Self {
         let now = Instant::from_us(60_000_000);
         let keys = || Keyring::new("pair", &[Key { id: 1, bytes: [7; 16].into_iter().collect() }]);
         let entropy = |fill| Entropy { incarnation: [fill; 8], secret: [fill; 16] };
-        let mut node = Node::new("pair", Setup::reference().policy, Side::A, keys(), entropy(1), now);
+        let mut node = Node::new("pair", policy, Side::A, keys(), entropy(1), now);
         for event in [Event::PathOpened(LAN), Event::Carrier(GATEWAY, true)] {
             node.step(now, event, &mut Effects::new());
         }
@@ -330,6 +336,7 @@ impl Beside {
             now,
             heard: None,
             says: (Role::Backup, 0, Word::None),
+            acks_at_most: u32::MAX,
             says_goodbye: false,
             says_still_held: false,
             is_kernel_holding: false,
@@ -388,7 +395,7 @@ impl Beside {
             return self.step(Event::Datagram(LAN, &hello));
         };
         let (role, term, word) = self.says;
-        beat.ack = Ack::Whole(self.peer.newest());
+        beat.ack = Ack::Whole(self.peer.newest().min(self.acks_at_most));
         beat.standing =
             Standing { leaving: self.says_goodbye, still_held: self.says_still_held, ..Standing::default() };
         beat.paths.iter_mut().for_each(|path| path.age_sixteenths = 0);
@@ -429,6 +436,32 @@ fn a_peer_that_asks_and_does_not_take_is_offered_ever_more_rarely() {
     beside.run_for(Span::from_s(120));
     let moves = beside.count(|record| matches!(record, Record::Releasing { .. }));
     assert!((2..=5).contains(&moves), "{moves} moves in two minutes");
+}
+
+/// Nobody takes what nobody holds before the peer has heard that it would.
+#[test]
+fn a_claim_that_was_not_heard_is_none() {
+    let mut beside = Beside::new();
+    beside.acks_at_most = 1;
+    beside.run_for(Span::from_s(5));
+    assert_eq!(beside.role(), Role::Backup);
+    beside.acks_at_most = u32::MAX;
+    beside.run_for(Span::from_s(1));
+    assert_eq!(beside.role(), Role::Active);
+}
+
+/// The node that goes second takes nothing while the first one says that it is about to.
+#[test]
+fn the_second_node_yields_to_a_claim_of_the_first() {
+    let mut policy = Setup::reference().policy;
+    policy.groups[0].prefer = Some(Side::B);
+    let mut beside = Beside::with_policy(policy);
+    beside.says = (Role::Backup, 0, Word::Wanted);
+    beside.run_for(Span::from_s(20));
+    assert_eq!(beside.role(), Role::Backup);
+    beside.says = (Role::Backup, 0, Word::None);
+    beside.run_for(Span::from_s(1));
+    assert_eq!(beside.role(), Role::Active, "it claims no longer, and it had its time");
 }
 
 /// A peer with the key may say that it serves whenever this node does, and let go whenever it does not: by an offer, as a vacant
