@@ -270,6 +270,8 @@ fn beside_peer(s: &Situation) -> Decision {
         // Its offer is older than ours, which it has not heard yet.
         Claim::Offers | Claim::Free if s.has_offered => Decision::Wait(Block::JustOffered),
         Claim::Offers => Decision::Take(TakeReason::Offered),
+        // Neither of the two claims it, so nobody's turn comes.
+        Claim::Free if s.finding == Finding::VipAnswers && !s.can_offer => Decision::Wait(Block::VipAnswers),
         Claim::Free if !s.is_our_turn => Decision::Wait(Block::PeersTurn),
         Claim::Free => beside_answering_peer(s, TakeReason::Vacant),
     }
