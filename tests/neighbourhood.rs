@@ -75,6 +75,27 @@ fn a_power_cut_that_the_lines_show_is_taken_over_after_late_after() {
     assert!(took <= ms(350), "{took}");
 }
 
+/// The rails of a supply do not fall together: the lines are gone, and the kernel answers probes and sends on the LAN for a while.
+/// What it answered then must not cost the wait for a kernel that lives on.
+#[test]
+fn lines_that_drop_before_the_power_is_gone_cost_no_more_than_late_after() {
+    let normal = Speed::Normal.timing();
+    for early_ms in [0, 20, 50, 100, 150, 200, 250, 300] {
+        for phase_ms in [0, 60, 120, 180, 240] {
+            let mut setup = with_lines();
+            setup.policy.lease = Span::from_s(3);
+            setup.policy.paths.iter_mut().for_each(|path| path.timing = normal);
+            let mut world = pair(setup);
+            world.run_for(ms(3_000 + phase_ms));
+            world.befall(Fault::Cut(SERIAL, Way::Both));
+            world.run_for(ms(early_ms));
+            world.befall(Fault::PowerCut(Side::A));
+            let took = takeover_takes(&mut world).expect("B takes over");
+            assert!(took <= normal.late_after + ms(500), "{early_ms} ms early, {phase_ms}: {took}");
+        }
+    }
+}
+
 /// The peer was heard on the LAN long after its lines had dropped: it has power, whatever happens to the LAN then.
 #[test]
 fn a_cable_that_was_pulled_is_no_power_loss_later() {

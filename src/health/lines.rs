@@ -31,6 +31,15 @@ pub enum LineReading {
     Dropped,
 }
 
+/// The rails of a supply do not fall together: a box may send for so long after its lines have dropped.
+const RAILS_APART: Span = Span::from_ms(300);
+
+/// For how long a peer may be heard elsewhere after its lines dropped, and have lost its power all the same. Lines are looked at once
+/// an `interval`, and a frame may have been on its way.
+pub fn outlived_for(interval: Span) -> Span {
+    interval.max(RAILS_APART)
+}
+
 /// Watches the lines of one path.
 #[derive(Clone, Debug, Default)]
 pub struct LineWatch {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{PathKind, PathTiming};
 use crate::frame::refusal::Reading;
-use crate::health::lines::{LineReading, LineWatch, Lines};
+use crate::health::lines::{LineReading, LineWatch, Lines, outlived_for};
 use crate::health::quality::Quality;
 use crate::health::self_test::SelfTest;
 use crate::time::{Instant, Span};
@@ -228,7 +228,7 @@ impl Detector {
     }
 
     /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
-    /// the peer at `newest`. A peer that is heard elsewhere after that has power, and the cable was pulled. So has a stranger
+    /// the peer at `newest`. A peer that is heard elsewhere long after that has power, and the cable was pulled. So has a stranger
     /// that framed since: the box was started again with another key.
     pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
@@ -238,7 +238,7 @@ impl Detector {
             return false;
         }
         let newest = newest.unwrap_or(heard_at).max(heard_at);
-        dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + self.timing.interval
+        dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + outlived_for(self.timing.interval)
     }
 
     /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have been broken for

@@ -166,6 +166,21 @@ impl Probe {
         self.peer_alone_since = None;
     }
 
+    /// What answered before `early` counts until `late_after` has passed since, and no longer: it says no more than a beat would
+    /// have, that the box had power then.
+    pub fn age(&mut self, now: Instant, early: Instant, late_after: Span) {
+        for answered_at in [&mut self.vip_answered_at, &mut self.peer_answered_at] {
+            if answered_at.is_some_and(|at| at < early && now >= at + late_after) {
+                *answered_at = None;
+            }
+        }
+    }
+
+    /// When somebody answered last.
+    pub fn answered_at(&self) -> Option<Instant> {
+        self.vip_answered_at.max(self.peer_answered_at)
+    }
+
     /// Nobody asks any more. What has answered after the peer's newest frame, at `heard_at`, is remembered: if that was its last,
     /// its kernel has outlived it. Not what was asked before that: it may have been answered before the frame left.
     pub fn stop(&mut self, heard_at: Option<Instant>) {

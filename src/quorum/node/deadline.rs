@@ -88,6 +88,7 @@ impl Node {
         if group.probe.is_running() {
             earliest.note(group.probe.due_at(self.policy.interval(), self.probe_wait()), Waiting::Probe);
             earliest.note(group.probe.clear_at(self.probe_wait()), Waiting::Probe);
+            earliest.note(self.answer_ages_at(group), Waiting::Probe);
         }
         if let Some(since) = group.vacant_since {
             earliest.note(since + self.second_waits(), Waiting::Turn);

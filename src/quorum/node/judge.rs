@@ -5,7 +5,7 @@ use heapless::Vec;
 use super::{GuardState, Leaving, Node, Path, emit};
 use crate::config::{Failback, GroupId, MAX_DEAD_AFTER, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
 use crate::frame::message::{PathReport, Role, Trouble, Word};
-use crate::health::{LineReading, PathState, WitnessView};
+use crate::health::{LineReading, PathState, WitnessView, outlived_for};
 use crate::quorum::decide::{Claim, Situation, Standby, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
@@ -24,6 +24,7 @@ impl Node {
             path.note(id, testimony, effects);
         }
         self.is_power_loss = is_power_loss(&paths);
+        self.age_answers(now);
         self.verdict_by_silence = verdict(&paths, false);
         let to = verdict(&paths, self.peer.has_left());
         if to != self.verdict {
@@ -36,6 +37,26 @@ impl Node {
         self.note_jeopardy(now, jeopardy, effects);
         self.note_standing(now);
         self.note_peers_trouble(now, effects);
+    }
+
+    /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: before every path is late that
+    /// says no more than a beat would have, and counts for as long.
+    fn age_answers(&mut self, now: Instant) {
+        let Some(heard_at) = self.newest_frame_at().filter(|_| self.is_power_loss) else { return };
+        let late_after = self.longest_late_after();
+        for group in &mut self.groups {
+            group.probe.age(now, heard_at + late_after, timing::takeover_after(late_after));
+        }
+    }
+
+    fn longest_late_after(&self) -> Span {
+        self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
+    }
+
+    /// When the newest answer to a probe counts no more, after a power loss.
+    pub(super) fn answer_ages_at(&self, group: &Group) -> Instant {
+        let answered_at = group.probe.answered_at().filter(|_| self.is_power_loss);
+        answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.longest_late_after()))
     }
 
     /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off every silent path
@@ -320,7 +341,7 @@ impl Node {
         if !self.is_power_loss {
             return passes(self.takes_by());
         }
-        let late_after = self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default();
+        let late_after = self.longest_late_after();
         let dropped_at = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
         let let_go = timing::hasty_release(self.policy.interval(), late_after);
         passes(late_after).max(dropped_at.map_or(Instant::ORIGIN, |at| at + let_go))
@@ -402,7 +423,8 @@ impl Node {
         let here = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
         let interval = self.policy.interval();
         let dropped_at = here.max(self.peer.lines_dropped_at());
-        let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + interval + interval);
+        let outlived = outlived_for(interval) + interval;
+        let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + outlived);
         !self.is_shortcut_closed() && dropped_at.is_some_and(is_late)
     }
 

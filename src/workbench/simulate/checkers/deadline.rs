@@ -86,6 +86,10 @@ impl World {
         self.file(side).paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 
+    pub(super) fn longest_late_after(&self, side: Side) -> Span {
+        self.file(side).paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
+    }
+
     /// The newest question that any witness answered that counts; `None` if none counts.
     fn newest_sight(&self, side: Side) -> Option<Instant> {
         let sight = &self.watch.hearing[side.index()].sight;

@@ -194,6 +194,12 @@ impl World {
         // What came after it had decided came too late for that.
         let taken = self.watch.taken[taker.index()][group.index()];
         let is_in_time = taken.is_none_or(|(at, _)| answered <= at);
+        // Of a box that seems to have lost its power, an early answer says no more than a late beat.
+        let late_after = self.longest_late_after(taker);
+        let is_early = answered.since(heard) <= late_after && self.now.since(answered) >= late_after.fraction(98, 100);
+        if is_early && self.is_power_loss_shown(taker) {
+            return false;
+        }
         // A little less than the bound, for clocks that run fast.
         // What was asked before that frame came may have been answered before it left.
         is_in_time

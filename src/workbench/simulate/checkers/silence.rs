@@ -1,8 +1,8 @@
 //! What a takeover on silence has to wait for: the lines that show a power loss, the lease, the fence.
 
 use crosswire::config::{GroupId, InJeopardy, PathId, PathKind, SafetyRule, Side};
-use crosswire::health::Lines;
 use crosswire::health::path::BRIEFLY_BROKEN;
+use crosswire::health::{Lines, outlived_for};
 use crosswire::quorum::record::TakeReason;
 use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
@@ -118,7 +118,7 @@ impl World {
         let (Some(dropped), Some(read), true) = (lines.dropped_at, read, lines.is_believed()) else { return false };
         let timing = self.timing(path);
         let newest = self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at));
-        let is_alive = newest.max(Some(read)).is_some_and(|newest| newest > dropped + timing.interval);
+        let is_alive = newest.max(Some(read)).is_some_and(|newest| newest > dropped + outlived_for(timing.interval));
         !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
     }
 
