@@ -306,7 +306,8 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
     let key = &names.key_file;
     match kind {
         Refusal::Length | Refusal::Crc => {
-            "bytes arrive that are no frames: look for another baud rate, a console on the port, or a bad cable"
+            "bytes arrive that are no frames: another baud rate, a bad cable, or a console, BIOS or login that prints there, \
+             of which rid the port; while it prints, a box that is off is taken over by `takeover GROUP --peer-is-off` alone"
                 .to_string()
         }
         Refusal::Version => {

@@ -191,10 +191,14 @@ impl Port {
     }
 
     /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer. A port that had none
-    /// when it was opened is not asked again.
+    /// when it was opened is not asked again. Ours are made true again: whoever opens the port besides us has the kernel raise both.
     pub fn look_at_lines(&self) -> Option<Option<Lines>> {
         let descriptor = self.descriptor.as_ref().filter(|_| self.has_lines)?;
-        Some(lines::get(descriptor).and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
+        let bits = lines::get(descriptor);
+        if bits.is_some_and(|bits| bits & (lines::DTR | lines::RTS) != self.outputs()) {
+            lines::set(descriptor, self.outputs());
+        }
+        Some(bits.and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
     }
 
     /// Bytes without boundaries arrive here: a read that does not fill its room was the last one.

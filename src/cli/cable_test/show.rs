@@ -66,7 +66,7 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
     if let Some(uart) = outcome.uart {
         if uart.is_unknown() {
             note(format_args!(
-                "the driver finds no UART here: the board may lack the port, or the BIOS has it disabled"
+                "the driver names no UART: an adapter; or a port that the board lacks, or that the BIOS has disabled"
             ));
         } else if uart.is_too_slow_for(MAX_BAUD_WITHOUT_FIFO + 1) {
             let name = uart.name();
