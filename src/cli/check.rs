@@ -1,6 +1,7 @@
 //! `crosswire check`: is the configuration sound, what does it promise, and has this box what it takes?
 
-use std::io::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
-use super::exit::Exit;
-use super::option::{option, options};
+use super::exit::{Exit, complain_of};
+use super::option::{flag, option, options};
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
@@ -20,52 +21,46 @@ use crate::settings::{
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
 options! {
-    /// Check the configuration and print its timing proof
+    /// Check the configuration and this box, and print the timing proof
     pub struct CheckOptions("check") {
         /// Configuration file
         config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
         /// Which node this box is, if not the one that `uname -n` says
         node: Option<String> = option("--node", "NAME"),
+        /// Check the file alone: this is another box
+        offline: bool = flag("--offline"),
     }
 }
 
-/// Writes what is wrong, one line each, or the timing proof. [`Exit::Configuration`] also if this box lacks a device,
-/// an interface, a script or a good key file: the daemon would start without all but the last.
+/// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box lacks: a device, an
+/// interface, a script or a good key file, of which the daemon would start without all but the last.
 pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
-    // a reader that has gone away cannot be told
-    try_run(options, out).unwrap_or(Exit::Refused)
+    match examine(options) {
+        // A reader that has gone away cannot be told.
+        Ok(note) => out.write_all(note.as_bytes()).map_or(Exit::Refused, |()| Exit::Done),
+        Err(errors) => complain_of(&errors),
+    }
 }
 
-fn try_run(options: &CheckOptions, out: &mut impl Write) -> io::Result<Exit> {
-    let settings = match Settings::load(&options.config, options.node.as_deref()) {
-        Ok(settings) => settings,
-        Err(errors) => {
-            write_lines(&errors, out)?;
-            return Ok(Exit::Configuration);
-        }
-    };
-    write_proof(&settings, out)?;
-    let keys = KeyFile::load(&settings.key_file);
+fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
+    let settings = Settings::load(&options.config, options.node.as_deref())?;
+    let mut note = String::new();
+    // Writing into a string cannot fail.
+    let _ = write_proof(&settings, &mut note);
+    if options.offline {
+        return Ok(note);
+    }
     let mut problems = settings.absent();
-    match keys {
-        Ok(keys) => write_keys(&settings, &keys, out)?,
+    match KeyFile::load(&settings.key_file) {
+        Ok(keys) => drop(write_keys(&settings, &keys, &mut note)),
         Err(error) => problems.push(error),
     }
-    if problems.is_empty() {
-        writeln!(out, "\nThis box has what it takes.")?;
-        return Ok(Exit::Done);
-    }
-    writeln!(out, "\nThe file is sound, but this box is not ready:")?;
-    write_lines(&problems, out)?;
-    Ok(Exit::Configuration)
-}
-
-fn write_lines(errors: &[ConfigError], out: &mut impl Write) -> io::Result<()> {
-    errors.iter().try_for_each(|error| writeln!(out, "{error}"))
+    note.push_str("\nThis box has what it takes.\n");
+    if problems.is_empty() { Ok(note) } else { Err(problems) }
 }
 
 /// The whole note: paths, what happens when, groups, what remains.
-fn write_proof(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+fn write_proof(settings: &Settings, out: &mut String) -> fmt::Result {
     let proof = settings.proof();
     let (me, peer) = (settings.my_name(), settings.peer_name());
     writeln!(out, "{}: pair {}, this is {me}, its peer is {peer}.", settings.file.display(), settings.pair)?;
@@ -78,7 +73,7 @@ fn write_proof(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Passwords in a file that others may read: said, not refused.
-fn write_secrets(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Result {
     let mode = std::fs::metadata(&settings.file).map_or(0, |found| found.mode());
     let is_open = mode & 0o044 != 0;
     let options = settings.fences.iter().flat_map(|fence| match &fence.method {
@@ -107,7 +102,7 @@ fn is_secret(key: &str) -> bool {
     WORDS.iter().any(|word| key.contains(word)) && !is_elsewhere
 }
 
-fn write_paths(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
     let bytes = heartbeat_bytes(settings.paths.len(), settings.groups.len(), settings.interfaces.len());
     writeln!(out, "\nPaths")?;
     for ((path, policy), figures) in settings.paths.iter().zip(&settings.policy.paths).zip(&proof.paths) {
@@ -151,7 +146,7 @@ fn has_group_on(settings: &Settings, interface: &str) -> bool {
 }
 
 /// A UART that cannot keep up, or none at all: said, not refused.
-fn write_uart_hazard(device: &Path, baud: u32, out: &mut impl Write) -> io::Result<()> {
+fn write_uart_hazard(device: &Path, baud: u32, out: &mut String) -> fmt::Result {
     match Uart::of_device(device) {
         Some(uart) if uart.is_unknown() => {
             writeln!(
@@ -168,7 +163,7 @@ fn write_uart_hazard(device: &Path, baud: u32, out: &mut impl Write) -> io::Resu
     }
 }
 
-fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+fn write_silence(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
     let peer = settings.peer_name();
     writeln!(out, "\nIf {peer} falls silent, counted from its last beat")?;
     line(out, proof.late, "every path is late: a warning, and the probe for its addresses starts")?;
@@ -187,7 +182,7 @@ fn write_silence(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io
     )
 }
 
-fn write_release(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+fn write_release(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
     let (me, peer) = (settings.my_name(), settings.peer_name());
     writeln!(out, "\nIf {peer} no longer hears {me}, counted from the last beat of ours that it acknowledged")?;
     line(out, proof.release_start, "we begin to let go, once its report says so")?;
@@ -219,11 +214,11 @@ fn keeps_for_ever(release: &str) -> bool {
     matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (3, 9))
 }
 
-fn line(out: &mut impl Write, after: Span, what: &str) -> io::Result<()> {
+fn line(out: &mut String, after: Span, what: &str) -> fmt::Result {
     writeln!(out, "  {:>10}  {what}", exact(after))
 }
 
-fn write_groups(settings: &Settings, proof: &Proof, out: &mut impl Write) -> io::Result<()> {
+fn write_groups(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
     writeln!(out, "\nGroups")?;
     let all = settings.groups.iter().zip(&settings.policy.groups).zip(&proof.groups);
     for ((group, policy), figures) in all {
@@ -278,12 +273,7 @@ fn mounts(script: &Script) -> bool {
     name.is_some_and(|name| is_mounting(&name.to_string_lossy()))
 }
 
-fn write_exclusive(
-    settings: &Settings,
-    group: &GroupSettings,
-    policy: &GroupPolicy,
-    out: &mut impl Write,
-) -> io::Result<()> {
+fn write_exclusive(settings: &Settings, group: &GroupSettings, policy: &GroupPolicy, out: &mut String) -> fmt::Result {
     let peer = settings.peer_name();
     let is_fenced = policy.safety == SafetyRule::Fence;
     match (policy.is_exclusive, is_fenced, &settings.watchdog) {
@@ -307,7 +297,7 @@ fn write_exclusive(
     }
 }
 
-fn write_last_resorts(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+fn write_last_resorts(settings: &Settings, out: &mut String) -> fmt::Result {
     if settings.groups.iter().any(|group| group.on_stop_failure == StopFailure::SelfFence) {
         let by = if settings.reset.is_some() { "at once" } else { "by its watchdog" };
         writeln!(
@@ -346,7 +336,7 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
     format!("{prefer}; {}", all.join(", "))
 }
 
-fn write_keys(settings: &Settings, keys: &[Key], out: &mut impl Write) -> io::Result<()> {
+fn write_keys(settings: &Settings, keys: &[Key], out: &mut String) -> fmt::Result {
     let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
     let first = ids.first().map_or("?", String::as_str);
     let file = settings.key_file.display();
@@ -392,7 +382,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A pair of which this box has everything: the loopback interface and /dev/null will do.
+    /// A pair of which this box has everything: the loopback interface and a pseudo-terminal will do.
     const GOOD: &str = r#"pair = "gateway"
 key = "DIR/key"
 [node.gw1]
@@ -400,7 +390,7 @@ lan = "127.0.0.1"
 [node.gw2]
 lan = "127.0.0.2"
 [serial]
-device = "/dev/null"
+device = "TTY"
 [lan]
 interface = "lo"
 [group.gateway]
@@ -415,7 +405,7 @@ safety = "lease"
 DIR/crosswire.toml: pair gateway, this is gw1, its peer is gw2.
 
 Paths
-  serial  /dev/null at 19200 baud: 69 bytes every 250 ms, 14.4 % of the line
+  serial  TTY at 19200 baud: 69 bytes every 250 ms, 14.4 % of the line
   lan     lo, 127.0.0.1 to 127.0.0.2, UDP port 694: a beat every 250 ms
 
 If gw2 falls silent, counted from its last beat
@@ -443,17 +433,25 @@ Groups
 
     /// What `check` says of `text`, with the directory called `DIR`.
     fn check(text: &str, key: Option<&str>) -> (Exit, String) {
+        check_as(text, key, false)
+    }
+
+    fn check_as(text: &str, key: Option<&str>, offline: bool) -> (Exit, String) {
         let directory = tempfile::tempdir().unwrap();
         let name = directory.path().display().to_string();
         let config = directory.path().join("crosswire.toml");
-        fs::write(&config, text.replace("DIR", &name)).unwrap();
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let tty = nix::unistd::ttyname(&pty.slave).unwrap().display().to_string();
+        fs::write(&config, text.replace("DIR", &name).replace("TTY", &tty)).unwrap();
         if let Some(key) = key {
             write_key(&directory.path().join("key"), key);
         }
-        let mut out = Vec::new();
-        let options = CheckOptions { config, node: Some("gw1".to_string()) };
-        let exit = run(&options, &mut out);
-        (exit, String::from_utf8(out).unwrap().replace(&name, "DIR"))
+        let options = CheckOptions { config, node: Some("gw1".to_string()), offline };
+        let (exit, said) = match examine(&options) {
+            Ok(note) => (Exit::Done, note),
+            Err(errors) => (Exit::Configuration, errors.iter().map(|error| format!("{error}\n")).collect()),
+        };
+        (exit, said.replace(&name, "DIR").replace(&tty, "TTY"))
     }
 
     fn write_key(file: &Path, text: &str) {
@@ -486,18 +484,19 @@ Groups
     }
 
     #[test]
-    fn what_the_box_lacks_comes_after_the_proof() {
-        let (exit, said) = check(&GOOD.replace("/dev/null", "/dev/no-such-tty"), None);
-        let tail = said.split_once("\nThe file is sound, but this box is not ready:\n").unwrap().1;
-        let lines: Vec<&str> = tail.lines().collect();
-        assert_eq!(lines.len(), 2, "{tail}");
+    fn what_the_box_lacks_is_all_that_is_said_unless_the_file_alone_is_asked_for() {
+        let text = GOOD.replace("TTY", "/dev/no-such-tty");
+        let (exit, said) = check(&text, None);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 2, "{said}");
         assert!(
             lines[0].starts_with("DIR/crosswire.toml:8:10: there is no serial port \"/dev/no-such-tty\""),
-            "{tail}"
+            "{said}"
         );
-        assert!(lines[1].starts_with("DIR/key: the key file cannot be read"), "{tail}");
+        assert!(lines[1].starts_with("DIR/key: the key file cannot be read"), "{said}");
         assert_eq!(exit, Exit::Configuration);
-        assert_eq!(exit.code(), 78);
+        let proof = NOTE.replace("TTY", "/dev/no-such-tty");
+        assert_eq!(check_as(&text, None, true), (Exit::Done, proof));
     }
 
     #[test]
@@ -516,7 +515,7 @@ Groups
 
     #[test]
     fn a_single_kind_of_path_is_remarked_upon() {
-        let (_, said) = check(&GOOD.replace("[serial]\ndevice = \"/dev/null\"\n", ""), None);
+        let (_, said) = check_as(&GOOD.replace("[serial]\ndevice = \"TTY\"\n", ""), None, true);
         assert!(said.contains("Only one kind of path"), "{said}");
     }
 
@@ -524,14 +523,17 @@ Groups
     fn a_closed_pipe_is_no_panic() {
         struct Closed;
         impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
             }
-            fn flush(&mut self) -> io::Result<()> {
+            fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
         }
-        let options = CheckOptions { config: PathBuf::from("/no/such/file"), node: None };
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("crosswire.toml");
+        fs::write(&config, GOOD.replace("DIR", "/etc").replace("TTY", "/dev/ttyS0")).unwrap();
+        let options = CheckOptions { config, node: Some("gw1".to_string()), offline: true };
         assert_eq!(run(&options, &mut Closed), Exit::Refused);
     }
 

@@ -1,7 +1,6 @@
 //! `crosswire run`: the daemon.
 
 use std::hash::Hasher;
-use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,12 +18,12 @@ use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 
 use siphasher::sip::SipHasher24;
 
-use super::exit::Exit;
+use super::exit::{Exit, complain, complain_of};
 use super::option::{flag, option, options};
 use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::privileges;
 use crate::guard::punctual::Process;
-use crate::settings::{ConfigError, KeyFile, Settings};
+use crate::settings::{KeyFile, Settings};
 use crate::{agent, clock, guard, kept, logger, private};
 
 options! {
@@ -48,28 +47,24 @@ options! {
 pub fn run(options: &RunOptions) -> ExitCode {
     forget_the_caller();
     let options = &options.made_absolute();
-    let errors = |errors: Vec<ConfigError>| complain(&errors);
     let settings = match Settings::load(&options.config, options.node.as_deref()) {
         Ok(settings) => settings,
-        Err(list) => return errors(list).into(),
+        Err(list) => return complain_of(&list).into(),
     };
     let contradicted = settings.contradicted();
     if !contradicted.is_empty() {
-        return errors(contradicted).into();
+        return complain_of(&contradicted).into();
     }
     let keys = match KeyFile::load(&settings.key_file) {
         Ok(keys) => keys,
-        Err(error) => return errors(vec![error]).into(),
+        Err(error) => return complain_of(&[error]).into(),
     };
     if options.check {
         return Exit::Done.into();
     }
     match start(options, &settings) {
         Ok(started) => live(options, &settings, keys, started),
-        Err((exit, line)) => {
-            let _ = writeln!(std::io::stderr(), "crosswire: {line}");
-            exit.into()
-        }
+        Err((exit, line)) => complain(exit, false, &format_args!("crosswire: {line}")).into(),
     }
 }
 
@@ -87,14 +82,6 @@ impl RunOptions {
         let _ = chdir(c"/");
         there
     }
-}
-
-fn complain(errors: &[ConfigError]) -> Exit {
-    let mut stderr = std::io::stderr().lock();
-    for error in errors {
-        let _ = writeln!(stderr, "{error}");
-    }
-    Exit::Configuration
 }
 
 /// What was opened while there was still a terminal to complain to.
@@ -174,8 +161,8 @@ fn live(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Star
             Ok(Part::Parent) => return Exit::Done.into(),
             Ok(Part::Daemon) => {}
             Err(errno) => {
-                let _ = writeln!(std::io::stderr(), "crosswire: cannot go into the background: {}", errno.desc());
-                return Exit::Refused.into();
+                let what = format_args!("crosswire: cannot go into the background: {}", errno.desc());
+                return complain(Exit::Refused, false, &what).into();
             }
         }
     }

@@ -17,14 +17,13 @@
 //! * `notify.rs` tells the operator's program what changes, `supervisor.rs` the service manager that we live;
 //! * [`punctual`] keeps both processes on time;
 //! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs`,
-//!   `interface.rs` and `ports.rs` (with `consoles.rs`) are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
+//!   `interface.rs` and `ports.rs` are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the peer, `watchdog.rs` of a box that hangs,
 //!   `self_fence.rs` of one that cannot let go, `lock.rs` makes sure that there is one pair of them.
 
 mod addresses;
 mod agent_link;
 mod agent_process;
 mod announce;
-mod consoles;
 mod duty;
 mod effects;
 mod ethernet;

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -20,9 +20,8 @@ use nix::sys::termios::{ControlFlags, FlushArg, InputFlags, SetArg, tcflush, tcg
 use serialport::{DataBits, ErrorKind, FlowControl, Parity, StopBits};
 use thiserror::Error;
 
-use super::consoles;
 use crate::settings::{PathDevice, PathSettings};
-use crate::tty::speed;
+use crate::tty::{fit, speed};
 
 /// `TC_PRIO_INTERACTIVE` of linux/pkt_sched.h: beats leave before bulk traffic.
 const PRIORITY_INTERACTIVE: i32 = 6;
@@ -85,11 +84,8 @@ pub fn open_path(path: &PathSettings) -> Result<OwnedFd, OpenError> {
 pub fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     let name = device.display().to_string();
     let found = std::fs::metadata(device).map_err(|e| OpenError::absent(&name, errno_of(&e)))?;
-    if !found.file_type().is_char_device() {
-        return Err(OpenError::refused(format!("{name} is not a serial port: set `device` to a tty"), Errno::ENOTTY));
-    }
-    if let Some(conflict) = consoles::conflict(found.rdev(), &name) {
-        return Err(OpenError::refused(conflict, Errno::EBUSY));
+    if let Some((reason, errno)) = fit::refusal(device, &found, baud) {
+        return Err(OpenError::refused(reason, errno));
     }
     let opened = serialport::new(name.clone(), ANY_BAUD)
         .data_bits(DataBits::Eight)
@@ -119,11 +115,7 @@ pub fn set_speed(fd: &OwnedFd, name: &str, baud: u32) -> Result<(), OpenError> {
     speed::set(fd, baud).map_err(failed)?;
     match speed::get(fd).map_err(failed)? {
         found if speed::is_near(baud, found) => Ok(()),
-        found => {
-            let reason =
-                format!("{name} would run at {found} instead of {baud} baud: set another `baud` on both nodes");
-            Err(OpenError::refused(reason, Errno::EINVAL))
-        }
+        found => Err(OpenError::refused(fit::wrong_speed(name, found, baud), Errno::EINVAL)),
     }
 }
 

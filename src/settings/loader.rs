@@ -203,9 +203,12 @@ impl<'t> Draft<'t> {
     /// Everything that the box of `me` must have, each thing once.
     fn needs(&self, me: Side, report: &Report<'_>) -> Vec<Need> {
         let device = |link: &Link<'_>| {
-            let found = link.device(me)?;
-            let is_lan = link.is_lan();
-            Some(found.map(|name| if is_lan { Thing::Interface(name.to_string()) } else { Thing::Device(name.into()) }))
+            let thing = |name: &str| match link.open_by(me)? {
+                PathDevice::Lan { .. } => Some(Thing::Interface(name.to_string())),
+                PathDevice::Serial { baud, .. } => Some(Thing::Device(name.into(), baud)),
+            };
+            let At { at, value } = link.device(me)?;
+            Some(At { at, value: thing(value)? })
         };
         let mut all: Vec<At<Thing>> = self.links.iter().filter_map(device).collect();
         all.extend(self.links.iter().filter_map(|link| self.own_address(link, me)));

@@ -11,6 +11,7 @@ use nix::net::if_::if_nametoindex;
 use super::error::ConfigError;
 use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
 use super::witness;
+use crate::tty::fit;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
 #[derive(Clone, Debug)]
@@ -39,8 +40,8 @@ pub(super) enum Thing {
         /// Addresses of the groups, which come and go.
         served: Vec<IpAddr>,
     },
-    /// A serial port.
-    Device(PathBuf),
+    /// A serial port, and the speed at which it is to run.
+    Device(PathBuf, u32),
     /// The program of a script, in one of these places.
     Program(Vec<PathBuf>),
     /// A watchdog.
@@ -64,7 +65,10 @@ impl Need {
             Thing::Interface(name) => lack_of_interface(name)?,
             Thing::Family(name, ip) => lack_of_family(name, *ip)?,
             Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
-            Thing::Device(path) => lack_of_device(path)?,
+            Thing::Device(path, baud) => {
+                let (what, remedy) = lack_of_device(path).or_else(|| unfit(path, *baud))?;
+                return Some(ConfigError::at(&self.place, what, &remedy));
+            }
             Thing::Program(paths) => lack_of_program(paths)?,
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
             Thing::Reset(path) => lack_of_reset(path)?,
@@ -79,10 +83,20 @@ impl Need {
         if matches!(self.what, Thing::Witness(_)) { self.said() } else { None }
     }
 
-    /// What nothing that comes late can mend: an interface that has addresses, but not ours.
+    /// What nothing that comes late can mend: an interface that has addresses, but not ours; a device that is no port for us.
     pub(super) fn contradiction(&self) -> Option<ConfigError> {
-        let Thing::Address { interface, own, served, .. } = &self.what else { return None };
-        if has_others(interface, *own, served) { self.said() } else { None }
+        let is_here = match &self.what {
+            Thing::Address { interface, own, served, .. } => has_others(interface, *own, served),
+            Thing::Device(path, _) => lack_of_device(path).is_none(),
+            Thing::Interface(_)
+            | Thing::Family(..)
+            | Thing::Program(_)
+            | Thing::Watchdog(_)
+            | Thing::Reset(_)
+            | Thing::Fence(_)
+            | Thing::Witness(_) => false,
+        };
+        if is_here { self.said() } else { None }
     }
 }
 
@@ -127,16 +141,17 @@ fn lack_of_family(name: &str, ip: IpAddr) -> Option<(String, &'static str)> {
     Some((what, "see /proc/sys/net/ipv6/conf/*/disable_ipv6 and `ip link`, or remove the address from the group"))
 }
 
-fn lack_of_device(path: &Path) -> Option<(String, &'static str)> {
-    let name = path.display();
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.file_type().is_char_device() => None,
-        Ok(_) => Some((format!("\"{name}\" is not a serial port"), "name a tty, as in \"/dev/ttyS0\"")),
-        Err(error) => Some((
-            format!("there is no serial port \"{name}\" on this box ({error})"),
-            "plug it in, or set serial in the node's table if it differs here",
-        )),
-    }
+fn lack_of_device(path: &Path) -> Option<(String, String)> {
+    let error = fs::metadata(path).err()?;
+    let what = format!("there is no serial port \"{}\" on this box ({error})", path.display());
+    Some((what, "plug it in, or set serial in the node's table if it differs here".to_string()))
+}
+
+/// A port that is there, and must not be used.
+fn unfit(path: &Path, baud: u32) -> Option<(String, String)> {
+    let (reason, _) = fit::refusal(path, &fs::metadata(path).ok()?, baud)?;
+    let (what, remedy) = reason.split_once(": ")?;
+    Some((what.to_string(), remedy.to_string()))
 }
 
 /// Opening it would start it.

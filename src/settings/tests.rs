@@ -268,8 +268,10 @@ fn following_a_remedy_mends_the_file() {
 
 #[test]
 fn what_this_box_lacks_is_said_but_is_no_error() {
+    let pty = nix::pty::openpty(None, None).expect("a pty");
+    let tty = nix::unistd::ttyname(&pty.slave).expect("its name");
     let text = GOOD
-        .replace("/dev/ttyS0", "/dev/null")
+        .replace("/dev/ttyS0", &tty.display().to_string())
         .replace("\"eth0\"", "\"lo\"")
         .replace("\"10.0.0.1\"", "\"192.0.2.1\"")
         .replace("10.0.0.100/24\"]", "10.0.0.100/24@no-such-if0\"]\nscripts = ['lsb:no-such-script']");
@@ -290,7 +292,7 @@ fn what_this_box_lacks_is_said_but_is_no_error() {
         let settings = good_as(&text.replace("10.0.0.1\"", "127.0.0.1\""), "gw1");
         settings.absent().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(lacks("/dev"), ["f:7:10: \"/dev\" is not a serial port; name a tty, as in \"/dev/ttyS0\""]);
+    assert_eq!(lacks("/dev"), ["f:7:10: /dev is not a serial port; set `device` to a tty"]);
     let line = "f:7:10: there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory (os error 2)); \
                 plug it in, or set serial in the node's table if it differs here";
     assert_eq!(lacks("/dev/no-such-tty"), [line]);

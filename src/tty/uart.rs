@@ -8,6 +8,8 @@ use nix::libc::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 use nix::sys::stat::{major, minor};
 use serde::{Deserialize, Serialize};
 
+use super::speed::is_near;
+
 /// `struct serial_struct` of linux/serial.h.
 #[repr(C)]
 struct SerialStruct {
@@ -108,6 +110,15 @@ impl Uart {
         self.kind == 0
     }
 
+    /// What it would run at instead of `baud`, where that is too far away: its clock is divided by whole numbers. Asked of the
+    /// plain kinds alone, since others multiply their clocks.
+    pub fn misses(self, baud: u32) -> Option<u32> {
+        let is_plain = WITHOUT_FIFO.contains(&self.kind) || self.kind == *WITHOUT_FIFO.end() + 1;
+        let divisor = self.baud_base.saturating_add(baud / 2).checked_div(baud)?.max(1);
+        let found = self.baud_base / divisor;
+        (is_plain && self.baud_base > 0 && !is_near(baud, found)).then_some(found)
+    }
+
     /// Whether it has to be served byte by byte at a speed at which that goes wrong.
     pub fn is_too_slow_for(self, baud: u32) -> bool {
         WITHOUT_FIFO.contains(&self.kind) && baud > MAX_BAUD_WITHOUT_FIFO
@@ -172,6 +183,27 @@ mod tests {
         for (kind, name, is_slow) in rows {
             assert_eq!((uart(kind).name(), uart(kind).is_too_slow_for(38_400)), (name, is_slow), "{kind}");
             assert!(!uart(kind).is_too_slow_for(19_200), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_clock_divides_to_some_speeds_only() {
+        let uart = |kind, baud_base| Uart { kind, baud_base };
+        for (kind, base, baud, expected) in [
+            (4, 115_200, 230_400, Some(115_200)),
+            (1, 115_200, 230_400, Some(115_200)),
+            (4, 115_200, 100_000, Some(115_200)),
+            (4, 115_200, 31_250, Some(28_800)),
+            (4, 115_200, 19_200, None),
+            (4, 115_200, 115_200, None),
+            (4, 115_200, 300, None),
+            (4, 1_843_200, 230_400, None),
+            // A clock that is not told, a kind that multiplies it, an adapter.
+            (4, 0, 230_400, None),
+            (7, 115_200, 230_400, None),
+            (0, 115_200, 230_400, None),
+        ] {
+            assert_eq!(uart(kind, base).misses(baud), expected, "{kind} {base} {baud}");
         }
     }
 

@@ -279,7 +279,7 @@ fn names_of_nodes_are_folded_and_a_box_is_found_by_its_name_in_any_case() {
     let config = imported._home.path().join("out/crosswire.toml");
     let mut command = Command::new("unshare");
     command.args(["--uts", "sh", "-c", "hostname NODE1; exec \"$0\" \"$@\""]).arg(binary_file());
-    command.args(["check", "--config"]).arg(config);
+    command.args(["check", "--offline", "--config"]).arg(config);
     let said = say(command);
     assert!(said.out.contains("this is node1"), "{said:?}");
 }
@@ -414,7 +414,7 @@ fn an_address_that_this_box_does_not_have_is_refused() {
     let other = "ip addr add 10.1.0.2/16 dev eth0;";
     let checked = on_box(other, &["check"]);
     assert_eq!(checked.code, Some(78), "{checked:?}");
-    let line = checked.out.lines().last().expect("an error");
+    let line = checked.err.lines().last().expect("an error");
     assert!(line.contains("c.toml:4:7: ") && line.contains("10.1.0.1") && line.contains("node2"), "{line}");
     let refused = on_box(other, &run);
     assert_eq!((refused.code, refused.err.trim_end()), (Some(78), line));

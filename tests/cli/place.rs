@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use tempfile::TempDir;
 
 use crate::lab::clock::wait_until;
@@ -28,24 +30,29 @@ pub struct Said {
     pub err: String,
 }
 
-/// A directory of its own.
+/// A directory of its own, and a serial port: a pseudo-terminal, which is there as long as its master.
 pub struct Place {
     directory: TempDir,
+    /// The port of the file.
+    pub device: PathBuf,
+    _port: PtyMaster,
 }
 
 impl Place {
-    /// The shortest useful file, of which every box has everything, as gw1: `/dev/null` for a port, `lo` for a LAN. Every pair has
-    /// a name of its own, so that two tests never meet.
+    /// The shortest useful file, of which every box has everything, as gw1: a port of its own, `lo` for a LAN. Every pair has a name
+    /// of its own, so that two tests never meet.
     pub fn new() -> Self {
+        let (port, device) = port();
         let directory = tempfile::tempdir().expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
-        let place = Self { directory };
+        let place = Self { directory, device, _port: port };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let text = format!(
             "pair = \"t{}-{number}\"\nkey = \"{}\"\n[node.gw1]\nlan = \"127.0.0.1\"\n[node.gw2]\nlan = \"127.0.0.2\"\n\
-             [serial]\ndevice = \"/dev/null\"\n[lan]\ninterface = \"lo\"\n[group.gateway]\naddresses = [\"10.0.0.100/24\"]\n",
+             [serial]\ndevice = \"{}\"\n[lan]\ninterface = \"lo\"\n[group.gateway]\naddresses = [\"10.0.0.100/24\"]\n",
             std::process::id(),
-            place.path("key").display()
+            place.path("key").display(),
+            place.device.display()
         );
         fs::write(place.path("c.toml"), text).expect("a configuration");
         place.write_key(&format!("1 {SECRET}\n"), 0o600);
@@ -62,6 +69,12 @@ impl Place {
         assert!(text.contains(from), "{from:?} is not in\n{text}");
         fs::write(self.path("c.toml"), text.replace(from, to)).expect("written");
         self
+    }
+
+    /// With another device for a port.
+    pub fn on(self, device: &str) -> Self {
+        let port = self.device.display().to_string();
+        self.with(&port, device)
     }
 
     pub fn write_key(&self, text: &str, mode: u32) {
@@ -90,6 +103,15 @@ impl Place {
         let Said { code, out, err } = say(command);
         Said { code, out: out.replace(&name, "DIR"), err: err.replace(&name, "DIR") }
     }
+}
+
+/// A new pseudo-terminal, and its name.
+fn port() -> (PtyMaster, PathBuf) {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
+    grantpt(&master).expect("its owner");
+    unlockpt(&master).expect("its lock");
+    let device = PathBuf::from(ptsname_r(&master).expect("its name"));
+    (master, device)
 }
 
 /// The shipped binary, or the one that `CROSSWIRE_BINARY` names: the router's.

@@ -5,13 +5,12 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
-use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{geteuid, setsid};
 
@@ -23,33 +22,12 @@ use crate::place::{Place, Said};
 /// Somebody without any rights.
 const NOBODY: u32 = 65_534;
 
-/// A pseudo-terminal; it is there as long as its master.
-struct Port {
-    _master: PtyMaster,
-    device: PathBuf,
+fn name_of_port(place: &Place) -> String {
+    place.device.display().to_string()
 }
 
-impl Port {
-    fn new() -> Self {
-        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
-        grantpt(&master).expect("its owner");
-        unlockpt(&master).expect("its lock");
-        let device = PathBuf::from(ptsname_r(&master).expect("its name"));
-        Self { _master: master, device }
-    }
-
-    fn name(&self) -> String {
-        self.device.display().to_string()
-    }
-
-    fn open(&self) -> File {
-        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&self.device).expect("the port")
-    }
-
-    /// A configuration that names it.
-    fn place(&self) -> Place {
-        Place::new().with("/dev/null", &self.name())
-    }
+fn open_port(place: &Place) -> File {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&place.device).expect("the port")
 }
 
 /// What `run` says in a network namespace of its own, where nothing that it might do would matter.
@@ -68,20 +46,20 @@ fn assert_refused(said: &Said, expected: &str) {
 #[test]
 fn another_program_has_locked_the_port() {
     in_lab(|| {
-        let port = Port::new();
-        let lock = Flock::lock(port.open(), FlockArg::LockExclusiveNonblock).expect("the lock");
-        let name = port.name();
+        let port = Place::new();
+        let lock = Flock::lock(open_port(&port), FlockArg::LockExclusiveNonblock).expect("the lock");
+        let name = name_of_port(&port);
         let expected = format!(
             "crosswire: path serial: {name} is in use by another program: stop it (`fuser -v {name}` names it)\n"
         );
-        assert_refused(&run_apart(&port.place(), |_| {}), &expected);
+        assert_refused(&run_apart(&port, |_| {}), &expected);
         drop(lock);
     });
 }
 
 /// A program in a session of its own, whose controlling terminal is the port: what a getty is.
-fn login_on(port: &Port) -> Child {
-    let terminal = port.open();
+fn login_on(port: &Place) -> Child {
+    let terminal = open_port(port);
     let descriptor = terminal.as_raw_fd();
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "echo ready; exec sleep 1000"]).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -102,15 +80,15 @@ fn login_on(port: &Port) -> Child {
 #[test]
 fn a_login_lives_on_the_port() {
     in_lab(|| {
-        let port = Port::new();
+        let port = Place::new();
         let mut login = login_on(&port);
-        let said = run_apart(&port.place(), |_| {});
+        let said = run_apart(&port, |_| {});
         login.kill().expect("it lives");
         login.wait().expect("it ends");
-        let (name, number) = (port.name(), port.name().replace("/dev/pts/", ""));
+        let (name, number) = (name_of_port(&port), name_of_port(&port).replace("/dev/pts/", ""));
         let expected = |program: &str| {
             format!(
-                "crosswire: path serial: {name} is the terminal of {program} (process {}): take {number} out of \
+                "DIR/c.toml:8:10: {name} is the terminal of {program} (process {}); take {number} out of \
                  /etc/inittab or run `systemctl disable --now serial-getty@{number}`, or use another port\n",
                 login.id()
             )
@@ -132,40 +110,40 @@ fn pretend_consoles(list: &std::ffi::CStr) -> nix::Result<()> {
 #[test]
 fn the_port_is_the_kernels_console() {
     in_lab(|| {
-        let port = Port::new();
-        let number = port.name().replace("/dev/pts/", "");
-        let place = port.place();
-        let list = place.path("consoles");
+        let port = Place::new();
+        let number = name_of_port(&port).replace("/dev/pts/", "");
+        let list = port.path("consoles");
         fs::write(&list, format!("pts/{number}                -W- (EC  p a)  136:{number}\n")).expect("a list");
         let list = std::ffi::CString::new(list.display().to_string()).expect("a path");
-        let said = run_apart(&place, |command| {
+        let said = run_apart(&port, |command| {
             let pretend = move || Ok(pretend_consoles(&list)?);
             // SAFETY: three system calls without allocation, as is allowed between fork and exec.
             unsafe { command.pre_exec(pretend) };
         });
-        let name = port.name();
+        let name = name_of_port(&port);
         let expected = format!(
-            "crosswire: path serial: {name} is the kernel's console: remove console={number} from the kernel's command line \
+            "DIR/c.toml:8:10: {name} is the kernel's console; remove console={number} from the kernel's command line \
              and reboot, or use another port\n"
         );
         assert_refused(&said, &expected);
     });
 }
 
+/// `check` asks what `run` asks, before and after the port is opened.
 #[test]
 fn the_port_is_no_serial_port() {
     in_lab(|| {
-        let place = Place::new();
-        let file = place.path("key").display().to_string();
-        let place = place.with("/dev/null", &file);
-        assert_refused(
-            &run_apart(&place, |_| {}),
-            "crosswire: path serial: DIR/key is not a serial port: set `device` to a tty\n",
-        );
-        let said = run_apart(&Place::new(), |_| {});
-        assert_eq!(said.code, Some(78), "{said:?}");
-        assert!(said.err.starts_with("crosswire: path serial: /dev/null "), "{said:?}");
-        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+        for (device, what) in [("DIR/key", ""), ("/dev/null", ""), ("/dev/tty", "a console, ")] {
+            let place = Place::new();
+            let file = device.replace("DIR/key", &place.path("key").display().to_string());
+            let place = place.on(&file);
+            let expected = format!("DIR/c.toml:8:10: {device} is {what}not a serial port; set `device` to a tty\n");
+            assert_refused(&run_apart(&place, |_| {}), &expected);
+            assert_refused(&place.say(place.check()), &expected);
+            let mut command = place.run();
+            command.arg("--check");
+            assert_refused(&place.say(command), &expected);
+        }
     });
 }
 
@@ -190,18 +168,19 @@ fn set_mode(path: &Path, mode: u32) {
 /// Not in the laboratory, where everybody is root.
 #[test]
 fn no_permission_for_the_port() {
-    let port = Port::new();
+    let port = Place::new();
     set_mode(&port.device, 0o000);
-    let expected = format!("crosswire: path serial: {}: permission denied: start crosswire as root\n", port.name());
-    assert_refused(&run_as_nobody(&port.place()), &expected);
+    let name = name_of_port(&port);
+    let expected = format!("crosswire: path serial: {name}: permission denied: start crosswire as root\n");
+    assert_refused(&run_as_nobody(&port), &expected);
 }
 
 /// The serial port is open to everybody, the UDP port is not.
 #[test]
 fn no_permission_for_the_lan() {
-    let port = Port::new();
+    let port = Place::new();
     set_mode(&port.device, 0o666);
-    let said = run_as_nobody(&port.place());
+    let said = run_as_nobody(&port);
     assert_eq!(said.code, Some(78), "{said:?}");
     assert!(said.err.starts_with("crosswire: path lan: "), "{said:?}");
     assert!(said.err.contains("start crosswire as root"), "{said:?}");

@@ -157,8 +157,7 @@ fn an_interface_that_is_absent_fails_check_but_not_run() {
         let checked = say(with_config(&lab, Side::A, &["check", "--node", "gw1"]));
         assert_eq!(checked.code, Some(78), "{checked:?}");
         let expected = "there is no interface \"eth9\" on this box; see `ip link` for those that there are, and correct the name\n";
-        assert!(checked.out.ends_with(expected), "{checked:?}");
-        assert!(checked.out.contains("The file is sound, but this box is not ready:\n"), "{checked:?}");
+        assert!(checked.err.ends_with(expected), "{checked:?}");
         starts_with_one_path(&mut lab, "lan");
     });
 }
@@ -175,7 +174,7 @@ fn a_serial_port_that_is_absent_fails_check_but_not_run() {
         assert_eq!(checked.code, Some(78), "{checked:?}");
         let expected = "there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory (os error 2)); \
                         plug it in, or set serial in the node's table if it differs here\n";
-        assert!(checked.out.ends_with(expected), "{checked:?}");
+        assert!(checked.err.ends_with(expected), "{checked:?}");
         starts_with_one_path(&mut lab, "serial");
     });
 }
@@ -246,7 +245,7 @@ fn a_start_without_room_for_the_pid_file_fails_and_says_so() {
     });
 }
 
-/// Both nodes start, one path blind; that is said once, and the other path is enough to serve.
+/// Both nodes start, one path blind; that is said once by each agent, and the other path is enough to serve.
 fn starts_with_one_path(lab: &mut Lab, blind: &str) {
     started(lab, Side::A);
     started(lab, Side::B);
@@ -262,8 +261,10 @@ fn starts_with_one_path(lab: &mut Lab, blind: &str) {
     // Longer than it takes to try again.
     std::thread::sleep(Duration::from_millis(2_500));
     let story = lab.story();
+    // On a busy machine a guard may have put another agent in the place of one that was late.
+    let agents = 2 + story.matches("another one goes on in its place").count();
     let said = story.matches(&format!("path {blind}: the port is away")).count();
-    assert_eq!(said, 2, "once on each node:\n{story}");
+    assert!((2..=agents).contains(&said), "{said} times by {agents} agents:\n{story}");
 }
 
 #[test]
