@@ -16,7 +16,7 @@ use nix::sys::socket::{
     socket,
 };
 use nix::sys::stat::{Mode, umask};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 
 use crate::private;
@@ -127,6 +127,8 @@ pub struct Report {
     pub groups: Vec<(String, Vec<String>)>,
     /// The longest that the scripts of a group may take for one move.
     pub longest_move: Span,
+    /// By group, for how long it may be served by nobody: while nothing is seen to move, and at all.
+    pub bounds: Vec<[Span; 2]>,
     /// The configuration file.
     pub file: String,
     /// The key file.
@@ -142,6 +144,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// What this node and its peer are called.
+    pub fn names(&self) -> [&str; 2] {
+        [self.node.me, self.node.me.peer()].map(|side| self.nodes[side.index()].as_str())
+    }
+
     /// Why the operator wants nothing held or moved, where that is so.
     pub fn reason(&self) -> Option<&str> {
         let is_restrained = self.node.is_standby || self.node.maintenance.is_some();
@@ -236,7 +243,7 @@ pub fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
 /// As [`ask`].
 pub fn ask_within(run_dir: &Path, question: &Question, patience: Duration) -> io::Result<Answer> {
     let connection = packet_socket(SockFlag::empty())?;
-    let patience = TimeVal::new(i64::try_from(patience.as_secs()).unwrap_or(1) as _, 0);
+    let patience = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(1_000));
     setsockopt(&connection, ReceiveTimeout, &patience)?;
     setsockopt(&connection, SendTimeout, &patience)?;
     connect(connection.as_raw_fd(), &UnixAddr::new(&socket_path(run_dir))?)?;
@@ -245,7 +252,7 @@ pub fn ask_within(run_dir: &Path, question: &Question, patience: Duration) -> io
     let mut room = vec![0; MAX_MESSAGE_BYTES];
     let length = recv(connection.as_raw_fd(), &mut room, MsgFlags::empty())?;
     let answer = room.get(..length).and_then(decode);
-    answer.ok_or_else(|| io::Error::other("the daemon is of another version: restart it"))
+    answer.ok_or_else(|| io::Error::other("it is of another version: restart it"))
 }
 
 fn packet_socket(flags: SockFlag) -> nix::Result<OwnedFd> {

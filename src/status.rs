@@ -91,6 +91,10 @@ pub struct GroupStatus {
     pub block: Option<Block>,
     /// The peer serves it too, and for how long that has been known.
     pub both_serve: Option<Span>,
+    /// For how long nobody of whom this node knows has served it.
+    pub unserved: Option<Span>,
+    /// The same, while nobody is about to take it or lets it go either.
+    pub idle: Option<Span>,
     /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.
     pub foreign_mac: Option<[u8; 6]>,
 }

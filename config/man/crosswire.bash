@@ -6,9 +6,9 @@ _crosswire() {
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --check --help" ;;
-        check) words="--config --node --help" ;;
+        check) words="--config --node --offline --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
-        status) words="--run-dir --json --help" ;;
+        status) words="--run-dir --json --nagios -q --help" ;;
         why) words="--run-dir --last --json --help" ;;
         peer) words="--run-dir --cable --help" ;;
         handover) words="--run-dir --reason --help" ;;

@@ -188,6 +188,7 @@ impl Agent<'_> {
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             longest_move: self.settings.groups.iter().map(GroupSettings::longest_move).max().unwrap_or_default(),
+            bounds: self.settings.bounds(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),
             said_because: self.reason.clone(),

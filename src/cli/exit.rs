@@ -1,23 +1,32 @@
-//! What the exit code of every command means: documented, and stable.
+//! What the exit code of every command means, documented and stable; and how a command says why it failed.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
+
+use super::json::json;
+use crate::settings::ConfigError;
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Exit {
-    /// It is done.
+    /// It is done; of `status`: every group is served, and the second node could take over.
     Done,
     /// It was refused, or failed.
     Refused,
     /// The command line makes no sense.
     Usage,
-    /// No daemon answers.
+    /// No daemon runs.
     NotRunning,
-    /// The pair serves, but one more fault may not be told from a dead peer.
-    Jeopardy,
-    /// Both nodes serve a group.
-    BothServe,
+    /// Of `status`: served, but by the last node that can.
+    Alone,
+    /// Of `status`: a group is not served that should be, or by both nodes, or by one that cannot.
+    Unserved,
+    /// The daemon does not answer.
+    Hangs,
+    /// Who asks may not.
+    NotAllowed,
     /// The configuration, the key file or this box is not as it must be (EX_CONFIG of sysexits.h).
     Configuration,
 }
@@ -25,13 +34,15 @@ pub enum Exit {
 impl Exit {
     /// All of them.
     #[cfg(feature = "workbench")]
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Done,
         Self::Refused,
         Self::Usage,
         Self::NotRunning,
-        Self::Jeopardy,
-        Self::BothServe,
+        Self::Alone,
+        Self::Unserved,
+        Self::Hangs,
+        Self::NotAllowed,
         Self::Configuration,
     ];
 
@@ -39,12 +50,14 @@ impl Exit {
     #[cfg(feature = "workbench")]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "Done.",
+            Self::Done => "Done. status: every group is served, and the second node could take over.",
             Self::Refused => "Refused, or failed.",
             Self::Usage => "The command line makes no sense.",
-            Self::NotRunning => "No daemon answers.",
-            Self::Jeopardy => "status: jeopardy; one more fault may not be told from a dead peer.",
-            Self::BothServe => "status: both nodes serve a group.",
+            Self::NotRunning => "No daemon runs.",
+            Self::Alone => "status: served, without redundancy.",
+            Self::Unserved => "status: a group is not served that should be, or by both nodes, or by one that cannot.",
+            Self::Hangs => "The daemon does not answer.",
+            Self::NotAllowed => "Not allowed: ask as root.",
             Self::Configuration => "The configuration, the key file or this box is not as it must be.",
         }
     }
@@ -56,9 +69,26 @@ impl Exit {
             Self::Refused => 1,
             Self::Usage => 2,
             Self::NotRunning => 3,
-            Self::Jeopardy => 4,
-            Self::BothServe => 5,
+            Self::Alone => 4,
+            Self::Unserved => 5,
+            Self::Hangs => 6,
+            Self::NotAllowed => 77,
             Self::Configuration => 78,
+        }
+    }
+
+    /// What a program is told beside the number.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Usage => "usage",
+            Self::NotRunning => "no_daemon",
+            Self::Alone => "alone",
+            Self::Unserved => "unserved",
+            Self::Hangs => "hangs",
+            Self::NotAllowed => "not_allowed",
+            Self::Configuration => "configuration",
         }
     }
 }
@@ -67,4 +97,25 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
     }
+}
+
+/// Says on standard error why a command ends so: a line, or one JSON object for a program. Returns how it ends.
+pub fn complain(exit: Exit, is_json: bool, text: &dyn Display) -> Exit {
+    let mut stderr = std::io::stderr();
+    // Nobody may be reading, which is no reason to panic.
+    let _ = if is_json {
+        let value = json!({ "code": u32::from(exit.code()), "error": exit.name(), "text": text.to_string() });
+        writeln!(stderr, "{value}")
+    } else {
+        writeln!(stderr, "{text}")
+    };
+    exit
+}
+
+/// The same of a configuration or a key file, a line for each mistake.
+pub fn complain_of(errors: &[ConfigError]) -> Exit {
+    for error in errors {
+        let _ = complain(Exit::Configuration, false, error);
+    }
+    Exit::Configuration
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::exit::Exit;
+use super::exit::{Exit, complain, complain_of};
 use super::option::{flag, option, options};
 use crate::guard::fence::{Task, carry_out};
 use crate::settings::Settings;
@@ -24,21 +24,15 @@ options! {
 pub fn run(options: &FenceOptions, out: &mut impl Write) -> Exit {
     // Without the flag there is no such command: nobody is fenced by a slip of the finger.
     if !options.test {
-        let _ = writeln!(std::io::stderr(), "crosswire: expected `--test`: nobody is fenced by hand");
-        return Exit::Usage;
+        return complain(Exit::Usage, false, &"crosswire: expected `--test`: nobody is fenced by hand");
     }
     let settings = match Settings::load(&options.config, options.node.as_deref()) {
         Ok(settings) => settings,
-        Err(errors) => {
-            for error in errors {
-                let _ = writeln!(out, "{error}");
-            }
-            return Exit::Configuration;
-        }
+        Err(errors) => return complain_of(&errors),
     };
     if settings.fences.is_empty() {
-        let _ = writeln!(out, "{}: there is no [fence]: nobody can be fenced", options.config.display());
-        return Exit::Refused;
+        let what = format_args!("{}: there is no [fence]: nobody can be fenced", options.config.display());
+        return complain(Exit::Refused, false, &what);
     }
     // a reader that has gone away cannot be told
     let say = |line: &str| drop(writeln!(out, "{line}"));

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::exit::Exit;
+use super::exit::{Exit, complain};
 use super::option::{flag, operand, options};
 use crosswire::frame::Key;
 
@@ -30,17 +30,21 @@ options! {
 /// Makes the file, or rotates its keys, and says how to get it to the peer. Never overwrites, never shows a key.
 /// May wait for entropy on a box that has just booted.
 pub fn run(options: &KeygenOptions, out: &mut impl Write) -> Exit {
-    let made = if options.rotate { rotate(&options.file) } else { create(&options.file) };
-    // a reader that has gone away cannot be told
-    let told = match &made {
-        Ok(Made::Fresh(id)) => tell_fresh(&options.file, *id, out),
-        Ok(Made::Rotated { new, old }) => tell_rotated(&options.file, *new, old, out),
-        Err(failure) => writeln!(out, "{}", failure.what),
-    };
-    match (made, told) {
-        (Err(failure), _) => failure.exit,
-        (Ok(_), Err(_)) => Exit::Refused,
-        (Ok(_), Ok(())) => Exit::Done,
+    match make(options) {
+        // A reader that has gone away cannot be told.
+        Ok(made) => tell(&options.file, &made, out).map_or(Exit::Refused, |()| Exit::Done),
+        Err(failure) => complain(failure.exit, false, &failure.what),
+    }
+}
+
+fn make(options: &KeygenOptions) -> Result<Made, Failure> {
+    if options.rotate { rotate(&options.file) } else { create(&options.file) }
+}
+
+fn tell(file: &Path, made: &Made, out: &mut impl Write) -> io::Result<()> {
+    match made {
+        Made::Fresh(id) => tell_fresh(file, *id, out),
+        Made::Rotated { new, old } => tell_rotated(file, *new, old, out),
     }
 }
 
@@ -208,7 +212,10 @@ mod tests {
     /// Runs the command on `file`; what it says calls the file's directory `DIR`.
     fn keygen(file: &Path, rotate: bool) -> (Exit, String) {
         let mut out = Vec::new();
-        let exit = run(&KeygenOptions { rotate, file: file.to_path_buf() }, &mut out);
+        let exit = match make(&KeygenOptions { rotate, file: file.to_path_buf() }) {
+            Ok(made) => tell(file, &made, &mut out).map(|()| Exit::Done).unwrap(),
+            Err(failure) => writeln!(out, "{}", failure.what).map(|()| failure.exit).unwrap(),
+        };
         let directory = file.parent().unwrap().display().to_string();
         (exit, String::from_utf8(out).unwrap().replace(&directory, "DIR"))
     }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod assessment;
 #[cfg(feature = "cable-test")]
 pub mod cable_test;
 pub mod check;
@@ -31,7 +32,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use exit::Exit;
+use exit::{Exit, complain};
 use option::{Given, Options, Spec};
 
 /// One command: what it can be told, and what does it.
@@ -60,7 +61,7 @@ static COMMANDS: &[Command] = &[
     command!(check::CheckOptions, |options, out| check::run(options, out).into()),
     #[cfg(feature = "cable-test")]
     command!(cable_test::CableTestOptions, |options, out| cable_test::run(options, out).into()),
-    command!(status::StatusOptions, |options, out| status::run(options, out).into()),
+    command!(status::StatusOptions, |options, out| status::run(options, out)),
     command!(why::WhyOptions, |options, out| why::run(options, out).into()),
     command!(peer::PeerOptions, |options, out| peer::run(options, out).into()),
     command!(operate::HandoverOptions, |options, out| operate::handover(options, out).into()),
@@ -90,9 +91,11 @@ fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     done(&arguments).unwrap_or_else(|complaint| {
-        // Nobody may be reading, which is no reason to panic.
-        let _ = writeln!(std::io::stderr(), "crosswire: {complaint}");
-        Exit::Usage.into()
+        let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+        if has("--nagios") {
+            return status::tell_nagios(Exit::Usage, &complaint, &mut std::io::stdout());
+        }
+        complain(Exit::Usage, has("--json"), &format_args!("crosswire: {complaint}")).into()
     })
 }
 

@@ -9,10 +9,10 @@ use crosswire::frame::message::Role;
 use crosswire::quorum::decide::Standby;
 use crosswire::time::{Instant, Span};
 
-use super::exit::Exit;
+use super::exit::{Exit, complain};
 use super::option::{flag, operand, option, options};
 use super::progress::Progress;
-use super::status::not_running;
+use super::status::not_answered;
 use crate::clock::{self, now};
 use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
 use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
@@ -147,8 +147,8 @@ pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let progress = Progress::begin(&options.run_dir);
     let held = report(&options.run_dir).filter(|_| !options.force).map_or_else(Vec::new, |report| held_here(&report));
     let standby = if options.force { Standby::Forced } else { Standby::Asked };
-    unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
-        keep(&options.run_dir, out, |kept| {
+    unless_accepted(&options.run_dir, &question, "").unwrap_or_else(|| {
+        keep(&options.run_dir, |kept| {
             kept.restraint.standby = standby;
             kept.reason.clone_from(&options.reason);
         });
@@ -158,8 +158,8 @@ pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
 
 /// Asks for the end of standby.
 pub fn online(options: &OnlineOptions, out: &mut impl Write) -> Exit {
-    unless_accepted(&options.run_dir, &demand(Demand::Online, &None), "", out).unwrap_or_else(|| {
-        keep(&options.run_dir, out, end_standby);
+    unless_accepted(&options.run_dir, &demand(Demand::Online, &None), "").unwrap_or_else(|| {
+        keep(&options.run_dir, end_standby);
         let _ = writeln!(out, "done: this node may serve again");
         Exit::Done
     })
@@ -170,17 +170,16 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
     let lasts = match maintenance_span(options) {
         Ok(lasts) => lasts,
         Err(line) => {
-            let _ = writeln!(std::io::stderr(), "crosswire: {line}");
-            return Exit::Usage;
+            return complain(Exit::Usage, false, &format_args!("crosswire: {line}"));
         }
     };
     let question = demand(Demand::Maintenance(lasts), &options.reason);
-    unless_accepted(&options.run_dir, &question, "", out).unwrap_or_else(|| {
+    unless_accepted(&options.run_dir, &question, "").unwrap_or_else(|| {
         let _ = match lasts {
             Span::ZERO => writeln!(out, "done: maintenance is over"),
             _ => writeln!(out, "done: nothing is moved for {lasts}"),
         };
-        keep(&options.run_dir, out, |kept| {
+        keep(&options.run_dir, |kept| {
             kept.restraint.maintenance_until = (lasts > Span::ZERO).then(|| clock::now() + lasts);
             if lasts > Span::ZERO {
                 (kept.lasts, kept.reason) = (lasts, options.reason.clone());
@@ -207,9 +206,9 @@ fn end_standby(kept: &mut Kept) {
 }
 
 /// Changes what is kept for agents and daemons to come; where that cannot be, the operator has to know.
-fn keep(run_dir: &Path, out: &mut impl Write, change: impl FnOnce(&mut Kept)) {
+fn keep(run_dir: &Path, change: impl FnOnce(&mut Kept)) {
     if let Err((file, error)) = kept::change(run_dir, clock::now(), change) {
-        let _ = writeln!(out, "this ends when the daemon does: {}: {error}", file.display());
+        let _ = writeln!(std::io::stderr(), "this ends when the daemon does: {}: {error}", file.display());
     }
 }
 
@@ -218,16 +217,15 @@ fn demand(what: Demand, reason: &Option<String>) -> Question {
 }
 
 /// Asks. None if the daemon does it; else the exit code, after the reason was said, with what it is `about` in front.
-fn unless_accepted(run_dir: &Path, question: &Question, about: &str, out: &mut impl Write) -> Option<Exit> {
+fn unless_accepted(run_dir: &Path, question: &Question, about: &str) -> Option<Exit> {
     match ask(run_dir, question) {
         Ok(Answer::Accepted) => None,
         Ok(Answer::Denied(denial)) => {
             let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
-            let _ = writeln!(out, "refused: {about}{}", words::denial(denial, &peer));
-            Some(Exit::Refused)
+            Some(complain(Exit::Refused, false, &format_args!("refused: {about}{}", words::denial(denial, &peer))))
         }
         Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Some(Exit::Refused),
-        Err(error) => Some(not_running(run_dir, &error, out)),
+        Err(error) => Some(not_answered(run_dir, &error, false)),
     }
 }
 
@@ -246,13 +244,10 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
         let Some(report) = patience.look(run_dir) else { continue };
         progress.look(run_dir, &report);
         if !report.node.is_standby {
-            keep(run_dir, out, end_standby);
-            let _ = writeln!(
-                out,
-                "{} is in standby too: this node is back online, so that somebody serves",
-                peer_of(&report)
-            );
-            return Exit::Refused;
+            keep(run_dir, end_standby);
+            let peer = peer_of(&report);
+            let what = format_args!("{peer} is in standby too: this node is back online, so that somebody serves");
+            return complain(Exit::Refused, false, &what);
         }
         if !held_here(&report).is_empty() {
             unserved.clear();
@@ -278,18 +273,15 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
             break;
         }
     }
-    let _ = match unserved.as_str() {
-        "" => writeln!(
-            out,
-            "still held after {} s; `crosswire status` says what and why",
-            now().since(start).as_ms() / 1_000
-        ),
-        _ => writeln!(
-            out,
-            "failed: nothing is held here, and the peer does not serve{unserved}: nobody does; see `crosswire why` there, or say `crosswire online` here"
+    let waited_s = now().since(start).as_ms() / 1_000;
+    let what = match unserved.as_str() {
+        "" => format!("still held after {waited_s} s; `crosswire status` says what and why"),
+        _ => format!(
+            "failed: nothing is held here, and the peer does not serve{unserved}: nobody does; see `crosswire why` there, or \
+             say `crosswire online` here"
         ),
     };
-    Exit::Refused
+    complain(Exit::Refused, false, &what)
 }
 
 /// Asks for a takeover and follows it.
@@ -303,7 +295,7 @@ pub fn takeover(options: &TakeoverOptions, out: &mut impl Write) -> Exit {
 fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &mut impl Write) -> Exit {
     let before = report(run_dir).and_then(|report| newest_term(&report, group));
     let progress = Progress::begin(run_dir);
-    unless_accepted(run_dir, question, &format!("group {group}: "), out)
+    unless_accepted(run_dir, question, &format!("group {group}: "))
         .unwrap_or_else(|| follow_to_end(run_dir, (group, wanted, before), progress, out))
 }
 
@@ -332,27 +324,22 @@ fn follow_to_end(
             Moved::NotYet if failure.is_some() => {}
             // Each move adds one to the term: this one came and went between two looks.
             Moved::NotYet if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) => {
-                let _ = writeln!(out, "group {group} has moved, and another request has moved it back");
-                return Exit::Refused;
+                let what = format_args!("group {group} has moved, and another request has moved it back");
+                return complain(Exit::Refused, false, &what);
             }
             Moved::NotYet => {}
         }
         if let (Some(why), Some(server)) = (&failure, server(&report, group)) {
-            let _ = writeln!(out, "failed: group {group}: {why}; {server} serves it ({ms} ms)");
-            return Exit::Refused;
+            let what = format_args!("failed: group {group}: {why}; {server} serves it ({ms} ms)");
+            return complain(Exit::Refused, false, &what);
         }
     }
-    let _ = match failure {
-        Some(why) => writeln!(out, "failed: group {group}: {why}, and nobody serves it yet"),
-        None => {
-            writeln!(
-                out,
-                "group {group} has not moved within {} s; `crosswire status` says why",
-                now().since(start).as_ms() / 1_000
-            )
-        }
+    let waited_s = now().since(start).as_ms() / 1_000;
+    let what = match failure {
+        Some(why) => format!("failed: group {group}: {why}, and nobody serves it yet"),
+        None => format!("group {group} has not moved within {waited_s} s; `crosswire status` says why"),
     };
-    Exit::Refused
+    complain(Exit::Refused, false, &what)
 }
 
 /// Who serves a group.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
 
-use super::exit::Exit;
+use super::exit::{Exit, complain};
 use super::option::{flag, operand, option, options};
-use super::status::not_running;
+use super::status::not_answered;
 use crate::agent::lifeline::PATIENCE;
 use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Unheard, ask_within};
 
@@ -36,8 +36,8 @@ fn subject(word: &str) -> Option<Subject> {
 /// Asks, and shows the answer as it came.
 pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
     let Some(subject) = subject(&options.what) else {
-        let _ = writeln!(std::io::stderr(), "crosswire: peer {}: say `status`, `why` or `log`", options.what);
-        return Exit::Usage;
+        let what = format_args!("crosswire: peer {}: say `status`, `why` or `log`", options.what);
+        return complain(Exit::Usage, false, &what);
     };
     // The agent gives up first, and says so.
     let patience = Duration::from_micros(PATIENCE.as_us()) + Duration::from_secs(5);
@@ -56,8 +56,7 @@ pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
             }
         },
         Ok(Answer::Status(_) | Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => return Exit::Refused,
-        Err(error) => return not_running(&options.run_dir, &error, out),
+        Err(error) => return not_answered(&options.run_dir, &error, false),
     };
-    let _ = writeln!(out, "{refused}");
-    Exit::Refused
+    complain(Exit::Refused, false, &refused)
 }

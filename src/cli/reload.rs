@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::exit::Exit;
+use super::exit::{Exit, complain};
 use super::option::{option, options};
-use super::status::not_running;
+use super::status::not_answered;
 use crate::control::{DEFAULT_RUN_DIR, Question, ask};
 use crate::guard::lock::{PID_FILE, read_pid};
 use crate::guard::reload::{DONE, answer_file};
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Asks, waits, and shows.
 pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
     if let Err(error) = ask(&options.run_dir, &Question::Status) {
-        return not_running(&options.run_dir, &error, out);
+        return not_answered(&options.run_dir, &error, false);
     }
     let pid_file = options.run_dir.join(PID_FILE);
     let pid = read_pid(&pid_file).and_then(|pid| i32::try_from(pid).ok());
@@ -38,19 +38,20 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
     let _ = fs::remove_file(&answer);
     let sent = pid.filter(|pid| *pid > 1).map(|pid| kill(Pid::from_raw(pid), Signal::SIGHUP));
     if !matches!(sent, Some(Ok(()))) {
-        let _ = writeln!(out, "no process can be told to reload: see {}, and run this as root", pid_file.display());
-        return Exit::Refused;
+        let what = format_args!("no process can be told to reload: see {}, and run this as root", pid_file.display());
+        return complain(Exit::Refused, false, &what);
     }
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         if let Ok(text) = fs::read_to_string(&answer) {
             let (word, lines) = text.split_once('\n').unwrap_or_default();
-            let _ = write!(out, "{lines}");
-            let _ = writeln!(out, "{}", if word == DONE { "done" } else { "refused: nothing is changed" });
-            return if word == DONE { Exit::Done } else { Exit::Refused };
+            if word != DONE {
+                return complain(Exit::Refused, false, &format_args!("{lines}refused: nothing is changed"));
+            }
+            let _ = writeln!(out, "{lines}done");
+            return Exit::Done;
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    let _ = writeln!(out, "the daemon has not said what became of it: see its log");
-    Exit::Refused
+    complain(Exit::Refused, false, &"the daemon has not said what became of it: see its log")
 }

@@ -1,7 +1,11 @@
 //! `crosswire status`: both nodes as the running daemon sees them, for people and as JSON.
 
+use std::fmt;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
@@ -11,10 +15,11 @@ use crosswire::resource::{Condition, Fault};
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
-use super::exit::Exit;
+use super::assessment::assess;
+use super::exit::{Exit, complain};
 use super::option::{flag, option, options};
 use super::status_json;
-use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask_within};
 use crate::tty::lines;
 use crate::words::{self, Names};
 
@@ -25,51 +30,94 @@ options! {
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
         /// As JSON
         json: bool = flag("--json"),
+        /// One line for Nagios, with the exit codes of its plugins: 0, 1, 2, 3
+        nagios: bool = flag("--nagios"),
+        /// One line, and none if all is well
+        quiet: bool = flag("-q"),
     }
 }
 
-/// Asks, and shows the answer. Jeopardy has an exit code of its own.
-pub fn run(options: &StatusOptions, out: &mut impl Write) -> Exit {
-    match ask(&options.run_dir, &Question::Status) {
-        Ok(Answer::Status(report)) => {
-            // A reader that closed the pipe has seen enough.
-            let _ = if options.json { status_json::write(&report, out) } else { write(&report, out) };
-            let do_both_serve = report.node.groups.iter().any(|group| group.both_serve.is_some());
-            match (do_both_serve, report.node.is_jeopardy) {
-                (true, _) => Exit::BothServe,
-                (false, true) => Exit::Jeopardy,
-                (false, false) => Exit::Done,
-            }
+/// A daemon that works answers at once, whatever else the box does.
+const PATIENCE: Duration = Duration::from_millis(450);
+
+/// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node could take over.
+pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
+    let report = match ask_within(&options.run_dir, &Question::Status, PATIENCE) {
+        Ok(Answer::Status(report)) => report,
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => {
+            return Exit::Refused.into();
         }
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
-        Err(error) => not_running(&options.run_dir, &error, out),
+        Err(error) if options.nagios => {
+            let (exit, text) = unanswered(&options.run_dir, &error);
+            return tell_nagios(exit, &text, out);
+        }
+        Err(error) => return not_answered(&options.run_dir, &error, options.json).into(),
+    };
+    let reason = assess(&report);
+    if options.nagios {
+        return tell_nagios(reason.exit, &reason.sentence(&report), out);
     }
+    let shown = match (options.json, options.quiet) {
+        (true, _) => status_json::text(&report, reason),
+        (false, true) if reason.exit == Exit::Done => String::new(),
+        (false, true) => format!("{}\n", reason.sentence(&report)),
+        (false, false) => text(&report),
+    };
+    // A reader that closed the pipe has seen enough.
+    let _ = out.write_all(shown.as_bytes());
+    reason.exit.into()
+}
+
+/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development Guidelines).
+pub fn tell_nagios(exit: Exit, text: &str, out: &mut impl Write) -> ExitCode {
+    let (code, word) = match exit {
+        Exit::Done => (0, "OK"),
+        Exit::Alone => (1, "WARNING"),
+        Exit::NotRunning | Exit::Unserved | Exit::Hangs => (2, "CRITICAL"),
+        Exit::Refused | Exit::Usage | Exit::NotAllowed | Exit::Configuration => (3, "UNKNOWN"),
+    };
+    let _ = writeln!(out, "CROSSWIRE {word}: {text}");
+    ExitCode::from(code)
 }
 
 /// Says that no daemon answers, and what to do.
-pub fn not_running(run_dir: &Path, error: &io::Error, out: &mut impl Write) -> Exit {
+pub fn not_answered(run_dir: &Path, error: &io::Error, is_json: bool) -> Exit {
+    let (exit, text) = unanswered(run_dir, error);
+    complain(exit, is_json, &text)
+}
+
+/// Why no daemon answers, and what to do.
+fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
     let dir = run_dir.display();
-    let _ = match error.kind() {
+    match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            writeln!(out, "no daemon runs in {dir}: start it with its init script or `crosswire run`")
+            let what = format!("no daemon runs in {dir}: start it with its init script or `crosswire run`");
+            (Exit::NotRunning, what)
         }
-        io::ErrorKind::PermissionDenied => writeln!(out, "not allowed to ask the daemon in {dir}: run this as root"),
-        _ => writeln!(out, "the daemon in {dir} does not answer ({error}): see its log"),
-    };
-    Exit::NotRunning
+        io::ErrorKind::PermissionDenied => {
+            (Exit::NotAllowed, format!("not allowed to ask the daemon in {dir}: run this as root"))
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let what = format!(
+                "the daemon in {dir} does not answer: it hangs. Its init script ends it: force-stop, then start"
+            );
+            (Exit::Hangs, what)
+        }
+        _ => (Exit::Refused, format!("the daemon in {dir}: {error}")),
+    }
 }
 
 /// All of it, for people.
 pub fn text(report: &Report) -> String {
-    let mut bytes = Vec::new();
+    let mut text = format!("{}\n", assess(report).sentence(report));
     // Writing into memory cannot fail.
-    let _ = write(report, &mut bytes);
-    String::from_utf8(bytes).unwrap_or_default()
+    let _ = write(report, &mut text);
+    text
 }
 
-fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn write(report: &Report, out: &mut String) -> fmt::Result {
     let node = &report.node;
-    let [me, peer] = [node.me, node.me.peer()].map(|side| report.nodes[side.index()].as_str());
+    let [me, peer] = report.names();
     writeln!(out, "pair {}: this is {me}, up {}", report.pair, node.up)?;
     write_peer(report, peer, out)?;
     if node.trouble != Trouble::None {
@@ -129,7 +177,7 @@ fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_peer(report: &Report, peer: &str, out: &mut impl Write) -> io::Result<()> {
+fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
     write!(out, "peer {peer}: {}", words::verdict(report.node.verdict))?;
     match &report.node.peer {
         None => writeln!(out, ", never heard in this run"),
@@ -151,7 +199,7 @@ fn write_peer(report: &Report, peer: &str, out: &mut impl Write) -> io::Result<(
     }
 }
 
-fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mut impl Write) -> io::Result<()> {
+fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mut String) -> fmt::Result {
     let ago = |span: Option<Span>| span.map_or("never".to_string(), |span| format!("{span} ago"));
     write!(out, "  {name:<9} {:<9}", words::path_state(path.state))?;
     write!(out, " heard {:<11} {peer} heard us {:<11}", ago(path.heard), ago(path.heard_by_peer))?;
@@ -174,7 +222,7 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
 }
 
 /// A path on which beats come so much later than on another one that it is no path.
-fn write_lag(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
+fn write_lag(path: &PathStatus, out: &mut String) -> fmt::Result {
     let lag = path.quality.lag;
     if path.state == PathState::OnTime || lag < path.dead_after.fraction(1, 2) {
         return Ok(());
@@ -184,7 +232,7 @@ fn write_lag(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// How well a path works: how much of its patience it needs, and how evenly beats come.
-fn write_quality(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
+fn write_quality(path: &PathStatus, out: &mut String) -> fmt::Result {
     let quality = &path.quality;
     let Some(tenths) = quality.margin_tenths(path.dead_after) else { return Ok(()) };
     let answer = quality.best_answer.map_or("never".to_string(), |after| format!("{after} at best"));
@@ -204,7 +252,7 @@ fn write_quality(path: &PathStatus, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// What a serial port says of itself: its lines, its UART, what the driver has counted.
-fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut impl Write) -> io::Result<()> {
+fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String) -> fmt::Result {
     match port.lines {
         None => writeln!(out, "            the port has no modem lines")?,
         Some((bits, bridged)) => {
@@ -234,7 +282,7 @@ fn is_worth(refusal: Refusal) -> bool {
     refusal.reading() == Reading::Stranger
 }
 
-fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut impl Write) -> io::Result<()> {
+fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut String) -> fmt::Result {
     let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index)) else {
         return Ok(());
     };

@@ -1,22 +1,26 @@
 //! The JSON of `crosswire status --json`: names that stay, times in milliseconds, no key that comes and goes.
 
-use std::io::{self, Write};
-
 use crosswire::frame::Refusal;
 use crosswire::health::LineReading;
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
+use super::assessment::Reason;
 use super::json::{Value, json};
 use crate::control::{PortReport, Report};
 use crate::tty::lines;
 use crate::words;
 
-/// Writes one object and a line end.
-pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+/// One object and a line end. `reason` is what it comes to.
+pub fn text(report: &Report, reason: &Reason) -> String {
     let node = &report.node;
     let paths = report.paths.iter().zip(&node.paths).zip(report.skipped.iter().zip(&report.ports));
     let value = json!({
+        "assessment": json!({
+            "code": u32::from(reason.exit.code()),
+            "reason": reason.name,
+            "text": reason.sentence(report),
+        }),
         "pair": &report.pair,
         "node": &report.nodes[node.me.index()],
         "peer_node": &report.nodes[node.me.peer().index()],
@@ -64,7 +68,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             "trouble": words::trouble(peer.trouble),
         })),
     });
-    writeln!(out, "{value}")
+    format!("{value}\n")
 }
 
 fn groups(report: &Report) -> Value {
@@ -80,7 +84,8 @@ fn groups(report: &Report) -> Value {
                 "carrier": ours.has_carrier,
                 "scripts": words::condition(ours.condition, peer),
                 "block": ours.block.map(|block| words::block(block, peer)),
-                "both_serve_ms": ours.both_serve.map(|span| span.as_ms()),
+                "both_serve_ms": ms(ours.both_serve),
+                "unserved_ms": ms(ours.unserved),
                 "foreign_mac": ours.foreign_mac.map(words::mac),
                 "peer_role": theirs.map(|(role, _)| words::role(role)),
                 "peer_term": theirs.map(|(_, term)| term),

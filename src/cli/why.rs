@@ -1,6 +1,7 @@
 //! `crosswire why`: the last decisions of this node, and its decisions not to act, with the evidence and the rule.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 
 use crosswire::health::PathState;
@@ -10,7 +11,7 @@ use crosswire::time::Span;
 use super::exit::Exit;
 use super::json::{Value, json};
 use super::option::{flag, option, options};
-use super::status::not_running;
+use super::status::not_answered;
 use crate::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
 use crate::logger::And;
 use crate::words::{self, Names};
@@ -32,35 +33,30 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     let count = u16::try_from(options.last).unwrap_or(u16::MAX);
     match ask(&options.run_dir, &Question::Why(count)) {
         Ok(Answer::History(history)) => {
+            let shown = if options.json { json(&history) } else { text(&history, true) };
             // A reader that closed the pipe has seen enough.
-            let _ = if options.json { write_json(&history, out) } else { write_text(&history, true, out) };
+            let _ = out.write_all(shown.as_bytes());
             Exit::Done
         }
         Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
-        Err(error) => not_running(&options.run_dir, &error, out),
+        Err(error) => not_answered(&options.run_dir, &error, options.json),
     }
 }
 
 /// All of it, for people, with the evidence or without.
 pub fn text(history: &History, has_evidence: bool) -> String {
-    let mut bytes = Vec::new();
-    // Writing into memory cannot fail.
-    let _ = write_text(history, has_evidence, &mut bytes);
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-fn write_text(history: &History, has_evidence: bool, out: &mut impl Write) -> io::Result<()> {
-    let names = names(history);
+    let (names, mut text) = (names(history), String::new());
     for (age, record, more) in &history.entries {
         let (_, sentence) = words::sentence(record, &names);
-        writeln!(out, "{:>10} ago  {sentence}{}", age.to_string(), And(*more))?;
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{:>10} ago  {sentence}{}", age.to_string(), And(*more));
         if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
             for line in evidence_lines(evidence, &names) {
-                writeln!(out, "                  {line}")?;
+                let _ = writeln!(text, "                  {line}");
             }
         }
     }
-    Ok(())
+    text
 }
 
 /// What a decision was made of, in a few short lines.
@@ -111,7 +107,7 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
     }
 }
 
-fn write_json(history: &History, out: &mut impl Write) -> io::Result<()> {
+fn json(history: &History) -> String {
     let names = names(history);
     let entry = |(age, record, more): &(Span, Record, u32)| {
         let (level, sentence) = words::sentence(record, &names);
@@ -124,7 +120,7 @@ fn write_json(history: &History, out: &mut impl Write) -> io::Result<()> {
         })
     };
     let entries: Value = history.entries.iter().map(entry).collect();
-    writeln!(out, "{}", json!({ "node": &history.node, "peer_node": &history.peer, "entries": entries }))
+    format!("{}\n", json!({ "node": &history.node, "peer_node": &history.peer, "entries": entries }))
 }
 
 fn evidence_json(evidence: &Evidence, names: &Names) -> Value {

@@ -101,6 +101,10 @@ pub struct Group {
     pub vacant_since: Option<Instant>,
     /// Lost again and again by what the peer said: it is not taken on the peer's word before then.
     pub unsteady_until: Instant,
+    /// Since when it is served by nobody of whom we know.
+    pub unserved_since: Option<Instant>,
+    /// The same, and nobody is about to take it or lets it go.
+    pub idle_since: Option<Instant>,
     /// When a faulty node may try again, or the peer may count again on one whose kernel refused an address.
     pub retry_at: Option<Instant>,
     /// Why it is not held here, or not all of it.
@@ -167,6 +171,8 @@ impl Default for Group {
             peer_is_off_until: None,
             vacant_since: None,
             unsteady_until: Instant::ORIGIN,
+            unserved_since: None,
+            idle_since: None,
             retry_at: None,
             fault: None,
             has_carrier: false,

@@ -25,9 +25,9 @@ mod witness;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{PathId, Policy, Side};
+use crosswire::config::{GroupPolicy, PathId, Policy, SafetyRule, Side};
 pub use crosswire::custody::MonitorPlan as Monitor;
-use crosswire::quorum::timing::{Proof, line_time, watchdog_bound};
+use crosswire::quorum::timing::{GroupProof, Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
 pub use difference::{Change, differences};
@@ -364,7 +364,8 @@ impl Settings {
         self.needs.iter().filter_map(needs::Need::lack).collect()
     }
 
-    /// What of that no waiting mends, since the box has something else in its place: `run` does not start either.
+    /// What of that no waiting mends, since the box has something else in its place, or a device that is no port for us: `run` does
+    /// not start either.
     pub fn contradicted(&self) -> Vec<ConfigError> {
         self.needs.iter().filter_map(needs::Need::contradiction).collect()
     }
@@ -382,6 +383,21 @@ impl Settings {
     /// The timing proof of these settings.
     pub fn proof(&self) -> Proof {
         Proof::new(&self.policy, &self.beats(), self.watchdog_bound())
+    }
+
+    /// By group, for how long nobody may serve it before that is a fault: while nothing is seen to move, and at all. The slowest
+    /// takeover, from when the peer counts as silent, with a peer that hangs behind a full cable and the fences, if it has to wait
+    /// for them.
+    pub fn bounds(&self) -> Vec<[Span; 2]> {
+        let proof = self.proof();
+        let fences = self.fences.iter().fold(Span::ZERO, |sum, fence| sum + fence.timeout);
+        let groups = self.groups.iter().zip(&self.policy.groups).zip(&proof.groups);
+        let bound = |((group, policy), figures): ((&GroupSettings, &GroupPolicy), &GroupProof)| {
+            let fenced = if policy.safety == SafetyRule::Fence { fences } else { Span::ZERO };
+            let idle = figures.takeover.max(proof.lifetime_bound) + proof.detection + fenced;
+            [idle, idle + group.longest_move()]
+        };
+        groups.map(bound).collect()
     }
 
     /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.

@@ -1,10 +1,19 @@
 //! The command line itself.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::pipe;
-use std::process::Stdio;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::place::{crosswire, say};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::unistd::geteuid;
+
+use crate::lab::executable::copy_executable;
+use crate::place::{Place, binary_file, crosswire, say};
 
 const COMMANDS: [&str; 9] =
     ["run", "check", "status", "handover", "takeover", "standby", "online", "maintenance", "keygen"];
@@ -77,21 +86,79 @@ fn a_closed_pipe_is_no_panic() {
     }
 }
 
+/// Errors go to standard error; what a program asks for in JSON is told in JSON.
 #[test]
 fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 9] = [
         &["status"],
+        &["status", "-q"],
+        &["why"],
         &["standby"],
         &["online"],
         &["maintenance", "on"],
-        &["status", "--json"],
         &["handover", "gateway"],
         &["takeover", "gateway"],
         &["takeover", "--peer-is-off", "gateway"],
     ];
+    let text = "no daemon runs in /nonexistent: start it with its init script or `crosswire run`";
+    let ask = |arguments: &[&str]| say(crosswire(&[arguments, &["--run-dir", "/nonexistent"]].concat()));
     for arguments in cases {
-        let said = say(crosswire(&[arguments, &["--run-dir", "/nonexistent"]].concat()));
-        let expected = "no daemon runs in /nonexistent: start it with its init script or `crosswire run`\n";
-        assert_eq!((said.code, said.out + &said.err), (Some(3), expected.to_owned()), "{arguments:?}");
+        let said = ask(arguments);
+        assert_eq!((said.code, said.out.as_str(), said.err), (Some(3), "", format!("{text}\n")), "{arguments:?}");
     }
+    for command in ["status", "why"] {
+        let said = ask(&[command, "--json"]);
+        assert_eq!((said.code, said.out.as_str()), (Some(3), ""), "{command}");
+        let told: serde_json::Value = serde_json::from_str(&said.err).expect("one JSON object");
+        assert_eq!(told, serde_json::json!({ "code": 3, "error": "no_daemon", "text": text }), "{command}");
+    }
+    let said = ask(&["status", "--nagios"]);
+    assert_eq!((said.code, said.out), (Some(2), format!("CROSSWIRE CRITICAL: {text}\n")));
+    let said = ask(&["status", "--nagios", "--nonsense"]);
+    assert!(said.code == Some(3) && said.out.starts_with("CROSSWIRE UNKNOWN: no such flag"), "{said:?}");
 }
+
+/// A socket on which nobody ever answers: what a daemon that hangs leaves.
+fn silent_daemon(run_dir: &Path) -> OwnedFd {
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let path = UnixAddr::new(&run_dir.join("control")).expect("a short path");
+    bind(socket.as_raw_fd(), &path).expect("bound");
+    listen(&socket, Backlog::new(1).expect("a number")).expect("it listens");
+    socket
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_from_one_that_may_not_be_asked() {
+    let place = Place::new();
+    let run_dir = place.path("run");
+    fs::create_dir(&run_dir).expect("a directory");
+    let _daemon = silent_daemon(&run_dir);
+    let words = ["status", "--run-dir", &run_dir.display().to_string()];
+    let asked = Instant::now();
+    // The second question finds its queue full.
+    for _ in 0..3 {
+        let said = place.say(crosswire(&words));
+        let what = "the daemon in DIR/run does not answer: it hangs. Its init script ends it: force-stop, then start\n";
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(6), "", what));
+    }
+    assert!(asked.elapsed() < 3 * 3 * Duration::from_millis(500), "{:?}", asked.elapsed());
+    if !geteuid().is_root() {
+        return;
+    }
+    fs::set_permissions(run_dir.join("control"), Permissions::from_mode(0o600)).expect("its mode");
+    let copy = place.path("crosswire");
+    copy_executable(&binary_file(), &copy);
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(&copy);
+        command.args(words).args(arguments).uid(NOBODY).gid(NOBODY);
+        place.say(command)
+    };
+    let what = "not allowed to ask the daemon in DIR/run: run this as root";
+    let said = ask(&[]);
+    assert_eq!((said.code, said.out.as_str(), said.err), (Some(77), "", format!("{what}\n")));
+    let said = ask(&["--nagios"]);
+    assert_eq!((said.code, said.out), (Some(3), format!("CROSSWIRE UNKNOWN: {what}\n")));
+}
+
+/// Somebody without any rights.
+const NOBODY: u32 = 65_534;

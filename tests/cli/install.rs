@@ -132,7 +132,7 @@ fn states_and_exit_codes(shell: Shell) {
     assert_eq!(service.expect("reload", 0).out, "nothing has changed\ndone\n");
     assert_eq!(service.pid(), before, "a reload restarts nothing");
     let refused = service.expect("standby", 1);
-    assert!(refused.out.contains("gw2 is not heard"), "there is no peer that could serve: {refused:?}");
+    assert!(refused.err.contains("gw2 is not heard"), "there is no peer that could serve: {refused:?}");
     assert_eq!(service.pid(), before, "nor does standby");
     service.expect("nonsense", 2);
     assert_eq!(service.say_with(&[], |_| {}).code, Some(2));

@@ -17,6 +17,7 @@ mod custody;
 mod disk;
 mod ending;
 mod erring;
+mod exit_codes;
 mod families;
 mod floods;
 mod frozen;

@@ -189,7 +189,7 @@ impl Scene {
     /// What `status --json` says; none while nobody answers.
     pub fn try_status(&self, side: Side) -> Option<Value> {
         let said = self.say(side, &["status", "--json"]);
-        serde_json::from_str(&said.text).ok()
+        serde_json::from_str(&said.text).ok().filter(|told: &Value| told["pair"].is_string())
     }
 
     /// What `status --json` says.

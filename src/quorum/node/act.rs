@@ -51,6 +51,7 @@ impl Node {
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
             self.note_claim(now, id, &situation);
+            self.note_service(now, id, &situation);
             self.probe_if_needed(now, id, &situation, effects);
             let evidence = self.evidence(situation);
             match decide(group_role(&self.groups, id), &situation) {
@@ -132,6 +133,20 @@ impl Node {
             group.release_again_at = Some(now + STILL_HELD_WITHIN);
             self.is_urgent = true;
         }
+    }
+
+    /// Whether somebody serves the group, for who asks: by our role, by what the peer says, or, where somebody lives there whom
+    /// nobody hears or understands, by who answers for an address of it.
+    fn note_service(&mut self, now: Instant, id: GroupId, s: &Situation) {
+        let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
+        let does_peer_serve = s.claim == Claim::Serves && theirs == Some(Role::Active);
+        let may_peer_serve = s.is_refused || s.verdict == Verdict::Doubtful;
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_answered = may_peer_serve && s.finding == Finding::VipAnswers;
+        let is_served = group.role == Role::Active || does_peer_serve || is_answered;
+        let is_moving = group.role.is_holding() || matches!(s.claim, Claim::Serves | Claim::Releases | Claim::Offers);
+        group.unserved_since = (!is_served).then(|| group.unserved_since.unwrap_or(now));
+        group.idle_since = (!is_served && !is_moving).then(|| group.idle_since.unwrap_or(now));
     }
 
     /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it could not take a group,
@@ -405,7 +420,7 @@ impl Node {
         }
         let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
-        let is_unheard = self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
+        let is_unheard = s.is_refused || self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
         self.would_take_vacant(now, id, s)
             || is_unheard
             || s.is_peer_off

@@ -42,6 +42,8 @@ impl Node {
                         fault: group.fault,
                         block: group.said,
                         both_serve: group.tied.map(|tied| now.since(tied.seen_at)),
+                        unserved: group.unserved_since.map(|since| now.since(since)),
+                        idle: group.idle_since.map(|since| now.since(since)),
                         foreign_mac: group.said_mac.filter(|_| {
                             (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN)
                                 || group.said == Some(Block::VipAnswers)

@@ -1,0 +1,200 @@
+//! What a monitor is told: the exit code of `status` and its line, while what it tells of is so. (Every case has a row in
+//! `src/cli/assessment.rs`; here are the grave ones on real processes.)
+
+use std::thread;
+
+use crosswire::config::Side;
+use crosswire::time::Span;
+use nix::sys::signal::{Signal, kill};
+
+use crate::lab::clock::now;
+use crate::lab::setup::Setup;
+use crate::lab::testing;
+use crate::scene::{PATIENCE, Scene, at_most, ms};
+
+const BOTH: [Side; 2] = [Side::A, Side::B];
+/// A daemon that hangs is told from one that works within this.
+const HANGS_MS: u64 = 500;
+
+fn code(scene: &Scene, side: Side) -> i32 {
+    scene.say(side, &["status", "-q"]).code.expect("an exit code")
+}
+
+/// The exit code and the reason of one answer.
+fn told(scene: &Scene, side: Side) -> (u64, String) {
+    let told = &scene.try_status(side).unwrap_or_default()["assessment"];
+    (told["code"].as_u64().unwrap_or_default(), told["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until a node says so in its JSON; then its exit code is the same.
+fn expect_told(scene: &Scene, side: Side, expected: i32, reason: &str) {
+    let wanted = (u64::try_from(expected).expect("an exit code"), reason.to_owned());
+    scene.expect_soon(&format!("{reason} on {side:?}"), PATIENCE, |scene| told(scene, side) == wanted);
+    assert_eq!(code(scene, side), expected, "{reason} on {side:?}");
+}
+
+/// Fault: none.
+/// Required: 0 on both nodes, silence where it is asked for, and a line for Nagios.
+#[test]
+fn a_pair_at_rest_is_well() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        for side in BOTH {
+            expect_told(&scene, side, 0, "well");
+            assert_eq!(scene.say(side, &["status", "-q"]).text, "");
+            let said = scene.say(side, &["status", "--nagios"]);
+            let expected = "CROSSWIRE OK: either node could serve; gw1 serves gateway\n";
+            assert_eq!((said.code, said.text.as_str()), (Some(0), expected), "{side:?}");
+        }
+    });
+}
+
+/// Fault: the active node loses its power while the cable is broken, and the other one holds.
+/// Required: 4 while it might still be taken over; then 5, and CRITICAL for Nagios: nobody serves.
+#[test]
+fn nobody_serves() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        scene.cable().cut();
+        expect_told(&scene, Side::B, 4, "jeopardy");
+        scene.power_cut(Side::A).expect("its processes die");
+        expect_told(&scene, Side::B, 4, "peer_unheard");
+        expect_told(&scene, Side::B, 5, "nobody_serves");
+        let said = scene.say(Side::B, &["status", "--nagios"]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway; no path hears gw1, "), "{said:?}");
+    });
+}
+
+/// Fault: one of two nodes starts alone.
+/// Required: 5 while it listens and nobody serves; 4 when it serves, since there is no other.
+#[test]
+fn a_cold_start_alone() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup { cold_start_ms: Some(4_000), ..Setup::default() });
+        scene.begin(Side::A);
+        expect_told(&scene, Side::A, 5, "cold_start");
+        scene.wait_for_service_by(Side::A);
+        scene.expect_soon("service alone", PATIENCE, |scene| code(scene, Side::A) == 4);
+    });
+}
+
+/// Fault: the guard of the active node is stopped.
+/// Required: 5 there, 4 on the node that has taken over.
+#[test]
+fn a_guard_that_hangs() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let guard = scene.guard(Side::A).expect("a guard");
+        kill(guard, Signal::SIGSTOP).expect("it lives");
+        expect_told(&scene, Side::A, 5, "cannot_serve");
+        scene.wait_for_service_by(Side::B);
+        expect_told(&scene, Side::B, 4, "peer_unable");
+        kill(guard, Signal::SIGCONT).expect("it lives");
+        for side in BOTH {
+            expect_told(&scene, side, 0, "well");
+        }
+        scene.assert_never_both();
+    });
+}
+
+/// Fault: both processes of the active node are stopped.
+/// Required: `status` there says so at once, with 6; the peer has taken over, and says that it is alone.
+#[test]
+fn a_daemon_that_hangs() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
+        let asked = now();
+        let said = scene.say(Side::A, &["status"]);
+        let waited = now().since(asked);
+        assert_eq!(said.code, Some(6), "{said:?}");
+        assert!(said.text.contains("does not answer: it hangs"), "{said:?}");
+        assert!(waited <= at_most(HANGS_MS), "{waited}");
+        // However many have asked before: its queue is full.
+        for _ in 0..8 {
+            assert_eq!(code(&scene, Side::A), 6);
+        }
+        let said = scene.say(Side::A, &["status", "--nagios"]);
+        assert!(said.code == Some(2) && said.text.starts_with("CROSSWIRE CRITICAL: the daemon in "), "{said:?}");
+        scene.wait_for_service_by(Side::B);
+        scene.expect_soon("the peer, alone", PATIENCE, |scene| code(scene, Side::B) == 4);
+        scene.signal_all(Side::A, Signal::SIGCONT).expect("both go on");
+        scene.expect_soon("both", PATIENCE, |scene| BOTH.into_iter().all(|side| code(scene, side) == 0));
+    });
+}
+
+/// Fault: the second node starts with another key; later both start so.
+/// Required: 4 on both while the first one serves, 5 on both where neither does.
+#[test]
+fn keys_that_differ() {
+    testing::in_fair_lab(|| {
+        let ours = Setup::default().keys[0].clone();
+        let other = "ffeeddccbbaa99887766554433221100".to_owned();
+        let mut scene = Scene::new(Setup { cold_start_ms: Some(1_000), keys: [ours, other], ..Setup::default() });
+        scene.begin(Side::A);
+        scene.wait_for_service_by(Side::A);
+        scene.begin(Side::B);
+        for side in BOTH {
+            expect_told(&scene, side, 4, "keys_differ");
+        }
+        // Longer than a takeover may take: it is known that somebody serves.
+        thread::sleep(ms(4_000));
+        for side in BOTH {
+            assert_eq!(told(&scene, side), (4, "keys_differ".to_owned()), "{side:?}: {}", scene.status(side));
+        }
+        for side in BOTH {
+            scene.kill(side).expect("both die");
+        }
+        thread::sleep(ms(2_500));
+        for side in BOTH {
+            scene.begin(side);
+        }
+        for side in BOTH {
+            expect_told(&scene, side, 5, "nobody_serves");
+        }
+    });
+}
+
+/// Fault: the two files differ.
+/// Required: 4 on both.
+#[test]
+fn configurations_that_differ() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup::default());
+        scene.reconfigure(Side::B, |setup| setup.cold_start_ms = Some(7_000)).expect("written");
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        for side in BOTH {
+            expect_told(&scene, side, 4, "configurations_differ");
+        }
+    });
+}
+
+/// Fault: none; a planned move, and standby.
+/// Required: nobody is woken up by either: never 5.
+#[test]
+fn a_planned_move_wakes_nobody() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let until = now() + Span::from_s(3);
+        thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut seen = Vec::new();
+                while now() < until {
+                    seen.extend(BOTH.map(|side| code(&scene, side)));
+                }
+                seen
+            });
+            assert_eq!(scene.say(Side::A, &["standby"]).code, Some(0));
+            expect_told(&scene, Side::A, 4, "standby");
+            expect_told(&scene, Side::B, 4, "peer_standby");
+            assert_eq!(scene.say(Side::A, &["online"]).code, Some(0));
+            assert_eq!(scene.say(Side::A, &["takeover", "gateway"]).code, Some(0));
+            let seen = watcher.join().expect("it ended");
+            assert!(seen.iter().all(|code| matches!(code, 0 | 4)), "{seen:?}");
+        });
+        expect_told(&scene, Side::A, 0, "well");
+    });
+}
