@@ -478,8 +478,8 @@ mod tests {
         }
         path.note_lines(at(2_100), lines(false));
         assert!(path.is_cut_short(None));
-        assert!(path.is_cut_short(Some(at(2_350))), "a beat of the LAN that was on its way");
-        assert!(!path.is_cut_short(Some(at(2_351))), "a cable that was pulled");
+        assert!(path.is_cut_short(Some(at(2_400))), "its rails fell 300 ms apart");
+        assert!(!path.is_cut_short(Some(at(2_401))), "a cable that was pulled");
     }
 
     #[test]
