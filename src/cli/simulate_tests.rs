@@ -263,3 +263,20 @@ fn the_arithmetic_holds_for_every_configuration_that_is_accepted() {
     assert!(failures.is_empty(), "{count} of {wanted}; the first ten:\n{}", failures[..count.min(10)].join("\n"));
     assert!(drawn <= wanted * DRAWN_FOR_EACH + 1_000, "{wanted} of {drawn} were accepted: what is drawn is too wild");
 }
+
+/// Stories of whole files that once made two nodes serve. Those in `tests/open-stories` still do: safety.md, section 8.
+#[test]
+fn no_story_of_a_file_that_ever_failed_fails_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("tests/stories") {
+        let script = entry.expect("readable").path();
+        if script.extension().is_some_and(|extension| extension == "story") {
+            let mut told = Vec::new();
+            let exit = play(&script.with_extension("toml"), &script, &mut told).expect("memory takes all");
+            assert!(exit == Exit::Done, "{}:\n{}", script.display(), String::from_utf8_lossy(&told));
+            count += 1;
+        }
+    }
+    assert_ne!(count, 0);
+}

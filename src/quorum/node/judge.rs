@@ -421,7 +421,8 @@ impl Node {
     /// shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once an interval.
     fn is_in_haste(&self) -> bool {
         let here = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
-        let interval = self.policy.interval();
+        // The peer reckons with the interval of the cable, which may be the longest.
+        let interval = self.policy.paths.iter().map(|path| path.timing.interval).max().unwrap_or_default();
         let dropped_at = here.max(self.peer.lines_dropped_at());
         let outlived = outlived_for(interval) + interval;
         let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + outlived);
