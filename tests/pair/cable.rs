@@ -181,6 +181,18 @@ fn test_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Ve
     })
 }
 
+/// Of a cable on which nothing is lost. On a busy machine an answer may come too late, which counts as a loss: not thrice.
+fn test_good_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Vec<(Value, Said)> {
+    let mut tried = 1;
+    loop {
+        let found = test_cable(cable, modem, sides, more);
+        if tried == 3 || found.iter().all(|(_, said)| said.code == Some(0)) {
+            return found;
+        }
+        tried += 1;
+    }
+}
+
 fn cable_with(wiring: Wiring) -> (Cable, Modem) {
     let cable = Cable::new(3).expect("a cable");
     let modem = Modem::new([cable.device(Side::A), cable.device(Side::B)], wiring).expect("line wires");
@@ -201,7 +213,7 @@ fn a_good_cable_is_named_by_its_lines() {
             (Wiring::Only(Side::A), "partial", ""),
         ] {
             let (cable, modem) = cable_with(wiring);
-            for (found, said) in test_cable(&cable, &modem, &BOTH, &[]) {
+            for (found, said) in test_good_cable(&cable, &modem, &BOTH, &[]) {
                 assert_eq!(said.code, Some(0), "{wiring:?}: {said:?}");
                 assert_eq!(found["wiring"], name, "{wiring:?}: {found}");
                 assert_eq!(found["lines"]["bridged_here"], bridged, "{wiring:?}: {found}");
@@ -308,7 +320,7 @@ fn one_end_alone_tests_against_a_daemon_in_maintenance_that_serves() {
         leave_alone_in_maintenance(&mut scene, Side::A);
         let (start, frames_before, beats) =
             (now(), frames_of_the_pair(scene.cable(), Side::A), Beats::of(&scene, Side::A));
-        let (found, said) = test_cable(scene.cable(), scene.modem(), &[Side::B], &["--wait", "10"]).remove(0);
+        let (found, said) = test_good_cable(scene.cable(), scene.modem(), &[Side::B], &["--wait", "10"]).remove(0);
         let (took, gap) = (now().since(start), beats.largest_gap());
         let frames = frames_of_the_pair(scene.cable(), Side::A) - frames_before;
         println!("{took}, {frames} frames of the pair, longest gap {gap}: {found}");
