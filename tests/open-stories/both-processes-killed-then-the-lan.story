@@ -1,0 +1,3 @@
+at 30s kill gw1
+at 30300ms cut lan
+until 45s
