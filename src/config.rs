@@ -213,6 +213,21 @@ impl Policy {
     pub fn interval(&self) -> Span {
         self.paths.iter().map(|p| p.timing.interval).min().unwrap_or(Speed::Normal.timing().interval)
     }
+
+    /// The shortest late_after of any path.
+    pub fn shortest_late_after(&self) -> Span {
+        self.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+    }
+
+    /// The longest late_after of any path.
+    pub fn longest_late_after(&self) -> Span {
+        self.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
+    }
+
+    /// The longest dead_after of any path.
+    pub fn longest_dead_after(&self) -> Span {
+        self.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default()
+    }
 }
 
 /// A preset for all four times.

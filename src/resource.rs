@@ -99,6 +99,13 @@ pub enum Outcome {
     Failed(Fault),
 }
 
+impl Outcome {
+    /// Why it could not be done, if it could not.
+    pub const fn fault(self) -> Option<Fault> {
+        if let Self::Failed(fault) = self { Some(fault) } else { None }
+    }
+}
+
 /// How the scripts of a group that is served are, as the guard finds them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Condition {

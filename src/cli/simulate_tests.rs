@@ -131,7 +131,7 @@ impl Trial {
     }
 
     fn dead_after(&self) -> Span {
-        self.setup.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default()
+        self.setup.policy.longest_dead_after()
     }
 
     fn ids(&self) -> impl Iterator<Item = GroupId> {

@@ -41,7 +41,7 @@ pub struct GroupPlan {
 impl Plan {
     /// What follows from a policy, with the scripts of each group.
     pub fn new(policy: &Policy, scripts: impl IntoIterator<Item = ScriptPlans>) -> Self {
-        let late_after = policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let late_after = policy.shortest_late_after();
         let group = |(policy, scripts): (&crate::config::GroupPolicy, ScriptPlans)| GroupPlan {
             scripts,
             is_exclusive: policy.is_exclusive,

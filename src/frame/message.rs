@@ -246,6 +246,13 @@ pub enum Word {
     Unready,
 }
 
+impl Word {
+    /// Whether its node could not take the group now.
+    pub const fn is_inability(self) -> bool {
+        matches!(self, Self::Unable | Self::Unready)
+    }
+}
+
 /// Highest term that fits a beat.
 pub const MAX_TERM: u32 = u32::MAX >> TERM_SHIFT;
 

@@ -172,14 +172,12 @@ impl GroupReport {
     fn or_worse(&self, other: &Self) -> Self {
         let claim = |report: &Self| (report.role.is_holding(), report.role == Role::Faulty, report.term);
         let worse = if claim(other) > claim(self) { other } else { self };
-        let could_not = [self, other].iter().any(|report| matches!(report.word, Word::Unable | Word::Unready));
+        let could_not = [self, other].iter().any(|report| report.word.is_inability());
         let would = [self, other].iter().any(|report| report.word == Word::Wanted);
-        let word = if would {
-            Word::Wanted
-        } else if could_not {
-            Word::Unable
-        } else {
-            Word::None
+        let word = match (would, could_not) {
+            (true, _) => Word::Wanted,
+            (false, true) => Word::Unable,
+            (false, false) => Word::None,
         };
         Self { word, ..*worse }
     }

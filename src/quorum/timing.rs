@@ -138,7 +138,7 @@ pub fn told_release(deaf_after: Span, interval: Span, beat: Span, release_lead: 
 /// on any path; the report counts in sixteenths of dead_after, rounded down, and leaves with its next beat. Where dead_after
 /// is long beside late_after the steps are too coarse for that, and there is no shortcut.
 pub fn is_haste_in_time(policy: &Policy) -> bool {
-    let late_after = policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default();
+    let late_after = policy.longest_late_after();
     policy.paths.iter().all(|path| {
         let step = path.timing.dead_after.fraction(1, 16);
         let steps = path.timing.late_after.fraction(1, 2).as_us().div_ceil(step.as_us().max(1));

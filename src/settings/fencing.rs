@@ -68,7 +68,7 @@ pub(super) fn read_watchdog(root: &Table<'_>, report: &mut Report<'_>) -> Option
 
 /// A group with scripts is taken over when they must have stopped: a watchdog that ends them later would come too late.
 pub(super) fn check_watchdog(watchdog: &At<Watchdog>, plans: &[Plan<'_>], policy: &Policy, report: &mut Report<'_>) {
-    let slowest = policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
+    let slowest = policy.longest_dead_after();
     let fires = timing::watchdog_bound(watchdog.value.timeout, policy.interval());
     for (plan, group) in plans.iter().zip(&policy.groups) {
         let waits = group.safety == SafetyRule::Lease && group.stop_timeout != Span::ZERO;

@@ -21,6 +21,14 @@ fn beside() -> Option<(Scene, Foreign)> {
     serving_beside("erring.py", 2)
 }
 
+/// The peer has asked for the group, and serves it.
+fn beside_one_that_was_asked() -> Option<(Scene, Foreign)> {
+    let (scene, mut foreign) = beside()?;
+    foreign.order("want");
+    foreign.wait_for("role active");
+    Some((scene.may_split(), foreign))
+}
+
 /// The daemon is asked to serve again by its own operator.
 fn take_back(scene: &Scene) {
     let said = scene.say(Side::A, &["takeover", GROUP]);
@@ -30,6 +38,12 @@ fn take_back(scene: &Scene) {
 fn is_shouted(scene: &Scene) -> bool {
     let said = scene.say(Side::A, &["status"]);
     said.code == EXIT_BOTH_SERVE && said.text.contains(BOTH_SERVE)
+}
+
+fn expect_shouted_while_it_lasts(scene: &Scene) {
+    scene.expect_soon("it is shouted", PATIENCE, is_shouted);
+    thread::sleep(ms(2_000));
+    assert!(is_shouted(scene), "while it lasts");
 }
 
 fn incidents(scene: &Scene) -> usize {
@@ -62,19 +76,14 @@ fn a_peer_that_asks_and_does_not_take_gets_little() {
 #[test]
 fn a_peer_that_serves_without_a_right_is_shouted_while_it_does() {
     testing::in_fair_lab(|| {
-        let Some((scene, mut foreign)) = beside() else { return };
-        let scene = scene.may_split();
-        foreign.order("want");
-        foreign.wait_for("role active");
+        let Some((scene, mut foreign)) = beside_one_that_was_asked() else { return };
         take_back(&scene);
         foreign.wait_for("peer active 3");
         scene.wait_for(Wanted::Only(Side::A), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         for term in [3, 2] {
             let before = incidents(&scene);
             foreign.order(&format!("claim {term}"));
-            scene.expect_soon("it is shouted", PATIENCE, is_shouted);
-            thread::sleep(ms(2_000));
-            assert!(is_shouted(&scene), "while it lasts");
+            expect_shouted_while_it_lasts(&scene);
             assert_eq!((scene.role(Side::A).as_str(), incidents(&scene)), ("active", before));
             assert!(scene.log_of(Side::A).contains(BOTH_SERVE), "{}", scene.log_of(Side::A));
             foreign.order("drop");
@@ -89,10 +98,7 @@ fn a_peer_that_serves_without_a_right_is_shouted_while_it_does() {
 #[test]
 fn a_peer_whose_kernel_keeps_what_was_handed_over_is_found_out() {
     testing::in_fair_lab(|| {
-        let Some((scene, mut foreign)) = beside() else { return };
-        let scene = scene.may_split();
-        foreign.order("want");
-        foreign.wait_for("role active");
+        let Some((scene, mut foreign)) = beside_one_that_was_asked() else { return };
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         let before = incidents(&scene);
         foreign.order("keep");
@@ -109,18 +115,13 @@ fn a_peer_whose_kernel_keeps_what_was_handed_over_is_found_out() {
 #[test]
 fn a_goodbye_of_a_peer_whose_kernel_keeps_the_address_is_found_out() {
     testing::in_fair_lab(|| {
-        let Some((scene, mut foreign)) = beside() else { return };
-        let scene = scene.may_split();
-        foreign.order("want");
-        foreign.wait_for("role active");
+        let Some((scene, mut foreign)) = beside_one_that_was_asked() else { return };
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         let before = incidents(&scene);
         foreign.order("keep");
         foreign.order("leave");
         foreign.wait_for("left");
-        scene.expect_soon("it is shouted", PATIENCE, is_shouted);
-        thread::sleep(ms(2_000));
-        assert!(is_shouted(&scene), "while it lasts");
+        expect_shouted_while_it_lasts(&scene);
         let there = scene.namespace(Side::B).rtnl();
         there.delete_address(scene.interface(Side::B), VIP, PREFIX).expect("taken away");
         scene.expect_soon("it is over", PATIENCE, |scene| incidents(scene) == before + 1);

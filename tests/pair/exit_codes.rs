@@ -161,11 +161,7 @@ fn keys_that_differ() {
 #[test]
 fn configurations_that_differ() {
     testing::in_fair_lab(|| {
-        let mut scene = Scene::new(Setup::default());
-        scene.reconfigure(Side::B, |setup| setup.cold_start_ms = Some(7_000)).expect("written");
-        scene.begin(Side::A);
-        scene.begin(Side::B);
-        scene.settle(Side::A);
+        let scene = Scene::serving_with_two_files();
         for side in BOTH {
             expect_told(&scene, side, 4, "configurations_differ");
         }

@@ -100,6 +100,16 @@ impl Scene {
         Self::serving_with(Setup::default())
     }
 
+    /// The same with two files that differ in what both must agree on.
+    pub fn serving_with_two_files() -> Self {
+        let mut scene = Self::new(Setup::default());
+        scene.reconfigure(Side::B, |setup| setup.cold_start_ms = Some(7_000)).expect("written");
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        scene
+    }
+
     /// Here both may hold the address for a time, as the design says of this fault.
     pub fn may_split(mut self) -> Self {
         self.may_split = true;

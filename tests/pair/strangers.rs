@@ -205,11 +205,7 @@ fn row_12_other_pair() {
 #[test]
 fn row_12_other_configuration() {
     testing::in_fair_lab(|| {
-        let mut scene = Scene::new(Setup::default());
-        scene.reconfigure(Side::B, |setup| setup.cold_start_ms = Some(7_000)).expect("written");
-        scene.begin(Side::A);
-        scene.begin(Side::B);
-        scene.settle(Side::A);
+        let mut scene = Scene::serving_with_two_files();
         let start = now();
         for side in BOTH {
             assert_eq!(scene.status(side)["configurations_differ"], true, "{side:?}");

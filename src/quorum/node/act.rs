@@ -117,7 +117,7 @@ impl Node {
     fn note_peer_ability(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_on_time = self.is_on_time(now);
         let Some(report) = self.peer.group(id, &self.policy) else { return };
-        let is_unable = report.role == Role::Faulty || matches!(report.word, Word::Unable | Word::Unready);
+        let is_unable = report.role == Role::Faulty || report.word.is_inability();
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
         if is_on_time && core::mem::replace(&mut group.is_peer_unable, is_unable) != is_unable {
             emit(effects, Effect::Record(Record::PeerUnable { group: id, is_unable }));
@@ -219,7 +219,7 @@ impl Node {
     }
 
     fn take(&mut self, now: Instant, id: GroupId, (reason, evidence): (TakeReason, Evidence), effects: &mut Effects) {
-        let (late_after, lease) = (self.shortest_late_after(), self.policy.lease);
+        let (late_after, lease) = (self.policy.shortest_late_after(), self.policy.lease);
         let interval = timing::renewal_every(self.policy.interval(), lease);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_last = group.note_term(group.term.saturating_add(1));
@@ -449,10 +449,6 @@ impl Node {
                 emit(effects, Effect::Record(Record::VipAnswered { group: id, mac }));
             }
         }
-    }
-
-    pub(super) fn shortest_late_after(&self) -> Span {
-        self.policy.paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
     }
 
     /// Everything is released: say goodbye a few times, then go; at once where nobody is known, or no path is open to say it on.

@@ -33,7 +33,7 @@ impl Node {
 
     /// When the guard has been silent for too long: late_after, and no less than three intervals, since one sign may be late.
     pub(super) fn guard_silent_at(&self) -> Instant {
-        let patience = self.shortest_late_after().max(self.policy.interval().fraction(3, 1));
+        let patience = self.policy.shortest_late_after().max(self.policy.interval().fraction(3, 1));
         let is_expected = self.guard == GuardState::Fine;
         if is_expected { (self.guard_heard_at + patience).max(self.judge_from) } else { Instant::NEVER }
     }

@@ -43,20 +43,16 @@ impl Node {
     /// says no more than a beat would have, and counts for as long.
     fn age_answers(&mut self, now: Instant) {
         let Some(heard_at) = self.newest_frame_at().filter(|_| self.is_power_loss) else { return };
-        let late_after = self.longest_late_after();
+        let late_after = self.policy.longest_late_after();
         for group in &mut self.groups {
             group.probe.age(now, heard_at + late_after, timing::takeover_after(late_after));
         }
     }
 
-    fn longest_late_after(&self) -> Span {
-        self.policy.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
-    }
-
     /// When the newest answer to a probe counts no more, after a power loss.
     pub(super) fn answer_ages_at(&self, group: &Group) -> Instant {
         let answered_at = group.probe.answered_at().filter(|_| self.is_power_loss);
-        answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.longest_late_after()))
+        answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.policy.longest_late_after()))
     }
 
     /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off every silent path
@@ -341,7 +337,7 @@ impl Node {
         if !self.is_power_loss {
             return passes(self.takes_by());
         }
-        let late_after = self.longest_late_after();
+        let late_after = self.policy.longest_late_after();
         let dropped_at = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
         let let_go = timing::hasty_release(self.policy.interval(), late_after);
         passes(late_after).max(dropped_at.map_or(Instant::ORIGIN, |at| at + let_go))
@@ -379,7 +375,7 @@ impl Node {
     /// that left right after that may have been answered right before the cut that silenced the peer, so it has to be later
     /// by late_after; and it has to be recent, since what answered once may be out of sight by now.
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
-        let late_after = self.shortest_late_after();
+        let late_after = self.policy.shortest_late_after();
         let (since, wait, window) = if !role.is_holding() {
             (self.newest_frame_at(), late_after, self.sight_window())
         } else if self.is_in_haste() && now < self.usual_release_at() {
@@ -485,7 +481,7 @@ impl Node {
     /// When a holder whom nobody acknowledges has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
         if self.is_in_haste() {
-            let late_after = self.shortest_late_after();
+            let late_after = self.policy.shortest_late_after();
             self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(late_after))
         } else {
             self.usual_release_at()

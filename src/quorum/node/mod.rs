@@ -267,7 +267,7 @@ impl Node {
     /// peer's silence shift by the gap. Our own right to serve does not.
     fn notice_stall(&mut self, now: Instant, effects: &mut Effects) {
         let gap = now.since(self.expected_by);
-        if gap <= self.shortest_late_after().fraction(1, 2) {
+        if gap <= self.policy.shortest_late_after().fraction(1, 2) {
             return;
         }
         for path in &mut self.paths {

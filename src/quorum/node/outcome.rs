@@ -47,7 +47,7 @@ impl Node {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(renewal) = group.renewal.take() else { return };
         // A renewal that met its group's release on the way is no fault.
-        let fault = if let Outcome::Failed(fault) = outcome { Some(fault) } else { None };
+        let fault = outcome.fault();
         let is_news = core::mem::replace(&mut group.fault, fault) != fault && group.role != Role::Releasing;
         if let Some(fault) = fault.filter(|_| is_news) {
             emit(effects, Effect::Record(Record::Fault { group: id, fault }));
@@ -61,12 +61,12 @@ impl Node {
     }
 
     fn pending_done(&mut self, now: Instant, id: GroupId, outcome: Outcome, effects: &mut Effects) {
-        if let Outcome::Failed(fault) = outcome {
+        if let Some(fault) = outcome.fault() {
             emit(effects, Effect::Record(Record::Fault { group: id, fault }));
         }
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role == Role::Acquiring {
-            group.fault = if let Outcome::Failed(fault) = outcome { Some(fault) } else { None };
+            group.fault = outcome.fault();
         }
         if let Some(event) = role_event(group, outcome) {
             self.change_role(now, id, event, effects);

@@ -103,7 +103,7 @@ impl Node {
     fn have_standbys_crossed(&self) -> bool {
         let (Some(ours), Some(theirs)) = (self.standby_asked_at, self.peer.standby_since()) else { return false };
         let did_know = self.peer.acked_at().is_some_and(|acked| acked >= ours);
-        !did_know || theirs < ours + self.shortest_late_after()
+        !did_know || theirs < ours + self.policy.shortest_late_after()
     }
 
     fn is_peer_in_standby(&self) -> bool {

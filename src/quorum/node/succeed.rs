@@ -34,7 +34,7 @@ impl Node {
     /// itself. Where nothing was left to go on with, it is faulty for a while.
     pub fn succeed(&mut self, now: Instant, succession: &Succession) {
         let wait = self.policy.interval() + self.policy.interval();
-        (self.stalled_at, self.judge_from) = (now, now + wait.max(self.shortest_late_after()));
+        (self.stalled_at, self.judge_from) = (now, now + wait.max(self.policy.shortest_late_after()));
         self.last_token = succession.last_token.0;
         let deposit = succession.deposit.clone().map(|deposit| deposit.bounded(now));
         if let Some(deposit) = &deposit {

@@ -102,7 +102,7 @@ impl Rival {
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
-        let dead_after = self.policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default();
+        let dead_after = self.policy.longest_dead_after();
         let first_wait = if self.me == Side::A { Span::ZERO } else { dead_after };
         let last = self.heard_at.iter().copied().flatten().max().unwrap_or(self.started_at + first_wait);
         let is_silent = now.since(last) >= dead_after;

@@ -146,7 +146,7 @@ pub fn begin(world: &mut World) {
 /// the other what a takeover may have to wait for.
 pub fn bound(setup: &Setup) -> Span {
     let longest = |of: fn(&Policy) -> Span| setup.policies().map(of).max().unwrap_or_default();
-    let dead_after = longest(|policy| policy.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default());
+    let dead_after = longest(Policy::longest_dead_after);
     let stop = longest(|policy| policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default());
     let lease = longest(|policy| policy.lease + policy.interval()) + LIFETIME_SLIP;
     let fence = setup.fence.unwrap_or_default();

@@ -83,11 +83,11 @@ impl World {
     }
 
     pub(super) fn shortest_late_after(&self, side: Side) -> Span {
-        self.file(side).paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default()
+        self.file(side).shortest_late_after()
     }
 
     pub(super) fn longest_late_after(&self, side: Side) -> Span {
-        self.file(side).paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
+        self.file(side).longest_late_after()
     }
 
     /// The newest question that any witness answered that counts; `None` if none counts.

@@ -48,9 +48,9 @@ impl World {
     /// What adds or renews is good for a moment only: a guard that wakes late must not do what was wanted long ago.
     /// What lets go is good for ever.
     fn check_last_moment(&mut self, side: Side, local: Instant, ticket: &Ticket) {
-        let longest = self.file(side).paths.iter().map(|path| path.timing.late_after).min().unwrap_or_default();
+        let late_after = self.shortest_late_after(side);
         let is_good = match ticket.order {
-            Order::Acquire { .. } => ticket.valid_until.since(local) <= longest,
+            Order::Acquire { .. } => ticket.valid_until.since(local) <= late_after,
             Order::Renew { .. } | Order::Probe { .. } => ticket.valid_until.since(local) <= self.file(side).interval(),
             Order::Release { .. } => ticket.valid_until == Instant::NEVER,
             Order::Fence { .. } | Order::Announce { .. } => true,
