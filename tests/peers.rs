@@ -13,7 +13,7 @@ use crosswire::frame::session::{Accepted, Entropy, Session};
 use crosswire::frame::{Body, Key, Keyring, Version};
 use crosswire::quorum::record::{Record, ReleaseReason};
 use crosswire::quorum::{Effect, Effects, Event, Node};
-use crosswire::resource::{Order, Outcome};
+use crosswire::resource::{Order, Outcome, Token};
 use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Way, WitnessId};
 use simulate::files::{OTHER_DIGEST, OtherFile};
@@ -311,6 +311,8 @@ struct Beside {
     says_still_held: bool,
     /// Its kernel answers for the group's address.
     is_kernel_holding: bool,
+    /// Our guard takes its time to confirm that we have the addresses: of this order, once there is one.
+    unconfirmed: Option<Option<Token>>,
     records: Vec<Record>,
     orders: Vec<(Instant, Order)>,
 }
@@ -340,6 +342,7 @@ impl Beside {
             says_goodbye: false,
             says_still_held: false,
             is_kernel_holding: false,
+            unconfirmed: None,
             records: Vec::new(),
             orders: Vec::new(),
         }
@@ -355,6 +358,10 @@ impl Beside {
                 Effect::Order(ticket) => {
                     self.orders.push((self.now, ticket.order));
                     let outcome = match ticket.order {
+                        Order::Acquire { .. } if self.unconfirmed.is_some() => {
+                            self.unconfirmed = Some(Some(ticket.token));
+                            continue;
+                        }
                         Order::Acquire { .. } => Outcome::Serving,
                         Order::Renew { .. } => Outcome::Renewed,
                         Order::Release { .. } => Outcome::Released,
@@ -559,6 +566,28 @@ fn is_found_out(known_by: Event<'_>) {
     assert_eq!(beside.node.status(beside.now).groups[0].both_serve, None);
     assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 1);
     assert_eq!(beside.role(), Role::Active);
+}
+
+/// Its kernel answers before ours has confirmed that we have the addresses too: both have them from then on, and it is one incident.
+#[test]
+fn an_answer_that_overtakes_our_own_confirmation_begins_no_incident_of_its_own() {
+    let mut beside = Beside::new();
+    beside.says = (Role::Active, 1, Word::None);
+    beside.is_kernel_holding = true;
+    beside.run_for(Span::from_s(3));
+    beside.step(Event::PeerAnswered(Some(LAN), THEIR_MAC));
+    (beside.says, beside.unconfirmed) = ((Role::Backup, 1, Word::Offered), Some(None));
+    beside.run_for(ms(200));
+    assert_eq!(beside.role(), Role::Acquiring);
+    beside.says = (Role::Backup, 1, Word::None);
+    let token = beside.unconfirmed.take().flatten().expect("ordered");
+    beside.step(Event::Done(token, Outcome::Serving));
+    beside.run_for(Span::from_s(2));
+    assert!(beside.node.status(beside.now).groups[0].both_serve.is_some());
+    assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 0, "it is not over: {:?}", beside.records);
+    beside.is_kernel_holding = false;
+    beside.run_for(Span::from_s(3));
+    assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 1);
 }
 
 /// The same seen from the other side: a peer that serves says that our kernel answers still. The guard removes what is there.

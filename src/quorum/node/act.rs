@@ -298,10 +298,11 @@ impl Node {
     fn keep(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
         // What a peer said before it lost power is no claim of today.
         let is_claimed = situation.tie == Tie::WeWin && situation.verdict == Verdict::Present;
-        if is_claimed || self.has_just_yielded(id, situation.claim) {
+        // An answer may come before our own kernel has confirmed: from then on both have it.
+        let is_still_held = self.is_still_held(now, id, effects);
+        if is_claimed || self.has_just_yielded(id, situation.claim) || is_still_held {
             self.note_tie(now, id);
         }
-        let is_still_held = self.is_still_held(now, id, effects);
         self.shout_tie(now, id, effects);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_planned = group.role == Role::Releasing && group.renew_at != Instant::NEVER;

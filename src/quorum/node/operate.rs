@@ -183,7 +183,6 @@ impl Node {
         if is_theirs && (is_known || now.since(taken_at) < STILL_HELD_WITHIN) {
             group.still_held_at = Some(now);
             self.is_urgent |= !is_known;
-            self.note_tie(now, id);
         }
     }
 
