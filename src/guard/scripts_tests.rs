@@ -79,8 +79,9 @@ fn child_of(dir: &tempfile::TempDir) -> Pid {
 }
 
 fn is_alive(pid: Pid) -> bool {
-    // A zombie that nobody reaps still has its pid, but no program.
-    kill(pid, None).is_ok() && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+    // A zombie that nobody reaps still has its pid. Its command line would not do: it is empty during an exec too.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
 }
 
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
