@@ -6,10 +6,10 @@ use crate::time::{Instant, Span};
 const MAX_DEATHS: usize = 3;
 /// See [`MAX_DEATHS`]; and an agent that has lived this long is forgiven what was before.
 const WINDOW: Span = Span::from_s(60);
-/// First wait before an agent is started that finds nothing held; it doubles up to [`LAST_BACK_OFF`].
+/// First wait before an agent is started that finds nothing held; it doubles up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Span = Span::from_s(1);
-/// Longest wait.
-const LAST_BACK_OFF: Span = Span::from_s(60);
+/// Longest wait before another agent is started.
+pub const LONGEST_BACK_OFF: Span = Span::from_s(60);
 
 /// How an agent was lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,7 +89,7 @@ impl RestartPolicy {
             Loss::Died | Loss::Hung | Loss::NotServing | Loss::Untrusted => {
                 self.has_deposit = false;
                 let wait = self.back_off;
-                self.back_off = (wait + wait).min(LAST_BACK_OFF);
+                self.back_off = (wait + wait).min(LONGEST_BACK_OFF);
                 Next::EmptyHanded(now + wait)
             }
         }

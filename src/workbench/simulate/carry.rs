@@ -30,7 +30,7 @@ impl World {
             surely_acked: self.watch.hearing[from.index()].surely_acknowledges(),
             witnesses: self.seen_witnesses(from),
             is_leaving: self.watch.is_leaving[from.index()],
-            is_troubled: self.watch.is_troubled[from.index()],
+            troubled_since: self.watch.troubled_since[from.index()],
         };
         match self.kind(path) {
             PathKind::Serial => self.transmit_serial(from, path, body, stamp),

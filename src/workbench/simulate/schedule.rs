@@ -1,6 +1,7 @@
 //! Random schedules: a pair, faults at random instants, then everything healed and one active demanded.
 
 use crosswire::config::{GroupId, MAX_GROUPS, PathId, PathKind, Policy, Side};
+use crosswire::custody::restart_policy::LONGEST_BACK_OFF;
 use crosswire::frame::message::Role;
 use crosswire::quorum::group::RETRY_AFTER;
 use crosswire::quorum::node::Waiting;
@@ -158,7 +159,8 @@ pub fn bound(setup: &Setup) -> Span {
 /// Waits until each group has one active and has had it for a while.
 pub fn demand_one_active(world: &mut World) {
     let interval = world.setup.policy.interval();
-    let until = world.now() + bound(&world.setup);
+    let healed_at = world.now();
+    let mut until = healed_at + bound(&world.setup);
     let mut calm = 0;
     while calm < 8 {
         world.run_for(interval);
@@ -171,6 +173,11 @@ pub fn demand_one_active(world: &mut World) {
         }
         if world.watch.violation.is_some() {
             return;
+        }
+        // Where agents have died too often, the next one waits.
+        let is_absent = SIDES.into_iter().any(|side| !world.gateway(side).does_agent_work());
+        if is_absent && world.now() < healed_at + LONGEST_BACK_OFF {
+            until = world.now() + bound(&world.setup);
         }
         calm = if is_settled(world) { calm + 1 } else { 0 };
         if calm == 0 && world.now() >= until {

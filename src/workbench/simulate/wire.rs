@@ -185,8 +185,8 @@ pub struct Stamp {
     pub surely_acked: Option<Instant>,
     /// Which witnesses its sender saw, bit by bit.
     pub witnesses: u8,
-    /// Its sender's guard did not act.
-    pub is_troubled: bool,
+    /// Since when its sender's guard had not acted (true time).
+    pub troubled_since: Option<Instant>,
     /// It says goodbye.
     pub is_leaving: bool,
 }

@@ -61,8 +61,10 @@ pub struct Hearing {
     pub surely_acked_at: Option<Instant>,
     /// When the peer was heard again after a silence, or adopted.
     pub returned_at: Option<Instant>,
-    /// Since when all its beats have said that it cannot serve.
+    /// Since when it is known that it cannot serve.
     pub troubled_since: Option<Instant>,
+    /// When that began there, whatever was heard of it.
+    trouble_began_at: Option<Instant>,
     /// The newest beat said goodbye.
     pub has_peer_left: bool,
     /// What it knows of the witnesses.
@@ -104,6 +106,7 @@ impl Hearing {
             surely_acked_at: None,
             returned_at: None,
             troubled_since: None,
+            trouble_began_at: None,
             has_peer_left: false,
             sight: Sight::NONE,
             lines: [LineEvidence::default(); MAX_PATHS],
@@ -180,7 +183,10 @@ impl World {
             hearing.newest_count = stamp.count;
             hearing.told_terms = stamp.terms;
             hearing.newest_sent_at = Some(stamp.sent_at);
-            hearing.troubled_since = stamp.is_troubled.then(|| hearing.troubled_since.unwrap_or(now));
+            let is_other = hearing.trouble_began_at != stamp.troubled_since;
+            hearing.trouble_began_at = stamp.troubled_since;
+            hearing.troubled_since =
+                stamp.troubled_since.and(hearing.troubled_since.filter(|_| !is_other).or(Some(now)));
             hearing.has_peer_left = stamp.is_leaving;
             hearing.sight.exchange(ours, stamp.witnesses, do_files_agree);
         }
@@ -243,7 +249,7 @@ impl World {
                 hearing.heard_at = Some(self.now);
                 hearing.told_terms = [0; MAX_GROUPS];
                 (hearing.newest_sent_at, hearing.newest_count, hearing.session_count) = (None, 0, 0);
-                hearing.troubled_since = None;
+                (hearing.troubled_since, hearing.trouble_began_at) = (None, None);
                 hearing.has_peer_left = false;
                 if hearing.known != stamp.runs[0] {
                     (hearing.acked_at, hearing.surely_acked_at) = (None, None);

@@ -73,8 +73,8 @@ pub struct Watch {
     pub carriers: [[bool; MAX_GROUPS]; 2],
     /// By side: the node says goodbye.
     pub is_leaving: [bool; 2],
-    /// By side: the node says that its guard does not act.
-    pub is_troubled: [bool; 2],
+    /// By side: since when the node has said that its guard does not act.
+    pub troubled_since: [Option<Instant>; 2],
     /// By side and path: whether the node was told that it is open.
     pub open_paths: [[bool; MAX_PATHS]; 2],
     /// By side: its agents have found out that probes hear nobody, and nothing has changed since.
@@ -105,7 +105,7 @@ impl Watch {
             taken: [[None; MAX_GROUPS]; 2],
             carriers: [[false; MAX_GROUPS]; 2],
             is_leaving: [false; 2],
-            is_troubled: [false; 2],
+            troubled_since: [None; 2],
             open_paths: [[false; MAX_PATHS]; 2],
             is_known_deaf: [false; 2],
             reading: None,
@@ -129,7 +129,7 @@ impl Watch {
         self.terms[index] = [0; MAX_GROUPS];
         self.answered[index] = [None; MAX_GROUPS];
         self.carriers[index] = [false; MAX_GROUPS];
-        (self.is_leaving[index], self.is_troubled[index], self.is_known_deaf[index]) = (false, false, false);
+        (self.is_leaving[index], self.troubled_since[index], self.is_known_deaf[index]) = (false, None, false);
         self.open_paths[index] = [false; MAX_PATHS];
     }
 
@@ -149,7 +149,7 @@ impl Watch {
         hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
         // The guard that gave it the office acts.
-        self.is_troubled[index] = false;
+        self.troubled_since[index] = None;
     }
 
     /// The terms under which a side holds its groups.

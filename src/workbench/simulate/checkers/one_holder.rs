@@ -23,6 +23,7 @@
 //! the same reasoning. An excused overlap must end within two intervals of the first exchange.
 
 use crosswire::config::{GroupId, PathId, PathKind, SafetyRule, Side};
+use crosswire::health::outlived_for;
 use crosswire::quorum::record::TakeReason;
 use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
@@ -94,13 +95,25 @@ impl World {
             let gateway = &self.boxes[holder.index()];
             !gateway.does_agent_work() || !gateway.does_guard_work()
         };
-        let waits_for_kernel = self.group_policy(taker, group).safety != SafetyRule::Probe;
+        // Who had heard that the holder cannot serve waits for its kernel, whatever the rule.
+        let was_told = self.watch.hearing[taker.index()].troubled_since.is_some();
+        let waits_for_kernel = was_told || self.group_policy(taker, group).safety != SafetyRule::Probe;
         // Guards that hung on both boxes and go on together do what was ordered before either could hear of it.
         let window = self.exchange_time();
         let both_hung = SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
         let by_listening = !both_hung && (self.could_hear(taker) || self.could_ask(taker));
         let could_know = by_listening || self.was_answered(taker, group) || self.could_be_told(holder);
-        !(could_know || (kernel_alone && waits_for_kernel))
+        !(could_know || (kernel_alone && waits_for_kernel && !self.is_renewed_in_silence(group, taker)))
+    }
+
+    /// The holder has renewed so lately that it lived behind the cut for longer than whoever heard nothing of it would take
+    /// it to have. What happened to its processes since is not why both hold the group.
+    fn is_renewed_in_silence(&self, group: GroupId, taker: Side) -> bool {
+        let holder = taker.peer();
+        let hearing = &self.watch.hearing[taker.index()];
+        let silent_since = hearing.heard_at.unwrap_or(hearing.started_at);
+        let bound = timing::lifetime_bound(self.dead_afters().1, self.file(holder).lease);
+        self.boxes[holder.index()].kernel.until[group.index()].is_some_and(|until| until > silent_since + bound)
     }
 
     fn slower_interval(&self) -> Span {
@@ -196,7 +209,11 @@ impl World {
         let is_in_time = taken.is_none_or(|(at, _)| answered <= at);
         // Of a box that seems to have lost its power, an early answer says no more than a late beat.
         let late_after = self.longest_late_after(taker);
-        let is_early = answered.since(heard) <= late_after && self.now.since(answered) >= late_after.fraction(98, 100);
+        let clock = self.boxes[taker.index()].clock;
+        let outlived_until =
+            self.lines_dropped_at(taker).map(|at| at + outlived_for(self.file(taker).longest_interval()));
+        let is_early = outlived_until.is_some_and(|until| clock.local(answered) < until)
+            && self.now.since(answered) >= late_after.fraction(98, 100);
         if is_early && self.is_power_loss_shown(taker) {
             return false;
         }

@@ -55,8 +55,10 @@ impl World {
             | Record::Reloaded
             | Record::Succeeded => {}
             Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),
-            Record::GuardLost => self.watch.is_troubled[side.index()] = true,
-            Record::GuardSilent(is_silent) => self.watch.is_troubled[side.index()] = is_silent,
+            Record::GuardLost => self.watch.troubled_since[side.index()] = Some(self.now),
+            Record::GuardSilent(is_silent) => {
+                self.watch.troubled_since[side.index()] = is_silent.then_some(self.now);
+            }
         }
     }
 

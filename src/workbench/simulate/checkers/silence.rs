@@ -122,15 +122,33 @@ impl World {
         !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
     }
 
+    /// How long the silence of a box has to last whose lines have dropped: it may have been heard since.
+    fn power_loss_wait(&self, side: Side) -> Span {
+        let clock = self.boxes[side.index()].clock;
+        let hearing = &self.watch.hearing[side.index()];
+        let dropped = self.lines_dropped_at(side);
+        let interval = self.file(side).longest_interval();
+        let newest = hearing.heard_at.map(|at| clock.local(at));
+        let outlived = newest.zip(dropped).map(|(newest, dropped)| newest.since(dropped + interval));
+        self.longest_late_after(side) + outlived.unwrap_or_default()
+    }
+
+    /// When the lines of some cable dropped that are down, by the box's own clock.
+    pub(super) fn lines_dropped_at(&self, side: Side) -> Option<Instant> {
+        self.watch.hearing[side.index()].lines.iter().filter_map(|lines| lines.dropped_at).max()
+    }
+
     /// No silence counts that is shorter than what either node goes by.
     fn check_drift(&mut self, side: Side, reason: TakeReason) {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
         let Some(told_at) = hearing.told_at.max(hearing.heard_at).filter(|_| hearing.told_at.is_some()) else { return };
-        let wait = timing::takeover_after(self.present_dead_afters().1);
+        let dead_after = self.present_dead_afters().1;
+        let shown = self.is_power_loss_shown(side).then(|| self.power_loss_wait(side));
+        let wait = timing::takeover_after(shown.unwrap_or(dead_after).min(dead_after));
         let is_early = clock.local(self.now) < clock.local(told_at) + wait;
         let is_by_age = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
-        if is_by_age && is_early && !self.is_power_loss_shown(side) {
+        if is_by_age && is_early {
             self.complain("drift", format!("{side:?} took over ({reason:?}) before both would call the peer silent"));
         }
     }
