@@ -224,6 +224,11 @@ impl Policy {
         self.paths.iter().map(|path| path.timing.late_after).max().unwrap_or_default()
     }
 
+    /// The longest interval of any path.
+    pub fn longest_interval(&self) -> Span {
+        self.paths.iter().map(|path| path.timing.interval).max().unwrap_or_default()
+    }
+
     /// The longest dead_after of any path.
     pub fn longest_dead_after(&self) -> Span {
         self.paths.iter().map(|path| path.timing.dead_after).max().unwrap_or_default()

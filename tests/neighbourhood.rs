@@ -10,6 +10,7 @@ mod turns;
 
 use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side, Speed};
 use crosswire::frame::message::Role;
+use crosswire::quorum::record::Record;
 use crosswire::time::Span;
 use simulate::fault::{Fault, LineFault, Way, WitnessId};
 use simulate::setup::{Place, Setup, Wiring};
@@ -182,6 +183,39 @@ fn a_witness_that_answers_only_who_serves_is_in_the_way_of_a_takeover() {
     world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
     world.run_for(Span::from_s(1));
     assert_eq!(world.holders(GATEWAY), [Side::B]);
+}
+
+/// An answer that comes too late to be sight does not begin the probe anew: what nobody holds is taken in the usual time.
+#[test]
+fn witnesses_that_answer_too_late_hold_up_no_probe() {
+    let mut setup = with_witness();
+    setup.witnesses = vec![Place::Lan; 4];
+    setup.policy.witnesses = 4;
+    let mut world = pair(setup);
+    (0..4).for_each(|witness| world.befall(Fault::WitnessDelay(WitnessId(witness), Span::from_s(100))));
+    world.run_for(Span::from_s(150));
+    for _ in 0..5 {
+        for side in [Side::A, Side::B] {
+            world.befall(Fault::ForceStandby(side));
+        }
+        world.run_until(Span::from_s(1), |world| world.holders(GATEWAY).is_empty()).expect("both let go");
+        for side in [Side::A, Side::B] {
+            world.befall(Fault::Online(side));
+        }
+        world.run_until(Span::from_s(2), |world| !world.holders(GATEWAY).is_empty()).expect("one takes it");
+        world.run_for(Span::from_s(10));
+    }
+    assert_no_overlap(&world);
+}
+
+/// Of what the peer serves the peer's own kernel answers: whoever asks because a cable was pulled is able as before.
+#[test]
+fn a_pulled_cable_makes_nobody_unable() {
+    let mut world = pair(Setup::reference());
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.run_for(Span::from_s(2));
+    let is_unable = |record: &Record| matches!(record, Record::PeerUnable { .. });
+    assert_eq!(world.recorded().filter(|(_, record)| is_unable(record)).count(), 0, "{:#?}", world.story);
 }
 
 /// A stranger that only one node sees is in that node's way alone.

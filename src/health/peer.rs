@@ -5,6 +5,17 @@ use crate::frame::message::{Beat, GroupReport, Mechanisms, PathReport, Role, Tro
 use crate::health::ack::SendTimes;
 use crate::time::{Instant, Span};
 
+/// What came before a beat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Before {
+    /// No path heard the peer.
+    Silence,
+    /// So many beats are missing that what it says now it may have said, taken back and said again.
+    Gap,
+    /// Another beat, not long ago.
+    Beat,
+}
+
 /// What is known of the peer's present incarnation.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
@@ -22,11 +33,11 @@ pub struct Peer {
     maintenance_until: Option<Instant>,
     /// It has acknowledged a beat of this run of ours, in whichever incarnation: it knows by what times we go.
     does_know_us: bool,
-    /// Since when every beat of it has said that it cannot serve.
+    /// Since when it has said without a gap that it cannot serve.
     troubled_since: Option<Instant>,
-    /// Since when every beat of it has said that our lines dropped there.
+    /// Since when it has said without a gap that our lines dropped there.
     lines_dropped_at: Option<Instant>,
-    /// Since when every beat of it has said that it stands by.
+    /// Since when it has said without a gap that it stands by.
     standby_since: Option<Instant>,
 }
 
@@ -54,10 +65,10 @@ impl Peer {
         *self = Self { acked_at, mechanisms, maintenance_until, ..Self::default() };
     }
 
-    /// A fresh beat arrived. `was_heard`: some path heard the peer just before. Says whether it is the newest: one that a
-    /// slower path brings later than a faster one says nothing new.
-    pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, was_heard: bool, sent: &SendTimes) -> bool {
-        if !was_heard {
+    /// A fresh beat arrived. Says whether it is the newest: one that a slower path brings later than a faster one says nothing
+    /// new.
+    pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, before: Before, sent: &SendTimes) -> bool {
+        if before == Before::Silence {
             self.returned_at = Some(now);
         }
         let acked_at = sent.of(beat.ack);
@@ -70,11 +81,15 @@ impl Peer {
         self.mechanisms = Some(beat.release);
         // The clocks run within a hundredth of each other.
         self.maintenance_until = beat.standing.maintenance.map(|left| now + left.fraction(101, 100));
-        let is_troubled = beat.standing.trouble != Trouble::None;
-        self.troubled_since = is_troubled.then(|| self.troubled_since.unwrap_or(now));
-        self.standby_since = beat.standing.standby.then(|| self.standby_since.unwrap_or(now));
-        let is_dropped = beat.standing.lines_dropped;
-        self.lines_dropped_at = is_dropped.then(|| self.lines_dropped_at.unwrap_or(now));
+        let since = |is_so: bool, since: Option<Instant>| {
+            let unbroken = since.filter(|_| before == Before::Beat);
+            is_so.then(|| unbroken.unwrap_or(now))
+        };
+        // A guard that was silent may have gone on just before it died.
+        let is_other = self.beat.as_ref().is_none_or(|last| last.standing.trouble != beat.standing.trouble);
+        self.troubled_since = since(beat.standing.trouble != Trouble::None, self.troubled_since.filter(|_| !is_other));
+        self.standby_since = since(beat.standing.standby, self.standby_since);
+        self.lines_dropped_at = since(beat.standing.lines_dropped, self.lines_dropped_at);
         self.beat = Some(beat);
         self.beat_at = Some(now);
         true
@@ -117,7 +132,7 @@ impl Peer {
         self.maintenance_until.is_some_and(|until| now < until)
     }
 
-    /// Since when it has said in every beat that it cannot serve: nothing that it holds is renewed any more.
+    /// Since when it has said without a gap that it cannot serve: nothing that it holds is renewed any more.
     pub fn troubled_since(&self) -> Option<Instant> {
         self.troubled_since
     }
@@ -127,7 +142,7 @@ impl Peer {
         self.lines_dropped_at
     }
 
-    /// Since when it has said in every beat that its operator wants it to hold nothing.
+    /// Since when it has said without a gap that its operator wants it to hold nothing.
     pub fn standby_since(&self) -> Option<Instant> {
         self.standby_since
     }

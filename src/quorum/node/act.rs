@@ -154,7 +154,9 @@ impl Node {
     fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
         let is_asking = group.role == Role::Backup && group.probe.is_running();
-        let is_answered = || self.finding(now, id, group) == Finding::VipAnswers;
+        // Of what the peer serves its own kernel answers.
+        let is_served = matches!(self.claim(now, id), Claim::Serves | Claim::Releases);
+        let is_answered = || !is_served && self.finding(now, id, group) == Finding::VipAnswers;
         let is_hindered = is_asking && (group.probe.is_guard_late() || is_answered());
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {

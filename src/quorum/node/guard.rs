@@ -7,7 +7,13 @@
 use super::{GuardState, Node, emit};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
+
+/// How long a guard may be silent: late_after, and no less than three intervals, since one sign may be late. The longest late_after
+/// of any path, so that a peer that hears us by the slowest alone misses no recovery between two failures.
+pub(super) fn guard_patience(late_after: Span, interval: Span) -> Span {
+    late_after.max(interval.fraction(3, 1))
+}
 
 impl Node {
     /// The guard has said something.
@@ -31,9 +37,9 @@ impl Node {
         }
     }
 
-    /// When the guard has been silent for too long: late_after, and no less than three intervals, since one sign may be late.
+    /// When the guard has been silent for too long.
     pub(super) fn guard_silent_at(&self) -> Instant {
-        let patience = self.policy.shortest_late_after().max(self.policy.interval().fraction(3, 1));
+        let patience = guard_patience(self.policy.longest_late_after(), self.policy.interval());
         let is_expected = self.guard == GuardState::Fine;
         if is_expected { (self.guard_heard_at + patience).max(self.judge_from) } else { Instant::NEVER }
     }

@@ -1,15 +1,16 @@
 //! What comes in.
 
+use super::guard::guard_patience;
 use super::{Node, emit};
 use crate::config::PathId;
 use crate::frame::delimit::Gathered;
 use crate::frame::refusal::{Reading, Refusal};
 use crate::frame::session::Accepted;
 use crate::frame::{Beat, Body};
-use crate::health::{Arrivals, Lines};
+use crate::health::{Arrivals, Before, Lines};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 impl Node {
     pub(super) fn hear_bytes(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
@@ -76,7 +77,7 @@ impl Node {
     fn hear_beat(&mut self, now: Instant, path: PathId, beat: Beat, number: u32, effects: &mut Effects) {
         // Another configuration is no other pair: the peer is heard, and the difference is named.
         self.note_digest(beat.digest != self.policy.digest, effects);
-        let was_heard = self.is_heard(now);
+        let before = self.before_beat(now);
         let as_of = self.arrivals.note(number, now);
         self.note_heard(now, path, as_of);
         if let Some(here) = self.paths.get_mut(path.index()) {
@@ -89,7 +90,7 @@ impl Node {
             path.detector.note_peers(report.dead_after);
         }
         let seen_there = Some(beat.standing.witnesses).filter(|_| !self.is_digest_different);
-        if self.peer.hear(now, beat, number, was_heard, &self.sent) {
+        if self.peer.hear(now, beat, number, before, &self.sent) {
             self.witnesses.exchange(now, self.sight_window(), seen_there);
         }
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
@@ -99,6 +100,19 @@ impl Node {
             }
             // It is not off, whatever the operator said; should it fall silent now, that is another matter.
             group.peer_is_off_until = None;
+        }
+    }
+
+    /// What it takes for the peer to take back that its guard is silent and to say it again, is its guard's patience. A quarter
+    /// of that is for beats that come early or late. Of a peer with another file only the interval is known.
+    fn before_beat(&self, now: Instant) -> Before {
+        let late_after = if self.is_digest_different { Span::ZERO } else { self.policy.longest_late_after() };
+        let hidden = guard_patience(late_after, self.peer.interval()).fraction(3, 4);
+        let is_in_a_row = |at: Instant| at >= self.stalled_at && now.since(at) < hidden;
+        match self.peer.beat_at() {
+            _ if !self.is_heard(now) => Before::Silence,
+            Some(at) if is_in_a_row(at) => Before::Beat,
+            Some(_) | None => Before::Gap,
         }
     }
 

@@ -39,14 +39,19 @@ impl Node {
         self.note_peers_trouble(now, effects);
     }
 
-    /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: before every path is late that
-    /// says no more than a beat would have, and counts for as long.
+    /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: as long as a box may outlive
+    /// its lines that says no more than a beat would have, and counts for as long.
     fn age_answers(&mut self, now: Instant) {
-        let Some(heard_at) = self.newest_frame_at().filter(|_| self.is_power_loss) else { return };
-        let late_after = self.policy.longest_late_after();
+        let Some(dropped_at) = self.lines_dropped_at().filter(|_| self.is_power_loss) else { return };
+        let outlived_until = dropped_at + outlived_for(self.policy.longest_interval());
         for group in &mut self.groups {
-            group.probe.age(now, heard_at + late_after, timing::takeover_after(late_after));
+            group.probe.age(now, outlived_until, timing::takeover_after(self.policy.longest_late_after()));
         }
+    }
+
+    /// When the lines of some cable were last seen to have dropped.
+    fn lines_dropped_at(&self) -> Option<Instant> {
+        self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max()
     }
 
     /// When the newest answer to a probe counts no more, after a power loss.
@@ -220,7 +225,7 @@ impl Node {
         }
     }
 
-    fn claim(&self, now: Instant, id: GroupId) -> Claim {
+    pub(super) fn claim(&self, now: Instant, id: GroupId) -> Claim {
         match self.peer.group(id, &self.policy) {
             None => Claim::Unknown,
             Some(report) if report.role.is_holding() && self.has_lapsed_there(now, id) => Claim::Free,
@@ -278,8 +283,12 @@ impl Node {
             Wish::None
         } else if group.handover_until.is_some() {
             Wish::Handover
-        } else if self.does_peer_want(id) && self.peer.acked_at() >= group.active_since {
-            // It knows that we serve, and asks for what it knows to be served.
+        } else if self.guard == GuardState::Fine
+            && self.does_peer_want(id)
+            && self.peer.acked_at() >= group.active_since
+        {
+            // It knows that we serve, and asks for what it knows to be served. While our guard fails, it claims what it takes
+            // for vacant.
             Wish::PeerWants
         } else {
             Wish::None
@@ -331,16 +340,19 @@ impl Node {
     }
 
     /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
-    /// that the lines showed, late_after, and what a peer that lives needs to see the drop and let go.
+    /// that the lines showed, late_after, and what a peer that lives needs to see the drop and let go. Whoever was heard long
+    /// after its lines had dropped looks less like that: it has to be silent for longer by as much.
     pub(super) fn drift_passes(&self) -> Instant {
         let passes = |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
         if !self.is_power_loss {
             return passes(self.takes_by());
         }
         let late_after = self.policy.longest_late_after();
-        let dropped_at = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
+        let dropped_at = self.lines_dropped_at().unwrap_or(Instant::ORIGIN);
+        let noticed_at = dropped_at + self.policy.longest_interval();
+        let outlived = self.newest_frame_at().map_or(Span::ZERO, |at| at.since(noticed_at));
         let let_go = timing::hasty_release(self.policy.interval(), late_after);
-        passes(late_after).max(dropped_at.map_or(Instant::ORIGIN, |at| at + let_go))
+        passes((late_after + outlived).min(self.takes_by())).max(dropped_at + let_go)
     }
 
     pub(super) fn newest_frame_at(&self) -> Option<Instant> {
@@ -416,10 +428,9 @@ impl Node {
     /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it may take the
     /// shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once an interval.
     fn is_in_haste(&self) -> bool {
-        let here = self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max();
         // The peer reckons with the interval of the cable, which may be the longest.
-        let interval = self.policy.paths.iter().map(|path| path.timing.interval).max().unwrap_or_default();
-        let dropped_at = here.max(self.peer.lines_dropped_at());
+        let interval = self.policy.longest_interval();
+        let dropped_at = self.lines_dropped_at().max(self.peer.lines_dropped_at());
         let outlived = outlived_for(interval) + interval;
         let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + outlived);
         !self.is_shortcut_closed() && dropped_at.is_some_and(is_late)

@@ -109,11 +109,12 @@ impl Node {
     }
 
     /// Where no witness was in sight before, this node may have been cut off until now, and its questions with it: what
-    /// nobody answered then is no proof beside a witness that is seen now.
+    /// nobody answered then is no proof beside a witness that is seen now. An answer that comes too late to be sight changes nothing.
     pub(super) fn witness_answered(&mut self, now: Instant, index: usize, asked_at: Instant) {
-        let was_blind = self.witnesses.seen_bits(now, self.sight_window()) == 0;
+        let window = self.sight_window();
+        let was_blind = self.witnesses.seen_bits(now, window) == 0;
         self.witnesses.answer(index, asked_at);
-        if was_blind {
+        if was_blind && self.witnesses.seen_bits(now, window) != 0 {
             self.groups.iter_mut().for_each(|group| group.probe.doubt());
         }
     }

@@ -78,3 +78,15 @@ fn terms_that_are_used_up_are_said_once() {
     assert_eq!(used_up.count(), 1, "by the one that hears of it");
     assert_eq!(nodes[1].groups[0].term, MAX_TERM);
 }
+
+/// The peer holds by what it was told last, and that may be of another run.
+#[test]
+fn what_another_run_announced_binds_until_the_peer_knows_this_one() {
+    let (nodes, now) = acquainted();
+    let own = nodes[1].slowest_dead_after();
+    assert_eq!(nodes[1].takes_by(), own, "the peer has acknowledged this run");
+    let mut next = node(Side::B, 3, now);
+    assert_eq!(next.takes_by(), crate::config::MAX_DEAD_AFTER, "nobody knows what was announced");
+    next.promise = Some(crate::quorum::succession::Promise { hold: own, take: own + own });
+    assert_eq!(next.takes_by(), own + own);
+}
