@@ -40,6 +40,9 @@ const LAST_RETRY: Span = Span::from_s(30);
 const LINE_OVERHEAD_BYTES: usize = 3;
 /// What an aside takes beside its text: the frame, and the piece's number, place, total and length.
 const ASIDE_OVERHEAD_BYTES: usize = MIN_BODY_BYTES + LINE_OVERHEAD_BYTES + 8;
+/// Longest time before a beat in which no aside begins: whoever tests a cable waits half a second for an answer.
+const ASIDE_MARGIN: Span = Span::from_ms(100);
+
 /// One path's port.
 pub struct Port {
     pub id: PathId,
@@ -54,7 +57,7 @@ pub struct Port {
     max_queued_bytes: usize,
     /// Bits a second; zero on a LAN.
     baud: u32,
-    /// Bytes of an aside that may still be in the queue: no beat is skipped because of them.
+    /// Bytes of asides that may still be in the queue: no beat is skipped because of them.
     aside_bytes: usize,
     bytes_in: u64,
     bytes_out: u64,
@@ -251,17 +254,18 @@ impl Port {
     /// Sends a body now, or skips it. A frame that cannot leave at once would be stale when it does.
     pub fn send(&mut self, body: &Body) {
         let Some(descriptor) = &self.descriptor else { return };
+        // Behind beats that fill half of the line, hellos would leave no time for the answer to a test of the cable.
+        #[cfg(feature = "cable-test")]
+        if body.len() == MIN_BODY_BYTES && !self.tester.owed.is_empty() && queued_bytes(descriptor) > 0 {
+            return;
+        }
         let has_left = match self.kind {
             PathKind::Serial => {
                 let queued = queued_bytes(descriptor);
                 if queued == 0 {
                     self.aside_bytes = 0;
                 }
-                queued <= self.max_queued_bytes + self.aside_bytes && {
-                    let line = delimit::wrap(body);
-                    self.bytes_out = self.bytes_out.saturating_add(line.len() as u64);
-                    write(descriptor, &line) == Ok(line.len())
-                }
+                queued <= self.max_queued_bytes + self.aside_bytes && self.put(body) > 0
             }
             PathKind::Lan => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -274,23 +278,33 @@ impl Port {
         }
     }
 
-    /// Most bytes of text that an aside may carry now, so that it has left an eighth of an interval before the next beat is due,
-    /// and takes no more than half an interval of the line.
+    /// Puts a frame into the queue of a serial port; how many bytes it takes there, none if it has no room for them.
+    fn put(&mut self, body: &Body) -> usize {
+        let line = delimit::wrap(body);
+        self.bytes_out = self.bytes_out.saturating_add(line.len() as u64);
+        let has_room = self.descriptor.as_ref().is_some_and(|port| write(port, &line) == Ok(line.len()));
+        if has_room { line.len() } else { 0 }
+    }
+
+    /// Most bytes of text that an aside may carry now, so that it has left an eighth of an interval or [`ASIDE_MARGIN`] before
+    /// the next beat is due, and takes no more than half an interval of the line.
     pub fn aside_room(&self, now: Instant, next_beat_at: Instant, interval: Span) -> usize {
         let Some(descriptor) = &self.descriptor else { return 0 };
         if self.kind == PathKind::Lan {
             return MAX_CHUNK_BYTES;
         }
-        let left = next_beat_at.since(now + interval.fraction(1, 8));
+        let left = next_beat_at.since(now + interval.fraction(1, 8).min(ASIDE_MARGIN));
         let bytes_in = |span: Span| usize::try_from(span.as_us() * u64::from(self.baud) / 10_000_000).unwrap_or(0);
         let free = bytes_in(left).saturating_sub(queued_bytes(descriptor));
         free.min(bytes_in(interval.fraction(1, 2))).saturating_sub(ASIDE_OVERHEAD_BYTES)
     }
 
-    /// Sends an aside, for which there is room.
+    /// Sends an aside, for which there is room: behind whatever is in the queue, since the line has time for both.
     pub fn send_aside(&mut self, body: &Body) {
-        self.send(body);
-        self.aside_bytes = body.len() + LINE_OVERHEAD_BYTES;
+        match self.kind {
+            PathKind::Serial => self.aside_bytes += self.put(body),
+            PathKind::Lan => self.send(body),
+        }
     }
 
     /// Hears whoever tests the cable from the other end.

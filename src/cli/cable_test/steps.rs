@@ -144,7 +144,9 @@ fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
     let mut speed = Speed { baud, ..Speed::default() };
     link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
     sleep(SETTLES);
-    if link.go(baud).is_ok() {
+    // The other end changes in its own time, and drops what came before that.
+    let meets = |answer: &Message| (*answer == Message::Hello).then_some(());
+    if link.go(baud).is_ok() && link.ask(&Message::Hello, ANSWER_WAIT, meets).is_some() {
         measure(link, &mut speed);
     }
     if speed.is_clean() {

@@ -16,7 +16,7 @@ use crosswire::config::Side;
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::libc;
+use nix::libc::{self, c_int};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};
@@ -207,8 +207,26 @@ impl Cable {
         self.lock().wires[from.index()].recorded.iter().copied().collect()
     }
 
+    /// What waits in the ports, for whoever takes the place of their driver.
+    pub fn queues(&self) -> Queues {
+        Queues(Arc::clone(&self.shared))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Wires> {
         lock(&self.shared)
+    }
+}
+
+/// What the two ports have been given to send and have not sent: a pseudo-terminal says that it is nothing.
+#[derive(Clone)]
+pub struct Queues(Arc<Mutex<Wires>>);
+
+impl Queues {
+    /// Bytes that the port of `side` still has to send.
+    pub fn of(&self, side: Side) -> c_int {
+        let mut wires = lock(&self.0);
+        wires.take_from(side);
+        wires.wires[side.index()].bytes_on_it().try_into().unwrap_or(c_int::MAX)
     }
 }
 

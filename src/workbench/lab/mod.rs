@@ -97,8 +97,7 @@ impl Lab {
         let ports = plug_all(&switch, &namespace, lans, client_address)?;
         let cable = Cable::new(setup.seed)?;
         cable.set_baud(setup.emulate_baud.then_some(setup.baud));
-        let devices = [Side::A, Side::B].map(|side| cable.device(side));
-        let modem = setup.lines.map(|wiring| Modem::new(devices, wiring)).transpose()?;
+        let modem = setup.lines.map(|wiring| Modem::new(&cable, wiring)).transpose()?;
         let ping = Ping::start(&namespace, VIP, setup.ping_step)?;
         let nursery = Nursery::new()?;
         let client = Client { namespace, ports };

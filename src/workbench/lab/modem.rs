@@ -1,6 +1,6 @@
 //! Modem lines for the laboratory's cable: a pseudo-terminal has none, so the system calls that ask for them are answered here.
 //!
-//! Each process of a node runs under a filter that hands `ioctl(2)` for lines, UART and counters to this thread
+//! Each process of a node runs under a filter that hands `ioctl(2)` for lines, UART, counters and what waits to be sent to this thread
 //! (seccomp_unotify(2), Linux 5.5) and lets everything else through. So it is the shipped program that raises and reads its
 //! lines, by the calls that it makes on a real port; only the driver is ours. Lines drop when the last process that set them
 //! is gone, as a driver's do under HUPCL: that drivers do so is for a real one to show.
@@ -11,7 +11,6 @@ use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +20,7 @@ use nix::libc::{self, c_int, c_void};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
+use super::cable::{Cable, Queues};
 use super::worker::{Bell, Worker};
 
 const DTR: c_int = libc::TIOCM_DTR;
@@ -31,7 +31,8 @@ const BAUD_BASE_AT: u64 = 28;
 /// `serial_icounter_struct`: where the count of framing errors is.
 const FRAME_AT: u64 = 24;
 /// The requests that are answered here.
-const REQUESTS: [u32; 6] = [
+const REQUESTS: [u32; 7] = [
+    libc::TIOCOUTQ as u32,
     libc::TIOCMGET as u32,
     libc::TIOCMSET as u32,
     libc::TIOCMBIS as u32,
@@ -100,19 +101,20 @@ pub struct Modem {
     state: Arc<Mutex<State>>,
     /// Device numbers of the two ports.
     devices: [u64; 2],
+    queues: Queues,
     workers: Mutex<Vec<Worker>>,
 }
 
 impl Modem {
-    /// Line wires beside the cable between these two ports.
+    /// Line wires of this cable.
     ///
     /// # Errors
-    /// If one is not there.
-    pub fn new(devices: [&Path; 2], wiring: Wiring) -> io::Result<Self> {
-        let [a, b] = devices.map(|device| fs::metadata(device).map(|found| found.rdev()));
+    /// If a port is not there.
+    pub fn new(cable: &Cable, wiring: Wiring) -> io::Result<Self> {
+        let [a, b] = [Side::A, Side::B].map(|side| fs::metadata(cable.device(side)).map(|found| found.rdev()));
         let devices = [a?, b?];
         let state = Arc::new(Mutex::new(State { wiring, ..State::default() }));
-        Ok(Self { state, devices, workers: Mutex::new(Vec::new()) })
+        Ok(Self { state, devices, queues: cable.queues(), workers: Mutex::new(Vec::new()) })
     }
 
     /// Changes the wires.
@@ -150,8 +152,8 @@ impl Modem {
         // SAFETY: the closure makes two system calls on memory of its own and allocates nothing, as is allowed between fork
         // and exec.
         unsafe { command.pre_exec(move || send_descriptor(theirs.as_raw_fd(), install_filter()?)) };
-        let (state, devices) = (Arc::clone(&self.state), self.devices);
-        let worker = Worker::start("modem", move |bell| serve(&state, &devices, &ours, bell))?;
+        let driver = Driver { state: Arc::clone(&self.state), devices: self.devices, queues: self.queues.clone() };
+        let worker = Worker::start("modem", move |bell| driver.serve(&ours, bell))?;
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
         Ok(())
     }
@@ -168,11 +170,12 @@ fn install_filter() -> io::Result<RawFd> {
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     // struct seccomp_data: nr at 0; the low half of args[1] at 24 (little-endian).
     let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let [get, put, raise, drop, uart, counts] = REQUESTS;
+    let [queue, get, put, raise, drop, uart, counts] = REQUESTS;
     let mut program = [
         op(LOAD, 0, 0, 0),
-        op(EQUAL, 0, 7, libc::SYS_ioctl as u32),
+        op(EQUAL, 0, 8, libc::SYS_ioctl as u32),
         op(LOAD, 0, 0, 24),
+        op(EQUAL, 7, 0, queue),
         op(EQUAL, 6, 0, get),
         op(EQUAL, 5, 0, put),
         op(EQUAL, 4, 0, raise),
@@ -230,109 +233,118 @@ fn receive_listener(socket: &OwnedFd, bell: &Bell) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// The thread: answers until the last process under the filter is gone.
-fn serve(state: &Mutex<State>, devices: &[u64; 2], socket: &OwnedFd, bell: &Bell) {
-    let Some(listener) = receive_listener(socket, bell) else { return };
-    super::clock::go_first();
-    loop {
-        let mut polled =
-            [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-        let ready = poll(&mut polled, PollTimeout::from(REAPS_EVERY_MS));
-        let seen = |index: usize| polled[index].revents().unwrap_or(PollFlags::empty());
-        if seen(0).contains(PollFlags::POLLIN) && bell.answered() {
-            return;
-        }
-        if ready == Ok(0) || seen(1).contains(PollFlags::POLLHUP) {
-            drop_lines_of_the_dead(state, devices);
-        }
-        if seen(1).contains(PollFlags::POLLIN) {
-            answer(state, devices, &listener);
-        } else if seen(1).contains(PollFlags::POLLHUP) {
-            return;
-        }
-    }
+/// The driver of both ports, as far as it is asked.
+struct Driver {
+    state: Arc<Mutex<State>>,
+    devices: [u64; 2],
+    queues: Queues,
 }
 
 /// How often it is looked whether who set a line still lives, if nothing else happens.
 const REAPS_EVERY_MS: u8 = 2;
 
-/// What HUPCL does: a port that nobody has open any more drops its lines.
-fn drop_lines_of_the_dead(state: &Mutex<State>, devices: &[u64; 2]) {
-    for side in [Side::A, Side::B] {
-        let owner = lock(state).owners[side.index()];
-        let Some(owner) = owner.filter(|pid| !is_open_in(*pid, devices, side)) else { continue };
-        let others = super::process::all_processes().unwrap_or_default();
-        let own = nix::unistd::getpid();
-        let mut others =
-            others.iter().filter(|process| process.pid != own).map(|process| process.pid.as_raw().cast_unsigned());
-        if let Some(heir) = others.find(|pid| is_open_in(*pid, devices, side)) {
-            lock(state).owners[side.index()] = Some(heir);
-            continue;
+impl Driver {
+    /// The thread: answers until the last process under the filter is gone.
+    fn serve(&self, socket: &OwnedFd, bell: &Bell) {
+        let Some(listener) = receive_listener(socket, bell) else { return };
+        super::clock::go_first();
+        loop {
+            let mut polled =
+                [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut polled, PollTimeout::from(REAPS_EVERY_MS));
+            let seen = |index: usize| polled[index].revents().unwrap_or(PollFlags::empty());
+            if seen(0).contains(PollFlags::POLLIN) && bell.answered() {
+                return;
+            }
+            if ready == Ok(0) || seen(1).contains(PollFlags::POLLHUP) {
+                self.drop_lines_of_the_dead();
+            }
+            if seen(1).contains(PollFlags::POLLIN) {
+                self.answer(&listener);
+            } else if seen(1).contains(PollFlags::POLLHUP) {
+                return;
+            }
         }
-        let mut state = lock(state);
-        if state.owners[side.index()] == Some(owner) {
-            (state.outputs[side.index()], state.owners[side.index()]) = (0, None);
+    }
+
+    /// What HUPCL does: a port that nobody has open any more drops its lines.
+    fn drop_lines_of_the_dead(&self) {
+        let (state, devices) = (&self.state, &self.devices);
+        for side in [Side::A, Side::B] {
+            let owner = lock(state).owners[side.index()];
+            let Some(owner) = owner.filter(|pid| !is_open_in(*pid, devices, side)) else { continue };
+            let others = super::process::all_processes().unwrap_or_default();
+            let own = nix::unistd::getpid();
+            let mut others =
+                others.iter().filter(|process| process.pid != own).map(|process| process.pid.as_raw().cast_unsigned());
+            if let Some(heir) = others.find(|pid| is_open_in(*pid, devices, side)) {
+                lock(state).owners[side.index()] = Some(heir);
+                continue;
+            }
+            let mut state = lock(state);
+            if state.owners[side.index()] == Some(owner) {
+                (state.outputs[side.index()], state.owners[side.index()]) = (0, None);
+            }
         }
+    }
+
+    /// Takes one call and answers it.
+    fn answer(&self, listener: &OwnedFd) {
+        let mut asked = MaybeUninit::<libc::seccomp_notif>::zeroed();
+        // SAFETY: SECCOMP_IOCTL_NOTIF_RECV writes one seccomp_notif, to which the pointer is; it is zeroed, as it must be.
+        if unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, asked.as_mut_ptr()) } < 0 {
+            return;
+        }
+        // SAFETY: plain numbers, for which zeroes are a value, and the kernel has filled them in.
+        let asked = unsafe { asked.assume_init() };
+        let error = self.carry_out(listener, &asked).err().map_or(0, |errno| -(errno as c_int));
+        let reply = libc::seccomp_notif_resp { id: asked.id, val: 0, error, flags: 0 };
+        // SAFETY: SECCOMP_IOCTL_NOTIF_SEND reads one seccomp_notif_resp. It fails only if the caller is dead.
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const reply) };
+    }
+
+    fn carry_out(&self, listener: &OwnedFd, asked: &libc::seccomp_notif) -> Result<(), Errno> {
+        let [fd, request, argument, ..] = asked.data.args;
+        let port = fs::metadata(format!("/proc/{}/fd/{fd}", asked.pid)).map_err(|_| Errno::EBADF)?.rdev();
+        let side =
+            [Side::A, Side::B].into_iter().find(|side| self.devices[side.index()] == port).ok_or(Errno::ENOTTY)?;
+        let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", asked.pid));
+        let memory = memory.map_err(|_| Errno::EFAULT)?;
+        is_alive(listener, asked.id)?;
+        let read_bits = || {
+            let mut bytes = [0; 4];
+            memory.read_exact_at(&mut bytes, argument).map_err(|_| Errno::EFAULT)?;
+            Ok(c_int::from_ne_bytes(bytes) & (DTR | RTS))
+        };
+        let write = |at: u64, value: c_int| memory.write_all_at(&value.to_ne_bytes(), at).map_err(|_| Errno::EFAULT);
+        if request as u32 as libc::Ioctl == libc::TIOCOUTQ {
+            return write(argument, self.queues.of(side));
+        }
+        let mut state = lock(&self.state);
+        let set = |state: &mut State, bits| {
+            state.outputs[side.index()] = bits;
+            state.owners[side.index()] = Some(asked.pid);
+        };
+        let driven = state.drives(side);
+        match request as u32 as libc::Ioctl {
+            libc::TIOCMGET => write(argument, state.shown_at(side))?,
+            libc::TIOCMSET => set(&mut state, read_bits()?),
+            libc::TIOCMBIS => set(&mut state, driven | read_bits()?),
+            libc::TIOCMBIC => set(&mut state, driven & !read_bits()?),
+            libc::TIOCGSERIAL => {
+                write(argument, UART_16550A)?;
+                write(argument + BAUD_BASE_AT, 115_200)?;
+            }
+            libc::TIOCGICOUNT => write(argument + FRAME_AT, state.framing_errors.cast_signed())?,
+            _ => return Err(Errno::ENOTTY),
+        }
+        Ok(())
     }
 }
 
 fn is_open_in(pid: u32, devices: &[u64; 2], side: Side) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     open.flatten().any(|entry| fs::metadata(entry.path()).is_ok_and(|found| found.rdev() == devices[side.index()]))
-}
-
-/// Takes one call and answers it.
-fn answer(state: &Mutex<State>, devices: &[u64; 2], listener: &OwnedFd) {
-    let mut asked = MaybeUninit::<libc::seccomp_notif>::zeroed();
-    // SAFETY: SECCOMP_IOCTL_NOTIF_RECV writes one seccomp_notif, to which the pointer is; it is zeroed, as it must be.
-    if unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, asked.as_mut_ptr()) } < 0 {
-        return;
-    }
-    // SAFETY: plain numbers, for which zeroes are a value, and the kernel has filled them in.
-    let asked = unsafe { asked.assume_init() };
-    let error = carry_out(state, devices, listener, &asked).err().map_or(0, |errno| -(errno as c_int));
-    let reply = libc::seccomp_notif_resp { id: asked.id, val: 0, error, flags: 0 };
-    // SAFETY: SECCOMP_IOCTL_NOTIF_SEND reads one seccomp_notif_resp. It fails only if the caller is dead.
-    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const reply) };
-}
-
-fn carry_out(
-    state: &Mutex<State>,
-    devices: &[u64; 2],
-    listener: &OwnedFd,
-    asked: &libc::seccomp_notif,
-) -> Result<(), Errno> {
-    let [fd, request, argument, ..] = asked.data.args;
-    let port = fs::metadata(format!("/proc/{}/fd/{fd}", asked.pid)).map_err(|_| Errno::EBADF)?.rdev();
-    let side = [Side::A, Side::B].into_iter().find(|side| devices[side.index()] == port).ok_or(Errno::ENOTTY)?;
-    let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", asked.pid));
-    let memory = memory.map_err(|_| Errno::EFAULT)?;
-    is_alive(listener, asked.id)?;
-    let read_bits = || {
-        let mut bytes = [0; 4];
-        memory.read_exact_at(&mut bytes, argument).map_err(|_| Errno::EFAULT)?;
-        Ok(c_int::from_ne_bytes(bytes) & (DTR | RTS))
-    };
-    let write = |at: u64, value: c_int| memory.write_all_at(&value.to_ne_bytes(), at).map_err(|_| Errno::EFAULT);
-    let mut state = lock(state);
-    let set = |state: &mut State, bits| {
-        state.outputs[side.index()] = bits;
-        state.owners[side.index()] = Some(asked.pid);
-    };
-    let driven = state.drives(side);
-    match request as u32 as libc::Ioctl {
-        libc::TIOCMGET => write(argument, state.shown_at(side))?,
-        libc::TIOCMSET => set(&mut state, read_bits()?),
-        libc::TIOCMBIS => set(&mut state, driven | read_bits()?),
-        libc::TIOCMBIC => set(&mut state, driven & !read_bits()?),
-        libc::TIOCGSERIAL => {
-            write(argument, UART_16550A)?;
-            write(argument + BAUD_BASE_AT, 115_200)?;
-        }
-        libc::TIOCGICOUNT => write(argument + FRAME_AT, state.framing_errors.cast_signed())?,
-        _ => return Err(Errno::ENOTTY),
-    }
-    Ok(())
 }
 
 /// The process number may be another's by now, unless the call still waits.
