@@ -185,9 +185,16 @@ impl Agent<'_> {
     /// A change of theirs wakes nobody, so that it is seen an interval later at most.
     fn look_at_lines(&mut self) {
         let now = clock::now();
-        for port in &self.ports {
+        for port in &mut self.ports {
             if let Some(lines) = port.look_at_lines() {
                 self.node.step(now, Event::Lines(port.id, lines), &mut self.effects);
+            }
+            if let Some(baud) = port.put_right(now) {
+                let name = self.settings.path_name(port.id);
+                warn!(
+                    "path {name}: another program has set the port otherwise (it was at {baud} baud): it is put right; \
+                     `fuser -v` names who has it open"
+                );
             }
         }
         self.carry_out();

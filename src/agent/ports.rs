@@ -19,6 +19,7 @@ use super::cable_test::Tester;
 use crate::control::PortReport;
 use crate::guard::interface;
 use crate::tty::lines;
+use crate::tty::speed::Mode;
 use crate::tty::uart::{Counts, Uart};
 
 mod ioctl {
@@ -36,6 +37,9 @@ mod ioctl {
 const FIRST_RETRY: Span = Span::from_s(1);
 /// Longest wait.
 const LAST_RETRY: Span = Span::from_s(30);
+/// How often it is looked whether a serial port is still set as it was, and told that it was not.
+const LOOK_AGAIN_AFTER: Span = Span::from_ms(200);
+const TELL_AGAIN_AFTER: Span = Span::from_s(60);
 /// Delimiters and stuffing of a frame on the line.
 const LINE_OVERHEAD_BYTES: usize = 3;
 /// What an aside takes beside its text: the frame, and the piece's number, place, total and length.
@@ -73,6 +77,10 @@ pub struct Port {
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
     counts_before: Counts,
+    /// How a serial port was set when it was opened, when it is compared again, and from when on a difference is told again.
+    mode: Option<Mode>,
+    look_again_at: Instant,
+    tell_again_at: Instant,
     /// Who tests the cable at the other end; apart, since it is large and seldom there.
     #[cfg(feature = "cable-test")]
     pub tester: Box<Tester>,
@@ -114,6 +122,9 @@ impl Port {
             has_lines: false,
             bridged_lines: 0,
             counts_before: Counts::default(),
+            mode: None,
+            look_again_at: Instant::ORIGIN,
+            tell_again_at: Instant::ORIGIN,
             #[cfg(feature = "cable-test")]
             tester: Box::default(),
         }
@@ -131,6 +142,7 @@ impl Port {
             lines::set(&descriptor, self.outputs());
             self.has_lines = lines::get(&descriptor).is_some();
             self.counts_before = Counts::of(&descriptor).unwrap_or_default();
+            self.mode = Mode::of(&descriptor);
         }
         (self.bytes_in, self.bytes_out, self.opened_at) = (0, 0, now);
         self.descriptor = Some(descriptor);
@@ -202,6 +214,19 @@ impl Port {
             lines::set(descriptor, self.outputs());
         }
         Some(bits.and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
+    }
+
+    /// Sees now and then to it that a serial port is set as it was when it was opened. If another program has set it otherwise: the
+    /// speed at which it was found, to be told; not each time where that goes on.
+    pub fn put_right(&mut self, now: Instant) -> Option<u32> {
+        let (Some(descriptor), Some(mode)) = (&self.descriptor, &self.mode) else { return None };
+        if now < self.look_again_at {
+            return None;
+        }
+        self.look_again_at = now + LOOK_AGAIN_AFTER;
+        let found = mode.put_right(descriptor).filter(|_| now >= self.tell_again_at)?;
+        self.tell_again_at = now + TELL_AGAIN_AFTER;
+        Some(found)
     }
 
     /// Bytes without boundaries arrive here: a read that does not fill its room was the last one.

@@ -1,4 +1,4 @@
-//! The speed of a port, read back, and speeds that have no `B` constant.
+//! The speed of a port, read back, speeds that have no `B` constant, and what other programs change of both.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -41,8 +41,36 @@ pub fn set(port: &OwnedFd, baud: u32) -> nix::Result<()> {
     let mut mode = mode_of(port)?;
     mode.c_cflag = mode.c_cflag & !(libc::CBAUD | libc::CIBAUD) | libc::BOTHER;
     (mode.c_ispeed, mode.c_ospeed) = (baud, baud);
-    // SAFETY: TCSETS2 reads one termios2, and `mode` is one.
-    unsafe { ioctl::tcsets2(port.as_raw_fd(), &raw const mode) }.map(|_| ())
+    Mode(mode).set(port)
+}
+
+/// How a port is set: speed, raw or not, flow control.
+#[derive(Clone, Copy)]
+pub struct Mode(termios2);
+
+impl Mode {
+    /// As it is now, in the words in which the driver tells it once it was set so; `None` where the driver does not say.
+    pub fn of(port: &OwnedFd) -> Option<Self> {
+        let mode = Self(mode_of(port).ok()?);
+        mode.set(port).ok()?;
+        mode_of(port).map(Self).ok()
+    }
+
+    /// Sets the port so again if it is set otherwise; the speed at which it was found then.
+    pub fn put_right(&self, port: &OwnedFd) -> Option<u32> {
+        let facts = |mode: &termios2| {
+            let flags = [mode.c_iflag, mode.c_oflag, mode.c_cflag, mode.c_lflag];
+            (flags, mode.c_ispeed, mode.c_ospeed, mode.c_cc)
+        };
+        let found = mode_of(port).ok().filter(|found| facts(found) != facts(&self.0))?;
+        self.set(port).ok()?;
+        Some(found.c_ospeed)
+    }
+
+    fn set(&self, port: &OwnedFd) -> nix::Result<()> {
+        // SAFETY: TCSETS2 reads one termios2, and there is one.
+        unsafe { ioctl::tcsets2(port.as_raw_fd(), &raw const self.0) }.map(|_| ())
+    }
 }
 
 /// Whether a port that was asked for `wanted` and runs at `found` will be understood.
@@ -61,6 +89,22 @@ mod tests {
             set(&pty.slave, baud).expect("set");
             assert_eq!(get(&pty.slave), Ok(baud));
         }
+    }
+
+    #[test]
+    fn what_another_program_has_set_is_put_right() {
+        let pty = nix::pty::openpty(None, None).expect("a pty");
+        set(&pty.slave, 19_200).expect("set");
+        let mode = Mode::of(&pty.slave).expect("a mode");
+        assert_eq!(mode.put_right(&pty.slave), None);
+        set(&pty.slave, 9_600).expect("set");
+        assert_eq!(mode.put_right(&pty.slave), Some(9_600));
+        assert_eq!(get(&pty.slave), Ok(19_200));
+        let mut other = mode_of(&pty.slave).expect("a mode");
+        other.c_iflag ^= libc::IXON;
+        Mode(other).set(&pty.slave).expect("set");
+        assert_eq!(mode.put_right(&pty.slave), Some(19_200));
+        assert_eq!(mode.put_right(&pty.slave), None);
     }
 
     #[test]

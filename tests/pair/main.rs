@@ -34,6 +34,7 @@ mod notify;
 mod paths;
 mod peer;
 mod planned;
+mod port;
 mod power;
 mod processes;
 mod recipes;

@@ -133,6 +133,11 @@ impl Modem {
         (state.outputs[side.index()], state.owners[side.index()]) = (0, None);
     }
 
+    /// Another program opens the port: the kernel raises both outputs, whoever has it open already.
+    pub fn open_beside(&self, side: Side) {
+        lock(&self.state).outputs[side.index()] |= DTR | RTS;
+    }
+
     /// What the port of `side` shows: outputs and inputs.
     pub fn shown_at(&self, side: Side) -> c_int {
         lock(&self.state).shown_at(side)
