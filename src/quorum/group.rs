@@ -218,6 +218,26 @@ impl Group {
         self.fault.is_some_and(Fault::is_refusal)
     }
 
+    /// What cannot be, whatever comes in. Looked at after every event, in tests and in the simulator.
+    ///
+    /// # Panics
+    ///
+    /// If it is so, where debug assertions are on.
+    pub fn assert_sound(&self) {
+        let is_expecting = self.pending.is_some() || self.release_again_at.is_some();
+        match self.role {
+            Role::Backup | Role::Faulty => {
+                debug_assert!(self.renewal.is_none(), "nothing is renewed that is not held");
+            }
+            Role::Acquiring => debug_assert!(self.pending.is_some(), "an acquisition is on its way"),
+            Role::Active => debug_assert!(self.held_term > 0, "what is served has a term"),
+            Role::Releasing => debug_assert!(is_expecting, "a release is on its way, or comes again"),
+        }
+        debug_assert!(self.held_term <= self.term, "no term is known that is higher than the highest");
+        debug_assert!(self.claims_since.is_none() || self.role == Role::Backup, "nobody claims what it has");
+        debug_assert!(self.fence_token.is_none() || self.fence == Fence::Pending, "a fence on its way is pending");
+    }
+
     /// What our beats say of it.
     pub fn report(&self, tag: u8) -> GroupReport {
         let word = match self.role {

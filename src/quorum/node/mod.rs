@@ -245,6 +245,7 @@ impl Node {
             Event::GuardAlive => self.guard_heard(now, effects),
             Event::GuardLost => self.guard_lost(effects),
         }
+        self.groups.iter().for_each(Group::assert_sound);
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
@@ -296,5 +297,6 @@ impl Node {
 /// Effects have room for everything that a turn can ask for. Should that ever be wrong, dropping the newest is safe: a beat is
 /// sent again, and an order that is not confirmed is given again or lapses.
 fn emit(effects: &mut Effects, effect: Effect) {
-    let _ = effects.push(effect);
+    let has_room = effects.push(effect).is_ok();
+    debug_assert!(has_room, "a turn asks for no more than effects have room for");
 }
