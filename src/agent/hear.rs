@@ -1,6 +1,6 @@
 //! What arrives, handed to the node event by event.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use crosswire::config::{GroupId, PathId};
 use crosswire::quorum::Event;
@@ -10,6 +10,7 @@ use crosswire::time::Instant;
 use crosswire::turn::Source;
 use log::warn;
 use nix::errno::Errno;
+use nix::sys::socket::{LinkAddr, getsockname};
 
 use super::guard_end::FromGuardEnd;
 use super::ports::Read;
@@ -19,6 +20,13 @@ use crate::control::WatchdogReport;
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::logger;
 use crate::settings::{PathDevice, VirtualAddress};
+
+impl Listener {
+    /// What it hears, as the kernel knows it.
+    fn protocol(&self) -> Option<u16> {
+        getsockname::<LinkAddr>(self.descriptor.as_raw_fd()).ok().map(|address| address.protocol())
+    }
+}
 
 impl Agent<'_> {
     /// Hands in all that has arrived there. A lapsed lease goes before anything that waited in a buffer is looked at; every
@@ -76,9 +84,7 @@ impl Agent<'_> {
             }
             (FromGuard::Path { path, errno }, None) => self.path_is_away(now, path, Errno::from_raw(errno)),
             (FromGuard::Listener { interface, mac }, Some(descriptor)) => {
-                // Those from before it had another hardware address would take our own frames for somebody's.
-                self.listeners.retain(|known| known.interface != interface || known.mac == mac);
-                self.listeners.push(Listener { interface, mac, descriptor });
+                self.become_listener(Listener { interface, mac, descriptor });
             }
             (FromGuard::Listener { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
@@ -198,6 +204,15 @@ impl Agent<'_> {
             }
         }
         self.carry_out();
+    }
+
+    /// One listener hears each protocol of an interface. Those from before it had another hardware address would take our own frames
+    /// for somebody's.
+    fn become_listener(&mut self, new: Listener) {
+        let protocol = new.protocol();
+        self.listeners
+            .retain(|known| known.interface != new.interface || known.mac == new.mac && known.protocol() != protocol);
+        self.listeners.push(new);
     }
 
     fn hear_listeners(&mut self) {

@@ -130,8 +130,6 @@ impl Custody {
         }
         if self.is_agent_wanted() && now >= self.start_at {
             let (is_in_place, is_reload) = (self.restarts.has_deposit(), self.is_reloading);
-            // Who begins anew knows of no maintenance.
-            self.is_hands_off &= is_in_place;
             self.start_at = Instant::NEVER;
             emit(effects, Effect::StartAgent { is_in_place, is_reload });
         }

@@ -68,6 +68,13 @@ pub struct Place {
     pub interface_index: u32,
 }
 
+impl Place {
+    /// The same address on the same interface, with whatever prefix length.
+    fn is_beside(&self, other: &Self) -> bool {
+        self.ip == other.ip && self.interface_index == other.interface_index
+    }
+}
+
 /// An address as the kernel shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen {
@@ -132,7 +139,10 @@ impl Addresses {
         // Of an IPv6 address the kernel tells no more than that it was added.
         let v6: Vec<_> = renewal.addresses.iter().filter(|address| address.ip.is_ipv6()).collect();
         let questions: Vec<_> = v6.iter().filter_map(|address| self.place_of(address)).map(question).collect();
-        self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
+        let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
+        if let Some(errno) = answers.into_iter().filter_map(Result::err).find(|errno| !is_absence(*errno)) {
+            return Err(Fault::Kernel(errno as i32));
+        }
         self.read_back(renewal.addresses, &seen)
     }
 
@@ -221,7 +231,7 @@ impl Addresses {
                     true
                 }
                 // Gone already is as good as gone: by hand, by its lifetime, or with the address it was secondary to.
-                Some(Err(Errno::EADDRNOTAVAIL | Errno::ENODEV)) => false,
+                Some(Err(errno)) if is_absence(errno) => false,
                 Some(Err(errno)) => {
                     fault = Fault::Kernel(errno as i32);
                     true
@@ -244,13 +254,33 @@ impl Addresses {
             places.iter().filter(|place| place.ip.is_ipv6()).map(|place| question(*place)).collect();
         let mut seen = Vec::new();
         let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
-        let is_unsure = answers.contains(&Err(Errno::ETIMEDOUT));
+        let mut answers = answers.into_iter();
         places.retain_mut(|place| {
-            let same = |seen: &&Seen| seen.place.ip == place.ip && seen.place.interface_index == place.interface_index;
-            let there = seen.iter().find(same);
+            let there = seen.iter().find(|seen| seen.place.is_beside(place));
             there.into_iter().for_each(|seen| place.prefix = seen.place.prefix);
-            place.ip.is_ipv4() || there.is_some() || is_unsure
+            place.ip.is_ipv4() || !answers.next().is_some_and(|answer| answer.is_err_and(is_absence))
         });
+    }
+
+    /// Removes what stands beside addresses that are held, on their interfaces and with another prefix length: nobody would renew it
+    /// or take it away.
+    pub fn remove_copies(&mut self, addresses: &[VirtualAddress]) {
+        let mut copies = Vec::new();
+        for address in addresses {
+            let Some(own) = self.place_of(address) else { continue };
+            match own.ip {
+                // They cannot be asked for one by one.
+                IpAddr::V4(_) => copies.extend((0..=32).map(|prefix| Place { prefix, ..own })),
+                IpAddr::V6(_) => {
+                    let mut there = |payload: &[u8]| copies.extend(parse(payload).map(|seen| seen.place));
+                    self.netlink.ask(&[question(own)], &mut there);
+                }
+            }
+            copies.retain(|copy| *copy != own);
+        }
+        let requests: Vec<_> = copies.iter().map(|copy| exact_removal(*copy)).collect();
+        let removed = self.netlink.run(&requests).into_iter().zip(&copies).filter(|(answer, _)| answer.is_ok());
+        removed.for_each(|(_, copy)| warn!("{}/{} was added by somebody else and is removed", copy.ip, copy.prefix));
     }
 
     /// Insists that the kernel shows every address where it belongs, and looks whether it honours the lifetime.
@@ -285,8 +315,13 @@ impl Addresses {
         now.into_iter().chain(before.map(|(_, put)| put.place).filter(|put| Some(*put) != now)).collect()
     }
 
+    /// Whether it stands where it was put.
+    pub fn is_put(&self, place: Place) -> bool {
+        self.put.iter().any(|(_, put)| put.place == place)
+    }
+
     fn note_put(&mut self, address: &VirtualAddress, place: Place) {
-        if place.interface_index != 0 && !self.put.iter().any(|(_, put)| put.place == place) {
+        if place.interface_index != 0 && !self.is_put(place) {
             let seen = Seen { place, valid_s: self.lifetime_s, is_secondary: true };
             self.put.push((address.interface.clone(), seen));
         }
@@ -357,6 +392,21 @@ fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fau
 /// Whether that very IPv6 address is on that very interface, and how (IPv4 ones cannot be asked for one by one).
 fn question(place: Place) -> Request {
     request(RTM_GETADDR, 0, place, 0)
+}
+
+/// That the kernel answers so says that there is no such address; of any other answer nobody knows. `ENXIO`: the interface has no
+/// IPv6 at present; the last two: this kernel has none.
+fn is_absence(errno: Errno) -> bool {
+    matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)
+}
+
+/// Of an address with that prefix length alone.
+fn exact_removal(place: Place) -> Request {
+    let mut request = request(RTM_DELADDR, 0, place, 0);
+    if place.ip.is_ipv4() {
+        ip_attribute(&mut request.body, IFA_ADDRESS, place.ip);
+    }
+    request
 }
 
 /// An `RTM_NEWADDR`, `RTM_DELADDR` or `RTM_GETADDR` for one address: `struct ifaddrmsg` and its attributes, by hand.
@@ -476,6 +526,28 @@ mod tests {
         assert_eq!(broadcast_of(ip, 0), Some(Ipv4Addr::BROADCAST));
         assert_eq!(broadcast_of(ip, 31), None);
         assert_eq!(broadcast_of(ip, 32), None);
+    }
+
+    #[test]
+    fn only_a_kernel_that_says_so_knows_no_such_address() {
+        let there_or_not =
+            [Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN, Errno::ETIMEDOUT, Errno::EPERM, Errno::EINVAL];
+        assert!(!there_or_not.into_iter().any(is_absence));
+        // Without IPv6 there is none of its addresses, and nothing that could keep a release from its end.
+        for errno in [Errno::EADDRNOTAVAIL, Errno::ENODEV, Errno::ENXIO, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT] {
+            assert!(is_absence(errno), "{errno}");
+        }
+    }
+
+    #[test]
+    fn an_interface_that_has_lost_its_ipv6_has_no_such_address() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            std::fs::write("/proc/sys/net/ipv6/conf/near/disable_ipv6", "1").expect("a switch");
+            assert_eq!(addresses.remove(&ours()), Ok(()));
+        });
     }
 
     #[test]

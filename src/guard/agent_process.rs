@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crosswire::config::GroupId;
-use crosswire::custody::{Event, HeldGroup};
+use crosswire::custody::Event;
 use crosswire::frame::Key;
 use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
 use crosswire::resource::Token;
@@ -125,7 +125,9 @@ impl Guard<'_> {
         if !is_in_place {
             self.deposit.clear();
         }
-        self.remove_what_nobody_holds();
+        // The dead agent may have had a release ordered again that had failed: a free group must be free.
+        self.owe_look(|_, is_held| !is_held);
+        self.look_for_strays();
         let inheritance = Inheritance { is_reload, ..self.inheritance() };
         match self.start_agent(Some(inheritance)) {
             Ok(()) => {
@@ -137,14 +139,6 @@ impl Guard<'_> {
                 Event::AgentNotStarted
             }
         }
-    }
-
-    /// The dead agent may have had a release ordered again that had failed: a free group must be free.
-    fn remove_what_nobody_holds(&mut self) {
-        let is_free = |id: GroupId| self.custody.group(id).is_some_and(HeldGroup::is_free);
-        let groups = (0u8..).map(GroupId).zip(&self.settings.groups).filter(|(id, _)| is_free(*id));
-        let addresses: Vec<_> = groups.flat_map(|(_, group)| group.addresses.iter().cloned()).collect();
-        self.remove_left_over(&addresses, "held by nobody");
     }
 
     /// Gives an agent that was not there from the start what the first one was given: interfaces, listeners, paths, witnesses.

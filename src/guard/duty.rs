@@ -28,6 +28,8 @@ pub struct Duty {
     pub new_routes: Vec<Route>,
     /// The first of its addresses that the kernel would refuse, as the agent was told.
     pub refused: Option<u8>,
+    /// By index in the group's list: those that may stand where they should not, and that were not looked for since.
+    pub unlooked: u64,
     schedule: Option<Schedule>,
 }
 
@@ -47,6 +49,23 @@ impl Duty {
     /// What is renewed of it.
     pub fn renewed<'a>(&'a self, group: &'a GroupSettings) -> &'a [VirtualAddress] {
         if self.newcomers.is_empty() { &group.addresses } else { &self.known }
+    }
+
+    /// Those that are looked for now: of those that are held one, since each costs many requests; and those that nobody holds.
+    pub fn take_unlooked(
+        &mut self,
+        addresses: &[VirtualAddress],
+        is_held: bool,
+    ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
+        let (mut held, mut loose) = (Vec::new(), Vec::new());
+        for (bit, address) in (0..u64::BITS).zip(addresses).filter(|(bit, _)| self.unlooked >> bit & 1 == 1) {
+            let list = if is_held && !self.newcomers.contains(address) { &mut held } else { &mut loose };
+            list.push((bit, address.clone()));
+        }
+        held.truncate(1);
+        held.iter().chain(&loose).for_each(|(bit, _)| self.unlooked &= !(1 << bit));
+        let addresses = |list: Vec<(u32, VirtualAddress)>| list.into_iter().map(|(_, address)| address).collect();
+        (addresses(held), addresses(loose))
     }
 
     /// What had to be stopped has stopped.

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use crosswire::time::{Instant, Span};
 use log::info;
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::AddressFamily;
@@ -14,6 +15,7 @@ use nix::sys::socket::{MsgFlags, SockFlag, recv};
 use super::addresses::{RTM_DELADDR, RTM_NEWADDR, Seen, parse as parse_address};
 use super::netlink::{Netlink, Request, attribute, for_each_message, open_socket};
 use super::packets::Mac;
+use crate::clock::now;
 
 // linux/rtnetlink.h, linux/if_link.h
 const RTM_NEWLINK: u16 = 16;
@@ -25,6 +27,9 @@ const IFLA_IFNAME: u16 = 3;
 const LINK_HEADER_BYTES: usize = 16;
 /// Events are read until none is left, but the loop goes on after this many datagrams.
 const MAX_READS: usize = 64;
+
+/// Everything is asked for again no sooner than so long after the last time.
+const MAKE_UP_EVERY: Span = Span::from_s(1);
 
 /// Something happened to an interface, named by its index in `Settings::interfaces`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +50,10 @@ pub enum LinkEvent {
 pub struct Links {
     events: OwnedFd,
     links: Vec<Link>,
+    /// The kernel had to drop events, and nobody has asked for everything since.
+    has_missed: bool,
+    /// When that was done last.
+    made_up_at: Instant,
 }
 
 struct Link {
@@ -82,7 +91,7 @@ impl Links {
             state: State::default(),
             is_reported: false,
         });
-        Ok(Self { events, links: links.collect() })
+        Ok(Self { events, links: links.collect(), has_missed: false, made_up_at: Instant::ORIGIN })
     }
 
     /// Asks for every interface, and reports each for the first time or as it has changed.
@@ -105,6 +114,11 @@ impl Links {
         Ok(events)
     }
 
+    /// It follows another one whose last events nobody has read.
+    pub fn note_gap(&mut self) {
+        self.has_missed = true;
+    }
+
     /// What is known of every interface, as if it had just become so: for an agent that was not there when it did.
     pub fn all(&self) -> Vec<LinkEvent> {
         let came_up = self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number));
@@ -112,9 +126,12 @@ impl Links {
         carriers.chain(came_up).collect()
     }
 
-    /// Reads what has happened. When the kernel had to drop events, everything is asked for again.
-    pub fn read_events(&mut self) -> nix::Result<Vec<LinkEvent>> {
-        let mut events = Vec::new();
+    /// Reads what has happened. When the kernel had to drop events, those that it kept are older than what was dropped: they are
+    /// read first, then everything is asked for again, until that works.
+    ///
+    /// # Errors
+    /// Why no more is known than the events that were added until then.
+    pub fn read_events(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
         let mut datagram = vec![0; 8_192];
         for _ in 0..MAX_READS {
             match recv(self.events.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
@@ -123,23 +140,37 @@ impl Links {
                     match header.kind {
                         RTM_NEWLINK | RTM_DELLINK => {
                             let report = parse(payload);
-                            report.iter().for_each(|report| self.take(header.kind == RTM_DELLINK, report, &mut events));
+                            report.iter().for_each(|report| self.take(header.kind == RTM_DELLINK, report, events));
                         }
                         RTM_NEWADDR => events.extend(address().map(LinkEvent::AddressThere)),
                         RTM_DELADDR => events.extend(address().map(LinkEvent::AddressGone)),
                         _ => {}
                     }
                 }),
+                Err(Errno::EAGAIN) if self.has_missed => return self.make_up(events),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
-                Err(Errno::ENOBUFS) => {
-                    events.extend(self.refresh()?);
-                    events.push(LinkEvent::Missed);
-                }
+                Err(Errno::ENOBUFS) => self.has_missed = true,
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(events)
+        Ok(())
+    }
+
+    /// Learns what the dropped events would have said, not oftener than a storm of them allows. An interface that is as it was may
+    /// have been away meanwhile.
+    fn make_up(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
+        if now() < self.made_up_at + MAKE_UP_EVERY {
+            return Ok(());
+        }
+        self.made_up_at = now();
+        events.extend(self.refresh()?);
+        let came_up = self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number));
+        let untold: Vec<_> = came_up.filter(|event| !events.contains(event)).collect();
+        events.extend(untold);
+        events.push(LinkEvent::Missed);
+        self.has_missed = false;
+        Ok(())
     }
 
     fn take(&mut self, is_gone: bool, report: &Report, events: &mut Vec<LinkEvent>) {
@@ -208,10 +239,12 @@ fn parse(payload: &[u8]) -> Option<Report> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
+
+    use nix::sys::socket::{setsockopt, sockopt};
 
     use super::*;
-    use crate::guard::testing::{Veth, in_namespace};
+    use crate::guard::testing::{Veth, in_namespace, set_up};
 
     fn links() -> Links {
         Links::open(&["near".to_owned(), "absent".to_owned()]).expect("a socket")
@@ -220,11 +253,11 @@ mod tests {
     /// Events until `last` has come.
     fn events_until(links: &mut Links, last: LinkEvent) -> Vec<LinkEvent> {
         let mut events = Vec::new();
-        let give_up = Instant::now() + Duration::from_secs(30);
+        let give_up = now() + Span::from_s(30);
         while !events.contains(&last) {
-            assert!(Instant::now() < give_up, "{events:?}");
+            assert!(now() < give_up, "{events:?}");
             std::thread::sleep(Duration::from_millis(5));
-            events.extend(links.read_events().expect("events"));
+            links.read_events(&mut events).expect("events");
         }
         events.retain(|event| matches!(event, LinkEvent::CameUp(_) | LinkEvent::Carrier(..)));
         events
@@ -259,6 +292,29 @@ mod tests {
             let _veth = Veth::up("near", "far");
             let back = events_until(&mut links, LinkEvent::Carrier(0, true));
             assert!(back.contains(&LinkEvent::CameUp(0)), "{back:?}");
+        });
+    }
+
+    #[test]
+    fn after_an_overrun_what_is_true_now_counts_and_not_what_was_kept() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut links = links();
+            links.refresh().expect("a dump");
+            setsockopt(&links.events, sockopt::RcvBuf, &0).expect("room for hardly more than one event");
+            for _ in 0..8 {
+                set_up("near", false);
+                set_up("near", true);
+            }
+            let give_up = now() + Span::from_s(30);
+            while !super::tests::links().refresh().expect("a dump").contains(&LinkEvent::Carrier(0, true)) {
+                assert!(now() < give_up, "no carrier");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let events = events_until(&mut links, LinkEvent::Missed);
+            let last = |wanted: fn(&LinkEvent) -> bool| events.iter().rfind(|event| wanted(event)).copied();
+            assert_eq!(last(|event| matches!(event, LinkEvent::Carrier(0, _))), Some(LinkEvent::Carrier(0, true)));
+            assert!(events.contains(&LinkEvent::CameUp(0)), "packet sockets have died: {events:?}");
         });
     }
 }

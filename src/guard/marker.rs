@@ -60,37 +60,44 @@ pub struct Left {
     pub term: u32,
 }
 
-/// How many scripts an earlier run has started that may still run, and that no group of this file has: nobody could stop them,
-/// or say that they run.
-pub fn strange(run_dir: &Path, groups: &[GroupSettings]) -> usize {
-    let is_known =
-        |hash: &u64| groups.iter().any(|group| group.scripts.iter().any(|script| script_hash(group, script) == *hash));
-    let (_, marks) = left_behind(&run_dir.join(FILE), groups);
-    marks.iter().flat_map(|mark| &mark.scripts).filter(|script| !is_known(script)).count()
+/// What the file says when the daemon starts, read once.
+pub struct LeftBehind {
+    path: PathBuf,
+    boot: String,
+    marks: Vec<Mark>,
+    /// What is wrong with it. There is no log yet when it is read.
+    complaint: Option<String>,
 }
 
-/// The name of this boot, and what an earlier run of it has left.
-fn left_behind(path: &Path, groups: &[GroupSettings]) -> (String, Vec<Mark>) {
-    let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-    let marks = match read(path) {
-        Ok(text) => parse(&text, &boot).unwrap_or_else(|()| {
-            error!("{}: cannot be understood: every script is taken to run", path.display());
-            groups.iter().map(|group| Mark::of(group, &group.scripts, ScriptSet::from_bits(u16::MAX), 0)).collect()
-        }),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(cause) => {
-            warn!("{}: {cause}: not believed", path.display());
-            Vec::new()
-        }
-    };
-    (boot, marks)
+impl LeftBehind {
+    /// Reads what an earlier run of this boot has left.
+    pub fn read(run_dir: &Path, groups: &[GroupSettings]) -> Self {
+        let path = run_dir.join(FILE);
+        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let all = || groups.iter().map(|group| Mark::of(group, &group.scripts, ScriptSet::from_bits(u16::MAX), 0));
+        let (marks, complaint) = match read(&path).map(|text| parse(&text, &boot)) {
+            Ok(Ok(marks)) => (marks, None),
+            Ok(Err(())) => (all().collect(), Some("cannot be understood: every script is taken to run".to_owned())),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
+            Err(cause) => (Vec::new(), Some(format!("{cause}: not believed"))),
+        };
+        Self { path, boot, marks, complaint }
+    }
+
+    /// How many scripts were started that may still run, and that no group of this file has: nobody could stop them, or say that
+    /// they run.
+    pub fn strange(&self, groups: &[GroupSettings]) -> usize {
+        let has = |group: &GroupSettings, hash| group.scripts.iter().any(|script| script_hash(group, script) == hash);
+        let is_known = |hash: &u64| groups.iter().any(|group| has(group, *hash));
+        self.marks.iter().flat_map(|mark| &mark.scripts).filter(|script| !is_known(script)).count()
+    }
 }
 
 impl Marker {
-    /// Reads what an earlier run has left, ends what that one was about to start or stop, and goes on with the file.
-    pub fn open(run_dir: &Path, groups: &[GroupSettings]) -> (Self, Vec<Left>) {
-        let path = run_dir.join(FILE);
-        let (boot, marks) = left_behind(&path, groups);
+    /// Ends what an earlier run was about to start or stop, and goes on with its file.
+    pub fn open(left: LeftBehind, groups: &[GroupSettings]) -> (Self, Vec<Left>) {
+        let LeftBehind { path, boot, marks, complaint } = left;
+        complaint.iter().for_each(|complaint| error!("{}: {complaint}", path.display()));
         marks.iter().filter_map(|mark| mark.run).for_each(end_run);
         let left = (0u8..).map(GroupId).zip(groups).filter_map(|(id, group)| find(&marks, id, group)).collect();
         let own = |group: &GroupSettings| {
@@ -271,8 +278,16 @@ mod tests {
         settings.groups
     }
 
+    fn open(dir: &Path, groups: &[GroupSettings]) -> (Marker, Vec<Left>) {
+        Marker::open(LeftBehind::read(dir, groups), groups)
+    }
+
+    fn strange(dir: &Path, groups: &[GroupSettings]) -> usize {
+        LeftBehind::read(dir, groups).strange(groups)
+    }
+
     fn left(dir: &Path, groups: &[GroupSettings]) -> Vec<(u16, u32)> {
-        let (_, left) = Marker::open(dir, groups);
+        let (_, left) = open(dir, groups);
         left.into_iter().map(|left| (left.started.bits(), left.term)).collect()
     }
 
@@ -280,7 +295,7 @@ mod tests {
     fn what_was_marked_is_found_by_the_next_run_whatever_the_list_is_by_then() {
         let dir = tempfile::tempdir().expect("a directory");
         let old = groups(&["a", "b", "c"]);
-        let (mut marker, found) = Marker::open(dir.path(), &old);
+        let (mut marker, found) = open(dir.path(), &old);
         assert_eq!(found, []);
         marker.mark(GroupId(0), &old[0], &old[0].scripts, ScriptSet::from_bits(0b101), 7);
         assert_eq!(left(dir.path(), &old), [(0b101, 7)]);
@@ -290,7 +305,7 @@ mod tests {
         assert_eq!(strange(dir.path(), &groups(&["c", "x", "a"])), 0);
         assert_eq!(strange(dir.path(), &groups(&["b", "c"])), 1, "nobody there could stop the first one");
         assert_eq!(strange(dir.path(), &[]), 2, "nor any, where the group is in no file");
-        let (mut marker, _) = Marker::open(dir.path(), &old);
+        let (mut marker, _) = open(dir.path(), &old);
         marker.mark(GroupId(0), &old[0], &old[0].scripts, ScriptSet::EMPTY, 7);
         assert_eq!(left(dir.path(), &old), []);
         marker.close();
@@ -301,7 +316,7 @@ mod tests {
     fn a_boot_makes_it_void_and_what_is_damaged_says_that_everything_may_run() {
         let dir = tempfile::tempdir().expect("a directory");
         let groups = groups(&["a", "b"]);
-        let (mut marker, _) = Marker::open(dir.path(), &groups);
+        let (mut marker, _) = open(dir.path(), &groups);
         marker.mark(GroupId(0), &groups[0], &groups[0].scripts, ScriptSet::from_bits(1), 7);
         let file = dir.path().join(FILE);
         let text = fs::read_to_string(&file).expect("a file");
@@ -323,7 +338,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a directory");
         let groups = groups(&["a"]);
-        let (mut marker, _) = Marker::open(dir.path(), &groups);
+        let (mut marker, _) = open(dir.path(), &groups);
         marker.mark(GroupId(0), &groups[0], &groups[0].scripts, ScriptSet::from_bits(1), 7);
         let file = dir.path().join(FILE);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o622)).expect("set");
@@ -344,7 +359,7 @@ mod tests {
         let groups = groups(&["a"]);
         let mut child = std::process::Command::new("sleep").arg("60").process_group(0).spawn().expect("sleep");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
-        let (mut marker, _) = Marker::open(dir.path(), &groups);
+        let (mut marker, _) = open(dir.path(), &groups);
         marker.mark(GroupId(0), &groups[0], &groups[0].scripts, ScriptSet::from_bits(1), 7);
         marker.note_run(GroupId(0), Some(pid));
         let reaper = std::thread::spawn(move || child.wait().expect("ended"));

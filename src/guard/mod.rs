@@ -47,6 +47,7 @@ mod routes;
 mod scripts;
 mod self_fence;
 pub mod spawn;
+mod strays;
 mod supervisor;
 #[cfg(test)]
 pub mod testing;
@@ -69,6 +70,7 @@ use thiserror::Error;
 use crate::settings::Settings;
 pub use agent_process::{Inheritance, Recipe, close_all_but};
 use lock::{Lock, LockError, PID_FILE, PidRoom};
+use marker::LeftBehind;
 pub use ports::OpenError;
 use supervisor::Supervisor;
 use turns::Guard;
@@ -87,6 +89,7 @@ pub struct Opened {
     lock: Lock,
     pid_room: PidRoom,
     paths: Vec<Result<OwnedFd, OpenError>>,
+    left: LeftBehind,
 }
 
 /// Why a run cannot begin: one line with its remedy.
@@ -129,14 +132,15 @@ pub enum StartError {
 /// refused stops the run.
 pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
-    let count = marker::strange(run_dir, &settings.groups);
+    let left = LeftBehind::read(run_dir, &settings.groups);
+    let count = left.strange(&settings.groups);
     if count > 0 {
         return Err(StartError::Strange { count, file: run_dir.join(marker::FILE) });
     }
     let paths = open_paths(settings)?;
     let no_room = |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
     let pid_room = PidRoom::take(run_dir).map_err(no_room)?;
-    Ok(Opened { lock, pid_room, paths })
+    Ok(Opened { lock, pid_room, paths, left })
 }
 
 /// Opens what can be opened of the paths, once.
@@ -171,9 +175,9 @@ pub fn run(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedF
 }
 
 fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> u8 {
-    let Opened { lock, pid_room, paths } = opened;
+    let Opened { lock, pid_room, paths, left } = opened;
     let _pid_file = pid_room.fill();
-    let code = match Guard::start(settings, run_dir, recipe, stop) {
+    let code = match Guard::start(settings, run_dir, recipe, (stop, left)) {
         Ok(mut guard) => {
             guard.hand_over(paths);
             guard.supervisor.iter().for_each(Supervisor::tell_ready);

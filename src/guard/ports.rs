@@ -192,6 +192,13 @@ fn open_lan(interface: &str, local: IpAddr, peer: IpAddr, port: u16) -> Result<O
     })
 }
 
+/// Whether a path's own address is there; one that has none needs none.
+pub fn has_own_address(path: &PathSettings) -> bool {
+    let PathDevice::Lan { interface, local, peer, .. } = &path.device else { return true };
+    let connect = |index| connect_lan(interface, endpoint(*local, 0, index), endpoint(*peer, 1, index));
+    if_nametoindex(interface.as_str()).and_then(connect).is_ok()
+}
+
 fn connect_lan(interface: &str, local: SocketAddr, peer: SocketAddr) -> nix::Result<OwnedFd> {
     let family = if local.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket(family, SockType::Datagram, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;

@@ -12,7 +12,7 @@ use log::{error, info};
 
 use super::addresses::prepare;
 use super::links::Links;
-use super::turns::{Guard, plan, script_plans};
+use super::turns::{Guard, MAX_LAST_WORDS, plan, script_plans};
 use crate::settings::{Change, GroupSettings, KeyFile, Settings, VirtualAddress, differences};
 use crate::{private, words};
 
@@ -62,6 +62,8 @@ impl Guard<'_> {
         if !hard.is_empty() {
             return Err(hard);
         }
+        // Of this agent nothing is heard after that.
+        self.hear_agent(MAX_LAST_WORDS);
         self.may_change(&new).map_err(|why| vec![why])?;
         self.change(new, keys).map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
         Ok(changes.into_iter().map(|change| change.text).collect())
@@ -87,6 +89,7 @@ impl Guard<'_> {
             // As at a start: an agent is told how they are, and what was known by another index is forgotten.
             let mut links = Links::open(&new.interfaces)?;
             links.refresh()?;
+            links.note_gap();
             self.links = links;
         }
         // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change are its price.

@@ -314,6 +314,14 @@ pub fn set_up(interface: &str, up: bool) {
     run(RTM_NEWLINK, 0, &link);
 }
 
+/// Gives an interface another name.
+pub fn rename(interface: &str, name: &str) {
+    let mut link = LinkMessage::default();
+    link.header.index = if_nametoindex(interface).expect("an interface");
+    link.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    run(RTM_NEWLINK, 0, &link);
+}
+
 fn run(kind: u16, flags: u16, link: &LinkMessage) {
     let mut body = vec![0; link.buffer_len()];
     link.emit(&mut body);

@@ -24,10 +24,10 @@ use super::agent_process::Recipe;
 use super::duty::Duty;
 use super::ethernet::{Listener, Sender};
 use super::links::{LinkEvent, Links};
-use super::marker::{Left, Marker};
+use super::marker::{Left, LeftBehind, Marker};
 use super::notify::Notifier;
 use super::output::Output;
-use super::ports::OpenError;
+use super::ports::{OpenError, has_own_address};
 use super::punctual::Idleness;
 use super::scripts::{Ended, Run};
 use super::supervisor::Supervisor;
@@ -37,10 +37,12 @@ use super::{FAILED, interface, probe};
 use crate::clock::now;
 use crate::logger;
 use crate::settings::neighbours::takes;
-use crate::settings::{PathDevice, Script, Settings};
+use crate::settings::{PathDevice, PathSettings, Script, Settings};
 
 /// Messages of the agent that one turn reads.
 const MAX_BATCH: usize = 64;
+/// Of one that has ended, all that it said counts, which is as much as its socket holds: some 280 datagrams of a dozen messages.
+pub(super) const MAX_LAST_WORDS: usize = 4_096;
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
 const MAX_LINGERING: usize = 32;
 /// A loop that wakes up later than this does not pet the watchdog.
@@ -85,6 +87,8 @@ pub struct Guard<'a> {
     is_on_time: bool,
     /// When it is looked again which addresses the kernel would refuse.
     look_from: Instant,
+    /// Before this no stray is looked for.
+    pub(super) strays_from: Instant,
     /// This box was told to reset itself.
     pub(super) is_fencing_self: bool,
     /// What the next run knows of this one.
@@ -106,10 +110,15 @@ struct Ready {
 impl<'a> Guard<'a> {
     /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and reports the
     /// interfaces to it.
-    pub fn start(settings: &'a Settings, run_dir: &'a Path, recipe: Recipe<'a>, stop: OwnedFd) -> nix::Result<Self> {
+    pub fn start(
+        settings: &'a Settings,
+        run_dir: &'a Path,
+        recipe: Recipe<'a>,
+        (stop, left_behind): (OwnedFd, LeftBehind),
+    ) -> nix::Result<Self> {
         super::block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let (marker, left) = Marker::open(run_dir, &settings.groups);
+        let (marker, left) = Marker::open(left_behind, &settings.groups);
         let mut guard = Self {
             settings,
             run_dir,
@@ -132,6 +141,7 @@ impl<'a> Guard<'a> {
             supervisor: Supervisor::of_environment(),
             is_on_time: true,
             look_from: now(),
+            strays_from: now(),
             is_fencing_self: false,
             marker,
             lingering: Vec::new(),
@@ -164,7 +174,8 @@ impl<'a> Guard<'a> {
                 self.hand_in(Event::AgentLost(Lapse::DoesNotRead));
             }
             if let Some(code) = self.exit_code() {
-                let is_all_gone = self.remove_left_over(&self.all_addresses(), "still there at the end");
+                self.owe_look(|_, _| true);
+                let is_all_gone = self.look_for_strays();
                 self.give_up_notices();
                 self.marker.close();
                 // What could not be taken away ends with the box.
@@ -191,7 +202,7 @@ impl<'a> Guard<'a> {
         }
         // The agent's last words count, so they are read before its end is looked at.
         if ready.agent || ready.signals {
-            self.hear_agent();
+            self.hear_agent(MAX_BATCH);
         }
         if ready.signals {
             self.reap_agent();
@@ -210,6 +221,9 @@ impl<'a> Guard<'a> {
             self.lingering.retain_mut(Output::read);
         }
         self.pass_deadlines();
+        if now() >= self.strays_from {
+            self.look_for_strays();
+        }
         if let Some(socket) = logger::turn(now()) {
             self.tell(&FromGuard::Log, Some(socket));
         }
@@ -307,7 +321,7 @@ impl<'a> Guard<'a> {
         }
         if now() >= self.custody.agent_due_at() {
             // What it said in the meantime was not read yet, if the loop was held up.
-            self.hear_agent();
+            self.hear_agent(MAX_BATCH);
         }
         self.hand_in(Event::Tick);
         self.announce_what_is_due();
@@ -372,6 +386,7 @@ impl<'a> Guard<'a> {
         if let Some(how) = how_ended(pid, WaitPidFlag::empty()) {
             info!("the agent (process {pid}) has ended: {how}");
             self.agent_pid = None;
+            self.hear_agent(MAX_LAST_WORDS);
             self.hand_in(Event::AgentReaped);
         }
     }
@@ -382,11 +397,9 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Reads what the agent has sent.
-    fn hear_agent(&mut self) {
-        let mut count = 0;
-        while count < MAX_BATCH {
-            count += 1;
+    /// Reads so many messages of what the agent has sent.
+    pub(super) fn hear_agent(&mut self, limit: usize) {
+        for _ in 0..limit {
             let Some(agent) = &mut self.agent else { return };
             match agent.receive(&mut self.deposit) {
                 Received::Nothing => break,
@@ -420,10 +433,11 @@ impl<'a> Guard<'a> {
     }
 
     fn hear_links(&mut self) {
-        match self.links.read_events() {
-            Ok(events) => self.take_link_events(&events),
-            Err(errno) => warn!("the kernel does not say how the interfaces are: {}", errno.desc()),
+        let mut events = Vec::new();
+        if let Err(errno) = self.links.read_events(&mut events) {
+            warn!("the kernel does not say how the interfaces are: {}", errno.desc());
         }
+        self.take_link_events(&events);
     }
 
     pub(super) fn take_link_events(&mut self, events: &[LinkEvent]) {
@@ -433,16 +447,27 @@ impl<'a> Guard<'a> {
                 LinkEvent::Carrier(interface, up) => self.tell(&FromGuard::Carrier { interface, up }, None),
                 LinkEvent::AddressThere(seen) => {
                     let to_renew = self.addresses.note_seen(seen);
-                    to_renew.into_iter().for_each(|first| self.look_at(|ip| ip == first, true));
-                    self.look_at(|ip| ip == seen.place.ip, false);
-                    self.look_at_lan(seen.place.ip, false);
+                    to_renew.into_iter().for_each(|first| self.tell_missing(|ip| ip == first));
+                    let is_put = self.addresses.is_put(seen.place);
+                    self.owe_look(|address, is_held| address.ip == seen.place.ip && !(is_held && is_put));
+                    self.look_at_lans(|ip| ip == seen.place.ip, |_| false);
                 }
                 LinkEvent::AddressGone(seen) => {
                     self.look_from = now();
-                    self.look_at(|ip| ip == seen.place.ip, true);
-                    self.look_at_lan(seen.place.ip, true);
+                    self.tell_missing(|ip| ip == seen.place.ip);
+                    self.look_at_lans(|ip| ip == seen.place.ip, |_| true);
                 }
-                LinkEvent::Missed => [false, true].into_iter().for_each(|is_gone| self.look_at(|_| true, is_gone)),
+                LinkEvent::Missed => {
+                    self.look_from = now();
+                    self.tell_missing(|_| true);
+                    self.owe_look(|_, _| true);
+                    self.look_at_lans(|_| true, |path| !has_own_address(path));
+                }
+            }
+            if let LinkEvent::CameUp(interface) = *event {
+                // It may have had another name.
+                let name = self.settings.interfaces.get(usize::from(interface));
+                self.owe_look(|address, is_held| !is_held && Some(&address.interface) == name);
             }
             if let LinkEvent::CameUp(interface) | LinkEvent::Carrier(interface, true) = *event {
                 self.look_from = now();
@@ -451,30 +476,22 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Addresses of ours have changed, and nobody here may have wanted it: what nobody holds goes, what is held comes back.
-    fn look_at(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: bool) {
-        let settings = self.settings;
-        for (id, group) in (0u8..).map(GroupId).zip(&settings.groups) {
-            let Some(held) = self.custody.group(id) else { continue };
-            let (is_held, is_free) = (held.is_held(), held.is_free() && !self.custody.is_hands_off());
-            for address in group.addresses.iter().filter(|address| is_meant(address.ip)) {
-                match is_gone {
-                    true if is_held => self.tell(&FromGuard::Missing { group: id }, None),
-                    false if is_free => {
-                        self.remove_left_over(std::slice::from_ref(address), "added by somebody else");
-                    }
-                    true | false => {}
-                }
+    /// Addresses have gone, and nobody here may have wanted it: what is held comes back.
+    fn tell_missing(&mut self, is_meant: impl Fn(IpAddr) -> bool) {
+        for (group, settings) in (0u8..).map(GroupId).zip(&self.settings.groups) {
+            let is_held = self.custody.group(group).is_some_and(HeldGroup::is_held);
+            if is_held && settings.addresses.iter().any(|address| is_meant(address.ip)) {
+                self.tell(&FromGuard::Missing { group }, None);
             }
         }
     }
 
     /// Our own address on a LAN has gone, and its path is blind until it is back; or an address is there for which one waits.
-    fn look_at_lan(&mut self, ip: IpAddr, is_gone: bool) {
+    fn look_at_lans(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: impl Fn(&PathSettings) -> bool) {
         for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
-            let is_meant = matches!(path.device, PathDevice::Lan { local, .. } if local == ip);
+            let is_one = matches!(path.device, PathDevice::Lan { local, .. } if is_meant(local));
             let is_away = self.path_errors.get(id.index()).is_some_and(Option::is_some);
-            if is_meant && is_gone != is_away {
+            if is_one && is_gone(path) != is_away {
                 self.reopen(id);
             }
         }

@@ -61,6 +61,19 @@ fn with_config(lab: &Lab, side: Side, arguments: &[&str]) -> Command {
 }
 
 #[test]
+fn what_an_earlier_run_has_left_is_read_and_complained_of_once() {
+    in_lab(|| {
+        let mut lab = lab();
+        let run_dir = lab.directory(Side::A).join("run");
+        fs::create_dir_all(&run_dir).expect("a directory");
+        fs::write(run_dir.join("started"), "half of a pa").expect("written");
+        started(&mut lab, Side::A);
+        let log = fs::read_to_string(lab.directory(Side::A).join("log")).expect("a log");
+        assert_eq!(log.matches("cannot be understood").count(), 1, "{log}");
+    });
+}
+
+#[test]
 fn a_second_run_refuses_and_disturbs_nothing() {
     in_lab(|| {
         let mut lab = lab();

@@ -5,6 +5,7 @@ use std::thread;
 
 use crosswire::config::Side;
 use crosswire::time::Span;
+use nix::sys::signal::{Signal, kill};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
@@ -15,6 +16,8 @@ use crate::scene::{PATIENCE, Scene, at_most, ms};
 const BOTH: [Side; 2] = [Side::A, Side::B];
 /// The service address outside.
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 100));
+/// One that a reload adds.
+const MORE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101));
 /// From a change of an interface until all that follows from it has been done.
 const NOTICED_MS: u64 = 200;
 /// The announcements that every takeover makes are over.
@@ -77,19 +80,33 @@ fn row_33_added_by_hand_on_the_backup() {
     });
 }
 
-/// Row 33. Fault: the service address is added by hand on the backup in maintenance, or on another interface.
-/// Required: it stays there.
+/// Row 33. Fault: the service address is added by hand on the backup in maintenance, or on another interface; the agent is killed,
+/// and the configuration read anew.
+/// Required: it stays there; when the maintenance is over it goes from where it would be served.
 #[test]
 fn row_33_added_by_hand_where_it_is_nobodys_business() {
     testing::in_lab(|| {
-        let scene = Scene::serving().may_split();
+        let mut scene = Scene::serving().may_split();
         scene.namespace(Side::B).rtnl().add_address(1, VIP, 32, None).expect("added to lo");
         assert_eq!(scene.say(Side::B, &["maintenance", "on"]).code, Some(0));
-        let (rtnl, interface) = (scene.namespace(Side::B).rtnl(), scene.interface(Side::B));
-        rtnl.add_address(interface, VIP, PREFIX, None).expect("added");
+        let interface = scene.interface(Side::B);
+        scene.namespace(Side::B).rtnl().add_address(interface, VIP, PREFIX, None).expect("added");
+        let count = |scene: &Scene| {
+            let held = scene.namespace(Side::B).rtnl().addresses().expect("addresses");
+            held.iter().filter(|held| held.ip == VIP).count()
+        };
         thread::sleep(ms(1_500));
-        let held = rtnl.addresses().expect("addresses");
-        assert_eq!(held.iter().filter(|held| held.ip == VIP).count(), 2, "{held:?}");
+        assert_eq!(count(&scene), 2);
+        kill(scene.agent(Side::B).expect("an agent"), Signal::SIGKILL).expect("killed");
+        scene.expect_soon("another agent", PATIENCE, |scene| scene.try_status(Side::B).is_some());
+        let vip = format!("\"{VIP}/{PREFIX}@eth0\"");
+        scene.rewrite(Side::B, &vip, &format!("{vip}, \"{MORE}/{PREFIX}@eth0\""));
+        let said = scene.say(Side::B, &["reload"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        thread::sleep(ms(500));
+        assert_eq!(count(&scene), 2);
+        assert_eq!(scene.say(Side::B, &["maintenance", "off"]).code, Some(0));
+        scene.expect_soon("its end", PATIENCE, |scene| count(scene) == 1);
     });
 }
 

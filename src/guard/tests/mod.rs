@@ -3,6 +3,7 @@
 mod hostile;
 mod last_resorts;
 mod rig;
+mod strays;
 
 use std::fs;
 use std::time::Duration;
@@ -225,6 +226,30 @@ fn the_agent_s_death_costs_nothing_and_another_goes_on_with_what_is_held() {
         assert_eq!(rig.story(&scripts), ["a start acquire"]);
         assert_eq!(rig.stop_at_once(), 1);
         assert_eq!(fs::read_dir(rig.dir.path()).expect("a directory").count(), 0, "the pid file is gone");
+    });
+}
+
+#[test]
+fn all_that_an_agent_said_counts_after_its_death() {
+    in_namespace(|| {
+        let _veth = Veth::up("near", "far");
+        let mut rig = Rig::start(&vip_alone());
+        let token = rig.acquire();
+        assert_eq!(rig.outcome(token), Outcome::Serving);
+        std::thread::sleep(Duration::from_millis(200));
+        rig.fall_silent();
+        kill(rig.guard, Signal::SIGSTOP).expect("stopped");
+        (0..150).for_each(|_| rig.say(&ToGuard::AskForPeer));
+        rig.release(ReleaseOrder::AddressesFirst);
+        rig.die();
+        let stat = format!("/proc/{}/stat", rig.agent);
+        while !fs::read_to_string(&stat).expect("it is not reaped").contains(") Z") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kill(rig.guard, Signal::SIGCONT).expect("goes on");
+        let inherited = rig.take_office();
+        assert!(inherited.contains("[None]"), "nothing is in hand: {inherited}");
+        assert_eq!(rig.vip_s(), None);
     });
 }
 
