@@ -194,7 +194,9 @@ pub const fn path_state(state: PathState) -> &'static str {
 /// What a path's modem lines say.
 pub fn line_reading(reading: LineReading, peer: &str) -> String {
     match reading {
-        LineReading::Unknown => "its modem lines say nothing that may be believed".to_string(),
+        LineReading::Unknown => format!(
+            "its modem lines are not believed: not on for dead_after while {peer} was heard, or off while it was"
+        ),
         LineReading::Running { holds: true } => format!("lines on: {peer}'s agent runs and holds services"),
         LineReading::Running { holds: false } => format!("lines on: {peer}'s agent runs and holds nothing"),
         LineReading::Dropped => {
@@ -306,8 +308,9 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
     let key = &names.key_file;
     match kind {
         Refusal::Length | Refusal::Crc => {
-            "bytes arrive that are no frames: another baud rate, a bad cable, or a console, BIOS or login that prints there, \
-             of which rid the port; while it prints, a box that is off is taken over by `takeover GROUP --peer-is-off` alone"
+            "bytes arrive that are no frames: somebody prints on the cable (a console, BIOS or login: turn it off there), \
+             another program reads our port (`fuser -v`), another baud rate, or a bad cable; while it lasts, a box that is \
+             off is taken over by `takeover GROUP --peer-is-off` alone"
                 .to_string()
         }
         Refusal::Version => {
@@ -318,7 +321,9 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
             "a frame of another pair: check where the cable goes, and `pair` in both configurations".to_string()
         }
         Refusal::Looped => {
-            "our own frames come back: a loopback plug, or a straight instead of a null-modem cable".to_string()
+            "our own frames come back: a loopback plug, a straight instead of a null-modem cable, or a login there that \
+             echoes"
+                .to_string()
         }
         Refusal::SameNode => {
             "another box claims to be this node: give each box its own name (`uname -n`, or --node)".to_string()

@@ -113,7 +113,7 @@ impl Agent<'_> {
 
     pub(super) fn path_is_away(&mut self, now: Instant, path: PathId, errno: Errno) {
         let Some(port) = self.ports.get_mut(path.index()) else { return };
-        port.become_closed(now);
+        port.become_closed(now, errno);
         if port.tell_away() {
             let name = self.settings.path_name(path);
             warn!("path {name}: the port is away ({}); it is tried again until it is back", errno.desc());
@@ -151,7 +151,7 @@ impl Agent<'_> {
             match (was_usable, port.is_usable()) {
                 // It may be another interface of that name, and a socket stays with the one that it was bound to.
                 (false, true) => {
-                    port.become_closed(now);
+                    port.become_closed(now, Errno::ENETDOWN);
                     port.retry_now(now);
                 }
                 (true, false) => self.node.step(now, Event::PathLost(port.id), &mut self.effects),

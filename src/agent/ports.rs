@@ -67,6 +67,8 @@ pub struct Port {
     bytes_out: u64,
     opened_at: Instant,
     skipped: u32,
+    /// What the kernel said when it was lost or could not be opened.
+    lost_by: Option<Errno>,
     /// That it cannot be opened was said already.
     is_told: bool,
     /// We hold services: shown on RTS.
@@ -117,6 +119,7 @@ impl Port {
             bytes_out: 0,
             opened_at: Instant::ORIGIN,
             skipped: 0,
+            lost_by: None,
             is_told: false,
             is_holding: false,
             has_lines: false,
@@ -157,8 +160,9 @@ impl Port {
     }
 
     /// It is gone, or could not be opened: try again later.
-    pub fn become_closed(&mut self, now: Instant) {
+    pub fn become_closed(&mut self, now: Instant, errno: Errno) {
         self.descriptor = None;
+        self.lost_by = Some(errno);
         self.retry_at = now + self.retry_after;
         self.retry_after = (self.retry_after + self.retry_after).min(LAST_RETRY);
     }
@@ -166,6 +170,19 @@ impl Port {
     /// Whether frames can come and go.
     pub fn is_usable(&self) -> bool {
         self.descriptor.is_some() && !self.is_without_carrier
+    }
+
+    /// Why it is not usable, and when it is tried again; empty if it is.
+    pub fn away(&self, now: Instant) -> String {
+        let is_asked = self.retry_at == Instant::NEVER;
+        match (&self.descriptor, self.lost_by) {
+            (Some(_), _) if self.is_without_carrier => "its interface has no carrier".to_owned(),
+            (Some(_), _) => String::new(),
+            (None, Some(errno)) if !is_asked => {
+                format!("{}: tried again in {}", errno.desc(), self.retry_at.since(now))
+            }
+            (None, _) => "it is being opened".to_owned(),
+        }
     }
 
     /// Notes the carrier of a LAN path's interface.

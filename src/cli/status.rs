@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
-use crosswire::health::PathState;
+use crosswire::health::{LineReading, PathState};
 use crosswire::quorum::Verdict;
 use crosswire::resource::{Condition, Fault};
 use crosswire::status::PathStatus;
@@ -161,8 +161,11 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "\npaths")?;
     let names = names(report);
     let mut ports = report.ports.iter();
-    for ((name, path), skipped) in report.paths.iter().zip(&node.paths).zip(&report.skipped) {
+    for (((name, path), skipped), away) in report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(&report.away) {
         write_path(name, path, peer, &names, out)?;
+        if !away.is_empty() {
+            writeln!(out, "            {away}")?;
+        }
         if let Some(Some(port)) = ports.next() {
             write_port(port, path, peer, out)?;
         }
@@ -206,6 +209,9 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     writeln!(out, " beats {} in, {} out", path.beats_heard, path.beats_sent)?;
     write_quality(path, out)?;
     write_lag(path, out)?;
+    if path.state == PathState::Noisy {
+        writeln!(out, "            -> {}", words::refusal_advice(Refusal::Length, name, names))?;
+    }
     if path.is_looped {
         writeln!(out, "            {}", words::refusal_advice(Refusal::Looped, name, names))?;
     }
@@ -256,7 +262,14 @@ fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String
     match port.lines {
         None => writeln!(out, "            the port has no modem lines")?,
         Some((bits, bridged)) => {
-            writeln!(out, "            {}; up: {}", words::line_reading(path.lines, peer), lines::names(bits))?;
+            let reading = match path.lines {
+                // Whoever opens the port raises its lines.
+                LineReading::Running { .. } if !path.state.is_heard() => {
+                    format!("lines on: {peer}'s port is open, by its agent or by a login there")
+                }
+                reading => words::line_reading(reading, peer),
+            };
+            writeln!(out, "            {reading}; up: {}", lines::names(bits))?;
             if bridged != 0 {
                 writeln!(
                     out,

@@ -14,7 +14,8 @@ use crate::words;
 /// One object and a line end. `reason` is what it comes to.
 pub fn text(report: &Report, reason: &Reason) -> String {
     let node = &report.node;
-    let paths = report.paths.iter().zip(&node.paths).zip(report.skipped.iter().zip(&report.ports));
+    let ports = report.skipped.iter().zip(&report.ports).zip(&report.away);
+    let paths = report.paths.iter().zip(&node.paths).zip(ports);
     let value = json!({
         "assessment": json!({
             "code": u32::from(reason.exit.code()),
@@ -41,9 +42,10 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         "maintenance_ms": ms(node.maintenance),
         "reason": report.reason().map(str::to_owned),
         "worst_stall_ms": node.worst_stall.as_ms(),
-        "paths": paths.map(|((name, path), (skipped, port))| json!({
+        "paths": paths.map(|((name, path), ((skipped, port), away))| json!({
             "name": name,
             "state": words::path_state(path.state),
+            "away": Some(away.as_str()).filter(|why| !why.is_empty()).map(str::to_owned),
             "heard_ms": ms(path.heard),
             "heard_by_peer_ms": ms(path.heard_by_peer),
             "beats_heard": path.beats_heard,

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::libc::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
-use nix::sys::stat::{major, minor};
+use nix::sys::stat::{fstat, major, minor};
 use serde::{Deserialize, Serialize};
 
 use super::speed::is_near;
@@ -77,6 +77,10 @@ const KINDS: [&str; 17] = [
     "unknown", "8250", "16450", "16550", "16550A", "Cirrus", "16650", "16650V2", "16750", "Startech", "16C950",
     "16654", "16850", "RSA", "NS16550A", "XScale", "RM9000",
 ];
+/// In the place of a kind: a USB adapter, whose driver names no UART.
+const ADAPTER: i32 = -1;
+/// Majors of USB adapters: ttyACM, ttyUSB (Linux's devices.txt).
+const ADAPTERS: [u64; 2] = [166, 188];
 /// 8250, 16450, and the first 16550, whose FIFO does not work.
 const WITHOUT_FIFO: std::ops::RangeInclusive<i32> = 1..=3;
 
@@ -88,7 +92,11 @@ impl Uart {
         unsafe { ioctl::tiocgserial(port.as_raw_fd(), told.as_mut_ptr()) }.ok()?;
         // SAFETY: plain numbers and a pointer that nobody follows, for all of which zeroes are a value.
         let told = unsafe { told.assume_init() };
-        Some(Self { kind: told.kind, baud_base: u32::try_from(told.baud_base).unwrap_or(0) })
+        let is_adapter = fstat(port).is_ok_and(|found| ADAPTERS.contains(&major(found.st_rdev)));
+        Some(Self {
+            kind: if is_adapter { ADAPTER } else { told.kind },
+            baud_base: u32::try_from(told.baud_base).unwrap_or(0),
+        })
     }
 
     /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8, and for most
@@ -102,10 +110,13 @@ impl Uart {
 
     /// What it is called.
     pub fn name(self) -> &'static str {
-        usize::try_from(self.kind).ok().and_then(|kind| KINDS.get(kind)).copied().unwrap_or("other")
+        match usize::try_from(self.kind) {
+            Ok(kind) => KINDS.get(kind).copied().unwrap_or("other"),
+            Err(_) => "behind USB",
+        }
     }
 
-    /// Whether the driver knows no UART there: the board lacks it, or a USB adapter does not tell.
+    /// Whether the driver knows no UART there: the board lacks it.
     pub const fn is_unknown(self) -> bool {
         self.kind == 0
     }
@@ -178,7 +189,7 @@ mod tests {
             (3, "16550", true),
             (4, "16550A", false),
             (99, "other", false),
-            (-1, "other", false),
+            (ADAPTER, "behind USB", false),
         ];
         for (kind, name, is_slow) in rows {
             assert_eq!((uart(kind).name(), uart(kind).is_too_slow_for(38_400)), (name, is_slow), "{kind}");

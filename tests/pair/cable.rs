@@ -166,17 +166,24 @@ fn two_cables_and_two_lans_at_once() {
 
 /// Runs the test of a cable on the ports of these nodes at once.
 fn test_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Vec<(Value, Said)> {
+    let ends: Vec<_> = sides.iter().map(|side| (*side, more)).collect();
+    test_ends(cable, modem, &ends)
+}
+
+/// The same, each told otherwise.
+fn test_ends(cable: &Cable, modem: &Modem, ends: &[(Side, &[&str])]) -> Vec<(Value, Said)> {
+    let binary = std::env::var("CROSSWIRE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_crosswire").to_owned());
     thread::scope(|scope| {
-        let one = |side: &Side| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_crosswire"));
-            command.args(["cable-test", "--json"]).args(more).arg(cable.device(*side));
+        let one = |(side, more): &(Side, &[&str])| {
+            let mut command = Command::new(&binary);
+            command.args(["cable-test", "--json"]).args(*more).arg(cable.device(*side));
             modem.attach(&mut command).expect("lines");
             scope.spawn(move || {
                 let said = run(command);
                 (serde_json::from_str(&said.text).unwrap_or_default(), said)
             })
         };
-        let started: Vec<_> = sides.iter().map(one).collect();
+        let started: Vec<_> = ends.iter().map(one).collect();
         started.into_iter().map(|test| test.join().expect("a test of the cable")).collect()
     })
 }
@@ -238,6 +245,33 @@ fn a_bad_cable_is_found_out() {
         for (found, said) in test_cable(&cable, &modem, &BOTH, &["--wait", "20", "--max-baud", "9600"]) {
             assert_eq!(said.code, Some(1), "{said:?}");
             assert!(found["hazards"].to_string().contains("lost"), "{found}");
+            let verdict = found["verdict"].as_str().unwrap_or_default();
+            assert!(verdict.starts_with("frames are lost at every speed that was tried: look for"), "{verdict}");
+        }
+    });
+}
+
+/// Operator: `--max-baud` at one end, whichever of the two asks; a speed below the usual ones; one that the port cannot make.
+/// Required: the slower end counts at both ends; each says what was not tried.
+#[test]
+fn the_slower_end_counts_and_what_was_not_tried_is_said() {
+    testing::in_fair_lab(|| {
+        let slow: &[&str] = &["--max-baud", "19200"];
+        let (slower, fast): (&[&str], &[&str]) = (&["--max-baud", "4800"], &["--max-baud", "230400"]);
+        for (ends, tried, untried) in [
+            ([slow, &[]], &[9_600, 19_200][..], "not tried: 38400 57600 115200 baud"),
+            ([&[], slow], &[9_600, 19_200], "not tried: 38400 57600 115200 baud"),
+            ([slower, slower], &[4_800, 2_400, 1_200], "not tried: 9600 19200"),
+            ([fast, fast], &[9_600, 19_200, 38_400, 57_600, 115_200], "not tried: 230400 baud"),
+        ] {
+            let (cable, modem) = cable_with(Wiring::Full);
+            for (found, said) in test_ends(&cable, &modem, &[(Side::A, ends[0]), (Side::B, ends[1])]) {
+                assert_eq!(said.code, Some(0), "{said:?}");
+                let speeds: Vec<_> = found["speeds"].as_array().into_iter().flatten().map(|one| &one["baud"]).collect();
+                assert_eq!(speeds, tried, "{found}");
+                assert_eq!(found["use_baud"].as_u64(), tried.iter().max().copied(), "{found}");
+                assert!(found["hazards"].to_string().contains(untried), "{untried}: {found}");
+            }
         }
     });
 }

@@ -80,3 +80,93 @@ fn lines_that_an_open_by_another_program_raises_are_dropped_again() {
         scene.expect_soon("the peer's view", PATIENCE, |s| lines(s) == "running");
     });
 }
+
+/// What `status` says to people.
+fn screen(scene: &Scene, side: Side) -> String {
+    scene.say(side, &["status"]).text
+}
+
+/// Situation: the port is not there.
+/// Required: `status` says why the path is blind, and when it is tried again.
+#[test]
+fn a_blind_path_says_why_and_when_it_is_tried_again() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup::default());
+        let device = scene.cable().device(Side::B).display().to_string();
+        scene.rewrite(Side::B, &device, "/dev/ttyUSB99");
+        scene.begin(Side::B);
+        let is_told = |s: &Scene| screen(s, Side::B).contains("No such file or directory: tried again in ");
+        scene.expect_soon("the reason", PATIENCE, is_told);
+        let away = scene.status(Side::B)["paths"][0]["away"].to_string();
+        assert!(away.contains("No such file or directory"), "{away}");
+    });
+}
+
+/// Fault: the peer is off, and its BIOS or kernel prints on a cable of three wires without end.
+/// Required: nobody serves by itself; `status` says that somebody prints, and what to do; that does it.
+#[test]
+fn a_dead_box_that_prints_is_named_and_an_operator_can_take_over_from_it() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        scene.power_cut(Side::A).expect("its processes die");
+        let print = |s: &Scene| s.cable().inject(Side::B, b"\r\nPress F1 to continue, DEL to enter SETUP").map(|_| ());
+        let seen = "somebody prints on the cable";
+        scene.expect_soon("word of it", PATIENCE, |s| print(s).is_ok() && screen(s, Side::B).contains(seen));
+        for _ in 0..20 {
+            print(&scene).expect("the port takes bytes");
+            thread::sleep(ms(100));
+        }
+        let told = screen(&scene, Side::B);
+        assert!(told.contains(seen) && told.contains("takeover GROUP --peer-is-off"), "{told}");
+        assert_eq!(scene.holder().expect("the observer"), None, "its silence proves nothing");
+        print(&scene).expect("the port takes bytes");
+        let said = scene.say(Side::B, &["takeover", "gateway", "--peer-is-off"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        scene.wait_for_service_by(Side::B);
+    });
+}
+
+/// Fault: our own frames come back on the cable beside the peer's.
+/// Required: `status` says so although the path is on time.
+#[test]
+fn an_own_echo_beside_a_live_peer_is_shown() {
+    testing::in_fair_lab(|| {
+        let scene = wired();
+        let is_shown = |s: &Scene| {
+            let sent = s.cable().recorded(Side::B);
+            let tail = sent.get(sent.len().saturating_sub(300)..).unwrap_or_default();
+            s.cable().inject(Side::B, tail).expect("the port takes bytes");
+            screen(s, Side::B).contains("our own frames come back")
+        };
+        scene.expect_soon("word of it", PATIENCE, is_shown);
+        assert_eq!(scene.path_state(Side::B, 0), "on time");
+        assert!(scene.log_of(Side::B).contains("our own frames come back"), "{}", scene.log_of(Side::B));
+    });
+}
+
+/// Fault: a getty on the standby's port is started again every two seconds: it opens the port, makes it a terminal's, and prints.
+/// Required: no move; a few lines at either node; the cable is on time in the end.
+#[test]
+fn a_getty_that_is_started_again_and_again_on_the_port_is_some_lines() {
+    testing::in_fair_lab(|| {
+        let scene = wired();
+        let start = now();
+        let count = |s: &Scene| [Side::A, Side::B].map(|side| s.log_of(side).lines().count());
+        let before = count(&scene);
+        for _ in 0..8 {
+            scene.modem().open_beside(Side::B);
+            assert_eq!(stty(&scene, Side::B, "sane").code, Some(0));
+            scene.cable().inject(Side::A, b"\r\nDebian GNU/Linux gw2 ttyS0\r\n\r\ngw2 login: ").expect("room");
+            thread::sleep(ms(2_000));
+        }
+        let after = count(&scene);
+        println!("a getty, 8 times: {:?} lines", [after[0] - before[0], after[1] - before[1]]);
+        for side in [Side::A, Side::B] {
+            let lines = after[side.index()] - before[side.index()];
+            assert!(lines <= 16, "{lines} lines:\n{}", scene.log_of(side));
+        }
+        scene.expect_soon("a cable on time", PATIENCE, |s| s.path_state(Side::A, 0) == "on time");
+        scene.assert_nothing_moved(Side::A, start);
+        scene.assert_never_both();
+    });
+}

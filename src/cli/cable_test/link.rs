@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use crosswire::frame::Body;
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::seal::open;
+use crosswire::quorum::timing::line_time;
 use crosswire::time::{Instant, Span};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::termios::{FlushArg, tcflush};
 use nix::unistd::{read, write};
 
 use super::outcome::Heard;
+use super::steps::LINE_BYTES;
 use crate::clock;
 use crate::guard::ports::{OpenError, set_speed};
 use crate::tty::exchange::{DAEMON, Message, Nonce, decode, encode};
@@ -139,11 +141,12 @@ impl Link {
         }
     }
 
-    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost.
+    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost. Each time has `patience` beside
+    /// what the line takes.
     pub fn ask<T>(&mut self, question: &Message, patience: Span, fits: impl Fn(&Message) -> Option<T>) -> Option<T> {
         for _ in 0..5 {
             self.say(question);
-            let until = clock::now() + patience;
+            let until = clock::now() + patience + line_time(LINE_BYTES, self.baud);
             while let Some((answer, is_for_us)) = self.hear(until) {
                 if let Some(found) = fits(&answer).filter(|_| is_for_us) {
                     return Some(found);

@@ -54,18 +54,22 @@ pub fn run(options: &CableTestOptions, out: &mut impl Write) -> Exit {
 
 fn test(options: &CableTestOptions) -> Result<Outcome, String> {
     let device = options.device.display().to_string();
-    let port = open_serial(&options.device, steps::BAUDS[0]).map_err(|error| error.to_string())?;
+    if steps::bauds(options.max_baud).next().is_none() {
+        return Err("--max-baud: no speed is tried below 1200".to_owned());
+    }
+    let port = open_serial(&options.device, steps::MEETS_AT).map_err(|error| error.to_string())?;
     let uart = Uart::of(&port);
     lines::set(&port, lines::DTR);
     let mut me = [0; 4];
     getrandom::fill(&mut me).map_err(|error| format!("the kernel gives no random numbers: {error}"))?;
-    let mut link = Link::new(port, device.clone(), steps::BAUDS[0], me);
+    let mut link = Link::new(port, device.clone(), steps::MEETS_AT, me);
     let mut outcome = Outcome {
         device,
         heard: Heard::default(),
         wires: Wires::default(),
         idle_lines: 0,
         speeds: Vec::new(),
+        max_baud: options.max_baud,
         uart,
         is_cut_short: false,
     };
@@ -73,7 +77,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
         if link.leads() {
             steps::lead(&mut link, options.max_baud, &mut outcome);
         } else {
-            steps::follow(&mut link, &mut outcome);
+            steps::follow(&mut link, options.max_baud, &mut outcome);
         }
     } else {
         let bridged = bridged(&link, me).cast_unsigned();

@@ -88,6 +88,8 @@ pub struct Outcome {
     /// Lines that are on although nobody was heard: a powered port at the far end.
     pub idle_lines: u32,
     pub speeds: Vec<Speed>,
+    /// No faster speed was asked for at this end.
+    pub max_baud: u32,
     pub uart: Option<Uart>,
     /// The far end was lost before the test was done.
     pub is_cut_short: bool,
@@ -97,6 +99,16 @@ impl Outcome {
     /// What the cable is.
     pub fn wiring(&self) -> Wiring {
         wiring(&self.heard, &self.wires)
+    }
+
+    /// Whether our UART makes this speed.
+    pub fn can(&self, baud: u32) -> bool {
+        self.uart.is_none_or(|uart| uart.misses(baud).is_none())
+    }
+
+    /// Whether frames were lost at every speed that was tried.
+    pub fn is_lossy(&self) -> bool {
+        !self.speeds.is_empty() && !self.speeds.iter().any(Speed::is_clean)
     }
 
     /// The fastest speed that lost nothing and that the UART can stand.

@@ -6,9 +6,13 @@ use std::fmt::{self, Write};
 use crate::cli::json::{Value, json};
 
 use super::outcome::{Outcome, Wiring};
+use super::steps::bauds;
 use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines;
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
+
+/// As far as `--max-baud` goes where nobody says it.
+const DEFAULT_BAUD: u32 = 115_200;
 
 /// What the cable is, why that matters, and what to do.
 fn verdict(outcome: &Outcome) -> (&'static str, String) {
@@ -16,8 +20,8 @@ fn verdict(outcome: &Outcome) -> (&'static str, String) {
         Wiring::Full => ("full", "a full null modem: data and modem lines both ways. A power loss is seen at once."),
         Wiring::Partial => (
             "partial",
-            "a null modem with some of its modem lines only: beats are carried, but the lines are not relied on where \
-             they do not work both ways.",
+            "a null modem with some of its modem lines only: beats are carried; where a box's DTR does not arrive, its \
+             power loss takes dead_after to see.",
         ),
         Wiring::Three => (
             "three-wire",
@@ -48,7 +52,16 @@ fn verdict(outcome: &Outcome) -> (&'static str, String) {
              null modem, or this is the wrong port.",
         ),
     };
-    (name, text.to_string())
+    // What is wrong comes first.
+    let first = if outcome.is_cut_short {
+        "the other end was lost before the test was done: run it again on both ends. Until then: "
+    } else if outcome.is_lossy() {
+        "frames are lost at every speed that was tried: look for a loose plug, a missing ground wire (pin 5 of DB9), a cable \
+         that is too long, and a busy box; do not use it so. Its wires: "
+    } else {
+        ""
+    };
+    (name, format!("{first}{text}"))
 }
 
 fn daemon_text(outcome: &Outcome) -> String {
@@ -65,9 +78,7 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
     let mut note = |text: fmt::Arguments<'_>| found.push(text.to_string());
     if let Some(uart) = outcome.uart {
         if uart.is_unknown() {
-            note(format_args!(
-                "the driver names no UART: an adapter; or a port that the board lacks, or that the BIOS has disabled"
-            ));
+            note(format_args!("the driver finds no UART: the board may lack the port, or the BIOS has it disabled"));
         } else if uart.is_too_slow_for(MAX_BAUD_WITHOUT_FIFO + 1) {
             let name = uart.name();
             note(format_args!(
@@ -94,8 +105,12 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
             sent => note(format_args!("{baud} baud: {lost} of {sent} frames were lost or broken")),
         }
     }
-    if outcome.is_cut_short {
-        note(format_args!("the other end was lost before the test was done: run it again on both ends"));
+    let is_untried = |baud: &u32| outcome.speeds.iter().all(|speed| speed.baud != *baud);
+    let is_both = outcome.heard.is_heard_there && !outcome.heard.is_answered_by_daemon;
+    let untried: String =
+        bauds(outcome.max_baud.max(DEFAULT_BAUD)).filter(is_untried).map(|baud| format!(" {baud}")).collect();
+    if is_both && !untried.is_empty() {
+        note(format_args!("not tried:{untried} baud: more than --max-baud at one end, or than a port can"));
     }
     found
 }

@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crosswire::config::Side;
+use crosswire::quorum::timing::line_time;
 use crosswire::time::{Instant, Span};
 use nix::libc::c_int;
 
@@ -13,8 +14,10 @@ use crate::clock;
 use crate::tty::exchange::{ECHO_BYTES, Message, Speed, Wires};
 use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
 
-/// The speeds that are tried; the first is where both ends meet, and meet again when one fails.
-pub const BAUDS: [u32; 5] = [9_600, 19_200, 38_400, 57_600, 115_200];
+/// The speeds that are tried: those from [`MEETS_AT`] on, or the slower ones for whoever wants no more than that.
+pub const BAUDS: [u32; 9] = [9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 4_800, 2_400, 1_200];
+/// Where both ends meet, and meet again when a speed fails.
+pub const MEETS_AT: u32 = BAUDS[0];
 /// Frames that are sent back and forth at each speed.
 const TRIPS: u32 = 40;
 /// A speed that has lost so many is not tried any further.
@@ -25,8 +28,10 @@ const CALLS_EVERY: Span = Span::from_ms(200);
 const LISTENS: Span = Span::from_ms(2_500);
 /// Text of an echo that a daemon sends back: it has to find room between two beats that fill half the line.
 const DAEMON_ECHO_BYTES: usize = 24;
-/// Longest way there and back: two frames at 9600 baud, a USB adapter's latency, a busy Pentium.
-const ANSWER_WAIT: Span = Span::from_ms(500);
+/// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's beat.
+const ANSWER_WAIT: Span = Span::from_ms(400);
+/// Bytes of the longest question and its answer on the line.
+pub const LINE_BYTES: u64 = 2 * 60;
 /// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
 const STRAGGLERS_WAIT: Span = Span::from_ms(1_000);
 /// After this much silence the end that answers goes back to the first speed, and the other waits longer before it does.
@@ -45,9 +50,9 @@ pub fn meet(link: &mut Link, wait: Span) -> bool {
         if call(link, give_up_at.min(clock::now() + LISTENS)) {
             return true;
         }
-        let faster = BAUDS.into_iter().find(|baud| link.is_puzzled() && *baud > link.baud());
+        let next = BAUDS.into_iter().skip_while(|baud| *baud != link.baud()).nth(1);
         // A speed that the port cannot make is heard as nothing.
-        let _ = link.go(faster.unwrap_or(BAUDS[0]));
+        let _ = link.go(next.filter(|_| link.is_puzzled()).unwrap_or(MEETS_AT));
     }
     false
 }
@@ -55,7 +60,7 @@ pub fn meet(link: &mut Link, wait: Span) -> bool {
 /// Calls where a test meets us, or a daemon was heard.
 fn call(link: &mut Link, give_up_at: Instant) -> bool {
     while clock::now() < give_up_at {
-        if link.baud() == BAUDS[0] || link.is_at_daemon() {
+        if link.baud() == MEETS_AT || link.is_at_daemon() {
             link.say(&Message::Hello);
         }
         link.heard.lines |= inputs(link);
@@ -86,15 +91,27 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
         outcome.speeds.push(speed);
         return;
     }
-    for baud in BAUDS.into_iter().filter(|baud| *baud <= max_baud) {
-        let Some(speed) = try_speed(link, baud) else {
-            outcome.is_cut_short = true;
-            return;
+    for baud in bauds(max_baud) {
+        if !outcome.can(baud) {
+            continue;
+        }
+        let speed = match try_speed(link, baud) {
+            Tried::Done(speed) => speed,
+            Tried::Refused => continue,
+            Tried::Gone => {
+                outcome.is_cut_short = true;
+                return;
+            }
         };
         outcome.speeds.push(speed);
         let _ = link.ask(&Message::Speed(speed), ANSWER_WAIT, yes);
     }
     let _ = link.ask(&Message::Done, ANSWER_WAIT, yes);
+}
+
+/// The speeds to try where none may be faster than `max_baud`.
+pub fn bauds(max_baud: u32) -> impl Iterator<Item = u32> {
+    BAUDS.into_iter().filter(move |baud| *baud <= max_baud && (*baud >= MEETS_AT || max_baud < MEETS_AT))
 }
 
 fn yes(answer: &Message) -> Option<()> {
@@ -139,10 +156,23 @@ fn inputs(link: &Link) -> u32 {
     (lines::get(link.port()).unwrap_or(0) & INPUTS).cast_unsigned()
 }
 
-/// Tries one speed. `None`: the other end is gone even at the first speed, where both have met.
-fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
+/// What came of one speed.
+enum Tried {
+    Done(Speed),
+    /// The other end does not go there.
+    Refused,
+    /// It is gone even at the speed where both have met.
+    Gone,
+}
+
+fn try_speed(link: &mut Link, baud: u32) -> Tried {
     let mut speed = Speed { baud, ..Speed::default() };
-    link.ask(&Message::Go(baud), ANSWER_WAIT, yes)?;
+    let goes = |answer: &Message| matches!(answer, Message::Yes | Message::Done).then_some(*answer == Message::Yes);
+    match link.ask(&Message::Go(baud), ANSWER_WAIT, goes) {
+        Some(true) => {}
+        Some(false) => return Tried::Refused,
+        None => return Tried::Gone,
+    }
     sleep(SETTLES);
     // The other end changes in its own time, and drops what came before that.
     let meets = |answer: &Message| (*answer == Message::Hello).then_some(());
@@ -150,12 +180,12 @@ fn try_speed(link: &mut Link, baud: u32) -> Option<Speed> {
         measure(link, &mut speed);
     }
     if speed.is_clean() {
-        return Some(speed);
+        return Tried::Done(speed);
     }
     // Back to where both ends meet; from there the next speed is tried.
     sleep(MEETS_AGAIN_AFTER);
-    link.go(BAUDS[0]).ok()?;
-    link.ask(&Message::Go(BAUDS[0]), ANSWER_WAIT, yes).map(|()| speed)
+    let is_back = link.go(MEETS_AT).is_ok() && link.ask(&Message::Go(MEETS_AT), ANSWER_WAIT, yes).is_some();
+    if is_back { Tried::Done(speed) } else { Tried::Gone }
 }
 
 /// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
@@ -167,7 +197,7 @@ fn measure(link: &mut Link, speed: &mut Speed) {
         trips.missing += 1;
         link.say(&Message::Echo(text_of(trips.all.len() - 1, bytes)));
         speed.sent += 1;
-        trips.collect(link, false, clock::now() + ANSWER_WAIT);
+        trips.collect(link, false, clock::now() + ANSWER_WAIT + line_time(LINE_BYTES, link.baud()));
         speed.lost = trips.missing;
     }
     if speed.lost > 0 {
@@ -226,7 +256,7 @@ impl Trips {
 }
 
 /// The end that answers.
-pub fn follow(link: &mut Link, outcome: &mut Outcome) {
+pub fn follow(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
     let mut bridged = None;
     let mut heard_at = clock::now();
     let mut is_fast = false;
@@ -238,7 +268,7 @@ pub fn follow(link: &mut Link, outcome: &mut Outcome) {
                 return;
             }
             (is_fast, heard_at) = (false, clock::now());
-            let _ = link.go(BAUDS[0]);
+            let _ = link.go(MEETS_AT);
             continue;
         };
         if !is_for_us {
@@ -255,10 +285,11 @@ pub fn follow(link: &mut Link, outcome: &mut Outcome) {
                 link.say(&Message::Seen(inputs(link), bridged));
             }
             Message::Echo(text) => link.say(&Message::Echo(text)),
+            Message::Go(baud) if baud > max_baud || !outcome.can(baud) => link.say(&Message::Done),
             Message::Go(baud) => {
                 link.say(&Message::Yes);
                 sleep(SETTLES);
-                is_fast = baud != BAUDS[0];
+                is_fast = baud != MEETS_AT;
                 let _ = link.go(baud);
                 heard_at = clock::now();
             }
