@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use crosswire::config::{GroupId, PathId};
 use crosswire::quorum::Event;
 use crosswire::quorum::record::Record;
-use crosswire::quorum::timing::lifetime_bound;
+use crosswire::quorum::timing::goes_on_without_guard;
 use crosswire::time::Instant;
 use crosswire::turn::Source;
 use log::warn;
@@ -57,7 +57,7 @@ impl Agent<'_> {
                 FromGuardEnd::Nothing => return,
                 FromGuardEnd::Gone => {
                     let now = clock::now();
-                    self.end_at = now + lifetime_bound(self.settings.policy.interval(), self.settings.policy.lease);
+                    self.end_at = now + goes_on_without_guard(&self.settings.policy);
                     self.step(now, Event::GuardLost);
                 }
             }

@@ -264,6 +264,16 @@ fn the_arithmetic_holds_for_every_configuration_that_is_accepted() {
     assert!(drawn <= wanted * DRAWN_FOR_EACH + 1_000, "{wanted} of {drawn} were accepted: what is drawn is too wild");
 }
 
+/// A story tells what its first line promises, and that both serve only where they do.
+fn keeps_its_promise(script: &str, told: &str) -> bool {
+    let holds = |line: &&str| line.contains("==> the addresses of");
+    let last = told.lines().rfind(holds).unwrap_or_default();
+    let promised = script.lines().next().and_then(|line| line.strip_prefix("# in the end ")?.strip_suffix(" serves"));
+    let is_split = told.lines().filter(holds).any(|line| line.contains(" AND "));
+    promised.is_none_or(|node| last.ends_with(&format!("held by {node}")))
+        && (is_split || !told.contains("BOTH NODES SERVE"))
+}
+
 /// Stories of whole files that once made two nodes serve, or nobody. Two holders of which nobody could know are no failure.
 #[test]
 fn no_story_of_a_file_that_ever_failed_fails_again() {
@@ -274,7 +284,8 @@ fn no_story_of_a_file_that_ever_failed_fails_again() {
         if script.extension().is_some_and(|extension| extension == "story") {
             let mut told = Vec::new();
             let exit = play(&script.with_extension("toml"), &script, &mut told).expect("memory takes all");
-            assert!(exit == Exit::Done, "{}:\n{}", script.display(), String::from_utf8_lossy(&told));
+            let (told, text) = (String::from_utf8_lossy(&told), std::fs::read_to_string(&script).expect("a story"));
+            assert!(exit == Exit::Done && keeps_its_promise(&text, &told), "{}:\n{told}", script.display());
             count += 1;
         }
     }

@@ -32,7 +32,7 @@ pub enum LineReading {
 }
 
 /// The rails of a supply do not fall together: a box may send for so long after its lines have dropped.
-const RAILS_APART: Span = Span::from_ms(300);
+pub const RAILS_APART: Span = Span::from_ms(300);
 
 /// For how long a peer may be heard elsewhere after its lines dropped, and have lost its power all the same. Lines are looked at once
 /// an `interval`, and a frame may have been on its way.

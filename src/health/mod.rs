@@ -10,7 +10,7 @@ pub mod self_test;
 pub mod witness;
 
 pub use arrivals::Arrivals;
-pub use lines::{LineReading, Lines, outlived_for};
+pub use lines::{LineReading, Lines, RAILS_APART, outlived_for};
 pub use path::{Detector, PathState};
 pub use peer::{Before, Peer};
 pub use quality::Quality;

@@ -35,9 +35,9 @@ pub struct Peer {
     does_know_us: bool,
     /// Since when it has said without a gap that it cannot serve.
     troubled_since: Option<Instant>,
-    /// Since when it has said without a gap that our lines dropped there.
+    /// Since when every beat of it has said that our lines dropped there.
     lines_dropped_at: Option<Instant>,
-    /// Since when it has said without a gap that it stands by.
+    /// Since when every beat of it has said that it stands by.
     standby_since: Option<Instant>,
 }
 
@@ -81,15 +81,15 @@ impl Peer {
         self.mechanisms = Some(beat.release);
         // The clocks run within a hundredth of each other.
         self.maintenance_until = beat.standing.maintenance.map(|left| now + left.fraction(101, 100));
-        let since = |is_so: bool, since: Option<Instant>| {
-            let unbroken = since.filter(|_| before == Before::Beat);
-            is_so.then(|| unbroken.unwrap_or(now))
-        };
-        // A guard that was silent may have gone on just before it died.
-        let is_other = self.beat.as_ref().is_none_or(|last| last.standing.trouble != beat.standing.trouble);
-        self.troubled_since = since(beat.standing.trouble != Trouble::None, self.troubled_since.filter(|_| !is_other));
-        self.standby_since = since(beat.standing.standby, self.standby_since);
-        self.lines_dropped_at = since(beat.standing.lines_dropped, self.lines_dropped_at);
+        // A guard that was silent may have gone on just before it died; one that is lost never does.
+        let trouble = beat.standing.trouble;
+        let is_same = self.beat.as_ref().is_some_and(|last| last.standing.trouble == trouble);
+        let is_unbroken = is_same && (before == Before::Beat || trouble == Trouble::GuardLost);
+        let troubled_since = self.troubled_since.filter(|_| is_unbroken);
+        self.troubled_since = (trouble != Trouble::None).then(|| troubled_since.unwrap_or(now));
+        self.standby_since = beat.standing.standby.then(|| self.standby_since.unwrap_or(now));
+        let is_dropped = beat.standing.lines_dropped;
+        self.lines_dropped_at = is_dropped.then(|| self.lines_dropped_at.unwrap_or(now));
         self.beat = Some(beat);
         self.beat_at = Some(now);
         true
@@ -142,7 +142,7 @@ impl Peer {
         self.lines_dropped_at
     }
 
-    /// Since when it has said without a gap that its operator wants it to hold nothing.
+    /// Since when it has said in every beat that its operator wants it to hold nothing.
     pub fn standby_since(&self) -> Option<Instant> {
         self.standby_since
     }

@@ -4,7 +4,7 @@ use super::decide::Fence;
 use super::probe::Probe;
 use super::record::{Block, Incident};
 use crate::config::GroupId;
-use crate::frame::message::{GroupReport, MAX_TERM, Role, Word};
+use crate::frame::message::{GroupReport, Incarnation, MAX_TERM, Role, Word};
 use crate::resource::{Condition, Fault, ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 
@@ -117,6 +117,8 @@ pub struct Group {
     pub claims_since: Option<Instant>,
     /// The peer could not take it over from us, as we have said.
     pub is_peer_unable: bool,
+    /// Which run of the peer's, and for which term, let its lease of it lapse.
+    pub lapsed_there: Option<(Incarnation, u32)>,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
     /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when we have had it.
@@ -179,6 +181,7 @@ impl Default for Group {
             is_hindered: false,
             claims_since: None,
             is_peer_unable: false,
+            lapsed_there: None,
             tied: None,
             taken_from: None,
             still_held_at: None,

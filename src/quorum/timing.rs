@@ -95,6 +95,14 @@ pub fn listens_for(policy: &Policy, safety: SafetyRule, armed: Mechanisms) -> Sp
     }
 }
 
+/// How long an agent goes on whose guard is gone: until the peer has waited for the kernel to let go, has claimed what was held,
+/// and was told that this was heard. It holds nothing then, and says so.
+pub fn goes_on_without_guard(policy: &Policy) -> Span {
+    let slowest = slowest_timing(policy);
+    let claims = slowest.interval.fraction(4, 1) + slowest.dead_after.fraction(2, 1);
+    with_drift(lifetime_bound(policy.interval(), policy.lease)) + claims + Span::from_s(2)
+}
+
 /// How often held addresses are renewed: at every beat where the lease is short, else three times a lease.
 pub fn renewal_every(interval: Span, lease: Span) -> Span {
     if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }

@@ -48,6 +48,7 @@ impl Node {
         for id in self.policy.group_ids() {
             self.keep_time(now, id, effects);
             self.note_hindrance(now, id);
+            self.note_lapse(now, id);
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
             self.note_claim(now, id, &situation);
@@ -326,8 +327,8 @@ impl Node {
     /// The peer lets go, or says for the first time that it did, of what we serve: after a split it may hear us first, and its
     /// first beat that arrives is no claim any more.
     fn has_just_yielded(&mut self, id: GroupId, claim: Claim) -> bool {
-        let report = self.peer.group(id, &self.policy);
-        let yields = claim == Claim::Releases || report.is_some_and(|report| report.word == Word::Yielded);
+        let Some(report) = self.peer.group(id, &self.policy) else { return false };
+        let yields = claim == Claim::Releases || report.word == Word::Yielded;
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
             return false;
         };
@@ -346,9 +347,12 @@ impl Node {
 
     /// Two that serve are settled within two beats. If they are not, somebody has to be told while it lasts.
     fn shout_tie(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let patience = self.pace() + self.pace();
+        let (patience, longest) = (self.pace() + self.pace(), self.slowest_dead_after());
+        let acked_at = self.peer.acked_at();
         let tied = self.groups.get_mut(id.index()).and_then(|group| group.tied.as_mut());
-        if let Some(tied) = tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience) {
+        // A peer that has not heard of it yet, on paths that lag, could not let go.
+        let is_known = |tied: &Tied| acked_at >= Some(tied.seen_at) || now >= tied.seen_at + longest;
+        if let Some(tied) = tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience && is_known(tied)) {
             tied.is_said = true;
             emit(effects, Effect::Record(Record::BothServe(id)));
         }

@@ -5,14 +5,16 @@
 //! waits before it takes; and once the guard is heard again the peer is told in the same turn.
 
 use super::{GuardState, Node, emit};
+use crate::config::Policy;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::time::{Instant, Span};
 
-/// How long a guard may be silent: late_after, and no less than three intervals, since one sign may be late. The longest late_after
-/// of any path, so that a peer that hears us by the slowest alone misses no recovery between two failures.
-pub(super) fn guard_patience(late_after: Span, interval: Span) -> Span {
-    late_after.max(interval.fraction(3, 1))
+/// How long a guard may be silent: late_after, and no less than three intervals, since one sign may be late. And two thirds of the
+/// longest dead_after, so that a peer that hears us by the slowest path alone misses no recovery between two failures.
+fn guard_patience(policy: &Policy) -> Span {
+    let by_late_after = policy.longest_late_after().max(policy.interval().fraction(3, 1));
+    by_late_after.max(policy.longest_dead_after().fraction(2, 3))
 }
 
 impl Node {
@@ -39,7 +41,7 @@ impl Node {
 
     /// When the guard has been silent for too long.
     pub(super) fn guard_silent_at(&self) -> Instant {
-        let patience = guard_patience(self.policy.longest_late_after(), self.policy.interval());
+        let patience = guard_patience(&self.policy);
         let is_expected = self.guard == GuardState::Fine;
         if is_expected { (self.guard_heard_at + patience).max(self.judge_from) } else { Instant::NEVER }
     }

@@ -1,6 +1,5 @@
 //! What comes in.
 
-use super::guard::guard_patience;
 use super::{Node, emit};
 use crate::config::PathId;
 use crate::frame::delimit::Gathered;
@@ -10,7 +9,7 @@ use crate::frame::{Beat, Body};
 use crate::health::{Arrivals, Before, Lines};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
-use crate::time::{Instant, Span};
+use crate::time::Instant;
 
 impl Node {
     pub(super) fn hear_bytes(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
@@ -103,11 +102,11 @@ impl Node {
         }
     }
 
-    /// What it takes for the peer to take back that its guard is silent and to say it again, is its guard's patience. A quarter
-    /// of that is for beats that come early or late. Of a peer with another file only the interval is known.
+    /// For the peer to take back that its guard is silent and to say it again takes as long as it is patient with its guard: two
+    /// thirds of its longest dead_after. Half of that dead_after is more than one beat that is lost, on its slowest path too.
     fn before_beat(&self, now: Instant) -> Before {
-        let late_after = if self.is_digest_different { Span::ZERO } else { self.policy.longest_late_after() };
-        let hidden = guard_patience(late_after, self.peer.interval()).fraction(3, 4);
+        let dead_afters = self.peer.beat().into_iter().flat_map(|beat| beat.paths.iter().map(|path| path.dead_after));
+        let hidden = dead_afters.max().unwrap_or_default().fraction(1, 2);
         let is_in_a_row = |at: Instant| at >= self.stalled_at && now.since(at) < hidden;
         match self.peer.beat_at() {
             _ if !self.is_heard(now) => Before::Silence,

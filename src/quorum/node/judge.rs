@@ -5,7 +5,7 @@ use heapless::Vec;
 use super::{GuardState, Leaving, Node, Path, emit};
 use crate::config::{Failback, GroupId, MAX_DEAD_AFTER, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
 use crate::frame::message::{PathReport, Role, Trouble, Word};
-use crate::health::{LineReading, PathState, WitnessView, outlived_for};
+use crate::health::{LineReading, PathState, RAILS_APART, WitnessView, outlived_for};
 use crate::quorum::decide::{Claim, Situation, Standby, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
@@ -43,9 +43,8 @@ impl Node {
     /// its lines that says no more than a beat would have, and counts for as long.
     fn age_answers(&mut self, now: Instant) {
         let Some(dropped_at) = self.lines_dropped_at().filter(|_| self.is_power_loss) else { return };
-        let outlived_until = dropped_at + outlived_for(self.policy.longest_interval());
         for group in &mut self.groups {
-            group.probe.age(now, outlived_until, timing::takeover_after(self.policy.longest_late_after()));
+            group.probe.age(now, dropped_at + RAILS_APART, timing::takeover_after(self.policy.longest_late_after()));
         }
     }
 
@@ -241,11 +240,28 @@ impl Node {
     }
 
     /// The peer has said that it cannot serve for so long that the kernel has let go of the group for it, whatever role it
-    /// still reports. That ends addresses; where more has to be certain, it takes a fence.
+    /// still reports. That ends addresses; where more has to be certain, it takes a fence. What has lapsed is never renewed under
+    /// that term.
     fn has_lapsed_there(&self, now: Instant, id: GroupId) -> bool {
         let policy = self.policy.groups.get(id.index());
         let is_enough = policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
-        is_enough && self.peer.troubled_since().is_some() && now >= self.peer_released_at()
+        let is_troubled = self.peer.troubled_since().is_some();
+        is_enough && is_troubled && (self.has_lapsed_before(id) || now >= self.peer_released_at())
+    }
+
+    fn has_lapsed_before(&self, id: GroupId) -> bool {
+        let lapsed = self.groups.get(id.index()).and_then(|group| group.lapsed_there);
+        let said = self.peer.group(id, &self.policy).zip(self.session.peer());
+        lapsed.is_some() && lapsed == said.map(|(report, run)| (run, report.term))
+    }
+
+    /// Remembers that the peer's lease of a group is over.
+    pub(super) fn note_lapse(&mut self, now: Instant, id: GroupId) {
+        let Some((report, run)) = self.peer.group(id, &self.policy).zip(self.session.peer()) else { return };
+        let has_lapsed = report.role.is_holding() && self.has_lapsed_there(now, id);
+        if let Some(group) = self.groups.get_mut(id.index()).filter(|_| has_lapsed) {
+            group.lapsed_there = Some((run, report.term));
+        }
     }
 
     /// The peer could serve the group if we let it go.

@@ -276,7 +276,7 @@ impl Node {
         }
         for group in &mut self.groups {
             group.probe.reset();
-            (group.vacant_since, group.claims_since) = (None, None);
+            group.vacant_since = None;
         }
         let interval = self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + interval + interval);

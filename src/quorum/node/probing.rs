@@ -1,6 +1,6 @@
 //! What the wire answers, and whether its silence can be believed.
 
-use super::{Node, Path, emit};
+use super::{GuardState, Node, Path, emit};
 use crate::config::{GroupId, PathId, PathKind};
 use crate::health::PathState;
 use crate::health::self_test::Pass;
@@ -37,11 +37,12 @@ impl Node {
         }
     }
 
-    /// After a stall nobody knows yet what is heard.
+    /// After a stall nobody knows yet what is heard, and while the guard hangs no question leaves.
     fn is_heard_both_ways(&self, now: Instant, index: usize) -> bool {
         let Some(path) = self.paths.get(index) else { return false };
         let heard_there = self.heard_by_peer(now, index);
         now >= self.judge_from
+            && self.guard == GuardState::Fine
             && path.state == PathState::OnTime
             && heard_there.is_some_and(|age| age <= path.detector.timing().dead_after)
     }

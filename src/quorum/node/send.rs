@@ -83,7 +83,7 @@ impl Node {
             groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
             interfaces: self.interfaces.clone(),
             standing: Standing { witnesses: self.witnesses.seen_bits(now, self.sight_window()), ..self.standing(now) },
-            release: self.mechanisms(),
+            release: self.mechanisms(now),
             digest: self.policy.digest,
         }
     }
@@ -114,8 +114,12 @@ impl Node {
         }
     }
 
-    fn mechanisms(&self) -> Mechanisms {
+    /// A reload may have shortened the lease: what is held keeps the old one until it is renewed.
+    fn mechanisms(&self, now: Instant) -> Mechanisms {
         let armed = timing::mechanisms(&self.policy, self.watchdog_s);
-        Mechanisms { lease_s: if self.is_lifetime_ignored { 0 } else { armed.lease_s }, ..armed }
+        let held = self.groups.iter().filter(|group| group.role.is_holding() && group.lease_until < Instant::NEVER);
+        let left_s = held.map(|group| group.lease_until.since(now).as_s_ceil()).max().unwrap_or(0);
+        let lease_s = u8::try_from(left_s).unwrap_or(u8::MAX).max(armed.lease_s);
+        Mechanisms { lease_s: if self.is_lifetime_ignored { 0 } else { lease_s }, ..armed }
     }
 }

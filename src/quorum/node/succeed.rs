@@ -114,7 +114,11 @@ impl Group {
         self.has_carrier = true;
         match stage {
             Stage::Starting(token) => (self.role, self.pending) = (Role::Acquiring, Some(token)),
-            Stage::Serving => (self.role, self.active_since) = (Role::Active, Some(now)),
+            Stage::Serving => {
+                (self.role, self.active_since) = (Role::Active, Some(now));
+                // That a peer lets go is news only if it begins with it.
+                self.has_peer_yielded = true;
+            }
             Stage::Releasing(first, token) => {
                 (self.role, self.pending, self.letting_go) = (Role::Releasing, token, first);
                 self.repeat_at = token.map(|_| now + REPEAT_AFTER);

@@ -3,7 +3,7 @@
 use crosswire::config::{PathId, PathKind, Side};
 use crosswire::custody::Word;
 use crosswire::quorum::record::Record;
-use crosswire::quorum::timing::lifetime_bound;
+use crosswire::quorum::timing::goes_on_without_guard;
 use crosswire::quorum::{Effect, Event};
 use crosswire::resource::Outcome;
 use crosswire::time::Span;
@@ -212,7 +212,7 @@ impl World {
             Told::Links => self.tell_links(side),
             Told::Lost => {
                 self.step(side, Event::GuardLost);
-                let bound = lifetime_bound(self.file(side).interval(), self.file(side).lease);
+                let bound = goes_on_without_guard(self.file(side));
                 let run = self.boxes[side.index()].run;
                 self.schedule(bound, side, run, What::AgentEnds);
             }

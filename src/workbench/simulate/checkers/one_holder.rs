@@ -23,7 +23,7 @@
 //! the same reasoning. An excused overlap must end within two intervals of the first exchange.
 
 use crosswire::config::{GroupId, PathId, PathKind, SafetyRule, Side};
-use crosswire::health::outlived_for;
+use crosswire::health::RAILS_APART;
 use crosswire::quorum::record::TakeReason;
 use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
@@ -210,8 +210,7 @@ impl World {
         // Of a box that seems to have lost its power, an early answer says no more than a late beat.
         let late_after = self.longest_late_after(taker);
         let clock = self.boxes[taker.index()].clock;
-        let outlived_until =
-            self.lines_dropped_at(taker).map(|at| at + outlived_for(self.file(taker).longest_interval()));
+        let outlived_until = self.lines_dropped_at(taker).map(|at| at + RAILS_APART);
         let is_early = outlived_until.is_some_and(|until| clock.local(answered) < until)
             && self.now.since(answered) >= late_after.fraction(98, 100);
         if is_early && self.is_power_loss_shown(taker) {
