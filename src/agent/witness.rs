@@ -3,7 +3,6 @@
 //! The payload carries when the request left and a keyed hash of that, so that nothing has to be remembered, and neither a
 //! forged nor a recorded answer counts.
 
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use constant_time_eq::constant_time_eq;
@@ -11,6 +10,10 @@ use crosswire::time::Instant;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, sendto};
 use siphasher::sip::SipHasher24;
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet};
+
+use crate::guard::interface;
+use crate::guard::ports::endpoint;
+use crate::settings::Witness;
 
 /// ICMPv6 echo request and reply (RFC 4443 4.1, 4.2).
 const V6_REQUEST: u8 = 128;
@@ -25,7 +28,7 @@ const MAX_PACKETS: usize = 16;
 
 /// The witnesses of a pair, as the agent asks them.
 pub struct Asker {
-    witnesses: Vec<IpAddr>,
+    witnesses: Vec<Witness>,
     secret: [u8; 16],
     v4: Option<OwnedFd>,
     v6: Option<OwnedFd>,
@@ -33,7 +36,7 @@ pub struct Asker {
 
 impl Asker {
     /// Asks nobody until it is given sockets.
-    pub fn new(witnesses: Vec<IpAddr>, secret: [u8; 16]) -> Self {
+    pub fn new(witnesses: Vec<Witness>, secret: [u8; 16]) -> Self {
         Self { witnesses, secret, v4: None, v6: None }
     }
 
@@ -49,11 +52,14 @@ impl Asker {
 
     /// Asks every witness. What cannot leave is not answered.
     pub fn ask(&self, now: Instant) {
-        for (index, ip) in self.witnesses.iter().enumerate() {
+        for (index, Witness { ip, interface }) in self.witnesses.iter().enumerate() {
             let socket = if ip.is_ipv6() { &self.v6 } else { &self.v4 };
             let Some(socket) = socket else { continue };
             let request = self.request(now, index, ip.is_ipv6());
-            let to = SockaddrStorage::from(SocketAddr::new(*ip, 0));
+            // An interface that comes back has another number.
+            let scope = interface.as_ref().map_or(Ok(0), |name| interface::index(socket, name));
+            let Ok(scope) = scope else { continue };
+            let to = SockaddrStorage::from(endpoint(*ip, 0, scope));
             let _ = sendto(socket.as_raw_fd(), &request, &to, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
         }
     }
@@ -122,7 +128,8 @@ mod tests {
     use super::*;
 
     fn asker(secret: u8) -> Asker {
-        Asker::new(vec![IpAddr::from([10, 0, 0, 254]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])], [secret; 16])
+        let ips = ["10.0.0.254", "::1"].map(|ip| Witness { ip: ip.parse().unwrap(), interface: None });
+        Asker::new(ips.to_vec(), [secret; 16])
     }
 
     /// What an IPv4 witness sends back: the request with another type, behind an IP header of 20 bytes.

@@ -216,7 +216,7 @@ fn connect_lan(interface: &str, local: SocketAddr, peer: SocketAddr) -> nix::Res
 }
 
 /// A link-local IPv6 address means nothing without its interface.
-fn endpoint(ip: IpAddr, port: u16, interface_index: u32) -> SocketAddr {
+pub fn endpoint(ip: IpAddr, port: u16, interface_index: u32) -> SocketAddr {
     match ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => {
             SocketAddr::V6(std::net::SocketAddrV6::new(ip, port, 0, interface_index))

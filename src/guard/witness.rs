@@ -1,10 +1,11 @@
 //! The raw sockets on which the agent asks the witnesses, filtered so that only echo replies arrive.
 
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
+
+use crate::settings::Witness;
 
 /// `ICMP_FILTER` of linux/icmp.h, at level `SOL_RAW`: a mask of the types that are kept out.
 const ICMP_FILTER: libc::c_int = 1;
@@ -47,6 +48,6 @@ fn set_filter(socket: &OwnedFd, (level, name): (libc::c_int, libc::c_int), filte
 }
 
 /// Which of the two protocols the witnesses speak: ICMP first.
-pub(super) fn protocols(witnesses: &[IpAddr]) -> impl Iterator<Item = bool> {
-    [false, true].into_iter().filter(|is_v6| witnesses.iter().any(|ip| ip.is_ipv6() == *is_v6))
+pub(super) fn protocols(witnesses: &[Witness]) -> impl Iterator<Item = bool> {
+    [false, true].into_iter().filter(|is_v6| witnesses.iter().any(|witness| witness.ip.is_ipv6() == *is_v6))
 }

@@ -18,7 +18,7 @@ use super::paths::{self, Link};
 use super::table::{At, Table};
 use super::times::{self, Pace};
 use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
-use super::witness::{self, OwnAddress};
+use super::witness::{self, OwnAddress, Witness};
 use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
 
 /// Largest configuration file: forty times what the longest sensible one has.
@@ -97,7 +97,7 @@ struct Draft<'t> {
     nodes: Option<[Node<'t>; 2]>,
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
-    witnesses: Vec<At<IpAddr>>,
+    witnesses: Vec<At<Witness>>,
     is_realtime: bool,
     reset: Option<At<PathBuf>>,
     watchdog: Option<At<Watchdog>>,
@@ -188,7 +188,7 @@ impl<'t> Draft<'t> {
             groups,
             watchdog: self.watchdog.clone().map(|found| found.value),
             fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).collect(),
-            witnesses: self.witnesses.iter().map(|found| found.value).collect(),
+            witnesses: self.witnesses.iter().map(|found| found.value.clone()).collect(),
             is_realtime: self.is_realtime,
             reset: self.reset.clone().map(|found| found.value),
             interfaces,
@@ -223,7 +223,10 @@ impl<'t> Draft<'t> {
         all.extend(self.reset.iter().map(|found| found.clone().map(Thing::Reset)));
         all.extend(self.watchdog.iter().map(|found| found.clone().map(|dog| Thing::Watchdog(dog.device))));
         all.extend(self.fences.iter().map(|fence| fence.needs.clone().map(Thing::Fence)));
-        all.extend(self.witnesses.iter().map(|found| found.map(Thing::Witness)));
+        for At { at, value: Witness { ip, interface } } in &self.witnesses {
+            all.push(At { at: *at, value: Thing::Witness(*ip) });
+            all.extend(interface.iter().map(|name| At { at: *at, value: Thing::Interface(name.clone()) }));
+        }
         let mut needs: Vec<Need> = Vec::new();
         for thing in all {
             if needs.iter().all(|need| need.what != thing.value) {
@@ -285,7 +288,7 @@ fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> (bool, Option<At<Pa
 }
 
 /// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.
-fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<IpAddr>>, InJeopardy) {
+fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, InJeopardy) {
     let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold) };
     table.refuse_unknown(&QUORUM_KEYS, report);
     let witnesses = witness::read(&table, report);

@@ -44,7 +44,7 @@ pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
 #[cfg(feature = "import")]
-pub use witness::{OwnAddress, why_no_witness};
+pub use witness::{EVERY_LINK, OwnAddress, Witness, is_on_every_link, why_no_witness};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub struct Settings {
     /// How the peer can be fenced, in the order in which it is tried.
     pub fences: Vec<Fence>,
     /// The witnesses, in the order of the configuration.
-    pub witnesses: Vec<IpAddr>,
+    pub witnesses: Vec<Witness>,
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The
     /// guard reports the carrier of each, and opens its listeners on each.
     pub interfaces: Vec<String>,

@@ -1,14 +1,34 @@
 //! The witnesses, and which addresses cannot be one.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crosswire::config::MAX_WITNESSES;
 
 use super::error::{Report, quote};
 use super::table::{At, Table};
-use super::values::{is_host_in, is_unicast};
+use super::values::{is_host_in, is_interface, is_unicast};
 
+/// Of a link-local IPv6 address without an interface, as the second half of a sentence about it.
+pub const EVERY_LINK: &str = "is an address that every link may have";
 pub(super) const REMEDY: &str = "write the address of a box that both nodes can ping, such as the upstream router";
+
+/// Somebody who can be asked who is cut off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Witness {
+    /// Where it answers.
+    pub ip: IpAddr,
+    /// Of a link-local address, which every link has: the interface behind which it is asked.
+    pub interface: Option<String>,
+}
+
+/// As written.
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.ip)?;
+        self.interface.iter().try_for_each(|interface| write!(f, "%{interface}"))
+    }
+}
 
 /// An address of the pair's own: what nobody else has, and so no witness.
 #[derive(Clone, Debug)]
@@ -55,28 +75,44 @@ fn is_no_host_beside(ip: IpAddr, known: IpAddr, prefix: u8) -> bool {
 }
 
 /// Reads `witness`, each address once and no more than there is room for.
-pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> Vec<At<IpAddr>> {
-    let mut witnesses: Vec<At<IpAddr>> = Vec::new();
+pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> Vec<At<Witness>> {
+    let mut witnesses: Vec<At<Witness>> = Vec::new();
     for text in table.texts("witness", report) {
-        let ip = text.value.parse::<IpAddr>().map(|ip| ip.to_canonical());
-        match ip {
-            Err(_) => report.add(text.at, format!("{} is not an IP address of one box", quote(text.value)), REMEDY),
-            Ok(ip) if witnesses.iter().any(|known| known.value == ip) => {
-                report.add(text.at, format!("{ip} is a witness twice"), "remove one")
+        match parse(text.value) {
+            Err((what, remedy)) => report.add(text.at, format_args!("{} {what}", quote(text.value)), remedy),
+            Ok(witness) if witnesses.iter().any(|known| known.value == witness) => {
+                report.add(text.at, format!("{witness} is a witness twice"), "remove one")
             }
             Ok(_) if witnesses.len() == MAX_WITNESSES => {
                 let what = format!("{} is one witness too many", quote(text.value));
                 report.add(text.at, what, format!("keep {MAX_WITNESSES} at most"));
             }
-            Ok(ip) => witnesses.push(text.map(|_| ip)),
+            Ok(witness) => witnesses.push(text.map(|_| witness)),
         }
     }
     witnesses
 }
 
+fn parse(text: &str) -> Result<Witness, (&'static str, &'static str)> {
+    let (ip, interface) = text.split_once('%').map_or((text, None), |(ip, interface)| (ip, Some(interface)));
+    let ip = ip.parse::<IpAddr>().map_err(|_| ("is not an IP address of one box", REMEDY))?.to_canonical();
+    match interface {
+        None if is_on_every_link(ip) => Err((EVERY_LINK, "write the interface behind it, as in \"fe80::9%eth0\"")),
+        Some(interface) if !is_on_every_link(ip) || !is_interface(interface) => {
+            Err(("names an interface that cannot be, or needs none", REMEDY))
+        }
+        interface => Ok(Witness { ip, interface: interface.map(str::to_owned) }),
+    }
+}
+
+/// Means nothing without its interface.
+pub fn is_on_every_link(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 /// Reports those that are none.
-pub(super) fn check(witnesses: &[At<IpAddr>], own: &[OwnAddress], report: &mut Report<'_>) {
-    for At { at, value: ip } in witnesses {
+pub(super) fn check(witnesses: &[At<Witness>], own: &[OwnAddress], report: &mut Report<'_>) {
+    for At { at, value: Witness { ip, .. } } in witnesses {
         if let Some(why) = why_no_witness(*ip, own) {
             report.add(*at, format_args!("{ip} {why}"), REMEDY);
         }
@@ -89,6 +125,27 @@ mod tests {
 
     fn own(ip: &str, prefix: Option<u8>) -> OwnAddress {
         OwnAddress { ip: ip.parse().unwrap(), prefix, what: "an address of group \"g\"".to_string() }
+    }
+
+    #[test]
+    fn a_link_local_witness_has_an_interface_and_no_other_one_has() {
+        for (text, is_good) in [
+            ("fe80::9%eth0", true),
+            ("10.0.0.254", true),
+            ("fd00::9", true),
+            ("fe80::9", false),
+            ("fe80::9%", false),
+            ("fe80::9%a/b", false),
+            ("fd00::9%eth0", false),
+            ("10.0.0.254%eth0", false),
+            ("169.254.0.9", true),
+            ("169.254.0.9%eth0", false),
+            ("%eth0", false),
+        ] {
+            let read = parse(text);
+            assert_eq!(read.is_ok(), is_good, "{text}: {read:?}");
+            read.iter().for_each(|witness| assert_eq!(witness.to_string(), text));
+        }
     }
 
     #[test]

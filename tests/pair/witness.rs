@@ -11,6 +11,7 @@ use crate::lab::fair;
 use crate::lab::setup::{CLIENT, Setup};
 use crate::lab::switch::PortRules;
 use crate::lab::{Lab, testing};
+use crate::scene::{Scene, run};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -77,5 +78,45 @@ fn a_witness_that_only_the_backup_sees_moves_the_group_by_cable() {
         lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
         assert_no_overlap(&lab);
         assert!(lab.story().contains("gw2 is better off"), "{}", lab.story());
+    });
+}
+
+/// How many answers to ICMPv6 echo requests the node's kernel has seen.
+fn echo_replies(scene: &Scene, side: Side) -> u64 {
+    let mut command = std::process::Command::new("/bin/busybox");
+    command.args(["grep", "Icmp6InEchoReplies", "/proc/net/snmp6"]);
+    scene.namespace(side).command_in(&mut command).expect("the node's namespace");
+    let said = run(command);
+    said.text.split_whitespace().nth(1).and_then(|count| count.parse().ok()).expect("a number")
+}
+
+/// A witness by its link-local address, which another box has on another link.
+/// Required: it is asked behind the interface that is named, on both nodes; without an interface it is refused.
+#[test]
+fn a_link_local_witness_is_asked_on_its_own_link() {
+    testing::in_lab(|| {
+        let quorum = "witness = [\"fe80::9%eth1\"]\n".to_owned();
+        let mut scene = Scene::new(Setup { quorum, second_lan: true, ..Setup::default() });
+        let port = scene.switch().node_interface(scene.client_port(1));
+        let nine = "fe80::9".parse().expect("an address");
+        scene.client().rtnl().add_address(port, nine, 64, None).expect("the witness");
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        for side in [Side::A, Side::B] {
+            let before = echo_replies(&scene, side);
+            scene.expect_soon("answers", PATIENCE, |scene| echo_replies(scene, side) > before + 2);
+        }
+        // Who has it on the other link is not the one who is meant.
+        scene.client().rtnl().delete_address(port, nine, 64).expect("removed");
+        let other = scene.switch().node_interface(scene.client_port(0));
+        scene.client().rtnl().add_address(other, nine, 64, None).expect("another box");
+        std::thread::sleep(Duration::from_millis(500));
+        let before = [Side::A, Side::B].map(|side| echo_replies(&scene, side));
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!([Side::A, Side::B].map(|side| echo_replies(&scene, side)), before);
+        scene.rewrite(Side::B, "fe80::9%eth1", "fe80::9");
+        let said = scene.say(Side::B, &["reload"]);
+        assert!(said.code != Some(0) && said.text.contains("fe80::9%eth0"), "{said:?}");
     });
 }

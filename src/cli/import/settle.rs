@@ -10,7 +10,9 @@ use super::draft::{Draft, Group, Script, Times};
 use super::places::Found;
 use super::report::{Account, Fate, Named, Place, Reading};
 use crate::cli::check::{is_mounting, waits};
-use crate::settings::{MAX_ADDRESSES, MAX_SCRIPTS, OwnAddress, Settings, exact, why_no_witness};
+use crate::settings::{
+    EVERY_LINK, MAX_ADDRESSES, MAX_SCRIPTS, OwnAddress, Settings, exact, is_on_every_link, why_no_witness,
+};
 
 /// Scripts that keep nothing running: whoever calls them, and how often, changes nothing for another group.
 const HARMLESS: [&str; 4] = ["AudibleAlarm", "Delay", "MailTo", "WinPopup"];
@@ -125,6 +127,7 @@ fn witnesses(draft: &Draft, addresses: &[Vec<Found>]) -> (Vec<IpAddr>, Vec<(IpAd
     for Named { ip, .. } in &draft.witnesses {
         match why_no_witness(*ip, &own) {
             Some(why) => left_out.push((*ip, why)),
+            None if is_on_every_link(*ip) => left_out.push((*ip, EVERY_LINK.to_string())),
             None if draft.names.is_own(*ip) => left_out.push((*ip, "is this box itself".to_string())),
             None if kept.len() == MAX_WITNESSES => {
                 left_out.push((*ip, format!("is one too many: {MAX_WITNESSES} are the most")));
