@@ -158,6 +158,15 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
     }
 }
 
+/// An interface has the hardware address of another box's, which is taken to be the peer.
+pub fn twin(interface: &str, hardware: [u8; 6], peer: &str) -> String {
+    format!(
+        "{interface}: another box on it (is it {peer}?) has its hardware address, {}: switches send what is for one of them to \
+         the other; give each its own",
+        mac(hardware)
+    )
+}
+
 /// A hardware address.
 pub fn mac(m: [u8; 6]) -> String {
     format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])

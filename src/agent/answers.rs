@@ -14,29 +14,26 @@ use smoltcp::wire::{
 pub struct Answer {
     /// The address.
     pub ip: IpAddr,
-    /// The hardware address that claims it.
+    /// The hardware address that claims it. Ours, if we have said so ourselves, or another box has the same one.
     pub mac: [u8; 6],
 }
 
 /// A router has touched a neighbour discovery message with any other hop limit: it proves nothing (RFC 4861 7.1).
 const UNROUTED: u8 = 255;
 
-/// What a received Ethernet frame says about who holds an address; none if it says nothing, or is our own.
+/// What a received Ethernet frame says about who holds an address; none if it says nothing.
 ///
 /// Any ARP packet names its sender (RFC 826), probes with sender zero name nobody (RFC 5227). An advertisement names
 /// the holder of its target, a solicitation that of its source (RFC 4861).
 pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<Answer> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let source_mac = frame.src_addr().0;
-    if source_mac == own_mac {
-        return None;
-    }
     let answer = match frame.ethertype() {
         EthernetProtocol::Arp => parse_arp(frame.payload()),
         EthernetProtocol::Ipv6 => parse_neighbour_discovery(frame.payload(), source_mac),
         EthernetProtocol::Ipv4 | EthernetProtocol::Unknown(_) => None,
     };
-    answer.filter(|answer| answer.mac != own_mac)
+    answer.map(|answer| Answer { mac: if source_mac == own_mac { own_mac } else { answer.mac }, ..answer })
 }
 
 fn parse_arp(payload: &[u8]) -> Option<Answer> {
@@ -102,12 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn our_own_packets_are_no_answer() {
-        for frame in announcement(ip("10.0.0.100"), OURS, false) {
-            assert_eq!(parse(&frame, OURS), None);
+    fn packets_with_our_own_hardware_address_are_known_by_it() {
+        let address = ip("10.0.0.100");
+        for frame in announcement(address, OURS, false) {
+            assert_eq!(parse(&frame, OURS), Some(Answer { ip: address, mac: OURS }));
             let mut relayed = frame.clone();
             relayed[6..12].copy_from_slice(&THEIRS);
-            assert_eq!(parse(&relayed, OURS), None, "somebody repeats what we said");
+            assert_eq!(parse(&relayed, OURS), Some(Answer { ip: address, mac: OURS }), "somebody repeats it");
         }
     }
 

@@ -20,6 +20,7 @@ use crate::control::WatchdogReport;
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::logger;
 use crate::settings::{PathDevice, VirtualAddress};
+use crate::words;
 
 impl Listener {
     /// What it hears, as the kernel knows it.
@@ -217,7 +218,7 @@ impl Agent<'_> {
 
     fn hear_listeners(&mut self) {
         let mut room = [0; 256];
-        let mut found: heapless::Vec<(u8, answers::Answer), MAX_ANSWERS> = heapless::Vec::new();
+        let mut found: heapless::Vec<(u8, answers::Answer, bool), MAX_ANSWERS> = heapless::Vec::new();
         self.listeners.retain(|listener| {
             for _ in 0..MAX_PACKETS {
                 if found.is_full() {
@@ -226,7 +227,9 @@ impl Agent<'_> {
                 match nix::unistd::read(&listener.descriptor, &mut room) {
                     Ok(length) => {
                         let frame = room.get(..length).unwrap_or_default();
-                        found.extend(answers::parse(frame, listener.mac).map(|answer| (listener.interface, answer)));
+                        let answer = answers::parse(frame, listener.mac);
+                        let own = |answer: &answers::Answer| answer.mac == listener.mac;
+                        found.extend(answer.map(|answer| (listener.interface, answer, own(&answer))));
                     }
                     Err(Errno::EAGAIN | Errno::EINTR) => return true,
                     Err(_) => return false,
@@ -235,8 +238,8 @@ impl Agent<'_> {
             true
         });
         let now = clock::now();
-        for (interface, answer) in found {
-            self.note_answer(now, interface, &answer);
+        for (interface, answer, is_own_mac) in found {
+            self.note_answer(now, interface, &answer, is_own_mac);
         }
     }
 
@@ -253,12 +256,15 @@ impl Agent<'_> {
         }
     }
 
-    /// Who answers may hold a VIP of ours, or be the peer.
-    fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer) {
+    /// Who answers may hold a VIP of ours, or be the peer. With the hardware address of our own interface it is another box that has
+    /// the same one, unless what it claims is ours: then it may be what we have said ourselves.
+    fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer, is_own_mac: bool) {
+        let mut is_twin = false;
         let on = self.settings.interfaces.get(usize::from(interface));
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
-            if group.addresses.iter().any(is_vip) {
+            if group.addresses.iter().any(is_vip) && !(is_own_mac && self.node.is_holding(id)) {
+                is_twin = is_own_mac;
                 self.tell_of_answer(id);
                 self.node.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
             }
@@ -266,9 +272,14 @@ impl Agent<'_> {
         for (id, path) in self.settings.policy.path_ids().zip(&self.settings.paths) {
             let PathDevice::Lan { interface, peer, .. } = &path.device else { continue };
             if *peer == answer.ip {
+                is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
                 self.node.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }
+        }
+        if is_twin && !self.twins.contains(&interface) {
+            self.twins.push(interface);
+            warn!("{}", words::twin(on.map_or("?", String::as_str), answer.mac, self.settings.peer_name()));
         }
         self.carry_out();
     }

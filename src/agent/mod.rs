@@ -67,6 +67,8 @@ struct Agent<'a> {
     spare: Option<Box<Effects>>,
     ports: Vec<Port>,
     listeners: Vec<Listener>,
+    /// Interfaces whose hardware address another box has too, as was said.
+    twins: Vec<u8>,
     guard: GuardEnd,
     control: Control,
     /// Whether each interface of the settings has carrier; none before the guard has said so.
@@ -147,6 +149,7 @@ impl<'a> Agent<'a> {
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),
+            twins: Vec::new(),
             guard: GuardEnd::new(guard),
             control: Control::new(control),
             carriers: vec![None; settings.interfaces.len()],

@@ -51,6 +51,9 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     if options.offline {
         return Ok(note);
     }
+    for twin in super::twins::found(&settings) {
+        let _ = writeln!(note, "\nWARNING: {twin}");
+    }
     let mut problems = settings.absent();
     match KeyFile::load(&settings.key_file) {
         Ok(keys) => drop(write_keys(&settings, &keys, &mut note)),

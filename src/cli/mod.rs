@@ -26,6 +26,7 @@ pub mod run;
 pub mod simulate;
 pub mod status;
 mod status_json;
+mod twins;
 pub mod why;
 
 use std::ffi::OsString;

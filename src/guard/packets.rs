@@ -66,6 +66,17 @@ pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
     }
 }
 
+/// Asks who holds `ip` so that the answer comes to everybody: to a box with our own hardware address, a switch would send an
+/// answer to us back where it came from. None for IPv6, whose answer to [`query`] comes to everybody anyway.
+///
+/// Linux answers to whatever hardware address the question names (arp_process in net/ipv4/arp.c); others may not answer at all.
+pub fn open_query(ip: IpAddr, mac: Mac) -> Option<Frame> {
+    let IpAddr::V4(ip) = ip else { return None };
+    let mut frame = arp(ArpOperation::Request, (EthernetAddress::BROADCAST.0, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip));
+    frame.get_mut(6..12)?.copy_from_slice(&mac);
+    Some(frame)
+}
+
 fn arp(operation: ArpOperation, source: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr)) -> Frame {
     let repr = ArpRepr::EthernetIpv4 {
         operation,
@@ -204,6 +215,13 @@ mod tests {
         assert!(solicit.contains(&("00".repeat(16) + "ff0200000000000000000001ff345678")), "{solicit}");
         assert!(solicit.ends_with(&("00000000".to_owned() + target)), "no source link-layer option: {solicit}");
         assert!(is_checksum_right(&frame));
+    }
+
+    #[test]
+    fn an_open_query_is_answered_to_everybody() {
+        let arp = hex(&open_query("10.0.0.100".parse().unwrap(), MAC).unwrap());
+        let expected = "ffffffffffff".to_owned() + "021122334455" + "0806" + "0001" + "0800" + "0604" + "0001";
+        assert_eq!(arp, expected + "ffffffffffff" + "00000000" + "000000000000" + "0a000064");
     }
 
     #[test]

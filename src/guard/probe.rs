@@ -2,14 +2,14 @@
 //!
 //! The answers are heard by the agent, on the listeners of the same interfaces.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crosswire::resource::Fault;
 use log::debug;
 use nix::errno::Errno;
 
 use super::ethernet::{Hears, Listener, Sender};
-use super::packets::query;
+use super::packets::{open_query, query};
 use crate::settings::{PathDevice, Settings, VirtualAddress};
 
 /// Sends one query for every address of a group, and one for the peer's own address on every LAN path.
@@ -39,14 +39,18 @@ pub fn ask_for_peers(sender: &Sender, settings: &Settings) {
 }
 
 fn ask_for(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
-    let outlet = sender.outlet(&address.interface)?;
-    sender.send(&outlet, &query(address.ip, None, outlet.mac))
+    ask(sender, &address.interface, address.ip, None)
 }
 
 fn ask_for_peer(sender: &Sender, interface: &str, local: IpAddr, peer: IpAddr) -> nix::Result<()> {
-    let outlet = sender.outlet(interface)?;
     let local = if let IpAddr::V6(local) = local { Some(local) } else { None };
-    sender.send(&outlet, &query(peer, local, outlet.mac))
+    ask(sender, interface, peer, local)
+}
+
+fn ask(sender: &Sender, interface: &str, ip: IpAddr, local: Option<Ipv6Addr>) -> nix::Result<()> {
+    let outlet = sender.outlet(interface)?;
+    sender.send(&outlet, &query(ip, local, outlet.mac))?;
+    open_query(ip, outlet.mac).map_or(Ok(()), |frame| sender.send(&outlet, &frame))
 }
 
 /// Opens the listeners of one interface: one for each protocol in which an answer may come.

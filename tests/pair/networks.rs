@@ -15,8 +15,9 @@ use crate::lab::clock::now;
 use crate::lab::packet::open_packet_socket;
 use crate::lab::rtnl::Rtnl;
 use crate::lab::setup::{GROUP, PREFIX, Setup, VIP, client_address, node_address};
+use crate::lab::switch::PortRules;
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, at_most, ms};
+use crate::scene::{PATIENCE, Scene, at_most, ms, run};
 
 /// The IPv6 service address, on the second network.
 const OUTSIDE: IpAddr = outside(0x100);
@@ -277,5 +278,46 @@ fn a_service_address_brings_its_network_along() {
             has_route(scene, Side::B) && !has_route(scene, Side::A)
         });
         assert!(Span::ZERO == scene.overlap().expect("the observer lost nothing"));
+    });
+}
+
+/// Fault: the interface of the service address has the same hardware address on both boxes; then nothing but that network is left
+/// between them.
+/// Required: the other one's answers count although they come from our own hardware address: never both. Both the log and `check`
+/// say what is wrong, before anything fails.
+#[test]
+fn the_same_hardware_address_on_both_boxes_is_named_and_blinds_no_probe() {
+    testing::in_lab(|| {
+        let addresses = vec![format!("{VIP}/{PREFIX}@eth1")];
+        let mut scene = Scene::new(Setup { addresses, second_lan: true, ..Setup::default() });
+        for side in [Side::A, Side::B] {
+            scene.at_node(
+                side,
+                "ip link set eth1 down; ip link set eth1 address 02:00:5e:00:01:07; ip link set eth1 up",
+            );
+            scene.begin(side);
+        }
+        scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("gw1 serves");
+        scene.expect_soon("two nodes", PATIENCE, |scene| {
+            scene.role(Side::A) == "active" && scene.role(Side::B) == "backup"
+        });
+        thread::sleep(ms(1_000));
+        scene.cable().cut();
+        scene.set_lan(Side::A, PortRules::silent());
+        thread::sleep(ms(4_000));
+        scene.assert_never_both();
+        assert_eq!(scene.holder().expect("one holder"), Some(Side::A), "{}", scene.log_of(Side::B));
+        let log = scene.log_of(Side::B);
+        assert!(
+            log.contains("eth1: another box on it (is it gw1?) has its hardware address, 02:00:5e:00:01:07"),
+            "{log}"
+        );
+        scene.heal().expect("healed");
+        let file = scene.directory(Side::B).join("crosswire.toml");
+        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_crosswire"));
+        check.args(["check", "--node", "gw2", "--config"]).arg(file);
+        scene.namespace(Side::B).command_in(&mut check).expect("a command");
+        let said = run(check);
+        assert!(said.text.contains("WARNING: eth1: another box on it (is it gw1?)"), "{said:?}");
     });
 }

@@ -1,6 +1,7 @@
 //! A node's state as plain values.
 
 use super::{Leaving, Node};
+use crate::config::GroupId;
 use crate::frame::Version;
 use crate::frame::message::Role;
 use crate::frame::refusal::Refusal;
@@ -54,6 +55,11 @@ impl Node {
             peer: self.peer_status(now),
             worst_stall: self.worst_stall,
         }
+    }
+
+    /// Whether a group is held, or on its way here or away.
+    pub fn is_holding(&self, id: GroupId) -> bool {
+        self.groups.get(id.index()).is_some_and(|group| group.role.is_holding())
     }
 
     /// Whether the line 'I hold services' has to be on.

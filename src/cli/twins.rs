@@ -1,0 +1,42 @@
+//! For `check`: does another box have the hardware address of an interface of ours?
+
+use std::time::Duration;
+
+use nix::unistd::read;
+
+use crate::agent::answers;
+use crate::guard::{ethernet, probe};
+use crate::settings::{Settings, neighbours};
+use crate::words;
+
+/// How long answers may take.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A sentence for each interface on which somebody answers with our own hardware address, for what this box does not have. Nothing
+/// is known without root.
+pub fn found(settings: &Settings) -> Vec<String> {
+    let Ok(sender) = ethernet::Sender::open() else { return Vec::new() };
+    let names = &settings.interfaces;
+    let listeners: Vec<_> = names.iter().map(|name| probe::listeners(settings, name)).collect();
+    for group in &settings.groups {
+        // What cannot be asked is said elsewhere.
+        let _ = probe::send(&sender, settings, &group.addresses);
+    }
+    std::thread::sleep(PATIENCE);
+    let twin_of = |listener: &ethernet::Listener| {
+        let mut room = [0; 256];
+        // What waits is no more than a socket holds.
+        while let Ok(length) = read(&listener.socket, &mut room) {
+            let answer = answers::parse(room.get(..length).unwrap_or_default(), listener.mac);
+            if answer.is_some_and(|answer| answer.mac == listener.mac && !neighbours::is_own(answer.ip)) {
+                return Some(listener.mac);
+            }
+        }
+        None
+    };
+    let twins = names.iter().zip(listeners).filter_map(|(name, listeners)| {
+        let mac = listeners.iter().flatten().find_map(twin_of)?;
+        Some(words::twin(name, mac, settings.peer_name()))
+    });
+    twins.collect()
+}
