@@ -135,6 +135,8 @@ pub struct Report {
     pub file: String,
     /// The key file.
     pub key_file: String,
+    /// The interfaces of the configuration.
+    pub interfaces: Vec<String>,
     /// Interfaces on which a probe's silence proves nothing.
     pub deaf: Vec<String>,
     /// Why the operator has said what he said last.

@@ -343,7 +343,8 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
         }
         Refusal::Authenticator => {
             format!(
-                "frames with a good CRC but another key: the two nodes' keys differ; copy {key} from one node to the other"
+                "frames with a good CRC but another key: the two nodes' keys differ; copy {key} from one node to the other, \
+                 unless another pair of the same name is at that end: check where the cable goes"
             )
         }
         Refusal::Decode => "an authentic frame that does not decode: bring both nodes to the same version".to_string(),
@@ -436,7 +437,7 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::Stalled => "this node was stalled and judges silence afresh".to_string(),
         Block::Refused => {
             format!(
-                "somebody on the cable is not understood: the keys or configurations of the two nodes differ, or {peer} is another version"
+                "somebody on the cable is not understood: the keys or configurations of the two nodes differ, {peer} is another version, or the cable leads to another pair (`status` says what is known)"
             )
         }
         Block::Jeopardy => {

@@ -194,6 +194,7 @@ impl Agent<'_> {
             key_file: self.settings.key_file.display().to_string(),
             said_because: self.reason.clone(),
             watchdog: self.watchdog,
+            interfaces: self.settings.interfaces.clone(),
             deaf: self.deaf_interfaces(&node),
             node,
         }

@@ -122,7 +122,8 @@ impl Facts {
     }
 }
 
-fn is_heard(report: &Report) -> bool {
+/// Whether the peer is heard on any path.
+pub fn is_heard(report: &Report) -> bool {
     report.node.paths.iter().any(|path| path.state.is_heard())
 }
 
@@ -288,6 +289,7 @@ mod tests {
             bounds: vec![[IDLE, ON_ITS_WAY]],
             file: String::new(),
             key_file: String::new(),
+            interfaces: Vec::new(),
             deaf: Vec::new(),
             said_because: None,
             watchdog: None,

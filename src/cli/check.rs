@@ -10,6 +10,7 @@ use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
 use super::exit::{Exit, complain_of};
+use super::lans;
 use super::option::{flag, option, options};
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
@@ -51,8 +52,8 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     if options.offline {
         return Ok(note);
     }
-    for twin in super::twins::found(&settings) {
-        let _ = writeln!(note, "\nWARNING: {twin}");
+    for warning in lans::twins(&settings).into_iter().chain(lans::doubled(&settings.interfaces)) {
+        let _ = writeln!(note, "\nWARNING: {warning}");
     }
     let mut problems = settings.absent();
     match KeyFile::load(&settings.key_file) {

@@ -13,6 +13,7 @@ mod help;
 pub mod import;
 mod json;
 pub mod keygen;
+mod lans;
 #[cfg(feature = "workbench")]
 pub mod man;
 pub mod operate;
@@ -26,7 +27,6 @@ pub mod run;
 pub mod simulate;
 pub mod status;
 mod status_json;
-mod twins;
 pub mod why;
 
 use std::ffi::OsString;

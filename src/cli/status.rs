@@ -15,8 +15,9 @@ use crosswire::resource::{Condition, Fault};
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
 
-use super::assessment::assess;
+use super::assessment::{assess, is_heard};
 use super::exit::{Exit, complain};
+use super::lans;
 use super::option::{flag, option, options};
 use super::status_json;
 use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask_within};
@@ -130,6 +131,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     for interface in &report.deaf {
         writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
     }
+    for double in lans::doubled(&report.interfaces) {
+        writeln!(out, "  {double}")?;
+    }
     if node.is_standby {
         writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
     }
@@ -162,7 +166,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     let names = names(report);
     let mut ports = report.ports.iter();
     for (((name, path), skipped), away) in report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(&report.away) {
-        write_path(name, path, peer, &names, out)?;
+        write_path((name, path), is_heard(report), peer, &names, out)?;
         if !away.is_empty() {
             writeln!(out, "            {away}")?;
         }
@@ -202,7 +206,13 @@ fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
     }
 }
 
-fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mut String) -> fmt::Result {
+fn write_path(
+    (name, path): (&str, &PathStatus),
+    is_heard_elsewhere: bool,
+    peer: &str,
+    names: &Names,
+    out: &mut String,
+) -> fmt::Result {
     let ago = |span: Option<Span>| span.map_or("never".to_string(), |span| format!("{span} ago"));
     write!(out, "  {name:<9} {:<9}", words::path_state(path.state))?;
     write!(out, " heard {:<11} {peer} heard us {:<11}", ago(path.heard), ago(path.heard_by_peer))?;
@@ -221,10 +231,21 @@ fn write_path(name: &str, path: &PathStatus, peer: &str, names: &Names, out: &mu
     if !path.state.is_heard() && path.state != PathState::Blind {
         for (refusal, _) in Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal))
         {
-            writeln!(out, "            -> {}", words::refusal_advice(*refusal, name, names))?;
+            let is_foreign = is_heard_elsewhere && is_of_others(*refusal) && !name.starts_with("lan");
+            let advice = if is_foreign {
+                format!("{peer} is heard elsewhere, so this is somebody else: check where the cable goes")
+            } else {
+                words::refusal_advice(*refusal, name, names)
+            };
+            writeln!(out, "            -> {advice}")?;
         }
     }
     Ok(())
+}
+
+/// What another pair's frames are refused for.
+fn is_of_others(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::Pair | Refusal::UnknownKey | Refusal::Authenticator)
 }
 
 /// A path on which beats come so much later than on another one that it is no path.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::InterfaceFlags;
 
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
@@ -54,6 +55,58 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
             is_for_two_v6(&read("/proc/net/if_inet6"), interface, &format!("{:032x}", local.to_bits()))
         }
     }
+}
+
+/// Another interface of this box that is in the LAN of this one too, by its addresses or as a macvlan beside it, and that answers
+/// ARP for every address of the box.
+pub fn answers_beside(interface: &str) -> Option<String> {
+    let all: Vec<InterfaceAddress> = getifaddrs().map(Iterator::collect).unwrap_or_default();
+    let of = |name: &str| all.iter().filter(|one| device_of(one) == name).filter_map(network_of).collect::<Vec<_>>();
+    let here = of(interface);
+    let is_beside = |name: &str| {
+        let there = of(name);
+        let is_one = here.iter().any(|a| there.iter().any(|b| are_one_network(*a, *b)));
+        is_one || are_macvlans(Path::new("/sys/class/net"), interface, name)
+    };
+    let others = all.iter().map(device_of).filter(|name| *name != interface);
+    others.into_iter().find(|name| answers_for_all(name) && is_beside(name)).map(str::to_owned)
+}
+
+/// Without the label of an address.
+fn device_of(found: &InterfaceAddress) -> &str {
+    found.interface_name.split(':').next().unwrap_or_default()
+}
+
+/// An IPv4 address and its mask, where ARP finds it.
+fn network_of(found: &InterfaceAddress) -> Option<(u32, u32)> {
+    let bits = |storage: Option<nix::sys::socket::SockaddrStorage>| Some(storage?.as_sockaddr_in()?.ip().to_bits());
+    let is_asked = found.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_BROADCAST)
+        && !found.flags.contains(InterfaceFlags::IFF_NOARP);
+    Some((bits(found.address)?, bits(found.netmask)?)).filter(|_| is_asked)
+}
+
+/// One address alone is no network.
+fn are_one_network((a, mask): (u32, u32), (b, other): (u32, u32)) -> bool {
+    let narrow = mask | other;
+    narrow != u32::MAX && a & narrow == b & narrow
+}
+
+/// One is a macvlan of the other, or both are of the same one. A VLAN has a lower interface too, and is another LAN.
+fn are_macvlans(sys: &Path, a: &str, b: &str) -> bool {
+    let read = |name: &str, file| fs::read_to_string(sys.join(name).join(file)).unwrap_or_default();
+    let lower = |name: &str| {
+        let is_macvlan = read(name, "uevent").lines().any(|line| line == "DEVTYPE=macvlan");
+        read(name, if is_macvlan { "iflink" } else { "ifindex" })
+    };
+    let (a, b) = (lower(a), lower(b));
+    !a.is_empty() && a == b
+}
+
+/// `arp_ignore`, of which the kernel takes the larger one of the interface and of all.
+fn answers_for_all(interface: &str) -> bool {
+    ["all", interface].iter().all(|name| {
+        fs::read(format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore")).is_ok_and(|said| said.starts_with(b"0"))
+    })
 }
 
 /// By the routes of the kernel (`/proc/net/route`: Iface, Destination, Gateway, Flags, RefCnt, Use, Metric, Mask; in hexadecimal,
@@ -119,6 +172,25 @@ mod tests {
         assert!(is_only_neighbour(&format!("{head}{peer}{far}"), "eth1", ip));
         assert!(!is_only_neighbour(&format!("{head}{peer}{other}"), "eth1", ip));
         assert!(!is_only_neighbour(&format!("{head}{far}"), "eth1", ip));
+    }
+
+    #[test]
+    fn two_interfaces_are_in_one_lan_by_their_networks_or_as_macvlans() {
+        let v4 = |ip: [u8; 4], prefix: u32| (u32::from_be_bytes(ip), u32::MAX << (32 - prefix));
+        assert!(are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 0, 11], 24)));
+        assert!(!are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 1, 1], 24)));
+        assert!(!are_one_network(v4([10, 0, 0, 1], 8), v4([10, 0, 1, 1], 24)));
+        assert!(!are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 0, 100], 32)), "a service address of its own");
+        let sys = tempfile::tempdir().unwrap();
+        for (name, index, lower, kind) in [("eth0", 2, 2, ""), ("mv0", 5, 2, "macvlan"), ("eth0.7", 6, 2, "vlan")] {
+            let dir = sys.path().join(name);
+            fs::create_dir(&dir).unwrap();
+            fs::write(dir.join("ifindex"), format!("{index}\n")).unwrap();
+            fs::write(dir.join("iflink"), format!("{lower}\n")).unwrap();
+            fs::write(dir.join("uevent"), format!("DEVTYPE={kind}\nINTERFACE={name}\n")).unwrap();
+        }
+        assert!(are_macvlans(sys.path(), "eth0", "mv0") && are_macvlans(sys.path(), "mv0", "eth0"));
+        assert!(!are_macvlans(sys.path(), "eth0", "eth0.7") && !are_macvlans(sys.path(), "eth0", "absent"));
     }
 
     #[test]

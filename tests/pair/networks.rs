@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -14,10 +15,10 @@ use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
 use crate::lab::packet::open_packet_socket;
 use crate::lab::rtnl::Rtnl;
-use crate::lab::setup::{GROUP, PREFIX, Setup, VIP, client_address, node_address};
+use crate::lab::setup::{GROUP, NODE_NAMES, PREFIX, Setup, VIP, client_address, node_address};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, at_most, ms, run};
+use crate::scene::{PATIENCE, Said, Scene, at_most, ms, run, shipped};
 
 /// The IPv6 service address, on the second network.
 const OUTSIDE: IpAddr = outside(0x100);
@@ -313,11 +314,88 @@ fn the_same_hardware_address_on_both_boxes_is_named_and_blinds_no_probe() {
             "{log}"
         );
         scene.heal().expect("healed");
-        let file = scene.directory(Side::B).join("crosswire.toml");
-        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_crosswire"));
-        check.args(["check", "--node", "gw2", "--config"]).arg(file);
-        scene.namespace(Side::B).command_in(&mut check).expect("a command");
-        let said = run(check);
+        let said = check(&scene, Side::B);
         assert!(said.text.contains("WARNING: eth1: another box on it (is it gw1?)"), "{said:?}");
+    });
+}
+
+/// What `check` says on a node, with the configuration that its daemon has.
+fn check(scene: &Scene, side: Side) -> Said {
+    let mut command = Command::new(shipped());
+    command.args(["check", "--node", NODE_NAMES[side.index()], "--config"]);
+    command.arg(scene.directory(side).join("crosswire.toml"));
+    scene.namespace(side).command_in(&mut command).expect("a command");
+    run(command)
+}
+
+/// The same link-local address on two networks, as routers have it.
+/// Required: it is served on both, and moves from both.
+#[test]
+fn a_link_local_address_is_served_on_several_networks() {
+    testing::in_lab(|| {
+        let everywhere: IpAddr = "fe80::100".parse().expect("an address");
+        let [first, second] = ["eth0", "eth1"].map(|name| format!("{everywhere}/64@{name}"));
+        let addresses = vec![format!("{VIP}/{PREFIX}@eth0"), first, second];
+        let scene = Scene::serving_with(Setup { addresses, second_lan: true, ..Setup::default() });
+        let interfaces = |scene: &Scene, side: Side| {
+            let held = scene.namespace(side).rtnl().addresses().expect("addresses");
+            held.iter().filter(|held| held.ip == everywhere).map(|held| held.interface).collect::<Vec<_>>()
+        };
+        let both = |side| vec![scene.interface(side), scene.second_interface(side)];
+        assert_eq!((interfaces(&scene, Side::A), interfaces(&scene, Side::B)), (both(Side::A), vec![]));
+        let said = scene.say(Side::A, &["handover", GROUP]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        scene.settle(Side::B);
+        assert_eq!((interfaces(&scene, Side::A), interfaces(&scene, Side::B)), (vec![], both(Side::B)));
+        thread::sleep(ms(2_500));
+        assert_eq!(interfaces(&scene, Side::B), both(Side::B), "renewed on both");
+        scene.assert_never_both();
+    });
+}
+
+/// Fault: no kernel of the pair takes one address of the group: the MTU there is too small for IPv6.
+/// Required: `check` finds it beforehand; log and `status` say which one keeps the group down.
+#[test]
+fn an_address_that_no_box_takes_is_named_by_check_log_and_status() {
+    testing::in_lab(|| {
+        let addresses = vec![format!("{VIP}/{PREFIX}@eth0"), format!("{OUTSIDE}/64@eth1")];
+        let mut scene = Scene::new(Setup { addresses, second_lan: true, ..Setup::default() });
+        for side in [Side::A, Side::B] {
+            scene.at_node(side, "ip link set eth1 mtu 576");
+            scene.begin(side);
+        }
+        let which = format!("{OUTSIDE}/64@eth1: ");
+        for side in [Side::A, Side::B] {
+            scene.expect_soon("the address", PATIENCE, |scene| scene.say(side, &["status"]).text.contains(&which));
+            let log = scene.log_of(side);
+            assert!(log.contains(&format!("takes no address like {OUTSIDE} on eth1")), "{log}");
+            let said = check(&scene, side);
+            assert!(
+                said.code != Some(0) && said.text.contains(&format!("eth1 takes no address like {OUTSIDE}")),
+                "{said:?}"
+            );
+        }
+    });
+}
+
+/// Fault: a second interface of a box is in the same LAN, and its kernel answers ARP for every address on any interface.
+/// Required: `check` and `status` name it, with the sysctl that cures it, and are silent once it is set.
+#[test]
+fn two_interfaces_in_one_lan_are_named_with_their_cure() {
+    testing::in_lab(|| {
+        let scene = Scene::serving_with(Setup { second_lan: true, ..Setup::default() });
+        let own = |ip: [u8; 4]| IpAddr::V4(Ipv4Addr::from(ip));
+        let second = scene.second_interface(Side::A);
+        let says = |what: &str| {
+            let said = [check(&scene, Side::A), scene.say(Side::A, &["status"])];
+            said.map(|said| said.text.contains(what))
+        };
+        let named = "eth1 is in the LAN of eth0 too, and answers ARP";
+        assert_eq!(says(named), [false; 2], "another network");
+        scene.namespace(Side::A).rtnl().add_address(second, own([10, 77, 0, 61]), PREFIX, None).expect("added");
+        assert_eq!(says(named), [true; 2]);
+        assert_eq!(says("sysctl -w net.ipv4.conf.all.arp_ignore=1"), [true; 2]);
+        scene.at_node(Side::A, "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore");
+        assert_eq!(says(named), [false; 2]);
     });
 }

@@ -83,10 +83,9 @@ impl Drop for Scene {
 }
 
 impl Scene {
-    /// Everything but the daemons. `CROSSWIRE_BINARY` names another build of them.
+    /// Everything but the daemons.
     pub fn new(setup: Setup) -> Self {
-        let named = std::env::var_os("CROSSWIRE_BINARY").map(PathBuf::from);
-        Self::with_binary(&named.unwrap_or_else(|| env!("CARGO_BIN_EXE_crosswire").into()), setup)
+        Self::with_binary(&shipped(), setup)
     }
 
     /// The same with a program that becomes the shipped binary.
@@ -273,6 +272,11 @@ impl Scene {
         assert!(text.contains(from), "{from:?} is not in\n{text}");
         fs::write(&file, text.replace(from, to)).expect("written");
     }
+}
+
+/// The shipped binary; `CROSSWIRE_BINARY` names another build of it.
+pub fn shipped() -> PathBuf {
+    std::env::var_os("CROSSWIRE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_crosswire").into(), PathBuf::from)
 }
 
 /// Runs a command to its end; what it writes on both streams comes in one text.

@@ -2,7 +2,11 @@
 
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::config::{PathId, Side};
+use crosswire::frame::delimit::wrap;
+use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
+use crosswire::frame::seal::{Header, pair_id, seal};
+use crosswire::frame::{Key, Keyring, Version};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::{now, span};
@@ -262,5 +266,36 @@ fn row_14_recorded_frames_replayed() {
         assert!(status["peer"].is_null(), "a recording is no peer: {status}");
         assert!(refused(&scene, Side::B, "stale_session") > 0, "counted: {status}");
         scene.assert_never_both();
+    });
+}
+
+/// Fault: the cable leads to a node of another pair, which has the same name and another key; the peer is heard on the LAN.
+/// Required: `status` says that it is somebody else at the end of the cable, and does not send for the key.
+#[test]
+fn row_12_the_cable_of_another_pair_is_known_by_the_peer_on_the_lan() {
+    testing::in_lab(|| {
+        let scene = Scene::serving();
+        scene.cable().cut();
+        let header = Header {
+            version: Version::NEWEST,
+            pair: pair_id("lab"),
+            sender: Side::B,
+            path: PathId(0),
+            incarnation: Incarnation([7; 8]),
+            echo: SessionValue::NONE,
+            number: 1,
+        };
+        let keys = Keyring::new("lab", &[Key { id: 1, bytes: [0x77; 16].into_iter().collect() }]);
+        let body = seal(&header, &Message::Beat(Beat::largest(1, 1, 1)), &keys);
+        let frame = wrap(&body);
+        scene.expect_soon("what is known", PATIENCE, |scene| {
+            scene.cable().inject(Side::A, &frame).expect("the port takes bytes");
+            thread::sleep(ms(50));
+            let said = scene.say(Side::A, &["status"]).text;
+            said.contains("gw2 is heard elsewhere, so this is somebody else: check where the cable goes")
+                && !said.contains("copy ")
+        });
+        let log = scene.log_of(Side::A);
+        assert!(log.contains("unless another pair of the same name is at that end"), "{log}");
     });
 }
