@@ -129,7 +129,7 @@ impl Blow {
 }
 
 /// Waits until the pair is at rest, starting again what has ended, and says who serves.
-fn rest(scene: &mut Scene) -> Side {
+pub fn rest(scene: &mut Scene) -> Side {
     let give_up = std::time::Instant::now() + REST_WAIT;
     loop {
         for side in [Side::A, Side::B] {
@@ -161,7 +161,7 @@ fn descriptors(pid: Pid) -> usize {
 }
 
 /// Descriptors of guard and agent of both nodes.
-fn open_files(scene: &mut Scene) -> Vec<usize> {
+pub fn open_files(scene: &mut Scene) -> Vec<usize> {
     let mut counts = Vec::new();
     for side in [Side::A, Side::B] {
         counts.push(descriptors(scene.guard(side).expect("a guard")));
@@ -170,7 +170,7 @@ fn open_files(scene: &mut Scene) -> Vec<usize> {
     counts
 }
 
-fn assert_nothing_left(scene: &mut Scene, before: &[usize], active: Side) {
+pub fn assert_nothing_left(scene: &mut Scene, before: &[usize], active: Side) {
     // A command that has just asked may not have hung up yet.
     let give_up = std::time::Instant::now() + Duration::from_secs(5);
     while open_files(scene) != before {
@@ -189,7 +189,7 @@ fn assert_nothing_left(scene: &mut Scene, before: &[usize], active: Side) {
     assert!(matches!(holding[..], [Hold { side, .. }] if side == active), "one address: {holding:?}");
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
@@ -297,7 +297,7 @@ fn random_kills_and_stops_never_make_two_and_leave_nothing_behind() {
 }
 
 /// Another one each time; it is printed, so that a run can be had again.
-fn fresh_seed() -> u32 {
+pub fn fresh_seed() -> u32 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(1, |since| since.subsec_nanos())
 }

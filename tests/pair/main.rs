@@ -45,6 +45,7 @@ mod scarcity;
 mod scene;
 mod scripts;
 mod services;
+mod soak;
 mod starts;
 mod starved;
 mod strangers;

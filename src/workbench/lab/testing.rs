@@ -114,9 +114,17 @@ fn leave_out(what: &str, is_promised: bool) {
 /// # Panics
 /// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the test.
 pub fn in_lab<F: FnOnce()>(body: F) {
-    enter_lab::<F>(HANGS_AFTER, || {
-        let _turn = take_turn();
-        let _dog = Dog::watch(HANGS_AFTER);
+    in_long_lab(HANGS_AFTER, body);
+}
+
+/// The same for a body that may take `hangs_after`.
+///
+/// # Panics
+/// As [`in_lab`].
+pub fn in_long_lab<F: FnOnce()>(hangs_after: Duration, body: F) {
+    enter_lab::<F>(hangs_after, || {
+        let _turn = take_turn_of(hangs_after);
+        let _dog = Dog::watch(hangs_after);
         body();
     });
 }
