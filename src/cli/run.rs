@@ -179,6 +179,9 @@ fn live(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Star
 fn be_guard(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Started) -> nix::Result<ExitCode> {
     let Started { opened, control } = started;
     guard::block_child_signal()?;
+    // Since Linux 5.18 the first who asks a box without entropy makes some in the kernel, without waiting for anything: before all
+    // others on the box, as agents are from their first instant, that takes longer than the kernel lets such a process run.
+    let _ = draw();
     become_punctual(Process::Guard, settings);
     // The keys are in our memory, and must not come to lie on a disk.
     if let Err(errno) = set_dumpable(false) {

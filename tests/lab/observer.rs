@@ -58,6 +58,30 @@ fn the_observer_keeps_the_order_of_two_kernels_at_full_speed() {
     });
 }
 
+/// Whoever asks one kernel after the other, or stamps each kernel's events when it gets round to them, sees an overlap as long as it
+/// was late, where there was none.
+#[test]
+fn the_observer_sees_no_overlap_where_a_late_reader_does() {
+    in_lab(|| {
+        let lab = build(Setup::default());
+        let reads = |side| {
+            let held = lab.namespace(side).rtnl().addresses().unwrap();
+            (now(), held.iter().any(|held| held.ip == VIP))
+        };
+        hold_vip(&lab, Side::A, None);
+        let (_, has_a) = reads(Side::A);
+        // The reader is held up; meanwhile the address moves, as it should.
+        drop_vip(&lab, Side::A);
+        hold_vip(&lab, Side::B, None);
+        let (seen_b, has_b) = reads(Side::B);
+        thread::sleep(ms(16));
+        let (seen_a, still_has_a) = reads(Side::A);
+        assert!(has_a && has_b && !still_has_a, "it has seen both, and A's gone only now");
+        assert!(seen_a.since(seen_b) >= Span::from_ms(16), "as long as it was late");
+        assert_eq!(lab.overlap().unwrap(), Span::ZERO, "the events of both stand in one queue, in their order");
+    });
+}
+
 #[test]
 fn the_observer_is_quick() {
     in_fair_lab(|| {

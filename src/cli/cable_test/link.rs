@@ -12,10 +12,14 @@ use nix::sys::termios::{FlushArg, tcflush};
 use nix::unistd::{read, write};
 
 use super::outcome::Heard;
-use super::steps::LINE_BYTES;
 use crate::clock;
 use crate::guard::ports::{OpenError, set_speed};
 use crate::tty::exchange::{DAEMON, Message, Nonce, decode, encode};
+
+/// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's beat.
+const ANSWER_WAIT: Span = Span::from_ms(400);
+/// Bytes of the longest question and its answer on the line.
+const LINE_BYTES: u64 = 2 * 60;
 
 /// One end.
 pub struct Link {
@@ -141,18 +145,33 @@ impl Link {
         }
     }
 
-    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost. Each time has `patience` beside
-    /// what the line takes.
-    pub fn ask<T>(&mut self, question: &Message, patience: Span, fits: impl Fn(&Message) -> Option<T>) -> Option<T> {
+    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost. Each time has [`ANSWER_WAIT`]
+    /// beside what the line takes.
+    pub fn ask(&mut self, question: &Message) -> Option<Message> {
         for _ in 0..5 {
             self.say(question);
-            let until = clock::now() + patience + line_time(LINE_BYTES, self.baud);
+            let until = self.answer_until();
             while let Some((answer, is_for_us)) = self.hear(until) {
-                if let Some(found) = fits(&answer).filter(|_| is_for_us) {
-                    return Some(found);
+                if is_for_us && fits(question, &answer) {
+                    return Some(answer);
                 }
             }
         }
         None
+    }
+
+    /// Until when an answer to what was just said is not late.
+    pub fn answer_until(&self) -> Instant {
+        clock::now() + ANSWER_WAIT + line_time(LINE_BYTES, self.baud)
+    }
+}
+
+/// Whether this can be the answer. Whoever will not go to a speed says that it is done.
+fn fits(question: &Message, answer: &Message) -> bool {
+    match question {
+        Message::Hello => *answer == Message::Hello,
+        Message::Drive(_) => matches!(answer, Message::Seen(..)),
+        Message::Go(_) => matches!(answer, Message::Yes | Message::Done),
+        _ => *answer == Message::Yes,
     }
 }

@@ -4,7 +4,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crosswire::config::Side;
-use crosswire::quorum::timing::line_time;
 use crosswire::time::{Instant, Span};
 use nix::libc::c_int;
 
@@ -28,10 +27,6 @@ const CALLS_EVERY: Span = Span::from_ms(200);
 const LISTENS: Span = Span::from_ms(2_500);
 /// Text of an echo that a daemon sends back: it has to find room between two beats that fill half the line.
 const DAEMON_ECHO_BYTES: usize = 24;
-/// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's beat.
-const ANSWER_WAIT: Span = Span::from_ms(400);
-/// Bytes of the longest question and its answer on the line.
-pub const LINE_BYTES: u64 = 2 * 60;
 /// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
 const STRAGGLERS_WAIT: Span = Span::from_ms(1_000);
 /// After this much silence the end that answers goes back to the first speed, and the other waits longer before it does.
@@ -83,7 +78,7 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
         return;
     };
     outcome.wires = wires;
-    let _ = link.ask(&Message::Wires(wires), ANSWER_WAIT, yes);
+    let _ = link.ask(&Message::Wires(wires));
     if link.heard.is_answered_by_daemon {
         // It stays at its own speed, which is ours by now.
         let mut speed = Speed { baud: link.baud(), ..Speed::default() };
@@ -104,18 +99,14 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
             }
         };
         outcome.speeds.push(speed);
-        let _ = link.ask(&Message::Speed(speed), ANSWER_WAIT, yes);
+        let _ = link.ask(&Message::Speed(speed));
     }
-    let _ = link.ask(&Message::Done, ANSWER_WAIT, yes);
+    let _ = link.ask(&Message::Done);
 }
 
 /// The speeds to try where none may be faster than `max_baud`.
 pub fn bauds(max_baud: u32) -> impl Iterator<Item = u32> {
     BAUDS.into_iter().filter(move |baud| *baud <= max_baud && (*baud >= MEETS_AT || max_baud < MEETS_AT))
-}
-
-fn yes(answer: &Message) -> Option<()> {
-    (*answer == Message::Yes).then_some(())
 }
 
 /// Drives each output alone, ours and theirs, and notes which inputs come and go with it.
@@ -144,12 +135,8 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
 /// Drives our lines and theirs; what both then see. The far end also says what follows its own.
 fn drive(link: &mut Link, ours: c_int, theirs: c_int) -> Option<(u32, (u32, u32))> {
     lines::set(link.port(), ours);
-    let seen = |answer: &Message| match answer {
-        Message::Seen(bits, bridged) => Some((*bits, *bridged)),
-        _ => None,
-    };
-    let there = link.ask(&Message::Drive(theirs.cast_unsigned()), ANSWER_WAIT, seen)?;
-    Some((inputs(link), there))
+    let Message::Seen(bits, bridged) = link.ask(&Message::Drive(theirs.cast_unsigned()))? else { return None };
+    Some((inputs(link), (bits, bridged)))
 }
 
 fn inputs(link: &Link) -> u32 {
@@ -167,16 +154,14 @@ enum Tried {
 
 fn try_speed(link: &mut Link, baud: u32) -> Tried {
     let mut speed = Speed { baud, ..Speed::default() };
-    let goes = |answer: &Message| matches!(answer, Message::Yes | Message::Done).then_some(*answer == Message::Yes);
-    match link.ask(&Message::Go(baud), ANSWER_WAIT, goes) {
-        Some(true) => {}
-        Some(false) => return Tried::Refused,
+    match link.ask(&Message::Go(baud)) {
         None => return Tried::Gone,
+        Some(Message::Done) => return Tried::Refused,
+        Some(_) => {}
     }
     sleep(SETTLES);
     // The other end changes in its own time, and drops what came before that.
-    let meets = |answer: &Message| (*answer == Message::Hello).then_some(());
-    if link.go(baud).is_ok() && link.ask(&Message::Hello, ANSWER_WAIT, meets).is_some() {
+    if link.go(baud).is_ok() && link.ask(&Message::Hello).is_some() {
         measure(link, &mut speed);
     }
     if speed.is_clean() {
@@ -184,7 +169,7 @@ fn try_speed(link: &mut Link, baud: u32) -> Tried {
     }
     // Back to where both ends meet; from there the next speed is tried.
     sleep(MEETS_AGAIN_AFTER);
-    let is_back = link.go(MEETS_AT).is_ok() && link.ask(&Message::Go(MEETS_AT), ANSWER_WAIT, yes).is_some();
+    let is_back = link.go(MEETS_AT).is_ok() && link.ask(&Message::Go(MEETS_AT)).is_some();
     if is_back { Tried::Done(speed) } else { Tried::Gone }
 }
 
@@ -197,7 +182,7 @@ fn measure(link: &mut Link, speed: &mut Speed) {
         trips.missing += 1;
         link.say(&Message::Echo(text_of(trips.all.len() - 1, bytes)));
         speed.sent += 1;
-        trips.collect(link, false, clock::now() + ANSWER_WAIT + line_time(LINE_BYTES, link.baud()));
+        trips.collect(link, false, link.answer_until());
         speed.lost = trips.missing;
     }
     if speed.lost > 0 {

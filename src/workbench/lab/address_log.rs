@@ -4,7 +4,9 @@
 //! asked for it (NETLINK_LISTEN_ALL_NSID, since Linux 4.2), and says with each message from which namespace it came.
 //! Both nodes' events thus stand in one queue, in the order in which they happened: an address is in its list before its
 //! RTM_NEWADDR is queued and out of it before its RTM_DELADDR is. So the order is exact and an overlap cannot hide
-//! between two readings. Instants are read when an event is taken from the queue, so they lag by the wake-up of one thread.
+//! between two readings, nor can one be seen that never was, as by two readers of which one is late: that one stamps the end of a
+//! hold after the other one has stamped the beginning of the next. Instants are read when an event is taken from the queue, so they
+//! lag by the wake-up of one thread; whether there was an overlap does not depend on them, only how long it is said to be.
 
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
