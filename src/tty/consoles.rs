@@ -76,27 +76,33 @@ fn has_console(list: &str, major: u64, minor: u64) -> bool {
 /// A process whose controlling terminal it is: a getty that waits, or whoever logged in there.
 fn session_on(rdev: u64) -> Option<(u32, String)> {
     let wanted = stat_tty_number(major(rdev), minor(rdev));
-    processes().find_map(|pid| {
+    numbers_in("/proc").into_iter().find_map(|pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (program, tty) = parse_stat(&stat)?;
         (tty == wanted).then(|| (pid, program.to_owned()))
     })
 }
 
-/// Every process.
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+/// The numbers that name entries of a directory: processes in `/proc`, descriptors in `/proc/PID/fd`.
+fn numbers_in(directory: &str) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// A process that has the tty open, and is none of ours: it takes bytes that are meant for us. Root sees them all.
 pub fn other_reader(rdev: u64) -> Option<(u32, String)> {
-    processes().find_map(|pid| {
-        let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
-        open.find(|file| fs::metadata(file.path()).is_ok_and(|found| found.rdev() == rdev))?;
-        let program = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned();
-        (!program.starts_with("crosswire")).then_some((pid, program))
-    })
+    for pid in numbers_in("/proc") {
+        let open = format!("/proc/{pid}/fd");
+        let has_it = |fd: &u32| fs::metadata(format!("{open}/{fd}")).is_ok_and(|found| found.rdev() == rdev);
+        if numbers_in(&open).iter().any(has_it) {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let program = parse_stat(&stat).map_or("", |(program, _)| program);
+            if !program.starts_with("crosswire") {
+                return Some((pid, program.to_owned()));
+            }
+        }
+    }
+    None
 }
 
 /// The form in which proc(5) shows a terminal: minor in bits 31-20 and 7-0, major in bits 15-8.

@@ -57,7 +57,9 @@ fn what_another_program_sets_on_a_running_port_is_put_right() {
             thread::sleep(ms(300));
         }
         scene.expect_soon("the old settings", PATIENCE, |s| settings(s, Side::B) == before);
-        assert!((1..=2).contains(&told(&scene, Side::B)), "{}", scene.log_of(Side::B));
+        // On a busy machine a guard may have put another agent in the place of one that was late.
+        let agents = 1 + scene.log_of(Side::B).matches("another one goes on in its place").count();
+        assert!((1..=2 * agents).contains(&told(&scene, Side::B)), "{}", scene.log_of(Side::B));
         scene.expect_soon("a cable on time", PATIENCE, |s| s.path_state(Side::A, 0) == "on time");
         scene.assert_nothing_moved(Side::A, start);
         scene.assert_never_both();

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use crate::cli::json::{Value, json};
 
 use super::outcome::{Outcome, Wiring};
-use super::steps::bauds;
+use super::steps::{BAUDS, is_wanted};
 use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines;
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
@@ -105,11 +105,14 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
             sent => note(format_args!("{baud} baud: {lost} of {sent} frames were lost or broken")),
         }
     }
-    let is_untried = |baud: &u32| outcome.speeds.iter().all(|speed| speed.baud != *baud);
-    let is_both = outcome.heard.is_heard_there && !outcome.heard.is_answered_by_daemon;
-    let untried: String =
-        bauds(outcome.max_baud.max(DEFAULT_BAUD)).filter(is_untried).map(|baud| format!(" {baud}")).collect();
-    if is_both && !untried.is_empty() {
+    let mut untried = String::new();
+    for baud in BAUDS {
+        let is_untried = outcome.speeds.iter().all(|speed| speed.baud != baud);
+        if is_untried && is_wanted(baud, outcome.max_baud.max(DEFAULT_BAUD)) {
+            let _ = write!(untried, " {baud}");
+        }
+    }
+    if outcome.heard.is_heard_there && !outcome.heard.is_answered_by_daemon && !untried.is_empty() {
         note(format_args!("not tried:{untried} baud: more than --max-baud at one end, or than a port can"));
     }
     found

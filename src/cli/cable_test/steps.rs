@@ -17,6 +17,8 @@ use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
 pub const BAUDS: [u32; 9] = [9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 4_800, 2_400, 1_200];
 /// Where both ends meet, and meet again when a speed fails.
 pub const MEETS_AT: u32 = BAUDS[0];
+/// The last of them.
+pub const SLOWEST: u32 = 1_200;
 /// Frames that are sent back and forth at each speed.
 const TRIPS: u32 = 40;
 /// A speed that has lost so many is not tried any further.
@@ -45,9 +47,10 @@ pub fn meet(link: &mut Link, wait: Span) -> bool {
         if call(link, give_up_at.min(clock::now() + LISTENS)) {
             return true;
         }
-        let next = BAUDS.into_iter().skip_while(|baud| *baud != link.baud()).nth(1);
+        let at = BAUDS.iter().position(|baud| *baud == link.baud()).unwrap_or(0);
+        let next = if link.is_puzzled() { at + 1 } else { 0 };
         // A speed that the port cannot make is heard as nothing.
-        let _ = link.go(next.filter(|_| link.is_puzzled()).unwrap_or(MEETS_AT));
+        let _ = link.go(*BAUDS.get(next).unwrap_or(&MEETS_AT));
     }
     false
 }
@@ -86,8 +89,8 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
         outcome.speeds.push(speed);
         return;
     }
-    for baud in bauds(max_baud) {
-        if !outcome.can(baud) {
+    for baud in BAUDS {
+        if !is_wanted(baud, max_baud) || !outcome.can(baud) {
             continue;
         }
         let speed = match try_speed(link, baud) {
@@ -104,9 +107,9 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
     let _ = link.ask(&Message::Done);
 }
 
-/// The speeds to try where none may be faster than `max_baud`.
-pub fn bauds(max_baud: u32) -> impl Iterator<Item = u32> {
-    BAUDS.into_iter().filter(move |baud| *baud <= max_baud && (*baud >= MEETS_AT || max_baud < MEETS_AT))
+/// Whether a speed is to be tried where none may be faster than `max_baud`.
+pub const fn is_wanted(baud: u32, max_baud: u32) -> bool {
+    baud <= max_baud && (baud >= MEETS_AT || max_baud < MEETS_AT)
 }
 
 /// Drives each output alone, ours and theirs, and notes which inputs come and go with it.
