@@ -43,8 +43,9 @@ pub use routes::Route;
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
+pub use witness::Witness;
 #[cfg(feature = "import")]
-pub use witness::{EVERY_LINK, OwnAddress, Witness, is_on_every_link, why_no_witness};
+pub use witness::{EVERY_LINK, OwnAddress, is_on_every_link, why_no_witness};
 
 /// Everything one node has to know, checked: built only by the loader.
 #[derive(Clone, Debug)]
