@@ -121,8 +121,8 @@ pub struct Report {
     pub paths: Vec<String>,
     /// Frames per path that could not leave at once and were skipped.
     pub skipped: Vec<u32>,
-    /// Why each path is blind, and when it is tried again; empty if it is not.
-    pub away: Vec<String>,
+    /// For each path that is blind the kernel's word for why (an errno), and in how many seconds it is tried again; else zeroes.
+    pub away: Vec<u32>,
     /// What each path's serial port says of itself; `None` on a LAN and while it is away.
     pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.

@@ -206,8 +206,12 @@ pub fn line_reading(reading: LineReading, peer: &str) -> String {
         LineReading::Unknown => format!(
             "its modem lines are not believed: not on for dead_after while {peer} was heard, or off while it was"
         ),
-        LineReading::Running { holds: true } => format!("lines on: {peer}'s agent runs and holds services"),
-        LineReading::Running { holds: false } => format!("lines on: {peer}'s agent runs and holds nothing"),
+        LineReading::Running { holds: true } => {
+            format!("lines on: {peer}'s agent, or a login on its port, runs and holds services")
+        }
+        LineReading::Running { holds: false } => {
+            format!("lines on: {peer}'s agent, or a login on its port, runs and holds nothing")
+        }
         LineReading::Dropped => {
             format!("lines dropped: {peer}'s port is closed, its box is off, or the cable is pulled")
         }

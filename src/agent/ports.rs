@@ -172,16 +172,15 @@ impl Port {
         self.descriptor.is_some() && !self.is_without_carrier
     }
 
-    /// Why it is not usable, and when it is tried again; empty if it is.
-    pub fn away(&self, now: Instant) -> String {
-        let is_asked = self.retry_at == Instant::NEVER;
+    /// Why it is not usable, and when it is tried again ([`crate::control::Report::away`]).
+    pub fn away(&self, now: Instant) -> [u32; 2] {
         match (&self.descriptor, self.lost_by) {
-            (Some(_), _) if self.is_without_carrier => "its interface has no carrier".to_owned(),
-            (Some(_), _) => String::new(),
-            (None, Some(errno)) if !is_asked => {
-                format!("{}: tried again in {}", errno.desc(), self.retry_at.since(now))
+            (Some(_), _) if self.is_without_carrier => [Errno::ENETDOWN as u32, 0],
+            (None, Some(errno)) if self.retry_at != Instant::NEVER => {
+                let wait_s = self.retry_at.since(now).as_ms().div_ceil(1_000);
+                [errno as u32, u32::try_from(wait_s).unwrap_or(u32::MAX)]
             }
-            (None, _) => "it is being opened".to_owned(),
+            _ => [0, 0],
         }
     }
 

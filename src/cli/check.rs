@@ -19,7 +19,6 @@ use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
 use crate::settings::{
     ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Script, Settings, StopFailure, exact, neighbours,
 };
-use crate::tty::consoles;
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
 options! {
@@ -122,13 +121,6 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Res
                     device.display()
                 )?;
                 write_uart_hazard(device, *baud, out)?;
-                let found = std::fs::metadata(device).ok();
-                if let Some((pid, program)) = found.and_then(|found| consoles::other_reader(found.rdev())) {
-                    writeln!(
-                        out,
-                        "          {program} (process {pid}) has it open too, and takes bytes from us: stop it"
-                    )?;
-                }
             }
             PathDevice::Lan { interface, local, peer, port, is_crossover } => {
                 let by_cable = if *is_crossover { ", by a cable to the peer alone" } else { "" };

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
-use crosswire::health::{LineReading, PathState};
+use crosswire::health::PathState;
 use crosswire::quorum::Verdict;
 use crosswire::resource::{Condition, Fault};
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
+use nix::errno::Errno;
 
 use super::assessment::{assess, is_heard};
 use super::exit::{Exit, complain};
@@ -165,10 +166,15 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "\npaths")?;
     let names = names(report);
     let mut ports = report.ports.iter();
-    for (((name, path), skipped), away) in report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(&report.away) {
+    for (((name, path), skipped), away) in
+        report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(report.away.chunks(2))
+    {
         write_path((name, path), is_heard(report), peer, &names, out)?;
-        if !away.is_empty() {
-            writeln!(out, "            {away}")?;
+        if let [errno, wait_s] = *away
+            && errno != 0
+        {
+            let why = Errno::from_raw(errno.cast_signed()).desc();
+            writeln!(out, "            {why}: tried again in {wait_s} s")?;
         }
         if let Some(Some(port)) = ports.next() {
             write_port(port, path, peer, out)?;
@@ -283,14 +289,7 @@ fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String
     match port.lines {
         None => writeln!(out, "            the port has no modem lines")?,
         Some((bits, bridged)) => {
-            let reading = match path.lines {
-                // Whoever opens the port raises its lines.
-                LineReading::Running { .. } if !path.state.is_heard() => {
-                    format!("lines on: {peer}'s port is open, by its agent or by a login there")
-                }
-                reading => words::line_reading(reading, peer),
-            };
-            writeln!(out, "            {reading}; up: {}", lines::names(bits))?;
+            writeln!(out, "            {}; up: {}", words::line_reading(path.lines, peer), lines::names(bits))?;
             if bridged != 0 {
                 writeln!(
                     out,

@@ -4,6 +4,7 @@ use crosswire::frame::Refusal;
 use crosswire::health::LineReading;
 use crosswire::status::PathStatus;
 use crosswire::time::Span;
+use nix::errno::Errno;
 
 use super::assessment::Reason;
 use super::json::{Value, json};
@@ -14,7 +15,7 @@ use crate::words;
 /// One object and a line end. `reason` is what it comes to.
 pub fn text(report: &Report, reason: &Reason) -> String {
     let node = &report.node;
-    let ports = report.skipped.iter().zip(&report.ports).zip(&report.away);
+    let ports = report.skipped.iter().zip(&report.ports).zip(report.away.chunks(2));
     let paths = report.paths.iter().zip(&node.paths).zip(ports);
     let value = json!({
         "assessment": json!({
@@ -45,7 +46,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         "paths": paths.map(|((name, path), ((skipped, port), away))| json!({
             "name": name,
             "state": words::path_state(path.state),
-            "away": Some(away.as_str()).filter(|why| !why.is_empty()).map(str::to_owned),
+            "away": away.first().filter(|errno| **errno != 0).map(|errno| Errno::from_raw(errno.cast_signed()).desc()),
             "heard_ms": ms(path.heard),
             "heard_by_peer_ms": ms(path.heard_by_peer),
             "beats_heard": path.beats_heard,

@@ -3,7 +3,6 @@
 //! Both would be talked to by our beats and would talk back, and as root no lock keeps us apart.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 use nix::sys::stat::{major, minor};
 
@@ -76,33 +75,12 @@ fn has_console(list: &str, major: u64, minor: u64) -> bool {
 /// A process whose controlling terminal it is: a getty that waits, or whoever logged in there.
 fn session_on(rdev: u64) -> Option<(u32, String)> {
     let wanted = stat_tty_number(major(rdev), minor(rdev));
-    numbers_in("/proc").into_iter().find_map(|pid| {
+    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.into_iter().find_map(|pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (program, tty) = parse_stat(&stat)?;
         (tty == wanted).then(|| (pid, program.to_owned()))
     })
-}
-
-/// The numbers that name entries of a directory: processes in `/proc`, descriptors in `/proc/PID/fd`.
-fn numbers_in(directory: &str) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// A process that has the tty open, and is none of ours: it takes bytes that are meant for us. Root sees them all.
-pub fn other_reader(rdev: u64) -> Option<(u32, String)> {
-    for pid in numbers_in("/proc") {
-        let open = format!("/proc/{pid}/fd");
-        let has_it = |fd: &u32| fs::metadata(format!("{open}/{fd}")).is_ok_and(|found| found.rdev() == rdev);
-        if numbers_in(&open).iter().any(has_it) {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let program = parse_stat(&stat).map_or("", |(program, _)| program);
-            if !program.starts_with("crosswire") {
-                return Some((pid, program.to_owned()));
-            }
-        }
-    }
-    None
 }
 
 /// The form in which proc(5) shows a terminal: minor in bits 31-20 and 7-0, major in bits 15-8.
@@ -134,10 +112,6 @@ fn inittab_line(inittab: &str, tty: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    use nix::libc;
-
     use super::*;
 
     #[test]
@@ -180,28 +154,6 @@ mod tests {
                        T3:23:off:/sbin/getty -L ttyS3 9600 vt100\nT10:23:respawn:/sbin/getty /dev/ttyS10 9600\n";
         let found = ["ttyS0", "ttyS1", "ttyS2", "ttyS3", "ttyS10", "tty"].map(|tty| inittab_line(inittab, tty));
         assert_eq!(found, [Some(3), Some(4), None, None, Some(7), None]);
-    }
-
-    #[test]
-    fn who_reads_beside_us_is_named() {
-        let pty = nix::pty::openpty(None, None).expect("a pty");
-        let name = nix::unistd::ttyname(&pty.slave).expect("its name");
-        // One that no other test's child inherits: we have it open, and do not count.
-        let open =
-            || fs::File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&name).expect("opened");
-        drop(pty.slave);
-        let (port, ours) = (open(), open());
-        let rdev = ours.metadata().expect("it is there").rdev();
-        let mut cat = std::process::Command::new("cat").stdin(port).spawn().expect("cat");
-        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        // Until it has become cat it is a copy of us.
-        while other_reader(rdev).is_none() && std::time::Instant::now() < give_up {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        let found = other_reader(rdev);
-        cat.kill().expect("killed");
-        cat.wait().expect("reaped");
-        assert_eq!(found, Some((cat.id(), "cat".to_owned())));
     }
 
     #[test]

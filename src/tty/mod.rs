@@ -4,7 +4,7 @@
 //! All of it is `ioctl_tty(2)`. A pseudo-terminal, and many a USB adapter, knows only a part: what a port does not know is
 //! `None`, never an error.
 
-pub mod consoles;
+mod consoles;
 #[cfg(feature = "cable-test")]
 pub mod exchange;
 pub mod fit;

@@ -169,9 +169,9 @@ impl Link {
 /// Whether this can be the answer. Whoever will not go to a speed says that it is done.
 fn fits(question: &Message, answer: &Message) -> bool {
     match question {
-        Message::Hello => *answer == Message::Hello,
+        Message::Hello => matches!(answer, Message::Hello),
         Message::Drive(_) => matches!(answer, Message::Seen(..)),
         Message::Go(_) => matches!(answer, Message::Yes | Message::Done),
-        _ => *answer == Message::Yes,
+        _ => matches!(answer, Message::Yes),
     }
 }
