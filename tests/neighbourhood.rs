@@ -226,10 +226,29 @@ fn a_stranger_that_the_preferred_node_alone_sees_lets_the_other_one_serve() {
     world.befall(Fault::PowerOn(Side::A));
     world.befall(Fault::PowerOn(Side::B));
     world.befall(Fault::Cut(LAN, Way::From(Side::B)));
-    world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B does not see it");
+    let took = world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B does not see it");
+    assert!(took <= ms(900), "A says so, and B does not wait for it: {took}");
     world.befall(Fault::StrangerGoes(GATEWAY));
     world.run_for(Span::from_s(3));
     assert_eq!(world.holders(GATEWAY), [Side::B]);
+    assert_no_overlap(&world);
+}
+
+/// The same of a guard that does not ask: nobody waits until it counts as silent.
+#[test]
+fn a_guard_that_does_not_ask_the_wire_lets_the_other_node_serve() {
+    let mut world = pair(Setup::reference());
+    for side in [Side::A, Side::B] {
+        world.befall(Fault::ForceStandby(side));
+    }
+    world.run_until(Span::from_s(1), |world| world.holders(GATEWAY).is_empty()).expect("both let go");
+    world.run_for(Span::from_s(2));
+    world.befall(Fault::HangGuard(Side::A));
+    for side in [Side::A, Side::B] {
+        world.befall(Fault::Online(side));
+    }
+    let took = world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B takes it");
+    assert!(took <= ms(250), "{took}");
     assert_no_overlap(&world);
 }
 
