@@ -388,7 +388,7 @@ pub fn take_reason(reason: TakeReason, peer: &str) -> String {
         TakeReason::Dead => format!("{peer} is dead: every path that testifies is silent"),
         TakeReason::Vacant => "nobody serves it and it is our turn".to_string(),
         TakeReason::ColdStart => format!("{peer} was not heard during cold start"),
-        TakeReason::Jeopardy => format!("{peer} is doubtful, and in_jeopardy = \"takeover\""),
+        TakeReason::Jeopardy => format!("{peer} is doubtful, and in_jeopardy lets us take over"),
         TakeReason::PeerIsOff => format!("the operator says that {peer} is off"),
     }
 }

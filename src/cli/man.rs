@@ -16,7 +16,8 @@ const WORKBENCH: [&str; 3] = ["demo", "simulate", "man"];
 /// What comes before the options in crosswire(8).
 const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxes share a service address and some \
     services, and when one of them is gone the other takes over. The two hear each other over a null-modem cable first \
-    and the Ethernet second; one takes over only when both paths agree that the other is dead.";
+    and the Ethernet second; one takes over only when both show that the other is dead, or, where one of them was broken \
+    before, when a witness is in sight.";
 /// Files that a pair has.
 const FILES: [(&str, &str); 4] = [
     ("/etc/crosswire/crosswire.toml", "The configuration, the same on both boxes: crosswire.toml(5)."),
