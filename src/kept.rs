@@ -57,10 +57,7 @@ pub fn file(state: &Path, pair: &str, node: &str) -> PathBuf {
 /// What the file system says.
 pub fn begin(run_dir: &Path, file: &Path) -> io::Result<()> {
     for old in [LINK, OF_RUN] {
-        match fs::remove_file(run_dir.join(old)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        remove_copy(&run_dir.join(old))?;
     }
     symlink(file, run_dir.join(LINK))
 }
@@ -82,8 +79,19 @@ pub fn change(run_dir: &Path, now: Instant, change: impl FnOnce(&mut Kept)) -> R
     let mut kept = of_run(run_dir, now);
     change(&mut kept);
     let copied = write(&copy, &kept);
-    save(&file, &kept).map_err(|error| (file, error))?;
-    copied.map_err(|error| (copy, error))
+    let saved = save(&file, &kept).map_err(|error| (file, error));
+    match copied {
+        Ok(()) => saved,
+        // An old copy must not outvote what was saved; with neither of them new, nothing is remembered.
+        Err(_) => saved.and_then(|()| remove_copy(&copy).map_err(|error| (copy, error))),
+    }
+}
+
+fn remove_copy(copy: &Path) -> io::Result<()> {
+    match fs::remove_file(copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was in force.
@@ -239,6 +247,17 @@ mod tests {
         assert_eq!((which, of_run(run.path(), NOW).restraint.standby), (file.clone(), Standby::Asked));
         begin(run.path(), &file).expect("another run");
         assert_ne!(of_run(run.path(), NOW).restraint.standby, Standby::Asked, "that ended with its run");
+    }
+
+    #[test]
+    fn an_old_copy_of_a_run_does_not_outvote_what_was_saved_since() {
+        let (run, disk) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        begin(run.path(), &file(disk.path(), "gateway", "gw1")).expect("it begins");
+        change(run.path(), NOW, |kept| *kept = Kept::default()).expect("changed");
+        // As in a full run directory, no new copy can be written.
+        fs::create_dir(run.path().join("restraint.new")).expect("in its place");
+        change(run.path(), NOW, |kept| kept.restraint.standby = Standby::Asked).expect("saved");
+        assert_eq!(of_run(run.path(), NOW).restraint.standby, Standby::Asked);
     }
 
     #[test]

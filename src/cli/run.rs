@@ -21,6 +21,7 @@ use siphasher::sip::SipHasher24;
 use super::exit::{Exit, complain, complain_of};
 use super::option::{flag, option, options};
 use crate::control::{self, DEFAULT_RUN_DIR};
+use crate::guard::OpenError;
 use crate::guard::privileges;
 use crate::guard::punctual::Process;
 use crate::settings::{KeyFile, Settings};
@@ -94,6 +95,10 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
     let not_started = |error: guard::StartError| match error {
         guard::StartError::Lock(_) | guard::StartError::Strange { .. } | guard::StartError::PidFile { .. } => {
+            (Exit::Refused, error.to_string())
+        }
+        // Whoever uses the port may leave it: our own agent does that a lease after its guard was killed.
+        guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => {
             (Exit::Refused, error.to_string())
         }
         guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),

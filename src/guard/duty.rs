@@ -85,11 +85,12 @@ impl Duty {
         self.schedule = None;
     }
 
-    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce.
+    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor those that somebody else may
+    /// have.
     pub fn announce_if_due(&mut self, sender: &Sender, addresses: &GroupSettings, held_until: Instant, now: Instant) {
         let is_due = self.schedule.as_mut().is_some_and(|schedule| schedule.take_due(now));
         if is_due && now < held_until {
-            announce(sender, &addresses.addresses);
+            announce(sender, self.renewed(addresses));
         }
     }
 

@@ -62,6 +62,12 @@ impl Guard<'_> {
         if !hard.is_empty() {
             return Err(hard);
         }
+        // What this box lacked before is no reason to stay with the old file.
+        let (lacked, lacks) = (said(self.settings.absent()), said(new.absent()));
+        let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).collect();
+        if !lacks.is_empty() {
+            return Err(lacks);
+        }
         // Of this agent nothing is heard after that.
         self.hear_agent(MAX_LAST_WORDS);
         self.may_change(&new).map_err(|why| vec![why])?;

@@ -1,9 +1,9 @@
 //! From the text of the file to [`Settings`], or to everything that is wrong with it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crosswire::config::{InJeopardy, Policy, Side};
@@ -40,9 +40,12 @@ pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
     let mut opened = open(file).map_err(|error| {
         wrong(format!("cannot be read ({error})"), "check the name and its permissions, or give another with --config")
     })?;
-    let is_file = opened.metadata().is_ok_and(|metadata| metadata.is_file());
-    if !is_file {
+    let metadata = opened.metadata().ok().filter(Metadata::is_file);
+    let Some(metadata) = metadata else {
         return Err(wrong("is not a file".to_string(), "give the configuration file with --config"));
+    };
+    if metadata.mode() & 0o002 != 0 {
+        return Err(wrong("anybody may write it, and root runs what it names".to_string(), "chmod go-w"));
     }
     let mut bytes = Vec::new();
     let read = opened.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);

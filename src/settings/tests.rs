@@ -97,6 +97,11 @@ fn files_that_cannot_be_read_are_told_so() {
     let remedy = "save the file as UTF-8, or remove the special characters of this line";
     assert_eq!(said(&file), format!("{}:2: is not UTF-8 text; {remedy}", name(&file)));
 
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let expected = "anybody may write it, and root runs what it names; chmod go-w";
+    assert_eq!(said(&file), format!("{}: {expected}", name(&file)));
+
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     std::fs::write(&file, vec![b'#'; 64 * 1024 + 1]).unwrap();
     let remedy = "is this the configuration? shorten it";
     assert_eq!(said(&file), format!("{}: is longer than 65536 bytes; {remedy}", name(&file)));
