@@ -1,6 +1,6 @@
 //! A soak: moves, kills, reloads and cuts at random on two running daemons, for as long as is asked.
 //!
-//! `CROSSWIRE_SOAK_S` is how many seconds (120), `CROSSWIRE_SEED` where it begins (elsewhere each time):
+//! `CROSSWIRE_SOAK_S` is how many seconds (60), `CROSSWIRE_SEED` where it begins (elsewhere each time):
 //!
 //! ```sh
 //! CROSSWIRE_SOAK_S=7200 cargo test --test pair -- soak:: --nocapture
@@ -195,7 +195,7 @@ fn resident_kb(pid: Pid) -> u64 {
 
 #[test]
 fn a_soak_leaves_nothing_behind_and_grows_nothing() {
-    let lasts = Duration::from_secs(setting("CROSSWIRE_SOAK_S").unwrap_or(120));
+    let lasts = Duration::from_secs(setting("CROSSWIRE_SOAK_S").unwrap_or(60));
     testing::in_long_lab(lasts + MORE, move || {
         let seed = setting("CROSSWIRE_SEED").unwrap_or_else(|| u64::from(fresh_seed()));
         println!("CROSSWIRE_SEED={seed} CROSSWIRE_SOAK_S={}", lasts.as_secs());
