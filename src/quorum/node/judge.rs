@@ -515,10 +515,18 @@ impl Node {
         }
     }
 
-    /// The same without haste.
+    /// The same without haste. By other times than another run of ours had announced the peer cannot go before it has heard
+    /// them.
     fn usual_release_at(&self) -> Instant {
+        let by_ack = |hold| self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(hold));
         let dead_after = self.holds_by();
-        self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(dead_after))
+        match self.promise.filter(|_| !self.peer.does_know_us()) {
+            None => by_ack(dead_after),
+            Some(promise) => {
+                let told_at = self.spoke_at.unwrap_or(Instant::NEVER);
+                by_ack(promise.hold).min(by_ack(dead_after).max(told_at + timing::release_start(dead_after)))
+            }
+        }
     }
 
     /// What the wire says of a group.

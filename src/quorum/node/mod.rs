@@ -139,6 +139,8 @@ pub struct Node {
     judge_from: Instant,
     /// By what times the peer believes that we go, until it has acknowledged a beat of this run.
     promise: Option<Promise>,
+    /// When this run first said anything.
+    spoke_at: Option<Instant>,
     /// When our operator last asked for standby, in this run.
     standby_asked_at: Option<Instant>,
     /// The peer's run that our predecessor knew, until we have adopted one.
@@ -205,6 +207,7 @@ impl Node {
             stalled_at: now,
             judge_from: now,
             promise: None,
+            spoke_at: None,
             standby_asked_at: None,
             predecessors_peer: None,
             deposit_at: now,

@@ -24,6 +24,7 @@ impl Node {
         let number = self.session.next_number();
         let beat = self.beat(now);
         self.sent.note(number, now);
+        self.spoke_at = self.spoke_at.or(Some(now));
         let is_heard = self.is_heard(now);
         let hello = self.session.next_hello(now, is_heard);
         for id in self.policy.path_ids() {
