@@ -4,6 +4,8 @@ use super::*;
 use crate::config::{GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, Speed};
 use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
 use crate::frame::{Body, Key};
+use crate::quorum::succession::Promise;
+use crate::quorum::timing;
 
 const LAN: PathId = PathId(0);
 const BOTH: [Side; 2] = [Side::A, Side::B];
@@ -87,6 +89,22 @@ fn what_another_run_announced_binds_until_the_peer_knows_this_one() {
     assert_eq!(nodes[1].takes_by(), own, "the peer has acknowledged this run");
     let mut next = node(Side::B, 3, now);
     assert_eq!(next.takes_by(), crate::config::MAX_DEAD_AFTER, "nobody knows what was announced");
-    next.promise = Some(crate::quorum::succession::Promise { hold: own, take: own + own });
+    next.promise = Some(Promise { hold: own, take: own + own });
     assert_eq!(next.takes_by(), own + own);
+}
+
+/// By faster times the peer takes no sooner than it can have heard of them.
+#[test]
+fn who_has_read_faster_times_holds_by_the_old_ones_until_it_has_said_something() {
+    let (nodes, now) = acquainted();
+    let (own, old) = (nodes[1].slowest_dead_after(), Span::from_s(9));
+    let mut next = node(Side::B, 3, now);
+    next.peer.succeed(Some(now), None, None);
+    next.promise = Some(Promise { hold: old, take: old });
+    assert_eq!(next.forced_release_at(), now + timing::release_start(old), "nobody has heard of this run");
+    let told_at = now + own;
+    next.spoke_at = Some(told_at);
+    assert_eq!(next.forced_release_at(), told_at + timing::release_start(own));
+    next.spoke_at = Some(now + old);
+    assert_eq!(next.forced_release_at(), now + timing::release_start(old), "the old promise has an end");
 }
