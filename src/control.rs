@@ -121,8 +121,8 @@ pub struct Report {
     pub paths: Vec<String>,
     /// Frames per path that could not leave at once and were skipped.
     pub skipped: Vec<u32>,
-    /// For each path that is blind the kernel's word for why (an errno), and in how many seconds it is tried again; else zeroes.
-    pub away: Vec<u32>,
+    /// Why each path's port is away, if it is.
+    pub away: Vec<Option<Away>>,
     /// What each path's serial port says of itself; `None` on a LAN and while it is away.
     pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
@@ -167,6 +167,15 @@ pub struct WatchdogReport {
     pub timeout_s: u8,
     /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
     pub boot_status: u32,
+}
+
+/// Why a port is away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Away {
+    /// The kernel's word for it.
+    pub errno: i32,
+    /// In how many seconds it is tried again.
+    pub wait_s: u64,
 }
 
 /// What a serial port says of itself.
@@ -220,10 +229,7 @@ pub fn socket_path(run_dir: &Path) -> PathBuf {
 pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
     private::directory(run_dir)?;
     let path = socket_path(run_dir);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    private::remove(&path)?;
     let listener = packet_socket(SockFlag::SOCK_NONBLOCK)?;
     let before = umask(Mode::from_bits_truncate(0o177));
     let bound = bind(listener.as_raw_fd(), &UnixAddr::new(&path)?);

@@ -57,7 +57,7 @@ pub fn file(state: &Path, pair: &str, node: &str) -> PathBuf {
 /// What the file system says.
 pub fn begin(run_dir: &Path, file: &Path) -> io::Result<()> {
     for old in [LINK, OF_RUN] {
-        remove_copy(&run_dir.join(old))?;
+        private::remove(&run_dir.join(old))?;
     }
     symlink(file, run_dir.join(LINK))
 }
@@ -83,14 +83,7 @@ pub fn change(run_dir: &Path, now: Instant, change: impl FnOnce(&mut Kept)) -> R
     match copied {
         Ok(()) => saved,
         // An old copy must not outvote what was saved; with neither of them new, nothing is remembered.
-        Err(_) => saved.and_then(|()| remove_copy(&copy).map_err(|error| (copy, error))),
-    }
-}
-
-fn remove_copy(copy: &Path) -> io::Result<()> {
-    match fs::remove_file(copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
+        Err(_) => saved.and_then(|()| private::remove(&copy).map_err(|error| (copy, error))),
     }
 }
 

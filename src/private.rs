@@ -30,6 +30,17 @@ pub fn is_own(found: &fs::Metadata) -> bool {
     (owner == 0 || owner == Uid::effective().as_raw()) && found.mode() & 0o022 == 0
 }
 
+/// Removes a file, or a link itself; one that is not there is removed already.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// A new file beside `path`, to be renamed once it is whole. What stood there is removed, and no link is
 /// followed.
 ///
@@ -37,10 +48,7 @@ pub fn is_own(found: &fs::Metadata) -> bool {
 /// What the file system says.
 pub fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove(&new)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(&new)?;
     Ok((file, new))
 }

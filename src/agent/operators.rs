@@ -185,7 +185,7 @@ impl Agent<'_> {
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
             skipped: self.ports.iter().map(Port::skipped).collect(),
-            away: self.ports.iter().flat_map(|port| port.away(now)).collect(),
+            away: self.ports.iter().map(|port| port.away(now)).collect(),
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             longest_move: self.settings.groups.iter().map(GroupSettings::longest_move).max().unwrap_or_default(),

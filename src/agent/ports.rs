@@ -16,7 +16,7 @@ use nix::unistd::{read, write};
 
 #[cfg(feature = "cable-test")]
 use super::cable_test::Tester;
-use crate::control::PortReport;
+use crate::control::{Away, PortReport};
 use crate::guard::interface;
 use crate::tty::lines;
 use crate::tty::speed::Mode;
@@ -172,15 +172,15 @@ impl Port {
         self.descriptor.is_some() && !self.is_without_carrier
     }
 
-    /// Why it is not usable, and when it is tried again ([`crate::control::Report::away`]).
-    pub fn away(&self, now: Instant) -> [u32; 2] {
+    /// Why it is not usable, and when it is tried again.
+    pub fn away(&self, now: Instant) -> Option<Away> {
         match (&self.descriptor, self.lost_by) {
-            (Some(_), _) if self.is_without_carrier => [Errno::ENETDOWN as u32, 0],
+            (Some(_), _) if self.is_without_carrier => Some(Away { errno: Errno::ENETDOWN as i32, wait_s: 0 }),
             (None, Some(errno)) if self.retry_at != Instant::NEVER => {
                 let wait_s = self.retry_at.since(now).as_ms().div_ceil(1_000);
-                [errno as u32, u32::try_from(wait_s).unwrap_or(u32::MAX)]
+                Some(Away { errno: errno as i32, wait_s })
             }
-            _ => [0, 0],
+            (Some(_) | None, _) => None,
         }
     }
 

@@ -282,7 +282,7 @@ mod tests {
             nodes: ["gw1".to_owned(), "gw2".to_owned()],
             paths: vec!["serial".to_owned(), "lan".to_owned()],
             skipped: vec![0, 0],
-            away: vec![0; 4],
+            away: vec![None, None],
             ports: vec![None, None],
             groups: vec![("gateway".to_owned(), Vec::new())],
             longest_move: Span::ZERO,

@@ -93,15 +93,16 @@ struct Started {
 
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
-    let not_started = |error: guard::StartError| match error {
-        guard::StartError::Lock(_) | guard::StartError::Strange { .. } | guard::StartError::PidFile { .. } => {
-            (Exit::Refused, error.to_string())
-        }
-        // Whoever uses the port may leave it: our own agent does that a lease after its guard was killed.
-        guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => {
-            (Exit::Refused, error.to_string())
-        }
-        guard::StartError::Path { .. } => (Exit::Configuration, error.to_string()),
+    let not_started = |error: guard::StartError| {
+        let exit = match error {
+            guard::StartError::Lock(_) | guard::StartError::Strange { .. } | guard::StartError::PidFile { .. } => {
+                Exit::Refused
+            }
+            // Whoever uses the port may leave it: our own agent does that a lease after its guard was killed.
+            guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => Exit::Refused,
+            guard::StartError::Path { .. } => Exit::Configuration,
+        };
+        (exit, error.to_string())
     };
     if let Err(error) = private::directory(&options.run_dir) {
         // Whoever is not root may not have the ports either, which says more.

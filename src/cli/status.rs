@@ -21,7 +21,7 @@ use super::exit::{Exit, complain};
 use super::lans;
 use super::option::{flag, option, options};
 use super::status_json;
-use crate::control::{Answer, DEFAULT_RUN_DIR, PortReport, Question, Report, ask_within};
+use crate::control::{Answer, Away, DEFAULT_RUN_DIR, PortReport, Question, Report, ask_within};
 use crate::tty::lines;
 use crate::words::{self, Names};
 
@@ -166,14 +166,10 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "\npaths")?;
     let names = names(report);
     let mut ports = report.ports.iter();
-    for (((name, path), skipped), away) in
-        report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(report.away.chunks(2))
-    {
+    for (((name, path), skipped), away) in report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(&report.away) {
         write_path((name, path), is_heard(report), peer, &names, out)?;
-        if let [errno, wait_s] = *away
-            && errno != 0
-        {
-            let why = Errno::from_raw(errno.cast_signed()).desc();
+        if let Some(Away { errno, wait_s }) = *away {
+            let why = Errno::from_raw(errno).desc();
             writeln!(out, "            {why}: tried again in {wait_s} s")?;
         }
         if let Some(Some(port)) = ports.next() {

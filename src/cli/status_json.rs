@@ -15,7 +15,7 @@ use crate::words;
 /// One object and a line end. `reason` is what it comes to.
 pub fn text(report: &Report, reason: &Reason) -> String {
     let node = &report.node;
-    let ports = report.skipped.iter().zip(&report.ports).zip(report.away.chunks(2));
+    let ports = report.skipped.iter().zip(&report.ports).zip(&report.away);
     let paths = report.paths.iter().zip(&node.paths).zip(ports);
     let value = json!({
         "assessment": json!({
@@ -46,7 +46,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         "paths": paths.map(|((name, path), ((skipped, port), away))| json!({
             "name": name,
             "state": words::path_state(path.state),
-            "away": away.first().filter(|errno| **errno != 0).map(|errno| Errno::from_raw(errno.cast_signed()).desc()),
+            "away": away.map(|away| Errno::from_raw(away.errno).desc()),
             "heard_ms": ms(path.heard),
             "heard_by_peer_ms": ms(path.heard_by_peer),
             "beats_heard": path.beats_heard,

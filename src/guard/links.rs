@@ -121,9 +121,13 @@ impl Links {
 
     /// What is known of every interface, as if it had just become so: for an agent that was not there when it did.
     pub fn all(&self) -> Vec<LinkEvent> {
-        let came_up = self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number));
         let carriers = self.links.iter().map(|link| LinkEvent::Carrier(link.number, link.state.has_carrier));
-        carriers.chain(came_up).collect()
+        carriers.chain(self.came_up()).collect()
+    }
+
+    /// Of every interface that is up, that it came up.
+    fn came_up(&self) -> impl Iterator<Item = LinkEvent> {
+        self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number))
     }
 
     /// Reads what has happened. When the kernel had to drop events, those that it kept are older than what was dropped: they are
@@ -165,8 +169,7 @@ impl Links {
         }
         self.made_up_at = now();
         events.extend(self.refresh()?);
-        let came_up = self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number));
-        let untold: Vec<_> = came_up.filter(|event| !events.contains(event)).collect();
+        let untold: Vec<_> = self.came_up().filter(|event| !events.contains(event)).collect();
         events.extend(untold);
         events.push(LinkEvent::Missed);
         self.has_missed = false;

@@ -17,6 +17,20 @@ fn add_by_hand(text: &str) {
     addresses.add(&[address(text)], now() + Span::from_s(30)).expect("added by hand");
 }
 
+/// Nothing is to be touched, and the guard knows it.
+fn begin_maintenance(rig: &mut Rig) {
+    rig.say(&ToGuard::Maintenance(true));
+    rig.find(|message| (*message == FromGuard::Alive).then_some(()));
+}
+
+/// A rig whose agent serves what is configured.
+fn serving() -> Rig {
+    let mut rig = Rig::start(&vip_alone());
+    let token = rig.acquire();
+    assert_eq!(rig.outcome(token), Outcome::Serving);
+    rig
+}
+
 /// As the kernel shows them, without their interfaces.
 fn there() -> Vec<String> {
     let ours = [VIP, "fd00::100/64@near"].map(|text| address(text).ip);
@@ -50,8 +64,7 @@ fn what_is_added_in_maintenance_stays_and_goes_when_it_is_over() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let mut rig = Rig::start(&vip_alone());
-        rig.say(&ToGuard::Maintenance(true));
-        rig.find(|message| (*message == FromGuard::Alive).then_some(()));
+        begin_maintenance(&mut rig);
         add_by_hand(VIP);
         expect_still(&["10.9.0.100/24"]);
         rig.die();
@@ -67,8 +80,7 @@ fn what_is_added_in_maintenance_outlives_an_agent_that_begins_anew_and_the_daemo
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let mut rig = Rig::start(&vip_alone());
-        rig.say(&ToGuard::Maintenance(true));
-        rig.find(|message| (*message == FromGuard::Alive).then_some(()));
+        begin_maintenance(&mut rig);
         add_by_hand(VIP);
         for is_last in [false, false, true] {
             std::thread::sleep(Duration::from_millis(200));
@@ -103,15 +115,12 @@ fn what_is_added_while_scripts_stop_goes() {
 fn a_copy_with_another_prefix_goes_from_beside_what_is_held() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let mut rig = Rig::start(&vip_alone());
-        let token = rig.acquire();
-        assert_eq!(rig.outcome(token), Outcome::Serving);
+        let mut rig = serving();
         for copy in ["10.9.0.100/32@near", "10.9.0.100/8@near"] {
             add_by_hand(copy);
             expect(&["10.9.0.100/24", "fd00::100/64"]);
         }
-        rig.say(&ToGuard::Maintenance(true));
-        rig.find(|message| (*message == FromGuard::Alive).then_some(()));
+        begin_maintenance(&mut rig);
         add_by_hand("10.9.0.100/32@near");
         expect_still(&["10.9.0.100/24", "10.9.0.100/32", "fd00::100/64"]);
         rig.say(&ToGuard::Maintenance(false));
@@ -123,9 +132,7 @@ fn a_copy_with_another_prefix_goes_from_beside_what_is_held() {
 fn an_ipv6_address_that_was_put_back_with_another_prefix_gets_its_own_again() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let mut rig = Rig::start(&vip_alone());
-        let token = rig.acquire();
-        assert_eq!(rig.outcome(token), Outcome::Serving);
+        let mut rig = serving();
         Addresses::open(Span::from_s(60)).expect("a socket").remove(&[address("fd00::100/64@near")]).expect("removed");
         add_by_hand("fd00::100/128@near");
         expect(&["10.9.0.100/24"]);

@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use super::{GuardState, Leaving, Node, Path, emit};
 use crate::config::{Failback, GroupId, MAX_DEAD_AFTER, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
-use crate::frame::message::{PathReport, Role, Trouble, Word};
+use crate::frame::message::{Incarnation, PathReport, Role, Trouble, Word};
 use crate::health::{LineReading, PathState, RAILS_APART, WitnessView, outlived_for};
 use crate::quorum::decide::{Claim, Situation, Standby, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
@@ -246,21 +246,22 @@ impl Node {
         let policy = self.policy.groups.get(id.index());
         let is_enough = policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
         let is_troubled = self.peer.troubled_since().is_some();
-        is_enough && is_troubled && (self.has_lapsed_before(id) || now >= self.peer_released_at())
+        let lapsed = self.groups.get(id.index()).and_then(|group| group.lapsed_there);
+        let has_lapsed_before = lapsed.is_some() && lapsed == self.tenure_there(id);
+        is_enough && is_troubled && (has_lapsed_before || now >= self.peer_released_at())
     }
 
-    fn has_lapsed_before(&self, id: GroupId) -> bool {
-        let lapsed = self.groups.get(id.index()).and_then(|group| group.lapsed_there);
-        let said = self.peer.group(id, &self.policy).zip(self.session.peer());
-        lapsed.is_some() && lapsed == said.map(|(report, run)| (run, report.term))
+    /// Which run of the peer's speaks of the group, and under which term.
+    fn tenure_there(&self, id: GroupId) -> Option<(Incarnation, u32)> {
+        self.session.peer().zip(self.peer.group(id, &self.policy).map(|report| report.term))
     }
 
     /// Remembers that the peer's lease of a group is over.
     pub(super) fn note_lapse(&mut self, now: Instant, id: GroupId) {
-        let Some((report, run)) = self.peer.group(id, &self.policy).zip(self.session.peer()) else { return };
-        let has_lapsed = report.role.is_holding() && self.has_lapsed_there(now, id);
-        if let Some(group) = self.groups.get_mut(id.index()).filter(|_| has_lapsed) {
-            group.lapsed_there = Some((run, report.term));
+        let is_held = self.peer.group(id, &self.policy).is_some_and(|report| report.role.is_holding());
+        let lapsed = self.tenure_there(id).filter(|_| is_held && self.has_lapsed_there(now, id));
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.lapsed_there = lapsed.or(group.lapsed_there);
         }
     }
 

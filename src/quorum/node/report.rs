@@ -1,5 +1,6 @@
 //! A node's state as plain values.
 
+use super::act::group_role;
 use super::{Leaving, Node};
 use crate::config::GroupId;
 use crate::frame::Version;
@@ -59,7 +60,7 @@ impl Node {
 
     /// Whether a group is held, or on its way here or away.
     pub fn is_holding(&self, id: GroupId) -> bool {
-        self.groups.get(id.index()).is_some_and(|group| group.role.is_holding())
+        group_role(&self.groups, id).is_holding()
     }
 
     /// Whether the line 'I hold services' has to be on.
