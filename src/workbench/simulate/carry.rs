@@ -14,6 +14,11 @@ fn count_of(body: &[u8]) -> u32 {
     body.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
+/// Offset 12: the session value that it echoes. Zero: none.
+fn does_echo(body: &[u8]) -> bool {
+    body.get(12..16).is_some_and(|echo| echo != [0; 4])
+}
+
 impl World {
     pub(super) fn transmit(&mut self, from: Side, path: PathId, body: &Body) {
         self.frames += 1;
@@ -22,7 +27,7 @@ impl World {
             runs: [self.boxes[from.index()].agent_run, self.watch.hearing[from.index()].adopted],
             number: self.frames,
             count: count_of(body),
-            is_session: body.first().is_some_and(|first| first & 0x0f == 2),
+            is_session: body.first().is_some_and(|first| first & 0x0f == 2) && does_echo(body),
             is_beat: body.first().is_some_and(|first| first & 0x0f == 3),
             terms: self.watch.held_terms(from),
             sent_at: self.now,

@@ -171,7 +171,7 @@ pub struct Stamp {
     pub number: u64,
     /// The number that its sender gave it: a beat has the same on every path.
     pub count: u32,
-    /// It gives a session value.
+    /// It gives a session value and echoes one.
     pub is_session: bool,
     /// It is a beat.
     pub is_beat: bool,

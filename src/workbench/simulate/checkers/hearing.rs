@@ -155,8 +155,10 @@ impl World {
         if is_overtaken || stamp.runs != [known.adopted, my_run] {
             return;
         }
-        // Handshakes take numbers too.
-        known.taken_in[path.index()] = stamp.count;
+        // A hello that overtakes a beat on the LAN does not make it old: nothing shows yet that its number is fresh.
+        if stamp.is_beat || stamp.is_session {
+            known.taken_in[path.index()] = stamp.count;
+        }
         if stamp.is_session {
             known.session_count = known.session_count.max(stamp.count);
         }

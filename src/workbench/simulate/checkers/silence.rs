@@ -1,6 +1,6 @@
 //! What a takeover on silence has to wait for: the lines that show a power loss, the lease, the fence.
 
-use crosswire::config::{GroupId, InJeopardy, PathId, PathKind, SafetyRule, Side};
+use crosswire::config::{GroupId, InJeopardy, PathId, PathKind, PathTiming, SafetyRule, Side};
 use crosswire::health::path::BRIEFLY_BROKEN;
 use crosswire::health::{Lines, outlived_for};
 use crosswire::quorum::record::TakeReason;
@@ -63,7 +63,7 @@ impl World {
     /// A beat of the peer that was read on a cable, with the lines as they are.
     pub(super) fn note_lines_heard(&mut self, side: Side, path: PathId) {
         let local = self.boxes[side.index()].clock.local(self.now);
-        let timing = self.file(side).paths[path.index()].timing;
+        let timing = self.timing(side, path);
         self.watch.hearing[side.index()].lines[path.index()].hear(local, timing.interval, timing.dead_after);
     }
 
@@ -79,23 +79,24 @@ impl World {
     pub(super) fn is_power_loss_shown(&self, side: Side) -> bool {
         let ids = |kind| self.policy().path_ids().filter(move |path| self.kind(*path) == kind);
         let age = |path: PathId| self.age_of(side, path);
-        let is_silent = |path: PathId| age(path).is_some_and(|age| age >= self.timing(path).dead_after);
+        let is_silent = |path: PathId| age(path).is_some_and(|age| age >= self.timing(side, path).dead_after);
         ids(PathKind::Serial).any(|path| self.is_cut_short(side, path))
             && ids(PathKind::Serial).all(|path| self.is_cut_short(side, path) || is_silent(path))
             && ids(PathKind::Lan).next().is_some()
             && ids(PathKind::Lan).all(|path| age(path).is_some_and(|age| self.is_failing(side, path, age)))
     }
 
-    fn timing(&self, path: PathId) -> crosswire::config::PathTiming {
-        self.policy().paths[path.index()].timing
+    /// By the file that the side runs: a box that was started again may run another one than before.
+    fn timing(&self, side: Side, path: PathId) -> PathTiming {
+        self.file(side).paths[path.index()].timing
     }
 
     /// A LAN is late, or silent, or has been broken for a short while.
     fn is_failing(&self, side: Side, path: PathId, age: Span) -> bool {
-        let dead_after = self.timing(path).dead_after;
+        let dead_after = self.timing(side, path).dead_after;
         let newest = self.newest_age(side).unwrap_or_default();
         let is_common = age.saturating_sub(newest) <= dead_after;
-        age >= self.timing(path).late_after && (is_common || age < dead_after + BRIEFLY_BROKEN)
+        age >= self.timing(side, path).late_after && (is_common || age < dead_after + BRIEFLY_BROKEN)
     }
 
     /// How long ago the peer was heard on a path, by the box's own clock; `None` if not since it was opened.
@@ -116,7 +117,7 @@ impl World {
         let lines = &self.watch.hearing[side.index()].lines[path.index()];
         let read = self.watch.hearing[side.index()].read_at[path.index()].map(|at| clock.local(at));
         let (Some(dropped), Some(read), true) = (lines.dropped_at, read, lines.is_believed()) else { return false };
-        let timing = self.timing(path);
+        let timing = self.timing(side, path);
         let newest = self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at));
         let is_alive = newest.max(Some(read)).is_some_and(|newest| newest > dropped + outlived_for(timing.interval));
         !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
