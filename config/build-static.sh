@@ -29,7 +29,7 @@ lean="-C target-feature=+crt-static -C force-unwind-tables=no -C relocation-mode
 cd "$(dirname "$0")/.."
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
 binary=target/static/$target/release/crosswire
-# Everything but the workbench.
+# Everything but the workbench and the importer of keepalived.conf.
 features=${CROSSWIRE_FEATURES-cable-test,import}
 small='profile.release.package.crosswire.opt-level="z"'
 

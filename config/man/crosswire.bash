@@ -19,11 +19,11 @@ _crosswire() {
         maintenance) words="--run-dir --for --reason --help" ;;
         reload) words="--run-dir --help" ;;
         keygen) words="--rotate --help" ;;
-        import) words="--to --addresses --help" ;;
+        import) words="--to --addresses --peer --help" ;;
         esac
     fi
     case $before in
-        --config | --run-dir | --to) COMPREPLY=($(compgen -f -- "$word")) ;;
+        --config | --peer | --run-dir | --to) COMPREPLY=($(compgen -f -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;
     esac
 }

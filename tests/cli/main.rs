@@ -8,6 +8,8 @@ pub mod lab;
 mod command_line;
 mod files;
 mod import;
+#[cfg(feature = "keepalived")]
+mod import_keepalived;
 mod install;
 mod installer;
 mod place;

@@ -12,7 +12,7 @@ use crate::settings::exact;
 pub const USUAL_BAUD: u32 = 19_200;
 
 /// A string of TOML; control characters were refused before.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

@@ -231,7 +231,8 @@ const WHY: [&str; 4] = [
     "it is longer than dead_after",
 ];
 
-fn fit(asked: [Option<Span>; 4]) -> Times {
+/// The nearest times to those asked for that keep the promises of `crosswire check`.
+pub fn fit(asked: [Option<Span>; 4]) -> Times {
     let [interval, late, dead, cold] = asked;
     let interval = interval.unwrap_or(USUAL_INTERVAL).min(MAX_INTERVAL).max(MIN_INTERVAL);
     let dead = dead.unwrap_or(USUAL_DEAD_AFTER).min(MAX_DEAD_AFTER).max(MIN_INTERVAL.fraction(8, 1));

@@ -4,11 +4,14 @@
 //! `lines.rs` takes comments off, `directives.rs` is the table of all directives, `readers.rs`, `resources.rs` and
 //! `authkeys.rs` read what is taken over into a `draft.rs`. `places.rs` looks up what Heartbeat would have looked up,
 //! `settle.rs` decides what shows only when all is read, `compose.rs` writes the file, and then it is said what is written.
+//! A keepalived.conf is read by `keepalived/`, which the router build leaves out.
 
 mod authkeys;
 mod compose;
 mod directives;
 mod draft;
+#[cfg(feature = "keepalived")]
+mod keepalived;
 mod lines;
 mod places;
 mod readers;
@@ -31,12 +34,29 @@ use directives::{DIRECTIVES, Treatment, WHOLE_LINE};
 use draft::Draft;
 use lines::Layout;
 use places::{Names, OwnBox, Resolve, Routes};
-use report::{Fate, Place, Reading, Said, Wrong};
+use report::{Account, Fate, Place, Reading, Said, Wrong};
 use resources::Around;
 
 /// Longest file that is read.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
+#[cfg(feature = "keepalived")]
+options! {
+    /// Make a configuration from Heartbeat's or keepalived's
+    pub struct ImportOptions("import") {
+        /// Where crosswire.toml and key are written; what is there already stays
+        to: PathBuf = option("--to", "DIR").or("/etc/crosswire"),
+        /// The nodes' own addresses, where the files and /etc/hosts do not say them; one for each LAN
+        addresses: Option<String> = option("--addresses", "NODE=IP,..."),
+        /// The other node's keepalived.conf
+        peer: Option<PathBuf> = option("--peer", "FILE"),
+        /// Heartbeat's directory, /etc/ha.d, or a keepalived.conf
+        from: PathBuf = operand("FILE-OR-DIR"),
+    }
+}
+
+// The router build reads Heartbeat's files only.
+#[cfg(not(feature = "keepalived"))]
 options! {
     /// Make a configuration from Heartbeat's
     pub struct ImportOptions("import") {
@@ -45,9 +65,15 @@ options! {
         /// The nodes' own addresses, where neither ucast nor /etc/hosts says them; one for each LAN
         addresses: Option<String> = option("--addresses", "NODE=IP,..."),
         /// Heartbeat's directory: /etc/ha.d
-        directory: PathBuf = operand("DIR"),
+        from: PathBuf = operand("DIR"),
     }
 }
+
+/// What to do about files that cannot be read.
+#[cfg(feature = "keepalived")]
+const WHAT_TO_GIVE: &str = "give Heartbeat's directory, /etc/ha.d, or a keepalived.conf";
+#[cfg(not(feature = "keepalived"))]
+const WHAT_TO_GIVE: &str = "give Heartbeat's directory: /etc/ha.d. A keepalived.conf is read by `cargo build`'s crosswire, not by the router's";
 
 /// What Heartbeat would look at beside its files.
 struct Surroundings<'a> {
@@ -81,7 +107,11 @@ fn import(options: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write)
             return Ok(Exit::Usage);
         }
     };
-    let mut draft = Draft::new(&options.directory, names);
+    #[cfg(feature = "keepalived")]
+    if let Some(file) = keepalived::file_of(&options.from) {
+        return keepalived::import(&file, options, &names, out);
+    }
+    let mut draft = Draft::new(&options.from, names);
     read_files(&mut draft, &Routes::load(here.routes));
     let finished = if draft.errors.is_empty() { finish(&mut draft, options) } else { None };
     let Some((text, fates)) = finished else {
@@ -145,7 +175,7 @@ fn read_file(draft: &mut Draft, name: &'static str, layout: Layout, read: Read<'
         Err(error) if layout == Layout::Secret && error.kind() == io::ErrorKind::NotFound => return,
         Err(error) => {
             let what = format!("cannot be read ({error})");
-            return draft.fail(Place { file: name, line: 0 }, (what, "give Heartbeat's directory: /etc/ha.d"));
+            return draft.fail(Place { file: name, line: 0 }, (what, WHAT_TO_GIVE));
         }
     };
     for (line, bytes) in lines::split(&bytes, layout) {
@@ -272,9 +302,14 @@ fn write_files(directory: &Path, text: &str) -> Result<(), String> {
 }
 
 fn tell(draft: &Draft, fates: &[Fate], options: &ImportOptions, out: &mut dyn Write) -> io::Result<()> {
-    for (account, fate) in draft.accounts.iter().zip(fates) {
-        writeln!(out, "{}", Said(account, fate))?;
+    for (Account { place, text, .. }, fate) in draft.accounts.iter().zip(fates) {
+        writeln!(out, "{}", Said { place, text, fates: std::slice::from_ref(fate) })?;
     }
+    count_fates(fates, out)?;
+    tell_end(options, out)
+}
+
+fn count_fates(fates: &[Fate], out: &mut dyn Write) -> io::Result<()> {
     let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
     writeln!(
         out,
@@ -284,7 +319,10 @@ fn tell(draft: &Draft, fates: &[Fate], options: &ImportOptions, out: &mut dyn Wr
         count(|fate| matches!(fate, Fate::Replaced(_) | Fate::Overridden(_))),
         count(|fate| matches!(fate, Fate::Meaningless(_))),
         count(|fate| matches!(fate, Fate::Lost(_)))
-    )?;
+    )
+}
+
+fn tell_end(options: &ImportOptions, out: &mut dyn Write) -> io::Result<()> {
     let (config, key) = (options.to.join("crosswire.toml"), options.to.join("key"));
     writeln!(out, "Written: {} and {}, for both nodes: copy them to the peer.", config.display(), key.display())?;
     writeln!(out, "Then on each: crosswire check --config {}", config.display())

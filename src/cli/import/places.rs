@@ -131,6 +131,24 @@ impl Names {
         known.or_else(|| (self.resolve)(name).into_iter().find(|ip| is_unicast(*ip) && !ip.is_loopback()))
     }
 
+    /// The nodes that were told, in their order.
+    #[cfg(feature = "keepalived")]
+    pub fn told_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in &self.told {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Whether that was told of a node.
+    #[cfg(feature = "keepalived")]
+    pub fn is_told(&self, node: &str, ip: IpAddr) -> bool {
+        named(&self.told, node).any(|known| known == ip)
+    }
+
     /// Whether this box has it.
     pub fn is_own(&self, ip: IpAddr) -> bool {
         self.own.addresses.iter().any(|(_, own)| *own == ip)

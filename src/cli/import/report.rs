@@ -108,18 +108,28 @@ pub struct Account {
 }
 
 /// What is said of a line.
-pub struct Said<'a>(pub &'a Account, pub &'a Fate);
+pub struct Said<'a> {
+    /// Where it stands.
+    pub place: &'a dyn fmt::Display,
+    /// What it says.
+    pub text: &'a str,
+    /// What became of it.
+    pub fates: &'a [Fate],
+}
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Account { place, text, .. }, fate) = self;
-        write!(f, "{place}: {}\n    ", shorten(text))?;
-        match fate {
-            Fate::Taken(note) => write!(f, "taken over: {note}"),
-            Fate::Replaced(note) => write!(f, "replaced by: {note}"),
-            Fate::Overridden(line) => write!(f, "replaced by line {line}, which counts"),
-            Fate::Meaningless(note) => write!(f, "meaningless here: {note}"),
-            Fate::Lost(note) => write!(f, "cannot be had: {note}"),
+        write!(f, "{}: {}", self.place, shorten(self.text))?;
+        for fate in self.fates {
+            f.write_str("\n    ")?;
+            match fate {
+                Fate::Taken(note) => write!(f, "taken over: {note}"),
+                Fate::Replaced(note) => write!(f, "replaced by: {note}"),
+                Fate::Overridden(line) => write!(f, "replaced by line {line}, which counts"),
+                Fate::Meaningless(note) => write!(f, "meaningless here: {note}"),
+                Fate::Lost(note) => write!(f, "cannot be had: {note}"),
+            }?;
         }
+        Ok(())
     }
 }

@@ -16,14 +16,17 @@ fn around<'a>(hosts: &'a Path, routes: &'a Path) -> Surroundings<'a> {
     Surroundings { hosts, routes, own: OwnBox::default(), resolve: |_| Vec::new() }
 }
 
+fn options(to: PathBuf, addresses: Option<String>, from: PathBuf) -> ImportOptions {
+    #[cfg(feature = "keepalived")]
+    return ImportOptions { to, addresses, peer: None, from };
+    #[cfg(not(feature = "keepalived"))]
+    return ImportOptions { to, addresses, from };
+}
+
 /// What is said of a directory, with its own name as `IN` and the other's as `OUT`, and what was written.
 fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<String>) {
     let to = tempfile::tempdir().expect("a directory");
-    let options = ImportOptions {
-        to: to.path().join("crosswire"),
-        addresses: Some(addresses.join(",")),
-        directory: directory.to_path_buf(),
-    };
+    let options = options(to.path().join("crosswire"), Some(addresses.join(",")), directory.to_path_buf());
     let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
     let mut said = Vec::new();
     let here = around(&hosts, &routes);
@@ -162,11 +165,7 @@ fn nothing_is_overwritten() {
     let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
     let here = around(&hosts, &routes);
     for name in names {
-        let options = ImportOptions {
-            to: directory.path().to_path_buf(),
-            addresses: None,
-            directory: Path::new(FIXTURES).join("classic"),
-        };
+        let options = options(directory.path().to_path_buf(), None, Path::new(FIXTURES).join("classic"));
         let file = directory.path().join(name);
         fs::write(&file, "mine").expect("written");
         let mut said = Vec::new();
@@ -188,7 +187,7 @@ fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
     let to = up.join(directory.path().strip_prefix("/").expect("from the root")).join("b");
     assert!(to.is_relative());
     let from = Path::new(FIXTURES).join("classic");
-    let options = ImportOptions { to: to.clone(), addresses: None, directory: from };
+    let options = options(to.clone(), None, from);
     let (hosts, routes) = (Path::new(FIXTURES).join("hosts"), Path::new(FIXTURES).join("route"));
     let here = around(&hosts, &routes);
     let mut said = Vec::new();

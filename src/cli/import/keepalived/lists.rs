@@ -1,0 +1,172 @@
+//! The lists of an instance or a sync group: addresses, routes, rules, and what is tracked.
+
+use std::net::IpAddr;
+
+use super::ledger::Key;
+use super::model::{Address, Instance, Route, SyncGroup, Track};
+use super::read::{each, interface};
+use super::source::Sources;
+use super::tree::Statement;
+use crate::cli::import::report::{Fate, Wrong};
+use crate::settings::{is_unicast, shorten};
+
+/// Most addresses or routes of one instance.
+const MAX_ELEMENTS: usize = 256;
+/// What stands in for a file that is watched.
+pub const TRACK_FILE: &str =
+    "no file is watched: what writes it can say `crosswire standby` and `crosswire online` instead";
+/// What stands in for a process that is watched.
+pub const TRACK_PROCESS: &str =
+    "no process is watched from outside: let the group start it, scripts = [\"lsb:NAME\"] with monitor = \"10s\"";
+const RULE: &str = "there are no policy rules: put `ip rule add` and `ip rule del` into a script, scripts = [\"exec:/PATH\"], \
+                    called with start and stop";
+
+/// Whose list it is.
+pub enum Into<'a> {
+    /// An instance's.
+    Instance(&'a mut Instance),
+    /// A sync group's.
+    Group(&'a mut SyncGroup),
+}
+
+impl Into<'_> {
+    fn tracks(&mut self) -> &mut Vec<Track> {
+        match self {
+            Self::Instance(instance) => &mut instance.tracks,
+            Self::Group(group) => &mut group.tracks,
+        }
+    }
+
+    fn checks(&mut self) -> &mut Vec<(String, Key)> {
+        match self {
+            Self::Instance(instance) => &mut instance.checks,
+            Self::Group(group) => &mut group.checks,
+        }
+    }
+}
+
+/// Whether that is one of the lists.
+pub fn is_list(word: &str) -> bool {
+    word.starts_with("virtual_") && word != "virtual_router_id"
+        || ["track_interface", "track_script", "track_file", "vrrp_track_file", "track_process", "vrrp_track_process"]
+            .contains(&word)
+}
+
+/// Reads one.
+pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -> Result<(), Wrong> {
+    let word = statement.words[0].as_str();
+    let head = match (word, &mut *into) {
+        ("virtual_ipaddress", Into::Instance(_)) => "addresses, see each",
+        ("virtual_ipaddress_excluded", Into::Instance(_)) => {
+            "addresses like all others: no packet is too short for them"
+        }
+        ("virtual_routes", Into::Instance(_)) => "routes, see each",
+        ("virtual_rules", Into::Instance(_)) => "see each",
+        ("track_interface" | "track_script" | "track_file" | "vrrp_track_file", _) => "see each",
+        ("track_process" | "vrrp_track_process", _) => "see each",
+        _ => {
+            return Err((
+                format!("\"{}\" is no keyword of keepalived 2.2 here", shorten(word)),
+                "correct it, or remove it",
+            ));
+        }
+    };
+    match word {
+        "virtual_rules" | "track_file" | "vrrp_track_file" | "track_process" | "vrrp_track_process" => {
+            sources.ledger.lost(statement.at, head);
+        }
+        _ => sources.ledger.taken(statement.at, head),
+    }
+    each(statement, sources, |inner, sources| match (word, &mut *into) {
+        ("virtual_ipaddress" | "virtual_ipaddress_excluded", Into::Instance(instance)) => {
+            bounded(instance.addresses.len(), word)?;
+            instance.addresses.push(address(inner)?);
+            Ok(())
+        }
+        ("virtual_routes", Into::Instance(instance)) => {
+            bounded(instance.routes.len(), word)?;
+            instance.routes.push(Route { at: inner.at, words: inner.words.clone() });
+            Ok(())
+        }
+        ("virtual_rules", _) => {
+            sources.ledger.lost(inner.at, RULE);
+            Ok(())
+        }
+        ("track_interface", into) => {
+            let interface = interface(&inner.words[0])?;
+            let is_weighted = inner.words.iter().any(|word| word == "weight");
+            into.tracks().push(Track { at: inner.at, interface, is_weighted });
+            Ok(())
+        }
+        ("track_script", into) => {
+            into.checks().push((inner.words[0].clone(), inner.at));
+            Ok(())
+        }
+        (word, _) => {
+            sources.ledger.lost(inner.at, if word.ends_with("file") { TRACK_FILE } else { TRACK_PROCESS });
+            Ok(())
+        }
+    })
+}
+
+fn bounded(count: usize, word: &str) -> Result<(), Wrong> {
+    if count == MAX_ELEMENTS {
+        return Err((format!("more than {MAX_ELEMENTS} {word}"), "split the instance"));
+    }
+    Ok(())
+}
+
+/// `IP[/PREFIX] [dev IFACE] [label LABEL] [peer IP] ...`
+fn address(statement: &Statement) -> Result<Address, Wrong> {
+    let mut words = statement.words.iter().map(String::as_str);
+    let first = words.next().unwrap_or_default();
+    let bad = |what: &str| {
+        (format!("\"{}\" {what}", shorten(first)), "write IP/PREFIX dev INTERFACE, as in 10.0.0.100/24 dev eth0")
+    };
+    let (ip, prefix) = network(first).map_err(bad)?;
+    if !is_unicast(ip) {
+        return Err(bad("is not the address of one box"));
+    }
+    let (mut device, mut notes) = (None, Vec::new());
+    while let Some(word) = words.next() {
+        let notes = std::cell::RefCell::new(&mut notes);
+        let lost = |note: String| notes.borrow_mut().push(Fate::Lost(note));
+        let idle = |note: String| notes.borrow_mut().push(Fate::Meaningless(note));
+        let mut value = || words.next().ok_or_else(|| bad(&format!("ends with {word}, which lacks its value")));
+        match word {
+            "dev" => device = Some(interface(value()?)?),
+            "label" => lost(format!("the label {} is left out: addresses have none here", shorten(value()?))),
+            "brd" | "broadcast" => idle(format!("broadcast {} is not set: nothing needs it", shorten(value()?))),
+            "scope" => idle(format!("scope {} is left out: the kernel knows it by the address", shorten(value()?))),
+            "peer" => lost(format!(
+                "the peer {} is left out: let a script add `ip address add {ip} peer ...` instead of this address",
+                shorten(value()?)
+            )),
+            "track_group" | "preferred_lft" => lost(format!("{word} {} is left out", shorten(value()?))),
+            "no_track" => lost(
+                "its interface counts all the same: where that may be down on both, keep it up with a dummy port, or add the \
+                 address in a script"
+                    .to_string(),
+            ),
+            "use_vmac" => lost("it has the box's own MAC".to_string()),
+            "-nodad" | "nodad" => idle("nodad: it is probed before it is taken".to_string()),
+            "noprefixroute" | "home" | "mngtmpaddr" => idle(format!("{word} is left out: it is as the kernel has it")),
+            _ => return Err(bad(&format!("is followed by \"{}\", which is not read here", shorten(word)))),
+        }
+    }
+    Ok(Address { at: statement.at, ip, prefix, interface: device, notes })
+}
+
+/// An address and its prefix length, which is that of a single one if nothing is said.
+pub fn network(text: &str) -> Result<(IpAddr, u8), &'static str> {
+    let (ip, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
+    let ip: IpAddr = ip.parse().map_err(|_| "is not an IP address")?;
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    match prefix {
+        None => Ok((ip, longest)),
+        Some(prefix) => {
+            let prefix = prefix.parse().ok().filter(|prefix| *prefix <= longest);
+            Ok((ip, prefix.ok_or("has a prefix length that cannot be")?))
+        }
+    }
+}

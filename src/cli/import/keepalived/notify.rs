@@ -1,0 +1,244 @@
+//! Programs that keepalived tells of a change become one script of their group, and checks become witnesses.
+
+use std::net::IpAddr;
+
+use crosswire::config::MAX_WITNESSES;
+
+use super::groups::Together;
+use super::ledger::{Key, Ledger};
+use super::model::{Check, Instance, Node, Notify, When};
+use crate::cli::check::is_mounting;
+use crate::cli::import::report::Fate;
+use crate::settings::{EVERY_LINK, OwnAddress, exact, is_on_every_link, shorten, why_no_witness};
+
+/// Programs that ask for an answer of another box.
+const PINGS: [&str; 4] = ["ping", "ping6", "fping", "fping6"];
+/// Programs that look for a process.
+const PROCESS_LOOKS: [&str; 4] = ["killall", "pidof", "pgrep", "pkill"];
+const WRAP: &str =
+    "write a program that understands start and stop as its last argument, and name it in scripts = [\"exec:/PATH\"]";
+
+/// Whose programs they are.
+struct Owner<'n> {
+    kind: &'static str,
+    name: &'n str,
+    rank: u8,
+    notify: Vec<&'n Notify>,
+    others: Vec<&'n Notify>,
+}
+
+/// The scripts of a group, and whether one of them mounts something as far as its name says.
+pub fn scripts(together: &Together<'_>, names: &[String; 2], ledger: &mut Ledger) -> (Vec<(Key, String)>, bool) {
+    let mut owners = Vec::new();
+    for router in &together.routers {
+        let one: &Instance = router.any();
+        let others = router.by[1].filter(|_| router.by[0].is_some()).map(|other| other.notify.iter().collect());
+        owners.push(Owner {
+            kind: "INSTANCE",
+            name: &one.name,
+            rank: one.rank(),
+            notify: one.notify.iter().collect(),
+            others: others.unwrap_or_default(),
+        });
+    }
+    if let Some((first, group)) = together.groups.first() {
+        let rank = together.routers.first().map_or(0, |router| router.any().rank());
+        let others = together.groups[1..]
+            .iter()
+            .filter(|(side, _)| side != first)
+            .flat_map(|(_, other)| &other.notify)
+            .collect();
+        let more = together.groups[1..].iter().filter(|(side, _)| side == first).flat_map(|(_, other)| &other.notify);
+        let notify = group.notify.iter().chain(more).collect();
+        owners.push(Owner { kind: "GROUP", name: &group.name, rank, notify, others });
+    }
+    let (mut all, mut is_disk) = (Vec::new(), false);
+    for mut owner in owners {
+        if owner.notify.is_empty() {
+            std::mem::swap(&mut owner.notify, &mut owner.others);
+        }
+        owner.notify.retain(|one| is_plain(one, ledger));
+        is_disk |= owner
+            .notify
+            .iter()
+            .flat_map(|one| &one.words)
+            .any(|word| is_mounting(word.rsplit('/').next().unwrap_or(word)));
+        all.extend(owner.script(ledger));
+        owner.compare(names, ledger);
+    }
+    (all, is_disk)
+}
+
+/// Whether it can stand in a line of a shell as it is.
+fn is_plain(notify: &Notify, ledger: &mut Ledger) -> bool {
+    let is_safe =
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:=,@%+".contains(c));
+    let is_path = notify.words.first().is_some_and(|word| word.starts_with('/'));
+    let is_good = is_path && notify.words.iter().all(is_safe);
+    if !is_good {
+        let why = if is_path {
+            "has letters that a shell would take for its own"
+        } else {
+            "is not the full path of a program"
+        };
+        ledger.lost(notify.at, format!("\"{}\" {why}: {WRAP}", shorten(&notify.words.join(" "))));
+    }
+    is_good
+}
+
+impl<'n> Owner<'n> {
+    fn of(&self, when: When) -> Option<&'n Notify> {
+        self.notify.iter().copied().rfind(|one| one.when == when)
+    }
+
+    /// `start` and `stop` of one script.
+    fn script(&self, ledger: &mut Ledger) -> Option<(Key, String)> {
+        let last = [When::Backup, When::Fault, When::Stop].into_iter().find_map(|when| self.of(when));
+        let any = |state: &str| {
+            let one = self.of(When::Any)?;
+            Some(format!("{} {} {} {state} {} || :", one.words.join(" "), self.kind, plain_name(self.name), self.rank))
+        };
+        let plain = |one: Option<&Notify>| Some(format!("{} || :", one?.words.join(" ")));
+        let both = |first: Option<String>, second: Option<String>| {
+            let all: Vec<String> = first.into_iter().chain(second).collect();
+            if all.is_empty() { ":".to_string() } else { all.join("; ") }
+        };
+        let at = self.notify.first()?.at;
+        let start = both(plain(self.of(When::Master)), any("MASTER"));
+        let stop = both(plain(last), any("BACKUP"));
+        self.tell(last, ledger);
+        Some((at, format!("exec:/bin/sh -c 'case $1 in start) {start};; stop) {stop};; esac' notify")))
+    }
+
+    fn tell(&self, last: Option<&Notify>, ledger: &mut Ledger) {
+        for one in &self.notify {
+            if self.of(one.when).is_some_and(|counts| counts.at != one.at) {
+                ledger.overridden(one.at, self.of(one.when).map_or(one.at, |counts| counts.at));
+                continue;
+            }
+            match one.when {
+                When::Master => {
+                    ledger.taken(one.at, "scripts: run when the group is taken, once its addresses are there")
+                }
+                When::Any => ledger
+                    .taken(one.at, "scripts: run with MASTER when the group is taken, with BACKUP when it is let go"),
+                When::Backup | When::Fault | When::Stop if last.is_some_and(|last| last.at == one.at) => {
+                    ledger.taken(
+                        one.at,
+                        "scripts: run when the group is let go, before its addresses go; not when the daemon starts",
+                    );
+                }
+                When::Backup | When::Fault | When::Stop => {
+                    let program = last.map(|last| last.words.join(" ")).unwrap_or_default();
+                    ledger.replaced(
+                        one.at,
+                        format!("\"{}\", which runs whenever the group is let go, also by a fault", shorten(&program)),
+                    );
+                }
+            }
+            if let Some(user) = &one.user {
+                ledger.lost(
+                    one.at,
+                    format!("it runs as root, not as {}: put runuser -u in front of the program", shorten(user)),
+                );
+            }
+        }
+    }
+
+    /// One file serves both nodes.
+    fn compare(&self, names: &[String; 2], ledger: &mut Ledger) {
+        for other in &self.others {
+            if self.notify.iter().any(|one| one.at == other.at) {
+                continue;
+            }
+            match self.notify.iter().find(|one| one.when == other.when) {
+                Some(one) if one.words == other.words => ledger.taken(other.at, "as in the other file"),
+                Some(_) | None => ledger.lost(
+                    other.at,
+                    format!(
+                        "{} names something else, and one file serves both: let the program itself ask `uname -n`",
+                        names[0]
+                    ),
+                ),
+            }
+        }
+    }
+}
+
+fn plain_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect()
+}
+
+/// The boxes that checks ping, as far as they can be witnesses; and what became of all checks.
+pub fn witnesses(nodes: &[Option<Node>; 2], own: &[OwnAddress], ledger: &mut Ledger) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> = Vec::new();
+    for node in nodes.iter().flatten() {
+        let tracked: Vec<&(String, Key)> = node
+            .instances
+            .iter()
+            .flat_map(|one| &one.checks)
+            .chain(node.groups.iter().flat_map(|group| &group.checks))
+            .collect();
+        let mut known = Vec::new();
+        for check in &node.checks {
+            let is_tracked = tracked.iter().any(|(name, _)| *name == check.name);
+            let (at, fate) = match &check.script {
+                Some((words, at)) if is_tracked => (*at, witness(check, words, own, &mut all)),
+                Some((_, at)) => (*at, Fate::Meaningless("nothing tracks it".to_string())),
+                None => (check.at, Fate::Meaningless("it names no script".to_string())),
+            };
+            for detail in check.details.iter().chain([&check.at]).filter(|detail| **detail != at) {
+                ledger.say(*detail, alike(&fate, format!("see its script, {}", ledger.place(at, at.line))));
+            }
+            known.push((&check.name, alike(&fate, format!("see {}", ledger.place(at, at.line)))));
+            ledger.say(at, fate);
+        }
+        for (name, at) in tracked {
+            let found = known.iter().find(|(known, _)| *known == name).map(|(_, fate)| fate.clone());
+            let why = "there is no vrrp_script of that name: keepalived does not heed it either";
+            ledger.say(*at, found.unwrap_or_else(|| Fate::Meaningless(why.to_string())));
+        }
+    }
+    all
+}
+
+/// Another line's fate, of which this one is a part.
+fn alike(fate: &Fate, note: String) -> Fate {
+    match fate {
+        Fate::Taken(_) => Fate::Taken(note),
+        Fate::Replaced(_) => Fate::Replaced(note),
+        Fate::Lost(_) => Fate::Lost(note),
+        Fate::Overridden(_) | Fate::Meaningless(_) => Fate::Meaningless(note),
+    }
+}
+
+/// What becomes of a check that counts.
+fn witness(check: &Check, words: &[String], own: &[OwnAddress], all: &mut Vec<IpAddr>) -> Fate {
+    let program = words.first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
+    let target = words.iter().rev().find_map(|word| word.parse::<IpAddr>().ok());
+    if let Some(ip) = target.filter(|_| PINGS.contains(&program)) {
+        let is_new = !all.contains(&ip);
+        let is_full = is_new && all.len() == MAX_WITNESSES;
+        let why = why_no_witness(ip, own).or_else(|| is_on_every_link(ip).then(|| EVERY_LINK.to_string()));
+        return match why {
+            Some(why) => Fate::Lost(format!("no witness: {ip} {why}")),
+            None if is_full => Fate::Lost(format!("{MAX_WITNESSES} witnesses are the most")),
+            None => {
+                all.extend(is_new.then_some(ip));
+                let note = "the node that sees it is better off, and it decides where silence proves nothing";
+                Fate::Replaced(format!("witness {ip}: {note}"))
+            }
+        };
+    }
+    if PROCESS_LOOKS.contains(&program) {
+        let name = shorten(words.last().map_or("NAME", String::as_str));
+        return Fate::Lost(format!(
+            "no process is watched from outside: let the group start it, scripts = [\"lsb:{name}\"] with monitor = \"10s\""
+        ));
+    }
+    let every = check.every.map_or_else(|| "10s".to_string(), |every| exact(every).replace(' ', ""));
+    Fate::Lost(format!(
+        "only the scripts of a group are watched, on the node that serves: let one answer monitor, {{ run = \"exec:/PATH\", \
+         monitor = \"{every}\" }}; it is called with start, stop and monitor"
+    ))
+}

@@ -1,0 +1,385 @@
+//! From statements to what a node asks for. What no other statement can change is said of it at once.
+
+use std::net::IpAddr;
+
+use crosswire::time::Span;
+
+use super::keywords::{self, GLOBAL, GLOBAL_BEGIN, GROUP, INSTANCE, TOP, Treatment};
+use super::ledger::{Key, Ledger};
+use super::lists;
+use super::model::{At, Check, Instance, Node, Notify, SyncGroup, When};
+use super::source::Sources;
+use super::tree::Statement;
+use crate::cli::import::report::Wrong;
+use crate::settings::{is_interface, is_unicast, nearest, parse_span, shorten};
+
+const NOT_KNOWN: &str = "correct it, or take the line out for the import";
+const READ_AT_TOP: [&str; 8] = [
+    "global_defs",
+    "track_file",
+    "track_process",
+    "vrrp_instance",
+    "vrrp_script",
+    "vrrp_sync_group",
+    "vrrp_track_file",
+    "vrrp_track_process",
+];
+const READ_IN_INSTANCE: [&str; 26] = [
+    "advert_int",
+    "interface",
+    "mcast_src_ip",
+    "nopreempt",
+    "notify",
+    "notify_backup",
+    "notify_fault",
+    "notify_master",
+    "notify_master_rx_lower_pri",
+    "notify_stop",
+    "preempt",
+    "preempt_delay",
+    "priority",
+    "state",
+    "track_file",
+    "track_interface",
+    "track_process",
+    "track_script",
+    "unicast_peer",
+    "unicast_src_ip",
+    "virtual_ipaddress",
+    "virtual_ipaddress_excluded",
+    "virtual_router_id",
+    "virtual_routes",
+    "virtual_rules",
+    "vrrp_track_process",
+];
+
+/// Reads all statements of a node.
+pub fn read(statements: &[Statement], sources: &mut Sources) -> Node {
+    let mut node = Node::default();
+    for statement in statements {
+        open(statement, &mut sources.ledger);
+        if let Err(wrong) = top(statement, &mut node, sources) {
+            sources.fail(statement.at, wrong);
+        }
+    }
+    let usual = node.interface.clone();
+    for instance in &mut node.instances {
+        if instance.interface.is_none() {
+            instance.interface = usual.clone();
+        }
+    }
+    node
+}
+
+/// A statement is repeated as it stands, without what is secret.
+fn open(statement: &Statement, ledger: &mut Ledger) {
+    let is_secret = ["auth_pass", "auth_data", "password"].contains(&statement.words[0].as_str());
+    let shown = if is_secret { &statement.words[..1] } else { &statement.words[..] };
+    let rest = if shown.len() < statement.words.len() { " ..." } else { "" };
+    ledger.open(statement.at, &(shown.join(" ") + rest));
+}
+
+/// The whole block has one answer.
+fn whole(statement: &Statement, treatment: Treatment, sources: &mut Sources) {
+    sources.ledger.extend(statement.at, statement.end);
+    sources.ledger.say(statement.at, treatment.fate());
+}
+
+/// A keyword that nobody knows.
+fn unknown(word: &str, known: impl Iterator<Item = &'static str>) -> Wrong {
+    let known: Vec<&str> = known.collect();
+    let near = nearest(word, &known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    (format!("\"{}\" is no keyword of keepalived 2.2 here{near}", shorten(word)), NOT_KNOWN)
+}
+
+/// Each statement of a block; what is wrong with one is said of it.
+pub fn each(
+    statement: &Statement,
+    sources: &mut Sources,
+    mut read: impl FnMut(&Statement, &mut Sources) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    let Some(block) = &statement.block else {
+        return Err((format!("{} has no block", statement.words[0]), "write what belongs to it in braces { }"));
+    };
+    for inner in block {
+        open(inner, &mut sources.ledger);
+        if let Err(wrong) = read(inner, sources) {
+            sources.fail(inner.at, wrong);
+        }
+    }
+    Ok(())
+}
+
+fn top(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
+    match statement.words[0].as_str() {
+        "global_defs" => {
+            sources.ledger.taken(statement.at, "see each of its lines");
+            each(statement, sources, |inner, sources| global(inner, node, sources))
+        }
+        "vrrp_instance" => instance(statement, node, sources),
+        "vrrp_sync_group" => sync_group(statement, node, sources),
+        "vrrp_script" => check(statement, node, sources),
+        word @ ("track_file" | "vrrp_track_file" | "track_process" | "vrrp_track_process") => {
+            let name = name_of(statement)?;
+            sources.ledger.extend(statement.at, statement.end);
+            node.tracked.push((name, statement.at));
+            sources
+                .ledger
+                .lost(statement.at, if word.ends_with("file") { lists::TRACK_FILE } else { lists::TRACK_PROCESS });
+            Ok(())
+        }
+        word => {
+            let treatment = keywords::find(TOP, word);
+            let all = keywords::names(TOP).chain(READ_AT_TOP);
+            whole(statement, treatment.ok_or_else(|| unknown(word, all))?, sources);
+            Ok(())
+        }
+    }
+}
+
+/// The name of a block.
+fn name_of(statement: &Statement) -> Result<String, Wrong> {
+    let name = statement.words.get(1).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| (format!("{} has no name", statement.words[0]), "write one behind it"))?;
+    one(statement)?;
+    Ok(name.clone())
+}
+
+/// The one value of a keyword: keepalived takes no second keyword from a line.
+pub fn one(statement: &Statement) -> Result<&str, Wrong> {
+    match &statement.words[..] {
+        [word] => Err((format!("{word} has no value"), "add it, or remove the line")),
+        [_, value] => Ok(value),
+        [word, _, more, ..] => {
+            let what =
+                format!("behind the value of {word} stands \"{}\", which keepalived does not read", shorten(more));
+            Err((what, "write each keyword on a line of its own"))
+        }
+        [] => Err((String::new(), "")),
+    }
+}
+
+/// A later one counts.
+fn set<T>(slot: &mut At<T>, value: T, at: Key, ledger: &mut Ledger) {
+    if let Some((_, earlier)) = slot.replace((value, at))
+        && earlier != at
+    {
+        ledger.overridden(earlier, at);
+    }
+}
+
+fn wrong<T>(what: &str, value: &str, remedy: &'static str) -> Result<T, Wrong> {
+    Err((format!("{what} \"{}\"", shorten(value)), remedy))
+}
+
+fn global(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
+    let at = statement.at;
+    match statement.words[0].as_str() {
+        "router_id" => {
+            let name = one(statement)?.to_string();
+            set(&mut node.router_id, name, at, &mut sources.ledger);
+        }
+        "default_interface" => {
+            let name = interface(one(statement)?)?;
+            sources.ledger.taken(at, "the interface of instances that name none");
+            set(&mut node.interface, name, at, &mut sources.ledger);
+        }
+        word => {
+            let treatment = keywords::find(GLOBAL, word).or_else(|| keywords::find_begin(GLOBAL_BEGIN, word));
+            let all = keywords::names(GLOBAL).chain(["router_id"]);
+            whole(statement, treatment.ok_or_else(|| unknown(word, all))?, sources);
+        }
+    }
+    Ok(())
+}
+
+fn instance(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
+    let name = name_of(statement)?;
+    if node.instances.iter().any(|known| known.name == name) {
+        return wrong("there are two instances called", &name, "give each a name of its own");
+    }
+    let mut instance = Instance::new(statement.at, name);
+    let read = each(statement, sources, |inner, sources| in_instance(inner, &mut instance, sources));
+    node.instances.push(instance);
+    read
+}
+
+fn in_instance(statement: &Statement, instance: &mut Instance, sources: &mut Sources) -> Result<(), Wrong> {
+    let at = statement.at;
+    let ledger = &mut sources.ledger;
+    match statement.words[0].as_str() {
+        "state" => {
+            let is_master = match one(statement)? {
+                "MASTER" => true,
+                "BACKUP" => false,
+                other => return wrong("not a state to begin with:", other, "write MASTER or BACKUP"),
+            };
+            set(&mut instance.is_master, is_master, at, ledger);
+        }
+        "interface" => set(&mut instance.interface, interface(one(statement)?)?, at, ledger),
+        "virtual_router_id" => {
+            let number = number(one(statement)?, 1, "write a number from 1 to 255")?;
+            set(&mut instance.router, number, at, ledger);
+            ledger.replaced(at, "the pair's id and the group's name, which are in every frame");
+        }
+        "priority" => {
+            let priority = number(one(statement)?, 1, "write a number from 1 to 255")?;
+            set(&mut instance.priority, priority, at, ledger);
+        }
+        "advert_int" => {
+            let span = seconds(one(statement)?)?;
+            set(&mut instance.advert, span, at, ledger);
+        }
+        "nopreempt" => set(&mut instance.nopreempt, (), at, ledger),
+        "preempt" => {
+            if let Some((_, earlier)) = instance.nopreempt.take() {
+                ledger.overridden(earlier, at);
+            }
+            ledger.taken(at, "failback is not manual, see priority");
+        }
+        "preempt_delay" => {
+            let delay = seconds(one(statement)?)?;
+            set(&mut instance.preempt_delay, delay, at, ledger);
+        }
+        "unicast_src_ip" | "mcast_src_ip" => {
+            let ip = address(statement.words.get(1).map_or("", String::as_str))?;
+            set(&mut instance.source, ip, at, ledger);
+        }
+        "unicast_peer" => {
+            ledger.replaced(at, "[lan]: beats go from node to node");
+            return each(statement, sources, |inner, _| {
+                instance.peers.push((address(&inner.words[0])?, inner.at));
+                Ok(())
+            });
+        }
+        word if word.starts_with("notify") && word != "notify_priority_changes" => {
+            instance.notify.extend(notify(statement, ledger)?);
+        }
+        word if lists::is_list(word) => {
+            return lists::read(statement, sources, &mut lists::Into::Instance(instance));
+        }
+        word => {
+            let all = keywords::names(INSTANCE).chain(READ_IN_INSTANCE);
+            whole(statement, keywords::find(INSTANCE, word).ok_or_else(|| unknown(word, all))?, sources);
+        }
+    }
+    Ok(())
+}
+
+fn sync_group(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
+    let name = name_of(statement)?;
+    if node.groups.iter().any(|known| known.name == name) {
+        return wrong("there are two sync groups called", &name, "give each a name of its own");
+    }
+    let (members, tracks, checks, notify) = Default::default();
+    let mut group = SyncGroup { at: statement.at, name, members, tracks, checks, notify };
+    let read = each(statement, sources, |inner, sources| in_group(inner, &mut group, sources));
+    node.groups.push(group);
+    read
+}
+
+fn in_group(statement: &Statement, group: &mut SyncGroup, sources: &mut Sources) -> Result<(), Wrong> {
+    match statement.words[0].as_str() {
+        "group" => {
+            sources.ledger.taken(statement.at, "one group: what it names moves together");
+            each(statement, sources, |inner, _| {
+                // Several may stand in a line.
+                group.members.extend(inner.words.iter().map(|word| (word.clone(), inner.at)));
+                Ok(())
+            })
+        }
+        word if word.starts_with("notify") && word != "notify_priority_changes" => {
+            group.notify.extend(notify(statement, &mut sources.ledger)?);
+            Ok(())
+        }
+        word if lists::is_list(word) => lists::read(statement, sources, &mut lists::Into::Group(group)),
+        word => {
+            let known = ["group", "track_interface", "track_script", "notify", "notify_master", "notify_backup"];
+            let all = keywords::names(GROUP).chain(known);
+            whole(statement, keywords::find(GROUP, word).ok_or_else(|| unknown(word, all))?, sources);
+            Ok(())
+        }
+    }
+}
+
+/// A program that is told, or what else became of the line.
+fn notify(statement: &Statement, ledger: &mut Ledger) -> Result<Option<Notify>, Wrong> {
+    let when = match statement.words[0].as_str() {
+        "notify" => When::Any,
+        "notify_master" => When::Master,
+        "notify_backup" => When::Backup,
+        "notify_fault" => When::Fault,
+        "notify_stop" => When::Stop,
+        "notify_master_rx_lower_pri" => {
+            ledger.lost(statement.at, "after a split one of the two gives up, and its scripts are stopped first");
+            return Ok(None);
+        }
+        other => return Err(unknown(other, READ_IN_INSTANCE.into_iter())),
+    };
+    let script = statement.words.get(1).filter(|script| !script.trim().is_empty());
+    let script =
+        script.ok_or_else(|| (format!("{} names no program", statement.words[0]), "add it, or remove the line"))?;
+    let words = script.split_ascii_whitespace().map(str::to_string).collect();
+    let user = statement.words.get(2).filter(|user| *user != "root").cloned();
+    Ok(Some(Notify { at: statement.at, when, words, user }))
+}
+
+fn check(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
+    let name = name_of(statement)?;
+    let mut check = Check { at: statement.at, name, script: None, every: None, details: Vec::new() };
+    let read = each(statement, sources, |inner, sources| {
+        match inner.words[0].as_str() {
+            "script" => {
+                let words = inner.words[1..].iter().flat_map(|word| word.split_ascii_whitespace());
+                let words: Vec<String> = words.map(str::to_string).collect();
+                if words.is_empty() {
+                    return Err(("script names no program".to_string(), "add it, or remove the line"));
+                }
+                set(&mut check.script, words, inner.at, &mut sources.ledger);
+            }
+            word @ ("interval" | "timeout" | "weight" | "fall" | "rise" | "user" | "init_fail") => {
+                if word == "interval" {
+                    check.every = Some(seconds(one(inner)?)?);
+                }
+                check.details.push(inner.at);
+            }
+            word => {
+                let all = ["script", "interval", "timeout", "weight", "fall", "rise", "user", "init_fail"];
+                return Err(unknown(word, all.into_iter()));
+            }
+        }
+        Ok(())
+    });
+    node.checks.push(check);
+    read
+}
+
+/// The name of an interface.
+pub fn interface(word: &str) -> Result<String, Wrong> {
+    if is_interface(word) {
+        Ok(word.to_string())
+    } else {
+        wrong("not an interface:", word, "name an interface as `ip link` shows it")
+    }
+}
+
+/// The address of one box.
+pub fn address(word: &str) -> Result<IpAddr, Wrong> {
+    let ip = word.parse().ok().filter(|ip: &IpAddr| is_unicast(*ip));
+    ip.map_or_else(|| wrong("not the address of a box:", word, "write it in figures, as in 10.0.0.1"), Ok)
+}
+
+fn number(word: &str, least: u8, remedy: &'static str) -> Result<u8, Wrong> {
+    match word.parse() {
+        Ok(number) if number >= least => Ok(number),
+        _ => wrong("not a number that can be:", word, remedy),
+    }
+}
+
+/// Seconds with a fraction.
+fn seconds(word: &str) -> Result<Span, Wrong> {
+    match parse_span(&format!("{word}s")) {
+        Some(span) => Ok(span),
+        None => wrong("not a length of time:", word, "write seconds, as in 1 or 0.25"),
+    }
+}

@@ -1,0 +1,321 @@
+//! What shows only when both nodes are read, and what is written.
+
+use std::net::IpAddr;
+
+use crosswire::time::Span;
+
+use super::groups::{self, Group, Router, Together, Vip, is_in};
+use super::ledger::Key;
+use super::lists::network;
+use super::model::{Instance, Node, Route, Track};
+use super::notify;
+use super::people::{self, Lan};
+use super::source::Sources;
+use crate::cli::import::draft::{Times, fit};
+use crate::cli::import::places::Names;
+use crate::settings::{OwnAddress, exact, shorten};
+
+/// Time between two adverts where nothing is said.
+const USUAL_ADVERT: Span = Span::from_s(1);
+/// keepalived takes over after three adverts and a part of one.
+const ADVERTS_TO_DEAD: u64 = 4;
+
+/// Everything that is written.
+pub struct Plan {
+    /// The nodes.
+    pub names: [String; 2],
+    /// Where they hear each other.
+    pub lans: Vec<Lan>,
+    /// When.
+    pub times: Times,
+    /// Who else is asked.
+    pub witnesses: Vec<IpAddr>,
+    /// What is served.
+    pub groups: Vec<Group>,
+}
+
+/// Decides all that; what nothing decides is an error of the sources.
+pub fn settle(nodes: &[Option<Node>; 2], names: [String; 2], told: &Names, sources: &mut Sources) -> Plan {
+    check(nodes, sources);
+    tell_nodes(nodes, &names, sources);
+    let lans = people::lans(nodes, &names, told, sources);
+    let times = times(nodes, sources);
+    let mut groups = Vec::new();
+    for together in groups::all_together(nodes) {
+        let group = group(&together, &names, &groups, nodes[1].is_some(), sources);
+        tell_tracks(&together, &group, &lans, sources);
+        groups.push(group);
+    }
+    groups::split(&mut groups, &mut sources.ledger);
+    groups::merge(&mut groups, &mut sources.ledger);
+    let witnesses = notify::witnesses(nodes, &own(&lans, &names, &groups), &mut sources.ledger);
+    tell_lans(nodes, &lans, &names, sources);
+    Plan { names, lans, times, witnesses, groups }
+}
+
+/// What keepalived itself would not take.
+fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
+    for node in nodes.iter().flatten() {
+        for one in &node.instances {
+            if one.interface.is_none() {
+                sources.fail(
+                    one.at,
+                    (format!("{} names no interface", shorten(&one.name)), "add interface eth0, the LAN of both nodes"),
+                );
+            }
+            if one.router.is_none() {
+                sources.fail(
+                    one.at,
+                    (format!("{} has no virtual_router_id", shorten(&one.name)), "add the number that both nodes have"),
+                );
+            }
+            if let [_, (ip, at), ..] = &one.peers[..] {
+                sources.fail(
+                    *at,
+                    (format!("a second peer: {ip}"), "a pair has two nodes: leave the others out, or keep keepalived"),
+                );
+            }
+        }
+        for group in &node.groups {
+            for (name, at) in &group.members {
+                match node.instances.iter().any(|one| one.name == *name) {
+                    true => sources.ledger.taken(*at, "see its vrrp_instance"),
+                    false => sources.ledger.meaningless(*at, "there is no vrrp_instance of that name"),
+                }
+            }
+        }
+    }
+}
+
+fn tell_nodes(nodes: &[Option<Node>; 2], names: &[String; 2], sources: &mut Sources) {
+    for (node, name) in nodes.iter().zip(names) {
+        let Some((id, at)) = node.as_ref().and_then(|node| node.router_id.as_ref()) else { continue };
+        match id == name {
+            true => sources.ledger.taken(*at, format!("[node.\"{name}\"], which has to be its `uname -n`")),
+            false => sources.ledger.replaced(*at, format!("[node.\"{name}\"]: a node is called by its `uname -n`")),
+        }
+    }
+}
+
+/// The shortest interval of all counts.
+fn times(nodes: &[Option<Node>; 2], sources: &mut Sources) -> Times {
+    let said = || nodes.iter().flatten().flat_map(|node| &node.instances).filter_map(|one| one.advert);
+    let advert = said().map(|(span, _)| span).min().unwrap_or(USUAL_ADVERT);
+    let times = fit([Some(advert), None, Some(advert.fraction(ADVERTS_TO_DEAD, 1)), None]);
+    let [interval, _, dead, _] = times.all;
+    for (span, at) in said() {
+        let what = format!("interval = \"{}\", dead_after = \"{}\"", exact(interval), exact(dead));
+        match span == interval {
+            true => sources.ledger.taken(at, format!("{what}: all paths have to be silent for so long")),
+            false if span == advert => sources.ledger.replaced(at, format!("{what}: 20 ms to 5 s can be kept")),
+            false => sources.ledger.replaced(at, format!("{what}: the shortest one counts for all")),
+        }
+    }
+    times
+}
+
+fn group(
+    together: &Together<'_>,
+    names: &[String; 2],
+    others: &[Group],
+    has_both: bool,
+    sources: &mut Sources,
+) -> Group {
+    let first = together.routers[0].any();
+    let (wanted, at) = together.groups.first().map_or((&first.name, first.at), |(_, group)| (&group.name, group.at));
+    let name = groups::free_name(wanted, others);
+    for (_, group) in &together.groups {
+        sources.ledger.taken(group.at, format!("[group.\"{name}\"]"));
+    }
+    let mut addresses = Vec::new();
+    for router in &together.routers {
+        tell_router(router, &name, names, has_both, sources);
+        for (side, one) in router.each() {
+            add_addresses(&mut addresses, (side, one), router, names, &name, sources);
+        }
+    }
+    let mut routes: Vec<(Key, String)> = Vec::new();
+    for route in together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.routes) {
+        match convert(route, &addresses) {
+            Ok(text) => {
+                sources.ledger.taken(route.at, format!("routes: \"{text}\""));
+                routes.push((route.at, text));
+            }
+            Err(why) => sources.ledger.lost(route.at, lost_route(&why)),
+        }
+    }
+    let (prefer, failback) = groups::preference(together, names, has_both, &mut sources.ledger);
+    let (scripts, is_mounting) = notify::scripts(together, names, &mut sources.ledger);
+    Group { name, at, prefer, failback, addresses, routes, scripts, is_mounting }
+}
+
+/// What to do about a route that cannot be written.
+pub fn lost_route(why: &str) -> String {
+    format!(
+        "{why}: put `ip route replace` and `ip route del` with it into a script, scripts = [\"exec:/PATH\"], called with start \
+         and stop"
+    )
+}
+
+fn tell_router(router: &Router<'_>, name: &str, names: &[String; 2], has_both: bool, sources: &mut Sources) {
+    for (side, one) in router.each() {
+        sources.ledger.taken(one.at, format!("[group.\"{name}\"]"));
+        if has_both && router.by[1 - side].is_none() {
+            let note =
+                format!("{} does not have it, and here both nodes serve every group: see that it can", names[1 - side]);
+            sources.ledger.lost(one.at, note);
+        }
+    }
+}
+
+fn add_addresses(
+    all: &mut Vec<Vip>,
+    (side, one): (usize, &Instance),
+    router: &Router<'_>,
+    names: &[String; 2],
+    group: &str,
+    sources: &mut Sources,
+) {
+    for address in &one.addresses {
+        let usual = one.interface.as_ref().map(|(name, _)| name.as_str()).unwrap_or_default();
+        let interface = address.interface.as_deref().unwrap_or(usual);
+        let text = format!("{}/{}@{interface}", address.ip, address.prefix);
+        let known = all.iter().find(|vip| vip.ip == address.ip && vip.at != address.at);
+        let is_twin = side == 1 && router.by[0].is_some();
+        match known {
+            Some(vip) if vip.prefix == address.prefix && vip.interface == interface => {
+                sources.ledger.taken(address.at, format!("\"{text}\" of [group.\"{group}\"], as said before"));
+            }
+            Some(vip) if is_twin => sources.ledger.lost(
+                address.at,
+                format!(
+                    "{} has it as {}/{}@{}, and one file serves both: give the interface one name on both boxes (systemd.link(5), \
+                     udev), and one prefix",
+                    names[0], vip.ip, vip.prefix, vip.interface
+                ),
+            ),
+            Some(_) | None => {
+                sources.ledger.taken(address.at, format!("\"{text}\" of [group.\"{group}\"]"));
+                let is_lacking = |other: &&Instance| other.addresses.iter().all(|there| there.ip != address.ip);
+                if router.by[1 - side].as_ref().is_some_and(is_lacking) {
+                    sources.ledger.lost(address.at, format!("{} does not name it, and will serve it too", names[1 - side]));
+                }
+                if all.iter().all(|vip| vip.at != address.at) {
+                    let (ip, prefix, interface) = (address.ip, address.prefix, interface.to_string());
+                    all.push(Vip { at: address.at, ip, prefix, interface });
+                }
+            }
+        }
+        for note in &address.notes {
+            sources.ledger.say(address.at, note.clone());
+        }
+    }
+}
+
+/// `default via 10.0.0.254 metric 5`, or why that cannot be said.
+fn convert(route: &Route, addresses: &[Vip]) -> Result<String, String> {
+    let (mut to, mut via, mut src, mut metric, mut device) = (None, None, None, None, None);
+    let mut words = route.words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} lacks its value"));
+        match word {
+            "to" => to = Some(value()?),
+            "via" | "gw" | "gateway" => via = Some(value()?),
+            "src" | "from" => src = Some(value()?),
+            "dev" | "oif" => device = Some(value()?),
+            "metric" | "priority" | "preference" => metric = Some(value()?),
+            "table" if matches!(value()?, "main" | "254") => {}
+            "table" => return Err("routes have no table here".to_string()),
+            "blackhole" | "unreachable" | "prohibit" | "throw" => {
+                return Err(format!("there are no {word} routes here"));
+            }
+            "scope" | "proto" | "protocol" => drop(value()?),
+            "inet" | "inet6" | "no_track" => {}
+            word if to.is_none() => to = Some(word),
+            word => return Err(format!("routes have no {} here", shorten(word))),
+        }
+    }
+    let to = to.ok_or("it names no network")?;
+    let via = via.ok_or("a route needs a gateway here")?;
+    let is_all = matches!(to, "default" | "default6" | "0.0.0.0/0" | "::/0" | "0/0");
+    let to = match is_all {
+        true => "default".to_string(),
+        false => {
+            network(to).map(|(ip, prefix)| format!("{ip}/{prefix}")).map_err(|why| format!("{} {why}", shorten(to)))?
+        }
+    };
+    let gateway: IpAddr = via.parse().map_err(|_| format!("{} is not an IP address", shorten(via)))?;
+    if let Some(device) = device {
+        let by = addresses.iter().filter(|vip| is_in(gateway, vip) || vip.prefix == longest(vip.ip));
+        if by.clone().next().is_some() && by.clone().all(|vip| vip.interface != device) {
+            return Err(format!("its gateway is reached by another interface than {}", shorten(device)));
+        }
+    }
+    let more =
+        [("src", src), ("metric", metric)].into_iter().filter_map(|(word, value)| Some(format!(" {word} {}", value?)));
+    Ok(format!("{to} via {via}{}", more.collect::<String>()))
+}
+
+fn longest(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
+fn tell_tracks(together: &Together<'_>, group: &Group, lans: &[Lan], sources: &mut Sources) {
+    let of_instances = together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.tracks);
+    let of_groups = together.groups.iter().flat_map(|(_, one)| &one.tracks);
+    for Track { at, interface, is_weighted } in of_instances.chain(of_groups) {
+        let is_served = group.addresses.iter().any(|vip| vip.interface == *interface);
+        let is_lan = lans.iter().any(|lan| lan.interfaces.contains(interface));
+        match (is_served, is_weighted) {
+            (true, false) => sources.ledger.taken(*at, "the carrier of every interface with an address of the group counts"),
+            (true, true) => sources.ledger.replaced(*at, "its carrier counts, without weights: who has lost it hands over"),
+            (false, _) if is_lan => {
+                sources.ledger.replaced(*at, "[lan] is heard there; an interface without an address of the group moves nothing");
+            }
+            (false, _) => sources.ledger.lost(
+                *at,
+                format!(
+                    "only interfaces with an address of the group count: name a witness behind {interface}, or let a script of the \
+                     group answer monitor by its carrier"
+                ),
+            ),
+        }
+    }
+}
+
+fn tell_lans(nodes: &[Option<Node>; 2], lans: &[Lan], names: &[String; 2], sources: &mut Sources) {
+    for (side, node) in nodes.iter().enumerate() {
+        for one in node.iter().flat_map(|node| &node.instances) {
+            let Some((interface, at)) = &one.interface else { continue };
+            let lan = lans.iter().find(|lan| lan.interfaces[side] == *interface);
+            sources.ledger.taken(
+                *at,
+                match lan {
+                    Some(lan) => {
+                        format!("[lan] on {interface} ({}), and addresses that name none live there", lan.who(names))
+                    }
+                    None => format!("addresses that name none live on {interface}"),
+                },
+            );
+            let mut said = one.source.into_iter().chain(one.peers.iter().copied()).collect::<Vec<_>>();
+            said.dedup();
+            for (ip, at) in said {
+                match lan.and_then(|lan| lan.ips.iter().position(|own| *own == ip)) {
+                    Some(node) => sources.ledger.taken(at, format!("[node.\"{}\"] lan", names[node])),
+                    None => sources
+                        .ledger
+                        .meaningless(at, "beats go between the nodes' addresses on each [lan], see interface"),
+                }
+            }
+        }
+    }
+}
+
+/// What nobody else has.
+fn own(lans: &[Lan], names: &[String; 2], groups: &[Group]) -> Vec<OwnAddress> {
+    let nodes = lans.iter().flat_map(|lan| names.iter().zip(lan.ips));
+    let nodes = nodes.map(|(node, ip)| OwnAddress { ip, prefix: None, what: format!("{node}'s own") });
+    let vips = groups.iter().flat_map(|group| &group.addresses);
+    let what = "what the pair serves";
+    nodes.chain(vips.map(|vip| OwnAddress { ip: vip.ip, prefix: Some(vip.prefix), what: what.to_string() })).collect()
+}
