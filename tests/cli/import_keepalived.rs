@@ -94,7 +94,7 @@ fn a_file_or_its_directory_is_imported_and_both_nodes_pass_check() {
     if !say(crosswire(&["import", "--help"])).out.contains("--peer") {
         let said = say(crosswire(&["import", pair.join("keepalived.conf").to_str().expect("text")]));
         assert_eq!(said.code, Some(78), "{said:?}");
-        assert!(said.out.contains("A keepalived.conf is read by `cargo build`'s crosswire"), "{said:?}");
+        assert!(said.out.contains("a keepalived.conf needs the build of `cargo build`"), "{said:?}");
         return;
     }
     let (file, peer) = (pair.join("keepalived.conf"), pair.join("peer.conf"));

@@ -28,13 +28,13 @@ use std::path::{Path, PathBuf};
 use super::exit::Exit;
 use super::keygen;
 use super::option::{operand, option, options};
-use crate::settings::{ConfigError, Settings, nearest};
+use crate::settings::{ConfigError, Settings, nearest, shorten};
 use authkeys::Keys;
 use directives::{DIRECTIVES, Treatment, WHOLE_LINE};
 use draft::Draft;
 use lines::Layout;
 use places::{Names, OwnBox, Resolve, Routes};
-use report::{Account, Fate, Place, Reading, Said, Wrong};
+use report::{Account, Fate, Place, Reading, Wrong};
 use resources::Around;
 
 /// Longest file that is read.
@@ -73,7 +73,7 @@ options! {
 #[cfg(feature = "keepalived")]
 const WHAT_TO_GIVE: &str = "give Heartbeat's directory, /etc/ha.d, or a keepalived.conf";
 #[cfg(not(feature = "keepalived"))]
-const WHAT_TO_GIVE: &str = "give Heartbeat's directory: /etc/ha.d. A keepalived.conf is read by `cargo build`'s crosswire, not by the router's";
+const WHAT_TO_GIVE: &str = "give Heartbeat's directory: /etc/ha.d; a keepalived.conf needs the build of `cargo build`";
 
 /// What Heartbeat would look at beside its files.
 struct Surroundings<'a> {
@@ -303,7 +303,7 @@ fn write_files(directory: &Path, text: &str) -> Result<(), String> {
 
 fn tell(draft: &Draft, fates: &[Fate], options: &ImportOptions, out: &mut dyn Write) -> io::Result<()> {
     for (Account { place, text, .. }, fate) in draft.accounts.iter().zip(fates) {
-        writeln!(out, "{}", Said { place, text, fates: std::slice::from_ref(fate) })?;
+        writeln!(out, "{place}: {}\n    {fate}", shorten(text))?;
     }
     count_fates(fates, out)?;
     tell_end(options, out)

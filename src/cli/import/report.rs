@@ -107,29 +107,14 @@ pub struct Account {
     pub reading: Reading,
 }
 
-/// What is said of a line.
-pub struct Said<'a> {
-    /// Where it stands.
-    pub place: &'a dyn fmt::Display,
-    /// What it says.
-    pub text: &'a str,
-    /// What became of it.
-    pub fates: &'a [Fate],
-}
-
-impl fmt::Display for Said<'_> {
+impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, shorten(self.text))?;
-        for fate in self.fates {
-            f.write_str("\n    ")?;
-            match fate {
-                Fate::Taken(note) => write!(f, "taken over: {note}"),
-                Fate::Replaced(note) => write!(f, "replaced by: {note}"),
-                Fate::Overridden(line) => write!(f, "replaced by line {line}, which counts"),
-                Fate::Meaningless(note) => write!(f, "meaningless here: {note}"),
-                Fate::Lost(note) => write!(f, "cannot be had: {note}"),
-            }?;
+        match self {
+            Self::Taken(note) => write!(f, "taken over: {note}"),
+            Self::Replaced(note) => write!(f, "replaced by: {note}"),
+            Self::Overridden(line) => write!(f, "replaced by line {line}, which counts"),
+            Self::Meaningless(note) => write!(f, "meaningless here: {note}"),
+            Self::Lost(note) => write!(f, "cannot be had: {note}"),
         }
-        Ok(())
     }
 }

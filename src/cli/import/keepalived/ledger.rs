@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::cli::import::report::{Fate, Said};
+use crate::cli::import::report::Fate;
+use crate::settings::shorten;
 
 /// Where a statement stands: the number of its file, its line counted from 1, and its number within that line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -123,7 +124,8 @@ impl Ledger {
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, Entry { end, text, fates }) in &self.entries {
-            writeln!(f, "{}", Said { place: &self.place(*at, *end), text, fates })?;
+            writeln!(f, "{}: {}", self.place(*at, *end), shorten(text))?;
+            fates.iter().try_for_each(|fate| writeln!(f, "    {fate}"))?;
         }
         Ok(())
     }
