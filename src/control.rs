@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
-use crosswire::frame::message::decode_all;
+use crosswire::frame::message::{GroupReport, decode_all};
 use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
@@ -127,6 +127,8 @@ pub struct Report {
     pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
     pub groups: Vec<(String, Vec<String>)>,
+    /// Addresses of the witnesses.
+    pub witnesses: Vec<String>,
     /// The longest that the scripts of a group may take for one move.
     pub longest_move: Span,
     /// By group, for how long it may be served by nobody: while nothing is seen to move, and at all.
@@ -151,6 +153,11 @@ impl Report {
     /// What this node and its peer are called.
     pub fn names(&self) -> [&str; 2] {
         [self.node.me, self.node.me.peer()].map(|side| self.nodes[side.index()].as_str())
+    }
+
+    /// What the peer says of a group, if it knows it.
+    pub fn theirs(&self, index: usize) -> Option<GroupReport> {
+        self.node.peer.as_ref()?.groups.get(index).copied().flatten()
     }
 
     /// Why the operator wants nothing held or moved, where that is so.

@@ -3,8 +3,8 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_GROUPS, MAX_PATHS, Side};
-use crate::frame::message::{Build, Role, Trouble};
+use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES, Side};
+use crate::frame::message::{Build, GroupReport, Role, Trouble};
 use crate::frame::refusal::REFUSALS;
 use crate::health::{LineReading, PathState, Quality};
 use crate::quorum::Verdict;
@@ -23,8 +23,8 @@ pub struct NodeStatus {
     pub incarnation: [u8; 8],
     /// What the evidence says of the peer.
     pub verdict: Verdict,
-    /// Fewer paths testify than are configured.
-    pub is_jeopardy: bool,
+    /// For how long fewer paths have testified than are configured.
+    pub jeopardy: Option<Span>,
     /// The peer's configuration differs.
     pub is_digest_different: bool,
     /// This kernel keeps an address for ever, whatever its lifetime.
@@ -41,6 +41,8 @@ pub struct NodeStatus {
     pub paths: Vec<PathStatus, MAX_PATHS>,
     /// Its groups.
     pub groups: Vec<GroupStatus, MAX_GROUPS>,
+    /// Its witnesses.
+    pub witnesses: Vec<WitnessStatus, MAX_WITNESSES>,
     /// The peer, if it was ever heard.
     pub peer: Option<PeerStatus>,
     /// The longest stall of the loop in this run.
@@ -91,12 +93,29 @@ pub struct GroupStatus {
     pub block: Option<Block>,
     /// The peer serves it too, and for how long that has been known.
     pub both_serve: Option<Span>,
+    /// For how long this node could not serve it, or hold on to it.
+    pub unable: Option<Span>,
+    /// For how long the peer could not, by what it says.
+    pub peer_unable: Option<Span>,
     /// For how long nobody of whom this node knows has served it.
     pub unserved: Option<Span>,
     /// The same, while nobody is about to take it or lets it go either.
     pub idle: Option<Span>,
     /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.
     pub foreign_mac: Option<[u8; 6]>,
+    /// For how long somebody has claimed what is served here.
+    pub contested: Option<Span>,
+}
+
+/// One witness.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WitnessStatus {
+    /// How long ago the newest question left that it has answered; `None`: none in this run.
+    pub answered: Option<Span>,
+    /// That is recent.
+    pub is_seen: bool,
+    /// For how long the peer has not seen it, or another one.
+    pub peer_misses: Option<Span>,
 }
 
 /// The peer, by its newest beat.
@@ -120,6 +139,6 @@ pub struct PeerStatus {
     pub has_no_carrier: bool,
     /// Why it cannot serve.
     pub trouble: Trouble,
-    /// Role and term per group of ours; `None` where it does not know the group.
-    pub groups: Vec<Option<(Role, u32)>, MAX_GROUPS>,
+    /// What it says per group of ours; `None` where it does not know the group.
+    pub groups: Vec<Option<GroupReport>, MAX_GROUPS>,
 }

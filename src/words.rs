@@ -2,7 +2,7 @@
 
 use crosswire::config::{GroupId, PathId};
 use crosswire::frame::Refusal;
-use crosswire::frame::message::{Role, Trouble};
+use crosswire::frame::message::{Role, Trouble, Word};
 use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::quorum::Verdict;
 use crosswire::quorum::decide::Claim;
@@ -225,6 +225,18 @@ pub const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Departed => "departed",
         Verdict::Dead => "dead",
         Verdict::Doubtful => "doubtful",
+    }
+}
+
+/// What a node says to its peer about a group.
+pub const fn word(word: Word) -> &'static str {
+    match word {
+        Word::None => "none",
+        Word::Offered => "offered",
+        Word::Wanted => "wanted",
+        Word::Yielded => "yielded",
+        Word::Unable => "unable",
+        Word::Unready => "unready",
     }
 }
 

@@ -188,6 +188,7 @@ impl Agent<'_> {
             away: self.ports.iter().map(|port| port.away(now)).collect(),
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
+            witnesses: self.settings.witnesses.iter().map(ToString::to_string).collect(),
             longest_move: self.settings.groups.iter().map(GroupSettings::longest_move).max().unwrap_or_default(),
             bounds: self.settings.bounds(),
             file: self.settings.file.display().to_string(),

@@ -121,18 +121,13 @@ impl Patience {
 /// One of the nodes takes a group, or lets one go.
 fn is_moving(report: &Report) -> bool {
     (0..).zip(&report.node.groups).any(|(index, group)| {
-        is_on_its_way(group.role) || theirs(report, index).is_some_and(|(role, _)| is_on_its_way(role))
+        is_on_its_way(group.role) || report.theirs(index).is_some_and(|said| is_on_its_way(said.role))
     })
 }
 
 /// Whoever has that role for a group is about to serve it, or to serve it no longer.
 pub fn is_on_its_way(role: Role) -> bool {
     matches!(role, Role::Acquiring | Role::Releasing)
-}
-
-/// What the peer is for a group, and its term.
-fn theirs(report: &Report, index: usize) -> Option<(Role, u32)> {
-    report.node.peer.as_ref()?.groups.get(index).copied().flatten()
 }
 
 /// Asks for a handover and follows it.
@@ -256,7 +251,7 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
         unserved.clear();
         let mut has_failed = false;
         for index in held {
-            let role = theirs(&report, *index).map(|(role, _)| role);
+            let role = report.theirs(*index).map(|said| said.role);
             if role == Some(Role::Active) {
                 continue;
             }
@@ -346,15 +341,15 @@ fn follow_to_end(
 fn server<'a>(report: &'a Report, group: &str) -> Option<&'a str> {
     match roles(report, group)? {
         (Role::Active, _) => Some(my_name(report)),
-        (_, Some((Role::Active, _))) => Some(peer_of(report)),
+        (_, Some(Role::Active)) => Some(peer_of(report)),
         _ => None,
     }
 }
 
-/// Our role for a group, and the peer's with its term.
-fn roles(report: &Report, group: &str) -> Option<(Role, Option<(Role, u32)>)> {
+/// Our role for a group, and the peer's.
+fn roles(report: &Report, group: &str) -> Option<(Role, Option<Role>)> {
     let index = report.groups.iter().position(|(name, _)| name == group)?;
-    Some((report.node.groups.get(index)?.role, theirs(report, index)))
+    Some((report.node.groups.get(index)?.role, report.theirs(index).map(|said| said.role)))
 }
 
 enum Moved {
@@ -367,9 +362,9 @@ enum Moved {
 fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
     let Some((ours, theirs)) = roles(report, group) else { return Moved::NotYet };
     match (wanted, ours, theirs) {
-        (Role::Active, Role::Active, _) | (Role::Backup, Role::Backup, Some((Role::Active, _))) => Moved::Done,
+        (Role::Active, Role::Active, _) | (Role::Backup, Role::Backup, Some(Role::Active)) => Moved::Done,
         (_, Role::Faulty, _) => Moved::Failed("it failed here".to_string()),
-        (Role::Backup, _, Some((Role::Faulty, _))) => Moved::Failed(format!("it failed on {}", peer_of(report))),
+        (Role::Backup, _, Some(Role::Faulty)) => Moved::Failed(format!("it failed on {}", peer_of(report))),
         _ => Moved::NotYet,
     }
 }
@@ -378,7 +373,7 @@ fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
 fn newest_term(report: &Report, group: &str) -> Option<u32> {
     let index = report.groups.iter().position(|(name, _)| name == group)?;
     let ours = report.node.groups.get(index)?.term;
-    Some(theirs(report, index).map_or(ours, |(_, term)| term.max(ours)))
+    Some(report.theirs(index).map_or(ours, |said| said.term.max(ours)))
 }
 
 /// What the daemon says of itself, if it does.

@@ -89,7 +89,7 @@ fn show(node: &str, lines: Vec<String>) {
 
 fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
     let groups = report.node.peer.iter().flat_map(|peer| &peer.groups);
-    groups.map(|group| group.map(|(role, _)| role)).collect()
+    groups.map(|group| group.map(|said| said.role)).collect()
 }
 
 /// How many entries the peer's journal has had, and the newest.

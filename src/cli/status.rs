@@ -144,7 +144,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     if let Some(reason) = report.reason() {
         writeln!(out, "            {reason}")?;
     }
-    if node.is_jeopardy {
+    if node.jeopardy.is_some() {
         writeln!(out, "  JEOPARDY: a path does not testify; one more fault and silence will prove nothing")?;
     }
     if node.is_lifetime_ignored {
@@ -179,6 +179,7 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
             writeln!(out, "            {skipped} frames could not leave at once and were skipped")?;
         }
     }
+    write_witnesses(report, peer, out)?;
     writeln!(out, "\ngroups")?;
     for index in 0..report.groups.len() {
         write_group(report, index, me, peer, out)?;
@@ -305,6 +306,26 @@ fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String
     Ok(())
 }
 
+/// The third parties, and who does not see them.
+fn write_witnesses(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
+    if !report.witnesses.is_empty() {
+        writeln!(out, "\nwitnesses")?;
+    }
+    for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
+        write!(out, "  {name:<9} ")?;
+        match witness.answered {
+            Some(_) if witness.is_seen => write!(out, "seen")?,
+            Some(ago) => write!(out, "NOT SEEN for {ago}")?,
+            None => write!(out, "NOT SEEN since the start")?,
+        }
+        match witness.peer_misses {
+            Some(lasts) => writeln!(out, "; {peer} has NOT SEEN it for {lasts}")?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
 /// A refusal that an operator can do something about.
 fn is_worth(refusal: Refusal) -> bool {
     use crosswire::frame::refusal::Reading;
@@ -315,11 +336,13 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut St
     let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index)) else {
         return Ok(());
     };
-    let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
     let is_heard = report.node.verdict == Verdict::Present;
-    let theirs = match theirs {
-        Some((role, term)) if is_heard => format!("{peer} {} (term {term})", words::role(role)),
-        Some((role, term)) => format!("{peer} was {} (term {term})", words::role(role)),
+    let theirs = match report.theirs(index) {
+        Some(said) => {
+            let was = if is_heard { "" } else { "was " };
+            let could_not = if said.word.is_inability() { ", could NOT serve it" } else { "" };
+            format!("{peer} {was}{} (term {}){could_not}", words::role(said.role), said.term)
+        }
         None => format!("{peer} unknown"),
     };
     writeln!(out, "  {name:<9} {me} {} (term {}), {theirs}", words::role(ours.role), ours.term)?;

@@ -29,7 +29,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         "up_ms": node.up.as_ms(),
         "incarnation": node.incarnation.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
         "verdict": words::verdict(node.verdict),
-        "jeopardy": node.is_jeopardy,
+        "jeopardy": node.jeopardy.is_some(),
         "configurations_differ": node.is_digest_different,
         "trouble": words::trouble(node.trouble),
         "lifetime_ignored": node.is_lifetime_ignored,
@@ -59,6 +59,12 @@ pub fn text(report: &Report, reason: &Reason) -> String {
             "refused": refusals(&path.refusals),
         })).collect::<Value>(),
         "groups": groups(report),
+        "witnesses": report.witnesses.iter().zip(&node.witnesses).map(|(address, witness)| json!({
+            "address": address,
+            "seen": witness.is_seen,
+            "answered_ms": ms(witness.answered),
+            "unseen_by_peer_ms": ms(witness.peer_misses),
+        })).collect::<Value>(),
         "peer": node.peer.as_ref().map(|peer| json!({
             "age_ms": peer.age.as_ms(),
             "protocol": u32::from(peer.protocol),
@@ -77,7 +83,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
 fn groups(report: &Report) -> Value {
     let group =
         |(index, ((name, contents), ours)): (usize, (&(String, Vec<String>), &crosswire::status::GroupStatus))| {
-            let theirs = report.node.peer.as_ref().and_then(|peer| peer.groups.get(index).copied().flatten());
+            let theirs = report.theirs(index);
             let peer = report.nodes[report.node.me.peer().index()].as_str();
             json!({
                 "name": name,
@@ -89,9 +95,13 @@ fn groups(report: &Report) -> Value {
                 "block": ours.block.map(|block| words::block(block, peer)),
                 "both_serve_ms": ms(ours.both_serve),
                 "unserved_ms": ms(ours.unserved),
+                "unable_ms": ms(ours.unable),
+                "peer_unable_ms": ms(ours.peer_unable),
                 "foreign_mac": ours.foreign_mac.map(words::mac),
-                "peer_role": theirs.map(|(role, _)| words::role(role)),
-                "peer_term": theirs.map(|(_, term)| term),
+                "contested_ms": ms(ours.contested),
+                "peer_role": theirs.map(|said| words::role(said.role)),
+                "peer_term": theirs.map(|said| said.term),
+                "peer_word": theirs.map(|said| words::word(said.word)),
             })
         };
     report.groups.iter().zip(&report.node.groups).enumerate().map(group).collect()

@@ -215,7 +215,7 @@ impl PathReport {
 }
 
 /// What the sender of a beat is for one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GroupReport {
     /// Tells groups apart where the two configurations differ ([`crate::config::GroupPolicy::tag`]).
     pub tag: u8,

@@ -107,6 +107,11 @@ impl Witnesses {
         self.seen_bits(now, window).count_ones() < self.peer_sees.count_ones()
     }
 
+    /// When the newest question left that each has answered, and whether the peer sees it.
+    pub fn each(&self) -> impl Iterator<Item = (Option<Instant>, bool)> + '_ {
+        self.answered.iter().enumerate().map(|(index, at)| (*at, self.peer_sees & bit(index) != 0))
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.answered.len()

@@ -18,6 +18,8 @@ pub const UNUSED_WAIT: Span = Span::from_s(10);
 pub const STILL_HELD_WITHIN: Span = Span::from_s(1);
 /// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the wire.
 pub const DEFEND_EVERY: Span = Span::from_s(1);
+/// How long a foreign claim for what we serve is shown.
+pub const CLAIM_SHOWN: Span = Span::from_s(60);
 /// How long an answer of the guard may take before the order is given once more: it may have hung, and its socket have been
 /// full.
 pub const REPEAT_AFTER: Span = Span::from_s(1);
@@ -101,6 +103,10 @@ pub struct Group {
     pub vacant_since: Option<Instant>,
     /// Lost again and again by what the peer said: it is not taken on the peer's word before then.
     pub unsteady_until: Instant,
+    /// Since when we could not serve it.
+    pub unable_since: Option<Instant>,
+    /// Since when the peer could not, by what it says of itself.
+    pub peer_unable_since: Option<Instant>,
     /// Since when it is served by nobody of whom we know.
     pub unserved_since: Option<Instant>,
     /// The same, and nobody is about to take it or lets it go.
@@ -133,6 +139,8 @@ pub struct Group {
     pub fence_token: Option<Token>,
     /// When a fence that failed is tried again.
     pub fence_again_at: Option<Instant>,
+    /// Since when somebody else has claimed what we serve.
+    pub contested_since: Option<Instant>,
     /// When a foreign claim may be answered again.
     pub defend_from: Instant,
     /// An operator has moved it to the peer: no failback undoes that.
@@ -173,6 +181,8 @@ impl Default for Group {
             peer_is_off_until: None,
             vacant_since: None,
             unsteady_until: Instant::ORIGIN,
+            unable_since: None,
+            peer_unable_since: None,
             unserved_since: None,
             idle_since: None,
             retry_at: None,
@@ -189,6 +199,7 @@ impl Default for Group {
             fence: Fence::Untried,
             fence_token: None,
             fence_again_at: None,
+            contested_since: None,
             defend_from: Instant::ORIGIN,
             is_given_away: false,
             flaps: 0,

@@ -230,6 +230,8 @@ fn row_23_a_stranger_claims_the_address_that_is_served() {
         assert!(scene.log_of(Side::A).contains(&alarm));
         thread::sleep(ms(1_500));
         assert_eq!(operations_heard(&heard), BTreeSet::from([1, 2]), "request and reply");
+        let told = scene.status(Side::A)["assessment"].clone();
+        assert_eq!((&told["code"], &told["reason"]), (&4.into(), &"foreign_claim".into()), "{told}");
         assert!(matches!(scene.holds()[..], [Hold { side: Side::A, until: None, .. }]), "no move: {:?}", scene.holds());
         scene.assert_outage_below(Span::from_s(1), start);
         scene.assert_never_both();

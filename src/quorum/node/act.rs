@@ -114,17 +114,6 @@ impl Node {
         self.release_again(now, id, effects);
     }
 
-    /// Who serves has to know whether somebody could take over: by what a peer that is heard says of itself.
-    fn note_peer_ability(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let is_on_time = self.is_on_time(now);
-        let Some(report) = self.peer.group(id, &self.policy) else { return };
-        let is_unable = report.role == Role::Faulty || report.word.is_inability();
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
-        if is_on_time && core::mem::replace(&mut group.is_peer_unable, is_unable) != is_unable {
-            emit(effects, Effect::Record(Record::PeerUnable { group: id, is_unable }));
-        }
-    }
-
     /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard removes what is there.
     fn let_go_of_leftovers(&mut self, now: Instant, id: GroupId) {
         let does_hear = self.is_on_time(now) && self.peer.beat().is_some_and(|beat| beat.standing.still_held);
@@ -134,20 +123,6 @@ impl Node {
             group.release_again_at = Some(now + STILL_HELD_WITHIN);
             self.is_urgent = true;
         }
-    }
-
-    /// Whether somebody serves the group, for who asks: by our role, by what the peer says, or, where somebody lives there whom
-    /// nobody hears or understands, by who answers for an address of it.
-    fn note_service(&mut self, now: Instant, id: GroupId, s: &Situation) {
-        let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
-        let does_peer_serve = s.claim == Claim::Serves && theirs == Some(Role::Active);
-        let may_peer_serve = s.is_refused || s.verdict == Verdict::Doubtful;
-        let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let is_answered = may_peer_serve && s.finding == Finding::VipAnswers;
-        let is_served = group.role == Role::Active || does_peer_serve || is_answered;
-        let is_moving = group.role.is_holding() || matches!(s.claim, Claim::Serves | Claim::Releases | Claim::Offers);
-        group.unserved_since = (!is_served).then(|| group.unserved_since.unwrap_or(now));
-        group.idle_since = (!is_served && !is_moving).then(|| group.idle_since.unwrap_or(now));
     }
 
     /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it could not take a group,
@@ -422,29 +397,31 @@ impl Node {
     }
 
     fn is_probe_needed(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
-        if !self.may_take_at_all(id, s) {
+        if !self.can_take_at_all(id, s) {
             return false;
         }
         let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
         let is_unheard = s.is_refused || self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
+        if is_restrained(s) {
+            // Nothing is taken, but whoever asks for the status wants to know whether a peer that nobody hears serves.
+            return is_unheard || !self.was_ever_heard;
+        }
         self.would_take_vacant(now, id, s)
             || is_unheard
             || s.is_peer_off
             || (!self.was_ever_heard && is_cold_start_over)
     }
 
-    fn may_take_at_all(&self, id: GroupId, s: &Situation) -> bool {
-        let is_backup = group_role(&self.groups, id) == Role::Backup;
-        let is_restrained = s.standby != Standby::No || s.is_in_maintenance;
-        is_backup && s.has_carrier && !s.is_stopping && s.is_able && !is_restrained
+    fn can_take_at_all(&self, id: GroupId, s: &Situation) -> bool {
+        group_role(&self.groups, id) == Role::Backup && s.has_carrier && !s.is_stopping && s.is_able
     }
 
     /// Nobody holds the group, and nobody goes before us.
     fn would_take_vacant(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let is_next = || self.groups.get(id.index()).is_some_and(|group| self.is_next(now, id, group));
         let is_free = s.claim == Claim::Free && !s.has_offered && !s.is_unsteady;
-        is_free && self.may_take_at_all(id, s) && is_next()
+        is_free && self.can_take_at_all(id, s) && !is_restrained(s) && is_next()
     }
 
     fn note_block(&mut self, id: GroupId, block: Block, evidence: Evidence, effects: &mut Effects) {
@@ -478,6 +455,11 @@ impl Node {
 const FENCE_STARTS_WITHIN: Span = Span::from_s(5);
 /// A goodbye is said this often, an interval apart, before the agent exits: any one of them is enough.
 const GOODBYES: u8 = 3;
+
+/// Our operator wants nothing held here, or nothing moved.
+fn is_restrained(s: &Situation) -> bool {
+    s.standby != Standby::No || s.is_in_maintenance
+}
 
 pub(super) fn group_role(groups: &[Group], id: GroupId) -> Role {
     groups.get(id.index()).map_or(Role::Faulty, |group| group.role)

@@ -64,12 +64,12 @@ impl Node {
     /// counts once it has lasted.
     fn note_jeopardy(&mut self, now: Instant, is_jeopardy: bool, effects: &mut Effects) {
         let is_within = |at: Option<Instant>, span: Span| at.is_some_and(|at| now.since(at) < span);
-        match (self.is_jeopardy, is_jeopardy) {
+        match (self.jeopardy_since.is_some(), is_jeopardy) {
             (false, true) if is_within(self.jeopardy_ended_at, COMES_BACK) => self.jeopardy_came_back_at = Some(now),
             (true, false) => self.jeopardy_ended_at = Some(now),
             (false, true) | (false, false) | (true, true) => {}
         }
-        self.is_jeopardy = is_jeopardy;
+        self.jeopardy_since = is_jeopardy.then(|| self.jeopardy_since.unwrap_or(now));
         let has_to_last = is_within(self.jeopardy_came_back_at, COMES_BACK);
         let has_lasted = !has_to_last || !is_within(self.jeopardy_ended_at, OVER_AFTER);
         let is_over = !is_jeopardy && self.verdict == Verdict::Present && has_lasted;
@@ -84,12 +84,13 @@ impl Node {
     fn note_standing(&mut self, now: Instant) {
         let has_carrier = self.groups.iter().all(|group| group.has_carrier);
         let is_there = self.verdict == Verdict::Present && self.restraint.standby == Standby::No;
-        let is_well = is_there && !self.is_jeopardy && has_carrier;
+        let is_well = is_there && self.jeopardy_since.is_none() && has_carrier;
         self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
-        let is_outseen = self.is_on_time(now)
-            && !self.is_digest_different
-            && self.witnesses.is_peer_better(now, self.sight_window());
+        let do_tell = self.is_on_time(now) && !self.is_digest_different;
+        let is_outseen = do_tell && self.witnesses.is_peer_better(now, self.sight_window());
         self.outseen_since = is_outseen.then(|| self.outseen_since.unwrap_or(now));
+        let does_miss = do_tell && self.witnesses.each().any(|(_, is_seen_there)| !is_seen_there);
+        self.peer_misses_since = does_miss.then(|| self.peer_misses_since.unwrap_or(now));
     }
 
     /// What every path testifies now.

@@ -23,6 +23,7 @@ mod probing;
 mod report;
 mod restraint;
 mod send;
+mod service;
 mod succeed;
 
 #[cfg(test)]
@@ -108,6 +109,8 @@ pub struct Node {
     well_since: Option<Instant>,
     /// Since when the peer has seen more witnesses than we do.
     outseen_since: Option<Instant>,
+    /// Since when there has been a witness that the peer does not see.
+    peer_misses_since: Option<Instant>,
     is_showing_holding: bool,
     was_ever_heard: bool,
     /// The last time that no path heard the peer: from its newest frame before to the first one after.
@@ -117,7 +120,7 @@ pub struct Node {
     verdict_by_silence: Verdict,
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
-    is_jeopardy: bool,
+    jeopardy_since: Option<Instant>,
     /// What was recorded of it last; when it ended last, and when it came back soon after that.
     has_said_jeopardy: bool,
     jeopardy_ended_at: Option<Instant>,
@@ -186,13 +189,14 @@ impl Node {
             started_at: now,
             well_since: None,
             outseen_since: None,
+            peer_misses_since: None,
             is_showing_holding: false,
             was_ever_heard: false,
             silence: None,
             verdict: Verdict::Doubtful,
             verdict_by_silence: Verdict::Doubtful,
             is_power_loss: false,
-            is_jeopardy: false,
+            jeopardy_since: None,
             has_said_jeopardy: false,
             jeopardy_ended_at: None,
             jeopardy_came_back_at: None,

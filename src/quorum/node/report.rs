@@ -4,15 +4,12 @@ use super::act::group_role;
 use super::{Leaving, Node};
 use crate::config::GroupId;
 use crate::frame::Version;
-use crate::frame::message::Role;
 use crate::frame::refusal::Refusal;
 use crate::quorum::decide::Standby;
+use crate::quorum::group::{CLAIM_SHOWN, Group};
 use crate::quorum::record::Block;
-use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus};
+use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStatus};
 use crate::time::{Instant, Span};
-
-/// How long a foreign claim for what we serve is shown.
-const CLAIM_SHOWN: Span = Span::from_s(60);
 
 impl Node {
     /// The state of this node at `now`, and what it knows of its peer.
@@ -22,7 +19,7 @@ impl Node {
             up: now.since(self.started_at),
             incarnation: self.session.incarnation().0,
             verdict: self.verdict,
-            is_jeopardy: self.is_jeopardy,
+            jeopardy: self.jeopardy_since.map(|since| now.since(since)),
             is_digest_different: self.is_digest_different,
             is_lifetime_ignored: self.is_lifetime_ignored,
             trouble: self.standing(now).trouble,
@@ -31,28 +28,12 @@ impl Node {
             maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
             groups: self
-                .groups
-                .iter()
-                .zip(&self.policy.groups)
-                .map(|(group, policy)| {
-                    let report = group.report(policy.tag);
-                    GroupStatus {
-                        role: report.role,
-                        term: report.term,
-                        has_carrier: group.has_carrier,
-                        condition: group.condition,
-                        fault: group.fault,
-                        block: group.said,
-                        both_serve: group.tied.map(|tied| now.since(tied.seen_at)),
-                        unserved: group.unserved_since.map(|since| now.since(since)),
-                        idle: group.idle_since.map(|since| now.since(since)),
-                        foreign_mac: group.said_mac.filter(|_| {
-                            (report.role == Role::Active && now < group.defend_from + CLAIM_SHOWN)
-                                || group.said == Some(Block::VipAnswers)
-                        }),
-                    }
-                })
+                .policy
+                .group_ids()
+                .zip(&self.groups)
+                .map(|(id, group)| self.group_status(now, id, group))
                 .collect(),
+            witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
             peer: self.peer_status(now),
             worst_stall: self.worst_stall,
         }
@@ -90,6 +71,39 @@ impl Node {
         })
     }
 
+    fn group_status(&self, now: Instant, id: GroupId, group: &Group) -> GroupStatus {
+        let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
+        // Of a peer that is not heard, what it claims on the wire.
+        let contested_since = group.contested_since.filter(|_| now < group.defend_from + CLAIM_SHOWN);
+        let both_since = group.tied.map(|tied| tied.seen_at).or(contested_since.filter(|_| self.is_peer_claiming(id)));
+        let Group { role, has_carrier, condition, fault, said: block, .. } = *group;
+        GroupStatus {
+            role,
+            term: if role.is_holding() { group.held_term } else { group.term },
+            has_carrier,
+            condition,
+            fault,
+            block,
+            both_serve: lasts(both_since),
+            unable: lasts(group.unable_since),
+            peer_unable: lasts(group.peer_unable_since),
+            unserved: lasts(group.unserved_since),
+            idle: lasts(group.idle_since),
+            foreign_mac: group.said_mac.filter(|_| contested_since.is_some() || block == Some(Block::VipAnswers)),
+            contested: lasts(contested_since),
+        }
+    }
+
+    fn witness_status(&self, now: Instant, (at, is_seen_there): (Option<Instant>, bool)) -> WitnessStatus {
+        let answered = at.map(|at| now.since(at));
+        let misses_since = self.peer_misses_since.filter(|_| !is_seen_there);
+        WitnessStatus {
+            answered,
+            is_seen: answered.is_some_and(|age| age <= self.sight_window()),
+            peer_misses: misses_since.map(|since| now.since(since)),
+        }
+    }
+
     /// How long ago the peer heard us on a path, by its own newest report.
     pub(super) fn heard_by_peer(&self, now: Instant, index: usize) -> Option<Span> {
         let age = self.peer.beat()?.paths.get(index)?.age()?;
@@ -98,7 +112,6 @@ impl Node {
 
     fn peer_status(&self, now: Instant) -> Option<PeerStatus> {
         let beat = self.peer.beat()?;
-        let group = |id| self.peer.group(id, &self.policy).map(|report| (report.role, report.term));
         Some(PeerStatus {
             age: self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default(),
             protocol: self.session.version().map_or(0, Version::number),
@@ -109,7 +122,7 @@ impl Node {
             is_maintenance: beat.standing.maintenance.is_some(),
             has_no_carrier: beat.standing.no_carrier,
             trouble: beat.standing.trouble,
-            groups: self.policy.group_ids().map(group).collect(),
+            groups: self.policy.group_ids().map(|id| self.peer.group(id, &self.policy)).collect(),
         })
     }
 }

@@ -71,8 +71,8 @@ impl Node {
             path.state = testimony.state;
         }
         self.verdict = verdict(&paths, false);
-        self.is_jeopardy = is_jeopardy(&paths, |_| false);
-        self.has_said_jeopardy = self.is_jeopardy;
+        self.jeopardy_since = is_jeopardy(&paths, |_| false).then_some(now);
+        self.has_said_jeopardy = self.jeopardy_since.is_some();
     }
 }
 

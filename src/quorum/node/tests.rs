@@ -1,11 +1,13 @@
 //! What a node says in its beats, where no decision shows it.
 
 use super::*;
-use crate::config::{GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, Speed};
-use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
+use crate::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, Speed};
+use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM, Role};
 use crate::frame::{Body, Key};
+use crate::quorum::decide::Standby;
 use crate::quorum::succession::Promise;
 use crate::quorum::timing;
+use crate::resource::{Condition, Fault};
 
 const LAN: PathId = PathId(0);
 const BOTH: [Side; 2] = [Side::A, Side::B];
@@ -14,7 +16,7 @@ fn node(me: Side, run: u8, now: Instant) -> Node {
     let path = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
     let policy = Policy {
         paths: [path].into_iter().collect(),
-        groups: [GroupPolicy::addresses_only(1, None)].into_iter().collect(),
+        groups: [GroupPolicy::addresses_only(1, None).on([LAN])].into_iter().collect(),
         lease: Span::from_s(3),
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
@@ -25,7 +27,7 @@ fn node(me: Side, run: u8, now: Instant) -> Node {
     Node::new("pair", policy, me, keys, Entropy { incarnation: [run; 8], secret: [run; 16] }, now)
 }
 
-/// Ticks both every 50 ms for so long, and carries what the nodes send whose side `is_heard` names; their records.
+/// Ticks both, whose guards live, every 50 ms for so long, and carries what the nodes send whose side `is_heard` names; their records.
 fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2]) -> std::vec::Vec<Record> {
     let mut records = std::vec::Vec::new();
     let end = *now + lasts;
@@ -34,6 +36,7 @@ fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2
         let mut queue: std::vec::Vec<(Side, Option<Body>)> = BOTH.map(|side| (side, None)).into();
         while let Some((side, body)) = queue.pop() {
             let mut effects = Effects::new();
+            nodes[side.index()].step(*now, Event::GuardAlive, &mut effects);
             let event: Event<'_> = body.as_ref().map_or(Event::Tick, |body| Event::Datagram(LAN, body));
             nodes[side.index()].step(*now, event, &mut effects);
             for effect in effects {
@@ -107,4 +110,102 @@ fn who_has_read_faster_times_holds_by_the_old_ones_until_it_has_said_something()
     assert_eq!(next.forced_release_at(), told_at + timing::release_start(own));
     next.spoke_at = Some(now + old);
     assert_eq!(next.forced_release_at(), now + timing::release_start(old), "the old promise has an end");
+}
+
+const GATEWAY: GroupId = GroupId(0);
+const ONLY: usize = 0;
+/// Of a kernel, and of another box.
+const EACCES: i32 = 13;
+const PEER: [u8; 6] = [2; 6];
+const STRANGER: [u8; 6] = [4; 6];
+
+/// A pair that is well: A serves and B stands by.
+fn at_work() -> ([Node; 2], Instant) {
+    let (mut nodes, mut now) = acquainted();
+    for node in &mut nodes {
+        node.step(now, Event::Carrier(GATEWAY, true), &mut Effects::new());
+    }
+    let group = &mut nodes[0].groups[ONLY];
+    (group.role, group.active_since, group.term, group.held_term) = (Role::Active, Some(now), 1, 1);
+    run(&mut nodes, &mut now, Span::from_s(3), [true; 2]);
+    (nodes, now)
+}
+
+/// For whole seconds: what a node says that it could not do, the peer neither, and nobody does.
+fn told(node: &Node, now: Instant) -> [Option<u64>; 3] {
+    let status = node.status(now);
+    let group = &status.groups[ONLY];
+    [group.unable, group.peer_unable, group.unserved].map(|span| span.map(|span| span.as_ms().div_ceil(1_000)))
+}
+
+#[test]
+fn what_keeps_a_node_from_serving_is_told_by_both() {
+    type Cause = fn(&mut Node, Instant);
+    let carrier: Cause = |node, now| node.step(now, Event::Carrier(GATEWAY, false), &mut Effects::new());
+    let refused: Cause = |node, _| node.groups[ONLY].fault = Some(Fault::Refused(0, EACCES));
+    let guard: Cause = |node, now| node.step(now, Event::GuardLost, &mut Effects::new());
+    let unfit: Cause = |node, _| node.groups[ONLY].condition = Condition::Unfit(0);
+    let faulty: Cause = |node, _| node.groups[ONLY].role = Role::Faulty;
+    let restarting: Cause = |node, _| node.groups[ONLY].condition = Condition::Restarting(0);
+    let standby: Cause = |node, _| node.restraint.standby = Standby::Forced;
+    let (none, long) = ([None; 3], Some(2));
+    // Who, what, and for how many seconds who tells it and its peer say: I could not, you could not, nobody serves.
+    for (index, (side, cause, ours, theirs)) in [
+        (Side::A, restarting, none, none),
+        (Side::B, carrier, [long, None, None], [None, long, None]),
+        (Side::B, refused, [long, None, None], [None, long, None]),
+        (Side::B, guard, [long, None, None], [None, long, None]),
+        (Side::B, faulty, [long, None, None], [None, long, None]),
+        // What people ask for is told apart.
+        (Side::B, standby, none, none),
+        (Side::A, guard, [long, None, long], [None, long, None]),
+        (Side::A, carrier, [long, None, long], [None, long, None]),
+        (Side::A, unfit, [long, None, long], none),
+        (Side::A, refused, [long, None, long], none),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut nodes, mut now) = at_work();
+        assert_eq!(BOTH.map(|side| told(&nodes[side.index()], now)), [none; 2]);
+        if side == Side::A {
+            // Else it would hand over.
+            standby(&mut nodes[1], now);
+            run(&mut nodes, &mut now, Span::from_s(1), [true; 2]);
+        }
+        cause(&mut nodes[side.index()], now);
+        run(&mut nodes, &mut now, Span::from_s(2), [true; 2]);
+        let said = [side, side.peer()].map(|side| told(&nodes[side.index()], now));
+        assert_eq!(said, [ours, theirs], "case {index}");
+    }
+}
+
+/// A peer that is not heard serves, as far as a node can tell that may not take over itself, if its box answers for the address.
+#[test]
+fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
+    let restraints: [fn(Instant) -> Restraint; 3] = [
+        |_| Restraint::default(),
+        |_| Restraint { standby: Standby::Asked, ..Restraint::default() },
+        |now| Restraint { maintenance_until: Some(now + Span::from_s(99)), ..Restraint::default() },
+    ];
+    for is_known in [false, true] {
+        for (mac, is_served) in [(None, false), (Some(PEER), true), (Some(STRANGER), !is_known)] {
+            for restraint in restraints {
+                let (mut nodes, mut now) = at_work();
+                if is_known {
+                    nodes[1].step(now, Event::PeerAnswered(Some(LAN), PEER), &mut Effects::new());
+                }
+                nodes[1].restraint = restraint(now);
+                for _ in 0..100 {
+                    run(&mut nodes, &mut now, Span::from_ms(50), [false, true]);
+                    if let Some(mac) = mac {
+                        nodes[1].step(now, Event::VipAnswered(GATEWAY, mac), &mut Effects::new());
+                    }
+                }
+                assert_eq!(nodes[1].verdict, Verdict::Dead);
+                let [_, _, unserved] = told(&nodes[1], now);
+                assert_eq!(unserved.is_none(), is_served, "{mac:?}, known: {is_known}, {:?}", nodes[1].restraint);
+            }
+        }
+    }
 }

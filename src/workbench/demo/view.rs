@@ -135,7 +135,7 @@ fn told(report: &Report) -> Option<Told> {
         role: group.role,
         term: group.term,
         verdict: report.node.verdict,
-        is_jeopardy: report.node.is_jeopardy,
+        is_jeopardy: report.node.jeopardy.is_some(),
         paths: [path(serial)?, path(lan)?],
     })
 }

@@ -1,0 +1,84 @@
+//! Whether each group is served, and by whom it could be: for who asks. Nothing is decided by it.
+
+use super::act::group_role;
+use super::{Node, emit};
+use crate::config::GroupId;
+use crate::frame::message::{Role, Standing, Trouble};
+use crate::quorum::Verdict;
+use crate::quorum::decide::{Claim, Situation};
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::probe::Finding;
+use crate::quorum::record::Record;
+use crate::time::Instant;
+
+impl Node {
+    /// Who serves has to know whether somebody could take over: by what a peer that is heard says of itself.
+    pub(super) fn note_peer_ability(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let is_on_time = self.is_on_time(now);
+        let Some(report) = self.peer.group(id, &self.policy) else { return };
+        let is_unable = report.role == Role::Faulty || report.word.is_inability();
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
+        if is_on_time && core::mem::replace(&mut group.is_peer_unable, is_unable) != is_unable {
+            emit(effects, Effect::Record(Record::PeerUnable { group: id, is_unable }));
+        }
+    }
+
+    /// Since when somebody serves the group, and either node could.
+    pub(super) fn note_service(&mut self, now: Instant, id: GroupId, s: &Situation) {
+        let (is_peer_fit, is_served_there) = (self.is_peer_fit(id), self.is_served_there(now, id, s));
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_hampered = s.is_unfit || s.is_stuck || s.is_address_refused || group.is_hindered;
+        let is_fit = s.is_able && s.has_carrier && group.role != Role::Faulty && !is_hampered;
+        let is_served = group.role == Role::Active && is_fit || is_served_there;
+        let is_moving = group.role.is_holding() || matches!(s.claim, Claim::Serves | Claim::Releases | Claim::Offers);
+        let marks = [
+            (&mut group.unable_since, is_fit),
+            (&mut group.peer_unable_since, is_peer_fit),
+            (&mut group.unserved_since, is_served),
+            (&mut group.idle_since, is_served || is_moving),
+        ];
+        for (since, is_well) in marks {
+            *since = if is_well { None } else { since.or(Some(now)) };
+        }
+    }
+
+    /// By what the peer says; or, where somebody lives there whom nobody hears or understands, by who answers for an address of
+    /// the group.
+    fn is_served_there(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
+        let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
+        // Whatever role it still reports: its kernel has let go.
+        let has_lapsed = self.peer.troubled_since().is_some() && now >= self.peer_released_at();
+        let is_said = s.claim == Claim::Serves && theirs == Some(Role::Active) && !has_lapsed;
+        let is_unheard = s.is_refused || s.verdict != Verdict::Present;
+        is_said || is_unheard && s.finding == Finding::VipAnswers && !self.is_stranger(id)
+    }
+
+    /// Who answered last for an address of the group is not the peer, which has another MAC on that LAN.
+    fn is_stranger(&self, id: GroupId) -> bool {
+        let Some((group, policy)) = self.groups.get(id.index()).zip(self.policy.groups.get(id.index())) else {
+            return false;
+        };
+        let there = self.policy.path_ids().zip(&self.paths).filter(|(path, _)| policy.is_on(*path));
+        let mut macs = there.filter_map(|(_, path)| path.peer_mac).peekable();
+        macs.peek().is_some() && !macs.any(|mac| group.said_mac == Some(mac))
+    }
+
+    /// Nothing that the peer says of itself keeps it from serving the group.
+    fn is_peer_fit(&self, id: GroupId) -> bool {
+        let Some((report, beat)) = self.peer.group(id, &self.policy).zip(self.peer.beat()) else { return false };
+        let Standing { trouble, cold_start, no_carrier, shadow, .. } = beat.standing;
+        let is_ready = match report.role {
+            Role::Backup | Role::Acquiring | Role::Active => !report.word.is_inability(),
+            // It may hold what cannot be stopped.
+            Role::Releasing | Role::Faulty => false,
+        };
+        is_ready && trouble == Trouble::None && !cold_start && !no_carrier && !shadow
+    }
+
+    /// The peer is not heard, and its box claims what we serve: both do.
+    pub(super) fn is_peer_claiming(&self, id: GroupId) -> bool {
+        let mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
+        let is_theirs = self.paths.iter().any(|path| path.peer_mac.is_some() && path.peer_mac == mac);
+        group_role(&self.groups, id) == Role::Active && self.verdict != Verdict::Present && is_theirs
+    }
+}
