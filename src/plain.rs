@@ -20,6 +20,13 @@ pub fn lines(text: &str) -> String {
     text.chars().map(|c| if c == '\n' || is_plain(c) { c } else { INSTEAD }).collect()
 }
 
+/// What stands before the first `mark`, and what behind it. The searcher of the standard library is faster in long texts, and three
+/// kilobytes more.
+pub fn cut<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    let at = (0..=text.len()).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(mark)))?;
+    Some((text.get(..at)?, text.get(at + mark.len()..)?))
+}
+
 /// It only stands where it stands: no control character (C0, DEL, C1), no line separator, none that changes
 /// the direction of writing (Unicode 15, 23.2 and UAX #9), none that is not seen.
 fn is_plain(c: char) -> bool {
@@ -33,6 +40,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_the_first_mark() {
+        assert_eq!(cut("a::b::c", "::"), Some(("a", "b::c")));
+        assert_eq!((cut("::", "::"), cut("ä: b", ": ")), (Some(("", "")), Some(("ä", "b"))));
+        assert_eq!((cut("", "::"), cut("a:b", "::"), cut("日", "\u{65e5}本")), (None, None, None));
+    }
 
     #[test]
     fn nothing_that_moves_a_cursor_or_begins_a_line_is_left() {

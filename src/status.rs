@@ -103,8 +103,6 @@ pub struct GroupStatus {
     pub idle: Option<Span>,
     /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.
     pub foreign_mac: Option<[u8; 6]>,
-    /// For how long somebody has claimed what is served here.
-    pub contested: Option<Span>,
 }
 
 /// One witness.
@@ -112,8 +110,6 @@ pub struct GroupStatus {
 pub struct WitnessStatus {
     /// How long ago the newest question left that it has answered; `None`: none in this run.
     pub answered: Option<Span>,
-    /// That is recent.
-    pub is_seen: bool,
     /// For how long the peer has not seen it, or another one.
     pub peer_misses: Option<Span>,
 }

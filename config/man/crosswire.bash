@@ -6,7 +6,7 @@ _crosswire() {
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --check --help" ;;
-        check) words="--config --node --offline --help" ;;
+        check) words="--config --node --offline --json --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
         status) words="--run-dir --json --nagios -q --help" ;;
         why) words="--run-dir --last --json --help" ;;

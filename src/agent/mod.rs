@@ -17,7 +17,7 @@ mod ports;
 #[cfg(test)]
 mod tests;
 mod wait;
-mod witness;
+pub mod witness;
 
 use std::os::fd::OwnedFd;
 

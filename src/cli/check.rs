@@ -12,10 +12,12 @@ use crosswire::time::Span;
 use super::exit::{Exit, complain_of};
 use super::lans;
 use super::option::{flag, option, options};
+use super::survey;
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
 
+use crate::plain;
 use crate::settings::{
     ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Script, Settings, StopFailure, exact, neighbours,
 };
@@ -30,17 +32,23 @@ options! {
         node: Option<String> = option("--node", "NAME"),
         /// Check the file alone: this is another box
         offline: bool = flag("--offline"),
+        /// Say only what is wrong, as JSON
+        json: bool = flag("--json"),
     }
 }
 
 /// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box lacks: a device, an
 /// interface, a script or a good key file, of which the daemon would start without all but the last.
 pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
-    match examine(options) {
-        // A reader that has gone away cannot be told.
-        Ok(note) => out.write_all(note.as_bytes()).map_or(Exit::Refused, |()| Exit::Done),
-        Err(errors) => complain_of(&errors),
-    }
+    let found = examine(options);
+    let exit = if found.is_ok() { Exit::Done } else { Exit::Configuration };
+    let text = match found {
+        found if options.json => survey::json_text(&found),
+        Ok(note) => note,
+        Err(errors) => return complain_of(&errors),
+    };
+    // A reader that has gone away cannot be told.
+    out.write_all(text.as_bytes()).map_or(Exit::Refused, |()| exit)
 }
 
 fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
@@ -52,12 +60,15 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
         return Ok(note);
     }
     for warning in lans::twins(&settings).into_iter().chain(lans::doubled(&settings.interfaces)) {
-        let _ = writeln!(note, "\nWARNING: {warning}");
+        let _ = writeln!(note, "\nWARNING [lan]: {warning}");
     }
     let mut problems = settings.absent();
     match KeyFile::load(&settings.key_file) {
         Ok(keys) => drop(write_keys(&settings, &keys, &mut note)),
-        Err(error) => problems.push(error),
+        Err(error) => problems.push(ConfigError { code: "key", ..error }),
+    }
+    if problems.is_empty() {
+        survey::write_doubts(&settings, &mut note);
     }
     note.push_str("\nThis box has what it takes.\n");
     if problems.is_empty() { Ok(note) } else { Err(problems) }
@@ -90,7 +101,7 @@ fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Result {
     match keys.find(|key| is_open && is_secret(key)) {
         Some(key) => writeln!(
             out,
-            "\nWARNING: {} holds a secret ({key}) and every user of this box may read it: chmod 600 {0}",
+            "\nWARNING [secret]: {} holds a secret ({key}) and every user of this box may read it: chmod 600 {0}",
             settings.file.display()
         ),
         None => Ok(()),
@@ -103,7 +114,7 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     // The name of a program or a file that knows it is none.
     let is_elsewhere = key.ends_with("_script") || key.ends_with("_file");
-    WORDS.iter().any(|word| key.contains(word)) && !is_elsewhere
+    WORDS.iter().any(|word| plain::cut(&key, word).is_some()) && !is_elsewhere
 }
 
 fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
@@ -131,7 +142,7 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Res
                 {
                     writeln!(
                         out,
-                        "          only {0} can be at its other end. If no switch is between: set link = \"crossover\", or a power loss of {0}, which takes the carrier away, is never taken for one",
+                        "          WARNING [crossover]: only {0} can be at its other end. If no switch is between: set link = \"crossover\", or a power loss of {0}, which takes the carrier away, is never taken for one",
                         settings.peer_name()
                     )?;
                 }
@@ -140,7 +151,10 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Res
     }
     let has = |kind| settings.policy.paths.iter().any(|path| path.kind == kind);
     if !has(PathKind::Serial) || !has(PathKind::Lan) {
-        writeln!(out, "  Only one kind of path: what cuts one may cut all, and both nodes then serve at once.")?;
+        writeln!(
+            out,
+            "  WARNING [paths]: only one kind of path: what cuts one may cut all, and both nodes then serve at once."
+        )?;
     }
     Ok(())
 }
@@ -155,12 +169,12 @@ fn write_uart_hazard(device: &Path, baud: u32, out: &mut String) -> fmt::Result 
         Some(uart) if uart.is_unknown() => {
             writeln!(
                 out,
-                "          the driver finds no UART behind it: the board may lack it, or the BIOS has it disabled"
+                "          WARNING [uart]: the driver finds no UART behind it: the board may lack it, or the BIOS has it disabled"
             )
         }
         Some(uart) if uart.is_too_slow_for(baud) => writeln!(
             out,
-            "          its UART ({}) has no FIFO and will lose bytes: use {MAX_BAUD_WITHOUT_FIFO} baud or less on both nodes",
+            "          WARNING [uart]: its UART ({}) has no FIFO and will lose bytes: use {MAX_BAUD_WITHOUT_FIFO} baud or less on both nodes",
             uart.name()
         ),
         Some(_) | None => Ok(()),
@@ -206,7 +220,7 @@ fn write_release(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::R
         let release = release.trim_end();
         writeln!(
             out,
-            "  Not on this box: Linux {release} keeps IPv4 addresses for ever (3.9 is the first that does not)."
+            "  WARNING [lifetime]: not on this box: Linux {release} keeps IPv4 addresses for ever (3.9 is the first that does not)."
         )?;
     }
     Ok(())
@@ -269,7 +283,7 @@ const MOUNTING: [&str; 7] = ["filesystem", "mount", "drbd", "lvm", "raid", "scsi
 /// Whether a script of that name is one of those; what it is told does not matter.
 pub fn is_mounting(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    MOUNTING.iter().any(|word| name.contains(word))
+    MOUNTING.iter().any(|word| plain::cut(&name, word).is_some())
 }
 
 fn mounts(script: &Script) -> bool {
@@ -284,16 +298,16 @@ fn write_exclusive(settings: &Settings, group: &GroupSettings, policy: &GroupPol
         (true, true, _) => Ok(()),
         (true, false, None) => writeln!(
             out,
-            "    WARNING: exclusive, without fence or watchdog: never taken from a silent {peer}, only when it hands over or an operator says that it is off"
+            "    WARNING [exclusive]: exclusive, without fence or watchdog: never taken from a silent {peer}, only when it hands over or an operator says that it is off"
         ),
         (true, false, Some(_)) => writeln!(
             out,
-            "    WARNING: exclusive, and only the watchdog ends a hung {peer}: if both paths are cut while both nodes live, both serve; safety = \"fence\" prevents that"
+            "    WARNING [exclusive]: exclusive, and only the watchdog ends a hung {peer}: if both paths are cut while both nodes live, both serve; safety = \"fence\" prevents that"
         ),
         (false, _, _) => match group.scripts.iter().find(|script| mounts(script)) {
             Some(script) => writeln!(
                 out,
-                "    WARNING: {} looks like a disk that only one box may have: set exclusive = true, and safety = \"fence\"",
+                "    WARNING [disk]: {} looks like a disk that only one box may have: set exclusive = true, and safety = \"fence\"",
                 script.text
             ),
             None => Ok(()),
@@ -322,7 +336,7 @@ fn write_last_resorts(settings: &Settings, out: &mut String) -> fmt::Result {
     if !settings.fences.is_empty() {
         writeln!(out, "\nFences: {}; try them with `crosswire fence --test`", settings.fences.len())?;
         if !is_used {
-            writeln!(out, "  WARNING: no group uses them: set safety = \"fence\" where one is needed")?;
+            writeln!(out, "  WARNING [fence]: no group uses them: set safety = \"fence\" where one is needed")?;
         }
     }
     Ok(())
@@ -450,7 +464,7 @@ Groups
         if let Some(key) = key {
             write_key(&directory.path().join("key"), key);
         }
-        let options = CheckOptions { config, node: Some("gw1".to_string()), offline };
+        let options = CheckOptions { config, node: Some("gw1".to_string()), offline, json: false };
         let (exit, said) = match examine(&options) {
             Ok(note) => (Exit::Done, note),
             Err(errors) => (Exit::Configuration, errors.iter().map(|error| format!("{error}\n")).collect()),
@@ -520,7 +534,7 @@ Groups
     #[test]
     fn a_single_kind_of_path_is_remarked_upon() {
         let (_, said) = check_as(&GOOD.replace("[serial]\ndevice = \"TTY\"\n", ""), None, true);
-        assert!(said.contains("Only one kind of path"), "{said}");
+        assert!(said.contains("WARNING [paths]: only one kind of path"), "{said}");
     }
 
     #[test]
@@ -537,7 +551,7 @@ Groups
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("crosswire.toml");
         fs::write(&config, GOOD.replace("DIR", "/etc").replace("TTY", "/dev/ttyS0")).unwrap();
-        let options = CheckOptions { config, node: Some("gw1".to_string()), offline: true };
+        let options = CheckOptions { config, node: Some("gw1".to_string()), offline: true, json: false };
         assert_eq!(run(&options, &mut Closed), Exit::Refused);
     }
 

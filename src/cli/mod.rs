@@ -27,6 +27,7 @@ pub mod run;
 pub mod simulate;
 pub mod status;
 mod status_json;
+mod survey;
 pub mod why;
 
 use std::ffi::OsString;

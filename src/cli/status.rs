@@ -16,7 +16,7 @@ use crosswire::status::PathStatus;
 use crosswire::time::Span;
 use nix::errno::Errno;
 
-use super::assessment::{assess, is_heard};
+use super::assessment::{assess, is_heard, is_seen};
 use super::exit::{Exit, complain};
 use super::lans;
 use super::option::{flag, option, options};
@@ -314,7 +314,7 @@ fn write_witnesses(report: &Report, peer: &str, out: &mut String) -> fmt::Result
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         write!(out, "  {name:<9} ")?;
         match witness.answered {
-            Some(_) if witness.is_seen => write!(out, "seen")?,
+            Some(_) if is_seen(report, witness) => write!(out, "seen")?,
             Some(ago) => write!(out, "NOT SEEN for {ago}")?,
             None => write!(out, "NOT SEEN since the start")?,
         }

@@ -6,7 +6,7 @@ use crosswire::status::PathStatus;
 use crosswire::time::Span;
 use nix::errno::Errno;
 
-use super::assessment::Reason;
+use super::assessment::{Reason, is_seen};
 use super::json::{Value, json};
 use crate::control::{PortReport, Report};
 use crate::tty::lines;
@@ -61,7 +61,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         "groups": groups(report),
         "witnesses": report.witnesses.iter().zip(&node.witnesses).map(|(address, witness)| json!({
             "address": address,
-            "seen": witness.is_seen,
+            "seen": is_seen(report, witness),
             "answered_ms": ms(witness.answered),
             "unseen_by_peer_ms": ms(witness.peer_misses),
         })).collect::<Value>(),
@@ -98,7 +98,6 @@ fn groups(report: &Report) -> Value {
                 "unable_ms": ms(ours.unable),
                 "peer_unable_ms": ms(ours.peer_unable),
                 "foreign_mac": ours.foreign_mac.map(words::mac),
-                "contested_ms": ms(ours.contested),
                 "peer_role": theirs.map(|said| words::role(said.role)),
                 "peer_term": theirs.map(|said| said.term),
                 "peer_word": theirs.map(|said| words::word(said.word)),

@@ -19,6 +19,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
 
+use crate::plain;
 use crate::settings::{GroupSettings, Script};
 
 /// In the run directory.
@@ -206,7 +207,7 @@ fn parse(text: &str, boot: &str) -> Result<Vec<Mark>, ()> {
     if written_in != boot && !written_in.is_empty() && !boot.is_empty() {
         return Ok(Vec::new());
     }
-    let (marks, sum) = rest.split_once("end ").ok_or(())?;
+    let (marks, sum) = plain::cut(rest, "end ").ok_or(())?;
     let told = text.get(..text.len() - sum.len() - "end ".len()).ok_or(())?;
     if u64::from_str_radix(sum.trim(), 16) != Ok(hash(&[told])) {
         return Err(());

@@ -56,7 +56,7 @@ mod tests;
 mod turns;
 mod watchdog;
 pub mod wire;
-mod witness;
+pub mod witness;
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -89,8 +89,10 @@ fn note(label: Option<&str>, line: &str, said: &mut Said) {
         Some(label) => info!(target: logger::SCRIPT, "{label}: {line}"),
         None => {
             let small = line.to_ascii_lowercase();
-            said.is_denied |= small.contains("not running");
-            said.is_running = !said.is_denied && (said.is_running || small.contains("running") || line.contains("OK"));
+            let has = |word| plain::cut(&small, word).is_some();
+            said.is_denied |= has("not running");
+            said.is_running =
+                !said.is_denied && (said.is_running || has("running") || plain::cut(line, "OK").is_some());
             said.last.clear();
             said.last.push_str(line);
         }

@@ -20,7 +20,7 @@ const V6_ECHO_REPLY: usize = 129;
 ///
 /// # Errors
 /// What the kernel says; without `CAP_NET_RAW` in the network namespace, EPERM.
-pub(super) fn open(is_v6: bool) -> nix::Result<OwnedFd> {
+pub fn open(is_v6: bool) -> nix::Result<OwnedFd> {
     let (family, protocol) =
         if is_v6 { (libc::AF_INET6, libc::IPPROTO_ICMPV6) } else { (libc::AF_INET, libc::IPPROTO_ICMP) };
     let flags = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -48,6 +48,6 @@ fn set_filter(socket: &OwnedFd, (level, name): (libc::c_int, libc::c_int), filte
 }
 
 /// Which of the two protocols the witnesses speak: ICMP first.
-pub(super) fn protocols(witnesses: &[Witness]) -> impl Iterator<Item = bool> {
+pub fn protocols(witnesses: &[Witness]) -> impl Iterator<Item = bool> {
     [false, true].into_iter().filter(|is_v6| witnesses.iter().any(|witness| witness.ip.is_ipv6() == *is_v6))
 }

@@ -139,8 +139,6 @@ pub struct Group {
     pub fence_token: Option<Token>,
     /// When a fence that failed is tried again.
     pub fence_again_at: Option<Instant>,
-    /// Since when somebody else has claimed what we serve.
-    pub contested_since: Option<Instant>,
     /// When a foreign claim may be answered again.
     pub defend_from: Instant,
     /// An operator has moved it to the peer: no failback undoes that.
@@ -199,7 +197,6 @@ impl Default for Group {
             fence: Fence::Untried,
             fence_token: None,
             fence_again_at: None,
-            contested_since: None,
             defend_from: Instant::ORIGIN,
             is_given_away: false,
             flaps: 0,

@@ -12,10 +12,18 @@ const MAX_QUOTED_CHARS: usize = 60;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}: {what}; {remedy}")]
 pub struct ConfigError {
-    place: String,
-    what: String,
-    remedy: String,
+    /// What a program knows its kind by.
+    pub code: &'static str,
+    /// `FILE:LINE:COL`, or less.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
 }
+
+/// [`ConfigError::code`] of what the file itself shows.
+const FILE: &str = "file";
 
 impl ConfigError {
     /// A finding about a file as a whole, or its line (counted from 1).
@@ -29,7 +37,7 @@ impl ConfigError {
             Some(line) => format!("{}:{line}", printable(file)),
             None => printable(file),
         };
-        Self { place, what: what.to_string(), remedy: remedy.to_string() }
+        Self { code: FILE, place, what: what.to_string(), remedy: remedy.to_string() }
     }
 
     /// The line that it is about, counted from 1, if it has a column too.
@@ -51,8 +59,8 @@ impl ConfigError {
     }
 
     /// A finding at a place that was worked out before.
-    pub(super) fn at(place: &str, what: String, remedy: &str) -> Self {
-        Self { place: place.to_string(), what, remedy: remedy.to_string() }
+    pub(super) fn at(code: &'static str, place: &str, what: String, remedy: &str) -> Self {
+        Self { code, place: place.to_string(), what, remedy: remedy.to_string() }
     }
 }
 
@@ -117,7 +125,10 @@ impl<'t> Report<'t> {
     pub(super) fn finish(mut self) -> Vec<ConfigError> {
         self.found.sort_by_key(|f| f.at);
         let found = std::mem::take(&mut self.found);
-        found.into_iter().map(|f| ConfigError { place: self.place(f.at), what: f.what, remedy: f.remedy }).collect()
+        found
+            .into_iter()
+            .map(|f| ConfigError { code: FILE, place: self.place(f.at), what: f.what, remedy: f.remedy })
+            .collect()
     }
 }
 

@@ -11,6 +11,7 @@ use nix::net::if_::if_nametoindex;
 use super::error::ConfigError;
 use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
 use super::witness;
+use crate::plain;
 use crate::tty::fit;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
@@ -67,7 +68,7 @@ impl Need {
             Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
             Thing::Device(path, baud) => {
                 let (what, remedy) = lack_of_device(path).or_else(|| unfit(path, *baud))?;
-                return Some(ConfigError::at(&self.place, what, &remedy));
+                return Some(ConfigError::at(self.code(), &self.place, what, &remedy));
             }
             Thing::Program(paths) => lack_of_program(paths)?,
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
@@ -75,7 +76,22 @@ impl Need {
             Thing::Fence(path) => lack_of_fence(path)?,
             Thing::Witness(ip) => lack_of_witness(*ip)?,
         };
-        Some(ConfigError::at(&self.place, what, remedy))
+        Some(ConfigError::at(self.code(), &self.place, what, remedy))
+    }
+
+    /// What a program knows the kind of thing by.
+    const fn code(&self) -> &'static str {
+        match &self.what {
+            Thing::Interface(_) => "interface",
+            Thing::Family(..) => "family",
+            Thing::Address { .. } => "address",
+            Thing::Device(..) => "device",
+            Thing::Program(_) => "program",
+            Thing::Watchdog(_) => "watchdog",
+            Thing::Reset(_) => "reset",
+            Thing::Fence(_) => "fence",
+            Thing::Witness(_) => "witness",
+        }
     }
 
     /// What no box may start with: a witness that it would find wherever it is cut off.
@@ -103,7 +119,7 @@ impl Need {
 /// Whether an interface has addresses that are no group's, and the box not this one.
 fn has_others(interface: &str, own: IpAddr, served: &[IpAddr]) -> bool {
     let is_settled = |ip: &IpAddr| ip.is_ipv4() == own.is_ipv4() && !is_link_local(*ip) && !served.contains(ip);
-    !is_own(own) && addresses_of_box().iter().any(|(name, ip)| name == interface && is_settled(ip))
+    !is_own(own) && addresses_of_box().iter().any(|(name, ip, _)| name == interface && is_settled(ip))
 }
 
 fn lack_of_address(interface: &str, own: IpAddr, (peer, name): &(IpAddr, String)) -> Option<(String, &'static str)> {
@@ -150,7 +166,7 @@ fn lack_of_device(path: &Path) -> Option<(String, String)> {
 /// A port that is there, and must not be used.
 fn unfit(path: &Path, baud: u32) -> Option<(String, String)> {
     let (reason, _) = fit::refusal(path, &fs::metadata(path).ok()?, baud)?;
-    let (what, remedy) = reason.split_once(": ")?;
+    let (what, remedy) = plain::cut(&reason, ": ")?;
     Some((what.to_string(), remedy.to_string()))
 }
 

@@ -6,24 +6,49 @@ use std::path::Path;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::SockaddrStorage;
 
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
 const V6_FOR_TWO: u32 = 126;
 
-/// Every address of this box, with its interface.
-pub fn addresses_of_box() -> Vec<(String, IpAddr)> {
-    let address = |found: InterfaceAddress| {
-        let storage = found.address?;
-        let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-        Some((found.interface_name, v4.or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?))
-    };
-    getifaddrs().map(|all| all.filter_map(address).collect()).unwrap_or_default()
+/// Every address of this box, with its interface and its network's mask.
+pub fn addresses_of_box() -> Vec<(String, IpAddr, IpAddr)> {
+    let own =
+        |found: InterfaceAddress| Some((found.interface_name, address(found.address?)?, address(found.netmask?)?));
+    getifaddrs().map(|all| all.filter_map(own).collect()).unwrap_or_default()
+}
+
+fn address(storage: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
 /// Whether this box has the address itself, as it has all of 127.0.0.0/8.
 pub fn is_own(ip: IpAddr) -> bool {
-    ip.is_loopback() || addresses_of_box().iter().any(|(_, own)| *own == ip)
+    ip.is_loopback() || addresses_of_box().iter().any(|(_, own, _)| *own == ip)
+}
+
+/// Whether an interface has addresses of its own, in none of whose networks `ip` is.
+pub fn is_outside(interface: &str, ip: IpAddr) -> bool {
+    let mut is_elsewhere = false;
+    for (name, own, mask) in addresses_of_box() {
+        let is_telling = own.is_ipv4() == ip.is_ipv4() && own != ip && !own.is_loopback() && !is_link_local(own);
+        if name == interface && is_telling {
+            if (bits(own) ^ bits(ip)) & bits(mask) == 0 {
+                return false;
+            }
+            is_elsewhere = true;
+        }
+    }
+    is_elsewhere && !is_link_local(ip)
+}
+
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
 }
 
 /// Whether the kernel would take such an address there: with IPv6 switched off, or an MTU too small for the protocol, it does not.
@@ -79,7 +104,7 @@ fn device_of(found: &InterfaceAddress) -> &str {
 
 /// An IPv4 address and its mask, where ARP finds it.
 fn network_of(found: &InterfaceAddress) -> Option<(u32, u32)> {
-    let bits = |storage: Option<nix::sys::socket::SockaddrStorage>| Some(storage?.as_sockaddr_in()?.ip().to_bits());
+    let bits = |storage: Option<SockaddrStorage>| Some(storage?.as_sockaddr_in()?.ip().to_bits());
     let is_asked = found.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_BROADCAST)
         && !found.flags.contains(InterfaceFlags::IFF_NOARP);
     Some((bits(found.address)?, bits(found.netmask)?)).filter(|_| is_asked)

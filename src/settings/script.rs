@@ -8,6 +8,7 @@ use super::error::{Report, quote};
 use super::table::{At, Element, Table};
 use super::values::{exact, is_name};
 use super::{Monitor, Script, Standard};
+use crate::plain;
 
 const MIN_TIMEOUT: Span = Span::from_ms(100);
 const MAX_TIMEOUT: Span = Span::from_s(3_600);
@@ -218,16 +219,25 @@ fn parse_ocf(name: &str, words: Vec<String>) -> Result<Parsed, Wrong> {
     Ok(Parsed { parameters, ..Parsed::of(Standard::Ocf, vec![program], Vec::new()) })
 }
 
+/// What stands before the first `::`, and what behind it, if there is one.
+fn first_part(text: &str) -> (&str, Option<&str>) {
+    plain::cut(text, "::").map_or((text, None), |(first, rest)| (first, Some(rest)))
+}
+
 fn parse_ha(name: &str, more: Vec<String>) -> Result<Parsed, Wrong> {
-    let mut parts = name.split("::");
-    let name = parts.next().unwrap_or_default();
+    let (name, mut rest) = first_part(name);
     if !is_name(name) {
         return Err(("does not name a script in /etc/ha.d/resource.d or /etc/init.d", FORMS));
     }
     if !more.is_empty() {
         return Err(("has a blank in it", "separate arguments with \"::\", as haresources does"));
     }
-    let arguments = parts.map(str::to_string).collect();
+    let mut arguments = Vec::new();
+    while let Some(parts) = rest {
+        let (argument, others) = first_part(parts);
+        arguments.push(argument.to_string());
+        rest = others;
+    }
     let programs = [HA_DIRECTORY, LSB_DIRECTORY].map(|directory| Path::new(directory).join(name));
     Ok(Parsed::of(Standard::Ha, programs.into(), arguments))
 }

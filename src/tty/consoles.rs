@@ -90,10 +90,10 @@ fn stat_tty_number(major: u64, minor: u64) -> u64 {
 
 /// Program and controlling terminal from a line of `/proc/PID/stat`; the program may contain anything, even `) `.
 fn parse_stat(stat: &str) -> Option<(&str, u64)> {
-    let (head, tail) = stat.rsplit_once(") ")?;
+    let (head, tail) = stat.rsplit_once(')')?;
     let (_, program) = head.split_once('(')?;
-    // state, parent, group, session, terminal
-    let tty: i32 = tail.split(' ').nth(4)?.parse().ok()?;
+    // Behind a blank: state, parent, group, session, terminal.
+    let tty: i32 = tail.split(' ').nth(5)?.parse().ok()?;
     Some((program, u64::from(tty.cast_unsigned())))
 }
 

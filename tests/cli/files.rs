@@ -210,7 +210,7 @@ fn secrets_in_the_open() {
         fs::set_permissions(place.path("c.toml"), fs::Permissions::from_mode(mode)).expect("its mode");
         let said = place.say(place.check());
         assert!(!said.out.contains("=b"), "{said:?}");
-        said.out.contains("WARNING: DIR/c.toml holds a secret (passwd) and every user of this box may read it: chmod 600 DIR/c.toml\n")
+        said.out.contains("WARNING [secret]: DIR/c.toml holds a secret (passwd) and every user of this box may read it: chmod 600 DIR/c.toml\n")
     };
     assert!(warns(&place, 0o644));
     assert!(!warns(&place, 0o600));

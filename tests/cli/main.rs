@@ -15,4 +15,5 @@ mod installer;
 mod place;
 mod ports;
 mod recipes;
+mod refusals;
 mod running;

@@ -32,8 +32,11 @@ fn open_port(place: &Place) -> File {
 
 /// What `run` says in a network namespace of its own, where nothing that it might do would matter.
 fn run_apart(place: &Place, change: impl FnOnce(&mut Command)) -> Said {
+    say_apart(place, place.run(), change)
+}
+
+fn say_apart(place: &Place, mut command: Command, change: impl FnOnce(&mut Command)) -> Said {
     let namespace = Namespace::new("box").expect("a namespace");
-    let mut command = place.run();
     namespace.command_in(&mut command).expect("a descriptor");
     change(&mut command);
     place.say(command)
@@ -85,6 +88,7 @@ fn a_login_lives_on_the_port() {
         let port = Place::new();
         let mut login = login_on(&port);
         let said = run_apart(&port, |_| {});
+        let checked = port.say(port.check());
         login.kill().expect("it lives");
         login.wait().expect("it ends");
         let (name, number) = (name_of_port(&port), name_of_port(&port).replace("/dev/pts/", ""));
@@ -96,8 +100,10 @@ fn a_login_lives_on_the_port() {
             )
         };
         // The shell may not yet have become what it executes.
-        assert!([expected("sleep"), expected("sh")].contains(&said.err), "{said:?}");
-        assert_eq!(said.code, Some(78));
+        for said in [said, checked] {
+            assert!([expected("sleep"), expected("sh")].contains(&said.err), "{said:?}");
+            assert_eq!(said.code, Some(78));
+        }
     });
 }
 
@@ -117,17 +123,20 @@ fn the_port_is_the_kernels_console() {
         let list = port.path("consoles");
         fs::write(&list, format!("pts/{number}                -W- (EC  p a)  136:{number}\n")).expect("a list");
         let list = std::ffi::CString::new(list.display().to_string()).expect("a path");
-        let said = run_apart(&port, |command| {
-            let pretend = move || Ok(pretend_consoles(&list)?);
-            // SAFETY: three system calls without allocation, as is allowed between fork and exec.
-            unsafe { command.pre_exec(pretend) };
-        });
         let name = name_of_port(&port);
         let expected = format!(
             "DIR/c.toml:8:10: {name} is the kernel's console; remove console={number} from the kernel's command line \
              and reboot, or use another port\n"
         );
-        assert_refused(&said, &expected);
+        for command in [port.run(), port.check()] {
+            let list = list.clone();
+            let said = say_apart(&port, command, |command| {
+                let pretend = move || Ok(pretend_consoles(&list)?);
+                // SAFETY: three system calls without allocation, as is allowed between fork and exec.
+                unsafe { command.pre_exec(pretend) };
+            });
+            assert_refused(&said, &expected);
+        }
     });
 }
 

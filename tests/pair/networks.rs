@@ -315,7 +315,7 @@ fn the_same_hardware_address_on_both_boxes_is_named_and_blinds_no_probe() {
         );
         scene.heal().expect("healed");
         let said = check(&scene, Side::B);
-        assert!(said.text.contains("WARNING: eth1: another box on it (is it gw1?)"), "{said:?}");
+        assert!(said.text.contains("WARNING [lan]: eth1: another box on it (is it gw1?)"), "{said:?}");
     });
 }
 

@@ -48,8 +48,8 @@ fn parse_route(line: &str) -> Option<(String, u32, u32)> {
 pub struct OwnBox {
     /// Its `uname -n`, in small letters.
     pub name: String,
-    /// Its addresses, each with its interface.
-    pub addresses: Vec<(String, IpAddr)>,
+    /// Its addresses, each with its interface, and its network's mask.
+    pub addresses: Vec<(String, IpAddr, IpAddr)>,
 }
 
 impl OwnBox {
@@ -151,7 +151,7 @@ impl Names {
 
     /// Whether this box has it.
     pub fn is_own(&self, ip: IpAddr) -> bool {
-        self.own.addresses.iter().any(|(_, own)| *own == ip)
+        self.own.addresses.iter().any(|(_, own, _)| *own == ip)
     }
 
     /// The addresses of both nodes on the LAN of this number; none where nothing decides. An address of `served` is a group's.
@@ -184,8 +184,8 @@ impl Names {
         }
         let of_family = |ip: IpAddr| lan.ips.first().is_none_or(|first| first.is_ipv4() == ip.is_ipv4());
         let is_own = |ip: IpAddr| of_family(ip) && !served.contains(&ip) && !neighbours::is_link_local(ip);
-        let here = self.own.addresses.iter().filter(|(name, _)| *name == lan.interface);
-        let all: Vec<IpAddr> = here.map(|(_, ip)| *ip).filter(|ip| is_own(*ip)).collect();
+        let here = self.own.addresses.iter().filter(|(name, ..)| *name == lan.interface);
+        let all: Vec<IpAddr> = here.map(|(_, ip, _)| *ip).filter(|ip| is_own(*ip)).collect();
         let listed = all.iter().find(|ip| lan.ips.contains(ip));
         let by_name = named(&self.hosts, node).find(|ip| all.contains(ip));
         let only = all.first().filter(|_| all.len() == 1 && lan.ips.len() != 2);

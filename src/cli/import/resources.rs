@@ -6,6 +6,7 @@ use std::path::Path;
 use super::draft::{Draft, Group, Script};
 use super::places::Routes;
 use super::report::{Reading, Wrong};
+use crate::plain;
 use crate::settings::{is_interface, is_name};
 
 /// Resource scripts that set an address, which the daemon does itself.
@@ -42,7 +43,7 @@ pub fn read(draft: &mut Draft, words: &[&str], around: &Around<'_>) -> Result<Re
 
 /// Adds one resource to the group; something to be said about it, if there is.
 fn take(group: &mut Group, resource: &str, around: &Around<'_>) -> Result<Option<String>, Wrong> {
-    let (name, arguments) = resource.split_once("::").unwrap_or((resource, ""));
+    let (name, arguments) = plain::cut(resource, "::").unwrap_or((resource, ""));
     if is_address(name) {
         return add_address(group, resource, around.routes);
     }

@@ -6,7 +6,7 @@ use crate::config::GroupId;
 use crate::frame::message::{Interface, Role};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
-use crate::quorum::group::{CLAIM_SHOWN, DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
+use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::{Denial, Record};
 use crate::quorum::timing;
 use crate::resource::{Condition, Fault, Order};
@@ -194,8 +194,6 @@ impl Node {
         if group.role != Role::Active || now < group.defend_from {
             return;
         }
-        let is_contested = now < group.defend_from + CLAIM_SHOWN;
-        group.contested_since = group.contested_since.filter(|_| is_contested).or(Some(now));
         group.defend_from = now + DEFEND_EVERY;
         if group.said_mac != Some(mac) {
             group.said_mac = Some(mac);

@@ -113,7 +113,7 @@ impl Node {
             (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
             group.vacant_since = None;
         }
-        (group.said, group.said_mac, group.contested_since) = (None, None, None);
+        (group.said, group.said_mac) = (None, None);
         if let Some(tied) = group.tied.take_if(|_| !to.is_holding()) {
             emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, false))));
         }

@@ -4,6 +4,7 @@ use super::act::group_role;
 use super::{Leaving, Node};
 use crate::config::GroupId;
 use crate::frame::Version;
+use crate::frame::message::Role;
 use crate::frame::refusal::Refusal;
 use crate::quorum::decide::Standby;
 use crate::quorum::group::{CLAIM_SHOWN, Group};
@@ -27,12 +28,7 @@ impl Node {
             is_standby: self.restraint.standby != Standby::No,
             maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
-            groups: self
-                .policy
-                .group_ids()
-                .zip(&self.groups)
-                .map(|(id, group)| self.group_status(now, id, group))
-                .collect(),
+            groups: self.groups.iter().map(|group| self.group_status(now, group)).collect(),
             witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
             peer: self.peer_status(now),
             worst_stall: self.worst_stall,
@@ -71,12 +67,13 @@ impl Node {
         })
     }
 
-    fn group_status(&self, now: Instant, id: GroupId, group: &Group) -> GroupStatus {
+    fn group_status(&self, now: Instant, group: &Group) -> GroupStatus {
         let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
-        // Of a peer that is not heard, what it claims on the wire.
-        let contested_since = group.contested_since.filter(|_| now < group.defend_from + CLAIM_SHOWN);
-        let both_since = group.tied.map(|tied| tied.seen_at).or(contested_since.filter(|_| self.is_peer_claiming(id)));
         let Group { role, has_carrier, condition, fault, said: block, .. } = *group;
+        let is_contested = role == Role::Active && now < group.defend_from + CLAIM_SHOWN;
+        // Of a peer that is not heard, what it claims on the wire.
+        let split_at = self.newest_frame_at().filter(|_| is_contested && self.is_peer_claiming(group));
+        let both_since = group.tied.map(|tied| tied.seen_at).or(split_at);
         GroupStatus {
             role,
             term: if role.is_holding() { group.held_term } else { group.term },
@@ -89,19 +86,13 @@ impl Node {
             peer_unable: lasts(group.peer_unable_since),
             unserved: lasts(group.unserved_since),
             idle: lasts(group.idle_since),
-            foreign_mac: group.said_mac.filter(|_| contested_since.is_some() || block == Some(Block::VipAnswers)),
-            contested: lasts(contested_since),
+            foreign_mac: group.said_mac.filter(|_| is_contested || block == Some(Block::VipAnswers)),
         }
     }
 
     fn witness_status(&self, now: Instant, (at, is_seen_there): (Option<Instant>, bool)) -> WitnessStatus {
-        let answered = at.map(|at| now.since(at));
         let misses_since = self.peer_misses_since.filter(|_| !is_seen_there);
-        WitnessStatus {
-            answered,
-            is_seen: answered.is_some_and(|age| age <= self.sight_window()),
-            peer_misses: misses_since.map(|since| now.since(since)),
-        }
+        WitnessStatus { answered: at.map(|at| now.since(at)), peer_misses: misses_since.map(|since| now.since(since)) }
     }
 
     /// How long ago the peer heard us on a path, by its own newest report.

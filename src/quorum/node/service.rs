@@ -1,12 +1,12 @@
 //! Whether each group is served, and by whom it could be: for who asks. Nothing is decided by it.
 
-use super::act::group_role;
-use super::{Node, emit};
+use super::{Node, Path, emit};
 use crate::config::GroupId;
 use crate::frame::message::{Role, Standing, Trouble};
 use crate::quorum::Verdict;
 use crate::quorum::decide::{Claim, Situation};
 use crate::quorum::event::{Effect, Effects};
+use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
 use crate::quorum::record::Record;
 use crate::time::Instant;
@@ -55,12 +55,18 @@ impl Node {
 
     /// Who answered last for an address of the group is not the peer, which has another MAC on that LAN.
     fn is_stranger(&self, id: GroupId) -> bool {
-        let Some((group, policy)) = self.groups.get(id.index()).zip(self.policy.groups.get(id.index())) else {
-            return false;
-        };
-        let there = self.policy.path_ids().zip(&self.paths).filter(|(path, _)| policy.is_on(*path));
-        let mut macs = there.filter_map(|(_, path)| path.peer_mac).peekable();
-        macs.peek().is_some() && !macs.any(|mac| group.said_mac == Some(mac))
+        let said_mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
+        let Some(policy) = self.policy.groups.get(id.index()) else { return false };
+        let mut is_known = false;
+        for (path, there) in self.policy.path_ids().zip(&self.paths) {
+            if there.peer_mac.is_some() && policy.is_on(path) {
+                if there.peer_mac == said_mac {
+                    return false;
+                }
+                is_known = true;
+            }
+        }
+        is_known
     }
 
     /// Nothing that the peer says of itself keeps it from serving the group.
@@ -75,10 +81,9 @@ impl Node {
         is_ready && trouble == Trouble::None && !cold_start && !no_carrier && !shadow
     }
 
-    /// The peer is not heard, and its box claims what we serve: both do.
-    pub(super) fn is_peer_claiming(&self, id: GroupId) -> bool {
-        let mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
-        let is_theirs = self.paths.iter().any(|path| path.peer_mac.is_some() && path.peer_mac == mac);
-        group_role(&self.groups, id) == Role::Active && self.verdict != Verdict::Present && is_theirs
+    /// The peer is not heard, and it was its box that claimed an address of the group last.
+    pub(super) fn is_peer_claiming(&self, group: &Group) -> bool {
+        let is_theirs = |path: &Path| path.peer_mac.is_some() && path.peer_mac == group.said_mac;
+        self.verdict != Verdict::Present && self.paths.iter().any(is_theirs)
     }
 }

@@ -1,0 +1,387 @@
+//! All that can be so at once, and what it comes to.
+
+use crosswire::config::{MAX_GROUPS, Side};
+use crosswire::frame::message::{Build, GroupReport, Trouble, Word};
+use crosswire::frame::refusal::REFUSALS;
+use crosswire::health::{LineReading, Quality};
+use crosswire::resource::Condition;
+use crosswire::status::{NodeStatus, PathStatus};
+
+use super::*;
+
+const IDLE: Span = Span::from_s(6);
+const ON_ITS_WAY: Span = Span::from_s(60);
+
+fn group(role: Role) -> GroupStatus {
+    GroupStatus {
+        role,
+        term: 7,
+        has_carrier: true,
+        condition: Condition::Well,
+        fault: None,
+        block: None,
+        both_serve: None,
+        unable: None,
+        peer_unable: None,
+        unserved: None,
+        idle: None,
+        foreign_mac: None,
+    }
+}
+
+fn path(state: PathState) -> PathStatus {
+    PathStatus {
+        state,
+        heard: None,
+        heard_by_peer: None,
+        beats_heard: 1,
+        beats_sent: 1,
+        quality: Quality::default(),
+        dead_after: Span::from_s(1),
+        lines: LineReading::Unknown,
+        is_looped: false,
+        is_deaf: false,
+        refusals: [0; REFUSALS],
+    }
+}
+
+fn witness() -> WitnessStatus {
+    WitnessStatus { answered: Some(Span::from_ms(100)), peer_misses: None }
+}
+
+fn peer(role: Role) -> PeerStatus {
+    let said = GroupReport { tag: 1, role, term: 7, word: Word::None };
+    PeerStatus {
+        age: Span::from_ms(20),
+        protocol: 2,
+        build: Build::default(),
+        is_cold_start: false,
+        has_left: false,
+        is_standby: false,
+        is_maintenance: false,
+        has_no_carrier: false,
+        trouble: Trouble::None,
+        groups: [Some(said)].into_iter().collect::<heapless::Vec<_, MAX_GROUPS>>(),
+    }
+}
+
+/// A pair that is well: gw1, which is asked, has that role, and gw2 the other one.
+fn well(role: Role) -> Report {
+    let other = if role == Role::Active { Role::Backup } else { Role::Active };
+    let node = NodeStatus {
+        me: Side::A,
+        up: Span::from_s(100),
+        incarnation: [1; 8],
+        verdict: Verdict::Present,
+        jeopardy: None,
+        is_digest_different: false,
+        is_lifetime_ignored: false,
+        trouble: Trouble::None,
+        is_stopping: false,
+        is_standby: false,
+        maintenance: None,
+        paths: [path(PathState::OnTime), path(PathState::OnTime)].into_iter().collect(),
+        groups: [group(role)].into_iter().collect(),
+        witnesses: [witness()].into_iter().collect(),
+        peer: Some(peer(other)),
+        worst_stall: Span::ZERO,
+    };
+    Report {
+        pair: "lab".to_owned(),
+        nodes: ["gw1".to_owned(), "gw2".to_owned()],
+        paths: vec!["serial".to_owned(), "lan".to_owned()],
+        skipped: vec![0, 0],
+        away: vec![None, None],
+        ports: vec![None, None],
+        groups: vec![("gateway".to_owned(), Vec::new())],
+        witnesses: vec!["10.0.0.254".to_owned()],
+        longest_move: Span::ZERO,
+        bounds: vec![[IDLE, ON_ITS_WAY]],
+        file: String::new(),
+        key_file: String::new(),
+        interfaces: Vec::new(),
+        deaf: Vec::new(),
+        said_because: None,
+        watchdog: None,
+        node,
+    }
+}
+
+fn silent(report: &mut Report, verdict: Verdict) {
+    report.node.verdict = verdict;
+    report.node.peer.iter_mut().for_each(|peer| peer.age = Span::from_s(5));
+    report.node.paths.iter_mut().for_each(|path| path.state = PathState::Silent);
+}
+
+/// For so many seconds nobody has served.
+fn unserved(report: &mut Report, seconds: u64, block: Block) {
+    let group = &mut report.node.groups[0];
+    let span = Some(Span::from_s(seconds));
+    (group.unserved, group.idle, group.block) = (span, span, Some(block));
+}
+
+fn not_understood(report: &mut Report) {
+    report.node.paths[0].state = PathState::Refused;
+    report.node.paths[1].state = PathState::Silent;
+}
+
+const HICCUP: Option<Span> = Some(Span::from_ms(300));
+const A_WHILE: Option<Span> = Some(Span::from_s(5));
+const LONG: Option<Span> = Some(Span::from_s(61));
+
+type Change = fn(&mut Report);
+
+fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
+    report.node.groups.iter_mut().for_each(change);
+}
+
+/// What may be so at the same time with every other line but those of the same heading, and what it comes to alone: the code, the
+/// reason. Of several the gravest code counts.
+const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
+    // What the peer is.
+    &[
+        ("heard", |_| {}, 0, ""),
+        ("not understood", not_understood, 4, "keys_differ"),
+        ("left", |r| silent(r, Verdict::Departed), 4, "peer_departed"),
+        ("dead", |r| silent(r, Verdict::Dead), 4, "peer_dead"),
+        ("doubtful", |r| silent(r, Verdict::Doubtful), 4, "peer_unheard"),
+        ("unheard for a moment", |r| (r.node.verdict, r.node.peer) = (Verdict::Dead, Some(peer(Role::Backup))), 0, ""),
+        ("never heard", |r| (r.node.verdict, r.node.peer) = (Verdict::Doubtful, None), 4, "peer_unheard"),
+    ],
+    // Guard, carrier, scripts, addresses that a kernel refuses, here.
+    &[
+        ("able", |_| {}, 0, ""),
+        ("unable for a moment", |r| groups(r, |group| group.unable = HICCUP), 0, ""),
+        ("unable", |r| groups(r, |group| group.unable = A_WHILE), 4, "unable"),
+        ("unable for long", |r| groups(r, |group| group.unable = LONG), 4, "unable"),
+        ("deaf", |r| r.deaf.push("eth0".to_owned()), 4, "unable"),
+        ("ending", |r| r.node.is_stopping = true, 4, "unable"),
+    ],
+    // The same there, and whatever the peer says of the group.
+    &[
+        ("able", |_| {}, 0, ""),
+        ("unable for a moment", |r| groups(r, |group| group.peer_unable = HICCUP), 0, ""),
+        ("unable", |r| groups(r, |group| group.peer_unable = A_WHILE), 4, "peer_unable"),
+    ],
+    // Who sees the witness.
+    &[
+        ("both", |_| {}, 0, ""),
+        ("both, a moment ago", |r| r.node.witnesses[0].answered = HICCUP, 0, ""),
+        ("the peer", |r| unseen(r, A_WHILE), 4, "witness_unseen"),
+        ("the peer since the start", |r| unseen(r, None), 4, "witness_unseen"),
+        ("we", |r| r.node.witnesses[0].peer_misses = A_WHILE, 4, "witness_unseen"),
+        ("we, for a moment", |r| r.node.witnesses[0].peer_misses = HICCUP, 0, ""),
+    ],
+    // What people have asked for. What a peer has said that is not heard any more is nothing.
+    &[
+        ("nothing", |_| {}, 0, ""),
+        ("standby", |r| r.node.is_standby = true, 4, "standby"),
+        ("maintenance", |r| r.node.maintenance = Some(Span::from_s(60)), 4, "maintenance"),
+    ],
+    // Whether somebody serves, as far as this node can tell.
+    &[
+        ("served", |_| {}, 0, ""),
+        ("not for a moment", |r| groups(r, |group| group.unserved = HICCUP), 0, ""),
+        ("on its way", |r| unserved(r, 5, Block::PeersTurn), 4, "moving"),
+        ("listening", |r| unserved(r, 5, Block::ColdStart), 5, "cold_start"),
+        ("not", |r| unserved(r, 7, Block::Jeopardy), 5, "nobody_serves"),
+        ("on its way for long", |r| groups(r, |group| group.unserved = LONG), 5, "nobody_serves"),
+    ],
+    // Who else.
+    &[
+        ("nobody", |_| {}, 0, ""),
+        ("the peer", |r| groups(r, |group| group.both_serve = HICCUP), 5, "both_serve"),
+        ("a stranger claims it", claimed, 4, "foreign_claim"),
+    ],
+    // Paths and files.
+    &[
+        ("well", |_| {}, 0, ""),
+        ("one fails", |r| r.node.jeopardy = A_WHILE, 4, "jeopardy"),
+        ("one falters", |r| r.node.jeopardy = HICCUP, 0, ""),
+        ("two files", |r| r.node.is_digest_different = true, 4, "configurations_differ"),
+    ],
+];
+
+/// By a box that is neither.
+fn claimed(report: &mut Report) {
+    report.node.groups[0].foreign_mac = Some([4; 6]);
+}
+
+fn unseen(report: &mut Report, answered: Option<Span>) {
+    report.node.witnesses[0].answered = answered;
+}
+
+/// Everything with everything, whatever we are. Who holds a group and cannot serve it for long is another matter than who could
+/// not take it.
+#[test]
+fn of_all_that_is_so_the_gravest_counts() {
+    let mut choice = [0; FACTS.len()];
+    let mut tried = 0;
+    loop {
+        let chosen = FACTS.iter().zip(choice).map(|(lines, index)| &lines[index]);
+        let gravest = chosen.clone().map(|(_, _, code, _)| *code).max().unwrap_or_default();
+        for role in [Role::Active, Role::Backup] {
+            let mut report = well(role);
+            chosen.clone().for_each(|(_, change, _, _)| change(&mut report));
+            let expected = if role == Role::Active && choice[1] == 3 { 5 } else { gravest };
+            let names: Vec<_> = chosen.clone().map(|(name, ..)| *name).collect();
+            assert_eq!(assess(&report).exit.code(), expected, "{role:?}, {names:?}");
+        }
+        tried += 1;
+        let Some(next) = (0..FACTS.len()).find(|index| choice[*index] + 1 < FACTS[*index].len()) else { break };
+        choice[next] += 1;
+        choice[..next].fill(0);
+    }
+    assert_eq!(tried, FACTS.iter().map(|lines| lines.len()).product::<usize>());
+}
+
+#[test]
+fn each_fact_alone_has_its_reason() {
+    for (name, change, code, reason) in FACTS.iter().copied().flatten() {
+        let mut report = well(Role::Backup);
+        change(&mut report);
+        let expected = if reason.is_empty() { "well" } else { reason };
+        let said = assess(&report);
+        assert_eq!((said.exit.code(), said.name), (*code, expected), "{name}");
+    }
+}
+
+type Case = (Role, Change, u8, &'static str, &'static str);
+
+/// The role of the node that is asked, what is so, the exit code, the reason, the line.
+const CASES: [Case; 22] = [
+    (Role::Active, |_| {}, 0, "well", "either node could serve; gw1 serves gateway"),
+    (Role::Backup, |_| {}, 0, "well", "either node could serve; gw2 serves gateway"),
+    (
+        Role::Active,
+        |r| {
+            r.node.groups[0].both_serve = Some(Span::from_ms(300));
+            r.node.peer = Some(peer(Role::Active));
+        },
+        5,
+        "both_serve",
+        "BOTH NODES SERVE gateway; gw1 serves gateway; gw2 serves gateway",
+    ),
+    // What is held here and cannot be served: nobody is woken up before the peer has had time to take it.
+    (
+        Role::Active,
+        |r| groups(r, |group| (group.unable, group.unserved) = (A_WHILE, A_WHILE)),
+        4,
+        "failing",
+        "gw1 CANNOT SERVE what it holds",
+    ),
+    (
+        Role::Active,
+        |r| groups(r, |group| (group.unable, group.unserved) = (LONG, LONG)),
+        5,
+        "cannot_serve",
+        "gw1 CANNOT SERVE what it holds",
+    ),
+    (
+        Role::Releasing,
+        |r| groups(r, |group| group.unable = LONG),
+        5,
+        "cannot_serve",
+        "gw1 CANNOT SERVE what it holds; gw2 serves gateway",
+    ),
+    (Role::Active, |r| r.node.groups[0].condition = Condition::Restarting(0), 0, "well", ""),
+    (
+        Role::Backup,
+        |r| groups(r, |group| group.unable = A_WHILE),
+        4,
+        "unable",
+        "gw1 could not take over; gw2 serves gateway",
+    ),
+    (
+        Role::Active,
+        |r| groups(r, |group| group.peer_unable = A_WHILE),
+        4,
+        "peer_unable",
+        "gw2 could not take over; gw1 serves gateway",
+    ),
+    (Role::Active, |r| silent(r, Verdict::Dead), 4, "peer_dead", "gw2 is dead; gw1 serves gateway"),
+    (
+        Role::Backup,
+        |r| {
+            silent(r, Verdict::Doubtful);
+            unserved(r, 7, Block::Jeopardy);
+        },
+        5,
+        "nobody_serves",
+        "NOBODY SERVES gateway; no path hears gw2, and too few testify for that to prove anything (in_jeopardy = \"hold\")",
+    ),
+    (
+        Role::Backup,
+        |r| unserved(r, 1, Block::PeersTurn),
+        4,
+        "moving",
+        "on its way: gateway; nobody serves it; gw2 goes first",
+    ),
+    // A script may take its time while it moves, and no longer.
+    (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(59)), 4, "moving", ""),
+    (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(61)), 5, "nobody_serves", ""),
+    (
+        Role::Backup,
+        |r| {
+            silent(r, Verdict::Doubtful);
+            r.node.peer = None;
+            unserved(r, 1, Block::ColdStart);
+        },
+        5,
+        "cold_start",
+        "NOBODY SERVES gateway; cold start: listening for gw2",
+    ),
+    // Keys differ: who serves, who knows that the other one does, and where nobody does.
+    (Role::Active, not_understood, 4, "keys_differ", "gw2 is there, and is not understood; gw1 serves gateway"),
+    (Role::Backup, not_understood, 4, "keys_differ", "gw2 is there, and is not understood"),
+    // What people have asked for comes before what is wrong, and is forgotten of a peer that has died since.
+    (
+        Role::Backup,
+        |r| (r.node.is_standby, r.node.jeopardy) = (true, A_WHILE),
+        4,
+        "standby",
+        "gw1 is in standby; gw2 serves gateway",
+    ),
+    (Role::Active, |r| r.node.peer.iter_mut().for_each(|peer| peer.is_standby = true), 4, "peer_standby", ""),
+    (Role::Active, |r| r.node.peer.iter_mut().for_each(|peer| peer.is_maintenance = true), 4, "peer_maintenance", ""),
+    (
+        Role::Active,
+        |r| {
+            r.node.peer.iter_mut().for_each(|peer| peer.is_standby = true);
+            silent(r, Verdict::Dead);
+        },
+        4,
+        "peer_dead",
+        "",
+    ),
+    (
+        Role::Active,
+        |r| r.node.witnesses[0].peer_misses = A_WHILE,
+        4,
+        "witness_unseen",
+        "gw2 has not seen witness 10.0.0.254 for 5 s; gw1 serves gateway",
+    ),
+];
+
+#[test]
+fn every_case_has_its_exit_code_and_its_reason() {
+    for (index, (role, change, code, name, line)) in CASES.iter().enumerate() {
+        let mut report = well(*role);
+        change(&mut report);
+        let reason = assess(&report);
+        assert_eq!((reason.exit.code(), reason.name), (*code, *name), "case {index}");
+        if !line.is_empty() {
+            assert_eq!(reason.sentence(&report), *line, "case {index}");
+        }
+    }
+}
+
+#[test]
+fn every_reason_has_a_case_and_a_name_of_its_own() {
+    let alone = FACTS.iter().copied().flatten().map(|(.., reason)| *reason).filter(|reason| !reason.is_empty());
+    let told: std::collections::HashSet<_> = CASES.iter().map(|case| case.3).chain(alone).collect();
+    assert_eq!(told.len(), REASONS.len());
+    for reason in &REASONS {
+        assert!(told.contains(reason.name), "{}", reason.name);
+    }
+}

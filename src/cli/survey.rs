@@ -1,0 +1,85 @@
+//! What `check` writes and warns of; and what it finds out on this box by asking.
+
+use std::fmt::Write;
+use std::thread;
+use std::time::Duration;
+
+use super::exit::Exit;
+use super::json::{Value, json};
+use crate::agent::witness::Asker;
+use crate::clock::now;
+use crate::guard::witness::{open, protocols};
+use crate::plain;
+use crate::settings::{ConfigError, Settings, Witness, neighbours};
+
+/// How often the witnesses are asked, and how long they have after each question.
+const QUESTIONS: u8 = 4;
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What was found, for a program: the exit code, and one object for each error; without any, for each warning of the note, which is
+/// a line with its code in it.
+pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
+    let (exit, findings): (_, Value) = match found {
+        Ok(note) => (Exit::Done, note.lines().filter_map(warning).collect()),
+        Err(errors) => (Exit::Configuration, errors.iter().map(error).collect()),
+    };
+    let value = json!({ "code": u32::from(exit.code()), "findings": findings });
+    format!("{value}\n")
+}
+
+fn warning(line: &str) -> Option<Value> {
+    let (code, what) = plain::cut(plain::cut(line, WARNING)?.1, "]: ")?;
+    Some(finding("warning", [code, "", what, ""]))
+}
+
+fn error(found: &ConfigError) -> Value {
+    finding("error", [found.code, &found.place, &found.what, &found.remedy])
+}
+
+#[inline(never)]
+fn finding(severity: &'static str, texts: [&str; 4]) -> Value {
+    let [code, place, what, remedy] = texts.map(str::to_owned);
+    json!({ "severity": severity, "code": code, "place": place, "text": what, "remedy": remedy })
+}
+
+/// Before the code of a warning.
+const WARNING: &str = "WARNING [";
+
+/// Addresses that nobody on their interface would look for there, and witnesses that do not answer.
+pub fn write_doubts(settings: &Settings, out: &mut String) {
+    for group in &settings.groups {
+        for address in &group.addresses {
+            if neighbours::is_outside(&address.interface, address.ip) {
+                // Writing into memory cannot fail.
+                let _ = writeln!(out, "\nWARNING [outside]: {} is in no network of {}", address.ip, address.interface);
+            }
+        }
+    }
+    let answered = answering_witnesses(&settings.witnesses);
+    for (index, witness) in settings.witnesses.iter().enumerate() {
+        if answered.is_some_and(|bits| bits >> index & 1 == 0) {
+            let _ = writeln!(out, "\nWARNING [witness]: {witness} does not answer this box, and decides nothing");
+        }
+    }
+}
+
+/// Which of them answer in time, as bits; `None` where nobody can be asked.
+fn answering_witnesses(witnesses: &[Witness]) -> Option<u32> {
+    // Whoever forges an answer deceives nobody but who reads this note.
+    let mut asker = Asker::new(witnesses.to_vec(), [0; 16]);
+    for is_v6 in protocols(witnesses) {
+        asker.become_able(is_v6, open(is_v6).ok()?);
+    }
+    let mut answered = 0_u32;
+    for _ in 0..QUESTIONS {
+        if answered.count_ones() as usize == witnesses.len() {
+            break;
+        }
+        asker.ask(now());
+        thread::sleep(PATIENCE);
+        for (index, _) in asker.answers() {
+            answered |= 1 << index;
+        }
+    }
+    Some(answered)
+}
