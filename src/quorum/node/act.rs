@@ -6,7 +6,9 @@ use crate::frame::message::{Role, Word};
 use crate::health::PathState;
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{Group, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied, WISH_LASTS};
+use crate::quorum::group::{
+    DEFEND_EVERY, Group, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied, WISH_LASTS,
+};
 use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
@@ -288,9 +290,11 @@ impl Node {
         let is_rival_gone = !is_still_held && !matches!(situation.claim, Claim::Serves | Claim::Releases);
         if let Some(tied) = group.tied.take_if(|_| is_rival_gone) {
             let is_active = group.role == Role::Active;
+            // What the rival claimed is settled; the announcement answers it.
+            (group.said_mac, group.defend_from) = (None, now + DEFEND_EVERY);
             emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, true))));
             if is_active {
-                self.order(now + Span::from_s(1), Order::Announce { group: id }, effects);
+                self.order(now + DEFEND_EVERY, Order::Announce { group: id }, effects);
             }
         }
         if must_hurry {

@@ -5,6 +5,7 @@ use crate::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPoli
 use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM, Role};
 use crate::frame::{Body, Key};
 use crate::quorum::decide::Standby;
+use crate::quorum::group::DEFEND_EVERY;
 use crate::quorum::succession::Promise;
 use crate::quorum::timing;
 use crate::resource::{Condition, Fault};
@@ -208,4 +209,23 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
             }
         }
     }
+}
+
+/// Who has let go claims nothing any more. Of a frame that was on its way then nothing is said either; of a later one it is.
+#[test]
+fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
+    let (mut nodes, mut now) = at_work();
+    let claimed = |node: &Node, now| node.status(now).groups[ONLY].foreign_mac;
+    let claim = |node: &mut Node, now| node.step(now, Event::VipAnswered(GATEWAY, PEER), &mut Effects::new());
+    claim(&mut nodes[0], now);
+    assert_eq!(claimed(&nodes[0], now), Some(PEER));
+    nodes[0].note_tie(now, GATEWAY);
+    run(&mut nodes, &mut now, Span::from_ms(200), [true; 2]);
+    assert!(nodes[0].groups[ONLY].tied.is_none(), "gw2 does not serve");
+    assert_eq!(claimed(&nodes[0], now), None);
+    claim(&mut nodes[0], now);
+    assert_eq!(claimed(&nodes[0], now), None);
+    run(&mut nodes, &mut now, DEFEND_EVERY, [true; 2]);
+    claim(&mut nodes[0], now);
+    assert_eq!(claimed(&nodes[0], now), Some(PEER));
 }
