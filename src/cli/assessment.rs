@@ -12,7 +12,8 @@ use super::exit::Exit;
 use crate::control::Report;
 use crate::words;
 
-/// What has not lasted so long counts for nothing: a loop that was held up, a lost beat, an agent that is replaced.
+/// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced. Jeopardy counts at once: a
+/// path has been silent for dead_after by then.
 const LASTS: Span = Span::from_s(1);
 
 /// Of whom a reason tells.
@@ -138,7 +139,7 @@ impl Facts {
             is_peer_unable: is_any(|group| does_last(group.peer_unable)),
             is_unable: node.is_stopping || !report.deaf.is_empty() || is_any(|group| does_last(group.unable)),
             is_contested: is_any(is_contested),
-            is_jeopardy: does_last(node.jeopardy),
+            is_jeopardy: node.jeopardy.is_some(),
             is_witness_unseen: unseen_witness(report).is_some(),
         }
     }

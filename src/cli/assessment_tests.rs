@@ -197,7 +197,7 @@ const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
     &[
         ("well", |_| {}, 0, ""),
         ("one fails", |r| r.node.jeopardy = A_WHILE, 4, "jeopardy"),
-        ("one falters", |r| r.node.jeopardy = HICCUP, 0, ""),
+        ("one has just failed", |r| r.node.jeopardy = HICCUP, 4, "jeopardy"),
         ("two files", |r| r.node.is_digest_different = true, 4, "configurations_differ"),
     ],
 ];
