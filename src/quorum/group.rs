@@ -260,8 +260,12 @@ impl Group {
             Role::Backup if self.wanted_until.is_some() => Word::Wanted,
             Role::Backup => Word::None,
         };
-        let term = if self.role.is_holding() { self.held_term } else { self.term };
-        GroupReport { tag, role: self.role, term, word }
+        GroupReport { tag, role: self.role, term: self.said_term(), word }
+    }
+
+    /// The term that it is held under; not held, the highest one that is known.
+    pub fn said_term(&self) -> u32 {
+        if self.role.is_holding() { self.held_term } else { self.term }
     }
 
     /// The peer's kernel has just answered for what the peer let go for us.

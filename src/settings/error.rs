@@ -46,12 +46,6 @@ impl ConfigError {
         self.place.rsplit(':').nth(1)?.parse().ok()
     }
 
-    /// What is wrong.
-    #[cfg(feature = "keepalived")]
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-
     /// The same of another place.
     #[cfg(feature = "import")]
     pub fn moved(self, file: &Path, line: Option<usize>) -> Self {

@@ -246,10 +246,15 @@ impl Node {
     fn has_lapsed_there(&self, now: Instant, id: GroupId) -> bool {
         let policy = self.policy.groups.get(id.index());
         let is_enough = policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
+        is_enough && self.is_lease_over_there(now, id)
+    }
+
+    /// Whether the kernel has taken the addresses of a group from a peer that cannot serve.
+    pub(super) fn is_lease_over_there(&self, now: Instant, id: GroupId) -> bool {
         let is_troubled = self.peer.troubled_since().is_some();
         let lapsed = self.groups.get(id.index()).and_then(|group| group.lapsed_there);
         let has_lapsed_before = lapsed.is_some() && lapsed == self.tenure_there(id);
-        is_enough && is_troubled && (has_lapsed_before || now >= self.peer_released_at())
+        is_troubled && (has_lapsed_before || now >= self.peer_released_at())
     }
 
     /// Which run of the peer's speaks of the group, and under which term.

@@ -76,7 +76,7 @@ impl Node {
         let both_since = group.tied.map(|tied| tied.seen_at).or(split_at);
         GroupStatus {
             role,
-            term: if role.is_holding() { group.held_term } else { group.term },
+            term: group.said_term(),
             has_carrier,
             condition,
             fault,

@@ -46,9 +46,7 @@ impl Node {
     /// the group.
     fn is_served_there(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
-        // Whatever role it still reports: its kernel has let go.
-        let has_lapsed = self.peer.troubled_since().is_some() && now >= self.peer_released_at();
-        let is_said = s.claim == Claim::Serves && theirs == Some(Role::Active) && !has_lapsed;
+        let is_said = s.claim == Claim::Serves && theirs == Some(Role::Active) && !self.is_lease_over_there(now, id);
         let is_unheard = s.is_refused || s.verdict != Verdict::Present;
         is_said || is_unheard && s.finding == Finding::VipAnswers && !self.is_stranger(id)
     }
@@ -57,16 +55,9 @@ impl Node {
     fn is_stranger(&self, id: GroupId) -> bool {
         let said_mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
         let Some(policy) = self.policy.groups.get(id.index()) else { return false };
-        let mut is_known = false;
-        for (path, there) in self.policy.path_ids().zip(&self.paths) {
-            if there.peer_mac.is_some() && policy.is_on(path) {
-                if there.peer_mac == said_mac {
-                    return false;
-                }
-                is_known = true;
-            }
-        }
-        is_known
+        let there = self.policy.path_ids().zip(&self.paths).filter(|(path, _)| policy.is_on(*path));
+        let mut macs = there.filter_map(|(_, there)| there.peer_mac).peekable();
+        macs.peek().is_some() && macs.all(|mac| Some(mac) != said_mac)
     }
 
     /// Nothing that the peer says of itself keeps it from serving the group.

@@ -171,7 +171,7 @@ fn leave_out_routes(plan: &mut Plan, page: &Page, errors: &[ConfigError], source
             is_changed = true;
             for (by, _) in group.routes.extract_if(.., |(_, other)| *other == text) {
                 sources.ledger.forget(by);
-                sources.ledger.lost(by, settle::lost_route(error.what()));
+                sources.ledger.lost(by, settle::lost_route(&error.what));
             }
         }
     }
