@@ -24,6 +24,7 @@ impl World {
         self.frames += 1;
         let index = path.index();
         let stamp = Stamp {
+            digest: self.boxes[from.index()].started_with.2,
             runs: [self.boxes[from.index()].agent_run, self.watch.hearing[from.index()].adopted],
             number: self.frames,
             count: count_of(body),

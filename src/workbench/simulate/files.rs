@@ -117,6 +117,12 @@ impl World {
         self.setup.file(self.boxes[side.index()].started_with.2)
     }
 
+    /// What the peer of a side ran when it was last heard: of a file that it was started with since, the side cannot know.
+    pub fn known_file_of_peer(&self, side: Side) -> &Policy {
+        let heard = self.watch.hearing[side.index()].peer_digest;
+        heard.map_or(self.file(side.peer()), |digest| self.setup.file(digest))
+    }
+
     fn others(&self, side: Side) -> Option<&OtherFile> {
         self.setup.other_file(self.boxes[side.index()].started_with.2)
     }

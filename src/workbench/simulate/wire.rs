@@ -165,6 +165,8 @@ impl Link {
 /// What the world knows of a frame that its receiver cannot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
+    /// The checksum of the file with which its sender was started.
+    pub digest: u8,
     /// Which run of the sender's agent made it, and for which run of the receiver's.
     pub runs: [u32; 2],
     /// The how-manieth frame of the world it is.

@@ -8,7 +8,7 @@ use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
 
 use super::super::fault::WitnessId;
-use super::super::world::{SIDES, World};
+use super::super::world::World;
 
 /// What one side knows of the witnesses.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ impl World {
     /// Which witnesses answered a question of the last dead_after, as bits.
     pub(in super::super) fn seen_witnesses(&self, side: Side) -> u8 {
         let local = self.boxes[side.index()].clock.local(self.now);
-        let window = self.present_dead_afters().1;
+        let window = self.known_dead_afters(side).1;
         let answered = self.watch.hearing[side.index()].sight.answered;
         let is_seen = |at: &Option<Instant>| at.is_some_and(|at| local.since(at) <= window);
         (0..).zip(&answered).filter(|(_, at)| is_seen(at)).fold(0, |bits, (index, _)| bits | (1 << index))
@@ -75,9 +75,10 @@ impl World {
         all.min().unwrap_or_default()
     }
 
-    /// The shortest and the longest by the slower of the files with which the two run now.
-    pub(super) fn present_dead_afters(&self) -> (Span, Span) {
-        let of = |path: PathId| SIDES.map(|side| self.file(side).paths[path.index()].timing.dead_after);
+    /// The shortest and the longest by the slower of a side's file and the one of its peer that it knows of.
+    pub(super) fn known_dead_afters(&self, side: Side) -> (Span, Span) {
+        let files = [self.file(side), self.known_file_of_peer(side)];
+        let of = |path: PathId| files.map(|file| file.paths[path.index()].timing.dead_after);
         let all = || self.policy().path_ids().map(|path| of(path).into_iter().max().unwrap_or_default());
         (all().min().unwrap_or_default(), all().max().unwrap_or_default())
     }
@@ -161,7 +162,7 @@ impl World {
             hearings[0].adopted_at.max(hearings[1].adopted_at).max(hearing.returned_at.unwrap_or(Instant::ORIGIN));
         let has_promised = self.are_acquainted() && acked >= met_at + self.exchange_time();
         let has_dropped = hearings.iter().any(|hearing| hearing.has_dropped_lines());
-        let promised = clock.local(acked) + timing::release_start(self.present_dead_afters().0);
+        let promised = clock.local(acked) + timing::release_start(self.known_dead_afters(side).0);
         if !self.do_files_agree() && has_promised && !has_dropped && clock.local(self.now) + TOLERANCE < promised {
             self.complain("promise", format!("{side:?} lets go although the peer's patience is not over"));
         }

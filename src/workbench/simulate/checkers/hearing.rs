@@ -19,6 +19,8 @@ const OVERLOOKED: Span = Span::from_us(PROMPT.as_us() + 100);
 pub struct Hearing {
     /// Which run of the peer's agent it adopted; 0: none.
     pub adopted: u32,
+    /// The checksum of the file with which that one was started, as last heard: a box may come back with another one.
+    pub peer_digest: Option<u8>,
     /// Since when; an agent in the place of another knows whom that one had met.
     pub adopted_at: Instant,
     /// Which one its predecessor had adopted: meeting that one again moves no deadline; 0: none.
@@ -84,6 +86,7 @@ impl Hearing {
     pub fn new(started_at: Instant) -> Self {
         Self {
             adopted: 0,
+            peer_digest: None,
             adopted_at: started_at,
             known: 0,
             started_at,
@@ -166,7 +169,7 @@ impl World {
             return;
         }
         let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
-        let do_files_agree = self.do_files_agree();
+        let do_files_agree = self.boxes[side.index()].started_with.2 == stamp.digest;
         self.note_lines_heard(side, path);
         let hearing = &mut self.watch.hearing[side.index()];
         if !was_heard {
@@ -183,6 +186,7 @@ impl World {
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.newest_count = stamp.count;
+            hearing.peer_digest = Some(stamp.digest);
             hearing.told_terms = stamp.terms;
             hearing.newest_sent_at = Some(stamp.sent_at);
             let is_other = hearing.trouble_began_at != stamp.troubled_since;
@@ -241,6 +245,7 @@ impl World {
                 let hearing = &mut self.watch.hearing[side.index()];
                 hearing.read_at[path.index()] = Some(self.now);
                 hearing.adopted = stamp.runs[0];
+                hearing.peer_digest = Some(stamp.digest);
                 if hearing.adopted != hearing.known {
                     hearing.adopted_at = self.now;
                 }

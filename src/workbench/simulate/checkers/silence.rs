@@ -144,7 +144,7 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
         let Some(told_at) = hearing.told_at.max(hearing.heard_at).filter(|_| hearing.told_at.is_some()) else { return };
-        let dead_after = self.present_dead_afters().1;
+        let dead_after = self.known_dead_afters(side).1;
         let shown = self.is_power_loss_shown(side).then(|| self.power_loss_wait(side));
         let wait = timing::takeover_after(shown.unwrap_or(dead_after).min(dead_after));
         let is_early = clock.local(self.now) < clock.local(told_at) + wait;
@@ -214,15 +214,15 @@ impl World {
     fn has_lease_passed(&self, side: Side) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
-        let (policy, peer) = (self.file(side), self.file(side.peer()));
+        let (policy, peer) = (self.file(side), self.known_file_of_peer(side));
         let (since, goes_on_for) = match hearing.troubled_since {
             Some(since) => (Some(since), policy.interval().max(peer.interval())),
-            None => (hearing.heard_at, self.present_dead_afters().1),
+            None => (hearing.heard_at, self.known_dead_afters(side).1),
         };
         let Some(since) = since else { return true };
         let stop = peer.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
         let by_kernel = timing::lifetime_bound(goes_on_for, peer.lease);
-        let by_agent = timing::scripts_bound(self.present_dead_afters().1, stop);
+        let by_agent = timing::scripts_bound(self.known_dead_afters(side).1, stop);
         clock.local(self.now).since(clock.local(since)) >= by_kernel.max(by_agent).fraction(101, 100)
     }
 }
