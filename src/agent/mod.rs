@@ -247,13 +247,12 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// What the last agent has left. It was told no more than what an operator has had kept. Which of other witnesses answered says
-/// nothing of those of now.
+/// What the last agent has left. It was told no more than what an operator has had kept.
 fn deposit_of(inheritance: &Inheritance, kept: Restraint) -> Option<Deposit> {
     let mut deposit = succession::decode(&inheritance.deposit)?;
     deposit.restraint = deposit.restraint.at_most(kept);
     if inheritance.has_other_witnesses {
-        (deposit.witnesses, deposit.witnesses_that_count) = (heapless::Vec::new(), 0);
+        deposit.forget_witnesses();
     }
     Some(deposit)
 }

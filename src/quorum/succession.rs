@@ -56,6 +56,11 @@ pub struct Promise {
 }
 
 impl Deposit {
+    /// Which of the witnesses answered says nothing of those of another file.
+    pub fn forget_witnesses(&mut self) {
+        (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
+    }
+
     /// The same within what an agent in its right mind could have left at `now`: nothing is in the future that has been
     /// already, no wait is longer than any of ours, no maintenance than the longest that an operator may ask for. An agent
     /// that was taken over binds its successor no longer than that.

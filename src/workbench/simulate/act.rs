@@ -56,6 +56,10 @@ impl World {
                 }
             }
             Fault::Reload(side) => self.reload(side),
+            Fault::ReloadTo(side, digest) => {
+                self.boxes[side.index()].digest = digest;
+                self.reload(side);
+            }
             Fault::HangAgent(side) => self.stop_agent(side),
             Fault::HangGuard(side) => self.stop_guard(side),
             Fault::Hang(side) => {

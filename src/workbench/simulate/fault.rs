@@ -72,6 +72,8 @@ pub enum Fault {
     Respawn(Side),
     /// SIGHUP: the configuration is read anew, and another agent goes on with it.
     Reload(Side),
+    /// The file is replaced by the one of this checksum, and read anew.
+    ReloadTo(Side, u8),
     /// SIGSTOP of the agent.
     HangAgent(Side),
     /// SIGSTOP of the guard.

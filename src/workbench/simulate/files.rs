@@ -83,6 +83,14 @@ impl Setup {
         self.other_file(digest).is_none_or(|other| other.groups.contains(&group))
     }
 
+    /// Both files have the same groups, in the same order: a daemon goes from one to the other without a restart.
+    pub fn have_same_groups(&self, one: u8, other: u8) -> bool {
+        let groups =
+            |digest: u8| self.other_file(digest).map_or(self.policy.group_ids().collect(), |file| file.groups.clone());
+        let [one, other]: [Vec<GroupId>; 2] = [groups(one), groups(other)];
+        one == other
+    }
+
     fn other_file(&self, digest: u8) -> Option<&OtherFile> {
         self.other.as_ref().filter(|_| digest == OTHER_DIGEST)
     }

@@ -27,6 +27,8 @@ pub struct Guard {
     pub fenced: Option<Result<(), Fault>>,
     /// What the agent deposited last, as it came.
     pub deposit: Vec<u8>,
+    /// A reload has changed the witnesses since.
+    pub has_other_witnesses: bool,
     /// When the loop wants to wake up (true time), and by the box's own clock.
     pub wakes_at: (Instant, Instant),
     /// An agent is being started.
@@ -49,6 +51,7 @@ impl Guard {
             ended: VecDeque::new(),
             fenced: None,
             deposit: Vec::new(),
+            has_other_witnesses: false,
             wakes_at: (Instant::NEVER, Instant::NEVER),
             is_forking: false,
             is_agent_there: true,

@@ -72,6 +72,7 @@ impl World {
         {
             if let (Word::Deposit, Some(guard)) = (word, &mut self.boxes[side.index()].guard) {
                 guard.deposit = deposit;
+                guard.has_other_witnesses = false;
             }
             self.guard_hears(side, Event::Said(word));
         }
@@ -367,12 +368,21 @@ impl World {
         }
     }
 
-    /// The configuration is read anew, which is refused where custody says that it is not the time.
+    /// The configuration is read anew, which is refused where only a restart can bring it about, or where custody says that it
+    /// is not the time.
     pub(super) fn reload(&mut self, side: Side) {
-        let plan = self.setup.custody_plan(self.boxes[side.index()].started_with.2);
-        let is_working = self.boxes[side.index()].does_guard_work();
-        let guard = self.boxes[side.index()].guard.as_ref();
-        if is_working && guard.is_some_and(|guard| guard.custody.may_reload()) {
+        let gateway = &self.boxes[side.index()];
+        let (old, new) = (gateway.started_with, (gateway.key, gateway.pair, gateway.digest));
+        if !gateway.does_guard_work() || old.1 != new.1 || !self.setup.have_same_groups(old.2, new.2) {
+            return;
+        }
+        self.hear_said(side);
+        let has_other_witnesses = self.setup.file(old.2).witnesses != self.setup.file(new.2).witnesses;
+        let plan = self.setup.custody_plan(new.2);
+        let gateway = &mut self.boxes[side.index()];
+        if let Some(guard) = gateway.guard.as_mut().filter(|guard| guard.custody.may_reload()) {
+            guard.has_other_witnesses |= has_other_witnesses;
+            gateway.started_with = new;
             self.guard_hears(side, Event::Reloaded(&plan));
             self.guard_turn(side);
         }

@@ -259,7 +259,7 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
     let group = chance.pick(&groups);
     match chance.below(106) {
         100..=101 => Fault::Respawn(side),
-        102 => Fault::Reload(side),
+        102 => chance.pick(&[Fault::Reload(side), Fault::ReloadTo(side, 1), Fault::ReloadTo(side, 2)]),
         103 => Fault::BadStops(side),
         104 => Fault::HangGuard(side),
         105 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),
@@ -280,7 +280,7 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
         74..=80 => random_neighbour_fault(setup, chance),
         81 => Fault::Key(side, chance.pick(&[7, 7, 9])),
         82 => Fault::Pair(side, chance.pick(&[0, 0, 1])),
-        83 => Fault::Digest(side, chance.pick(&[1, 1, 2])),
+        83 => chance.pick(&[Fault::Digest(side, 1), Fault::Digest(side, 2), Fault::ReloadTo(side, 2)]),
         84 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),
         85 => chance.pick(&[Fault::BadStarts(side), Fault::BadStops(side)]),
         86 => Fault::GoodScripts(side),

@@ -8,7 +8,7 @@ use crosswire::config::{GroupId, MAX_GROUPS, Side};
 use crosswire::custody::{self, HeldGroup, Phase, ScriptSet, Word};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Event;
-use crosswire::quorum::succession::{self, Holding, MAX_DEPOSIT_BYTES, Succession};
+use crosswire::quorum::succession::{self, Deposit, Holding, MAX_DEPOSIT_BYTES, Succession};
 use crosswire::time::{Instant, Span};
 
 /// From the death of an agent to the first turn of another, at least and at most.
@@ -100,11 +100,9 @@ impl World {
         let free = |group: &GroupId| guard.custody.group(*group).is_some_and(HeldGroup::is_free);
         let held_by_nobody: Vec<GroupId> = self.setup.policy.group_ids().filter(free).collect();
         let run = guard.run;
-        let succession = Succession {
-            deposit: succession::decode(&guard.deposit),
-            holdings,
-            last_token: guard.custody.last_token(),
-        };
+        let mut deposit = succession::decode(&guard.deposit);
+        deposit.iter_mut().filter(|_| guard.has_other_witnesses).for_each(Deposit::forget_witnesses);
+        let succession = Succession { deposit, holdings, last_token: guard.custody.last_token() };
         for group in held_by_nobody {
             self.set_held(side, group, None);
         }
