@@ -16,8 +16,11 @@ root=${DESTDIR:-}
 root=${root%/}
 here=$(cd "$(dirname "$0")" && pwd)
 sbin=$root/usr/local/sbin
-man=$root/usr/local/share/man
-completions=$root/usr/local/share/bash-completion/completions
+share=$root/usr/local/share
+man=$share/man
+bash=$share/bash-completion/completions/crosswire
+zsh=$share/zsh/site-functions/_crosswire
+fish=$share/fish/vendor_completions.d/crosswire.fish
 etc=$root/etc/crosswire
 binary=
 init=
@@ -219,7 +222,9 @@ install_all() {
     put_user
     put 644 "$here/man/crosswire.8" "$man/man8/crosswire.8"
     put 644 "$here/man/crosswire.toml.5" "$man/man5/crosswire.toml.5"
-    put 644 "$here/man/crosswire.bash" "$completions/crosswire"
+    put 644 "$here/man/crosswire.bash" "$bash"
+    put 644 "$here/man/crosswire.zsh" "$zsh"
+    put 644 "$here/man/crosswire.fish" "$fish"
     put_configuration
     put_init
     say_next
@@ -232,7 +237,7 @@ uninstall_all() {
     if [ -z "$root" ] && systemctl is-active --quiet crosswire 2>/dev/null; then
         fail "it runs: stop it first, with systemctl disable --now crosswire"
     fi
-    take "$sbin/crosswire" "$sbin/crosswire.old" "$man/man8/crosswire.8" "$man/man5/crosswire.toml.5" "$completions/crosswire" \
+    take "$sbin/crosswire" "$sbin/crosswire.old" "$man/man8/crosswire.8" "$man/man5/crosswire.toml.5" "$bash" "$zsh" "$fish" \
         "$root/etc/init.d/crosswire" "$root/etc/systemd/system/crosswire.service" "$etc/crosswire.toml.example" "$etc/inittab.example"
     say "what you have enabled is yours to disable: links of update-rc.d or chkconfig, lines in /etc/inittab"
     say "the user and the group crosswire stay: deluser crosswire, or userdel crosswire"

@@ -1,10 +1,11 @@
-//! `crosswire man`: the manual and the shell's completion, from the tables that `--help` shows.
+//! `crosswire man`: the manual and the shells' completions, from the tables that `--help` shows.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::completion;
 use super::exit::Exit;
 use super::help;
 use super::option::{Kind, Spec, Word, operand, options};
@@ -30,14 +31,14 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 options! {
-    /// Write the manual pages and the shell's completion into a directory
+    /// Write the manual pages and the shells' completions into a directory
     pub struct ManOptions("man") {
-        /// Where crosswire.8, crosswire.toml.5 and crosswire.bash go
+        /// Where crosswire.8, crosswire.toml.5 and crosswire.bash, .zsh and .fish go
         directory: PathBuf = operand("DIR"),
     }
 }
 
-/// Writes the three files; `specs` are those of all commands.
+/// Writes the files; `specs` are those of all commands.
 pub fn run(options: &ManOptions, specs: impl Iterator<Item = &'static Spec>, out: &mut impl Write) -> Exit {
     let specs: Vec<&Spec> = specs.filter(|spec| !WORKBENCH.contains(&spec.name)).collect();
     match write_all(&options.directory, &specs) {
@@ -50,9 +51,18 @@ pub fn run(options: &ManOptions, specs: impl Iterator<Item = &'static Spec>, out
 }
 
 fn write_all(directory: &Path, specs: &[&Spec]) -> io::Result<()> {
-    fs::write(directory.join("crosswire.8"), commands_page(specs))?;
-    fs::write(directory.join("crosswire.toml.5"), configuration_page())?;
-    fs::write(directory.join("crosswire.bash"), completion(specs))
+    files(specs).into_iter().try_for_each(|(name, text)| fs::write(directory.join(name), text))
+}
+
+/// Every file with its name.
+fn files(specs: &[&Spec]) -> [(&'static str, String); 5] {
+    [
+        ("crosswire.8", commands_page(specs)),
+        ("crosswire.toml.5", configuration_page()),
+        ("crosswire.bash", completion::bash(specs)),
+        ("crosswire.zsh", completion::zsh(specs)),
+        ("crosswire.fish", completion::fish(specs)),
+    ]
 }
 
 /// crosswire(8), in the macros of man(7).
@@ -134,33 +144,6 @@ fn roff(text: &str) -> String {
     if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }
 }
 
-/// bash: commands first, then the options of the command; files where a FILE or DIR is wanted.
-fn completion(specs: &[&Spec]) -> String {
-    let names: Vec<&str> = specs.iter().map(|spec| spec.name).collect();
-    let mut text = format!(
-        "# Made by `crosswire man`.\n_crosswire() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words=\n    \
-         if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"{} --help --version\"\n    else\n        case ${{COMP_WORDS[1]}} in\n",
-        names.join(" ")
-    );
-    for spec in specs {
-        let words = spec.words.iter().filter(|word| matches!(word.kind, Kind::Flag | Kind::Option));
-        let words: Vec<&str> = words.map(|word| word.name).chain(["--help"]).collect();
-        let _ = writeln!(text, "        {}) words=\"{}\" ;;", spec.name, words.join(" "));
-    }
-    let takes_file = |word: &&Word| word.kind == Kind::Option && matches!(word.value, "FILE" | "DIR");
-    let mut file_options: Vec<&str> =
-        specs.iter().flat_map(|spec| spec.words).filter(takes_file).map(|word| word.name).collect();
-    file_options.sort_unstable();
-    file_options.dedup();
-    let _ = write!(
-        text,
-        "        esac\n    fi\n    case $before in\n        {}) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n        \
-         *) COMPREPLY=($(compgen -W \"$words\" -- \"$word\")) ;;\n    esac\n}}\ncomplete -o default -F _crosswire crosswire\n",
-        file_options.join(" | ")
-    );
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,11 +159,7 @@ mod tests {
     fn the_shipped_pages_are_those_of_this_source() {
         let specs: Vec<&Spec> = super::super::specs().filter(|spec| !WORKBENCH.contains(&spec.name)).collect();
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/man");
-        for (file, expected) in [
-            ("crosswire.8", commands_page(&specs)),
-            ("crosswire.toml.5", configuration_page()),
-            ("crosswire.bash", completion(&specs)),
-        ] {
+        for (file, expected) in files(&specs) {
             let shipped = fs::read_to_string(config.join(file)).unwrap_or_default();
             assert!(shipped == expected, "config/man/{file} is old: make it with `cargo run -- man config/man`");
         }

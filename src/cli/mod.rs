@@ -5,6 +5,8 @@ mod assessment;
 pub mod cable_test;
 pub mod check;
 #[cfg(feature = "workbench")]
+mod completion;
+#[cfg(feature = "workbench")]
 pub mod demo;
 pub mod exit;
 pub mod fence;

@@ -53,6 +53,8 @@ fn installs_and_uninstalls(shell: Shell) {
             (file, mode),
             ("usr/local/sbin/crosswire", 0o755),
             ("usr/local/share/bash-completion/completions/crosswire", 0o644),
+            ("usr/local/share/fish/vendor_completions.d/crosswire.fish", 0o644),
+            ("usr/local/share/zsh/site-functions/_crosswire", 0o644),
             ("usr/local/share/man/man5/crosswire.toml.5", 0o644),
             ("usr/local/share/man/man8/crosswire.8", 0o644),
         ]

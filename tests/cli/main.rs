@@ -12,6 +12,7 @@ mod import;
 mod import_keepalived;
 mod install;
 mod installer;
+mod packages;
 mod place;
 mod ports;
 mod recipes;
