@@ -5,9 +5,9 @@ use nix::time::{ClockId, clock_gettime};
 
 /// Now on `CLOCK_BOOTTIME` (Linux 2.6.39 and later), in microseconds since the boot of the box.
 ///
-/// It is the same clock in agent and guard, so that a deadline may cross the process border, and it counts the time
-/// for which the box was suspended, so that nobody wakes up believing that an old deadline still lies ahead.
-/// Where the clock cannot be read every deadline has passed: the safe way.
+/// It is the same clock in agent and guard, so that a deadline may cross the process border, and it counts
+/// the time for which the box was suspended, so that nobody wakes up believing that an old deadline still
+/// lies ahead. Where the clock cannot be read every deadline has passed: the safe way.
 pub fn now() -> Instant {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Instant::NEVER, |t| {
         let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);

@@ -1,7 +1,8 @@
 //! What the two nodes have agreed on, as far as the decision needs to know it.
 //!
 //! These are plain types with checked bounds and no text: devices, addresses and scripts live in the binary,
-//! where a path or a group is known by the index that it has here. Both nodes list paths and groups in the same order.
+//! where a path or a group is known by the index that it has here. Both nodes list paths and groups in the
+//! same order.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,8 @@ pub const MAX_GROUPS: usize = 8;
 pub const MAX_INTERFACES: usize = 32;
 /// Most witnesses a pair may ask (four bits on the wire).
 pub const MAX_WITNESSES: usize = 4;
-/// `dead_after` is at most this many intervals, so that the send times of all beats that may still be acknowledged fit a ring.
+/// `dead_after` is at most this many intervals, so that the send times of all beats that may still be
+/// acknowledged fit a ring.
 pub const MAX_DEAD_AFTER_INTERVALS: u64 = 100;
 /// Longest `dead_after`: what two varint bytes of milliseconds carry on the wire.
 pub const MAX_DEAD_AFTER: Span = Span::from_ms(16_383);
@@ -128,7 +130,8 @@ pub enum InJeopardy {
 /// One group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupPolicy {
-    /// Low eight bits of the CRC-32 of its name: tells groups apart in beats of a node whose configuration differs.
+    /// Low eight bits of the CRC-32 of its name: tells groups apart in beats of a node whose configuration
+    /// differs.
     pub tag: u8,
     /// The node that serves when both could.
     pub prefer: Option<Side>,
@@ -136,7 +139,8 @@ pub struct GroupPolicy {
     pub safety: SafetyRule,
     /// Sum of the stop timeouts of its scripts; zero without scripts.
     pub stop_timeout: Span,
-    /// Never taken from a peer whose scripts may still run (a shared disk): time alone does not stop a script.
+    /// Never taken from a peer whose scripts may still run (a shared disk): time alone does not stop a
+    /// script.
     pub is_exclusive: bool,
     /// When the preferred node asks for it back.
     pub failback: Failback,

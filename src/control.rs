@@ -1,4 +1,5 @@
-//! What the commands and the running agent say to each other over the control socket: one postcard message a packet.
+//! What the commands and the running agent say to each other over the control socket: one postcard message a
+//! packet.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,8 +13,8 @@ use crosswire::status::NodeStatus;
 use crosswire::time::Span;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send, setsockopt,
-    socket,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send,
+    setsockopt, socket,
 };
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -228,8 +229,8 @@ pub fn socket_path(run_dir: &Path) -> PathBuf {
     run_dir.join("control")
 }
 
-/// Makes the control socket, for root alone, in a directory in which nobody else can replace it. A socket that an earlier run left behind is replaced: the caller holds the
-/// lock, so nobody listens on it.
+/// Makes the control socket, for root alone, in a directory in which nobody else can replace it. A socket
+/// that an earlier run left behind is replaced: the caller holds the lock, so nobody listens on it.
 ///
 /// # Errors
 /// What the file system says.

@@ -1,12 +1,15 @@
-//! What the operator has told this node not to do, kept on disk: standby and maintenance outlive the daemon and the box.
+//! What the operator has told this node not to do, kept on disk: standby and maintenance outlive the daemon
+//! and the box.
 //!
-//! The command writes the file after the daemon has agreed, so that a disk that hangs holds up nobody but the operator; an
-//! agent that begins reads it while it still may. There is a file only while something is in force. It does not trust the
-//! clock of day: the end of a maintenance is an instant since the boot, and the boot has an id. After another boot, nobody
-//! knows how long the box was off, and the whole time runs anew, from that boot.
+//! The command writes the file after the daemon has agreed, so that a disk that hangs holds up nobody but the
+//! operator; an agent that begins reads it while it still may. There is a file only while something is in
+//! force. It does not trust the clock of day: the end of a maintenance is an instant since the boot, and the
+//! boot has an id. After another boot, nobody knows how long the box was off, and the whole time runs anew,
+//! from that boot.
 //!
-//! There is a second copy in the run directory, for agents in the place of others: also where the disk takes nothing. Where the
-//! first one is, the command learns from root's own link beside it, and not from an agent, which may have been taken over.
+//! There is a second copy in the run directory, for agents in the place of others: also where the disk takes
+//! nothing. Where the first one is, the command learns from root's own link beside it, and not from an agent,
+//! which may have been taken over.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -72,7 +75,11 @@ pub fn of_run(run_dir: &Path, now: Instant) -> Kept {
 ///
 /// # Errors
 /// Which file ends with this run, and what the file system says.
-pub fn change(run_dir: &Path, now: Instant, change: impl FnOnce(&mut Kept)) -> Result<(), (PathBuf, io::Error)> {
+pub fn change(
+    run_dir: &Path,
+    now: Instant,
+    change: impl FnOnce(&mut Kept),
+) -> Result<(), (PathBuf, io::Error)> {
     let copy = run_dir.join(OF_RUN);
     let link = run_dir.join(LINK);
     let file = fs::read_link(&link).map_err(|error| (link, error))?;
@@ -87,7 +94,8 @@ pub fn change(run_dir: &Path, now: Instant, change: impl FnOnce(&mut Kept)) -> R
     }
 }
 
-/// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was in force.
+/// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was
+/// in force.
 pub fn load(file: &Path, now: Instant) -> Kept {
     let doubt = |what: &str| Kept {
         restraint: Restraint { maintenance_until: Some(now + IN_DOUBT), ..Restraint::default() },
@@ -174,7 +182,8 @@ fn parse(text: &str, boot: &str, now: Instant) -> Option<Kept> {
                 let (until, lasts) = rest.split_once(' ')?;
                 let until = Instant::from_us(until.parse().ok()?);
                 kept.lasts = Span::from_us(lasts.parse().ok()?).min(LONGEST_MAINTENANCE);
-                let until = if is_same_boot { until.min(now + kept.lasts) } else { Instant::ORIGIN + kept.lasts };
+                let until =
+                    if is_same_boot { until.min(now + kept.lasts) } else { Instant::ORIGIN + kept.lasts };
                 kept.restraint.maintenance_until = Some(until).filter(|until| *until > now);
             }
             "reason" => kept.reason = Some(plain::line(rest, MAX_REASON)),
@@ -191,7 +200,8 @@ mod tests {
     const NOW: Instant = Instant::from_us(50_000_000);
 
     fn kept() -> Kept {
-        let restraint = Restraint { standby: Standby::Forced, maintenance_until: Some(NOW + Span::from_s(40)) };
+        let restraint =
+            Restraint { standby: Standby::Forced, maintenance_until: Some(NOW + Span::from_s(40)) };
         Kept { restraint, lasts: Span::from_s(90), reason: Some("new disk, see the board".to_owned()) }
     }
 
@@ -226,7 +236,8 @@ mod tests {
 
     #[test]
     fn a_run_goes_by_its_own_copy_where_the_disk_takes_nothing_and_by_no_agent_s_word_for_where_it_lies() {
-        let (run, disk) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let (run, disk) =
+            (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         let file = file(disk.path(), "gateway", "gw1");
         save(&file, &kept()).expect("written");
         begin(run.path(), &file).expect("it begins");
@@ -244,7 +255,8 @@ mod tests {
 
     #[test]
     fn an_old_copy_of_a_run_does_not_outvote_what_was_saved_since() {
-        let (run, disk) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let (run, disk) =
+            (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         begin(run.path(), &file(disk.path(), "gateway", "gw1")).expect("it begins");
         change(run.path(), NOW, |kept| *kept = Kept::default()).expect("changed");
         // As in a full run directory, no new copy can be written.
@@ -259,14 +271,18 @@ mod tests {
         let file = file(directory.path(), "gateway", "gw1");
         assert_eq!(load(&file, NOW), Kept::default(), "no file, nothing in force");
         let whole = text(&kept(), "a");
-        for bad in ["", "\n", "end\n", "boot a\nstandby perhaps\nend\n", "\0\0\0\0", "boot a\nmaintenance 5\nend\n"]
-            .into_iter()
-            .chain((1..whole.len()).map(|length| &whole[..length]))
+        for bad in
+            ["", "\n", "end\n", "boot a\nstandby perhaps\nend\n", "\0\0\0\0", "boot a\nmaintenance 5\nend\n"]
+                .into_iter()
+                .chain((1..whole.len()).map(|length| &whole[..length]))
         {
             fs::write(&file, bad).expect("written");
             let kept = load(&file, NOW);
             assert_eq!(kept.restraint.maintenance_until, Some(NOW + IN_DOUBT), "{bad:?}");
-            assert!(kept.reason.is_some_and(|reason| reason.contains("gateway.gw1.restraint is damaged")), "{bad:?}");
+            assert!(
+                kept.reason.is_some_and(|reason| reason.contains("gateway.gw1.restraint is damaged")),
+                "{bad:?}"
+            );
         }
         fs::write(&file, [0xff; 5_000]).expect("written");
         assert_eq!(load(&file, NOW).restraint.maintenance_until, Some(NOW + IN_DOUBT));
@@ -280,7 +296,8 @@ mod tests {
         let file = file(&directory.path().join("state"), "gateway", "gw1");
         save(&file, &Kept::default()).expect("nothing to do");
         let now = crate::clock::now();
-        let restraint = Restraint { standby: Standby::Asked, maintenance_until: Some(now + Span::from_s(60)) };
+        let restraint =
+            Restraint { standby: Standby::Asked, maintenance_until: Some(now + Span::from_s(60)) };
         let kept = Kept { restraint, lasts: Span::from_s(60), reason: Some("a\nb\u{1b}".to_owned()) };
         save(&file, &kept).expect("written");
         assert_eq!(load(&file, now), Kept { reason: Some("a?b?".to_owned()), ..kept });

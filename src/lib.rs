@@ -1,5 +1,6 @@
-//! crosswire keeps one gateway out of two alive: two boxes, a null-modem cable, an Ethernet between them, and addresses
-//! that one of the boxes serves while the other stands by. This comment is the map of the whole program.
+//! crosswire keeps one gateway out of two alive: two boxes, a null-modem cable, an Ethernet between them, and
+//! addresses that one of the boxes serves while the other stands by. This comment is the map of the whole
+//! program.
 //!
 //! # Two halves, two processes
 //!
@@ -7,39 +8,39 @@
 //! |---|---|---|
 //! | does | decides | every system call, every word that a person reads |
 //! | has | no `std`, no heap, no `unsafe`, no clock, no socket, no random source | all of them |
-//! | is told by | [`Event`](quorum::Event)s and the instant at which they happen | the kernel, the wire, the operator |
-//! | answers with | [`Effect`](quorum::Effect)s, to be carried out in their order | packets, addresses, log lines |
+//! | is told by | [`Event`](quorum::Event)s and the instant of each | the kernel, the wire, the operator |
+//! | answers with | [`Effect`](quorum::Effect)s, carried out in their order | packets, addresses, log lines |
 //!
-//! The library never asks the world anything. The same events at the same instants give the same effects, which is why
-//! the decision can be tried in virtual time, thousands of runs a minute, with the code that ships.
+//! The library never asks the world anything. The same events at the same instants give the same effects,
+//! which is why the decision can be tried in virtual time, thousands of runs a minute, with the code that
+//! ships.
 //!
-//! `crosswire run` is two processes. The **guard** stays root, and does what it is ordered; it understands nothing that
-//! comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root, hears the peer and the wire, and
-//! runs [`Node`](quorum::Node).
-//! The guard starts the agent, and another one in its place when it dies or hangs.
-//! Between them lies one socket pair that carries [`Ticket`](resource::Ticket)s one way and
-//! [`Outcome`](resource::Outcome)s the other.
+//! `crosswire run` is two processes. The **guard** stays root, and does what it is ordered; it understands
+//! nothing that comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root,
+//! hears the peer and the wire, and runs [`Node`](quorum::Node). The guard starts the agent, and another one
+//! in its place when it dies or hangs. Between them lies one socket pair that carries
+//! [`Ticket`](resource::Ticket)s one way and [`Outcome`](resource::Outcome)s the other.
 //!
 //! # The folders, in the order in which data flows
 //!
 //! A folder uses those above it, never those below. The library:
 //!
-//! * [`time`], [`config`], [`resource`], [`status`]: plain types that the folders share. Instants and spans; what both
-//!   nodes agreed on; what the guard can be told to do and what came of it; what a node knows, for showing. [`limit`] makes a
-//!   flood of events one line and a count.
+//! * [`time`], [`config`], [`resource`], [`status`]: plain types that the folders share. Instants and spans;
+//!   what both nodes agreed on; what the guard can be told to do and what came of it; what a node knows, for
+//!   showing. [`limit`] makes a flood of events one line and a count.
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
-//!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal)
-//!   wraps and unwraps them, [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is
-//!   what is said.
-//! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path, [`Peer`](health::Peer)
-//!   for what all paths show together, [`ack`](health::ack) for what the peer has heard of us.
-//! * [`turn`]: in which order an agent reads what has arrived, and when it judges. The agent and the simulated world both
-//!   do what it says.
-//! * [`quorum`]: evidence to decision. [`verdict`](quorum::verdict) and [`decide`](quorum::decide) are tables,
-//!   [`timing`](quorum::timing) is the arithmetic, [`probe`](quorum::probe) what the wire says of an address,
-//!   [`succession`](quorum::succession) what an agent that died leaves to the next,
-//!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the only way
-//!   in.
+//!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
+//!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is what is said.
+//! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path,
+//!   [`Peer`](health::Peer) for what all paths show together, [`ack`](health::ack) for what the peer has
+//!   heard of us.
+//! * [`turn`]: in which order an agent reads what has arrived, and when it judges. The agent and the
+//!   simulated world both do what it says.
+//! * [`quorum`]: evidence to decision. [`verdict`](quorum::verdict) and [`decide`](quorum::decide) are
+//!   tables, [`timing`](quorum::timing) is the arithmetic, [`probe`](quorum::probe) what the wire says of an
+//!   address, [`succession`](quorum::succession) what an agent that died leaves to the next,
+//!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the
+//!   only way in.
 //! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,
 //!   [`HeldGroup`](custody::HeldGroup) is one group's addresses and scripts step by step,
 //!   [`restart_policy`](custody::restart_policy) what is done when an agent is lost, and
@@ -47,58 +48,63 @@
 //!
 //! The binary:
 //!
-//! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices for the
-//!   rest.
-//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's end, and
-//!   the journal of what was decided.
-//! * `guard/`: the hands of [`Custody`](custody::Custody): addresses with a lifetime, announcements, probes, scripts,
-//!   carriers, ports, and the loop round them.
+//! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices
+//!   for the rest.
+//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's
+//!   end, and the journal of what was decided.
+//! * `guard/`: the hands of [`Custody`](custody::Custody): addresses with a lifetime, announcements, probes,
+//!   scripts, carriers, ports, and the loop round them.
 //! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
-//! * `control.rs`, `words.rs`, `logger/`, `clock.rs`: what a command and the agent say to each other, records in
-//!   words, the log, and the monotonic clock.
+//! * `control.rs`, `words.rs`, `logger/`, `clock.rs`: what a command and the agent say to each other, records
+//!   in words, the log, and the monotonic clock.
 //! * `cli/`: one file for each command, and the exit codes.
-//! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in namespaces, and a
-//!   world in virtual time.
+//! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in
+//!   namespaces, and a world in virtual time.
 //!
 //! # The way of one heartbeat, from the UART to a change of role
 //!
-//! 1. `agent/mod.rs` wakes from its poll, [`Turn`](turn::Turn) says in which order, and `agent/ports.rs` reads what the serial port has: any bytes, in any
-//!    pieces.
-//! 2. They become `Event::Bytes`. Before [`Node::step`](quorum::Node::step) looks at them it lets go of what may not be
-//!    held any longer: an old heartbeat cannot renew what has lapsed.
+//! 1. `agent/mod.rs` wakes from its poll, [`Turn`](turn::Turn) says in which order, and `agent/ports.rs`
+//!    reads what the serial port has: any bytes, in any pieces.
+//! 2. They become `Event::Bytes`. Before [`Node::step`](quorum::Node::step) looks at them it lets go of what
+//!    may not be held any longer: an old heartbeat cannot renew what has lapsed.
 //! 3. [`delimit::Collector`](frame::delimit::Collector) finds a body between two zero bytes;
-//!    [`Session::receive`](frame::session::Session::receive) checks length, CRC, version, pair, sender, path, session
-//!    value, authenticator and number, the cheap checks first. What fails one is counted under its
+//!    [`Session::receive`](frame::session::Session::receive) checks length, CRC, version, pair, sender, path,
+//!    session value, authenticator and number, the cheap checks first. What fails one is counted under its
 //!    [`Refusal`](frame::Refusal) and goes no further.
-//! 4. The path's [`Detector`](health::Detector) notes the instant, and [`Peer`](health::Peer) what was said: which of
-//!    our beats the peer has heard, what it holds under which term, how it stands.
-//! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`. Only now silence is judged: path
-//!    states, then the [`verdict`](quorum::verdict::verdict), then for each group a
+//! 4. The path's [`Detector`](health::Detector) notes the instant, and [`Peer`](health::Peer) what was said:
+//!    which of our beats the peer has heard, what it holds under which term, how it stands.
+//! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`. Only now silence is
+//!    judged: path states, then the [`verdict`](quorum::verdict::verdict), then for each group a
 //!    [`Situation`](quorum::decide::Situation).
-//! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision. Say the peer is dead: a probe has
-//!    been asking the wire since every path was late, nobody answered, so the decision is to take the group.
-//! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to the guard.
-//! 8. `guard/turns.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it or says why not;
-//!    `guard/effects.rs` carries out what follows: the addresses are added over rtnetlink with the lease as their lifetime
-//!    and read back, announced by `guard/announce.rs`, then the scripts start one after the other.
+//! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision. Say the peer is dead: a
+//!    probe has been asking the wire since every path was late, nobody answered, so the decision is to take
+//!    the group.
+//! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to
+//!    the guard.
+//! 8. `guard/turns.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it or says
+//!    why not; `guard/effects.rs` carries out what follows: the addresses are added over rtnetlink with the
+//!    lease as their lifetime and read back, announced by `guard/announce.rs`, then the scripts start one
+//!    after the other.
 //! 9. The guard reports `Outcome::Serving`; it comes in as `Event::Done`, and the role becomes active.
-//! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, at every beat or three
-//!     times a lease; without them the kernel takes the address away, whatever has become of the two processes.
+//! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, at every beat
+//!     or three times a lease; without them the kernel takes the address away, whatever has become of the two
+//!     processes.
 //!
 //! # The way of one operator's command
 //!
-//! 1. `crosswire handover gateway`: `cli/operate.rs` asks over the control socket (`control.rs`), a packet in the run
-//!    directory.
+//! 1. `crosswire handover gateway`: `cli/operate.rs` asks over the control socket (`control.rs`), a packet in
+//!    the run directory.
 //! 2. `agent/control.rs` takes the question, `agent/mod.rs` turns the group's name into its id and hands in
 //!    `Event::Operator`.
-//! 3. [`Node`](quorum::Node) answers at once with `Effect::Reply`: accepted, or a [`Denial`](quorum::record::Denial)
-//!    that `words.rs` turns into a reason and a remedy. If accepted, the wish stands for ten seconds.
-//! 4. On the tick, the decision is to release: scripts first, then addresses. The guard stops the scripts, removes the
-//!    addresses, sees that they are gone, and says so.
-//! 5. The role becomes backup, and the next beat tells the peer: 'I have let this group go for you'. The peer acquires
-//!    it with the next term, from step 7 above.
-//! 6. Meanwhile `cli/operate.rs` asks for the status until one node has the role that was asked for, and says how it
-//!    ended.
+//! 3. [`Node`](quorum::Node) answers at once with `Effect::Reply`: accepted, or a
+//!    [`Denial`](quorum::record::Denial) that `words.rs` turns into a reason and a remedy. If accepted, the
+//!    wish stands for ten seconds.
+//! 4. On the tick, the decision is to release: scripts first, then addresses. The guard stops the scripts,
+//!    removes the addresses, sees that they are gone, and says so.
+//! 5. The role becomes backup, and the next beat tells the peer: 'I have let this group go for you'. The peer
+//!    acquires it with the next term, from step 7 above.
+//! 6. Meanwhile `cli/operate.rs` asks for the status until one node has the role that was asked for, and says
+//!    how it ended.
 //!
 //! # The calling contract, in small
 //!

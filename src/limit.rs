@@ -1,6 +1,7 @@
-//! A limit for what others can cause. The first few events of a kind are said one by one; a flood of them is one line and a
-//! count at the end of each minute. Memory is bounded, and nothing is lost but the lines: every event is counted, and the
-//! newest of those that were held back is kept, so that the last word on a state is always true.
+//! A limit for what others can cause. The first few events of a kind are said one by one; a flood of them is
+//! one line and a count at the end of each minute. Memory is bounded, and nothing is lost but the lines:
+//! every event is counted, and the newest of those that were held back is kept, so that the last word on a
+//! state is always true.
 
 use heapless::Vec;
 
@@ -51,8 +52,8 @@ impl<K, T, const N: usize> Limiter<K, T, N> {
 }
 
 impl<K: PartialEq, T, const N: usize> Limiter<K, T, N> {
-    /// Something has happened: it comes back if it is to be said now, and is counted and kept otherwise. `most` of its kind
-    /// are said in a window; none of a flood, until a window had no more than that.
+    /// Something has happened: it comes back if it is to be said now, and is counted and kept otherwise.
+    /// `most` of its kind are said in a window; none of a flood, until a window had no more than that.
     pub fn admit(&mut self, now: Instant, kind: K, most: u16, event: T) -> Option<T> {
         self.slots.retain(|slot| slot.held_back > 0 || now.since(slot.since) < WINDOW);
         let Some(slot) = self.slot(now, kind, most) else { return Some(event) };
@@ -65,8 +66,8 @@ impl<K: PartialEq, T, const N: usize> Limiter<K, T, N> {
         None
     }
 
-    /// The slot of a kind. Where there is room for no other kind, the one that has been quiet for longest makes room; where
-    /// every kind is a flood, the newest one counts for all that come after it.
+    /// The slot of a kind. Where there is room for no other kind, the one that has been quiet for longest
+    /// makes room; where every kind is a flood, the newest one counts for all that come after it.
     fn slot(&mut self, now: Instant, kind: K, most: u16) -> Option<&mut Slot<K, T>> {
         let mut index = self.slots.iter().position(|slot| slot.kind == kind);
         if index.is_none() && self.slots.is_full() {
@@ -92,7 +93,8 @@ impl<K: PartialEq, T, const N: usize> Limiter<K, T, N> {
 
     /// A count that is due; at the end everything is due that was held back. To be asked until there is none.
     pub fn next_due(&mut self, now: Instant, is_end: bool) -> Option<HeldBack<T>> {
-        let is_due = |slot: &&mut Slot<K, T>| slot.held_back > 0 && (is_end || now.since(slot.since) >= WINDOW);
+        let is_due =
+            |slot: &&mut Slot<K, T>| slot.held_back > 0 && (is_end || now.since(slot.since) >= WINDOW);
         let slot = self.slots.iter_mut().find(is_due)?;
         let count = core::mem::take(&mut slot.held_back);
         slot.since = now;
@@ -141,7 +143,8 @@ mod tests {
         }
         assert_eq!(lines, 4 + 9);
         assert_eq!(due(&mut limiter, 660_000).len(), 1);
-        // As many as before, but in two minutes: none is held back, but for those of the minute after the flood.
+        // As many as before, but in two minutes: none is held back, but for those of the minute after the
+        // flood.
         assert_eq!(due(&mut limiter, 720_000).len(), 0);
         assert_eq!(limiter.admit(at(721_000), 1, 4, 9), Some(9));
     }
@@ -158,10 +161,12 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing is lost: what happened was said or is counted. Nothing is a flood of ours: each kind is said `most` times
-        /// and counted once a window.
+        /// Nothing is lost: what happened was said or is counted. Nothing is a flood of ours: each kind is
+        /// said `most` times and counted once a window.
         #[test]
-        fn every_event_is_said_or_counted(events in proptest::collection::vec((0u64..20_000, 0u8..6), 0..400)) {
+        fn every_event_is_said_or_counted(
+            events in proptest::collection::vec((0u64..20_000, 0u8..6), 0..400),
+        ) {
             let (mut limiter, mut now, mut accounted, mut lines) = (Small::new(), 0, 0, 0);
             for (gap, kind) in &events {
                 now += gap;
@@ -170,10 +175,11 @@ mod tests {
                 accounted += said + counts.iter().map(|held| held.more + 1).sum::<u32>();
                 lines += u64::from(said) + counts.len() as u64;
             }
-            accounted += std::iter::from_fn(|| limiter.next_due(at(now), true)).map(|held| held.more + 1).sum::<u32>();
+            let left = std::iter::from_fn(|| limiter.next_due(at(now), true));
+            accounted += left.map(|held| held.more + 1).sum::<u32>();
             prop_assert_eq!(accounted as usize, events.len());
-            // Six kinds that share three slots may each begin anew whenever another makes room: that is bounded by time
-            // only where the kinds fit.
+            // Six kinds that share three slots may each begin anew whenever another makes room: that is
+            // bounded by time only where the kinds fit.
             if events.iter().all(|(_, kind)| *kind < 3) {
                 prop_assert!(lines <= 3 * (2 + 1) * (now / 60_000 + 1) + 3);
             }

@@ -1,8 +1,8 @@
 //! The half of crosswire that touches the box: every system call, every word that a person reads.
 //!
-//! `crosswire run` splits into two processes, the privileged [`guard`] and the unprivileged [`agent`], which runs the
-//! decision of the library. Every other command is one file in [`cli`]; those that need the running daemon ask it over the
-//! [`control`] socket.
+//! `crosswire run` splits into two processes, the privileged [`guard`] and the unprivileged [`agent`], which
+//! runs the decision of the library. Every other command is one file in [`cli`]; those that need the running
+//! daemon ask it over the [`control`] socket.
 
 mod agent;
 mod cli;

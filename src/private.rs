@@ -49,7 +49,12 @@ pub fn remove(path: &Path) -> io::Result<()> {
 pub fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     let new = path.with_extension("new");
     remove(&new)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(&new)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&new)?;
     Ok((file, new))
 }
 

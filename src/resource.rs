@@ -1,7 +1,8 @@
-//! What has to be done, as values: the orders that only the privileged guard can carry out, and what became of them.
+//! What has to be done, as values: the orders that only the privileged guard can carry out, and what became
+//! of them.
 //!
-//! An order on which a later decision depends carries a [`Token`] and comes back as an [`Outcome`]. Nothing is believed
-//! to be held or released before its outcome says so.
+//! An order on which a later decision depends carries a [`Token`] and comes back as an [`Outcome`]. Nothing
+//! is believed to be held or released before its outcome says so.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,15 +33,15 @@ pub enum Order {
         /// The reign under which it is held; handed to scripts as a fencing token.
         term: u32,
     },
-    /// Set the lifetime of the group's addresses to one lease again, putting back any that is missing. Never revives
-    /// a group that the guard does not hold, so that a renewal that crosses a release on the way cannot undo it.
-    /// Ends in [`Outcome::Renewed`] or [`Outcome::Failed`].
+    /// Set the lifetime of the group's addresses to one lease again, putting back any that is missing. Never
+    /// revives a group that the guard does not hold, so that a renewal that crosses a release on the way
+    /// cannot undo it. Ends in [`Outcome::Renewed`] or [`Outcome::Failed`].
     Renew {
         /// The group.
         group: GroupId,
     },
-    /// Let the group go. Ends in [`Outcome::Released`] or [`Outcome::Failed`]; a forced release of a group with scripts
-    /// also reports [`Outcome::AddressesGone`] on the way.
+    /// Let the group go. Ends in [`Outcome::Released`] or [`Outcome::Failed`]; a forced release of a group
+    /// with scripts also reports [`Outcome::AddressesGone`] on the way.
     Release {
         /// The group.
         group: GroupId,
@@ -57,8 +58,8 @@ pub enum Order {
         /// The group.
         group: GroupId,
     },
-    /// Ask the wire who answers for the group's addresses and for the peer's own. Ends in [`Outcome::Probed`] once the
-    /// queries have left, or [`Outcome::Failed`]; answers arrive as packets.
+    /// Ask the wire who answers for the group's addresses and for the peer's own. Ends in [`Outcome::Probed`]
+    /// once the queries have left, or [`Outcome::Failed`]; answers arrive as packets.
     Probe {
         /// The group.
         group: GroupId,
@@ -70,8 +71,8 @@ pub enum Order {
 pub struct Ticket {
     /// Comes back with the outcome.
     pub token: Token,
-    /// Checked right before each system call that adds or renews: a later order is discarded ([`Fault::TooLate`]).
-    /// Releases have no last moment.
+    /// Checked right before each system call that adds or renews: a later order is discarded
+    /// ([`Fault::TooLate`]). Releases have no last moment.
     pub valid_until: Instant,
     /// What to do.
     pub order: Order,
@@ -95,7 +96,8 @@ pub enum Outcome {
     },
     /// It is certain that the peer holds nothing.
     Fenced,
-    /// It could not be done. A failed `Acquire` leaves nothing behind; a failed `Release` leaves what the fault says.
+    /// It could not be done. A failed `Acquire` leaves nothing behind; a failed `Release` leaves what the
+    /// fault says.
     Failed(Fault),
 }
 
@@ -112,11 +114,11 @@ pub enum Condition {
     /// Nothing is known to be wrong.
     #[default]
     Well,
-    /// The monitor of this script (index in the group's list) failed: it is started again here, and has not been seen to
-    /// run since.
+    /// The monitor of this script (index in the group's list) failed: it is started again here, and has not
+    /// been seen to run since.
     Restarting(u8),
-    /// It failed more often than it may be started again here: the peer shall have the group, if it can. Until then it
-    /// is tried on here, and the addresses stay.
+    /// It failed more often than it may be started again here: the peer shall have the group, if it can.
+    /// Until then it is tried on here, and the addresses stay.
     Unfit(u8),
     /// It could not be stopped to be started again. The guard has taken the addresses away.
     Stuck(u8),
@@ -145,7 +147,8 @@ pub enum Fault {
     ScriptStart(u8),
     /// A script failed to stop, or did not in time; the addresses are gone.
     ScriptStop(u8),
-    /// The kernel refused an address (index in the group's list, errno). Where that was a renewal, the others were renewed.
+    /// The kernel refused an address (index in the group's list, errno). Where that was a renewal, the others
+    /// were renewed.
     Refused(u8, i32),
 }
 

@@ -1,4 +1,5 @@
-//! What a node knows, as plain values: the one source of `status`, of its JSON and of whatever else shows a node's state.
+//! What a node knows, as plain values: the one source of `status`, of its JSON and of whatever else shows a
+//! node's state.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
-//! How a thread is named in the static build. musl's own `pthread_setname_np` can name threads of others too, through a file
-//! whose name it makes with `snprintf`: that alone would bring printf, floats and all, 7 KB of it, into the router's binary.
+//! How a thread is named in the static build. musl's own `pthread_setname_np` can name threads of others too,
+//! through a file whose name it makes with `snprintf`: that alone would bring printf, floats and all, 7 KB of
+//! it, into the router's binary.
 
 use std::ffi::{c_char, c_int};
 

@@ -1,7 +1,7 @@
 //! Instants and spans on a monotonic clock that somebody else owns.
 //!
-//! The library never reads a clock: every instant is handed in. Both types count whole microseconds in 64 bits,
-//! and all arithmetic saturates, so that no sequence of inputs can wrap a deadline round to "long ago".
+//! The library never reads a clock: every instant is handed in. Both types count whole microseconds in 64
+//! bits, and all arithmetic saturates, so that no sequence of inputs can wrap a deadline round to "long ago".
 
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -120,7 +120,8 @@ impl Add for Span {
 }
 
 impl fmt::Display for Span {
-    /// `120 m` (from ten minutes on), `1.5 s`, `250 ms`, `90 us`: the largest unit that keeps the value exact to a tenth.
+    /// `120 m` (from ten minutes on), `1.5 s`, `250 ms`, `90 us`: the largest unit that keeps the value exact
+    /// to a tenth.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.us {
             us if us >= 600_000_000 && us % 60_000_000 == 0 => write!(f, "{} m", us / 60_000_000),

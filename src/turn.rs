@@ -1,22 +1,26 @@
 //! One turn of the agent: in which order it reads what has arrived, and when it judges.
 //!
-//! The agent's loop and the simulated world both do what [`Turn::next`] says, so that the order which is tried is the order
-//! which ships. The order, and why:
+//! The agent's loop and the simulated world both do what [`Turn::next`] says, so that the order which is
+//! tried is the order which ships. The order, and why:
 //!
-//! 1. **Confirmations and the guard.** What the guard has done is true already: a lease that it renewed has not lapsed. It also
-//!    says which ports there are, before they are read.
-//! 2. **Modem lines, before frames.** A drop shortens the time for which a holder may serve, so it comes before a buffered
-//!    frame that could lengthen it: what takes a right away is looked at first, as a lapsed lease is. A frame that was read
-//!    just after a drop may have been sent before it, and the core allows for that; a frame that was read *before* its lines
-//!    were seen to rise again would look like a beat through a dead wire, and such lines are never believed again.
-//! 3. **Paths, who shows itself on the wire, witnesses, operators.** Frames come before the answers to probes: a peer that is
-//!    heard needs no probe. Operators come last: they are answered with everything known.
-//! 4. **Everything again**, lines too, where the kernel's word is old: a frame that came while this process did not run must be
-//!    read before the tick, which judges silence. Before the deadline silence has been judged already, and only what was
-//!    handed in can change anything: then the kernel's word counts from when the wait was over. From the deadline on it
-//!    counts only where the kernel had nothing until then, since a process that was stopped does not know when it woke.
+//! 1. **Confirmations and the guard.** What the guard has done is true already: a lease that it renewed has
+//!    not lapsed. It also says which ports there are, before they are read.
+//! 2. **Modem lines, before frames.** A drop shortens the time for which a holder may serve, so it comes
+//!    before a buffered frame that could lengthen it: what takes a right away is looked at first, as a lapsed
+//!    lease is. A frame that was read just after a drop may have been sent before it, and the core allows for
+//!    that; a frame that was read *before* its lines were seen to rise again would look like a beat through a
+//!    dead wire, and such lines are never believed again.
+//! 3. **Paths, who shows itself on the wire, witnesses, operators.** Frames come before the answers to
+//!    probes: a peer that is heard needs no probe. Operators come last: they are answered with everything
+//!    known.
+//! 4. **Everything again**, lines too, where the kernel's word is old: a frame that came while this process
+//!    did not run must be read before the tick, which judges silence. Before the deadline silence has been
+//!    judged already, and only what was handed in can change anything: then the kernel's word counts from
+//!    when the wait was over. From the deadline on it counts only where the kernel had nothing until then,
+//!    since a process that was stopped does not know when it woke.
 //! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one.
-//! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are opened again.
+//! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are
+//!    opened again.
 
 use crate::config::{PathId, PathKind, Policy};
 use crate::time::{Instant, Span};
@@ -98,7 +102,8 @@ pub struct Waking {
     pub ready: Ready,
     /// Until when there was nothing to judge.
     pub deadline: Instant,
-    /// When the wait was over, as far as this process can tell: it may have been stopped between the kernel's word and this.
+    /// When the wait was over, as far as this process can tell: it may have been stopped between the kernel's
+    /// word and this.
     pub woke_at: Instant,
 }
 
@@ -140,7 +145,8 @@ pub struct Turn {
     lines_at: Instant,
 }
 
-/// What the kernel has said counts for this long: whoever is held up for longer between reading and judging reads again.
+/// What the kernel has said counts for this long: whoever is held up for longer between reading and judging
+/// reads again.
 pub const PROMPT: Span = Span::from_ms(2);
 /// How often everything is read again at most. A flood may take longer to read than [`PROMPT`].
 const MAX_REREADINGS: u8 = 3;
@@ -166,7 +172,8 @@ impl Turn {
         }
     }
 
-    /// A wait is over. A kernel that had nothing has said so at the deadline; what it had otherwise it may have had for long.
+    /// A wait is over. A kernel that had nothing has said so at the deadline; what it had otherwise it may
+    /// have had for long.
     pub fn begin(&mut self, waking: Waking) {
         self.asked_at = if waking.ready.is_empty() { waking.deadline } else { Instant::ORIGIN };
         (self.ready, self.deadline, self.woke_at) = (waking.ready, waking.deadline, waking.woke_at);
@@ -281,7 +288,8 @@ mod tests {
 
     const SERIAL: Source = Source::Path(PathId(0));
     const LAN: Source = Source::Path(PathId(1));
-    /// Each source in its place; the lines were looked at a moment ago, and are again since a cable may have something to say.
+    /// Each source in its place; the lines were looked at a moment ago, and are again since a cable may have
+    /// something to say.
     const EVERYTHING: [Source; 8] = [
         Source::Confirmations,
         Source::Guard,
@@ -310,7 +318,9 @@ mod tests {
 
     #[test]
     fn from_the_deadline_on_everything_is_read_before_the_tick() {
-        for (sources, deadline, why) in [(&[LAN][..], 50, "others may have come meanwhile"), (&[], 0, "held up")] {
+        for (sources, deadline, why) in
+            [(&[LAN][..], 50, "others may have come meanwhile"), (&[], 0, "held up")]
+        {
             let shown = steps(&mut turn(), sources, at(deadline), &[3_000]);
             let tick = shown.iter().position(|step| matches!(step, Step::Tick(_))).expect("a tick");
             assert!(shown[..tick].ends_with(&EVERYTHING.map(Step::Read)), "{why}: {shown:?}");

@@ -36,12 +36,14 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {
         Record::Path { path, from, to } => {
-            let level = if to == PathState::OnTime || from == PathState::Blind { Level::Info } else { Level::Warn };
+            let level =
+                if to == PathState::OnTime || from == PathState::Blind { Level::Info } else { Level::Warn };
             (level, format!("path {}: {} (was {})", names.path(path), path_state(to), path_state(from)))
         }
-        Record::Refused { path, refusal } => {
-            (Level::Warn, format!("path {}: {}", names.path(path), refusal_advice(refusal, names.path(path), names)))
-        }
+        Record::Refused { path, refusal } => (
+            Level::Warn,
+            format!("path {}: {}", names.path(path), refusal_advice(refusal, names.path(path), names)),
+        ),
         Record::Verdict { from, to } => {
             let level = if to == Verdict::Present { Level::Info } else { Level::Warn };
             (level, format!("{peer} is {} (was {})", verdict(to), verdict(from)))
@@ -53,26 +55,30 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         Record::Jeopardy(false) => (Level::Info, "jeopardy is over: every path testifies".to_string()),
         Record::PeerStarted => (Level::Info, format!("{peer}: a new run of its agent is heard")),
         Record::DigestDiffers(true) => {
-            let advice =
-                "compare the two files (`crosswire check` on both); until then nothing is handed over on request";
+            let advice = "compare the two files (`crosswire check` on both); until then nothing is handed \
+                over on request";
             (Level::Error, format!("{peer} runs with another configuration: {advice}"))
         }
         Record::TermsUsedUp(group) => (
             Level::Warn,
             format!(
-                "group {}: its term is the highest that there is: of two nodes that serve it, the preferred one stays, else the \
+                "group {}: its term is the highest that there is: of two nodes that serve it, the preferred \
+                    one stays, else the \
                  lower name. Stop crosswire on both nodes at once, then start it: terms begin anew",
                 names.group(group)
             ),
         ),
-        Record::DigestDiffers(false) => (Level::Info, format!("{peer} runs with the same configuration again")),
+        Record::DigestDiffers(false) => {
+            (Level::Info, format!("{peer} runs with the same configuration again"))
+        }
         Record::Taking { group, term, reason, .. } => (
             Level::Warn,
             format!("group {}: taking it as term {term}: {}", names.group(group), take_reason(reason, peer)),
         ),
-        Record::Releasing { group, reason, .. } => {
-            (Level::Warn, format!("group {}: releasing it: {}", names.group(group), release_reason(reason, peer)))
-        }
+        Record::Releasing { group, reason, .. } => (
+            Level::Warn,
+            format!("group {}: releasing it: {}", names.group(group), release_reason(reason, peer)),
+        ),
         Record::Role { group, from, to } => {
             (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
         }
@@ -91,7 +97,8 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         Record::Deaf { path, is_deaf: true } => (
             Level::Warn,
             format!(
-                "path {}: probe impossible: {peer} is heard here but answers no ARP or neighbour discovery; look for a filter, arp_ignore or NOARP on both boxes",
+                "path {}: probe impossible: {peer} is heard here but answers no ARP or neighbour discovery; \
+                    look for a filter, arp_ignore or NOARP on both boxes",
                 names.path(path)
             ),
         ),
@@ -107,30 +114,39 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         }
         Record::Fence { group, confirmed } => match confirmed {
             None => (Level::Warn, format!("group {}: fencing {peer}", names.group(group))),
-            Some(true) => {
-                (Level::Warn, format!("group {}: the fence is confirmed: {peer} holds nothing", names.group(group)))
+            Some(true) => (
+                Level::Warn,
+                format!("group {}: the fence is confirmed: {peer} holds nothing", names.group(group)),
+            ),
+            Some(false) => {
+                (Level::Error, format!("group {}: the fence could not be confirmed", names.group(group)))
             }
-            Some(false) => (Level::Error, format!("group {}: the fence could not be confirmed", names.group(group))),
         },
         Record::Lines { path, reading } => {
             let level = if reading == LineReading::Dropped { Level::Warn } else { Level::Info };
             (level, format!("path {}: {}", names.path(path), line_reading(reading, peer)))
         }
-        Record::Reloaded => (Level::Info, "the configuration was read anew: another agent goes on with it".to_string()),
+        Record::Reloaded => {
+            (Level::Info, "the configuration was read anew: another agent goes on with it".to_string())
+        }
         Record::Script { group, script, is_start } => {
-            let scripts = names.scripts.get(group.index()).and_then(|all| all.lines().nth(usize::from(script)));
+            let scripts =
+                names.scripts.get(group.index()).and_then(|all| all.lines().nth(usize::from(script)));
             let script = scripts.unwrap_or("a script");
             let what = if is_start { "starts" } else { "stops" };
             (Level::Info, format!("group {}: {script} {what}", names.group(group)))
         }
-        Record::Succeeded => (Level::Warn, "the agent has died: another one goes on in its place".to_string()),
+        Record::Succeeded => {
+            (Level::Warn, "the agent has died: another one goes on in its place".to_string())
+        }
         Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
         Record::GuardLost => {
             (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
         }
-        Record::GuardSilent(true) => {
-            (Level::Error, "the guard gives no sign of life: this node cannot serve until it does".to_string())
-        }
+        Record::GuardSilent(true) => (
+            Level::Error,
+            "the guard gives no sign of life: this node cannot serve until it does".to_string(),
+        ),
         Record::GuardSilent(false) => (Level::Info, "the guard answers again".to_string()),
         Record::PeerTrouble(Trouble::None) => (Level::Info, format!("{peer} can serve again")),
         Record::PeerTrouble(why) => {
@@ -140,10 +156,13 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Warn, "standby: this node holds nothing until it is told `online`".to_string())
         }
         Record::Standby(false) => (Level::Info, "online: this node may serve again".to_string()),
-        Record::StandbyYielded => {
-            (Level::Warn, format!("{peer} is in standby too: this node is back online, so that somebody serves"))
+        Record::StandbyYielded => (
+            Level::Warn,
+            format!("{peer} is in standby too: this node is back online, so that somebody serves"),
+        ),
+        Record::Maintenance(Some(lasts)) => {
+            (Level::Warn, format!("maintenance: nothing is moved for {lasts}"))
         }
-        Record::Maintenance(Some(lasts)) => (Level::Warn, format!("maintenance: nothing is moved for {lasts}")),
         Record::Maintenance(None) => (Level::Info, "maintenance is over".to_string()),
         Record::BothServe(group) => {
             let what = format!("BOTH NODES SERVE IT, and {peer} does not let it go: stop {peer}");
@@ -161,7 +180,8 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
 /// An interface has the hardware address of another box's, which is taken to be the peer.
 pub fn twin(interface: &str, hardware: [u8; 6], peer: &str) -> String {
     format!(
-        "{interface}: another box on it (is it {peer}?) has its hardware address, {}: switches send what is for one of them to \
+        "{interface}: another box on it (is it {peer}?) has its hardware address, {}: switches send what is \
+            for one of them to \
          the other; give each its own",
         mac(hardware)
     )
@@ -182,7 +202,8 @@ fn incident_words(incident: &Incident, names: &Names) -> String {
     };
     let end = if is_kept { format!("{peer} let it go") } else { "this node let it go".to_string() };
     format!(
-        "group {group}: INCIDENT: both nodes served it, for {began} at most; {cause}; {end} {settled_in} after the first frame"
+        "group {group}: INCIDENT: both nodes served it, for {began} at most; {cause}; {end} {settled_in} \
+            after the first frame"
     )
 }
 
@@ -204,7 +225,8 @@ pub const fn path_state(state: PathState) -> &'static str {
 pub fn line_reading(reading: LineReading, peer: &str) -> String {
     match reading {
         LineReading::Unknown => format!(
-            "its modem lines are not believed: not on for dead_after while {peer} was heard, or off while it was"
+            "its modem lines are not believed: not on for dead_after while {peer} was heard, or off while it \
+                was"
         ),
         LineReading::Running { holds: true } => {
             format!("lines on: {peer}'s agent, or a login on its port, runs and holds services")
@@ -258,7 +280,9 @@ pub fn finding(finding: Finding, peer: &str) -> String {
         Finding::Impossible => "the wire cannot be probed".to_string(),
         Finding::VipAnswers => "somebody answers for the address".to_string(),
         Finding::VipLetGo => format!("{peer}'s box answers, and has let the address go"),
-        Finding::PeerAnswers => format!("{peer}'s box answers or did so lately; nobody answers for the address"),
+        Finding::PeerAnswers => {
+            format!("{peer}'s box answers or did so lately; nobody answers for the address")
+        }
         Finding::Clear => "nobody answers the probe".to_string(),
     }
 }
@@ -333,37 +357,49 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
     let key = &names.key_file;
     match kind {
         Refusal::Length | Refusal::Crc => {
-            "bytes arrive that are no frames: somebody prints on the cable (a console, BIOS or login: turn it off there), \
-             another program reads our port (`fuser -v`), another baud rate, or a bad cable; while it lasts, a box that is \
+            "bytes arrive that are no frames: somebody prints on the cable (a console, BIOS or login: turn \
+                it off there), \
+             another program reads our port (`fuser -v`), another baud rate, or a bad cable; while it lasts, \
+             a box that is \
              off is taken over by `takeover GROUP --peer-is-off` alone"
                 .to_string()
         }
         Refusal::Version => {
-            "a frame of another protocol version: bring both nodes to the same one, unless cable-test runs there"
+            "a frame of another protocol version: bring both nodes to the same one, unless cable-test runs \
+                there"
                 .to_string()
         }
-        Refusal::Pair => {
-            "a frame of another pair: check where the cable goes, and `pair` in both configurations".to_string()
-        }
+        Refusal::Pair => "a frame of another pair: check where the cable goes, and `pair` in both \
+                configurations"
+            .to_string(),
         Refusal::Looped => {
-            "our own frames come back: a loopback plug, a straight instead of a null-modem cable, or a login there that \
+            "our own frames come back: a loopback plug, a straight instead of a null-modem cable, or a login \
+                there that \
              echoes"
                 .to_string()
         }
         Refusal::SameNode => {
-            "another box claims to be this node: give each box its own name (`uname -n`, or --node)".to_string()
+            "another box claims to be this node: give each box its own name (`uname -n`, or \
+                --node)"
+                .to_string()
         }
         Refusal::Path => "a frame that was sent on another path: two cables are swapped".to_string(),
         Refusal::UnknownKey => {
-            format!("frames with a key id that {key} does not have: copy the key file from one node to the other")
+            format!(
+                "frames with a key id that {key} does not have: copy the key file from one node to the \
+                other"
+            )
         }
         Refusal::Authenticator => {
             format!(
-                "frames with a good CRC but another key: the two nodes' keys differ; copy {key} from one node to the other, \
+                "frames with a good CRC but another key: the two nodes' keys differ; copy {key} from one \
+                    node to the other, \
                  unless another pair of the same name is at that end: check where the cable goes"
             )
         }
-        Refusal::Decode => "an authentic frame that does not decode: bring both nodes to the same version".to_string(),
+        Refusal::Decode => "an authentic frame that does not decode: bring both nodes to the same \
+            version"
+            .to_string(),
         Refusal::TooOften | Refusal::Session | Refusal::Number => "a stale frame".to_string(),
     }
 }
@@ -372,12 +408,16 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
 const fn lan_advice(kind: Refusal) -> Option<&'static str> {
     match kind {
         Refusal::Length | Refusal::Crc => Some(
-            "datagrams arrive that are no frames: look for another program on this port, or for what damages them on the way",
+            "datagrams arrive that are no frames: look for another program on this port, or for what damages \
+                them on the way",
         ),
-        Refusal::Pair => Some("a frame of another pair: check the nodes' addresses, and `pair` in both configurations"),
-        Refusal::Looped => {
-            Some("our own frames come back: something on this LAN sends them back, or the peer's address leads here")
+        Refusal::Pair => {
+            Some("a frame of another pair: check the nodes' addresses, and `pair` in both configurations")
         }
+        Refusal::Looped => Some(
+            "our own frames come back: something on this LAN sends them back, or the peer's address leads \
+                here",
+        ),
         Refusal::Path => {
             Some("a frame that was sent on another path: the LANs stand in another order in one of the files")
         }
@@ -413,7 +453,9 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::PeerWants => format!("the operator of {peer} asked for it"),
         ReleaseReason::Standby => "the operator wants this node in standby".to_string(),
         ReleaseReason::WorseOff => format!("{peer} is better off: it has carrier, or sees more witnesses"),
-        ReleaseReason::NoCarrier => "an interface of it has no carrier, and nobody acknowledged us in time".to_string(),
+        ReleaseReason::NoCarrier => {
+            "an interface of it has no carrier, and nobody acknowledged us in time".to_string()
+        }
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
@@ -428,7 +470,9 @@ pub fn condition(condition: Condition, peer: &str) -> String {
     let number = |index: u8| u32::from(index) + 1;
     match condition {
         Condition::Well => "its scripts are well".to_string(),
-        Condition::Restarting(index) => format!("script {} has failed: it is started again here", number(index)),
+        Condition::Restarting(index) => {
+            format!("script {} has failed: it is started again here", number(index))
+        }
         Condition::Unfit(index) => {
             format!("script {} fails again and again: {peer} shall serve, if it can", number(index))
         }
@@ -453,17 +497,23 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::Stalled => "this node was stalled and judges silence afresh".to_string(),
         Block::Refused => {
             format!(
-                "somebody on the cable is not understood: the keys or configurations of the two nodes differ, {peer} is another version, or the cable leads to another pair (`status` says what is known)"
+                "somebody on the cable is not understood: the keys or configurations of the two nodes \
+                    differ, {peer} is another version, or the cable leads to another pair (`status` says \
+                    what is known)"
             )
         }
         Block::Jeopardy => {
-            format!("no path hears {peer}, and too few testify for that to prove anything (in_jeopardy = \"hold\")")
+            format!(
+                "no path hears {peer}, and too few testify for that to prove anything (in_jeopardy \
+                    = \"hold\")"
+            )
         }
         Block::ProbePending => "the probe for its addresses is not done".to_string(),
         Block::VipAnswers => "somebody answers for an address of it".to_string(),
         Block::ProbeImpossible => {
             format!(
-                "probe impossible: who holds its addresses cannot be asked; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`"
+                "probe impossible: who holds its addresses cannot be asked; if you have seen that {peer} is \
+                    off, say `takeover GROUP --peer-is-off`"
             )
         }
         Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
@@ -475,8 +525,12 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),
         Block::Faulty => "it failed here; trying again later".to_string(),
         Block::Standby => "this node is in standby; `crosswire online` ends that".to_string(),
-        Block::Maintenance => "maintenance: nothing is moved; `crosswire maintenance off` ends that".to_string(),
-        Block::PeerMaintenance => format!("{peer} was last heard in maintenance: nothing is moved until that is over"),
+        Block::Maintenance => {
+            "maintenance: nothing is moved; `crosswire maintenance off` ends that".to_string()
+        }
+        Block::PeerMaintenance => {
+            format!("{peer} was last heard in maintenance: nothing is moved until that is over")
+        }
     }
 }
 
@@ -489,9 +543,14 @@ pub fn denial(denial: Denial, peer: &str) -> String {
         }
         Denial::AlreadyActive => "this node serves it already".to_string(),
         Denial::PeerNotHeard => {
-            format!("{peer} is not heard on time; if you have seen that it is off, say `takeover GROUP --peer-is-off`")
+            format!(
+                "{peer} is not heard on time; if you have seen that it is off, say `takeover GROUP \
+                    --peer-is-off`"
+            )
         }
-        Denial::PeerIsHeard => format!("{peer} is heard, so it is not off: say `takeover` without --peer-is-off"),
+        Denial::PeerIsHeard => {
+            format!("{peer} is heard, so it is not off: say `takeover` without --peer-is-off")
+        }
         Denial::PeerUnable => format!("{peer} cannot serve it now; `crosswire status` says why"),
         Denial::ConfigurationsDiffer => {
             "the configurations of the two nodes differ: make them the same first".to_string()
@@ -499,10 +558,17 @@ pub fn denial(denial: Denial, peer: &str) -> String {
         Denial::Unable => "this node cannot serve it now; `crosswire status` says why".to_string(),
         Denial::Standby => "this node is in standby: say `crosswire online` first".to_string(),
         Denial::PeerStandby => {
-            format!("{peer} is in standby, so nobody would serve: say `crosswire online` there first, or --force here")
+            format!(
+                "{peer} is in standby, so nobody would serve: say `crosswire online` there first, or --force \
+                    here"
+            )
         }
-        Denial::Maintenance => "this node is in maintenance: say `crosswire maintenance off` first".to_string(),
-        Denial::PeerMaintenance => format!("{peer} is in maintenance: say `crosswire maintenance off` there first"),
+        Denial::Maintenance => {
+            "this node is in maintenance: say `crosswire maintenance off` first".to_string()
+        }
+        Denial::PeerMaintenance => {
+            format!("{peer} is in maintenance: say `crosswire maintenance off` there first")
+        }
     }
 }
 
@@ -515,15 +581,21 @@ pub fn fault(fault: Fault) -> String {
         Fault::Kernel(errno) => format!("the kernel refused: {}", nix::errno::Errno::from_raw(errno).desc()),
         Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
         Fault::ProbeUnanswered => {
-            "probe impossible: not even a peer that is heard on the LAN answers ARP or neighbour discovery".to_string()
+            "probe impossible: not even a peer that is heard on the LAN answers ARP or neighbour discovery"
+                .to_string()
         }
         Fault::NoWatchdog => "the watchdog cannot be armed, and nothing is held without it".to_string(),
         Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
-        Fault::ScriptStop(index) => format!("script {} did not stop; its addresses are gone", u32::from(index) + 1),
+        Fault::ScriptStop(index) => {
+            format!("script {} did not stop; its addresses are gone", u32::from(index) + 1)
+        }
         Fault::Refused(index, errno) => {
             let word = nix::errno::Errno::from_raw(errno).desc();
-            format!("the kernel refuses an address of it, the one with the number {}: {word}", u32::from(index) + 1)
+            format!(
+                "the kernel refuses an address of it, the one with the number {}: {word}",
+                u32::from(index) + 1
+            )
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What is held, and what runs, on two boxes: scripts, agents that die, daemons that are killed and started again at once, and
-//! guards that hang. Stories in virtual time, with the decision and the custody that ship.
+//! What is held, and what runs, on two boxes: scripts, agents that die, daemons that are killed and started
+//! again at once, and guards that hang. Stories in virtual time, with the decision and the custody that ship.
 //!
-//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1 s.
+//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1
+//! s.
 
 #[path = "../src/workbench/simulate/mod.rs"]
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
@@ -116,7 +117,9 @@ fn what_a_killed_daemon_had_started_is_stopped_before_anybody_starts_it_again() 
             world.run_for(ms(after));
             assert_eq!(role(&world, Side::A), Role::Releasing, "{safety:?}");
             world.befall(Fault::Respawn(Side::A));
-            let is_one = |world: &World| world.holders(GATEWAY).len() == 1 && runs_on(world, world.holders(GATEWAY)[0]);
+            let is_one = |world: &World| {
+                world.holders(GATEWAY).len() == 1 && runs_on(world, world.holders(GATEWAY)[0])
+            };
             assert!(world.run_until(Span::from_s(60), is_one).is_some(), "{safety:?}");
             world.run_for(Span::from_s(5));
             assert!(runs_on(&world, Side::A) != runs_on(&world, Side::B));
@@ -125,8 +128,9 @@ fn what_a_killed_daemon_had_started_is_stopped_before_anybody_starts_it_again() 
     }
 }
 
-/// A has been killed and started again, and lets go of what it had started; then nothing of it is heard any more. B, which could
-/// have the group, has whatever makes certain that A's scripts have ended to wait for: that is the rule's business.
+/// A has been killed and started again, and lets go of what it had started; then nothing of it is heard any
+/// more. B, which could have the group, has whatever makes certain that A's scripts have ended to wait for:
+/// that is the rule's business.
 fn cut_off_as_it_lets_go_after_a_respawn(mut setup: Setup) -> World {
     // More than the kernel takes to let go of addresses.
     setup.policy.groups[0].stop_timeout = Span::from_s(6);
@@ -145,7 +149,8 @@ fn cut_off_as_it_lets_go_after_a_respawn(mut setup: Setup) -> World {
 #[test]
 fn who_lets_go_after_a_respawn_is_waited_for_by_the_rule_of_the_group() {
     let mut world = cut_off_as_it_lets_go_after_a_respawn(with_scripts(SafetyRule::Lease));
-    let took = world.run_until(Span::from_s(20), |world| runs_on(world, Side::B)).expect("when A has had its time");
+    let took =
+        world.run_until(Span::from_s(20), |world| runs_on(world, Side::B)).expect("when A has had its time");
     assert!(took >= Span::from_s(6), "{took}");
     assert!(!runs_on(&world, Side::A), "it has used that time");
     assert_never_wrong(&world);
@@ -162,7 +167,10 @@ fn and_by_a_fence_or_never_where_the_rule_says_so() {
     }
     let fenced = Setup { fence: Some(ms(500)), ..with_scripts(SafetyRule::Fence) };
     let mut world = cut_off_as_it_lets_go_after_a_respawn(fenced);
-    assert!(world.run_until(Span::from_s(20), |world| runs_on(world, Side::B)).is_some(), "A has no power then");
+    assert!(
+        world.run_until(Span::from_s(20), |world| runs_on(world, Side::B)).is_some(),
+        "A has no power then"
+    );
     assert!(!world.gateway(Side::A).is_powered);
     assert_never_wrong(&world);
 }
@@ -191,7 +199,8 @@ fn an_order_to_let_go_is_repeated_until_a_guard_that_hung_has_it() {
     world.run_for(Span::from_s(3));
     assert_eq!((role(&world, Side::A), world.holders(GATEWAY)), (Role::Releasing, vec![Side::A]));
     world.befall(Fault::Continue(Side::A));
-    let took = world.run_until(Span::from_s(30), |world| world.holders(GATEWAY) == [Side::B]).expect("it lets go");
+    let took =
+        world.run_until(Span::from_s(30), |world| world.holders(GATEWAY) == [Side::B]).expect("it lets go");
     assert!(took <= ms(1_100), "{took}");
     assert_never_wrong(&world);
 }

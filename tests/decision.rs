@@ -1,6 +1,7 @@
 //! The decision, told as stories in virtual time: two nodes of the shipped core, a cable, a LAN, two kernels.
 //!
-//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1 s.
+//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1
+//! s.
 
 #[path = "../src/workbench/simulate/mod.rs"]
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
@@ -89,7 +90,8 @@ fn one_path_cut_alone_moves_nothing() {
     }
 }
 
-/// Somebody without a key passes the beats of the LAN on, and holds them back for less than dead_after, or for much longer.
+/// Somebody without a key passes the beats of the LAN on, and holds them back for less than dead_after, or
+/// for much longer.
 #[test]
 fn a_lan_on_which_beats_are_held_back_speaks_for_nobody_who_has_died_since() {
     for seed in 0..10 {
@@ -122,8 +124,8 @@ fn jeopardy_said(world: &World, side: Side, is_on: bool) -> usize {
     world.recorded().filter(|(who, record)| *who == side && **record == Record::Jeopardy(is_on)).count()
 }
 
-/// A kernel that goes down, a BIOS or a getty prints on the cable while the peer is off: jeopardy is not over, and over again,
-/// because nobody is there.
+/// A kernel that goes down, a BIOS or a getty prints on the cable while the peer is off: jeopardy is not
+/// over, and over again, because nobody is there.
 #[test]
 fn jeopardy_is_not_over_beside_a_peer_that_is_off() {
     let mut world = pair(60);
@@ -263,8 +265,8 @@ fn alone_a_node_serves_after_cold_start() {
     assert!(took >= Span::from_s(60) && took <= Span::from_s(62), "{took}");
 }
 
-/// The backup had no power when the daemons of the other node were killed and the LAN was cut: only the kernel holds the address
-/// there, for a lease that is longer than the cold start.
+/// The backup had no power when the daemons of the other node were killed and the LAN was cut: only the
+/// kernel holds the address there, for a lease that is longer than the cold start.
 #[test]
 fn a_cold_start_is_never_shorter_than_the_lease_that_a_group_waits_for() {
     let mut setup = Setup::reference();
@@ -454,8 +456,9 @@ fn is_peer_troubled(record: &Record) -> bool {
 }
 
 /// Fault: the guard of the backup hangs; later the active node loses power; later the guard goes on.
-/// Required: both nodes say within late_after that the backup could not serve (here: and two intervals, for what wakes nobody),
-/// while nothing moves; nothing is taken meanwhile, and once the guard goes on the backup serves.
+/// Required: both nodes say within late_after that the backup could not serve (here: and two intervals, for
+/// what wakes nobody), while nothing moves; nothing is taken meanwhile, and once the guard goes on the backup
+/// serves.
 #[test]
 fn a_backup_whose_guard_hangs_says_so_and_so_does_its_peer() {
     let mut world = pair(16);
@@ -464,7 +467,9 @@ fn a_backup_whose_guard_hangs_says_so_and_so_does_its_peer() {
         world.recorded().any(|(side, record)| side == Side::A && is_peer_troubled(record))
     });
     assert!(said.is_some_and(|after| after <= ms(500)), "{said:?}");
-    assert!(world.recorded().any(|(side, record)| side == Side::B && matches!(record, Record::GuardSilent(true))));
+    assert!(
+        world.recorded().any(|(side, record)| side == Side::B && matches!(record, Record::GuardSilent(true)))
+    );
     world.run_for(Span::from_s(10));
     assert_eq!(world.holders(GATEWAY), [Side::A]);
     world.befall(Fault::PowerCut(Side::A));
@@ -507,7 +512,8 @@ fn without_a_guard_that_answers_nothing_is_taken() {
     assert!(!world.recorded().any(|(_, record)| has_taken(record)));
 }
 
-/// A box that answered for the address holds it until its kernel must have let go, even if it then falls silent as well.
+/// A box that answered for the address holds it until its kernel must have let go, even if it then falls
+/// silent as well.
 #[test]
 fn who_answered_once_is_waited_for() {
     let mut world = pair(17);
@@ -547,7 +553,8 @@ fn a_beat_that_waited_is_heard_before_silence_is_judged() {
     assert_eq!(nodes[1].status(now).verdict, Verdict::Present);
 }
 
-/// A node alone that serves, and the orders that it has given since; all but renewals from `withheld_from` on are confirmed.
+/// A node alone that serves, and the orders that it has given since; all but renewals from `withheld_from` on
+/// are confirmed.
 fn alone(withheld_from: Instant, until: Instant) -> (Node, Vec<crosswire::resource::Ticket>) {
     let key = Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() };
     let entropy = Entropy { incarnation: [1; 8], secret: [1; 16] };
@@ -582,7 +589,8 @@ fn alone(withheld_from: Instant, until: Instant) -> (Node, Vec<crosswire::resour
     (node, withheld)
 }
 
-/// A lapsed lease is released before anything that waited can excuse it: also the confirmation of a later renewal.
+/// A lapsed lease is released before anything that waited can excuse it: also the confirmation of a later
+/// renewal.
 #[test]
 fn a_lapsed_lease_goes_before_what_waited_is_read() {
     let until = Instant::from_us(70_000_000);
@@ -593,7 +601,10 @@ fn a_lapsed_lease_goes_before_what_waited_is_read() {
     let mut effects = Effects::new();
     node.step(now, Event::Done(newest.token, Outcome::Renewed), &mut effects);
     let is_lapsed = |effect: &Effect| {
-        matches!(effect, Effect::Record(Record::Releasing { group: GATEWAY, reason: ReleaseReason::LeaseLapsed, .. }))
+        matches!(
+            effect,
+            Effect::Record(Record::Releasing { group: GATEWAY, reason: ReleaseReason::LeaseLapsed, .. })
+        )
     };
     assert!(effects.iter().any(is_lapsed), "{effects:?}");
 }
@@ -662,7 +673,8 @@ fn an_agent_that_dies_for_the_third_time_costs_its_node_the_group() {
     assert_no_overlap(&world);
 }
 
-/// To a new agent the silence of a peer that it has not heard itself is no evidence: here it is its own paths' fault.
+/// To a new agent the silence of a peer that it has not heard itself is no evidence: here it is its own
+/// paths' fault.
 #[test]
 fn a_standby_whose_agent_is_new_takes_nothing_from_a_peer_that_it_has_not_heard() {
     let mut world = pair(37);
@@ -687,7 +699,8 @@ fn a_path_that_was_broken_before_the_agent_died_stays_broken() {
     assert_no_overlap(&world);
 }
 
-/// What holds nothing but the old ack deadline lets go by it: it is handed over, and no new adoption prolongs it.
+/// What holds nothing but the old ack deadline lets go by it: it is handed over, and no new adoption prolongs
+/// it.
 #[test]
 fn a_successor_is_bound_by_its_predecessor_s_deadline() {
     let mut setup = Setup::reference();
@@ -714,7 +727,8 @@ fn a_successor_is_bound_by_its_predecessor_s_deadline() {
     }
 }
 
-/// A path that was broken when an agent died is so for its successor: one more fault, and its silence proves nothing.
+/// A path that was broken when an agent died is so for its successor: one more fault, and its silence proves
+/// nothing.
 #[test]
 fn a_successor_knows_which_path_was_broken() {
     let mut world = pair(22);
@@ -727,7 +741,8 @@ fn a_successor_knows_which_path_was_broken() {
         side == Side::B && matches!(record, Record::Path { path: SERIAL, .. } | Record::Verdict { .. })
     };
     assert!(!world.recorded().any(is_news), "broken it was, and is: {:#?}", world.story);
-    let status = world.node(Side::B).expect("a successor").status(world.gateway(Side::B).clock.local(world.now()));
+    let status =
+        world.node(Side::B).expect("a successor").status(world.gateway(Side::B).clock.local(world.now()));
     assert!(status.up <= Span::from_s(1), "{}", status.up);
     assert_eq!(status.paths[SERIAL.index()].state, PathState::Broken);
 }
@@ -747,19 +762,22 @@ fn who_slept_beside_dead_paths_believes_nobody_dead() {
     }
     world.befall(Fault::Thaw(Side::B));
     world.run_for(Span::from_s(2));
-    let is_dead = |record: &Record| matches!(record, Record::Verdict { to: Verdict::Dead | Verdict::Doubtful, .. });
+    let is_dead =
+        |record: &Record| matches!(record, Record::Verdict { to: Verdict::Dead | Verdict::Doubtful, .. });
     assert!(!world.recorded().any(|(side, record)| side == Side::B && is_dead(record)));
     assert_eq!(world.holders(GATEWAY), [Side::A]);
     assert_no_overlap(&world);
 }
 
-/// A successor renews nothing before it has heard the peer or waited for late_after, and releases what has lapsed meanwhile.
+/// A successor renews nothing before it has heard the peer or waited for late_after, and releases what has
+/// lapsed meanwhile.
 #[test]
 fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
     let policy = Setup::reference().policy;
     let now = Instant::from_us(60_000_000);
     let keys = Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
-    let mut node = Node::new("gateway", policy, Side::A, keys, Entropy { incarnation: [1; 8], secret: [2; 16] }, now);
+    let mut node =
+        Node::new("gateway", policy, Side::A, keys, Entropy { incarnation: [1; 8], secret: [2; 16] }, now);
     let holding = Holding { term: 3, lease_until: now + ms(600), stage: Stage::Serving };
     let deposit = node.deposit(now);
     let holdings = [Some(holding)].into_iter().collect();
@@ -800,7 +818,10 @@ fn a_kernel_that_ignores_lifetimes_is_no_release_mechanism() {
         for body in beats.collect::<Vec<_>>() {
             nodes[1].step(now, Event::Datagram(LAN, &body), &mut Effects::new());
         }
-        (nodes[0].status(now).is_lifetime_ignored, nodes[1].deposit(now).mechanisms.map(|armed| armed.lease_s))
+        (
+            nodes[0].status(now).is_lifetime_ignored,
+            nodes[1].deposit(now).mechanisms.map(|armed| armed.lease_s),
+        )
     };
     let (is_ignored, lease_s) = told(&mut nodes, None);
     assert!(!is_ignored && lease_s.is_some_and(|lease_s| lease_s > 0), "{lease_s:?}");

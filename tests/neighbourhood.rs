@@ -1,6 +1,8 @@
-//! The decision with what stands around a pair: modem lines, witnesses, a fence, other interfaces. Stories in virtual time.
+//! The decision with what stands around a pair: modem lines, witnesses, a fence, other interfaces. Stories in
+//! virtual time.
 //!
-//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1 s.
+//! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1
+//! s.
 
 #[path = "../src/workbench/simulate/mod.rs"]
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
@@ -76,8 +78,8 @@ fn a_power_cut_that_the_lines_show_is_taken_over_after_late_after() {
     assert!(took <= ms(350), "{took}");
 }
 
-/// The rails of a supply do not fall together: the lines are gone, and the kernel answers probes and sends on the LAN for a while.
-/// What it answered then must not cost the wait for a kernel that lives on.
+/// The rails of a supply do not fall together: the lines are gone, and the kernel answers probes and sends on
+/// the LAN for a while. What it answered then must not cost the wait for a kernel that lives on.
 #[test]
 fn lines_that_drop_before_the_power_is_gone_cost_no_more_than_late_after() {
     let normal = Speed::Normal.timing();
@@ -97,7 +99,8 @@ fn lines_that_drop_before_the_power_is_gone_cost_no_more_than_late_after() {
     }
 }
 
-/// The peer was heard on the LAN long after its lines had dropped: it has power, whatever happens to the LAN then.
+/// The peer was heard on the LAN long after its lines had dropped: it has power, whatever happens to the LAN
+/// then.
 #[test]
 fn a_cable_that_was_pulled_is_no_power_loss_later() {
     let mut world = pair(with_lines());
@@ -109,8 +112,8 @@ fn a_cable_that_was_pulled_is_no_power_loss_later() {
     assert_no_overlap(&world);
 }
 
-/// A holder that had not been heard for late_after when the cable was pulled sees its lines drop as late as we do, and lets go
-/// only then.
+/// A holder that had not been heard for late_after when the cable was pulled sees its lines drop as late as
+/// we do, and lets go only then.
 #[test]
 fn a_pulled_cable_of_a_peer_that_is_long_unheard_leaves_it_time_to_let_go() {
     let mut setup = with_lines();
@@ -131,7 +134,8 @@ fn a_pulled_cable_of_a_peer_that_is_long_unheard_leaves_it_time_to_let_go() {
     }
 }
 
-/// Nobody may take what a stranger has. When it goes, both nodes have waited long since, and see it at the same time.
+/// Nobody may take what a stranger has. When it goes, both nodes have waited long since, and see it at the
+/// same time.
 #[test]
 fn when_a_stranger_goes_one_of_both_takes_its_addresses() {
     for ahead_ms in 0..250 {
@@ -167,8 +171,8 @@ fn a_handover_is_undone_at_once() {
     assert_no_overlap(&world);
 }
 
-/// A witness behind a router that knows the way to the service address alone looks to the backup as it looks to a node that is cut
-/// off: it takes nothing until an operator says that the peer is off.
+/// A witness behind a router that knows the way to the service address alone looks to the backup as it looks
+/// to a node that is cut off: it takes nothing until an operator says that the peer is off.
 #[test]
 fn a_witness_that_answers_only_who_serves_is_in_the_way_of_a_takeover() {
     let mut setup = with_witness();
@@ -185,7 +189,8 @@ fn a_witness_that_answers_only_who_serves_is_in_the_way_of_a_takeover() {
     assert_eq!(world.holders(GATEWAY), [Side::B]);
 }
 
-/// An answer that comes too late to be sight does not begin the probe anew: what nobody holds is taken in the usual time.
+/// An answer that comes too late to be sight does not begin the probe anew: what nobody holds is taken in the
+/// usual time.
 #[test]
 fn witnesses_that_answer_too_late_hold_up_no_probe() {
     let mut setup = with_witness();
@@ -208,7 +213,8 @@ fn witnesses_that_answer_too_late_hold_up_no_probe() {
     assert_no_overlap(&world);
 }
 
-/// Of what the peer serves the peer's own kernel answers: whoever asks because a cable was pulled is able as before.
+/// Of what the peer serves the peer's own kernel answers: whoever asks because a cable was pulled is able as
+/// before.
 #[test]
 fn a_pulled_cable_makes_nobody_unable() {
     let mut world = pair(Setup::reference());
@@ -226,7 +232,8 @@ fn a_stranger_that_the_preferred_node_alone_sees_lets_the_other_one_serve() {
     world.befall(Fault::PowerOn(Side::A));
     world.befall(Fault::PowerOn(Side::B));
     world.befall(Fault::Cut(LAN, Way::From(Side::B)));
-    let took = world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B does not see it");
+    let took =
+        world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B does not see it");
     assert!(took <= ms(900), "A says so, and B does not wait for it: {took}");
     world.befall(Fault::StrangerGoes(GATEWAY));
     world.run_for(Span::from_s(3));
@@ -252,7 +259,8 @@ fn a_guard_that_does_not_ask_the_wire_lets_the_other_node_serve() {
     assert_no_overlap(&world);
 }
 
-/// What an operator said of a silent peer is refuted when it is heard, and does not count when it falls silent again.
+/// What an operator said of a silent peer is refuted when it is heard, and does not count when it falls
+/// silent again.
 #[test]
 fn a_peer_that_was_heard_since_is_not_off() {
     let mut setup = with_witness();
@@ -271,7 +279,8 @@ fn a_peer_that_was_heard_since_is_not_off() {
     assert_no_overlap(&world);
 }
 
-/// A peer with another key is there, and may hold what it held for as long as its kernel lets it after its last sign.
+/// A peer with another key is there, and may hold what it held for as long as its kernel lets it after its
+/// last sign.
 #[test]
 fn a_peer_that_is_not_understood_is_waited_for_when_it_falls_silent() {
     let mut world = pair(Setup::reference());
@@ -322,8 +331,8 @@ fn a_lan_that_never_heard_the_peer_shows_no_power_loss() {
     assert_no_overlap(&world);
 }
 
-/// The active node's port is gone and its LAN carries one way: the backup sees the lines drop and may take its shortcut. It
-/// says so, and the active node lets go in time.
+/// The active node's port is gone and its LAN carries one way: the backup sees the lines drop and may take
+/// its shortcut. It says so, and the active node lets go in time.
 #[test]
 fn a_holder_is_told_that_its_lines_dropped() {
     for gap in [0, 50, 100, 150, 200, 250, 290] {
@@ -337,7 +346,8 @@ fn a_holder_is_told_that_its_lines_dropped() {
     }
 }
 
-/// An agent that hangs keeps its port open: the box has power, and nothing is taken before its kernel must have let go.
+/// An agent that hangs keeps its port open: the box has power, and nothing is taken before its kernel must
+/// have let go.
 #[test]
 fn lines_that_are_on_make_the_backup_wait_for_the_lease() {
     for wiring in [Wiring::Full, Wiring::Looped] {
@@ -368,7 +378,8 @@ fn lines_that_lie_move_nothing() {
     }
 }
 
-/// The backup's death drops its lines, and with them the active node's deadline: its witness has to count all the same.
+/// The backup's death drops its lines, and with them the active node's deadline: its witness has to count all
+/// the same.
 #[test]
 fn the_death_of_the_backup_does_not_stop_a_pair_with_lines_and_a_witness() {
     let mut setup = with_witness();
@@ -391,7 +402,8 @@ fn both_paths_cut_and_the_witness_on_one_side_leave_that_side_serving() {
     }
 }
 
-/// Where doubt lets a node take over, it still does not while its witness is out of sight: it would let go at once.
+/// Where doubt lets a node take over, it still does not while its witness is out of sight: it would let go at
+/// once.
 #[test]
 fn a_node_without_its_witness_takes_nothing_in_doubt() {
     let mut setup = with_witness();
@@ -415,8 +427,8 @@ fn a_witness_that_dies_moves_nothing() {
     assert!(takeover_takes(&mut world).is_some_and(|took| took <= ms(600)), "it is left out");
 }
 
-/// A restarted node that is cut off hears nobody, like one whose peer is dead: time and a silent wire are not enough for a
-/// group that asks for a fence.
+/// A restarted node that is cut off hears nobody, like one whose peer is dead: time and a silent wire are not
+/// enough for a group that asks for a fence.
 #[test]
 fn a_cold_start_asks_for_the_fence_too() {
     let mut setup = with_safety(Setup::reference(), SafetyRule::Fence);
@@ -462,8 +474,8 @@ fn the_preferred_node_gets_its_group_back_as_its_failback_says() {
     }
 }
 
-/// What was let go for a peer that cannot take it is taken back after a while: the peer may be able to at that very moment, and
-/// know of the offer only.
+/// What was let go for a peer that cannot take it is taken back after a while: the peer may be able to at
+/// that very moment, and know of the offer only.
 #[test]
 fn an_offer_that_lapses_is_not_taken_by_both() {
     let mut setup = Setup::reference();
@@ -492,7 +504,8 @@ fn an_offer_that_lapses_is_not_taken_by_both() {
     }
 }
 
-/// Nobody may undo what an operator does: the preferred node gives a group away on purpose, and asks for it when it has been away.
+/// Nobody may undo what an operator does: the preferred node gives a group away on purpose, and asks for it
+/// when it has been away.
 #[test]
 fn what_an_operator_has_moved_is_not_failed_back() {
     for moved in [Fault::Handover(Side::A, GATEWAY), Fault::Takeover(Side::B, GATEWAY)] {

@@ -1,13 +1,15 @@
 //! A peer with another file, and one that errs: stories in virtual time.
 //!
-//! Times are those of the failure catalogue where nothing else is said: interval 100 ms, late_after 300 ms, dead_after 500 ms,
-//! lease 1 s.
+//! Times are those of the failure catalogue where nothing else is said: interval 100 ms, late_after 300 ms,
+//! dead_after 500 ms, lease 1 s.
 
 #[path = "../src/workbench/simulate/mod.rs"]
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
-use crosswire::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side, Speed};
+use crosswire::config::{
+    GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side, Speed,
+};
 use crosswire::frame::message::{Ack, Beat, GroupReport, Role, Standing, Word};
 use crosswire::frame::session::{Accepted, Entropy, Session};
 use crosswire::frame::{Body, Key, Keyring, Version};
@@ -80,7 +82,8 @@ fn trace_breaks_nothing(text: &str) -> World {
     world
 }
 
-/// Normal and fast, in both places, with a witness: whoever goes first through a rolling change of times, nothing moves.
+/// Normal and fast, in both places, with a witness: whoever goes first through a rolling change of times,
+/// nothing moves.
 #[test]
 fn a_rolling_change_of_times_moves_nothing() {
     let speeds = [(Speed::Normal, Speed::Fast), (Speed::Fast, Speed::Normal), (Speed::Gentle, Speed::Fast)];
@@ -90,7 +93,8 @@ fn a_rolling_change_of_times_moves_nothing() {
             with_times(&mut setup.policy, here.timing(), here.lease());
             setup.bauds[0] = 115_200;
             let differs = (!is_change_under_way).then_some(Side::B);
-            let setup = with_other(setup, differs, |policy| with_times(policy, there.timing(), there.lease()));
+            let setup =
+                with_other(setup, differs, |policy| with_times(policy, there.timing(), there.lease()));
             let mut world = both_on(setup);
             world.run_for(Span::from_s(10));
             assert_eq!(world.holders(GATEWAY), [Side::A]);
@@ -103,7 +107,8 @@ fn a_rolling_change_of_times_moves_nothing() {
                 world.run_for(ms(10));
                 assert_eq!(world.holders(GATEWAY), [Side::A], "{here:?} and {there:?}: {:#?}", world.story);
             }
-            let flaps = count(&world, |record| matches!(record, Record::Verdict { .. } | Record::Releasing { .. }));
+            let flaps =
+                count(&world, |record| matches!(record, Record::Verdict { .. } | Record::Releasing { .. }));
             assert!(flaps <= 8, "{here:?} and {there:?}: {flaps}: {:#?}", world.story);
             assert_no_overlap(&world);
         }
@@ -122,7 +127,8 @@ fn a_power_cut_between_two_files_is_taken_over_by_the_slower_one() {
         let mut world = both_on(setup);
         world.run_for(Span::from_s(10));
         world.befall(Fault::PowerCut(Side::A));
-        let took = world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B takes over");
+        let took =
+            world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("B takes over");
         assert!(took >= ms(1_250) && took <= ms(1_600), "{took}");
         assert_no_overlap(&world);
     }
@@ -152,7 +158,8 @@ fn one_way_loss_between_two_files_never_makes_two_holders() {
     }
 }
 
-/// Both boot while the switch between them is still off, and each has itself for the preferred node, or each the other one.
+/// Both boot while the switch between them is still off, and each has itself for the preferred node, or each
+/// the other one.
 #[test]
 fn two_files_that_prefer_different_nodes_settle_on_one() {
     for [first, second] in [[Side::A, Side::B], [Side::B, Side::A]] {
@@ -171,13 +178,19 @@ fn two_files_that_prefer_different_nodes_settle_on_one() {
             world.befall(Fault::SwitchOn(LAN));
             world.befall(Fault::Mend(SERIAL));
             world.run_for(Span::from_s(3));
-            assert_eq!(world.holders(GATEWAY).len(), 1, "settled, {switch_on_ms}: {:#?}", world.watch.violation);
+            assert_eq!(
+                world.holders(GATEWAY).len(),
+                1,
+                "settled, {switch_on_ms}: {:#?}",
+                world.watch.violation
+            );
             assert_eq!(world.watch.violation, None);
         }
     }
 }
 
-/// Two groups that beats cannot tell apart between two files: somebody serves both after a boot, and a split ends.
+/// Two groups that beats cannot tell apart between two files: somebody serves both after a boot, and a split
+/// ends.
 #[test]
 fn groups_that_cannot_be_told_apart_are_served_and_settled() {
     let mut setup = Setup::reference();
@@ -222,7 +235,8 @@ fn an_old_goodbye_is_silence() {
     assert_eq!(world.holders(GATEWAY), [Side::A], "{:#?}", world.story);
 }
 
-/// The peer that said goodbye stays away: who could not take at once takes later, by the probe and the rule of the group.
+/// The peer that said goodbye stays away: who could not take at once takes later, by the probe and the rule
+/// of the group.
 #[test]
 fn what_a_peer_that_left_held_is_taken_later_too() {
     let mut world = both_on(Setup::reference());
@@ -258,8 +272,8 @@ fn a_backup_that_loses_power_beside_a_witness_costs_nothing() {
     }
 }
 
-/// A node that was restarted where it cannot be heard hears the other one on the cable, whose frames prove nothing. Somebody
-/// who has our key is somebody.
+/// A node that was restarted where it cannot be heard hears the other one on the cable, whose frames prove
+/// nothing. Somebody who has our key is somebody.
 #[test]
 fn who_hears_somebody_with_our_key_takes_nothing() {
     let world = trace_breaks_nothing(include_str!("traces/restarted-in-doubt-takes.txt"));
@@ -274,7 +288,8 @@ fn a_witness_that_loses_half_of_its_echoes_moves_little() {
     world.run_for(Span::from_s(5));
     world.befall(Fault::WitnessLoss(ROUTER, 500));
     world.run_for(Span::from_s(600));
-    let moves = count(&world, |record| matches!(record, Record::Releasing { reason: ReleaseReason::WorseOff, .. }));
+    let moves =
+        count(&world, |record| matches!(record, Record::Releasing { reason: ReleaseReason::WorseOff, .. }));
     assert!(moves <= 3, "{moves}");
     assert_no_overlap(&world);
 }
@@ -471,8 +486,8 @@ fn the_second_node_yields_to_a_claim_of_the_first() {
     assert_eq!(beside.role(), Role::Active, "it claims no longer, and it had its time");
 }
 
-/// A peer with the key may say that it serves whenever this node does, and let go whenever it does not: by an offer, as a vacant
-/// group, with a goodbye. How often that can move the group has a bound.
+/// A peer with the key may say that it serves whenever this node does, and let go whenever it does not: by an
+/// offer, as a vacant group, with a goodbye. How often that can move the group has a bound.
 #[test]
 fn a_peer_that_errs_without_end_moves_the_group_ever_more_rarely() {
     for (word, says_goodbye) in [(Word::Offered, false), (Word::None, false), (Word::None, true)] {
@@ -500,7 +515,8 @@ fn a_peer_that_errs_without_end_moves_the_group_ever_more_rarely() {
 #[test]
 fn a_peer_that_says_something_else_in_every_beat_moves_the_group_seldom() {
     let roles = [Role::Acquiring, Role::Active, Role::Releasing, Role::Faulty].map(|role| (role, Word::None));
-    let words = [Word::None, Word::Offered, Word::Wanted, Word::Yielded, Word::Unable].map(|word| (Role::Backup, word));
+    let words = [Word::None, Word::Offered, Word::Wanted, Word::Yielded, Word::Unable]
+        .map(|word| (Role::Backup, word));
     let mut beside = Beside::new();
     beside.run_for(Span::from_s(5));
     for (role, word) in roles.into_iter().chain(words).cycle().take(12_000) {
@@ -514,7 +530,8 @@ fn a_peer_that_says_something_else_in_every_beat_moves_the_group_seldom() {
     assert!((2..=8).contains(&moves), "taken {moves} times in twelve seconds");
 }
 
-/// A peer that serves too, under a term that is not higher, and does not let go: that is shouted while it lasts.
+/// A peer that serves too, under a term that is not higher, and does not let go: that is shouted while it
+/// lasts.
 #[test]
 fn two_that_serve_are_shouted_while_they_last() {
     let mut beside = Beside::new();
@@ -533,8 +550,8 @@ fn two_that_serve_are_shouted_while_they_last() {
     assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 1);
 }
 
-/// A peer says that it has let a group go, and its kernel has not: the group is taken at once, the question that leaves with
-/// that is answered, and the operator told.
+/// A peer says that it has let a group go, and its kernel has not: the group is taken at once, the question
+/// that leaves with that is answered, and the operator told.
 #[test]
 fn a_peer_whose_kernel_keeps_what_it_let_go_is_found_out() {
     // It is known by what it had announced, or by the MAC of its own address.
@@ -554,12 +571,18 @@ fn is_found_out(known_by: Event<'_>) {
     let offered_at = beside.now;
     beside.run_for(ms(100));
     assert_eq!(beside.role(), Role::Active, "a planned move waits for nothing");
-    let asked = beside.orders.iter().any(|(at, order)| matches!(order, Order::Probe { .. }) && *at > offered_at);
+    let asked =
+        beside.orders.iter().any(|(at, order)| matches!(order, Order::Probe { .. }) && *at > offered_at);
     assert!(asked, "{:?}", beside.orders);
     beside.says = (Role::Backup, 1, Word::None);
     beside.run_for(Span::from_s(2));
     assert!(beside.node.status(beside.now).groups[0].both_serve.is_some());
-    assert_eq!(beside.count(|record| matches!(record, Record::BothServe(GATEWAY))), 1, "{:?}", beside.records);
+    assert_eq!(
+        beside.count(|record| matches!(record, Record::BothServe(GATEWAY))),
+        1,
+        "{:?}",
+        beside.records
+    );
     assert!(beside.heard.as_ref().is_some_and(|beat| beat.standing.still_held), "the peer is told");
     beside.is_kernel_holding = false;
     beside.run_for(Span::from_s(3));
@@ -568,7 +591,8 @@ fn is_found_out(known_by: Event<'_>) {
     assert_eq!(beside.role(), Role::Active);
 }
 
-/// Its kernel answers before ours has confirmed that we have the addresses too: both have them from then on, and it is one incident.
+/// Its kernel answers before ours has confirmed that we have the addresses too: both have them from then on,
+/// and it is one incident.
 #[test]
 fn an_answer_that_overtakes_our_own_confirmation_begins_no_incident_of_its_own() {
     let mut beside = Beside::new();
@@ -584,13 +608,19 @@ fn an_answer_that_overtakes_our_own_confirmation_begins_no_incident_of_its_own()
     beside.step(Event::Done(token, Outcome::Serving));
     beside.run_for(Span::from_s(2));
     assert!(beside.node.status(beside.now).groups[0].both_serve.is_some());
-    assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 0, "it is not over: {:?}", beside.records);
+    assert_eq!(
+        beside.count(|record| matches!(record, Record::Incident(_))),
+        0,
+        "it is not over: {:?}",
+        beside.records
+    );
     beside.is_kernel_holding = false;
     beside.run_for(Span::from_s(3));
     assert_eq!(beside.count(|record| matches!(record, Record::Incident(_))), 1);
 }
 
-/// The same seen from the other side: a peer that serves says that our kernel answers still. The guard removes what is there.
+/// The same seen from the other side: a peer that serves says that our kernel answers still. The guard
+/// removes what is there.
 #[test]
 fn who_is_told_that_it_holds_on_lets_go_again() {
     let mut beside = Beside::new();

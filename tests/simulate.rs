@@ -1,9 +1,10 @@
 //! Random schedules, and every schedule that ever failed and was mended.
 //!
-//! Each run repeats the same ones, so that a change is judged by what it changes. `CROSSWIRE_SEED=fresh` draws others and prints
-//! their first seed (`CROSSWIRE_SEED=N` sets it, `CROSSWIRE_RUNS` their number). A failure
-//! prints its seed and the smallest trace that shows it: put that into `tests/traces`, with a remark. A seed means a schedule
-//! only as long as the drawing of schedules stays as it is; a trace stays what it was.
+//! Each run repeats the same ones, so that a change is judged by what it changes. `CROSSWIRE_SEED=fresh`
+//! draws others and prints their first seed (`CROSSWIRE_SEED=N` sets it, `CROSSWIRE_RUNS` their number). A
+//! failure prints its seed and the smallest trace that shows it: put that into `tests/traces`, with a remark.
+//! A seed means a schedule only as long as the drawing of schedules stays as it is; a trace stays what it
+//! was.
 
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
@@ -80,9 +81,9 @@ fn every_sequence_of_two_events_breaks_no_invariant() {
             "{}: every sequence of two events: {schedules} schedules, {states} distinct states",
             universe.name
         ));
-        let shown = count
-            .violation
-            .map(|(schedule, violation)| format!("{violation:?}\n{}", Trace::text(&schedule, &schedule.run())));
+        let shown = count.violation.map(|(schedule, violation)| {
+            format!("{violation:?}\n{}", Trace::text(&schedule, &schedule.run()))
+        });
         assert_eq!(shown, None);
         assert!(schedules > 2_000, "{schedules}");
     }
@@ -103,6 +104,7 @@ fn a_trace_is_read_back_and_repeats_to_the_same_effects() {
 
 #[test]
 fn different_schedules_have_different_effects() {
-    let hashes: std::collections::HashSet<u64> = (0..200).map(|seed| Schedule::random(seed).run().hash).collect();
+    let hashes: std::collections::HashSet<u64> =
+        (0..200).map(|seed| Schedule::random(seed).run().hash).collect();
     assert_eq!(hashes.len(), 200);
 }

@@ -1,7 +1,8 @@
-//! Any bytes on the serial line: no panic, no allocation, and the first whole frame after any damage is found.
+//! Any bytes on the serial line: no panic, no allocation, and the first whole frame after any damage is
+//! found.
 //!
-//! `CROSSWIRE_STREAMS=10000000 cargo test --release --test stream` tries ten million mutated streams; without it a few
-//! thousand are tried. A failure names the seed of its stream: `CROSSWIRE_SEED`.
+//! `CROSSWIRE_STREAMS=10000000 cargo test --release --test stream` tries ten million mutated streams; without
+//! it a few thousand are tried. A failure names the seed of its stream: `CROSSWIRE_SEED`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -48,7 +49,8 @@ fn session() -> Session {
     Session::new("gateway", Side::B, keys(), entropy, Span::from_ms(50), Instant::from_us(1))
 }
 
-/// One frame of every kind, as they stand on the line; the one of `number` zero is the one that has to be found.
+/// One frame of every kind, as they stand on the line; the one of `number` zero is the one that has to be
+/// found.
 fn frames() -> Vec<Vec<u8>> {
     [Version::One, Version::Two].into_iter().flat_map(frames_of).collect()
 }
@@ -93,7 +95,8 @@ impl Dice {
     }
 }
 
-/// A stream of a few frames with a few things wrong with it, then one whole frame. Returns where that one begins.
+/// A stream of a few frames with a few things wrong with it, then one whole frame. Returns where that one
+/// begins.
 fn mutate(dice: &mut Dice, frames: &[Vec<u8>], stream: &mut Vec<u8>) -> usize {
     stream.clear();
     for _ in 0..1 + dice.below(3) {
@@ -123,7 +126,8 @@ fn mutate(dice: &mut Dice, frames: &[Vec<u8>], stream: &mut Vec<u8>) -> usize {
     begins_at
 }
 
-/// Whether the frame at `begins_at` comes out whole, byte for byte. Everything that comes out is put to a session too.
+/// Whether the frame at `begins_at` comes out whole, byte for byte. Everything that comes out is put to a
+/// session too.
 fn finds_the_last(stream: &[u8], begins_at: usize, session: &mut Session) -> bool {
     let mut collector = Collector::default();
     let mut is_found = false;
@@ -131,7 +135,8 @@ fn finds_the_last(stream: &[u8], begins_at: usize, session: &mut Session) -> boo
         let Some(Gathered::Body(body)) = collector.push(*byte) else { continue };
         assert!(body.len() <= MAX_BODY_BYTES);
         let _ = session.receive(Instant::from_us(at as u64 + 1), PathId(0), PathKind::Serial, body);
-        is_found = at + 1 == stream.len() && open(body).is_ok_and(|frame| frame.header.number > 0) && begins_at < at;
+        is_found =
+            at + 1 == stream.len() && open(body).is_ok_and(|frame| frame.header.number > 0) && begins_at < at;
     }
     is_found
 }
@@ -143,7 +148,8 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn mutated_streams_resynchronise_within_one_frame_without_panic_or_allocation() {
     let (frames, mut session) = (frames(), session());
-    let (count, first) = (from_environment("CROSSWIRE_STREAMS", 5_000), from_environment("CROSSWIRE_SEED", 1));
+    let (count, first) =
+        (from_environment("CROSSWIRE_STREAMS", 5_000), from_environment("CROSSWIRE_SEED", 1));
     let mut stream = Vec::with_capacity(4_096);
     for seed in first..first + count {
         let begins_at = mutate(&mut Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), &frames, &mut stream);

@@ -1,5 +1,5 @@
-//! The tables of the decision, cell by cell, against the text files beside this one. The files are the specification: a cell
-//! that changes is a changed rule, and wants a reason.
+//! The tables of the decision, cell by cell, against the text files beside this one. The files are the
+//! specification: a cell that changes is a changed rule, and wants a reason.
 
 use crosswire::config::{InJeopardy, PathKind, SafetyRule};
 use crosswire::frame::message::Role;
@@ -47,8 +47,10 @@ fn testimony(kind: PathKind, state: PathState) -> Testimony {
 fn one_cable_and_one_lan_to_verdict() {
     let states: Vec<String> = PathState::ALL.map(name).to_vec();
     check_grid(include_str!("tables/verdict.txt"), &states, &states, |serial, lan| {
-        let paths =
-            [testimony(PathKind::Serial, PathState::ALL[serial]), testimony(PathKind::Lan, PathState::ALL[lan])];
+        let paths = [
+            testimony(PathKind::Serial, PathState::ALL[serial]),
+            testimony(PathKind::Lan, PathState::ALL[lan]),
+        ];
         name(verdict(&paths, false))
     });
 }
@@ -130,8 +132,13 @@ const BACKUP: Situation = Situation {
 };
 
 /// A node that serves beside a peer that could.
-const HOLDER: Situation =
-    Situation { verdict: Verdict::Present, claim: Claim::Free, finding: Finding::Unknown, can_offer: true, ..BACKUP };
+const HOLDER: Situation = Situation {
+    verdict: Verdict::Present,
+    claim: Claim::Free,
+    finding: Finding::Unknown,
+    can_offer: true,
+    ..BACKUP
+};
 
 fn set(s: &mut Situation, key: &str, value: &str) {
     let yes = || match value {
@@ -141,13 +148,18 @@ fn set(s: &mut Situation, key: &str, value: &str) {
     };
     macro_rules! one_of {
         ($($variant:expr),+) => {
-            [$($variant),+].into_iter().find(|v| name(v) == value).unwrap_or_else(|| panic!("{key} = {value}"))
+            [$($variant),+].into_iter().find(|v| name(v) == value).unwrap_or_else(|| panic!("{key} = \
+                {value}"))
         };
     }
     match key {
-        "verdict" => s.verdict = one_of!(Verdict::Present, Verdict::Departed, Verdict::Dead, Verdict::Doubtful),
+        "verdict" => {
+            s.verdict = one_of!(Verdict::Present, Verdict::Departed, Verdict::Dead, Verdict::Doubtful)
+        }
         "refused" => s.is_refused = yes(),
-        "claim" => s.claim = one_of!(Claim::Unknown, Claim::Serves, Claim::Releases, Claim::Offers, Claim::Free),
+        "claim" => {
+            s.claim = one_of!(Claim::Unknown, Claim::Serves, Claim::Releases, Claim::Offers, Claim::Free)
+        }
         "probe" => {
             s.finding = one_of!(
                 Finding::Unknown,
@@ -198,7 +210,8 @@ fn set(s: &mut Situation, key: &str, value: &str) {
     }
 }
 
-/// `take dead`, `wait lease`, `keep`, `fence`, `release lease-lapsed addressesfirst`, `release stopping scriptsfirst offer`
+/// `take dead`, `wait lease`, `keep`, `fence`, `release lease-lapsed addressesfirst`, `release stopping
+/// scriptsfirst offer`
 fn told(decision: Decision) -> String {
     match decision {
         Decision::Wait(block) => format!("wait {}", name(block)),

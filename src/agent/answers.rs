@@ -14,17 +14,19 @@ use smoltcp::wire::{
 pub struct Answer {
     /// The address.
     pub ip: IpAddr,
-    /// The hardware address that claims it. Ours, if we have said so ourselves, or another box has the same one.
+    /// The hardware address that claims it. Ours, if we have said so ourselves, or another box has the same
+    /// one.
     pub mac: [u8; 6],
 }
 
-/// A router has touched a neighbour discovery message with any other hop limit: it proves nothing (RFC 4861 7.1).
+/// A router has touched a neighbour discovery message with any other hop limit: it proves nothing (RFC 4861
+/// 7.1).
 const UNROUTED: u8 = 255;
 
 /// What a received Ethernet frame says about who holds an address; none if it says nothing.
 ///
-/// Any ARP packet names its sender (RFC 826), probes with sender zero name nobody (RFC 5227). An advertisement names
-/// the holder of its target, a solicitation that of its source (RFC 4861).
+/// Any ARP packet names its sender (RFC 826), probes with sender zero name nobody (RFC 5227). An
+/// advertisement names the holder of its target, a solicitation that of its source (RFC 4861).
 pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<Answer> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let source_mac = frame.src_addr().0;
@@ -136,8 +138,11 @@ mod tests {
     #[test]
     fn routed_corrupt_and_foreign_packets_prove_nothing() {
         let good = announcement(ip("fd00::100"), THEIRS, false).remove(0);
-        let broken =
-            [(14 + 7, 64, "a router passed it on"), (14 + 6, 17, "not ICMPv6"), (70, 1, "the checksum is wrong")];
+        let broken = [
+            (14 + 7, 64, "a router passed it on"),
+            (14 + 6, 17, "not ICMPv6"),
+            (70, 1, "the checksum is wrong"),
+        ];
         for (offset, value, why) in broken {
             let mut frame = good.clone();
             frame[offset] = value;

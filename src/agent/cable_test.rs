@@ -1,8 +1,8 @@
 //! What a daemon in maintenance answers to the test of a cable at the other end.
 //!
-//! It leaves its port as it is: its outputs say what they always say, and its speed is its own. Beats go before: an answer leaves
-//! as an aside does, when the line will have carried it before the next beat is due. Each question is answered once, and only
-//! the newest waits.
+//! It leaves its port as it is: its outputs say what they always say, and its speed is its own. Beats go
+//! before: an answer leaves as an aside does, when the line will have carried it before the next beat is due.
+//! Each question is answered once, and only the newest waits.
 
 use crosswire::frame::Body;
 use crosswire::frame::delimit::{Collector, Gathered};
@@ -21,8 +21,8 @@ pub struct Tester {
 }
 
 impl Tester {
-    /// Takes in what has come to a port. Who calls without having heard anybody, or calls a daemon, is answered; another daemon
-    /// never.
+    /// Takes in what has come to a port. Who calls without having heard anybody, or calls a daemon, is
+    /// answered; another daemon never.
     pub fn hear(&mut self, bytes: &[u8], inputs: impl Fn() -> c_int) {
         for byte in bytes {
             if let Some(Gathered::Body(body)) = self.collector.push(*byte)
@@ -49,11 +49,13 @@ fn become_answer(message: &mut Message, inputs: impl Fn() -> c_int) -> bool {
 }
 
 impl Agent<'_> {
-    /// Gives the answers that wait, in what time the beats of this turn have left. Whoever was not answered before the
-    /// maintenance was over is not answered any more.
+    /// Gives the answers that wait, in what time the beats of this turn have left. Whoever was not answered
+    /// before the maintenance was over is not answered any more.
     pub(super) fn answer_tests(&mut self, now: Instant) {
         for index in 0..self.ports.len() {
-            let Some(port) = self.ports.get(index).filter(|port| !port.tester.owed.is_empty()) else { continue };
+            let Some(port) = self.ports.get(index).filter(|port| !port.tester.owed.is_empty()) else {
+                continue;
+            };
             let is_over = !self.node.is_in_maintenance();
             let room = self.aside_room(now, port.id);
             match self.ports.get_mut(index) {
@@ -106,7 +108,11 @@ mod tests {
         for (question, expected) in rows {
             assert_eq!(answer(TEST, DAEMON, &question), expected, "{question:?}");
             assert_eq!(answer(TEST, TEST, &question), None, "{question:?} to somebody else");
-            assert_eq!(answer(DAEMON, DAEMON, &question), None, "{question:?} of a daemon: two would never end");
+            assert_eq!(
+                answer(DAEMON, DAEMON, &question),
+                None,
+                "{question:?} of a daemon: two would never end"
+            );
         }
     }
 

@@ -55,7 +55,8 @@ impl GuardEnd {
         self.flush()
     }
 
-    /// The same, of what is said again as long as it matters, or is not said at all to a guard that gives no sign of life.
+    /// The same, of what is said again as long as it matters, or is not said at all to a guard that gives no
+    /// sign of life.
     pub fn tell(&self, message: &ToGuard) {
         self.send(message);
     }
@@ -68,8 +69,8 @@ impl GuardEnd {
         }
     }
 
-    /// Leaves a deposit with it: always the end of a datagram. What the operator wants is said with each, so that no full socket
-    /// keeps it from the guard for longer than a beat.
+    /// Leaves a deposit with it: always the end of a datagram. What the operator wants is said with each, so
+    /// that no full socket keeps it from the guard for longer than a beat.
     pub fn deposit(&self, deposit: &Deposit, is_in_maintenance: bool) {
         self.put(&ToGuard::Maintenance(is_in_maintenance), &[]);
         let mut room = [0; MAX_DEPOSIT_BYTES];
@@ -90,7 +91,8 @@ impl GuardEnd {
         let _ = outbox.extend_from_slice(bytes).and_then(|()| outbox.extend_from_slice(behind));
     }
 
-    /// Sends what waits; false if the guard has no room for it. Then it does not run any more, which its silence shows.
+    /// Sends what waits; false if the guard has no room for it. Then it does not run any more, which its
+    /// silence shows.
     pub fn flush(&self) -> bool {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_empty() {
@@ -104,7 +106,8 @@ impl GuardEnd {
     /// What the guard has said that wakes nobody.
     pub fn confirmation(&self) -> Option<FromGuard> {
         let mut room = [0; MAX_MESSAGE_BYTES];
-        let length = recv(self.confirmations.as_ref()?.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+        let length =
+            recv(self.confirmations.as_ref()?.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
         room.get(..length).and_then(decode)
     }
 
@@ -115,7 +118,9 @@ impl GuardEnd {
             let mut parts = [IoSliceMut::new(&mut room)];
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
             match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut self.control), flags) {
-                Ok(message) => (message.bytes, message.cmsgs().ok().and_then(|mut list| list.find_map(descriptor_of))),
+                Ok(message) => {
+                    (message.bytes, message.cmsgs().ok().and_then(|mut list| list.find_map(descriptor_of)))
+                }
                 Err(Errno::EAGAIN | Errno::EINTR) => return FromGuardEnd::Nothing,
                 Err(_) => return FromGuardEnd::Gone,
             }

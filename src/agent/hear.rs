@@ -30,8 +30,8 @@ impl Listener {
 }
 
 impl Agent<'_> {
-    /// Hands in all that has arrived there. A lapsed lease goes before anything that waited in a buffer is looked at; every
-    /// step sees to that.
+    /// Hands in all that has arrived there. A lapsed lease goes before anything that waited in a buffer is
+    /// looked at; every step sees to that.
     pub(super) fn read(&mut self, source: Source) {
         match source {
             Source::Confirmations => self.hear_confirmations(),
@@ -79,7 +79,8 @@ impl Agent<'_> {
                     if let Some(PathDevice::Lan { interface, is_crossover: true, .. }) = device {
                         port.set_carrier(port.is_switched_on(interface));
                     }
-                    let event = if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
+                    let event =
+                        if port.is_usable() { Event::PathOpened(path) } else { Event::PathLost(path) };
                     self.step(now, event);
                 }
             }
@@ -94,7 +95,9 @@ impl Agent<'_> {
                 self.is_asking.get_mut(group.index()).into_iter().for_each(|is_asking| *is_asking = true);
             }
             (FromGuard::Missing { group }, _) => self.step(now, Event::AddressMissing(group)),
-            (FromGuard::Refuses { group, address }, _) => self.step(now, Event::AddressRefused(group, address)),
+            (FromGuard::Refuses { group, address }, _) => {
+                self.step(now, Event::AddressRefused(group, address))
+            }
             (FromGuard::Scripts { group, condition }, _) => self.step(now, Event::Scripts(group, condition)),
             (FromGuard::Confirmations, socket) => self.guard.listen_to(socket),
             (FromGuard::Alive, _) => self.step(now, Event::GuardAlive),
@@ -122,8 +125,8 @@ impl Agent<'_> {
         self.step(now, Event::PathLost(path));
     }
 
-    /// A group needs carrier on all its interfaces; a LAN path without carrier is blind, unless it is a cable from box to box:
-    /// there it is the peer that is gone, as long as our own end is switched on.
+    /// A group needs carrier on all its interfaces; a LAN path without carrier is blind, unless it is a cable
+    /// from box to box: there it is the peer that is gone, as long as our own end is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
@@ -150,7 +153,8 @@ impl Agent<'_> {
             let was_usable = port.is_usable();
             port.set_carrier(is_up || (*is_crossover && port.is_switched_on(interface)));
             match (was_usable, port.is_usable()) {
-                // It may be another interface of that name, and a socket stays with the one that it was bound to.
+                // It may be another interface of that name, and a socket stays with the one that it was bound
+                // to.
                 (false, true) => {
                     port.become_closed(now, Errno::ENETDOWN);
                     port.retry_now(now);
@@ -199,7 +203,8 @@ impl Agent<'_> {
             if let Some(baud) = port.put_right(now) {
                 let name = self.settings.path_name(port.id);
                 warn!(
-                    "path {name}: another program has set the port otherwise (it was at {baud} baud): it is put right; \
+                    "path {name}: another program has set the port otherwise (it was at {baud} baud): it is \
+                        put right; \
                      `fuser -v` names who has it open"
                 );
             }
@@ -207,12 +212,13 @@ impl Agent<'_> {
         self.carry_out();
     }
 
-    /// One listener hears each protocol of an interface. Those from before it had another hardware address would take our own frames
-    /// for somebody's.
+    /// One listener hears each protocol of an interface. Those from before it had another hardware address
+    /// would take our own frames for somebody's.
     fn become_listener(&mut self, new: Listener) {
         let protocol = new.protocol();
-        self.listeners
-            .retain(|known| known.interface != new.interface || known.mac == new.mac && known.protocol() != protocol);
+        self.listeners.retain(|known| {
+            known.interface != new.interface || known.mac == new.mac && known.protocol() != protocol
+        });
         self.listeners.push(new);
     }
 
@@ -256,8 +262,9 @@ impl Agent<'_> {
         }
     }
 
-    /// Who answers may hold a VIP of ours, or be the peer. With the hardware address of our own interface it is another box that has
-    /// the same one, unless what it claims is ours: then it may be what we have said ourselves.
+    /// Who answers may hold a VIP of ours, or be the peer. With the hardware address of our own interface it
+    /// is another box that has the same one, unless what it claims is ours: then it may be what we have said
+    /// ourselves.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer, is_own_mac: bool) {
         let mut is_twin = false;
         let on = self.settings.interfaces.get(usize::from(interface));
@@ -287,8 +294,9 @@ impl Agent<'_> {
 
 /// How much is read at once.
 const READ_BYTES: usize = 512;
-/// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that whatever waited in it is
-/// read before silence is judged, and few enough that a flood on one path cannot starve the others.
+/// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that
+/// whatever waited in it is read before silence is judged, and few enough that a flood on one path cannot
+/// starve the others.
 const MAX_READS: usize = 512;
 /// Most answers in a turn; the rest waits in its socket.
 const MAX_ANSWERS: usize = 64;

@@ -21,7 +21,8 @@ impl Journal {
         Self { entries: Vec::with_capacity(MAX_ENTRIES), count: 0 }
     }
 
-    /// Keeps an entry, at the cost of the oldest of the kind that has the most: a flood drives out nothing but itself.
+    /// Keeps an entry, at the cost of the oldest of the kind that has the most: a flood drives out nothing
+    /// but itself.
     pub fn note(&mut self, now: Instant, record: Record, more: u32) {
         self.count = self.count.saturating_add(1);
         if self.entries.len() == MAX_ENTRIES {
@@ -32,7 +33,9 @@ impl Journal {
 
     /// Where the oldest entry of the most numerous kind is; of several, of that which began first.
     fn most_numerous(&self) -> usize {
-        let like = |record: &Record| self.entries.iter().filter(|(_, other, _)| other.kind() == record.kind()).count();
+        let like = |record: &Record| {
+            self.entries.iter().filter(|(_, other, _)| other.kind() == record.kind()).count()
+        };
         let counted = self.entries.iter().map(|(_, record, _)| like(record)).enumerate();
         // Of equals the last is the greatest: they are counted backwards.
         counted.rev().max_by_key(|(_, count)| *count).map_or(0, |(index, _)| index)
@@ -78,13 +81,23 @@ mod tests {
             journal.note(Instant::from_us(1), Record::Role { group: GroupId(0), from, to }, 0);
         }
         for at in 0..10_000 {
-            let (from, to) =
-                if at % 2 == 0 { (PathState::Silent, PathState::Noisy) } else { (PathState::Noisy, PathState::Silent) };
+            let (from, to) = if at % 2 == 0 {
+                (PathState::Silent, PathState::Noisy)
+            } else {
+                (PathState::Noisy, PathState::Silent)
+            };
             journal.note(Instant::from_us(2 + at), Record::Path { path: PathId(0), from, to }, 0);
-            journal.note(Instant::from_us(2 + at), Record::VipContested { group: GroupId(0), mac: [0; 6] }, 27);
+            journal.note(
+                Instant::from_us(2 + at),
+                Record::VipContested { group: GroupId(0), mac: [0; 6] },
+                27,
+            );
         }
         let kept: Vec<Record> = journal.last(usize::MAX).map(|(_, record, _)| *record).collect();
-        assert!(matches!(kept[..2], [Record::Role { .. }, Record::Role { to: Role::Active, .. }]), "{kept:?}");
+        assert!(
+            matches!(kept[..2], [Record::Role { .. }, Record::Role { to: Role::Active, .. }]),
+            "{kept:?}"
+        );
         assert_eq!(kept.len(), MAX_ENTRIES);
         assert!(journal.last(1).eq(&[(Instant::from_us(10_001), kept[MAX_ENTRIES - 1], 27)]));
     }

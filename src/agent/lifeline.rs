@@ -1,7 +1,8 @@
 //! The lifeline's two ends: what our operators ask of the peer, and what the peer's ask of us.
 //!
-//! Beats come first and are never late because of it: an aside leaves only when the line will have carried it before the next
-//! beat is due, and takes half an interval of the line at most, so that even a beat that nobody expected waits no longer.
+//! Beats come first and are never late because of it: an aside leaves only when the line will have carried it
+//! before the next beat is due, and takes half an interval of the line at most, so that even a beat that
+//! nobody expected waits no longer.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -95,7 +96,8 @@ impl Lifeline {
         Some(Told { client, text: Some(plain::lines(&String::from_utf8_lossy(&text))) })
     }
 
-    /// Who has waited too long, or waits no longer: a command that was ended has no use for the answer, and the next one has.
+    /// Who has waited too long, or waits no longer: a command that was ended has no use for the answer, and
+    /// the next one has.
     pub fn give_up(&mut self, now: Instant) -> Option<Told> {
         self.asking.as_ref().filter(|asking| now >= asking.give_up_at || is_gone(&asking.client))?;
         self.asking.take().map(|asking| Told { client: asking.client, text: None })
@@ -109,7 +111,8 @@ impl Lifeline {
     /// The question that waits for its answer, and whether a text has to be made for it first.
     pub fn owed(&self) -> Option<(PathId, Ask, bool)> {
         let (path, ask) = self.owed?;
-        let has_text = self.telling.as_ref().is_some_and(|t| (t.reading, t.subject) == (ask.reading, ask.subject));
+        let has_text =
+            self.telling.as_ref().is_some_and(|t| (t.reading, t.subject) == (ask.reading, ask.subject));
         Some((path, ask, !has_text || ask.offset == 0))
     }
 
@@ -191,8 +194,12 @@ mod tests {
         ours.asked(now, Span::from_ms(500));
         assert_eq!(ours.question(now), None);
         assert_eq!(ours.question(now + Span::from_ms(500)), Some((ask, false)));
-        let tell =
-            |reading, offset, bytes: &[u8]| Tell { reading, offset, total: 4, bytes: bytes.iter().copied().collect() };
+        let tell = |reading, offset, bytes: &[u8]| Tell {
+            reading,
+            offset,
+            total: 4,
+            bytes: bytes.iter().copied().collect(),
+        };
         assert!(ours.hear(now, &tell(ask.reading.wrapping_add(1), 0, b"ab")).is_none(), "another reading");
         assert!(ours.hear(now, &tell(ask.reading, 2, b"cd")).is_none(), "a piece too far on");
         assert!(ours.hear(now, &tell(ask.reading, 0, b"ab")).is_none());
@@ -205,7 +212,8 @@ mod tests {
     #[test]
     fn who_was_ended_is_no_longer_waited_for() {
         let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .expect("a pair");
         let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
         lifeline.begin(now, ours, Subject::Status, false);
         assert!(lifeline.give_up(now).is_none() && lifeline.is_asking());

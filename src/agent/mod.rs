@@ -1,7 +1,7 @@
 //! The unprivileged process: it hears, decides and asks; only the guard acts.
 //!
-//! One loop. A turn waits for something to happen or for the node's next deadline, hands in everything that has arrived,
-//! ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
+//! One loop. A turn waits for something to happen or for the node's next deadline, hands in everything that
+//! has arrived, ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
 
 pub mod answers;
 #[cfg(feature = "cable-test")]
@@ -97,8 +97,8 @@ struct Agent<'a> {
     is_done: bool,
 }
 
-/// The agent's whole life after it has dropped its privileges; returns its exit code. Ends after a goodbye, or some time after
-/// its guard did. With an inheritance it goes on in the place of one that died.
+/// The agent's whole life after it has dropped its privileges; returns its exit code. Ends after a goodbye,
+/// or some time after its guard did. With an inheritance it goes on in the place of one that died.
 pub fn run(
     settings: &Settings,
     keys: &[Key],
@@ -180,7 +180,16 @@ impl<'a> Agent<'a> {
         let Kept { restraint, reason, .. } = kept;
         self.node.restrain(restraint);
         if restraint != Restraint::default() {
-            warn!("as was said before this start{}", reason.iter().map(|why| format!(": {why}")).collect::<String>());
+            warn!(
+                "as was said before this start{}",
+                reason
+                    .iter()
+                    .map(|why| format!(
+                        ": \
+                {why}"
+                    ))
+                    .collect::<String>()
+            );
         }
         self.reason = reason;
         if restraint.standby != Standby::No {
@@ -191,8 +200,8 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is none. `kept` is what
-    /// an operator has told this run of the daemon.
+    /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is
+    /// none. `kept` is what an operator has told this run of the daemon.
     fn succeed(&mut self, inheritance: &Inheritance, kept: Restraint) -> bool {
         let succession = Succession {
             deposit: deposit_of(inheritance, kept),

@@ -48,7 +48,10 @@ impl Agent<'_> {
                 let is_ban = match what {
                     Demand::Standby { .. } => true,
                     Demand::Maintenance(lasts) => *lasts > Span::ZERO,
-                    Demand::Handover(_) | Demand::Takeover(_) | Demand::TakeoverPeerIsOff(_) | Demand::Online => false,
+                    Demand::Handover(_)
+                    | Demand::Takeover(_)
+                    | Demand::TakeoverPeerIsOff(_)
+                    | Demand::Online => false,
                 };
                 if is_ban && self.reply == Some(Answer::Accepted) {
                     self.reason = reason;
@@ -94,7 +97,8 @@ impl Agent<'_> {
     fn path_to_peer(&self, now: Instant, is_by_cable: bool) -> Option<PathId> {
         let status = self.node.status(now);
         let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
-        let heard = heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
+        let heard =
+            heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
         let allowed = heard.filter(|(kind, _)| *kind == PathKind::Serial || !is_by_cable);
         allowed.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
     }
@@ -117,7 +121,8 @@ impl Agent<'_> {
             }
         }
         let Some((ask, is_by_cable)) = self.lifeline.question(now) else { return };
-        let Some(path) = self.path_to_peer(now, is_by_cable).filter(|path| self.aside_room(now, *path) > 0) else {
+        let Some(path) = self.path_to_peer(now, is_by_cable).filter(|path| self.aside_room(now, *path) > 0)
+        else {
             return;
         };
         let interval = self.settings.policy.interval();
@@ -127,13 +132,16 @@ impl Agent<'_> {
 
     /// Most bytes of text that an aside may carry now.
     pub(super) fn aside_room(&self, now: Instant, path: PathId) -> usize {
-        let interval = self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
+        let interval =
+            self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
         let next_beat_at = self.node.next_beat_at(path);
         self.ports.get(path.index()).map_or(0, |port| port.aside_room(now, next_beat_at, interval))
     }
 
     fn send_aside(&mut self, path: PathId, aside: Aside) {
-        if let (Some(body), Some(port)) = (self.node.seal_aside(path, aside), self.ports.get_mut(path.index())) {
+        if let (Some(body), Some(port)) =
+            (self.node.seal_aside(path, aside), self.ports.get_mut(path.index()))
+        {
             port.send_aside(&body);
         }
     }
@@ -158,7 +166,11 @@ impl Agent<'_> {
             scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
             count: self.journal.count(),
-            entries: self.journal.last(count).map(|(at, record, more)| (now.since(*at), *record, *more)).collect(),
+            entries: self
+                .journal
+                .last(count)
+                .map(|(at, record, more)| (now.since(*at), *record, *more))
+                .collect(),
         }
     }
 
@@ -176,7 +188,10 @@ impl Agent<'_> {
         let contents = |group: &GroupSettings| {
             let addresses = group.addresses.iter().map(address);
             let routes = group.routes.iter().map(|route| format!("route {route}"));
-            addresses.chain(routes).chain(group.scripts.iter().map(|script| script.label().to_owned())).collect()
+            addresses
+                .chain(routes)
+                .chain(group.scripts.iter().map(|script| script.label().to_owned()))
+                .collect()
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
         let node = self.node.status(now);
@@ -189,7 +204,13 @@ impl Agent<'_> {
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             witnesses: self.settings.witnesses.iter().map(ToString::to_string).collect(),
-            longest_move: self.settings.groups.iter().map(GroupSettings::longest_move).max().unwrap_or_default(),
+            longest_move: self
+                .settings
+                .groups
+                .iter()
+                .map(GroupSettings::longest_move)
+                .max()
+                .unwrap_or_default(),
             bounds: self.settings.bounds(),
             file: self.settings.file.display().to_string(),
             key_file: self.settings.key_file.display().to_string(),

@@ -44,7 +44,8 @@ const TELL_AGAIN_AFTER: Span = Span::from_s(60);
 const LINE_OVERHEAD_BYTES: usize = 3;
 /// What an aside takes beside its text: the frame, and the piece's number, place, total and length.
 const ASIDE_OVERHEAD_BYTES: usize = MIN_BODY_BYTES + LINE_OVERHEAD_BYTES + 8;
-/// Longest time before a beat in which no aside begins: whoever tests a cable waits half a second for an answer.
+/// Longest time before a beat in which no aside begins: whoever tests a cable waits half a second for an
+/// answer.
 const ASIDE_MARGIN: Span = Span::from_ms(100);
 
 /// One path's port.
@@ -79,7 +80,8 @@ pub struct Port {
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
     counts_before: Counts,
-    /// How a serial port was set when it was opened, when it is compared again, and from when on a difference is told again.
+    /// How a serial port was set when it was opened, when it is compared again, and from when on a difference
+    /// is told again.
     mode: Option<Mode>,
     look_again_at: Instant,
     tell_again_at: Instant,
@@ -138,7 +140,8 @@ impl Port {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
-    /// It was opened. On a serial port we show that we run, after a moment in which lines are found that show ourselves.
+    /// It was opened. On a serial port we show that we run, after a moment in which lines are found that show
+    /// ourselves.
     pub fn become_open(&mut self, now: Instant, descriptor: OwnedFd) {
         if self.kind == PathKind::Serial {
             self.bridged_lines = lines::bridged(&descriptor, self.side);
@@ -175,7 +178,9 @@ impl Port {
     /// Why it is not usable, and when it is tried again.
     pub fn away(&self, now: Instant) -> Option<Away> {
         match (&self.descriptor, self.lost_by) {
-            (Some(_), _) if self.is_without_carrier => Some(Away { errno: Errno::ENETDOWN as i32, wait_s: 0 }),
+            (Some(_), _) if self.is_without_carrier => {
+                Some(Away { errno: Errno::ENETDOWN as i32, wait_s: 0 })
+            }
             (None, Some(errno)) if self.retry_at != Instant::NEVER => {
                 let wait_s = self.retry_at.since(now).as_ms().div_ceil(1_000);
                 Some(Away { errno: errno as i32, wait_s })
@@ -221,8 +226,9 @@ impl Port {
         }
     }
 
-    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer. A port that had none
-    /// when it was opened is not asked again. Ours are made true again: whoever opens the port besides us has the kernel raise both.
+    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer. A
+    /// port that had none when it was opened is not asked again. Ours are made true again: whoever opens the
+    /// port besides us has the kernel raise both.
     pub fn look_at_lines(&self) -> Option<Option<Lines>> {
         let descriptor = self.descriptor.as_ref().filter(|_| self.has_lines)?;
         let bits = lines::get(descriptor);
@@ -232,8 +238,8 @@ impl Port {
         Some(bits.and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
     }
 
-    /// Sees now and then to it that a serial port is set as it was when it was opened. If another program has set it otherwise: the
-    /// speed at which it was found, to be told; not each time where that goes on.
+    /// Sees now and then to it that a serial port is set as it was when it was opened. If another program has
+    /// set it otherwise: the speed at which it was found, to be told; not each time where that goes on.
     pub fn put_right(&mut self, now: Instant) -> Option<u32> {
         let (Some(descriptor), Some(mode)) = (&self.descriptor, &self.mode) else { return None };
         if now < self.look_again_at {
@@ -295,7 +301,8 @@ impl Port {
     /// Sends a body now, or skips it. A frame that cannot leave at once would be stale when it does.
     pub fn send(&mut self, body: &Body) {
         let Some(descriptor) = &self.descriptor else { return };
-        // Behind beats that fill half of the line, hellos would leave no time for the answer to a test of the cable.
+        // Behind beats that fill half of the line, hellos would leave no time for the answer to a test of the
+        // cable.
         #[cfg(feature = "cable-test")]
         if body.len() == MIN_BODY_BYTES && !self.tester.owed.is_empty() && queued_bytes(descriptor) > 0 {
             return;
@@ -319,7 +326,8 @@ impl Port {
         }
     }
 
-    /// Puts a frame into the queue of a serial port; how many bytes it takes there, none if it has no room for them.
+    /// Puts a frame into the queue of a serial port; how many bytes it takes there, none if it has no room
+    /// for them.
     fn put(&mut self, body: &Body) -> usize {
         let line = delimit::wrap(body);
         self.bytes_out = self.bytes_out.saturating_add(line.len() as u64);
@@ -327,20 +335,22 @@ impl Port {
         if has_room { line.len() } else { 0 }
     }
 
-    /// Most bytes of text that an aside may carry now, so that it has left an eighth of an interval or [`ASIDE_MARGIN`] before
-    /// the next beat is due, and takes no more than half an interval of the line.
+    /// Most bytes of text that an aside may carry now, so that it has left an eighth of an interval or
+    /// [`ASIDE_MARGIN`] before the next beat is due, and takes no more than half an interval of the line.
     pub fn aside_room(&self, now: Instant, next_beat_at: Instant, interval: Span) -> usize {
         let Some(descriptor) = &self.descriptor else { return 0 };
         if self.kind == PathKind::Lan {
             return MAX_CHUNK_BYTES;
         }
         let left = next_beat_at.since(now + interval.fraction(1, 8).min(ASIDE_MARGIN));
-        let bytes_in = |span: Span| usize::try_from(span.as_us() * u64::from(self.baud) / 10_000_000).unwrap_or(0);
+        let bytes_in =
+            |span: Span| usize::try_from(span.as_us() * u64::from(self.baud) / 10_000_000).unwrap_or(0);
         let free = bytes_in(left).saturating_sub(queued_bytes(descriptor));
         free.min(bytes_in(interval.fraction(1, 2))).saturating_sub(ASIDE_OVERHEAD_BYTES)
     }
 
-    /// Sends an aside, for which there is room: behind whatever is in the queue, since the line has time for both.
+    /// Sends an aside, for which there is room: behind whatever is in the queue, since the line has time for
+    /// both.
     pub fn send_aside(&mut self, body: &Body) {
         match self.kind {
             PathKind::Serial => self.aside_bytes += self.put(body),

@@ -13,7 +13,9 @@ use crosswire::frame::message::Role;
 use crosswire::quorum::event::Request;
 use crosswire::resource::{Order, Outcome};
 use crosswire::time::Span;
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
+};
 use std::os::fd::AsRawFd;
 
 use super::*;
@@ -61,7 +63,10 @@ fn policy() -> Policy {
     let ms = Span::from_ms;
     let timing = PathTiming { interval: ms(20), late_after: ms(2_000), dead_after: ms(2_000) };
     Policy {
-        paths: [PathKind::Serial, PathKind::Lan].map(|kind| PathPolicy { kind, timing }).into_iter().collect(),
+        paths: [PathKind::Serial, PathKind::Lan]
+            .map(|kind| PathPolicy { kind, timing })
+            .into_iter()
+            .collect(),
         groups: [GroupPolicy::addresses_only(7, Some(Side::A))].into_iter().collect(),
         lease: Span::from_s(60),
         cold_start: Span::from_s(60),
@@ -74,8 +79,13 @@ fn policy() -> Policy {
 fn settings(me: Side) -> Settings {
     let serial = PathDevice::Serial { device: "/dev/ttyS0".into(), baud: 115_200 };
     let ip = |last: u8| IpAddr::from([10, 9, 0, last]);
-    let lan =
-        PathDevice::Lan { interface: "near".to_owned(), local: ip(1), peer: ip(2), port: 694, is_crossover: false };
+    let lan = PathDevice::Lan {
+        interface: "near".to_owned(),
+        local: ip(1),
+        peer: ip(2),
+        port: 694,
+        is_crossover: false,
+    };
     let vip = VirtualAddress { ip: ip(100), prefix: 24, interface: "near".to_owned() };
     let group = GroupSettings {
         name: "gateway".to_owned(),
@@ -106,14 +116,17 @@ impl Place {
         let fds: Vec<_> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&fds)];
         let control = if fds.is_empty() { &[] } else { &rights[..] };
-        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::empty(), None).expect("told");
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::empty(), None)
+            .expect("told");
     }
 
     fn serve(&self) {
         let mut room = [0; MAX_DATAGRAM_BYTES];
         while let Ok(length) = recv(self.socket.as_raw_fd(), &mut room, MsgFlags::MSG_DONTWAIT) {
             self.tell(&FromGuard::Alive, None);
-            let Ok((ToGuard::Order(ticket), _)) = postcard::take_from_bytes(&room[..length]) else { continue };
+            let Ok((ToGuard::Order(ticket), _)) = postcard::take_from_bytes(&room[..length]) else {
+                continue;
+            };
             let outcome = match ticket.order {
                 Order::Acquire { .. } => Outcome::Serving,
                 Order::Renew { .. } => Outcome::Renewed,
@@ -170,8 +183,9 @@ fn a_pair_at_rest_allocates_nothing() {
         assert!(clock::now() < give_up, "the first one serves once both have met");
     }
     let _: u64 = (0..50).map(|_| turn(&mut agents)).sum();
-    let heard =
-        |agents: &[Agent<'_>]| agents[1].node.status(clock::now()).paths.iter().map(|p| p.beats_heard).sum::<u32>();
+    let heard = |agents: &[Agent<'_>]| {
+        agents[1].node.status(clock::now()).paths.iter().map(|p| p.beats_heard).sum::<u32>()
+    };
     let before = heard(&agents);
     let allocated: u64 = (0..200).map(|_| turn(&mut agents)).sum();
     assert!(heard(&agents) > before + 20, "beats came and went meanwhile");
@@ -179,7 +193,8 @@ fn a_pair_at_rest_allocates_nothing() {
     assert_eq!(allocated, 0, "in 200 turns of each");
 }
 
-/// What the far end of a cable reads until the agent has turned so often: the frames of the pair, and those of a test.
+/// What the far end of a cable reads until the agent has turned so often: the frames of the pair, and those
+/// of a test.
 #[cfg(feature = "cable-test")]
 fn read_frames(port: &OwnedFd, collector: &mut Collector) -> (u32, Vec<exchange::Message>) {
     let (mut beats, mut answers, mut room) = (0, Vec::new(), [0; 4_096]);
@@ -213,7 +228,8 @@ fn a_test_of_the_cable_is_answered_between_beats_in_maintenance_only() {
     let mut ask_for = |agent: &mut Agent<'_>, turns: u32| {
         let (mut allocated, mut beats, mut answers) = (0, 0, Vec::new());
         for _ in 0..turns {
-            nix::unistd::write(&cable.1, &wrap(&exchange::encode([5; 4], exchange::DAEMON, &echo))).expect("sent");
+            nix::unistd::write(&cable.1, &wrap(&exchange::encode([5; 4], exchange::DAEMON, &echo)))
+                .expect("sent");
             let before = ALLOCATIONS.get();
             agent.turn();
             allocated += ALLOCATIONS.get() - before;

@@ -13,7 +13,8 @@ use super::ports::Port;
 use crate::clock;
 use crate::logger;
 
-/// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its clients.
+/// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its
+/// clients.
 const MAX_DESCRIPTORS: usize = 48;
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
@@ -30,12 +31,16 @@ impl Agent<'_> {
             let _ = sources.push(source);
             let _ = fds.push(PollFd::new(descriptor, PollFlags::POLLIN));
         });
-        let timeout = TimeSpec::from(Duration::from_micros(deadline.since(now).as_us().min(MAX_WAIT.as_us())));
+        let timeout =
+            TimeSpec::from(Duration::from_micros(deadline.since(now).as_us().min(MAX_WAIT.as_us())));
         let mut ready = Ready::default();
         match ppoll(&mut fds, Some(timeout), None) {
             Ok(_) => {
                 let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
-                fds.iter().zip(sources).filter(|(fd, _)| is_ready(fd)).for_each(|(_, source)| ready.note(source));
+                fds.iter()
+                    .zip(sources)
+                    .filter(|(fd, _)| is_ready(fd))
+                    .for_each(|(_, source)| ready.note(source));
             }
             // EINTR, or a kernel that is out of memory.
             Err(_) => ready = Ready::ALL,

@@ -1,7 +1,8 @@
-//! Asking the witnesses: ICMP echo requests (RFC 792, RFC 4443) whose answers prove that they answer *this* request.
+//! Asking the witnesses: ICMP echo requests (RFC 792, RFC 4443) whose answers prove that they answer *this*
+//! request.
 //!
-//! The payload carries when the request left and a keyed hash of that, so that nothing has to be remembered, and neither a
-//! forged nor a recorded answer counts.
+//! The payload carries when the request left and a keyed hash of that, so that nothing has to be remembered,
+//! and neither a forged nor a recorded answer counts.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -60,7 +61,8 @@ impl Asker {
             let scope = interface.as_ref().map_or(Ok(0), |name| interface::index(socket, name));
             let Ok(scope) = scope else { continue };
             let to = SockaddrStorage::from(endpoint(*ip, 0, scope));
-            let _ = sendto(socket.as_raw_fd(), &request, &to, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            let _ =
+                sendto(socket.as_raw_fd(), &request, &to, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
         }
     }
 
@@ -86,7 +88,8 @@ impl Asker {
         header.copy_from_slice(&[kind, 0, 0, 0, 0, 0, 0, sequence]);
         payload.copy_from_slice(&self.payload(now.as_us(), index));
         if !is_v6 {
-            // The kernel reckons the checksum of ICMPv6 (it covers addresses that only the kernel knows), not of ICMP.
+            // The kernel reckons the checksum of ICMPv6 (it covers addresses that only the kernel knows), not
+            // of ICMP.
             Icmpv4Packet::new_unchecked(&mut echo[..]).fill_checksum();
         }
         echo

@@ -1,5 +1,6 @@
-//! What a status comes to, for a monitor: is every group served, and could the second node take over? One table, from what is so
-//! to an exit code and a reason. What comes and goes within a moment is nothing to wake anybody for.
+//! What a status comes to, for a monitor: is every group served, and could the second node take over? One
+//! table, from what is so to an exit code and a reason. What comes and goes within a moment is nothing to
+//! wake anybody for.
 
 use crosswire::frame::message::Role;
 use crosswire::health::PathState;
@@ -12,8 +13,8 @@ use super::exit::Exit;
 use crate::control::Report;
 use crate::words;
 
-/// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced. Jeopardy counts at once: a
-/// path has been silent for dead_after by then.
+/// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
+/// Jeopardy counts at once: a path has been silent for dead_after by then.
 const LASTS: Span = Span::from_s(1);
 
 /// Of whom a reason tells.
@@ -48,7 +49,8 @@ const fn reason(
     Reason { name, exit, subject, words, applies }
 }
 
-/// The first one that applies is told: the gravest, then what people have asked for, then causes before what follows from them.
+/// The first one that applies is told: the gravest, then what people have asked for, then causes before what
+/// follows from them.
 static REASONS: [Reason; 21] = {
     use Exit::{Alone, Unserved};
     use Subject::{Groups, Me, Pair, Peer, Witness};
@@ -65,11 +67,15 @@ static REASONS: [Reason; 21] = {
         reason(Alone, "peer_departed", Peer, "said goodbye", |f| f.away == Some(Verdict::Departed)),
         reason(Alone, "peer_dead", Peer, "is dead", |f| f.away == Some(Verdict::Dead)),
         reason(Alone, "peer_unheard", Peer, "is not heard", |f| f.away == Some(Verdict::Doubtful)),
-        reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| f.is_configuration_different),
+        reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| {
+            f.is_configuration_different
+        }),
         reason(Alone, "failing", Me, "CANNOT SERVE what it holds", |f| f.is_failing),
         reason(Alone, "peer_unable", Peer, "could not take over", |f| f.is_peer_unable),
         reason(Alone, "unable", Me, "could not take over", |f| f.is_unable),
-        reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| f.is_contested),
+        reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| {
+            f.is_contested
+        }),
         reason(Alone, "jeopardy", Pair, "JEOPARDY", |f| f.is_jeopardy),
         reason(Alone, "witness_unseen", Witness, "witness", |f| f.is_witness_unseen),
         reason(Alone, "moving", Groups(is_unserved), "on its way:", |f| f.is_unserved),
@@ -115,7 +121,8 @@ impl Facts {
             node.groups.iter().zip(&report.bounds).any(|(group, bounds)| is(group, bounds))
         };
         let is_refused = node.paths.iter().any(|path| path.state == PathState::Refused);
-        let is_gone = node.verdict == Verdict::Departed || node.peer.as_ref().is_none_or(|peer| peer.age >= LASTS);
+        let is_gone =
+            node.verdict == Verdict::Departed || node.peer.as_ref().is_none_or(|peer| peer.age >= LASTS);
         let away = Some(node.verdict).filter(|verdict| *verdict != Verdict::Present && is_gone);
         let is_peer = |is: fn(&PeerStatus) -> bool| away.is_none() && node.peer.as_ref().is_some_and(is);
         Self {
@@ -127,7 +134,8 @@ impl Facts {
             }),
             is_cold_start: is_any(|group| is_unserved(group) && group.block == Some(Block::ColdStart)),
             is_overdue: is_any_longer(|group, [idle, unserved]| {
-                group.idle.is_some_and(|span| span > *idle) || group.unserved.is_some_and(|span| span > *unserved)
+                group.idle.is_some_and(|span| span > *idle)
+                    || group.unserved.is_some_and(|span| span > *unserved)
             }),
             is_unserved: is_any(is_unserved),
             is_standby: node.is_standby,
@@ -167,7 +175,8 @@ fn is_contested(group: &GroupStatus) -> bool {
     group.foreign_mac.is_some()
 }
 
-/// The first witness that one of both nodes does not see: what it is called, whether that is this node, and for how long.
+/// The first witness that one of both nodes does not see: what it is called, whether that is this node, and
+/// for how long.
 fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         let here = witness.answered.unwrap_or(report.node.up);
@@ -201,18 +210,26 @@ impl Reason {
             Subject::Me => format!("{me} {}", self.words),
             Subject::Peer => format!("{peer} {}", self.words),
             Subject::Pair => self.words.to_string(),
-            Subject::Groups(is_meant) => format!("{} {}", self.words, groups(report, |_, group| is_meant(group))),
+            Subject::Groups(is_meant) => {
+                format!("{} {}", self.words, groups(report, |_, group| is_meant(group)))
+            }
             Subject::Witness => {
                 let (name, is_mine, lasts) = unseen_witness(report).unwrap_or_default();
                 format!("{} has not seen {} {name} for {lasts}", if is_mine { me } else { peer }, self.words)
             }
         }];
-        let unserved = report.node.groups.iter().find(|group| is_unserved(group)).and_then(|group| group.block);
+        let unserved =
+            report.node.groups.iter().find(|group| is_unserved(group)).and_then(|group| group.block);
         parts.extend(unserved.map(|block| words::block(block, peer)));
         let is_heard = is_heard(report);
         let theirs = |index| is_heard && report.theirs(index).is_some_and(|said| said.role == Role::Active);
         for (name, served) in [
-            (me, groups(report, |_, group| group.role == Role::Active && !does_last(group.unserved.or(group.unable)))),
+            (
+                me,
+                groups(report, |_, group| {
+                    group.role == Role::Active && !does_last(group.unserved.or(group.unable))
+                }),
+            ),
             (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
         ] {
             if !served.is_empty() {
@@ -226,7 +243,8 @@ impl Reason {
 /// The names of those groups.
 fn groups(report: &Report, is_meant: impl Fn(usize, &GroupStatus) -> bool) -> String {
     let all = report.groups.iter().zip(&report.node.groups).enumerate();
-    let meant = all.filter(|(index, (_, group))| is_meant(*index, group)).map(|(_, ((name, _), _))| name.as_str());
+    let meant =
+        all.filter(|(index, (_, group))| is_meant(*index, group)).map(|(_, ((name, _), _))| name.as_str());
     meant.collect::<Vec<_>>().join(", ")
 }
 

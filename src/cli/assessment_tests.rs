@@ -135,8 +135,8 @@ fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
     report.node.groups.iter_mut().for_each(change);
 }
 
-/// What may be so at the same time with every other line but those of the same heading, and what it comes to alone: the code, the
-/// reason. Of several the gravest code counts.
+/// What may be so at the same time with every other line but those of the same heading, and what it comes to
+/// alone: the code, the reason. Of several the gravest code counts.
 const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
     // What the peer is.
     &[
@@ -145,7 +145,12 @@ const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("left", |r| silent(r, Verdict::Departed), 4, "peer_departed"),
         ("dead", |r| silent(r, Verdict::Dead), 4, "peer_dead"),
         ("doubtful", |r| silent(r, Verdict::Doubtful), 4, "peer_unheard"),
-        ("unheard for a moment", |r| (r.node.verdict, r.node.peer) = (Verdict::Dead, Some(peer(Role::Backup))), 0, ""),
+        (
+            "unheard for a moment",
+            |r| (r.node.verdict, r.node.peer) = (Verdict::Dead, Some(peer(Role::Backup))),
+            0,
+            "",
+        ),
         ("never heard", |r| (r.node.verdict, r.node.peer) = (Verdict::Doubtful, None), 4, "peer_unheard"),
     ],
     // Guard, carrier, scripts, addresses that a kernel refuses, here.
@@ -211,8 +216,8 @@ fn unseen(report: &mut Report, answered: Option<Span>) {
     report.node.witnesses[0].answered = answered;
 }
 
-/// Everything with everything, whatever we are. Who holds a group and cannot serve it for long is another matter than who could
-/// not take it.
+/// Everything with everything, whatever we are. Who holds a group and cannot serve it for long is another
+/// matter than who could not take it.
 #[test]
 fn of_all_that_is_so_the_gravest_counts() {
     let mut choice = [0; FACTS.len()];
@@ -228,7 +233,9 @@ fn of_all_that_is_so_the_gravest_counts() {
             assert_eq!(assess(&report).exit.code(), expected, "{role:?}, {names:?}");
         }
         tried += 1;
-        let Some(next) = (0..FACTS.len()).find(|index| choice[*index] + 1 < FACTS[*index].len()) else { break };
+        let Some(next) = (0..FACTS.len()).find(|index| choice[*index] + 1 < FACTS[*index].len()) else {
+            break;
+        };
         choice[next] += 1;
         choice[..next].fill(0);
     }
@@ -308,7 +315,8 @@ const CASES: [Case; 22] = [
         },
         5,
         "nobody_serves",
-        "NOBODY SERVES gateway; no path hears gw2, and too few testify for that to prove anything (in_jeopardy = \"hold\")",
+        "NOBODY SERVES gateway; no path hears gw2, and too few testify for that to prove anything \
+            (in_jeopardy = \"hold\")",
     ),
     (
         Role::Backup,
@@ -332,7 +340,13 @@ const CASES: [Case; 22] = [
         "NOBODY SERVES gateway; cold start: listening for gw2",
     ),
     // Keys differ: who serves, who knows that the other one does, and where nobody does.
-    (Role::Active, not_understood, 4, "keys_differ", "gw2 is there, and is not understood; gw1 serves gateway"),
+    (
+        Role::Active,
+        not_understood,
+        4,
+        "keys_differ",
+        "gw2 is there, and is not understood; gw1 serves gateway",
+    ),
     (Role::Backup, not_understood, 4, "keys_differ", "gw2 is there, and is not understood"),
     // What people have asked for comes before what is wrong, and is forgotten of a peer that has died since.
     (
@@ -343,7 +357,13 @@ const CASES: [Case; 22] = [
         "gw1 is in standby; gw2 serves gateway",
     ),
     (Role::Active, |r| r.node.peer.iter_mut().for_each(|peer| peer.is_standby = true), 4, "peer_standby", ""),
-    (Role::Active, |r| r.node.peer.iter_mut().for_each(|peer| peer.is_maintenance = true), 4, "peer_maintenance", ""),
+    (
+        Role::Active,
+        |r| r.node.peer.iter_mut().for_each(|peer| peer.is_maintenance = true),
+        4,
+        "peer_maintenance",
+        "",
+    ),
     (
         Role::Active,
         |r| {
@@ -378,7 +398,8 @@ fn every_case_has_its_exit_code_and_its_reason() {
 
 #[test]
 fn every_reason_has_a_case_and_a_name_of_its_own() {
-    let alone = FACTS.iter().copied().flatten().map(|(.., reason)| *reason).filter(|reason| !reason.is_empty());
+    let alone =
+        FACTS.iter().copied().flatten().map(|(.., reason)| *reason).filter(|reason| !reason.is_empty());
     let told: std::collections::HashSet<_> = CASES.iter().map(|case| case.3).chain(alone).collect();
     assert_eq!(told.len(), REASONS.len());
     for reason in &REASONS {

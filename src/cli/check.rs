@@ -19,7 +19,8 @@ use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
 
 use crate::plain;
 use crate::settings::{
-    ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Script, Settings, StopFailure, exact, neighbours,
+    ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Script, Settings, StopFailure, exact,
+    neighbours,
 };
 use crate::tty::uart::{MAX_BAUD_WITHOUT_FIFO, Uart};
 
@@ -37,8 +38,9 @@ options! {
     }
 }
 
-/// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box lacks: a device, an
-/// interface, a script or a good key file, of which the daemon would start without all but the last.
+/// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box
+/// lacks: a device, an interface, a script or a good key file, of which the daemon would start without all
+/// but the last.
 pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     let found = examine(options);
     let exit = if found.is_ok() { Exit::Done } else { Exit::Configuration };
@@ -96,12 +98,14 @@ fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Result {
         FenceMethod::SysRq { .. } | FenceMethod::ResetCable { .. } => &[],
     });
     let fences = options.filter_map(|option| option.split_once('=').map(|(key, _)| key));
-    let scripts = settings.groups.iter().flat_map(|group| &group.scripts).flat_map(|script| &script.parameters);
+    let scripts =
+        settings.groups.iter().flat_map(|group| &group.scripts).flat_map(|script| &script.parameters);
     let mut keys = fences.chain(scripts.map(|(key, _)| key.as_str()));
     match keys.find(|key| is_open && is_secret(key)) {
         Some(key) => writeln!(
             out,
-            "\nWARNING [secret]: {} holds a secret ({key}) and every user of this box may read it: chmod 600 {0}",
+            "\nWARNING [secret]: {} holds a secret ({key}) and every user of this box may read it: chmod 600 \
+                {0}",
             settings.file.display()
         ),
         None => Ok(()),
@@ -135,14 +139,19 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Res
             }
             PathDevice::Lan { interface, local, peer, port, is_crossover } => {
                 let by_cable = if *is_crossover { ", by a cable to the peer alone" } else { "" };
-                writeln!(out, "{interface}, {local} to {peer}, UDP port {port}{by_cable}: a beat every {interval}")?;
+                writeln!(
+                    out,
+                    "{interface}, {local} to {peer}, UDP port {port}{by_cable}: a beat every {interval}"
+                )?;
                 if !is_crossover
                     && neighbours::can_only_be(interface, *local, *peer)
                     && !has_group_on(settings, interface)
                 {
                     writeln!(
                         out,
-                        "          WARNING [crossover]: only {0} can be at its other end. If no switch is between: set link = \"crossover\", or a power loss of {0}, which takes the carrier away, is never taken for one",
+                        "          WARNING [crossover]: only {0} can be at its other end. If no switch is \
+                            between: set link = \"crossover\", or a power loss of {0}, which takes the \
+                            carrier away, is never taken for one",
                         settings.peer_name()
                     )?;
                 }
@@ -153,7 +162,8 @@ fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Res
     if !has(PathKind::Serial) || !has(PathKind::Lan) {
         writeln!(
             out,
-            "  WARNING [paths]: only one kind of path: what cuts one may cut all, and both nodes then serve at once."
+            "  WARNING [paths]: only one kind of path: what cuts one may cut all, and both nodes then serve \
+                at once."
         )?;
     }
     Ok(())
@@ -169,12 +179,14 @@ fn write_uart_hazard(device: &Path, baud: u32, out: &mut String) -> fmt::Result 
         Some(uart) if uart.is_unknown() => {
             writeln!(
                 out,
-                "          WARNING [uart]: the driver finds no UART behind it: the board may lack it, or the BIOS has it disabled"
+                "          WARNING [uart]: the driver finds no UART behind it: the board may lack it, or the \
+                    BIOS has it disabled"
             )
         }
         Some(uart) if uart.is_too_slow_for(baud) => writeln!(
             out,
-            "          WARNING [uart]: its UART ({}) has no FIFO and will lose bytes: use {MAX_BAUD_WITHOUT_FIFO} baud or less on both nodes",
+            "          WARNING [uart]: its UART ({}) has no FIFO and will lose bytes: use \
+                {MAX_BAUD_WITHOUT_FIFO} baud or less on both nodes",
             uart.name()
         ),
         Some(_) | None => Ok(()),
@@ -196,13 +208,17 @@ fn write_silence(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::R
     let cold_start = exact(settings.policy.cold_start);
     writeln!(
         out,
-        "  A box that has heard nobody since it started listens for {cold_start} (cold_start) before it serves."
+        "  A box that has heard nobody since it started listens for {cold_start} (cold_start) before it \
+            serves."
     )
 }
 
 fn write_release(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
     let (me, peer) = (settings.my_name(), settings.peer_name());
-    writeln!(out, "\nIf {peer} no longer hears {me}, counted from the last beat of ours that it acknowledged")?;
+    writeln!(
+        out,
+        "\nIf {peer} no longer hears {me}, counted from the last beat of ours that it acknowledged"
+    )?;
     line(out, proof.release_start, "we begin to let go, once its report says so")?;
     line(out, proof.released, "our addresses are gone")?;
     let (Margin::Spare(margin) | Margin::Missing(margin)) = proof.margin;
@@ -213,14 +229,17 @@ fn write_release(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::R
     line(
         out,
         proof.lifetime_bound,
-        &format!("at the latest, from the last beat of it that arrived (lease {lease}, renewed every {every})"),
+        &format!(
+            "at the latest, from the last beat of it that arrived (lease {lease}, renewed every {every})"
+        ),
     )?;
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if keeps_for_ever(&release) {
         let release = release.trim_end();
         writeln!(
             out,
-            "  WARNING [lifetime]: not on this box: Linux {release} keeps IPv4 addresses for ever (3.9 is the first that does not)."
+            "  WARNING [lifetime]: not on this box: Linux {release} keeps IPv4 addresses for ever (3.9 is \
+                the first that does not)."
         )?;
     }
     Ok(())
@@ -243,18 +262,21 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Re
         writeln!(out, "  {}: {}", group.name, contents(group, policy, settings))?;
         let takeover = exact(figures.takeover);
         match policy.safety {
-            SafetyRule::Probe => {
-                writeln!(out, "    taken from a silent peer {takeover} after its last beat, if the probe is clear")?
-            }
+            SafetyRule::Probe => writeln!(
+                out,
+                "    taken from a silent peer {takeover} after its last beat, if the probe is clear"
+            )?,
             SafetyRule::Fence => writeln!(
                 out,
-                "    taken from a silent peer when the fence is confirmed, which is tried {takeover} after its last beat"
+                "    taken from a silent peer when the fence is confirmed, which is tried {takeover} after \
+                    its last beat"
             )?,
             SafetyRule::Lease => {
                 let released = exact(figures.released);
                 writeln!(
                     out,
-                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes {released}"
+                    "    taken from a silent peer {takeover} after its last beat: the slowest release takes \
+                        {released}"
                 )?;
             }
         }
@@ -262,7 +284,8 @@ fn write_groups(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Re
             let (listens, cold_start) = (exact(figures.listens), exact(settings.policy.cold_start));
             writeln!(
                 out,
-                "    a box that hears nobody serves it after {listens}, not {cold_start}: as long as that release takes"
+                "    a box that hears nobody serves it after {listens}, not {cold_start}: as long as that \
+                    release takes"
             )?;
         }
         write_exclusive(settings, group, policy, out)?;
@@ -291,23 +314,31 @@ fn mounts(script: &Script) -> bool {
     name.is_some_and(|name| is_mounting(&name.to_string_lossy()))
 }
 
-fn write_exclusive(settings: &Settings, group: &GroupSettings, policy: &GroupPolicy, out: &mut String) -> fmt::Result {
+fn write_exclusive(
+    settings: &Settings,
+    group: &GroupSettings,
+    policy: &GroupPolicy,
+    out: &mut String,
+) -> fmt::Result {
     let peer = settings.peer_name();
     let is_fenced = policy.safety == SafetyRule::Fence;
     match (policy.is_exclusive, is_fenced, &settings.watchdog) {
         (true, true, _) => Ok(()),
         (true, false, None) => writeln!(
             out,
-            "    WARNING [exclusive]: exclusive, without fence or watchdog: never taken from a silent {peer}, only when it hands over or an operator says that it is off"
+            "    WARNING [exclusive]: exclusive, without fence or watchdog: never taken from a silent \
+                {peer}, only when it hands over or an operator says that it is off"
         ),
         (true, false, Some(_)) => writeln!(
             out,
-            "    WARNING [exclusive]: exclusive, and only the watchdog ends a hung {peer}: if both paths are cut while both nodes live, both serve; safety = \"fence\" prevents that"
+            "    WARNING [exclusive]: exclusive, and only the watchdog ends a hung {peer}: if both paths are \
+                cut while both nodes live, both serve; safety = \"fence\" prevents that"
         ),
         (false, _, _) => match group.scripts.iter().find(|script| mounts(script)) {
             Some(script) => writeln!(
                 out,
-                "    WARNING [disk]: {} looks like a disk that only one box may have: set exclusive = true, and safety = \"fence\"",
+                "    WARNING [disk]: {} looks like a disk that only one box may have: set exclusive = true, \
+                    and safety = \"fence\"",
                 script.text
             ),
             None => Ok(()),
@@ -320,12 +351,17 @@ fn write_last_resorts(settings: &Settings, out: &mut String) -> fmt::Result {
         let by = if settings.reset.is_some() { "at once" } else { "by its watchdog" };
         writeln!(
             out,
-            "\nSelf-fence\n  a box on which a script does not stop is reset {by}, after its addresses are gone"
+            "\nSelf-fence\n  a box on which a script does not stop is reset {by}, after its addresses are \
+                gone"
         )?;
     }
     if let Some(watchdog) = &settings.watchdog {
         let timeout = exact(watchdog.timeout);
-        writeln!(out, "\nWatchdog\n  {}, {timeout}: armed before anything is held", watchdog.device.display())?;
+        writeln!(
+            out,
+            "\nWatchdog\n  {}, {timeout}: armed before anything is held",
+            watchdog.device.display()
+        )?;
         line(
             out,
             settings.watchdog_bound(),
@@ -336,7 +372,10 @@ fn write_last_resorts(settings: &Settings, out: &mut String) -> fmt::Result {
     if !settings.fences.is_empty() {
         writeln!(out, "\nFences: {}; try them with `crosswire fence --test`", settings.fences.len())?;
         if !is_used {
-            writeln!(out, "  WARNING [fence]: no group uses them: set safety = \"fence\" where one is needed")?;
+            writeln!(
+                out,
+                "  WARNING [fence]: no group uses them: set safety = \"fence\" where one is needed"
+            )?;
         }
     }
     Ok(())
@@ -495,7 +534,8 @@ Groups
     fn a_good_box_gets_the_whole_proof() {
         let secret = "00112233445566778899aabbccddeeff";
         let (exit, said) = check(GOOD, Some(&format!("3 {secret}\n0 {secret}\n")));
-        let keys = "\nKeys\n  DIR/key: ids 3, 0; 3 authenticates what we send\n  a frame was sealed with it and opened; one that was changed was refused\n\nThis box has what it takes.\n";
+        let keys = "\nKeys\n  DIR/key: ids 3, 0; 3 authenticates what we send\n  a frame was sealed with it \
+            and opened; one that was changed was refused\n\nThis box has what it takes.\n";
         assert_eq!(said, format!("{NOTE}{keys}"));
         assert_eq!(exit, Exit::Done);
         assert_eq!(exit.code(), 0);
@@ -525,7 +565,8 @@ Groups
             lines,
             [
                 "DIR/crosswire.toml:12:10: there is no node \"gw3\" to prefer; use \"gw1\" or \"gw2\"",
-                "DIR/crosswire.toml:13:1: unknown key \"adresses\" in [group.gateway]; did you mean \"addresses\"?",
+                "DIR/crosswire.toml:13:1: unknown key \"adresses\" in [group.gateway]; did you \
+                    mean \"addresses\"?",
             ]
         );
         assert_eq!(exit, Exit::Configuration);

@@ -55,7 +55,9 @@ impl Exit {
             Self::Usage => "The command line makes no sense.",
             Self::NotRunning => "No daemon runs.",
             Self::Alone => "status: served, without redundancy.",
-            Self::Unserved => "status: a group is not served that should be, or by both nodes, or by one that cannot.",
+            Self::Unserved => {
+                "status: a group is not served that should be, or by both nodes, or by one that cannot."
+            }
             Self::Hangs => "The daemon does not answer.",
             Self::NotAllowed => "Not allowed: ask as root.",
             Self::Configuration => "The configuration, the key file or this box is not as it must be.",
@@ -99,7 +101,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says on standard error why a command ends so: a line, or one JSON object for a program. Returns how it ends.
+/// Says on standard error why a command ends so: a line, or one JSON object for a program. Returns how it
+/// ends.
 pub fn complain(exit: Exit, is_json: bool, text: &dyn Display) -> Exit {
     let mut stderr = std::io::stderr();
     // Nobody may be reading, which is no reason to panic.

@@ -36,5 +36,9 @@ pub fn run(options: &FenceOptions, out: &mut impl Write) -> Exit {
     }
     // a reader that has gone away cannot be told
     let say = |line: &str| drop(writeln!(out, "{line}"));
-    if carry_out(&settings.fences, settings.peer_name(), Task::Test, say) { Exit::Done } else { Exit::Refused }
+    if carry_out(&settings.fences, settings.peer_name(), Task::Test, say) {
+        Exit::Done
+    } else {
+        Exit::Refused
+    }
 }

@@ -27,7 +27,8 @@ pub fn overview(specs: &mut dyn Iterator<Item = &'static Spec>) -> String {
 pub fn of_command(spec: &Spec) -> String {
     let mut text = format!("{}\n\nUsage: crosswire {}\n", spec.about.trim(), synopsis(spec));
     let entry = |word: &Word| (shape(word), word.help, word.default);
-    let of_kind = |kinds: &[Kind]| spec.words.iter().filter(|word| kinds.contains(&word.kind)).map(entry).collect();
+    let of_kind =
+        |kinds: &[Kind]| spec.words.iter().filter(|word| kinds.contains(&word.kind)).map(entry).collect();
     let operands: Vec<Entry> = of_kind(&[Kind::Operand]);
     let mut options: Vec<Entry> = of_kind(&[Kind::Flag, Kind::Option]);
     options.push(("-h, --help".to_owned(), HELP, None));

@@ -1,4 +1,5 @@
-//! JSON for programs that ask: as much of it as crosswire says. No fractions, whose printing costs more than all of this.
+//! JSON for programs that ask: as much of it as crosswire says. No fractions, whose printing costs more than
+//! all of this.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -160,7 +161,10 @@ mod tests {
             "most": u64::MAX,
             "inner": Value::Object(Vec::new()),
         });
-        let expected = r#"{"text":"a \"b\" \\ \n\u0009 ä\u0001","names":["a","b"],"none":null,"some":7,"yes":true,"most":18446744073709551615,"inner":{}}"#;
+        let expected = concat!(
+            r#"{"text":"a \"b\" \\ \n\u0009 ä\u0001","names":["a","b"],"none":null,"some":7,"#,
+            r#""yes":true,"most":18446744073709551615,"inner":{}}"#
+        );
         assert_eq!(value.to_string(), expected);
     }
 

@@ -27,8 +27,8 @@ options! {
     }
 }
 
-/// Makes the file, or rotates its keys, and says how to get it to the peer. Never overwrites, never shows a key.
-/// May wait for entropy on a box that has just booted.
+/// Makes the file, or rotates its keys, and says how to get it to the peer. Never overwrites, never shows a
+/// key. May wait for entropy on a box that has just booted.
 pub fn run(options: &KeygenOptions, out: &mut impl Write) -> Exit {
     match make(options) {
         // A reader that has gone away cannot be told.
@@ -84,7 +84,9 @@ fn explain(file: &Path, error: &io::Error) -> String {
     let (name, directory) = (file.display(), file.parent().unwrap_or(Path::new("/")).display());
     match error.kind() {
         ErrorKind::AlreadyExists => {
-            format!("{name}: is there already and stays as it is; use --rotate to add a key, or give another file")
+            format!(
+                "{name}: is there already and stays as it is; use --rotate to add a key, or give another file"
+            )
         }
         ErrorKind::NotFound => format!("{name}: its directory does not exist; mkdir -p {directory}"),
         _ => format!("{name}: cannot be written ({error}); run as root, or check the disk"),
@@ -92,7 +94,8 @@ fn explain(file: &Path, error: &io::Error) -> String {
 }
 
 fn rotate(file: &Path) -> Result<Made, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| Failure { what: error.to_string(), exit: Exit::Configuration };
+    let wrong =
+        |error: &dyn std::fmt::Display| Failure { what: error.to_string(), exit: Exit::Configuration };
     let keys = KeyFile::load(file).map_err(|error| wrong(&error))?;
     let unwritable = |error: io::Error| Failure::refused(explain(file, &error));
     // a link stays a link: its target is replaced (it was read just now, so no links lead round)
@@ -109,7 +112,10 @@ fn rotate(file: &Path) -> Result<Made, Failure> {
     })?;
     let text = format!("{}\n{text}", fresh_line(new)?);
     if text.len() as u64 > MAX_KEY_FILE_BYTES {
-        return Err(wrong(&format!("{}: has no room for another key; remove comments or old keys", file.display())));
+        return Err(wrong(&format!(
+            "{}: has no room for another key; remove comments or old keys",
+            file.display()
+        )));
     }
     replace(&target, &text).map_err(Failure::refused)?;
     Ok(Made::Rotated { new, old: keys.iter().map(|key| key.id).collect() })
@@ -124,8 +130,9 @@ fn free_id(keys: &[Key]) -> Option<u8> {
 
 fn fresh_line(id: u8) -> Result<String, Failure> {
     let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::refused(format!("the kernel gives no random numbers ({error}); try again later")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::refused(format!("the kernel gives no random numbers ({error}); try again later"))
+    })?;
     let mut line = format!("{id} ");
     for byte in bytes {
         // writing into a string cannot fail
@@ -196,10 +203,14 @@ fn tell_rotated(file: &Path, new: u8, old: &[u8], out: &mut impl Write) -> io::R
     writeln!(out, "  1. copy the file to the peer: scp -p {file} PEER:{file}")?;
     writeln!(
         out,
-        "  2. there, move the line of key {new} to the end, and `crosswire reload`: it accepts {new} and sends with {current}"
+        "  2. there, move the line of key {new} to the end, and `crosswire reload`: it accepts {new} and \
+            sends with {current}"
     )?;
     writeln!(out, "  3. `crosswire reload` here: this node sends with {new}")?;
-    writeln!(out, "  4. on the peer, move the line back to the top, and `crosswire reload`: it sends with {new} too")?;
+    writeln!(
+        out,
+        "  4. on the peer, move the line back to the top, and `crosswire reload`: it sends with {new} too"
+    )?;
     writeln!(out, "  5. once both do, the old keys may go from both files")
 }
 
@@ -225,7 +236,8 @@ mod tests {
     }
 
     fn names_in(directory: &Path) -> Vec<String> {
-        let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
         names.sort();
         names
@@ -270,7 +282,10 @@ mod tests {
     fn a_missing_directory_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let (exit, said) = keygen(&directory.path().join("no").join("key"), false);
-        assert_eq!((exit, said.as_str()), (Exit::Refused, "DIR/key: its directory does not exist; mkdir -p DIR\n"));
+        assert_eq!(
+            (exit, said.as_str()),
+            (Exit::Refused, "DIR/key: its directory does not exist; mkdir -p DIR\n")
+        );
     }
 
     #[test]
@@ -282,7 +297,9 @@ mod tests {
         let (exit, said) = keygen(&file, true);
         assert_eq!(exit, Exit::Done);
         assert!(
-            said.starts_with("DIR/key: key 1 added in front; still accepted: 0.\nDo not reload this node yet"),
+            said.starts_with(
+                "DIR/key: key 1 added in front; still accepted: 0.\nDo not reload this node yet"
+            ),
             "{said}"
         );
         assert_eq!(ids(&file), [1, 0]);

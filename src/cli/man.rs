@@ -15,9 +15,12 @@ const CONFIGURATION: &str = include_str!("../../config/crosswire.toml");
 /// Commands that the router build lacks.
 const WORKBENCH: [&str; 3] = ["demo", "simulate", "man"];
 /// What comes before the options in crosswire(8).
-const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxes share a service address and some \
-    services, and when one of them is gone the other takes over. The two hear each other over a null-modem cable first \
-    and the Ethernet second; one takes over only when both show that the other is dead, or, where one of them was broken \
+const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxes share a service address \
+    and some \
+    services, and when one of them is gone the other takes over. The two hear each other over a null-modem \
+    cable first \
+    and the Ethernet second; one takes over only when both show that the other is dead, or, where one of \
+    them was broken \
     before, when a witness is in sight.";
 /// Files that a pair has.
 const FILES: [(&str, &str); 4] = [
@@ -97,7 +100,8 @@ fn configuration_page() -> String {
     section(
         &mut page,
         "DESCRIPTION",
-        "One file, the same on both boxes, in TOML. An unknown key is an error. What it promises, with all times, is said by\n\
+        "One file, the same on both boxes, in TOML. An unknown key is an error. What it promises, with all \
+            times, is said by\n\
          .BR \"crosswire check\" .\nEvery key with its meaning and default:\n.PP\n.nf",
     );
     for line in CONFIGURATION.lines() {
@@ -109,7 +113,10 @@ fn configuration_page() -> String {
 }
 
 fn title(name: &str, number: u8) -> String {
-    format!(".\\\" Made by `crosswire man`.\n.TH {name} {number} \"\" \"crosswire {}\"\n", env!("CARGO_PKG_VERSION"))
+    format!(
+        ".\\\" Made by `crosswire man`.\n.TH {name} {number} \"\" \"crosswire {}\"\n",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 fn section(page: &mut String, name: &str, text: &str) {
@@ -157,11 +164,15 @@ mod tests {
     /// The files that are installed are those of this source; `crosswire man config/man` makes them anew.
     #[test]
     fn the_shipped_pages_are_those_of_this_source() {
-        let specs: Vec<&Spec> = super::super::specs().filter(|spec| !WORKBENCH.contains(&spec.name)).collect();
+        let specs: Vec<&Spec> =
+            super::super::specs().filter(|spec| !WORKBENCH.contains(&spec.name)).collect();
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/man");
         for (file, expected) in files(&specs) {
             let shipped = fs::read_to_string(config.join(file)).unwrap_or_default();
-            assert!(shipped == expected, "config/man/{file} is old: make it with `cargo run -- man config/man`");
+            assert!(
+                shipped == expected,
+                "config/man/{file} is old: make it with `cargo run -- man config/man`"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `crosswire handover`, `takeover`, `standby`, `online`: planned moves, asked of the running daemon and followed to their
-//! end; and `crosswire maintenance`, which forbids them.
+//! `crosswire handover`, `takeover`, `standby`, `online`: planned moves, asked of the running daemon and
+//! followed to their end; and `crosswire maintenance`, which forbids them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,8 @@ options! {
     }
 }
 
-/// How long a move is followed: as long as a script may be on its way, and no longer than all of them may take.
+/// How long a move is followed: as long as a script may be on its way, and no longer than all of them may
+/// take.
 struct Patience {
     begun: Instant,
     /// When a role was last seen to change hands.
@@ -136,11 +137,14 @@ pub fn handover(options: &HandoverOptions, out: &mut impl Write) -> Exit {
     follow(&options.run_dir, &question, &options.group, Role::Backup, out)
 }
 
-/// Asks for standby and follows it until nothing is held here, and the peer serves what was; with `--force`, whether it does or not.
+/// Asks for standby and follows it until nothing is held here, and the peer serves what was; with `--force`,
+/// whether it does or not.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
     let progress = Progress::begin(&options.run_dir);
-    let held = report(&options.run_dir).filter(|_| !options.force).map_or_else(Vec::new, |report| held_here(&report));
+    let held = report(&options.run_dir)
+        .filter(|_| !options.force)
+        .map_or_else(Vec::new, |report| held_here(&report));
     let standby = if options.force { Standby::Forced } else { Standby::Asked };
     unless_accepted(&options.run_dir, &question, "").unwrap_or_else(|| {
         keep(&options.run_dir, |kept| {
@@ -211,13 +215,19 @@ fn demand(what: Demand, reason: &Option<String>) -> Question {
     Question::Demand { what, reason: reason.clone() }
 }
 
-/// Asks. None if the daemon does it; else the exit code, after the reason was said, with what it is `about` in front.
+/// Asks. None if the daemon does it; else the exit code, after the reason was said, with what it is `about`
+/// in front.
 fn unless_accepted(run_dir: &Path, question: &Question, about: &str) -> Option<Exit> {
     match ask(run_dir, question) {
         Ok(Answer::Accepted) => None,
         Ok(Answer::Denied(denial)) => {
-            let peer = report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
-            Some(complain(Exit::Refused, false, &format_args!("refused: {about}{}", words::denial(denial, &peer))))
+            let peer =
+                report(run_dir).map_or_else(|| "the peer".to_string(), |report| peer_of(&report).to_string());
+            Some(complain(
+                Exit::Refused,
+                false,
+                &format_args!("refused: {about}{}", words::denial(denial, &peer)),
+            ))
         }
         Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Some(Exit::Refused),
         Err(error) => Some(not_answered(run_dir, &error, false)),
@@ -241,7 +251,8 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
         if !report.node.is_standby {
             keep(run_dir, end_standby);
             let peer = peer_of(&report);
-            let what = format_args!("{peer} is in standby too: this node is back online, so that somebody serves");
+            let what =
+                format_args!("{peer} is in standby too: this node is back online, so that somebody serves");
             return complain(Exit::Refused, false, &what);
         }
         if !held_here(&report).is_empty() {
@@ -260,7 +271,8 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
             unserved.push_str(report.groups.get(*index).map_or("?", |(name, _)| name));
         }
         if unserved.is_empty() {
-            let _ = writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), now().since(start).as_ms());
+            let _ =
+                writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), now().since(start).as_ms());
             return Exit::Done;
         }
         // It tries again later, but what has failed once is for the operator to see.
@@ -272,7 +284,8 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
     let what = match unserved.as_str() {
         "" => format!("still held after {waited_s} s; `crosswire status` says what and why"),
         _ => format!(
-            "failed: nothing is held here, and the peer does not serve{unserved}: nobody does; see `crosswire why` there, or \
+            "failed: nothing is held here, and the peer does not serve{unserved}: nobody does; see \
+                `crosswire why` there, or \
              say `crosswire online` here"
         ),
     };
@@ -294,8 +307,8 @@ fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &
         .unwrap_or_else(|| follow_to_end(run_dir, (group, wanted, before), progress, out))
 }
 
-/// Of a group, the role that is wanted and its term before the request. A move that fails is followed until one of the nodes
-/// serves again.
+/// Of a group, the role that is wanted and its term before the request. A move that fails is followed until
+/// one of the nodes serves again.
 fn follow_to_end(
     run_dir: &Path,
     (group, wanted, before): (&str, Role, Option<u32>),
@@ -318,7 +331,9 @@ fn follow_to_end(
             Moved::Failed(why) => failure = Some(why),
             Moved::NotYet if failure.is_some() => {}
             // Each move adds one to the term: this one came and went between two looks.
-            Moved::NotYet if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) => {
+            Moved::NotYet
+                if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) =>
+            {
                 let what = format_args!("group {group} has moved, and another request has moved it back");
                 return complain(Exit::Refused, false, &what);
             }

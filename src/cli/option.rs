@@ -1,7 +1,8 @@
-//! What a command can be told, as a table: the parser, `--help`, the manual and the shell's completion all read it.
+//! What a command can be told, as a table: the parser, `--help`, the manual and the shell's completion all
+//! read it.
 //!
-//! Written by hand where a library would do, because the library's code is made anew for each command: seven commands
-//! cost 80 KB of the router's 700, these tables and their reader a tenth of it.
+//! Written by hand where a library would do, because the library's code is made anew for each command: seven
+//! commands cost 80 KB of the router's 700, these tables and their reader a tenth of it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -182,8 +183,8 @@ pub trait Options: Sized {
     fn take(given: &mut Given) -> Result<Self, String>;
 }
 
-/// The options of a command as a struct, and its table from the same lines: doc comments are the help, and each field
-/// says after its type which word it is.
+/// The options of a command as a struct, and its table from the same lines: doc comments are the help, and
+/// each field says after its type which word it is.
 macro_rules! options {
     (
         $(#[doc = $about:literal])+

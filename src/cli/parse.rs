@@ -26,7 +26,8 @@ pub fn values(spec: &Spec, arguments: &[OsString]) -> Result<Values, String> {
             let (index, value) = named(spec, argument, &mut rest)?;
             put(&mut values, index, value, spec.words[index].name)?;
         } else {
-            let free = |(word, value): (&Word, &Option<OsString>)| word.kind == Kind::Operand && value.is_none();
+            let free =
+                |(word, value): (&Word, &Option<OsString>)| word.kind == Kind::Operand && value.is_none();
             let place = spec.words.iter().zip(&values).position(free);
             let index = place.ok_or_else(|| unexpected(argument))?;
             values[index] = Some(argument.clone());
@@ -37,7 +38,10 @@ pub fn values(spec: &Spec, arguments: &[OsString]) -> Result<Values, String> {
 
 /// Whether somebody wants to know what there is to say: before a `--`, at any place.
 pub fn asks_for_help(arguments: &[OsString]) -> bool {
-    arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--help" || argument == "-h")
+    arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--help" || argument == "-h")
 }
 
 /// The command of that name.
@@ -49,9 +53,16 @@ pub fn command<'a>(mut specs: impl Iterator<Item = &'a Spec> + Clone, name: &OsS
         return Ok(index);
     }
     if looks_like_option(name) {
-        return Err(format!("expected `COMMAND ...`, got `{}`. Pass `--help` for usage information", name.display()));
+        return Err(format!(
+            "expected `COMMAND ...`, got `{}`. Pass `--help` for usage information",
+            name.display()
+        ));
     }
-    Err(format!("no such command: `{}`{}", name.display(), meant(name.as_bytes(), &mut specs.by_ref().map(|s| s.name))))
+    Err(format!(
+        "no such command: `{}`{}",
+        name.display(),
+        meant(name.as_bytes(), &mut specs.by_ref().map(|s| s.name))
+    ))
 }
 
 fn looks_like_option(argument: &OsStr) -> bool {
@@ -111,7 +122,8 @@ fn meant(typed: &[u8], names: &mut dyn Iterator<Item = &'static str>) -> String 
     }
 }
 
-/// How many letters were forgotten, added, mistaken or swapped with their neighbour (optimal string alignment).
+/// How many letters were forgotten, added, mistaken or swapped with their neighbour (optimal string
+/// alignment).
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
@@ -193,14 +205,16 @@ mod tests {
             (&["g", "--name"], "`--name` requires an argument `NAME`"),
             (
                 &["--name", "--json", "g"],
-                "`--name` requires an argument `NAME`, got a flag `--json`, try `--name=--json` to use it as an argument",
+                "`--name` requires an argument `NAME`, got a flag `--json`, try `--name=--json` to use it as \
+                    an argument",
             ),
             (&["--last", "x", "g"], "--last: couldn't parse `x`: invalid digit found in string"),
         ] {
             assert_eq!(all(words), Err(expected.to_owned()), "{words:?}");
         }
         let bytes = OsStr::from_bytes(b"\xff").to_owned();
-        let values = values(<All as super::super::option::Options>::SPEC, &[bytes]).expect("any bytes are a word");
+        let values =
+            values(<All as super::super::option::Options>::SPEC, &[bytes]).expect("any bytes are a word");
         let error = <All as super::super::option::Options>::take(&mut super::super::option::Given::new(
             <All as super::super::option::Options>::SPEC.words,
             values,
@@ -224,7 +238,10 @@ mod tests {
         let said = |name: &str| command(specs(), OsStr::new(name)).map(|_| ());
         assert_eq!(said("keygn"), Err("no such command: `keygn`, did you mean `keygen`?".to_owned()));
         assert_eq!(said("xyzzy"), Err("no such command: `xyzzy`".to_owned()));
-        assert_eq!(said("-x"), Err("expected `COMMAND ...`, got `-x`. Pass `--help` for usage information".to_owned()));
+        assert_eq!(
+            said("-x"),
+            Err("expected `COMMAND ...`, got `-x`. Pass `--help` for usage information".to_owned())
+        );
         assert_eq!(said("run"), Ok(()));
     }
 

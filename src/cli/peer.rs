@@ -1,4 +1,5 @@
-//! `crosswire peer`: what the other node says of itself, asked over the pair's own paths: for when the LAN is dead.
+//! `crosswire peer`: what the other node says of itself, asked over the pair's own paths: for when the LAN is
+//! dead.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -48,14 +49,19 @@ pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
             return Exit::Done;
         }
         Ok(Answer::PeerSays(Err(why))) => match why {
-            Unheard::Nowhere => "the peer is not heard there: nothing can be asked (`crosswire status` says more)",
+            Unheard::Nowhere => {
+                "the peer is not heard there: nothing can be asked (`crosswire status` says more)"
+            }
             Unheard::Busy => "another operator is asking the peer: try again in a moment",
             Unheard::TooSlow => {
-                "the peer's answer did not come in time: the line has no time beside the beats (see `crosswire check`), \
+                "the peer's answer did not come in time: the line has no time beside the beats (see \
+                    `crosswire check`), \
                  or the peer is of another version"
             }
         },
-        Ok(Answer::Status(_) | Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => return Exit::Refused,
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => {
+            return Exit::Refused;
+        }
         Err(error) => return not_answered(&options.run_dir, &error, false),
     };
     complain(Exit::Refused, false, &refused)

@@ -39,7 +39,10 @@ impl Progress {
         let is_shown = std::io::stderr().is_terminal();
         let seen = is_shown.then(|| history(run_dir, 0)).flatten().map_or(u32::MAX, |history| history.count);
         let seen_there = is_shown.then(|| steps_of_peer(run_dir)).flatten().map(|(count, _)| count);
-        let theirs = is_shown.then(|| report(run_dir)).flatten().map_or_else(Vec::new, |report| roles_of_peer(&report));
+        let theirs = is_shown
+            .then(|| report(run_dir))
+            .flatten()
+            .map_or_else(Vec::new, |report| roles_of_peer(&report));
         Self { is_shown, seen, seen_there, peer_asked_at: now(), theirs }
     }
 
@@ -53,7 +56,8 @@ impl Progress {
         self.look_there(run_dir, report, &names);
     }
 
-    /// The peer is asked while it is at work, and when its roles have changed; if it does not tell, they are all that is known.
+    /// The peer is asked while it is at work, and when its roles have changed; if it does not tell, they are
+    /// all that is known.
     fn look_there(&mut self, run_dir: &Path, report: &Report, names: &words::Names) {
         let before = std::mem::replace(&mut self.theirs, roles_of_peer(report));
         let is_at_work = self.theirs.iter().flatten().any(|role| is_on_its_way(*role));
@@ -67,8 +71,10 @@ impl Progress {
             self.seen_there = Some(count);
             return;
         }
-        let changed = self.theirs.iter().zip(&before).zip(&names.groups).filter(|((now, before), _)| now != before);
-        let lines = changed.filter_map(|((now, _), group)| Some(format!("group {group}: {}", words::role((*now)?))));
+        let changed =
+            self.theirs.iter().zip(&before).zip(&names.groups).filter(|((now, before), _)| now != before);
+        let lines =
+            changed.filter_map(|((now, _), group)| Some(format!("group {group}: {}", words::role((*now)?))));
         show(&names.peer, lines.collect());
     }
 }
@@ -94,7 +100,8 @@ fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
 
 /// How many entries the peer's journal has had, and the newest.
 fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
-    let Ok(Answer::PeerSays(Ok(text))) = ask_within(run_dir, &Question::Peer(Subject::Progress, false), PEER_PATIENCE)
+    let Ok(Answer::PeerSays(Ok(text))) =
+        ask_within(run_dir, &Question::Peer(Subject::Progress, false), PEER_PATIENCE)
     else {
         return None;
     };

@@ -38,7 +38,10 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
     let _ = fs::remove_file(&answer);
     let sent = pid.filter(|pid| *pid > 1).map(|pid| kill(Pid::from_raw(pid), Signal::SIGHUP));
     if !matches!(sent, Some(Ok(()))) {
-        let what = format_args!("no process can be told to reload: see {}, and run this as root", pid_file.display());
+        let what = format_args!(
+            "no process can be told to reload: see {}, and run this as root",
+            pid_file.display()
+        );
         return complain(Exit::Refused, false, &what);
     }
     let start = Instant::now();

@@ -95,11 +95,13 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
     let refused = |what: &str, why: &dyn std::fmt::Display| (Exit::Refused, format!("{what}: {why}"));
     let not_started = |error: guard::StartError| {
         let exit = match error {
-            guard::StartError::Lock(_) | guard::StartError::Strange { .. } | guard::StartError::PidFile { .. } => {
+            guard::StartError::Lock(_)
+            | guard::StartError::Strange { .. }
+            | guard::StartError::PidFile { .. } => Exit::Refused,
+            // Whoever uses the port may leave it: our own agent does that a lease after its guard was killed.
+            guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => {
                 Exit::Refused
             }
-            // Whoever uses the port may leave it: our own agent does that a lease after its guard was killed.
-            guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => Exit::Refused,
             guard::StartError::Path { .. } => Exit::Configuration,
         };
         (exit, error.to_string())
@@ -142,7 +144,10 @@ fn mix(drawn: Entropy, keys: &[Key], boot: &str, now: [u64; 2], pid: u32) -> Ent
     let [incarnation, low, high] = [0, 1, 2].map(word);
     let fold = |drawn: u64, mixed: u64| (drawn ^ mixed).to_le_bytes();
     let secret = u128::from_le_bytes(drawn.secret) ^ (u128::from(high) << 64 | u128::from(low));
-    Entropy { incarnation: fold(u64::from_le_bytes(drawn.incarnation), incarnation), secret: secret.to_le_bytes() }
+    Entropy {
+        incarnation: fold(u64::from_le_bytes(drawn.incarnation), incarnation),
+        secret: secret.to_le_bytes(),
+    }
 }
 
 fn draw() -> Result<Entropy, getrandom::Error> {
@@ -182,11 +187,17 @@ fn live(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Star
     code
 }
 
-fn be_guard(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Started) -> nix::Result<ExitCode> {
+fn be_guard(
+    options: &RunOptions,
+    settings: &Settings,
+    keys: Vec<Key>,
+    started: Started,
+) -> nix::Result<ExitCode> {
     let Started { opened, control } = started;
     guard::block_child_signal()?;
-    // Since Linux 5.18 the first who asks a box without entropy makes some in the kernel, without waiting for anything: before all
-    // others on the box, as agents are from their first instant, that takes longer than the kernel lets such a process run.
+    // Since Linux 5.18 the first who asks a box without entropy makes some in the kernel, without waiting for
+    // anything: before all others on the box, as agents are from their first instant, that takes longer than
+    // the kernel lets such a process run.
     let _ = draw();
     become_punctual(Process::Guard, settings);
     // The keys are in our memory, and must not come to lie on a disk.
@@ -206,11 +217,12 @@ fn be_guard(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: 
         warn!("SIGTERM will not hand over: {error}");
     }
     let keeps = [control.as_raw_fd()];
-    let become_agent = |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
-        // The guard's own copy stays open: what owns it is never dropped in a child.
-        let control = control.try_clone();
-        be_agent(&options.run_dir, settings, keys, link, control, inheritance)
-    };
+    let become_agent =
+        |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
+            // The guard's own copy stays open: what owns it is never dropped in a child.
+            let control = control.try_clone();
+            be_agent(&options.run_dir, settings, keys, link, control, inheritance)
+        };
     let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps };
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }
@@ -320,7 +332,10 @@ mod tests {
         for (keys, boot, now, pid) in &runs {
             let Entropy { incarnation, secret } = mix(POOR, keys, boot, *now, *pid);
             let [low, high] = [0, 8].map(|at| <[u8; 8]>::try_from(&secret[at..at + 8]).expect("eight bytes"));
-            assert!([incarnation, low, high].into_iter().all(|word| seen.insert(word)), "{boot} {now:?} {pid}");
+            assert!(
+                [incarnation, low, high].into_iter().all(|word| seen.insert(word)),
+                "{boot} {now:?} {pid}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `crosswire simulate`: the shipped decision in virtual time, against a script, against chance, against everything.
+//! `crosswire simulate`: the shipped decision in virtual time, against a script, against chance, against
+//! everything.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -118,7 +119,8 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
     )?;
     writeln!(
         out,
-        "{:.1} simulated pair-hours, {:.2} for each second of a processor; {} steps; {} splits that nobody could avoid",
+        "{:.1} simulated pair-hours, {:.2} for each second of a processor; {} steps; {} splits that nobody \
+            could avoid",
         report.lasted.as_us() as f64 / 3.6e9,
         report.pair_hours_per_cpu_second(),
         report.steps,
@@ -131,7 +133,10 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
     for (seed, violation) in &report.failures {
         writeln!(out, "seed {seed}: {}: {}", violation.rule, violation.text)?;
     }
-    writeln!(out, "\nSeed {first}, as small as it gets (repeat it with `crosswire simulate --replay FILE`):\n")?;
+    writeln!(
+        out,
+        "\nSeed {first}, as small as it gets (repeat it with `crosswire simulate --replay FILE`):\n"
+    )?;
     let schedule = Schedule::random(*first).settled();
     let small = shrink(&schedule).unwrap_or(schedule);
     write!(out, "{}", Trace::text(&small, &small.run()))?;
@@ -159,7 +164,11 @@ fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
     }
     match trace.hash {
         Some(hash) if hash != outcome.hash => {
-            writeln!(out, "The effects are not those of the trace: {:016x} instead of {hash:016x}.", outcome.hash)?;
+            writeln!(
+                out,
+                "The effects are not those of the trace: {:016x} instead of {hash:016x}.",
+                outcome.hash
+            )?;
         }
         Some(_) => writeln!(out, "The effects are those of the trace.")?,
         None => writeln!(out, "hash {:016x}", outcome.hash)?,
@@ -183,7 +192,8 @@ fn search(universe: &exhaustive::Universe, depth: usize, out: &mut impl Write) -
     let count = exhaustive::run_all(universe, depth);
     writeln!(
         out,
-        "{}: all sequences of up to {depth} of {} events at {} distances: {} schedules, {} distinct states, {} steps, {:.1} s",
+        "{}: all sequences of up to {depth} of {} events at {} distances: {} schedules, {} distinct states, \
+            {} steps, {:.1} s",
         universe.name,
         universe.events.len(),
         exhaustive::GAPS.len(),

@@ -1,8 +1,9 @@
-//! A configuration that the loader accepts is one for which the arithmetic holds: files are drawn, read by the loader that ships,
-//! and each that it accepts is simulated: one-way loss of all paths, a power cut, a cold start. No invariant is broken, and the
-//! takeover comes in the time that `check` prints.
+//! A configuration that the loader accepts is one for which the arithmetic holds: files are drawn, read by
+//! the loader that ships, and each that it accepts is simulated: one-way loss of all paths, a power cut, a
+//! cold start. No invariant is broken, and the takeover comes in the time that `check` prints.
 //!
-//! `CROSSWIRE_CONFIGS=10000` accepts as many, `CROSSWIRE_SEED=N` repeats from there; the seed is printed in any case.
+//! `CROSSWIRE_CONFIGS=10000` accepts as many, `CROSSWIRE_SEED=N` repeats from there; the seed is printed in
+//! any case.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher};
@@ -123,7 +124,8 @@ impl Trial {
         let mut setup = setup_of(&settings);
         setup.rates = chance.pick(&[[1_000_000, 1_000_000], [995_025, 1_004_975], [1_004_975, 995_025]]);
         // Half of the lead of a release is the kernel's: two late wake-ups have to fit.
-        let dead_after = setup.policy.paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
+        let dead_after =
+            setup.policy.paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
         let latest = timing::release_lead(dead_after).fraction(1, 5);
         setup.wakes_late = Span::from_us(chance.pick(&[200, 2_000, 10_000])).min(latest);
         setup.does_slip = chance.below(2) == 0;
@@ -144,7 +146,9 @@ impl Trial {
         SIDES.into_iter().for_each(|side| world.befall(Fault::PowerOn(side)));
         let is_served = |world: &World| self.ids().all(|group| world.holders(group).len() == 1);
         let limit = self.dead_after().fraction(4, 1) + Span::from_s(20);
-        world.run_until(limit, is_served).ok_or_else(|| "nobody serves after both have started".to_string())?;
+        world
+            .run_until(limit, is_served)
+            .ok_or_else(|| "nobody serves after both have started".to_string())?;
         // Every path has been heard both ways, and the lines are learned.
         world.run_for(self.dead_after().fraction(2, 1) + Span::from_s(1));
         let phase = Chance::new(self.seed ^ 1).below(self.setup.policy.interval().as_us().saturating_mul(3));
@@ -175,7 +179,9 @@ impl Trial {
     /// The node that serves the first group loses power.
     fn cut_power(&self) -> Result<(), String> {
         let mut world = self.begin()?;
-        let Some(holder) = world.holders(GroupId(0)).first().copied() else { return Err("nobody serves".to_string()) };
+        let Some(holder) = world.holders(GroupId(0)).first().copied() else {
+            return Err("nobody serves".to_string());
+        };
         let groups: Vec<_> = self.ids().filter(|group| world.holds(holder, *group)).collect();
         let cut = world.now();
         world.befall(Fault::PowerCut(holder));
@@ -203,7 +209,8 @@ impl Trial {
         let second = self.setup.policy.interval() + self.dead_after();
         for group in self.ids().filter(|group| self.is_taken_on_silence(*group)) {
             let listens = proof.groups[group.index()].listens;
-            let limit = (listens + second).fraction(101, 100) + self.fence_takes(group) + BOOT + PROBE_TAKES + SLACK;
+            let limit =
+                (listens + second).fraction(101, 100) + self.fence_takes(group) + BOOT + PROBE_TAKES + SLACK;
             let left = limit.saturating_sub(world.now().since(start));
             let took = world.run_until(left, |world| world.holds(side, group));
             if took.is_none() {
@@ -255,26 +262,36 @@ fn the_arithmetic_holds_for_every_configuration_that_is_accepted() {
         }
     };
     std::thread::scope(|scope| {
-        (0..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(work)));
+        (0..std::thread::available_parallelism().map_or(1, usize::from))
+            .for_each(|_| drop(scope.spawn(work)));
     });
     let drawn = next.into_inner() - seed;
     let failures = failures.into_inner().expect("no panic beside");
     let count = failures.len();
-    assert!(failures.is_empty(), "{count} of {wanted}; the first ten:\n{}", failures[..count.min(10)].join("\n"));
-    assert!(drawn <= wanted * DRAWN_FOR_EACH + 1_000, "{wanted} of {drawn} were accepted: what is drawn is too wild");
+    assert!(
+        failures.is_empty(),
+        "{count} of {wanted}; the first ten:\n{}",
+        failures[..count.min(10)].join("\n")
+    );
+    assert!(
+        drawn <= wanted * DRAWN_FOR_EACH + 1_000,
+        "{wanted} of {drawn} were accepted: what is drawn is too wild"
+    );
 }
 
 /// A story tells what its first line promises, and that both serve only where they do.
 fn keeps_its_promise(script: &str, told: &str) -> bool {
     let holds = |line: &&str| line.contains("==> the addresses of");
     let last = told.lines().rfind(holds).unwrap_or_default();
-    let promised = script.lines().next().and_then(|line| line.strip_prefix("# in the end ")?.strip_suffix(" serves"));
+    let promised =
+        script.lines().next().and_then(|line| line.strip_prefix("# in the end ")?.strip_suffix(" serves"));
     let is_split = told.lines().filter(holds).any(|line| line.contains(" AND "));
     promised.is_none_or(|node| last.ends_with(&format!("held by {node}")))
         && (is_split || !told.contains("BOTH NODES SERVE"))
 }
 
-/// Stories of whole files that once made two nodes serve, or nobody. Two holders of which nobody could know are no failure.
+/// Stories of whole files that once made two nodes serve, or nobody. Two holders of which nobody could know
+/// are no failure.
 #[test]
 fn no_story_of_a_file_that_ever_failed_fails_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
@@ -284,7 +301,8 @@ fn no_story_of_a_file_that_ever_failed_fails_again() {
         if script.extension().is_some_and(|extension| extension == "story") {
             let mut told = Vec::new();
             let exit = play(&script.with_extension("toml"), &script, &mut told).expect("memory takes all");
-            let (told, text) = (String::from_utf8_lossy(&told), std::fs::read_to_string(&script).expect("a story"));
+            let (told, text) =
+                (String::from_utf8_lossy(&told), std::fs::read_to_string(&script).expect("a story"));
             assert!(exit == Exit::Done && keeps_its_promise(&text, &told), "{}:\n{told}", script.display());
             count += 1;
         }

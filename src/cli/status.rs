@@ -42,7 +42,8 @@ options! {
 /// A daemon that works answers at once, whatever else the box does.
 const PATIENCE: Duration = Duration::from_millis(450);
 
-/// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node could take over.
+/// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node
+/// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
     let report = match ask_within(&options.run_dir, &Question::Status, PATIENCE) {
         Ok(Answer::Status(report)) => report,
@@ -70,7 +71,8 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
     reason.exit.into()
 }
 
-/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development Guidelines).
+/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development
+/// Guidelines).
 pub fn tell_nagios(exit: Exit, text: &str, out: &mut impl Write) -> ExitCode {
     let (code, word) = match exit {
         Exit::Done => (0, "OK"),
@@ -101,7 +103,8 @@ fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             let what = format!(
-                "the daemon in {dir} does not answer: it hangs. Its init script ends it: force-stop, then start"
+                "the daemon in {dir} does not answer: it hangs. Its init script ends it: force-stop, then \
+                    start"
             );
             (Exit::Hangs, what)
         }
@@ -130,7 +133,10 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
         writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
     }
     for interface in &report.deaf {
-        writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
+        writeln!(
+            out,
+            "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery"
+        )?;
     }
     for double in lans::doubled(&report.interfaces) {
         writeln!(out, "  {double}")?;
@@ -150,7 +156,8 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     if node.is_lifetime_ignored {
         writeln!(
             out,
-            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be killed"
+            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be \
+                killed"
         )?;
     }
     if node.worst_stall > Span::ZERO {
@@ -166,7 +173,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "\npaths")?;
     let names = names(report);
     let mut ports = report.ports.iter();
-    for (((name, path), skipped), away) in report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(&report.away) {
+    for (((name, path), skipped), away) in
+        report.paths.iter().zip(&node.paths).zip(&report.skipped).zip(&report.away)
+    {
         write_path((name, path), is_heard(report), peer, &names, out)?;
         if let Some(Away { errno, wait_s }) = *away {
             let why = Errno::from_raw(errno).desc();
@@ -232,7 +241,8 @@ fn write_path(
         writeln!(out, "            refused {count}: {}", words::refusal(*refusal))?;
     }
     if !path.state.is_heard() && path.state != PathState::Blind {
-        for (refusal, _) in Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal))
+        for (refusal, _) in
+            Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal))
         {
             let is_foreign = is_heard_elsewhere && is_of_others(*refusal) && !name.starts_with("lan");
             let advice = if is_foreign {
@@ -269,14 +279,16 @@ fn write_quality(path: &PathStatus, out: &mut String) -> fmt::Result {
     let (worst, jitter) = (quality.worst_gap, quality.jitter);
     writeln!(
         out,
-        "            dead_after is {}.{} times the longest gap ({worst}); jitter {jitter}, answered after {answer}",
+        "            dead_after is {}.{} times the longest gap ({worst}); jitter {jitter}, answered after \
+            {answer}",
         tenths / 10,
         tenths % 10
     )?;
     let [even, fair, late, very, outages] = quality.gaps;
     writeln!(
         out,
-        "            gaps: {even} even, {fair} over 1.5 intervals, {late} over 2, {very} late, {outages} outages; {} resyncs",
+        "            gaps: {even} even, {fair} over 1.5 intervals, {late} over 2, {very} late, {outages} \
+            outages; {} resyncs",
         quality.resyncs
     )
 }
@@ -286,7 +298,12 @@ fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String
     match port.lines {
         None => writeln!(out, "            the port has no modem lines")?,
         Some((bits, bridged)) => {
-            writeln!(out, "            {}; up: {}", words::line_reading(path.lines, peer), lines::names(bits))?;
+            writeln!(
+                out,
+                "            {}; up: {}",
+                words::line_reading(path.lines, peer),
+                lines::names(bits)
+            )?;
             if bridged != 0 {
                 writeln!(
                     out,
@@ -333,7 +350,8 @@ fn is_worth(refusal: Refusal) -> bool {
 }
 
 fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut String) -> fmt::Result {
-    let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index)) else {
+    let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index))
+    else {
         return Ok(());
     };
     let is_heard = report.node.verdict == Verdict::Present;
@@ -360,7 +378,8 @@ fn write_group(report: &Report, index: usize, me: &str, peer: &str, out: &mut St
         writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
     }
     if let Some(fault) = ours.fault {
-        let refused = if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
+        let refused =
+            if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
         let which = refused.map(|address| format!("{address}: ")).unwrap_or_default();
         writeln!(out, "            {which}{}", words::fault(fault))?;
     }

@@ -16,8 +16,8 @@ use crate::settings::{ConfigError, Settings, Witness, neighbours};
 const QUESTIONS: u8 = 4;
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// What was found, for a program: the exit code, and one object for each error; without any, for each warning of the note, which is
-/// a line with its code in it.
+/// What was found, for a program: the exit code, and one object for each error; without any, for each warning
+/// of the note, which is a line with its code in it.
 pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
     let (exit, findings): (_, Value) = match found {
         Ok(note) => (Exit::Done, note.lines().filter_map(warning).collect()),
@@ -51,14 +51,19 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
         for address in &group.addresses {
             if neighbours::is_outside(&address.interface, address.ip) {
                 // Writing into memory cannot fail.
-                let _ = writeln!(out, "\nWARNING [outside]: {} is in no network of {}", address.ip, address.interface);
+                let _ = writeln!(
+                    out,
+                    "\nWARNING [outside]: {} is in no network of {}",
+                    address.ip, address.interface
+                );
             }
         }
     }
     let answered = answering_witnesses(&settings.witnesses);
     for (index, witness) in settings.witnesses.iter().enumerate() {
         if answered.is_some_and(|bits| bits >> index & 1 == 0) {
-            let _ = writeln!(out, "\nWARNING [witness]: {witness} does not answer this box, and decides nothing");
+            let _ =
+                writeln!(out, "\nWARNING [witness]: {witness} does not answer this box, and decides nothing");
         }
     }
 }

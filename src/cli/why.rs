@@ -1,4 +1,5 @@
-//! `crosswire why`: the last decisions of this node, and its decisions not to act, with the evidence and the rule.
+//! `crosswire why`: the last decisions of this node, and its decisions not to act, with the evidence and the
+//! rule.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -63,18 +64,24 @@ pub fn text(history: &History, has_evidence: bool) -> String {
 fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
     let s = &evidence.situation;
     let paths = names.paths.iter().zip(evidence.paths);
-    let paths: Vec<String> = paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
+    let paths: Vec<String> =
+        paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
     let peer = &names.peer;
-    let first = format!("{}; {peer} {}, {}", paths.join(", "), words::verdict(s.verdict), words::claim(s.claim, peer));
+    let first = format!(
+        "{}; {peer} {}, {}",
+        paths.join(", "),
+        words::verdict(s.verdict),
+        words::claim(s.claim, peer)
+    );
     let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s.witness));
     vec![first, second]
 }
 
 fn evidence_of(record: &Record) -> Option<&Evidence> {
     match record {
-        Record::Taking { evidence, .. } | Record::Releasing { evidence, .. } | Record::Blocked { evidence, .. } => {
-            Some(evidence)
-        }
+        Record::Taking { evidence, .. }
+        | Record::Releasing { evidence, .. }
+        | Record::Blocked { evidence, .. } => Some(evidence),
         Record::Path { .. }
         | Record::Refused { .. }
         | Record::Verdict { .. }

@@ -21,7 +21,9 @@ impl Custody {
         self.is_agent_there = false;
         match self.phase {
             Phase::Running => self.lose_agent(now, Lapse::Died, effects),
-            Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Leaving { .. } => self.end_of_agent(now, effects),
+            Phase::Stopping { .. } | Phase::Farewell { .. } | Phase::Leaving { .. } => {
+                self.end_of_agent(now, effects)
+            }
         }
     }
 
@@ -72,8 +74,8 @@ impl Custody {
         emit(effects, Effect::DismissAgent);
     }
 
-    /// When an agent is taken for hung that says nothing: it leaves a deposit at every beat. What the loop itself slept
-    /// through, and with it perhaps the whole box, does not count against the agent.
+    /// When an agent is taken for hung that says nothing: it leaves a deposit at every beat. What the loop
+    /// itself slept through, and with it perhaps the whole box, does not count against the agent.
     pub fn agent_due_at(&self) -> Instant {
         let is_judged = self.is_listening && matches!(self.phase, Phase::Running | Phase::Stopping { .. });
         let due = self.agent_heard.max(self.on_time_since) + self.plan.hang_after;
@@ -94,13 +96,19 @@ impl Custody {
         }
     }
 
-    /// When the agent has to be given a sign of life, should nothing wake the loop before. It mostly wakes at every beat.
+    /// When the agent has to be given a sign of life, should nothing wake the loop before. It mostly wakes at
+    /// every beat.
     pub(super) fn alive_due_at(&self) -> Instant {
         let interval = self.plan.interval;
-        if self.is_listening { self.told_alive_at + interval + interval.fraction(1, 2) } else { Instant::NEVER }
+        if self.is_listening {
+            self.told_alive_at + interval + interval.fraction(1, 2)
+        } else {
+            Instant::NEVER
+        }
     }
 
-    /// Once an interval, whether anything is held or not: an agent that hears nothing says that this node cannot serve.
+    /// Once an interval, whether anything is held or not: an agent that hears nothing says that this node
+    /// cannot serve.
     pub(super) fn tell_alive(&mut self, now: Instant, effects: &mut Effects) {
         if self.is_listening && now >= self.told_alive_at + self.plan.interval.fraction(1, 2) {
             self.told_alive_at = now;

@@ -1,5 +1,6 @@
-//! How often an agent may ask for what costs the guard, the wire or the peer something. An honest one never comes near these
-//! limits; one that was taken over cannot keep the guard from its work, and cannot reset a healthy peer for ever.
+//! How often an agent may ask for what costs the guard, the wire or the peer something. An honest one never
+//! comes near these limits; one that was taken over cannot keep the guard from its work, and cannot reset a
+//! healthy peer for ever.
 
 use super::event::{Effect, Effects, Lapse, Note};
 use super::{Custody, emit};
@@ -29,13 +30,14 @@ pub enum Request {
     Notice,
 }
 
-/// So many in a row, and after that one each so often; `interval` is that of the beats. The only place that says so: twice what an
-/// honest agent could ever need.
+/// So many in a row, and after that one each so often; `interval` is that of the beats. The only place that
+/// says so: twice what an honest agent could ever need.
 fn ration(request: Request, interval: Span) -> (u64, Span) {
     match request {
         // Two operators who hand it to and fro.
         Request::Acquire(_) => (16, Span::from_ms(250)),
-        // A peer that was fenced, came back, served, and died again. After that it can boot between two fences.
+        // A peer that was fenced, came back, served, and died again. After that it can boot between two
+        // fences.
         Request::Fence => (2, FENCE_AGAIN_AFTER),
         // One an interval, and a second one at once.
         Request::Probe(_) => (32, interval.fraction(1, 2)),
@@ -49,7 +51,8 @@ fn ration(request: Request, interval: Span) -> (u64, Span) {
     }
 }
 
-/// How much of a ration is used up: all of it, if this is the burst's length ahead (generic cell rate algorithm, ITU-T I.371).
+/// How much of a ration is used up: all of it, if this is the burst's length ahead (generic cell rate
+/// algorithm, ITU-T I.371).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Used(Instant);
 

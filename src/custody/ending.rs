@@ -48,7 +48,8 @@ impl Custody {
         }
     }
 
-    /// The agent has released everything and said goodbye, or so it says. Nobody but the operator ends the daemon.
+    /// The agent has released everything and said goodbye, or so it says. Nobody but the operator ends the
+    /// daemon.
     pub(super) fn hear_farewell(&mut self, now: Instant, effects: &mut Effects) {
         match self.phase {
             Phase::Running => self.lose_agent(now, Lapse::UnaskedFarewell, effects),
@@ -85,7 +86,8 @@ impl Custody {
         self.release_all(now, effects);
     }
 
-    /// Whether the daemon may end, and whether as planned: nothing is held and the agent was reaped, or cannot be.
+    /// Whether the daemon may end, and whether as planned: nothing is held and the agent was reaped, or
+    /// cannot be.
     pub fn exit(&self) -> Option<bool> {
         let Phase::Leaving { is_well, .. } = self.phase else { return None };
         (self.is_everything_free() && !self.is_agent_there).then_some(is_well)

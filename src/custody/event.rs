@@ -141,8 +141,8 @@ pub enum Event<'a> {
     Removed(GroupId, Result<(), Fault>),
     /// A script of a group ended, or could not be run at all.
     ScriptEnded(GroupId, End),
-    /// An earlier run of the daemon had started these scripts of a group, for this term, and nobody has stopped them. Comes
-    /// before the first agent is started.
+    /// An earlier run of the daemon had started these scripts of a group, for this term, and nobody has
+    /// stopped them. Comes before the first agent is started.
     Inherited(GroupId, ScriptSet, u32),
     /// The peer was fenced, or a fault says why not.
     FenceEnded(Result<(), Fault>),
@@ -171,15 +171,18 @@ pub enum Event<'a> {
 /// Something that has to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// Add the group's addresses for one lease, not after this instant, and read them back; then [`Event::Added`].
+    /// Add the group's addresses for one lease, not after this instant, and read them back; then
+    /// [`Event::Added`].
     Add(GroupId, Instant),
-    /// Give them another lease, not after this instant; then [`Event::Renewed`]. Those that follow each other are one batch.
+    /// Give them another lease, not after this instant; then [`Event::Renewed`]. Those that follow each other
+    /// are one batch.
     Renew(GroupId, Token, Instant),
     /// Take them away and confirm it; then [`Event::Removed`].
     Remove(GroupId),
     /// Run a script of the group; then, once, [`Event::ScriptEnded`].
     Run(GroupId, u8, Action, Reason),
-    /// Write down which scripts of a group may run, and for which term, where the next run of the daemon finds it.
+    /// Write down which scripts of a group may run, and for which term, where the next run of the daemon
+    /// finds it.
     Mark(GroupId, ScriptSet, u32),
     /// Cut short the script that runs.
     Interrupt(GroupId),
@@ -187,14 +190,15 @@ pub enum Effect {
     UseNewScripts(GroupId),
     /// Announce the group's addresses, again if need be.
     Announce(GroupId),
-    /// Ask the wire for the addresses that a reload has added to the group, and tell the agent to say who answers; then
-    /// [`Event::Asked`].
+    /// Ask the wire for the addresses that a reload has added to the group, and tell the agent to say who
+    /// answers; then [`Event::Asked`].
     AskForNew(GroupId),
     /// Nobody has them: they come with the next renewal.
     Admit(GroupId),
     /// Ask the wire; what comes of it is told to the agent.
     Probe(Ticket),
-    /// Make certain that the peer holds nothing, not beginning after this instant; then, once, [`Event::FenceEnded`].
+    /// Make certain that the peer holds nothing, not beginning after this instant; then, once,
+    /// [`Event::FenceEnded`].
     Fence(Instant),
     /// Nobody waits for the fence any more.
     GiveUpFence,
@@ -214,8 +218,8 @@ pub enum Effect {
     TellStop,
     /// Listen to the agent no longer, and end it if it was not reaped.
     DismissAgent,
-    /// Start an agent; then [`Event::AgentStarted`] or [`Event::AgentNotStarted`]. It goes on with what was deposited, or it
-    /// begins anew. What nobody holds is removed before.
+    /// Start an agent; then [`Event::AgentStarted`] or [`Event::AgentNotStarted`]. It goes on with what was
+    /// deposited, or it begins anew. What nobody holds is removed before.
     StartAgent {
         /// It gets what the last one left.
         is_in_place: bool,
@@ -239,7 +243,8 @@ pub enum Note {
     Renewal(GroupId, Option<Fault>),
     /// What became of an order is worth a line.
     Ended(GroupId, Outcome),
-    /// Somebody answers for an address that a reload has added to the group: it does not come before that ends.
+    /// Somebody answers for an address that a reload has added to the group: it does not come before that
+    /// ends.
     NewcomersAnswered(GroupId),
     /// A script of the group is started again.
     Restart(GroupId, u8),

@@ -1,7 +1,7 @@
 //! Fences: one at a time, rationed, and only for a group that asks for one and that this node does not hold.
 //!
-//! The guard cannot know whether the peer is healthy, since the agent hears it. It knows that nobody needs a fence for what this
-//! node serves, for a group under another safety rule, or while the daemon ends.
+//! The guard cannot know whether the peer is healthy, since the agent hears it. It knows that nobody needs a
+//! fence for what this node serves, for a group under another safety rule, or while the daemon ends.
 
 use super::budget::Request;
 use super::event::{Effect, Effects};
@@ -12,7 +12,8 @@ use crate::resource::{Fault, Outcome, Ticket};
 use crate::time::Instant;
 
 impl Custody {
-    /// A fence that is ordered again was only not answered yet. Who asks while the peer is being fenced gets the same answer.
+    /// A fence that is ordered again was only not answered yet. Who asks while the peer is being fenced gets
+    /// the same answer.
     pub(super) fn fence(&mut self, now: Instant, id: GroupId, ticket: Ticket, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.newest_fence.replace(ticket.token) == Some(ticket.token) {

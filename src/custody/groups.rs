@@ -158,7 +158,8 @@ impl Custody {
         self.advance(now, id, effects);
     }
 
-    /// An earlier run of the daemon was killed while these scripts ran, or may have: they are stopped first of all.
+    /// An earlier run of the daemon was killed while these scripts ran, or may have: they are stopped first
+    /// of all.
     pub(super) fn inherit(
         &mut self,
         now: Instant,
@@ -180,7 +181,13 @@ impl Custody {
         }
     }
 
-    pub(super) fn added(&mut self, now: Instant, id: GroupId, outcome: Result<(), Fault>, effects: &mut Effects) {
+    pub(super) fn added(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        outcome: Result<(), Fault>,
+        effects: &mut Effects,
+    ) {
         let lease = self.plan.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(token) = group.adding.take() else { return };
@@ -207,7 +214,13 @@ impl Custody {
         self.advance(now, id, effects);
     }
 
-    pub(super) fn renewed(&mut self, id: GroupId, token: Token, outcome: Result<(), Fault>, effects: &mut Effects) {
+    pub(super) fn renewed(
+        &mut self,
+        id: GroupId,
+        token: Token,
+        outcome: Result<(), Fault>,
+        effects: &mut Effects,
+    ) {
         let lease = self.plan.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         // What the kernel refuses keeps none of the others from being renewed.
@@ -220,7 +233,13 @@ impl Custody {
         emit(effects, Effect::Answer(token, outcome.map_or_else(Outcome::Failed, |()| Outcome::Renewed)));
     }
 
-    pub(super) fn removed(&mut self, now: Instant, id: GroupId, outcome: Result<(), Fault>, effects: &mut Effects) {
+    pub(super) fn removed(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        outcome: Result<(), Fault>,
+        effects: &mut Effects,
+    ) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if core::mem::take(&mut group.is_removing) {
             group.held.addresses_removed(outcome);
@@ -275,8 +294,8 @@ impl Custody {
         emit(effects, Effect::Run(id, script, Action::Monitor, Reason::Monitor));
     }
 
-    /// Another list of scripts: those that are the same from the left go on; the others are stopped by the old list, then the
-    /// new ones are started. Only at rest.
+    /// Another list of scripts: those that are the same from the left go on; the others are stopped by the
+    /// old list, then the new ones are started. Only at rest.
     pub(super) fn change_scripts(
         &mut self,
         now: Instant,

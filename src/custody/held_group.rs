@@ -1,7 +1,8 @@
 //! One group as the guard holds it: what is to be done next, and what the agent is owed.
 //!
-//! What [`HeldGroup::next`] says is done one step at a time, and the group is told how it went; answers for the agent
-//! pile up in [`HeldGroup::take_reports`]. Scripts start left to right and stop in reverse, one at a time.
+//! What [`HeldGroup::next`] says is done one step at a time, and the group is told how it went; answers for
+//! the agent pile up in [`HeldGroup::take_reports`]. Scripts start left to right and stop in reverse, one at
+//! a time.
 
 use heapless::Vec;
 
@@ -62,7 +63,8 @@ pub struct HeldGroup {
     /// A script did not start again: the rest waits for the next restart.
     is_halted: bool,
     failed_start: Option<u8>,
-    /// The script that said of itself that it did not start, until it is stopped: it may well have nothing to stop.
+    /// The script that said of itself that it did not start, until it is stopped: it may well have nothing to
+    /// stop.
     unstarted: Option<u8>,
     /// Scripts that did not stop, of earlier releases too: nobody knows what they still do.
     stuck: ScriptSet,
@@ -102,8 +104,8 @@ impl HeldGroup {
         }
     }
 
-    /// What an earlier run of the daemon has started and not stopped, as far as is known: nothing is to be done before that was
-    /// stopped.
+    /// What an earlier run of the daemon has started and not stopped, as far as is known: nothing is to be
+    /// done before that was stopped.
     pub fn inherit(&mut self, started: ScriptSet) {
         self.stuck = started;
     }
@@ -155,7 +157,8 @@ impl HeldGroup {
         self.is_halted
     }
 
-    /// Stops this script and those to its right, which may need it, then starts them again. The addresses stay.
+    /// Stops this script and those to its right, which may need it, then starts them again. The addresses
+    /// stay.
     pub fn restart(&mut self, script: u8) {
         if self.may_be_watched() {
             (self.stop_to, self.is_halted) = ((script < self.started).then_some(script), false);
@@ -167,8 +170,8 @@ impl HeldGroup {
         self.is_clean() || (self.may_be_watched() && !self.is_halted)
     }
 
-    /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the old list, then
-    /// started by the new one.
+    /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the
+    /// old list, then started by the new one.
     pub fn change_scripts(&mut self, kept: u8, scripts: u8) {
         self.restart(kept);
         self.scripts = scripts;
@@ -179,15 +182,17 @@ impl HeldGroup {
         (self.goal == Goal::Serve && self.stop_to.is_none()) || (self.is_free() && !self.is_stuck())
     }
 
-    /// How far it is, for an agent that was not there when it began; none if it is free, and nothing is left of it. What could
-    /// not be let go is being let go, until it is.
+    /// How far it is, for an agent that was not there when it began; none if it is free, and nothing is left
+    /// of it. What could not be let go is being let go, until it is.
     pub fn stage(&self) -> Option<Stage> {
         match (self.goal, self.releases.last(), self.acquire) {
             (Goal::Free, _, _) if self.is_clean() => None,
             (Goal::Free, _, _) => Some(Stage::Releasing(ReleaseOrder::AddressesFirst, None)),
             (Goal::Serve, _, None) => Some(Stage::Serving),
             // A start that failed is undone, and answers who ordered it.
-            (Goal::Serve, _, Some(token)) | (Goal::LetGo(_), None, Some(token)) => Some(Stage::Starting(token)),
+            (Goal::Serve, _, Some(token)) | (Goal::LetGo(_), None, Some(token)) => {
+                Some(Stage::Starting(token))
+            }
             (Goal::LetGo(first), Some(waiting), _) => Some(Stage::Releasing(first, Some(waiting.token))),
             (Goal::LetGo(first), None, None) => Some(Stage::Releasing(first, None)),
         }
@@ -202,8 +207,9 @@ impl HeldGroup {
         self.report_serving();
     }
 
-    /// Lets go, whatever was going on; a forced release overtakes a planned one. Addresses that nobody is known to
-    /// hold are looked for all the same, since only the kernel knows. `token` is none when the guard itself lets go.
+    /// Lets go, whatever was going on; a forced release overtakes a planned one. Addresses that nobody is
+    /// known to hold are looked for all the same, since only the kernel knows. `token` is none when the guard
+    /// itself lets go.
     pub fn release(&mut self, token: Option<Token>, first: ReleaseOrder) {
         if let Some(token) = token {
             if self.newest_release.replace(token) == Some(token) {
@@ -237,7 +243,9 @@ impl HeldGroup {
             (Goal::LetGo(ReleaseOrder::AddressesFirst), _) if self.is_held => Next::RemoveAddresses,
             (Goal::LetGo(_), Some((Action::Start | Action::Monitor, _))) => Next::Interrupt,
             (Goal::LetGo(_), Some((Action::Stop, _))) | (Goal::Serve, Some(_)) => Next::Wait,
-            (Goal::Serve, None) if self.stop_to.is_some() => Next::Run(Action::Stop, self.started.saturating_sub(1)),
+            (Goal::Serve, None) if self.stop_to.is_some() => {
+                Next::Run(Action::Stop, self.started.saturating_sub(1))
+            }
             (Goal::Serve, None) if self.started < self.scripts && !self.is_halted => {
                 Next::Run(Action::Start, self.started)
             }
@@ -268,7 +276,8 @@ impl HeldGroup {
         }
     }
 
-    /// This script is about to be looked at; [`HeldGroup::script_ended`] says that it was, whatever came of it.
+    /// This script is about to be looked at; [`HeldGroup::script_ended`] says that it was, whatever came of
+    /// it.
     pub fn look_began(&mut self, script: u8) {
         self.running = Some((Action::Monitor, script));
     }

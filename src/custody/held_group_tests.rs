@@ -134,9 +134,11 @@ fn a_failed_start_is_undone_from_itself_back() {
 /// Nobody knows what a script that was cut short has done, nor what one still does whose stop was.
 #[test]
 fn a_stop_is_excused_only_if_start_and_stop_ended_by_themselves() {
-    for (failing, hanging) in
-        [(&[(Start, 1)][..], &[(Stop, 1)][..]), (&[(Stop, 1)], &[(Start, 1)]), (&[], &[(Start, 1), (Stop, 1)])]
-    {
+    for (failing, hanging) in [
+        (&[(Start, 1)][..], &[(Stop, 1)][..]),
+        (&[(Stop, 1)], &[(Start, 1)]),
+        (&[], &[(Start, 1), (Stop, 1)]),
+    ] {
         let mut play = Play::new(2, failing);
         play.hanging = hanging.to_vec();
         assert_eq!(play.acquire(), "Start 0, Start 1, Stop 1, Remove, Stop 0, 1: Failed(ScriptStop(1))");
@@ -195,7 +197,10 @@ fn an_address_that_stays_is_worse_than_a_script_that_does() {
 fn a_release_wins_over_a_start_in_progress() {
     for (first, expected) in [
         (ScriptsFirst, "Interrupt, Stop 0, Remove, 1: Failed(ScriptStart(0)), 2: Released"),
-        (AddressesFirst, "Remove, 2: AddressesGone, Interrupt, Stop 0, 1: Failed(ScriptStart(0)), 2: Released"),
+        (
+            AddressesFirst,
+            "Remove, 2: AddressesGone, Interrupt, Stop 0, 1: Failed(ScriptStart(0)), 2: Released",
+        ),
     ] {
         let mut play = Play::new(2, &[]);
         play.group.acquired(ACQUIRE);
@@ -363,7 +368,11 @@ fn a_script_that_does_not_start_again_halts_the_rest_and_costs_nothing_else() {
     assert!(play.group.is_halted() && play.group.is_serving() && play.group.may_be_watched());
     play.failing = vec![(Stop, 1)];
     play.group.restart(0);
-    assert_eq!(play.rest(), "Stop 1, Stop 0, Start 0, Start 1, Start 2", "what did not start need not stop well");
+    assert_eq!(
+        play.rest(),
+        "Stop 1, Stop 0, Start 0, Start 1, Start 2",
+        "what did not start need not stop well"
+    );
     assert!(!play.group.is_halted());
     let mut play = serving(2, &[(Stop, 1)]);
     play.hanging = vec![(Start, 1)];

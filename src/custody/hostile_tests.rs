@@ -1,5 +1,5 @@
-//! An agent that was taken over: whatever it says, it cannot keep the guard, the peer, the wire or the operator busy, and it cannot
-//! stay when the operator wants it to go.
+//! An agent that was taken over: whatever it says, it cannot keep the guard, the peer, the wire or the
+//! operator busy, and it cannot stay when the operator wants it to go.
 
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -97,7 +97,11 @@ fn a_farewell_that_is_repeated_has_one_end() {
         }
     }
     assert!(world.custody.is_everything_free());
-    assert_eq!(world.count(|effect| matches!(effect, Effect::Renew(..))), 0, "who has said farewell renews nothing");
+    assert_eq!(
+        world.count(|effect| matches!(effect, Effect::Renew(..))),
+        0,
+        "who has said farewell renews nothing"
+    );
     world.hand_in(Event::AgentReaped);
     assert_eq!(world.custody.exit(), Some(false));
 }
@@ -196,7 +200,11 @@ fn a_path_is_opened_again_for_everybody_who_asks_but_not_oftener_than_twice_a_se
     assert_eq!(opened(&world), 4);
     assert_eq!(world.custody.due_at(world.now), at(500));
     world.wait(1);
-    assert_eq!((opened(&world), world.custody.awaited_at()), (5, Instant::NEVER), "once for all who have asked");
+    assert_eq!(
+        (opened(&world), world.custody.awaited_at()),
+        (5, Instant::NEVER),
+        "once for all who have asked"
+    );
     world.say(Word::Reopen(PathId(2)));
     assert_eq!(world.begun.last(), Some(&Effect::DismissAgent), "there is no such path");
 }
@@ -236,8 +244,9 @@ fn any_word() -> impl Strategy<Value = Word> {
         5 => Order::Announce { group: GROUP },
         _ => Order::Probe { group: GROUP },
     });
-    let ticket = (any::<u32>(), order)
-        .prop_map(|(token, order)| Word::Order(Ticket { token: Token(token), valid_until: Instant::NEVER, order }));
+    let ticket = (any::<u32>(), order).prop_map(|(token, order)| {
+        Word::Order(Ticket { token: Token(token), valid_until: Instant::NEVER, order })
+    });
     prop_oneof![
         20 => ticket,
         4 => Just(Word::Deposit),

@@ -1,15 +1,16 @@
 //! Decision to what is held.
 //!
-//! [`Custody::step`] is the only way in. It takes an instant and an event and hands out effects; it is total and
-//! deterministic. The guard carries its effects out with netlink, fork and signals; the simulated world with its own
-//! kernel, scripts and clock.
+//! [`Custody::step`] is the only way in. It takes an instant and an event and hands out effects; it is total
+//! and deterministic. The guard carries its effects out with netlink, fork and signals; the simulated world
+//! with its own kernel, scripts and clock.
 //!
 //! # The calling contract
 //!
-//! * Carry out the effects in their order, and hand in what became of them in that order too, before anything else.
-//! * When the loop wakes, say so ([`Event::Woke`]); hand in everything that has happened, the agent's words closed by
-//!   [`Event::AllSaid`]; then [`Event::Tick`]. An agent's silence is judged on a tick and nowhere else: whatever it had sent
-//!   has to be read before.
+//! * Carry out the effects in their order, and hand in what became of them in that order too, before anything
+//!   else.
+//! * When the loop wakes, say so ([`Event::Woke`]); hand in everything that has happened, the agent's words
+//!   closed by [`Event::AllSaid`]; then [`Event::Tick`]. An agent's silence is judged on a tick and nowhere
+//!   else: whatever it had sent has to be read before.
 //! * Wake at [`Custody::due_at`] at the latest.
 //! * When [`Custody::exit`] says so, nothing is held any more: end.
 //!
@@ -134,7 +135,9 @@ impl Custody {
             Event::AgentLost(lapse) => self.lose_agent(now, lapse, effects),
             Event::AgentReaped => self.agent_reaped(now, effects),
             Event::Stop => self.hear_operator(now, effects),
-            Event::NewScripts(group, kept, scripts) => self.change_scripts(now, group, kept, scripts, effects),
+            Event::NewScripts(group, kept, scripts) => {
+                self.change_scripts(now, group, kept, scripts, effects)
+            }
             Event::NewAddresses(group) => self.note_newcomers(now, group),
             Event::Asked(group, has_left) => self.asked(group, has_left),
             Event::Reloaded(plan) => self.reloaded(now, plan, effects),

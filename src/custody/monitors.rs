@@ -1,8 +1,9 @@
-//! How the scripts of one group are watched while they run: when each is looked at, and what a failure leads to.
+//! How the scripts of one group are watched while they run: when each is looked at, and what a failure leads
+//! to.
 //!
-//! A script that has failed so often in a row as it may is started again here, with those to its right, since they were
-//! started after it. When it has used up its restarts, the group is unfit: the agent hands it to a healthy peer. Where there
-//! is none, the script is tried on, an interval apart, and the addresses stay.
+//! A script that has failed so often in a row as it may is started again here, with those to its right, since
+//! they were started after it. When it has used up its restarts, the group is unfit: the agent hands it to a
+//! healthy peer. Where there is none, the script is tried on, an interval apart, and the addresses stay.
 
 use heapless::Vec;
 
@@ -163,8 +164,8 @@ impl Monitors {
         self.condition = Condition::Stuck(self.culprit().unwrap_or_default());
     }
 
-    /// It has failed as often as it may. Where its restarts are used up the agent hears of it first, and has until the next
-    /// failure to hand over.
+    /// It has failed as often as it may. Where its restarts are used up the agent hears of it first, and has
+    /// until the next failure to hand over.
     fn fail(&mut self, now: Instant, script: u8) -> Option<u8> {
         let is_unfit = matches!(self.condition, Condition::Unfit(_));
         let watch = self.list.iter_mut().find(|watch| watch.script == script)?;
@@ -199,7 +200,9 @@ impl Monitors {
     fn culprit(&self) -> Option<u8> {
         match self.condition {
             Condition::Well => None,
-            Condition::Restarting(script) | Condition::Unfit(script) | Condition::Stuck(script) => Some(script),
+            Condition::Restarting(script) | Condition::Unfit(script) | Condition::Stuck(script) => {
+                Some(script)
+            }
         }
     }
 }
@@ -214,7 +217,8 @@ mod tests {
 
     /// Three scripts, of which the first and the last are watched: two failures, one restart.
     fn watches() -> Monitors {
-        let plan = |s| MonitorPlan { every: Span::from_s(s), timeout: Span::from_s(1), failures: 2, restarts: 1 };
+        let plan =
+            |s| MonitorPlan { every: Span::from_s(s), timeout: Span::from_s(1), failures: 2, restarts: 1 };
         let mut watches = Monitors::new(&[Some(plan(10)), None, Some(plan(3))]);
         assert_eq!(watches.due(), Instant::NEVER, "nothing runs yet");
         watches.begin(at(0));
@@ -259,7 +263,11 @@ mod tests {
         watches.looked(at(3), 2, false);
         assert_eq!(watches.looked(at(6), 2, false), Some(2));
         watches.start_failed(at(7), 2);
-        assert_eq!((watches.condition(), watches.due()), (Condition::Unfit(2), at(10)), "its only restart is used up");
+        assert_eq!(
+            (watches.condition(), watches.due()),
+            (Condition::Unfit(2), at(10)),
+            "its only restart is used up"
+        );
         assert_eq!((watches.retry(at(10)), watches.due()), (2, Instant::NEVER));
         watches.stop_failed();
         assert_eq!(watches.take_news(), Some(Condition::Stuck(2)));

@@ -1,5 +1,5 @@
-//! Addresses that a reload has added to a group which is held: the peer may have them in another group, or anybody else. They
-//! come to the group only when nobody answers for them.
+//! Addresses that a reload has added to a group which is held: the peer may have them in another group, or
+//! anybody else. They come to the group only when nobody answers for them.
 
 use super::event::{Effect, Effects, Note};
 use super::{Custody, emit};
@@ -41,7 +41,9 @@ impl Custody {
     pub(super) fn ask_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let can_hear = self.is_listening && self.agent_heard <= now;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let Some(newcomers) = group.newcomers.as_mut().filter(|newcomers| now >= newcomers.next_at) else { return };
+        let Some(newcomers) = group.newcomers.as_mut().filter(|newcomers| now >= newcomers.next_at) else {
+            return;
+        };
         newcomers.next_at = now + WAIT;
         if !group.held.is_serving() {
             group.newcomers = None;

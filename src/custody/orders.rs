@@ -23,7 +23,8 @@ pub enum State {
     Going,
 }
 
-/// Whether an order is accepted in this state of its group and in this phase of the daemon. The only place that says so.
+/// Whether an order is accepted in this state of its group and in this phase of the daemon. The only place
+/// that says so.
 ///
 /// # Errors
 /// Why not.
@@ -31,20 +32,25 @@ pub fn accepts(order: Order, state: State, phase: Phase) -> Result<(), Fault> {
     let is_over = matches!(phase, Phase::Farewell { .. } | Phase::Leaving { .. });
     let is_accepted = match (order, state) {
         // Nothing ever stands in the way of letting go.
-        (Order::Release { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => true,
+        (Order::Release { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => {
+            true
+        }
         // Who has said farewell, or was told to go, has nothing else to order.
         _ if is_over => false,
         (Order::Acquire { .. }, State::Free) => true,
         // Nothing is revived that was let go.
         (Order::Acquire { .. }, State::Stuck | State::Coming | State::Held | State::Going) => false,
         (Order::Renew { .. } | Order::Announce { .. }, State::Held) => true,
-        (Order::Renew { .. } | Order::Announce { .. }, State::Free | State::Stuck | State::Coming | State::Going) => {
-            false
-        }
+        (
+            Order::Renew { .. } | Order::Announce { .. },
+            State::Free | State::Stuck | State::Coming | State::Going,
+        ) => false,
         // Whoever holds the group needs nobody fenced for it, and who cannot take it gains nothing.
         (Order::Fence { .. }, State::Free) => phase == Phase::Running,
         (Order::Fence { .. }, State::Stuck | State::Coming | State::Held | State::Going) => false,
-        (Order::Probe { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => true,
+        (Order::Probe { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => {
+            true
+        }
     };
     if is_accepted { Ok(()) } else { Err(Fault::OutOfOrder) }
 }
@@ -80,14 +86,16 @@ impl Custody {
             Word::Answered(group) => self.answered(now, group, effects),
             Word::HandsOff(is_on) => self.is_hands_off = is_on,
             Word::Reopen(path) => self.want_path(now, path, effects),
-            Word::AskForPeer if self.may_have(now, Request::AskForPeer, effects) => emit(effects, Effect::AskForPeer),
+            Word::AskForPeer if self.may_have(now, Request::AskForPeer, effects) => {
+                emit(effects, Effect::AskForPeer)
+            }
             Word::Notice if self.may_have(now, Request::Notice, effects) => emit(effects, Effect::Notify),
             Word::AskForPeer | Word::Notice => {}
         }
     }
 
-    /// Carries out an order, or puts a renewal aside for the batch. A renewal that came before a release in the same batch
-    /// thereby comes after it, and finds nothing to revive.
+    /// Carries out an order, or puts a renewal aside for the batch. A renewal that came before a release in
+    /// the same batch thereby comes after it, and finds nothing to revive.
     fn take_order(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
         // What comes again has the token that it had.
         self.last_token = self.last_token.max(ticket.token);

@@ -51,7 +51,12 @@ impl Plan {
             groups: policy.groups.iter().zip(scripts).map(group).collect(),
             lease: policy.lease,
             hang_after: late_after.max(policy.interval().fraction(3, 1)),
-            scripts_stop_within: policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default(),
+            scripts_stop_within: policy
+                .groups
+                .iter()
+                .map(|group| group.stop_timeout)
+                .max()
+                .unwrap_or_default(),
             paths: u8::try_from(policy.paths.len()).unwrap_or(u8::MAX),
             interval: policy.interval(),
         }

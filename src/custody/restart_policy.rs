@@ -49,7 +49,12 @@ pub struct RestartPolicy {
 impl RestartPolicy {
     /// There was no agent yet.
     pub(crate) fn new() -> Self {
-        Self { has_deposit: false, has_any_spoken: false, deaths: [None; MAX_DEATHS], back_off: FIRST_BACK_OFF }
+        Self {
+            has_deposit: false,
+            has_any_spoken: false,
+            deaths: [None; MAX_DEATHS],
+            back_off: FIRST_BACK_OFF,
+        }
     }
 
     /// The agent has said something.
@@ -149,6 +154,10 @@ mod tests {
         let mut mute = RestartPolicy::new();
         assert_eq!(mute.lose(at(0), Loss::Hung), Next::EmptyHanded(at(1)));
         mute.note_word();
-        assert_eq!(mute.lose(at(9), Loss::Died), Next::EmptyHanded(at(11)), "it never had anything to hand on");
+        assert_eq!(
+            mute.lose(at(9), Loss::Died),
+            Next::EmptyHanded(at(11)),
+            "it never had anything to hand on"
+        );
     }
 }

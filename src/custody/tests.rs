@@ -28,7 +28,8 @@ pub(super) fn plan(scripts: usize) -> Plan {
     }
 }
 
-/// Custody with an agent that has left something; its shell does what it is told, and every script does what it should.
+/// Custody with an agent that has left something; its shell does what it is told, and every script does what
+/// it should.
 struct Rig {
     custody: Custody,
     now: Instant,
@@ -141,10 +142,15 @@ fn an_order_is_accepted_in_these_states_and_in_no_other() {
     };
     let running: Vec<String> =
         orders.iter().map(|(name, order)| format!("{name} {}", row(*order, Phase::Running))).collect();
-    let expected = ["acquire x....", "renew ...x.", "release xxxxx", "fence x....", "announce ...x.", "probe xxxxx"];
+    let expected =
+        ["acquire x....", "renew ...x.", "release xxxxx", "fence x....", "announce ...x.", "probe xxxxx"];
     assert_eq!(running, expected);
     let until = at(0);
-    assert_eq!(row(Order::Fence { group: GROUP }, Phase::Stopping { until }), ".....", "who leaves takes nothing");
+    assert_eq!(
+        row(Order::Fence { group: GROUP }, Phase::Stopping { until }),
+        ".....",
+        "who leaves takes nothing"
+    );
     for phase in [Phase::Farewell { until }, Phase::Leaving { until, is_well: true }] {
         for (name, order) in orders {
             let expected = if name == "release" { "xxxxx" } else { "....." };

@@ -1,9 +1,11 @@
-//! The lifeline: what operators ask of the other node over the pair's own paths, when no other way leads there.
+//! The lifeline: what operators ask of the other node over the pair's own paths, when no other way leads
+//! there.
 //!
-//! Asides prove nothing and change nothing: they are authenticated and fresh like a beat, and counted apart from beats, so that
-//! no beat is acknowledged, delayed or replaced by one. The node that asks drives: each [`Ask`] names the first byte that it
-//! lacks, and is answered by one [`Tell`], which is as long as the line has time for. So nothing has to be repeated by the
-//! node that is asked, and what is lost is asked for again.
+//! Asides prove nothing and change nothing: they are authenticated and fresh like a beat, and counted apart
+//! from beats, so that no beat is acknowledged, delayed or replaced by one. The node that asks drives: each
+//! [`Ask`] names the first byte that it lacks, and is answered by one [`Tell`], which is as long as the line
+//! has time for. So nothing has to be repeated by the node that is asked, and what is lost is asked for
+//! again.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,8 @@ pub enum Subject {
     Why,
     /// The last lines of the log there.
     Log,
-    /// How many entries its journal has had, then the newest of them, a line each: for whoever follows a move.
+    /// How many entries its journal has had, then the newest of them, a line each: for whoever follows a
+    /// move.
     Progress,
     /// Something that this build does not know of, asked by a later one. The answer is a text of no bytes.
     Unknown,

@@ -4,8 +4,8 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::message::{
-    Ack, Beat, GroupReport, Mechanisms, PathReport, Trouble, Word, decode_all, pack_flags, pack_group, pack_trouble,
-    unpack_flags, unpack_group, unpack_trouble,
+    Ack, Beat, GroupReport, Mechanisms, PathReport, Trouble, Word, decode_all, pack_flags, pack_group,
+    pack_trouble, unpack_flags, unpack_group, unpack_trouble,
 };
 use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::time::Span;
@@ -28,7 +28,8 @@ struct Compact {
 /// All flags that this version has. A flag that it does not have could mean anything: such a beat is refused.
 const FLAGS: u8 = 0b11_1111;
 
-/// Writes the payload. What this version has no word for is left out, or said with the nearest that is as careful.
+/// Writes the payload. What this version has no word for is left out, or said with the nearest that is as
+/// careful.
 ///
 /// # Errors
 /// None within the bounds of [`crate::config`]; `Err` if `room` is too small.
@@ -77,7 +78,11 @@ pub(super) fn decode(payload: &[u8]) -> Option<Beat> {
         ack: Ack::Whole(u32::from_le_bytes(compact.ack)),
         interval: Span::from_ms(u64::from(compact.interval_ms)),
         paths: compact.paths.iter().map(path).collect(),
-        groups: compact.groups.iter().map(|(tag, packed)| known_group(*tag, *packed)).collect::<Option<_>>()?,
+        groups: compact
+            .groups
+            .iter()
+            .map(|(tag, packed)| known_group(*tag, *packed))
+            .collect::<Option<_>>()?,
         interfaces: Vec::new(),
         standing,
         release: compact.release,

@@ -1,8 +1,9 @@
 //! The heartbeat of protocol 2: fields of fixed width, so that its length follows from three counts.
 //!
-//! A later build may give a meaning to flags and numbers that are free today, and add fields at the end. So nothing is
-//! refused for being new here: an unknown flag and what comes after the last known field are left out, an unknown trouble is
-//! [`Trouble::Other`], and an unknown number of a role is a backup that could not serve.
+//! A later build may give a meaning to flags and numbers that are free today, and add fields at the end. So
+//! nothing is refused for being new here: an unknown flag and what comes after the last known field are left
+//! out, an unknown trouble is [`Trouble::Other`], and an unknown number of a role is a backup that could not
+//! serve.
 
 use heapless::Vec;
 
@@ -134,7 +135,8 @@ fn write_interfaces(interfaces: &[Interface], body: &mut Body) {
     }
 }
 
-/// What fills the last byte up reads as 'nothing known', which is what an interface is of which nothing is said.
+/// What fills the last byte up reads as 'nothing known', which is what an interface is of which nothing is
+/// said.
 fn read_interfaces(rest: &mut &[u8]) -> Option<Vec<Interface, MAX_INTERFACES>> {
     let mut interfaces = Vec::new();
     loop {
@@ -159,7 +161,8 @@ fn ms(low: u8, high: u8) -> Span {
     Span::from_ms(u64::from(u16::from_le_bytes([low, high])))
 }
 
-/// Seconds in one byte, like a floating point number: exact up to 31, then rounded up by a sixteenth at most. Zero is none.
+/// Seconds in one byte, like a floating point number: exact up to 31, then rounded up by a sixteenth at most.
+/// Zero is none.
 fn pack_left(left: Option<Span>) -> u8 {
     let Some(left) = left else { return 0 };
     let seconds = left.as_s_ceil().max(1);

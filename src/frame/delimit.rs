@@ -1,8 +1,8 @@
 //! Finds frame bodies in a stream of any bytes.
 //!
-//! On the serial line a body travels as `00 COBS(body) 00` (Cheshire, Baker: "Consistent Overhead Byte Stuffing", 1999):
-//! a zero byte occurs nowhere else, so that the next zero always ends whatever was broken. Nothing that arrives can make
-//! the collector keep more than one body's worth of bytes.
+//! On the serial line a body travels as `00 COBS(body) 00` (Cheshire, Baker: "Consistent Overhead Byte
+//! Stuffing", 1999): a zero byte occurs nowhere else, so that the next zero always ends whatever was broken.
+//! Nothing that arrives can make the collector keep more than one body's worth of bytes.
 
 use heapless::Vec;
 
@@ -68,8 +68,8 @@ impl Collector {
         Some(self.end())
     }
 
-    /// What has no delimiter for longer than any body is noise already, and again whenever as much has come: console text
-    /// never has one.
+    /// What has no delimiter for longer than any body is noise already, and again whenever as much has come:
+    /// console text never has one.
     fn put(&mut self, byte: u8) -> Option<Gathered<'_>> {
         if self.bytes.push(byte).is_ok() {
             return None;
@@ -147,8 +147,10 @@ mod tests {
             let noises = text.iter().filter(|byte| collector.push(**byte) == Some(Gathered::Noise)).count();
             assert_eq!(noises, if surplus == 0 { 3 } else { 4 });
             let body = Body::from_slice(&[7, 0, 7]).expect("short");
-            let ends =
-                wrap(&body).iter().filter(|byte| matches!(collector.push(**byte), Some(Gathered::Body(_)))).count();
+            let ends = wrap(&body)
+                .iter()
+                .filter(|byte| matches!(collector.push(**byte), Some(Gathered::Body(_))))
+                .count();
             assert_eq!(ends, 1);
         }
     }

@@ -1,8 +1,9 @@
 //! Keys, and the authenticator made with them.
 //!
-//! SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012) was made to authenticate short messages and
-//! costs about 1,000 instructions a frame on a Pentium. The key file's bytes are never used as they are: each direction
-//! of each pair gets a key derived from them, so that a frame cannot be reflected to its sender.
+//! SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012) was made to authenticate short
+//! messages and costs about 1,000 instructions a frame on a Pentium. The key file's bytes are never used as
+//! they are: each direction of each pair gets a key derived from them, so that a frame cannot be reflected to
+//! its sender.
 
 use core::fmt;
 
@@ -30,7 +31,8 @@ pub struct Key {
     pub bytes: Vec<u8, MAX_KEY_BYTES>,
 }
 
-/// A secret that is needed no more is not left in memory. The compiler may not see that nobody reads the zeroes.
+/// A secret that is needed no more is not left in memory. The compiler may not see that nobody reads the
+/// zeroes.
 fn wipe(secret: &mut [u8]) {
     secret.fill(0);
     core::hint::black_box(secret);
@@ -103,7 +105,11 @@ impl Keyring {
     /// [`Refusal::UnknownKey`] or [`Refusal::Authenticator`].
     pub fn verify(&self, id: u8, sender: Side, bytes: &[u8], claimed: &[u8]) -> Result<(), Refusal> {
         let key = self.keys.iter().find(|key| key.id == id).ok_or(Refusal::UnknownKey)?;
-        if constant_time_eq(&authenticator(key, sender, bytes), claimed) { Ok(()) } else { Err(Refusal::Authenticator) }
+        if constant_time_eq(&authenticator(key, sender, bytes), claimed) {
+            Ok(())
+        } else {
+            Err(Refusal::Authenticator)
+        }
     }
 }
 
@@ -116,7 +122,8 @@ fn authenticator(key: &Derived, sender: Side, bytes: &[u8]) -> [u8; AUTHENTICATO
     SipHasher24::new_with_key(key).hash(bytes).to_le_bytes()
 }
 
-/// SipHash-2-4-128 under the first 16 bytes of the key, over a label, the sender, the rest of the key and the pair's name.
+/// SipHash-2-4-128 under the first 16 bytes of the key, over a label, the sender, the rest of the key and the
+/// pair's name.
 fn derive(pair: &str, key: &Key, sender: Side) -> [u8; 16] {
     let (head, rest) = key.bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     let mut hasher = SipHasher24Wide::new_with_key(head);

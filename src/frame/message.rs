@@ -1,7 +1,7 @@
 //! What is said: hello, session, beat, whatever the version of the protocol.
 //!
-//! Values mean something here; `beat1` and `beat2` lay a beat out and read it back, `payload` the rest. Everything that
-//! arrives is checked against the bounds of [`crate::config`] while it is decoded.
+//! Values mean something here; `beat1` and `beat2` lay a beat out and read it back, `payload` the rest.
+//! Everything that arrives is checked against the bounds of [`crate::config`] while it is decoded.
 
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,8 @@ pub struct Beat {
     pub paths: Vec<PathReport, MAX_PATHS>,
     /// Per group, what the sender is for it.
     pub groups: Vec<GroupReport, MAX_GROUPS>,
-    /// How the sender's interfaces are, in the order of the configuration. Nothing is known of those that are left out.
+    /// How the sender's interfaces are, in the order of the configuration. Nothing is known of those that are
+    /// left out.
     pub interfaces: Vec<Interface, MAX_INTERFACES>,
     /// How the sender stands.
     pub standing: Standing,
@@ -104,12 +105,13 @@ pub struct Beat {
 pub enum Ack {
     /// All of it; 0: none.
     Whole(u32),
-    /// Its low 16 bits; 0: none. Who says so heard the beat within [`ACK_LASTS`], and no number has 16 low bits of zero.
+    /// Its low 16 bits; 0: none. Who says so heard the beat within [`ACK_LASTS`], and no number has 16 low
+    /// bits of zero.
     Low(u16),
 }
 
-/// How long a beat is acknowledged after it was heard: far longer than anybody reckons with it, and so short that no sender
-/// uses 65,536 numbers meanwhile.
+/// How long a beat is acknowledged after it was heard: far longer than anybody reckons with it, and so short
+/// that no sender uses 65,536 numbers meanwhile.
 pub const ACK_LASTS: Span = Span::from_s(33);
 
 impl Ack {
@@ -192,17 +194,19 @@ impl PathReport {
 
     /// How long ago the sender heard us here, rounded down; `None` if never.
     pub fn age(&self) -> Option<Span> {
-        (self.age_sixteenths != NEVER_HEARD).then(|| self.dead_after.fraction(u64::from(self.age_sixteenths), 16))
+        (self.age_sixteenths != NEVER_HEARD)
+            .then(|| self.dead_after.fraction(u64::from(self.age_sixteenths), 16))
     }
 
-    /// The longest that it may be, `None` if never: an age is rounded down to a sixteenth, and its dead_after to a millisecond.
+    /// The longest that it may be, `None` if never: an age is rounded down to a sixteenth, and its dead_after
+    /// to a millisecond.
     pub fn longest_age(&self) -> Option<Span> {
         let next = u64::from(self.age_sixteenths).saturating_add(1);
         self.age().map(|_| Self::step(self.dead_after).fraction(next, 1))
     }
 
-    /// From which age on a report says that we are not heard: late_after, and never an age that the steps of a report cannot
-    /// tell from that of a peer whom every beat of ours reaches.
+    /// From which age on a report says that we are not heard: late_after, and never an age that the steps of
+    /// a report cannot tell from that of a peer whom every beat of ours reaches.
     pub fn deaf_after(timing: PathTiming) -> Span {
         timing.late_after.max(timing.interval + Self::step(timing.dead_after))
     }
@@ -239,8 +243,8 @@ pub enum Word {
     Wanted,
     /// 'I served this group until I heard that you do.'
     Yielded,
-    /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an address of it, or
-    /// our guard does not ask the wire.
+    /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an
+    /// address of it, or our guard does not ask the wire.
     Unable,
     /// 'I am not ready to serve this group': one of its checks fails here.
     Unready,
@@ -312,11 +316,12 @@ pub struct Mechanisms {
 }
 
 impl Beat {
-    /// A beat of a pair with this many paths, groups and interfaces, and large numbers in it. Counts above the bounds of
-    /// [`crate::config`] are cut.
+    /// A beat of a pair with this many paths, groups and interfaces, and large numbers in it. Counts above
+    /// the bounds of [`crate::config`] are cut.
     pub fn largest(paths: usize, groups: usize, interfaces: usize) -> Self {
         let path = PathReport { dead_after: crate::config::MAX_DEAD_AFTER, age_sixteenths: 1 };
-        let group = GroupReport { tag: 0xff, role: Role::Active, term: u32::from(u16::MAX), word: Word::None };
+        let group =
+            GroupReport { tag: 0xff, role: Role::Active, term: u32::from(u16::MAX), word: Word::None };
         Self {
             ack: Ack::Whole(u32::MAX),
             interval: crate::config::MAX_INTERVAL,
@@ -344,8 +349,9 @@ const VOTE_COUNTS: u8 = 0b001;
 const STILL_HELD: u8 = 0b010;
 const SHADOW: u8 = 0b100;
 
-/// Numbers of the roles, and of what a backup says, on the wire: never renumber. A new one is always something that a node
-/// says which does not hold the group, since a build that does not know it takes it for [`Word::Unable`].
+/// Numbers of the roles, and of what a backup says, on the wire: never renumber. A new one is always
+/// something that a node says which does not hold the group, since a build that does not know it takes it for
+/// [`Word::Unable`].
 const ROLES: [(Role, Word, u32); 10] = [
     (Role::Backup, Word::None, 0),
     (Role::Acquiring, Word::None, 1),
@@ -378,8 +384,8 @@ pub(super) fn pack_group(group: &GroupReport) -> (u8, u32) {
     (group.tag, (group.term.min(MAX_TERM) << TERM_SHIFT) | number)
 }
 
-/// What a group's bytes say, and whether the number of the role is known. If it is not, then as of a backup that could not
-/// serve.
+/// What a group's bytes say, and whether the number of the role is known. If it is not, then as of a backup
+/// that could not serve.
 pub(super) fn unpack_group(tag: u8, packed: u32) -> (GroupReport, bool) {
     let known = ROLES.iter().find(|(_, _, number)| *number == packed & ROLE_MASK);
     let (role, word) = known.map_or((Role::Backup, Word::Unable), |(role, word, _)| (*role, *word));

@@ -6,10 +6,11 @@
 //! header      version:4 kind:4 | pair 2 | sender:1 path:3 key:4 | incarnation 8 | echo 4 | number 4
 //! ```
 //!
-//! Numbers are little-endian and of fixed width, but for the payloads of protocol 1, which are postcard. The CRC covers everything before
-//! it, the authenticator everything before itself, so the path and the direction are under it too. A frame is refused as
-//! cheaply as possible, in this order: length, CRC, version, pair, sender, path, session value, authenticator, number,
-//! decoding. Each refusal has a counter of its own ([`Refusal`]).
+//! Numbers are little-endian and of fixed width, but for the payloads of protocol 1, which are postcard. The
+//! CRC covers everything before it, the authenticator everything before itself, so the path and the direction
+//! are under it too. A frame is refused as cheaply as possible, in this order: length, CRC, version, pair,
+//! sender, path, session value, authenticator, number, decoding. Each refusal has a counter of its own
+//! ([`Refusal`]).
 //!
 //! * [`delimit`] finds bodies in a stream of any bytes
 //! * [`seal`] wraps a message into a body and unwraps one
@@ -54,9 +55,9 @@ pub const MAX_LINE_BYTES: usize = MAX_BODY_BYTES + LINE_BYTES;
 /// A body, ready for a datagram.
 pub type Body = heapless::Vec<u8, MAX_BODY_BYTES>;
 
-/// Bytes that one heartbeat of a pair with this many paths, groups and interfaces takes on the serial line, delimiters
-/// included, whatever it says: the figure with which line load is reckoned. A heartbeat for a peer that speaks protocol 1
-/// is no longer, while terms stay below 65,536.
+/// Bytes that one heartbeat of a pair with this many paths, groups and interfaces takes on the serial line,
+/// delimiters included, whatever it says: the figure with which line load is reckoned. A heartbeat for a peer
+/// that speaks protocol 1 is no longer, while terms stay below 65,536.
 pub fn heartbeat_bytes(paths: usize, groups: usize, interfaces: usize) -> u64 {
     u64::try_from(MIN_BODY_BYTES + beat2::bytes(paths, groups, interfaces) + LINE_BYTES).unwrap_or(u64::MAX)
 }

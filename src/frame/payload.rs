@@ -75,7 +75,8 @@ pub(super) fn write_tell(version: Version, tell: &Tell, body: &mut Body) {
     match version {
         Version::One => write_by_postcard(tell, body),
         Version::Two => {
-            let ([offset_0, offset_1], [total_0, total_1]) = (tell.offset.to_le_bytes(), tell.total.to_le_bytes());
+            let ([offset_0, offset_1], [total_0, total_1]) =
+                (tell.offset.to_le_bytes(), tell.total.to_le_bytes());
             let count = u8::try_from(tell.bytes.len()).unwrap_or(0);
             push(body, &[tell.reading, offset_0, offset_1, total_0, total_1, count]);
             push(body, &tell.bytes);
@@ -88,7 +89,8 @@ pub(super) fn read_tell(version: Version, payload: &[u8]) -> Option<Tell> {
     match version {
         Version::One => decode_all(payload),
         Version::Two => {
-            let ([reading, offset_0, offset_1, total_0, total_1, count], rest) = payload.split_first_chunk::<6>()?;
+            let ([reading, offset_0, offset_1, total_0, total_1, count], rest) =
+                payload.split_first_chunk::<6>()?;
             let bytes = rest.get(..usize::from(*count).min(MAX_CHUNK_BYTES))?;
             Some(Tell {
                 reading: *reading,

@@ -5,8 +5,8 @@ use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use super::aside::Aside;
 use super::message::{Beat, Incarnation, Message, SessionValue};
 use super::{
-    AUTHENTICATOR_BYTES, Body, CRC_BYTES, HEADER_BYTES, Keyring, MAX_BODY_BYTES, MIN_BODY_BYTES, Refusal, Version,
-    beat1, beat2, payload, push,
+    AUTHENTICATOR_BYTES, Body, CRC_BYTES, HEADER_BYTES, Keyring, MAX_BODY_BYTES, MIN_BODY_BYTES, Refusal,
+    Version, beat1, beat2, payload, push,
 };
 use crate::config::{PathId, Side};
 
@@ -83,8 +83,8 @@ pub struct Header {
     pub incarnation: Incarnation,
     /// The session value that the receiver gave that run; none in a hello.
     pub echo: SessionValue,
-    /// Counts up over all frames of the run but asides, which have a count of their own. A beat has the same number on every
-    /// path.
+    /// Counts up over all frames of the run but asides, which have a count of their own. A beat has the same
+    /// number on every path.
     pub number: u32,
 }
 
@@ -120,7 +120,8 @@ fn write_beat(version: Version, beat: &Beat, body: &mut Body) {
     match version {
         Version::One => {
             let mut room = [0; MAX_BODY_BYTES];
-            // Cannot fail: a body holds the largest beat that the bounds of the configuration allow (a test says so).
+            // Cannot fail: a body holds the largest beat that the bounds of the configuration allow (a test
+            // says so).
             push(body, beat1::encode(beat, &mut room).unwrap_or(&mut []));
         }
         Version::Two => beat2::write(beat, body),
@@ -166,7 +167,8 @@ pub fn open(body: &[u8]) -> Result<Opened<'_>, Refusal> {
     if CRC.checksum(covered).to_le_bytes() != *crc {
         return Err(Refusal::Crc);
     }
-    let (authenticated, authenticator) = covered.split_last_chunk::<AUTHENTICATOR_BYTES>().ok_or(Refusal::Length)?;
+    let (authenticated, authenticator) =
+        covered.split_last_chunk::<AUTHENTICATOR_BYTES>().ok_or(Refusal::Length)?;
     let (header, payload) = authenticated.split_first_chunk::<HEADER_BYTES>().ok_or(Refusal::Length)?;
     let (header, kind, key_id) = parse_header(header)?;
     Ok(Opened { header, kind, key_id, authenticated, authenticator, payload })

@@ -1,7 +1,8 @@
 //! Freshness without a clock: which frames count, and the handshake that makes them count.
 //!
-//! A frame counts only when it echoes the session value that we gave to its sender's incarnation, and carries a number
-//! above the last one of that incarnation on that path. The handshake between a fresh node Y and a running node X:
+//! A frame counts only when it echoes the session value that we gave to its sender's incarnation, and carries
+//! a number above the last one of that incarnation on that path. The handshake between a fresh node Y and a
+//! running node X:
 //!
 //! ```text
 //! Y -> X   hello                                 proves nothing, changes nothing
@@ -10,13 +11,13 @@
 //! X -> Y   session  echo t, for Y: s             Y adopts X
 //! ```
 //!
-//! Both sides are symmetric and keep nothing for a candidate: its value is a keyed hash of its incarnation under a secret
-//! of this run and a generation that changes with every adoption and every [`GENERATION`]. So a recorded hello costs one
-//! answer and nothing else, recorded frames of an earlier incarnation echo a value that is gone, and a flood of hellos
-//! cannot push a real candidate out.
+//! Both sides are symmetric and keep nothing for a candidate: its value is a keyed hash of its incarnation
+//! under a secret of this run and a generation that changes with every adoption and every [`GENERATION`]. So
+//! a recorded hello costs one answer and nothing else, recorded frames of an earlier incarnation echo a value
+//! that is gone, and a flood of hellos cannot push a real candidate out.
 //!
-//! Hellos try the versions in turn, an answer is in the version of its question, and all the rest is in the highest version in
-//! which an authentic frame of the peer's present run has come ([`super::version`]).
+//! Hellos try the versions in turn, an answer is in the version of its question, and all the rest is in the
+//! highest version in which an authentic frame of the peer's present run has come ([`super::version`]).
 
 use siphasher::sip::SipHasher24;
 
@@ -30,13 +31,14 @@ use crate::time::{Instant, Span};
 
 /// How long a value that was given to a candidate stays good at least, and twice this at most.
 pub const GENERATION: Span = Span::from_s(10);
-/// How soon a peer that was adopted in an older version is asked whether it speaks the newest: at once, then after this time,
-/// then always twice as late, up to [`LONGEST_ASKING_GAP`].
+/// How soon a peer that was adopted in an older version is asked whether it speaks the newest: at once, then
+/// after this time, then always twice as late, up to [`LONGEST_ASKING_GAP`].
 const ASKING_GAP: Span = Span::from_s(10);
 const LONGEST_ASKING_GAP: Span = Span::from_s(3_600);
 
-/// Rations for each kind, on each path. Which one an incarnation spends nobody else can know, and it is another one in each
-/// generation: who repeats the greetings of an earlier run keeps out no later one for longer than that.
+/// Rations for each kind, on each path. Which one an incarnation spends nobody else can know, and it is
+/// another one in each generation: who repeats the greetings of an earlier run keeps out no later one for
+/// longer than that.
 const SLOTS: usize = 8;
 
 /// Randomness for one run of the agent, drawn by whoever has a source of it.
@@ -62,12 +64,14 @@ struct Adopted {
     is_mutual: bool,
     /// Newest number heard, per path.
     newest: [u32; MAX_PATHS],
-    /// Newest number of an aside, per path. Asides count apart: what acknowledges them would else hide the beats.
+    /// Newest number of an aside, per path. Asides count apart: what acknowledges them would else hide the
+    /// beats.
     newest_aside: [u32; MAX_PATHS],
 }
 
-/// What costs us an answer before its sender has proved to be there: let in once in a while. Only what is authentic spends a
-/// ration, and what was recorded of one run of the peer hardly ever another one's ([`SLOTS`]).
+/// What costs us an answer before its sender has proved to be there: let in once in a while. Only what is
+/// authentic spends a ration, and what was recorded of one run of the peer hardly ever another one's
+/// ([`SLOTS`]).
 #[derive(Clone, Copy)]
 enum Rationed {
     Hello,
@@ -128,7 +132,8 @@ pub struct Session {
     peers_build: Build,
     /// The version of the last hello that went out while nobody was heard.
     greeted_in: Version,
-    /// When the next hello asks a peer that speaks an older version for the newest, and how long after that the next one.
+    /// When the next hello asks a peer that speaks an older version for the newest, and how long after that
+    /// the next one.
     ask_at: Instant,
     asking_gap: Span,
     /// When the last frame of each [`Rationed`] kind was let in, per path.
@@ -138,8 +143,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// A fresh run: knows nobody. `unechoed_gap` is the least time between two frames without an echo on a path.
-    pub fn new(pair: &str, me: Side, keys: Keyring, entropy: Entropy, unechoed_gap: Span, now: Instant) -> Self {
+    /// A fresh run: knows nobody. `unechoed_gap` is the least time between two frames without an echo on a
+    /// path.
+    pub fn new(
+        pair: &str,
+        me: Side,
+        keys: Keyring,
+        entropy: Entropy,
+        unechoed_gap: Span,
+        now: Instant,
+    ) -> Self {
         Self {
             me,
             pair: pair_id(pair),
@@ -186,8 +199,9 @@ impl Session {
         self.peer.and_then(|peer| peer.newest.iter().copied().max()).unwrap_or(0)
     }
 
-    /// The number for the next frame. None of them ends in 16 bits of zero, which acknowledge nothing. When the numbers are used up (at 20 beats a second after 6.8 years) this run
-    /// becomes a new incarnation, which the peer has to adopt.
+    /// The number for the next frame. None of them ends in 16 bits of zero, which acknowledge nothing. When
+    /// the numbers are used up (at 20 beats a second after 6.8 years) this run becomes a new incarnation,
+    /// which the peer has to adopt.
     pub fn next_number(&mut self) -> u32 {
         if self.number == u32::MAX {
             let hash = SipHasher24::new_with_key(&self.secret).hash(&self.incarnation.0);
@@ -205,11 +219,15 @@ impl Session {
     /// A beat for `path`, or nothing before there is a peer that could understand it.
     pub fn seal_beat(&self, path: PathId, number: u32, beat: &Beat) -> Option<Body> {
         let peer = self.peer.as_ref()?;
-        Some(seal(&self.header(peer.version, path, peer.gives, number), &Message::Beat(beat.clone()), &self.keys))
+        Some(seal(
+            &self.header(peer.version, path, peer.gives, number),
+            &Message::Beat(beat.clone()),
+            &self.keys,
+        ))
     }
 
-    /// The version of the hello that has to go out with the beats of this interval, if one has to: each in turn while nobody
-    /// is heard, and now and then the newest for a peer that seems to speak an older one.
+    /// The version of the hello that has to go out with the beats of this interval, if one has to: each in
+    /// turn while nobody is heard, and now and then the newest for a peer that seems to speak an older one.
     pub fn next_hello(&mut self, now: Instant, is_heard: bool) -> Option<Version> {
         match &self.peer {
             Some(peer) if is_heard => {
@@ -240,8 +258,8 @@ impl Session {
         seal(&header, &Message::Session(answer.give), &self.keys)
     }
 
-    /// An aside for `path`, or nothing while there is no peer that could understand it. A run has numbers for four thousand
-    /// million of them.
+    /// An aside for `path`, or nothing while there is no peer that could understand it. A run has numbers for
+    /// four thousand million of them.
     pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
         let peer = self.peer?;
         self.aside_number = self.aside_number.checked_add(1)?;
@@ -250,19 +268,33 @@ impl Session {
     }
 
     fn header(&self, version: Version, path: PathId, echo: SessionValue, number: u32) -> Header {
-        Header { version, pair: self.pair, sender: self.me, path, incarnation: self.incarnation, echo, number }
+        Header {
+            version,
+            pair: self.pair,
+            sender: self.me,
+            path,
+            incarnation: self.incarnation,
+            echo,
+            number,
+        }
     }
 
     /// Takes in one body.
     ///
-    /// On the LAN, where anybody can send, a frame with a wrong session value is dropped before its authenticator is reckoned.
-    /// One without any, which begins a handshake, is authenticated first: a flood of what nobody with the key has made would
-    /// otherwise use up the ration. On a serial cable all is checked to the end, so that a wrong key is named even before the
-    /// first handshake.
+    /// On the LAN, where anybody can send, a frame with a wrong session value is dropped before its
+    /// authenticator is reckoned. One without any, which begins a handshake, is authenticated first: a flood
+    /// of what nobody with the key has made would otherwise use up the ration. On a serial cable all is
+    /// checked to the end, so that a wrong key is named even before the first handshake.
     ///
     /// # Errors
     /// The first check that failed.
-    pub fn receive(&mut self, now: Instant, path: PathId, kind: PathKind, body: &[u8]) -> Result<Accepted, Refusal> {
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        kind: PathKind,
+        body: &[u8],
+    ) -> Result<Accepted, Refusal> {
         self.turn_generation(now);
         let opened = open(body)?;
         self.check_sender(path, &opened.header)?;
@@ -294,7 +326,8 @@ impl Session {
 
     fn check_session_value(&self, opened: &Opened<'_>) -> Result<(), Refusal> {
         let header = &opened.header;
-        let is_adopted = self.peer.is_some_and(|p| p.incarnation == header.incarnation && p.expects == header.echo);
+        let is_adopted =
+            self.peer.is_some_and(|p| p.incarnation == header.incarnation && p.expects == header.echo);
         match (opened.kind, header.echo) {
             (Kind::Hello | Kind::Session, SessionValue::NONE) => Ok(()),
             (Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) if is_adopted => Ok(()),
@@ -324,7 +357,8 @@ impl Session {
         Ok(())
     }
 
-    /// Frames of the adopted incarnation that echo must count up; anything else has no number to compare with.
+    /// Frames of the adopted incarnation that echo must count up; anything else has no number to compare
+    /// with.
     fn check_number(&self, path: PathId, opened: &Opened<'_>) -> Result<(), Refusal> {
         let (header, Some(peer)) = (&opened.header, &self.peer) else { return Ok(()) };
         if peer.incarnation != header.incarnation || header.echo != peer.expects {
@@ -338,7 +372,13 @@ impl Session {
         if header.number > newest { Ok(()) } else { Err(Refusal::Number) }
     }
 
-    fn accept(&mut self, now: Instant, path: PathId, header: &Header, message: Message) -> Result<Accepted, Refusal> {
+    fn accept(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        header: &Header,
+        message: Message,
+    ) -> Result<Accepted, Refusal> {
         self.note_version(header);
         match message {
             Message::Hello => Ok(Accepted::Asked(self.answer(header, SessionValue::NONE))),
@@ -350,7 +390,9 @@ impl Session {
                 Ok(Accepted::Beat(beat, header.number))
             }
             Message::Aside(aside) => {
-                if let Some(newest) = self.peer.as_mut().and_then(|peer| peer.newest_aside.get_mut(path.index())) {
+                if let Some(newest) =
+                    self.peer.as_mut().and_then(|peer| peer.newest_aside.get_mut(path.index()))
+                {
                     *newest = header.number;
                 }
                 Ok(Accepted::Aside(aside))
@@ -363,8 +405,8 @@ impl Session {
         }
     }
 
-    /// Whoever has sent an authentic frame of some version speaks it as long as it runs. A hello that was recorded proves no
-    /// less: it is of the same run.
+    /// Whoever has sent an authentic frame of some version speaks it as long as it runs. A hello that was
+    /// recorded proves no less: it is of the same run.
     fn note_version(&mut self, header: &Header) {
         if let Some(peer) = self.peer.as_mut().filter(|peer| peer.incarnation == header.incarnation) {
             peer.version = peer.version.max(header.version);
@@ -374,9 +416,11 @@ impl Session {
     /// A session message that echoes our value: adopt its sender, or learn what it wants echoed now.
     fn accept_session(&mut self, now: Instant, path: PathId, header: &Header, give: Give) -> Accepted {
         let Give { value, build, .. } = give;
-        // As long as no beat has come our last answer may have been lost: it is given again, but not again and again.
+        // As long as no beat has come our last answer may have been lost: it is given again, but not again
+        // and again.
         let is_unsure = self.peer.is_some_and(|peer| !peer.is_mutual);
-        let repeats = |session: &mut Self| session.ration(now, path, header.incarnation, Rationed::RepeatedAnswer);
+        let repeats =
+            |session: &mut Self| session.ration(now, path, header.incarnation, Rationed::RepeatedAnswer);
         let is_repeated = is_unsure && repeats(self).is_ok();
         if header.version > Version::One {
             self.peers_build = build;

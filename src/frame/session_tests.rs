@@ -185,7 +185,8 @@ fn our_own_frames_and_our_double_are_told_apart() {
 #[test]
 fn hellos_are_rate_limited() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
-    let answers = (0..1_000).filter(|_| hear(&mut x, at(0), &y.seal_hello(Version::NEWEST, LAN)).is_ok()).count();
+    let answers =
+        (0..1_000).filter(|_| hear(&mut x, at(0), &y.seal_hello(Version::NEWEST, LAN)).is_ok()).count();
     assert_eq!(answers, 1);
     assert!(hear(&mut x, at(50), &y.seal_hello(Version::NEWEST, LAN)).is_ok());
 }
@@ -215,7 +216,10 @@ fn no_flood_of_greetings_keeps_a_peer_out_that_was_started_again() {
         let took = adopted_at.expect("it is heard again");
         assert!(took <= 3 * GENERATION.as_ms(), "run {run} waited {took} ms");
     }
-    assert_eq!(hear(&mut x, at(9_000_000), &blind.seal_hello(Version::NEWEST, LAN)), Err(Refusal::Authenticator));
+    assert_eq!(
+        hear(&mut x, at(9_000_000), &blind.seal_hello(Version::NEWEST, LAN)),
+        Err(Refusal::Authenticator)
+    );
 }
 
 #[test]

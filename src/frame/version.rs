@@ -1,7 +1,8 @@
 //! The protocol versions that this build speaks.
 //!
-//! A box is upgraded while its peer still runs the build before, so each version is spoken beside its predecessor. A peer
-//! gets the highest version in which an authentic frame of its present run has come; before that, hellos try each in turn.
+//! A box is upgraded while its peer still runs the build before, so each version is spoken beside its
+//! predecessor. A peer gets the highest version in which an authentic frame of its present run has come;
+//! before that, hellos try each in turn.
 
 /// A layout of frames.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

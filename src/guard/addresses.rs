@@ -1,10 +1,13 @@
-//! Service addresses in the kernel: added for one lease, renewed in one batch, removed, and always asked for again.
+//! Service addresses in the kernel: added for one lease, renewed in one batch, removed, and always asked for
+//! again.
 //!
-//! What counts is what the kernel says afterwards. An address is held when the kernel shows it, and gone when it knows none of that
-//! kind to remove on its interface. (Addresses have a lifetime since Linux 3.9, IPv6 ones always had.)
+//! What counts is what the kernel says afterwards. An address is held when the kernel shows it, and gone when
+//! it knows none of that kind to remove on its interface. (Addresses have a lifetime since Linux 3.9, IPv6
+//! ones always had.)
 //!
-//! An IPv6 address is deprecated from the start: it answers, and nothing that the box sends of its own accord leaves from it. The
-//! on-link route of its network is one of ours (`routes.rs`) and not the kernel's, which may be that of a router's advertisement.
+//! An IPv6 address is deprecated from the start: it answers, and nothing that the box sends of its own accord
+//! leaves from it. The on-link route of its network is one of ours (`routes.rs`) and not the kernel's, which
+//! may be that of a router's advertisement.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -39,7 +42,8 @@ const HEADER_BYTES: usize = 8;
 const FOREVER_S: u32 = u32::MAX;
 /// How often an address is added whose request got no answer, within the time that its order has.
 const MAX_ADD_TRIES: usize = 3;
-/// How often a removal is tried: once for each prefix length under which the kernel may know it, then until it knows none.
+/// How often a removal is tried: once for each prefix length under which the kernel may know it, then until
+/// it knows none.
 const MAX_REMOVAL_TRIES: usize = 4;
 /// The longest prefix of an IPv4 network that has a broadcast address (RFC 3021).
 const LONGEST_BROADCAST_PREFIX: u8 = 30;
@@ -49,9 +53,11 @@ pub struct Addresses {
     pub(super) netlink: Netlink,
     pub(super) lifetime_s: u32,
     was_lifetime_ignored: bool,
-    /// Where they were put, and what the kernel showed of them there last: an interface that was renamed meanwhile has them still.
+    /// Where they were put, and what the kernel showed of them there last: an interface that was renamed
+    /// meanwhile has them still.
     put: Vec<(String, Seen)>,
-    /// Those that are taken away for an instant with their next renewal, so that an address of the box's own comes before them.
+    /// Those that are taken away for an instant with their next renewal, so that an address of the box's own
+    /// comes before them.
     to_reorder: Vec<Place>,
     /// Why a route is missing, so that it is said once.
     pub(super) route_fault: Option<Errno>,
@@ -82,7 +88,8 @@ pub struct Seen {
     pub place: Place,
     /// Whole seconds left; `u32::MAX` for ever.
     pub valid_s: u32,
-    /// Of an IPv4 address: another one of its network was there before, and is the one from which packets leave.
+    /// Of an IPv4 address: another one of its network was there before, and is the one from which packets
+    /// leave.
     pub is_secondary: bool,
 }
 
@@ -126,7 +133,8 @@ impl Addresses {
             }
         }
         if outcome.is_err() && outcome != Err(Fault::TooLate) {
-            // The cause is worth more than how the clean-up went, and the lifetime ends what that should miss.
+            // The cause is worth more than how the clean-up went, and the lifetime ends what that should
+            // miss.
             let _ = self.remove(addresses);
         }
         outcome
@@ -138,7 +146,8 @@ impl Addresses {
         added.into_iter().collect::<Result<(), Fault>>()?;
         // Of an IPv6 address the kernel tells no more than that it was added.
         let v6: Vec<_> = renewal.addresses.iter().filter(|address| address.ip.is_ipv6()).collect();
-        let questions: Vec<_> = v6.iter().filter_map(|address| self.place_of(address)).map(question).collect();
+        let questions: Vec<_> =
+            v6.iter().filter_map(|address| self.place_of(address)).map(question).collect();
         let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
         if let Some(errno) = answers.into_iter().filter_map(Result::err).find(|errno| !is_absence(*errno)) {
             return Err(Fault::Kernel(errno as i32));
@@ -146,11 +155,11 @@ impl Addresses {
         self.read_back(renewal.addresses, &seen)
     }
 
-    /// Gives every address of every renewal another lease, in one batch, putting back any that is missing. What the kernel refuses
-    /// keeps none of the others from being renewed.
+    /// Gives every address of every renewal another lease, in one batch, putting back any that is missing.
+    /// What the kernel refuses keeps none of the others from being renewed.
     ///
-    /// `valid_until` is looked at right before the batch, and again after it: what the kernel kept waiting for too
-    /// long (it may, on its own lock) is taken away again, and fails as [`Fault::TooLate`].
+    /// `valid_until` is looked at right before the batch, and again after it: what the kernel kept waiting
+    /// for too long (it may, on its own lock) is taken away again, and fails as [`Fault::TooLate`].
     pub fn renew(&mut self, renewals: &[Renewal]) -> Vec<Result<(), Fault>> {
         self.renew_and_hear(renewals, 0, &mut |_| {})
     }
@@ -166,12 +175,18 @@ impl Addresses {
         for renewal in renewals.iter().filter(|renewal| started <= renewal.valid_until) {
             for address in renewal.addresses {
                 // Without an interface the kernel says so itself: there is none with the number 0.
-                let place = self.place_of(address).unwrap_or(Place { interface_index: 0, ..place_on(address, 0) });
+                let place =
+                    self.place_of(address).unwrap_or(Place { interface_index: 0, ..place_on(address, 0) });
                 self.note_put(address, place);
                 if self.to_reorder.contains(&place) {
                     late.push(request(RTM_DELADDR, 0, place, 0));
                 }
-                batch.push(request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE | more_flags, place, self.lifetime_s));
+                batch.push(request(
+                    RTM_NEWADDR,
+                    NLM_F_CREATE | NLM_F_REPLACE | more_flags,
+                    place,
+                    self.lifetime_s,
+                ));
             }
         }
         // Gateways are reached by these.
@@ -194,7 +209,10 @@ impl Addresses {
             outcomes.push(if started > renewal.valid_until {
                 Err(Fault::TooLate)
             } else if ended > renewal.valid_until {
-                warn!("the kernel took {} over a renewal: it came too late and is undone", ended.since(started));
+                warn!(
+                    "the kernel took {} over a renewal: it came too late and is undone",
+                    ended.since(started)
+                );
                 self.remove(renewal.addresses).and(Err(Fault::TooLate))
             } else {
                 outcome
@@ -208,8 +226,8 @@ impl Addresses {
 
     /// Removes all addresses and returns only when the kernel knows none of them any more on its interface.
     ///
-    /// What the kernel shows with another prefix length there goes too. On another interface it is not ours, and it does not
-    /// answer for us: direct routing keeps it on `lo`.
+    /// What the kernel shows with another prefix length there goes too. On another interface it is not ours,
+    /// and it does not answer for us: direct routing keeps it on `lo`.
     pub fn remove(&mut self, addresses: &[VirtualAddress]) -> Result<(), Fault> {
         self.remove_left_over(addresses).map(drop)
     }
@@ -230,7 +248,8 @@ impl Addresses {
                     were_there.push(place.ip);
                     true
                 }
-                // Gone already is as good as gone: by hand, by its lifetime, or with the address it was secondary to.
+                // Gone already is as good as gone: by hand, by its lifetime, or with the address it was
+                // secondary to.
                 Some(Err(errno)) if is_absence(errno) => false,
                 Some(Err(errno)) => {
                     fault = Fault::Kernel(errno as i32);
@@ -248,7 +267,8 @@ impl Addresses {
         Err(fault)
     }
 
-    /// Keeps the IPv6 addresses that are there, and learns the prefix lengths by which alone they can be removed.
+    /// Keeps the IPv6 addresses that are there, and learns the prefix lengths by which alone they can be
+    /// removed.
     fn keep_what_is_there(&mut self, places: &mut Vec<Place>) {
         let questions: Vec<_> =
             places.iter().filter(|place| place.ip.is_ipv6()).map(|place| question(*place)).collect();
@@ -262,8 +282,8 @@ impl Addresses {
         });
     }
 
-    /// Removes what stands beside addresses that are held, on their interfaces and with another prefix length: nobody would renew it
-    /// or take it away.
+    /// Removes what stands beside addresses that are held, on their interfaces and with another prefix
+    /// length: nobody would renew it or take it away.
     pub fn remove_copies(&mut self, addresses: &[VirtualAddress]) {
         let mut copies = Vec::new();
         for address in addresses {
@@ -279,11 +299,15 @@ impl Addresses {
             copies.retain(|copy| *copy != own);
         }
         let requests: Vec<_> = copies.iter().map(|copy| exact_removal(*copy)).collect();
-        let removed = self.netlink.run(&requests).into_iter().zip(&copies).filter(|(answer, _)| answer.is_ok());
-        removed.for_each(|(_, copy)| warn!("{}/{} was added by somebody else and is removed", copy.ip, copy.prefix));
+        let removed =
+            self.netlink.run(&requests).into_iter().zip(&copies).filter(|(answer, _)| answer.is_ok());
+        removed.for_each(|(_, copy)| {
+            warn!("{}/{} was added by somebody else and is removed", copy.ip, copy.prefix)
+        });
     }
 
-    /// Insists that the kernel shows every address where it belongs, and looks whether it honours the lifetime.
+    /// Insists that the kernel shows every address where it belongs, and looks whether it honours the
+    /// lifetime.
     fn read_back(&mut self, addresses: &[VirtualAddress], seen: &[Seen]) -> Result<(), Fault> {
         for (index, address) in (0u8..).zip(addresses) {
             let place = self.place_of(address);
@@ -292,7 +316,8 @@ impl Addresses {
             if valid_s > self.lifetime_s && !self.was_lifetime_ignored {
                 self.was_lifetime_ignored = true;
                 warn!(
-                    "this kernel ignores the lifetime of addresses (Linux before 3.9): {} stays until somebody \
+                    "this kernel ignores the lifetime of addresses (Linux before 3.9): {} stays until \
+                        somebody \
                      removes it, should both processes of this node be killed",
                     address.ip
                 );
@@ -310,8 +335,10 @@ impl Addresses {
     fn places_of(&self, address: &VirtualAddress) -> Vec<Place> {
         let now = self.place_of(address);
         // A link-local address may well be one of ours on another interface too.
-        let before =
-            self.put.iter().filter(|(interface, put)| *interface == address.interface && put.place.ip == address.ip);
+        let before = self
+            .put
+            .iter()
+            .filter(|(interface, put)| *interface == address.interface && put.place.ip == address.ip);
         now.into_iter().chain(before.map(|(_, put)| put.place).filter(|put| Some(*put) != now)).collect()
     }
 
@@ -327,8 +354,9 @@ impl Addresses {
         }
     }
 
-    /// The kernel shows an address of the box. Where it comes after one of ours in the same network, and ours was first only since
-    /// the interface had lost its own, what the box sends would leave from ours: says which one has to make room.
+    /// The kernel shows an address of the box. Where it comes after one of ours in the same network, and ours
+    /// was first only since the interface had lost its own, what the box sends would leave from ours: says
+    /// which one has to make room.
     pub fn note_seen(&mut self, seen: Seen) -> Option<IpAddr> {
         if let Some((_, put)) = self.put.iter_mut().find(|(_, put)| put.place == seen.place) {
             *put = seen;
@@ -374,8 +402,8 @@ pub fn prepare(addresses: &[VirtualAddress]) {
     addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
 }
 
-/// The first address that was refused; before that, that the kernel did not answer. One without lifetimes says that an address
-/// exists already where it should be renewed.
+/// The first address that was refused; before that, that the kernel did not answer. One without lifetimes
+/// says that an address exists already where it should be renewed.
 fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fault> {
     let mut first = Ok(());
     // Every answer is taken, so that the next group finds its own first.
@@ -389,15 +417,19 @@ fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fau
     first
 }
 
-/// Whether that very IPv6 address is on that very interface, and how (IPv4 ones cannot be asked for one by one).
+/// Whether that very IPv6 address is on that very interface, and how (IPv4 ones cannot be asked for one by
+/// one).
 fn question(place: Place) -> Request {
     request(RTM_GETADDR, 0, place, 0)
 }
 
-/// That the kernel answers so says that there is no such address; of any other answer nobody knows. `ENXIO`: the interface has no
-/// IPv6 at present; the last two: this kernel has none.
+/// That the kernel answers so says that there is no such address; of any other answer nobody knows. `ENXIO`:
+/// the interface has no IPv6 at present; the last two: this kernel has none.
 fn is_absence(errno: Errno) -> bool {
-    matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)
+    matches!(
+        errno,
+        Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT
+    )
 }
 
 /// Of an address with that prefix length alone.
@@ -409,7 +441,8 @@ fn exact_removal(place: Place) -> Request {
     request
 }
 
-/// An `RTM_NEWADDR`, `RTM_DELADDR` or `RTM_GETADDR` for one address: `struct ifaddrmsg` and its attributes, by hand.
+/// An `RTM_NEWADDR`, `RTM_DELADDR` or `RTM_GETADDR` for one address: `struct ifaddrmsg` and its attributes,
+/// by hand.
 fn request(kind: u16, flags: u16, place: Place, lifetime_s: u32) -> Request {
     let [a, b, c, d] = place.interface_index.to_ne_bytes();
     let (is_new, is_v6) = (kind == RTM_NEWADDR, place.ip.is_ipv6());
@@ -471,13 +504,15 @@ fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
 
 /// Lets the other addresses of a subnet live on when its first one goes.
 ///
-/// Without this the kernel deletes them along with it: on an interface that was flushed and set up again our address
-/// may come first, and the box would lose its own when the service moves away.
+/// Without this the kernel deletes them along with it: on an interface that was flushed and set up again our
+/// address may come first, and the box would lose its own when the service moves away.
 fn promote_secondaries(interface: &str) {
     let switch = format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
     if std::fs::read(&switch).is_ok_and(|value| value.starts_with(b"0")) {
         match std::fs::write(&switch, "1") {
-            Ok(()) => info!("{interface}: promote_secondaries is now 1, so that no other address goes with ours"),
+            Ok(()) => {
+                info!("{interface}: promote_secondaries is now 1, so that no other address goes with ours")
+            }
             Err(error) => warn!("{switch} is 0 and cannot be set: {error}"),
         }
     }
@@ -513,7 +548,9 @@ mod tests {
     fn there(addresses: &Addresses) -> usize {
         let places = ours().map(|address| addresses.place_of(&address));
         let is_ours = |seen: &Seen| {
-            let same = |place: &Place| place.ip == seen.place.ip && place.interface_index == seen.place.interface_index;
+            let same = |place: &Place| {
+                place.ip == seen.place.ip && place.interface_index == seen.place.interface_index
+            };
             places.iter().flatten().any(same)
         };
         seen().iter().filter(|seen| is_ours(seen)).count()
@@ -534,7 +571,9 @@ mod tests {
             [Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN, Errno::ETIMEDOUT, Errno::EPERM, Errno::EINVAL];
         assert!(!there_or_not.into_iter().any(is_absence));
         // Without IPv6 there is none of its addresses, and nothing that could keep a release from its end.
-        for errno in [Errno::EADDRNOTAVAIL, Errno::ENODEV, Errno::ENXIO, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT] {
+        for errno in
+            [Errno::EADDRNOTAVAIL, Errno::ENODEV, Errno::ENXIO, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT]
+        {
             assert!(is_absence(errno), "{errno}");
         }
     }
@@ -602,7 +641,8 @@ mod tests {
                 .zip(until)
                 .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until })
                 .collect();
-            let expected = [Ok(()), Err(Fault::TooLate), Err(Fault::Refused(0, Errno::ENODEV as i32)), Ok(())];
+            let expected =
+                [Ok(()), Err(Fault::TooLate), Err(Fault::Refused(0, Errno::ENODEV as i32)), Ok(())];
             assert_eq!(addresses.renew(&batch), expected);
             assert!(valid_s("10.9.0.1").is_some());
             assert!(valid_s("10.9.0.2").is_none(), "a late order must not add");

@@ -33,7 +33,8 @@ pub struct Unread;
 /// One end of a non-blocking sequenced-packet socket pair.
 pub struct AgentLink {
     socket: OwnedFd,
-    /// What the socket had no room for. A descriptor is closed as soon as it was sent: the guard keeps no copy.
+    /// What the socket had no room for. A descriptor is closed as soon as it was sent: the guard keeps no
+    /// copy.
     queue: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Where renewals are confirmed and signs of life are given, so that nobody is woken by it.
     confirmations: Option<OwnedFd>,
@@ -115,8 +116,8 @@ impl AgentLink {
         !self.queue.is_empty()
     }
 
-    /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what is deposited, to the
-    /// end of the datagram, and there is some.
+    /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what
+    /// is deposited, to the end of the datagram, and there is some.
     fn decode(&mut self, bytes: &[u8], deposit: &mut Vec<u8>) -> Received {
         match postcard::take_from_bytes(bytes) {
             Ok((ToGuard::Deposit, left)) if (1..=MAX_DEPOSIT_BYTES).contains(&left.len()) => {
@@ -153,7 +154,9 @@ mod tests {
     use crosswire::config::PathId;
     use crosswire::time::Instant;
     use nix::cmsg_space;
-    use nix::sys::socket::{AddressFamily, ControlMessageOwned, SockFlag, SockType, recvmsg, send, socketpair};
+    use nix::sys::socket::{
+        AddressFamily, ControlMessageOwned, SockFlag, SockType, recvmsg, send, socketpair,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -162,7 +165,8 @@ mod tests {
 
     fn pair() -> (AgentLink, OwnedFd) {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("a socket pair");
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("a socket pair");
         (AgentLink::new(ours), theirs)
     }
 
@@ -193,7 +197,10 @@ mod tests {
         assert_eq!((received, deposit.len()), (Received::Message(ToGuard::Deposit), MAX_DEPOSIT_BYTES));
         assert_eq!(link.decode(&word, &mut deposit), Received::Garbage);
         let too_long = [word, vec![0xee; MAX_DEPOSIT_BYTES + 1]].concat();
-        assert_eq!((link.decode(&too_long, &mut deposit), deposit), (Received::Garbage, vec![0xee; MAX_DEPOSIT_BYTES]));
+        assert_eq!(
+            (link.decode(&too_long, &mut deposit), deposit),
+            (Received::Garbage, vec![0xee; MAX_DEPOSIT_BYTES])
+        );
     }
 
     #[test]
@@ -201,13 +208,21 @@ mod tests {
         let bytes = |message: &ToGuard| postcard::to_slice(message, &mut [0; 8]).expect("short").to_vec();
         let (mut link, agent) = pair();
         let mut deposit = Vec::new();
-        let datagram =
-            [bytes(&ToGuard::Reopen(PathId(1))), bytes(&ToGuard::Farewell), bytes(&ToGuard::Deposit), vec![0, 4]];
+        let datagram = [
+            bytes(&ToGuard::Reopen(PathId(1))),
+            bytes(&ToGuard::Farewell),
+            bytes(&ToGuard::Deposit),
+            vec![0, 4],
+        ];
         send(agent.as_raw_fd(), &datagram.concat(), MsgFlags::empty()).expect("sent");
-        let expected = [ToGuard::Reopen(PathId(1)), ToGuard::Farewell, ToGuard::Deposit].map(Received::Message);
+        let expected =
+            [ToGuard::Reopen(PathId(1)), ToGuard::Farewell, ToGuard::Deposit].map(Received::Message);
         let received: [_; 3] = std::array::from_fn(|_| link.receive(&mut deposit));
         assert_eq!(received, expected);
-        assert_eq!((link.has_rest(), link.receive(&mut deposit), deposit), (false, Received::Nothing, vec![0, 4]));
+        assert_eq!(
+            (link.has_rest(), link.receive(&mut deposit), deposit),
+            (false, Received::Nothing, vec![0, 4])
+        );
     }
 
     #[test]
@@ -225,7 +240,8 @@ mod tests {
         let mut room = [0; MAX_MESSAGE_BYTES];
         link.confirm(&renewed);
         link.flush().expect("there is room");
-        let length = recv(agent.as_raw_fd(), &mut room, MsgFlags::empty()).expect("as long as there is no other way");
+        let length =
+            recv(agent.as_raw_fd(), &mut room, MsgFlags::empty()).expect("as long as there is no other way");
         assert_eq!(postcard::from_bytes(&room[..length]), Ok(renewed));
         let (ours, theirs) = (pair().1, pair().1);
         link.confirm_on(ours, theirs);

@@ -27,8 +27,8 @@ use crate::words;
 /// A descriptor above this is closed only where the kernel can close a range (Linux 5.9).
 const MAX_DESCRIPTOR: RawFd = 4_096;
 
-/// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard does not read it.
-/// It is empty for one that begins anew.
+/// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard
+/// does not read it. It is empty for one that begins anew.
 #[derive(Clone, Debug)]
 pub struct Inheritance {
     /// Its encoded deposit.
@@ -45,8 +45,8 @@ pub struct Inheritance {
     pub is_first: bool,
 }
 
-/// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair, and
-/// what it goes on with. Returns its exit code.
+/// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair,
+/// and what it goes on with. Returns its exit code.
 pub type BecomeAgent<'a> = &'a dyn Fn(&Settings, &[Key], OwnedFd, Option<Inheritance>) -> u8;
 
 /// How agents are made.
@@ -64,11 +64,12 @@ impl Guard<'_> {
     pub(super) fn start_agent(&mut self, inheritance: Option<Inheritance>) -> nix::Result<()> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        // Our handlers write to a pipe that both would share: no signal may meet the child before it ignores them.
+        // Our handlers write to a pipe that both would share: no signal may meet the child before it ignores
+        // them.
         let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         let before = stops.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
-        // SAFETY: our only other thread waits for signals and holds no lock; glibc and musl reset the allocator's in the
-        // child.
+        // SAFETY: our only other thread waits for signals and holds no lock; glibc and musl reset the
+        // allocator's in the child.
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             drop(ours);
@@ -141,7 +142,8 @@ impl Guard<'_> {
         }
     }
 
-    /// Gives an agent that was not there from the start what the first one was given: interfaces, listeners, paths, witnesses.
+    /// Gives an agent that was not there from the start what the first one was given: interfaces, listeners,
+    /// paths, witnesses.
     fn hand_over_all(&mut self) {
         let events = self.links.all();
         self.take_link_events(&events);
@@ -193,8 +195,9 @@ impl Guard<'_> {
 /// Closes every descriptor above standard error that is not listed.
 pub fn close_all_but(kept: &mut [RawFd]) {
     kept.sort_unstable();
-    let limit = getrlimit(Resource::RLIMIT_NOFILE)
-        .map_or(MAX_DESCRIPTOR, |(soft, _)| RawFd::try_from(soft).unwrap_or(MAX_DESCRIPTOR).min(MAX_DESCRIPTOR));
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MAX_DESCRIPTOR, |(soft, _)| {
+        RawFd::try_from(soft).unwrap_or(MAX_DESCRIPTOR).min(MAX_DESCRIPTOR)
+    });
     let above = kept.last().map_or(3, |last| last + 1);
     let end = if close_range_from(above).is_ok() { above } else { limit };
     for descriptor in (3..end).filter(|descriptor| kept.binary_search(descriptor).is_err()) {

@@ -8,8 +8,8 @@ use super::ethernet::Sender;
 use super::packets::announcement;
 use crate::settings::VirtualAddress;
 
-/// A burst of three, since a switch port that has just moved may swallow the first; then two for neighbours that were
-/// away for a moment. (RFC 5227 asks for two, 2 s apart.)
+/// A burst of three, since a switch port that has just moved may swallow the first; then two for neighbours
+/// that were away for a moment. (RFC 5227 asks for two, 2 s apart.)
 const FIRST_MS: [u64; 5] = [0, 200, 400, 2_000, 10_000];
 /// From then on, for caches that were filled by somebody's mistake.
 const EVERY: Span = Span::from_s(60);
@@ -94,15 +94,21 @@ mod tests {
     fn the_advertisement_says_what_the_kernel_is_there() {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
-            let address =
-                VirtualAddress { ip: "fd00::100".parse().expect("an address"), prefix: 64, interface: "near".into() };
+            let address = VirtualAddress {
+                ip: "fd00::100".parse().expect("an address"),
+                prefix: 64,
+                interface: "near".into(),
+            };
             let far = Listener::open("far", Hears::NeighbourDiscovery, &[address.ip]).expect("a listener");
             for (forwarding, flags) in [("0", 0x20), ("1", 0xa0)] {
                 std::fs::write("/proc/sys/net/ipv6/conf/near/forwarding", forwarding).expect("set");
                 announce(&Sender::open().expect("a sender"), std::slice::from_ref(&address));
                 let mut frame = [0; 128];
-                poll(&mut [PollFd::new(far.socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(30_000_u16))
-                    .expect("it came");
+                poll(
+                    &mut [PollFd::new(far.socket.as_fd(), PollFlags::POLLIN)],
+                    PollTimeout::from(30_000_u16),
+                )
+                .expect("it came");
                 nix::unistd::read(&far.socket, &mut frame).expect("a frame");
                 assert_eq!(frame[14 + 40 + 4], flags, "forwarding = {forwarding}");
             }

@@ -28,7 +28,8 @@ pub struct Duty {
     pub new_routes: Vec<Route>,
     /// The first of its addresses that the kernel would refuse, as the agent was told.
     pub refused: Option<u8>,
-    /// By index in the group's list: those that may stand where they should not, and that were not looked for since.
+    /// By index in the group's list: those that may stand where they should not, and that were not looked for
+    /// since.
     pub unlooked: u64,
     schedule: Option<Schedule>,
 }
@@ -51,7 +52,8 @@ impl Duty {
         if self.newcomers.is_empty() { &group.addresses } else { &self.known }
     }
 
-    /// Those that are looked for now: of those that are held one, since each costs many requests; and those that nobody holds.
+    /// Those that are looked for now: of those that are held one, since each costs many requests; and those
+    /// that nobody holds.
     pub fn take_unlooked(
         &mut self,
         addresses: &[VirtualAddress],
@@ -64,7 +66,8 @@ impl Duty {
         }
         held.truncate(1);
         held.iter().chain(&loose).for_each(|(bit, _)| self.unlooked &= !(1 << bit));
-        let addresses = |list: Vec<(u32, VirtualAddress)>| list.into_iter().map(|(_, address)| address).collect();
+        let addresses =
+            |list: Vec<(u32, VirtualAddress)>| list.into_iter().map(|(_, address)| address).collect();
         (addresses(held), addresses(loose))
     }
 
@@ -85,9 +88,15 @@ impl Duty {
         self.schedule = None;
     }
 
-    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor those that somebody else may
-    /// have.
-    pub fn announce_if_due(&mut self, sender: &Sender, addresses: &GroupSettings, held_until: Instant, now: Instant) {
+    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor those
+    /// that somebody else may have.
+    pub fn announce_if_due(
+        &mut self,
+        sender: &Sender,
+        addresses: &GroupSettings,
+        held_until: Instant,
+        now: Instant,
+    ) {
         let is_due = self.schedule.as_mut().is_some_and(|schedule| schedule.take_due(now));
         if is_due && now < held_until {
             announce(sender, self.renewed(addresses));
@@ -122,7 +131,9 @@ impl Duty {
         let environment = environment(script, action, &group.name, index + 1, &variables);
         match Run::start(script, action, &environment, now) {
             Ok(run) => self.run = Some(run),
-            Err(errno) => log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc()),
+            Err(errno) => {
+                log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc())
+            }
         }
         self.run.is_some()
     }

@@ -55,12 +55,16 @@ impl Guard<'_> {
                 let run = self.duties.get_mut(id.index()).and_then(|duty| duty.run.as_mut());
                 run.into_iter().for_each(|run| run.interrupt(now()));
             }
-            Effect::UseNewScripts(id) => self.duties.get_mut(id.index()).into_iter().for_each(Duty::use_new_scripts),
+            Effect::UseNewScripts(id) => {
+                self.duties.get_mut(id.index()).into_iter().for_each(Duty::use_new_scripts)
+            }
             Effect::Announce(id) => {
                 self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.announce_from(now()));
             }
             Effect::AskForNew(id) => return Some(Event::Asked(id, self.ask_for_new(id))),
-            Effect::Admit(id) => self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.newcomers.clear()),
+            Effect::Admit(id) => {
+                self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.newcomers.clear())
+            }
             Effect::Probe(ticket) => self.done(ticket.token, self.probe(ticket)),
             Effect::Fence(valid_until) => return self.fence(valid_until),
             Effect::GiveUpFence => self.give_up_fence(),
@@ -96,13 +100,14 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Addresses first, which the routes need; both or neither. A node that cannot have its routes leaves the group to a peer
-    /// that may.
+    /// Addresses first, which the routes need; both or neither. A node that cannot have its routes leaves the
+    /// group to a peer that may.
     fn hold(&mut self, group: &GroupSettings, valid_until: Instant) -> Result<(), Fault> {
         self.addresses.add(&group.addresses, valid_until)?;
         let routed = self.addresses.add_routes(&group.routes, valid_until);
         if routed.is_err() {
-            // The cause is worth more than how the clean-up went, and the lifetime ends what that should miss.
+            // The cause is worth more than how the clean-up went, and the lifetime ends what that should
+            // miss.
             let _ = self.addresses.remove(&group.addresses);
         }
         routed
@@ -131,7 +136,9 @@ impl Guard<'_> {
         let (mut batch, mut renewed) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(Effect::Renew(id, token, valid_until)) = next {
-            if let (Some(group), Some(duty)) = (self.settings.groups.get(id.index()), self.duties.get(id.index())) {
+            if let (Some(group), Some(duty)) =
+                (self.settings.groups.get(id.index()), self.duties.get(id.index()))
+            {
                 batch.push(Renewal { addresses: duty.renewed(group), routes: &group.routes, valid_until });
                 renewed.push((id, token));
             }
@@ -148,9 +155,12 @@ impl Guard<'_> {
         events
     }
 
-    /// A renewal has brought what a reload added; whether one of the operator's routes is in the place of ours is seen only now.
+    /// A renewal has brought what a reload added; whether one of the operator's routes is in the place of
+    /// ours is seen only now.
     fn announce_news(&mut self, id: GroupId) {
-        let Some(duty) = self.duties.get_mut(id.index()).filter(|duty| duty.newcomers.is_empty()) else { return };
+        let Some(duty) = self.duties.get_mut(id.index()).filter(|duty| duty.newcomers.is_empty()) else {
+            return;
+        };
         if std::mem::take(&mut duty.has_news) {
             duty.announce_from(now());
             let _ = self.addresses.add_routes(&std::mem::take(&mut duty.new_routes), Instant::NEVER);
@@ -177,19 +187,23 @@ impl Guard<'_> {
     /// The agent hears who answers.
     fn ask_for_new(&mut self, group: GroupId) -> bool {
         self.tell(&FromGuard::Asking { group }, None);
-        let newcomers = self.duties.get(group.index()).map(|duty| duty.newcomers.as_slice()).unwrap_or_default();
+        let newcomers =
+            self.duties.get(group.index()).map(|duty| duty.newcomers.as_slice()).unwrap_or_default();
         probe::send(&self.sender, self.settings, newcomers).is_ok()
     }
 
     fn mark(&mut self, id: GroupId, started: ScriptSet, term: u32) {
-        if let (Some(duty), Some(group)) = (self.duties.get(id.index()), self.settings.groups.get(id.index())) {
+        if let (Some(duty), Some(group)) = (self.duties.get(id.index()), self.settings.groups.get(id.index()))
+        {
             self.marker.mark(id, group, &duty.scripts, started, term);
         }
     }
 
     fn probe(&self, ticket: Ticket) -> Outcome {
         let id = crosswire::custody::orders::group_of(ticket.order);
-        let Some(group) = self.settings.groups.get(id.index()) else { return Outcome::Failed(Fault::OutOfOrder) };
+        let Some(group) = self.settings.groups.get(id.index()) else {
+            return Outcome::Failed(Fault::OutOfOrder);
+        };
         if now() > ticket.valid_until {
             return Outcome::Failed(Fault::TooLate);
         }
@@ -212,8 +226,8 @@ impl Guard<'_> {
         }
     }
 
-    /// Gives the agent the paths that were opened for it, what it asks the witnesses with, and what it has to know of the
-    /// watchdog.
+    /// Gives the agent the paths that were opened for it, what it asks the witnesses with, and what it has to
+    /// know of the watchdog.
     pub fn hand_over(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
         self.tell_watchdog();
         for (path, opened) in (0u8..).zip(paths) {

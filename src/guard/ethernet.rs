@@ -1,18 +1,22 @@
-//! Packet sockets (packet(7)): one to send frames from any interface, and those on which the agent hears answers.
+//! Packet sockets (packet(7)): one to send frames from any interface, and those on which the agent hears
+//! answers.
 //!
-//! The sender is bound to nothing: it hears nothing, cannot mean an interface that has gone, and need not be closed after a
-//! frame. That takes some 12 ms (packet_release waits for every processor), which a probe or an announcement would add to a
-//! takeover.
+//! The sender is bound to nothing: it hears nothing, cannot mean an interface that has gone, and need not be
+//! closed after a frame. That takes some 12 ms (packet_release waits for every processor), which a probe or
+//! an announcement would add to a takeover.
 //!
-//! A listener is bound to one protocol, so that the kernel never shows it what leaves this box and never copies
-//! forwarded traffic for it, and its filter wakes the agent only for packets that name one of the addresses asked for.
+//! A listener is bound to one protocol, so that the kernel never shows it what leaves this box and never
+//! copies forwarded traffic for it, and its filter wakes the agent only for packets that name one of the
+//! addresses asked for.
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, sendto, socket};
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, sendto, socket,
+};
 
 use super::interface;
 use super::packets::{Frame, Mac};
@@ -57,7 +61,8 @@ impl Sender {
 
     /// Queues a frame without waiting.
     pub fn send(&self, outlet: &Outlet, frame: &Frame) -> nix::Result<()> {
-        let ethertype = frame.get(12..14).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u16::from_be_bytes);
+        let ethertype =
+            frame.get(12..14).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u16::from_be_bytes);
         let to = link_address(outlet.index, ethertype)?;
         sendto(self.socket.as_raw_fd(), frame, &to, MsgFlags::MSG_DONTWAIT).map(drop)
     }
@@ -115,17 +120,26 @@ fn attach(fd: &OwnedFd, filter: &[libc::sock_filter]) -> nix::Result<()> {
     };
     let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(|_| Errno::EINVAL)?;
     let option = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
-    // SAFETY: `program` and the instructions that it points to outlive the call, and the kernel only reads them.
-    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), option.0, option.1, (&raw const program).cast(), length) };
+    // SAFETY: `program` and the instructions that it points to outlive the call, and the kernel only reads
+    // them.
+    let done =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), option.0, option.1, (&raw const program).cast(), length) };
     Errno::result(done).map(drop)
 }
 
-/// Whoever gets the socket hears no more than what was asked for (Linux 3.9; an older kernel does not know how to).
+/// Whoever gets the socket hears no more than what was asked for (Linux 3.9; an older kernel does not know
+/// how to).
 fn lock_filter(fd: &OwnedFd) -> nix::Result<()> {
     let (yes, length) = (1_i32, libc::socklen_t::try_from(size_of::<i32>()).map_err(|_| Errno::EINVAL)?);
     // SAFETY: the kernel reads one int from where the pointer points, and the int outlives the call.
     let done = unsafe {
-        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LOCK_FILTER, (&raw const yes).cast(), length)
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LOCK_FILTER,
+            (&raw const yes).cast(),
+            length,
+        )
     };
     match Errno::result(done) {
         Ok(_) | Err(Errno::ENOPROTOOPT) => Ok(()),
@@ -144,8 +158,8 @@ const NEXT_HEADER_ICMPV6: u32 = 58;
 const NEIGHBOUR_SOLICITATION: u32 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
 
-/// The program (classic BPF) that lets through what names one of `addresses`. Of an IPv6 address it compares the
-/// last four bytes; the agent compares the rest. A load past the end of a packet refuses it.
+/// The program (classic BPF) that lets through what names one of `addresses`. Of an IPv6 address it compares
+/// the last four bytes; the agent compares the rest. A load past the end of a packet refuses it.
 fn filter(hears: Hears, addresses: &[IpAddr]) -> Vec<libc::sock_filter> {
     let tails: Vec<u32> = addresses.iter().filter_map(|ip| tail_of(*ip, hears)).collect();
     let load = match hears {
@@ -180,7 +194,9 @@ fn accept_one_of(tails: &[u32]) -> Vec<libc::sock_filter> {
 fn tail_of(ip: IpAddr, hears: Hears) -> Option<u32> {
     match (ip, hears) {
         (IpAddr::V4(ip), Hears::Arp) => Some(ip.to_bits()),
-        (IpAddr::V6(ip), Hears::NeighbourDiscovery) => ip.octets().last_chunk().map(|tail| u32::from_be_bytes(*tail)),
+        (IpAddr::V6(ip), Hears::NeighbourDiscovery) => {
+            ip.octets().last_chunk().map(|tail| u32::from_be_bytes(*tail))
+        }
         (IpAddr::V4(_), Hears::NeighbourDiscovery) | (IpAddr::V6(_), Hears::Arp) => None,
     }
 }
@@ -230,7 +246,10 @@ mod tests {
         let mut frame = [0; 2_048];
         loop {
             let wait_ms: u16 = if heard.len() < count { 30_000 } else { 100 };
-            if poll(&mut [PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(wait_ms)) != Ok(1)
+            if poll(
+                &mut [PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::from(wait_ms),
+            ) != Ok(1)
             {
                 return heard;
             }
@@ -259,10 +278,14 @@ mod tests {
             let [near, far] = ["near", "far"].map(|name| sender.outlet(name).expect("an Ethernet"));
             let others = [ip("10.9.0.101"), ip("fd00::101")];
             for ip in asked.into_iter().chain(others) {
-                announcement(ip, far.mac, false).iter().for_each(|frame| sender.send(&far, frame).expect("sent"));
+                announcement(ip, far.mac, false)
+                    .iter()
+                    .for_each(|frame| sender.send(&far, frame).expect("sent"));
                 sender.send(&far, &query(ip, None, far.mac)).expect("sent");
             }
-            announcement(asked[0], near.mac, false).iter().for_each(|frame| sender.send(&near, frame).expect("sent"));
+            announcement(asked[0], near.mac, false)
+                .iter()
+                .for_each(|frame| sender.send(&near, frame).expect("sent"));
             let answer = |ip| Some(Answer { ip, mac: far.mac });
             assert_eq!(
                 heard(&arp, 2),
@@ -295,7 +318,8 @@ mod tests {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
             for addresses in [&many[..], &many[1..]] {
-                let arp = Listener::open("near", Hears::Arp, addresses).expect("the kernel accepts the filter");
+                let arp =
+                    Listener::open("near", Hears::Arp, addresses).expect("the kernel accepts the filter");
                 let sender = Sender::open().expect("a sender");
                 let far = sender.outlet("far").expect("an Ethernet");
                 sender.send(&far, &announcement(many[1], far.mac, false)[0]).expect("sent");

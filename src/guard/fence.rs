@@ -47,8 +47,8 @@ pub enum Task {
 /// Why a fence is not confirmed: one line.
 type Unconfirmed = String;
 
-/// Fences the peer by the first way that can be confirmed; or tests every way. Says how each went. True if the peer is
-/// certain to hold nothing, or if every test succeeded.
+/// Fences the peer by the first way that can be confirmed; or tests every way. Says how each went. True if
+/// the peer is certain to hold nothing, or if every test succeeded.
 pub fn carry_out(fences: &[Fence], peer: &str, task: Task, mut say: impl FnMut(&str)) -> bool {
     let mut is_all_well = !fences.is_empty();
     for fence in fences {
@@ -85,7 +85,8 @@ fn one(fence: &Fence, peer: &str, task: Task) -> Result<(), Unconfirmed> {
         FenceMethod::Program { program, convention, action, options } => {
             let call = Call::new(*convention, *action, options, peer, task);
             let code = run(program, &call, until)?;
-            let is_off = task == Task::Test && *convention == Convention::FenceAgent && code == AGENT_SAYS_OFF;
+            let is_off =
+                task == Task::Test && *convention == Convention::FenceAgent && code == AGENT_SAYS_OFF;
             if code == 0 || is_off { Ok(()) } else { Err(format!("exit code {code}")) }
         }
         FenceMethod::SysRq { port, baud } => {
@@ -125,8 +126,10 @@ impl Call {
                 let named = task == Task::Fence;
                 let options: Vec<_> = options.iter().filter_map(|option| option.split_once('=')).collect();
                 // Plugins source their helpers by name.
-                let path =
-                    ("PATH", "/usr/share/cluster-glue:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+                let path = (
+                    "PATH",
+                    "/usr/share/cluster-glue:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                );
                 Self {
                     arguments: [action].into_iter().chain(named.then_some(peer)).map(str::to_owned).collect(),
                     environment: options
@@ -163,7 +166,8 @@ fn run(program: &Path, call: &Call, until: Instant) -> Result<i32, Unconfirmed> 
 fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
     let program = c_string(program.as_os_str().as_bytes())?;
     let arguments = call.arguments.iter().map(|text| c_string(text.as_bytes()));
-    let arguments: Vec<CString> = [Ok(program.clone())].into_iter().chain(arguments).collect::<Result<_, _>>()?;
+    let arguments: Vec<CString> =
+        [Ok(program.clone())].into_iter().chain(arguments).collect::<Result<_, _>>()?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     // Options are far shorter than a pipe is deep.
     write(&writer, call.input.as_bytes())?;
@@ -175,7 +179,13 @@ fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
         ForkResult::Child => {
             // Given up with whoever waits for it.
             let _ = set_pdeathsig(Signal::SIGKILL);
-            become_program(arguments.get(..1).unwrap_or_default(), &arguments, &call.environment, &reader, &output)
+            become_program(
+                arguments.get(..1).unwrap_or_default(),
+                &arguments,
+                &call.environment,
+                &reader,
+                &output,
+            )
         }
     }
 }
@@ -184,8 +194,8 @@ fn open(port: &Path, baud: u32) -> Result<OwnedFd, Unconfirmed> {
     open_serial(port, baud).map_err(|error| error.to_string())
 }
 
-/// Sends BREAK and a key, which a kernel whose console listens there obeys (Documentation/admin-guide/sysrq.rst), and waits
-/// for its own word that it does.
+/// Sends BREAK and a key, which a kernel whose console listens there obeys
+/// (Documentation/admin-guide/sysrq.rst), and waits for its own word that it does.
 fn ask_console(port: &OwnedFd, key: &[u8; 1], answer: &[u8], until: Instant) -> Result<(), Unconfirmed> {
     let broken = |errno: Errno| format!("the port fails: {}", errno.desc());
     tcsendbreak(port, 0).map_err(broken)?;
@@ -254,13 +264,21 @@ const fn bits(line: ModemLine) -> c_int {
     }
 }
 
-/// Opening the port has raised both outputs. The cable pulls the peer's reset only while one of them is down and the other
-/// up, so that neither a box without power nor a port that is opened or closed resets it. That the peer resets shows in an
-/// input that it kept up until then.
-fn reset(port: &mut impl Lines, pulse: c_int, sense: c_int, task: Task, until: Instant) -> Result<(), Unconfirmed> {
+/// Opening the port has raised both outputs. The cable pulls the peer's reset only while one of them is down
+/// and the other up, so that neither a box without power nor a port that is opened or closed resets it. That
+/// the peer resets shows in an input that it kept up until then.
+fn reset(
+    port: &mut impl Lines,
+    pulse: c_int,
+    sense: c_int,
+    task: Task,
+    until: Instant,
+) -> Result<(), Unconfirmed> {
     let broken = |errno: Errno| format!("the port shows no lines: {}", errno.desc());
     if port.get().map_err(broken)? & sense == 0 {
-        return Err("the line that would show the reset is down already: nothing could be confirmed".to_owned());
+        return Err(
+            "the line that would show the reset is down already: nothing could be confirmed".to_owned()
+        );
     }
     if task == Task::Test {
         return Ok(());
@@ -328,7 +346,10 @@ mod tests {
             let body = "echo $* > words; echo \"$ip|$passwd|$plug\" > options; cat > input";
             assert!(carry(program(&dir, body, Convention::ClusterGlue, action), task).0);
             assert_eq!(file(&dir, "words"), words);
-            assert_eq!((file(&dir, "options"), file(&dir, "input")), ("10.0.0.9|a b'c|2\n".to_owned(), String::new()));
+            assert_eq!(
+                (file(&dir, "options"), file(&dir, "input")),
+                ("10.0.0.9|a b'c|2\n".to_owned(), String::new())
+            );
         }
     }
 
@@ -345,7 +366,11 @@ mod tests {
             let dir = tempfile::tempdir().expect("a directory");
             let fence = program(&dir, body, Convention::FenceAgent, FenceAction::Off);
             let (done, said) = carry(fence, task);
-            assert_eq!((done, said.contains("NOT confirmed")), (is_done, !is_done), "{body} {task:?}: {said}");
+            assert_eq!(
+                (done, said.contains("NOT confirmed")),
+                (is_done, !is_done),
+                "{body} {task:?}: {said}"
+            );
         }
         let dir = tempfile::tempdir().expect("a directory");
         let glue = program(&dir, "exit 2", Convention::ClusterGlue, FenceAction::Off);

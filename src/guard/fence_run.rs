@@ -67,7 +67,8 @@ fn spawn(settings: &Settings) -> nix::Result<(Pid, OwnedFd)> {
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    // A signal to the child waits until it has let go of our handlers: they would take it for one to the guard.
+    // A signal to the child waits until it has let go of our handlers: they would take it for one to the
+    // guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: the guard's only other thread waits for signals and holds no lock; the child leaves by _exit.
     let forked = unsafe { fork() };
@@ -96,7 +97,8 @@ fn become_fence(null: &OwnedFd, output: &OwnedFd) -> nix::Result<()> {
     dup2_stderr(output)
 }
 
-/// In the child. It keeps no descriptor of the guard: the agent has to notice the guard's end, and the watchdog its close.
+/// In the child. It keeps no descriptor of the guard: the agent has to notice the guard's end, and the
+/// watchdog its close.
 fn fence_alone(settings: &Settings) -> i32 {
     close_all_but(&mut []);
     let say = |line: &str| {

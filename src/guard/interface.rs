@@ -61,6 +61,10 @@ fn request(interface: &str) -> nix::Result<libc::ifreq> {
     if interface.len() >= asked.ifr_name.len() {
         return Err(Errno::ENODEV);
     }
-    asked.ifr_name.iter_mut().zip(interface.bytes()).for_each(|(to, from)| *to = libc::c_char::from_ne_bytes([from]));
+    asked
+        .ifr_name
+        .iter_mut()
+        .zip(interface.bytes())
+        .for_each(|(to, from)| *to = libc::c_char::from_ne_bytes([from]));
     Ok(asked)
 }

@@ -1,5 +1,5 @@
-//! Interfaces and addresses as the kernel reports their changes: carrier for the decision, arrivals for the guard's own sockets,
-//! addresses that come or go although nobody here wanted it.
+//! Interfaces and addresses as the kernel reports their changes: carrier for the decision, arrivals for the
+//! guard's own sockets, addresses that come or go although nobody here wanted it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -34,7 +34,8 @@ const MAKE_UP_EVERY: Span = Span::from_s(1);
 /// Something happened to an interface, named by its index in `Settings::interfaces`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkEvent {
-    /// It was switched on, has appeared, or has another hardware address: packet sockets opened before that are dead or mistaken.
+    /// It was switched on, has appeared, or has another hardware address: packet sockets opened before that
+    /// are dead or mistaken.
     CameUp(u8),
     /// Its carrier is there or not. Absent and switched off count as not.
     Carrier(u8, bool),
@@ -79,7 +80,8 @@ struct Report {
 }
 
 impl Links {
-    /// Begins to listen, so that no change after this moment is missed. Nothing is known before [`Links::refresh`].
+    /// Begins to listen, so that no change after this moment is missed. Nothing is known before
+    /// [`Links::refresh`].
     pub fn open(interfaces: &[String]) -> nix::Result<Self> {
         let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
         let groups = u32::try_from(groups).map_err(|_| Errno::EINVAL)?;
@@ -119,7 +121,8 @@ impl Links {
         self.has_missed = true;
     }
 
-    /// What is known of every interface, as if it had just become so: for an agent that was not there when it did.
+    /// What is known of every interface, as if it had just become so: for an agent that was not there when it
+    /// did.
     pub fn all(&self) -> Vec<LinkEvent> {
         let carriers = self.links.iter().map(|link| LinkEvent::Carrier(link.number, link.state.has_carrier));
         carriers.chain(self.came_up()).collect()
@@ -130,8 +133,8 @@ impl Links {
         self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number))
     }
 
-    /// Reads what has happened. When the kernel had to drop events, those that it kept are older than what was dropped: they are
-    /// read first, then everything is asked for again, until that works.
+    /// Reads what has happened. When the kernel had to drop events, those that it kept are older than what
+    /// was dropped: they are read first, then everything is asked for again, until that works.
     ///
     /// # Errors
     /// Why no more is known than the events that were added until then.
@@ -139,18 +142,22 @@ impl Links {
         let mut datagram = vec![0; 8_192];
         for _ in 0..MAX_READS {
             match recv(self.events.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
-                Ok(length) => for_each_message(datagram.get(..length).unwrap_or_default(), |header, payload| {
-                    let address = || parse_address(payload);
-                    match header.kind {
-                        RTM_NEWLINK | RTM_DELLINK => {
-                            let report = parse(payload);
-                            report.iter().for_each(|report| self.take(header.kind == RTM_DELLINK, report, events));
+                Ok(length) => {
+                    for_each_message(datagram.get(..length).unwrap_or_default(), |header, payload| {
+                        let address = || parse_address(payload);
+                        match header.kind {
+                            RTM_NEWLINK | RTM_DELLINK => {
+                                let report = parse(payload);
+                                report
+                                    .iter()
+                                    .for_each(|report| self.take(header.kind == RTM_DELLINK, report, events));
+                            }
+                            RTM_NEWADDR => events.extend(address().map(LinkEvent::AddressThere)),
+                            RTM_DELADDR => events.extend(address().map(LinkEvent::AddressGone)),
+                            _ => {}
                         }
-                        RTM_NEWADDR => events.extend(address().map(LinkEvent::AddressThere)),
-                        RTM_DELADDR => events.extend(address().map(LinkEvent::AddressGone)),
-                        _ => {}
-                    }
-                }),
+                    })
+                }
                 Err(Errno::EAGAIN) if self.has_missed => return self.make_up(events),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
@@ -161,8 +168,8 @@ impl Links {
         Ok(())
     }
 
-    /// Learns what the dropped events would have said, not oftener than a storm of them allows. An interface that is as it was may
-    /// have been away meanwhile.
+    /// Learns what the dropped events would have said, not oftener than a storm of them allows. An interface
+    /// that is as it was may have been away meanwhile.
     fn make_up(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
         if now() < self.made_up_at + MAKE_UP_EVERY {
             return Ok(());
@@ -316,7 +323,10 @@ mod tests {
             }
             let events = events_until(&mut links, LinkEvent::Missed);
             let last = |wanted: fn(&LinkEvent) -> bool| events.iter().rfind(|event| wanted(event)).copied();
-            assert_eq!(last(|event| matches!(event, LinkEvent::Carrier(0, _))), Some(LinkEvent::Carrier(0, true)));
+            assert_eq!(
+                last(|event| matches!(event, LinkEvent::Carrier(0, _))),
+                Some(LinkEvent::Carrier(0, true))
+            );
             assert!(events.contains(&LinkEvent::CameUp(0)), "packet sockets have died: {events:?}");
         });
     }

@@ -29,7 +29,8 @@ pub struct Lock {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("crosswire already runs for pair {pair}, node {node} on this box{}: stop that one first", process(*.pid))]
+    #[error("crosswire already runs for pair {pair}, node {node} on this box{}: stop that one \
+        first", process(*.pid))]
     AlreadyRuns {
         /// The pair.
         pair: String,
@@ -108,7 +109,10 @@ fn lock_dir(run_dir: &Path) -> io::Result<PathBuf> {
     }
     let found = fs::symlink_metadata(&path)?;
     if !found.is_dir() || !private::is_own(&found) || found.mode() & 0o077 != 0 {
-        return Err(io::Error::other(format!("{} is not a directory of root's alone (mode 700)", path.display())));
+        return Err(io::Error::other(format!(
+            "{} is not a directory of root's alone (mode 700)",
+            path.display()
+        )));
     }
     Ok(path)
 }
@@ -118,7 +122,13 @@ fn lock_in(run_dir: &Path, name: &str) -> io::Result<Lock> {
     let path = lock_dir(run_dir)?.join(name);
     loop {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW);
         let file = options.open(&path)?;
         file.try_lock()?;
         if is_at(&file, &path) {
@@ -133,8 +143,8 @@ fn is_at(file: &File, path: &Path) -> bool {
     ours.is_some() && ours == there
 }
 
-/// Room for our pid file, made while there is still a terminal to complain to: without the file nothing finds the daemon again,
-/// neither to stop it nor to reload it.
+/// Room for our pid file, made while there is still a terminal to complain to: without the file nothing finds
+/// the daemon again, neither to stop it nor to reload it.
 #[derive(Debug)]
 pub struct PidRoom {
     path: PathBuf,
@@ -165,7 +175,8 @@ impl PidRoom {
     pub fn fill(self) -> Option<PidFile> {
         let pid = getpid().as_raw().cast_unsigned();
         let text = format!("{pid}\n");
-        let filled = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
+        let filled =
+            self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
         match filled.and_then(|()| fs::rename(&self.new, &self.path)) {
             Ok(()) => Some(PidFile { path: self.path, pid }),
             Err(error) => {
@@ -216,7 +227,8 @@ mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "crosswire already runs for pair gateway, node gw1 on this box (process {pid}): stop that one first"
+                    "crosswire already runs for pair gateway, node gw1 on this box (process {pid}): stop \
+                        that one first"
                 )
             );
             Lock::take("gateway", "gw2", dir.path()).expect("another node has its own");
@@ -242,10 +254,11 @@ mod tests {
     #[test]
     fn names_of_any_length_and_content_have_a_lock_of_their_own() {
         let long = "x".repeat(300);
-        let names: Vec<String> = [("a", "b.c"), ("a.b", "c"), ("../../etc", "passwd"), (&long, "b"), (&long, "c")]
-            .iter()
-            .map(|(pair, node)| file_name(pair, node))
-            .collect();
+        let names: Vec<String> =
+            [("a", "b.c"), ("a.b", "c"), ("../../etc", "passwd"), (&long, "b"), (&long, "c")]
+                .iter()
+                .map(|(pair, node)| file_name(pair, node))
+                .collect();
         assert!(names.iter().all(|name| name.len() < 255 && !name.contains('/')), "{names:?}");
         let different: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(different.len(), names.len());
@@ -258,12 +271,17 @@ mod tests {
         use std::os::fd::AsRawFd;
         in_namespace(|| {
             let address = UnixAddr::new_abstract(b"crosswire/gateway/gw1").expect("an address");
-            let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+            let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+                .expect("a socket");
             bind(socket.as_raw_fd(), &address).expect("anybody may");
             let dir = tempfile::tempdir().expect("a directory");
             let lock = Lock::take("gateway", "gw1", dir.path()).expect("free");
             let place = lock.path.parent().expect("a directory").to_owned();
-            assert_eq!(fs::metadata(&place).expect("it is there").mode() & 0o7777, 0o700, "only root comes in");
+            assert_eq!(
+                fs::metadata(&place).expect("it is there").mode() & 0o7777,
+                0o700,
+                "only root comes in"
+            );
             let path = lock.path.clone();
             lock.give_back();
             assert!(!path.exists(), "nothing is left");

@@ -1,9 +1,10 @@
-//! Which scripts may run, written where the next run of the daemon finds it: both processes may be killed at any instant and
-//! started again at once, and then only this file knows what goes on.
+//! Which scripts may run, written where the next run of the daemon finds it: both processes may be killed at
+//! any instant and started again at once, and then only this file knows what goes on.
 //!
-//! One page in the run directory, written in place before each start and after each stop, so that a full disk does not matter
-//! once it is there. It is void after a boot, which ends scripts too. Scripts are known by what is written of them in the
-//! configuration, since a list may have changed meanwhile: a run does not begin whose file has not all of them. Those whose start or stop goes on also by their process group.
+//! One page in the run directory, written in place before each start and after each stop, so that a full disk
+//! does not matter once it is there. It is void after a boot, which ends scripts too. Scripts are known by
+//! what is written of them in the configuration, since a list may have changed meanwhile: a run does not
+//! begin whose file has not all of them. Those whose start or stop goes on also by their process group.
 
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
@@ -46,7 +47,8 @@ struct Mark {
     group: u64,
     term: u32,
     scripts: Vec<u64>,
-    /// The script that is being started or stopped: its process group, and when its first process was started.
+    /// The script that is being started or stopped: its process group, and when its first process was
+    /// started.
     run: Option<(i32, u64)>,
 }
 
@@ -75,20 +77,25 @@ impl LeftBehind {
     pub fn read(run_dir: &Path, groups: &[GroupSettings]) -> Self {
         let path = run_dir.join(FILE);
         let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-        let all = || groups.iter().map(|group| Mark::of(group, &group.scripts, ScriptSet::from_bits(u16::MAX), 0));
+        let all =
+            || groups.iter().map(|group| Mark::of(group, &group.scripts, ScriptSet::from_bits(u16::MAX), 0));
         let (marks, complaint) = match read(&path).map(|text| parse(&text, &boot)) {
             Ok(Ok(marks)) => (marks, None),
-            Ok(Err(())) => (all().collect(), Some("cannot be understood: every script is taken to run".to_owned())),
+            Ok(Err(())) => {
+                (all().collect(), Some("cannot be understood: every script is taken to run".to_owned()))
+            }
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
             Err(cause) => (Vec::new(), Some(format!("{cause}: not believed"))),
         };
         Self { path, boot, marks, complaint }
     }
 
-    /// How many scripts were started that may still run, and that no group of this file has: nobody could stop them, or say that
-    /// they run.
+    /// How many scripts were started that may still run, and that no group of this file has: nobody could
+    /// stop them, or say that they run.
     pub fn strange(&self, groups: &[GroupSettings]) -> usize {
-        let has = |group: &GroupSettings, hash| group.scripts.iter().any(|script| script_hash(group, script) == hash);
+        let has = |group: &GroupSettings, hash| {
+            group.scripts.iter().any(|script| script_hash(group, script) == hash)
+        };
         let is_known = |hash: &u64| groups.iter().any(|group| has(group, *hash));
         self.marks.iter().flat_map(|mark| &mark.scripts).filter(|script| !is_known(script)).count()
     }
@@ -100,7 +107,8 @@ impl Marker {
         let LeftBehind { path, boot, marks, complaint } = left;
         complaint.iter().for_each(|complaint| error!("{}: {complaint}", path.display()));
         marks.iter().filter_map(|mark| mark.run).for_each(end_run);
-        let left = (0u8..).map(GroupId).zip(groups).filter_map(|(id, group)| find(&marks, id, group)).collect();
+        let left =
+            (0u8..).map(GroupId).zip(groups).filter_map(|(id, group)| find(&marks, id, group)).collect();
         let own = |group: &GroupSettings| {
             let known = marks.iter().find(|mark| mark.group == hash(&[&group.name]));
             Mark { run: None, ..known.cloned().unwrap_or_else(|| Mark::of(group, &[], ScriptSet::EMPTY, 0)) }
@@ -111,7 +119,14 @@ impl Marker {
     }
 
     /// These scripts of a group may run from now on, and no others.
-    pub fn mark(&mut self, id: GroupId, group: &GroupSettings, scripts: &[Script], started: ScriptSet, term: u32) {
+    pub fn mark(
+        &mut self,
+        id: GroupId,
+        group: &GroupSettings,
+        scripts: &[Script],
+        started: ScriptSet,
+        term: u32,
+    ) {
         if let Some(mark) = self.marks.get_mut(id.index()) {
             *mark = Mark { run: mark.run, ..Mark::of(group, scripts, started, term) };
             self.write();
@@ -138,8 +153,12 @@ impl Marker {
     fn create(&self) -> io::Result<File> {
         let new = self.path.with_extension("new");
         let _ = fs::remove_file(&new);
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&new)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&new)?;
         file.write_all_at(&self.page(), 0)?;
         fs::rename(&new, &self.path)?;
         Ok(file)
@@ -190,7 +209,8 @@ fn script_hash(group: &GroupSettings, script: &Script) -> u64 {
 
 /// Only what is ours, and nobody else could have written.
 fn read(path: &Path) -> io::Result<String> {
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() || about.uid() != geteuid().as_raw() || about.mode() & 0o022 != 0 {
         return Err(io::Error::other("somebody else could have written it"));
@@ -231,7 +251,10 @@ fn find(marks: &[Mark], id: GroupId, group: &GroupSettings) -> Option<Left> {
     let mark = marks.iter().find(|mark| mark.group == hash(&[&group.name]))?;
     let mut started = ScriptSet::EMPTY;
     let known = |script: &Script| mark.scripts.contains(&script_hash(group, script));
-    (0u8..).zip(&group.scripts).filter(|(_, script)| known(script)).for_each(|(index, _)| started.insert(index));
+    (0u8..)
+        .zip(&group.scripts)
+        .filter(|(_, script)| known(script))
+        .for_each(|(index, _)| started.insert(index));
     (!started.is_empty()).then_some(Left { group: id, started, term: mark.term })
 }
 
@@ -243,7 +266,9 @@ fn end_run((pid, at): (i32, u64)) {
     if !is_there() || started_at(group).is_some_and(|other| other != at) {
         return;
     }
-    warn!("a script that an earlier run was about to start or stop still runs: process group {pid} is killed");
+    warn!(
+        "a script that an earlier run was about to start or stop still runs: process group {pid} is killed"
+    );
     let _ = killpg(group, Signal::SIGKILL);
     for _ in 0..MAX_WAITS {
         if !is_there() {
@@ -358,7 +383,8 @@ mod tests {
         use std::os::unix::process::CommandExt;
         let dir = tempfile::tempdir().expect("a directory");
         let groups = groups(&["a"]);
-        let mut child = std::process::Command::new("sleep").arg("60").process_group(0).spawn().expect("sleep");
+        let mut child =
+            std::process::Command::new("sleep").arg("60").process_group(0).spawn().expect("sleep");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
         let (mut marker, _) = open(dir.path(), &groups);
         marker.mark(GroupId(0), &groups[0], &groups[0].scripts, ScriptSet::from_bits(1), 7);

@@ -13,8 +13,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect, recv, send, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect, recv, send,
+    setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -57,15 +57,16 @@ impl Netlink {
         Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_BYTES] })
     }
 
-    /// Sends all requests, as many as possible in one system call, and returns the kernel's answer to each, in order. One that
-    /// gets none in time has the answer `ETIMEDOUT`.
+    /// Sends all requests, as many as possible in one system call, and returns the kernel's answer to each,
+    /// in order. One that gets none in time has the answer `ETIMEDOUT`.
     ///
     /// The kernel carries a batch out in order and does not stop at a request that fails.
     pub fn run(&mut self, requests: &[Request]) -> Vec<nix::Result<()>> {
         self.ask(requests, &mut |_| {})
     }
 
-    /// The same for requests that are answered by more than yes or no: the payload of every other answer goes to `hear`.
+    /// The same for requests that are answered by more than yes or no: the payload of every other answer goes
+    /// to `hear`.
     pub fn ask(&mut self, requests: &[Request], hear: &mut dyn FnMut(&[u8])) -> Vec<nix::Result<()>> {
         let mut answers = Vec::with_capacity(requests.len());
         for batch in requests.chunks(MAX_BATCH) {
@@ -106,9 +107,11 @@ impl Netlink {
         let mut is_done = false;
         while !is_done && now() < give_up {
             match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
-                Ok(length) => for_each_message(self.buffer.get(..length).unwrap_or_default(), |header, payload| {
-                    is_done |= is_last(header, payload);
-                }),
+                Ok(length) => {
+                    for_each_message(self.buffer.get(..length).unwrap_or_default(), |header, payload| {
+                        is_done |= is_last(header, payload);
+                    })
+                }
                 Err(Errno::EINTR) => {}
                 // Nothing in time, or more than there was room for.
                 Err(_) => return,
@@ -210,7 +213,9 @@ mod tests {
     fn a_datagram_of_several_messages_is_walked_in_order_past_the_padding() {
         let datagram = [message(20, 1, &[1, 2, 3]), message(21, 2, &[]), message(22, 3, &[9; 5])].concat();
         let mut seen = Vec::new();
-        for_each_message(&datagram, |header, payload| seen.push((header.kind, header.sequence, payload.to_vec())));
+        for_each_message(&datagram, |header, payload| {
+            seen.push((header.kind, header.sequence, payload.to_vec()))
+        });
         assert_eq!(seen, [(20, 1, vec![1, 2, 3]), (21, 2, vec![]), (22, 3, vec![9; 5])]);
     }
 
@@ -225,7 +230,10 @@ mod tests {
         #[test]
         fn any_datagram_is_walked_to_an_end(datagram in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut count = 0;
-            for_each_message(&datagram, |_, payload| { assert!(payload.len() <= datagram.len()); count += 1; });
+            for_each_message(&datagram, |_, payload| {
+                assert!(payload.len() <= datagram.len());
+                count += 1;
+            });
             prop_assert!(count <= datagram.len() / HEADER_BYTES);
         }
     }

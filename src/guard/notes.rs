@@ -32,10 +32,13 @@ impl Guard<'_> {
                 );
             }),
             Note::Restart(id, script) => self.note_of(id, |group| {
-                let scripts = self.duties.get(id.index()).map(|duty| duty.scripts.as_slice()).unwrap_or_default();
+                let scripts =
+                    self.duties.get(id.index()).map(|duty| duty.scripts.as_slice()).unwrap_or_default();
                 warn!("group {}: {} is started again", group.name, label(scripts, script));
             }),
-            Note::AgentLost(lapse, Next::InPlace) => warn!("{}: another agent goes on in its place", lost(lapse)),
+            Note::AgentLost(lapse, Next::InPlace) => {
+                warn!("{}: another agent goes on in its place", lost(lapse))
+            }
             Note::AgentLost(lapse, Next::EmptyHanded(_)) => {
                 error!("{}: everything is released, then another agent begins anew", lost(lapse));
             }
@@ -46,7 +49,9 @@ impl Guard<'_> {
                 info!("told to stop: the agent hands over");
                 self.supervisor.iter().for_each(Supervisor::tell_stopping);
             }
-            Note::OverBudget(count) => warn!("the agent asks for more than it can need: {count} requests were dropped"),
+            Note::OverBudget(count) => {
+                warn!("the agent asks for more than it can need: {count} requests were dropped")
+            }
             Note::Leaving(cause) => note_leaving(cause),
         }
     }
@@ -99,8 +104,12 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::TooLate => "the order came too late".to_owned(),
         Fault::OutOfOrder => "given up, since it was to be let go".to_owned(),
         Fault::NoInterface => "one of its interfaces does not exist".to_owned(),
-        Fault::Kernel(errno) => format!("the kernel refuses an address or a route: {}", Errno::from_raw(errno).desc()),
-        Fault::StillThere => "an address is still there after its removal, perhaps on another interface".to_owned(),
+        Fault::Kernel(errno) => {
+            format!("the kernel refuses an address or a route: {}", Errno::from_raw(errno).desc())
+        }
+        Fault::StillThere => {
+            "an address is still there after its removal, perhaps on another interface".to_owned()
+        }
         Fault::NoFence => "no fence could be confirmed".to_owned(),
         Fault::ProbeUnanswered => "the probe is not answered".to_owned(),
         Fault::NoWatchdog => "its watchdog cannot be armed".to_owned(),
@@ -108,7 +117,8 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::ScriptStop(index) => format!("{} did not stop", label(&group.scripts, index)),
         Fault::Refused(index, errno) => {
             let address = group.addresses.get(usize::from(index));
-            let place = address.map(|address| format!("{} on {}", address.ip, address.interface)).unwrap_or_default();
+            let place =
+                address.map(|address| format!("{} on {}", address.ip, address.interface)).unwrap_or_default();
             format!("the kernel refuses {place}: {}", Errno::from_raw(errno).desc())
         }
     }

@@ -98,7 +98,9 @@ impl Guard<'_> {
                 facts.push(("CROSSWIRE_PATH", settings.path_name(path).to_owned()));
                 ("path", words::path_state(from), words::path_state(to))
             }
-            Notice::Jeopardy(is_on) => ("jeopardy", if is_on { "no" } else { "yes" }, if is_on { "yes" } else { "no" }),
+            Notice::Jeopardy(is_on) => {
+                ("jeopardy", if is_on { "no" } else { "yes" }, if is_on { "yes" } else { "no" })
+            }
         };
         facts.extend([("CROSSWIRE_WAS", was.to_owned()), ("CROSSWIRE_NOW", is.to_owned())]);
         (word, facts)

@@ -30,8 +30,8 @@ pub struct Output {
 pub struct Said {
     /// The last line.
     pub last: String,
-    /// What a status says of a service that Heartbeat runs (`we_own_resource` of its ResourceManager): not the exit code but
-    /// the words count.
+    /// What a status says of a service that Heartbeat runs (`we_own_resource` of its ResourceManager): not
+    /// the exit code but the words count.
     pub is_running: bool,
     is_denied: bool,
 }
@@ -183,7 +183,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_output_is_bounded(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..500), 0..40)) {
+        fn any_output_is_bounded(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..500), 0..40),
+        ) {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
             let (lines, _) = lines(&chunks);
             prop_assert!(lines.len() <= MAX_LINES);

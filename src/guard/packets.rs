@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv6Packet,
-    Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
+    Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
 };
 
 /// A hardware address.
@@ -26,9 +26,9 @@ const NO_MAC: Mac = [0; 6];
 /// Tells the link that `ip` is at `mac` now.
 ///
 /// IPv4: a gratuitous ARP in both forms, since some stacks listen only to requests and some only to replies
-/// (RFC 5227 section 3, RFC 2002 section 4.6). IPv6: an unsolicited neighbour advertisement with override to all
-/// nodes (RFC 4861 7.2.6). It says whether we are a router: from one that had been, hosts take it as the end of that
-/// (7.2.5), and send through us no longer.
+/// (RFC 5227 section 3, RFC 2002 section 4.6). IPv6: an unsolicited neighbour advertisement with override to
+/// all nodes (RFC 4861 7.2.6). It says whether we are a router: from one that had been, hosts take it as the
+/// end of that (7.2.5), and send through us no longer.
 pub fn announcement(ip: IpAddr, mac: Mac, is_router: bool) -> Vec<Frame> {
     match ip {
         IpAddr::V4(ip) => {
@@ -52,9 +52,9 @@ pub fn announcement(ip: IpAddr, mac: Mac, is_router: bool) -> Vec<Frame> {
 /// Asks who holds `ip`.
 ///
 /// Without `sender` the question claims nothing: an ARP probe with sender address zero (RFC 5227 2.1.1), or a
-/// solicitation in the form of duplicate address detection (RFC 4862 5.4.2), answered to all nodes. With an IPv6
-/// `sender` it is an ordinary solicitation, which does no harm to a peer that is just bringing that address up;
-/// ARP needs no such care and always asks with zero.
+/// solicitation in the form of duplicate address detection (RFC 4862 5.4.2), answered to all nodes. With an
+/// IPv6 `sender` it is an ordinary solicitation, which does no harm to a peer that is just bringing that
+/// address up; ARP needs no such care and always asks with zero.
 pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
     match ip {
         IpAddr::V4(ip) => arp(ArpOperation::Request, (mac, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip)),
@@ -66,13 +66,16 @@ pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
     }
 }
 
-/// Asks who holds `ip` so that the answer comes to everybody: to a box with our own hardware address, a switch would send an
-/// answer to us back where it came from. None for IPv6, whose answer to [`query`] comes to everybody anyway.
+/// Asks who holds `ip` so that the answer comes to everybody: to a box with our own hardware address, a
+/// switch would send an answer to us back where it came from. None for IPv6, whose answer to [`query`] comes
+/// to everybody anyway.
 ///
-/// Linux answers to whatever hardware address the question names (arp_process in net/ipv4/arp.c); others may not answer at all.
+/// Linux answers to whatever hardware address the question names (arp_process in net/ipv4/arp.c); others may
+/// not answer at all.
 pub fn open_query(ip: IpAddr, mac: Mac) -> Option<Frame> {
     let IpAddr::V4(ip) = ip else { return None };
-    let mut frame = arp(ArpOperation::Request, (EthernetAddress::BROADCAST.0, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip));
+    let mut frame =
+        arp(ArpOperation::Request, (EthernetAddress::BROADCAST.0, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip));
     frame.get_mut(6..12)?.copy_from_slice(&mac);
     Some(frame)
 }
@@ -146,7 +149,8 @@ mod tests {
 
     #[test]
     fn gratuitous_arp_leaves_as_request_and_as_reply() {
-        let frames: Vec<_> = announcement("10.0.0.100".parse().unwrap(), MAC, false).iter().map(|f| hex(f)).collect();
+        let frames: Vec<_> =
+            announcement("10.0.0.100".parse().unwrap(), MAC, false).iter().map(|f| hex(f)).collect();
         let ethernet = "ffffffffffff".to_owned() + "021122334455" + "0806" + "0001" + "0800" + "06" + "04";
         let request = ethernet.clone() + "0001" + "021122334455" + "0a000064" + "000000000000" + "0a000064";
         let reply = ethernet + "0002" + "021122334455" + "0a000064" + "ffffffffffff" + "0a000064";
@@ -213,14 +217,18 @@ mod tests {
         let solicit = hex(&frame);
         assert!(solicit.starts_with("3333ff345678021122334455"), "{solicit}");
         assert!(solicit.contains(&("00".repeat(16) + "ff0200000000000000000001ff345678")), "{solicit}");
-        assert!(solicit.ends_with(&("00000000".to_owned() + target)), "no source link-layer option: {solicit}");
+        assert!(
+            solicit.ends_with(&("00000000".to_owned() + target)),
+            "no source link-layer option: {solicit}"
+        );
         assert!(is_checksum_right(&frame));
     }
 
     #[test]
     fn an_open_query_is_answered_to_everybody() {
         let arp = hex(&open_query("10.0.0.100".parse().unwrap(), MAC).unwrap());
-        let expected = "ffffffffffff".to_owned() + "021122334455" + "0806" + "0001" + "0800" + "0604" + "0001";
+        let expected =
+            "ffffffffffff".to_owned() + "021122334455" + "0806" + "0001" + "0800" + "0604" + "0001";
         assert_eq!(arp, expected + "ffffffffffff" + "00000000" + "000000000000" + "0a000064");
     }
 

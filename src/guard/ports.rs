@@ -1,7 +1,7 @@
 //! Opening paths: a serial port that nobody else uses, a UDP socket that hears only the peer.
 //!
-//! Something that is not there yet leaves its path blind and is tried again; something that must not be used is
-//! refused with a line that says how to free it.
+//! Something that is not there yet leaves its path blind and is tried again; something that must not be used
+//! is refused with a line that says how to free it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -99,19 +99,22 @@ pub fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     if is_pty(found.rdev()) {
         share_again(&fd);
     }
-    make_quiet(&fd)
-        .map_err(|errno| OpenError::refused(format!("{name} is not a serial port: {}", errno.desc()), errno))?;
+    make_quiet(&fd).map_err(|errno| {
+        OpenError::refused(format!("{name} is not a serial port: {}", errno.desc()), errno)
+    })?;
     set_speed(&fd, &name, baud)?;
     Ok(fd)
 }
 
-/// Any speed that a driver can make, and no other: a clock that does not divide to it gives something else without a word.
+/// Any speed that a driver can make, and no other: a clock that does not divide to it gives something else
+/// without a word.
 ///
 /// # Errors
 /// Refused, with the speed that the port would run at.
 pub fn set_speed(fd: &OwnedFd, name: &str, baud: u32) -> Result<(), OpenError> {
-    let failed =
-        |errno: Errno| OpenError::refused(format!("{name} cannot run at {baud} baud: {}", errno.desc()), errno);
+    let failed = |errno: Errno| {
+        OpenError::refused(format!("{name} cannot run at {baud} baud: {}", errno.desc()), errno)
+    };
     speed::set(fd, baud).map_err(failed)?;
     match speed::get(fd).map_err(failed)? {
         found if speed::is_near(baud, found) => Ok(()),
@@ -119,8 +122,8 @@ pub fn set_speed(fd: &OwnedFd, name: &str, baud: u32) -> Result<(), OpenError> {
     }
 }
 
-/// What serialport leaves to us. It clears `O_NONBLOCK`; and a BREAK would read as a NUL, a dead agent would leave the
-/// modem lines up.
+/// What serialport leaves to us. It clears `O_NONBLOCK`; and a BREAK would read as a NUL, a dead agent would
+/// leave the modem lines up.
 fn make_quiet(fd: &OwnedFd) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut mode = tcgetattr(fd)?;
@@ -137,8 +140,8 @@ fn is_pty(rdev: u64) -> bool {
     (136..=143).contains(&major(rdev))
 }
 
-/// Takes the exclusive flag off again, and leaves the lock. A pseudo-terminal outlives its last user, and would stay
-/// closed to the next run wherever root is not root of the whole box.
+/// Takes the exclusive flag off again, and leaves the lock. A pseudo-terminal outlives its last user, and
+/// would stay closed to the next run wherever root is not root of the whole box.
 fn share_again(fd: &OwnedFd) {
     nix::ioctl_none_bad!(tiocnxcl, libc::TIOCNXCL);
     // SAFETY: this ioctl takes no argument. If it fails, the port is merely less welcoming.
@@ -159,7 +162,10 @@ fn serial_error(device: &str, error: &serialport::Error) -> OpenError {
         // A port whose adapter was unplugged, or that the driver knows but the board does not have.
         ErrorKind::Unknown if is_gone(&error.description) => OpenError::absent(device, Errno::ENXIO),
         ErrorKind::Unknown | ErrorKind::InvalidInput | ErrorKind::Io(_) => OpenError::refused(
-            format!("{device} cannot be set up as a serial port: {}: check `device` and `baud`", error.description),
+            format!(
+                "{device} cannot be set up as a serial port: {}: check `device` and `baud`",
+                error.description
+            ),
             Errno::EINVAL,
         ),
     }
@@ -172,15 +178,19 @@ fn is_gone(description: &str) -> bool {
 
 /// Opens a UDP socket on one interface that hears only the peer.
 ///
-/// It is connected, so that the kernel drops the datagrams of strangers before anybody wakes up, and so that the
-/// agent, which lives in an empty root, needs no address to send to. The price: an ICMP error of a peer whose daemon
-/// is down comes back as `ECONNREFUSED` of the next call, which means nothing and asks for one more try.
+/// It is connected, so that the kernel drops the datagrams of strangers before anybody wakes up, and so that
+/// the agent, which lives in an empty root, needs no address to send to. The price: an ICMP error of a peer
+/// whose daemon is down comes back as `ECONNREFUSED` of the next call, which means nothing and asks for one
+/// more try.
 fn open_lan(interface: &str, local: IpAddr, peer: IpAddr, port: u16) -> Result<OwnedFd, OpenError> {
     let index = if_nametoindex(interface).map_err(|errno| OpenError::absent(interface, errno))?;
     let opened = connect_lan(interface, endpoint(local, port, index), endpoint(peer, port, index));
     opened.map_err(|errno| match errno {
         Errno::EADDRINUSE => OpenError::refused(
-            format!("UDP port {port} of {local} is in use by another program (`ss -ulpn` names it): stop it, or set another `port` on both nodes"),
+            format!(
+                "UDP port {port} of {local} is in use by another program (`ss -ulpn` names it): stop it, \
+                or set another `port` on both nodes"
+            ),
             errno,
         ),
         Errno::EPERM | Errno::EACCES => OpenError::refused(
@@ -260,7 +270,8 @@ mod tests {
 
     fn lan(local: &str, peer: &str) -> Result<OwnedFd, OpenError> {
         let (local, peer) = (local.parse().expect("an address"), peer.parse().expect("an address"));
-        let device = PathDevice::Lan { interface: "near".to_owned(), local, peer, port: 694, is_crossover: false };
+        let device =
+            PathDevice::Lan { interface: "near".to_owned(), local, peer, port: 694, is_crossover: false };
         open_path(&PathSettings { name: "lan".to_owned(), device })
     }
 
@@ -277,7 +288,11 @@ mod tests {
         let mode = tcgetattr(&port).expect("a tty");
         assert!(mode.input_flags.contains(InputFlags::IGNBRK));
         assert!(mode.control_flags.contains(ControlFlags::CLOCAL | ControlFlags::HUPCL | ControlFlags::CS8));
-        assert!(!mode.control_flags.intersects(ControlFlags::CRTSCTS | ControlFlags::PARENB | ControlFlags::CSTOPB));
+        assert!(
+            !mode
+                .control_flags
+                .intersects(ControlFlags::CRTSCTS | ControlFlags::PARENB | ControlFlags::CSTOPB)
+        );
         assert_eq!(speed::get(&port), Ok(19_200));
         assert_ne!(fcntl(&port, FcntlArg::F_GETFD).expect("flags") & libc::FD_CLOEXEC, 0);
     }
@@ -340,7 +355,9 @@ mod tests {
             let mut addresses = Addresses::open(Span::from_s(60)).expect("a socket");
             let own = ["10.9.0.1/24@near", "fd00::1/64@near"].map(address);
             addresses.add(&own, now() + Span::from_s(1)).expect("added");
-            for (local, peer, other) in [("10.9.0.1", "10.9.0.2", "10.9.0.3"), ("fd00::1", "fd00::2", "fd00::3")] {
+            for (local, peer, other) in
+                [("10.9.0.1", "10.9.0.2", "10.9.0.3"), ("fd00::1", "fd00::2", "fd00::3")]
+            {
                 let path = lan(local, peer).expect("a path");
                 assert!(matches!(lan(local, peer), Err(OpenError::Refused { errno: Errno::EADDRINUSE, .. })));
                 let to = SocketAddr::new(local.parse().expect("an address"), 694);

@@ -56,8 +56,8 @@ pub enum StillPrivileged {
 }
 
 /// Gives up everything that the agent does not need, for good: root directory, user, groups, capabilities,
-/// new processes, and being looked into. `/dev/log` is out of sight afterwards: the guard connects the agent's
-/// socket to it.
+/// new processes, and being looked into. `/dev/log` is out of sight afterwards: the guard connects the
+/// agent's socket to it.
 pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
     // Looked up while there is an /etc.
@@ -105,8 +105,8 @@ fn is_known(id: u32) -> bool {
     [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(has))
 }
 
-/// The user and the group of that name. The file is read as it is: a static binary knows no other source of names, and the C
-/// library's way to it would be 6 KB.
+/// The user and the group of that name. The file is read as it is: a static binary knows no other source of
+/// names, and the C library's way to it would be 6 KB.
 fn numbers_of(name: &str) -> Option<(Uid, Gid)> {
     let text = text_of(USERS);
     let entry = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -139,10 +139,15 @@ fn enter_empty_root(empty: &Path) -> io::Result<()> {
     }
     let directory = fs::OpenOptions::new().read(true).open(empty)?;
     let found = fs::symlink_metadata(empty)?;
-    let is_sound =
-        found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0 && fs::read_dir(empty)?.next().is_none();
+    let is_sound = found.is_dir()
+        && found.uid() == 0
+        && found.mode() & 0o022 == 0
+        && fs::read_dir(empty)?.next().is_none();
     if !is_sound {
-        return Err(io::Error::other(format!("{} is not an empty directory of root's alone", empty.display())));
+        return Err(io::Error::other(format!(
+            "{} is not an empty directory of root's alone",
+            empty.display()
+        )));
     }
     fchdir(&directory)?;
     chroot(".")?;
@@ -235,11 +240,14 @@ mod tests {
     use nix::unistd::{chroot, execv};
 
     /// Drops everything in a child and returns what the child says of itself.
-    fn in_child(before: impl FnOnce(), report: impl FnOnce(Result<Dropped, StillPrivileged>) -> String) -> String {
+    fn in_child(
+        before: impl FnOnce(),
+        report: impl FnOnce(Result<Dropped, StillPrivileged>) -> String,
+    ) -> String {
         let run_dir = tempfile::tempdir().expect("a directory");
         let (from_child, to_parent) = pipe().expect("a pipe");
-        // SAFETY: the child only makes system calls and formats text, on an allocator that survives a fork, and leaves
-        // by _exit.
+        // SAFETY: the child only makes system calls and formats text, on an allocator that survives a fork,
+        // and leaves by _exit.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
                 // What tests beside this one have open would use up what a process may open.
@@ -277,7 +285,8 @@ mod tests {
                         }
                     });
                     format!(
-                        "{dropped:?} caps={:x} raw={raw:?} root={} fork={forked:?} nnp={:?} dumpable={:?} files={:?} groups={:?}",
+                        "{dropped:?} caps={:x} raw={raw:?} root={} fork={forked:?} nnp={:?} dumpable={:?} \
+                            files={:?} groups={:?}",
                         capabilities(),
                         fs::read_dir("/").map_or(99, Iterator::count),
                         get_no_new_privs(),
@@ -313,7 +322,8 @@ mod tests {
                     let run = execv(c"/bin/sh", &[c"sh"]).map(drop);
                     let wanted = [address("10.9.0.66/24@near")];
                     let until = now() + Span::from_s(9);
-                    let added = Addresses::open(Span::from_s(1)).map(|mut addresses| addresses.add(&wanted, until));
+                    let added =
+                        Addresses::open(Span::from_s(1)).map(|mut addresses| addresses.add(&wanted, until));
                     let mounted = chroot("/");
                     let killed = if is_nested { Err(Errno::EPERM) } else { kill(parent, Signal::SIGUSR2) };
                     format!("{read:?} {written:?} {process:?} {run:?} {added:?} {mounted:?} {killed:?}")
@@ -322,7 +332,8 @@ mod tests {
             let nowhere = "Err(NotFound)";
             let errno = Errno::EPERM as i32;
             let expected = format!(
-                "{nowhere} Err(PermissionDenied) {nowhere} Err(ENOENT) Ok(Err(Refused(0, {errno}))) Err(EPERM) Err(EPERM)"
+                "{nowhere} Err(PermissionDenied) {nowhere} Err(ENOENT) Ok(Err(Refused(0, {errno}))) \
+                    Err(EPERM) Err(EPERM)"
             );
             assert_eq!(report, expected);
         });
@@ -335,7 +346,10 @@ mod tests {
             let enter = || unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
             let report = in_child(enter, |dropped| format!("{dropped:?} caps={:x}", capabilities()));
             assert!(report.starts_with("Ok(") && report.ends_with("caps=0"), "{report}");
-            assert!(report.contains("the user (Invalid") && report.contains("the group (Invalid"), "{report}");
+            assert!(
+                report.contains("the user (Invalid") && report.contains("the group (Invalid"),
+                "{report}"
+            );
         });
     }
 
@@ -344,7 +358,11 @@ mod tests {
         let never = |_| false;
         let id = |begin, is_known: &dyn Fn(u32) -> bool| own_ids(begin, is_known).0.as_raw();
         assert_eq!(id(0, &never), FIRST_OWN_ID);
-        assert_eq!(id(OWN_IDS - 1, &|id| id == FIRST_OWN_ID + OWN_IDS - 1), FIRST_OWN_ID, "who has it keeps it");
+        assert_eq!(
+            id(OWN_IDS - 1, &|id| id == FIRST_OWN_ID + OWN_IDS - 1),
+            FIRST_OWN_ID,
+            "who has it keeps it"
+        );
         assert_ne!(own_id_of(Path::new("/run/crosswire")), own_id_of(Path::new("/run/crosswire-2")));
         if numbers_of(USER).is_some() {
             return;

@@ -14,8 +14,8 @@ use crate::settings::{PathDevice, Settings, VirtualAddress};
 
 /// Sends one query for every address of a group, and one for the peer's own address on every LAN path.
 ///
-/// The peer's own come last: where its answer is there, that of a VIP on the same box would be there too. The group's
-/// queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
+/// The peer's own come last: where its answer is there, that of a VIP on the same box would be there too. The
+/// group's queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
 pub fn send(sender: &Sender, settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
     addresses.iter().try_for_each(|address| match ask_for(sender, address) {
         // A link without hardware addresses has nobody who could answer.
@@ -88,7 +88,8 @@ mod tests {
     use crate::guard::testing::{Stranger, address, in_namespace, settings};
     use crosswire::time::Span;
 
-    /// What a listener of `near` hears until it has heard of `last`, and a quarter of a second later, without repeats.
+    /// What a listener of `near` hears until it has heard of `last`, and a quarter of a second later, without
+    /// repeats.
     fn answers(listener: &nix::Result<Listener>, last: Option<&str>) -> Vec<String> {
         let listener = listener.as_ref().expect("a listener");
         let mut ips: Vec<String> = Vec::new();
@@ -96,7 +97,10 @@ mod tests {
         loop {
             let is_complete = last.is_none_or(|last| ips.iter().any(|ip| ip == last));
             let wait_ms: u16 = if is_complete { 250 } else { 30_000 };
-            if poll(&mut [PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(wait_ms)) != Ok(1)
+            if poll(
+                &mut [PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::from(wait_ms),
+            ) != Ok(1)
             {
                 ips.dedup();
                 return ips;
@@ -138,7 +142,11 @@ mod tests {
             let settings = settings("near", &["10.9.0.100/24@near"]);
             let sender = Sender::open().expect("a sender");
             assert_eq!(send(&sender, &settings, &settings.groups[0].addresses), Err(Fault::NoInterface));
-            assert_eq!(send(&sender, &settings, &[address("127.0.0.9/8@lo")]), Ok(()), "nobody can answer there");
+            assert_eq!(
+                send(&sender, &settings, &[address("127.0.0.9/8@lo")]),
+                Ok(()),
+                "nobody can answer there"
+            );
         });
     }
 }

@@ -32,8 +32,9 @@ const GUARD_PRIORITY: libc::c_int = 20;
 const AGENT_PRIORITY: libc::c_int = 10;
 /// The best nice value (setpriority(2)).
 const BEST_NICE: libc::c_int = -20;
-/// How long either may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a hundred turns that read all that
-/// a flood has left. The agent waits a little now and then even where a flood leaves no time for it.
+/// How long either may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a hundred turns
+/// that read all that a flood has left. The agent waits a little now and then even where a flood leaves no
+/// time for it.
 const MAX_RUN_US: libc::rlim_t = 1_000_000;
 /// A wait of this length was one.
 const WAITED: Span = Span::from_us(100);
@@ -53,8 +54,8 @@ static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 /// Stack that is touched before it is locked: more than a turn ever needs.
 const STACK_BYTES: usize = 128 * 1024;
 
-/// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it goes before everything else on the box: it
-/// rests all the same, or the kernel would end its process.
+/// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it goes before everything
+/// else on the box: it rests all the same, or the kernel would end its process.
 pub struct Idleness(Instant);
 
 impl Idleness {
@@ -150,8 +151,9 @@ fn touch_stack() {
     std::hint::black_box(&pages);
 }
 
-/// Round robin, but not for those whom we start. A process that computes without ever waiting would have the box to itself: the
-/// kernel ends it. The guard's own children must be able to have another limit, so that only the soft one is set for it.
+/// Round robin, but not for those whom we start. A process that computes without ever waiting would have the
+/// box to itself: the kernel ends it. The guard's own children must be able to have another limit, so that
+/// only the soft one is set for it.
 fn take_priority(process: Process) -> nix::Result<()> {
     let priority = match process {
         Process::Guard => GUARD_PRIORITY,
@@ -161,7 +163,8 @@ fn take_priority(process: Process) -> nix::Result<()> {
     set_scheduler(libc::SCHED_RR, priority)
 }
 
-/// How long a process that goes before others may compute without waiting, as far as that was not limited before.
+/// How long a process that goes before others may compute without waiting, as far as that was not limited
+/// before.
 fn limit_run_time(most_us: libc::rlim_t, is_for_good: bool) -> nix::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit, which outlives the call.
@@ -212,7 +215,8 @@ mod tests {
     /// What a child of ours reports, which ends then.
     fn told_by_a_child(report: impl FnOnce() -> String) -> String {
         let (from_child, to_parent) = pipe().expect("a pipe");
-        // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and leaves by _exit.
+        // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and
+        // leaves by _exit.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
                 let _ = write(&to_parent, report().as_bytes());

@@ -1,5 +1,6 @@
-//! Reading the configuration anew, at a SIGHUP. All of it is checked before any of it counts, and only what has changed is
-//! touched: an address that stays is not even looked at, and the agent is replaced by one that goes on with what is held.
+//! Reading the configuration anew, at a SIGHUP. All of it is checked before any of it counts, and only what
+//! has changed is touched: an address that stays is not even looked at, and the agent is replaced by one that
+//! goes on with what is held.
 //!
 //! What is known by then is said in the log and in a file beside the pid file, for the command that asked.
 
@@ -46,8 +47,9 @@ impl Guard<'_> {
     }
 
     fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
-        let said =
-            |errors: Vec<crate::settings::ConfigError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let said = |errors: Vec<crate::settings::ConfigError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(said)?;
         let keys = KeyFile::load(&new.key_file).map_err(|error| said(vec![error]))?;
         let mut changes = differences(self.settings, &new);
@@ -71,7 +73,8 @@ impl Guard<'_> {
         // Of this agent nothing is heard after that.
         self.hear_agent(MAX_LAST_WORDS);
         self.may_change(&new).map_err(|why| vec![why])?;
-        self.change(new, keys).map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
+        self.change(new, keys)
+            .map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
         Ok(changes.into_iter().map(|change| change.text).collect())
     }
 
@@ -83,7 +86,10 @@ impl Guard<'_> {
         for ((id, duty), group) in (0u8..).map(GroupId).zip(&self.duties).zip(&new.groups) {
             let is_at_rest = self.custody.group(id).is_some_and(HeldGroup::is_at_rest);
             if duty.scripts != group.scripts && !is_at_rest {
-                return Err(format!("scripts of group {} start, stop or are stuck: try again later", group.name));
+                return Err(format!(
+                    "scripts of group {} start, stop or are stuck: try again later",
+                    group.name
+                ));
             }
         }
         Ok(())
@@ -98,7 +104,8 @@ impl Guard<'_> {
             links.note_gap();
             self.links = links;
         }
-        // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change are its price.
+        // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change
+        // are its price.
         let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
         self.settings = new;
         self.recipe.keys = keys;
@@ -116,8 +123,8 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Takes away what a held group no longer has. What it has in addition comes when nobody answers for it, and at once if this
-    /// node had it already, in another group.
+    /// Takes away what a held group no longer has. What it has in addition comes when nobody answers for it,
+    /// and at once if this node had it already, in another group.
     fn change_addresses(&mut self, id: GroupId, old: &Settings) {
         let index = id.index();
         let (Some(duty), Some(before)) = (self.duties.get_mut(index), old.groups.get(index)) else { return };
@@ -138,7 +145,11 @@ impl Guard<'_> {
         // An address that only moved to another group which this node holds is that group's affair.
         let others = held_of(&self.custody, &self.settings.groups);
         if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {
-            error!("group {}: an address that was removed is still there: {}", after.name, words::fault(fault));
+            error!(
+                "group {}: an address that was removed is still there: {}",
+                after.name,
+                words::fault(fault)
+            );
         }
         if has_newcomers {
             self.hand_in(Event::NewAddresses(id));

@@ -1,14 +1,17 @@
-//! Routes of a group in the kernel. They come after its addresses and go before them, and never outlive the daemon.
+//! Routes of a group in the kernel. They come after its addresses and go before them, and never outlive the
+//! daemon.
 //!
-//! An IPv4 route has a source address, which is one of the group's: when the lease of that address ends, the kernel removes
-//! the route with it (fib_sync_down_addr in net/ipv4/fib_semantics.c). IPv6 only forgets the source then, so there a route
-//! has a lifetime of its own, one lease, and is renewed in the same batch as the address (Linux 4.2).
+//! An IPv4 route has a source address, which is one of the group's: when the lease of that address ends, the
+//! kernel removes the route with it (fib_sync_down_addr in net/ipv4/fib_semantics.c). IPv6 only forgets the
+//! source then, so there a route has a lifetime of its own, one lease, and is renewed in the same batch as
+//! the address (Linux 4.2).
 //!
-//! An IPv6 address brings the on-link route of its network along, of the same kind, at a metric of its own: the kernel's might be
-//! that of a router's advertisement, which would get our lease and go with us.
+//! An IPv6 address brings the on-link route of its network along, of the same kind, at a metric of its own:
+//! the kernel's might be that of a router's advertisement, which would get our lease and go with us.
 //!
-//! Every route is marked as ours (`proto 194` in `ip route`), and only such are removed. One of the operator's to the same
-//! network with the same metric is never replaced: the group cannot be held, and the log says why.
+//! Every route is marked as ours (`proto 194` in `ip route`), and only such are removed. One of the
+//! operator's to the same network with the same metric is never replaced: the group cannot be held, and the
+//! log says why.
 
 use std::net::IpAddr;
 
@@ -31,7 +34,8 @@ const RTM_DELROUTE: u16 = 25;
 const RTA_EXPIRES: u16 = 23;
 /// Whose routes these are (`rtm_protocol`): nobody else's in /etc/iproute2/rt_protos.
 const PROTOCOL: u8 = 194;
-/// Of the on-link routes that come with IPv6 addresses: everybody else's comes first, and nobody else's is the same.
+/// Of the on-link routes that come with IPv6 addresses: everybody else's comes first, and nobody else's is
+/// the same.
 const ON_LINK_METRIC: u32 = 19_400;
 
 impl Addresses {
@@ -74,15 +78,21 @@ impl Addresses {
         }
     }
 
-    /// What a renewal asks for beside the addresses: routes that were removed come back, and IPv6 ones live on.
+    /// What a renewal asks for beside the addresses: routes that were removed come back, and IPv6 ones live
+    /// on.
     pub(super) fn renew_requests(&self, renewals: &[Renewal], at: Instant) -> Vec<Request> {
         let timely = renewals.iter().filter(|renewal| at <= renewal.valid_until);
-        // An IPv6 route that is there answers EEXIST all the same, but only without EXCL it takes the new lifetime.
+        // An IPv6 route that is there answers EEXIST all the same, but only without EXCL it takes the new
+        // lifetime.
         let flags = |route: &Route| if route.to.is_ipv4() { NLM_F_EXCL } else { 0 };
-        timely.flat_map(|renewal| renewal.routes).filter_map(|route| self.add_request(route, flags(route))).collect()
+        timely
+            .flat_map(|renewal| renewal.routes)
+            .filter_map(|route| self.add_request(route, flags(route)))
+            .collect()
     }
 
-    /// What became of that. Addresses are worth more than their routes: it is said once, and tried again with each renewal.
+    /// What became of that. Addresses are worth more than their routes: it is said once, and tried again with
+    /// each renewal.
     pub(super) fn note_routes(&mut self, answers: impl Iterator<Item = nix::Result<()>>) {
         let fault = answers.filter_map(Result::err).find(|errno| *errno != Errno::EEXIST);
         match (self.route_fault, fault) {
@@ -107,8 +117,9 @@ impl Addresses {
 
     /// Removes those of addresses that are gone, unless another one needs them.
     pub(super) fn remove_on_link(&mut self, gone: &[Place]) {
-        let is_needed =
-            |place: &&Place| self.has_in(network_of(place.ip, place.prefix), place.prefix, place.interface_index);
+        let is_needed = |place: &&Place| {
+            self.has_in(network_of(place.ip, place.prefix), place.prefix, place.interface_index)
+        };
         let unneeded = gone.iter().filter(|place| !is_needed(place));
         let requests =
             unneeded.filter_map(|place| on_link(RTM_DELROUTE, place.ip, place.prefix, place.interface_index));
@@ -137,7 +148,8 @@ fn on_link(kind: u16, ip: IpAddr, prefix: u8, interface_index: u32) -> Option<Re
 fn said(errno: Errno) -> String {
     let remedy = match errno {
         Errno::EEXIST => {
-            "; this box has another route there with the same metric: remove it, or give ours another `metric`"
+            "; this box has another route there with the same metric: remove it, or give ours another \
+                `metric`"
         }
         Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL => {
             "; its interface is down, or its gateway on no network of that interface"
@@ -156,8 +168,15 @@ fn request(kind: u16, flags: u16, route: &Route, interface_index: u32, expires_s
     request
 }
 
-/// A route without a gateway: `struct rtmsg` and its attributes, by hand. `RouteMessage` brings its MPLS, SRv6 and multipath along.
-fn route_message(kind: u16, flags: u16, (to, prefix): (IpAddr, u8), interface_index: u32, metric: u32) -> Request {
+/// A route without a gateway: `struct rtmsg` and its attributes, by hand. `RouteMessage` brings its MPLS,
+/// SRv6 and multipath along.
+fn route_message(
+    kind: u16,
+    flags: u16,
+    (to, prefix): (IpAddr, u8),
+    interface_index: u32,
+    metric: u32,
+) -> Request {
     let (table, scope, unicast) = (libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
     let mut body = vec![family_of(to), prefix, 0, 0, table, PROTOCOL, scope, unicast, 0, 0, 0, 0];
     ip_attribute(&mut body, libc::RTA_DST, to);
@@ -204,8 +223,10 @@ mod tests {
     fn shown() -> (usize, usize) {
         let of = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("a table");
         let v4 = of("route").lines().filter(|line| line.contains("\t0100090A\t")).count();
-        let v6 =
-            of("ipv6_route").lines().filter(|line| line.contains("fd000000000000000000000000000001 00000005")).count();
+        let v6 = of("ipv6_route")
+            .lines()
+            .filter(|line| line.contains("fd000000000000000000000000000001 00000005"))
+            .count();
         (v4, v6)
     }
 
@@ -219,12 +240,19 @@ mod tests {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
             let mut addresses = Addresses::open(Span::from_s(60)).expect("a socket");
-            assert_eq!(addresses.add_routes(&routes(), soon()), Err(Fault::Kernel(Errno::ENETUNREACH as i32)));
+            assert_eq!(
+                addresses.add_routes(&routes(), soon()),
+                Err(Fault::Kernel(Errno::ENETUNREACH as i32))
+            );
             assert_eq!(addresses.add(&ours(), soon()), Ok(()));
             assert_eq!(addresses.add_routes(&routes(), now() - Span::from_ms(1)), Err(Fault::TooLate));
             assert_eq!(shown(), (0, 0));
             for _ in 0..2 {
-                assert_eq!(addresses.add_routes(&routes(), soon()), Ok(()), "ours of an earlier run are no obstacle");
+                assert_eq!(
+                    addresses.add_routes(&routes(), soon()),
+                    Ok(()),
+                    "ours of an earlier run are no obstacle"
+                );
                 assert_eq!(shown(), (2, 1));
             }
             addresses.remove_routes(&routes());
@@ -271,7 +299,10 @@ mod tests {
             }
             sleep(Duration::from_millis(3_200));
             assert_eq!(shown().0, 0);
-            assert!(!goes_out("fd08::1"), "one that has expired is used no more, even if it is shown for a while");
+            assert!(
+                !goes_out("fd08::1"),
+                "one that has expired is used no more, even if it is shown for a while"
+            );
         });
     }
 
@@ -289,8 +320,13 @@ mod tests {
             assert_eq!(addresses.add(&ours(), soon()), Ok(()));
             let [first, second, third] = routes();
             for theirs in [&second, &third] {
-                let mut request =
-                    request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, theirs, addresses.index_of(theirs).unwrap(), None);
+                let mut request = request(
+                    RTM_NEWROUTE,
+                    NLM_F_CREATE | NLM_F_EXCL,
+                    theirs,
+                    addresses.index_of(theirs).unwrap(),
+                    None,
+                );
                 request.body[5] = 4; // RTPROT_STATIC
                 assert_eq!(addresses.netlink.run(&[request]), [Ok(())]);
             }

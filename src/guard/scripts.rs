@@ -20,7 +20,8 @@ use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 const KILL_GRACE: Span = Span::from_s(5);
 /// Exit code of LSB and OCF for a program that is not running: for `stop` the state that was asked for.
 const NOT_RUNNING: i32 = 7;
-/// Exit codes of an OCF agent whose resource runs, though not as plainly as with 0: promoted, degraded, both (OCF 1.1, 3.3.2).
+/// Exit codes of an OCF agent whose resource runs, though not as plainly as with 0: promoted, degraded, both
+/// (OCF 1.1, 3.3.2).
 const OCF_RUNNING: [i32; 3] = [8, 190, 191];
 
 /// How a script ended.
@@ -64,7 +65,12 @@ enum Stage {
 
 impl Run {
     /// Starts it and returns at once. `environment` is all that the script sees.
-    pub fn start(script: &Script, action: Action, environment: &[CString], now: Instant) -> nix::Result<Self> {
+    pub fn start(
+        script: &Script,
+        action: Action,
+        environment: &[CString],
+        now: Instant,
+    ) -> nix::Result<Self> {
         let (word, timeout) = (word(script, action), timeout(script, action));
         let label = format!("{} {word}", script.label());
         let (pid, pipe) = spawn(script, word, environment)?;
@@ -155,7 +161,8 @@ impl Run {
     }
 
     /// The script's first process has ended and is about to be reaped: says how that is to be taken. What is
-    /// left of the group of a script that was cut short goes with it; until the reaping its id cannot be another's.
+    /// left of the group of a script that was cut short goes with it; until the reaping its id cannot be
+    /// another's.
     pub fn ended(&mut self, how: Ended) -> End {
         if self.stage != Stage::Running {
             self.signal_group(Signal::SIGKILL);
@@ -201,7 +208,8 @@ impl Run {
     }
 
     fn signal_group(&self, signal: Signal) {
-        // The group may be empty by now, and between fork and setsid it does not exist yet: then the process alone.
+        // The group may be empty by now, and between fork and setsid it does not exist yet: then the process
+        // alone.
         if killpg(self.pid, signal).is_err() {
             let _ = nix::sys::signal::kill(self.pid, signal);
         }
@@ -229,9 +237,9 @@ pub fn timeout(script: &Script, action: Action) -> Span {
 
 /// Whether a script that ended by itself did what it was asked to do.
 ///
-/// LSB core 5.0, 22.2 and OCF 1.1, 3.3.2: 0 is success, and a stop of what does not run may say so. Heartbeat looks for
-/// 0 alone, but what it runs may be an init script; the status of its own scripts it reads from what they write
-/// ([`Said::is_running`]). A program of the operator's says 0 or has failed.
+/// LSB core 5.0, 22.2 and OCF 1.1, 3.3.2: 0 is success, and a stop of what does not run may say so. Heartbeat
+/// looks for 0 alone, but what it runs may be an init script; the status of its own scripts it reads from
+/// what they write ([`Said::is_running`]). A program of the operator's says 0 or has failed.
 fn is_success(standard: Standard, action: Action, how: Ended) -> bool {
     match (standard, action, how) {
         (_, _, Ended::Exited(0)) => true,

@@ -79,7 +79,8 @@ fn child_of(dir: &tempfile::TempDir) -> Pid {
 }
 
 fn is_alive(pid: Pid) -> bool {
-    // A zombie that nobody reaps still has its pid. Its command line would not do: it is empty during an exec too.
+    // A zombie that nobody reaps still has its pid. Its command line would not do: it is empty during an exec
+    // too.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
 }
@@ -95,7 +96,8 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) {
 #[test]
 fn a_script_sees_its_argument_and_environment_and_nothing_else() {
     let (dir, script) = script(
-        "env | sort > env; echo $1 > argument; readlink /proc/self/fd/0 > input\ncut -d' ' -f6 /proc/$$/stat > session; grep SigBlk /proc/self/status > mask",
+        "env | sort > env; echo $1 > argument; readlink /proc/self/fd/0 > input\ncut -d' ' -f6 /proc/$$/stat \
+            > session; grep SigBlk /proc/self/status > mask",
     );
     let mut run = start(&script, Action::Start);
     let pid = run.pid();
@@ -127,7 +129,9 @@ fn exit_codes_mean_what_each_standard_says() {
             assert!(!is_success(*standard, action, Ended::Killed(Signal::SIGHUP)));
         }
     }
-    for (action, code, expected) in [(Action::Start, 0, true), (Action::Start, 3, false), (Action::Stop, 7, true)] {
+    for (action, code, expected) in
+        [(Action::Start, 0, true), (Action::Start, 3, false), (Action::Stop, 7, true)]
+    {
         let (_dir, script) = script(&format!("exit {code}"));
         assert_eq!(to_end(&mut start(&script, action)), expected, "{action:?} {code}");
     }
@@ -161,7 +165,8 @@ fn an_ocf_agent_is_told_what_is_a_look_at_what_runs_and_how_long_it_may_take() {
     {
         assert!(to_end(&mut start(&script, action)));
         let expected = format!(
-            "OCF_CHECK_LEVEL=20\nOCF_RESKEY_CRM_meta_interval={interval}\nOCF_RESKEY_CRM_meta_timeout={timeout}\n"
+            "OCF_CHECK_LEVEL=20\nOCF_RESKEY_CRM_meta_interval={interval}\n\
+                OCF_RESKEY_CRM_meta_timeout={timeout}\n"
         );
         assert_eq!(file(&dir, "env"), expected, "{action:?}");
     }
@@ -241,8 +246,9 @@ fn a_program_that_cannot_be_executed_fails_like_any_other() {
 
 #[test]
 fn a_flood_of_output_is_drained_and_the_script_ends() {
-    let (_dir, script) =
-        script("i=0; while [ $i -lt 3000 ]; do echo a line of some length that fills the pipe; i=$((i+1)); done");
+    let (_dir, script) = script(
+        "i=0; while [ $i -lt 3000 ]; do echo a line of some length that fills the pipe; i=$((i+1)); done",
+    );
     assert!(to_end(&mut start(&script, Action::Start)));
 }
 
@@ -282,8 +288,8 @@ extern "C" fn tell(_signal: libc::c_int) {
     unsafe { libc::write(TOLD.load(std::sync::atomic::Ordering::SeqCst), c"!".as_ptr().cast(), 1) };
 }
 
-/// A process with a handler for SIGTERM, as the guard is one, that starts scripts and ends them at once. Returns how
-/// many times its own handler heard of that, or the script did not.
+/// A process with a handler for SIGTERM, as the guard is one, that starts scripts and ends them at once.
+/// Returns how many times its own handler heard of that, or the script did not.
 fn interrupt_at_once(script: &Script) -> i32 {
     let (reader, writer) = make_pipe(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).expect("a pipe");
     TOLD.store(std::os::fd::AsRawFd::as_raw_fd(&writer), std::sync::atomic::Ordering::SeqCst);

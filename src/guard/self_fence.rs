@@ -14,10 +14,12 @@ use crate::settings::StopFailure;
 const RESET: &[u8] = b"b";
 
 impl Guard<'_> {
-    /// The addresses are gone, all that stops has stopped, and something has not: once, where the group asks for it.
+    /// The addresses are gone, all that stops has stopped, and something has not: once, where the group asks
+    /// for it.
     pub(super) fn fence_self_if_needed(&mut self, id: GroupId) {
         let index = id.index();
-        let (Some(group), Some(policy)) = (self.settings.groups.get(index), self.settings.policy.groups.get(index))
+        let (Some(group), Some(policy)) =
+            (self.settings.groups.get(index), self.settings.policy.groups.get(index))
         else {
             return;
         };
@@ -31,7 +33,8 @@ impl Guard<'_> {
         }
         if let Some(reset) = self.settings.reset.as_deref() {
             error!("group {}: a script does not stop: this box resets itself", group.name);
-            let written = OpenOptions::new().write(true).open(reset).and_then(|mut file| file.write_all(RESET));
+            let written =
+                OpenOptions::new().write(true).open(reset).and_then(|mut file| file.write_all(RESET));
             if let Err(cause) = written {
                 error!("{}: {cause}: this box does not reset itself", reset.display());
             }

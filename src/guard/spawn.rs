@@ -9,7 +9,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write};
+use nix::unistd::{
+    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write,
+};
 
 use crosswire::custody::Action;
 use crosswire::time::Span;
@@ -24,17 +26,20 @@ const CANNOT_EXECUTE: i32 = 126;
 
 /// Starts a program and returns its process and the reading end of its output.
 ///
-/// The standard library would wait until the program is executed, and so for a dead network disk; this does not.
+/// The standard library would wait until the program is executed, and so for a dead network disk; this does
+/// not.
 pub(super) fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
     let programs = script.programs.iter().map(|path| c_string(path.as_os_str().as_bytes()));
     let programs: Vec<CString> = programs.collect::<nix::Result<_>>()?;
-    let more = script.arguments.iter().map(String::as_str).chain([action]).map(|word| c_string(word.as_bytes()));
+    let more =
+        script.arguments.iter().map(String::as_str).chain([action]).map(|word| c_string(word.as_bytes()));
     let arguments: Vec<CString> =
         programs.first().cloned().map(Ok).into_iter().chain(more).collect::<nix::Result<_>>()?;
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    // A signal to the child waits until it has let go of our handlers: they would take it for one to the guard.
+    // A signal to the child waits until it has let go of our handlers: they would take it for one to the
+    // guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
     let forked = match unsafe { fork() } {
@@ -46,8 +51,8 @@ pub(super) fn spawn(script: &Script, action: &str, environment: &[CString]) -> n
     Ok((forked?, reader))
 }
 
-/// Runs the first of these programs that exists, and returns what it wrote; nothing where it cannot be run. It is waited for:
-/// only for commands, never in the daemon's loop.
+/// Runs the first of these programs that exists, and returns what it wrote; nothing where it cannot be run.
+/// It is waited for: only for commands, never in the daemon's loop.
 #[cfg(feature = "import")]
 pub fn ask(programs: &[CString], arguments: &[&str]) -> Vec<u8> {
     let mut said = Vec::new();
@@ -57,7 +62,8 @@ pub fn ask(programs: &[CString], arguments: &[&str]) -> Vec<u8> {
 
 #[cfg(feature = "import")]
 fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> nix::Result<()> {
-    let arguments: Vec<CString> = arguments.iter().map(|word| c_string(word.as_bytes())).collect::<nix::Result<_>>()?;
+    let arguments: Vec<CString> =
+        arguments.iter().map(|word| c_string(word.as_bytes())).collect::<nix::Result<_>>()?;
     let environment = [SEARCH_PATH.to_owned()];
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
@@ -79,8 +85,8 @@ fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> n
     nix::sys::wait::waitpid(child, None).map(|_| ())
 }
 
-/// In the child: a session of its own, default signals, the given input and output, then the first of the programs that
-/// exists.
+/// In the child: a session of its own, default signals, the given input and output, then the first of the
+/// programs that exists.
 pub(super) fn become_program<S: AsRef<CStr>>(
     programs: &[S],
     arguments: &[S],
@@ -118,8 +124,8 @@ pub(super) fn become_program<S: AsRef<CStr>>(
     unsafe { libc::_exit(CANNOT_EXECUTE) }
 }
 
-/// Everything that a script sees of the world: a search path, what `variables` say, and what its standard wants.
-/// `instance` is one more than its place among the scripts of the group called `group`.
+/// Everything that a script sees of the world: a search path, what `variables` say, and what its standard
+/// wants. `instance` is one more than its place among the scripts of the group called `group`.
 pub fn environment(
     script: &Script,
     action: Action,
@@ -142,9 +148,10 @@ pub fn environment(
             add("OCF_RESOURCE_PROVIDER", parts.next().unwrap_or_default());
             add("OCF_RESOURCE_TYPE", parts.next().unwrap_or_default());
             add("OCF_RESOURCE_INSTANCE", &format!("{group}-{instance}"));
-            // An agent takes a look whose interval is 0 for one at what was perhaps never started (ocf_is_probe of its shell
-            // functions); ours come after the start.
-            let every = script.monitor.filter(|_| action == Action::Monitor).map_or(Span::ZERO, |plan| plan.every);
+            // An agent takes a look whose interval is 0 for one at what was perhaps never started
+            // (ocf_is_probe of its shell functions); ours come after the start.
+            let every =
+                script.monitor.filter(|_| action == Action::Monitor).map_or(Span::ZERO, |plan| plan.every);
             for (name, span) in [("interval", every), ("timeout", timeout(script, action))] {
                 add(&format!("OCF_RESKEY_CRM_meta_{name}"), &span.as_ms().to_string());
             }
@@ -155,9 +162,10 @@ pub fn environment(
             }
         }
         // What Heartbeat's own scripts ask for, beside what they set themselves.
-        Standard::Ha => {
-            variables.iter().filter(|(name, _)| *name == NODE_VARIABLE).for_each(|(_, node)| add("HA_CURHOST", node))
-        }
+        Standard::Ha => variables
+            .iter()
+            .filter(|(name, _)| *name == NODE_VARIABLE)
+            .for_each(|(_, node)| add("HA_CURHOST", node)),
         Standard::Lsb | Standard::Exec => {}
     }
     all

@@ -1,7 +1,9 @@
-//! Addresses of ours that somebody else has put there. They are taken away, unless the operator wants nothing touched.
+//! Addresses of ours that somebody else has put there. They are taken away, unless the operator wants nothing
+//! touched.
 //!
-//! What the kernel has shown is owed a look, and stays so until the look may be taken: nothing that happens at the wrong moment is
-//! forgotten. Where the address is held, only what is not as it was put is a stray: it would outlive us without a lifetime.
+//! What the kernel has shown is owed a look, and stays so until the look may be taken: nothing that happens
+//! at the wrong moment is forgotten. Where the address is held, only what is not as it was put is a stray: it
+//! would outlive us without a lifetime.
 
 use crosswire::config::GroupId;
 use crosswire::custody::HeldGroup;
@@ -30,7 +32,9 @@ impl Guard<'_> {
     pub(super) fn look_for_strays(&mut self) -> bool {
         let mut is_all_gone = true;
         for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
-            let (Some(held), Some(duty)) = (self.custody.group(id), self.duties.get_mut(id.index())) else { continue };
+            let (Some(held), Some(duty)) = (self.custody.group(id), self.duties.get_mut(id.index())) else {
+                continue;
+            };
             // What this daemon could not let go is no wish of the operator's.
             let is_left_by_us = held.is_free() && !held.is_clean();
             if duty.unlooked == 0 || self.custody.is_hands_off() && !is_left_by_us {

@@ -1,5 +1,5 @@
-//! What the service manager that started us is told, if it wants to know: that we are ready, alive, about to end. The
-//! protocol is that of sd_notify(3): lines in datagrams to a socket that the environment names.
+//! What the service manager that started us is told, if it wants to know: that we are ready, alive, about to
+//! end. The protocol is that of sd_notify(3): lines in datagrams to a socket that the environment names.
 
 use std::ffi::OsString;
 use std::os::linux::net::SocketAddrExt;
@@ -24,8 +24,8 @@ impl Supervisor {
         Self::listening_at(std::env::var_os("NOTIFY_SOCKET")?, patience)
     }
 
-    /// `patience_us`: microseconds without a sign of life after which it ends us. A third of that leaves room for one that is
-    /// late, and one more.
+    /// `patience_us`: microseconds without a sign of life after which it ends us. A third of that leaves room
+    /// for one that is late, and one more.
     fn listening_at(name: OsString, patience_us: Option<OsString>) -> Option<Self> {
         let address = match name.as_bytes() {
             [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
@@ -99,7 +99,8 @@ mod tests {
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).expect("a socket");
         manager.set_nonblocking(true).expect("set");
-        let mut supervisor = Supervisor::listening_at(path.into(), Some("3000000".into())).expect("it listens");
+        let mut supervisor =
+            Supervisor::listening_at(path.into(), Some("3000000".into())).expect("it listens");
         supervisor.tell_ready();
         for ms in (0..2_500).step_by(100) {
             supervisor.tell_alive(at_ms(ms));

@@ -20,7 +20,9 @@ use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTimin
 use crosswire::time::Span;
 
 use netlink_packet_core::{Emitable, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, recv, sendto};
@@ -44,8 +46,8 @@ const INSIDE: &str = "CROSSWIRE_TEST_INSIDE";
 
 /// Runs a test in a fresh network namespace.
 ///
-/// As root: on a thread of its own. Otherwise the same test runs again as root of a new user namespace, in a child.
-/// Where the kernel forbids that the test cannot prove anything: it says so, and fails under `CI`.
+/// As root: on a thread of its own. Otherwise the same test runs again as root of a new user namespace, in a
+/// child. Where the kernel forbids that the test cannot prove anything: it says so, and fails under `CI`.
 pub fn in_namespace(test: impl FnOnce() + Send) {
     let _dog = fair::Dog::watch(fair::HANGS_AFTER);
     if !geteuid().is_root() {
@@ -63,8 +65,8 @@ pub fn in_namespace(test: impl FnOnce() + Send) {
     });
 }
 
-/// As [`in_namespace`], for a test that judges how long things take: tried again where the machine was too busy for that,
-/// see [`fair::when_the_machine_has_time`].
+/// As [`in_namespace`], for a test that judges how long things take: tried again where the machine was too
+/// busy for that, see [`fair::when_the_machine_has_time`].
 pub fn in_fair_namespace(test: impl Fn() + Sync) {
     fair::when_the_machine_has_time(|| in_namespace(&test));
 }
@@ -82,12 +84,14 @@ fn again_as_root() {
         std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
         std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
     };
-    // SAFETY: the closure runs between fork and exec and touches no lock that another thread of ours may hold,
-    // except the allocator's, which glibc and musl reset in the child of a fork.
+    // SAFETY: the closure runs between fork and exec and touches no lock that another thread of ours may
+    // hold, except the allocator's, which glibc and musl reset in the child of a fork.
     unsafe { child.pre_exec(enter) };
     match child.status() {
         Ok(status) => assert!(status.success(), "{name} failed in its user namespace: {status}"),
-        Err(error) if std::env::var_os("CI").is_some() => panic!("{name} needs root or user namespaces: {error}"),
+        Err(error) if std::env::var_os("CI").is_some() => {
+            panic!("{name} needs root or user namespaces: {error}")
+        }
         Err(error) => eprintln!("{name} proved nothing: it needs root or user namespaces ({error})"),
     }
 }
@@ -182,8 +186,8 @@ impl End {
 /// An address that no test uses.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 77, 77));
 
-/// Waits until frames pass both ways: for up to some seconds after an interface was switched on the kernel shows no
-/// carrier yet, or swallows what is sent.
+/// Waits until frames pass both ways: for up to some seconds after an interface was switched on the kernel
+/// shows no carrier yet, or swallows what is sent.
 fn wait_for_wire(ends: &[End; 2]) {
     let give_up = now() + Span::from_s(30);
     for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
@@ -329,8 +333,8 @@ fn run(kind: u16, flags: u16, link: &LinkMessage) {
     assert_eq!(answers, [Ok(())]);
 }
 
-/// An executable shell script. It is written by another process, so that no other test's fork can hold it open for writing
-/// when it is executed.
+/// An executable shell script. It is written by another process, so that no other test's fork can hold it
+/// open for writing when it is executed.
 pub fn script_file(dir: &tempfile::TempDir, name: &str, body: &str) -> std::path::PathBuf {
     let path = dir.path().join(name);
     let mut shell = Command::new("sh");

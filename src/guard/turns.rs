@@ -1,5 +1,6 @@
-//! The guard's loop. Each turn waits for something to happen, looks at everything in one order, and does what is due:
-//! dead children first, then the agent's orders, the operator, the interfaces, scripts' output, and the deadlines.
+//! The guard's loop. Each turn waits for something to happen, looks at everything in one order, and does what
+//! is due: dead children first, then the agent's orders, the operator, the interfaces, scripts' output, and
+//! the deadlines.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,7 +42,8 @@ use crate::settings::{PathDevice, PathSettings, Script, Settings};
 
 /// Messages of the agent that one turn reads.
 const MAX_BATCH: usize = 64;
-/// Of one that has ended, all that it said counts, which is as much as its socket holds: some 280 datagrams of a dozen messages.
+/// Of one that has ended, all that it said counts, which is as much as its socket holds: some 280 datagrams
+/// of a dozen messages.
 pub(super) const MAX_LAST_WORDS: usize = 4_096;
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
 const MAX_LINGERING: usize = 32;
@@ -108,8 +110,8 @@ struct Ready {
 }
 
 impl<'a> Guard<'a> {
-    /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and reports the
-    /// interfaces to it.
+    /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and
+    /// reports the interfaces to it.
     pub fn start(
         settings: &'a Settings,
         run_dir: &'a Path,
@@ -133,7 +135,10 @@ impl<'a> Guard<'a> {
             has_other_witnesses: false,
             custody: Custody::new(plan(settings), now()),
             links: Links::open(&settings.interfaces)?,
-            signals: SignalFd::with_flags(&super::signals_of_guard(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?,
+            signals: SignalFd::with_flags(
+                &super::signals_of_guard(),
+                SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
+            )?,
             stop,
             fence: None,
             notifier: Notifier::default(),
@@ -217,7 +222,11 @@ impl<'a> Guard<'a> {
         }
         if ready.outputs {
             let fence = self.fence.iter_mut().chain(&mut self.notifier.run);
-            self.duties.iter_mut().filter_map(|duty| duty.run.as_mut()).chain(fence).for_each(Run::read_output);
+            self.duties
+                .iter_mut()
+                .filter_map(|duty| duty.run.as_mut())
+                .chain(fence)
+                .for_each(Run::read_output);
             self.lingering.retain_mut(Output::read);
         }
         self.pass_deadlines();
@@ -245,7 +254,8 @@ impl<'a> Guard<'a> {
         fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
         let fence = self.fence.iter().chain(&self.notifier.run);
-        let running = self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
+        let running =
+            self.duties.iter().filter_map(|duty| duty.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
         // What is left of a datagram wakes nobody.
         let has_rest = self.agent.as_ref().is_some_and(AgentLink::has_rest);
@@ -292,8 +302,8 @@ impl<'a> Guard<'a> {
         self.is_telling(until).then_some(until)
     }
 
-    /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order it any more.
-    /// While something is let go nobody orders it: the scripts have their own time.
+    /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order
+    /// it any more. While something is let go nobody orders it: the scripts have their own time.
     fn pet(&mut self) {
         let now = now();
         let is_served = self.groups().any(|(_, group)| group.is_serving());
@@ -346,8 +356,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id is
-    /// theirs, and what is left of it can be killed.
+    /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id
+    /// is theirs, and what is left of it can be killed.
     fn reap_scripts(&mut self) {
         let fence = self.fence.as_ref().map(Run::pid);
         if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
@@ -360,7 +370,8 @@ impl<'a> Guard<'a> {
         }
         for index in 0..self.duties.len() {
             let Some(duty) = self.duties.get_mut(index) else { continue };
-            let Some(how) = duty.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT)) else {
+            let Some(how) = duty.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT))
+            else {
                 continue;
             };
             let Some(mut run) = duty.run.take() else { continue };
@@ -486,7 +497,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Our own address on a LAN has gone, and its path is blind until it is back; or an address is there for which one waits.
+    /// Our own address on a LAN has gone, and its path is blind until it is back; or an address is there for
+    /// which one waits.
     fn look_at_lans(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: impl Fn(&PathSettings) -> bool) {
         for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
             let is_one = matches!(path.device, PathDevice::Lan { local, .. } if is_meant(local));
@@ -497,21 +509,24 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// A node that could not take a group has to say so before it has to. No event says all of it, so it is asked now and then.
+    /// A node that could not take a group has to say so before it has to. No event says all of it, so it is
+    /// asked now and then.
     fn tell_what_is_refused(&mut self) {
         self.look_from = now() + LOOK_EVERY;
         for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
             let all = (0u8..).zip(&group.addresses);
             let mut refused = all.filter(|(_, address)| !takes(&address.interface, address.ip));
-            let first =
-                refused.next().filter(|(_, address)| interface::is_up(&self.addresses.netlink, &address.interface));
+            let first = refused
+                .next()
+                .filter(|(_, address)| interface::is_up(&self.addresses.netlink, &address.interface));
             let index = first.map(|(index, _)| index);
             let Some(duty) = self.duties.get_mut(usize::from(id.0)) else { continue };
             let before = std::mem::replace(&mut duty.refused, index);
             if let Some((_, address)) = first.filter(|_| before != index) {
                 let (name, ip, interface) = (&group.name, address.ip, &address.interface);
                 warn!(
-                    "group {name}: the kernel takes no address like {ip} on {interface}: see disable_ipv6, and the MTU"
+                    "group {name}: the kernel takes no address like {ip} on {interface}: see disable_ipv6, \
+                        and the MTU"
                 );
             }
             if before.is_some() || index.is_some() {
@@ -524,7 +539,9 @@ impl<'a> Guard<'a> {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         for listener in probe::listeners(self.settings, name) {
             match listener {
-                Ok(Listener { socket, mac }) => self.tell(&FromGuard::Listener { interface, mac }, Some(socket)),
+                Ok(Listener { socket, mac }) => {
+                    self.tell(&FromGuard::Listener { interface, mac }, Some(socket))
+                }
                 Err(errno) => warn!("{name}: probes cannot hear answers here: {}", errno.desc()),
             }
         }
@@ -561,7 +578,8 @@ pub(super) fn script_plans(scripts: &[Script]) -> ScriptPlans {
     scripts.iter().map(|script| script.monitor).collect()
 }
 
-/// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended somehow.
+/// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended
+/// somehow.
 pub(super) fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
     match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | more) {
         Ok(WaitStatus::Exited(_, code)) => Some(Ended::Exited(code)),

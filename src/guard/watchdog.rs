@@ -1,8 +1,10 @@
-//! The hardware watchdog (Documentation/watchdog/watchdog-api.rst): what ends a box whose guard or kernel hangs.
+//! The hardware watchdog (Documentation/watchdog/watchdog-api.rst): what ends a box whose guard or kernel
+//! hangs.
 //!
-//! It is armed before anything is held and stays so until everything is released. The guard pets it from its loop, and only
-//! while the loop is on time and the orders of the agent are fresh; whoever is gone, hung or stopped thereby takes the box
-//! along. Only the magic character stops it; a killed guard cannot have written that.
+//! It is armed before anything is held and stays so until everything is released. The guard pets it from its
+//! loop, and only while the loop is on time and the orders of the agent are fresh; whoever is gone, hung or
+//! stopped thereby takes the box along. Only the magic character stops it; a killed guard cannot have written
+//! that.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -53,8 +55,9 @@ enum Request {
 /// An open device. Opening starts it.
 enum Hardware {
     Driver(File),
-    /// A plain file in the place of a driver: its first line is the timeout that it has, whatever is asked for, and its
-    /// boot status, and its options if they are not the usual ones; what is written to it is added below.
+    /// A plain file in the place of a driver: its first line is the timeout that it has, whatever is asked
+    /// for, and its boot status, and its options if they are not the usual ones; what is written to it is
+    /// added below.
     #[cfg(test)]
     Pretended(File, [u32; 3]),
 }
@@ -67,7 +70,8 @@ impl Hardware {
             let mut numbers: Vec<u32> =
                 text.lines().next().unwrap_or("").split(' ').filter_map(|n| n.parse().ok()).collect();
             numbers.extend((numbers.len() == 2).then_some(MAGIC_CLOSE));
-            let numbers: [u32; 3] = numbers.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            let numbers: [u32; 3] =
+                numbers.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
             return Ok(Self::Pretended(OpenOptions::new().append(true).open(device)?, numbers));
         }
         // The standard library's files close on exec.
@@ -91,7 +95,8 @@ impl Hardware {
         match request {
             Request::Options => {
                 let mut info = ioctl::Info::default();
-                // SAFETY: the descriptor is open, and the driver writes one such structure to where the pointer points.
+                // SAFETY: the descriptor is open, and the driver writes one such structure to where the
+                // pointer points.
                 unsafe { ioctl::support(file, &raw mut info) }?;
                 return Ok(info.options);
             }
@@ -129,8 +134,8 @@ const MAGIC_CLOSE: u32 = 0x0100;
 pub struct Armed {
     /// What the driver really set.
     pub timeout_s: u8,
-    /// How long after the last sign of life of agent and guard the box has been reset at the latest. Zero: nobody may count
-    /// on that, since a guard that is killed takes the watchdog along.
+    /// How long after the last sign of life of agent and guard the box has been reset at the latest. Zero:
+    /// nobody may count on that, since a guard that is killed takes the watchdog along.
     pub bound_s: u8,
     /// Why the box was reset last, in the bits of `WDIOC_GETBOOTSTATUS`.
     pub boot_status: u32,
@@ -154,7 +159,14 @@ impl<'a> Watchdog<'a> {
     pub fn of(settings: &'a Settings) -> Option<Self> {
         let wanted = settings.watchdog.as_ref()?;
         let fresh_for = pets_for(settings.policy.interval());
-        Some(Self { wanted, fresh_for, running: None, next_pet: Instant::NEVER, said: None, is_to_fire: false })
+        Some(Self {
+            wanted,
+            fresh_for,
+            running: None,
+            next_pet: Instant::NEVER,
+            said: None,
+            is_to_fire: false,
+        })
     }
 
     /// Whether it runs.
@@ -174,11 +186,15 @@ impl<'a> Watchdog<'a> {
                         reset_cause(armed.boot_status)
                     );
                     if u64::from(real) * 1_000 != self.wanted.timeout.as_ms() {
-                        warn!("watchdog {device}: the driver set {real} s instead of {}", self.wanted.timeout);
+                        warn!(
+                            "watchdog {device}: the driver set {real} s instead of {}",
+                            self.wanted.timeout
+                        );
                     }
                     if armed.bound_s == 0 {
                         warn!(
-                            "watchdog {device}: its driver stops with a guard that is killed: the peer is not told to count on it"
+                            "watchdog {device}: its driver stops with a guard that is killed: the peer is \
+                                not told to count on it"
                         );
                     }
                     self.running = Some((hardware, armed));
@@ -207,10 +223,12 @@ impl<'a> Watchdog<'a> {
     fn set(&self, hardware: &Hardware) -> io::Result<Armed> {
         let boot_status = hardware.ask(Request::BootStatus).unwrap_or(0);
         // Some have a fixed timeout. What counts is what it really is.
-        let _ = hardware.ask(Request::SetTimeout(u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX)));
+        let _ = hardware
+            .ask(Request::SetTimeout(u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX)));
         let real = hardware.ask(Request::Timeout)?;
         let bound_s = (Span::from_s(u64::from(real)) + self.fresh_for).as_s_ceil();
-        let too_slow = || io::Error::other(format!("its timeout of {real} s is more than the peer can be told"));
+        let too_slow =
+            || io::Error::other(format!("its timeout of {real} s is more than the peer can be told"));
         if real == 0 || bound_s > MAX_ANNOUNCED_S {
             return Err(too_slow());
         }
@@ -232,7 +250,9 @@ impl<'a> Watchdog<'a> {
 
     /// Pets it, if that is due. `is_well`: the loop is on time, and the agent too where it has to be.
     pub fn pet(&mut self, now: Instant, is_well: bool) {
-        let Some((hardware, armed)) = self.running.as_mut().filter(|_| now >= self.next_pet && !self.is_to_fire) else {
+        let Some((hardware, armed)) =
+            self.running.as_mut().filter(|_| now >= self.next_pet && !self.is_to_fire)
+        else {
             return;
         };
         if !is_well {
@@ -244,7 +264,10 @@ impl<'a> Watchdog<'a> {
         if let Err(error) = hardware.write(PET)
             && self.said != Some(error.kind())
         {
-            error!("watchdog {}: cannot be petted ({error}): it will reset this box", self.wanted.device.display());
+            error!(
+                "watchdog {}: cannot be petted ({error}): it will reset this box",
+                self.wanted.device.display()
+            );
             self.said = Some(error.kind());
         }
     }
@@ -315,7 +338,11 @@ mod tests {
         for (first_line, bound_s) in [("16 0 33024", 17), ("16 0 32768", 0)] {
             let (_file, settings) = pretended(first_line);
             let mut watchdog = Watchdog::of(&settings).expect("wanted");
-            assert_eq!(watchdog.arm(at_ms(0)), Some(Armed { timeout_s: 16, bound_s, boot_status: 0 }), "{first_line}");
+            assert_eq!(
+                watchdog.arm(at_ms(0)),
+                Some(Armed { timeout_s: 16, bound_s, boot_status: 0 }),
+                "{first_line}"
+            );
         }
     }
 

@@ -25,14 +25,15 @@ pub enum ToGuard {
     AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
-    /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile. Said with each deposit.
+    /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile. Said with
+    /// each deposit.
     Maintenance(bool),
     /// Tell the operator's program.
     Notice(Notice),
     /// Somebody answers for an address of the group, after [`FromGuard::Asking`].
     Answered(GroupId),
-    /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps the newest, and
-    /// does not read it. That it comes at every beat shows that the agent does not hang.
+    /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps
+    /// the newest, and does not read it. That it comes at every beat shows that the agent does not hang.
     Deposit,
 }
 
@@ -80,7 +81,8 @@ pub enum FromGuard {
         /// Zero when opened, else the errno.
         errno: i32,
     },
-    /// The wire is asked for addresses that a reload has added to the group: who answers has to be said, once.
+    /// The wire is asked for addresses that a reload has added to the group: who answers has to be said,
+    /// once.
     Asking {
         /// Which group.
         group: GroupId,
@@ -104,9 +106,9 @@ pub enum FromGuard {
         /// How they are.
         condition: Condition,
     },
-    /// A packet socket on which whole ARP or neighbour discovery frames of an interface arrive; its descriptor rides
-    /// along. There is one for each of the two protocols that is in use, and new ones come whenever the interface was
-    /// away. One that reports an error is dead: its interface went down or away.
+    /// A packet socket on which whole ARP or neighbour discovery frames of an interface arrive; its
+    /// descriptor rides along. There is one for each of the two protocols that is in use, and new ones come
+    /// whenever the interface was away. One that reports an error is dead: its interface went down or away.
     Listener {
         /// Index in `Settings::interfaces`.
         interface: u8,
@@ -118,8 +120,9 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
-    /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`], and signs of life are given there: a
-    /// socket for which nobody has to wait. Without it, and for everything else that became of a renewal, they come here.
+    /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`], and signs of life
+    /// are given there: a socket for which nobody has to wait. Without it, and for everything else that
+    /// became of a renewal, they come here.
     Confirmations,
     /// The guard lives.
     Alive,
@@ -129,7 +132,8 @@ pub enum FromGuard {
     Watchdog {
         /// What its driver really set, seconds.
         timeout_s: u8,
-        /// How long after the last sign of life of agent and guard it has reset the box at the latest, seconds.
+        /// How long after the last sign of life of agent and guard it has reset the box at the latest,
+        /// seconds.
         bound_s: u8,
         /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
         boot_status: u32,

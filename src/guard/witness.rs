@@ -40,10 +40,16 @@ pub fn open(is_v6: bool) -> nix::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn set_filter(socket: &OwnedFd, (level, name): (libc::c_int, libc::c_int), filter: &[u32]) -> nix::Result<()> {
+fn set_filter(
+    socket: &OwnedFd,
+    (level, name): (libc::c_int, libc::c_int),
+    filter: &[u32],
+) -> nix::Result<()> {
     let bytes = libc::socklen_t::try_from(size_of_val(filter)).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the kernel reads `bytes` bytes, which is how long `filter` is.
-    Errno::result(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, filter.as_ptr().cast(), bytes) })?;
+    Errno::result(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, filter.as_ptr().cast(), bytes)
+    })?;
     Ok(())
 }
 

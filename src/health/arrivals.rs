@@ -63,7 +63,11 @@ mod tests {
         assert_eq!(arrivals.note(5, at(100)), at(100));
         assert_eq!(arrivals.note(5, at(900)), at(100), "the same by another path");
         assert_eq!(arrivals.note(9, at(1_000)), at(1_000));
-        assert_eq!(arrivals.note(7, at(1_500)), at(1_000), "nobody had it before, but the ninth was made later");
+        assert_eq!(
+            arrivals.note(7, at(1_500)),
+            at(1_000),
+            "nobody had it before, but the ninth was made later"
+        );
         assert_eq!(arrivals.note(10, at(1_600)), at(1_600));
         assert_eq!(arrivals.note(3, at(1_700)), at(100));
     }

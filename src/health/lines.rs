@@ -1,8 +1,9 @@
 //! The modem lines of a serial path, as far as they may be believed.
 //!
-//! On a full null-modem cable the peer's DTR is our DSR and DCD and says 'my agent runs'; its RTS is our CTS and says 'I hold
-//! services'. Many cables have no such wires, or loop them back in the plug. So the lines are learned: they count only after
-//! they stayed on for dead_after while the peer was heard, and never again on a cable where a beat came in while they were off.
+//! On a full null-modem cable the peer's DTR is our DSR and DCD and says 'my agent runs'; its RTS is our CTS
+//! and says 'I hold services'. Many cables have no such wires, or loop them back in the plug. So the lines
+//! are learned: they count only after they stayed on for dead_after while the peer was heard, and never again
+//! on a cable where a beat came in while they were off.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +35,8 @@ pub enum LineReading {
 /// The rails of a supply do not fall together: a box may send for so long after its lines have dropped.
 pub const RAILS_APART: Span = Span::from_ms(300);
 
-/// For how long a peer may be heard elsewhere after its lines dropped, and have lost its power all the same. Lines are looked at once
-/// an `interval`, and a frame may have been on its way.
+/// For how long a peer may be heard elsewhere after its lines dropped, and have lost its power all the same.
+/// Lines are looked at once an `interval`, and a frame may have been on its way.
 pub fn outlived_for(interval: Span) -> Span {
     interval.max(RAILS_APART)
 }

@@ -32,8 +32,16 @@ pub enum PathState {
 
 impl PathState {
     /// Every state, in the order of the tables.
-    pub const ALL: [Self; 8] =
-        [Self::Unproven, Self::OnTime, Self::Late, Self::Silent, Self::Broken, Self::Noisy, Self::Refused, Self::Blind];
+    pub const ALL: [Self; 8] = [
+        Self::Unproven,
+        Self::OnTime,
+        Self::Late,
+        Self::Silent,
+        Self::Broken,
+        Self::Noisy,
+        Self::Refused,
+        Self::Blind,
+    ];
 
     /// The peer is heard here.
     pub const fn is_heard(self) -> bool {
@@ -44,8 +52,8 @@ impl PathState {
     }
 }
 
-/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled then looks the
-/// same as a power loss.
+/// A LAN that has been broken for longer than this may have hidden the peer's death; a cable that is pulled
+/// then looks the same as a power loss.
 pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
 
 /// What a successor of this agent has to know of a path.
@@ -131,8 +139,11 @@ impl Detector {
         let PathTiming { interval, late_after, dead_after: ours } = self.timing;
         self.peers_dead_after = dead_after;
         let dead_after = dead_after.max(ours);
-        self.agreed =
-            PathTiming { interval, late_after: late_after.fraction(dead_after.as_us(), ours.as_us()), dead_after };
+        self.agreed = PathTiming {
+            interval,
+            late_after: late_after.fraction(dead_after.as_us(), ours.as_us()),
+            dead_after,
+        };
     }
 
     /// The dead_after that the peer last announced; `None` before it did.
@@ -145,7 +156,8 @@ impl Detector {
         self.agreed
     }
 
-    /// Until when silence proves nothing: where the two files differ, by the slower one. The peer's beats may come by that.
+    /// Until when silence proves nothing: where the two files differ, by the slower one. The peer's beats may
+    /// come by that.
     pub fn dead_after(&self) -> Span {
         self.agreed.dead_after
     }
@@ -158,13 +170,15 @@ impl Detector {
     /// What a successor has to know.
     pub fn deposit(&self, now: Instant) -> PathDeposit {
         let is_heard = self.state(now, None).is_heard();
-        let (open_since, heard_at, peers_dead_after) = (self.open_since, self.heard_at, self.peers_dead_after);
+        let (open_since, heard_at, peers_dead_after) =
+            (self.open_since, self.heard_at, self.peers_dead_after);
         let unanswered = self.self_test.unanswered();
         PathDeposit { is_heard, open_since, heard_at, unanswered, peers_dead_after }
     }
 
-    /// Goes on with what another agent left, as if the port had been open all the time: a path that was broken stays so
-    /// until it hears the peer again. Where the peer was heard nobody knows until when; it may have been until now.
+    /// Goes on with what another agent left, as if the port had been open all the time: a path that was
+    /// broken stays so until it hears the peer again. Where the peer was heard nobody knows until when; it
+    /// may have been until now.
     pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
         self.open_since = left.open_since;
         self.self_test.succeed(left.unanswered);
@@ -197,7 +211,8 @@ impl Detector {
         self.open_since.is_some()
     }
 
-    /// A fresh beat of the peer arrived that shows it alive at `as_of`: earlier than now, if another path brought it sooner.
+    /// A fresh beat of the peer arrived that shows it alive at `as_of`: earlier than now, if another path
+    /// brought it sooner.
     pub fn hear(&mut self, now: Instant, as_of: Instant) {
         self.heard_at = self.heard_at.max(Some(as_of));
         self.quality.hear(now, self.timing);
@@ -227,9 +242,9 @@ impl Detector {
         self.lines.found_off_at()
     }
 
-    /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path that last heard
-    /// the peer at `newest`. A peer that is heard elsewhere long after that has power, and the cable was pulled. So has a stranger
-    /// that framed since: the box was started again with another key.
+    /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path
+    /// that last heard the peer at `newest`. A peer that is heard elsewhere long after that has power, and
+    /// the cable was pulled. So has a stranger that framed since: the box was started again with another key.
     pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
@@ -238,11 +253,12 @@ impl Detector {
             return false;
         }
         let newest = newest.unwrap_or(heard_at).max(heard_at);
-        dropped_at.since(heard_at) < self.timing.dead_after && newest <= dropped_at + outlived_for(self.timing.interval)
+        dropped_at.since(heard_at) < self.timing.dead_after
+            && newest <= dropped_at + outlived_for(self.timing.interval)
     }
 
-    /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have been broken for
-    /// ever, however lately it was believed to be.
+    /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have
+    /// been broken for ever, however lately it was believed to be.
     pub fn is_broken_briefly(&self, now: Instant) -> bool {
         self.heard_in_window().is_some() && now.since(self.silent_at()) < BRIEFLY_BROKEN
     }
@@ -271,7 +287,8 @@ impl Detector {
         self.somebody_at = Some(now);
     }
 
-    /// When somebody was last on the cable whose frames prove nothing else. On a LAN they may have been recorded.
+    /// When somebody was last on the cable whose frames prove nothing else. On a LAN they may have been
+    /// recorded.
     pub fn somebody_at(&self) -> Option<Instant> {
         self.somebody_at.filter(|_| self.kind == PathKind::Serial)
     }
@@ -348,8 +365,8 @@ impl Detector {
         self.heard_in_window().map_or(open_since + self.patience, |at| at + self.dead_after())
     }
 
-    /// A peer that another path heard after this instant was there while this path should have shown it: also where
-    /// this one never heard anything, however long it may stay unproven.
+    /// A peer that another path heard after this instant was there while this path should have shown it: also
+    /// where this one never heard anything, however long it may stay unproven.
     fn outlived_after(&self) -> Instant {
         let since = self.heard_in_window().or(self.open_since);
         since.map_or(Instant::NEVER, |at| at + self.dead_after())
@@ -412,9 +429,17 @@ mod tests {
     fn silence_that_another_path_outlived_is_a_broken_path_until_it_hears_again() {
         let mut path = detector(PathKind::Serial);
         path.hear(at(0), at(0));
-        assert_eq!(path.state(at(2_000), Some(at(1_500))), PathState::Silent, "heard as this one fell silent");
+        assert_eq!(
+            path.state(at(2_000), Some(at(1_500))),
+            PathState::Silent,
+            "heard as this one fell silent"
+        );
         assert_eq!(path.state(at(2_000), Some(at(1_501))), PathState::Broken);
-        assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::Broken, "and stays so when both are silent");
+        assert_eq!(
+            path.state(at(99_000), Some(at(1_501))),
+            PathState::Broken,
+            "and stays so when both are silent"
+        );
         path.hear(at(99_000), at(99_000));
         assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::OnTime);
     }
@@ -428,7 +453,11 @@ mod tests {
                 lan.hear(at(ms), at(ms - 2_000));
             }
         }
-        assert_eq!(lan.state(at(3_750), cable.heard_at()), PathState::Broken, "no path, while the peer lives");
+        assert_eq!(
+            lan.state(at(3_750), cable.heard_at()),
+            PathState::Broken,
+            "no path, while the peer lives"
+        );
         assert_eq!(lan.quality.lag, Span::from_ms(2_000));
         for ms in (4_000..6_000).step_by(250) {
             lan.hear(at(ms), at(ms - 2_000));
@@ -453,7 +482,11 @@ mod tests {
         assert_eq!(path.state(at(4_500), None), PathState::Silent, "ends dead_after later");
         path.refuse(at(5_000), Reading::Noise);
         path.refuse(at(5_000), Reading::Echo);
-        assert_eq!(path.state(at(5_000), None), PathState::Silent, "our own echo is neither noise nor a peer");
+        assert_eq!(
+            path.state(at(5_000), None),
+            PathState::Silent,
+            "our own echo is neither noise nor a peer"
+        );
         assert!(path.is_looped(at(5_000)));
     }
 

@@ -27,11 +27,13 @@ pub struct Peer {
     acked_at: Option<Instant>,
     /// When it was heard again after every path had stopped hearing it (or for the first time).
     returned_at: Option<Instant>,
-    /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the old.
+    /// What it last announced to be armed, in whichever incarnation: a new one inherits the addresses of the
+    /// old.
     mechanisms: Option<Mechanisms>,
     /// It was last heard in maintenance, in whichever incarnation, which lasts until then.
     maintenance_until: Option<Instant>,
-    /// It has acknowledged a beat of this run of ours, in whichever incarnation: it knows by what times we go.
+    /// It has acknowledged a beat of this run of ours, in whichever incarnation: it knows by what times we
+    /// go.
     does_know_us: bool,
     /// Since when it has said without a gap that it cannot serve.
     troubled_since: Option<Instant>,
@@ -45,11 +47,12 @@ impl Peer {
     /// A new incarnation was adopted: what the old one said is void. The peer as such was heard.
     pub fn become_adopted(&mut self, now: Instant) {
         let Self { mechanisms, maintenance_until, does_know_us, .. } = *self;
-        *self = Self { returned_at: Some(now), mechanisms, maintenance_until, does_know_us, ..Self::default() };
+        *self =
+            Self { returned_at: Some(now), mechanisms, maintenance_until, does_know_us, ..Self::default() };
     }
 
-    /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and owes no more time
-    /// than it did.
+    /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and
+    /// owes no more time than it did.
     pub fn become_known_again(&mut self) {
         let Self { mechanisms, acked_at, maintenance_until, .. } = *self;
         *self = Self { mechanisms, acked_at, maintenance_until, ..Self::default() };
@@ -65,8 +68,8 @@ impl Peer {
         *self = Self { acked_at, mechanisms, maintenance_until, ..Self::default() };
     }
 
-    /// A fresh beat arrived. Says whether it is the newest: one that a slower path brings later than a faster one says nothing
-    /// new.
+    /// A fresh beat arrived. Says whether it is the newest: one that a slower path brings later than a faster
+    /// one says nothing new.
     pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, before: Before, sent: &SendTimes) -> bool {
         if before == Before::Silence {
             self.returned_at = Some(now);
@@ -105,8 +108,8 @@ impl Peer {
         self.beat_at
     }
 
-    /// What its newest beat says of a group. Where the configurations agree, groups stand in the same order; where they
-    /// differ, a group is known by its tag.
+    /// What its newest beat says of a group. Where the configurations agree, groups stand in the same order;
+    /// where they differ, a group is known by its tag.
     pub fn group(&self, id: GroupId, policy: &Policy) -> Option<GroupReport> {
         let beat = self.beat.as_ref()?;
         if beat.digest == policy.digest {
@@ -122,7 +125,8 @@ impl Peer {
         self.mechanisms
     }
 
-    /// Until when its operator wants nothing moved, as it said when it was last heard; never over where it did not say.
+    /// Until when its operator wants nothing moved, as it said when it was last heard; never over where it
+    /// did not say.
     pub fn maintenance_until(&self) -> Option<Instant> {
         self.maintenance_until
     }
@@ -162,7 +166,8 @@ impl Peer {
         self.acked_at
     }
 
-    /// Send time of our newest beat that it acknowledged, or the instant of its return: from then on it owes us one.
+    /// Send time of our newest beat that it acknowledged, or the instant of its return: from then on it owes
+    /// us one.
     pub fn acknowledged(&self) -> Option<Instant> {
         self.acked_at.max(self.returned_at)
     }
@@ -172,9 +177,9 @@ impl Peer {
         self.does_know_us
     }
 
-    /// Its newest beat says that it has heard us on no path for as long as `limits` names for that path, for all that the steps of
-    /// its report can tell: the peer itself knows better. A peer in cold start has not had the time to hear us and counts as
-    /// acknowledging.
+    /// Its newest beat says that it has heard us on no path for as long as `limits` names for that path, for
+    /// all that the steps of its report can tell: the peer itself knows better. A peer in cold start has not
+    /// had the time to hear us and counts as acknowledging.
     pub fn is_deaf(&self, limits: impl Iterator<Item = Span>) -> bool {
         let Some(beat) = &self.beat else { return false };
         let mut ages = beat.paths.iter().map(PathReport::longest_age).zip(limits);
@@ -183,7 +188,8 @@ impl Peer {
 }
 
 impl GroupReport {
-    /// Nobody knows which of two reports is meant: the one that claims more, and of the words those that promise nothing.
+    /// Nobody knows which of two reports is meant: the one that claims more, and of the words those that
+    /// promise nothing.
     fn or_worse(&self, other: &Self) -> Self {
         let claim = |report: &Self| (report.role.is_holding(), report.role == Role::Faulty, report.term);
         let worse = if claim(other) > claim(self) { other } else { self };

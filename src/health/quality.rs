@@ -1,4 +1,5 @@
-//! How good a path is while it works: how evenly beats arrive, how soon ours are answered, how often frames break.
+//! How good a path is while it works: how evenly beats arrive, how soon ours are answered, how often frames
+//! break.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +15,15 @@ pub struct Quality {
     last_at: Option<Instant>,
     /// A frame broke, and none has come since.
     is_lost: bool,
-    /// How many gaps between two beats were below 1.5 intervals, below 2, below late_after, below dead_after, and above
-    /// that: an outage.
+    /// How many gaps between two beats were below 1.5 intervals, below 2, below late_after, below dead_after,
+    /// and above that: an outage.
     pub gaps: [u32; GAP_BINS],
     /// The longest gap that was no outage.
     pub worst_gap: Span,
     /// By how much beats come later than an interval after the last, smoothed over 16 beats.
     pub jitter: Span,
-    /// The soonest that a beat of ours was acknowledged in a beat: there and back, and the peer's wait for its own beat.
+    /// The soonest that a beat of ours was acknowledged in a beat: there and back, and the peer's wait for
+    /// its own beat.
     pub best_answer: Option<Span>,
     /// How often a frame was found again after broken ones.
     pub resyncs: u32,
@@ -37,8 +39,12 @@ impl Quality {
         }
         let Some(last_at) = self.last_at.replace(now) else { return };
         let gap = now.since(last_at);
-        let limits =
-            [timing.interval.fraction(3, 2), timing.interval.fraction(2, 1), timing.late_after, timing.dead_after];
+        let limits = [
+            timing.interval.fraction(3, 2),
+            timing.interval.fraction(2, 1),
+            timing.late_after,
+            timing.dead_after,
+        ];
         let bin = limits.iter().take_while(|limit| gap >= **limit).count();
         if let Some(count) = self.gaps.get_mut(bin) {
             *count = count.saturating_add(1);

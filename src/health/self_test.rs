@@ -1,7 +1,7 @@
 //! Whether a probe can be believed: while the peer is heard on a LAN, its own address has to answer there.
 //!
-//! A probe that nobody answers says 'clear' only where answers could come in. Filters and switched-off ARP swallow them
-//! without a word, on either box; so each LAN is tried every minute, long before it matters.
+//! A probe that nobody answers says 'clear' only where answers could come in. Filters and switched-off ARP
+//! swallow them without a word, on either box; so each LAN is tried every minute, long before it matters.
 
 use crate::time::{Instant, Span};
 
@@ -9,8 +9,8 @@ use crate::time::{Instant, Span};
 const EVERY: Span = Span::from_s(60);
 /// How long an answer may take; and how often a LAN is tried that did not answer.
 const PATIENCE: Span = Span::from_s(2);
-/// So many questions in a row without an answer are no accident: on a LAN that loses 40 % of all frames both ways, one
-/// round in a hundred.
+/// So many questions in a row without an answer are no accident: on a LAN that loses 40 % of all frames both
+/// ways, one round in a hundred.
 const MAX_UNANSWERED: u8 = 10;
 
 /// The test of one LAN.
@@ -48,8 +48,8 @@ impl SelfTest {
         self.unanswered
     }
 
-    /// Looks whether the peer has to be asked for now. `is_well`: it is heard on this LAN, and says that it hears us; on any
-    /// other its silence would prove nothing.
+    /// Looks whether the peer has to be asked for now. `is_well`: it is heard on this LAN, and says that it
+    /// hears us; on any other its silence would prove nothing.
     pub fn pass(&mut self, now: Instant, is_well: bool) -> Pass {
         if now < self.due {
             return Pass::Nothing;

@@ -1,8 +1,8 @@
 //! Third parties that both nodes can ask about.
 //!
-//! *Seeing* a witness means that it answered a request that was sent after a certain instant: the peer's last frame for a
-//! node that would take over, our newest acknowledged beat for a node that serves. One that neither node saw when they last
-//! exchanged results proves nothing: the fault is its own.
+//! *Seeing* a witness means that it answered a request that was sent after a certain instant: the peer's last
+//! frame for a node that would take over, our newest acknowledged beat for a node that serves. One that
+//! neither node saw when they last exchanged results proves nothing: the fault is its own.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,9 @@ impl Witnesses {
         }
     }
 
-    /// The peer's beat says which ones it sees; ours say what we see within `window`. Where the configurations differ nobody
-    /// knows which witnesses are meant (`None`): then each counts that we have ever seen ourselves. What the peer says of
-    /// witnesses that there are not is nothing.
+    /// The peer's beat says which ones it sees; ours say what we see within `window`. Where the
+    /// configurations differ nobody knows which witnesses are meant (`None`): then each counts that we have
+    /// ever seen ourselves. What the peer says of witnesses that there are not is nothing.
     pub fn exchange(&mut self, now: Instant, window: Span, peer_sees: Option<u8>) {
         let known = (0..self.answered.len()).fold(0, |bits, index| bits | bit(index));
         self.peer_sees = peer_sees.unwrap_or(0) & known;
@@ -144,7 +144,11 @@ mod tests {
             "the request must be later than the peer's last frame"
         );
         witnesses.answer(0, at(50));
-        assert_eq!(witnesses.view(at(99)), WitnessView::Seen, "a late answer to an early request takes nothing back");
+        assert_eq!(
+            witnesses.view(at(99)),
+            WitnessView::Seen,
+            "a late answer to an early request takes nothing back"
+        );
     }
 
     #[test]

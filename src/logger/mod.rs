@@ -1,9 +1,11 @@
-//! The log: syslog, and stderr in the foreground. It never holds anybody up: what cannot be written at once is lost, counted,
-//! and told as the first thing that is written again. A call that logs again and again is limited (`crosswire::limit`).
+//! The log: syslog, and stderr in the foreground. It never holds anybody up: what cannot be written at once
+//! is lost, counted, and told as the first thing that is written again. A call that logs again and again is
+//! limited (`crosswire::limit`).
 //!
-//! Agent and guard each have a socket to syslogd. The agent sees no `/dev/log`, so the guard connects both anew, twice a
-//! second: a datagram socket that is connected again is the same one for the agent, and a new one is handed over. What the agent
-//! writes does not pass through the guard, which could neither be flooded by it nor silence it by hanging.
+//! Agent and guard each have a socket to syslogd. The agent sees no `/dev/log`, so the guard connects both
+//! anew, twice a second: a datagram socket that is connected again is the same one for the agent, and a new
+//! one is handed over. What the agent writes does not pass through the guard, which could neither be flooded
+//! by it nor silence it by hanging.
 
 mod line;
 mod stderr;
@@ -106,7 +108,8 @@ impl Logger {
     }
 }
 
-/// Starts logging: to syslog in the background, else to stderr too; where that is a service manager's, to it alone.
+/// Starts logging: to syslog in the background, else to stderr too; where that is a service manager's, to it
+/// alone.
 pub fn start(is_foreground: bool) {
     let is_set = |name: &&str| std::env::var_os(name).is_some();
     let is_managed = is_foreground && ["JOURNAL_STREAM", "NOTIFY_SOCKET"].iter().any(is_set);
@@ -128,7 +131,8 @@ pub fn start(is_foreground: bool) {
     }
 }
 
-/// In a child that becomes the agent: it writes to its own socket, and has lost nothing yet. The descriptors that it needs.
+/// In a child that becomes the agent: it writes to its own socket, and has lost nothing yet. The descriptors
+/// that it needs.
 pub fn become_agent() -> Vec<RawFd> {
     let mut state = LOGGER.state();
     let Some(state) = state.as_mut() else { return Vec::new() };
@@ -157,7 +161,8 @@ pub fn due_at() -> Instant {
     look_at.min(state.tell_at).min(state.limiter.due_at())
 }
 
-/// What is due: another syslogd is looked for, lost lines are told, and floods. A new socket for the agent, if it needs one.
+/// What is due: another syslogd is looked for, lost lines are told, and floods. A new socket for the agent,
+/// if it needs one.
 pub fn turn(now: Instant) -> Option<OwnedFd> {
     let mut state = LOGGER.state();
     let state = state.as_mut()?;

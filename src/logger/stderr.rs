@@ -1,4 +1,5 @@
-//! Standard error in the foreground: a terminal that may be held, a pipe that nobody reads, a file, or a service manager.
+//! Standard error in the foreground: a terminal that may be held, a pipe that nobody reads, a file, or a
+//! service manager.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -26,15 +27,16 @@ enum How {
 /// Standard error.
 pub struct Stderr {
     how: How,
-    /// With the priority that a service manager reads (`sd-daemon(3)`), else with the word that a person does.
+    /// With the priority that a service manager reads (`sd-daemon(3)`), else with the word that a person
+    /// does.
     has_priority: bool,
 }
 
 impl Stderr {
     /// As it is.
     pub fn new(has_priority: bool) -> Self {
-        let kind =
-            fstat(io::stderr()).map_or(SFlag::empty(), |stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);
+        let kind = fstat(io::stderr())
+            .map_or(SFlag::empty(), |stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);
         let how = match kind {
             SFlag::S_IFSOCK => How::Socket,
             SFlag::S_IFCHR | SFlag::S_IFIFO => {
@@ -62,12 +64,15 @@ impl Write for Stderr {
             true => Line::of(format_args!("<{}>{text}", severity(level))),
             false => Line::of(format_args!("{}: {text}", word(level))),
         };
-        let mut bytes: heapless::Vec<u8, { super::line::MAX_LINE_BYTES + 1 }> = line.as_str().bytes().collect();
+        let mut bytes: heapless::Vec<u8, { super::line::MAX_LINE_BYTES + 1 }> =
+            line.as_str().bytes().collect();
         // There is room for it.
         let _ = bytes.push(b'\n');
         let written = match &mut self.how {
             How::Opened(file) => file.write(&bytes).ok(),
-            How::Socket => send(io::stderr().as_raw_fd(), &bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).ok(),
+            How::Socket => {
+                send(io::stderr().as_raw_fd(), &bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).ok()
+            }
             How::Plain => is_ready().then(|| io::stderr().write(&bytes).ok()).flatten(),
         };
         written == Some(bytes.len())

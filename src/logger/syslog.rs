@@ -1,4 +1,5 @@
-//! A socket to syslogd, which may come and go: datagrams, or a stream where it wants one (some set-ups of syslog-ng and s6).
+//! A socket to syslogd, which may come and go: datagrams, or a stream where it wants one (some set-ups of
+//! syslog-ng and s6).
 
 use std::fs::metadata;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -8,7 +9,8 @@ use log::Level;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SockType as TypeOfSocket;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, shutdown, socket,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send,
+    shutdown, socket,
 };
 
 use super::line::{Line, MAX_LINE_BYTES};
@@ -51,13 +53,16 @@ impl Syslog {
         self.socket.try_clone().ok()
     }
 
-    /// Connects to who listens now. True if that took another socket: then whoever shares the old one has to be told. A socket
-    /// for datagrams is connected over and over, which is one system call and makes no difference to one who is still there.
+    /// Connects to who listens now. True if that took another socket: then whoever shares the old one has to
+    /// be told. A socket for datagrams is connected over and over, which is one system call and makes no
+    /// difference to one who is still there.
     pub fn connect(&mut self) -> bool {
         let Some(path) = self.path else { return false };
         let was_stream = self.stream.is_some();
         if was_stream {
-            let Some(socket) = open(SockType::Datagram).filter(|_| !self.is_stream_well(path)) else { return false };
+            let Some(socket) = open(SockType::Datagram).filter(|_| !self.is_stream_well(path)) else {
+                return false;
+            };
             (self.socket, self.stream) = (socket, None);
         }
         let is_stream = connect_to(&self.socket, path) == Err(Errno::EPROTOTYPE) && self.become_stream(path);
@@ -76,14 +81,16 @@ impl Syslog {
     /// Its other end is open, and nobody else listens instead.
     fn is_stream_well(&self, path: &str) -> bool {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        let is_closed = matches!(recv(self.socket.as_raw_fd(), &mut [0], flags), Ok(0) | Err(Errno::ECONNRESET));
+        let is_closed =
+            matches!(recv(self.socket.as_raw_fd(), &mut [0], flags), Ok(0) | Err(Errno::ECONNRESET));
         !is_closed && listener(path).is_none_or(|found| Some(found) == self.stream)
     }
 
     fn send(&mut self, bytes: &[u8]) -> nix::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         if send(self.socket.as_raw_fd(), bytes, flags)? < bytes.len() {
-            // What comes next would belong to this line. That nothing does is seen by whoever shares the socket.
+            // What comes next would belong to this line. That nothing does is seen by whoever shares the
+            // socket.
             let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
             return Err(Errno::EAGAIN);
         }

@@ -20,7 +20,8 @@ fn outlet(path: &'static str) -> Outlet<Syslog> {
 fn heard(log: &UnixDatagram) -> Vec<String> {
     log.set_nonblocking(true).expect("set");
     let mut room = [0; 2_000];
-    let next = || log.recv(&mut room).ok().map(|length| String::from_utf8_lossy(&room[..length]).into_owned());
+    let next =
+        || log.recv(&mut room).ok().map(|length| String::from_utf8_lossy(&room[..length]).into_owned());
     std::iter::from_fn(next).map(|line| line.split_once(": ").expect("a line of ours").1.to_owned()).collect()
 }
 
@@ -91,7 +92,10 @@ fn a_stream_takes_the_place_of_datagrams_and_gives_it_back() {
     let mut room = [0; 500];
     let length = stream.read(&mut room).expect("two lines");
     let text = String::from_utf8_lossy(&room[..length]).into_owned();
-    assert_eq!(text.lines().map(|line| line.split_once(": ").expect("ours").1).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(
+        text.lines().map(|line| line.split_once(": ").expect("ours").1).collect::<Vec<_>>(),
+        ["one", "two"]
+    );
     assert!(text.ends_with('\n'), "a line has an end: {text:?}");
     // It is stopped: another one takes datagrams.
     drop((stream, listener));

@@ -1,7 +1,7 @@
 //! What a node does about one group: the rules, from (role, situation) to a decision.
 //!
-//! A situation is everything that is known, boiled down to answers; how they are found is the node's business. The order of
-//! the questions is the order of the rules: what is unsafe is asked first.
+//! A situation is everything that is known, boiled down to answers; how they are found is the node's
+//! business. The order of the questions is the order of the rules: what is unsafe is asked first.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use crate::resource::ReleaseOrder;
 /// What the peer says that it is for the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Claim {
-    /// It has said nothing yet in this incarnation, or is not heard; or it held nothing when it was last heard on time.
+    /// It has said nothing yet in this incarnation, or is not heard; or it held nothing when it was last
+    /// heard on time.
     Unknown,
     /// It serves, or is about to.
     Serves,
@@ -118,11 +119,13 @@ pub struct Situation {
     pub must_have_reset: bool,
     /// Somebody who was not understood was the last one on the cable.
     pub is_estranged: bool,
-    /// When it was last heard, the peer said that it cannot serve: nobody there lets go by the ack deadline, only its kernel.
+    /// When it was last heard, the peer said that it cannot serve: nobody there lets go by the ack deadline,
+    /// only its kernel.
     pub is_peer_troubled: bool,
     /// The peer's lines say that its box has power.
     pub are_lines_on: bool,
-    /// What the witnesses say, given answers to requests after the peer's last frame, or after our newest acknowledged beat.
+    /// What the witnesses say, given answers to requests after the peer's last frame, or after our newest
+    /// acknowledged beat.
     pub witness: WitnessView,
     /// How far the fence is.
     pub fence: Fence,
@@ -216,7 +219,8 @@ fn let_go_at_once(s: &Situation) -> Option<Block> {
     }
 }
 
-/// It may be we who are cut off, and we have not served alone for long. A peer that said goodbye is not cut off from us.
+/// It may be we who are cut off, and we have not served alone for long. A peer that said goodbye is not cut
+/// off from us.
 fn is_witness_missed(s: &Situation) -> bool {
     s.witness == WitnessView::Unseen && !s.has_served_alone && s.verdict != Verdict::Departed
 }
@@ -239,8 +243,12 @@ fn by_verdict(s: &Situation) -> Decision {
         Verdict::Doubtful => match (s.in_jeopardy, s.witness) {
             (InJeopardy::Takeover, WitnessView::None | WitnessView::Seen)
             | (InJeopardy::Witness, WitnessView::Seen) => by_safety_rule(s, TakeReason::Jeopardy),
-            (InJeopardy::Takeover | InJeopardy::Witness, WitnessView::Unseen) => Decision::Wait(Block::WitnessUnseen),
-            (InJeopardy::Witness, WitnessView::None) | (InJeopardy::Hold, _) => Decision::Wait(Block::Jeopardy),
+            (InJeopardy::Takeover | InJeopardy::Witness, WitnessView::Unseen) => {
+                Decision::Wait(Block::WitnessUnseen)
+            }
+            (InJeopardy::Witness, WitnessView::None) | (InJeopardy::Hold, _) => {
+                Decision::Wait(Block::Jeopardy)
+            }
         },
     }
 }
@@ -263,8 +271,8 @@ fn beside_peer(s: &Situation) -> Decision {
         Claim::Unknown => Decision::Wait(Block::NoReport),
         Claim::Serves => Decision::Wait(Block::PeerServes),
         Claim::Releases => Decision::Wait(Block::PeerReleases),
-        // It takes us for dead, or soon will, and would not hear that we serve: what makes a holder let go must not let
-        // it take again.
+        // It takes us for dead, or soon will, and would not hear that we serve: what makes a holder let go
+        // must not let it take again.
         Claim::Offers | Claim::Free if s.is_peer_deaf => Decision::Wait(Block::Unheard),
         Claim::Offers | Claim::Free if s.is_unsteady => Decision::Wait(Block::Unsteady),
         // Its offer is older than ours, which it has not heard yet.
@@ -277,8 +285,9 @@ fn beside_peer(s: &Situation) -> Decision {
     }
 }
 
-/// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire. Neither ends
-/// scripts, and a node that was restarted while it is cut off hears nobody either: what asks for a fence asks for it here.
+/// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
+/// Neither ends scripts, and a node that was restarted while it is cut off hears nobody either: what asks for
+/// a fence asks for it here.
 fn cold_start(s: &Situation) -> Decision {
     if s.is_peer_off {
         beside_answering_peer(s, TakeReason::PeerIsOff)
@@ -306,7 +315,9 @@ fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Decision {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
         Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
-        Finding::Impossible | Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Decision::Take(reason),
+        Finding::Impossible | Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => {
+            Decision::Take(reason)
+        }
     }
 }
 
@@ -315,8 +326,8 @@ fn may_go_unprobed(s: &Situation) -> bool {
     s.is_peer_off || s.fence == Fence::Confirmed || (s.verdict == Verdict::Present && !s.is_refused)
 }
 
-/// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the rule; so may one
-/// of whom we only know that it was there, and one whose guard had failed before.
+/// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the
+/// rule; so may one of whom we only know that it was there, and one whose guard had failed before.
 fn by_safety_rule(s: &Situation, reason: TakeReason) -> Decision {
     if !s.has_drift_passed {
         return Decision::Wait(Block::Drift);
@@ -350,21 +361,25 @@ fn by_fence(s: &Situation) -> Option<Decision> {
     }
 }
 
-/// A peer that should be gone: where its own address still answers, its box lives, and may hold what does not answer.
+/// A peer that should be gone: where its own address still answers, its box lives, and may hold what does not
+/// answer.
 fn apart(s: &Situation, reason: TakeReason) -> Decision {
     match s.finding {
         Finding::Unknown => Decision::Wait(Block::ProbePending),
         Finding::VipAnswers => Decision::Wait(Block::VipAnswers),
         Finding::PeerAnswers if !is_let_go(s) => Decision::Wait(Block::PeerAnswers),
         Finding::Impossible if !may_go_unprobed(s) => Decision::Wait(Block::ProbeImpossible),
-        Finding::Impossible | Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => Decision::Take(reason),
+        Finding::Impossible | Finding::PeerAnswers | Finding::VipLetGo | Finding::Clear => {
+            Decision::Take(reason)
+        }
     }
 }
 
 /// What makes a holder let go, whether it serves already or is about to.
 fn holder(s: &Situation) -> Option<Decision> {
-    let forced =
-        |reason| Some(Decision::Release(Release { first: ReleaseOrder::AddressesFirst, reason, offer: false }));
+    let forced = |reason| {
+        Some(Decision::Release(Release { first: ReleaseOrder::AddressesFirst, reason, offer: false }))
+    };
     if s.has_lease_lapsed {
         return forced(ReleaseReason::LeaseLapsed);
     }
@@ -384,7 +399,8 @@ fn holder(s: &Situation) -> Option<Decision> {
         return forced(ReleaseReason::WitnessUnseen);
     }
     let first = ReleaseOrder::ScriptsFirst;
-    let stopping = Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer && !s.is_in_maintenance };
+    let stopping =
+        Release { first, reason: ReleaseReason::Stopping, offer: s.can_offer && !s.is_in_maintenance };
     s.is_stopping.then_some(Decision::Release(stopping))
 }
 

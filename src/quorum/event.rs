@@ -13,7 +13,8 @@ use crate::time::{Instant, Span};
 /// Something happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// Everything that had arrived was handed in: judge, decide, send. Silence is judged on a tick and nowhere else.
+    /// Everything that had arrived was handed in: judge, decide, send. Silence is judged on a tick and
+    /// nowhere else.
     Tick,
     /// Bytes came in on a serial path.
     Bytes(PathId, &'a [u8]),
@@ -25,13 +26,15 @@ pub enum Event<'a> {
     PathLost(PathId),
     /// Whether all interfaces of a group have carrier.
     Carrier(GroupId, bool),
-    /// Whether an interface of the configuration has carrier, by its place in the order that both nodes have in common.
+    /// Whether an interface of the configuration has carrier, by its place in the order that both nodes have
+    /// in common.
     Interface(u8, bool),
     /// What became of an order.
     Done(Token, Outcome),
     /// How the scripts of a group are that is served here.
     Scripts(GroupId, Condition),
-    /// Which address of a group that is not held here our kernel would refuse (index in the group's list), if any.
+    /// Which address of a group that is not held here our kernel would refuse (index in the group's list), if
+    /// any.
     AddressRefused(GroupId, Option<u8>),
     /// An address of a group that is held here has gone from our kernel.
     AddressMissing(GroupId),
@@ -45,7 +48,8 @@ pub enum Event<'a> {
     Lines(PathId, Option<Lines>),
     /// The operator asks; answered by exactly one [`Effect::Reply`].
     Operator(Request),
-    /// Our watchdog is armed: at the latest so many seconds after our last sign of life it has reset this box. Zero: not armed.
+    /// Our watchdog is armed: at the latest so many seconds after our last sign of life it has reset this
+    /// box. Zero: not armed.
     Watchdog(u8),
     /// Hand over, say goodbye, exit.
     Stop,
@@ -92,8 +96,8 @@ pub enum Effect {
     Order(Ticket),
     /// The peer's operators ask something, or answer ours.
     Aside(PathId, Aside),
-    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where there is none.
-    /// It is also the sign of life by which the guard knows the agent from one that hangs.
+    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where
+    /// there is none. It is also the sign of life by which the guard knows the agent from one that hangs.
     Deposit,
     /// Tell the operator's logs.
     Record(Record),
@@ -103,8 +107,8 @@ pub enum Effect {
     Exit,
 }
 
-/// Per path: a beat or a hello, an answer, two records. Per group: a renewal, a probe, a take or release, four records.
-/// And a few for the node as a whole.
+/// Per path: a beat or a hello, an answer, two records. Per group: a renewal, a probe, a take or release,
+/// four records. And a few for the node as a whole.
 const MAX_EFFECTS: usize = 4 * MAX_PATHS + 8 * MAX_GROUPS + 16;
 
 /// The effects of one or more steps, in the order in which they have to be carried out.

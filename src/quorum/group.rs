@@ -10,18 +10,22 @@ use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
 pub const RETRY_AFTER: Span = Span::from_s(10);
-/// How long a fence that could not be confirmed is left alone: one that works all the same must not keep the peer from booting.
+/// How long a fence that could not be confirmed is left alone: one that works all the same must not keep the
+/// peer from booting.
 pub const FENCE_AGAIN_AFTER: Span = Span::from_s(300);
-/// How long nothing is let go again for a peer that did not take what was let go for it; twice as long each time.
+/// How long nothing is let go again for a peer that did not take what was let go for it; twice as long each
+/// time.
 pub const UNUSED_WAIT: Span = Span::from_s(10);
-/// For so long after a group was taken from a peer that let it go, an answer of the peer's says that its kernel did not.
+/// For so long after a group was taken from a peer that let it go, an answer of the peer's says that its
+/// kernel did not.
 pub const STILL_HELD_WITHIN: Span = Span::from_s(1);
-/// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the wire.
+/// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the
+/// wire.
 pub const DEFEND_EVERY: Span = Span::from_s(1);
 /// How long a foreign claim for what we serve is shown.
 pub const CLAIM_SHOWN: Span = Span::from_s(60);
-/// How long an answer of the guard may take before the order is given once more: it may have hung, and its socket have been
-/// full.
+/// How long an answer of the guard may take before the order is given once more: it may have hung, and its
+/// socket have been full.
 pub const REPEAT_AFTER: Span = Span::from_s(1);
 /// How long an operator's request stands before it lapses.
 pub const WISH_LASTS: Span = Span::from_s(10);
@@ -67,7 +71,8 @@ pub struct Group {
     pub pending: Option<Token>,
     /// What the release on its way lets go of first.
     pub letting_go: ReleaseOrder,
-    /// When an order on which the role waits is given once more, under the same token: the guard may not have got it.
+    /// When an order on which the role waits is given once more, under the same token: the guard may not have
+    /// got it.
     pub repeat_at: Option<Instant>,
     /// When a failed release is ordered again.
     pub release_again_at: Option<Instant>,
@@ -127,7 +132,8 @@ pub struct Group {
     pub lapsed_there: Option<(Incarnation, u32)>,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
-    /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when we have had it.
+    /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when
+    /// we have had it.
     pub taken_from: Option<(Option<[u8; 6]>, Instant)>,
     /// When the peer's kernel last answered for an address of what it has let go for us.
     pub still_held_at: Option<Instant>,
@@ -216,8 +222,8 @@ impl Tied {
 }
 
 impl Group {
-    /// A term that we heard of, or are about to serve under. Says whether it has just become the highest that there is: from
-    /// then on two that serve are told apart by their names alone.
+    /// A term that we heard of, or are about to serve under. Says whether it has just become the highest that
+    /// there is: from then on two that serve are told apart by their names alone.
     pub fn note_term(&mut self, term: u32) -> bool {
         let before = self.term;
         self.term = before.max(term).min(MAX_TERM);
@@ -246,7 +252,10 @@ impl Group {
         }
         debug_assert!(self.held_term <= self.term, "no term is known that is higher than the highest");
         debug_assert!(self.claims_since.is_none() || self.role == Role::Backup, "nobody claims what it has");
-        debug_assert!(self.fence_token.is_none() || self.fence == Fence::Pending, "a fence on its way is pending");
+        debug_assert!(
+            self.fence_token.is_none() || self.fence == Fence::Pending,
+            "a fence on its way is pending"
+        );
     }
 
     /// What our beats say of it.
@@ -280,8 +289,9 @@ impl Group {
         self.unused_offers = self.unused_offers.saturating_add(1).min(MAX_FLAPS);
     }
 
-    /// It was lost without a plan, or by what the peer said if `is_peers_doing`. The first loss costs nothing; each further one keeps
-    /// this node from taking it on the peer's word for twice as long as the last, so that no peer makes it go to and fro.
+    /// It was lost without a plan, or by what the peer said if `is_peers_doing`. The first loss costs
+    /// nothing; each further one keeps this node from taking it on the peer's word for twice as long as the
+    /// last, so that no peer makes it go to and fro.
     pub fn note_loss(&mut self, now: Instant, is_peers_doing: bool, dead_after: Span) {
         if is_peers_doing && self.flaps > 0 {
             self.unsteady_until = now + dead_after.fraction(1u64.wrapping_shl(u32::from(self.flaps)), 1);
@@ -289,8 +299,8 @@ impl Group {
         self.flaps = self.flaps.saturating_add(1).min(MAX_FLAPS);
     }
 
-    /// How long the preferred node has to be well before it asks for the group, where the configuration says `wait`: each
-    /// unplanned loss doubles that, and the first one makes `immediate` a wait too.
+    /// How long the preferred node has to be well before it asks for the group, where the configuration says
+    /// `wait`: each unplanned loss doubles that, and the first one makes `immediate` a wait too.
     pub fn failback_wait(&self, wait: Span) -> Span {
         let flaps = u32::from(self.flaps.min(MAX_FLAPS));
         let least = if flaps == 0 { Span::ZERO } else { FLAP_WAIT };

@@ -1,7 +1,7 @@
 //! Evidence to decision.
 //!
-//! [`node::Node::step`] is the only way in. It takes an instant and an event and hands out effects; it is total and
-//! deterministic. What it decides with stands in tables of its own, each readable without the rest:
+//! [`node::Node::step`] is the only way in. It takes an instant and an event and hands out effects; it is
+//! total and deterministic. What it decides with stands in tables of its own, each readable without the rest:
 //!
 //! * [`verdict`]: what the paths together say of the peer
 //! * [`decide`]: what a node in a role does about one group, given the situation

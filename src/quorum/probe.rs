@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::resource::{Fault, Token};
 use crate::time::{Instant, Span};
 
-/// How long an answer may take at most: an idle Pentium answers an ARP request within a millisecond, a busy one within ten.
+/// How long an answer may take at most: an idle Pentium answers an ARP request within a millisecond, a busy
+/// one within ten.
 const LONGEST_WAIT: Span = Span::from_ms(100);
 /// Between two queries at least, however short the wait.
 const SHORTEST_GAP: Span = Span::from_ms(5);
@@ -19,11 +20,11 @@ pub enum Finding {
     Impossible,
     /// Somebody answers for a VIP of the group.
     VipAnswers,
-    /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel lives and let
-    /// the VIP go.
+    /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel
+    /// lives and let the VIP go.
     VipLetGo,
-    /// No VIP answers, but the peer's own address does, or something of the group or the peer did since the peer fell
-    /// silent: its box lived on, and that nothing answers now may be a cut LAN.
+    /// No VIP answers, but the peer's own address does, or something of the group or the peer did since the
+    /// peer fell silent: its box lived on, and that nothing answers now may be a cut LAN.
     PeerAnswers,
     /// Nobody has answered two queries, each waited for, since the peer fell silent.
     Clear,
@@ -39,12 +40,13 @@ pub struct Probe {
     /// The last query could not be put.
     is_impossible: bool,
     last_sent_at: Option<Instant>,
-    /// When the last query that has left, or was ordered before nobody asked any more, was ordered: what was heard since may
-    /// answer it.
+    /// When the last query that has left, or was ordered before nobody asked any more, was ordered: what was
+    /// heard since may answer it.
     last_asked_at: Option<Instant>,
     /// Sent time of the first query after the last answer for a VIP.
     quiet_since: Option<Instant>,
-    /// Sent time of the second one. A single query, or its answer, may be lost, or meet a kernel that is busy.
+    /// Sent time of the second one. A single query, or its answer, may be lost, or meet a kernel that is
+    /// busy.
     quiet_again_at: Option<Instant>,
     vip_answered_at: Option<Instant>,
     peer_answered_at: Option<Instant>,
@@ -52,8 +54,8 @@ pub struct Probe {
     peer_alone_since: Option<Instant>,
 }
 
-/// How long a stranger at a VIP may be too busy to answer. The peer would have said that it holds it, and whoever is neither
-/// must not be fought because it was slow once.
+/// How long a stranger at a VIP may be too busy to answer. The peer would have said that it holds it, and
+/// whoever is neither must not be fought because it was slow once.
 pub const STRANGERS_PATIENCE: Span = Span::from_s(1);
 
 /// How long to wait for answers, so that the result is at hand when dead_after passes.
@@ -82,8 +84,8 @@ impl Probe {
         self.is_guard_late
     }
 
-    /// When the next query is due: every interval, but the second one that nobody answers when the first has been waited for, so
-    /// that both are done when dead_after passes.
+    /// When the next query is due: every interval, but the second one that nobody answers when the first has
+    /// been waited for, so that both are done when dead_after passes.
     pub fn due_at(&self, interval: Span, wait: Span) -> Instant {
         let is_second = self.quiet_since.is_some() && self.quiet_again_at.is_none();
         let gap = if is_second { interval.min(wait).max(SHORTEST_GAP) } else { interval };
@@ -102,10 +104,12 @@ impl Probe {
         self.pending == Some(token)
     }
 
-    /// The queries have left, the last of them at `at`. An answer may be heard before that instant: before the other queries have
-    /// left, before the guard looks at the clock. Whatever was heard since the queries were ordered counts for them.
+    /// The queries have left, the last of them at `at`. An answer may be heard before that instant: before
+    /// the other queries have left, before the guard looks at the clock. Whatever was heard since the queries
+    /// were ordered counts for them.
     ///
-    /// Who was not asked for longer than `freshness` may have come and gone meanwhile: what nobody answered before that is void.
+    /// Who was not asked for longer than `freshness` may have come and gone meanwhile: what nobody answered
+    /// before that is void.
     pub fn sent(&mut self, at: Instant, freshness: Span) {
         (self.pending, self.is_guard_late) = (None, false);
         self.is_impossible = false;
@@ -166,8 +170,8 @@ impl Probe {
         self.peer_alone_since = None;
     }
 
-    /// What answered before `early` counts until `late_after` has passed since, and no longer: it says no more than a beat would
-    /// have, that the box had power then.
+    /// What answered before `early` counts until `late_after` has passed since, and no longer: it says no
+    /// more than a beat would have, that the box had power then.
     pub fn age(&mut self, now: Instant, early: Instant, late_after: Span) {
         for answered_at in [&mut self.vip_answered_at, &mut self.peer_answered_at] {
             if answered_at.is_some_and(|at| at < early && now >= at + late_after) {
@@ -181,11 +185,13 @@ impl Probe {
         self.vip_answered_at.max(self.peer_answered_at)
     }
 
-    /// Nobody asks any more. What has answered after the peer's newest frame, at `heard_at`, is remembered: if that was its last,
-    /// its kernel has outlived it. Not what was asked before that: it may have been answered before the frame left.
+    /// Nobody asks any more. What has answered after the peer's newest frame, at `heard_at`, is remembered:
+    /// if that was its last, its kernel has outlived it. Not what was asked before that: it may have been
+    /// answered before the frame left.
     pub fn stop(&mut self, heard_at: Option<Instant>) {
         let last_asked_at = self.asked_at.or(self.last_asked_at);
-        let is_newer = |at: &Instant| heard_at.is_none_or(|heard_at| *at > heard_at && last_asked_at > Some(heard_at));
+        let is_newer =
+            |at: &Instant| heard_at.is_none_or(|heard_at| *at > heard_at && last_asked_at > Some(heard_at));
         *self = Self {
             last_asked_at,
             vip_answered_at: self.vip_answered_at.filter(is_newer),
@@ -199,8 +205,8 @@ impl Probe {
         *self = Self::default();
     }
 
-    /// What is known at `now`, with queries every `interval` and `wait` for answers to them. A VIP that has answered counts as
-    /// answering for `patience` after the first query that it did not answer.
+    /// What is known at `now`, with queries every `interval` and `wait` for answers to them. A VIP that has
+    /// answered counts as answering for `patience` after the first query that it did not answer.
     pub fn finding(&self, now: Instant, interval: Span, wait: Span, patience: Span) -> Finding {
         let freshness = freshness(interval, wait);
         let is_recent = |at: Instant| now.since(at) <= freshness;
@@ -220,7 +226,9 @@ impl Probe {
         let has_answered_alone = self.peer_alone_since.is_some_and(|at| now >= at + wait);
         let has_waited_twice = self.quiet_again_at.is_some_and(|at| now >= at + wait);
         match (self.vip_answered_at, self.peer_answered_at) {
-            (Some(vip), Some(peer)) if peer > vip && is_recent(peer) && has_answered_alone => Finding::VipLetGo,
+            (Some(vip), Some(peer)) if peer > vip && is_recent(peer) && has_answered_alone => {
+                Finding::VipLetGo
+            }
             _ if !has_waited_twice => Finding::Unknown,
             (None, None) => Finding::Clear,
             (Some(_), _) | (None, Some(_)) => Finding::PeerAnswers,
@@ -294,7 +302,11 @@ mod tests {
         }
         assert_eq!(finding(&probe, 510), Finding::Unknown);
         probe.peer_answered(at(520));
-        assert_eq!(finding(&probe, 602), Finding::VipLetGo, "the peer has answered each query, and no VIP has");
+        assert_eq!(
+            finding(&probe, 602),
+            Finding::VipLetGo,
+            "the peer has answered each query, and no VIP has"
+        );
     }
 
     #[test]
@@ -320,7 +332,11 @@ mod tests {
             assert_eq!(finding(&probe, ms + 99), Finding::VipAnswers, "{ms}");
         }
         sent(&mut probe, 1_100);
-        assert_eq!(finding(&probe, 1_100), Finding::PeerAnswers, "a second after the first query that it let pass");
+        assert_eq!(
+            finding(&probe, 1_100),
+            Finding::PeerAnswers,
+            "a second after the first query that it let pass"
+        );
         let mut untouched = Probe::default();
         sent(&mut untouched, 0);
         sent(&mut untouched, 100);
@@ -377,7 +393,11 @@ mod tests {
         probe.vip_answered(at(2));
         sent(&mut probe, 0);
         probe.peer_answered(at(100));
-        assert_eq!(finding(&probe, 105), Finding::VipAnswers, "not let go: the VIP's answer may be on its way");
+        assert_eq!(
+            finding(&probe, 105),
+            Finding::VipAnswers,
+            "not let go: the VIP's answer may be on its way"
+        );
         sent(&mut probe, 100);
         assert_eq!(finding(&probe, 199), Finding::VipAnswers);
     }

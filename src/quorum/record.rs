@@ -184,8 +184,8 @@ pub struct Incident {
     pub group: GroupId,
     /// We kept it.
     pub is_kept: bool,
-    /// How long ago both can have begun to serve: the later of our own beginning and the last sign of the peer before the
-    /// silence. The other node knows its own half.
+    /// How long ago both can have begun to serve: the later of our own beginning and the last sign of the
+    /// peer before the silence. The other node knows its own half.
     pub began: Span,
     /// How long it took from the first frame that told us until one had let go.
     pub settled_in: Span,
@@ -293,7 +293,8 @@ pub enum Record {
         /// What they say.
         reading: LineReading,
     },
-    /// A probe's silence proves nothing on a LAN any more, since not even the peer that is heard there answers; or it does again.
+    /// A probe's silence proves nothing on a LAN any more, since not even the peer that is heard there
+    /// answers; or it does again.
     Deaf {
         /// Which path.
         path: PathId,
@@ -356,8 +357,8 @@ pub enum Record {
     },
 }
 
-/// What records have in common that are told apart by their details only: a flood is one of these. Two MACs that claim the same
-/// address are of one kind; two states of a path are not.
+/// What records have in common that are told apart by their details only: a flood is one of these. Two MACs
+/// that claim the same address are of one kind; two states of a path are not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Kind {
     what: Discriminant<Record>,
@@ -405,7 +406,9 @@ impl Record {
             | Self::Script { group, .. }
             | Self::PeerUnable { group, .. }
             | Self::Incident(Incident { group, .. }) => About::Group(group),
-            Self::Jeopardy(is) | Self::DigestDiffers(is) | Self::GuardSilent(is) | Self::Standby(is) => About::Is(is),
+            Self::Jeopardy(is) | Self::DigestDiffers(is) | Self::GuardSilent(is) | Self::Standby(is) => {
+                About::Is(is)
+            }
             Self::PeerTrouble(trouble) => About::Is(trouble != Trouble::None),
             Self::PeerStarted
             | Self::Stall(_)
@@ -419,8 +422,8 @@ impl Record {
         Kind { what: discriminant(self), about }
     }
 
-    /// How many of its kind are said in [`WINDOW`](crate::limit::WINDOW) before the rest is counted. A decision is held back only
-    /// where it could not be one of a person or a fault any more.
+    /// How many of its kind are said in [`WINDOW`](crate::limit::WINDOW) before the rest is counted. A
+    /// decision is held back only where it could not be one of a person or a fault any more.
     pub const fn most_said(&self) -> u16 {
         match self {
             Self::Path { .. }

@@ -21,8 +21,8 @@ pub enum RoleEvent {
     TooLate,
     /// It could not be taken; nothing is held.
     CannotServe,
-    /// Its addresses are gone, a script could not be stopped; that is ordered again. Until it has stopped the peer must
-    /// not start it.
+    /// Its addresses are gone, a script could not be stopped; that is ordered again. Until it has stopped the
+    /// peer must not start it.
     CannotStop,
     /// Its release could not be confirmed; it is ordered again.
     NotReleased,
@@ -47,8 +47,8 @@ impl RoleEvent {
     ];
 }
 
-/// The role after an event; `None` where the event makes no sense and is ignored: an outcome that nobody waits for any
-/// more must not move anything.
+/// The role after an event; `None` where the event makes no sense and is ignored: an outcome that nobody
+/// waits for any more must not move anything.
 pub const fn next(role: Role, event: RoleEvent) -> Option<Role> {
     use RoleEvent as E;
     match (role, event) {
@@ -75,7 +75,10 @@ pub const fn next(role: Role, event: RoleEvent) -> Option<Role> {
             | E::NotReleased
             | E::Retry,
         )
-        | (Role::Acquiring, E::Take | E::AddressesGone | E::Released | E::ReleasedUnfit | E::NotReleased | E::Retry)
+        | (
+            Role::Acquiring,
+            E::Take | E::AddressesGone | E::Released | E::ReleasedUnfit | E::NotReleased | E::Retry,
+        )
         | (
             Role::Active,
             E::Take

@@ -1,14 +1,15 @@
 //! What outlives an agent: how its successor goes on in its place.
 //!
-//! An agent that dies or hangs is started again by its guard, as a new incarnation. The peer must not notice more than
-//! that, and nothing may be believed that was only true of the dead one. So two things are handed over, and no more:
+//! An agent that dies or hangs is started again by its guard, as a new incarnation. The peer must not notice
+//! more than that, and nothing may be believed that was only true of the dead one. So two things are handed
+//! over, and no more:
 //!
-//! * the [`Deposit`], which the agent leaves with its guard at every beat: what it alone knows, and what a holder is bound
-//!   by. It may be a beat old; everything in it is such that older means more careful.
+//! * the [`Deposit`], which the agent leaves with its guard at every beat: what it alone knows, and what a
+//!   holder is bound by. It may be a beat old; everything in it is such that older means more careful.
 //! * for each group what the guard itself has in hand, [`Holding`]: that is the truth about what is held.
 //!
-//! What is *not* handed over is the right to take: to a backup the peer's silence means nothing before this run has
-//! heard it, as after any start.
+//! What is *not* handed over is the right to take: to a backup the peer's silence means nothing before this
+//! run has heard it, as after any start.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,8 @@ pub struct Deposit {
     pub promise: Promise,
 }
 
-/// By which dead_after an agent went. Its successor may have read another file: until the peer has acknowledged a beat of it,
-/// the peer relies on what it heard before.
+/// By which dead_after an agent went. Its successor may have read another file: until the peer has
+/// acknowledged a beat of it, the peer relies on what it heard before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Promise {
     /// What is held is let go by it, reckoned from the newest acknowledged beat.
@@ -61,9 +62,9 @@ impl Deposit {
         (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
     }
 
-    /// The same within what an agent in its right mind could have left at `now`: nothing is in the future that has been
-    /// already, no wait is longer than any of ours, no maintenance than the longest that an operator may ask for. An agent
-    /// that was taken over binds its successor no longer than that.
+    /// The same within what an agent in its right mind could have left at `now`: nothing is in the future
+    /// that has been already, no wait is longer than any of ours, no maintenance than the longest that an
+    /// operator may ask for. An agent that was taken over binds its successor no longer than that.
     pub fn bounded(mut self, now: Instant) -> Self {
         let past = |at: &mut Option<Instant>| *at = at.map(|at| at.min(now));
         let within = |at: &mut Option<Instant>, span: Span| *at = at.map(|at| at.min(now + span));
@@ -80,7 +81,8 @@ impl Deposit {
         for group in &mut self.groups {
             within(&mut group.offered_until, LONGEST_WAIT);
             within(&mut group.retry_at, LONGEST_WAIT);
-            // No pair comes near it, and there is nothing above the last one. The peer's beats bring back the true one.
+            // No pair comes near it, and there is nothing above the last one. The peer's beats bring back the
+            // true one.
             group.term = if group.term > MAX_TERM / 2 { 0 } else { group.term };
         }
         self
@@ -174,7 +176,8 @@ pub fn encode<'a>(deposit: &Deposit, room: &'a mut [u8]) -> Result<&'a mut [u8],
     postcard::to_slice(deposit, room)
 }
 
-/// Reads a deposit: all of it, and nothing behind it. It was written by an agent that may have been out of its mind.
+/// Reads a deposit: all of it, and nothing behind it. It was written by an agent that may have been out of
+/// its mind.
 pub fn decode(bytes: &[u8]) -> Option<Deposit> {
     decode_all(bytes)
 }
@@ -192,7 +195,8 @@ mod tests {
         assert!(bounded.paths.iter().all(|path| path.heard_at == Some(now) && path.open_since == Some(now)));
         assert_eq!(bounded.restraint.maintenance_until, Some(now + LONGEST_MAINTENANCE));
         let wait = Some(now + LONGEST_WAIT);
-        let is_bound = |group: &GroupDeposit| (group.term, group.offered_until, group.retry_at) == (0, wait, wait);
+        let is_bound =
+            |group: &GroupDeposit| (group.term, group.offered_until, group.retry_at) == (0, wait, wait);
         assert!(bounded.groups.iter().all(is_bound));
         assert_eq!(bounded.clone().bounded(now), bounded, "what is within bounds stays");
     }

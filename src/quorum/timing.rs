@@ -1,9 +1,9 @@
 //! The arithmetic that keeps one node from taking what the other still holds.
 //!
-//! The decision, `check` and the loader all reckon with these functions, so that what is printed, what is refused and what
-//! is done cannot drift apart. All spans that describe a dead or deaf peer are reckoned from the peer's last frame
-//! (taking) or from the send time of our newest acknowledged beat (holding). A beat arrives after it was sent, so the
-//! second never begins later than the first.
+//! The decision, `check` and the loader all reckon with these functions, so that what is printed, what is
+//! refused and what is done cannot drift apart. All spans that describe a dead or deaf peer are reckoned from
+//! the peer's last frame (taking) or from the send time of our newest acknowledged beat (holding). A beat
+//! arrives after it was sent, so the second never begins later than the first.
 
 use heapless::Vec;
 
@@ -11,62 +11,73 @@ use crate::config::{GroupPolicy, MAX_GROUPS, MAX_PATHS, PathTiming, Policy, Safe
 use crate::frame::message::{Mechanisms, PathReport};
 use crate::time::Span;
 
-/// How far the clocks of the two boxes may run apart, in per cent: every wait before taking is this much longer.
+/// How far the clocks of the two boxes may run apart, in per cent: every wait before taking is this much
+/// longer.
 pub const DRIFT_PERCENT: u64 = 1;
 /// Longest a release of addresses is planned to take, and so how long before the ack deadline it starts.
 pub const MAX_RELEASE_LEAD: Span = Span::from_ms(50);
-/// How much later than its lifetime Linux may remove an address: each time a lifetime of any other address on the box
-/// is set, the expiry can slip by up to a second (1.92 s were seen for a lifetime of 1 s), and 0.1 s for the timer itself.
+/// How much later than its lifetime Linux may remove an address: each time a lifetime of any other address on
+/// the box is set, the expiry can slip by up to a second (1.92 s were seen for a lifetime of 1 s), and 0.1 s
+/// for the timer itself.
 pub const LIFETIME_SLIP: Span = Span::from_ms(1_100);
 /// The lease that is so short that it has to be renewed at every beat.
 pub const SHORT_LEASE: Span = Span::from_s(1);
-/// Most of a serial line that beats may fill, in permille: the rest is for answers, handshakes and catching up.
+/// Most of a serial line that beats may fill, in permille: the rest is for answers, handshakes and catching
+/// up.
 pub const MAX_LINE_LOAD_PERMILLE: u64 = 500;
 
-/// `span` by the clock of a node that may run fast: rounded up, the safe direction for every wait before taking.
+/// `span` by the clock of a node that may run fast: rounded up, the safe direction for every wait before
+/// taking.
 pub const fn with_drift(span: Span) -> Span {
     Span::from_us(span.as_us().saturating_mul(100 + DRIFT_PERCENT).div_ceil(100))
 }
 
-/// How long after the arrival of the peer's newest beat its groups may be taken, on the strength of silence alone.
+/// How long after the arrival of the peer's newest beat its groups may be taken, on the strength of silence
+/// alone.
 pub const fn takeover_after(dead_after: Span) -> Span {
     with_drift(dead_after)
 }
 
-/// How long before the ack deadline a forced release starts: 50 ms, or a fifth of `dead_after` if that is less.
+/// How long before the ack deadline a forced release starts: 50 ms, or a fifth of `dead_after` if that is
+/// less.
 pub fn release_lead(dead_after: Span) -> Span {
     MAX_RELEASE_LEAD.min(dead_after.fraction(1, 5))
 }
 
-/// When a forced release starts, reckoned like the ack deadline from the send time of the newest acknowledged beat.
+/// When a forced release starts, reckoned like the ack deadline from the send time of the newest acknowledged
+/// beat.
 pub fn release_start(dead_after: Span) -> Span {
     dead_after.saturating_sub(release_lead(dead_after))
 }
 
-/// How long after the newest acknowledged beat a question has to leave, so that a witness that answers it is in sight of a holder
-/// that is no longer acknowledged. One that leaves earlier may be answered right before a cut that nobody knows of yet: the
-/// next beat, and its acknowledgement with the peer's next one, tell of it. So late_after, which is more than that; less
-/// where the deadline of `hold` would come before a question that leaves then can be answered. Questions leave with beats.
+/// How long after the newest acknowledged beat a question has to leave, so that a witness that answers it is
+/// in sight of a holder that is no longer acknowledged. One that leaves earlier may be answered right before
+/// a cut that nobody knows of yet: the next beat, and its acknowledgement with the peer's next one, tell of
+/// it. So late_after, which is more than that; less where the deadline of `hold` would come before a question
+/// that leaves then can be answered. Questions leave with beats.
 pub fn sight_wait(late_after: Span, interval: Span, hold: Span) -> Span {
     let last_question = release_start(hold).saturating_sub(interval + release_lead(hold).fraction(1, 2));
     late_after.min(last_question)
 }
 
-/// When the addresses of a node are gone that nobody lets go: the kernel's doing alone. Reckoned from the last frame of it
-/// that arrived, after which it may have given orders to renew for as long as `goes_on_for`.
+/// When the addresses of a node are gone that nobody lets go: the kernel's doing alone. Reckoned from the
+/// last frame of it that arrived, after which it may have given orders to renew for as long as `goes_on_for`.
 ///
-/// A node that says that it cannot serve, or that died in the middle of its beats, has renewed for an interval at most. One that
-/// is merely no longer heard goes on until its ack deadline, so for dead_after, and may die only then.
+/// A node that says that it cannot serve, or that died in the middle of its beats, has renewed for an
+/// interval at most. One that is merely no longer heard goes on until its ack deadline, so for dead_after,
+/// and may die only then.
 pub fn lifetime_bound(goes_on_for: Span, lease: Span) -> Span {
     goes_on_for + lease + LIFETIME_SLIP
 }
 
-/// When the scripts of a peer that still works have stopped: by the ack deadline it lets go, then they have their time.
+/// When the scripts of a peer that still works have stopped: by the ack deadline it lets go, then they have
+/// their time.
 pub fn scripts_bound(dead_after: Span, stop_timeout: Span) -> Span {
     dead_after + stop_timeout
 }
 
-/// What a node of this configuration announces that makes it let go, where its watchdog, if any, resets it after so many seconds.
+/// What a node of this configuration announces that makes it let go, where its watchdog, if any, resets it
+/// after so many seconds.
 pub fn mechanisms(policy: &Policy, watchdog_s: u8) -> Mechanisms {
     let stop_s = policy.groups.iter().map(|group| group.stop_timeout.as_s_ceil()).max().unwrap_or(0);
     Mechanisms {
@@ -76,8 +87,8 @@ pub fn mechanisms(policy: &Policy, watchdog_s: u8) -> Mechanisms {
     }
 }
 
-/// When everything must have fired that `armed` says makes a peer let go, reckoned from its last frame and before the drift of
-/// the clocks. It may have given orders to renew for as long as `goes_on_for`.
+/// When everything must have fired that `armed` says makes a peer let go, reckoned from its last frame and
+/// before the drift of the clocks. It may have given orders to renew for as long as `goes_on_for`.
 pub fn released_after(goes_on_for: Span, dead_after: Span, armed: Mechanisms) -> Span {
     let scripts = scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
     let addresses = lifetime_bound(goes_on_for, Span::from_s(u64::from(armed.lease_s)));
@@ -85,8 +96,9 @@ pub fn released_after(goes_on_for: Span, dead_after: Span, armed: Mechanisms) ->
     scripts.max(addresses).max(watchdog)
 }
 
-/// How long a node that has not heard its peer since it started listens before it serves a group of this rule. No beat is known
-/// from which a lease could be reckoned, but the peer's last one may have left right before the start.
+/// How long a node that has not heard its peer since it started listens before it serves a group of this
+/// rule. No beat is known from which a lease could be reckoned, but the peer's last one may have left right
+/// before the start.
 pub fn listens_for(policy: &Policy, safety: SafetyRule, armed: Mechanisms) -> Span {
     let dead_after = slowest_timing(policy).dead_after;
     match safety {
@@ -95,8 +107,8 @@ pub fn listens_for(policy: &Policy, safety: SafetyRule, armed: Mechanisms) -> Sp
     }
 }
 
-/// How long an agent goes on whose guard is gone: until the peer has waited for the kernel to let go, has claimed what was held,
-/// and was told that this was heard. It holds nothing then, and says so.
+/// How long an agent goes on whose guard is gone: until the peer has waited for the kernel to let go, has
+/// claimed what was held, and was told that this was heard. It holds nothing then, and says so.
 pub fn goes_on_without_guard(policy: &Policy) -> Span {
     let slowest = slowest_timing(policy);
     let claims = slowest.interval.fraction(4, 1) + slowest.dead_after.fraction(2, 1);
@@ -108,14 +120,14 @@ pub fn renewal_every(interval: Span, lease: Span) -> Span {
     if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }
 }
 
-/// How old the agent's newest word may be for the guard to go on petting the watchdog: it has one at every beat, and one may
-/// be late.
+/// How old the agent's newest word may be for the guard to go on petting the watchdog: it has one at every
+/// beat, and one may be late.
 pub fn pets_for(interval: Span) -> Span {
     interval + interval
 }
 
-/// When the watchdog has reset a box whose agent, guard or kernel stopped, reckoned from its last frame: the driver's real
-/// timeout, after the last pet.
+/// When the watchdog has reset a box whose agent, guard or kernel stopped, reckoned from its last frame: the
+/// driver's real timeout, after the last pet.
 pub fn watchdog_bound(timeout: Span, interval: Span) -> Span {
     timeout + interval + pets_for(interval)
 }
@@ -130,21 +142,24 @@ pub fn line_load_permille(beat: Span, interval: Span) -> u64 {
     beat.as_us().saturating_mul(1_000).div_ceil(interval.as_us().max(1))
 }
 
-/// When the addresses of an active node that is no longer heard are gone, reckoned from its last beat that was heard.
+/// When the addresses of an active node that is no longer heard are gone, reckoned from its last beat that
+/// was heard.
 ///
-/// The peer's report makes us deaf to it ([`PathReport::deaf_after`]) in its next beat, and we let go on hearing that. Of the
-/// release lead one half is the kernel's, the other the report's way to us; `beat` counts where a slow line needs more than
-/// that half.
+/// The peer's report makes us deaf to it ([`PathReport::deaf_after`]) in its next beat, and we let go on
+/// hearing that. Of the release lead one half is the kernel's, the other the report's way to us; `beat`
+/// counts where a slow line needs more than that half.
 pub fn told_release(deaf_after: Span, interval: Span, beat: Span, release_lead: Span) -> Span {
     let half = release_lead.fraction(1, 2);
     deaf_after + interval + release_lead.saturating_sub(half) + half.max(beat)
 }
 
-/// Whether a holder that hears from its peer alone can let go before that peer takes over by the shortcut of a power loss.
+/// Whether a holder that hears from its peer alone can let go before that peer takes over by the shortcut of
+/// a power loss.
 ///
-/// The peer takes late_after after our last beat. We let go on its report that it has not heard us for half of late_after
-/// on any path; the report counts in sixteenths of dead_after, rounded down, and leaves with its next beat. Where dead_after
-/// is long beside late_after the steps are too coarse for that, and there is no shortcut.
+/// The peer takes late_after after our last beat. We let go on its report that it has not heard us for half
+/// of late_after on any path; the report counts in sixteenths of dead_after, rounded down, and leaves with
+/// its next beat. Where dead_after is long beside late_after the steps are too coarse for that, and there is
+/// no shortcut.
 pub fn is_haste_in_time(policy: &Policy) -> bool {
     let late_after = policy.longest_late_after();
     policy.paths.iter().all(|path| {
@@ -155,9 +170,9 @@ pub fn is_haste_in_time(policy: &Policy) -> bool {
     })
 }
 
-/// How long after we saw lines drop a holder has let go that lives and whose lines dropped too: it looks at them once an
-/// interval, and by then its deadline of late_after may have passed. Never later than late_after after the drop where
-/// [`is_haste_in_time`], although we see it an interval after it too.
+/// How long after we saw lines drop a holder has let go that lives and whose lines dropped too: it looks at
+/// them once an interval, and by then its deadline of late_after may have passed. Never later than late_after
+/// after the drop where [`is_haste_in_time`], although we see it an interval after it too.
 pub fn hasty_release(interval: Span, late_after: Span) -> Span {
     with_drift(interval + release_lead(late_after))
 }
@@ -232,11 +247,13 @@ pub struct Proof {
     pub release_lead: Span,
     /// When a forced release starts.
     pub release_start: Span,
-    /// When addresses are gone that a node lets go, be it by its ack deadline or on the peer's report that it is unheard.
+    /// When addresses are gone that a node lets go, be it by its ack deadline or on the peer's report that it
+    /// is unheard.
     pub released: Span,
     /// What is left between that and the takeover.
     pub margin: Margin,
-    /// When addresses are gone that nobody lets go, because both processes died within dead_after of that frame.
+    /// When addresses are gone that nobody lets go, because both processes died within dead_after of that
+    /// frame.
     pub lifetime_bound: Span,
     /// How often held addresses are renewed.
     pub renewal_every: Span,
@@ -247,8 +264,8 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Reckons with everything in `policy`; `beats` says how long one beat occupies each path (zero, or left out, for a LAN),
-    /// `watchdog` after which time one resets a box that hangs (zero without one).
+    /// Reckons with everything in `policy`; `beats` says how long one beat occupies each path (zero, or left
+    /// out, for a LAN), `watchdog` after which time one resets a box that hangs (zero without one).
     ///
     /// Where paths differ, holding reckons with the smallest `dead_after` and taking with the largest.
     pub fn new(policy: &Policy, beats: &[Span], watchdog: Span) -> Self {
@@ -257,7 +274,8 @@ impl Proof {
         let ack_deadline = policy.paths.iter().map(|p| p.timing.dead_after).min().unwrap_or_default();
         let lead = release_lead(ack_deadline);
         let longest_beat = beats.iter().copied().max().unwrap_or_default();
-        let deaf_after = policy.paths.iter().map(|path| PathReport::deaf_after(path.timing)).max().unwrap_or_default();
+        let deaf_after =
+            policy.paths.iter().map(|path| PathReport::deaf_after(path.timing)).max().unwrap_or_default();
         let told = told_release(deaf_after, slowest.interval, longest_beat, lead);
         let takeover = takeover_after(slowest.dead_after);
         let released = ack_deadline.max(told);
@@ -302,8 +320,8 @@ fn path_proofs(policy: &Policy, beats: &[Span]) -> Vec<PathProof, MAX_PATHS> {
     policy.paths.iter().zip(beats).map(proof).collect()
 }
 
-/// The slowest mechanism of the peer, which announces one time for the scripts of all its groups, and the takeover that waits
-/// for it where the safety rule says so.
+/// The slowest mechanism of the peer, which announces one time for the scripts of all its groups, and the
+/// takeover that waits for it where the safety rule says so.
 fn group_proof(policy: &Policy, group: &GroupPolicy, armed: Mechanisms) -> GroupProof {
     let dead_after = slowest_timing(policy).dead_after;
     let released = released_after(dead_after, dead_after, armed);
@@ -326,7 +344,11 @@ mod tests {
     fn policy(paths: &[(PathKind, [u64; 3])], lease_s: u64, groups: &[GroupPolicy]) -> Policy {
         let path = |&(kind, [interval, late_after, dead_after]): &(PathKind, [u64; 3])| PathPolicy {
             kind,
-            timing: PathTiming { interval: MS(interval), late_after: MS(late_after), dead_after: MS(dead_after) },
+            timing: PathTiming {
+                interval: MS(interval),
+                late_after: MS(late_after),
+                dead_after: MS(dead_after),
+            },
         };
         Policy {
             paths: paths.iter().map(path).collect(),
@@ -358,7 +380,8 @@ mod tests {
         assert_eq!(proof.takeover, MS(505));
         assert_eq!(proof.ack_deadline, MS(500));
         assert_eq!(proof.release_start, MS(450));
-        // 300 + 100 until the report leaves, 33.334 on the line, 25 for the kernel: the deadline is later still
+        // 300 + 100 until the report leaves, 33.334 on the line, 25 for the kernel: the deadline is later
+        // still
         assert_eq!(proof.released, MS(500));
         assert_eq!(proof.margin, Margin::Spare(MS(5)));
         assert_eq!(proof.lifetime_bound, MS(2_600));
@@ -385,8 +408,11 @@ mod tests {
             let timing = speed.timing();
             let half = timing.interval.fraction(MAX_LINE_LOAD_PERMILLE, 1_000);
             let us = [timing.interval, timing.late_after, timing.dead_after].map(Span::as_ms);
-            let proof =
-                Proof::new(&policy(&[(PathKind::Serial, us), (PathKind::Lan, us)], 1, &[]), &[half], Span::ZERO);
+            let proof = Proof::new(
+                &policy(&[(PathKind::Serial, us), (PathKind::Lan, us)], 1, &[]),
+                &[half],
+                Span::ZERO,
+            );
             assert!(proof.margin.is_safe(), "{speed:?}: {:?}", proof.margin);
             assert!(proof.paths.iter().all(|p| p.margin.is_safe()), "{speed:?}: {:?}", proof.paths);
         }
@@ -394,7 +420,8 @@ mod tests {
 
     #[test]
     fn a_report_that_comes_too_late_is_a_missing_margin() {
-        let timing = |dead_after| PathTiming { interval: MS(100), late_after: MS(400), dead_after: MS(dead_after) };
+        let timing =
+            |dead_after| PathTiming { interval: MS(100), late_after: MS(400), dead_after: MS(dead_after) };
         assert_eq!(path_margin(timing(550), Span::ZERO), Margin::Spare(Span::ZERO));
         assert_eq!(path_margin(timing(549), Span::ZERO), Margin::Missing(MS(1)));
         // up to half the lead of 50 ms the line is free of charge
@@ -404,7 +431,9 @@ mod tests {
 
     #[test]
     fn a_report_counts_by_the_age_that_it_may_mean_at_most() {
-        for (interval, late, dead) in [(955, 15_365, 16_383), (1_000, 3_800, 5_000), (50, 150, 250), (20, 21, 2_000)] {
+        for (interval, late, dead) in
+            [(955, 15_365, 16_383), (1_000, 3_800, 5_000), (50, 150, 250), (20, 21, 2_000)]
+        {
             let timing = PathTiming { interval: MS(interval), late_after: MS(late), dead_after: MS(dead) };
             let told = |age| {
                 let age_sixteenths = PathReport::sixteenths(Some(age), timing.dead_after);
@@ -413,13 +442,17 @@ mod tests {
             };
             let from = PathReport::deaf_after(timing);
             assert!((0..1_000).all(|ms| told(from + MS(ms))), "{timing:?}: never later than reckoned");
-            assert!(!told(timing.interval.fraction(9, 10)), "{timing:?}: nor for a peer that hears every beat");
+            assert!(
+                !told(timing.interval.fraction(9, 10)),
+                "{timing:?}: nor for a peer that hears every beat"
+            );
         }
     }
 
     #[test]
     fn paths_that_are_safe_alone_can_be_unsafe_together() {
-        // unheard is said only when the slowest path is late, and perhaps only by the path with the longest interval
+        // unheard is said only when the slowest path is late, and perhaps only by the path with the longest
+        // interval
         let paths = [(PathKind::Serial, [300, 600, 1_000]), (PathKind::Lan, [20, 900, 1_000])];
         let proof = Proof::new(&policy(&paths, 3, &[]), &[], Span::ZERO);
         assert!(proof.paths.iter().all(|p| p.margin.is_safe()));

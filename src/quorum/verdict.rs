@@ -35,9 +35,9 @@ pub struct Testimony {
 
 /// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye.
 ///
-/// Silence is proof when two paths of different kinds, which share no cause of failure, testify to it, or every configured
-/// path does. A path that another one outlived is broken and does not testify, so that all who testify fell silent before
-/// any of them heard the peer again.
+/// Silence is proof when two paths of different kinds, which share no cause of failure, testify to it, or
+/// every configured path does. A path that another one outlived is broken and does not testify, so that all
+/// who testify fell silent before any of them heard the peer again.
 pub fn verdict(paths: &[Testimony], has_left: bool) -> Verdict {
     let is_any = |wanted: fn(PathState) -> bool| paths.iter().any(|path| wanted(path.state));
     if is_any(|state| state == PathState::Refused) {
@@ -61,14 +61,19 @@ fn is_silence_proof(paths: &[Testimony]) -> bool {
     both_kinds || (!paths.is_empty() && paths.iter().all(|path| path.state == PathState::Silent))
 }
 
-/// The lines of a cable dropped in the middle of its beats, and no LAN is on time: a box that loses power does this. A cable
-/// that is pulled leaves the LAN on time; one that is pulled long after the LAN broke is no proof.
+/// The lines of a cable dropped in the middle of its beats, and no LAN is on time: a box that loses power
+/// does this. A cable that is pulled leaves the LAN on time; one that is pulled long after the LAN broke is
+/// no proof.
 pub fn is_power_loss(paths: &[Testimony]) -> bool {
     let of = |kind| paths.iter().filter(move |path| path.kind == kind);
     let is_lan_failing = |path: &Testimony| match path.state {
         PathState::Late | PathState::Silent => true,
         PathState::Broken => path.is_broken_briefly,
-        PathState::Unproven | PathState::OnTime | PathState::Noisy | PathState::Refused | PathState::Blind => false,
+        PathState::Unproven
+        | PathState::OnTime
+        | PathState::Noisy
+        | PathState::Refused
+        | PathState::Blind => false,
     };
     let is_cable_gone = |path: &Testimony| path.is_cut_short || path.state == PathState::Silent;
     of(PathKind::Serial).any(|path| path.is_cut_short)
@@ -77,14 +82,19 @@ pub fn is_power_loss(paths: &[Testimony]) -> bool {
         && of(PathKind::Lan).all(is_lan_failing)
 }
 
-/// Whether one more fault would make silence prove nothing: some configured path does not testify. While the peer is on time
-/// somewhere, a path testifies by hearing it, both ways; while it is not, by falling silent too.
+/// Whether one more fault would make silence prove nothing: some configured path does not testify. While the
+/// peer is on time somewhere, a path testifies by hearing it, both ways; while it is not, by falling silent
+/// too.
 pub fn is_jeopardy(paths: &[Testimony], is_unheard_there: impl Fn(usize) -> bool) -> bool {
     let is_on_time_somewhere = paths.iter().any(|path| path.state == PathState::OnTime);
     let testifies = |(index, path): (usize, &Testimony)| match path.state {
         PathState::OnTime | PathState::Late => !is_unheard_there(index),
         PathState::Silent => !is_on_time_somewhere,
-        PathState::Unproven | PathState::Broken | PathState::Noisy | PathState::Refused | PathState::Blind => false,
+        PathState::Unproven
+        | PathState::Broken
+        | PathState::Noisy
+        | PathState::Refused
+        | PathState::Blind => false,
     };
     paths.len() > 1 && !paths.iter().enumerate().all(testifies)
 }

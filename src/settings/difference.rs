@@ -24,7 +24,8 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let are_paths_other = old.paths.len() != new.paths.len() || old.paths.iter().zip(&new.paths).any(device);
     // Groups that come or go would be somebody else's in the beats of a node that has not heard of it yet.
     let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
-    let are_groups_other = old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
+    let are_groups_other =
+        old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
     for (is_other, what) in [
         (old.pair != new.pair, "pair"),
         (old.names != new.names, "the nodes"),
@@ -52,7 +53,9 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
         found.values(&format!("{} ", path.name), &keys, &times(old.timing), &times(new.timing));
     }
     if !are_groups_other {
-        for ((old, new), policies) in old.groups.iter().zip(&new.groups).zip(before.groups.iter().zip(&after.groups)) {
+        for ((old, new), policies) in
+            old.groups.iter().zip(&new.groups).zip(before.groups.iter().zip(&after.groups))
+        {
             let of = format!("group {}: ", new.name);
             found.group(old, new);
             let (old, new) = (rules(old, policies.0, names), rules(new, policies.1, names));
@@ -97,7 +100,8 @@ impl Found {
                 self.add(format!("{of}has other parameters"), false);
             }
         }
-        let is_inside = old.addresses != new.addresses || old.routes != new.routes || old.scripts != new.scripts;
+        let is_inside =
+            old.addresses != new.addresses || old.routes != new.routes || old.scripts != new.scripts;
         if is_same_list && is_inside && self.0.len() == before {
             self.add(format!("group {}: what it holds has changed, or its order", new.name), false);
         }
@@ -115,7 +119,10 @@ impl Found {
 fn contents(group: &GroupSettings) -> Vec<String> {
     let addresses = group.addresses.iter().map(|a| format!("address {}/{}@{}", a.ip, a.prefix, a.interface));
     let routes = group.routes.iter().map(|route| format!("route {route}"));
-    addresses.chain(routes).chain(group.scripts.iter().map(|script| format!("script {}", script.label()))).collect()
+    addresses
+        .chain(routes)
+        .chain(group.scripts.iter().map(|script| format!("script {}", script.label())))
+        .collect()
 }
 
 /// How one of a few values is written.
@@ -147,7 +154,8 @@ fn rules(group: &GroupSettings, policy: &GroupPolicy, names: &[String; 2]) -> [S
     ]
 }
 
-const SCRIPT_KEYS: [&str; 6] = ["start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
+const SCRIPT_KEYS: [&str; 6] =
+    ["start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
 
 /// The last three only of one that is watched.
 fn script_values(script: &Script) -> Vec<String> {
@@ -169,16 +177,22 @@ mod tests {
     use crate::settings::loader;
     use crate::settings::nodes::Wanted;
 
-    const TEXT: &str = "pair = 'gateway'\n[node.gw1]\nlan = '10.0.0.1'\n[node.gw2]\nlan = '10.0.0.2'\n[serial]\n\
-        device = '/dev/ttyS0'\n[lan]\ninterface = 'eth0'\n[quorum]\nin_jeopardy = 'hold'\n[timing]\nlease = '3s'\n\
-        [group.web]\naddresses = ['10.0.0.100/24', '10.0.0.101/24']\nprefer = 'gw1'\nfailback = '10m'\nsafety = 'probe'\n\
+    const TEXT: &str = "pair = 'gateway'\n[node.gw1]\nlan = '10.0.0.1'\n[node.gw2]\nlan = '10.0.0.2'\n\
+        [serial]\n\
+        device = '/dev/ttyS0'\n[lan]\ninterface = 'eth0'\n[quorum]\nin_jeopardy = 'hold'\n[timing]\nlease = \
+        '3s'\n\
+        [group.web]\naddresses = ['10.0.0.100/24', '10.0.0.101/24']\nprefer = 'gw1'\nfailback = '10m'\n\
+        safety = 'probe'\n\
         exclusive = false\non_stop_failure = 'hold'\nmonitor = '10s'\n\
-        scripts = ['ocf:heartbeat:Filesystem device=a', { run = 'ocf:heartbeat:Filesystem device=b', stop_timeout = '9s', \
-        failures = 2 }, { run = 'lsb:x', start_timeout = '20s', monitor = 'never' }]\n[system]\nreset = '/proc/sysrq-trigger'\n";
+        scripts = ['ocf:heartbeat:Filesystem device=a', \
+        { run = 'ocf:heartbeat:Filesystem device=b', stop_timeout = '9s', \
+        failures = 2 }, { run = 'lsb:x', start_timeout = '20s', monitor = 'never' }]\n[system]\nreset = \
+        '/proc/sysrq-trigger'\n";
 
     fn parse(text: &str) -> Settings {
-        loader::parse(Path::new("f"), text, &Wanted::Asked("gw1".to_string()))
-            .unwrap_or_else(|errors| panic!("{:?}\n{text}", errors.iter().map(ToString::to_string).collect::<Vec<_>>()))
+        loader::parse(Path::new("f"), text, &Wanted::Asked("gw1".to_string())).unwrap_or_else(|errors| {
+            panic!("{:?}\n{text}", errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+        })
     }
 
     #[test]
@@ -201,17 +215,29 @@ mod tests {
             ),
             ("safety = 'probe'", "safety = 'lease'", &["group web: safety was probe, is lease"]),
             ("exclusive = false", "exclusive = true", &["group web: exclusive was false, is true"]),
-            ("'hold'\nmonitor", "'self-fence'\nmonitor", &["group web: on_stop_failure was hold, is self-fence"]),
+            (
+                "'hold'\nmonitor",
+                "'self-fence'\nmonitor",
+                &["group web: on_stop_failure was hold, is self-fence"],
+            ),
             (
                 "stop_timeout = '9s'",
                 "stop_timeout = '8s'",
                 &["group web: ocf:heartbeat:Filesystem stop_timeout was 9 s, is 8 s"],
             ),
-            ("start_timeout = '20s'", "start_timeout = '1m'", &["group web: lsb:x start_timeout was 20 s, is 60 s"]),
+            (
+                "start_timeout = '20s'",
+                "start_timeout = '1m'",
+                &["group web: lsb:x start_timeout was 20 s, is 60 s"],
+            ),
             ("monitor = 'never'", "monitor = '5s'", &["group web: lsb:x monitor was never, is 5 s"]),
             ("failures = 2", "failures = 3", &["group web: ocf:heartbeat:Filesystem failures was 2, is 3"]),
             ("device=b", "device=c", &["group web: ocf:heartbeat:Filesystem has other parameters"]),
-            ("'ocf:heartbeat:Filesystem device=a', ", "", &["group web: what it holds has changed, or its order"]),
+            (
+                "'ocf:heartbeat:Filesystem device=a', ",
+                "",
+                &["group web: what it holds has changed, or its order"],
+            ),
             (
                 "'10.0.0.100/24', '10.0.0.101/24'",
                 "'10.0.0.101/24', '10.0.0.100/24'",

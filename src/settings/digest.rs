@@ -14,8 +14,8 @@ static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 /// Names the canonical form below; it changes with it, so that no two forms are ever compared.
 const FORM: &str = "crosswire 2";
 
-/// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files, devices and
-/// interfaces belong to one box and are left out.
+/// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files,
+/// devices and interfaces belong to one box and are left out.
 pub(super) fn of(settings: &Settings) -> [u8; 4] {
     let mut sum = Sum(CRC.digest());
     // writing into a checksum cannot fail
@@ -32,8 +32,8 @@ impl Write for Sum {
     }
 }
 
-/// One fact a line, words apart by spaces: names hold neither, and a script, which may hold spaces, comes last in its
-/// line; so no two configurations give the same text.
+/// One fact a line, words apart by spaces: names hold neither, and a script, which may hold spaces, comes
+/// last in its line; so no two configurations give the same text.
 fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     let policy = &settings.policy;
     writeln!(out, "{FORM}")?;

@@ -32,7 +32,12 @@ impl ConfigError {
     }
 
     // Once, not for every kind of text.
-    fn of_texts(file: &Path, line: Option<usize>, what: &dyn fmt::Display, remedy: &dyn fmt::Display) -> Self {
+    fn of_texts(
+        file: &Path,
+        line: Option<usize>,
+        what: &dyn fmt::Display,
+        remedy: &dyn fmt::Display,
+    ) -> Self {
         let place = match line {
             Some(line) => format!("{}:{line}", printable(file)),
             None => printable(file),
@@ -164,7 +169,9 @@ fn printable(file: &Path) -> String {
 
 /// Line breaks, terminal escapes and their like must not reach a log or a screen as they are.
 fn push_printable(text: &mut String, c: char) {
-    if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+    if c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    {
         text.extend(c.escape_default());
     } else {
         text.push(c);

@@ -30,10 +30,12 @@ const MAX_FENCE_TIMEOUT: Span = Span::from_s(300);
 const DEFAULT_BAUD: u32 = 9_600;
 
 const WATCHDOG_KEYS: [&str; 2] = ["device", "timeout"];
-const FENCE_KEYS: [&str; 9] = ["method", "program", "options", "action", "port", "baud", "pulse", "sense", "timeout"];
+const FENCE_KEYS: [&str; 9] =
+    ["method", "program", "options", "action", "port", "baud", "pulse", "sense", "timeout"];
 const ACTIONS: [(&str, FenceAction); 2] = [("reboot", FenceAction::Reboot), ("off", FenceAction::Off)];
 const PULSES: [(&str, ModemLine); 2] = [("rts", ModemLine::Rts), ("dtr", ModemLine::Dtr)];
-const SENSES: [(&str, ModemLine); 3] = [("dsr", ModemLine::Dsr), ("dcd", ModemLine::Dcd), ("cts", ModemLine::Cts)];
+const SENSES: [(&str, ModemLine); 3] =
+    [("dsr", ModemLine::Dsr), ("dcd", ModemLine::Dcd), ("cts", ModemLine::Cts)];
 
 /// How a fence is written in the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,8 +68,14 @@ pub(super) fn read_watchdog(root: &Table<'_>, report: &mut Report<'_>) -> Option
     Some(At { at, value: Watchdog { device, timeout } })
 }
 
-/// A group with scripts is taken over when they must have stopped: a watchdog that ends them later would come too late.
-pub(super) fn check_watchdog(watchdog: &At<Watchdog>, plans: &[Plan<'_>], policy: &Policy, report: &mut Report<'_>) {
+/// A group with scripts is taken over when they must have stopped: a watchdog that ends them later would come
+/// too late.
+pub(super) fn check_watchdog(
+    watchdog: &At<Watchdog>,
+    plans: &[Plan<'_>],
+    policy: &Policy,
+    report: &mut Report<'_>,
+) {
     let slowest = policy.longest_dead_after();
     let fires = timing::watchdog_bound(watchdog.value.timeout, policy.interval());
     for (plan, group) in plans.iter().zip(&policy.groups) {
@@ -75,7 +83,8 @@ pub(super) fn check_watchdog(watchdog: &At<Watchdog>, plans: &[Plan<'_>], policy
         let relied_on = timing::scripts_bound(slowest, group.stop_timeout);
         if waits && fires > relied_on {
             let what = format!(
-                "a watchdog that resets a hung box within {} is slower than the takeover of group {}, which relies on it after {}",
+                "a watchdog that resets a hung box within {} is slower than the takeover of group {}, which \
+                    relies on it after {}",
                 exact(fires),
                 quote(plan.name.value),
                 exact(relied_on)
@@ -103,7 +112,11 @@ pub(super) struct Draft<'t> {
 pub(super) fn read_fences<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Vec<Draft<'t>> {
     let tables = root.tables("fence", report);
     if let Some(surplus) = tables.get(MAX_FENCES) {
-        report.add(surplus.at, format!("there are {} fences", tables.len()), format_args!("keep at most {MAX_FENCES}"));
+        report.add(
+            surplus.at,
+            format!("there are {} fences", tables.len()),
+            format_args!("keep at most {MAX_FENCES}"),
+        );
     }
     tables.iter().filter_map(|table| read_fence(table, report)).collect()
 }
@@ -149,7 +162,11 @@ fn read_fence<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Option<Draft<'t
 pub(super) fn read_device(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<At<PathBuf>> {
     let path = table.text(key, report)?;
     if !is_full_path(path.value) {
-        report.add(path.at, format!("{} is not a full path", quote(path.value)), "write it from the root, with /");
+        report.add(
+            path.at,
+            format!("{} is not a full path", quote(path.value)),
+            "write it from the root, with /",
+        );
     }
     Some(path.map(PathBuf::from))
 }
@@ -157,7 +174,11 @@ pub(super) fn read_device(table: &Table<'_>, key: &str, report: &mut Report<'_>)
 fn read_baud(table: &Table<'_>, report: &mut Report<'_>) -> u32 {
     let baud = table.number("baud", 1..=u32::MAX, report);
     if let Some(baud) = baud.filter(|baud| !BAUDS.contains(&baud.value)) {
-        report.add(baud.at, format!("{} baud is not a usual speed", baud.value), "use that of the peer's console");
+        report.add(
+            baud.at,
+            format!("{} baud is not a usual speed", baud.value),
+            "use that of the peer's console",
+        );
     }
     baud.map_or(DEFAULT_BAUD, |baud| baud.value)
 }
@@ -165,7 +186,8 @@ fn read_baud(table: &Table<'_>, report: &mut Report<'_>) -> u32 {
 /// `KEY=VALUE`, as both conventions hand it on: one a line, or as a variable.
 pub(super) fn check_options(options: &[At<&str>], report: &mut Report<'_>) {
     for option in options {
-        let is_key = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_key =
+            |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let is_good = option.value.split_once('=').is_some_and(|(key, _)| is_key(key));
         if !is_good || option.value.contains(char::is_control) {
             // its value may be a password: not shown
@@ -178,13 +200,19 @@ pub(super) fn check_options(options: &[At<&str>], report: &mut Report<'_>) {
 }
 
 /// A group that asks for a fence needs one, and a fence must not use the port of a path.
-pub(super) fn check_fences(fences: &[Draft<'_>], plans: &[Plan<'_>], paths: &[&str], report: &mut Report<'_>) {
+pub(super) fn check_fences(
+    fences: &[Draft<'_>],
+    plans: &[Plan<'_>],
+    paths: &[&str],
+    report: &mut Report<'_>,
+) {
     for plan in plans.iter().filter(|plan| plan.safety == SafetyRule::Fence && fences.is_empty()) {
         let what = format!("group {} waits for a fence, and there is none", quote(plan.name.value));
         report.add(plan.safety_at, what, "add [fence] with its method, or use safety = \"lease\"");
     }
     for fence in fences.iter().filter(|fence| paths.iter().any(|path| Path::new(path) == fence.needs.value)) {
-        let what = format!("{} is a path of the pair: a fence needs a port of its own", fence.needs.value.display());
+        let what =
+            format!("{} is a path of the pair: a fence needs a port of its own", fence.needs.value.display());
         report.add(fence.needs.at, what, "name another serial port");
     }
 }

@@ -109,16 +109,26 @@ fn read_one<'t>(
         let what = format!("group {} holds nothing", quote(name));
         report.add(at, what, "add addresses = [\"IP/PREFIX@INTERFACE\"] or scripts = [\"lsb:NAME\"]");
     }
-    check_count(name, "addresses", &addresses.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ADDRESSES, report);
+    check_count(
+        name,
+        "addresses",
+        &addresses.iter().map(|text| text.at).collect::<Vec<_>>(),
+        MAX_ADDRESSES,
+        report,
+    );
     check_count(name, "scripts", &scripts.iter().map(Element::at).collect::<Vec<_>>(), MAX_SCRIPTS, report);
     let texts = table.texts("routes", report);
     check_count(name, "routes", &texts.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ROUTES, report);
-    let addresses: Vec<_> = addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect();
+    let addresses: Vec<_> =
+        addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect();
     let anchors: Vec<Vip<'t>> = addresses.iter().map(|vip| vip.value).collect();
     // What is wrong with an address is not said of a route once more.
     let is_sound = report.count() == found_before;
-    let routes =
-        texts.into_iter().filter(|_| is_sound).filter_map(|text| routes::read(text, &anchors, report)).collect();
+    let routes = texts
+        .into_iter()
+        .filter(|_| is_sound)
+        .filter_map(|text| routes::read(text, &anchors, report))
+        .collect();
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
     let held = At { at, value: StopFailure::Hold };
     Plan {
@@ -142,7 +152,11 @@ fn check_count(name: &str, what: &str, places: &[usize], max: usize, report: &mu
     }
 }
 
-fn read_preference(table: &Table<'_>, nodes: Option<&[Node<'_>; 2]>, report: &mut Report<'_>) -> Option<Side> {
+fn read_preference(
+    table: &Table<'_>,
+    nodes: Option<&[Node<'_>; 2]>,
+    report: &mut Report<'_>,
+) -> Option<Side> {
     let prefer = table.text("prefer", report)?;
     let [a, b] = nodes?;
     match prefer.value {
@@ -213,9 +227,11 @@ fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
     }
 }
 
-const SHARED: &str = "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
+const SHARED: &str =
+    "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
 
-/// A script that two groups start would be stopped by one under the other's feet, unless both say that it does not matter.
+/// A script that two groups start would be stopped by one under the other's feet, unless both say that it
+/// does not matter.
 fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let mut all: Vec<(&script::Draft<'_>, &str)> =
         plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).collect();
@@ -236,17 +252,25 @@ fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
 
 /// A box that is to reset itself needs something to do it with.
 pub(super) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mut Report<'_>) {
-    let asked = plans.iter().map(|plan| plan.on_stop_failure).filter(|found| found.value == StopFailure::SelfFence);
+    let asked =
+        plans.iter().map(|plan| plan.on_stop_failure).filter(|found| found.value == StopFailure::SelfFence);
     for At { at, .. } in asked.filter(|_| !has_means) {
         let remedy = "add a [watchdog], or reset = \"/proc/sysrq-trigger\" in [system]; or use \"hold\"";
         report.add(at, "on_stop_failure = \"self-fence\", but nothing here can reset this box", remedy);
     }
 }
 
-/// Reports every service address that is listed twice or belongs to a node itself; returns all addresses of the pair.
-pub(super) fn check_repeats(plans: &[Plan<'_>], own: Vec<OwnAddress>, report: &mut Report<'_>) -> Vec<OwnAddress> {
-    let mut all: Vec<_> =
-        plans.iter().flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value))).collect();
+/// Reports every service address that is listed twice or belongs to a node itself; returns all addresses of
+/// the pair.
+pub(super) fn check_repeats(
+    plans: &[Plan<'_>],
+    own: Vec<OwnAddress>,
+    report: &mut Report<'_>,
+) -> Vec<OwnAddress> {
+    let mut all: Vec<_> = plans
+        .iter()
+        .flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value)))
+        .collect();
     all.sort_by_key(|(at, ..)| *at);
     let mut taken = own;
     let mut links: Vec<(IpAddr, Option<&str>)> = Vec::new();
@@ -254,12 +278,17 @@ pub(super) fn check_repeats(plans: &[Plan<'_>], own: Vec<OwnAddress>, report: &m
         // The same one may stand on every link (RFC 4291 2.5.6).
         let is_elsewhere = |other: &OwnAddress| {
             let mut known = links.iter().filter(|(known, _)| *known == ip);
-            let is_apart =
-                |(_, link): &(IpAddr, Option<&str>)| link.is_some() && interface.is_some() && *link != interface;
+            let is_apart = |(_, link): &(IpAddr, Option<&str>)| {
+                link.is_some() && interface.is_some() && *link != interface
+            };
             is_link_local(ip) && other.prefix.is_some() && known.all(is_apart)
         };
         if let Some(first) = taken.iter().find(|other| other.ip == ip && !is_elsewhere(other)) {
-            report.add(at, format_args!("{ip} is already {}", first.what), "give each service an address of its own");
+            report.add(
+                at,
+                format_args!("{ip} is already {}", first.what),
+                "give each service an address of its own",
+            );
         }
         let what = format!("an address of group {}", quote(group));
         taken.push(OwnAddress { ip, prefix: Some(prefix), what });
@@ -268,8 +297,8 @@ pub(super) fn check_repeats(plans: &[Plan<'_>], own: Vec<OwnAddress>, report: &m
     taken
 }
 
-/// Nobody but the peer is at the other end of a cable from box to box, and its carrier goes with the peer: what lives there
-/// could never be taken from a peer that has lost its power.
+/// Nobody but the peer is at the other end of a cable from box to box, and its carrier goes with the peer:
+/// what lives there could never be taken from a peer that has lost its power.
 pub(super) fn check_links(plans: &[Plan<'_>], links: &[Link<'_>], report: &mut Report<'_>) {
     let lans = || links.iter().filter(|link| link.is_lan());
     for vip in plans.iter().flat_map(|plan| &plan.addresses) {
@@ -290,17 +319,20 @@ pub(super) fn check_links(plans: &[Plan<'_>], links: &[Link<'_>], report: &mut R
 /// Most digits that are tried behind a name to find one with another tag.
 const MAX_OTHER_NAMES: u32 = 99;
 
-/// Beats name a group by eight bits of its name's checksum: two that have them in common could not be told apart by a node
-/// whose file is another one.
+/// Beats name a group by eight bits of its name's checksum: two that have them in common could not be told
+/// apart by a node whose file is another one.
 pub(super) fn check_tags(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let is_taken = |name: &str| plans.iter().any(|plan| group_tag(plan.name.value) == group_tag(name));
     for (index, plan) in plans.iter().enumerate() {
         let At { at, value: name } = plan.name;
-        let twin =
-            plans[..index].iter().map(|other| other.name.value).find(|other| group_tag(other) == group_tag(name));
+        let twin = plans[..index]
+            .iter()
+            .map(|other| other.name.value)
+            .find(|other| group_tag(other) == group_tag(name));
         let Some(twin) = twin else { continue };
         let what = format!("groups {} and {} cannot be told apart on the wire", quote(twin), quote(name));
-        let other = (2..=MAX_OTHER_NAMES).map(|number| format!("{name}{number}")).find(|other| !is_taken(other));
+        let other =
+            (2..=MAX_OTHER_NAMES).map(|number| format!("{name}{number}")).find(|other| !is_taken(other));
         let other = other.map(|other| format!(", as in [group.{other}]")).unwrap_or_default();
         report.add(
             at,

@@ -24,8 +24,8 @@ impl KeyFile {
     /// All keys of the file in its order, at least one.
     ///
     /// # Errors
-    /// If it cannot be read, if anybody but its owner may read or write it, if that owner is neither root nor the
-    /// running user, or at the first line that is not `ID HEX`. No error shows any part of a key.
+    /// If it cannot be read, if anybody but its owner may read or write it, if that owner is neither root nor
+    /// the running user, or at the first line that is not `ID HEX`. No error shows any part of a key.
     pub fn load(path: &Path) -> Result<Vec<Key>, ConfigError> {
         let mut bytes = read_private(path)?;
         let text = std::str::from_utf8(&bytes);
@@ -45,10 +45,16 @@ impl KeyFile {
             if line.is_empty() {
                 continue;
             }
-            let key = parse_line(line).map_err(|(what, remedy)| ConfigError::new(path, Some(number), what, remedy))?;
+            let key = parse_line(line)
+                .map_err(|(what, remedy)| ConfigError::new(path, Some(number), what, remedy))?;
             if keys.iter().any(|other| other.id == key.id) {
                 let what = format!("key id {} is used twice", key.id);
-                return Err(ConfigError::new(path, Some(number), what, "give each key an id of its own, 0 to 15"));
+                return Err(ConfigError::new(
+                    path,
+                    Some(number),
+                    what,
+                    "give each key an id of its own, 0 to 15",
+                ));
             }
             keys.push(key);
         }
@@ -65,7 +71,9 @@ fn read_private(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let wrong = |what: String, remedy: String| ConfigError::new(path, None, what, remedy);
     let unreadable = |error: std::io::Error| {
         let remedy = match error.kind() {
-            std::io::ErrorKind::NotFound => "make one on one node with `crosswire keygen`, and copy it to the other",
+            std::io::ErrorKind::NotFound => {
+                "make one on one node with `crosswire keygen`, and copy it to the other"
+            }
             _ => "run as root, or check its permissions",
         };
         wrong(format!("the key file cannot be read ({error})"), remedy.to_string())
@@ -121,7 +129,10 @@ fn parse_line(line: &str) -> Result<Key, (String, &'static str)> {
     let id = id.parse().ok().filter(|n| *n <= MAX_KEY_ID && id.bytes().all(|b| b.is_ascii_digit()));
     let Some(id) = id else {
         // the first word could be a key that lost its id: not shown
-        return Err(("the line does not begin with a key id".to_string(), "write `ID HEX` with an ID from 0 to 15"));
+        return Err((
+            "the line does not begin with a key id".to_string(),
+            "write `ID HEX` with an ID from 0 to 15",
+        ));
     };
     let mut bytes = parse_hex(hex).ok_or_else(|| {
         (
@@ -166,7 +177,9 @@ mod tests {
         let place: *mut Key = room.write(Key { id: 3, bytes: [0xa5; 32].into_iter().collect() });
         let bytes = |place: *mut Key| {
             // SAFETY: the room lives, every byte of it was zeroed or written, and nobody else uses it.
-            (0..size_of::<Key>()).filter(|at| unsafe { place.cast::<u8>().add(*at).read_volatile() } == 0xa5).count()
+            (0..size_of::<Key>())
+                .filter(|at| unsafe { place.cast::<u8>().add(*at).read_volatile() } == 0xa5)
+                .count()
         };
         assert_eq!(bytes(place), 32);
         // SAFETY: it is dropped once, here.
@@ -207,7 +220,10 @@ mod tests {
             ),
             (format!("16 {SECRET}"), format!("K:1: the line does not begin with a key id; {line}")),
             (format!("+1 {SECRET}"), format!("K:1: the line does not begin with a key id; {line}")),
-            (SECRET.to_string(), "K:1: is not a key; write the line as `ID HEX`, as `crosswire keygen` does".into()),
+            (
+                SECRET.to_string(),
+                "K:1: is not a key; write the line as `ID HEX`, as `crosswire keygen` does".into(),
+            ),
             ("3 0011223344556677".to_string(), format!("K:1: key 3 has 16 hexadecimal digits; {size}")),
             (format!("3 {}", "0".repeat(130)), format!("K:1: key 3 has 130 hexadecimal digits; {size}")),
             (format!("3 {SECRET}0"), format!("K:1: key 3 is not hexadecimal; {hex}")),
@@ -242,7 +258,9 @@ mod tests {
         let name = file.display();
         assert_eq!(
             said,
-            format!("{name}: the key file belongs to user 1234, who could replace the key; chown root {name}")
+            format!(
+                "{name}: the key file belongs to user 1234, who could replace the key; chown root {name}"
+            )
         );
     }
 
@@ -259,7 +277,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_no_error_shows_a_key(text in "([0-9]{0,3}[ \t#]{0,2}[0-9a-fxyzä]{0,70}\n){0,4}") {
+        fn no_text_panics_and_no_error_shows_a_key(text in "([0-9]{0,3}[ \t#]{0,2}[0-9a-fxyzä]{0,70}\n\
+            ){0,4}") {
             if let Err(error) = KeyFile::parse(Path::new("K"), &text) {
                 let said = error.to_string();
                 prop_assert!(said.starts_with("K") && !said.contains('\n'));

@@ -5,13 +5,15 @@ use crosswire::time::Span;
 
 /// Speeds that are proposed: the divisors of a 16550 that are in use, and what USB adapters add.
 pub(super) const BAUDS: [u32; 14] = [
-    1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000,
+    1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600,
+    1_000_000,
 ];
 /// Speeds that are taken too: further divisors of a 16550, and fast cards. Most have no constant in termios.
 pub(super) const RARE_BAUDS: [u32; 6] = [14_400, 28_800, 76_800, 250_000, 2_000_000, 3_000_000];
 /// The slowest usual speed at which beats fill no more than their share, if there is one.
 pub(super) fn least_baud(bytes: u64, interval: Span) -> Option<u32> {
-    let is_enough = |baud: &u32| line_load_permille(line_time(bytes, *baud), interval) <= MAX_LINE_LOAD_PERMILLE;
+    let is_enough =
+        |baud: &u32| line_load_permille(line_time(bytes, *baud), interval) <= MAX_LINE_LOAD_PERMILLE;
     BAUDS.into_iter().find(is_enough)
 }
 

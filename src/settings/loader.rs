@@ -26,8 +26,8 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 const DEFAULT_STATE: &str = "/var/lib/crosswire";
 const KEYS: [&str; 14] = [
-    "pair", "key", "state", "notify", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog", "fence",
-    "group", "system",
+    "pair", "key", "state", "notify", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog",
+    "fence", "group", "system",
 ];
 const SYSTEM_KEYS: [&str; 2] = ["realtime", "reset"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
@@ -38,7 +38,10 @@ pub(super) const JEOPARDY: [(&str, InJeopardy); 3] =
 pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
     let wrong = |what: String, remedy: &str| ConfigError::new(file, None, what, remedy);
     let mut opened = open(file).map_err(|error| {
-        wrong(format!("cannot be read ({error})"), "check the name and its permissions, or give another with --config")
+        wrong(
+            format!("cannot be read ({error})"),
+            "check the name and its permissions, or give another with --config",
+        )
     })?;
     let metadata = opened.metadata().ok().filter(Metadata::is_file);
     let Some(metadata) = metadata else {
@@ -51,7 +54,10 @@ pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
     let read = opened.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|error| wrong(format!("cannot be read ({error})"), "check the disk"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(wrong(format!("is longer than {MAX_FILE_BYTES} bytes"), "is this the configuration? shorten it"));
+        return Err(wrong(
+            format!("is longer than {MAX_FILE_BYTES} bytes"),
+            "is this the configuration? shorten it",
+        ));
     }
     text_of(file, bytes)
 }
@@ -84,7 +90,10 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
     }
     let root = Table::root(map.get_ref());
     let draft = Draft::read(&root, &mut report);
-    let me = draft.nodes.as_ref().and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
+    let me = draft
+        .nodes
+        .as_ref()
+        .and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
     match me.filter(|_| report.is_clean()).and_then(|me| draft.settle(file, me, &report)) {
         Some(settings) => Ok(settings),
         None => Err(report.finish()),
@@ -120,7 +129,8 @@ impl<'t> Draft<'t> {
             report,
         );
         let notify = fencing::read_device(root, "notify", report);
-        let state = read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
+        let state =
+            read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
         let (is_realtime, reset) = read_system(root, report);
@@ -149,7 +159,8 @@ impl<'t> Draft<'t> {
         if let Some(watchdog) = &watchdog {
             fencing::check_watchdog(watchdog, &groups, &policy, report);
         }
-        let devices = |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
+        let devices =
+            |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
         let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).collect();
         fencing::check_fences(&fences, &groups, &ports, report);
         Self {
@@ -173,7 +184,8 @@ impl<'t> Draft<'t> {
     fn settle(&self, file: &Path, me: Side, report: &Report<'_>) -> Option<Settings> {
         let nodes = self.nodes.as_ref()?;
         let names = nodes.each_ref().map(|node| node.name.value.to_string());
-        let path = |link: &Link<'_>| Some(PathSettings { name: link.name.clone(), device: link.open_by(me)? });
+        let path =
+            |link: &Link<'_>| Some(PathSettings { name: link.name.clone(), device: link.open_by(me)? });
         let mut lans = self.links.iter().filter(|link| link.is_lan());
         let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
         let groups: Vec<_> = self.groups.iter().map(|group| group.settings(lan)).collect::<Option<_>>()?;
@@ -267,7 +279,8 @@ fn read_pair<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<&'t str> {
     Some(pair.value)
 }
 
-/// A file or directory by its full path, with what it is by default, and the remedy before and after that as an example.
+/// A file or directory by its full path, with what it is by default, and the remedy before and after that as
+/// an example.
 fn read_place(
     root: &Table<'_>,
     [name, noun]: [&str; 2],
@@ -311,7 +324,11 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
     all.sort_by_key(|(_, address)| address.at);
     for (side, At { at, value: ip }) in all {
         if let Some(OwnAddress { what, .. }) = own.iter().find(|other| other.ip == ip) {
-            report.add(at, format!("{ip} is already {what}"), "give each node an address of its own on each LAN");
+            report.add(
+                at,
+                format!("{ip} is already {what}"),
+                "give each node an address of its own on each LAN",
+            );
         }
         let what = format!("the address of node {}", quote(nodes[side.index()].name.value));
         own.push(OwnAddress { ip, prefix: None, what });
@@ -325,8 +342,10 @@ fn place_groups(settings: &mut Settings) {
     let ids: Vec<_> = policy.path_ids().collect();
     for (group, policy) in groups.iter().zip(&mut policy.groups) {
         let has_address_on = |name: &String| group.addresses.iter().any(|address| address.interface == *name);
-        let is_on =
-            |device: &PathDevice| matches!(device, PathDevice::Lan { interface, .. } if has_address_on(interface));
+        let is_on = |device: &PathDevice| match device {
+            PathDevice::Lan { interface, .. } => has_address_on(interface),
+            PathDevice::Serial { .. } => false,
+        };
         let found = ids.iter().zip(paths.iter()).filter(|(_, path)| is_on(&path.device));
         *policy = policy.on(found.map(|(id, _)| *id));
     }
@@ -361,7 +380,12 @@ fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>]) -> usize {
     on(Side::A).max(on(Side::B))
 }
 
-fn check_times(pace: &Pace, links: &[Link<'_>], (policy, interfaces): (&Policy, usize), report: &mut Report<'_>) {
+fn check_times(
+    pace: &Pace,
+    links: &[Link<'_>],
+    (policy, interfaces): (&Policy, usize),
+    report: &mut Report<'_>,
+) {
     let bytes = crosswire::frame::heartbeat_bytes(links.len(), policy.groups.len(), interfaces);
     let sound = links.iter().filter(|link| link.check_times(bytes, report)).count();
     let slowest = links.iter().map(|link| link.times).max_by_key(|times| times.dead_after.value);

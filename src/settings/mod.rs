@@ -78,8 +78,8 @@ pub struct Settings {
     pub fences: Vec<Fence>,
     /// The witnesses, in the order of the configuration.
     pub witnesses: Vec<Witness>,
-    /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without repeats. The
-    /// guard reports the carrier of each, and opens its listeners on each.
+    /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without
+    /// repeats. The guard reports the carrier of each, and opens its listeners on each.
     pub interfaces: Vec<String>,
     /// What the decision needs.
     pub policy: Policy,
@@ -137,11 +137,12 @@ pub struct GroupSettings {
 }
 
 impl GroupSettings {
-    /// The longest that its scripts may take for a move that fails and comes back: each is stopped and started on both nodes, and
-    /// cut short where it does not end.
+    /// The longest that its scripts may take for a move that fails and comes back: each is stopped and
+    /// started on both nodes, and cut short where it does not end.
     pub fn longest_move(&self) -> Span {
-        let takes =
-            |sum, script: &Script| sum + script.start_timeout + script.stop_timeout + INTERRUPT_GRACE.fraction(2, 1);
+        let takes = |sum, script: &Script| {
+            sum + script.start_timeout + script.stop_timeout + INTERRUPT_GRACE.fraction(2, 1)
+        };
         self.scripts.iter().fold(Span::ZERO, takes).fraction(2, 1)
     }
 }
@@ -224,7 +225,8 @@ impl Script {
         Self::plain(format!("lsb:{name}"), Standard::Lsb, program, timeout)
     }
 
-    /// Whether both are started and stopped in the same way; how long that may take, and how it is watched, may differ.
+    /// Whether both are started and stopped in the same way; how long that may take, and how it is watched,
+    /// may differ.
     pub fn is_same(&self, other: &Self) -> bool {
         self.text == other.text
     }
@@ -272,7 +274,8 @@ pub enum FenceMethod {
         /// `KEY=VALUE`, those of the peer included.
         options: Vec<String>,
     },
-    /// BREAK and `b` on a serial port on which the peer's console listens (Documentation/admin-guide/sysrq.rst).
+    /// BREAK and `b` on a serial port on which the peer's console listens
+    /// (Documentation/admin-guide/sysrq.rst).
     SysRq {
         /// The port.
         port: PathBuf,
@@ -327,8 +330,8 @@ impl Settings {
     /// Reads and checks `file` for this box: the node called `node`, or else what `uname -n` says.
     ///
     /// # Errors
-    /// Everything that is wrong with the file, at once, in the order of the file, or that cannot be on this box. Things that the
-    /// box lacks are not among it: see [`Settings::absent`].
+    /// Everything that is wrong with the file, at once, in the order of the file, or that cannot be on this
+    /// box. Things that the box lacks are not among it: see [`Settings::absent`].
     pub fn load(file: &Path, node: Option<&str>) -> Result<Self, Vec<ConfigError>> {
         let wanted = match node {
             Some(name) => nodes::Wanted::Asked(name.to_string()),
@@ -359,21 +362,22 @@ impl Settings {
         loader::parse(file, text, &nodes::Wanted::Asked(node.to_string()))
     }
 
-    /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run` starts all the
-    /// same, since network cards and USB adapters come late.
+    /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run`
+    /// starts all the same, since network cards and USB adapters come late.
     pub fn absent(&self) -> Vec<ConfigError> {
         self.needs.iter().filter_map(needs::Need::lack).collect()
     }
 
-    /// What of that no waiting mends, since the box has something else in its place, or a device that is no port for us: `run` does
-    /// not start either.
+    /// What of that no waiting mends, since the box has something else in its place, or a device that is no
+    /// port for us: `run` does not start either.
     pub fn contradicted(&self) -> Vec<ConfigError> {
         self.needs.iter().filter_map(needs::Need::contradiction).collect()
     }
 
     /// How long one beat occupies each path, in the order of the paths; nothing on a LAN.
     pub fn beats(&self) -> Vec<Span> {
-        let bytes = crosswire::frame::heartbeat_bytes(self.paths.len(), self.groups.len(), self.interfaces.len());
+        let bytes =
+            crosswire::frame::heartbeat_bytes(self.paths.len(), self.groups.len(), self.interfaces.len());
         let beat = |path: &PathSettings| match path.device {
             PathDevice::Serial { baud, .. } => line_time(bytes, baud),
             PathDevice::Lan { .. } => Span::ZERO,
@@ -386,9 +390,9 @@ impl Settings {
         Proof::new(&self.policy, &self.beats(), self.watchdog_bound())
     }
 
-    /// By group, for how long nobody may serve it before that is a fault: while nothing is seen to move, and at all. The slowest
-    /// takeover, from when the peer counts as silent, with a peer that hangs behind a full cable and the fences, if it has to wait
-    /// for them.
+    /// By group, for how long nobody may serve it before that is a fault: while nothing is seen to move, and
+    /// at all. The slowest takeover, from when the peer counts as silent, with a peer that hangs behind a
+    /// full cable and the fences, if it has to wait for them.
     pub fn bounds(&self) -> Vec<[Span; 2]> {
         let proof = self.proof();
         let fences = self.fences.iter().fold(Span::ZERO, |sum, fence| sum + fence.timeout);

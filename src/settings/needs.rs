@@ -1,5 +1,5 @@
-//! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start, unless the box
-//! has something else in its place.
+//! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start,
+//! unless the box has something else in its place.
 
 use std::fs;
 use std::net::IpAddr;
@@ -56,7 +56,8 @@ pub(super) enum Thing {
 }
 
 impl Need {
-    /// What is the matter with it now, if anything, and has not been said before anything else: see [`Need::error`].
+    /// What is the matter with it now, if anything, and has not been said before anything else: see
+    /// [`Need::error`].
     pub(super) fn lack(&self) -> Option<ConfigError> {
         if self.error().is_some() { None } else { self.said() }
     }
@@ -99,7 +100,8 @@ impl Need {
         if matches!(self.what, Thing::Witness(_)) { self.said() } else { None }
     }
 
-    /// What nothing that comes late can mend: an interface that has addresses, but not ours; a device that is no port for us.
+    /// What nothing that comes late can mend: an interface that has addresses, but not ours; a device that is
+    /// no port for us.
     pub(super) fn contradiction(&self) -> Option<ConfigError> {
         let is_here = match &self.what {
             Thing::Address { interface, own, served, .. } => has_others(interface, *own, served),
@@ -118,17 +120,25 @@ impl Need {
 
 /// Whether an interface has addresses that are no group's, and the box not this one.
 fn has_others(interface: &str, own: IpAddr, served: &[IpAddr]) -> bool {
-    let is_settled = |ip: &IpAddr| ip.is_ipv4() == own.is_ipv4() && !is_link_local(*ip) && !served.contains(ip);
+    let is_settled =
+        |ip: &IpAddr| ip.is_ipv4() == own.is_ipv4() && !is_link_local(*ip) && !served.contains(ip);
     !is_own(own) && addresses_of_box().iter().any(|(name, ip, _)| name == interface && is_settled(ip))
 }
 
-fn lack_of_address(interface: &str, own: IpAddr, (peer, name): &(IpAddr, String)) -> Option<(String, &'static str)> {
+fn lack_of_address(
+    interface: &str,
+    own: IpAddr,
+    (peer, name): &(IpAddr, String),
+) -> Option<(String, &'static str)> {
     if lack_of_interface(interface).is_some() || is_own(own) {
         return None;
     }
     let what = format!("there is no address {own} on this box");
     Some(if is_own(*peer) {
-        (format!("{what}, but {peer}, which is said to be {name}'s"), "are the two swapped? correct lan of both nodes")
+        (
+            format!("{what}, but {peer}, which is said to be {name}'s"),
+            "are the two swapped? correct lan of both nodes",
+        )
     } else {
         (what, "see `ip address`, and correct lan of this node, or give the address to its interface")
     })
@@ -152,9 +162,13 @@ fn lack_of_family(name: &str, ip: IpAddr) -> Option<(String, &'static str)> {
         return None;
     }
     let what = format!(
-        "{name} takes no address like {ip}: IPv6 is switched off there, or its MTU is too small (1280 for IPv6)"
+        "{name} takes no address like {ip}: IPv6 is switched off there, or its MTU is too small (1280 for \
+            IPv6)"
     );
-    Some((what, "see /proc/sys/net/ipv6/conf/*/disable_ipv6 and `ip link`, or remove the address from the group"))
+    Some((
+        what,
+        "see /proc/sys/net/ipv6/conf/*/disable_ipv6 and `ip link`, or remove the address from the group",
+    ))
 }
 
 fn lack_of_device(path: &Path) -> Option<(String, String)> {
@@ -180,14 +194,16 @@ fn lack_of_watchdog(path: &Path) -> Option<(String, &'static str)> {
 /// Whatever it is, it is only written to when it is needed.
 fn lack_of_reset(path: &Path) -> Option<(String, &'static str)> {
     let error = fs::metadata(path).err()?;
-    let what = format!("\"{}\", with which this box would reset itself, is not on it ({error})", path.display());
+    let what =
+        format!("\"{}\", with which this box would reset itself, is not on it ({error})", path.display());
     Some((what, "use \"/proc/sysrq-trigger\" (a kernel with CONFIG_MAGIC_SYSRQ)"))
 }
 
 /// What it takes beyond that is found out by `fence --test`.
 fn lack_of_fence(path: &Path) -> Option<(String, &'static str)> {
     let error = fs::metadata(path).err()?;
-    let what = format!("\"{}\", with which the peer would be fenced, is not on this box ({error})", path.display());
+    let what =
+        format!("\"{}\", with which the peer would be fenced, is not on this box ({error})", path.display());
     Some((what, "install it or plug it in, and try it with `crosswire fence --test`"))
 }
 

@@ -14,8 +14,9 @@ const V6_FOR_TWO: u32 = 126;
 
 /// Every address of this box, with its interface and its network's mask.
 pub fn addresses_of_box() -> Vec<(String, IpAddr, IpAddr)> {
-    let own =
-        |found: InterfaceAddress| Some((found.interface_name, address(found.address?)?, address(found.netmask?)?));
+    let own = |found: InterfaceAddress| {
+        Some((found.interface_name, address(found.address?)?, address(found.netmask?)?))
+    };
     getifaddrs().map(|all| all.filter_map(own).collect()).unwrap_or_default()
 }
 
@@ -33,7 +34,8 @@ pub fn is_own(ip: IpAddr) -> bool {
 pub fn is_outside(interface: &str, ip: IpAddr) -> bool {
     let mut is_elsewhere = false;
     for (name, own, mask) in addresses_of_box() {
-        let is_telling = own.is_ipv4() == ip.is_ipv4() && own != ip && !own.is_loopback() && !is_link_local(own);
+        let is_telling =
+            own.is_ipv4() == ip.is_ipv4() && own != ip && !own.is_loopback() && !is_link_local(own);
         if name == interface && is_telling {
             if (bits(own) ^ bits(ip)) & bits(mask) == 0 {
                 return false;
@@ -51,7 +53,8 @@ fn bits(ip: IpAddr) -> u128 {
     }
 }
 
-/// Whether the kernel would take such an address there: with IPv6 switched off, or an MTU too small for the protocol, it does not.
+/// Whether the kernel would take such an address there: with IPv6 switched off, or an MTU too small for the
+/// protocol, it does not.
 pub fn takes(interface: &str, ip: IpAddr) -> bool {
     let (family, switch) = if ip.is_ipv4() { ("ipv4", "forwarding") } else { ("ipv6", "disable_ipv6") };
     let said = fs::read(format!("/proc/sys/net/{family}/conf/{interface}/{switch}"));
@@ -67,8 +70,8 @@ pub fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether nobody but the peer can be a neighbour on an interface, as far as this box can tell: its network has room for two, or
-/// nobody else has ever been asked for there.
+/// Whether nobody but the peer can be a neighbour on an interface, as far as this box can tell: its network
+/// has room for two, or nobody else has ever been asked for there.
 pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     match local {
@@ -82,11 +85,13 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
     }
 }
 
-/// Another interface of this box that is in the LAN of this one too, by its addresses or as a macvlan beside it, and that answers
-/// ARP for every address of the box.
+/// Another interface of this box that is in the LAN of this one too, by its addresses or as a macvlan beside
+/// it, and that answers ARP for every address of the box.
 pub fn answers_beside(interface: &str) -> Option<String> {
     let all: Vec<InterfaceAddress> = getifaddrs().map(Iterator::collect).unwrap_or_default();
-    let of = |name: &str| all.iter().filter(|one| device_of(one) == name).filter_map(network_of).collect::<Vec<_>>();
+    let of = |name: &str| {
+        all.iter().filter(|one| device_of(one) == name).filter_map(network_of).collect::<Vec<_>>()
+    };
     let here = of(interface);
     let is_beside = |name: &str| {
         let there = of(name);
@@ -116,7 +121,8 @@ fn are_one_network((a, mask): (u32, u32), (b, other): (u32, u32)) -> bool {
     narrow != u32::MAX && a & narrow == b & narrow
 }
 
-/// One is a macvlan of the other, or both are of the same one. A VLAN has a lower interface too, and is another LAN.
+/// One is a macvlan of the other, or both are of the same one. A VLAN has a lower interface too, and is
+/// another LAN.
 fn are_macvlans(sys: &Path, a: &str, b: &str) -> bool {
     let read = |name: &str, file| fs::read_to_string(sys.join(name).join(file)).unwrap_or_default();
     let lower = |name: &str| {
@@ -130,31 +136,35 @@ fn are_macvlans(sys: &Path, a: &str, b: &str) -> bool {
 /// `arp_ignore`, of which the kernel takes the larger one of the interface and of all.
 fn answers_for_all(interface: &str) -> bool {
     ["all", interface].iter().all(|name| {
-        fs::read(format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore")).is_ok_and(|said| said.starts_with(b"0"))
+        fs::read(format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore"))
+            .is_ok_and(|said| said.starts_with(b"0"))
     })
 }
 
-/// By the routes of the kernel (`/proc/net/route`: Iface, Destination, Gateway, Flags, RefCnt, Use, Metric, Mask; in hexadecimal,
-/// network byte order in a word of this machine).
+/// By the routes of the kernel (`/proc/net/route`: Iface, Destination, Gateway, Flags, RefCnt, Use, Metric,
+/// Mask; in hexadecimal, network byte order in a word of this machine).
 fn is_for_two(routes: &str, interface: &str, local: Ipv4Addr) -> bool {
     let longest = routes.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let (name, to, gateway, mask) = (words.next()?, words.next()?, words.next()?, words.nth(4)?);
         let hex = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::from_be);
         let (to, mask) = (hex(to)?, hex(mask)?);
-        (name == interface && hex(gateway)? == 0 && local.to_bits() & mask == to).then_some(mask.leading_ones())
+        (name == interface && hex(gateway)? == 0 && local.to_bits() & mask == to)
+            .then_some(mask.leading_ones())
     });
     longest.max().is_some_and(|longest| longest >= V4_FOR_TWO)
 }
 
-/// By the neighbours of the kernel (`/proc/net/arp`: IP, type, flags, MAC, mask, device): the peer is one, and nobody else.
+/// By the neighbours of the kernel (`/proc/net/arp`: IP, type, flags, MAC, mask, device): the peer is one,
+/// and nobody else.
 fn is_only_neighbour(neighbours: &str, interface: &str, peer: IpAddr) -> bool {
     let there = neighbours.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     let mut there = there.filter(|words| words.last() == Some(&interface)).peekable();
     there.peek().is_some() && there.all(|words| words.first().and_then(|ip| ip.parse().ok()) == Some(peer))
 }
 
-/// By the addresses of the kernel (`/proc/net/if_inet6`: address, index, prefix length, scope, flags, interface; hexadecimal).
+/// By the addresses of the kernel (`/proc/net/if_inet6`: address, index, prefix length, scope, flags,
+/// interface; hexadecimal).
 fn is_for_two_v6(addresses: &str, interface: &str, local: &str) -> bool {
     addresses.lines().any(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -172,8 +182,9 @@ mod tests {
     fn a_network_for_two_is_known_by_its_route_or_its_address() {
         // 10.9.0.0/30 on eth1, 10.0.0.0/24 on eth0, as a little-endian kernel writes them
         let be = |ip: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(ip));
-        let row =
-            |name: &str, to, mask| format!("{name}\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n", be(to), be(mask));
+        let row = |name: &str, to, mask| {
+            format!("{name}\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n", be(to), be(mask))
+        };
         let routes = format!(
             "Iface Destination Gateway Flags RefCnt Use Metric Mask\n{}{}",
             row("eth1", [10, 9, 0, 0], [255, 255, 255, 252]),
@@ -182,7 +193,8 @@ mod tests {
         assert!(is_for_two(&routes, "eth1", Ipv4Addr::new(10, 9, 0, 1)));
         assert!(!is_for_two(&routes, "eth0", Ipv4Addr::new(10, 0, 0, 1)));
         assert!(!is_for_two("", "eth1", Ipv4Addr::new(10, 9, 0, 1)));
-        let addresses = "fd000000000000000000000000000001 03 7e 00 80     eth1\nfe800000000000000000000000000001 03 40 20 80 eth1\n";
+        let addresses = "fd000000000000000000000000000001 03 7e 00 80     eth1\n\
+            fe800000000000000000000000000001 03 40 20 80 eth1\n";
         assert!(is_for_two_v6(addresses, "eth1", "fd000000000000000000000000000001"));
         assert!(!is_for_two_v6(addresses, "eth1", "fe800000000000000000000000000001"));
     }
@@ -205,9 +217,14 @@ mod tests {
         assert!(are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 0, 11], 24)));
         assert!(!are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 1, 1], 24)));
         assert!(!are_one_network(v4([10, 0, 0, 1], 8), v4([10, 0, 1, 1], 24)));
-        assert!(!are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 0, 100], 32)), "a service address of its own");
+        assert!(
+            !are_one_network(v4([10, 0, 0, 1], 24), v4([10, 0, 0, 100], 32)),
+            "a service address of its own"
+        );
         let sys = tempfile::tempdir().unwrap();
-        for (name, index, lower, kind) in [("eth0", 2, 2, ""), ("mv0", 5, 2, "macvlan"), ("eth0.7", 6, 2, "vlan")] {
+        for (name, index, lower, kind) in
+            [("eth0", 2, 2, ""), ("mv0", 5, 2, "macvlan"), ("eth0.7", 6, 2, "vlan")]
+        {
             let dir = sys.path().join(name);
             fs::create_dir(&dir).unwrap();
             fs::write(dir.join("ifindex"), format!("{index}\n")).unwrap();

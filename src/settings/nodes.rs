@@ -46,7 +46,11 @@ pub(super) fn read<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<[Nod
         && a.name.value.eq_ignore_ascii_case(b.name.value)
     {
         let what = format!("{} and {} are one name", quote(a.name.value), quote(b.name.value));
-        report.add(a.name.at.max(b.name.at), what, "give each box a name of its own: capital letters make none");
+        report.add(
+            a.name.at.max(b.name.at),
+            what,
+            "give each box a name of its own: capital letters make none",
+        );
     }
     if count != 2 {
         let what = match count {
@@ -54,7 +58,11 @@ pub(super) fn read<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<[Nod
             1 => "there is one node".to_string(),
             _ => format!("there are {count} nodes"),
         };
-        report.add(place, what, "write exactly two tables, [node.NAME] for each box, where NAME is its `uname -n`");
+        report.add(
+            place,
+            what,
+            "write exactly two tables, [node.NAME] for each box, where NAME is its `uname -n`",
+        );
     }
     let both: [Node<'t>; 2] = nodes.try_into().ok()?;
     Some(both)
@@ -64,8 +72,9 @@ fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Nod
     let At { at, value: (name, table) } = found;
     table.refuse_unknown(&KEYS, report);
     if !is_name(name) {
-        let remedy =
-            format!("use the box's `uname -n`: letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
+        let remedy = format!(
+            "use the box's `uname -n`: letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters"
+        );
         report.add(at, format!("{} cannot be the name of a node", quote(name)), remedy);
     }
     let interface = table.texts("interface", report);
@@ -98,8 +107,14 @@ fn read_address(text: At<&str>, report: &mut Report<'_>) -> At<Option<IpAddr>> {
     text.map(|_| address.map(|ip| ip.to_canonical()))
 }
 
-/// Which of the two this box is, capital letters or not, as in all names of hosts; an error that lists both names if it is neither.
-pub(super) fn choose(nodes: &[Node<'_>; 2], wanted: &Wanted, at: usize, report: &mut Report<'_>) -> Option<Side> {
+/// Which of the two this box is, capital letters or not, as in all names of hosts; an error that lists both
+/// names if it is neither.
+pub(super) fn choose(
+    nodes: &[Node<'_>; 2],
+    wanted: &Wanted,
+    at: usize,
+    report: &mut Report<'_>,
+) -> Option<Side> {
     let [a, b] = nodes;
     let (name, what, key) = match wanted {
         #[cfg(feature = "workbench")]

@@ -74,7 +74,12 @@ pub(super) fn read<'t>(
     links
 }
 
-fn read_sections<'t>(root: &Table<'t>, kind: PathKind, times: Times, report: &mut Report<'_>) -> Vec<Section<'t>> {
+fn read_sections<'t>(
+    root: &Table<'t>,
+    kind: PathKind,
+    times: Times,
+    report: &mut Report<'_>,
+) -> Vec<Section<'t>> {
     let tables = root.tables(key_of(kind), report);
     tables.iter().map(|table| read_section(table, kind, times, report)).collect()
 }
@@ -94,7 +99,8 @@ fn read_section<'t>(table: &Table<'t>, kind: PathKind, times: Times, report: &mu
         }
     };
     let rate = rate.unwrap_or(At { at: table.at, value: default_rate(kind) });
-    let is_crossover = kind == PathKind::Lan && table.choice("link", &LINKS, report).is_some_and(|link| link.value);
+    let is_crossover =
+        kind == PathKind::Lan && table.choice("link", &LINKS, report).is_some_and(|link| link.value);
     let times = times.overridden_by(table, report);
     Section { device, is_sound: report.count() == found_before, rate, is_crossover, times }
 }
@@ -105,7 +111,11 @@ fn read_baud(table: &Table<'_>, report: &mut Report<'_>) -> Option<At<u32>> {
         return Some(baud);
     }
     let known = BAUDS.map(|baud| baud.to_string()).join(", ");
-    report.add(baud.at, format_args!("{} baud is not a usual speed", baud.value), format_args!("use one of {known}"));
+    report.add(
+        baud.at,
+        format_args!("{} baud is not a usual speed", baud.value),
+        format_args!("use one of {known}"),
+    );
     None
 }
 
@@ -123,7 +133,8 @@ const fn default_rate(kind: PathKind) -> u32 {
     }
 }
 
-/// Puts the sections of one kind together with what the nodes say. A kind of which only the nodes speak needs no section.
+/// Puts the sections of one kind together with what the nodes say. A kind of which only the nodes speak needs
+/// no section.
 fn join<'t>(
     kind: PathKind,
     sections: &[Section<'t>],
@@ -141,9 +152,17 @@ fn join<'t>(
         let rate = At { at, value: default_rate(kind) };
         let implied = Section { device: None, is_sound: true, rate, is_crossover: false, times };
         let section = sections.get(index).unwrap_or(&implied);
-        let name = if index == 0 { key_of(kind).to_string() } else { format!("{}{}", key_of(kind), index + 1) };
+        let name =
+            if index == 0 { key_of(kind).to_string() } else { format!("{}{}", key_of(kind), index + 1) };
         let ends = [&nodes[0], &nodes[1]].map(|node| read_end(kind, &name, index, section, node, report));
-        Link { kind, name, rate: section.rate, is_crossover: section.is_crossover, times: section.times, ends }
+        Link {
+            kind,
+            name,
+            rate: section.rate,
+            is_crossover: section.is_crossover,
+            times: section.times,
+            ends,
+        }
     };
     (0..count).map(link).collect()
 }
@@ -163,7 +182,10 @@ fn refuse_surplus(kind: PathKind, node: &Node<'_>, count: usize, report: &mut Re
         let what = format!("node {} has more {what} than there are paths", quote(node.name.value));
         report.add(at, what, format_args!("write one [[{key}]] for each path, or remove it"));
     };
-    refuse(places(kind, node).get(count).copied(), if kind == PathKind::Serial { "devices" } else { "addresses" });
+    refuse(
+        places(kind, node).get(count).copied(),
+        if kind == PathKind::Serial { "devices" } else { "addresses" },
+    );
     if kind == PathKind::Lan {
         refuse(node.interface.get(count).map(|interface| interface.at), "interfaces");
     }
@@ -287,7 +309,9 @@ impl Link<'_> {
     pub(super) fn open_by(&self, side: Side) -> Option<PathDevice> {
         let device = self.device(side)?.value;
         match self.kind {
-            PathKind::Serial => Some(PathDevice::Serial { device: PathBuf::from(device), baud: self.rate.value }),
+            PathKind::Serial => {
+                Some(PathDevice::Serial { device: PathBuf::from(device), baud: self.rate.value })
+            }
             PathKind::Lan => Some(PathDevice::Lan {
                 interface: device.to_string(),
                 local: self.ends[side.index()].address?.value,
@@ -305,7 +329,8 @@ impl Link<'_> {
 
     /// Whether it is a cable from box to box that one node calls by this name.
     pub(super) fn is_crossover_on(&self, interface: &str) -> bool {
-        self.is_crossover && self.ends.iter().any(|end| end.device.is_some_and(|device| device.value == interface))
+        self.is_crossover
+            && self.ends.iter().any(|end| end.device.is_some_and(|device| device.value == interface))
     }
 
     /// Whether it is a LAN.

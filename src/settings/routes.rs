@@ -1,4 +1,5 @@
-//! The routes of a group: what only the node that serves may have, and the service address that goes out as their source.
+//! The routes of a group: what only the node that serves may have, and the service address that goes out as
+//! their source.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +10,8 @@ use super::values::{is_unicast, parse_digits};
 
 /// Most routes of one group.
 pub(super) const MAX_ROUTES: usize = 16;
-const FORM: &str = "write \"DESTINATION/PREFIX via GATEWAY\", or default for the destination; `src ADDRESS` and \
+const FORM: &str = "write \"DESTINATION/PREFIX via GATEWAY\", or default for the destination; `src ADDRESS` \
+    and \
                     `metric NUMBER` may follow";
 
 /// A route. It never outlives its address: see `guard/routes.rs`.
@@ -61,7 +63,11 @@ pub(super) struct Draft<'t> {
 }
 
 /// Reads one route of a group with these addresses.
-pub(super) fn read<'t>(text: At<&str>, addresses: &[Anchor<'t>], report: &mut Report<'_>) -> Option<At<Draft<'t>>> {
+pub(super) fn read<'t>(
+    text: At<&str>,
+    addresses: &[Anchor<'t>],
+    report: &mut Report<'_>,
+) -> Option<At<Draft<'t>>> {
     let found = parse(text.value).map_err(|why| (why, FORM)).and_then(|draft| draft.placed(addresses));
     found
         .map_err(|(why, remedy)| report.add(text.at, format_args!("{} {why}", quote(text.value)), remedy))
@@ -87,7 +93,8 @@ impl<'t> Draft<'t> {
         Ok(Self { src: self.src.or(Some(anchor.ip)), anchor: Some(*anchor), ..self })
     }
 
-    /// A gateway of the link itself is reached from any address there; one that stands alone says nothing of its network.
+    /// A gateway of the link itself is reached from any address there; one that stands alone says nothing of
+    /// its network.
     fn may_reach(&self, address: &Anchor<'_>) -> bool {
         let is_alone = address.prefix == longest_prefix(address.ip);
         let is_of_link = matches!(self.via, IpAddr::V6(via) if via.is_unicast_link_local());
@@ -115,7 +122,9 @@ fn parse(text: &str) -> Result<Draft<'static>, &'static str> {
     while let Some(word) = words.next() {
         let value = words.next().ok_or("ends with a word that lacks its value")?;
         let ip = || value.parse::<IpAddr>().map_err(|_| "has something else where an IP address belongs");
-        let number = || parse_digits(value, 9).and_then(|n| u32::try_from(n).ok()).ok_or("has a metric that cannot be");
+        let number = || {
+            parse_digits(value, 9).and_then(|n| u32::try_from(n).ok()).ok_or("has a metric that cannot be")
+        };
         let is_first = match word {
             "via" => via.replace(ip()?).is_none(),
             "src" => src.replace(ip()?).is_none(),
@@ -144,7 +153,8 @@ fn parse_destination(text: &str, via: IpAddr) -> Option<(IpAddr, u8)> {
     }
     let (ip, prefix) = text.split_once('/')?;
     let ip: IpAddr = ip.parse().ok()?;
-    let prefix = u8::try_from(parse_digits(prefix, 3)?).ok().filter(|prefix| *prefix <= longest_prefix(ip))?;
+    let prefix =
+        u8::try_from(parse_digits(prefix, 3)?).ok().filter(|prefix| *prefix <= longest_prefix(ip))?;
     (network_of(ip, prefix) == network_bits(ip)).then_some((ip, prefix))
 }
 
@@ -207,8 +217,16 @@ mod tests {
         for (text, whole, interface) in [
             ("default via 192.0.2.9", "default via 192.0.2.9 src 192.0.2.10", "eth1"),
             ("10.8.0.0/16 via 10.0.0.1", "10.8.0.0/16 via 10.0.0.1 src 10.0.0.100", "eth0"),
-            ("default metric 5 src 10.0.0.100 via 192.0.2.9", "default via 192.0.2.9 src 10.0.0.100 metric 5", "eth1"),
-            ("10.9.9.9/32 via 203.0.113.1 src 198.51.100.1", "10.9.9.9/32 via 203.0.113.1 src 198.51.100.1", "ppp0"),
+            (
+                "default metric 5 src 10.0.0.100 via 192.0.2.9",
+                "default via 192.0.2.9 src 10.0.0.100 metric 5",
+                "eth1",
+            ),
+            (
+                "10.9.9.9/32 via 203.0.113.1 src 198.51.100.1",
+                "10.9.9.9/32 via 203.0.113.1 src 198.51.100.1",
+                "ppp0",
+            ),
             ("default via fe80::1", "default via fe80::1 src 2001:db8::10", "eth1"),
             ("2001:db8:5::/48 via 2001:db8::1", "2001:db8:5::/48 via 2001:db8::1 src 2001:db8::10", "eth1"),
         ] {

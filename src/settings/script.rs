@@ -1,4 +1,5 @@
-//! What a group starts: one string such as `ocf:heartbeat:Filesystem device=/dev/sdc1`, or a table that says more.
+//! What a group starts: one string such as `ocf:heartbeat:Filesystem device=/dev/sdc1`, or a table that says
+//! more.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ const LSB_DIRECTORY: &str = "/etc/init.d";
 const OCF_DIRECTORY: &str = "/usr/lib/ocf/resource.d";
 /// Where Heartbeat looks first.
 const HA_DIRECTORY: &str = "/etc/ha.d/resource.d";
-const FORMS: &str = "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
+const FORMS: &str =
+    "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
 const KEYS: [&str; 8] =
     ["run", "shared", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
 /// A script is not looked at more often.
@@ -118,7 +120,8 @@ fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>)
 }
 
 impl<'t> Draft<'t> {
-    /// One element of the list of scripts; `usual` is the patience that the group has with those that say nothing.
+    /// One element of the list of scripts; `usual` is the patience that the group has with those that say
+    /// nothing.
     pub(super) fn read(element: Element<'t>, usual: Patience, report: &mut Report<'_>) -> Option<Self> {
         let (text, patience, is_shared) = match element {
             Element::Text(text) => (text, usual, false),
@@ -206,7 +209,10 @@ fn parse_lsb(name: &str, arguments: Vec<String>) -> Result<Parsed, Wrong> {
 fn parse_ocf(name: &str, words: Vec<String>) -> Result<Parsed, Wrong> {
     let (provider, name) = name.split_once(':').unwrap_or_default();
     if !is_name(provider) || !is_name(name) {
-        return Err(("does not name an agent", "write \"ocf:PROVIDER:NAME\", as in \"ocf:heartbeat:IPaddr2\""));
+        return Err((
+            "does not name an agent",
+            "write \"ocf:PROVIDER:NAME\", as in \"ocf:heartbeat:IPaddr2\"",
+        ));
     }
     let parameter = |word: &String| {
         let (key, value) = word.split_once('=')?;
@@ -214,7 +220,8 @@ fn parse_ocf(name: &str, words: Vec<String>) -> Result<Parsed, Wrong> {
         is_good.then(|| (key.to_string(), value.to_string()))
     };
     let parameters: Option<Vec<_>> = words.iter().map(parameter).collect();
-    let parameters = parameters.ok_or(("has a parameter that is not key=value", "as in \"device=/dev/sdc1\""))?;
+    let parameters =
+        parameters.ok_or(("has a parameter that is not key=value", "as in \"device=/dev/sdc1\""))?;
     let program = Path::new(OCF_DIRECTORY).join(provider).join(name);
     Ok(Parsed { parameters, ..Parsed::of(Standard::Ocf, vec![program], Vec::new()) })
 }
@@ -270,7 +277,11 @@ fn split(text: &str) -> Result<Vec<String>, Wrong> {
         }
     }
     words.extend(word);
-    if quoted.is_some() { Err(("has a quote that is not closed", "close it, or remove it")) } else { Ok(words) }
+    if quoted.is_some() {
+        Err(("has a quote that is not closed", "close it, or remove it"))
+    } else {
+        Ok(words)
+    }
 }
 
 #[cfg(test)]
@@ -289,13 +300,22 @@ mod tests {
     fn every_standard_has_its_place_and_its_arguments() {
         let lsb = parsed("lsb:dnsmasq");
         assert_eq!((lsb.standard, paths(&lsb)), (Standard::Lsb, vec!["/etc/init.d/dnsmasq"]));
-        let ocf = parsed("ocf:heartbeat:Filesystem device=/dev/sdc1 directory=/srv options='noatime, ro' run_fsck=");
-        assert_eq!((ocf.standard, paths(&ocf)), (Standard::Ocf, vec!["/usr/lib/ocf/resource.d/heartbeat/Filesystem"]));
-        let expected = [("device", "/dev/sdc1"), ("directory", "/srv"), ("options", "noatime, ro"), ("run_fsck", "")];
+        let ocf = parsed(
+            "ocf:heartbeat:Filesystem device=/dev/sdc1 directory=/srv options='noatime, ro' run_fsck=",
+        );
+        assert_eq!(
+            (ocf.standard, paths(&ocf)),
+            (Standard::Ocf, vec!["/usr/lib/ocf/resource.d/heartbeat/Filesystem"])
+        );
+        let expected =
+            [("device", "/dev/sdc1"), ("directory", "/srv"), ("options", "noatime, ro"), ("run_fsck", "")];
         assert_eq!(ocf.parameters, expected.map(|(key, value)| (key.to_string(), value.to_string())));
         let ha = parsed("ha:Filesystem::/dev/sdc1::/srv::ext3");
         assert_eq!(paths(&ha), ["/etc/ha.d/resource.d/Filesystem", "/etc/init.d/Filesystem"]);
-        assert_eq!((ha.standard, ha.arguments), (Standard::Ha, vec!["/dev/sdc1".into(), "/srv".into(), "ext3".into()]));
+        assert_eq!(
+            (ha.standard, ha.arguments),
+            (Standard::Ha, vec!["/dev/sdc1".into(), "/srv".into(), "ext3".into()])
+        );
         let exec = parsed("exec:/usr/local/bin/route-up eth1 \"two words\"");
         assert_eq!((exec.standard, paths(&exec)), (Standard::Exec, vec!["/usr/local/bin/route-up"]));
         assert_eq!(exec.arguments, ["eth1", "two words"]);

@@ -136,7 +136,9 @@ impl<'t> Table<'t> {
         let mut tables = Vec::new();
         for element in array.iter() {
             match located(element) {
-                At { at, value: DeValue::Table(map) } => tables.push(Table { name: format!("[[{key}]]"), at, map }),
+                At { at, value: DeValue::Table(map) } => {
+                    tables.push(Table { name: format!("[[{key}]]"), at, map })
+                }
                 At { at, value } => {
                     let what = format!("an element of \"{key}\" is {}, not a table", type_of(value));
                     report.add(at, what, format_args!("write each as [[{key}]] with its keys below"));
@@ -195,17 +197,27 @@ impl<'t> Table<'t> {
     }
 
     /// A whole number within `range`.
-    pub(super) fn number(&self, key: &str, range: RangeInclusive<u32>, report: &mut Report<'_>) -> Option<At<u32>> {
+    pub(super) fn number(
+        &self,
+        key: &str,
+        range: RangeInclusive<u32>,
+        report: &mut Report<'_>,
+    ) -> Option<At<u32>> {
         let found = self.find(key)?;
         let DeValue::Integer(integer) = found.value else {
             let what = format!("\"{key}\" {} is {}, not a number", self.of(), type_of(found.value));
             report.add(found.at, what, "write a whole number without quotes");
             return None;
         };
-        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| range.contains(n));
+        let number =
+            u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| range.contains(n));
         if number.is_none() {
             let what = format!("\"{key}\" {} is {}", self.of(), shorten(&integer.to_string()));
-            report.add(found.at, what, format_args!("write a number from {} to {}", range.start(), range.end()));
+            report.add(
+                found.at,
+                what,
+                format_args!("write a number from {} to {}", range.start(), range.end()),
+            );
         }
         number.map(|value| At { at: found.at, value })
     }
@@ -214,11 +226,17 @@ impl<'t> Table<'t> {
     pub(super) fn span(&self, key: &str, report: &mut Report<'_>) -> Option<At<Span>> {
         let found = self.find(key)?;
         let (value, what) = match found.value {
-            DeValue::String(text) => (parse_span(text), format!("\"{key}\" is {}, not a length of time", quote(text))),
+            DeValue::String(text) => {
+                (parse_span(text), format!("\"{key}\" is {}, not a length of time", quote(text)))
+            }
             other => (None, format!("\"{key}\" is {}, not a length of time", type_of(other))),
         };
         if value.is_none() {
-            report.add(found.at, what, "write a number with its unit in quotes, as in \"100ms\", \"1.5s\" or \"10m\"");
+            report.add(
+                found.at,
+                what,
+                "write a number with its unit in quotes, as in \"100ms\", \"1.5s\" or \"10m\"",
+            );
         }
         value.map(|value| At { at: found.at, value })
     }
@@ -237,7 +255,12 @@ impl<'t> Table<'t> {
     }
 
     /// One of a few words, each with its meaning.
-    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], report: &mut Report<'_>) -> Option<At<T>> {
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &str,
+        choices: &[(&str, T)],
+        report: &mut Report<'_>,
+    ) -> Option<At<T>> {
         let text = self.text(key, report)?;
         let found = choices.iter().find(|(word, _)| *word == text.value);
         if found.is_none() {

@@ -86,10 +86,12 @@ fn files_that_cannot_be_read_are_told_so() {
     };
     let missing = directory.path().join("missing");
     let remedy = "check the name and its permissions, or give another with --config";
-    let expected = format!("{}: cannot be read (No such file or directory (os error 2)); {remedy}", name(&missing));
+    let expected =
+        format!("{}: cannot be read (No such file or directory (os error 2)); {remedy}", name(&missing));
     assert_eq!(said(&missing), expected);
 
-    let expected = format!("{}: is not a file; give the configuration file with --config", name(directory.path()));
+    let expected =
+        format!("{}: is not a file; give the configuration file with --config", name(directory.path()));
     assert_eq!(said(directory.path()), expected);
 
     let file = directory.path().join("f");
@@ -140,7 +142,8 @@ fn the_shortest_useful_file_has_good_defaults() {
 
 #[test]
 fn nodes_override_what_differs_on_their_box() {
-    let text = GOOD.replace("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\nserial = '/dev/ttyS1'\ninterface = 'eno1'");
+    let text =
+        GOOD.replace("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\nserial = '/dev/ttyS1'\ninterface = 'eno1'");
     let settings = good_as(&text, "gw2");
     assert_eq!(settings.me, Side::B);
     assert_eq!(settings.paths[0].device, PathDevice::Serial { device: "/dev/ttyS1".into(), baud: 19_200 });
@@ -157,8 +160,14 @@ fn nodes_override_what_differs_on_their_box() {
 fn nodes_can_speak_for_all_of_a_path() {
     let text = GOOD
         .replace("[serial]\ndevice = \"/dev/ttyS0\"\n[lan]\ninterface = \"eth0\"\n", "")
-        .replace("lan = \"10.0.0.1\"", "lan = '10.0.0.1'\ninterface = 'lan0'\nserial = ['/dev/ttyS0', '/dev/ttyS2']")
-        .replace("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\ninterface = 'lan1'\nserial = ['/dev/ttyS1', '/dev/ttyS3']");
+        .replace(
+            "lan = \"10.0.0.1\"",
+            "lan = '10.0.0.1'\ninterface = 'lan0'\nserial = ['/dev/ttyS0', '/dev/ttyS2']",
+        )
+        .replace(
+            "lan = \"10.0.0.2\"",
+            "lan = '10.0.0.2'\ninterface = 'lan1'\nserial = ['/dev/ttyS1', '/dev/ttyS3']",
+        );
     let settings = good_as(&text, "gw2");
     let names: Vec<&str> = settings.paths.iter().map(|path| path.name.as_str()).collect();
     assert_eq!(names, ["serial", "serial2", "lan"]);
@@ -169,8 +178,10 @@ fn nodes_can_speak_for_all_of_a_path() {
 fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
     let text = GOOD.replace(
         "[group.gateway]",
-        "interval = '100ms'\nlate_after = '300ms'\n[timing]\nlease = '5s'\n[quorum]\nin_jeopardy = 'takeover'\n\
-         [group.z]\nprefer = 'gw2'\naddresses = ['fd00::1/64@eth1']\nscripts = ['lsb:b', { run = 'ha:a::x', stop_timeout = '4s' }]\nstop_timeout = '1.5s'\n\
+        "interval = '100ms'\nlate_after = '300ms'\n[timing]\nlease = '5s'\n[quorum]\nin_jeopardy = \
+            'takeover'\n\
+         [group.z]\nprefer = 'gw2'\naddresses = ['fd00::1/64@eth1']\nscripts = ['lsb:b', \
+         { run = 'ha:a::x', stop_timeout = '4s' }]\nstop_timeout = '1.5s'\n\
          [group.gateway]",
     );
     let settings = good_as(&text, "gw1");
@@ -220,7 +231,8 @@ fn the_digest_is_over_what_both_must_agree_on() {
     let digest = |text: &str, node: &str| good_as(text, node).policy.digest;
     let base = digest(GOOD, "gw1");
     assert_eq!(base, digest(GOOD, "gw2"), "both nodes compute the same");
-    // Made from the notes of the wire. Another value would keep two builds of a rolling upgrade from a handover.
+    // Made from the notes of the wire. Another value would keep two builds of a rolling upgrade from a
+    // handover.
     assert_eq!(base, [0x7d, 0xcf, 0x84, 0x2f], "a file keeps its digest");
     let own = [
         ("device = \"/dev/ttyS0\"", "device = '/dev/ttyS9'"),
@@ -261,8 +273,9 @@ fn the_digest_is_over_what_both_must_agree_on() {
 
 #[test]
 fn following_a_remedy_mends_the_file() {
-    let margin =
-        |dead| GOOD.replace("[serial]", &format!("[timing]\nlate_after = '1s'\ndead_after = '{dead}'\n[serial]"));
+    let margin = |dead| {
+        GOOD.replace("[serial]", &format!("[timing]\nlate_after = '1s'\ndead_after = '{dead}'\n[serial]"))
+    };
     assert!(load_as(&margin("1308ms"), &asked("gw1")).is_err());
     good_as(&margin("1309 ms"), "gw1");
     let line = |rate| GOOD.replace("[lan]", &format!("late_after = '300ms'\n{rate}\n[lan]"));
@@ -287,7 +300,8 @@ fn what_this_box_lacks_is_said_but_is_no_error() {
          see `ip address`, and correct lan of this node, or give the address to its interface",
         "f:11:14: there is no interface \"no-such-if0\" on this box; \
          see `ip link` for those that there are, and correct the name",
-        "f:12:12: there is no script \"/etc/init.d/no-such-script\" on this box (No such file or directory (os error 2)); \
+        "f:12:12: there is no script \"/etc/init.d/no-such-script\" on this box (No such file or directory \
+            (os error 2)); \
          install the service, or correct the name",
     ];
     assert_eq!(lacks, expected);
@@ -298,7 +312,8 @@ fn what_this_box_lacks_is_said_but_is_no_error() {
         settings.absent().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(lacks("/dev"), ["f:7:10: /dev is not a serial port; set `device` to a tty"]);
-    let line = "f:7:10: there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory (os error 2)); \
+    let line = "f:7:10: there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory \
+        (os error 2)); \
                 plug it in, or set serial in the node's table if it differs here";
     assert_eq!(lacks("/dev/no-such-tty"), [line]);
 }
@@ -326,7 +341,8 @@ fn every_recipe_is_sound_for_both_nodes() {
                         [serial]\ndevice = \"/dev/ttyS0\"\n[lan]\ninterface = \"eth0\"\n";
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware-notes/recipes.md");
     let text = std::fs::read_to_string(file).unwrap();
-    let blocks: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks: Vec<&str> =
+        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 7, "{} blocks", blocks.len());
     for block in blocks {
         for node in ["gw1", "gw2"] {
@@ -339,8 +355,9 @@ fn every_recipe_is_sound_for_both_nodes() {
 fn every_line_of_the_annotated_configuration_can_be_switched_on() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/crosswire.toml");
     let text = loader::read_text(&file).unwrap();
-    let is_setting =
-        |line: &&str| line.starts_with('#') && line.chars().nth(1).is_some_and(|c| c.is_ascii_lowercase() || c == '[');
+    let is_setting = |line: &&str| {
+        line.starts_with('#') && line.chars().nth(1).is_some_and(|c| c.is_ascii_lowercase() || c == '[')
+    };
     assert!(text.lines().filter(is_setting).count() > 10);
     let on: Vec<&str> = text.lines().map(|line| if is_setting(&line) { &line[1..] } else { line }).collect();
     let off = good_as(&text, "gw1").policy;
@@ -355,7 +372,10 @@ fn every_line_of_the_annotated_configuration_can_be_switched_on() {
 fn assert_well_said(errors: &[ConfigError]) {
     assert!(!errors.is_empty());
     for line in errors.iter().map(ToString::to_string) {
-        assert!(line.starts_with("f:") && line.contains("; ") && !line.contains(char::is_control), "{line:?}");
+        assert!(
+            line.starts_with("f:") && line.contains("; ") && !line.contains(char::is_control),
+            "{line:?}"
+        );
     }
 }
 
@@ -436,7 +456,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_files_are_answered(cut in 0..GOOD.len(), length in 0..40usize, picks in proptest::collection::vec(0..PIECES.len(), 0..4)) {
+    fn damaged_files_are_answered(
+        cut in 0..GOOD.len(),
+        length in 0..40usize,
+        picks in proptest::collection::vec(0..PIECES.len(), 0..4),
+    ) {
         let end = GOOD.len().min(cut + length);
         let patch: String = picks.iter().map(|&pick| PIECES[pick]).collect();
         assert_answered(&format!("{}{patch}{}", &GOOD[..cut], &GOOD[end..]));
@@ -444,11 +468,13 @@ proptest! {
 
     #[test]
     fn any_times_that_are_accepted_leave_a_margin(
-        interval in 20..3_000u64, late in 11..40u64, dead in 30..60u64, lan_interval in 20..400u64, baud in 0..line::BAUDS.len(),
+        interval in 20..3_000u64, late in 11..40u64, dead in 30..60u64, lan_interval in 20..400u64,
+        baud in 0..line::BAUDS.len(),
     ) {
         let (late, dead) = (interval * late / 10, interval * dead / 10);
         let times = format!(
-            "baud = {}\n[timing]\ninterval = '{interval}ms'\nlate_after = '{late}ms'\ndead_after = '{dead}ms'\nlease = '20s'\n[lan]\ninterval = '{lan_interval}ms'\n",
+            "baud = {}\n[timing]\ninterval = '{interval}ms'\nlate_after = '{late}ms'\ndead_after = \
+                '{dead}ms'\nlease = '20s'\n[lan]\ninterval = '{lan_interval}ms'\n",
             line::BAUDS[baud]
         );
         if let Ok(settings) = load_as(&GOOD.replace("[lan]\n", &times), &asked("gw1")) {

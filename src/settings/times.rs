@@ -1,7 +1,8 @@
 //! Speed, `[timing]` and the overrides of a path, with their bounds.
 
 use crosswire::config::{
-    MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy, PathTiming, Policy, Speed,
+    MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy, PathTiming, Policy,
+    Speed,
 };
 use crosswire::quorum::timing::{self, Margin, Proof};
 use crosswire::time::Span;
@@ -12,7 +13,8 @@ use super::table::{At, Table};
 use super::values::exact;
 
 const KEYS: [&str; 5] = ["interval", "late_after", "dead_after", "lease", "cold_start"];
-const SPEEDS: [(&str, Speed); 3] = [("gentle", Speed::Gentle), ("normal", Speed::Normal), ("fast", Speed::Fast)];
+const SPEEDS: [(&str, Speed); 3] =
+    [("gentle", Speed::Gentle), ("normal", Speed::Normal), ("fast", Speed::Fast)];
 /// Fewest intervals in `dead_after`: one beat may be lost and one be late.
 const MIN_DEAD_AFTER_INTERVALS: u64 = 3;
 /// Longest lease: an address that nobody looks after for longer helps nobody.
@@ -59,7 +61,8 @@ impl Times {
         }
     }
 
-    /// Checks the bounds of a path on which a beat takes `beat`; stops at the first that is broken, the rest follow from it.
+    /// Checks the bounds of a path on which a beat takes `beat`; stops at the first that is broken, the rest
+    /// follow from it.
     pub(super) fn check(self, beat: Span, report: &mut Report<'_>) -> bool {
         self.check_order(report) && self.check_dead_after(report) && self.check_margin(beat, report)
     }
@@ -97,11 +100,13 @@ impl Times {
         let most = MAX_DEAD_AFTER.min(interval.fraction(MAX_DEAD_AFTER_INTERVALS, 1));
         let good = (least..=most).contains(&dead);
         if dead < least {
-            let what = format!("dead_after {} is less than three intervals of {}", exact(dead), exact(interval));
+            let what =
+                format!("dead_after {} is less than three intervals of {}", exact(dead), exact(interval));
             report.add(at, what, format_args!("set it to {} or more, or shorten the interval", exact(least)));
         } else if !good {
             let what = format!("dead_after {} is more than {}", exact(dead), exact(most));
-            let remedy = format!("set it to {} or less: at most {MAX_DEAD_AFTER_INTERVALS} intervals", exact(most));
+            let remedy =
+                format!("set it to {} or less: at most {MAX_DEAD_AFTER_INTERVALS} intervals", exact(most));
             report.add(at, what, remedy);
         }
         good
@@ -111,7 +116,8 @@ impl Times {
         let margin = timing::path_margin(self.timing(), beat);
         if let Margin::Missing(missing) = margin {
             let what = format!(
-                "dead_after {} leaves a negative margin: a node that is not heard would learn it {} too late to let go",
+                "dead_after {} leaves a negative margin: a node that is not heard would learn it {} too late \
+                    to let go",
                 exact(self.dead_after.value),
                 exact(whole_ms(missing))
             );
@@ -128,7 +134,8 @@ impl Times {
     }
 }
 
-/// The first `dead_after` from this one on that leaves a margin. A longer one makes the steps of the peer's report coarser too.
+/// The first `dead_after` from this one on that leaves a margin. A longer one makes the steps of the peer's
+/// report coarser too.
 fn least_that(dead_after: Span, margin: impl Fn(Span) -> Margin) -> Span {
     let mut least = whole_ms(dead_after);
     while let Margin::Missing(missing) = margin(least)
@@ -173,12 +180,14 @@ impl Pace {
         let At { at, value: cold } = self.cold_start;
         if !(proof.takeover..=MAX_COLD_START).contains(&cold) {
             let what = format!("a cold_start of {} is out of bounds", exact(cold));
-            let remedy = format!("use {} (dead_after and 1 %) to {}", exact(proof.takeover), exact(MAX_COLD_START));
+            let remedy =
+                format!("use {} (dead_after and 1 %) to {}", exact(proof.takeover), exact(MAX_COLD_START));
             report.add(at, what, remedy);
         }
         if let Margin::Missing(_) = proof.margin {
             let what = format!(
-                "the paths together leave a negative margin: a node that is not heard lets go after {}, its peer takes over after {}",
+                "the paths together leave a negative margin: a node that is not heard lets go after {}, its \
+                    peer takes over after {}",
                 exact(whole_ms(proof.released)),
                 exact(proof.takeover)
             );
@@ -194,7 +203,8 @@ impl Pace {
                 slowest.dead_after.at,
                 what,
                 format_args!(
-                    "set dead_after to {} or more on one path, or bring the paths' late_after and interval closer",
+                    "set dead_after to {} or more on one path, or bring the paths' late_after and interval \
+                        closer",
                     exact(least)
                 ),
             );
@@ -207,9 +217,12 @@ impl Pace {
             let what = format!("a lease of {} cannot be had from the kernel", exact(lease));
             report.add(at, what, format_args!("use whole seconds from 1 s to {}", exact(MAX_LEASE)));
         } else if renewal_every > lease.fraction(1, 2) {
-            let what = format!("a lease of {} would be renewed only every {}", exact(lease), exact(renewal_every));
-            let remedy =
-                format!("use a lease of 2 s or more, or an interval of {} or less", exact(lease.fraction(1, 2)));
+            let what =
+                format!("a lease of {} would be renewed only every {}", exact(lease), exact(renewal_every));
+            let remedy = format!(
+                "use a lease of 2 s or more, or an interval of {} or less",
+                exact(lease.fraction(1, 2))
+            );
             report.add(at, what, remedy);
         }
     }
@@ -221,7 +234,13 @@ fn whole_ms(span: Span) -> Span {
 }
 
 /// Refuses a line that beats would fill by more than half, and says which baud or interval would do.
-pub(super) fn check_load(baud: At<u32>, interval: Span, beat: Span, bytes: u64, report: &mut Report<'_>) -> bool {
+pub(super) fn check_load(
+    baud: At<u32>,
+    interval: Span,
+    beat: Span,
+    bytes: u64,
+    report: &mut Report<'_>,
+) -> bool {
     if timing::line_load_permille(beat, interval) <= timing::MAX_LINE_LOAD_PERMILLE {
         return true;
     }

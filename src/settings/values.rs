@@ -74,7 +74,8 @@ pub fn is_unicast(ip: IpAddr) -> bool {
     !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }
 
-/// Whether `ip` can be a host's within its network: not the network's own address, and not its broadcast address.
+/// Whether `ip` can be a host's within its network: not the network's own address, and not its broadcast
+/// address.
 pub(super) fn is_host_in(ip: IpAddr, prefix: u8) -> bool {
     let IpAddr::V4(v4) = ip else { return true };
     let host_bits = 32u32.saturating_sub(u32::from(prefix));
@@ -97,7 +98,8 @@ pub fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to add, drop, change or swap with their neighbour to get from one word to the other; case does not count.
+/// Letters to add, drop, change or swap with their neighbour to get from one word to the other; case does not
+/// count.
 fn edit_distance(from: &str, to: &str) -> usize {
     if from.len().max(to.len()) > MAX_WORD_BYTES {
         return usize::MAX;

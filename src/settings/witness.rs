@@ -11,7 +11,8 @@ use super::values::{is_host_in, is_interface, is_unicast};
 
 /// Of a link-local IPv6 address without an interface, as the second half of a sentence about it.
 pub const EVERY_LINK: &str = "is an address that every link may have";
-pub(super) const REMEDY: &str = "write the address of a box that both nodes can ping, such as the upstream router";
+pub(super) const REMEDY: &str =
+    "write the address of a box that both nodes can ping, such as the upstream router";
 
 /// Somebody who can be asked who is cut off.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,9 +42,11 @@ pub struct OwnAddress {
     pub what: String,
 }
 
-/// Why an answer of `ip` says nothing of who is cut off, as the second half of a sentence about it; `None` where it does.
+/// Why an answer of `ip` says nothing of who is cut off, as the second half of a sentence about it; `None`
+/// where it does.
 ///
-/// A node that asks itself, or the peer, always finds that it is the other one that is cut off. Then nobody serves, or both do.
+/// A node that asks itself, or the peer, always finds that it is the other one that is cut off. Then nobody
+/// serves, or both do.
 pub fn why_no_witness(ip: IpAddr, own: &[OwnAddress]) -> Option<String> {
     let ip = ip.to_canonical();
     if !is_unicast(ip) {
@@ -55,11 +58,13 @@ pub fn why_no_witness(ip: IpAddr, own: &[OwnAddress]) -> Option<String> {
     if let Some(own) = own.iter().find(|own| own.ip == ip) {
         return Some(format!("is {}: it says nothing of who is cut off", own.what));
     }
-    let network = own.iter().find(|own| own.prefix.is_some_and(|prefix| is_no_host_beside(ip, own.ip, prefix)))?;
+    let network =
+        own.iter().find(|own| own.prefix.is_some_and(|prefix| is_no_host_beside(ip, own.ip, prefix)))?;
     Some(format!("is every box in the network of {}, not one", network.ip))
 }
 
-/// Whether `ip` is the network's own address (to which routers of an IPv6 network answer), or its broadcast address.
+/// Whether `ip` is the network's own address (to which routers of an IPv6 network answer), or its broadcast
+/// address.
 fn is_no_host_beside(ip: IpAddr, known: IpAddr, prefix: u8) -> bool {
     match (ip, known) {
         (IpAddr::V4(ip), IpAddr::V4(known)) => {
@@ -97,7 +102,9 @@ fn parse(text: &str) -> Result<Witness, (&'static str, &'static str)> {
     let (ip, interface) = text.split_once('%').map_or((text, None), |(ip, interface)| (ip, Some(interface)));
     let ip = ip.parse::<IpAddr>().map_err(|_| ("is not an IP address of one box", REMEDY))?.to_canonical();
     match interface {
-        None if is_on_every_link(ip) => Err((EVERY_LINK, "write the interface behind it, as in \"fe80::9%eth0\"")),
+        None if is_on_every_link(ip) => {
+            Err((EVERY_LINK, "write the interface behind it, as in \"fe80::9%eth0\""))
+        }
         Some(interface) if !is_on_every_link(ip) || !is_interface(interface) => {
             Err(("names an interface that cannot be, or needs none", REMEDY))
         }

@@ -12,7 +12,8 @@ pub fn conflict(rdev: u64, device: &str) -> Option<String> {
     let name = tty_name(rdev).unwrap_or_else(|| device.rsplit('/').next().unwrap_or(device).to_owned());
     if is_console(rdev, &name) {
         return Some(format!(
-            "{device} is the kernel's console: remove console={name} from the kernel's command line and reboot, or use \
+            "{device} is the kernel's console: remove console={name} from the kernel's command line and \
+                reboot, or use \
              another port"
         ));
     }
@@ -38,14 +39,16 @@ fn tty_name(rdev: u64) -> Option<String> {
 }
 
 fn is_console(rdev: u64, name: &str) -> bool {
-    let by_number = fs::read_to_string("/proc/consoles").is_ok_and(|list| has_console(&list, major(rdev), minor(rdev)));
+    let by_number =
+        fs::read_to_string("/proc/consoles").is_ok_and(|list| has_console(&list, major(rdev), minor(rdev)));
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     by_number || active.split_whitespace().any(|console| console == name) || is_kernel_s(&command_line, name)
 }
 
-/// Whether the kernel's command line claims a port for the console or the debugger: `console=ttyS0,115200`, `kgdboc=ttyS0`.
-/// /proc/consoles shows a console only once its driver has found the port, and the debugger never.
+/// Whether the kernel's command line claims a port for the console or the debugger: `console=ttyS0,115200`,
+/// `kgdboc=ttyS0`. /proc/consoles shows a console only once its driver has found the port, and the debugger
+/// never.
 fn is_kernel_s(command_line: &str, name: &str) -> bool {
     let claims = |word: &str| {
         let (_, ports) = word.split_once('=').filter(|(key, _)| matches!(*key, "console" | "kgdboc"))?;
@@ -75,7 +78,8 @@ fn has_console(list: &str, major: u64, minor: u64) -> bool {
 /// A process whose controlling terminal it is: a getty that waits, or whoever logged in there.
 fn session_on(rdev: u64) -> Option<(u32, String)> {
     let wanted = stat_tty_number(major(rdev), minor(rdev));
-    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.into_iter().find_map(|pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (program, tty) = parse_stat(&stat)?;
@@ -88,7 +92,8 @@ fn stat_tty_number(major: u64, minor: u64) -> u64 {
     (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12
 }
 
-/// Program and controlling terminal from a line of `/proc/PID/stat`; the program may contain anything, even `) `.
+/// Program and controlling terminal from a line of `/proc/PID/stat`; the program may contain anything, even
+/// `) `.
 fn parse_stat(stat: &str) -> Option<(&str, u64)> {
     let (head, tail) = stat.rsplit_once(')')?;
     let (_, program) = head.split_once('(')?;
@@ -97,7 +102,8 @@ fn parse_stat(stat: &str) -> Option<(&str, u64)> {
     Some((program, u64::from(tty.cast_unsigned())))
 }
 
-/// The first line of an inittab that keeps a program running on `tty`: `S0:23:respawn:/sbin/getty -L ttyS0 9600 vt100`.
+/// The first line of an inittab that keeps a program running on `tty`: `S0:23:respawn:/sbin/getty -L ttyS0
+/// 9600 vt100`.
 fn inittab_line(inittab: &str, tty: &str) -> Option<usize> {
     let keeps_running = |line: &str| {
         let mut fields = line.trim_start().splitn(4, ':');
@@ -124,8 +130,10 @@ mod tests {
 
     #[test]
     fn the_command_line_claims_consoles_and_the_debugger() {
-        let line = "quiet console=tty0 console=ttyS0,115200n8 kgdboc=kbd,ttyS2 root=/dev/ttyS3 xconsole=ttyS4\n";
-        let claimed = ["ttyS0", "ttyS1", "ttyS2", "ttyS3", "ttyS4", "tty0"].map(|name| is_kernel_s(line, name));
+        let line =
+            "quiet console=tty0 console=ttyS0,115200n8 kgdboc=kbd,ttyS2 root=/dev/ttyS3 xconsole=ttyS4\n";
+        let claimed =
+            ["ttyS0", "ttyS1", "ttyS2", "ttyS3", "ttyS4", "tty0"].map(|name| is_kernel_s(line, name));
         assert_eq!(claimed, [true, false, true, false, false, true]);
     }
 
@@ -151,8 +159,10 @@ mod tests {
     fn inittab_lines_of_both_kinds_are_found_and_comments_are_not() {
         let inittab = "# a comment\nid:2:initdefault:\nT0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n\
                        ttyS1::askfirst:/bin/sh\n#T2:23:respawn:/sbin/getty -L ttyS2 9600 vt100\n\
-                       T3:23:off:/sbin/getty -L ttyS3 9600 vt100\nT10:23:respawn:/sbin/getty /dev/ttyS10 9600\n";
-        let found = ["ttyS0", "ttyS1", "ttyS2", "ttyS3", "ttyS10", "tty"].map(|tty| inittab_line(inittab, tty));
+                       T3:23:off:/sbin/getty -L ttyS3 9600 vt100\nT10:23:respawn:/sbin/getty /dev/ttyS10 \
+                       9600\n";
+        let found =
+            ["ttyS0", "ttyS1", "ttyS2", "ttyS3", "ttyS10", "tty"].map(|tty| inittab_line(inittab, tty));
         assert_eq!(found, [Some(3), Some(4), None, None, Some(7), None]);
     }
 

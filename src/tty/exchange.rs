@@ -1,8 +1,8 @@
-//! What the two ends of a cable test say to each other. It is not the pair's protocol, so that a daemon at the other end takes
-//! it for a stranger's and stays where it is; only one in maintenance answers.
+//! What the two ends of a cable test say to each other. It is not the pair's protocol, so that a daemon at
+//! the other end takes it for a stranger's and stays where it is; only one in maintenance answers.
 //!
-//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message · CRC-32. The
-//! message is in postcard. Lines are bits, as the kernel numbers them.
+//! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message ·
+//! CRC-32. The message is in postcard. Lines are bits, as the kernel numbers them.
 
 use crosswire::frame::message::decode_all;
 use crosswire::frame::seal::crc32;
@@ -20,8 +20,8 @@ const MAX_MESSAGE_BYTES: usize = ECHO_BYTES + 2;
 /// Tells one run of the test from any other.
 pub type Nonce = [u8; 4];
 
-/// A daemon that answers. It is lower than any test's, so that the test leads; and whoever calls without having heard anybody
-/// calls it.
+/// A daemon that answers. It is lower than any test's, so that the test leads; and whoever calls without
+/// having heard anybody calls it.
 pub const DAEMON: Nonce = [0; 4];
 
 /// What is said.
@@ -135,7 +135,8 @@ mod tests {
         ]
     }
 
-    /// Frozen: a row that fails means that the change is wrong, since boxes of another version stand at the other end.
+    /// Frozen: a row that fails means that the change is wrong, since boxes of another version stand at the
+    /// other end.
     #[test]
     fn the_bytes_of_every_message_stay() {
         let texts: Vec<String> = messages()

@@ -1,4 +1,5 @@
-//! Whether a device can be a cable, found out without opening it: opening a port raises its lines, and the daemon may have it.
+//! Whether a device can be a cable, found out without opening it: opening a port raises its lines, and the
+//! daemon may have it.
 
 use std::fs::{Metadata, read_link};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -10,15 +11,18 @@ use nix::sys::stat::{major, minor};
 use super::consoles;
 use super::uart::Uart;
 
-/// Why the device must not be used at that speed, what to do, and the kernel's word for the like. `found` is what the file system
-/// says of it.
+/// Why the device must not be used at that speed, what to do, and the kernel's word for the like. `found` is
+/// what the file system says of it.
 pub fn refusal(device: &Path, found: &Metadata, baud: u32) -> Option<(String, Errno)> {
     let name = device.display();
     if !is_tty(found) {
         return Some((format!("{name} is not a serial port: set `device` to a tty"), Errno::ENOTTY));
     }
     if is_screen(found.rdev()) {
-        return Some((format!("{name} is a console, not a serial port: set `device` to a tty"), Errno::ENOTTY));
+        return Some((
+            format!("{name} is a console, not a serial port: set `device` to a tty"),
+            Errno::ENOTTY,
+        ));
     }
     if let Some(conflict) = consoles::conflict(found.rdev(), &name.to_string()) {
         return Some((conflict, Errno::EBUSY));
@@ -32,14 +36,17 @@ pub fn wrong_speed(name: &str, found: u32, baud: u32) -> String {
     format!("{name} would run at {found} instead of {baud} baud: set another `baud` on both nodes")
 }
 
-/// A character device of the kernel's tty layer, as far as the kernel tells: of pseudo-terminals it tells nothing.
+/// A character device of the kernel's tty layer, as far as the kernel tells: of pseudo-terminals it tells
+/// nothing.
 fn is_tty(found: &Metadata) -> bool {
     let link = format!("/sys/dev/char/{}:{}/subsystem", major(found.rdev()), minor(found.rdev()));
-    let is_of_ttys = read_link(link).map_or(true, |class| class.file_name().is_some_and(|name| name == "tty"));
+    let is_of_ttys =
+        read_link(link).map_or(true, |class| class.file_name().is_some_and(|name| name == "tty"));
     found.file_type().is_char_device() && is_of_ttys
 }
 
-/// A screen and its keyboard, or whatever is the console or the terminal of who asks (Linux's devices.txt: 4 and 5).
+/// A screen and its keyboard, or whatever is the console or the terminal of who asks (Linux's devices.txt: 4
+/// and 5).
 fn is_screen(rdev: u64) -> bool {
     matches!((major(rdev), minor(rdev)), (4 | 5, 0..64))
 }
@@ -57,7 +64,8 @@ mod tests {
             ("/dev/tty", "/dev/tty is a console"),
         ] {
             let found = std::fs::metadata(device).expect("every box has it");
-            let said = refusal(Path::new(device), &found, 9_600).map(|(reason, _)| reason).unwrap_or_default();
+            let said =
+                refusal(Path::new(device), &found, 9_600).map(|(reason, _)| reason).unwrap_or_default();
             assert!(said.starts_with(expected), "{device}: {said}");
         }
         let pty = nix::pty::openpty(None, None).expect("a pty");

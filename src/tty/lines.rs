@@ -46,14 +46,18 @@ pub fn set(port: &OwnedFd, bits: c_int) {
     let _ = unsafe { ioctl::tiocmbis(port.as_raw_fd(), &raw const raised) };
 }
 
-/// What a change of an output needs to come back to an input of the same plug: a transceiver takes microseconds.
+/// What a change of an output needs to come back to an input of the same plug: a transceiver takes
+/// microseconds.
 const SETTLES: Duration = Duration::from_millis(1);
-/// In which order the outputs go up and down. Neither rhythm occurs anywhere in the other, whatever comes before and after it:
-/// two nodes that open their ports in the same millisecond do not take each other for a bridge.
-const RHYTHMS: [[bool; 6]; 2] = [[true, false, true, false, false, true], [true, true, false, false, true, false]];
+/// In which order the outputs go up and down. Neither rhythm occurs anywhere in the other, whatever comes
+/// before and after it: two nodes that open their ports in the same millisecond do not take each other for a
+/// bridge.
+const RHYTHMS: [[bool; 6]; 2] =
+    [[true, false, true, false, false, true], [true, true, false, false, true, false]];
 
-/// The inputs that follow our own outputs: they are bridged in the plug, as in many cables with three wires, and say nothing
-/// of the peer. Takes 6 ms, and leaves the outputs as the rhythm ends. The two ends of a cable have to be of different `side`.
+/// The inputs that follow our own outputs: they are bridged in the plug, as in many cables with three wires,
+/// and say nothing of the peer. Takes 6 ms, and leaves the outputs as the rhythm ends. The two ends of a
+/// cable have to be of different `side`.
 pub fn bridged(port: &OwnedFd, side: Side) -> c_int {
     let mut follow = INPUTS;
     for is_up in RHYTHMS[side.index()] {
@@ -65,7 +69,8 @@ pub fn bridged(port: &OwnedFd, side: Side) -> c_int {
     follow
 }
 
-/// What the lines in `bits` say of the peer, without those that are `bridged`; `None` if nothing is left that could.
+/// What the lines in `bits` say of the peer, without those that are `bridged`; `None` if nothing is left that
+/// could.
 ///
 /// Cables lead the peer's DTR to DSR, to DCD or to both: one that is up is enough, and all have to drop.
 pub const fn of_peer(bits: c_int, bridged: c_int) -> Option<Lines> {

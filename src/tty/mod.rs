@@ -1,8 +1,8 @@
-//! What a serial port of Linux can say and do beyond bytes: modem lines, any speed, the kind of UART, error counters, and who
-//! else lives on it.
+//! What a serial port of Linux can say and do beyond bytes: modem lines, any speed, the kind of UART, error
+//! counters, and who else lives on it.
 //!
-//! All of it is `ioctl_tty(2)`. A pseudo-terminal, and many a USB adapter, knows only a part: what a port does not know is
-//! `None`, never an error.
+//! All of it is `ioctl_tty(2)`. A pseudo-terminal, and many a USB adapter, knows only a part: what a port
+//! does not know is `None`, never an error.
 
 mod consoles;
 #[cfg(feature = "cable-test")]

@@ -13,8 +13,8 @@ mod ioctl {
     nix::ioctl_write_ptr!(tcsets2, b'T', 0x2b, libc::termios2);
 }
 
-/// Percent by which a divisor may miss a speed: two ends that are off by this in opposite directions still meet in the
-/// middle of the stop bit (half a bit in ten is 5 %, shared by two).
+/// Percent by which a divisor may miss a speed: two ends that are off by this in opposite directions still
+/// meet in the middle of the stop bit (half a bit in ten is 5 %, shared by two).
 const MAX_ERROR_PERCENT: u32 = 2;
 
 fn mode_of(port: &OwnedFd) -> nix::Result<termios2> {
@@ -49,7 +49,8 @@ pub fn set(port: &OwnedFd, baud: u32) -> nix::Result<()> {
 pub struct Mode(termios2);
 
 impl Mode {
-    /// As it is now, in the words in which the driver tells it once it was set so; `None` where the driver does not say.
+    /// As it is now, in the words in which the driver tells it once it was set so; `None` where the driver
+    /// does not say.
     pub fn of(port: &OwnedFd) -> Option<Self> {
         let mode = Self(mode_of(port).ok()?);
         mode.set(port).ok()?;

@@ -69,13 +69,14 @@ pub struct Uart {
     pub baud_base: u32,
 }
 
-/// Above this a UART without a FIFO loses bytes on a busy Pentium: it has to be served within one byte, 520 us at 19200 baud.
+/// Above this a UART without a FIFO loses bytes on a busy Pentium: it has to be served within one byte, 520
+/// us at 19200 baud.
 pub const MAX_BAUD_WITHOUT_FIFO: u32 = 19_200;
 
 /// The first kinds of linux/serial_core.h (`PORT_*`); later ones are embedded or fast, and all have FIFOs.
 const KINDS: [&str; 17] = [
-    "unknown", "8250", "16450", "16550", "16550A", "Cirrus", "16650", "16650V2", "16750", "Startech", "16C950",
-    "16654", "16850", "RSA", "NS16550A", "XScale", "RM9000",
+    "unknown", "8250", "16450", "16550", "16550A", "Cirrus", "16650", "16650V2", "16750", "Startech",
+    "16C950", "16654", "16850", "RSA", "NS16550A", "XScale", "RM9000",
 ];
 /// In the place of a kind: a USB adapter, whose driver names no UART.
 const ADAPTER: i32 = -1;
@@ -99,12 +100,13 @@ impl Uart {
         })
     }
 
-    /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8, and for most
-    /// that is no UART of the board).
+    /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8,
+    /// and for most that is no UART of the board).
     pub fn of_device(device: &Path) -> Option<Self> {
         let id = std::fs::metadata(device).ok()?.rdev();
         let folder = format!("/sys/dev/char/{}:{}", major(id), minor(id));
-        let number = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok()?.trim().parse::<i32>().ok();
+        let number =
+            |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok()?.trim().parse::<i32>().ok();
         Some(Self { kind: number("type")?, baud_base: number("uartclk").unwrap_or(0).cast_unsigned() / 16 })
     }
 
@@ -121,8 +123,8 @@ impl Uart {
         self.kind == 0
     }
 
-    /// What it would run at instead of `baud`, where that is too far away: its clock is divided by whole numbers. Asked of the
-    /// plain kinds alone, since others multiply their clocks.
+    /// What it would run at instead of `baud`, where that is too far away: its clock is divided by whole
+    /// numbers. Asked of the plain kinds alone, since others multiply their clocks.
     pub fn misses(self, baud: u32) -> Option<u32> {
         let is_plain = WITHOUT_FIFO.contains(&self.kind) || self.kind == *WITHOUT_FIFO.end() + 1;
         let divisor = self.baud_base.saturating_add(baud / 2).checked_div(baud)?.max(1);

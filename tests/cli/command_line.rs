@@ -72,8 +72,12 @@ fn the_version_is_that_of_the_package() {
 #[test]
 fn a_closed_pipe_is_no_panic() {
     let full = || Stdio::from(File::options().write(true).open("/dev/full").expect("every Linux has it"));
-    let cases: [&[&str]; 4] =
-        [&["--help"], &["status", "--run-dir", "/nonexistent"], &["check", "--config", "/nonexistent"], &["nonsense"]];
+    let cases: [&[&str]; 4] = [
+        &["--help"],
+        &["status", "--run-dir", "/nonexistent"],
+        &["check", "--config", "/nonexistent"],
+        &["nonsense"],
+    ];
     for arguments in cases {
         let (reader, writer) = pipe().expect("a pipe");
         drop(reader);
@@ -104,7 +108,11 @@ fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
     let ask = |arguments: &[&str]| say(crosswire(&[arguments, &["--run-dir", "/nonexistent"]].concat()));
     for arguments in cases {
         let said = ask(arguments);
-        assert_eq!((said.code, said.out.as_str(), said.err), (Some(3), "", format!("{text}\n")), "{arguments:?}");
+        assert_eq!(
+            (said.code, said.out.as_str(), said.err),
+            (Some(3), "", format!("{text}\n")),
+            "{arguments:?}"
+        );
     }
     for command in ["status", "why"] {
         let said = ask(&[command, "--json"]);
@@ -120,7 +128,8 @@ fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
 
 /// A socket on which nobody ever answers: what a daemon that hangs leaves.
 fn silent_daemon(run_dir: &Path) -> OwnedFd {
-    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let socket =
+        socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
     let path = UnixAddr::new(&run_dir.join("control")).expect("a short path");
     bind(socket.as_raw_fd(), &path).expect("bound");
     listen(&socket, Backlog::new(1).expect("a number")).expect("it listens");
@@ -138,7 +147,8 @@ fn a_daemon_that_does_not_answer_is_told_from_one_that_may_not_be_asked() {
     // The second question finds its queue full.
     for _ in 0..3 {
         let said = place.say(crosswire(&words));
-        let what = "the daemon in DIR/run does not answer: it hangs. Its init script ends it: force-stop, then start\n";
+        let what = "the daemon in DIR/run does not answer: it hangs. Its init script ends it: force-stop, \
+            then start\n";
         assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(6), "", what));
     }
     assert!(asked.elapsed() < 3 * 3 * Duration::from_millis(500), "{:?}", asked.elapsed());

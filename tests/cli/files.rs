@@ -1,5 +1,5 @@
-//! What is wrong with a configuration or a key file. (Every single finding has a case in tests/fixtures/config/bad.txt; here is
-//! what the operator gets from the commands.)
+//! What is wrong with a configuration or a key file. (Every single finding has a case in
+//! tests/fixtures/config/bad.txt; here is what the operator gets from the commands.)
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,10 @@ fn assert_refused(place: &Place, expected: &str) {
 #[test]
 fn unknown_key() {
     let place = Place::new().with("interface = \"lo\"", "interfaces = \"lo\"");
-    assert_refused(&place, "DIR/c.toml:10:1: unknown key \"interfaces\" in [lan]; did you mean \"interface\"?\n");
+    assert_refused(
+        &place,
+        "DIR/c.toml:10:1: unknown key \"interfaces\" in [lan]; did you mean \"interface\"?\n",
+    );
 }
 
 #[test]
@@ -26,7 +29,8 @@ fn unknown_node() {
     let place = Place::new().with("[node.gw1]", "[node.gw3]");
     assert_refused(
         &place,
-        "DIR/c.toml:3:2: --node \"gw1\" is not in this file; the file knows \"gw2\" and \"gw3\": correct --node\n",
+        "DIR/c.toml:3:2: --node \"gw1\" is not in this file; the file knows \"gw2\" and \"gw3\": correct \
+            --node\n",
     );
 }
 
@@ -45,12 +49,14 @@ fn duplicate_address() {
     let place = Place::new().with("[\"10.0.0.100/24\"]", "[\"10.0.0.100/24\", \"10.0.0.100/32\"]");
     assert_refused(
         &place,
-        "DIR/c.toml:12:31: 10.0.0.100 is already an address of group \"gateway\"; give each service an address of its own\n",
+        "DIR/c.toml:12:31: 10.0.0.100 is already an address of group \"gateway\"; give each service an \
+            address of its own\n",
     );
     let place = Place::new().with("127.0.0.2", "127.0.0.1");
     assert_refused(
         &place,
-        "DIR/c.toml:6:7: 127.0.0.1 is already the address of node \"gw1\"; give each node an address of its own on each LAN\n",
+        "DIR/c.toml:6:7: 127.0.0.1 is already the address of node \"gw1\"; give each node an address of its \
+            own on each LAN\n",
     );
 }
 
@@ -71,7 +77,8 @@ fn a_witness_that_is_none() {
 
 #[test]
 fn two_groups_that_the_wire_cannot_tell_apart() {
-    let group = "[group.files]\naddresses = [\"10.0.0.100/24\"]\n[group.vpn]\naddresses = [\"10.0.0.101/24\"]\n";
+    let group =
+        "[group.files]\naddresses = [\"10.0.0.100/24\"]\n[group.vpn]\naddresses = [\"10.0.0.101/24\"]\n";
     let place = Place::new().with("[group.gateway]\naddresses = [\"10.0.0.100/24\"]\n", group);
     assert_refused(
         &place,
@@ -109,13 +116,17 @@ fn negative_margin() {
     let place = Place::new().with("[lan]", "[timing]\nlate_after = \"1s\"\ndead_after = \"1.2s\"\n[lan]");
     let said = place.say(place.check());
     assert_eq!(said.code, Some(78));
-    assert!(said.err.starts_with("DIR/c.toml:11:14: dead_after 1200 ms leaves a negative margin: "), "{said:?}");
+    assert!(
+        said.err.starts_with("DIR/c.toml:11:14: dead_after 1200 ms leaves a negative margin: "),
+        "{said:?}"
+    );
     assert_refused(&place, &said.err);
 }
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
-    let place = Place::new().with("device", "devise").with("\"10.0.0.100/24\"", "\"10.0.0.100\"").with("lo", "a/b");
+    let place =
+        Place::new().with("device", "devise").with("\"10.0.0.100/24\"", "\"10.0.0.100\"").with("lo", "a/b");
     let said = place.say(place.check());
     assert_eq!((said.code, said.err.lines().count()), (Some(78), 3), "{said:?}");
     assert!(said.err.lines().all(|line| line.starts_with("DIR/c.toml:")), "{said:?}");
@@ -145,7 +156,8 @@ fn key_file_missing() {
     fs::remove_file(place.path("key")).expect("it was there");
     assert_key_refused(
         &place,
-        "DIR/key: the key file cannot be read (No such file or directory (os error 2)); make one on one node with \
+        "DIR/key: the key file cannot be read (No such file or directory (os error 2)); make one on one node \
+            with \
          `crosswire keygen`, and copy it to the other\n",
     );
 }
@@ -154,7 +166,10 @@ fn key_file_missing() {
 fn key_file_that_others_may_read() {
     let place = Place::new();
     place.write_key(&format!("1 {SECRET}\n"), 0o640);
-    assert_key_refused(&place, "DIR/key: the key file has mode 0640: others may get at the key; chmod 600 DIR/key\n");
+    assert_key_refused(
+        &place,
+        "DIR/key: the key file has mode 0640: others may get at the key; chmod 600 DIR/key\n",
+    );
 }
 
 #[test]
@@ -163,7 +178,8 @@ fn key_that_is_too_short() {
     place.write_key(&format!("1 {}\n", &SECRET[..30]), 0o600);
     assert_key_refused(
         &place,
-        "DIR/key:1: key 1 has 30 hexadecimal digits; write 32 to 128 of them, or make a key with `crosswire keygen`\n",
+        "DIR/key:1: key 1 has 30 hexadecimal digits; write 32 to 128 of them, or make a key with `crosswire \
+            keygen`\n",
     );
     place.write_key("", 0o600);
     assert_key_refused(
@@ -203,14 +219,17 @@ fn run_directory_of_others() {
 /// A fence's password, and a file that everybody may read.
 #[test]
 fn secrets_in_the_open() {
-    let fence =
-        "[[fence]]\nmethod = \"exec\"\nprogram = \"/bin/true\"\noptions = [\"login=a\", \"passwd=b\"]\n[group.gateway]";
+    let fence = "[[fence]]\nmethod = \"exec\"\nprogram = \"/bin/true\"\noptions = \
+        [\"login=a\", \"passwd=b\"]\n[group.gateway]";
     let place = Place::new().with("[group.gateway]", fence);
     let warns = |place: &Place, mode| {
         fs::set_permissions(place.path("c.toml"), fs::Permissions::from_mode(mode)).expect("its mode");
         let said = place.say(place.check());
         assert!(!said.out.contains("=b"), "{said:?}");
-        said.out.contains("WARNING [secret]: DIR/c.toml holds a secret (passwd) and every user of this box may read it: chmod 600 DIR/c.toml\n")
+        said.out.contains(
+            "WARNING [secret]: DIR/c.toml holds a secret (passwd) and every user of this box \
+            may read it: chmod 600 DIR/c.toml\n",
+        )
     };
     assert!(warns(&place, 0o644));
     assert!(!warns(&place, 0o600));

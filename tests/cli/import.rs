@@ -1,4 +1,5 @@
-//! `crosswire import` of Heartbeat's directory by the shipped binary: what is said is what is written, and no line is lost.
+//! `crosswire import` of Heartbeat's directory by the shipped binary: what is said is what is written, and no
+//! line is lost.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +32,9 @@ impl Imported {
     fn account(&self, place: &str) -> String {
         let mut lines = self.said.out.lines().skip_while(|line| !line.starts_with(&format!("{place}: ")));
         let first = lines.next().unwrap_or_else(|| panic!("{place} has no account:\n{}", self.said.out));
-        lines.take_while(|line| line.starts_with("    ")).fold(first.to_string(), |all, line| all + "\n" + line)
+        lines
+            .take_while(|line| line.starts_with("    "))
+            .fold(first.to_string(), |all, line| all + "\n" + line)
     }
 }
 
@@ -53,7 +56,8 @@ fn import_by(program: &[&str], files: &[(&str, &[u8])], arguments: &[&str]) -> I
 
 /// The pair of the head of this file with other or more files.
 fn import(files: &[(&str, &[u8])]) -> Imported {
-    let mut all: Vec<(&str, &[u8])> = vec![("ha.cf", HA_CF.as_bytes()), ("haresources", HARESOURCES.as_bytes())];
+    let mut all: Vec<(&str, &[u8])> =
+        vec![("ha.cf", HA_CF.as_bytes()), ("haresources", HARESOURCES.as_bytes())];
     all.retain(|(name, _)| files.iter().all(|(other, _)| other != name));
     all.extend(files);
     import_by(&[], &all, &["--addresses", ADDRESSES])
@@ -90,7 +94,11 @@ fn a_comment_that_ends_in_a_backslash_swallows_nothing() {
 fn what_stands_behind_an_ended_line_is_an_error_with_its_number() {
     let imported = with_resources("node1 10.1.0.100/16/eth0 \\\n# the web\nhttpd\n");
     assert_eq!(imported.said.code, Some(78), "{:?}", imported.said);
-    assert!(imported.said.out.contains("haresources:3: \"httpd\" is no node of ha.cf"), "{:?}", imported.said);
+    assert!(
+        imported.said.out.contains("haresources:3: \"httpd\" is no node of ha.cf"),
+        "{:?}",
+        imported.said
+    );
 }
 
 #[test]
@@ -113,14 +121,23 @@ fn more_lines_than_groups_are_joined_as_little_as_can_be_and_it_is_said() {
     let mut named = Vec::new();
     for number in 1..=10 {
         let account = imported.account(&format!("haresources:{number}"));
-        let name = account.split("[group.\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a group");
+        let name =
+            account.split("[group.\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a group");
         assert!(names.contains(&name), "line {number} is said to be in {name}: {written}");
-        let body = written.split(&format!("[group.\"{name}\"]")).nth(1).and_then(|rest| rest.split("\n[").next());
-        assert!(body.expect("its table").contains(&format!("10.1.0.{}/", 100 + number)), "{account}\n{written}");
+        let body =
+            written.split(&format!("[group.\"{name}\"]")).nth(1).and_then(|rest| rest.split("\n[").next());
+        assert!(
+            body.expect("its table").contains(&format!("10.1.0.{}/", 100 + number)),
+            "{account}\n{written}"
+        );
         named.push(name.to_string());
     }
     let with_disk = &named[2];
-    assert_eq!(named.iter().filter(|name| *name == with_disk).count(), 1, "the disk has a group of its own: {named:?}");
+    assert_eq!(
+        named.iter().filter(|name| *name == with_disk).count(),
+        1,
+        "the disk has a group of its own: {named:?}"
+    );
     // What waits for the disk is only what has one, and the price is said there.
     assert_eq!(written.matches("safety = \"probe\"").count(), 7, "{written}");
     assert!(imported.account("haresources:3").contains("waits"), "{}", imported.account("haresources:3"));
@@ -133,7 +150,9 @@ fn an_argument_is_no_disk() {
         let imported = with_resources(&format!("node1 10.1.0.100/16/eth0 {resource}\n"));
         assert!(imported.written().contains("safety = \"probe\""), "{resource}: {}", imported.written());
     }
-    for resource in ["drbddisk::r0", "Filesystem::/dev/sdc1::/srv::ext3", "LVM::vg0", "Raid1::/etc/raidtab::/dev/md0"] {
+    for resource in
+        ["drbddisk::r0", "Filesystem::/dev/sdc1::/srv::ext3", "LVM::vg0", "Raid1::/etc/raidtab::/dev/md0"]
+    {
         let imported = with_resources(&format!("node1 10.1.0.100/16/eth0 {resource}\n"));
         assert!(!imported.written().contains("safety = \"probe\""), "{resource}: {}", imported.written());
     }
@@ -141,7 +160,8 @@ fn an_argument_is_no_disk() {
 
 #[test]
 fn bytes_in_comments_do_not_matter_and_elsewhere_have_a_line() {
-    let latin = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect::<Vec<u8>>();
+    let latin =
+        |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect::<Vec<u8>>();
     let imported = import(&[
         ("ha.cf", &latin(&format!("# für die Büros\n{HA_CF}keepalive 2 # häufig\n"))),
         ("haresources", &latin(&format!("# Müller\n{HARESOURCES}"))),
@@ -150,7 +170,11 @@ fn bytes_in_comments_do_not_matter_and_elsewhere_have_a_line() {
     assert_eq!(imported.said.code, Some(0), "{:?}", imported.said);
     let imported = import(&[("ha.cf", &latin(&format!("# für\n{HA_CF}cluster büro\n")))]);
     assert_eq!(imported.said.code, Some(78));
-    assert!(imported.said.out.contains("ha.cf:9: ") && imported.said.out.lines().count() == 1, "{:?}", imported.said);
+    assert!(
+        imported.said.out.contains("ha.cf:9: ") && imported.said.out.lines().count() == 1,
+        "{:?}",
+        imported.said
+    );
 }
 
 /// A comment of authkeys is a line that begins with #: a secret may hold one.
@@ -171,7 +195,12 @@ fn what_is_said_of_a_port_is_what_is_written() {
         ("bcast eth0\nudpport 696\n", &[][..], &[][..], &["ha.cf:5"][..]),
         ("udpport 695\nbcast eth0\nudpport 696\n", &["port = 695"], &[], &["ha.cf:6"]),
         ("udpport 695\nudpport 696\nbcast eth0\n", &["port = 696"], &[], &[]),
-        ("udpport 695\nbcast eth0\nudpport 696\nbcast eth1\n", &["port = 695", "port = 695"], &[], &["ha.cf:6"]),
+        (
+            "udpport 695\nbcast eth0\nudpport 696\nbcast eth1\n",
+            &["port = 695", "port = 695"],
+            &[],
+            &["ha.cf:6"],
+        ),
         (
             "udpport 695\nbcast eth0\nudpport 696\nmcast eth1 225.0.0.1 697 1 0\n",
             &["port = 695", "port = 697"],
@@ -184,11 +213,18 @@ fn what_is_said_of_a_port_is_what_is_written() {
     ] {
         let text = format!("{head}{lines}");
         let lans = ["eth0", "eth1"].iter().filter(|lan| text.contains(**lan)).count();
-        let addresses: Vec<String> = (1..=lans).map(|lan| format!("node1=10.{lan}.0.1,node2=10.{lan}.0.2")).collect();
+        let addresses: Vec<String> =
+            (1..=lans).map(|lan| format!("node1=10.{lan}.0.1,node2=10.{lan}.0.2")).collect();
         let files = [("ha.cf", text.as_bytes()), ("haresources", HARESOURCES.as_bytes())];
         let imported = import_by(&[], &files, &["--addresses", &addresses.join(",")]);
-        let found = |mark: &str| imported.written().lines().filter(|line| line.starts_with(mark)).collect::<Vec<_>>();
-        assert_eq!((found("port"), found("baud")), (ports.to_vec(), bauds.to_vec()), "{lines}: {:?}", imported.said);
+        let found =
+            |mark: &str| imported.written().lines().filter(|line| line.starts_with(mark)).collect::<Vec<_>>();
+        assert_eq!(
+            (found("port"), found("baud")),
+            (ports.to_vec(), bauds.to_vec()),
+            "{lines}: {:?}",
+            imported.said
+        );
         for place in meaningless {
             let account = imported.account(place);
             assert!(!account.contains("taken over"), "{lines}: {account}");
@@ -302,9 +338,15 @@ fn resources_of_pacemaker_are_said_to_be_elsewhere() {
 #[test]
 fn a_harmless_script_may_stand_in_two_lines() {
     let imported = with_resources(
-        "node1 10.1.0.100/16/eth0 MailTo::root@example.org\nnode2 10.1.0.101/16/eth0 MailTo::root@example.org\n",
+        "node1 10.1.0.100/16/eth0 MailTo::root@example.org\nnode2 10.1.0.101/16/eth0 \
+            MailTo::root@example.org\n",
     );
-    assert_eq!(imported.written().matches("ha:MailTo::root@example.org").count(), 2, "{}", imported.written());
+    assert_eq!(
+        imported.written().matches("ha:MailTo::root@example.org").count(),
+        2,
+        "{}",
+        imported.written()
+    );
     // What runs would be stopped under the other's feet: the remedy is one that haresources has.
     let imported = with_resources("node1 10.1.0.100/16/eth0 httpd\nnode2 10.1.0.101/16/eth0 httpd\n");
     assert_eq!(imported.said.code, Some(78));
@@ -322,7 +364,8 @@ fn on_a_box(name: &str, address: &str, hosts: &str, files: &[(&str, &[u8])]) -> 
     fs::write(&file, hosts).expect("written");
     let script = format!(
         "set -e; hostname {name}; mount --bind {} /etc/hosts; ip link set lo up; \
-         ip link add eth0 type veth peer name far; ip link set eth0 up; ip addr add {address} dev eth0; exec \"$0\" \"$@\"",
+         ip link add eth0 type veth peer name far; ip link set eth0 up; ip addr add {address} dev eth0; \
+         exec \"$0\" \"$@\"",
         file.display()
     );
     import_by(&["unshare", "--net", "--uts", "--mount", "sh", "-c", &script], files, &[])
@@ -334,15 +377,20 @@ fn assert_addresses(imported: &Imported, node1: &str, node2: &str) {
         let table = written.split(&format!("[node.\"{node}\"]\n")).nth(1).expect("a node");
         table.lines().next().expect("its address").to_string()
     };
-    assert_eq!((lan("node1"), lan("node2")), (format!("lan = [\"{node1}\"]"), format!("lan = [\"{node2}\"]")));
+    assert_eq!(
+        (lan("node1"), lan("node2")),
+        (format!("lan = [\"{node1}\"]"), format!("lan = [\"{node2}\"]"))
+    );
 }
 
 /// What the box has decides which address is whose; what nothing decides is asked for.
 #[test]
 fn addresses_are_those_that_the_box_has() {
     let hosts = "127.0.0.1 localhost\n127.0.1.1 node1\n";
-    let swapped =
-        HA_CF.replace("10.1.0.1\n", "10.1.0.9\n").replace("10.1.0.2\n", "10.1.0.1\n").replace("0.9\n", "0.2\n");
+    let swapped = HA_CF
+        .replace("10.1.0.1\n", "10.1.0.9\n")
+        .replace("10.1.0.2\n", "10.1.0.1\n")
+        .replace("0.9\n", "0.2\n");
     let files = [("ha.cf", swapped.as_bytes()), ("haresources", HARESOURCES.as_bytes())];
     let imported = on_a_box("node1", "10.1.0.1/16", hosts, &files);
     assert_addresses(&imported, "10.1.0.1", "10.1.0.2");
@@ -367,8 +415,8 @@ fn addresses_are_those_that_the_box_has() {
 #[test]
 fn names_of_other_boxes_are_resolved_now_and_the_figures_are_said() {
     let hosts = "10.1.0.1 node1\n10.1.0.2 node2 standby\n10.1.0.254 gw.example.org router\n";
-    let text =
-        HA_CF.replace("ucast eth0 10.1.0.2", "ucast eth0 standby") + "ping Router\nping_group up gw.example.org\n";
+    let text = HA_CF.replace("ucast eth0 10.1.0.2", "ucast eth0 standby")
+        + "ping Router\nping_group up gw.example.org\n";
     let files = [("ha.cf", text.as_bytes()), ("haresources", HARESOURCES.as_bytes())];
     let imported = on_a_box("node1", "10.1.0.1/16", hosts, &files);
     assert_addresses(&imported, "10.1.0.1", "10.1.0.2");
@@ -395,14 +443,16 @@ fn an_address_that_this_box_does_not_have_is_refused() {
     assert_eq!(say(crosswire(&["keygen", key.to_str().expect("text")])).code, Some(0));
     let config = home.path().join("c.toml");
     let text = format!(
-        "pair = \"swapped\"\nkey = \"{}\"\n[node.node1]\nlan = \"10.1.0.1\"\n[node.node2]\nlan = \"10.1.0.2\"\n\
+        "pair = \"swapped\"\nkey = \"{}\"\n[node.node1]\nlan = \"10.1.0.1\"\n[node.node2]\nlan \
+            = \"10.1.0.2\"\n\
          [lan]\ninterface = \"eth0\"\n[group.g]\naddresses = [\"10.1.0.100/16\"]\n",
         key.display()
     );
     fs::write(&config, text).expect("written");
     let on_box = |addresses: &str, words: &[&str]| {
         let script = format!(
-            "set -e; ip link set lo up; ip link add eth0 type veth peer name far; ip link set eth0 up; {addresses} exec \"$0\" \"$@\""
+            "set -e; ip link set lo up; ip link add eth0 type veth peer name far; ip link set eth0 up; \
+                {addresses} exec \"$0\" \"$@\""
         );
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", &script, "timeout", "3"]).arg(binary_file()).args(words);
@@ -426,7 +476,8 @@ fn an_address_that_this_box_does_not_have_is_refused() {
     assert_eq!(on_box(own, &["check"]).code, Some(0));
 }
 
-/// Heartbeat's own ResourceManager, where it is installed, finds the same lines and resources in every fixture.
+/// Heartbeat's own ResourceManager, where it is installed, finds the same lines and resources in every
+/// fixture.
 #[test]
 fn lines_of_haresources_are_those_that_heartbeat_finds() {
     const MANAGER: &str = "/usr/share/heartbeat/ResourceManager";

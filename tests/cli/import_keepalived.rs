@@ -1,4 +1,5 @@
-//! `crosswire import` of a keepalived.conf by the shipped binary, and Debian's keepalived as a judge of the fixtures.
+//! `crosswire import` of a keepalived.conf by the shipped binary, and Debian's keepalived as a judge of the
+//! fixtures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ const PROGRAMS: [&str; 9] = [
     "/etc/keepalived/up.sh",
     "/usr/local/bin/check-route",
 ];
-/// What is said where a file names scripts and does not ask for `enable_script_security`, as most do; the exit code is 6.
+/// What is said where a file names scripts and does not ask for `enable_script_security`, as most do; the
+/// exit code is 6.
 const NO_SCRIPT_SECURITY: &str = "SECURITY VIOLATION";
 
 fn all_pairs() -> Vec<PathBuf> {
@@ -29,15 +31,18 @@ fn all_pairs() -> Vec<PathBuf> {
     entries.filter(|path| path.join("keepalived.conf").exists()).collect()
 }
 
-/// Whether keepalived takes the file on a box with the interfaces that its first line names: its exit code and words.
+/// Whether keepalived takes the file on a box with the interfaces that its first line names: its exit code
+/// and words.
 fn judged(file: &Path, id: &str) -> (Option<i32>, String) {
     let text = fs::read_to_string(file).expect("text");
-    let interfaces = text.lines().find_map(|line| line.strip_prefix("! interfaces: ")).expect("its interfaces");
+    let interfaces =
+        text.lines().find_map(|line| line.strip_prefix("! interfaces: ")).expect("its interfaces");
     // A tmpfs in the test's own mount namespace hides what this machine has there.
     let script = format!(
         "set -e; n=0; for i in {interfaces}; do n=$((n+1)); ip link add name $i type veth peer name far$n; \
          ip link set $i up; ip link set far$n up; done; ip link set lo up; \
-         for p in {}; do d=${{p%/*}}; case $seen in *$d*) ;; *) mkdir -p $d; mount -t tmpfs none $d; seen=$seen$d ;; esac; \
+         for p in {}; do d=${{p%/*}}; case $seen in *$d*) ;; *) mkdir -p $d; mount -t tmpfs none $d; \
+         seen=$seen$d ;; esac; \
          cp /bin/true $p; done; exec {KEEPALIVED} --config-test --config-id {id} --use-file {}",
         PROGRAMS.join(" "),
         file.display()
@@ -86,7 +91,8 @@ fn keepalived_does_not_know_a_keyword_that_is_refused() {
     assert!(code != Some(0) && said.contains("Line 11) Unknown keyword 'priorty'"), "{code:?} {said}");
 }
 
-/// The file itself, its directory, and both nodes' files at once; what is written passes `check` for either node.
+/// The file itself, its directory, and both nodes' files at once; what is written passes `check` for either
+/// node.
 #[test]
 fn a_file_or_its_directory_is_imported_and_both_nodes_pass_check() {
     let pair = Path::new(FIXTURES).join("office");

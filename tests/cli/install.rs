@@ -86,7 +86,9 @@ impl Service {
     fn say_with(&self, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Said {
         let mut command = self.shell.command("init/crosswire", arguments);
         command.env("CROSSWIRE_DEFAULTS", "/nonexistent").env("CROSSWIRE", binary_file());
-        command.env("CROSSWIRE_CONFIG", self.file("crosswire.toml")).env("CROSSWIRE_RUN_DIR", self.file("run"));
+        command
+            .env("CROSSWIRE_CONFIG", self.file("crosswire.toml"))
+            .env("CROSSWIRE_RUN_DIR", self.file("run"));
         command.env("CROSSWIRE_ARGUMENTS", "--node gw1").env("CROSSWIRE_START_SECONDS", "60");
         change(&mut command);
         self.lab.namespace(Side::A).command_in(&mut command).expect("a descriptor");
@@ -168,9 +170,13 @@ fn after_a_crash(shell: Shell) {
     service.expect("status", 0);
     service.expect("stop", 0);
 
-    for text in
-        [format!("{}\n", std::process::id()), "1\n".to_owned(), "-1\n".to_owned(), "x\n".to_owned(), String::new()]
-    {
+    for text in [
+        format!("{}\n", std::process::id()),
+        "1\n".to_owned(),
+        "-1\n".to_owned(),
+        "x\n".to_owned(),
+        String::new(),
+    ] {
         fs::create_dir_all(service.file("run")).expect("the run directory");
         fs::write(service.pid_file(), &text).expect("written");
         service.expect("status", 1);
@@ -237,7 +243,8 @@ fn the_file_comes_first(shell: Shell) {
     });
     // One that is older than the question is started all the same.
     let older = service.file("crosswire");
-    let script = format!("#!/bin/sh\ncase $* in *--check*) exit 2 ;; esac\nexec {} \"$@\"\n", binary_file().display());
+    let script =
+        format!("#!/bin/sh\ncase $* in *--check*) exit 2 ;; esac\nexec {} \"$@\"\n", binary_file().display());
     fs::write(&older, script).expect("written");
     fs::set_permissions(&older, fs::Permissions::from_mode(0o755)).expect("its mode");
     let said = service.say_with(&["restart"], |command| {
@@ -271,7 +278,8 @@ fn the_init_script_does_not_guess_a_status() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/init/crosswire");
     let mut inside = Command::new("sh");
     inside.arg("-c").arg(format!(
-        "CROSSWIRE_RUN_DIR={} CROSSWIRE_DEFAULTS=/nonexistent setpriv --reuid 65534 --clear-groups dash -s status <{}",
+        "CROSSWIRE_RUN_DIR={} CROSSWIRE_DEFAULTS=/nonexistent setpriv --reuid 65534 --clear-groups dash -s \
+            status <{}",
         run_dir.display(),
         script.display()
     ));
@@ -315,16 +323,23 @@ fn the_init_script_ends_a_hanging_daemon_in_busybox() {
     }
 }
 
-/// LSB 5.0: who may not do it is told so with 4. Whoever is nobody in a user namespace of its own has no rights outside.
+/// LSB 5.0: who may not do it is told so with 4. Whoever is nobody in a user namespace of its own has no
+/// rights outside.
 #[test]
 fn the_init_script_is_for_root() {
     for (shell, is_there) in [("dash", true), (BUSYBOX, has_tools(&[BUSYBOX]))] {
-        for action in ["start", "stop", "restart", "reload", "standby", "force-stop"].into_iter().filter(|_| is_there) {
+        for action in
+            ["start", "stop", "restart", "reload", "standby", "force-stop"].into_iter().filter(|_| is_there)
+        {
             let mut command = Command::new("unshare");
             command.args(["--user", shell]).args((shell == BUSYBOX).then_some("ash"));
             command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/init/crosswire")).arg(action);
             let said = say_within(command, PATIENCE);
-            assert_eq!((said.code, said.err), (Some(4), format!("crosswire: {action} is for root\n")), "{shell}");
+            assert_eq!(
+                (said.code, said.err),
+                (Some(4), format!("crosswire: {action} is for root\n")),
+                "{shell}"
+            );
         }
     }
 }
@@ -332,8 +347,8 @@ fn the_init_script_is_for_root() {
 /// Links are made by what the header says: on before nothing that it needs, off before the network.
 #[test]
 fn the_init_script_stops_before_the_network_does() {
-    let script =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/init/crosswire")).expect("a script");
+    let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/init/crosswire"))
+        .expect("a script");
     let header: Vec<&str> = script
         .lines()
         .skip_while(|line| *line != "### BEGIN INIT INFO")

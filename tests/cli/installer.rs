@@ -1,4 +1,5 @@
-//! The installer, by real shells: below another root, and on a box of its own whose /etc and /usr/local are copies.
+//! The installer, by real shells: below another root, and on a box of its own whose /etc and /usr/local are
+//! copies.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +14,9 @@ fn files_below(root: &Path) -> Vec<(String, u32)> {
     let mut found = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        for entry in
+            fs::read_dir(&directory).expect("a directory").map(|entry| entry.expect("an entry").path())
+        {
             if entry.is_dir() {
                 directories.push(entry);
             } else {
@@ -67,7 +70,8 @@ fn installs_and_uninstalls(shell: Shell) {
 
         fs::write(root.path().join(CONFIGURATION), "mine\n").expect("written");
         // It makes no key: each box would have another one. Whoever has one keeps it.
-        let said_once = |said: &Said| said.out.matches("keygen").count() == 1 && said.out.contains("ONE of the two");
+        let said_once =
+            |said: &Said| said.out.matches("keygen").count() == 1 && said.out.contains("ONE of the two");
         assert!(said_once(&said), "{said:?}");
         fs::write(root.path().join(KEY), "1 mine\n").expect("written");
         fs::set_permissions(root.path().join(KEY), fs::Permissions::from_mode(0o600)).expect("its mode");
@@ -114,7 +118,8 @@ fn the_init_system_of_another_root_is_known_by_its_init() {
 
 #[test]
 fn an_installation_that_cannot_be_done_does_nothing() {
-    for arguments in [&["--binary", "/nonexistent"][..], &["--init", "upstart"], &["--nonsense"], &["--init"]] {
+    for arguments in [&["--binary", "/nonexistent"][..], &["--init", "upstart"], &["--nonsense"], &["--init"]]
+    {
         let root = tempfile::tempdir().expect("a directory");
         let said = install(&Shell::dash(), root.path(), arguments);
         assert_eq!((said.code, files_below(root.path())), (Some(1), Vec::new()), "{said:?}");
@@ -122,7 +127,8 @@ fn an_installation_that_cannot_be_done_does_nothing() {
     }
 }
 
-/// Another box's root with its people; the last line has no end, and the highest number of a system user is somebody's.
+/// Another box's root with its people; the last line has no end, and the highest number of a system user is
+/// somebody's.
 fn root_with_people() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a directory");
     fs::create_dir(root.path().join("etc")).expect("a directory");
@@ -145,7 +151,10 @@ fn makes_a_user_below_another_root(shell: &Shell) {
         assert!(said.code == Some(0) && said.out.contains("install: user and group crosswire\n"), "{said:?}");
         let text = |name: &str| fs::read_to_string(root.path().join("etc").join(name)).expect("there");
         let user = "\ncrosswire:x:998:999:crosswire:/nonexistent:/bin/false\n";
-        assert_eq!(text("passwd"), format!("root:x:0:0:root:/root:/bin/sh\nntp:x:999:998::/:/bin/false{user}"));
+        assert_eq!(
+            text("passwd"),
+            format!("root:x:0:0:root:/root:/bin/sh\nntp:x:999:998::/:/bin/false{user}")
+        );
         assert_eq!(text("group"), "root:x:0:\nntp:x:998:\ncrosswire:x:999:\n");
         assert_eq!(text("shadow"), "root:*:1::::::\ncrosswire:!:1::::::\n");
     }
@@ -178,7 +187,8 @@ case "$name $*" in
 esac
 "#;
 
-/// The installer without DESTDIR, on a box of its own: `prepare` changes what programs it has; then what is printed by `ask`.
+/// The installer without DESTDIR, on a box of its own: `prepare` changes what programs it has; then what is
+/// printed by `ask`.
 fn on_a_box(prepare: &str, arguments: &str, ask: &str) -> Said {
     let scratch = tempfile::tempdir().expect("a directory");
     let adduser = scratch.path().join("adduser");
@@ -209,15 +219,20 @@ fn a_user_is_made_by_whatever_the_box_has() {
                    cp $scratch/adduser /usr/local/sbin/adduser; cp $scratch/adduser /usr/local/sbin/addgroup
                    hide /usr/sbin/adduser /usr/sbin/addgroup";
     let none = "hide /usr/sbin/adduser /usr/sbin/addgroup";
-    for (prepare, is_made) in
-        [(String::new(), true), (format!("{hide_useradd} {busybox}"), true), (format!("{hide_useradd} {none}"), false)]
-    {
+    for (prepare, is_made) in [
+        (String::new(), true),
+        (format!("{hide_useradd} {busybox}"), true),
+        (format!("{hide_useradd} {none}"), false),
+    ] {
         let said = on_a_box(&prepare, &arguments, ask);
         assert_eq!(said.code, Some(0), "{prepare}: {said:?}");
         assert_eq!(said.out.contains("could NOT be made"), !is_made, "{prepare}: {said:?}");
         let asked = said.out.split("ASKED\n").nth(1).expect("the answer");
-        let expected =
-            if is_made { "/etc/passwd:1\n/etc/group:1\ncrosswire\n" } else { "/etc/passwd:0\n/etc/group:0\n" };
+        let expected = if is_made {
+            "/etc/passwd:1\n/etc/group:1\ncrosswire\n"
+        } else {
+            "/etc/passwd:0\n/etc/group:0\n"
+        };
         assert_eq!(asked, expected, "{prepare}: {said:?}");
     }
 }
@@ -226,8 +241,11 @@ fn a_user_is_made_by_whatever_the_box_has() {
 #[test]
 fn the_next_steps_have_full_names() {
     let root = tempfile::tempdir().expect("a directory");
-    let said =
-        install(&Shell::dash(), root.path(), &["--binary", &binary_file().display().to_string(), "--init", "sysv"]);
+    let said = install(
+        &Shell::dash(),
+        root.path(),
+        &["--binary", &binary_file().display().to_string(), "--init", "sysv"],
+    );
     let steps = said.out.split("next:\n").nth(1).expect("steps");
     for verb in ["keygen", "check"] {
         assert!(steps.contains(&format!("/usr/local/sbin/crosswire {verb}")), "{steps}");
@@ -251,22 +269,32 @@ fn what_is_no_crosswire_for_this_machine_is_refused_and_changes_nothing() {
     let other = binary_of_another_machine(scratch.path());
     for file in [text.as_path(), Path::new("/bin/true"), Path::new("/bin/sh")] {
         let root = tempfile::tempdir().expect("a directory");
-        let said = install(&Shell::dash(), root.path(), &["--binary", file.to_str().expect("text"), "--init", "sysv"]);
+        let said = install(
+            &Shell::dash(),
+            root.path(),
+            &["--binary", file.to_str().expect("text"), "--init", "sysv"],
+        );
         assert_eq!((said.code, files_below(root.path())), (Some(1), Vec::new()), "{said:?}");
         assert!(said.err.contains("is no crosswire for this machine"), "{said:?}");
     }
-    let said = on_a_box("", &format!("--binary {} --init sysv || echo REFUSED", other.display()), "ls -R /usr/local");
+    let said = on_a_box(
+        "",
+        &format!("--binary {} --init sysv || echo REFUSED", other.display()),
+        "ls -R /usr/local",
+    );
     assert!(said.out.contains("REFUSED") && !said.out.contains("crosswire\n"), "{said:?}");
     // Another root may be another machine's.
     let root = tempfile::tempdir().expect("a directory");
-    let said = install(&Shell::dash(), root.path(), &["--binary", other.to_str().expect("text"), "--init", "sysv"]);
+    let said =
+        install(&Shell::dash(), root.path(), &["--binary", other.to_str().expect("text"), "--init", "sysv"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     // Whatever fetched it may have left it without its mode.
     let plain = scratch.path().join("plain");
     fs::copy(binary_file(), &plain).expect("copied");
     fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).expect("its mode");
     let root = tempfile::tempdir().expect("a directory");
-    let said = install(&Shell::dash(), root.path(), &["--binary", plain.to_str().expect("text"), "--init", "sysv"]);
+    let said =
+        install(&Shell::dash(), root.path(), &["--binary", plain.to_str().expect("text"), "--init", "sysv"]);
     assert_eq!(said.code, Some(0), "{said:?}");
 }
 
@@ -286,7 +314,8 @@ fn the_binary_before_stays_beside_the_new_one() {
     }
 }
 
-/// Every file that is shipped is sound to the shipped binary, on either node; this machine has none of the ports.
+/// Every file that is shipped is sound to the shipped binary, on either node; this machine has none of the
+/// ports.
 #[test]
 fn the_shipped_configurations_are_sound() {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -296,7 +325,8 @@ fn the_shipped_configurations_are_sound() {
     assert!(files.len() >= 5, "{files:?}");
     for file in files {
         let text = fs::read_to_string(&file).expect("text");
-        let nodes: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("[node.")?.split(']').next()).collect();
+        let nodes: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("[node.")?.split(']').next()).collect();
         assert_eq!(nodes.len(), 2, "{}", file.display());
         for node in nodes {
             let mut command = binary();

@@ -1,5 +1,6 @@
-//! Bad input to the shipped binary: one line that says what is wrong, where, and what to do, and the documented exit code
-//! (section 9 of the design): 0 done, 1 refused or failed, 2 usage, 3 daemon not running, 4 jeopardy, 78 configuration.
+//! Bad input to the shipped binary: one line that says what is wrong, where, and what to do, and the
+//! documented exit code (section 9 of the design): 0 done, 1 refused or failed, 2 usage, 3 daemon not
+//! running, 4 jeopardy, 78 configuration.
 
 #[path = "../../src/workbench/lab/mod.rs"]
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]

@@ -39,8 +39,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// The shortest useful file, of which every box has everything, as gw1: a port of its own, `lo` for a LAN. Every pair has a name
-    /// of its own, so that two tests never meet.
+    /// The shortest useful file, of which every box has everything, as gw1: a port of its own, `lo` for a
+    /// LAN. Every pair has a name of its own, so that two tests never meet.
     pub fn new() -> Self {
         let (port, device) = port();
         let directory = tempfile::tempdir().expect("a directory");
@@ -48,8 +48,10 @@ impl Place {
         let place = Self { directory, device, _port: port };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let text = format!(
-            "pair = \"t{}-{number}\"\nkey = \"{}\"\n[node.gw1]\nlan = \"127.0.0.1\"\n[node.gw2]\nlan = \"127.0.0.2\"\n\
-             [serial]\ndevice = \"{}\"\n[lan]\ninterface = \"lo\"\n[group.gateway]\naddresses = [\"10.0.0.100/24\"]\n",
+            "pair = \"t{}-{number}\"\nkey = \"{}\"\n[node.gw1]\nlan = \"127.0.0.1\"\n[node.gw2]\nlan \
+                = \"127.0.0.2\"\n\
+             [serial]\ndevice = \"{}\"\n[lan]\ninterface = \"lo\"\n[group.gateway]\naddresses = \
+             [\"10.0.0.100/24\"]\n",
             std::process::id(),
             place.path("key").display(),
             place.device.display()

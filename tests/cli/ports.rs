@@ -27,7 +27,12 @@ fn name_of_port(place: &Place) -> String {
 }
 
 fn open_port(place: &Place) -> File {
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&place.device).expect("the port")
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(&place.device)
+        .expect("the port")
 }
 
 /// What `run` says in a network namespace of its own, where nothing that it might do would matter.
@@ -53,7 +58,8 @@ fn another_program_has_locked_the_port() {
         let lock = Flock::lock(open_port(&port), FlockArg::LockExclusiveNonblock).expect("the lock");
         let name = name_of_port(&port);
         let expected = format!(
-            "crosswire: path serial: {name} is in use by another program: stop it (`fuser -v {name}` names it)\n"
+            "crosswire: path serial: {name} is in use by another program: stop it (`fuser -v {name}` names \
+                it)\n"
         );
         // It may be gone in a moment: no reason for a service manager not to try again.
         let said = run_apart(&port, |_| {});
@@ -121,11 +127,13 @@ fn the_port_is_the_kernels_console() {
         let port = Place::new();
         let number = name_of_port(&port).replace("/dev/pts/", "");
         let list = port.path("consoles");
-        fs::write(&list, format!("pts/{number}                -W- (EC  p a)  136:{number}\n")).expect("a list");
+        fs::write(&list, format!("pts/{number}                -W- (EC  p a)  136:{number}\n"))
+            .expect("a list");
         let list = std::ffi::CString::new(list.display().to_string()).expect("a path");
         let name = name_of_port(&port);
         let expected = format!(
-            "DIR/c.toml:8:10: {name} is the kernel's console; remove console={number} from the kernel's command line \
+            "DIR/c.toml:8:10: {name} is the kernel's console; remove console={number} from the kernel's \
+                command line \
              and reboot, or use another port\n"
         );
         for command in [port.run(), port.check()] {
@@ -148,7 +156,8 @@ fn the_port_is_no_serial_port() {
             let place = Place::new();
             let file = device.replace("DIR/key", &place.path("key").display().to_string());
             let place = place.on(&file);
-            let expected = format!("DIR/c.toml:8:10: {device} is {what}not a serial port; set `device` to a tty\n");
+            let expected =
+                format!("DIR/c.toml:8:10: {device} is {what}not a serial port; set `device` to a tty\n");
             assert_refused(&run_apart(&place, |_| {}), &expected);
             assert_refused(&place.say(place.check()), &expected);
             let mut command = place.run();

@@ -18,7 +18,8 @@ fn script(place: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware-notes/recipes.md");
     let text = fs::read_to_string(file).expect("the recipes");
     let mut blocks = text.split("```\n").filter(|block| block.starts_with("#!/bin/sh\n"));
-    let found = blocks.find(|block| block.lines().nth(1).is_some_and(|line| line.starts_with(&format!("# {place}"))));
+    let found =
+        blocks.find(|block| block.lines().nth(1).is_some_and(|line| line.starts_with(&format!("# {place}"))));
     found.unwrap_or_else(|| panic!("no script for {place}")).to_owned()
 }
 
@@ -37,7 +38,8 @@ impl Uplink {
         // The link is there at once, and its address later: only that is a way out.
         let ip = format!(
             "#!/bin/sh\n[ -e {state}/dialled ] || exit 1\necho >>{state}/looks\n\
-             [ $(wc -l <{state}/looks) -lt 3 ] || echo '7: ppp0    inet 192.0.2.77 peer 192.0.2.1/32 scope global ppp0'\n"
+             [ $(wc -l <{state}/looks) -lt 3 ] || echo '7: ppp0    inet 192.0.2.77 peer 192.0.2.1/32 scope \
+             global ppp0'\n"
         );
         write_executable(&at("ip"), &ip);
         write_executable(&at("sleep"), "#!/bin/sh\n");
@@ -52,7 +54,8 @@ impl Uplink {
     }
 }
 
-/// Required: it is started when the address is there, and not before; it fails where none comes; monitor tells the two apart.
+/// Required: it is started when the address is there, and not before; it fails where none comes; monitor
+/// tells the two apart.
 #[test]
 fn the_uplink_of_the_recipes_is_up_when_it_has_an_address() {
     let uplink = Uplink::new(true);
@@ -63,7 +66,8 @@ fn the_uplink_of_the_recipes_is_up_when_it_has_an_address() {
     assert_eq!(Uplink::new(false).code(&["dash"], "start"), Some(1), "no provider");
 }
 
-/// busybox takes its own ip and sleep whatever the path says: on a machine without a modem little can be asked there.
+/// busybox takes its own ip and sleep whatever the path says: on a machine without a modem little can be
+/// asked there.
 #[test]
 fn the_uplink_of_the_recipes_can_be_read_by_busybox() {
     if has_tools(&[BUSYBOX]) {

@@ -1,5 +1,5 @@
-//! `check`, `run` and `run --check` (which the init scripts ask) refuse the same files on the same box with the same words; and what
-//! `check` says to a program.
+//! `check`, `run` and `run --check` (which the init scripts ask) refuse the same files on the same box with
+//! the same words; and what `check` says to a program.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,8 @@ use crate::place::{Place, Said, binary_file};
 /// A box with `lo` and `eth0`, and what a line of a shell makes of it.
 fn on_box(place: &Place, line: &str, words: &[&str]) -> Said {
     let script = format!(
-        "set -e; ip link set lo up; ip link add eth0 type veth peer name far; ip link set eth0 up; ip link set far up; {line}; \
+        "set -e; ip link set lo up; ip link add eth0 type veth peer name far; ip link set eth0 up; ip link \
+            set far up; {line}; \
          exec \"$0\" \"$@\""
     );
     let mut command = Command::new("unshare");
@@ -32,7 +33,8 @@ fn on_eth0() -> Place {
 
 /// What is refused, on what box, and the line.
 fn refusals() -> Vec<(Place, &'static str, String)> {
-    const ANOTHER_BOX: &str = "write the address of a box that both nodes can ping, such as the upstream router";
+    const ANOTHER_BOX: &str =
+        "write the address of a box that both nodes can ping, such as the upstream router";
     const A_TTY: &str = "not a serial port; set `device` to a tty";
     let witness = |why: &str| format!("DIR/c.toml:10:11: {why}; {ANOTHER_BOX}\n");
     let none_of = |ip: &str| witness(&format!("{ip}: it says nothing of who is cut off"));
@@ -43,7 +45,14 @@ fn refusals() -> Vec<(Place, &'static str, String)> {
         (with_witness("127.0.0.9"), "true", witness("127.0.0.9 is answered by whichever box asks it")),
         (with_witness("::1"), "true", witness("::1 is answered by whichever box asks it")),
         (with_witness("10.0.0.100"), "true", none_of("10.0.0.100 is an address of group \"gateway\"")),
-        (with_witness("10.0.0.255"), "true", witness("10.0.0.255 is every box in the network of 10.0.0.100, not one")),
+        (
+            with_witness("10.0.0.255"),
+            "true",
+            witness(
+                "10.0.0.255 is every box in the network of 10.0.0.100, \
+            not one",
+            ),
+        ),
         (with_witness("224.0.0.1"), "true", witness("224.0.0.1 is not an IP address of one box")),
         (
             with_witness("10.9.0.1"),
@@ -54,14 +63,16 @@ fn refusals() -> Vec<(Place, &'static str, String)> {
         (
             on_eth0(),
             "ip addr add 10.0.0.7/24 dev eth0",
-            "DIR/c.toml:4:7: there is no address 10.0.0.1 on this box; see `ip address`, and correct lan of this node, or give \
+            "DIR/c.toml:4:7: there is no address 10.0.0.1 on this box; see `ip address`, and correct lan of \
+                this node, or give \
              the address to its interface\n"
                 .to_owned(),
         ),
         (
             on_eth0(),
             "ip addr add 10.0.0.2/24 dev eth0",
-            "DIR/c.toml:4:7: there is no address 10.0.0.1 on this box, but 10.0.0.2, which is said to be gw2's; are the two \
+            "DIR/c.toml:4:7: there is no address 10.0.0.1 on this box, but 10.0.0.2, which is said to be \
+                gw2's; are the two \
              swapped? correct lan of both nodes\n"
                 .to_owned(),
         ),
@@ -99,7 +110,8 @@ fn check_and_run_refuse_the_same() {
             let finding = &told["findings"][0];
             let parts = ["place", "text", "remedy"].map(|part| finding[part].as_str().expect("a text"));
             let [at, what, remedy] = parts;
-            let told = format!("{at}: {what}; {remedy}\n").replace(&place.path("").display().to_string(), "DIR/");
+            let told =
+                format!("{at}: {what}; {remedy}\n").replace(&place.path("").display().to_string(), "DIR/");
             assert_eq!((told.as_str(), &finding["severity"]), (expected.as_str(), &"error".into()));
         }
     });

@@ -85,7 +85,8 @@ fn a_second_run_refuses_and_disturbs_nothing() {
             command.arg("--run-dir").arg(run_dir);
             let Said { code, out, err } = say(command);
             let expected = format!(
-                "crosswire: crosswire already runs for pair lab, node gw1 on this box{process}: stop that one first\n"
+                "crosswire: crosswire already runs for pair lab, node gw1 on this box{process}: stop that \
+                    one first\n"
             );
             assert_eq!((code, out.as_str(), err), (Some(1), "", expected));
         }
@@ -119,7 +120,8 @@ fn a_service_manager_is_told_that_it_is_ready_that_it_lives_and_that_it_ends() {
     });
 }
 
-/// Whoever starts it may have no mask, sit in a directory that is to be taken away, and have something open that is secret.
+/// Whoever starts it may have no mask, sit in a directory that is to be taken away, and have something open
+/// that is secret.
 #[test]
 fn nothing_of_the_caller_reaches_the_daemon_and_nothing_of_the_daemon_a_disk() {
     in_lab(|| {
@@ -128,7 +130,12 @@ fn nothing_of_the_caller_reaches_the_daemon_and_nothing_of_the_daemon_a_disk() {
         let (run_dir, secret) = (directory.join("run"), directory.join("secret"));
         let leak = File::create(&secret).expect("a file");
         let mut command = with_config(&lab, Side::A, &["run", "--foreground", "--node", "gw1"]);
-        command.arg("--run-dir").arg(&run_dir).current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("--run-dir")
+            .arg(&run_dir)
+            .current_dir(directory)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let leaked = leak.as_raw_fd();
         let prepare = move || {
             umask(Mode::empty());
@@ -151,7 +158,8 @@ fn nothing_of_the_caller_reaches_the_daemon_and_nothing_of_the_daemon_a_disk() {
         }
         assert_eq!(fs::read_link(format!("/proc/{guard}/cwd")).expect("a directory"), Path::new("/"));
         let mode = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
-        let modes = [&run_dir, &run_dir.join("crosswire.pid"), &run_dir.join("control")].map(|path| mode(path));
+        let modes =
+            [&run_dir, &run_dir.join("crosswire.pid"), &run_dir.join("control")].map(|path| mode(path));
         assert_eq!(modes, [0o755, 0o644, 0o600]);
         kill(Pid::from_raw(i32::try_from(guard).expect("a pid")), Signal::SIGABRT).expect("hit");
         let end = daemon.wait().expect("it ends");
@@ -169,7 +177,8 @@ fn an_interface_that_is_absent_fails_check_but_not_run() {
         }
         let checked = say(with_config(&lab, Side::A, &["check", "--node", "gw1"]));
         assert_eq!(checked.code, Some(78), "{checked:?}");
-        let expected = "there is no interface \"eth9\" on this box; see `ip link` for those that there are, and correct the name\n";
+        let expected = "there is no interface \"eth9\" on this box; see `ip link` for those that there are, \
+            and correct the name\n";
         assert!(checked.err.ends_with(expected), "{checked:?}");
         starts_with_one_path(&mut lab, "lan");
     });
@@ -185,7 +194,8 @@ fn a_serial_port_that_is_absent_fails_check_but_not_run() {
         }
         let checked = say(with_config(&lab, Side::A, &["check", "--node", "gw1"]));
         assert_eq!(checked.code, Some(78), "{checked:?}");
-        let expected = "there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory (os error 2)); \
+        let expected = "there is no serial port \"/dev/no-such-tty\" on this box (No such file or directory \
+            (os error 2)); \
                         plug it in, or set serial in the node's table if it differs here\n";
         assert!(checked.err.ends_with(expected), "{checked:?}");
         starts_with_one_path(&mut lab, "serial");
@@ -196,7 +206,8 @@ fn a_serial_port_that_is_absent_fails_check_but_not_run() {
 #[test]
 fn a_witness_that_this_box_is_itself_is_refused_by_check_and_run() {
     in_lab(|| {
-        let lab = Lab::new(&binary_file(), Setup { second_lan: true, ..Setup::default() }).expect("a laboratory");
+        let lab =
+            Lab::new(&binary_file(), Setup { second_lan: true, ..Setup::default() }).expect("a laboratory");
         rewrite(&lab, Side::A, "[group.gateway]", "[quorum]\nwitness = [\"10.78.0.1\"]\n[group.gateway]");
         let what = "10.78.0.1 is an address of this box: as a witness it says nothing of who is cut off; ";
         for words in [&["check", "--node", "gw1"][..], &["run", "--foreground", "--node", "gw1"]] {
@@ -214,7 +225,8 @@ fn a_witness_that_this_box_is_itself_is_refused_by_check_and_run() {
 #[test]
 fn check_asks_whether_a_lan_of_two_boxes_is_a_cable() {
     in_lab(|| {
-        let mut lab = Lab::new(&binary_file(), Setup { second_lan: true, ..Setup::default() }).expect("a laboratory");
+        let mut lab =
+            Lab::new(&binary_file(), Setup { second_lan: true, ..Setup::default() }).expect("a laboratory");
         for side in [Side::A, Side::B] {
             rewrite(&lab, side, "lan = \"10.77.0.1\"", "lan = \"10.78.0.1\"");
             rewrite(&lab, side, "lan = \"10.77.0.2\"", "lan = \"10.78.0.2\"");
@@ -232,7 +244,8 @@ fn check_asks_whether_a_lan_of_two_boxes_is_a_cable() {
     });
 }
 
-/// Without its pid file nothing would find the daemon again: the init script could neither stop nor reload it.
+/// Without its pid file nothing would find the daemon again: the init script could neither stop nor reload
+/// it.
 #[test]
 fn a_start_without_room_for_the_pid_file_fails_and_says_so() {
     in_lab(|| {

@@ -1,4 +1,5 @@
-//! `crosswire demo` as a new user runs it: the shipped binary, to its end and interrupted, and what is left afterwards.
+//! `crosswire demo` as a new user runs it: the shipped binary, to its end and interrupted, and what is left
+//! afterwards.
 #![cfg(feature = "workbench")]
 
 #[path = "../../src/workbench/lab/executable.rs"]
@@ -44,7 +45,8 @@ fn take_turn() -> (MutexGuard<'static, ()>, Dog) {
     (turn, Dog::watch(HANGS_AFTER * 5))
 }
 
-/// A demo with a directory of its own for whatever it needs, so that what it leaves behind can be told from others'.
+/// A demo with a directory of its own for whatever it needs, so that what it leaves behind can be told from
+/// others'.
 struct Demo {
     place: TempDir,
     child: Child,
@@ -99,7 +101,8 @@ impl Demo {
             from.read_to_string(&mut text).unwrap();
             text
         };
-        let (stdout, stderr) = (read(self.child.stdout.as_mut().unwrap()), read(self.child.stderr.as_mut().unwrap()));
+        let (stdout, stderr) =
+            (read(self.child.stdout.as_mut().unwrap()), read(self.child.stderr.as_mut().unwrap()));
         (status, stdout, stderr)
     }
 
@@ -124,14 +127,19 @@ impl Demo {
     fn wait_for_daemons(&self) {
         let deadline = Instant::now() + SOON;
         while daemons_of(self.place.path()).len() < 4 {
-            assert!(Instant::now() < deadline, "the daemons do not start: {:?}", daemons_of(self.place.path()));
+            assert!(
+                Instant::now() < deadline,
+                "the daemons do not start: {:?}",
+                daemons_of(self.place.path())
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
 
     fn assert_nothing_is_left(&self) {
         assert_eq!(daemons_of(self.place.path()), Vec::<String>::new(), "processes");
-        let files: Vec<_> = fs::read_dir(self.place.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<_> =
+            fs::read_dir(self.place.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files, Vec::<std::path::PathBuf>::new(), "files");
     }
 }
@@ -166,7 +174,11 @@ fn assert_as_required(document: &Value) {
         panic!("both held the address: {document:#}");
     }
     let faults: Vec<&str> = rows.iter().map(|row| row["fault"].as_str().unwrap()).collect();
-    assert_eq!(faults, ["LAN cut", "LAN healed", "cable cut", "cable healed", "handover", "power cut"], "{document:#}");
+    assert_eq!(
+        faults,
+        ["LAN cut", "LAN healed", "cable cut", "cable healed", "handover", "power cut"],
+        "{document:#}"
+    );
     let mut active = document["rows"][0]["active_before"].clone();
     for row in rows {
         assert_holder_as_required(row, &active);
@@ -179,7 +191,11 @@ fn assert_as_required(document: &Value) {
     }
     let outage_of = |index: usize| rows[index]["outage_ms"].as_f64().unwrap();
     // Noticed when dead_after has passed since the last beat, which is about an interval old at most.
-    assert!((200.0..=1_650.0).contains(&outage_of(5)), "{} ms: the client did not see the power cut", outage_of(5));
+    assert!(
+        (200.0..=1_650.0).contains(&outage_of(5)),
+        "{} ms: the client did not see the power cut",
+        outage_of(5)
+    );
     assert_eq!(document["as_required"], true);
     assert_eq!(document["error"], Value::Null);
     assert!(document["took_ms"].as_u64().unwrap() < 30_000, "{document:#}");
@@ -200,7 +216,8 @@ fn the_demo_shows_every_row_as_required_and_leaves_nothing() {
     });
 }
 
-/// As a user without rights, from a copy that this user may read. Elsewhere the test above already runs as such a user.
+/// As a user without rights, from a copy that this user may read. Elsewhere the test above already runs as
+/// such a user.
 #[test]
 fn without_root_it_does_the_same_or_says_how_to_go_on() {
     if !geteuid().is_root() {
@@ -284,7 +301,8 @@ fn a_pipe_gets_one_plain_line_a_step() {
     stdout += &demo.finish(SOON).1;
     assert!(stdout.is_ascii() && !stdout.contains('\x1b'), "{stdout:?}");
     assert!(stdout.starts_with("two gateways on this machine"), "{stdout}");
-    let started = stdout.lines().filter(|line| line.contains("start both nodes") && line.contains("serves after"));
+    let started =
+        stdout.lines().filter(|line| line.contains("start both nodes") && line.contains("serves after"));
     assert_eq!(started.count(), 1, "{stdout}");
     demo.assert_nothing_is_left();
 }

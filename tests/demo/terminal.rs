@@ -75,7 +75,8 @@ fn without_escapes(text: &str) -> String {
 fn a_terminal_shows_one_picture_in_place_and_is_given_back() {
     let _turn = take_turn();
     // In the first act.
-    let wanted = ["ACTIVE", "backup", "JEOPARDY", "CUT", "null-modem cable", "10.77.0.100 answers", "gw1", "gw2"];
+    let wanted =
+        ["ACTIVE", "backup", "JEOPARDY", "CUT", "null-modem cable", "10.77.0.100 answers", "gw1", "gw2"];
     let said = watch("xterm", 24, &wanted);
     let pictures: Vec<&str> = said.split(TITLE).skip(1).collect();
     assert!(pictures.len() > 4, "{} pictures", pictures.len());

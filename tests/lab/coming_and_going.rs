@@ -26,7 +26,8 @@ use crate::{SOON, build};
 const NOBODY: u32 = 65_534;
 
 fn open_files() -> Vec<String> {
-    let links = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let links =
+        fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
     let mut names: Vec<String> = links.map(|link| link.display().to_string()).collect();
     names.retain(|name| !name.starts_with("/proc/"));
     names.sort();
@@ -67,8 +68,8 @@ fn nothing_is_left_after_the_last_lab_has_gone() {
     });
 }
 
-/// Processor time of a lab thread so far, in the kernel's ticks of 10 ms (proc(5), fields 14 and 15); none until the new
-/// thread has given itself its name.
+/// Processor time of a lab thread so far, in the kernel's ticks of 10 ms (proc(5), fields 14 and 15); none
+/// until the new thread has given itself its name.
 fn ticks_of(thread: &str) -> Option<u64> {
     let stats = fs::read_dir("/proc/self/task").unwrap().flatten();
     let mut stats = stats.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
@@ -137,7 +138,12 @@ fn the_laboratory_needs_no_root() {
         "coming_and_going::nothing_is_left_after_the_last_lab_has_gone",
     ] {
         let mut command = Command::new("/proc/self/exe");
-        command.args([test, "--exact", "--nocapture"]).uid(NOBODY).gid(NOBODY).current_dir("/").env_remove("TMPDIR");
+        command
+            .args([test, "--exact", "--nocapture"])
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .current_dir("/")
+            .env_remove("TMPDIR");
         let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         print!("{text}");
@@ -156,10 +162,12 @@ fn a_program_can_turn_into_root_in_place() {
     let again = [test, "--exact", "--nocapture"];
     match env::var(PART).as_deref() {
         Ok("before") => {
-            // The test harness has threads, `crosswire demo` has none yet: a forked child is like it.
-            // SAFETY: the only other thread waits for this one, so it holds no lock that the child would wait for.
+            // The test harness has threads, `crosswire demo` has none yet: a forked child is like it. SAFETY:
+            // the only other thread waits for this one, so it holds no lock that the child would wait for.
             match unsafe { fork() }.unwrap() {
-                ForkResult::Parent { child } => assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0)),
+                ForkResult::Parent { child } => {
+                    assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0))
+                }
                 ForkResult::Child => {
                     // SAFETY: the child has a single thread.
                     unsafe { env::set_var(PART, "after") };
@@ -184,8 +192,12 @@ fn a_program_can_turn_into_root_in_place() {
             let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
             print!("{text}");
             assert!(output.status.success(), "{text}");
-            let number = |mark: &str| text.lines().find_map(|line| line.strip_prefix(mark)).map(str::to_owned);
-            assert!(number("number ").is_some() && number("number ") == number("root with number "), "{text}");
+            let number =
+                |mark: &str| text.lines().find_map(|line| line.strip_prefix(mark)).map(str::to_owned);
+            assert!(
+                number("number ").is_some() && number("number ") == number("root with number "),
+                "{text}"
+            );
         }
     }
 }
@@ -197,7 +209,10 @@ fn a_refusal_names_the_setting_and_the_way_out() {
         // Counts for this user namespace alone.
         fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
         let e = enter(&mut again_as_root(["never run"]).unwrap()).unwrap_err().to_string();
-        assert!(e.contains("run it as root") && e.contains("sysctl user.max_user_namespaces=1000 (now 0)"), "{e}");
+        assert!(
+            e.contains("run it as root") && e.contains("sysctl user.max_user_namespaces=1000 (now 0)"),
+            "{e}"
+        );
         println!("refused: {e}");
         return;
     }

@@ -1,4 +1,5 @@
-//! The laboratory itself, on real kernel interfaces: before it may judge the daemons, it has to measure right.
+//! The laboratory itself, on real kernel interfaces: before it may judge the daemons, it has to measure
+//! right.
 
 #[path = "../../src/workbench/lab/mod.rs"]
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
@@ -30,9 +31,15 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn hold_vip(lab: &Lab, side: Side, valid_s: Option<u32>) {
-    lab.namespace(side).rtnl().add_address(lab.interface(side), VIP, PREFIX, valid_s).expect("the VIP can be added");
+    lab.namespace(side)
+        .rtnl()
+        .add_address(lab.interface(side), VIP, PREFIX, valid_s)
+        .expect("the VIP can be added");
 }
 
 fn drop_vip(lab: &Lab, side: Side) {
-    lab.namespace(side).rtnl().delete_address(lab.interface(side), VIP, PREFIX).expect("the VIP can be removed");
+    lab.namespace(side)
+        .rtnl()
+        .delete_address(lab.interface(side), VIP, PREFIX)
+        .expect("the VIP can be removed");
 }

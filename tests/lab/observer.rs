@@ -50,7 +50,10 @@ fn the_observer_keeps_the_order_of_two_kernels_at_full_speed() {
         for round in 1..=200 {
             hold_vip(&lab, Side::B, Some(5));
             drop_vip(&lab, Side::A);
-            assert!(lab.overlap().unwrap() >= Span::from_us(2 * round - 1), "however short, each overlap counts");
+            assert!(
+                lab.overlap().unwrap() >= Span::from_us(2 * round - 1),
+                "however short, each overlap counts"
+            );
             hold_vip(&lab, Side::A, Some(5));
             drop_vip(&lab, Side::B);
         }
@@ -58,8 +61,8 @@ fn the_observer_keeps_the_order_of_two_kernels_at_full_speed() {
     });
 }
 
-/// Whoever asks one kernel after the other, or stamps each kernel's events when it gets round to them, sees an overlap as long as it
-/// was late, where there was none.
+/// Whoever asks one kernel after the other, or stamps each kernel's events when it gets round to them, sees
+/// an overlap as long as it was late, where there was none.
 #[test]
 fn the_observer_sees_no_overlap_where_a_late_reader_does() {
     in_lab(|| {
@@ -78,7 +81,11 @@ fn the_observer_sees_no_overlap_where_a_late_reader_does() {
         let (seen_a, still_has_a) = reads(Side::A);
         assert!(has_a && has_b && !still_has_a, "it has seen both, and A's gone only now");
         assert!(seen_a.since(seen_b) >= Span::from_ms(16), "as long as it was late");
-        assert_eq!(lab.overlap().unwrap(), Span::ZERO, "the events of both stand in one queue, in their order");
+        assert_eq!(
+            lab.overlap().unwrap(),
+            Span::ZERO,
+            "the events of both stand in one queue, in their order"
+        );
     });
 }
 

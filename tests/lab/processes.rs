@@ -51,7 +51,10 @@ fn every_process_of_a_node_is_found_and_killed_orphans_included() {
         process.signal(Signal::SIGSTOP).unwrap();
         let child = process.first_child().unwrap().unwrap();
         assert!(
-            processes_in(&namespace).unwrap().iter().any(|found| found.pid == child && found.parent == process.pid())
+            processes_in(&namespace)
+                .unwrap()
+                .iter()
+                .any(|found| found.pid == child && found.parent == process.pid())
         );
         kill_all_in(&namespace).unwrap();
         assert_eq!(processes_in(&namespace).unwrap(), []);
@@ -104,7 +107,8 @@ fn daemons_die_with_a_laboratory_that_is_killed() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
-        let started = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("started ")?.parse().ok());
+        let started =
+            lines.map_while(Result::ok).find_map(|line| line.strip_prefix("started ")?.parse().ok());
         let daemon = Pid::from_raw(started.expect("the victim starts a daemon"));
         assert!(kill(daemon, None).is_ok());
         victim.kill().unwrap();
@@ -131,8 +135,8 @@ fn end_strays() {
 }
 
 /// Stands in for the shipped binary: says what it was told, has a child, ends when asked.
-const DAEMON: &str =
-    "#!/bin/sh\ntrap 'echo asked to end >&2; kill $!; exit 3' TERM\nsleep 1000 &\necho \"started: $*\" >&2\nwait\n";
+const DAEMON: &str = "#!/bin/sh\ntrap 'echo asked to end >&2; kill $!; exit 3' TERM\nsleep 1000 &\n\
+    echo \"started: $*\" >&2\nwait\n";
 
 #[test]
 fn a_lab_starts_stops_and_kills_the_binary_it_was_given() {
@@ -145,13 +149,15 @@ fn a_lab_starts_stops_and_kills_the_binary_it_was_given() {
         for side in [Side::A, Side::B] {
             lab.start(side).unwrap();
             let number = side.index() + 1;
-            let runs = |lab: &mut Lab| lab.story().matches("started").count() == number && lab.agent(side).is_ok();
+            let runs =
+                |lab: &mut Lab| lab.story().matches("started").count() == number && lab.agent(side).is_ok();
             wait_until("the daemon", SOON, || Ok(runs(&mut lab))).unwrap();
             assert_eq!(lab.processes(side).unwrap().len(), 2);
         }
         let directory = lab.directory(Side::B).display().to_string();
         let told = format!(
-            "started: run --foreground --node gw2 --config {directory}/crosswire.toml --run-dir {directory}/run"
+            "started: run --foreground --node gw2 --config {directory}/crosswire.toml --run-dir \
+                {directory}/run"
         );
         assert!(lab.story().contains(&told), "{}", lab.story());
         assert!(lab.start(Side::B).is_err(), "it runs already");
@@ -175,7 +181,8 @@ fn a_lab_starts_stops_and_kills_the_binary_it_was_given() {
 fn a_command_about_a_node_runs_in_its_namespace() {
     in_lab(|| {
         let lab = Lab::new(Path::new("/bin/sh"), Setup::default()).unwrap();
-        let output = lab.command(Side::B, &["-c", "readlink /proc/self/ns/net; echo $1"]).unwrap().output().unwrap();
+        let output =
+            lab.command(Side::B, &["-c", "readlink /proc/self/ns/net; echo $1"]).unwrap().output().unwrap();
         let run_dir = lab.directory(Side::B).join("run");
         let expected = format!("net:[{}]\n{}\n", lab.namespace(Side::B).inode(), run_dir.display());
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected);

@@ -22,14 +22,15 @@ const PORT: u16 = 694;
 /// One UDP socket per node, as the daemons will have.
 fn udp_pair(lab: &Lab, port: u16) -> [UdpSocket; 2] {
     [Side::A, Side::B].map(|side| {
-        let socket = lab.namespace(side).run_in(|| UdpSocket::bind((node_address(side, 0), port))).unwrap().unwrap();
+        let socket =
+            lab.namespace(side).run_in(|| UdpSocket::bind((node_address(side, 0), port))).unwrap().unwrap();
         socket.set_read_timeout(Some(ms(20))).unwrap();
         socket
     })
 }
 
-/// How many of `count` datagrams arrive, until nothing has come for half a second after the last was sent. They are taken as
-/// they come, so that the receiving socket never overflows.
+/// How many of `count` datagrams arrive, until nothing has come for half a second after the last was sent.
+/// They are taken as they come, so that the receiving socket never overflows.
 fn arrivals(sockets: &[UdpSocket; 2], from: Side, port: u16, count: u32) -> u32 {
     let receiver = &sockets[from.peer().index()];
     let is_sent = AtomicBool::new(false);
@@ -37,7 +38,8 @@ fn arrivals(sockets: &[UdpSocket; 2], from: Side, port: u16, count: u32) -> u32 
         let counter = scope.spawn(|| {
             let mut buffer = [0; 2_000];
             let (mut arrived, mut quiet_since) = (0, now());
-            while arrived < count && !(is_sent.load(Ordering::SeqCst) && now().since(quiet_since) > Span::from_ms(500))
+            while arrived < count
+                && !(is_sent.load(Ordering::SeqCst) && now().since(quiet_since) > Span::from_ms(500))
             {
                 if receiver.recv(&mut buffer).is_ok() {
                     arrived += 1;
@@ -74,9 +76,16 @@ fn ping_goes_through_the_switch() {
         let answers = lab.ping().answers().into_iter().filter(|answer| answer.sent > first);
         let mut trips: Vec<u64> = answers.map(|answer| answer.received.since(answer.sent).as_us()).collect();
         trips.sort_unstable();
-        let (median, most, max) = (trips[trips.len() / 2], trips[trips.len() * 99 / 100], trips[trips.len() - 1]);
-        println!("echo through the switch, of {}: median {median} us, 99 % {most} us, longest {max} us", trips.len());
-        assert!(median < 1_000, "forwarding must cost well below a millisecond, but an echo takes {median} us");
+        let (median, most, max) =
+            (trips[trips.len() / 2], trips[trips.len() * 99 / 100], trips[trips.len() - 1]);
+        println!(
+            "echo through the switch, of {}: median {median} us, 99 % {most} us, longest {max} us",
+            trips.len()
+        );
+        assert!(
+            median < 1_000,
+            "forwarding must cost well below a millisecond, but an echo takes {median} us"
+        );
         assert!(lab.ping().median_round_trip().unwrap() < Span::from_ms(1));
         assert!(lab.ping().longest_gap_since(first) < Span::from_ms(100));
     });
@@ -156,7 +165,10 @@ fn loss_is_as_large_as_said() {
         let lost = lab.switch().counters(lab.port(Side::B, 0)).lost - before;
         // Six standard deviations of a binomial distribution are 93.
         assert!((507..=693).contains(&arrived), "{arrived} of 1000 arrived at 40 % loss");
-        assert!(lost >= u64::from(1_000 - arrived), "what does not arrive is counted: {lost} lost, {arrived} arrived");
+        assert!(
+            lost >= u64::from(1_000 - arrived),
+            "what does not arrive is counted: {lost} lost, {arrived} arrived"
+        );
     });
 }
 
@@ -176,7 +188,10 @@ fn a_delay_adds_up_both_ways() {
         let cut = now();
         thread::sleep(ms(100));
         let after = lab.ping().answers().iter().filter(|a| a.received > cut + Span::from_ms(25)).count();
-        assert_eq!(after, 0, "a cut also takes what is on its way, but for what has left the port of the node");
+        assert_eq!(
+            after, 0,
+            "a cut also takes what is on its way, but for what has left the port of the node"
+        );
     });
 }
 

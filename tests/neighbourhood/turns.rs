@@ -1,10 +1,10 @@
-//! Turns in which several things have arrived at once, or in the middle of which the processor did something else; and a wire
-//! on which nobody can answer.
+//! Turns in which several things have arrived at once, or in the middle of which the processor did something
+//! else; and a wire on which nobody can answer.
 
 use super::*;
 
-/// A beat waits in the buffer of a backup that is held up anywhere in its turn, and for that long only, across the instant at
-/// which the peer would be silent.
+/// A beat waits in the buffer of a backup that is held up anywhere in its turn, and for that long only,
+/// across the instant at which the peer would be silent.
 #[test]
 fn silence_is_judged_only_when_everything_was_read_wherever_the_agent_was_held_up() {
     let mut taken = 0;
@@ -20,14 +20,17 @@ fn silence_is_judged_only_when_everything_was_read_wherever_the_agent_was_held_u
             world.befall(Fault::Mend(SERIAL));
             world.run_for(Span::from_s(1));
             taken += u32::from(world.holders(GATEWAY) == [Side::B]);
-            assert_eq!(world.watch.violation, None, "held up {begins_ms} ms after the cut, {steps} steps later");
+            assert_eq!(
+                world.watch.violation, None,
+                "held up {begins_ms} ms after the cut, {steps} steps later"
+            );
         }
     }
     assert!(taken < 80, "the beats come in time");
 }
 
-/// The cable is put back, and the first thing that wakes the agent is a whole frame on it: the lines rose before that frame was
-/// sent. They are believed as before, so that the next power cut is seen at once.
+/// The cable is put back, and the first thing that wakes the agent is a whole frame on it: the lines rose
+/// before that frame was sent. They are believed as before, so that the next power cut is seen at once.
 #[test]
 fn lines_that_rise_with_a_frame_are_believed() {
     let mut setup = with_lines();
@@ -61,7 +64,8 @@ fn deaf_backup() -> World {
     world
 }
 
-/// A's kernel goes on with the addresses for a lease, and answers for them; B, who cannot hear it, knows that.
+/// A's kernel goes on with the addresses for a lease, and answers for them; B, who cannot hear it, knows
+/// that.
 #[test]
 fn silence_on_a_wire_that_is_known_to_be_deaf_is_no_clear_probe() {
     let mut world = deaf_backup();

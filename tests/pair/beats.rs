@@ -27,7 +27,8 @@ pub struct Beats {
 impl Beats {
     /// Listens to what comes from `side`, at its peer.
     pub fn of(scene: &Scene, side: Side) -> Self {
-        let socket = scene.namespace(side.peer()).run_in(open).expect("the namespace").expect("a packet socket");
+        let socket =
+            scene.namespace(side.peer()).run_in(open).expect("the namespace").expect("a packet socket");
         let has_ended = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&has_ended);
         let source = node_address(side, 0).to_string();
@@ -53,7 +54,9 @@ fn open() -> nix::Result<OwnedFd> {
 fn listen(socket: &OwnedFd, source: &str, has_ended: &AtomicBool) -> Vec<Instant> {
     let (mut heard, mut frame) = (Vec::new(), [0; 2_048]);
     while !has_ended.load(Ordering::SeqCst) {
-        let Ok(length) = recv(socket.as_raw_fd(), &mut frame, nix::sys::socket::MsgFlags::empty()) else { continue };
+        let Ok(length) = recv(socket.as_raw_fd(), &mut frame, nix::sys::socket::MsgFlags::empty()) else {
+            continue;
+        };
         let frame = &frame[..length];
         let from = frame.get(SOURCE).map(|ip| format!("{}.{}.{}.{}", ip[0], ip[1], ip[2], ip[3]));
         if is_udp_of(frame, LAN_PORT) && from.as_deref() == Some(source) {

@@ -30,8 +30,8 @@ fn talk() -> Duration {
     Duration::from_secs(seconds.unwrap_or(5))
 }
 
-/// Situation: the LAN is dead; 9600 baud, 250 ms beats, a line as slow as a real one.
-/// Required: each node's `peer status`, `peer why` and `peer log` come whole over the cable, again and again, and no beat is
+/// Situation: the LAN is dead; 9600 baud, 250 ms beats, a line as slow as a real one. Required: each node's
+/// `peer status`, `peer why` and `peer log` come whole over the cable, again and again, and no beat is
 /// skipped or takes the path out of time.
 #[test]
 fn the_lifeline_never_holds_up_a_beat() {
@@ -42,7 +42,9 @@ fn the_lifeline_never_holds_up_a_beat() {
         let (start, sent_before) = (now(), scene.cable().delivered_bytes(Side::A));
         let mut readings = 0;
         while now().since(start) < span(talk()) || readings < 3 {
-            for (what, told) in [("status", "this is gw1"), ("why", "taking it as term"), ("log", "gateway: active")] {
+            for (what, told) in
+                [("status", "this is gw1"), ("why", "taking it as term"), ("log", "gateway: active")]
+            {
                 let said = scene.say(Side::B, &["peer", what]);
                 assert!(said.code == Some(0) && said.text.contains(told), "{what}: {said:?}");
                 readings += 1;
@@ -66,8 +68,8 @@ fn the_lifeline_never_holds_up_a_beat() {
     });
 }
 
-/// Situation: the LAN is dead and the cable slow; a command that asks the peer is killed before it has its answer.
-/// Required: the next one is served, as if there had been none.
+/// Situation: the LAN is dead and the cable slow; a command that asks the peer is killed before it has its
+/// answer. Required: the next one is served, as if there had been none.
 #[test]
 fn a_killed_question_to_the_peer_is_in_nobodys_way() {
     testing::in_fair_lab(|| {
@@ -103,8 +105,8 @@ fn a_peer_that_is_not_heard_cannot_be_asked() {
     });
 }
 
-/// Operator: `peer --cable`, with cable and LAN in order, then without the cable.
-/// Required: an answer over the cable; then none, since others can read along on the LAN, where the peer is heard.
+/// Operator: `peer --cable`, with cable and LAN in order, then without the cable. Required: an answer over
+/// the cable; then none, since others can read along on the LAN, where the peer is heard.
 #[test]
 fn peer_asks_over_the_cable_alone_where_told_to() {
     testing::in_fair_lab(|| {
@@ -133,7 +135,11 @@ fn two_cables_and_two_lans_at_once() {
             let (a, b) = (device(scene.cable(), Side::A), device(scene.cable(), Side::B));
             let (a2, b2) = (device(&second, Side::A), device(&second, Side::B));
             scene.rewrite(side, &format!("serial = {b:?}"), &format!("serial = [{b:?}, {b2:?}]"));
-            scene.rewrite(side, "[serial]", &format!("[[serial]]\ndevice = {a2:?}\nbaud = 19200\n\n[[serial]]"));
+            scene.rewrite(
+                side,
+                "[serial]",
+                &format!("[[serial]]\ndevice = {a2:?}\nbaud = 19200\n\n[[serial]]"),
+            );
             scene.rewrite(side, &format!("device = {a2:?}"), &format!("device = {a:?}"));
             scene.rewrite(
                 side,
@@ -148,18 +154,28 @@ fn two_cables_and_two_lans_at_once() {
         scene.begin(Side::B);
         let on_time = |s: &Scene, side| {
             let status = s.try_status(side).unwrap_or_default();
-            status["paths"].as_array().map_or(0, |all| all.iter().filter(|path| path["state"] == "on time").count())
+            status["paths"]
+                .as_array()
+                .map_or(0, |all| all.iter().filter(|path| path["state"] == "on time").count())
         };
-        scene.expect_soon("four paths", PATIENCE, |s| [Side::A, Side::B].iter().all(|side| on_time(s, *side) == 4));
+        scene.expect_soon("four paths", PATIENCE, |s| {
+            [Side::A, Side::B].iter().all(|side| on_time(s, *side) == 4)
+        });
         scene.expect_soon("a holder", PATIENCE, |s| s.holder().is_ok_and(|holder| holder == Some(Side::A)));
         scene.cable().cut();
         scene.set_lan(Side::A, PortRules::silent());
-        scene.expect_soon("two paths", PATIENCE, |s| [Side::A, Side::B].iter().all(|side| on_time(s, *side) == 2));
+        scene.expect_soon("two paths", PATIENCE, |s| {
+            [Side::A, Side::B].iter().all(|side| on_time(s, *side) == 2)
+        });
         second.set(Side::A, LineRule { cut: true, ..LineRule::default() });
         thread::sleep(ms(1_500));
         assert!(scene.is_in_jeopardy(Side::B));
         assert_eq!(scene.status(Side::B)["verdict"], "present");
-        assert_eq!(scene.holder().expect("the observer"), Some(Side::A), "nothing moves while one path is heard");
+        assert_eq!(
+            scene.holder().expect("the observer"),
+            Some(Side::A),
+            "nothing moves while one path is heard"
+        );
         scene.assert_never_both();
     });
 }
@@ -172,7 +188,8 @@ fn test_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Ve
 
 /// The same, each told otherwise.
 fn test_ends(cable: &Cable, modem: &Modem, ends: &[(Side, &[&str])]) -> Vec<(Value, Said)> {
-    let binary = std::env::var("CROSSWIRE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_crosswire").to_owned());
+    let binary =
+        std::env::var("CROSSWIRE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_crosswire").to_owned());
     thread::scope(|scope| {
         let one = |(side, more): &(Side, &[&str])| {
             let mut command = Command::new(&binary);
@@ -188,7 +205,8 @@ fn test_ends(cable: &Cable, modem: &Modem, ends: &[(Side, &[&str])]) -> Vec<(Val
     })
 }
 
-/// Of a cable on which nothing is lost. On a busy machine an answer may come too late, which counts as a loss: not thrice.
+/// Of a cable on which nothing is lost. On a busy machine an answer may come too late, which counts as a
+/// loss: not thrice.
 fn test_good_cable(cable: &Cable, modem: &Modem, sides: &[Side], more: &[&str]) -> Vec<(Value, Said)> {
     let mut tried = 1;
     loop {
@@ -209,7 +227,8 @@ fn cable_with(wiring: Wiring) -> (Cable, Modem) {
 const BOTH: [Side; 2] = [Side::A, Side::B];
 
 /// Situation: a good cable with all lines, with three wires, with bridged plugs, with lines one way.
-/// Required: both ends name it alike, say which lines work, recommend 115200 baud and a fitting interval, and end with 0.
+/// Required: both ends name it alike, say which lines work, recommend 115200 baud and a fitting interval, and
+/// end with 0.
 #[test]
 fn a_good_cable_is_named_by_its_lines() {
     testing::in_fair_lab(|| {
@@ -246,13 +265,16 @@ fn a_bad_cable_is_found_out() {
             assert_eq!(said.code, Some(1), "{said:?}");
             assert!(found["hazards"].to_string().contains("lost"), "{found}");
             let verdict = found["verdict"].as_str().unwrap_or_default();
-            assert!(verdict.starts_with("frames are lost at every speed that was tried: look for"), "{verdict}");
+            assert!(
+                verdict.starts_with("frames are lost at every speed that was tried: look for"),
+                "{verdict}"
+            );
         }
     });
 }
 
-/// Operator: `--max-baud` at one end, whichever of the two asks; a speed below the usual ones; one that the port cannot make.
-/// Required: the slower end counts at both ends; each says what was not tried.
+/// Operator: `--max-baud` at one end, whichever of the two asks; a speed below the usual ones; one that the
+/// port cannot make. Required: the slower end counts at both ends; each says what was not tried.
 #[test]
 fn the_slower_end_counts_and_what_was_not_tried_is_said() {
     testing::in_fair_lab(|| {
@@ -267,7 +289,8 @@ fn the_slower_end_counts_and_what_was_not_tried_is_said() {
             let (cable, modem) = cable_with(Wiring::Full);
             for (found, said) in test_ends(&cable, &modem, &[(Side::A, ends[0]), (Side::B, ends[1])]) {
                 assert_eq!(said.code, Some(0), "{said:?}");
-                let speeds: Vec<_> = found["speeds"].as_array().into_iter().flatten().map(|one| &one["baud"]).collect();
+                let speeds: Vec<_> =
+                    found["speeds"].as_array().into_iter().flatten().map(|one| &one["baud"]).collect();
                 assert_eq!(speeds, tried, "{found}");
                 assert_eq!(found["use_baud"].as_u64(), tried.iter().max().copied(), "{found}");
                 assert!(found["hazards"].to_string().contains(untried), "{untried}: {found}");
@@ -305,8 +328,8 @@ fn wired_as(setup: Setup) -> Scene {
     scene
 }
 
-/// Situation: the daemon of a pair talks at the other end, at 9600 baud and at another speed.
-/// Required: it is named by the id of its pair and by its speed, with what to say there, and the exit code is 1; the daemon
+/// Situation: the daemon of a pair talks at the other end, at 9600 baud and at another speed. Required: it is
+/// named by the id of its pair and by its speed, with what to say there, and the exit code is 1; the daemon
 /// goes on, and takes nothing over meanwhile.
 #[test]
 fn a_daemon_at_the_other_end_is_named() {
@@ -316,7 +339,11 @@ fn a_daemon_at_the_other_end_is_named() {
             scene.begin(Side::B);
             scene.expect_soon("a daemon", PATIENCE, |s| s.try_status(Side::B).is_some());
             let found = test_cable(scene.cable(), scene.modem(), &[Side::A], &["--wait", wait]);
-            assert_eq!((&found[0].0["wiring"], found[0].1.code), (&Value::from("daemon"), Some(1)), "{found:?}");
+            assert_eq!(
+                (&found[0].0["wiring"], found[0].1.code),
+                (&Value::from("daemon"), Some(1)),
+                "{found:?}"
+            );
             let verdict = found[0].0["verdict"].to_string();
             for part in ["pair with id", &format!("at {baud} baud"), "`crosswire maintenance on` there"] {
                 assert!(verdict.contains(part), "{part} is not in {verdict}");
@@ -341,14 +368,15 @@ fn leave_alone_in_maintenance(scene: &mut Scene, side: Side) {
 /// How many frames of the pair `from` has put on the cable, of those that are remembered.
 fn frames_of_the_pair(cable: &Cable, from: Side) -> usize {
     let mut collector = Collector::default();
-    let mut is_frame = |byte: &u8| matches!(collector.push(*byte), Some(Gathered::Body(body)) if open(body).is_ok());
+    let mut is_frame =
+        |byte: &u8| matches!(collector.push(*byte), Some(Gathered::Body(body)) if open(body).is_ok());
     cable.recorded(from).iter().filter(|byte| is_frame(byte)).count()
 }
 
-/// Operator: `maintenance on` on the active node, the other daemon is stopped, and the cable tested from there; the line takes
-/// its time, and the port says what waits in it. Beats fill a quarter of the line, then half of it, and hellos go with them.
-/// Required: the daemon answers between its beats, of which none is left out or late, and serves on; the result names the
-/// cable, with its own speed only, says so, and ends with 0.
+/// Operator: `maintenance on` on the active node, the other daemon is stopped, and the cable tested from
+/// there; the line takes its time, and the port says what waits in it. Beats fill a quarter of the line, then
+/// half of it, and hellos go with them. Required: the daemon answers between its beats, of which none is left
+/// out or late, and serves on; the result names the cable, with its own speed only, says so, and ends with 0.
 #[test]
 fn one_end_alone_tests_against_a_daemon_in_maintenance_that_serves() {
     let half = Setup { interval_ms: 140, late_after_ms: 420, dead_after_ms: 840, ..slow() };
@@ -370,7 +398,8 @@ fn one_end_alone_tests(setup: Setup) {
         let skipped_before = skipped(&scene);
         let (start, frames_before, beats) =
             (now(), frames_of_the_pair(scene.cable(), Side::A), Beats::of(&scene, Side::A));
-        let (found, said) = test_good_cable(scene.cable(), scene.modem(), &[Side::B], &["--wait", "10"]).remove(0);
+        let (found, said) =
+            test_good_cable(scene.cable(), scene.modem(), &[Side::B], &["--wait", "10"]).remove(0);
         let (took, gap) = (now().since(start), beats.largest_gap());
         let frames = frames_of_the_pair(scene.cable(), Side::A) - frames_before;
         println!("{took}, {frames} frames of the pair, longest gap {gap}: {found}");
@@ -389,7 +418,11 @@ fn one_end_alone_tests(setup: Setup) {
             "it runs, and it serves"
         );
         let speeds = found["speeds"].as_array().expect("speeds");
-        assert_eq!((speeds.len(), &speeds[0]["sent"], &speeds[0]["lost"]), (1, &40.into(), &0.into()), "{found}");
+        assert_eq!(
+            (speeds.len(), &speeds[0]["sent"], &speeds[0]["lost"]),
+            (1, &40.into(), &0.into()),
+            "{found}"
+        );
         assert_eq!(found["use_baud"], 9_600);
         assert!(found["hazards"].to_string().contains("at its own speed only"), "{found}");
         assert!(gap < late_after, "a gap of {gap} between beats");
@@ -432,7 +465,11 @@ fn one_end_alone_tests_against_a_daemon_in_maintenance_that_stands_by() {
         ] {
             assert!(said.text.contains(part), "{part:?} is not in\n{}", said.text);
         }
-        assert_eq!((scene.role(Side::B), scene.holds().len()), ("backup".to_owned(), holds), "nothing is taken");
+        assert_eq!(
+            (scene.role(Side::B), scene.holds().len()),
+            ("backup".to_owned(), holds),
+            "nothing is taken"
+        );
         assert_eq!(scene.say(Side::B, &["maintenance", "off"]).code, Some(0));
         scene.wait_for_service_by(Side::B);
         scene.assert_never_both();

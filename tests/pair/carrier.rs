@@ -20,8 +20,9 @@ fn why(scene: &Scene, side: Side) -> String {
     scene.say(side, &["why"]).text
 }
 
-/// Fault: the interface of the service address loses its carrier on the active node, which is the LAN path too.
-/// Required: handed over by cable within 200 ms of the carrier event; nothing moves when the carrier is back.
+/// Fault: the interface of the service address loses its carrier on the active node, which is the LAN path
+/// too. Required: handed over by cable within 200 ms of the carrier event; nothing moves when the carrier is
+/// back.
 #[test]
 fn row_18_carrier_lost_on_the_active() {
     testing::in_fair_lab(|| {
@@ -29,7 +30,11 @@ fn row_18_carrier_lost_on_the_active() {
         let lost = now();
         scene.set_carrier(Side::A, false).expect("no carrier");
         let (held, served) = scene.wait_for_service_by(Side::B);
-        println!("row 18: held by the peer after {}, client served after {}", held.since(lost), served.since(lost));
+        println!(
+            "row 18: held by the peer after {}, client served after {}",
+            held.since(lost),
+            served.since(lost)
+        );
         assert!(held.since(lost) <= at_most(HANDED_OVER_MS), "handed over only after {}", held.since(lost));
         assert!(why(&scene, Side::A).contains("gw2 is better off"), "{}", why(&scene, Side::A));
         scene.set_carrier(Side::A, true).expect("carrier");
@@ -39,15 +44,16 @@ fn row_18_carrier_lost_on_the_active() {
     });
 }
 
-/// Fault: the standby loses its carrier, then the active node too; then the standby's comes back.
-/// Required: never to a worse node, nor to one that is no better: nothing moves while both lack it; when only the active node
-/// lacks it, handed over.
+/// Fault: the standby loses its carrier, then the active node too; then the standby's comes back. Required:
+/// never to a worse node, nor to one that is no better: nothing moves while both lack it; when only the
+/// active node lacks it, handed over.
 #[test]
 fn row_18_never_to_a_worse_node() {
     testing::in_fair_lab(|| {
         let scene = Scene::serving();
         scene.set_carrier(Side::B, false).expect("no carrier");
-        scene.expect_soon("word of it", PATIENCE, |scene| BOTH.iter().all(|side| scene.is_in_jeopardy(*side)));
+        scene
+            .expect_soon("word of it", PATIENCE, |scene| BOTH.iter().all(|side| scene.is_in_jeopardy(*side)));
         let said = scene.say(Side::A, &["handover", "gateway"]);
         assert!(said.code == Some(1) && said.text.starts_with("refused: "), "{said:?}");
         scene.set_carrier(Side::A, false).expect("no carrier");
@@ -62,9 +68,9 @@ fn row_18_never_to_a_worse_node() {
     });
 }
 
-/// Fault: the active node does not see the witness for less than two intervals, again and again; then neither node does; then
-/// the standby alone does.
-/// Required: a short loss moves nothing, and neither does one that both share; the last one is handed over by cable.
+/// Fault: the active node does not see the witness for less than two intervals, again and again; then neither
+/// node does; then the standby alone does. Required: a short loss moves nothing, and neither does one that
+/// both share; the last one is handed over by cable.
 #[test]
 fn a_witness_moves_nothing_by_a_short_loss_or_one_that_both_share() {
     testing::in_fair_lab(|| {

@@ -40,8 +40,9 @@ fn a_power_loss_that_takes_the_carrier_along_is_taken_over() {
     });
 }
 
-/// Fault: the cable between the boxes is pulled, so that both lose the carrier, and put back; then our own end is switched off.
-/// Required: the serial cable says that the peer lives; nothing moves. Pulled, the path is no longer heard; switched off it is blind.
+/// Fault: the cable between the boxes is pulled, so that both lose the carrier, and put back; then our own
+/// end is switched off. Required: the serial cable says that the peer lives; nothing moves. Pulled, the path
+/// is no longer heard; switched off it is blind.
 #[test]
 fn a_pulled_cable_from_box_to_box_moves_nothing() {
     testing::in_fair_lab(|| {

@@ -1,5 +1,6 @@
-//! What a guard holds, whoever comes after its agent or after itself: scripts that do not stop, daemons that are killed and
-//! started again at once, guards that hang while something is ordered, and addresses that stand somewhere else too.
+//! What a guard holds, whoever comes after its agent or after itself: scripts that do not stop, daemons that
+//! are killed and started again at once, guards that hang while something is ordered, and addresses that
+//! stand somewhere else too.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -65,7 +66,9 @@ fn stuck(service: &Service, scene: &Scene) {
     service.does("gw1-stop", HANG);
     let said = scene.say(Side::A, &["handover", GROUP]);
     assert_ne!(said.code, Some(0), "{said:?}");
-    scene.expect_soon("the stop is given up", PATIENCE, |scene| scene.log_of(Side::A).contains("did not stop"));
+    scene.expect_soon("the stop is given up", PATIENCE, |scene| {
+        scene.log_of(Side::A).contains("did not stop")
+    });
 }
 
 /// It still runs on gw1, and both nodes know it; once it stops, gw2 serves.
@@ -79,8 +82,8 @@ fn expect_release_then_service(service: &Service, scene: &Scene) {
     scene.assert_never_both();
 }
 
-/// Fault: a script cannot be stopped, then the agent is killed.
-/// Required: the next agent says 'releasing' too, the stop is tried again, and the peer does not start before it has worked.
+/// Fault: a script cannot be stopped, then the agent is killed. Required: the next agent says 'releasing'
+/// too, the stop is tried again, and the peer does not start before it has worked.
 #[test]
 fn a_script_that_does_not_stop_outlives_the_agent() {
     testing::in_fair_lab(|| {
@@ -91,7 +94,8 @@ fn a_script_that_does_not_stop_outlives_the_agent() {
         let agent = scene.agent(Side::A).expect("an agent");
         kill(agent, Signal::SIGKILL).expect("killed");
         scene.expect_soon("another agent", PATIENCE, |scene| {
-            scene.log_of(Side::A).contains("another agent goes on in its place") && !scene.role(Side::A).is_empty()
+            scene.log_of(Side::A).contains("another agent goes on in its place")
+                && !scene.role(Side::A).is_empty()
         });
         expect_release_then_service(&service, &scene);
     });
@@ -182,16 +186,16 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Fault: guard and agent of either node are killed at random and started again at once. `CROSSWIRE_RESPAWNS` is how often (6).
-/// Required: no script twice, overlap 0, and each time the pair comes to rest.
+/// Fault: guard and agent of either node are killed at random and started again at once. `CROSSWIRE_RESPAWNS`
+/// is how often (6). Required: no script twice, overlap 0, and each time the pair comes to rest.
 #[test]
 fn random_kills_with_immediate_respawn_start_no_script_twice() {
     respawn_often(setting("CROSSWIRE_RESPAWNS", 6), setting("CROSSWIRE_SEED", u64::from(std::process::id())));
 }
 
-/// Fault: the active node's guard is stopped for so long that its socket is full; meanwhile the agent has to let go, since
-/// nobody hears it. Then the guard goes on, long before the lease is over.
-/// Required: the order to let go has not been lost: it is carried out at once.
+/// Fault: the active node's guard is stopped for so long that its socket is full; meanwhile the agent has to
+/// let go, since nobody hears it. Then the guard goes on, long before the lease is over. Required: the order
+/// to let go has not been lost: it is carried out at once.
 #[test]
 fn an_order_to_let_go_reaches_a_guard_that_hung() {
     let hangs_after = HANGS_AFTER + Duration::from_secs(60);
@@ -215,8 +219,8 @@ fn an_order_to_let_go_reaches_a_guard_that_hung() {
     });
 }
 
-/// Operator: an address of the group stands on `lo` of both nodes too, as direct routing wants it; a handover.
-/// Required: done at once; what stands on `lo` stays.
+/// Operator: an address of the group stands on `lo` of both nodes too, as direct routing wants it; a
+/// handover. Required: done at once; what stands on `lo` stays.
 #[test]
 fn an_address_that_stands_on_lo_too_does_not_keep_a_group_from_moving() {
     testing::in_fair_lab(|| {
@@ -230,14 +234,18 @@ fn an_address_that_stands_on_lo_too_does_not_keep_a_group_from_moving() {
         scene.settle(Side::B);
         for side in [Side::A, Side::B] {
             let held = scene.namespace(side).rtnl().addresses().expect("a dump");
-            assert!(held.iter().any(|held| held.interface == LOOPBACK && held.ip == SECOND), "{side:?}: {held:?}");
+            assert!(
+                held.iter().any(|held| held.interface == LOOPBACK && held.ip == SECOND),
+                "{side:?}: {held:?}"
+            );
         }
         scene.assert_never_both();
     });
 }
 
-/// Operator: an address on a second interface is added to the group, node by node, by reloads; then the active node loses power.
-/// Required: interfaces, paths and probes are as a fresh start sees them: nothing moves, and the peer takes both over.
+/// Operator: an address on a second interface is added to the group, node by node, by reloads; then the
+/// active node loses power. Required: interfaces, paths and probes are as a fresh start sees them: nothing
+/// moves, and the peer takes both over.
 #[test]
 fn a_reload_that_changes_the_list_of_interfaces_costs_nothing() {
     testing::in_fair_lab(|| {
@@ -289,7 +297,11 @@ fn an_address_that_moves_to_another_group_is_probed_before_it_is_added() {
         };
         reload(Side::B);
         thread::sleep(ms(3_000));
-        assert!(has_second(&scene, Side::A) && !has_second(&scene, Side::B), "{:?}", scene.log().holds(SECOND));
+        assert!(
+            has_second(&scene, Side::A) && !has_second(&scene, Side::B),
+            "{:?}",
+            scene.log().holds(SECOND)
+        );
         reload(Side::A);
         scene.expect_soon("gw2 has it", PATIENCE, |scene| has_second(scene, Side::B));
         let holds = scene.log().holds(SECOND).expect("the observer lost nothing");

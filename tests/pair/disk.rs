@@ -1,7 +1,8 @@
-//! The shared disk of the recipes: one block device on both boxes, a real file system on it, Debian's Filesystem agent, and a fence
-//! that goes before every mount.
+//! The shared disk of the recipes: one block device on both boxes, a real file system on it, Debian's
+//! Filesystem agent, and a fence that goes before every mount.
 //!
-//! Debian's resource-agents and e2fsprogs are needed, and root's right to loop devices; `.ci/run machine` sees to that.
+//! Debian's resource-agents and e2fsprogs are needed, and root's right to loop devices; `.ci/run machine`
+//! sees to that.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use crate::scene::{PATIENCE, Scene};
 
 /// Gives a node's daemon a box of its own, with mounts of its own.
 const BOX: &str = include_str!("../fixtures/services/box");
-const NEEDED: [&str; 3] = ["/usr/lib/ocf/resource.d/heartbeat/Filesystem", "/sbin/losetup", "/sbin/mkfs.ext4"];
+const NEEDED: [&str; 3] =
+    ["/usr/lib/ocf/resource.d/heartbeat/Filesystem", "/sbin/losetup", "/sbin/mkfs.ext4"];
 const TEXT: &str = "written by gw1\n";
 /// Long enough that a mount which nobody has allowed would be there.
 const WATCHED: Duration = Duration::from_secs(4);
@@ -38,7 +40,8 @@ impl Disk {
         let image = directory.path().join("image");
         File::create(&image).and_then(|file| file.set_len(8 << 20)).expect("room for an image");
         said(Command::new("/sbin/mkfs.ext4").args(["-q", "-F"]).arg(&image));
-        let device = said(Command::new("/sbin/losetup").args(["--find", "--show"]).arg(&image)).trim().to_owned();
+        let device =
+            said(Command::new("/sbin/losetup").args(["--find", "--show"]).arg(&image)).trim().to_owned();
         let disk = Self { directory, device };
         fs::create_dir(disk.at("files")).expect("a directory");
         write_executable(&disk.at("box"), &BOX.replace("REAL", env!("CARGO_BIN_EXE_crosswire")));
@@ -55,7 +58,10 @@ impl Disk {
         let files = self.at("files").display().to_string();
         Setup {
             prefer: Some(Side::A),
-            scripts: vec![format!("ocf:heartbeat:Filesystem device={} directory={files} fstype=ext4", self.device)],
+            scripts: vec![format!(
+                "ocf:heartbeat:Filesystem device={} directory={files} fstype=ext4",
+                self.device
+            )],
             more: format!("exclusive = true\n{}", fenced.more),
             ..fenced
         }
@@ -111,9 +117,9 @@ fn can_have_a_disk() -> bool {
     testing::has_tools(&NEEDED) && testing::is_allowed("/dev/loop-control")
 }
 
-/// Fault: every process of the node with the disk stops, its mount stays; later the power switch is through with it.
-/// Required: the address is gone with its lifetime, and nobody mounts; after the switch has confirmed, the peer has disk, file and
-/// address.
+/// Fault: every process of the node with the disk stops, its mount stays; later the power switch is through
+/// with it. Required: the address is gone with its lifetime, and nobody mounts; after the switch has
+/// confirmed, the peer has disk, file and address.
 #[test]
 fn a_shared_disk_is_mounted_only_after_the_fence() {
     if !can_have_a_disk() {

@@ -1,5 +1,6 @@
-//! Beside a peer that has the key and errs (`tests/peer/erring.py`): what it says and what its kernel does are two things, or it
-//! asks for what it does not want. Nothing moves to and fro, and an operator is told of what cannot be settled.
+//! Beside a peer that has the key and errs (`tests/peer/erring.py`): what it says and what its kernel does
+//! are two things, or it asks for what it does not want. Nothing moves to and fro, and an operator is told of
+//! what cannot be settled.
 
 use std::thread;
 
@@ -71,8 +72,9 @@ fn a_peer_that_asks_and_does_not_take_gets_little() {
     });
 }
 
-/// Fault: the peer serves too, at the same term as the daemon (which has the lower name) or at a lower one, and holds the address.
-/// Required: while it lasts the log and `status` say so, with an exit code of its own; afterwards it is one incident.
+/// Fault: the peer serves too, at the same term as the daemon (which has the lower name) or at a lower one,
+/// and holds the address. Required: while it lasts the log and `status` say so, with an exit code of its own;
+/// afterwards it is one incident.
 #[test]
 fn a_peer_that_serves_without_a_right_is_shouted_while_it_does() {
     testing::in_fair_lab(|| {
@@ -93,8 +95,8 @@ fn a_peer_that_serves_without_a_right_is_shouted_while_it_does() {
 }
 
 /// Fault: the peer says that it has let go of the group, which is asked for here, and its kernel has not.
-/// Required: taken at once, as a planned move is; found out by the question that leaves with the taking: shouted, told to the
-/// peer, and over when its kernel has let go.
+/// Required: taken at once, as a planned move is; found out by the question that leaves with the taking:
+/// shouted, told to the peer, and over when its kernel has let go.
 #[test]
 fn a_peer_whose_kernel_keeps_what_was_handed_over_is_found_out() {
     testing::in_fair_lab(|| {
@@ -172,12 +174,14 @@ fn memory_kb(process: Pid) -> u64 {
 
 /// A dozen kinds of lines, a few of each, and those of each move.
 const MOST_LINES: usize = 400;
-/// A peer that asks, takes and gives back is let have its way each time, as its operator would be: one move a tenth of a second.
+/// A peer that asks, takes and gives back is let have its way each time, as its operator would be: one move a
+/// tenth of a second.
 const MOST_CHANGES: usize = 50;
 const MOST_GROWTH_KB: u64 = 1_024;
 
-/// Fault: the peer has the key, beats a thousand times a second, and says another digest, role, term or incarnation each time.
-/// Required: what a stranger could cause and no more: a few lines of each kind, few moves, no memory.
+/// Fault: the peer has the key, beats a thousand times a second, and says another digest, role, term or
+/// incarnation each time. Required: what a stranger could cause and no more: a few lines of each kind, few
+/// moves, no memory.
 #[test]
 fn a_peer_that_says_something_else_in_every_beat_costs_little() {
     for what in ["digest", "role", "term", "incarnation", "all"] {

@@ -1,5 +1,5 @@
-//! What a monitor is told: the exit code of `status` and its line, while what it tells of is so. (Every case has a row in
-//! `src/cli/assessment_tests.rs`; here are the grave ones on real processes.)
+//! What a monitor is told: the exit code of `status` and its line, while what it tells of is so. (Every case
+//! has a row in `src/cli/assessment_tests.rs`; here are the grave ones on real processes.)
 
 use std::thread;
 
@@ -63,7 +63,10 @@ fn nobody_serves() {
         expect_told(&scene, Side::B, 5, "nobody_serves");
         let said = scene.say(Side::B, &["status", "--nagios"]);
         assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway; no path hears gw1, "), "{said:?}");
+        assert!(
+            said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway; no path hears gw1, "),
+            "{said:?}"
+        );
     });
 }
 
@@ -73,8 +76,8 @@ const ACQUAINTED_MS: u64 = 5_000;
 const LONG_MS: u64 = 4_000;
 
 /// Fault: both paths are cut at once, without a witness; later frames pass on the LAN again, but no beats.
-/// Required: the documented split, in which each can know only that it is alone: 4 on both. As soon as each sees on the wire that
-/// the other one claims the address too: 5 on both. When it is healed: 0 on both.
+/// Required: the documented split, in which each can know only that it is alone: 4 on both. As soon as each
+/// sees on the wire that the other one claims the address too: 5 on both. When it is healed: 0 on both.
 #[test]
 fn two_nodes_serve() {
     testing::in_fair_lab(|| {
@@ -139,7 +142,8 @@ fn a_stranger_serves_nothing() {
 }
 
 /// Fault: the kernels refuse an address of the group, first on the standby, then on the active node too.
-/// Required: 4 on both while the second one could not take it; 5 on the node that serves no longer all that it holds.
+/// Required: 4 on both while the second one could not take it; 5 on the node that serves no longer all that
+/// it holds.
 #[test]
 fn an_address_is_refused() {
     testing::in_fair_lab(|| {
@@ -169,7 +173,10 @@ fn a_witness_is_not_seen() {
             expect_told(&scene, side, 4, "witness_unseen");
             let said = scene.say(side, &["status"]).text;
             assert!(said.starts_with(&format!("{name} has not seen witness 10.77.0.99 for ")), "{said}");
-            assert!(said.contains(&format!("  {CLIENT} seen\n  10.77.0.99 NOT SEEN since the start; ")), "{said}");
+            assert!(
+                said.contains(&format!("  {CLIENT} seen\n  10.77.0.99 NOT SEEN since the start; ")),
+                "{said}"
+            );
             let told = &scene.status(side)["witnesses"];
             assert_eq!((&told[0]["seen"], &told[1]["seen"]), (&true.into(), &false.into()), "{told}");
         }
@@ -226,7 +233,10 @@ fn a_daemon_that_hangs() {
             assert_eq!(code(&scene, Side::A), 6);
         }
         let said = scene.say(Side::A, &["status", "--nagios"]);
-        assert!(said.code == Some(2) && said.text.starts_with("CROSSWIRE CRITICAL: the daemon in "), "{said:?}");
+        assert!(
+            said.code == Some(2) && said.text.starts_with("CROSSWIRE CRITICAL: the daemon in "),
+            "{said:?}"
+        );
         scene.wait_for_service_by(Side::B);
         scene.expect_soon("the peer, alone", PATIENCE, |scene| code(scene, Side::B) == 4);
         scene.signal_all(Side::A, Signal::SIGCONT).expect("both go on");
@@ -241,7 +251,8 @@ fn keys_that_differ() {
     testing::in_fair_lab(|| {
         let ours = Setup::default().keys[0].clone();
         let other = "ffeeddccbbaa99887766554433221100".to_owned();
-        let mut scene = Scene::new(Setup { cold_start_ms: Some(1_000), keys: [ours, other], ..Setup::default() });
+        let mut scene =
+            Scene::new(Setup { cold_start_ms: Some(1_000), keys: [ours, other], ..Setup::default() });
         scene.begin(Side::A);
         scene.wait_for_service_by(Side::A);
         scene.begin(Side::B);

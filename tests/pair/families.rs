@@ -31,7 +31,11 @@ fn serving() -> Scene {
         let index = scene.switch().node_interface(scene.port(side, 1));
         scene.namespace(side).rtnl().add_address(index, outside(host), 64, None).expect("a node's own");
     }
-    scene.client().rtnl().add_address(client_outside(&scene), outside(0x10), 64, None).expect("the client's own");
+    scene
+        .client()
+        .rtnl()
+        .add_address(client_outside(&scene), outside(0x10), 64, None)
+        .expect("the client's own");
     scene.begin(Side::A);
     scene.begin(Side::B);
     scene.settle(Side::A);
@@ -78,7 +82,8 @@ fn row_1_both_families_are_taken_over() {
 }
 
 /// Fault: the active node loses its power, and a stranger on the second network has the IPv6 address by then.
-/// Required: no takeover by blind fight, of neither address: alarm with its MAC; once it is gone, the peer takes both.
+/// Required: no takeover by blind fight, of neither address: alarm with its MAC; once it is gone, the peer
+/// takes both.
 #[test]
 fn row_23_a_stranger_has_the_other_familys_address() {
     testing::in_lab(|| {

@@ -1,5 +1,5 @@
-//! What a stranger on the LAN, text on a line that nobody drives, and modem lines that flap can write into our log: a line and
-//! a count. What `why` tells of a takeover outlives it.
+//! What a stranger on the LAN, text on a line that nobody drives, and modem lines that flap can write into
+//! our log: a line and a count. What `why` tells of a takeover outlives it.
 
 use std::os::fd::AsRawFd;
 use std::thread;
@@ -39,8 +39,8 @@ fn why(scene: &Scene, side: Side) -> String {
     scene.say(side, &["why", "--last", "500"]).text
 }
 
-/// Fault: somebody on the LAN claims the service address 5,000 times, each time as another one.
-/// Required: no move; a few lines in the log of either node and no more; `why` still tells why the active node serves.
+/// Fault: somebody on the LAN claims the service address 5,000 times, each time as another one. Required: no
+/// move; a few lines in the log of either node and no more; `why` still tells why the active node serves.
 #[test]
 fn strangers_without_number_are_a_line_and_a_count() {
     testing::in_fair_lab(|| {
@@ -74,7 +74,8 @@ fn strangers_without_number_are_a_line_and_a_count() {
 }
 
 /// Fault: the peer is off, and its kernel, its BIOS or a getty print a line on the cable every second.
-/// Required: a few lines of each kind; jeopardy is not over because nobody is there; `why` still tells of the takeover.
+/// Required: a few lines of each kind; jeopardy is not over because nobody is there; `why` still tells of the
+/// takeover.
 #[test]
 fn text_on_the_line_of_a_peer_that_is_off_is_a_line_and_a_count() {
     testing::in_fair_lab(|| {
@@ -106,7 +107,8 @@ fn text_on_the_line_of_a_peer_that_is_off_is_a_line_and_a_count() {
 fn lines_that_flap_are_a_line_and_a_count() {
     testing::in_fair_lab(|| {
         let scene = Scene::serving_with(Setup { lines: Some(Wiring::Full), ..Setup::default() });
-        let reading = |s: &Scene| s.status(Side::B)["paths"][0]["lines"].as_str() == Some("running and holding");
+        let reading =
+            |s: &Scene| s.status(Side::B)["paths"][0]["lines"].as_str() == Some("running and holding");
         scene.expect_soon("lines that are believed", PATIENCE, reading);
         let start = now();
         for _ in 0..15 {

@@ -16,10 +16,10 @@ const FROZEN_MS: u64 = 10_000;
 /// Two intervals of timing R.
 const QUIET_MS: u64 = 200;
 
-/// Fault: every process of the active node stands still for 10 s and goes on; its kernel lives, as that of a box does whose
-/// clock was stopped with it.
-/// Required: the peer serves at most 300 ms after the lifetime has taken the address from that kernel; overlap 0. The thawed node
-/// takes nothing back, and has let go two intervals after its first exchange; the client notices nothing of its return.
+/// Fault: every process of the active node stands still for 10 s and goes on; its kernel lives, as that of a
+/// box does whose clock was stopped with it. Required: the peer serves at most 300 ms after the lifetime has
+/// taken the address from that kernel; overlap 0. The thawed node takes nothing back, and has let go two
+/// intervals after its first exchange; the client notices nothing of its return.
 #[test]
 fn row_25_frozen_and_thawed() {
     testing::in_fair_lab(|| {
@@ -38,7 +38,11 @@ fn row_25_frozen_and_thawed() {
             })
         });
         println!("row 25: quiet {} after the thaw", quiet.since(thawed));
-        assert!(quiet.since(thawed) <= at_most(QUIET_MS), "quiet only {} after the thaw", quiet.since(thawed));
+        assert!(
+            quiet.since(thawed) <= at_most(QUIET_MS),
+            "quiet only {} after the thaw",
+            quiet.since(thawed)
+        );
         thread::sleep(ms(2_000));
         assert_eq!(scene.holds().len(), 2, "nothing is taken back: {:?}", scene.holds());
         scene.assert_outage_below(at_most(50), thawed);

@@ -1,5 +1,5 @@
-//! The pair of the classic two-node HOWTO, from Heartbeat's own files: an alias of IP, and DHCP, DNS, HTTP and FTP on node1, with
-//! node2 as its backup; imported, checked, and run with the real services.
+//! The pair of the classic two-node HOWTO, from Heartbeat's own files: an alias of IP, and DHCP, DNS, HTTP
+//! and FTP on node1, with node2 as its backup; imported, checked, and run with the real services.
 //!
 //! Debian's dnsmasq, vsftpd, busybox and kmod are needed; `.ci/run machine` installs them.
 
@@ -42,10 +42,13 @@ impl Howto {
             at("leases").display()
         );
         let vsftpd = format!(
-            "listen=YES\nanonymous_enable=YES\nlocal_enable=NO\nanon_root={www}\nno_anon_password=YES\nrun_as_launching_user=YES\n\
+            "listen=YES\nanonymous_enable=YES\nlocal_enable=NO\nanon_root={www}\nno_anon_password=YES\n\
+                run_as_launching_user=YES\n\
              seccomp_sandbox=NO\nisolate_network=NO\nbackground=NO\n"
         );
-        fs::write(at("dnsmasq.conf"), dnsmasq).and_then(|()| fs::write(at("vsftpd.conf"), vsftpd)).expect("written");
+        fs::write(at("dnsmasq.conf"), dnsmasq)
+            .and_then(|()| fs::write(at("vsftpd.conf"), vsftpd))
+            .expect("written");
         write_executable(&at("httpd"), &HTTPD.replace("DOCUMENTS", &www));
         write_executable(&at("box"), &BOX.replace("REAL", env!("CARGO_BIN_EXE_crosswire")));
         write_executable(&at("leased"), "#!/bin/sh\n[ \"$1\" != bound ] || echo \"leased $ip\"\n");
@@ -59,7 +62,8 @@ impl Howto {
     /// What the HOWTO tells to write, faster than in 1999.
     fn write_ha_d(&self, serial: &Path) {
         let ha_cf = format!(
-            "logfacility daemon\nkeepalive 100ms\nwarntime 300ms\ndeadtime 600ms\ninitdead 5\nserial {}\nbaud 19200\n\
+            "logfacility daemon\nkeepalive 100ms\nwarntime 300ms\ndeadtime 600ms\ninitdead 5\nserial {}\n\
+                baud 19200\n\
              udpport 694\nbcast eth0\nauto_failback on\nnode gw1\nnode gw2\n",
             serial.display()
         );
@@ -71,7 +75,8 @@ impl Howto {
     /// DHCP, DNS, HTTP and FTP, all of the service address.
     fn assert_served(&self, what: &str, scene: &Scene, leased: &str) {
         let script = self.at("leased").display().to_string();
-        let dhcp = ["udhcpc", "-i", "eth0", "-f", "-n", "-q", "-t", "10", "-T", "2", "-r", leased, "-s", &script];
+        let dhcp =
+            ["udhcpc", "-i", "eth0", "-f", "-n", "-q", "-t", "10", "-T", "2", "-r", leased, "-s", &script];
         let said = scene.at_client(&dhcp);
         assert!(said.text.contains(&format!("leased {leased}")), "{what}: {said:?}");
         let said = scene.at_client(&["nslookup", "-type=a", "service.lab", &VIP.to_string()]);
@@ -106,9 +111,9 @@ fn hand_out(scene: &Scene, from: &Path) {
     }
 }
 
-/// Situation: node1 of the HOWTO loses its power, and comes back.
-/// Required: import and check end with 0; node2 gives the client its lease, names, page and file; node1 takes all of it back by
-/// itself, since `auto_failback on` says so; the two kernels never hold the address at once.
+/// Situation: node1 of the HOWTO loses its power, and comes back. Required: import and check end with 0;
+/// node2 gives the client its lease, names, page and file; node1 takes all of it back by itself, since
+/// `auto_failback on` says so; the two kernels never hold the address at once.
 #[test]
 fn the_pair_of_the_howto_runs_from_its_imported_configuration() {
     if !testing::has_tools(&NEEDED) {
@@ -121,17 +126,27 @@ fn the_pair_of_the_howto_runs_from_its_imported_configuration() {
         let (to, from) = (howto.at("imported"), howto.at("ha.d"));
         let _ = fs::remove_dir_all(&to);
         let mut import = Command::new(env!("CARGO_BIN_EXE_crosswire"));
-        import.arg("import").arg("--to").arg(&to).args(["--addresses", "gw1=10.77.0.1,gw2=10.77.0.2"]).arg(&from);
+        import
+            .arg("import")
+            .arg("--to")
+            .arg(&to)
+            .args(["--addresses", "gw1=10.77.0.1,gw2=10.77.0.2"])
+            .arg(&from);
         scene.namespace(Side::A).command_in(&mut import).expect("the node's namespace");
         let said = run(import);
         assert!(said.code == Some(0) && said.text.contains(" 0 cannot be had."), "{said:?}");
         hand_out(&scene, &to);
         for (side, node) in [(Side::A, "gw1"), (Side::B, "gw2")] {
             let mut check = Command::new(howto.at("box"));
-            check.args(["check", "--node", node, "--config"]).arg(scene.directory(side).join("crosswire.toml"));
+            check
+                .args(["check", "--node", node, "--config"])
+                .arg(scene.directory(side).join("crosswire.toml"));
             scene.namespace(side).command_in(&mut check).expect("the node's namespace");
             let said = run(check);
-            assert!(said.code == Some(0) && said.text.ends_with("\nThis box has what it takes.\n"), "{node}: {said:?}");
+            assert!(
+                said.code == Some(0) && said.text.ends_with("\nThis box has what it takes.\n"),
+                "{node}: {said:?}"
+            );
         }
         scene.begin(Side::A);
         scene.begin(Side::B);

@@ -32,8 +32,9 @@ fn has(scene: &Scene, side: Side, ip: IpAddr) -> bool {
     scene.namespace(side).rtnl().addresses().expect("addresses").iter().any(|held| held.ip == ip)
 }
 
-/// Fault: an interface of the group is switched off on the standby; heartbeats have another way.
-/// Required: both nodes say at once that the second one could not serve, with what and where; no exit code says that all is well.
+/// Fault: an interface of the group is switched off on the standby; heartbeats have another way. Required:
+/// both nodes say at once that the second one could not serve, with what and where; no exit code says that
+/// all is well.
 #[test]
 fn a_standby_whose_interface_is_down_is_unfit_and_both_say_so() {
     testing::in_lab(|| {
@@ -80,9 +81,9 @@ fn row_33_added_by_hand_on_the_backup() {
     });
 }
 
-/// Row 33. Fault: the service address is added by hand on the backup in maintenance, or on another interface; the agent is killed,
-/// and the configuration read anew.
-/// Required: it stays there; when the maintenance is over it goes from where it would be served.
+/// Row 33. Fault: the service address is added by hand on the backup in maintenance, or on another interface;
+/// the agent is killed, and the configuration read anew. Required: it stays there; when the maintenance is
+/// over it goes from where it would be served.
 #[test]
 fn row_33_added_by_hand_where_it_is_nobodys_business() {
     testing::in_lab(|| {
@@ -125,8 +126,8 @@ fn row_33_made_to_stay_for_ever_on_the_active() {
     });
 }
 
-/// Row 33. Fault: the hardware address of the active node's interface is changed.
-/// Required: announced at once: the client notices nothing, and no probe takes the node's own answers for those of somebody else.
+/// Row 33. Fault: the hardware address of the active node's interface is changed. Required: announced at
+/// once: the client notices nothing, and no probe takes the node's own answers for those of somebody else.
 #[test]
 fn row_33_another_hardware_address() {
     testing::in_fair_lab(|| {
@@ -152,25 +153,28 @@ fn a_renamed_interface_is_handed_over_at_once() {
         let renamed = now();
         scene.at_node(
             Side::A,
-            "ip link set eth1 name wan0 || { ip link set eth1 down; ip link set eth1 name wan0; ip link set wan0 up; }",
+            "ip link set eth1 name wan0 || \
+                { ip link set eth1 down; ip link set eth1 name wan0; ip link set wan0 up; }",
         );
         scene.wait_for_service_by(Side::B);
-        let gone = scene.expect_soon("an address that is gone", PATIENCE, |scene| !has(scene, Side::A, OUTSIDE));
+        let gone =
+            scene.expect_soon("an address that is gone", PATIENCE, |scene| !has(scene, Side::A, OUTSIDE));
         assert!(gone.since(renamed) <= at_most(NOTICED_MS), "gone only after {}", gone.since(renamed));
         assert_eq!(scene.log().overlap(OUTSIDE).expect("the observer lost nothing"), Span::ZERO);
         scene.assert_outage_below(at_most(NOTICED_MS), renamed);
         scene.assert_never_both();
         scene.at_node(
             Side::A,
-            "ip link set wan0 name eth1 || { ip link set wan0 down; ip link set wan0 name eth1; ip link set eth1 up; }",
+            "ip link set wan0 name eth1 || \
+                { ip link set wan0 down; ip link set wan0 name eth1; ip link set eth1 up; }",
         );
         scene.settle(Side::B);
     });
 }
 
-/// Fault: the active node's own address on the LAN is deleted, and comes back.
-/// Required: its path is blind by our own fault, said at once with the address and the interface; nothing moves; the path is back with
-/// the address.
+/// Fault: the active node's own address on the LAN is deleted, and comes back. Required: its path is blind by
+/// our own fault, said at once with the address and the interface; nothing moves; the path is back with the
+/// address.
 #[test]
 fn a_lan_address_that_is_gone_is_named() {
     testing::in_fair_lab(|| {
@@ -186,7 +190,8 @@ fn a_lan_address_that_is_gone_is_named() {
         scene.expect_soon("a blind path", PATIENCE, |scene| scene.path_state(Side::A, 1) == "blind");
         rtnl.add_address(interface, own, PREFIX, None).expect("back");
         let back = now();
-        let healed = scene.expect_soon("the path", PATIENCE, |scene| scene.path_state(Side::A, 1) == "on time");
+        let healed =
+            scene.expect_soon("the path", PATIENCE, |scene| scene.path_state(Side::A, 1) == "on time");
         assert!(healed.since(back) <= at_most(1_000), "back only after {}", healed.since(back));
         scene.settle(Side::A);
         scene.assert_never_both();
@@ -195,7 +200,8 @@ fn a_lan_address_that_is_gone_is_named() {
 }
 
 /// Fault: IPv6 is switched off on the standby, on an interface of the group that has no IPv6 address there.
-/// Required: both nodes say that the second one could not take the group, before it has to; and that it can again.
+/// Required: both nodes say that the second one could not take the group, before it has to; and that it can
+/// again.
 #[test]
 fn a_standby_that_takes_no_ipv6_says_so_before_it_has_to() {
     testing::in_lab(|| {

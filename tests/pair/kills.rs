@@ -1,9 +1,10 @@
 //! Kills and stops of guard, agent or both, on either node, at random instants, under traffic.
 //!
-//! `CROSSWIRE_KILLS` is how many (12), `CROSSWIRE_SEED` where they begin (elsewhere each time). Every fourth blow is followed
-//! by another one before the pair has come to rest. Then it has to: one node serves, the other stands by, both hear each
-//! other on both paths. Overlap is zero in all; what the client missed of a single blow stays within the bound of the
-//! catalogue's row; and no process, zombie, descriptor or address is left over.
+//! `CROSSWIRE_KILLS` is how many (12), `CROSSWIRE_SEED` where they begin (elsewhere each time). Every fourth
+//! blow is followed by another one before the pair has come to rest. Then it has to: one node serves, the
+//! other stands by, both hear each other on both paths. Overlap is zero in all; what the client missed of a
+//! single blow stays within the bound of the catalogue's row; and no process, zombie, descriptor or address
+//! is left over.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +63,8 @@ impl Blow {
     fn draw(dice: &mut Dice) -> Self {
         let pick = |dice: &mut Dice, of: u64| dice.roll() % of;
         let side = if pick(dice, 3) < 2 { Side::A } else { Side::B };
-        let victim = [Victim::Agent, Victim::Guard, Victim::Both][usize::try_from(pick(dice, 3)).unwrap_or(0)];
+        let victim =
+            [Victim::Agent, Victim::Guard, Victim::Both][usize::try_from(pick(dice, 3)).unwrap_or(0)];
         let stopped_for = dice.hits(1, 2).then(|| ms(50 + pick(dice, 3_000)));
         Self { side, victim, stopped_for }
     }
@@ -98,8 +100,8 @@ impl Blow {
         self.side != active || self.victim == Victim::Agent && agent_deaths < 3
     }
 
-    /// What the client may miss. Only what the row promises is allowed threefold: a lease and the peer's certainty are spans of
-    /// the clock.
+    /// What the client may miss. Only what the row promises is allowed threefold: a lease and the peer's
+    /// certainty are spans of the clock.
     fn bound(self, active: Side, agent_deaths: usize) -> Span {
         let serves = at_most(SERVES_MS);
         let address_stays = Span::from_ms(STAYS_MS);
@@ -114,7 +116,9 @@ impl Blow {
             // Longer than the address can last: it has gone and the peer serves before they wake.
             (Victim::Both, Some(stop)) if span(stop) > Span::from_ms(LASTS_MS) + serves => serves,
             // The last beat comes when the agent gives up, or when both wake.
-            (Victim::Guard, Some(_)) => (CERTAIN + Span::from_ms(HUNG_MS)).saturating_sub(address_stays) + serves,
+            (Victim::Guard, Some(_)) => {
+                (CERTAIN + Span::from_ms(HUNG_MS)).saturating_sub(address_stays) + serves
+            }
             (Victim::Both, Some(stop)) => (CERTAIN + span(stop)).saturating_sub(address_stays) + serves,
         }
     }
@@ -122,7 +126,9 @@ impl Blow {
     fn name(self) -> String {
         match self.stopped_for {
             None => format!("{:?} killed", self.victim),
-            Some(stop) if span(stop) < Span::from_ms(STAYS_MS) => format!("{:?} stopped < 0.9 s", self.victim),
+            Some(stop) if span(stop) < Span::from_ms(STAYS_MS) => {
+                format!("{:?} stopped < 0.9 s", self.victim)
+            }
             Some(_) => format!("{:?} stopped longer", self.victim),
         }
     }
@@ -133,7 +139,8 @@ pub fn rest(scene: &mut Scene) -> Side {
     let give_up = std::time::Instant::now() + REST_WAIT;
     loop {
         for side in [Side::A, Side::B] {
-            let is_over = scene.process(side).is_none_or(|process| process.ended().expect("waited for").is_some());
+            let is_over =
+                scene.process(side).is_none_or(|process| process.ended().expect("waited for").is_some());
             // The agent of a dead guard stays until the lease is over.
             if is_over && scene.processes(side).expect("/proc").is_empty() {
                 scene.begin(side);
@@ -141,12 +148,13 @@ pub fn rest(scene: &mut Scene) -> Side {
         }
         // An agent whose guard is dead still answers, as if nothing were wrong.
         let is_whole = [Side::A, Side::B].into_iter().all(|side| {
-            let runs = scene.process(side).is_some_and(|process| process.ended().expect("waited for").is_none());
+            let runs =
+                scene.process(side).is_some_and(|process| process.ended().expect("waited for").is_none());
             runs && scene.agent(side).is_ok()
         });
-        let at_rest = [Side::A, Side::B]
-            .into_iter()
-            .find(|side| is_whole && scene.is_at_rest(*side, "active") && scene.is_at_rest(side.peer(), "backup"));
+        let at_rest = [Side::A, Side::B].into_iter().find(|side| {
+            is_whole && scene.is_at_rest(*side, "active") && scene.is_at_rest(side.peer(), "backup")
+        });
         if let Some(side) = at_rest {
             return side;
         }
@@ -174,7 +182,11 @@ pub fn assert_nothing_left(scene: &mut Scene, before: &[usize], active: Side) {
     // A command that has just asked may not have hung up yet.
     let give_up = std::time::Instant::now() + Duration::from_secs(5);
     while open_files(scene) != before {
-        assert!(std::time::Instant::now() < give_up, "open files: {:?}, at first {before:?}", open_files(scene));
+        assert!(
+            std::time::Instant::now() < give_up,
+            "open files: {:?}, at first {before:?}",
+            open_files(scene)
+        );
         thread::sleep(ms(50));
     }
     for side in [Side::A, Side::B] {
@@ -255,11 +267,16 @@ fn try_one(
     }
     let now_active = rest(scene);
     let outage = scene.ping().longest_gap_since(struck);
-    println!("{number}: {blow:?}, then {second:?}, while {active:?} served; now {now_active:?}, outage {outage}");
+    println!(
+        "{number}: {blow:?}, then {second:?}, while {active:?} served; now {now_active:?}, outage {outage}"
+    );
     let place = if blow.side == active { "active" } else { "standby" };
     // Of two faults at once no row promises more than that the pair comes to rest, and never serves twice.
     if second.is_none() {
-        assert!(outage <= bound, "{number}: {blow:?}: the client was not served for {outage}, more than {bound}");
+        assert!(
+            outage <= bound,
+            "{number}: {blow:?}: the client was not served for {outage}, more than {bound}"
+        );
         if blow.moves_nothing(active, agent_deaths) {
             assert_eq!(
                 (now_active, scene.holds().len()),

@@ -1,4 +1,5 @@
-//! Rows 22 and 23, and the fence: an address that somebody takes away or has, and a peer of which nobody can be sure.
+//! Rows 22 and 23, and the fence: an address that somebody takes away or has, and a peer of which nobody can
+//! be sure.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +39,11 @@ fn row_22_address_deleted_by_hand() {
     testing::in_lab(|| {
         let scene = Scene::serving();
         let start = now();
-        scene.namespace(Side::A).rtnl().delete_address(scene.interface(Side::A), VIP, PREFIX).expect("deleted");
+        scene
+            .namespace(Side::A)
+            .rtnl()
+            .delete_address(scene.interface(Side::A), VIP, PREFIX)
+            .expect("deleted");
         let back = scene.expect_soon("the address", PATIENCE, |scene| {
             scene.holds().len() == 2 && scene.holder().expect("the observer lost nothing") == Some(Side::A)
         });
@@ -51,8 +56,9 @@ fn row_22_address_deleted_by_hand() {
     });
 }
 
-/// Fault: the interface of the active node is flushed: its own address goes too, and comes back after a second.
-/// Required: the service address is back with the next order or at the peer; never both; at the end the pair is at rest.
+/// Fault: the interface of the active node is flushed: its own address goes too, and comes back after a
+/// second. Required: the service address is back with the next order or at the peer; never both; at the end
+/// the pair is at rest.
 #[test]
 fn row_22_interface_flushed() {
     testing::in_lab(|| {
@@ -64,16 +70,19 @@ fn row_22_interface_flushed() {
         thread::sleep(ms(1_000));
         rtnl.add_address(interface, node_address(Side::A, 0), PREFIX, None).expect("its own address is back");
         scene.wait_for(Wanted::One, PATIENCE).unwrap_or_else(|e| panic!("{e}"));
-        scene.expect_soon("a pair without jeopardy", PATIENCE, |scene| !BOTH.iter().any(|s| scene.is_in_jeopardy(*s)));
+        scene.expect_soon("a pair without jeopardy", PATIENCE, |scene| {
+            !BOTH.iter().any(|s| scene.is_in_jeopardy(*s))
+        });
         let holder = scene.holder().expect("the observer lost nothing").expect("one of them");
         scene.settle(holder);
         scene.assert_never_both();
     });
 }
 
-/// Fault: the interface of the active node is destroyed, and made anew after two seconds with another index and another hardware
-/// address, as when a USB adapter is pulled and plugged in again; its own address comes with it.
-/// Required: the peer serves, told by cable; never both; at the end the pair is at rest, on both paths.
+/// Fault: the interface of the active node is destroyed, and made anew after two seconds with another index
+/// and another hardware address, as when a USB adapter is pulled and plugged in again; its own address comes
+/// with it. Required: the peer serves, told by cable; never both; at the end the pair is at rest, on both
+/// paths.
 #[test]
 fn row_22_interface_destroyed_and_made_anew() {
     testing::in_lab(|| {
@@ -128,7 +137,8 @@ fn neighbour_at_client(scene: &Scene) -> Option<String> {
     line.split_whitespace().nth(3).map(str::to_owned)
 }
 
-/// The operations (1 request, 2 reply) of the ARP frames by which another one than the stranger claims the service address.
+/// The operations (1 request, 2 reply) of the ARP frames by which another one than the stranger claims the
+/// service address.
 fn operations_heard(socket: &OwnedFd) -> BTreeSet<u8> {
     let claim = claim();
     let (mut operations, mut frame) = (BTreeSet::new(), [0; 2_048]);
@@ -147,8 +157,8 @@ fn foreign_mac(scene: &Scene, side: Side) -> Option<String> {
     scene.status(side)["groups"][0]["foreign_mac"].as_str().map(str::to_owned)
 }
 
-/// Fault: a stranger holds the service address when the pair starts, and goes later.
-/// Required: no fight: neither node takes it; alarm with its MAC in log, status and `why`; once it is gone, one serves.
+/// Fault: a stranger holds the service address when the pair starts, and goes later. Required: no fight:
+/// neither node takes it; alarm with its MAC in log, status and `why`; once it is gone, one serves.
 #[test]
 fn row_23_a_stranger_holds_the_address_at_the_start() {
     testing::in_lab(|| {
@@ -196,9 +206,9 @@ fn row_23_a_stranger_holds_the_address_after_a_power_cut() {
     });
 }
 
-/// Fault: a stranger on another port of the switch claims the service address while it is served.
-/// Required: no move; alarm with its MAC; the neighbours are told again at once, in both forms of ARP: the client, which had
-/// believed the stranger, knows the active node again within a second.
+/// Fault: a stranger on another port of the switch claims the service address while it is served. Required:
+/// no move; alarm with its MAC; the neighbours are told again at once, in both forms of ARP: the client,
+/// which had believed the stranger, knows the active node again within a second.
 #[test]
 fn row_23_a_stranger_claims_the_address_that_is_served() {
     testing::in_fair_lab(|| {
@@ -214,7 +224,8 @@ fn row_23_a_stranger_claims_the_address_that_is_served() {
         scene.set_lan(Side::A, late);
         thread::sleep(delay * 2);
         let interface = scene.switch().node_interface(scene.client_port(0));
-        let heard = scene.client().run_in(|| open_packet_socket(interface)).expect("a namespace").expect("a socket");
+        let heard =
+            scene.client().run_in(|| open_packet_socket(interface)).expect("a namespace").expect("a socket");
         let start = now();
         send_from(&namespace, scene.switch().node_interface(port), &claim());
         scene.expect_soon("a client that is deceived", ms(LATE_ANNOUNCEMENT_MS), |scene| {
@@ -225,14 +236,20 @@ fn row_23_a_stranger_claims_the_address_that_is_served() {
         });
         println!("row 23: put right {} after the claim", again.since(start));
         assert!(again.since(start) <= Span::from_s(1), "only {} after the claim", again.since(start));
-        scene.expect_soon("an alarm", PATIENCE, |scene| foreign_mac(scene, Side::A).as_deref() == Some(STRANGER_TEXT));
+        scene.expect_soon("an alarm", PATIENCE, |scene| {
+            foreign_mac(scene, Side::A).as_deref() == Some(STRANGER_TEXT)
+        });
         let alarm = format!("{STRANGER_TEXT} claims an address of it, which is served here");
         assert!(scene.log_of(Side::A).contains(&alarm));
         thread::sleep(ms(1_500));
         assert_eq!(operations_heard(&heard), BTreeSet::from([1, 2]), "request and reply");
         let told = scene.status(Side::A)["assessment"].clone();
         assert_eq!((&told["code"], &told["reason"]), (&4.into(), &"foreign_claim".into()), "{told}");
-        assert!(matches!(scene.holds()[..], [Hold { side: Side::A, until: None, .. }]), "no move: {:?}", scene.holds());
+        assert!(
+            matches!(scene.holds()[..], [Hold { side: Side::A, until: None, .. }]),
+            "no move: {:?}",
+            scene.holds()
+        );
         scene.assert_outage_below(Span::from_s(1), start);
         scene.assert_never_both();
     });
@@ -254,8 +271,8 @@ pub fn with_fence(program: &Path) -> Setup {
     Setup { more: format!("safety = \"fence\"\n\n{fence}"), ..Setup::default() }
 }
 
-/// Fault: both paths are cut at once and both nodes live; the group wants a fence, which cuts the active node's power.
-/// Required: the fence comes first, then the takeover; overlap 0; recorded.
+/// Fault: both paths are cut at once and both nodes live; the group wants a fence, which cuts the active
+/// node's power. Required: the fence comes first, then the takeover; overlap 0; recorded.
 #[test]
 fn a_fence_that_cuts_the_power_is_followed_by_a_takeover() {
     testing::in_lab(|| {
@@ -270,13 +287,20 @@ fn a_fence_that_cuts_the_power_is_followed_by_a_takeover() {
         let asked = std::fs::read_to_string(dir.path().join("asked")).expect("written");
         assert_eq!(asked, "action=off\nnodename=gw1\nplug=x\n");
         thread::sleep(ms(3_000));
-        assert_eq!(scene.holder().expect("the observer lost nothing"), Some(Side::A), "not before it is confirmed");
+        assert_eq!(
+            scene.holder().expect("the observer lost nothing"),
+            Some(Side::A),
+            "not before it is confirmed"
+        );
         scene.power_cut(Side::A).expect("its processes die");
         std::fs::write(dir.path().join("cut"), "").expect("written");
         scene.wait_for_service_by(Side::B);
         scene.assert_never_both();
         let why = scene.say(Side::B, &["why"]).text;
-        assert!(why.contains("fencing gw1") && why.contains("the fence is confirmed: gw1 holds nothing"), "{why}");
+        assert!(
+            why.contains("fencing gw1") && why.contains("the fence is confirmed: gw1 holds nothing"),
+            "{why}"
+        );
     });
 }
 
@@ -296,7 +320,11 @@ fn a_fence_that_refuses_is_never_followed_by_a_takeover() {
         assert_eq!(scene.holder().expect("the observer lost nothing"), Some(Side::A));
         assert!(scene.say(Side::B, &["status"]).text.contains(failed));
         assert!(scene.say(Side::B, &["why"]).text.contains(failed));
-        assert_eq!(std::fs::read_to_string(dir.path().join("runs")).expect("written"), "x\n", "not again and again");
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("runs")).expect("written"),
+            "x\n",
+            "not again and again"
+        );
         scene.heal().expect("mended");
         scene.settle(Side::A);
         assert_eq!(scene.holds().len(), 1, "{GROUP}: {:?}", scene.holds());

@@ -46,8 +46,8 @@ fn why(scene: &Scene, side: Side) -> String {
     scene.say(side, &["why", "--last", "60"]).text
 }
 
-/// Fault: the active node loses power, and its lines with it.
-/// Required: the peer serves within late_after + 50 ms, long before dead_after; `why` names the dropped lines; overlap 0.
+/// Fault: the active node loses power, and its lines with it. Required: the peer serves within late_after +
+/// 50 ms, long before dead_after; `why` names the dropped lines; overlap 0.
 #[test]
 fn row_1_power_cut_seen_on_the_lines() {
     testing::in_fair_lab(|| {
@@ -83,8 +83,8 @@ fn row_1_power_cut_without_lines_takes_dead_after() {
 }
 
 /// Fault: the cable is pulled, bytes and lines, while the LAN is well; after 3 s the LAN is cut too.
-/// Required: no move when the cable goes, and none when the LAN goes: silence proves nothing then, and dropped lines that a
-/// heard peer outlived are no power loss.
+/// Required: no move when the cable goes, and none when the LAN goes: silence proves nothing then, and
+/// dropped lines that a heard peer outlived are no power loss.
 #[test]
 fn a_pulled_cable_is_no_power_loss_then_or_later() {
     testing::in_fair_lab(|| {
@@ -105,9 +105,9 @@ fn a_pulled_cable_is_no_power_loss_then_or_later() {
     });
 }
 
-/// Fault: kill -9 of the active's agent, which drops its lines while its kernel lives on.
-/// Required: it is not taken for a power loss: whoever serves then, it is never both, and the lines are believed again if it
-/// is the same node.
+/// Fault: kill -9 of the active's agent, which drops its lines while its kernel lives on. Required: it is not
+/// taken for a power loss: whoever serves then, it is never both, and the lines are believed again if it is
+/// the same node.
 #[test]
 fn row_2_a_killed_agent_is_told_from_a_dead_box() {
     testing::in_fair_lab(|| {
@@ -125,14 +125,17 @@ fn row_2_a_killed_agent_is_told_from_a_dead_box() {
     });
 }
 
-/// Fault: lines reach one node only; the cable is pulled and everything that the active node sends on the LAN is lost, so
-/// that the standby could take it for a power loss while the active node hears that it is unheard.
-/// Required: the active node, which sees no lines itself, is told of the drop and lets go before the standby takes: overlap 0.
+/// Fault: lines reach one node only; the cable is pulled and everything that the active node sends on the LAN
+/// is lost, so that the standby could take it for a power loss while the active node hears that it is
+/// unheard. Required: the active node, which sees no lines itself, is told of the drop and lets go before the
+/// standby takes: overlap 0.
 #[test]
 fn a_node_that_sees_no_lines_is_told_of_the_drop() {
     testing::in_fair_lab(|| {
         let scene = serving(Wiring::Only(Side::A));
-        scene.expect_soon("lines that are believed", PATIENCE, |s| lines_at(s, Side::B) == "running and holding");
+        scene.expect_soon("lines that are believed", PATIENCE, |s| {
+            lines_at(s, Side::B) == "running and holding"
+        });
         thread::sleep(ms(1_000));
         assert_eq!(lines_at(&scene, Side::A), "unknown");
         let start = now();

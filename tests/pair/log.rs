@@ -1,5 +1,5 @@
-//! Row 34: a syslogd that starts late, is restarted, hangs, or wants a stream; a real one of BusyBox, in a mount namespace of
-//! its own.
+//! Row 34: a syslogd that starts late, is restarted, hangs, or wants a stream; a real one of BusyBox, in a
+//! mount namespace of its own.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -75,7 +75,10 @@ impl LogBox {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fs::create_dir(directory.path().join("dev")).expect("a directory");
-        write_executable(&directory.path().join("box"), &BOX.replace("REAL", env!("CARGO_BIN_EXE_crosswire")));
+        write_executable(
+            &directory.path().join("box"),
+            &BOX.replace("REAL", env!("CARGO_BIN_EXE_crosswire")),
+        );
         write_executable(&directory.path().join("logd"), LOGD);
         Self { directory, syslogd: None }
     }
@@ -130,13 +133,18 @@ impl LogBox {
     fn first_of(&self, before: usize, pid: Pid) -> Option<String> {
         let process = format!("crosswire[{pid}]: ");
         let messages = self.messages();
-        messages.iter().skip(before).find_map(|line| line.split_once(&process)).map(|(_, text)| text.to_owned())
+        messages
+            .iter()
+            .skip(before)
+            .find_map(|line| line.split_once(&process))
+            .map(|(_, text)| text.to_owned())
     }
 
     /// How many lines are missing, as it was told.
     fn lost(&self) -> usize {
-        let count =
-            |line: &String| line.split_once("]: ")?.1.strip_suffix(LOST)?.split_once(' ')?.0.parse::<usize>().ok();
+        let count = |line: &String| {
+            line.split_once("]: ")?.1.strip_suffix(LOST)?.split_once(' ')?.0.parse::<usize>().ok()
+        };
         self.messages().iter().filter_map(count).sum::<usize>()
     }
 
@@ -144,7 +152,9 @@ impl LogBox {
     fn assert_complete(&self, scene: &Scene) {
         let said = |text: &str| text.lines().filter(|line| !line.contains(LOST)).count();
         let told = || self.messages().iter().filter(|line| !line.contains(LOST)).count() + self.lost();
-        scene.expect_soon("a log that accounts for every line", PATIENCE, |s| said(&s.log_of(Side::A)) == told());
+        scene.expect_soon("a log that accounts for every line", PATIENCE, |s| {
+            said(&s.log_of(Side::A)) == told()
+        });
     }
 }
 
@@ -168,7 +178,8 @@ fn speak(scene: &Scene) {
 /// The first thing that each process tells is how much was lost, within a second.
 fn assert_both_tell_what_was_lost(scene: &mut Scene, log: &LogBox, before: usize, since: Instant) {
     for pid in [scene.guard(Side::A).expect("runs"), scene.agent(Side::A).expect("runs")] {
-        let told = scene.expect_soon("word of what was lost", PATIENCE, |_| log.first_of(before, pid).is_some());
+        let told =
+            scene.expect_soon("word of what was lost", PATIENCE, |_| log.first_of(before, pid).is_some());
         println!("row 34: process {pid} tells what was lost {} after the log is there", told.since(since));
         assert!(told.since(since) <= at_most(FOUND_MS), "only {} later", told.since(since));
         let first = log.first_of(before, pid).expect("just seen");
@@ -176,10 +187,9 @@ fn assert_both_tell_what_was_lost(scene: &mut Scene, log: &LogBox, before: usize
     }
 }
 
-/// Fault: syslogd is started when the pair is at work already; killed and started again at once; killed, and started when
-/// something was said meanwhile.
-/// Required: it is found again within a second, by both processes; the number of lost lines is the first thing that it is
-/// told; no line is missing that is not counted.
+/// Fault: syslogd is started when the pair is at work already; killed and started again at once; killed, and
+/// started when something was said meanwhile. Required: it is found again within a second, by both processes;
+/// the number of lost lines is the first thing that it is told; no line is missing that is not counted.
 #[test]
 fn row_34_a_syslogd_that_starts_late_and_is_restarted() {
     if !testing::has_tools(&NEEDED) {
@@ -219,7 +229,8 @@ fn row_34_a_syslogd_that_starts_late_and_is_restarted() {
     });
 }
 
-/// Fills the queue of who listens there. A socket may have room for less than the queue has: then another one goes on.
+/// Fills the queue of who listens there. A socket may have room for less than the queue has: then another one
+/// goes on.
 fn fill(path: &Path) {
     loop {
         let other = UnixDatagram::unbound().expect("a socket");
@@ -231,8 +242,8 @@ fn fill(path: &Path) {
     }
 }
 
-/// Fault: syslogd is stopped (SIGSTOP) and its queue full.
-/// Required: beats are on time, nothing moves; once it goes on, it is told within a second how much it missed.
+/// Fault: syslogd is stopped (SIGSTOP) and its queue full. Required: beats are on time, nothing moves; once
+/// it goes on, it is told within a second how much it missed.
 #[test]
 fn row_34_a_stuck_syslogd() {
     if !testing::has_tools(&NEEDED) {

@@ -1,9 +1,9 @@
-//! The failure catalogue (section 11 of the design) on the shipped binary: two network namespaces, a switch, a
-//! pseudo-terminal cable, kernels with real addresses, and a client that pings the service address.
+//! The failure catalogue (section 11 of the design) on the shipped binary: two network namespaces, a switch,
+//! a pseudo-terminal cable, kernels with real addresses, and a client that pings the service address.
 //!
-//! Every scenario is headed by three lines: the fault, and what has to happen. Overlap is taken from both kernels' address
-//! events and has to be exactly zero; durations may be three times what the catalogue says, because the machine that
-//! runs the tests may be busy. A scenario that fails shows what both daemons wrote.
+//! Every scenario is headed by three lines: the fault, and what has to happen. Overlap is taken from both
+//! kernels' address events and has to be exactly zero; durations may be three times what the catalogue says,
+//! because the machine that runs the tests may be busy. A scenario that fails shows what both daemons wrote.
 
 #[path = "../../src/workbench/lab/mod.rs"]
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]

@@ -1,5 +1,5 @@
-//! Row 19: what watches the scripts. A script that fails is started again, then handed over; whoever looks at it may hang,
-//! fork and flood, and heartbeats go on.
+//! Row 19: what watches the scripts. A script that fails is started again, then handed over; whoever looks at
+//! it may hang, fork and flood, and heartbeats go on.
 
 use std::thread;
 
@@ -44,7 +44,9 @@ fn row_19_monitor_fails_until_a_restart() {
         service.does("gw1-start", "rm -f gw1-monitor");
         service.does("gw1-monitor", "exit 1");
         scene.expect_soon("a restart", PATIENCE, |_| deeds(&service).len() == 3);
-        scene.expect_soon("a script that is well", PATIENCE, |scene| scripts(scene, Side::A) == "its scripts are well");
+        scene.expect_soon("a script that is well", PATIENCE, |scene| {
+            scripts(scene, Side::A) == "its scripts are well"
+        });
         thread::sleep(ms(2_000));
         assert_eq!(deeds(&service), ["gw1 start 1", "gw1 stop 1", "gw1 start 1"]);
         let why = scene.say(Side::A, &["why"]).text;

@@ -34,7 +34,8 @@ fn at_once(scene: &Scene, commands: [&[&str]; 2]) -> [Said; 2] {
 /// The node's daemon has gone without a trace: no process, no address, no pid file, no socket that answers.
 fn assert_nothing_is_left_of(scene: &Scene, side: Side) {
     assert_eq!(scene.processes(side).expect("/proc"), [], "a process is left");
-    let left: Vec<_> = fs::read_dir(scene.directory(side).join("run")).expect("a run directory").flatten().collect();
+    let left: Vec<_> =
+        fs::read_dir(scene.directory(side).join("run")).expect("a run directory").flatten().collect();
     let names: Vec<_> = left.iter().map(|entry| entry.file_name().into_string().expect("a name")).collect();
     assert!(!names.iter().any(|name| name.ends_with(".pid")), "{names:?}");
     assert_eq!(scene.say(side, &["status"]).code, Some(3), "no daemon");
@@ -46,9 +47,8 @@ fn assert_planned_outage(what: &str, scene: &Scene, since: Instant) {
     scene.assert_never_both();
 }
 
-/// Operator: `handover` on the active node.
-/// Required: the peer serves; planned outage at the client; the command says so and ends with 0; `takeover` on the old
-/// holder brings it back as smoothly.
+/// Operator: `handover` on the active node. Required: the peer serves; planned outage at the client; the
+/// command says so and ends with 0; `takeover` on the old holder brings it back as smoothly.
 #[test]
 fn row_21_handover_and_takeover() {
     testing::in_fair_lab(|| {
@@ -70,9 +70,9 @@ fn row_21_handover_and_takeover() {
     });
 }
 
-/// Operator: `handover` on the node that does not serve, `takeover` on the one that does, a group that does not exist, and
-/// `--peer-is-off` while the peer is heard.
-/// Required: refused, with the reason and what to do instead; nothing moves.
+/// Operator: `handover` on the node that does not serve, `takeover` on the one that does, a group that does
+/// not exist, and `--peer-is-off` while the peer is heard. Required: refused, with the reason and what to do
+/// instead; nothing moves.
 #[test]
 fn row_21_requests_that_make_no_sense() {
     testing::in_fair_lab(|| {
@@ -82,7 +82,8 @@ fn row_21_requests_that_make_no_sense() {
             (
                 Side::B,
                 &["handover", GROUP],
-                "refused: group gateway: this node does not serve it: ask on the node that does, or say `takeover` here\n",
+                "refused: group gateway: this node does not serve it: ask on the node that does, or say \
+                    `takeover` here\n",
             ),
             (Side::A, &["takeover", GROUP], "refused: group gateway: this node serves it already\n"),
             (
@@ -93,9 +94,14 @@ fn row_21_requests_that_make_no_sense() {
             (
                 Side::B,
                 &["takeover", "--peer-is-off", GROUP],
-                "refused: group gateway: gw1 is heard, so it is not off: say `takeover` without --peer-is-off\n",
+                "refused: group gateway: gw1 is heard, so it is not off: say `takeover` without \
+                    --peer-is-off\n",
             ),
-            (Side::A, &["takeover", "--peer-is-off", GROUP], "refused: group gateway: this node serves it already\n"),
+            (
+                Side::A,
+                &["takeover", "--peer-is-off", GROUP],
+                "refused: group gateway: this node serves it already\n",
+            ),
         ];
         for (side, arguments, expected) in cases {
             let said = scene.say(side, arguments);
@@ -105,8 +111,8 @@ fn row_21_requests_that_make_no_sense() {
     });
 }
 
-/// Operator: `standby` on the active node, then `online`; then `standby` on both at once.
-/// Required: as `handover`, and nothing comes back by itself; of both, one serves: never both, never none for ever.
+/// Operator: `standby` on the active node, then `online`; then `standby` on both at once. Required: as
+/// `handover`, and nothing comes back by itself; of both, one serves: never both, never none for ever.
 #[test]
 fn row_21_standby() {
     testing::in_fair_lab(|| {
@@ -143,8 +149,14 @@ fn row_21_maintenance() {
     testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let said = scene.say(Side::B, &["maintenance", "on", "--for", "2h"]);
-        assert_eq!((said.code, said.text.as_str()), (Some(0), "done: nothing is moved for 120 m\n"), "{said:?}");
-        scene.expect_soon("word of it", PATIENCE, |scene| scene.status(Side::A)["peer"]["maintenance"] == true);
+        assert_eq!(
+            (said.code, said.text.as_str()),
+            (Some(0), "done: nothing is moved for 120 m\n"),
+            "{said:?}"
+        );
+        scene.expect_soon("word of it", PATIENCE, |scene| {
+            scene.status(Side::A)["peer"]["maintenance"] == true
+        });
         let said = scene.say(Side::A, &["handover", GROUP]);
         assert!(said.code == Some(1) && said.text.starts_with("refused: "), "{said:?}");
         scene.power_cut(Side::A).expect("cut");
@@ -157,9 +169,9 @@ fn row_21_maintenance() {
     });
 }
 
-/// Operator: SIGTERM to the active node.
-/// Required: it hands over with the planned outage, says goodbye, and exits with 0 in bounded time; nothing is left of it. Its
-/// peer is in no doubt about it, and nothing happens when it starts again.
+/// Operator: SIGTERM to the active node. Required: it hands over with the planned outage, says goodbye, and
+/// exits with 0 in bounded time; nothing is left of it. Its peer is in no doubt about it, and nothing happens
+/// when it starts again.
 #[test]
 fn row_21_sigterm_of_the_active() {
     testing::in_fair_lab(|| {
@@ -210,7 +222,8 @@ fn row_21_sigterm_of_both_at_once() {
             scene.process(side).expect("it runs").signal(signal).expect("it lives");
         }
         for side in [Side::A, Side::B] {
-            let ended = scene.process(side).expect("it was started").wait_for_end(STOP_WAIT).expect("it ends");
+            let ended =
+                scene.process(side).expect("it was started").wait_for_end(STOP_WAIT).expect("it ends");
             assert_eq!(ended.code(), Some(0), "{side:?}");
             assert_nothing_is_left_of(&scene, side);
         }
@@ -219,15 +232,17 @@ fn row_21_sigterm_of_both_at_once() {
     });
 }
 
-/// Operator: both nodes are asked to serve, or both not to, or one to give and the other to take, at the same instant.
-/// Required: never both, never none for ever.
+/// Operator: both nodes are asked to serve, or both not to, or one to give and the other to take, at the same
+/// instant. Required: never both, never none for ever.
 #[test]
 fn row_21_both_asked_at_once() {
     testing::in_fair_lab(|| {
         let scene = Scene::serving();
         let handover: &[&str] = &["handover", GROUP];
         let takeover: &[&str] = &["takeover", GROUP];
-        for commands in [[handover, takeover], [takeover, takeover], [handover, handover], [takeover, handover]] {
+        for commands in
+            [[handover, takeover], [takeover, takeover], [handover, handover], [takeover, handover]]
+        {
             let start = now();
             let said = at_once(&scene, commands);
             scene.wait_for(Wanted::One, PATIENCE).unwrap_or_else(|e| panic!("{e}"));

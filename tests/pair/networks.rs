@@ -1,5 +1,5 @@
-//! Kernels and networks as real gateways have them: a kernel that refuses an address, a box with thousands of them, addresses and
-//! routes that are the box's own.
+//! Kernels and networks as real gateways have them: a kernel that refuses an address, a box with thousands of
+//! them, addresses and routes that are the box's own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -47,15 +47,19 @@ fn serving() -> Scene {
     scene
 }
 
-/// Fault: the kernel of the active node refuses an address, beside a healthy peer.
-/// Required: handed over at the refusal, with no outage of the other address; the address and the kernel's word are named, and the
+/// Fault: the kernel of the active node refuses an address, beside a healthy peer. Required: handed over at
+/// the refusal, with no outage of the other address; the address and the kernel's word are named, and the
 /// guard is not blamed.
 fn handed_over_at_the_refusal(command: &str, word: &str) {
     let scene = serving();
     let refused = now();
     scene.at_node(Side::A, command);
     let (held, served) = scene.wait_for_service_by(Side::B);
-    println!("refused: held by the peer after {}, client served after {}", held.since(refused), served.since(refused));
+    println!(
+        "refused: held by the peer after {}, client served after {}",
+        held.since(refused),
+        served.since(refused)
+    );
     assert!(held.since(refused) <= at_most(NOTICED_MS), "handed over only after {}", held.since(refused));
     scene.assert_outage_below(at_most(REFUSED_MS), refused);
     let log = scene.log_of(Side::A);
@@ -82,8 +86,8 @@ fn a_refused_address_is_handed_over_with_a_small_mtu() {
     });
 }
 
-/// Fault: IPv6 is switched off for a moment, while the peer cannot take the group.
-/// Required: nothing moves, the address that is not refused is served on beyond its lease, and the other one comes back.
+/// Fault: IPv6 is switched off for a moment, while the peer cannot take the group. Required: nothing moves,
+/// the address that is not refused is served on beyond its lease, and the other one comes back.
 #[test]
 fn what_is_not_refused_is_served_on_where_nobody_else_can() {
     testing::in_fair_lab(|| {
@@ -109,7 +113,11 @@ fn an_address_deleted_by_hand_is_back_at_once() {
     testing::in_fair_lab(|| {
         let scene = serving();
         let start = now();
-        scene.namespace(Side::A).rtnl().delete_address(scene.interface(Side::A), VIP, PREFIX).expect("deleted");
+        scene
+            .namespace(Side::A)
+            .rtnl()
+            .delete_address(scene.interface(Side::A), VIP, PREFIX)
+            .expect("deleted");
         let back = scene.expect_soon("the address", PATIENCE, |scene| {
             scene.holds().len() == 2 && scene.holder().expect("the observer lost nothing") == Some(Side::A)
         });
@@ -173,9 +181,9 @@ fn source_at(scene: &Scene, side: Side, to: IpAddr) -> Option<IpAddr> {
     scene.namespace(side).run_in(ask).expect("the node's namespace").ok()
 }
 
-/// Condition: a node with addresses of its own beside those of the group.
-/// Required: what it sends of its own accord leaves from its own addresses, of either family; also after the interface was flushed
-/// and the service address was the first one to be back.
+/// Condition: a node with addresses of its own beside those of the group. Required: what it sends of its own
+/// accord leaves from its own addresses, of either family; also after the interface was flushed and the
+/// service address was the first one to be back.
 #[test]
 fn what_a_node_sends_itself_never_leaves_from_a_service_address() {
     testing::in_lab(|| {
@@ -206,14 +214,18 @@ fn on_link_routes(scene: &Scene, side: Side) -> Vec<String> {
     words.map(|words| words[5].to_owned()).collect()
 }
 
-/// What a router of the network outside tells all nodes (RFC 4861 4.2): for half an hour its network is on the link.
+/// What a router of the network outside tells all nodes (RFC 4861 4.2): for half an hour its network is on
+/// the link.
 fn router_advertisement() -> Vec<u8> {
-    let [router, all_nodes] = ["fe80::10", "ff02::1"].map(|ip| ip.parse::<Ipv6Addr>().expect("an address").octets());
+    let [router, all_nodes] =
+        ["fe80::10", "ff02::1"].map(|ip| ip.parse::<Ipv6Addr>().expect("an address").octets());
     let IpAddr::V6(network) = outside(0) else { unreachable!() };
     let valid = 1_800_u32.to_be_bytes();
-    let mut icmp =
-        [[134, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [3, 4, 64, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
-            .concat();
+    let mut icmp = [
+        [134, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [3, 4, 64, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat();
     icmp[20..24].copy_from_slice(&valid);
     icmp[24..28].copy_from_slice(&valid);
     icmp.extend_from_slice(&network.octets());
@@ -227,9 +239,9 @@ fn router_advertisement() -> Vec<u8> {
     [&ethernet[..], &header, &router, &all_nodes, &icmp].concat()
 }
 
-/// Condition: the on-link route outside is a router advertisement's, and the service address lies in the same network.
-/// Fault: the group moves away.
-/// Required: that route gets no lease of ours while the group is here, and stays when it goes.
+/// Condition: the on-link route outside is a router advertisement's, and the service address lies in the same
+/// network. Fault: the group moves away. Required: that route gets no lease of ours while the group is here,
+/// and stays when it goes.
 #[test]
 fn an_on_link_route_of_a_router_is_left_alone() {
     testing::in_lab(|| {
@@ -282,10 +294,9 @@ fn a_service_address_brings_its_network_along() {
     });
 }
 
-/// Fault: the interface of the service address has the same hardware address on both boxes; then nothing but that network is left
-/// between them.
-/// Required: the other one's answers count although they come from our own hardware address: never both. Both the log and `check`
-/// say what is wrong, before anything fails.
+/// Fault: the interface of the service address has the same hardware address on both boxes; then nothing but
+/// that network is left between them. Required: the other one's answers count although they come from our own
+/// hardware address: never both. Both the log and `check` say what is wrong, before anything fails.
 #[test]
 fn the_same_hardware_address_on_both_boxes_is_named_and_blinds_no_probe() {
     testing::in_lab(|| {
@@ -366,7 +377,9 @@ fn an_address_that_no_box_takes_is_named_by_check_log_and_status() {
         }
         let which = format!("{OUTSIDE}/64@eth1: ");
         for side in [Side::A, Side::B] {
-            scene.expect_soon("the address", PATIENCE, |scene| scene.say(side, &["status"]).text.contains(&which));
+            scene.expect_soon("the address", PATIENCE, |scene| {
+                scene.say(side, &["status"]).text.contains(&which)
+            });
             let log = scene.log_of(side);
             assert!(log.contains(&format!("takes no address like {OUTSIDE} on eth1")), "{log}");
             let said = check(&scene, side);
@@ -378,8 +391,9 @@ fn an_address_that_no_box_takes_is_named_by_check_log_and_status() {
     });
 }
 
-/// Fault: a second interface of a box is in the same LAN, and its kernel answers ARP for every address on any interface.
-/// Required: `check` and `status` name it, with the sysctl that cures it, and are silent once it is set.
+/// Fault: a second interface of a box is in the same LAN, and its kernel answers ARP for every address on any
+/// interface. Required: `check` and `status` name it, with the sysctl that cures it, and are silent once it
+/// is set.
 #[test]
 fn two_interfaces_in_one_lan_are_named_with_their_cure() {
     testing::in_lab(|| {
@@ -392,7 +406,11 @@ fn two_interfaces_in_one_lan_are_named_with_their_cure() {
         };
         let named = "eth1 is in the LAN of eth0 too, and answers ARP";
         assert_eq!(says(named), [false; 2], "another network");
-        scene.namespace(Side::A).rtnl().add_address(second, own([10, 77, 0, 61]), PREFIX, None).expect("added");
+        scene
+            .namespace(Side::A)
+            .rtnl()
+            .add_address(second, own([10, 77, 0, 61]), PREFIX, None)
+            .expect("added");
         assert_eq!(says(named), [true; 2]);
         assert_eq!(says("sysctl -w net.ipv4.conf.all.arp_ignore=1"), [true; 2]);
         scene.at_node(Side::A, "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore");

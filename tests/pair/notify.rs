@@ -19,7 +19,11 @@ fn telling(body: &str) -> (TempDir, Scene) {
     write_executable(&program, &format!("#!/bin/sh\ncd {}\n{body}\n", directory.path().display()));
     let scene = Scene::new(Setup { prefer: Some(Side::A), ..Setup::default() });
     for side in [Side::A, Side::B] {
-        scene.rewrite(side, "pair = \"lab\"", &format!("pair = \"lab\"\nnotify = {:?}", program.display().to_string()));
+        scene.rewrite(
+            side,
+            "pair = \"lab\"",
+            &format!("pair = \"lab\"\nnotify = {:?}", program.display().to_string()),
+        );
     }
     (directory, scene)
 }
@@ -28,13 +32,14 @@ fn story(directory: &TempDir) -> String {
     fs::read_to_string(directory.path().join("story")).unwrap_or_default()
 }
 
-/// Fault: the beats of the LAN are lost, and come again; a handover; one node stops.
-/// Required: the program of each node is told of its roles, the verdict, the path and jeopardy, each with its facts, to the last.
+/// Fault: the beats of the LAN are lost, and come again; a handover; one node stops. Required: the program of
+/// each node is told of its roles, the verdict, the path and jeopardy, each with its facts, to the last.
 #[test]
 fn section_8_a_program_is_told_of_every_change() {
     testing::in_fair_lab(|| {
         let (directory, mut scene) = telling(
-            "echo \"$CROSSWIRE_NODE $1 $CROSSWIRE_PATH$CROSSWIRE_GROUP: $CROSSWIRE_WAS > $CROSSWIRE_NOW\" >>story",
+            "echo \"$CROSSWIRE_NODE $1 $CROSSWIRE_PATH$CROSSWIRE_GROUP: $CROSSWIRE_WAS > $CROSSWIRE_NOW\" \
+                >>story",
         );
         scene.begin(Side::A);
         scene.begin(Side::B);
@@ -68,13 +73,14 @@ fn section_8_a_program_is_told_of_every_change() {
     });
 }
 
-/// Fault: the program forks, floods its output, hears no TERM and never ends.
-/// Required: beats are on time, the group moves; the rest waits, is dropped and counted; a node stops in bounded time.
+/// Fault: the program forks, floods its output, hears no TERM and never ends. Required: beats are on time,
+/// the group moves; the rest waits, is dropped and counted; a node stops in bounded time.
 #[test]
 fn section_8_a_program_that_hangs_holds_up_nothing() {
     testing::in_fair_lab(|| {
         let (directory, mut scene) = telling(
-            "trap '' TERM\necho x >>story\n(trap '' TERM; while :; do echo one line of a flood; sleep 0.001; done) &\n\
+            "trap '' TERM\necho x >>story\n(trap '' TERM; while :; do echo one line of a flood; sleep 0.001; \
+                done) &\n\
              while :; do sleep 1; done",
         );
         let beats = [Side::A, Side::B].map(|side| Beats::of(&scene, side));
@@ -82,13 +88,16 @@ fn section_8_a_program_that_hangs_holds_up_nothing() {
         scene.begin(Side::B);
         scene.settle(Side::A);
         for (side, holder) in [(Side::A, Side::B), (Side::B, Side::A)].into_iter().cycle().take(6) {
-            scene.expect_soon("a handover", PATIENCE, |scene| scene.say(side, &["handover", GROUP]).code == Some(0));
+            scene.expect_soon("a handover", PATIENCE, |scene| {
+                scene.say(side, &["handover", GROUP]).code == Some(0)
+            });
             scene.settle(holder);
         }
         assert_on_time("notify hangs", beats);
         assert_eq!(story(&directory).lines().count(), 2, "one of each node runs");
         scene.stop(Side::A, PATIENCE).expect("stopped");
-        scene.expect_soon("the end", PATIENCE, |scene| scene.log_of(Side::A).contains("notices are given up"));
+        scene
+            .expect_soon("the end", PATIENCE, |scene| scene.log_of(Side::A).contains("notices are given up"));
         scene.assert_never_both();
     });
 }

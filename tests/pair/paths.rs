@@ -23,13 +23,14 @@ const CUT_ONE_WAY: Duration = Duration::from_secs(2);
 /// dead_after + interval.
 const JEOPARDY_SHOWS_MS: u64 = 600;
 
-/// One path fails for a while, in one direction or both, and is mended. Nothing moves; each node of `knowing` shows jeopardy in
-/// time, with the exit code for it, and all is well again after the repair.
+/// One path fails for a while, in one direction or both, and is mended. Nothing moves; each node of `knowing`
+/// shows jeopardy in time, with the exit code for it, and all is well again after the repair.
 fn one_path_fails(scene: &Scene, path: usize, lasting: Duration, fail: impl Fn(), mend: impl Fn()) {
     let start = now();
     fail();
     for side in BOTH {
-        let shown = scene.expect_soon("jeopardy", duration(at_most(JEOPARDY_SHOWS_MS)), |s| s.is_in_jeopardy(side));
+        let shown =
+            scene.expect_soon("jeopardy", duration(at_most(JEOPARDY_SHOWS_MS)), |s| s.is_in_jeopardy(side));
         println!("{side:?} shows jeopardy after {}", shown.since(start));
         assert_eq!(scene.say(side, &["status"]).code, Some(4), "jeopardy has an exit code of its own");
     }
@@ -43,7 +44,11 @@ fn one_path_fails(scene: &Scene, path: usize, lasting: Duration, fail: impl Fn()
     mend();
     for side in BOTH {
         let well = scene.expect_soon("the end of jeopardy", PATIENCE, |s| !s.is_in_jeopardy(side));
-        assert!(well.since(mended) <= at_most(JEOPARDY_SHOWS_MS), "jeopardy ended {} late", well.since(mended));
+        assert!(
+            well.since(mended) <= at_most(JEOPARDY_SHOWS_MS),
+            "jeopardy ended {} late",
+            well.since(mended)
+        );
     }
     scene.settle(Side::A);
     scene.assert_nothing_moved(Side::A, start);
@@ -99,8 +104,9 @@ fn beats_lost_from_node() -> PortRules {
     PortRules { from_node: lost, to_node: Rule::default() }
 }
 
-/// Fault: nothing that the active node sends arrives, on either path; it still hears the standby, and clients still reach it.
-/// Required: it learns from the standby that it is heard no more and lets go before the standby takes over; overlap 0.
+/// Fault: nothing that the active node sends arrives, on either path; it still hears the standby, and clients
+/// still reach it. Required: it learns from the standby that it is heard no more and lets go before the
+/// standby takes over; overlap 0.
 #[test]
 fn row_10_active_unheard_on_both_paths() {
     testing::in_fair_lab(|| {
@@ -138,16 +144,18 @@ fn row_10_standby_unheard_on_both_paths() {
     });
 }
 
-/// Fault: both paths are cut at once and the LAN with all its traffic, both nodes live, no witness; then all is mended.
-/// Required: the documented split, and one active node two intervals after the first frame (which leaves within one);
-/// the winner is the one with the higher term, and clients stay with it.
+/// Fault: both paths are cut at once and the LAN with all its traffic, both nodes live, no witness; then all
+/// is mended. Required: the documented split, and one active node two intervals after the first frame (which
+/// leaves within one); the winner is the one with the higher term, and clients stay with it.
 #[test]
 fn row_9_split_and_healed() {
     testing::in_fair_lab(|| {
         let scene = Scene::serving().may_split();
         scene.cable().cut();
         scene.set_lan(Side::A, PortRules::silent());
-        scene.expect_soon("the split", PATIENCE, |scene| scene.overlap().is_ok_and(|overlap| overlap > Span::ZERO));
+        scene.expect_soon("the split", PATIENCE, |scene| {
+            scene.overlap().is_ok_and(|overlap| overlap > Span::ZERO)
+        });
         thread::sleep(ms(1_000));
         let healed = now();
         scene.heal().expect("mended");
@@ -160,7 +168,10 @@ fn row_9_split_and_healed() {
         for (side, end) in [(Side::A, "this node let it go"), (Side::B, "gw1 let it go")] {
             let log = scene.log_of(side);
             let incidents: Vec<&str> = log.lines().filter(|line| line.contains("INCIDENT")).collect();
-            assert!(matches!(incidents[..], [line] if line.contains(end)), "one record on {side:?}: {incidents:?}");
+            assert!(
+                matches!(incidents[..], [line] if line.contains(end)),
+                "one record on {side:?}: {incidents:?}"
+            );
             assert!(scene.say(side, &["why"]).text.contains("INCIDENT"), "{side:?} can tell why");
         }
     });

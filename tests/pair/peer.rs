@@ -1,5 +1,5 @@
-//! Beside a peer that follows `firmware-notes/protocol.md` alone, in another language (`tests/peer`): what the notes
-//! say is what the daemon does, in both versions of the protocol.
+//! Beside a peer that follows `firmware-notes/protocol.md` alone, in another language (`tests/peer`): what
+//! the notes say is what the daemon does, in both versions of the protocol.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -108,10 +108,15 @@ pub fn serving_beside(program: &str, version: u8) -> Option<(Scene, Foreign)> {
     Some((scene, foreign))
 }
 
-/// Handshake on both paths, the group handed over both ways at the wish of either side, goodbye of either side.
+/// Handshake on both paths, the group handed over both ways at the wish of either side, goodbye of either
+/// side.
 fn lives_beside(version: u8) {
     let Some((mut scene, mut foreign)) = serving_beside("peer.py", version) else { return };
-    assert_eq!(scene.status(Side::A)["configurations_differ"], false, "the digest of the notes is the daemon's");
+    assert_eq!(
+        scene.status(Side::A)["configurations_differ"],
+        false,
+        "the digest of the notes is the daemon's"
+    );
 
     foreign.order("want");
     foreign.wait_for("role active");
@@ -127,7 +132,8 @@ fn lives_beside(version: u8) {
     foreign.order("leave");
     foreign.wait_for("left");
     scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("what was let go for it is taken");
-    scene.expect_soon("the goodbye is heard", PATIENCE, |scene| scene.status(Side::A)["peer"]["left"] == true);
+    scene
+        .expect_soon("the goodbye is heard", PATIENCE, |scene| scene.status(Side::A)["peer"]["left"] == true);
 
     let mut foreign = Foreign::begin(&scene, "peer.py", version);
     foreign.wait_for("peer active");

@@ -1,4 +1,5 @@
-//! Row 21, for a group with scripts: what the operator sees of a planned move, and what becomes of one that fails.
+//! Row 21, for a group with scripts: what the operator sees of a planned move, and what becomes of one that
+//! fails.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -15,7 +16,8 @@ use crate::lab::testing;
 use crate::scene::{Scene, ms};
 
 /// Two scripts that note what they are asked, and take a second or fail where a file says so.
-const BODY: &str = "echo \"$CROSSWIRE_NODE ${0##*/} $1\" >>story\n[ ! -e \"$CROSSWIRE_NODE-$1-takes\" ] || sleep 1\n\
+const BODY: &str = "echo \"$CROSSWIRE_NODE ${0##*/} $1\" >>story\n[ ! -e \"$CROSSWIRE_NODE-$1-takes\" ] || \
+    sleep 1\n\
                     [ ! -e \"$CROSSWIRE_NODE-$1-fails\" ]\n";
 
 struct Services(TempDir);
@@ -71,13 +73,15 @@ fn on_a_terminal(scene: &Scene, side: Side, arguments: &[&str]) -> (String, Stri
 fn assert_in_order(text: &str, lines: &[&str]) {
     let mut rest = text.lines();
     for line in lines {
-        assert!(rest.any(|found| found.trim_start().starts_with(line)), "{line:?} is not in its place in\n{text}");
+        assert!(
+            rest.any(|found| found.trim_start().starts_with(line)),
+            "{line:?} is not in its place in\n{text}"
+        );
     }
 }
 
-/// Operator: `handover` on a terminal.
-/// Required: each script shows as it stops here and starts there, then that the peer serves; the outcome and its exit code; without a terminal, the outcome
-/// alone.
+/// Operator: `handover` on a terminal. Required: each script shows as it stops here and starts there, then
+/// that the peer serves; the outcome and its exit code; without a terminal, the outcome alone.
 #[test]
 fn row_21_progress_on_the_terminal() {
     testing::in_fair_lab(|| {
@@ -116,15 +120,17 @@ fn row_21_standby_is_done_when_the_peer_serves() {
         fs::write(services.0.path().join("gw2-start-takes"), "").expect("written");
         let said = scene.say(Side::A, &["standby"]);
         assert!(said.code == Some(0) && said.text.starts_with("done: gw1 holds nothing ("), "{said:?}");
-        let started = services.story().iter().filter(|line| line.starts_with("gw2") && line.ends_with("start")).count();
+        let started =
+            services.story().iter().filter(|line| line.starts_with("gw2") && line.ends_with("start")).count();
         assert_eq!(started, 2, "{:?}", services.story());
         assert_eq!(scene.role(Side::B), "active");
         scene.assert_never_both();
     });
 }
 
-/// Operator: `standby`, and a script does not start on the peer; then `standby --force`.
-/// Required: the command says which group nobody serves, with exit code 1; with `--force` it is enough that nothing is held.
+/// Operator: `standby`, and a script does not start on the peer; then `standby --force`. Required: the
+/// command says which group nobody serves, with exit code 1; with `--force` it is enough that nothing is
+/// held.
 #[test]
 fn row_21_standby_says_what_nobody_serves() {
     testing::in_fair_lab(|| {
@@ -140,8 +146,8 @@ fn row_21_standby_says_what_nobody_serves() {
     });
 }
 
-/// Operator: `handover` to a peer on which a script does not start; then `takeover` on it.
-/// Required: the peer stops what it has started, and the old node serves again; the command says so, with exit code 1.
+/// Operator: `handover` to a peer on which a script does not start; then `takeover` on it. Required: the peer
+/// stops what it has started, and the old node serves again; the command says so, with exit code 1.
 #[test]
 fn row_21_a_peer_that_cannot_start_gives_it_back() {
     testing::in_fair_lab(|| {
@@ -164,8 +170,9 @@ fn row_21_a_peer_that_cannot_start_gives_it_back() {
         ];
         assert_eq!(story, back);
         fs::remove_file(services.0.path().join("gw2-start-fails")).expect("removed");
-        scene
-            .expect_soon("the peer is well again", crate::scene::PATIENCE, |scene| scene.is_at_rest(Side::B, "backup"));
+        scene.expect_soon("the peer is well again", crate::scene::PATIENCE, |scene| {
+            scene.is_at_rest(Side::B, "backup")
+        });
         let said = scene.say(Side::B, &["takeover", GROUP]);
         assert!(said.code == Some(0) && said.text.starts_with("done: gw2 serves"), "{said:?}");
         thread::sleep(ms(1_000));

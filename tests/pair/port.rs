@@ -11,9 +11,11 @@ use crate::lab::setup::Setup;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms};
 
-/// A pair with all lines whose ports mind each other's speed; a look at a port is much shorter than dead_after.
+/// A pair with all lines whose ports mind each other's speed; a look at a port is much shorter than
+/// dead_after.
 fn wired() -> Scene {
-    let setup = Setup { late_after_ms: 1_000, dead_after_ms: 2_000, lines: Some(Wiring::Full), ..Setup::default() };
+    let setup =
+        Setup { late_after_ms: 1_000, dead_after_ms: 2_000, lines: Some(Wiring::Full), ..Setup::default() };
     let mut scene = Scene::new(setup);
     scene.cable().mind_speeds();
     scene.begin(Side::A);
@@ -34,12 +36,16 @@ fn stty(scene: &Scene, side: Side, what: &str) -> crate::scene::Said {
 }
 
 fn told(scene: &Scene, side: Side) -> usize {
-    scene.log_of(side).lines().filter(|line| line.contains("another program has set the port otherwise")).count()
+    scene
+        .log_of(side)
+        .lines()
+        .filter(|line| line.contains("another program has set the port otherwise"))
+        .count()
 }
 
-/// Fault: another program sets the running port's speed, its flow control, and everything to what a terminal has; once more
-/// and again for a while.
-/// Required: each time the port is as it was before the path is silent; it is said, and not each time; nothing moves.
+/// Fault: another program sets the running port's speed, its flow control, and everything to what a terminal
+/// has; once more and again for a while. Required: each time the port is as it was before the path is silent;
+/// it is said, and not each time; nothing moves.
 #[test]
 fn what_another_program_sets_on_a_running_port_is_put_right() {
     testing::in_fair_lab(|| {
@@ -147,8 +153,8 @@ fn an_own_echo_beside_a_live_peer_is_shown() {
     });
 }
 
-/// Fault: a getty on the standby's port is started again every two seconds: it opens the port, makes it a terminal's, and prints.
-/// Required: no move; a few lines at either node; the cable is on time in the end.
+/// Fault: a getty on the standby's port is started again every two seconds: it opens the port, makes it a
+/// terminal's, and prints. Required: no move; a few lines at either node; the cable is on time in the end.
 #[test]
 fn a_getty_that_is_started_again_and_again_on_the_port_is_some_lines() {
     testing::in_fair_lab(|| {
@@ -159,7 +165,10 @@ fn a_getty_that_is_started_again_and_again_on_the_port_is_some_lines() {
         for _ in 0..8 {
             scene.modem().open_beside(Side::B);
             assert_eq!(stty(&scene, Side::B, "sane").code, Some(0));
-            scene.cable().inject(Side::A, b"\r\nDebian GNU/Linux gw2 ttyS0\r\n\r\ngw2 login: ").expect("room");
+            scene
+                .cable()
+                .inject(Side::A, b"\r\nDebian GNU/Linux gw2 ttyS0\r\n\r\ngw2 login: ")
+                .expect("room");
             thread::sleep(ms(2_000));
         }
         let after = count(&scene);

@@ -19,8 +19,8 @@ const LIFETIME_SLIP_MS: u64 = 1_100;
 /// lease, slip and 1 %.
 const CERTAIN: Span = Span::from_ms(2_626);
 
-/// gw1 lost its daemon at `since`: its address is gone in time; gw2 serves three intervals later, or `certain` after `since` where it
-/// could not see the address go; and they never both did.
+/// gw1 lost its daemon at `since`: its address is gone in time; gw2 serves three intervals later, or
+/// `certain` after `since` where it could not see the address go; and they never both did.
 pub fn assert_peer_takes_what_the_kernel_let_go(row: &str, scene: &Scene, since: Instant, certain: Span) {
     let (held, served) = scene.wait_for_service_by(Side::B);
     let gone = scene.holds()[0].until.expect("gw1 holds it no more");
@@ -33,9 +33,9 @@ pub fn assert_peer_takes_what_the_kernel_let_go(row: &str, scene: &Scene, since:
     scene.assert_never_both();
 }
 
-/// Fault: kill -9 of guard and agent of the active node.
-/// Required: the kernel drops the address when its lifetime ends; the peer serves three intervals after that at the latest, but not
-/// before dead_after; overlap 0.
+/// Fault: kill -9 of guard and agent of the active node. Required: the kernel drops the address when its
+/// lifetime ends; the peer serves three intervals after that at the latest, but not before dead_after;
+/// overlap 0.
 #[test]
 fn row_3_kill_of_guard_and_agent_of_the_active() {
     testing::in_fair_lab(|| {
@@ -44,7 +44,10 @@ fn row_3_kill_of_guard_and_agent_of_the_active() {
         scene.kill(Side::A).expect("both die");
         assert_peer_takes_what_the_kernel_let_go("row 3", &scene, killed, Span::ZERO);
         let taken = scene.holds()[1].from;
-        assert!(taken.since(killed) >= Span::from_ms(400), "taken before dead_after had passed since the last beat");
+        assert!(
+            taken.since(killed) >= Span::from_ms(400),
+            "taken before dead_after had passed since the last beat"
+        );
     });
 }
 
@@ -65,9 +68,16 @@ fn row_3_kill_of_the_guard_alone() {
     });
 }
 
-/// One node's agent was lost at `since`: another one has its place, and is on time on both paths `within_ms` later, before the
-/// allowance; nothing moved, and the address was never gone.
-fn assert_another_goes_on(row: &str, scene: &mut Scene, side: Side, lost: Pid, since: Instant, within_ms: u64) {
+/// One node's agent was lost at `since`: another one has its place, and is on time on both paths `within_ms`
+/// later, before the allowance; nothing moved, and the address was never gone.
+fn assert_another_goes_on(
+    row: &str,
+    scene: &mut Scene,
+    side: Side,
+    lost: Pid,
+    since: Instant,
+    within_ms: u64,
+) {
     let back = scene.expect_soon("another agent, on time", PATIENCE, |scene| {
         let is_new = scene
             .try_status(side)
@@ -106,8 +116,8 @@ fn row_2_kill_of_an_agent() {
     });
 }
 
-/// Fault: the agent of the active node is killed three times within a minute.
-/// Required: the third time the node lets go of everything, the peer serves, and an agent comes back that holds nothing.
+/// Fault: the agent of the active node is killed three times within a minute. Required: the third time the
+/// node lets go of everything, the peer serves, and an agent comes back that holds nothing.
 #[test]
 fn row_2_an_agent_that_dies_again_and_again() {
     testing::in_fair_lab(|| {
@@ -197,7 +207,9 @@ fn expect_both_say_that_it_cannot_serve(scene: &Scene, side: Side, since: Instan
     let limit = at_most(500);
     for (teller, place) in [(side, "/trouble"), (side.peer(), "/peer/trouble")] {
         let is_said = |scene: &Scene| {
-            scene.try_status(teller).is_some_and(|status| status.pointer(place).is_some_and(|said| said == trouble))
+            scene
+                .try_status(teller)
+                .is_some_and(|status| status.pointer(place).is_some_and(|said| said == trouble))
         };
         let said = scene.expect_soon("it is said", PATIENCE, is_said);
         println!("{teller:?} says so {} after the stop", said.since(since));
@@ -206,8 +218,8 @@ fn expect_both_say_that_it_cannot_serve(scene: &Scene, side: Side, since: Instan
     }
 }
 
-/// Fault: SIGSTOP of the guard of the backup; then the active node loses power; then SIGCONT.
-/// Required: that redundancy is lost is said by both within late_after of the stop, and nothing moves; on waking it serves.
+/// Fault: SIGSTOP of the guard of the backup; then the active node loses power; then SIGCONT. Required: that
+/// redundancy is lost is said by both within late_after of the stop, and nothing moves; on waking it serves.
 #[test]
 fn row_31_guard_of_the_backup_stopped() {
     testing::in_fair_lab(|| {
@@ -241,8 +253,9 @@ fn row_31_guard_of_the_active_node_stopped_for_less_than_a_lease() {
         kill(guard, Signal::SIGSTOP).expect("it lives");
         expect_both_say_that_it_cannot_serve(&scene, Side::A, stopped);
         kill(guard, Signal::SIGCONT).expect("it lives");
-        let is_well =
-            |side: Side| scene.log_of(side).contains(if side == Side::A { "answers again" } else { "can serve again" });
+        let is_well = |side: Side| {
+            scene.log_of(side).contains(if side == Side::A { "answers again" } else { "can serve again" })
+        };
         scene.expect_soon("it is over", PATIENCE, |_| [Side::A, Side::B].into_iter().all(is_well));
         thread::sleep(ms(2_000));
         scene.assert_nothing_moved(Side::A, stopped);

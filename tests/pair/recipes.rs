@@ -35,7 +35,8 @@ pid_file=PLACE/$(readlink /proc/self/ns/net | tr -dc 0-9)-$1.pid
 case "$2" in
 start) exec start-stop-daemon --start --oknodo --quiet --background --make-pidfile --pidfile "$pid_file" \
     --exec /bin/busybox -- httpd -f -p "$1:80" -h PLACE ;;
-stop) exec start-stop-daemon --stop --oknodo --quiet --retry 5 --remove-pidfile --pidfile "$pid_file" --exec /bin/busybox ;;
+stop) exec start-stop-daemon --stop --oknodo --quiet --retry 5 --remove-pidfile --pidfile "$pid_file" \
+    --exec /bin/busybox ;;
 monitor) exec start-stop-daemon --status --pidfile "$pid_file" --exec /bin/busybox ;;
 *) exit 3 ;;
 esac
@@ -50,10 +51,9 @@ fn assert_both_served(what: &str, scene: &Scene) {
     }
 }
 
-/// Situation: two groups, each an address with its web server and another preferred node; then the one node loses its power,
-/// and comes back.
-/// Required: each serves its own; then one serves both; then each its own again, as `failback` says; the client gets its pages
-/// throughout; never both the same.
+/// Situation: two groups, each an address with its web server and another preferred node; then the one node
+/// loses its power, and comes back. Required: each serves its own; then one serves both; then each its own
+/// again, as `failback` says; the client gets its pages throughout; never both the same.
 #[test]
 fn active_active() {
     if !testing::has_tools(&["/bin/busybox", "/sbin/start-stop-daemon"]) {
@@ -66,7 +66,8 @@ fn active_active() {
         std::fs::write(directory.path().join("index.html"), "a page\n").expect("a page");
         let serves = |ip: IpAddr| format!("exec:{} {ip}", web.display());
         let more = format!(
-            "safety = \"probe\"\nfailback = \"immediate\"\n[group.other]\nprefer = \"gw2\"\nfailback = \"immediate\"\n\
+            "safety = \"probe\"\nfailback = \"immediate\"\n[group.other]\nprefer = \"gw2\"\nfailback \
+                = \"immediate\"\n\
              addresses = [\"{OTHER}/24@eth0\"]\nscripts = [{:?}]\nsafety = \"probe\"",
             serves(OTHER)
         );
@@ -90,14 +91,18 @@ fn active_active() {
     });
 }
 
-/// Situation: a gateway whose group has an address inside and one outside; the outside loses its carrier on the active node.
-/// Required: both addresses move together.
+/// Situation: a gateway whose group has an address inside and one outside; the outside loses its carrier on
+/// the active node. Required: both addresses move together.
 #[test]
 fn a_gateway_moves_with_both_its_sides() {
     testing::in_fair_lab(|| {
         let addresses = vec![format!("{VIP}/24@eth0"), format!("{OUTSIDE}/24@eth1")];
-        let scene =
-            Scene::serving_with(Setup { addresses, second_lan: true, prefer: Some(Side::A), ..Setup::default() });
+        let scene = Scene::serving_with(Setup {
+            addresses,
+            second_lan: true,
+            prefer: Some(Side::A),
+            ..Setup::default()
+        });
         expect_holders(&scene, [(VIP, Side::A), (OUTSIDE, Side::A)]);
         scene.switch().set_carrier(scene.port(Side::A, 1), false).expect("no carrier outside");
         expect_holders(&scene, [(VIP, Side::B), (OUTSIDE, Side::B)]);
@@ -108,15 +113,17 @@ fn a_gateway_moves_with_both_its_sides() {
     });
 }
 
-/// Situation: data are copied by cron, on the box of which `status` says that it stands by; then the active box loses its power.
-/// Required: those are the words on the backup alone, and on nobody afterwards: what is served is never overwritten.
+/// Situation: data are copied by cron, on the box of which `status` says that it stands by; then the active
+/// box loses its power. Required: those are the words on the backup alone, and on nobody afterwards: what is
+/// served is never overwritten.
 #[test]
 fn copies_are_made_by_the_box_that_stands_by() {
     let recipes = include_str!("../../firmware-notes/recipes.md");
     assert!(recipes.contains("crosswire status | grep -q 'gw2 backup' && rsync "));
     testing::in_lab(|| {
         let mut scene = Scene::serving();
-        let stands_by = |scene: &Scene, side: Side, words: &str| scene.say(side, &["status"]).text.contains(words);
+        let stands_by =
+            |scene: &Scene, side: Side, words: &str| scene.say(side, &["status"]).text.contains(words);
         assert!(stands_by(&scene, Side::B, "gw2 backup") && !stands_by(&scene, Side::A, "gw1 backup"));
         scene.power_cut(Side::A).expect("its processes die");
         scene.wait_for_service_by(Side::B);

@@ -34,8 +34,8 @@ fn has_second(scene: &Scene) -> bool {
     scene.log().holds(SECOND).expect("the observer lost nothing").iter().any(|hold| hold.until.is_none())
 }
 
-/// Operator: an address is added on the node that serves, later on the other one; then it is removed from both.
-/// Required: the address that stays never blinks; while the two files differ both nodes say so.
+/// Operator: an address is added on the node that serves, later on the other one; then it is removed from
+/// both. Required: the address that stays never blinks; while the two files differ both nodes say so.
 #[test]
 fn row_26_an_address_comes_on_one_node_then_on_both_and_goes() {
     testing::in_fair_lab(|| {
@@ -47,18 +47,25 @@ fn row_26_an_address_comes_on_one_node_then_on_both_and_goes() {
         assert_eq!(said.text, format!("group {GROUP}: address {SECOND}/{PREFIX}@eth0 is added\ndone\n"));
         scene.expect_soon("the second address", PATIENCE, has_second);
         for side in [Side::A, Side::B] {
-            scene.expect_soon("the difference is named", PATIENCE, |scene| scene.log_of(side).contains(DIFFERS));
+            scene.expect_soon("the difference is named", PATIENCE, |scene| {
+                scene.log_of(side).contains(DIFFERS)
+            });
             assert_eq!(scene.status(side)["configurations_differ"], true, "{}", scene.status(side));
         }
         scene.rewrite(Side::B, &one(), &both());
         assert_eq!(reload(&scene, Side::B).code, Some(0));
         for side in [Side::A, Side::B] {
-            scene.expect_soon("no difference", PATIENCE, |scene| scene.status(side)["configurations_differ"] == false);
+            scene.expect_soon("no difference", PATIENCE, |scene| {
+                scene.status(side)["configurations_differ"] == false
+            });
         }
         for side in [Side::B, Side::A] {
             scene.rewrite(side, &both(), &one());
             let said = reload(&scene, side);
-            assert_eq!(said.text, format!("group {GROUP}: address {SECOND}/{PREFIX}@eth0 is removed\ndone\n"));
+            assert_eq!(
+                said.text,
+                format!("group {GROUP}: address {SECOND}/{PREFIX}@eth0 is removed\ndone\n")
+            );
         }
         scene.expect_soon("the second address is gone", PATIENCE, |scene| !has_second(scene));
         scene.settle(Side::A);
@@ -82,8 +89,12 @@ fn row_26_what_is_wrong_is_refused_whole() {
         scene.rewrite(Side::A, &one(), &broken);
         let said = reload(&scene, Side::A);
         assert!(said.code == Some(1) && said.text.contains("did you mean \"addresses\"?"), "{said:?}");
-        let place =
-            said.text.split("crosswire.toml:").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
+        let place = said
+            .text
+            .split("crosswire.toml:")
+            .nth(1)
+            .and_then(|rest| rest.split(':').next())
+            .unwrap_or_default();
         assert!(place.parse::<u32>().is_ok(), "the line is named: {said:?}");
         scene.rewrite(Side::A, &broken, &both());
         scene.rewrite(Side::A, "baud = 19200", "baud = 38400");
@@ -100,8 +111,8 @@ fn row_26_what_is_wrong_is_refused_whole() {
     });
 }
 
-/// Operator: a witness is added that is none: the peer, the service address, and one that only this box knows to be its own.
-/// Required: each is refused with its place; nothing changes.
+/// Operator: a witness is added that is none: the peer, the service address, and one that only this box knows
+/// to be its own. Required: each is refused with its place; nothing changes.
 #[test]
 fn row_26_a_witness_of_the_pair_itself_is_refused() {
     testing::in_fair_lab(|| {
@@ -158,7 +169,9 @@ fn row_26_the_key_is_rotated_by_reloads() {
         scene.assert_nothing_moved(Side::A, since);
         fs::write(&theirs, old).expect("written");
         assert_eq!(reload(&scene, Side::B).code, Some(0));
-        scene.expect_soon("the old key is refused", PATIENCE, |scene| scene.path_state(Side::A, 0) == "refused");
+        scene.expect_soon("the old key is refused", PATIENCE, |scene| {
+            scene.path_state(Side::A, 0) == "refused"
+        });
     });
 }
 
@@ -173,16 +186,19 @@ fn row_26_only_the_script_that_changes_is_touched() {
         let second = first.replace("service", "second");
         let program = second.trim_start_matches("exec:");
         let directory = program.trim_end_matches("/second");
-        let text = format!("#!/bin/sh\necho \"$CROSSWIRE_NODE second $1 $CROSSWIRE_REASON\" >>{directory}/story\n");
+        let text =
+            format!("#!/bin/sh\necho \"$CROSSWIRE_NODE second $1 $CROSSWIRE_REASON\" >>{directory}/story\n");
         write_executable(program.as_ref(), &text);
         let (scene, beats) = begin_with(Setup { ..setup });
         scene.settle(Side::A);
         let since = now();
         let alone = format!("scripts = [\"{first}\"]");
         let more = format!("scripts = [\"{first}\", \"{second}\"]");
-        for (from, to) in
-            [(&alone, &more), (&"start_timeout = \"1s\"".into(), &"start_timeout = \"2s\"".into()), (&more, &alone)]
-        {
+        for (from, to) in [
+            (&alone, &more),
+            (&"start_timeout = \"1s\"".into(), &"start_timeout = \"2s\"".into()),
+            (&more, &alone),
+        ] {
             for side in [Side::B, Side::A] {
                 scene.rewrite(side, from, to);
                 let said = reload(&scene, side);

@@ -44,9 +44,10 @@ fn uptime_ms() -> u64 {
     seconds * 1_000
 }
 
-/// Operator: `maintenance on` on the standby; its daemon is killed and started again; then the active node dies.
-/// Required: the maintenance goes on with what is left of it and its reason; nothing moves before `maintenance off`, and no
-/// later start remembers it. After a boot, the whole time runs anew, from that boot.
+/// Operator: `maintenance on` on the standby; its daemon is killed and started again; then the active node
+/// dies. Required: the maintenance goes on with what is left of it and its reason; nothing moves before
+/// `maintenance off`, and no later start remembers it. After a boot, the whole time runs anew, from that
+/// boot.
 #[test]
 fn maintenance_outlives_the_daemon_and_the_box() {
     testing::in_fair_lab(|| {
@@ -70,14 +71,23 @@ fn maintenance_outlives_the_daemon_and_the_box() {
         });
         let expected = WEEK_MS.saturating_sub(uptime_ms());
         let left = maintenance_ms(&scene, Side::B).unwrap_or(0);
-        assert!(left <= expected + 2_000 && left + 60_000 >= expected, "{left} ms are left, not about {expected}");
+        assert!(
+            left <= expected + 2_000 && left + 60_000 >= expected,
+            "{left} ms are left, not about {expected}"
+        );
         let said = scene.say(Side::B, &["maintenance", "on", "--reason", "new disk"]);
         assert_eq!(said.code, Some(0), "{said:?}");
         scene.settle(Side::A);
-        scene.expect_soon("both know it", PATIENCE, |scene| scene.status(Side::A)["peer"]["maintenance"] == true);
+        scene.expect_soon("both know it", PATIENCE, |scene| {
+            scene.status(Side::A)["peer"]["maintenance"] == true
+        });
         scene.power_cut(Side::A).expect("cut");
         thread::sleep(ms(WATCHED_MS));
-        assert!(scene.holds().iter().all(|hold| hold.side == Side::A), "nothing is taken: {:?}", scene.holds());
+        assert!(
+            scene.holds().iter().all(|hold| hold.side == Side::A),
+            "nothing is taken: {:?}",
+            scene.holds()
+        );
         assert_eq!(scene.say(Side::B, &["maintenance", "off"]).code, Some(0));
         assert!(!file(&scene, Side::B).exists(), "nothing is in force");
         scene.wait_for_service_by(Side::B);
@@ -85,8 +95,9 @@ fn maintenance_outlives_the_daemon_and_the_box() {
     });
 }
 
-/// Operator: `maintenance on --for 2s` on the standby; the active node dies at once.
-/// Required: nothing is taken for 2 s; then, without a word of the operator's, the standby serves. A later start remembers nothing.
+/// Operator: `maintenance on --for 2s` on the standby; the active node dies at once. Required: nothing is
+/// taken for 2 s; then, without a word of the operator's, the standby serves. A later start remembers
+/// nothing.
 #[test]
 fn maintenance_expires_by_itself() {
     testing::in_fair_lab(|| {
@@ -96,7 +107,8 @@ fn maintenance_expires_by_itself() {
         assert!(said.code == Some(0) && said.text == "done: nothing is moved for 2 s\n", "{said:?}");
         scene.power_cut(Side::A).expect("cut");
         scene.wait_for_service_by(Side::B);
-        let taken = scene.holds().iter().find(|hold| hold.side == Side::B).map(|hold| hold.from).expect("it serves");
+        let taken =
+            scene.holds().iter().find(|hold| hold.side == Side::B).map(|hold| hold.from).expect("it serves");
         assert!(taken.since(asked) >= Span::from_s(2), "taken {} after it was asked for", taken.since(asked));
         assert_eq!(maintenance_ms(&scene, Side::B), None);
         restart(&mut scene, Side::B, |_| {});
@@ -105,9 +117,9 @@ fn maintenance_expires_by_itself() {
     });
 }
 
-/// Operator: `standby` on the active node, whose daemon is killed and started again; the file is damaged; it cannot be written.
-/// Required: it holds nothing before `online`. A damaged file is said, and moves nothing for an hour; one that cannot be
-/// written is said at once.
+/// Operator: `standby` on the active node, whose daemon is killed and started again; the file is damaged; it
+/// cannot be written. Required: it holds nothing before `online`. A damaged file is said, and moves nothing
+/// for an hour; one that cannot be written is said at once.
 #[test]
 fn standby_outlives_the_daemon_and_a_damaged_file_is_said() {
     testing::in_fair_lab(|| {
@@ -128,7 +140,10 @@ fn standby_outlives_the_daemon_and_a_damaged_file_is_said() {
         });
         let status = scene.status(Side::A);
         assert!(status["maintenance_ms"].as_u64().is_some_and(|left| left <= 3_600_000), "{status}");
-        assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("is damaged: say again")), "{status}");
+        assert!(
+            status["reason"].as_str().is_some_and(|reason| reason.contains("is damaged: say again")),
+            "{status}"
+        );
         assert!(scene.log_of(Side::A).contains("is damaged: say again what is to be"));
         scene.settle(Side::B);
         assert_eq!(scene.say(Side::A, &["maintenance", "off"]).code, Some(0));
@@ -156,10 +171,9 @@ fn replace_agent(scene: &mut Scene, side: Side) {
     }
 }
 
-/// Operator: `standby` on the standby, whose disk takes nothing; its agent is killed. Then what was kept is taken away, and
-/// its agent is killed again.
-/// Required: what an operator has said counts for the next agent too, and what only an agent has left does not: nobody can
-/// tell whether it was in its right mind.
+/// Operator: `standby` on the standby, whose disk takes nothing; its agent is killed. Then what was kept is
+/// taken away, and its agent is killed again. Required: what an operator has said counts for the next agent
+/// too, and what only an agent has left does not: nobody can tell whether it was in its right mind.
 #[test]
 fn what_the_operator_said_outlives_an_agent_and_what_an_agent_left_is_not_enough() {
     testing::in_fair_lab(|| {

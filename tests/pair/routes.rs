@@ -38,22 +38,28 @@ fn has_address(scene: &Scene, side: Side) -> bool {
     scene.namespace(side).rtnl().addresses().expect("addresses").iter().any(|held| held.ip == OUTSIDE)
 }
 
-/// Operator: a gateway with a default route that only the active node may have, and whose packets carry the service address.
-/// Fault: the address, and with it the route, is removed by hand; the metric is changed; a handover; guard and agent are
-/// killed. Required: a host beyond sees the service address; the route comes back, changes without a blink of the address,
-/// moves, and is gone with its address.
+/// Operator: a gateway with a default route that only the active node may have, and whose packets carry the
+/// service address. Fault: the address, and with it the route, is removed by hand; the metric is changed; a
+/// handover; guard and agent are killed. Required: a host beyond sees the service address; the route comes
+/// back, changes without a blink of the address, moves, and is gone with its address.
 #[test]
 fn the_route_goes_where_the_address_goes() {
     testing::in_fair_lab(|| {
         let addresses = vec![format!("{VIP}/24@eth0"), format!("{OUTSIDE}/24@eth1")];
         let outside = client_address(1);
         let more = format!("routes = [\"default via {outside} metric 5\"]");
-        let mut scene =
-            Scene::serving_with(Setup { addresses, second_lan: true, prefer: Some(Side::A), more, ..Setup::default() });
+        let mut scene = Scene::serving_with(Setup {
+            addresses,
+            second_lan: true,
+            prefer: Some(Side::A),
+            more,
+            ..Setup::default()
+        });
         let client = scene.client();
         let index = scene.switch().node_interface(scene.client_port(1));
         client.rtnl().add_address(index, BEYOND, 32, None).expect("a host beyond");
-        let beyond = client.run_in(|| UdpSocket::bind((BEYOND, PORT))).expect("a namespace").expect("a socket");
+        let beyond =
+            client.run_in(|| UdpSocket::bind((BEYOND, PORT))).expect("a namespace").expect("a socket");
         beyond.set_read_timeout(Some(PATIENCE)).expect("a limit");
         expect_only(&scene, Side::A);
         let (_, from) = beyond.recv_from(&mut [0; 16]).expect("something arrives");
@@ -70,7 +76,8 @@ fn the_route_goes_where_the_address_goes() {
             scene.rewrite(side, "metric 5", "metric 6");
             let said = scene.say(side, &["reload"]);
             let other = route.replace("metric 5", "metric 6");
-            let expected = format!("group {GROUP}: {route} is removed\ngroup {GROUP}: {other} is added\ndone\n");
+            let expected =
+                format!("group {GROUP}: {route} is removed\ngroup {GROUP}: {other} is added\ndone\n");
             assert_eq!((said.code, said.text), (Some(0), expected));
         }
         expect_only(&scene, Side::A);

@@ -1,4 +1,5 @@
-//! Row 24: a box that runs out of something. Whatever cannot be had, heartbeats and the service address go on.
+//! Row 24: a box that runs out of something. Whatever cannot be had, heartbeats and the service address go
+//! on.
 
 use std::fs;
 use std::io;
@@ -26,8 +27,8 @@ const LATE_AFTER: Span = Span::from_ms(300);
 const WATCHED_MS: u64 = 3_000;
 /// What makes a box of its own out of mounts.
 const NEEDED: [&str; 3] = ["/usr/bin/unshare", "/usr/bin/mount", "/dev/full"];
-/// The daemon of gw1 on a root that is read-only but for its run directory; what it writes in the foreground goes to a full
-/// disk, and the syslog that it sees is read by nobody.
+/// The daemon of gw1 on a root that is read-only but for its run directory; what it writes in the foreground
+/// goes to a full disk, and the syslog that it sees is read by nobody.
 const BOX: &str = r#"#!/bin/sh -e
 cd "$(dirname "$0")"
 here=$PWD
@@ -75,8 +76,8 @@ fn stuck_log(path: &Path) -> UnixDatagram {
     log
 }
 
-/// Fault: the disk is full, the root is read-only, and nobody reads what is written to `/dev/log`, all on one node.
-/// Required: it takes part as any other: it serves, hands over, takes over; beats are on time.
+/// Fault: the disk is full, the root is read-only, and nobody reads what is written to `/dev/log`, all on one
+/// node. Required: it takes part as any other: it serves, hands over, takes over; beats are on time.
 #[test]
 fn row_24_full_disk_read_only_root_and_a_stuck_log() {
     if !testing::has_tools(&NEEDED) {
@@ -212,10 +213,16 @@ fn runs_out(want: &Want) {
     thread::scope(|scope| {
         let scene = &scene;
         let asked = scope.spawn(|| scene.say(Side::A, &["handover", GROUP]));
-        scene
-            .expect_soon("a stop that fails", PATIENCE, |scene| scene.log_of(Side::A).contains("service did not stop"));
+        scene.expect_soon("a stop that fails", PATIENCE, |scene| {
+            scene.log_of(Side::A).contains("service did not stop")
+        });
         thread::sleep(ms(1_000));
-        assert_eq!(story(), "gw1 start\n", "{}: the peer starts nothing before the stop is certain", want.name());
+        assert_eq!(
+            story(),
+            "gw1 start\n",
+            "{}: the peer starts nothing before the stop is certain",
+            want.name()
+        );
         want.set(guard, false);
         let said = asked.join().expect("it ran");
         assert!(said.code.is_some(), "{said:?}");
@@ -227,8 +234,8 @@ fn runs_out(want: &Want) {
     scene.assert_never_both();
 }
 
-/// Fault: the active node's guard can open nothing more, so that it has no pipe for a child.
-/// Required: beats and address go on; what cannot be stopped is tried again, and the peer starts only after that.
+/// Fault: the active node's guard can open nothing more, so that it has no pipe for a child. Required: beats
+/// and address go on; what cannot be stopped is tried again, and the peer starts only after that.
 #[test]
 fn row_24_no_descriptors_for_the_guards_child() {
     testing::in_fair_lab(|| runs_out(&Want::Descriptors));

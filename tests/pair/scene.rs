@@ -26,10 +26,11 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const COMMAND_WAIT: Duration = Duration::from_secs(60);
 /// Durations may be as many times what the catalogue says.
 const ALLOWANCE: u32 = 3;
-/// The client asks every 5 ms; a busy machine may hold up it, the switch or a kernel for as long without a move.
+/// The client asks every 5 ms; a busy machine may hold up it, the switch or a kernel for as long without a
+/// move.
 const HICCUP: Span = Span::from_ms(150);
-/// What a standstill of the machine has to last for a move to be its doing: silence is judged after 500 ms, and the beat before
-/// may be 100 ms old.
+/// What a standstill of the machine has to last for a move to be its doing: silence is judged after 500 ms,
+/// and the beat before may be 100 ms old.
 const LONG_STALL: Duration = Duration::from_millis(150);
 
 /// A length of time.
@@ -235,7 +236,8 @@ impl Scene {
         }
     }
 
-    /// Since the beginning one node has held the service address without a break, and `since` then the client noticed nothing.
+    /// Since the beginning one node has held the service address without a break, and `since` then the client
+    /// noticed nothing.
     pub fn assert_nothing_moved(&self, holder: Side, since: Instant) {
         let holds = self.holds();
         let is_one = matches!(holds[..], [Hold { side, until: None, .. }] if side == holder);
@@ -253,7 +255,8 @@ impl Scene {
         outage
     }
 
-    /// Waits until only `side` holds the service address, then until the client is served; returns the two instants.
+    /// Waits until only `side` holds the service address, then until the client is served; returns the two
+    /// instants.
     pub fn wait_for_service_by(&self, side: Side) -> (Instant, Instant) {
         let held = self.wait_for(Wanted::Only(side), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         (held, self.ping().wait_for_answer_after(held, PATIENCE).expect("the client is served"))

@@ -115,8 +115,8 @@ fn row_19_start_hangs() {
     });
 }
 
-/// Fault: the script's stop hangs when the group is handed over; later it works again.
-/// Required: the address goes all the same, and the peer does not start before the script has stopped. It is tried again.
+/// Fault: the script's stop hangs when the group is handed over; later it works again. Required: the address
+/// goes all the same, and the peer does not start before the script has stopped. It is tried again.
 #[test]
 fn row_19_stop_hangs() {
     testing::in_fair_lab(|| {
@@ -127,7 +127,9 @@ fn row_19_stop_hangs() {
         let said = scene.say(Side::A, &["handover", GROUP]);
         assert_ne!(said.code, Some(0), "{said:?}");
         scene.wait_for(Wanted::Nobody, PATIENCE).unwrap_or_else(|e| panic!("{e}"));
-        scene.expect_soon("the stop is given up", PATIENCE, |scene| scene.log_of(Side::A).contains("did not stop"));
+        scene.expect_soon("the stop is given up", PATIENCE, |scene| {
+            scene.log_of(Side::A).contains("did not stop")
+        });
         thread::sleep(ms(2_000));
         assert_eq!((scene.role(Side::A), scene.role(Side::B)), ("releasing".to_owned(), "backup".to_owned()));
         assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
@@ -141,9 +143,9 @@ fn row_19_stop_hangs() {
     });
 }
 
-/// Fault: the script's start hangs on the preferred node, and so does its stop, as those of a disk do that answers nothing; later
-/// the stop works.
-/// Required: nobody knows what the start has done, so the peer does not start the group before the stop has worked.
+/// Fault: the script's start hangs on the preferred node, and so does its stop, as those of a disk do that
+/// answers nothing; later the stop works. Required: nobody knows what the start has done, so the peer does
+/// not start the group before the stop has worked.
 #[test]
 fn row_19_start_and_stop_hang() {
     testing::in_fair_lab(|| {
@@ -151,7 +153,9 @@ fn row_19_start_and_stop_hang() {
         service.does("gw1-start", HANG);
         service.does("gw1-stop", HANG);
         let (scene, beats) = begin(&service);
-        scene.expect_soon("the stop is given up", PATIENCE, |scene| scene.log_of(Side::A).contains("did not stop"));
+        scene.expect_soon("the stop is given up", PATIENCE, |scene| {
+            scene.log_of(Side::A).contains("did not stop")
+        });
         thread::sleep(ms(2_000));
         assert_eq!((scene.role(Side::A), scene.role(Side::B)), ("releasing".to_owned(), "backup".to_owned()));
         assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
@@ -189,8 +193,9 @@ fn row_19_child_keeps_the_pipe_and_floods_it() {
     });
 }
 
-/// Fault: the script's stop hangs when the group is handed over, and the group asks for a box that resets itself.
-/// Required: the address goes first, then the box resets itself; the peer serves once it is silent, and not before.
+/// Fault: the script's stop hangs when the group is handed over, and the group asks for a box that resets
+/// itself. Required: the address goes first, then the box resets itself; the peer serves once it is silent,
+/// and not before.
 #[test]
 fn row_19_stop_hangs_and_the_box_resets_itself() {
     testing::in_fair_lab(|| {
@@ -208,7 +213,8 @@ fn row_19_stop_hangs_and_the_box_resets_itself() {
         service.does("gw1-stop", HANG);
         let said = scene.say(Side::A, &["handover", GROUP]);
         assert_ne!(said.code, Some(0), "{said:?}");
-        scene.expect_soon("the reset", PATIENCE, |_| fs::read_to_string(&reset).is_ok_and(|text| text == "b"));
+        scene
+            .expect_soon("the reset", PATIENCE, |_| fs::read_to_string(&reset).is_ok_and(|text| text == "b"));
         assert_eq!(scene.holder().expect("the observer lost nothing"), None, "the address goes first");
         assert!(!service.story().iter().any(|line| line.starts_with("gw2")), "{:?}", service.story());
         assert_on_time("stop hangs, self-fence", beats);

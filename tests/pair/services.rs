@@ -1,8 +1,10 @@
-//! What an operator wants moved, with the real things: dnsmasq (DHCP and DNS) and busybox httpd by LSB scripts, a mounted
-//! directory and a second address by OCF agents, a third address by a script of Heartbeat's resource.d; and a client that
-//! keeps its lease, resolves a name and fetches a page all the while.
+//! What an operator wants moved, with the real things: dnsmasq (DHCP and DNS) and busybox httpd by LSB
+//! scripts, a mounted directory and a second address by OCF agents, a third address by a script of
+//! Heartbeat's resource.d; and a client that keeps its lease, resolves a name and fetches a page all the
+//! while.
 //!
-//! Debian's dnsmasq, busybox, kmod, resource-agents and heartbeat are needed; `.ci/run machine` installs them.
+//! Debian's dnsmasq, busybox, kmod, resource-agents and heartbeat are needed; `.ci/run machine` installs
+//! them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,9 +31,11 @@ const NEEDED: [&str; 6] = [
     "/usr/lib/ocf/resource.d/heartbeat/Filesystem",
     "/etc/ha.d/resource.d/IPaddr2",
 ];
-/// An address that dnsmasq would not give to the client by itself: only its file of leases says that it is the client's.
+/// An address that dnsmasq would not give to the client by itself: only its file of leases says that it is
+/// the client's.
 const LEASED: &str = "10.77.0.157";
-/// Longest that the client may go without a name or a page: death of the active node, five scripts, and a busy machine.
+/// Longest that the client may go without a name or a page: death of the active node, five scripts, and a
+/// busy machine.
 const LONGEST_GAP: Duration = Duration::from_secs(20);
 const CUSTOMER: &str = include_str!("../fixtures/services/customer");
 const LEASE_SCRIPT: &str = include_str!("../fixtures/services/leased");
@@ -96,7 +100,8 @@ impl Services {
     }
 }
 
-/// A client whose programs run all the while: udhcpc, which holds one lease, and the customer, which asks for names and pages.
+/// A client whose programs run all the while: udhcpc, which holds one lease, and the customer, which asks for
+/// names and pages.
 struct Client {
     directory: PathBuf,
     dhcp: Child,
@@ -188,8 +193,9 @@ fn hand_over(scene: &mut Scene) {
 }
 
 /// Fault: the active node loses power. Operator: it comes back, `failback = "immediate"`; later a handover.
-/// Required: the client that asks all the while has its one lease, prolonged by whoever serves, resolves the name and gets the
-/// page from all three addresses; what the operator moved stays; the two kernels never hold the service address at once.
+/// Required: the client that asks all the while has its one lease, prolonged by whoever serves, resolves the
+/// name and gets the page from all three addresses; what the operator moved stays; the two kernels never hold
+/// the service address at once.
 #[test]
 fn real_services_follow_the_address() {
     if !testing::has_tools(&NEEDED) {

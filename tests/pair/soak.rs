@@ -6,13 +6,15 @@
 //! CROSSWIRE_SOAK_S=7200 cargo test --test pair -- soak:: --nocapture
 //! ```
 //!
-//! After each blow the pair has to come to rest. In all of it the two kernels never hold the address at once, no process, zombie or
-//! descriptor is left over, and memory and log do not grow with time: what the second half has is what the first half had.
+//! After each blow the pair has to come to rest. In all of it the two kernels never hold the address at once,
+//! no process, zombie or descriptor is left over, and memory and log do not grow with time: what the second
+//! half has is what the first half had.
 //!
-//! Overlap is judged by the order in which the kernels queued their events, of both in one queue, and not by when somebody read
-//! them ([`crate::lab::address_log`]). Two readers, one for each kernel, see overlaps that never were: the one that is woken late
-//! stamps the end of a hold after the other one has stamped the beginning of the next, by as much as it was late, up to a slice of
-//! the scheduler or a round of polling (`the_observer_sees_no_overlap_where_a_late_reader_does` in tests/lab).
+//! Overlap is judged by the order in which the kernels queued their events, of both in one queue, and not by
+//! when somebody read them ([`crate::lab::address_log`]). Two readers, one for each kernel, see overlaps that
+//! never were: the one that is woken late stamps the end of a hold after the other one has stamped the
+//! beginning of the next, by as much as it was late, up to a slice of the scheduler or a round of polling
+//! (`the_observer_sees_no_overlap_where_a_late_reader_does` in tests/lab).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,7 +56,8 @@ enum Blow {
     CutLan,
 }
 
-const BLOWS: [Blow; 6] = [Blow::Handover, Blow::KillAgent, Blow::KillAll, Blow::Reload, Blow::CutCable, Blow::CutLan];
+const BLOWS: [Blow; 6] =
+    [Blow::Handover, Blow::KillAgent, Blow::KillAll, Blow::Reload, Blow::CutCable, Blow::CutLan];
 
 /// What is known of one blow and the rest after it.
 struct Entry {
@@ -103,7 +106,9 @@ impl Soak {
             }
             Blow::KillAll => {
                 self.killed_at[side.index()] = None;
-                for pid in [self.scene.guard(side).expect("a guard"), self.scene.agent(side).expect("an agent")] {
+                for pid in
+                    [self.scene.guard(side).expect("a guard"), self.scene.agent(side).expect("an agent")]
+                {
                     // ESRCH: it has just ended.
                     let _ = kill(pid, Signal::SIGKILL);
                 }
@@ -133,7 +138,8 @@ impl Soak {
 
     fn resident(&mut self) -> [u64; 4] {
         let mut of = |side| {
-            let (guard, agent) = (self.scene.guard(side).expect("a guard"), self.scene.agent(side).expect("an agent"));
+            let (guard, agent) =
+                (self.scene.guard(side).expect("a guard"), self.scene.agent(side).expect("an agent"));
             [resident_kb(guard), resident_kb(agent)]
         };
         let ([guard_a, agent_a], [guard_b, agent_b]) = (of(Side::A), of(Side::B));
@@ -169,7 +175,8 @@ impl Soak {
             all.sort_unstable();
             let lines: usize = all.iter().map(|(_, lines)| lines).sum();
             let most = all.iter().map(|(_, lines)| *lines).max().unwrap_or(0);
-            let (count, median, worst) = (all.len(), all[all.len() / 2].0.as_ms(), all[all.len() - 1].0.as_ms());
+            let (count, median, worst) =
+                (all.len(), all[all.len() / 2].0.as_ms(), all[all.len() - 1].0.as_ms());
             let name = format!("{blow:?}");
             println!("{name:<10}{count:>6}{median:>8} ms{worst:>8} ms{:>8}{most:>8}", lines / count);
         }
@@ -179,7 +186,9 @@ impl Soak {
     fn assert_memory_is_flat(&self) {
         let (first, second) = self.entries.split_at(self.entries.len() / 2);
         let most = |entries: &[Entry], index: usize| entries.iter().map(|entry| entry.resident[index]).max();
-        for (index, process) in ["guard of A", "agent of A", "guard of B", "agent of B"].into_iter().enumerate() {
+        for (index, process) in
+            ["guard of A", "agent of A", "guard of B", "agent of B"].into_iter().enumerate()
+        {
             let (Some(before), Some(after)) = (most(first, index), most(second, index)) else { continue };
             println!("{process}: at most {before} KB resident in the first half, {after} KB in the second");
             assert!(after <= before + MORE_KB, "{process}: {before} KB, then {after} KB");
@@ -202,7 +211,8 @@ fn a_soak_leaves_nothing_behind_and_grows_nothing() {
         let mut scene = Scene::serving();
         let active = rest(&mut scene);
         let open = open_files(&mut scene);
-        let mut soak = Soak { scene, dice: Dice::new(seed), active, killed_at: [None; 2], entries: Vec::new() };
+        let mut soak =
+            Soak { scene, dice: Dice::new(seed), active, killed_at: [None; 2], entries: Vec::new() };
         let until = now() + span(lasts);
         while now() < until {
             soak.one_more(&open);

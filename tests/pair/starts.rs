@@ -82,8 +82,8 @@ fn row_17_the_second_boots_alone() {
     });
 }
 
-/// Fault: the daemon of the active node is killed and started again before dead_after has passed; its kernel still has the address.
-/// Required: one active, never both, and not the old address without its owner.
+/// Fault: the daemon of the active node is killed and started again before dead_after has passed; its kernel
+/// still has the address. Required: one active, never both, and not the old address without its owner.
 #[test]
 fn row_17_restart_faster_than_dead_after() {
     testing::in_fair_lab(|| {
@@ -92,8 +92,9 @@ fn row_17_restart_faster_than_dead_after() {
         scene.kill(Side::A).expect("both die");
         scene.begin(Side::A);
         let held = scene.expect_soon("one active by its own account too", PATIENCE, |scene| {
-            let active = [Side::A, Side::B]
-                .map(|side| scene.try_status(side).is_some_and(|status| status["groups"][0]["role"] == "active"));
+            let active = [Side::A, Side::B].map(|side| {
+                scene.try_status(side).is_some_and(|status| status["groups"][0]["role"] == "active")
+            });
             active[0] != active[1] && scene.log().holders(VIP).is_ok_and(|holders| holders == active)
         });
         let holder = scene.holder().expect("the observer lost nothing").expect("one of them");
@@ -112,8 +113,10 @@ fn row_20_another_program_opens_the_port() {
         let scene = Scene::serving();
         let start = now();
         let device = scene.cable().device(Side::A).to_owned();
-        let open = || File::options().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(&device);
-        // The daemon's exclusive mark binds a program in a user namespace; the laboratory takes it off again and again.
+        let open =
+            || File::options().read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(&device);
+        // The daemon's exclusive mark binds a program in a user namespace; the laboratory takes it off again
+        // and again.
         scene.expect_soon("a way into the port", PATIENCE, |_| open().is_ok());
         let mut port = (0..30_000)
             .find_map(|_| {

@@ -1,4 +1,5 @@
-//! Row 35: a box whose processors all have something else to do. Both processes run before everything else; their scripts do not.
+//! Row 35: a box whose processors all have something else to do. Both processes run before everything else;
+//! their scripts do not.
 
 use std::fs;
 use std::process::{Child, Command};
@@ -45,12 +46,14 @@ impl Drop for Hogs {
     }
 }
 
-/// Puts all threads of this process, and so the laboratory, before the daemons, but nobody whom they start; false where that is
-/// not granted.
+/// Puts all threads of this process, and so the laboratory, before the daemons, but nobody whom they start;
+/// false where that is not granted.
 fn run_the_lab_first() -> bool {
     let tasks = fs::read_dir("/proc/self/task").expect("tasks").flatten();
-    let ids = tasks.filter_map(|task| task.file_name().to_str().and_then(|name| name.parse::<libc::pid_t>().ok()));
-    ids.map(|id| set_scheduler(id, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, LAB_PRIORITY)).all(|done| done.is_ok())
+    let ids =
+        tasks.filter_map(|task| task.file_name().to_str().and_then(|name| name.parse::<libc::pid_t>().ok()));
+    ids.map(|id| set_scheduler(id, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, LAB_PRIORITY))
+        .all(|done| done.is_ok())
 }
 
 fn set_scheduler(task: libc::pid_t, policy: libc::c_int, priority: libc::c_int) -> nix::Result<()> {
@@ -119,7 +122,11 @@ fn watch_starved(name: &str, setup: Setup) {
         gaps[1]
     );
     scene.assert_nothing_moved(Side::A, since);
-    assert_eq!([Side::A, Side::B].map(|side| scene.agent(side).expect("an agent")), agents, "none was replaced");
+    assert_eq!(
+        [Side::A, Side::B].map(|side| scene.agent(side).expect("an agent")),
+        agents,
+        "none was replaced"
+    );
     scene.assert_never_both();
 }
 
@@ -193,12 +200,15 @@ fn scripts_have_ordinary_ranks_and_both_processes_do_not() {
         let directory = tempfile::tempdir().expect("a directory");
         let (script, found) = (directory.path().join("service"), directory.path().join("found"));
         let text = format!(
-            "#!/bin/sh\n[ \"$1\" != start ] || cat /proc/$$/stat /proc/$$/limits >{}\n[ \"$1\" != status ] || exit 3\n",
+            "#!/bin/sh\n[ \"$1\" != start ] || cat /proc/$$/stat /proc/$$/limits >{}\n[ \"$1\" != status ] \
+                || exit 3\n",
             found.display()
         );
         write_executable(&script, &text);
-        let mut scene =
-            Scene::serving_with(Setup { scripts: vec![format!("exec:{}", script.display())], ..Setup::default() });
+        let mut scene = Scene::serving_with(Setup {
+            scripts: vec![format!("exec:{}", script.display())],
+            ..Setup::default()
+        });
         let seen = fs::read_to_string(&found).expect("it was started");
         assert_eq!(rank(seen.lines().next().expect("a line")), (libc::SCHED_OTHER, 0), "{seen}");
         let limit = seen.lines().find(|line| line.contains("realtime timeout")).expect("a limit");
@@ -208,7 +218,10 @@ fn scripts_have_ordinary_ranks_and_both_processes_do_not() {
             assert!(!is_granted(&scene) || policy & 0xff == libc::SCHED_RR, "{policy} {nice}");
             let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
             let locked = status.lines().find(|line| line.starts_with("VmLck")).expect("a line");
-            assert!(!locked.ends_with(" 0 kB") || scene.log_of(Side::A).contains("never swapped"), "{locked}");
+            assert!(
+                !locked.ends_with(" 0 kB") || scene.log_of(Side::A).contains("never swapped"),
+                "{locked}"
+            );
         }
     });
 }

@@ -36,11 +36,12 @@ fn flood(scene: &Scene, for_ms: u64, mut bytes: impl FnMut() -> Vec<u8>) {
 
 fn refused(scene: &Scene, side: Side, kind: &str) -> u64 {
     let status = scene.try_status(side);
-    status.map_or(0, |status| status["paths"][CABLE]["refused"][kind].as_u64().expect("a counter of that name"))
+    status
+        .map_or(0, |status| status["paths"][CABLE]["refused"][kind].as_u64().expect("a counter of that name"))
 }
 
-/// Fault: noise, console text and NULs on the cable, 1 s each, twice as fast as the line could carry beats between them.
-/// Required: no move, no crash; counted; the path is back two intervals after it ends.
+/// Fault: noise, console text and NULs on the cable, 1 s each, twice as fast as the line could carry beats
+/// between them. Required: no move, no crash; counted; the path is back two intervals after it ends.
 #[test]
 fn row_11_noise_on_the_cable() {
     testing::in_fair_lab(|| {
@@ -53,7 +54,8 @@ fn row_11_noise_on_the_cable() {
         flood(&scene, 1_000, || vec![0; 64]);
         let ended = now();
         for side in BOTH {
-            let back = scene.expect_soon("the cable", PATIENCE, |scene| scene.path_state(side, CABLE) == "on time");
+            let back =
+                scene.expect_soon("the cable", PATIENCE, |scene| scene.path_state(side, CABLE) == "on time");
             println!("row 11: {side:?} hears its peer {} after the noise", back.since(ended));
             assert!(back.since(ended) <= at_most(200), "the cable took {}", back.since(ended));
             assert!(refused(&scene, side, "noise") + refused(&scene, side, "bad_CRC") > 0, "counted");
@@ -63,8 +65,8 @@ fn row_11_noise_on_the_cable() {
     });
 }
 
-/// Fault: the cable is pulled from the peer and plugged into somebody's console.
-/// Required: its silence proves nothing: noisy, jeopardy, no move. When the peer then loses its power, `hold` holds.
+/// Fault: the cable is pulled from the peer and plugged into somebody's console. Required: its silence proves
+/// nothing: noisy, jeopardy, no move. When the peer then loses its power, `hold` holds.
 #[test]
 fn row_11_console_instead_of_the_peer() {
     testing::in_fair_lab(|| {
@@ -76,7 +78,10 @@ fn row_11_console_instead_of_the_peer() {
         scene.power_cut(Side::A).expect("its processes die");
         flood(&scene, 1_500, || CONSOLE.to_vec());
         let status = scene.status(Side::B);
-        assert_eq!((&status["verdict"], &status["groups"][0]["role"]), (&"doubtful".into(), &"backup".into()));
+        assert_eq!(
+            (&status["verdict"], &status["groups"][0]["role"]),
+            (&"doubtful".into(), &"backup".into())
+        );
         scene.assert_never_both();
     });
 }
@@ -115,12 +120,14 @@ fn assert_both_say(scene: &Scene, what: &str, counter: &str) {
         let advice = |text: &str| text.contains(what);
         scene.expect_soon("a line in the log", PATIENCE, |scene| advice(&scene.log_of(side)));
         // Once the peer of before is heard no more.
-        scene.expect_soon("the same in the status", PATIENCE, |scene| advice(&scene.say(side, &["status"]).text));
+        scene.expect_soon("the same in the status", PATIENCE, |scene| {
+            advice(&scene.say(side, &["status"]).text)
+        });
     }
 }
 
-/// Starts `first`, lets it serve alone, then starts the other one, which it does not understand. The first serves on
-/// undisturbed, and both say why they do not understand each other.
+/// Starts `first`, lets it serve alone, then starts the other one, which it does not understand. The first
+/// serves on undisturbed, and both say why they do not understand each other.
 fn runs_on_beside_a_stranger(first: Side, mut scene: Scene, what: &str, counter: &str) {
     scene.begin(first);
     let (_, served) = scene.wait_for_service_by(first);
@@ -157,8 +164,8 @@ fn row_12_other_key_joins_gw2() {
     testing::in_fair_lab(|| runs_on_beside_a_stranger(Side::B, with_other_keys(), KEYS_DIFFER, "wrong_key"));
 }
 
-/// Fault: the two nodes have different keys and start at once.
-/// Required: never both: neither starts to serve, and both say why; when one of them is stopped, the other one serves.
+/// Fault: the two nodes have different keys and start at once. Required: never both: neither starts to serve,
+/// and both say why; when one of them is stopped, the other one serves.
 #[test]
 fn row_12_other_keys_start_at_once() {
     testing::in_fair_lab(|| {
@@ -203,9 +210,9 @@ fn row_12_other_pair() {
     });
 }
 
-/// Fault: the two nodes' configurations differ in what both must agree on.
-/// Required: the peer is heard, the difference is named on both sides, and `handover` is refused with the reason; a takeover
-/// from a dead peer is not.
+/// Fault: the two nodes' configurations differ in what both must agree on. Required: the peer is heard, the
+/// difference is named on both sides, and `handover` is refused with the reason; a takeover from a dead peer
+/// is not.
 #[test]
 fn row_12_other_configuration() {
     testing::in_fair_lab(|| {
@@ -216,9 +223,13 @@ fn row_12_other_configuration() {
             let said = scene.say(side, &["status"]).text;
             assert!(said.contains("the CONFIGURATIONS DIFFER: compare "), "{side:?}: {said}");
             let log = scene.log_of(side);
-            assert!(log.contains("runs with another configuration: compare the two files"), "{side:?}: {log}");
+            assert!(
+                log.contains("runs with another configuration: compare the two files"),
+                "{side:?}: {log}"
+            );
         }
-        let expected = "refused: group gateway: the configurations of the two nodes differ: make them the same first\n";
+        let expected =
+            "refused: group gateway: the configurations of the two nodes differ: make them the same first\n";
         for (side, command) in [(Side::A, "handover"), (Side::B, "takeover")] {
             let said = scene.say(side, &[command, GROUP]);
             assert_eq!((said.code, said.text.as_str()), (Some(1), expected), "{command}");
@@ -231,9 +242,9 @@ fn row_12_other_configuration() {
     });
 }
 
-/// Fault: everything that the active node has sent over the cable is played to the standby again, while it runs; then on and on
-/// after the active node lost its power, and after the standby was restarted.
-/// Required: refused and counted; no move while it runs, takeover on time, and service after cold_start.
+/// Fault: everything that the active node has sent over the cable is played to the standby again, while it
+/// runs; then on and on after the active node lost its power, and after the standby was restarted. Required:
+/// refused and counted; no move while it runs, takeover on time, and service after cold_start.
 #[test]
 fn row_14_recorded_frames_replayed() {
     testing::in_fair_lab(|| {
@@ -269,8 +280,9 @@ fn row_14_recorded_frames_replayed() {
     });
 }
 
-/// Fault: the cable leads to a node of another pair, which has the same name and another key; the peer is heard on the LAN.
-/// Required: `status` says that it is somebody else at the end of the cable, and does not send for the key.
+/// Fault: the cable leads to a node of another pair, which has the same name and another key; the peer is
+/// heard on the LAN. Required: `status` says that it is somebody else at the end of the cable, and does not
+/// send for the key.
 #[test]
 fn row_12_the_cable_of_another_pair_is_known_by_the_peer_on_the_lan() {
     testing::in_lab(|| {

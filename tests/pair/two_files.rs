@@ -16,17 +16,24 @@ use crate::scene::{PATIENCE, Scene, ms};
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 102));
 /// `run` with a file that cannot be used.
 const EXIT_CONFIGURATION: i32 = 78;
-const SLOW: &str = "interval = \"250ms\"\nlate_after = \"750ms\"\ndead_after = \"1500ms\"\nlease = \"3000ms\"\n";
-const FAST: &str = "interval = \"100ms\"\nlate_after = \"300ms\"\ndead_after = \"500ms\"\nlease = \"1000ms\"\n";
+const SLOW: &str =
+    "interval = \"250ms\"\nlate_after = \"750ms\"\ndead_after = \"1500ms\"\nlease = \"3000ms\"\n";
+const FAST: &str =
+    "interval = \"100ms\"\nlate_after = \"300ms\"\ndead_after = \"500ms\"\nlease = \"1000ms\"\n";
 
-/// Operator: shorter times in the file of the standby, which is reloaded, and seconds later in that of the active node; then
-/// the same the other way round and with longer times. A witness is configured.
-/// Required: nothing moves, and the standby takes over on time afterwards.
+/// Operator: shorter times in the file of the standby, which is reloaded, and seconds later in that of the
+/// active node; then the same the other way round and with longer times. A witness is configured. Required:
+/// nothing moves, and the standby takes over on time afterwards.
 #[test]
 fn a_rolling_change_of_times_moves_nothing() {
     testing::in_fair_lab(|| {
-        let slow =
-            Setup { interval_ms: 250, late_after_ms: 750, dead_after_ms: 1_500, lease_ms: 3_000, ..Setup::default() };
+        let slow = Setup {
+            interval_ms: 250,
+            late_after_ms: 750,
+            dead_after_ms: 1_500,
+            lease_ms: 3_000,
+            ..Setup::default()
+        };
         let mut scene = Scene::serving_with(Setup { quorum: format!("witness = [\"{CLIENT}\"]\n"), ..slow });
         let since = now();
         for (sides, from, to) in [([Side::B, Side::A], SLOW, FAST), ([Side::A, Side::B], FAST, SLOW)] {
@@ -44,8 +51,8 @@ fn a_rolling_change_of_times_moves_nothing() {
     });
 }
 
-/// Operators: `standby` on one node, and three seconds later `standby --force` on the other one; then the other way round.
-/// Required: both stand by until one of them is told otherwise.
+/// Operators: `standby` on one node, and three seconds later `standby --force` on the other one; then the
+/// other way round. Required: both stand by until one of them is told otherwise.
 #[test]
 fn a_forced_standby_cancels_no_other() {
     testing::in_fair_lab(|| {
@@ -57,22 +64,26 @@ fn a_forced_standby_cancels_no_other() {
             thread::sleep(ms(3_000));
             let said = scene.say(first.peer(), &["standby", "--force"]);
             assert_eq!(said.code, Some(0), "{said:?}");
-            scene.expect_soon("nobody serves", PATIENCE, |scene| scene.holds().iter().all(|hold| hold.until.is_some()));
+            scene.expect_soon("nobody serves", PATIENCE, |scene| {
+                scene.holds().iter().all(|hold| hold.until.is_some())
+            });
             thread::sleep(ms(3_000));
             assert!(scene.holds().iter().all(|hold| hold.until.is_some()), "{:?}", scene.holds());
             for side in [Side::A, Side::B] {
                 assert_eq!(scene.status(side)["standby"], true);
                 assert_eq!(scene.say(side, &["online"]).code, Some(0));
             }
-            scene.expect_soon("somebody serves", PATIENCE, |scene| scene.holder().is_ok_and(|side| side.is_some()));
+            scene.expect_soon("somebody serves", PATIENCE, |scene| {
+                scene.holder().is_ok_and(|side| side.is_some())
+            });
         }
         scene.assert_never_both();
     });
 }
 
-/// Fault: each file prefers its own node; both boxes boot, without a cable, and the switch between them comes up later than both,
-/// when each has waited for the other for as long as it has to. Eight times.
-/// Required: one node serves, whichever; overlap 0.
+/// Fault: each file prefers its own node; both boxes boot, without a cable, and the switch between them comes
+/// up later than both, when each has waited for the other for as long as it has to. Eight times. Required:
+/// one node serves, whichever; overlap 0.
 #[test]
 fn two_files_that_prefer_different_nodes_settle_on_one() {
     testing::in_fair_lab(|| {
@@ -104,8 +115,9 @@ fn groups_that_the_wire_cannot_tell_apart_are_refused() {
     testing::in_fair_lab(|| {
         let mut scene = Scene::serving();
         let since = now();
-        let group =
-            |name: &str, host: u8| format!("\n[group.{name}]\naddresses = [\"10.77.0.{host}/{PREFIX}@eth0\"]\n");
+        let group = |name: &str, host: u8| {
+            format!("\n[group.{name}]\naddresses = [\"10.77.0.{host}/{PREFIX}@eth0\"]\n")
+        };
         let header = format!("[group.{GROUP}]");
         let to = format!("{}{}\n{header}", group("files", 111), group("vpn", 112));
         for side in [Side::A, Side::B] {
@@ -123,9 +135,9 @@ fn groups_that_the_wire_cannot_tell_apart_are_refused() {
     });
 }
 
-/// Fault: the two files name the groups in another order and prefer different nodes; both paths are cut, both nodes serve both
-/// groups (the documented split), and the paths come back.
-/// Required: each group is settled, within two intervals of the first frame.
+/// Fault: the two files name the groups in another order and prefer different nodes; both paths are cut, both
+/// nodes serve both groups (the documented split), and the paths come back. Required: each group is settled,
+/// within two intervals of the first frame.
 #[test]
 fn a_split_between_two_files_is_settled() {
     testing::in_fair_lab(|| {
@@ -146,8 +158,9 @@ fn a_split_between_two_files_is_settled() {
         scene.heal().expect("healed");
         let healed = now();
         for ip in [VIP, OTHER] {
-            let settled =
-                scene.expect_soon("one of them", PATIENCE, |_| holders(ip).iter().filter(|held| **held).count() == 1);
+            let settled = scene.expect_soon("one of them", PATIENCE, |_| {
+                holders(ip).iter().filter(|held| **held).count() == 1
+            });
             println!("{ip}: settled {} after the paths were whole", settled.since(healed));
         }
         thread::sleep(ms(2_000));
@@ -157,9 +170,9 @@ fn a_split_between_two_files_is_settled() {
     });
 }
 
-/// Fault: the standby has no carrier when the active node says goodbye; the cable is cut, and the other one comes back with another
-/// key and serves alone. Then the standby's link is there again.
-/// Required: the goodbye is worth nothing by then; the wire is asked, and nothing is taken.
+/// Fault: the standby has no carrier when the active node says goodbye; the cable is cut, and the other one
+/// comes back with another key and serves alone. Then the standby's link is there again. Required: the
+/// goodbye is worth nothing by then; the wire is asked, and nothing is taken.
 #[test]
 fn an_old_goodbye_is_no_leave_to_take() {
     testing::in_fair_lab(|| {
@@ -167,7 +180,9 @@ fn an_old_goodbye_is_no_leave_to_take() {
         scene.set_carrier(Side::B, false).expect("its link is down");
         thread::sleep(ms(500));
         scene.stop(Side::A, PATIENCE).expect("it says goodbye");
-        scene.expect_soon("the goodbye is heard", PATIENCE, |scene| scene.status(Side::B)["peer"]["left"] == true);
+        scene.expect_soon("the goodbye is heard", PATIENCE, |scene| {
+            scene.status(Side::B)["peer"]["left"] == true
+        });
         scene.cable().cut();
         let key = "ffeeddccbbaa99887766554433221100".to_owned();
         scene.reconfigure(Side::A, |setup| setup.keys[0] = key).expect("written");
@@ -181,9 +196,9 @@ fn an_old_goodbye_is_no_leave_to_take() {
     });
 }
 
-/// Operator: adds a witness to one file alone, and reloads it: first on the standby, then (from the beginning) on the active node;
-/// then the witness goes.
-/// Required: nothing moves, as long as the files differ.
+/// Operator: adds a witness to one file alone, and reloads it: first on the standby, then (from the
+/// beginning) on the active node; then the witness goes. Required: nothing moves, as long as the files
+/// differ.
 #[test]
 fn a_witness_of_one_file_moves_nothing() {
     testing::in_fair_lab(|| {

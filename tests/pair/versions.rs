@@ -1,7 +1,7 @@
 //! A pair of which one node runs the build before: a rolling upgrade, step by step, on real processes.
 //!
-//! `CROSSWIRE_OLD_BINARY` names a daemon that speaks protocol 1 only; `.ci/run` builds one where git has it. Without
-//! it the peer of `tests/peer` stands for it ([`crate::peer`]).
+//! `CROSSWIRE_OLD_BINARY` names a daemon that speaks protocol 1 only; `.ci/run` builds one where git has it.
+//! Without it the peer of `tests/peer` stands for it ([`crate::peer`]).
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,9 @@ fn old_binary() -> Option<PathBuf> {
 fn there_and_back(scene: &Scene, from: Side) {
     for (from, to) in [(from, from.peer()), (from.peer(), from)] {
         // Refused as long as the other node still says that it has just let the group go.
-        scene.expect_soon("a handover", PATIENCE, |scene| scene.say(from, &["handover", GROUP]).code == Some(0));
+        scene.expect_soon("a handover", PATIENCE, |scene| {
+            scene.say(from, &["handover", GROUP]).code == Some(0)
+        });
         scene.settle(to);
     }
     scene.assert_never_both();
@@ -40,8 +42,9 @@ fn spoken(scene: &Scene) -> [Option<u64>; 2] {
     [Side::A, Side::B].map(|side| scene.status(side)["peer"]["protocol"].as_u64())
 }
 
-/// Operator: stops the build before on one node and starts this one, then on the other; then goes back likewise.
-/// Required: handed over both ways at each step, on both paths, with the file that both had; never both.
+/// Operator: stops the build before on one node and starts this one, then on the other; then goes back
+/// likewise. Required: handed over both ways at each step, on both paths, with the file that both had; never
+/// both.
 #[test]
 fn a_rolling_upgrade_and_back() {
     testing::in_fair_lab(|| {

@@ -34,8 +34,8 @@ fn assert_no_overlap(lab: &Lab) {
     }
 }
 
-/// Row 8. Fault: both paths of the active are cut at once, and with its LAN its sight of the witness. What has to happen: it
-/// lets go by its ack deadline, the backup sees the witness and takes over; never both.
+/// Row 8. Fault: both paths of the active are cut at once, and with its LAN its sight of the witness. What
+/// has to happen: it lets go by its ack deadline, the backup sees the witness and takes over; never both.
 #[test]
 fn the_cut_off_active_lets_go_and_the_other_serves() {
     testing::in_fair_lab(|| {
@@ -46,7 +46,11 @@ fn the_cut_off_active_lets_go_and_the_other_serves() {
         std::thread::sleep(Duration::from_secs(3));
         lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("and goes on serving");
         assert_no_overlap(&lab);
-        assert!(lab.story().contains("no witness answers, and nobody acknowledged us in time"), "{}", lab.story());
+        assert!(
+            lab.story().contains("no witness answers, and nobody acknowledged us in time"),
+            "{}",
+            lab.story()
+        );
         lab.heal().expect("healed");
         std::thread::sleep(Duration::from_secs(2));
         lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("nothing moves back by itself");
@@ -54,8 +58,8 @@ fn the_cut_off_active_lets_go_and_the_other_serves() {
     });
 }
 
-/// Row 8, the other way round. Fault: both paths of the backup are cut, and with its LAN its sight of the witness. What has to
-/// happen: the active serves on, the backup knows that it may be the one who is cut off.
+/// Row 8, the other way round. Fault: both paths of the backup are cut, and with its LAN its sight of the
+/// witness. What has to happen: the active serves on, the backup knows that it may be the one who is cut off.
 #[test]
 fn the_cut_off_backup_takes_nothing() {
     testing::in_fair_lab(|| {
@@ -69,7 +73,8 @@ fn the_cut_off_backup_takes_nothing() {
     });
 }
 
-/// Row 6, with a witness that only the backup still sees. What has to happen: handed over by cable, in good order.
+/// Row 6, with a witness that only the backup still sees. What has to happen: handed over by cable, in good
+/// order.
 #[test]
 fn a_witness_that_only_the_backup_sees_moves_the_group_by_cable() {
     testing::in_fair_lab(|| {
@@ -90,8 +95,8 @@ fn echo_replies(scene: &Scene, side: Side) -> u64 {
     said.text.split_whitespace().nth(1).and_then(|count| count.parse().ok()).expect("a number")
 }
 
-/// A witness by its link-local address, which another box has on another link.
-/// Required: it is asked behind the interface that is named, on both nodes; without an interface it is refused.
+/// A witness by its link-local address, which another box has on another link. Required: it is asked behind
+/// the interface that is named, on both nodes; without an interface it is refused.
 #[test]
 fn a_link_local_witness_is_asked_on_its_own_link() {
     testing::in_lab(|| {

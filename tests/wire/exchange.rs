@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crosswire::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side};
+use crosswire::config::{
+    GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side,
+};
 use crosswire::frame::Body;
 use crosswire::frame::message::{GroupReport, Message, Role, SessionValue, Word};
 use crosswire::frame::seal::{group_tag, open};
@@ -145,7 +147,8 @@ impl Pair {
     fn run_until(&mut self, ms: u64) {
         let end = Instant::from_us(1_000_000) + Span::from_ms(ms);
         loop {
-            let due = |side: Side| self.nodes[side.index()].as_ref().map(|node| (node.due_at(self.now), side));
+            let due =
+                |side: Side| self.nodes[side.index()].as_ref().map(|node| (node.due_at(self.now), side));
             let wake = [Side::A, Side::B].into_iter().filter_map(due).min();
             let arrives = self.coming.iter().map(|(at, ..)| *at).min();
             let next = wake.map(|(at, _)| at).into_iter().chain(arrives).min().unwrap_or(Instant::NEVER);
@@ -156,8 +159,12 @@ impl Pair {
             self.now = self.now.max(next);
             let arrived = self.coming.iter().position(|(at, ..)| *at <= self.now);
             match (arrived.and_then(|index| self.coming.remove(index)), wake) {
-                (Some((_, side, Thing::Datagram(body))), _) => self.step(side, &[Event::Datagram(PathId(0), &body)]),
-                (Some((_, side, Thing::Done(token, outcome))), _) => self.step(side, &[Event::Done(token, outcome)]),
+                (Some((_, side, Thing::Datagram(body))), _) => {
+                    self.step(side, &[Event::Datagram(PathId(0), &body)])
+                }
+                (Some((_, side, Thing::Done(token, outcome))), _) => {
+                    self.step(side, &[Event::Done(token, outcome)])
+                }
                 (None, Some((_, side))) => self.step(side, &[]),
                 (None, None) => return,
             }
@@ -174,7 +181,8 @@ pub fn text() -> String {
     let mut pair = Pair::new();
     for (side, starts_at) in [(Side::A, 0), (Side::B, 50)] {
         pair.run_until(starts_at);
-        let begins = [Event::PathOpened(PathId(0)), Event::Interface(0, true), Event::Carrier(GroupId(0), true)];
+        let begins =
+            [Event::PathOpened(PathId(0)), Event::Interface(0, true), Event::Carrier(GroupId(0), true)];
         pair.step(side, &begins);
     }
     pair.run_until(3_000);

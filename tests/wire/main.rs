@@ -1,7 +1,7 @@
 //! The exact bytes of every message, in each version of the protocol that this build speaks.
 //!
-//! These bytes are spoken by boxes in the field. If a row fails, the change that made it fail is wrong: a new layout is a new
-//! protocol version, which is spoken beside this one.
+//! These bytes are spoken by boxes in the field. If a row fails, the change that made it fail is wrong: a new
+//! layout is a new protocol version, which is spoken beside this one.
 
 mod exchange;
 mod notes;
@@ -10,8 +10,8 @@ use crosswire::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, PathId, Side};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{
-    Ack, Beat, Build, Give, GroupReport, Incarnation, Interface, MAX_TERM, Mechanisms, Message, NEVER_HEARD, NO_END,
-    PathReport, Role, SessionValue, Standing, Trouble, Word,
+    Ack, Beat, Build, Give, GroupReport, Incarnation, Interface, MAX_TERM, Mechanisms, Message, NEVER_HEARD,
+    NO_END, PathReport, Role, SessionValue, Standing, Trouble, Word,
 };
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, MAX_BODY_BYTES, Refusal, Version, heartbeat_bytes};
@@ -44,7 +44,10 @@ fn beat(version: Version) -> Beat {
         Interface::Unknown,
         Interface::Dark,
     ];
-    let path = |dead_after_ms, age_sixteenths| PathReport { dead_after: Span::from_ms(dead_after_ms), age_sixteenths };
+    let path = |dead_after_ms, age_sixteenths| PathReport {
+        dead_after: Span::from_ms(dead_after_ms),
+        age_sixteenths,
+    };
     let group = |tag, role, term, word| GroupReport { tag, role, term, word };
     Beat {
         ack: if is_new { Ack::Low(0x0c0d) } else { Ack::Whole(0x0a0b_0c0d) },
@@ -80,7 +83,8 @@ fn messages(version: Version) -> [(Header, Message); 5] {
     let build = if version > Version::One { Build::try_from("0.2.0").expect("short") } else { Build::new() };
     let give = Give { to, value: SessionValue([1, 2, 3, 4]), build };
     let ask = Ask { subject: Subject::Why, reading: 7, offset: 300 };
-    let tell = Tell { reading: 7, offset: 300, total: 1_200, bytes: b"gw1 serves\n".iter().copied().collect() };
+    let tell =
+        Tell { reading: 7, offset: 300, total: 1_200, bytes: b"gw1 serves\n".iter().copied().collect() };
     let header = |sender, path| header(version, sender, path);
     [
         (Header { echo: SessionValue::NONE, ..header(Side::A, 0) }, Message::Hello),
@@ -91,8 +95,9 @@ fn messages(version: Version) -> [(Header, Message); 5] {
     ]
 }
 
-// Hello, session, beat, ask, tell: version and kind, pair, sender with path and key id, incarnation, echo, number; payload,
-// authenticator, CRC-32. Reckoned by a second implementation, written from the description and not from the code.
+// Hello, session, beat, ask, tell: version and kind, pair, sender with path and key id, incarnation, echo,
+// number; payload, authenticator, CRC-32. Reckoned by a second implementation, written from the description
+// and not from the code.
 const ONE: [&str; 5] = [
     "11 7fdd 03 1122334455667788 00000000 04030201
      275b3f4190d96c47 82ffa41d",
@@ -190,7 +195,8 @@ fn a_peer_that_speaks_the_old_version_hears_nothing_that_it_cannot_read() {
         ..Standing::default()
     };
     let new = Beat { standing, groups: [group(Word::Unready)].into_iter().collect(), ..beat(Version::One) };
-    let standing = Standing { maintenance: Some(NO_END), trouble: Trouble::GuardSilent, ..Standing::default() };
+    let standing =
+        Standing { maintenance: Some(NO_END), trouble: Trouble::GuardSilent, ..Standing::default() };
     let old = Beat { standing, groups: [group(Word::Unable)].into_iter().collect(), ..beat(Version::One) };
     assert_eq!(over_the_wire(Version::One, &Message::Beat(new)), Message::Beat(old));
 }
@@ -236,7 +242,11 @@ fn a_payload_that_ends_too_early_is_no_message() {
         let whole = with_payload(kind, |_| {});
         for cut in 1..=whole.len() - 32 {
             let body = with_payload(kind, |payload| payload.truncate(payload.len() - cut));
-            assert_eq!(open(&body).and_then(|opened| opened.decode()).err(), Some(Refusal::Decode), "{kind} {cut}");
+            assert_eq!(
+                open(&body).and_then(|opened| opened.decode()).err(),
+                Some(Refusal::Decode),
+                "{kind} {cut}"
+            );
         }
     }
     for counts in [0x09, 0x0f, 0x90, 0xf0] {

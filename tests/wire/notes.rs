@@ -1,5 +1,5 @@
-//! The vectors and the exchange of `firmware-notes/protocol.md` are what the code makes of them. `CROSSWIRE_WRITE_NOTES=1`
-//! writes them there.
+//! The vectors and the exchange of `firmware-notes/protocol.md` are what the code makes of them.
+//! `CROSSWIRE_WRITE_NOTES=1` writes them there.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,8 @@ pub fn shown(body: &Body) -> String {
     let at = |from: usize, to: usize| hex(&body[from..to]);
     let end = body.len() - 12;
     let header = [at(0, 1), at(1, 3), at(3, 4), at(4, 12), at(12, 16), at(16, 20)].join(" ");
-    let payload: Vec<String> = body[20..end].chunks(48).map(|piece| format!("      {}\n", hex(piece))).collect();
+    let payload: Vec<String> =
+        body[20..end].chunks(48).map(|piece| format!("      {}\n", hex(piece))).collect();
     format!("    {header}\n{}      {} {}\n", payload.concat(), at(end, end + 8), at(end + 8, end + 12))
 }
 
@@ -32,13 +33,17 @@ fn vectors() -> String {
     let mut text = String::new();
     for version in [Version::One, Version::Two] {
         for (said, (header, message)) in SAID.iter().zip(messages(version)) {
-            text +=
-                &format!("    protocol {}: {said}\n{}\n", version.number(), shown(&seal(&header, &message, &keys())));
+            text += &format!(
+                "    protocol {}: {said}\n{}\n",
+                version.number(),
+                shown(&seal(&header, &message, &keys()))
+            );
         }
     }
     let long = Keyring::new("gateway", &[Key { id: 3, bytes: (0..32).collect() }]);
     let hello = Header { echo: SessionValue::NONE, ..header(Version::Two, Side::A, 0) };
-    text + "    protocol 2: the same hello with the key 00 01 .. 1f\n" + &shown(&seal(&hello, &Message::Hello, &long))
+    text + "    protocol 2: the same hello with the key 00 01 .. 1f\n"
+        + &shown(&seal(&hello, &Message::Hello, &long))
 }
 
 /// What stands between the two marks of that name is `expected`.

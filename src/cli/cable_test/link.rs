@@ -16,7 +16,8 @@ use crate::clock;
 use crate::guard::ports::{OpenError, set_speed};
 use crate::tty::exchange::{DAEMON, Message, Nonce, decode, encode};
 
-/// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's beat.
+/// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's
+/// beat.
 const ANSWER_WAIT: Span = Span::from_ms(400);
 /// Bytes of the longest question and its answer on the line.
 const LINE_BYTES: u64 = 2 * 60;
@@ -103,7 +104,8 @@ impl Link {
                         return None;
                     }
                     let timeout = std::time::Duration::from_micros(left.as_us()).into();
-                    let _ = ppoll(&mut [PollFd::new(self.port.as_fd(), PollFlags::POLLIN)], Some(timeout), None);
+                    let _ =
+                        ppoll(&mut [PollFd::new(self.port.as_fd(), PollFlags::POLLIN)], Some(timeout), None);
                 }
             }
         }
@@ -145,8 +147,8 @@ impl Link {
         }
     }
 
-    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost. Each time has [`ANSWER_WAIT`]
-    /// beside what the line takes.
+    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost. Each time
+    /// has [`ANSWER_WAIT`] beside what the line takes.
     pub fn ask(&mut self, question: &Message) -> Option<Message> {
         for _ in 0..5 {
             self.say(question);

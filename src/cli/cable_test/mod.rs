@@ -1,5 +1,5 @@
-//! `crosswire cable-test`: run on both ends of a cable, or on one while the daemon at the other is in maintenance, it says what
-//! the cable is and what it can carry.
+//! `crosswire cable-test`: run on both ends of a cable, or on one while the daemon at the other is in
+//! maintenance, it says what the cable is and what it can carry.
 
 mod link;
 mod outcome;
@@ -88,8 +88,8 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-/// The inputs that follow our outputs. The other end may stop calling in the same millisecond and look for its own: two ends
-/// that do the same are told apart by the order in which they use the rhythms.
+/// The inputs that follow our outputs. The other end may stop calling in the same millisecond and look for
+/// its own: two ends that do the same are told apart by the order in which they use the rhythms.
 fn bridged(link: &Link, me: Nonce) -> c_int {
     let order = u32::from_le_bytes(me);
     (0..u32::BITS / 2).fold(lines::INPUTS, |found, bit| {

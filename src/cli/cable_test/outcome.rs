@@ -20,7 +20,8 @@ pub struct Heard {
     pub daemon: Option<(u16, u32)>,
     /// It is in maintenance, and answers in the place of a test.
     pub is_answered_by_daemon: bool,
-    /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time, and drop theirs.
+    /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time,
+    /// and drop theirs.
     pub lines: u32,
 }
 
@@ -113,13 +114,16 @@ impl Outcome {
 
     /// The fastest speed that lost nothing and that the UART can stand.
     pub fn best(&self) -> Option<&Speed> {
-        let can = |speed: &&Speed| speed.is_clean() && !self.uart.is_some_and(|uart| uart.is_too_slow_for(speed.baud));
+        let can = |speed: &&Speed| {
+            speed.is_clean() && !self.uart.is_some_and(|uart| uart.is_too_slow_for(speed.baud))
+        };
         self.speeds.iter().filter(can).max_by_key(|speed| speed.baud)
     }
 
     /// The shortest interval for a pair with one cable, one LAN and one group at that speed.
     pub fn interval(speed: &Speed) -> Span {
-        let beat = crosswire::quorum::timing::line_time(crosswire::frame::heartbeat_bytes(2, 1, 2), speed.baud);
+        let beat =
+            crosswire::quorum::timing::line_time(crosswire::frame::heartbeat_bytes(2, 1, 2), speed.baud);
         crate::settings::least_interval(beat)
     }
 }
@@ -150,7 +154,11 @@ mod tests {
             (peer, wires([D, C], [D, 0]), Wiring::Partial),
             (Heard { is_heard_there: false, ..peer }, wires([0, 0], [0, 0]), Wiring::OneWay),
             (Heard { echoes: 3, noise: 1, ..Heard::default() }, Wires::default(), Wiring::Loopback),
-            (Heard { daemon: Some((7, 9_600)), noise: 1, ..Heard::default() }, Wires::default(), Wiring::Daemon),
+            (
+                Heard { daemon: Some((7, 9_600)), noise: 1, ..Heard::default() },
+                Wires::default(),
+                Wiring::Daemon,
+            ),
             (Heard { noise: 1, ..Heard::default() }, Wires::default(), Wiring::Noise),
             (Heard::default(), Wires::default(), Wiring::Nothing),
         ];

@@ -17,38 +17,47 @@ const DEFAULT_BAUD: u32 = 115_200;
 /// What the cable is, why that matters, and what to do.
 fn verdict(outcome: &Outcome) -> (&'static str, String) {
     let (name, text) = match outcome.wiring() {
-        Wiring::Full => ("full", "a full null modem: data and modem lines both ways. A power loss is seen at once."),
+        Wiring::Full => {
+            ("full", "a full null modem: data and modem lines both ways. A power loss is seen at once.")
+        }
         Wiring::Partial => (
             "partial",
-            "a null modem with some of its modem lines only: beats are carried; where a box's DTR does not arrive, its \
+            "a null modem with some of its modem lines only: beats are carried; where a box's DTR does not \
+                arrive, its \
              power loss takes dead_after to see.",
         ),
         Wiring::Three => (
             "three-wire",
-            "a null modem with three wires: beats are carried; without modem lines a power loss takes dead_after to see.",
+            "a null modem with three wires: beats are carried; without modem lines a power loss takes \
+                dead_after to see.",
         ),
         Wiring::OneWay => (
             "one-way",
-            "the other end is heard but does not hear us: our TXD (pin 3 of DB9) does not reach its RXD (pin 2).",
+            "the other end is heard but does not hear us: our TXD (pin 3 of DB9) does not reach its RXD (pin \
+                2).",
         ),
         Wiring::Loopback => (
             "loopback",
-            "our own bytes come back: a loopback plug, or TXD and RXD touch. Put a null-modem cable between the two boxes.",
+            "our own bytes come back: a loopback plug, or TXD and RXD touch. Put a null-modem cable between \
+                the two boxes.",
         ),
         Wiring::Daemon => return ("daemon", daemon_text(outcome)),
         Wiring::Noise => (
             "noise",
-            "bytes arrive that are no frames: a console or a login at the other end, another speed, or a bad cable. Run \
+            "bytes arrive that are no frames: a console or a login at the other end, another speed, or a bad \
+                cable. Run \
              this test there too.",
         ),
         Wiring::Nothing if outcome.idle_lines != 0 => (
             "nothing",
-            "no byte arrives, but a powered port is at the other end: run this test there too. If it runs, its TXD does not \
+            "no byte arrives, but a powered port is at the other end: run this test there too. If it runs, \
+                its TXD does not \
              reach our RXD, or the cable is straight.",
         ),
         Wiring::Nothing => (
             "nothing",
-            "nothing arrives: the test does not run at the other end, the cable is not plugged in, it is straight and no \
+            "nothing arrives: the test does not run at the other end, the cable is not plugged in, it is \
+                straight and no \
              null modem, or this is the wrong port.",
         ),
     };
@@ -56,7 +65,8 @@ fn verdict(outcome: &Outcome) -> (&'static str, String) {
     let first = if outcome.is_cut_short {
         "the other end was lost before the test was done: run it again on both ends. Until then: "
     } else if outcome.is_lossy() {
-        "frames are lost at every speed that was tried: look for a loose plug, a missing ground wire (pin 5 of DB9), a cable \
+        "frames are lost at every speed that was tried: look for a loose plug, a missing ground wire (pin 5 \
+            of DB9), a cable \
          that is too long, and a busy box; do not use it so. Its wires: "
     } else {
         ""
@@ -67,8 +77,10 @@ fn verdict(outcome: &Outcome) -> (&'static str, String) {
 fn daemon_text(outcome: &Outcome) -> String {
     let (pair, baud) = outcome.heard.daemon.unwrap_or_default();
     format!(
-        "a running crosswire of the pair with id {pair:04x} talks there at {baud} baud. If it is the right box, \
-         say `crosswire maintenance on` there first, or stop it; if it is another pair's, the cables are crossed."
+        "a running crosswire of the pair with id {pair:04x} talks there at {baud} baud. If it is the right \
+            box, \
+         say `crosswire maintenance on` there first, or stop it; if it is another pair's, the cables are \
+         crossed."
     )
 }
 
@@ -78,7 +90,9 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
     let mut note = |text: fmt::Arguments<'_>| found.push(text.to_string());
     if let Some(uart) = outcome.uart {
         if uart.is_unknown() {
-            note(format_args!("the driver finds no UART: the board may lack the port, or the BIOS has it disabled"));
+            note(format_args!(
+                "the driver finds no UART: the board may lack the port, or the BIOS has it disabled"
+            ));
         } else if uart.is_too_slow_for(MAX_BAUD_WITHOUT_FIFO + 1) {
             let name = uart.name();
             note(format_args!(
@@ -88,7 +102,8 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
     }
     if outcome.heard.is_answered_by_daemon {
         note(format_args!(
-            "a running daemon answered, between its beats and at its own speed only; its DTR and RTS were not driven"
+            "a running daemon answered, between its beats and at its own speed only; its DTR and RTS were \
+                not driven"
         ));
     }
     for (bridged, place) in outcome.wires.bridged.iter().zip(["here", "at the other end"]) {
@@ -209,8 +224,14 @@ pub fn json(outcome: &Outcome) -> String {
 }
 
 /// In the order of [`Wires`].
-const LINE_KEYS: [&str; 6] =
-    ["our_dtr_reaches", "our_rts_reaches", "their_dtr_reaches", "their_rts_reaches", "bridged_here", "bridged_there"];
+const LINE_KEYS: [&str; 6] = [
+    "our_dtr_reaches",
+    "our_rts_reaches",
+    "their_dtr_reaches",
+    "their_rts_reaches",
+    "bridged_here",
+    "bridged_there",
+];
 /// In the order of [`Speed`].
 const SPEED_KEYS: [&str; 6] = ["baud", "sent", "lost", "best_us", "mean_us", "worst_us"];
 

@@ -1,4 +1,5 @@
-//! The test itself, on both ends: find each other, try every line, try every speed. The leading end asks, the other answers.
+//! The test itself, on both ends: find each other, try every line, try every speed. The leading end asks, the
+//! other answers.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::clock;
 use crate::tty::exchange::{ECHO_BYTES, Message, Speed, Wires};
 use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
 
-/// The speeds that are tried: those from [`MEETS_AT`] on, or the slower ones for whoever wants no more than that.
+/// The speeds that are tried: those from [`MEETS_AT`] on, or the slower ones for whoever wants no more than
+/// that.
 pub const BAUDS: [u32; 9] = [9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 4_800, 2_400, 1_200];
 /// Where both ends meet, and meet again when a speed fails.
 pub const MEETS_AT: u32 = BAUDS[0];
@@ -29,9 +31,11 @@ const CALLS_EVERY: Span = Span::from_ms(200);
 const LISTENS: Span = Span::from_ms(2_500);
 /// Text of an echo that a daemon sends back: it has to find room between two beats that fill half the line.
 const DAEMON_ECHO_BYTES: usize = 24;
-/// How long late frames are waited for in the end: not so long that the other end goes back to the first speed.
+/// How long late frames are waited for in the end: not so long that the other end goes back to the first
+/// speed.
 const STRAGGLERS_WAIT: Span = Span::from_ms(1_000);
-/// After this much silence the end that answers goes back to the first speed, and the other waits longer before it does.
+/// After this much silence the end that answers goes back to the first speed, and the other waits longer
+/// before it does.
 const FALLS_BACK_AFTER: Span = Span::from_ms(1_500);
 const MEETS_AGAIN_AFTER: Duration = Duration::from_millis(2_000);
 /// After this much silence the other end is gone.
@@ -39,8 +43,8 @@ const GONE_AFTER: Span = Span::from_s(8);
 /// What a port needs to send its last frame at 9600 baud, and a line to settle.
 const SETTLES: Duration = Duration::from_millis(100);
 
-/// Calls until both ends have heard each other, or `wait` is over. Where nothing but noise comes in, a daemon may talk at its
-/// own speed: it is looked for at the others, one after the other.
+/// Calls until both ends have heard each other, or `wait` is over. Where nothing but noise comes in, a daemon
+/// may talk at its own speed: it is looked for at the others, one after the other.
 pub fn meet(link: &mut Link, wait: Span) -> bool {
     let give_up_at = clock::now() + wait;
     while clock::now() < give_up_at {
@@ -138,7 +142,9 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
 /// Drives our lines and theirs; what both then see. The far end also says what follows its own.
 fn drive(link: &mut Link, ours: c_int, theirs: c_int) -> Option<(u32, (u32, u32))> {
     lines::set(link.port(), ours);
-    let Message::Seen(bits, bridged) = link.ask(&Message::Drive(theirs.cast_unsigned()))? else { return None };
+    let Message::Seen(bits, bridged) = link.ask(&Message::Drive(theirs.cast_unsigned()))? else {
+        return None;
+    };
     Some((inputs(link), (bits, bridged)))
 }
 

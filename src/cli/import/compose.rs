@@ -33,7 +33,11 @@ fn write_all(draft: &Draft, settled: &Settled, key: &Path, out: &mut String) -> 
     let Settled { times, addresses, witnesses, .. } = settled;
     let directory = &draft.directory;
     let pair = draft.pair.clone().unwrap_or_else(|| draft.nodes.join("-"));
-    writeln!(out, "# Written by `crosswire import {}`, which says what became of each line.", directory.display())?;
+    writeln!(
+        out,
+        "# Written by `crosswire import {}`, which says what became of each line.",
+        directory.display()
+    )?;
     writeln!(out, "pair = {}\nkey = {}", quoted(&pair), quoted(&key.to_string_lossy()))?;
     for (index, node) in draft.nodes.iter().enumerate() {
         let own = addresses.iter().filter_map(|lan| lan.get(index)).map(|(ip, _)| ip.to_string());
@@ -90,10 +94,12 @@ fn write_groups(draft: &Draft, out: &mut String) -> std::fmt::Result {
             writeln!(out, "addresses = {}", list(group.addresses.iter().map(|(_, text)| text.clone())))?;
         }
         if !group.scripts.is_empty() {
-            let scripts: Vec<String> = group.scripts.iter().map(|script| element(draft, group, script)).collect();
+            let scripts: Vec<String> =
+                group.scripts.iter().map(|script| element(draft, group, script)).collect();
             writeln!(out, "scripts = [{}]", scripts.join(", "))?;
         }
-        // As Heartbeat did. What mounts a disk keeps the default, which waits until the peer's scripts must have stopped.
+        // As Heartbeat did. What mounts a disk keeps the default, which waits until the peer's scripts must
+        // have stopped.
         if !group.scripts.is_empty() && !group.is_mounting() {
             writeln!(out, "safety = \"probe\"")?;
         }

@@ -1,4 +1,5 @@
-//! Every directive that ha.cf of Heartbeat 3.0.6 may hold, those of its media plugins included, and what becomes of it.
+//! Every directive that ha.cf of Heartbeat 3.0.6 may hold, those of its media plugins included, and what
+//! becomes of it.
 
 use super::draft::Draft;
 use super::readers as read;

@@ -163,7 +163,8 @@ impl Draft {
     pub fn account(&mut self, text: String, reading: Reading) {
         let place = self.place;
         if let Some(setting) = self.setting.take() {
-            let earlier = self.set_by.iter_mut().find(|(file, what, _)| *file == place.file && *what == setting);
+            let earlier =
+                self.set_by.iter_mut().find(|(file, what, _)| *file == place.file && *what == setting);
             match earlier {
                 Some((_, _, at)) => {
                     self.accounts[*at].reading = Fate::Overridden(place.line).into();
@@ -175,8 +176,8 @@ impl Draft {
         self.accounts.push(Account { place, text, reading });
     }
 
-    /// The number of the LAN on an interface, made if it is not there yet. `own` is the port that this line itself names; else
-    /// media of a kind have the port that stood above the first of them.
+    /// The number of the LAN on an interface, made if it is not there yet. `own` is the port that this line
+    /// itself names; else media of a kind have the port that stood above the first of them.
     pub fn lan(&mut self, interface: &str, kind: &'static str, own: Option<u16>) -> usize {
         let place = self.place;
         let port = match own {
@@ -198,9 +199,11 @@ impl Draft {
         self.port
     }
 
-    /// A name for a group that prefers this node: its own, or with a number behind it. No two have the same tag in beats.
+    /// A name for a group that prefers this node: its own, or with a number behind it. No two have the same
+    /// tag in beats.
     pub fn name_for_group(&self, prefer: &str) -> String {
-        let is_free = |name: &String| self.groups.iter().all(|group| group_tag(&group.name) != group_tag(name));
+        let is_free =
+            |name: &String| self.groups.iter().all(|group| group_tag(&group.name) != group_tag(name));
         let numbered = (2..).map(|number| format!("{prefer}-{number}"));
         std::iter::once(prefer.to_string()).chain(numbered.take(1_000)).find(is_free).unwrap_or_default()
     }

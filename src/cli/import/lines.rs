@@ -1,4 +1,5 @@
-//! Lines as Heartbeat sees them: comments come off first, then lines that end in `\` are joined where the file has such.
+//! Lines as Heartbeat sees them: comments come off first, then lines that end in `\` are joined where the
+//! file has such.
 
 /// How a file is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

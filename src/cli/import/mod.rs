@@ -1,10 +1,11 @@
-//! `crosswire import DIR`: a configuration and a key from Heartbeat's ha.cf, haresources and authkeys, and for each of
-//! their lines what became of it.
+//! `crosswire import DIR`: a configuration and a key from Heartbeat's ha.cf, haresources and authkeys, and
+//! for each of their lines what became of it.
 //!
-//! `lines.rs` takes comments off, `directives.rs` is the table of all directives, `readers.rs`, `resources.rs` and
-//! `authkeys.rs` read what is taken over into a `draft.rs`. `places.rs` looks up what Heartbeat would have looked up,
-//! `settle.rs` decides what shows only when all is read, `compose.rs` writes the file, and then it is said what is written.
-//! A keepalived.conf is read by `keepalived/`, which the router build leaves out.
+//! `lines.rs` takes comments off, `directives.rs` is the table of all directives, `readers.rs`,
+//! `resources.rs` and `authkeys.rs` read what is taken over into a `draft.rs`. `places.rs` looks up what
+//! Heartbeat would have looked up, `settle.rs` decides what shows only when all is read, `compose.rs` writes
+//! the file, and then it is said what is written. A keepalived.conf is read by `keepalived/`, which the
+//! router build leaves out.
 
 mod authkeys;
 mod compose;
@@ -73,7 +74,8 @@ options! {
 #[cfg(feature = "keepalived")]
 const WHAT_TO_GIVE: &str = "give Heartbeat's directory, /etc/ha.d, or a keepalived.conf";
 #[cfg(not(feature = "keepalived"))]
-const WHAT_TO_GIVE: &str = "give Heartbeat's directory: /etc/ha.d; a keepalived.conf needs the build of `cargo build`";
+const WHAT_TO_GIVE: &str =
+    "give Heartbeat's directory: /etc/ha.d; a keepalived.conf needs the build of `cargo build`";
 
 /// What Heartbeat would look at beside its files.
 struct Surroundings<'a> {
@@ -102,7 +104,8 @@ fn import(options: &ImportOptions, here: &Surroundings<'_>, out: &mut dyn Write)
         Err(word) => {
             writeln!(
                 out,
-                "--addresses {word}: is not a name and an address; write --addresses gw1=10.0.0.1,gw2=10.0.0.2"
+                "--addresses {word}: is not a name and an address; write --addresses \
+                    gw1=10.0.0.1,gw2=10.0.0.2"
             )?;
             return Ok(Exit::Usage);
         }
@@ -139,7 +142,9 @@ fn read_files(draft: &mut Draft, routes: &Routes) {
     }
     let directory = draft.directory.clone();
     let around = Around { directory: &directory, routes };
-    read_file(draft, "haresources", Layout::Joined, &mut |draft, words| resources::read(draft, words, &around));
+    read_file(draft, "haresources", Layout::Joined, &mut |draft, words| {
+        resources::read(draft, words, &around)
+    });
     if draft.groups.is_empty() && draft.errors.is_empty() {
         let place = Place { file: "haresources", line: 0 };
         draft.fail(place, ("says nothing".to_string(), "add a line: a node, and what it serves"));
@@ -159,10 +164,16 @@ fn check_directives(draft: &mut Draft) {
     }
     let place = Place { file: "ha.cf", line: 0 };
     if draft.nodes.len() != 2 {
-        draft.fail(place, ("does not name two nodes".to_string(), "add node NAME NAME: the `uname -n` of both"));
+        draft.fail(
+            place,
+            ("does not name two nodes".to_string(), "add node NAME NAME: the `uname -n` of both"),
+        );
     }
     if draft.serials.is_empty() && draft.lans.is_empty() {
-        draft.fail(place, ("names no way to hear the peer".to_string(), "add serial /dev/ttyS0, and bcast eth0"));
+        draft.fail(
+            place,
+            ("names no way to hear the peer".to_string(), "add serial /dev/ttyS0, and bcast eth0"),
+        );
     }
 }
 
@@ -227,7 +238,8 @@ fn shown(words: &[&str], is_secret: bool) -> String {
 fn read_directive(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
     let [name, values @ ..] = words else { return Err((String::new(), "")) };
     let is_whole = WHOLE_LINE.contains(name);
-    let separate = |value: &&'_ str| value.split(|c| c == ',' && !is_whole).map(str::to_string).collect::<Vec<_>>();
+    let separate =
+        |value: &&'_ str| value.split(|c| c == ',' && !is_whole).map(str::to_string).collect::<Vec<_>>();
     let values: Vec<String> = values.iter().flat_map(separate).filter(|value| !value.is_empty()).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     match DIRECTIVES.iter().find(|(known, _)| known == name) {
@@ -237,8 +249,12 @@ fn read_directive(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
         Some((_, Treatment::Lost(why))) => Ok(Fate::Lost((*why).to_string()).into()),
         None => {
             let known: Vec<&str> = DIRECTIVES.iter().map(|(known, _)| *known).collect();
-            let near = nearest(name, &known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-            Err((format!("\"{name}\" is no directive of Heartbeat 3.0.6{near}"), "correct it, or remove the line"))
+            let near =
+                nearest(name, &known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            Err((
+                format!("\"{name}\" is no directive of Heartbeat 3.0.6{near}"),
+                "correct it, or remove the line",
+            ))
         }
     }
 }
@@ -285,11 +301,17 @@ fn write_files(directory: &Path, text: &str) -> Result<(), String> {
     if let Err(error) = fs::create_dir(directory)
         && error.kind() != io::ErrorKind::AlreadyExists
     {
-        return Err(format!("{}: cannot be made ({error}); give another directory with --to", directory.display()));
+        return Err(format!(
+            "{}: cannot be made ({error}); give another directory with --to",
+            directory.display()
+        ));
     }
     keygen::write_new(&config, text).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            format!("{}: is there already and stays as it is; give another directory with --to", config.display())
+            format!(
+                "{}: is there already and stays as it is; give another directory with --to",
+                config.display()
+            )
         }
         _ => format!("{}: cannot be written ({error}); run as root, or check the disk", config.display()),
     })?;
@@ -324,6 +346,11 @@ fn count_fates(fates: &[Fate], out: &mut dyn Write) -> io::Result<()> {
 
 fn tell_end(options: &ImportOptions, out: &mut dyn Write) -> io::Result<()> {
     let (config, key) = (options.to.join("crosswire.toml"), options.to.join("key"));
-    writeln!(out, "Written: {} and {}, for both nodes: copy them to the peer.", config.display(), key.display())?;
+    writeln!(
+        out,
+        "Written: {} and {}, for both nodes: copy them to the peer.",
+        config.display(),
+        key.display()
+    )?;
     writeln!(out, "Then on each: crosswire check --config {}", config.display())
 }

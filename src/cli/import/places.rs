@@ -1,5 +1,5 @@
-//! What Heartbeat looks up on the box and a configuration of ours says: addresses of nodes and of names, networks of
-//! interfaces.
+//! What Heartbeat looks up on the box and a configuration of ours says: addresses of nodes and of names,
+//! networks of interfaces.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,11 +22,13 @@ impl Routes {
         Self { all: text.lines().filter_map(parse_route).collect() }
     }
 
-    /// Interface and prefix length of the smallest network that holds `ip`, on that interface if one is named.
+    /// Interface and prefix length of the smallest network that holds `ip`, on that interface if one is
+    /// named.
     pub fn find(&self, ip: IpAddr, interface: Option<&str>) -> Option<(String, u8)> {
         let IpAddr::V4(ip) = ip else { return None };
         let is_there = |name: &str| interface.is_none_or(|wanted| wanted == name);
-        let holds = |(name, network, mask): &&(String, u32, u32)| ip.to_bits() & mask == *network && is_there(name);
+        let holds =
+            |(name, network, mask): &&(String, u32, u32)| ip.to_bits() & mask == *network && is_there(name);
         let (name, _, mask) = self.all.iter().filter(holds).max_by_key(|(_, _, mask)| *mask)?;
         Some((name.clone(), u8::try_from(mask.leading_ones()).ok()?))
     }
@@ -91,8 +93,9 @@ pub type Found = (IpAddr, Source);
 /// Asks the box's resolver.
 pub type Resolve = fn(&str) -> Vec<IpAddr>;
 
-/// Every address of a name, in the order of the box's resolver; none where it knows none. The box's own program asks, as
-/// Heartbeat's library did: a static binary's resolver knows nothing of nsswitch.conf, and takes 12 KB.
+/// Every address of a name, in the order of the box's resolver; none where it knows none. The box's own
+/// program asks, as Heartbeat's library did: a static binary's resolver knows nothing of nsswitch.conf, and
+/// takes 12 KB.
 pub fn resolve(name: &str) -> Vec<IpAddr> {
     let said = ask(&[c"/usr/bin/getent".to_owned(), c"/bin/getent".to_owned()], &["getent", "ahosts", name]);
     let said = String::from_utf8_lossy(&said);
@@ -154,8 +157,15 @@ impl Names {
         self.own.addresses.iter().any(|(_, own, _)| *own == ip)
     }
 
-    /// The addresses of both nodes on the LAN of this number; none where nothing decides. An address of `served` is a group's.
-    pub fn on_lan(&self, lan: &Lan, number: usize, nodes: &[String], served: &[IpAddr]) -> Vec<Option<Found>> {
+    /// The addresses of both nodes on the LAN of this number; none where nothing decides. An address of
+    /// `served` is a group's.
+    pub fn on_lan(
+        &self,
+        lan: &Lan,
+        number: usize,
+        nodes: &[String],
+        served: &[IpAddr],
+    ) -> Vec<Option<Found>> {
         let told = |node: &String| named(&self.told, node).nth(number).map(|ip| (ip, Source::Told));
         let own = |node: &String| self.own(lan, node, served).map(|ip| (ip, Source::Box));
         let mut found: Vec<_> = nodes.iter().map(|node| told(node).or_else(|| own(node))).collect();

@@ -29,7 +29,10 @@ fn wrong<T>(what: &str, value: &str, remedy: &'static str) -> Result<T, Wrong> {
 
 /// The last of several values, which is the one that Heartbeat keeps.
 fn one<'w>(words: &[&'w str]) -> Result<&'w str, Wrong> {
-    words.last().copied().ok_or_else(|| ("a directive without a value".to_string(), "add it, or remove the line"))
+    words
+        .last()
+        .copied()
+        .ok_or_else(|| ("a directive without a value".to_string(), "add it, or remove the line"))
 }
 
 fn all<'s, 'w>(words: &'s [&'w str]) -> Result<&'s [&'w str], Wrong> {
@@ -50,7 +53,9 @@ fn span(words: &[&str]) -> Result<Span, Wrong> {
     };
     match parse_span(&format!("0{number}{unit}")) {
         Some(span) if span > Span::ZERO => Ok(span.fraction(1, part)),
-        Some(_) | None => wrong("not a length of time:", word, "write seconds, or a number with ms, as in 500ms"),
+        Some(_) | None => {
+            wrong("not a length of time:", word, "write seconds, or a number with ms, as in 500ms")
+        }
     }
 }
 
@@ -83,7 +88,11 @@ pub fn node(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
             continue;
         }
         if draft.nodes.len() == 2 {
-            return wrong("one node too many:", name, "a pair has two: leave the other ones out, or keep Heartbeat");
+            return wrong(
+                "one node too many:",
+                name,
+                "a pair has two: leave the other ones out, or keep Heartbeat",
+            );
         }
         draft.nodes.push(folded);
     }
@@ -132,7 +141,10 @@ pub fn serial(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
 
 fn room(draft: &Draft) -> Result<(), Wrong> {
     if draft.serials.len() + draft.lans.len() > MAX_PATHS {
-        return Err((format!("more than {MAX_PATHS} paths"), "keep the best: one cable and one LAN are enough"));
+        return Err((
+            format!("more than {MAX_PATHS} paths"),
+            "keep the best: one cable and one LAN are enough",
+        ));
     }
     Ok(())
 }
@@ -258,13 +270,14 @@ pub fn ping_group(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
 }
 
 pub fn respawn(_: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
-    let program = words.get(1).ok_or(("respawn needs a user and a program".to_string(), "complete the line"))?;
+    let program =
+        words.get(1).ok_or(("respawn needs a user and a program".to_string(), "complete the line"))?;
     let name = program.rsplit('/').next().unwrap_or_default();
     Ok(Reading::Known(match CLIENTS.iter().find(|(client, _)| *client == name) {
         Some((_, instead)) => Fate::Replaced((*instead).to_string()),
-        None => {
-            Fate::Lost("nothing is started beside the daemon: let init do it, or a group with \"exec:\"".to_string())
-        }
+        None => Fate::Lost(
+            "nothing is started beside the daemon: let init do it, or a group with \"exec:\"".to_string(),
+        ),
     }))
 }
 
@@ -275,8 +288,10 @@ pub fn pacemaker(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
     }
     draft.is_elsewhere = true;
     Err((
-        "Pacemaker decides what is served, and keeps it in its own data, which cannot be read here".to_string(),
-        "write what `crm configure show` or `pcs config` lists into haresources, a line for each group, and turn this off",
+        "Pacemaker decides what is served, and keeps it in its own data, which cannot be read here"
+            .to_string(),
+        "write what `crm configure show` or `pcs config` lists into haresources, a line for each group, and \
+            turn this off",
     ))
 }
 
@@ -292,14 +307,16 @@ pub fn watchdog(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
 
 pub fn stonith(_: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
     one(words)?;
-    let why = "the device's parameters are in a file of its own: write them into [fence], and safety = \"fence\"";
+    let why =
+        "the device's parameters are in a file of its own: write them into [fence], and safety = \"fence\"";
     Ok(Fate::Lost(why.to_string()).into())
 }
 
 /// Most fences of a configuration; the others stay comments.
 const MAX_FENCES: usize = 4;
-/// Devices of cluster-glue that a fence agent of today knows too: the type, the agent, and what its parameters are called
-/// there, in their order; one without a name is a password, or tells one outlet from the other.
+/// Devices of cluster-glue that a fence agent of today knows too: the type, the agent, and what its
+/// parameters are called there, in their order; one without a name is a password, or tells one outlet from
+/// the other.
 const AGENTS: [(&str, &str, &[&str]); 6] = [
     ("apcmaster", "fence_apc", &["ip", "username", ""]),
     ("apcmastersnmp", "fence_apc_snmp", &["ip", "udpport", ""]),
@@ -317,7 +334,8 @@ pub fn stonith_host(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong>
     let whence = format!("{device}, reached from {from}; its parameters are in {}", draft.place);
     let agent = AGENTS.iter().find(|(name, ..)| name == device);
     let named = agent.map(|(_, _, names)| names.iter().zip(parameters)).into_iter().flatten();
-    let options = named.filter(|(name, _)| !name.is_empty()).map(|(name, value)| format!("{name}={value}")).collect();
+    let options =
+        named.filter(|(name, _)| !name.is_empty()).map(|(name, value)| format!("{name}={value}")).collect();
     let last = "then set safety = \"fence\"";
     let plug = "its password, and [node.NAME] fence = [\"plug=N\"]";
     let (known, remark, said) = match (agent, device.strip_prefix("external/")) {
@@ -331,9 +349,11 @@ pub fn stonith_host(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong>
             format!("A fence: {whence}. Add them by name, see `crosswire fence --test`"),
             format!("[fence] by the same plugin: add its options by name, {last}"),
         ),
-        (None, _) => {
-            (None, format!("A fence: {whence}"), format!("[fence], as a comment: name its program and options, {last}"))
-        }
+        (None, _) => (
+            None,
+            format!("A fence: {whence}"),
+            format!("[fence], as a comment: name its program and options, {last}"),
+        ),
     };
     let is_one_too_many = draft.fences.iter().filter(|fence| fence.known.is_some()).count() == MAX_FENCES;
     let known = known.filter(|_| !is_one_too_many);

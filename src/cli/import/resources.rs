@@ -70,15 +70,16 @@ fn take(group: &mut Group, resource: &str, around: &Around<'_>) -> Result<Option
     Ok(None)
 }
 
-/// What ResourceManager takes for an address: `[0-9]*.[0-9]*.[0-9]*.[0-9]*`; or else no script could be called so.
+/// What ResourceManager takes for an address: `[0-9]*.[0-9]*.[0-9]*.[0-9]*`; or else no script could be
+/// called so.
 fn is_address(name: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_digit();
     let dots = name.match_indices('.').filter(|(at, _)| name[at + 1..].starts_with(is_digit));
     name.starts_with(is_digit) && (dots.count() >= 3 || name.contains('/'))
 }
 
-/// The parts of an address as the script IPaddr has them: a prefix length or netmask, an interface with a label, a broadcast
-/// address; any of them may be missing or empty.
+/// The parts of an address as the script IPaddr has them: a prefix length or netmask, an interface with a
+/// label, a broadcast address; any of them may be missing or empty.
 #[derive(Default)]
 struct Parts<'r> {
     prefix: Option<u8>,
@@ -112,9 +113,11 @@ impl<'r> Parts<'r> {
 
 /// `IP/PREFIX/INTERFACE:LABEL/BROADCAST`, of which only the address has to be there.
 fn add_address(group: &mut Group, text: &str, routes: &Routes) -> Result<Option<String>, Wrong> {
-    let bad = |what: &str| (format!("\"{text}\" {what}"), "write IP/PREFIX/INTERFACE, as in 10.0.0.100/24/eth0");
+    let bad =
+        |what: &str| (format!("\"{text}\" {what}"), "write IP/PREFIX/INTERFACE, as in 10.0.0.100/24/eth0");
     let mut parts = text.split('/');
-    let ip: IpAddr = parts.next().and_then(|ip| ip.parse().ok()).ok_or_else(|| bad("is not an IP address"))?;
+    let ip: IpAddr =
+        parts.next().and_then(|ip| ip.parse().ok()).ok_or_else(|| bad("is not an IP address"))?;
     let Parts { prefix, interface, label, broadcast } = Parts::read(parts, ip).map_err(bad)?;
     let found = routes.find(ip, interface);
     let prefix = prefix.or(found.as_ref().map(|(_, prefix)| *prefix));
@@ -125,8 +128,12 @@ fn add_address(group: &mut Group, text: &str, routes: &Routes) -> Result<Option<
     let late = group.scripts.iter().map(|script| script.text.as_str()).collect::<Vec<_>>().join(" ");
     let mut notes = Vec::new();
     notes.extend((!late.is_empty()).then(|| format!("{ip} comes before all scripts, not after {late}")));
-    notes.extend(label.map(|label| format!("the label {label} of {ip} is left out: addresses have none here")));
-    notes.extend(broadcast.map(|broadcast| format!("the broadcast address {broadcast} is not set: nothing needs it")));
+    notes.extend(
+        label.map(|label| format!("the label {label} of {ip} is left out: addresses have none here")),
+    );
+    notes.extend(
+        broadcast.map(|broadcast| format!("the broadcast address {broadcast} is not set: nothing needs it")),
+    );
     group.addresses.push((ip, format!("{ip}/{prefix}@{interface}")));
     Ok(Some(notes.join("; ")).filter(|notes| !notes.is_empty()))
 }

@@ -1,5 +1,5 @@
-//! What shows only when all lines are read: which of them become one group, whose an address is, who can be a witness.
-//! Then what became of each line, said of what is written.
+//! What shows only when all lines are read: which of them become one group, whose an address is, who can be a
+//! witness. Then what became of each line, said of what is written.
 
 use std::net::IpAddr;
 
@@ -39,8 +39,8 @@ pub fn settle(draft: &mut Draft) -> Settled {
     Settled { times, addresses, witnesses, left_out }
 }
 
-/// All lines of a node move with it: where there are too many groups, those that cost least become one, and what mounts a disk
-/// stays apart from what need not wait for it.
+/// All lines of a node move with it: where there are too many groups, those that cost least become one, and
+/// what mounts a disk stays apart from what need not wait for it.
 fn join_groups(groups: &mut Vec<Group>) {
     while groups.len() > MAX_GROUPS
         && let Some((first, second)) = pair_to_join(groups)
@@ -63,10 +63,11 @@ fn pair_to_join(groups: &[Group]) -> Option<(usize, usize)> {
             && a.addresses.len() + b.addresses.len() <= MAX_ADDRESSES
             && a.scripts.len() + b.scripts.len() <= MAX_SCRIPTS
     };
-    let pairs = (0..groups.len()).flat_map(|first| (first + 1..groups.len()).map(move |second| (first, second)));
-    pairs
-        .filter(fits)
-        .min_by_key(|(first, second)| (groups[*first].is_mounting(), size(&groups[*first]) + size(&groups[*second])))
+    let pairs =
+        (0..groups.len()).flat_map(|first| (first + 1..groups.len()).map(move |second| (first, second)));
+    pairs.filter(fits).min_by_key(|(first, second)| {
+        (groups[*first].is_mounting(), size(&groups[*first]) + size(&groups[*second]))
+    })
 }
 
 impl Group {
@@ -87,27 +88,30 @@ fn check_repeats(draft: &mut Draft) {
     for (index, group) in draft.groups.iter().enumerate() {
         for script in group.scripts.iter().filter(|script| !HARMLESS.contains(&script.name.as_str())) {
             let earlier = draft.groups[..index].iter().flat_map(|other| &other.scripts);
-            if let Some(first) = earlier.filter(|other| other.text == script.text).map(|other| other.line).next() {
+            if let Some(first) =
+                earlier.filter(|other| other.text == script.text).map(|other| other.line).next()
+            {
                 found.push((script.line, format!("{} stands in line {first} too", script.name)));
             }
         }
     }
     for (line, what) in found {
-        let remedy =
-            "whichever is stopped first stops it for both: put what needs it onto one line, or keep it out of one";
+        let remedy = "whichever is stopped first stops it for both: put what needs it onto one line, or keep \
+            it out of one";
         draft.fail(Place { file: "haresources", line }, (what, remedy));
     }
 }
 
 fn addresses(draft: &mut Draft) -> Vec<Vec<Found>> {
-    let served: Vec<IpAddr> = draft.groups.iter().flat_map(|group| &group.addresses).map(|(ip, _)| *ip).collect();
+    let served: Vec<IpAddr> =
+        draft.groups.iter().flat_map(|group| &group.addresses).map(|(ip, _)| *ip).collect();
     let mut all = Vec::new();
     for (number, lan) in draft.lans.clone().iter().enumerate() {
         let found = draft.names.on_lan(lan, number, &draft.nodes, &served);
         for (node, _) in draft.nodes.clone().iter().zip(&found).filter(|(_, found)| found.is_none()) {
             let what = format!("nothing says which address {node} has on {}", lan.interface);
-            let remedy =
-                "give --addresses NODE=IP,... with one for each node and LAN, in this order, or import on a node";
+            let remedy = "give --addresses NODE=IP,... with one for each node and LAN, in this order, or \
+                import on a node";
             draft.fail(lan.place, (what, remedy));
         }
         all.push(found.into_iter().flatten().collect());
@@ -116,8 +120,13 @@ fn addresses(draft: &mut Draft) -> Vec<Vec<Found>> {
 }
 
 fn witnesses(draft: &Draft, addresses: &[Vec<Found>]) -> (Vec<IpAddr>, Vec<(IpAddr, String)>) {
-    let node = |(node, (ip, _)): (&String, &Found)| OwnAddress { ip: *ip, prefix: None, what: format!("{node}'s own") };
-    let mut own: Vec<OwnAddress> = addresses.iter().flat_map(|lan| draft.nodes.iter().zip(lan)).map(node).collect();
+    let node = |(node, (ip, _)): (&String, &Found)| OwnAddress {
+        ip: *ip,
+        prefix: None,
+        what: format!("{node}'s own"),
+    };
+    let mut own: Vec<OwnAddress> =
+        addresses.iter().flat_map(|lan| draft.nodes.iter().zip(lan)).map(node).collect();
     own.extend(draft.groups.iter().flat_map(|group| &group.addresses).map(|(ip, text)| OwnAddress {
         ip: *ip,
         prefix: text.split(['/', '@']).nth(1).and_then(|prefix| prefix.parse().ok()),
@@ -167,11 +176,14 @@ impl Teller<'_> {
 
     fn port(&self, port: u16, line: usize) -> Fate {
         let is_written = self.draft.lans.iter().any(|lan| lan.port.is_some_and(|(_, by)| by == line));
-        let is_port = |account: &&Account| matches!(account.reading, Reading::Port(_)) && account.place.line > line;
+        let is_port =
+            |account: &&Account| matches!(account.reading, Reading::Port(_)) && account.place.line > line;
         match self.draft.accounts.iter().find(is_port) {
             _ if is_written => Fate::Taken(format!("port = {port}")),
             Some(later) => Fate::Overridden(later.place.line),
-            None => Fate::Meaningless("a LAN has the port that stands above the first medium of its kind".to_string()),
+            None => Fate::Meaningless(
+                "a LAN has the port that stands above the first medium of its kind".to_string(),
+            ),
         }
     }
 
@@ -192,7 +204,8 @@ impl Teller<'_> {
     fn nodes_on(&self, number: usize) -> String {
         let found = self.settled.addresses.get(number).into_iter().flatten();
         let nodes = self.draft.nodes.iter().zip(found);
-        let each: Vec<String> = nodes.map(|(node, (ip, source))| format!("{node} {ip}, {}", source.words())).collect();
+        let each: Vec<String> =
+            nodes.map(|(node, (ip, source))| format!("{node} {ip}, {}", source.words())).collect();
         each.join("; ")
     }
 
@@ -217,12 +230,15 @@ impl Teller<'_> {
             Some((node, (_, source))) => {
                 Fate::Taken(format!("[lan] on {interface}; {named} is {node}'s: {}", source.words()))
             }
-            None => Fate::Replaced(format!("[lan] on {interface} without {named} ({})", self.nodes_on(number))),
+            None => {
+                Fate::Replaced(format!("[lan] on {interface} without {named} ({})", self.nodes_on(number)))
+            }
         }
     }
 
     fn witnesses(&self, named: &[Named], is_group: bool) -> Fate {
-        let (kept, others): (Vec<_>, Vec<_>) = named.iter().partition(|one| self.settled.witnesses.contains(&one.ip));
+        let (kept, others): (Vec<_>, Vec<_>) =
+            named.iter().partition(|one| self.settled.witnesses.contains(&one.ip));
         let why = |one: &&Named| {
             let (_, why) = self.settled.left_out.iter().find(|(ip, _)| *ip == one.ip)?;
             Some(format!("{one} {why}"))
@@ -235,9 +251,9 @@ impl Teller<'_> {
             (kept, true) => {
                 Fate::Replaced(format!("witness {kept}: the node that sees more of them is better off{rest}"))
             }
-            (kept, false) => {
-                Fate::Taken(format!("witness {kept}; from now on it also decides when silence proves nothing{rest}"))
-            }
+            (kept, false) => Fate::Taken(format!(
+                "witness {kept}; from now on it also decides when silence proves nothing{rest}"
+            )),
         }
     }
 
@@ -246,7 +262,8 @@ impl Teller<'_> {
             return Fate::Lost("no group has room for it".to_string());
         };
         let mut said = vec![format!("[group.\"{}\"]", group.name)];
-        let others: Vec<String> = group.lines.iter().filter(|other| **other != line).map(ToString::to_string).collect();
+        let others: Vec<String> =
+            group.lines.iter().filter(|other| **other != line).map(ToString::to_string).collect();
         if !others.is_empty() {
             said.push(format!("together with line {}: {MAX_GROUPS} groups are the most", others.join(", ")));
         }

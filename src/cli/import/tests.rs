@@ -36,7 +36,8 @@ fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<St
         text.replace(&directory.display().to_string(), "IN")
     };
     let written = fs::read_to_string(options.to.join("crosswire.toml")).ok().map(plain);
-    for node in written.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("[node.\"")) {
+    for node in written.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("[node.\""))
+    {
         assert_passes_check(&options.to.join("crosswire.toml"), node.trim_end_matches("\"]"));
     }
     assert_eq!(written.is_some(), options.to.join("key").exists(), "both or none");
@@ -64,7 +65,8 @@ fn is_expected(file: &str, said: &str) {
 fn all_pairs() -> Vec<String> {
     let entries = fs::read_dir(FIXTURES).expect("fixtures").map(|entry| entry.expect("an entry"));
     let directories = entries.filter(|entry| entry.path().join("ha.cf").exists());
-    let names: Vec<String> = directories.map(|entry| entry.file_name().into_string().expect("text")).collect();
+    let names: Vec<String> =
+        directories.map(|entry| entry.file_name().into_string().expect("text")).collect();
     assert!(names.len() >= 16, "{names:?}");
     names
 }
@@ -99,7 +101,8 @@ fn every_line_is_accounted_for_once() {
     for name in all_pairs() {
         let directory = Path::new(FIXTURES).join(&name);
         let expected = fs::read_to_string(directory.join("expected.txt")).expect("on record");
-        let layouts = [("ha.cf", Layout::Plain), ("haresources", Layout::Joined), ("authkeys", Layout::Secret)];
+        let layouts =
+            [("ha.cf", Layout::Plain), ("haresources", Layout::Joined), ("authkeys", Layout::Secret)];
         for (file, layout) in layouts {
             let Ok(bytes) = fs::read(directory.join(file)) else { continue };
             for (line, words) in lines::split(&bytes, layout) {
@@ -132,7 +135,8 @@ fn bad_lines_are_told_what_is_wrong_where_and_what_to_do() {
     for case in cases {
         let directory = tempfile::tempdir().expect("a directory");
         for file in ["ha.cf", "haresources", "authkeys"] {
-            fs::copy(Path::new(FIXTURES).join("classic").join(file), directory.path().join(file)).expect("copied");
+            fs::copy(Path::new(FIXTURES).join("classic").join(file), directory.path().join(file))
+                .expect("copied");
         }
         let marked = |mark: &str| case.lines().filter_map(|line| line.strip_prefix(mark)).collect::<Vec<_>>();
         for file in marked("! ") {
@@ -151,7 +155,10 @@ fn bad_lines_are_told_what_is_wrong_where_and_what_to_do() {
         let (exit, said, written) = import_from(directory.path(), &[]);
         assert_eq!((exit, written), (Exit::Configuration, None), "{case}");
         blessed.push_str(
-            &case.lines().filter(|line| !line.starts_with('=')).fold("\n".to_string(), |all, line| all + line + "\n"),
+            &case
+                .lines()
+                .filter(|line| !line.starts_with('='))
+                .fold("\n".to_string(), |all, line| all + line + "\n"),
         );
         blessed.extend(said.lines().map(|line| format!("= {line}\n")));
     }
@@ -173,7 +180,11 @@ fn nothing_is_overwritten() {
         let said = String::from_utf8(said).expect("text");
         assert!(said.contains(&format!("{}: is there already and stays as it is", file.display())), "{said}");
         assert_eq!(fs::read_to_string(&file).expect("still there"), "mine");
-        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing else is left behind");
+        assert_eq!(
+            fs::read_dir(directory.path()).expect("a directory").count(),
+            1,
+            "nothing else is left behind"
+        );
         fs::remove_file(&file).expect("removed");
     }
 }
@@ -202,8 +213,8 @@ fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
 }
 
 fn draft() -> Draft {
-    let names =
-        Names::load("", Path::new("/nonexistent"), OwnBox::default(), |_| Vec::new()).expect("nothing was told");
+    let names = Names::load("", Path::new("/nonexistent"), OwnBox::default(), |_| Vec::new())
+        .expect("nothing was told");
     Draft::new(Path::new("/x"), names)
 }
 
@@ -221,19 +232,26 @@ fn times_are_kept_where_they_fit_and_fit_where_they_are_not() {
 proptest! {
     /// Whatever Heartbeat was told: what is written keeps the promises of `check`.
     #[test]
-    fn any_times_make_a_sound_configuration(asked in proptest::array::uniform4(proptest::option::of(1..200_000u64)), slow in proptest::bool::ANY) {
+    fn any_times_make_a_sound_configuration(
+        asked in proptest::array::uniform4(proptest::option::of(1..200_000u64)),
+        slow in proptest::bool::ANY,
+    ) {
         let mut draft = draft();
         draft.nodes = vec!["a".into(), "b".into()];
         draft.times = asked.map(|ms| ms.map(Span::from_ms));
         draft.serials = vec!["/dev/ttyS0".into()];
         draft.baud = Some((if slow { 9_600 } else { 115_200 }, 1));
         let addresses = vec![("10.0.0.9".parse::<IpAddr>().unwrap(), "10.0.0.9/24@eth0".to_string())];
-        draft.groups = vec![draft::Group { name: "g".into(), lines: vec![1], prefer: "a".into(), addresses, scripts: Vec::new() }];
+        let (name, prefer) = ("g".into(), "a".into());
+        draft.groups = vec![draft::Group { name, lines: vec![1], prefer, addresses, scripts: Vec::new() }];
         let settled = settle::settle(&mut draft);
         let text = compose::compose(&draft, &settled, Path::new("/k"));
-        let said = Settings::parse(Path::new("f"), &text, "a").map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-        // A beat that fills a slow line is the one thing that a change of times cannot mend without being told.
-        let is_load = said.as_ref().err().is_some_and(|error| error.contains("more than half of the interval"));
+        let said = Settings::parse(Path::new("f"), &text, "a")
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        // A beat that fills a slow line is the one thing that a change of times cannot mend without being
+        // told.
+        let is_load = said.as_ref().err().is_some_and(|error| error.contains("more than half of the \
+            interval"));
         prop_assert!(said.is_ok() || is_load, "{}\n{}", said.err().unwrap_or_default(), text);
     }
 

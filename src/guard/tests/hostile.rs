@@ -1,4 +1,5 @@
-//! An agent that was taken over, in its place before a real guard: it says what it likes, as often as it likes.
+//! An agent that was taken over, in its place before a real guard: it says what it likes, as often as it
+//! likes.
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -118,8 +119,8 @@ fn each_order_has_a_state_in_which_it_is_allowed_and_a_last_moment() {
     });
 }
 
-/// Everything that an agent can say, and whether it says it together with something else. Whoever adds a word says here with what
-/// it floods.
+/// Everything that an agent can say, and whether it says it together with something else. Whoever adds a word
+/// says here with what it floods.
 fn floods() -> Vec<(&'static str, Vec<ToGuard>)> {
     let order = |order, valid_until| ToGuard::Order(Ticket { token: Token(u32::MAX), valid_until, order });
     let now_and_ever = |what| vec![order(what, Instant::NEVER), order(what, Instant::ORIGIN)];
@@ -165,7 +166,8 @@ fn name(word: &ToGuard) -> &'static str {
 
 /// As many of these as go into one datagram.
 fn datagram_of(words: &[ToGuard]) -> Vec<u8> {
-    let encode = |word: &ToGuard| postcard::to_slice(word, &mut [0; MAX_MESSAGE_BYTES]).expect("short").to_vec();
+    let encode =
+        |word: &ToGuard| postcard::to_slice(word, &mut [0; MAX_MESSAGE_BYTES]).expect("short").to_vec();
     if words == [ToGuard::Deposit] {
         return [encode(&ToGuard::Deposit), vec![0xee; MAX_DATAGRAM_BYTES - MAX_MESSAGE_BYTES]].concat();
     }
@@ -204,7 +206,8 @@ fn under_flood(settings: &Settings, words: &[ToGuard], test: impl FnOnce(&mut Ri
     });
 }
 
-/// Watches the guard's memory for as long as the kernel would let it compute, and longer; an agent may read what it is told.
+/// Watches the guard's memory for as long as the kernel would let it compute, and longer; an agent may read
+/// what it is told.
 fn watch_memory(rig: &mut Rig, is_reading: bool) {
     let before = memory_kb(rig.guard);
     let mut most = before;

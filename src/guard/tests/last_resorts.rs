@@ -127,7 +127,11 @@ fn the_peer_is_not_told_of_a_watchdog_that_stops_with_a_killed_guard() {
         let mut rig = Rig::start(&with_watchdog(vip_alone(), &device));
         let token = rig.acquire();
         assert_eq!(told_of_watchdog(&mut rig), (2, 0, 0));
-        assert_eq!(rig.outcome(token), Outcome::Serving, "it is armed all the same: a kernel that hangs is something");
+        assert_eq!(
+            rig.outcome(token),
+            Outcome::Serving,
+            "it is armed all the same: a kernel that hangs is something"
+        );
     });
 }
 
@@ -174,7 +178,10 @@ fn what_is_exclusive_has_stopped_only_if_it_says_so() {
 fn fence_of(dir: &tempfile::TempDir, body: &str, timeout: Span) -> Fence {
     let program = script_file(dir, "fence", &format!("cd {}\n{body}", dir.path().display()));
     let (convention, action) = (Convention::FenceAgent, FenceAction::Off);
-    Fence { method: FenceMethod::Program { program, convention, action, options: vec!["plug=2".to_owned()] }, timeout }
+    Fence {
+        method: FenceMethod::Program { program, convention, action, options: vec!["plug=2".to_owned()] },
+        timeout,
+    }
 }
 
 pub(super) fn with_fence(body: &str, timeout: Span) -> (tempfile::TempDir, Settings) {
@@ -191,7 +198,8 @@ fn a_fence_is_confirmed_by_its_program_and_refused_for_what_is_held() {
         let _veth = Veth::up("near", "far");
         let (dir, settings) = with_fence("cat > input; echo run >> runs; sleep 1.5", Span::from_s(20));
         let mut rig = Rig::start(&settings);
-        let [older, newer] = [rig.order(Order::Fence { group: GROUP }), rig.order(Order::Fence { group: GROUP })];
+        let [older, newer] =
+            [rig.order(Order::Fence { group: GROUP }), rig.order(Order::Fence { group: GROUP })];
         assert_eq!(rig.outcome(older), Outcome::Failed(Fault::OutOfOrder));
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);

@@ -95,7 +95,8 @@ fn a_killed_guard_leaves_the_address_to_its_lifetime() {
 fn announcements_follow_the_addition_at_once_and_come_in_a_burst() {
     in_fair_namespace(|| {
         let stranger = Stranger::behind("near");
-        let listener = stranger.run(|| Listener::open("far", Hears::Arp, &[address(VIP).ip]).expect("a listener"));
+        let listener =
+            stranger.run(|| Listener::open("far", Hears::Arp, &[address(VIP).ip]).expect("a listener"));
         let mut rig = Rig::start(&vip_alone());
         let ordered = now();
         let token = rig.acquire();
@@ -120,7 +121,8 @@ fn announcements_follow_the_addition_at_once_and_come_in_a_burst() {
 fn scripts_run_in_order_with_their_environment_while_renewals_go_on() {
     in_fair_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let slow = "[ $1 = start ] && sleep 1.5\nsay $name $1 $CROSSWIRE_TERM $CROSSWIRE_NODE $CROSSWIRE_PEER";
+        let slow =
+            "[ $1 = start ] && sleep 1.5\nsay $name $1 $CROSSWIRE_TERM $CROSSWIRE_NODE $CROSSWIRE_PEER";
         let (scripts, mut settings) = with_scripts(&[slow, PLAIN]);
         settings.policy.lease = Span::from_s(1);
         let mut rig = Rig::start(&settings);
@@ -131,7 +133,10 @@ fn scripts_run_in_order_with_their_environment_while_renewals_go_on() {
         assert_eq!(rig.outcome(token), Outcome::Serving);
         let token = rig.release(ReleaseOrder::ScriptsFirst);
         assert_eq!(rig.outcome(token), Outcome::Released);
-        assert_eq!(rig.story(&scripts), ["a start 7 gw1 gw2", "b start acquire", "b stop release", "a stop 7 gw1 gw2"]);
+        assert_eq!(
+            rig.story(&scripts),
+            ["a start 7 gw1 gw2", "b start acquire", "b stop release", "a stop 7 gw1 gw2"]
+        );
     });
 }
 
@@ -139,8 +144,9 @@ fn scripts_run_in_order_with_their_environment_while_renewals_go_on() {
 fn a_forced_release_confirms_the_addresses_gone_before_scripts_stop() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let (scripts, settings) =
-            with_scripts(&["[ $1 = stop ] && while [ ! -e go ]; do sleep 0.1; done\nsay $name $1 $CROSSWIRE_REASON"]);
+        let (scripts, settings) = with_scripts(&[
+            "[ $1 = stop ] && while [ ! -e go ]; do sleep 0.1; done\nsay $name $1 $CROSSWIRE_REASON",
+        ]);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
@@ -183,7 +189,10 @@ fn a_release_wins_over_a_start_that_hangs() {
         assert_eq!(rig.outcome(release), Outcome::Released);
         assert!(now().since(ordered) < Span::from_s(2), "TERM was enough");
         assert_eq!(rig.outcome(acquire), Outcome::Failed(Fault::ScriptStart(0)));
-        assert_eq!((rig.vip_s(), rig.story(&scripts)), (None, vec!["a start".to_owned(), "a stop".to_owned()]));
+        assert_eq!(
+            (rig.vip_s(), rig.story(&scripts)),
+            (None, vec!["a start".to_owned(), "a stop".to_owned()])
+        );
     });
 }
 
@@ -473,8 +482,9 @@ fn the_agent_gets_carriers_listeners_and_paths() {
         };
         assert!(rig.find(carrier).0);
         for _ in 0..2 {
-            let listener =
-                |message: &FromGuard| matches!(message, FromGuard::Listener { interface: 0, .. }).then_some(());
+            let listener = |message: &FromGuard| {
+                matches!(message, FromGuard::Listener { interface: 0, .. }).then_some(())
+            };
             assert!(rig.find(listener).1.is_some(), "one for ARP, one for neighbour discovery");
         }
         let path = |message: &FromGuard| match *message {

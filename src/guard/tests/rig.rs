@@ -58,7 +58,8 @@ pub const NOTHING: &str = "nothing";
 const DEPOSIT: &[u8] = b"all that I knew";
 
 impl Rig {
-    /// Starts a guard; its agents are processes that only wait to be killed, and pass their end of the socket pair on.
+    /// Starts a guard; its agents are processes that only wait to be killed, and pass their end of the socket
+    /// pair on.
     pub fn start(settings: &Settings) -> Self {
         Self::begin(settings, false)
     }
@@ -71,10 +72,11 @@ impl Rig {
     fn begin(settings: &Settings, is_in_use: bool) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (passed, passes) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("a pair");
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .expect("a pair");
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).expect("an eventfd");
-        // SAFETY: the child runs on an allocator that survives a fork, uses nothing of other threads, and leaves by
-        // _exit.
+        // SAFETY: the child runs on an allocator that survives a fork, uses nothing of other threads, and
+        // leaves by _exit.
         let guard = match unsafe { fork() }.expect("a guard") {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
@@ -229,7 +231,8 @@ impl Rig {
         let socket = self.socket.as_ref().expect("not closed");
         let timeout = PollTimeout::try_from(wait).expect("a short time");
         let sockets: Vec<_> = [Some(socket), self.confirmations.as_ref()].into_iter().flatten().collect();
-        let mut fds: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        let mut fds: Vec<_> =
+            sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
         poll(&mut fds, timeout).expect("polled");
         let index = fds.iter().position(|fd| fd.any().unwrap_or(true))?;
         let mut bytes = [0; MAX_MESSAGE_BYTES];
@@ -250,7 +253,11 @@ impl Rig {
         let give_up = now() + Span::from_s(8);
         let socket = self.socket.as_ref().expect("not closed");
         while now() < give_up {
-            match nix::sys::socket::recv(socket.as_raw_fd(), &mut [0; MAX_MESSAGE_BYTES], MsgFlags::MSG_DONTWAIT) {
+            match nix::sys::socket::recv(
+                socket.as_raw_fd(),
+                &mut [0; MAX_MESSAGE_BYTES],
+                MsgFlags::MSG_DONTWAIT,
+            ) {
                 Ok(0) | Err(nix::errno::Errno::ECONNRESET) => return true,
                 Ok(_) => {}
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
@@ -396,7 +403,8 @@ fn beat(pulse: &Arc<Mutex<Option<OwnedFd>>>) {
 fn receive_with_descriptor(socket: &OwnedFd, bytes: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
     let mut control = cmsg_space!([std::os::fd::RawFd; 1]);
     let mut parts = [IoSliceMut::new(bytes)];
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
     let descriptor = message.cmsgs().expect("control data").find_map(|control| match control {
         // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
         ControlMessageOwned::ScmRights(fds) => Some(unsafe { OwnedFd::from_raw_fd(fds[0]) }),
@@ -405,7 +413,8 @@ fn receive_with_descriptor(socket: &OwnedFd, bytes: &mut [u8]) -> Option<(usize,
     Some((message.bytes, descriptor))
 }
 
-/// Closes what a fork has brought along from tests that run beside this one: their sockets would never see an end.
+/// Closes what a fork has brought along from tests that run beside this one: their sockets would never see an
+/// end.
 fn close_all_but(wanted: &[i32]) {
     let open = fs::read_dir("/proc/self/fd").expect("proc is mounted").flatten();
     let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
@@ -431,8 +440,10 @@ pub fn with_scripts(bodies: &[&str]) -> (tempfile::TempDir, Settings) {
     let mut settings = vip_alone();
     for (name, body) in ["a", "b", "c"].into_iter().zip(bodies) {
         let program = dir.path().join(name);
-        let text =
-            format!("#!/bin/sh\ncd {}\nname={name}\nsay() {{ echo \"$@\" >> log; }}\n{body}\n", dir.path().display());
+        let text = format!(
+            "#!/bin/sh\ncd {}\nname={name}\nsay() {{ echo \"$@\" >> log; }}\n{body}\n",
+            dir.path().display()
+        );
         write_executable(&program, &text);
         settings.groups[0].scripts.push(Script::lsb(name, program, Span::from_s(30)));
     }

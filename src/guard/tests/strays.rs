@@ -97,7 +97,8 @@ fn what_is_added_in_maintenance_outlives_an_agent_that_begins_anew_and_the_daemo
 fn what_is_added_while_scripts_stop_goes() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
-        let (scripts, settings) = with_scripts(&["[ $1 = stop ] && while [ ! -e go ]; do sleep 0.1; done\nsay $1"]);
+        let (scripts, settings) =
+            with_scripts(&["[ $1 = stop ] && while [ ! -e go ]; do sleep 0.1; done\nsay $1"]);
         let mut rig = Rig::start(&settings);
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
@@ -133,7 +134,10 @@ fn an_ipv6_address_that_was_put_back_with_another_prefix_gets_its_own_again() {
     in_namespace(|| {
         let _veth = Veth::up("near", "far");
         let mut rig = serving();
-        Addresses::open(Span::from_s(60)).expect("a socket").remove(&[address("fd00::100/64@near")]).expect("removed");
+        Addresses::open(Span::from_s(60))
+            .expect("a socket")
+            .remove(&[address("fd00::100/64@near")])
+            .expect("removed");
         add_by_hand("fd00::100/128@near");
         expect(&["10.9.0.100/24"]);
         let missing = |message: &FromGuard| (*message == FromGuard::Missing { group: GROUP }).then_some(());

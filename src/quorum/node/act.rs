@@ -30,13 +30,17 @@ impl Node {
                     let evidence = self.evidence(situation);
                     self.release(now, id, (release, evidence), effects);
                 }
-                Decision::Release(_) | Decision::Wait(_) | Decision::Take(_) | Decision::Fence | Decision::Keep => {}
+                Decision::Release(_)
+                | Decision::Wait(_)
+                | Decision::Take(_)
+                | Decision::Fence
+                | Decision::Keep => {}
             }
         }
     }
 
-    /// Nothing of what makes a holder let go at once can be so unless this is. It is asked at every step, and costs a tenth of the
-    /// whole situation.
+    /// Nothing of what makes a holder let go at once can be so unless this is. It is asked at every step, and
+    /// costs a tenth of the whole situation.
     fn may_be_due(&self, now: Instant, id: GroupId, group: &Group) -> bool {
         let is_claimed_too = self.peer.group(id, &self.policy).is_some_and(|report| report.role.is_holding());
         is_claimed_too
@@ -116,7 +120,8 @@ impl Node {
         self.release_again(now, id, effects);
     }
 
-    /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard removes what is there.
+    /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard
+    /// removes what is there.
     fn let_go_of_leftovers(&mut self, now: Instant, id: GroupId) {
         let does_hear = self.is_on_time(now) && self.peer.beat().is_some_and(|beat| beat.standing.still_held);
         let does_serve = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Active);
@@ -127,8 +132,8 @@ impl Node {
         }
     }
 
-    /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it could not take a group,
-    /// and when it can again.
+    /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it
+    /// could not take a group, and when it can again.
     fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
         let is_asking = group.role == Role::Backup && group.probe.is_running();
@@ -155,13 +160,16 @@ impl Node {
 
     fn ask_for_failback(&mut self, now: Instant, id: GroupId) {
         let is_due = self.groups.get(id.index()).is_some_and(|group| self.is_failback_due(now, id, group));
-        if let Some(group) = self.groups.get_mut(id.index()).filter(|group| is_due && group.wanted_until.is_none()) {
+        if let Some(group) =
+            self.groups.get_mut(id.index()).filter(|group| is_due && group.wanted_until.is_none())
+        {
             group.wanted_until = Some(now + WISH_LASTS);
             self.is_urgent = true;
         }
     }
 
-    /// A release that failed is ordered again until the kernel confirms it: nothing is ever left half released.
+    /// A release that failed is ordered again until the kernel confirms it: nothing is ever left half
+    /// released.
     fn release_again(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_due = |group: &Group| group.release_again_at.is_some_and(|at| now >= at);
         if self.groups.get(id.index()).is_some_and(is_due) {
@@ -178,8 +186,8 @@ impl Node {
         }
     }
 
-    /// No order on which something waits is ever lost: a guard that hung may not have got it. Under the same token it is the
-    /// same order, and no second one.
+    /// No order on which something waits is ever lost: a guard that hung may not have got it. Under the same
+    /// token it is the same order, and no second one.
     fn repeat(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.repeat_at.is_none_or(|at| now < at) {
@@ -188,17 +196,27 @@ impl Node {
         group.repeat_at = Some(now + REPEAT_AFTER);
         let (first, until) = (group.letting_go, now + FENCE_STARTS_WITHIN);
         let order = match (group.role, group.pending, group.fence_token) {
-            (Role::Releasing, Some(token), _) => Some((token, Instant::NEVER, Order::Release { group: id, first })),
+            (Role::Releasing, Some(token), _) => {
+                Some((token, Instant::NEVER, Order::Release { group: id, first }))
+            }
             (Role::Backup, _, Some(token)) => Some((token, until, Order::Fence { group: id })),
             (Role::Backup | Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty, _, _) => None,
         };
         match order {
-            Some((token, valid_until, order)) => emit(effects, Effect::Order(Ticket { token, valid_until, order })),
+            Some((token, valid_until, order)) => {
+                emit(effects, Effect::Order(Ticket { token, valid_until, order }))
+            }
             None => group.repeat_at = None,
         }
     }
 
-    fn take(&mut self, now: Instant, id: GroupId, (reason, evidence): (TakeReason, Evidence), effects: &mut Effects) {
+    fn take(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        (reason, evidence): (TakeReason, Evidence),
+        effects: &mut Effects,
+    ) {
         let (late_after, lease) = (self.policy.shortest_late_after(), self.policy.lease);
         let interval = timing::renewal_every(self.policy.interval(), lease);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
@@ -225,7 +243,8 @@ impl Node {
         let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
         if is_on_word {
-            // The peer's word costs no time; whether its kernel knows of it is asked meanwhile, and whose kernel that is.
+            // The peer's word costs no time; whether its kernel knows of it is asked meanwhile, and whose
+            // kernel that is.
             self.ask_who_the_peer_is(effects);
             self.order(now + self.policy.interval(), Order::Probe { group: id }, effects);
         }
@@ -241,7 +260,13 @@ impl Node {
         }
     }
 
-    fn release(&mut self, now: Instant, id: GroupId, (release, evidence): (Release, Evidence), effects: &mut Effects) {
+    fn release(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        (release, evidence): (Release, Evidence),
+        effects: &mut Effects,
+    ) {
         let Release { first, reason, offer } = release;
         emit(effects, Effect::Record(Record::Releasing { group: id, reason, evidence }));
         if reason == ReleaseReason::LostTie {
@@ -263,11 +288,13 @@ impl Node {
             group.handover_until = None;
             // A peer that is not the preferred one asks only when its operator does.
             group.is_given_away = matches!(reason, ReleaseReason::Handover | ReleaseReason::PeerWants);
-            // A planned release may take as long as the scripts take; until then the addresses stay, and are renewed.
+            // A planned release may take as long as the scripts take; until then the addresses stay, and are
+            // renewed.
             match first {
                 ReleaseOrder::ScriptsFirst => {}
                 ReleaseOrder::AddressesFirst => {
-                    (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+                    (group.renewal, group.renew_at, group.lease_until) =
+                        (None, Instant::NEVER, Instant::NEVER);
                 }
             }
         }
@@ -303,8 +330,8 @@ impl Node {
         self.renew_if_due(now, id, effects);
     }
 
-    /// The peer lets go, or says for the first time that it did, of what we serve: after a split it may hear us first, and its
-    /// first beat that arrives is no claim any more.
+    /// The peer lets go, or says for the first time that it did, of what we serve: after a split it may hear
+    /// us first, and its first beat that arrives is no claim any more.
     fn has_just_yielded(&mut self, id: GroupId, claim: Claim) -> bool {
         let Some(report) = self.peer.group(id, &self.policy) else { return false };
         let yields = claim == Claim::Releases || report.word == Word::Yielded;
@@ -314,7 +341,8 @@ impl Node {
         !core::mem::replace(&mut group.has_peer_yielded, yields) && yields
     }
 
-    /// The peer's kernel has answered for what the peer has let go. It is asked again until it answers no more.
+    /// The peer's kernel has answered for what the peer has let go. It is asked again until it answers no
+    /// more.
     fn is_still_held(&mut self, now: Instant, id: GroupId, effects: &mut Effects) -> bool {
         let interval = self.policy.interval();
         let is_held = self.groups.get(id.index()).is_some_and(|group| group.is_still_held(now));
@@ -331,7 +359,9 @@ impl Node {
         let tied = self.groups.get_mut(id.index()).and_then(|group| group.tied.as_mut());
         // A peer that has not heard of it yet, on paths that lag, could not let go.
         let is_known = |tied: &Tied| acked_at >= Some(tied.seen_at) || now >= tied.seen_at + longest;
-        if let Some(tied) = tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience && is_known(tied)) {
+        if let Some(tied) =
+            tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience && is_known(tied))
+        {
             tied.is_said = true;
             emit(effects, Effect::Record(Record::BothServe(id)));
         }
@@ -341,14 +371,16 @@ impl Node {
     pub(super) fn note_tie(&mut self, now: Instant, id: GroupId) {
         // A silence that ended long ago is no cause.
         let silence = self.silence.filter(|(_, to)| now.since(*to) < self.second_waits());
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.tied.is_none()) else { return };
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.tied.is_none()) else {
+            return;
+        };
         let began_at = silence.map_or(now, |(from, _)| group.active_since.unwrap_or(now).max(from));
         let unheard = silence.map(|(from, to)| to.since(from));
         group.tied = Some(Tied { seen_at: now, began_at, unheard, is_said: false });
     }
 
-    /// A planned release keeps its addresses while scripts stop. Not once the lease has lapsed or the peer serves: what
-    /// the kernel has dropped by then must not come back.
+    /// A planned release keeps its addresses while scripts stop. Not once the lease has lapsed or the peer
+    /// serves: what the kernel has dropped by then must not come back.
     fn hurry_release(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         self.order_release(now, id, ReleaseOrder::AddressesFirst, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
@@ -357,15 +389,19 @@ impl Node {
     }
 
     fn renew_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        // After a stall the peer may have taken over: what it says is heard first. And who has told it that this node cannot serve
-        // has nothing renewed.
+        // After a stall the peer may have taken over: what it says is heard first. And who has told it that
+        // this node cannot serve has nothing renewed.
         let is_sure = now >= self.judge_from || self.peer.beat_at().is_some_and(|at| self.is_since_stall(at));
         let interval = self.policy.interval();
         let every = timing::renewal_every(interval, self.policy.lease);
         // One waking for both: what would be due before the next beat goes with this one.
         let early = if self.is_beat_due(now) { interval.fraction(1, 2) } else { Span::ZERO };
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if !group.role.is_holding() || now + early < group.renew_at || !is_sure || self.guard != GuardState::Fine {
+        if !group.role.is_holding()
+            || now + early < group.renew_at
+            || !is_sure
+            || self.guard != GuardState::Fine
+        {
             return;
         }
         group.renew_at = now + every;
@@ -406,9 +442,11 @@ impl Node {
         }
         let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
         let is_cold_start_over = now + lead >= self.cold_start_ends(id);
-        let is_unheard = s.is_refused || self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
+        let is_unheard =
+            s.is_refused || self.was_ever_heard && (!self.is_on_time(now) || self.is_cut_short());
         if is_restrained(s) {
-            // Nothing is taken, but whoever asks for the status wants to know whether a peer that nobody hears serves.
+            // Nothing is taken, but whoever asks for the status wants to know whether a peer that nobody
+            // hears serves.
             return is_unheard || !self.was_ever_heard;
         }
         self.would_take_vacant(now, id, s)
@@ -439,7 +477,8 @@ impl Node {
         }
     }
 
-    /// Everything is released: say goodbye a few times, then go; at once where nobody is known, or no path is open to say it on.
+    /// Everything is released: say goodbye a few times, then go; at once where nobody is known, or no path is
+    /// open to say it on.
     pub(super) fn leave(&mut self, effects: &mut Effects) {
         let is_holding = self.groups.iter().any(|group| group.role.is_holding());
         if self.leaving == Leaving::Stopping && !is_holding {
@@ -447,7 +486,8 @@ impl Node {
             self.is_urgent = true;
             emit(effects, Effect::Record(Record::Leaving));
         }
-        let can_be_told = self.session.peer().is_some() && self.paths.iter().any(|path| path.detector.is_open());
+        let can_be_told =
+            self.session.peer().is_some() && self.paths.iter().any(|path| path.detector.is_open());
         if matches!(self.leaving, Leaving::Goodbyes(_)) && !can_be_told {
             self.leaving = Leaving::Left;
             emit(effects, Effect::Exit);

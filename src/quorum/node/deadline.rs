@@ -48,8 +48,8 @@ impl Earliest {
 }
 
 impl Node {
-    /// When the next tick is due at the latest: what the last one has named. What came due while its effects were carried out
-    /// lies in the past by then, and is due at once.
+    /// When the next tick is due at the latest: what the last one has named. What came due while its effects
+    /// were carried out lies in the past by then, and is due at once.
     pub fn due_at(&self, now: Instant) -> Instant {
         if self.expected_by == Instant::NEVER { self.next_deadline(now).0 } else { self.expected_by }
     }

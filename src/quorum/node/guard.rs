@@ -1,8 +1,9 @@
 //! Whether our own guard, and the peer's, carry out what is ordered.
 //!
-//! A guard gives a sign of life every interval, whether anything is held or not: a backup whose guard hangs could not take over,
-//! and its peer is alone. Who says so orders no renewal any more. So what it holds ends with the last lease, for which the peer
-//! waits before it takes; and once the guard is heard again the peer is told in the same turn.
+//! A guard gives a sign of life every interval, whether anything is held or not: a backup whose guard hangs
+//! could not take over, and its peer is alone. Who says so orders no renewal any more. So what it holds ends
+//! with the last lease, for which the peer waits before it takes; and once the guard is heard again the peer
+//! is told in the same turn.
 
 use super::{GuardState, Node, emit};
 use crate::config::Policy;
@@ -10,8 +11,9 @@ use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::time::{Instant, Span};
 
-/// How long a guard may be silent: late_after, and no less than three intervals, since one sign may be late. And two thirds of the
-/// longest dead_after, so that a peer that hears us by the slowest path alone misses no recovery between two failures.
+/// How long a guard may be silent: late_after, and no less than three intervals, since one sign may be late.
+/// And two thirds of the longest dead_after, so that a peer that hears us by the slowest path alone misses no
+/// recovery between two failures.
 fn guard_patience(policy: &Policy) -> Span {
     let by_late_after = policy.longest_late_after().max(policy.interval().fraction(3, 1));
     by_late_after.max(policy.longest_dead_after().fraction(2, 3))
@@ -31,8 +33,8 @@ impl Node {
         self.guard == GuardState::Fine
     }
 
-    /// Nobody here can touch an address any more. The kernel lets go of what is held when the lease ends; until then we
-    /// say that we hold it and cannot serve.
+    /// Nobody here can touch an address any more. The kernel lets go of what is held when the lease ends;
+    /// until then we say that we hold it and cannot serve.
     pub(super) fn guard_lost(&mut self, effects: &mut Effects) {
         if self.guard != GuardState::Lost {
             self.note_guard(GuardState::Lost, Record::GuardLost, effects);
@@ -61,7 +63,8 @@ impl Node {
 
     /// The peer says that it cannot serve, or that it can again: whether we are alone.
     pub(super) fn note_peers_trouble(&mut self, now: Instant, effects: &mut Effects) {
-        let Some(trouble) = self.peer.beat().filter(|_| self.is_heard(now)).map(|beat| beat.standing.trouble) else {
+        let Some(trouble) = self.peer.beat().filter(|_| self.is_heard(now)).map(|beat| beat.standing.trouble)
+        else {
             return;
         };
         if core::mem::replace(&mut self.said_trouble, trouble) != trouble {

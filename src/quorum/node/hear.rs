@@ -43,7 +43,8 @@ impl Node {
                 for here in &mut self.paths {
                     here.detector.quality.pause();
                 }
-                let is_known = self.predecessors_peer.take().is_some_and(|known| self.session.peer() == Some(known));
+                let is_known =
+                    self.predecessors_peer.take().is_some_and(|known| self.session.peer() == Some(known));
                 if is_known {
                     self.peer.become_known_again()
                 } else {
@@ -61,8 +62,8 @@ impl Node {
         }
     }
 
-    /// Who has not heard the peer in this run cannot tell what it replays from what it says now. On a cable only somebody who
-    /// lives at its other end says anything with our key.
+    /// Who has not heard the peer in this run cannot tell what it replays from what it says now. On a cable
+    /// only somebody who lives at its other end says anything with our key.
     fn note_somebody(&mut self, now: Instant, path: PathId, received: &Result<Accepted, Refusal>) {
         let is_genuine = match received {
             Ok(_) => true,
@@ -102,10 +103,12 @@ impl Node {
         }
     }
 
-    /// For the peer to take back that its guard is silent and to say it again takes as long as it is patient with its guard: two
-    /// thirds of its longest dead_after. Half of that dead_after is more than one beat that is lost, on its slowest path too.
+    /// For the peer to take back that its guard is silent and to say it again takes as long as it is patient
+    /// with its guard: two thirds of its longest dead_after. Half of that dead_after is more than one beat
+    /// that is lost, on its slowest path too.
     fn before_beat(&self, now: Instant) -> Before {
-        let dead_afters = self.peer.beat().into_iter().flat_map(|beat| beat.paths.iter().map(|path| path.dead_after));
+        let dead_afters =
+            self.peer.beat().into_iter().flat_map(|beat| beat.paths.iter().map(|path| path.dead_after));
         let hidden = dead_afters.max().unwrap_or_default().fraction(1, 2);
         let is_in_a_row = |at: Instant| at >= self.stalled_at && now.since(at) < hidden;
         match self.peer.beat_at() {
@@ -131,8 +134,8 @@ impl Node {
         }
     }
 
-    /// Counts a refusal, and records the first of its kind since the path was last well. Stale frames are part of every
-    /// restart and of every replay: they are only counted.
+    /// Counts a refusal, and records the first of its kind since the path was last well. Stale frames are
+    /// part of every restart and of every replay: they are only counted.
     fn refuse(&mut self, now: Instant, path: PathId, refusal: Refusal, effects: &mut Effects) {
         let Some(here) = self.paths.get_mut(path.index()) else { return };
         here.refusals.count(refusal);

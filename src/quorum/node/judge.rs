@@ -39,12 +39,16 @@ impl Node {
         self.note_peers_trouble(now, effects);
     }
 
-    /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: as long as a box may outlive
-    /// its lines that says no more than a beat would have, and counts for as long.
+    /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: as long
+    /// as a box may outlive its lines that says no more than a beat would have, and counts for as long.
     fn age_answers(&mut self, now: Instant) {
         let Some(dropped_at) = self.lines_dropped_at().filter(|_| self.is_power_loss) else { return };
         for group in &mut self.groups {
-            group.probe.age(now, dropped_at + RAILS_APART, timing::takeover_after(self.policy.longest_late_after()));
+            group.probe.age(
+                now,
+                dropped_at + RAILS_APART,
+                timing::takeover_after(self.policy.longest_late_after()),
+            );
         }
     }
 
@@ -59,13 +63,15 @@ impl Node {
         answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.policy.longest_late_after()))
     }
 
-    /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off every silent path
-    /// testifies, and text on its line would end it and begin it again without end. If it has come back lately, its end
-    /// counts once it has lasted.
+    /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off
+    /// every silent path testifies, and text on its line would end it and begin it again without end. If it
+    /// has come back lately, its end counts once it has lasted.
     fn note_jeopardy(&mut self, now: Instant, is_jeopardy: bool, effects: &mut Effects) {
         let is_within = |at: Option<Instant>, span: Span| at.is_some_and(|at| now.since(at) < span);
         match (self.jeopardy_since.is_some(), is_jeopardy) {
-            (false, true) if is_within(self.jeopardy_ended_at, COMES_BACK) => self.jeopardy_came_back_at = Some(now),
+            (false, true) if is_within(self.jeopardy_ended_at, COMES_BACK) => {
+                self.jeopardy_came_back_at = Some(now)
+            }
             (true, false) => self.jeopardy_ended_at = Some(now),
             (false, true) | (false, false) | (true, true) => {}
         }
@@ -127,8 +133,8 @@ impl Node {
         report.age().is_none_or(|age| age >= path.detector.dead_after())
     }
 
-    /// What the peer's goodbye is worth to who would take what it held: after dead_after it is silence like any other, since
-    /// the peer may be back.
+    /// What the peer's goodbye is worth to who would take what it held: after dead_after it is silence like
+    /// any other, since the peer may be back.
     fn verdict_for(&self, now: Instant, role: Role) -> Verdict {
         let is_fresh = self.peer.beat_at().is_some_and(|at| now < at + self.slowest_dead_after());
         match self.verdict {
@@ -147,8 +153,8 @@ impl Node {
         self.paths.iter().map(|path| path.detector.dead_after()).max().unwrap_or_default()
     }
 
-    /// The dead_after with which we reckon as a holder. Of each path the slower file's, since the peer waits for that; unless
-    /// it has not shown yet that it knows ours: then the shortest of what it may go by.
+    /// The dead_after with which we reckon as a holder. Of each path the slower file's, since the peer waits
+    /// for that; unless it has not shown yet that it knows ours: then the shortest of what it may go by.
     pub(super) fn holds_by(&self) -> Span {
         let all = self.paths.iter().map(|path| &path.detector);
         if self.peer.does_know_us() {
@@ -159,15 +165,17 @@ impl Node {
         own.chain(all.filter_map(|path| path.peers_dead_after())).chain(promised).min().unwrap_or_default()
     }
 
-    /// The dead_after with which we reckon before we take. Until the peer has shown that it knows ours it relies on what
-    /// another run of ours announced: that of our predecessor, or one of which nothing is known.
+    /// The dead_after with which we reckon before we take. Until the peer has shown that it knows ours it
+    /// relies on what another run of ours announced: that of our predecessor, or one of which nothing is
+    /// known.
     pub(super) fn takes_by(&self) -> Span {
         let promised = self.promise.map_or(MAX_DEAD_AFTER, |promise| promise.take);
         let slowest = self.slowest_dead_after();
         if self.peer.does_know_us() { slowest } else { slowest.max(promised) }
     }
 
-    /// The peer is known to have heard us on no path for as long as counts as deaf; half of late_after, if `is_hasty`.
+    /// The peer is known to have heard us on no path for as long as counts as deaf; half of late_after, if
+    /// `is_hasty`.
     fn is_peer_deaf(&self, is_hasty: bool) -> bool {
         let limit = |path: &Path| {
             let timing = path.detector.agreed();
@@ -203,7 +211,10 @@ impl Node {
             must_have_reset: now >= self.peer_reset_at(),
             is_estranged: self.estranged_at().is_some(),
             is_peer_troubled: self.peer.troubled_since().is_some(),
-            are_lines_on: self.paths.iter().any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
+            are_lines_on: self
+                .paths
+                .iter()
+                .any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
             witness: self.witness_view(now, group.role),
             fence: group.fence,
             is_peer_off: group.peer_is_off_until.is_some(),
@@ -218,7 +229,9 @@ impl Node {
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
             is_address_refused: group.is_refused(),
             is_peer_better_off: !group.has_carrier || self.is_outseen(now, group),
-            can_offer: self.is_on_time(now) && matches!(claim, Claim::Free | Claim::Offers) && self.is_peer_able(id),
+            can_offer: self.is_on_time(now)
+                && matches!(claim, Claim::Free | Claim::Offers)
+                && self.is_peer_able(id),
             is_offer_unused: group.offers_from.is_some(),
             tie: self.tie(id, group, claim),
             wish: self.wish(id, group),
@@ -240,12 +253,13 @@ impl Node {
         }
     }
 
-    /// The peer has said that it cannot serve for so long that the kernel has let go of the group for it, whatever role it
-    /// still reports. That ends addresses; where more has to be certain, it takes a fence. What has lapsed is never renewed under
-    /// that term.
+    /// The peer has said that it cannot serve for so long that the kernel has let go of the group for it,
+    /// whatever role it still reports. That ends addresses; where more has to be certain, it takes a fence.
+    /// What has lapsed is never renewed under that term.
     fn has_lapsed_there(&self, now: Instant, id: GroupId) -> bool {
         let policy = self.policy.groups.get(id.index());
-        let is_enough = policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
+        let is_enough =
+            policy.is_some_and(|policy| policy.safety != SafetyRule::Fence && !policy.is_exclusive);
         is_enough && self.is_lease_over_there(now, id)
     }
 
@@ -273,14 +287,16 @@ impl Node {
 
     /// The peer could serve the group if we let it go.
     pub(super) fn is_peer_able(&self, id: GroupId) -> bool {
-        let Some(report) = self.peer.group(id, &self.policy).filter(|report| report.role == Role::Backup) else {
+        let Some(report) = self.peer.group(id, &self.policy).filter(|report| report.role == Role::Backup)
+        else {
             return false;
         };
         let standing = self.peer.beat().map(|beat| beat.standing).unwrap_or_default();
         let could_serve = match report.word {
             Word::None | Word::Wanted => true,
             Word::Unable | Word::Unready => false,
-            // It has something else to say of this group; that some group of its lacks carrier is all we know.
+            // It has something else to say of this group; that some group of its lacks carrier is all we
+            // know.
             Word::Offered | Word::Yielded => !standing.no_carrier,
         };
         let is_free = !standing.leaving && !standing.standby && standing.maintenance.is_none();
@@ -290,7 +306,9 @@ impl Node {
     /// Higher term wins, then the preferred node, then the lower name.
     fn tie(&self, id: GroupId, group: &Group, claim: Claim) -> Tie {
         let is_claiming = matches!(group.role, Role::Acquiring | Role::Active);
-        let Some(theirs) = self.peer.group(id, &self.policy).filter(|_| is_claiming && claim == Claim::Serves) else {
+        let Some(theirs) =
+            self.peer.group(id, &self.policy).filter(|_| is_claiming && claim == Claim::Serves)
+        else {
             return Tie::None;
         };
         match group.held_term.cmp(&theirs.term) {
@@ -310,28 +328,31 @@ impl Node {
             && self.does_peer_want(id)
             && self.peer.acked_at() >= group.active_since
         {
-            // It knows that we serve, and asks for what it knows to be served. While our guard fails, it claims what it takes
-            // for vacant.
+            // It knows that we serve, and asks for what it knows to be served. While our guard fails, it
+            // claims what it takes for vacant.
             Wish::PeerWants
         } else {
             Wish::None
         }
     }
 
-    /// The preferred node goes first, else the lower name. Which one is preferred the two may not agree on: then, and as long as
-    /// nobody has been heard, the name alone decides.
+    /// The preferred node goes first, else the lower name. Which one is preferred the two may not agree on:
+    /// then, and as long as nobody has been heard, the name alone decides.
     pub(super) fn goes_first(&self, id: GroupId) -> bool {
         let do_agree = self.was_ever_heard && !self.is_digest_different;
         let preferred = self.policy.groups.get(id.index()).and_then(|policy| policy.prefer);
         preferred.filter(|_| do_agree).unwrap_or(Side::A) == self.me
     }
 
-    /// Of two that could take what nobody holds. The peer has heard that we would, and has not taken it: what it said with its
-    /// acknowledgement is what it knew then, and from then on it does not go before us unless it is the first. If both would,
-    /// the first one goes; which one that is both know by what each has heard of the other's file. No clock decides this: that
-    /// the second one waits for two beats more is for a first one that becomes able at the same time.
+    /// Of two that could take what nobody holds. The peer has heard that we would, and has not taken it: what
+    /// it said with its acknowledgement is what it knew then, and from then on it does not go before us
+    /// unless it is the first. If both would, the first one goes; which one that is both know by what each
+    /// has heard of the other's file. No clock decides this: that the second one waits for two beats more is
+    /// for a first one that becomes able at the same time.
     fn is_our_turn(&self, now: Instant, id: GroupId, group: &Group) -> bool {
-        let Some(since) = group.claims_since.filter(|since| self.peer.acked_at() >= Some(*since)) else { return false };
+        let Some(since) = group.claims_since.filter(|since| self.peer.acked_at() >= Some(*since)) else {
+            return false;
+        };
         let has_waited = now >= since + self.pace() + self.pace();
         self.is_next(now, id, group) && (self.goes_first(id) || (has_waited && !self.does_peer_want(id)))
     }
@@ -351,22 +372,27 @@ impl Node {
         self.pace() + self.slowest_dead_after()
     }
 
-    /// When a node that never heard its peer may serve: it listens anew after somebody who was not understood. What the peer
-    /// needs to let go is what the same configuration makes us announce, if no run of ours was told.
+    /// When a node that never heard its peer may serve: it listens anew after somebody who was not
+    /// understood. What the peer needs to let go is what the same configuration makes us announce, if no run
+    /// of ours was told.
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
         let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
         let somebody_at = self.paths.iter().filter_map(|path| path.detector.somebody_at()).max();
-        let listens_from = self.estranged_at().max(somebody_at).map_or(self.started_at, |at| at.max(self.started_at));
+        let listens_from =
+            self.estranged_at().max(somebody_at).map_or(self.started_at, |at| at.max(self.started_at));
         let safety = self.policy.groups.get(id.index()).map_or(SafetyRule::Lease, |policy| policy.safety);
-        let armed = self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
+        let armed =
+            self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
         listens_from + timing::listens_for(&self.policy, safety, armed) + extra
     }
 
-    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path; after a power loss
-    /// that the lines showed, late_after, and what a peer that lives needs to see the drop and let go. Whoever was heard long
-    /// after its lines had dropped looks less like that: it has to be silent for longer by as much.
+    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path;
+    /// after a power loss that the lines showed, late_after, and what a peer that lives needs to see the drop
+    /// and let go. Whoever was heard long after its lines had dropped looks less like that: it has to be
+    /// silent for longer by as much.
     pub(super) fn drift_passes(&self) -> Instant {
-        let passes = |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
+        let passes =
+            |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
         if !self.is_power_loss {
             return passes(self.takes_by());
         }
@@ -382,8 +408,8 @@ impl Node {
         self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
     }
 
-    /// When somebody who is not understood was last on a cable, if the peer has not been heard since: most likely it is the
-    /// peer, with another key, and what it held then its kernel may hold still.
+    /// When somebody who is not understood was last on a cable, if the peer has not been heard since: most
+    /// likely it is the peer, with another key, and what it held then its kernel may hold still.
     fn estranged_at(&self) -> Option<Instant> {
         let refused_at = self.paths.iter().filter_map(|path| path.detector.refused_at()).max();
         refused_at.filter(|at| self.newest_frame_at().is_none_or(|newest| *at > newest))
@@ -394,8 +420,8 @@ impl Node {
         self.estranged_at().or_else(|| self.newest_frame_at())
     }
 
-    /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it quiet for as long as
-    /// its scripts may take to stop, and lets it fire where one does not.
+    /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it
+    /// quiet for as long as its scripts may take to stop, and lets it fire where one does not.
     fn peer_reset_at(&self) -> Instant {
         let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
@@ -406,9 +432,10 @@ impl Node {
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 
-    /// A backup wants answers to requests after the peer's last frame, a holder after its newest acknowledged beat. A request
-    /// that left right after that may have been answered right before the cut that silenced the peer, so it has to be later
-    /// by late_after; and it has to be recent, since what answered once may be out of sight by now.
+    /// A backup wants answers to requests after the peer's last frame, a holder after its newest acknowledged
+    /// beat. A request that left right after that may have been answered right before the cut that silenced
+    /// the peer, so it has to be later by late_after; and it has to be recent, since what answered once may
+    /// be out of sight by now.
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let late_after = self.policy.shortest_late_after();
         let (since, wait, window) = if !role.is_holding() {
@@ -424,8 +451,8 @@ impl Node {
         self.witnesses.view(earliest.max(now - window))
     }
 
-    /// How old the newest question may be that a witness has answered, for who serves unacknowledged: a cut may have come right
-    /// after it, and the peer takes over dead_after later.
+    /// How old the newest question may be that a witness has answered, for who serves unacknowledged: a cut
+    /// may have come right after it, and the peer takes over dead_after later.
     fn holders_sight_window(&self) -> Span {
         timing::release_start(self.holds_by())
     }
@@ -440,16 +467,17 @@ impl Node {
         self.slowest_dead_after()
     }
 
-    /// The peer has seen more witnesses than we do, for so long that it is no lost echo; for ever longer, where the group has
-    /// moved before.
+    /// The peer has seen more witnesses than we do, for so long that it is no lost echo; for ever longer,
+    /// where the group has moved before.
     fn is_outseen(&self, now: Instant, group: &Group) -> bool {
         let twice = self.pace() + self.pace();
         let wait = if group.flaps == 0 { twice } else { group.failback_wait(twice) };
         self.outseen_since.is_some_and(|since| now >= since + wait)
     }
 
-    /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it may take the
-    /// shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once an interval.
+    /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it
+    /// may take the shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once
+    /// an interval.
     fn is_in_haste(&self) -> bool {
         // The peer reckons with the interval of the cable, which may be the longest.
         let interval = self.policy.longest_interval();
@@ -469,8 +497,8 @@ impl Node {
         self.paths.iter().any(|path| self.is_cut_short_on(path))
     }
 
-    /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life. Beats do not say
-    /// what late_after is: only where the configurations agree is ours the peer's too.
+    /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life. Beats
+    /// do not say what late_after is: only where the configurations agree is ours the peer's too.
     fn is_cut_short_on(&self, path: &Path) -> bool {
         let mut lans = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Lan);
         let is_borne_out = lans.all(|lan| lan.detector.is_first_hand());
@@ -480,8 +508,9 @@ impl Node {
             && timing::is_haste_in_time(&self.policy)
     }
 
-    /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss doubles that. What
-    /// an operator has moved stays where it is until this node has been away, or has it back.
+    /// The preferred node asks for its group back when it has been well for long enough; each unplanned loss
+    /// doubles that. What an operator has moved stays where it is until this node has been away, or has it
+    /// back.
     pub(super) fn is_failback_due(&self, now: Instant, id: GroupId, group: &Group) -> bool {
         let Some(policy) = self.policy.groups.get(id.index()) else { return false };
         let Failback::After(wait) = policy.failback else { return false };
@@ -495,8 +524,9 @@ impl Node {
             && self.well_since.is_some_and(|since| now >= since + group.failback_wait(wait))
     }
 
-    /// When every release mechanism that the peer announced must have fired; never, if it announced none. They are reckoned
-    /// from when it began to say that it cannot serve, or from its last frame: then it may have gone on until its ack deadline.
+    /// When every release mechanism that the peer announced must have fired; never, if it announced none.
+    /// They are reckoned from when it began to say that it cannot serve, or from its last frame: then it may
+    /// have gone on until its ack deadline.
     pub(super) fn peer_released_at(&self) -> Instant {
         let dead_after = self.slowest_dead_after();
         let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
@@ -522,10 +552,11 @@ impl Node {
         }
     }
 
-    /// The same without haste. By other times than another run of ours had announced the peer cannot go before it has heard
-    /// them.
+    /// The same without haste. By other times than another run of ours had announced the peer cannot go
+    /// before it has heard them.
     fn usual_release_at(&self) -> Instant {
-        let by_ack = |hold| self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(hold));
+        let by_ack =
+            |hold| self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(hold));
         let dead_after = self.holds_by();
         match self.promise.filter(|_| !self.peer.does_know_us()) {
             None => by_ack(dead_after),
@@ -541,7 +572,8 @@ impl Node {
         group.probe.finding(now, self.policy.interval(), self.probe_wait(), self.probe_patience(id))
     }
 
-    /// How long who answered for a VIP counts as there although it is silent: where it cannot be the peer, it is a stranger.
+    /// How long who answered for a VIP counts as there although it is silent: where it cannot be the peer, it
+    /// is a stranger.
     fn probe_patience(&self, id: GroupId) -> Span {
         let is_vacant = self.verdict == Verdict::Present
             && self.peer.troubled_since().is_none()

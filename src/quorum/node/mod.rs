@@ -3,13 +3,14 @@
 //! The calling contract, once:
 //!
 //! * Instants never go back.
-//! * After waking, hand in everything that has arrived, event by event, then [`Event::Tick`]. Silence is judged, groups are
-//!   taken and beats are sent on a tick and nowhere else; so a heartbeat that waited in a buffer is heard before its absence
-//!   could be believed.
-//! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is released before an
-//!   old heartbeat could excuse it.
+//! * After waking, hand in everything that has arrived, event by event, then [`Event::Tick`]. Silence is
+//!   judged, groups are taken and beats are sent on a tick and nowhere else; so a heartbeat that waited in a
+//!   buffer is heard before its absence could be believed.
+//! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is
+//!   released before an old heartbeat could excuse it.
 //! * Carry the effects out in their order before the next step.
-//! * Say every interval that the guard lives ([`Event::GuardAlive`]), if it does; every outcome of an order says so too.
+//! * Say every interval that the guard lives ([`Event::GuardAlive`]), if it does; every outcome of an order
+//!   says so too.
 //! * Wake at [`Node::due_at`] at the latest. Being later than that is noticed as a stall.
 
 mod act;
@@ -243,7 +244,9 @@ impl Node {
             Event::AddressMissing(group) => self.address_missing(now, group),
             Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
             Event::PeerAnswered(path, mac) => self.peer_answered(now, path, mac, effects),
-            Event::WitnessAnswered(index, asked_at) => self.witness_answered(now, usize::from(index), asked_at),
+            Event::WitnessAnswered(index, asked_at) => {
+                self.witness_answered(now, usize::from(index), asked_at)
+            }
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Watchdog(seconds) => self.watchdog_s = seconds,
@@ -271,8 +274,8 @@ impl Node {
         self.test_probes(now, effects);
     }
 
-    /// A loop that was late by more than half the shortest late_after may have slept through beats: all clocks of the
-    /// peer's silence shift by the gap. Our own right to serve does not.
+    /// A loop that was late by more than half the shortest late_after may have slept through beats: all
+    /// clocks of the peer's silence shift by the gap. Our own right to serve does not.
     fn notice_stall(&mut self, now: Instant, effects: &mut Effects) {
         let gap = now.since(self.expected_by);
         if gap <= self.policy.shortest_late_after().fraction(1, 2) {
@@ -301,8 +304,8 @@ impl Node {
     }
 }
 
-/// Effects have room for everything that a turn can ask for. Should that ever be wrong, dropping the newest is safe: a beat is
-/// sent again, and an order that is not confirmed is given again or lapses.
+/// Effects have room for everything that a turn can ask for. Should that ever be wrong, dropping the newest
+/// is safe: a beat is sent again, and an order that is not confirmed is given again or lapses.
 fn emit(effects: &mut Effects, effect: Effect) {
     let has_room = effects.push(effect).is_ok();
     debug_assert!(has_room, "a turn asks for no more than effects have room for");

@@ -84,7 +84,9 @@ impl Node {
         let has_carrier = self.groups.get(id.index()).is_some_and(|group| group.has_carrier);
         match group_role(&self.groups, id) {
             Role::Active | Role::Acquiring => Err(Denial::AlreadyActive),
-            Role::Backup if has_carrier && self.guard == GuardState::Fine && self.leaving == Leaving::No => Ok(()),
+            Role::Backup if has_carrier && self.guard == GuardState::Fine && self.leaving == Leaving::No => {
+                Ok(())
+            }
             Role::Backup | Role::Releasing | Role::Faulty => Err(Denial::Unable),
         }
     }
@@ -108,8 +110,9 @@ impl Node {
         }
     }
 
-    /// Where no witness was in sight before, this node may have been cut off until now, and its questions with it: what
-    /// nobody answered then is no proof beside a witness that is seen now. An answer that comes too late to be sight changes nothing.
+    /// Where no witness was in sight before, this node may have been cut off until now, and its questions
+    /// with it: what nobody answered then is no proof beside a witness that is seen now. An answer that comes
+    /// too late to be sight changes nothing.
     pub(super) fn witness_answered(&mut self, now: Instant, index: usize, asked_at: Instant) {
         let window = self.sight_window();
         let was_blind = self.witnesses.seen_bits(now, window) == 0;
@@ -137,7 +140,9 @@ impl Node {
 
     /// Who could not take a group says so before it has to.
     pub(super) fn address_refused(&mut self, id: GroupId, address: Option<u8>) {
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Backup) else { return };
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Backup) else {
+            return;
+        };
         let fault = address.map(|index| Fault::Refused(index, NO_SUCH_FAMILY));
         self.is_urgent |= core::mem::replace(&mut group.fault, fault).is_some() != fault.is_some();
     }
@@ -146,7 +151,9 @@ impl Node {
     pub(super) fn address_missing(&mut self, now: Instant, id: GroupId) {
         let interval = self.policy.interval();
         let every = timing::renewal_every(interval, self.policy.lease);
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
+            return;
+        };
         group.renew_at = now.max(group.renew_at - every + interval).min(group.renew_at);
     }
 
@@ -175,7 +182,8 @@ impl Node {
         }
     }
 
-    /// Who had the addresses before us said that they are gone, and its kernel answers for them: both have them.
+    /// Who had the addresses before us said that they are gone, and its kernel answers for them: both have
+    /// them.
     fn note_still_held(&mut self, now: Instant, id: GroupId, mac: [u8; 6]) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some((said_mac, taken_at)) = group.taken_from else { return };
@@ -187,8 +195,8 @@ impl Node {
         }
     }
 
-    /// Somebody else claims what we serve: the neighbours are told again where it is, and the operator who it was. Two that
-    /// are active settle it by their beats; a stranger only an operator can stop.
+    /// Somebody else claims what we serve: the neighbours are told again where it is, and the operator who it
+    /// was. Two that are active settle it by their beats; a stranger only an operator can stop.
     fn defend(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role != Role::Active || now < group.defend_from {

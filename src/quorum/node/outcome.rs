@@ -149,7 +149,9 @@ fn role_event(group: &Group, outcome: Outcome) -> Option<RoleEvent> {
         (_, Outcome::Released) if group.is_failing => Some(RoleEvent::ReleasedUnfit),
         (_, Outcome::Released) => Some(RoleEvent::Released),
         (Role::Acquiring, Outcome::Failed(Fault::TooLate)) => Some(RoleEvent::TooLate),
-        (Role::Acquiring | Role::Releasing, Outcome::Failed(Fault::ScriptStop(_))) => Some(RoleEvent::CannotStop),
+        (Role::Acquiring | Role::Releasing, Outcome::Failed(Fault::ScriptStop(_))) => {
+            Some(RoleEvent::CannotStop)
+        }
         (Role::Acquiring, Outcome::Failed(_)) => Some(RoleEvent::CannotServe),
         (Role::Releasing, Outcome::Failed(_)) => Some(RoleEvent::NotReleased),
         (Role::Backup | Role::Active | Role::Faulty, Outcome::Failed(_))

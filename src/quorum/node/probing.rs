@@ -15,7 +15,8 @@ impl Node {
         let mut must_ask = false;
         for index in 0..self.paths.len() {
             let is_well = self.is_heard_both_ways(now, index);
-            let Some(path) = self.paths.get_mut(index).filter(|path| path.detector.kind() == PathKind::Lan) else {
+            let Some(path) = self.paths.get_mut(index).filter(|path| path.detector.kind() == PathKind::Lan)
+            else {
                 continue;
             };
             let pass = path.detector.self_test.pass(now, is_well);
@@ -48,7 +49,13 @@ impl Node {
     }
 
     /// The peer's own address has answered.
-    pub(super) fn peer_answered(&mut self, now: Instant, path: Option<PathId>, mac: [u8; 6], effects: &mut Effects) {
+    pub(super) fn peer_answered(
+        &mut self,
+        now: Instant,
+        path: Option<PathId>,
+        mac: [u8; 6],
+        effects: &mut Effects,
+    ) {
         let wait = self.probe_wait();
         for group in self.groups.iter_mut().filter(|group| group.probe.is_expecting(now, wait)) {
             group.probe.peer_answered(now);
@@ -66,7 +73,9 @@ impl Node {
         let is_deaf = || {
             let policy = self.policy.groups.get(id.index());
             let mut paths = self.policy.path_ids().zip(&self.paths);
-            paths.any(|(path, here)| here.detector.self_test.is_deaf() && policy.is_some_and(|group| group.is_on(path)))
+            paths.any(|(path, here)| {
+                here.detector.self_test.is_deaf() && policy.is_some_and(|group| group.is_on(path))
+            })
         };
         match outcome {
             Outcome::Probed { .. } if is_deaf() => Outcome::Failed(Fault::ProbeUnanswered),

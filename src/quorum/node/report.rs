@@ -92,7 +92,10 @@ impl Node {
 
     fn witness_status(&self, now: Instant, (at, is_seen_there): (Option<Instant>, bool)) -> WitnessStatus {
         let misses_since = self.peer_misses_since.filter(|_| !is_seen_there);
-        WitnessStatus { answered: at.map(|at| now.since(at)), peer_misses: misses_since.map(|since| now.since(since)) }
+        WitnessStatus {
+            answered: at.map(|at| now.since(at)),
+            peer_misses: misses_since.map(|since| now.since(since)),
+        }
     }
 
     /// How long ago the peer heard us on a path, by its own newest report.

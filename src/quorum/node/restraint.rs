@@ -12,10 +12,13 @@ use crate::time::{Instant, Span};
 impl Node {
     /// Neither operator has forbidden moves, nor ours that we serve.
     pub(super) fn may_move(&self, now: Instant) -> bool {
-        self.restraint.standby == Standby::No && !self.is_in_maintenance() && !self.peer.is_in_maintenance(now)
+        self.restraint.standby == Standby::No
+            && !self.is_in_maintenance()
+            && !self.peer.is_in_maintenance(now)
     }
 
-    /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier one.
+    /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier
+    /// one.
     pub fn restrain(&mut self, restraint: Restraint) {
         self.restraint = restraint;
     }
@@ -25,7 +28,12 @@ impl Node {
     }
 
     /// Without `force` only if the peer can serve what we hold.
-    pub(super) fn ask_standby(&mut self, now: Instant, force: bool, effects: &mut Effects) -> Result<(), Denial> {
+    pub(super) fn ask_standby(
+        &mut self,
+        now: Instant,
+        force: bool,
+        effects: &mut Effects,
+    ) -> Result<(), Denial> {
         self.no_maintenance()?;
         if self.leaving != Leaving::No {
             return Err(Denial::Unable);
@@ -67,7 +75,12 @@ impl Node {
     }
 
     /// Zero ends it.
-    pub(super) fn ask_maintenance(&mut self, now: Instant, lasts: Span, effects: &mut Effects) -> Result<(), Denial> {
+    pub(super) fn ask_maintenance(
+        &mut self,
+        now: Instant,
+        lasts: Span,
+        effects: &mut Effects,
+    ) -> Result<(), Denial> {
         if lasts == Span::ZERO {
             self.end_maintenance(effects);
         } else {
@@ -84,8 +97,8 @@ impl Node {
         }
     }
 
-    /// Maintenance expires; and of two nodes that were put into standby at the same instant, the one with the lower name
-    /// comes back, since otherwise nobody would serve. Who was forced stays: the operator said so.
+    /// Maintenance expires; and of two nodes that were put into standby at the same instant, the one with the
+    /// lower name comes back, since otherwise nobody would serve. Who was forced stays: the operator said so.
     pub(super) fn keep_restraint(&mut self, now: Instant, effects: &mut Effects) {
         if self.restraint.maintenance_until.is_some_and(|until| now >= until) {
             self.end_maintenance(effects);
@@ -99,9 +112,12 @@ impl Node {
         }
     }
 
-    /// The peer was put into standby when it could not know of ours. Whoever does that knowing of it means it.
+    /// The peer was put into standby when it could not know of ours. Whoever does that knowing of it means
+    /// it.
     fn have_standbys_crossed(&self) -> bool {
-        let (Some(ours), Some(theirs)) = (self.standby_asked_at, self.peer.standby_since()) else { return false };
+        let (Some(ours), Some(theirs)) = (self.standby_asked_at, self.peer.standby_since()) else {
+            return false;
+        };
         let did_know = self.peer.acked_at().is_some_and(|acked| acked >= ours);
         !did_know || theirs < ours + self.policy.shortest_late_after()
     }

@@ -11,7 +11,8 @@ use crate::quorum::timing;
 use crate::time::Instant;
 
 impl Node {
-    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is heard.
+    /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is
+    /// heard.
     pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
         let is_urgent = core::mem::take(&mut self.is_urgent);
         let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
@@ -50,7 +51,8 @@ impl Node {
         self.paths.iter().any(|path| path.detector.is_open() && (self.is_urgent || now >= path.beat_at))
     }
 
-    /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays no beat.
+    /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays
+    /// no beat.
     pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
         self.session.seal_aside(path, aside)
     }
@@ -83,7 +85,10 @@ impl Node {
             paths: self.paths.iter().map(report).collect(),
             groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
             interfaces: self.interfaces.clone(),
-            standing: Standing { witnesses: self.witnesses.seen_bits(now, self.sight_window()), ..self.standing(now) },
+            standing: Standing {
+                witnesses: self.witnesses.seen_bits(now, self.sight_window()),
+                ..self.standing(now)
+            },
             release: self.mechanisms(now),
             digest: self.policy.digest,
         }
@@ -118,7 +123,8 @@ impl Node {
     /// A reload may have shortened the lease: what is held keeps the old one until it is renewed.
     fn mechanisms(&self, now: Instant) -> Mechanisms {
         let armed = timing::mechanisms(&self.policy, self.watchdog_s);
-        let held = self.groups.iter().filter(|group| group.role.is_holding() && group.lease_until < Instant::NEVER);
+        let held =
+            self.groups.iter().filter(|group| group.role.is_holding() && group.lease_until < Instant::NEVER);
         let left_s = held.map(|group| group.lease_until.since(now).as_s_ceil()).max().unwrap_or(0);
         let lease_s = u8::try_from(left_s).unwrap_or(u8::MAX).max(armed.lease_s);
         Mechanisms { lease_s: if self.is_lifetime_ignored { 0 } else { lease_s }, ..armed }

@@ -17,7 +17,9 @@ impl Node {
         let is_on_time = self.is_on_time(now);
         let Some(report) = self.peer.group(id, &self.policy) else { return };
         let is_unable = report.role == Role::Faulty || report.word.is_inability();
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else { return };
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
+            return;
+        };
         if is_on_time && core::mem::replace(&mut group.is_peer_unable, is_unable) != is_unable {
             emit(effects, Effect::Record(Record::PeerUnable { group: id, is_unable }));
         }
@@ -30,7 +32,8 @@ impl Node {
         let is_hampered = s.is_unfit || s.is_stuck || s.is_address_refused || group.is_hindered;
         let is_fit = s.is_able && s.has_carrier && group.role != Role::Faulty && !is_hampered;
         let is_served = group.role == Role::Active && is_fit || is_served_there;
-        let is_moving = group.role.is_holding() || matches!(s.claim, Claim::Serves | Claim::Releases | Claim::Offers);
+        let is_moving =
+            group.role.is_holding() || matches!(s.claim, Claim::Serves | Claim::Releases | Claim::Offers);
         let marks = [
             (&mut group.unable_since, is_fit),
             (&mut group.peer_unable_since, is_peer_fit),
@@ -42,11 +45,12 @@ impl Node {
         }
     }
 
-    /// By what the peer says; or, where somebody lives there whom nobody hears or understands, by who answers for an address of
-    /// the group.
+    /// By what the peer says; or, where somebody lives there whom nobody hears or understands, by who answers
+    /// for an address of the group.
     fn is_served_there(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
-        let is_said = s.claim == Claim::Serves && theirs == Some(Role::Active) && !self.is_lease_over_there(now, id);
+        let is_said =
+            s.claim == Claim::Serves && theirs == Some(Role::Active) && !self.is_lease_over_there(now, id);
         let is_unheard = s.is_refused || s.verdict != Verdict::Present;
         is_said || is_unheard && s.finding == Finding::VipAnswers && !self.is_stranger(id)
     }
@@ -62,7 +66,9 @@ impl Node {
 
     /// Nothing that the peer says of itself keeps it from serving the group.
     fn is_peer_fit(&self, id: GroupId) -> bool {
-        let Some((report, beat)) = self.peer.group(id, &self.policy).zip(self.peer.beat()) else { return false };
+        let Some((report, beat)) = self.peer.group(id, &self.policy).zip(self.peer.beat()) else {
+            return false;
+        };
         let Standing { trouble, cold_start, no_carrier, shadow, .. } = beat.standing;
         let is_ready = match report.role {
             Role::Backup | Role::Acquiring | Role::Active => !report.word.is_inability(),

@@ -26,12 +26,12 @@ impl Node {
         }
     }
 
-    /// This fresh node goes on in the place of one that died: it holds what the guard has in hand, under the same terms, and
-    /// is bound by the same ack deadline.
+    /// This fresh node goes on in the place of one that died: it holds what the guard has in hand, under the
+    /// same terms, and is bound by the same ack deadline.
     ///
-    /// It renews nothing before it has heard the peer, which may have taken over meanwhile, or for late_after nobody: then
-    /// it serves on alone, as its predecessor would have. And it takes nothing from a silent peer that it has not heard
-    /// itself. Where nothing was left to go on with, it is faulty for a while.
+    /// It renews nothing before it has heard the peer, which may have taken over meanwhile, or for late_after
+    /// nobody: then it serves on alone, as its predecessor would have. And it takes nothing from a silent
+    /// peer that it has not heard itself. Where nothing was left to go on with, it is faulty for a while.
     pub fn succeed(&mut self, now: Instant, succession: &Succession) {
         let wait = self.policy.interval() + self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + wait.max(self.policy.shortest_late_after()));
@@ -55,10 +55,11 @@ impl Node {
         self.note_silently(now);
     }
 
-    /// A fresh node of a fresh daemon whose predecessor was killed: what that one had started and nobody has stopped is being let
-    /// go, and says so, until it is.
+    /// A fresh node of a fresh daemon whose predecessor was killed: what that one had started and nobody has
+    /// stopped is being let go, and says so, until it is.
     pub fn resume(&mut self, now: Instant, holdings: &[Option<Holding>]) {
-        for (group, holding) in self.groups.iter_mut().zip(holdings).filter(|(_, holding)| holding.is_some()) {
+        for (group, holding) in self.groups.iter_mut().zip(holdings).filter(|(_, holding)| holding.is_some())
+        {
             group.succeed(now, None, *holding);
         }
         self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());

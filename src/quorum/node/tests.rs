@@ -28,7 +28,8 @@ fn node(me: Side, run: u8, now: Instant) -> Node {
     Node::new("pair", policy, me, keys, Entropy { incarnation: [run; 8], secret: [run; 16] }, now)
 }
 
-/// Ticks both, whose guards live, every 50 ms for so long, and carries what the nodes send whose side `is_heard` names; their records.
+/// Ticks both, whose guards live, every 50 ms for so long, and carries what the nodes send whose side
+/// `is_heard` names; their records.
 fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2]) -> std::vec::Vec<Record> {
     let mut records = std::vec::Vec::new();
     let end = *now + lasts;
@@ -70,7 +71,11 @@ fn an_acknowledgement_is_not_said_for_ever() {
     run(&mut nodes, &mut now, ACK_LASTS.saturating_sub(Span::from_s(1)), [false, true]);
     assert_eq!(nodes[1].acknowledgement(now), newest, "the same, still");
     run(&mut nodes, &mut now, Span::from_s(1), [false, true]);
-    assert_eq!(nodes[1].acknowledgement(now), Ack::Whole(0), "some day another number would have its low bits");
+    assert_eq!(
+        nodes[1].acknowledgement(now),
+        Ack::Whole(0),
+        "some day another number would have its low bits"
+    );
     run(&mut nodes, &mut now, Span::from_s(1), [true; 2]);
     assert_ne!(nodes[1].acknowledgement(now), Ack::Whole(0));
 }
@@ -136,7 +141,8 @@ fn at_work() -> ([Node; 2], Instant) {
 fn told(node: &Node, now: Instant) -> [Option<u64>; 3] {
     let status = node.status(now);
     let group = &status.groups[ONLY];
-    [group.unable, group.peer_unable, group.unserved].map(|span| span.map(|span| span.as_ms().div_ceil(1_000)))
+    [group.unable, group.peer_unable, group.unserved]
+        .map(|span| span.map(|span| span.as_ms().div_ceil(1_000)))
 }
 
 #[test]
@@ -150,7 +156,8 @@ fn what_keeps_a_node_from_serving_is_told_by_both() {
     let restarting: Cause = |node, _| node.groups[ONLY].condition = Condition::Restarting(0);
     let standby: Cause = |node, _| node.restraint.standby = Standby::Forced;
     let (none, long) = ([None; 3], Some(2));
-    // Who, what, and for how many seconds who tells it and its peer say: I could not, you could not, nobody serves.
+    // Who, what, and for how many seconds who tells it and its peer say: I could not, you could not, nobody
+    // serves.
     for (index, (side, cause, ours, theirs)) in [
         (Side::A, restarting, none, none),
         (Side::B, carrier, [long, None, None], [None, long, None]),
@@ -181,7 +188,8 @@ fn what_keeps_a_node_from_serving_is_told_by_both() {
     }
 }
 
-/// A peer that is not heard serves, as far as a node can tell that may not take over itself, if its box answers for the address.
+/// A peer that is not heard serves, as far as a node can tell that may not take over itself, if its box
+/// answers for the address.
 #[test]
 fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
     let restraints: [fn(Instant) -> Restraint; 3] = [
@@ -205,13 +213,19 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
                 }
                 assert_eq!(nodes[1].verdict, Verdict::Dead);
                 let [_, _, unserved] = told(&nodes[1], now);
-                assert_eq!(unserved.is_none(), is_served, "{mac:?}, known: {is_known}, {:?}", nodes[1].restraint);
+                assert_eq!(
+                    unserved.is_none(),
+                    is_served,
+                    "{mac:?}, known: {is_known}, {:?}",
+                    nodes[1].restraint
+                );
             }
         }
     }
 }
 
-/// Who has let go claims nothing any more. Of a frame that was on its way then nothing is said either; of a later one it is.
+/// Who has let go claims nothing any more. Of a frame that was on its way then nothing is said either; of a
+/// later one it is.
 #[test]
 fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     let (mut nodes, mut now) = at_work();

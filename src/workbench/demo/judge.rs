@@ -155,8 +155,8 @@ impl Limits {
     }
 }
 
-/// How long something may take and still pass where the limit is `limit`: other programs on this machine delay the pair,
-/// the switch and the client alike. Above the limit it is called slow.
+/// How long something may take and still pass where the limit is `limit`: other programs on this machine
+/// delay the pair, the switch and the client alike. Above the limit it is called slow.
 pub(super) fn pass_limit(limit: Span) -> Span {
     const TIMES: u64 = 3;
     const MIN_PASS: Span = Span::from_ms(100);
@@ -253,7 +253,11 @@ fn required(act: Act, limits: Limits, before: Side) -> String {
     match act.reaction() {
         Some(reaction) => format!("no move, {} <{} s", reaction.word(), seconds(limits.reaction)),
         None => {
-            format!("{} serves within {} ms", NODE_NAMES[expected(act, before).index()], limits.outage.as_ms())
+            format!(
+                "{} serves within {} ms",
+                NODE_NAMES[expected(act, before).index()],
+                limits.outage.as_ms()
+            )
         }
     }
 }
@@ -351,9 +355,17 @@ mod tests {
         let both = [true, true];
         for (act, measured, happened) in [
             (Act::CutLan, Measured { reaction_after: None, ..calm(0) }, "no move, not jeopardy"),
-            (Act::CutCable, Measured { holders: B_HOLDS, times_taken: 1, ..calm(9) }, "gw2 serves, jeopardy 9 ms"),
+            (
+                Act::CutCable,
+                Measured { holders: B_HOLDS, times_taken: 1, ..calm(9) },
+                "gw2 serves, jeopardy 9 ms",
+            ),
             (Act::CutCable, Measured { times_taken: 1, ..calm(9) }, "VIP left gw1 1x, jeopardy 9 ms"),
-            (Act::HealLan, Measured { holders: both, times_taken: 1, ..calm(9) }, "BOTH HOLD THE VIP, clear 9 ms"),
+            (
+                Act::HealLan,
+                Measured { holders: both, times_taken: 1, ..calm(9) },
+                "BOTH HOLD THE VIP, clear 9 ms",
+            ),
             (Act::HealLan, Measured { overlap: Span::from_us(1), ..calm(9) }, "no move, clear 9 ms"),
             (Act::Handover, Measured { has_obeyed: false, ..moved(3) }, "gw2 serves, refused"),
             (Act::Handover, Measured { holders: A_HOLDS, times_taken: 0, ..moved(0) }, "no move"),
@@ -367,7 +379,10 @@ mod tests {
 
     #[test]
     fn tenths_are_rounded() {
-        assert_eq!([0, 49, 50, 1_949, 1_950].map(|us| tenths(Span::from_us(us))), ["0.0", "0.0", "0.1", "1.9", "2.0"]);
+        assert_eq!(
+            [0, 49, 50, 1_949, 1_950].map(|us| tenths(Span::from_us(us))),
+            ["0.0", "0.0", "0.1", "1.9", "2.0"]
+        );
         assert_eq!([0, 600, 1_949, 1_950].map(|ms| seconds(Span::from_ms(ms))), ["0.0", "0.6", "1.9", "2.0"]);
     }
 }

@@ -1,8 +1,9 @@
 //! `crosswire demo`: a whole pair on this machine, shown live while it is broken on purpose.
 //!
-//! The shipped binary runs twice as real daemons in the laboratory ([`crate::workbench::lab`]). [`stage`] breaks and heals;
-//! [`view`] asks daemons, kernels and client what they see; [`judge`] says whether it was as required; [`picture`], [`steps`],
-//! [`screen`] and [`terminal`] show it; [`report`] is the last word; [`tidy`] sees to it that nothing is left.
+//! The shipped binary runs twice as real daemons in the laboratory ([`crate::workbench::lab`]). [`stage`]
+//! breaks and heals; [`view`] asks daemons, kernels and client what they see; [`judge`] says whether it was
+//! as required; [`picture`], [`steps`], [`screen`] and [`terminal`] show it; [`report`] is the last word;
+//! [`tidy`] sees to it that nothing is left.
 
 mod judge;
 mod picture;
@@ -26,8 +27,8 @@ use report::Report;
 use screen::Screen;
 use stage::{Stage, Stop};
 
-/// Plays the demo; true if everything was as required. The calling process must have no other thread: without root it
-/// starts itself again inside a user namespace.
+/// Plays the demo; true if everything was as required. The calling process must have no other thread: without
+/// root it starts itself again inside a user namespace.
 pub fn run(is_json: bool, out: &mut dyn Write) -> bool {
     let mut screen = Screen::new(is_json, out);
     let mut report = Report {
@@ -79,7 +80,8 @@ fn play(screen: &mut Screen<'_>, report: &mut Report) -> Vec<String> {
         Err(Stop::Interrupted) => report.error = Some("interrupted; nothing is left behind".to_string()),
         Err(Stop::Machine(error)) => report.error = Some(error.to_string()),
         Err(Stop::NoStart) => {
-            report.error = Some("the pair did not begin to serve; above is what its daemons wrote".to_string());
+            report.error =
+                Some("the pair did not begin to serve; above is what its daemons wrote".to_string());
             report.log = Some(stage.story());
         }
     }
@@ -89,7 +91,8 @@ fn play(screen: &mut Screen<'_>, report: &mut Report) -> Vec<String> {
 /// The last word, when the pair is gone already.
 fn tell(screen: &mut Screen<'_>, report: &Report, picture: &[String], is_json: bool) {
     let text = if is_json { format!("{}\n", report.json()) } else { report.text() };
-    // A reader who has gone has seen enough; the exit code still tells. Nothing can be done about a closed stderr either.
+    // A reader who has gone has seen enough; the exit code still tells. Nothing can be done about a closed
+    // stderr either.
     let _ = screen.finish(picture, &text);
     let _ = io::stderr().write_all(report.aside().as_bytes());
 }

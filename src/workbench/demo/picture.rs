@@ -32,7 +32,8 @@ pub(super) fn picture(view: &View) -> Vec<String> {
     for (index, (left, right)) in a.iter().zip(&b).enumerate() {
         let (edge, gap) = gap(view, index);
         lines.push(format!(
-            "{MARGIN}|{left:BOX_COLUMNS$.BOX_COLUMNS$}{edge}{gap:^GAP_COLUMNS$}{edge}{right:BOX_COLUMNS$.BOX_COLUMNS$}|"
+            "{MARGIN}|{left:BOX_COLUMNS$.BOX_COLUMNS$}{edge}\
+             {gap:^GAP_COLUMNS$}{edge}{right:BOX_COLUMNS$.BOX_COLUMNS$}|"
         ));
     }
     lines.push(bottoms());
@@ -68,7 +69,9 @@ fn inside(view: &View, side: Side) -> [String; BOX_LINES] {
 fn told_lines(view: &View, side: Side, told: &Told) -> [String; BOX_LINES] {
     let role = match told.role {
         Role::Active => "ACTIVE".to_string(),
-        role @ (Role::Backup | Role::Acquiring | Role::Releasing | Role::Faulty) => words::role(role).to_string(),
+        role @ (Role::Backup | Role::Acquiring | Role::Releasing | Role::Faulty) => {
+            words::role(role).to_string()
+        }
     };
     let held = if view.holders[side.index()] { format!(" holds {VIP}") } else { String::new() };
     let [serial, lan] = told.paths.map(words::path_state);

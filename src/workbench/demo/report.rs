@@ -65,8 +65,10 @@ impl Report {
             let _ = writeln!(notes, "{}: {}", row.act.name(), row.act.done(row.measured.before));
         }
         let step_ms = ping_step.as_millis();
-        let _ =
-            writeln!(notes, "ms: outage as the client saw it (asks every {step_ms}), overlap by both kernels' events");
+        let _ = writeln!(
+            notes,
+            "ms: outage as the client saw it (asks every {step_ms}), overlap by both kernels' events"
+        );
         if self.rows.iter().any(|row| row.grade == Grade::Slow) {
             notes.push_str("slow: later than it should be, but within what a busy machine explains\n");
         }
@@ -74,14 +76,16 @@ impl Report {
         let took = seconds(self.took);
         let _ = writeln!(
             notes,
-            "{result} ({took} s, interval {interval_ms} ms, dead_after {dead_after_ms} ms, lease {lease_ms} ms)"
+            "{result} ({took} s, interval {interval_ms} ms, dead_after {dead_after_ms} ms, lease {lease_ms} \
+                ms)"
         );
         notes
     }
 
     /// What is left to say when it was not as required: why it ended early, and what both daemons wrote.
     pub(super) fn aside(&self) -> String {
-        let log: String = self.log.iter().flat_map(|log| log.lines()).map(|line| format!("{line}\n")).collect();
+        let log: String =
+            self.log.iter().flat_map(|log| log.lines()).map(|line| format!("{line}\n")).collect();
         let error = self.error.as_ref().map(|error| format!("crosswire demo: {error}\n"));
         log + &error.unwrap_or_default()
     }

@@ -1,4 +1,5 @@
-//! Where the demo is watched: a terminal on which one picture is updated in place, or plain lines, or nothing (JSON).
+//! Where the demo is watched: a terminal on which one picture is updated in place, or plain lines, or nothing
+//! (JSON).
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -156,7 +157,8 @@ fn paint(line: &str, has_colours: bool) -> String {
             let tail = rest.strip_prefix(word);
             tail.is_some_and(|tail| !tail.starts_with(|c: char| c.is_alphanumeric()))
         });
-        let taken = found.map_or_else(|| rest.chars().next().map_or(1, char::len_utf8), |(word, _)| word.len());
+        let taken =
+            found.map_or_else(|| rest.chars().next().map_or(1, char::len_utf8), |(word, _)| word.len());
         let (now, later) = rest.split_at(taken);
         match found {
             Some((_, colour)) => painted.extend([colour, now, RESET]),

@@ -1,4 +1,5 @@
-//! The play itself: the pair is built, broken and healed in the order of [`Act::ALL`], and every act is measured.
+//! The play itself: the pair is built, broken and healed in the order of [`Act::ALL`], and every act is
+//! measured.
 
 use std::env;
 use std::io;
@@ -122,7 +123,8 @@ impl<'s, 'out> Stage<'s, 'out> {
         let at = now();
         self.lab.start(Side::A)?;
         self.lab.start(Side::B)?;
-        let is_ready = |view: &View| view.holder().is_some() && view.is_answering && view.both(|told| told.is_clear());
+        let is_ready =
+            |view: &View| view.holder().is_some() && view.is_answering && view.both(|told| told.is_clear());
         if self.watch_until(START_LIMIT, is_ready)?.is_none() {
             return Err(Stop::NoStart);
         }
@@ -141,7 +143,9 @@ impl<'s, 'out> Stage<'s, 'out> {
         let reaction_after = match act.reaction() {
             Some(reaction) => self.watch_for_reaction(reaction, mark.at, pass_limit(limits.reaction))?,
             None => {
-                self.watch_until(MOVE_LIMIT, |view| view.holder() == Some(mark.holder.peer()) && view.is_answering)?;
+                self.watch_until(MOVE_LIMIT, |view| {
+                    view.holder() == Some(mark.holder.peer()) && view.is_answering
+                })?;
                 None
             }
         };
@@ -219,7 +223,12 @@ impl<'s, 'out> Stage<'s, 'out> {
     }
 
     /// How long after `since` both nodes reported what they have to.
-    fn watch_for_reaction(&mut self, reaction: Reaction, since: Instant, limit: Span) -> Result<Option<Span>, Stop> {
+    fn watch_for_reaction(
+        &mut self,
+        reaction: Reaction,
+        since: Instant,
+        limit: Span,
+    ) -> Result<Option<Span>, Stop> {
         let seen = self.watch_until(limit, |view| match reaction {
             Reaction::Jeopardy => view.both(|told| told.is_jeopardy),
             Reaction::Clear => view.both(|told| told.is_clear()),
@@ -290,8 +299,8 @@ const fn least(act: Act) -> Span {
     }
 }
 
-/// The program that runs. By its path, so that it shows in a process list; by its descriptor where the path is closed to
-/// this user, or leads elsewhere by now.
+/// The program that runs. By its path, so that it shows in a process list; by its descriptor where the path
+/// is closed to this user, or leads elsewhere by now.
 fn this_program() -> io::Result<PathBuf> {
     let path = env::current_exe()?;
     let is_open = access(&path, AccessFlags::X_OK).is_ok();

@@ -33,7 +33,8 @@ pub(super) fn begin() {
 /// Takes everything back, whatever thread asks, and does nothing a second time.
 pub(super) fn restore() {
     if IS_CHANGED.swap(false, Ordering::SeqCst) {
-        // Not through std's lock, which a panicking thread may hold; nothing can be done about a terminal that is gone.
+        // Not through std's lock, which a panicking thread may hold; nothing can be done about a terminal
+        // that is gone.
         let _ = write(io::stdout().as_fd(), END);
         if HAS_LOST_ECHO.swap(false, Ordering::SeqCst) {
             set_echo(true);
@@ -41,7 +42,8 @@ pub(super) fn restore() {
     }
 }
 
-/// Whether the echo was the other way before. A process in the background must not touch it: the kernel would stop it.
+/// Whether the echo was the other way before. A process in the background must not touch it: the kernel would
+/// stop it.
 fn set_echo(is_on: bool) -> bool {
     let stdout = io::stdout();
     if tcgetpgrp(&stdout) != Ok(getpgrp()) {

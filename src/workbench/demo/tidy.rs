@@ -1,8 +1,9 @@
 //! Leaving nothing behind, however the demo ends.
 //!
-//! Ended by Ctrl-C, SIGTERM or SIGHUP it returns through its own steps, and the laboratory is dropped as usual. A panic in
-//! the shipped build aborts without dropping anything, so a hook does by hand what dropping would have done. Killed by
-//! SIGKILL, only the laboratory's directory stays: the kernel kills the guards, and their agents end within the lease.
+//! Ended by Ctrl-C, SIGTERM or SIGHUP it returns through its own steps, and the laboratory is dropped as
+//! usual. A panic in the shipped build aborts without dropping anything, so a hook does by hand what dropping
+//! would have done. Killed by SIGKILL, only the laboratory's directory stays: the kernel kills the guards,
+//! and their agents end within the lease.
 
 use std::io;
 use std::panic;
@@ -27,7 +28,8 @@ const STEP: Duration = Duration::from_millis(5);
 
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on signals that would end this process only set [`is_interrupted`], and a panic of any thread leaves nothing.
+/// From now on signals that would end this process only set [`is_interrupted`], and a panic of any thread
+/// leaves nothing.
 ///
 /// # Errors
 /// If the handler cannot be set.
@@ -74,7 +76,8 @@ fn descendants(of: Pid, all: &[ProcessInfo]) -> Vec<Pid> {
     let mut family = vec![of];
     let mut next = 0;
     while let Some(&parent) = family.get(next) {
-        let children = all.iter().filter(|process| process.parent == parent && !family.contains(&process.pid));
+        let children =
+            all.iter().filter(|process| process.parent == parent && !family.contains(&process.pid));
         let children: Vec<Pid> = children.map(|process| process.pid).collect();
         family.extend(children);
         next += 1;
@@ -146,8 +149,11 @@ mod tests {
 
     #[test]
     fn a_family_is_found_to_the_last_grandchild_and_no_stranger() {
-        let process =
-            |pid, parent| ProcessInfo { pid: Pid::from_raw(pid), parent: Pid::from_raw(parent), name: String::new() };
+        let process = |pid, parent| ProcessInfo {
+            pid: Pid::from_raw(pid),
+            parent: Pid::from_raw(parent),
+            name: String::new(),
+        };
         let all = [process(1, 0), process(9, 5), process(5, 3), process(4, 1), process(3, 1), process(7, 3)];
         let mut found = descendants(Pid::from_raw(3), &all);
         found.sort_unstable();

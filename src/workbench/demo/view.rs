@@ -1,4 +1,5 @@
-//! What can be seen of the pair at one instant: both daemons by their own word, both kernels, the client, and what is broken.
+//! What can be seen of the pair at one instant: both daemons by their own word, both kernels, the client, and
+//! what is broken.
 
 use std::io;
 

@@ -1,12 +1,13 @@
 //! The observer: which node holds which address, according to the kernels of both.
 //!
-//! A kernel reports address changes of *all* namespaces that have a number in the observer's own to a routing socket that
-//! asked for it (NETLINK_LISTEN_ALL_NSID, since Linux 4.2), and says with each message from which namespace it came.
-//! Both nodes' events thus stand in one queue, in the order in which they happened: an address is in its list before its
-//! RTM_NEWADDR is queued and out of it before its RTM_DELADDR is. So the order is exact and an overlap cannot hide
-//! between two readings, nor can one be seen that never was, as by two readers of which one is late: that one stamps the end of a
-//! hold after the other one has stamped the beginning of the next. Instants are read when an event is taken from the queue, so they
-//! lag by the wake-up of one thread; whether there was an overlap does not depend on them, only how long it is said to be.
+//! A kernel reports address changes of *all* namespaces that have a number in the observer's own to a routing
+//! socket that asked for it (NETLINK_LISTEN_ALL_NSID, since Linux 4.2), and says with each message from which
+//! namespace it came. Both nodes' events thus stand in one queue, in the order in which they happened: an
+//! address is in its list before its RTM_NEWADDR is queued and out of it before its RTM_DELADDR is. So the
+//! order is exact and an overlap cannot hide between two readings, nor can one be seen that never was, as by
+//! two readers of which one is late: that one stamps the end of a hold after the other one has stamped the
+//! beginning of the next. Instants are read when an event is taken from the queue, so they lag by the wake-up
+//! of one thread; whether there was an overlap does not depend on them, only how long it is said to be.
 
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
@@ -24,8 +25,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvmsg,
-    setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind,
+    recvmsg, setsockopt, socket, sockopt,
 };
 
 use super::clock::{duration, go_first, now, span};
@@ -96,7 +97,8 @@ impl AddressLog {
         for (node, number) in nodes.into_iter().zip(NUMBERS) {
             namespace.rtnl().number_namespace(node, number).map_err(doing("numbering a node's namespace"))?;
         }
-        let socket = namespace.run_in(listen)?.map_err(doing("listening to the address events of both nodes"))?;
+        let socket =
+            namespace.run_in(listen)?.map_err(doing("listening to the address events of both nodes"))?;
         let shared = Arc::new(Shared { socket, book: Mutex::default(), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let worker = Worker::start("observer", move |bell| observe(&theirs, bell))?;
@@ -106,7 +108,8 @@ impl AddressLog {
     /// Whether each node holds `ip` now, by [`Side::index`].
     ///
     /// # Errors
-    /// If an event was lost (the kernel's buffer overflowed) or could not be read: then nothing is known for certain.
+    /// If an event was lost (the kernel's buffer overflowed) or could not be read: then nothing is known for
+    /// certain.
     pub fn holders(&self, ip: IpAddr) -> io::Result<[bool; 2]> {
         Ok(self.read_up()?.ledger.holders(ip))
     }
@@ -135,8 +138,8 @@ impl AddressLog {
         Ok(self.read_up()?.ledger.events().to_vec())
     }
 
-    /// Waits until `ip` is held as wanted. Returns the instant of the event that made it so, which lies in the past if
-    /// it was so already ([`Instant::ORIGIN`] if it was so from the start).
+    /// Waits until `ip` is held as wanted. Returns the instant of the event that made it so, which lies in
+    /// the past if it was so already ([`Instant::ORIGIN`] if it was so from the start).
     ///
     /// # Errors
     /// `TimedOut`, saying who holds it instead; and as [`Self::holders`].
@@ -220,8 +223,10 @@ fn listen() -> io::Result<OwnedFd> {
 fn observe(shared: &Shared, bell: &Bell) {
     go_first();
     loop {
-        let mut polled =
-            [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(shared.socket.as_fd(), PollFlags::POLLIN)];
+        let mut polled = [
+            PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+            PollFd::new(shared.socket.as_fd(), PollFlags::POLLIN),
+        ];
         // EINTR and ENOMEM: look and sleep again.
         let _ = poll(&mut polled, PollTimeout::NONE);
         if bell.answered() {
@@ -250,7 +255,8 @@ impl Shared {
                 Ok(Some(events)) => events.into_iter().for_each(|event| book.ledger.push(event)),
                 Ok(None) => return,
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {
-                    book.failure = Some("address events were lost: the kernel's buffer overflowed (ENOBUFS)".into());
+                    book.failure =
+                        Some("address events were lost: the kernel's buffer overflowed (ENOBUFS)".into());
                 }
                 Err(e) => book.failure = Some(format!("address events cannot be read: {e}")),
             }
@@ -275,7 +281,9 @@ impl Shared {
         let Some(side) = number.and_then(side_of) else { return Ok(Some(Vec::new())) };
         let facts = messages_in(&buffer[..length])?.into_iter().filter_map(|message| match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => learned(&address, true),
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => learned(&address, false),
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => {
+                learned(&address, false)
+            }
             _ => None,
         });
         Ok(Some(facts.map(|fact| Event { side, at, fact }).collect()))
@@ -298,7 +306,8 @@ fn side_of(number: i32) -> Option<Side> {
     [Side::A, Side::B].into_iter().find(|side| NUMBERS[side.index()] == number)
 }
 
-/// An address that is still being checked for duplicates, or was found to be one, is not in use: nobody answers for it.
+/// An address that is still being checked for duplicates, or was found to be one, is not in use: nobody
+/// answers for it.
 fn learned(message: &AddressMessage, is_there: bool) -> Option<Fact> {
     let held = held_in(message)?;
     let flags = message.attributes.iter().find_map(|attribute| match attribute {
@@ -309,7 +318,11 @@ fn learned(message: &AddressMessage, is_there: bool) -> Option<Fact> {
         flags.contains(AddressFlags::Dadfailed)
             || flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic)
     });
-    Some(if is_there && !unusable { Fact::Has(held.ip, held.interface) } else { Fact::HasNot(held.ip, held.interface) })
+    Some(if is_there && !unusable {
+        Fact::Has(held.ip, held.interface)
+    } else {
+        Fact::HasNot(held.ip, held.interface)
+    })
 }
 
 #[cfg(test)]

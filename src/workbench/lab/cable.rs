@@ -1,5 +1,5 @@
-//! The null-modem cable: two pseudo-terminals, whose slaves are the nodes' serial ports, and a thread that carries bytes
-//! between their masters, as badly as it is told to.
+//! The null-modem cable: two pseudo-terminals, whose slaves are the nodes' serial ports, and a thread that
+//! carries bytes between their masters, as badly as it is told to.
 //!
 //! A pseudo-terminal has no modem lines (TIOCMGET fails with ENOTTY), so this is a three-wire cable.
 
@@ -27,7 +27,8 @@ use super::dice::Dice;
 use super::doing;
 use super::worker::{Bell, Worker};
 
-/// Bytes that may be on the wire before the sender's port counts as full, like the transmit buffer of a real driver.
+/// Bytes that may be on the wire before the sender's port counts as full, like the transmit buffer of a real
+/// driver.
 const WIRE_BYTES: usize = 4_096;
 /// Bytes that arrive together when a baud rate is emulated: a 16550 interrupts after 8 of its 16.
 const FIFO_BYTES: usize = 8;
@@ -134,7 +135,8 @@ impl Cable {
         &self.devices[side.index()]
     }
 
-    /// Sets what is wrong with the direction in which `from` sends. After a cut has returned, not one more byte arrives.
+    /// Sets what is wrong with the direction in which `from` sends. After a cut has returned, not one more
+    /// byte arrives.
     pub fn set(&self, from: Side, rule: LineRule) {
         let mut wires = self.lock();
         let wire = &mut wires.wires[from.index()];
@@ -162,7 +164,8 @@ impl Cable {
 
     /// Carries as many bits a second as a real line at this rate would; none is as fast as the machine.
     pub fn set_baud(&self, baud: Option<u32>) {
-        self.lock().byte_time = baud.map(|baud| Span::from_us(BITS_A_BYTE * 1_000_000 / u64::from(baud.max(1))));
+        self.lock().byte_time =
+            baud.map(|baud| Span::from_us(BITS_A_BYTE * 1_000_000 / u64::from(baud.max(1))));
     }
 
     /// From now on two ports that are set to different speeds hear only noise of each other.
@@ -170,8 +173,8 @@ impl Cable {
         self.lock().minds_speeds = true;
     }
 
-    /// Makes `bytes` arrive at the port of `to`, whatever the cable's faults: noise, console text, a recording.
-    /// Returns how many found room in the port.
+    /// Makes `bytes` arrive at the port of `to`, whatever the cable's faults: noise, console text, a
+    /// recording. Returns how many found room in the port.
     ///
     /// # Errors
     /// The kernel's.
@@ -234,14 +237,18 @@ fn lock(wires: &Mutex<Wires>) -> MutexGuard<'_, Wires> {
     wires.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A pseudo-terminal whose slave is raw from the start. All descriptors are closed on exec, or a daemon would hold both ends.
+/// A pseudo-terminal whose slave is raw from the start. All descriptors are closed on exec, or a daemon would
+/// hold both ends.
 fn open_port() -> io::Result<(Port, PathBuf)> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     grantpt(&master)?;
     unlockpt(&master)?;
     let device = PathBuf::from(ptsname_r(&master)?);
-    let slave =
-        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(&device)?;
+    let slave = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+        .open(&device)?;
     let mut settings = tcgetattr(&slave)?;
     cfmakeraw(&mut settings);
     tcsetattr(&slave, SetArg::TCSANOW, &settings)?;
@@ -306,7 +313,9 @@ impl Wires {
     fn agenda(&self) -> (Instant, [PollFlags; 2]) {
         let next = self.wires.iter().filter_map(|wire| wire.chunks.front()).map(|chunk| chunk.due).min();
         let wipe = self.wiped + WIPE_EVERY;
-        let wanted = |wire: &Wire| if wire.bytes_on_it() < WIRE_BYTES { PollFlags::POLLIN } else { PollFlags::empty() };
+        let wanted = |wire: &Wire| {
+            if wire.bytes_on_it() < WIRE_BYTES { PollFlags::POLLIN } else { PollFlags::empty() }
+        };
         (next.map_or(wipe, |next| next.min(wipe)), [wanted(&self.wires[0]), wanted(&self.wires[1])])
     }
 
@@ -363,9 +372,10 @@ impl Wires {
         }
     }
 
-    /// Takes a TIOCEXCL mark off the ports again. On a real port it goes with the last close; a pseudo-terminal keeps it
-    /// as long as its master lives, and without CAP_SYS_ADMIN outside any user namespace a restarted daemon could never
-    /// reopen its port. Root, as which daemons run, is not kept out by the mark anyway.
+    /// Takes a TIOCEXCL mark off the ports again. On a real port it goes with the last close; a
+    /// pseudo-terminal keeps it as long as its master lives, and without CAP_SYS_ADMIN outside any user
+    /// namespace a restarted daemon could never reopen its port. Root, as which daemons run, is not kept out
+    /// by the mark anyway.
     fn wipe_exclusive(&mut self) {
         if now() < self.wiped + WIPE_EVERY {
             return;

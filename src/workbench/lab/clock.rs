@@ -1,4 +1,5 @@
-//! The one clock of the laboratory: CLOCK_MONOTONIC, which both nodes, the cable, the switch and the observer share.
+//! The one clock of the laboratory: CLOCK_MONOTONIC, which both nodes, the cable, the switch and the observer
+//! share.
 
 use std::io;
 use std::thread;
@@ -50,19 +51,23 @@ pub fn wait_until(
             return Ok(now());
         }
         if now() >= deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("waited {timeout:?} in vain: {what}")));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("waited {timeout:?} in vain: {what}"),
+            ));
         }
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Lets the calling thread go before ordinary work where the kernel permits it (real root), because its delays would be
-/// measured as delays of the daemons. Without permission the figures are only a little worse, so a refusal is no error.
-/// Processes started from such a thread would inherit nothing (SCHED_RESET_ON_FORK).
+/// Lets the calling thread go before ordinary work where the kernel permits it (real root), because its
+/// delays would be measured as delays of the daemons. Without permission the figures are only a little worse,
+/// so a refusal is no error. Processes started from such a thread would inherit nothing
+/// (SCHED_RESET_ON_FORK).
 pub fn go_first() {
     let parameters = libc::sched_param { sched_priority: 1 };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: sched_setscheduler(2) reads one sched_param, which lives until the call returns; 0 is the calling thread.
-    // The raw call is used because musl's wrapper always answers ENOSYS.
+    // SAFETY: sched_setscheduler(2) reads one sched_param, which lives until the call returns; 0 is the
+    // calling thread. The raw call is used because musl's wrapper always answers ENOSYS.
     unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
 }

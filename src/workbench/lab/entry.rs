@@ -46,9 +46,9 @@ pub fn standing() -> io::Result<Standing> {
     }
 }
 
-/// Runs this very program again in place of this process (same number, same terminal, same signals), as root of a new user
-/// namespace and a new network namespace. Only for a process without other threads. Returns only if that fails; then this process
-/// may be half way inside, and should end.
+/// Runs this very program again in place of this process (same number, same terminal, same signals), as root
+/// of a new user namespace and a new network namespace. Only for a process without other threads. Returns
+/// only if that fails; then this process may be half way inside, and should end.
 pub fn become_root<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> io::Error {
     let maps = match Maps::of_this_user() {
         Ok(maps) => maps,
@@ -60,8 +60,8 @@ pub fn become_root<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> i
     this_program(arguments).exec()
 }
 
-/// A command that runs this very program again, with `arguments`, as root of a new user namespace and a new network namespace.
-/// It is killed when the calling *thread* dies, so wait for it where you start it.
+/// A command that runs this very program again, with `arguments`, as root of a new user namespace and a new
+/// network namespace. It is killed when the calling *thread* dies, so wait for it where you start it.
 ///
 /// # Errors
 /// If a mapping cannot be written down.
@@ -76,8 +76,8 @@ pub fn again_as_root<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) ->
         set_pdeathsig(Signal::SIGKILL)?;
         if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
     };
-    // SAFETY: a fixed sequence of system calls on strings that were made before the fork: nothing is allocated. The forked
-    // child has a single thread, as unshare(CLONE_NEWUSER) requires.
+    // SAFETY: a fixed sequence of system calls on strings that were made before the fork: nothing is
+    // allocated. The forked child has a single thread, as unshare(CLONE_NEWUSER) requires.
     unsafe { command.pre_exec(enter) };
     Ok(command)
 }
@@ -92,8 +92,8 @@ fn this_program<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Comm
     command
 }
 
-/// Unshares this process itself. A thread that has been joined may still be on its way out of the kernel, which then says
-/// EINVAL; it is gone within a moment.
+/// Unshares this process itself. A thread that has been joined may still be on its way out of the kernel,
+/// which then says EINVAL; it is gone within a moment.
 fn settle_alone() -> io::Result<()> {
     for _ in 0..MAX_TRIES {
         match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET) {
@@ -143,7 +143,8 @@ fn write_file(path: &CStr, text: &CStr) -> io::Result<()> {
 
 /// On a thread that ends at once, and its namespace with it.
 fn try_network_namespace() -> io::Result<()> {
-    let attempt = thread::Builder::new().name("lab-visit".into()).spawn(|| unshare(CloneFlags::CLONE_NEWNET))?;
+    let attempt =
+        thread::Builder::new().name("lab-visit".into()).spawn(|| unshare(CloneFlags::CLONE_NEWNET))?;
     let answer = attempt.join().map_err(|_| io::Error::other("the thread that tried unshare(2) panicked"))?;
     Ok(answer?)
 }
@@ -165,8 +166,8 @@ fn forbidden(cause: io::Error) -> io::Error {
         let now = fs::read_to_string(file).ok()?;
         (now.trim() == *forbids).then(|| format!("or allow it: sysctl {name}={allows} (now {forbids})"))
     });
-    let hint =
-        in_the_way.unwrap_or_else(|| "or where user namespaces are allowed (containers often forbid them)".into());
+    let hint = in_the_way
+        .unwrap_or_else(|| "or where user namespaces are allowed (containers often forbid them)".into());
     let cause = doing("this needs network namespaces, which this user may not make")(cause);
     io::Error::new(cause.kind(), format!("{cause}; run it as root, {hint}"))
 }

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 /// Makes `file` a program that consists of `text`.
 ///
-/// A process of its own writes it. If this one did, a fork in another of its threads could hold a copy of the writing
-/// descriptor at the very moment when the file is executed, and the kernel would refuse that (ETXTBSY).
+/// A process of its own writes it. If this one did, a fork in another of its threads could hold a copy of the
+/// writing descriptor at the very moment when the file is executed, and the kernel would refuse that
+/// (ETXTBSY).
 ///
 /// # Panics
 /// If it cannot be written.

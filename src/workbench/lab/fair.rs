@@ -1,6 +1,8 @@
-//! What a test owes to a busy machine: it is not judged when the machine did not run the processes, and it never waits for ever.
+//! What a test owes to a busy machine: it is not judged when the machine did not run the processes, and it
+//! never waits for ever.
 //!
-//! Only time is excused. What must not happen at any speed (two holders) is said with [`never_excused`] before the panic.
+//! Only time is excused. What must not happen at any speed (two holders) is said with [`never_excused`]
+//! before the panic.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -50,8 +52,9 @@ pub enum Company {
     None,
 }
 
-/// Runs a test that judges how long things take, or that rests on time-outs of real processes. When it fails although the
-/// machine had run what was ready with no more than 20 ms delay, it has failed. Otherwise it is tried again, six times in all.
+/// Runs a test that judges how long things take, or that rests on time-outs of real processes. When it fails
+/// although the machine had run what was ready with no more than 20 ms delay, it has failed. Otherwise it is
+/// tried again, six times in all.
 ///
 /// # Panics
 /// As `test` does, with its own words.
@@ -81,11 +84,15 @@ fn try_in_turn<T>(tries: &[Company], turn: impl Fn(Company) -> T, test: impl Fn(
             println!("it counts: the machine ran what was ready at most {longest:?} late");
             resume_unwind(panic);
         }
-        println!("not judged: in company of {company:?}, what was ready ran up to {longest:?} late; {left} more tries");
+        println!(
+            "not judged: in company of {company:?}, what was ready ran up to {longest:?} late; {left} more \
+                tries"
+        );
     }
 }
 
-/// Measures, on every processor, how late a thread of ordinary rank runs that has slept: what the tested processes are, too.
+/// Measures, on every processor, how late a thread of ordinary rank runs that has slept: what the tested
+/// processes are, too.
 pub struct Stalls {
     is_over: Arc<AtomicBool>,
     longest_us: Arc<AtomicU64>,
@@ -136,7 +143,8 @@ fn watch_one(processor: usize, is_over: &AtomicBool, longest_us: &AtomicU64) {
     }
 }
 
-/// Ends the whole test program, with words, if it is not dropped in time: a test that hangs says nothing by itself.
+/// Ends the whole test program, with words, if it is not dropped in time: a test that hangs says nothing by
+/// itself.
 pub struct Dog {
     leash: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -150,7 +158,8 @@ impl Dog {
         let wait = move || {
             if is_gone.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 // Past the harness, which keeps what a test prints until it ends.
-                let _ = writeln!(std::io::stderr(), "\n{name}: HANGS, has not ended within {limit:?}; giving up");
+                let _ =
+                    writeln!(std::io::stderr(), "\n{name}: HANGS, has not ended within {limit:?}; giving up");
                 abort();
             }
         };
@@ -181,7 +190,8 @@ mod tests {
             tries.set(tries.get() + 1);
             test();
         };
-        let panic = catch_unwind(AssertUnwindSafe(|| when_the_machine_has_time(counted))).expect_err("it fails");
+        let panic =
+            catch_unwind(AssertUnwindSafe(|| when_the_machine_has_time(counted))).expect_err("it fails");
         (tries.get(), panic.downcast_ref::<&str>().expect("words"))
     }
 

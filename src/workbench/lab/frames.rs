@@ -1,4 +1,5 @@
-//! What the switch has to see of an Ethernet frame: its two hardware addresses, and the UDP ports of IPv4 and IPv6.
+//! What the switch has to see of an Ethernet frame: its two hardware addresses, and the UDP ports of IPv4 and
+//! IPv6.
 
 /// A hardware address.
 pub type Mac = [u8; 6];
@@ -19,13 +20,14 @@ pub fn source(frame: &[u8]) -> Option<Mac> {
     frame.get(6..12)?.try_into().ok()
 }
 
-/// Whether all ports get it: broadcast and multicast have the lowest bit of the first byte set (IEEE 802-2014, 8.2.2).
+/// Whether all ports get it: broadcast and multicast have the lowest bit of the first byte set (IEEE
+/// 802-2014, 8.2.2).
 pub fn is_for_many(mac: Mac) -> bool {
     mac[0] & 1 == 1
 }
 
-/// Whether the frame carries UDP from or to `port`. Fragments after the first and IPv6 extension headers are not looked
-/// into: the daemons send neither.
+/// Whether the frame carries UDP from or to `port`. Fragments after the first and IPv6 extension headers are
+/// not looked into: the daemons send neither.
 pub fn is_udp_of(frame: &[u8], port: u16) -> bool {
     udp_ports(frame).is_some_and(|(from, to)| from == port || to == port)
 }
@@ -33,7 +35,9 @@ pub fn is_udp_of(frame: &[u8], port: u16) -> bool {
 fn udp_ports(frame: &[u8]) -> Option<(u16, u16)> {
     let packet = frame.get(ETHERNET_HEADER_BYTES..)?;
     let datagram = match be16(frame, 12)? {
-        TYPE_IPV4 if *packet.get(9)? == PROTOCOL_UDP => packet.get(usize::from(packet.first()? & 0x0f) * 4..)?,
+        TYPE_IPV4 if *packet.get(9)? == PROTOCOL_UDP => {
+            packet.get(usize::from(packet.first()? & 0x0f) * 4..)?
+        }
         TYPE_IPV6 if *packet.get(6)? == PROTOCOL_UDP => packet.get(IPV6_HEADER_BYTES..)?,
         _ => return None,
     };

@@ -91,7 +91,8 @@ impl Ledger {
         holders
     }
 
-    /// Since when the holders of `ip` are as `wanted`; none if they are not now, [`Instant::ORIGIN`] if they always were.
+    /// Since when the holders of `ip` are as `wanted`; none if they are not now, [`Instant::ORIGIN`] if they
+    /// always were.
     pub fn since(&self, ip: IpAddr, wanted: impl Fn([bool; 2]) -> bool) -> Option<Instant> {
         let mut since = wanted([false; 2]).then_some(Instant::ORIGIN);
         self.walk(ip, |event, holders| {
@@ -117,8 +118,9 @@ impl Ledger {
         holds
     }
 
-    /// How long both nodes held `ip` at once, up to `now`. Decided by the order of the events alone; each overlap counts at
-    /// least a microsecond, even if both events were read at the same instant, so that zero means that there was none.
+    /// How long both nodes held `ip` at once, up to `now`. Decided by the order of the events alone; each
+    /// overlap counts at least a microsecond, even if both events were read at the same instant, so that zero
+    /// means that there was none.
     pub fn overlap(&self, ip: IpAddr, now: Instant) -> Span {
         let mut total_us = 0;
         let mut since: Option<Instant> = None;
@@ -177,8 +179,13 @@ mod tests {
     #[test]
     fn an_overlap_that_lasts_grows_and_several_add_up() {
         assert_eq!(overlap_us(&[(Side::A, 100, HAS), (Side::B, 300, HAS)]), 700);
-        let twice =
-            [(Side::B, 1, HAS), (Side::A, 2, HAS), (Side::A, 4, HAS_NOT), (Side::A, 6, HAS), (Side::B, 9, HAS_NOT)];
+        let twice = [
+            (Side::B, 1, HAS),
+            (Side::A, 2, HAS),
+            (Side::A, 4, HAS_NOT),
+            (Side::A, 6, HAS),
+            (Side::B, 9, HAS_NOT),
+        ];
         assert_eq!(overlap_us(&twice), 5);
     }
 
@@ -198,8 +205,12 @@ mod tests {
 
     #[test]
     fn a_renewal_is_no_new_hold_and_another_address_no_hold_at_all() {
-        let ledger =
-            ledger(&[(Side::A, 1, HAS), (Side::A, 2, HAS), (Side::A, 3, Fact::Has(OTHER, 2)), (Side::A, 4, HAS_NOT)]);
+        let ledger = ledger(&[
+            (Side::A, 1, HAS),
+            (Side::A, 2, HAS),
+            (Side::A, 3, Fact::Has(OTHER, 2)),
+            (Side::A, 4, HAS_NOT),
+        ]);
         let hold = Hold { side: Side::A, from: Instant::from_us(1), until: Some(Instant::from_us(4)) };
         assert_eq!(ledger.holds(VIP), [hold]);
         assert_eq!(ledger.holders(VIP), [false, false]);

@@ -1,13 +1,14 @@
 //! The laboratory: a whole pair on this machine, out of real processes on real kernel interfaces.
 //!
-//! Two network namespaces are the nodes, a third is the client. A switch ([`switch`]) and a null-modem cable ([`cable`]) join
-//! them, both of which can be made to fail in every way that the design's failure catalogue asks for. An observer
-//! ([`address_log`]) hears from both kernels who holds the service address; the client ([`ping`]) measures how long it was gone.
-//! The shipped binary runs in each node ([`process`]). Without root the same happens inside a user namespace ([`entry`]).
+//! Two network namespaces are the nodes, a third is the client. A switch ([`switch`]) and a null-modem cable
+//! ([`cable`]) join them, both of which can be made to fail in every way that the design's failure catalogue
+//! asks for. An observer ([`address_log`]) hears from both kernels who holds the service address; the client
+//! ([`ping`]) measures how long it was gone. The shipped binary runs in each node ([`process`]). Without root
+//! the same happens inside a user namespace ([`entry`]).
 //!
-//! No other program is needed, and nothing is left behind: namespaces have no names, devices die with them, daemons are
-//! killed by the kernel when the laboratory dies, and files lie in one directory that goes last. (Only a laboratory that is
-//! itself killed, or panics in a build that aborts, leaves that directory.)
+//! No other program is needed, and nothing is left behind: namespaces have no names, devices die with them,
+//! daemons are killed by the kernel when the laboratory dies, and files lie in one directory that goes last.
+//! (Only a laboratory that is itself killed, or panics in a build that aborts, leaves that directory.)
 //!
 //! `crosswire demo` and the tests use this folder alike, so it names nothing of the rest of the binary.
 
@@ -196,7 +197,8 @@ impl Lab {
         self.switch.set_carrier(self.port(side, 0), present)
     }
 
-    /// Takes all faults of cable and LAN away, but not those of a node without power: its kernel would answer for its addresses.
+    /// Takes all faults of cable and LAN away, but not those of a node without power: its kernel would answer
+    /// for its addresses.
     ///
     /// # Errors
     /// The kernel's.
@@ -238,8 +240,8 @@ impl Lab {
         self.write_files_of(side, &setup)
     }
 
-    /// A command of the shipped binary about a node: `run`, `status`, `handover gateway`, … with the node's run directory. It is
-    /// not started.
+    /// A command of the shipped binary about a node: `run`, `status`, `handover gateway`, … with the node's
+    /// run directory. It is not started.
     ///
     /// # Errors
     /// If the namespace's descriptor cannot be duplicated.
@@ -251,8 +253,8 @@ impl Lab {
         Ok(command)
     }
 
-    /// Starts what [`Lab::command`] gave, in a session of its own, so that a terminal's Ctrl-C does not reach it; the kernel
-    /// kills it with the laboratory.
+    /// Starts what [`Lab::command`] gave, in a session of its own, so that a terminal's Ctrl-C does not reach
+    /// it; the kernel kills it with the laboratory.
     ///
     /// # Errors
     /// What fork or exec says.
@@ -266,8 +268,10 @@ impl Lab {
     /// If it runs already; the kernel's.
     pub fn start(&mut self, side: Side) -> io::Result<()> {
         let node = &mut self.nodes[side.index()];
-        let is_running =
-            node.process.as_mut().map_or(Ok(false), |process| process.ended().map(|ended| ended.is_none()))?;
+        let is_running = node
+            .process
+            .as_mut()
+            .map_or(Ok(false), |process| process.ended().map(|ended| ended.is_none()))?;
         if is_running {
             return Err(io::Error::other(format!("{} runs already", NODE_NAMES[side.index()])));
         }
@@ -278,7 +282,8 @@ impl Lab {
         if let Some(modem) = &self.modem {
             modem.attach(&mut command)?;
         }
-        let process = NodeProcess::start(&self.nursery, &node.namespace, command, &node.directory.join("log"))?;
+        let process =
+            NodeProcess::start(&self.nursery, &node.namespace, command, &node.directory.join("log"))?;
         self.nodes[side.index()].process = Some(process);
         Ok(())
     }
@@ -314,7 +319,9 @@ impl Lab {
     /// If there is none.
     pub fn agent(&mut self, side: Side) -> io::Result<Pid> {
         let child = self.running(side)?.first_child()?;
-        child.ok_or_else(|| io::Error::other(format!("the guard of {} has no child", NODE_NAMES[side.index()])))
+        child.ok_or_else(|| {
+            io::Error::other(format!("the guard of {} has no child", NODE_NAMES[side.index()]))
+        })
     }
 
     /// Every process of a node.
@@ -325,7 +332,8 @@ impl Lab {
         processes_in(self.namespace(side))
     }
 
-    /// Sends every process of a node a signal: SIGSTOP and SIGCONT freeze and thaw the daemons, but not the node's kernel.
+    /// Sends every process of a node a signal: SIGSTOP and SIGCONT freeze and thaw the daemons, but not the
+    /// node's kernel.
     ///
     /// # Errors
     /// What reading /proc says.
@@ -347,8 +355,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes a node's power: first nothing of it is heard any more, by LAN or cable, then its processes die. Returns the instant
-    /// from which it is silent and counts as holding nothing.
+    /// Takes a node's power: first nothing of it is heard any more, by LAN or cable, then its processes die.
+    /// Returns the instant from which it is silent and counts as holding nothing.
     ///
     /// # Errors
     /// If a process survives.
@@ -368,8 +376,8 @@ impl Lab {
         Ok(at)
     }
 
-    /// Gives a node its power back: no addresses but its own, an empty serial port, no daemon yet. Links and cable are whole,
-    /// unless the other node is without power.
+    /// Gives a node its power back: no addresses but its own, an empty serial port, no daemon yet. Links and
+    /// cable are whole, unless the other node is without power.
     ///
     /// # Errors
     /// The kernel's.
@@ -387,7 +395,9 @@ impl Lab {
     /// # Errors
     /// `TimedOut`, with what both daemons have written.
     pub fn wait_for(&self, wanted: Wanted, timeout: Duration) -> io::Result<Instant> {
-        self.log.wait_for(VIP, wanted, timeout).map_err(|e| io::Error::new(e.kind(), format!("{e}\n{}", self.story())))
+        self.log
+            .wait_for(VIP, wanted, timeout)
+            .map_err(|e| io::Error::new(e.kind(), format!("{e}\n{}", self.story())))
     }
 
     /// Who holds [`VIP`] alone; none if nobody or both do.
@@ -413,7 +423,8 @@ impl Lab {
     /// What both daemons have written, for a test's failure message.
     pub fn story(&self) -> String {
         let told = |side: Side| {
-            let log = fs::read_to_string(self.directory(side).join("log")).unwrap_or_else(|_| "(nothing)\n".into());
+            let log =
+                fs::read_to_string(self.directory(side).join("log")).unwrap_or_else(|_| "(nothing)\n".into());
             format!("--- {} ---\n{log}", NODE_NAMES[side.index()])
         };
         told(Side::A) + &told(Side::B)

@@ -1,9 +1,11 @@
-//! Modem lines for the laboratory's cable: a pseudo-terminal has none, so the system calls that ask for them are answered here.
+//! Modem lines for the laboratory's cable: a pseudo-terminal has none, so the system calls that ask for them
+//! are answered here.
 //!
-//! Each process of a node runs under a filter that hands `ioctl(2)` for lines, UART, counters and what waits to be sent to this thread
-//! (seccomp_unotify(2), Linux 5.5) and lets everything else through. So it is the shipped program that raises and reads its
-//! lines, by the calls that it makes on a real port; only the driver is ours. Lines drop when the last process that set them
-//! is gone, as a driver's do under HUPCL: that drivers do so is for a real one to show.
+//! Each process of a node runs under a filter that hands `ioctl(2)` for lines, UART, counters and what waits
+//! to be sent to this thread (seccomp_unotify(2), Linux 5.5) and lets everything else through. So it is the
+//! shipped program that raises and reads its lines, by the calls that it makes on a real port; only the
+//! driver is ours. Lines drop when the last process that set them is gone, as a driver's do under HUPCL: that
+//! drivers do so is for a real one to show.
 
 use std::fs::{self, File};
 use std::io;
@@ -111,7 +113,8 @@ impl Modem {
     /// # Errors
     /// If a port is not there.
     pub fn new(cable: &Cable, wiring: Wiring) -> io::Result<Self> {
-        let [a, b] = [Side::A, Side::B].map(|side| fs::metadata(cable.device(side)).map(|found| found.rdev()));
+        let [a, b] =
+            [Side::A, Side::B].map(|side| fs::metadata(cable.device(side)).map(|found| found.rdev()));
         let devices = [a?, b?];
         let state = Arc::new(Mutex::new(State { wiring, ..State::default() }));
         Ok(Self { state, devices, queues: cable.queues(), workers: Mutex::new(Vec::new()) })
@@ -153,11 +156,13 @@ impl Modem {
     /// # Errors
     /// The kernel's.
     pub fn attach(&self, command: &mut Command) -> io::Result<()> {
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        // SAFETY: the closure makes two system calls on memory of its own and allocates nothing, as is allowed between fork
-        // and exec.
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        // SAFETY: the closure makes two system calls on memory of its own and allocates nothing, as is
+        // allowed between fork and exec.
         unsafe { command.pre_exec(move || send_descriptor(theirs.as_raw_fd(), install_filter()?)) };
-        let driver = Driver { state: Arc::clone(&self.state), devices: self.devices, queues: self.queues.clone() };
+        let driver =
+            Driver { state: Arc::clone(&self.state), devices: self.devices, queues: self.queues.clone() };
         let worker = Worker::start("modem", move |bell| driver.serve(&ours, bell))?;
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
         Ok(())
@@ -217,13 +222,18 @@ fn send_descriptor(socket: RawFd, descriptor: RawFd) -> io::Result<()> {
     // SAFETY: the data follows the header inside the control buffer, which has room for it.
     unsafe { libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(descriptor) };
     // SAFETY: the message and all that it points to are alive.
-    if unsafe { libc::sendmsg(socket, &raw const message, 0) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if unsafe { libc::sendmsg(socket, &raw const message, 0) } < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Waits for the listener of the process that was started; none if it never was.
 fn receive_listener(socket: &OwnedFd, bell: &Bell) -> Option<OwnedFd> {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-    let mut polled = [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    let mut polled =
+        [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}
     let mut byte = [0];
     let mut parts = [io::IoSliceMut::new(&mut byte)];
@@ -254,8 +264,10 @@ impl Driver {
         let Some(listener) = receive_listener(socket, bell) else { return };
         super::clock::go_first();
         loop {
-            let mut polled =
-                [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            let mut polled = [
+                PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+                PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+            ];
             let ready = poll(&mut polled, PollTimeout::from(REAPS_EVERY_MS));
             let seen = |index: usize| polled[index].revents().unwrap_or(PollFlags::empty());
             if seen(0).contains(PollFlags::POLLIN) && bell.answered() {
@@ -280,8 +292,10 @@ impl Driver {
             let Some(owner) = owner.filter(|pid| !is_open_in(*pid, devices, side)) else { continue };
             let others = super::process::all_processes().unwrap_or_default();
             let own = nix::unistd::getpid();
-            let mut others =
-                others.iter().filter(|process| process.pid != own).map(|process| process.pid.as_raw().cast_unsigned());
+            let mut others = others
+                .iter()
+                .filter(|process| process.pid != own)
+                .map(|process| process.pid.as_raw().cast_unsigned());
             if let Some(heir) = others.find(|pid| is_open_in(*pid, devices, side)) {
                 lock(state).owners[side.index()] = Some(heir);
                 continue;
@@ -296,8 +310,12 @@ impl Driver {
     /// Takes one call and answers it.
     fn answer(&self, listener: &OwnedFd) {
         let mut asked = MaybeUninit::<libc::seccomp_notif>::zeroed();
-        // SAFETY: SECCOMP_IOCTL_NOTIF_RECV writes one seccomp_notif, to which the pointer is; it is zeroed, as it must be.
-        if unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, asked.as_mut_ptr()) } < 0 {
+        // SAFETY: SECCOMP_IOCTL_NOTIF_RECV writes one seccomp_notif, to which the pointer is; it is zeroed,
+        // as it must be.
+        if unsafe {
+            libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, asked.as_mut_ptr())
+        } < 0
+        {
             return;
         }
         // SAFETY: plain numbers, for which zeroes are a value, and the kernel has filled them in.
@@ -311,8 +329,10 @@ impl Driver {
     fn carry_out(&self, listener: &OwnedFd, asked: &libc::seccomp_notif) -> Result<(), Errno> {
         let [fd, request, argument, ..] = asked.data.args;
         let port = fs::metadata(format!("/proc/{}/fd/{fd}", asked.pid)).map_err(|_| Errno::EBADF)?.rdev();
-        let side =
-            [Side::A, Side::B].into_iter().find(|side| self.devices[side.index()] == port).ok_or(Errno::ENOTTY)?;
+        let side = [Side::A, Side::B]
+            .into_iter()
+            .find(|side| self.devices[side.index()] == port)
+            .ok_or(Errno::ENOTTY)?;
         let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", asked.pid));
         let memory = memory.map_err(|_| Errno::EFAULT)?;
         is_alive(listener, asked.id)?;
@@ -321,7 +341,8 @@ impl Driver {
             memory.read_exact_at(&mut bytes, argument).map_err(|_| Errno::EFAULT)?;
             Ok(c_int::from_ne_bytes(bytes) & (DTR | RTS))
         };
-        let write = |at: u64, value: c_int| memory.write_all_at(&value.to_ne_bytes(), at).map_err(|_| Errno::EFAULT);
+        let write =
+            |at: u64, value: c_int| memory.write_all_at(&value.to_ne_bytes(), at).map_err(|_| Errno::EFAULT);
         if request as u32 as libc::Ioctl == libc::TIOCOUTQ {
             return write(argument, self.queues.of(side));
         }
@@ -349,14 +370,16 @@ impl Driver {
 
 fn is_open_in(pid: u32, devices: &[u64; 2], side: Side) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    open.flatten().any(|entry| fs::metadata(entry.path()).is_ok_and(|found| found.rdev() == devices[side.index()]))
+    open.flatten()
+        .any(|entry| fs::metadata(entry.path()).is_ok_and(|found| found.rdev() == devices[side.index()]))
 }
 
 /// The process number may be another's by now, unless the call still waits.
 fn is_alive(listener: &OwnedFd, id: u64) -> Result<(), Errno> {
     let id: *const u64 = &raw const id;
     // SAFETY: SECCOMP_IOCTL_NOTIF_ID_VALID reads one u64.
-    let valid =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, id.cast::<c_void>()) };
+    let valid = unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, id.cast::<c_void>())
+    };
     if valid < 0 { Err(Errno::ENOENT) } else { Ok(()) }
 }

@@ -1,5 +1,5 @@
-//! Network namespaces without names: each lives as long as this process holds its descriptor, so that nothing can be left
-//! behind in /run/netns whatever way the process ends.
+//! Network namespaces without names: each lives as long as this process holds its descriptor, so that nothing
+//! can be left behind in /run/netns whatever way the process ends.
 
 use std::fs::File;
 use std::io;
@@ -59,8 +59,8 @@ impl Namespace {
         &self.rtnl
     }
 
-    /// Runs `work` on a thread of its own inside this namespace and returns what it returns. Sockets made there stay there.
-    /// A panic of `work` goes on in the caller.
+    /// Runs `work` on a thread of its own inside this namespace and returns what it returns. Sockets made
+    /// there stay there. A panic of `work` goes on in the caller.
     ///
     /// # Errors
     /// If the thread cannot be made or cannot enter.
@@ -79,7 +79,8 @@ impl Namespace {
     pub fn command_in(&self, command: &mut Command) -> io::Result<()> {
         let file = self.file.try_clone()?;
         let enter = move || Ok(setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?);
-        // SAFETY: the closure makes one system call and allocates nothing, so it may run between fork and exec.
+        // SAFETY: the closure makes one system call and allocates nothing, so it may run between fork and
+        // exec.
         unsafe { command.pre_exec(enter) };
         Ok(())
     }

@@ -24,7 +24,8 @@ pub(super) struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Also what the daemon started and left to init. An error cannot be handled here; the daemon's own drop follows.
+        // Also what the daemon started and left to init. An error cannot be handled here; the daemon's own
+        // drop follows.
         let _ = kill_all_in(&self.namespace);
     }
 }
@@ -52,7 +53,8 @@ impl Node {
         let rtnl = self.namespace.rtnl();
         for held in rtnl.addresses()? {
             let is_own = (0u8..).take(self.ports.len()).any(|lan| node_address(side, lan) == held.ip);
-            let is_system = held.ip.is_loopback() || matches!(held.ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+            let is_system =
+                held.ip.is_loopback() || matches!(held.ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
             if is_own || is_system {
                 continue;
             }

@@ -12,8 +12,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, so
 const ETH_P_ALL: u16 = 3;
 /// Do not hear what we send ourselves (linux/if_packet.h, since Linux 4.20).
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
-/// Offloads that let a kernel hand out frames with empty checksums or beyond the MTU (linux/ethtool.h): transmit
-/// checksums, TCP segmentation, generic segmentation.
+/// Offloads that let a kernel hand out frames with empty checksums or beyond the MTU (linux/ethtool.h):
+/// transmit checksums, TCP segmentation, generic segmentation.
 const ETHTOOL_OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
 /// linux/sockios.h
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
@@ -34,7 +34,8 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// The kernel's: EPERM without CAP_NET_RAW, ENODEV without such an interface.
 pub fn open_packet_socket(index: u32) -> io::Result<OwnedFd> {
     // Protocol 0 hears nothing until it is bound, so no frame of another interface slips in.
-    let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    let fd =
+        socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     let yes: libc::c_int = 1;
     // SAFETY: setsockopt(2) reads one int that lives until it returns.
     let done = unsafe {
@@ -61,7 +62,8 @@ pub fn open_packet_socket(index: u32) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Makes the kernel finish frames itself before they leave interface `name` of the calling thread's namespace.
+/// Makes the kernel finish frames itself before they leave interface `name` of the calling thread's
+/// namespace.
 ///
 /// # Errors
 /// The kernel's: ENODEV without such an interface, EINVAL for a name that is too long.
@@ -79,8 +81,8 @@ pub fn without_offloads(name: &str) -> io::Result<()> {
             *to = from as libc::c_char;
         }
         request.ifr_ifru.ifru_data = (&raw mut value).cast();
-        // SAFETY: SIOCETHTOOL reads an ifreq and, behind its data pointer, an ethtool_value for these commands; both live
-        // until it returns.
+        // SAFETY: SIOCETHTOOL reads an ifreq and, behind its data pointer, an ethtool_value for these
+        // commands; both live until it returns.
         let done = unsafe { libc::ioctl(fd.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
         Errno::result(done)?;
     }

@@ -1,7 +1,7 @@
 //! The client: asks an address for an echo every few milliseconds and notes when answers come.
 //!
-//! Only the echo socket is ours. Whom the requests reach is decided by the client kernel's own neighbour cache, so a new holder
-//! that fails to announce itself costs here what it would cost a real client.
+//! Only the echo socket is ours. Whom the requests reach is decided by the client kernel's own neighbour
+//! cache, so a new holder that fails to announce itself costs here what it would cost a real client.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -77,7 +77,8 @@ impl Ping {
         let socket = client.run_in(|| open(ip))?.map_err(doing("opening the client's echo socket"))?;
         // The process id keeps two laboratories apart, should they ever share a namespace.
         let base = process::id().to_le_bytes();
-        let identifier = u16::from_le_bytes([base[0], base[1]]) ^ NEXT_IDENTIFIER.fetch_add(1, Ordering::Relaxed);
+        let identifier =
+            u16::from_le_bytes([base[0], base[1]]) ^ NEXT_IDENTIFIER.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Mutex::new(Record::default()));
         let theirs = Arc::clone(&shared);
         let caller = Caller { socket, ip, identifier, sequence: 0 };
@@ -101,8 +102,8 @@ impl Ping {
         self.answers().last().is_some_and(|answer| now().since(answer.received) < quiet)
     }
 
-    /// The longest time without an answer that reaches beyond `since`: from the last answer before it (or the start) on, and
-    /// up to now if none came since. An outage measured so is too long by at most one step.
+    /// The longest time without an answer that reaches beyond `since`: from the last answer before it (or the
+    /// start) on, and up to now if none came since. An outage measured so is too long by at most one step.
     pub fn longest_gap_since(&self, since: Instant) -> Span {
         longest_gap(&self.answers(), self.started, since, now())
     }
@@ -119,7 +120,8 @@ impl Ping {
 
     /// The median time from request to answer; none without answers.
     pub fn median_round_trip(&self) -> Option<Span> {
-        let mut trips: Vec<Span> = self.answers().iter().map(|answer| answer.received.since(answer.sent)).collect();
+        let mut trips: Vec<Span> =
+            self.answers().iter().map(|answer| answer.received.since(answer.sent)).collect();
         trips.sort_unstable();
         trips.get(trips.len() / 2).copied()
     }
@@ -158,8 +160,10 @@ impl Caller {
                 // Late steps are left out, not made up for: the client asks at most once a step.
                 next = (next + span(step)).max(now());
             }
-            let mut polled =
-                [PollFd::new(bell.as_fd(), PollFlags::POLLIN), PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            let mut polled = [
+                PollFd::new(bell.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            ];
             // EINTR and ENOMEM: look at everything and sleep again.
             let _ = ppoll(&mut polled, sleep_until(Some(next)), None);
             if bell.answered() {
@@ -171,7 +175,8 @@ impl Caller {
         }
     }
 
-    /// One request. The kernel refuses it (EHOSTUNREACH) while it knows no neighbour; that is the client's experience.
+    /// One request. The kernel refuses it (EHOSTUNREACH) while it knows no neighbour; that is the client's
+    /// experience.
     fn ask(&mut self) {
         self.sequence = self.sequence.wrapping_add(1);
         let request = echo_request(self.ip, self.identifier, self.sequence, now());
@@ -194,12 +199,14 @@ impl Caller {
             (_, Some(v6)) => Some(IpAddr::V6(v6.ip())),
             _ => None,
         });
-        let sent = echo_reply(self.ip, self.identifier, &buffer[..length]).filter(|_| from_ip == Some(self.ip));
+        let sent =
+            echo_reply(self.ip, self.identifier, &buffer[..length]).filter(|_| from_ip == Some(self.ip));
         Some(sent.map(|sent| Answer { sent, received }))
     }
 }
 
-/// An echo request that carries the instant of its sending. The kernel fills in the checksum of ICMPv6 (RFC 3542, 3.1).
+/// An echo request that carries the instant of its sending. The kernel fills in the checksum of ICMPv6 (RFC
+/// 3542, 3.1).
 fn echo_request(ip: IpAddr, identifier: u16, sequence: u16, sent: Instant) -> [u8; ECHO_BYTES] {
     let mut request = [0; ECHO_BYTES];
     request[0] = ECHO_REQUEST[usize::from(ip.is_ipv6())];
@@ -213,8 +220,8 @@ fn echo_request(ip: IpAddr, identifier: u16, sequence: u16, sent: Instant) -> [u
     request
 }
 
-/// When the request was sent that this datagram answers; none if it answers none of ours. Raw IPv4 sockets deliver the
-/// IP header too.
+/// When the request was sent that this datagram answers; none if it answers none of ours. Raw IPv4 sockets
+/// deliver the IP header too.
 fn echo_reply(ip: IpAddr, identifier: u16, datagram: &[u8]) -> Option<Instant> {
     let header_bytes = if ip.is_ipv4() { usize::from(datagram.first()? & 0x0f) * 4 } else { 0 };
     let message = datagram.get(header_bytes..)?;

@@ -1,4 +1,5 @@
-//! The processes of a node: real daemons, started inside the node's namespace, that cannot outlive the laboratory.
+//! The processes of a node: real daemons, started inside the node's namespace, that cannot outlive the
+//! laboratory.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,9 +25,10 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 
 /// Starts processes from a thread that lives as long as the laboratory.
 ///
-/// The kernel's parent-death signal is tied to the *thread* that forked: a daemon started from a test's helper thread would
-/// die with that thread. All daemons are therefore forked here, and are killed by the kernel if the laboratory dies however
-/// suddenly. (The signal does not reach a daemon's own children; those notice the loss of their parent themselves.)
+/// The kernel's parent-death signal is tied to the *thread* that forked: a daemon started from a test's
+/// helper thread would die with that thread. All daemons are therefore forked here, and are killed by the
+/// kernel if the laboratory dies however suddenly. (The signal does not reach a daemon's own children; those
+/// notice the loss of their parent themselves.)
 pub struct Nursery {
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
@@ -46,7 +48,8 @@ impl Nursery {
         let (orders, inbox): (SyncSender<Order>, Receiver<Order>) = sync_channel(1);
         let work = move || {
             for mut order in inbox {
-                // Nobody waits for the answer only if the asking thread is gone; then the process must go too.
+                // Nobody waits for the answer only if the asking thread is gone; then the process must go
+                // too.
                 if let Err(unheard) = order.answer.send(order.command.spawn())
                     && let Ok(mut child) = unheard.0
                 {
@@ -91,7 +94,8 @@ impl Drop for Nursery {
     }
 }
 
-/// A daemon that the laboratory started. Dropping it kills it, but not what it started itself: see [`kill_all_in`].
+/// A daemon that the laboratory started. Dropping it kills it, but not what it started itself: see
+/// [`kill_all_in`].
 pub struct NodeProcess {
     child: Child,
     log: PathBuf,
@@ -110,12 +114,19 @@ pub struct ProcessInfo {
 }
 
 impl NodeProcess {
-    /// Starts `command` inside `namespace`, with empty input, and standard output and error appended to `log`.
+    /// Starts `command` inside `namespace`, with empty input, and standard output and error appended to
+    /// `log`.
     ///
     /// # Errors
     /// What opening the log, fork or exec says.
-    pub fn start(nursery: &Nursery, namespace: &Namespace, mut command: Command, log: &Path) -> io::Result<Self> {
-        let output = File::options().create(true).append(true).open(log).map_err(doing("opening a daemon's log"))?;
+    pub fn start(
+        nursery: &Nursery,
+        namespace: &Namespace,
+        mut command: Command,
+        log: &Path,
+    ) -> io::Result<Self> {
+        let output =
+            File::options().create(true).append(true).open(log).map_err(doing("opening a daemon's log"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         namespace.command_in(&mut command)?;
         let what = format!("starting {}", command.get_program().display());
@@ -134,7 +145,11 @@ impl NodeProcess {
     /// What reading /proc says.
     pub fn first_child(&self) -> io::Result<Option<Pid>> {
         let parent = self.pid();
-        Ok(all_processes()?.iter().filter(|process| process.parent == parent).map(|process| process.pid).min())
+        Ok(all_processes()?
+            .iter()
+            .filter(|process| process.parent == parent)
+            .map(|process| process.pid)
+            .min())
     }
 
     /// What it has written so far.
@@ -238,8 +253,8 @@ pub fn all_processes() -> io::Result<Vec<ProcessInfo>> {
     Ok(all)
 }
 
-/// A line of /proc/PID/stat (proc(5)); the name may hold spaces and brackets, so its end is the last bracket. A zombie is
-/// no process any more.
+/// A line of /proc/PID/stat (proc(5)); the name may hold spaces and brackets, so its end is the last bracket.
+/// A zombie is no process any more.
 fn parse_stat(pid: Pid, stat: &str) -> Option<ProcessInfo> {
     let (start, rest) = stat.rsplit_once(')')?;
     let (_, name) = start.split_once('(')?;

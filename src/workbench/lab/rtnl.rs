@@ -1,7 +1,7 @@
 //! Requests to the kernel's routing socket: everything that the `ip` command would be needed for.
 //!
-//! A routing socket belongs to the namespace of the thread that opened it, for ever; so whoever holds an [`Rtnl`] can arrange
-//! that namespace from any thread.
+//! A routing socket belongs to the namespace of the thread that opened it, for ever; so whoever holds an
+//! [`Rtnl`] can arrange that namespace from any thread.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,17 +9,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Mutex;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sys::socket::{
-    AddressFamily as Family, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
+    AddressFamily as Family, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
+    sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
@@ -40,8 +42,9 @@ pub struct Rtnl {
 pub struct VethEnd {
     /// Interface name.
     pub name: String,
-    /// Interface index, fixed so that the two ends never have the same one: the kernel reports a carrier change of a veth at
-    /// once only if its index differs from its peer's, otherwise up to a second late (net/core/link_watch.c).
+    /// Interface index, fixed so that the two ends never have the same one: the kernel reports a carrier
+    /// change of a veth at once only if its index differs from its peer's, otherwise up to a second late
+    /// (net/core/link_watch.c).
     pub index: u32,
     /// Hardware address.
     pub mac: [u8; 6],
@@ -136,7 +139,13 @@ impl Rtnl {
     ///
     /// # Errors
     /// The kernel's: ENODEV if there is no such interface, EINVAL for a lifetime of 0.
-    pub fn add_address(&self, interface: u32, ip: IpAddr, prefix: u8, valid_s: Option<u32>) -> io::Result<()> {
+    pub fn add_address(
+        &self,
+        interface: u32,
+        ip: IpAddr,
+        prefix: u8,
+        valid_s: Option<u32>,
+    ) -> io::Result<()> {
         let mut message = address_message(interface, ip, prefix);
         if let Some(seconds) = valid_s {
             let mut lifetime = CacheInfo::default();
@@ -183,7 +192,8 @@ impl Rtnl {
     /// # Errors
     /// The kernel's.
     pub fn addresses(&self) -> io::Result<Vec<Held>> {
-        let answers = self.exchange(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
+        let answers =
+            self.exchange(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
         let held = answers.iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewAddress(message) => held_in(message),
             _ => None,
@@ -198,7 +208,9 @@ impl Rtnl {
     pub fn number_namespace(&self, other: &Namespace, number: i32) -> io::Result<()> {
         let mut message = NsidMessage::default();
         message.attributes.push(NsidAttribute::Id(number));
-        message.attributes.push(NsidAttribute::Fd(u32::try_from(other.as_fd().as_raw_fd()).unwrap_or(u32::MAX)));
+        message
+            .attributes
+            .push(NsidAttribute::Fd(u32::try_from(other.as_fd().as_raw_fd()).unwrap_or(u32::MAX)));
         self.change(RouteNetlinkMessage::NewNsId(message), 0)
     }
 
@@ -240,8 +252,9 @@ pub fn messages_in(datagram: &[u8]) -> io::Result<Vec<NetlinkMessage<RouteNetlin
     let mut messages = Vec::new();
     let mut rest = datagram;
     while !rest.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("unreadable netlink message: {e}")))?;
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|e| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("unreadable netlink message: {e}"))
+        })?;
         let length = usize::try_from(message.header.length).unwrap_or(usize::MAX).next_multiple_of(4);
         messages.push(message);
         rest = rest.get(length..).unwrap_or(&[]);

@@ -108,12 +108,20 @@ pub fn client_address(lan: u8) -> IpAddr {
 impl Setup {
     /// The configuration file: the same for both nodes but for the paths of the key and of what is kept.
     pub fn configuration(&self, key: &Path, devices: [&Path; 2]) -> String {
-        let mut text =
-            format!("pair = \"lab\"\nkey = {}\nstate = {}\n\n", quoted(key), quoted(&key.with_file_name("state")));
+        let mut text = format!(
+            "pair = \"lab\"\nkey = {}\nstate = {}\n\n",
+            quoted(key),
+            quoted(&key.with_file_name("state"))
+        );
         let [a, b] = NODE_NAMES;
         // Writing into a String cannot fail.
         let _ = write!(text, "[node.{a}]\nlan = \"{}\"\n\n", node_address(Side::A, 0));
-        let _ = write!(text, "[node.{b}]\nlan = \"{}\"\nserial = {}\n\n", node_address(Side::B, 0), quoted(devices[1]));
+        let _ = write!(
+            text,
+            "[node.{b}]\nlan = \"{}\"\nserial = {}\n\n",
+            node_address(Side::B, 0),
+            quoted(devices[1])
+        );
         let _ = write!(text, "[serial]\ndevice = {}\nbaud = {}\n\n", quoted(devices[0]), self.baud);
         let _ = write!(text, "[lan]\ninterface = \"eth0\"\nport = {LAN_PORT}\n\n");
         let _ = write!(
@@ -186,10 +194,15 @@ impl Drop for Scratch {
     }
 }
 
-/// A daemon in the foreground logs to a file of the laboratory's: a slow disk would hold it up. `TMPDIR` says otherwise.
+/// A daemon in the foreground logs to a file of the laboratory's: a slow disk would hold it up. `TMPDIR` says
+/// otherwise.
 fn place() -> PathBuf {
     let memory = Path::new("/dev/shm");
-    if std::env::var_os("TMPDIR").is_none() && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+    if std::env::var_os("TMPDIR").is_none() && memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 /// How the names of all scratch directories of this process begin.
@@ -197,8 +210,8 @@ fn scratch_prefix() -> String {
     format!("crosswire-lab-{}-", process::id())
 }
 
-/// Removes the directories of every laboratory of this process: for a panic in a build that aborts, where nothing is
-/// dropped.
+/// Removes the directories of every laboratory of this process: for a panic in a build that aborts, where
+/// nothing is dropped.
 pub fn remove_all_scratch() {
     let prefix = scratch_prefix();
     let entries = fs::read_dir(place()).into_iter().flatten().flatten();

@@ -1,17 +1,20 @@
 //! An Ethernet switch whose every port can be made to misbehave.
 //!
-//! Each network interface of a node or the client is one end of a veth; the other end lies in the switch's namespace, where one
-//! thread reads it through a packet socket, learns hardware addresses, and sends frames out of the right ports.
+//! Each network interface of a node or the client is one end of a veth; the other end lies in the switch's
+//! namespace, where one thread reads it through a packet socket, learns hardware addresses, and sends frames
+//! out of the right ports.
 //!
-//! Why not the kernel's bridge: what a test must be able to do (lose 40 % of the frames by a seed, block one direction, block one
-//! UDP port, delay) needs traffic control or netfilter there, whose modules are absent on some kernels, whose randomness has no
-//! seed, and whose tools may not be installed. Packet sockets and veth are in every kernel that has namespaces, work inside
-//! a user namespace, and a fault here takes effect between two frames: when [`Switch::set`] has returned, no frame passes
-//! any more under the old rules. The price is two thread wake-ups per echo, some ten microseconds each
-//! (`tests/lab` prints the figure), against outages of 10 ms and more that are measured through it.
+//! Why not the kernel's bridge: what a test must be able to do (lose 40 % of the frames by a seed, block one
+//! direction, block one UDP port, delay) needs traffic control or netfilter there, whose modules are absent
+//! on some kernels, whose randomness has no seed, and whose tools may not be installed. Packet sockets and
+//! veth are in every kernel that has namespaces, work inside a user namespace, and a fault here takes effect
+//! between two frames: when [`Switch::set`] has returned, no frame passes any more under the old rules. The
+//! price is two thread wake-ups per echo, some ten microseconds each (`tests/lab` prints the figure), against
+//! outages of 10 ms and more that are measured through it.
 //!
-//! Frames that a kernel sends into a veth may have checksums that only hardware would fill in, and be larger than the MTU;
-//! [`plug`](Switch::plug) turns both offloads off, or the receiving kernel would discard what comes out of the packet socket.
+//! Frames that a kernel sends into a veth may have checksums that only hardware would fill in, and be larger
+//! than the MTU; [`plug`](Switch::plug) turns both offloads off, or the receiving kernel would discard what
+//! comes out of the packet socket.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -40,7 +43,8 @@ const FRAMES_A_TURN: usize = 32;
 const MAX_DELAYED_FRAMES: usize = 10_000;
 /// Longest until the kernel has noticed that both ends of a link are up.
 const LINK_WAIT: Duration = Duration::from_secs(2);
-/// Index of the first switch-side interface; those of nodes start at [`FIRST_NODE_INDEX`], so that no pair shares one.
+/// Index of the first switch-side interface; those of nodes start at [`FIRST_NODE_INDEX`], so that no pair
+/// shares one.
 const FIRST_PORT_INDEX: u32 = 100;
 /// Index of the first interface of a node.
 const FIRST_NODE_INDEX: u32 = 2;
@@ -133,15 +137,20 @@ impl Switch {
     /// The kernel's, without the right to make namespaces.
     pub fn new(seed: u64) -> io::Result<Self> {
         let namespace = Namespace::new("switch")?;
-        let fabric =
-            Fabric { ports: Vec::new(), learned: BTreeMap::new(), late: VecDeque::new(), dice: Dice::new(seed) };
+        let fabric = Fabric {
+            ports: Vec::new(),
+            learned: BTreeMap::new(),
+            late: VecDeque::new(),
+            dice: Dice::new(seed),
+        };
         let shared = Arc::new(Mutex::new(fabric));
         let theirs = Arc::clone(&shared);
         let worker = Worker::start("switch", move |bell| forward(&theirs, bell))?;
         Ok(Self { shared, worker, namespace })
     }
 
-    /// Plugs a new interface `name` of `node` in: a port in broadcast domain `lan`. Both ends are up on return.
+    /// Plugs a new interface `name` of `node` in: a port in broadcast domain `lan`. Both ends are up on
+    /// return.
     ///
     /// # Errors
     /// The kernel's: EOPNOTSUPP without veth, EEXIST for a name that the node has.
@@ -174,16 +183,16 @@ impl Switch {
         FIRST_NODE_INDEX + u32::try_from(port.0).unwrap_or(u32::MAX)
     }
 
-    /// Sets what is wrong with `port` from now on; on return the old rules let no further frame pass. Frames already delayed
-    /// arrive late unless the new rules block their port.
+    /// Sets what is wrong with `port` from now on; on return the old rules let no further frame pass. Frames
+    /// already delayed arrive late unless the new rules block their port.
     pub fn set(&self, port: PortId, rules: PortRules) {
         if let Some(port) = lock(&self.shared).ports.get_mut(port.0) {
             port.rules = rules;
         }
     }
 
-    /// Gives or takes the carrier that the node sees, as when the switch port goes down. A port that was given its carrier
-    /// back forwards again on return.
+    /// Gives or takes the carrier that the node sees, as when the switch port goes down. A port that was
+    /// given its carrier back forwards again on return.
     ///
     /// # Errors
     /// The kernel's; `TimedOut` if the node keeps its interface down.
@@ -197,11 +206,13 @@ impl Switch {
         if present { self.wait_until_running(index) } else { Ok(()) }
     }
 
-    /// The kernel discards what is sent into a link until its own worker has noticed the carrier; a neighbour query lost so
-    /// would only be repeated a second later.
+    /// The kernel discards what is sent into a link until its own worker has noticed the carrier; a neighbour
+    /// query lost so would only be repeated a second later.
     fn wait_until_running(&self, index: u32) -> io::Result<()> {
-        wait_until("the carrier of a switch port", LINK_WAIT, || Ok(self.namespace.rtnl().link_state(index)?.running))
-            .map(drop)
+        wait_until("the carrier of a switch port", LINK_WAIT, || {
+            Ok(self.namespace.rtnl().link_state(index)?.running)
+        })
+        .map(drop)
     }
 
     /// What `port` has done so far.
@@ -225,7 +236,8 @@ fn forward(shared: &Mutex<Fabric>, bell: &Bell) {
         polled.extend(sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         // EINTR and ENOMEM: look at everything and sleep again.
         let _ = ppoll(&mut polled, timeout, None);
-        let ready: Vec<bool> = polled.iter().map(|p| p.revents().is_none_or(|events| !events.is_empty())).collect();
+        let ready: Vec<bool> =
+            polled.iter().map(|p| p.revents().is_none_or(|events| !events.is_empty())).collect();
         let mut fabric = lock(shared);
         fabric.send_late();
         for (port, _) in ready.iter().skip(1).enumerate().filter(|(_, ready)| **ready) {
@@ -292,7 +304,8 @@ impl Fabric {
         let (due, rest): (Vec<Late>, Vec<Late>) = self.late.drain(..).partition(|late| late.due <= present);
         self.late = rest.into();
         for late in due {
-            let cut = self.ports[late.from].rules.from_node.blocked || self.ports[late.to].rules.to_node.blocked;
+            let cut =
+                self.ports[late.from].rules.from_node.blocked || self.ports[late.to].rules.to_node.blocked;
             if cut {
                 self.ports[late.to].counters.lost += 1;
             } else {

@@ -68,13 +68,15 @@ impl Drop for Turn {
     }
 }
 
-/// Whether everything is there that a test needs beside the kernel. Where `.ci/run` has installed it all, it says so
-/// (`CROSSWIRE_TOOLS`), and what lacks is a failure; elsewhere the test is left out, with a line that says why.
+/// Whether everything is there that a test needs beside the kernel. Where `.ci/run` has installed it all, it
+/// says so (`CROSSWIRE_TOOLS`), and what lacks is a failure; elsewhere the test is left out, with a line that
+/// says why.
 ///
 /// # Panics
 /// If a file is missing that `.ci/run` has promised.
 pub fn has_tools(files: &[&str]) -> bool {
-    let missing: Vec<&str> = files.iter().copied().filter(|file| !std::path::Path::new(file).exists()).collect();
+    let missing: Vec<&str> =
+        files.iter().copied().filter(|file| !std::path::Path::new(file).exists()).collect();
     if missing.is_empty() {
         return true;
     }
@@ -83,8 +85,8 @@ pub fn has_tools(files: &[&str]) -> bool {
     false
 }
 
-/// Whether this process may open a device that a test needs; as [`has_tools`], where it may not. A kernel that has no such device
-/// at all is no fault of anybody's.
+/// Whether this process may open a device that a test needs; as [`has_tools`], where it may not. A kernel
+/// that has no such device at all is no fault of anybody's.
 ///
 /// # Panics
 /// If it is there, and `.ci/run` has promised all that a test needs.
@@ -108,11 +110,13 @@ fn leave_out(what: &str, is_promised: bool) {
     let _ = writeln!(io::stderr(), "NOT RUN: a test needs more than this machine has: {what}");
 }
 
-/// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one test
-/// inside a user namespace. `body` must be a closure written in the test function itself, because its type names the test.
+/// Runs `body` where namespaces can be made: here as root, else in this test program run again for this one
+/// test inside a user namespace. `body` must be a closure written in the test function itself, because its
+/// type names the test.
 ///
 /// # Panics
-/// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the test.
+/// As `body` does; or if the kernel allows neither, saying how to go on; or if the second run did not run the
+/// test.
 pub fn in_lab<F: FnOnce()>(body: F) {
     in_long_lab(HANGS_AFTER, body);
 }
@@ -129,8 +133,8 @@ pub fn in_long_lab<F: FnOnce()>(hangs_after: Duration, body: F) {
     });
 }
 
-/// As [`in_lab`], for a body that judges how long things take: tried in company, and again alone where that failed or the
-/// machine was too busy, see [`in_company_then_alone`].
+/// As [`in_lab`], for a body that judges how long things take: tried in company, and again alone where that
+/// failed or the machine was too busy, see [`in_company_then_alone`].
 ///
 /// # Panics
 /// As [`in_lab`].

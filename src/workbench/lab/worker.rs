@@ -20,8 +20,8 @@ pub struct Bell {
 }
 
 impl Worker {
-    /// Starts `work` on a thread called `lab-NAME`. It must poll the bell (readable means: call [`Bell::answered`]) and
-    /// return once that says so.
+    /// Starts `work` on a thread called `lab-NAME`. It must poll the bell (readable means: call
+    /// [`Bell::answered`]) and return once that says so.
     ///
     /// # Errors
     /// If the thread or its bell cannot be made.

@@ -153,8 +153,12 @@ impl World {
             }
             Fault::Loss(path, permille) => self.both(path, |direction| direction.loss_permille = permille),
             Fault::Delay(path, span) => self.both(path, |direction| direction.delay = span),
-            Fault::Duplicate(path, permille) => self.both(path, |direction| direction.duplicate_permille = permille),
-            Fault::BitErrors(path, per_million) => self.both(path, |direction| direction.bit_errors = per_million),
+            Fault::Duplicate(path, permille) => {
+                self.both(path, |direction| direction.duplicate_permille = permille)
+            }
+            Fault::BitErrors(path, per_million) => {
+                self.both(path, |direction| direction.bit_errors = per_million)
+            }
             Fault::Noise(path, side, noise, span) => self.make_noise(path, side, noise, span),
             Fault::FilterOn(path, side) => self.set_filter(path, side, true),
             Fault::FilterOff(path, side) => self.set_filter(path, side, false),
@@ -306,9 +310,9 @@ impl World {
         let chunks = (span.as_us() / NOISE_EVERY.as_us()).clamp(1, MAX_NOISE_CHUNKS);
         for number in 0..chunks {
             let bytes = match noise {
-                Noise::Random => {
-                    (0..=self.chance.below(60)).map(|_| u8::try_from(self.chance.below(256)).unwrap_or(0)).collect()
-                }
+                Noise::Random => (0..=self.chance.below(60))
+                    .map(|_| u8::try_from(self.chance.below(256)).unwrap_or(0))
+                    .collect(),
                 Noise::Text => CONSOLE_TEXT.to_vec(),
                 Noise::Zeros => vec![0; 20],
             };
@@ -317,8 +321,8 @@ impl World {
         }
     }
 
-    /// Everything is repaired, switched on and started, with the same key and configuration everywhere. Of the paths only
-    /// those are mended that are listed; the others are cut.
+    /// Everything is repaired, switched on and started, with the same key and configuration everywhere. Of
+    /// the paths only those are mended that are listed; the others are cut.
     pub fn heal(&mut self, paths: &[PathId]) {
         self.narrate(Line::Healed);
         // The processors have nothing else to do either.

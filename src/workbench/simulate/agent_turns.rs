@@ -1,4 +1,5 @@
-//! The agent's loop, in virtual time: what has arrived is handed in, then the tick; what the node asks for is done.
+//! The agent's loop, in virtual time: what has arrived is handed in, then the tick; what the node asks for is
+//! done.
 
 use crosswire::config::{PathId, PathKind, Side};
 use crosswire::custody::Word;
@@ -22,7 +23,8 @@ const RECORDED_FRAMES: usize = 48;
 const HOLD_UP_EVERY: u64 = 300;
 
 impl World {
-    /// The agent finds out what has arrived, and takes one turn in the order of the shipped [`crosswire::turn::Turn`].
+    /// The agent finds out what has arrived, and takes one turn in the order of the shipped
+    /// [`crosswire::turn::Turn`].
     pub(super) fn agent_turn(&mut self, side: Side) {
         let gateway = &mut self.boxes[side.index()];
         if !gateway.does_agent_work() || gateway.is_in_turn() {
@@ -84,7 +86,8 @@ impl World {
         if self.boxes[side.index()].is_in_turn() { self.go_on(side) } else { self.agent_turn(side) }
     }
 
-    /// Now and then the processor does something else in the middle of a turn, mostly for a moment only; or when it was told to.
+    /// Now and then the processor does something else in the middle of a turn, mostly for a moment only; or
+    /// when it was told to.
     fn hold_up(&mut self, side: Side) {
         let Some(span) = self.next_hold_up(side) else { return };
         let gateway = &mut self.boxes[side.index()];
@@ -256,8 +259,9 @@ impl World {
                 self.step(side, event);
                 self.watch.reading = None;
                 self.note_consumption(side, path, &stamp);
-                // A beat for this run that did not count, because the handshake was not done, is not recorded: sent again
-                // later it is to its receiver what a delayed frame is, and nobody can tell the two apart.
+                // A beat for this run that did not count, because the handshake was not done, is not
+                // recorded: sent again later it is to its receiver what a delayed frame is, and nobody can
+                // tell the two apart.
                 let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].agent_run;
                 if is_for_this_run && !was_known {
                     return;

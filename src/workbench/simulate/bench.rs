@@ -53,21 +53,23 @@ pub fn run() -> String {
     text
 }
 
-/// Two nodes that send each other beats on a cable and a LAN for this many intervals, without a world around them; says
-/// how many steps that took. Run twice under an instruction counter, the difference is the cost of the steps alone.
+/// Two nodes that send each other beats on a cable and a LAN for this many intervals, without a world around
+/// them; says how many steps that took. Run twice under an instruction counter, the difference is the cost of
+/// the steps alone.
 pub fn exchange(rounds: u64) -> u64 {
     let (mut nodes, mut now) = strangers();
     let mut effects = Effects::new();
     (0..rounds).map(|_| round(&mut nodes, &mut now, &mut effects)).sum()
 }
 
-/// Makes a heartbeat of a pair with one group, as it goes out on a cable, and reads it `times` times: from bytes to a checked
-/// message. Says how many were whole, for an instruction counter as above.
+/// Makes a heartbeat of a pair with one group, as it goes out on a cable, and reads it `times` times: from
+/// bytes to a checked message. Says how many were whole, for an instruction counter as above.
 pub fn read_frames(times: u64) -> usize {
     let keys = keyring();
     let line = write_frame(1, &keys);
     let mut collector = Collector::default();
-    let is_whole = |body: &[u8]| open(body).is_ok_and(|frame| frame.verify(&keys).is_ok() && frame.decode().is_ok());
+    let is_whole =
+        |body: &[u8]| open(body).is_ok_and(|frame| frame.verify(&keys).is_ok() && frame.decode().is_ok());
     let mut read = |line: &[u8]| {
         let bodies = line.iter().filter(|byte| match collector.push(**byte) {
             Some(Gathered::Body(body)) => is_whole(body),

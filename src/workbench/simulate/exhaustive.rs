@@ -1,8 +1,9 @@
-//! Nothing left to chance, within bounds: every sequence of a few events, at every one of a few distances in time.
+//! Nothing left to chance, within bounds: every sequence of a few events, at every one of a few distances in
+//! time.
 //!
-//! The pair is the reference pair with perfect clocks, once as it is and once with a witness on its LAN. After each event the
-//! world goes on for a short or a long while, with all checkers on; every sequence, also the short ones, is then healed, and
-//! one active demanded.
+//! The pair is the reference pair with perfect clocks, once as it is and once with a witness on its LAN.
+//! After each event the world goes on for a short or a long while, with all checkers on; every sequence, also
+//! the short ones, is then healed, and one active demanded.
 
 use crosswire::config::{GroupId, InJeopardy, PathId, Side};
 use crosswire::time::Span;
@@ -18,12 +19,12 @@ const LAN: PathId = PathId(1);
 const GROUP: GroupId = GroupId(0);
 const WITNESS: WitnessId = WitnessId(0);
 
-/// How long after an event the next one comes: before the next beat, while paths are late, once they are silent, once a
-/// lease is over.
+/// How long after an event the next one comes: before the next beat, while paths are late, once they are
+/// silent, once a lease is over.
 pub const GAPS: [Span; 4] = [Span::from_ms(7), Span::from_ms(390), Span::from_ms(620), Span::from_ms(2_300)];
 
-/// What can happen to two boxes, a cable and a switch. Both nodes are alike but for the preferred one, which serves at the
-/// beginning.
+/// What can happen to two boxes, a cable and a switch. Both nodes are alike but for the preferred one, which
+/// serves at the beginning.
 const PLAIN: [Fault; 24] = [
     Fault::Cut(SERIAL, Way::Both),
     Fault::Cut(SERIAL, Way::From(Side::A)),
@@ -234,7 +235,13 @@ fn has_changed(before: &World, after: &World) -> bool {
             let key = |world: &World| {
                 let gateway = world.gateway(side);
                 let guard = gateway.guard.as_ref().map(|guard| (guard.is_stopped, guard.custody.phase()));
-                (gateway.is_powered, gateway.is_frozen, gateway.is_agent_stopped, gateway.agent.is_some(), guard)
+                (
+                    gateway.is_powered,
+                    gateway.is_frozen,
+                    gateway.is_agent_stopped,
+                    gateway.agent.is_some(),
+                    guard,
+                )
             };
             key(before) != key(after)
         })

@@ -84,7 +84,8 @@ pub enum Fault {
     Continue(Side),
     /// The agent does not run for this long.
     Stall(Side, Span),
-    /// The agent is held up for this long after so many more steps of its turns; the first is to be told what has arrived.
+    /// The agent is held up for this long after so many more steps of its turns; the first is to be told what
+    /// has arrived.
     HoldUp(Side, u64, Span),
     /// Nothing gets through.
     Cut(PathId, Way),
@@ -116,7 +117,8 @@ pub enum Fault {
     PortLost(PathId, Side),
     /// It comes back.
     PortBack(PathId, Side),
-    /// What this side's switch port carries is lost both ways, that of witnesses on the LAN too; link lights stay on (LAN).
+    /// What this side's switch port carries is lost both ways, that of witnesses on the LAN too; link lights
+    /// stay on (LAN).
     Isolate(PathId, Side),
     /// What this side sees of the modem lines is wrong (serial).
     Lines(PathId, Side, LineFault),

@@ -78,7 +78,9 @@ impl Fault {
             Self::Delay(p, span) => ("delay", vec![Path(p), Word::Time(span)]),
             Self::Duplicate(p, n) => ("duplicate", vec![Path(p), Number(n)]),
             Self::BitErrors(p, n) => ("bit-errors", vec![Path(p), Number(n)]),
-            Self::Noise(p, s, noise, span) => ("noise", vec![Path(p), Node(s), Word::Noise(noise), Word::Time(span)]),
+            Self::Noise(p, s, noise, span) => {
+                ("noise", vec![Path(p), Node(s), Word::Noise(noise), Word::Time(span)])
+            }
             Self::Loop(p, s) => ("loop", vec![Path(p), Node(s)]),
             Self::Replay(p, s) => ("replay", vec![Path(p), Node(s)]),
             Self::LinkDown(p, s) => ("link-down", vec![Path(p), Node(s)]),

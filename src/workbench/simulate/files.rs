@@ -1,5 +1,6 @@
-//! Two boxes, two files: what the nodes decide by where their configurations differ, and which group of one is which group of
-//! the other. The world and the checkers count groups as [`Setup::policy`] does; a node counts them as its own file does.
+//! Two boxes, two files: what the nodes decide by where their configurations differ, and which group of one
+//! is which group of the other. The world and the checkers count groups as [`Setup::policy`] does; a node
+//! counts them as its own file does.
 
 use crosswire::config::{GroupId, PathTiming, Policy, Side};
 use crosswire::custody::{Plan, ScriptPlans};
@@ -83,10 +84,12 @@ impl Setup {
         self.other_file(digest).is_none_or(|other| other.groups.contains(&group))
     }
 
-    /// Both files have the same groups, in the same order: a daemon goes from one to the other without a restart.
+    /// Both files have the same groups, in the same order: a daemon goes from one to the other without a
+    /// restart.
     pub fn have_same_groups(&self, one: u8, other: u8) -> bool {
-        let groups =
-            |digest: u8| self.other_file(digest).map_or(self.policy.group_ids().collect(), |file| file.groups.clone());
+        let groups = |digest: u8| {
+            self.other_file(digest).map_or(self.policy.group_ids().collect(), |file| file.groups.clone())
+        };
         let [one, other]: [Vec<GroupId>; 2] = [groups(one), groups(other)];
         one == other
     }
@@ -100,7 +103,8 @@ impl Setup {
         if self.differs == Some(side) { OTHER_DIGEST } else { self.policy.digest[0] }
     }
 
-    /// What custody goes by on a box that was started with a file of this checksum. It counts groups as the world does.
+    /// What custody goes by on a box that was started with a file of this checksum. It counts groups as the
+    /// world does.
     pub fn custody_plan(&self, digest: u8) -> Plan {
         let mut policy = self.file(digest).clone();
         policy.groups = self.policy.groups.clone();
@@ -125,7 +129,8 @@ impl World {
         self.setup.file(self.boxes[side.index()].started_with.2)
     }
 
-    /// What the peer of a side ran when it was last heard: of a file that it was started with since, the side cannot know.
+    /// What the peer of a side ran when it was last heard: of a file that it was started with since, the side
+    /// cannot know.
     pub fn known_file_of_peer(&self, side: Side) -> &Policy {
         let heard = self.watch.hearing[side.index()].peer_digest;
         heard.map_or(self.file(side.peer()), |digest| self.setup.file(digest))

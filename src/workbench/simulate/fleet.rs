@@ -1,8 +1,8 @@
 //! What the years do to many pairs, by three rules in the same world.
 //!
-//! Event-driven: between two faults nothing happens that matters, so each pair's world is run only for a while after each
-//! fault and each repair, until it has come to rest; whatever clients see then goes on until the next. All pairs of all
-//! rules suffer the same faults at the same times.
+//! Event-driven: between two faults nothing happens that matters, so each pair's world is run only for a
+//! while after each fault and each repair, until it has come to rest; whatever clients see then goes on until
+//! the next. All pairs of all rules suffer the same faults at the same times.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,8 +44,9 @@ pub struct Cause {
     pub what: fn(Side) -> (Fault, Fault),
 }
 
-/// All causes. Every figure is a guess of the order of magnitude for old hardware that somebody looks after; none was
-/// measured. Only differences between rules mean anything, and the command can be run with other figures.
+/// All causes. Every figure is a guess of the order of magnitude for old hardware that somebody looks after;
+/// none was measured. Only differences between rules mean anything, and the command can be run with other
+/// figures.
 pub const CAUSES: [Cause; 13] = [
     Cause {
         name: "cable or serial port dead",
@@ -270,7 +271,12 @@ fn come_to_rest(world: &mut World, gap: Span) -> Span {
     let mut simulated = Span::ZERO;
     let (mut quiet, mut steps) = (0, 0);
     let look = |world: &World| {
-        (world.watch.roles, world.watch.service.seen(), world.gateway(Side::A).run, world.gateway(Side::B).run)
+        (
+            world.watch.roles,
+            world.watch.service.seen(),
+            world.gateway(Side::A).run,
+            world.gateway(Side::B).run,
+        )
     };
     let mut before = look(world);
     while simulated < gap {
@@ -286,7 +292,8 @@ fn come_to_rest(world: &mut World, gap: Span) -> Span {
         let now = look(world);
         quiet = if now == before { quiet + 1 } else { 0 };
         before = now;
-        let enough = if world.watch.service.seen() == Seen::Nobody { QUIET_STEPS_IF_NOBODY } else { QUIET_STEPS };
+        let enough =
+            if world.watch.service.seen() == Seen::Nobody { QUIET_STEPS_IF_NOBODY } else { QUIET_STEPS };
         if quiet >= enough {
             break;
         }
@@ -319,7 +326,8 @@ impl Fleet {
         );
         let _ = writeln!(
             text,
-            "| rule | availability | down, s per pair-year | two holders, times per 1,000 pair-years | two holders, s per pair-year | pairs that ever had two |"
+            "| rule | availability | down, s per pair-year | two holders, times per 1,000 pair-years | two \
+                holders, s per pair-year | pairs that ever had two |"
         );
         let _ = writeln!(text, "|---|---|---|---|---|---|");
         for ((_, name), sum) in RULES.iter().zip(&self.sums) {

@@ -84,7 +84,8 @@ impl Inbox {
 
     /// Where something waits.
     pub fn ready(&self) -> Ready {
-        let paths = (0..).zip(&self.frames).map(|(number, frames)| (Source::Path(PathId(number)), frames.is_empty()));
+        let paths =
+            (0..).zip(&self.frames).map(|(number, frames)| (Source::Path(PathId(number)), frames.is_empty()));
         let others = [
             (Source::Guard, self.told.is_empty()),
             (Source::Wire, self.packets.is_empty()),

@@ -1,5 +1,5 @@
-//! The guard and the kernel of one box. What is held is decided by the custody that is shipped; what surrounds it here
-//! stands for netlink, processes and signals, in virtual time.
+//! The guard and the kernel of one box. What is held is decided by the custody that is shipped; what
+//! surrounds it here stands for netlink, processes and signals, in virtual time.
 
 use std::collections::VecDeque;
 

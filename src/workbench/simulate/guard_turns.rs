@@ -1,4 +1,5 @@
-//! What the guard's shell does, in virtual time: it wakes, hands in what has happened, and carries out what custody asks for.
+//! What the guard's shell does, in virtual time: it wakes, hands in what has happened, and carries out what
+//! custody asks for.
 
 use std::collections::VecDeque;
 
@@ -60,7 +61,8 @@ impl World {
     }
 
     fn hear_ended_scripts(&mut self, side: Side) {
-        while let Some((group, end)) = self.boxes[side.index()].guard.as_mut().and_then(|guard| guard.ended.pop_front())
+        while let Some((group, end)) =
+            self.boxes[side.index()].guard.as_mut().and_then(|guard| guard.ended.pop_front())
         {
             self.guard_hears(side, Event::ScriptEnded(group, end));
         }
@@ -86,12 +88,13 @@ impl World {
         }
     }
 
-    /// Sees that the agent's process has ended. Only the shipped core leaves something behind; a daemon of another rule ends
-    /// with it.
+    /// Sees that the agent's process has ended. Only the shipped core leaves something behind; a daemon of
+    /// another rule ends with it.
     fn reap_agent(&mut self, side: Side) {
         let gateway = &mut self.boxes[side.index()];
         let is_gone = gateway.agent.is_none();
-        let Some(guard) = gateway.guard.as_mut().filter(|guard| is_gone && guard.is_agent_there && !guard.is_forking)
+        let Some(guard) =
+            gateway.guard.as_mut().filter(|guard| is_gone && guard.is_agent_there && !guard.is_forking)
         else {
             return;
         };
@@ -157,7 +160,9 @@ impl World {
                 gateway.guard.iter_mut().for_each(|guard| guard.is_forking = false);
                 self.note_marks();
             }
-            Effect::Mark(group, started, term) => self.boxes[side.index()].marks[group.index()] = (started, term),
+            Effect::Mark(group, started, term) => {
+                self.boxes[side.index()].marks[group.index()] = (started, term)
+            }
             // A fence goes on without its guard; nobody hears of it.
             // No reload adds an address here.
             Effect::AskForNew(_) | Effect::Admit(_) => {}
@@ -173,7 +178,9 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
         let has_no_lifetime = self.setup.has_no_lifetime;
-        let Some(guard) = self.boxes[side.index()].guard.as_mut().filter(|_| !has_no_lifetime) else { return };
+        let Some(guard) = self.boxes[side.index()].guard.as_mut().filter(|_| !has_no_lifetime) else {
+            return;
+        };
         let due = guard.custody.due_at(local);
         guard.wakes_at.1 = due;
         if due == Instant::NEVER {
@@ -223,9 +230,11 @@ impl World {
 
     /// Gives a group's addresses another lease.
     fn hold(&mut self, side: Side, group: GroupId) {
-        let slack = if self.setup.does_slip && self.chance.below(2) == 0 { LIFETIME_SLIP } else { TIMER_SLACK };
+        let slack =
+            if self.setup.does_slip && self.chance.below(2) == 0 { LIFETIME_SLIP } else { TIMER_SLACK };
         let slip = Span::from_us(self.chance.below(slack.as_us() + 1));
-        let lease = if self.setup.has_no_lifetime { Span::from_s(1_000_000_000) } else { self.file(side).lease };
+        let lease =
+            if self.setup.has_no_lifetime { Span::from_s(1_000_000_000) } else { self.file(side).lease };
         let span = self.boxes[side.index()].clock.true_span(lease) + slip;
         self.set_held(side, group, Some(self.now + span));
         if !self.setup.has_no_lifetime {
@@ -245,7 +254,8 @@ impl World {
         self.narrate_holders();
     }
 
-    /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody hears of it.
+    /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody
+    /// hears of it.
     pub(super) fn fence_ends(&mut self, side: Side) {
         let is_done = self.boxes[side.index()].is_fence_good;
         if is_done && self.boxes[side.peer().index()].is_powered {
@@ -281,21 +291,25 @@ impl World {
             }
         }
         let is_strange = self.strangers[group.index()].is_some();
-        if is_strange && home.is_some_and(|home| self.links[home.index()].reaches_switch(side, &mut self.chance)) {
+        if is_strange
+            && home.is_some_and(|home| self.links[home.index()].reaches_switch(side, &mut self.chance))
+        {
             self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
         }
         Outcome::Probed { at: self.boxes[side.index()].clock.local(self.now) }
     }
 
-    /// Asks every LAN for the peer's own address. The answer waits until the agent wakes for something else: nothing hangs on
-    /// it at once.
+    /// Asks every LAN for the peer's own address. The answer waits until the agent wakes for something else:
+    /// nothing hangs on it at once.
     pub(super) fn ask_for_peer(&mut self, side: Side) {
         let peer = side.peer();
         let is_asked = self.boxes[side.index()].does_guard_work() && self.boxes[peer.index()].is_up();
-        let paths: Vec<_> = self.setup.policy.path_ids().filter(|path| self.kind(*path) == PathKind::Lan).collect();
+        let paths: Vec<_> =
+            self.setup.policy.path_ids().filter(|path| self.kind(*path) == PathKind::Lan).collect();
         for path in paths {
             let link = &self.links[path.index()];
-            let both_ways = link.lets_through(side, &mut self.chance) && link.lets_through(peer, &mut self.chance);
+            let both_ways =
+                link.lets_through(side, &mut self.chance) && link.lets_through(peer, &mut self.chance);
             if is_asked && both_ways && !link.is_filtered[side.index()] {
                 self.boxes[side.index()].inbox.packets.push_back(Packet::Peer(path));
             }
@@ -304,7 +318,8 @@ impl World {
 
     /// The peer's listeners hear who announces a group's addresses.
     fn announce(&mut self, side: Side, group: GroupId) {
-        let is_heard = self.home().is_some_and(|home| self.links[home.index()].lets_through(side, &mut self.chance));
+        let is_heard =
+            self.home().is_some_and(|home| self.links[home.index()].lets_through(side, &mut self.chance));
         if is_heard && self.boxes[side.peer().index()].is_up() {
             self.schedule_for_any(LAN_TAKES, side.peer(), What::Packet(Packet::Vip(group)));
         }
@@ -368,8 +383,8 @@ impl World {
         }
     }
 
-    /// The configuration is read anew, which is refused where only a restart can bring it about, or where custody says that it
-    /// is not the time.
+    /// The configuration is read anew, which is refused where only a restart can bring it about, or where
+    /// custody says that it is not the time.
     pub(super) fn reload(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let (old, new) = (gateway.started_with, (gateway.key, gateway.pair, gateway.digest));

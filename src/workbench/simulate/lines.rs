@@ -1,7 +1,8 @@
 //! The modem lines: DTR says that the agent has its port open, RTS that it holds services.
 //!
-//! The driver raises both lines when a port is opened and drops them when the last descriptor is closed (HUPCL), so DTR
-//! follows the agent's process: it stays up while the agent is stopped, and drops when the agent or its box dies.
+//! The driver raises both lines when a port is opened and drops them when the last descriptor is closed
+//! (HUPCL), so DTR follows the agent's process: it stays up while the agent is stopped, and drops when the
+//! agent or its box dies.
 
 use crosswire::config::{PathId, PathKind, Side};
 use crosswire::health::Lines;
@@ -72,7 +73,10 @@ impl World {
     pub(super) fn poll_lines(&mut self, side: Side) {
         for path in self.setup.policy.path_ids() {
             let is_open = self.links[path.index()].is_up[side.index()];
-            if self.kind(path) != PathKind::Serial || !is_open || self.setup.wirings[path.index()] == Wiring::None {
+            if self.kind(path) != PathKind::Serial
+                || !is_open
+                || self.setup.wirings[path.index()] == Wiring::None
+            {
                 continue;
             }
             let lines = self.lines(side, path);

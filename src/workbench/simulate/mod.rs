@@ -1,7 +1,8 @@
-//! The pair in virtual time: the shipped core on two simulated boxes, broken in every way that a seed can think of.
+//! The pair in virtual time: the shipped core on two simulated boxes, broken in every way that a seed can
+//! think of.
 //!
-//! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], `lines`, `witness`, [`clock`] are its parts,
-//!   [`act`] what faults do to it
+//! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], `lines`, `witness`,
+//!   [`clock`] are its parts, [`act`] what faults do to it
 //! * [`files`] is what two boxes go by whose configurations differ
 //! * [`checkers`] judge it, one invariant each
 //! * [`schedule`] draws faults from a seed, runs them, heals everything and demands one active

@@ -1,5 +1,5 @@
-//! Two other rules, for comparison in the same world: what a pair does that has one path only, and one that believes the
-//! silence of all its paths without asking what it proves.
+//! Two other rules, for comparison in the same world: what a pair does that has one path only, and one that
+//! believes the silence of all its paths without asking what it proves.
 
 use crosswire::config::{GroupId, PathId, PathKind, Policy, Side};
 use crosswire::frame::Body;
@@ -16,8 +16,8 @@ pub enum Rule {
     Crosswire,
     /// One path (the first LAN); its silence is death. As VRRP.
     OnePath,
-    /// All paths; when the last one is silent the peer is dead, and a path that was broken before counts as silent. As
-    /// Heartbeat.
+    /// All paths; when the last one is silent the peer is dead, and a path that was broken before counts as
+    /// silent. As Heartbeat.
     AllSilent,
 }
 
@@ -83,7 +83,8 @@ impl Rival {
     }
 
     fn uses(&self, path: PathId) -> bool {
-        let first_lan = self.policy.path_ids().find(|path| self.policy.paths[path.index()].kind == PathKind::Lan);
+        let first_lan =
+            self.policy.path_ids().find(|path| self.policy.paths[path.index()].kind == PathKind::Lan);
         self.rule == Rule::AllSilent || first_lan == Some(path)
     }
 

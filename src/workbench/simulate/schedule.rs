@@ -83,7 +83,8 @@ impl Schedule {
         Self { seed, setup, faults, aims, heal_after, healed }
     }
 
-    /// The same with the instants at which the faults come as they turn out, so that nothing is aimed at any more.
+    /// The same with the instants at which the faults come as they turn out, so that nothing is aimed at any
+    /// more.
     pub fn settled(&self) -> Self {
         let gaps = self.run().gaps;
         let faults = gaps.into_iter().zip(&self.faults).map(|(gap, (_, fault))| (gap, *fault)).collect();
@@ -143,16 +144,22 @@ pub fn begin(world: &mut World) {
 
 /// With everything healed, how long it may take at most until each group has one active.
 ///
-/// A fault is forgotten after [`RETRY_AFTER`], and one node may fail when the other one's is forgotten; the rest is one after
-/// the other what a takeover may have to wait for.
+/// A fault is forgotten after [`RETRY_AFTER`], and one node may fail when the other one's is forgotten; the
+/// rest is one after the other what a takeover may have to wait for.
 pub fn bound(setup: &Setup) -> Span {
     let longest = |of: fn(&Policy) -> Span| setup.policies().map(of).max().unwrap_or_default();
     let dead_after = longest(Policy::longest_dead_after);
-    let stop = longest(|policy| policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default());
+    let stop =
+        longest(|policy| policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default());
     let lease = longest(|policy| policy.lease + policy.interval()) + LIFETIME_SLIP;
     let fence = setup.fence.unwrap_or_default();
-    let waits =
-        longest(|policy| policy.cold_start) + RETRY_AFTER + RETRY_AFTER + lease + lease + stop.fraction(4, 1) + fence;
+    let waits = longest(|policy| policy.cold_start)
+        + RETRY_AFTER
+        + RETRY_AFTER
+        + lease
+        + lease
+        + stop.fraction(4, 1)
+        + fence;
     waits + dead_after.fraction(8, 1) + Span::from_s(1)
 }
 
@@ -182,16 +189,22 @@ pub fn demand_one_active(world: &mut World) {
         calm = if is_settled(world) { calm + 1 } else { 0 };
         if calm == 0 && world.now() >= until {
             let roles = world.watch.roles;
-            let shown =
-                |side: Side| roles[side.index()].iter().take(world.setup.policy.groups.len()).collect::<Vec<_>>();
-            let text =
-                format!("no one active after {}: {:?} and {:?}", bound(&world.setup), shown(Side::A), shown(Side::B));
+            let shown = |side: Side| {
+                roles[side.index()].iter().take(world.setup.policy.groups.len()).collect::<Vec<_>>()
+            };
+            let text = format!(
+                "no one active after {}: {:?} and {:?}",
+                bound(&world.setup),
+                shown(Side::A),
+                shown(Side::B)
+            );
             return world.complain("converges", text);
         }
     }
 }
 
-/// The operator takes back what was forbidden; again where the agent that was told has died of something else.
+/// The operator takes back what was forbidden; again where the agent that was told has died of something
+/// else.
 fn end_restraint(world: &mut World, side: Side) {
     let now = world.gateway(side).clock.local(world.now());
     let Some(status) = world.node(side).map(|node| node.status(now)) else { return };
@@ -211,7 +224,10 @@ pub fn is_settled(world: &World) -> bool {
         let roles = SIDES.map(|side| world.watch.roles[side.index()][group.index()]);
         let holds = SIDES.map(|side| world.holds(side, group));
         let is_one = |active: usize| {
-            roles[active] == Role::Active && roles[1 - active] == Role::Backup && holds[active] && !holds[1 - active]
+            roles[active] == Role::Active
+                && roles[1 - active] == Role::Backup
+                && holds[active]
+                && !holds[1 - active]
         };
         is_one(0) || is_one(1)
     }) && SIDES.into_iter().all(|side| world.gateway(side).does_agent_work())
@@ -232,8 +248,11 @@ fn gap(setup: &Setup, chance: &mut Chance) -> Span {
 
 /// Half of all faults come where a node is about to decide.
 fn random_aim(chance: &mut Chance) -> Option<Aim> {
-    let aim =
-        Aim { side: chance.pick(&SIDES), number: chance.below(8), later_us: chance.below(2 * MAX_AHEAD.as_us() + 1) };
+    let aim = Aim {
+        side: chance.pick(&SIDES),
+        number: chance.below(8),
+        later_us: chance.below(2 * MAX_AHEAD.as_us() + 1),
+    };
     (chance.below(2) == 0).then_some(aim)
 }
 
@@ -243,7 +262,9 @@ impl World {
         let node = self.node(aim.side)?;
         let clock = self.gateway(aim.side).clock;
         let start = clock.local(self.now());
-        let next = |(at, _): &(Instant, Waiting)| Some(node.next_deadline(*at)).filter(|(at, _)| *at < start + MAX_AIM);
+        let next = |(at, _): &(Instant, Waiting)| {
+            Some(node.next_deadline(*at)).filter(|(at, _)| *at < start + MAX_AIM)
+        };
         let all = std::iter::successors(Some((start, Waiting::Nothing)), next).skip(1).take(64);
         let is_aim = |why: Waiting| !matches!(why, Waiting::Beat | Waiting::Deposit | Waiting::Nothing);
         let aims: Vec<Instant> = all.filter(|(_, why)| is_aim(*why)).map(|(at, _)| at).collect();
@@ -339,7 +360,8 @@ fn random_path_fault(setup: &Setup, chance: &mut Chance) -> Fault {
 /// A witness, a fence or an interface; where the pair has none of them, a path.
 fn random_neighbour_fault(setup: &Setup, chance: &mut Chance) -> Fault {
     let side = chance.pick(&SIDES);
-    let linked: Vec<GroupId> = setup.policy.group_ids().filter(|group| setup.own_links[group.index()]).collect();
+    let linked: Vec<GroupId> =
+        setup.policy.group_ids().filter(|group| setup.own_links[group.index()]).collect();
     let witnesses: Vec<WitnessId> = (0..setup.policy.witnesses).map(WitnessId).collect();
     match chance.below(10) {
         0..=5 if !witnesses.is_empty() => {

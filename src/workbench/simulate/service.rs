@@ -67,7 +67,8 @@ impl World {
     pub fn note_service(&mut self) {
         let Some(home) = self.home() else { return };
         let link = &self.links[home.index()];
-        let is_reachable = |side: &crosswire::config::Side| self.holds(*side, GroupId(0)) && link.has_carrier(*side);
+        let is_reachable =
+            |side: &crosswire::config::Side| self.holds(*side, GroupId(0)) && link.has_carrier(*side);
         let seen = match SIDES.iter().filter(|side| is_reachable(side)).count() {
             _ if link.is_switch_off => Seen::NoLan,
             0 => Seen::Nobody,

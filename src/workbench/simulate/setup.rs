@@ -57,8 +57,9 @@ pub struct Setup {
     pub rates: [u64; 2],
     /// How late a process may wake: the scheduler of a loaded box, or a tick of 10 ms.
     pub wakes_late: Span,
-    /// How long a process may be held up in the middle of its turn; also, what has arrived is found `wakes_late` later at most,
-    /// together with all that came until then. Zero: each arrival wakes the agent at once, and alone.
+    /// How long a process may be held up in the middle of its turn; also, what has arrived is found
+    /// `wakes_late` later at most, together with all that came until then. Zero: each arrival wakes the agent
+    /// at once, and alone.
     pub held_up: Span,
     /// By side: a filter swallows ARP there from the beginning, long enough for the node to have found out.
     pub is_filtered: [bool; 2],
@@ -71,8 +72,11 @@ pub struct Setup {
 impl Setup {
     /// The pair of the failure catalogue: one cable, one LAN, one group of addresses, perfect clocks.
     pub fn reference() -> Self {
-        let timing =
-            PathTiming { interval: Span::from_ms(100), late_after: Span::from_ms(300), dead_after: Span::from_ms(500) };
+        let timing = PathTiming {
+            interval: Span::from_ms(100),
+            late_after: Span::from_ms(300),
+            dead_after: Span::from_ms(500),
+        };
         let group = GroupPolicy::addresses_only(1, Some(Side::A));
         Self::of(policy(&[PathKind::Serial, PathKind::Lan], timing, 1, &[group]))
     }
@@ -112,7 +116,8 @@ impl Setup {
             1 => &[PathKind::Serial, PathKind::Serial, PathKind::Lan],
             _ => &[PathKind::Serial, PathKind::Lan],
         };
-        let groups: Vec<_> = (0..chance.pick(&[1, 1, 1, 2, 2, 3])).map(|index| random_group(index, chance)).collect();
+        let groups: Vec<_> =
+            (0..chance.pick(&[1, 1, 1, 2, 2, 3])).map(|index| random_group(index, chance)).collect();
         let mut setup = Self::of(policy(kinds, timing, lease_s, &groups));
         // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
         let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
@@ -133,8 +138,8 @@ impl Setup {
         setup
     }
 
-    /// In a third of all pairs there is another file. In half of those it is one box's from the beginning and to the end; in the
-    /// others a box may be started with it.
+    /// In a third of all pairs there is another file. In half of those it is one box's from the beginning and
+    /// to the end; in the others a box may be started with it.
     fn draw_other_file(&mut self, chance: &mut Chance) {
         if chance.below(3) > 0 {
             return;
@@ -194,7 +199,8 @@ impl Setup {
 
 /// The addresses of all groups live on the first LAN.
 pub fn place_groups(policy: &mut Policy) {
-    let home = policy.path_ids().zip(&policy.paths).find(|(_, path)| path.kind == PathKind::Lan).map(|(id, _)| id);
+    let home =
+        policy.path_ids().zip(&policy.paths).find(|(_, path)| path.kind == PathKind::Lan).map(|(id, _)| id);
     policy.groups.iter_mut().for_each(|group| *group = group.on(home));
 }
 
@@ -240,7 +246,13 @@ fn random_group(index: u8, chance: &mut Chance) -> GroupPolicy {
         _ => Failback::Manual,
     };
     let is_exclusive = stop_s > 0 && chance.below(4) == 0;
-    GroupPolicy { safety, stop_timeout, failback, is_exclusive, ..GroupPolicy::addresses_only(index + 1, prefer) }
+    GroupPolicy {
+        safety,
+        stop_timeout,
+        failback,
+        is_exclusive,
+        ..GroupPolicy::addresses_only(index + 1, prefer)
+    }
 }
 
 /// Two clocks, each off by up to 1 %, and no further apart than the waits before a takeover allow for.
@@ -248,7 +260,12 @@ fn random_rates(chance: &mut Chance) -> [u64; 2] {
     let any = |chance: &mut Chance| TRUE_RATE - MAX_OFF + chance.below(2 * MAX_OFF + 1);
     match chance.below(3) {
         0 => [TRUE_RATE; 2],
-        1 => chance.pick(&[[995_025, 1_004_975], [1_004_975, 995_025], [990_000, 999_900], [1_010_000, 1_000_000]]),
+        1 => chance.pick(&[
+            [995_025, 1_004_975],
+            [1_004_975, 995_025],
+            [990_000, 999_900],
+            [1_010_000, 1_000_000],
+        ]),
         _ => loop {
             let [a, b] = [any(chance), any(chance)];
             if a.max(b) * 100 <= a.min(b) * 101 {

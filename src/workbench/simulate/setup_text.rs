@@ -10,7 +10,8 @@ use super::files::OtherFile;
 use super::setup::{Place, Setup, Wiring};
 
 impl Setup {
-    /// Names of nodes, paths, groups and witnesses, as a configuration without names of its own would have them.
+    /// Names of nodes, paths, groups and witnesses, as a configuration without names of its own would have
+    /// them.
     pub fn names(&self) -> Names {
         let numbered = |kind: PathKind, index: usize| {
             let before = self.policy.paths[..index].iter().filter(|path| path.kind == kind).count();
@@ -22,13 +23,20 @@ impl Setup {
         };
         Names {
             nodes: ["A".to_string(), "B".to_string()],
-            paths: self.policy.paths.iter().enumerate().map(|(index, path)| numbered(path.kind, index)).collect(),
+            paths: self
+                .policy
+                .paths
+                .iter()
+                .enumerate()
+                .map(|(index, path)| numbered(path.kind, index))
+                .collect(),
             groups: (1..=self.policy.groups.len()).map(|number| format!("g{number}")).collect(),
             witnesses: (1..=self.witnesses.len()).map(|number| format!("w{number}")).collect(),
         }
     }
 
-    /// One line that [`Setup::parse`] reads back. What is as in a pair with the least of everything is left out.
+    /// One line that [`Setup::parse`] reads back. What is as in a pair with the least of everything is left
+    /// out.
     pub fn text(&self) -> String {
         let paths = self.policy.paths.iter().zip(&self.bauds).zip(&self.wirings);
         let paths = paths.map(|((path, baud), wiring)| path_text(path, *baud, *wiring));
@@ -38,7 +46,8 @@ impl Setup {
             group_text(group, *scripts, *own_link) + if has_same_tag { ":tag-1" } else { "" }
         });
         let mut text = format!(
-            "paths={} groups={} lease={} cold_start={} in_jeopardy={} rates={},{} wakes_late={} slips={} lifetime={}",
+            "paths={} groups={} lease={} cold_start={} in_jeopardy={} rates={},{} wakes_late={} slips={} \
+                lifetime={}",
             paths.collect::<Vec<_>>().join(","),
             groups.collect::<Vec<_>>().join(","),
             Time(self.policy.lease),
@@ -117,7 +126,8 @@ impl Setup {
             "slips" => self.does_slip = value.parse().map_err(|_| wrong())?,
             "other.times" => {
                 let other = self.other.get_or_insert_with(|| OtherFile::same(&self.policy));
-                let times = value.split(',').map(parse_times).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+                let times =
+                    value.split(',').map(parse_times).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
                 other.policy.paths.iter_mut().zip(times).for_each(|(path, timing)| path.timing = timing);
             }
             "other.groups" => {
@@ -177,8 +187,9 @@ impl Setup {
 /// `differs` names the box that has it from the beginning.
 fn other_text(other: &OtherFile, differs: Option<Side>) -> String {
     let times = other.policy.paths.iter().map(|path| times_text(path.timing)).collect::<Vec<_>>().join(",");
-    let group =
-        |(index, group): (&GroupId, &GroupPolicy)| format!("{}:{}", index.0, word_of(&PREFERENCES, group.prefer));
+    let group = |(index, group): (&GroupId, &GroupPolicy)| {
+        format!("{}:{}", index.0, word_of(&PREFERENCES, group.prefer))
+    };
     let groups = other.groups.iter().zip(&other.policy.groups).map(group).collect::<Vec<_>>().join(",");
     let (lease, cold_start) = (Time(other.policy.lease), Time(other.policy.cold_start));
     let witnesses = other.policy.witnesses;

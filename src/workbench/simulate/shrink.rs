@@ -7,7 +7,8 @@ use super::schedule::Schedule;
 /// The smallest schedule that was found, or nothing if this one does not fail.
 pub fn shrink(schedule: &Schedule) -> Option<Schedule> {
     let rule = schedule.run().violation?.rule;
-    let fails = |candidate: &Schedule| candidate.run().violation.is_some_and(|violation| violation.rule == rule);
+    let fails =
+        |candidate: &Schedule| candidate.run().violation.is_some_and(|violation| violation.rule == rule);
     let mut best = schedule.clone();
     loop {
         let before = best.clone();

@@ -23,20 +23,24 @@ impl World {
         let local = self.boxes[side.index()].clock.local(self.now);
         let Some(Brain::Core(node)) = &self.boxes[side.index()].agent else { return };
         let mut room = [0; MAX_DEPOSIT_BYTES];
-        let bytes = succession::encode(&node.deposit(local), &mut room).expect("there is room for any").to_vec();
+        let bytes =
+            succession::encode(&node.deposit(local), &mut room).expect("there is room for any").to_vec();
         self.say_to_guard(side, Word::Deposit, bytes);
         self.wake_guard_after(side, GUARD_TAKES);
     }
 
-    /// The agent says something to its guard, which reads it when it wakes. A socket that is full takes nothing more.
+    /// The agent says something to its guard, which reads it when it wakes. A socket that is full takes
+    /// nothing more.
     pub(super) fn say_to_guard(&mut self, side: Side, word: Word, deposit: Vec<u8>) {
-        if let Some(guard) = self.boxes[side.index()].guard.as_mut().filter(|guard| guard.said.len() < SOCKET_MESSAGES)
+        if let Some(guard) =
+            self.boxes[side.index()].guard.as_mut().filter(|guard| guard.said.len() < SOCKET_MESSAGES)
         {
             guard.said.push_back((word, deposit));
         }
     }
 
-    /// An earlier run has started scripts that the present file of the box does not have: the daemon does not start.
+    /// An earlier run has started scripts that the present file of the box does not have: the daemon does not
+    /// start.
     pub(super) fn has_strange_marks(&self, side: Side) -> bool {
         let gateway = &self.boxes[side.index()];
         let mut marks = self.setup.policy.group_ids().zip(&gateway.marks);
@@ -45,7 +49,8 @@ impl World {
         self.rule == Rule::Crosswire && marks.any(|(group, (scripts, _))| is_strange(group, scripts))
     }
 
-    /// The operator stops by hand what the present file does not have, and removes what was written down of it.
+    /// The operator stops by hand what the present file does not have, and removes what was written down of
+    /// it.
     pub(super) fn stop_strangers(&mut self, side: Side) {
         for group in self.setup.policy.group_ids() {
             if !self.setup.has_group(self.boxes[side.index()].digest, group) {
@@ -57,8 +62,8 @@ impl World {
         }
     }
 
-    /// What an earlier run of the daemon has started and nobody has stopped is stopped first; what that one was about to start
-    /// or stop is ended. The first agent is told.
+    /// What an earlier run of the daemon has started and nobody has stopped is stopped first; what that one
+    /// was about to start or stop is ended. The first agent is told.
     pub(super) fn inherit_scripts(&mut self, side: Side) {
         let local = self.boxes[side.index()].clock.local(self.now);
         self.boxes[side.index()].running.fill(None);
@@ -74,7 +79,9 @@ impl World {
             node.resume(local, &holdings);
         }
         let status = self.node(side).map(|node| node.status(local));
-        for (local, group) in self.file(side).clone().group_ids().zip(status.iter().flat_map(|status| &status.groups)) {
+        for (local, group) in
+            self.file(side).clone().group_ids().zip(status.iter().flat_map(|status| &status.groups))
+        {
             let index = self.group_of(side, local).index();
             self.watch.note_role(side, index, group.role, self.now);
         }
@@ -123,7 +130,8 @@ impl World {
         let incarnation = std::array::from_fn(|_| byte(&mut self.chance));
         let secret = std::array::from_fn(|_| byte(&mut self.chance));
         let local = self.boxes[side.index()].clock.local(self.now);
-        let mut brain = self.boxes[side.index()].core(&self.setup, side, Entropy { incarnation, secret }, self.now);
+        let mut brain =
+            self.boxes[side.index()].core(&self.setup, side, Entropy { incarnation, secret }, self.now);
         if let Brain::Core(node) = &mut brain {
             node.succeed(local, succession);
         }
@@ -165,7 +173,8 @@ impl World {
             }
             None => self.watch.become_started(side, self.now),
         }
-        let locals: Vec<_> = self.file(side).group_ids().map(|local| self.group_of(side, local).index()).collect();
+        let locals: Vec<_> =
+            self.file(side).group_ids().map(|local| self.group_of(side, local).index()).collect();
         for (index, group) in locals.iter().zip(status.iter().flat_map(|status| &status.groups)) {
             self.watch.note_role(side, *index, group.role, self.now);
         }

@@ -10,12 +10,14 @@ const LABELS: f64 = 230.0;
 const BAR: f64 = 18.0;
 const COLOURS: [&str; 3] = ["#2a6f4e", "#b0662d", "#9b2d3f"];
 
-/// Draws the charts one below the other. Values below the smallest that is drawn show no bar, only their figure.
+/// Draws the charts one below the other. Values below the smallest that is drawn show no bar, only their
+/// figure.
 pub fn bars(charts: &[Chart<'_>]) -> String {
     let rows: usize = charts.iter().map(|(_, rows)| rows.len()).sum();
     let height = 34.0 * charts.len() as f64 + (BAR + 6.0) * rows as f64 + 20.0;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+            font-family=\"sans-serif\" font-size=\"12\">\n"
     );
     let _ = writeln!(svg, "<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>");
     let mut y = 24.0;
@@ -36,7 +38,10 @@ pub fn bars(charts: &[Chart<'_>]) -> String {
 fn draw_row(svg: &mut String, y: f64, name: &str, value: f64, long: f64, colour: &str) {
     let (text_y, value_x) = (y + BAR - 5.0, LABELS + long + 6.0);
     let _ = writeln!(svg, "<text x=\"10\" y=\"{text_y}\">{name}</text>");
-    let _ = writeln!(svg, "<rect x=\"{LABELS}\" y=\"{y}\" width=\"{long:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>");
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{LABELS}\" y=\"{y}\" width=\"{long:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>"
+    );
     let _ = writeln!(svg, "<text x=\"{value_x:.1}\" y=\"{text_y}\">{}</text>", figure(value));
 }
 

@@ -36,12 +36,20 @@ impl Trace {
         let mut lines = vec![TITLE.to_string()];
         if let Some(violation) = &outcome.violation {
             let at = super::world::BEGINNING;
-            lines.push(format!("# {} at {}: {}", violation.rule, Time(violation.at.since(at)), violation.text));
+            lines.push(format!(
+                "# {} at {}: {}",
+                violation.rule,
+                Time(violation.at.since(at)),
+                violation.text
+            ));
         }
         lines.push(format!("seed {}", schedule.seed));
         lines.push(format!("setup {}", schedule.setup.text()));
-        lines.extend(schedule.faults.iter().map(|(gap, fault)| format!("after {} {}", Time(*gap), fault.text(&names))));
-        let healed: Vec<&str> = schedule.healed.iter().map(|path| names.paths[path.index()].as_str()).collect();
+        lines.extend(
+            schedule.faults.iter().map(|(gap, fault)| format!("after {} {}", Time(*gap), fault.text(&names))),
+        );
+        let healed: Vec<&str> =
+            schedule.healed.iter().map(|path| names.paths[path.index()].as_str()).collect();
         lines.push(format!("heal after {} {}", Time(schedule.heal_after), healed.join(" ")));
         lines.push(format!("hash {:016x}", outcome.hash));
         lines.join("\n") + "\n"
@@ -52,7 +60,8 @@ impl Trace {
     /// # Errors
     /// What is wrong, with the number of the line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+        let mut lines =
+            (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
         if lines.next().is_none_or(|(_, line)| line.trim() != TITLE) {
             return Err(format!("this is no trace: it does not begin with `{TITLE}`"));
         }
@@ -82,11 +91,14 @@ impl Trace {
                 self.schedule.faults.push((parse_time(gap)?, Fault::parse(fault, &names)?));
             }
             "heal" => {
-                let mut words = rest.strip_prefix("after ").ok_or("say `heal after TIME`")?.split_whitespace();
+                let mut words =
+                    rest.strip_prefix("after ").ok_or("say `heal after TIME`")?.split_whitespace();
                 self.schedule.heal_after = parse_time(words.next().ok_or("a time is missing")?)?;
                 self.schedule.healed = words.map(|word| find_path(word, &names)).collect::<Result<_, _>>()?;
             }
-            "hash" => self.hash = Some(u64::from_str_radix(rest, 16).map_err(|_| format!("`{rest}` is no hash"))?),
+            "hash" => {
+                self.hash = Some(u64::from_str_radix(rest, 16).map_err(|_| format!("`{rest}` is no hash"))?)
+            }
             _ => return Err(format!("`{word}` is not understood")),
         }
         Ok(())

@@ -138,7 +138,8 @@ impl Link {
         for side in [Side::A, Side::B] {
             let carries = self.carries(side);
             let direction = &mut self.directions[side.index()];
-            let is_sound = direction.loss_permille <= GOOD_LOSS_PERMILLE && direction.bit_errors <= GOOD_BIT_ERRORS;
+            let is_sound =
+                direction.loss_permille <= GOOD_LOSS_PERMILLE && direction.bit_errors <= GOOD_BIT_ERRORS;
             let is_perfect = direction.loss_permille == 0 && direction.bit_errors == 0;
             direction.mark.set(now, carries && is_sound);
             direction.sure.set(now, carries && is_perfect);

@@ -1,7 +1,7 @@
 //! The world in virtual time: two boxes, their paths, and a queue of what will happen.
 //!
-//! It knows what the nodes cannot: who really holds an address, whose frame it is, what was damaged. The checkers judge
-//! by that. Everything is deterministic; chance comes from the seed.
+//! It knows what the nodes cannot: who really holds an address, whose frame it is, what was damaged. The
+//! checkers judge by that. Everything is deterministic; chance comes from the seed.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -283,7 +283,8 @@ impl World {
         self.narrate_holders();
     }
 
-    /// A box that stands still: what is its own waits until it goes on; a LAN card keeps some frames, a UART none.
+    /// A box that stands still: what is its own waits until it goes on; a LAN card keeps some frames, a UART
+    /// none.
     fn meet_frozen(&mut self, side: Side, run: u32, what: What) {
         match what {
             What::Arrive(frame) => {
@@ -342,11 +343,16 @@ impl World {
         self.setup.policy.paths[path.index()].kind
     }
 
-    /// Starts the daemon on a box that has power and no daemon. What an earlier run left behind is removed first.
+    /// Starts the daemon on a box that has power and no daemon. What an earlier run left behind is removed
+    /// first.
     pub(super) fn start(&mut self, side: Side) {
         let index = side.index();
         let gateway = &self.boxes[index];
-        if !gateway.is_up() || gateway.agent.is_some() || gateway.guard.is_some() || self.has_strange_marks(side) {
+        if !gateway.is_up()
+            || gateway.agent.is_some()
+            || gateway.guard.is_some()
+            || self.has_strange_marks(side)
+        {
             return;
         }
         self.drop_all(side);
@@ -356,10 +362,15 @@ impl World {
         let gateway = &mut self.boxes[index];
         gateway.started_with = (gateway.key, gateway.pair, gateway.digest);
         let brain = match self.rule {
-            Rule::Crosswire => self.boxes[index].core(&self.setup, side, Entropy { incarnation, secret }, self.now),
-            rule => {
-                Brain::Rival(Box::new(Rival::new(rule, &self.setup, side, self.boxes[index].clock.local(self.now))))
+            Rule::Crosswire => {
+                self.boxes[index].core(&self.setup, side, Entropy { incarnation, secret }, self.now)
             }
+            rule => Brain::Rival(Box::new(Rival::new(
+                rule,
+                &self.setup,
+                side,
+                self.boxes[index].clock.local(self.now),
+            ))),
         };
         let gateway = &mut self.boxes[index];
         gateway.run += 1;

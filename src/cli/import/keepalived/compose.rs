@@ -36,7 +36,10 @@ pub fn compose(plan: &Plan, from: &Path, key: &Path) -> Page {
         &format!("# Written by `crosswire import {}`, which says what became of each line.", from.display()),
         None,
     );
-    page.line(&format!("pair = {}\nkey = {}", quoted(&plan.names.join("-")), quoted(&key.to_string_lossy())), None);
+    page.line(
+        &format!("pair = {}\nkey = {}", quoted(&plan.names.join("-")), quoted(&key.to_string_lossy())),
+        None,
+    );
     for (side, name) in plan.names.iter().enumerate() {
         let own: Vec<String> = plan.lans.iter().map(|lan| quoted(&lan.ips[side].to_string())).collect();
         page.line(&format!("\n[node.{}]\nlan = [{}]", quoted(name), own.join(", ")), None);
@@ -46,7 +49,8 @@ pub fn compose(plan: &Plan, from: &Path, key: &Path) -> Page {
         }
     }
     page.line(
-        "\n# A null-modem cable, which keepalived does not have: it is what tells a dead peer from a cut LAN.",
+        "\n# A null-modem cable, which keepalived does not have: it is what tells a dead peer from a cut \
+            LAN.",
         None,
     );
     page.line("#[serial]\n#device = \"/dev/ttyS0\"\n#baud = 115200", None);
@@ -54,7 +58,8 @@ pub fn compose(plan: &Plan, from: &Path, key: &Path) -> Page {
         page.line(&format!("\n[[lan]]\ninterface = {}", quoted(&lan.interfaces[0])), None);
     }
     page.line("\n[timing]", None);
-    for (name, span) in ["interval", "late_after", "dead_after", "cold_start"].into_iter().zip(plan.times.all) {
+    for (name, span) in ["interval", "late_after", "dead_after", "cold_start"].into_iter().zip(plan.times.all)
+    {
         page.line(&format!("{name} = \"{}\"", exact(span)), None);
     }
     page.line(&format!("lease = \"{}\"", exact(plan.times.lease)), None);
@@ -78,14 +83,16 @@ fn write_group(group: &Group, names: &[String; 2], page: &mut Page) {
     let address = |vip: &super::groups::Vip| (vip.at, format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface));
     write_list("addresses", group.addresses.iter().map(address), page);
     // Both files may ask for the same one.
-    let is_first =
-        |(index, (_, text)): &(usize, &(Key, String))| group.routes[..*index].iter().all(|(_, known)| known != text);
+    let is_first = |(index, (_, text)): &(usize, &(Key, String))| {
+        group.routes[..*index].iter().all(|(_, known)| known != text)
+    };
     let routes = group.routes.iter().enumerate().filter(is_first).map(|(_, route)| route.clone());
     write_list("routes", routes, page);
     write_list("scripts", group.scripts.iter().cloned(), page);
     if !group.scripts.is_empty() && !group.is_mounting {
         page.line(
-            "# As keepalived did: it does not wait until the peer's scripts must have stopped.\nsafety = \"probe\"",
+            "# As keepalived did: it does not wait until the peer's scripts must have stopped.\nsafety \
+                = \"probe\"",
             at,
         );
     }

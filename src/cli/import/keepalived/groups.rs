@@ -42,7 +42,8 @@ pub struct Together<'n> {
 /// Everything that moves together, in the order of the files.
 pub fn all_together(nodes: &[Option<Node>; 2]) -> Vec<Together<'_>> {
     let instances = |side: usize| nodes[side].iter().flat_map(|node| &node.instances);
-    let mut routers: Vec<Router<'_>> = instances(0).map(|one| Router { by: [Some(one), twin(nodes, one)] }).collect();
+    let mut routers: Vec<Router<'_>> =
+        instances(0).map(|one| Router { by: [Some(one), twin(nodes, one)] }).collect();
     let is_known = |routers: &[Router<'_>], one: &Instance| {
         routers.iter().any(|router| router.by[1].is_some_and(|known| std::ptr::eq(known, one)))
     };
@@ -116,8 +117,10 @@ pub struct Group {
 
 /// A name that no other group has, nor one that looks the same in beats.
 pub fn free_name(wanted: &str, groups: &[Group]) -> String {
-    let plain: String =
-        wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let plain: String = wanted
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
     let plain: String = plain.trim_start_matches(['.', '_', '-']).chars().take(40).collect();
     let plain = if is_name(&plain) { plain } else { "group".to_string() };
     let is_free = |name: &String| groups.iter().all(|group| group_tag(&group.name) != group_tag(name));
@@ -142,14 +145,26 @@ pub fn preference(
                     (Some(node), Some(other)) => {
                         ledger.taken(at, format!("prefer = \"{}\": {rank} against {other}", names[node]));
                     }
-                    (Some(node), None) => ledger.taken(at, format!("prefer = \"{}\": its state is MASTER", names[node])),
+                    (Some(node), None) => ledger.taken(
+                        at,
+                        format!(
+                            "prefer = \"{}\": its state is \
+                        MASTER",
+                            names[node]
+                        ),
+                    ),
                     (None, Some(other)) if other == rank => {
                         ledger.replaced(at, format!("no preference: both have {rank}"));
                     }
-                    (None, Some(_)) => ledger.lost(at, "the instances of its group prefer different nodes: it has no preference"),
+                    (None, Some(_)) => ledger.lost(
+                        at,
+                        "the instances of its group prefer different nodes: \
+                        it has no preference",
+                    ),
                     (None, None) => ledger.lost(
                         at,
-                        "one file does not tell who is preferred: give the other one with --peer, or add prefer = \"NODE\"",
+                        "one file does not tell who is preferred: give the other one with --peer, or add \
+                            prefer = \"NODE\"",
                     ),
                 }
             }
@@ -221,7 +236,8 @@ fn failback(together: &Together<'_>, prefer: Option<usize>, ledger: &mut Ledger)
     failback
 }
 
-/// A group has room for so many addresses: the rest becomes groups of its own, with the routes that it reaches.
+/// A group has room for so many addresses: the rest becomes groups of its own, with the routes that it
+/// reaches.
 pub fn split(groups: &mut Vec<Group>, ledger: &mut Ledger) {
     let mut index = 0;
     while index < groups.len() {
@@ -232,17 +248,25 @@ pub fn split(groups: &mut Vec<Group>, ledger: &mut Ledger) {
             let group = &mut groups[index];
             let kept: Vec<_> = group.addresses.clone();
             let is_kept = |route: &(Key, String)| kept.iter().any(|vip| reaches(vip, &route.1));
-            let (away, stay) =
-                std::mem::take(&mut group.routes).into_iter().partition(|route| !is_kept(route) && is_of_rest(route));
+            let (away, stay) = std::mem::take(&mut group.routes)
+                .into_iter()
+                .partition(|route| !is_kept(route) && is_of_rest(route));
             group.routes = stay;
             let note = format!(
-                "a group has room for {MAX_ADDRESSES} addresses: those from {} on are in [group.\"{name}\"], which is preferred \
+                "a group has room for {MAX_ADDRESSES} addresses: those from {} on are in [group.\"{name}\"], \
+                    which is preferred \
                  by the same node, but moves by itself",
                 rest[0].ip
             );
             ledger.lost(group.at, note);
-            let new =
-                Group { name, addresses: rest, routes: away, scripts: Vec::new(), is_mounting: false, ..group.clone() };
+            let new = Group {
+                name,
+                addresses: rest,
+                routes: away,
+                scripts: Vec::new(),
+                is_mounting: false,
+                ..group.clone()
+            };
             groups.insert(index + 1, new);
         }
         index += 1;
@@ -251,7 +275,8 @@ pub fn split(groups: &mut Vec<Group>, ledger: &mut Ledger) {
 
 /// Whether the gateway of a route is in the network of an address.
 pub fn reaches(vip: &Vip, route: &str) -> bool {
-    let via = route.split_once(" via ").and_then(|(_, rest)| rest.split(' ').next()).and_then(|ip| ip.parse().ok());
+    let via =
+        route.split_once(" via ").and_then(|(_, rest)| rest.split(' ').next()).and_then(|ip| ip.parse().ok());
     via.is_some_and(|via| is_in(via, vip))
 }
 
@@ -294,6 +319,7 @@ fn pair_to_merge(groups: &[Group]) -> Option<(usize, usize)> {
             && a.addresses.len() + b.addresses.len() <= MAX_ADDRESSES
             && a.scripts.len() + b.scripts.len() <= MAX_SCRIPTS
     };
-    let pairs = (0..groups.len()).flat_map(|first| (first + 1..groups.len()).map(move |second| (first, second)));
+    let pairs =
+        (0..groups.len()).flat_map(|first| (first + 1..groups.len()).map(move |second| (first, second)));
     pairs.filter(fits).min_by_key(|(first, second)| size(&groups[*first]) + size(&groups[*second]))
 }

@@ -31,23 +31,32 @@ type Keywords = &'static [(&'static str, Treatment)];
 const ANNOUNCES: Treatment =
     Replaced("addresses are announced three times at once, after 2 s and 10 s, then every minute");
 const KEY: Treatment = Replaced("a fresh random key: every frame of the pair is authenticated");
-const MAIL: Treatment = Lost("no mail is sent: let the program of `notify` send it, see firmware-notes/scripts.md");
-const LVS: Treatment =
-    Lost("virtual servers are another trade: let ldirectord, HAProxy or nginx balance, started by \"scripts\"");
-const RANK: Treatment = Replaced("both processes run before everything else, unless [system] says realtime = false");
+const MAIL: Treatment =
+    Lost("no mail is sent: let the program of `notify` send it, see firmware-notes/scripts.md");
+const LVS: Treatment = Lost(
+    "virtual servers are another trade: let ldirectord, HAProxy or nginx balance, started by \"scripts\"",
+);
+const RANK: Treatment =
+    Replaced("both processes run before everything else, unless [system] says realtime = false");
 const PROCESS: Treatment = Meaningless("it is about keepalived's own processes");
 const WIRE: Treatment = Meaningless("it is about VRRP's packets: beats are frames of our own");
 const SNMP: Treatment = Replaced("`crosswire status --json`, for whatever program asks SNMP or D-Bus today");
-const FILTER: Treatment = Meaningless("the address that nobody serves is not on the box: no filter is needed");
-const SPLIT: Treatment =
-    Replaced("after a split one of the two gives up by itself, and the other one announces its addresses anew");
-const MAC: Treatment = Lost(
-    "the address has the box's own MAC: clients are told by gratuitous ARP. One that heeds none needs a static entry changed by a script",
+const FILTER: Treatment =
+    Meaningless("the address that nobody serves is not on the box: no filter is needed");
+const SPLIT: Treatment = Replaced(
+    "after a split one of the two gives up by itself, and the other one announces its addresses anew",
 );
-const FIFO: Treatment = Lost("events are told to a program, not through a pipe: notify = \"/PATH\" in crosswire.toml");
-const BOX: Treatment = Lost("what stays on the box is the box's own: put it into /etc/network/interfaces or its like");
-const CARRIER: Treatment =
-    Lost("carriers are heard of from the kernel: a driver that reports none needs a witness, `[quorum] witness`");
+const MAC: Treatment = Lost(
+    "the address has the box's own MAC: clients are told by gratuitous ARP. One that heeds none needs a \
+        static entry changed by a script",
+);
+const FIFO: Treatment =
+    Lost("events are told to a program, not through a pipe: notify = \"/PATH\" in crosswire.toml");
+const BOX: Treatment =
+    Lost("what stays on the box is the box's own: put it into /etc/network/interfaces or its like");
+const CARRIER: Treatment = Lost(
+    "carriers are heard of from the kernel: a driver that reports none needs a witness, `[quorum] witness`",
+);
 const BEATS: Treatment = Replaced("beats on every path, every 20 ms or more: see [timing]");
 const WEIGHT: Treatment =
     Lost("there is no arithmetic of priorities: a node that is worse off hands over, whatever it preferred");
@@ -63,7 +72,10 @@ pub const TOP: Keywords = &[
     ("linkbeat_interfaces", CARRIER),
     ("linkbeat_use_polling", CARRIER),
     ("namespace_with_ipsets", FILTER),
-    ("net_namespace", Lost("let init start the daemon in that namespace: `ip netns exec NAME crosswire run`")),
+    (
+        "net_namespace",
+        Lost("let init start the daemon in that namespace: `ip netns exec NAME crosswire run`"),
+    ),
     ("net_namespace_ipvs", LVS),
     ("static_ipaddress", BOX),
     ("static_routes", BOX),
@@ -87,7 +99,9 @@ pub const GLOBAL: Keywords = &[
     ("enable_dbus", SNMP),
     (
         "enable_script_security",
-        Replaced("a crosswire.toml that anybody may write is refused; who may write the programs is up to you"),
+        Replaced(
+            "a crosswire.toml that anybody may write is refused; who may write the programs is up to you",
+        ),
     ),
     ("fifo_write_vrrp_states_on_reload", FIFO),
     ("if_check_interval", PROCESS),
@@ -206,7 +220,9 @@ pub const INSTANCE: Keywords = &[
     ("native_ipv6", Replaced("each address says of which family it is")),
     (
         "no_accept",
-        Lost("a service answers on every address that is served: let the packet filter drop what it shall not"),
+        Lost(
+            "a service answers on every address that is served: let the packet filter drop what it shall not",
+        ),
     ),
     ("notify_priority_changes", WEIGHT),
     ("old_unicast_checksum", WIRE),
@@ -227,7 +243,8 @@ pub const INSTANCE: Keywords = &[
 ];
 
 const CARRIER_COUNTS: Treatment = Lost(
-    "the carrier of an interface with an address always counts: where it may be down on both (a bridge without a port), keep it \
+    "the carrier of an interface with an address always counts: where it may be down on both (a bridge \
+        without a port), keep it \
      up with a dummy port, or add the address in a script",
 );
 

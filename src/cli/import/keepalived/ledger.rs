@@ -6,7 +6,8 @@ use std::fmt;
 use crate::cli::import::report::Fate;
 use crate::settings::shorten;
 
-/// Where a statement stands: the number of its file, its line counted from 1, and its number within that line.
+/// Where a statement stands: the number of its file, its line counted from 1, and its number within that
+/// line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Key {
     /// In the order in which files were opened.
@@ -86,7 +87,9 @@ impl Ledger {
             at,
             match at.file == by.file {
                 true => Fate::Overridden(by.line),
-                false => Fate::Replaced(format!("{}, which is read later and counts", self.place(by, by.line))),
+                false => {
+                    Fate::Replaced(format!("{}, which is read later and counts", self.place(by, by.line)))
+                }
             },
         );
     }

@@ -16,9 +16,10 @@ const MAX_ELEMENTS: usize = 256;
 pub const TRACK_FILE: &str =
     "no file is watched: what writes it can say `crosswire standby` and `crosswire online` instead";
 /// What stands in for a process that is watched.
-pub const TRACK_PROCESS: &str =
-    "no process is watched from outside: let the group start it, scripts = [\"lsb:NAME\"] with monitor = \"10s\"";
-const RULE: &str = "there are no policy rules: put `ip rule add` and `ip rule del` into a script, scripts = [\"exec:/PATH\"], \
+pub const TRACK_PROCESS: &str = "no process is watched from outside: let the group start it, scripts = \
+    [\"lsb:NAME\"] with monitor = \"10s\"";
+const RULE: &str = "there are no policy rules: put `ip rule add` and `ip rule del` into a script, scripts = \
+    [\"exec:/PATH\"], \
                     called with start and stop";
 
 /// Whose list it is.
@@ -48,8 +49,15 @@ impl Into<'_> {
 /// Whether that is one of the lists.
 pub fn is_list(word: &str) -> bool {
     word.starts_with("virtual_") && word != "virtual_router_id"
-        || ["track_interface", "track_script", "track_file", "vrrp_track_file", "track_process", "vrrp_track_process"]
-            .contains(&word)
+        || [
+            "track_interface",
+            "track_script",
+            "track_file",
+            "vrrp_track_file",
+            "track_process",
+            "vrrp_track_process",
+        ]
+        .contains(&word)
 }
 
 /// Reads one.
@@ -121,7 +129,10 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
     let mut words = statement.words.iter().map(String::as_str);
     let first = words.next().unwrap_or_default();
     let bad = |what: &str| {
-        (format!("\"{}\" {what}", shorten(first)), "write IP/PREFIX dev INTERFACE, as in 10.0.0.100/24 dev eth0")
+        (
+            format!("\"{}\" {what}", shorten(first)),
+            "write IP/PREFIX dev INTERFACE, as in 10.0.0.100/24 dev eth0",
+        )
     };
     let (ip, prefix) = network(first).map_err(bad)?;
     if !is_unicast(ip) {
@@ -132,25 +143,39 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
         let notes = std::cell::RefCell::new(&mut notes);
         let lost = |note: String| notes.borrow_mut().push(Fate::Lost(note));
         let idle = |note: String| notes.borrow_mut().push(Fate::Meaningless(note));
-        let mut value = || words.next().ok_or_else(|| bad(&format!("ends with {word}, which lacks its value")));
+        let mut value =
+            || words.next().ok_or_else(|| bad(&format!("ends with {word}, which lacks its value")));
         match word {
             "dev" => device = Some(interface(value()?)?),
             "label" => lost(format!("the label {} is left out: addresses have none here", shorten(value()?))),
-            "brd" | "broadcast" => idle(format!("broadcast {} is not set: nothing needs it", shorten(value()?))),
-            "scope" => idle(format!("scope {} is left out: the kernel knows it by the address", shorten(value()?))),
+            "brd" | "broadcast" => idle(format!(
+                "broadcast {} is not set: nothing needs \
+                it",
+                shorten(value()?)
+            )),
+            "scope" => idle(format!(
+                "scope {} is left out: the kernel knows it by the \
+                address",
+                shorten(value()?)
+            )),
             "peer" => lost(format!(
-                "the peer {} is left out: let a script add `ip address add {ip} peer ...` instead of this address",
+                "the peer {} is left out: let a script add `ip address add {ip} peer ...` instead of this \
+                    address",
                 shorten(value()?)
             )),
             "track_group" | "preferred_lft" => lost(format!("{word} {} is left out", shorten(value()?))),
             "no_track" => lost(
-                "its interface counts all the same: where that may be down on both, keep it up with a dummy port, or add the \
+                "its interface counts all the same: where that may be down on both, keep it up with a dummy \
+                    port, or add the \
                  address in a script"
                     .to_string(),
             ),
             "use_vmac" => lost("it has the box's own MAC".to_string()),
             "-nodad" | "nodad" => idle("nodad: it is probed before it is taken".to_string()),
-            "noprefixroute" | "home" | "mngtmpaddr" => idle(format!("{word} is left out: it is as the kernel has it")),
+            "noprefixroute" | "home" | "mngtmpaddr" => idle(format!(
+                "{word} is left out: it is as the kernel \
+                has it"
+            )),
             _ => return Err(bad(&format!("is followed by \"{}\", which is not read here", shorten(word)))),
         }
     }

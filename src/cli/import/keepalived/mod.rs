@@ -1,9 +1,10 @@
 //! `crosswire import keepalived.conf`: a configuration and a key from keepalived's, of one node or of both.
 //!
-//! `source.rs` gives the lines that a node reads, `tree.rs` makes statements of them, `read.rs`, `lists.rs` and the table in
-//! `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are, `groups.rs` what moves together,
-//! `notify.rs` what becomes of programs and checks; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of
-//! each statement is noted in `ledger.rs`, and said at the end.
+//! `source.rs` gives the lines that a node reads, `tree.rs` makes statements of them, `read.rs`, `lists.rs`
+//! and the table in `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are,
+//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks; `settle.rs` puts that
+//! into a plan, and `compose.rs` writes it. What became of each statement is noted in `ledger.rs`, and said
+//! at the end.
 
 mod compose;
 mod glob;
@@ -33,7 +34,8 @@ use model::Node;
 use settle::Plan;
 use source::Sources;
 
-/// keepalived.conf, where that is what is to be imported: the file itself, or a directory that has it and no ha.cf.
+/// keepalived.conf, where that is what is to be imported: the file itself, or a directory that has it and no
+/// ha.cf.
 pub fn file_of(from: &Path) -> Option<PathBuf> {
     if !from.is_dir() {
         return Some(from.to_path_buf());
@@ -55,18 +57,24 @@ pub fn import(file: &Path, options: &ImportOptions, told: &Names, out: &mut dyn 
         writeln!(out, "{why}")?;
         return Ok(Exit::Refused);
     }
-    debug_assert!(sources.ledger.forgotten().is_empty(), "nothing is said of {:?}", sources.ledger.forgotten());
+    debug_assert!(
+        sources.ledger.forgotten().is_empty(),
+        "nothing is said of {:?}",
+        sources.ledger.forgotten()
+    );
     write!(out, "{}", sources.ledger)?;
     count_fates(&sources.ledger.worst(), out)?;
     writeln!(
         out,
-        "keepalived has no cable, and a LAN that is cut makes both nodes serve. Here both serve then too, until you add a \
+        "keepalived has no cable, and a LAN that is cut makes both nodes serve. Here both serve then too, \
+            until you add a \
          null-modem cable, [serial], or a witness: see the file."
     )?;
     if !has_both {
         writeln!(
             out,
-            "Only one node's file was read: whether the other one differs, and what its priority is, is not known. \
+            "Only one node's file was read: whether the other one differs, and what its priority is, is not \
+                known. \
              Give it with --peer FILE."
         )?;
     }
@@ -74,7 +82,12 @@ pub fn import(file: &Path, options: &ImportOptions, told: &Names, out: &mut dyn 
     Ok(Exit::Done)
 }
 
-fn read_all(file: &Path, options: &ImportOptions, told: &Names, sources: &mut Sources) -> Option<(String, bool)> {
+fn read_all(
+    file: &Path,
+    options: &ImportOptions,
+    told: &Names,
+    sources: &mut Sources,
+) -> Option<(String, bool)> {
     let (nodes, names) = read_nodes(file, options, told, sources)?;
     if nodes.iter().flatten().all(|node| node.instances.is_empty()) && sources.errors.is_empty() {
         let what = "has no vrrp_instance: there is nothing that moves";
@@ -93,7 +106,8 @@ fn read_all(file: &Path, options: &ImportOptions, told: &Names, sources: &mut So
     Some((text, nodes[1].is_some()))
 }
 
-/// Both nodes as far as there are files, and their names. Lines with conditions are read first to see whom they are for.
+/// Both nodes as far as there are files, and their names. Lines with conditions are read first to see whom
+/// they are for.
 fn read_nodes(
     file: &Path,
     options: &ImportOptions,
@@ -143,7 +157,8 @@ fn router_id(file: &Path, trial: &mut Sources) -> Option<String> {
         .next_back()
 }
 
-/// The text, once the loader takes it for both nodes. A route that it does not take is left out, and it is said.
+/// The text, once the loader takes it for both nodes. A route that it does not take is left out, and it is
+/// said.
 fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> Option<String> {
     // The daemon starts elsewhere: the key has its full path.
     let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
@@ -165,7 +180,8 @@ fn leave_out_routes(plan: &mut Plan, page: &Page, errors: &[ConfigError], source
     for error in errors {
         let Some(at) = error.line().and_then(|line| page.asked_by(line)) else { continue };
         for group in &mut plan.groups {
-            let Some(text) = group.routes.iter().find(|(by, _)| *by == at).map(|(_, text)| text.clone()) else {
+            let Some(text) = group.routes.iter().find(|(by, _)| *by == at).map(|(_, text)| text.clone())
+            else {
                 continue;
             };
             is_changed = true;

@@ -15,8 +15,8 @@ use crate::settings::{EVERY_LINK, OwnAddress, exact, is_on_every_link, shorten, 
 const PINGS: [&str; 4] = ["ping", "ping6", "fping", "fping6"];
 /// Programs that look for a process.
 const PROCESS_LOOKS: [&str; 4] = ["killall", "pidof", "pgrep", "pkill"];
-const WRAP: &str =
-    "write a program that understands start and stop as its last argument, and name it in scripts = [\"exec:/PATH\"]";
+const WRAP: &str = "write a program that understands start and stop as its last argument, and name it in \
+    scripts = [\"exec:/PATH\"]";
 
 /// Whose programs they are.
 struct Owner<'n> {
@@ -28,11 +28,16 @@ struct Owner<'n> {
 }
 
 /// The scripts of a group, and whether one of them mounts something as far as its name says.
-pub fn scripts(together: &Together<'_>, names: &[String; 2], ledger: &mut Ledger) -> (Vec<(Key, String)>, bool) {
+pub fn scripts(
+    together: &Together<'_>,
+    names: &[String; 2],
+    ledger: &mut Ledger,
+) -> (Vec<(Key, String)>, bool) {
     let mut owners = Vec::new();
     for router in &together.routers {
         let one: &Instance = router.any();
-        let others = router.by[1].filter(|_| router.by[0].is_some()).map(|other| other.notify.iter().collect());
+        let others =
+            router.by[1].filter(|_| router.by[0].is_some()).map(|other| other.notify.iter().collect());
         owners.push(Owner {
             kind: "INSTANCE",
             name: &one.name,
@@ -48,7 +53,10 @@ pub fn scripts(together: &Together<'_>, names: &[String; 2], ledger: &mut Ledger
             .filter(|(side, _)| side != first)
             .flat_map(|(_, other)| &other.notify)
             .collect();
-        let more = together.groups[1..].iter().filter(|(side, _)| side == first).flat_map(|(_, other)| &other.notify);
+        let more = together.groups[1..]
+            .iter()
+            .filter(|(side, _)| side == first)
+            .flat_map(|(_, other)| &other.notify);
         let notify = group.notify.iter().chain(more).collect();
         owners.push(Owner { kind: "GROUP", name: &group.name, rank, notify, others });
     }
@@ -71,8 +79,9 @@ pub fn scripts(together: &Together<'_>, names: &[String; 2], ledger: &mut Ledger
 
 /// Whether it can stand in a line of a shell as it is.
 fn is_plain(notify: &Notify, ledger: &mut Ledger) -> bool {
-    let is_safe =
-        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:=,@%+".contains(c));
+    let is_safe = |word: &String| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:=,@%+".contains(c))
+    };
     let is_path = notify.words.first().is_some_and(|word| word.starts_with('/'));
     let is_good = is_path && notify.words.iter().all(is_safe);
     if !is_good {
@@ -96,7 +105,13 @@ impl<'n> Owner<'n> {
         let last = [When::Backup, When::Fault, When::Stop].into_iter().find_map(|when| self.of(when));
         let any = |state: &str| {
             let one = self.of(When::Any)?;
-            Some(format!("{} {} {} {state} {} || :", one.words.join(" "), self.kind, plain_name(self.name), self.rank))
+            Some(format!(
+                "{} {} {} {state} {} || :",
+                one.words.join(" "),
+                self.kind,
+                plain_name(self.name),
+                self.rank
+            ))
         };
         let plain = |one: Option<&Notify>| Some(format!("{} || :", one?.words.join(" ")));
         let both = |first: Option<String>, second: Option<String>| {
@@ -120,26 +135,35 @@ impl<'n> Owner<'n> {
                 When::Master => {
                     ledger.taken(one.at, "scripts: run when the group is taken, once its addresses are there")
                 }
-                When::Any => ledger
-                    .taken(one.at, "scripts: run with MASTER when the group is taken, with BACKUP when it is let go"),
+                When::Any => ledger.taken(
+                    one.at,
+                    "scripts: run with MASTER when the group is taken, with BACKUP when it is let go",
+                ),
                 When::Backup | When::Fault | When::Stop if last.is_some_and(|last| last.at == one.at) => {
                     ledger.taken(
                         one.at,
-                        "scripts: run when the group is let go, before its addresses go; not when the daemon starts",
+                        "scripts: run when the group is let go, before its addresses go; not when the daemon \
+                            starts",
                     );
                 }
                 When::Backup | When::Fault | When::Stop => {
                     let program = last.map(|last| last.words.join(" ")).unwrap_or_default();
                     ledger.replaced(
                         one.at,
-                        format!("\"{}\", which runs whenever the group is let go, also by a fault", shorten(&program)),
+                        format!(
+                            "\"{}\", which runs whenever the group is let go, also by a fault",
+                            shorten(&program)
+                        ),
                     );
                 }
             }
             if let Some(user) = &one.user {
                 ledger.lost(
                     one.at,
-                    format!("it runs as root, not as {}: put runuser -u in front of the program", shorten(user)),
+                    format!(
+                        "it runs as root, not as {}: put runuser -u in front of the program",
+                        shorten(user)
+                    ),
                 );
             }
         }
@@ -156,7 +180,8 @@ impl<'n> Owner<'n> {
                 Some(_) | None => ledger.lost(
                     other.at,
                     format!(
-                        "{} names something else, and one file serves both: let the program itself ask `uname -n`",
+                        "{} names something else, and one file serves both: let the program itself ask \
+                            `uname -n`",
                         names[0]
                     ),
                 ),
@@ -233,12 +258,14 @@ fn witness(check: &Check, words: &[String], own: &[OwnAddress], all: &mut Vec<Ip
     if PROCESS_LOOKS.contains(&program) {
         let name = shorten(words.last().map_or("NAME", String::as_str));
         return Fate::Lost(format!(
-            "no process is watched from outside: let the group start it, scripts = [\"lsb:{name}\"] with monitor = \"10s\""
+            "no process is watched from outside: let the group start it, scripts = [\"lsb:{name}\"] with \
+                monitor = \"10s\""
         ));
     }
     let every = check.every.map_or_else(|| "10s".to_string(), |every| exact(every).replace(' ', ""));
     Fate::Lost(format!(
-        "only the scripts of a group are watched, on the node that serves: let one answer monitor, {{ run = \"exec:/PATH\", \
+        "only the scripts of a group are watched, on the node that serves: let one answer monitor, \
+            {{ run = \"exec:/PATH\", \
          monitor = \"{every}\" }}; it is called with start, stop and monitor"
     ))
 }

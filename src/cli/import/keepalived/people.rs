@@ -13,7 +13,11 @@ use crate::cli::import::report::Place;
 use crate::settings::{is_name, is_on_every_link};
 
 /// The names of the nodes, the first file's first; or what is missing.
-pub fn names(told: &Names, ids: &BTreeSet<String>, router_ids: [Option<&str>; 2]) -> Result<[String; 2], String> {
+pub fn names(
+    told: &Names,
+    ids: &BTreeSet<String>,
+    router_ids: [Option<&str>; 2],
+) -> Result<[String; 2], String> {
     let told = told.told_names();
     if !told.is_empty() && told.len() != 2 {
         return Err(format!("--addresses names {} nodes", told.len()));
@@ -55,7 +59,8 @@ impl Lan {
     }
 }
 
-/// The LANs of the pair: wherever VRRP runs and both addresses are known. Without one, it is said of the first what is missing.
+/// The LANs of the pair: wherever VRRP runs and both addresses are known. Without one, it is said of the
+/// first what is missing.
 pub fn lans(nodes: &[Option<Node>; 2], names: &[String; 2], told: &Names, sources: &mut Sources) -> Vec<Lan> {
     let all_instances = || nodes.iter().flatten().flat_map(|node| &node.instances);
     let served: Vec<IpAddr> = all_instances().flat_map(|one| &one.addresses).map(|one| one.ip).collect();
@@ -65,7 +70,8 @@ pub fn lans(nodes: &[Option<Node>; 2], names: &[String; 2], told: &Names, source
     for instance in nodes[0].iter().flat_map(|node| &node.instances) {
         let Some((interface, at)) = &instance.interface else { continue };
         let twin = twin(nodes, instance);
-        let other = twin.and_then(|twin| twin.interface.as_ref()).map_or(interface, |(interface, _)| interface);
+        let other =
+            twin.and_then(|twin| twin.interface.as_ref()).map_or(interface, |(interface, _)| interface);
         let interfaces = [interface.as_str(), other.as_str()];
         let number = seen.iter().position(|known| *known == interfaces).unwrap_or_else(|| {
             seen.push(interfaces);
@@ -105,7 +111,8 @@ fn addresses(
     looked_up: [Option<Found>; 2],
 ) -> [Option<(IpAddr, &'static str)>; 2] {
     let own = |instance: &Instance| instance.source.map(|(ip, _)| ip).filter(|ip| !is_on_every_link(*ip));
-    let peer = |instance: &Instance| instance.peers.first().map(|(ip, _)| *ip).filter(|ip| !is_on_every_link(*ip));
+    let peer =
+        |instance: &Instance| instance.peers.first().map(|(ip, _)| *ip).filter(|ip| !is_on_every_link(*ip));
     let said = [(own(one), twin.and_then(peer)), (twin.and_then(own), peer(one))];
     std::array::from_fn(|side| {
         let looked = looked_up[side];

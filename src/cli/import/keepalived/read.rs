@@ -99,7 +99,10 @@ pub fn each(
     mut read: impl FnMut(&Statement, &mut Sources) -> Result<(), Wrong>,
 ) -> Result<(), Wrong> {
     let Some(block) = &statement.block else {
-        return Err((format!("{} has no block", statement.words[0]), "write what belongs to it in braces { }"));
+        return Err((
+            format!("{} has no block", statement.words[0]),
+            "write what belongs to it in braces { }",
+        ));
     };
     for inner in block {
         open(inner, &mut sources.ledger);
@@ -123,9 +126,10 @@ fn top(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<
             let name = name_of(statement)?;
             sources.ledger.extend(statement.at, statement.end);
             node.tracked.push((name, statement.at));
-            sources
-                .ledger
-                .lost(statement.at, if word.ends_with("file") { lists::TRACK_FILE } else { lists::TRACK_PROCESS });
+            sources.ledger.lost(
+                statement.at,
+                if word.ends_with("file") { lists::TRACK_FILE } else { lists::TRACK_PROCESS },
+            );
             Ok(())
         }
         word => {
@@ -151,8 +155,10 @@ pub fn one(statement: &Statement) -> Result<&str, Wrong> {
         [word] => Err((format!("{word} has no value"), "add it, or remove the line")),
         [_, value] => Ok(value),
         [word, _, more, ..] => {
-            let what =
-                format!("behind the value of {word} stands \"{}\", which keepalived does not read", shorten(more));
+            let what = format!(
+                "behind the value of {word} stands \"{}\", which keepalived does not read",
+                shorten(more)
+            );
             Err((what, "write each keyword on a line of its own"))
         }
         [] => Err((String::new(), "")),
@@ -294,7 +300,8 @@ fn in_group(statement: &Statement, group: &mut SyncGroup, sources: &mut Sources)
         }
         word if lists::is_list(word) => lists::read(statement, sources, &mut lists::Into::Group(group)),
         word => {
-            let known = ["group", "track_interface", "track_script", "notify", "notify_master", "notify_backup"];
+            let known =
+                ["group", "track_interface", "track_script", "notify", "notify_master", "notify_backup"];
             let all = keywords::names(GROUP).chain(known);
             whole(statement, keywords::find(GROUP, word).ok_or_else(|| unknown(word, all))?, sources);
             Ok(())
@@ -311,14 +318,17 @@ fn notify(statement: &Statement, ledger: &mut Ledger) -> Result<Option<Notify>, 
         "notify_fault" => When::Fault,
         "notify_stop" => When::Stop,
         "notify_master_rx_lower_pri" => {
-            ledger.lost(statement.at, "after a split one of the two gives up, and its scripts are stopped first");
+            ledger.lost(
+                statement.at,
+                "after a split one of the two gives up, and its scripts are stopped first",
+            );
             return Ok(None);
         }
         other => return Err(unknown(other, READ_IN_INSTANCE.into_iter())),
     };
     let script = statement.words.get(1).filter(|script| !script.trim().is_empty());
-    let script =
-        script.ok_or_else(|| (format!("{} names no program", statement.words[0]), "add it, or remove the line"))?;
+    let script = script
+        .ok_or_else(|| (format!("{} names no program", statement.words[0]), "add it, or remove the line"))?;
     let words = script.split_ascii_whitespace().map(str::to_string).collect();
     let user = statement.words.get(2).filter(|user| *user != "root").cloned();
     Ok(Some(Notify { at: statement.at, when, words, user }))

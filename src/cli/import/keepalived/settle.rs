@@ -60,19 +60,28 @@ fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
             if one.interface.is_none() {
                 sources.fail(
                     one.at,
-                    (format!("{} names no interface", shorten(&one.name)), "add interface eth0, the LAN of both nodes"),
+                    (
+                        format!("{} names no interface", shorten(&one.name)),
+                        "add interface eth0, the LAN of both nodes",
+                    ),
                 );
             }
             if one.router.is_none() {
                 sources.fail(
                     one.at,
-                    (format!("{} has no virtual_router_id", shorten(&one.name)), "add the number that both nodes have"),
+                    (
+                        format!("{} has no virtual_router_id", shorten(&one.name)),
+                        "add the number that both nodes have",
+                    ),
                 );
             }
             if let [_, (ip, at), ..] = &one.peers[..] {
                 sources.fail(
                     *at,
-                    (format!("a second peer: {ip}"), "a pair has two nodes: leave the others out, or keep keepalived"),
+                    (
+                        format!("a second peer: {ip}"),
+                        "a pair has two nodes: leave the others out, or keep keepalived",
+                    ),
                 );
             }
         }
@@ -92,7 +101,9 @@ fn tell_nodes(nodes: &[Option<Node>; 2], names: &[String; 2], sources: &mut Sour
         let Some((id, at)) = node.as_ref().and_then(|node| node.router_id.as_ref()) else { continue };
         match id == name {
             true => sources.ledger.taken(*at, format!("[node.\"{name}\"], which has to be its `uname -n`")),
-            false => sources.ledger.replaced(*at, format!("[node.\"{name}\"]: a node is called by its `uname -n`")),
+            false => {
+                sources.ledger.replaced(*at, format!("[node.\"{name}\"]: a node is called by its `uname -n`"))
+            }
         }
     }
 }
@@ -107,7 +118,9 @@ fn times(nodes: &[Option<Node>; 2], sources: &mut Sources) -> Times {
         let what = format!("interval = \"{}\", dead_after = \"{}\"", exact(interval), exact(dead));
         match span == interval {
             true => sources.ledger.taken(at, format!("{what}: all paths have to be silent for so long")),
-            false if span == advert => sources.ledger.replaced(at, format!("{what}: 20 ms to 5 s can be kept")),
+            false if span == advert => {
+                sources.ledger.replaced(at, format!("{what}: 20 ms to 5 s can be kept"))
+            }
             false => sources.ledger.replaced(at, format!("{what}: the shortest one counts for all")),
         }
     }
@@ -122,7 +135,8 @@ fn group(
     sources: &mut Sources,
 ) -> Group {
     let first = together.routers[0].any();
-    let (wanted, at) = together.groups.first().map_or((&first.name, first.at), |(_, group)| (&group.name, group.at));
+    let (wanted, at) =
+        together.groups.first().map_or((&first.name, first.at), |(_, group)| (&group.name, group.at));
     let name = groups::free_name(wanted, others);
     for (_, group) in &together.groups {
         sources.ledger.taken(group.at, format!("[group.\"{name}\"]"));
@@ -152,7 +166,8 @@ fn group(
 /// What to do about a route that cannot be written.
 pub fn lost_route(why: &str) -> String {
     format!(
-        "{why}: put `ip route replace` and `ip route del` with it into a script, scripts = [\"exec:/PATH\"], called with start \
+        "{why}: put `ip route replace` and `ip route del` with it into a script, scripts = [\"exec:/PATH\"], \
+            called with start \
          and stop"
     )
 }
@@ -161,8 +176,10 @@ fn tell_router(router: &Router<'_>, name: &str, names: &[String; 2], has_both: b
     for (side, one) in router.each() {
         sources.ledger.taken(one.at, format!("[group.\"{name}\"]"));
         if has_both && router.by[1 - side].is_none() {
-            let note =
-                format!("{} does not have it, and here both nodes serve every group: see that it can", names[1 - side]);
+            let note = format!(
+                "{} does not have it, and here both nodes serve every group: see that it can",
+                names[1 - side]
+            );
             sources.ledger.lost(one.at, note);
         }
     }
@@ -184,21 +201,36 @@ fn add_addresses(
         let is_twin = side == 1 && router.by[0].is_some();
         match known {
             Some(vip) if vip.prefix == address.prefix && vip.interface == interface => {
-                sources.ledger.taken(address.at, format!("\"{text}\" of [group.\"{group}\"], as said before"));
+                sources.ledger.taken(
+                    address.at,
+                    format!(
+                        "\"{text}\" of [group.\"{group}\"], as said \
+                    before"
+                    ),
+                );
             }
             Some(vip) if is_twin => sources.ledger.lost(
                 address.at,
                 format!(
-                    "{} has it as {}/{}@{}, and one file serves both: give the interface one name on both boxes (systemd.link(5), \
+                    "{} has it as {}/{}@{}, and one file serves both: give the interface one name on both \
+                        boxes (systemd.link(5), \
                      udev), and one prefix",
                     names[0], vip.ip, vip.prefix, vip.interface
                 ),
             ),
             Some(_) | None => {
                 sources.ledger.taken(address.at, format!("\"{text}\" of [group.\"{group}\"]"));
-                let is_lacking = |other: &&Instance| other.addresses.iter().all(|there| there.ip != address.ip);
+                let is_lacking =
+                    |other: &&Instance| other.addresses.iter().all(|there| there.ip != address.ip);
                 if router.by[1 - side].as_ref().is_some_and(is_lacking) {
-                    sources.ledger.lost(address.at, format!("{} does not name it, and will serve it too", names[1 - side]));
+                    sources.ledger.lost(
+                        address.at,
+                        format!(
+                            "{} does not name it, and will serve it \
+                        too",
+                            names[1 - side]
+                        ),
+                    );
                 }
                 if all.iter().all(|vip| vip.at != address.at) {
                     let (ip, prefix, interface) = (address.ip, address.prefix, interface.to_string());
@@ -240,9 +272,9 @@ fn convert(route: &Route, addresses: &[Vip]) -> Result<String, String> {
     let is_all = matches!(to, "default" | "default6" | "0.0.0.0/0" | "::/0" | "0/0");
     let to = match is_all {
         true => "default".to_string(),
-        false => {
-            network(to).map(|(ip, prefix)| format!("{ip}/{prefix}")).map_err(|why| format!("{} {why}", shorten(to)))?
-        }
+        false => network(to)
+            .map(|(ip, prefix)| format!("{ip}/{prefix}"))
+            .map_err(|why| format!("{} {why}", shorten(to)))?,
     };
     let gateway: IpAddr = via.parse().map_err(|_| format!("{} is not an IP address", shorten(via)))?;
     if let Some(device) = device {
@@ -251,8 +283,9 @@ fn convert(route: &Route, addresses: &[Vip]) -> Result<String, String> {
             return Err(format!("its gateway is reached by another interface than {}", shorten(device)));
         }
     }
-    let more =
-        [("src", src), ("metric", metric)].into_iter().filter_map(|(word, value)| Some(format!(" {word} {}", value?)));
+    let more = [("src", src), ("metric", metric)]
+        .into_iter()
+        .filter_map(|(word, value)| Some(format!(" {word} {}", value?)));
     Ok(format!("{to} via {via}{}", more.collect::<String>()))
 }
 
@@ -267,15 +300,28 @@ fn tell_tracks(together: &Together<'_>, group: &Group, lans: &[Lan], sources: &m
         let is_served = group.addresses.iter().any(|vip| vip.interface == *interface);
         let is_lan = lans.iter().any(|lan| lan.interfaces.contains(interface));
         match (is_served, is_weighted) {
-            (true, false) => sources.ledger.taken(*at, "the carrier of every interface with an address of the group counts"),
-            (true, true) => sources.ledger.replaced(*at, "its carrier counts, without weights: who has lost it hands over"),
+            (true, false) => sources.ledger.taken(
+                *at,
+                "the carrier of every interface with an address of \
+                the group counts",
+            ),
+            (true, true) => sources.ledger.replaced(
+                *at,
+                "its carrier counts, without weights: who has lost \
+                it hands over",
+            ),
             (false, _) if is_lan => {
-                sources.ledger.replaced(*at, "[lan] is heard there; an interface without an address of the group moves nothing");
+                sources.ledger.replaced(
+                    *at,
+                    "[lan] is heard there; an interface without an address of the \
+                    group moves nothing",
+                );
             }
             (false, _) => sources.ledger.lost(
                 *at,
                 format!(
-                    "only interfaces with an address of the group count: name a witness behind {interface}, or let a script of the \
+                    "only interfaces with an address of the group count: name a witness behind {interface}, \
+                        or let a script of the \
                      group answer monitor by its carrier"
                 ),
             ),
@@ -292,7 +338,10 @@ fn tell_lans(nodes: &[Option<Node>; 2], lans: &[Lan], names: &[String; 2], sourc
                 *at,
                 match lan {
                     Some(lan) => {
-                        format!("[lan] on {interface} ({}), and addresses that name none live there", lan.who(names))
+                        format!(
+                            "[lan] on {interface} ({}), and addresses that name none live there",
+                            lan.who(names)
+                        )
                     }
                     None => format!("addresses that name none live on {interface}"),
                 },
@@ -302,9 +351,10 @@ fn tell_lans(nodes: &[Option<Node>; 2], lans: &[Lan], names: &[String; 2], sourc
             for (ip, at) in said {
                 match lan.and_then(|lan| lan.ips.iter().position(|own| *own == ip)) {
                     Some(node) => sources.ledger.taken(at, format!("[node.\"{}\"] lan", names[node])),
-                    None => sources
-                        .ledger
-                        .meaningless(at, "beats go between the nodes' addresses on each [lan], see interface"),
+                    None => sources.ledger.meaningless(
+                        at,
+                        "beats go between the nodes' addresses on each [lan], see interface",
+                    ),
                 }
             }
         }
@@ -317,5 +367,7 @@ fn own(lans: &[Lan], names: &[String; 2], groups: &[Group]) -> Vec<OwnAddress> {
     let nodes = nodes.map(|(node, ip)| OwnAddress { ip, prefix: None, what: format!("{node}'s own") });
     let vips = groups.iter().flat_map(|group| &group.addresses);
     let what = "what the pair serves";
-    nodes.chain(vips.map(|vip| OwnAddress { ip: vip.ip, prefix: Some(vip.prefix), what: what.to_string() })).collect()
+    nodes
+        .chain(vips.map(|vip| OwnAddress { ip: vip.ip, prefix: Some(vip.prefix), what: what.to_string() }))
+        .collect()
 }

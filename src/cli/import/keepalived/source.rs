@@ -1,5 +1,5 @@
-//! Lines as one node's keepalived sees them: comments come off, files are included, definitions put in, and lines for the other
-//! node left out (keepalived.conf(5); lib/parser.c of keepalived 2.2).
+//! Lines as one node's keepalived sees them: comments come off, files are included, definitions put in, and
+//! lines for the other node left out (keepalived.conf(5); lib/parser.c of keepalived 2.2).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -107,7 +107,10 @@ impl Reader<'_> {
     fn file(&mut self, path: &Path) -> Result<(), Wrong> {
         let real = fs::canonicalize(path).map_err(|error| cannot_read(&error))?;
         if self.stack.contains(&real) {
-            return Err((format!("includes itself: {}", path.display()), "take one include of the circle out"));
+            return Err((
+                format!("includes itself: {}", path.display()),
+                "take one include of the circle out",
+            ));
         }
         if self.stack.len() == MAX_DEPTH || self.files == MAX_FILES {
             return Err((
@@ -139,7 +142,8 @@ impl Reader<'_> {
         definition: &mut Option<(String, String)>,
     ) -> Result<(), Wrong> {
         let bytes = without_comment(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|_| ("is not UTF-8 text".to_string(), "write it in ASCII"))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| ("is not UTF-8 text".to_string(), "write it in ASCII"))?;
         let text = text.trim();
         if text.is_empty() {
             return Ok(());
@@ -207,7 +211,10 @@ impl Reader<'_> {
 
     fn define(&mut self, (name, value): (String, String)) -> Result<(), Wrong> {
         if self.defined.len() == MAX_DEFINITIONS {
-            return Err((format!("more than {MAX_DEFINITIONS} definitions"), "write their values where they are used"));
+            return Err((
+                format!("more than {MAX_DEFINITIONS} definitions"),
+                "write their values where they are used",
+            ));
         }
         self.defined.retain(|(known, _)| *known != name);
         self.defined.push((name, value));
@@ -217,16 +224,23 @@ impl Reader<'_> {
     /// What stands behind `@NAME` for that node, and behind `@^NAME` for all others.
     fn for_us<'t>(&mut self, at: Key, text: &'t str) -> Result<Option<&'t str>, Wrong> {
         let Some(condition) = text.strip_prefix('@') else { return Ok(Some(text)) };
-        let (is_other, condition) = condition.strip_prefix('^').map_or((false, condition), |rest| (true, rest));
+        let (is_other, condition) =
+            condition.strip_prefix('^').map_or((false, condition), |rest| (true, rest));
         let (name, rest) = condition.split_once([' ', '\t']).unwrap_or((condition, ""));
         if !is_name(name) {
-            return Err((format!("\"@{}\" names no node", shorten(name)), "write @NAME or @^NAME, and a blank"));
+            return Err((
+                format!("\"@{}\" names no node", shorten(name)),
+                "write @NAME or @^NAME, and a blank",
+            ));
         }
         self.sources.ids.insert(name.to_string());
         let rest = rest.trim();
         if INCLUDES.contains(&rest.split_ascii_whitespace().next().unwrap_or_default()) {
             let what = "keepalived does not include a file behind a condition";
-            return Err((what.to_string(), "take the condition into the included file, or the lines into this one"));
+            return Err((
+                what.to_string(),
+                "take the condition into the included file, or the lines into this one",
+            ));
         }
         let is_us = name == self.id || Some(name) == self.id.split('.').next();
         if is_us == is_other || rest.is_empty() {
@@ -243,9 +257,9 @@ impl Reader<'_> {
         while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
             let (name, behind) = match after.strip_prefix('{') {
-                Some(inner) => {
-                    inner.split_once('}').ok_or_else(|| ("has a ${ that is not closed".to_string(), "write ${NAME}"))?
-                }
+                Some(inner) => inner
+                    .split_once('}')
+                    .ok_or_else(|| ("has a ${ that is not closed".to_string(), "write ${NAME}"))?,
                 None => after.split_at(after.find(|c: char| !is_of_name(c)).unwrap_or(after.len())),
             };
             let value = match name {
@@ -270,7 +284,8 @@ impl Reader<'_> {
     }
 
     fn include(&mut self, at: Key, text: &str, path: &Path) -> Result<(), Wrong> {
-        let pattern = text.split_once([' ', '\t']).map_or("", |(_, rest)| rest).trim().trim_matches(['"', '\'']);
+        let pattern =
+            text.split_once([' ', '\t']).map_or("", |(_, rest)| rest).trim().trim_matches(['"', '\'']);
         if pattern.is_empty() {
             return Err(("names no file".to_string(), "write include FILE"));
         }
@@ -284,7 +299,10 @@ impl Reader<'_> {
             (format!("\"{}\": there is no directory {}", shorten(pattern), directory.display()), remedy)
         })?;
         if found.is_empty() && !pattern.contains(['*', '?', '[']) {
-            return Err((format!("\"{}\" is not there", shorten(pattern)), "copy it here too, or remove the line"));
+            return Err((
+                format!("\"{}\" is not there", shorten(pattern)),
+                "copy it here too, or remove the line",
+            ));
         }
         self.sources.ledger.open(at, text);
         if found.is_empty() {

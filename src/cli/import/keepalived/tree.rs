@@ -90,7 +90,10 @@ impl Tree {
     fn open(&mut self) -> Result<(), Wrong> {
         let before = self.levels.last().and_then(|level| level.last()).filter(|one| one.block.is_none());
         let Some(before) = before else {
-            return Err(("opens a block without a name".to_string(), "write the name of the block before the brace {"));
+            return Err((
+                "opens a block without a name".to_string(),
+                "write the name of the block before the brace {",
+            ));
         };
         if self.levels.len() > MAX_DEPTH {
             return Err((format!("is deeper than {MAX_DEPTH} blocks"), "close the ones that are done"));
@@ -130,7 +133,10 @@ fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
         }
     }
     if quote.is_some() {
-        return Err((format!("has a quote that is not closed: {}", shorten(text)), "close it in the same line"));
+        return Err((
+            format!("has a quote that is not closed: {}", shorten(text)),
+            "close it in the same line",
+        ));
     }
     all.extend(word.map(Token::Word));
     Ok(all)
@@ -152,7 +158,8 @@ mod tests {
 
     fn shown(statements: &[Statement]) -> String {
         let one = |statement: &Statement| {
-            let block = statement.block.as_ref().map(|block| format!("{{{}}}", shown(block))).unwrap_or_default();
+            let block =
+                statement.block.as_ref().map(|block| format!("{{{}}}", shown(block))).unwrap_or_default();
             statement.words.join("_") + &block
         };
         statements.iter().map(one).collect::<Vec<_>>().join(";")
@@ -170,16 +177,18 @@ mod tests {
             ("a \"x \\\" y\"", "a_x \" y"),
         ] {
             let lines = (1..).zip(text.lines());
-            let lines: Vec<Line> =
-                lines.map(|(line, text)| Line { at: Key { file: 0, line, part: 0 }, text: text.to_string() }).collect();
+            let lines: Vec<Line> = lines
+                .map(|(line, text)| Line { at: Key { file: 0, line, part: 0 }, text: text.to_string() })
+                .collect();
             let mut sources = Sources::default();
             assert_eq!(shown(&build(&lines, &mut sources)), expected, "{text}");
             assert!(sources.errors.is_empty(), "{text}");
         }
         for text in ["a {", "}", "{", "a { }\n{", "a \"b", &"a {\n".repeat(99), "a \"\\x41\""] {
             let lines = (1..).zip(text.lines());
-            let lines: Vec<Line> =
-                lines.map(|(line, text)| Line { at: Key { file: 0, line, part: 0 }, text: text.to_string() }).collect();
+            let lines: Vec<Line> = lines
+                .map(|(line, text)| Line { at: Key { file: 0, line, part: 0 }, text: text.to_string() })
+                .collect();
             let mut sources = Sources::default();
             build(&lines, &mut sources);
             assert!(!sources.errors.is_empty(), "{text}");

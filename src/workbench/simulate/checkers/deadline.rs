@@ -1,5 +1,5 @@
-//! The ack deadline, and what a witness is worth: who is unacknowledged serves on only with carrier and with a witness in
-//! sight; who takes over from a silent peer has seen a witness since it last heard that peer.
+//! The ack deadline, and what a witness is worth: who is unacknowledged serves on only with carrier and with
+//! a witness in sight; who takes over from a silent peer has seen a witness since it last heard that peer.
 
 use crosswire::config::{InJeopardy, MAX_WITNESSES, PathId, Side};
 use crosswire::frame::message::Role;
@@ -31,8 +31,8 @@ impl Sight {
         }
     }
 
-    /// The peer's newest beat says what it sees; where the files differ, nobody knows of which witnesses, and what this side has
-    /// seen itself counts.
+    /// The peer's newest beat says what it sees; where the files differ, nobody knows of which witnesses, and
+    /// what this side has seen itself counts.
     pub fn exchange(&mut self, ours: u8, theirs: u8, do_files_agree: bool) {
         for (index, counts) in self.counts.iter_mut().enumerate() {
             let is_seen = (ours | theirs) & (1 << index) != 0;
@@ -63,7 +63,8 @@ impl World {
         (all().min().unwrap_or_default(), all().max().unwrap_or_default())
     }
 
-    /// Which of the pair's files counts for a path is agreed on by beats; no wait is longer than by the slower one.
+    /// Which of the pair's files counts for a path is agreed on by beats; no wait is longer than by the
+    /// slower one.
     pub(super) fn slower_dead_after(&self, path: PathId) -> Span {
         let all = self.setup.policies().map(|policy| policy.paths[path.index()].timing.dead_after);
         all.max().unwrap_or_default()
@@ -111,8 +112,9 @@ impl World {
         };
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
-        let heard =
-            self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at) + self.shortest_late_after(side));
+        let heard = self.watch.hearing[side.index()]
+            .heard_at
+            .map(|at| clock.local(at) + self.shortest_late_after(side));
         let is_fresh = |asked_at: Instant| {
             heard.is_none_or(|heard| asked_at > heard) && local.since(asked_at) <= self.dead_afters().1
         };
@@ -141,29 +143,48 @@ impl World {
             .into_iter()
             .all(|acked| acked.is_some_and(|acked| self.is_without_witness(side, clock.local(acked), local)));
         for group in self.setup.policy.group_ids() {
-            let is_serving = matches!(self.watch.roles[side.index()][group.index()], Role::Acquiring | Role::Active);
+            let is_serving =
+                matches!(self.watch.roles[side.index()][group.index()], Role::Acquiring | Role::Active);
             if is_serving && !self.watch.carriers[side.index()][group.index()] {
-                self.complain("ack-deadline", format!("{side:?} serves {group:?} on, unheard and without carrier"));
+                self.complain(
+                    "ack-deadline",
+                    format!(
+                        "{side:?} serves {group:?} on, unheard and without \
+                    carrier"
+                    ),
+                );
             }
             if is_serving && is_blind {
-                self.complain("ack-deadline", format!("{side:?} serves {group:?} on, unheard and without a witness"));
+                self.complain(
+                    "ack-deadline",
+                    format!(
+                        "{side:?} serves {group:?} on, unheard and without a \
+                    witness"
+                    ),
+                );
             }
         }
     }
 
-    /// Where the files differ, whoever lets go for want of an acknowledgement has waited for as long as the peer would before it
-    /// takes over: all that has once been acknowledged, the peer has heard of.
+    /// Where the files differ, whoever lets go for want of an acknowledgement has waited for as long as the
+    /// peer would before it takes over: all that has once been acknowledged, the peer has heard of.
     pub(super) fn check_promise(&mut self, side: Side) {
         let clock = self.boxes[side.index()].clock;
         let hearings = &self.watch.hearing;
         let hearing = &hearings[side.index()];
         let Some(acked) = hearing.surely_acked_at else { return };
-        let met_at =
-            hearings[0].adopted_at.max(hearings[1].adopted_at).max(hearing.returned_at.unwrap_or(Instant::ORIGIN));
+        let met_at = hearings[0]
+            .adopted_at
+            .max(hearings[1].adopted_at)
+            .max(hearing.returned_at.unwrap_or(Instant::ORIGIN));
         let has_promised = self.are_acquainted() && acked >= met_at + self.exchange_time();
         let has_dropped = hearings.iter().any(|hearing| hearing.has_dropped_lines());
         let promised = clock.local(acked) + timing::release_start(self.known_dead_afters(side).0);
-        if !self.do_files_agree() && has_promised && !has_dropped && clock.local(self.now) + TOLERANCE < promised {
+        if !self.do_files_agree()
+            && has_promised
+            && !has_dropped
+            && clock.local(self.now) + TOLERANCE < promised
+        {
             self.complain("promise", format!("{side:?} lets go although the peer's patience is not over"));
         }
     }
@@ -171,14 +192,17 @@ impl World {
     /// No witness that counts has been seen since before a full lease without an acknowledgement was over.
     fn is_without_witness(&self, side: Side, acked: Instant, local: Instant) -> bool {
         let (shortest, longest) = self.dead_afters();
-        let Some(newest) = self.newest_sight(side).filter(|_| !self.watch.hearing[side.index()].has_peer_left) else {
+        let Some(newest) =
+            self.newest_sight(side).filter(|_| !self.watch.hearing[side.index()].has_peer_left)
+        else {
             return false;
         };
         let deadline = acked + shortest;
         // The node may know of an older acknowledgement only: frames of the handshake take numbers too.
         let is_late_sight = newest > acked;
         let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
-        // The same for how long it has been alone: by two beats, where its agent was replaced. It may go by the faster file.
+        // The same for how long it has been alone: by two beats, where its agent was replaced. It may go by
+        // the faster file.
         let interval = self.file(side).interval();
         let alone_from = acked + timing::release_start(self.fastest_dead_after()) + self.file(side).lease;
         local > unseen_from + TOLERANCE && local + interval + interval < alone_from

@@ -19,7 +19,8 @@ const OVERLOOKED: Span = Span::from_us(PROMPT.as_us() + 100);
 pub struct Hearing {
     /// Which run of the peer's agent it adopted; 0: none.
     pub adopted: u32,
-    /// The checksum of the file with which that one was started, as last heard: a box may come back with another one.
+    /// The checksum of the file with which that one was started, as last heard: a box may come back with
+    /// another one.
     pub peer_digest: Option<u8>,
     /// Since when; an agent in the place of another knows whom that one had met.
     pub adopted_at: Instant,
@@ -123,8 +124,8 @@ impl Hearing {
         self.lines.iter().any(LineEvidence::has_dropped)
     }
 
-    /// When the beat was made that its beats acknowledge for certain. They name the newest number: where a session value came
-    /// after the newest beat and was taken, that one's, which acknowledges nothing.
+    /// When the beat was made that its beats acknowledge for certain. They name the newest number: where a
+    /// session value came after the newest beat and was taken, that one's, which acknowledges nothing.
     pub fn surely_acknowledges(&self) -> Option<Instant> {
         self.newest_sent_at.filter(|_| self.session_count <= self.newest_count)
     }
@@ -132,7 +133,13 @@ impl Hearing {
 
 impl World {
     /// A genuine frame reached the agent's buffers.
-    pub(in super::super) fn note_arrival(&mut self, side: Side, path: PathId, is_serial: bool, stamp: &Stamp) {
+    pub(in super::super) fn note_arrival(
+        &mut self,
+        side: Side,
+        path: PathId,
+        is_serial: bool,
+        stamp: &Stamp,
+    ) {
         let my_run = self.boxes[side.index()].agent_run;
         let is_stranger = self.boxes[0].started_with.0 != self.boxes[1].started_with.0
             || self.boxes[0].started_with.1 != self.boxes[1].started_with.1;
@@ -158,7 +165,8 @@ impl World {
         if is_overtaken || stamp.runs != [known.adopted, my_run] {
             return;
         }
-        // A hello that overtakes a beat on the LAN does not make it old: nothing shows yet that its number is fresh.
+        // A hello that overtakes a beat on the LAN does not make it old: nothing shows yet that its number is
+        // fresh.
         if stamp.is_beat || stamp.is_session {
             known.taken_in[path.index()] = stamp.count;
         }
@@ -177,12 +185,14 @@ impl World {
         }
         hearing.acked_at = hearing.acked_at.max(stamp.acked);
         hearing.surely_acked_at = hearing.surely_acked_at.max(stamp.surely_acked);
-        // One that came before its sender was adopted has arrived by now, and a copy that another path brings is no news.
+        // One that came before its sender was adopted has arrived by now, and a copy that another path brings
+        // is no news.
         hearing.firsts[0].note(stamp.count, now);
         let first_read = Some(hearing.firsts[1].note(stamp.count, now));
         let read_at = &mut hearing.read_at[path.index()];
         *read_at = (*read_at).max(first_read);
-        (hearing.heard_at, hearing.told_at) = (hearing.heard_at.max(first_read), hearing.told_at.max(first_read));
+        (hearing.heard_at, hearing.told_at) =
+            (hearing.heard_at.max(first_read), hearing.told_at.max(first_read));
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.newest_count = stamp.count;
@@ -206,7 +216,8 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
         self.file(side).paths.iter().enumerate().any(|(index, path)| {
-            let is_current = hearing.read_at[index].is_some() && hearing.read_at[index] >= hearing.opened_at[index];
+            let is_current =
+                hearing.read_at[index].is_some() && hearing.read_at[index] >= hearing.opened_at[index];
             let age = hearing.read_at[index].map(|at| clock.local(self.now).since(clock.local(at)));
             let is_open = self.watch.open_paths[side.index()][index];
             is_open && is_current && age.is_some_and(|age| age < path.timing.dead_after)
@@ -220,7 +231,8 @@ impl World {
         status.iter().flat_map(|status| &status.paths).map(|path| u64::from(path.beats_heard)).sum()
     }
 
-    /// A stall of a side's own moves everything that it last heard, as the design says; it does not move what arrived.
+    /// A stall of a side's own moves everything that it last heard, as the design says; it does not move what
+    /// arrived.
     pub(super) fn note_stall(&mut self, side: Side, gap: Span) {
         let gap = self.boxes[side.index()].clock.true_span(gap);
         let hearing = &mut self.watch.hearing[side.index()];
@@ -268,8 +280,8 @@ impl World {
         }
     }
 
-    /// No takeover while any path hears the peer, while somebody unintelligible is on the cable, or on the strength of a
-    /// silence that one path alone testifies to.
+    /// No takeover while any path hears the peer, while somebody unintelligible is on the cable, or on the
+    /// strength of a silence that one path alone testifies to.
     pub(super) fn check_silence(&mut self, side: Side, reason: TakeReason) {
         let is_for_silence = match reason {
             TakeReason::Dead | TakeReason::Jeopardy | TakeReason::PeerIsOff | TakeReason::ColdStart => true,
@@ -281,26 +293,38 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
         let is_power_loss = reason == TakeReason::Dead && self.is_power_loss_shown(side);
-        let shortest = self.file(side).paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
+        let shortest =
+            self.file(side).paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
         let window = if is_power_loss { self.shortest_late_after(side) } else { shortest };
         let hearing = &self.watch.hearing[side.index()];
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < window);
-        // A path that was lost since hears nobody; that its silence proves nothing is another checker's business.
+        // A path that was lost since hears nobody; that its silence proves nothing is another checker's
+        // business.
         let is_open = |path: usize| self.watch.open_paths[side.index()][path];
-        // The kernel's word on what has arrived counts for a moment; where nothing is held up, it is the present.
+        // The kernel's word on what has arrived counts for a moment; where nothing is held up, it is the
+        // present.
         let is_busy = self.setup.held_up > Span::ZERO;
         let is_overlooked = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) <= OVERLOOKED);
         let is_news = |at: Option<Instant>| is_recent(at) && !(is_busy && is_overlooked(at));
         let is_heard = (0..MAX_PATHS).any(|path| is_open(path) && is_news(hearing.arrived_at[path]));
         let is_stranger = is_news(hearing.stranger_at);
         if is_heard {
-            self.complain("heard", format!("{side:?} took over ({reason:?}) although a fresh beat had arrived"));
+            self.complain(
+                "heard",
+                format!("{side:?} took over ({reason:?}) although a fresh beat had arrived"),
+            );
         }
         if is_stranger && reason != TakeReason::PeerIsOff {
-            self.complain("refused", format!("{side:?} took over ({reason:?}) although a stranger was on the cable"));
+            self.complain(
+                "refused",
+                format!("{side:?} took over ({reason:?}) although a stranger was on the cable"),
+            );
         }
         if reason == TakeReason::Dead && !is_power_loss && !self.is_silence_common(side) {
-            self.complain("jeopardy", format!("{side:?} took over (Dead) on the silence of one kind of path"));
+            self.complain(
+                "jeopardy",
+                format!("{side:?} took over (Dead) on the silence of one kind of path"),
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! A lease is reckoned from when its renewal was ordered, is never extended once it has lapsed, and nobody serves on
-//! without one.
+//! A lease is reckoned from when its renewal was ordered, is never extended once it has lapsed, and nobody
+//! serves on without one.
 
 use crosswire::config::Side;
 use crosswire::frame::message::Role;
@@ -45,13 +45,15 @@ impl World {
         }
     }
 
-    /// What adds or renews is good for a moment only: a guard that wakes late must not do what was wanted long ago.
-    /// What lets go is good for ever.
+    /// What adds or renews is good for a moment only: a guard that wakes late must not do what was wanted
+    /// long ago. What lets go is good for ever.
     fn check_last_moment(&mut self, side: Side, local: Instant, ticket: &Ticket) {
         let late_after = self.shortest_late_after(side);
         let is_good = match ticket.order {
             Order::Acquire { .. } => ticket.valid_until.since(local) <= late_after,
-            Order::Renew { .. } | Order::Probe { .. } => ticket.valid_until.since(local) <= self.file(side).interval(),
+            Order::Renew { .. } | Order::Probe { .. } => {
+                ticket.valid_until.since(local) <= self.file(side).interval()
+            }
             Order::Release { .. } => ticket.valid_until == Instant::NEVER,
             Order::Fence { .. } | Order::Announce { .. } => true,
         };

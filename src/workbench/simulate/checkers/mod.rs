@@ -61,7 +61,8 @@ pub struct Watch {
     pub past_overlaps: Vec<(Instant, Instant)>,
     /// By side and group: when it last ordered a question.
     pub asked: [[Instant; MAX_GROUPS]; 2],
-    /// By side and group: when it last heard somebody else answer for an address of it, and when it had asked last by then.
+    /// By side and group: when it last heard somebody else answer for an address of it, and when it had asked
+    /// last by then.
     pub answered: [[Option<(Instant, Instant)>; MAX_GROUPS]; 2],
     /// How clients fared.
     pub service: super::service::Service,
@@ -129,17 +130,20 @@ impl Watch {
         self.terms[index] = [0; MAX_GROUPS];
         self.answered[index] = [None; MAX_GROUPS];
         self.carriers[index] = [false; MAX_GROUPS];
-        (self.is_leaving[index], self.troubled_since[index], self.is_known_deaf[index]) = (false, None, false);
+        (self.is_leaving[index], self.troubled_since[index], self.is_known_deaf[index]) =
+            (false, None, false);
         self.open_paths[index] = [false; MAX_PATHS];
     }
 
-    /// An agent goes on in the place of another: it holds what that one held, has heard nobody, and knows of each path when
-    /// that one heard the peer there; where the deposit says that it did so lately, it may have been until now.
+    /// An agent goes on in the place of another: it holds what that one held, has heard nobody, and knows of
+    /// each path when that one heard the peer there; where the deposit says that it did so lately, it may
+    /// have been until now.
     pub fn become_succeeded(&mut self, side: Side, now: Instant, deposit: &Deposit) {
         let index = side.index();
         let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
         let hearing = &mut self.hearing[index];
-        (hearing.opened_at, hearing.sight, hearing.adopted_at) = (before.opened_at, before.sight, before.adopted_at);
+        (hearing.opened_at, hearing.sight, hearing.adopted_at) =
+            (before.opened_at, before.sight, before.adopted_at);
         // What answered after the last deposit was made, and what then counted, nobody has told it.
         hearing.sight.forget_but(&deposit.witnesses, deposit.witnesses_that_count);
         hearing.known = if before.adopted == 0 { before.known } else { before.adopted };
@@ -155,7 +159,9 @@ impl Watch {
     /// The terms under which a side holds its groups.
     pub fn held_terms(&self, side: Side) -> [u32; MAX_GROUPS] {
         let index = side.index();
-        std::array::from_fn(|group| if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 })
+        std::array::from_fn(
+            |group| if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 },
+        )
     }
 }
 

@@ -1,26 +1,30 @@
 //! At most one holder per address.
 //!
-//! Two kernels may hold an address at the same time only where nothing that either node could have learned would have
-//! told it otherwise. That is stricter than 'both paths were cut': each way of knowing is looked at for as long as it
-//! takes to be used, and one that worked is enough to make the overlap a violation.
+//! Two kernels may hold an address at the same time only where nothing that either node could have learned
+//! would have told it otherwise. That is stricter than 'both paths were cut': each way of knowing is looked
+//! at for as long as it takes to be used, and one that worked is enough to make the overlap a violation.
 //!
-//! * The taker could have *heard*: some path carried what the holder's agent sent. On a cable also a holder with another
-//!   key is heard, since whoever is not understood inhibits a takeover. Two that are not acquainted yet can hear each
-//!   other only where both directions of one path work: what does not echo a session value may be a recording.
-//! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered, whatever its
-//!   processes did.
-//! * The taker had been *answered* before it took: since it last heard the holder somebody answered for the addresses, and
-//!   nothing since says that the holder's kernel let them go.
-//! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears nobody, and
-//!   the holder's agent and guard were there to let go by the ack deadline. Only whom it has met can tell it anything.
+//! * The taker could have *heard*: some path carried what the holder's agent sent. On a cable also a holder
+//!   with another key is heard, since whoever is not understood inhibits a takeover. Two that are not
+//!   acquainted yet can hear each other only where both directions of one path work: what does not echo a
+//!   session value may be a recording.
+//! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered,
+//!   whatever its processes did.
+//! * The taker had been *answered* before it took: since it last heard the holder somebody answered for the
+//!   addresses, and nothing since says that the holder's kernel let them go.
+//! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears
+//!   nobody, and the holder's agent and guard were there to let go by the ack deadline. Only whom it has met
+//!   can tell it anything.
 //!
 //! A question and a report are one frame each, so a direction that loses any counts as not carrying them.
 //!
-//! A group that asks for a fence is never excused if it was taken on silence: a fence proves what silence cannot.
+//! A group that asks for a fence is never excused if it was taken on silence: a fence proves what silence
+//! cannot.
 //!
-//! Where the holder's agent or guard did not work, only its kernel is left to let go, a lease later: the rule `probe`
-//! does not wait for that and is excused, the rule `lease` does and is not. What begins when a frozen box thaws follows
-//! the same reasoning. An excused overlap must end within two intervals of the first exchange.
+//! Where the holder's agent or guard did not work, only its kernel is left to let go, a lease later: the rule
+//! `probe` does not wait for that and is excused, the rule `lease` does and is not. What begins when a frozen
+//! box thaws follows the same reasoning. An excused overlap must end within two intervals of the first
+//! exchange.
 
 use crosswire::config::{GroupId, PathId, PathKind, SafetyRule, Side};
 use crosswire::health::RAILS_APART;
@@ -77,7 +81,8 @@ impl World {
         if self.watch.excused[group.index()] == Some(self.reigns(group)) {
             return true;
         }
-        let newest = self.watch.taken.iter().filter_map(|taken| taken[group.index()]).max_by_key(|(at, _)| *at);
+        let newest =
+            self.watch.taken.iter().filter_map(|taken| taken[group.index()]).max_by_key(|(at, _)| *at);
         if self.is_fenced(group) && newest.is_some_and(|(_, reason)| is_by_silence(reason)) {
             return false;
         }
@@ -98,22 +103,25 @@ impl World {
         // Who had heard that the holder cannot serve waits for its kernel, whatever the rule.
         let was_told = self.watch.hearing[taker.index()].troubled_since.is_some();
         let waits_for_kernel = was_told || self.group_policy(taker, group).safety != SafetyRule::Probe;
-        // Guards that hung on both boxes and go on together do what was ordered before either could hear of it.
+        // Guards that hung on both boxes and go on together do what was ordered before either could hear of
+        // it.
         let window = self.exchange_time();
-        let both_hung = SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
+        let both_hung =
+            SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
         let by_listening = !both_hung && (self.could_hear(taker) || self.could_ask(taker));
         let could_know = by_listening || self.was_answered(taker, group) || self.could_be_told(holder);
         !(could_know || (kernel_alone && waits_for_kernel && !self.is_renewed_in_silence(group, taker)))
     }
 
-    /// The holder has renewed so lately that it lived behind the cut for longer than whoever heard nothing of it would take
-    /// it to have. What happened to its processes since is not why both hold the group.
+    /// The holder has renewed so lately that it lived behind the cut for longer than whoever heard nothing of
+    /// it would take it to have. What happened to its processes since is not why both hold the group.
     fn is_renewed_in_silence(&self, group: GroupId, taker: Side) -> bool {
         let holder = taker.peer();
         let hearing = &self.watch.hearing[taker.index()];
         let silent_since = hearing.heard_at.unwrap_or(hearing.started_at);
         let bound = timing::lifetime_bound(self.dead_afters().1, self.file(holder).lease);
-        self.boxes[holder.index()].kernel.until[group.index()].is_some_and(|until| until > silent_since + bound)
+        self.boxes[holder.index()].kernel.until[group.index()]
+            .is_some_and(|until| until > silent_since + bound)
     }
 
     fn slower_interval(&self) -> Span {
@@ -125,11 +133,14 @@ impl World {
         let interval = self.slower_interval();
         let slowest = self.setup.bauds.iter().copied().filter(|baud| *baud > 0).min().unwrap_or(115_200);
         let frame = timing::line_time(70, slowest);
-        interval.fraction(3, 1) + frame.fraction(5, 1) + self.setup.wakes_late.fraction(3, 1) + Span::from_ms(20)
+        interval.fraction(3, 1)
+            + frame.fraction(5, 1)
+            + self.setup.wakes_late.fraction(3, 1)
+            + Span::from_ms(20)
     }
 
-    /// Nothing is taken of which the wire has long said that somebody else has it. Who was offered a group, or left alone with
-    /// it, does not ask.
+    /// Nothing is taken of which the wire has long said that somebody else has it. Who was offered a group,
+    /// or left alone with it, does not ask.
     pub(super) fn check_strangers(&mut self, side: Side, group: GroupId, reason: TakeReason) {
         // A probe that was put before the stranger came may be so old.
         let (now, window) = (self.now, self.exchange_time() + Span::from_ms(200));
@@ -142,7 +153,10 @@ impl World {
             .filter(|home| !home.is_filtered[side.index()])
             .is_some_and(|home| home.directions[side.index()].sure.is_good_for(now, window));
         if is_asked && is_there && is_asking && is_seen {
-            self.complain("stranger", format!("{side:?} takes {group:?} ({reason:?}) although a stranger has it"));
+            self.complain(
+                "stranger",
+                format!("{side:?} takes {group:?} ({reason:?}) although a stranger has it"),
+            );
         }
     }
 
@@ -153,7 +167,8 @@ impl World {
 
     /// Each has adopted the other's present run.
     pub(super) fn are_acquainted(&self) -> bool {
-        let [a, b] = [0, 1].map(|index: usize| (self.boxes[index].agent_run, self.watch.hearing[index].adopted));
+        let [a, b] =
+            [0, 1].map(|index: usize| (self.boxes[index].agent_run, self.watch.hearing[index].adopted));
         a.1 == b.0 && b.1 == a.0
     }
 
@@ -168,7 +183,9 @@ impl World {
         has_speaker
             && has_listener
             && self.policy().path_ids().any(|path| {
-                let good = |from: Side| self.links[path.index()].directions[from.index()].mark.is_good_for(now, window);
+                let good = |from: Side| {
+                    self.links[path.index()].directions[from.index()].mark.is_good_for(now, window)
+                };
                 let is_understood = !strangers && (are_acquainted || good(taker));
                 good(holder) && (is_understood || (strangers && self.kind(path) == PathKind::Serial))
             })
@@ -188,17 +205,19 @@ impl World {
             })
     }
 
-    /// Since the holder was last heard somebody answered for the addresses, and its kernel may not have let go yet: the
-    /// taker remembers that, if it has not been stopped or started since.
+    /// Since the holder was last heard somebody answered for the addresses, and its kernel may not have let
+    /// go yet: the taker remembers that, if it has not been stopped or started since.
     fn was_answered(&self, taker: Side, group: GroupId) -> bool {
         let bound = timing::lifetime_bound(self.dead_afters().1, self.file(taker.peer()).lease);
         let heard = self.watch.hearing[taker.index()].heard_at;
         let answered = self.watch.answered[taker.index()][group.index()];
         let remembers = |at: Instant| self.boxes[taker.index()].works.bad_until(self.now) < at;
         let (Some(heard), Some((answered, asked))) = (heard, answered) else { return false };
-        // Where the peer's own address answers and one answer for the addresses is lost, they seem to have been let go.
-        let loses =
-            |home: PathId| self.links[home.index()].directions.iter().any(|direction| direction.loss_permille > 0);
+        // Where the peer's own address answers and one answer for the addresses is lost, they seem to have
+        // been let go.
+        let loses = |home: PathId| {
+            self.links[home.index()].directions.iter().any(|direction| direction.loss_permille > 0)
+        };
         // So they do where the peer answers on a second LAN, on which the addresses do not live.
         let lans = self.policy().paths.iter().filter(|path| path.kind == PathKind::Lan).count();
         if lans > 1 || self.home().is_some_and(loses) {
@@ -257,7 +276,10 @@ impl World {
         let interval = self.slower_interval();
         let limit = interval + interval + self.setup.wakes_late.fraction(4, 1) + Span::from_ms(5);
         if self.now.since(begun) > limit {
-            self.complain("split-ends", format!("both still hold {group:?} two intervals after they heard each other"));
+            self.complain(
+                "split-ends",
+                format!("both still hold {group:?} two intervals after they heard each other"),
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a node says that it did, against what is true: released means confirmed, terms only rise, the loser of two
-//! actives is the one with the lower term.
+//! What a node says that it did, against what is true: released means confirmed, terms only rise, the loser
+//! of two actives is the one with the lower term.
 
 use crosswire::config::{GroupId, Side};
 use crosswire::custody::HeldGroup;
@@ -15,11 +15,12 @@ impl World {
             Record::PeerStarted => self.note_adoption(side),
             Record::Stall(gap) => self.note_stall(side, gap),
             Record::Taking { group, term, reason, .. } => self.judge_taking(side, group, term, reason),
-            Record::Releasing { group, reason: ReleaseReason::LostTie, .. } => self.judge_lost_tie(side, group),
-            Record::Releasing {
-                reason: ReleaseReason::WitnessUnseen | ReleaseReason::UnheardByPeer | ReleaseReason::NoCarrier,
-                ..
-            } => self.check_promise(side),
+            Record::Releasing { group, reason: ReleaseReason::LostTie, .. } => {
+                self.judge_lost_tie(side, group)
+            }
+            Record::Releasing { reason: ReleaseReason::WitnessUnseen, .. }
+            | Record::Releasing { reason: ReleaseReason::UnheardByPeer, .. }
+            | Record::Releasing { reason: ReleaseReason::NoCarrier, .. } => self.check_promise(side),
             Record::Role { group, from, to } => {
                 self.watch.note_role(side, group.index(), to, self.now);
                 self.judge_role(side, group, from, to);
@@ -73,7 +74,10 @@ impl World {
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
         if term <= known {
-            self.complain("term", format!("{side:?} takes {group:?} as term {term} and knew of term {known}"));
+            self.complain(
+                "term",
+                format!("{side:?} takes {group:?} as term {term} and knew of term {known}"),
+            );
         }
         self.watch.terms[side.index()][group.index()] = term;
     }

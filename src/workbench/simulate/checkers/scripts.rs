@@ -1,5 +1,5 @@
-//! Scripts: whoever says that it holds nothing runs nothing, what only one box may run never runs on two, and nothing is
-//! started that runs already.
+//! Scripts: whoever says that it holds nothing runs nothing, what only one box may run never runs on two, and
+//! nothing is started that runs already.
 
 use crosswire::config::{GroupId, SafetyRule, Side};
 use crosswire::quorum::record::TakeReason;
@@ -11,7 +11,8 @@ impl World {
     pub(in super::super) fn script_starts(&mut self, side: Side, group: GroupId, script: u8) {
         let is_running = |side: Side| self.boxes[side.index()].services[group.index()].contains(script);
         let policy = self.group_policy(side, group);
-        // No lease ends a script: where it has to be certain that it runs nowhere else, nothing excuses that it does.
+        // No lease ends a script: where it has to be certain that it runs nowhere else, nothing excuses that
+        // it does.
         let is_for_one = policy.is_exclusive || policy.safety == SafetyRule::Fence;
         if is_running(side) {
             self.complain(
@@ -27,16 +28,19 @@ impl World {
         self.boxes[side.index()].services[group.index()].insert(script);
     }
 
-    /// By the rule `lease` a script is not started while it stops elsewhere: the peer had said that it lets go before it was heard
-    /// last when the group was taken, its guard has worked ever since, and none of its scripts has outlived its time.
+    /// By the rule `lease` a script is not started while it stops elsewhere: the peer had said that it lets
+    /// go before it was heard last when the group was taken, its guard has worked ever since, and none of its
+    /// scripts has outlived its time.
     fn should_wait(&self, taker: Side, group: GroupId) -> bool {
         let (holder, index) = (taker.peer(), group.index());
         let reason = self.watch.taken[taker.index()][index].map(|(_, reason)| reason);
         // What it has heard since it took the group came too late to wait for.
         let heard_at = self.watch.heard_before[taker.index()][index];
-        let since = self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
-        let is_working =
-            since.is_some_and(|since| self.boxes[holder.index()].guards.is_good_for(self.now, self.now.since(since)));
+        let since =
+            self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
+        let is_working = since.is_some_and(|since| {
+            self.boxes[holder.index()].guards.is_good_for(self.now, self.now.since(since))
+        });
         let is_peer_off = reason == Some(TakeReason::PeerIsOff);
         let is_by_lease = self.group_policy(taker, group).safety == SafetyRule::Lease;
         is_by_lease && is_working && !self.watch.is_unstopped[holder.index()][index] && !is_peer_off
@@ -50,7 +54,10 @@ impl World {
         for group in self.setup.policy.group_ids() {
             let role = self.watch.roles[side.index()][group.index()];
             if !role.is_holding() && !self.boxes[side.index()].services[group.index()].is_empty() {
-                self.complain("script-untold", format!("{side:?} says {role:?} of {group:?}, and its scripts run"));
+                self.complain(
+                    "script-untold",
+                    format!("{side:?} says {role:?} of {group:?}, and its scripts run"),
+                );
             }
         }
     }

@@ -74,8 +74,8 @@ impl World {
         lines.iter().zip(open).any(|(lines, is_open)| is_open && lines.is_believed() && lines.is_on)
     }
 
-    /// The lines dropped in the middle of the beats of a cable, every other cable fell silent at the latest, and every LAN
-    /// is late: what a power loss looks like.
+    /// The lines dropped in the middle of the beats of a cable, every other cable fell silent at the latest,
+    /// and every LAN is late: what a power loss looks like.
     pub(super) fn is_power_loss_shown(&self, side: Side) -> bool {
         let ids = |kind| self.policy().path_ids().filter(move |path| self.kind(*path) == kind);
         let age = |path: PathId| self.age_of(side, path);
@@ -116,10 +116,13 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let lines = &self.watch.hearing[side.index()].lines[path.index()];
         let read = self.watch.hearing[side.index()].read_at[path.index()].map(|at| clock.local(at));
-        let (Some(dropped), Some(read), true) = (lines.dropped_at, read, lines.is_believed()) else { return false };
+        let (Some(dropped), Some(read), true) = (lines.dropped_at, read, lines.is_believed()) else {
+            return false;
+        };
         let timing = self.timing(side, path);
         let newest = self.watch.hearing[side.index()].heard_at.map(|at| clock.local(at));
-        let is_alive = newest.max(Some(read)).is_some_and(|newest| newest > dropped + outlived_for(timing.interval));
+        let is_alive =
+            newest.max(Some(read)).is_some_and(|newest| newest > dropped + outlived_for(timing.interval));
         !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
     }
 
@@ -143,14 +146,23 @@ impl World {
     fn check_drift(&mut self, side: Side, reason: TakeReason) {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
-        let Some(told_at) = hearing.told_at.max(hearing.heard_at).filter(|_| hearing.told_at.is_some()) else { return };
+        let Some(told_at) = hearing.told_at.max(hearing.heard_at).filter(|_| hearing.told_at.is_some())
+        else {
+            return;
+        };
         let dead_after = self.known_dead_afters(side).1;
         let shown = self.is_power_loss_shown(side).then(|| self.power_loss_wait(side));
         let wait = timing::takeover_after(shown.unwrap_or(dead_after).min(dead_after));
         let is_early = clock.local(self.now) < clock.local(told_at) + wait;
         let is_by_age = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
         if is_by_age && is_early {
-            self.complain("drift", format!("{side:?} took over ({reason:?}) before both would call the peer silent"));
+            self.complain(
+                "drift",
+                format!(
+                    "{side:?} took over ({reason:?}) before both would call the peer \
+                silent"
+                ),
+            );
         }
     }
 
@@ -159,19 +171,27 @@ impl World {
         self.check_drift(side, reason);
         let is_by_silence = is_by_silence(reason);
         if is_by_silence && self.is_fenced(group) && !self.was_dark_since_heard(side) {
-            self.complain("fence", format!("{side:?} took {group:?} ({reason:?}) from a peer that was not off since"));
+            self.complain(
+                "fence",
+                format!(
+                    "{side:?} took {group:?} ({reason:?}) from a peer that was not \
+                off since"
+                ),
+            );
         }
         if reason == TakeReason::Jeopardy && self.file(side).in_jeopardy == InJeopardy::Hold {
             self.complain("jeopardy", format!("{side:?} took {group:?} from a doubtful peer"));
         }
-        let may_hold_on = self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
+        let may_hold_on =
+            self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
         let waits = match self.group_policy(side, group).safety {
             SafetyRule::Probe => may_hold_on,
             SafetyRule::Lease => true,
             // A box that was fenced holds nothing, however long it may have said that it would.
             SafetyRule::Fence => !self.was_dark_since_heard(side),
         };
-        if waits && matches!(reason, TakeReason::Dead | TakeReason::Jeopardy) && !self.has_lease_passed(side) {
+        if waits && matches!(reason, TakeReason::Dead | TakeReason::Jeopardy) && !self.has_lease_passed(side)
+        {
             let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
             self.complain("lease-wait", text);
         }
@@ -210,7 +230,8 @@ impl World {
         dark_until >= hearing.heard_at.unwrap_or(hearing.started_at)
     }
 
-    /// All release mechanisms have had their time, from the peer's last beat or from when it said that it cannot serve.
+    /// All release mechanisms have had their time, from the peer's last beat or from when it said that it
+    /// cannot serve.
     fn has_lease_passed(&self, side: Side) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
