@@ -1,6 +1,7 @@
 //! What completes a command line in bash, zsh and fish, from the tables that `--help` shows.
 //!
-//! All three offer the commands first, then the options of the command, and files where a FILE or DIR is wanted.
+//! All three offer the commands first, then the options of the command, and files where a FILE or DIR is
+//! wanted.
 
 use std::fmt::Write as _;
 
@@ -10,8 +11,10 @@ use super::option::{Kind, Spec, Word};
 pub fn bash(specs: &[&Spec]) -> String {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name).collect();
     let mut text = format!(
-        "# Made by `crosswire man`.\n_crosswire() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words=\n    \
-         if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"{} --help --version\"\n    else\n        case ${{COMP_WORDS[1]}} in\n",
+        "# Made by `crosswire man`.\n_crosswire() \
+            {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words=\n    \
+         if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"{} --help --version\"\n    else\n        case \
+         ${{COMP_WORDS[1]}} in\n",
         names.join(" ")
     );
     for spec in specs {
@@ -25,8 +28,10 @@ pub fn bash(specs: &[&Spec]) -> String {
     file_options.dedup();
     let _ = write!(
         text,
-        "        esac\n    fi\n    case $before in\n        {}) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n        \
-         *) COMPREPLY=($(compgen -W \"$words\" -- \"$word\")) ;;\n    esac\n}}\ncomplete -o default -F _crosswire crosswire\n",
+        "        esac\n    fi\n    case $before in\n        {}) COMPREPLY=($(compgen -f -- \"$word\")) \
+            ;;\n        \
+         *) COMPREPLY=($(compgen -W \"$words\" -- \"$word\")) ;;\n    esac\n}}\ncomplete -o default -F \
+         _crosswire crosswire\n",
         file_options.join(" | ")
     );
     text
@@ -34,7 +39,9 @@ pub fn bash(specs: &[&Spec]) -> String {
 
 /// For zsh's compinit, as the file `_crosswire` of its `fpath`.
 pub fn zsh(specs: &[&Spec]) -> String {
-    let mut text = "#compdef crosswire\n# Made by `crosswire man`.\nlocal -a commands\ncommands=(\n".to_owned();
+    let mut text = "#compdef crosswire\n# Made by `crosswire man`.\nlocal -a commands\n\
+        commands=(\n"
+        .to_owned();
     for spec in specs {
         let _ = writeln!(text, "    '{}:{}'", spec.name, zsh_escaped(spec.about));
     }

@@ -62,7 +62,14 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
     assert_eq!(sums(&first).lines().count(), 3, "{}", sums(&first));
     let deb = named(&first, ".deb");
     let fields = expect("dpkg-deb", &["--field", &deb, "Version", "Architecture", "Depends"]);
-    assert_eq!(fields, format!("Version: {}\nArchitecture: i386\nDepends: adduser\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        fields,
+        format!(
+            "Version: {}\nArchitecture: i386\nDepends: \
+        adduser\n",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
     assert_eq!(
         expect("dpkg-deb", &["--info", &deb, "conffiles"]),
         "/etc/default/crosswire\n/etc/init.d/crosswire\n",
@@ -71,7 +78,11 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
     let contents = expect("dpkg-deb", &["--contents", &deb]);
     let holds = |mode: &str, file: &str| {
         let ends = format!(" ./{file}");
-        assert!(contents.lines().any(|line| line.starts_with(mode) && line.ends_with(&ends)), "{file}: {contents}");
+        assert!(
+            contents.lines().any(|line| line.starts_with(mode) && line.ends_with(&ends)),
+            "{file}: \
+            {contents}"
+        );
     };
     for file in ["usr/sbin/crosswire", "etc/init.d/crosswire"] {
         holds("-rwxr-xr-x root/root", file);
@@ -95,7 +106,10 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
         let root = first.path().join("root");
         expect("dpkg-deb", &["--extract", &deb, &root.display().to_string()]);
         let text = fs::read_to_string(root.join(script)).expect("there");
-        assert!(text.contains("/usr/sbin/crosswire") && !text.contains("/usr/local/sbin/crosswire"), "{script}");
+        assert!(
+            text.contains("/usr/sbin/crosswire") && !text.contains("/usr/local/sbin/crosswire"),
+            "{script}"
+        );
     }
 }
 
