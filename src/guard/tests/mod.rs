@@ -248,7 +248,8 @@ fn all_that_an_agent_said_counts_after_its_death() {
         std::thread::sleep(Duration::from_millis(200));
         rig.fall_silent();
         kill(rig.guard, Signal::SIGSTOP).expect("stopped");
-        (0..150).for_each(|_| rig.say(&ToGuard::AskForPeer));
+        // More than is read of an agent that lives, in three turns.
+        (0..240).for_each(|_| rig.say(&ToGuard::AskForPeer));
         rig.release(ReleaseOrder::AddressesFirst);
         rig.die();
         let stat = format!("/proc/{}/stat", rig.agent);
