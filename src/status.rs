@@ -48,6 +48,8 @@ pub struct NodeStatus {
     pub peer: Option<PeerStatus>,
     /// The longest stall of the loop in this run.
     pub worst_stall: Span,
+    /// How long ago that was.
+    pub stalled: Span,
 }
 
 /// One path.
@@ -92,6 +94,8 @@ pub struct GroupStatus {
     pub fault: Option<Fault>,
     /// Why this node does not take it, if it does not hold it.
     pub block: Option<Block>,
+    /// How much longer that lasts at most, where time alone ends it.
+    pub wait: Option<Span>,
     /// The peer serves it too, and for how long that has been known.
     pub both_serve: Option<Span>,
     /// For how long this node could not serve it, or hold on to it.

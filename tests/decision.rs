@@ -7,6 +7,9 @@
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
+#[path = "decision/forecasts.rs"]
+mod forecasts;
+
 use crosswire::config::{GroupId, PathId, SafetyRule, Side};
 use crosswire::frame::message::Trouble;
 use crosswire::frame::session::Entropy;

@@ -20,6 +20,7 @@ fn group(role: Role) -> GroupStatus {
         condition: Condition::Well,
         fault: None,
         block: None,
+        wait: None,
         both_serve: None,
         unable: None,
         peer_unable: None,
@@ -85,6 +86,7 @@ fn well(role: Role) -> Report {
         witnesses: [witness()].into_iter().collect(),
         peer: Some(peer(other)),
         worst_stall: Span::ZERO,
+        stalled: Span::ZERO,
     };
     Report {
         pair: "lab".to_owned(),

@@ -9,10 +9,12 @@
 //! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
 //! * [`probe`]: what the wire says of the group's addresses
 //! * [`succession`]: what outlives an agent that died, and how its successor goes on
+//! * [`forecast`]: what one more fault would come to
 //! * [`record`]: every decision, and every decision not to act, with the rule that fired or blocked
 
 pub mod decide;
 pub mod event;
+pub mod forecast;
 pub mod group;
 pub mod node;
 pub mod probe;

@@ -422,7 +422,7 @@ impl Node {
 
     /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it
     /// quiet for as long as its scripts may take to stop, and lets it fire where one does not.
-    fn peer_reset_at(&self) -> Instant {
+    pub(super) fn peer_reset_at(&self) -> Instant {
         let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
         };

@@ -15,6 +15,7 @@
 
 mod act;
 mod deadline;
+mod forecast;
 mod guard;
 mod hear;
 mod judge;
@@ -156,7 +157,8 @@ pub struct Node {
     /// Something changed that the peer has to know now.
     is_urgent: bool,
     last_token: u32,
-    worst_stall: Span,
+    /// The longest that the loop was late, and when that was.
+    worst_stall: (Span, Instant),
 }
 
 impl Node {
@@ -219,7 +221,7 @@ impl Node {
             expected_by: Instant::NEVER,
             is_urgent: false,
             last_token: 0,
-            worst_stall: Span::ZERO,
+            worst_stall: (Span::ZERO, now),
         }
     }
 
@@ -290,7 +292,7 @@ impl Node {
         }
         let interval = self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + interval + interval);
-        self.worst_stall = self.worst_stall.max(gap);
+        self.worst_stall = self.worst_stall.max((gap, now));
         // The next step of the same waking must not count the gap again.
         self.expected_by = now;
         emit(effects, Effect::Record(Record::Stall(gap)));

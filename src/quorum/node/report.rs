@@ -28,10 +28,16 @@ impl Node {
             is_standby: self.restraint.standby != Standby::No,
             maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
-            groups: self.groups.iter().map(|group| self.group_status(now, group)).collect(),
+            groups: self
+                .policy
+                .group_ids()
+                .zip(&self.groups)
+                .map(|(id, group)| self.group_status(now, id, group))
+                .collect(),
             witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
             peer: self.peer_status(now),
-            worst_stall: self.worst_stall,
+            worst_stall: self.worst_stall.0,
+            stalled: now.since(self.worst_stall.1),
         }
     }
 
@@ -67,7 +73,7 @@ impl Node {
         })
     }
 
-    fn group_status(&self, now: Instant, group: &Group) -> GroupStatus {
+    fn group_status(&self, now: Instant, id: GroupId, group: &Group) -> GroupStatus {
         let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
         let Group { role, has_carrier, condition, fault, said: block, .. } = *group;
         let is_contested = role == Role::Active && now < group.defend_from + CLAIM_SHOWN;
@@ -81,6 +87,7 @@ impl Node {
             condition,
             fault,
             block,
+            wait: block.and_then(|block| self.wait_ends(id, group, block)).map(|at| at.since(now)),
             both_serve: lasts(both_since),
             unable: lasts(group.unable_since),
             peer_unable: lasts(group.peer_unable_since),
@@ -88,6 +95,40 @@ impl Node {
             idle: lasts(group.idle_since),
             foreign_mac: group.said_mac.filter(|_| is_contested || block == Some(Block::VipAnswers)),
         }
+    }
+
+    /// When time alone ends what keeps us from taking a group.
+    fn wait_ends(&self, id: GroupId, group: &Group, block: Block) -> Option<Instant> {
+        let at = match block {
+            Block::ColdStart => Some(self.cold_start_ends(id)),
+            Block::Drift => Some(self.drift_passes()),
+            Block::PeerAnswers | Block::Lease => Some(self.peer_released_at()),
+            Block::Exclusive => Some(self.peer_reset_at()),
+            Block::Stalled => Some(self.judge_from),
+            Block::Faulty => group.retry_at,
+            Block::PeersTurn => group.vacant_since.map(|since| since + self.second_waits()),
+            Block::JustOffered => group.offered_until,
+            Block::Unsteady => Some(group.unsteady_until),
+            Block::FenceFailed => group.fence_again_at,
+            Block::Maintenance => self.restraint.maintenance_until,
+            Block::PeerMaintenance => self.peer.maintenance_until(),
+            Block::PeerServes
+            | Block::PeerReleases
+            | Block::NoReport
+            | Block::Unheard
+            | Block::Stopping
+            | Block::GuardLost
+            | Block::NoCarrier
+            | Block::Refused
+            | Block::Jeopardy
+            | Block::ProbePending
+            | Block::VipAnswers
+            | Block::ProbeImpossible
+            | Block::WitnessUnseen
+            | Block::FencePending
+            | Block::Standby => None,
+        };
+        at.filter(|at| *at < Instant::NEVER)
     }
 
     fn witness_status(&self, now: Instant, (at, is_seen_there): (Option<Instant>, bool)) -> WitnessStatus {

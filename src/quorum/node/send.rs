@@ -121,7 +121,7 @@ impl Node {
     }
 
     /// A reload may have shortened the lease: what is held keeps the old one until it is renewed.
-    fn mechanisms(&self, now: Instant) -> Mechanisms {
+    pub(super) fn mechanisms(&self, now: Instant) -> Mechanisms {
         let armed = timing::mechanisms(&self.policy, self.watchdog_s);
         let held =
             self.groups.iter().filter(|group| group.role.is_holding() && group.lease_until < Instant::NEVER);

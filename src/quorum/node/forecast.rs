@@ -1,0 +1,259 @@
+//! What one more fault would come to: the situations of both nodes after it, from what this one knows of both.
+
+use heapless::Vec;
+
+use super::{GuardState, Leaving, Node};
+use crate::config::{GroupId, MAX_PATHS, Side};
+use crate::frame::message::{Beat, Mechanisms, Role, Trouble};
+use crate::health::{PathState, WitnessView};
+use crate::quorum::Verdict;
+use crate::quorum::decide::Fence;
+use crate::quorum::decide::{Situation, Standby};
+use crate::quorum::forecast::{
+    Forecast, Loss, MAX_FORECASTS, Prospect, Waits, in_silence, kept, parted, silenced, taken,
+};
+use crate::quorum::group::Group;
+use crate::quorum::probe::Finding;
+use crate::quorum::timing;
+use crate::quorum::verdict::{Testimony, verdict};
+use crate::time::{Instant, Span};
+
+impl Node {
+    /// What each further fault would come to now.
+    pub fn forecasts(&self, now: Instant) -> Vec<Forecast, MAX_FORECASTS> {
+        let paths = self.policy.path_ids().map(Loss::Path);
+        let boxes = [Side::A, Side::B].map(Loss::Power);
+        let witness = (self.witnesses.count() > 0).then_some(Loss::Witness);
+        paths.chain(boxes).chain(witness).map(|loss| self.forecast(now, loss)).collect()
+    }
+
+    fn forecast(&self, now: Instant, loss: Loss) -> Forecast {
+        let groups = self.policy.group_ids().map(|id| self.prospect(now, id, loss)).collect();
+        let is_then_told = match loss {
+            Loss::Path(_) | Loss::Witness => self.is_known(now) && self.is_heard_without(now, loss),
+            Loss::Power(_) => false,
+        };
+        let then = self
+            .policy
+            .group_ids()
+            .filter(|_| is_then_told)
+            .map(|id| self.after_servers_power(now, id, Some(loss)))
+            .collect();
+        Forecast { loss, groups, then }
+    }
+
+    fn prospect(&self, now: Instant, id: GroupId, loss: Loss) -> Prospect {
+        let Some((server, group)) = self.server(now, id).zip(self.groups.get(id.index())) else {
+            return Prospect::Unknown;
+        };
+        let is_mine = server == self.me;
+        match loss {
+            Loss::Power(side) if side == server => self.after_servers_power(now, id, None),
+            Loss::Path(_) | Loss::Power(_) | Loss::Witness if self.is_alone() && is_mine => {
+                kept(self.mine_in_silence(now, id, group, Some(loss)))
+            }
+            Loss::Path(_) | Loss::Power(_) | Loss::Witness if !self.is_known(now) => Prospect::Unknown,
+            Loss::Power(_) if is_mine => kept(self.mine_in_silence(now, id, group, None)),
+            Loss::Power(_) => self.theirs(now, id, group, None).map_or(Prospect::Unknown, kept),
+            Loss::Path(_) | Loss::Witness if self.is_heard_without(now, loss) => Prospect::ServedOn,
+            Loss::Path(_) | Loss::Witness => self.after_parting(now, id, group, is_mine, loss),
+        }
+    }
+
+    /// Who serves a group, as far as this node can tell.
+    fn server(&self, now: Instant, id: GroupId) -> Option<Side> {
+        let group = self.groups.get(id.index())?;
+        let theirs = self.peer.group(id, &self.policy).filter(|_| self.is_heard(now)).map(|report| report.role);
+        match (group.role, theirs) {
+            (Role::Active, Some(Role::Active)) => None,
+            (Role::Active, _) => Some(self.me),
+            (_, Some(Role::Active)) => Some(self.me.peer()),
+            _ => None,
+        }
+    }
+
+    /// The peer is off, gone, or was never there.
+    fn is_alone(&self) -> bool {
+        matches!(self.verdict, Verdict::Dead | Verdict::Departed | Verdict::Doubtful)
+    }
+
+    /// Both nodes know of each other what they would go by.
+    fn is_known(&self, now: Instant) -> bool {
+        self.is_on_time(now)
+            && now >= self.judge_from
+            && self.peer.does_know_us()
+            && !self.is_digest_different
+            && !self.peer.has_left()
+            && self.leaving == Leaving::No
+            && self.paths.iter().all(|path| path.state != PathState::Refused)
+    }
+
+    /// Each node still hears the other then.
+    fn is_heard_without(&self, now: Instant, loss: Loss) -> bool {
+        let is_left = |index: usize| !is_lost(index, Some(loss)) && self.is_on_time_on(now, index);
+        let left = || (0..self.paths.len()).filter(|index| is_left(*index));
+        left().next().is_some() && left().any(|index| !self.is_unheard_on(index))
+    }
+
+    fn is_on_time_on(&self, now: Instant, index: usize) -> bool {
+        self.paths.get(index).is_some_and(|path| path.detector.state(now, None).is_heard())
+    }
+
+    /// The box that serves it loses its power, after that other loss, if there was one.
+    fn after_servers_power(&self, now: Instant, id: GroupId, before: Option<Loss>) -> Prospect {
+        let Some((server, group)) = self.server(now, id).zip(self.groups.get(id.index())) else {
+            return Prospect::Unknown;
+        };
+        if server == self.me && self.is_alone() {
+            return Prospect::NotAble;
+        }
+        if !self.is_known(now) {
+            return Prospect::Unknown;
+        }
+        self.taken_by_other(now, id, group, server == self.me, before)
+    }
+
+    /// What the node that stands by would do beside silence.
+    fn taken_by_other(
+        &self,
+        now: Instant,
+        id: GroupId,
+        group: &Group,
+        is_mine: bool,
+        before: Option<Loss>,
+    ) -> Prospect {
+        if !is_mine {
+            return match group.role {
+                Role::Backup if group.is_refused() => Prospect::NotAble,
+                Role::Backup => taken(self.mine_in_silence(now, id, group, before), self.waits(self.peer.mechanisms())),
+                Role::Faulty => Prospect::NotAble,
+                Role::Acquiring | Role::Active | Role::Releasing => Prospect::Unknown,
+            };
+        }
+        let Some(report) = self.peer.group(id, &self.policy) else { return Prospect::Unknown };
+        if report.role != Role::Backup || report.word.is_inability() {
+            return Prospect::NotAble;
+        }
+        let waits = self.waits(Some(self.mechanisms(now)));
+        self.theirs(now, id, group, before).map_or(Prospect::Unknown, |situation| taken(situation, waits))
+    }
+
+    /// Both live, and neither hears the other any more.
+    fn after_parting(&self, now: Instant, id: GroupId, group: &Group, is_mine: bool, loss: Loss) -> Prospect {
+        let is_one_way = (0..self.paths.len())
+            .any(|index| !is_lost(index, Some(loss)) && (self.is_on_time_on(now, index) || !self.is_unheard_on(index)));
+        let holder = if is_mine {
+            Some(self.mine_in_silence(now, id, group, Some(loss)))
+        } else {
+            self.theirs(now, id, group, Some(loss))
+        };
+        match holder.filter(|_| !is_one_way) {
+            // What is lost last is the silence of all: nothing outlived it.
+            Some(holder) => parted(kept(holder), self.taken_by_other(now, id, group, is_mine, None)),
+            None => Prospect::Unknown,
+        }
+    }
+
+    /// Our situation once the peer is silent.
+    fn mine_in_silence(&self, now: Instant, id: GroupId, group: &Group, before: Option<Loss>) -> Situation {
+        let paths = self.testimonies(now);
+        let paths = paths.iter().enumerate().map(|(index, path)| silenced(*path, is_lost(index, before)));
+        let is_deaf = self.policy.path_ids().zip(&self.paths).any(|(path, kept)| {
+            kept.detector.self_test.is_deaf()
+                && self.policy.groups.get(id.index()).is_some_and(|group| group.is_on(path))
+        });
+        Situation {
+            verdict: verdict(&paths.collect::<Vec<_, MAX_PATHS>>(), false),
+            finding: if is_deaf { Finding::Impossible } else { Finding::Clear },
+            witness: self.sight(now, before, true),
+            must_have_released: false,
+            must_have_reset: false,
+            ..in_silence(self.situation(now, id, group))
+        }
+    }
+
+    /// The peer's situation once we are silent, by what it says; `None` where that is not enough.
+    fn theirs(&self, now: Instant, id: GroupId, group: &Group, before: Option<Loss>) -> Option<Situation> {
+        let Beat { standing, .. } = self.peer.beat()?;
+        let is_server = self.server(now, id) == Some(self.me.peer());
+        if standing.leaving || standing.cold_start || standing.shadow || (is_server && standing.no_carrier) {
+            return None;
+        }
+        let path = |(index, path): (usize, &super::Path)| Testimony {
+            kind: path.detector.kind(),
+            state: match (self.is_unheard_on(index), is_lost(index, before)) {
+                (false, false) => PathState::Silent,
+                (true, _) | (false, true) => PathState::Broken,
+            },
+            lines: path.detector.lines(),
+            is_cut_short: false,
+            is_broken_briefly: false,
+        };
+        let paths: Vec<_, MAX_PATHS> = self.paths.iter().enumerate().map(path).collect();
+        Some(Situation {
+            verdict: verdict(&paths, false),
+            finding: Finding::Clear,
+            has_carrier: true,
+            is_able: standing.trouble == Trouble::None,
+            is_stopping: false,
+            standby: if standing.standby { Standby::Asked } else { Standby::No },
+            is_in_maintenance: standing.maintenance.is_some(),
+            is_peer_in_maintenance: self.is_in_maintenance(),
+            was_ever_heard: true,
+            is_unsteady: false,
+            must_have_released: false,
+            must_have_reset: false,
+            is_peer_troubled: self.guard != GuardState::Fine,
+            witness: self.sight(now, before, false),
+            fence: Fence::Untried,
+            has_served_alone: false,
+            is_unfit: false,
+            is_stuck: false,
+            is_address_refused: false,
+            is_peer_better_off: false,
+            ..in_silence(self.situation(now, id, group))
+        })
+    }
+
+    /// What a node sees of the witnesses, by what each says now. What neither sees proves nothing, if both know that of each
+    /// other.
+    fn sight(&self, now: Instant, before: Option<Loss>, is_mine: bool) -> WitnessView {
+        let ours = self.witnesses.seen_bits(now, self.sight_window()) != 0;
+        let theirs = self.witnesses.each().any(|(_, is_seen_there)| is_seen_there);
+        let (sees, other) = if is_mine { (ours, theirs) } else { (theirs, ours) };
+        let do_know = self.is_known(now);
+        if self.witnesses.count() == 0 {
+            WitnessView::None
+        } else if before == Some(Loss::Witness) {
+            let is_exchanged = do_know && self.is_heard_without(now, Loss::Witness);
+            if is_exchanged { WitnessView::None } else { WitnessView::Unseen }
+        } else if sees {
+            WitnessView::Seen
+        } else if do_know && !other {
+            WitnessView::None
+        } else {
+            WitnessView::Unseen
+        }
+    }
+
+    /// What passes until a node with these mechanisms is certain to have let go.
+    fn waits(&self, armed: Option<Mechanisms>) -> Waits {
+        let dead_after = self.slowest_dead_after();
+        let armed = armed.filter(|armed| armed.lease_s > 0 || armed.watchdog_s > 0);
+        let watched = armed.filter(|armed| armed.watchdog_s > 0);
+        let seconds = |s: u8| Span::from_s(u64::from(s));
+        let stopped = |armed: Mechanisms| timing::scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
+        Waits {
+            silent: timing::takeover_after(dead_after),
+            released: armed.map(|armed| timing::with_drift(timing::released_after(dead_after, dead_after, armed))),
+            reset: watched.map(|armed| timing::with_drift(stopped(armed) + seconds(armed.watchdog_s) + self.pace())),
+        }
+    }
+}
+
+fn is_lost(index: usize, loss: Option<Loss>) -> bool {
+    match loss {
+        Some(Loss::Path(path)) => path.index() == index,
+        Some(Loss::Power(_) | Loss::Witness) | None => false,
+    }
+}
