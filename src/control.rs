@@ -6,8 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crosswire::config::Side;
 use crosswire::frame::aside::Subject;
-use crosswire::frame::message::{GroupReport, decode_all};
+use crosswire::frame::message::{GroupReport, Role, decode_all};
+use crosswire::quorum::forecast::Forecast;
 use crosswire::quorum::record::{Denial, Record};
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
@@ -128,6 +130,8 @@ pub struct Report {
     pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
     pub groups: Vec<(String, Vec<String>)>,
+    /// By group, the names of its scripts, one a line.
+    pub scripts: Vec<String>,
     /// Addresses of the witnesses.
     pub witnesses: Vec<String>,
     /// The longest that the scripts of a group may take for one move.
@@ -146,6 +150,10 @@ pub struct Report {
     pub said_because: Option<String>,
     /// The watchdog, if it is armed.
     pub watchdog: Option<WatchdogReport>,
+    /// The agent went on in the place of one that had died or hung.
+    pub is_replaced: bool,
+    /// What one more fault would come to.
+    pub forecasts: Vec<Forecast>,
     /// The state.
     pub node: NodeStatus,
 }
@@ -159,6 +167,22 @@ impl Report {
     /// What the peer says of a group, if it knows it.
     pub fn theirs(&self, index: usize) -> Option<GroupReport> {
         self.node.peer.as_ref()?.groups.get(index).copied().flatten()
+    }
+
+    /// Which of the two serves a group, as far as this node knows.
+    pub fn server(&self, index: usize) -> Option<Side> {
+        let me = self.node.me;
+        let is_heard = self.node.paths.iter().any(|path| path.state.is_heard());
+        let is_theirs = is_heard && self.theirs(index).is_some_and(|said| said.role == Role::Active);
+        match self.node.groups.get(index)?.role {
+            Role::Active => Some(me),
+            Role::Backup | Role::Acquiring | Role::Releasing | Role::Faulty => is_theirs.then_some(me.peer()),
+        }
+    }
+
+    /// The names of a group's scripts, one a line.
+    pub fn scripts(&self, index: usize) -> &str {
+        self.scripts.get(index).map_or("", String::as_str)
     }
 
     /// Why the operator wants nothing held or moved, where that is so.

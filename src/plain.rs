@@ -4,6 +4,11 @@
 /// What stands for a character that is taken out.
 const INSTEAD: char = '?';
 
+/// What the oldest terminals show of a line.
+const SCREEN_COLUMNS: usize = 80;
+/// Where the text of a named line begins.
+const NAMED_COLUMN: usize = 12;
+
 /// One line of text in which nothing moves a cursor, colours a terminal, begins another line, or turns the
 /// direction of what is read. At most `max` characters.
 pub fn line(text: &str, max: usize) -> String {
@@ -20,8 +25,34 @@ pub fn lines(text: &str) -> String {
     text.chars().map(|c| if c == '\n' || is_plain(c) { c } else { INSTEAD }).collect()
 }
 
-/// What stands before the first `mark`, and what behind it. The searcher of the standard library is faster in
-/// long texts, and three kilobytes more.
+/// The same text with lines that fit a screen: what is longer goes on below, further to the right than it began.
+pub fn wrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        // Below a name in a column: beside it.
+        let hang = if indent == 2 && line.len() > NAMED_COLUMN { NAMED_COLUMN } else { indent + 2 };
+        let mut at = 0;
+        for (index, word) in line.split(' ').enumerate() {
+            let length = word.chars().count();
+            if index > 0 && at + 1 + length > SCREEN_COLUMNS && at > hang {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', hang));
+                at = hang;
+            } else if index > 0 {
+                out.push(' ');
+                at += 1;
+            }
+            out.push_str(word);
+            at += length;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// What stands before the first `mark`, and what behind it. The searcher of the standard library is faster in long texts, and three
+/// kilobytes more.
 pub fn cut<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
     let at = (0..=text.len()).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(mark)))?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
@@ -46,6 +77,18 @@ mod tests {
         assert_eq!(cut("a::b::c", "::"), Some(("a", "b::c")));
         assert_eq!((cut("::", "::"), cut("ä: b", ": ")), (Some(("", "")), Some(("ä", "b"))));
         assert_eq!((cut("", "::"), cut("a:b", "::"), cut("日", "\u{65e5}本")), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_screen_goes_on_below() {
+        assert_eq!(wrapped("short\n\n  two\n"), "short\n\n  two\n");
+        let long = format!("  gateway   {}\n", ["word"; 20].join(" "));
+        let shown = wrapped(&long);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        assert!(shown.contains("\n            word"), "{shown}");
+        assert_eq!(shown.split_whitespace().count(), 21);
+        let endless = "x".repeat(200);
+        assert_eq!(wrapped(&endless), endless.clone() + "\n", "a word stays whole");
     }
 
     #[test]

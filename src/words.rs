@@ -26,6 +26,11 @@ impl Names {
         self.paths.get(path.index()).map_or("?", String::as_str)
     }
 
+    /// Those of a group's scripts, one a line.
+    fn scripts(&self, group: GroupId) -> &str {
+        self.scripts.get(group.index()).map_or("", String::as_str)
+    }
+
     fn group(&self, group: GroupId) -> &str {
         self.groups.get(group.index()).map_or("?", String::as_str)
     }
@@ -88,11 +93,11 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (level, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
         }
         Record::Fault { group, fault: cause } => {
-            (Level::Error, format!("group {}: {}", names.group(group), fault(cause)))
+            (Level::Error, format!("group {}: {}", names.group(group), fault(cause, names.scripts(group))))
         }
         Record::Scripts { group, condition: how } => {
             let level = if how == Condition::Well { Level::Info } else { Level::Error };
-            (level, format!("group {}: {}", names.group(group), condition(how, peer)))
+            (level, format!("group {}: {}", names.group(group), condition(how, peer, names.scripts(group))))
         }
         Record::Deaf { path, is_deaf: true } => (
             Level::Warn,
@@ -130,16 +135,15 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Info, "the configuration was read anew: another agent goes on with it".to_string())
         }
         Record::Script { group, script, is_start } => {
-            let scripts =
-                names.scripts.get(group.index()).and_then(|all| all.lines().nth(usize::from(script)));
-            let script = scripts.unwrap_or("a script");
+
             let what = if is_start { "starts" } else { "stops" };
-            (Level::Info, format!("group {}: {script} {what}", names.group(group)))
+            (
+                Level::Info,
+                format!("group {}: {} {what}", names.group(group), self::script(names.scripts(group), script)),
+            )
         }
-        Record::Succeeded => {
-            (Level::Warn, "the agent has died: another one goes on in its place".to_string())
-        }
-        Record::Stall(gap) => (Level::Warn, format!("the loop was late by {gap}: silence is judged afresh")),
+        Record::Succeeded => (Level::Warn, "the agent has died: another one goes on in its place".to_string()),
+        Record::Stall(gap) => (Level::Warn, format!("paused {gap} (load, or stopped): silence is judged afresh")),
         Record::GuardLost => {
             (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
         }
@@ -185,6 +189,11 @@ pub fn twin(interface: &str, hardware: [u8; 6], peer: &str) -> String {
          the other; give each its own",
         mac(hardware)
     )
+}
+
+/// So many of them: `1 frame`, `2 frames`.
+pub fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A hardware address.
@@ -340,7 +349,7 @@ pub const fn refusal(refusal: Refusal) -> &'static str {
         Refusal::Looped => "own echo",
         Refusal::SameNode => "same node name",
         Refusal::Path => "wrong path",
-        Refusal::TooOften => "too often",
+        Refusal::TooOften => "came in a burst",
         Refusal::Session => "stale session",
         Refusal::UnknownKey => "unknown key id",
         Refusal::Authenticator => "wrong key",
@@ -437,7 +446,7 @@ pub fn take_reason(reason: TakeReason, peer: &str) -> String {
     match reason {
         TakeReason::Offered => format!("{peer} let it go for us"),
         TakeReason::Departed => format!("{peer} said goodbye"),
-        TakeReason::Dead => format!("{peer} is dead: every path that testifies is silent"),
+        TakeReason::Dead => format!("{peer} is off or hangs: every path that testifies is silent"),
         TakeReason::Vacant => "nobody serves it and it is our turn".to_string(),
         TakeReason::ColdStart => format!("{peer} was not heard during cold start"),
         TakeReason::Jeopardy => format!("{peer} is doubtful, and in_jeopardy lets us take over"),
@@ -466,18 +475,22 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
 }
 
 /// How the scripts of a group are.
-pub fn condition(condition: Condition, peer: &str) -> String {
-    let number = |index: u8| u32::from(index) + 1;
-    match condition {
-        Condition::Well => "its scripts are well".to_string(),
-        Condition::Restarting(index) => {
-            format!("script {} has failed: it is started again here", number(index))
-        }
+pub fn condition(condition: Condition, peer: &str, scripts: &str) -> String {
+    let (index, how) = match condition {
+        Condition::Well => return "its scripts are well".to_string(),
+        Condition::Restarting(index) => (index, "has failed: it is started again here"),
         Condition::Unfit(index) => {
-            format!("script {} fails again and again: {peer} shall serve, if it can", number(index))
+            return format!("{} fails again and again: {peer} shall serve, if it can", script(scripts, index));
         }
-        Condition::Stuck(index) => format!("script {} has failed and does not stop", number(index)),
-    }
+        Condition::Stuck(index) => (index, "has failed and does not stop"),
+    };
+    format!("{} {how}", script(scripts, index))
+}
+
+/// What a script is called; `scripts` are the names of its group's, one a line.
+fn script(scripts: &str, index: u8) -> String {
+    let named = scripts.lines().nth(usize::from(index)).map(str::to_owned);
+    named.unwrap_or_else(|| format!("script {}", u32::from(index) + 1))
 }
 
 /// Why a group is not taken.
@@ -487,14 +500,14 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::PeerReleases => format!("{peer} is releasing it"),
         Block::NoReport => format!("{peer} is there but has not said what it holds"),
         Block::PeersTurn => format!("nobody serves it; {peer} goes first"),
-        Block::JustOffered => format!("it was just let go for {peer}"),
+        Block::JustOffered => format!("just handed to {peer}"),
         Block::Unsteady => format!("it was lost to {peer} again and again, and waits"),
         Block::Unheard => format!("{peer} hears us on no path and would not know that we serve"),
         Block::ColdStart => format!("cold start: listening for {peer}"),
         Block::Stopping => "this node is stopping".to_string(),
         Block::GuardLost => "the guard cannot act".to_string(),
         Block::NoCarrier => "an interface of it has no carrier here".to_string(),
-        Block::Stalled => "this node was stalled and judges silence afresh".to_string(),
+        Block::Stalled => "it has just started, or was paused: two beats have to pass first".to_string(),
         Block::Refused => {
             format!(
                 "somebody on the cable is not understood: the keys or configurations of the two nodes \
@@ -516,8 +529,8 @@ pub fn block(block: Block, peer: &str) -> String {
                     off, say `takeover GROUP --peer-is-off`"
             )
         }
-        Block::PeerAnswers => format!("{peer}'s box lives: waiting until it must have let go"),
-        Block::Lease => format!("waiting until {peer}'s slowest release mechanism must have fired"),
+        Block::PeerAnswers => format!("{peer}'s box has power and may be hung: waiting until it must have let go"),
+        Block::Lease => format!("{peer}'s box may be hung and hold it still: waiting until it must have let go"),
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
         Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
@@ -573,7 +586,7 @@ pub fn denial(denial: Denial, peer: &str) -> String {
 }
 
 /// Why an order failed.
-pub fn fault(fault: Fault) -> String {
+pub fn fault(fault: Fault, scripts: &str) -> String {
     match fault {
         Fault::TooLate => "an order reached the guard too late and was not carried out".to_string(),
         Fault::OutOfOrder => "the guard does not hold what it was asked to renew".to_string(),
@@ -586,16 +599,11 @@ pub fn fault(fault: Fault) -> String {
         }
         Fault::NoWatchdog => "the watchdog cannot be armed, and nothing is held without it".to_string(),
         Fault::NoFence => "no fence could be confirmed".to_string(),
-        Fault::ScriptStart(index) => format!("script {} did not start", u32::from(index) + 1),
-        Fault::ScriptStop(index) => {
-            format!("script {} did not stop; its addresses are gone", u32::from(index) + 1)
-        }
+        Fault::ScriptStart(index) => format!("{} did not start: it failed, or took too long", script(scripts, index)),
+        Fault::ScriptStop(index) => format!("{} did not stop; its addresses are gone", script(scripts, index)),
         Fault::Refused(index, errno) => {
             let word = nix::errno::Errno::from_raw(errno).desc();
-            format!(
-                "the kernel refuses an address of it, the one with the number {}: {word}",
-                u32::from(index) + 1
-            )
+            format!("the kernel refuses an address of it (number {}): {word}", u32::from(index) + 1)
         }
     }
 }

@@ -8,7 +8,7 @@ _crosswire() {
         run) words="--config --node --run-dir --foreground --check --help" ;;
         check) words="--config --node --offline --json --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
-        status) words="--run-dir --json --nagios -q --help" ;;
+        status) words="--run-dir --json --nagios -q -v --help" ;;
         why) words="--run-dir --last --json --help" ;;
         peer) words="--run-dir --cable --help" ;;
         handover) words="--run-dir --reason --help" ;;

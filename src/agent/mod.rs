@@ -84,6 +84,8 @@ struct Agent<'a> {
     lost_notices: u32,
     /// What the operator said last, and an earlier run was told.
     reason: Option<String>,
+    /// It goes on in the place of one that died or hung.
+    is_replaced: bool,
     /// What the guard says of the watchdog.
     watchdog: Option<WatchdogReport>,
     lifeline: Lifeline,
@@ -166,6 +168,7 @@ impl<'a> Agent<'a> {
             is_asking: [false; MAX_GROUPS],
             lost_notices: 0,
             reason: None,
+            is_replaced: false,
             watchdog: None,
             lifeline: Lifeline::default(),
             end_at: Instant::NEVER,
@@ -218,6 +221,7 @@ impl<'a> Agent<'a> {
         for port in &mut self.ports {
             port.show_holding(is_holding);
         }
+        self.is_replaced = !inheritance.is_first && !inheritance.is_reload;
         if succession.deposit.is_some() {
             self.record(if inheritance.is_reload { Record::Reloaded } else { Record::Succeeded });
         }

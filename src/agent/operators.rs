@@ -14,7 +14,7 @@ use log::info;
 use super::lifeline::Told;
 use super::ports::Port;
 use super::{Agent, control};
-use crate::cli::{progress, status, why};
+use crate::cli::{progress, status_text, why};
 use crate::clock;
 use crate::control::{Answer, Demand, History, Question, Report, Unheard};
 use crate::kept::MAX_REASON;
@@ -149,7 +149,7 @@ impl Agent<'_> {
     /// What our own commands would show.
     fn text(&self, now: Instant, subject: Subject) -> String {
         match subject {
-            Subject::Status => status::text(&self.report(now)),
+            Subject::Status => status_text::text(&self.report(now), false),
             Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
             Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
             Subject::Progress => progress::text(&self.history(now, TOLD_STEPS)),
@@ -203,6 +203,7 @@ impl Agent<'_> {
             away: self.ports.iter().map(|port| port.away(now)).collect(),
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
+            scripts: self.names.scripts.clone(),
             witnesses: self.settings.witnesses.iter().map(ToString::to_string).collect(),
             longest_move: self
                 .settings
@@ -218,6 +219,8 @@ impl Agent<'_> {
             watchdog: self.watchdog,
             interfaces: self.settings.interfaces.clone(),
             deaf: self.deaf_interfaces(&node),
+            is_replaced: self.is_replaced,
+            forecasts: self.node.forecasts(now).into_iter().collect(),
             node,
         }
     }

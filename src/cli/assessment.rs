@@ -2,14 +2,18 @@
 //! table, from what is so to an exit code and a reason. What comes and goes within a moment is nothing to
 //! wake anybody for.
 
-use crosswire::frame::message::Role;
+use crosswire::frame::Refusal;
+use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::PathState;
 use crosswire::quorum::Verdict;
 use crosswire::quorum::record::Block;
-use crosswire::status::{GroupStatus, PeerStatus, WitnessStatus};
+use crosswire::resource::Condition;
+use crosswire::status::{GroupStatus, PathStatus, PeerStatus, WitnessStatus};
 use crosswire::time::Span;
 
 use super::exit::Exit;
+use super::forecast;
+use super::status_text::waiting;
 use crate::control::Report;
 use crate::words;
 
@@ -18,6 +22,7 @@ use crate::words;
 const LASTS: Span = Span::from_s(1);
 
 /// Of whom a reason tells.
+#[derive(Clone, Copy)]
 enum Subject {
     Me,
     Peer,
@@ -63,21 +68,21 @@ static REASONS: [Reason; 21] = {
         reason(Alone, "maintenance", Me, "is in maintenance", |f| f.is_maintenance),
         reason(Alone, "peer_standby", Peer, "is in standby", |f| f.is_peer_standby),
         reason(Alone, "peer_maintenance", Peer, "is in maintenance", |f| f.is_peer_maintenance),
-        reason(Alone, "keys_differ", Peer, "is there, and is not understood", |f| f.is_peer_refused),
-        reason(Alone, "peer_departed", Peer, "said goodbye", |f| f.away == Some(Verdict::Departed)),
-        reason(Alone, "peer_dead", Peer, "is dead", |f| f.away == Some(Verdict::Dead)),
-        reason(Alone, "peer_unheard", Peer, "is not heard", |f| f.away == Some(Verdict::Doubtful)),
-        reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| {
-            f.is_configuration_different
+        reason(Alone, "keys_differ", Peer, "answers, but is not understood", |f| f.is_peer_refused),
+        reason(Alone, "peer_departed", Peer, "said goodbye and is gone: nobody could take over", |f| {
+            f.away == Some(Verdict::Departed)
         }),
+        reason(Alone, "peer_dead", Peer, "is off or hangs: nobody could take over", |f| f.away == Some(Verdict::Dead)),
+        reason(Alone, "peer_unheard", Peer, "is not heard, which proves nothing: nobody takes over by itself", |f| {
+            f.away == Some(Verdict::Doubtful)
+        }),
+        reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| f.is_configuration_different),
         reason(Alone, "failing", Me, "CANNOT SERVE what it holds", |f| f.is_failing),
         reason(Alone, "peer_unable", Peer, "could not take over", |f| f.is_peer_unable),
         reason(Alone, "unable", Me, "could not take over", |f| f.is_unable),
-        reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| {
-            f.is_contested
-        }),
-        reason(Alone, "jeopardy", Pair, "JEOPARDY", |f| f.is_jeopardy),
-        reason(Alone, "witness_unseen", Witness, "witness", |f| f.is_witness_unseen),
+        reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| f.is_contested),
+        reason(Alone, "jeopardy", Pair, "DEGRADED", |f| f.is_jeopardy),
+        reason(Alone, "witness_unseen", Witness, "", |f| f.is_witness_unseen),
         reason(Alone, "moving", Groups(is_unserved), "on its way:", |f| f.is_unserved),
         reason(Exit::Done, "well", Pair, "either node could serve", |_| true),
     ]
@@ -203,41 +208,173 @@ pub fn assess(report: &Report) -> &'static Reason {
 }
 
 impl Reason {
-    /// In one line: why, and who serves what.
+    /// In one line: who serves what, and whether the other one could. What is wrong with the service itself, and what people have
+    /// asked for, comes first.
     pub fn sentence(&self, report: &Report) -> String {
+        let served = served(report);
+        let why = self.why(report);
+        let is_asked_for = matches!(self.name, "standby" | "maintenance" | "peer_standby" | "peer_maintenance");
+        let is_why_first = self.exit == Exit::Unserved || is_asked_for;
+        let parts = if is_why_first { [why, served] } else { [served, why] };
+        let parts = parts.iter().filter(|part| !part.is_empty());
+        parts.map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What it is about, with its cause.
+    fn why(&self, report: &Report) -> String {
         let [me, peer] = report.names();
-        let mut parts = vec![match self.subject {
-            Subject::Me => format!("{me} {}", self.words),
-            Subject::Peer => format!("{peer} {}", self.words),
-            Subject::Pair => self.words.to_string(),
-            Subject::Groups(is_meant) => {
+        let words = match (self.name, self.subject) {
+            ("well", _) => could(report),
+            ("jeopardy", _) => degraded(report),
+            (_, Subject::Me) => format!("{me} {}", self.words),
+            (_, Subject::Peer) => format!("{peer} {}", self.words),
+            (_, Subject::Pair) => self.words.to_owned(),
+            (_, Subject::Groups(is_meant)) => {
                 format!("{} {}", self.words, groups(report, |_, group| is_meant(group)))
             }
-            Subject::Witness => {
+            (_, Subject::Witness) => {
                 let (name, is_mine, lasts) = unseen_witness(report).unwrap_or_default();
-                format!("{} has not seen {} {name} for {lasts}", if is_mine { me } else { peer }, self.words)
+                format!("{} has not seen witness {name} for {lasts}", if is_mine { me } else { peer })
             }
-        }];
-        let unserved =
-            report.node.groups.iter().find(|group| is_unserved(group)).and_then(|group| group.block);
-        parts.extend(unserved.map(|block| words::block(block, peer)));
-        let is_heard = is_heard(report);
-        let theirs = |index| is_heard && report.theirs(index).is_some_and(|said| said.role == Role::Active);
-        for (name, served) in [
-            (
-                me,
-                groups(report, |_, group| {
-                    group.role == Role::Active && !does_last(group.unserved.or(group.unable))
-                }),
-            ),
-            (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
-        ] {
-            if !served.is_empty() {
-                parts.push(format!("{name} serves {served}"));
-            }
-        }
-        parts.join("; ")
+        };
+        let cause = self.cause(report);
+        let colon = if cause.is_empty() { "" } else { ": " };
+        format!("{words}{colon}{cause}")
     }
+
+    /// What is behind it, as far as that is known; empty if the words say it all.
+    fn cause(&self, report: &Report) -> String {
+        match self.name {
+            "cannot_serve" | "failing" | "unable" => own_inability(report),
+            "peer_unable" => peers_inability(report),
+            "keys_differ" => refused_for(report).to_owned(),
+            "nobody_serves" | "cold_start" | "moving" => {
+                let waits = report.node.groups.iter().find(|group| is_unserved(group));
+                let why = waits.and_then(|group| Some((group.block?, group.wait)));
+                let peer = report.names()[1];
+                why.map_or_else(String::new, |(block, wait)| waiting(words::block(block, peer), wait))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Who serves what.
+fn served(report: &Report) -> String {
+    let [me, peer] = report.names();
+    let is_heard = is_heard(report);
+    let theirs = |index| is_heard && report.theirs(index).is_some_and(|said| said.role == Role::Active);
+    let of = [
+        (me, groups(report, |_, group| group.role == Role::Active && !does_last(group.unserved.or(group.unable)))),
+        (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
+    ];
+    let served = of.iter().filter(|(_, groups)| !groups.is_empty());
+    served.map(|(name, groups)| format!("{name} serves {groups}")).collect::<Vec<_>>().join("; ")
+}
+
+/// All is well: who could take over.
+fn could(report: &Report) -> String {
+    let is_held_here = |group: &GroupStatus| group.role.is_holding();
+    let held_here = report.node.groups.iter().filter(|group| is_held_here(group)).count();
+    let [me, peer] = report.names();
+    let other = match held_here {
+        0 => me,
+        held if held == report.node.groups.len() => peer,
+        _ => "either",
+    };
+    format!("{other} could take over")
+}
+
+/// Which path is down, what the next fault would do, and what to mend.
+fn degraded(report: &Report) -> String {
+    let peer = report.names()[1];
+    let is_one_way =
+        |path: &PathStatus| path.state.is_heard() && path.heard_by_peer.is_none_or(|age| age >= path.dead_after);
+    let (mut down, mut up, mut said) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, path) in report.paths.iter().zip(&report.node.paths) {
+        if is_one_way(path) {
+            said.push(format!("{peer} does not hear us on {name}"));
+            down.push(name.as_str());
+        } else if path.state.is_heard() {
+            up.push(name.as_str());
+        } else {
+            said.push(format!("{name} is {}", down_words(path.state)));
+            down.push(name.as_str());
+        }
+    }
+    let (said, up, down) = (said.join(", "), up.join(" and "), down.join(" and "));
+    let then = match (up.is_empty(), forecast::is_followed(report)) {
+        (true, _) => String::new(),
+        (false, true) => format!(" If {up} fails too, one of both may still take over."),
+        (false, false) => format!(" If {up} fails too, nobody takes over by itself."),
+    };
+    format!("DEGRADED: {said}.{then} Repair {down}.")
+}
+
+const fn down_words(state: PathState) -> &'static str {
+    match state {
+        PathState::Noisy => "noisy",
+        PathState::Refused => "used by somebody else",
+        PathState::Blind => "blind",
+        PathState::Unproven => "silent since the start",
+        PathState::OnTime | PathState::Late | PathState::Silent | PathState::Broken => "down",
+    }
+}
+
+/// Why this node could not serve.
+fn own_inability(report: &Report) -> String {
+    let node = &report.node;
+    if node.trouble != Trouble::None {
+        return words::trouble(node.trouble).to_owned();
+    }
+    if node.is_stopping {
+        return "it is stopping".to_owned();
+    }
+    if let Some(interface) = report.deaf.first() {
+        return format!("nobody answers its probes on {interface}");
+    }
+    for (index, ((name, _), group)) in report.groups.iter().zip(&node.groups).enumerate() {
+        if !group.has_carrier {
+            return format!("an interface of {name} has no carrier");
+        }
+        if group.condition != Condition::Well {
+            return words::condition(group.condition, report.names()[1], report.scripts(index));
+        }
+        if let Some(fault) = group.fault.filter(|_| group.unable.is_some()) {
+            return words::fault(fault, report.scripts(index));
+        }
+    }
+    String::new()
+}
+
+/// Why the peer could not, by what it says.
+fn peers_inability(report: &Report) -> String {
+    let Some(peer) = &report.node.peer else { return String::new() };
+    let is_faulty =
+        (0..report.groups.len()).filter_map(|index| report.theirs(index)).any(|said| said.role == Role::Faulty);
+    let causes = [
+        (peer.trouble != Trouble::None, words::trouble(peer.trouble)),
+        (peer.has_no_carrier, "an interface of it has no carrier"),
+        (peer.is_cold_start, "it is in cold start"),
+        (is_faulty, "a group failed there"),
+    ];
+    causes.iter().find(|(applies, _)| *applies).map_or(String::new(), |(_, cause)| (*cause).to_owned())
+}
+
+/// Why somebody who is there is not understood.
+fn refused_for(report: &Report) -> &'static str {
+    let counted = |refusal: Refusal| {
+        let at = Refusal::ALL.iter().position(|one| *one == refusal);
+        report.node.paths.iter().any(|path| at.and_then(|at| path.refusals.get(at)).is_some_and(|count| *count > 0))
+    };
+    let causes = [
+        (Refusal::Authenticator, "not with our key"),
+        (Refusal::UnknownKey, "with a key that we do not have"),
+        (Refusal::Pair, "for another pair"),
+        (Refusal::Version, "in another version"),
+        (Refusal::SameNode, "under our own name"),
+    ];
+    causes.iter().find(|(refusal, _)| counted(*refusal)).map_or("", |(_, cause)| cause)
 }
 
 /// The names of those groups.

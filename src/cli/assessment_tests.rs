@@ -96,6 +96,7 @@ fn well(role: Role) -> Report {
         away: vec![None, None],
         ports: vec![None, None],
         groups: vec![("gateway".to_owned(), Vec::new())],
+        scripts: vec![String::new()],
         witnesses: vec!["10.0.0.254".to_owned()],
         longest_move: Span::ZERO,
         bounds: vec![[IDLE, ON_ITS_WAY]],
@@ -105,6 +106,8 @@ fn well(role: Role) -> Report {
         deaf: Vec::new(),
         said_because: None,
         watchdog: None,
+        is_replaced: false,
+        forecasts: Vec::new(),
         node,
     }
 }
@@ -259,8 +262,8 @@ type Case = (Role, Change, u8, &'static str, &'static str);
 
 /// The role of the node that is asked, what is so, the exit code, the reason, the line.
 const CASES: [Case; 22] = [
-    (Role::Active, |_| {}, 0, "well", "either node could serve; gw1 serves gateway"),
-    (Role::Backup, |_| {}, 0, "well", "either node could serve; gw2 serves gateway"),
+    (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
+    (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
     (
         Role::Active,
         |r| {
@@ -299,16 +302,22 @@ const CASES: [Case; 22] = [
         |r| groups(r, |group| group.unable = A_WHILE),
         4,
         "unable",
-        "gw1 could not take over; gw2 serves gateway",
+        "gw2 serves gateway; gw1 could not take over",
     ),
     (
         Role::Active,
         |r| groups(r, |group| group.peer_unable = A_WHILE),
         4,
         "peer_unable",
-        "gw2 could not take over; gw1 serves gateway",
+        "gw1 serves gateway; gw2 could not take over",
     ),
-    (Role::Active, |r| silent(r, Verdict::Dead), 4, "peer_dead", "gw2 is dead; gw1 serves gateway"),
+    (
+        Role::Active,
+        |r| silent(r, Verdict::Dead),
+        4,
+        "peer_dead",
+        "gw1 serves gateway; gw2 is off or hangs: nobody could take over",
+    ),
     (
         Role::Backup,
         |r| {
@@ -317,15 +326,14 @@ const CASES: [Case; 22] = [
         },
         5,
         "nobody_serves",
-        "NOBODY SERVES gateway; no path hears gw2, and too few testify for that to prove anything \
-            (in_jeopardy = \"hold\")",
+        "NOBODY SERVES gateway: no path hears gw2, and too few testify for that to prove anything (in_jeopardy = \"hold\")",
     ),
     (
         Role::Backup,
         |r| unserved(r, 1, Block::PeersTurn),
         4,
         "moving",
-        "on its way: gateway; nobody serves it; gw2 goes first",
+        "on its way: gateway: nobody serves it; gw2 goes first",
     ),
     // A script may take its time while it moves, and no longer.
     (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(59)), 4, "moving", ""),
@@ -339,17 +347,11 @@ const CASES: [Case; 22] = [
         },
         5,
         "cold_start",
-        "NOBODY SERVES gateway; cold start: listening for gw2",
+        "NOBODY SERVES gateway: cold start: listening for gw2",
     ),
     // Keys differ: who serves, who knows that the other one does, and where nobody does.
-    (
-        Role::Active,
-        not_understood,
-        4,
-        "keys_differ",
-        "gw2 is there, and is not understood; gw1 serves gateway",
-    ),
-    (Role::Backup, not_understood, 4, "keys_differ", "gw2 is there, and is not understood"),
+    (Role::Active, not_understood, 4, "keys_differ", "gw1 serves gateway; gw2 answers, but is not understood"),
+    (Role::Backup, not_understood, 4, "keys_differ", "gw2 answers, but is not understood"),
     // What people have asked for comes before what is wrong, and is forgotten of a peer that has died since.
     (
         Role::Backup,
@@ -381,7 +383,7 @@ const CASES: [Case; 22] = [
         |r| r.node.witnesses[0].peer_misses = A_WHILE,
         4,
         "witness_unseen",
-        "gw2 has not seen witness 10.0.0.254 for 5 s; gw1 serves gateway",
+        "gw1 serves gateway; gw2 has not seen witness 10.0.0.254 for 5 s",
     ),
 ];
 

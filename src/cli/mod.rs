@@ -10,6 +10,7 @@ mod completion;
 pub mod demo;
 pub mod exit;
 pub mod fence;
+mod forecast;
 mod help;
 #[cfg(feature = "import")]
 pub mod import;
@@ -29,6 +30,8 @@ pub mod run;
 pub mod simulate;
 pub mod status;
 mod status_json;
+mod status_paths;
+pub mod status_text;
 mod survey;
 pub mod why;
 

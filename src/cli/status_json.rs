@@ -42,7 +42,9 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         "standby": node.is_standby,
         "maintenance_ms": ms(node.maintenance),
         "reason": report.reason().map(str::to_owned),
+        "agent_replaced": report.is_replaced,
         "worst_stall_ms": node.worst_stall.as_ms(),
+        "worst_stall_age_ms": node.stalled.as_ms(),
         "paths": paths.map(|((name, path), ((skipped, port), away))| json!({
             "name": name,
             "state": words::path_state(path.state),
@@ -81,30 +83,30 @@ pub fn text(report: &Report, reason: &Reason) -> String {
 }
 
 fn groups(report: &Report) -> Value {
-    let group = |(index, ((name, contents), ours)): (
-        usize,
-        (&(String, Vec<String>), &crosswire::status::GroupStatus),
-    )| {
-        let theirs = report.theirs(index);
-        let peer = report.nodes[report.node.me.peer().index()].as_str();
-        json!({
-            "name": name,
-            "contents": contents.as_slice(),
-            "role": words::role(ours.role),
-            "term": ours.term,
-            "carrier": ours.has_carrier,
-            "scripts": words::condition(ours.condition, peer),
-            "block": ours.block.map(|block| words::block(block, peer)),
-            "both_serve_ms": ms(ours.both_serve),
-            "unserved_ms": ms(ours.unserved),
-            "unable_ms": ms(ours.unable),
-            "peer_unable_ms": ms(ours.peer_unable),
-            "foreign_mac": ours.foreign_mac.map(words::mac),
-            "peer_role": theirs.map(|said| words::role(said.role)),
-            "peer_term": theirs.map(|said| said.term),
-            "peer_word": theirs.map(|said| words::word(said.word)),
-        })
-    };
+    let group =
+        |(index, ((name, contents), ours)): (usize, (&(String, Vec<String>), &crosswire::status::GroupStatus))| {
+            let theirs = report.theirs(index);
+            let peer = report.nodes[report.node.me.peer().index()].as_str();
+            json!({
+                "name": name,
+                "contents": contents.as_slice(),
+                "role": words::role(ours.role),
+                "term": ours.term,
+                "carrier": ours.has_carrier,
+                "scripts": words::condition(ours.condition, peer, report.scripts(index)),
+                "block": ours.block.map(|block| words::block(block, peer)),
+                "wait_ms": ms(ours.wait),
+                "fault": ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
+                "both_serve_ms": ms(ours.both_serve),
+                "unserved_ms": ms(ours.unserved),
+                "unable_ms": ms(ours.unable),
+                "peer_unable_ms": ms(ours.peer_unable),
+                "foreign_mac": ours.foreign_mac.map(words::mac),
+                "peer_role": theirs.map(|said| words::role(said.role)),
+                "peer_term": theirs.map(|said| said.term),
+                "peer_word": theirs.map(|said| words::word(said.word)),
+            })
+        };
     report.groups.iter().zip(&report.node.groups).enumerate().map(group).collect()
 }
 
@@ -146,7 +148,12 @@ const fn line_reading(reading: LineReading) -> &'static str {
 
 fn refusals(counts: &[u32]) -> Value {
     let named = Refusal::ALL.iter().zip(counts);
-    named.map(|(refusal, count)| (words::refusal(*refusal).replace(' ', "_"), Value::from(*count))).collect()
+    let key = |refusal: Refusal| match refusal {
+        // What programs are told stays.
+        Refusal::TooOften => "too_often".to_owned(),
+        other => words::refusal(other).replace(' ', "_"),
+    };
+    named.map(|(refusal, count)| (key(*refusal), Value::from(*count))).collect()
 }
 
 fn ms(span: Option<Span>) -> Option<u64> {

@@ -176,7 +176,7 @@ impl Guard<'_> {
                 true
             }
             Err(fault) => {
-                error!("an address that is {why} cannot be removed: {}", words::fault(fault));
+                error!("an address that is {why} cannot be removed: {}", words::fault(fault, ""));
                 false
             }
         }

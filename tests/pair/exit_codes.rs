@@ -11,7 +11,7 @@ use crate::lab::clock::now;
 use crate::lab::setup::{CLIENT, NODE_NAMES, PREFIX, Setup, VIP};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, at_most, ms};
+use crate::scene::{PATIENCE, Scene, at_most, ms, unwrapped};
 
 const BOTH: [Side; 2] = [Side::A, Side::B];
 /// A daemon that hangs is told from one that works within this.
@@ -44,7 +44,7 @@ fn a_pair_at_rest_is_well() {
             expect_told(&scene, side, 0, "well");
             assert_eq!(scene.say(side, &["status", "-q"]).text, "");
             let said = scene.say(side, &["status", "--nagios"]);
-            let expected = "CROSSWIRE OK: either node could serve; gw1 serves gateway\n";
+            let expected = "CROSSWIRE OK: gw1 serves gateway; gw2 could take over\n";
             assert_eq!((said.code, said.text.as_str()), (Some(0), expected), "{side:?}");
         }
     });
@@ -58,15 +58,20 @@ fn nobody_serves() {
         let mut scene = Scene::serving();
         scene.cable().cut();
         expect_told(&scene, Side::B, 4, "jeopardy");
+        let screen = scene.say(Side::B, &["status"]).text;
+        println!("{screen}");
+        let said = unwrapped(&screen);
+        let first = "gw1 serves gateway; DEGRADED: serial is down. If lan fails too, nobody takes over by itself. Repair \
+                     serial. pair lab: this is gw2";
+        assert!(said.starts_with(first), "{screen}");
+        assert!(said.contains("gw1 NOBODY SERVES: gw2 cannot be certain that gw1 is off gw2 gw1 serves on"), "{screen}");
+        assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
         scene.power_cut(Side::A).expect("its processes die");
         expect_told(&scene, Side::B, 4, "peer_unheard");
         expect_told(&scene, Side::B, 5, "nobody_serves");
         let said = scene.say(Side::B, &["status", "--nagios"]);
         assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(
-            said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway; no path hears gw1, "),
-            "{said:?}"
-        );
+        assert!(said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway: no path hears gw1, "), "{said:?}");
     });
 }
 
@@ -172,11 +177,8 @@ fn a_witness_is_not_seen() {
         for (side, name) in BOTH.into_iter().zip(NODE_NAMES) {
             expect_told(&scene, side, 4, "witness_unseen");
             let said = scene.say(side, &["status"]).text;
-            assert!(said.starts_with(&format!("{name} has not seen witness 10.77.0.99 for ")), "{said}");
-            assert!(
-                said.contains(&format!("  {CLIENT} seen\n  10.77.0.99 NOT SEEN since the start; ")),
-                "{said}"
-            );
+            assert!(said.starts_with(&format!("gw1 serves gateway; {name} has not seen witness 10.77.0.99")), "{said}");
+            assert!(said.contains(&format!("  {CLIENT} seen\n  10.77.0.99 NOT SEEN since the start; ")), "{said}");
             let told = &scene.status(side)["witnesses"];
             assert_eq!((&told[0]["seen"], &told[1]["seen"]), (&true.into(), &false.into()), "{told}");
         }

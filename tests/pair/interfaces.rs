@@ -11,7 +11,7 @@ use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
 use crate::lab::setup::{PREFIX, Setup, VIP, node_address};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, at_most, ms};
+use crate::scene::{PATIENCE, Scene, at_most, ms, unwrapped};
 
 const BOTH: [Side; 2] = [Side::A, Side::B];
 /// The service address outside.
@@ -52,7 +52,7 @@ fn a_standby_whose_interface_is_down_is_unfit_and_both_say_so() {
         let down = set_up(false);
         let said = are_said("gw2 could not take it over", "not taking it: an interface of it has no carrier");
         assert!(said.since(down) <= at_most(1_000), "said only after {}", said.since(down));
-        let [near, far] = BOTH.map(|side| scene.say(side, &["status"]).text);
+        let [near, far] = BOTH.map(|side| unwrapped(&scene.say(side, &["status"]).text));
         assert!(near.contains("an interface of it has no carrier"), "{near}");
         assert!(far.contains("NO CARRIER"), "{far}");
         assert_eq!(scene.holds().len(), 1, "{:?}", scene.holds());

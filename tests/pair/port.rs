@@ -9,7 +9,7 @@ use crate::lab::clock::now;
 use crate::lab::modem::Wiring;
 use crate::lab::setup::Setup;
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, ms};
+use crate::scene::{PATIENCE, Scene, ms, unwrapped};
 
 /// A pair with all lines whose ports mind each other's speed; a look at a port is much shorter than
 /// dead_after.
@@ -91,7 +91,7 @@ fn lines_that_an_open_by_another_program_raises_are_dropped_again() {
 
 /// What `status` says to people.
 fn screen(scene: &Scene, side: Side) -> String {
-    scene.say(side, &["status"]).text
+    unwrapped(&scene.say(side, &["status"]).text)
 }
 
 /// Situation: the port is not there.

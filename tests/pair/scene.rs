@@ -83,6 +83,11 @@ impl Drop for Scene {
     }
 }
 
+/// What a screen shows, as if its lines were endless.
+pub fn unwrapped(screen: &str) -> String {
+    screen.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl Scene {
     /// Everything but the daemons.
     pub fn new(setup: Setup) -> Self {

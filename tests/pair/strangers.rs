@@ -13,7 +13,7 @@ use crate::lab::clock::{now, span};
 use crate::lab::dice::Dice;
 use crate::lab::setup::{GROUP, Setup};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, at_most, ms};
+use crate::scene::{PATIENCE, Scene, at_most, ms, unwrapped};
 
 const BOTH: [Side; 2] = [Side::A, Side::B];
 const CABLE: usize = 0;
@@ -121,7 +121,7 @@ fn assert_both_say(scene: &Scene, what: &str, counter: &str) {
         scene.expect_soon("a line in the log", PATIENCE, |scene| advice(&scene.log_of(side)));
         // Once the peer of before is heard no more.
         scene.expect_soon("the same in the status", PATIENCE, |scene| {
-            advice(&scene.say(side, &["status"]).text)
+            advice(&unwrapped(&scene.say(side, &["status"]).text))
         });
     }
 }
@@ -303,7 +303,7 @@ fn row_12_the_cable_of_another_pair_is_known_by_the_peer_on_the_lan() {
         scene.expect_soon("what is known", PATIENCE, |scene| {
             scene.cable().inject(Side::A, &frame).expect("the port takes bytes");
             thread::sleep(ms(50));
-            let said = scene.say(Side::A, &["status"]).text;
+            let said = unwrapped(&scene.say(Side::A, &["status"]).text);
             said.contains("gw2 is heard elsewhere, so this is somebody else: check where the cable goes")
                 && !said.contains("copy ")
         });

@@ -1,0 +1,114 @@
+//! What one more fault would come to, in words.
+
+use std::fmt::{self, Write as _};
+
+use crosswire::config::Side;
+use crosswire::quorum::forecast::{Forecast, Loss, Prospect};
+use crosswire::quorum::record::Block;
+
+use super::status_text::name;
+use crate::control::Report;
+use crate::words;
+
+/// A line for each fault of which anything is known, but for what is down already.
+pub fn write(report: &Report, out: &mut String) -> fmt::Result {
+    let told = report.forecasts.iter().filter(|forecast| is_news(report, forecast));
+    for (index, forecast) in told.enumerate() {
+        if index == 0 {
+            writeln!(out, "\nif this fails now")?;
+        }
+        let what = match forecast.loss {
+            Loss::Path(path) => report.paths.get(path.index()).map_or("?", String::as_str),
+            Loss::Power(side) => name(report, side),
+            Loss::Witness => "witness",
+        };
+        writeln!(out, "  {what:<9} {}", outcome(report, forecast))?;
+    }
+    Ok(())
+}
+
+fn is_news(report: &Report, forecast: &Forecast) -> bool {
+    let is_up = match forecast.loss {
+        Loss::Path(path) => report.node.paths.get(path.index()).is_some_and(|path| path.state.is_heard()),
+        Loss::Power(_) | Loss::Witness => true,
+    };
+    is_up && forecast.groups.iter().any(|prospect| *prospect != Prospect::Unknown)
+}
+
+/// Whether a box that serves and loses its power now would be followed by the other, whatever it serves.
+pub fn is_followed(report: &Report) -> bool {
+    let is_power = |forecast: &&Forecast| matches!(forecast.loss, Loss::Power(_));
+    report.forecasts.iter().filter(is_power).flat_map(|forecast| &forecast.groups).all(|prospect| prospect.is_good())
+}
+
+/// What becomes of all groups: in one sentence where it is the same for all.
+fn outcome(report: &Report, forecast: &Forecast) -> String {
+    let of = |index: usize| {
+        let server = report.server(index).unwrap_or(report.node.me);
+        let prospect = forecast.groups.get(index).copied().unwrap_or(Prospect::Unknown);
+        prospect_words(report, forecast.loss, prospect, forecast.then.get(index).copied(), server)
+    };
+    let all: Vec<String> = (0..report.groups.len()).map(of).collect();
+    match all.split_first() {
+        Some((first, rest)) if rest.iter().all(|other| other == first) => first.clone(),
+        _ => {
+            let named = report.groups.iter().zip(&all).map(|((name, _), words)| format!("{name}: {words}"));
+            named.collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+fn prospect_words(report: &Report, loss: Loss, now: Prospect, then: Option<Prospect>, server: Side) -> String {
+    let (holder, other) = (name(report, server), name(report, server.peer()));
+    match now {
+        Prospect::ServedOn => match (loss, then) {
+            (Loss::Power(_), _) => format!("{holder} serves on"),
+            (Loss::Path(_) | Loss::Witness, Some(then)) if !then.is_good() => {
+                format!("{holder} serves on, but nobody takes over should it fail after that")
+            }
+            (Loss::Path(_) | Loss::Witness, _) => format!("nothing moves, {holder} serves on"),
+        },
+        Prospect::TakenOver(after) => format!("{other} serves within {after}"),
+        Prospect::TakenOnceFenced => format!("{other} fences {holder}, then serves"),
+        Prospect::NotTaken(block) => format!("NOBODY SERVES: {}", not_taken(block, holder, other)),
+        Prospect::NotAble => format!("NOBODY SERVES: {other} could not"),
+        Prospect::LetGo(reason) => format!("NOBODY SERVES: {holder} lets go, {}", words::release_reason(reason, other)),
+        Prospect::MayBeServedTwice => "BOTH MAY SERVE: only a witness or a fence could tell".to_owned(),
+        Prospect::Unknown => "not known".to_owned(),
+    }
+}
+
+/// Why the `other` node does not take what the `holder` served, as said by either of them.
+fn not_taken(block: Block, holder: &str, other: &str) -> String {
+    let what = match block {
+        Block::Jeopardy => return format!("{other} cannot be certain that {holder} is off"),
+        Block::WitnessUnseen => "sees no witness",
+        Block::Standby => "is in standby",
+        Block::Maintenance => "is in maintenance",
+        Block::GuardLost => "has no guard that acts",
+        Block::NoCarrier => "has no carrier for it",
+        Block::ProbeImpossible => "cannot ask the LAN who has the address",
+        Block::Stopping => "is stopping",
+        Block::PeerServes
+        | Block::PeerReleases
+        | Block::NoReport
+        | Block::PeersTurn
+        | Block::JustOffered
+        | Block::Unsteady
+        | Block::Unheard
+        | Block::ColdStart
+        | Block::Stalled
+        | Block::Refused
+        | Block::ProbePending
+        | Block::VipAnswers
+        | Block::PeerAnswers
+        | Block::Lease
+        | Block::Drift
+        | Block::FencePending
+        | Block::FenceFailed
+        | Block::Exclusive
+        | Block::Faulty
+        | Block::PeerMaintenance => return words::block(block, holder),
+    };
+    format!("{other} {what}")
+}

@@ -1,0 +1,179 @@
+//! What `status` shows to people: what it comes to, who serves what, what one more fault would do, then the paths.
+
+use std::fmt::{self, Write as _};
+
+use crosswire::config::Side;
+use crosswire::frame::message::{Role, Trouble};
+use crosswire::quorum::Verdict;
+use crosswire::resource::{Condition, Fault};
+use crosswire::time::Span;
+
+use super::assessment::{assess, is_seen};
+use super::status_paths::write_paths;
+use super::{forecast, lans};
+use crate::control::Report;
+use crate::plain;
+use crate::words;
+
+/// All of it, for a screen of 80 columns; with the figures of every path if it `is_verbose`.
+pub fn text(report: &Report, is_verbose: bool) -> String {
+    let mut text = format!("{}\n", assess(report).sentence(report));
+    // Writing into memory cannot fail.
+    let _ = write(report, is_verbose, &mut text);
+    plain::wrapped(&text)
+}
+
+fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
+    write_nodes(report, out)?;
+    writeln!(out, "\ngroups")?;
+    for index in 0..report.groups.len() {
+        write_group(report, index, out)?;
+    }
+    forecast::write(report, out)?;
+    write_witnesses(report, out)?;
+    write_paths(report, is_verbose, out)
+}
+
+/// Both nodes, and whatever is wrong with this one.
+fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
+    let node = &report.node;
+    let [me, peer] = report.names();
+    writeln!(out, "pair {}: this is {me}, up {}", report.pair, node.up)?;
+    write_peer(report, peer, out)?;
+    if node.trouble != Trouble::None {
+        writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;
+    }
+    if let Some(watchdog) = report.watchdog {
+        let cause = words::reset_cause(watchdog.boot_status);
+        writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
+    }
+    for interface in &report.deaf {
+        writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
+    }
+    for double in lans::doubled(&report.interfaces) {
+        writeln!(out, "  {double}")?;
+    }
+    if node.is_standby {
+        writeln!(out, "  {me} is in STANDBY: it holds nothing")?;
+    }
+    if let Some(left) = node.maintenance {
+        writeln!(out, "  {me} is in MAINTENANCE for {left} more: nothing is moved")?;
+    }
+    if let Some(reason) = report.reason() {
+        writeln!(out, "            {reason}")?;
+    }
+    if node.is_lifetime_ignored {
+        writeln!(
+            out,
+            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be killed"
+        )?;
+    }
+    if report.is_replaced {
+        writeln!(out, "  its agent died or hung {} ago, and another one went on in its place", node.up)?;
+    }
+    if node.worst_stall > Span::ZERO {
+        writeln!(out, "  paused {}, {} ago (load, or stopped)", node.worst_stall, node.stalled)?;
+    }
+    if node.is_digest_different {
+        writeln!(out, "  the CONFIGURATIONS DIFFER: compare {} on both nodes", report.file)?;
+    }
+    Ok(())
+}
+
+fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
+    write!(out, "peer {peer}: {}", words::verdict(report.node.verdict))?;
+    let Some(heard) = &report.node.peer else { return writeln!(out, ", not heard yet") };
+    write!(out, ", last beat {} ago", heard.age)?;
+    let remarks = [
+        (heard.has_left, "it said goodbye"),
+        (heard.is_standby, "in standby"),
+        (heard.is_maintenance, "in maintenance"),
+        (heard.is_cold_start, "in cold start"),
+        (heard.has_no_carrier, "an interface of it has no carrier"),
+        (heard.trouble != Trouble::None, words::trouble(heard.trouble)),
+    ];
+    for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
+        write!(out, ", {remark}")?;
+    }
+    writeln!(out)
+}
+
+/// The third parties, and who does not see them.
+fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
+    let [_, peer] = report.names();
+    if !report.witnesses.is_empty() {
+        writeln!(out, "\nwitnesses")?;
+    }
+    for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
+        write!(out, "  {name:<9} ")?;
+        match witness.answered {
+            Some(_) if is_seen(report, witness) => write!(out, "seen")?,
+            Some(ago) => write!(out, "NOT SEEN for {ago}")?,
+            None => write!(out, "NOT SEEN since the start")?,
+        }
+        match witness.peer_misses {
+            Some(lasts) => writeln!(out, "; {peer} has NOT SEEN it for {lasts}")?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
+    let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index)) else {
+        return Ok(());
+    };
+    let [me, peer] = report.names();
+    let theirs = match report.theirs(index) {
+        Some(said) => {
+            let was = if report.node.verdict == Verdict::Present { "" } else { "was " };
+            let could_not = if said.word.is_inability() { ", could NOT serve it" } else { "" };
+            format!("{peer} {was}{} (term {}){could_not}", words::role(said.role), said.term)
+        }
+        None => format!("{peer} unknown"),
+    };
+    writeln!(out, "  {name:<9} {me} {} (term {}), {theirs}", words::role(ours.role), ours.term)?;
+    writeln!(out, "            {}", contents.join(", "))?;
+    if !ours.has_carrier {
+        writeln!(out, "            an interface of it has NO CARRIER here")?;
+    }
+    if ours.condition != Condition::Well {
+        let condition = words::condition(ours.condition, peer, report.scripts(index));
+        writeln!(out, "            {condition}")?;
+    }
+    if let Some(lasts) = ours.both_serve {
+        writeln!(out, "            BOTH NODES SERVE IT, for {lasts}: stop {peer} if it does not let go")?;
+    }
+    if let Some(mac) = ours.foreign_mac {
+        writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
+    }
+    if let Some(fault) = ours.fault {
+        let refused = if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
+        let which = refused.map(|address| format!("{address}: ")).unwrap_or_default();
+        writeln!(out, "            {which}{}", words::fault(fault, report.scripts(index)))?;
+    }
+    write_block(report, index, out)
+}
+
+/// Why it is not taken, where that is not what is usual, and how long that lasts.
+fn write_block(report: &Report, index: usize, out: &mut String) -> fmt::Result {
+    let Some(ours) = report.node.groups.get(index) else { return Ok(()) };
+    let Some(block) = ours.block.filter(|_| matches!(ours.role, Role::Backup | Role::Faulty)) else { return Ok(()) };
+    if report.server(index) == Some(report.node.me.peer()) && ours.role == Role::Backup {
+        return Ok(());
+    }
+    writeln!(out, "            not taking it: {}", waiting(words::block(block, report.names()[1]), ours.wait))
+}
+
+/// Why something is not done, and how much longer.
+pub fn waiting(why: String, wait: Option<Span>) -> String {
+    match wait.filter(|wait| *wait > Span::ZERO) {
+        Some(wait) => format!("{why}, {wait} more"),
+        None => why,
+    }
+}
+
+/// What a side is called.
+pub fn name(report: &Report, side: Side) -> &str {
+    report.nodes.get(side.index()).map_or("?", String::as_str)
+}
