@@ -387,4 +387,4 @@ fn groups(report: &Report, is_meant: impl Fn(usize, &GroupStatus) -> bool) -> St
 
 #[cfg(test)]
 #[path = "assessment_tests.rs"]
-mod tests;
+pub(super) mod tests;

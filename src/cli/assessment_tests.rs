@@ -67,7 +67,7 @@ fn peer(role: Role) -> PeerStatus {
 }
 
 /// A pair that is well: gw1, which is asked, has that role, and gw2 the other one.
-fn well(role: Role) -> Report {
+pub fn well(role: Role) -> Report {
     let other = if role == Role::Active { Role::Backup } else { Role::Active };
     let node = NodeStatus {
         me: Side::A,

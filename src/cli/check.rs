@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule};
+use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule, Side};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
@@ -29,7 +29,7 @@ options! {
     pub struct CheckOptions("check") {
         /// Configuration file
         config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
-        /// Which node this box is, if not the one that `uname -n` says
+        /// Which node this box is, if not the one that `uname -n` says (offline: both)
         node: Option<String> = option("--node", "NAME"),
         /// Check the file alone: this is another box
         offline: bool = flag("--offline"),
@@ -54,7 +54,14 @@ pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
 }
 
 fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
-    let settings = Settings::load(&options.config, options.node.as_deref())?;
+    let settings = match &options.node {
+        // Another box, which may be neither node: the file has to be sound for both.
+        None if options.offline => {
+            Settings::load_as(&options.config, Side::B)?;
+            Settings::load_as(&options.config, Side::A)?
+        }
+        node => Settings::load(&options.config, node.as_deref())?,
+    };
     let mut note = String::new();
     // Writing into a string cannot fail.
     let _ = write_proof(&settings, &mut note);

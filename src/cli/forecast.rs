@@ -6,6 +6,7 @@ use crosswire::config::Side;
 use crosswire::quorum::forecast::{Forecast, Loss, Prospect};
 use crosswire::quorum::record::Block;
 
+use super::json::{Value, json};
 use super::status_text::name;
 use crate::control::Report;
 use crate::words;
@@ -76,6 +77,35 @@ fn prospect_words(report: &Report, loss: Loss, now: Prospect, then: Option<Prosp
         Prospect::MayBeServedTwice => "BOTH MAY SERVE: only a witness or a fence could tell".to_owned(),
         Prospect::Unknown => "not known".to_owned(),
     }
+}
+
+/// The same for programs.
+pub fn json(report: &Report, forecast: &Forecast) -> Value {
+    let (loss, called) = match forecast.loss {
+        Loss::Path(path) => ("path", report.paths.get(path.index()).cloned()),
+        Loss::Power(side) => ("power", Some(name(report, side).to_owned())),
+        Loss::Witness => ("witness", None),
+    };
+    let each = |all: &[Prospect]| -> Value {
+        let servers = (0..).map(|index| report.server(index).unwrap_or(report.node.me));
+        all.iter().zip(servers).map(|(prospect, server)| prospect_json(report, *prospect, server)).collect()
+    };
+    json!({ "loss": loss, "name": called, "groups": each(&forecast.groups), "then": each(&forecast.then) })
+}
+
+fn prospect_json(report: &Report, prospect: Prospect, server: Side) -> Value {
+    let (holder, other) = (name(report, server), name(report, server.peer()));
+    let (outcome, within, reason) = match prospect {
+        Prospect::ServedOn => ("served_on", None, None),
+        Prospect::TakenOver(after) => ("taken_over", Some(after.as_ms()), None),
+        Prospect::TakenOnceFenced => ("taken_once_fenced", None, None),
+        Prospect::NotTaken(block) => ("not_taken", None, Some(not_taken(block, holder, other))),
+        Prospect::NotAble => ("not_able", None, None),
+        Prospect::LetGo(reason) => ("let_go", None, Some(words::release_reason(reason, other))),
+        Prospect::MayBeServedTwice => ("may_be_served_twice", None, None),
+        Prospect::Unknown => ("unknown", None, None),
+    };
+    json!({ "outcome": outcome, "within_ms": within, "reason": reason })
 }
 
 /// Why the `other` node does not take what the `holder` served, as said by either of them.

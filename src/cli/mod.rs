@@ -19,6 +19,8 @@ pub mod keygen;
 mod lans;
 #[cfg(feature = "workbench")]
 pub mod man;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub mod operate;
 pub mod option;
 mod parse;
@@ -33,6 +35,7 @@ mod status_json;
 mod status_paths;
 pub mod status_text;
 mod survey;
+mod watch;
 pub mod why;
 
 use std::ffi::OsString;

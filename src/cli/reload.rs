@@ -1,8 +1,8 @@
 //! `crosswire reload`: has the running daemon read its configuration anew, and shows what became of it.
 
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::exit::{Exit, complain};
 use super::option::{option, options};
 use super::status::not_answered;
-use crate::control::{DEFAULT_RUN_DIR, Question, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, Question, ask};
 use crate::guard::lock::{PID_FILE, read_pid};
 use crate::guard::reload::{DONE, answer_file};
 
@@ -26,12 +26,15 @@ options! {
 /// The guard reads the file within a turn of its loop.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The answer is written before the next agent speaks.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Asks, waits, and shows.
 pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
-    if let Err(error) = ask(&options.run_dir, &Question::Status) {
-        return not_answered(&options.run_dir, &error, false);
-    }
+    let before = match incarnation(&options.run_dir) {
+        Ok(before) => before,
+        Err(error) => return not_answered(&options.run_dir, &error, false),
+    };
     let pid_file = options.run_dir.join(PID_FILE);
     let pid = read_pid(&pid_file).and_then(|pid| i32::try_from(pid).ok());
     let answer = answer_file(&options.run_dir);
@@ -55,6 +58,30 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
             return Exit::Done;
         }
         std::thread::sleep(LOOK_EVERY);
+        // It says so in a file, for which its directory may have no room.
+        if start.elapsed() > ANSWERED_WITHIN && is_another(&options.run_dir, before) {
+            let _ = writeln!(
+                out,
+                "done: another agent runs; the log says what has changed, since {} cannot be written",
+                answer.display()
+            );
+            return Exit::Done;
+        }
     }
-    complain(Exit::Refused, false, &"the daemon has not said what became of it: see its log")
+    let what =
+        format_args!("nothing has changed yet: {} was not written (is there room?); see the log", answer.display());
+    complain(Exit::Refused, false, &what)
+}
+
+/// Another run of the agent answers than before.
+fn is_another(run_dir: &Path, before: Option<[u8; 8]>) -> bool {
+    incarnation(run_dir).is_ok_and(|now| now.is_some() && now != before)
+}
+
+/// Which run of the agent answers: what was read anew counts for the next one.
+fn incarnation(run_dir: &Path) -> io::Result<Option<[u8; 8]>> {
+    Ok(match ask(run_dir, &Question::Status)? {
+        Answer::Status(report) => Some(report.node.incarnation),
+        Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_) => None,
+    })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crosswire::config::{GroupPolicy, SafetyRule, Side};
 
-use super::exit::Exit;
+use super::exit::{Exit, complain};
 use super::option::{flag, option, options};
 use crate::settings::{GroupSettings, PathDevice, Settings};
 use crate::words;
@@ -92,6 +92,11 @@ fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> 
     }
     match (&options.config, &options.script) {
         (Some(config), Some(script)) => play(config, script, out),
+        (None, None) if options.faults.or(options.seed).is_none() => {
+            let what = "crosswire: simulate: say what: --faults N, --replay FILE, --exhaustive DEPTH, --fleet PAIRS, or --config FILE \
+                        --script FILE";
+            Ok(complain(Exit::Usage, false, &what))
+        }
         (None, None) => run_many(seed, options.faults.unwrap_or(10_000), out),
         (Some(_), None) | (None, Some(_)) => {
             writeln!(out, "--config and --script go together: the pair, and what befalls it.")?;

@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use super::assessment::assess;
 use super::exit::{Exit, complain};
+#[cfg(feature = "metrics")]
+use super::metrics;
 use super::option::{flag, option, options};
 use super::status_json;
 use super::status_text::text;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, ask_within};
+use super::watch;
+use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask_within};
+use crate::plain;
 
 options! {
     /// Show both nodes as the running daemon sees them
@@ -23,6 +27,10 @@ options! {
         nagios: bool = flag("--nagios"),
         /// One line, and none if all is well
         quiet: bool = flag("-q"),
+        /// The screen kept up to date in place; on a pipe, a line for each change
+        watch: bool = flag("--watch"),
+        /// As metrics for Prometheus (its textfile collector)
+        prometheus: bool = flag("--prometheus"),
         /// The figures of every path too: beats, gaps, jitter, the line, the UART
         verbose: bool = flag("-v"),
     }
@@ -34,34 +42,64 @@ const PATIENCE: Duration = Duration::from_millis(450);
 /// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node
 /// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
-    let report = match ask_within(&options.run_dir, &Question::Status, PATIENCE) {
-        Ok(Answer::Status(report)) => report,
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => {
-            return Exit::Refused.into();
+    if options.watch {
+        watch::run(options, out);
+        return Exit::Done.into();
+    }
+    let report = match report(&options.run_dir) {
+        Ok(report) => report,
+        Err((exit, text)) if options.nagios => return tell_nagios(exit, &text, out),
+        Err((exit, text)) => {
+            #[cfg(feature = "metrics")]
+            if options.prometheus {
+                let _ = out.write_all(metrics::unanswered(exit).as_bytes());
+            }
+            return complain(exit, options.json, &text).into();
         }
-        Err(error) if options.nagios => {
-            let (exit, text) = unanswered(&options.run_dir, &error);
-            return tell_nagios(exit, &text, out);
-        }
-        Err(error) => return not_answered(&options.run_dir, &error, options.json).into(),
     };
     let reason = assess(&report);
     if options.nagios {
         return tell_nagios(reason.exit, &reason.sentence(&report), out);
     }
-    let shown = match (options.json, options.quiet) {
-        (true, _) => status_json::text(&report, reason),
-        (false, true) if reason.exit == Exit::Done => String::new(),
-        (false, true) => format!("{}\n", reason.sentence(&report)),
-        (false, false) => text(&report, options.verbose),
+    let shown = match options {
+        StatusOptions { json: true, .. } => status_json::text(&report, reason),
+        StatusOptions { prometheus: true, .. } => {
+            #[cfg(feature = "metrics")]
+            {
+                metrics::text(&report)
+            }
+            #[cfg(not(feature = "metrics"))]
+            return complain(Exit::Usage, false, &"crosswire: this build has no --prometheus; see --json").into();
+        }
+        StatusOptions { quiet: true, .. } if reason.exit == Exit::Done => String::new(),
+        StatusOptions { quiet: true, .. } => format!("{}\n", reason.sentence(&report)),
+        _ => text(&report, options.verbose),
     };
     // A reader that closed the pipe has seen enough.
     let _ = out.write_all(shown.as_bytes());
     reason.exit.into()
 }
 
-/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development
-/// Guidelines).
+/// What the daemon says now, or why it does not.
+fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
+    match ask_within(run_dir, &Question::Status, PATIENCE) {
+        Ok(Answer::Status(report)) => Ok(report),
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => {
+            Err((Exit::Refused, format!("the daemon in {} answers something else: restart it", run_dir.display())))
+        }
+        Err(error) => Err(unanswered(run_dir, &error)),
+    }
+}
+
+/// What it comes to in a line, and the whole screen; of a daemon that does not answer, why.
+pub fn shown(options: &StatusOptions) -> (String, String) {
+    match report(&options.run_dir) {
+        Ok(report) => (assess(&report).sentence(&report), text(&report, options.verbose)),
+        Err((_, why)) => (why.clone(), plain::wrapped(&why)),
+    }
+}
+
+/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development Guidelines).
 pub fn tell_nagios(exit: Exit, text: &str, out: &mut impl Write) -> ExitCode {
     let (code, word) = match exit {
         Exit::Done => (0, "OK"),

@@ -3,14 +3,19 @@
 use crosswire::frame::Refusal;
 use crosswire::health::LineReading;
 use crosswire::status::PathStatus;
-use crosswire::time::Span;
+use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 
 use super::assessment::{Reason, is_seen};
+use super::forecast;
 use super::json::{Value, json};
+use crate::clock;
 use crate::control::{PortReport, Report};
 use crate::tty::lines;
 use crate::words;
+
+/// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
+const SCHEMA: u32 = 1;
 
 /// One object and a line end. `reason` is what it comes to.
 pub fn text(report: &Report, reason: &Reason) -> String {
@@ -18,6 +23,9 @@ pub fn text(report: &Report, reason: &Reason) -> String {
     let ports = report.skipped.iter().zip(&report.ports).zip(&report.away);
     let paths = report.paths.iter().zip(&node.paths).zip(ports);
     let value = json!({
+        "schema": SCHEMA,
+        "version": env!("CARGO_PKG_VERSION"),
+        "monotonic_ms": clock::now().since(Instant::ORIGIN).as_ms(),
         "assessment": json!({
             "code": u32::from(reason.exit.code()),
             "reason": reason.name,
@@ -61,6 +69,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
             "refused": refusals(&path.refusals),
         })).collect::<Value>(),
         "groups": groups(report),
+        "forecasts": report.forecasts.iter().map(|told| forecast::json(report, told)).collect::<Value>(),
         "witnesses": report.witnesses.iter().zip(&node.witnesses).map(|(address, witness)| json!({
             "address": address,
             "seen": is_seen(report, witness),
@@ -148,12 +157,7 @@ const fn line_reading(reading: LineReading) -> &'static str {
 
 fn refusals(counts: &[u32]) -> Value {
     let named = Refusal::ALL.iter().zip(counts);
-    let key = |refusal: Refusal| match refusal {
-        // What programs are told stays.
-        Refusal::TooOften => "too_often".to_owned(),
-        other => words::refusal(other).replace(' ', "_"),
-    };
-    named.map(|(refusal, count)| (key(*refusal), Value::from(*count))).collect()
+    named.map(|(refusal, count)| (words::refusal_code(*refusal), Value::from(*count))).collect()
 }
 
 fn ms(span: Option<Span>) -> Option<u64> {

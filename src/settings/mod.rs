@@ -347,7 +347,6 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::load`].
-    #[cfg(feature = "workbench")]
     pub fn load_as(file: &Path, side: Side) -> Result<Self, Vec<ConfigError>> {
         let text = loader::read_text(file).map_err(|error| vec![error])?;
         loader::parse(file, &text, &nodes::Wanted::Side(side))

@@ -32,7 +32,6 @@ pub(super) enum Wanted {
     /// `uname -n`
     Host(String),
     /// Whichever node stands on this side: for a box that is neither.
-    #[cfg(feature = "workbench")]
     Side(Side),
 }
 
@@ -117,7 +116,6 @@ pub(super) fn choose(
 ) -> Option<Side> {
     let [a, b] = nodes;
     let (name, what, key) = match wanted {
-        #[cfg(feature = "workbench")]
         Wanted::Side(side) => return Some(*side),
         Wanted::Asked(name) => (name, format!("--node {} is not in this file", quote(name)), "--node"),
         Wanted::Host(name) => {

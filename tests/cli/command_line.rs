@@ -1,7 +1,7 @@
 //! The command line itself.
 
 use std::fs::{self, File, Permissions};
-use std::io::pipe;
+use std::io::{BufRead, BufReader, pipe};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -124,6 +124,32 @@ fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
     assert_eq!((said.code, said.out), (Some(2), format!("CROSSWIRE CRITICAL: {text}\n")));
     let said = ask(&["status", "--nagios", "--nonsense"]);
     assert!(said.code == Some(3) && said.out.starts_with("CROSSWIRE UNKNOWN: no such flag"), "{said:?}");
+}
+
+#[test]
+fn without_a_daemon_its_metrics_say_so() {
+    let said = say(crosswire(&["status", "--prometheus", "--run-dir", "/nonexistent"]));
+    let is_told = said.out.contains("\ncrosswire_up 0\n") && said.out.ends_with("\ncrosswire_status_code 3\n");
+    assert!(said.code == Some(3) && (is_told || !cfg!(feature = "metrics")), "{said:?}");
+}
+
+/// On a pipe: a line when something changes, daemon or none.
+#[test]
+fn a_watch_without_a_daemon_says_so_and_goes_on() {
+    let mut command = crosswire(&["status", "--watch", "--run-dir", "/nonexistent"]);
+    let mut watch = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut line = String::new();
+    BufReader::new(watch.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    assert!(line.starts_with("no daemon runs in /nonexistent: "), "{line}");
+    assert!(matches!(watch.try_wait(), Ok(None)), "it waits for one");
+    watch.kill().and_then(|()| watch.wait().map(|_| ())).expect("ended");
+}
+
+#[cfg(feature = "workbench")]
+#[test]
+fn a_simulation_of_nothing_is_asked_what_it_shall_be() {
+    let said = say(crosswire(&["simulate"]));
+    assert!(said.code == Some(2) && said.err.starts_with("crosswire: simulate: say what: --faults N"), "{said:?}");
 }
 
 /// A socket on which nobody ever answers: what a daemon that hangs leaves.

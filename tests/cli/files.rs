@@ -246,4 +246,8 @@ fn a_file_alone_is_checked_without_its_box() {
     let said = place.say(command);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
     assert!(said.out.contains("\nIf gw2 falls silent") && !said.out.contains("This box"), "{said:?}");
+    // On a box that is neither node the file has to be sound for both.
+    let config = place.path("c.toml").display().to_string();
+    let said = place.say(crosswire(&["check", "--offline", "--config", &config]));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
 }

@@ -180,6 +180,11 @@ fn an_interface_that_is_absent_fails_check_but_not_run() {
         let expected = "there is no interface \"eth9\" on this box; see `ip link` for those that there are, \
             and correct the name\n";
         assert!(checked.err.ends_with(expected), "{checked:?}");
+        let asked = say(with_config(&lab, Side::A, &["run", "--check", "--node", "gw1"]));
+        assert!(
+            asked.code == Some(0) && asked.err.starts_with("warning: ") && asked.err.ends_with(expected),
+            "{asked:?}"
+        );
         starts_with_one_path(&mut lab, "lan");
     });
 }

@@ -12,6 +12,7 @@ use crate::lab::setup::{CLIENT, NODE_NAMES, PREFIX, Setup, VIP};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms, unwrapped};
+use crate::schema;
 
 const BOTH: [Side; 2] = [Side::A, Side::B];
 /// A daemon that hangs is told from one that works within this.
@@ -32,6 +33,9 @@ fn expect_told(scene: &Scene, side: Side, expected: i32, reason: &str) {
     let wanted = (u64::try_from(expected).expect("an exit code"), reason.to_owned());
     scene.expect_soon(&format!("{reason} on {side:?}"), PATIENCE, |scene| told(scene, side) == wanted);
     assert_eq!(code(scene, side), expected, "{reason} on {side:?}");
+    let schema = include_str!("../../firmware-notes/status.schema.json");
+    let schema = serde_json::from_str(schema).expect("JSON");
+    assert_eq!(schema::faults(&schema, &scene.status(side)), Vec::<String>::new(), "{reason} on {side:?}");
 }
 
 /// Fault: none.
@@ -64,7 +68,10 @@ fn nobody_serves() {
         let first = "gw1 serves gateway; DEGRADED: serial is down. If lan fails too, nobody takes over by itself. Repair \
                      serial. pair lab: this is gw2";
         assert!(said.starts_with(first), "{screen}");
-        assert!(said.contains("gw1 NOBODY SERVES: gw2 cannot be certain that gw1 is off gw2 gw1 serves on"), "{screen}");
+        assert!(
+            said.contains("gw1 NOBODY SERVES: gw2 cannot be certain that gw1 is off gw2 gw1 serves on"),
+            "{screen}"
+        );
         assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
         scene.power_cut(Side::A).expect("its processes die");
         expect_told(&scene, Side::B, 4, "peer_unheard");

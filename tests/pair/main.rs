@@ -43,6 +43,7 @@ mod restraint;
 mod routes;
 mod scarcity;
 mod scene;
+mod schema;
 mod scripts;
 mod services;
 mod soak;

@@ -77,6 +77,21 @@ fn row_26_an_address_comes_on_one_node_then_on_both_and_goes() {
     });
 }
 
+/// Situation: the run directory takes no new file (it is full).
+/// Required: a reload that was done ends as done, and says why it says no more.
+#[test]
+fn a_reload_whose_answer_has_no_place_is_done_all_the_same() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let run_dir = scene.directory(Side::A).join("run");
+        fs::create_dir_all(run_dir.join("reload/in the way")).expect("made");
+        scene.rewrite(Side::A, &one(), &both());
+        let said = reload(&scene, Side::A);
+        assert!(said.code == Some(0) && said.text.starts_with("done: another agent runs"), "{said:?}");
+        scene.expect_soon("the second address", PATIENCE, has_second);
+    });
+}
+
 /// Operator: files that are wrong, and one that asks for what only a restart can bring.
 /// Required: refused whole, with the place; nothing changes.
 #[test]

@@ -220,7 +220,7 @@ fn row_12_other_configuration() {
         let start = now();
         for side in BOTH {
             assert_eq!(scene.status(side)["configurations_differ"], true, "{side:?}");
-            let said = scene.say(side, &["status"]).text;
+            let said = unwrapped(&scene.say(side, &["status"]).text);
             assert!(said.contains("the CONFIGURATIONS DIFFER: compare "), "{side:?}: {said}");
             let log = scene.log_of(side);
             assert!(
