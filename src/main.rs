@@ -7,6 +7,7 @@
 mod agent;
 mod cli;
 mod clock;
+mod codes;
 mod control;
 mod guard;
 mod kept;

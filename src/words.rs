@@ -5,7 +5,7 @@ use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble, Word};
 use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::quorum::Verdict;
-use crosswire::quorum::decide::Claim;
+use crosswire::quorum::decide::{Claim, Situation};
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::{Block, Denial, Incident, Record, ReleaseReason, TakeReason};
 use crosswire::resource::{Condition, Fault};
@@ -22,7 +22,7 @@ pub struct Names {
 }
 
 impl Names {
-    fn path(&self, path: PathId) -> &str {
+    pub fn path(&self, path: PathId) -> &str {
         self.paths.get(path.index()).map_or("?", String::as_str)
     }
 
@@ -31,7 +31,7 @@ impl Names {
         self.scripts.get(group.index()).map_or("", String::as_str)
     }
 
-    fn group(&self, group: GroupId) -> &str {
+    pub fn group(&self, group: GroupId) -> &str {
         self.groups.get(group.index()).map_or("?", String::as_str)
     }
 }
@@ -40,6 +40,9 @@ impl Names {
 pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {
+        Record::Path { path, from: PathState::Blind, to: PathState::Unproven } => {
+            (Level::Info, format!("path {}: open, {peer} not heard yet", names.path(path)))
+        }
         Record::Path { path, from, to } => {
             let level =
                 if to == PathState::OnTime || from == PathState::Blind { Level::Info } else { Level::Warn };
@@ -53,10 +56,9 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let level = if to == Verdict::Present { Level::Info } else { Level::Warn };
             (level, format!("{peer} is {} (was {})", verdict(to), verdict(from)))
         }
-        Record::Jeopardy(true) => (
-            Level::Warn,
-            "jeopardy: a path does not testify; one more fault and silence will prove nothing".to_string(),
-        ),
+        Record::Jeopardy(true) => {
+            (Level::Warn, "jeopardy: a path is down; one more fault, and nobody may take over by itself".to_string())
+        }
         Record::Jeopardy(false) => (Level::Info, "jeopardy is over: every path testifies".to_string()),
         Record::PeerStarted => (Level::Info, format!("{peer}: a new run of its agent is heard")),
         Record::DigestDiffers(true) => {
@@ -142,7 +144,7 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
                 format!("group {}: {} {what}", names.group(group), self::script(names.scripts(group), script)),
             )
         }
-        Record::Succeeded => (Level::Warn, "the agent has died: another one goes on in its place".to_string()),
+        Record::Succeeded => (Level::Warn, "the agent died or hung: another one goes on in its place".to_string()),
         Record::Stall(gap) => (Level::Warn, format!("paused {gap} (load, or stopped): silence is judged afresh")),
         Record::GuardLost => {
             (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
@@ -296,12 +298,17 @@ pub fn finding(finding: Finding, peer: &str) -> String {
     }
 }
 
-/// What the witnesses say.
-pub const fn witness(witness: WitnessView) -> &'static str {
-    match witness {
-        WitnessView::None => "no witness",
-        WitnessView::Seen => "a witness answers",
-        WitnessView::Unseen => "no witness answers",
+/// What the witnesses say. Only an answer to a question that left after the peer's last frame counts: while the peer is heard
+/// none can, and right after that none has come yet.
+pub fn witness(s: &Situation, peer: &str) -> String {
+    match s.witness {
+        WitnessView::None => "no witness".to_owned(),
+        WitnessView::Seen => "a witness answers".to_owned(),
+        WitnessView::Unseen if s.verdict == Verdict::Present && !s.is_refused => {
+            format!("witness: not asked, {peer} is heard")
+        }
+        WitnessView::Unseen if !s.has_drift_passed => "witness: asked, no answer yet".to_owned(),
+        WitnessView::Unseen => "no witness answers".to_owned(),
     }
 }
 

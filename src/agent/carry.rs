@@ -110,10 +110,8 @@ impl Agent<'_> {
     /// What could not be said to a guard that did not read.
     pub(super) fn tell_lost_notices(&mut self) {
         if self.lost_notices > 0 && self.node.is_guard_heard() {
-            warn!(
-                "notify: the guard did not read, {} notices were lost",
-                std::mem::take(&mut self.lost_notices)
-            );
+            let lost = words::counted(std::mem::take(&mut self.lost_notices), "notice");
+            warn!("notify: the guard did not read, {lost} lost");
         }
     }
 

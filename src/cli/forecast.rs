@@ -8,6 +8,7 @@ use crosswire::quorum::record::Block;
 
 use super::json::{Value, json};
 use super::status_text::name;
+use crate::codes;
 use crate::control::Report;
 use crate::words;
 
@@ -86,26 +87,22 @@ pub fn json(report: &Report, forecast: &Forecast) -> Value {
         Loss::Power(side) => ("power", Some(name(report, side).to_owned())),
         Loss::Witness => ("witness", None),
     };
-    let each = |all: &[Prospect]| -> Value {
-        let servers = (0..).map(|index| report.server(index).unwrap_or(report.node.me));
-        all.iter().zip(servers).map(|(prospect, server)| prospect_json(report, *prospect, server)).collect()
-    };
+    let each = |all: &[Prospect]| -> Value { all.iter().map(|prospect| prospect_json(*prospect)).collect() };
     json!({ "loss": loss, "name": called, "groups": each(&forecast.groups), "then": each(&forecast.then) })
 }
 
-fn prospect_json(report: &Report, prospect: Prospect, server: Side) -> Value {
-    let (holder, other) = (name(report, server), name(report, server.peer()));
-    let (outcome, within, reason) = match prospect {
+fn prospect_json(prospect: Prospect) -> Value {
+    let (outcome, within, rule) = match prospect {
         Prospect::ServedOn => ("served_on", None, None),
         Prospect::TakenOver(after) => ("taken_over", Some(after.as_ms()), None),
         Prospect::TakenOnceFenced => ("taken_once_fenced", None, None),
-        Prospect::NotTaken(block) => ("not_taken", None, Some(not_taken(block, holder, other))),
+        Prospect::NotTaken(block) => ("not_taken", None, Some(codes::block(block))),
         Prospect::NotAble => ("not_able", None, None),
-        Prospect::LetGo(reason) => ("let_go", None, Some(words::release_reason(reason, other))),
+        Prospect::LetGo(reason) => ("let_go", None, Some(codes::release(reason))),
         Prospect::MayBeServedTwice => ("may_be_served_twice", None, None),
         Prospect::Unknown => ("unknown", None, None),
     };
-    json!({ "outcome": outcome, "within_ms": within, "reason": reason })
+    json!({ "outcome": outcome, "within_ms": within, "rule": rule })
 }
 
 /// Why the `other` node does not take what the `holder` served, as said by either of them.

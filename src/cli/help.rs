@@ -10,6 +10,27 @@ const ABOUT: &str = "Keeps one of two gateways serving, over a null-modem cable 
 const HELP: &str = "Prints help information";
 const VERSION: &str = "Prints version information";
 
+/// What people type most, by command.
+const EXAMPLES: [(&str, &[&str]); 12] = [
+    ("run", &["crosswire run --foreground", "crosswire run --check && /etc/init.d/crosswire restart"]),
+    ("check", &["crosswire check", "crosswire check --offline --config new.toml"]),
+    ("status", &["crosswire status -v", "crosswire status --watch", "crosswire status -q || mail -s gateway root"]),
+    ("why", &["crosswire why", "crosswire why --at 10m", "crosswire why --json --last 100"]),
+    ("peer", &["crosswire peer status", "crosswire peer --cable why"]),
+    ("handover", &["crosswire handover gateway --reason 'new kernel'"]),
+    ("takeover", &["crosswire takeover gateway", "crosswire takeover gateway --peer-is-off"]),
+    ("standby", &["crosswire standby --reason 'new disk'"]),
+    ("maintenance", &["crosswire maintenance on --for 90m", "crosswire maintenance off"]),
+    ("fence", &["crosswire fence --test"]),
+    ("keygen", &["crosswire keygen", "crosswire keygen --rotate"]),
+    ("import", &["crosswire import /etc/ha.d"]),
+];
+
+/// What people type most to have a command do something.
+pub fn examples(spec: &Spec) -> &'static [&'static str] {
+    EXAMPLES.iter().find(|(name, _)| *name == spec.name).map_or(&[], |(_, lines)| lines)
+}
+
 /// One entry: what to type, what it is for, what is used if it is not given.
 type Entry = (String, &'static str, Option<&'static str>);
 
@@ -36,6 +57,9 @@ pub fn of_command(spec: &Spec) -> String {
         section(&mut text, "Available positional items", &operands);
     }
     section(&mut text, "Available options", &options);
+    for (index, line) in examples(spec).iter().enumerate() {
+        let _ = write!(text, "{}    {line}\n", if index == 0 { "\nExamples:\n" } else { "" });
+    }
     text
 }
 

@@ -33,6 +33,12 @@ const FILES: [(&str, &str); 4] = [
     ("/run/crosswire/control", "The control socket."),
 ];
 
+/// What the daemon's process does at a signal.
+const SIGNALS: [(&str, &str); 2] = [
+    ("SIGTERM, SIGINT", "Hands over, says goodbye and ends; a second one ends it at once."),
+    ("SIGHUP", "Reads the configuration anew, as crosswire reload does."),
+];
+
 options! {
     /// Write the manual pages and the shells' completions into a directory
     pub struct ManOptions("man") {
@@ -75,11 +81,13 @@ fn commands_page(specs: &[&Spec]) -> String {
     section(&mut page, "SYNOPSIS", ".B crosswire\n.I COMMAND\n[options]");
     section(&mut page, "DESCRIPTION", &roff(WHAT_IT_IS));
     section(&mut page, "COMMANDS", "Every command explains itself with\n.BR \\-\\-help .");
+    let mut examples: Vec<&str> = Vec::new();
     for spec in specs {
         let _ = write!(page, ".SS crosswire {}\n{}.\n", roff(&help::synopsis(spec)), roff(spec.about.trim()));
         for word in spec.words.iter().filter(|word| word.kind != Kind::Hidden) {
             entry(&mut page, &shape(word), &with_default(word));
         }
+        examples.extend(help::examples(spec));
     }
     section(&mut page, "EXIT STATUS", "");
     for exit in Exit::ALL {
@@ -89,6 +97,17 @@ fn commands_page(specs: &[&Spec]) -> String {
     for (file, what) in FILES {
         entry(&mut page, file, what);
     }
+    section(&mut page, "SIGNALS", "");
+    for (signal, what) in SIGNALS {
+        entry(&mut page, signal, what);
+    }
+    section(&mut page, "ENVIRONMENT", "");
+    entry(&mut page, "LINES", "How many lines status --watch may use; 24 if it is not set.");
+    section(&mut page, "EXAMPLES", ".nf");
+    for line in examples {
+        let _ = writeln!(page, "{}", roff(line));
+    }
+    page.push_str(".fi\n");
     section(&mut page, "SEE ALSO", ".BR crosswire.toml (5)");
     page
 }

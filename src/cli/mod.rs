@@ -3,6 +3,7 @@
 mod assessment;
 #[cfg(feature = "cable-test")]
 pub mod cable_test;
+mod cause;
 pub mod check;
 #[cfg(feature = "workbench")]
 mod completion;
@@ -25,6 +26,8 @@ pub mod operate;
 pub mod option;
 mod parse;
 pub mod peer;
+#[cfg(feature = "picture")]
+mod picture;
 pub mod progress;
 pub mod reload;
 pub mod run;
@@ -121,7 +124,16 @@ fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
     if first_is("--version", "-V") {
         return Ok(show(concat!("Version: ", env!("CARGO_PKG_VERSION"), "\n")));
     }
+    let is_help = first == "help";
+    let (first, rest) = match rest.split_first() {
+        None if is_help => return Ok(show(&help::overview(&mut specs()))),
+        Some((command, more)) if is_help => (command, more),
+        _ => (first, rest),
+    };
     let command = &COMMANDS[parse::command(specs(), first)?];
+    if is_help {
+        return Ok(show(&help::of_command(command.spec)));
+    }
     if parse::asks_for_help(rest) {
         return Ok(show(&help::of_command(command.spec)));
     }

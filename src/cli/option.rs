@@ -148,7 +148,7 @@ impl Value for String {
 impl Value for u64 {
     fn read(word: &Word, text: Option<OsString>) -> Result<Self, String> {
         let text = String::read(word, text)?;
-        text.parse().map_err(|error| format!("{}: couldn't parse `{text}`: {error}", word.called()))
+        text.parse().map_err(|_| format!("{} {text}: not a number", word.called()))
     }
 }
 

@@ -29,7 +29,7 @@ pub fn values(spec: &Spec, arguments: &[OsString]) -> Result<Values, String> {
             let free =
                 |(word, value): (&Word, &Option<OsString>)| word.kind == Kind::Operand && value.is_none();
             let place = spec.words.iter().zip(&values).position(free);
-            let index = place.ok_or_else(|| unexpected(argument))?;
+            let index = place.ok_or_else(|| unexpected(spec.name, argument))?;
             values[index] = Some(argument.clone());
         }
     }
@@ -87,7 +87,7 @@ fn named<'a>(
     let word = &spec.words[index];
     match (word.kind, attached) {
         (Kind::Flag, None) => Ok((index, OsString::new())),
-        (Kind::Flag, Some(value)) => Err(unexpected(value)),
+        (Kind::Flag, Some(value)) => Err(unexpected(word.name, value)),
         (Kind::Option | Kind::Hidden | Kind::Operand, Some(value)) => Ok((index, value.to_owned())),
         (Kind::Option | Kind::Hidden | Kind::Operand, None) => match rest.next() {
             Some(value) if looks_like_option(value) => Err(format!(
@@ -109,8 +109,8 @@ fn put(values: &mut Values, index: usize, value: OsString, name: &str) -> Result
     }
 }
 
-fn unexpected(argument: &OsStr) -> String {
-    format!("`{}` is not expected in this context", argument.display())
+fn unexpected(place: &str, argument: &OsStr) -> String {
+    format!("`{place}` takes no `{}`", argument.display())
 }
 
 /// `, did you mean ...?`, if one of the names is near.
@@ -196,10 +196,10 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (words, expected) in [
             (&[][..], "expected `GROUP`, pass `--help` for usage information"),
-            (&["a", "b", "c"], "`c` is not expected in this context"),
+            (&["a", "b", "c"], "`all` takes no `c`"),
             (&["--jsno", "g"], "no such flag: `--jsno`, did you mean `--json`?"),
             (&["--nothing-like-it"], "no such flag: `--nothing-like-it`"),
-            (&["--json=1", "g"], "`1` is not expected in this context"),
+            (&["--json=1", "g"], "`--json` takes no `1`"),
             (&["--json", "--json", "g"], "argument `--json` cannot be used multiple times"),
             (&["--name", "a", "--name=b", "g"], "argument `--name` cannot be used multiple times"),
             (&["g", "--name"], "`--name` requires an argument `NAME`"),
@@ -208,7 +208,7 @@ mod tests {
                 "`--name` requires an argument `NAME`, got a flag `--json`, try `--name=--json` to use it as \
                     an argument",
             ),
-            (&["--last", "x", "g"], "--last: couldn't parse `x`: invalid digit found in string"),
+            (&["--last", "x", "g"], "--last x: not a number"),
         ] {
             assert_eq!(all(words), Err(expected.to_owned()), "{words:?}");
         }

@@ -10,6 +10,7 @@ use super::assessment::{Reason, is_seen};
 use super::forecast;
 use super::json::{Value, json};
 use crate::clock;
+use crate::codes;
 use crate::control::{PortReport, Report};
 use crate::tty::lines;
 use crate::words;
@@ -104,6 +105,7 @@ fn groups(report: &Report) -> Value {
                 "carrier": ours.has_carrier,
                 "scripts": words::condition(ours.condition, peer, report.scripts(index)),
                 "block": ours.block.map(|block| words::block(block, peer)),
+                "block_code": ours.block.map(codes::block),
                 "wait_ms": ms(ours.wait),
                 "fault": ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
                 "both_serve_ms": ms(ours.both_serve),

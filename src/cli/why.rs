@@ -1,5 +1,5 @@
-//! `crosswire why`: the last decisions of this node, and its decisions not to act, with the evidence and the
-//! rule.
+//! `crosswire why`: what it comes to and why, in the first line; then the last decisions of this node, and its decisions not to act,
+//! with the evidence and the rule.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -9,12 +9,17 @@ use crosswire::health::PathState;
 use crosswire::quorum::record::{Evidence, Record};
 use crosswire::time::Span;
 
-use super::exit::Exit;
+use super::cause::{Entry, headline};
+use super::exit::{Exit, complain};
 use super::json::{Value, json};
 use super::option::{flag, option, options};
+#[cfg(feature = "picture")]
+use super::picture;
 use super::status::not_answered;
+use crate::codes;
 use crate::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
 use crate::logger::And;
+use crate::settings::parse_span;
 use crate::words::{self, Names};
 
 options! {
@@ -24,30 +29,95 @@ options! {
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
         /// How many entries at most
         last: usize = option("--last", "COUNT").or("30"),
+        /// What happened so long ago (90s, 10m, 2h), a minute before and after it
+        at: Option<String> = option("--at", "TIME"),
         /// As JSON
         json: bool = flag("--json"),
+        /// Draw it: paths, lines, the peer and the groups over time
+        svg: Option<PathBuf> = option("--svg", "FILE"),
     }
 }
+
+/// What `--at` shows of before and after that instant.
+const AROUND: Span = Span::from_s(60);
 
 /// Asks, and tells the answer, the oldest entry first.
 pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
-    let count = u16::try_from(options.last).unwrap_or(u16::MAX);
-    match ask(&options.run_dir, &Question::Why(count)) {
-        Ok(Answer::History(history)) => {
-            let shown = if options.json { json(&history) } else { text(&history, true) };
-            // A reader that closed the pipe has seen enough.
-            let _ = out.write_all(shown.as_bytes());
-            Exit::Done
+    let at = match options.at.as_deref().map(|text| (text, parse_span(text))) {
+        Some((text, None)) => {
+            let what = format!("--at {text}: say how long ago, as in 90s, 10m or 2h");
+            return complain(Exit::Usage, options.json, &what);
         }
-        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Exit::Refused,
-        Err(error) => not_answered(&options.run_dir, &error, options.json),
+        other => other.and_then(|(_, span)| span),
+    };
+    let is_all = at.is_some() || options.svg.is_some();
+    let count = if is_all { u16::MAX } else { u16::try_from(options.last).unwrap_or(u16::MAX) };
+    let mut history = match ask(&options.run_dir, &Question::Why(count)) {
+        Ok(Answer::History(history)) => history,
+        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => return Exit::Refused,
+        Err(error) => return not_answered(&options.run_dir, &error, options.json),
+    };
+    if let Some(at) = at {
+        // What was so by then is told by what came before it.
+        history.entries.retain(|(age, ..)| *age + AROUND >= at);
+    }
+    if let Some(file) = &options.svg {
+        return draw(&history, file);
+    }
+    if let Some(at) = at {
+        let shown = |(age, ..): &Entry| *age <= at + AROUND;
+        let text = told(&history, shown, options.json);
+        let _ = out.write_all(text.as_bytes());
+        return Exit::Done;
+    }
+    // A reader that closed the pipe has seen enough.
+    let _ = out.write_all(told(&history, |_| true, options.json).as_bytes());
+    Exit::Done
+}
+
+fn told(history: &History, is_shown: impl Fn(&Entry) -> bool, is_json: bool) -> String {
+    if is_json { json(history, is_shown) } else { text_of(history, true, is_shown) }
+}
+
+#[cfg(feature = "picture")]
+fn draw(history: &History, file: &std::path::Path) -> Exit {
+    let names = names(history);
+    let first = first_line(history);
+    let marked = headline(&history.entries, &history.node, &names).map(|(index, _)| (index, first.as_str()));
+    let drawn = picture::svg(&history.entries, marked, &history.node, &names);
+    match std::fs::write(file, drawn) {
+        Ok(()) => Exit::Done,
+        Err(error) => complain(Exit::Refused, false, &format_args!("{}: {error}", file.display())),
     }
 }
 
-/// All of it, for people, with the evidence or without.
+#[cfg(not(feature = "picture"))]
+fn draw(_: &History, _: &std::path::Path) -> Exit {
+    complain(Exit::Usage, false, &"crosswire: this build draws nothing; see --json")
+}
+
+/// What it comes to, and how long ago.
+fn first_line(history: &History) -> String {
+    match headline(&history.entries, &history.node, &names(history)) {
+        Some((index, said)) => {
+            let age = history.entries.get(index).map(|(age, ..)| *age).unwrap_or_default();
+            format!("{said} ({age} ago)")
+        }
+        None => format!("{} has decided nothing yet", history.node),
+    }
+}
+
+/// All of it, for people, with the evidence and what it comes to, or without.
 pub fn text(history: &History, has_evidence: bool) -> String {
+    text_of(history, has_evidence, |_| true)
+}
+
+fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) -> bool) -> String {
     let (names, mut text) = (names(history), String::new());
-    for (age, record, more) in &history.entries {
+    if has_evidence {
+        let _ = writeln!(text, "{}\n", first_line(history));
+    }
+    for (age, record, more) in history.entries.iter().filter(|entry| is_shown(entry)) {
         let (_, sentence) = words::sentence(record, &names);
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{:>10} ago  {sentence}{}", age.to_string(), And(*more));
@@ -67,13 +137,8 @@ fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
     let paths: Vec<String> =
         paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
     let peer = &names.peer;
-    let first = format!(
-        "{}; {peer} {}, {}",
-        paths.join(", "),
-        words::verdict(s.verdict),
-        words::claim(s.claim, peer)
-    );
-    let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s.witness));
+    let first = format!("{}; {peer} {}, {}", paths.join(", "), words::verdict(s.verdict), words::claim(s.claim, peer));
+    let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s, peer));
     vec![first, second]
 }
 
@@ -114,20 +179,33 @@ fn evidence_of(record: &Record) -> Option<&Evidence> {
     }
 }
 
-fn json(history: &History) -> String {
+/// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
+const SCHEMA: u32 = 1;
+
+fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
     let names = names(history);
-    let entry = |(age, record, more): &(Span, Record, u32)| {
+    let entry = |(age, record, more): &Entry| {
         let (level, sentence) = words::sentence(record, &names);
         json!({
             "age_ms": age.as_ms(),
+            "event": codes::event(record),
+            "rule": codes::rule(record),
             "level": level.as_str().to_ascii_lowercase(),
             "text": sentence,
             "more_like_it": *more,
             "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
         })
     };
-    let entries: Value = history.entries.iter().map(entry).collect();
-    format!("{}\n", json!({ "node": &history.node, "peer_node": &history.peer, "entries": entries }))
+    let entries: Value = history.entries.iter().filter(|entry| is_shown(entry)).map(entry).collect();
+    let value = json!({
+        "schema": SCHEMA,
+        "version": env!("CARGO_PKG_VERSION"),
+        "node": &history.node,
+        "peer_node": &history.peer,
+        "text": first_line(history),
+        "entries": entries,
+    });
+    format!("{value}\n")
 }
 
 fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
@@ -139,7 +217,7 @@ fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
         "verdict": words::verdict(s.verdict),
         "peer_says": words::claim(s.claim, &names.peer),
         "probe": words::finding(s.finding, &names.peer),
-        "witness": words::witness(s.witness),
+        "witness": words::witness(s, &names.peer),
         "carrier": s.has_carrier,
         "stalled": s.is_stalled,
         "drift_passed": s.has_drift_passed,

@@ -151,7 +151,7 @@ impl Guard<'_> {
         self.tell_conditions();
         let paths = self.settings.paths.iter().map(open_path).collect();
         self.hand_over(paths);
-        info!("an agent is in office: process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));
+        info!("agent started, process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));
     }
 
     /// What an agent has to know that was not there when it was said.

@@ -15,7 +15,11 @@ impl Guard<'_> {
     pub(super) fn note(&self, note: Note) {
         match note {
             Note::Held(id, term) => self.note_of(id, |group| {
-                info!("group {}: {} addresses held for term {term}", group.name, group.addresses.len());
+                let addresses = match group.addresses.len() {
+                    1 => "1 address".to_owned(),
+                    count => format!("{count} addresses"),
+                };
+                info!("group {}: {addresses} held for term {term}", group.name);
             }),
             Note::NotHeld(id, fault) => self.note_of(id, |group| {
                 warn!("group {}: cannot be held: {}", group.name, said(fault, group));
@@ -76,7 +80,7 @@ fn lost(lapse: Lapse) -> &'static str {
 
 fn note_leaving(cause: Cause) {
     match cause {
-        Cause::Farewell => info!("the agent said farewell"),
+        Cause::Farewell => info!("agent ended after handing over"),
         Cause::LeftHolding => error!("the agent left while something was held: everything is released"),
         Cause::AgentGone => error!("the agent is gone: everything is released"),
         Cause::NotInTime => error!("the agent did not stop in time: everything is released"),

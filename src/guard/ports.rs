@@ -161,6 +161,9 @@ fn serial_error(device: &str, error: &serialport::Error) -> OpenError {
         ErrorKind::Io(Io::NotFound) => OpenError::absent(device, Errno::ENOENT),
         // A port whose adapter was unplugged, or that the driver knows but the board does not have.
         ErrorKind::Unknown if is_gone(&error.description) => OpenError::absent(device, Errno::ENXIO),
+        ErrorKind::Unknown if error.description == Errno::ENOTTY.desc() => {
+            OpenError::refused(format!("{device} is no serial port: check `device`"), Errno::ENOTTY)
+        }
         ErrorKind::Unknown | ErrorKind::InvalidInput | ErrorKind::Io(_) => OpenError::refused(
             format!(
                 "{device} cannot be set up as a serial port: {}: check `device` and `baud`",

@@ -117,7 +117,7 @@ fn hazards(outcome: &Outcome) -> Vec<String> {
     for Speed { baud, sent, lost, .. } in outcome.speeds.iter().filter(|speed| !speed.is_clean()) {
         match sent {
             0 => note(format_args!("{baud} baud: nobody understands the other")),
-            sent => note(format_args!("{baud} baud: {lost} of {sent} frames were lost or broken")),
+            sent => note(format_args!("{baud} baud: {lost} of {sent} frames lost or broken")),
         }
     }
     let mut untried = String::new();

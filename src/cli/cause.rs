@@ -1,0 +1,321 @@
+//! What a history comes to: the newest thing in it that matters and lasts, with its cause, in a line.
+
+use std::mem::{Discriminant, discriminant};
+
+use crosswire::frame::message::Trouble;
+use crosswire::health::{LineReading, PathState};
+use crosswire::quorum::Verdict;
+use crosswire::quorum::decide::Situation;
+use crosswire::quorum::probe::Finding;
+use crosswire::quorum::record::{Block, Record, TakeReason};
+use crosswire::resource::Condition;
+use crosswire::time::Span;
+
+use crate::words::{self, Names};
+
+/// An entry of a history: how long ago, what, and how many more like it.
+pub type Entry = (Span, Record, u32);
+/// Lines that dropped so shortly before a decision have to do with it.
+const OF_ONE_CAUSE: Span = Span::from_s(10);
+
+/// The newest entry that matters and is not over: its place, and what it comes to on the node that is called `me`.
+pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, String)> {
+    let mut over: Vec<Discriminant<Record>> = Vec::new();
+    for (index, (_, record, _)) in entries.iter().enumerate().rev() {
+        if is_end(record) {
+            over.push(discriminant(record));
+        } else if !over.contains(&discriminant(record))
+            && let Some(said) = said(entries.get(..index).unwrap_or_default(), record, me, names)
+        {
+            return Some((index, said));
+        }
+    }
+    None
+}
+
+/// It says that what the same record said before is over.
+fn is_end(record: &Record) -> bool {
+    match record {
+        Record::Jeopardy(is) | Record::DigestDiffers(is) | Record::GuardSilent(is) | Record::Standby(is) => !is,
+        Record::PeerTrouble(trouble) => *trouble == Trouble::None,
+        Record::Maintenance(left) => left.is_none(),
+        Record::PeerUnable { is_unable, .. } => !is_unable,
+        Record::Scripts { condition, .. } => *condition == Condition::Well,
+        Record::Blocked { block, .. } => *block == Block::PeerServes,
+        Record::Path { .. }
+        | Record::Refused { .. }
+        | Record::Verdict { .. }
+        | Record::PeerStarted
+        | Record::TermsUsedUp(_)
+        | Record::Taking { .. }
+        | Record::Releasing { .. }
+        | Record::Role { .. }
+        | Record::Fault { .. }
+        | Record::Fence { .. }
+        | Record::Lines { .. }
+        | Record::Deaf { .. }
+        | Record::VipAnswered { .. }
+        | Record::VipContested { .. }
+        | Record::Script { .. }
+        | Record::Stall(_)
+        | Record::Succeeded
+        | Record::Reloaded
+        | Record::GuardLost
+        | Record::StandbyYielded
+        | Record::BothServe(_)
+        | Record::Incident(_)
+        | Record::Leaving => false,
+    }
+}
+
+/// What a record comes to, after those `before` it; `None` where it is a mere step.
+fn said(before: &[Entry], record: &Record, me: &str, names: &Names) -> Option<String> {
+    let peer = names.peer.as_str();
+    Some(match record {
+        Record::Taking { group, reason, evidence, .. } => {
+            let cause = take_cause(before, *reason, &evidence.situation, names);
+            format!("{me} took {}: {cause}", names.group(*group))
+        }
+        Record::Releasing { group, reason, .. } => {
+            format!("{me} let {} go: {}", names.group(*group), words::release_reason(*reason, peer))
+        }
+        Record::Blocked { group, block, .. } if !is_passing(*block) => {
+            format!("{me} does not take {}: {}", names.group(*group), words::block(*block, peer))
+        }
+        Record::Jeopardy(_) => match newest_bad_path(before) {
+            Some((path, state)) => format!("DEGRADED: {} is {}", names.path(path), words::path_state(state)),
+            None => words::sentence(record, names).1,
+        },
+        Record::Fault { .. }
+        | Record::Scripts { .. }
+        | Record::PeerTrouble(_)
+        | Record::GuardSilent(_)
+        | Record::GuardLost
+        | Record::DigestDiffers(_)
+        | Record::Standby(_)
+        | Record::StandbyYielded
+        | Record::Maintenance(_)
+        | Record::BothServe(_)
+        | Record::Incident(_)
+        | Record::VipContested { .. }
+        | Record::PeerUnable { .. }
+        | Record::Fence { .. }
+        | Record::Succeeded
+        | Record::TermsUsedUp(_)
+        | Record::Leaving => words::sentence(record, names).1,
+        Record::Blocked { .. }
+        | Record::Path { .. }
+        | Record::Refused { .. }
+        | Record::Verdict { .. }
+        | Record::PeerStarted
+        | Record::Role { .. }
+        | Record::Lines { .. }
+        | Record::Deaf { .. }
+        | Record::VipAnswered { .. }
+        | Record::Script { .. }
+        | Record::Stall(_)
+        | Record::Reloaded => return None,
+    })
+}
+
+/// What usually keeps a node from taking a group for a moment, on the way to it.
+const fn is_passing(block: Block) -> bool {
+    matches!(
+        block,
+        Block::PeerServes
+            | Block::PeerReleases
+            | Block::NoReport
+            | Block::PeersTurn
+            | Block::JustOffered
+            | Block::Drift
+            | Block::ProbePending
+    )
+}
+
+fn newest_bad_path(entries: &[Entry]) -> Option<(crosswire::config::PathId, PathState)> {
+    entries.iter().rev().find_map(|(_, record, _)| match record {
+        Record::Path { path, to, .. } if !to.is_heard() => Some((*path, *to)),
+        _ => None,
+    })
+}
+
+/// Why a group was taken: of a peer that was silent, what became of it as far as the evidence tells.
+fn take_cause(before: &[Entry], reason: TakeReason, s: &Situation, names: &Names) -> String {
+    let peer = names.peer.as_str();
+    let is_of_silence = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy | TakeReason::Vacant);
+    if is_of_silence && s.are_lines_on && s.verdict != Verdict::Present {
+        return format!("{peer}'s box has power and hangs (its modem lines are on): it must have let go by then");
+    }
+    if is_of_silence && s.is_peer_troubled {
+        return format!("{peer} could not serve any more, and its kernel has let the addresses go");
+    }
+    match (reason, s.finding) {
+        (TakeReason::Dead | TakeReason::Jeopardy, Finding::VipLetGo) => {
+            format!("{peer}'s box lives, its daemon does not: its kernel let the address go when the lease was over")
+        }
+        (TakeReason::Dead | TakeReason::Jeopardy, Finding::PeerAnswers) => {
+            format!("{peer}'s box lives, its daemon does not: the lease of its addresses is over")
+        }
+        (TakeReason::Dead, _) if have_lines_dropped(before) => {
+            format!("{peer} is off: its modem lines dropped, and nothing is heard of it")
+        }
+        _ => words::take_reason(reason, peer),
+    }
+}
+
+/// Shortly before that, and no line has come back since.
+fn have_lines_dropped(before: &[Entry]) -> bool {
+    let Some((newest, ..)) = before.last() else { return false };
+    let recent = before.iter().rev().take_while(|(age, ..)| *age <= *newest + OF_ONE_CAUSE);
+    let mut readings = recent.filter_map(|(_, record, _)| match record {
+        Record::Lines { reading, .. } => Some(*reading),
+        _ => None,
+    });
+    readings.next() == Some(LineReading::Dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use crosswire::config::{GroupId, InJeopardy, MAX_PATHS, PathId, SafetyRule};
+    use crosswire::frame::message::Role;
+    use crosswire::health::WitnessView;
+    use crosswire::quorum::decide::{Claim, Fence, Standby, Tie, Wish};
+    use crosswire::quorum::record::{Evidence, ReleaseReason};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId(0);
+
+    /// Of a backup beside a peer that is dead.
+    fn situation() -> Situation {
+        Situation {
+            verdict: Verdict::Dead,
+            is_refused: false,
+            claim: Claim::Unknown,
+            finding: Finding::Clear,
+            has_carrier: true,
+            is_able: true,
+            is_stopping: false,
+            standby: Standby::No,
+            is_in_maintenance: false,
+            is_peer_in_maintenance: false,
+            is_stalled: false,
+            was_ever_heard: true,
+            has_listened: true,
+            is_our_turn: false,
+            has_offered: false,
+            is_unsteady: false,
+            has_drift_passed: true,
+            must_have_released: false,
+            must_have_reset: false,
+            is_estranged: false,
+            is_peer_troubled: false,
+            are_lines_on: false,
+            witness: WitnessView::None,
+            fence: Fence::Untried,
+            is_peer_off: false,
+            safety: SafetyRule::Probe,
+            is_exclusive: false,
+            in_jeopardy: InJeopardy::Hold,
+            has_lease_lapsed: false,
+            is_deadline_due: false,
+            is_peer_deaf: false,
+            has_served_alone: false,
+            is_peer_better_off: false,
+            is_unfit: false,
+            is_stuck: false,
+            is_address_refused: false,
+            can_offer: false,
+            is_offer_unused: false,
+            tie: Tie::None,
+            wish: Wish::None,
+        }
+    }
+
+    fn evidence(situation: Situation) -> Evidence {
+        Evidence { paths: [PathState::Silent; MAX_PATHS], situation }
+    }
+
+    fn taking(situation: Situation) -> Record {
+        Record::Taking { group: GROUP, term: 2, reason: TakeReason::Dead, evidence: evidence(situation) }
+    }
+
+    fn blocked(block: Block) -> Record {
+        Record::Blocked { group: GROUP, block, evidence: evidence(situation()) }
+    }
+
+    const fn path(to: PathState) -> Record {
+        Record::Path { path: PathId(0), from: PathState::OnTime, to }
+    }
+
+    fn names() -> Names {
+        Names {
+            peer: "gw1".to_owned(),
+            paths: vec!["serial".to_owned()],
+            groups: vec!["gateway".to_owned()],
+            scripts: Vec::new(),
+            key_file: String::new(),
+        }
+    }
+
+    /// What is said of these records, one a second.
+    fn said_of(records: &[Record]) -> Option<String> {
+        let count = u64::try_from(records.len()).expect("few");
+        let entries: Vec<Entry> = (0..count)
+            .map(|index| Span::from_s(count - index))
+            .zip(records)
+            .map(|(age, record)| (age, *record, 0))
+            .collect();
+        headline(&entries, "gw2", &names()).map(|(_, said)| said)
+    }
+
+    #[test]
+    fn the_first_line_names_the_cause() {
+        let dropped = Record::Lines { path: PathId(0), reading: LineReading::Dropped };
+        let on = Record::Lines { path: PathId(0), reading: LineReading::Running { holds: true } };
+        let active = Record::Role { group: GROUP, from: Role::Acquiring, to: Role::Active };
+        let lost =
+            Record::Releasing { group: GROUP, reason: ReleaseReason::LeaseLapsed, evidence: evidence(situation()) };
+        let plain = taking(situation());
+        let frozen = taking(Situation { are_lines_on: true, must_have_released: true, ..situation() });
+        let expired = taking(Situation { finding: Finding::VipLetGo, ..situation() });
+        let troubled = taking(Situation { is_peer_troubled: true, ..situation() });
+        let cases: &[(&[Record], Option<&str>)] = &[
+            (&[], None),
+            (&[path(PathState::OnTime), blocked(Block::Drift)], None),
+            (
+                &[dropped, path(PathState::Late), plain, active],
+                Some("gw2 took gateway: gw1 is off: its modem lines dropped"),
+            ),
+            (&[dropped, on, plain], Some("gw2 took gateway: gw1 is off or hangs: every path that testifies is silent")),
+            (&[frozen, active], Some("gw2 took gateway: gw1's box has power and hangs (its modem lines are on)")),
+            (&[expired, active], Some("gw2 took gateway: gw1's box lives, its daemon does not")),
+            (&[troubled, active], Some("gw2 took gateway: gw1 could not serve any more")),
+            (&[lost], Some("gw2 let gateway go: its lease was not renewed in time")),
+            (&[plain, blocked(Block::WitnessUnseen)], Some("gw2 does not take gateway: no witness answers")),
+            (&[blocked(Block::Jeopardy), blocked(Block::PeerServes)], None),
+            (&[path(PathState::Broken), Record::Jeopardy(true)], Some("DEGRADED: serial is broken")),
+            (&[plain, Record::Jeopardy(true), Record::Jeopardy(false)], Some("gw2 took gateway: ")),
+            (&[Record::GuardSilent(true)], Some("the guard gives no sign of life")),
+            (&[Record::GuardSilent(true), Record::GuardSilent(false)], None),
+        ];
+        for (records, expected) in cases {
+            let said = said_of(records);
+            let is_as_expected = match expected {
+                Some(begin) => said.as_ref().is_some_and(|said| said.starts_with(begin)),
+                None => said.is_none(),
+            };
+            assert!(is_as_expected, "{said:?} instead of {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_witness_that_is_not_asked_is_none_that_does_not_answer() {
+        let unseen = Situation { witness: WitnessView::Unseen, ..situation() };
+        assert_eq!(words::witness(&unseen, "gw1"), "no witness answers");
+        let heard = Situation { verdict: Verdict::Present, ..unseen };
+        assert_eq!(words::witness(&heard, "gw1"), "witness: not asked, gw1 is heard");
+        let just_now = Situation { has_drift_passed: false, ..unseen };
+        assert_eq!(words::witness(&just_now, "gw1"), "witness: asked, no answer yet");
+    }
+}
