@@ -7,7 +7,6 @@
 mod agent;
 mod cli;
 mod clock;
-mod codes;
 mod control;
 mod guard;
 mod kept;

@@ -25,7 +25,8 @@ pub fn lines(text: &str) -> String {
     text.chars().map(|c| if c == '\n' || is_plain(c) { c } else { INSTEAD }).collect()
 }
 
-/// The same text with lines that fit a screen: what is longer goes on below, further to the right than it began.
+/// The same text with lines that fit a screen: what is longer goes on below, further to the right than it
+/// began.
 pub fn wrapped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
@@ -51,8 +52,8 @@ pub fn wrapped(text: &str) -> String {
     out
 }
 
-/// What stands before the first `mark`, and what behind it. The searcher of the standard library is faster in long texts, and three
-/// kilobytes more.
+/// What stands before the first `mark`, and what behind it. The searcher of the standard library is faster in
+/// long texts, and three kilobytes more.
 pub fn cut<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
     let at = (0..=text.len()).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(mark)))?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))

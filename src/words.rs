@@ -56,9 +56,10 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let level = if to == Verdict::Present { Level::Info } else { Level::Warn };
             (level, format!("{peer} is {} (was {})", verdict(to), verdict(from)))
         }
-        Record::Jeopardy(true) => {
-            (Level::Warn, "jeopardy: a path is down; one more fault, and nobody may take over by itself".to_string())
-        }
+        Record::Jeopardy(true) => (
+            Level::Warn,
+            "jeopardy: a path is down; one more fault, and nobody may take over by itself".to_string(),
+        ),
         Record::Jeopardy(false) => (Level::Info, "jeopardy is over: every path testifies".to_string()),
         Record::PeerStarted => (Level::Info, format!("{peer}: a new run of its agent is heard")),
         Record::DigestDiffers(true) => {
@@ -137,15 +138,22 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             (Level::Info, "the configuration was read anew: another agent goes on with it".to_string())
         }
         Record::Script { group, script, is_start } => {
-
             let what = if is_start { "starts" } else { "stops" };
             (
                 Level::Info,
-                format!("group {}: {} {what}", names.group(group), self::script(names.scripts(group), script)),
+                format!(
+                    "group {}: {} {what}",
+                    names.group(group),
+                    self::script(names.scripts(group), script)
+                ),
             )
         }
-        Record::Succeeded => (Level::Warn, "the agent died or hung: another one goes on in its place".to_string()),
-        Record::Stall(gap) => (Level::Warn, format!("paused {gap} (load, or stopped): silence is judged afresh")),
+        Record::Succeeded => {
+            (Level::Warn, "the agent died or hung: another one goes on in its place".to_string())
+        }
+        Record::Stall(gap) => {
+            (Level::Warn, format!("paused {gap} (load, or stopped): silence is judged afresh"))
+        }
         Record::GuardLost => {
             (Level::Error, "the guard is gone: this node cannot serve until it is restarted".to_string())
         }
@@ -298,8 +306,8 @@ pub fn finding(finding: Finding, peer: &str) -> String {
     }
 }
 
-/// What the witnesses say. Only an answer to a question that left after the peer's last frame counts: while the peer is heard
-/// none can, and right after that none has come yet.
+/// What the witnesses say. Only an answer to a question that left after the peer's last frame counts: while
+/// the peer is heard none can, and right after that none has come yet.
 pub fn witness(s: &Situation, peer: &str) -> String {
     match s.witness {
         WitnessView::None => "no witness".to_owned(),
@@ -495,7 +503,10 @@ pub fn condition(condition: Condition, peer: &str, scripts: &str) -> String {
         Condition::Well => return "its scripts are well".to_string(),
         Condition::Restarting(index) => (index, "has failed: it is started again here"),
         Condition::Unfit(index) => {
-            return format!("{} fails again and again: {peer} shall serve, if it can", script(scripts, index));
+            return format!(
+                "{} fails again and again: {peer} shall serve, if it can",
+                script(scripts, index)
+            );
         }
         Condition::Stuck(index) => (index, "has failed and does not stop"),
     };
@@ -544,8 +555,12 @@ pub fn block(block: Block, peer: &str) -> String {
                     off, say `takeover GROUP --peer-is-off`"
             )
         }
-        Block::PeerAnswers => format!("{peer}'s box has power and may be hung: waiting until it must have let go"),
-        Block::Lease => format!("{peer}'s box may be hung and hold it still: waiting until it must have let go"),
+        Block::PeerAnswers => {
+            format!("{peer}'s box has power and may be hung: waiting until it must have let go")
+        }
+        Block::Lease => {
+            format!("{peer}'s box may be hung and hold it still: waiting until it must have let go")
+        }
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
         Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
@@ -614,8 +629,12 @@ pub fn fault(fault: Fault, scripts: &str) -> String {
         }
         Fault::NoWatchdog => "the watchdog cannot be armed, and nothing is held without it".to_string(),
         Fault::NoFence => "no fence could be confirmed".to_string(),
-        Fault::ScriptStart(index) => format!("{} did not start: it failed, or took too long", script(scripts, index)),
-        Fault::ScriptStop(index) => format!("{} did not stop; its addresses are gone", script(scripts, index)),
+        Fault::ScriptStart(index) => {
+            format!("{} did not start: it failed, or took too long", script(scripts, index))
+        }
+        Fault::ScriptStop(index) => {
+            format!("{} did not stop; its addresses are gone", script(scripts, index))
+        }
         Fault::Refused(index, errno) => {
             let word = nix::errno::Errno::from_raw(errno).desc();
             format!("the kernel refuses an address of it (number {}): {word}", u32::from(index) + 1)

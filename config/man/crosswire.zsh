@@ -38,7 +38,7 @@ run)
 check)
     _arguments \
         '--config=[Configuration file]:FILE:_files' \
-        '--node=[Which node this box is, if not the one that `uname -n` says]:NAME: ' \
+        '--node=[Which node this box is, if not the one that `uname -n` says (offline\: both)]:NAME: ' \
         '--offline[Check the file alone\: this is another box]' \
         '--json[Say only what is wrong, as JSON]' \
         '--help[Prints help information]'
@@ -48,7 +48,7 @@ cable-test)
         '--max-baud=[Fastest speed to try]:BAUD: ' \
         '--wait=[How long to wait for the other end, in seconds]:SECONDS: ' \
         '--json[As JSON]' \
-        ':DEVICE: ' \
+        ':DEVICE:_files' \
         '--help[Prints help information]'
     ;;
 status)
@@ -57,13 +57,18 @@ status)
         '--json[As JSON]' \
         '--nagios[One line for Nagios, with the exit codes of its plugins\: 0, 1, 2, 3]' \
         '-q[One line, and none if all is well]' \
+        '--watch[The screen kept up to date in place; on a pipe, a line for each change]' \
+        '--prometheus[As metrics for Prometheus (its textfile collector)]' \
+        '-v[The figures of every path too\: beats, gaps, jitter, the line, the UART]' \
         '--help[Prints help information]'
     ;;
 why)
     _arguments \
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--last=[How many entries at most]:COUNT: ' \
+        '--at=[What happened so long ago (90s, 10m, 2h), a minute before and after it]:TIME: ' \
         '--json[As JSON]' \
+        '--svg=[Draw it\: paths, lines, the peer and the groups over time]:FILE:_files' \
         '--help[Prints help information]'
     ;;
 peer)

@@ -72,15 +72,25 @@ static REASONS: [Reason; 21] = {
         reason(Alone, "peer_departed", Peer, "said goodbye and is gone: nobody could take over", |f| {
             f.away == Some(Verdict::Departed)
         }),
-        reason(Alone, "peer_dead", Peer, "is off or hangs: nobody could take over", |f| f.away == Some(Verdict::Dead)),
-        reason(Alone, "peer_unheard", Peer, "is not heard, which proves nothing: nobody takes over by itself", |f| {
-            f.away == Some(Verdict::Doubtful)
+        reason(Alone, "peer_dead", Peer, "is off or hangs: nobody could take over", |f| {
+            f.away == Some(Verdict::Dead)
         }),
-        reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| f.is_configuration_different),
+        reason(
+            Alone,
+            "peer_unheard",
+            Peer,
+            "is not heard, which proves nothing: nobody takes over by itself",
+            |f| f.away == Some(Verdict::Doubtful),
+        ),
+        reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| {
+            f.is_configuration_different
+        }),
         reason(Alone, "failing", Me, "CANNOT SERVE what it holds", |f| f.is_failing),
         reason(Alone, "peer_unable", Peer, "could not take over", |f| f.is_peer_unable),
         reason(Alone, "unable", Me, "could not take over", |f| f.is_unable),
-        reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| f.is_contested),
+        reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| {
+            f.is_contested
+        }),
         reason(Alone, "jeopardy", Pair, "DEGRADED", |f| f.is_jeopardy),
         reason(Alone, "witness_unseen", Witness, "", |f| f.is_witness_unseen),
         reason(Alone, "moving", Groups(is_unserved), "on its way:", |f| f.is_unserved),
@@ -208,12 +218,13 @@ pub fn assess(report: &Report) -> &'static Reason {
 }
 
 impl Reason {
-    /// In one line: who serves what, and whether the other one could. What is wrong with the service itself, and what people have
-    /// asked for, comes first.
+    /// In one line: who serves what, and whether the other one could. What is wrong with the service itself,
+    /// and what people have asked for, comes first.
     pub fn sentence(&self, report: &Report) -> String {
         let served = served(report);
         let why = self.why(report);
-        let is_asked_for = matches!(self.name, "standby" | "maintenance" | "peer_standby" | "peer_maintenance");
+        let is_asked_for =
+            matches!(self.name, "standby" | "maintenance" | "peer_standby" | "peer_maintenance");
         let is_why_first = self.exit == Exit::Unserved || is_asked_for;
         let parts = if is_why_first { [why, served] } else { [served, why] };
         let parts = parts.iter().filter(|part| !part.is_empty());
@@ -265,7 +276,12 @@ fn served(report: &Report) -> String {
     let is_heard = is_heard(report);
     let theirs = |index| is_heard && report.theirs(index).is_some_and(|said| said.role == Role::Active);
     let of = [
-        (me, groups(report, |_, group| group.role == Role::Active && !does_last(group.unserved.or(group.unable)))),
+        (
+            me,
+            groups(report, |_, group| {
+                group.role == Role::Active && !does_last(group.unserved.or(group.unable))
+            }),
+        ),
         (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
     ];
     let served = of.iter().filter(|(_, groups)| !groups.is_empty());
@@ -288,8 +304,9 @@ fn could(report: &Report) -> String {
 /// Which path is down, what the next fault would do, and what to mend.
 fn degraded(report: &Report) -> String {
     let peer = report.names()[1];
-    let is_one_way =
-        |path: &PathStatus| path.state.is_heard() && path.heard_by_peer.is_none_or(|age| age >= path.dead_after);
+    let is_one_way = |path: &PathStatus| {
+        path.state.is_heard() && path.heard_by_peer.is_none_or(|age| age >= path.dead_after)
+    };
     let (mut down, mut up, mut said) = (Vec::new(), Vec::new(), Vec::new());
     for (name, path) in report.paths.iter().zip(&report.node.paths) {
         if is_one_way(path) {
@@ -350,8 +367,9 @@ fn own_inability(report: &Report) -> String {
 /// Why the peer could not, by what it says.
 fn peers_inability(report: &Report) -> String {
     let Some(peer) = &report.node.peer else { return String::new() };
-    let is_faulty =
-        (0..report.groups.len()).filter_map(|index| report.theirs(index)).any(|said| said.role == Role::Faulty);
+    let is_faulty = (0..report.groups.len())
+        .filter_map(|index| report.theirs(index))
+        .any(|said| said.role == Role::Faulty);
     let causes = [
         (peer.trouble != Trouble::None, words::trouble(peer.trouble)),
         (peer.has_no_carrier, "an interface of it has no carrier"),
@@ -365,7 +383,11 @@ fn peers_inability(report: &Report) -> String {
 fn refused_for(report: &Report) -> &'static str {
     let counted = |refusal: Refusal| {
         let at = Refusal::ALL.iter().position(|one| *one == refusal);
-        report.node.paths.iter().any(|path| at.and_then(|at| path.refusals.get(at)).is_some_and(|count| *count > 0))
+        report
+            .node
+            .paths
+            .iter()
+            .any(|path| at.and_then(|at| path.refusals.get(at)).is_some_and(|count| *count > 0))
     };
     let causes = [
         (Refusal::Authenticator, "not with our key"),

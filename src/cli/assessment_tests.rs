@@ -326,7 +326,8 @@ const CASES: [Case; 22] = [
         },
         5,
         "nobody_serves",
-        "NOBODY SERVES gateway: no path hears gw2, and too few testify for that to prove anything (in_jeopardy = \"hold\")",
+        "NOBODY SERVES gateway: no path hears gw2, and too few testify for that to prove anything \
+        (in_jeopardy = \"hold\")",
     ),
     (
         Role::Backup,
@@ -350,7 +351,13 @@ const CASES: [Case; 22] = [
         "NOBODY SERVES gateway: cold start: listening for gw2",
     ),
     // Keys differ: who serves, who knows that the other one does, and where nobody does.
-    (Role::Active, not_understood, 4, "keys_differ", "gw1 serves gateway; gw2 answers, but is not understood"),
+    (
+        Role::Active,
+        not_understood,
+        4,
+        "keys_differ",
+        "gw1 serves gateway; gw2 answers, but is not understood",
+    ),
     (Role::Backup, not_understood, 4, "keys_differ", "gw2 answers, but is not understood"),
     // What people have asked for comes before what is wrong, and is forgotten of a peer that has died since.
     (

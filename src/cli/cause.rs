@@ -18,7 +18,8 @@ pub type Entry = (Span, Record, u32);
 /// Lines that dropped so shortly before a decision have to do with it.
 const OF_ONE_CAUSE: Span = Span::from_s(10);
 
-/// The newest entry that matters and is not over: its place, and what it comes to on the node that is called `me`.
+/// The newest entry that matters and is not over: its place, and what it comes to on the node that is called
+/// `me`.
 pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, String)> {
     let mut over: Vec<Discriminant<Record>> = Vec::new();
     for (index, (_, record, _)) in entries.iter().enumerate().rev() {
@@ -36,7 +37,9 @@ pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, St
 /// It says that what the same record said before is over.
 fn is_end(record: &Record) -> bool {
     match record {
-        Record::Jeopardy(is) | Record::DigestDiffers(is) | Record::GuardSilent(is) | Record::Standby(is) => !is,
+        Record::Jeopardy(is) | Record::DigestDiffers(is) | Record::GuardSilent(is) | Record::Standby(is) => {
+            !is
+        }
         Record::PeerTrouble(trouble) => *trouble == Trouble::None,
         Record::Maintenance(left) => left.is_none(),
         Record::PeerUnable { is_unable, .. } => !is_unable,
@@ -144,14 +147,19 @@ fn take_cause(before: &[Entry], reason: TakeReason, s: &Situation, names: &Names
     let peer = names.peer.as_str();
     let is_of_silence = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy | TakeReason::Vacant);
     if is_of_silence && s.are_lines_on && s.verdict != Verdict::Present {
-        return format!("{peer}'s box has power and hangs (its modem lines are on): it must have let go by then");
+        return format!(
+            "{peer}'s box has power and hangs (its modem lines are on): it must have let go by then"
+        );
     }
     if is_of_silence && s.is_peer_troubled {
         return format!("{peer} could not serve any more, and its kernel has let the addresses go");
     }
     match (reason, s.finding) {
         (TakeReason::Dead | TakeReason::Jeopardy, Finding::VipLetGo) => {
-            format!("{peer}'s box lives, its daemon does not: its kernel let the address go when the lease was over")
+            format!(
+                "{peer}'s box lives, its daemon does not: its kernel let the address go when the lease was \
+                over"
+            )
         }
         (TakeReason::Dead | TakeReason::Jeopardy, Finding::PeerAnswers) => {
             format!("{peer}'s box lives, its daemon does not: the lease of its addresses is over")
@@ -274,8 +282,11 @@ mod tests {
         let dropped = Record::Lines { path: PathId(0), reading: LineReading::Dropped };
         let on = Record::Lines { path: PathId(0), reading: LineReading::Running { holds: true } };
         let active = Record::Role { group: GROUP, from: Role::Acquiring, to: Role::Active };
-        let lost =
-            Record::Releasing { group: GROUP, reason: ReleaseReason::LeaseLapsed, evidence: evidence(situation()) };
+        let lost = Record::Releasing {
+            group: GROUP,
+            reason: ReleaseReason::LeaseLapsed,
+            evidence: evidence(situation()),
+        };
         let plain = taking(situation());
         let frozen = taking(Situation { are_lines_on: true, must_have_released: true, ..situation() });
         let expired = taking(Situation { finding: Finding::VipLetGo, ..situation() });
@@ -287,8 +298,14 @@ mod tests {
                 &[dropped, path(PathState::Late), plain, active],
                 Some("gw2 took gateway: gw1 is off: its modem lines dropped"),
             ),
-            (&[dropped, on, plain], Some("gw2 took gateway: gw1 is off or hangs: every path that testifies is silent")),
-            (&[frozen, active], Some("gw2 took gateway: gw1's box has power and hangs (its modem lines are on)")),
+            (
+                &[dropped, on, plain],
+                Some("gw2 took gateway: gw1 is off or hangs: every path that testifies is silent"),
+            ),
+            (
+                &[frozen, active],
+                Some("gw2 took gateway: gw1's box has power and hangs (its modem lines are on)"),
+            ),
             (&[expired, active], Some("gw2 took gateway: gw1's box lives, its daemon does not")),
             (&[troubled, active], Some("gw2 took gateway: gw1 could not serve any more")),
             (&[lost], Some("gw2 let gateway go: its lease was not renewed in time")),

@@ -3,12 +3,12 @@
 use std::fmt::{self, Write as _};
 
 use crosswire::config::Side;
-use crosswire::quorum::forecast::{Forecast, Loss, Prospect};
+use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::quorum::record::Block;
 
+use super::codes;
 use super::json::{Value, json};
 use super::status_text::name;
-use crate::codes;
 use crate::control::Report;
 use crate::words;
 
@@ -20,9 +20,9 @@ pub fn write(report: &Report, out: &mut String) -> fmt::Result {
             writeln!(out, "\nif this fails now")?;
         }
         let what = match forecast.loss {
-            Loss::Path(path) => report.paths.get(path.index()).map_or("?", String::as_str),
-            Loss::Power(side) => name(report, side),
-            Loss::Witness => "witness",
+            NextFault::Path(path) => report.paths.get(path.index()).map_or("?", String::as_str),
+            NextFault::Power(side) => name(report, side),
+            NextFault::Witness => "witness",
         };
         writeln!(out, "  {what:<9} {}", outcome(report, forecast))?;
     }
@@ -31,16 +31,23 @@ pub fn write(report: &Report, out: &mut String) -> fmt::Result {
 
 fn is_news(report: &Report, forecast: &Forecast) -> bool {
     let is_up = match forecast.loss {
-        Loss::Path(path) => report.node.paths.get(path.index()).is_some_and(|path| path.state.is_heard()),
-        Loss::Power(_) | Loss::Witness => true,
+        NextFault::Path(path) => {
+            report.node.paths.get(path.index()).is_some_and(|path| path.state.is_heard())
+        }
+        NextFault::Power(_) | NextFault::Witness => true,
     };
     is_up && forecast.groups.iter().any(|prospect| *prospect != Prospect::Unknown)
 }
 
 /// Whether a box that serves and loses its power now would be followed by the other, whatever it serves.
 pub fn is_followed(report: &Report) -> bool {
-    let is_power = |forecast: &&Forecast| matches!(forecast.loss, Loss::Power(_));
-    report.forecasts.iter().filter(is_power).flat_map(|forecast| &forecast.groups).all(|prospect| prospect.is_good())
+    let is_power = |forecast: &&Forecast| matches!(forecast.loss, NextFault::Power(_));
+    report
+        .forecasts
+        .iter()
+        .filter(is_power)
+        .flat_map(|forecast| &forecast.groups)
+        .all(|prospect| prospect.is_good())
 }
 
 /// What becomes of all groups: in one sentence where it is the same for all.
@@ -60,21 +67,29 @@ fn outcome(report: &Report, forecast: &Forecast) -> String {
     }
 }
 
-fn prospect_words(report: &Report, loss: Loss, now: Prospect, then: Option<Prospect>, server: Side) -> String {
+fn prospect_words(
+    report: &Report,
+    loss: NextFault,
+    now: Prospect,
+    then: Option<Prospect>,
+    server: Side,
+) -> String {
     let (holder, other) = (name(report, server), name(report, server.peer()));
     match now {
         Prospect::ServedOn => match (loss, then) {
-            (Loss::Power(_), _) => format!("{holder} serves on"),
-            (Loss::Path(_) | Loss::Witness, Some(then)) if !then.is_good() => {
+            (NextFault::Power(_), _) => format!("{holder} serves on"),
+            (NextFault::Path(_) | NextFault::Witness, Some(then)) if !then.is_good() => {
                 format!("{holder} serves on, but nobody takes over should it fail after that")
             }
-            (Loss::Path(_) | Loss::Witness, _) => format!("nothing moves, {holder} serves on"),
+            (NextFault::Path(_) | NextFault::Witness, _) => format!("nothing moves, {holder} serves on"),
         },
         Prospect::TakenOver(after) => format!("{other} serves within {after}"),
         Prospect::TakenOnceFenced => format!("{other} fences {holder}, then serves"),
         Prospect::NotTaken(block) => format!("NOBODY SERVES: {}", not_taken(block, holder, other)),
         Prospect::NotAble => format!("NOBODY SERVES: {other} could not"),
-        Prospect::LetGo(reason) => format!("NOBODY SERVES: {holder} lets go, {}", words::release_reason(reason, other)),
+        Prospect::LetGo(reason) => {
+            format!("NOBODY SERVES: {holder} lets go, {}", words::release_reason(reason, other))
+        }
         Prospect::MayBeServedTwice => "BOTH MAY SERVE: only a witness or a fence could tell".to_owned(),
         Prospect::Unknown => "not known".to_owned(),
     }
@@ -83,9 +98,9 @@ fn prospect_words(report: &Report, loss: Loss, now: Prospect, then: Option<Prosp
 /// The same for programs.
 pub fn json(report: &Report, forecast: &Forecast) -> Value {
     let (loss, called) = match forecast.loss {
-        Loss::Path(path) => ("path", report.paths.get(path.index()).cloned()),
-        Loss::Power(side) => ("power", Some(name(report, side).to_owned())),
-        Loss::Witness => ("witness", None),
+        NextFault::Path(path) => ("path", report.paths.get(path.index()).cloned()),
+        NextFault::Power(side) => ("power", Some(name(report, side).to_owned())),
+        NextFault::Witness => ("witness", None),
     };
     let each = |all: &[Prospect]| -> Value { all.iter().map(|prospect| prospect_json(*prospect)).collect() };
     json!({ "loss": loss, "name": called, "groups": each(&forecast.groups), "then": each(&forecast.then) })

@@ -14,7 +14,10 @@ const VERSION: &str = "Prints version information";
 const EXAMPLES: [(&str, &[&str]); 12] = [
     ("run", &["crosswire run --foreground", "crosswire run --check && /etc/init.d/crosswire restart"]),
     ("check", &["crosswire check", "crosswire check --offline --config new.toml"]),
-    ("status", &["crosswire status -v", "crosswire status --watch", "crosswire status -q || mail -s gateway root"]),
+    (
+        "status",
+        &["crosswire status -v", "crosswire status --watch", "crosswire status -q || mail -s gateway root"],
+    ),
     ("why", &["crosswire why", "crosswire why --at 10m", "crosswire why --json --last 100"]),
     ("peer", &["crosswire peer status", "crosswire peer --cable why"]),
     ("handover", &["crosswire handover gateway --reason 'new kernel'"]),

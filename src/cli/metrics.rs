@@ -1,7 +1,7 @@
 //! `status --prometheus`: the status as metrics, in the text format of Prometheus, for a textfile collector.
 //!
-//! Names, units and HELP by the conventions of Prometheus: base units (seconds), `_total` for counters, one line of HELP and TYPE
-//! before the samples of a name.
+//! Names, units and HELP by the conventions of Prometheus: base units (seconds), `_total` for counters, one
+//! line of HELP and TYPE before the samples of a name.
 
 use std::fmt::{self, Write as _};
 
@@ -97,14 +97,19 @@ impl Samples<'_> {
         }
         self.begin("uptime_seconds", "gauge", "How long this run of the agent lasts.")?;
         self.seconds("uptime_seconds", "", Some(node.up))?;
-        self.begin("longest_stall_seconds", "gauge", "The longest that the loop was late in this run of the agent.")?;
+        self.begin(
+            "longest_stall_seconds",
+            "gauge",
+            "The longest that the loop was late in this run of the agent.",
+        )?;
         self.seconds("longest_stall_seconds", "", Some(node.worst_stall))
     }
 
     fn write_groups(&mut self, report: &Report) -> fmt::Result {
         let (me, peer) = (report.node.me, report.node.me.peer());
         type Of<'a> = &'a dyn Fn(usize, &GroupStatus) -> u64;
-        let serves = |side| move |index: usize, _: &GroupStatus| u64::from(report.server(index) == Some(side));
+        let serves =
+            |side| move |index: usize, _: &GroupStatus| u64::from(report.server(index) == Some(side));
         let all: [(&str, &str, Of); 5] = [
             ("group_active", "Whether this node serves the group.", &serves(me)),
             ("group_peer_active", "Whether the other node is heard to serve the group.", &serves(peer)),
@@ -143,7 +148,9 @@ impl Samples<'_> {
             ("path_heard_by_peer", "gauge", "Whether the other node hears this one on the path.", |path| {
                 Some(path.heard_by_peer.is_some_and(|age| age < path.dead_after).into())
             }),
-            ("path_beats_received_total", "counter", "Heartbeats received.", |path| Some(path.beats_heard.into())),
+            ("path_beats_received_total", "counter", "Heartbeats received.", |path| {
+                Some(path.beats_heard.into())
+            }),
             ("path_beats_sent_total", "counter", "Heartbeats sent.", |path| Some(path.beats_sent.into())),
         ];
         for (name, kind, help, of) in all {
@@ -174,7 +181,8 @@ impl Samples<'_> {
         self.begin("path_refused_total", "counter", "Frames that were not accepted, by reason.")?;
         for (path, status) in report.paths.iter().zip(&report.node.paths) {
             for (refusal, count) in Refusal::ALL.iter().zip(status.refusals) {
-                let labels = format!("path={},reason={}", quoted(path), quoted(&words::refusal_code(*refusal)));
+                let labels =
+                    format!("path={},reason={}", quoted(path), quoted(&words::refusal_code(*refusal)));
                 self.sample("path_refused_total", &labels, count.into())?;
             }
         }
@@ -238,7 +246,8 @@ mod tests {
     fn promtool(words: &[&str], input: &str) -> Option<(bool, String)> {
         let mut tool = Command::new("promtool");
         let tool = tool.args(words).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config/monitoring"));
-        let Ok(mut tool) = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() else {
+        let Ok(mut tool) = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        else {
             println!("left out: there is no promtool");
             return None;
         };
@@ -252,7 +261,10 @@ mod tests {
     fn prometheus_finds_nothing_to_say() {
         for metrics in [of_a_pair(), unanswered(Exit::Hangs)] {
             let said = promtool(&["check", "metrics"], &metrics);
-            assert!(said.as_ref().is_none_or(|(is_good, words)| *is_good && words.is_empty()), "{said:?}\n{metrics}");
+            assert!(
+                said.as_ref().is_none_or(|(is_good, words)| *is_good && words.is_empty()),
+                "{said:?}\n{metrics}"
+            );
         }
         for words in [&["check", "rules", "alerts.yml"][..], &["test", "rules", "alerts-test.yml"]] {
             let said = promtool(words, "");
@@ -269,7 +281,8 @@ mod tests {
             let name = line.strip_prefix("# HELP ").and_then(|rest| rest.split(' ').next()).expect("a HELP");
             assert!(!told.contains(&name), "{name} twice");
             told.push(name);
-            let kind = lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {name} "))).expect("a TYPE");
+            let kind =
+                lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {name} "))).expect("a TYPE");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
             while let Some(sample) = lines.next_if(|line| !line.starts_with('#')) {
                 assert!(sample.starts_with(&format!("{name}{{pair=\"lab\",node=\"gw1\"")), "{sample}");
@@ -284,7 +297,10 @@ mod tests {
             metrics.contains("crosswire_status_info{pair=\"lab\",node=\"gw1\",reason=\"well\",version="),
             "{metrics}"
         );
-        assert!(metrics.contains("crosswire_uptime_seconds{pair=\"lab\",node=\"gw1\"} 100.000\n"), "{metrics}");
+        assert!(
+            metrics.contains("crosswire_uptime_seconds{pair=\"lab\",node=\"gw1\"} 100.000\n"),
+            "{metrics}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod assessment;
 pub mod cable_test;
 mod cause;
 pub mod check;
+mod codes;
 #[cfg(feature = "workbench")]
 mod completion;
 #[cfg(feature = "workbench")]

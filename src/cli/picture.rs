@@ -1,5 +1,6 @@
-//! `why --svg`: an incident as a picture. A lane for each path and its modem lines, for the peer and for each group; the moment
-//! that the first line of `why` tells of is marked. Readable on light paper and on a dark screen.
+//! `why --svg`: an incident as a picture. A lane for each path and its modem lines, for the peer and for each
+//! group; the moment that the first line of `why` tells of is marked. Readable on light paper and on a dark
+//! screen.
 
 use std::fmt::{self, Write as _};
 
@@ -24,17 +25,21 @@ const BEFORE: Span = Span::from_s(10);
 const AFTER: Span = Span::from_s(10);
 
 /// Colours by what a state means; a dark screen has its own.
-const STYLE: &str = "svg{font:13px sans-serif;background:#fff}text{fill:#222}.lane{fill:#eee}.good{fill:#bfe3c3}\
-    .warn{fill:#f6e0a0}.bad{fill:#f3bcb4}.odd{fill:#d8cdee}.idle{fill:#dde3ea}.mark{stroke:#222;stroke-dasharray:4 3}.tick{stroke:#bbb}\
-    @media(prefers-color-scheme:dark){svg{background:#181a1b}text{fill:#e6e6e6}.lane{fill:#2a2d2f}.good{fill:#2c5b36}\
-    .warn{fill:#6d5716}.bad{fill:#7a2f28}.odd{fill:#4b3d70}.idle{fill:#3a424a}.mark{stroke:#e6e6e6}.tick{stroke:#555}}";
+const STYLE: &str = "\
+    svg{font:13px sans-serif;background:#fff}text{fill:#222}.lane{fill:#eee}.good{fill:#bfe3c3}\
+    .warn{fill:#f6e0a0}.bad{fill:#f3bcb4}.odd{fill:#d8cdee}.idle{fill:#dde3ea}\
+    .mark{stroke:#222;stroke-dasharray:4 3}.tick{stroke:#bbb}\
+    @media(prefers-color-scheme:dark){svg{background:#181a1b}text{fill:#e6e6e6}.lane{fill:#2a2d2f}\
+    .good{fill:#2c5b36}.warn{fill:#6d5716}.bad{fill:#7a2f28}.odd{fill:#4b3d70}.idle{fill:#3a424a}\
+    .mark{stroke:#e6e6e6}.tick{stroke:#555}}";
 
 /// One state of a lane: from so long ago on, what it is called, and its colour.
 type Turn = (Span, &'static str, &'static str);
 
 /// The picture of all entries round the one at `marked`, with its headline.
 pub fn svg(entries: &[Entry], marked: Option<(usize, &str)>, me: &str, names: &Names) -> String {
-    let at = marked.and_then(|(index, _)| entries.get(index)).or(entries.last()).map_or(AFTER, |(age, ..)| *age);
+    let at =
+        marked.and_then(|(index, _)| entries.get(index)).or(entries.last()).map_or(AFTER, |(age, ..)| *age);
     let window = Window { from: at + BEFORE, to: at.saturating_sub(AFTER), marked: at };
     let lanes = lanes(entries, me, names);
     let mut out = String::new();
@@ -161,7 +166,8 @@ impl Window {
         let (width, height) = (LEFT + WIDTH + 20, bottom + 40);
         writeln!(
             out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n<title>{0}</title>\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
+             <title>{0}</title>\n\
              <style>{STYLE}</style>\n<text x=\"10\" y=\"26\" font-weight=\"bold\">{0}</text>",
             escaped(headline)
         )?;
@@ -171,19 +177,33 @@ impl Window {
             let x = self.x(age);
             writeln!(out, "<line class=\"tick\" x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{bottom}\"/>", TOP - 8)?;
             let label = relative(age, self.marked);
-            writeln!(out, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\" font-size=\"11\">{label}</text>", TOP - 14)?;
+            writeln!(
+                out,
+                "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\" font-size=\"11\">{label}</text>",
+                TOP - 14
+            )?;
         }
         for (index, (name, turns)) in (0u64..).zip(lanes) {
             self.write_lane(TOP + index * LANE, name, turns, out)?;
         }
         let x = self.x(self.marked);
-        writeln!(out, "<line class=\"mark\" x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{}\"/>", TOP - 8, bottom + 10)?;
+        writeln!(
+            out,
+            "<line class=\"mark\" x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{}\"/>",
+            TOP - 8,
+            bottom + 10
+        )?;
         writeln!(out, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">decided</text>\n</svg>", bottom + 26)
     }
 
     fn write_lane(&self, y: u64, name: &str, turns: &[Turn], out: &mut String) -> fmt::Result {
         let middle = y + BAR / 2 + 5;
-        writeln!(out, "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{}</text>", LEFT - 10, escaped(name))?;
+        writeln!(
+            out,
+            "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{}</text>",
+            LEFT - 10,
+            escaped(name)
+        )?;
         writeln!(out, "<rect class=\"lane\" x=\"{LEFT}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{BAR}\"/>")?;
         for (index, (age, called, colour)) in turns.iter().enumerate() {
             let end = turns.get(index + 1).map_or(Span::ZERO, |(age, ..)| *age);
@@ -194,7 +214,8 @@ impl Window {
             let width = to - from;
             writeln!(
                 out,
-                "<g><title>{}: {called}</title><rect class=\"{colour}\" x=\"{from}\" y=\"{y}\" width=\"{width}\" height=\"{BAR}\"/>",
+                "<g><title>{}: {called}</title><rect class=\"{colour}\" x=\"{from}\" y=\"{y}\" \
+                width=\"{width}\" height=\"{BAR}\"/>",
                 escaped(name)
             )?;
             // About seven units a letter.
@@ -250,9 +271,15 @@ mod tests {
         for lane in [">serial<", ">serial: lines<", ">lan<", ">gw1<", ">a&lt;b on gw2<"] {
             assert!(drawn.contains(lane), "{lane}: {drawn}");
         }
-        for state in
-            [">on time<", ">dropped<", ">silent<", ">dead<", ">active<", ">decided<", "prefers-color-scheme:dark"]
-        {
+        for state in [
+            ">on time<",
+            ">dropped<",
+            ">silent<",
+            ">dead<",
+            ">active<",
+            ">decided<",
+            "prefers-color-scheme:dark",
+        ] {
             assert!(drawn.contains(state), "{state}: {drawn}");
         }
         assert!(!drawn.contains("lan: lines"), "a LAN has none");

@@ -68,8 +68,10 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
             return Exit::Done;
         }
     }
-    let what =
-        format_args!("nothing has changed yet: {} was not written (is there room?); see the log", answer.display());
+    let what = format_args!(
+        "nothing has changed yet: {} was not written (is there room?); see the log",
+        answer.display()
+    );
     complain(Exit::Refused, false, &what)
 }
 

@@ -61,7 +61,8 @@ pub fn run(options: &RunOptions) -> ExitCode {
         Err(error) => return complain_of(&[error]).into(),
     };
     if options.check {
-        // It starts all the same, since ports and interfaces may come late; who looks before a restart has to know.
+        // It starts all the same, since ports and interfaces may come late; who looks before a restart has to
+        // know.
         for lack in settings.absent() {
             let _ = complain(Exit::Done, false, &format_args!("warning: {lack}"));
         }

@@ -93,7 +93,8 @@ fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> 
     match (&options.config, &options.script) {
         (Some(config), Some(script)) => play(config, script, out),
         (None, None) if options.faults.or(options.seed).is_none() => {
-            let what = "crosswire: simulate: say what: --faults N, --replay FILE, --exhaustive DEPTH, --fleet PAIRS, or --config FILE \
+            let what = "crosswire: simulate: say what: --faults N, --replay FILE, --exhaustive DEPTH, \
+                --fleet PAIRS, or --config FILE \
                         --script FILE";
             Ok(complain(Exit::Usage, false, &what))
         }

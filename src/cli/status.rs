@@ -69,7 +69,8 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
                 metrics::text(&report)
             }
             #[cfg(not(feature = "metrics"))]
-            return complain(Exit::Usage, false, &"crosswire: this build has no --prometheus; see --json").into();
+            return complain(Exit::Usage, false, &"crosswire: this build has no --prometheus; see --json")
+                .into();
         }
         StatusOptions { quiet: true, .. } if reason.exit == Exit::Done => String::new(),
         StatusOptions { quiet: true, .. } => format!("{}\n", reason.sentence(&report)),
@@ -84,9 +85,10 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
 fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
     match ask_within(run_dir, &Question::Status, PATIENCE) {
         Ok(Answer::Status(report)) => Ok(report),
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => {
-            Err((Exit::Refused, format!("the daemon in {} answers something else: restart it", run_dir.display())))
-        }
+        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Err((
+            Exit::Refused,
+            format!("the daemon in {} answers something else: restart it", run_dir.display()),
+        )),
         Err(error) => Err(unanswered(run_dir, &error)),
     }
 }
@@ -99,7 +101,8 @@ pub fn shown(options: &StatusOptions) -> (String, String) {
     }
 }
 
-/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development Guidelines).
+/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development
+/// Guidelines).
 pub fn tell_nagios(exit: Exit, text: &str, out: &mut impl Write) -> ExitCode {
     let (code, word) = match exit {
         Exit::Done => (0, "OK"),

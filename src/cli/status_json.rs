@@ -7,10 +7,10 @@ use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 
 use super::assessment::{Reason, is_seen};
+use super::codes;
 use super::forecast;
 use super::json::{Value, json};
 use crate::clock;
-use crate::codes;
 use crate::control::{PortReport, Report};
 use crate::tty::lines;
 use crate::words;
@@ -93,31 +93,33 @@ pub fn text(report: &Report, reason: &Reason) -> String {
 }
 
 fn groups(report: &Report) -> Value {
-    let group =
-        |(index, ((name, contents), ours)): (usize, (&(String, Vec<String>), &crosswire::status::GroupStatus))| {
-            let theirs = report.theirs(index);
-            let peer = report.nodes[report.node.me.peer().index()].as_str();
-            json!({
-                "name": name,
-                "contents": contents.as_slice(),
-                "role": words::role(ours.role),
-                "term": ours.term,
-                "carrier": ours.has_carrier,
-                "scripts": words::condition(ours.condition, peer, report.scripts(index)),
-                "block": ours.block.map(|block| words::block(block, peer)),
-                "block_code": ours.block.map(codes::block),
-                "wait_ms": ms(ours.wait),
-                "fault": ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
-                "both_serve_ms": ms(ours.both_serve),
-                "unserved_ms": ms(ours.unserved),
-                "unable_ms": ms(ours.unable),
-                "peer_unable_ms": ms(ours.peer_unable),
-                "foreign_mac": ours.foreign_mac.map(words::mac),
-                "peer_role": theirs.map(|said| words::role(said.role)),
-                "peer_term": theirs.map(|said| said.term),
-                "peer_word": theirs.map(|said| words::word(said.word)),
-            })
-        };
+    let group = |(index, ((name, contents), ours)): (
+        usize,
+        (&(String, Vec<String>), &crosswire::status::GroupStatus),
+    )| {
+        let theirs = report.theirs(index);
+        let peer = report.nodes[report.node.me.peer().index()].as_str();
+        json!({
+            "name": name,
+            "contents": contents.as_slice(),
+            "role": words::role(ours.role),
+            "term": ours.term,
+            "carrier": ours.has_carrier,
+            "scripts": words::condition(ours.condition, peer, report.scripts(index)),
+            "block": ours.block.map(|block| words::block(block, peer)),
+            "block_code": ours.block.map(codes::block),
+            "wait_ms": ms(ours.wait),
+            "fault": ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
+            "both_serve_ms": ms(ours.both_serve),
+            "unserved_ms": ms(ours.unserved),
+            "unable_ms": ms(ours.unable),
+            "peer_unable_ms": ms(ours.peer_unable),
+            "foreign_mac": ours.foreign_mac.map(words::mac),
+            "peer_role": theirs.map(|said| words::role(said.role)),
+            "peer_term": theirs.map(|said| said.term),
+            "peer_word": theirs.map(|said| words::word(said.word)),
+        })
+    };
     report.groups.iter().zip(&report.node.groups).enumerate().map(group).collect()
 }
 

@@ -59,7 +59,12 @@ fn write_figures(
 }
 
 /// What it says, and whether both directions are good.
-fn write_state((name, path): (&str, &PathStatus), is_verbose: bool, peer: &str, out: &mut String) -> fmt::Result {
+fn write_state(
+    (name, path): (&str, &PathStatus),
+    is_verbose: bool,
+    peer: &str,
+    out: &mut String,
+) -> fmt::Result {
     let ago = |span: Option<Span>| span.map_or("never".to_owned(), |span| format!("{span} ago"));
     write!(out, "  {name:<9} {:<9}", words::path_state(path.state))?;
     let is_unheard_there = path.heard_by_peer.is_none_or(|age| age >= path.dead_after);
@@ -93,7 +98,9 @@ fn write_advice(
     if path.state.is_heard() || path.state == PathState::Blind {
         return Ok(());
     }
-    for (refusal, _) in Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal)) {
+    for (refusal, _) in
+        Refusal::ALL.iter().zip(path.refusals).filter(|(refusal, n)| *n > 0 && is_worth(**refusal))
+    {
         let is_foreign = is_heard_elsewhere && is_of_others(*refusal) && !name.starts_with("lan");
         let advice = if is_foreign {
             format!("{peer} is heard elsewhere, so this is somebody else: check where the cable goes")
@@ -136,7 +143,8 @@ fn write_quality(path: &PathStatus, out: &mut String) -> fmt::Result {
     let [even, fair, late, very, outages] = quality.gaps;
     writeln!(
         out,
-        "            gaps: {even} even, {fair} over 1.5 intervals, {late} over 2, {very} late, {outages} outages; {} resyncs",
+        "            gaps: {even} even, {fair} over 1.5 intervals, {late} over 2, {very} late, {outages} \
+        outages; {} resyncs",
         quality.resyncs
     )
 }
@@ -146,7 +154,12 @@ fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String
     match port.lines {
         None => writeln!(out, "            the port has no modem lines")?,
         Some((bits, bridged)) => {
-            writeln!(out, "            {}; up: {}", words::line_reading(path.lines, peer), lines::names(bits))?;
+            writeln!(
+                out,
+                "            {}; up: {}",
+                words::line_reading(path.lines, peer),
+                lines::names(bits)
+            )?;
             if bridged != 0 {
                 writeln!(
                     out,

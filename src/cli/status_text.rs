@@ -1,4 +1,5 @@
-//! What `status` shows to people: what it comes to, who serves what, what one more fault would do, then the paths.
+//! What `status` shows to people: what it comes to, who serves what, what one more fault would do, then the
+//! paths.
 
 use std::fmt::{self, Write as _};
 
@@ -48,7 +49,10 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
         writeln!(out, "watchdog: armed, {} s; last reset: {cause}", watchdog.timeout_s)?;
     }
     for interface in &report.deaf {
-        writeln!(out, "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery")?;
+        writeln!(
+            out,
+            "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery"
+        )?;
     }
     for double in lans::doubled(&report.interfaces) {
         writeln!(out, "  {double}")?;
@@ -65,7 +69,8 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
     if node.is_lifetime_ignored {
         writeln!(
             out,
-            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be killed"
+            "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be \
+            killed"
         )?;
     }
     if report.is_replaced {
@@ -120,7 +125,8 @@ fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
 }
 
 fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
-    let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index)) else {
+    let (Some((name, contents)), Some(ours)) = (report.groups.get(index), report.node.groups.get(index))
+    else {
         return Ok(());
     };
     let [me, peer] = report.names();
@@ -148,7 +154,8 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
         writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
     }
     if let Some(fault) = ours.fault {
-        let refused = if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
+        let refused =
+            if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
         let which = refused.map(|address| format!("{address}: ")).unwrap_or_default();
         writeln!(out, "            {which}{}", words::fault(fault, report.scripts(index)))?;
     }
@@ -158,7 +165,9 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
 /// Why it is not taken, where that is not what is usual, and how long that lasts.
 fn write_block(report: &Report, index: usize, out: &mut String) -> fmt::Result {
     let Some(ours) = report.node.groups.get(index) else { return Ok(()) };
-    let Some(block) = ours.block.filter(|_| matches!(ours.role, Role::Backup | Role::Faulty)) else { return Ok(()) };
+    let Some(block) = ours.block.filter(|_| matches!(ours.role, Role::Backup | Role::Faulty)) else {
+        return Ok(());
+    };
     if report.server(index) == Some(report.node.me.peer()) && ours.role == Role::Backup {
         return Ok(());
     }

@@ -1,5 +1,6 @@
-//! `status --watch`: the screen of `status`, kept up to date in place. What has not changed is not sent again, so that a console at
-//! 9600 baud is enough; a daemon that is away, hangs or was started anew is one more thing to show.
+//! `status --watch`: the screen of `status`, kept up to date in place. What has not changed is not sent
+//! again, so that a console at 9600 baud is enough; a daemon that is away, hangs or was started anew is one
+//! more thing to show.
 
 use std::io::{self, IsTerminal, Write};
 use std::thread::sleep;
@@ -12,7 +13,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What a terminal that does not say otherwise has.
 const ROWS: usize = 24;
 
-/// Shows it until the terminal is gone or the process is ended. Where nobody can move a cursor, a line for each change.
+/// Shows it until the terminal is gone or the process is ended. Where nobody can move a cursor, a line for
+/// each change.
 pub fn run(options: &StatusOptions, out: &mut impl Write) {
     let is_terminal = io::stdout().is_terminal();
     let rows = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(ROWS);

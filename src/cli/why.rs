@@ -1,5 +1,5 @@
-//! `crosswire why`: what it comes to and why, in the first line; then the last decisions of this node, and its decisions not to act,
-//! with the evidence and the rule.
+//! `crosswire why`: what it comes to and why, in the first line; then the last decisions of this node, and
+//! its decisions not to act, with the evidence and the rule.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -10,13 +10,13 @@ use crosswire::quorum::record::{Evidence, Record};
 use crosswire::time::Span;
 
 use super::cause::{Entry, headline};
+use super::codes;
 use super::exit::{Exit, complain};
 use super::json::{Value, json};
 use super::option::{flag, option, options};
 #[cfg(feature = "picture")]
 use super::picture;
 use super::status::not_answered;
-use crate::codes;
 use crate::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
 use crate::logger::And;
 use crate::settings::parse_span;
@@ -54,7 +54,9 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     let count = if is_all { u16::MAX } else { u16::try_from(options.last).unwrap_or(u16::MAX) };
     let mut history = match ask(&options.run_dir, &Question::Why(count)) {
         Ok(Answer::History(history)) => history,
-        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => return Exit::Refused,
+        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => {
+            return Exit::Refused;
+        }
         Err(error) => return not_answered(&options.run_dir, &error, options.json),
     };
     if let Some(at) = at {
@@ -137,7 +139,12 @@ fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
     let paths: Vec<String> =
         paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
     let peer = &names.peer;
-    let first = format!("{}; {peer} {}, {}", paths.join(", "), words::verdict(s.verdict), words::claim(s.claim, peer));
+    let first = format!(
+        "{}; {peer} {}, {}",
+        paths.join(", "),
+        words::verdict(s.verdict),
+        words::claim(s.claim, peer)
+    );
     let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s, peer));
     vec![first, second]
 }

@@ -140,6 +140,9 @@ mod tests {
             said(Fault::Kernel(Errno::EACCES as i32), group),
             "the kernel refuses an address or a route: Permission denied"
         );
-        assert_eq!(words::fault(Fault::Kernel(Errno::ENODEV as i32), ""), "the kernel refused: No such device");
+        assert_eq!(
+            words::fault(Fault::Kernel(Errno::ENODEV as i32), ""),
+            "the kernel refused: No such device"
+        );
     }
 }

@@ -145,7 +145,11 @@ impl Guard<'_> {
         // An address that only moved to another group which this node holds is that group's affair.
         let others = held_of(&self.custody, &self.settings.groups);
         if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {
-            error!("group {}: an address that was removed is still there: {}", after.name, words::fault(fault, ""));
+            error!(
+                "group {}: an address that was removed is still there: {}",
+                after.name,
+                words::fault(fault, "")
+            );
         }
         if has_newcomers {
             self.hand_in(Event::NewAddresses(id));

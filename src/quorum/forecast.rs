@@ -1,7 +1,9 @@
-//! What one more fault would come to, by what is known now: for who asks. Nothing is decided by it; it asks the decision.
+//! What one more fault would come to, by what is known now: for who asks. Nothing is decided by it; it asks
+//! the decision.
 //!
-//! A loss leaves one node, or both, beside silence. Their situations are the present ones with what that silence changes, and
-//! [`decide`](super::decide::decide) says what they would do. Where the present evidence does not tell, nothing is promised.
+//! A loss leaves one node, or both, beside silence. Their situations are the present ones with what that
+//! silence changes, and [`decide`](super::decide::decide) says what they would do. Where the present evidence
+//! does not tell, nothing is promised.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ pub const MAX_FORECASTS: usize = MAX_PATHS + 3;
 
 /// One more fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Loss {
+pub enum NextFault {
     /// Nothing gets through on this path any more; link lights stay on.
     Path(PathId),
     /// The box of this side loses its power.
@@ -54,7 +56,9 @@ impl Prospect {
     pub const fn is_good(self) -> bool {
         match self {
             Self::ServedOn | Self::TakenOver(_) | Self::TakenOnceFenced => true,
-            Self::NotTaken(_) | Self::NotAble | Self::LetGo(_) | Self::MayBeServedTwice | Self::Unknown => false,
+            Self::NotTaken(_) | Self::NotAble | Self::LetGo(_) | Self::MayBeServedTwice | Self::Unknown => {
+                false
+            }
         }
     }
 }
@@ -63,11 +67,11 @@ impl Prospect {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Forecast {
     /// The fault.
-    pub loss: Loss,
+    pub loss: NextFault,
     /// By group, what becomes of it.
     pub groups: Vec<Prospect, MAX_GROUPS>,
-    /// By group, what becomes of it when the box that serves it loses its power after that; none where the fault is such a loss, or
-    /// the nodes do not hear each other after it.
+    /// By group, what becomes of it when the box that serves it loses its power after that; none where the
+    /// fault is such a loss, or the nodes do not hear each other after it.
     pub then: Vec<Prospect, MAX_GROUPS>,
 }
 
@@ -89,8 +93,11 @@ pub(super) fn silenced(testimony: Testimony, is_lost_before: bool) -> Testimony 
         PathState::OnTime | PathState::Late if is_lost_before => PathState::Broken,
         PathState::OnTime | PathState::Late => PathState::Silent,
         PathState::Silent => PathState::Broken,
-        state
-        @ (PathState::Unproven | PathState::Broken | PathState::Noisy | PathState::Refused | PathState::Blind) => state,
+        state @ (PathState::Unproven
+        | PathState::Broken
+        | PathState::Noisy
+        | PathState::Refused
+        | PathState::Blind) => state,
     };
     let has_lines = matches!(testimony.lines, LineReading::Running { .. });
     Testimony { state, is_cut_short: was_heard && has_lines && !is_lost_before, ..testimony }
@@ -118,7 +125,8 @@ pub(super) fn in_silence(situation: Situation) -> Situation {
 
 /// What a node that stands by does in this situation, as time makes certain what it says.
 pub(super) fn taken(situation: Situation, waits: Waits) -> Prospect {
-    let steps = [(Some(waits.silent), false, false), (waits.released, true, false), (waits.reset, true, true)];
+    let steps =
+        [(Some(waits.silent), false, false), (waits.released, true, false), (waits.reset, true, true)];
     let (mut longest, mut prospect) = (Span::ZERO, Prospect::Unknown);
     for (wait, must_have_released, must_have_reset) in steps {
         let Some(wait) = wait else { continue };
@@ -141,8 +149,8 @@ pub(super) fn kept(situation: Situation) -> Prospect {
     }
 }
 
-/// What both do comes to, where neither hears the other and both live. Who holds answers a probe, if the wire that is probed
-/// is not the one that failed.
+/// What both do comes to, where neither hears the other and both live. Who holds answers a probe, if the wire
+/// that is probed is not the one that failed.
 pub(super) fn parted(kept: Prospect, taken: Prospect) -> Prospect {
     match (kept, taken) {
         (Prospect::LetGo(_), Prospect::TakenOver(after)) => Prospect::TakenOver(after),

@@ -129,7 +129,8 @@ fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
 #[test]
 fn without_a_daemon_its_metrics_say_so() {
     let said = say(crosswire(&["status", "--prometheus", "--run-dir", "/nonexistent"]));
-    let is_told = said.out.contains("\ncrosswire_up 0\n") && said.out.ends_with("\ncrosswire_status_code 3\n");
+    let is_told =
+        said.out.contains("\ncrosswire_up 0\n") && said.out.ends_with("\ncrosswire_status_code 3\n");
     assert!(said.code == Some(3) && (is_told || !cfg!(feature = "metrics")), "{said:?}");
 }
 
@@ -149,7 +150,10 @@ fn a_watch_without_a_daemon_says_so_and_goes_on() {
 #[test]
 fn a_simulation_of_nothing_is_asked_what_it_shall_be() {
     let said = say(crosswire(&["simulate"]));
-    assert!(said.code == Some(2) && said.err.starts_with("crosswire: simulate: say what: --faults N"), "{said:?}");
+    assert!(
+        said.code == Some(2) && said.err.starts_with("crosswire: simulate: say what: --faults N"),
+        "{said:?}"
+    );
 }
 
 /// A socket on which nobody ever answers: what a daemon that hangs leaves.

@@ -1,8 +1,8 @@
-//! What `status` promises of one more fault is what the pair then does: each forecast of either node, in each of many states,
-//! is put to the test in a world of its own.
+//! What `status` promises of one more fault is what the pair then does: each forecast of either node, in each
+//! of many states, is put to the test in a world of its own.
 
 use crosswire::config::InJeopardy;
-use crosswire::quorum::forecast::{Forecast, Loss, Prospect};
+use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 
 use super::simulate::fault::WitnessId;
 use super::simulate::setup::Place;
@@ -83,11 +83,11 @@ fn forecasts(world: &World, side: Side) -> Vec<Forecast> {
     world.node(side).map(|node| node.forecasts(now).into_iter().collect()).unwrap_or_default()
 }
 
-fn befall(world: &mut World, loss: Loss) {
+fn befall(world: &mut World, loss: NextFault) {
     match loss {
-        Loss::Path(path) => world.befall(Fault::Cut(path, Way::Both)),
-        Loss::Power(side) => world.befall(Fault::PowerCut(side)),
-        Loss::Witness => world.befall(Fault::WitnessDown(WitnessId(0))),
+        NextFault::Path(path) => world.befall(Fault::Cut(path, Way::Both)),
+        NextFault::Power(side) => world.befall(Fault::PowerCut(side)),
+        NextFault::Witness => world.befall(Fault::WitnessDown(WitnessId(0))),
     }
 }
 
@@ -157,12 +157,15 @@ fn a_pair_at_rest_is_promised_a_takeover_within_dead_after() {
     let world = world(&STATES[0]);
     for side in [Side::A, Side::B] {
         let told = forecasts(&world, side);
-        let of =
-            |loss| told.iter().find(|told| told.loss == loss).map(|told| (told.groups[0], told.then.first().copied()));
-        assert_eq!(of(Loss::Power(Side::A)), Some((Prospect::TakenOver(ms(505)), None)));
-        assert_eq!(of(Loss::Power(Side::B)), Some((Prospect::ServedOn, None)));
+        let of = |loss| {
+            told.iter()
+                .find(|told| told.loss == loss)
+                .map(|told| (told.groups[0], told.then.first().copied()))
+        };
+        assert_eq!(of(NextFault::Power(Side::A)), Some((Prospect::TakenOver(ms(505)), None)));
+        assert_eq!(of(NextFault::Power(Side::B)), Some((Prospect::ServedOn, None)));
         let degraded = (Prospect::ServedOn, Some(Prospect::NotTaken(Block::Jeopardy)));
-        assert_eq!([of(Loss::Path(SERIAL)), of(Loss::Path(LAN))], [Some(degraded); 2]);
-        assert_eq!(of(Loss::Witness), None, "there is none");
+        assert_eq!([of(NextFault::Path(SERIAL)), of(NextFault::Path(LAN))], [Some(degraded); 2]);
+        assert_eq!(of(NextFault::Witness), None, "there is none");
     }
 }

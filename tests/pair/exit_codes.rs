@@ -65,7 +65,8 @@ fn nobody_serves() {
         let screen = scene.say(Side::B, &["status"]).text;
         println!("{screen}");
         let said = unwrapped(&screen);
-        let first = "gw1 serves gateway; DEGRADED: serial is down. If lan fails too, nobody takes over by itself. Repair \
+        let first = "gw1 serves gateway; DEGRADED: serial is down. If lan fails too, nobody takes over by \
+            itself. Repair \
                      serial. pair lab: this is gw2";
         assert!(said.starts_with(first), "{screen}");
         assert!(
@@ -78,7 +79,10 @@ fn nobody_serves() {
         expect_told(&scene, Side::B, 5, "nobody_serves");
         let said = scene.say(Side::B, &["status", "--nagios"]);
         assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway: no path hears gw1, "), "{said:?}");
+        assert!(
+            said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway: no path hears gw1, "),
+            "{said:?}"
+        );
     });
 }
 
@@ -184,8 +188,14 @@ fn a_witness_is_not_seen() {
         for (side, name) in BOTH.into_iter().zip(NODE_NAMES) {
             expect_told(&scene, side, 4, "witness_unseen");
             let said = scene.say(side, &["status"]).text;
-            assert!(said.starts_with(&format!("gw1 serves gateway; {name} has not seen witness 10.77.0.99")), "{said}");
-            assert!(said.contains(&format!("  {CLIENT} seen\n  10.77.0.99 NOT SEEN since the start; ")), "{said}");
+            assert!(
+                said.starts_with(&format!("gw1 serves gateway; {name} has not seen witness 10.77.0.99")),
+                "{said}"
+            );
+            assert!(
+                said.contains(&format!("  {CLIENT} seen\n  10.77.0.99 NOT SEEN since the start; ")),
+                "{said}"
+            );
             let told = &scene.status(side)["witnesses"];
             assert_eq!((&told[0]["seen"], &told[1]["seen"]), (&true.into(), &false.into()), "{told}");
         }

@@ -1,4 +1,5 @@
-//! A JSON schema, as far as ours goes: type, const, enum, minimum, properties, required, additionalProperties, items.
+//! A JSON schema, as far as ours goes: type, const, enum, minimum, properties, required,
+//! additionalProperties, items.
 
 use serde_json::Value;
 
@@ -26,7 +27,8 @@ fn check(schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
     };
     let is_listed = schema["enum"].as_array().is_none_or(|all| all.contains(value));
     let is_constant = schema.get("const").is_none_or(|one| one == value);
-    let is_least = schema["minimum"].as_i64().is_none_or(|least| value.as_i64().is_none_or(|number| number >= least));
+    let is_least =
+        schema["minimum"].as_i64().is_none_or(|least| value.as_i64().is_none_or(|number| number >= least));
     if !(is_any && is_listed && is_constant && is_least) {
         found.push(format!("{place}: {value}"));
     }
@@ -42,7 +44,9 @@ fn check(schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
     for (key, inner) in object {
         match schema["properties"].get(key) {
             Some(schema) => check(schema, inner, &format!("{place}.{key}"), found),
-            None if schema["additionalProperties"] == false => found.push(format!("{place}: {key} is not described")),
+            None if schema["additionalProperties"] == false => {
+                found.push(format!("{place}: {key} is not described"))
+            }
             None => {}
         }
     }
@@ -52,11 +56,19 @@ fn check(schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
 fn a_schema_finds_what_is_not_in_it() {
     let schema = serde_json::json!({
         "type": "object", "required": ["a"], "additionalProperties": false,
-        "properties": { "a": { "type": ["integer", "null"], "minimum": 0 }, "b": { "items": { "enum": ["x"] } } }
+        "properties": {
+            "a": { "type": ["integer", "null"], "minimum": 0 },
+            "b": { "items": { "enum": ["x"] } }
+        }
     });
     let count = |value| faults(&schema, &value).len();
-    assert_eq!([count(serde_json::json!({"a": 1})), count(serde_json::json!({"a": null, "b": ["x"]}))], [0, 0]);
-    for wrong in ["{}", "[]", r#"{"a": "1"}"#, r#"{"a": -1}"#, r#"{"a": 1, "c": 1}"#, r#"{"a": 1, "b": ["y"]}"#] {
+    assert_eq!(
+        [count(serde_json::json!({"a": 1})), count(serde_json::json!({"a": null, "b": ["x"]}))],
+        [0, 0]
+    );
+    for wrong in
+        ["{}", "[]", r#"{"a": "1"}"#, r#"{"a": -1}"#, r#"{"a": 1, "c": 1}"#, r#"{"a": 1, "b": ["y"]}"#]
+    {
         assert!(count(serde_json::from_str(wrong).expect("JSON")) > 0, "{wrong}");
     }
 }

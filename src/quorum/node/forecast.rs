@@ -1,4 +1,5 @@
-//! What one more fault would come to: the situations of both nodes after it, from what this one knows of both.
+//! What one more fault would come to: the situations of both nodes after it, from what this one knows of
+//! both.
 
 use heapless::Vec;
 
@@ -10,7 +11,7 @@ use crate::quorum::Verdict;
 use crate::quorum::decide::Fence;
 use crate::quorum::decide::{Situation, Standby};
 use crate::quorum::forecast::{
-    Forecast, Loss, MAX_FORECASTS, Prospect, Waits, in_silence, kept, parted, silenced, taken,
+    Forecast, MAX_FORECASTS, NextFault, Prospect, Waits, in_silence, kept, parted, silenced, taken,
 };
 use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
@@ -21,17 +22,17 @@ use crate::time::{Instant, Span};
 impl Node {
     /// What each further fault would come to now.
     pub fn forecasts(&self, now: Instant) -> Vec<Forecast, MAX_FORECASTS> {
-        let paths = self.policy.path_ids().map(Loss::Path);
-        let boxes = [Side::A, Side::B].map(Loss::Power);
-        let witness = (self.witnesses.count() > 0).then_some(Loss::Witness);
+        let paths = self.policy.path_ids().map(NextFault::Path);
+        let boxes = [Side::A, Side::B].map(NextFault::Power);
+        let witness = (self.witnesses.count() > 0).then_some(NextFault::Witness);
         paths.chain(boxes).chain(witness).map(|loss| self.forecast(now, loss)).collect()
     }
 
-    fn forecast(&self, now: Instant, loss: Loss) -> Forecast {
+    fn forecast(&self, now: Instant, loss: NextFault) -> Forecast {
         let groups = self.policy.group_ids().map(|id| self.prospect(now, id, loss)).collect();
         let is_then_told = match loss {
-            Loss::Path(_) | Loss::Witness => self.is_known(now) && self.is_heard_without(now, loss),
-            Loss::Power(_) => false,
+            NextFault::Path(_) | NextFault::Witness => self.is_known(now) && self.is_heard_without(now, loss),
+            NextFault::Power(_) => false,
         };
         let then = self
             .policy
@@ -42,28 +43,31 @@ impl Node {
         Forecast { loss, groups, then }
     }
 
-    fn prospect(&self, now: Instant, id: GroupId, loss: Loss) -> Prospect {
+    fn prospect(&self, now: Instant, id: GroupId, loss: NextFault) -> Prospect {
         let Some((server, group)) = self.server(now, id).zip(self.groups.get(id.index())) else {
             return Prospect::Unknown;
         };
         let is_mine = server == self.me;
         match loss {
-            Loss::Power(side) if side == server => self.after_servers_power(now, id, None),
-            Loss::Path(_) | Loss::Power(_) | Loss::Witness if self.is_alone() && is_mine => {
+            NextFault::Power(side) if side == server => self.after_servers_power(now, id, None),
+            NextFault::Path(_) | NextFault::Power(_) | NextFault::Witness if self.is_alone() && is_mine => {
                 kept(self.mine_in_silence(now, id, group, Some(loss)))
             }
-            Loss::Path(_) | Loss::Power(_) | Loss::Witness if !self.is_known(now) => Prospect::Unknown,
-            Loss::Power(_) if is_mine => kept(self.mine_in_silence(now, id, group, None)),
-            Loss::Power(_) => self.theirs(now, id, group, None).map_or(Prospect::Unknown, kept),
-            Loss::Path(_) | Loss::Witness if self.is_heard_without(now, loss) => Prospect::ServedOn,
-            Loss::Path(_) | Loss::Witness => self.after_parting(now, id, group, is_mine, loss),
+            NextFault::Path(_) | NextFault::Power(_) | NextFault::Witness if !self.is_known(now) => {
+                Prospect::Unknown
+            }
+            NextFault::Power(_) if is_mine => kept(self.mine_in_silence(now, id, group, None)),
+            NextFault::Power(_) => self.theirs(now, id, group, None).map_or(Prospect::Unknown, kept),
+            NextFault::Path(_) | NextFault::Witness if self.is_heard_without(now, loss) => Prospect::ServedOn,
+            NextFault::Path(_) | NextFault::Witness => self.after_parting(now, id, group, is_mine, loss),
         }
     }
 
     /// Who serves a group, as far as this node can tell.
     fn server(&self, now: Instant, id: GroupId) -> Option<Side> {
         let group = self.groups.get(id.index())?;
-        let theirs = self.peer.group(id, &self.policy).filter(|_| self.is_heard(now)).map(|report| report.role);
+        let theirs =
+            self.peer.group(id, &self.policy).filter(|_| self.is_heard(now)).map(|report| report.role);
         match (group.role, theirs) {
             (Role::Active, Some(Role::Active)) => None,
             (Role::Active, _) => Some(self.me),
@@ -89,7 +93,7 @@ impl Node {
     }
 
     /// Each node still hears the other then.
-    fn is_heard_without(&self, now: Instant, loss: Loss) -> bool {
+    fn is_heard_without(&self, now: Instant, loss: NextFault) -> bool {
         let is_left = |index: usize| !is_lost(index, Some(loss)) && self.is_on_time_on(now, index);
         let left = || (0..self.paths.len()).filter(|index| is_left(*index));
         left().next().is_some() && left().any(|index| !self.is_unheard_on(index))
@@ -100,7 +104,7 @@ impl Node {
     }
 
     /// The box that serves it loses its power, after that other loss, if there was one.
-    fn after_servers_power(&self, now: Instant, id: GroupId, before: Option<Loss>) -> Prospect {
+    fn after_servers_power(&self, now: Instant, id: GroupId, before: Option<NextFault>) -> Prospect {
         let Some((server, group)) = self.server(now, id).zip(self.groups.get(id.index())) else {
             return Prospect::Unknown;
         };
@@ -120,12 +124,14 @@ impl Node {
         id: GroupId,
         group: &Group,
         is_mine: bool,
-        before: Option<Loss>,
+        before: Option<NextFault>,
     ) -> Prospect {
         if !is_mine {
             return match group.role {
                 Role::Backup if group.is_refused() => Prospect::NotAble,
-                Role::Backup => taken(self.mine_in_silence(now, id, group, before), self.waits(self.peer.mechanisms())),
+                Role::Backup => {
+                    taken(self.mine_in_silence(now, id, group, before), self.waits(self.peer.mechanisms()))
+                }
                 Role::Faulty => Prospect::NotAble,
                 Role::Acquiring | Role::Active | Role::Releasing => Prospect::Unknown,
             };
@@ -139,9 +145,17 @@ impl Node {
     }
 
     /// Both live, and neither hears the other any more.
-    fn after_parting(&self, now: Instant, id: GroupId, group: &Group, is_mine: bool, loss: Loss) -> Prospect {
-        let is_one_way = (0..self.paths.len())
-            .any(|index| !is_lost(index, Some(loss)) && (self.is_on_time_on(now, index) || !self.is_unheard_on(index)));
+    fn after_parting(
+        &self,
+        now: Instant,
+        id: GroupId,
+        group: &Group,
+        is_mine: bool,
+        loss: NextFault,
+    ) -> Prospect {
+        let is_one_way = (0..self.paths.len()).any(|index| {
+            !is_lost(index, Some(loss)) && (self.is_on_time_on(now, index) || !self.is_unheard_on(index))
+        });
         let holder = if is_mine {
             Some(self.mine_in_silence(now, id, group, Some(loss)))
         } else {
@@ -155,7 +169,13 @@ impl Node {
     }
 
     /// Our situation once the peer is silent.
-    fn mine_in_silence(&self, now: Instant, id: GroupId, group: &Group, before: Option<Loss>) -> Situation {
+    fn mine_in_silence(
+        &self,
+        now: Instant,
+        id: GroupId,
+        group: &Group,
+        before: Option<NextFault>,
+    ) -> Situation {
         let paths = self.testimonies(now);
         let paths = paths.iter().enumerate().map(|(index, path)| silenced(*path, is_lost(index, before)));
         let is_deaf = self.policy.path_ids().zip(&self.paths).any(|(path, kept)| {
@@ -173,7 +193,13 @@ impl Node {
     }
 
     /// The peer's situation once we are silent, by what it says; `None` where that is not enough.
-    fn theirs(&self, now: Instant, id: GroupId, group: &Group, before: Option<Loss>) -> Option<Situation> {
+    fn theirs(
+        &self,
+        now: Instant,
+        id: GroupId,
+        group: &Group,
+        before: Option<NextFault>,
+    ) -> Option<Situation> {
         let Beat { standing, .. } = self.peer.beat()?;
         let is_server = self.server(now, id) == Some(self.me.peer());
         if standing.leaving || standing.cold_start || standing.shadow || (is_server && standing.no_carrier) {
@@ -215,17 +241,17 @@ impl Node {
         })
     }
 
-    /// What a node sees of the witnesses, by what each says now. What neither sees proves nothing, if both know that of each
-    /// other.
-    fn sight(&self, now: Instant, before: Option<Loss>, is_mine: bool) -> WitnessView {
+    /// What a node sees of the witnesses, by what each says now. What neither sees proves nothing, if both
+    /// know that of each other.
+    fn sight(&self, now: Instant, before: Option<NextFault>, is_mine: bool) -> WitnessView {
         let ours = self.witnesses.seen_bits(now, self.sight_window()) != 0;
         let theirs = self.witnesses.each().any(|(_, is_seen_there)| is_seen_there);
         let (sees, other) = if is_mine { (ours, theirs) } else { (theirs, ours) };
         let do_know = self.is_known(now);
         if self.witnesses.count() == 0 {
             WitnessView::None
-        } else if before == Some(Loss::Witness) {
-            let is_exchanged = do_know && self.is_heard_without(now, Loss::Witness);
+        } else if before == Some(NextFault::Witness) {
+            let is_exchanged = do_know && self.is_heard_without(now, NextFault::Witness);
             if is_exchanged { WitnessView::None } else { WitnessView::Unseen }
         } else if sees {
             WitnessView::Seen
@@ -242,18 +268,21 @@ impl Node {
         let armed = armed.filter(|armed| armed.lease_s > 0 || armed.watchdog_s > 0);
         let watched = armed.filter(|armed| armed.watchdog_s > 0);
         let seconds = |s: u8| Span::from_s(u64::from(s));
-        let stopped = |armed: Mechanisms| timing::scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
+        let stopped =
+            |armed: Mechanisms| timing::scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
         Waits {
             silent: timing::takeover_after(dead_after),
-            released: armed.map(|armed| timing::with_drift(timing::released_after(dead_after, dead_after, armed))),
-            reset: watched.map(|armed| timing::with_drift(stopped(armed) + seconds(armed.watchdog_s) + self.pace())),
+            released: armed
+                .map(|armed| timing::with_drift(timing::released_after(dead_after, dead_after, armed))),
+            reset: watched
+                .map(|armed| timing::with_drift(stopped(armed) + seconds(armed.watchdog_s) + self.pace())),
         }
     }
 }
 
-fn is_lost(index: usize, loss: Option<Loss>) -> bool {
+fn is_lost(index: usize, loss: Option<NextFault>) -> bool {
     match loss {
-        Some(Loss::Path(path)) => path.index() == index,
-        Some(Loss::Power(_) | Loss::Witness) | None => false,
+        Some(NextFault::Path(path)) => path.index() == index,
+        Some(NextFault::Power(_) | NextFault::Witness) | None => false,
     }
 }
