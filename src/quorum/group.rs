@@ -3,6 +3,7 @@
 use super::decide::Fence;
 use super::probe::Probe;
 use super::record::{Block, Incident};
+use super::timers::{Timer, Timers};
 use crate::config::GroupId;
 use crate::frame::message::{GroupReport, Incarnation, MAX_TERM, Role, Word};
 use crate::resource::{Condition, Fault, ReleaseOrder, Token};
@@ -71,25 +72,14 @@ pub struct Group {
     pub pending: Option<Token>,
     /// What the release on its way lets go of first.
     pub letting_go: ReleaseOrder,
-    /// When an order on which the role waits is given once more, under the same token: the guard may not have
-    /// got it.
-    pub repeat_at: Option<Instant>,
-    /// When a failed release is ordered again.
-    pub release_again_at: Option<Instant>,
     /// The renewal on its way.
     pub renewal: Option<Renewal>,
-    /// When the next renewal is due.
-    pub renew_at: Instant,
+    /// For what it waits, and until when.
+    pub timers: Timers,
     /// Until when the kernel keeps the addresses at least.
     pub lease_until: Instant,
-    /// We let it go for the peer; until then we do not take it back.
-    pub offered_until: Option<Instant>,
     /// How many times in a row the peer did not take what was let go for it.
     pub unused_offers: u8,
-    /// Until then nothing is let go for the peer again that only the peer has asked for.
-    pub offers_from: Option<Instant>,
-    /// We let it go because the peer served it too; until then we say so, lest it never learn of it.
-    pub yielded_until: Option<Instant>,
     /// The peer says that it did.
     pub has_peer_yielded: bool,
     /// The release on its way is for the peer.
@@ -98,16 +88,8 @@ pub struct Group {
     pub is_failing: bool,
     /// How its scripts are, while it is served.
     pub condition: Condition,
-    /// We ask the peer for it until then.
-    pub wanted_until: Option<Instant>,
-    /// The operator asked us to hand it over; lapses then.
-    pub handover_until: Option<Instant>,
-    /// The operator said that the peer is off; lapses then.
-    pub peer_is_off_until: Option<Instant>,
     /// Since when nobody holds it, as far as we are told.
     pub vacant_since: Option<Instant>,
-    /// Lost again and again by what the peer said: it is not taken on the peer's word before then.
-    pub unsteady_until: Instant,
     /// Since when we could not serve it.
     pub unable_since: Option<Instant>,
     /// Since when the peer could not, by what it says of itself.
@@ -116,8 +98,6 @@ pub struct Group {
     pub unserved_since: Option<Instant>,
     /// The same, and nobody is about to take it or lets it go.
     pub idle_since: Option<Instant>,
-    /// When a faulty node may try again, or the peer may count again on one whose kernel refused an address.
-    pub retry_at: Option<Instant>,
     /// Why it is not held here, or not all of it.
     pub fault: Option<Fault>,
     /// All interfaces have carrier.
@@ -143,8 +123,6 @@ pub struct Group {
     pub fence: Fence,
     /// The fence on its way.
     pub fence_token: Option<Token>,
-    /// When a fence that failed is tried again.
-    pub fence_again_at: Option<Instant>,
     /// When a foreign claim may be answered again.
     pub defend_from: Instant,
     /// An operator has moved it to the peer: no failback undoes that.
@@ -167,29 +145,19 @@ impl Default for Group {
             held_term: 0,
             pending: None,
             letting_go: ReleaseOrder::AddressesFirst,
-            repeat_at: None,
-            release_again_at: None,
             renewal: None,
-            renew_at: Instant::NEVER,
+            timers: Timers::default(),
             lease_until: Instant::NEVER,
-            offered_until: None,
             unused_offers: 0,
-            offers_from: None,
-            yielded_until: None,
             has_peer_yielded: false,
             is_offering: false,
             is_failing: false,
             condition: Condition::Well,
-            wanted_until: None,
-            handover_until: None,
-            peer_is_off_until: None,
             vacant_since: None,
-            unsteady_until: Instant::ORIGIN,
             unable_since: None,
             peer_unable_since: None,
             unserved_since: None,
             idle_since: None,
-            retry_at: None,
             fault: None,
             has_carrier: false,
             is_hindered: false,
@@ -202,7 +170,6 @@ impl Default for Group {
             probe: Probe::default(),
             fence: Fence::Untried,
             fence_token: None,
-            fence_again_at: None,
             defend_from: Instant::ORIGIN,
             is_given_away: false,
             flaps: 0,
@@ -241,7 +208,7 @@ impl Group {
     ///
     /// If it is so, where debug assertions are on.
     pub fn assert_sound(&self) {
-        let is_expecting = self.pending.is_some() || self.release_again_at.is_some();
+        let is_expecting = self.pending.is_some() || self.timers.is_set(Timer::ReleaseAgain);
         match self.role {
             Role::Backup | Role::Faulty => {
                 debug_assert!(self.renewal.is_none(), "nothing is renewed that is not held");
@@ -262,11 +229,11 @@ impl Group {
     pub fn report(&self, tag: u8) -> GroupReport {
         let word = match self.role {
             Role::Acquiring | Role::Active | Role::Releasing | Role::Faulty => Word::None,
-            Role::Backup if self.offered_until.is_some() => Word::Offered,
+            Role::Backup if self.timers.is_set(Timer::Offer) => Word::Offered,
             Role::Backup if self.claims_since.is_some() => Word::Wanted,
-            Role::Backup if self.yielded_until.is_some() => Word::Yielded,
+            Role::Backup if self.timers.is_set(Timer::Yield) => Word::Yielded,
             Role::Backup if !self.has_carrier || self.is_hindered || self.is_refused() => Word::Unable,
-            Role::Backup if self.wanted_until.is_some() => Word::Wanted,
+            Role::Backup if self.timers.is_set(Timer::Wanted) => Word::Wanted,
             Role::Backup => Word::None,
         };
         GroupReport { tag, role: self.role, term: self.said_term(), word }
@@ -285,7 +252,7 @@ impl Group {
     /// The peer did not take what was let go for it: the next time it asks, it waits.
     pub fn note_unused_offer(&mut self, now: Instant) {
         let wait = UNUSED_WAIT.fraction(1u64.wrapping_shl(u32::from(self.unused_offers)), 1);
-        self.offers_from = Some(now + wait);
+        self.timers.set(Timer::NextOffer, now + wait);
         self.unused_offers = self.unused_offers.saturating_add(1).min(MAX_FLAPS);
     }
 
@@ -294,7 +261,8 @@ impl Group {
     /// last, so that no peer makes it go to and fro.
     pub fn note_loss(&mut self, now: Instant, is_peers_doing: bool, dead_after: Span) {
         if is_peers_doing && self.flaps > 0 {
-            self.unsteady_until = now + dead_after.fraction(1u64.wrapping_shl(u32::from(self.flaps)), 1);
+            let wait = dead_after.fraction(1u64.wrapping_shl(u32::from(self.flaps)), 1);
+            self.timers.set(Timer::Unsteady, now + wait);
         }
         self.flaps = self.flaps.saturating_add(1).min(MAX_FLAPS);
     }
@@ -307,20 +275,9 @@ impl Group {
         wait.max(least).fraction(1u64.wrapping_shl(flaps), 1)
     }
 
-    /// Lets go of everything whose time has passed.
-    pub fn forget_lapsed(&mut self, now: Instant) {
-        let wishes = [
-            &mut self.offered_until,
-            &mut self.offers_from,
-            &mut self.yielded_until,
-            &mut self.wanted_until,
-            &mut self.handover_until,
-            &mut self.peer_is_off_until,
-        ];
-        for wish in wishes {
-            if wish.is_some_and(|until| now >= until) {
-                *wish = None;
-            }
-        }
+    /// What is held has no lease any more, and none is asked for.
+    pub fn drop_lease(&mut self) {
+        (self.renewal, self.lease_until) = (None, Instant::NEVER);
+        self.timers.stop(Timer::Renewal);
     }
 }

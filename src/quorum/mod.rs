@@ -6,6 +6,7 @@
 //! * [`verdict`]: what the paths together say of the peer
 //! * [`decide`]: what a node in a role does about one group, given the situation
 //! * [`roles`]: what becomes of a role
+//! * [`timers`]: for what a group waits, and until when
 //! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
 //! * [`probe`]: what the wire says of the group's addresses
 //! * [`succession`]: what outlives an agent that died, and how its successor goes on
@@ -21,6 +22,7 @@ pub mod probe;
 pub mod record;
 pub mod roles;
 pub mod succession;
+pub mod timers;
 pub mod timing;
 pub mod verdict;
 

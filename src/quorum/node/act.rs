@@ -12,6 +12,7 @@ use crate::quorum::group::{
 use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
 use crate::quorum::roles::RoleEvent;
+use crate::quorum::timers::Timer;
 use crate::quorum::{Verdict, timing};
 use crate::resource::{Condition, Order, ReleaseOrder, Ticket};
 use crate::time::{Instant, Span};
@@ -87,32 +88,37 @@ impl Node {
         let is_present = self.verdict == Verdict::Present;
         let is_on_time = self.is_on_time(now);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if is_on_time && group.offered_until.is_some_and(|until| now >= until) {
+        if is_on_time && group.timers.is_due(Timer::Offer, now) {
             group.note_unused_offer(now);
         }
-        group.forget_lapsed(now);
+        group.timers.forget_lapsed(now);
         if is_present {
             // A fence of an earlier silence proves nothing about the next.
-            (group.fence, group.fence_token, group.fence_again_at) = (Fence::Untried, None, None);
+            (group.fence, group.fence_token) = (Fence::Untried, None);
+            group.timers.stop(Timer::FenceAgain);
         }
-        if group.fence_again_at.is_some_and(|at| now >= at) {
-            (group.fence, group.fence_again_at) = (Fence::Untried, None);
+        if group.timers.is_due(Timer::FenceAgain, now) {
+            group.fence = Fence::Untried;
+            group.timers.stop(Timer::FenceAgain);
         }
         if group.active_since.is_some_and(|since| now >= since + STEADY_AFTER) {
             group.flaps = 0;
         }
         if theirs.is_some_and(Role::is_holding) {
             // The peer has taken what we offered, or has what we asked for no longer to itself.
-            (group.offered_until, group.offers_from, group.unused_offers) = (None, None, 0);
+            group.timers.stop(Timer::Offer);
+            group.timers.stop(Timer::NextOffer);
+            group.unused_offers = 0;
         }
         if theirs == Some(Role::Faulty) {
             // It could not take it: nobody is waited for.
-            group.offered_until = None;
+            group.timers.stop(Timer::Offer);
         }
         let is_vacant = group.role == Role::Backup && theirs.is_some_and(|role| !role.is_holding());
         group.vacant_since = is_vacant.then(|| group.vacant_since.unwrap_or(now));
-        if group.retry_at.is_some_and(|at| now >= at) {
-            (group.retry_at, group.fault) = (None, group.fault.filter(|_| group.role.is_holding()));
+        if group.timers.is_due(Timer::Retry, now) {
+            group.timers.stop(Timer::Retry);
+            group.fault = group.fault.filter(|_| group.role.is_holding());
             self.change_role(now, id, RoleEvent::Retry, effects);
         }
         self.note_peer_ability(now, id, effects);
@@ -126,8 +132,9 @@ impl Node {
         let does_hear = self.is_on_time(now) && self.peer.beat().is_some_and(|beat| beat.standing.still_held);
         let does_serve = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Active);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if does_hear && does_serve && group.role == Role::Backup && group.release_again_at.is_none() {
-            group.release_again_at = Some(now + STILL_HELD_WITHIN);
+        let is_idle = group.role == Role::Backup && !group.timers.is_set(Timer::ReleaseAgain);
+        if does_hear && does_serve && is_idle {
+            group.timers.set(Timer::ReleaseAgain, now + STILL_HELD_WITHIN);
             self.is_urgent = true;
         }
     }
@@ -161,9 +168,9 @@ impl Node {
     fn ask_for_failback(&mut self, now: Instant, id: GroupId) {
         let is_due = self.groups.get(id.index()).is_some_and(|group| self.is_failback_due(now, id, group));
         if let Some(group) =
-            self.groups.get_mut(id.index()).filter(|group| is_due && group.wanted_until.is_none())
+            self.groups.get_mut(id.index()).filter(|group| is_due && !group.timers.is_set(Timer::Wanted))
         {
-            group.wanted_until = Some(now + WISH_LASTS);
+            group.timers.set(Timer::Wanted, now + WISH_LASTS);
             self.is_urgent = true;
         }
     }
@@ -171,7 +178,7 @@ impl Node {
     /// A release that failed is ordered again until the kernel confirms it: nothing is ever left half
     /// released.
     fn release_again(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let is_due = |group: &Group| group.release_again_at.is_some_and(|at| now >= at);
+        let is_due = |group: &Group| group.timers.is_due(Timer::ReleaseAgain, now);
         if self.groups.get(id.index()).is_some_and(is_due) {
             self.order_release(now, id, ReleaseOrder::AddressesFirst, effects);
         }
@@ -181,8 +188,9 @@ impl Node {
     fn order_release(&mut self, now: Instant, id: GroupId, first: ReleaseOrder, effects: &mut Effects) {
         let token = self.order(Instant::NEVER, Order::Release { group: id, first }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
-            (group.pending, group.letting_go, group.release_again_at) = (Some(token), first, None);
-            group.repeat_at = Some(now + REPEAT_AFTER);
+            (group.pending, group.letting_go) = (Some(token), first);
+            group.timers.stop(Timer::ReleaseAgain);
+            group.timers.set(Timer::Repeat, now + REPEAT_AFTER);
         }
     }
 
@@ -190,10 +198,10 @@ impl Node {
     /// token it is the same order, and no second one.
     fn repeat(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if group.repeat_at.is_none_or(|at| now < at) {
+        if !group.timers.is_due(Timer::Repeat, now) {
             return;
         }
-        group.repeat_at = Some(now + REPEAT_AFTER);
+        group.timers.set(Timer::Repeat, now + REPEAT_AFTER);
         let (first, until) = (group.letting_go, now + FENCE_STARTS_WITHIN);
         let order = match (group.role, group.pending, group.fence_token) {
             (Role::Releasing, Some(token), _) => {
@@ -206,7 +214,7 @@ impl Node {
             Some((token, valid_until, order)) => {
                 emit(effects, Effect::Order(Ticket { token, valid_until, order }))
             }
-            None => group.repeat_at = None,
+            None => group.timers.stop(Timer::Repeat),
         }
     }
 
@@ -224,14 +232,14 @@ impl Node {
         let term = group.term;
         group.held_term = term;
         group.lease_until = now + lease;
-        group.renew_at = now + interval;
+        group.timers.set(Timer::Renewal, now + interval);
         group.renewal = None;
-        group.offered_until = None;
-        group.wanted_until = None;
-        group.peer_is_off_until = None;
+        for ended in [Timer::Offer, Timer::Wanted, Timer::PeerOff, Timer::ReleaseAgain, Timer::Retry] {
+            group.timers.stop(ended);
+        }
         group.is_given_away = false;
         group.claims_since = None;
-        (group.release_again_at, group.retry_at, group.fault) = (None, None, None);
+        group.fault = None;
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
         group.taken_from = is_on_word.then_some((group.said_mac, now));
         group.said = None;
@@ -256,7 +264,7 @@ impl Node {
         let token = self.order(now + FENCE_STARTS_WITHIN, Order::Fence { group: id }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             (group.fence, group.fence_token) = (Fence::Pending, Some(token));
-            group.repeat_at = Some(now + REPEAT_AFTER);
+            group.timers.set(Timer::Repeat, now + REPEAT_AFTER);
         }
     }
 
@@ -285,7 +293,7 @@ impl Node {
             if is_peers_doing || reason.is_unplanned() {
                 group.note_loss(now, is_peers_doing, dead_after);
             }
-            group.handover_until = None;
+            group.timers.stop(Timer::Handover);
             // A peer that is not the preferred one asks only when its operator does.
             group.is_given_away = matches!(reason, ReleaseReason::Handover | ReleaseReason::PeerWants);
             // A planned release may take as long as the scripts take; until then the addresses stay, and are
@@ -293,8 +301,7 @@ impl Node {
             match first {
                 ReleaseOrder::ScriptsFirst => {}
                 ReleaseOrder::AddressesFirst => {
-                    (group.renewal, group.renew_at, group.lease_until) =
-                        (None, Instant::NEVER, Instant::NEVER);
+                    group.drop_lease();
                 }
             }
         }
@@ -312,7 +319,7 @@ impl Node {
         }
         self.shout_tie(now, id, effects);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let is_planned = group.role == Role::Releasing && group.renew_at != Instant::NEVER;
+        let is_planned = group.role == Role::Releasing && group.timers.is_set(Timer::Renewal);
         let must_hurry = is_planned && (now >= group.lease_until || situation.claim == Claim::Serves);
         let is_rival_gone = !is_still_held && !matches!(situation.claim, Claim::Serves | Claim::Releases);
         if let Some(tied) = group.tied.take_if(|_| is_rival_gone) {
@@ -384,7 +391,7 @@ impl Node {
     fn hurry_release(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         self.order_release(now, id, ReleaseOrder::AddressesFirst, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
-            (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+            group.drop_lease();
         }
     }
 
@@ -398,13 +405,13 @@ impl Node {
         let early = if self.is_beat_due(now) { interval.fraction(1, 2) } else { Span::ZERO };
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !group.role.is_holding()
-            || now + early < group.renew_at
+            || !group.timers.is_due(Timer::Renewal, now + early)
             || !is_sure
             || self.guard != GuardState::Fine
         {
             return;
         }
-        group.renew_at = now + every;
+        group.timers.set(Timer::Renewal, now + every);
         let token = self.order(now + interval, Order::Renew { group: id }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.renewal = Some(Renewal { token, sent_at: now });

@@ -1,8 +1,13 @@
 //! When a node has to be woken if nothing happens, and what for.
+//!
+//! What is set and stopped is a [`Timer`] of its group. Everything else is reckoned anew at each look; it has
+//! one line in the tables here. The next deadline is the earliest of both.
 
 use super::Node;
+use crate::config::GroupId;
 use crate::frame::message::Role;
 use crate::quorum::group::Group;
+use crate::quorum::timers::Timer;
 use crate::time::Instant;
 
 /// What the next deadline is for.
@@ -16,20 +21,34 @@ pub enum Waiting {
     Deposit,
     /// A path becomes late or silent.
     Path,
-    /// Silence may be believed: drift, the end of a stall's amnesty, or the guard's.
-    Silence,
+    /// The end of a stall's amnesty: silence is judged again.
+    Judging,
+    /// The guard has given no sign of life for too long.
+    Guard,
+    /// Silence may be believed: both clocks may have drifted so far.
+    Drift,
     /// A peer's release mechanisms must have fired.
     PeerReleased,
+    /// Our maintenance ends, or the peer's.
+    Maintenance,
+    /// Cold start ends.
+    ColdStart,
     /// A release for the ack deadline has to start.
     AckDeadline,
-    /// A lease has to be renewed, or has lapsed.
+    /// No witness has been seen for as long as one who serves without it may wait.
+    Sight,
+    /// A lease has lapsed.
     Lease,
-    /// A probe is due, or its answer.
+    /// A probe is due.
     Probe,
-    /// Cold start or the wait of the second node ends.
-    Turn,
-    /// An offer, a request or a fault lapses.
-    Lapse,
+    /// A probe that nobody answered counts.
+    ProbeClear,
+    /// An answer to a probe counts no more.
+    AnswerAges,
+    /// The wait of the second node ends.
+    Second,
+    /// A timer of some group.
+    Group(Timer),
 }
 
 /// The earliest instant after `now`, and its reason.
@@ -63,50 +82,54 @@ impl Node {
                 earliest.note(at, Waiting::Path);
             }
         }
-        earliest.note(self.deposit_at, Waiting::Deposit);
-        earliest.note(self.judge_from, Waiting::Silence);
-        earliest.note(self.guard_silent_at(), Waiting::Silence);
-        earliest.note(self.drift_passes(), Waiting::Silence);
-        earliest.note(self.peer_released_at(), Waiting::PeerReleased);
-        earliest.note(self.restraint.maintenance_until.unwrap_or(Instant::NEVER), Waiting::Lapse);
-        earliest.note(self.peer.maintenance_until().unwrap_or(Instant::NEVER), Waiting::Lapse);
+        for (at, why) in self.own_deadlines() {
+            earliest.note(at, why);
+        }
         for (id, group) in self.policy.group_ids().zip(&self.groups) {
-            earliest.note(self.cold_start_ends(id), Waiting::Turn);
-            self.note_group(group, &mut earliest);
+            for (at, why) in self.deadlines_of(id, group) {
+                earliest.note(at, why);
+            }
+            for (timer, at) in group.timers.each() {
+                earliest.note(at, Waiting::Group(timer));
+            }
         }
         (earliest.at, earliest.why)
     }
 
-    fn note_group(&self, group: &Group, earliest: &mut Earliest) {
-        if matches!(group.role, Role::Acquiring | Role::Active) {
-            earliest.note(self.forced_release_at(), Waiting::AckDeadline);
-            earliest.note(self.sight_ends(), Waiting::AckDeadline);
-            earliest.note(group.lease_until, Waiting::Lease);
-        }
-        earliest.note(group.renew_at, Waiting::Lease);
-        earliest.note(group.unsteady_until, Waiting::Turn);
-        if group.probe.is_running() {
-            earliest.note(group.probe.due_at(self.policy.interval(), self.probe_wait()), Waiting::Probe);
-            earliest.note(group.probe.clear_at(self.probe_wait()), Waiting::Probe);
-            earliest.note(self.answer_ages_at(group), Waiting::Probe);
-        }
-        if let Some(since) = group.vacant_since {
-            earliest.note(since + self.second_waits(), Waiting::Turn);
-        }
-        let lapses = [
-            group.offered_until,
-            group.offers_from,
-            group.yielded_until,
-            group.wanted_until,
-            group.handover_until,
-            group.peer_is_off_until,
-            group.retry_at,
-            group.release_again_at,
-            group.repeat_at,
-            group.fence_again_at,
-        ];
-        for at in lapses.into_iter().flatten() {
-            earliest.note(at, Waiting::Lapse);
-        }
+    /// Of the node as a whole.
+    fn own_deadlines(&self) -> [(Instant, Waiting); 7] {
+        let if_any = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
+        [
+            (self.deposit_at, Waiting::Deposit),
+            (self.judge_from, Waiting::Judging),
+            (self.guard_silent_at(), Waiting::Guard),
+            (self.drift_passes(), Waiting::Drift),
+            (self.peer_released_at(), Waiting::PeerReleased),
+            (if_any(self.restraint.maintenance_until), Waiting::Maintenance),
+            (if_any(self.peer.maintenance_until()), Waiting::Maintenance),
+        ]
     }
+
+    /// What is reckoned anew for each group.
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 8] {
+        let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
+        let is_asking = group.probe.is_running();
+        let (interval, wait) = (self.policy.interval(), self.probe_wait());
+        let second = group.vacant_since.map_or(Instant::NEVER, |since| since + self.second_waits());
+        [
+            (self.cold_start_ends(id), Waiting::ColdStart),
+            (only_if(does_serve, || self.forced_release_at()), Waiting::AckDeadline),
+            (only_if(does_serve, || self.sight_ends()), Waiting::Sight),
+            (only_if(does_serve, || group.lease_until), Waiting::Lease),
+            (only_if(is_asking, || group.probe.due_at(interval, wait)), Waiting::Probe),
+            (only_if(is_asking, || group.probe.clear_at(wait)), Waiting::ProbeClear),
+            (only_if(is_asking, || self.answer_ages_at(group)), Waiting::AnswerAges),
+            (second, Waiting::Second),
+        ]
+    }
+}
+
+/// A deadline of what is so now, and none of what is not.
+fn only_if(is_so: bool, at: impl FnOnce() -> Instant) -> Instant {
+    if is_so { at() } else { Instant::NEVER }
 }

@@ -9,6 +9,7 @@ use crate::frame::{Beat, Body};
 use crate::health::{Arrivals, Before, Lines};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
+use crate::quorum::timers::Timer;
 use crate::time::Instant;
 
 impl Node {
@@ -99,7 +100,7 @@ impl Node {
                 emit(effects, Effect::Record(Record::TermsUsedUp(id)));
             }
             // It is not off, whatever the operator said; should it fall silent now, that is another matter.
-            group.peer_is_off_until = None;
+            group.timers.stop(Timer::PeerOff);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
 use crate::quorum::record::Record;
+use crate::quorum::timers::Timer;
 use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
 use crate::resource::Condition;
@@ -204,8 +205,8 @@ impl Node {
             was_ever_heard: self.was_ever_heard,
             has_listened: now >= self.cold_start_ends(id),
             is_our_turn: self.is_our_turn(now, id, group),
-            has_offered: group.offered_until.is_some(),
-            is_unsteady: now < group.unsteady_until,
+            has_offered: group.timers.is_set(Timer::Offer),
+            is_unsteady: group.timers.get(Timer::Unsteady).is_some_and(|until| now < until),
             has_drift_passed: now >= self.drift_passes(),
             must_have_released: now >= self.peer_released_at(),
             must_have_reset: now >= self.peer_reset_at(),
@@ -217,7 +218,7 @@ impl Node {
                 .any(|p| matches!(p.detector.lines(), LineReading::Running { .. })),
             witness: self.witness_view(now, group.role),
             fence: group.fence,
-            is_peer_off: group.peer_is_off_until.is_some(),
+            is_peer_off: group.timers.is_set(Timer::PeerOff),
             safety: policy.map_or(SafetyRule::Lease, |policy| policy.safety),
             is_exclusive: policy.is_some_and(|policy| policy.is_exclusive),
             in_jeopardy: self.policy.in_jeopardy,
@@ -232,7 +233,7 @@ impl Node {
             can_offer: self.is_on_time(now)
                 && matches!(claim, Claim::Free | Claim::Offers)
                 && self.is_peer_able(id),
-            is_offer_unused: group.offers_from.is_some(),
+            is_offer_unused: group.timers.is_set(Timer::NextOffer),
             tie: self.tie(id, group, claim),
             wish: self.wish(id, group),
         }
@@ -322,7 +323,7 @@ impl Node {
     fn wish(&self, id: GroupId, group: &Group) -> Wish {
         if self.is_digest_different {
             Wish::None
-        } else if group.handover_until.is_some() {
+        } else if group.timers.is_set(Timer::Handover) {
             Wish::Handover
         } else if self.guard == GuardState::Fine
             && self.does_peer_want(id)

@@ -8,6 +8,7 @@ use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects, Request};
 use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::{Denial, Record};
+use crate::quorum::timers::Timer;
 use crate::quorum::timing;
 use crate::resource::{Condition, Fault, Order};
 use crate::time::Instant;
@@ -37,7 +38,7 @@ impl Node {
         self.no_maintenance()?;
         self.peer_could(now, id)?;
         if let Some(group) = self.groups.get_mut(id.index()) {
-            group.handover_until = Some(now + WISH_LASTS);
+            group.timers.set(Timer::Handover, now + WISH_LASTS);
         }
         Ok(())
     }
@@ -54,7 +55,7 @@ impl Node {
             return Err(Denial::ConfigurationsDiffer);
         }
         if let Some(group) = self.groups.get_mut(id.index()) {
-            group.wanted_until = Some(now + WISH_LASTS);
+            group.timers.set(Timer::Wanted, now + WISH_LASTS);
             self.is_urgent = true;
         }
         Ok(())
@@ -66,7 +67,7 @@ impl Node {
             return Err(Denial::PeerIsHeard);
         }
         if let Some(group) = self.groups.get_mut(id.index()) {
-            group.peer_is_off_until = Some(now + WISH_LASTS);
+            group.timers.set(Timer::PeerOff, now + WISH_LASTS);
         }
         Ok(())
     }
@@ -154,7 +155,8 @@ impl Node {
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
             return;
         };
-        group.renew_at = now.max(group.renew_at - every + interval).min(group.renew_at);
+        let due_at = group.timers.at(Timer::Renewal);
+        group.timers.set(Timer::Renewal, now.max(due_at - every + interval).min(due_at));
     }
 
     /// Only of what is served: what the guard says of a group on its way out is no news.

@@ -9,6 +9,7 @@ use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
 use crate::quorum::probe;
 use crate::quorum::record::Record;
 use crate::quorum::roles::{RoleEvent, next};
+use crate::quorum::timers::Timer;
 use crate::resource::{Condition, Fault, Outcome, Token};
 use crate::time::Instant;
 
@@ -82,23 +83,27 @@ impl Node {
         match event {
             RoleEvent::Take | RoleEvent::LetGo | RoleEvent::AddressesGone => {}
             RoleEvent::Released => {
-                group.offered_until = group.is_offering.then(|| now + offer_lasts);
-                group.yielded_until = group.tied.map(|_| now + offer_lasts);
-                group.retry_at = group.is_refused().then(|| now + RETRY_AFTER);
+                let offer = group.is_offering.then(|| now + offer_lasts);
+                group.timers.set_to(Timer::Offer, offer);
+                group.timers.set_to(Timer::Yield, group.tied.map(|_| now + offer_lasts));
+                group.timers.set_to(Timer::Retry, group.is_refused().then(|| now + RETRY_AFTER));
             }
-            RoleEvent::CannotServe | RoleEvent::ReleasedUnfit => group.retry_at = Some(now + RETRY_AFTER),
+            RoleEvent::CannotServe | RoleEvent::ReleasedUnfit => {
+                group.timers.set(Timer::Retry, now + RETRY_AFTER)
+            }
             // The addresses are gone: there is nothing to renew.
             RoleEvent::CannotStop => {
-                (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+                group.drop_lease();
                 group.is_failing = true;
-                group.release_again_at = Some(now + RETRY_AFTER);
+                group.timers.set(Timer::ReleaseAgain, now + RETRY_AFTER);
             }
-            RoleEvent::NotReleased => group.release_again_at = Some(release_again_at),
-            RoleEvent::Retry => group.retry_at = None,
+            RoleEvent::NotReleased => group.timers.set(Timer::ReleaseAgain, release_again_at),
+            RoleEvent::Retry => group.timers.stop(Timer::Retry),
             RoleEvent::Serving | RoleEvent::TooLate => {}
         }
         if !matches!(event, RoleEvent::Take | RoleEvent::LetGo | RoleEvent::AddressesGone) {
-            (group.pending, group.repeat_at) = (None, None);
+            group.pending = None;
+            group.timers.stop(Timer::Repeat);
         }
         self.is_urgent = true;
         self.become_role(now, id, to, effects);
@@ -110,7 +115,7 @@ impl Node {
         group.active_since = (to == Role::Active).then_some(now);
         group.condition = Condition::Well;
         if !to.is_holding() {
-            (group.renewal, group.renew_at, group.lease_until) = (None, Instant::NEVER, Instant::NEVER);
+            group.drop_lease();
             group.vacant_since = None;
         }
         (group.said, group.said_mac) = (None, None);
@@ -129,7 +134,7 @@ impl Node {
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.fence = if is_confirmed { Fence::Confirmed } else { Fence::Failed };
             group.fence_token = None;
-            group.fence_again_at = (!is_confirmed).then(|| now + FENCE_AGAIN_AFTER);
+            group.timers.set_to(Timer::FenceAgain, (!is_confirmed).then(|| now + FENCE_AGAIN_AFTER));
         }
         emit(effects, Effect::Record(Record::Fence { group: id, confirmed: Some(is_confirmed) }));
     }

@@ -4,6 +4,7 @@ use super::Node;
 use crate::frame::message::Role;
 use crate::quorum::group::{Group, REPEAT_AFTER, RETRY_AFTER};
 use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Promise, Stage, Succession};
+use crate::quorum::timers::Timer;
 use crate::quorum::verdict::{is_jeopardy, verdict};
 use crate::resource::ReleaseOrder;
 use crate::time::Instant;
@@ -81,8 +82,8 @@ impl Group {
     fn deposit(&self) -> GroupDeposit {
         GroupDeposit {
             term: self.term,
-            offered_until: self.offered_until,
-            retry_at: self.retry_at.filter(|_| self.role == Role::Faulty),
+            offered_until: self.timers.get(Timer::Offer),
+            retry_at: self.timers.get(Timer::Retry).filter(|_| self.role == Role::Faulty),
             is_offering: self.is_offering,
             is_failing: self.is_failing,
             is_given_away: self.is_given_away,
@@ -93,24 +94,25 @@ impl Group {
     fn succeed(&mut self, now: Instant, left: Option<&GroupDeposit>, holding: Option<Holding>) {
         if let Some(left) = left {
             self.term = left.term;
-            self.offered_until = left.offered_until;
-            self.retry_at = left.retry_at;
+            self.timers.set_to(Timer::Offer, left.offered_until);
+            self.timers.set_to(Timer::Retry, left.retry_at);
             (self.is_offering, self.is_failing) = (left.is_offering, left.is_failing);
             self.is_given_away = left.is_given_away;
         }
         let Some(Holding { term, lease_until, stage }) = holding else {
             if left.is_none() {
                 // Too many agents have failed here: the peer shall have it first.
-                self.retry_at = Some(now + RETRY_AFTER);
+                self.timers.set(Timer::Retry, now + RETRY_AFTER);
             }
-            self.role = if self.retry_at.is_some() { Role::Faulty } else { Role::Backup };
+            self.role = if self.timers.is_set(Timer::Retry) { Role::Faulty } else { Role::Backup };
             return;
         };
         // Without a deposit nobody knows until when it may be held: no longer.
         let lease_until = if left.is_some() { lease_until } else { now };
-        self.retry_at = None;
+        self.timers.stop(Timer::Retry);
         (self.term, self.held_term) = (self.term.max(term), term);
-        (self.lease_until, self.renew_at) = (lease_until, now);
+        self.lease_until = lease_until;
+        self.timers.set(Timer::Renewal, now);
         // The guard says at once if there is none; until then nothing must be let go for it.
         self.has_carrier = true;
         match stage {
@@ -122,10 +124,10 @@ impl Group {
             }
             Stage::Releasing(first, token) => {
                 (self.role, self.pending, self.letting_go) = (Role::Releasing, token, first);
-                self.repeat_at = token.map(|_| now + REPEAT_AFTER);
-                self.release_again_at = token.is_none().then_some(now);
+                self.timers.set_to(Timer::Repeat, token.map(|_| now + REPEAT_AFTER));
+                self.timers.set_to(Timer::ReleaseAgain, token.is_none().then_some(now));
                 if first == ReleaseOrder::AddressesFirst {
-                    (self.renew_at, self.lease_until) = (Instant::NEVER, Instant::NEVER);
+                    self.drop_lease();
                 }
             }
         }
