@@ -9,6 +9,7 @@ use crate::frame::refusal::Refusal;
 use crate::quorum::decide::Standby;
 use crate::quorum::group::{CLAIM_SHOWN, Group};
 use crate::quorum::record::Block;
+use crate::quorum::timers::Timer;
 use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStatus};
 use crate::time::{Instant, Span};
 
@@ -105,11 +106,11 @@ impl Node {
             Block::PeerAnswers | Block::Lease => Some(self.peer_released_at()),
             Block::Exclusive => Some(self.peer_reset_at()),
             Block::Stalled => Some(self.judge_from),
-            Block::Faulty => group.retry_at,
+            Block::Faulty => group.timers.get(Timer::Retry),
             Block::PeersTurn => group.vacant_since.map(|since| since + self.second_waits()),
-            Block::JustOffered => group.offered_until,
-            Block::Unsteady => Some(group.unsteady_until),
-            Block::FenceFailed => group.fence_again_at,
+            Block::JustOffered => group.timers.get(Timer::Offer),
+            Block::Unsteady => group.timers.get(Timer::Unsteady),
+            Block::FenceFailed => group.timers.get(Timer::FenceAgain),
             Block::Maintenance => self.restraint.maintenance_until,
             Block::PeerMaintenance => self.peer.maintenance_until(),
             Block::PeerServes
