@@ -31,6 +31,10 @@ remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix
 binary=target/static/$target/release/crosswire
 # Everything but the workbench and the importer of keepalived.conf.
 features=${CROSSWIRE_FEATURES-cable-test,import}
+# What `--version` says. The same source gives the same bytes only where it comes from the same commit.
+CROSSWIRE_COMMIT=${CROSSWIRE_COMMIT-$(git describe --always --dirty=+ --abbrev=12 --exclude '*' 2>/dev/null || printf unknown)}
+CROSSWIRE_TARGET=$target
+export CROSSWIRE_COMMIT CROSSWIRE_TARGET
 small='profile.release.package.crosswire.opt-level="z"'
 
 say() { printf '%s\n' "build-static: $*"; }

@@ -39,6 +39,7 @@ mod status_json;
 mod status_paths;
 pub mod status_text;
 mod survey;
+mod version;
 mod watch;
 pub mod why;
 
@@ -123,7 +124,7 @@ fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
         return Ok(show(&help::overview(&mut specs())));
     }
     if first_is("--version", "-V") {
-        return Ok(show(concat!("Version: ", env!("CARGO_PKG_VERSION"), "\n")));
+        return Ok(show(&version::text()));
     }
     let is_help = first == "help";
     let (first, rest) = match rest.split_first() {

@@ -65,7 +65,12 @@ fn every_command_explains_itself() {
 fn the_version_is_that_of_the_package() {
     let said = say(crosswire(&["--version"]));
     assert_eq!(said.code, Some(0));
-    assert!(said.out.contains(env!("CARGO_PKG_VERSION")), "{said:?}");
+    let lines: Vec<(&str, &str)> = said.out.lines().filter_map(|line| line.split_once(": ")).collect();
+    let [("Version", version), ("Commit", commit), ("Protocol", "2, 1"), ("Target", target)] = lines[..] else {
+        panic!("{said:?}");
+    };
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    assert!(!commit.is_empty() && !target.is_empty(), "{said:?}");
 }
 
 /// What `status | head -0` does: nobody reads.
