@@ -85,7 +85,7 @@ put_notes() {
     put 644 README.md "$1/README.md"
     for file in firmware-notes/*; do put 644 "$file" "$1/$file"; done
     put 644 config/crosswire.toml "$1/examples/crosswire.toml"
-    for file in config/examples/*; do put 644 "$file" "$1/examples/${file##*/}"; done
+    for file in config/examples/* config/monitoring/*; do put 644 "$file" "$1/examples/${file##*/}"; done
 }
 
 # One line is the synopsis; the others are indented by one space in both formats.

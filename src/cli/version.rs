@@ -4,7 +4,8 @@ use std::env::consts::ARCH;
 
 use crosswire::frame::{BUILD, Version};
 
-/// From git, by `config/build-static.sh`. `cargo build` alone does not ask: every commit would build everything anew.
+/// From git, by `config/build-static.sh`. `cargo build` alone does not ask:
+/// every commit would build everything anew.
 const COMMIT: Option<&str> = option_env!("CROSSWIRE_COMMIT");
 /// The target's whole name, by the same script.
 const TARGET: Option<&str> = option_env!("CROSSWIRE_TARGET");

@@ -66,7 +66,8 @@ fn the_version_is_that_of_the_package() {
     let said = say(crosswire(&["--version"]));
     assert_eq!(said.code, Some(0));
     let lines: Vec<(&str, &str)> = said.out.lines().filter_map(|line| line.split_once(": ")).collect();
-    let [("Version", version), ("Commit", commit), ("Protocol", "2, 1"), ("Target", target)] = lines[..] else {
+    let [("Version", version), ("Commit", commit), ("Protocol", "2, 1"), ("Target", target)] = lines[..]
+    else {
         panic!("{said:?}");
     };
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
