@@ -39,6 +39,7 @@
 //! * [`quorum`]: evidence to decision. [`verdict`](quorum::verdict) and [`decide`](quorum::decide) are
 //!   tables, [`timing`](quorum::timing) is the arithmetic, [`probe`](quorum::probe) what the wire says of an
 //!   address, [`succession`](quorum::succession) what an agent that died leaves to the next,
+//!   [`forecast`](quorum::forecast) what one more fault would come to,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the
 //!   only way in.
 //! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,

@@ -4,7 +4,7 @@
 
 use crosswire::frame::Refusal;
 use crosswire::frame::message::{Role, Trouble};
-use crosswire::health::PathState;
+use crosswire::health::{LineReading, PathState};
 use crosswire::quorum::Verdict;
 use crosswire::quorum::record::Block;
 use crosswire::resource::Condition;
@@ -72,9 +72,7 @@ static REASONS: [Reason; 21] = {
         reason(Alone, "peer_departed", Peer, "said goodbye and is gone: nobody could take over", |f| {
             f.away == Some(Verdict::Departed)
         }),
-        reason(Alone, "peer_dead", Peer, "is off or hangs: nobody could take over", |f| {
-            f.away == Some(Verdict::Dead)
-        }),
+        reason(Alone, "peer_dead", Peer, "is off or hangs", |f| f.away == Some(Verdict::Dead)),
         reason(
             Alone,
             "peer_unheard",
@@ -237,6 +235,7 @@ impl Reason {
         let words = match (self.name, self.subject) {
             ("well", _) => could(report),
             ("jeopardy", _) => degraded(report),
+            ("peer_dead", _) => format!("{peer} {}: nobody could take over", dead_words(report)),
             (_, Subject::Me) => format!("{me} {}", self.words),
             (_, Subject::Peer) => format!("{peer} {}", self.words),
             (_, Subject::Pair) => self.words.to_owned(),
@@ -326,6 +325,18 @@ fn degraded(report: &Report) -> String {
         (false, false) => format!(" If {up} fails too, nobody takes over by itself."),
     };
     format!("DEGRADED: {said}.{then} Repair {down}.")
+}
+
+/// What a silent peer is, by its modem lines where they are believed.
+fn dead_words(report: &Report) -> &'static str {
+    let reads = |wanted: fn(LineReading) -> bool| report.node.paths.iter().any(|path| wanted(path.lines));
+    if reads(|lines| lines == LineReading::Dropped) {
+        "is off (its modem lines dropped)"
+    } else if reads(|lines| matches!(lines, LineReading::Running { .. })) {
+        "has power and hangs (its modem lines are on)"
+    } else {
+        "is off or hangs"
+    }
 }
 
 const fn down_words(state: PathState) -> &'static str {

@@ -3,7 +3,7 @@
 use crosswire::config::{MAX_GROUPS, Side};
 use crosswire::frame::message::{Build, GroupReport, Trouble, Word};
 use crosswire::frame::refusal::REFUSALS;
-use crosswire::health::{LineReading, Quality};
+use crosswire::health::Quality;
 use crosswire::resource::Condition;
 use crosswire::status::{NodeStatus, PathStatus};
 
@@ -261,7 +261,7 @@ fn each_fact_alone_has_its_reason() {
 type Case = (Role, Change, u8, &'static str, &'static str);
 
 /// The role of the node that is asked, what is so, the exit code, the reason, the line.
-const CASES: [Case; 22] = [
+const CASES: [Case; 24] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
     (
@@ -317,6 +317,26 @@ const CASES: [Case; 22] = [
         4,
         "peer_dead",
         "gw1 serves gateway; gw2 is off or hangs: nobody could take over",
+    ),
+    (
+        Role::Active,
+        |r| {
+            silent(r, Verdict::Dead);
+            r.node.paths[0].lines = LineReading::Dropped;
+        },
+        4,
+        "peer_dead",
+        "gw1 serves gateway; gw2 is off (its modem lines dropped): nobody could take over",
+    ),
+    (
+        Role::Active,
+        |r| {
+            silent(r, Verdict::Dead);
+            r.node.paths[0].lines = LineReading::Running { holds: true };
+        },
+        4,
+        "peer_dead",
+        "gw1 serves gateway; gw2 has power and hangs (its modem lines are on): nobody could take over",
     ),
     (
         Role::Backup,

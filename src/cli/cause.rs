@@ -2,6 +2,7 @@
 
 use std::mem::{Discriminant, discriminant};
 
+use crosswire::config::PathId;
 use crosswire::frame::message::Trouble;
 use crosswire::health::{LineReading, PathState};
 use crosswire::quorum::Verdict;
@@ -25,6 +26,16 @@ pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, St
     for (index, (_, record, _)) in entries.iter().enumerate().rev() {
         if is_end(record) {
             over.push(discriminant(record));
+        } else if let Record::Jeopardy(_) = record {
+            // Its end is said only once that has lasted, and another path may be down by now.
+            if let Some((index, path, state)) =
+                bad_path(entries).filter(|_| !over.contains(&discriminant(record)))
+            {
+                return Some((
+                    index,
+                    format!("DEGRADED: {} is {}", names.path(path), words::path_state(state)),
+                ));
+            }
         } else if !over.contains(&discriminant(record))
             && let Some(said) = said(entries.get(..index).unwrap_or_default(), record, me, names)
         {
@@ -85,10 +96,6 @@ fn said(before: &[Entry], record: &Record, me: &str, names: &Names) -> Option<St
         Record::Blocked { group, block, .. } if !is_passing(*block) => {
             format!("{me} does not take {}: {}", names.group(*group), words::block(*block, peer))
         }
-        Record::Jeopardy(_) => match newest_bad_path(before) {
-            Some((path, state)) => format!("DEGRADED: {} is {}", names.path(path), words::path_state(state)),
-            None => words::sentence(record, names).1,
-        },
         Record::Fault { .. }
         | Record::Scripts { .. }
         | Record::PeerTrouble(_)
@@ -117,6 +124,7 @@ fn said(before: &[Entry], record: &Record, me: &str, names: &Names) -> Option<St
         | Record::VipAnswered { .. }
         | Record::Script { .. }
         | Record::Stall(_)
+        | Record::Jeopardy(_)
         | Record::Reloaded => return None,
     })
 }
@@ -135,11 +143,17 @@ const fn is_passing(block: Block) -> bool {
     )
 }
 
-fn newest_bad_path(entries: &[Entry]) -> Option<(crosswire::config::PathId, PathState)> {
-    entries.iter().rev().find_map(|(_, record, _)| match record {
-        Record::Path { path, to, .. } if !to.is_heard() => Some((*path, *to)),
-        _ => None,
-    })
+/// The path that failed last and has not been heard on since: where that stands, which, and what it says.
+fn bad_path(entries: &[Entry]) -> Option<(usize, PathId, PathState)> {
+    let mut seen: Vec<PathId> = Vec::new();
+    for (index, (_, record, _)) in entries.iter().enumerate().rev() {
+        let Record::Path { path, to, .. } = record else { continue };
+        if !seen.contains(path) && !to.is_heard() {
+            return Some((index, *path, *to));
+        }
+        seen.push(*path);
+    }
+    None
 }
 
 /// Why a group was taken: of a peer that was silent, what became of it as far as the evidence tells.
@@ -184,7 +198,7 @@ fn have_lines_dropped(before: &[Entry]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::config::{GroupId, InJeopardy, MAX_PATHS, PathId, SafetyRule};
+    use crosswire::config::{GroupId, InJeopardy, MAX_PATHS, SafetyRule};
     use crosswire::frame::message::Role;
     use crosswire::health::WitnessView;
     use crosswire::quorum::decide::{Claim, Fence, Standby, Tie, Wish};
@@ -313,6 +327,10 @@ mod tests {
             (&[blocked(Block::Jeopardy), blocked(Block::PeerServes)], None),
             (&[path(PathState::Broken), Record::Jeopardy(true)], Some("DEGRADED: serial is broken")),
             (&[plain, Record::Jeopardy(true), Record::Jeopardy(false)], Some("gw2 took gateway: ")),
+            (
+                &[plain, path(PathState::Broken), Record::Jeopardy(true), path(PathState::OnTime)],
+                Some("gw2 took"),
+            ),
             (&[Record::GuardSilent(true)], Some("the guard gives no sign of life")),
             (&[Record::GuardSilent(true), Record::GuardSilent(false)], None),
         ];

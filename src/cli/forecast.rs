@@ -86,7 +86,7 @@ fn prospect_words(
         Prospect::TakenOver(after) => format!("{other} serves within {after}"),
         Prospect::TakenOnceFenced => format!("{other} fences {holder}, then serves"),
         Prospect::NotTaken(block) => format!("NOBODY SERVES: {}", not_taken(block, holder, other)),
-        Prospect::NotAble => format!("NOBODY SERVES: {other} could not"),
+        Prospect::NotAble => format!("NOBODY SERVES: {other} could not take over"),
         Prospect::LetGo(reason) => {
             format!("NOBODY SERVES: {holder} lets go, {}", words::release_reason(reason, other))
         }

@@ -61,7 +61,8 @@ pub fn of_command(spec: &Spec) -> String {
     }
     section(&mut text, "Available options", &options);
     for (index, line) in examples(spec).iter().enumerate() {
-        let _ = write!(text, "{}    {line}\n", if index == 0 { "\nExamples:\n" } else { "" });
+        let heading = if index == 0 { "\nExamples:\n" } else { "" };
+        let _ = writeln!(text, "{heading}    {line}");
     }
     text
 }
