@@ -220,7 +220,11 @@ impl Agent<'_> {
             interfaces: self.settings.interfaces.clone(),
             deaf: self.deaf_interfaces(&node),
             is_replaced: self.is_replaced,
-            forecasts: self.node.forecasts(now).into_iter().collect(),
+            forecasts: if cfg!(feature = "explain") {
+                self.node.forecasts(now).into_iter().collect()
+            } else {
+                Vec::new()
+            },
             node,
         }
     }

@@ -319,7 +319,8 @@ fn degraded(report: &Report) -> String {
         }
     }
     let (said, up, down) = (said.join(", "), up.join(" and "), down.join(" and "));
-    let then = match (up.is_empty(), forecast::is_followed(report)) {
+    let is_told = cfg!(feature = "explain") && !up.is_empty();
+    let then = match (!is_told, is_told && forecast::is_followed(report)) {
         (true, _) => String::new(),
         (false, true) => format!(" If {up} fails too, one of both may still take over."),
         (false, false) => format!(" If {up} fails too, nobody takes over by itself."),

@@ -70,7 +70,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
             "refused": refusals(&path.refusals),
         })).collect::<Value>(),
         "groups": groups(report),
-        "forecasts": report.forecasts.iter().map(|told| forecast::json(report, told)).collect::<Value>(),
+        "forecasts": forecasts(report),
         "witnesses": report.witnesses.iter().zip(&node.witnesses).map(|(address, witness)| json!({
             "address": address,
             "seen": is_seen(report, witness),
@@ -92,6 +92,11 @@ pub fn text(report: &Report, reason: &Reason) -> String {
     format!("{value}\n")
 }
 
+fn forecasts(report: &Report) -> Value {
+    let told = report.forecasts.iter().filter(|_| cfg!(feature = "explain"));
+    told.map(|told| forecast::json(report, told)).collect()
+}
+
 fn groups(report: &Report) -> Value {
     let group = |(index, ((name, contents), ours)): (
         usize,
@@ -107,7 +112,7 @@ fn groups(report: &Report) -> Value {
             "carrier": ours.has_carrier,
             "scripts": words::condition(ours.condition, peer, report.scripts(index)),
             "block": ours.block.map(|block| words::block(block, peer)),
-            "block_code": ours.block.map(codes::block),
+            "block_code": cfg!(feature = "explain").then(|| ours.block.map(codes::block)).flatten(),
             "wait_ms": ms(ours.wait),
             "fault": ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
             "both_serve_ms": ms(ours.both_serve),

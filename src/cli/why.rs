@@ -116,7 +116,7 @@ pub fn text(history: &History, has_evidence: bool) -> String {
 
 fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) -> bool) -> String {
     let (names, mut text) = (names(history), String::new());
-    if has_evidence {
+    if has_evidence && cfg!(feature = "explain") {
         let _ = writeln!(text, "{}\n", first_line(history));
     }
     for (age, record, more) in history.entries.iter().filter(|entry| is_shown(entry)) {
@@ -195,8 +195,8 @@ fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
         let (level, sentence) = words::sentence(record, &names);
         json!({
             "age_ms": age.as_ms(),
-            "event": codes::event(record),
-            "rule": codes::rule(record),
+            "event": cfg!(feature = "explain").then(|| codes::event(record)),
+            "rule": cfg!(feature = "explain").then(|| codes::rule(record)).flatten(),
             "level": level.as_str().to_ascii_lowercase(),
             "text": sentence,
             "more_like_it": *more,
@@ -209,7 +209,7 @@ fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "node": &history.node,
         "peer_node": &history.peer,
-        "text": first_line(history),
+        "text": cfg!(feature = "explain").then(|| first_line(history)),
         "entries": entries,
     });
     format!("{value}\n")
