@@ -47,6 +47,11 @@ impl Ledger {
         self.entries.entry(at).and_modify(|entry| entry.end = end);
     }
 
+    /// Nothing was said of it yet.
+    pub fn is_open(&self, at: Key) -> bool {
+        self.entries.get(&at).is_some_and(|entry| entry.fates.is_empty())
+    }
+
     /// What became of it. The same of both nodes is said once.
     pub fn say(&mut self, at: Key, fate: Fate) {
         self.entries.entry(at).and_modify(|entry| {

@@ -123,6 +123,16 @@ pub struct SyncGroup {
     pub notify: Vec<Notify>,
 }
 
+impl SyncGroup {
+    /// Where each of its statements stands.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        let named = self.members.iter().chain(&self.checks).map(|(_, at)| *at);
+        let others =
+            self.tracks.iter().map(|track| track.at).chain(self.notify.iter().map(|notify| notify.at));
+        std::iter::once(self.at).chain(named).chain(others)
+    }
+}
+
 /// A service address.
 #[derive(Clone)]
 pub struct Address {

@@ -7,7 +7,7 @@ use crosswire::time::Span;
 use super::groups::{self, Group, Router, Together, Vip, is_in};
 use super::ledger::Key;
 use super::lists::network;
-use super::model::{Instance, Node, Route, Track};
+use super::model::{Instance, Node, Route, SyncGroup, Track};
 use super::notify;
 use super::people::{self, Lan};
 use super::source::Sources;
@@ -50,6 +50,7 @@ pub fn settle(nodes: &[Option<Node>; 2], names: [String; 2], told: &Names, sourc
     groups::merge(&mut groups, &mut sources.ledger);
     let witnesses = notify::witnesses(nodes, &own(&lans, &names, &groups), &mut sources.ledger);
     tell_lans(nodes, &lans, &names, sources);
+    tell_empty(nodes, sources);
     Plan { names, lans, times, witnesses, groups }
 }
 
@@ -91,6 +92,19 @@ fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
                     true => sources.ledger.taken(*at, "see its vrrp_instance"),
                     false => sources.ledger.meaningless(*at, "there is no vrrp_instance of that name"),
                 }
+            }
+        }
+    }
+}
+
+/// keepalived leaves a sync group without virtual routers out, and all that it says with it.
+fn tell_empty(nodes: &[Option<Node>; 2], sources: &mut Sources) {
+    for node in nodes.iter().flatten() {
+        let is_member = |name: &String| node.instances.iter().any(|one| one.name == *name);
+        let is_empty = |group: &&SyncGroup| !group.members.iter().any(|(name, _)| is_member(name));
+        for at in node.groups.iter().filter(is_empty).flat_map(SyncGroup::keys) {
+            if sources.ledger.is_open(at) {
+                sources.ledger.meaningless(at, "the group has no vrrp_instance: keepalived leaves it out");
             }
         }
     }

@@ -280,6 +280,22 @@ fn scripts_of_a_change_run_as_they_did() {
     assert_eq!(told, "up now\nINSTANCE OFFICE MASTER 150\nfault\nINSTANCE OFFICE BACKUP 150\n");
 }
 
+/// keepalived leaves a sync group without virtual routers out: each of its lines is said to mean nothing.
+#[test]
+fn a_sync_group_without_virtual_routers_is_accounted_for() {
+    for group in ["", "group {\n}\n", "group {\nGONE\n}\n"] {
+        let text = format!(
+            "vrrp_sync_group BOTH {{\n{group}track_interface {{\neth1\n}}\nnotify_master /bin/true\n}}\n\
+             vrrp_instance L {{\ninterface eth0\nvirtual_router_id 3\npriority 150\n\
+             virtual_ipaddress {{\n10.44.0.1/24\n}}\n}}\n"
+        );
+        let home = directory(&[("keepalived.conf", text.as_bytes())]);
+        let Imported { exit, said, .. } = import_from(home.path(), Some("gw1=10.250.0.1,gw2=10.250.0.2"));
+        assert_eq!(exit, Exit::Done, "{said}");
+        assert_eq!(said.matches("the group has no vrrp_instance").count(), 3, "{said}");
+    }
+}
+
 /// Every keyword stands in one table, in one order that a reader can search.
 #[test]
 fn keywords_stand_once() {
