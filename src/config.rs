@@ -139,6 +139,8 @@ pub struct GroupPolicy {
     pub safety: SafetyRule,
     /// Sum of the stop timeouts of its scripts; zero without scripts.
     pub stop_timeout: Span,
+    /// Longest that the scripts take which start before any address comes; zero without such.
+    pub before: Span,
     /// Never taken from a peer whose scripts may still run (a shared disk): time alone does not stop a
     /// script.
     pub is_exclusive: bool,
@@ -176,6 +178,7 @@ impl GroupPolicy {
             prefer,
             safety: SafetyRule::Probe,
             stop_timeout: Span::ZERO,
+            before: Span::ZERO,
             is_exclusive: false,
             failback: Failback::Manual,
             lans: 0,

@@ -26,7 +26,8 @@ pub enum ReleaseOrder {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Order {
     /// Add the group's addresses for one lease, announce them, start the scripts left to right.
-    /// Ends in [`Outcome::Serving`] or [`Outcome::Failed`].
+    /// Ends in [`Outcome::Serving`] or [`Outcome::Failed`]. Where scripts come before the addresses they are
+    /// started, and the order ends in [`Outcome::Prepared`]; a second one under the same term goes on.
     Acquire {
         /// The group.
         group: GroupId,
@@ -96,6 +97,8 @@ pub enum Outcome {
     },
     /// It is certain that the peer holds nothing.
     Fenced,
+    /// The scripts that come before the addresses run. Nothing goes on before another `Acquire`.
+    Prepared,
     /// It could not be done. A failed `Acquire` leaves nothing behind; a failed `Release` leaves what the
     /// fault says.
     Failed(Fault),

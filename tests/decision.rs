@@ -830,3 +830,76 @@ fn a_kernel_that_ignores_lifetimes_is_no_release_mechanism() {
     assert!(!is_ignored && lease_s.is_some_and(|lease_s| lease_s > 0), "{lease_s:?}");
     assert_eq!(told(&mut nodes, Some(Event::LifetimeIgnored)), (true, Some(0)));
 }
+
+/// Both boxes up, A active, and a group whose first of two scripts comes before its addresses; each takes
+/// this long on B.
+fn prepared_pair(takes: Span) -> World {
+    let mut setup = Setup::reference();
+    setup.policy.groups[0].stop_timeout = Span::from_s(20);
+    setup.policy.groups[0].before = Span::from_s(10);
+    (setup.scripts, setup.before) = (vec![2], vec![1]);
+    let mut world = World::new(setup, 5);
+    for side in [Side::A, Side::B] {
+        world.befall(Fault::PowerOn(side));
+        world.run_for(ms(300));
+    }
+    world.run_until(Span::from_s(5), |w| w.holders(GATEWAY) == [Side::A]).expect("A serves");
+    world.run_for(Span::from_s(2));
+    world.befall(Fault::SlowScripts(Side::B, takes));
+    world.begin_story();
+    world
+}
+
+#[test]
+fn the_addresses_come_once_the_scripts_before_them_run() {
+    let mut world = prepared_pair(Span::from_s(2));
+    world.befall(Fault::PowerCut(Side::A));
+    let took = world.run_until(Span::from_s(9), |w| w.holds(Side::B, GATEWAY)).expect("B takes over");
+    // The wire was asked meanwhile, which costs no time.
+    assert!((ms(2_300)..ms(2_900)).contains(&took), "{took:?}");
+    assert_no_overlap(&world);
+}
+
+/// What allowed to take the group is no longer so when the scripts have run: the address does not come.
+#[test]
+fn who_was_silent_and_serves_again_keeps_the_address_from_coming_twice() {
+    let mut world = prepared_pair(Span::from_s(3));
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.befall(Fault::Cut(LAN, Way::From(Side::A)));
+    world.run_for(Span::from_s(1));
+    world.befall(Fault::Mend(LAN));
+    world.befall(Fault::Mend(SERIAL));
+    world.run_for(Span::from_s(20));
+    assert_no_overlap(&world);
+    assert_eq!(world.holders(GATEWAY).len(), 1, "{:#?}", world.story);
+}
+
+/// Where the peer never lets go, what was prepared is let go again, and the peer is not asked for anything.
+#[test]
+fn a_stranger_who_answers_by_then_keeps_the_address_from_coming() {
+    let mut world = prepared_pair(Span::from_s(2));
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(Span::from_s(1));
+    world.befall(Fault::StrangerComes(GATEWAY));
+    world.run_for(Span::from_s(18));
+    assert!(!world.holds(Side::B, GATEWAY), "{:#?}", world.story);
+    assert_eq!(world.watch.violation, None);
+}
+
+#[test]
+fn an_agent_that_dies_while_scripts_run_before_the_addresses_leaves_none_running() {
+    let mut world = prepared_pair(Span::from_s(2));
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(ms(1_500));
+    world.befall(Fault::KillAgent(Side::B));
+    // Its successor has heard nobody: it takes nothing before its cold start is over, and no script runs on.
+    world.run_for(Span::from_s(25));
+    assert!(
+        !world.holds(Side::B, GATEWAY) && world.gateway(Side::B).services[0].is_empty(),
+        "{:#?}",
+        world.story
+    );
+    let took = world.run_until(Span::from_s(60), |w| w.holds(Side::B, GATEWAY));
+    assert!(took.is_some(), "{:#?}", world.story);
+    assert_no_overlap(&world);
+}

@@ -92,6 +92,7 @@ fn settings(me: Side) -> Settings {
         addresses: vec![vip],
         routes: Vec::new(),
         scripts: Vec::new(),
+        before: 0,
         on_stop_failure: crate::settings::StopFailure::Hold,
     };
     let path = |(name, device): (&str, PathDevice)| PathSettings { name: name.to_owned(), device };

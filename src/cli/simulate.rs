@@ -266,6 +266,7 @@ fn setup_of(settings: &Settings) -> Setup {
     };
     setup.bauds = settings.paths.iter().map(|path| baud(&path.device)).collect();
     setup.scripts = settings.groups.iter().map(|group| group.scripts.len()).collect();
+    setup.before = settings.groups.iter().map(|group| group.before).collect();
     let wiring = |device: &PathDevice| match device {
         PathDevice::Serial { .. } => Wiring::Full,
         PathDevice::Lan { .. } => Wiring::None,

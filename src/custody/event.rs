@@ -156,8 +156,9 @@ pub enum Event<'a> {
     AgentReaped,
     /// The operator wants the daemon to stop.
     Stop,
-    /// A reload wants other scripts for a group; so many from the left are the same.
-    NewScripts(GroupId, u8, &'a ScriptPlans),
+    /// A reload wants other scripts for a group; so many from the left are the same. And so many start before
+    /// any address comes.
+    NewScripts(GroupId, u8, (u8, &'a ScriptPlans)),
     /// A reload has added addresses to a held group: they are kept apart until [`Effect::Admit`].
     NewAddresses(GroupId),
     /// The question for them has left, or not.

@@ -55,7 +55,7 @@ impl GroupCustody {
     pub(super) fn new(plan: &GroupPlan) -> Self {
         let scripts = u8::try_from(plan.scripts.len()).unwrap_or(u8::MAX);
         Self {
-            held: HeldGroup::new(scripts),
+            held: HeldGroup::new(scripts, plan.before),
             monitors: Monitors::new(&plan.scripts),
             next_scripts: None,
             term: 0,
@@ -192,12 +192,17 @@ impl Custody {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(token) = group.adding.take() else { return };
         match outcome {
+            // The scripts that came first are stopped before anybody is told.
+            Err(fault) if group.held.is_preparing() => {
+                emit(effects, Effect::Note(Note::NotHeld(id, fault)));
+                group.held.not_acquired(token, fault);
+            }
             Err(fault) => {
                 emit(effects, Effect::Note(Note::NotHeld(id, fault)));
                 emit(effects, Effect::Answer(token, Outcome::Failed(fault)));
             }
             // It was let go meanwhile; its addresses are removed after they came.
-            Ok(()) if !group.held.is_free() => {
+            Ok(()) if !group.held.is_free() && !group.held.is_preparing() => {
                 emit(effects, Effect::Answer(token, Outcome::Failed(Fault::OutOfOrder)));
             }
             Ok(()) => {
@@ -301,12 +306,12 @@ impl Custody {
         now: Instant,
         id: GroupId,
         kept: u8,
-        scripts: &ScriptPlans,
+        (before, scripts): (u8, &ScriptPlans),
         effects: &mut Effects,
     ) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.reason = Reason::Reload;
-        group.held.change_scripts(kept, u8::try_from(scripts.len()).unwrap_or(u8::MAX));
+        group.held.change_scripts(kept, u8::try_from(scripts.len()).unwrap_or(u8::MAX), before);
         group.next_scripts = Some(scripts.clone());
         self.advance(now, id, effects);
     }

@@ -2,7 +2,7 @@
 //!
 //! What [`HeldGroup::next`] says is done one step at a time, and the group is told how it went; answers for
 //! the agent pile up in [`HeldGroup::take_reports`]. Scripts start left to right and stop in reverse, one at
-//! a time.
+//! a time; the first of them may come before the addresses, and then stop after these.
 
 use heapless::Vec;
 
@@ -52,6 +52,8 @@ struct Waiting {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldGroup {
     scripts: u8,
+    /// So many of them start before the addresses come.
+    before: u8,
     goal: Goal,
     /// The kernel has the addresses, as far as we know.
     is_held: bool,
@@ -71,6 +73,8 @@ pub struct HeldGroup {
     /// Those of earlier releases that this one has yet to stop.
     again: ScriptSet,
     acquire: Option<Token>,
+    /// Why the addresses did not come, although the scripts before them run.
+    not_held: Option<Fault>,
     releases: Vec<Waiting, MAX_WAITING>,
     address_fault: Option<Fault>,
     /// An earlier release could not take the addresses away.
@@ -81,10 +85,11 @@ pub struct HeldGroup {
 }
 
 impl HeldGroup {
-    /// A free group with this many scripts.
-    pub fn new(scripts: u8) -> Self {
+    /// A free group with this many scripts, of which so many start before the addresses come.
+    pub fn new(scripts: u8, before: u8) -> Self {
         Self {
             scripts,
+            before,
             goal: Goal::Free,
             is_held: false,
             started: 0,
@@ -96,6 +101,7 @@ impl HeldGroup {
             stuck: ScriptSet::EMPTY,
             again: ScriptSet::EMPTY,
             acquire: None,
+            not_held: None,
             releases: Vec::new(),
             address_fault: None,
             has_left_addresses: false,
@@ -149,7 +155,7 @@ impl HeldGroup {
     pub fn may_be_watched(&self) -> bool {
         let is_complete = self.started == self.scripts || self.is_halted;
         let is_busy = self.running.is_some() || self.acquire.is_some() || self.stop_to.is_some();
-        self.goal == Goal::Serve && !is_busy && is_complete
+        self.is_serving() && !is_busy && is_complete
     }
 
     /// A script did not start again; nothing goes on before another [`HeldGroup::restart`].
@@ -172,9 +178,9 @@ impl HeldGroup {
 
     /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the
     /// old list, then started by the new one.
-    pub fn change_scripts(&mut self, kept: u8, scripts: u8) {
+    pub fn change_scripts(&mut self, kept: u8, scripts: u8, before: u8) {
         self.restart(kept);
-        self.scripts = scripts;
+        (self.scripts, self.before) = (scripts, before);
     }
 
     /// Whatever runs or is stopped from now on is on the new list.
@@ -188,6 +194,7 @@ impl HeldGroup {
         match (self.goal, self.releases.last(), self.acquire) {
             (Goal::Free, _, _) if self.is_clean() => None,
             (Goal::Free, _, _) => Some(Stage::Releasing(ReleaseOrder::AddressesFirst, None)),
+            (Goal::Serve, _, token) if !self.is_held => Some(Stage::Preparing(token)),
             (Goal::Serve, _, None) => Some(Stage::Serving),
             // A start that failed is undone, and answers who ordered it.
             (Goal::Serve, _, Some(token)) | (Goal::LetGo(_), None, Some(token)) => {
@@ -196,6 +203,31 @@ impl HeldGroup {
             (Goal::LetGo(first), Some(waiting), _) => Some(Stage::Releasing(first, Some(waiting.token))),
             (Goal::LetGo(first), None, None) => Some(Stage::Releasing(first, None)),
         }
+    }
+
+    /// Starts the scripts that come before the addresses; false if none has to be started.
+    pub fn prepare(&mut self, token: Token) -> bool {
+        let has_to = self.is_free() && self.before > 0;
+        if has_to {
+            (self.goal, self.acquire) = (Goal::Serve, Some(token));
+        }
+        has_to
+    }
+
+    /// Scripts run, or are about to, and no address has come.
+    pub fn is_preparing(&self) -> bool {
+        self.goal == Goal::Serve && !self.is_held
+    }
+
+    /// All of them run.
+    pub fn is_prepared(&self) -> bool {
+        self.is_preparing() && self.acquire.is_none()
+    }
+
+    /// The addresses could not be added: the scripts that came first are stopped, then it is said.
+    pub fn not_acquired(&mut self, token: Token, fault: Fault) {
+        (self.acquire, self.not_held) = (Some(token), Some(fault));
+        self.goal = Goal::LetGo(ReleaseOrder::ScriptsFirst);
     }
 
     /// The addresses were added and read back: start the scripts.
@@ -246,16 +278,21 @@ impl HeldGroup {
             (Goal::Serve, None) if self.stop_to.is_some() => {
                 Next::Run(Action::Stop, self.started.saturating_sub(1))
             }
-            (Goal::Serve, None) if self.started < self.scripts && !self.is_halted => {
+            (Goal::Serve, None) if self.started < self.due() && !self.is_halted => {
                 Next::Run(Action::Start, self.started)
             }
             (Goal::Serve, None) => Next::Wait,
             (Goal::LetGo(_), None) => match self.to_stop() {
-                Some(script) => Next::Run(Action::Stop, script),
-                None if self.is_held => Next::RemoveAddresses,
-                None => Next::Wait,
+                Some(script) if script >= self.before || !self.is_held => Next::Run(Action::Stop, script),
+                Some(_) | None if self.is_held => Next::RemoveAddresses,
+                Some(_) | None => Next::Wait,
             },
         }
+    }
+
+    /// So many scripts are to run at present.
+    fn due(&self) -> u8 {
+        if self.is_held { self.scripts } else { self.before }
     }
 
     /// The script that is stopped next: from the last that was started back, then what did not stop before.
@@ -347,10 +384,10 @@ impl HeldGroup {
 
     fn report_serving(&mut self) {
         if self.goal == Goal::Serve
-            && self.started == self.scripts
+            && self.started == self.due()
             && let Some(token) = self.acquire.take()
         {
-            self.report(token, Outcome::Serving);
+            self.report(token, if self.is_held { Outcome::Serving } else { Outcome::Prepared });
         }
     }
 
@@ -379,7 +416,7 @@ impl HeldGroup {
         let stop_fault = self.stuck.first().map(Fault::ScriptStop);
         let left = self.address_fault.or(stop_fault);
         if let Some(token) = self.acquire {
-            let cause = self.failed_start.map(Fault::ScriptStart);
+            let cause = self.failed_start.map(Fault::ScriptStart).or(self.not_held);
             self.report(token, Outcome::Failed(left.or(cause).unwrap_or(Fault::OutOfOrder)));
         }
         let outcome = left.map_or(Outcome::Released, Outcome::Failed);
@@ -388,7 +425,13 @@ impl HeldGroup {
         }
         let (reports, stuck) = (core::mem::take(&mut self.reports), core::mem::take(&mut self.stuck));
         let (has_left_addresses, newest_release) = (self.address_fault.is_some(), self.newest_release);
-        *self = Self { reports, stuck, has_left_addresses, newest_release, ..Self::new(self.scripts) };
+        *self = Self {
+            reports,
+            stuck,
+            has_left_addresses,
+            newest_release,
+            ..Self::new(self.scripts, self.before)
+        };
     }
 }
 

@@ -25,7 +25,7 @@ struct Play {
 
 impl Play {
     fn new(scripts: u8, failing: &[(Action, u8)]) -> Self {
-        let (group, failing) = (HeldGroup::new(scripts), failing.to_vec());
+        let (group, failing) = (HeldGroup::new(scripts, 0), failing.to_vec());
         Self { group, story: Vec::new(), failing, hanging: Vec::new(), address_fault: Ok(()) }
     }
 
@@ -118,6 +118,32 @@ fn a_forced_release_takes_the_addresses_first_and_says_so() {
     play.acquire();
     play.release(FORCED, AddressesFirst);
     assert_eq!(play.rest(), "Remove, 3: AddressesGone, Stop 1, Stop 0, 3: Released");
+}
+
+#[test]
+fn a_script_before_the_addresses_that_fails_is_undone_without_any_address() {
+    let mut play = Play::new(3, &[(Start, 1)]);
+    play.group = HeldGroup::new(3, 2);
+    assert!(play.group.prepare(ACQUIRE));
+    assert_eq!(play.rest(), "Start 0, Start 1, Stop 1, Stop 0, 1: Failed(ScriptStart(1))");
+    play.failing = vec![(Start, 0), (Stop, 0)];
+    play.hanging = vec![(Stop, 0)];
+    assert!(play.group.prepare(ACQUIRE));
+    assert_eq!(play.rest(), "Start 0, Stop 0, 1: Failed(ScriptStop(0))");
+    assert!(play.group.is_stuck());
+}
+
+#[test]
+fn a_script_before_the_addresses_is_watched_and_restarted_as_any_other() {
+    let mut play = Play::new(2, &[]);
+    play.group = HeldGroup::new(2, 1);
+    play.group.prepare(ACQUIRE);
+    play.rest();
+    assert!(!play.group.may_be_watched() && !play.group.is_at_rest(), "it has not begun to serve");
+    assert_eq!(play.acquire(), "Start 1, 1: Serving");
+    play.group.restart(0);
+    assert_eq!(play.rest(), "Stop 1, Stop 0, Start 0, Start 1");
+    assert!(play.group.is_held(), "the addresses stay");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Which orders are accepted, and how they are carried out.
 
 use super::budget::Request;
-use super::event::{Effect, Effects, Lapse, Word};
+use super::event::{Effect, Effects, Lapse, Reason, Word};
 use super::groups::GroupCustody;
-use super::{Custody, Phase, emit};
+use super::{Custody, HeldGroup, Phase, emit};
 use crate::config::GroupId;
 use crate::resource::{Fault, Order, Outcome, Ticket, Token};
 use crate::time::Instant;
@@ -15,6 +15,10 @@ pub enum State {
     Free,
     /// Something of an earlier reign is left: a script that was not stopped, an address that stayed.
     Stuck,
+    /// The scripts that come before its addresses are being started.
+    Preparing,
+    /// They run, and wait for another order to acquire.
+    Prepared,
     /// Its addresses are on their way.
     Coming,
     /// Its addresses are held.
@@ -32,25 +36,27 @@ pub fn accepts(order: Order, state: State, phase: Phase) -> Result<(), Fault> {
     let is_over = matches!(phase, Phase::Farewell { .. } | Phase::Leaving { .. });
     let is_accepted = match (order, state) {
         // Nothing ever stands in the way of letting go.
-        (Order::Release { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => {
-            true
-        }
+        (Order::Release { .. }, _) => true,
         // Who has said farewell, or was told to go, has nothing else to order.
         _ if is_over => false,
-        (Order::Acquire { .. }, State::Free) => true,
+        (Order::Acquire { .. }, State::Free | State::Prepared) => true,
         // Nothing is revived that was let go.
-        (Order::Acquire { .. }, State::Stuck | State::Coming | State::Held | State::Going) => false,
+        (
+            Order::Acquire { .. },
+            State::Stuck | State::Preparing | State::Coming | State::Held | State::Going,
+        ) => false,
         (Order::Renew { .. } | Order::Announce { .. }, State::Held) => true,
         (
             Order::Renew { .. } | Order::Announce { .. },
-            State::Free | State::Stuck | State::Coming | State::Going,
+            State::Free | State::Stuck | State::Preparing | State::Prepared | State::Coming | State::Going,
         ) => false,
         // Whoever holds the group needs nobody fenced for it, and who cannot take it gains nothing.
         (Order::Fence { .. }, State::Free) => phase == Phase::Running,
-        (Order::Fence { .. }, State::Stuck | State::Coming | State::Held | State::Going) => false,
-        (Order::Probe { .. }, State::Free | State::Stuck | State::Coming | State::Held | State::Going) => {
-            true
-        }
+        (
+            Order::Fence { .. },
+            State::Stuck | State::Preparing | State::Prepared | State::Coming | State::Held | State::Going,
+        ) => false,
+        (Order::Probe { .. }, _) => true,
     };
     if is_accepted { Ok(()) } else { Err(Fault::OutOfOrder) }
 }
@@ -61,6 +67,10 @@ impl GroupCustody {
             State::Coming
         } else if self.held.is_held() && !self.is_removing {
             State::Held
+        } else if self.held.is_prepared() {
+            State::Prepared
+        } else if self.held.is_preparing() {
+            State::Preparing
         } else if !self.held.is_free() {
             State::Going
         } else if self.held.is_clean() {
@@ -132,6 +142,10 @@ impl Custody {
     fn carry_out(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
         match ticket.order {
             Order::Release { group, first } => self.release(now, group, Some(ticket.token), first, effects),
+            // What was begun under one term is not taken under another: the scripts were told that one.
+            Order::Acquire { group, term } if self.is_prepared(group) && self.term(group) != term => {
+                refuse(ticket.token, Fault::OutOfOrder, effects);
+            }
             Order::Acquire { group, term } if self.may_have(now, Request::Acquire(group), effects) => {
                 self.acquire(now, ticket, (group, term), effects);
             }
@@ -152,8 +166,17 @@ impl Custody {
 
     fn acquire(&mut self, now: Instant, ticket: Ticket, (id, term): (GroupId, u32), effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        (group.adding, group.term, group.asked_at) = (Some(ticket.token), term, now);
+        group.term = term;
+        if group.held.prepare(ticket.token) {
+            group.reason = Reason::Acquire;
+            return self.advance(now, id, effects);
+        }
+        (group.adding, group.asked_at) = (Some(ticket.token), now);
         emit(effects, Effect::Add(id, ticket.valid_until));
+    }
+
+    fn is_prepared(&self, id: GroupId) -> bool {
+        self.group(id).is_some_and(HeldGroup::is_prepared)
     }
 
     fn ask_for_lease(&mut self, now: Instant, id: GroupId, ticket: Ticket, effects: &mut Effects) {

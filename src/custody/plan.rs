@@ -32,6 +32,8 @@ pub struct Plan {
 pub struct GroupPlan {
     /// Its scripts.
     pub scripts: ScriptPlans,
+    /// So many of them, from the left, start before any address comes.
+    pub before: u8,
     /// Only one box may ever run them.
     pub is_exclusive: bool,
     /// Its safety rule asks for a fence.
@@ -39,14 +41,17 @@ pub struct GroupPlan {
 }
 
 impl Plan {
-    /// What follows from a policy, with the scripts of each group.
-    pub fn new(policy: &Policy, scripts: impl IntoIterator<Item = ScriptPlans>) -> Self {
+    /// What follows from a policy, with the scripts of each group, and how many of them come before its
+    /// addresses.
+    pub fn new(policy: &Policy, scripts: impl IntoIterator<Item = (u8, ScriptPlans)>) -> Self {
         let late_after = policy.shortest_late_after();
-        let group = |(policy, scripts): (&crate::config::GroupPolicy, ScriptPlans)| GroupPlan {
-            scripts,
-            is_exclusive: policy.is_exclusive,
-            may_fence: policy.safety == SafetyRule::Fence,
-        };
+        let group =
+            |(policy, (before, scripts)): (&crate::config::GroupPolicy, (u8, ScriptPlans))| GroupPlan {
+                scripts,
+                before,
+                is_exclusive: policy.is_exclusive,
+                may_fence: policy.safety == SafetyRule::Fence,
+            };
         Self {
             groups: policy.groups.iter().zip(scripts).map(group).collect(),
             lease: policy.lease,

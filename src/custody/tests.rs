@@ -7,7 +7,8 @@ use std::vec::Vec;
 
 use super::orders::{State, accepts};
 use super::*;
-use crate::resource::{Order, ReleaseOrder};
+use crate::quorum::succession::Stage;
+use crate::resource::{Fault, Order, ReleaseOrder};
 
 pub(super) const GROUP: GroupId = GroupId(0);
 
@@ -16,8 +17,13 @@ pub(super) fn at(ms: u64) -> Instant {
 }
 
 pub(super) fn plan(scripts: usize) -> Plan {
+    plan_with(scripts, 0)
+}
+
+/// So many of the scripts come before the addresses.
+fn plan_with(scripts: usize, before: u8) -> Plan {
     let scripts = std::iter::repeat_n(None, scripts).collect();
-    let group = GroupPlan { scripts, is_exclusive: false, may_fence: true };
+    let group = GroupPlan { scripts, before, is_exclusive: false, may_fence: true };
     Plan {
         groups: [group].into_iter().collect(),
         lease: Span::from_s(1),
@@ -41,7 +47,11 @@ struct Rig {
 
 impl Rig {
     fn new(scripts: usize) -> Self {
-        let custody = Custody::new(plan(scripts), at(0));
+        Self::with(plan(scripts))
+    }
+
+    fn with(plan: Plan) -> Self {
+        let custody = Custody::new(plan, at(0));
         let mut rig = Self { custody, now: at(0), story: Vec::new(), is_slow: false, token: 0 };
         rig.hand_in(Event::AgentStarted);
         rig.hand_in(Event::Said(Word::Deposit));
@@ -135,25 +145,39 @@ fn an_order_is_accepted_in_these_states_and_in_no_other() {
         ("announce", Order::Announce { group: GROUP }),
         ("probe", Order::Probe { group: GROUP }),
     ];
-    let states = [State::Free, State::Stuck, State::Coming, State::Held, State::Going];
+    let states = [
+        State::Free,
+        State::Stuck,
+        State::Preparing,
+        State::Prepared,
+        State::Coming,
+        State::Held,
+        State::Going,
+    ];
     let row = |order: Order, phase: Phase| -> String {
         let cell = |state: &State| if accepts(order, *state, phase).is_ok() { "x" } else { "." };
         states.iter().map(cell).collect()
     };
     let running: Vec<String> =
         orders.iter().map(|(name, order)| format!("{name} {}", row(*order, Phase::Running))).collect();
-    let expected =
-        ["acquire x....", "renew ...x.", "release xxxxx", "fence x....", "announce ...x.", "probe xxxxx"];
+    let expected = [
+        "acquire x..x...",
+        "renew .....x.",
+        "release xxxxxxx",
+        "fence x......",
+        "announce .....x.",
+        "probe xxxxxxx",
+    ];
     assert_eq!(running, expected);
     let until = at(0);
     assert_eq!(
         row(Order::Fence { group: GROUP }, Phase::Stopping { until }),
-        ".....",
+        ".......",
         "who leaves takes nothing"
     );
     for phase in [Phase::Farewell { until }, Phase::Leaving { until, is_well: true }] {
         for (name, order) in orders {
-            let expected = if name == "release" { "xxxxx" } else { "....." };
+            let expected = if name == "release" { "xxxxxxx" } else { "......." };
             assert_eq!(row(order, phase), expected, "{name} in {phase:?}");
         }
     }
@@ -169,6 +193,78 @@ fn a_group_is_held_renewed_and_let_go() {
     assert_eq!(rig.told(), "renew, 2: Renewed");
     rig.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
     assert_eq!(rig.told(), "Stop 0 (Release), remove, 3: Released");
+}
+
+#[test]
+fn what_comes_before_the_addresses_starts_first_and_stops_last() {
+    let mut rig = Rig::with(plan_with(3, 2));
+    assert_eq!(rig.acquire(), "Start 0 (Acquire), Start 1 (Acquire), 1: Prepared");
+    assert_eq!(rig.custody.holdings()[0].map(|holding| holding.stage), Some(Stage::Preparing(None)));
+    rig.order(Order::Renew { group: GROUP });
+    rig.hand_in(Event::AllSaid);
+    assert_eq!(rig.told(), "2: Failed(OutOfOrder)", "nothing is held yet");
+    rig.order(Order::Acquire { group: GROUP, term: 8 });
+    assert_eq!(rig.told(), "3: Failed(OutOfOrder)", "the scripts were told another term");
+    rig.order(Order::Acquire { group: GROUP, term: 7 });
+    assert_eq!(rig.told(), "add, Start 2 (Acquire), 4: Serving");
+    rig.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
+    assert_eq!(rig.told(), "Stop 2 (Release), remove, Stop 1 (Release), Stop 0 (Release), 5: Released");
+}
+
+#[test]
+fn a_forced_release_takes_the_addresses_before_any_script() {
+    let mut rig = Rig::with(plan_with(2, 1));
+    rig.acquire();
+    rig.order(Order::Acquire { group: GROUP, term: 7 });
+    rig.told();
+    rig.order(Order::Release { group: GROUP, first: ReleaseOrder::AddressesFirst });
+    assert_eq!(
+        rig.told(),
+        "remove, 3: AddressesGone, Stop 1 (ForcedRelease), Stop 0 (ForcedRelease), 3: Released"
+    );
+}
+
+/// However an agent ends that had begun to take a group: nothing that was started is left.
+#[test]
+fn what_was_prepared_is_undone_with_its_agent() {
+    for is_ready in [true, false] {
+        let mut rig = Rig::with(plan_with(2, 1));
+        rig.is_slow = !is_ready;
+        rig.acquire();
+        rig.hand_in(Event::AgentLost(Lapse::Garbage));
+        let undone =
+            if is_ready { "dismiss agent, Stop 0 (ForcedRelease)" } else { "dismiss agent, interrupt" };
+        assert!(rig.told().starts_with(undone));
+        rig.is_slow = false;
+        rig.hand_in(Event::ScriptEnded(GROUP, End::Done));
+        assert!(rig.custody.group(GROUP).is_some_and(HeldGroup::is_free));
+    }
+}
+
+#[test]
+fn a_group_that_was_prepared_outlives_an_agent_that_is_replaced() {
+    let mut rig = Rig::with(plan_with(1, 1));
+    rig.acquire();
+    rig.hand_in(Event::AgentReaped);
+    rig.pass(1);
+    assert_eq!(rig.custody.holdings()[0].map(|holding| holding.stage), Some(Stage::Preparing(None)));
+    rig.hand_in(Event::Said(Word::Deposit));
+    rig.order(Order::Acquire { group: GROUP, term: 7 });
+    assert_eq!(rig.told(), "add, 2: Serving");
+}
+
+#[test]
+fn addresses_that_cannot_come_undo_what_came_before_them() {
+    let mut rig = Rig::with(plan_with(2, 1));
+    rig.acquire();
+    let mut effects = Effects::new();
+    let ticket =
+        Ticket { token: Token(9), valid_until: rig.now, order: Order::Acquire { group: GROUP, term: 7 } };
+    rig.custody.step(rig.now, Event::Said(Word::Order(ticket)), &mut effects);
+    assert!(matches!(effects.as_slice(), [Effect::Add(..)]));
+    rig.hand_in(Event::Added(GROUP, Err(Fault::NoInterface)));
+    assert_eq!(rig.told(), "Stop 0 (FailedStart), 9: Failed(NoInterface)");
+    assert!(rig.custody.group(GROUP).is_some_and(HeldGroup::is_clean));
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn note_end(group: &GroupSettings, outcome: Outcome) {
         Outcome::Failed(fault) => warn!("group {}: {}", group.name, said(fault, group)),
         Outcome::Serving => info!("group {}: serving", group.name),
         Outcome::Released => info!("group {}: released", group.name),
+        Outcome::Prepared => info!("group {}: the scripts before its addresses run", group.name),
         Outcome::Renewed | Outcome::AddressesGone | Outcome::Probed { .. } | Outcome::Fenced => {}
     }
 }

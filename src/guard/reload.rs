@@ -85,7 +85,9 @@ impl Guard<'_> {
         }
         for ((id, duty), group) in (0u8..).map(GroupId).zip(&self.duties).zip(&new.groups) {
             let is_at_rest = self.custody.group(id).is_some_and(HeldGroup::is_at_rest);
-            if duty.scripts != group.scripts && !is_at_rest {
+            let was_before =
+                self.settings.groups.get(id.index()).is_some_and(|old| old.before != group.before);
+            if (duty.scripts != group.scripts || was_before) && !is_at_rest {
                 return Err(format!(
                     "scripts of group {} start, stop or are stuck: try again later",
                     group.name
@@ -112,9 +114,11 @@ impl Guard<'_> {
         self.addresses.set_lease(new.policy.lease);
         for (id, group) in (0u8..).map(GroupId).zip(&new.groups) {
             self.change_addresses(id, old);
-            let duty = self.duties.get_mut(id.index()).filter(|duty| duty.scripts != group.scripts);
+            let was_before = old.groups.get(id.index()).is_some_and(|old| old.before != group.before);
+            let is_other = |duty: &&mut super::duty::Duty| duty.scripts != group.scripts || was_before;
+            let duty = self.duties.get_mut(id.index()).filter(is_other);
             if let Some(kept) = duty.map(|duty| duty.want_scripts(&group.scripts)) {
-                self.hand_in(Event::NewScripts(id, kept, &script_plans(&group.scripts)));
+                self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
             }
         }
         // Which of the old witnesses answered says nothing of the new ones.

@@ -263,6 +263,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         addresses: addresses.iter().map(|text| address(text)).collect(),
         routes: Vec::new(),
         scripts: Vec::new(),
+        before: 0,
         on_stop_failure: crate::settings::StopFailure::Hold,
     };
     let lan = PathDevice::Lan {

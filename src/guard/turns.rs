@@ -571,7 +571,10 @@ fn group_name(settings: &Settings, id: GroupId) -> &str {
 
 /// What custody has to know of the settings.
 pub(super) fn plan(settings: &Settings) -> Plan {
-    Plan::new(&settings.policy, settings.groups.iter().map(|group| script_plans(&group.scripts)))
+    Plan::new(
+        &settings.policy,
+        settings.groups.iter().map(|group| (group.before, script_plans(&group.scripts))),
+    )
 }
 
 pub(super) fn script_plans(scripts: &[Script]) -> ScriptPlans {

@@ -200,6 +200,21 @@ pub fn decide(role: Role, situation: &Situation) -> Decision {
     }
 }
 
+/// What becomes of a group whose first scripts were started before its addresses came: whatever allowed to
+/// take it is asked again, since they may take long; `is_ready` says that they run, `is_overdue` that nobody
+/// waits any longer. `s` is what a backup sees.
+pub fn judge_again(s: &Situation, is_ready: bool, is_overdue: bool) -> Decision {
+    let (first, reason) = (ReleaseOrder::ScriptsFirst, ReleaseReason::Overtaken);
+    match backup(&Situation { is_our_turn: true, ..*s }) {
+        Decision::Take(reason) if is_ready => Decision::Take(reason),
+        _ if is_overdue => Decision::Release(Release { first, reason, offer: false }),
+        Decision::Wait(block) if is_ready => Decision::Wait(block),
+        Decision::Wait(_) | Decision::Take(_) | Decision::Fence | Decision::Keep | Decision::Release(_) => {
+            Decision::Keep
+        }
+    }
+}
+
 fn backup(s: &Situation) -> Decision {
     let block = own_block(s);
     match block.map_or_else(|| by_verdict(s), Decision::Wait) {

@@ -11,6 +11,9 @@ use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
 pub const RETRY_AFTER: Span = Span::from_s(10);
+/// What was prepared is let go again if it may not be taken for so long, and two leases: that is longer than
+/// what a peer that has just died needs to let go.
+pub const PREPARED_FOR: Span = Span::from_s(10);
 /// How long a fence that could not be confirmed is left alone: one that works all the same must not keep the
 /// peer from booting.
 pub const FENCE_AGAIN_AFTER: Span = Span::from_s(300);
@@ -197,6 +200,11 @@ impl Group {
         before < MAX_TERM && self.term == MAX_TERM
     }
 
+    /// Scripts run before its addresses come: nothing is held, and the wire is asked as for a backup.
+    pub fn is_preparing(&self) -> bool {
+        self.role == Role::Acquiring && self.timers.is_set(Timer::Prepare)
+    }
+
     /// Our kernel does not take one of its addresses.
     pub fn is_refused(&self) -> bool {
         self.fault.is_some_and(Fault::is_refusal)
@@ -213,7 +221,10 @@ impl Group {
             Role::Backup | Role::Faulty => {
                 debug_assert!(self.renewal.is_none(), "nothing is renewed that is not held");
             }
-            Role::Acquiring => debug_assert!(self.pending.is_some(), "an acquisition is on its way"),
+            Role::Acquiring => debug_assert!(
+                self.pending.is_some() || self.timers.is_set(Timer::Prepare),
+                "an acquisition is on its way, or waits"
+            ),
             Role::Active => debug_assert!(self.held_term > 0, "what is served has a term"),
             Role::Releasing => debug_assert!(is_expecting, "a release is on its way, or comes again"),
         }

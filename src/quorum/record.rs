@@ -59,6 +59,9 @@ pub enum ReleaseReason {
     ScriptFailed,
     /// Our kernel refuses one of its addresses.
     AddressRefused,
+    /// What it was taken for had changed by the time at which the scripts before its addresses ran, or they
+    /// took too long.
+    Overtaken,
 }
 
 impl ReleaseReason {
@@ -73,7 +76,8 @@ impl ReleaseReason {
             | Self::LostTie
             | Self::WitnessUnseen
             | Self::ScriptFailed
-            | Self::AddressRefused => true,
+            | Self::AddressRefused
+            | Self::Overtaken => true,
         }
     }
 }

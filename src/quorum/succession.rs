@@ -151,6 +151,8 @@ pub struct Holding {
 pub enum Stage {
     /// Addresses held, scripts starting; the order to acquire has still to be answered.
     Starting(Token),
+    /// The scripts that come before the addresses start for this order, or run and wait for another one.
+    Preparing(Option<Token>),
     /// Addresses held, scripts run.
     Serving,
     /// It is being let go; the order to do so, if there was one, has still to be answered.

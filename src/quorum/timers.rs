@@ -33,6 +33,9 @@ pub enum Timer {
     Retry,
     /// A fence that failed is tried again.
     FenceAgain,
+    /// Its addresses have still to come: until then its first scripts have to run, or what allows to take it
+    /// has to be so again.
+    Prepare,
 }
 
 impl Timer {
@@ -50,6 +53,7 @@ impl Timer {
         Self::Unsteady,
         Self::Retry,
         Self::FenceAgain,
+        Self::Prepare,
     ];
 
     /// What simply ends when its time has passed, without anything else to be done.
@@ -62,7 +66,7 @@ impl Timer {
 }
 
 /// Number of timers of a group.
-pub const TIMERS: usize = 12;
+pub const TIMERS: usize = 13;
 
 /// The timers of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

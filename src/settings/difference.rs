@@ -119,9 +119,12 @@ impl Found {
 fn contents(group: &GroupSettings) -> Vec<String> {
     let addresses = group.addresses.iter().map(|a| format!("address {}/{}@{}", a.ip, a.prefix, a.interface));
     let routes = group.routes.iter().map(|route| format!("route {route}"));
+    let (before, scripts) = group.phases();
+    let before = before.iter().map(|script| format!("script {} before any address", script.label()));
     addresses
         .chain(routes)
-        .chain(group.scripts.iter().map(|script| format!("script {}", script.label())))
+        .chain(before)
+        .chain(scripts.iter().map(|script| format!("script {}", script.label())))
         .collect()
 }
 

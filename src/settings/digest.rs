@@ -98,6 +98,9 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
     for route in &group.routes {
         writeln!(out, "route {route}")?;
     }
+    if group.before > 0 {
+        writeln!(out, "before {}", group.before)?;
+    }
     for script in &group.scripts {
         if let Some(Monitor { every, timeout, failures, restarts }) = script.monitor {
             writeln!(out, "monitor {} {} {failures} {restarts}", us(every), us(timeout))?;

@@ -22,9 +22,10 @@ use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
 pub const MAX_ADDRESSES: usize = 16;
 /// Most scripts of one group.
 pub const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "prefer",
     "failback",
+    "before",
     "addresses",
     "routes",
     "scripts",
@@ -58,7 +59,9 @@ pub(super) struct Plan<'t> {
     pub(super) on_stop_failure: At<StopFailure>,
     addresses: Vec<At<Vip<'t>>>,
     routes: Vec<At<routes::Draft<'t>>>,
+    /// Those that come before the addresses, then the others.
     scripts: Vec<script::Draft<'t>>,
+    before: usize,
 }
 
 /// An address; without an interface it lives on the only LAN.
@@ -103,7 +106,9 @@ fn read_one<'t>(
         let remedy = format!("use letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
         report.add(at, format!("{} cannot be the name of a group", quote(name)), remedy);
     }
-    let (addresses, scripts) = (table.texts("addresses", report), table.elements("scripts", report));
+    let (addresses, mut scripts) = (table.texts("addresses", report), table.elements("before", report));
+    let before = scripts.len();
+    scripts.extend(table.elements("scripts", report));
     let patience = Patience::read(&table, Patience::default(), report);
     if addresses.is_empty() && scripts.is_empty() && report.count() == found_before {
         let what = format!("group {} holds nothing", quote(name));
@@ -130,6 +135,8 @@ fn read_one<'t>(
         .filter_map(|text| routes::read(text, &anchors, report))
         .collect();
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
+    let scripts: Vec<_> =
+        scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).collect();
     let held = At { at, value: StopFailure::Hold };
     Plan {
         name: At { at, value: name },
@@ -141,7 +148,8 @@ fn read_one<'t>(
         on_stop_failure: table.choice("on_stop_failure", &ON_STOP_FAILURE, report).unwrap_or(held),
         addresses,
         routes,
-        scripts: scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).collect(),
+        scripts,
+        before,
     }
 }
 
@@ -352,6 +360,11 @@ impl Plan<'_> {
             safety: self.safety,
             // A script that is starting is cut short first.
             stop_timeout: self.scripts.iter().fold(interrupt, |sum, script| sum + script.stop_timeout()),
+            before: self
+                .scripts
+                .iter()
+                .take(self.before)
+                .fold(Span::ZERO, |sum, script| sum + script.start_timeout()),
             is_exclusive: self.is_exclusive,
             failback: self.failback,
             // Which they are depends on the node.
@@ -370,6 +383,7 @@ impl Plan<'_> {
             addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
             routes: self.routes.iter().map(|route| route.value.settings(lan)).collect::<Option<_>>()?,
             scripts: self.scripts.iter().map(script::Draft::settings).collect(),
+            before: u8::try_from(self.before).unwrap_or(u8::MAX),
             on_stop_failure: self.on_stop_failure.value,
         })
     }

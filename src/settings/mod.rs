@@ -132,11 +132,18 @@ pub struct GroupSettings {
     pub routes: Vec<Route>,
     /// Its scripts, in starting order.
     pub scripts: Vec<Script>,
+    /// So many of them, from the left, start before any address comes, and stop after all are gone.
+    pub before: u8,
     /// What is done about one that does not stop.
     pub on_stop_failure: StopFailure,
 }
 
 impl GroupSettings {
+    /// The scripts that start before any address comes, and the others.
+    pub fn phases(&self) -> (&[Script], &[Script]) {
+        self.scripts.split_at_checked(usize::from(self.before)).unwrap_or((&[], &self.scripts))
+    }
+
     /// The longest that its scripts may take for a move that fails and comes back: each is stopped and
     /// started on both nodes, and cut short where it does not end.
     pub fn longest_move(&self) -> Span {

@@ -8,7 +8,7 @@ use crosswire::time::Span;
 use super::error::{Report, quote};
 use super::table::{At, Element, Table};
 use super::values::{exact, is_name};
-use super::{Monitor, Script, Standard};
+use super::{INTERRUPT_GRACE, Monitor, Script, Standard};
 use crate::plain;
 
 const MIN_TIMEOUT: Span = Span::from_ms(100);
@@ -147,6 +147,11 @@ impl<'t> Draft<'t> {
     /// Longest a stop may take.
     pub(super) fn stop_timeout(&self) -> Span {
         self.patience.stop
+    }
+
+    /// Longest a start may take, with what a script that is cut short takes to end.
+    pub(super) fn start_timeout(&self) -> Span {
+        self.patience.start + INTERRUPT_GRACE
     }
 
     /// Where the program is looked for, in this order.

@@ -208,6 +208,36 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
 }
 
 #[test]
+fn what_comes_before_the_addresses_stands_first_in_the_list_of_scripts() {
+    let with = |keys: &str| GOOD.replace("[group.gateway]", &format!("[group.gateway]\n{keys}"));
+    let settings =
+        good_as(&with("before = ['lsb:a', 'exec:/b']\nscripts = ['lsb:c']\nstart_timeout = '3s'"), "gw1");
+    let (before, scripts) = settings.groups[0].phases();
+    let texts = |scripts: &[Script]| scripts.iter().map(|script| script.text.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (texts(before), texts(scripts)),
+        (vec!["lsb:a".into(), "exec:/b".into()], vec!["lsb:c".into()])
+    );
+    let policy = settings.policy.groups[0];
+    assert_eq!(
+        (policy.before, policy.safety),
+        (Span::from_s(10), SafetyRule::Lease),
+        "two, each with its grace"
+    );
+    let same = good_as(&with("scripts = ['lsb:a', 'exec:/b', 'lsb:c']\nstart_timeout = '3s'"), "gw1");
+    assert_ne!(same.policy.digest, settings.policy.digest, "both must agree on what comes first");
+    let changes: Vec<_> = differences(&same, &settings).into_iter().map(|change| change.text).collect();
+    assert!(
+        changes.contains(&"group gateway: script lsb:a before any address is added".to_string()),
+        "{changes:?}"
+    );
+    let twice = load_as(&with("before = ['lsb:a']\nscripts = ['lsb:a']"), &asked("gw1")).unwrap_err();
+    assert!(twice.iter().any(|error| error.contains("already a script of group")), "{twice:?}");
+    let many = with(&format!("before = [{}]\nscripts = ['lsb:z']", "'exec:/x', ".repeat(16)));
+    assert!(load_as(&many, &asked("gw1")).unwrap_err().iter().any(|error| error.contains("17 scripts")));
+}
+
+#[test]
 fn scripts_are_watched_as_their_group_says_or_as_they_say() {
     let text = GOOD.replace(
         "[group.gateway]",

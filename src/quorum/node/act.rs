@@ -4,10 +4,11 @@ use super::{GuardState, Leaving, Node, emit};
 use crate::config::{GroupId, MAX_PATHS};
 use crate::frame::message::{Role, Word};
 use crate::health::PathState;
-use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide};
+use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide, judge_again};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{
-    DEFEND_EVERY, Group, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied, WISH_LASTS,
+    DEFEND_EVERY, Group, PREPARED_FOR, REPEAT_AFTER, Renewal, STEADY_AFTER, STILL_HELD_WITHIN, Tied,
+    WISH_LASTS,
 };
 use crate::quorum::probe::Finding;
 use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
@@ -66,6 +67,7 @@ impl Node {
                 Decision::Wait(block) => self.note_block(id, block, evidence, effects),
                 Decision::Take(reason) => self.take(now, id, (reason, evidence), effects),
                 Decision::Fence => self.fence(now, id, effects),
+                Decision::Keep if self.is_preparing(id) => self.go_on_taking(now, id, effects),
                 Decision::Keep => self.keep(now, id, &situation, effects),
                 Decision::Release(release) => self.release(now, id, (release, evidence), effects),
             }
@@ -225,16 +227,13 @@ impl Node {
         (reason, evidence): (TakeReason, Evidence),
         effects: &mut Effects,
     ) {
-        let (late_after, lease) = (self.policy.shortest_late_after(), self.policy.lease);
-        let interval = timing::renewal_every(self.policy.interval(), lease);
+        let before = self.policy.groups.get(id.index()).map_or(Span::ZERO, |group| group.before);
+        let lease = self.policy.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_last = group.note_term(group.term.saturating_add(1));
         let term = group.term;
         group.held_term = term;
-        group.lease_until = now + lease;
-        group.timers.set(Timer::Renewal, now + interval);
-        group.renewal = None;
-        for ended in [Timer::Offer, Timer::Wanted, Timer::PeerOff, Timer::ReleaseAgain, Timer::Retry] {
+        for ended in [Timer::Offer, Timer::Wanted, Timer::ReleaseAgain, Timer::Retry] {
             group.timers.stop(ended);
         }
         group.is_given_away = false;
@@ -242,14 +241,20 @@ impl Node {
         group.fault = None;
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
         group.taken_from = is_on_word.then_some((group.said_mac, now));
-        group.said = None;
-        group.probe.reset();
+        // What the operator said counts until the addresses come, unless the peer is heard.
+        let is_off = group.timers.is_set(Timer::PeerOff);
         if is_last {
             emit(effects, Effect::Record(Record::TermsUsedUp(id)));
         }
         emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
-        let token = self.order(now + late_after, Order::Acquire { group: id, term }, effects);
-        self.set_pending(id, Some(token));
+        self.order_acquire(now, id, term, effects);
+        if let Some(group) = self.groups.get_mut(id.index()).filter(|_| before > Span::ZERO) {
+            let until = now + before + lease;
+            group.lease_until = Instant::NEVER;
+            group.timers.stop(Timer::Renewal);
+            group.timers.set(Timer::Prepare, until);
+            group.timers.set_to(Timer::PeerOff, is_off.then_some(until + PREPARED_FOR));
+        }
         if is_on_word {
             // The peer's word costs no time; whether its kernel knows of it is asked meanwhile, and whose
             // kernel that is.
@@ -257,6 +262,46 @@ impl Node {
             self.order(now + self.policy.interval(), Order::Probe { group: id }, effects);
         }
         self.change_role(now, id, RoleEvent::Take, effects);
+    }
+
+    fn is_preparing(&self, id: GroupId) -> bool {
+        self.groups.get(id.index()).is_some_and(Group::is_preparing)
+    }
+
+    /// Before its addresses come everything is judged again, as by a backup: the scripts that come first may
+    /// have taken long.
+    fn go_on_taking(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let Some(group) = self.groups.get(id.index()) else { return };
+        let (term, is_ready) = (group.held_term, group.pending.is_none());
+        let is_overdue = group.timers.is_due(Timer::Prepare, now);
+        let situation = self.situation(now, id, &Group { role: Role::Backup, ..group.clone() });
+        let evidence = self.evidence(situation);
+        match judge_again(&situation, is_ready, is_overdue) {
+            Decision::Take(reason) => {
+                emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));
+                self.order_acquire(now, id, term, effects);
+            }
+            Decision::Release(release) => self.release(now, id, (release, evidence), effects),
+            Decision::Wait(block) => self.note_block(id, block, evidence, effects),
+            Decision::Keep | Decision::Fence => {}
+        }
+    }
+
+    /// From now on the lease counts.
+    fn order_acquire(&mut self, now: Instant, id: GroupId, term: u32, effects: &mut Effects) {
+        let lease = self.policy.lease;
+        let every = timing::renewal_every(self.policy.interval(), lease);
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.lease_until = now + lease;
+            group.timers.set(Timer::Renewal, now + every);
+            (group.renewal, group.said) = (None, None);
+            group.timers.stop(Timer::Prepare);
+            group.timers.stop(Timer::PeerOff);
+            group.probe.reset();
+        }
+        let valid_until = now + self.policy.shortest_late_after();
+        let token = self.order(valid_until, Order::Acquire { group: id, term }, effects);
+        self.set_pending(id, Some(token));
     }
 
     fn fence(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
@@ -444,6 +489,9 @@ impl Node {
     }
 
     fn is_probe_needed(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
+        if self.is_preparing(id) {
+            return s.has_carrier && s.is_able;
+        }
         if !self.can_take_at_all(id, s) {
             return false;
         }

@@ -171,7 +171,7 @@ impl Node {
     pub(super) fn vip_answered(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
         let wait = self.probe_wait();
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if group.role.is_holding() {
+        if group.role.is_holding() && !group.is_preparing() {
             self.note_still_held(now, id, mac);
             return self.defend(now, id, mac, effects);
         }

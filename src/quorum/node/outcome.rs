@@ -5,7 +5,7 @@ use crate::config::GroupId;
 use crate::frame::message::Role;
 use crate::quorum::decide::Fence;
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
+use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, PREPARED_FOR, RETRY_AFTER};
 use crate::quorum::probe;
 use crate::quorum::record::Record;
 use crate::quorum::roles::{RoleEvent, next};
@@ -65,9 +65,16 @@ impl Node {
         if let Some(fault) = outcome.fault() {
             emit(effects, Effect::Record(Record::Fault { group: id, fault }));
         }
+        let lease = self.policy.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role == Role::Acquiring {
             group.fault = outcome.fault();
+        }
+        if outcome == Outcome::Prepared && group.is_preparing() {
+            group.pending = None;
+            group.timers.set(Timer::Prepare, now + PREPARED_FOR + lease + lease);
+            self.is_urgent = true;
+            return;
         }
         if let Some(event) = role_event(group, outcome) {
             self.change_role(now, id, event, effects);
@@ -114,6 +121,10 @@ impl Node {
         let from = core::mem::replace(&mut group.role, to);
         group.active_since = (to == Role::Active).then_some(now);
         group.condition = Condition::Well;
+        if from == Role::Acquiring {
+            group.timers.stop(Timer::Prepare);
+            group.timers.stop(Timer::PeerOff);
+        }
         if !to.is_holding() {
             group.drop_lease();
             group.vacant_since = None;
@@ -160,6 +171,6 @@ fn role_event(group: &Group, outcome: Outcome) -> Option<RoleEvent> {
         (Role::Acquiring, Outcome::Failed(_)) => Some(RoleEvent::CannotServe),
         (Role::Releasing, Outcome::Failed(_)) => Some(RoleEvent::NotReleased),
         (Role::Backup | Role::Active | Role::Faulty, Outcome::Failed(_))
-        | (_, Outcome::Renewed | Outcome::Probed { .. } | Outcome::Fenced) => None,
+        | (_, Outcome::Renewed | Outcome::Probed { .. } | Outcome::Fenced | Outcome::Prepared) => None,
     }
 }

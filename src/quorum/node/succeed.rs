@@ -7,7 +7,7 @@ use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Promise, Stage, 
 use crate::quorum::timers::Timer;
 use crate::quorum::verdict::{is_jeopardy, verdict};
 use crate::resource::ReleaseOrder;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 impl Node {
     /// What this node leaves to a successor, should it die before its next beat.
@@ -50,7 +50,8 @@ impl Node {
         }
         for (index, group) in self.groups.iter_mut().enumerate() {
             let left = deposit.as_ref().and_then(|deposit| deposit.groups.get(index));
-            group.succeed(now, left, succession.holdings.get(index).copied().flatten());
+            let before = self.policy.groups.get(index).map_or(Span::ZERO, |group| group.before);
+            group.succeed(now, left, succession.holdings.get(index).copied().flatten(), before);
         }
         self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
         self.note_silently(now);
@@ -61,7 +62,7 @@ impl Node {
     pub fn resume(&mut self, now: Instant, holdings: &[Option<Holding>]) {
         for (group, holding) in self.groups.iter_mut().zip(holdings).filter(|(_, holding)| holding.is_some())
         {
-            group.succeed(now, None, *holding);
+            group.succeed(now, None, *holding, Span::ZERO);
         }
         self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
     }
@@ -91,7 +92,7 @@ impl Group {
     }
 
     /// What the guard has in hand decides the role; the rest is what the dead agent knew.
-    fn succeed(&mut self, now: Instant, left: Option<&GroupDeposit>, holding: Option<Holding>) {
+    fn succeed(&mut self, now: Instant, left: Option<&GroupDeposit>, holding: Option<Holding>, before: Span) {
         if let Some(left) = left {
             self.term = left.term;
             self.timers.set_to(Timer::Offer, left.offered_until);
@@ -117,6 +118,14 @@ impl Group {
         self.has_carrier = true;
         match stage {
             Stage::Starting(token) => (self.role, self.pending) = (Role::Acquiring, Some(token)),
+            Stage::Preparing(token) => {
+                (self.role, self.pending) = (Role::Acquiring, token);
+                self.lease_until = Instant::NEVER;
+                self.timers.stop(Timer::Renewal);
+                // Without a deposit nobody knows for what it was begun.
+                let until = if left.is_some() { now + before + RETRY_AFTER } else { now };
+                self.timers.set(Timer::Prepare, until);
+            }
             Stage::Serving => {
                 (self.role, self.active_since) = (Role::Active, Some(now));
                 // That a peer lets go is news only if it begins with it.

@@ -114,7 +114,7 @@ impl Setup {
             }
         }
         let unwatched = |count: &usize| -> ScriptPlans { std::iter::repeat_n(None, *count).collect() };
-        Plan::new(&policy, self.scripts.iter().map(unwatched))
+        Plan::new(&policy, self.before.iter().copied().zip(self.scripts.iter().map(unwatched)))
     }
 
     /// Both files of the pair, or the one.

@@ -130,6 +130,7 @@ impl World {
         let asked = if is_bad { Err(Fault::Kernel(105)) } else { Ok(()) };
         match effect {
             Effect::Add(group, _) => {
+                self.check_before(side, group);
                 self.hold_unless(is_bad, side, group);
                 return Some(Event::Added(group, asked));
             }

@@ -47,6 +47,8 @@ pub struct Setup {
     pub wirings: Vec<Wiring>,
     /// How many scripts each group has.
     pub scripts: Vec<usize>,
+    /// How many of them start before its addresses come.
+    pub before: Vec<u8>,
     /// Which groups need another interface besides the LAN.
     pub own_links: Vec<bool>,
     /// Where each witness is.
@@ -88,6 +90,7 @@ impl Setup {
             bauds: bauds(&policy, 19_200),
             wirings: vec![Wiring::None; policy.paths.len()],
             scripts: policy.groups.iter().map(|group| usize::from(group.stop_timeout > Span::ZERO)).collect(),
+            before: vec![0; policy.groups.len()],
             own_links: vec![false; policy.groups.len()],
             witnesses: vec![Place::Lan; usize::from(policy.witnesses)],
             fence: None,
@@ -126,6 +129,7 @@ impl Setup {
         for count in setup.scripts.iter_mut().filter(|count| **count > 0) {
             *count += usize::from(chance.below(2) == 0);
         }
+        setup.draw_phases(chance);
         setup.draw_neighbourhood(chance);
         setup.draw_other_file(chance);
         setup.rates = random_rates(chance);
@@ -136,6 +140,16 @@ impl Setup {
             setup.is_filtered = chance.pick(&[[true, false], [false, true], [true, true]]);
         }
         setup
+    }
+
+    /// In a third of the groups with scripts some start before the addresses.
+    fn draw_phases(&mut self, chance: &mut Chance) {
+        let groups = self.policy.groups.iter_mut().zip(&self.scripts).zip(&mut self.before);
+        for ((group, scripts), before) in groups.filter(|((_, scripts), _)| **scripts > 0) {
+            *before =
+                chance.pick(&[0, 0, 1]).min(*scripts as u8) + u8::from(*scripts > 1 && chance.below(8) == 0);
+            group.before = group.stop_timeout.fraction(u64::from(*before), *scripts as u64);
+        }
     }
 
     /// In a third of all pairs there is another file. In half of those it is one box's from the beginning and

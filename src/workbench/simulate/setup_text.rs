@@ -41,10 +41,16 @@ impl Setup {
         let paths = self.policy.paths.iter().zip(&self.bauds).zip(&self.wirings);
         let paths = paths.map(|((path, baud), wiring)| path_text(path, *baud, *wiring));
         let groups = self.policy.groups.iter().zip(&self.scripts).zip(&self.own_links);
-        let groups = groups.enumerate().map(|(index, ((group, scripts), own_link))| {
-            let has_same_tag = index > 0 && group.tag == 1;
-            group_text(group, *scripts, *own_link) + if has_same_tag { ":tag-1" } else { "" }
-        });
+        let groups =
+            groups.zip(&self.before).enumerate().map(|(index, (((group, scripts), own_link), before))| {
+                let has_same_tag = index > 0 && group.tag == 1;
+                let phases = if *before > 0 {
+                    format!(":before-{before}-{}", Time(group.before))
+                } else {
+                    String::new()
+                };
+                group_text(group, *scripts, *own_link) + &phases + if has_same_tag { ":tag-1" } else { "" }
+            });
         let mut text = format!(
             "paths={} groups={} lease={} cold_start={} in_jeopardy={} rates={},{} wakes_late={} slips={} \
                 lifetime={}",
@@ -87,7 +93,7 @@ impl Setup {
         setup.policy.paths.clear();
         setup.policy.groups.clear();
         (setup.bauds, setup.wirings) = (Vec::new(), Vec::new());
-        (setup.scripts, setup.own_links) = (Vec::new(), Vec::new());
+        (setup.scripts, setup.before, setup.own_links) = (Vec::new(), Vec::new(), Vec::new());
         for word in text.split_whitespace() {
             let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}` has no value"))?;
             setup.read(key, value)?;
@@ -170,16 +176,21 @@ impl Setup {
         self.scripts.push(words.next()?.parse().ok()?);
         let tag = u8::try_from(self.policy.groups.len() + 1).ok()?;
         let mut group = GroupPolicy { safety, stop_timeout, ..GroupPolicy::addresses_only(tag, prefer) };
-        let mut has_own_link = false;
+        let (mut has_own_link, mut before) = (false, 0);
         for word in words {
             match word {
                 "exclusive" => group.is_exclusive = true,
                 "own-link" => has_own_link = true,
                 "tag-1" => group.tag = 1,
+                word if let Some(phases) = word.strip_prefix("before-") => {
+                    let (count, span) = phases.split_once('-')?;
+                    (before, group.before) = (count.parse().ok()?, parse_time(span).ok()?);
+                }
                 _ => group.failback = Failback::After(parse_time(word.strip_prefix("failback-")?).ok()?),
             }
         }
         self.own_links.push(has_own_link);
+        self.before.push(before);
         self.policy.groups.push(group).ok()
     }
 }

@@ -8,7 +8,7 @@ use crosswire::config::{GroupId, MAX_GROUPS, Side};
 use crosswire::custody::{self, HeldGroup, Phase, ScriptSet, Word};
 use crosswire::frame::session::Entropy;
 use crosswire::quorum::Event;
-use crosswire::quorum::succession::{self, Deposit, Holding, MAX_DEPOSIT_BYTES, Succession};
+use crosswire::quorum::succession::{self, Deposit, Holding, MAX_DEPOSIT_BYTES, Stage, Succession};
 use crosswire::time::{Instant, Span};
 
 /// From the death of an agent to the first turn of another, at least and at most.
@@ -179,7 +179,9 @@ impl World {
             self.watch.note_role(side, *index, group.role, self.now);
         }
         for (index, holding) in locals.iter().zip(&succession.holdings) {
-            self.watch.inherit_lease(side, *index, holding.map(|holding| holding.lease_until));
+            // Of what has still to come there is no lease.
+            let held = holding.filter(|holding| !matches!(holding.stage, Stage::Preparing(_)));
+            self.watch.inherit_lease(side, *index, held.map(|holding| holding.lease_until));
         }
     }
 

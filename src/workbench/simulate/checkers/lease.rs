@@ -29,8 +29,11 @@ impl World {
         self.check_last_moment(side, local, ticket);
         match ticket.order {
             Order::Acquire { group, .. } => {
+                // The first one only has the scripts started that come before the addresses.
+                let is_going_on = self.watch.roles[side.index()][group.index()] == Role::Acquiring;
+                let is_to_hold = is_going_on || self.setup.before[group.index()] == 0;
                 let held = &mut self.watch.held[side.index()][group.index()];
-                *held = Held { until: Some(local + lease), newest_order: None };
+                *held = Held { until: is_to_hold.then(|| local + lease), newest_order: None };
             }
             Order::Renew { group } => {
                 let held = &mut self.watch.held[side.index()][group.index()];

@@ -71,9 +71,12 @@ impl World {
         self.check_deafness(side, group, reason);
         self.watch.taken[side.index()][group.index()] = Some((self.now, reason));
         self.watch.heard_before[side.index()][group.index()] = self.watch.hearing[side.index()].heard_at;
+        // What was begun under this term is judged again before its addresses come.
+        let is_going_on = term == self.watch.terms[side.index()][group.index()]
+            && self.watch.roles[side.index()][group.index()] == Role::Acquiring;
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
-        if term <= known {
+        if term < known || term == known && !is_going_on {
             self.complain(
                 "term",
                 format!("{side:?} takes {group:?} as term {term} and knew of term {known}"),

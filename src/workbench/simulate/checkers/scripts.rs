@@ -4,6 +4,7 @@
 use crosswire::config::{GroupId, SafetyRule, Side};
 use crosswire::quorum::record::TakeReason;
 
+use super::super::rival::Rule;
 use super::super::world::World;
 
 impl World {
@@ -26,6 +27,15 @@ impl World {
             );
         }
         self.boxes[side.index()].services[group.index()].insert(script);
+    }
+
+    /// Addresses come: everything that comes before them runs.
+    pub(in super::super) fn check_before(&mut self, side: Side, group: GroupId) {
+        let services = &self.boxes[side.index()].services[group.index()];
+        let missing = (0..self.setup.before[group.index()]).find(|script| !services.contains(*script));
+        if let Some(script) = missing.filter(|_| self.rule == Rule::Crosswire) {
+            self.complain("too-early", format!("{side:?} adds {group:?} before its script {script} runs"));
+        }
     }
 
     /// By the rule `lease` a script is not started while it stops elsewhere: the peer had said that it lets
