@@ -125,8 +125,8 @@ impl Agent<'_> {
         self.step(now, Event::PathLost(path));
     }
 
-    /// A group needs carrier on all its interfaces; a LAN path without carrier is blind, unless it is a cable
-    /// from box to box: there it is the peer that is gone, as long as our own end is switched on.
+    /// A group needs carrier on all its interfaces that count; a LAN path without carrier is blind, unless it
+    /// is a cable from box to box: there it is the peer that is gone, as long as our own end is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
@@ -139,7 +139,7 @@ impl Agent<'_> {
                 index.and_then(|index| self.carriers.get(index)).copied().flatten()
             };
             // As long as one of them is unknown, so is the whole.
-            let all = || group.addresses.iter().map(|address| has(&address.interface));
+            let all = || group.watched().map(has);
             if all().all(|has| has.is_some()) {
                 let has_carrier = all().all(|has| has == Some(true));
                 self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);

@@ -86,10 +86,11 @@ fn settings(me: Side) -> Settings {
         port: 694,
         is_crossover: false,
     };
-    let vip = VirtualAddress { ip: ip(100), prefix: 24, interface: "near".to_owned() };
+    let vip = VirtualAddress::plain(ip(100), 24, "near".to_owned());
     let group = GroupSettings {
         name: "gateway".to_owned(),
         addresses: vec![vip],
+        tracked: Vec::new(),
         routes: Vec::new(),
         scripts: Vec::new(),
         before: 0,

@@ -28,6 +28,7 @@ pub(super) const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
@@ -181,12 +182,8 @@ impl Addresses {
                 if self.to_reorder.contains(&place) {
                     late.push(request(RTM_DELADDR, 0, place, 0));
                 }
-                batch.push(request(
-                    RTM_NEWADDR,
-                    NLM_F_CREATE | NLM_F_REPLACE | more_flags,
-                    place,
-                    self.lifetime_s,
-                ));
+                let flags = NLM_F_CREATE | NLM_F_REPLACE | more_flags;
+                batch.push(request_for(RTM_NEWADDR, flags, place, (self.lifetime_s, Some(address))));
             }
         }
         // Gateways are reached by these.
@@ -444,6 +441,17 @@ fn exact_removal(place: Place) -> Request {
 /// An `RTM_NEWADDR`, `RTM_DELADDR` or `RTM_GETADDR` for one address: `struct ifaddrmsg` and its attributes,
 /// by hand.
 fn request(kind: u16, flags: u16, place: Place, lifetime_s: u32) -> Request {
+    request_for(kind, flags, place, (lifetime_s, None))
+}
+
+/// The same, with what is said of the address beside its place.
+fn request_for(
+    kind: u16,
+    flags: u16,
+    place: Place,
+    (lifetime_s, address): (u32, Option<&VirtualAddress>),
+) -> Request {
+    let peer = address.and_then(|address| address.peer);
     let [a, b, c, d] = place.interface_index.to_ne_bytes();
     let (is_new, is_v6) = (kind == RTM_NEWADDR, place.ip.is_ipv6());
     let nodad = if is_new && is_v6 { IFA_F_NODAD } else { 0 };
@@ -451,12 +459,15 @@ fn request(kind: u16, flags: u16, place: Place, lifetime_s: u32) -> Request {
     ip_attribute(&mut body, IFA_LOCAL, place.ip);
     // Without this an IPv4 address is removed whatever its prefix length.
     if is_new || is_v6 {
-        ip_attribute(&mut body, IFA_ADDRESS, place.ip);
+        ip_attribute(&mut body, IFA_ADDRESS, peer.unwrap_or(place.ip));
+    }
+    if let Some(label) = address.and_then(|address| address.label.as_ref()) {
+        attribute(&mut body, IFA_LABEL, &[label.as_bytes(), &[0]].concat());
     }
     if is_new {
         match place.ip {
             IpAddr::V4(ip) => {
-                let broadcast = broadcast_of(ip, place.prefix);
+                let broadcast = broadcast_of(ip, place.prefix).filter(|_| peer.is_none());
                 broadcast.into_iter().for_each(|ip| ip_attribute(&mut body, IFA_BROADCAST, IpAddr::V4(ip)));
             }
             IpAddr::V6(_) => {
@@ -554,6 +565,50 @@ mod tests {
             places.iter().flatten().any(same)
         };
         seen().iter().filter(|seen| is_ours(seen)).count()
+    }
+
+    #[test]
+    fn labels_and_other_ends_come_with_the_address_and_go_with_it() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let labelled = VirtualAddress { label: Some("near:0".into()), ..address("10.9.0.100/24@near") };
+            let end = |ip: &str| Some(ip.parse().expect("an address"));
+            let tunnel = VirtualAddress { peer: end("10.8.0.2"), ..address("10.8.0.1/32@near") };
+            let tunnel6 = VirtualAddress { peer: end("fd08::2"), ..address("fd08::1/128@near") };
+            let all = [labelled, tunnel, tunnel6];
+            let mut addresses = Addresses::open(LEASE).expect("a socket");
+            assert_eq!(addresses.add(&all, soon()), Ok(()));
+            let said = std::process::Command::new("ip")
+                .args(["-o", "address", "show", "near"])
+                .output()
+                .expect("ip");
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            for expected in ["near:0", "10.8.0.1 peer 10.8.0.2/32", "fd08::1 peer fd08::2/128"] {
+                assert!(said.contains(expected), "{expected} in {said}");
+            }
+            assert_eq!(
+                addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+                [Ok(())]
+            );
+            assert_eq!(addresses.remove(&all), Ok(()));
+            assert!(["10.9.0.100", "10.8.0.1", "fd08::1"].iter().all(|ip| valid_s(ip).is_none()));
+        });
+    }
+
+    #[test]
+    fn a_group_of_64_addresses_is_held_renewed_and_let_go() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let all: Vec<_> = (1..=64).map(|n| address(&format!("10.9.1.{n}/16@near"))).collect();
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            assert_eq!(addresses.add(&all, soon()), Ok(()));
+            assert_eq!(
+                addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+                [Ok(())]
+            );
+            assert_eq!(addresses.remove(&all), Ok(()));
+            assert_eq!(valid_s("10.9.1.64"), None);
+        });
     }
 
     #[test]

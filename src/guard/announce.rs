@@ -94,11 +94,7 @@ mod tests {
     fn the_advertisement_says_what_the_kernel_is_there() {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
-            let address = VirtualAddress {
-                ip: "fd00::100".parse().expect("an address"),
-                prefix: 64,
-                interface: "near".into(),
-            };
+            let address = VirtualAddress::plain("fd00::100".parse().expect("an address"), 64, "near".into());
             let far = Listener::open("far", Hears::NeighbourDiscovery, &[address.ip]).expect("a listener");
             for (forwarding, flags) in [("0", 0x20), ("1", 0xa0)] {
                 std::fs::write("/proc/sys/net/ipv6/conf/near/forwarding", forwarding).expect("set");

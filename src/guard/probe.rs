@@ -20,6 +20,8 @@ pub fn send(sender: &Sender, settings: &Settings, addresses: &[VirtualAddress]) 
     addresses.iter().try_for_each(|address| match ask_for(sender, address) {
         // A link without hardware addresses has nobody who could answer.
         Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
+        // What is down answers nobody, and keeps nothing else from being served.
+        Err(Errno::ENETDOWN) if !address.needs_carrier => Ok(()),
         Err(Errno::ENODEV) => Err(Fault::NoInterface),
         Err(errno) => Err(Fault::Kernel(errno as i32)),
     })?;

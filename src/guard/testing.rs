@@ -101,7 +101,7 @@ pub fn address(text: &str) -> VirtualAddress {
     let (cidr, interface) = text.split_once('@').expect("an interface");
     let (ip, prefix) = cidr.split_once('/').expect("a prefix");
     let ip: IpAddr = ip.parse().expect("an address");
-    VirtualAddress { ip, prefix: prefix.parse().expect("a prefix length"), interface: interface.to_owned() }
+    VirtualAddress::plain(ip, prefix.parse().expect("a prefix length"), interface.to_owned())
 }
 
 /// Every address of this network namespace, as its kernel shows them in one go.
@@ -261,6 +261,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
     let group = GroupSettings {
         name: "gateway".to_owned(),
         addresses: addresses.iter().map(|text| address(text)).collect(),
+        tracked: Vec::new(),
         routes: Vec::new(),
         scripts: Vec::new(),
         before: 0,

@@ -6,7 +6,7 @@ use crosswire::time::Span;
 use super::groups::{ON_STOP_FAILURE, SAFETY};
 use super::loader::JEOPARDY;
 use super::script::NEVER;
-use super::{GroupSettings, Monitor, PathSettings, Script, Settings, exact};
+use super::{GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddress, exact};
 
 /// One difference.
 #[derive(Debug)]
@@ -117,15 +117,28 @@ impl Found {
 }
 
 fn contents(group: &GroupSettings) -> Vec<String> {
-    let addresses = group.addresses.iter().map(|a| format!("address {}/{}@{}", a.ip, a.prefix, a.interface));
+    let addresses = group.addresses.iter().map(address_text);
+    let tracked = group.tracked.iter().map(|name| format!("track {name}"));
     let routes = group.routes.iter().map(|route| format!("route {route}"));
     let (before, scripts) = group.phases();
     let before = before.iter().map(|script| format!("script {} before any address", script.label()));
     addresses
+        .chain(tracked)
         .chain(routes)
         .chain(before)
         .chain(scripts.iter().map(|script| format!("script {}", script.label())))
         .collect()
+}
+
+fn address_text(address: &VirtualAddress) -> String {
+    let mut text = format!("address {}/{}@{}", address.ip, address.prefix, address.interface);
+    if let Some(peer) = address.peer {
+        text += &format!(" peer {peer}");
+    }
+    if let Some(label) = &address.label {
+        text += &format!(" label {label}");
+    }
+    text + if address.needs_carrier { "" } else { " carrier ignore" }
 }
 
 /// How one of a few values is written.

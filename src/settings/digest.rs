@@ -93,7 +93,14 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "self-fence")?;
     }
     for address in &group.addresses {
-        writeln!(out, "address {}/{}", address.ip, address.prefix)?;
+        write!(out, "address {}/{}", address.ip, address.prefix)?;
+        if let Some(peer) = address.peer {
+            write!(out, " peer {peer}")?;
+        }
+        writeln!(out, "{}", if address.needs_carrier { "" } else { " carrier ignore" })?;
+    }
+    if !group.tracked.is_empty() {
+        writeln!(out, "track {}", group.tracked.len())?;
     }
     for route in &group.routes {
         writeln!(out, "route {route}")?;

@@ -9,7 +9,7 @@ use crosswire::time::Span;
 
 use super::error::{Report, quote};
 use super::neighbours::is_link_local;
-use super::nodes::Node;
+use super::nodes::{Node, check_interfaces};
 use super::paths::Link;
 use super::routes::{self, MAX_ROUTES};
 use super::script::{self, Patience};
@@ -19,12 +19,13 @@ use super::witness::OwnAddress;
 use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
 
 /// Most addresses of one group.
-pub const MAX_ADDRESSES: usize = 16;
+pub const MAX_ADDRESSES: usize = 64;
 /// Most scripts of one group.
 pub const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "prefer",
     "failback",
+    "track",
     "before",
     "addresses",
     "routes",
@@ -45,6 +46,10 @@ pub(super) const SAFETY: [(&str, SafetyRule); 3] =
     [("probe", SafetyRule::Probe), ("lease", SafetyRule::Lease), ("fence", SafetyRule::Fence)];
 pub(super) const ON_STOP_FAILURE: [(&str, StopFailure); 2] =
     [("hold", StopFailure::Hold), ("self-fence", StopFailure::SelfFence)];
+const ADDRESS_KEYS: [&str; 4] = ["address", "carrier", "label", "peer"];
+const CARRIER: [(&str, bool); 2] = [("ignore", false), ("need", true)];
+/// With its final zero a label takes as much room as the name of an interface.
+const MAX_LABEL_BYTES: usize = 15;
 const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth0\"";
 
 /// One group as both nodes see it.
@@ -58,14 +63,24 @@ pub(super) struct Plan<'t> {
     is_exclusive: bool,
     pub(super) on_stop_failure: At<StopFailure>,
     addresses: Vec<At<Vip<'t>>>,
+    track: Vec<At<&'t str>>,
     routes: Vec<At<routes::Draft<'t>>>,
     /// Those that come before the addresses, then the others.
     scripts: Vec<script::Draft<'t>>,
     before: usize,
 }
 
-/// An address; without an interface it lives on the only LAN.
-type Vip<'t> = routes::Anchor<'t>;
+/// An address.
+#[derive(Clone, Copy)]
+struct Vip<'t> {
+    ip: IpAddr,
+    prefix: u8,
+    /// Without one it lives on the only LAN.
+    interface: Option<&'t str>,
+    label: Option<&'t str>,
+    peer: Option<IpAddr>,
+    needs_carrier: bool,
+}
 
 /// Reads all groups in the order of their names. `lans` is how many LANs there are, if that is known.
 pub(super) fn read<'t>(
@@ -106,7 +121,7 @@ fn read_one<'t>(
         let remedy = format!("use letters, digits, dot, dash, at most {MAX_NAME_BYTES} characters");
         report.add(at, format!("{} cannot be the name of a group", quote(name)), remedy);
     }
-    let (addresses, mut scripts) = (table.texts("addresses", report), table.elements("before", report));
+    let (addresses, mut scripts) = (table.elements("addresses", report), table.elements("before", report));
     let before = scripts.len();
     scripts.extend(table.elements("scripts", report));
     let patience = Patience::read(&table, Patience::default(), report);
@@ -117,16 +132,22 @@ fn read_one<'t>(
     check_count(
         name,
         "addresses",
-        &addresses.iter().map(|text| text.at).collect::<Vec<_>>(),
+        &addresses.iter().map(Element::at).collect::<Vec<_>>(),
         MAX_ADDRESSES,
         report,
     );
     check_count(name, "scripts", &scripts.iter().map(Element::at).collect::<Vec<_>>(), MAX_SCRIPTS, report);
     let texts = table.texts("routes", report);
     check_count(name, "routes", &texts.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ROUTES, report);
-    let addresses: Vec<_> =
-        addresses.into_iter().filter_map(|text| read_address(text, lans, report)).collect();
-    let anchors: Vec<Vip<'t>> = addresses.iter().map(|vip| vip.value).collect();
+    let addresses: Vec<_> = addresses.into_iter().filter_map(|one| read_address(one, lans, report)).collect();
+    let anchor = |At { value: Vip { ip, prefix, interface, .. }, .. }: &At<Vip<'t>>| routes::Anchor {
+        ip: *ip,
+        prefix: *prefix,
+        interface: *interface,
+    };
+    let anchors: Vec<_> = addresses.iter().map(anchor).collect();
+    let track = table.texts("track", report);
+    check_interfaces(&track, report);
     // What is wrong with an address is not said of a route once more.
     let is_sound = report.count() == found_before;
     let routes = texts
@@ -147,6 +168,7 @@ fn read_one<'t>(
         is_exclusive: table.flag("exclusive", false, report),
         on_stop_failure: table.choice("on_stop_failure", &ON_STOP_FAILURE, report).unwrap_or(held),
         addresses,
+        track,
         routes,
         scripts,
         before,
@@ -195,9 +217,20 @@ fn read_failback(table: &Table<'_>, report: &mut Report<'_>) -> Failback {
     failback.unwrap_or(Failback::Manual)
 }
 
-fn read_address<'t>(text: At<&'t str>, lans: Option<usize>, report: &mut Report<'_>) -> Option<At<Vip<'t>>> {
+fn read_address<'t>(one: Element<'t>, lans: Option<usize>, report: &mut Report<'_>) -> Option<At<Vip<'t>>> {
+    let (text, table) = match one {
+        Element::Text(text) => (text, None),
+        Element::Table(table) => {
+            table.refuse_unknown(&ADDRESS_KEYS, report);
+            if !table.has("address") {
+                report.add(table.at, "an address is missing", "add address = \"IP/PREFIX@INTERFACE\"");
+            }
+            (table.text("address", report)?, Some(table))
+        }
+    };
     match parse_vip(text.value) {
-        Ok(vip) => {
+        Ok(mut vip) => {
+            table.into_iter().for_each(|table| read_more(&mut vip, &table, report));
             if vip.interface.is_none() && lans.is_some_and(|count| count != 1) {
                 let what = format!("{} does not say on which interface", quote(text.value));
                 report.add(text.at, what, format_args!("there is not exactly one LAN: {ADDRESS_FORM}"));
@@ -207,6 +240,28 @@ fn read_address<'t>(text: At<&'t str>, lans: Option<usize>, report: &mut Report<
         Err(why) => {
             report.add(text.at, format!("{} {why}", quote(text.value)), ADDRESS_FORM);
             None
+        }
+    }
+}
+
+/// What only the table of an address can say.
+fn read_more<'t>(vip: &mut Vip<'t>, table: &Table<'t>, report: &mut Report<'_>) {
+    vip.needs_carrier = table.choice("carrier", &CARRIER, report).is_none_or(|choice| choice.value);
+    if let Some(At { at, value }) = table.text("peer", report) {
+        let is_other = |ip: &IpAddr| is_unicast(*ip) && ip.is_ipv4() == vip.ip.is_ipv4() && *ip != vip.ip;
+        vip.peer = value.parse().ok().filter(is_other);
+        if vip.peer.is_none() {
+            let remedy = "write the address of the other end without prefix, as in \"10.8.0.2\"";
+            report.add(at, format!("{} cannot be the other end of {}", quote(value), vip.ip), remedy);
+        }
+    }
+    if let Some(At { at, value }) = table.text("label", report) {
+        let rest = vip.interface.and_then(|interface| value.strip_prefix(interface));
+        let is_good = value.len() <= MAX_LABEL_BYTES && rest.is_some_and(|rest| rest.starts_with(':'));
+        vip.label = rest.filter(|_| is_good && vip.ip.is_ipv4());
+        if vip.label.is_none() {
+            let remedy = "write the interface of an IPv4 address, a colon and a word, as in \"eth0:1\"";
+            report.add(at, format!("{} cannot be the label of {}", quote(value), vip.ip), remedy);
         }
     }
 }
@@ -231,7 +286,7 @@ fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
     }
     match interface {
         Some(interface) if !is_interface(interface) => Err("names an interface that cannot be"),
-        interface => Ok(Vip { ip, prefix, interface }),
+        interface => Ok(Vip { ip, prefix, interface, label: None, peer: None, needs_carrier: true }),
     }
 }
 
@@ -282,7 +337,7 @@ pub(super) fn check_repeats(
     all.sort_by_key(|(at, ..)| *at);
     let mut taken = own;
     let mut links: Vec<(IpAddr, Option<&str>)> = Vec::new();
-    for (at, Vip { ip, prefix, interface }, group) in all {
+    for (at, Vip { ip, prefix, interface, .. }, group) in all {
         // The same one may stand on every link (RFC 4291 2.5.6).
         let is_elsewhere = |other: &OwnAddress| {
             let mut known = links.iter().filter(|(known, _)| *known == ip);
@@ -307,11 +362,16 @@ pub(super) fn check_repeats(
 
 /// Nobody but the peer is at the other end of a cable from box to box, and its carrier goes with the peer:
 /// what lives there could never be taken from a peer that has lost its power.
-pub(super) fn check_links(plans: &[Plan<'_>], links: &[Link<'_>], report: &mut Report<'_>) {
+pub(super) fn check_links(
+    plans: &[Plan<'_>],
+    links: &[Link<'_>],
+    nodes: &[Node<'_>; 2],
+    report: &mut Report<'_>,
+) {
     let lans = || links.iter().filter(|link| link.is_lan());
     for vip in plans.iter().flat_map(|plan| &plan.addresses) {
         let crossover = lans().find(|link| match vip.value.interface {
-            Some(interface) => link.is_crossover_on(interface),
+            Some(interface) => link.is_crossover_on(nodes.each_ref().map(|node| node.local(interface))),
             None => link.is_crossover(),
         });
         if let Some(link) = crossover {
@@ -372,31 +432,50 @@ impl Plan<'_> {
         }
     }
 
-    /// As the guard wants it; `lan` is this node's interface for addresses that name none.
-    pub(super) fn settings(&self, lan: Option<&str>) -> Option<GroupSettings> {
-        let address = |vip: &At<Vip<'_>>| {
-            let interface = vip.value.interface.or(lan)?.to_string();
-            Some(VirtualAddress { ip: vip.value.ip, prefix: vip.value.prefix, interface })
+    /// As the guard of this node wants it; `lan` is its interface for addresses that name none.
+    pub(super) fn settings(&self, lan: Option<&str>, node: &Node<'_>) -> Option<GroupSettings> {
+        let local = |name: &str| node.local(name).to_string();
+        let address = |At { value: vip, .. }: &At<Vip<'_>>| {
+            let interface = vip.interface.map(local).or_else(|| lan.map(str::to_string))?;
+            let label = vip.label.map(|rest| format!("{interface}{rest}"));
+            let (peer, needs_carrier) = (vip.peer, vip.needs_carrier);
+            Some(VirtualAddress {
+                label,
+                peer,
+                needs_carrier,
+                ..VirtualAddress::plain(vip.ip, vip.prefix, interface)
+            })
         };
         Some(GroupSettings {
             name: self.name.value.to_string(),
             addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
-            routes: self.routes.iter().map(|route| route.value.settings(lan)).collect::<Option<_>>()?,
+            tracked: self.track.iter().map(|name| local(name.value)).collect(),
+            routes: self
+                .routes
+                .iter()
+                .map(|route| route.value.settings(lan, local))
+                .collect::<Option<_>>()?,
             scripts: self.scripts.iter().map(script::Draft::settings).collect(),
             before: u8::try_from(self.before).unwrap_or(u8::MAX),
             on_stop_failure: self.on_stop_failure.value,
         })
     }
 
-    /// Where each address that names an interface stands, and that interface.
-    pub(super) fn interfaces(&self) -> impl Iterator<Item = At<&str>> {
-        self.addresses.iter().filter_map(|vip| Some(At { at: vip.at, value: vip.value.interface? }))
+    /// Where each interface is named, by an address or by itself, and what this node calls it.
+    pub(super) fn interfaces<'n>(&'n self, node: &'n Node<'_>) -> impl Iterator<Item = At<&'n str>> {
+        let of_addresses =
+            self.addresses.iter().filter_map(|vip| Some(At { at: vip.at, value: vip.value.interface? }));
+        of_addresses.chain(self.track.iter().copied()).map(move |name| name.map(|name| node.local(name)))
     }
 
     /// Where each address stands, and on which interface it comes; `lan` is that of those that name none.
-    pub(super) fn places(&self, lan: Option<&str>) -> impl Iterator<Item = At<(String, IpAddr)>> {
+    pub(super) fn places(
+        &self,
+        lan: Option<&str>,
+        node: &Node<'_>,
+    ) -> impl Iterator<Item = At<(String, IpAddr)>> {
         self.addresses.iter().filter_map(move |vip| {
-            let interface = vip.value.interface.or(lan)?.to_string();
+            let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?.to_string();
             Some(At { at: vip.at, value: (interface, vip.value.ip) })
         })
     }

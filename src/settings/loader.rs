@@ -144,7 +144,9 @@ impl<'t> Draft<'t> {
         let own = groups::check_repeats(&groups, own, report);
         witness::check(&witnesses, &own, report);
         groups::check_tags(&groups, report);
-        groups::check_links(&groups, &links, report);
+        if let Some(nodes) = &nodes {
+            groups::check_links(&groups, &links, nodes, report);
+        }
         groups::check_self_fences(&groups, watchdog.is_some() || reset.is_some(), report);
         let policy = Policy {
             paths: links.iter().map(Link::policy).take(crosswire::config::MAX_PATHS).collect(),
@@ -155,7 +157,8 @@ impl<'t> Draft<'t> {
             witnesses: u8::try_from(witnesses.len()).unwrap_or(0),
             digest: [0; 4],
         };
-        check_times(&pace, &links, (&policy, interface_count(&groups, &links)), report);
+        let interfaces = nodes.as_ref().map_or(0, |nodes| interface_count(&groups, &links, nodes));
+        check_times(&pace, &links, (&policy, interfaces), report);
         if let Some(watchdog) = &watchdog {
             fencing::check_watchdog(watchdog, &groups, &policy, report);
         }
@@ -188,7 +191,8 @@ impl<'t> Draft<'t> {
             |link: &Link<'_>| Some(PathSettings { name: link.name.clone(), device: link.open_by(me)? });
         let mut lans = self.links.iter().filter(|link| link.is_lan());
         let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
-        let groups: Vec<_> = self.groups.iter().map(|group| group.settings(lan)).collect::<Option<_>>()?;
+        let groups: Vec<_> =
+            self.groups.iter().map(|group| group.settings(lan, &nodes[me.index()])).collect::<Option<_>>()?;
         let paths: Vec<_> = self.links.iter().map(path).collect::<Option<_>>()?;
         let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
@@ -228,9 +232,12 @@ impl<'t> Draft<'t> {
         let mut all: Vec<At<Thing>> = self.links.iter().filter_map(device).collect();
         all.extend(self.links.iter().filter_map(|link| self.own_address(link, me)));
         for group in &self.groups {
-            all.extend(group.interfaces().map(|found| found.map(|name| Thing::Interface(name.to_string()))));
+            let Some(node) = self.nodes.as_ref().map(|nodes| &nodes[me.index()]) else { continue };
+            all.extend(
+                group.interfaces(node).map(|found| found.map(|name| Thing::Interface(name.to_string()))),
+            );
             let lan = self.links.iter().find(|link| link.is_lan()).and_then(|link| link.device(me));
-            let places = group.places(lan.map(|lan| lan.value));
+            let places = group.places(lan.map(|lan| lan.value), node);
             all.extend(places.map(|At { at, value: (name, ip) }| At { at, value: Thing::Family(name, ip) }));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
@@ -351,15 +358,17 @@ fn place_groups(settings: &mut Settings) {
     }
 }
 
-/// Every interface that matters, once: those that hold a VIP first, then those of the LAN paths.
+/// Every interface that matters, once: those that hold a VIP first, then those that are tracked, then those
+/// of the LAN paths.
 fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String> {
     let vips = groups.iter().flat_map(|group| &group.addresses).map(|address| &address.interface);
+    let tracked = groups.iter().flat_map(|group| &group.tracked);
     let lans = paths.iter().filter_map(|path| match &path.device {
         PathDevice::Lan { interface, .. } => Some(interface),
         PathDevice::Serial { .. } => None,
     });
     let mut interfaces: Vec<String> = Vec::new();
-    for interface in vips.chain(lans) {
+    for interface in vips.chain(tracked).chain(lans) {
         if !interfaces.contains(interface) {
             interfaces.push(interface.clone());
         }
@@ -368,9 +377,10 @@ fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String
 }
 
 /// How many interfaces a beat speaks of, on the box that has more of them.
-fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>]) -> usize {
-    let on = |side| {
-        let vips = groups.iter().flat_map(groups::Plan::interfaces).map(|interface| interface.value);
+fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>], nodes: &[Node<'_>; 2]) -> usize {
+    let on = |side: Side| {
+        let node = &nodes[side.index()];
+        let vips = groups.iter().flat_map(|group| group.interfaces(node)).map(|interface| interface.value);
         let lans = links.iter().filter(|link| link.is_lan()).filter_map(|link| link.device(side));
         let mut names: Vec<&str> = vips.chain(lans.map(|device| device.value)).collect();
         names.sort_unstable();

@@ -128,6 +128,8 @@ pub struct GroupSettings {
     pub name: String,
     /// Its addresses, in order.
     pub addresses: Vec<VirtualAddress>,
+    /// Interfaces whose carrier counts although it has no address there.
+    pub tracked: Vec<String>,
     /// Its routes, in order.
     pub routes: Vec<Route>,
     /// Its scripts, in starting order.
@@ -139,6 +141,12 @@ pub struct GroupSettings {
 }
 
 impl GroupSettings {
+    /// The interfaces that need carrier for it; one may come twice.
+    pub fn watched(&self) -> impl Iterator<Item = &String> {
+        let of_addresses = self.addresses.iter().filter(|address| address.needs_carrier);
+        of_addresses.map(|address| &address.interface).chain(&self.tracked)
+    }
+
     /// The scripts that start before any address comes, and the others.
     pub fn phases(&self) -> (&[Script], &[Script]) {
         self.scripts.split_at_checked(usize::from(self.before)).unwrap_or((&[], &self.scripts))
@@ -164,7 +172,7 @@ pub enum StopFailure {
 }
 
 /// A service address.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Eq, Debug)]
 pub struct VirtualAddress {
     /// The address.
     pub ip: IpAddr,
@@ -172,6 +180,26 @@ pub struct VirtualAddress {
     pub prefix: u8,
     /// The interface it lives on.
     pub interface: String,
+    /// Its label (IPv4), as old tools show it: `eth0:1`.
+    pub label: Option<String>,
+    /// The other end, on a link between two.
+    pub peer: Option<IpAddr>,
+    /// Without carrier on its interface the group is not served.
+    pub needs_carrier: bool,
+}
+
+impl VirtualAddress {
+    /// One of which nothing else is said.
+    pub fn plain(ip: IpAddr, prefix: u8, interface: String) -> Self {
+        Self { ip, prefix, interface, label: None, peer: None, needs_carrier: true }
+    }
+}
+
+/// One and the same to the kernel: a held address that gets another label, peer or rule stays where it is.
+impl PartialEq for VirtualAddress {
+    fn eq(&self, other: &Self) -> bool {
+        (self.ip, self.prefix, &self.interface) == (other.ip, other.prefix, &other.interface)
+    }
 }
 
 /// Longest that a script which is cut short goes on: asked to end, it is killed after this.

@@ -9,7 +9,7 @@ use super::fencing::check_options;
 use super::table::{At, Table};
 use super::values::{MAX_NAME_BYTES, is_interface, is_name, is_unicast};
 
-const KEYS: [&str; 4] = ["lan", "serial", "interface", "fence"];
+const KEYS: [&str; 5] = ["lan", "serial", "interface", "interface_names", "fence"];
 
 /// One `[node.NAME]`: what differs on its box.
 pub(super) struct Node<'t> {
@@ -21,6 +21,8 @@ pub(super) struct Node<'t> {
     pub(super) serial: Vec<At<&'t str>>,
     /// Its interfaces, where they differ from `[lan]`.
     pub(super) interface: Vec<At<&'t str>>,
+    /// What groups call an interface, and what it is called here.
+    pub(super) interface_names: Vec<[At<&'t str>; 2]>,
     /// What a fence has to be told in order to fence it.
     pub(super) fence: Vec<At<&'t str>>,
 }
@@ -78,6 +80,7 @@ fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Nod
     }
     let interface = table.texts("interface", report);
     check_interfaces(&interface, report);
+    let interface_names = read_interface_names(&table, report);
     let fence = table.texts("fence", report);
     check_options(&fence, report);
     Node {
@@ -85,8 +88,34 @@ fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Nod
         lan: table.texts("lan", report).into_iter().map(|text| read_address(text, report)).collect(),
         serial: table.texts("serial", report),
         interface,
+        interface_names,
         fence,
     }
+}
+
+impl Node<'_> {
+    /// What this box calls an interface that groups call so.
+    pub(super) fn local<'n>(&'n self, name: &'n str) -> &'n str {
+        let own = self.interface_names.iter().find(|[common, _]| common.value == name);
+        own.map_or(name, |[_, own]| own.value)
+    }
+}
+
+/// `{ eth1 = "enp2s0" }`. What was two interfaces cannot be one here.
+fn read_interface_names<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Vec<[At<&'t str>; 2]> {
+    let names =
+        table.table("interface_names", report).map(|names| names.all_texts(report)).unwrap_or_default();
+    check_interfaces(names.as_flattened(), report);
+    for (index, [_, own]) in names.iter().enumerate() {
+        if names[..index].iter().any(|[_, other]| other.value == own.value) {
+            report.add(
+                own.at,
+                format!("two interfaces are {} here", quote(own.value)),
+                "give each a name of its own",
+            );
+        }
+    }
+    names
 }
 
 /// Reports every name that the kernel would not take for an interface.

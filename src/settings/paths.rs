@@ -327,10 +327,10 @@ impl Link<'_> {
         self.is_crossover
     }
 
-    /// Whether it is a cable from box to box that one node calls by this name.
-    pub(super) fn is_crossover_on(&self, interface: &str) -> bool {
-        self.is_crossover
-            && self.ends.iter().any(|end| end.device.is_some_and(|device| device.value == interface))
+    /// Whether it is a cable from box to box that one node calls by its one of these names.
+    pub(super) fn is_crossover_on(&self, interfaces: [&str; 2]) -> bool {
+        let is_there = |(end, name): (&End<'_>, &str)| end.device.is_some_and(|device| device.value == name);
+        self.is_crossover && self.ends.iter().zip(interfaces).any(is_there)
     }
 
     /// Whether it is a LAN.

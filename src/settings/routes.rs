@@ -10,9 +10,8 @@ use super::values::{is_unicast, parse_digits};
 
 /// Most routes of one group.
 pub(super) const MAX_ROUTES: usize = 16;
-const FORM: &str = "write \"DESTINATION/PREFIX via GATEWAY\", or default for the destination; `src ADDRESS` \
-    and \
-                    `metric NUMBER` may follow";
+const FORM: &str = "write \"DESTINATION/PREFIX via GATEWAY\", or default for the destination; \
+                    `dev INTERFACE`, `src ADDRESS` and `metric NUMBER` may follow";
 
 /// A route. It never outlives its address: see `guard/routes.rs`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,12 +58,13 @@ pub(super) struct Draft<'t> {
     via: IpAddr,
     src: Option<IpAddr>,
     metric: u32,
+    dev: Option<&'t str>,
     anchor: Option<Anchor<'t>>,
 }
 
 /// Reads one route of a group with these addresses.
 pub(super) fn read<'t>(
-    text: At<&str>,
+    text: At<&'t str>,
     addresses: &[Anchor<'t>],
     report: &mut Report<'_>,
 ) -> Option<At<Draft<'t>>> {
@@ -83,7 +83,9 @@ impl<'t> Draft<'t> {
             let why = "has a src that is not an address of this group";
             return Err((why, "use one of its addresses: the route goes when that address goes"));
         }
-        let all = || named.into_iter().chain(addresses).filter(|address| address.ip != self.via);
+        let is_there = |address: &&Anchor<'t>| self.dev.is_none_or(|dev| address.interface == Some(dev));
+        let others = || named.into_iter().chain(addresses).filter(|address| address.ip != self.via);
+        let all = || others().filter(is_there);
         let anchor = all().find(|address| is_in(self.via, address.ip, address.prefix));
         let anchor = anchor.or_else(|| all().find(|address| self.may_reach(address)));
         let Some(anchor) = anchor else {
@@ -101,10 +103,10 @@ impl<'t> Draft<'t> {
         address.ip.is_ipv4() == self.via.is_ipv4() && (is_alone || is_of_link)
     }
 
-    /// As the guard wants it; `lan` is this node's interface for addresses that name none.
-    pub(super) fn settings(&self, lan: Option<&str>) -> Option<Route> {
-        let anchor = self.anchor?;
-        let interface = anchor.interface.or(lan)?.to_string();
+    /// As the guard wants it; `lan` is this node's interface for addresses that name none, `local` what it calls
+    /// the others.
+    pub(super) fn settings(&self, lan: Option<&str>, local: impl Fn(&str) -> String) -> Option<Route> {
+        let interface = self.anchor?.interface.map(local).or_else(|| lan.map(str::to_string))?;
         let Self { to, prefix, via, src, metric, .. } = *self;
         Some(Route { to, prefix, via, src: src?, metric, interface })
     }
@@ -115,10 +117,10 @@ impl<'t> Draft<'t> {
     }
 }
 
-fn parse(text: &str) -> Result<Draft<'static>, &'static str> {
+fn parse(text: &str) -> Result<Draft<'_>, &'static str> {
     let mut words = text.split_ascii_whitespace();
     let destination = words.next().ok_or("is not a route")?;
-    let (mut via, mut src, mut metric) = (None, None, None);
+    let (mut via, mut src, mut metric, mut dev) = (None, None, None, None);
     while let Some(word) = words.next() {
         let value = words.next().ok_or("ends with a word that lacks its value")?;
         let ip = || value.parse::<IpAddr>().map_err(|_| "has something else where an IP address belongs");
@@ -128,8 +130,9 @@ fn parse(text: &str) -> Result<Draft<'static>, &'static str> {
         let is_first = match word {
             "via" => via.replace(ip()?).is_none(),
             "src" => src.replace(ip()?).is_none(),
+            "dev" => dev.replace(value).is_none(),
             "metric" => metric.replace(number()?).is_none(),
-            _ => return Err("has a word that is not via, src or metric"),
+            _ => return Err("has a word that is not via, dev, src or metric"),
         };
         if !is_first {
             return Err("says the same thing twice");
@@ -143,7 +146,7 @@ fn parse(text: &str) -> Result<Draft<'static>, &'static str> {
     if [Some(to), src].into_iter().flatten().any(|ip| ip.is_ipv4() != via.is_ipv4()) {
         return Err("mixes IPv4 and IPv6");
     }
-    Ok(Draft { to, prefix, via, src, metric: metric.unwrap_or(0), anchor: None })
+    Ok(Draft { to, prefix, via, src, metric: metric.unwrap_or(0), dev, anchor: None })
 }
 
 /// `default`, or a network without bits beyond its prefix.
@@ -208,7 +211,7 @@ mod tests {
 
     fn placed(text: &str) -> Result<(String, String), &'static str> {
         let draft = parse(text).and_then(|draft| draft.placed(&anchors()).map_err(|(why, _)| why))?;
-        let route = draft.settings(Some("eth0")).unwrap();
+        let route = draft.settings(Some("eth0"), str::to_string).unwrap();
         Ok((route.to_string(), route.interface))
     }
 
@@ -228,6 +231,7 @@ mod tests {
                 "ppp0",
             ),
             ("default via fe80::1", "default via fe80::1 src 2001:db8::10", "eth1"),
+            ("default via fe80::1 dev eth1", "default via fe80::1 src 2001:db8::10", "eth1"),
             ("2001:db8:5::/48 via 2001:db8::1", "2001:db8:5::/48 via 2001:db8::1 src 2001:db8::10", "eth1"),
         ] {
             assert_eq!(placed(text), Ok((whole.to_string(), interface.to_string())), "{text}");
@@ -241,7 +245,7 @@ mod tests {
             ("default", "has no gateway"),
             ("default via", "ends with a word that lacks its value"),
             ("default via eth1", "has something else where an IP address belongs"),
-            ("default via 192.0.2.9 dev eth1", "has a word that is not via, src or metric"),
+            ("default via 192.0.2.9 table 100", "has a word that is not via, dev, src or metric"),
             ("default via 192.0.2.9 via 192.0.2.9", "says the same thing twice"),
             ("default via 192.0.2.9 metric -1", "has a metric that cannot be"),
             ("default via 0.0.0.0", "has a gateway that no box can be"),
@@ -256,6 +260,8 @@ mod tests {
         let near = &anchors()[..2];
         let far = parse("default via 203.0.113.1").unwrap().placed(near).err().unwrap();
         assert_eq!(far.0, "has a gateway that no address of this group reaches");
+        let elsewhere = parse("default via 192.0.2.9 dev eth7").unwrap().placed(&anchors()).err().unwrap();
+        assert_eq!(elsewhere.0, "has a gateway that no address of this group reaches");
         let own = parse("default via 10.0.0.100").unwrap().placed(near).err().unwrap();
         assert_eq!(own.0, "has a gateway that no address of this group reaches");
     }

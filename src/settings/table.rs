@@ -180,6 +180,17 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// All keys with their strings.
+    pub(super) fn all_texts(&self, report: &mut Report<'_>) -> Vec<[At<&'t str>; 2]> {
+        let mut all = Vec::new();
+        for (key, value) in self.map {
+            let name: &'t str = key.get_ref().as_ref();
+            let text = self.string(name, located(value), report);
+            all.extend(text.map(|text| [At { at: key.span().start, value: name }, text]));
+        }
+        all
+    }
+
     /// An array of strings and tables, or a single one of them; empty if it is not there.
     pub(super) fn elements(&self, key: &str, report: &mut Report<'_>) -> Vec<Element<'t>> {
         let all = match self.find(key) {

@@ -208,6 +208,69 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
 }
 
 #[test]
+fn each_box_may_call_its_interfaces_as_it_likes() {
+    let text = GOOD
+        .replace(
+            "lan = \"10.0.0.2\"",
+            "lan = '10.0.0.2'\ninterface_names = { eth1 = 'enp2s0', eth2 = 'enp3s0' }",
+        )
+        .replace(
+            "\"10.0.0.100/24\"",
+            "\"10.0.0.100/24\", \
+             { address = \"192.0.2.10/29@eth1\", carrier = \"ignore\", label = \"eth1:0\" }, \
+             { address = \"10.8.0.1/32@tun0\", peer = \"10.8.0.2\" }",
+        )
+        .replace("[group.gateway]", "[group.gateway]\ntrack = ['eth2']\nroutes = ['default via 192.0.2.9']");
+    for (node, own, tracked) in [("gw1", "eth1", "eth2"), ("gw2", "enp2s0", "enp3s0")] {
+        let settings = good_as(&text, node);
+        let group = &settings.groups[0];
+        let [lan, dsl, tunnel] = &group.addresses[..] else { panic!("three addresses") };
+        assert_eq!((lan.interface.as_str(), dsl.interface.as_str(), dsl.needs_carrier), ("eth0", own, false));
+        assert_eq!(dsl.label, Some(format!("{own}:0")));
+        assert_eq!(tunnel.peer, Some("10.8.0.2".parse().unwrap()));
+        assert_eq!(group.watched().collect::<Vec<_>>(), ["eth0", "tun0", tracked]);
+        assert_eq!(group.routes[0].interface, own);
+        assert_eq!(settings.interfaces, ["eth0", own, "tun0", tracked]);
+        let is_needed =
+            |name: &str| settings.needs.iter().any(|need| need.what == needs::Thing::Interface(name.into()));
+        assert!(is_needed(own) && is_needed(tracked) && (node == "gw1" || !is_needed("eth1")));
+    }
+    assert_eq!(good_as(&text, "gw1").policy.digest, good_as(&text, "gw2").policy.digest);
+    let other = text.replace("carrier = \"ignore\", ", "");
+    assert_ne!(good_as(&text, "gw1").policy.digest, good_as(&other, "gw1").policy.digest);
+    let changes = differences(&good_as(&text, "gw1"), &good_as(&other, "gw1"));
+    assert_eq!(changes.len(), 2, "{changes:?}");
+}
+
+#[test]
+fn what_an_address_cannot_have_is_refused() {
+    for (more, said) in [
+        ("label = 'eth0'", "cannot be the label of 10.0.0.100"),
+        ("label = 'eth1:1'", "cannot be the label of 10.0.0.100"),
+        ("label = 'eth0:a-long-label'", "cannot be the label of 10.0.0.100"),
+        ("peer = 'fd00::2'", "cannot be the other end of 10.0.0.100"),
+        ("peer = '10.0.0.100'", "cannot be the other end of 10.0.0.100"),
+        ("carrier = 'no'", "use \"ignore\" or \"need\""),
+        ("lable = 'eth0:1'", "did you mean \"label\"?"),
+    ] {
+        let text =
+            GOOD.replace("\"10.0.0.100/24\"", &format!("{{ address = '10.0.0.100/24@eth0', {more} }}"));
+        let lines = load_as(&text, &asked("gw1")).unwrap_err();
+        assert!(lines.len() == 1 && lines[0].contains(said), "{more}: {lines:?}");
+    }
+    let twice =
+        GOOD.replace("lan = \"10.0.0.2\"", "lan = '10.0.0.2'\ninterface_names = { eth1 = 'a', eth2 = 'a' }");
+    assert!(load_as(&twice, &asked("gw1")).unwrap_err()[0].contains("two interfaces are \"a\" here"));
+    let many: Vec<_> = (1..=65).map(|n| format!("'10.0.0.{n}/16@eth0'")).collect();
+    let many = |count: usize| {
+        GOOD.replace("\"10.0.0.100/24\"", &many[..count].join(", ")).replace("10.0.0", "10.0.1")
+    };
+    assert!(
+        load_as(&many(65), &asked("gw1")).unwrap_err().iter().any(|line| line.contains("has 65 addresses"))
+    );
+}
+
+#[test]
 fn what_comes_before_the_addresses_stands_first_in_the_list_of_scripts() {
     let with = |keys: &str| GOOD.replace("[group.gateway]", &format!("[group.gateway]\n{keys}"));
     let settings =

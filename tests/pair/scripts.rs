@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::beats::Beats;
 use crate::lab::address_log::Wanted;
 use crate::lab::executable::write_executable;
-use crate::lab::setup::{GROUP, Setup};
+use crate::lab::setup::{GROUP, Setup, VIP};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms};
 
@@ -111,6 +111,33 @@ fn row_19_start_hangs() {
         let left = scene.processes(Side::A).expect("/proc");
         assert!(left.iter().all(|process| process.name == "crosswire"), "something is left: {left:?}");
         assert_on_time("start hangs", beats);
+        scene.assert_never_both();
+    });
+}
+
+/// What comes before the addresses has run before any of them is there, and is stopped when all are gone.
+#[test]
+fn what_comes_before_the_addresses_never_sees_them() {
+    testing::in_fair_lab(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (script, story) = (directory.path().join("first"), directory.path().join("story"));
+        let text = format!(
+            "#!/bin/sh\nwhere=gone\n! ip -o address | grep -q '{VIP}/' || where=there\n\
+             echo \"$CROSSWIRE_NODE $1 $where\" >>{}\n",
+            story.display()
+        );
+        write_executable(&script, &text);
+        let more = format!("before = [\"exec:{}\"]\nsafety = \"probe\"", script.display());
+        let mut scene = Scene::new(Setup { prefer: Some(Side::A), more, ..Setup::default() });
+        scene.begin(Side::A);
+        scene.begin(Side::B);
+        scene.settle(Side::A);
+        let said = scene.say(Side::A, &["handover", GROUP]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        scene.settle(Side::B);
+        let told = fs::read_to_string(&story).expect("a story");
+        let told: Vec<&str> = told.lines().collect();
+        assert_eq!(told, ["gw1 start gone", "gw1 stop gone", "gw2 start gone"]);
         scene.assert_never_both();
     });
 }

@@ -47,6 +47,13 @@ pub fn compose(plan: &Plan, from: &Path, key: &Path) -> Page {
             let all: Vec<String> = plan.lans.iter().map(|lan| quoted(&lan.interfaces[side])).collect();
             page.line(&format!("interface = [{}]", all.join(", ")), None);
         }
+        let renamed = plan.groups.iter().flat_map(|group| &group.renamed).filter(|_| side == 1);
+        let mut all: Vec<String> = renamed.map(|[a, b]| format!("{} = {}", quoted(a), quoted(b))).collect();
+        all.sort();
+        all.dedup();
+        if !all.is_empty() {
+            page.line(&format!("interface_names = {{ {} }}", all.join(", ")), None);
+        }
     }
     page.line(
         "\n# A null-modem cable, which keepalived does not have: it is what tells a dead peer from a cut \
@@ -80,15 +87,15 @@ fn write_group(group: &Group, names: &[String; 2], page: &mut Page) {
         page.line(&format!("prefer = {}", quoted(&names[side])), at);
     }
     page.line(&format!("failback = {}", quoted(&group.failback)), at);
-    let address = |vip: &super::groups::Vip| (vip.at, format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface));
-    write_list("addresses", group.addresses.iter().map(address), page);
+    write_list("addresses", group.addresses.iter().map(|vip| (vip.at, vip.text())), page);
+    write_list("track", group.tracked.iter().map(|(at, name)| (*at, quoted(name))), page);
     // Both files may ask for the same one.
     let is_first = |(index, (_, text)): &(usize, &(Key, String))| {
         group.routes[..*index].iter().all(|(_, known)| known != text)
     };
     let routes = group.routes.iter().enumerate().filter(is_first).map(|(_, route)| route.clone());
-    write_list("routes", routes, page);
-    write_list("scripts", group.scripts.iter().cloned(), page);
+    write_list("routes", routes.map(|(at, text)| (at, quoted(&text))), page);
+    write_list("scripts", group.scripts.iter().map(|(at, text)| (*at, quoted(text))), page);
     if !group.scripts.is_empty() && !group.is_mounting {
         page.line(
             "# As keepalived did: it does not wait until the peer's scripts must have stopped.\nsafety \
@@ -103,7 +110,7 @@ fn write_list(name: &str, elements: impl Iterator<Item = (Key, String)>, page: &
     let Some((first, _)) = all.first() else { return };
     page.line(&format!("{name} = ["), Some(*first));
     for (at, text) in all {
-        page.line(&format!("    {},", quoted(&text)), Some(at));
+        page.line(&format!("    {text},"), Some(at));
     }
     page.line("]", None);
 }

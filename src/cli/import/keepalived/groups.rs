@@ -9,6 +9,7 @@ use crosswire::time::Span;
 use super::ledger::{Key, Ledger};
 use super::model::{Instance, Node, SyncGroup};
 use super::people::twin;
+use crate::cli::import::compose::quoted;
 use crate::settings::{MAX_ADDRESSES, MAX_SCRIPTS, exact, is_name};
 
 /// A virtual router as both files have it.
@@ -92,6 +93,30 @@ pub struct Vip {
     pub prefix: u8,
     /// Its interface.
     pub interface: String,
+    /// Its label, if it can have that one.
+    pub label: Option<String>,
+    /// The other end.
+    pub peer: Option<IpAddr>,
+    /// Its interface need not have carrier.
+    pub is_untracked: bool,
+}
+
+impl Vip {
+    /// In our notation.
+    pub fn text(&self) -> String {
+        let plain = quoted(&format!("{}/{}@{}", self.ip, self.prefix, self.interface));
+        let mut more = String::new();
+        if let Some(label) = &self.label {
+            more += &format!(", label = {}", quoted(label));
+        }
+        if let Some(peer) = self.peer {
+            more += &format!(", peer = \"{peer}\"");
+        }
+        if self.is_untracked {
+            more += ", carrier = \"ignore\"";
+        }
+        if more.is_empty() { plain } else { format!("{{ address = {plain}{more} }}") }
+    }
 }
 
 /// What is written of a group.
@@ -107,6 +132,10 @@ pub struct Group {
     pub failback: String,
     /// Its addresses.
     pub addresses: Vec<Vip>,
+    /// Interfaces that count without an address.
+    pub tracked: Vec<(Key, String)>,
+    /// What the second node calls an interface that the first one calls otherwise.
+    pub renamed: Vec<[String; 2]>,
     /// Its routes, in our notation.
     pub routes: Vec<(Key, String)>,
     /// Its scripts, in our notation.
@@ -295,7 +324,8 @@ pub fn merge(groups: &mut Vec<Group>, ledger: &mut Ledger) {
     while groups.len() > MAX_GROUPS
         && let Some((first, second)) = pair_to_merge(groups)
     {
-        let Group { name, at, addresses, routes, scripts, is_mounting, .. } = groups.remove(second);
+        let Group { name, at, addresses, tracked, renamed, routes, scripts, is_mounting, .. } =
+            groups.remove(second);
         let group = &mut groups[first];
         ledger.lost(
             at,
@@ -305,6 +335,8 @@ pub fn merge(groups: &mut Vec<Group>, ledger: &mut Ledger) {
             ),
         );
         group.addresses.extend(addresses);
+        group.tracked.extend(tracked);
+        group.renamed.extend(renamed);
         group.routes.extend(routes);
         group.scripts.extend(scripts);
         group.is_mounting |= is_mounting;

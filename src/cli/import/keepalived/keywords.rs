@@ -202,7 +202,6 @@ pub const INSTANCE: Keywords = &[
     ("authentication", KEY),
     ("check_unicast_src", WIRE),
     ("debug", Replaced("`crosswire why` tells what was decided, and why")),
-    ("dont_track_primary", CARRIER_COUNTS),
     ("down_timer_adverts", Replaced("dead_after is four intervals")),
     ("garp_extra_if", ANNOUNCES),
     ("garp_lower_prio_delay", ANNOUNCES),
@@ -241,12 +240,6 @@ pub const INSTANCE: Keywords = &[
     ("virtual_router_id", Replaced("the pair's id and the group's name are in every frame")),
     ("vmac_xmit_base", MAC),
 ];
-
-const CARRIER_COUNTS: Treatment = Lost(
-    "the carrier of an interface with an address always counts: where it may be down on both (a bridge \
-        without a port), keep it \
-     up with a dummy port, or add the address in a script",
-);
 
 /// In `vrrp_sync_group`.
 pub const GROUP: Keywords = &[

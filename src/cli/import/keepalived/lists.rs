@@ -139,6 +139,7 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
         return Err(bad("is not the address of one box"));
     }
     let (mut device, mut notes) = (None, Vec::new());
+    let (mut label, mut peer, mut is_untracked) = (None, None, false);
     while let Some(word) = words.next() {
         let notes = std::cell::RefCell::new(&mut notes);
         let lost = |note: String| notes.borrow_mut().push(Fate::Lost(note));
@@ -147,39 +148,28 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
             || words.next().ok_or_else(|| bad(&format!("ends with {word}, which lacks its value")));
         match word {
             "dev" => device = Some(interface(value()?)?),
-            "label" => lost(format!("the label {} is left out: addresses have none here", shorten(value()?))),
-            "brd" | "broadcast" => idle(format!(
-                "broadcast {} is not set: nothing needs \
-                it",
-                shorten(value()?)
-            )),
-            "scope" => idle(format!(
-                "scope {} is left out: the kernel knows it by the \
-                address",
-                shorten(value()?)
-            )),
-            "peer" => lost(format!(
-                "the peer {} is left out: let a script add `ip address add {ip} peer ...` instead of this \
-                    address",
-                shorten(value()?)
-            )),
+            "label" => label = Some(value()?.to_string()),
+            "brd" | "broadcast" => {
+                idle(format!("broadcast {} is not set: nothing needs it", shorten(value()?)))
+            }
+            "scope" => {
+                idle(format!("scope {} is left out: the kernel knows it by the address", shorten(value()?)))
+            }
+            "peer" => {
+                let (other, _) = network(value()?).map_err(bad)?;
+                peer = Some(other);
+            }
             "track_group" | "preferred_lft" => lost(format!("{word} {} is left out", shorten(value()?))),
-            "no_track" => lost(
-                "its interface counts all the same: where that may be down on both, keep it up with a dummy \
-                    port, or add the \
-                 address in a script"
-                    .to_string(),
-            ),
+            "no_track" => is_untracked = true,
             "use_vmac" => lost("it has the box's own MAC".to_string()),
             "-nodad" | "nodad" => idle("nodad: it is probed before it is taken".to_string()),
-            "noprefixroute" | "home" | "mngtmpaddr" => idle(format!(
-                "{word} is left out: it is as the kernel \
-                has it"
-            )),
+            "noprefixroute" | "home" | "mngtmpaddr" => {
+                idle(format!("{word} is left out: it is as the kernel has it"))
+            }
             _ => return Err(bad(&format!("is followed by \"{}\", which is not read here", shorten(word)))),
         }
     }
-    Ok(Address { at: statement.at, ip, prefix, interface: device, notes })
+    Ok(Address { at: statement.at, ip, prefix, interface: device, label, peer, is_untracked, notes })
 }
 
 /// An address and its prefix length, which is that of a single one if nothing is said.

@@ -61,6 +61,8 @@ pub struct Instance {
     pub checks: Vec<(String, Key)>,
     /// `notify*`
     pub notify: Vec<Notify>,
+    /// `dont_track_primary`
+    pub is_untracked: bool,
 }
 
 /// Priority of an instance that names none.
@@ -86,6 +88,7 @@ impl Instance {
             tracks: Vec::new(),
             checks: Vec::new(),
             notify: Vec::new(),
+            is_untracked: false,
         }
     }
 
@@ -144,6 +147,12 @@ pub struct Address {
     pub prefix: u8,
     /// Its interface, if it says so.
     pub interface: Option<String>,
+    /// `label`
+    pub label: Option<String>,
+    /// `peer`
+    pub peer: Option<IpAddr>,
+    /// `no_track`
+    pub is_untracked: bool,
     /// What has to be said of what else it says.
     pub notes: Vec<Fate>,
 }

@@ -24,8 +24,9 @@ const READ_AT_TOP: [&str; 8] = [
     "vrrp_track_file",
     "vrrp_track_process",
 ];
-const READ_IN_INSTANCE: [&str; 26] = [
+const READ_IN_INSTANCE: [&str; 27] = [
     "advert_int",
+    "dont_track_primary",
     "interface",
     "mcast_src_ip",
     "nopreempt",
@@ -235,6 +236,10 @@ fn in_instance(statement: &Statement, instance: &mut Instance, sources: &mut Sou
         "advert_int" => {
             let span = seconds(one(statement)?)?;
             set(&mut instance.advert, span, at, ledger);
+        }
+        "dont_track_primary" => {
+            instance.is_untracked = true;
+            ledger.taken(at, "carrier = \"ignore\" of its addresses on its interface");
         }
         "nopreempt" => set(&mut instance.nopreempt, (), at, ledger),
         "preempt" => {

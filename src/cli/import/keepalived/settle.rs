@@ -7,7 +7,7 @@ use crosswire::time::Span;
 use super::groups::{self, Group, Router, Together, Vip, is_in};
 use super::ledger::Key;
 use super::lists::network;
-use super::model::{Instance, Node, Route, SyncGroup, Track};
+use super::model::{Address, Instance, Node, Route, SyncGroup, Track};
 use super::notify;
 use super::people::{self, Lan};
 use super::source::Sources;
@@ -42,8 +42,8 @@ pub fn settle(nodes: &[Option<Node>; 2], names: [String; 2], told: &Names, sourc
     let times = times(nodes, sources);
     let mut groups = Vec::new();
     for together in groups::all_together(nodes) {
-        let group = group(&together, &names, &groups, nodes[1].is_some(), sources);
-        tell_tracks(&together, &group, &lans, sources);
+        let mut group = group(&together, &names, &groups, nodes[1].is_some(), sources);
+        take_tracks(&together, &mut group, sources);
         groups.push(group);
     }
     groups::split(&mut groups, &mut sources.ledger);
@@ -156,10 +156,11 @@ fn group(
         sources.ledger.taken(group.at, format!("[group.\"{name}\"]"));
     }
     let mut addresses = Vec::new();
+    let mut renamed: Vec<[String; 2]> = others.iter().flat_map(|other| other.renamed.clone()).collect();
     for router in &together.routers {
         tell_router(router, &name, names, has_both, sources);
         for (side, one) in router.each() {
-            add_addresses(&mut addresses, (side, one), router, names, &name, sources);
+            add_addresses((&mut addresses, &mut renamed), (side, one), router, names, &name, sources);
         }
     }
     let mut routes: Vec<(Key, String)> = Vec::new();
@@ -174,7 +175,8 @@ fn group(
     }
     let (prefer, failback) = groups::preference(together, names, has_both, &mut sources.ledger);
     let (scripts, is_mounting) = notify::scripts(together, names, &mut sources.ledger);
-    Group { name, at, prefer, failback, addresses, routes, scripts, is_mounting }
+    let tracked = Vec::new();
+    Group { name, at, prefer, failback, addresses, tracked, renamed, routes, scripts, is_mounting }
 }
 
 /// What to do about a route that cannot be written.
@@ -200,7 +202,7 @@ fn tell_router(router: &Router<'_>, name: &str, names: &[String; 2], has_both: b
 }
 
 fn add_addresses(
-    all: &mut Vec<Vip>,
+    (all, renamed): (&mut Vec<Vip>, &mut Vec<[String; 2]>),
     (side, one): (usize, &Instance),
     router: &Router<'_>,
     names: &[String; 2],
@@ -221,6 +223,16 @@ fn add_addresses(
                         "\"{text}\" of [group.\"{group}\"], as said \
                     before"
                     ),
+                );
+            }
+            Some(vip)
+                if is_twin
+                    && vip.prefix == address.prefix
+                    && rename(renamed, [vip.interface.as_str(), interface]) =>
+            {
+                sources.ledger.taken(
+                    address.at,
+                    format!("interface_names: {} is called {interface} on {}", vip.interface, names[1]),
                 );
             }
             Some(vip) if is_twin => sources.ledger.lost(
@@ -247,8 +259,11 @@ fn add_addresses(
                     );
                 }
                 if all.iter().all(|vip| vip.at != address.at) {
+                    let is_untracked = address.is_untracked || one.is_untracked && interface == usual;
+                    let label = label_of(address, interface, sources);
                     let (ip, prefix, interface) = (address.ip, address.prefix, interface.to_string());
-                    all.push(Vip { at: address.at, ip, prefix, interface });
+                    let peer = address.peer.filter(|peer| peer.is_ipv4() == ip.is_ipv4() && *peer != ip);
+                    all.push(Vip { at: address.at, ip, prefix, interface, label, peer, is_untracked });
                 }
             }
         }
@@ -256,6 +271,31 @@ fn add_addresses(
             sources.ledger.say(address.at, note.clone());
         }
     }
+}
+
+/// Whether the second node may call an interface of the first so: no two may be one.
+fn rename(renamed: &mut Vec<[String; 2]>, [a, b]: [&str; 2]) -> bool {
+    let is_same = |[known, other]: &[String; 2]| known == a && other == b;
+    let is_free = renamed.iter().all(|[known, other]| known != a && other != b);
+    let is_known = renamed.iter().any(is_same);
+    if is_free {
+        renamed.push([a.to_string(), b.to_string()]);
+    }
+    is_free || is_known
+}
+
+/// The label of an address, if old tools could show it.
+fn label_of(address: &Address, interface: &str, sources: &mut Sources) -> Option<String> {
+    let label = address.label.as_ref()?;
+    let is_good = label.len() < 16 && label.strip_prefix(interface).is_some_and(|rest| rest.starts_with(':'));
+    if is_good && address.ip.is_ipv4() {
+        return Some(label.clone());
+    }
+    sources.ledger.lost(
+        address.at,
+        format!("the label {} is left out: it does not begin with {interface}:", shorten(label)),
+    );
+    None
 }
 
 /// `default via 10.0.0.254 metric 5`, or why that cannot be said.
@@ -307,38 +347,36 @@ fn longest(ip: IpAddr) -> u8 {
     if ip.is_ipv4() { 32 } else { 128 }
 }
 
-fn tell_tracks(together: &Together<'_>, group: &Group, lans: &[Lan], sources: &mut Sources) {
+fn take_tracks(together: &Together<'_>, group: &mut Group, sources: &mut Sources) {
     let of_instances = together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.tracks);
     let of_groups = together.groups.iter().flat_map(|(_, one)| &one.tracks);
     for Track { at, interface, is_weighted } in of_instances.chain(of_groups) {
-        let is_served = group.addresses.iter().any(|vip| vip.interface == *interface);
-        let is_lan = lans.iter().any(|lan| lan.interfaces.contains(interface));
+        // What the second node calls otherwise is written by the name that the first one has for it.
+        let name = group
+            .renamed
+            .iter()
+            .find(|[_, own]| own == interface)
+            .map_or(interface, |[name, _]| name)
+            .clone();
+        let is_served = group.addresses.iter().any(|vip| vip.interface == name && !vip.is_untracked);
         match (is_served, is_weighted) {
-            (true, false) => sources.ledger.taken(
-                *at,
-                "the carrier of every interface with an address of \
-                the group counts",
-            ),
-            (true, true) => sources.ledger.replaced(
-                *at,
-                "its carrier counts, without weights: who has lost \
-                it hands over",
-            ),
-            (false, _) if is_lan => {
-                sources.ledger.replaced(
-                    *at,
-                    "[lan] is heard there; an interface without an address of the \
-                    group moves nothing",
-                );
+            (true, false) => sources
+                .ledger
+                .taken(*at, "the carrier of every interface with an address of the group counts"),
+            (true, true) => sources
+                .ledger
+                .replaced(*at, "its carrier counts, without weights: who has lost it hands over"),
+            (false, false) => {
+                sources.ledger.taken(*at, format!("track: its carrier counts for [group.\"{}\"]", group.name))
             }
-            (false, _) => sources.ledger.lost(
-                *at,
-                format!(
-                    "only interfaces with an address of the group count: name a witness behind {interface}, \
-                        or let a script of the \
-                     group answer monitor by its carrier"
-                ),
-            ),
+            (false, true) => {
+                sources
+                    .ledger
+                    .replaced(*at, "track: its carrier counts, without weights: who has lost it hands over");
+            }
+        }
+        if !is_served && group.tracked.iter().all(|(_, known)| *known != name) {
+            group.tracked.push((*at, name));
         }
     }
 }
