@@ -254,10 +254,11 @@ impl Reason {
 
     /// What is behind it, as far as that is known; empty if the words say it all.
     fn cause(&self, report: &Report) -> String {
+        let is_explained = cfg!(feature = "explain");
         match self.name {
-            "cannot_serve" | "failing" | "unable" => own_inability(report),
-            "peer_unable" => peers_inability(report),
-            "keys_differ" => refused_for(report).to_owned(),
+            "cannot_serve" | "failing" | "unable" if is_explained => own_inability(report),
+            "peer_unable" if is_explained => peers_inability(report),
+            "keys_differ" if is_explained => refused_for(report).to_owned(),
             "nobody_serves" | "cold_start" | "moving" => {
                 let waits = report.node.groups.iter().find(|group| is_unserved(group));
                 let why = waits.and_then(|group| Some((group.block?, group.wait)));
