@@ -7,6 +7,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::pair::{GroupId, PathId, PathKind, Side};
 use crate::time::Span;
 
 /// Most paths a pair may have (three bits on the wire).
@@ -26,64 +27,6 @@ pub const MAX_DEAD_AFTER: Span = Span::from_ms(16_383);
 pub const MAX_INTERVAL: Span = Span::from_ms(5_000);
 /// Shortest interval that a Pentium and a scheduler tick of 10 ms can keep.
 pub const MIN_INTERVAL: Span = Span::from_ms(20);
-
-/// Which of the two nodes: `A` is the one whose name sorts first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
-pub enum Side {
-    /// The node with the lower name; it wins the last tie.
-    A,
-    /// The node with the higher name.
-    B,
-}
-
-impl Side {
-    /// The other node.
-    pub const fn peer(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-
-    /// 0 for `A`, 1 for `B`.
-    pub const fn index(self) -> usize {
-        match self {
-            Self::A => 0,
-            Self::B => 1,
-        }
-    }
-}
-
-/// Index of a path in [`Policy::paths`], the same on both nodes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
-pub struct PathId(pub u8);
-
-/// Index of a group in [`Policy::groups`], the same on both nodes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
-pub struct GroupId(pub u8);
-
-impl PathId {
-    /// As an index into the list of paths.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
-impl GroupId {
-    /// As an index into the list of groups.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
-/// What a path is made of; paths of different kinds do not share a cause of failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
-pub enum PathKind {
-    /// A null-modem cable between two serial ports.
-    Serial,
-    /// UDP over Ethernet.
-    Lan,
-}
 
 /// When beats leave on a path, and when their absence means something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

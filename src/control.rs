@@ -6,11 +6,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::config::Side;
 use crosswire::frame::aside::Subject;
-use crosswire::frame::message::{GroupReport, Role, decode_all};
+use crosswire::frame::message::{GroupReport, decode_all};
+use crosswire::pair::{Role, Side};
+use crosswire::quorum::event::Demand;
 use crosswire::quorum::forecast::Forecast;
-use crosswire::quorum::record::{Denial, Record};
+use crosswire::quorum::record::Record;
+use crosswire::reasons::Denial;
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
@@ -45,45 +47,23 @@ pub enum Question {
     /// A move, or the ban of one.
     Demand {
         /// What.
-        what: Demand,
+        what: Demand<String>,
         /// Why, in the operator's words.
         reason: Option<String>,
     },
 }
 
-/// What an operator can ask of a node.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Demand {
-    /// Let the peer serve this group.
-    Handover(String),
-    /// Serve this group, which the peer serves.
-    Takeover(String),
-    /// Serve this group: the operator has seen that the peer is off.
-    TakeoverPeerIsOff(String),
-    /// Hold nothing from now on.
-    Standby {
-        /// Even if the peer cannot serve instead.
-        force: bool,
-    },
-    /// The end of standby.
-    Online,
-    /// Move nothing for so long; zero ends it.
-    Maintenance(Span),
-}
-
 /// As it would be typed.
-impl std::fmt::Display for Demand {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Handover(group) => write!(out, "handover {group}"),
-            Self::Takeover(group) => write!(out, "takeover {group}"),
-            Self::TakeoverPeerIsOff(group) => write!(out, "takeover {group} --peer-is-off"),
-            Self::Standby { force: false } => out.write_str("standby"),
-            Self::Standby { force: true } => out.write_str("standby --force"),
-            Self::Online => out.write_str("online"),
-            Self::Maintenance(Span::ZERO) => out.write_str("maintenance off"),
-            Self::Maintenance(lasts) => write!(out, "maintenance on for {lasts}"),
-        }
+pub fn typed(demand: &Demand<String>) -> String {
+    match demand {
+        Demand::Handover(group) => format!("handover {group}"),
+        Demand::Takeover(group) => format!("takeover {group}"),
+        Demand::TakeoverPeerIsOff(group) => format!("takeover {group} --peer-is-off"),
+        Demand::Standby { force: false } => "standby".to_owned(),
+        Demand::Standby { force: true } => "standby --force".to_owned(),
+        Demand::Online => "online".to_owned(),
+        Demand::Maintenance(Span::ZERO) => "maintenance off".to_owned(),
+        Demand::Maintenance(lasts) => format!("maintenance on for {lasts}"),
     }
 }
 

@@ -25,9 +25,10 @@
 //!
 //! A folder uses those above it, never those below. The library:
 //!
-//! * [`time`], [`config`], [`resource`], [`status`]: plain types that the folders share. Instants and spans;
-//!   what both nodes agreed on; what the guard can be told to do and what came of it; what a node knows, for
-//!   showing. [`limit`] makes a flood of events one line and a count.
+//! * [`time`], [`pair`], [`config`], [`reasons`], [`resource`], [`status`]: plain types that the folders
+//!   share. Instants and spans; sides, paths, groups and what nodes say of themselves; what both nodes agreed
+//!   on; why something was or was not done; what the guard can be told to do and what came of it; what a node
+//!   knows, for showing. [`limit`] makes a flood of events one line and a count.
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
 //!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is what is said.
@@ -98,7 +99,7 @@
 //! 2. `agent/control.rs` takes the question, `agent/mod.rs` turns the group's name into its id and hands in
 //!    `Event::Operator`.
 //! 3. [`Node`](quorum::Node) answers at once with `Effect::Reply`: accepted, or a
-//!    [`Denial`](quorum::record::Denial) that `words.rs` turns into a reason and a remedy. If accepted, the
+//!    [`Denial`](reasons::Denial) that `words.rs` turns into a reason and a remedy. If accepted, the
 //!    wish stands for ten seconds.
 //! 4. On the tick, the decision is to release: scripts first, then addresses. The guard stops the scripts,
 //!    removes the addresses, sees that they are gone, and says so.
@@ -114,7 +115,8 @@
 //! ```
 //! use crosswire::config::{InJeopardy, PathId, PathKind, PathPolicy, Policy, Side, Speed};
 //! use crosswire::frame::{Key, Keyring, session::Entropy};
-//! use crosswire::quorum::{Effect, Effects, Event, Node, Verdict};
+//! use crosswire::quorum::{Effect, Effects, Event, Node};
+//! use crosswire::reasons::Verdict;
 //! use crosswire::time::{Instant, Span};
 //!
 //! let cable = PathPolicy { kind: PathKind::Serial, timing: Speed::Normal.timing() };
@@ -154,7 +156,9 @@ pub mod custody;
 pub mod frame;
 pub mod health;
 pub mod limit;
+pub mod pair;
 pub mod quorum;
+pub mod reasons;
 pub mod resource;
 pub mod status;
 pub mod time;

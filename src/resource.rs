@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::GroupId;
+use crate::pair::GroupId;
 use crate::time::Instant;
 
 /// Ties an outcome to its order. Tokens of one agent run never repeat.

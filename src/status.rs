@@ -4,12 +4,12 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES, Side};
-use crate::frame::message::{Build, GroupReport, Role, Trouble};
+use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
+use crate::frame::message::{Build, GroupReport};
 use crate::frame::refusal::REFUSALS;
 use crate::health::{LineReading, PathState, Quality};
-use crate::quorum::Verdict;
-use crate::quorum::record::Block;
+use crate::pair::{Role, Side, Trouble};
+use crate::reasons::{Block, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
 

@@ -22,7 +22,8 @@
 //! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are
 //!    opened again.
 
-use crate::config::{PathId, PathKind, Policy};
+use crate::config::Policy;
+use crate::pair::{PathId, PathKind};
 use crate::time::{Instant, Span};
 
 /// Where something can arrive.

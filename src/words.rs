@@ -1,13 +1,12 @@
 //! What happened, in words: one line an event, for the log and for people.
 
-use crosswire::config::{GroupId, PathId};
 use crosswire::frame::Refusal;
-use crosswire::frame::message::{Role, Trouble, Word};
 use crosswire::health::{LineReading, PathState, WitnessView};
-use crosswire::quorum::Verdict;
+use crosswire::pair::{GroupId, PathId, Role, Trouble, Word};
 use crosswire::quorum::decide::{Claim, Situation};
 use crosswire::quorum::probe::Finding;
-use crosswire::quorum::record::{Block, Denial, Incident, Record, ReleaseReason, TakeReason};
+use crosswire::quorum::record::{Incident, Record};
+use crosswire::reasons::{Block, Denial, ReleaseReason, TakeReason, Verdict};
 use crosswire::resource::{Condition, Fault};
 use log::Level;
 

@@ -8,8 +8,8 @@
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
-use crosswire::config::{GroupId, PathId, SafetyRule, Side};
-use crosswire::frame::message::Role;
+use crosswire::config::SafetyRule;
+use crosswire::pair::{GroupId, PathId, Role, Side};
 use crosswire::time::Span;
 use simulate::fault::{Fault, Way};
 use simulate::setup::Setup;

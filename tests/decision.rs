@@ -10,15 +10,16 @@ mod simulate;
 #[path = "decision/forecasts.rs"]
 mod forecasts;
 
-use crosswire::config::{GroupId, PathId, SafetyRule, Side};
-use crosswire::frame::message::Trouble;
+use crosswire::config::SafetyRule;
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::health::PathState;
-use crosswire::quorum::event::Request;
-use crosswire::quorum::record::{Block, Incident, Record, ReleaseReason};
+use crosswire::pair::{GroupId, PathId, Side, Trouble};
+use crosswire::quorum::event::Demand;
+use crosswire::quorum::record::{Incident, Record};
 use crosswire::quorum::succession::{Deposit, Holding, Stage, Succession};
-use crosswire::quorum::{Effect, Effects, Event, Node, Verdict};
+use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::reasons::{Block, ReleaseReason, Verdict};
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Token};
 use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Noise, Way};
@@ -355,13 +356,13 @@ fn heavy_loss_moves_nothing() {
 #[test]
 fn a_node_in_standby_holds_nothing_until_it_is_told_online() {
     let mut world = pair(18);
-    world.ask(Side::A, Request::Standby { force: false });
+    world.ask(Side::A, Demand::Standby { force: false });
     let took = world.run_until(Span::from_s(5), |w| w.holds(Side::B, GATEWAY)).expect("B acquires");
     assert!(took <= ms(15), "{took}");
     world.befall(Fault::PowerCut(Side::B));
     world.run_for(Span::from_s(100));
     assert!(world.holders(GATEWAY).is_empty(), "nothing, also when the peer dies");
-    world.ask(Side::A, Request::Online);
+    world.ask(Side::A, Demand::Online);
     world.run_until(Span::from_s(5), |w| w.holds(Side::A, GATEWAY)).expect("A serves again");
     assert_no_overlap(&world);
 }
@@ -371,10 +372,10 @@ fn standby_needs_a_peer_that_can_serve_unless_it_is_forced() {
     let mut world = pair(19);
     world.befall(Fault::PowerCut(Side::B));
     world.run_for(Span::from_s(2));
-    world.ask(Side::A, Request::Standby { force: false });
+    world.ask(Side::A, Demand::Standby { force: false });
     world.run_for(Span::from_s(2));
     assert_eq!(world.holders(GATEWAY), [Side::A], "refused");
-    world.ask(Side::A, Request::Standby { force: true });
+    world.ask(Side::A, Demand::Standby { force: true });
     world.run_for(Span::from_s(100));
     assert!(world.holders(GATEWAY).is_empty());
     assert_no_overlap(&world);
@@ -384,8 +385,8 @@ fn standby_needs_a_peer_that_can_serve_unless_it_is_forced() {
 fn of_two_nodes_in_standby_the_lower_name_serves() {
     for first in [Side::A, Side::B] {
         let mut world = pair(20);
-        world.ask(first, Request::Standby { force: false });
-        world.ask(first.peer(), Request::Standby { force: false });
+        world.ask(first, Demand::Standby { force: false });
+        world.ask(first.peer(), Demand::Standby { force: false });
         world.run_for(Span::from_s(3));
         assert_eq!(world.holders(GATEWAY), [Side::A], "never none for ever, whoever was first: {first:?}");
         assert_no_overlap(&world);
@@ -396,7 +397,7 @@ fn of_two_nodes_in_standby_the_lower_name_serves() {
 fn maintenance_of_either_node_moves_nothing_until_it_expires() {
     for side in [Side::A, Side::B] {
         let mut world = pair(21);
-        world.ask(side, Request::Maintenance(Span::from_s(30)));
+        world.ask(side, Demand::Maintenance(Span::from_s(30)));
         world.run_for(Span::from_s(1));
         world.befall(Fault::Handover(Side::A, GATEWAY));
         world.befall(Fault::Takeover(Side::B, GATEWAY));
@@ -418,7 +419,7 @@ fn two_actives_are_settled_in_maintenance_too() {
     world.befall(Fault::Cut(LAN, Way::Both));
     world.run_for(Span::from_s(10));
     for side in [Side::A, Side::B] {
-        world.ask(side, Request::Maintenance(Span::from_s(600)));
+        world.ask(side, Demand::Maintenance(Span::from_s(600)));
     }
     world.befall(Fault::Mend(LAN));
     let took = world.run_until(Span::from_s(5), |w| w.holders(GATEWAY).len() == 1).expect("one yields");

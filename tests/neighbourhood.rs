@@ -10,8 +10,8 @@ mod simulate;
 #[path = "neighbourhood/turns.rs"]
 mod turns;
 
-use crosswire::config::{Failback, GroupId, InJeopardy, PathId, SafetyRule, Side, Speed};
-use crosswire::frame::message::Role;
+use crosswire::config::{Failback, InJeopardy, SafetyRule, Speed};
+use crosswire::pair::{GroupId, PathId, Role, Side};
 use crosswire::quorum::record::Record;
 use crosswire::time::Span;
 use simulate::fault::{Fault, LineFault, Way, WitnessId};

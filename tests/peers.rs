@@ -7,14 +7,14 @@
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;
 
-use crosswire::config::{
-    GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side, Speed,
-};
-use crosswire::frame::message::{Ack, Beat, GroupReport, Role, Standing, Word};
+use crosswire::config::{GroupPolicy, InJeopardy, PathTiming, Policy, Speed};
+use crosswire::frame::message::{Ack, Beat, GroupReport, Standing};
 use crosswire::frame::session::{Accepted, Entropy, Session};
 use crosswire::frame::{Body, Key, Keyring, Version};
-use crosswire::quorum::record::{Record, ReleaseReason};
+use crosswire::pair::{GroupId, PathId, PathKind, Role, Side, Word};
+use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::reasons::ReleaseReason;
 use crosswire::resource::{Order, Outcome, Token};
 use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Way, WitnessId};

@@ -7,13 +7,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use crosswire::config::{PathId, PathKind, Side};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{Beat, Build, Give, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::session::{Entropy, Session};
 use crosswire::frame::{Key, Keyring, MAX_BODY_BYTES, Version};
+use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::time::{Instant, Span};
 
 /// Counts what this thread allocates.

@@ -1,14 +1,14 @@
 //! The tables of the decision, cell by cell, against the text files beside this one. The files are the
 //! specification: a cell that changes is a changed rule, and wants a reason.
 
-use crosswire::config::{InJeopardy, PathKind, SafetyRule};
-use crosswire::frame::message::Role;
+use crosswire::config::{InJeopardy, SafetyRule};
 use crosswire::health::{LineReading, PathState, WitnessView};
-use crosswire::quorum::Verdict;
+use crosswire::pair::{PathKind, Role};
 use crosswire::quorum::decide::{Claim, Decision, Fence, Situation, Standby, Tie, Wish, decide};
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::roles::{RoleEvent, next};
 use crosswire::quorum::verdict::{Testimony, verdict};
+use crosswire::reasons::Verdict;
 
 /// The lines of a table without remarks: a `#` at the start of a line.
 fn lines(text: &str) -> impl Iterator<Item = &str> {

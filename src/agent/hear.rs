@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use crosswire::config::{GroupId, PathId};
+use crosswire::pair::{GroupId, PathId};
 use crosswire::quorum::Event;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;

@@ -54,9 +54,9 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::config::{GroupId, PathId};
-    use crosswire::frame::message::Role;
     use crosswire::health::PathState;
+    use crosswire::pair::Role;
+    use crosswire::pair::{GroupId, PathId};
 
     use super::*;
 

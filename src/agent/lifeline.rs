@@ -6,8 +6,8 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use crosswire::config::PathId;
 use crosswire::frame::aside::{Ask, MAX_CHUNK_BYTES, MAX_TEXT_BYTES, Subject, Tell};
+use crosswire::pair::PathId;
 use crosswire::time::{Instant, Span};
 use nix::sys::socket::{MsgFlags, recv};
 

@@ -19,6 +19,8 @@ mod tests;
 mod wait;
 pub mod witness;
 
+pub use operators::Texts;
+
 use std::os::fd::OwnedFd;
 
 use crosswire::config::{MAX_GROUPS, PathPolicy};
@@ -94,9 +96,18 @@ struct Agent<'a> {
     idleness: Idleness,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
+    texts: Texts,
     /// What the last operator's request came to.
     reply: Option<Answer>,
     is_done: bool,
+}
+
+/// What the agent is connected to from its first instant on.
+pub struct Sockets {
+    /// To its guard.
+    pub guard: OwnedFd,
+    /// On which commands ask.
+    pub control: OwnedFd,
 }
 
 /// The agent's whole life after it has dropped its privileges; returns its exit code. Ends after a goodbye,
@@ -105,12 +116,12 @@ pub fn run(
     settings: &Settings,
     keys: &[Key],
     entropy: Entropy,
-    guard: OwnedFd,
-    control: OwnedFd,
+    sockets: Sockets,
     inheritance: Option<Inheritance>,
     kept: Kept,
+    texts: Texts,
 ) -> u8 {
-    let mut agent = Agent::new(settings, keys, entropy, guard, control);
+    let mut agent = Agent::new(settings, keys, entropy, sockets, texts);
     if inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance, kept.restraint)) {
         agent.reason = kept.reason;
     } else {
@@ -124,7 +135,7 @@ pub fn run(
 }
 
 impl<'a> Agent<'a> {
-    fn new(settings: &'a Settings, keys: &[Key], entropy: Entropy, guard: OwnedFd, control: OwnedFd) -> Self {
+    fn new(settings: &'a Settings, keys: &[Key], entropy: Entropy, sockets: Sockets, texts: Texts) -> Self {
         let policy = settings.policy.clone();
         let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len(), settings.interfaces.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
@@ -152,8 +163,8 @@ impl<'a> Agent<'a> {
             spare: Some(Box::default()),
             listeners: Vec::new(),
             twins: Vec::new(),
-            guard: GuardEnd::new(guard),
-            control: Control::new(control),
+            guard: GuardEnd::new(sockets.guard),
+            control: Control::new(sockets.control),
             carriers: vec![None; settings.interfaces.len()],
             names: Names {
                 peer: settings.peer_name().to_string(),
@@ -172,6 +183,7 @@ impl<'a> Agent<'a> {
             watchdog: None,
             lifeline: Lifeline::default(),
             end_at: Instant::NEVER,
+            texts,
             reply: None,
             is_done: false,
             settings,
@@ -185,13 +197,7 @@ impl<'a> Agent<'a> {
         if restraint != Restraint::default() {
             warn!(
                 "as was said before this start{}",
-                reason
-                    .iter()
-                    .map(|why| format!(
-                        ": \
-                {why}"
-                    ))
-                    .collect::<String>()
+                reason.iter().map(|why| format!(": {why}")).collect::<String>()
             );
         }
         self.reason = reason;

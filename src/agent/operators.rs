@@ -2,11 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
-use crosswire::config::{PathId, PathKind};
 use crosswire::frame::aside::{Aside, Subject};
+use crosswire::pair::{GroupId, PathId, PathKind};
 use crosswire::quorum::Event;
-use crosswire::quorum::event::Request;
-use crosswire::quorum::record::Denial;
+use crosswire::reasons::Denial;
 use crosswire::status::NodeStatus;
 use crosswire::time::{Instant, Span};
 use log::info;
@@ -14,12 +13,22 @@ use log::info;
 use super::lifeline::Told;
 use super::ports::Port;
 use super::{Agent, control};
-use crate::cli::{progress, status_text, why};
 use crate::clock;
-use crate::control::{Answer, Demand, History, Question, Report, Unheard};
+use crate::control::{Answer, History, Question, Report, Unheard, typed};
 use crate::kept::MAX_REASON;
 use crate::plain;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
+
+/// How what a node knows is written for the operator of its peer: as its own commands would write it.
+#[derive(Clone, Copy)]
+pub struct Texts {
+    /// All of it.
+    pub status: fn(&Report) -> String,
+    /// What happened, with the evidence or without.
+    pub why: fn(&History, bool) -> String,
+    /// How far a move is.
+    pub progress: fn(&History) -> String,
+}
 
 impl Agent<'_> {
     pub(super) fn hear_operators(&mut self) {
@@ -39,21 +48,13 @@ impl Agent<'_> {
             Question::Peer(..) => Answer::PeerSays(Err(Unheard::Busy)),
             Question::Demand { what, reason } => {
                 let reason = reason.as_ref().map(|why| plain::line(why, MAX_REASON));
-                let Some(request) = self.request(what) else { return Answer::Denied(Denial::NoSuchGroup) };
-                info!(
-                    "an operator asks: {what}{}",
-                    reason.as_ref().map(|why| format!(", since \"{why}\"")).unwrap_or_default()
-                );
-                self.step(now, Event::Operator(request));
-                let is_ban = match what {
-                    Demand::Standby { .. } => true,
-                    Demand::Maintenance(lasts) => *lasts > Span::ZERO,
-                    Demand::Handover(_)
-                    | Demand::Takeover(_)
-                    | Demand::TakeoverPeerIsOff(_)
-                    | Demand::Online => false,
+                let Some(demand) = what.clone().with(|name| self.group_called(&name)) else {
+                    return Answer::Denied(Denial::NoSuchGroup);
                 };
-                if is_ban && self.reply == Some(Answer::Accepted) {
+                let because = reason.as_ref().map(|why| format!(", since \"{why}\"")).unwrap_or_default();
+                info!("an operator asks: {}{because}", typed(what));
+                self.step(now, Event::Operator(demand));
+                if demand.is_ban() && self.reply == Some(Answer::Accepted) {
                     self.reason = reason;
                 }
                 self.reply.take().unwrap_or(Answer::Denied(Denial::Unable))
@@ -61,20 +62,9 @@ impl Agent<'_> {
         }
     }
 
-    /// A demand with the node's own ids; `None` if there is no such group.
-    fn request(&self, demand: &Demand) -> Option<Request> {
-        let id = |name: &String| {
-            let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
-            groups.find(|(_, group)| group.name == *name).map(|(id, _)| id)
-        };
-        Some(match demand {
-            Demand::Handover(name) => Request::Handover(id(name)?),
-            Demand::Takeover(name) => Request::Takeover(id(name)?),
-            Demand::TakeoverPeerIsOff(name) => Request::TakeoverPeerIsOff(id(name)?),
-            Demand::Standby { force } => Request::Standby { force: *force },
-            Demand::Online => Request::Online,
-            Demand::Maintenance(lasts) => Request::Maintenance(*lasts),
-        })
+    fn group_called(&self, name: &str) -> Option<GroupId> {
+        let mut groups = self.settings.policy.group_ids().zip(&self.settings.groups);
+        groups.find(|(_, group)| group.name == name).map(|(id, _)| id)
     }
 
     /// Our operator asks the peer: one at a time, and only where it is heard.
@@ -149,10 +139,10 @@ impl Agent<'_> {
     /// What our own commands would show.
     fn text(&self, now: Instant, subject: Subject) -> String {
         match subject {
-            Subject::Status => status_text::text(&self.report(now), false),
-            Subject::Why => why::text(&self.history(now, TOLD_DECISIONS), true),
-            Subject::Log => why::text(&self.history(now, TOLD_LINES), false),
-            Subject::Progress => progress::text(&self.history(now, TOLD_STEPS)),
+            Subject::Status => (self.texts.status)(&self.report(now)),
+            Subject::Why => (self.texts.why)(&self.history(now, TOLD_DECISIONS), true),
+            Subject::Log => (self.texts.why)(&self.history(now, TOLD_LINES), false),
+            Subject::Progress => (self.texts.progress)(&self.history(now, TOLD_STEPS)),
             Subject::Unknown => String::new(),
         }
     }

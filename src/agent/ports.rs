@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crosswire::config::{PathId, PathKind, Side};
 use crosswire::frame::aside::MAX_CHUNK_BYTES;
 use crosswire::frame::{Body, MIN_BODY_BYTES, delimit};
 use crosswire::health::Lines;
+use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::Event;
 use crosswire::quorum::timing::{line_load_permille, line_time};
 use crosswire::time::{Instant, Span};

@@ -5,12 +5,12 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use std::net::IpAddr;
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, PathTiming, Policy, Side};
+use crosswire::config::{GroupPolicy, InJeopardy, PathTiming, Policy};
 #[cfg(feature = "cable-test")]
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
-use crosswire::frame::message::Role;
+use crosswire::pair::{PathId, PathKind, Role, Side};
 #[cfg(feature = "cable-test")]
-use crosswire::quorum::event::Request;
+use crosswire::quorum::event::Demand;
 use crosswire::resource::{Order, Outcome};
 use crosswire::time::Span;
 use nix::sys::socket::{
@@ -23,6 +23,17 @@ use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGua
 use crate::settings::VirtualAddress;
 #[cfg(feature = "cable-test")]
 use crate::tty::exchange;
+
+/// An agent that tells its peer's operator nothing.
+fn agent_of<'a>(
+    settings: &'a Settings,
+    key: &[Key],
+    entropy: Entropy,
+    (guard, control): (OwnedFd, OwnedFd),
+) -> Agent<'a> {
+    let texts = Texts { status: |_| String::new(), why: |_, _| String::new(), progress: |_| String::new() };
+    Agent::new(settings, key, entropy, Sockets { guard, control }, texts)
+}
 
 /// Counts what the calling thread allocates.
 struct Counting;
@@ -161,7 +172,7 @@ fn a_pair_at_rest_allocates_nothing() {
         let (control, operator) = pair(SockType::SeqPacket);
         operators.push(operator);
         let entropy = Entropy { incarnation: [id; 8], secret: [id; 16] };
-        agents.push(Agent::new(settings, &key, entropy, theirs, control));
+        agents.push(agent_of(settings, &key, entropy, (theirs, control)));
         let place = Place { socket: ours };
         place.tell(&FromGuard::Carrier { interface: 0, up: true }, None);
         place.tell(&FromGuard::Path { path: PathId(0), errno: 0 }, Some(ports.0));
@@ -222,7 +233,7 @@ fn a_test_of_the_cable_is_answered_between_beats_in_maintenance_only() {
     let settings = settings(Side::A);
     let key = [Key { id: 1, bytes: [7; 32].into_iter().collect() }];
     let entropy = Entropy { incarnation: [1; 8], secret: [1; 16] };
-    let mut agent = Agent::new(&settings, &key, entropy, theirs, control);
+    let mut agent = agent_of(&settings, &key, entropy, (theirs, control));
     let place = Place { socket: ours };
     place.tell(&FromGuard::Path { path: PathId(0), errno: 0 }, Some(cable.0));
     let mut collector = Collector::default();
@@ -245,12 +256,12 @@ fn a_test_of_the_cable_is_answered_between_beats_in_maintenance_only() {
     };
     let (_, beats, answers) = ask_for(&mut agent, 100);
     assert!(beats > 3 && answers.is_empty(), "a stranger: {beats} beats, {answers:?}");
-    agent.step(clock::now(), Event::Operator(Request::Maintenance(Span::from_s(60))));
+    agent.step(clock::now(), Event::Operator(Demand::Maintenance(Span::from_s(60))));
     let (allocated, beats, answers) = ask_for(&mut agent, 100);
     assert_eq!(allocated, 0, "in 100 turns");
     assert!(beats > 3 && answers.len() > 20, "{beats} beats, {answers:?}");
     assert!(answers.len() <= 100 && answers.iter().all(|answer| *answer == echo), "{answers:?}");
-    agent.step(clock::now(), Event::Operator(Request::Maintenance(Span::ZERO)));
+    agent.step(clock::now(), Event::Operator(Demand::Maintenance(Span::ZERO)));
     let (_, _, answers) = ask_for(&mut agent, 20);
     assert_eq!(answers, [], "it is over");
 }

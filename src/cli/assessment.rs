@@ -3,10 +3,9 @@
 //! wake anybody for.
 
 use crosswire::frame::Refusal;
-use crosswire::frame::message::{Role, Trouble};
 use crosswire::health::{LineReading, PathState};
-use crosswire::quorum::Verdict;
-use crosswire::quorum::record::Block;
+use crosswire::pair::{Role, Trouble};
+use crosswire::reasons::{Block, Verdict};
 use crosswire::resource::Condition;
 use crosswire::status::{GroupStatus, PathStatus, PeerStatus, WitnessStatus};
 use crosswire::time::Span;

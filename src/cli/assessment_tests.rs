@@ -1,9 +1,10 @@
 //! All that can be so at once, and what it comes to.
 
-use crosswire::config::{MAX_GROUPS, Side};
-use crosswire::frame::message::{Build, GroupReport, Trouble, Word};
+use crosswire::config::MAX_GROUPS;
+use crosswire::frame::message::{Build, GroupReport};
 use crosswire::frame::refusal::REFUSALS;
 use crosswire::health::Quality;
+use crosswire::pair::{Side, Trouble, Word};
 use crosswire::resource::Condition;
 use crosswire::status::{NodeStatus, PathStatus};
 

@@ -2,13 +2,12 @@
 
 use std::mem::{Discriminant, discriminant};
 
-use crosswire::config::PathId;
-use crosswire::frame::message::Trouble;
 use crosswire::health::{LineReading, PathState};
-use crosswire::quorum::Verdict;
+use crosswire::pair::{PathId, Trouble};
 use crosswire::quorum::decide::Situation;
 use crosswire::quorum::probe::Finding;
-use crosswire::quorum::record::{Block, Record, TakeReason};
+use crosswire::quorum::record::Record;
+use crosswire::reasons::{Block, TakeReason, Verdict};
 use crosswire::resource::Condition;
 use crosswire::time::Span;
 
@@ -198,11 +197,12 @@ fn have_lines_dropped(before: &[Entry]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::config::{GroupId, InJeopardy, MAX_PATHS, SafetyRule};
-    use crosswire::frame::message::Role;
+    use crosswire::config::{InJeopardy, MAX_PATHS, SafetyRule};
     use crosswire::health::WitnessView;
+    use crosswire::pair::{GroupId, PathId, Role};
     use crosswire::quorum::decide::{Claim, Fence, Standby, Tie, Wish};
-    use crosswire::quorum::record::{Evidence, ReleaseReason};
+    use crosswire::quorum::record::Evidence;
+    use crosswire::reasons::ReleaseReason;
 
     use super::*;
 

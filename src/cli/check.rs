@@ -5,7 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathId, PathKind, SafetyRule, Side};
+use crosswire::config::{GroupPolicy, InJeopardy, SafetyRule};
+use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 

@@ -1,6 +1,7 @@
 //! What programs are told of records: codes that stay, whatever the words beside them become.
 
-use crosswire::quorum::record::{Block, Record, ReleaseReason, TakeReason};
+use crosswire::quorum::record::Record;
+use crosswire::reasons::{Block, ReleaseReason, TakeReason};
 
 /// What happened.
 pub const fn event(record: &Record) -> &'static str {

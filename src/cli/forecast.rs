@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
-use crosswire::quorum::record::Block;
+use crosswire::reasons::Block;
 
 use super::codes;
 use super::json::{Value, json};

@@ -6,8 +6,8 @@
 use std::fmt::{self, Write as _};
 
 use crosswire::frame::Refusal;
-use crosswire::frame::message::Role;
-use crosswire::quorum::Verdict;
+use crosswire::pair::Role;
+use crosswire::reasons::Verdict;
 use crosswire::status::{GroupStatus, PathStatus};
 use crosswire::time::Span;
 

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::frame::message::Role;
+use crosswire::pair::Role;
 use crosswire::quorum::decide::Standby;
+use crosswire::quorum::event::Demand;
 use crosswire::time::{Instant, Span};
 
 use super::exit::{Exit, complain};
@@ -14,7 +15,7 @@ use super::option::{flag, operand, option, options};
 use super::progress::Progress;
 use super::status::not_answered;
 use crate::clock::{self, now};
-use crate::control::{Answer, DEFAULT_RUN_DIR, Demand, Question, Report, ask};
+use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
 use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
 use crate::settings::parse_span;
 use crate::words;
@@ -211,7 +212,7 @@ fn keep(run_dir: &Path, change: impl FnOnce(&mut Kept)) {
     }
 }
 
-fn demand(what: Demand, reason: &Option<String>) -> Question {
+fn demand(what: Demand<String>, reason: &Option<String>) -> Question {
     Question::Demand { what, reason: reason.clone() }
 }
 

@@ -4,11 +4,10 @@
 
 use std::fmt::{self, Write as _};
 
-use crosswire::config::{GroupId, PathId};
-use crosswire::frame::message::Role;
 use crosswire::health::{LineReading, PathState};
-use crosswire::quorum::Verdict;
+use crosswire::pair::{GroupId, PathId, Role};
 use crosswire::quorum::record::Record;
+use crosswire::reasons::Verdict;
 use crosswire::time::Span;
 
 use super::cause::Entry;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
-use crosswire::frame::message::Role;
+use crosswire::pair::Role;
 use crosswire::time::{Instant, Span};
 
 use super::operate::{is_on_its_way, report};

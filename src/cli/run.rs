@@ -276,7 +276,15 @@ fn be_agent(
         }
     }
     match (entropy, control) {
-        (Ok(entropy), Ok(control)) => agent::run(settings, keys, entropy, guard, control, inheritance, kept),
+        (Ok(entropy), Ok(control)) => {
+            let sockets = agent::Sockets { guard, control };
+            let texts = agent::Texts {
+                status: |report| super::status_text::text(report, false),
+                why: super::why::text,
+                progress: super::progress::text,
+            };
+            agent::run(settings, keys, entropy, sockets, inheritance, kept, texts)
+        }
         (Err(error), _) => {
             error!("the kernel gives no random numbers: {error}");
             REFUSED

@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crosswire::config::{GroupPolicy, SafetyRule, Side};
+use crosswire::config::{GroupPolicy, SafetyRule};
+use crosswire::pair::Side;
 
 use super::exit::{Exit, complain};
 use super::option::{flag, option, options};

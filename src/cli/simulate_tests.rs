@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crosswire::config::GroupId;
+use crosswire::pair::GroupId;
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 

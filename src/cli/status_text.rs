@@ -3,9 +3,8 @@
 
 use std::fmt::{self, Write as _};
 
-use crosswire::config::Side;
-use crosswire::frame::message::{Role, Trouble};
-use crosswire::quorum::Verdict;
+use crosswire::pair::{Role, Side, Trouble};
+use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
 

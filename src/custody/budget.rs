@@ -4,7 +4,8 @@
 
 use super::event::{Effect, Effects, Lapse, Note};
 use super::{Custody, emit};
-use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
+use crate::config::{MAX_GROUPS, MAX_PATHS};
+use crate::pair::{GroupId, PathId};
 use crate::quorum::group::FENCE_AGAIN_AFTER;
 use crate::time::{Instant, Span};
 

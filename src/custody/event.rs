@@ -6,7 +6,8 @@ use super::held_group::MAX_REPORTS;
 use super::plan::{Plan, ScriptPlans};
 use super::restart_policy::{Loss, Next};
 use super::script_set::ScriptSet;
-use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
+use crate::config::{MAX_GROUPS, MAX_PATHS};
+use crate::pair::{GroupId, PathId};
 use crate::resource::{Condition, Fault, Outcome, Ticket, Token};
 use crate::time::Instant;
 

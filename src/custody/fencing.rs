@@ -7,7 +7,7 @@ use super::budget::Request;
 use super::event::{Effect, Effects};
 use super::orders::refuse;
 use super::{Custody, emit};
-use crate::config::GroupId;
+use crate::pair::GroupId;
 use crate::resource::{Fault, Outcome, Ticket};
 use crate::time::Instant;
 

@@ -7,7 +7,7 @@ use super::newcomers::Newcomers;
 use super::plan::{GroupPlan, ScriptPlans};
 use super::script_set::ScriptSet;
 use super::{Custody, emit};
-use crate::config::GroupId;
+use crate::pair::GroupId;
 use crate::quorum::succession::{Holding, Stage};
 use crate::resource::{Fault, Outcome, ReleaseOrder, Token};
 use crate::time::Instant;

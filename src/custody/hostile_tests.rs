@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::tests::{GROUP, at, plan};
 use super::*;
-use crate::config::PathId;
+use crate::pair::PathId;
 use crate::resource::{Fault, Order, Outcome, ReleaseOrder};
 
 /// Custody in a world where everything works, and what the agent was told.

@@ -44,7 +44,8 @@ mod tests;
 
 use heapless::Vec;
 
-use crate::config::{GroupId, MAX_GROUPS};
+use crate::config::MAX_GROUPS;
+use crate::pair::GroupId;
 use crate::quorum::succession::Holding;
 use crate::resource::{Condition, Ticket, Token};
 use crate::time::{Instant, Span};

@@ -3,7 +3,7 @@
 
 use super::event::{Effect, Effects, Note};
 use super::{Custody, emit};
-use crate::config::GroupId;
+use crate::pair::GroupId;
 use crate::time::{Instant, Span};
 
 /// So many questions in a row have to stay unanswered: one, or its answer, may be lost.

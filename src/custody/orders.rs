@@ -4,7 +4,7 @@ use super::budget::Request;
 use super::event::{Effect, Effects, Lapse, Reason, Word};
 use super::groups::GroupCustody;
 use super::{Custody, HeldGroup, Phase, emit};
-use crate::config::GroupId;
+use crate::pair::GroupId;
 use crate::resource::{Fault, Order, Outcome, Ticket, Token};
 use crate::time::Instant;
 

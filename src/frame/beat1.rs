@@ -4,10 +4,11 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::message::{
-    Ack, Beat, GroupReport, Mechanisms, PathReport, Trouble, Word, decode_all, pack_flags, pack_group,
-    pack_trouble, unpack_flags, unpack_group, unpack_trouble,
+    Ack, Beat, GroupReport, PathReport, decode_all, pack_flags, pack_group, pack_trouble, unpack_flags,
+    unpack_group, unpack_trouble,
 };
 use crate::config::{MAX_GROUPS, MAX_PATHS};
+use crate::pair::{Mechanisms, Trouble, Word};
 use crate::time::Span;
 
 #[derive(Serialize, Deserialize)]

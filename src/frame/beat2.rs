@@ -8,11 +8,12 @@
 use heapless::Vec;
 
 use super::message::{
-    Ack, Beat, Interface, Mechanisms, NO_END, PathReport, Trouble, pack_flags, pack_group, pack_more_flags,
-    pack_trouble, unpack_flags, unpack_group, unpack_more_flags, unpack_trouble,
+    Ack, Beat, NO_END, PathReport, pack_flags, pack_group, pack_more_flags, pack_trouble, unpack_flags,
+    unpack_group, unpack_more_flags, unpack_trouble,
 };
 use super::{Body, push};
 use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS};
+use crate::pair::{Interface, Mechanisms, Trouble};
 use crate::time::Span;
 
 /// Everything up to the lists.

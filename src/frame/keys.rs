@@ -13,7 +13,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24Wide};
 
 use super::{AUTHENTICATOR_BYTES, Refusal};
-use crate::config::Side;
+use crate::pair::Side;
 
 /// Most keys a key file may hold: four bits on the wire.
 pub const MAX_KEYS: usize = 16;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aside::Aside;
 use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, PathTiming};
+use crate::pair::{Interface, Mechanisms, Role, Trouble, Word};
 use crate::time::Span;
 
 /// Random id of one run of the agent.
@@ -51,31 +52,6 @@ pub struct Give {
     pub value: SessionValue,
     /// The build of the sender.
     pub build: Build,
-}
-
-/// Role of a node for one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
-pub enum Role {
-    /// Holds nothing, ready.
-    Backup,
-    /// Adding addresses, starting scripts.
-    Acquiring,
-    /// Serves.
-    Active,
-    /// Stopping scripts, removing addresses.
-    Releasing,
-    /// Could not serve; holds nothing.
-    Faulty,
-}
-
-impl Role {
-    /// May hold an address in this role.
-    pub const fn is_holding(self) -> bool {
-        match self {
-            Self::Acquiring | Self::Active | Self::Releasing => true,
-            Self::Backup | Self::Faulty => false,
-        }
-    }
 }
 
 /// The heartbeat: everything the peer has to know of us.
@@ -138,42 +114,6 @@ pub(crate) fn low_16(number: u32) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
-/// What the sender of a beat knows of one of its interfaces.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Interface {
-    /// It has carrier, as far as is known; whether it leads anywhere is not.
-    #[default]
-    Unknown,
-    /// A third party is heard on it.
-    Proven,
-    /// It has carrier, and nobody answers where somebody did before.
-    CutOff,
-    /// It has no carrier.
-    Dark,
-}
-
-impl Interface {
-    /// Its two bits on the wire.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::Proven => 1,
-            Self::CutOff => 2,
-            Self::Dark => 3,
-        }
-    }
-
-    /// From the two low bits; the others do not count.
-    pub const fn from_bits(bits: u8) -> Self {
-        match bits & 0b11 {
-            0 => Self::Unknown,
-            1 => Self::Proven,
-            2 => Self::CutOff,
-            _ => Self::Dark,
-        }
-    }
-}
-
 /// What the sender of a beat hears on one path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PathReport {
@@ -231,32 +171,6 @@ pub struct GroupReport {
     pub word: Word,
 }
 
-/// What a node that does not hold a group says to its peer about it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
-pub enum Word {
-    /// Nothing.
-    #[default]
-    None,
-    /// 'I have let this group go for you.'
-    Offered,
-    /// 'I ask for this group.'
-    Wanted,
-    /// 'I served this group until I heard that you do.'
-    Yielded,
-    /// 'I could not serve this group now': an interface of it has no carrier here, somebody answers for an
-    /// address of it, or our guard does not ask the wire.
-    Unable,
-    /// 'I am not ready to serve this group': one of its checks fails here.
-    Unready,
-}
-
-impl Word {
-    /// Whether its node could not take the group now.
-    pub const fn is_inability(self) -> bool {
-        matches!(self, Self::Unable | Self::Unready)
-    }
-}
-
 /// Highest term that fits a beat.
 pub const MAX_TERM: u32 = u32::MAX >> TERM_SHIFT;
 
@@ -289,31 +203,6 @@ pub struct Standing {
 
 /// A maintenance of which no end is said.
 pub const NO_END: Span = Span::from_us(u64::MAX);
-
-/// Why a node cannot serve.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Trouble {
-    /// It can.
-    #[default]
-    None,
-    /// Its guard is gone: nobody there can touch an address.
-    GuardLost,
-    /// Its guard does not confirm orders.
-    GuardSilent,
-    /// For a reason that this build has no word for.
-    Other,
-}
-
-/// What lets go of a node's addresses if its agent cannot any more, as it announces them. Zero: not armed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Mechanisms {
-    /// Kernel lifetime of its addresses, seconds.
-    pub lease_s: u8,
-    /// Timeout of its watchdog, seconds.
-    pub watchdog_s: u8,
-    /// Sum of the stop timeouts of its scripts, seconds.
-    pub stop_s: u16,
-}
 
 impl Beat {
     /// A beat of a pair with this many paths, groups and interfaces, and large numbers in it. Counts above

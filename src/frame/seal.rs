@@ -8,7 +8,7 @@ use super::{
     AUTHENTICATOR_BYTES, Body, CRC_BYTES, HEADER_BYTES, Keyring, MAX_BODY_BYTES, MIN_BODY_BYTES, Refusal,
     Version, beat1, beat2, payload, push,
 };
-use crate::config::{PathId, Side};
+use crate::pair::{PathId, Side};
 
 /// One table of 1 KiB: 535 instructions for 64 bytes, against 4,763 without.
 static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);

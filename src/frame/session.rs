@@ -26,7 +26,8 @@ use super::message::{Beat, Build, Give, Incarnation, Message, SessionValue, low_
 use super::seal::{Header, Kind, Opened, open, pair_id, seal};
 use super::version::Version;
 use super::{Body, Keyring, Refusal, payload};
-use crate::config::{MAX_PATHS, PathId, PathKind, Side};
+use crate::config::MAX_PATHS;
+use crate::pair::{PathId, PathKind, Side};
 use crate::time::{Instant, Span};
 
 /// How long a value that was given to a candidate stays good at least, and twice this at most.

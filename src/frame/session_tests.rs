@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::frame::Key;
-use crate::frame::message::{Ack, Mechanisms, Standing};
+use crate::frame::message::{Ack, Standing};
+use crate::pair::Mechanisms;
 use std::vec::Vec;
 
 const LAN: PathId = PathId(1);

@@ -151,7 +151,7 @@ impl AsFd for AgentLink {
 mod tests {
     use std::io::IoSliceMut;
 
-    use crosswire::config::PathId;
+    use crosswire::pair::PathId;
     use crosswire::time::Instant;
     use nix::cmsg_space;
     use nix::sys::socket::{
@@ -160,7 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crosswire::config::GroupId;
+    use crosswire::pair::GroupId;
     use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 
     fn pair() -> (AgentLink, OwnedFd) {

@@ -2,9 +2,9 @@
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crosswire::config::GroupId;
 use crosswire::custody::Event;
 use crosswire::frame::Key;
+use crosswire::pair::GroupId;
 use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
 use crosswire::resource::Token;
 use log::{error, info, warn};

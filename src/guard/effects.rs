@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use crosswire::config::{GroupId, PathId};
 use crosswire::custody::{Action, Effect, Effects, End, Event, Reason, ScriptSet};
+use crosswire::pair::{GroupId, PathId};
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::Instant;
 use log::{info, warn};

@@ -13,8 +13,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crosswire::config::GroupId;
 use crosswire::custody::ScriptSet;
+use crosswire::pair::GroupId;
 use log::{error, warn};
 use nix::libc;
 use nix::sys::signal::{Signal, killpg};

@@ -1,7 +1,7 @@
 //! What custody decides, in the operator's words.
 
-use crosswire::config::GroupId;
 use crosswire::custody::{Cause, Lapse, Next, Note};
+use crosswire::pair::GroupId;
 use crosswire::resource::{Fault, Outcome};
 use log::{error, info, warn};
 use nix::errno::Errno;

@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crosswire::config::GroupId;
 use crosswire::custody::{Custody, Event, HeldGroup};
 use crosswire::frame::Key;
+use crosswire::pair::GroupId;
 use log::{error, info};
 
 use super::addresses::prepare;

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use crosswire::config::GroupId;
+use crosswire::pair::GroupId;
 use log::error;
 
 use super::turns::Guard;

@@ -5,8 +5,8 @@
 //! at the wrong moment is forgotten. Where the address is held, only what is not as it was put is a stray: it
 //! would outlive us without a lifetime.
 
-use crosswire::config::GroupId;
 use crosswire::custody::HeldGroup;
+use crosswire::pair::GroupId;
 use crosswire::time::Span;
 
 use super::turns::Guard;

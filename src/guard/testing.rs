@@ -16,7 +16,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, Side};
+use crosswire::config::{GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy};
+use crosswire::pair::{PathKind, Side};
 use crosswire::time::Span;
 
 use netlink_packet_core::{Emitable, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE};

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crosswire::config::{GroupId, PathId};
 use crosswire::custody::{Custody, End, Event, HeldGroup, Lapse, Phase, Plan, ScriptPlans, Word};
+use crosswire::pair::{GroupId, PathId};
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
 use nix::errno::Errno;

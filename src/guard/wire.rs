@@ -1,11 +1,10 @@
 //! What agent and guard say to each other over their socket pair: postcard messages. Those of the agent may
 //! share a datagram, one after the other; the guard's have one each.
 
-use crosswire::config::{GroupId, PathId};
-use crosswire::frame::message::Role;
 use crosswire::health::PathState;
-use crosswire::quorum::Verdict;
+use crosswire::pair::{GroupId, PathId, Role};
 use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
+use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
 

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{PathKind, PathTiming};
+use crate::config::PathTiming;
 use crate::frame::refusal::Reading;
 use crate::health::lines::{LineReading, LineWatch, Lines, outlived_for};
 use crate::health::quality::Quality;
 use crate::health::self_test::SelfTest;
+use crate::pair::PathKind;
 use crate::time::{Instant, Span};
 
 /// What a path says.

@@ -1,8 +1,9 @@
 //! The peer as all paths together show it.
 
-use crate::config::{GroupId, Policy};
-use crate::frame::message::{Beat, GroupReport, Mechanisms, PathReport, Role, Trouble, Word};
+use crate::config::Policy;
+use crate::frame::message::{Beat, GroupReport, PathReport};
 use crate::health::ack::SendTimes;
+use crate::pair::{GroupId, Mechanisms, Role, Trouble, Word};
 use crate::time::{Instant, Span};
 
 /// What came before a beat.

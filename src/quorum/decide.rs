@@ -6,11 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::probe::Finding;
-use super::record::{Block, ReleaseReason, TakeReason};
-use super::verdict::Verdict;
 use crate::config::{InJeopardy, SafetyRule};
-use crate::frame::message::Role;
 use crate::health::WitnessView;
+use crate::pair::Role;
+use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::ReleaseOrder;
 
 /// What the peer says that it is for the group.

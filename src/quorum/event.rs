@@ -1,12 +1,15 @@
 //! What a node is told, and what it asks for.
 
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
-use super::record::{Denial, Record};
-use crate::config::{GroupId, MAX_GROUPS, MAX_PATHS, PathId};
+use super::record::Record;
+use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::frame::Body;
 use crate::frame::aside::Aside;
 use crate::health::Lines;
+use crate::pair::{GroupId, PathId};
+use crate::reasons::Denial;
 use crate::resource::{Condition, Outcome, Ticket, Token};
 use crate::time::{Instant, Span};
 
@@ -47,7 +50,7 @@ pub enum Event<'a> {
     /// The modem lines of a serial path; `None` if its port has none.
     Lines(PathId, Option<Lines>),
     /// The operator asks; answered by exactly one [`Effect::Reply`].
-    Operator(Request),
+    Operator(Demand),
     /// Our watchdog is armed: at the latest so many seconds after our last sign of life it has reset this
     /// box. Zero: not armed.
     Watchdog(u8),
@@ -61,15 +64,15 @@ pub enum Event<'a> {
     GuardAlive,
 }
 
-/// What an operator can ask of a running node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Request {
+/// What an operator can ask of a running node, which knows groups by their ids; a person by their names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Demand<Group = GroupId> {
     /// Let the peer serve a group that we serve.
-    Handover(GroupId),
+    Handover(Group),
     /// Serve a group that the peer serves, in good order.
-    Takeover(GroupId),
+    Takeover(Group),
     /// Serve a group although evidence is missing: the operator has seen that the peer is off.
-    TakeoverPeerIsOff(GroupId),
+    TakeoverPeerIsOff(Group),
     /// Hold nothing from now on.
     Standby {
         /// Even if the peer cannot serve instead.
@@ -79,6 +82,29 @@ pub enum Request {
     Online,
     /// Move nothing for so long; zero ends it.
     Maintenance(Span),
+}
+
+impl<Group> Demand<Group> {
+    /// The same of a group that is called otherwise; `None` if `rename` knows none.
+    pub fn with<Other>(self, rename: impl FnOnce(Group) -> Option<Other>) -> Option<Demand<Other>> {
+        Some(match self {
+            Self::Handover(group) => Demand::Handover(rename(group)?),
+            Self::Takeover(group) => Demand::Takeover(rename(group)?),
+            Self::TakeoverPeerIsOff(group) => Demand::TakeoverPeerIsOff(rename(group)?),
+            Self::Standby { force } => Demand::Standby { force },
+            Self::Online => Demand::Online,
+            Self::Maintenance(lasts) => Demand::Maintenance(lasts),
+        })
+    }
+
+    /// It keeps the node from something until it is ended.
+    pub fn is_ban(&self) -> bool {
+        match self {
+            Self::Standby { .. } => true,
+            Self::Maintenance(lasts) => *lasts > Span::ZERO,
+            Self::Handover(_) | Self::Takeover(_) | Self::TakeoverPeerIsOff(_) | Self::Online => false,
+        }
+    }
 }
 
 /// Something that has to be done.

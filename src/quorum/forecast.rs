@@ -9,11 +9,11 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Claim, Decision, Situation, Tie, Wish, decide};
-use super::record::{Block, ReleaseReason};
 use super::verdict::Testimony;
-use crate::config::{MAX_GROUPS, MAX_PATHS, PathId, Side};
-use crate::frame::message::Role;
+use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::health::{LineReading, PathState};
+use crate::pair::{PathId, Role, Side};
+use crate::reasons::{Block, ReleaseReason};
 use crate::time::Span;
 
 /// As many as there can be: each path, each box, the witnesses.

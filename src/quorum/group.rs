@@ -2,10 +2,11 @@
 
 use super::decide::Fence;
 use super::probe::Probe;
-use super::record::{Block, Incident};
+use super::record::Incident;
 use super::timers::{Timer, Timers};
-use crate::config::GroupId;
-use crate::frame::message::{GroupReport, Incarnation, MAX_TERM, Role, Word};
+use crate::frame::message::{GroupReport, Incarnation, MAX_TERM};
+use crate::pair::{GroupId, Role, Word};
+use crate::reasons::Block;
 use crate::resource::{Condition, Fault, ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 

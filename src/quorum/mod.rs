@@ -28,4 +28,3 @@ pub mod verdict;
 
 pub use event::{Effect, Effects, Event};
 pub use node::Node;
-pub use verdict::Verdict;

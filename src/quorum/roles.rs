@@ -1,6 +1,6 @@
 //! A node's role for one group: a table of (role, event) to role.
 
-use crate::frame::message::Role;
+use crate::pair::Role;
 
 /// What can happen to a role.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

@@ -15,8 +15,9 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_DEAD_AFTER, MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
-use crate::frame::message::{Incarnation, MAX_TERM, Mechanisms, decode_all};
+use crate::frame::message::{Incarnation, MAX_TERM, decode_all};
 use crate::health::path::PathDeposit;
+use crate::pair::Mechanisms;
 use crate::quorum::decide::Standby;
 use crate::resource::{ReleaseOrder, Token};
 use crate::time::{Instant, Span};

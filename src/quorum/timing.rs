@@ -8,7 +8,8 @@
 use heapless::Vec;
 
 use crate::config::{GroupPolicy, MAX_GROUPS, MAX_PATHS, PathTiming, Policy, SafetyRule};
-use crate::frame::message::{Mechanisms, PathReport};
+use crate::frame::message::PathReport;
+use crate::pair::Mechanisms;
 use crate::time::Span;
 
 /// How far the clocks of the two boxes may run apart, in per cent: every wait before taking is this much
@@ -337,7 +338,8 @@ fn group_proof(policy: &Policy, group: &GroupPolicy, armed: Mechanisms) -> Group
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{InJeopardy, PathKind, PathPolicy, Speed};
+    use crate::config::{InJeopardy, PathPolicy, Speed};
+    use crate::pair::PathKind;
 
     const MS: fn(u64) -> Span = Span::from_ms;
 

@@ -1,22 +1,8 @@
 //! What the paths together say of the peer.
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::PathKind;
 use crate::health::{LineReading, PathState};
-
-/// What the evidence says of the peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
-pub enum Verdict {
-    /// Some path hears it, or somebody unintelligible is on the cable.
-    Present,
-    /// It said goodbye: it released everything and left.
-    Departed,
-    /// Every path that testifies is silent, and enough of them do; or its lines say that it lost power.
-    Dead,
-    /// No path hears it, and that proves nothing.
-    Doubtful,
-}
+use crate::pair::PathKind;
+use crate::reasons::Verdict;
 
 /// What one path testifies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write};
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
-use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule, Side};
+use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule};
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use super::{GroupSettings, Monitor, PathDevice, Settings, StopFailure};

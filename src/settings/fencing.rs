@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{Policy, SafetyRule, Side};
+use crosswire::config::{Policy, SafetyRule};
+use crosswire::pair::Side;
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crosswire::config::{Failback, GroupPolicy, MAX_GROUPS, SafetyRule, Side};
+use crosswire::config::{Failback, GroupPolicy, MAX_GROUPS, SafetyRule};
 use crosswire::frame::seal::group_tag;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use super::error::{Report, quote};

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{InJeopardy, Policy, Side};
+use crosswire::config::{InJeopardy, Policy};
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::fcntl::OFlag;
 use toml::de::DeTable;

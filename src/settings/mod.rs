@@ -25,8 +25,9 @@ mod witness;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{GroupPolicy, PathId, Policy, SafetyRule, Side};
+use crosswire::config::{GroupPolicy, Policy, SafetyRule};
 pub use crosswire::custody::MonitorPlan as Monitor;
+use crosswire::pair::{PathId, Side};
 use crosswire::quorum::timing::{GroupProof, Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use super::error::{Report, quote};
 use super::fencing::check_options;

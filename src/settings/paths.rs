@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crosswire::config::{MAX_PATHS, PathKind, PathPolicy, Side};
+use crosswire::config::{MAX_PATHS, PathPolicy};
+use crosswire::pair::{PathKind, Side};
 use crosswire::quorum::timing::line_time;
 use crosswire::time::Span;
 

@@ -131,7 +131,7 @@ fn the_shortest_useful_file_has_good_defaults() {
     let policy = &settings.policy;
     assert_eq!(
         policy.paths.iter().map(|path| path.kind).collect::<Vec<_>>(),
-        [crosswire::config::PathKind::Serial, crosswire::config::PathKind::Lan]
+        [crosswire::pair::PathKind::Serial, crosswire::pair::PathKind::Lan]
     );
     assert!(policy.paths.iter().all(|path| path.timing == crosswire::config::Speed::Normal.timing()));
     assert_eq!((policy.lease, policy.cold_start), (Span::from_s(3), Span::from_s(60)));

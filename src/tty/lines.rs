@@ -3,8 +3,8 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use crosswire::config::Side;
 use crosswire::health::Lines;
+use crosswire::pair::Side;
 use nix::libc::{self, c_int};
 
 mod ioctl {

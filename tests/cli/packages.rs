@@ -80,8 +80,7 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
         let ends = format!(" ./{file}");
         assert!(
             contents.lines().any(|line| line.starts_with(mode) && line.ends_with(&ends)),
-            "{file}: \
-            {contents}"
+            "{file}: {contents}"
         );
     };
     for file in ["usr/sbin/crosswire", "etc/init.d/crosswire"] {

@@ -14,7 +14,7 @@ mod switch;
 use std::path::Path;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use lab::Lab;
 use lab::setup::{PREFIX, Setup, VIP};

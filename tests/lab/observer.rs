@@ -3,7 +3,7 @@
 use std::io;
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 
 use crate::lab::address_log::Wanted;

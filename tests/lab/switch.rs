@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use crate::lab::Lab;

@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crosswire::config::Side;
 use crosswire::frame::delimit::{Collector, Gathered};
 use crosswire::frame::seal::open;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use serde_json::Value;
 

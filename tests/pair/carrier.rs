@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::clock::now;
 use crate::lab::setup::{CLIENT, Setup};

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

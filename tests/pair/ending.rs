@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::setup::Setup;
 use crate::lab::testing;

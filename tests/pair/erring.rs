@@ -4,7 +4,7 @@
 
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::unistd::Pid;
 
 use crate::lab::address_log::Wanted;

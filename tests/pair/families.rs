@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use crate::lab::address_log::Wanted;

@@ -4,7 +4,7 @@
 use std::os::fd::AsRawFd;
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::sys::socket::{MsgFlags, send};
 
 use crate::lab::clock::{now, span};

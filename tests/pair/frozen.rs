@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::sys::signal::Signal;
 

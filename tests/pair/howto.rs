@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use tempfile::TempDir;
 
 use crate::lab::executable::write_executable;

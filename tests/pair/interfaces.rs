@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::sys::signal::{Signal, kill};
 

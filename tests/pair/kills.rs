@@ -11,7 +11,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

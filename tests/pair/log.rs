@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

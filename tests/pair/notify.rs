@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use tempfile::TempDir;
 
 use crate::beats::Beats;

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use crate::lab::address_log::Wanted;

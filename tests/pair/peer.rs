@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use serde_json::json;
 
 use crate::lab::address_log::Wanted;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::Stdio;
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::pty::openpty;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::libc::TIOCM_RTS;
 
 use crate::lab::clock::now;

@@ -1,6 +1,6 @@
 //! Row 1: power.
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::testing;
 use crate::scene::{Scene, at_most};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::executable::write_executable;
 use crate::lab::setup::{Setup, VIP};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::clock::now;
 use crate::lab::executable::write_executable;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::clock::now;
 use crate::lab::setup::{GROUP, Setup, VIP, client_address};

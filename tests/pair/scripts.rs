@@ -3,7 +3,7 @@
 use std::fs;
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use tempfile::TempDir;
 

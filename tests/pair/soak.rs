@@ -21,7 +21,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

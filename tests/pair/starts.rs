@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::libc;
 
 use crate::lab::address_log::Wanted;

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;

@@ -2,11 +2,11 @@
 
 use std::thread;
 
-use crosswire::config::{PathId, Side};
 use crosswire::frame::delimit::wrap;
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version};
+use crosswire::pair::{PathId, Side};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::{now, span};

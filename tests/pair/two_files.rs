@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use crate::lab::setup::{GROUP, Setup};
 use crate::lab::testing;

@@ -17,8 +17,10 @@ const COLUMNS: usize = 110;
 const LINES: usize = 450;
 
 /// The library's folders: each uses those before it, never those behind it.
-const LIBRARY: [&str; 10] =
-    ["time", "config", "resource", "limit", "frame", "health", "turn", "status", "quorum", "custody"];
+const LIBRARY: [&str; 12] = [
+    "time", "pair", "config", "reasons", "resource", "limit", "frame", "health", "turn", "status", "quorum",
+    "custody",
+];
 
 /// The binary's folders, in the same way.
 const BINARY: [&str; 14] = [

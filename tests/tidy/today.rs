@@ -12,7 +12,6 @@ pub const LONG: &[(&str, &str)] = &[
     ("src/health/path.rs", "its tests stand in the file"),
     ("src/quorum/node/act.rs", "orders, releases and renewals"),
     ("src/quorum/node/judge.rs", "the tick, and the facts of a group"),
-    ("src/quorum/record.rs", "records, reasons and denials"),
     ("src/quorum/timing.rs", "the arithmetic and its tests"),
     ("src/settings/tests.rs", "what is read, and what is refused"),
     ("src/words.rs", "words of roles, of reasons and of denials"),
@@ -70,11 +69,9 @@ pub const UNSAFE: &[(&str, &str)] = &[
 
 /// Uses against the order of the folders.
 pub const UPWARDS: &[(&str, &str)] = &[
-    ("src/agent/operators.rs -> cli", "the agent writes texts for an operator"),
     ("src/guard/ethernet.rs -> agent", "its test reads what the agent would"),
     ("src/guard/probe.rs -> agent", "its test reads what the agent would"),
     ("src/guard/testing.rs -> workbench", "the tests of the guard run in the laboratory"),
-    ("src/status.rs -> quorum", "a status says why a group is not taken"),
 ];
 
 /// Names that two public types of one world share.
@@ -87,6 +84,5 @@ pub const TWINS: &[(&str, &str)] = &[
     ("library: Event", "each core has its own"),
     ("library: Kind", "of a message, and of a record"),
     ("library: Next", "of a restart, and of a held group"),
-    ("library: Request", "of an operator, and of an agent to its guard"),
     ("library: Word", "of a node to its peer, and of an agent to its guard"),
 ];

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-use crosswire::config::{
-    GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, PathTiming, Policy, Side,
-};
+use crosswire::config::{GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy};
 use crosswire::frame::Body;
-use crosswire::frame::message::{GroupReport, Message, Role, SessionValue, Word};
+use crosswire::frame::message::{GroupReport, Message, SessionValue};
 use crosswire::frame::seal::{group_tag, open};
 use crosswire::frame::session::Entropy;
-use crosswire::quorum::event::Request;
+use crosswire::pair::{GroupId, PathId, PathKind, Role, Side, Word};
+use crosswire::quorum::event::Demand;
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::resource::{Order, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
@@ -187,7 +186,7 @@ pub fn text() -> String {
     }
     pair.run_until(3_000);
     pair.say("`crosswire handover gateway` on gw1");
-    pair.step(Side::A, &[Event::Operator(Request::Handover(GroupId(0)))]);
+    pair.step(Side::A, &[Event::Operator(Demand::Handover(GroupId(0)))]);
     pair.run_until(4_000);
     pair.say("gw2 is stopped");
     pair.step(Side::B, &[Event::Stop]);

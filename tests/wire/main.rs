@@ -6,15 +6,16 @@
 mod exchange;
 mod notes;
 
-use crosswire::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, PathId, Side};
+use crosswire::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::frame::message::{
-    Ack, Beat, Build, Give, GroupReport, Incarnation, Interface, MAX_TERM, Mechanisms, Message, NEVER_HEARD,
-    NO_END, PathReport, Role, SessionValue, Standing, Trouble, Word,
+    Ack, Beat, Build, Give, GroupReport, Incarnation, MAX_TERM, Message, NEVER_HEARD, NO_END, PathReport,
+    SessionValue, Standing,
 };
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, MAX_BODY_BYTES, Refusal, Version, heartbeat_bytes};
+use crosswire::pair::{Interface, Mechanisms, PathId, Role, Side, Trouble, Word};
 use crosswire::time::Span;
 
 fn keys() -> Keyring {

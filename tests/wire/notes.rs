@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use crosswire::config::Side;
 use crosswire::frame::message::{Message, SessionValue};
 use crosswire::frame::seal::{Header, seal};
 use crosswire::frame::{Body, Key, Keyring, Version};
+use crosswire::pair::Side;
 
 use crate::{exchange, header, hex, keys, messages};
 

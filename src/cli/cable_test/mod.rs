@@ -9,7 +9,7 @@ mod steps;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::libc::c_int;
 

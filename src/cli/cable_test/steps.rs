@@ -4,7 +4,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 use nix::libc::c_int;
 

@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crosswire::config::PathId;
-use crosswire::quorum::Verdict;
+use crosswire::pair::PathId;
+use crosswire::reasons::Verdict;
 use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;

@@ -8,7 +8,7 @@ mod strays;
 use std::fs;
 use std::time::Duration;
 
-use crosswire::config::{GroupId, PathId};
+use crosswire::pair::{GroupId, PathId};
 use crosswire::resource::{Fault, Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crosswire::config::GroupId;
 use crosswire::frame::Key;
+use crosswire::pair::GroupId;
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

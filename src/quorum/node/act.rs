@@ -1,9 +1,9 @@
 //! From decisions to orders, and from outcomes to roles.
 
 use super::{GuardState, Leaving, Node, emit};
-use crate::config::{GroupId, MAX_PATHS};
-use crate::frame::message::{Role, Word};
+use crate::config::MAX_PATHS;
 use crate::health::PathState;
+use crate::pair::{GroupId, Role, Word};
 use crate::quorum::decide::{Claim, Decision, Fence, Release, Situation, Standby, Tie, decide, judge_again};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{
@@ -11,10 +11,11 @@ use crate::quorum::group::{
     WISH_LASTS,
 };
 use crate::quorum::probe::Finding;
-use crate::quorum::record::{Block, Evidence, Record, ReleaseReason, TakeReason};
+use crate::quorum::record::{Evidence, Record};
 use crate::quorum::roles::RoleEvent;
 use crate::quorum::timers::Timer;
-use crate::quorum::{Verdict, timing};
+use crate::quorum::timing;
+use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::{Condition, Order, ReleaseOrder, Ticket};
 use crate::time::{Instant, Span};
 

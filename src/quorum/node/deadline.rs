@@ -4,8 +4,7 @@
 //! one line in the tables here. The next deadline is the earliest of both.
 
 use super::Node;
-use crate::config::GroupId;
-use crate::frame::message::Role;
+use crate::pair::{GroupId, Role};
 use crate::quorum::group::Group;
 use crate::quorum::timers::Timer;
 use crate::time::Instant;

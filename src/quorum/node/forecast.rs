@@ -4,10 +4,10 @@
 use heapless::Vec;
 
 use super::{GuardState, Leaving, Node};
-use crate::config::{GroupId, MAX_PATHS, Side};
-use crate::frame::message::{Beat, Mechanisms, Role, Trouble};
+use crate::config::MAX_PATHS;
+use crate::frame::message::Beat;
 use crate::health::{PathState, WitnessView};
-use crate::quorum::Verdict;
+use crate::pair::{GroupId, Mechanisms, Role, Side, Trouble};
 use crate::quorum::decide::Fence;
 use crate::quorum::decide::{Situation, Standby};
 use crate::quorum::forecast::{
@@ -17,6 +17,7 @@ use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
 use crate::quorum::timing;
 use crate::quorum::verdict::{Testimony, verdict};
+use crate::reasons::Verdict;
 use crate::time::{Instant, Span};
 
 impl Node {

@@ -1,12 +1,12 @@
 //! What comes in.
 
 use super::{Node, emit};
-use crate::config::PathId;
 use crate::frame::delimit::Gathered;
 use crate::frame::refusal::{Reading, Refusal};
 use crate::frame::session::Accepted;
 use crate::frame::{Beat, Body};
 use crate::health::{Arrivals, Before, Lines};
+use crate::pair::PathId;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;

@@ -3,17 +3,19 @@
 use heapless::Vec;
 
 use super::{GuardState, Leaving, Node, Path, emit};
-use crate::config::{Failback, GroupId, MAX_DEAD_AFTER, MAX_PATHS, PathId, PathKind, SafetyRule, Side};
-use crate::frame::message::{Incarnation, PathReport, Role, Trouble, Word};
+use crate::config::{Failback, MAX_DEAD_AFTER, MAX_PATHS, SafetyRule};
+use crate::frame::message::{Incarnation, PathReport};
 use crate::health::{LineReading, PathState, RAILS_APART, WitnessView, outlived_for};
+use crate::pair::{GroupId, PathId, PathKind, Role, Side, Trouble, Word};
 use crate::quorum::decide::{Claim, Situation, Standby, Tie, Wish};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
 use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;
-use crate::quorum::verdict::{Testimony, Verdict, is_jeopardy, is_power_loss, verdict};
+use crate::quorum::verdict::{Testimony, is_jeopardy, is_power_loss, verdict};
 use crate::quorum::{probe, timing};
+use crate::reasons::Verdict;
 use crate::resource::Condition;
 use crate::time::{Instant, Span};
 

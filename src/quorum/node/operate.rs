@@ -2,14 +2,14 @@
 
 use super::act::group_role;
 use super::{GuardState, Leaving, Node, emit};
-use crate::config::GroupId;
-use crate::frame::message::{Interface, Role};
+use crate::pair::{GroupId, Interface, Role};
 use crate::quorum::decide::Standby;
-use crate::quorum::event::{Effect, Effects, Request};
+use crate::quorum::event::{Demand, Effect, Effects};
 use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
-use crate::quorum::record::{Denial, Record};
+use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;
 use crate::quorum::timing;
+use crate::reasons::Denial;
 use crate::resource::{Condition, Fault, Order};
 use crate::time::Instant;
 
@@ -18,14 +18,14 @@ const NO_SUCH_FAMILY: i32 = 97;
 
 impl Node {
     /// Answers a request at once; what comes of it shows in the roles.
-    pub(super) fn operate(&mut self, now: Instant, request: Request, effects: &mut Effects) {
+    pub(super) fn operate(&mut self, now: Instant, request: Demand, effects: &mut Effects) {
         let answer = match request {
-            Request::Handover(id) => self.ask_handover(now, id),
-            Request::Takeover(id) => self.ask_takeover(now, id),
-            Request::TakeoverPeerIsOff(id) => self.ask_takeover_peer_is_off(now, id),
-            Request::Standby { force } => self.ask_standby(now, force, effects),
-            Request::Online => self.ask_online(effects),
-            Request::Maintenance(lasts) => self.ask_maintenance(now, lasts, effects),
+            Demand::Handover(id) => self.ask_handover(now, id),
+            Demand::Takeover(id) => self.ask_takeover(now, id),
+            Demand::TakeoverPeerIsOff(id) => self.ask_takeover_peer_is_off(now, id),
+            Demand::Standby { force } => self.ask_standby(now, force, effects),
+            Demand::Online => self.ask_online(effects),
+            Demand::Maintenance(lasts) => self.ask_maintenance(now, lasts, effects),
         };
         emit(effects, Effect::Reply(answer));
     }

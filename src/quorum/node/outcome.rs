@@ -1,8 +1,7 @@
 //! From outcomes to roles.
 
 use super::{Node, emit};
-use crate::config::GroupId;
-use crate::frame::message::Role;
+use crate::pair::{GroupId, Role};
 use crate::quorum::decide::Fence;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, PREPARED_FOR, RETRY_AFTER};

@@ -1,9 +1,9 @@
 //! What the wire answers, and whether its silence can be believed.
 
 use super::{GuardState, Node, Path, emit};
-use crate::config::{GroupId, PathId, PathKind};
 use crate::health::PathState;
 use crate::health::self_test::Pass;
+use crate::pair::{GroupId, PathId, PathKind};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::resource::{Fault, Outcome};

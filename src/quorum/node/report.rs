@@ -2,14 +2,13 @@
 
 use super::act::group_role;
 use super::{Leaving, Node};
-use crate::config::GroupId;
 use crate::frame::Version;
-use crate::frame::message::Role;
 use crate::frame::refusal::Refusal;
+use crate::pair::{GroupId, Role};
 use crate::quorum::decide::Standby;
 use crate::quorum::group::{CLAIM_SHOWN, Group};
-use crate::quorum::record::Block;
 use crate::quorum::timers::Timer;
+use crate::reasons::Block;
 use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStatus};
 use crate::time::{Instant, Span};
 

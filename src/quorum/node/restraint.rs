@@ -1,12 +1,12 @@
 //! Standby and maintenance: what the operator told this node not to do.
 
 use super::{Leaving, Node, emit};
-use crate::config::Side;
-use crate::frame::message::Role;
+use crate::pair::{Role, Side};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::record::{Denial, Record};
+use crate::quorum::record::Record;
 use crate::quorum::succession::Restraint;
+use crate::reasons::Denial;
 use crate::time::{Instant, Span};
 
 impl Node {

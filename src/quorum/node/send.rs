@@ -1,10 +1,10 @@
 //! What goes out.
 
 use super::{Leaving, Node, emit};
-use crate::config::PathId;
 use crate::frame::Body;
 use crate::frame::aside::Aside;
-use crate::frame::message::{ACK_LASTS, Ack, Beat, Mechanisms, PathReport, Standing, Trouble};
+use crate::frame::message::{ACK_LASTS, Ack, Beat, PathReport, Standing};
+use crate::pair::{Mechanisms, PathId, Trouble};
 use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::timing;

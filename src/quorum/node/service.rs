@@ -1,14 +1,14 @@
 //! Whether each group is served, and by whom it could be: for who asks. Nothing is decided by it.
 
 use super::{Node, Path, emit};
-use crate::config::GroupId;
-use crate::frame::message::{Role, Standing, Trouble};
-use crate::quorum::Verdict;
+use crate::frame::message::Standing;
+use crate::pair::{GroupId, Role, Trouble};
 use crate::quorum::decide::{Claim, Situation};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
 use crate::quorum::record::Record;
+use crate::reasons::Verdict;
 use crate::time::Instant;
 
 impl Node {

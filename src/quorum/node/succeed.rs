@@ -1,7 +1,7 @@
 //! Going on where another run of the agent ended.
 
 use super::Node;
-use crate::frame::message::Role;
+use crate::pair::Role;
 use crate::quorum::group::{Group, REPEAT_AFTER, RETRY_AFTER};
 use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Promise, Stage, Succession};
 use crate::quorum::timers::Timer;

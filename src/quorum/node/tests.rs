@@ -1,9 +1,10 @@
 //! What a node says in its beats, where no decision shows it.
 
 use super::*;
-use crate::config::{GroupId, GroupPolicy, InJeopardy, PathId, PathKind, PathPolicy, Speed};
-use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM, Role};
+use crate::config::{GroupPolicy, InJeopardy, PathPolicy, Speed};
+use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
 use crate::frame::{Body, Key};
+use crate::pair::{GroupId, PathId, PathKind, Role};
 use crate::quorum::decide::Standby;
 use crate::quorum::group::DEFEND_EVERY;
 use crate::quorum::succession::Promise;

@@ -1,6 +1,6 @@
 //! What had to happen, what happened, and whether that was as required: plain values, no kernel.
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use crate::workbench::lab::setup::{NODE_NAMES, Setup};

@@ -1,7 +1,6 @@
 //! The picture: two boxes, the cable between them, the LAN below, in plain ASCII of less than 80 columns.
 
-use crosswire::config::Side;
-use crosswire::frame::message::Role;
+use crosswire::pair::{Role, Side};
 
 use super::judge::seconds;
 use super::view::{NodeView, Told, View};
@@ -138,7 +137,7 @@ fn put(line: &str, text: &str, column: usize) -> String {
 #[cfg(test)]
 mod tests {
     use crosswire::health::PathState;
-    use crosswire::quorum::Verdict;
+    use crosswire::reasons::Verdict;
     use crosswire::time::Span;
 
     use super::super::view::Faults;

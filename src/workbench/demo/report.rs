@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 use nix::unistd::{AccessFlags, access};
 

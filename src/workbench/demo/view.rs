@@ -3,10 +3,9 @@
 
 use std::io;
 
-use crosswire::config::Side;
-use crosswire::frame::message::Role;
 use crosswire::health::PathState;
-use crosswire::quorum::Verdict;
+use crosswire::pair::{Role, Side};
+use crosswire::reasons::Verdict;
 use crosswire::time::Span;
 
 use crate::control::{Answer, Question, Report, ask};

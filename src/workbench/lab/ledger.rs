@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 
 /// One node held one address for this long, on whatever interface.

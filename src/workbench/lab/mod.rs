@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::{Instant, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_void};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use nix::libc;
 
 use super::namespace::Namespace;

@@ -10,7 +10,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 
 use super::doing;
 use super::modem::Wiring;

@@ -1,8 +1,8 @@
 //! What every fault does to the world.
 
-use crosswire::config::{GroupId, PathId, PathKind, Side};
 use crosswire::custody::ScriptSet;
-use crosswire::quorum::event::Request;
+use crosswire::pair::{GroupId, PathId, PathKind, Side};
+use crosswire::quorum::event::Demand;
 use crosswire::time::{Instant, Span};
 
 use super::fault::{Fault, Noise, Way};
@@ -81,12 +81,12 @@ impl World {
             Fault::Key(side, key) => self.boxes[side.index()].key = key,
             Fault::Pair(side, pair) => self.boxes[side.index()].pair = pair,
             Fault::Digest(side, digest) => self.boxes[side.index()].digest = digest,
-            Fault::Handover(side, group) => self.ask(side, Request::Handover(group)),
-            Fault::Takeover(side, group) => self.ask(side, Request::Takeover(group)),
-            Fault::Standby(side) => self.ask(side, Request::Standby { force: false }),
-            Fault::ForceStandby(side) => self.ask(side, Request::Standby { force: true }),
-            Fault::Online(side) => self.ask(side, Request::Online),
-            Fault::Maintenance(side, span) => self.ask(side, Request::Maintenance(span)),
+            Fault::Handover(side, group) => self.ask(side, Demand::Handover(group)),
+            Fault::Takeover(side, group) => self.ask(side, Demand::Takeover(group)),
+            Fault::Standby(side) => self.ask(side, Demand::Standby { force: false }),
+            Fault::ForceStandby(side) => self.ask(side, Demand::Standby { force: true }),
+            Fault::Online(side) => self.ask(side, Demand::Online),
+            Fault::Maintenance(side, span) => self.ask(side, Demand::Maintenance(span)),
             Fault::PeerIsOff(side, group) => self.say_peer_is_off(side, group),
             Fault::Stop(side) => {
                 if let Some(guard) = &mut self.boxes[side.index()].guard {
@@ -289,7 +289,7 @@ impl World {
     }
 
     /// An operator asks the agent of a box, if it runs.
-    pub fn ask(&mut self, side: Side, request: Request) {
+    pub fn ask(&mut self, side: Side, request: Demand) {
         if self.boxes[side.index()].agent.is_some() {
             self.boxes[side.index()].inbox.requests.push_back(request);
             self.rouse(side);
@@ -299,7 +299,7 @@ impl World {
     /// An operator who says so has seen it: while the peer has power, nothing is said.
     fn say_peer_is_off(&mut self, side: Side, group: GroupId) {
         if !self.boxes[side.peer().index()].is_powered {
-            self.ask(side, Request::TakeoverPeerIsOff(group));
+            self.ask(side, Demand::TakeoverPeerIsOff(group));
         }
     }
 

@@ -1,8 +1,8 @@
 //! The agent's loop, in virtual time: what has arrived is handed in, then the tick; what the node asks for is
 //! done.
 
-use crosswire::config::{PathId, PathKind, Side};
 use crosswire::custody::Word;
+use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;
 use crosswire::quorum::{Effect, Event};

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::time::Instant as Wall;
 
-use crosswire::config::{PathId, Side};
 use crosswire::frame::delimit::{Collector, Gathered, Line, wrap};
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, Version};
+use crosswire::pair::{PathId, Side};
 use crosswire::quorum::{Effect, Effects, Event, Node};
 use crosswire::time::{Instant, Span};
 

@@ -1,8 +1,8 @@
 //! From a node's port to its peer's buffers.
 
-use crosswire::config::{PathId, PathKind, Side};
 use crosswire::frame::delimit::wrap;
 use crosswire::frame::{Body, heartbeat_bytes};
+use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 

@@ -5,7 +5,8 @@
 //! After each event the world goes on for a short or a long while, with all checkers on; every sequence, also
 //! the short ones, is then healed, and one active demanded.
 
-use crosswire::config::{GroupId, InJeopardy, PathId, Side};
+use crosswire::config::InJeopardy;
+use crosswire::pair::{GroupId, PathId, Side};
 use crosswire::time::Span;
 
 use super::checkers::Violation;

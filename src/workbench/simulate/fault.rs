@@ -1,6 +1,6 @@
 //! Everything that can befall a pair.
 
-use crosswire::config::{GroupId, PathId, Side};
+use crosswire::pair::{GroupId, PathId, Side};
 use crosswire::time::Span;
 
 pub use super::fault_text::{Names, Time, parse_time};

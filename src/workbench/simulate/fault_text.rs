@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crosswire::config::{GroupId, PathId, Side};
+use crosswire::pair::{GroupId, PathId, Side};
 use crosswire::time::Span;
 
 use super::fault::{Fault, LineFault, Noise, Way, WitnessId};

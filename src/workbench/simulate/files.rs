@@ -2,9 +2,9 @@
 //! is which group of the other. The world and the checkers count groups as [`Setup::policy`] does; a node
 //! counts them as its own file does.
 
-use crosswire::config::{GroupId, PathTiming, Policy, Side};
+use crosswire::config::{PathTiming, Policy};
 use crosswire::custody::{Plan, ScriptPlans};
-use crosswire::quorum::event::Request;
+use crosswire::pair::{GroupId, Side};
 use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Event};
 use crosswire::resource::Order;
@@ -177,12 +177,7 @@ impl World {
             Event::Carrier(group, up) => Event::Carrier(local(group)?, up),
             Event::Scripts(group, condition) => Event::Scripts(local(group)?, condition),
             Event::VipAnswered(group, mac) => Event::VipAnswered(local(group)?, mac),
-            Event::Operator(request) => Event::Operator(match request {
-                Request::Handover(group) => Request::Handover(local(group)?),
-                Request::Takeover(group) => Request::Takeover(local(group)?),
-                Request::TakeoverPeerIsOff(group) => Request::TakeoverPeerIsOff(local(group)?),
-                Request::Standby { .. } | Request::Online | Request::Maintenance(_) => request,
-            }),
+            Event::Operator(demand) => Event::Operator(demand.with(local)?),
             other => other,
         })
     }

@@ -8,7 +8,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crosswire::config::{GroupId, PathId, PathTiming, Side, Speed};
+use crosswire::config::{PathTiming, Speed};
+use crosswire::pair::{GroupId, PathId, Side};
 use crosswire::time::Span;
 
 use super::chance::Chance;

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use crosswire::config::{GroupId, PathId, Side};
 use crosswire::custody::{Action, ScriptSet};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
-use crosswire::quorum::event::Request;
+use crosswire::pair::{GroupId, PathId, Side};
+use crosswire::quorum::event::Demand;
 use crosswire::quorum::{Effects, Event, Node};
 use crosswire::time::{Instant, Span};
 use crosswire::turn::{Ready, Source, Turn};
@@ -73,7 +73,7 @@ pub struct Inbox {
     /// From witnesses: which one, and when it was asked by the box's own clock.
     pub sightings: VecDeque<(WitnessId, Instant)>,
     /// From operators.
-    pub requests: VecDeque<Request>,
+    pub requests: VecDeque<Demand>,
 }
 
 impl Inbox {

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crosswire::config::GroupId;
 use crosswire::custody::{Custody, End, Plan, Word};
+use crosswire::pair::GroupId;
 use crosswire::resource::{Condition, Fault, Outcome, Token};
 use crosswire::time::Instant;
 

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use crosswire::config::{GroupId, PathKind, Side};
 use crosswire::custody::orders::group_of;
 use crosswire::custody::{Action, Effect, Effects, End, Event, Word};
+use crosswire::pair::{GroupId, PathKind, Side};
 use crosswire::quorum::timing::LIFETIME_SLIP;
 use crosswire::resource::{Fault, Outcome};
 use crosswire::time::{Instant, Span};

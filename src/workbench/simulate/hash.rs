@@ -1,6 +1,6 @@
 //! A running hash over all effects: two runs with the same hash did the same.
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::quorum::Effect;
 use crosswire::time::Instant;
 

@@ -4,8 +4,8 @@
 //! (HUPCL), so DTR follows the agent's process: it stays up while the agent is stopped, and drops when the
 //! agent or its box dies.
 
-use crosswire::config::{PathId, PathKind, Side};
 use crosswire::health::Lines;
+use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::Event;
 use crosswire::time::{Instant, Span};
 

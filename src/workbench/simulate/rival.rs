@@ -1,8 +1,9 @@
 //! Two other rules, for comparison in the same world: what a pair does that has one path only, and one that
 //! believes the silence of all its paths without asking what it proves.
 
-use crosswire::config::{GroupId, PathId, PathKind, Policy, Side};
+use crosswire::config::Policy;
 use crosswire::frame::Body;
+use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};

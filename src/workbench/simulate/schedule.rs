@@ -1,8 +1,8 @@
 //! Random schedules: a pair, faults at random instants, then everything healed and one active demanded.
 
-use crosswire::config::{GroupId, MAX_GROUPS, PathId, PathKind, Policy, Side};
+use crosswire::config::{MAX_GROUPS, Policy};
 use crosswire::custody::restart_policy::LONGEST_BACK_OFF;
-use crosswire::frame::message::Role;
+use crosswire::pair::{GroupId, PathId, PathKind, Role, Side};
 use crosswire::quorum::group::RETRY_AFTER;
 use crosswire::quorum::node::Waiting;
 use crosswire::quorum::timing::LIFETIME_SLIP;

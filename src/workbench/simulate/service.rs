@@ -1,6 +1,6 @@
 //! How clients fared: whether somebody they can reach holds the first group's addresses, or two do.
 
-use crosswire::config::GroupId;
+use crosswire::pair::GroupId;
 use crosswire::time::{Instant, Span};
 
 use super::world::{BEGINNING, SIDES, World};
@@ -68,7 +68,7 @@ impl World {
         let Some(home) = self.home() else { return };
         let link = &self.links[home.index()];
         let is_reachable =
-            |side: &crosswire::config::Side| self.holds(*side, GroupId(0)) && link.has_carrier(*side);
+            |side: &crosswire::pair::Side| self.holds(*side, GroupId(0)) && link.has_carrier(*side);
         let seen = match SIDES.iter().filter(|side| is_reachable(side)).count() {
             _ if link.is_switch_off => Seen::NoLan,
             0 => Seen::Nobody,

@@ -1,8 +1,9 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
 use crosswire::config::{
-    Failback, GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side, Speed,
+    Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
 };
+use crosswire::pair::{PathKind, Side};
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 

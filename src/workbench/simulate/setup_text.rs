@@ -1,8 +1,7 @@
 //! A setup as its one line of text in traces.
 
-use crosswire::config::{
-    Failback, GroupId, GroupPolicy, InJeopardy, PathKind, PathPolicy, PathTiming, Policy, SafetyRule, Side,
-};
+use crosswire::config::{Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule};
+use crosswire::pair::{GroupId, PathKind, Side};
 use crosswire::time::Span;
 
 use super::fault::{Names, Time, parse_time};

@@ -1,6 +1,6 @@
 //! What happened in a world, told in its order: faults, what the nodes recorded, who held what.
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::quorum::record::Record;
 use crosswire::time::{Instant, Span};
 

@@ -11,7 +11,7 @@
 //! hash 0123456789abcdef
 //! ```
 
-use crosswire::config::PathId;
+use crosswire::pair::PathId;
 
 use super::fault::{Fault, Names, Time, parse_time};
 use super::schedule::{Outcome, Schedule};

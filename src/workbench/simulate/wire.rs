@@ -1,6 +1,7 @@
 //! The cable and the LAN: what gets through, how long it takes, and in what state it arrives.
 
-use crosswire::config::{MAX_GROUPS, PathId, Side};
+use crosswire::config::MAX_GROUPS;
+use crosswire::pair::{PathId, Side};
 use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;

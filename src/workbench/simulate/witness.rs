@@ -1,6 +1,6 @@
 //! Third parties: who answers, to whom, how late, and what the agent is told of it.
 
-use crosswire::config::Side;
+use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use super::fault::WitnessId;

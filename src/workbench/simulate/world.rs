@@ -6,9 +6,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
-use crosswire::config::{GroupId, PathId, PathKind, Side};
 use crosswire::custody::End;
 use crosswire::frame::session::Entropy;
+use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::Effects;
 use crosswire::quorum::succession::Succession;
 use crosswire::time::{Instant, Span};

@@ -1,10 +1,10 @@
 //! The ack deadline, and what a witness is worth: who is unacknowledged serves on only with carrier and with
 //! a witness in sight; who takes over from a silent peer has seen a witness since it last heard that peer.
 
-use crosswire::config::{InJeopardy, MAX_WITNESSES, PathId, Side};
-use crosswire::frame::message::Role;
-use crosswire::quorum::record::TakeReason;
+use crosswire::config::{InJeopardy, MAX_WITNESSES};
+use crosswire::pair::{PathId, Role, Side};
 use crosswire::quorum::timing;
+use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
 
 use super::super::fault::WitnessId;

@@ -1,8 +1,9 @@
 //! What really arrived from the peer: against it the takeovers are judged.
 
-use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, PathKind, Side};
+use crosswire::config::{MAX_GROUPS, MAX_PATHS};
 use crosswire::health::Arrivals;
-use crosswire::quorum::record::TakeReason;
+use crosswire::pair::{PathId, PathKind, Side};
+use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
 use crosswire::turn::PROMPT;
 

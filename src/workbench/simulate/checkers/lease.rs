@@ -1,8 +1,7 @@
 //! A lease is reckoned from when its renewal was ordered, is never extended once it has lapsed, and nobody
 //! serves on without one.
 
-use crosswire::config::Side;
-use crosswire::frame::message::Role;
+use crosswire::pair::{Role, Side};
 use crosswire::resource::{Order, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 

@@ -8,10 +8,10 @@ mod records;
 mod scripts;
 mod silence;
 
-use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathId, Policy, Side};
-use crosswire::frame::message::Role;
-use crosswire::quorum::record::TakeReason;
+use crosswire::config::{MAX_GROUPS, MAX_PATHS, Policy};
+use crosswire::pair::{PathId, Role, Side};
 use crosswire::quorum::succession::Deposit;
+use crosswire::reasons::TakeReason;
 use crosswire::time::Instant;
 
 pub use hearing::Hearing;

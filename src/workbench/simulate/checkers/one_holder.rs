@@ -26,10 +26,11 @@
 //! box thaws follows the same reasoning. An excused overlap must end within two intervals of the first
 //! exchange.
 
-use crosswire::config::{GroupId, PathId, PathKind, SafetyRule, Side};
+use crosswire::config::SafetyRule;
 use crosswire::health::RAILS_APART;
-use crosswire::quorum::record::TakeReason;
+use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::timing;
+use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
 
 use super::super::world::{SIDES, World};

@@ -1,10 +1,10 @@
 //! What a node says that it did, against what is true: released means confirmed, terms only rise, the loser
 //! of two actives is the one with the lower term.
 
-use crosswire::config::{GroupId, Side};
 use crosswire::custody::HeldGroup;
-use crosswire::frame::message::Role;
-use crosswire::quorum::record::{Record, ReleaseReason, TakeReason};
+use crosswire::pair::{GroupId, Role, Side};
+use crosswire::quorum::record::Record;
+use crosswire::reasons::{ReleaseReason, TakeReason};
 
 use super::super::world::World;
 

@@ -1,8 +1,9 @@
 //! Scripts: whoever says that it holds nothing runs nothing, what only one box may run never runs on two, and
 //! nothing is started that runs already.
 
-use crosswire::config::{GroupId, SafetyRule, Side};
-use crosswire::quorum::record::TakeReason;
+use crosswire::config::SafetyRule;
+use crosswire::pair::{GroupId, Side};
+use crosswire::reasons::TakeReason;
 
 use super::super::rival::Rule;
 use super::super::world::World;

@@ -1,10 +1,11 @@
 //! What a takeover on silence has to wait for: the lines that show a power loss, the lease, the fence.
 
-use crosswire::config::{GroupId, InJeopardy, PathId, PathKind, PathTiming, SafetyRule, Side};
+use crosswire::config::{InJeopardy, PathTiming, SafetyRule};
 use crosswire::health::path::BRIEFLY_BROKEN;
 use crosswire::health::{Lines, outlived_for};
-use crosswire::quorum::record::TakeReason;
+use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::timing;
+use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
 
 use super::super::world::World;
