@@ -103,8 +103,8 @@ impl<'t> Draft<'t> {
         address.ip.is_ipv4() == self.via.is_ipv4() && (is_alone || is_of_link)
     }
 
-    /// As the guard wants it; `lan` is this node's interface for addresses that name none, `local` what it calls
-    /// the others.
+    /// As the guard wants it; `lan` is this node's interface for addresses that name none, `local` what it
+    /// calls the others.
     pub(super) fn settings(&self, lan: Option<&str>, local: impl Fn(&str) -> String) -> Option<Route> {
         let interface = self.anchor?.interface.map(local).or_else(|| lan.map(str::to_string))?;
         let Self { to, prefix, via, src, metric, .. } = *self;

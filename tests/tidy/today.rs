@@ -13,6 +13,8 @@ pub const LONG: &[(&str, &str)] = &[
     ("src/quorum/node/act.rs", "orders, releases and renewals"),
     ("src/quorum/node/judge.rs", "the tick, and the facts of a group"),
     ("src/quorum/timing.rs", "the arithmetic and its tests"),
+    ("src/settings/groups.rs", "addresses, scripts, and what is tracked"),
+    ("src/settings/mod.rs", "what the file says, and how it is asked"),
     ("src/settings/tests.rs", "what is read, and what is refused"),
     ("src/words.rs", "words of roles, of reasons and of denials"),
     ("src/workbench/lab/mod.rs", "the laboratory and what it is asked"),
