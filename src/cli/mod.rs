@@ -97,6 +97,16 @@ static COMMANDS: &[Command] = &[
     command!(man::ManOptions, |options, out| man::run(options, specs(), out).into()),
 ];
 
+/// A command that a build of other features has.
+fn is_left_out(name: &str) -> bool {
+    match name {
+        "import" => !cfg!(feature = "import"),
+        "cable-test" => !cfg!(feature = "cable-test"),
+        "demo" | "simulate" | "man" => !cfg!(feature = "workbench"),
+        _ => false,
+    }
+}
+
 /// The tables of all commands.
 fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
     COMMANDS.iter().map(|command| command.spec)
@@ -132,6 +142,11 @@ fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
         Some((command, more)) if is_help => (command, more),
         _ => (first, rest),
     };
+    if let Some(name) = first.to_str().filter(|name| is_left_out(name)) {
+        return Err(format!(
+            "`{name}` is not in this build: run it on a workstation, by the build of `cargo build --release`"
+        ));
+    }
     let command = &COMMANDS[parse::command(specs(), first)?];
     if is_help {
         return Ok(show(&help::of_command(command.spec)));

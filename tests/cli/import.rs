@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::lab::testing::has_tools;
-use crate::place::{Said, binary_file, crosswire, say};
+use crate::place::{Said, crosswire, say, workstation_file};
 
 /// Two nodes, a cable and a LAN.
 const HA_CF: &str = "keepalive 1\ndeadtime 10\nserial /dev/ttyS0\nucast eth0 10.1.0.1\nucast eth0 10.1.0.2\n\
@@ -46,7 +46,7 @@ fn import_by(program: &[&str], files: &[(&str, &[u8])], arguments: &[&str]) -> I
     }
     let to = home.path().join("out");
     let mut words: Vec<&str> = program.to_vec();
-    let binary = binary_file();
+    let binary = workstation_file();
     words.push(binary.to_str().expect("text"));
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg("import").arg(home.path()).arg("--to").arg(&to).args(arguments);
@@ -314,7 +314,7 @@ fn names_of_nodes_are_folded_and_a_box_is_found_by_its_name_in_any_case() {
     assert!(imported.account("ha.cf:6").contains("node1\"]"), "{:?}", imported.said);
     let config = imported._home.path().join("out/crosswire.toml");
     let mut command = Command::new("unshare");
-    command.args(["--uts", "sh", "-c", "hostname NODE1; exec \"$0\" \"$@\""]).arg(binary_file());
+    command.args(["--uts", "sh", "-c", "hostname NODE1; exec \"$0\" \"$@\""]).arg(workstation_file());
     command.args(["check", "--offline", "--config"]).arg(config);
     let said = say(command);
     assert!(said.out.contains("this is node1"), "{said:?}");
@@ -455,7 +455,7 @@ fn an_address_that_this_box_does_not_have_is_refused() {
                 {addresses} exec \"$0\" \"$@\""
         );
         let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-c", &script, "timeout", "3"]).arg(binary_file()).args(words);
+        command.args(["--net", "sh", "-c", &script, "timeout", "3"]).arg(workstation_file()).args(words);
         command.args(["--node", "node1", "--config"]).arg(&config);
         say(command)
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::testing::has_tools;
-use crate::place::{crosswire, say};
+use crate::place::{crosswire, say, workstation};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keepalived");
 const KEEPALIVED: &str = "/usr/sbin/keepalived";
@@ -96,19 +96,12 @@ fn keepalived_does_not_know_a_keyword_that_is_refused() {
 #[test]
 fn a_file_or_its_directory_is_imported_and_both_nodes_pass_check() {
     let pair = Path::new(FIXTURES).join("office");
-    // The router build leaves it out, and says so.
-    if !say(crosswire(&["import", "--help"])).out.contains("--peer") {
-        let said = say(crosswire(&["import", pair.join("keepalived.conf").to_str().expect("text")]));
-        assert_eq!(said.code, Some(78), "{said:?}");
-        assert!(said.out.contains("a keepalived.conf needs the build of `cargo build`"), "{said:?}");
-        return;
-    }
     let (file, peer) = (pair.join("keepalived.conf"), pair.join("peer.conf"));
     for from in [&file, &pair] {
         let home = tempfile::tempdir().expect("a directory");
         let to = home.path().join("out");
         let words = [from, &to, &peer].map(|path| path.to_str().expect("text"));
-        let said = say(crosswire(&["import", words[0], "--to", words[1], "--peer", words[2]]));
+        let said = say(workstation(&["import", words[0], "--to", words[1], "--peer", words[2]]));
         assert_eq!(said.code, Some(0), "{said:?}");
         let config = to.join("crosswire.toml");
         for node in ["fw1", "fw2"] {

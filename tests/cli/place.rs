@@ -126,6 +126,18 @@ pub fn binary_file() -> PathBuf {
     std::env::var_os("CROSSWIRE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_crosswire").into()).into()
 }
 
+/// What cargo has built, with everything in it.
+pub fn workstation_file() -> PathBuf {
+    env!("CARGO_BIN_EXE_crosswire").into()
+}
+
+/// That one with arguments.
+pub fn workstation(arguments: &[&str]) -> Command {
+    let mut command = Command::new(workstation_file());
+    command.args(arguments);
+    command
+}
+
 /// The shipped binary with arguments.
 pub fn crosswire(arguments: &[&str]) -> Command {
     let mut command = binary();
