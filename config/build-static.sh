@@ -1,6 +1,7 @@
 #!/bin/sh
-# config/build-static.sh [TARGET]: the router build, one static binary without the workbench, and proof that it is one.
+# config/build-static.sh [TARGET | --tools]: the router build, one static binary without the workbench, and proof that it is one.
 #
+# --tools only gets what building std along needs.
 # TARGET is a musl target, by default i586-unknown-linux-musl: any Pentium, no CMOV, no SSE. The binary is left in
 # target/static/TARGET/release/crosswire, apart from what `cargo build` makes for this machine.
 #
@@ -148,7 +149,12 @@ check_size() {
     esac
 }
 
-[ $# -le 1 ] || fail "usage: config/build-static.sh [TARGET]"
+[ $# -le 1 ] || fail "usage: config/build-static.sh [TARGET | --tools]"
+if [ "$target" = --tools ]; then
+    find_rustc
+    find_zig
+    exit
+fi
 command -v readelf >/dev/null && command -v objdump >/dev/null || install binutils
 is_std_ready=
 if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$target" ]; then

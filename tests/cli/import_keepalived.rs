@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::testing::has_tools;
-use crate::place::{crosswire, say, workstation};
+use crate::place::{crosswire, say, workstation_file};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keepalived");
 const KEEPALIVED: &str = "/usr/sbin/keepalived";
@@ -101,7 +101,9 @@ fn a_file_or_its_directory_is_imported_and_both_nodes_pass_check() {
         let home = tempfile::tempdir().expect("a directory");
         let to = home.path().join("out");
         let words = [from, &to, &peer].map(|path| path.to_str().expect("text"));
-        let said = say(workstation(&["import", words[0], "--to", words[1], "--peer", words[2]]));
+        let mut import = Command::new(workstation_file());
+        import.args(["import", words[0], "--to", words[1], "--peer", words[2]]);
+        let said = say(import);
         assert_eq!(said.code, Some(0), "{said:?}");
         let config = to.join("crosswire.toml");
         for node in ["fw1", "fw2"] {

@@ -131,13 +131,6 @@ pub fn workstation_file() -> PathBuf {
     env!("CARGO_BIN_EXE_crosswire").into()
 }
 
-/// That one with arguments.
-pub fn workstation(arguments: &[&str]) -> Command {
-    let mut command = Command::new(workstation_file());
-    command.args(arguments);
-    command
-}
-
 /// The shipped binary with arguments.
 pub fn crosswire(arguments: &[&str]) -> Command {
     let mut command = binary();
