@@ -30,11 +30,11 @@ impl Side {
     }
 }
 
-/// Index of a path in [`Policy::paths`], the same on both nodes.
+/// Index of a path in [`Policy::paths`](crate::config::Policy::paths), the same on both nodes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 pub struct PathId(pub u8);
 
-/// Index of a group in [`Policy::groups`], the same on both nodes.
+/// Index of a group in [`Policy::groups`](crate::config::Policy::groups), the same on both nodes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 pub struct GroupId(pub u8);
 

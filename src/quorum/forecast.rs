@@ -2,7 +2,7 @@
 //! the decision.
 //!
 //! A loss leaves one node, or both, beside silence. Their situations are the present ones with what that
-//! silence changes, and [`decide`](super::decide::decide) says what they would do. Where the present evidence
+//! silence changes, and [`decide`] says what they would do. Where the present evidence
 //! does not tell, nothing is promised.
 
 use heapless::Vec;
