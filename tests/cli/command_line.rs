@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bin
 use nix::unistd::geteuid;
 
 use crate::lab::executable::copy_executable;
-use crate::place::{Place, binary_file, crosswire, say};
+use crate::place::{Place, binary_file, crosswire, say, workstation_file};
 
 const COMMANDS: [&str; 9] =
     ["run", "check", "status", "handover", "takeover", "standby", "online", "maintenance", "keygen"];
@@ -134,7 +134,9 @@ fn without_a_daemon_every_question_ends_with_3_and_a_remedy() {
 
 #[test]
 fn without_a_daemon_its_metrics_say_so() {
-    let said = say(crosswire(&["status", "--prometheus", "--run-dir", "/nonexistent"]));
+    let mut status = Command::new(workstation_file());
+    status.args(["status", "--prometheus", "--run-dir", "/nonexistent"]);
+    let said = say(status);
     let is_told =
         said.out.contains("\ncrosswire_up 0\n") && said.out.ends_with("\ncrosswire_status_code 3\n");
     assert!(said.code == Some(3) && (is_told || !cfg!(feature = "metrics")), "{said:?}");
@@ -155,7 +157,9 @@ fn a_watch_without_a_daemon_says_so_and_goes_on() {
 #[cfg(feature = "workbench")]
 #[test]
 fn a_simulation_of_nothing_is_asked_what_it_shall_be() {
-    let said = say(crosswire(&["simulate"]));
+    let mut simulate = Command::new(workstation_file());
+    simulate.arg("simulate");
+    let said = say(simulate);
     assert!(
         said.code == Some(2) && said.err.starts_with("crosswire: simulate: say what: --faults N"),
         "{said:?}"
