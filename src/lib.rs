@@ -113,9 +113,10 @@
 //! A node that hears nobody and wants to beat once a path is open:
 //!
 //! ```
-//! use crosswire::config::{InJeopardy, PathId, PathKind, PathPolicy, Policy, Side, Speed};
+//! use crosswire::config::{InJeopardy, PathPolicy, Policy, Speed};
 //! use crosswire::frame::{Key, Keyring, session::Entropy};
 //! use crosswire::quorum::{Effect, Effects, Event, Node};
+//! use crosswire::pair::{PathId, PathKind, Side};
 //! use crosswire::reasons::Verdict;
 //! use crosswire::time::{Instant, Span};
 //!
