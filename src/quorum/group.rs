@@ -131,6 +131,8 @@ pub struct Group {
     pub defend_from: Instant,
     /// An operator has moved it to the peer: no failback undoes that.
     pub is_given_away: bool,
+    /// The scripts that run before its addresses run: it is let go by a release, not by a word.
+    pub is_prepared: bool,
     /// Unplanned losses since the group was last served for long: each doubles the wait for a failback.
     pub flaps: u8,
     /// Since when we have served it.
@@ -176,6 +178,7 @@ impl Default for Group {
             fence_token: None,
             defend_from: Instant::ORIGIN,
             is_given_away: false,
+            is_prepared: false,
             flaps: 0,
             active_since: None,
             said: None,
@@ -204,6 +207,13 @@ impl Group {
     /// Scripts run before its addresses come: nothing is held, and the wire is asked as for a backup.
     pub fn is_preparing(&self) -> bool {
         self.role == Role::Acquiring && self.timers.is_set(Timer::Prepare)
+    }
+
+    /// What comes before its addresses runs. They are ordered once everything was judged anew.
+    pub fn stay_prepared(&mut self, now: Instant, lease: Span) {
+        (self.is_prepared, self.pending, self.lease_until) = (true, None, Instant::NEVER);
+        self.timers.stop(Timer::Renewal);
+        self.timers.set(Timer::Prepare, now + PREPARED_FOR + lease + lease);
     }
 
     /// Our kernel does not take one of its addresses.

@@ -4,7 +4,7 @@ use super::{Node, emit};
 use crate::pair::{GroupId, Role};
 use crate::quorum::decide::Fence;
 use crate::quorum::event::{Effect, Effects};
-use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, PREPARED_FOR, RETRY_AFTER};
+use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
 use crate::quorum::probe;
 use crate::quorum::record::Record;
 use crate::quorum::roles::{RoleEvent, next};
@@ -69,9 +69,11 @@ impl Node {
         if group.role == Role::Acquiring {
             group.fault = outcome.fault();
         }
-        if outcome == Outcome::Prepared && group.is_preparing() {
-            group.pending = None;
-            group.timers.set(Timer::Prepare, now + PREPARED_FOR + lease + lease);
+        let is_done = outcome == Outcome::Prepared && group.is_preparing();
+        // A guard that hung has not carried the second order out, and the scripts of the first run on.
+        let is_put_off = outcome == Outcome::Failed(Fault::TooLate) && group.is_prepared;
+        if group.role == Role::Acquiring && (is_done || is_put_off) {
+            group.stay_prepared(now, lease);
             self.is_urgent = true;
             return;
         }
@@ -123,6 +125,7 @@ impl Node {
         if from == Role::Acquiring {
             group.timers.stop(Timer::Prepare);
             group.timers.stop(Timer::PeerOff);
+            group.is_prepared = false;
         }
         if !to.is_holding() {
             group.drop_lease();

@@ -121,6 +121,7 @@ impl Group {
             Stage::Preparing(token) => {
                 (self.role, self.pending) = (Role::Acquiring, token);
                 self.lease_until = Instant::NEVER;
+                self.is_prepared = token.is_none();
                 self.timers.stop(Timer::Renewal);
                 // Without a deposit nobody knows for what it was begun.
                 let until = if left.is_some() { now + before + RETRY_AFTER } else { now };
