@@ -30,8 +30,8 @@ lean="-C target-feature=+crt-static -C force-unwind-tables=no -C relocation-mode
 cd "$(dirname "$0")/.."
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
 binary=target/static/$target/release/crosswire
-# Everything but the workbench, the importers, metrics and pictures: what a box needs day and night.
-features=${CROSSWIRE_FEATURES-cable-test,explain}
+# Which features that are stands in Cargo.toml.
+features=${CROSSWIRE_FEATURES-router}
 # What `--version` says. The same source gives the same bytes only where it comes from the same commit.
 CROSSWIRE_COMMIT=${CROSSWIRE_COMMIT-$(git describe --always --dirty=+ --abbrev=12 --exclude '*' 2>/dev/null || printf unknown)}
 CROSSWIRE_TARGET=$target

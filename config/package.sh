@@ -21,7 +21,7 @@ export LC_ALL
 cd "$(dirname "$0")/.."
 here=$PWD/config/package
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-features=${CROSSWIRE_FEATURES-cable-test,import}
+features=${CROSSWIRE_FEATURES-router}
 maintainer=${CROSSWIRE_MAINTAINER:-crosswire maintainers <maintainers@crosswire.invalid>}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || printf 0)}
 export SOURCE_DATE_EPOCH

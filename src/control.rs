@@ -133,7 +133,6 @@ pub struct Report {
     /// The agent went on in the place of one that had died or hung.
     pub is_replaced: bool,
     /// What one more fault would come to.
-    #[cfg_attr(not(feature = "explain"), serde(skip))]
     pub forecasts: Vec<Forecast>,
     /// The state.
     pub node: NodeStatus,

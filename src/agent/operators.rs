@@ -210,11 +210,7 @@ impl Agent<'_> {
             interfaces: self.settings.interfaces.clone(),
             deaf: self.deaf_interfaces(&node),
             is_replaced: self.is_replaced,
-            forecasts: if cfg!(feature = "explain") {
-                self.node.forecasts(now).into_iter().collect()
-            } else {
-                Vec::new()
-            },
+            forecasts: self.node.forecasts(now).into_iter().collect(),
             node,
         }
     }

@@ -253,11 +253,10 @@ impl Reason {
 
     /// What is behind it, as far as that is known; empty if the words say it all.
     fn cause(&self, report: &Report) -> String {
-        let is_explained = cfg!(feature = "explain");
         match self.name {
-            "cannot_serve" | "failing" | "unable" if is_explained => own_inability(report),
-            "peer_unable" if is_explained => peers_inability(report),
-            "keys_differ" if is_explained => refused_for(report).to_owned(),
+            "cannot_serve" | "failing" | "unable" => own_inability(report),
+            "peer_unable" => peers_inability(report),
+            "keys_differ" => refused_for(report).to_owned(),
             "nobody_serves" | "cold_start" | "moving" => {
                 let waits = report.node.groups.iter().find(|group| is_unserved(group));
                 let why = waits.and_then(|group| Some((group.block?, group.wait)));
@@ -319,11 +318,10 @@ fn degraded(report: &Report) -> String {
         }
     }
     let (said, up, down) = (said.join(", "), up.join(" and "), down.join(" and "));
-    let is_told = cfg!(feature = "explain") && !up.is_empty();
-    let then = match (!is_told, is_told && forecast::is_followed(report)) {
-        (true, _) => String::new(),
-        (false, true) => format!(" If {up} fails too, one of both may still take over."),
-        (false, false) => format!(" If {up} fails too, nobody takes over by itself."),
+    let then = match forecast::is_followed(report) {
+        _ if up.is_empty() => String::new(),
+        true => format!(" If {up} fails too, one of both may still take over."),
+        false => format!(" If {up} fails too, nobody takes over by itself."),
     };
     format!("DEGRADED: {said}.{then} Repair {down}.")
 }

@@ -31,9 +31,6 @@ const EXAMPLES: [(&str, &[&str]); 12] = [
 
 /// What people type most to have a command do something.
 pub fn examples(spec: &Spec) -> &'static [&'static str] {
-    if !cfg!(feature = "explain") {
-        return &[];
-    }
     EXAMPLES.iter().find(|(name, _)| *name == spec.name).map_or(&[], |(_, lines)| lines)
 }
 

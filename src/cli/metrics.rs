@@ -96,13 +96,13 @@ impl Samples<'_> {
             self.sample(name, "", u64::from(is_so))?;
         }
         self.begin("uptime_seconds", "gauge", "How long this run of the agent lasts.")?;
-        self.seconds("uptime_seconds", "", Some(node.up))?;
+        self.seconds("uptime_seconds", "", node.up)?;
         self.begin(
             "longest_stall_seconds",
             "gauge",
             "The longest that the loop was late in this run of the agent.",
         )?;
-        self.seconds("longest_stall_seconds", "", Some(node.worst_stall))
+        self.seconds("longest_stall_seconds", "", node.worst_stall)
     }
 
     fn write_groups(&mut self, report: &Report) -> fmt::Result {
@@ -134,29 +134,27 @@ impl Samples<'_> {
         )?;
         for ((group, _), status) in report.groups.iter().zip(&report.node.groups) {
             let labels = format!("group={}", quoted(group));
-            self.seconds("group_unserved_seconds", &labels, Some(status.unserved.unwrap_or_default()))?;
+            self.seconds("group_unserved_seconds", &labels, status.unserved.unwrap_or_default())?;
         }
         Ok(())
     }
 
     fn write_paths(&mut self, report: &Report) -> fmt::Result {
-        type Of = fn(&PathStatus) -> Option<u64>;
+        type Of = fn(&PathStatus) -> u64;
         let all: [(&str, &str, &str, Of); 4] = [
             ("path_heard", "gauge", "Whether the other node is heard on the path.", |path| {
-                Some(path.state.is_heard().into())
+                path.state.is_heard().into()
             }),
             ("path_heard_by_peer", "gauge", "Whether the other node hears this one on the path.", |path| {
-                Some(path.heard_by_peer.is_some_and(|age| age < path.dead_after).into())
+                path.heard_by_peer.is_some_and(|age| age < path.dead_after).into()
             }),
-            ("path_beats_received_total", "counter", "Heartbeats received.", |path| {
-                Some(path.beats_heard.into())
-            }),
-            ("path_beats_sent_total", "counter", "Heartbeats sent.", |path| Some(path.beats_sent.into())),
+            ("path_beats_received_total", "counter", "Heartbeats received.", |path| path.beats_heard.into()),
+            ("path_beats_sent_total", "counter", "Heartbeats sent.", |path| path.beats_sent.into()),
         ];
         for (name, kind, help, of) in all {
             self.begin(name, kind, help)?;
             for (path, status) in report.paths.iter().zip(&report.node.paths) {
-                self.sample(name, &format!("path={}", quoted(path)), of(status).unwrap_or_default())?;
+                self.sample(name, &format!("path={}", quoted(path)), of(status))?;
             }
         }
         self.begin(
@@ -175,7 +173,7 @@ impl Samples<'_> {
             self.seconds(
                 "path_longest_gap_seconds",
                 &format!("path={}", quoted(path)),
-                Some(status.quality.worst_gap),
+                status.quality.worst_gap,
             )?;
         }
         self.begin("path_refused_total", "counter", "Frames that were not accepted, by reason.")?;
@@ -209,8 +207,8 @@ impl Samples<'_> {
         self.line(name, labels, &value.to_string())
     }
 
-    fn seconds(&mut self, name: &str, labels: &str, span: Option<Span>) -> fmt::Result {
-        let ms = span.map_or(0, Span::as_ms);
+    fn seconds(&mut self, name: &str, labels: &str, span: Span) -> fmt::Result {
+        let ms = span.as_ms();
         self.line(name, labels, &format!("{}.{:03}", ms / 1_000, ms % 1_000))
     }
 

@@ -42,12 +42,9 @@ const PATIENCE: Duration = Duration::from_millis(450);
 /// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node
 /// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
-    if options.watch && cfg!(feature = "explain") {
+    if options.watch {
         watch::run(options, out);
         return Exit::Done.into();
-    }
-    if options.watch {
-        return complain(Exit::Usage, false, &"crosswire: this build has no --watch").into();
     }
     let report = match report(&options.run_dir) {
         Ok(report) => report,

@@ -93,8 +93,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
 }
 
 fn forecasts(report: &Report) -> Value {
-    let told = report.forecasts.iter().filter(|_| cfg!(feature = "explain"));
-    told.map(|told| forecast::json(report, told)).collect()
+    report.forecasts.iter().map(|told| forecast::json(report, told)).collect()
 }
 
 fn groups(report: &Report) -> Value {
@@ -112,7 +111,7 @@ fn groups(report: &Report) -> Value {
             "carrier": ours.has_carrier,
             "scripts": words::condition(ours.condition, peer, report.scripts(index)),
             "block": ours.block.map(|block| words::block(block, peer)),
-            "block_code": cfg!(feature = "explain").then(|| ours.block.map(codes::block)).flatten(),
+            "block_code": ours.block.map(codes::block),
             "wait_ms": ms(ours.wait),
             "fault": ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
             "both_serve_ms": ms(ours.both_serve),

@@ -29,9 +29,7 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
     for index in 0..report.groups.len() {
         write_group(report, index, out)?;
     }
-    if cfg!(feature = "explain") {
-        forecast::write(report, out)?;
-    }
+    forecast::write(report, out)?;
     write_witnesses(report, out)?;
     write_paths(report, is_verbose, out)
 }

@@ -66,19 +66,11 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     if let Some(file) = &options.svg {
         return draw(&history, file);
     }
-    if let Some(at) = at {
-        let shown = |(age, ..): &Entry| *age <= at + AROUND;
-        let text = told(&history, shown, options.json);
-        let _ = out.write_all(text.as_bytes());
-        return Exit::Done;
-    }
+    let is_shown = |(age, ..): &Entry| at.is_none_or(|at| *age <= at + AROUND);
+    let text = if options.json { json(&history, is_shown) } else { text_of(&history, true, is_shown) };
     // A reader that closed the pipe has seen enough.
-    let _ = out.write_all(told(&history, |_| true, options.json).as_bytes());
+    let _ = out.write_all(text.as_bytes());
     Exit::Done
-}
-
-fn told(history: &History, is_shown: impl Fn(&Entry) -> bool, is_json: bool) -> String {
-    if is_json { json(history, is_shown) } else { text_of(history, true, is_shown) }
 }
 
 #[cfg(feature = "picture")]
@@ -116,7 +108,7 @@ pub fn text(history: &History, has_evidence: bool) -> String {
 
 fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) -> bool) -> String {
     let (names, mut text) = (names(history), String::new());
-    if has_evidence && cfg!(feature = "explain") {
+    if has_evidence {
         let _ = writeln!(text, "{}\n", first_line(history));
     }
     for (age, record, more) in history.entries.iter().filter(|entry| is_shown(entry)) {
@@ -195,8 +187,8 @@ fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
         let (level, sentence) = words::sentence(record, &names);
         json!({
             "age_ms": age.as_ms(),
-            "event": cfg!(feature = "explain").then(|| codes::event(record)),
-            "rule": cfg!(feature = "explain").then(|| codes::rule(record)).flatten(),
+            "event": codes::event(record),
+            "rule": codes::rule(record),
             "level": level.as_str().to_ascii_lowercase(),
             "text": sentence,
             "more_like_it": *more,
@@ -209,7 +201,7 @@ fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "node": &history.node,
         "peer_node": &history.peer,
-        "text": cfg!(feature = "explain").then(|| first_line(history)),
+        "text": first_line(history),
         "entries": entries,
     });
     format!("{value}\n")

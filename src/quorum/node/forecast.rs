@@ -8,8 +8,7 @@ use crate::config::MAX_PATHS;
 use crate::frame::message::Beat;
 use crate::health::{PathState, WitnessView};
 use crate::pair::{GroupId, Mechanisms, Role, Side, Trouble};
-use crate::quorum::decide::Fence;
-use crate::quorum::decide::{Situation, Standby};
+use crate::quorum::decide::{Fence, Situation, Standby};
 use crate::quorum::forecast::{
     Forecast, MAX_FORECASTS, NextFault, Prospect, Waits, in_silence, kept, parted, silenced, taken,
 };
