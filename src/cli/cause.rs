@@ -197,62 +197,15 @@ fn have_lines_dropped(before: &[Entry]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::config::{InJeopardy, MAX_PATHS, SafetyRule};
+    use crosswire::config::MAX_PATHS;
     use crosswire::health::WitnessView;
     use crosswire::pair::{GroupId, PathId, Role};
-    use crosswire::quorum::decide::{Claim, Fence, Standby, Tie, Wish};
     use crosswire::quorum::record::Evidence;
     use crosswire::reasons::ReleaseReason;
 
     use super::*;
 
     const GROUP: GroupId = GroupId(0);
-
-    /// Of a backup beside a peer that is dead.
-    fn situation() -> Situation {
-        Situation {
-            verdict: Verdict::Dead,
-            is_refused: false,
-            claim: Claim::Unknown,
-            finding: Finding::Clear,
-            has_carrier: true,
-            is_able: true,
-            is_stopping: false,
-            standby: Standby::No,
-            is_in_maintenance: false,
-            is_peer_in_maintenance: false,
-            is_stalled: false,
-            was_ever_heard: true,
-            has_listened: true,
-            is_our_turn: false,
-            has_offered: false,
-            is_unsteady: false,
-            has_drift_passed: true,
-            must_have_released: false,
-            must_have_reset: false,
-            is_estranged: false,
-            is_peer_troubled: false,
-            are_lines_on: false,
-            witness: WitnessView::None,
-            fence: Fence::Untried,
-            is_peer_off: false,
-            safety: SafetyRule::Probe,
-            is_exclusive: false,
-            in_jeopardy: InJeopardy::Hold,
-            has_lease_lapsed: false,
-            is_deadline_due: false,
-            is_peer_deaf: false,
-            has_served_alone: false,
-            is_peer_better_off: false,
-            is_unfit: false,
-            is_stuck: false,
-            is_address_refused: false,
-            can_offer: false,
-            is_offer_unused: false,
-            tie: Tie::None,
-            wish: Wish::None,
-        }
-    }
 
     fn evidence(situation: Situation) -> Evidence {
         Evidence { paths: [PathState::Silent; MAX_PATHS], situation }
@@ -263,7 +216,7 @@ mod tests {
     }
 
     fn blocked(block: Block) -> Record {
-        Record::Blocked { group: GROUP, block, evidence: evidence(situation()) }
+        Record::Blocked { group: GROUP, block, evidence: evidence(Situation::BESIDE_A_DEAD_PEER) }
     }
 
     const fn path(to: PathState) -> Record {
@@ -299,12 +252,16 @@ mod tests {
         let lost = Record::Releasing {
             group: GROUP,
             reason: ReleaseReason::LeaseLapsed,
-            evidence: evidence(situation()),
+            evidence: evidence(Situation::BESIDE_A_DEAD_PEER),
         };
-        let plain = taking(situation());
-        let frozen = taking(Situation { are_lines_on: true, must_have_released: true, ..situation() });
-        let expired = taking(Situation { finding: Finding::VipLetGo, ..situation() });
-        let troubled = taking(Situation { is_peer_troubled: true, ..situation() });
+        let plain = taking(Situation::BESIDE_A_DEAD_PEER);
+        let frozen = taking(Situation {
+            are_lines_on: true,
+            must_have_released: true,
+            ..Situation::BESIDE_A_DEAD_PEER
+        });
+        let expired = taking(Situation { finding: Finding::VipLetGo, ..Situation::BESIDE_A_DEAD_PEER });
+        let troubled = taking(Situation { is_peer_troubled: true, ..Situation::BESIDE_A_DEAD_PEER });
         let cases: &[(&[Record], Option<&str>)] = &[
             (&[], None),
             (&[path(PathState::OnTime), blocked(Block::Drift)], None),
@@ -346,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_witness_that_is_not_asked_is_none_that_does_not_answer() {
-        let unseen = Situation { witness: WitnessView::Unseen, ..situation() };
+        let unseen = Situation { witness: WitnessView::Unseen, ..Situation::BESIDE_A_DEAD_PEER };
         assert_eq!(words::witness(&unseen, "gw1"), "no witness answers");
         let heard = Situation { verdict: Verdict::Present, ..unseen };
         assert_eq!(words::witness(&heard, "gw1"), "witness: not asked, gw1 is heard");

@@ -15,6 +15,7 @@
 
 pub mod decide;
 pub mod event;
+mod example;
 pub mod forecast;
 pub mod group;
 pub mod node;
