@@ -9,6 +9,8 @@
 mod simulate;
 #[path = "neighbourhood/turns.rs"]
 mod turns;
+#[path = "neighbourhood/watchdog.rs"]
+mod watchdog;
 
 use crosswire::config::{Failback, InJeopardy, SafetyRule, Speed};
 use crosswire::pair::{GroupId, PathId, Role, Side};

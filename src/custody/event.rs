@@ -9,7 +9,7 @@ use super::script_set::ScriptSet;
 use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::pair::{GroupId, PathId};
 use crate::resource::{Condition, Fault, Outcome, Ticket, Token};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// What a script is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,8 +134,12 @@ pub enum Event<'a> {
     Said(Word),
     /// All that the agent had sent was read: renewals are carried out, in one batch.
     AllSaid,
+    /// The box's watchdog was armed. It resets the box when it was not petted for this long.
+    WatchdogArmed(Span),
     /// The addresses of a group were added and read back, or nothing is left of them.
     Added(GroupId, Result<(), Fault>),
+    /// Its routes are there too, or none of them is.
+    Routed(GroupId, Result<(), Fault>),
     /// They have another lease, or not.
     Renewed(GroupId, Token, Result<(), Fault>),
     /// They are confirmed gone, or a fault says what is left.
@@ -173,13 +177,15 @@ pub enum Event<'a> {
 /// Something that has to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// Add the group's addresses for one lease, not after this instant, and read them back; then
-    /// [`Event::Added`].
+    /// Arm the watchdog, if there is one. Then add the group's addresses for one lease, not after this
+    /// instant, and read them back; then [`Event::Added`].
     Add(GroupId, Instant),
+    /// Add its routes, which need the addresses, not after this instant; then [`Event::Routed`].
+    Route(GroupId, Instant),
     /// Give them another lease, not after this instant; then [`Event::Renewed`]. Those that follow each other
     /// are one batch.
     Renew(GroupId, Token, Instant),
-    /// Take them away and confirm it; then [`Event::Removed`].
+    /// Take the routes and the addresses away and confirm it; then [`Event::Removed`].
     Remove(GroupId),
     /// Run a script of the group; then, once, [`Event::ScriptEnded`].
     Run(GroupId, u8, Action, Reason),
@@ -230,6 +236,8 @@ pub enum Effect {
     },
     /// The addresses are gone, all that stops has stopped, and a script of the group has not.
     StopFailed(GroupId),
+    /// Put the watchdog's reset off.
+    Pet,
     /// Tell the operator's log.
     Note(Note),
 }
@@ -258,6 +266,8 @@ pub enum Note {
     AgentUnkillable,
     /// The operator wants the daemon to stop: the agent hands over.
     Stopping,
+    /// A script could not be stopped that has to end with the box: the watchdog is petted no more.
+    WatchdogFires,
     /// The agent asks for more than any honest one needs: so many requests were dropped.
     OverBudget(u32),
     /// The daemon ends, well or not.

@@ -9,7 +9,7 @@ use super::script_set::ScriptSet;
 use super::{Custody, emit};
 use crate::pair::GroupId;
 use crate::quorum::succession::{Holding, Stage};
-use crate::resource::{Fault, Outcome, ReleaseOrder, Token};
+use crate::resource::{Fault, Outcome, ReleaseOrder, Ticket, Token};
 use crate::time::Instant;
 
 /// One group.
@@ -23,8 +23,8 @@ pub(super) struct GroupCustody {
     pub(super) term: u32,
     /// Why its scripts run.
     pub(super) reason: Reason,
-    /// The order for which its addresses are being added.
-    pub(super) adding: Option<Token>,
+    /// The order for which its addresses and routes are being added.
+    pub(super) adding: Option<Ticket>,
     /// Its addresses are being removed.
     pub(super) is_removing: bool,
     /// The script that runs was told to end.
@@ -49,6 +49,8 @@ pub(super) struct GroupCustody {
     pub(super) is_exclusive: bool,
     /// Its safety rule asks for a fence.
     pub(super) may_fence: bool,
+    /// A script of it that cannot be stopped has to end with the box.
+    pub(super) must_end_with_box: bool,
 }
 
 impl GroupCustody {
@@ -73,6 +75,7 @@ impl GroupCustody {
             newcomers: None,
             is_exclusive: plan.is_exclusive,
             may_fence: plan.may_fence,
+            must_end_with_box: plan.must_end_with_box,
         }
     }
 
@@ -81,13 +84,18 @@ impl GroupCustody {
         self.held.is_free() && self.adding.is_none()
     }
 
+    /// It is free, or waits for its addresses: they may come.
+    fn is_wanted(&self) -> bool {
+        self.held.is_free() || self.held.is_preparing()
+    }
+
     /// It is held, and the agent that goes on with it has still to show that it does.
     pub(super) fn is_tried(&self) -> bool {
         self.is_on_trial && self.held.is_held()
     }
 
     pub(super) fn holding(&self) -> Option<Holding> {
-        let stage = self.held.stage().or(self.adding.map(Stage::Starting))?;
+        let stage = self.held.stage().or(self.adding.map(|ticket| Stage::Starting(ticket.token)))?;
         Some(Holding { term: self.term, lease_until: self.held_until, stage })
     }
 
@@ -134,6 +142,7 @@ impl Custody {
         answer(id, group, effects);
         if group.is_free() && group.held.is_stuck() {
             emit(effects, Effect::StopFailed(id));
+            self.let_watchdog_fire(id, effects);
         }
     }
 
@@ -181,6 +190,7 @@ impl Custody {
         }
     }
 
+    /// The addresses have come; now the routes, which need them.
     pub(super) fn added(
         &mut self,
         now: Instant,
@@ -188,33 +198,62 @@ impl Custody {
         outcome: Result<(), Fault>,
         effects: &mut Effects,
     ) {
-        let lease = self.plan.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let Some(token) = group.adding.take() else { return };
+        let Some(ticket) = group.adding else { return };
         match outcome {
-            // The scripts that came first are stopped before anybody is told.
-            Err(fault) if group.held.is_preparing() => {
-                emit(effects, Effect::Note(Note::NotHeld(id, fault)));
-                group.held.not_acquired(token, fault);
-            }
-            Err(fault) => {
-                emit(effects, Effect::Note(Note::NotHeld(id, fault)));
-                emit(effects, Effect::Answer(token, Outcome::Failed(fault)));
-            }
+            Err(fault) => self.not_added(now, id, fault, effects),
+            Ok(()) if group.is_wanted() => emit(effects, Effect::Route(id, ticket.valid_until)),
             // It was let go meanwhile; its addresses are removed after they came.
-            Ok(()) if !group.held.is_free() && !group.held.is_preparing() => {
-                emit(effects, Effect::Answer(token, Outcome::Failed(Fault::OutOfOrder)));
-            }
             Ok(()) => {
-                emit(effects, Effect::Note(Note::Held(id, group.term)));
-                emit(effects, Effect::Announce(id));
-                (group.held_until, group.is_on_trial) = (group.asked_at + lease, false);
-                (group.reason, group.renewal_fault) = (Reason::Acquire, None);
-                // All of them were asked for before the group was taken.
-                group.newcomers = None;
-                group.held.acquired(token);
-                group.monitors.reset();
+                group.adding = None;
+                emit(effects, Effect::Answer(ticket.token, Outcome::Failed(Fault::OutOfOrder)));
+                self.advance(now, id, effects);
             }
+        }
+    }
+
+    /// Both have come, or neither stays: a node that cannot have its routes leaves the group to a peer that
+    /// may.
+    pub(super) fn routed(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        outcome: Result<(), Fault>,
+        effects: &mut Effects,
+    ) {
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.adding.is_some()) else {
+            return;
+        };
+        if let Err(fault) = outcome {
+            // The cause is worth more than how the clean-up goes, and the lifetime ends what that should
+            // miss.
+            emit(effects, Effect::Remove(id));
+            return self.not_added(now, id, fault, effects);
+        }
+        let lease = self.plan.lease;
+        debug_assert!(group.is_wanted(), "nothing lets {id:?} go between its addresses and its routes");
+        let Some(Ticket { token, .. }) = group.adding.take() else { return };
+        emit(effects, Effect::Note(Note::Held(id, group.term)));
+        emit(effects, Effect::Announce(id));
+        (group.held_until, group.is_on_trial) = (group.asked_at + lease, false);
+        (group.reason, group.renewal_fault) = (Reason::Acquire, None);
+        // All of them were asked for before the group was taken.
+        group.newcomers = None;
+        group.held.acquired(token);
+        group.monitors.reset();
+        self.advance(now, id, effects);
+    }
+
+    /// Nothing of it is held.
+    fn not_added(&mut self, now: Instant, id: GroupId, fault: Fault, effects: &mut Effects) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let Some(Ticket { token, .. }) = group.adding.take() else { return };
+        emit(effects, Effect::Note(Note::NotHeld(id, fault)));
+        if group.held.is_preparing() {
+            // The scripts that came first are stopped before anybody is told.
+            group.held.not_acquired(token, fault);
+        } else {
+            emit(effects, Effect::Answer(token, Outcome::Failed(fault)));
         }
         self.advance(now, id, effects);
     }

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::tests::{GROUP, at, plan};
+use super::rig::{GROUP, at, plan};
 use super::*;
 use crate::pair::PathId;
 use crate::resource::{Fault, Order, Outcome, ReleaseOrder};
@@ -38,6 +38,7 @@ impl World {
                 self.begun.push(effect);
                 let event = match effect {
                     Effect::Add(id, _) => Event::Added(id, Ok(())),
+                    Effect::Route(id, _) => Event::Routed(id, Ok(())),
                     Effect::Remove(id) => Event::Removed(id, Ok(())),
                     Effect::Renew(id, token, _) => Event::Renewed(id, token, Ok(())),
                     Effect::Run(id, ..) => Event::ScriptEnded(id, End::Done),

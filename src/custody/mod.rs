@@ -22,6 +22,7 @@
 //! * [`restart_policy`]: what is done when an agent is lost; `agents` does it
 //! * `newcomers`: addresses that a reload adds to a held group are asked for first
 //! * `budget`: how often an agent may ask for what; `fencing` for the fence
+//! * `watchdog`: when the box's watchdog is petted
 //! * `ending`: how the daemon ends
 
 mod agents;
@@ -38,9 +39,14 @@ mod newcomers;
 pub mod orders;
 pub mod plan;
 pub mod restart_policy;
+#[cfg(test)]
+mod rig;
 pub mod script_set;
 #[cfg(test)]
 mod tests;
+mod watchdog;
+#[cfg(test)]
+mod watchdog_tests;
 
 use heapless::Vec;
 
@@ -58,6 +64,7 @@ pub use monitors::MonitorPlan;
 pub use plan::{GroupPlan, Plan, ScriptPlans};
 pub use restart_policy::{Loss, Next, RestartPolicy};
 pub use script_set::ScriptSet;
+use watchdog::Watchdog;
 
 /// Most scripts of one group.
 pub const MAX_SCRIPTS: usize = 16;
@@ -93,12 +100,14 @@ pub struct Custody {
     is_reloading: bool,
     /// The operator wants nothing changed: scripts are not looked at.
     is_hands_off: bool,
+    watchdog: Watchdog,
 }
 
 impl Custody {
     /// Nothing is held, and there is no agent yet.
     pub fn new(plan: Plan, now: Instant) -> Self {
         let groups = plan.groups.iter().map(GroupCustody::new).collect();
+        let watchdog = Watchdog::new(plan.interval);
         Self {
             plan,
             groups,
@@ -116,6 +125,7 @@ impl Custody {
             told_alive_at: now,
             is_reloading: false,
             is_hands_off: false,
+            watchdog,
         }
     }
 
@@ -125,7 +135,9 @@ impl Custody {
             Event::Woke(wanted) => self.woke(now, wanted),
             Event::Said(word) => self.hear(now, word, effects),
             Event::AllSaid => self.renew_all(now, effects),
+            Event::WatchdogArmed(timeout) => self.watchdog.become_armed(now, timeout),
             Event::Added(group, outcome) => self.added(now, group, outcome, effects),
+            Event::Routed(group, outcome) => self.routed(now, group, outcome, effects),
             Event::Renewed(group, token, outcome) => self.renewed(group, token, outcome, effects),
             Event::Removed(group, outcome) => self.removed(now, group, outcome, effects),
             Event::ScriptEnded(group, end) => self.script_ended(now, group, end, effects),
@@ -149,7 +161,7 @@ impl Custody {
     /// When the next [`Event::Tick`] is due.
     pub fn due_at(&self, now: Instant) -> Instant {
         let groups = self.groups.iter().map(GroupCustody::due_at).min().unwrap_or(Instant::NEVER);
-        let others = self.awaited_at().min(self.ending_due_at());
+        let others = self.awaited_at().min(self.ending_due_at()).min(self.watchdog.due_at());
         groups.min(self.agent_looked_at(now)).min(self.agents_due_at()).min(others).min(self.alive_due_at())
     }
 
@@ -163,10 +175,12 @@ impl Custody {
         self.pass_agents_deadlines(now, effects);
         self.tell_alive(now, effects);
         self.pass_ending_deadline(now, effects);
+        self.pet(now, effects);
     }
 
     /// A loop that was late has slept through what the agent may have said.
     fn woke(&mut self, now: Instant, wanted: Instant) {
+        self.watchdog.note_waking(now, wanted);
         if now.since(wanted) > self.plan.hang_after.fraction(1, 4) {
             self.on_time_since = now;
         }

@@ -171,7 +171,7 @@ impl Custody {
             group.reason = Reason::Acquire;
             return self.advance(now, id, effects);
         }
-        (group.adding, group.asked_at) = (Some(ticket.token), now);
+        (group.adding, group.asked_at) = (Some(ticket), now);
         emit(effects, Effect::Add(id, ticket.valid_until));
     }
 

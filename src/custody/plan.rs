@@ -38,6 +38,8 @@ pub struct GroupPlan {
     pub is_exclusive: bool,
     /// Its safety rule asks for a fence.
     pub may_fence: bool,
+    /// A script of it that cannot be stopped has to end with the box.
+    pub must_end_with_box: bool,
 }
 
 impl Plan {
@@ -51,6 +53,7 @@ impl Plan {
                 before,
                 is_exclusive: policy.is_exclusive,
                 may_fence: policy.safety == SafetyRule::Fence,
+                must_end_with_box: policy.is_exclusive,
             };
         Self {
             groups: policy.groups.iter().zip(scripts).map(group).collect(),

@@ -1,138 +1,14 @@
 //! Custody from the outside: events in, effects out.
 
-use std::collections::VecDeque;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::orders::{State, accepts};
+use super::rig::{GROUP, Rig, at, plan, plan_with};
 use super::*;
 use crate::quorum::succession::Stage;
 use crate::resource::{Fault, Order, ReleaseOrder};
-
-pub(super) const GROUP: GroupId = GroupId(0);
-
-pub(super) fn at(ms: u64) -> Instant {
-    Instant::from_us(1_000_000) + Span::from_ms(ms)
-}
-
-pub(super) fn plan(scripts: usize) -> Plan {
-    plan_with(scripts, 0)
-}
-
-/// So many of the scripts come before the addresses.
-fn plan_with(scripts: usize, before: u8) -> Plan {
-    let scripts = std::iter::repeat_n(None, scripts).collect();
-    let group = GroupPlan { scripts, before, is_exclusive: false, may_fence: true };
-    Plan {
-        groups: [group].into_iter().collect(),
-        lease: Span::from_s(1),
-        hang_after: Span::from_ms(300),
-        scripts_stop_within: Span::from_s(10),
-        paths: 2,
-        interval: Span::from_ms(100),
-    }
-}
-
-/// Custody with an agent that has left something; its shell does what it is told, and every script does what
-/// it should.
-struct Rig {
-    custody: Custody,
-    now: Instant,
-    story: Vec<String>,
-    /// Scripts go on until they are told to end.
-    is_slow: bool,
-    token: u32,
-}
-
-impl Rig {
-    fn new(scripts: usize) -> Self {
-        Self::with(plan(scripts))
-    }
-
-    fn with(plan: Plan) -> Self {
-        let custody = Custody::new(plan, at(0));
-        let mut rig = Self { custody, now: at(0), story: Vec::new(), is_slow: false, token: 0 };
-        rig.hand_in(Event::AgentStarted);
-        rig.hand_in(Event::Said(Word::Deposit));
-        rig
-    }
-
-    fn hand_in(&mut self, event: Event<'_>) {
-        let mut effects = Effects::new();
-        self.custody.step(self.now, event, &mut effects);
-        let mut waiting: VecDeque<Effect> = effects.into_iter().collect();
-        while let Some(effect) = waiting.pop_front() {
-            self.story.extend(said(effect));
-            let answer = match effect {
-                Effect::Add(id, _) => Some(Event::Added(id, Ok(()))),
-                Effect::Remove(id) => Some(Event::Removed(id, Ok(()))),
-                Effect::Renew(id, token, _) => Some(Event::Renewed(id, token, Ok(()))),
-                Effect::Run(id, ..) if !self.is_slow => Some(Event::ScriptEnded(id, End::Done)),
-                Effect::Interrupt(id) => Some(Event::ScriptEnded(id, End::Unknown)),
-                Effect::AskForNew(id) => Some(Event::Asked(id, true)),
-                Effect::StartAgent { .. } => Some(Event::AgentStarted),
-                _ => None,
-            };
-            let mut effects = Effects::new();
-            answer.into_iter().for_each(|event| self.custody.step(self.now, event, &mut effects));
-            waiting.extend(effects);
-        }
-    }
-
-    fn order(&mut self, order: Order) -> Token {
-        self.token += 1;
-        let token = Token(self.token);
-        let valid_until = self.now + Span::from_ms(300);
-        self.hand_in(Event::Said(Word::Order(Ticket { token, valid_until, order })));
-        token
-    }
-
-    fn acquire(&mut self) -> String {
-        self.order(Order::Acquire { group: GROUP, term: 7 });
-        self.told()
-    }
-
-    /// What happened since the last time.
-    fn told(&mut self) -> String {
-        std::mem::take(&mut self.story).join(", ")
-    }
-
-    fn pass(&mut self, ms: u64) -> String {
-        self.now = self.now + Span::from_ms(ms);
-        self.hand_in(Event::Tick);
-        self.told()
-    }
-}
-
-fn said(effect: Effect) -> Option<String> {
-    Some(match effect {
-        Effect::Add(..) => "add".to_string(),
-        Effect::Renew(..) => "renew".to_string(),
-        Effect::Remove(_) => "remove".to_string(),
-        Effect::Run(_, script, action, reason) => format!("{action:?} {script} ({reason:?})"),
-        Effect::Answer(token, outcome) => format!("{}: {outcome:?}", token.0),
-        Effect::StartAgent { is_in_place, .. } => format!("start agent, in place: {is_in_place}"),
-        Effect::DismissAgent => "dismiss agent".to_string(),
-        Effect::Interrupt(_) => "interrupt".to_string(),
-        Effect::TellStop => "tell stop".to_string(),
-        Effect::AskForNew(_) => "ask".to_string(),
-        Effect::Admit(_) => "admit".to_string(),
-        Effect::Announce(_)
-        | Effect::UseNewScripts(_)
-        | Effect::Probe(_)
-        | Effect::Fence(_)
-        | Effect::Reopen(_)
-        | Effect::AskForPeer
-        | Effect::Notify
-        | Effect::GiveUpFence
-        | Effect::Condition(..)
-        | Effect::StopFailed(_)
-        | Effect::TellAlive
-        | Effect::Mark(..)
-        | Effect::Note(_) => return None,
-    })
-}
 
 /// Every order in every state, in words: what an agent may have done at all.
 #[test]
@@ -268,6 +144,23 @@ fn addresses_that_cannot_come_undo_what_came_before_them() {
 }
 
 #[test]
+fn who_cannot_have_its_routes_keeps_no_address_and_starts_nothing() {
+    for (before, told) in [
+        (0, "add, remove, 1: Failed(Kernel(101))"),
+        (1, "Start 0 (Acquire), 1: Prepared, add, remove, Stop 0 (FailedStart), 2: Failed(Kernel(101))"),
+    ] {
+        let mut rig = Rig::with(plan_with(2, before));
+        rig.routes = Err(Fault::Kernel(101));
+        let mut story = rig.acquire();
+        if before > 0 {
+            story = format!("{story}, {}", rig.acquire());
+        }
+        assert_eq!(story, told);
+        assert!(rig.custody.group(GROUP).is_some_and(HeldGroup::is_clean));
+    }
+}
+
+#[test]
 fn a_renewal_that_came_before_a_release_revives_nothing() {
     let mut rig = Rig::new(0);
     rig.acquire();
@@ -399,6 +292,7 @@ fn what_may_run_is_written_down_before_it_starts_and_until_it_has_stopped() {
     rig.custody.step(at(0), Event::Said(Word::Order(ticket)), &mut effects);
     effects.clear();
     rig.custody.step(at(0), Event::Added(GROUP, Ok(())), &mut effects);
+    rig.custody.step(at(0), Event::Routed(GROUP, Ok(())), &mut effects);
     let marks = |effects: &Effects| -> Vec<String> {
         let said = |effect: &Effect| match effect {
             Effect::Mark(_, scripts, term) => Some(format!("mark {:b} {term}", scripts.bits())),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use crosswire::custody::{Action, Effect, Effects, End, Event, Reason, ScriptSet};
 use crosswire::pair::{GroupId, PathId};
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 use log::{info, warn};
 
 use super::addresses::Renewal;
@@ -19,7 +19,6 @@ use super::turns::Guard;
 use super::watchdog::{Armed, Watchdog};
 use super::wire::FromGuard;
 use crate::clock::now;
-use crate::settings::GroupSettings;
 
 impl Guard<'_> {
     /// Hands in what has happened, and does what follows from it until nothing does.
@@ -43,6 +42,7 @@ impl Guard<'_> {
     fn carry_out(&mut self, effect: Effect) -> Option<Event<'static>> {
         match effect {
             Effect::Add(id, valid_until) => return Some(Event::Added(id, self.add(id, valid_until))),
+            Effect::Route(id, valid_until) => return Some(Event::Routed(id, self.route(id, valid_until))),
             Effect::Remove(id) => return Some(Event::Removed(id, self.remove(id))),
             Effect::Run(id, script, action, reason) => return self.run_script(id, script, (action, reason)),
             Effect::StartAgent { is_in_place, is_reload } => {
@@ -80,6 +80,7 @@ impl Guard<'_> {
             Effect::TellStop => self.tell(&FromGuard::Stop, None),
             Effect::DismissAgent => self.dismiss(),
             Effect::StopFailed(id) => self.fence_self_if_needed(id),
+            Effect::Pet => self.watchdog.iter_mut().for_each(Watchdog::pet),
             Effect::Note(note) => self.note(note),
         }
         None
@@ -88,29 +89,29 @@ impl Guard<'_> {
     /// Armed first: what is held without the watchdog would outlive a guard that hangs.
     fn add(&mut self, id: GroupId, valid_until: Instant) -> Result<(), Fault> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
-        if let Some(watchdog) = &mut self.watchdog
-            && watchdog.armed().is_none()
-        {
-            watchdog.arm(now()).ok_or(Fault::NoWatchdog)?;
-            self.tell_watchdog();
-        }
-        self.hold(group, valid_until)?;
+        self.arm_watchdog()?;
+        self.addresses.add(&group.addresses, valid_until)?;
         self.duties.get_mut(id.index()).into_iter().for_each(|duty| duty.newcomers.clear());
         self.tell_lifetime();
         Ok(())
     }
 
-    /// Addresses first, which the routes need; both or neither. A node that cannot have its routes leaves the
-    /// group to a peer that may.
-    fn hold(&mut self, group: &GroupSettings, valid_until: Instant) -> Result<(), Fault> {
-        self.addresses.add(&group.addresses, valid_until)?;
-        let routed = self.addresses.add_routes(&group.routes, valid_until);
-        if routed.is_err() {
-            // The cause is worth more than how the clean-up went, and the lifetime ends what that should
-            // miss.
-            let _ = self.addresses.remove(&group.addresses);
-        }
-        routed
+    fn route(&mut self, id: GroupId, valid_until: Instant) -> Result<(), Fault> {
+        let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
+        self.addresses.add_routes(&group.routes, valid_until)
+    }
+
+    /// Arms the watchdog, if there is one that is not armed. Nothing may be held where this fails.
+    pub(super) fn arm_watchdog(&mut self) -> Result<(), Fault> {
+        let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.armed().is_none()) else {
+            return Ok(());
+        };
+        let armed = watchdog.arm().ok_or(Fault::NoWatchdog)?;
+        // Nothing follows from it but pets.
+        let event = Event::WatchdogArmed(Span::from_s(u64::from(armed.timeout_s)));
+        self.custody.step(now(), event, &mut Effects::new());
+        self.tell_watchdog();
+        Ok(())
     }
 
     fn remove(&mut self, id: GroupId) -> Result<(), Fault> {

@@ -53,6 +53,9 @@ impl Guard<'_> {
                 info!("told to stop: the agent hands over");
                 self.supervisor.iter().for_each(Supervisor::tell_stopping);
             }
+            Note::WatchdogFires => {
+                error!("a script could not be stopped: the watchdog is petted no more and resets this box")
+            }
             Note::OverBudget(count) => {
                 warn!("the agent asks for more than it can need: {count} requests were dropped")
             }

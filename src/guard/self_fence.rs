@@ -7,7 +7,6 @@ use crosswire::pair::GroupId;
 use log::error;
 
 use super::turns::Guard;
-use super::watchdog::Watchdog;
 use crate::settings::StopFailure;
 
 /// Resets at once, without a sync (Documentation/admin-guide/sysrq.rst).
@@ -17,17 +16,8 @@ impl Guard<'_> {
     /// The addresses are gone, all that stops has stopped, and something has not: once, where the group asks
     /// for it.
     pub(super) fn fence_self_if_needed(&mut self, id: GroupId) {
-        let index = id.index();
-        let (Some(group), Some(policy)) =
-            (self.settings.groups.get(index), self.settings.policy.groups.get(index))
-        else {
-            return;
-        };
+        let Some(group) = self.settings.groups.get(id.index()) else { return };
         let is_asked = group.on_stop_failure == StopFailure::SelfFence;
-        if !is_asked && !policy.is_exclusive {
-            return;
-        }
-        self.watchdog.iter_mut().for_each(Watchdog::let_fire);
         if !is_asked || std::mem::replace(&mut self.is_fencing_self, true) {
             return;
         }

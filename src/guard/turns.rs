@@ -38,7 +38,7 @@ use super::{FAILED, interface, probe};
 use crate::clock::now;
 use crate::logger;
 use crate::settings::neighbours::takes;
-use crate::settings::{PathDevice, PathSettings, Script, Settings};
+use crate::settings::{PathDevice, PathSettings, Script, Settings, StopFailure};
 
 /// Messages of the agent that one turn reads.
 const MAX_BATCH: usize = 64;
@@ -47,8 +47,6 @@ const MAX_BATCH: usize = 64;
 pub(super) const MAX_LAST_WORDS: usize = 4_096;
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
 const MAX_LINGERING: usize = 32;
-/// A loop that wakes up later than this does not pet the watchdog.
-const STALL: Span = Span::from_ms(500);
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
 /// How often it is looked which addresses the kernel would refuse.
@@ -85,8 +83,6 @@ pub struct Guard<'a> {
     pub(super) notifier: Notifier,
     pub(super) watchdog: Option<Watchdog<'a>>,
     pub(super) supervisor: Option<Supervisor>,
-    /// The loop woke up when it wanted to.
-    is_on_time: bool,
     /// When it is looked again which addresses the kernel would refuse.
     look_from: Instant,
     /// Before this no stray is looked for.
@@ -144,7 +140,6 @@ impl<'a> Guard<'a> {
             notifier: Notifier::default(),
             watchdog: Watchdog::of(settings),
             supervisor: Supervisor::of_environment(),
-            is_on_time: true,
             look_from: now(),
             strays_from: now(),
             is_fencing_self: false,
@@ -152,9 +147,7 @@ impl<'a> Guard<'a> {
             lingering: Vec::new(),
             idleness: Idleness::begin(),
         };
-        if let Some(watchdog) = &mut guard.watchdog {
-            watchdog.arm(now());
-        }
+        let _ = guard.arm_watchdog();
         guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
         for Left { group, started, term } in left {
             warn!(
@@ -184,16 +177,16 @@ impl<'a> Guard<'a> {
                 self.give_up_notices();
                 self.marker.close();
                 // What could not be taken away ends with the box.
-                self.watchdog.iter_mut().filter(|_| is_all_gone).for_each(Watchdog::disarm);
+                let may_stop = is_all_gone && !self.custody.must_watchdog_fire();
+                self.watchdog.iter_mut().filter(|_| may_stop).for_each(Watchdog::disarm);
                 return code;
             }
             let (began_at, deadline) = (now(), self.next_deadline());
             let ready = self.wait_until(deadline);
             self.idleness.note(began_at);
-            self.is_on_time = now().since(deadline) <= STALL;
             self.hand_in(Event::Woke(deadline));
             self.turn(ready);
-            self.pet();
+            self.supervisor.iter_mut().for_each(|supervisor| supervisor.tell_alive(now()));
         }
     }
 
@@ -280,13 +273,12 @@ impl<'a> Guard<'a> {
 
     fn next_deadline(&self) -> Instant {
         let duties = self.duties.iter().map(Duty::deadline).min().unwrap_or(Instant::NEVER);
-        let pet = self.watchdog.as_ref().map_or(Instant::NEVER, Watchdog::deadline);
         let sign_of_life = self.supervisor.as_ref().map_or(Instant::NEVER, Supervisor::deadline);
         let runs = self.fence.iter().chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
         let own = self.custody.due_at(now()).min(logger::due_at());
-        own.min(duties).min(pet).min(sign_of_life).min(fence).min(told)
+        own.min(duties).min(sign_of_life).min(fence).min(told)
     }
 
     /// The code to exit with, once nothing is held and everybody was told.
@@ -300,23 +292,6 @@ impl<'a> Guard<'a> {
     fn notices_end_at(&self) -> Option<Instant> {
         let Phase::Leaving { until, .. } = self.custody.phase() else { return None };
         self.is_telling(until).then_some(until)
-    }
-
-    /// Pets the watchdog, unless the loop was late, or something is served for an agent that does not order
-    /// it any more. While something is let go nobody orders it: the scripts have their own time.
-    fn pet(&mut self) {
-        let now = now();
-        let is_served = self.groups().any(|(_, group)| group.is_serving());
-        if let Some(watchdog) = &mut self.watchdog {
-            let is_fresh = !is_served || watchdog.is_fresh(now, self.custody.agent_heard());
-            watchdog.pet(now, self.is_on_time && is_fresh);
-        }
-        self.supervisor.iter_mut().for_each(|supervisor| supervisor.tell_alive(now));
-    }
-
-    /// The groups in custody.
-    fn groups(&self) -> impl Iterator<Item = (GroupId, &HeldGroup)> {
-        (0u8..).map(GroupId).map_while(|id| Some((id, self.custody.group(id)?)))
     }
 
     fn pass_deadlines(&mut self) {
@@ -571,10 +546,12 @@ fn group_name(settings: &Settings, id: GroupId) -> &str {
 
 /// What custody has to know of the settings.
 pub(super) fn plan(settings: &Settings) -> Plan {
-    Plan::new(
-        &settings.policy,
-        settings.groups.iter().map(|group| (group.before, script_plans(&group.scripts))),
-    )
+    let scripts = settings.groups.iter().map(|group| (group.before, script_plans(&group.scripts)));
+    let mut plan = Plan::new(&settings.policy, scripts);
+    for (plan, group) in plan.groups.iter_mut().zip(&settings.groups) {
+        plan.must_end_with_box |= group.on_stop_failure == StopFailure::SelfFence;
+    }
+    plan
 }
 
 pub(super) fn script_plans(scripts: &[Script]) -> ScriptPlans {

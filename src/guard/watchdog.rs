@@ -1,10 +1,8 @@
 //! The hardware watchdog (Documentation/watchdog/watchdog-api.rst): what ends a box whose guard or kernel
 //! hangs.
 //!
-//! It is armed before anything is held and stays so until everything is released. The guard pets it from its
-//! loop, and only while the loop is on time and the orders of the agent are fresh; whoever is gone, hung or
-//! stopped thereby takes the box along. Only the magic character stops it; a killed guard cannot have written
-//! that.
+//! It is armed before anything is held and stays so until everything is released. When it is petted is
+//! custody's decision. Only the magic character stops it; a killed guard cannot have written that.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crosswire::quorum::timing::pets_for;
-use crosswire::time::{Instant, Span};
+use crosswire::time::Span;
 use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::libc::c_int;
@@ -22,8 +20,6 @@ use crate::words::reset_cause;
 
 /// Most seconds that a beat can announce.
 const MAX_ANNOUNCED_S: u64 = 255;
-/// How often it is petted within its timeout.
-const PETS_A_TIMEOUT: u64 = 5;
 
 /// The ioctls of linux/watchdog.h. All but the first take a pointer to one int.
 mod ioctl {
@@ -147,11 +143,8 @@ pub struct Watchdog<'a> {
     /// How old the agent's newest word may be.
     fresh_for: Span,
     running: Option<(Hardware, Armed)>,
-    next_pet: Instant,
     /// The last thing that was wrong with it, so that it is said once.
     said: Option<io::ErrorKind>,
-    /// It is petted no more: it has to do its work.
-    is_to_fire: bool,
 }
 
 impl<'a> Watchdog<'a> {
@@ -159,14 +152,7 @@ impl<'a> Watchdog<'a> {
     pub fn of(settings: &'a Settings) -> Option<Self> {
         let wanted = settings.watchdog.as_ref()?;
         let fresh_for = pets_for(settings.policy.interval());
-        Some(Self {
-            wanted,
-            fresh_for,
-            running: None,
-            next_pet: Instant::NEVER,
-            said: None,
-            is_to_fire: false,
-        })
+        Some(Self { wanted, fresh_for, running: None, said: None })
     }
 
     /// Whether it runs.
@@ -175,7 +161,7 @@ impl<'a> Watchdog<'a> {
     }
 
     /// Arms it, if it is not. Nothing may be held where this fails.
-    pub fn arm(&mut self, now: Instant) -> Option<Armed> {
+    pub fn arm(&mut self) -> Option<Armed> {
         if self.running.is_none() {
             let device = self.wanted.device.display();
             match self.start() {
@@ -198,7 +184,6 @@ impl<'a> Watchdog<'a> {
                         );
                     }
                     self.running = Some((hardware, armed));
-                    self.next_pet = now;
                 }
                 Err(error) if self.said != Some(error.kind()) => {
                     error!("watchdog {device}: {error}: this node will hold nothing without it");
@@ -238,29 +223,9 @@ impl<'a> Watchdog<'a> {
         Ok(Armed { timeout_s: short(u64::from(real))?, bound_s, boot_status })
     }
 
-    /// When the next pet is due.
-    pub fn deadline(&self) -> Instant {
-        if self.running.is_some() && !self.is_to_fire { self.next_pet } else { Instant::NEVER }
-    }
-
-    /// Whether orders that came `at` last are fresh. An agent that has yet to say its first word is not.
-    pub fn is_fresh(&self, now: Instant, at: Instant) -> bool {
-        at <= now && now.since(at) <= self.fresh_for
-    }
-
-    /// Pets it, if that is due. `is_well`: the loop is on time, and the agent too where it has to be.
-    pub fn pet(&mut self, now: Instant, is_well: bool) {
-        let Some((hardware, armed)) =
-            self.running.as_mut().filter(|_| now >= self.next_pet && !self.is_to_fire)
-        else {
-            return;
-        };
-        if !is_well {
-            // Whoever is late may be back soon, and is looked at again then.
-            self.next_pet = now + RETRY_PET;
-            return;
-        }
-        self.next_pet = now + Span::from_s(u64::from(armed.timeout_s)).fraction(1, PETS_A_TIMEOUT);
+    /// Puts the reset off.
+    pub fn pet(&mut self) {
+        let Some((hardware, _)) = &mut self.running else { return };
         if let Err(error) = hardware.write(PET)
             && self.said != Some(error.kind())
         {
@@ -272,19 +237,8 @@ impl<'a> Watchdog<'a> {
         }
     }
 
-    /// Something of an exclusive group could not be stopped: the box has to go before the peer takes it.
-    pub fn let_fire(&mut self) {
-        if self.running.is_some() && !self.is_to_fire {
-            error!("a script could not be stopped: the watchdog is petted no more and resets this box");
-            self.is_to_fire = true;
-        }
-    }
-
-    /// Everything is released: stops it, unless it has to fire.
+    /// Everything is released: stops it.
     pub fn disarm(&mut self) {
-        if self.is_to_fire {
-            return;
-        }
         if let Some((mut hardware, _)) = self.running.take() {
             match hardware.write(MAGIC) {
                 Ok(()) => info!("watchdog {}: stopped", self.wanted.device.display()),
@@ -294,17 +248,10 @@ impl<'a> Watchdog<'a> {
     }
 }
 
-/// How soon an agent or a loop that was late is looked at again.
-const RETRY_PET: Span = Span::from_ms(100);
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guard::testing::settings;
-
-    fn at_ms(ms: u64) -> Instant {
-        Instant::from_us(9_000_000) + Span::from_ms(ms)
-    }
 
     /// Settings with a pretended device whose driver has that timeout and boot status.
     fn pretended(first_line: &str) -> (tempfile::NamedTempFile, Settings) {
@@ -325,12 +272,9 @@ mod tests {
         let (_file, settings) = pretended("16 32");
         let mut watchdog = Watchdog::of(&settings).expect("wanted");
         assert_eq!(watchdog.armed(), None);
-        assert_eq!(watchdog.deadline(), Instant::NEVER);
         // a word every 100 ms: 0.2 s, rounded up
         let armed = Armed { timeout_s: 16, bound_s: 17, boot_status: 32 };
-        assert_eq!(watchdog.arm(at_ms(0)), Some(armed));
-        assert!(watchdog.is_fresh(at_ms(200), at_ms(0)) && !watchdog.is_fresh(at_ms(201), at_ms(0)));
-        assert!(!watchdog.is_fresh(at_ms(0), at_ms(1)), "a grace is no sign of life");
+        assert_eq!(watchdog.arm(), Some(armed));
     }
 
     #[test]
@@ -339,7 +283,7 @@ mod tests {
             let (_file, settings) = pretended(first_line);
             let mut watchdog = Watchdog::of(&settings).expect("wanted");
             assert_eq!(
-                watchdog.arm(at_ms(0)),
+                watchdog.arm(),
                 Some(Armed { timeout_s: 16, bound_s, boot_status: 0 }),
                 "{first_line}"
             );
@@ -347,49 +291,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_petted_five_times_a_timeout_and_only_while_all_is_well() {
+    fn it_is_petted_while_it_is_armed_and_stopped_at_the_end() {
         let (file, settings) = pretended("10 0");
         let mut watchdog = Watchdog::of(&settings).expect("wanted");
-        watchdog.pet(at_ms(0), true);
-        assert_eq!(written(&file).len(), 0, "not armed");
-        watchdog.arm(at_ms(0));
-        for ms in (0..10_000).step_by(50) {
-            watchdog.pet(at_ms(ms), true);
-        }
-        assert_eq!(written(&file), ["pet"; 5]);
-        for ms in (10_000..30_000).step_by(50) {
-            watchdog.pet(at_ms(ms), false);
-        }
-        assert_eq!(written(&file).len(), 5, "not while somebody is late");
-        watchdog.pet(at_ms(30_000), true);
-        assert_eq!(written(&file).len(), 6, "and at once when he is back");
+        watchdog.pet();
+        assert_eq!(written(&file), [""; 0], "not armed");
+        watchdog.arm();
+        watchdog.pet();
         watchdog.disarm();
-        assert_eq!(written(&file).last().map(String::as_str), Some("stopped"));
+        watchdog.pet();
+        assert_eq!(written(&file), ["pet", "stopped"]);
         assert_eq!(watchdog.armed(), None);
-    }
-
-    #[test]
-    fn one_that_has_to_fire_is_neither_petted_nor_stopped() {
-        let (file, settings) = pretended("10 0");
-        let mut watchdog = Watchdog::of(&settings).expect("wanted");
-        watchdog.arm(at_ms(0));
-        watchdog.let_fire();
-        watchdog.pet(at_ms(100_000), true);
-        watchdog.disarm();
-        assert_eq!(written(&file), [""; 0]);
-        assert_eq!(watchdog.deadline(), Instant::NEVER);
     }
 
     #[test]
     fn what_is_no_watchdog_or_too_slow_for_a_beat_is_not_armed() {
         for line in ["0 0", "255 0", "300 0", "nonsense"] {
             let (_file, settings) = pretended(line);
-            assert_eq!(Watchdog::of(&settings).expect("wanted").arm(at_ms(0)), None, "{line}");
+            assert_eq!(Watchdog::of(&settings).expect("wanted").arm(), None, "{line}");
         }
         let (_file, mut settings) = pretended("10 0");
         for device in ["/dev/null", "/dev/no-such-watchdog"] {
             settings.watchdog = Some(Wanted { device: device.into(), timeout: Span::from_s(10) });
-            assert_eq!(Watchdog::of(&settings).expect("wanted").arm(at_ms(0)), None, "{device}");
+            assert_eq!(Watchdog::of(&settings).expect("wanted").arm(), None, "{device}");
         }
     }
 }

@@ -77,7 +77,11 @@ impl World {
             Fault::BadStops(side) => self.boxes[side.index()].scripts.are_stops_bad = true,
             Fault::GoodScripts(side) => self.boxes[side.index()].scripts = Default::default(),
             Fault::BadKernel(side) => self.boxes[side.index()].kernel.is_bad = true,
-            Fault::GoodKernel(side) => self.boxes[side.index()].kernel.is_bad = false,
+            Fault::GoodKernel(side) => {
+                let kernel = &mut self.boxes[side.index()].kernel;
+                (kernel.is_bad, kernel.refuses_routes) = (false, false);
+            }
+            Fault::BadRoutes(side) => self.boxes[side.index()].kernel.refuses_routes = true,
             Fault::Key(side, key) => self.boxes[side.index()].key = key,
             Fault::Pair(side, pair) => self.boxes[side.index()].pair = pair,
             Fault::Digest(side, digest) => self.boxes[side.index()].digest = digest,
@@ -235,6 +239,7 @@ impl World {
         gateway.services.fill(ScriptSet::EMPTY);
         self.watch.is_unstopped[side.index()].fill(false);
         gateway.running.fill(None);
+        gateway.resets_at = Instant::NEVER;
         gateway.marks.fill((ScriptSet::EMPTY, 0));
         (gateway.is_powered, gateway.is_frozen) = (false, false);
         (gateway.agent, gateway.guard) = (None, None);

@@ -50,6 +50,7 @@ impl World {
                     self.check_leases(side);
                     self.check_deadlines(side);
                     self.check_scripts(side);
+                    self.check_routes(side);
                 }
                 Step::Rest(_) => {}
                 Step::Wait => return self.wait(side),
@@ -130,7 +131,12 @@ impl World {
         let is_quiet = match told {
             Told::Alive => true,
             Told::Done(_, Outcome::Renewed) => self.setup.held_up > Span::ZERO,
-            Told::Done(..) | Told::Scripts(..) | Told::Stop | Told::Links | Told::Lost => false,
+            Told::Done(..)
+            | Told::Scripts(..)
+            | Told::Watchdog(_)
+            | Told::Stop
+            | Told::Links
+            | Told::Lost => false,
         };
         if is_quiet {
             return inbox.confirmed.push_back(told);
@@ -211,6 +217,7 @@ impl World {
             }
             Told::Scripts(group, condition) => self.step(side, Event::Scripts(group, condition)),
             Told::Alive => self.step(side, Event::GuardAlive),
+            Told::Watchdog(bound_s) => self.step(side, Event::Watchdog(bound_s)),
             Told::Stop => self.step(side, Event::Stop),
             Told::Links => self.tell_links(side),
             Told::Lost => {

@@ -168,7 +168,9 @@ pub enum Fault {
     GoodScripts(Side),
     /// Its kernel refuses addresses.
     BadKernel(Side),
-    /// It does not any more.
+    /// It takes them, and refuses the routes that need them.
+    BadRoutes(Side),
+    /// It refuses nothing any more.
     GoodKernel(Side),
     /// `crosswire handover` on this side.
     Handover(Side, GroupId),

@@ -183,6 +183,8 @@ pub struct Gateway {
     pub wake: u64,
     /// Its addresses.
     pub kernel: Kernel,
+    /// When its watchdog resets it, if nobody pets it (true time).
+    pub resets_at: Instant,
     /// How its scripts behave.
     pub scripts: Scripts,
     /// By group: what its scripts have started and not stopped. It goes on without the daemon.
@@ -246,7 +248,13 @@ impl Gateway {
             next_hold_up: None,
             polled: None,
             wake: 0,
-            kernel: Kernel { until: vec![None; setup.policy.groups.len()], is_bad: false },
+            kernel: Kernel {
+                until: vec![None; setup.policy.groups.len()],
+                has_routes: vec![false; setup.policy.groups.len()],
+                is_bad: false,
+                refuses_routes: false,
+            },
+            resets_at: Instant::NEVER,
             scripts: Scripts::default(),
             services: vec![ScriptSet::EMPTY; setup.policy.groups.len()],
             marks: vec![(ScriptSet::EMPTY, 0); setup.policy.groups.len()],

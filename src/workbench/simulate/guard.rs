@@ -69,6 +69,8 @@ pub enum Told {
     Scripts(GroupId, Condition),
     /// It lives.
     Alive,
+    /// The watchdog is armed, and this is what the peer can count on, in seconds.
+    Watchdog(u8),
     /// Told to stop.
     Stop,
     /// A link light or a port changed: look again.
@@ -82,6 +84,10 @@ pub enum Told {
 pub struct Kernel {
     /// By group: until when they stay if nobody does anything (true time).
     pub until: Vec<Option<Instant>>,
-    /// It refuses new ones.
+    /// By group: its routes are there, which go with its addresses.
+    pub has_routes: Vec<bool>,
+    /// It refuses new addresses.
     pub is_bad: bool,
+    /// It refuses new routes.
+    pub refuses_routes: bool,
 }

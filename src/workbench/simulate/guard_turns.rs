@@ -138,6 +138,12 @@ impl World {
                 self.hold_unless(is_bad, side, group);
                 return Some(Event::Renewed(group, token, asked));
             }
+            Effect::Route(group, _) => {
+                let kernel = &mut self.boxes[side.index()].kernel;
+                kernel.has_routes[group.index()] = !kernel.refuses_routes;
+                let outcome = if kernel.refuses_routes { Err(Fault::Kernel(101)) } else { Ok(()) };
+                return Some(Event::Routed(group, outcome));
+            }
             Effect::Remove(group) => {
                 self.set_held(side, group, None);
                 return Some(Event::Removed(group, Ok(())));
@@ -153,6 +159,7 @@ impl World {
             Effect::Fence(_) => return self.fence(side),
             Effect::Answer(token, outcome) => self.tell(side, Told::Done(token, outcome)),
             Effect::Condition(group, condition) => self.tell(side, Told::Scripts(group, condition)),
+            Effect::Pet => self.pet(side),
             Effect::TellAlive => self.tell(side, Told::Alive),
             Effect::TellStop => self.tell(side, Told::Stop),
             Effect::DismissAgent => {
@@ -250,7 +257,9 @@ impl World {
     }
 
     pub(super) fn set_held(&mut self, side: Side, group: GroupId, until: Option<Instant>) {
-        self.boxes[side.index()].kernel.until[group.index()] = until;
+        let kernel = &mut self.boxes[side.index()].kernel;
+        kernel.until[group.index()] = until;
+        kernel.has_routes[group.index()] &= until.is_some();
         self.watch_overlap(group);
         self.narrate_holders();
     }
@@ -406,6 +415,7 @@ impl World {
 
     fn guard_may_exit(&mut self, side: Side) {
         if self.boxes[side.index()].guard.as_ref().is_some_and(|guard| guard.custody.exit().is_some()) {
+            self.stop_watchdog(side);
             self.boxes[side.index()].guard = None;
             self.drop_all(side);
             self.note_marks();

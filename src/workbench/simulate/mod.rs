@@ -39,6 +39,7 @@ pub mod story;
 mod succession;
 pub mod svg;
 pub mod trace;
+mod watchdog;
 pub mod wire;
 mod witness;
 pub mod world;

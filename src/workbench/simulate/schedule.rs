@@ -153,13 +153,15 @@ pub fn bound(setup: &Setup) -> Span {
         longest(|policy| policy.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default());
     let lease = longest(|policy| policy.lease + policy.interval()) + LIFETIME_SLIP;
     let fence = setup.fence.unwrap_or_default();
+    let watchdog = setup.watchdog.unwrap_or_default();
     let waits = longest(|policy| policy.cold_start)
         + RETRY_AFTER
         + RETRY_AFTER
         + lease
         + lease
         + stop.fraction(4, 1)
-        + fence;
+        + fence
+        + watchdog;
     waits + dead_after.fraction(8, 1) + Span::from_s(1)
 }
 

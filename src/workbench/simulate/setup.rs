@@ -56,6 +56,8 @@ pub struct Setup {
     pub witnesses: Vec<Place>,
     /// How long a fence takes; `None` without one.
     pub fence: Option<Span>,
+    /// The timeout of each box's watchdog; `None` without one.
+    pub watchdog: Option<Span>,
     /// How fast each box's clock runs.
     pub rates: [u64; 2],
     /// How late a process may wake: the scheduler of a loaded box, or a tick of 10 ms.
@@ -95,6 +97,7 @@ impl Setup {
             own_links: vec![false; policy.groups.len()],
             witnesses: vec![Place::Lan; usize::from(policy.witnesses)],
             fence: None,
+            watchdog: None,
             rates: [TRUE_RATE; 2],
             wakes_late: Span::from_us(200),
             held_up: Span::ZERO,

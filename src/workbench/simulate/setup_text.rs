@@ -77,6 +77,9 @@ impl Setup {
         if let Some(takes) = self.fence {
             text += &format!(" fence={}", Time(takes));
         }
+        if let Some(timeout) = self.watchdog {
+            text += &format!(" watchdog={}", Time(timeout));
+        }
         if let Some(other) = &self.other {
             text += &other_text(other, self.differs);
         }
@@ -118,6 +121,7 @@ impl Setup {
                 self.policy.witnesses = u8::try_from(self.witnesses.len()).map_err(|_| wrong())?;
             }
             "fence" => self.fence = Some(parse_time(value)?),
+            "watchdog" => self.watchdog = Some(parse_time(value)?),
             "rates" => {
                 let (a, b) = value.split_once(',').ok_or_else(wrong)?;
                 self.rates = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];

@@ -195,6 +195,7 @@ impl World {
                 self.step(side, Event::PathLost(path));
             }
         }
+        self.tell_watchdog(side);
         self.boxes[side.index()].inbox.told.push_back(Told::Links);
     }
 }

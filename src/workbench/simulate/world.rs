@@ -64,6 +64,8 @@ pub enum What {
     ScriptEnds(ScriptRun, End),
     /// The guard's own deadline.
     GuardWakes,
+    /// A box's watchdog may not have been petted.
+    WatchdogFires,
     /// A stall is over.
     StallEnds(u32),
     /// An agent whose guard is gone has seen the lease out.
@@ -238,6 +240,9 @@ impl World {
         if !gateway.is_powered || (run != ANY_RUN && run != gateway.run) {
             return;
         }
+        if matches!(what, What::WatchdogFires) {
+            return self.watchdog_fires(side);
+        }
         if gateway.is_frozen {
             return self.meet_frozen(side, run, what);
         }
@@ -267,6 +272,7 @@ impl World {
             What::Expire(group) => self.expire(side, group),
             What::ScriptEnds(script, end) => self.script_ends(side, script, end),
             What::GuardWakes => self.guard_wakes(side),
+            What::WatchdogFires => {}
             What::StallEnds(stall) => {
                 if gateway.stall == stall {
                     self.continue_agent(side);
@@ -304,6 +310,7 @@ impl World {
             | What::ScriptEnds(..)
             | What::FenceEnds
             | What::GuardWakes
+            | What::WatchdogFires
             | What::StallEnds(_)
             | What::AgentEnds
             | What::AgentBegins(..)
@@ -383,6 +390,7 @@ impl World {
         let plan = self.setup.custody_plan(gateway.started_with.2);
         gateway.guard = Some(super::guard::Guard::new(gateway.run, plan, local));
         self.watch.become_started(side, self.now);
+        self.arm_watchdog(side);
         self.inherit_scripts(side);
         self.note_marks();
         self.boxes[index].inbox.told.push_back(Told::Links);

@@ -82,9 +82,9 @@ impl World {
         if self.watch.excused[group.index()] == Some(self.reigns(group)) {
             return true;
         }
-        let newest =
-            self.watch.taken.iter().filter_map(|taken| taken[group.index()]).max_by_key(|(at, _)| *at);
-        if self.is_fenced(group) && newest.is_some_and(|(_, reason)| is_by_silence(reason)) {
+        let taken = |side: Side| self.watch.taken[side.index()][group.index()].map(|taken| (side, taken));
+        let newest = SIDES.into_iter().filter_map(taken).max_by_key(|(_, (at, _))| *at);
+        if newest.is_some_and(|(side, (_, reason))| is_by_silence(reason) && self.needs_proof(side, group)) {
             return false;
         }
         SIDES.into_iter().any(|taker| self.could_nobody_know(group, taker))

@@ -7,15 +7,19 @@ use crosswire::reasons::TakeReason;
 
 use super::super::rival::Rule;
 use super::super::world::World;
+use super::silence::is_by_silence;
 
 impl World {
     /// A script begins to start.
     pub(in super::super) fn script_starts(&mut self, side: Side, group: GroupId, script: u8) {
         let is_running = |side: Side| self.boxes[side.index()].services[group.index()].contains(script);
-        let policy = self.group_policy(side, group);
         // No lease ends a script: where it has to be certain that it runs nowhere else, nothing excuses that
-        // it does.
-        let is_for_one = policy.is_exclusive || policy.safety == SafetyRule::Fence;
+        // it does, but the split that a watchdog leaves.
+        let policy = self.group_policy(side, group);
+        let taken = self.watch.taken[side.index()][group.index()];
+        let is_split =
+            taken.is_some_and(|(_, reason)| is_by_silence(reason)) && !self.needs_proof(side, group);
+        let is_for_one = (policy.is_exclusive || policy.safety == SafetyRule::Fence) && !is_split;
         if is_running(side) {
             self.complain(
                 "script-twice",
@@ -36,6 +40,17 @@ impl World {
         let missing = (0..self.setup.before[group.index()]).find(|script| !services.contains(*script));
         if let Some(script) = missing.filter(|_| self.rule == Rule::Crosswire) {
             self.complain("too-early", format!("{side:?} adds {group:?} before its script {script} runs"));
+        }
+    }
+
+    /// What a kernel has of a group is whole: where its addresses are its routes are too.
+    pub(in super::super) fn check_routes(&mut self, side: Side) {
+        let kernel = &self.boxes[side.index()].kernel;
+        let is_without =
+            |group: &GroupId| kernel.until[group.index()].is_some() && !kernel.has_routes[group.index()];
+        let without = self.setup.policy.group_ids().find(is_without);
+        if let Some(group) = without.filter(|_| self.rule == Rule::Crosswire) {
+            self.complain("no-routes", format!("{side:?} holds {group:?} without its routes"));
         }
     }
 

@@ -3,7 +3,7 @@
 use crosswire::config::{InJeopardy, PathTiming, SafetyRule};
 use crosswire::health::path::BRIEFLY_BROKEN;
 use crosswire::health::{Lines, outlived_for};
-use crosswire::pair::{GroupId, PathId, PathKind, Side};
+use crosswire::pair::{GroupId, PathId, PathKind, Role, Side};
 use crosswire::quorum::timing;
 use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
@@ -171,7 +171,7 @@ impl World {
     pub(super) fn check_waits(&mut self, side: Side, group: GroupId, reason: TakeReason) {
         self.check_drift(side, reason);
         let is_by_silence = is_by_silence(reason);
-        if is_by_silence && self.is_fenced(group) && !self.was_dark_since_heard(side) {
+        if is_by_silence && self.needs_proof(side, group) && !self.was_dark_since_heard(side) {
             self.complain(
                 "fence",
                 format!(
@@ -218,10 +218,15 @@ impl World {
         }
     }
 
-    /// Only a fence lets a group of this kind be taken on silence.
-    pub(super) fn is_fenced(&self, group: GroupId) -> bool {
+    /// Silence is no proof for this group: its rule asks for a fence, or only one box may run it. A watchdog
+    /// proves that a box which hangs runs nothing any more. A peer that lives behind the cut and serves on
+    /// pets it: that is the one split that is left.
+    pub(super) fn needs_proof(&self, taker: Side, group: GroupId) -> bool {
         let policy = &self.policy().groups[group.index()];
-        policy.safety == SafetyRule::Fence || policy.is_exclusive
+        let role = self.watch.roles[taker.peer().index()][group.index()];
+        let serves_on = matches!(role, Role::Acquiring | Role::Active);
+        let is_left_to_watchdog = self.setup.watchdog.is_some() && serves_on;
+        policy.safety == SafetyRule::Fence || (policy.is_exclusive && !is_left_to_watchdog)
     }
 
     /// The peer's box had no power at some instant since it was last heard: nothing runs there that ran then.

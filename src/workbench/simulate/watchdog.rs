@@ -1,0 +1,73 @@
+//! The hardware watchdog of a box: it resets the box when nobody has petted it for its timeout, whatever the
+//! processes and the kernel do.
+
+use crosswire::config::{GroupPolicy, SafetyRule};
+use crosswire::custody::{Effects, Event};
+use crosswire::pair::Side;
+use crosswire::quorum::timing::{self, pets_for};
+use crosswire::time::{Instant, Span};
+
+use super::fault::Fault;
+use super::guard::Told;
+use super::setup::Setup;
+use super::world::{What, World};
+
+impl World {
+    /// The guard arms it, as its first deed, and says so.
+    pub(super) fn arm_watchdog(&mut self, side: Side) {
+        let Some(timeout) = self.setup.watchdog else { return };
+        self.pet(side);
+        let local = self.boxes[side.index()].clock.local(self.now);
+        if let Some(guard) = &mut self.boxes[side.index()].guard {
+            guard.custody.step(local, Event::WatchdogArmed(timeout), &mut Effects::new());
+        }
+        self.tell_watchdog(side);
+    }
+
+    /// Every agent is told what the peer can count on, before anything else.
+    pub(super) fn tell_watchdog(&mut self, side: Side) {
+        let started_with = self.boxes[side.index()].started_with.2;
+        if let Some(timeout) = self.setup.watchdog {
+            let bound = timeout + pets_for(self.setup.file(started_with).interval());
+            let bound_s = u8::try_from(bound.as_s_ceil()).unwrap_or(u8::MAX);
+            self.boxes[side.index()].inbox.told.push_back(Told::Watchdog(bound_s));
+        }
+    }
+
+    /// The reset is put off by a timeout.
+    pub(super) fn pet(&mut self, side: Side) {
+        let Some(timeout) = self.setup.watchdog else { return };
+        let gateway = &mut self.boxes[side.index()];
+        let span = gateway.clock.true_span(timeout);
+        gateway.resets_at = self.now + span;
+        self.schedule_for_any(span, side, What::WatchdogFires);
+    }
+
+    /// Nobody has petted it: the box begins anew, like one that had no power for a moment.
+    pub(super) fn watchdog_fires(&mut self, side: Side) {
+        if self.boxes[side.index()].resets_at <= self.now {
+            self.befall_aloud(Fault::PowerCut(side));
+            self.befall_aloud(Fault::PowerOn(side));
+        }
+    }
+
+    /// A guard that has let everything go stops it, unless it has to do its work.
+    pub(super) fn stop_watchdog(&mut self, side: Side) {
+        let gateway = &mut self.boxes[side.index()];
+        if gateway.guard.as_ref().is_some_and(|guard| !guard.custody.must_watchdog_fire()) {
+            gateway.resets_at = Instant::NEVER;
+        }
+    }
+}
+
+/// Whether the loader takes a watchdog of this timeout for the pair: it must not reset a box later than
+/// whoever waits for the box's scripts takes over.
+pub fn is_fast_enough(setup: &Setup, timeout: Span) -> bool {
+    setup.policies().all(|policy| {
+        let fires = timing::watchdog_bound(timeout, policy.interval());
+        let waits =
+            |group: &&GroupPolicy| group.safety == SafetyRule::Lease && group.stop_timeout > Span::ZERO;
+        let mut relied_on = policy.groups.iter().filter(waits);
+        relied_on.all(|group| fires <= timing::scripts_bound(policy.longest_dead_after(), group.stop_timeout))
+    })
+}
