@@ -17,7 +17,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crosswire::quorum::decide::Standby;
+use crosswire::quorum::facts::Standby;
 use crosswire::quorum::succession::Restraint;
 use crosswire::time::{Instant, Span};
 use nix::libc;

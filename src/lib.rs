@@ -37,10 +37,12 @@
 //!   heard of us.
 //! * [`turn`]: in which order an agent reads what has arrived, and when it judges. The agent and the
 //!   simulated world both do what it says.
-//! * [`quorum`]: evidence to decision. [`verdict`](quorum::verdict) and [`decide`](quorum::decide) are
-//!   tables, [`timing`](quorum::timing) is the arithmetic, [`probe`](quorum::probe) what the wire says of an
-//!   address, [`succession`](quorum::succession) what an agent that died leaves to the next,
-//!   [`forecast`](quorum::forecast) what one more fault would come to,
+//! * [`quorum`]: evidence to decision. When does a backup take over, and if not, until when and why not?
+//!   [`takeover`](quorum::takeover) answers that, read from its top. [`holding`](quorum::holding) says when a
+//!   holder lets go, [`moves`](quorum::moves) what goes over in good order, and [`facts`](quorum::facts) what
+//!   these rules know. [`verdict`](quorum::verdict) is a table, [`timing`](quorum::timing) the arithmetic,
+//!   [`probe`](quorum::probe) what the wire says of an address, [`succession`](quorum::succession) what an
+//!   agent that died leaves to the next, [`forecast`](quorum::forecast) what one more fault would come to,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the
 //!   only way in.
 //! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,
@@ -77,10 +79,10 @@
 //!    which of our beats the peer has heard, what it holds under which term, how it stands.
 //! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`. Only now silence is
 //!    judged: path states, then the [`verdict`](quorum::verdict::verdict), then for each group a
-//!    [`Situation`](quorum::decide::Situation).
-//! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision. Say the peer is dead: a
-//!    probe has been asking the wire since every path was late, nobody answered, so the decision is to take
-//!    the group.
+//!    [`Situation`](quorum::facts::Situation).
+//! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision: of a backup by the rules
+//!    of [`takeover`](quorum::takeover). Say the peer is dead: a probe has been asking the wire since every
+//!    path was late, nobody answered, so the decision is to take the group.
 //! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to
 //!    the guard.
 //! 8. `guard/turns.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it or says

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What the evidence says of the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Some path hears it, or somebody unintelligible is on the cable.
+    /// Some path hears it.
     Present,
     /// It said goodbye: it released everything and left.
     Departed,
@@ -14,6 +14,26 @@ pub enum Verdict {
     Dead,
     /// No path hears it, and that proves nothing.
     Doubtful,
+    /// No path hears it, and somebody unintelligible is on the cable: most likely it is the peer, with another
+    /// key, pair or version.
+    Unintelligible,
+}
+
+impl Verdict {
+    /// Somebody is there, understood or not. So it is told: who is not understood is present, on a path that
+    /// is refused.
+    pub const fn is_somebody(self) -> bool {
+        match self {
+            Self::Present | Self::Unintelligible => true,
+            Self::Departed | Self::Dead | Self::Doubtful => false,
+        }
+    }
+
+    /// As it is told.
+    #[must_use]
+    pub const fn told(self) -> Self {
+        if self.is_somebody() { Self::Present } else { self }
+    }
 }
 
 /// Why a group is acquired.

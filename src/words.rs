@@ -3,9 +3,9 @@
 use crosswire::frame::Refusal;
 use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::pair::{GroupId, PathId, Role, Trouble, Word};
-use crosswire::quorum::decide::{Claim, Situation};
+use crosswire::quorum::facts::Claim;
 use crosswire::quorum::probe::Finding;
-use crosswire::quorum::record::{Incident, Record};
+use crosswire::quorum::record::{Evidence, Incident, Record};
 use crosswire::reasons::{Block, Denial, ReleaseReason, TakeReason, Verdict};
 use crosswire::resource::{Condition, Fault};
 use log::Level;
@@ -89,10 +89,11 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
         Record::Role { group, from, to } => {
             (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
         }
-        Record::Blocked { group, block: reason, .. } => {
+        Record::Blocked { group, block: reason, wait, .. } => {
             let is_alarm = matches!(reason, Block::VipAnswers | Block::FenceFailed | Block::ProbeImpossible);
             let level = if is_alarm { Level::Warn } else { Level::Info };
-            (level, format!("group {}: not taking it: {}", names.group(group), block(reason, peer)))
+            let more = wait.map_or_else(String::new, |wait| format!(", {wait} more"));
+            (level, format!("group {}: not taking it: {}{more}", names.group(group), block(reason, peer)))
         }
         Record::Fault { group, fault: cause } => {
             (Level::Error, format!("group {}: {}", names.group(group), fault(cause, names.scripts(group))))
@@ -261,7 +262,7 @@ pub fn line_reading(reading: LineReading, peer: &str) -> String {
 /// A verdict.
 pub const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Present => "present",
+        Verdict::Present | Verdict::Unintelligible => "present",
         Verdict::Departed => "departed",
         Verdict::Dead => "dead",
         Verdict::Doubtful => "doubtful",
@@ -307,11 +308,11 @@ pub fn finding(finding: Finding, peer: &str) -> String {
 
 /// What the witnesses say. Only an answer to a question that left after the peer's last frame counts: while
 /// the peer is heard none can, and right after that none has come yet.
-pub fn witness(s: &Situation, peer: &str) -> String {
+pub fn witness(s: &Evidence, peer: &str) -> String {
     match s.witness {
         WitnessView::None => "no witness".to_owned(),
         WitnessView::Seen => "a witness answers".to_owned(),
-        WitnessView::Unseen if s.verdict == Verdict::Present && !s.is_refused => {
+        WitnessView::Unseen if s.verdict == Verdict::Present => {
             format!("witness: not asked, {peer} is heard")
         }
         WitnessView::Unseen if !s.has_drift_passed => "witness: asked, no answer yet".to_owned(),

@@ -4,11 +4,17 @@
 use crosswire::config::{InJeopardy, SafetyRule};
 use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::pair::{PathKind, Role};
-use crosswire::quorum::decide::{Claim, Decision, Fence, Situation, Standby, Tie, Wish, decide};
+use crosswire::quorum::decide::decide;
+use crosswire::quorum::facts::{
+    Claim, Clock, Decision, Fence, PeerFacts, Situation, Standby, Tie, Wait, WireFacts, Wish,
+};
+use crosswire::quorum::moves::{Standbys, asks_back, claims, yields_standby};
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::roles::{RoleEvent, next};
+use crosswire::quorum::takeover::{asks_the_wire, take_prepared};
 use crosswire::quorum::verdict::{Testimony, verdict};
 use crosswire::reasons::Verdict;
+use crosswire::time::{Instant, Span};
 
 /// The lines of a table without remarks: a `#` at the start of a line.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -72,7 +78,11 @@ fn a_goodbye_outweighs_everything_but_somebody_on_the_cable() {
         for lan in PathState::ALL {
             let paths = [testimony(PathKind::Serial, serial), testimony(PathKind::Lan, lan)];
             let is_refused = serial == PathState::Refused || lan == PathState::Refused;
-            let expected = if is_refused { Verdict::Present } else { Verdict::Departed };
+            let expected = match (is_refused, serial.is_heard() || lan.is_heard()) {
+                (true, true) => Verdict::Present,
+                (true, false) => Verdict::Unintelligible,
+                (false, _) => Verdict::Departed,
+            };
             assert_eq!(verdict(&paths, true), expected);
         }
     }
@@ -92,14 +102,69 @@ const BACKUP: Situation = Situation::BESIDE_A_DEAD_PEER;
 
 /// A node that serves beside a peer that could.
 const HOLDER: Situation = Situation {
-    verdict: Verdict::Present,
-    claim: Claim::Free,
-    finding: Finding::Unknown,
-    can_offer: true,
+    peer: PeerFacts {
+        verdict: Verdict::Present,
+        claim: Claim::Free,
+        is_on_time: true,
+        is_able: true,
+        ..BACKUP.peer
+    },
+    wire: WireFacts { finding: Finding::Unknown, ..BACKUP.wire },
     ..BACKUP
 };
 
+/// A column of the clock: whether `yes` says that its time has come, or that it lasts; and its place.
+type Column = (&'static str, bool, fn(&mut Clock) -> &mut Instant);
+
+const CLOCK: [Column; 21] = [
+    ("stalled", false, |clock| &mut clock.judged_at),
+    ("maintenance", false, |clock| &mut clock.maintained_until),
+    ("peer-maintenance", false, |clock| &mut clock.peer_maintained_until),
+    ("offered", false, |clock| &mut clock.offered_until),
+    ("unsteady", false, |clock| &mut clock.unsteady_until),
+    ("offer-unused", false, |clock| &mut clock.offer_unused_until),
+    ("listened", true, |clock| &mut clock.listened_at),
+    ("nearly-listened", true, |clock| &mut clock.listening_asks_at),
+    ("drift", true, |clock| &mut clock.silent_at),
+    ("released", true, |clock| &mut clock.released_at),
+    ("reset", true, |clock| &mut clock.reset_at),
+    ("fence-again", true, |clock| &mut clock.fence_again_at),
+    ("second", true, |clock| &mut clock.second_at),
+    ("claimed", true, |clock| &mut clock.claimed_at),
+    ("retry", true, |clock| &mut clock.retry_at),
+    ("lapsed", true, |clock| &mut clock.lease_until),
+    ("renewal", true, |clock| &mut clock.renew_at),
+    ("deadline", true, |clock| &mut clock.deadline_at),
+    ("alone", true, |clock| &mut clock.alone_at),
+    ("outseen", true, |clock| &mut clock.outseen_at),
+    ("failback", true, |clock| &mut clock.failback_at),
+];
+
+/// When the time of a column comes, where it has not come yet.
+fn later(column: usize) -> Instant {
+    BACKUP.clock.now + Span::from_s(u64::try_from(column).expect("few")) + Span::from_s(1)
+}
+
+/// `yes`, `no`, and `never` for what time alone does not bring about.
+fn set_clock(clock: &mut Clock, column: usize, value: &str) {
+    let (key, is_reached, place) = CLOCK[column];
+    let has_come = match value {
+        "never" => None,
+        "yes" => Some(is_reached),
+        "no" => Some(!is_reached),
+        other => panic!("{key} = {other}: yes, no or never"),
+    };
+    *place(clock) = match has_come {
+        None => Instant::NEVER,
+        Some(true) => Instant::ORIGIN,
+        Some(false) => later(column),
+    };
+}
+
 fn set(s: &mut Situation, key: &str, value: &str) {
+    if let Some(column) = CLOCK.iter().position(|(name, ..)| *name == key) {
+        return set_clock(&mut s.clock, column, value);
+    }
     let yes = || match value {
         "yes" => true,
         "no" => false,
@@ -111,16 +176,48 @@ fn set(s: &mut Situation, key: &str, value: &str) {
                 {value}"))
         };
     }
+    let Situation { peer, own, wire, rule, .. } = s;
     match key {
         "verdict" => {
-            s.verdict = one_of!(Verdict::Present, Verdict::Departed, Verdict::Dead, Verdict::Doubtful)
+            peer.verdict = one_of!(
+                Verdict::Present,
+                Verdict::Departed,
+                Verdict::Dead,
+                Verdict::Doubtful,
+                Verdict::Unintelligible
+            );
         }
-        "refused" => s.is_refused = yes(),
+        "ever-heard" => peer.was_ever_heard = yes(),
+        "on-time" => peer.is_on_time = yes(),
+        "heard-since-stall" => peer.is_heard_since_stall = yes(),
+        "cut-short" => peer.is_cut_short = yes(),
+        "deaf" => peer.is_deaf = yes(),
         "claim" => {
-            s.claim = one_of!(Claim::Unknown, Claim::Serves, Claim::Releases, Claim::Offers, Claim::Free)
+            peer.claim = one_of!(Claim::Unknown, Claim::Serves, Claim::Releases, Claim::Offers, Claim::Free)
         }
+        "wants" => peer.does_want = yes(),
+        "able-there" => peer.is_able = yes(),
+        "tie" => peer.tie = one_of!(Tie::None, Tie::WeWin, Tie::TheyWin),
+        "troubled" => peer.is_troubled = yes(),
+        "estranged" => peer.is_estranged = yes(),
+        "lines-on" => peer.are_lines_on = yes(),
+        "peer-off" => peer.is_off = yes(),
+        "file-differs" => peer.is_file_different = yes(),
+        "fence" => peer.fence = one_of!(Fence::Untried, Fence::Pending, Fence::Confirmed, Fence::Failed),
+        "carrier" => own.has_carrier = yes(),
+        "able" => own.is_able = yes(),
+        "stopping" => own.is_stopping = yes(),
+        "standby" => own.standby = one_of!(Standby::No, Standby::Asked, Standby::Forced),
+        "wish" => own.wish = one_of!(Wish::None, Wish::Handover, Wish::PeerWants),
+        "refused-address" => own.is_address_refused = yes(),
+        "unfit" => own.is_unfit = yes(),
+        "stuck" => own.is_stuck = yes(),
+        "given-away" => own.is_given_away = yes(),
+        "first" => own.goes_first = yes(),
+        "claim-heard" => own.is_claim_heard = yes(),
+        "keeps-addresses" => own.keeps_addresses = yes(),
         "probe" => {
-            s.finding = one_of!(
+            wire.finding = one_of!(
                 Finding::Unknown,
                 Finding::Impossible,
                 Finding::VipAnswers,
@@ -129,54 +226,28 @@ fn set(s: &mut Situation, key: &str, value: &str) {
                 Finding::Clear
             );
         }
-        "carrier" => s.has_carrier = yes(),
-        "able" => s.is_able = yes(),
-        "stopping" => s.is_stopping = yes(),
-        "standby" => s.standby = one_of!(Standby::No, Standby::Asked, Standby::Forced),
-        "maintenance" => s.is_in_maintenance = yes(),
-        "peer-maintenance" => s.is_peer_in_maintenance = yes(),
-        "stalled" => s.is_stalled = yes(),
-        "ever-heard" => s.was_ever_heard = yes(),
-        "listened" => s.has_listened = yes(),
-        "our-turn" => s.is_our_turn = yes(),
-        "offered" => s.has_offered = yes(),
-        "unsteady" => s.is_unsteady = yes(),
-        "drift" => s.has_drift_passed = yes(),
-        "released" => s.must_have_released = yes(),
-        "reset" => s.must_have_reset = yes(),
-        "estranged" => s.is_estranged = yes(),
-        "troubled" => s.is_peer_troubled = yes(),
-        "lines-on" => s.are_lines_on = yes(),
-        "witness" => s.witness = one_of!(WitnessView::None, WitnessView::Seen, WitnessView::Unseen),
-        "fence" => s.fence = one_of!(Fence::Untried, Fence::Pending, Fence::Confirmed, Fence::Failed),
-        "peer-off" => s.is_peer_off = yes(),
-        "safety" => s.safety = one_of!(SafetyRule::Probe, SafetyRule::Lease, SafetyRule::Fence),
-        "exclusive" => s.is_exclusive = yes(),
-        "in-jeopardy" => s.in_jeopardy = one_of!(InJeopardy::Hold, InJeopardy::Witness, InJeopardy::Takeover),
-        "lapsed" => s.has_lease_lapsed = yes(),
-        "deadline" => s.is_deadline_due = yes(),
-        "deaf" => s.is_peer_deaf = yes(),
-        "alone" => s.has_served_alone = yes(),
-        "better-off" => s.is_peer_better_off = yes(),
-        "unfit" => s.is_unfit = yes(),
-        "stuck" => s.is_stuck = yes(),
-        "refused-address" => s.is_address_refused = yes(),
-        "can-offer" => s.can_offer = yes(),
-        "offer-unused" => s.is_offer_unused = yes(),
-        "tie" => s.tie = one_of!(Tie::None, Tie::WeWin, Tie::TheyWin),
-        "wish" => s.wish = one_of!(Wish::None, Wish::Handover, Wish::PeerWants),
+        "witness" => wire.witness = one_of!(WitnessView::None, WitnessView::Seen, WitnessView::Unseen),
+        "safety" => rule.safety = one_of!(SafetyRule::Probe, SafetyRule::Lease, SafetyRule::Fence),
+        "exclusive" => rule.is_exclusive = yes(),
+        "in-jeopardy" => {
+            rule.in_jeopardy = one_of!(InJeopardy::Hold, InJeopardy::Witness, InJeopardy::Takeover)
+        }
         other => panic!("no such column: {other}"),
     }
 }
 
-/// `take dead`, `wait lease`, `keep`, `fence`, `release lease-lapsed addressesfirst`, `release stopping
-/// scriptsfirst offer`
+/// `take dead`, `wait lease until released`, `wait jeopardy`, `keep`, `renew`, `hurry`, `fence`, `release
+/// lease-lapsed addressesfirst`, `release stopping scriptsfirst offer`
 fn told(decision: Decision) -> String {
     match decision {
-        Decision::Wait(block) => format!("wait {}", name(block)),
+        Decision::Wait(Wait { block, until: Instant::NEVER }) => format!("wait {}", name(block)),
+        Decision::Wait(wait) => {
+            let column = (0..CLOCK.len()).find(|column| later(*column) == wait.until);
+            let (until, ..) = CLOCK[column.unwrap_or_else(|| panic!("{wait:?} ends with no column"))];
+            format!("wait {} until {until}", name(wait.block))
+        }
         Decision::Take(reason) => format!("take {}", name(reason)),
-        Decision::Fence => "fence".to_string(),
-        Decision::Keep => "keep".to_string(),
+        Decision::Fence | Decision::Keep | Decision::Renew | Decision::Hurry => name(decision),
         Decision::Release(release) => {
             let offer = if release.offer { " offer" } else { "" };
             format!("release {} {}{offer}", name(release.reason), name(release.first))
@@ -184,26 +255,87 @@ fn told(decision: Decision) -> String {
     }
 }
 
+/// A row without its first word: what is set on top of what is usual, and what comes of it.
+fn row(line: &str, usual: Situation) -> (Situation, &str) {
+    let (left, expected) = line.split_once("->").unwrap_or_else(|| panic!("no arrow: {line}"));
+    let mut situation = usual;
+    for word in left.split_whitespace().skip(1) {
+        let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("no value: {word}"));
+        set(&mut situation, key, value);
+    }
+    (situation, expected.trim())
+}
+
 #[test]
 fn situations_to_decisions() {
     let mut rows = 0;
     for line in lines(include_str!("tables/decisions.txt")) {
-        let (left, expected) = line.split_once("->").unwrap_or_else(|| panic!("no arrow: {line}"));
-        let mut words = left.split_whitespace();
-        let (role, mut situation) = match words.next() {
-            Some("backup") => (Role::Backup, BACKUP),
-            Some("acquiring") => (Role::Acquiring, HOLDER),
-            Some("active") => (Role::Active, HOLDER),
-            Some("releasing") => (Role::Releasing, HOLDER),
-            Some("faulty") => (Role::Faulty, BACKUP),
+        let said = match line.split_whitespace().next() {
+            Some("backup") => told(decide(Role::Backup, &row(line, BACKUP).0)),
+            Some("faulty") => told(decide(Role::Faulty, &row(line, BACKUP).0)),
+            Some("acquiring") => told(decide(Role::Acquiring, &row(line, HOLDER).0)),
+            Some("active") => told(decide(Role::Active, &row(line, HOLDER).0)),
+            Some("releasing") => told(decide(Role::Releasing, &row(line, HOLDER).0)),
+            // Scripts run that come before the addresses; they run, and nothing was allowed to take the group.
+            Some("preparing") => told(take_prepared(&row(line, BACKUP).0, false, false)),
+            Some("prepared") => told(take_prepared(&row(line, BACKUP).0, true, false)),
+            Some("overdue") => told(take_prepared(&row(line, BACKUP).0, true, true)),
             other => panic!("no such role: {other:?}"),
         };
-        for word in words {
-            let (key, value) = word.split_once('=').unwrap_or_else(|| panic!("no value: {word}"));
-            set(&mut situation, key, value);
-        }
-        assert_eq!(told(decide(role, &situation)), expected.trim(), "{line}");
+        assert_eq!(said, row(line, BACKUP).1, "{line}");
         rows += 1;
     }
     assert!(rows > 60, "only {rows} rows");
+}
+
+/// What a node does beside deciding: it asks the wire, says that it would take the group, asks for it back.
+#[test]
+fn situations_to_what_is_asked_and_said() {
+    let mut rows = 0;
+    for line in lines(include_str!("tables/questions.txt")) {
+        let (situation, expected) = row(line, BACKUP);
+        let (is_said, yes) = match line.split_whitespace().next() {
+            Some("backup") => (asks_the_wire(Role::Backup, &situation, false), "ask"),
+            Some("active") => (asks_the_wire(Role::Active, &situation, false), "ask"),
+            Some("preparing") => (asks_the_wire(Role::Acquiring, &situation, true), "ask"),
+            Some("would-take") => (claims(Role::Backup, &situation), "claim"),
+            Some("faulty-would-take") => (claims(Role::Faulty, &situation), "claim"),
+            Some("preferred") => (asks_back(Role::Backup, &situation), "ask back"),
+            Some("preferred-active") => (asks_back(Role::Active, &situation), "ask back"),
+            other => panic!("no such question: {other:?}"),
+        };
+        assert_eq!(if is_said { yes } else { "-" }, expected, "{line}");
+        rows += 1;
+    }
+    assert!(rows > 30, "only {rows} rows");
+}
+
+/// Both operators have put their nodes into standby: the lower name comes back, if they did not know.
+#[test]
+fn of_two_standbys_that_crossed_the_lower_name_ends() {
+    let at = Instant::from_us;
+    let crossed = Standbys {
+        standby: Standby::Asked,
+        is_lower: true,
+        is_on_time: true,
+        asked_at: Some(at(1_000)),
+        theirs_since: Some(at(1_050)),
+        acked_at: Some(at(900)),
+        late_after: Span::from_us(100),
+    };
+    let cases = [
+        (true, crossed),
+        (false, Standbys { standby: Standby::No, ..crossed }),
+        (false, Standbys { standby: Standby::Forced, ..crossed }),
+        (false, Standbys { is_lower: false, ..crossed }),
+        (false, Standbys { is_on_time: false, ..crossed }),
+        (false, Standbys { asked_at: None, ..crossed }),
+        (false, Standbys { theirs_since: None, ..crossed }),
+        (true, Standbys { acked_at: None, theirs_since: Some(at(5_000)), ..crossed }),
+        (true, Standbys { acked_at: Some(at(1_000)), ..crossed }),
+        (false, Standbys { acked_at: Some(at(1_000)), theirs_since: Some(at(1_100)), ..crossed }),
+    ];
+    for (expected, standbys) in cases {
+        assert_eq!(yields_standby(&standbys), expected, "{standbys:?}");
+    }
 }

@@ -27,7 +27,7 @@ use crosswire::config::{MAX_GROUPS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
-use crosswire::quorum::decide::Standby;
+use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{self, Deposit, Restraint, Succession};
 use crosswire::quorum::{Effects, Event, Node};

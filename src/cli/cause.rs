@@ -4,9 +4,8 @@ use std::mem::{Discriminant, discriminant};
 
 use crosswire::health::{LineReading, PathState};
 use crosswire::pair::{PathId, Trouble};
-use crosswire::quorum::decide::Situation;
 use crosswire::quorum::probe::Finding;
-use crosswire::quorum::record::Record;
+use crosswire::quorum::record::{Evidence, Record};
 use crosswire::reasons::{Block, TakeReason, Verdict};
 use crosswire::resource::Condition;
 use crosswire::time::Span;
@@ -86,7 +85,7 @@ fn said(before: &[Entry], record: &Record, me: &str, names: &Names) -> Option<St
     let peer = names.peer.as_str();
     Some(match record {
         Record::Taking { group, reason, evidence, .. } => {
-            let cause = take_cause(before, *reason, &evidence.situation, names);
+            let cause = take_cause(before, *reason, evidence, names);
             format!("{me} took {}: {cause}", names.group(*group))
         }
         Record::Releasing { group, reason, .. } => {
@@ -156,7 +155,7 @@ fn bad_path(entries: &[Entry]) -> Option<(usize, PathId, PathState)> {
 }
 
 /// Why a group was taken: of a peer that was silent, what became of it as far as the evidence tells.
-fn take_cause(before: &[Entry], reason: TakeReason, s: &Situation, names: &Names) -> String {
+fn take_cause(before: &[Entry], reason: TakeReason, s: &Evidence, names: &Names) -> String {
     let peer = names.peer.as_str();
     let is_of_silence = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy | TakeReason::Vacant);
     if is_of_silence && s.are_lines_on && s.verdict != Verdict::Present {
@@ -200,23 +199,23 @@ mod tests {
     use crosswire::config::MAX_PATHS;
     use crosswire::health::WitnessView;
     use crosswire::pair::{GroupId, PathId, Role};
-    use crosswire::quorum::record::Evidence;
+    use crosswire::quorum::facts::Situation;
     use crosswire::reasons::ReleaseReason;
 
     use super::*;
 
     const GROUP: GroupId = GroupId(0);
 
-    fn evidence(situation: Situation) -> Evidence {
-        Evidence { paths: [PathState::Silent; MAX_PATHS], situation }
+    fn evidence() -> Evidence {
+        Evidence::of([PathState::Silent; MAX_PATHS], &Situation::BESIDE_A_DEAD_PEER)
     }
 
-    fn taking(situation: Situation) -> Record {
-        Record::Taking { group: GROUP, term: 2, reason: TakeReason::Dead, evidence: evidence(situation) }
+    fn taking(evidence: Evidence) -> Record {
+        Record::Taking { group: GROUP, term: 2, reason: TakeReason::Dead, evidence }
     }
 
     fn blocked(block: Block) -> Record {
-        Record::Blocked { group: GROUP, block, evidence: evidence(Situation::BESIDE_A_DEAD_PEER) }
+        Record::Blocked { group: GROUP, block, wait: None, evidence: evidence() }
     }
 
     const fn path(to: PathState) -> Record {
@@ -249,19 +248,12 @@ mod tests {
         let dropped = Record::Lines { path: PathId(0), reading: LineReading::Dropped };
         let on = Record::Lines { path: PathId(0), reading: LineReading::Running { holds: true } };
         let active = Record::Role { group: GROUP, from: Role::Acquiring, to: Role::Active };
-        let lost = Record::Releasing {
-            group: GROUP,
-            reason: ReleaseReason::LeaseLapsed,
-            evidence: evidence(Situation::BESIDE_A_DEAD_PEER),
-        };
-        let plain = taking(Situation::BESIDE_A_DEAD_PEER);
-        let frozen = taking(Situation {
-            are_lines_on: true,
-            must_have_released: true,
-            ..Situation::BESIDE_A_DEAD_PEER
-        });
-        let expired = taking(Situation { finding: Finding::VipLetGo, ..Situation::BESIDE_A_DEAD_PEER });
-        let troubled = taking(Situation { is_peer_troubled: true, ..Situation::BESIDE_A_DEAD_PEER });
+        let lost =
+            Record::Releasing { group: GROUP, reason: ReleaseReason::LeaseLapsed, evidence: evidence() };
+        let plain = taking(evidence());
+        let frozen = taking(Evidence { are_lines_on: true, must_have_released: true, ..evidence() });
+        let expired = taking(Evidence { finding: Finding::VipLetGo, ..evidence() });
+        let troubled = taking(Evidence { is_peer_troubled: true, ..evidence() });
         let cases: &[(&[Record], Option<&str>)] = &[
             (&[], None),
             (&[path(PathState::OnTime), blocked(Block::Drift)], None),
@@ -303,11 +295,11 @@ mod tests {
 
     #[test]
     fn a_witness_that_is_not_asked_is_none_that_does_not_answer() {
-        let unseen = Situation { witness: WitnessView::Unseen, ..Situation::BESIDE_A_DEAD_PEER };
+        let unseen = Evidence { witness: WitnessView::Unseen, ..evidence() };
         assert_eq!(words::witness(&unseen, "gw1"), "no witness answers");
-        let heard = Situation { verdict: Verdict::Present, ..unseen };
+        let heard = Evidence { verdict: Verdict::Present, ..unseen };
         assert_eq!(words::witness(&heard, "gw1"), "witness: not asked, gw1 is heard");
-        let just_now = Situation { has_drift_passed: false, ..unseen };
+        let just_now = Evidence { has_drift_passed: false, ..unseen };
         assert_eq!(words::witness(&just_now, "gw1"), "witness: asked, no answer yet");
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::pair::Role;
-use crosswire::quorum::decide::Standby;
 use crosswire::quorum::event::Demand;
+use crosswire::quorum::facts::Standby;
 use crosswire::time::{Instant, Span};
 
 use super::exit::{Exit, complain};

@@ -127,7 +127,7 @@ const fn line_turn(reading: LineReading) -> (&'static str, &'static str) {
 
 const fn verdict_turn(verdict: Verdict) -> (&'static str, &'static str) {
     let colour = match verdict {
-        Verdict::Present => "good",
+        Verdict::Present | Verdict::Unintelligible => "good",
         Verdict::Departed => "idle",
         Verdict::Doubtful => "warn",
         Verdict::Dead => "bad",

@@ -126,7 +126,7 @@ fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) -> b
 
 /// What a decision was made of, in a few short lines.
 fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
-    let s = &evidence.situation;
+    let s = evidence;
     let paths = names.paths.iter().zip(evidence.paths);
     let paths: Vec<String> =
         paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
@@ -192,6 +192,10 @@ fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
             "level": level.as_str().to_ascii_lowercase(),
             "text": sentence,
             "more_like_it": *more,
+            "wait_ms": match record {
+                Record::Blocked { wait, .. } => wait.map(Span::as_ms),
+                _ => None,
+            },
             "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
         })
     };
@@ -208,7 +212,7 @@ fn json(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
 }
 
 fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
-    let s = &evidence.situation;
+    let s = evidence;
     let state = |(name, state): (&String, PathState)| (name.clone(), Value::from(words::path_state(state)));
     let paths: Value = names.paths.iter().zip(evidence.paths).map(state).collect();
     json!({

@@ -2,19 +2,20 @@
 //! the decision.
 //!
 //! A loss leaves one node, or both, beside silence. Their situations are the present ones with what that
-//! silence changes, and [`decide`] says what they would do. Where the present evidence
-//! does not tell, nothing is promised.
+//! silence changes, and [`decide`] says what they would do, and for what they would wait. Where the present
+//! evidence does not tell, nothing is promised.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Claim, Decision, Situation, Tie, Wish, decide};
+use super::decide::decide;
+use super::facts::{Claim, Clock, Decision, OwnFacts, PeerFacts, Situation, Tie, Wait, Wish};
 use super::verdict::Testimony;
 use crate::config::{MAX_GROUPS, MAX_PATHS};
 use crate::health::{LineReading, PathState};
 use crate::pair::{PathId, Role, Side};
 use crate::reasons::{Block, ReleaseReason};
-use crate::time::Span;
+use crate::time::{Instant, Span};
 
 /// As many as there can be: each path, each box, the witnesses.
 pub const MAX_FORECASTS: usize = MAX_PATHS + 3;
@@ -75,6 +76,9 @@ pub struct Forecast {
     pub then: Vec<Prospect, MAX_GROUPS>,
 }
 
+/// Silence, release mechanisms, watchdog, and the decision after them.
+const MOST_WAITS: usize = 4;
+
 /// How long after the last frame what is certain of a silent peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
@@ -103,49 +107,64 @@ pub(super) fn silenced(testimony: Testimony, is_lost_before: bool) -> Testimony 
     Testimony { state, is_cut_short: was_heard && has_lines && !is_lost_before, ..testimony }
 }
 
-/// A situation with what follows from silence alone.
-pub(super) fn in_silence(situation: Situation) -> Situation {
+/// A situation with what follows from silence alone: the ack deadline has passed, and nothing that the peer
+/// said counts any more.
+pub(super) fn in_silence(s: Situation) -> Situation {
     Situation {
-        is_refused: false,
-        claim: Claim::Unknown,
-        is_stalled: false,
-        has_drift_passed: true,
-        is_estranged: false,
-        are_lines_on: false,
-        is_peer_off: false,
-        has_lease_lapsed: false,
-        is_deadline_due: true,
-        is_peer_deaf: false,
-        can_offer: false,
-        tie: Tie::None,
-        wish: Wish::None,
-        ..situation
+        peer: PeerFacts {
+            claim: Claim::Unknown,
+            is_on_time: false,
+            is_deaf: false,
+            tie: Tie::None,
+            is_estranged: false,
+            are_lines_on: false,
+            is_off: false,
+            ..s.peer
+        },
+        own: OwnFacts { wish: Wish::None, ..s.own },
+        clock: Clock {
+            judged_at: Instant::ORIGIN,
+            lease_until: Instant::NEVER,
+            deadline_at: Instant::ORIGIN,
+            ..s.clock
+        },
+        ..s
     }
 }
 
-/// What a node that stands by does in this situation, as time makes certain what it says.
-pub(super) fn taken(situation: Situation, waits: Waits) -> Prospect {
-    let steps =
-        [(Some(waits.silent), false, false), (waits.released, true, false), (waits.reset, true, true)];
-    let (mut longest, mut prospect) = (Span::ZERO, Prospect::Unknown);
-    for (wait, must_have_released, must_have_reset) in steps {
-        let Some(wait) = wait else { continue };
-        longest = longest.max(wait);
-        match decide(Role::Backup, &Situation { must_have_released, must_have_reset, ..situation }) {
-            Decision::Take(_) => return Prospect::TakenOver(longest),
+/// What a node that stands by does in this situation, which begins with the peer's last frame. What silence
+/// makes certain in time it waits for, as the decision says; what else keeps it is no matter of the fault.
+pub(super) fn taken(mut s: Situation, waits: Waits) -> Prospect {
+    let began = s.clock.now;
+    let never = |wait: Option<Span>| wait.map_or(Instant::NEVER, |wait| began + wait);
+    (s.clock.silent_at, s.clock.released_at) = (began + waits.silent, never(waits.released));
+    s.clock.reset_at = never(waits.reset);
+    for _ in 0..MOST_WAITS {
+        match decide(Role::Backup, &s) {
+            Decision::Take(_) => return Prospect::TakenOver(s.clock.now.since(began)),
             Decision::Fence => return Prospect::TakenOnceFenced,
-            Decision::Wait(block) => prospect = Prospect::NotTaken(block),
-            Decision::Keep | Decision::Release(_) => {}
+            Decision::Wait(Wait { block: Block::Drift | Block::Lease | Block::Exclusive, until })
+                if until < Instant::NEVER =>
+            {
+                s.clock.now = until;
+            }
+            Decision::Wait(wait) => return Prospect::NotTaken(wait.block),
+            Decision::Keep | Decision::Renew | Decision::Hurry | Decision::Release(_) => break,
         }
     }
-    prospect
+    Prospect::Unknown
 }
 
 /// What a node that serves does in this situation.
 pub(super) fn kept(situation: Situation) -> Prospect {
     match decide(Role::Active, &situation) {
         Decision::Release(release) => Prospect::LetGo(release.reason),
-        Decision::Wait(_) | Decision::Take(_) | Decision::Fence | Decision::Keep => Prospect::ServedOn,
+        Decision::Wait(_)
+        | Decision::Take(_)
+        | Decision::Fence
+        | Decision::Keep
+        | Decision::Renew
+        | Decision::Hurry => Prospect::ServedOn,
     }
 }
 

@@ -1,12 +1,11 @@
 //! What a node keeps about one group.
 
-use super::decide::Fence;
+use super::facts::{Fence, Wait};
 use super::probe::Probe;
 use super::record::Incident;
 use super::timers::{Timer, Timers};
 use crate::frame::message::{GroupReport, Incarnation, MAX_TERM};
 use crate::pair::{GroupId, Role, Word};
-use crate::reasons::Block;
 use crate::resource::{Condition, Fault, ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 
@@ -137,8 +136,8 @@ pub struct Group {
     pub flaps: u8,
     /// Since when we have served it.
     pub active_since: Option<Instant>,
-    /// The last block that was recorded.
-    pub said: Option<Block>,
+    /// Why it is not taken, as was recorded last, and until when.
+    pub said: Option<Wait>,
     /// Who was last recorded to answer for one of its addresses.
     pub said_mac: Option<[u8; 6]>,
 }

@@ -4,7 +4,11 @@
 //! total and deterministic. What it decides with stands in tables of its own, each readable without the rest:
 //!
 //! * [`verdict`]: what the paths together say of the peer
-//! * [`decide`]: what a node in a role does about one group, given the situation
+//! * [`facts`]: everything that bears on one group, and what can be decided
+//! * [`takeover`]: when a backup takes a group; and if it does not, why not, and until when
+//! * [`holding`]: when a holder lets go at once, and when it renews
+//! * [`moves`]: what goes over in good order
+//! * [`decide`]: which of the three a role asks
 //! * [`roles`]: what becomes of a role
 //! * [`timers`]: for what a group waits, and until when
 //! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
@@ -16,13 +20,17 @@
 pub mod decide;
 pub mod event;
 mod example;
+pub mod facts;
 pub mod forecast;
 pub mod group;
+pub mod holding;
+pub mod moves;
 pub mod node;
 pub mod probe;
 pub mod record;
 pub mod roles;
 pub mod succession;
+pub mod takeover;
 pub mod timers;
 pub mod timing;
 pub mod verdict;

@@ -4,22 +4,66 @@ use core::mem::{Discriminant, discriminant};
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::Situation;
+use super::facts::{Claim, Situation};
+use super::probe::Finding;
 use crate::config::MAX_PATHS;
 use crate::frame::Refusal;
-use crate::health::{LineReading, PathState};
+use crate::health::{LineReading, PathState, WitnessView};
 use crate::pair::{GroupId, PathId, Role, Trouble};
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
 
-/// What was known when a decision fell.
+/// What was known when a decision fell, as far as it is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
     /// What each path said; blind beyond the last one.
     pub paths: [PathState; MAX_PATHS],
-    /// Everything that bore on the group.
-    pub situation: Situation,
+    /// What they said of the peer together.
+    pub verdict: Verdict,
+    /// What the peer said of the group.
+    pub claim: Claim,
+    /// What the wire said of its addresses.
+    pub finding: Finding,
+    /// What the witnesses said.
+    pub witness: WitnessView,
+    /// All interfaces of the group had carrier.
+    pub has_carrier: bool,
+    /// Our loop had just been late.
+    pub is_stalled: bool,
+    /// The peer had been silent for dead_after and the allowance for drift.
+    pub has_drift_passed: bool,
+    /// Every release mechanism of the peer's must have fired.
+    pub must_have_released: bool,
+    /// Our release for the ack deadline had to start.
+    pub is_deadline_due: bool,
+    /// What we held was not renewed in time.
+    pub has_lease_lapsed: bool,
+    /// The peer's lines said that its box has power.
+    pub are_lines_on: bool,
+    /// The peer had said that it cannot serve.
+    pub is_peer_troubled: bool,
+}
+
+impl Evidence {
+    /// What is told of a situation, and of these paths.
+    pub fn of(paths: [PathState; MAX_PATHS], s: &Situation) -> Self {
+        Self {
+            paths,
+            verdict: s.peer.verdict,
+            claim: s.peer.claim,
+            finding: s.wire.finding,
+            witness: s.wire.witness,
+            has_carrier: s.own.has_carrier,
+            is_stalled: !s.clock.is_past(s.clock.judged_at),
+            has_drift_passed: s.clock.is_past(s.clock.silent_at),
+            must_have_released: s.clock.is_past(s.clock.released_at),
+            is_deadline_due: s.clock.is_past(s.clock.deadline_at),
+            has_lease_lapsed: s.clock.is_past(s.clock.lease_until),
+            are_lines_on: s.peer.are_lines_on,
+            is_peer_troubled: s.peer.is_troubled,
+        }
+    }
 }
 
 /// Two nodes that served one group at once, as one of them saw it.
@@ -107,6 +151,8 @@ pub enum Record {
         group: GroupId,
         /// The rule that blocked.
         block: Block,
+        /// How long it blocks at most; `None` where time alone does not end it.
+        wait: Option<Span>,
         /// What was known.
         evidence: Evidence,
     },

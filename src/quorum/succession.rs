@@ -18,7 +18,7 @@ use crate::config::{MAX_DEAD_AFTER, MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
 use crate::frame::message::{Incarnation, MAX_TERM, decode_all};
 use crate::health::path::PathDeposit;
 use crate::pair::Mechanisms;
-use crate::quorum::decide::Standby;
+use crate::quorum::facts::Standby;
 use crate::resource::{ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 

@@ -19,20 +19,22 @@ pub struct Testimony {
     pub is_broken_briefly: bool,
 }
 
-/// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye.
+/// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye. Somebody on the
+/// cable who is not understood outweighs it: the peer may be back, with another key.
 ///
 /// Silence is proof when two paths of different kinds, which share no cause of failure, testify to it, or
 /// every configured path does. A path that another one outlived is broken and does not testify, so that all
 /// who testify fell silent before any of them heard the peer again.
 pub fn verdict(paths: &[Testimony], has_left: bool) -> Verdict {
     let is_any = |wanted: fn(PathState) -> bool| paths.iter().any(|path| wanted(path.state));
+    let is_heard = is_any(PathState::is_heard);
     if is_any(|state| state == PathState::Refused) {
-        Verdict::Present
+        if is_heard { Verdict::Present } else { Verdict::Unintelligible }
     } else if has_left {
         Verdict::Departed
     } else if is_power_loss(paths) {
         Verdict::Dead
-    } else if is_any(PathState::is_heard) {
+    } else if is_heard {
         Verdict::Present
     } else if is_silence_proof(paths) {
         Verdict::Dead

@@ -8,7 +8,7 @@ use crate::config::MAX_PATHS;
 use crate::frame::message::Beat;
 use crate::health::{PathState, WitnessView};
 use crate::pair::{GroupId, Mechanisms, Role, Side, Trouble};
-use crate::quorum::decide::{Fence, Situation, Standby};
+use crate::quorum::facts::{Clock, Fence, OwnFacts, PeerFacts, Situation, Standby, WireFacts};
 use crate::quorum::forecast::{
     Forecast, MAX_FORECASTS, NextFault, Prospect, Waits, in_silence, kept, parted, silenced, taken,
 };
@@ -182,14 +182,11 @@ impl Node {
             kept.detector.self_test.is_deaf()
                 && self.policy.groups.get(id.index()).is_some_and(|group| group.is_on(path))
         });
-        Situation {
-            verdict: verdict(&paths.collect::<Vec<_, MAX_PATHS>>(), false),
-            finding: if is_deaf { Finding::Impossible } else { Finding::Clear },
-            witness: self.sight(now, before, true),
-            must_have_released: false,
-            must_have_reset: false,
-            ..in_silence(self.situation(now, id, group))
-        }
+        let s = in_silence(self.situation(now, id, group));
+        let verdict = verdict(&paths.collect::<Vec<_, MAX_PATHS>>(), false);
+        let finding = if is_deaf { Finding::Impossible } else { Finding::Clear };
+        let wire = WireFacts { finding, witness: self.sight(now, before, true) };
+        Situation { peer: PeerFacts { verdict, ..s.peer }, wire, ..s }
     }
 
     /// The peer's situation once we are silent, by what it says; `None` where that is not enough.
@@ -216,28 +213,35 @@ impl Node {
             is_broken_briefly: false,
         };
         let paths: Vec<_, MAX_PATHS> = self.paths.iter().enumerate().map(path).collect();
+        let s = in_silence(self.situation(now, id, group));
         Some(Situation {
-            verdict: verdict(&paths, false),
-            finding: Finding::Clear,
-            has_carrier: true,
-            is_able: standing.trouble == Trouble::None,
-            is_stopping: false,
-            standby: if standing.standby { Standby::Asked } else { Standby::No },
-            is_in_maintenance: standing.maintenance.is_some(),
-            is_peer_in_maintenance: self.is_in_maintenance(),
-            was_ever_heard: true,
-            is_unsteady: false,
-            must_have_released: false,
-            must_have_reset: false,
-            is_peer_troubled: self.guard != GuardState::Fine,
-            witness: self.sight(now, before, false),
-            fence: Fence::Untried,
-            has_served_alone: false,
-            is_unfit: false,
-            is_stuck: false,
-            is_address_refused: false,
-            is_peer_better_off: false,
-            ..in_silence(self.situation(now, id, group))
+            peer: PeerFacts {
+                verdict: verdict(&paths, false),
+                was_ever_heard: true,
+                is_troubled: self.guard != GuardState::Fine,
+                fence: Fence::Untried,
+                ..s.peer
+            },
+            own: OwnFacts {
+                has_carrier: true,
+                is_able: standing.trouble == Trouble::None,
+                is_stopping: false,
+                standby: if standing.standby { Standby::Asked } else { Standby::No },
+                is_unfit: false,
+                is_stuck: false,
+                is_address_refused: false,
+                ..s.own
+            },
+            wire: WireFacts { finding: Finding::Clear, witness: self.sight(now, before, false) },
+            clock: Clock {
+                maintained_until: standing.maintenance.map_or(Instant::ORIGIN, |left| now + left),
+                peer_maintained_until: s.clock.maintained_until,
+                unsteady_until: Instant::ORIGIN,
+                alone_at: Instant::NEVER,
+                outseen_at: Instant::NEVER,
+                ..s.clock
+            },
+            ..s
         })
     }
 

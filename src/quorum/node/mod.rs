@@ -14,12 +14,17 @@
 //! * Wake at [`Node::due_at`] at the latest. Being later than that is noticed as a stall.
 
 mod act;
+mod claim;
 mod deadline;
+mod facts;
 mod forecast;
 mod guard;
 mod hear;
+mod instants;
 mod judge;
+mod keep;
 mod operate;
+mod orders;
 mod outcome;
 mod probing;
 mod report;
@@ -123,6 +128,8 @@ pub struct Node {
     verdict_by_silence: Verdict,
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
+    /// At the last tick the lines of some cable had dropped in the middle of the peer's beats.
+    is_cut_short: bool,
     jeopardy_since: Option<Instant>,
     /// What was recorded of it last; when it ended last, and when it came back soon after that.
     has_said_jeopardy: bool,
@@ -200,6 +207,7 @@ impl Node {
             verdict: Verdict::Doubtful,
             verdict_by_silence: Verdict::Doubtful,
             is_power_loss: false,
+            is_cut_short: false,
             jeopardy_since: None,
             has_said_jeopardy: false,
             jeopardy_ended_at: None,

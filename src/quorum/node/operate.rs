@@ -3,8 +3,8 @@
 use super::act::group_role;
 use super::{GuardState, Leaving, Node, emit};
 use crate::pair::{GroupId, Interface, Role};
-use crate::quorum::decide::Standby;
 use crate::quorum::event::{Demand, Effect, Effects};
+use crate::quorum::facts::Standby;
 use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;
@@ -98,7 +98,7 @@ impl Node {
             Err(Denial::PeerNotHeard)
         } else if self.is_digest_different {
             Err(Denial::ConfigurationsDiffer)
-        } else if !self.situation(now, id, group).can_offer {
+        } else if !self.situation(now, id, group).could_peer_take() {
             Err(Denial::PeerUnable)
         } else {
             Ok(())

@@ -2,8 +2,8 @@
 
 use super::{Node, emit};
 use crate::pair::{GroupId, Role};
-use crate::quorum::decide::Fence;
 use crate::quorum::event::{Effect, Effects};
+use crate::quorum::facts::Fence;
 use crate::quorum::group::{FENCE_AGAIN_AFTER, Group, RETRY_AFTER};
 use crate::quorum::probe;
 use crate::quorum::record::Record;

@@ -5,9 +5,8 @@ use super::{Leaving, Node};
 use crate::frame::Version;
 use crate::frame::refusal::Refusal;
 use crate::pair::{GroupId, Role};
-use crate::quorum::decide::Standby;
+use crate::quorum::facts::Standby;
 use crate::quorum::group::{CLAIM_SHOWN, Group};
-use crate::quorum::timers::Timer;
 use crate::reasons::Block;
 use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStatus};
 use crate::time::{Instant, Span};
@@ -19,7 +18,7 @@ impl Node {
             me: self.me,
             up: now.since(self.started_at),
             incarnation: self.session.incarnation().0,
-            verdict: self.verdict,
+            verdict: self.verdict.told(),
             jeopardy: self.jeopardy_since.map(|since| now.since(since)),
             is_digest_different: self.is_digest_different,
             is_lifetime_ignored: self.is_lifetime_ignored,
@@ -28,12 +27,7 @@ impl Node {
             is_standby: self.restraint.standby != Standby::No,
             maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
-            groups: self
-                .policy
-                .group_ids()
-                .zip(&self.groups)
-                .map(|(id, group)| self.group_status(now, id, group))
-                .collect(),
+            groups: self.groups.iter().map(|group| self.group_status(now, group)).collect(),
             witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
             peer: self.peer_status(now),
             worst_stall: self.worst_stall.0,
@@ -73,9 +67,11 @@ impl Node {
         })
     }
 
-    fn group_status(&self, now: Instant, id: GroupId, group: &Group) -> GroupStatus {
+    fn group_status(&self, now: Instant, group: &Group) -> GroupStatus {
         let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
-        let Group { role, has_carrier, condition, fault, said: block, .. } = *group;
+        let Group { role, has_carrier, condition, fault, .. } = *group;
+        let block = group.said.map(|wait| wait.block);
+        let ends_at = group.said.map(|wait| wait.until).filter(|at| *at < Instant::NEVER);
         let is_contested = role == Role::Active && now < group.defend_from + CLAIM_SHOWN;
         // Of a peer that is not heard, what it claims on the wire.
         let split_at = self.newest_frame_at().filter(|_| is_contested && self.is_peer_claiming(group));
@@ -87,7 +83,7 @@ impl Node {
             condition,
             fault,
             block,
-            wait: block.and_then(|block| self.wait_ends(id, group, block)).map(|at| at.since(now)),
+            wait: ends_at.map(|at| at.since(now)),
             both_serve: lasts(both_since),
             unable: lasts(group.unable_since),
             peer_unable: lasts(group.peer_unable_since),
@@ -95,40 +91,6 @@ impl Node {
             idle: lasts(group.idle_since),
             foreign_mac: group.said_mac.filter(|_| is_contested || block == Some(Block::VipAnswers)),
         }
-    }
-
-    /// When time alone ends what keeps us from taking a group.
-    fn wait_ends(&self, id: GroupId, group: &Group, block: Block) -> Option<Instant> {
-        let at = match block {
-            Block::ColdStart => Some(self.cold_start_ends(id)),
-            Block::Drift => Some(self.drift_passes()),
-            Block::PeerAnswers | Block::Lease => Some(self.peer_released_at()),
-            Block::Exclusive => Some(self.peer_reset_at()),
-            Block::Stalled => Some(self.judge_from),
-            Block::Faulty => group.timers.get(Timer::Retry),
-            Block::PeersTurn => group.vacant_since.map(|since| since + self.second_waits()),
-            Block::JustOffered => group.timers.get(Timer::Offer),
-            Block::Unsteady => group.timers.get(Timer::Unsteady),
-            Block::FenceFailed => group.timers.get(Timer::FenceAgain),
-            Block::Maintenance => self.restraint.maintenance_until,
-            Block::PeerMaintenance => self.peer.maintenance_until(),
-            Block::PeerServes
-            | Block::PeerReleases
-            | Block::NoReport
-            | Block::Unheard
-            | Block::Stopping
-            | Block::GuardLost
-            | Block::NoCarrier
-            | Block::Refused
-            | Block::Jeopardy
-            | Block::ProbePending
-            | Block::VipAnswers
-            | Block::ProbeImpossible
-            | Block::WitnessUnseen
-            | Block::FencePending
-            | Block::Standby => None,
-        };
-        at.filter(|at| *at < Instant::NEVER)
     }
 
     fn witness_status(&self, now: Instant, (at, is_seen_there): (Option<Instant>, bool)) -> WitnessStatus {

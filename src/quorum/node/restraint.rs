@@ -2,21 +2,15 @@
 
 use super::{Leaving, Node, emit};
 use crate::pair::{Role, Side};
-use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
+use crate::quorum::facts::Standby;
+use crate::quorum::moves::{Standbys, yields_standby};
 use crate::quorum::record::Record;
 use crate::quorum::succession::Restraint;
 use crate::reasons::Denial;
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// Neither operator has forbidden moves, nor ours that we serve.
-    pub(super) fn may_move(&self, now: Instant) -> bool {
-        self.restraint.standby == Standby::No
-            && !self.is_in_maintenance()
-            && !self.peer.is_in_maintenance(now)
-    }
-
     /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier
     /// one.
     pub fn restrain(&mut self, restraint: Restraint) {
@@ -97,29 +91,29 @@ impl Node {
         }
     }
 
-    /// Maintenance expires; and of two nodes that were put into standby at the same instant, the one with the
-    /// lower name comes back, since otherwise nobody would serve. Who was forced stays: the operator said so.
+    /// Maintenance expires, and of two standbys one may have to end.
     pub(super) fn keep_restraint(&mut self, now: Instant, effects: &mut Effects) {
         if self.restraint.maintenance_until.is_some_and(|until| now >= until) {
             self.end_maintenance(effects);
             self.is_urgent = true;
         }
-        let yields = self.restraint.standby == Standby::Asked && self.me == Side::A;
-        if yields && self.is_on_time(now) && self.have_standbys_crossed() {
+        if self.restraint.standby != Standby::No && yields_standby(&self.standbys(now)) {
             self.restraint.standby = Standby::No;
             self.is_urgent = true;
             emit(effects, Effect::Record(Record::StandbyYielded));
         }
     }
 
-    /// The peer was put into standby when it could not know of ours. Whoever does that knowing of it means
-    /// it.
-    fn have_standbys_crossed(&self) -> bool {
-        let (Some(ours), Some(theirs)) = (self.standby_asked_at, self.peer.standby_since()) else {
-            return false;
-        };
-        let did_know = self.peer.acked_at().is_some_and(|acked| acked >= ours);
-        !did_know || theirs < ours + self.policy.shortest_late_after()
+    fn standbys(&self, now: Instant) -> Standbys {
+        Standbys {
+            standby: self.restraint.standby,
+            is_lower: self.me == Side::A,
+            is_on_time: self.is_on_time(now),
+            asked_at: self.standby_asked_at,
+            theirs_since: self.peer.standby_since(),
+            acked_at: self.peer.acked_at(),
+            late_after: self.policy.shortest_late_after(),
+        }
     }
 
     fn is_peer_in_standby(&self) -> bool {

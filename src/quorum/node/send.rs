@@ -5,8 +5,8 @@ use crate::frame::Body;
 use crate::frame::aside::Aside;
 use crate::frame::message::{ACK_LASTS, Ack, Beat, PathReport, Standing};
 use crate::pair::{Mechanisms, PathId, Trouble};
-use crate::quorum::decide::Standby;
 use crate::quorum::event::{Effect, Effects};
+use crate::quorum::facts::Standby;
 use crate::quorum::timing;
 use crate::time::Instant;
 

@@ -3,8 +3,8 @@
 use super::{Node, Path, emit};
 use crate::frame::message::Standing;
 use crate::pair::{GroupId, Role, Trouble};
-use crate::quorum::decide::{Claim, Situation};
 use crate::quorum::event::{Effect, Effects};
+use crate::quorum::facts::{Claim, Situation};
 use crate::quorum::group::Group;
 use crate::quorum::probe::Finding;
 use crate::quorum::record::Record;
@@ -29,11 +29,11 @@ impl Node {
     pub(super) fn note_service(&mut self, now: Instant, id: GroupId, s: &Situation) {
         let (is_peer_fit, is_served_there) = (self.is_peer_fit(id), self.is_served_there(now, id, s));
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let is_hampered = s.is_unfit || s.is_stuck || s.is_address_refused || group.is_hindered;
-        let is_fit = s.is_able && s.has_carrier && group.role != Role::Faulty && !is_hampered;
+        let is_hampered = s.own.is_unfit || s.own.is_stuck || s.own.is_address_refused || group.is_hindered;
+        let is_fit = s.own.is_able && s.own.has_carrier && group.role != Role::Faulty && !is_hampered;
         let is_served = group.role == Role::Active && is_fit || is_served_there;
-        let is_moving =
-            group.role.is_holding() || matches!(s.claim, Claim::Serves | Claim::Releases | Claim::Offers);
+        let is_moving = group.role.is_holding()
+            || matches!(s.peer.claim, Claim::Serves | Claim::Releases | Claim::Offers);
         let marks = [
             (&mut group.unable_since, is_fit),
             (&mut group.peer_unable_since, is_peer_fit),
@@ -49,10 +49,11 @@ impl Node {
     /// for an address of the group.
     fn is_served_there(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
-        let is_said =
-            s.claim == Claim::Serves && theirs == Some(Role::Active) && !self.is_lease_over_there(now, id);
-        let is_unheard = s.is_refused || s.verdict != Verdict::Present;
-        is_said || is_unheard && s.finding == Finding::VipAnswers && !self.is_stranger(id)
+        let is_said = s.peer.claim == Claim::Serves
+            && theirs == Some(Role::Active)
+            && !self.is_lease_over_there(now, id);
+        let is_unheard = s.peer.verdict != Verdict::Present;
+        is_said || is_unheard && s.wire.finding == Finding::VipAnswers && !self.is_stranger(id)
     }
 
     /// Who answered last for an address of the group is not the peer, which has another MAC on that LAN.
@@ -81,6 +82,6 @@ impl Node {
     /// The peer is not heard, and it was its box that claimed an address of the group last.
     pub(super) fn is_peer_claiming(&self, group: &Group) -> bool {
         let is_theirs = |path: &Path| path.peer_mac.is_some() && path.peer_mac == group.said_mac;
-        self.verdict != Verdict::Present && self.paths.iter().any(is_theirs)
+        !self.verdict.is_somebody() && self.paths.iter().any(is_theirs)
     }
 }

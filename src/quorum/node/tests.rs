@@ -5,7 +5,7 @@ use crate::config::{GroupPolicy, InJeopardy, PathPolicy, Speed};
 use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
 use crate::frame::{Body, Key};
 use crate::pair::{GroupId, PathId, PathKind, Role};
-use crate::quorum::decide::Standby;
+use crate::quorum::facts::Standby;
 use crate::quorum::group::DEFEND_EVERY;
 use crate::quorum::succession::Promise;
 use crate::quorum::timing;

@@ -1,0 +1,87 @@
+//! What a backup asks and says before it takes a group: who answers on the wire, whether it could take it, and
+//! whether it would.
+
+use super::Node;
+use crate::pair::{GroupId, Role};
+use crate::quorum::event::Effects;
+use crate::quorum::facts::{Claim, Situation};
+use crate::quorum::group::{STILL_HELD_WITHIN, WISH_LASTS};
+use crate::quorum::moves::{asks_back, claims};
+use crate::quorum::probe::Finding;
+use crate::quorum::takeover::asks_the_wire;
+use crate::quorum::timers::Timer;
+use crate::resource::Order;
+use crate::time::Instant;
+
+impl Node {
+    /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard
+    /// removes what is there.
+    pub(super) fn let_go_of_leftovers(&mut self, now: Instant, id: GroupId) {
+        let does_hear = self.is_on_time(now) && self.peer.beat().is_some_and(|beat| beat.standing.still_held);
+        let does_serve = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Active);
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_idle = group.role == Role::Backup && !group.timers.is_set(Timer::ReleaseAgain);
+        if does_hear && does_serve && is_idle {
+            group.timers.set(Timer::ReleaseAgain, now + STILL_HELD_WITHIN);
+            self.is_urgent = true;
+        }
+    }
+
+    /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it
+    /// could not take a group, and when it can again.
+    pub(super) fn note_hindrance(&mut self, now: Instant, id: GroupId) {
+        let Some(group) = self.groups.get(id.index()) else { return };
+        let is_asking = group.role == Role::Backup && group.probe.is_running();
+        // Of what the peer serves its own kernel answers.
+        let is_served = matches!(self.claim(now, id), Claim::Serves | Claim::Releases);
+        let is_answered = || !is_served && self.finding(now, id, group) == Finding::VipAnswers;
+        let is_hindered = is_asking && (group.probe.is_guard_late() || is_answered());
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {
+            self.is_urgent = true;
+        }
+    }
+
+    /// Who would take what nobody holds says so first, and takes it once the peer has heard that.
+    pub(super) fn note_claim(&mut self, now: Instant, id: GroupId, situation: &Situation) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_claiming = claims(group.role, situation) && !group.is_hindered;
+        self.is_urgent |= group.claims_since.is_some() != is_claiming;
+        group.claims_since = is_claiming.then(|| group.claims_since.unwrap_or(now));
+    }
+
+    /// The preferred node asks for its group back.
+    pub(super) fn ask_for_failback(&mut self, now: Instant, id: GroupId, situation: &Situation) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if asks_back(group.role, situation) && !group.timers.is_set(Timer::Wanted) {
+            group.timers.set(Timer::Wanted, now + WISH_LASTS);
+            self.is_urgent = true;
+        }
+    }
+
+    /// Asks the wire who holds the group.
+    pub(super) fn probe_if_needed(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        situation: &Situation,
+        effects: &mut Effects,
+    ) {
+        let (interval, wait, heard_at) = (self.policy.interval(), self.probe_wait(), self.newest_frame_at());
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if !asks_the_wire(group.role, situation, group.is_preparing()) {
+            if group.role != Role::Backup {
+                group.probe.reset();
+            } else if self.verdict.is_somebody() {
+                group.probe.stop(heard_at);
+            }
+            return;
+        }
+        if group.probe.is_due(now, interval, wait) {
+            let token = self.order(now + interval, Order::Probe { group: id }, effects);
+            if let Some(group) = self.groups.get_mut(id.index()) {
+                group.probe.ask(now, token);
+            }
+        }
+    }
+}

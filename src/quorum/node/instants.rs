@@ -1,0 +1,190 @@
+//! From when on something is certain: the instants that the peer's last word, and ours, lead to. The arithmetic
+//! itself is in [`timing`].
+
+use super::Node;
+use crate::config::{MAX_DEAD_AFTER, SafetyRule};
+use crate::health::outlived_for;
+use crate::pair::GroupId;
+use crate::quorum::group::Group;
+use crate::quorum::timing;
+use crate::time::{Instant, Span};
+
+impl Node {
+    /// The longer of both nodes' intervals: how often one hears what the other says.
+    pub(super) fn pace(&self) -> Span {
+        self.policy.interval().max(self.peer.interval())
+    }
+
+    /// The longest dead_after of any path, by the slower of both files.
+    pub(super) fn slowest_dead_after(&self) -> Span {
+        self.paths.iter().map(|path| path.detector.dead_after()).max().unwrap_or_default()
+    }
+
+    /// The dead_after with which we reckon as a holder. Of each path the slower file's, since the peer waits
+    /// for that; unless it has not shown yet that it knows ours: then the shortest of what it may go by.
+    pub(super) fn holds_by(&self) -> Span {
+        let all = self.paths.iter().map(|path| &path.detector);
+        if self.peer.does_know_us() {
+            return all.map(|path| path.dead_after()).min().unwrap_or_default();
+        }
+        let own = all.clone().map(|path| path.timing().dead_after);
+        let promised = self.promise.map(|promise| promise.hold);
+        own.chain(all.filter_map(|path| path.peers_dead_after())).chain(promised).min().unwrap_or_default()
+    }
+
+    /// The dead_after with which we reckon before we take. Until the peer has shown that it knows ours it
+    /// relies on what another run of ours announced: that of our predecessor, or one of which nothing is
+    /// known.
+    pub(super) fn takes_by(&self) -> Span {
+        let promised = self.promise.map_or(MAX_DEAD_AFTER, |promise| promise.take);
+        let slowest = self.slowest_dead_after();
+        if self.peer.does_know_us() { slowest } else { slowest.max(promised) }
+    }
+
+    /// How much longer the node waits that goes second.
+    pub(super) fn second_waits(&self) -> Span {
+        self.pace() + self.slowest_dead_after()
+    }
+
+    /// When a node that never heard its peer may serve: it listens anew after somebody who was not
+    /// understood. What the peer needs to let go is what the same configuration makes us announce, if no run
+    /// of ours was told.
+    pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
+        let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
+        let somebody_at = self.paths.iter().filter_map(|path| path.detector.somebody_at()).max();
+        let listens_from =
+            self.estranged_at().max(somebody_at).map_or(self.started_at, |at| at.max(self.started_at));
+        let safety = self.policy.groups.get(id.index()).map_or(SafetyRule::Lease, |policy| policy.safety);
+        let armed =
+            self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
+        listens_from + timing::listens_for(&self.policy, safety, armed) + extra
+    }
+
+    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path;
+    /// after a power loss that the lines showed, late_after, and what a peer that lives needs to see the drop
+    /// and let go. Whoever was heard long after its lines had dropped looks less like that: it has to be
+    /// silent for longer by as much.
+    pub(super) fn drift_passes(&self) -> Instant {
+        let passes =
+            |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
+        if !self.is_power_loss {
+            return passes(self.takes_by());
+        }
+        let late_after = self.policy.longest_late_after();
+        let dropped_at = self.lines_dropped_at().unwrap_or(Instant::ORIGIN);
+        let noticed_at = dropped_at + self.policy.longest_interval();
+        let outlived = self.newest_frame_at().map_or(Span::ZERO, |at| at.since(noticed_at));
+        let let_go = timing::hasty_release(self.policy.interval(), late_after);
+        passes((late_after + outlived).min(self.takes_by())).max(dropped_at + let_go)
+    }
+
+    pub(super) fn newest_frame_at(&self) -> Option<Instant> {
+        self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
+    }
+
+    /// When somebody who is not understood was last on a cable, if the peer has not been heard since: most
+    /// likely it is the peer, with another key, and what it held then its kernel may hold still.
+    pub(super) fn estranged_at(&self) -> Option<Instant> {
+        let refused_at = self.paths.iter().filter_map(|path| path.detector.refused_at()).max();
+        refused_at.filter(|at| self.newest_frame_at().is_none_or(|newest| *at > newest))
+    }
+
+    /// The peer's last sign of life.
+    fn last_sign_at(&self) -> Option<Instant> {
+        self.estranged_at().or_else(|| self.newest_frame_at())
+    }
+
+    /// When every release mechanism that the peer announced must have fired; never, if it announced none.
+    /// They are reckoned from when it began to say that it cannot serve, or from its last frame: then it may
+    /// have gone on until its ack deadline.
+    pub(super) fn peer_released_at(&self) -> Instant {
+        let dead_after = self.slowest_dead_after();
+        let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
+            Some(since) if self.estranged_at().is_none() => (Some(since), self.pace()),
+            Some(_) | None => (self.last_sign_at(), dead_after),
+        };
+        let (Some(last_sign_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
+            return Instant::NEVER;
+        };
+        if armed.lease_s == 0 && armed.watchdog_s == 0 {
+            return Instant::NEVER;
+        }
+        last_sign_at + timing::with_drift(timing::released_after(goes_on_for, dead_after, armed))
+    }
+
+    /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it
+    /// quiet for as long as its scripts may take to stop, and lets it fire where one does not.
+    pub(super) fn peer_reset_at(&self) -> Instant {
+        let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
+            return Instant::NEVER;
+        };
+        let stopped = timing::scripts_bound(self.slowest_dead_after(), Span::from_s(u64::from(armed.stop_s)));
+        let watchdog = Span::from_s(u64::from(armed.watchdog_s));
+        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + self.pace());
+        if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
+    }
+
+    /// When a holder whom nobody acknowledges has to start its release, if it must.
+    pub(super) fn forced_release_at(&self) -> Instant {
+        if self.is_in_haste() {
+            let late_after = self.policy.shortest_late_after();
+            self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(late_after))
+        } else {
+            self.usual_release_at()
+        }
+    }
+
+    /// The same without haste. By other times than another run of ours had announced the peer cannot go
+    /// before it has heard them.
+    pub(super) fn usual_release_at(&self) -> Instant {
+        let by_ack =
+            |hold| self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(hold));
+        let dead_after = self.holds_by();
+        match self.promise.filter(|_| !self.peer.does_know_us()) {
+            None => by_ack(dead_after),
+            Some(promise) => {
+                let told_at = self.spoke_at.unwrap_or(Instant::NEVER);
+                by_ack(promise.hold).min(by_ack(dead_after).max(told_at + timing::release_start(dead_after)))
+            }
+        }
+    }
+
+    /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it
+    /// may take the shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once
+    /// an interval.
+    pub(super) fn is_in_haste(&self) -> bool {
+        // The peer reckons with the interval of the cable, which may be the longest.
+        let interval = self.policy.longest_interval();
+        let dropped_at = self.lines_dropped_at().max(self.peer.lines_dropped_at());
+        let outlived = outlived_for(interval) + interval;
+        let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + outlived);
+        !self.is_shortcut_closed() && dropped_at.is_some_and(is_late)
+    }
+
+    /// The peer takes no shortcut: its file is another one, and it has shown that it knows ours.
+    fn is_shortcut_closed(&self) -> bool {
+        self.is_digest_different && self.peer.does_know_us() && self.peer.acked_at().is_some()
+    }
+
+    /// How old the newest question may be that a witness has answered, for who serves unacknowledged: a cut
+    /// may have come right after it, and the peer takes over dead_after later.
+    pub(super) fn holders_sight_window(&self) -> Span {
+        timing::release_start(self.holds_by())
+    }
+
+    /// When the last sight of a witness is too old for a holder.
+    pub(super) fn sight_ends(&self) -> Instant {
+        self.witnesses.newest_answered().map_or(Instant::NEVER, |at| at + self.holders_sight_window())
+    }
+
+    /// How long an answer of a witness counts as sight in our beats.
+    pub(super) fn sight_window(&self) -> Span {
+        self.slowest_dead_after()
+    }
+
+    /// When the newest answer to a probe counts no more, after a power loss.
+    pub(super) fn answer_ages_at(&self, group: &Group) -> Instant {
+        let answered_at = group.probe.answered_at().filter(|_| self.is_power_loss);
+        answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.policy.longest_late_after()))
+    }
+}

@@ -1,0 +1,100 @@
+//! What a holder does beside serving: it renews its lease, and settles it with a rival.
+
+use super::{Node, emit};
+use crate::pair::{GroupId, Role, Word};
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::facts::{Claim, Situation, Tie};
+use crate::quorum::group::{DEFEND_EVERY, Renewal, Tied};
+use crate::quorum::record::Record;
+use crate::quorum::timers::Timer;
+use crate::quorum::timing;
+use crate::reasons::Verdict;
+use crate::resource::Order;
+use crate::time::Instant;
+
+impl Node {
+    /// A holder announces itself again once a rival has let go.
+    pub(super) fn keep(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
+        // What a peer said before it lost power is no claim of today.
+        let is_claimed = situation.peer.tie == Tie::WeWin && situation.peer.verdict == Verdict::Present;
+        // An answer may come before our own kernel has confirmed: from then on both have it.
+        let is_still_held = self.is_still_held(now, id, effects);
+        if is_claimed || self.has_just_yielded(id, situation.peer.claim) || is_still_held {
+            self.note_tie(now, id);
+        }
+        self.shout_tie(now, id, effects);
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let is_rival_gone =
+            !is_still_held && !matches!(situation.peer.claim, Claim::Serves | Claim::Releases);
+        if let Some(tied) = group.tied.take_if(|_| is_rival_gone) {
+            let is_active = group.role == Role::Active;
+            // What the rival claimed is settled; the announcement answers it.
+            (group.said_mac, group.defend_from) = (None, now + DEFEND_EVERY);
+            emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, true))));
+            if is_active {
+                self.order(now + DEFEND_EVERY, Order::Announce { group: id }, effects);
+            }
+        }
+    }
+
+    /// The peer lets go, or says for the first time that it did, of what we serve: after a split it may hear
+    /// us first, and its first beat that arrives is no claim any more.
+    fn has_just_yielded(&mut self, id: GroupId, claim: Claim) -> bool {
+        let Some(report) = self.peer.group(id, &self.policy) else { return false };
+        let yields = claim == Claim::Releases || report.word == Word::Yielded;
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
+            return false;
+        };
+        !core::mem::replace(&mut group.has_peer_yielded, yields) && yields
+    }
+
+    /// The peer's kernel has answered for what the peer has let go. It is asked again until it answers no
+    /// more.
+    fn is_still_held(&mut self, now: Instant, id: GroupId, effects: &mut Effects) -> bool {
+        let interval = self.policy.interval();
+        let is_held = self.groups.get(id.index()).is_some_and(|group| group.is_still_held(now));
+        if is_held && self.is_beat_due(now) {
+            self.order(now + interval, Order::Probe { group: id }, effects);
+        }
+        is_held
+    }
+
+    /// Two that serve are settled within two beats. If they are not, somebody has to be told while it lasts.
+    fn shout_tie(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let (patience, longest) = (self.pace() + self.pace(), self.slowest_dead_after());
+        let acked_at = self.peer.acked_at();
+        let tied = self.groups.get_mut(id.index()).and_then(|group| group.tied.as_mut());
+        // A peer that has not heard of it yet, on paths that lag, could not let go.
+        let is_known = |tied: &Tied| acked_at >= Some(tied.seen_at) || now >= tied.seen_at + longest;
+        if let Some(tied) =
+            tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience && is_known(tied))
+        {
+            tied.is_said = true;
+            emit(effects, Effect::Record(Record::BothServe(id)));
+        }
+    }
+
+    /// Both serve: the beginning of an incident, if it is not known already.
+    pub(super) fn note_tie(&mut self, now: Instant, id: GroupId) {
+        // A silence that ended long ago is no cause.
+        let silence = self.silence.filter(|(_, to)| now.since(*to) < self.second_waits());
+        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.tied.is_none()) else {
+            return;
+        };
+        let began_at = silence.map_or(now, |(from, _)| group.active_since.unwrap_or(now).max(from));
+        let unheard = silence.map(|(from, to)| to.since(from));
+        group.tied = Some(Tied { seen_at: now, began_at, unheard, is_said: false });
+    }
+
+    /// The guard is to give the addresses another lease.
+    pub(super) fn renew(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
+        let interval = self.policy.interval();
+        let every = timing::renewal_every(interval, self.policy.lease);
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        group.timers.set(Timer::Renewal, now + every);
+        let token = self.order(now + interval, Order::Renew { group: id }, effects);
+        if let Some(group) = self.groups.get_mut(id.index()) {
+            group.renewal = Some(Renewal { token, sent_at: now });
+        }
+    }
+}

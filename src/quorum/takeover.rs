@@ -1,0 +1,261 @@
+//! When does a backup take a group over? And if it does not: why not, and until when?
+//!
+//! Read from the top: [`take`] asks the questions in their order, what is unsafe first, and each function
+//! below answers one of them. A rule that says no ends the reading with what is done instead: a
+//! [`Wait`](super::facts::Wait) with its reason and its end, or a fence.
+
+use super::facts::{Claim, Decision, Fence, Release, Situation, Standby, Wait};
+use super::moves;
+use super::probe::Finding;
+use crate::config::{InJeopardy, SafetyRule};
+use crate::health::WitnessView;
+use crate::pair::Role;
+use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
+use crate::resource::ReleaseOrder;
+
+/// What a backup does.
+pub fn backup(s: &Situation) -> Decision {
+    match take(s) {
+        Ok(reason) => Decision::Take(reason),
+        Err(instead) => instead,
+    }
+}
+
+/// The reason to take the group; or what is done instead.
+fn take(s: &Situation) -> Result<TakeReason, Decision> {
+    nothing_here_forbids_it(s)?;
+    if !s.peer.is_off {
+        s.clock.reach(s.clock.peer_maintained_until, Block::PeerMaintenance)?;
+    }
+    let reason = match s.peer.verdict {
+        Verdict::Present => beside_peer(s)?,
+        Verdict::Unintelligible if s.peer.is_off => apart(s, TakeReason::PeerIsOff)?,
+        Verdict::Unintelligible => return Err(Decision::wait(Block::Refused)),
+        Verdict::Departed => after_goodbye(s)?,
+        Verdict::Dead | Verdict::Doubtful if !s.peer.was_ever_heard => after_cold_start(s)?,
+        Verdict::Dead | Verdict::Doubtful if s.peer.is_off => apart(s, TakeReason::PeerIsOff)?,
+        Verdict::Dead => from_dead_peer(s)?,
+        Verdict::Doubtful => from_doubtful_peer(s)?,
+    };
+    nothing_would_make_a_holder_let_go(s)?;
+    Ok(reason)
+}
+
+/// What forbids us to take anything, whatever the peer does.
+fn nothing_here_forbids_it(s: &Situation) -> Result<(), Decision> {
+    if s.own.is_stopping {
+        return Err(Decision::wait(Block::Stopping));
+    }
+    if !s.own.is_able {
+        return Err(Decision::wait(Block::GuardLost));
+    }
+    if !s.own.has_carrier {
+        return Err(Decision::wait(Block::NoCarrier));
+    }
+    s.clock.reach(s.clock.judged_at, Block::Stalled)?;
+    s.clock.reach(s.clock.maintained_until, Block::Maintenance)?;
+    match s.own.standby {
+        Standby::No => Ok(()),
+        Standby::Asked | Standby::Forced => Err(Decision::wait(Block::Standby)),
+    }
+}
+
+/// A goodbye: the peer released everything and left. Its word costs no time.
+fn after_goodbye(s: &Situation) -> Result<TakeReason, Decision> {
+    if s.wire.finding == Finding::VipAnswers {
+        return Err(Decision::wait(Block::VipAnswers));
+    }
+    s.clock.reach(s.clock.unsteady_until, Block::Unsteady)?;
+    Ok(TakeReason::Departed)
+}
+
+/// A dead peer: the safety rule of the group decides; where a witness is configured, we have to see it.
+fn from_dead_peer(s: &Situation) -> Result<TakeReason, Decision> {
+    if s.wire.witness == WitnessView::Unseen {
+        return Err(Decision::wait(Block::WitnessUnseen));
+    }
+    by_safety_rule(s, TakeReason::Dead)
+}
+
+/// A doubtful peer: `in_jeopardy` has to allow it.
+fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
+    match (s.rule.in_jeopardy, s.wire.witness) {
+        (InJeopardy::Takeover, WitnessView::None | WitnessView::Seen)
+        | (InJeopardy::Witness, WitnessView::Seen) => by_safety_rule(s, TakeReason::Jeopardy),
+        (InJeopardy::Takeover | InJeopardy::Witness, WitnessView::Unseen) => {
+            Err(Decision::wait(Block::WitnessUnseen))
+        }
+        (InJeopardy::Witness, WitnessView::None) | (InJeopardy::Hold, _) => {
+            Err(Decision::wait(Block::Jeopardy))
+        }
+    }
+}
+
+/// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the
+/// rule; so may one of whom we only know that it was there, and one whose guard had failed before.
+fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
+    s.clock.reach(s.clock.silent_at, Block::Drift)?;
+    fence_is_done(s)?;
+    let may_hold_on = s.peer.are_lines_on || s.peer.is_estranged || s.peer.is_troubled;
+    let waits_for_lease = may_hold_on || s.rule.safety != SafetyRule::Probe;
+    if waits_for_lease {
+        peer_has_let_go(s, Block::Lease)?;
+    }
+    no_script_runs_there(s)?;
+    apart(s, reason)
+}
+
+/// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
+/// Neither ends scripts, and a node that was restarted while it is cut off hears nobody either: what asks for
+/// a fence asks for it here.
+fn after_cold_start(s: &Situation) -> Result<TakeReason, Decision> {
+    if s.peer.is_off {
+        return beside_answering_peer(s, TakeReason::PeerIsOff);
+    }
+    s.clock.reach(s.clock.listened_at, Block::ColdStart)?;
+    if s.wire.witness == WitnessView::Unseen {
+        return Err(Decision::wait(Block::WitnessUnseen));
+    }
+    fence_is_done(s)?;
+    no_script_runs_there(s)?;
+    beside_answering_peer(s, TakeReason::ColdStart)
+}
+
+/// A peer that is heard, and what it says of the group.
+fn beside_peer(s: &Situation) -> Result<TakeReason, Decision> {
+    match s.peer.claim {
+        Claim::Unknown => return Err(Decision::wait(Block::NoReport)),
+        Claim::Serves => return Err(Decision::wait(Block::PeerServes)),
+        Claim::Releases => return Err(Decision::wait(Block::PeerReleases)),
+        Claim::Offers | Claim::Free => {}
+    }
+    // It takes us for dead, or soon will, and would not hear that we serve: what makes a holder let go must
+    // not let it take again.
+    if s.peer.is_deaf {
+        return Err(Decision::wait(Block::Unheard));
+    }
+    s.clock.reach(s.clock.unsteady_until, Block::Unsteady)?;
+    // Its offer is older than ours, which it has not heard yet.
+    s.clock.reach(s.clock.offered_until, Block::JustOffered)?;
+    if s.peer.claim == Claim::Offers {
+        return Ok(TakeReason::Offered);
+    }
+    // Neither of the two claims it, so nobody's turn comes.
+    if s.wire.finding == Finding::VipAnswers && !s.could_peer_take() {
+        return Err(Decision::wait(Block::VipAnswers));
+    }
+    moves::our_turn_has_come(s)?;
+    beside_answering_peer(s, TakeReason::Vacant)
+}
+
+/// The fence is confirmed, where the group asks for one.
+fn fence_is_done(s: &Situation) -> Result<(), Decision> {
+    match (s.rule.safety, s.peer.fence) {
+        (SafetyRule::Probe | SafetyRule::Lease, _) | (SafetyRule::Fence, Fence::Confirmed) => Ok(()),
+        (SafetyRule::Fence, Fence::Untried) => Err(Decision::Fence),
+        (SafetyRule::Fence, Fence::Pending) => Err(Decision::wait(Block::FencePending)),
+        (SafetyRule::Fence, Fence::Failed) => {
+            Err(Decision::Wait(Wait { block: Block::FenceFailed, until: s.clock.fence_again_at }))
+        }
+    }
+}
+
+/// Whatever the peer held, it holds no longer: a fence has made certain of that, or time.
+fn peer_has_let_go(s: &Situation, block: Block) -> Result<(), Decision> {
+    if s.peer.fence == Fence::Confirmed { Ok(()) } else { s.clock.reach(s.clock.released_at, block) }
+}
+
+/// Where the group is exclusive: nothing of the peer's runs any more, scripts included.
+fn no_script_runs_there(s: &Situation) -> Result<(), Decision> {
+    if !s.rule.is_exclusive || s.peer.fence == Fence::Confirmed {
+        return Ok(());
+    }
+    s.clock.reach(s.clock.reset_at, Block::Exclusive)
+}
+
+/// The wire, beside a peer that should be gone: where its own address still answers, its box lives, and may
+/// hold what does not answer.
+fn apart(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
+    if s.wire.finding == Finding::PeerAnswers {
+        peer_has_let_go(s, Block::PeerAnswers)?;
+    }
+    beside_answering_peer(s, reason)
+}
+
+/// The wire. The peer's kernel may well answer for its own address; only the VIPs count.
+fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
+    match s.wire.finding {
+        Finding::Unknown => Err(Decision::wait(Block::ProbePending)),
+        Finding::VipAnswers => Err(Decision::wait(Block::VipAnswers)),
+        Finding::Impossible if !may_go_unprobed(s) => Err(Decision::wait(Block::ProbeImpossible)),
+        Finding::Impossible | Finding::VipLetGo | Finding::PeerAnswers | Finding::Clear => Ok(reason),
+    }
+}
+
+/// Who else vouches that the peer does not hold the group, where the wire cannot be asked.
+fn may_go_unprobed(s: &Situation) -> bool {
+    s.peer.is_off || s.peer.fence == Fence::Confirmed || s.peer.verdict == Verdict::Present
+}
+
+/// What makes a holder let go by the ack deadline must not let a backup take: it would go to and fro.
+fn nothing_would_make_a_holder_let_go(s: &Situation) -> Result<(), Decision> {
+    if !s.clock.is_past(s.clock.deadline_at) {
+        return Ok(());
+    }
+    if s.peer.is_deaf {
+        return Err(Decision::wait(Block::Unheard));
+    }
+    if is_witness_missed(s) {
+        return Err(Decision::wait(Block::WitnessUnseen));
+    }
+    Ok(())
+}
+
+/// It may be we who are cut off, and we have not served alone for long. A peer that said goodbye is not cut
+/// off from us.
+pub(super) fn is_witness_missed(s: &Situation) -> bool {
+    let has_served_alone = s.clock.is_past(s.clock.alone_at);
+    s.wire.witness == WitnessView::Unseen && !has_served_alone && s.peer.verdict != Verdict::Departed
+}
+
+/// What becomes of a group whose first scripts were started before its addresses came: whatever allowed to
+/// take it is asked again, since they may take long; `is_ready` says that they run, `is_overdue` that nobody
+/// waits any longer. `s` is what a backup sees.
+pub fn take_prepared(s: &Situation, is_ready: bool, is_overdue: bool) -> Decision {
+    let (first, reason) = (ReleaseOrder::ScriptsFirst, ReleaseReason::Overtaken);
+    match backup(&moves::in_turn(*s)) {
+        Decision::Take(reason) if is_ready => Decision::Take(reason),
+        _ if is_overdue => Decision::Release(Release { first, reason, offer: false }),
+        Decision::Wait(wait) if is_ready => Decision::Wait(wait),
+        Decision::Wait(_)
+        | Decision::Take(_)
+        | Decision::Fence
+        | Decision::Keep
+        | Decision::Renew
+        | Decision::Hurry
+        | Decision::Release(_) => Decision::Keep,
+    }
+}
+
+/// Whether the wire is asked who holds the group: as soon as a takeover may come, so that the answer costs no
+/// time. `is_preparing`: its first scripts run, and its addresses have still to come.
+pub fn asks_the_wire(role: Role, s: &Situation, is_preparing: bool) -> bool {
+    if is_preparing {
+        return s.own.has_carrier && s.own.is_able;
+    }
+    if role != Role::Backup || !moves::can_take_at_all(s) {
+        return false;
+    }
+    let was_heard = s.peer.was_ever_heard;
+    let is_falling_silent = was_heard && (!s.peer.is_on_time || s.peer.is_cut_short);
+    let is_unheard = s.peer.verdict == Verdict::Unintelligible || is_falling_silent;
+    if s.is_restrained() {
+        // Nothing is taken, but whoever asks for the status wants to know whether a peer that nobody hears
+        // serves.
+        return is_unheard || !was_heard;
+    }
+    moves::is_free_for_us(s)
+        || is_unheard
+        || s.peer.is_off
+        || (!was_heard && s.clock.is_past(s.clock.listening_asks_at))
+}
