@@ -14,8 +14,8 @@ pub enum Verdict {
     Dead,
     /// No path hears it, and that proves nothing.
     Doubtful,
-    /// No path hears it, and somebody unintelligible is on the cable: most likely it is the peer, with another
-    /// key, pair or version.
+    /// No path hears it, and somebody unintelligible is on the cable: most likely it is the peer, with
+    /// another key, pair or version.
     Unintelligible,
 }
 

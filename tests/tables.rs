@@ -276,7 +276,8 @@ fn situations_to_decisions() {
             Some("acquiring") => told(decide(Role::Acquiring, &row(line, HOLDER).0)),
             Some("active") => told(decide(Role::Active, &row(line, HOLDER).0)),
             Some("releasing") => told(decide(Role::Releasing, &row(line, HOLDER).0)),
-            // Scripts run that come before the addresses; they run, and nothing was allowed to take the group.
+            // Scripts run that come before the addresses; they run, and nothing was allowed to take the
+            // group.
             Some("preparing") => told(take_prepared(&row(line, BACKUP).0, false, false)),
             Some("prepared") => told(take_prepared(&row(line, BACKUP).0, true, false)),
             Some("overdue") => told(take_prepared(&row(line, BACKUP).0, true, true)),

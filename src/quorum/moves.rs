@@ -78,8 +78,8 @@ pub(super) fn is_free_for_us(s: &Situation) -> bool {
         && is_next(s)
 }
 
-/// Whether we say that we would take what nobody holds: it is taken once the peer has heard that. Who could not
-/// hold it leaves it to a peer that could.
+/// Whether we say that we would take what nobody holds: it is taken once the peer has heard that. Who could
+/// not hold it leaves it to a peer that could.
 pub fn claims(role: Role, s: &Situation) -> bool {
     let is_left_to_peer = s.own.is_address_refused && s.peer.is_able;
     role == Role::Backup && is_free_for_us(s) && s.clock.is_past(s.clock.judged_at) && !is_left_to_peer

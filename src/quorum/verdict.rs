@@ -19,8 +19,8 @@ pub struct Testimony {
     pub is_broken_briefly: bool,
 }
 
-/// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye. Somebody on the
-/// cable who is not understood outweighs it: the peer may be back, with another key.
+/// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye. Somebody on
+/// the cable who is not understood outweighs it: the peer may be back, with another key.
 ///
 /// Silence is proof when two paths of different kinds, which share no cause of failure, testify to it, or
 /// every configured path does. A path that another one outlived is broken and does not testify, so that all

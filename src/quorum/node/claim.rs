@@ -1,5 +1,5 @@
-//! What a backup asks and says before it takes a group: who answers on the wire, whether it could take it, and
-//! whether it would.
+//! What a backup asks and says before it takes a group: who answers on the wire, whether it could take it,
+//! and whether it would.
 
 use super::Node;
 use crate::pair::{GroupId, Role};

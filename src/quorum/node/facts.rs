@@ -110,8 +110,8 @@ impl Node {
         }
     }
 
-    /// When the lease of a holder is renewed. One waking for both: what would be due before the next beat goes
-    /// with this one.
+    /// When the lease of a holder is renewed. One waking for both: what would be due before the next beat
+    /// goes with this one.
     fn renews_at(&self, now: Instant, group: &Group) -> Instant {
         let at = group.timers.at(Timer::Renewal);
         if group.role.is_holding() && self.is_beat_due(now) {
@@ -120,16 +120,16 @@ impl Node {
         if group.role.is_holding() { at } else { Instant::NEVER }
     }
 
-    /// The peer has seen more witnesses than we do for so long that it is no lost echo; for ever longer, where
-    /// the group has moved before.
+    /// The peer has seen more witnesses than we do for so long that it is no lost echo; for ever longer,
+    /// where the group has moved before.
     fn outseen_at(&self, group: &Group) -> Instant {
         let twice = self.pace() + self.pace();
         let wait = if group.flaps == 0 { twice } else { group.failback_wait(twice) };
         self.outseen_since.map_or(Instant::NEVER, |since| since + wait)
     }
 
-    /// When the preferred node has been well for as long as the configuration asks; each unplanned loss doubles
-    /// that. Never where a group does not go back by itself.
+    /// When the preferred node has been well for as long as the configuration asks; each unplanned loss
+    /// doubles that. Never where a group does not go back by itself.
     fn failback_at(&self, id: GroupId, group: &Group) -> Instant {
         let policy = self.policy.groups.get(id.index()).filter(|policy| policy.prefer == Some(self.me));
         match (policy.map(|policy| policy.failback), self.well_since) {

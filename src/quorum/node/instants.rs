@@ -1,5 +1,5 @@
-//! From when on something is certain: the instants that the peer's last word, and ours, lead to. The arithmetic
-//! itself is in [`timing`].
+//! From when on something is certain: the instants that the peer's last word, and ours, lead to. The
+//! arithmetic itself is in [`timing`].
 
 use super::Node;
 use crate::config::{MAX_DEAD_AFTER, SafetyRule};
