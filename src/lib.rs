@@ -52,15 +52,16 @@
 //!
 //! The binary:
 //!
+//! * `clock.rs`, `logger/`: the monotonic clock, and the log.
+//! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
 //! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices
 //!   for the rest.
-//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's
-//!   end, and the journal of what was decided.
+//! * `operator/`: what people and programs are told, and what they may ask: the control protocol, records and
+//!   reasons in words, the status as text, JSON and metrics, its exit code, and what `why` says.
 //! * `guard/`: the hands of [`Custody`](custody::Custody): addresses with a lifetime, announcements, probes,
 //!   scripts, carriers, ports, and the loop round them.
-//! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
-//! * `control.rs`, `words.rs`, `logger/`, `clock.rs`: what a command and the agent say to each other, records
-//!   in words, the log, and the monotonic clock.
+//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's
+//!   end, and the journal of what was decided.
 //! * `cli/`: one file for each command, and the exit codes.
 //! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in
 //!   namespaces, and a world in virtual time.
@@ -96,13 +97,13 @@
 //!
 //! # The way of one operator's command
 //!
-//! 1. `crosswire handover gateway`: `cli/operate.rs` asks over the control socket (`control.rs`), a packet in
-//!    the run directory.
+//! 1. `crosswire handover gateway`: `cli/operate.rs` asks over the control socket (`operator/control.rs`),
+//!    a packet in the run directory.
 //! 2. `agent/control.rs` takes the question, `agent/mod.rs` turns the group's name into its id and hands in
 //!    `Event::Operator`.
 //! 3. [`Node`](quorum::Node) answers at once with `Effect::Reply`: accepted, or a
-//!    [`Denial`](reasons::Denial) that `words.rs` turns into a reason and a remedy. If accepted, the
-//!    wish stands for ten seconds.
+//!    [`Denial`](reasons::Denial) that `operator/words/denials.rs` turns into a reason and a remedy. If
+//!    accepted, the wish stands for ten seconds.
 //! 4. On the tick, the decision is to release: scripts first, then addresses. The guard stops the scripts,
 //!    removes the addresses, sees that they are gone, and says so.
 //! 5. The role becomes backup, and the next beat tells the peer: 'I have let this group go for you'. The peer

@@ -2,22 +2,20 @@
 //!
 //! `crosswire run` splits into two processes, the privileged [`guard`] and the unprivileged [`agent`], which
 //! runs the decision of the library. Every other command is one file in [`cli`]; those that need the running
-//! daemon ask it over the [`control`] socket.
+//! daemon ask it over the control socket. What people and programs are told is in [`operator`].
 
 mod agent;
 mod cli;
 mod clock;
-mod control;
 mod guard;
-mod kept;
 mod logger;
+mod operator;
 mod plain;
 mod private;
 mod settings;
 #[cfg(target_env = "musl")]
 mod thread_name;
 mod tty;
-mod words;
 #[cfg(feature = "workbench")]
 pub mod workbench;
 

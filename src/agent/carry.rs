@@ -9,9 +9,10 @@ use log::{log, warn};
 
 use super::{Agent, operators};
 use crate::clock;
-use crate::control::Answer;
 use crate::guard::wire::{Notice, ToGuard};
-use crate::{logger, words};
+use crate::logger;
+use crate::operator::control::Answer;
+use crate::operator::words;
 
 impl Agent<'_> {
     pub(super) fn step(&mut self, now: Instant, event: Event<'_>) {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag, accept4, recv, send};
 
-use crate::control::{Answer, Question, decode, encode};
+use crate::operator::control::{Answer, Question, decode, encode};
 
 /// Commands that may wait for an answer at once.
 const MAX_CLIENTS: usize = 4;

@@ -16,11 +16,11 @@ use super::guard_end::FromGuardEnd;
 use super::ports::Read;
 use super::{Agent, Listener, answers};
 use crate::clock;
-use crate::control::WatchdogReport;
 use crate::guard::wire::{FromGuard, ToGuard};
 use crate::logger;
+use crate::operator::control::WatchdogReport;
+use crate::operator::words;
 use crate::settings::{PathDevice, VirtualAddress};
-use crate::words;
 
 impl Listener {
     /// What it hears, as the kernel knows it.

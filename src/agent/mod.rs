@@ -19,8 +19,6 @@ mod tests;
 mod wait;
 pub mod witness;
 
-pub use operators::Texts;
-
 use std::os::fd::OwnedFd;
 
 use crosswire::config::{MAX_GROUPS, PathPolicy};
@@ -36,13 +34,13 @@ use crosswire::turn::{Step, Turn};
 use log::warn;
 
 use crate::clock;
-use crate::control::{Answer, WatchdogReport};
 use crate::guard::Inheritance;
 use crate::guard::punctual::Idleness;
-use crate::kept::Kept;
 use crate::logger;
+use crate::operator::control::{Answer, WatchdogReport};
+use crate::operator::restraint::SavedRestraint;
+use crate::operator::words::Names;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings};
-use crate::words::Names;
 use control::Control;
 use guard_end::GuardEnd;
 use journal::Journal;
@@ -96,7 +94,6 @@ struct Agent<'a> {
     idleness: Idleness,
     /// The guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
-    texts: Texts,
     /// What the last operator's request came to.
     reply: Option<Answer>,
     is_done: bool,
@@ -118,14 +115,13 @@ pub fn run(
     entropy: Entropy,
     sockets: Sockets,
     inheritance: Option<Inheritance>,
-    kept: Kept,
-    texts: Texts,
+    saved: SavedRestraint,
 ) -> u8 {
-    let mut agent = Agent::new(settings, keys, entropy, sockets, texts);
-    if inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance, kept.restraint)) {
-        agent.reason = kept.reason;
+    let mut agent = Agent::new(settings, keys, entropy, sockets);
+    if inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance, saved.restraint)) {
+        agent.reason = saved.reason;
     } else {
-        agent.restrain(kept);
+        agent.restrain(saved);
     }
     while !agent.is_done {
         agent.turn();
@@ -135,7 +131,7 @@ pub fn run(
 }
 
 impl<'a> Agent<'a> {
-    fn new(settings: &'a Settings, keys: &[Key], entropy: Entropy, sockets: Sockets, texts: Texts) -> Self {
+    fn new(settings: &'a Settings, keys: &[Key], entropy: Entropy, sockets: Sockets) -> Self {
         let policy = settings.policy.clone();
         let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len(), settings.interfaces.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
@@ -183,7 +179,6 @@ impl<'a> Agent<'a> {
             watchdog: None,
             lifeline: Lifeline::default(),
             end_at: Instant::NEVER,
-            texts,
             reply: None,
             is_done: false,
             settings,
@@ -191,8 +186,8 @@ impl<'a> Agent<'a> {
     }
 
     /// What the operator has told an earlier run.
-    fn restrain(&mut self, kept: Kept) {
-        let Kept { restraint, reason, .. } = kept;
+    fn restrain(&mut self, saved: SavedRestraint) {
+        let SavedRestraint { restraint, reason, .. } = saved;
         self.node.restrain(restraint);
         if restraint != Restraint::default() {
             warn!(
@@ -211,9 +206,9 @@ impl<'a> Agent<'a> {
 
     /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is
     /// none. `kept` is what an operator has told this run of the daemon.
-    fn succeed(&mut self, inheritance: &Inheritance, kept: Restraint) -> bool {
+    fn succeed(&mut self, inheritance: &Inheritance, saved: Restraint) -> bool {
         let succession = Succession {
-            deposit: deposit_of(inheritance, kept),
+            deposit: deposit_of(inheritance, saved),
             holdings: inheritance.holdings.iter().copied().collect(),
             last_token: inheritance.last_token,
         };
@@ -267,9 +262,9 @@ impl<'a> Agent<'a> {
 }
 
 /// What the last agent has left. It was told no more than what an operator has had kept.
-fn deposit_of(inheritance: &Inheritance, kept: Restraint) -> Option<Deposit> {
+fn deposit_of(inheritance: &Inheritance, saved: Restraint) -> Option<Deposit> {
     let mut deposit = succession::decode(&inheritance.deposit)?;
-    deposit.restraint = deposit.restraint.at_most(kept);
+    deposit.restraint = deposit.restraint.at_most(saved);
     if inheritance.has_other_witnesses {
         deposit.forget_witnesses();
     }

@@ -14,21 +14,11 @@ use super::lifeline::Told;
 use super::ports::Port;
 use super::{Agent, control};
 use crate::clock;
-use crate::control::{Answer, History, Question, Report, Unheard, typed};
-use crate::kept::MAX_REASON;
+use crate::operator::control::{Answer, History, Question, Report, Unheard, typed};
+use crate::operator::restraint::MAX_REASON;
+use crate::operator::{status_text, why_text};
 use crate::plain;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
-
-/// How what a node knows is written for the operator of its peer: as its own commands would write it.
-#[derive(Clone, Copy)]
-pub struct Texts {
-    /// All of it.
-    pub status: fn(&Report) -> String,
-    /// What happened, with the evidence or without.
-    pub why: fn(&History, bool) -> String,
-    /// How far a move is.
-    pub progress: fn(&History) -> String,
-}
 
 impl Agent<'_> {
     pub(super) fn hear_operators(&mut self) {
@@ -139,10 +129,10 @@ impl Agent<'_> {
     /// What our own commands would show.
     fn text(&self, now: Instant, subject: Subject) -> String {
         match subject {
-            Subject::Status => (self.texts.status)(&self.report(now)),
-            Subject::Why => (self.texts.why)(&self.history(now, TOLD_DECISIONS), true),
-            Subject::Log => (self.texts.why)(&self.history(now, TOLD_LINES), false),
-            Subject::Progress => (self.texts.progress)(&self.history(now, TOLD_STEPS)),
+            Subject::Status => status_text::text(&self.report(now), false),
+            Subject::Why => why_text::text(&self.history(now, TOLD_DECISIONS), true),
+            Subject::Log => why_text::text(&self.history(now, TOLD_LINES), false),
+            Subject::Progress => why_text::steps(&self.history(now, TOLD_STEPS)),
             Subject::Unknown => String::new(),
         }
     }

@@ -16,8 +16,8 @@ use nix::unistd::{read, write};
 
 #[cfg(feature = "cable-test")]
 use super::cable_test::Tester;
-use crate::control::{Away, PortReport};
 use crate::guard::interface;
+use crate::operator::control::{Away, PortReport};
 use crate::tty::lines;
 use crate::tty::speed::Mode;
 use crate::tty::uart::{Counts, Uart};

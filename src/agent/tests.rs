@@ -24,15 +24,14 @@ use crate::settings::VirtualAddress;
 #[cfg(feature = "cable-test")]
 use crate::tty::exchange;
 
-/// An agent that tells its peer's operator nothing.
+/// An agent with these sockets.
 fn agent_of<'a>(
     settings: &'a Settings,
     key: &[Key],
     entropy: Entropy,
     (guard, control): (OwnedFd, OwnedFd),
 ) -> Agent<'a> {
-    let texts = Texts { status: |_| String::new(), why: |_, _| String::new(), progress: |_| String::new() };
-    Agent::new(settings, key, entropy, Sockets { guard, control }, texts)
+    Agent::new(settings, key, entropy, Sockets { guard, control })
 }
 
 /// Counts what the calling thread allocates.

@@ -10,14 +10,15 @@ use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::timing::{Margin, Proof};
 use crosswire::time::Span;
 
-use super::exit::{Exit, complain_of};
 use super::lans;
 use super::option::{flag, option, options};
 use super::survey;
+use crate::operator::exit::{Exit, complain_of};
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version, heartbeat_bytes};
 
+use crate::operator::words;
 use crate::plain;
 use crate::settings::{
     ConfigError, FenceMethod, GroupSettings, KeyFile, PathDevice, Script, Settings, StopFailure, exact,
@@ -69,7 +70,7 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     if options.offline {
         return Ok(note);
     }
-    for warning in lans::twins(&settings).into_iter().chain(lans::doubled(&settings.interfaces)) {
+    for warning in lans::twins(&settings).into_iter().chain(words::answering_beside(&settings.interfaces)) {
         let _ = writeln!(note, "\nWARNING [lan]: {warning}");
     }
     let mut problems = settings.absent();

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use super::exit::Exit;
 use super::option::{flag, options};
+use crate::operator::exit::Exit;
 use crate::workbench::demo;
 
 options! {

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::exit::{Exit, complain, complain_of};
 use super::option::{flag, option, options};
 use crate::guard::fence::{Task, carry_out};
+use crate::operator::exit::{Exit, complain, complain_of};
 use crate::settings::Settings;
 
 options! {

@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::exit::{Exit, complain};
 use super::option::{flag, operand, options};
+use crate::operator::exit::{Exit, complain};
 use crosswire::frame::Key;
 
 use crate::settings::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};

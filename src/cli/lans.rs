@@ -6,25 +6,11 @@ use nix::unistd::read;
 
 use crate::agent::answers;
 use crate::guard::{ethernet, probe};
+use crate::operator::words;
 use crate::settings::{Settings, neighbours};
-use crate::words;
 
 /// How long answers may take.
 const PATIENCE: Duration = Duration::from_millis(300);
-
-/// A sentence for each of these interfaces beside which another one of this box answers for all that the box
-/// has.
-pub fn doubled(interfaces: &[String]) -> impl Iterator<Item = String> {
-    interfaces.iter().filter_map(|name| {
-        let other = neighbours::answers_beside(name)?;
-        Some(format!(
-            "{other} is in the LAN of {name} too, and answers ARP for the addresses of either (arp_ignore is \
-                0): what others send \
-             comes in at the wrong one; sysctl -w net.ipv4.conf.all.arp_ignore=1 \
-             net.ipv4.conf.all.arp_announce=2"
-        ))
-    })
-}
 
 /// A sentence for each interface on which somebody answers with our own hardware address, for what this box
 /// does not have. Nothing is known without root.

@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::completion;
-use super::exit::Exit;
 use super::help;
 use super::option::{Kind, Spec, Word, operand, options};
+use crate::operator::exit::Exit;
 
 /// The annotated configuration: what crosswire.toml(5) shows.
 const CONFIGURATION: &str = include_str!("../../config/crosswire.toml");

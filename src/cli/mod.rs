@@ -1,43 +1,30 @@
 //! One file per command.
 
-mod assessment;
 #[cfg(feature = "cable-test")]
 pub mod cable_test;
-mod cause;
 pub mod check;
-mod codes;
 #[cfg(feature = "workbench")]
 mod completion;
 #[cfg(feature = "workbench")]
 pub mod demo;
-pub mod exit;
 pub mod fence;
-mod forecast;
 mod help;
 #[cfg(feature = "import")]
 pub mod import;
-mod json;
 pub mod keygen;
 mod lans;
 #[cfg(feature = "workbench")]
 pub mod man;
-#[cfg(feature = "metrics")]
-mod metrics;
 pub mod operate;
 pub mod option;
 mod parse;
 pub mod peer;
-#[cfg(feature = "picture")]
-mod picture;
 pub mod progress;
 pub mod reload;
 pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
 pub mod status;
-mod status_json;
-mod status_paths;
-pub mod status_text;
 mod survey;
 mod version;
 mod watch;
@@ -47,7 +34,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use exit::{Exit, complain};
+use crate::operator::exit::{Exit, complain};
 use option::{Given, Options, Spec};
 
 /// One command: what it can be told, and what does it.

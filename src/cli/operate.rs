@@ -10,15 +10,15 @@ use crosswire::quorum::event::Demand;
 use crosswire::quorum::facts::Standby;
 use crosswire::time::{Instant, Span};
 
-use super::exit::{Exit, complain};
 use super::option::{flag, operand, option, options};
 use super::progress::Progress;
 use super::status::not_answered;
 use crate::clock::{self, now};
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
-use crate::kept::{self, Kept, LONGEST_MAINTENANCE};
+use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask};
+use crate::operator::exit::{Exit, complain};
+use crate::operator::restraint::{self, LONGEST_MAINTENANCE, SavedRestraint};
+use crate::operator::words;
 use crate::settings::parse_span;
-use crate::words;
 
 /// How long a move is followed on which nothing is seen to go on. The daemon goes on all the same.
 const PATIENCE: Span = Span::from_s(30);
@@ -148,9 +148,9 @@ pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
         .map_or_else(Vec::new, |report| held_here(&report));
     let standby = if options.force { Standby::Forced } else { Standby::Asked };
     unless_accepted(&options.run_dir, &question, "").unwrap_or_else(|| {
-        keep(&options.run_dir, |kept| {
-            kept.restraint.standby = standby;
-            kept.reason.clone_from(&options.reason);
+        keep(&options.run_dir, |saved| {
+            saved.restraint.standby = standby;
+            saved.reason.clone_from(&options.reason);
         });
         follow_until_free(&options.run_dir, &held, progress, out)
     })
@@ -179,10 +179,10 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
             Span::ZERO => writeln!(out, "done: maintenance is over"),
             _ => writeln!(out, "done: nothing is moved for {lasts}"),
         };
-        keep(&options.run_dir, |kept| {
-            kept.restraint.maintenance_until = (lasts > Span::ZERO).then(|| clock::now() + lasts);
+        keep(&options.run_dir, |saved| {
+            saved.restraint.maintenance_until = (lasts > Span::ZERO).then(|| clock::now() + lasts);
             if lasts > Span::ZERO {
-                (kept.lasts, kept.reason) = (lasts, options.reason.clone());
+                (saved.lasts, saved.reason) = (lasts, options.reason.clone());
             }
         });
         Exit::Done
@@ -201,13 +201,13 @@ fn maintenance_span(options: &MaintenanceOptions) -> Result<Span, String> {
     }
 }
 
-fn end_standby(kept: &mut Kept) {
-    kept.restraint.standby = Standby::No;
+fn end_standby(saved: &mut SavedRestraint) {
+    saved.restraint.standby = Standby::No;
 }
 
-/// Changes what is kept for agents and daemons to come; where that cannot be, the operator has to know.
-fn keep(run_dir: &Path, change: impl FnOnce(&mut Kept)) {
-    if let Err((file, error)) = kept::change(run_dir, clock::now(), change) {
+/// Changes what is saved for agents and daemons to come; where that cannot be, the operator has to know.
+fn keep(run_dir: &Path, change: impl FnOnce(&mut SavedRestraint)) {
+    if let Err((file, error)) = restraint::change(run_dir, clock::now(), change) {
         let _ = writeln!(std::io::stderr(), "this ends when the daemon does: {}: {error}", file.display());
     }
 }

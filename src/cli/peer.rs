@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
 
-use super::exit::{Exit, complain};
 use super::option::{flag, operand, option, options};
 use super::status::not_answered;
 use crate::agent::lifeline::PATIENCE;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Unheard, ask_within};
+use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, Unheard, ask_within};
+use crate::operator::exit::{Exit, complain};
 
 options! {
     /// Show what the other node says of itself, over the cable if the LAN is dead

@@ -1,6 +1,5 @@
 //! What an operator sees of a planned move while it goes on, where standard error is a terminal.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -10,10 +9,9 @@ use crosswire::pair::Role;
 use crosswire::time::{Instant, Span};
 
 use super::operate::{is_on_its_way, report};
-use super::why;
 use crate::clock::now;
-use crate::control::{Answer, History, Question, Report, ask, ask_within};
-use crate::words;
+use crate::operator::control::{Answer, History, Question, Report, ask, ask_within};
+use crate::operator::words;
 
 /// Entries of the journal that one look can show.
 const MAX_SHOWN: u16 = 20;
@@ -49,7 +47,7 @@ impl Progress {
     /// Shows what is new.
     pub fn look(&mut self, run_dir: &Path, report: &Report) {
         let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
-        let names = why::names(&history);
+        let names = history.names();
         let lines = history.entries.iter().map(|(_, record, _)| words::sentence(record, &names).1);
         show(&history.node, fresh(lines.collect(), history.count, self.seen));
         self.seen = self.seen.max(history.count);
@@ -107,17 +105,6 @@ fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
     };
     let (count, lines) = text.split_once('\n')?;
     Some((count.parse().ok()?, lines.lines().map(str::to_owned).collect()))
-}
-
-/// What a node tells whoever follows a move on the other one.
-pub fn text(history: &History) -> String {
-    let names = why::names(history);
-    let mut text = format!("{}\n", history.count);
-    for (_, record, _) in &history.entries {
-        // Writing into memory cannot fail.
-        let _ = writeln!(text, "{}", words::sentence(record, &names).1);
-    }
-    text
 }
 
 fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::exit::{Exit, complain};
 use super::option::{option, options};
 use super::status::not_answered;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, ask};
 use crate::guard::lock::{PID_FILE, read_pid};
 use crate::guard::reload::{DONE, answer_file};
+use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, ask};
+use crate::operator::exit::{Exit, complain};
 
 options! {
     /// Read the configuration anew; only what has changed is touched

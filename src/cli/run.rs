@@ -18,14 +18,15 @@ use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 
 use siphasher::sip::SipHasher24;
 
-use super::exit::{Exit, complain, complain_of};
 use super::option::{flag, option, options};
-use crate::control::{self, DEFAULT_RUN_DIR};
 use crate::guard::OpenError;
 use crate::guard::privileges;
 use crate::guard::punctual::Process;
+use crate::operator::control::{self, DEFAULT_RUN_DIR};
+use crate::operator::exit::{Exit, complain, complain_of};
+use crate::operator::restraint;
 use crate::settings::{KeyFile, Settings};
-use crate::{agent, clock, guard, kept, logger, private};
+use crate::{agent, clock, guard, logger, private};
 
 options! {
     /// Run the daemon
@@ -119,7 +120,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         return Err(refused("the run directory", &error));
     }
     let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
-    kept::begin(&options.run_dir, &kept::file(&settings.state, &settings.pair, settings.my_name()))
+    restraint::begin(&options.run_dir, &restraint::file(&settings.state, &settings.pair, settings.my_name()))
         .map_err(|error| refused("the run directory", &error))?;
     let control = control::listen_in(&options.run_dir)
         .map_err(|error| refused(&format!("the control socket in {}", options.run_dir.display()), &error))?;
@@ -129,7 +130,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
 /// A box without entropy starts all the same: only the making of keys may wait. What such a kernel gives may
 /// be the same after each boot, so whatever else tells one run from another goes into it.
 fn draw_entropy(keys: &[Key]) -> Result<Entropy, getrandom::Error> {
-    let boot = kept::boot_id();
+    let boot = restraint::boot_id();
     let now = [clock::now().as_us(), std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs())];
     Ok(mix(draw()?, keys, &boot, now, std::process::id()))
 }
@@ -263,7 +264,7 @@ fn be_agent(
     }
     // Drawn while there is a /dev, and read while it may be.
     let entropy = draw_entropy(keys);
-    let kept = kept::of_run(run_dir, clock::now());
+    let restraint = restraint::of_run(run_dir, clock::now());
     match privileges::drop_all(run_dir) {
         Ok(dropped) => {
             for kept in dropped.kept {
@@ -278,12 +279,7 @@ fn be_agent(
     match (entropy, control) {
         (Ok(entropy), Ok(control)) => {
             let sockets = agent::Sockets { guard, control };
-            let texts = agent::Texts {
-                status: |report| super::status_text::text(report, false),
-                why: super::why::text,
-                progress: super::progress::text,
-            };
-            agent::run(settings, keys, entropy, sockets, inheritance, kept, texts)
+            agent::run(settings, keys, entropy, sockets, inheritance, restraint)
         }
         (Err(error), _) => {
             error!("the kernel gives no random numbers: {error}");

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use crosswire::config::{GroupPolicy, SafetyRule};
 use crosswire::pair::Side;
 
-use super::exit::{Exit, complain};
 use super::option::{flag, option, options};
+use crate::operator::exit::{Exit, complain};
+use crate::operator::words;
 use crate::settings::{GroupSettings, PathDevice, Settings};
-use crate::words;
 use crate::workbench::simulate::fault::Names;
 use crate::workbench::simulate::schedule::Schedule;
 use crate::workbench::simulate::script::Script;

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::assessment::assess;
-use super::exit::{Exit, complain};
-#[cfg(feature = "metrics")]
-use super::metrics;
 use super::option::{flag, option, options};
-use super::status_json;
-use super::status_text::text;
 use super::watch;
-use crate::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask_within};
+use crate::operator::assessment::assess;
+use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask_within};
+use crate::operator::exit::{Exit, complain};
+#[cfg(feature = "metrics")]
+use crate::operator::metrics;
+use crate::operator::status_json;
+use crate::operator::status_text::text;
 use crate::plain;
 
 options! {

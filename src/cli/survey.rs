@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
 
-use super::exit::Exit;
-use super::json::{Value, json};
 use crate::agent::witness::Asker;
 use crate::clock::now;
 use crate::guard::witness::{open, protocols};
+use crate::operator::exit::Exit;
+use crate::operator::json::{Value, json};
 use crate::plain;
 use crate::settings::{ConfigError, Settings, Witness, neighbours};
 

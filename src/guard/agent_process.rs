@@ -21,8 +21,8 @@ use super::turns::Guard;
 use super::wire::FromGuard;
 use super::witness;
 use crate::logger;
+use crate::operator::words;
 use crate::settings::{Settings, VirtualAddress};
-use crate::words;
 
 /// A descriptor above this is closed only where the kernel can close a range (Linux 5.9).
 const MAX_DESCRIPTOR: RawFd = 4_096;

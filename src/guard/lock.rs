@@ -11,7 +11,7 @@ use nix::libc;
 use nix::unistd::getpid;
 use thiserror::Error;
 
-use crate::control::DEFAULT_RUN_DIR;
+use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::private;
 
 /// In the run directory.

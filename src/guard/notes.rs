@@ -135,7 +135,7 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words;
+    use crate::operator::words;
 
     #[test]
     fn an_operator_reads_what_the_kernel_said() {

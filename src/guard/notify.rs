@@ -13,8 +13,8 @@ use super::spawn::{NODE_VARIABLE, environment, spawn};
 use super::turns::{Guard, how_ended};
 use super::wire::Notice;
 use crate::clock::now;
+use crate::operator::words;
 use crate::settings::{Script, Standard};
-use crate::words;
 
 /// Notices that wait; beyond these the oldest is dropped: what is newest matters most.
 const MAX_WAITING: usize = 16;

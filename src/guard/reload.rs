@@ -14,8 +14,9 @@ use log::{error, info};
 use super::addresses::prepare;
 use super::links::Links;
 use super::turns::{Guard, MAX_LAST_WORDS, plan, script_plans};
+use crate::operator::words;
+use crate::private;
 use crate::settings::{Change, GroupSettings, KeyFile, Settings, VirtualAddress, differences};
-use crate::{private, words};
 
 /// Where the guard says what became of a reload.
 pub fn answer_file(run_dir: &Path) -> PathBuf {

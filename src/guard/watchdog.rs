@@ -15,8 +15,8 @@ use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::libc::c_int;
 
+use crate::operator::words::reset_cause;
 use crate::settings::{Settings, Watchdog as Wanted};
-use crate::words::reset_cause;
 
 /// Most seconds that a beat can announce.
 const MAX_ANNOUNCED_S: u64 = 255;

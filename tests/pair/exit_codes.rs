@@ -1,5 +1,5 @@
 //! What a monitor is told: the exit code of `status` and its line, while what it tells of is so. (Every case
-//! has a row in `src/cli/assessment_tests.rs`; here are the grave ones on real processes.)
+//! has a row in `src/operator/assessment_tests.rs`; here are the grave ones on real processes.)
 
 use std::thread;
 

@@ -23,7 +23,7 @@ const LIBRARY: [&str; 12] = [
 ];
 
 /// The binary's folders, in the same way.
-const BINARY: [&str; 14] = [
+const BINARY: [&str; 12] = [
     "plain",
     "thread_name",
     "private",
@@ -31,9 +31,7 @@ const BINARY: [&str; 14] = [
     "tty",
     "logger",
     "settings",
-    "words",
-    "control",
-    "kept",
+    "operator",
     "guard",
     "agent",
     "workbench",

@@ -13,7 +13,6 @@ pub const LONG: &[(&str, &str)] = &[
     ("src/settings/groups.rs", "addresses, scripts, and what is tracked"),
     ("src/settings/mod.rs", "what the file says, and how it is asked"),
     ("src/settings/tests.rs", "what is read, and what is refused"),
-    ("src/words.rs", "words of roles, of reasons and of denials"),
     ("src/workbench/lab/mod.rs", "the laboratory and what it is asked"),
     ("tests/cli/import.rs", "one file for each kind of source"),
     ("tests/decision.rs", "one file for each kind of story"),

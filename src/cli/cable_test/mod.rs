@@ -13,9 +13,9 @@ use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::libc::c_int;
 
-use super::exit::Exit;
 use super::option::{flag, operand, option, options};
 use crate::guard::ports::open_serial;
+use crate::operator::exit::Exit;
 use crate::tty::exchange::{Nonce, Wires};
 use crate::tty::lines;
 use crate::tty::uart::Uart;

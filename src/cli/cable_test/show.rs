@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use crate::cli::json::{Value, json};
+use crate::operator::json::{Value, json};
 
 use super::outcome::{Outcome, Wiring};
 use super::steps::{BAUDS, is_wanted};

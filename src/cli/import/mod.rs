@@ -26,9 +26,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::exit::Exit;
 use super::keygen;
 use super::option::{operand, option, options};
+use crate::operator::exit::Exit;
 use crate::settings::{ConfigError, Settings, nearest, shorten};
 use authkeys::Keys;
 use directives::{DIRECTIVES, Treatment, WHOLE_LINE};

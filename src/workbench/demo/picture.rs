@@ -4,7 +4,7 @@ use crosswire::pair::{Role, Side};
 
 use super::judge::seconds;
 use super::view::{NodeView, Told, View};
-use crate::words;
+use crate::operator::words;
 use crate::workbench::lab::setup::{NODE_NAMES, VIP};
 
 /// The first line.

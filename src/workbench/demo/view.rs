@@ -8,7 +8,7 @@ use crosswire::pair::{Role, Side};
 use crosswire::reasons::Verdict;
 use crosswire::time::Span;
 
-use crate::control::{Answer, Question, Report, ask};
+use crate::operator::control::{Answer, Question, Report, ask};
 use crate::workbench::lab::Lab;
 use crate::workbench::lab::setup::VIP;
 

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use super::places::Names;
 use super::{ImportOptions, count_fates, tell_end, write_files};
-use crate::cli::exit::Exit;
+use crate::operator::exit::Exit;
 use crate::settings::{ConfigError, Settings};
 use compose::Page;
 use model::Node;

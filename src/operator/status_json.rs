@@ -8,12 +8,12 @@ use nix::errno::Errno;
 
 use super::assessment::{Reason, is_seen};
 use super::codes;
+use super::control::{PortReport, Report};
 use super::forecast;
 use super::json::{Value, json};
+use super::words;
 use crate::clock;
-use crate::control::{PortReport, Report};
 use crate::tty::lines;
-use crate::words;
 
 /// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
 const SCHEMA: u32 = 1;

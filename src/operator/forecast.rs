@@ -7,10 +7,10 @@ use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::reasons::Block;
 
 use super::codes;
+use super::control::Report;
 use super::json::{Value, json};
 use super::status_text::name;
-use crate::control::Report;
-use crate::words;
+use super::words;
 
 /// A line for each fault of which anything is known, but for what is down already.
 pub fn write(report: &Report, out: &mut String) -> fmt::Result {

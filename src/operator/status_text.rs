@@ -9,11 +9,11 @@ use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
 
 use super::assessment::{assess, is_seen};
+use super::control::Report;
+use super::forecast;
 use super::status_paths::write_paths;
-use super::{forecast, lans};
-use crate::control::Report;
+use super::words;
 use crate::plain;
-use crate::words;
 
 /// All of it, for a screen of 80 columns; with the figures of every path if it `is_verbose`.
 pub fn text(report: &Report, is_verbose: bool) -> String {
@@ -53,7 +53,7 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
             "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery"
         )?;
     }
-    for double in lans::doubled(&report.interfaces) {
+    for double in words::answering_beside(&report.interfaces) {
         writeln!(out, "  {double}")?;
     }
     if node.is_standby {

@@ -10,7 +10,7 @@ use crosswire::reasons::{Block, TakeReason, Verdict};
 use crosswire::resource::Condition;
 use crosswire::time::Span;
 
-use crate::words::{self, Names};
+use super::words::{self, Names};
 
 /// An entry of a history: how long ago, what, and how many more like it.
 pub type Entry = (Span, Record, u32);

@@ -26,8 +26,8 @@ macro_rules! json {
     ({ $( $key:literal: $value:expr ),+ $(,)? }) => {
         {
             let mut object = Vec::new();
-            $( $crate::cli::json::put(&mut object, $key, $value.into()); )+
-            $crate::cli::json::Value::Object(object)
+            $( $crate::operator::json::put(&mut object, $key, $value.into()); )+
+            $crate::operator::json::Value::Object(object)
         }
     };
 }

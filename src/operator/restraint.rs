@@ -40,7 +40,7 @@ pub const MAX_REASON: usize = 200;
 
 /// What is in force.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Kept {
+pub struct SavedRestraint {
     /// What the node is told.
     pub restraint: Restraint,
     /// How long the maintenance was to last when the operator asked for it.
@@ -66,7 +66,7 @@ pub fn begin(run_dir: &Path, file: &Path) -> io::Result<()> {
 }
 
 /// What counts in this run of the daemon.
-pub fn of_run(run_dir: &Path, now: Instant) -> Kept {
+pub fn of_run(run_dir: &Path, now: Instant) -> SavedRestraint {
     let copy = run_dir.join(OF_RUN);
     load(&if copy.exists() { copy } else { run_dir.join(LINK) }, now)
 }
@@ -78,7 +78,7 @@ pub fn of_run(run_dir: &Path, now: Instant) -> Kept {
 pub fn change(
     run_dir: &Path,
     now: Instant,
-    change: impl FnOnce(&mut Kept),
+    change: impl FnOnce(&mut SavedRestraint),
 ) -> Result<(), (PathBuf, io::Error)> {
     let copy = run_dir.join(OF_RUN);
     let link = run_dir.join(LINK);
@@ -96,15 +96,15 @@ pub fn change(
 
 /// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was
 /// in force.
-pub fn load(file: &Path, now: Instant) -> Kept {
-    let doubt = |what: &str| Kept {
+pub fn load(file: &Path, now: Instant) -> SavedRestraint {
+    let doubt = |what: &str| SavedRestraint {
         restraint: Restraint { maintenance_until: Some(now + IN_DOUBT), ..Restraint::default() },
         lasts: IN_DOUBT,
         reason: Some(format!("{} {what}: say again what is to be", file.display())),
     };
     match read(file) {
         Ok(text) => parse(&text, &boot_id(), now).unwrap_or_else(|| doubt("is damaged")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => SavedRestraint::default(),
         Err(error) => doubt(&format!("cannot be read ({error})")),
     }
 }
@@ -120,7 +120,7 @@ fn read(file: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// What the file system says.
-fn save(file: &Path, kept: &Kept) -> io::Result<()> {
+fn save(file: &Path, kept: &SavedRestraint) -> io::Result<()> {
     if kept.restraint == Restraint::default() {
         return match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -131,7 +131,7 @@ fn save(file: &Path, kept: &Kept) -> io::Result<()> {
     write(file, kept)
 }
 
-fn write(file: &Path, kept: &Kept) -> io::Result<()> {
+fn write(file: &Path, kept: &SavedRestraint) -> io::Result<()> {
     private::directory(file.parent().unwrap_or(Path::new("/")))?;
     let (mut written, new) = private::create_beside(file, 0o600)?;
     written.write_all(text(kept, &boot_id()).as_bytes())?;
@@ -153,7 +153,7 @@ pub fn boot_id() -> String {
 /// What the states of standby are called in the file.
 const STANDBY: [(&str, Standby); 2] = [("asked", Standby::Asked), ("forced", Standby::Forced)];
 
-fn text(kept: &Kept, boot: &str) -> String {
+fn text(kept: &SavedRestraint, boot: &str) -> String {
     let mut text = format!("boot {boot}\n");
     // Writing into a String cannot fail.
     for (word, _) in STANDBY.iter().filter(|(_, standby)| *standby == kept.restraint.standby) {
@@ -169,8 +169,8 @@ fn text(kept: &Kept, boot: &str) -> String {
 }
 
 /// `None` if it is not, from the first line to the last, what [`text`] writes.
-fn parse(text: &str, boot: &str, now: Instant) -> Option<Kept> {
-    let mut kept = Kept::default();
+fn parse(text: &str, boot: &str, now: Instant) -> Option<SavedRestraint> {
+    let mut kept = SavedRestraint::default();
     let mut is_same_boot = false;
     let lines = text.strip_suffix("\nend\n")?.lines();
     for line in lines {
@@ -199,10 +199,14 @@ mod tests {
 
     const NOW: Instant = Instant::from_us(50_000_000);
 
-    fn kept() -> Kept {
+    fn kept() -> SavedRestraint {
         let restraint =
             Restraint { standby: Standby::Forced, maintenance_until: Some(NOW + Span::from_s(40)) };
-        Kept { restraint, lasts: Span::from_s(90), reason: Some("new disk, see the board".to_owned()) }
+        SavedRestraint {
+            restraint,
+            lasts: Span::from_s(90),
+            reason: Some("new disk, see the board".to_owned()),
+        }
     }
 
     #[test]
@@ -242,11 +246,11 @@ mod tests {
         save(&file, &kept()).expect("written");
         begin(run.path(), &file).expect("it begins");
         assert_eq!(of_run(run.path(), NOW).restraint.standby, Standby::Forced, "as the last run was told");
-        change(run.path(), NOW, |kept| *kept = Kept::default()).expect("changed");
-        assert_eq!((of_run(run.path(), NOW), file.exists()), (Kept::default(), false));
+        change(run.path(), NOW, |kept| *kept = SavedRestraint::default()).expect("changed");
+        assert_eq!((of_run(run.path(), NOW), file.exists()), (SavedRestraint::default(), false));
         // A file stands where the directory should be.
         fs::remove_dir_all(disk.path()).and_then(|()| fs::write(disk.path(), "")).expect("no directory");
-        let ask = |kept: &mut Kept| kept.restraint.standby = Standby::Asked;
+        let ask = |kept: &mut SavedRestraint| kept.restraint.standby = Standby::Asked;
         let (which, _) = change(run.path(), NOW, ask).expect_err("the disk takes nothing");
         assert_eq!((which, of_run(run.path(), NOW).restraint.standby), (file.clone(), Standby::Asked));
         begin(run.path(), &file).expect("another run");
@@ -258,7 +262,7 @@ mod tests {
         let (run, disk) =
             (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         begin(run.path(), &file(disk.path(), "gateway", "gw1")).expect("it begins");
-        change(run.path(), NOW, |kept| *kept = Kept::default()).expect("changed");
+        change(run.path(), NOW, |kept| *kept = SavedRestraint::default()).expect("changed");
         // As in a full run directory, no new copy can be written.
         fs::create_dir(run.path().join("restraint.new")).expect("in its place");
         change(run.path(), NOW, |kept| kept.restraint.standby = Standby::Asked).expect("saved");
@@ -269,7 +273,7 @@ mod tests {
     fn a_damaged_file_is_maintenance_for_an_hour_and_says_so() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = file(directory.path(), "gateway", "gw1");
-        assert_eq!(load(&file, NOW), Kept::default(), "no file, nothing in force");
+        assert_eq!(load(&file, NOW), SavedRestraint::default(), "no file, nothing in force");
         let whole = text(&kept(), "a");
         for bad in
             ["", "\n", "end\n", "boot a\nstandby perhaps\nend\n", "\0\0\0\0", "boot a\nmaintenance 5\nend\n"]
@@ -286,23 +290,27 @@ mod tests {
         }
         fs::write(&file, [0xff; 5_000]).expect("written");
         assert_eq!(load(&file, NOW).restraint.maintenance_until, Some(NOW + IN_DOUBT));
-        save(&file, &Kept::default()).expect("over");
-        assert_eq!(load(&file, NOW), Kept::default());
+        save(&file, &SavedRestraint::default()).expect("over");
+        assert_eq!(load(&file, NOW), SavedRestraint::default());
     }
 
     #[test]
     fn a_file_is_written_whole_and_goes_when_nothing_is_in_force() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = file(&directory.path().join("state"), "gateway", "gw1");
-        save(&file, &Kept::default()).expect("nothing to do");
+        save(&file, &SavedRestraint::default()).expect("nothing to do");
         let now = crate::clock::now();
         let restraint =
             Restraint { standby: Standby::Asked, maintenance_until: Some(now + Span::from_s(60)) };
-        let kept = Kept { restraint, lasts: Span::from_s(60), reason: Some("a\nb\u{1b}".to_owned()) };
+        let kept =
+            SavedRestraint { restraint, lasts: Span::from_s(60), reason: Some("a\nb\u{1b}".to_owned()) };
         save(&file, &kept).expect("written");
-        assert_eq!(load(&file, now), Kept { reason: Some("a?b?".to_owned()), ..kept });
-        save(&file, &Kept::default()).expect("removed");
+        assert_eq!(load(&file, now), SavedRestraint { reason: Some("a?b?".to_owned()), ..kept });
+        save(&file, &SavedRestraint::default()).expect("removed");
         assert_eq!(fs::read_dir(directory.path().join("state")).expect("a directory").count(), 0);
-        assert!(save(Path::new("/proc/crosswire/x"), &Kept { restraint, ..Kept::default() }).is_err());
+        assert!(
+            save(Path::new("/proc/crosswire/x"), &SavedRestraint { restraint, ..SavedRestraint::default() })
+                .is_err()
+        );
     }
 }

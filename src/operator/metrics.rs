@@ -12,10 +12,10 @@ use crosswire::status::{GroupStatus, PathStatus};
 use crosswire::time::Span;
 
 use super::assessment::{Reason, assess, is_heard, is_seen};
+use super::control::Report;
 use super::exit::Exit;
 use super::forecast;
-use crate::control::Report;
-use crate::words;
+use super::words;
 
 /// What a metric is measured on.
 struct Samples<'a> {
@@ -234,7 +234,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::cli::assessment::tests::well;
+    use crate::operator::assessment::tests::well;
 
     fn of_a_pair() -> String {
         text(&well(Role::Active))

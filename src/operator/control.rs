@@ -24,6 +24,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 
+use super::words::Names;
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
@@ -226,6 +227,19 @@ pub struct History {
     pub count: u32,
     /// How long ago, and what; the oldest first.
     pub entries: Vec<(Span, Record, u32)>,
+}
+
+impl History {
+    /// The names that its records are told with.
+    pub fn names(&self) -> Names {
+        Names {
+            peer: self.peer.clone(),
+            paths: self.paths.clone(),
+            groups: self.groups.clone(),
+            scripts: self.scripts.clone(),
+            key_file: self.key_file.clone(),
+        }
+    }
 }
 
 /// The socket's path in a run directory.

@@ -9,9 +9,9 @@ use crosswire::time::Span;
 use nix::errno::Errno;
 
 use super::assessment::is_heard;
-use crate::control::{Away, PortReport, Report};
+use super::control::{Away, PortReport, Report};
+use super::words::{self, Names};
 use crate::tty::lines;
-use crate::words::{self, Names};
 
 /// Every path, with its figures if it `is_verbose`.
 pub fn write_paths(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {

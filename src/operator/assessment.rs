@@ -10,11 +10,11 @@ use crosswire::resource::Condition;
 use crosswire::status::{GroupStatus, PathStatus, PeerStatus, WitnessStatus};
 use crosswire::time::Span;
 
+use super::control::Report;
 use super::exit::Exit;
 use super::forecast;
 use super::status_text::waiting;
-use crate::control::Report;
-use crate::words;
+use super::words;
 
 /// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
 /// Jeopardy counts at once: a path has been silent for dead_after by then.

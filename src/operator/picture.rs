@@ -11,7 +11,7 @@ use crosswire::reasons::Verdict;
 use crosswire::time::Span;
 
 use super::cause::Entry;
-use crate::words::{self, Names};
+use super::words::{self, Names};
 
 /// Where lanes begin and end, and how far they are apart, in units of the picture.
 const LEFT: u64 = 150;

@@ -1,0 +1,29 @@
+//! What people and programs are told, and what they may ask: the one place in which a node's state and its
+//! records become text, JSON, metrics and exit codes.
+//!
+//! * [`control`]: what a command and the agent say to each other, a packet in the run directory.
+//! * [`restraint`]: standby and maintenance, which outlive the daemon and the box.
+//! * [`words`]: records, states, reasons and denials in words; [`codes`] the same for programs.
+//! * [`assessment`]: what a status comes to, one reason and one [`exit`] code.
+//! * [`status_text`], [`status_json`], `metrics`: the status for people, programs and Prometheus;
+//!   [`forecast`]: what one more fault would come to.
+//! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line.
+
+pub mod assessment;
+pub mod cause;
+mod codes;
+pub mod control;
+pub mod exit;
+mod forecast;
+pub mod json;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "picture")]
+pub mod picture;
+pub mod restraint;
+pub mod status_json;
+mod status_paths;
+pub mod status_text;
+pub mod why_json;
+pub mod why_text;
+pub mod words;

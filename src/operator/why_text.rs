@@ -1,0 +1,110 @@
+//! The text of `why`: what it comes to and why, in the first line; then what happened, and for each decision
+//! the evidence and the rule.
+
+use std::fmt::Write as _;
+
+use crosswire::quorum::record::{Evidence, Record};
+
+use super::cause::{Entry, headline};
+use super::control::History;
+use super::words::{self, Names};
+use crate::logger::And;
+
+/// What it comes to, and how long ago.
+pub fn first_line(history: &History) -> String {
+    match headline(&history.entries, &history.node, &history.names()) {
+        Some((index, said)) => {
+            let age = history.entries.get(index).map(|(age, ..)| *age).unwrap_or_default();
+            format!("{said} ({age} ago)")
+        }
+        None => format!("{} has decided nothing yet", history.node),
+    }
+}
+
+/// All of it, for people, with the evidence and what it comes to, or without.
+pub fn text(history: &History, has_evidence: bool) -> String {
+    text_of(history, has_evidence, |_| true)
+}
+
+pub fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) -> bool) -> String {
+    let (names, mut text) = (history.names(), String::new());
+    if has_evidence {
+        let _ = writeln!(text, "{}\n", first_line(history));
+    }
+    for (age, record, more) in history.entries.iter().filter(|entry| is_shown(entry)) {
+        let (_, sentence) = words::sentence(record, &names);
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{:>10} ago  {sentence}{}", age.to_string(), And(*more));
+        if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
+            for line in evidence_lines(evidence, &names) {
+                let _ = writeln!(text, "                  {line}");
+            }
+        }
+    }
+    text
+}
+
+/// What a decision was made of, in a few short lines.
+fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
+    let s = evidence;
+    let paths = names.paths.iter().zip(evidence.paths);
+    let paths: Vec<String> =
+        paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
+    let peer = &names.peer;
+    let first = format!(
+        "{}; {peer} {}, {}",
+        paths.join(", "),
+        words::verdict(s.verdict),
+        words::claim(s.claim, peer)
+    );
+    let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s, peer));
+    vec![first, second]
+}
+
+pub(super) fn evidence_of(record: &Record) -> Option<&Evidence> {
+    match record {
+        Record::Taking { evidence, .. }
+        | Record::Releasing { evidence, .. }
+        | Record::Blocked { evidence, .. } => Some(evidence),
+        Record::Path { .. }
+        | Record::Refused { .. }
+        | Record::Verdict { .. }
+        | Record::Jeopardy(_)
+        | Record::PeerStarted
+        | Record::DigestDiffers(_)
+        | Record::TermsUsedUp(_)
+        | Record::Role { .. }
+        | Record::Fault { .. }
+        | Record::Fence { .. }
+        | Record::Lines { .. }
+        | Record::Deaf { .. }
+        | Record::VipAnswered { .. }
+        | Record::VipContested { .. }
+        | Record::Script { .. }
+        | Record::Stall(_)
+        | Record::Succeeded
+        | Record::Reloaded
+        | Record::GuardLost
+        | Record::GuardSilent(_)
+        | Record::PeerTrouble(_)
+        | Record::Standby(_)
+        | Record::StandbyYielded
+        | Record::Maintenance(_)
+        | Record::BothServe(_)
+        | Record::Incident(_)
+        | Record::Scripts { .. }
+        | Record::PeerUnable { .. }
+        | Record::Leaving => None,
+    }
+}
+
+/// What a node tells whoever follows a move on the other one.
+pub fn steps(history: &History) -> String {
+    let names = history.names();
+    let mut text = format!("{}\n", history.count);
+    for (_, record, _) in &history.entries {
+        // Writing into memory cannot fail.
+        let _ = writeln!(text, "{}", words::sentence(record, &names).1);
+    }
+    text
+}

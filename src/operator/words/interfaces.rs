@@ -1,0 +1,28 @@
+//! What is wrong with an interface of this box beside the others.
+
+use super::mac;
+use crate::settings::neighbours;
+
+/// An interface has the hardware address of another box's, which is taken to be the peer.
+pub fn twin(interface: &str, hardware: [u8; 6], peer: &str) -> String {
+    format!(
+        "{interface}: another box on it (is it {peer}?) has its hardware address, {}: switches send what is \
+            for one of them to \
+         the other; give each its own",
+        mac(hardware)
+    )
+}
+
+/// A sentence for each of these interfaces beside which another one of this box answers for all that the box
+/// has.
+pub fn answering_beside(interfaces: &[String]) -> impl Iterator<Item = String> {
+    interfaces.iter().filter_map(|name| {
+        let other = neighbours::answers_beside(name)?;
+        Some(format!(
+            "{other} is in the LAN of {name} too, and answers ARP for the addresses of either (arp_ignore is \
+                0): what others send \
+             comes in at the wrong one; sysctl -w net.ipv4.conf.all.arp_ignore=1 \
+             net.ipv4.conf.all.arp_announce=2"
+        ))
+    })
+}

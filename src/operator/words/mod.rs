@@ -1,0 +1,57 @@
+//! What happened, in words: one line an event, for the log and for people.
+
+mod denials;
+mod interfaces;
+mod reasons;
+mod records;
+mod refusals;
+mod scripts;
+mod states;
+
+pub use denials::denial;
+pub use interfaces::{answering_beside, twin};
+pub use reasons::{block, release_reason, take_reason};
+pub use records::sentence;
+pub use refusals::{refusal, refusal_advice, refusal_code};
+pub use scripts::{condition, fault};
+pub use states::{
+    claim, finding, line_reading, path_state, reset_cause, role, trouble, verdict, witness, word,
+};
+
+use crosswire::pair::{GroupId, PathId};
+use scripts::script;
+
+/// The names that a record's ids stand for.
+pub struct Names {
+    pub peer: String,
+    pub paths: Vec<String>,
+    pub groups: Vec<String>,
+    /// By group, those of its scripts, one a line.
+    pub scripts: Vec<String>,
+    pub key_file: String,
+}
+
+impl Names {
+    pub fn path(&self, path: PathId) -> &str {
+        self.paths.get(path.index()).map_or("?", String::as_str)
+    }
+
+    /// Those of a group's scripts, one a line.
+    fn scripts(&self, group: GroupId) -> &str {
+        self.scripts.get(group.index()).map_or("", String::as_str)
+    }
+
+    pub fn group(&self, group: GroupId) -> &str {
+        self.groups.get(group.index()).map_or("?", String::as_str)
+    }
+}
+
+/// So many of them: `1 frame`, `2 frames`.
+pub fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A hardware address.
+pub fn mac(m: [u8; 6]) -> String {
+    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
+}
