@@ -58,8 +58,10 @@
 //!   for the rest.
 //! * `operator/`: what people and programs are told, and what they may ask: the control protocol, records and
 //!   reasons in words, the status as text, JSON and metrics, its exit code, and what `why` says.
-//! * `guard/`: the hands of [`Custody`](custody::Custody): addresses with a lifetime, announcements, probes,
-//!   scripts, carriers, ports, and the loop round them.
+//! * `ipc.rs`: what agent and guard say to each other.
+//! * `guard/`: the hands of [`Custody`](custody::Custody), in rooms: `kernel/` (addresses with a lifetime,
+//!   routes, interfaces, announcements, probes), `serial/`, `scripts/`, `fencing/`, `run_dir/`,
+//!   `agent_process/`, and the `event_loop/` round them.
 //! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's
 //!   end, and the journal of what was decided.
 //! * `cli/`: one file for each command, and the exit codes.
@@ -86,10 +88,10 @@
 //!    path was late, nobody answered, so the decision is to take the group.
 //! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to
 //!    the guard.
-//! 8. `guard/turns.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it or says
-//!    why not; `guard/effects.rs` carries out what follows: the addresses are added over rtnetlink with the
-//!    lease as their lifetime and read back, announced by `guard/announce.rs`, then the scripts start one
-//!    after the other.
+//! 8. `guard/event_loop/turn.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it
+//!    or says why not; `guard/event_loop/effects.rs` carries out what follows: the addresses are added over
+//!    rtnetlink (`guard/kernel/addresses.rs`) with the lease as their lifetime and read back, announced by
+//!    `guard/kernel/announcements.rs`, then the scripts start one after the other (`guard/scripts/run.rs`).
 //! 9. The guard reports `Outcome::Serving`; it comes in as `Event::Done`, and the role becomes active.
 //! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, at every beat
 //!     or three times a lease; without them the kernel takes the address away, whatever has become of the two

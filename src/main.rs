@@ -8,6 +8,7 @@ mod agent;
 mod cli;
 mod clock;
 mod guard;
+mod ipc;
 mod logger;
 mod operator;
 mod plain;

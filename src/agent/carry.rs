@@ -9,7 +9,7 @@ use log::{log, warn};
 
 use super::{Agent, operators};
 use crate::clock;
-use crate::guard::wire::{Notice, ToGuard};
+use crate::ipc::{Notice, ToGuard};
 use crate::logger;
 use crate::operator::control::Answer;
 use crate::operator::words;

@@ -16,7 +16,7 @@ use super::guard_end::FromGuardEnd;
 use super::ports::Read;
 use super::{Agent, Listener, answers};
 use crate::clock;
-use crate::guard::wire::{FromGuard, ToGuard};
+use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::WatchdogReport;
 use crate::operator::words;

@@ -35,7 +35,7 @@ use log::warn;
 
 use crate::clock;
 use crate::guard::Inheritance;
-use crate::guard::punctual::Idleness;
+use crate::guard::scheduling::Idleness;
 use crate::logger;
 use crate::operator::control::{Answer, WatchdogReport};
 use crate::operator::restraint::SavedRestraint;

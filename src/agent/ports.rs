@@ -16,7 +16,7 @@ use nix::unistd::{read, write};
 
 #[cfg(feature = "cable-test")]
 use super::cable_test::Tester;
-use crate::guard::interface;
+use crate::guard::kernel::interface;
 use crate::operator::control::{Away, PortReport};
 use crate::tty::lines;
 use crate::tty::speed::Mode;

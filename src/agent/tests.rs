@@ -19,7 +19,7 @@ use nix::sys::socket::{
 use std::os::fd::AsRawFd;
 
 use super::*;
-use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
+use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 use crate::settings::VirtualAddress;
 #[cfg(feature = "cable-test")]
 use crate::tty::exchange;

@@ -12,8 +12,8 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, sendto};
 use siphasher::sip::SipHasher24;
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet};
 
-use crate::guard::interface;
-use crate::guard::ports::endpoint;
+use crate::guard::kernel::interface;
+use crate::guard::serial::ports::endpoint;
 use crate::settings::Witness;
 
 /// ICMPv6 echo request and reply (RFC 4443 4.1, 4.2).

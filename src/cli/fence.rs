@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::option::{flag, option, options};
-use crate::guard::fence::{Task, carry_out};
+use crate::guard::fencing::fence::{Task, carry_out};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::settings::Settings;
 

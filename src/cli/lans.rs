@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::unistd::read;
 
 use crate::agent::answers;
-use crate::guard::{ethernet, probe};
+use crate::guard::kernel::{ethernet, probe};
 use crate::operator::words;
 use crate::settings::{Settings, neighbours};
 

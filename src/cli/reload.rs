@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 
 use super::option::{option, options};
 use super::status::not_answered;
-use crate::guard::lock::{PID_FILE, read_pid};
 use crate::guard::reload::{DONE, answer_file};
+use crate::guard::run_dir::lock::{PID_FILE, read_pid};
 use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, ask};
 use crate::operator::exit::{Exit, complain};
 

@@ -19,9 +19,9 @@ use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 use siphasher::sip::SipHasher24;
 
 use super::option::{flag, option, options};
-use crate::guard::OpenError;
-use crate::guard::privileges;
-use crate::guard::punctual::Process;
+use crate::guard::agent_process::privileges;
+use crate::guard::scheduling::Process;
+use crate::guard::serial::ports::OpenError;
 use crate::operator::control::{self, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::restraint;
@@ -205,7 +205,7 @@ fn be_guard(
     // anything: before all others on the box, as agents are from their first instant, that takes longer than
     // the kernel lets such a process run.
     let _ = draw();
-    become_punctual(Process::Guard, settings);
+    become_realtime(Process::Guard, settings);
     // The keys are in our memory, and must not come to lie on a disk.
     if let Err(errno) = set_dumpable(false) {
         warn!("a crash of the guard may leave its memory on a disk: {}", errno.desc());
@@ -233,8 +233,8 @@ fn be_guard(
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }
 
-fn become_punctual(process: Process, settings: &Settings) {
-    let missed = guard::punctual::become_punctual(process, settings.is_realtime);
+fn become_realtime(process: Process, settings: &Settings) {
+    let missed = guard::scheduling::become_realtime(process, settings.is_realtime);
     if !missed.is_empty() {
         let who = if process == Process::Guard { "guard" } else { "agent" };
         warn!("the {who} goes without {}", missed.join(", "));
@@ -258,9 +258,9 @@ fn be_agent(
     }
     // What this box does not grant was said by the first one.
     if inheritance.is_none() {
-        become_punctual(Process::Agent, settings);
+        become_realtime(Process::Agent, settings);
     } else {
-        let _ = guard::punctual::become_punctual(Process::Agent, settings.is_realtime);
+        let _ = guard::scheduling::become_realtime(Process::Agent, settings.is_realtime);
     }
     // Drawn while there is a /dev, and read while it may be.
     let entropy = draw_entropy(keys);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::agent::witness::Asker;
 use crate::clock::now;
-use crate::guard::witness::{open, protocols};
+use crate::guard::kernel::witness::{open, protocols};
 use crate::operator::exit::Exit;
 use crate::operator::json::{Value, json};
 use crate::plain;

@@ -3,62 +3,35 @@
 //!
 //! It parses nothing from outside, and waits for nobody: one poll loop, in which every call to the kernel is
 //! bounded. What is held and for whom, which orders are accepted and what is done about a lost agent is
-//! decided by [`Custody`](crosswire::custody::Custody); the guard is its hands. From top to bottom:
+//! decided by [`Custody`](crosswire::custody::Custody); the guard is its hands. [`open`] takes the lock and
+//! opens the paths, while there is still a terminal to complain to; [`run`] is all that comes after. Its
+//! folders, each of which uses those before it:
 //!
-//! * [`open`] takes the lock and opens the paths, while there is still a terminal to complain to; [`run`] is
-//!   all that comes after;
-//! * `turns.rs` is the loop: what woke us, and in which order it is handed in;
-//! * `effects.rs` carries out what custody asks for, `notes.rs` puts it into words;
-//! * `marker.rs` is what the next run of the daemon knows of this one, should both processes be killed;
-//! * `agent_process.rs` starts the agent as a child ([`privileges`] is that child's first act), and another
-//!   one in its place; `agent_link.rs` is the socket pair to it, in the words of [`wire`];
-//! * `duty.rs` is one group beside its state: its script (`scripts.rs`, `spawn.rs`, `output.rs`), its
-//!   announcements (`announce.rs`);
-//! * [`reload`] reads the configuration anew, and changes what it can;
-//! * `notify.rs` tells the operator's program what changes, `supervisor.rs` the service manager that we live;
-//! * [`punctual`] keeps both processes on time;
-//! * `addresses.rs` (over `netlink.rs`), `probe.rs` (over `ethernet.rs` and `packets.rs`), `links.rs`,
-//!   `interface.rs` and `ports.rs` are the hands, `fence.rs` (in a child, `fence_run.rs`) is the end of the
-//!   peer, `watchdog.rs` of a box that hangs, `self_fence.rs` of one that cannot let go, `lock.rs` makes sure
-//!   that there is one pair of them.
+//! * [`kernel`]: addresses, routes, interfaces, announcements and probes, over rtnetlink and packet sockets;
+//! * [`serial`]: the paths to the peer, opened;
+//! * [`scripts`]: processes that are started, listened to and ended;
+//! * [`fencing`]: the end of the peer, and of a box that hangs;
+//! * [`run_dir`]: the lock, the pid file, and what the next run has to know of this one;
+//! * [`agent_process`]: the socket pair to the agent, and what the agent gives up;
+//! * [`event_loop`]: what woke the guard, and what it does about it.
+//!
+//! Beside them [`scheduling`] keeps guard and agent on time, and `sd_notify.rs` tells the service manager
+//! that the guard lives.
 
-mod addresses;
-mod agent_link;
-mod agent_process;
-mod announce;
-mod duty;
-mod effects;
-pub mod ethernet;
-pub mod fence;
-mod fence_run;
-pub mod interface;
-mod links;
-pub mod lock;
-mod marker;
-mod netlink;
-mod notes;
-mod notify;
-mod output;
-pub mod packets;
-pub mod ports;
-pub mod privileges;
-pub mod probe;
-pub mod punctual;
-pub mod reload;
-mod routes;
-mod scripts;
-mod self_fence;
-pub mod spawn;
-mod strays;
-mod supervisor;
+pub mod agent_process;
+mod event_loop;
+pub mod fencing;
+pub mod kernel;
+pub mod run_dir;
+pub mod scheduling;
+pub mod scripts;
+mod sd_notify;
+pub mod serial;
+mod signals;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
-mod turns;
-mod watchdog;
-pub mod wire;
-pub mod witness;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -66,25 +39,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use log::error;
-use nix::sys::signal::{SigSet, Signal};
 use thiserror::Error;
 
 use crate::settings::Settings;
-pub use agent_process::{Inheritance, Recipe, close_all_but};
-use lock::{Lock, LockError, PID_FILE, PidRoom};
-use marker::LeftBehind;
-pub use ports::OpenError;
-use supervisor::Supervisor;
-use turns::Guard;
+pub use event_loop::agent::{Inheritance, Recipe, close_all_but};
+pub use event_loop::reload;
+use event_loop::turn::{FAILED, Guard};
+use run_dir::lock::{Lock, LockError, PID_FILE, PidRoom};
+use run_dir::marker::{self, LeftBehind};
+use serial::ports::{self, OpenError};
+pub use signals::block_child_signal;
 
 /// Settings for one group on `near`, for tests elsewhere.
 #[cfg(test)]
 pub fn settings_for_tests() -> Settings {
     testing::settings("near", &[])
 }
-
-/// The exit code of a run that ended otherwise than planned.
-const FAILED: u8 = 1;
 
 /// What was opened while there was still a terminal to complain to.
 pub struct Opened {
@@ -160,18 +130,6 @@ pub fn open_paths(settings: &Settings) -> Result<Vec<Result<OwnedFd, OpenError>>
     settings.paths.iter().map(open_one).collect()
 }
 
-/// What the guard reads from a descriptor: the end of children, and the wish for a reload.
-fn signals_of_guard() -> SigSet {
-    [Signal::SIGCHLD, Signal::SIGHUP].into_iter().collect()
-}
-
-/// Blocks `SIGCHLD` and `SIGHUP` in this thread and in those that it starts. The parent calls it before
-/// anything starts a thread (ctrlc does), since a thread that does not block them swallows them, and the
-/// guard reads them from a descriptor.
-pub fn block_child_signal() -> nix::Result<()> {
-    signals_of_guard().thread_block()
-}
-
 /// The guard's life: starts the agent, carries out what it orders until the daemon ends, and returns the exit
 /// code: 0 after a farewell with nothing held, else 1. Nothing is held any more when it returns. It never
 /// returns in a child.
@@ -193,8 +151,7 @@ fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: Own
     let _pid_file = pid_room.fill();
     let code = match Guard::start(settings, run_dir, recipe, (stop, left)) {
         Ok(mut guard) => {
-            guard.hand_over(paths);
-            guard.supervisor.iter().for_each(Supervisor::tell_ready);
+            guard.begin(paths);
             guard.run_to_end()
         }
         Err(errno) => {

@@ -29,11 +29,11 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, recv, sendto};
 use nix::unistd::{getegid, geteuid, gettid, read};
 
-use super::addresses::{self, Addresses, Seen};
-use super::ethernet::{self, Hears, Listener, Outlet};
-use super::netlink::{Netlink, Request, append_message, for_each_message, open_socket};
-use super::packets::announcement;
 use crate::clock::now;
+use crate::guard::kernel::addresses::{self, Addresses, Seen};
+use crate::guard::kernel::ethernet::{self, Hears, Listener, Outlet};
+use crate::guard::kernel::netlink::{Netlink, Request, append_message, for_each_message, open_socket};
+use crate::guard::kernel::packets::announcement;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
 #[cfg(feature = "workbench")]
 pub use crate::workbench::lab::executable;

@@ -13,7 +13,7 @@ pub(super) const MAX_ROUTES: usize = 16;
 const FORM: &str = "write \"DESTINATION/PREFIX via GATEWAY\", or default for the destination; \
                     `dev INTERFACE`, `src ADDRESS` and `metric NUMBER` may follow";
 
-/// A route. It never outlives its address: see `guard/routes.rs`.
+/// A route. It never outlives its address: see `guard/kernel/routes.rs`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Route {
     /// The network.

@@ -23,7 +23,7 @@ const LIBRARY: [&str; 12] = [
 ];
 
 /// The binary's folders, in the same way.
-const BINARY: [&str; 12] = [
+const BINARY: [&str; 13] = [
     "plain",
     "thread_name",
     "private",
@@ -32,6 +32,7 @@ const BINARY: [&str; 12] = [
     "logger",
     "settings",
     "operator",
+    "ipc",
     "guard",
     "agent",
     "workbench",

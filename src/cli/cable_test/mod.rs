@@ -14,7 +14,7 @@ use crosswire::time::Span;
 use nix::libc::c_int;
 
 use super::option::{flag, operand, option, options};
-use crate::guard::ports::open_serial;
+use crate::guard::serial::ports::open_serial;
 use crate::operator::exit::Exit;
 use crate::tty::exchange::{Nonce, Wires};
 use crate::tty::lines;

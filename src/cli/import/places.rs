@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use super::draft::Lan;
-use crate::guard::spawn::ask;
+use crate::guard::scripts::spawn::ask;
 use crate::settings::{is_unicast, neighbours};
 
 /// Networks that this box is on, from the kernel's table (proc(5), /proc/net/route).

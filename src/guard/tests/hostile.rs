@@ -18,7 +18,7 @@ use super::last_resorts::with_fence;
 use super::rig::{GROUP, Rig, short_lease, vip_alone, with_scripts};
 use crate::clock::now;
 use crate::guard::testing::{Veth, in_fair_namespace, in_namespace};
-use crate::guard::wire::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, Notice, ToGuard};
+use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, Notice, ToGuard};
 use crate::settings::Settings;
 
 /// Longer than the kernel lets a process compute that goes before all others.

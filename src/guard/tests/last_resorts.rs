@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use super::rig::{GROUP, Rig, vip_alone, with_scripts};
 use crate::clock::now;
 use crate::guard::testing::{Veth, in_namespace, script_file};
-use crate::guard::wire::FromGuard;
+use crate::ipc::FromGuard;
 use crate::settings::{Convention, Fence, FenceAction, FenceMethod, Settings, Watchdog};
 
 /// A device in the place of a driver: the timeout that it has and its boot status, then what is done to it.

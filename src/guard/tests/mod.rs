@@ -15,11 +15,11 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::read;
 
-use super::addresses::Addresses;
-use super::ethernet::{Hears, Listener};
 use super::testing::{Stranger, Veth, address, in_fair_namespace, in_namespace};
-use super::wire::{FromGuard, ToGuard};
 use crate::clock::now;
+use crate::guard::kernel::addresses::Addresses;
+use crate::guard::kernel::ethernet::{Hears, Listener};
+use crate::ipc::{FromGuard, ToGuard};
 use crate::settings::{PathDevice, PathSettings};
 use rig::{GROUP, NOTHING, PLAIN, Rig, VIP, short_lease, vip_alone, with_scripts};
 

@@ -25,11 +25,11 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, pause};
 use nix::{cmsg_space, libc};
 
 use crate::clock::now;
-use crate::guard::punctual::{Process, become_punctual};
+use crate::guard::scheduling::{Process, become_realtime};
 use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
-use crate::guard::wire::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 use crate::guard::{Inheritance, Recipe, block_child_signal, open, run_to_end};
+use crate::ipc::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 use crate::settings::{Script, Settings};
 
 pub const GROUP: GroupId = GroupId(0);
@@ -82,7 +82,7 @@ impl Rig {
             ForkResult::Child => {
                 drop(passed);
                 if is_in_use {
-                    become_punctual(Process::Guard, true);
+                    become_realtime(Process::Guard, true);
                 }
                 let code = Self::be_guard(settings, dir.path(), &stop, &passes);
                 // SAFETY: ends this process at once.

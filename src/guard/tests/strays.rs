@@ -7,9 +7,9 @@ use crosswire::time::Span;
 
 use super::rig::{GROUP, NOTHING, Rig, VIP, vip_alone, with_scripts};
 use crate::clock::now;
-use crate::guard::addresses::Addresses;
+use crate::guard::kernel::addresses::Addresses;
 use crate::guard::testing::{Veth, address, in_namespace, rename, seen};
-use crate::guard::wire::{FromGuard, ToGuard};
+use crate::ipc::{FromGuard, ToGuard};
 
 /// Adds an address as an operator would, who knows of no lease.
 fn add_by_hand(text: &str) {

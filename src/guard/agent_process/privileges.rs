@@ -1,0 +1,400 @@
+//! How the agent gives up root, before it reads the first byte from outside.
+//!
+//! Each step that fails is said and the rest is done all the same: inside a user namespace some of them are
+//! not possible. What must not happen is that capabilities remain: that is an error.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl::{set_dumpable, set_no_new_privs};
+use nix::sys::resource::{Resource, rlim_t, setrlimit};
+use nix::sys::stat::fstat;
+use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
+use thiserror::Error;
+
+/// The agent's user, where it exists.
+const USER: &str = "crosswire";
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+/// Where it does not: numbers that neither distributions nor systemd hand out (systemd.io/UIDS-GIDS), and
+/// that a container with 16 bits of them has too. Never `nobody`, whom other programs are as well: any of
+/// them could end the agent.
+const FIRST_OWN_ID: u32 = 60_600;
+/// How many there are.
+const OWN_IDS: u32 = 500;
+/// Paths, listeners, the guard, the log and some room.
+const MAX_OPEN_FILES: rlim_t = 64;
+/// The last capability that any kernel may have (two words of the set).
+const MAX_CAPABILITY: libc::c_ulong = 63;
+/// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// What became of our privileges.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Dropped {
+    /// What could not be dropped and why, one phrase each, to be logged; empty when all is gone.
+    pub kept: Vec<String>,
+}
+
+/// Some capability is still there: the agent must not go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum StillPrivileged {
+    /// The kernel refused to take them back.
+    #[error("the kernel does not take the agent's capabilities back: {}", .0.desc())]
+    Capset(Errno),
+    /// They are still there afterwards.
+    #[error("the agent still has capabilities {0:#x} after giving them up")]
+    Capabilities(u64),
+    /// Root can be had again.
+    #[error("the agent can become root again")]
+    RootAgain,
+}
+
+/// Gives up everything that the agent does not need, for good: root directory, user, groups, capabilities,
+/// new processes, and being looked into. `/dev/log` is out of sight afterwards: the guard connects the
+/// agent's socket to it.
+pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
+    let mut dropped = Dropped::default();
+    // Looked up while there is an /etc.
+    let (uid, gid) = numbers_of(USER).unwrap_or_else(|| own_ids(own_id_of(run_dir), is_known));
+    dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
+    dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
+    dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
+    dropped.note("files of any size", forbid_files());
+    dropped.note("message queues", limit(Resource::RLIMIT_MSGQUEUE, 0));
+    dropped.note("the bounding set", clear_bounding_set());
+    dropped.note("supplementary groups", setgroups(&[]).map_err(io::Error::from));
+    dropped.note("the group", setresgid(gid, gid, gid).map_err(io::Error::from));
+    let became = setresuid(uid, uid, uid);
+    dropped.note("the user", became.map_err(io::Error::from));
+    dropped.note("new privileges on exec", set_no_new_privs().map_err(io::Error::from));
+    clear_capabilities().map_err(StillPrivileged::Capset)?;
+    // After the user: older kernels count the new user's processes when it changes.
+    dropped.note("new processes", limit(Resource::RLIMIT_NPROC, 0));
+    dropped.note("being traced", set_dumpable(false).map_err(io::Error::from));
+    match capabilities() {
+        0 if became.is_ok() && setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() => {
+            Err(StillPrivileged::RootAgain)
+        }
+        0 => Ok(dropped),
+        left => Err(StillPrivileged::Capabilities(left)),
+    }
+}
+
+/// Where to begin to look for a number: another one for each run directory, and so for each daemon on the
+/// box.
+fn own_id_of(run_dir: &Path) -> u32 {
+    crosswire::frame::seal::crc32(run_dir.as_os_str().as_bytes()) % OWN_IDS
+}
+
+/// A number that is nobody's on this box.
+fn own_ids(begin: u32, is_known: impl Fn(u32) -> bool) -> (Uid, Gid) {
+    let mut ids = (0..OWN_IDS).map(|step| FIRST_OWN_ID + (begin + step) % OWN_IDS);
+    let id = ids.find(|id| !is_known(*id)).unwrap_or(FIRST_OWN_ID + begin);
+    (Uid::from_raw(id), Gid::from_raw(id))
+}
+
+/// A user or a group has it.
+fn is_known(id: u32) -> bool {
+    let has = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id);
+    [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(has))
+}
+
+/// The user and the group of that name. The file is read as it is: a static binary knows no other source of
+/// names, and the C library's way to it would be 6 KB.
+fn numbers_of(name: &str) -> Option<(Uid, Gid)> {
+    let text = text_of(USERS);
+    let entry = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    // The password comes first.
+    let mut fields = entry.split(':').skip(1);
+    let mut number = || fields.next()?.parse().ok();
+    Some((Uid::from_raw(number()?), Gid::from_raw(number()?)))
+}
+
+/// Empty where there is none. Whatever is no UTF-8 in it is in names of people.
+fn text_of(file: &str) -> String {
+    String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()
+}
+
+impl Dropped {
+    fn note(&mut self, what: &str, outcome: io::Result<()>) {
+        if let Err(error) = outcome {
+            self.kept.push(format!("{what} ({error})"));
+        }
+    }
+}
+
+/// Makes an empty directory that only root could fill, and locks us into it.
+fn enter_empty_root(empty: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().recursive(true).mode(0o555).create(empty) {
+        Ok(()) => {}
+        // A read-only root may bring the directory along.
+        Err(error) if !empty.is_dir() => return Err(error),
+        Err(_) => {}
+    }
+    let directory = fs::OpenOptions::new().read(true).open(empty)?;
+    let found = fs::symlink_metadata(empty)?;
+    let is_sound = found.is_dir()
+        && found.uid() == 0
+        && found.mode() & 0o022 == 0
+        && fs::read_dir(empty)?.next().is_none();
+    if !is_sound {
+        return Err(io::Error::other(format!(
+            "{} is not an empty directory of root's alone",
+            empty.display()
+        )));
+    }
+    fchdir(&directory)?;
+    chroot(".")?;
+    chdir("/")?;
+    Ok(())
+}
+
+fn limit(what: Resource, to: rlim_t) -> io::Result<()> {
+    setrlimit(what, to, to).map_err(io::Error::from)
+}
+
+/// No file grows, not even one that comes as a descriptor; unless the log is one, in the foreground.
+fn forbid_files() -> io::Result<()> {
+    let is_file = |what: nix::libc::mode_t| what & libc::S_IFMT == libc::S_IFREG;
+    if fstat(io::stderr()).is_ok_and(|stat| is_file(stat.st_mode)) {
+        return Ok(());
+    }
+    limit(Resource::RLIMIT_FSIZE, 0)
+}
+
+/// No program that is ever executed could get a capability back (capabilities(7)).
+fn clear_bounding_set() -> io::Result<()> {
+    for capability in 0..=MAX_CAPABILITY {
+        // SAFETY: this prctl takes a number and touches no memory.
+        let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        match Errno::result(done) {
+            // Past the last one that this kernel knows.
+            Err(Errno::EINVAL) => break,
+            outcome => outcome.map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+/// `struct __user_cap_header_struct` for this process.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// `struct __user_cap_data_struct`; the kernel takes two, low bits first.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityWord {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Empties the effective, permitted and inheritable sets, and with them the ambient one.
+fn clear_capabilities() -> nix::Result<()> {
+    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let none = [CapabilityWord::default(); 2];
+    // SAFETY: header and data have the layout of capset(2), outlive the call, and are only read by it.
+    let done = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    Errno::result(done).map(drop)
+}
+
+/// Whatever capability we have in any set; all of them if the kernel does not say.
+fn capabilities() -> u64 {
+    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut words = [CapabilityWord::default(); 2];
+    // SAFETY: header and data have the layout of capget(2); the kernel writes at most two words of data.
+    let done = unsafe { libc::syscall(libc::SYS_capget, &raw const header, words.as_mut_ptr()) };
+    if done != 0 {
+        return u64::MAX;
+    }
+    let [low, high] = words.map(|word| u64::from(word.effective | word.permitted | word.inheritable));
+    low | high << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::prctl::{get_dumpable, get_no_new_privs};
+    use nix::sys::resource::getrlimit;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork, getgroups, pipe, read, write};
+
+    use super::*;
+    use crate::clock::now;
+    use crate::guard::kernel::addresses::Addresses;
+    use crate::guard::testing::{Veth, address, in_namespace};
+    use crosswire::time::Span;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::{chroot, execv};
+
+    /// Drops everything in a child and returns what the child says of itself.
+    fn in_child(
+        before: impl FnOnce(),
+        report: impl FnOnce(Result<Dropped, StillPrivileged>) -> String,
+    ) -> String {
+        let run_dir = tempfile::tempdir().expect("a directory");
+        let (from_child, to_parent) = pipe().expect("a pipe");
+        // SAFETY: the child only makes system calls and formats text, on an allocator that survives a fork,
+        // and leaves by _exit.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                // What tests beside this one have open would use up what a process may open.
+                for other in (3..4_096).filter(|fd| *fd != to_parent.as_raw_fd()) {
+                    let _ = nix::unistd::close(other);
+                }
+                before();
+                let text = report(drop_all(run_dir.path()));
+                let _ = write(to_parent.as_fd(), text.as_bytes());
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                drop(to_parent);
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                let mut text = vec![0; 4_096];
+                let length = read(&from_child, &mut text).expect("a report");
+                String::from_utf8_lossy(&text[..length]).into_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_that_root_could_do() {
+        in_namespace(|| {
+            let report = in_child(
+                || (),
+                |dropped| {
+                    let raw = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), None);
+                    // SAFETY: a child, if there were one, would leave at once.
+                    let forked = unsafe { fork() }.map(|result| {
+                        if matches!(result, ForkResult::Child) {
+                            // SAFETY: ends this process at once.
+                            unsafe { libc::_exit(0) }
+                        }
+                    });
+                    format!(
+                        "{dropped:?} caps={:x} raw={raw:?} root={} fork={forked:?} nnp={:?} dumpable={:?} \
+                            files={:?} groups={:?}",
+                        capabilities(),
+                        fs::read_dir("/").map_or(99, Iterator::count),
+                        get_no_new_privs(),
+                        get_dumpable(),
+                        getrlimit(Resource::RLIMIT_NOFILE),
+                        getgroups().map(|groups| groups.len()),
+                    )
+                },
+            );
+            assert!(report.contains("caps=0 raw=Err(EPERM) root=0"), "{report}");
+            assert!(report.contains("nnp=Ok(true) dumpable=Ok(false) files=Ok((64, 64))"), "{report}");
+            if !is_user_namespace() {
+                assert!(report.contains("Ok(Dropped { kept: [] })"), "{report}");
+                assert!(report.contains("fork=Err(EAGAIN)") && report.contains("groups=Ok(0)"), "{report}");
+            }
+        });
+    }
+
+    /// What somebody could do who has taken over the agent through what it parses.
+    #[test]
+    fn who_takes_over_the_agent_opens_no_file_adds_no_address_runs_no_program_and_ends_nobody() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let parent = nix::unistd::getpid();
+            // There every process may be ours.
+            let is_nested = is_user_namespace();
+            let report = in_child(
+                || (),
+                |_| {
+                    let read = fs::read("/etc/passwd").map(drop).map_err(|error| error.kind());
+                    let written = fs::write("/left-behind", "x").map_err(|error| error.kind());
+                    let process = fs::read("/proc/self/environ").map(drop).map_err(|error| error.kind());
+                    let run = execv(c"/bin/sh", &[c"sh"]).map(drop);
+                    let wanted = [address("10.9.0.66/24@near")];
+                    let until = now() + Span::from_s(9);
+                    let added =
+                        Addresses::open(Span::from_s(1)).map(|mut addresses| addresses.add(&wanted, until));
+                    let mounted = chroot("/");
+                    let killed = if is_nested { Err(Errno::EPERM) } else { kill(parent, Signal::SIGUSR2) };
+                    format!("{read:?} {written:?} {process:?} {run:?} {added:?} {mounted:?} {killed:?}")
+                },
+            );
+            let nowhere = "Err(NotFound)";
+            let errno = Errno::EPERM as i32;
+            let expected = format!(
+                "{nowhere} Err(PermissionDenied) {nowhere} Err(ENOENT) Ok(Err(Refused(0, {errno}))) \
+                    Err(EPERM) Err(EPERM)"
+            );
+            assert_eq!(report, expected);
+        });
+    }
+
+    #[test]
+    fn a_user_that_cannot_be_had_is_said_and_the_rest_is_dropped() {
+        in_namespace(|| {
+            // A user namespace without a map knows neither our user nor a number of our own.
+            let enter = || unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
+            let report = in_child(enter, |dropped| format!("{dropped:?} caps={:x}", capabilities()));
+            assert!(report.starts_with("Ok(") && report.ends_with("caps=0"), "{report}");
+            assert!(
+                report.contains("the user (Invalid") && report.contains("the group (Invalid"),
+                "{report}"
+            );
+        });
+    }
+
+    #[test]
+    fn the_agent_is_nobody_whom_others_are_too() {
+        let never = |_| false;
+        let id = |begin, is_known: &dyn Fn(u32) -> bool| own_ids(begin, is_known).0.as_raw();
+        assert_eq!(id(0, &never), FIRST_OWN_ID);
+        assert_eq!(
+            id(OWN_IDS - 1, &|id| id == FIRST_OWN_ID + OWN_IDS - 1),
+            FIRST_OWN_ID,
+            "who has it keeps it"
+        );
+        assert_ne!(own_id_of(Path::new("/run/crosswire")), own_id_of(Path::new("/run/crosswire-2")));
+        if numbers_of(USER).is_some() {
+            return;
+        }
+        in_namespace(|| {
+            let report = in_child(|| (), |_| nix::unistd::getuid().as_raw().to_string());
+            let uid: u32 = report.parse().expect("a number");
+            let is_own = (FIRST_OWN_ID..FIRST_OWN_ID + OWN_IDS).contains(&uid);
+            assert!(is_user_namespace() || (is_own && !is_known(uid)), "{uid}");
+        });
+    }
+
+    #[test]
+    fn names_are_whole_and_numbers_of_users_and_groups_are_known() {
+        let root = (Uid::from_raw(0), Gid::from_raw(0));
+        assert_eq!(numbers_of("root"), Some(root));
+        assert_eq!(["roo", "root:x", ""].map(numbers_of), [None; 3]);
+        assert!(is_known(0) && !is_known(u32::MAX - 7));
+        let groups = text_of(GROUPS);
+        let number = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok());
+        assert!(groups.lines().filter_map(number).all(is_known), "{groups}");
+    }
+
+    fn is_user_namespace() -> bool {
+        !fs::read_to_string("/proc/self/uid_map").expect("proc is mounted").contains("4294967295")
+    }
+
+    #[test]
+    fn a_directory_with_something_in_it_is_no_empty_root() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("secret"), "x").expect("written");
+        let error = enter_empty_root(dir.path()).expect_err("not empty").to_string();
+        assert!(error.contains("is not an empty directory of root's alone"), "{error}");
+    }
+}

@@ -1,0 +1,215 @@
+//! The agent as a process: how it is started, given what it needs, and ended.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use crosswire::custody::Event;
+use crosswire::frame::Key;
+use crosswire::pair::GroupId;
+use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
+use crosswire::resource::Token;
+use log::{error, info, warn};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{ForkResult, fork};
+
+use super::turn::Guard;
+use crate::guard::agent_process::link::AgentLink;
+use crate::guard::kernel::witness;
+use crate::guard::serial::ports::open_path;
+use crate::ipc::FromGuard;
+use crate::logger;
+use crate::operator::words;
+use crate::settings::{Settings, VirtualAddress};
+
+/// A descriptor above this is closed only where the kernel can close a range (Linux 5.9).
+const MAX_DESCRIPTOR: RawFd = 4_096;
+
+/// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard
+/// does not read it. It is empty for one that begins anew.
+#[derive(Clone, Debug)]
+pub struct Inheritance {
+    /// Its encoded deposit.
+    pub deposit: heapless::Vec<u8, MAX_DEPOSIT_BYTES>,
+    /// It speaks of other witnesses than those of now.
+    pub has_other_witnesses: bool,
+    /// By group, what is in hand.
+    pub holdings: Vec<Option<Holding>>,
+    /// The newest token that was used.
+    pub last_token: Token,
+    /// It is there because the settings have changed.
+    pub is_reload: bool,
+    /// There was none before it in this run of the daemon: what is in hand is what an earlier run has left.
+    pub is_first: bool,
+}
+
+/// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair,
+/// and what it goes on with. Returns its exit code.
+pub type BecomeAgent<'a> = &'a dyn Fn(&Settings, &[Key], OwnedFd, Option<Inheritance>) -> u8;
+
+/// How agents are made.
+pub struct Recipe<'a> {
+    /// What the child does.
+    pub become_agent: BecomeAgent<'a>,
+    /// What it authenticates with. Those that a reload replaces are wiped.
+    pub keys: Vec<Key>,
+    /// The descriptors that it needs beside its end of the socket pair, and standard input, output and error.
+    pub keeps: &'a [RawFd],
+}
+
+impl Guard<'_> {
+    /// Puts an agent into office: a child that has nothing of ours but one end of a socket pair.
+    pub(super) fn start_agent(&mut self, inheritance: Option<Inheritance>) -> nix::Result<()> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        // Our handlers write to a pipe that both would share: no signal may meet the child before it ignores
+        // them.
+        let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let before = stops.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+        // SAFETY: our only other thread waits for signals and holds no lock; glibc and musl reset the
+        // allocator's in the child.
+        let forked = unsafe { fork() };
+        if let Ok(ForkResult::Child) = forked {
+            drop(ours);
+            let mut keeps = logger::become_agent();
+            keeps.push(theirs.as_raw_fd());
+            keeps.extend_from_slice(self.recipe.keeps);
+            close_all_but(&mut keeps);
+            let code = (self.recipe.become_agent)(self.settings, &self.recipe.keys, theirs, inheritance);
+            // Nothing of the guard's may be dropped by its child.
+            std::process::exit(i32::from(code));
+        }
+        before.thread_set_mask()?;
+        if let ForkResult::Parent { child } = forked? {
+            self.agent_pid = Some(child);
+            let mut link = AgentLink::new(ours);
+            // Without it the agent is woken by each.
+            if let Ok((ours, theirs)) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags) {
+                link.confirm_on(ours, theirs);
+            }
+            self.agent = Some(link);
+        }
+        Ok(())
+    }
+
+    /// Listens to the agent no longer, and ends it.
+    pub(super) fn dismiss(&mut self) {
+        self.agent = None;
+        if let Some(pid) = self.agent_pid
+            && let Err(errno) = kill(pid, Signal::SIGKILL)
+        {
+            warn!("the agent (process {pid}) cannot be killed: {}", errno.desc());
+        }
+    }
+
+    /// What the first agent has to know: nothing, as a rule.
+    pub(super) fn first_inheritance(&self) -> Option<Inheritance> {
+        let inheritance = Inheritance { is_first: true, ..self.inheritance() };
+        inheritance.holdings.iter().any(Option::is_some).then_some(inheritance)
+    }
+
+    fn inheritance(&self) -> Inheritance {
+        Inheritance {
+            deposit: heapless::Vec::from_slice(&self.deposit).unwrap_or_default(),
+            has_other_witnesses: self.has_other_witnesses,
+            holdings: self.custody.holdings().to_vec(),
+            last_token: self.custody.last_token(),
+            is_reload: false,
+            is_first: false,
+        }
+    }
+
+    /// Starts another agent in the place of one that is gone, with what that one left or with nothing.
+    pub(super) fn put_agent_in_place(&mut self, is_in_place: bool, is_reload: bool) -> Event<'static> {
+        if !is_in_place {
+            self.deposit.clear();
+        }
+        // The dead agent may have had a release ordered again that had failed: a free group must be free.
+        self.owe_look(|_, is_held| !is_held);
+        self.look_for_strays();
+        let inheritance = Inheritance { is_reload, ..self.inheritance() };
+        match self.start_agent(Some(inheritance)) {
+            Ok(()) => {
+                self.hand_over_all();
+                Event::AgentStarted
+            }
+            Err(errno) => {
+                error!("no other agent can be started: {}; tried again", errno.desc());
+                Event::AgentNotStarted
+            }
+        }
+    }
+
+    /// Gives an agent that was not there from the start what the first one was given: interfaces, listeners,
+    /// paths, witnesses.
+    fn hand_over_all(&mut self) {
+        let events = self.links.all();
+        self.take_link_events(&events);
+        self.tell_lifetime();
+        self.tell_conditions();
+        let paths = self.settings.paths.iter().map(open_path).collect();
+        self.hand_over(paths);
+        info!("agent started, process {}", self.agent_pid.map_or(0, nix::unistd::Pid::as_raw));
+    }
+
+    /// What an agent has to know that was not there when it was said.
+    fn tell_conditions(&mut self) {
+        for group in (0u8..).map(GroupId).take(self.settings.groups.len()) {
+            let condition = self.custody.condition(group);
+            self.tell(&FromGuard::Scripts { group, condition }, None);
+        }
+    }
+
+    /// Every address of the configuration.
+    pub(super) fn all_addresses(&self) -> Vec<VirtualAddress> {
+        self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect()
+    }
+
+    /// Takes addresses off their interfaces, whoever put them there.
+    /// Whether none is left.
+    pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) -> bool {
+        match self.addresses.remove_left_over(addresses) {
+            Ok(ips) => {
+                ips.iter().for_each(|ip| warn!("{ip} was {why} and is removed"));
+                true
+            }
+            Err(fault) => {
+                error!("an address that is {why} cannot be removed: {}", words::fault(fault, ""));
+                false
+            }
+        }
+    }
+
+    pub(super) fn hand_over_witnesses(&mut self) {
+        for is_v6 in witness::protocols(&self.settings.witnesses) {
+            match witness::open(is_v6) {
+                Ok(socket) => self.tell(&FromGuard::Witnesses { is_v6 }, Some(socket)),
+                Err(errno) => warn!("the witnesses cannot be asked: {}", errno.desc()),
+            }
+        }
+    }
+}
+
+/// Closes every descriptor above standard error that is not listed.
+pub fn close_all_but(kept: &mut [RawFd]) {
+    kept.sort_unstable();
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MAX_DESCRIPTOR, |(soft, _)| {
+        RawFd::try_from(soft).unwrap_or(MAX_DESCRIPTOR).min(MAX_DESCRIPTOR)
+    });
+    let above = kept.last().map_or(3, |last| last + 1);
+    let end = if close_range_from(above).is_ok() { above } else { limit };
+    for descriptor in (3..end).filter(|descriptor| kept.binary_search(descriptor).is_err()) {
+        // SAFETY: whoever owned it was the guard, of which this process keeps nothing and drops nothing.
+        unsafe { libc::close(descriptor) };
+    }
+}
+
+/// `close_range(first, ~0, 0)`, which has the same number everywhere.
+fn close_range_from(first: RawFd) -> nix::Result<()> {
+    const SYS_CLOSE_RANGE: libc::c_long = 436;
+    // SAFETY: as for every single one of them, see the caller.
+    let done = unsafe { libc::syscall(SYS_CLOSE_RANGE, first, u32::MAX, 0) };
+    Errno::result(done).map(drop)
+}

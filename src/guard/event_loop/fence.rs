@@ -1,0 +1,109 @@
+//! The fence at work: a child of the guard, which waits in its place.
+
+use std::os::fd::OwnedFd;
+
+use crosswire::custody::{End, Event};
+use crosswire::resource::Fault;
+use crosswire::time::{Instant, Span};
+use log::error;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::libc;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
+use nix::sys::stat::Mode;
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, write};
+
+use super::agent::close_all_but;
+use super::turn::Guard;
+use crate::clock::now;
+use crate::guard::fencing::fence::{Task, carry_out};
+use crate::guard::scripts::run::{Ended, Run};
+use crate::settings::Settings;
+
+/// What the child may take beyond the time of its fences before it is ended.
+const SPARE: Span = Span::from_s(5);
+
+impl Guard<'_> {
+    /// Starts a fence, in time; says so if there is none.
+    pub(super) fn fence(&mut self, valid_until: Instant) -> Option<Event<'static>> {
+        let now = now();
+        if now > valid_until {
+            return Some(Event::FenceEnded(Err(Fault::TooLate)));
+        }
+        self.fence = start(self.settings, now);
+        self.fence.is_none().then_some(Event::FenceEnded(Err(Fault::NoFence)))
+    }
+
+    /// It has ended, or is given up.
+    pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
+        let Some(mut run) = self.fence.take() else { return };
+        let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
+        self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
+        run.into_output();
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn give_up_fence(&mut self) {
+        self.fence.iter_mut().for_each(|run| run.interrupt(now()));
+    }
+}
+
+fn start(settings: &Settings, now: Instant) -> Option<Run> {
+    if settings.fences.is_empty() {
+        return None;
+    }
+    let timeout = settings.fences.iter().fold(SPARE, |sum, fence| sum + fence.timeout);
+    let started = spawn(settings);
+    match started {
+        Ok((pid, pipe)) => Some(Run::of("fence".to_owned(), pid, pipe, timeout, now)),
+        Err(errno) => {
+            error!("no process for the fence: {}", errno.desc());
+            None
+        }
+    }
+}
+
+fn spawn(settings: &Settings) -> nix::Result<(Pid, OwnedFd)> {
+    let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    // A signal to the child waits until it has let go of our handlers: they would take it for one to the
+    // guard.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    // SAFETY: the guard's only other thread waits for signals and holds no lock; the child leaves by _exit.
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        let code = if become_fence(&null, &writer).is_ok() { fence_alone(settings) } else { 1 };
+        // SAFETY: ends this process at once, without running anything of the guard's.
+        unsafe { libc::_exit(code) }
+    }
+    before.thread_set_mask()?;
+    match forked? {
+        ForkResult::Parent { child } => Ok((child, reader)),
+        ForkResult::Child => Err(Errno::ECHILD),
+    }
+}
+
+/// In the child: a session of its own, default signals, no input, output into the pipe.
+fn become_fence(null: &OwnedFd, output: &OwnedFd) -> nix::Result<()> {
+    setsid()?;
+    for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: the default action is no handler of ours.
+        unsafe { signal(handled, SigHandler::SigDfl) }?;
+    }
+    SigSet::empty().thread_set_mask()?;
+    dup2_stdin(null)?;
+    dup2_stdout(output)?;
+    dup2_stderr(output)
+}
+
+/// In the child. It keeps no descriptor of the guard: the agent has to notice the guard's end, and the
+/// watchdog its close.
+fn fence_alone(settings: &Settings) -> i32 {
+    close_all_but(&mut []);
+    let say = |line: &str| {
+        let _ = write(std::io::stdout(), format!("{line}\n").as_bytes());
+    };
+    let is_confirmed = carry_out(&settings.fences, settings.peer_name(), Task::Fence, say);
+    i32::from(!is_confirmed)
+}

@@ -1,0 +1,153 @@
+//! What the guard keeps of one group beside custody: the script that runs, and when to announce.
+
+use crosswire::custody::{Action, Reason};
+use crosswire::time::Instant;
+
+use crate::guard::kernel::announcements::{Schedule, announce};
+use crate::guard::kernel::ethernet::Sender;
+use crate::guard::scripts::run::Run;
+use crate::guard::scripts::spawn::{NODE_VARIABLE, environment};
+use crate::settings::{GroupSettings, Route, Script, Settings, VirtualAddress};
+
+/// One group in the guard's hands.
+#[derive(Default)]
+pub struct GroupResources {
+    /// The script that is running.
+    pub run: Option<Run>,
+    /// Its scripts, as they were started.
+    pub scripts: Vec<Script>,
+    /// Its scripts as a reload wants them, as long as some of the others have still to be stopped.
+    next_scripts: Option<Vec<Script>>,
+    /// What a reload has added to it while it was held, until nobody answers for it.
+    pub newcomers: Vec<VirtualAddress>,
+    /// Its addresses without those.
+    pub known: Vec<VirtualAddress>,
+    /// Something was added to it: announced as soon as it is there.
+    pub has_news: bool,
+    /// Its routes among that.
+    pub new_routes: Vec<Route>,
+    /// The first of its addresses that the kernel would refuse, as the agent was told.
+    pub refused: Option<u8>,
+    /// By index in the group's list: those that may stand where they should not, and that were not looked for
+    /// since.
+    pub unlooked: u64,
+    schedule: Option<Schedule>,
+}
+
+impl GroupResources {
+    /// A group that is not held.
+    pub fn new(settings: &GroupSettings) -> Self {
+        Self { scripts: settings.scripts.clone(), ..Self::default() }
+    }
+
+    /// A reload wants these scripts; says how many of those from the left are the same.
+    pub fn want_scripts(&mut self, scripts: &[Script]) -> u8 {
+        let kept = self.scripts.iter().zip(scripts).take_while(|(old, new)| old.is_same(new)).count();
+        self.next_scripts = Some(scripts.to_vec());
+        u8::try_from(kept).unwrap_or(u8::MAX)
+    }
+
+    /// What is renewed of it.
+    pub fn renewed<'a>(&'a self, group: &'a GroupSettings) -> &'a [VirtualAddress] {
+        if self.newcomers.is_empty() { &group.addresses } else { &self.known }
+    }
+
+    /// Those that are looked for now: of those that are held one, since each costs many requests; and those
+    /// that nobody holds.
+    pub fn take_unlooked(
+        &mut self,
+        addresses: &[VirtualAddress],
+        is_held: bool,
+    ) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
+        let (mut held, mut loose) = (Vec::new(), Vec::new());
+        for (bit, address) in (0..u64::BITS).zip(addresses).filter(|(bit, _)| self.unlooked >> bit & 1 == 1) {
+            let list = if is_held && !self.newcomers.contains(address) { &mut held } else { &mut loose };
+            list.push((bit, address.clone()));
+        }
+        held.truncate(1);
+        held.iter().chain(&loose).for_each(|(bit, _)| self.unlooked &= !(1 << bit));
+        let addresses =
+            |list: Vec<(u32, VirtualAddress)>| list.into_iter().map(|(_, address)| address).collect();
+        (addresses(held), addresses(loose))
+    }
+
+    /// What had to be stopped has stopped.
+    pub fn use_new_scripts(&mut self) {
+        if let Some(scripts) = self.next_scripts.take() {
+            self.scripts = scripts;
+        }
+    }
+
+    /// Begins to announce the addresses, again if need be: they have just come, or the link has.
+    pub fn announce_from(&mut self, now: Instant) {
+        self.schedule = Some(Schedule::starting(now));
+    }
+
+    /// They are not ours to announce any more.
+    pub fn announce_no_more(&mut self) {
+        self.schedule = None;
+    }
+
+    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor those
+    /// that somebody else may have.
+    pub fn announce_if_due(
+        &mut self,
+        sender: &Sender,
+        addresses: &GroupSettings,
+        held_until: Instant,
+        now: Instant,
+    ) {
+        let is_due = self.schedule.as_mut().is_some_and(|schedule| schedule.take_due(now));
+        if is_due && now < held_until {
+            announce(sender, self.renewed(addresses));
+        }
+    }
+
+    /// When this group wants to be looked at next.
+    pub fn deadline(&self) -> Instant {
+        let announcement = self.schedule.map_or(Instant::NEVER, |schedule| schedule.next());
+        self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement)
+    }
+
+    /// Runs one of the group's scripts; false if there is no process for it.
+    pub fn start_script(
+        &mut self,
+        settings: &Settings,
+        group: &GroupSettings,
+        index: usize,
+        (action, reason): (Action, Reason),
+        term: u32,
+        now: Instant,
+    ) -> bool {
+        let Some(script) = self.scripts.get(index) else { return false };
+        let term = term.to_string();
+        let variables = [
+            ("CROSSWIRE_GROUP", group.name.as_str()),
+            ("CROSSWIRE_TERM", term.as_str()),
+            (NODE_VARIABLE, settings.my_name()),
+            ("CROSSWIRE_PEER", settings.peer_name()),
+            ("CROSSWIRE_REASON", word(reason)),
+        ];
+        let environment = environment(script, action, &group.name, index + 1, &variables);
+        match Run::start(script, action, &environment, now) {
+            Ok(run) => self.run = Some(run),
+            Err(errno) => {
+                log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc())
+            }
+        }
+        self.run.is_some()
+    }
+}
+
+/// The value of `CROSSWIRE_REASON`.
+fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Acquire => "acquire",
+        Reason::Release => "release",
+        Reason::ForcedRelease => "forced-release",
+        Reason::FailedStart => "failed-start",
+        Reason::Monitor => "monitor",
+        Reason::Reload => "reload",
+        Reason::Restart => "restart",
+    }
+}

@@ -1,0 +1,177 @@
+//! Reading the configuration anew, at a SIGHUP. All of it is checked before any of it counts, and only what
+//! has changed is touched: an address that stays is not even looked at, and the agent is replaced by one that
+//! goes on with what is held.
+//!
+//! What is known by then is said in the log and in a file beside the pid file, for the command that asked.
+
+use std::path::{Path, PathBuf};
+
+use crosswire::custody::{Custody, Event, HeldGroup};
+use crosswire::frame::Key;
+use crosswire::pair::GroupId;
+use log::{error, info};
+
+use super::group_resources::GroupResources;
+use super::turn::{Guard, MAX_LAST_WORDS, plan, script_plans};
+use crate::guard::kernel::addresses::prepare;
+use crate::guard::kernel::links::Links;
+use crate::operator::words;
+use crate::private;
+use crate::settings::{Change, GroupSettings, KeyFile, Settings, VirtualAddress, differences};
+
+/// Where the guard says what became of a reload.
+pub fn answer_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("reload")
+}
+
+/// First lines of that file.
+pub const DONE: &str = "done";
+pub const REFUSED: &str = "refused";
+
+impl Guard<'_> {
+    /// Does it, or says why not, and leaves everything as it is.
+    pub(super) fn reload(&mut self) {
+        let (word, lines) = match self.try_reload() {
+            Ok(lines) => (DONE, lines),
+            Err(lines) => (REFUSED, lines),
+        };
+        for line in &lines {
+            match word {
+                DONE => info!("reload: {line}"),
+                _ => error!("reload refused: {line}"),
+            }
+        }
+        let file = answer_file(self.run_dir);
+        let text = format!("{word}\n{}\n", lines.join("\n"));
+        if let Err(cause) = private::replace(&file, text.as_bytes(), 0o644) {
+            error!("{}: {cause}", file.display());
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
+        let said = |errors: Vec<crate::settings::ConfigError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(said)?;
+        let keys = KeyFile::load(&new.key_file).map_err(|error| said(vec![error]))?;
+        let mut changes = differences(self.settings, &new);
+        if keys != self.recipe.keys {
+            changes.push(Change { text: "the keys have changed".to_owned(), needs_restart: false });
+        }
+        if changes.is_empty() {
+            return Ok(vec!["nothing has changed".to_owned()]);
+        }
+        let hard = changes.iter().filter(|change| change.needs_restart);
+        let hard: Vec<_> = hard.map(|change| format!("{}: this needs a restart", change.text)).collect();
+        if !hard.is_empty() {
+            return Err(hard);
+        }
+        // What this box lacked before is no reason to stay with the old file.
+        let (lacked, lacks) = (said(self.settings.absent()), said(new.absent()));
+        let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).collect();
+        if !lacks.is_empty() {
+            return Err(lacks);
+        }
+        // Of this agent nothing is heard after that.
+        self.hear_agent(MAX_LAST_WORDS);
+        self.may_change(&new).map_err(|why| vec![why])?;
+        self.change(new, keys)
+            .map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
+        Ok(changes.into_iter().map(|change| change.text).collect())
+    }
+
+    /// Whether now is the time.
+    fn may_change(&self, new: &Settings) -> Result<(), String> {
+        if !self.custody.may_reload() {
+            return Err("the daemon begins, ends or replaces its agent: try again in a moment".to_owned());
+        }
+        for ((id, own), group) in (0u8..).map(GroupId).zip(&self.resources).zip(&new.groups) {
+            let is_at_rest = self.custody.group(id).is_some_and(HeldGroup::is_at_rest);
+            let was_before =
+                self.settings.groups.get(id.index()).is_some_and(|old| old.before != group.before);
+            if (own.scripts != group.scripts || was_before) && !is_at_rest {
+                return Err(format!(
+                    "scripts of group {} start, stop or are stuck: try again later",
+                    group.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is in order: from here on the new settings count.
+    fn change(&mut self, new: Settings, keys: Vec<Key>) -> nix::Result<()> {
+        if new.interfaces != self.settings.interfaces {
+            // As at a start: an agent is told how they are, and what was known by another index is forgotten.
+            let mut links = Links::open(&new.interfaces)?;
+            links.refresh()?;
+            links.note_gap();
+            self.links = links;
+        }
+        // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change
+        // are its price.
+        let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
+        self.settings = new;
+        self.recipe.keys = keys;
+        self.addresses.set_lease(new.policy.lease);
+        for (id, group) in (0u8..).map(GroupId).zip(&new.groups) {
+            self.change_addresses(id, old);
+            let was_before = old.groups.get(id.index()).is_some_and(|old| old.before != group.before);
+            let is_other = |own: &&mut GroupResources| own.scripts != group.scripts || was_before;
+            let own = self.resources.get_mut(id.index()).filter(is_other);
+            if let Some(kept) = own.map(|own| own.want_scripts(&group.scripts)) {
+                self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
+            }
+        }
+        // Which of the old witnesses answered says nothing of the new ones.
+        self.has_other_witnesses |= old.witnesses != new.witnesses;
+        self.hand_in(Event::Reloaded(&plan(new)));
+        Ok(())
+    }
+
+    /// Takes away what a held group no longer has. What it has in addition comes when nobody answers for it,
+    /// and at once if this node had it already, in another group.
+    fn change_addresses(&mut self, id: GroupId, old: &Settings) {
+        let index = id.index();
+        let (Some(own), Some(before)) = (self.resources.get_mut(index), old.groups.get(index)) else {
+            return;
+        };
+        let Some(after) = self.settings.groups.get(index) else { return };
+        let added: Vec<_> = not_in(&after.addresses, &before.addresses);
+        let removed: Vec<_> = not_in(&before.addresses, &after.addresses);
+        if !self.custody.group(id).is_some_and(HeldGroup::is_held) {
+            return;
+        }
+        prepare(&added);
+        let ours = held_of(&self.custody, &old.groups);
+        own.newcomers = not_in(&added, &ours);
+        own.known = not_in(&after.addresses, &own.newcomers);
+        let has_newcomers = !own.newcomers.is_empty();
+        own.new_routes = not_in(&after.routes, &before.routes);
+        own.has_news = !added.is_empty() || !own.new_routes.is_empty();
+        self.addresses.remove_routes(&not_in(&before.routes, &after.routes));
+        // An address that only moved to another group which this node holds is that group's affair.
+        let others = held_of(&self.custody, &self.settings.groups);
+        if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {
+            error!(
+                "group {}: an address that was removed is still there: {}",
+                after.name,
+                words::fault(fault, "")
+            );
+        }
+        if has_newcomers {
+            self.hand_in(Event::NewAddresses(id));
+        }
+    }
+}
+
+/// The addresses of those groups that this node holds.
+fn held_of(custody: &Custody, groups: &[GroupSettings]) -> Vec<VirtualAddress> {
+    let is_held = |id: GroupId| custody.group(id).is_some_and(HeldGroup::is_held);
+    let held = (0u8..).map(GroupId).zip(groups).filter(|(id, _)| is_held(*id));
+    held.flat_map(|(_, group)| group.addresses.iter().cloned()).collect()
+}
+
+fn not_in<T: Clone + PartialEq>(all: &[T], others: &[T]) -> Vec<T> {
+    all.iter().filter(|one| !others.contains(one)).cloned().collect()
+}

@@ -1,0 +1,53 @@
+//! Addresses of ours that somebody else has put there. They are taken away, unless the operator wants nothing
+//! touched.
+//!
+//! What the kernel has shown is owed a look, and stays so until the look may be taken: nothing that happens
+//! at the wrong moment is forgotten. Where the address is held, only what is not as it was put is a stray: it
+//! would outlive us without a lifetime.
+
+use crosswire::custody::HeldGroup;
+use crosswire::pair::GroupId;
+use crosswire::time::Span;
+
+use super::turn::Guard;
+use crate::clock::now;
+use crate::settings::VirtualAddress;
+
+/// After a removal that failed the next look is taken no earlier than this.
+const AGAIN_AFTER: Span = Span::from_s(5);
+
+impl Guard<'_> {
+    /// Such an address, of a group that is held or not, may stand where it should not.
+    pub(super) fn owe_look(&mut self, may_stray: impl Fn(&VirtualAddress, bool) -> bool) {
+        let ids = (0u8..).map(GroupId);
+        for ((id, own), group) in ids.zip(&mut self.resources).zip(&self.settings.groups) {
+            let is_held = self.custody.group(id).is_some_and(HeldGroup::is_held);
+            for (bit, address) in (0..u64::BITS).zip(&group.addresses) {
+                own.unlooked |= u64::from(may_stray(address, is_held)) << bit;
+            }
+        }
+    }
+
+    /// Takes the looks that are owed and may be taken now. Whether no stray is left of what was looked for.
+    pub(super) fn look_for_strays(&mut self) -> bool {
+        let mut is_all_gone = true;
+        for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
+            let (Some(held), Some(own)) = (self.custody.group(id), self.resources.get_mut(id.index())) else {
+                continue;
+            };
+            // What this daemon could not let go is no wish of the operator's.
+            let is_left_by_us = held.is_free() && !held.is_clean();
+            if own.unlooked == 0 || self.custody.is_hands_off() && !is_left_by_us {
+                continue;
+            }
+            let (held_ones, loose) = own.take_unlooked(&group.addresses, held.is_held());
+            self.addresses.remove_copies(&held_ones);
+            if !self.remove_left_over(&loose, "held by nobody") {
+                is_all_gone = false;
+                self.strays_from = now() + AGAIN_AFTER;
+                self.owe_look(|address, is_held| !is_held && loose.contains(address));
+            }
+        }
+        is_all_gone
+    }
+}

@@ -1,0 +1,783 @@
+//! Service addresses in the kernel: added for one lease, renewed in one batch, removed, and always asked for
+//! again.
+//!
+//! What counts is what the kernel says afterwards. An address is held when the kernel shows it, and gone when
+//! it knows none of that kind to remove on its interface. (Addresses have a lifetime since Linux 3.9, IPv6
+//! ones always had.)
+//!
+//! An IPv6 address is deprecated from the start: it answers, and nothing that the box sends of its own accord
+//! leaves from it. The on-link route of its network is one of ours (`routes.rs`) and not the kernel's, which
+//! may be that of a router's advertisement.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crosswire::resource::Fault;
+use crosswire::time::{Instant, Span};
+use log::{info, warn};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE, NlasIterator};
+use nix::errno::Errno;
+
+use crate::clock::now;
+use crate::guard::kernel::interface;
+use crate::guard::kernel::netlink::{Netlink, Request, attribute, family_of, ip_attribute};
+use crate::settings::{Route, VirtualAddress};
+
+// linux/rtnetlink.h, linux/if_addr.h
+pub(super) const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
+const IFA_BROADCAST: u16 = 4;
+const IFA_CACHEINFO: u16 = 6;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_SECONDARY: u8 = 0x01;
+/// The probe has asked already; duplicate address detection would only keep the address silent for a second.
+const IFA_F_NODAD: u8 = 0x02;
+/// The kernel touches no route for it (Linux 3.14).
+const IFA_F_NOPREFIXROUTE: u16 = 0x200;
+/// Length of `struct ifaddrmsg`.
+const HEADER_BYTES: usize = 8;
+/// `INFINITY_LIFE_TIME`: the address never expires.
+const FOREVER_S: u32 = u32::MAX;
+/// How often an address is added whose request got no answer, within the time that its order has.
+const MAX_ADD_TRIES: usize = 3;
+/// How often a removal is tried: once for each prefix length under which the kernel may know it, then until
+/// it knows none.
+const MAX_REMOVAL_TRIES: usize = 4;
+/// The longest prefix of an IPv4 network that has a broadcast address (RFC 3021).
+const LONGEST_BROADCAST_PREFIX: u8 = 30;
+
+/// The service addresses of this box.
+pub struct Addresses {
+    pub(super) netlink: Netlink,
+    pub(super) lifetime_s: u32,
+    was_lifetime_ignored: bool,
+    /// Where they were put, and what the kernel showed of them there last: an interface that was renamed
+    /// meanwhile has them still.
+    put: Vec<(String, Seen)>,
+    /// Those that are taken away for an instant with their next renewal, so that an address of the box's own
+    /// comes before them.
+    to_reorder: Vec<Place>,
+    /// Why a route is missing, so that it is said once.
+    pub(super) route_fault: Option<Errno>,
+}
+
+/// Where an address is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The address.
+    pub ip: IpAddr,
+    /// Its prefix length.
+    pub prefix: u8,
+    /// Index of its interface.
+    pub interface_index: u32,
+}
+
+impl Place {
+    /// The same address on the same interface, with whatever prefix length.
+    fn is_beside(&self, other: &Self) -> bool {
+        self.ip == other.ip && self.interface_index == other.interface_index
+    }
+}
+
+/// An address as the kernel shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Where it is.
+    pub place: Place,
+    /// Whole seconds left; `u32::MAX` for ever.
+    pub valid_s: u32,
+    /// Of an IPv4 address: another one of its network was there before, and is the one from which packets
+    /// leave.
+    pub is_secondary: bool,
+}
+
+/// One group's part in a batch of renewals.
+#[derive(Clone, Copy)]
+pub struct Renewal<'a> {
+    /// What to renew.
+    pub addresses: &'a [VirtualAddress],
+    /// What has to be there beside them.
+    pub routes: &'a [Route],
+    /// Not after this.
+    pub valid_until: Instant,
+}
+
+impl Addresses {
+    /// Opens a request socket; every address will be given one `lease` at a time.
+    pub fn open(lease: Span) -> nix::Result<Self> {
+        let (netlink, lifetime_s) = (Netlink::open()?, lifetime_s(lease));
+        let (put, to_reorder) = (Vec::new(), Vec::new());
+        Ok(Self { netlink, lifetime_s, was_lifetime_ignored: false, put, to_reorder, route_fault: None })
+    }
+
+    /// From now on every address is given another `lease` at a time.
+    pub fn set_lease(&mut self, lease: Span) {
+        self.lifetime_s = lifetime_s(lease);
+    }
+
+    /// The kernel was seen to keep an address for longer than it was told to.
+    pub fn is_lifetime_ignored(&self) -> bool {
+        self.was_lifetime_ignored
+    }
+
+    /// Adds all addresses for one lease and reads them back. If any of it fails, none of them is left behind.
+    pub fn add(&mut self, addresses: &[VirtualAddress], valid_until: Instant) -> Result<(), Fault> {
+        prepare(addresses);
+        let mut outcome = Ok(());
+        for _ in 0..MAX_ADD_TRIES {
+            outcome = self.add_once(Renewal { addresses, routes: &[], valid_until });
+            if !matches!(outcome, Err(Fault::Kernel(_))) {
+                break;
+            }
+        }
+        if outcome.is_err() && outcome != Err(Fault::TooLate) {
+            // The cause is worth more than how the clean-up went, and the lifetime ends what that should
+            // miss.
+            let _ = self.remove(addresses);
+        }
+        outcome
+    }
+
+    fn add_once(&mut self, renewal: Renewal) -> Result<(), Fault> {
+        let mut seen = Vec::new();
+        let added = self.renew_and_hear(&[renewal], NLM_F_ECHO, &mut |payload| seen.extend(parse(payload)));
+        added.into_iter().collect::<Result<(), Fault>>()?;
+        // Of an IPv6 address the kernel tells no more than that it was added.
+        let v6: Vec<_> = renewal.addresses.iter().filter(|address| address.ip.is_ipv6()).collect();
+        let questions: Vec<_> =
+            v6.iter().filter_map(|address| self.place_of(address)).map(question).collect();
+        let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
+        if let Some(errno) = answers.into_iter().filter_map(Result::err).find(|errno| !is_absence(*errno)) {
+            return Err(Fault::Kernel(errno as i32));
+        }
+        self.read_back(renewal.addresses, &seen)
+    }
+
+    /// Gives every address of every renewal another lease, in one batch, putting back any that is missing.
+    /// What the kernel refuses keeps none of the others from being renewed.
+    ///
+    /// `valid_until` is looked at right before the batch, and again after it: what the kernel kept waiting
+    /// for too long (it may, on its own lock) is taken away again, and fails as [`Fault::TooLate`].
+    pub fn renew(&mut self, renewals: &[Renewal]) -> Vec<Result<(), Fault>> {
+        self.renew_and_hear(renewals, 0, &mut |_| {})
+    }
+
+    fn renew_and_hear(
+        &mut self,
+        renewals: &[Renewal],
+        more_flags: u16,
+        hear: &mut dyn FnMut(&[u8]),
+    ) -> Vec<Result<(), Fault>> {
+        let started = now();
+        let (mut late, mut batch) = (Vec::new(), Vec::new());
+        for renewal in renewals.iter().filter(|renewal| started <= renewal.valid_until) {
+            for address in renewal.addresses {
+                // Without an interface the kernel says so itself: there is none with the number 0.
+                let place =
+                    self.place_of(address).unwrap_or(Place { interface_index: 0, ..place_on(address, 0) });
+                self.note_put(address, place);
+                if self.to_reorder.contains(&place) {
+                    late.push(request(RTM_DELADDR, 0, place, 0));
+                }
+                let flags = NLM_F_CREATE | NLM_F_REPLACE | more_flags;
+                batch.push(request_for(RTM_NEWADDR, flags, place, (self.lifetime_s, Some(address))));
+            }
+        }
+        // Gateways are reached by these.
+        let on_link = self.on_link_requests(renewals, started);
+        let on_link_count = on_link.len();
+        batch.extend(on_link);
+        let routes = self.renew_requests(renewals, started);
+        let has_routes = !routes.is_empty();
+        batch.extend(routes);
+        if !late.is_empty() {
+            self.netlink.run(&late);
+            self.to_reorder.clear();
+        }
+        let mut answers = self.netlink.ask(&batch, hear).into_iter();
+        let ended = now();
+        let mut outcomes = Vec::with_capacity(renewals.len());
+        for renewal in renewals {
+            let count = if started <= renewal.valid_until { renewal.addresses.len() } else { 0 };
+            let outcome = first_fault(answers.by_ref().take(count));
+            outcomes.push(if started > renewal.valid_until {
+                Err(Fault::TooLate)
+            } else if ended > renewal.valid_until {
+                warn!(
+                    "the kernel took {} over a renewal: it came too late and is undone",
+                    ended.since(started)
+                );
+                self.remove(renewal.addresses).and(Err(Fault::TooLate))
+            } else {
+                outcome
+            });
+        }
+        if has_routes {
+            self.note_routes(answers.skip(on_link_count));
+        }
+        outcomes
+    }
+
+    /// Removes all addresses and returns only when the kernel knows none of them any more on its interface.
+    ///
+    /// What the kernel shows with another prefix length there goes too. On another interface it is not ours,
+    /// and it does not answer for us: direct routing keeps it on `lo`.
+    pub fn remove(&mut self, addresses: &[VirtualAddress]) -> Result<(), Fault> {
+        self.remove_left_over(addresses).map(drop)
+    }
+
+    /// The same; says which of them were there.
+    pub fn remove_left_over(&mut self, addresses: &[VirtualAddress]) -> Result<Vec<IpAddr>, Fault> {
+        let mut places: Vec<_> = addresses.iter().flat_map(|address| self.places_of(address)).collect();
+        let all = places.clone();
+        let mut were_there = Vec::new();
+        let mut fault = Fault::StillThere;
+        for _ in 0..MAX_REMOVAL_TRIES {
+            self.keep_what_is_there(&mut places);
+            let requests: Vec<_> = places.iter().map(|place| request(RTM_DELADDR, 0, *place, 0)).collect();
+            let mut answers = self.netlink.run(&requests).into_iter();
+            // One that was removed may be there once more, with another prefix length.
+            places.retain(|place| match answers.next() {
+                Some(Ok(())) => {
+                    were_there.push(place.ip);
+                    true
+                }
+                // Gone already is as good as gone: by hand, by its lifetime, or with the address it was
+                // secondary to.
+                Some(Err(errno)) if is_absence(errno) => false,
+                Some(Err(errno)) => {
+                    fault = Fault::Kernel(errno as i32);
+                    true
+                }
+                None => false,
+            });
+            if places.is_empty() {
+                self.put.retain(|(_, put)| !all.contains(&put.place));
+                self.remove_on_link(&all);
+                were_there.dedup();
+                return Ok(were_there);
+            }
+        }
+        Err(fault)
+    }
+
+    /// Keeps the IPv6 addresses that are there, and learns the prefix lengths by which alone they can be
+    /// removed.
+    fn keep_what_is_there(&mut self, places: &mut Vec<Place>) {
+        let questions: Vec<_> =
+            places.iter().filter(|place| place.ip.is_ipv6()).map(|place| question(*place)).collect();
+        let mut seen = Vec::new();
+        let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
+        let mut answers = answers.into_iter();
+        places.retain_mut(|place| {
+            let there = seen.iter().find(|seen| seen.place.is_beside(place));
+            there.into_iter().for_each(|seen| place.prefix = seen.place.prefix);
+            place.ip.is_ipv4() || !answers.next().is_some_and(|answer| answer.is_err_and(is_absence))
+        });
+    }
+
+    /// Removes what stands beside addresses that are held, on their interfaces and with another prefix
+    /// length: nobody would renew it or take it away.
+    pub fn remove_copies(&mut self, addresses: &[VirtualAddress]) {
+        let mut copies = Vec::new();
+        for address in addresses {
+            let Some(own) = self.place_of(address) else { continue };
+            match own.ip {
+                // They cannot be asked for one by one.
+                IpAddr::V4(_) => copies.extend((0..=32).map(|prefix| Place { prefix, ..own })),
+                IpAddr::V6(_) => {
+                    let mut there = |payload: &[u8]| copies.extend(parse(payload).map(|seen| seen.place));
+                    self.netlink.ask(&[question(own)], &mut there);
+                }
+            }
+            copies.retain(|copy| *copy != own);
+        }
+        let requests: Vec<_> = copies.iter().map(|copy| exact_removal(*copy)).collect();
+        let removed =
+            self.netlink.run(&requests).into_iter().zip(&copies).filter(|(answer, _)| answer.is_ok());
+        removed.for_each(|(_, copy)| {
+            warn!("{}/{} was added by somebody else and is removed", copy.ip, copy.prefix)
+        });
+    }
+
+    /// Insists that the kernel shows every address where it belongs, and looks whether it honours the
+    /// lifetime.
+    fn read_back(&mut self, addresses: &[VirtualAddress], seen: &[Seen]) -> Result<(), Fault> {
+        for (index, address) in (0u8..).zip(addresses) {
+            let place = self.place_of(address);
+            let shown = seen.iter().find(|seen| Some(seen.place) == place);
+            let valid_s = shown.ok_or(Fault::Refused(index, Errno::EADDRNOTAVAIL as i32))?.valid_s;
+            if valid_s > self.lifetime_s && !self.was_lifetime_ignored {
+                self.was_lifetime_ignored = true;
+                warn!(
+                    "this kernel ignores the lifetime of addresses (Linux before 3.9): {} stays until \
+                        somebody \
+                     removes it, should both processes of this node be killed",
+                    address.ip
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The interface is there, and switched on.
+    pub fn is_up(&self, interface: &str) -> bool {
+        interface::is_up(&self.netlink, interface)
+    }
+
+    /// Where the address belongs now; none while its interface does not exist.
+    fn place_of(&self, address: &VirtualAddress) -> Option<Place> {
+        Some(place_on(address, interface::index(&self.netlink, &address.interface).ok()?))
+    }
+
+    /// There, and where it was put when that had the interface's name.
+    fn places_of(&self, address: &VirtualAddress) -> Vec<Place> {
+        let now = self.place_of(address);
+        // A link-local address may well be one of ours on another interface too.
+        let before = self
+            .put
+            .iter()
+            .filter(|(interface, put)| *interface == address.interface && put.place.ip == address.ip);
+        now.into_iter().chain(before.map(|(_, put)| put.place).filter(|put| Some(*put) != now)).collect()
+    }
+
+    /// Whether it stands where it was put.
+    pub fn is_put(&self, place: Place) -> bool {
+        self.put.iter().any(|(_, put)| put.place == place)
+    }
+
+    fn note_put(&mut self, address: &VirtualAddress, place: Place) {
+        if place.interface_index != 0 && !self.is_put(place) {
+            let seen = Seen { place, valid_s: self.lifetime_s, is_secondary: true };
+            self.put.push((address.interface.clone(), seen));
+        }
+    }
+
+    /// The kernel shows an address of the box. Where it comes after one of ours in the same network, and ours
+    /// was first only since the interface had lost its own, what the box sends would leave from ours: says
+    /// which one has to make room.
+    pub fn note_seen(&mut self, seen: Seen) -> Option<IpAddr> {
+        if let Some((_, put)) = self.put.iter_mut().find(|(_, put)| put.place == seen.place) {
+            *put = seen;
+            return None;
+        }
+        let Place { ip, prefix, interface_index } = seen.place;
+        let has_to_go = |(_, put): &&(String, Seen)| {
+            let is_there = put.place.interface_index == interface_index && put.place.prefix == prefix;
+            is_there && !put.is_secondary && network_of(put.place.ip, prefix) == network_of(ip, prefix)
+        };
+        let first = self.put.iter().find(has_to_go).filter(|_| seen.is_secondary)?.1.place;
+        self.to_reorder.push(first);
+        Some(first.ip)
+    }
+
+    /// Whether one of the addresses that were put on that interface lies in that network.
+    pub(super) fn has_in(&self, network: IpAddr, prefix: u8, interface_index: u32) -> bool {
+        let is_in = |put: &Place| put.interface_index == interface_index && put.prefix == prefix;
+        self.put.iter().any(|(_, put)| is_in(&put.place) && network_of(put.place.ip, prefix) == network)
+    }
+}
+
+fn place_on(address: &VirtualAddress, interface_index: u32) -> Place {
+    Place { ip: address.ip, prefix: address.prefix, interface_index }
+}
+
+/// The first address of the network in which `ip` lies.
+pub(super) fn network_of(ip: IpAddr, prefix: u8) -> IpAddr {
+    let prefix = u32::from(prefix);
+    match ip {
+        IpAddr::V4(ip) => IpAddr::V4((ip.to_bits() & !u32::MAX.checked_shr(prefix).unwrap_or(0)).into()),
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::MAX.checked_shr(prefix).unwrap_or(0)).into()),
+    }
+}
+
+/// In the whole seconds that the kernel counts.
+fn lifetime_s(lease: Span) -> u32 {
+    u32::try_from(lease.as_s_ceil()).unwrap_or(FOREVER_S - 1).max(1)
+}
+
+/// What the interfaces need before an address comes.
+pub fn prepare(addresses: &[VirtualAddress]) {
+    addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
+}
+
+/// The first address that was refused; before that, that the kernel did not answer. One without lifetimes
+/// says that an address exists already where it should be renewed.
+fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fault> {
+    let mut first = Ok(());
+    // Every answer is taken, so that the next group finds its own first.
+    for (index, answer) in (0u8..).zip(answers) {
+        first = match answer {
+            Ok(()) | Err(Errno::EEXIST) => first,
+            Err(Errno::ETIMEDOUT) => Err(Fault::Kernel(Errno::ETIMEDOUT as i32)),
+            Err(errno) => first.and(Err(Fault::Refused(index, errno as i32))),
+        };
+    }
+    first
+}
+
+/// Whether that very IPv6 address is on that very interface, and how (IPv4 ones cannot be asked for one by
+/// one).
+fn question(place: Place) -> Request {
+    request(RTM_GETADDR, 0, place, 0)
+}
+
+/// That the kernel answers so says that there is no such address; of any other answer nobody knows. `ENXIO`:
+/// the interface has no IPv6 at present; the last two: this kernel has none.
+fn is_absence(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT
+    )
+}
+
+/// Of an address with that prefix length alone.
+fn exact_removal(place: Place) -> Request {
+    let mut request = request(RTM_DELADDR, 0, place, 0);
+    if place.ip.is_ipv4() {
+        ip_attribute(&mut request.body, IFA_ADDRESS, place.ip);
+    }
+    request
+}
+
+/// An `RTM_NEWADDR`, `RTM_DELADDR` or `RTM_GETADDR` for one address: `struct ifaddrmsg` and its attributes,
+/// by hand.
+fn request(kind: u16, flags: u16, place: Place, lifetime_s: u32) -> Request {
+    request_for(kind, flags, place, (lifetime_s, None))
+}
+
+/// The same, with what is said of the address beside its place.
+fn request_for(
+    kind: u16,
+    flags: u16,
+    place: Place,
+    (lifetime_s, address): (u32, Option<&VirtualAddress>),
+) -> Request {
+    let peer = address.and_then(|address| address.peer);
+    let [a, b, c, d] = place.interface_index.to_ne_bytes();
+    let (is_new, is_v6) = (kind == RTM_NEWADDR, place.ip.is_ipv6());
+    let nodad = if is_new && is_v6 { IFA_F_NODAD } else { 0 };
+    let mut body = vec![family_of(place.ip), place.prefix, nodad, 0, a, b, c, d];
+    ip_attribute(&mut body, IFA_LOCAL, place.ip);
+    // Without this an IPv4 address is removed whatever its prefix length.
+    if is_new || is_v6 {
+        ip_attribute(&mut body, IFA_ADDRESS, peer.unwrap_or(place.ip));
+    }
+    if let Some(label) = address.and_then(|address| address.label.as_ref()) {
+        attribute(&mut body, IFA_LABEL, &[label.as_bytes(), &[0]].concat());
+    }
+    if is_new {
+        match place.ip {
+            IpAddr::V4(ip) => {
+                let broadcast = broadcast_of(ip, place.prefix).filter(|_| peer.is_none());
+                broadcast.into_iter().for_each(|ip| ip_attribute(&mut body, IFA_BROADCAST, IpAddr::V4(ip)));
+            }
+            IpAddr::V6(_) => {
+                let flags = u32::from(IFA_F_NOPREFIXROUTE) | u32::from(IFA_F_NODAD);
+                attribute(&mut body, IFA_FLAGS, &flags.to_ne_bytes());
+            }
+        }
+        let preferred_s = if is_v6 { 0 } else { lifetime_s };
+        let lifetime = [preferred_s, lifetime_s, 0, 0].map(u32::to_ne_bytes);
+        attribute(&mut body, IFA_CACHEINFO, lifetime.as_flattened());
+    }
+    Request { kind, flags, body }
+}
+
+fn broadcast_of(ip: Ipv4Addr, prefix: u8) -> Option<Ipv4Addr> {
+    let host_bits = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+    (prefix <= LONGEST_BROADCAST_PREFIX).then(|| Ipv4Addr::from_bits(ip.to_bits() | host_bits))
+}
+
+/// Reads an address message.
+pub fn parse(payload: &[u8]) -> Option<Seen> {
+    let [_, prefix, flags, _, index @ ..] = *payload.first_chunk::<HEADER_BYTES>()?;
+    let (mut local, mut address, mut valid_s) = (None, None, FOREVER_S);
+    for found in NlasIterator::new(payload.get(HEADER_BYTES..)?).flatten() {
+        match found.kind() {
+            IFA_LOCAL => local = ip_of(found.value()),
+            IFA_ADDRESS => address = ip_of(found.value()),
+            // The second one of four numbers.
+            IFA_CACHEINFO => valid_s = u32::from_ne_bytes(*found.value().get(4..)?.first_chunk()?),
+            _ => {}
+        }
+    }
+    // On a point-to-point link IFA_ADDRESS is the other end; where IFA_LOCAL exists it is our own.
+    let place = Place { ip: local.or(address)?, prefix, interface_index: u32::from_ne_bytes(index) };
+    let is_secondary = place.ip.is_ipv4() && flags & IFA_F_SECONDARY != 0;
+    Some(Seen { place, valid_s, is_secondary })
+}
+
+fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(*bytes.first_chunk::<4>()?)),
+        _ => Some(IpAddr::from(*bytes.first_chunk::<16>()?)),
+    }
+}
+
+/// Lets the other addresses of a subnet live on when its first one goes.
+///
+/// Without this the kernel deletes them along with it: on an interface that was flushed and set up again our
+/// address may come first, and the box would lose its own when the service moves away.
+fn promote_secondaries(interface: &str) {
+    let switch = format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
+    if std::fs::read(&switch).is_ok_and(|value| value.starts_with(b"0")) {
+        match std::fs::write(&switch, "1") {
+            Ok(()) => {
+                info!("{interface}: promote_secondaries is now 1, so that no other address goes with ours")
+            }
+            Err(error) => warn!("{switch} is 0 and cannot be set: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::guard::testing::{Veth, address, in_fair_namespace, in_namespace, seen};
+
+    const LEASE: Span = Span::from_s(2);
+    /// A lease that no test outlives by accident.
+    const LONG: Span = Span::from_s(60);
+
+    /// Time enough, however busy the machine is.
+    fn soon() -> Instant {
+        now() + Span::from_s(30)
+    }
+
+    fn valid_s(ip: &str) -> Option<u32> {
+        let ip: IpAddr = ip.parse().expect("an address");
+        seen().iter().find(|seen| seen.place.ip == ip).map(|seen| seen.valid_s)
+    }
+
+    fn ours() -> [VirtualAddress; 2] {
+        [address("10.9.0.100/24@near"), address("fd00::100/64@near")]
+    }
+
+    /// How many of ours the kernel shows where they belong.
+    fn there(addresses: &Addresses) -> usize {
+        let places = ours().map(|address| addresses.place_of(&address));
+        let is_ours = |seen: &Seen| {
+            let same = |place: &Place| {
+                place.ip == seen.place.ip && place.interface_index == seen.place.interface_index
+            };
+            places.iter().flatten().any(same)
+        };
+        seen().iter().filter(|seen| is_ours(seen)).count()
+    }
+
+    #[test]
+    fn labels_and_other_ends_come_with_the_address_and_go_with_it() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let labelled = VirtualAddress { label: Some("near:0".into()), ..address("10.9.0.100/24@near") };
+            let end = |ip: &str| Some(ip.parse().expect("an address"));
+            let tunnel = VirtualAddress { peer: end("10.8.0.2"), ..address("10.8.0.1/32@near") };
+            let tunnel6 = VirtualAddress { peer: end("fd08::2"), ..address("fd08::1/128@near") };
+            let all = [labelled, tunnel, tunnel6];
+            let mut addresses = Addresses::open(LEASE).expect("a socket");
+            assert_eq!(addresses.add(&all, soon()), Ok(()));
+            let said = std::process::Command::new("ip")
+                .args(["-o", "address", "show", "near"])
+                .output()
+                .expect("ip");
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            for expected in ["near:0", "10.8.0.1 peer 10.8.0.2/32", "fd08::1 peer fd08::2/128"] {
+                assert!(said.contains(expected), "{expected} in {said}");
+            }
+            assert_eq!(
+                addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+                [Ok(())]
+            );
+            assert_eq!(addresses.remove(&all), Ok(()));
+            assert!(["10.9.0.100", "10.8.0.1", "fd08::1"].iter().all(|ip| valid_s(ip).is_none()));
+        });
+    }
+
+    #[test]
+    fn a_group_of_64_addresses_is_held_renewed_and_let_go() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let all: Vec<_> = (1..=64).map(|n| address(&format!("10.9.1.{n}/16@near"))).collect();
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            assert_eq!(addresses.add(&all, soon()), Ok(()));
+            assert_eq!(
+                addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+                [Ok(())]
+            );
+            assert_eq!(addresses.remove(&all), Ok(()));
+            assert_eq!(valid_s("10.9.1.64"), None);
+        });
+    }
+
+    #[test]
+    fn the_broadcast_address_ends_the_subnet() {
+        let ip = Ipv4Addr::new(192, 0, 2, 10);
+        assert_eq!(broadcast_of(ip, 29), Some(Ipv4Addr::new(192, 0, 2, 15)));
+        assert_eq!(broadcast_of(ip, 0), Some(Ipv4Addr::BROADCAST));
+        assert_eq!(broadcast_of(ip, 31), None);
+        assert_eq!(broadcast_of(ip, 32), None);
+    }
+
+    #[test]
+    fn only_a_kernel_that_says_so_knows_no_such_address() {
+        let there_or_not =
+            [Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN, Errno::ETIMEDOUT, Errno::EPERM, Errno::EINVAL];
+        assert!(!there_or_not.into_iter().any(is_absence));
+        // Without IPv6 there is none of its addresses, and nothing that could keep a release from its end.
+        for errno in
+            [Errno::EADDRNOTAVAIL, Errno::ENODEV, Errno::ENXIO, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT]
+        {
+            assert!(is_absence(errno), "{errno}");
+        }
+    }
+
+    #[test]
+    fn an_interface_that_has_lost_its_ipv6_has_no_such_address() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            std::fs::write("/proc/sys/net/ipv6/conf/near/disable_ipv6", "1").expect("a switch");
+            assert_eq!(addresses.remove(&ours()), Ok(()));
+        });
+    }
+
+    #[test]
+    fn an_added_address_has_a_lifetime_and_expires_by_itself() {
+        in_fair_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LEASE).expect("a socket");
+            let added = now();
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            assert!(valid_s("10.9.0.100").expect("IPv4 is there") <= 2);
+            assert!(valid_s("fd00::100").expect("IPv6 is there") <= 2);
+            while there(&addresses) > 0 {
+                assert!(now() < added + (LEASE + Span::from_ms(1_100)).fraction(3, 1), "still there");
+                sleep(Duration::from_millis(10));
+            }
+            assert!(now() > added + LEASE - Span::from_ms(100), "gone after {}", now().since(added));
+        });
+    }
+
+    #[test]
+    fn renewing_in_one_batch_extends_what_is_held_and_puts_back_what_is_missing() {
+        in_fair_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LEASE).expect("a socket");
+            let [first, second] = ours();
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            assert_eq!(addresses.remove(std::slice::from_ref(&second)), Ok(()));
+            for _ in 0..4 {
+                sleep(Duration::from_millis(800));
+                let groups = [std::slice::from_ref(&first), std::slice::from_ref(&second)];
+                let batch = groups.map(|addresses| Renewal { addresses, routes: &[], valid_until: soon() });
+                assert_eq!(addresses.renew(&batch), [Ok(()), Ok(())]);
+            }
+            assert_eq!(there(&addresses), 2, "3.2 s after a lease of 2 s");
+        });
+    }
+
+    #[test]
+    fn a_late_or_impossible_renewal_fails_alone() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            let groups = [
+                [address("10.9.0.1/24@near")],
+                [address("10.9.0.2/24@near")],
+                [address("10.9.0.3/24@absent")],
+                [address("10.9.0.4/24@near")],
+            ];
+            let until = [soon(), now() - Span::from_ms(1), soon(), soon()];
+            let batch: Vec<_> = groups
+                .iter()
+                .zip(until)
+                .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until })
+                .collect();
+            let expected =
+                [Ok(()), Err(Fault::TooLate), Err(Fault::Refused(0, Errno::ENODEV as i32)), Ok(())];
+            assert_eq!(addresses.renew(&batch), expected);
+            assert!(valid_s("10.9.0.1").is_some());
+            assert!(valid_s("10.9.0.2").is_none(), "a late order must not add");
+            assert!(valid_s("10.9.0.4").is_some());
+        });
+    }
+
+    #[test]
+    fn a_failed_add_leaves_nothing_behind() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            let absent = [address("10.9.0.1/24@near"), address("10.9.0.2/24@absent")];
+            assert_eq!(addresses.add(&absent, soon()), Err(Fault::Refused(1, Errno::ENODEV as i32)));
+            let refused = [address("10.9.0.1/24@near"), address("10.9.0.2/33@near")];
+            assert_eq!(addresses.add(&refused, soon()), Err(Fault::Refused(1, Errno::EINVAL as i32)));
+            assert_eq!(addresses.add(&ours(), now() - Span::from_ms(1)), Err(Fault::TooLate));
+            assert_eq!(valid_s("10.9.0.1"), None);
+            assert_eq!(there(&addresses), 0);
+        });
+    }
+
+    #[test]
+    fn removal_is_confirmed_and_is_fine_with_what_is_gone_already() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            assert_eq!(addresses.remove(&ours()), Ok(()));
+            assert_eq!(there(&addresses), 0);
+            assert_eq!(addresses.remove(&ours()), Ok(()));
+            assert_eq!(addresses.remove(&[address("10.9.0.2/24@absent")]), Ok(()));
+        });
+    }
+
+    #[test]
+    fn an_address_that_stands_on_another_interface_too_is_not_ours_there() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            assert_eq!(addresses.add(&[address("10.9.0.100/32@far")], soon()), Ok(()));
+            assert_eq!(addresses.add(&ours(), soon()), Ok(()));
+            assert_eq!(addresses.remove(&ours()), Ok(()));
+            assert!(valid_s("10.9.0.100").is_some(), "it stays there");
+            assert_eq!(addresses.add(&[address("10.9.0.200/32@far")], soon()), Ok(()));
+            let absent = [address("10.9.0.200/24@near")];
+            assert_eq!(addresses.remove_left_over(&absent), Ok(vec![]), "nor is it left over from us");
+        });
+    }
+
+    #[test]
+    fn left_overs_go_whatever_their_prefix_and_others_stay() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            let left = [address("10.9.0.100/32@near"), address("10.9.0.7/24@near")];
+            assert_eq!(addresses.add(&left, soon()), Ok(()));
+            let removed = addresses.remove_left_over(&ours()).expect("removed");
+            assert_eq!(removed, [left[0].ip]);
+            assert!(valid_s("10.9.0.7").is_some());
+            assert_eq!(addresses.remove_left_over(&ours()), Ok(vec![]));
+        });
+    }
+
+    #[test]
+    fn the_box_keeps_its_own_address_when_ours_came_first() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            std::fs::write("/proc/sys/net/ipv4/conf/near/promote_secondaries", "0").expect("a switch");
+            let mut addresses = Addresses::open(LONG).expect("a socket");
+            let [vip, _] = ours();
+            assert_eq!(addresses.add(std::slice::from_ref(&vip), soon()), Ok(()));
+            assert_eq!(addresses.add(&[address("10.9.0.7/24@near")], soon()), Ok(()));
+            assert_eq!(addresses.remove(&[vip]), Ok(()));
+            assert!(valid_s("10.9.0.7").is_some());
+        });
+    }
+}

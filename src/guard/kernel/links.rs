@@ -1,0 +1,333 @@
+//! Interfaces and addresses as the kernel reports their changes: carrier for the decision, arrivals for the
+//! guard's own sockets, addresses that come or go although nobody here wanted it.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crosswire::time::{Instant, Span};
+use log::info;
+use netlink_packet_core::NlasIterator;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{MsgFlags, SockFlag, recv};
+
+use crate::clock::now;
+use crate::guard::kernel::addresses::{RTM_DELADDR, RTM_NEWADDR, Seen, parse as parse_address};
+use crate::guard::kernel::netlink::{Netlink, Request, attribute, for_each_message, open_socket};
+use crate::guard::kernel::packets::Mac;
+
+// linux/rtnetlink.h, linux/if_link.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+/// `struct ifinfomsg`; all zero in a request that goes by the name.
+const LINK_HEADER_BYTES: usize = 16;
+/// Events are read until none is left, but the loop goes on after this many datagrams.
+const MAX_READS: usize = 64;
+
+/// Everything is asked for again no sooner than so long after the last time.
+const MAKE_UP_EVERY: Span = Span::from_s(1);
+
+/// Something happened to an interface, named by its index in `Settings::interfaces`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkEvent {
+    /// It was switched on, has appeared, or has another hardware address: packet sockets opened before that
+    /// are dead or mistaken.
+    CameUp(u8),
+    /// Its carrier is there or not. Absent and switched off count as not.
+    Carrier(u8, bool),
+    /// An address of the box has come, or has other properties.
+    AddressThere(Seen),
+    /// An address of the box has gone.
+    AddressGone(Seen),
+    /// More has happened than the kernel could say: nothing is known of the addresses.
+    Missed,
+}
+
+/// The interfaces of the configuration.
+pub struct Links {
+    events: OwnedFd,
+    links: Vec<Link>,
+    /// The kernel had to drop events, and nobody has asked for everything since.
+    has_missed: bool,
+    /// When that was done last.
+    made_up_at: Instant,
+}
+
+struct Link {
+    name: String,
+    number: u8,
+    state: State,
+    is_reported: bool,
+}
+
+/// What the kernel last said of an interface; the default is that of an absent one.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct State {
+    index: u32,
+    is_up: bool,
+    has_carrier: bool,
+    mac: Option<Mac>,
+}
+
+/// A link message, as far as it is read.
+struct Report {
+    name: Option<String>,
+    state: State,
+}
+
+impl Links {
+    /// Begins to listen, so that no change after this moment is missed. Nothing is known before
+    /// [`Links::refresh`].
+    pub fn open(interfaces: &[String]) -> nix::Result<Self> {
+        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        let groups = u32::try_from(groups).map_err(|_| Errno::EINVAL)?;
+        let events = open_socket(groups, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+        let numbered = (0u8..).zip(interfaces);
+        let links = numbered.map(|(number, name)| Link {
+            name: name.clone(),
+            number,
+            state: State::default(),
+            is_reported: false,
+        });
+        Ok(Self { events, links: links.collect(), has_missed: false, made_up_at: Instant::ORIGIN })
+    }
+
+    /// Asks for every interface, and reports each for the first time or as it has changed.
+    pub fn refresh(&mut self) -> nix::Result<Vec<LinkEvent>> {
+        let mut netlink = Netlink::open()?;
+        let mut events = Vec::new();
+        for link in &mut self.links {
+            let mut body = vec![0; LINK_HEADER_BYTES];
+            attribute(&mut body, IFLA_IFNAME, &[link.name.as_bytes(), &[0]].concat());
+            let mut state = State::default();
+            let answers = netlink.ask(&[Request { kind: RTM_GETLINK, flags: 0, body }], &mut |payload| {
+                state = parse(payload).map_or(state, |report| report.state);
+            });
+            // One that is not there is absent; of one that was not told in time nothing is known.
+            if answers.first() == Some(&Err(Errno::ETIMEDOUT)) {
+                return Err(Errno::ETIMEDOUT);
+            }
+            link.become_state(state, &mut events);
+        }
+        Ok(events)
+    }
+
+    /// It follows another one whose last events nobody has read.
+    pub fn note_gap(&mut self) {
+        self.has_missed = true;
+    }
+
+    /// What is known of every interface, as if it had just become so: for an agent that was not there when it
+    /// did.
+    pub fn all(&self) -> Vec<LinkEvent> {
+        let carriers = self.links.iter().map(|link| LinkEvent::Carrier(link.number, link.state.has_carrier));
+        carriers.chain(self.came_up()).collect()
+    }
+
+    /// Of every interface that is up, that it came up.
+    fn came_up(&self) -> impl Iterator<Item = LinkEvent> {
+        self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number))
+    }
+
+    /// Reads what has happened. When the kernel had to drop events, those that it kept are older than what
+    /// was dropped: they are read first, then everything is asked for again, until that works.
+    ///
+    /// # Errors
+    /// Why no more is known than the events that were added until then.
+    pub fn read_events(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
+        let mut datagram = vec![0; 8_192];
+        for _ in 0..MAX_READS {
+            match recv(self.events.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
+                Ok(length) => {
+                    for_each_message(datagram.get(..length).unwrap_or_default(), |header, payload| {
+                        let address = || parse_address(payload);
+                        match header.kind {
+                            RTM_NEWLINK | RTM_DELLINK => {
+                                let report = parse(payload);
+                                report
+                                    .iter()
+                                    .for_each(|report| self.take(header.kind == RTM_DELLINK, report, events));
+                            }
+                            RTM_NEWADDR => events.extend(address().map(LinkEvent::AddressThere)),
+                            RTM_DELADDR => events.extend(address().map(LinkEvent::AddressGone)),
+                            _ => {}
+                        }
+                    })
+                }
+                Err(Errno::EAGAIN) if self.has_missed => return self.make_up(events),
+                Err(Errno::EAGAIN) => break,
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENOBUFS) => self.has_missed = true,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns what the dropped events would have said, not oftener than a storm of them allows. An interface
+    /// that is as it was may have been away meanwhile.
+    fn make_up(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
+        if now() < self.made_up_at + MAKE_UP_EVERY {
+            return Ok(());
+        }
+        self.made_up_at = now();
+        events.extend(self.refresh()?);
+        let untold: Vec<_> = self.came_up().filter(|event| !events.contains(event)).collect();
+        events.extend(untold);
+        events.push(LinkEvent::Missed);
+        self.has_missed = false;
+        Ok(())
+    }
+
+    fn take(&mut self, is_gone: bool, report: &Report, events: &mut Vec<LinkEvent>) {
+        for link in &mut self.links {
+            let is_named = report.name.as_ref() == Some(&link.name);
+            // An interface that is renamed away is as good as gone.
+            let was_it = link.state.index == report.state.index;
+            match (is_named, was_it) {
+                (true, _) if !is_gone => link.become_state(report.state, events),
+                (_, true) => link.become_state(State::default(), events),
+                (true | false, false) => {}
+            }
+        }
+    }
+}
+
+impl AsFd for Links {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+impl Link {
+    fn become_state(&mut self, state: State, events: &mut Vec<LinkEvent>) {
+        let before = std::mem::replace(&mut self.state, state);
+        if state.is_up && (!before.is_up || before.index != state.index || before.mac != state.mac) {
+            events.push(LinkEvent::CameUp(self.number));
+        }
+        let is_news = before.has_carrier != state.has_carrier || !self.is_reported;
+        if is_news {
+            self.is_reported = true;
+            info!("{}: {}", self.name, if state.has_carrier { "carrier" } else { "no carrier" });
+        }
+        // Without a carrier, too, it matters whether it is switched on: on a cable from box to box.
+        if is_news || before.is_up != state.is_up {
+            events.push(LinkEvent::Carrier(self.number, state.has_carrier));
+        }
+    }
+}
+
+/// Reads a link message; none for the messages that a bridge or a radio sends about its own business.
+fn parse(payload: &[u8]) -> Option<Report> {
+    let header = LinkHeader::parse(payload).ok()?;
+    if header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let (mut name, mut mac) = (None, None);
+    for found in NlasIterator::new(payload.get(LINK_HEADER_BYTES..)?).flatten() {
+        match found.kind() {
+            IFLA_IFNAME => name = String::from_utf8(found.value().to_vec()).ok(),
+            IFLA_ADDRESS => mac = found.value().first_chunk().copied(),
+            _ => {}
+        }
+    }
+    let is_up = header.flags.contains(LinkFlags::Up);
+    Some(Report {
+        name: name.map(|name| name.trim_end_matches('\0').to_owned()),
+        state: State {
+            index: header.index,
+            is_up,
+            has_carrier: is_up && header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
+            mac,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    use super::*;
+    use crate::guard::testing::{Veth, in_namespace, set_up};
+
+    fn links() -> Links {
+        Links::open(&["near".to_owned(), "absent".to_owned()]).expect("a socket")
+    }
+
+    /// Events until `last` has come.
+    fn events_until(links: &mut Links, last: LinkEvent) -> Vec<LinkEvent> {
+        let mut events = Vec::new();
+        let give_up = now() + Span::from_s(30);
+        while !events.contains(&last) {
+            assert!(now() < give_up, "{events:?}");
+            std::thread::sleep(Duration::from_millis(5));
+            links.read_events(&mut events).expect("events");
+        }
+        events.retain(|event| matches!(event, LinkEvent::CameUp(_) | LinkEvent::Carrier(..)));
+        events
+    }
+
+    #[test]
+    fn every_interface_is_reported_at_start_and_an_absent_one_is_down() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut links = links();
+            let first = links.refresh().expect("a dump");
+            use LinkEvent::{CameUp, Carrier};
+            assert_eq!(first, [CameUp(0), Carrier(0, true), Carrier(1, false)]);
+            assert_eq!(links.refresh(), Ok(vec![]), "nothing has changed");
+        });
+    }
+
+    #[test]
+    fn carrier_and_the_interface_itself_go_and_come_back() {
+        in_namespace(|| {
+            let veth = Veth::up("near", "far");
+            let mut links = links();
+            links.refresh().expect("a dump");
+            veth.pull();
+            let down = events_until(&mut links, LinkEvent::Carrier(0, false));
+            assert_eq!(down, [LinkEvent::Carrier(0, false)]);
+            veth.plug();
+            let up = events_until(&mut links, LinkEvent::Carrier(0, true));
+            assert_eq!(up, [LinkEvent::Carrier(0, true)], "it was never switched off");
+            veth.remove();
+            events_until(&mut links, LinkEvent::Carrier(0, false));
+            let _veth = Veth::up("near", "far");
+            let back = events_until(&mut links, LinkEvent::Carrier(0, true));
+            assert!(back.contains(&LinkEvent::CameUp(0)), "{back:?}");
+        });
+    }
+
+    #[test]
+    fn after_an_overrun_what_is_true_now_counts_and_not_what_was_kept() {
+        in_namespace(|| {
+            let _veth = Veth::up("near", "far");
+            let mut links = links();
+            links.refresh().expect("a dump");
+            setsockopt(&links.events, sockopt::RcvBuf, &0).expect("room for hardly more than one event");
+            for _ in 0..8 {
+                set_up("near", false);
+                set_up("near", true);
+            }
+            let give_up = now() + Span::from_s(30);
+            while !super::tests::links().refresh().expect("a dump").contains(&LinkEvent::Carrier(0, true)) {
+                assert!(now() < give_up, "no carrier");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let events = events_until(&mut links, LinkEvent::Missed);
+            let last = |wanted: fn(&LinkEvent) -> bool| events.iter().rfind(|event| wanted(event)).copied();
+            assert_eq!(
+                last(|event| matches!(event, LinkEvent::Carrier(0, _))),
+                Some(LinkEvent::Carrier(0, true))
+            );
+            assert!(events.contains(&LinkEvent::CameUp(0)), "packet sockets have died: {events:?}");
+        });
+    }
+}

@@ -1,0 +1,154 @@
+//! The probe: asking the wire who answers for a group's addresses, and for the peer's own.
+//!
+//! The answers are heard by the agent, on the listeners of the same interfaces.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crosswire::resource::Fault;
+use log::debug;
+use nix::errno::Errno;
+
+use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
+use crate::guard::kernel::packets::{open_query, query};
+use crate::settings::{PathDevice, Settings, VirtualAddress};
+
+/// Sends one query for every address of a group, and one for the peer's own address on every LAN path.
+///
+/// The peer's own come last: where its answer is there, that of a VIP on the same box would be there too. The
+/// group's queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
+pub fn send(sender: &Sender, settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
+    addresses.iter().try_for_each(|address| match ask_for(sender, address) {
+        // A link without hardware addresses has nobody who could answer.
+        Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
+        // What is down answers nobody, and keeps nothing else from being served.
+        Err(Errno::ENETDOWN) if !address.needs_carrier => Ok(()),
+        Err(Errno::ENODEV) => Err(Fault::NoInterface),
+        Err(errno) => Err(Fault::Kernel(errno as i32)),
+    })?;
+    ask_for_peers(sender, settings);
+    Ok(())
+}
+
+/// Asks for the peer's own address on every LAN path.
+pub fn ask_for_peers(sender: &Sender, settings: &Settings) {
+    for path in &settings.paths {
+        if let PathDevice::Lan { interface, local, peer, .. } = &path.device
+            && let Err(errno) = ask_for_peer(sender, interface, *local, *peer)
+        {
+            debug!("cannot ask for {peer} on {interface}: {}", errno.desc());
+        }
+    }
+}
+
+fn ask_for(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
+    ask(sender, &address.interface, address.ip, None)
+}
+
+fn ask_for_peer(sender: &Sender, interface: &str, local: IpAddr, peer: IpAddr) -> nix::Result<()> {
+    let local = if let IpAddr::V6(local) = local { Some(local) } else { None };
+    ask(sender, interface, peer, local)
+}
+
+fn ask(sender: &Sender, interface: &str, ip: IpAddr, local: Option<Ipv6Addr>) -> nix::Result<()> {
+    let outlet = sender.outlet(interface)?;
+    sender.send(&outlet, &query(ip, local, outlet.mac))?;
+    open_query(ip, outlet.mac).map_or(Ok(()), |frame| sender.send(&outlet, &frame))
+}
+
+/// Opens the listeners of one interface: one for each protocol in which an answer may come.
+pub fn listeners(settings: &Settings, interface: &str) -> Vec<nix::Result<Listener>> {
+    let addresses = asked_for_on(settings, interface);
+    let protocols =
+        [(Hears::Arp, IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (Hears::NeighbourDiscovery, IpAddr::is_ipv6)];
+    let in_use = protocols.into_iter().filter(|(_, is_of)| addresses.iter().any(is_of));
+    in_use.map(|(hears, _)| Listener::open(interface, hears, &addresses)).collect()
+}
+
+/// Every address that a probe may ask for on an interface.
+fn asked_for_on(settings: &Settings, interface: &str) -> Vec<IpAddr> {
+    let ours = settings.groups.iter().flat_map(|group| &group.addresses);
+    let ours = ours.filter(|address| address.interface == interface).map(|address| address.ip);
+    let peers = settings.paths.iter().filter_map(|path| match &path.device {
+        PathDevice::Lan { interface: lan, peer, .. } if lan == interface => Some(*peer),
+        PathDevice::Lan { .. } | PathDevice::Serial { .. } => None,
+    });
+    ours.chain(peers).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::unistd::read;
+
+    use super::*;
+    use crate::agent::answers;
+    use crate::clock::now;
+    use crate::guard::kernel::addresses::Addresses;
+    use crate::guard::testing::{Stranger, address, in_namespace, settings};
+    use crosswire::time::Span;
+
+    /// What a listener of `near` hears until it has heard of `last`, and a quarter of a second later, without
+    /// repeats.
+    fn answers(listener: &nix::Result<Listener>, last: Option<&str>) -> Vec<String> {
+        let listener = listener.as_ref().expect("a listener");
+        let mut ips: Vec<String> = Vec::new();
+        let mut frame = [0; 2_048];
+        loop {
+            let is_complete = last.is_none_or(|last| ips.iter().any(|ip| ip == last));
+            let wait_ms: u16 = if is_complete { 250 } else { 30_000 };
+            if poll(
+                &mut [PollFd::new(listener.socket.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::from(wait_ms),
+            ) != Ok(1)
+            {
+                ips.dedup();
+                return ips;
+            }
+            let length = read(&listener.socket, &mut frame).expect("a frame");
+            ips.extend(answers::parse(&frame[..length], listener.mac).map(|answer| answer.ip.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_holds_the_addresses_answers_and_one_that_does_not_is_silent() {
+        in_namespace(|| {
+            let settings = settings("near", &["10.9.0.100/24@near", "fd00::100/64@near"]);
+            let stranger = Stranger::behind("near");
+            let group = &settings.groups[0];
+            let listeners = listeners(&settings, "near");
+            let sender = Sender::open().expect("a sender");
+            assert_eq!(listeners.len(), 2);
+            assert_eq!(send(&sender, &settings, &group.addresses), Ok(()));
+            assert_eq!(answers(&listeners[0], Some("10.9.0.2")), ["10.9.0.2"], "only the peer itself");
+            assert_eq!(answers(&listeners[1], None), Vec::<String>::new());
+            let theirs = ["10.9.0.100/24@far", "fd00::100/64@far"].map(address);
+            stranger.run(move || {
+                let mut addresses = Addresses::open(Span::from_s(5)).expect("a socket");
+                addresses.add(&theirs, now() + Span::from_s(1)).expect("added");
+                // The kernel joins the group of a new IPv6 address, and answers for it, a moment later.
+                std::thread::sleep(Duration::from_millis(300));
+            });
+            assert_eq!(send(&sender, &settings, &group.addresses), Ok(()));
+            let v4 = answers(&listeners[0], Some("10.9.0.2"));
+            assert_eq!(v4, ["10.9.0.100", "10.9.0.2"], "the peer itself after its IPv4 VIP");
+            assert_eq!(answers(&listeners[1], Some("fd00::100")), ["fd00::100"]);
+        });
+    }
+
+    #[test]
+    fn a_probe_that_cannot_ask_for_the_group_fails() {
+        in_namespace(|| {
+            let settings = settings("near", &["10.9.0.100/24@near"]);
+            let sender = Sender::open().expect("a sender");
+            assert_eq!(send(&sender, &settings, &settings.groups[0].addresses), Err(Fault::NoInterface));
+            assert_eq!(
+                send(&sender, &settings, &[address("127.0.0.9/8@lo")]),
+                Ok(()),
+                "nobody can answer there"
+            );
+        });
+    }
+}

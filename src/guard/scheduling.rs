@@ -1,0 +1,324 @@
+//! What keeps both processes on time on a box that is busy or short of memory: locked pages, real-time
+//! priority or else the best nice value, and a word to the kernel's killer. Each is taken where it is
+//! granted; where it is not the daemon runs all the same.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crosswire::time::{Instant, Span};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::stat::Mode;
+use nix::unistd::write;
+
+use crate::clock::now;
+
+/// Which of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Process {
+    /// Runs before the agent does, so that it can end one that loops.
+    Guard,
+    /// Runs before everything else on the box.
+    Agent,
+}
+
+/// `SCHED_RR` priorities (1 to 99, sched(7)): far below the kernel's own threads of drivers, above everybody
+/// else.
+const GUARD_PRIORITY: libc::c_int = 20;
+const AGENT_PRIORITY: libc::c_int = 10;
+/// The best nice value (setpriority(2)).
+const BEST_NICE: libc::c_int = -20;
+/// How long either may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a hundred turns
+/// that read all that a flood has left. The agent waits a little now and then even where a flood leaves no
+/// time for it.
+const MAX_RUN_US: libc::rlim_t = 1_000_000;
+/// A wait of this length was one.
+const WAITED: Span = Span::from_us(100);
+/// So long without any, a process rests for a moment: four fifths of one processor are enough for any flood.
+const MAX_BUSY: Span = Span::from_ms(20);
+/// That moment.
+const REST: Duration = Duration::from_millis(5);
+/// Never chosen (proc_pid_oom_score_adj(5)).
+const OOM_NEVER: &str = "-1000";
+/// Chosen as everybody is: raising it to this is allowed to all.
+const OOM_ORDINARY: &[u8] = b"0";
+/// How much a process may grow after it was locked. Neither allocates much after its start; whoever takes
+/// over an agent must not have the whole box's memory.
+const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
+/// How much memory could be locked before we came.
+static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
+/// Stack that is touched before it is locked: more than a turn ever needs.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it goes before everything
+/// else on the box: it rests all the same, or the kernel would end its process.
+pub struct Idleness(Instant);
+
+impl Idleness {
+    /// It has just had nothing to do.
+    pub fn begin() -> Self {
+        Self(now())
+    }
+
+    /// The loop began to wait at `began_at`, and has just been woken.
+    pub fn note(&mut self, began_at: Instant) {
+        let woke_at = now();
+        if woke_at.since(began_at) >= WAITED {
+            self.0 = woke_at;
+        } else if woke_at.since(self.0) >= MAX_BUSY {
+            std::thread::sleep(REST);
+            self.0 = now();
+        }
+    }
+}
+
+/// Takes what is granted, and says what is not: one phrase each, with its reason.
+pub fn become_realtime(process: Process, is_realtime: bool) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut note = |what: &str, outcome: Result<(), Errno>| {
+        if let Err(errno) = outcome {
+            missed.push(format!("{what} ({})", errno.desc()));
+        }
+    };
+    if process == Process::Agent {
+        // The guard's is inherited; it can start another agent, nobody another guard.
+        let _ = set_ordinary_oom();
+        note("a bound on its memory", limit_memory(Resource::RLIMIT_AS));
+    } else {
+        let written = fs::write("/proc/self/oom_score_adj", OOM_NEVER);
+        note(
+            "safety from the out-of-memory killer",
+            written.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0))),
+        );
+    }
+    note("memory that is never swapped", lock_memory());
+    if is_realtime && let Err(errno) = take_priority(process) {
+        let nice = take_best_nice();
+        missed.push(format!("real-time priority ({}): its nice value is {nice}", errno.desc()));
+    }
+    missed
+}
+
+/// Locks what there is, and what comes where the kernel lets us have room for that: an agent without
+/// capabilities could otherwise not grow any more, and die of it.
+fn lock_memory() -> nix::Result<()> {
+    if let Ok(before) = getrlimit(Resource::RLIMIT_MEMLOCK) {
+        LOCKABLE_BEFORE.get_or_init(|| before);
+    }
+    touch_stack();
+    let mut flags = MlockAllFlags::MCL_CURRENT;
+    flags.set(MlockAllFlags::MCL_FUTURE, limit_memory(Resource::RLIMIT_MEMLOCK).is_ok());
+    mlockall(flags)
+}
+
+/// Room for what there is, and [`GROWTH_BYTES`].
+fn limit_memory(what: Resource) -> nix::Result<()> {
+    let size = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: rlim_t = size.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(Errno::ENOENT)?;
+    let most = pages.saturating_mul(page_bytes()).saturating_add(GROWTH_BYTES);
+    setrlimit(what, most, most)
+}
+
+fn page_bytes() -> rlim_t {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    bytes.and_then(|bytes| rlim_t::try_from(bytes).ok()).unwrap_or(4_096)
+}
+
+/// What a script's process gets back before it begins: what spares us must not spare whom we start, and our
+/// limits are not theirs. Makes system calls only.
+pub fn become_ordinary() {
+    forget_run_time();
+    let _ = set_ordinary_oom();
+    if let Some((soft, hard)) = LOCKABLE_BEFORE.get() {
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, *soft, *hard);
+    }
+}
+
+fn set_ordinary_oom() -> nix::Result<()> {
+    let file = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    write(&file, OOM_ORDINARY).map(drop)
+}
+
+/// A page of the stack exists once it was written.
+#[inline(never)]
+fn touch_stack() {
+    let mut pages = [0u8; STACK_BYTES];
+    std::hint::black_box(&mut pages).iter_mut().step_by(4_096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&pages);
+}
+
+/// Round robin, but not for those whom we start. A process that computes without ever waiting would have the
+/// box to itself: the kernel ends it. The guard's own children must be able to have another limit, so that
+/// only the soft one is set for it.
+fn take_priority(process: Process) -> nix::Result<()> {
+    let priority = match process {
+        Process::Guard => GUARD_PRIORITY,
+        Process::Agent => AGENT_PRIORITY,
+    };
+    limit_run_time(MAX_RUN_US, process == Process::Agent)?;
+    set_scheduler(libc::SCHED_RR, priority)
+}
+
+/// How long a process that goes before others may compute without waiting, as far as that was not limited
+/// before.
+fn limit_run_time(most_us: libc::rlim_t, is_for_good: bool) -> nix::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, which outlives the call.
+    Errno::result(unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) })?;
+    limit.rlim_cur = most_us.min(limit.rlim_max);
+    if is_for_good {
+        limit.rlim_max = limit.rlim_cur;
+    }
+    // SAFETY: the kernel reads one rlimit, which outlives the call.
+    Errno::result(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) }).map(drop)
+}
+
+/// For a child of the guard: whatever priority it takes, our limit is not its own.
+fn forget_run_time() {
+    let _ = limit_run_time(libc::RLIM_INFINITY, false);
+}
+
+/// The lowest nice value that is granted, and what it is then; those whom we start have an ordinary one.
+fn take_best_nice() -> libc::c_int {
+    // Without it the value would be theirs too.
+    if set_scheduler(libc::SCHED_OTHER, 0).is_ok() {
+        // SAFETY: this call takes numbers and touches no memory; 0 is this process.
+        let is_granted = |nice: &libc::c_int| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, *nice) } == 0;
+        let _ = (BEST_NICE..0).find(is_granted);
+    }
+    // SAFETY: as above.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> nix::Result<()> {
+    // SAFETY: sched_param is plain numbers, for which all zeroes is a value.
+    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameters.sched_priority = priority;
+    let policy = policy | libc::SCHED_RESET_ON_FORK;
+    // A system call of its own: musl's function of this name only says that it is not there.
+    // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this process.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
+    Errno::result(done).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork, pipe, read, write};
+
+    use super::*;
+
+    /// What a child of ours reports, which ends then.
+    fn told_by_a_child(report: impl FnOnce() -> String) -> String {
+        let (from_child, to_parent) = pipe().expect("a pipe");
+        // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and
+        // leaves by _exit.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                let _ = write(&to_parent, report().as_bytes());
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                drop(to_parent);
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                let mut text = vec![0; 4_096];
+                let length = read(&from_child, &mut text).expect("a report");
+                String::from_utf8_lossy(&text[..length]).into_owned()
+            }
+        }
+    }
+
+    /// What `process` says of itself in a child with real-time scheduling; an agent is started by a guard.
+    fn in_child(process: Process, is_realtime: bool) -> String {
+        told_by_a_child(|| {
+            if process == Process::Agent {
+                become_realtime(Process::Guard, false);
+            }
+            let missed = become_realtime(process, is_realtime);
+            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let locked = status.lines().find(|line| line.starts_with("VmLck")).unwrap_or_default();
+            // SAFETY: takes a number and touches no memory.
+            let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
+            let oom = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+            format!("{missed:?}|{locked}|{policy}|{oom}")
+        })
+    }
+
+    #[test]
+    fn what_is_granted_is_taken_and_what_is_not_is_said() {
+        for process in [Process::Guard, Process::Agent] {
+            let text = in_child(process, true);
+            let parts: Vec<&str> = text.trim_end().split('|').collect();
+            let [missed, locked, policy, oom] = parts[..] else { panic!("{text}") };
+            let is_locked = !locked.is_empty() && !locked.ends_with(" 0 kB");
+            assert_ne!(is_locked, missed.contains("never swapped"), "{text}");
+            let is_realtime = policy.parse::<i32>().expect("a policy") & 0xff == libc::SCHED_RR;
+            assert_ne!(is_realtime, missed.contains("real-time"), "{text}");
+            let is_safe = oom == OOM_NEVER;
+            let wants = process == Process::Guard;
+            assert_eq!(is_safe, wants && !missed.contains("killer"), "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_an_agent_nor_a_script_may_have_the_memory_of_the_whole_box() {
+        let before = getrlimit(Resource::RLIMIT_MEMLOCK).expect("a limit");
+        let text = told_by_a_child(|| {
+            become_realtime(Process::Guard, false);
+            become_realtime(Process::Agent, false);
+            let limits = [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_AS].map(getrlimit);
+            become_ordinary();
+            let after = getrlimit(Resource::RLIMIT_MEMLOCK);
+            format!("{limits:?} {:?}", after == Ok(before))
+        });
+        // Where a limit cannot be raised it was there before.
+        assert!(!text.contains(&nix::sys::resource::RLIM_INFINITY.to_string()), "{text}");
+        assert!(!nix::unistd::geteuid().is_root() || text.ends_with("true"), "{text}");
+    }
+
+    #[test]
+    fn priority_is_left_alone_unless_it_is_asked_for() {
+        let text = in_child(Process::Agent, false);
+        assert!(!text.contains("real-time") && text.contains("|0|"), "{text}");
+    }
+
+    /// What is said of the nice value is so, granted or not.
+    #[test]
+    fn where_real_time_is_refused_the_best_nice_value_is_taken_and_children_have_an_ordinary_one() {
+        let (from_child, to_parent) = pipe().expect("a pipe");
+        // SAFETY: as above.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                let nice = take_best_nice();
+                // SAFETY: this call takes numbers and touches no memory.
+                let ours = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+                // SAFETY: as above.
+                let theirs = match unsafe { fork() } {
+                    // SAFETY: ends that process at once.
+                    Ok(ForkResult::Child) => unsafe { libc::_exit(40 + ours()) },
+                    Ok(ForkResult::Parent { child }) => waitpid(child, None),
+                    Err(errno) => Err(errno),
+                };
+                let _ = write(&to_parent, format!("{nice} {} {theirs:?}", ours()).as_bytes());
+                // SAFETY: as above.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => {
+                drop(to_parent);
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                let mut text = vec![0; 4_096];
+                let length = read(&from_child, &mut text).expect("a report");
+                let text = String::from_utf8_lossy(&text[..length]).into_owned();
+                let mut words = text.split(' ');
+                let (said, ours) = (words.next(), words.next());
+                assert_eq!(said, ours, "{text}");
+                assert!(text.ends_with(", 40))"), "its child is an ordinary one: {text}");
+            }
+        }
+    }
+}

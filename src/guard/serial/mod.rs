@@ -1,0 +1,3 @@
+//! The paths to the peer: serial ports, and the sockets of LAN paths.
+
+pub mod ports;

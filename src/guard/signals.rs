@@ -1,0 +1,15 @@
+//! The signals that the guard reads from a descriptor.
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// What the guard reads from a descriptor: the end of children, and the wish for a reload.
+pub fn signals_of_guard() -> SigSet {
+    [Signal::SIGCHLD, Signal::SIGHUP].into_iter().collect()
+}
+
+/// Blocks `SIGCHLD` and `SIGHUP` in this thread and in those that it starts. The parent calls it before
+/// anything starts a thread (ctrlc does), since a thread that does not block them swallows them, and the
+/// guard reads them from a descriptor.
+pub fn block_child_signal() -> nix::Result<()> {
+    signals_of_guard().thread_block()
+}
