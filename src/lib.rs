@@ -17,7 +17,8 @@
 //!
 //! `crosswire run` is two processes. The **guard** stays root, and does what it is ordered; it understands
 //! nothing that comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root,
-//! hears the peer and the wire, and runs [`Node`](quorum::Node). The guard starts the agent, and another one
+//! hears the peer and the wire, and runs a [`Station`](station::Station): a [`Receiver`](frame::Receiver) and
+//! a [`Node`](quorum::Node). The guard starts the agent, and another one
 //! in its place when it dies or hangs. Between them lies one socket pair that carries
 //! [`Ticket`](resource::Ticket)s one way and [`Outcome`](resource::Outcome)s the other.
 //!
@@ -32,6 +33,7 @@
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
 //!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is what is said.
+//!   A [`Receiver`](frame::Receiver) does it all, and counts what it refuses.
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path,
 //!   [`Peer`](health::Peer) for what all paths show together, [`ack`](health::ack) for what the peer has
 //!   heard of us.
@@ -45,6 +47,7 @@
 //!   agent that died leaves to the next, [`forecast`](quorum::forecast) what one more fault would come to,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the
 //!   only way in.
+//! * [`station`]: the receiver and the node together, for whoever has bytes and events.
 //! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,
 //!   [`HeldGroup`](custody::HeldGroup) is one group's addresses and scripts step by step,
 //!   [`restart_policy`](custody::restart_policy) what is done when an agent is lost, and
@@ -72,12 +75,13 @@
 //!
 //! 1. `agent/mod.rs` wakes from its poll, [`Turn`](turn::Turn) says in which order, and `agent/ports.rs`
 //!    reads what the serial port has: any bytes, in any pieces.
-//! 2. They become `Event::Bytes`. Before [`Node::step`](quorum::Node::step) looks at them it lets go of what
-//!    may not be held any longer: an old heartbeat cannot renew what has lapsed.
-//! 3. [`delimit::Collector`](frame::delimit::Collector) finds a body between two zero bytes;
+//! 2. [`Station::hear`](station::Station::hear) hands them to its receiver.
+//!    [`delimit::Collector`](frame::delimit::Collector) finds a body between two zero bytes;
 //!    [`Session::receive`](frame::session::Session::receive) checks length, CRC, version, pair, sender, path,
 //!    session value, authenticator and number, the cheap checks first. What fails one is counted under its
-//!    [`Refusal`](frame::Refusal) and goes no further.
+//!    [`Refusal`](frame::Refusal), and the node is told no more than that.
+//! 3. What counts becomes `Event::Heard`. Before [`Node::step`](quorum::Node::step) looks at it, it lets go
+//!    of what may not be held any longer: an old heartbeat cannot renew what has lapsed.
 //! 4. The path's [`Detector`](health::Detector) notes the instant, and [`Peer`](health::Peer) what was said:
 //!    which of our beats the peer has heard, what it holds under which term, how it stands.
 //! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`. Only now silence is
@@ -120,9 +124,10 @@
 //! ```
 //! use crosswire::config::{InJeopardy, PathPolicy, Policy, Speed};
 //! use crosswire::frame::{Key, Keyring, session::Entropy};
-//! use crosswire::quorum::{Effect, Effects, Event, Node};
+//! use crosswire::quorum::{Effect, Effects, Event};
 //! use crosswire::pair::{PathId, PathKind, Side};
 //! use crosswire::reasons::Verdict;
+//! use crosswire::station::Station;
 //! use crosswire::time::{Instant, Span};
 //!
 //! let cable = PathPolicy { kind: PathKind::Serial, timing: Speed::Normal.timing() };
@@ -138,7 +143,7 @@
 //! let keys = Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
 //! let entropy = Entropy { incarnation: [1; 8], secret: [2; 16] };
 //! let now = Instant::from_us(1_000_000);
-//! let mut node = Node::new("gateway", policy, Side::A, keys, entropy, now);
+//! let mut node = Station::new("gateway", policy, Side::A, keys, entropy, now);
 //!
 //! // Hand in what has happened, then the tick; carry out what comes back, in its order.
 //! let mut effects = Effects::new();
@@ -166,6 +171,7 @@ pub mod pair;
 pub mod quorum;
 pub mod reasons;
 pub mod resource;
+pub mod station;
 pub mod status;
 pub mod time;
 pub mod turn;

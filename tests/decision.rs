@@ -18,9 +18,10 @@ use crosswire::pair::{GroupId, PathId, Side, Trouble};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::quorum::succession::{Deposit, Holding, Stage, Succession};
-use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::reasons::{Block, ReleaseReason, Verdict};
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Token};
+use crosswire::station::Station;
 use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Noise, Way};
 use simulate::setup::Setup;
@@ -541,7 +542,7 @@ fn a_beat_that_waited_is_heard_before_silence_is_judged() {
         _ => None,
     });
     let beat = beat.expect("a beat is due");
-    let silence = |node: &Node, now| node.status(now).paths.iter().filter_map(|path| path.heard).min();
+    let silence = |node: &Station, now| node.status(now).paths.iter().filter_map(|path| path.heard).min();
     while silence(&nodes[1], now).is_some_and(|span| span < ms(499)) {
         now = now + ms(1);
         effects.clear();
@@ -550,7 +551,7 @@ fn a_beat_that_waited_is_heard_before_silence_is_judged() {
     assert_eq!(nodes[1].status(now).verdict, Verdict::Present);
     effects.clear();
     now = now + ms(10);
-    nodes[1].step(now, Event::Datagram(LAN, &beat), &mut effects);
+    nodes[1].hear(now, LAN, &beat, &mut effects);
     nodes[1].step(now, Event::Tick, &mut effects);
     let is_verdict = |effect: &Effect| matches!(effect, Effect::Record(Record::Verdict { .. }));
     assert!(!effects.iter().any(is_verdict), "{effects:?}");
@@ -559,12 +560,12 @@ fn a_beat_that_waited_is_heard_before_silence_is_judged() {
 
 /// A node alone that serves, and the orders that it has given since; all but renewals from `withheld_from` on
 /// are confirmed.
-fn alone(withheld_from: Instant, until: Instant) -> (Node, Vec<crosswire::resource::Ticket>) {
+fn alone(withheld_from: Instant, until: Instant) -> (Station, Vec<crosswire::resource::Ticket>) {
     let key = Key { id: 1, bytes: std::iter::repeat_n(7, 16).collect() };
     let entropy = Entropy { incarnation: [1; 8], secret: [1; 16] };
     let keys = Keyring::new("pair", &[key]);
     let mut now = Instant::from_us(1_000_000);
-    let mut node = Node::new("pair", Setup::reference().policy, Side::A, keys, entropy, now);
+    let mut node = Station::new("pair", Setup::reference().policy, Side::A, keys, entropy, now);
     let mut effects = Effects::new();
     let mut withheld = Vec::new();
     for event in [Event::PathOpened(SERIAL), Event::PathOpened(LAN), Event::Carrier(GATEWAY, true)] {
@@ -715,7 +716,7 @@ fn a_successor_is_bound_by_its_predecessor_s_deadline() {
     let entropy = Entropy { incarnation: [1; 8], secret: [2; 16] };
     let holding = Holding { term: 3, lease_until: now + Span::from_s(1), stage: Stage::Serving };
     for (age, releases) in [(ms(440), false), (ms(450), true)] {
-        let mut node = Node::new("gateway", policy.clone(), Side::A, keys(), entropy, now);
+        let mut node = Station::new("gateway", policy.clone(), Side::A, keys(), entropy, now);
         let deposit = Deposit { acknowledged_at: Some(now - age), ..node.deposit(now) };
         let holdings = [Some(holding)].into_iter().collect();
         node.succeed(now, &Succession { deposit: Some(deposit), holdings, last_token: Token(41) });
@@ -781,7 +782,7 @@ fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
     let now = Instant::from_us(60_000_000);
     let keys = Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
     let mut node =
-        Node::new("gateway", policy, Side::A, keys, Entropy { incarnation: [1; 8], secret: [2; 16] }, now);
+        Station::new("gateway", policy, Side::A, keys, Entropy { incarnation: [1; 8], secret: [2; 16] }, now);
     let holding = Holding { term: 3, lease_until: now + ms(600), stage: Stage::Serving };
     let deposit = node.deposit(now);
     let holdings = [Some(holding)].into_iter().collect();
@@ -810,7 +811,7 @@ fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
 fn a_kernel_that_ignores_lifetimes_is_no_release_mechanism() {
     let (mut nodes, mut now) = simulate::bench::acquaintances();
     let mut effects = Effects::new();
-    let mut told = |nodes: &mut [Node; 2], event: Option<Event<'_>>| {
+    let mut told = |nodes: &mut [Station; 2], event: Option<Event<'_>>| {
         now = now + ms(100);
         event.into_iter().for_each(|event| nodes[0].step(now, event, &mut effects));
         effects.clear();
@@ -820,7 +821,7 @@ fn a_kernel_that_ignores_lifetimes_is_no_release_mechanism() {
             _ => None,
         });
         for body in beats.collect::<Vec<_>>() {
-            nodes[1].step(now, Event::Datagram(LAN, &body), &mut Effects::new());
+            nodes[1].hear(now, LAN, &body, &mut Effects::new());
         }
         (
             nodes[0].status(now).is_lifetime_ignored,

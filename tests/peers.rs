@@ -13,9 +13,10 @@ use crosswire::frame::session::{Accepted, Entropy, Session};
 use crosswire::frame::{Body, Key, Keyring, Version};
 use crosswire::pair::{GroupId, PathId, PathKind, Role, Side, Word};
 use crosswire::quorum::record::Record;
-use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::reasons::ReleaseReason;
 use crosswire::resource::{Order, Outcome, Token};
+use crosswire::station::Station;
 use crosswire::time::{Instant, Span};
 use simulate::fault::{Fault, Way, WitnessId};
 use simulate::files::{OTHER_DIGEST, OtherFile};
@@ -311,7 +312,7 @@ fn a_forced_standby_cancels_no_other() {
 
 /// A node of the shipped core, its guard, and a peer that has the key and says what it likes.
 struct Beside {
-    node: Node,
+    node: Station,
     peer: Session,
     now: Instant,
     /// The last thing that the node said, and what the peer makes of it.
@@ -343,7 +344,7 @@ impl Beside {
         let now = Instant::from_us(60_000_000);
         let keys = || Keyring::new("pair", &[Key { id: 1, bytes: [7; 16].into_iter().collect() }]);
         let entropy = |fill| Entropy { incarnation: [fill; 8], secret: [fill; 16] };
-        let mut node = Node::new("pair", policy, Side::A, keys(), entropy(1), now);
+        let mut node = Station::new("pair", policy, Side::A, keys(), entropy(1), now);
         for event in [Event::PathOpened(LAN), Event::Carrier(GATEWAY, true)] {
             node.step(now, event, &mut Effects::new());
         }
@@ -366,6 +367,16 @@ impl Beside {
     fn step(&mut self, event: Event<'_>) {
         let mut effects = Effects::new();
         self.node.step(self.now, event, &mut effects);
+        self.carry_out(effects);
+    }
+
+    fn hear(&mut self, body: &Body) {
+        let mut effects = Effects::new();
+        self.node.hear(self.now, LAN, body, &mut effects);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
         for effect in effects {
             match effect {
                 Effect::Send(LAN, body) => self.peer_hears(&body),
@@ -404,7 +415,7 @@ impl Beside {
             Ok(Accepted::Beat(beat, _)) => self.heard = Some(beat),
             Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) => {
                 let body = self.peer.seal_answer(LAN, answer);
-                self.step(Event::Datagram(LAN, &body));
+                self.hear(&body);
             }
             Ok(_) | Err(_) => {}
         }
@@ -414,7 +425,7 @@ impl Beside {
     fn peer_speaks(&mut self) {
         let Some(mut beat) = self.heard.clone() else {
             let hello = self.peer.seal_hello(Version::Two, LAN);
-            return self.step(Event::Datagram(LAN, &hello));
+            return self.hear(&hello);
         };
         let (role, term, word) = self.says;
         beat.ack = Ack::Whole(self.peer.newest().min(self.acks_at_most));
@@ -424,7 +435,7 @@ impl Beside {
         beat.groups = [GroupReport { tag: 1, role, term, word }].into_iter().collect();
         let number = self.peer.next_number();
         if let Some(body) = self.peer.seal_beat(LAN, number, &beat) {
-            self.step(Event::Datagram(LAN, &body));
+            self.hear(&body);
         }
     }
 

@@ -56,7 +56,7 @@ impl Agent<'_> {
             let Some(port) = self.ports.get(index).filter(|port| !port.tester.owed.is_empty()) else {
                 continue;
             };
-            let is_over = !self.node.is_in_maintenance();
+            let is_over = !self.station.is_in_maintenance();
             let room = self.aside_room(now, port.id);
             match self.ports.get_mut(index) {
                 Some(port) if is_over => port.tester.owed.clear(),

@@ -16,7 +16,7 @@ use crate::operator::words;
 
 impl Agent<'_> {
     pub(super) fn step(&mut self, now: Instant, event: Event<'_>) {
-        self.node.step(now, event, &mut self.effects);
+        self.station.step(now, event, &mut self.effects);
         self.carry_out();
     }
 
@@ -54,7 +54,7 @@ impl Agent<'_> {
             Effect::AskForPeer => self.guard.tell(&ToGuard::AskForPeer),
             Effect::Order(ticket) => self.guard.order(ticket),
             Effect::Deposit => {
-                self.guard.deposit(&self.node.deposit(clock::now()), self.node.is_in_maintenance());
+                self.guard.deposit(&self.station.deposit(clock::now()), self.station.is_in_maintenance());
             }
             Effect::Record(record) => self.record(*record),
             Effect::Reply(Ok(())) => self.reply = Some(Answer::Accepted),
@@ -94,7 +94,7 @@ impl Agent<'_> {
         }
         let notice = match *record {
             Record::Role { group, from, to } => {
-                let groups = self.node.status(clock::now()).groups;
+                let groups = self.station.status(clock::now()).groups;
                 let term = groups.get(group.index()).map_or(0, |group| group.term);
                 Notice::Role { group, change: (from, to), term }
             }
@@ -110,7 +110,7 @@ impl Agent<'_> {
 
     /// What could not be said to a guard that did not read.
     pub(super) fn tell_lost_notices(&mut self) {
-        if self.lost_notices > 0 && self.node.is_guard_heard() {
+        if self.lost_notices > 0 && self.station.is_guard_heard() {
             let lost = words::counted(std::mem::take(&mut self.lost_notices), "notice");
             warn!("notify: the guard did not read, {lost} lost");
         }
@@ -118,7 +118,7 @@ impl Agent<'_> {
 
     /// A guard that gives no sign of life may not read it, and nobody asks twice.
     pub(super) fn reopen(&mut self, now: Instant) {
-        for port in self.ports.iter_mut().filter(|_| self.node.is_guard_heard()) {
+        for port in self.ports.iter_mut().filter(|_| self.station.is_guard_heard()) {
             if now >= port.retry_at() {
                 port.note_retry();
                 self.guard.tell(&ToGuard::Reopen(port.id));

@@ -132,7 +132,7 @@ impl Agent<'_> {
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
             *carrier = Some(is_up);
         }
-        self.node.step(now, Event::Interface(interface, is_up), &mut self.effects);
+        self.station.step(now, Event::Interface(interface, is_up), &mut self.effects);
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let has = |wanted: &String| {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);
@@ -142,7 +142,7 @@ impl Agent<'_> {
             let all = || group.watched().map(has);
             if all().all(|has| has.is_some()) {
                 let has_carrier = all().all(|has| has == Some(true));
-                self.node.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
+                self.station.step(now, Event::Carrier(id, has_carrier), &mut self.effects);
             }
         }
         for (port, path) in self.ports.iter_mut().zip(&self.settings.paths) {
@@ -159,7 +159,7 @@ impl Agent<'_> {
                     port.become_closed(now, Errno::ENETDOWN);
                     port.retry_now(now);
                 }
-                (true, false) => self.node.step(now, Event::PathLost(port.id), &mut self.effects),
+                (true, false) => self.station.step(now, Event::PathLost(port.id), &mut self.effects),
                 (false, false) | (true, true) => {}
             }
         }
@@ -175,11 +175,10 @@ impl Agent<'_> {
                 Read::Bytes(length) => {
                     let bytes = room.get(..length).unwrap_or_default();
                     #[cfg(feature = "cable-test")]
-                    if port.is_stream() && self.node.is_in_maintenance() {
+                    if port.is_stream() && self.station.is_in_maintenance() {
                         port.hear_test(bytes);
                     }
-                    let event = port.event(bytes);
-                    self.node.step(clock::now(), event, &mut self.effects);
+                    self.station.hear(clock::now(), path, bytes, &mut self.effects);
                     let is_all = port.is_stream() && length < READ_BYTES;
                     self.carry_out();
                     if is_all {
@@ -198,7 +197,7 @@ impl Agent<'_> {
         let now = clock::now();
         for port in &mut self.ports {
             if let Some(lines) = port.look_at_lines() {
-                self.node.step(now, Event::Lines(port.id, lines), &mut self.effects);
+                self.station.step(now, Event::Lines(port.id, lines), &mut self.effects);
             }
             if let Some(baud) = port.put_right(now) {
                 let name = self.settings.path_name(port.id);
@@ -270,10 +269,10 @@ impl Agent<'_> {
         let on = self.settings.interfaces.get(usize::from(interface));
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
-            if group.addresses.iter().any(is_vip) && !(is_own_mac && self.node.is_holding(id)) {
+            if group.addresses.iter().any(is_vip) && !(is_own_mac && self.station.is_holding(id)) {
                 is_twin = is_own_mac;
                 self.tell_of_answer(id);
-                self.node.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
+                self.station.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
             }
         }
         for (id, path) in self.settings.policy.path_ids().zip(&self.settings.paths) {
@@ -281,7 +280,7 @@ impl Agent<'_> {
             if *peer == answer.ip {
                 is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
-                self.node.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
+                self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }
         }
         if is_twin && !self.twins.contains(&interface) {

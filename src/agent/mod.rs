@@ -28,7 +28,8 @@ use crosswire::limit::Limiter;
 use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{self, Deposit, Restraint, Succession};
-use crosswire::quorum::{Effects, Event, Node};
+use crosswire::quorum::{Effects, Event};
+use crosswire::station::Station;
 use crosswire::time::Instant;
 use crosswire::turn::{Step, Turn};
 use log::warn;
@@ -61,7 +62,7 @@ struct Listener {
 /// Everything that the agent keeps.
 struct Agent<'a> {
     settings: &'a Settings,
-    node: Node,
+    station: Station,
     effects: Box<Effects>,
     /// Changes places with `effects` while those are carried out: they are many, and are never moved.
     spare: Option<Box<Effects>>,
@@ -147,7 +148,7 @@ impl<'a> Agent<'a> {
             turn: Turn::new(&policy),
             idleness: Idleness::begin(),
             ports: policy.path_ids().zip(&policy.paths).zip(&settings.paths).map(port).collect(),
-            node: Node::new(
+            station: Station::new(
                 &settings.pair,
                 policy,
                 settings.me,
@@ -188,7 +189,7 @@ impl<'a> Agent<'a> {
     /// What the operator has told an earlier run.
     fn restrain(&mut self, saved: SavedRestraint) {
         let SavedRestraint { restraint, reason, .. } = saved;
-        self.node.restrain(restraint);
+        self.station.restrain(restraint);
         if restraint != Restraint::default() {
             warn!(
                 "as was said before this start{}",
@@ -214,11 +215,11 @@ impl<'a> Agent<'a> {
         };
         let now = clock::now();
         if inheritance.is_first {
-            self.node.resume(now, &succession.holdings);
+            self.station.resume(now, &succession.holdings);
         } else {
-            self.node.succeed(now, &succession);
+            self.station.succeed(now, &succession);
         }
-        let is_holding = self.node.is_showing_holding();
+        let is_holding = self.station.is_showing_holding();
         for port in &mut self.ports {
             port.show_holding(is_holding);
         }

@@ -75,7 +75,7 @@ impl Agent<'_> {
 
     /// A LAN on which the peer is heard is faster than a cable, but others can read along there.
     fn path_to_peer(&self, now: Instant, is_by_cable: bool) -> Option<PathId> {
-        let status = self.node.status(now);
+        let status = self.station.status(now);
         let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
         let heard =
             heard.filter(|(_, path)| path.state.is_heard()).map(|((id, policy), _)| (policy.kind, id));
@@ -114,13 +114,13 @@ impl Agent<'_> {
     pub(super) fn aside_room(&self, now: Instant, path: PathId) -> usize {
         let interval =
             self.settings.policy.paths.get(path.index()).map_or(Span::ZERO, |path| path.timing.interval);
-        let next_beat_at = self.node.next_beat_at(path);
+        let next_beat_at = self.station.next_beat_at(path);
         self.ports.get(path.index()).map_or(0, |port| port.aside_room(now, next_beat_at, interval))
     }
 
     fn send_aside(&mut self, path: PathId, aside: Aside) {
         if let (Some(body), Some(port)) =
-            (self.node.seal_aside(path, aside), self.ports.get_mut(path.index()))
+            (self.station.seal_aside(path, aside), self.ports.get_mut(path.index()))
         {
             port.send_aside(&body);
         }
@@ -174,7 +174,7 @@ impl Agent<'_> {
                 .collect()
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
-        let node = self.node.status(now);
+        let node = self.station.status(now);
         Report {
             pair: self.settings.pair.clone(),
             nodes: self.settings.names.clone(),
@@ -200,7 +200,7 @@ impl Agent<'_> {
             interfaces: self.settings.interfaces.clone(),
             deaf: self.deaf_interfaces(&node),
             is_replaced: self.is_replaced,
-            forecasts: self.node.forecasts(now).into_iter().collect(),
+            forecasts: self.station.forecasts(now).into_iter().collect(),
             node,
         }
     }

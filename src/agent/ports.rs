@@ -6,7 +6,6 @@ use crosswire::frame::aside::MAX_CHUNK_BYTES;
 use crosswire::frame::{Body, MIN_BODY_BYTES, delimit};
 use crosswire::health::Lines;
 use crosswire::pair::{PathId, PathKind, Side};
-use crosswire::quorum::Event;
 use crosswire::quorum::timing::{line_load_permille, line_time};
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
@@ -287,14 +286,6 @@ impl Port {
             (Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH), _) => Read::Skip,
             (Err(Errno::ENETUNREACH | Errno::ENETDOWN), PathKind::Lan) => Read::Empty,
             (Err(errno), _) => Read::Lost(errno),
-        }
-    }
-
-    /// What bytes from here are to the node.
-    pub fn event<'b>(&self, bytes: &'b [u8]) -> Event<'b> {
-        match self.kind {
-            PathKind::Serial => Event::Bytes(self.id, bytes),
-            PathKind::Lan => Event::Datagram(self.id, bytes),
         }
     }
 

@@ -188,7 +188,8 @@ fn a_pair_at_rest_allocates_nothing() {
         }
         allocated
     };
-    let is_active = |agents: &[Agent<'_>]| agents[0].node.status(clock::now()).groups[0].role == Role::Active;
+    let is_active =
+        |agents: &[Agent<'_>]| agents[0].station.status(clock::now()).groups[0].role == Role::Active;
     let give_up = clock::now() + Span::from_s(60);
     while !is_active(&agents) {
         turn(&mut agents);
@@ -196,7 +197,7 @@ fn a_pair_at_rest_allocates_nothing() {
     }
     let _: u64 = (0..50).map(|_| turn(&mut agents)).sum();
     let heard = |agents: &[Agent<'_>]| {
-        agents[1].node.status(clock::now()).paths.iter().map(|p| p.beats_heard).sum::<u32>()
+        agents[1].station.status(clock::now()).paths.iter().map(|p| p.beats_heard).sum::<u32>()
     };
     let before = heard(&agents);
     let allocated: u64 = (0..200).map(|_| turn(&mut agents)).sum();

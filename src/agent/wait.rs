@@ -50,8 +50,8 @@ impl Agent<'_> {
 
     fn deadline(&self, now: Instant) -> Instant {
         // Nobody is asked who gives no sign of life.
-        let retries = self.ports.iter().filter(|_| self.node.is_guard_heard()).map(Port::retry_at);
-        let own = [self.node.due_at(now), self.end_at, now + MAX_WAIT];
+        let retries = self.ports.iter().filter(|_| self.station.is_guard_heard()).map(Port::retry_at);
+        let own = [self.station.due_at(now), self.end_at, now + MAX_WAIT];
         let told = [self.limiter.due_at(), logger::due_at()];
         retries.chain(own).chain(told).min().unwrap_or(now)
     }

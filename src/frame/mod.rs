@@ -15,16 +15,20 @@
 //! * [`delimit`] finds bodies in a stream of any bytes
 //! * [`seal`] wraps a message into a body and unwraps one
 //! * [`session`] decides whether an unwrapped body is fresh, and drives the handshake
+//! * [`receiver`] does these three things with whatever bytes a path brings, and counts what it refuses
 //! * [`message`] is what is said, [`aside`] what operators ask of the other node
 //! * [`version`] is in which words: `beat1`, `beat2` and `payload` lay messages out
 
 pub mod aside;
 mod beat1;
 mod beat2;
+mod candidate;
 pub mod delimit;
 pub mod keys;
 pub mod message;
 mod payload;
+mod ration;
+pub mod receiver;
 pub mod refusal;
 pub mod seal;
 pub mod session;
@@ -32,6 +36,7 @@ pub mod version;
 
 pub use keys::{Key, Keyring};
 pub use message::{Beat, Message};
+pub use receiver::Receiver;
 pub use refusal::Refusal;
 pub use version::Version;
 

@@ -19,10 +19,10 @@
 //! Hellos try the versions in turn, an answer is in the version of its question, and all the rest is in the
 //! highest version in which an authentic frame of the peer's present run has come ([`super::version`]).
 
-use siphasher::sip::SipHasher24;
-
 use super::aside::Aside;
+use super::candidate::Candidates;
 use super::message::{Beat, Build, Give, Incarnation, Message, SessionValue, low_16};
+use super::ration::{Rationed, Rations};
 use super::seal::{Header, Kind, Opened, open, pair_id, seal};
 use super::version::Version;
 use super::{Body, Keyring, Refusal, payload};
@@ -36,11 +36,6 @@ pub const GENERATION: Span = Span::from_s(10);
 /// after this time, then always twice as late, up to [`LONGEST_ASKING_GAP`].
 const ASKING_GAP: Span = Span::from_s(10);
 const LONGEST_ASKING_GAP: Span = Span::from_s(3_600);
-
-/// Rations for each kind, on each path. Which one an incarnation spends nobody else can know, and it is
-/// another one in each generation: who repeats the greetings of an earlier run keeps out no later one for
-/// longer than that.
-const SLOTS: usize = 8;
 
 /// Randomness for one run of the agent, drawn by whoever has a source of it.
 #[derive(Clone, Copy)]
@@ -70,26 +65,6 @@ struct Adopted {
     newest_aside: [u32; MAX_PATHS],
 }
 
-/// What costs us an answer before its sender has proved to be there: let in once in a while. Only what is
-/// authentic spends a ration, and what was recorded of one run of the peer hardly ever another one's
-/// ([`SLOTS`]).
-#[derive(Clone, Copy)]
-enum Rationed {
-    Hello,
-    UnechoedSession,
-    RepeatedAnswer,
-}
-
-impl Rationed {
-    const fn index(self) -> usize {
-        match self {
-            Self::Hello => 0,
-            Self::UnechoedSession => 1,
-            Self::RepeatedAnswer => 2,
-        }
-    }
-}
-
 /// An answer that the handshake asks for, to be sent on the path on which the question came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
@@ -97,6 +72,13 @@ pub struct Answer {
     version: Version,
     echo: SessionValue,
     give: Give,
+}
+
+impl Answer {
+    /// The run of the peer that it is for.
+    pub fn to(&self) -> Incarnation {
+        self.give.to
+    }
 }
 
 /// A frame that counts, or one that asks for an answer.
@@ -120,14 +102,10 @@ pub struct Session {
     me: Side,
     pair: u16,
     keys: Keyring,
-    secret: [u8; 16],
     incarnation: Incarnation,
     number: u32,
     aside_number: u32,
-    generation: u32,
-    generation_since: Instant,
-    /// The generation before this one is still accepted.
-    is_previous_good: bool,
+    candidates: Candidates,
     peer: Option<Adopted>,
     /// What the adopted incarnation says that it is.
     peers_build: Build,
@@ -137,10 +115,8 @@ pub struct Session {
     /// the next one.
     ask_at: Instant,
     asking_gap: Span,
-    /// When the last frame of each [`Rationed`] kind was let in, per path.
-    let_in_at: [[[Option<Instant>; SLOTS]; 3]; MAX_PATHS],
-    /// Least time between two of a kind.
-    unechoed_gap: Span,
+    /// What is let in without an echo.
+    rations: Rations,
 }
 
 impl Session {
@@ -158,20 +134,16 @@ impl Session {
             me,
             pair: pair_id(pair),
             keys,
-            secret: entropy.secret,
             incarnation: Incarnation(entropy.incarnation),
             number: 0,
             aside_number: 0,
-            generation: 0,
-            generation_since: now,
-            is_previous_good: false,
+            candidates: Candidates::new(entropy.secret, now),
             peer: None,
             peers_build: Build::new(),
             greeted_in: Version::One,
             ask_at: now,
             asking_gap: ASKING_GAP,
-            let_in_at: [[[None; SLOTS]; 3]; MAX_PATHS],
-            unechoed_gap,
+            rations: Rations::new(unechoed_gap),
         }
     }
 
@@ -205,8 +177,7 @@ impl Session {
     /// which the peer has to adopt.
     pub fn next_number(&mut self) -> u32 {
         if self.number == u32::MAX {
-            let hash = SipHasher24::new_with_key(&self.secret).hash(&self.incarnation.0);
-            self.incarnation = Incarnation(hash.to_le_bytes());
+            self.incarnation = self.candidates.next_run(self.incarnation);
             (self.number, self.aside_number) = (0, 0);
             self.peer = None;
         }
@@ -296,7 +267,7 @@ impl Session {
         kind: PathKind,
         body: &[u8],
     ) -> Result<Accepted, Refusal> {
-        self.turn_generation(now);
+        self.candidates.turn_generation(now);
         let opened = open(body)?;
         self.check_sender(path, &opened.header)?;
         let fresh = self.check_session_value(&opened);
@@ -332,7 +303,7 @@ impl Session {
         match (opened.kind, header.echo) {
             (Kind::Hello | Kind::Session, SessionValue::NONE) => Ok(()),
             (Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) if is_adopted => Ok(()),
-            (Kind::Session, echo) if self.is_candidate_value(header.incarnation, echo) => Ok(()),
+            (Kind::Session, echo) if self.candidates.is_value(header.incarnation, echo) => Ok(()),
             (Kind::Hello | Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) => Err(Refusal::Session),
         }
     }
@@ -347,15 +318,8 @@ impl Session {
     }
 
     fn ration(&mut self, now: Instant, path: PathId, of: Incarnation, kind: Rationed) -> Result<(), Refusal> {
-        let gap = self.unechoed_gap;
-        let SessionValue([hash, ..]) = self.candidate_value(of, self.generation);
-        let slots = self.let_in_at.get_mut(path.index()).and_then(|kinds| kinds.get_mut(kind.index()));
-        let slot = slots.and_then(|slots| slots.get_mut(usize::from(hash) % SLOTS)).ok_or(Refusal::Path)?;
-        if slot.is_some_and(|at| now.since(at) < gap) {
-            return Err(Refusal::TooOften);
-        }
-        *slot = Some(now);
-        Ok(())
+        let SessionValue([sender, ..]) = self.candidates.value(of);
+        self.rations.spend(now, path, kind, sender)
     }
 
     /// Frames of the adopted incarnation that echo must count up; anything else has no number to compare
@@ -457,8 +421,7 @@ impl Session {
         });
         (self.ask_at, self.asking_gap) = (now, ASKING_GAP);
         // Values given to other candidates so far die with this adoption.
-        self.generation = self.generation.wrapping_add(2);
-        self.is_previous_good = false;
+        self.candidates.forget();
     }
 
     fn note_number(&mut self, path: PathId, number: u32) {
@@ -470,32 +433,8 @@ impl Session {
     fn answer(&self, question: &Header, echo: SessionValue) -> Answer {
         let to = question.incarnation;
         let adopted = self.peer.filter(|peer| peer.incarnation == to);
-        let value = adopted.map_or_else(|| self.candidate_value(to, self.generation), |peer| peer.expects);
+        let value = adopted.map_or_else(|| self.candidates.value(to), |peer| peer.expects);
         Answer { version: question.version, echo, give: Give { to, value, build: payload::our_build() } }
-    }
-
-    fn turn_generation(&mut self, now: Instant) {
-        let age = now.since(self.generation_since);
-        if age >= GENERATION {
-            self.generation = self.generation.wrapping_add(1);
-            self.generation_since = now;
-            self.is_previous_good = age < GENERATION + GENERATION;
-        }
-    }
-
-    fn is_candidate_value(&self, incarnation: Incarnation, echo: SessionValue) -> bool {
-        let previous = self.generation.wrapping_sub(1);
-        echo == self.candidate_value(incarnation, self.generation)
-            || (self.is_previous_good && echo == self.candidate_value(incarnation, previous))
-    }
-
-    fn candidate_value(&self, incarnation: Incarnation, generation: u32) -> SessionValue {
-        let [i0, i1, i2, i3, i4, i5, i6, i7] = incarnation.0;
-        let [g0, g1, g2, g3] = generation.to_le_bytes();
-        let input = [i0, i1, i2, i3, i4, i5, i6, i7, g0, g1, g2, g3];
-        let [a, b, c, d, ..] = SipHasher24::new_with_key(&self.secret).hash(&input).to_le_bytes();
-        // Zero means 'none'.
-        if [a, b, c, d] == [0; 4] { SessionValue([1, 0, 0, 0]) } else { SessionValue([a, b, c, d]) }
     }
 }
 

@@ -71,7 +71,7 @@ impl Peer {
 
     /// A fresh beat arrived. Says whether it is the newest: one that a slower path brings later than a faster
     /// one says nothing new.
-    pub fn hear(&mut self, now: Instant, beat: Beat, number: u32, before: Before, sent: &SendTimes) -> bool {
+    pub fn hear(&mut self, now: Instant, beat: &Beat, number: u32, before: Before, sent: &SendTimes) -> bool {
         if before == Before::Silence {
             self.returned_at = Some(now);
         }
@@ -94,7 +94,7 @@ impl Peer {
         self.standby_since = beat.standing.standby.then(|| self.standby_since.unwrap_or(now));
         let is_dropped = beat.standing.lines_dropped;
         self.lines_dropped_at = is_dropped.then(|| self.lines_dropped_at.unwrap_or(now));
-        self.beat = Some(beat);
+        self.beat = Some(beat.clone());
         self.beat_at = Some(now);
         true
     }

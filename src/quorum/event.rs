@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::config::{MAX_GROUPS, MAX_PATHS};
-use crate::frame::Body;
 use crate::frame::aside::Aside;
+use crate::frame::message::Incarnation;
+use crate::frame::{Beat, Body, Refusal, Version};
 use crate::health::Lines;
 use crate::pair::{GroupId, PathId};
 use crate::reasons::Denial;
@@ -19,10 +20,8 @@ pub enum Event<'a> {
     /// Everything that had arrived was handed in: judge, decide, send. Silence is judged on a tick and
     /// nowhere else.
     Tick,
-    /// Bytes came in on a serial path.
-    Bytes(PathId, &'a [u8]),
-    /// A datagram came in on a LAN path.
-    Datagram(PathId, &'a [u8]),
+    /// A frame came in on a path, or bytes that were none.
+    Heard(PathId, Said<'a>),
     /// A path was opened.
     PathOpened(PathId),
     /// A path was lost by our own fault.
@@ -62,6 +61,27 @@ pub enum Event<'a> {
     GuardLost,
     /// The guard gives its sign of life.
     GuardAlive,
+}
+
+/// What came in on a path, after every check.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// A fresh beat and its number.
+    Beat(&'a Beat, u32),
+    /// From now on this run of the peer counts, and no other.
+    Adopted {
+        /// Which one.
+        run: Incarnation,
+        /// The newest number heard of it on any path.
+        newest: u32,
+    },
+    /// Something genuine that says nothing of the peer: a step of the handshake, or an aside.
+    Other {
+        /// The newest number heard of the peer on any path; zero while there is none.
+        newest: u32,
+    },
+    /// It was refused, and counted.
+    Refused(Refusal),
 }
 
 /// What an operator can ask of a running node, which knows groups by their ids; a person by their names.
@@ -105,6 +125,21 @@ impl<Group> Demand<Group> {
             Self::Handover(_) | Self::Takeover(_) | Self::TakeoverPeerIsOff(_) | Self::Online => false,
         }
     }
+}
+
+/// What numbers a node's frames and seals them, for the run of the peer that it has adopted.
+pub trait Voice {
+    /// The number for the next frame: above all before it.
+    fn next_number(&mut self) -> u32;
+
+    /// The version of the hello that has to go out with the beats of this interval, if one has to.
+    fn next_hello(&mut self, now: Instant, is_heard: bool) -> Option<Version>;
+
+    /// A beat for `path`, or nothing where no peer could understand it.
+    fn seal_beat(&self, path: PathId, number: u32, beat: &Beat) -> Option<Body>;
+
+    /// A hello for `path`.
+    fn seal_hello(&mut self, version: Version, path: PathId) -> Body;
 }
 
 /// Something that has to be done.

@@ -35,5 +35,5 @@ pub mod timers;
 pub mod timing;
 pub mod verdict;
 
-pub use event::{Effect, Effects, Event};
+pub use event::{Effect, Effects, Event, Voice};
 pub use node::Node;

@@ -9,8 +9,9 @@ use crosswire::frame::seal::{group_tag, open};
 use crosswire::frame::session::Entropy;
 use crosswire::pair::{GroupId, PathId, PathKind, Role, Side, Word};
 use crosswire::quorum::event::Demand;
-use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::resource::{Order, Outcome, Ticket, Token};
+use crosswire::station::Station;
 use crosswire::time::{Instant, Span};
 
 use crate::keys;
@@ -27,7 +28,7 @@ enum Thing {
 
 struct Pair {
     now: Instant,
-    nodes: [Option<Node>; 2],
+    nodes: [Option<Station>; 2],
     coming: VecDeque<(Instant, Side, Thing)>,
     text: String,
     /// By side, what the newest beat that was shown said.
@@ -95,15 +96,16 @@ impl Pair {
         let now = Instant::from_us(1_000_000);
         let node = |side, number: u8| {
             let entropy = Entropy { incarnation: [number; 8], secret: [number; 16] };
-            Some(Node::new("gateway", policy(), side, keys(), entropy, now))
+            Some(Station::new("gateway", policy(), side, keys(), entropy, now))
         };
         let nodes = [node(Side::A, 0xa1), node(Side::B, 0xb2)];
         Self { now, nodes, coming: VecDeque::new(), text: String::new(), shown: [None, None] }
     }
 
-    fn step(&mut self, side: Side, events: &[Event<'_>]) {
+    fn step(&mut self, side: Side, heard: Option<&Body>, events: &[Event<'_>]) {
         let mut effects = Effects::new();
         let Some(node) = &mut self.nodes[side.index()] else { return };
+        heard.into_iter().for_each(|body| node.hear(self.now, PathId(0), body, &mut effects));
         for event in events {
             node.step(self.now, *event, &mut effects);
         }
@@ -158,13 +160,11 @@ impl Pair {
             self.now = self.now.max(next);
             let arrived = self.coming.iter().position(|(at, ..)| *at <= self.now);
             match (arrived.and_then(|index| self.coming.remove(index)), wake) {
-                (Some((_, side, Thing::Datagram(body))), _) => {
-                    self.step(side, &[Event::Datagram(PathId(0), &body)])
-                }
+                (Some((_, side, Thing::Datagram(body))), _) => self.step(side, Some(&body), &[]),
                 (Some((_, side, Thing::Done(token, outcome))), _) => {
-                    self.step(side, &[Event::Done(token, outcome)])
+                    self.step(side, None, &[Event::Done(token, outcome)])
                 }
-                (None, Some((_, side))) => self.step(side, &[]),
+                (None, Some((_, side))) => self.step(side, None, &[]),
                 (None, None) => return,
             }
         }
@@ -182,14 +182,14 @@ pub fn text() -> String {
         pair.run_until(starts_at);
         let begins =
             [Event::PathOpened(PathId(0)), Event::Interface(0, true), Event::Carrier(GroupId(0), true)];
-        pair.step(side, &begins);
+        pair.step(side, None, &begins);
     }
     pair.run_until(3_000);
     pair.say("`crosswire handover gateway` on gw1");
-    pair.step(Side::A, &[Event::Operator(Demand::Handover(GroupId(0)))]);
+    pair.step(Side::A, None, &[Event::Operator(Demand::Handover(GroupId(0)))]);
     pair.run_until(4_000);
     pair.say("gw2 is stopped");
-    pair.step(Side::B, &[Event::Stop]);
+    pair.step(Side::B, None, &[Event::Stop]);
     pair.run_until(4_500);
     pair.text
 }

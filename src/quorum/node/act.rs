@@ -187,8 +187,7 @@ impl Node {
             self.is_urgent = true;
             emit(effects, Effect::Record(Record::Leaving));
         }
-        let can_be_told =
-            self.session.peer().is_some() && self.paths.iter().any(|path| path.detector.is_open());
+        let can_be_told = self.peers_run.is_some() && self.paths.iter().any(|path| path.detector.is_open());
         if matches!(self.leaving, Leaving::Goodbyes(_)) && !can_be_told {
             self.leaving = Leaving::Left;
             emit(effects, Effect::Exit);

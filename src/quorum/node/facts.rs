@@ -183,7 +183,7 @@ impl Node {
 
     /// Which run of the peer's speaks of the group, and under which term.
     fn tenure_there(&self, id: GroupId) -> Option<(Incarnation, u32)> {
-        self.session.peer().zip(self.peer.group(id, &self.policy).map(|report| report.term))
+        self.peers_run.zip(self.peer.group(id, &self.policy).map(|report| report.term))
     }
 
     /// Remembers that the peer's lease of a group is over.

@@ -1,52 +1,26 @@
 //! What comes in.
 
 use super::{Node, emit};
-use crate::frame::delimit::Gathered;
+use crate::frame::Beat;
 use crate::frame::refusal::{Reading, Refusal};
-use crate::frame::session::Accepted;
-use crate::frame::{Beat, Body};
 use crate::health::{Arrivals, Before, Lines};
 use crate::pair::PathId;
-use crate::quorum::event::{Effect, Effects};
+use crate::quorum::event::{Effect, Effects, Said};
 use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;
 use crate::time::Instant;
 
 impl Node {
-    pub(super) fn hear_bytes(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
-        for byte in bytes {
-            let Some(here) = self.paths.get_mut(path.index()) else { return };
-            match here.collector.push(*byte) {
-                Some(Gathered::Body(body)) => {
-                    // The collector's room is needed again while the body is looked at.
-                    let body = Body::from_slice(body).unwrap_or_default();
-                    self.hear_body(now, path, &body, effects);
-                }
-                Some(Gathered::Noise) => self.refuse(now, path, Refusal::Length, effects),
-                None => {}
-            }
-        }
-    }
-
-    pub(super) fn hear_body(&mut self, now: Instant, path: PathId, body: &[u8], effects: &mut Effects) {
-        let Some(kind) = self.paths.get(path.index()).map(|here| here.detector.kind()) else { return };
-        let received = self.session.receive(now, path, kind, body);
-        self.note_somebody(now, path, &received);
-        match received {
-            Ok(Accepted::Beat(beat, number)) => self.hear_beat(now, path, beat, number, effects),
-            Ok(Accepted::Nothing) => {}
-            Ok(Accepted::Aside(aside)) => emit(effects, Effect::Aside(path, aside)),
-            Ok(Accepted::Asked(answer)) => {
-                let body = self.session.seal_answer(path, answer);
-                emit(effects, Effect::Send(path, body));
-            }
-            Ok(Accepted::Adopted(answer)) => {
+    pub(super) fn hear(&mut self, now: Instant, path: PathId, said: Said<'_>, effects: &mut Effects) {
+        self.note_somebody(now, path, said);
+        match said {
+            Said::Beat(beat, number) => self.hear_beat(now, path, beat, number, effects),
+            Said::Adopted { run, newest } => {
                 for here in &mut self.paths {
                     here.detector.quality.pause();
                 }
-                let is_known =
-                    self.predecessors_peer.take().is_some_and(|known| self.session.peer() == Some(known));
-                if is_known {
+                (self.peers_run, self.newest_number) = (Some(run), newest);
+                if self.predecessors_peer.take() == Some(run) {
                     self.peer.become_known_again()
                 } else {
                     self.peer.become_adopted(now)
@@ -55,29 +29,29 @@ impl Node {
                 self.arrivals = Arrivals::default();
                 self.note_heard(now, path, now);
                 emit(effects, Effect::Record(Record::PeerStarted));
-                let body = self.session.seal_answer(path, answer);
-                emit(effects, Effect::Send(path, body));
                 self.is_urgent = true;
             }
-            Err(refusal) => self.refuse(now, path, refusal, effects),
+            Said::Other { newest } => self.newest_number = newest,
+            Said::Refused(refusal) => self.refuse(now, path, refusal, effects),
         }
     }
 
     /// Who has not heard the peer in this run cannot tell what it replays from what it says now. On a cable
     /// only somebody who lives at its other end says anything with our key.
-    fn note_somebody(&mut self, now: Instant, path: PathId, received: &Result<Accepted, Refusal>) {
-        let is_genuine = match received {
-            Ok(_) => true,
-            Err(refusal) => refusal.reading() == Reading::Stale,
+    fn note_somebody(&mut self, now: Instant, path: PathId, said: Said<'_>) {
+        let is_genuine = match said {
+            Said::Beat(..) | Said::Adopted { .. } | Said::Other { .. } => true,
+            Said::Refused(refusal) => refusal.reading() == Reading::Stale,
         };
         if let Some(here) = self.paths.get_mut(path.index()).filter(|_| is_genuine && !self.was_ever_heard) {
             here.detector.note_somebody(now);
         }
     }
 
-    fn hear_beat(&mut self, now: Instant, path: PathId, beat: Beat, number: u32, effects: &mut Effects) {
+    fn hear_beat(&mut self, now: Instant, path: PathId, beat: &Beat, number: u32, effects: &mut Effects) {
         // Another configuration is no other pair: the peer is heard, and the difference is named.
         self.note_digest(beat.digest != self.policy.digest, effects);
+        self.newest_number = self.newest_number.max(number);
         let before = self.before_beat(now);
         let as_of = self.arrivals.note(number, now);
         self.note_heard(now, path, as_of);
@@ -135,11 +109,10 @@ impl Node {
         }
     }
 
-    /// Counts a refusal, and records the first of its kind since the path was last well. Stale frames are
+    /// Notes a refusal, and records the first of its kind since the path was last well. Stale frames are
     /// part of every restart and of every replay: they are only counted.
     fn refuse(&mut self, now: Instant, path: PathId, refusal: Refusal, effects: &mut Effects) {
         let Some(here) = self.paths.get_mut(path.index()) else { return };
-        here.refusals.count(refusal);
         here.detector.refuse(now, refusal.reading());
         let is_news = refusal.reading() != Reading::Stale;
         if let Some(said) = here.said.get_mut(refusal.index()).filter(|said| is_news && !**said) {
@@ -159,7 +132,6 @@ impl Node {
 
     pub(super) fn path_opened(&mut self, now: Instant, path: PathId) {
         if let Some(here) = self.paths.get_mut(path.index()) {
-            here.collector = Default::default();
             // A successor's path has been open all the time.
             if !here.detector.is_open() {
                 here.detector.become_open(now);

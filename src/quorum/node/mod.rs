@@ -1,4 +1,5 @@
-//! One node of the pair: [`Node::step`] takes an instant and an event and hands out effects.
+//! One node of the pair: [`Node::step`] takes an instant and an event and hands out effects. Bytes are read
+//! before it and sealed for it ([`crate::station`]).
 //!
 //! The calling contract, once:
 //!
@@ -40,16 +41,13 @@ pub use deadline::Waiting;
 
 use heapless::Vec;
 
-use super::event::{Effect, Effects, Event};
+use super::event::{Effect, Effects, Event, Voice};
 use super::group::Group;
 use super::record::Record;
 use super::succession::{Promise, Restraint};
 use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, Policy};
-use crate::frame::Keyring;
-use crate::frame::delimit::Collector;
 use crate::frame::message::Incarnation;
-use crate::frame::refusal::{REFUSALS, Refusals};
-use crate::frame::session::{Entropy, Session};
+use crate::frame::refusal::REFUSALS;
 use crate::health::ack::SendTimes;
 use crate::health::{Arrivals, Detector, LineReading, PathState, Peer, Witnesses};
 use crate::pair::{Interface, Side, Trouble};
@@ -60,9 +58,7 @@ use crate::time::{Instant, Span};
 /// What a node keeps about one path.
 #[derive(Clone)]
 struct Path {
-    collector: Collector,
     detector: Detector,
-    refusals: Refusals,
     /// Which kinds of refusal were recorded since the path was last well.
     said: [bool; REFUSALS],
     /// The state that was recorded last.
@@ -102,7 +98,10 @@ enum Leaving {
 pub struct Node {
     policy: Policy,
     me: Side,
-    session: Session,
+    /// The run of the peer whose frames count.
+    peers_run: Option<Incarnation>,
+    /// The newest number heard of it on any path.
+    newest_number: u32,
     paths: Vec<Path, MAX_PATHS>,
     groups: Vec<Group, MAX_GROUPS>,
     peer: Peer,
@@ -171,12 +170,9 @@ pub struct Node {
 
 impl Node {
     /// A node that starts now and knows nobody. Paths open and carriers come by events.
-    pub fn new(pair: &str, policy: Policy, me: Side, keys: Keyring, entropy: Entropy, now: Instant) -> Self {
-        let unechoed_gap = policy.interval().fraction(1, 2);
+    pub fn new(policy: Policy, me: Side, now: Instant) -> Self {
         let paths = policy.paths.iter().map(|path| Path {
-            collector: Collector::default(),
             detector: Detector::new(path.kind, path.timing, policy.cold_start, now),
-            refusals: Refusals::default(),
             said: [false; REFUSALS],
             state: PathState::Blind,
             lines: LineReading::Unknown,
@@ -189,7 +185,8 @@ impl Node {
         Self {
             paths: paths.collect(),
             groups: policy.groups.iter().map(|_| Group::default()).collect(),
-            session: Session::new(pair, me, keys, entropy, unechoed_gap, now),
+            peers_run: None,
+            newest_number: 0,
             policy,
             me,
             peer: Peer::default(),
@@ -234,17 +231,16 @@ impl Node {
         }
     }
 
-    /// Takes in one event. See the contract above.
-    pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
+    /// Takes in one event. See the contract above. On a tick `voice` seals what is said.
+    pub fn step(&mut self, now: Instant, event: Event<'_>, voice: &mut dyn Voice, effects: &mut Effects) {
         self.notice_stall(now, effects);
         self.release_what_is_due(now, effects);
         match event {
             Event::Tick => {
-                self.tick(now, effects);
+                self.tick(now, voice, effects);
                 self.expected_by = self.next_deadline(now).0;
             }
-            Event::Bytes(path, bytes) => self.hear_bytes(now, path, bytes, effects),
-            Event::Datagram(path, body) => self.hear_body(now, path, body, effects),
+            Event::Heard(path, said) => self.hear(now, path, said, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
             Event::PathLost(path) => self.path_lost(path),
             Event::Carrier(group, up) => self.carrier(group, up),
@@ -269,7 +265,7 @@ impl Node {
         self.groups.iter().for_each(Group::assert_sound);
     }
 
-    fn tick(&mut self, now: Instant, effects: &mut Effects) {
+    fn tick(&mut self, now: Instant, voice: &mut dyn Voice, effects: &mut Effects) {
         self.judge(now, effects);
         self.judge_guard(now, effects);
         self.keep_restraint(now, effects);
@@ -281,7 +277,7 @@ impl Node {
             self.deposit_at = now + self.policy.interval();
             emit(effects, Effect::Deposit);
         }
-        self.send(now, effects);
+        self.send(now, voice, effects);
         self.test_probes(now, effects);
     }
 
@@ -317,7 +313,7 @@ impl Node {
 
 /// Effects have room for everything that a turn can ask for. Should that ever be wrong, dropping the newest
 /// is safe: a beat is sent again, and an order that is not confirmed is given again or lapses.
-fn emit(effects: &mut Effects, effect: Effect) {
+pub(crate) fn emit(effects: &mut Effects, effect: Effect) {
     let has_room = effects.push(effect).is_ok();
     debug_assert!(has_room, "a turn asks for no more than effects have room for");
 }

@@ -2,8 +2,8 @@
 
 use super::act::group_role;
 use super::{Leaving, Node};
-use crate::frame::Version;
-use crate::frame::refusal::Refusal;
+use crate::frame::message::Build;
+use crate::frame::refusal::REFUSALS;
 use crate::pair::{GroupId, Role};
 use crate::quorum::facts::Standby;
 use crate::quorum::group::{CLAIM_SHOWN, Group};
@@ -12,12 +12,13 @@ use crate::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStat
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// The state of this node at `now`, and what it knows of its peer.
+    /// The state of this node at `now`, and what it knows of its peer; the receiver's part is left out
+    /// ([`crate::station::Station::status`]).
     pub fn status(&self, now: Instant) -> NodeStatus {
         NodeStatus {
             me: self.me,
             up: now.since(self.started_at),
-            incarnation: self.session.incarnation().0,
+            incarnation: [0; 8],
             verdict: self.verdict.told(),
             jeopardy: self.jeopardy_since.map(|since| now.since(since)),
             is_digest_different: self.is_digest_different,
@@ -63,7 +64,7 @@ impl Node {
             lines: path.detector.lines(),
             is_looped: path.detector.is_looped(now),
             is_deaf: path.detector.self_test.is_deaf(),
-            refusals: Refusal::ALL.map(|refusal| path.refusals.of(refusal)),
+            refusals: [0; REFUSALS],
         })
     }
 
@@ -111,8 +112,8 @@ impl Node {
         let beat = self.peer.beat()?;
         Some(PeerStatus {
             age: self.peer.beat_at().map(|at| now.since(at)).unwrap_or_default(),
-            protocol: self.session.version().map_or(0, Version::number),
-            build: self.session.peers_build().clone(),
+            protocol: 0,
+            build: Build::new(),
             is_cold_start: beat.standing.cold_start,
             has_left: beat.standing.leaving,
             is_standby: beat.standing.standby,

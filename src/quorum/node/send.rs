@@ -1,11 +1,9 @@
 //! What goes out.
 
 use super::{Leaving, Node, emit};
-use crate::frame::Body;
-use crate::frame::aside::Aside;
 use crate::frame::message::{ACK_LASTS, Ack, Beat, PathReport, Standing};
 use crate::pair::{Mechanisms, PathId, Trouble};
-use crate::quorum::event::{Effect, Effects};
+use crate::quorum::event::{Effect, Effects, Voice};
 use crate::quorum::facts::Standby;
 use crate::quorum::timing;
 use crate::time::Instant;
@@ -13,7 +11,7 @@ use crate::time::Instant;
 impl Node {
     /// Sends what is due: the same beat on every due path, and hellos while there is no peer or none is
     /// heard.
-    pub(super) fn send(&mut self, now: Instant, effects: &mut Effects) {
+    pub(super) fn send(&mut self, now: Instant, voice: &mut dyn Voice, effects: &mut Effects) {
         let is_urgent = core::mem::take(&mut self.is_urgent);
         let is_due = |path: &super::Path| path.detector.is_open() && (is_urgent || now >= path.beat_at);
         if !self.paths.iter().any(is_due) {
@@ -22,24 +20,27 @@ impl Node {
         if self.witnesses.count() > 0 {
             emit(effects, Effect::AskWitnesses);
         }
-        let number = self.session.next_number();
+        let number = voice.next_number();
         let beat = self.beat(now);
         self.sent.note(number, now);
         self.spoke_at = self.spoke_at.or(Some(now));
         let is_heard = self.is_heard(now);
-        let hello = self.session.next_hello(now, is_heard);
+        let hello = voice.next_hello(now, is_heard);
         for id in self.policy.path_ids() {
             let Some(path) = self.paths.get_mut(id.index()).filter(|path| is_due(path)) else { continue };
             let interval = path.detector.timing().interval;
             // Keep the rhythm, but never try to catch up.
             let next = path.beat_at + interval;
             path.beat_at = if is_urgent || next <= now { now + interval } else { next };
-            if let Some(body) = self.session.seal_beat(id, number, &beat) {
+            if let Some(body) = voice.seal_beat(id, number, &beat) {
                 path.beats_sent = path.beats_sent.saturating_add(1);
                 emit(effects, Effect::Send(id, body));
+            } else {
+                // Whoever has used up its numbers is a new run, which nobody knows.
+                (self.peers_run, self.newest_number) = (None, 0);
             }
             if let Some(version) = hello {
-                let body = self.session.seal_hello(version, id);
+                let body = voice.seal_hello(version, id);
                 emit(effects, Effect::Send(id, body));
             }
         }
@@ -49,12 +50,6 @@ impl Node {
     /// Whether a beat leaves on any path at the end of this turn.
     pub(super) fn is_beat_due(&self, now: Instant) -> bool {
         self.paths.iter().any(|path| path.detector.is_open() && (self.is_urgent || now >= path.beat_at))
-    }
-
-    /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays
-    /// no beat.
-    pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
-        self.session.seal_aside(path, aside)
     }
 
     /// When the next regular beat leaves on `path`; never, while it is blind.
@@ -97,7 +92,7 @@ impl Node {
     /// An old number is none: its low 16 bits would be those of a new one some day.
     pub(super) fn acknowledgement(&self, now: Instant) -> Ack {
         let is_recent = self.newest_frame_at().is_some_and(|at| now.since(at) < ACK_LASTS);
-        Ack::Whole(if is_recent { self.session.newest() } else { 0 })
+        Ack::Whole(if is_recent { self.newest_number } else { 0 })
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {

@@ -14,7 +14,7 @@ impl Node {
     pub fn deposit(&self, now: Instant) -> Deposit {
         let (witnesses, witnesses_that_count) = self.witnesses.deposit();
         Deposit {
-            peer: self.session.peer().or(self.predecessors_peer),
+            peer: self.peers_run.or(self.predecessors_peer),
             acknowledged_at: self.peer.acknowledged(),
             mechanisms: self.peer.mechanisms(),
             peer_maintenance_until: self.peer.maintenance_until(),

@@ -3,18 +3,20 @@
 use super::*;
 use crate::config::{GroupPolicy, InJeopardy, PathPolicy, Speed};
 use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
-use crate::frame::{Body, Key};
+use crate::frame::session::Entropy;
+use crate::frame::{Body, Key, Keyring};
 use crate::pair::{GroupId, PathId, PathKind, Role};
 use crate::quorum::facts::Standby;
 use crate::quorum::group::DEFEND_EVERY;
 use crate::quorum::succession::Promise;
 use crate::quorum::timing;
 use crate::resource::{Condition, Fault};
+use crate::station::Station;
 
 const LAN: PathId = PathId(0);
 const BOTH: [Side; 2] = [Side::A, Side::B];
 
-fn node(me: Side, run: u8, now: Instant) -> Node {
+fn node(me: Side, run: u8, now: Instant) -> Station {
     let path = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
     let policy = Policy {
         paths: [path].into_iter().collect(),
@@ -26,12 +28,17 @@ fn node(me: Side, run: u8, now: Instant) -> Node {
         digest: [0; 4],
     };
     let keys = Keyring::new("pair", &[Key { id: 1, bytes: [7; 16].into_iter().collect() }]);
-    Node::new("pair", policy, me, keys, Entropy { incarnation: [run; 8], secret: [run; 16] }, now)
+    Station::new("pair", policy, me, keys, Entropy { incarnation: [run; 8], secret: [run; 16] }, now)
 }
 
 /// Ticks both, whose guards live, every 50 ms for so long, and carries what the nodes send whose side
 /// `is_heard` names; their records.
-fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2]) -> std::vec::Vec<Record> {
+fn run(
+    nodes: &mut [Station; 2],
+    now: &mut Instant,
+    lasts: Span,
+    is_heard: [bool; 2],
+) -> std::vec::Vec<Record> {
     let mut records = std::vec::Vec::new();
     let end = *now + lasts;
     while *now < end {
@@ -40,8 +47,10 @@ fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2
         while let Some((side, body)) = queue.pop() {
             let mut effects = Effects::new();
             nodes[side.index()].step(*now, Event::GuardAlive, &mut effects);
-            let event: Event<'_> = body.as_ref().map_or(Event::Tick, |body| Event::Datagram(LAN, body));
-            nodes[side.index()].step(*now, event, &mut effects);
+            match body {
+                Some(body) => nodes[side.index()].hear(*now, LAN, &body, &mut effects),
+                None => nodes[side.index()].step(*now, Event::Tick, &mut effects),
+            }
             for effect in effects {
                 match effect {
                     Effect::Send(_, body) if is_heard[side.index()] => queue.push((side.peer(), Some(body))),
@@ -54,7 +63,7 @@ fn run(nodes: &mut [Node; 2], now: &mut Instant, lasts: Span, is_heard: [bool; 2
     records
 }
 
-fn acquainted() -> ([Node; 2], Instant) {
+fn acquainted() -> ([Station; 2], Instant) {
     let mut now = Instant::from_us(1_000_000);
     let mut nodes = [node(Side::A, 1, now), node(Side::B, 2, now)];
     for node in &mut nodes {
@@ -127,7 +136,7 @@ const PEER: [u8; 6] = [2; 6];
 const STRANGER: [u8; 6] = [4; 6];
 
 /// A pair that is well: A serves and B stands by.
-fn at_work() -> ([Node; 2], Instant) {
+fn at_work() -> ([Station; 2], Instant) {
     let (mut nodes, mut now) = acquainted();
     for node in &mut nodes {
         node.step(now, Event::Carrier(GATEWAY, true), &mut Effects::new());
@@ -139,7 +148,7 @@ fn at_work() -> ([Node; 2], Instant) {
 }
 
 /// For whole seconds: what a node says that it could not do, the peer neither, and nobody does.
-fn told(node: &Node, now: Instant) -> [Option<u64>; 3] {
+fn told(node: &Station, now: Instant) -> [Option<u64>; 3] {
     let status = node.status(now);
     let group = &status.groups[ONLY];
     [group.unable, group.peer_unable, group.unserved]
@@ -148,7 +157,7 @@ fn told(node: &Node, now: Instant) -> [Option<u64>; 3] {
 
 #[test]
 fn what_keeps_a_node_from_serving_is_told_by_both() {
-    type Cause = fn(&mut Node, Instant);
+    type Cause = fn(&mut Station, Instant);
     let carrier: Cause = |node, now| node.step(now, Event::Carrier(GATEWAY, false), &mut Effects::new());
     let refused: Cause = |node, _| node.groups[ONLY].fault = Some(Fault::Refused(0, EACCES));
     let guard: Cause = |node, now| node.step(now, Event::GuardLost, &mut Effects::new());
@@ -230,8 +239,9 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
 #[test]
 fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     let (mut nodes, mut now) = at_work();
-    let claimed = |node: &Node, now| node.status(now).groups[ONLY].foreign_mac;
-    let claim = |node: &mut Node, now| node.step(now, Event::VipAnswered(GATEWAY, PEER), &mut Effects::new());
+    let claimed = |node: &Station, now| node.status(now).groups[ONLY].foreign_mac;
+    let claim =
+        |node: &mut Station, now| node.step(now, Event::VipAnswered(GATEWAY, PEER), &mut Effects::new());
     claim(&mut nodes[0], now);
     assert_eq!(claimed(&nodes[0], now), Some(PEER));
     nodes[0].note_tie(now, GATEWAY);

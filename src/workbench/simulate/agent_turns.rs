@@ -2,12 +2,12 @@
 //! done.
 
 use crosswire::custody::Word;
-use crosswire::pair::{PathId, PathKind, Side};
+use crosswire::pair::{PathId, Side};
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;
-use crosswire::quorum::{Effect, Event};
+use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::resource::Outcome;
-use crosswire::time::Span;
+use crosswire::time::{Instant, Span};
 use crosswire::turn::{Source, Step, Waking};
 
 use super::checkers::LineEvidence;
@@ -255,15 +255,11 @@ impl World {
 
     fn hear_frame(&mut self, side: Side, frame: Frame) {
         let path = frame.path;
-        let event = match self.kind(path) {
-            PathKind::Serial => Event::Bytes(path, &frame.bytes),
-            PathKind::Lan => Event::Datagram(path, &frame.bytes),
-        };
         match frame.stamp {
             Some(stamp) => {
                 let was_known = self.watch.hearing[side.index()].adopted == stamp.runs[0];
                 self.watch.reading = Some((path, stamp));
-                self.step(side, event);
+                self.hear(side, path, &frame.bytes);
                 self.watch.reading = None;
                 self.note_consumption(side, path, &stamp);
                 // A beat for this run that did not count, because the handshake was not done, is not
@@ -281,7 +277,7 @@ impl World {
             }
             None => {
                 let before = self.beats_heard(side);
-                self.step(side, event);
+                self.hear(side, path, &frame.bytes);
                 self.check_not_heard(side, before);
             }
         }
@@ -294,6 +290,19 @@ impl World {
         let Some(agent) = &mut self.boxes[side.index()].agent else { return };
         let mut effects = self.spare.0.take().unwrap_or_default();
         agent.step(local, event, &mut effects);
+        self.carry_out(side, local, effects);
+    }
+
+    /// What a path has brought, and what the node asks for.
+    fn hear(&mut self, side: Side, path: PathId, bytes: &[u8]) {
+        let local = self.boxes[side.index()].clock.local(self.now);
+        let Some(agent) = &mut self.boxes[side.index()].agent else { return };
+        let mut effects = self.spare.0.take().unwrap_or_default();
+        agent.hear(local, path, bytes, &mut effects);
+        self.carry_out(side, local, effects);
+    }
+
+    fn carry_out(&mut self, side: Side, local: Instant, mut effects: Box<Effects>) {
         self.steps += 1;
         for effect in effects.iter_mut() {
             self.globalize(side, effect);

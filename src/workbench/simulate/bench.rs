@@ -9,7 +9,8 @@ use crosswire::frame::seal::{Header, open, pair_id, seal};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, Version};
 use crosswire::pair::{PathId, Side};
-use crosswire::quorum::{Effect, Effects, Event, Node};
+use crosswire::quorum::{Effect, Effects, Event};
+use crosswire::station::Station;
 use crosswire::time::{Instant, Span};
 
 use super::schedule::{Schedule, begin};
@@ -104,7 +105,7 @@ fn keyring() -> Keyring {
 }
 
 /// Two nodes that hear each other on both paths; nothing but the caller's steps happens to them.
-pub fn acquaintances() -> ([Node; 2], Instant) {
+pub fn acquaintances() -> ([Station; 2], Instant) {
     let (mut nodes, mut now) = strangers();
     let mut effects = Effects::new();
     for _ in 0..20 {
@@ -113,11 +114,11 @@ pub fn acquaintances() -> ([Node; 2], Instant) {
     (nodes, now)
 }
 
-fn strangers() -> ([Node; 2], Instant) {
+fn strangers() -> ([Station; 2], Instant) {
     let setup = Setup::reference();
     let node = |side: Side, fill: u8| {
         let entropy = Entropy { incarnation: [fill; 8], secret: [fill; 16] };
-        Node::new("pair", setup.policy.clone(), side, keyring(), entropy, Instant::from_us(1))
+        Station::new("pair", setup.policy.clone(), side, keyring(), entropy, Instant::from_us(1))
     };
     let mut nodes = [node(Side::A, 1), node(Side::B, 2)];
     let now = Instant::from_us(1_000_000);
@@ -130,7 +131,7 @@ fn strangers() -> ([Node; 2], Instant) {
 }
 
 /// One interval: each node ticks, half an interval after the other.
-fn round(nodes: &mut [Node; 2], now: &mut Instant, effects: &mut Effects) -> u64 {
+fn round(nodes: &mut [Station; 2], now: &mut Instant, effects: &mut Effects) -> u64 {
     let mut steps = 0;
     for from in 0..2 {
         *now = *now + Span::from_ms(50);
@@ -140,7 +141,7 @@ fn round(nodes: &mut [Node; 2], now: &mut Instant, effects: &mut Effects) -> u64
 }
 
 /// One node ticks; what it sends is handed to the other, whose answers are handed back, until nobody answers.
-fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects) -> u64 {
+fn turn(nodes: &mut [Station; 2], from: usize, now: Instant, effects: &mut Effects) -> u64 {
     let (mut speaker, mut steps) = (from, 1);
     nodes[from].step(now, Event::GuardAlive, effects);
     nodes[from].step(now, Event::Tick, effects);
@@ -166,9 +167,8 @@ fn turn(nodes: &mut [Node; 2], from: usize, now: Instant, effects: &mut Effects)
         }
         speaker = 1 - speaker;
         for (path, body) in sent {
-            let line = crosswire::frame::delimit::wrap(&body);
-            let event = if path.0 == 0 { Event::Bytes(path, &line) } else { Event::Datagram(path, &body) };
-            nodes[speaker].step(now, event, effects);
+            let line = wrap(&body);
+            nodes[speaker].hear(now, path, if path.0 == 0 { &line } else { &body }, effects);
             steps += 1;
         }
     }

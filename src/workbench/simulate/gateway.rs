@@ -7,7 +7,8 @@ use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::pair::{GroupId, PathId, Side};
 use crosswire::quorum::event::Demand;
-use crosswire::quorum::{Effects, Event, Node};
+use crosswire::quorum::{Effects, Event};
+use crosswire::station::Station;
 use crosswire::time::{Instant, Span};
 use crosswire::turn::{Ready, Source, Turn};
 
@@ -27,24 +28,32 @@ pub const SOCKET_DATAGRAMS: usize = 256;
 #[derive(Clone)]
 pub enum Brain {
     /// The shipped core.
-    Core(Box<Node>),
+    Core(Box<Station>),
     /// Another rule, for comparison.
     Rival(Box<Rival>),
 }
 
 impl Brain {
-    /// As [`Node::step`].
+    /// As [`Station::step`].
     pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
         match self {
-            Self::Core(node) => node.step(now, event, effects),
+            Self::Core(station) => station.step(now, event, effects),
             Self::Rival(rival) => rival.step(now, event, effects),
         }
     }
 
-    /// As [`Node::due_at`].
+    /// As [`Station::hear`].
+    pub fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
+        match self {
+            Self::Core(station) => station.hear(now, path, bytes, effects),
+            Self::Rival(rival) => rival.hear(now, path, bytes, effects),
+        }
+    }
+
+    /// As [`crosswire::quorum::Node::due_at`].
     pub fn next_deadline(&self, now: Instant) -> Instant {
         match self {
-            Self::Core(node) => node.due_at(now),
+            Self::Core(station) => station.due_at(now),
             Self::Rival(rival) => rival.next_deadline(),
         }
     }
@@ -322,6 +331,6 @@ impl Gateway {
         let pair = format!("pair{pair}");
         let key = Key { id: 1, bytes: std::iter::repeat_n(key, 16).collect() };
         let keys = Keyring::new(&pair, &[key]);
-        Brain::Core(Box::new(Node::new(&pair, policy, side, keys, entropy, self.clock.local(now))))
+        Brain::Core(Box::new(Station::new(&pair, policy, side, keys, entropy, self.clock.local(now))))
     }
 }

@@ -63,8 +63,6 @@ impl Rival {
     pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
         match event {
             Event::Tick => self.tick(now, effects),
-            Event::Bytes(path, bytes) => self.hear(now, path, bytes, effects),
-            Event::Datagram(path, bytes) => self.hear(now, path, bytes, effects),
             Event::Carrier(_, is_up) => {
                 if is_up && !self.has_carrier {
                     // As after a start: listen first.
@@ -90,7 +88,7 @@ impl Rival {
     }
 
     /// A beat is `S` and whether its sender serves; the delimiters of the cable are looked through.
-    fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
+    pub fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
         let Some(at) = bytes.iter().position(|byte| *byte == b'S') else { return };
         if !self.uses(path) {
             return;

@@ -189,7 +189,7 @@ impl World {
     }
 
     /// The node of the shipped core on a box, while its agent runs.
-    pub fn node(&self, side: Side) -> Option<&crosswire::quorum::Node> {
+    pub fn node(&self, side: Side) -> Option<&crosswire::station::Station> {
         match &self.boxes[side.index()].agent {
             Some(Brain::Core(node)) => Some(node),
             Some(Brain::Rival(_)) | None => None,

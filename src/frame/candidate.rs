@@ -1,0 +1,67 @@
+//! The session values that candidates are given: nothing is kept for any of them.
+//!
+//! A value is a keyed hash of the candidate's incarnation under a secret of this run and a generation that
+//! changes with every adoption and every [`GENERATION`].
+
+use siphasher::sip::SipHasher24;
+
+use super::message::{Incarnation, SessionValue};
+use super::session::GENERATION;
+use crate::time::Instant;
+
+/// What gives values to candidates, and knows them again.
+#[derive(Clone)]
+pub(super) struct Candidates {
+    secret: [u8; 16],
+    generation: u32,
+    generation_since: Instant,
+    /// The generation before this one is still accepted.
+    is_previous_good: bool,
+}
+
+impl Candidates {
+    pub(super) fn new(secret: [u8; 16], now: Instant) -> Self {
+        Self { secret, generation: 0, generation_since: now, is_previous_good: false }
+    }
+
+    /// Time has passed.
+    pub(super) fn turn_generation(&mut self, now: Instant) {
+        let age = now.since(self.generation_since);
+        if age >= GENERATION {
+            self.generation = self.generation.wrapping_add(1);
+            self.generation_since = now;
+            self.is_previous_good = age < GENERATION + GENERATION;
+        }
+    }
+
+    /// Values given so far are good no more.
+    pub(super) fn forget(&mut self) {
+        self.generation = self.generation.wrapping_add(2);
+        self.is_previous_good = false;
+    }
+
+    /// What this incarnation is given now.
+    pub(super) fn value(&self, of: Incarnation) -> SessionValue {
+        self.value_in(of, self.generation)
+    }
+
+    /// Whether it was given that a short while ago.
+    pub(super) fn is_value(&self, of: Incarnation, echo: SessionValue) -> bool {
+        let previous = self.generation.wrapping_sub(1);
+        echo == self.value(of) || (self.is_previous_good && echo == self.value_in(of, previous))
+    }
+
+    /// The run that comes after this one when its numbers are used up.
+    pub(super) fn next_run(&self, run: Incarnation) -> Incarnation {
+        Incarnation(SipHasher24::new_with_key(&self.secret).hash(&run.0).to_le_bytes())
+    }
+
+    fn value_in(&self, of: Incarnation, generation: u32) -> SessionValue {
+        let [i0, i1, i2, i3, i4, i5, i6, i7] = of.0;
+        let [g0, g1, g2, g3] = generation.to_le_bytes();
+        let input = [i0, i1, i2, i3, i4, i5, i6, i7, g0, g1, g2, g3];
+        let [a, b, c, d, ..] = SipHasher24::new_with_key(&self.secret).hash(&input).to_le_bytes();
+        // Zero means 'none'.
+        if [a, b, c, d] == [0; 4] { SessionValue([1, 0, 0, 0]) } else { SessionValue([a, b, c, d]) }
+    }
+}

@@ -1,0 +1,89 @@
+//! Whatever bytes a path brings, to what they say: delimiting, the session, and a count of what is refused.
+//!
+//! Nothing behind it decodes bytes. What counts has passed every check, and what was refused has a reason.
+
+use heapless::Vec;
+
+use super::Refusal;
+use super::delimit::{Collector, Gathered};
+use super::refusal::{REFUSALS, Refusals};
+use super::session::{Accepted, Session};
+use crate::config::{MAX_PATHS, Policy};
+use crate::pair::{PathId, PathKind};
+use crate::time::Instant;
+
+/// What one frame, or what was no frame, came to.
+pub type Received = Result<Accepted, Refusal>;
+
+/// What arrives on one path.
+#[derive(Clone)]
+struct Inlet {
+    kind: PathKind,
+    collector: Collector,
+    refusals: Refusals,
+}
+
+/// What arrives on all paths of a node.
+#[derive(Clone)]
+pub struct Receiver {
+    session: Session,
+    inlets: Vec<Inlet, MAX_PATHS>,
+}
+
+impl Receiver {
+    /// One for the paths of a policy.
+    pub fn new(policy: &Policy, session: Session) -> Self {
+        let inlet = |kind| Inlet { kind, collector: Collector::default(), refusals: Refusals::default() };
+        Self { session, inlets: policy.paths.iter().map(|path| inlet(path.kind)).collect() }
+    }
+
+    /// The conversation that its frames belong to.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The same, to seal what is said.
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// A path was opened: what had begun before does not go on.
+    pub fn path_opened(&mut self, path: PathId) {
+        if let Some(inlet) = self.inlets.get_mut(path.index()) {
+            inlet.collector = Collector::default();
+        }
+    }
+
+    /// Whether bytes arrive on a path without boundaries; `None` for a path that is not there.
+    pub fn is_stream(&self, path: PathId) -> Option<bool> {
+        self.inlets.get(path.index()).map(|inlet| inlet.kind == PathKind::Serial)
+    }
+
+    /// Takes in one byte of a stream; says what it has completed.
+    pub fn byte(&mut self, now: Instant, path: PathId, byte: u8) -> Option<Received> {
+        let inlet = self.inlets.get_mut(path.index())?;
+        let received = match inlet.collector.push(byte)? {
+            Gathered::Body(body) => self.session.receive(now, path, inlet.kind, body),
+            Gathered::Noise => Err(Refusal::Length),
+        };
+        Some(inlet.counted(received))
+    }
+
+    /// Takes in one datagram.
+    pub fn datagram(&mut self, now: Instant, path: PathId, body: &[u8]) -> Option<Received> {
+        let inlet = self.inlets.get_mut(path.index())?;
+        Some(inlet.counted(self.session.receive(now, path, inlet.kind, body)))
+    }
+
+    /// How often what arrived on a path was refused, by [`Refusal::index`].
+    pub fn refused(&self, path: PathId) -> [u32; REFUSALS] {
+        let refusals = self.inlets.get(path.index()).map(|inlet| inlet.refusals).unwrap_or_default();
+        Refusal::ALL.map(|refusal| refusals.of(refusal))
+    }
+}
+
+impl Inlet {
+    fn counted(&mut self, received: Received) -> Received {
+        received.inspect_err(|refusal| self.refusals.count(*refusal))
+    }
+}

@@ -1,0 +1,154 @@
+//! One end of the pair's conversation: what hears, and what decides.
+//!
+//! A [`Station`] owns the [`Receiver`] and the [`Node`], so that nobody who has bytes can hand them to one of
+//! them and forget the other. The node hears what was said as events, and seals what it says with the
+//! receiver's session; its calling contract ([`crate::quorum::node`]) is that of the station.
+
+use core::ops::Deref;
+
+use crate::config::Policy;
+use crate::frame::aside::Aside;
+use crate::frame::receiver::Received;
+use crate::frame::session::{Accepted, Entropy, Session};
+use crate::frame::{Beat, Body, Keyring, Receiver, Version};
+use crate::pair::{PathId, Side};
+use crate::quorum::event::{Effect, Effects, Event, Said};
+use crate::quorum::node::emit;
+use crate::quorum::succession::{Holding, Restraint, Succession};
+use crate::quorum::{Node, Voice};
+use crate::status::NodeStatus;
+use crate::time::Instant;
+
+/// What hears and what decides. Whatever can be asked of the node can be asked of it.
+#[derive(Clone)]
+pub struct Station {
+    receiver: Receiver,
+    node: Node,
+}
+
+impl Station {
+    /// One that starts now and knows nobody. Paths open and carriers come by events.
+    pub fn new(pair: &str, policy: Policy, me: Side, keys: Keyring, entropy: Entropy, now: Instant) -> Self {
+        let unechoed_gap = policy.interval().fraction(1, 2);
+        let session = Session::new(pair, me, keys, entropy, unechoed_gap, now);
+        Self { receiver: Receiver::new(&policy, session), node: Node::new(policy, me, now) }
+    }
+
+    /// Takes in what a path has brought: bytes in any pieces, or one datagram. Before the node hears of any
+    /// frame in it, it lets go of what may not be held any longer.
+    pub fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
+        match self.receiver.is_stream(path) {
+            Some(true) => {
+                for byte in bytes {
+                    let received = self.receiver.byte(now, path, *byte);
+                    received.into_iter().for_each(|received| self.tell(now, path, received, effects));
+                }
+            }
+            Some(false) => {
+                let received = self.receiver.datagram(now, path, bytes);
+                received.into_iter().for_each(|received| self.tell(now, path, received, effects));
+            }
+            None => {}
+        }
+    }
+
+    /// Takes in one event that is not from a path's bytes.
+    pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
+        if let Event::PathOpened(path) = event {
+            self.receiver.path_opened(path);
+        }
+        self.node.step(now, event, self.receiver.session_mut(), effects);
+    }
+
+    /// Tells the node what was heard. What the handshake answers leaves at once, after what the node asks
+    /// for.
+    fn tell(&mut self, now: Instant, path: PathId, received: Received, effects: &mut Effects) {
+        let newest = || self.receiver.session().newest();
+        let said = match &received {
+            Ok(Accepted::Beat(beat, number)) => Said::Beat(beat, *number),
+            Ok(Accepted::Adopted(answer)) => Said::Adopted { run: answer.to(), newest: newest() },
+            Ok(Accepted::Asked(_) | Accepted::Nothing | Accepted::Aside(_)) => {
+                Said::Other { newest: newest() }
+            }
+            Err(refusal) => Said::Refused(*refusal),
+        };
+        self.step(now, Event::Heard(path, said), effects);
+        match received {
+            Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) => {
+                let body = self.receiver.session_mut().seal_answer(path, answer);
+                emit(effects, Effect::Send(path, body));
+            }
+            Ok(Accepted::Aside(aside)) => emit(effects, Effect::Aside(path, aside)),
+            Ok(Accepted::Beat(..) | Accepted::Nothing) | Err(_) => {}
+        }
+    }
+
+    /// Seals an aside for `path`; `None` while no peer would understand it. The caller sends it if it delays
+    /// no beat.
+    pub fn seal_aside(&mut self, path: PathId, aside: Aside) -> Option<Body> {
+        self.receiver.session_mut().seal_aside(path, aside)
+    }
+
+    /// The state of the node at `now`, and what was heard of its peer.
+    pub fn status(&self, now: Instant) -> NodeStatus {
+        let session = self.receiver.session();
+        let mut status = self.node.status(now);
+        status.incarnation = session.incarnation().0;
+        for (path, number) in status.paths.iter_mut().zip(0..) {
+            path.refusals = self.receiver.refused(PathId(number));
+        }
+        if let Some(peer) = &mut status.peer {
+            peer.protocol = session.version().map_or(0, Version::number);
+            peer.build = session.peers_build().clone();
+        }
+        status
+    }
+
+    /// As [`Node::succeed`].
+    pub fn succeed(&mut self, now: Instant, succession: &Succession) {
+        self.node.succeed(now, succession);
+    }
+
+    /// As [`Node::resume`].
+    pub fn resume(&mut self, now: Instant, holdings: &[Option<Holding>]) {
+        self.node.resume(now, holdings);
+    }
+
+    /// As [`Node::restrain`].
+    pub fn restrain(&mut self, restraint: Restraint) {
+        self.node.restrain(restraint);
+    }
+}
+
+impl Deref for Station {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+#[cfg(test)]
+impl core::ops::DerefMut for Station {
+    fn deref_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+}
+
+impl Voice for Session {
+    fn next_number(&mut self) -> u32 {
+        self.next_number()
+    }
+
+    fn next_hello(&mut self, now: Instant, is_heard: bool) -> Option<Version> {
+        self.next_hello(now, is_heard)
+    }
+
+    fn seal_beat(&self, path: PathId, number: u32, beat: &Beat) -> Option<Body> {
+        self.seal_beat(path, number, beat)
+    }
+
+    fn seal_hello(&mut self, version: Version, path: PathId) -> Body {
+        self.seal_hello(version, path)
+    }
+}
