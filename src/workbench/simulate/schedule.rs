@@ -307,7 +307,7 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
         84 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),
         85 => chance.pick(&[Fault::BadStarts(side), Fault::BadStops(side)]),
         86 => Fault::GoodScripts(side),
-        87 => chance.pick(&[Fault::BadKernel(side), Fault::GoodKernel(side)]),
+        87 => chance.pick(&[Fault::BadKernel(side), Fault::BadRoutes(side), Fault::GoodKernel(side)]),
         88..=89 => Fault::Handover(side, group),
         90..=91 => Fault::Takeover(side, group),
         92..=95 => random_restraint(side, chance),

@@ -10,6 +10,7 @@ use crosswire::time::Span;
 use super::chance::Chance;
 use super::clock::{MAX_OFF, TRUE_RATE};
 use super::files::OtherFile;
+use super::watchdog::is_fast_enough;
 
 /// How the modem lines of a cable are wired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,6 +144,8 @@ impl Setup {
         if chance.below(16) == 0 {
             setup.is_filtered = chance.pick(&[[true, false], [false, true], [true, true]]);
         }
+        let timeout = Span::from_s(chance.pick(&[1, 1, 2, 4]));
+        setup.watchdog = (chance.below(4) == 0 && is_fast_enough(&setup, timeout)).then_some(timeout);
         setup
     }
 
