@@ -127,6 +127,7 @@ impl Setup {
         let groups: Vec<_> =
             (0..chance.pick(&[1, 1, 1, 2, 2, 3])).map(|index| random_group(index, chance)).collect();
         let mut setup = Self::of(policy(kinds, timing, lease_s, &groups));
+        setup.draw_slow_cables(chance);
         // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
         let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
         setup.policy.cold_start = timing::with_drift(let_go) + Span::from_ms(chance.below(1_500));
@@ -147,6 +148,28 @@ impl Setup {
         let timeout = Span::from_s(chance.pick(&[1, 1, 2, 4]));
         setup.watchdog = (chance.below(4) == 0 && is_fast_enough(&setup, timeout)).then_some(timeout);
         setup
+    }
+
+    /// In a fifth of all pairs the cables have slower times than the LAN, as far as the loader takes that.
+    fn draw_slow_cables(&mut self, chance: &mut Chance) {
+        if chance.below(5) > 0 {
+            return;
+        }
+        let slower =
+            chance.pick(&[(250, 750, 1_500), (200, 600, 1_000), (150, 300, 600), (500, 1_500, 2_500)]);
+        let [interval, late_after, dead_after] = [slower.0, slower.1, slower.2].map(Span::from_ms);
+        let mut policy = self.policy.clone();
+        for path in policy.paths.iter_mut().filter(|path| path.kind == PathKind::Serial) {
+            path.timing = PathTiming { interval, late_after, dead_after };
+        }
+        let beat = |path: &PathPolicy| {
+            if path.kind == PathKind::Serial { timing::line_time(64, 9_600) } else { Span::ZERO }
+        };
+        let beats: Vec<Span> = policy.paths.iter().map(beat).collect();
+        let proof = timing::Proof::new(&policy, &beats, Span::ZERO);
+        if proof.margin.is_safe() && proof.paths.iter().all(|path| path.margin.is_safe()) {
+            self.policy = policy;
+        }
     }
 
     /// In a third of the groups with scripts some start before the addresses.

@@ -223,9 +223,10 @@ impl World {
     /// pets it: that is the one split that is left.
     pub(super) fn needs_proof(&self, taker: Side, group: GroupId) -> bool {
         let policy = &self.policy().groups[group.index()];
-        let role = self.watch.roles[taker.peer().index()][group.index()];
-        let serves_on = matches!(role, Role::Acquiring | Role::Active);
-        let is_left_to_watchdog = self.setup.watchdog.is_some() && serves_on;
+        let holder = taker.peer().index();
+        let serves_on = matches!(self.watch.roles[holder][group.index()], Role::Acquiring | Role::Active);
+        let runs_nothing = self.boxes[holder].services[group.index()].is_empty();
+        let is_left_to_watchdog = self.setup.watchdog.is_some() && (serves_on || runs_nothing);
         policy.safety == SafetyRule::Fence || (policy.is_exclusive && !is_left_to_watchdog)
     }
 
