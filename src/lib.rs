@@ -97,8 +97,8 @@
 //!    rtnetlink (`guard/kernel/addresses.rs`) with the lease as their lifetime and read back, announced by
 //!    `guard/kernel/announcements.rs`, then the scripts start one after the other (`guard/scripts/run.rs`).
 //! 9. The guard reports `Outcome::Serving`; it comes in as `Event::Done`, and the role becomes active.
-//! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, at every beat
-//!     or three times a lease; without them the kernel takes the address away, whatever has become of the two
+//! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, with
+//!     every so many beats; without them the kernel takes the address away, whatever has become of the two
 //!     processes.
 //!
 //! # The way of one operator's command

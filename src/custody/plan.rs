@@ -5,6 +5,7 @@ use heapless::Vec;
 use super::MAX_SCRIPTS;
 use super::monitors::MonitorPlan;
 use crate::config::{MAX_GROUPS, Policy, SafetyRule};
+use crate::quorum::timing;
 use crate::time::Span;
 
 /// How each script of a group is watched, in their order; none where it is not.
@@ -46,7 +47,6 @@ impl Plan {
     /// What follows from a policy, with the scripts of each group, and how many of them come before its
     /// addresses.
     pub fn new(policy: &Policy, scripts: impl IntoIterator<Item = (u8, ScriptPlans)>) -> Self {
-        let late_after = policy.shortest_late_after();
         let group =
             |(policy, (before, scripts)): (&crate::config::GroupPolicy, (u8, ScriptPlans))| GroupPlan {
                 scripts,
@@ -58,7 +58,7 @@ impl Plan {
         Self {
             groups: policy.groups.iter().zip(scripts).map(group).collect(),
             lease: policy.lease,
-            hang_after: late_after.max(policy.interval().fraction(3, 1)),
+            hang_after: timing::hang_after(policy),
             scripts_stop_within: policy
                 .groups
                 .iter()

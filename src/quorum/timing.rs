@@ -21,8 +21,10 @@ pub const MAX_RELEASE_LEAD: Span = Span::from_ms(50);
 /// the box is set, the expiry can slip by up to a second (1.92 s were seen for a lifetime of 1 s), and 0.1 s
 /// for the timer itself.
 pub const LIFETIME_SLIP: Span = Span::from_ms(1_100);
-/// The lease that is so short that it has to be renewed at every beat.
-pub const SHORT_LEASE: Span = Span::from_s(1);
+/// How long it may take to end an agent that hangs, to start another one, and for that one to renew.
+pub const ANOTHER_AGENT_TAKES: Span = Span::from_ms(300);
+/// What is left of a lease when it is renewed that late.
+const LEASE_RESERVE: Span = Span::from_ms(100);
 /// Most of a serial line that beats may fill, in permille: the rest is for answers, handshakes and catching
 /// up.
 pub const MAX_LINE_LOAD_PERMILLE: u64 = 500;
@@ -116,9 +118,19 @@ pub fn goes_on_without_guard(policy: &Policy) -> Span {
     with_drift(lifetime_bound(policy.interval(), policy.lease)) + claims + Span::from_s(2)
 }
 
-/// How often held addresses are renewed: at every beat where the lease is short, else three times a lease.
-pub fn renewal_every(interval: Span, lease: Span) -> Span {
-    if lease <= SHORT_LEASE { interval } else { lease.fraction(1, 3) }
+/// How long an agent may say nothing before it is taken for hung: it has a word at every beat.
+pub fn hang_after(policy: &Policy) -> Span {
+    policy.shortest_late_after().max(policy.interval().fraction(3, 1))
+}
+
+/// How often held addresses are renewed: with every so many beats that an agent which hangs right before it
+/// renews is replaced in time, at least three times a lease, and never more often than at every beat.
+pub fn renewal_every(policy: &Policy) -> Span {
+    let interval = policy.interval();
+    let replaced = hang_after(policy) + ANOTHER_AGENT_TAKES + interval + LEASE_RESERVE;
+    let longest = policy.lease.saturating_sub(replaced).min(policy.lease.fraction(1, 3));
+    let beats = longest.as_us() / interval.as_us().max(1);
+    interval.fraction(beats.max(1), 1)
 }
 
 /// How old the agent's newest word may be for the guard to go on petting the watchdog: it has one at every
@@ -290,7 +302,7 @@ impl Proof {
             released,
             margin: Margin::between(released, takeover),
             lifetime_bound: lifetime_bound(slowest.dead_after, policy.lease),
-            renewal_every: renewal_every(policy.interval(), policy.lease),
+            renewal_every: renewal_every(policy),
             paths: path_proofs(policy, beats),
             groups: policy.groups.iter().map(|g| group_proof(policy, g, armed)).collect(),
         }

@@ -46,7 +46,7 @@ fn the_reference_pair_adds_up() {
     assert_eq!(proof.released, MS(500));
     assert_eq!(proof.margin, Margin::Spare(MS(5)));
     assert_eq!(proof.lifetime_bound, MS(2_600));
-    assert_eq!(proof.renewal_every, MS(100));
+    assert_eq!(proof.renewal_every, MS(200));
     assert_eq!(proof.paths[0].load_permille, 334);
     assert_eq!(proof.paths[1].load_permille, 0);
     assert_eq!(proof.groups[0].takeover, MS(505));

@@ -89,7 +89,7 @@ impl Node {
     /// The guard is to give the addresses another lease.
     pub(super) fn renew(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let interval = self.policy.interval();
-        let every = timing::renewal_every(interval, self.policy.lease);
+        let every = timing::renewal_every(&self.policy);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.timers.set(Timer::Renewal, now + every);
         let token = self.order(now + interval, Order::Renew { group: id }, effects);

@@ -151,7 +151,7 @@ impl Node {
     /// It is renewed at once, but no more than once an interval, however often somebody takes it away.
     pub(super) fn address_missing(&mut self, now: Instant, id: GroupId) {
         let interval = self.policy.interval();
-        let every = timing::renewal_every(interval, self.policy.lease);
+        let every = timing::renewal_every(&self.policy);
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
             return;
         };

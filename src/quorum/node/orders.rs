@@ -108,7 +108,7 @@ impl Node {
     /// From now on the lease counts.
     pub(super) fn order_acquire(&mut self, now: Instant, id: GroupId, term: u32, effects: &mut Effects) {
         let lease = self.policy.lease;
-        let every = timing::renewal_every(self.policy.interval(), lease);
+        let every = timing::renewal_every(&self.policy);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.lease_until = now + lease;
             group.timers.set(Timer::Renewal, now + every);
