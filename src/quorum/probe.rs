@@ -52,6 +52,18 @@ pub struct Probe {
     peer_answered_at: Option<Instant>,
     /// Since when the peer's own address has answered every query, and no VIP any.
     peer_alone_since: Option<Instant>,
+    /// While the lines read as a power loss.
+    aging: Option<Aging>,
+}
+
+/// What answers right after the lines of a cable have dropped says no more than a beat would have: that the
+/// box had power then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Aging {
+    /// Answers before this instant age.
+    pub early: Instant,
+    /// They count for so long.
+    pub lasts: Span,
 }
 
 /// How long a stranger at a VIP may be too busy to answer. The peer would have said that it holds it, and
@@ -170,14 +182,17 @@ impl Probe {
         self.peer_alone_since = None;
     }
 
-    /// What answered before `early` counts until `late_after` has passed since, and no longer: it says no
-    /// more than a beat would have, that the box had power then.
-    pub fn age(&mut self, now: Instant, early: Instant, late_after: Span) {
-        for answered_at in [&mut self.vip_answered_at, &mut self.peer_answered_at] {
-            if answered_at.is_some_and(|at| at < early && now >= at + late_after) {
-                *answered_at = None;
-            }
-        }
+    /// From now on early answers age, or none does. Nothing is forgotten: lines that come back have not
+    /// dropped with the power, and what had answered then counts again.
+    pub fn age(&mut self, aging: Option<Aging>) {
+        self.aging = aging;
+    }
+
+    /// An answer, if it counts still.
+    fn counting(&self, now: Instant, answered_at: Option<Instant>) -> Option<Instant> {
+        let is_aged =
+            |at: Instant| self.aging.is_some_and(|aging| at < aging.early && now >= at + aging.lasts);
+        answered_at.filter(|at| !is_aged(*at))
     }
 
     /// When somebody answered last.
@@ -212,7 +227,9 @@ impl Probe {
         let is_recent = |at: Instant| now.since(at) <= freshness;
         let is_lingering = |at: Instant| now.since(at) <= freshness + patience;
         let has_gone = self.quiet_since.is_some_and(|at| now >= at + wait.max(patience));
-        if self.vip_answered_at.is_some_and(is_lingering) && !has_gone {
+        let [vip_answered_at, peer_answered_at] =
+            [self.vip_answered_at, self.peer_answered_at].map(|at| self.counting(now, at));
+        if vip_answered_at.is_some_and(is_lingering) && !has_gone {
             return Finding::VipAnswers;
         }
         if self.is_impossible {
@@ -225,7 +242,7 @@ impl Probe {
         // After a LAN that was cut the peer's own answer comes first: the VIP's gets the same time as ever.
         let has_answered_alone = self.peer_alone_since.is_some_and(|at| now >= at + wait);
         let has_waited_twice = self.quiet_again_at.is_some_and(|at| now >= at + wait);
-        match (self.vip_answered_at, self.peer_answered_at) {
+        match (vip_answered_at, peer_answered_at) {
             (Some(vip), Some(peer)) if peer > vip && is_recent(peer) && has_answered_alone => {
                 Finding::VipLetGo
             }
@@ -243,189 +260,5 @@ impl Probe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INTERVAL: Span = Span::from_ms(100);
-    const WAIT: Span = Span::from_ms(100);
-
-    fn at(ms: u64) -> Instant {
-        Instant::from_us(1_000_000) + Span::from_ms(ms)
-    }
-
-    fn finding(probe: &Probe, ms: u64) -> Finding {
-        probe.finding(at(ms), INTERVAL, WAIT, Span::ZERO)
-    }
-
-    fn sent(probe: &mut Probe, ms: u64) {
-        probe.sent(at(ms), freshness(INTERVAL, WAIT));
-    }
-
-    #[test]
-    fn nobody_answers_only_after_two_queries_and_their_waits() {
-        let mut probe = Probe::default();
-        assert_eq!(finding(&probe, 0), Finding::Unknown);
-        sent(&mut probe, 0);
-        assert_eq!(finding(&probe, 150), Finding::Unknown, "one may be lost");
-        sent(&mut probe, 180);
-        assert_eq!(finding(&probe, 279), Finding::Unknown, "the second left late, and has its own time");
-        assert_eq!(finding(&probe, 280), Finding::Clear);
-        assert_eq!(finding(&probe, 481), Finding::Unknown, "an old probe proves nothing");
-    }
-
-    #[test]
-    fn the_second_query_leaves_when_the_first_was_waited_for() {
-        let (mut probe, wait) = (Probe::default(), Span::from_ms(40));
-        probe.ask(at(0), Token(1));
-        assert_eq!(probe.due_at(INTERVAL, wait), at(100), "whether it has left at all is not known");
-        sent(&mut probe, 1);
-        assert_eq!(probe.due_at(INTERVAL, wait), at(40));
-        probe.ask(at(40), Token(2));
-        sent(&mut probe, 41);
-        assert_eq!(probe.due_at(INTERVAL, wait), at(140));
-        assert_eq!(probe.finding(at(81), INTERVAL, wait, Span::ZERO), Finding::Clear);
-    }
-
-    #[test]
-    fn an_answer_that_is_heard_while_the_queries_still_leave_counts_for_them() {
-        let mut probe = Probe::default();
-        for query in [0, 100, 200, 300] {
-            probe.ask(at(query), Token(1));
-            probe.vip_answered(at(query + 1));
-            sent(&mut probe, query + 2);
-            assert_eq!(finding(&probe, query + 110), Finding::VipAnswers, "the next query is late");
-        }
-        for query in [400, 500] {
-            probe.ask(at(query), Token(1));
-            probe.peer_answered(at(query + 1));
-            sent(&mut probe, query + 2);
-        }
-        assert_eq!(finding(&probe, 510), Finding::Unknown);
-        probe.peer_answered(at(520));
-        assert_eq!(
-            finding(&probe, 602),
-            Finding::VipLetGo,
-            "the peer has answered each query, and no VIP has"
-        );
-    }
-
-    #[test]
-    fn an_answer_spoils_every_query_before_it() {
-        let mut probe = Probe::default();
-        sent(&mut probe, 0);
-        probe.vip_answered(at(50));
-        assert_eq!(finding(&probe, 120), Finding::VipAnswers);
-        sent(&mut probe, 130);
-        assert_eq!(finding(&probe, 229), Finding::VipAnswers);
-        assert_eq!(finding(&probe, 230), Finding::Unknown, "one query without an answer");
-        sent(&mut probe, 230);
-        assert_eq!(finding(&probe, 330), Finding::PeerAnswers, "silence after an answer may be a cut LAN");
-    }
-
-    #[test]
-    fn a_stranger_may_be_slow_to_answer_for_a_while() {
-        let mut probe = Probe::default();
-        let finding = |probe: &Probe, ms| probe.finding(at(ms), INTERVAL, WAIT, STRANGERS_PATIENCE);
-        probe.vip_answered(at(50));
-        for ms in (100..1_100).step_by(100) {
-            sent(&mut probe, ms);
-            assert_eq!(finding(&probe, ms + 99), Finding::VipAnswers, "{ms}");
-        }
-        sent(&mut probe, 1_100);
-        assert_eq!(
-            finding(&probe, 1_100),
-            Finding::PeerAnswers,
-            "a second after the first query that it let pass"
-        );
-        let mut untouched = Probe::default();
-        sent(&mut untouched, 0);
-        sent(&mut untouched, 100);
-        assert_eq!(finding(&untouched, 200), Finding::Clear, "whom nobody answered waits no longer");
-    }
-
-    #[test]
-    fn a_vip_that_was_seen_to_go_is_told_from_one_that_was_never_seen() {
-        let mut probe = Probe::default();
-        sent(&mut probe, 0);
-        probe.peer_answered(at(1));
-        sent(&mut probe, 100);
-        assert_eq!(finding(&probe, 200), Finding::PeerAnswers);
-        probe.vip_answered(at(201));
-        sent(&mut probe, 300);
-        probe.peer_answered(at(301));
-        assert_eq!(finding(&probe, 400), Finding::Unknown, "the VIP's answer may be a moment behind");
-        assert_eq!(finding(&probe, 401), Finding::VipLetGo);
-    }
-
-    #[test]
-    fn what_the_peer_answered_before_an_outage_does_not_count_after_it() {
-        let mut probe = Probe::default();
-        sent(&mut probe, 0);
-        probe.vip_answered(at(1));
-        sent(&mut probe, 100);
-        probe.peer_answered(at(101));
-        for query in (200..=900).step_by(100) {
-            sent(&mut probe, query);
-        }
-        probe.peer_answered(at(901));
-        assert_eq!(finding(&probe, 950), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
-        sent(&mut probe, 1_000);
-        assert_eq!(finding(&probe, 1_001), Finding::VipLetGo);
-    }
-
-    #[test]
-    fn what_nobody_answered_before_a_time_in_which_nobody_was_asked_proves_nothing() {
-        let mut probe = Probe::default();
-        sent(&mut probe, 0);
-        sent(&mut probe, 100);
-        assert_eq!(finding(&probe, 200), Finding::Clear);
-        sent(&mut probe, 2_000);
-        assert_eq!(finding(&probe, 2_001), Finding::Unknown);
-        assert_eq!(finding(&probe, 2_199), Finding::Unknown, "and one may be lost");
-        sent(&mut probe, 2_100);
-        assert_eq!(finding(&probe, 2_200), Finding::Clear);
-    }
-
-    #[test]
-    fn an_answer_that_overtakes_the_word_that_its_question_left_still_counts() {
-        let mut probe = Probe::default();
-        probe.peer_answered(at(1));
-        probe.vip_answered(at(2));
-        sent(&mut probe, 0);
-        probe.peer_answered(at(100));
-        assert_eq!(
-            finding(&probe, 105),
-            Finding::VipAnswers,
-            "not let go: the VIP's answer may be on its way"
-        );
-        sent(&mut probe, 100);
-        assert_eq!(finding(&probe, 199), Finding::VipAnswers);
-    }
-
-    #[test]
-    fn an_answer_to_what_was_asked_before_the_last_frame_says_no_more_than_the_frame() {
-        for (heard, expected) in [(5, Finding::Clear), (0, Finding::PeerAnswers)] {
-            let mut probe = Probe::default();
-            probe.ask(at(3), Token(1));
-            sent(&mut probe, 4);
-            probe.vip_answered(at(6));
-            probe.stop(Some(at(heard)));
-            sent(&mut probe, 300);
-            sent(&mut probe, 400);
-            assert_eq!(finding(&probe, 500), expected, "last heard at {heard}");
-        }
-    }
-
-    #[test]
-    fn a_probe_that_could_not_leave_is_no_clear_probe() {
-        let mut probe = Probe::default();
-        sent(&mut probe, 0);
-        assert!(probe.fail(Fault::Kernel(105)), "news");
-        assert!(!probe.fail(Fault::Kernel(105)), "the same again");
-        assert_eq!(finding(&probe, 150), Finding::Impossible);
-        sent(&mut probe, 200);
-        assert_eq!(finding(&probe, 250), Finding::Unknown);
-        probe.fail(Fault::TooLate);
-        assert_eq!(finding(&probe, 350), Finding::Unknown, "our own delay");
-    }
-}
+#[path = "probe_tests.rs"]
+mod tests;

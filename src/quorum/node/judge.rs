@@ -8,6 +8,7 @@ use crate::health::{PathState, RAILS_APART};
 use crate::pair::{PathId, PathKind};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::facts::Standby;
+use crate::quorum::probe::Aging;
 use crate::quorum::record::Record;
 use crate::quorum::timing;
 use crate::quorum::verdict::{Testimony, is_jeopardy, is_power_loss, verdict};
@@ -22,7 +23,7 @@ impl Node {
         }
         self.is_power_loss = is_power_loss(&paths);
         self.is_cut_short = paths.iter().any(|path| path.is_cut_short);
-        self.age_answers(now);
+        self.age_answers();
         self.verdict_by_silence = verdict(&paths, false);
         let to = verdict(&paths, self.peer.has_left());
         let from = core::mem::replace(&mut self.verdict, to).told();
@@ -39,15 +40,11 @@ impl Node {
 
     /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: as long
     /// as a box may outlive its lines that says no more than a beat would have, and counts for as long.
-    fn age_answers(&mut self, now: Instant) {
-        let Some(dropped_at) = self.lines_dropped_at().filter(|_| self.is_power_loss) else { return };
-        for group in &mut self.groups {
-            group.probe.age(
-                now,
-                dropped_at + RAILS_APART,
-                timing::takeover_after(self.policy.longest_late_after()),
-            );
-        }
+    fn age_answers(&mut self) {
+        let lasts = timing::takeover_after(self.policy.longest_late_after());
+        let dropped_at = self.lines_dropped_at().filter(|_| self.is_power_loss);
+        let aging = dropped_at.map(|at| Aging { early: at + RAILS_APART, lasts });
+        self.groups.iter_mut().for_each(|group| group.probe.age(aging));
     }
 
     /// When the lines of some cable were last seen to have dropped.
