@@ -4,11 +4,13 @@ use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::agent::witness::Asker;
 use crate::clock::now;
 use crate::guard::kernel::witness::{open, protocols};
 use crate::operator::exit::Exit;
-use crate::operator::json::{Value, json};
+use crate::operator::json;
 use crate::plain;
 use crate::settings::{ConfigError, Settings, Witness, neighbours};
 
@@ -18,28 +20,38 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What was found, for a program: the exit code, and one object for each error; without any, for each warning
 /// of the note, which is a line with its code in it.
+#[derive(Serialize)]
+struct Document<'a> {
+    code: u8,
+    findings: Vec<Finding<'a>>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    severity: &'static str,
+    code: &'a str,
+    place: &'a str,
+    text: &'a str,
+    remedy: &'a str,
+}
+
+/// What was found as JSON: one object and a line end.
 pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
-    let (exit, findings): (_, Value) = match found {
+    let (exit, findings) = match found {
         Ok(note) => (Exit::Done, note.lines().filter_map(warning).collect()),
         Err(errors) => (Exit::Configuration, errors.iter().map(error).collect()),
     };
-    let value = json!({ "code": u32::from(exit.code()), "findings": findings });
-    format!("{value}\n")
+    json::line(&Document { code: exit.code(), findings }) + "\n"
 }
 
-fn warning(line: &str) -> Option<Value> {
-    let (code, what) = plain::cut(plain::cut(line, WARNING)?.1, "]: ")?;
-    Some(finding("warning", [code, "", what, ""]))
+fn warning(line: &str) -> Option<Finding<'_>> {
+    let (code, text) = plain::cut(plain::cut(line, WARNING)?.1, "]: ")?;
+    Some(Finding { severity: "warning", code, place: "", text, remedy: "" })
 }
 
-fn error(found: &ConfigError) -> Value {
-    finding("error", [found.code, &found.place, &found.what, &found.remedy])
-}
-
-#[inline(never)]
-fn finding(severity: &'static str, texts: [&str; 4]) -> Value {
-    let [code, place, what, remedy] = texts.map(str::to_owned);
-    json!({ "severity": severity, "code": code, "place": place, "text": what, "remedy": remedy })
+fn error(found: &ConfigError) -> Finding<'_> {
+    let ConfigError { code, place, what, remedy } = found;
+    Finding { severity: "error", code, place, text: what, remedy }
 }
 
 /// Before the code of a warning.

@@ -1,5 +1,6 @@
 //! What programs are told of records: codes that stay, whatever the words beside them become.
 
+use crosswire::frame::Refusal;
 use crosswire::quorum::record::Record;
 use crosswire::reasons::{Block, ReleaseReason, TakeReason};
 
@@ -114,5 +115,24 @@ pub const fn rule(record: &Record) -> Option<&'static str> {
         Record::Releasing { reason, .. } => Some(release(*reason)),
         Record::Blocked { block, .. } => Some(self::block(*block)),
         _ => None,
+    }
+}
+
+/// What was refused.
+pub const fn refusal(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Length => "noise",
+        Refusal::Crc => "bad_CRC",
+        Refusal::Version => "other_protocol_version",
+        Refusal::Pair => "other_pair",
+        Refusal::Looped => "own_echo",
+        Refusal::SameNode => "same_node_name",
+        Refusal::Path => "wrong_path",
+        Refusal::TooOften => "too_often",
+        Refusal::Session => "stale_session",
+        Refusal::UnknownKey => "unknown_key_id",
+        Refusal::Authenticator => "wrong_key",
+        Refusal::Number => "repeated",
+        Refusal::Decode => "undecodable",
     }
 }

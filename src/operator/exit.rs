@@ -4,7 +4,9 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::json::json;
+use serde::Serialize;
+
+use super::json;
 use crate::settings::ConfigError;
 
 /// How a command ended.
@@ -101,14 +103,22 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// What a program reads of a command that failed.
+#[derive(Serialize)]
+struct Complaint {
+    code: u8,
+    error: &'static str,
+    text: String,
+}
+
 /// Says on standard error why a command ends so: a line, or one JSON object for a program. Returns how it
 /// ends.
 pub fn complain(exit: Exit, is_json: bool, text: &dyn Display) -> Exit {
     let mut stderr = std::io::stderr();
     // Nobody may be reading, which is no reason to panic.
     let _ = if is_json {
-        let value = json!({ "code": u32::from(exit.code()), "error": exit.name(), "text": text.to_string() });
-        writeln!(stderr, "{value}")
+        let complaint = Complaint { code: exit.code(), error: exit.name(), text: text.to_string() };
+        writeln!(stderr, "{}", json::line(&complaint))
     } else {
         writeln!(stderr, "{text}")
     };

@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 use crosswire::pair::Side;
 use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::reasons::Block;
+use serde::Serialize;
 
 use super::codes;
 use super::control::Report;
-use super::json::{Value, json};
 use super::status_text::name;
 use super::words;
 
@@ -96,18 +96,34 @@ fn prospect_words(
 }
 
 /// The same for programs.
-pub fn json(report: &Report, forecast: &Forecast) -> Value {
-    let (loss, called) = match forecast.loss {
-        NextFault::Path(path) => ("path", report.paths.get(path.index()).cloned()),
-        NextFault::Power(side) => ("power", Some(name(report, side).to_owned())),
-        NextFault::Witness => ("witness", None),
-    };
-    let each = |all: &[Prospect]| -> Value { all.iter().map(|prospect| prospect_json(*prospect)).collect() };
-    json!({ "loss": loss, "name": called, "groups": each(&forecast.groups), "then": each(&forecast.then) })
+#[derive(Serialize)]
+pub struct ForecastDocument<'a> {
+    loss: &'static str,
+    name: Option<&'a str>,
+    groups: Vec<ProspectDocument>,
+    then: Vec<ProspectDocument>,
 }
 
-fn prospect_json(prospect: Prospect) -> Value {
-    let (outcome, within, rule) = match prospect {
+#[derive(Serialize)]
+struct ProspectDocument {
+    outcome: &'static str,
+    within_ms: Option<u64>,
+    rule: Option<&'static str>,
+}
+
+/// A forecast for programs.
+pub fn document<'a>(report: &'a Report, forecast: &Forecast) -> ForecastDocument<'a> {
+    let (loss, called) = match forecast.loss {
+        NextFault::Path(path) => ("path", report.paths.get(path.index()).map(String::as_str)),
+        NextFault::Power(side) => ("power", Some(name(report, side))),
+        NextFault::Witness => ("witness", None),
+    };
+    let each = |all: &[Prospect]| all.iter().copied().map(prospect_document).collect();
+    ForecastDocument { loss, name: called, groups: each(&forecast.groups), then: each(&forecast.then) }
+}
+
+fn prospect_document(prospect: Prospect) -> ProspectDocument {
+    let (outcome, within_ms, rule) = match prospect {
         Prospect::ServedOn => ("served_on", None, None),
         Prospect::TakenOver(after) => ("taken_over", Some(after.as_ms()), None),
         Prospect::TakenOnceFenced => ("taken_once_fenced", None, None),
@@ -117,7 +133,7 @@ fn prospect_json(prospect: Prospect) -> Value {
         Prospect::MayBeServedTwice => ("may_be_served_twice", None, None),
         Prospect::Unknown => ("unknown", None, None),
     };
-    json!({ "outcome": outcome, "within_ms": within, "rule": rule })
+    ProspectDocument { outcome, within_ms, rule }
 }
 
 /// Why the `other` node does not take what the `holder` served, as said by either of them.

@@ -12,10 +12,10 @@ use crosswire::status::{GroupStatus, PathStatus};
 use crosswire::time::Span;
 
 use super::assessment::{Reason, assess, is_heard, is_seen};
+use super::codes;
 use super::control::Report;
 use super::exit::Exit;
 use super::forecast;
-use super::words;
 
 /// What a metric is measured on.
 struct Samples<'a> {
@@ -179,8 +179,7 @@ impl Samples<'_> {
         self.begin("path_refused_total", "counter", "Frames that were not accepted, by reason.")?;
         for (path, status) in report.paths.iter().zip(&report.node.paths) {
             for (refusal, count) in Refusal::ALL.iter().zip(status.refusals) {
-                let labels =
-                    format!("path={},reason={}", quoted(path), quoted(&words::refusal_code(*refusal)));
+                let labels = format!("path={},reason={}", quoted(path), quoted(codes::refusal(*refusal)));
                 self.sample("path_refused_total", &labels, count.into())?;
             }
         }

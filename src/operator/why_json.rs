@@ -3,62 +3,112 @@
 use crosswire::health::PathState;
 use crosswire::quorum::record::{Evidence, Record};
 use crosswire::time::Span;
+use serde::{Serialize, Serializer};
 
 use super::cause::Entry;
 use super::codes;
 use super::control::History;
-use super::json::{Value, json};
+use super::json;
 use super::why_text::{evidence_of, first_line};
 use super::words::{self, Names};
 
 /// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
 const SCHEMA: u32 = 1;
 
-pub fn text(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
-    let names = history.names();
-    let entry = |(age, record, more): &Entry| {
-        let (level, sentence) = words::sentence(record, &names);
-        json!({
-            "age_ms": age.as_ms(),
-            "event": codes::event(record),
-            "rule": codes::rule(record),
-            "level": level.as_str().to_ascii_lowercase(),
-            "text": sentence,
-            "more_like_it": *more,
-            "wait_ms": match record {
-                Record::Blocked { wait, .. } => wait.map(Span::as_ms),
-                _ => None,
-            },
-            "evidence": evidence_of(record).map(|evidence| evidence_json(evidence, &names)),
-        })
-    };
-    let entries: Value = history.entries.iter().filter(|entry| is_shown(entry)).map(entry).collect();
-    let value = json!({
-        "schema": SCHEMA,
-        "version": env!("CARGO_PKG_VERSION"),
-        "node": &history.node,
-        "peer_node": &history.peer,
-        "text": first_line(history),
-        "entries": entries,
-    });
-    format!("{value}\n")
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    version: &'static str,
+    node: &'a str,
+    peer_node: &'a str,
+    text: String,
+    entries: Vec<EntryDocument<'a>>,
 }
 
-fn evidence_json(evidence: &Evidence, names: &Names) -> Value {
-    let s = evidence;
-    let state = |(name, state): (&String, PathState)| (name.clone(), Value::from(words::path_state(state)));
-    let paths: Value = names.paths.iter().zip(evidence.paths).map(state).collect();
-    json!({
-        "paths": paths,
-        "verdict": words::verdict(s.verdict),
-        "peer_says": words::claim(s.claim, &names.peer),
-        "probe": words::finding(s.finding, &names.peer),
-        "witness": words::witness(s, &names.peer),
-        "carrier": s.has_carrier,
-        "stalled": s.is_stalled,
-        "drift_passed": s.has_drift_passed,
-        "peer_must_have_released": s.must_have_released,
-        "ack_deadline_due": s.is_deadline_due,
-        "lease_lapsed": s.has_lease_lapsed,
-    })
+#[derive(Serialize)]
+struct EntryDocument<'a> {
+    age_ms: u64,
+    event: &'static str,
+    rule: Option<&'static str>,
+    level: String,
+    text: String,
+    more_like_it: u32,
+    wait_ms: Option<u64>,
+    evidence: Option<EvidenceDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct EvidenceDocument<'a> {
+    paths: PathStates<'a>,
+    verdict: &'static str,
+    peer_says: String,
+    probe: String,
+    witness: String,
+    carrier: bool,
+    stalled: bool,
+    drift_passed: bool,
+    peer_must_have_released: bool,
+    ack_deadline_due: bool,
+    lease_lapsed: bool,
+}
+
+/// The state of each path, by its name.
+struct PathStates<'a> {
+    names: &'a [String],
+    states: &'a [PathState],
+}
+
+impl Serialize for PathStates<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let states = self.states.iter().map(|state| words::path_state(*state));
+        serializer.collect_map(self.names.iter().map(String::as_str).zip(states))
+    }
+}
+
+/// One object and a line end, with the entries that are to be shown.
+pub fn text(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
+    let names = history.names();
+    let shown = history.entries.iter().filter(|entry| is_shown(entry));
+    let document = Document {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        node: &history.node,
+        peer_node: &history.peer,
+        text: first_line(history),
+        entries: shown.map(|entry| entry_document(entry, &names)).collect(),
+    };
+    json::line(&document) + "\n"
+}
+
+fn entry_document<'a>((age, record, more): &'a Entry, names: &'a Names) -> EntryDocument<'a> {
+    let (level, sentence) = words::sentence(record, names);
+    EntryDocument {
+        age_ms: age.as_ms(),
+        event: codes::event(record),
+        rule: codes::rule(record),
+        level: level.as_str().to_ascii_lowercase(),
+        text: sentence,
+        more_like_it: *more,
+        wait_ms: match record {
+            Record::Blocked { wait, .. } => wait.map(Span::as_ms),
+            _ => None,
+        },
+        evidence: evidence_of(record).map(|evidence| evidence_document(evidence, names)),
+    }
+}
+
+fn evidence_document<'a>(evidence: &'a Evidence, names: &'a Names) -> EvidenceDocument<'a> {
+    EvidenceDocument {
+        paths: PathStates { names: &names.paths, states: &evidence.paths },
+        verdict: words::verdict(evidence.verdict),
+        peer_says: words::claim(evidence.claim, &names.peer),
+        probe: words::finding(evidence.finding, &names.peer),
+        witness: words::witness(evidence, &names.peer),
+        carrier: evidence.has_carrier,
+        stalled: evidence.is_stalled,
+        drift_passed: evidence.has_drift_passed,
+        peer_must_have_released: evidence.must_have_released,
+        ack_deadline_due: evidence.is_deadline_due,
+        lease_lapsed: evidence.has_lease_lapsed,
+    }
 }

@@ -1,12 +1,12 @@
 //! What was found, for people and as JSON.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use crate::operator::json::{Value, json};
+use serde::Serialize;
 
 use super::outcome::{Outcome, Wiring};
 use super::steps::{BAUDS, is_wanted};
+use crate::operator::json;
 use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines;
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
@@ -197,45 +197,79 @@ fn speed_line(speed: &Speed, out: &mut String) {
     };
 }
 
+#[derive(Serialize)]
+struct Document<'a> {
+    device: &'a str,
+    wiring: &'static str,
+    one_end: bool,
+    verdict: String,
+    uart: Option<&'static str>,
+    lines: LinesDocument,
+    speeds: Vec<SpeedDocument>,
+    hazards: Vec<String>,
+    use_baud: Option<u32>,
+    use_interval_ms: Option<u64>,
+    complete: bool,
+}
+
+/// For each output the inputs that follow it.
+#[derive(Serialize)]
+struct LinesDocument {
+    our_dtr_reaches: String,
+    our_rts_reaches: String,
+    their_dtr_reaches: String,
+    their_rts_reaches: String,
+    bridged_here: String,
+    bridged_there: String,
+}
+
+#[derive(Serialize)]
+struct SpeedDocument {
+    baud: u32,
+    sent: u32,
+    lost: u32,
+    best_us: u32,
+    mean_us: u32,
+    worst_us: u32,
+}
+
 /// One object and a line end.
 pub fn json(outcome: &Outcome) -> String {
     let (wiring, verdict) = verdict(outcome);
-    let Wires { out: [a, b], back: [c, d], bridged: [e, f] } = outcome.wires;
-    let lines = object(LINE_KEYS, [a, b, c, d, e, f], |bits| lines::names(bits.cast_signed()).into());
-    let speed = |speed: &Speed| {
-        let Speed { baud, sent, lost, trip_us: [best, mean, worst] } = *speed;
-        object(SPEED_KEYS, [baud, sent, lost, best, mean, worst], Value::from)
-    };
     let best = outcome.best();
-    let value = json!({
-        "device": &outcome.device,
-        "wiring": wiring,
-        "one_end": outcome.heard.is_answered_by_daemon,
-        "verdict": verdict,
-        "uart": outcome.uart.map(|uart| uart.name()),
-        "lines": lines,
-        "speeds": outcome.speeds.iter().map(speed).collect::<Value>(),
-        "hazards": hazards(outcome).as_slice(),
-        "use_baud": best.map(|best| best.baud),
-        "use_interval_ms": best.map(|best| Outcome::interval(best).as_ms()),
-        "complete": !outcome.is_cut_short,
-    });
-    format!("{value}\n")
+    let document = Document {
+        device: &outcome.device,
+        wiring,
+        one_end: outcome.heard.is_answered_by_daemon,
+        verdict,
+        uart: outcome.uart.map(|uart| uart.name()),
+        lines: lines_document(outcome.wires),
+        speeds: outcome.speeds.iter().map(speed_document).collect(),
+        hazards: hazards(outcome),
+        use_baud: best.map(|best| best.baud),
+        use_interval_ms: best.map(|best| Outcome::interval(best).as_ms()),
+        complete: !outcome.is_cut_short,
+    };
+    json::line(&document) + "\n"
 }
 
-/// In the order of [`Wires`].
-const LINE_KEYS: [&str; 6] = [
-    "our_dtr_reaches",
-    "our_rts_reaches",
-    "their_dtr_reaches",
-    "their_rts_reaches",
-    "bridged_here",
-    "bridged_there",
-];
-/// In the order of [`Speed`].
-const SPEED_KEYS: [&str; 6] = ["baud", "sent", "lost", "best_us", "mean_us", "worst_us"];
+fn lines_document(wires: Wires) -> LinesDocument {
+    let names = |bits: u32| lines::names(bits.cast_signed());
+    let Wires { out, back, bridged } = wires;
+    let ([our_dtr_reaches, our_rts_reaches], [their_dtr_reaches, their_rts_reaches]) =
+        (out.map(names), back.map(names));
+    let [bridged_here, bridged_there] = bridged.map(names);
+    LinesDocument {
+        our_dtr_reaches,
+        our_rts_reaches,
+        their_dtr_reaches,
+        their_rts_reaches,
+        bridged_here,
+        bridged_there,
+    }
+}
 
-fn object(keys: [&'static str; 6], numbers: [u32; 6], value: fn(u32) -> Value) -> Value {
-    let entries = keys.iter().zip(numbers).map(|(key, number)| (Cow::Borrowed(*key), value(number)));
-    Value::Object(entries.collect())
+fn speed_document(speed: &Speed) -> SpeedDocument {
+    let Speed { baud, sent, lost, trip_us: [best_us, mean_us, worst_us] } = *speed;
+    SpeedDocument { baud, sent, lost, best_us, mean_us, worst_us }
 }

@@ -12,7 +12,7 @@ pub use denials::denial;
 pub use interfaces::{answering_beside, twin};
 pub use reasons::{block, release_reason, take_reason};
 pub use records::sentence;
-pub use refusals::{refusal, refusal_advice, refusal_code};
+pub use refusals::{refusal, refusal_advice};
 pub use scripts::{condition, fault};
 pub use states::{
     claim, finding, line_reading, path_state, reset_cause, role, trouble, verdict, witness, word,

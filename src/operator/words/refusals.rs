@@ -23,14 +23,6 @@ pub const fn refusal(refusal: Refusal) -> &'static str {
     }
 }
 
-/// What programs are told of it, which stays.
-pub fn refusal_code(kind: Refusal) -> String {
-    match kind {
-        Refusal::TooOften => "too_often".to_owned(),
-        other => refusal(other).replace(' ', "_"),
-    }
-}
-
 /// What was refused on that path, why it matters, and what to do.
 pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
     if let Some(advice) = lan_advice(kind).filter(|_| path.starts_with("lan")) {
