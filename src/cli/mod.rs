@@ -12,7 +12,6 @@ mod help;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod keygen;
-mod lans;
 #[cfg(feature = "workbench")]
 pub mod man;
 pub mod operate;
@@ -25,7 +24,6 @@ pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
 pub mod status;
-mod survey;
 mod version;
 mod watch;
 pub mod why;

@@ -6,6 +6,7 @@ mod error;
 mod fencing;
 mod groups;
 mod keys;
+mod last_resort;
 mod line;
 mod loader;
 pub mod needs;
@@ -14,6 +15,7 @@ mod nodes;
 mod paths;
 mod routes;
 mod script;
+mod service;
 mod syntax;
 mod table;
 #[cfg(test)]
@@ -38,9 +40,11 @@ pub use error::shorten;
 #[cfg(feature = "import")]
 pub use groups::{MAX_ADDRESSES, MAX_SCRIPTS};
 pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
+pub use last_resort::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Watchdog};
 #[cfg(feature = "cable-test")]
 pub use line::least_interval;
 pub use routes::Route;
+pub use service::{GroupSettings, INTERRUPT_GRACE, Script, Standard, StopFailure, VirtualAddress};
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
@@ -120,246 +124,6 @@ pub enum PathDevice {
         /// A cable from box to box, without a switch: its carrier goes with the peer's power.
         is_crossover: bool,
     },
-}
-
-/// One group.
-#[derive(Clone, Debug)]
-pub struct GroupSettings {
-    /// Its name.
-    pub name: String,
-    /// Its addresses, in order.
-    pub addresses: Vec<VirtualAddress>,
-    /// Interfaces whose carrier counts although it has no address there.
-    pub tracked: Vec<String>,
-    /// Its routes, in order.
-    pub routes: Vec<Route>,
-    /// Its scripts, in starting order.
-    pub scripts: Vec<Script>,
-    /// So many of them, from the left, start before any address comes, and stop after all are gone.
-    pub before: u8,
-    /// What is done about one that does not stop.
-    pub on_stop_failure: StopFailure,
-}
-
-impl GroupSettings {
-    /// The interfaces that need carrier for it; one may come twice.
-    pub fn watched(&self) -> impl Iterator<Item = &String> {
-        let of_addresses = self.addresses.iter().filter(|address| address.needs_carrier);
-        of_addresses.map(|address| &address.interface).chain(&self.tracked)
-    }
-
-    /// The scripts that start before any address comes, and the others.
-    pub fn phases(&self) -> (&[Script], &[Script]) {
-        self.scripts.split_at_checked(usize::from(self.before)).unwrap_or((&[], &self.scripts))
-    }
-
-    /// The longest that its scripts may take for a move that fails and comes back: each is stopped and
-    /// started on both nodes, and cut short where it does not end.
-    pub fn longest_move(&self) -> Span {
-        let takes = |sum, script: &Script| {
-            sum + script.start_timeout + script.stop_timeout + INTERRUPT_GRACE.fraction(2, 1)
-        };
-        self.scripts.iter().fold(Span::ZERO, takes).fraction(2, 1)
-    }
-}
-
-/// What is done about a script that does not stop, once the addresses are gone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopFailure {
-    /// It is stopped again and again; until it has, the peer does not start it.
-    Hold,
-    /// This box is reset, so that the peer can be sure.
-    SelfFence,
-}
-
-/// A service address.
-#[derive(Clone, Eq, Debug)]
-pub struct VirtualAddress {
-    /// The address.
-    pub ip: IpAddr,
-    /// Its prefix length.
-    pub prefix: u8,
-    /// The interface it lives on.
-    pub interface: String,
-    /// Its label (IPv4), as old tools show it: `eth0:1`.
-    pub label: Option<String>,
-    /// The other end, on a link between two.
-    pub peer: Option<IpAddr>,
-    /// Without carrier on its interface the group is not served.
-    pub needs_carrier: bool,
-}
-
-impl VirtualAddress {
-    /// One of which nothing else is said.
-    pub fn plain(ip: IpAddr, prefix: u8, interface: String) -> Self {
-        Self { ip, prefix, interface, label: None, peer: None, needs_carrier: true }
-    }
-}
-
-/// One and the same to the kernel: a held address that gets another label, peer or rule stays where it is.
-impl PartialEq for VirtualAddress {
-    fn eq(&self, other: &Self) -> bool {
-        (self.ip, self.prefix, &self.interface) == (other.ip, other.prefix, &other.interface)
-    }
-}
-
-/// Longest that a script which is cut short goes on: asked to end, it is killed after this.
-pub const INTERRUPT_GRACE: Span = Span::from_s(2);
-
-/// What a script goes by: its place, its arguments, its environment and its exit codes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standard {
-    /// Init scripts (LSB core 5.0, chapter 22).
-    Lsb,
-    /// Resource agents (OCF resource agent API 1.1).
-    Ocf,
-    /// Heartbeat's resource scripts: arguments first, then the action.
-    Ha,
-    /// A program of the operator's: arguments first, then the action.
-    Exec,
-}
-
-/// A service script.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Script {
-    /// As written: `ocf:heartbeat:Filesystem device=/dev/sdc1`.
-    pub text: String,
-    /// What it goes by.
-    pub standard: Standard,
-    /// The program to run: the first of these that exists.
-    pub programs: Vec<PathBuf>,
-    /// What stands before the action.
-    pub arguments: Vec<String>,
-    /// OCF parameters.
-    pub parameters: Vec<(String, String)>,
-    /// Longest a start may take.
-    pub start_timeout: Span,
-    /// Longest a stop may take.
-    pub stop_timeout: Span,
-    /// How it is watched while it runs, if it is.
-    pub monitor: Option<Monitor>,
-}
-
-impl Script {
-    /// A program without arguments, with this much time for each action.
-    pub fn plain(text: String, standard: Standard, program: PathBuf, timeout: Span) -> Self {
-        Self {
-            text,
-            standard,
-            programs: vec![program],
-            arguments: Vec::new(),
-            parameters: Vec::new(),
-            start_timeout: timeout,
-            stop_timeout: timeout,
-            monitor: None,
-        }
-    }
-
-    /// An init script at a place of its own, with this much time for each action.
-    #[cfg(test)]
-    pub fn lsb(name: &str, program: PathBuf, timeout: Span) -> Self {
-        Self::plain(format!("lsb:{name}"), Standard::Lsb, program, timeout)
-    }
-
-    /// Whether both are started and stopped in the same way; how long that may take, and how it is watched,
-    /// may differ.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-
-    /// Longest that a look at it may take.
-    pub fn monitor_timeout(&self) -> Span {
-        self.monitor.map_or(self.start_timeout, |monitor| monitor.timeout)
-    }
-
-    /// As logs and status call it: without parameters, which may hold a password.
-    pub fn label(&self) -> &str {
-        self.text.split(' ').next().unwrap_or_default()
-    }
-}
-
-/// The hardware that resets this box when nobody pets it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Watchdog {
-    /// `/dev/watchdog`
-    pub device: PathBuf,
-    /// What the driver is asked for, in whole seconds; it may set something else.
-    pub timeout: Span,
-}
-
-/// A way of making certain that the peer holds nothing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fence {
-    /// What is done.
-    pub method: FenceMethod,
-    /// Longest that it may take.
-    pub timeout: Span,
-}
-
-/// How a fence works.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FenceMethod {
-    /// A program that knows a power switch.
-    Program {
-        /// `/usr/sbin/fence_apc`
-        program: PathBuf,
-        /// How it wants to be called.
-        convention: Convention,
-        /// What to do to the peer.
-        action: FenceAction,
-        /// `KEY=VALUE`, those of the peer included.
-        options: Vec<String>,
-    },
-    /// BREAK and `b` on a serial port on which the peer's console listens
-    /// (Documentation/admin-guide/sysrq.rst).
-    SysRq {
-        /// The port.
-        port: PathBuf,
-        /// Its speed.
-        baud: u32,
-    },
-    /// A pulse on an output line of a serial port that is wired to the peer's reset.
-    ResetCable {
-        /// The port.
-        port: PathBuf,
-        /// Which output is dropped, while the other one stays up.
-        pulse: ModemLine,
-        /// Which input falls when the peer resets.
-        sense: ModemLine,
-    },
-}
-
-/// How a fencing program is called.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Convention {
-    /// fence-agents: `KEY=VALUE` lines on the standard input (FenceAgentAPI.md of ClusterLabs).
-    FenceAgent,
-    /// cluster-glue, `external/*`: the action and the node as arguments, options in the environment.
-    ClusterGlue,
-}
-
-/// What a fencing program does to the peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FenceAction {
-    /// Off and on again.
-    Reboot,
-    /// Off, until somebody switches it on.
-    Off,
-}
-
-/// A modem line of a serial port.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ModemLine {
-    /// Request to send (out).
-    Rts,
-    /// Data terminal ready (out).
-    Dtr,
-    /// Data set ready (in).
-    Dsr,
-    /// Carrier detect (in).
-    Dcd,
-    /// Clear to send (in).
-    Cts,
 }
 
 impl Settings {

@@ -9,6 +9,7 @@ pub mod lab;
 mod command_line;
 mod files;
 mod import;
+mod import_addresses;
 #[cfg(feature = "keepalived")]
 mod import_keepalived;
 mod install;

@@ -2,18 +2,13 @@
 
 /// Files over the limit, each with the seam along which it comes apart.
 pub const LONG: &[(&str, &str)] = &[
-    ("src/cli/check.rs", "what a check reads, and how its lines are said"),
     ("src/guard/kernel/addresses.rs", "what the kernel is told and what it answers"),
     ("src/guard/fencing/fence.rs", "the fence of a command and the one of a line"),
     ("src/guard/tests/mod.rs", "one file for each part of the guard"),
     ("src/guard/tests/rig.rs", "the guard under test is a process of its own"),
     ("src/guard/event_loop/turn.rs", "starting, one turn, and ending"),
     ("src/health/path.rs", "its tests stand in the file"),
-    ("src/settings/groups.rs", "addresses, scripts, and what is tracked"),
-    ("src/settings/mod.rs", "what the file says, and how it is asked"),
-    ("src/settings/tests.rs", "what is read, and what is refused"),
     ("src/workbench/lab/mod.rs", "the laboratory and what it is asked"),
-    ("tests/cli/import.rs", "one file for each kind of source"),
     ("tests/decision.rs", "one file for each kind of story"),
     ("tests/neighbourhood.rs", "one file for each kind of story"),
     ("tests/pair/cable.rs", "a broken cable and a cable of one way"),
@@ -75,7 +70,6 @@ pub const UPWARDS: &[(&str, &str)] = &[
 /// Names that two public types of one world share.
 pub const TWINS: &[(&str, &str)] = &[
     ("binary: Answer", "to a command, and to a probe on the wire"),
-    ("binary: Value", "of an option, and of JSON"),
     ("binary: Watchdog", "as it is configured, and as it is fed"),
     ("library: Effect", "each core has its own"),
     ("library: Effects", "each core has its own"),

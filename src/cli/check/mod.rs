@@ -1,0 +1,105 @@
+//! `crosswire check`: is the configuration sound, what does it promise, and has this box what it takes?
+
+mod groups;
+mod lans;
+mod proof;
+mod secrets;
+mod survey;
+
+use std::fmt::{self, Write as _};
+use std::io::Write;
+use std::path::PathBuf;
+
+use crosswire::pair::Side;
+#[cfg(feature = "import")]
+use crosswire::time::Span;
+
+#[cfg(feature = "import")]
+pub use groups::is_mounting;
+
+use super::option::{flag, option, options};
+use crate::operator::exit::{Exit, complain_of};
+use crate::operator::words;
+use crate::settings::{ConfigError, KeyFile, Settings};
+
+options! {
+    /// Check the configuration and this box, and print the timing proof
+    pub struct CheckOptions("check") {
+        /// Configuration file
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
+        /// Which node this box is, if not the one that `uname -n` says (offline: both)
+        node: Option<String> = option("--node", "NAME"),
+        /// Check the file alone: this is another box
+        offline: bool = flag("--offline"),
+        /// Say only what is wrong, as JSON
+        json: bool = flag("--json"),
+    }
+}
+
+/// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box
+/// lacks: a device, an interface, a script or a good key file, of which the daemon would start without all
+/// but the last.
+pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
+    let found = examine(options);
+    let exit = if found.is_ok() { Exit::Done } else { Exit::Configuration };
+    let text = match found {
+        found if options.json => survey::json_text(&found),
+        Ok(note) => note,
+        Err(errors) => return complain_of(&errors),
+    };
+    // A reader that has gone away cannot be told.
+    out.write_all(text.as_bytes()).map_or(Exit::Refused, |()| exit)
+}
+
+fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
+    let settings = match &options.node {
+        // Another box, which may be neither node: the file has to be sound for both.
+        None if options.offline => {
+            Settings::load_as(&options.config, Side::B)?;
+            Settings::load_as(&options.config, Side::A)?
+        }
+        node => Settings::load(&options.config, node.as_deref())?,
+    };
+    let mut note = String::new();
+    // Writing into a string cannot fail.
+    let _ = write_proof(&settings, &mut note);
+    if options.offline {
+        return Ok(note);
+    }
+    for warning in lans::twins(&settings).into_iter().chain(words::answering_beside(&settings.interfaces)) {
+        let _ = writeln!(note, "\nWARNING [lan]: {warning}");
+    }
+    let mut problems = settings.absent();
+    match KeyFile::load(&settings.key_file) {
+        Ok(keys) => drop(secrets::write_keys(&settings, &keys, &mut note)),
+        Err(error) => problems.push(ConfigError { code: "key", ..error }),
+    }
+    if problems.is_empty() {
+        survey::write_doubts(&settings, &mut note);
+    }
+    note.push_str("\nThis box has what it takes.\n");
+    if problems.is_empty() { Ok(note) } else { Err(problems) }
+}
+
+/// The whole note: paths, what happens when, groups, what remains.
+fn write_proof(settings: &Settings, out: &mut String) -> fmt::Result {
+    let proof = settings.proof();
+    let (me, peer) = (settings.my_name(), settings.peer_name());
+    writeln!(out, "{}: pair {}, this is {me}, its peer is {peer}.", settings.file.display(), settings.pair)?;
+    proof::write_paths(settings, &proof, out)?;
+    proof::write_silence(settings, &proof, out)?;
+    proof::write_release(settings, &proof, out)?;
+    groups::write_groups(settings, &proof, out)?;
+    groups::write_last_resorts(settings, out)?;
+    secrets::write_secrets(settings, out)
+}
+
+/// How long after a silent peer's last beat the group of that name is taken over.
+#[cfg(feature = "import")]
+pub fn waits(settings: &Settings, group: &str) -> Option<Span> {
+    let index = settings.groups.iter().position(|known| known.name == group)?;
+    Some(settings.proof().groups.get(index)?.takeover)
+}
+
+#[cfg(test)]
+mod tests;

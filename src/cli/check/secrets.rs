@@ -1,0 +1,78 @@
+//! What `check` says of secrets: whether others can read them, and whether the keys do what they are for.
+
+use std::fmt::{self, Write as _};
+use std::os::unix::fs::MetadataExt;
+
+use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
+use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
+use crosswire::frame::{Key, Keyring, Version};
+use crosswire::pair::PathId;
+
+use crate::plain;
+use crate::settings::{FenceMethod, Settings};
+
+/// Passwords in a file that others may read: said, not refused.
+pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Result {
+    let mode = std::fs::metadata(&settings.file).map_or(0, |found| found.mode());
+    let is_open = mode & 0o044 != 0;
+    let options = settings.fences.iter().flat_map(|fence| match &fence.method {
+        FenceMethod::Program { options, .. } => options.as_slice(),
+        FenceMethod::SysRq { .. } | FenceMethod::ResetCable { .. } => &[],
+    });
+    let fences = options.filter_map(|option| option.split_once('=').map(|(key, _)| key));
+    let scripts =
+        settings.groups.iter().flat_map(|group| &group.scripts).flat_map(|script| &script.parameters);
+    let mut keys = fences.chain(scripts.map(|(key, _)| key.as_str()));
+    match keys.find(|key| is_open && is_secret(key)) {
+        Some(key) => writeln!(
+            out,
+            "\nWARNING [secret]: {} holds a secret ({key}) and every user of this box may read it: chmod 600 \
+                {0}",
+            settings.file.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// What fence agents, cluster-glue and resource agents call a password.
+fn is_secret(key: &str) -> bool {
+    const WORDS: [&str; 5] = ["pass", "pwd", "secret", "community", "token"];
+    let key = key.to_ascii_lowercase();
+    // The name of a program or a file that knows it is none.
+    let is_elsewhere = key.ends_with("_script") || key.ends_with("_file");
+    WORDS.iter().any(|word| plain::cut(&key, word).is_some()) && !is_elsewhere
+}
+
+pub(super) fn write_keys(settings: &Settings, keys: &[Key], out: &mut String) -> fmt::Result {
+    let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
+    let first = ids.first().map_or("?", String::as_str);
+    let file = settings.key_file.display();
+    writeln!(out, "\nKeys\n  {file}: ids {}; {first} authenticates what we send", ids.join(", "))?;
+    let verdict = if authenticates(settings, keys) {
+        "was sealed with it and opened; one that was changed was refused"
+    } else {
+        "could NOT be sealed and opened: this processor or this binary is not as it must be"
+    };
+    writeln!(out, "  a frame {verdict}")
+}
+
+/// A heartbeat on this very processor, from message to bytes and back, and one that somebody has changed.
+fn authenticates(settings: &Settings, keys: &[Key]) -> bool {
+    let keyring = Keyring::new(&settings.pair, keys);
+    let header = Header {
+        version: Version::NEWEST,
+        pair: pair_id(&settings.pair),
+        sender: settings.me,
+        path: PathId(0),
+        incarnation: Incarnation([1; 8]),
+        echo: SessionValue([1; 4]),
+        number: 1,
+    };
+    let mut body = seal(&header, &Message::Beat(Beat::largest(2, 1, 2)), &keyring);
+    let is_whole = open(&body).is_ok_and(|frame| frame.verify(&keyring).is_ok() && frame.decode().is_ok());
+    // The authenticator stands before the checksum, which is made to fit again.
+    let Some((changed, crc)) = body.split_last_chunk_mut::<4>() else { return false };
+    changed.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+    *crc = crc32(changed).to_le_bytes();
+    is_whole && open(&body).is_ok_and(|frame| frame.verify(&keyring).is_err())
+}

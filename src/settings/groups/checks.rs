@@ -1,0 +1,136 @@
+//! What groups may not have in common, with each other or with the pair.
+
+use std::net::IpAddr;
+
+use crosswire::frame::seal::group_tag;
+
+use super::super::StopFailure;
+use super::super::error::{Report, quote};
+use super::super::neighbours::is_link_local;
+use super::super::nodes::Node;
+use super::super::paths::Link;
+use super::super::script;
+use super::super::table::At;
+use super::super::witness::OwnAddress;
+use super::Plan;
+use super::addresses::Vip;
+
+const SHARED: &str =
+    "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
+
+/// A script that two groups start would be stopped by one under the other's feet, unless both say that it
+/// does not matter.
+pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
+    let mut all: Vec<(&script::Draft<'_>, &str)> =
+        plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).collect();
+    all.sort_by_key(|(script, _)| script.text.at);
+    for (index, (script, _)) in all.iter().enumerate() {
+        let is_allowed = |(earlier, group): &(&script::Draft<'_>, &str)| {
+            script.is_shared && earlier.is_shared && *group != all[index].1
+        };
+        let collides = |other: &&(&script::Draft<'_>, &str)| other.0.is_same(script) && !is_allowed(other);
+        if let Some((_, group)) = all[..index].iter().find(collides) {
+            let what = format!("{} is already a script of group {}", quote(script.text.value), quote(group));
+            let is_elsewhere = *group != all[index].1;
+            let remedy = if is_elsewhere { SHARED } else { "list it once" };
+            report.add(script.text.at, what, remedy);
+        }
+    }
+}
+
+/// A box that is to reset itself needs something to do it with.
+pub(in crate::settings) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mut Report<'_>) {
+    let asked =
+        plans.iter().map(|plan| plan.on_stop_failure).filter(|found| found.value == StopFailure::SelfFence);
+    for At { at, .. } in asked.filter(|_| !has_means) {
+        let remedy = "add a [watchdog], or reset = \"/proc/sysrq-trigger\" in [system]; or use \"hold\"";
+        report.add(at, "on_stop_failure = \"self-fence\", but nothing here can reset this box", remedy);
+    }
+}
+
+/// Reports every service address that is listed twice or belongs to a node itself; returns all addresses of
+/// the pair.
+pub(in crate::settings) fn check_repeats(
+    plans: &[Plan<'_>],
+    own: Vec<OwnAddress>,
+    report: &mut Report<'_>,
+) -> Vec<OwnAddress> {
+    let mut all: Vec<_> = plans
+        .iter()
+        .flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value)))
+        .collect();
+    all.sort_by_key(|(at, ..)| *at);
+    let mut taken = own;
+    let mut links: Vec<(IpAddr, Option<&str>)> = Vec::new();
+    for (at, Vip { ip, prefix, interface, .. }, group) in all {
+        // The same one may stand on every link (RFC 4291 2.5.6).
+        let is_elsewhere = |other: &OwnAddress| {
+            let mut known = links.iter().filter(|(known, _)| *known == ip);
+            let is_apart = |(_, link): &(IpAddr, Option<&str>)| {
+                link.is_some() && interface.is_some() && *link != interface
+            };
+            is_link_local(ip) && other.prefix.is_some() && known.all(is_apart)
+        };
+        if let Some(first) = taken.iter().find(|other| other.ip == ip && !is_elsewhere(other)) {
+            report.add(
+                at,
+                format_args!("{ip} is already {}", first.what),
+                "give each service an address of its own",
+            );
+        }
+        let what = format!("an address of group {}", quote(group));
+        taken.push(OwnAddress { ip, prefix: Some(prefix), what });
+        links.push((ip, interface));
+    }
+    taken
+}
+
+/// Nobody but the peer is at the other end of a cable from box to box, and its carrier goes with the peer:
+/// what lives there could never be taken from a peer that has lost its power.
+pub(in crate::settings) fn check_links(
+    plans: &[Plan<'_>],
+    links: &[Link<'_>],
+    nodes: &[Node<'_>; 2],
+    report: &mut Report<'_>,
+) {
+    let lans = || links.iter().filter(|link| link.is_lan());
+    for vip in plans.iter().flat_map(|plan| &plan.addresses) {
+        let crossover = lans().find(|link| match vip.value.interface {
+            Some(interface) => link.is_crossover_on(nodes.each_ref().map(|node| node.local(interface))),
+            None => link.is_crossover(),
+        });
+        if let Some(link) = crossover {
+            let what = format!(
+                "{} would live on {}, a cable to the peer alone (link = \"crossover\")",
+                vip.value.ip, link.name
+            );
+            report.add(vip.at, what, "put it on the interface to its clients, as in \"10.0.0.100/24@eth1\"");
+        }
+    }
+}
+
+/// Most digits that are tried behind a name to find one with another tag.
+const MAX_OTHER_NAMES: u32 = 99;
+
+/// Beats name a group by eight bits of its name's checksum: two that have them in common could not be told
+/// apart by a node whose file is another one.
+pub(in crate::settings) fn check_tags(plans: &[Plan<'_>], report: &mut Report<'_>) {
+    let is_taken = |name: &str| plans.iter().any(|plan| group_tag(plan.name.value) == group_tag(name));
+    for (index, plan) in plans.iter().enumerate() {
+        let At { at, value: name } = plan.name;
+        let twin = plans[..index]
+            .iter()
+            .map(|other| other.name.value)
+            .find(|other| group_tag(other) == group_tag(name));
+        let Some(twin) = twin else { continue };
+        let what = format!("groups {} and {} cannot be told apart on the wire", quote(twin), quote(name));
+        let other =
+            (2..=MAX_OTHER_NAMES).map(|number| format!("{name}{number}")).find(|other| !is_taken(other));
+        let other = other.map(|other| format!(", as in [group.{other}]")).unwrap_or_default();
+        report.add(
+            at,
+            what,
+            format_args!("rename one of them on both nodes{other}: their checksums are too much alike"),
+        );
+    }
+}
