@@ -18,7 +18,7 @@ use crate::operator::control::{Answer, History, Question, Report, Unheard, typed
 use crate::operator::restraint::MAX_REASON;
 use crate::operator::{status_text, why_text};
 use crate::plain;
-use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
+use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress, neighbours};
 
 impl Agent<'_> {
     pub(super) fn hear_operators(&mut self) {
@@ -175,6 +175,7 @@ impl Agent<'_> {
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
         let node = self.station.status(now);
+        let misplaced = neighbours::misplaced(&self.settings.groups, &neighbours::addresses_of_box());
         Report {
             pair: self.settings.pair.clone(),
             nodes: self.settings.names.clone(),
@@ -198,6 +199,7 @@ impl Agent<'_> {
             said_because: self.reason.clone(),
             watchdog: self.watchdog,
             interfaces: self.settings.interfaces.clone(),
+            misplaced: misplaced.iter().map(|(ip, interface)| format!("{ip}@{interface}")).collect(),
             deaf: self.deaf_interfaces(&node),
             is_replaced: self.is_replaced,
             forecasts: self.station.forecasts(now).into_iter().collect(),

@@ -10,15 +10,11 @@ use crosswire::resource::Condition;
 use crosswire::status::{GroupStatus, PathStatus, PeerStatus, WitnessStatus};
 use crosswire::time::Span;
 
-use super::control::Report;
+use super::control::{LASTS, Report};
 use super::exit::Exit;
 use super::forecast;
 use super::status_text::waiting;
 use super::words;
-
-/// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
-/// Jeopardy counts at once: a path has been silent for dead_after by then.
-const LASTS: Span = Span::from_s(1);
 
 /// Of whom a reason tells.
 #[derive(Clone, Copy)]
@@ -55,7 +51,7 @@ const fn reason(
 
 /// The first one that applies is told: the gravest, then what people have asked for, then causes before what
 /// follows from them.
-static REASONS: [Reason; 21] = {
+static REASONS: [Reason; 22] = {
     use Exit::{Alone, Unserved};
     use Subject::{Groups, Me, Pair, Peer, Witness};
     [
@@ -88,6 +84,13 @@ static REASONS: [Reason; 21] = {
         reason(Alone, "foreign_claim", Groups(is_contested), "somebody else CLAIMS an address of", |f| {
             f.is_contested
         }),
+        reason(
+            Alone,
+            "misplaced_address",
+            Me,
+            "has a service address where it does not belong, and answers for it",
+            |f| f.is_misplaced,
+        ),
         reason(Alone, "jeopardy", Pair, "DEGRADED", |f| f.is_jeopardy),
         reason(Alone, "witness_unseen", Witness, "", |f| f.is_witness_unseen),
         reason(Alone, "moving", Groups(is_unserved), "on its way:", |f| f.is_unserved),
@@ -121,6 +124,8 @@ struct Facts {
     /// We could not take what the peer holds.
     is_unable: bool,
     is_contested: bool,
+    /// This box has a service address on an interface on which no group has it.
+    is_misplaced: bool,
     is_jeopardy: bool,
     is_witness_unseen: bool,
 }
@@ -159,6 +164,8 @@ impl Facts {
             is_peer_unable: is_any(|group| does_last(group.peer_unable)),
             is_unable: node.is_stopping || !report.deaf.is_empty() || is_any(|group| does_last(group.unable)),
             is_contested: is_any(is_contested),
+            is_misplaced: !report.misplaced.is_empty(),
+            // It counts at once: a path has been silent for dead_after by then.
             is_jeopardy: node.jeopardy.is_some(),
             is_witness_unseen: unseen_witness(report).is_some(),
         }
@@ -257,6 +264,7 @@ impl Reason {
             "cannot_serve" | "failing" | "unable" => own_inability(report),
             "peer_unable" => peers_inability(report),
             "keys_differ" => refused_for(report).to_owned(),
+            "misplaced_address" => report.misplaced.join(", "),
             "nobody_serves" | "cold_start" | "moving" => {
                 let waits = report.node.groups.iter().find(|group| is_unserved(group));
                 let why = waits.and_then(|group| Some((group.block?, group.wait)));

@@ -4,7 +4,8 @@ use crosswire::config::MAX_GROUPS;
 use crosswire::frame::message::{Build, GroupReport};
 use crosswire::frame::refusal::REFUSALS;
 use crosswire::health::Quality;
-use crosswire::pair::{Side, Trouble, Word};
+use crosswire::pair::{PathId, Side, Trouble, Word};
+use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::resource::Condition;
 use crosswire::status::{NodeStatus, PathStatus};
 
@@ -104,6 +105,7 @@ pub fn well(role: Role) -> Report {
         file: String::new(),
         key_file: String::new(),
         interfaces: Vec::new(),
+        misplaced: Vec::new(),
         deaf: Vec::new(),
         said_because: None,
         watchdog: None,
@@ -203,6 +205,7 @@ const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("nobody", |_| {}, 0, ""),
         ("the peer", |r| groups(r, |group| group.both_serve = HICCUP), 5, "both_serve"),
         ("a stranger claims it", claimed, 4, "foreign_claim"),
+        ("our own lo", |r| r.misplaced.push("10.0.0.100@lo".to_owned()), 4, "misplaced_address"),
     ],
     // Paths and files.
     &[
@@ -262,7 +265,7 @@ fn each_fact_alone_has_its_reason() {
 type Case = (Role, Change, u8, &'static str, &'static str);
 
 /// The role of the node that is asked, what is so, the exit code, the reason, the line.
-const CASES: [Case; 24] = [
+const CASES: [Case; 27] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
     (
@@ -406,6 +409,37 @@ const CASES: [Case; 24] = [
         "peer_dead",
         "",
     ),
+    // Both are in standby: the reason first, and nobody is woken up before a takeover would have been done.
+    (
+        Role::Backup,
+        |r| {
+            r.node.is_standby = true;
+            r.node.peer = Some(PeerStatus { is_standby: true, ..peer(Role::Backup) });
+            unserved(r, 5, Block::Standby);
+        },
+        4,
+        "standby",
+        "gw1 is in standby",
+    ),
+    (
+        Role::Backup,
+        |r| {
+            r.node.is_standby = true;
+            r.node.peer = Some(PeerStatus { is_standby: true, ..peer(Role::Backup) });
+            unserved(r, 7, Block::Standby);
+        },
+        5,
+        "nobody_serves",
+        "NOBODY SERVES gateway: this node is in standby; `crosswire online` ends that",
+    ),
+    (
+        Role::Backup,
+        |r| r.misplaced.push("10.0.0.100@lo".to_owned()),
+        4,
+        "misplaced_address",
+        "gw2 serves gateway; gw1 has a service address where it does not belong, and answers for it: \
+        10.0.0.100@lo",
+    ),
     (
         Role::Active,
         |r| r.node.witnesses[0].peer_misses = A_WHILE,
@@ -425,6 +459,30 @@ fn every_case_has_its_exit_code_and_its_reason() {
         if !line.is_empty() {
             assert_eq!(reason.sentence(&report), *line, "case {index}");
         }
+    }
+}
+
+/// Its guard is stopped, and its lease runs out or has.
+#[test]
+fn of_what_a_holder_cannot_serve_nobody_is_told_that_it_serves() {
+    let serves_on = |loss| Forecast {
+        loss,
+        groups: [Prospect::ServedOn].into_iter().collect(),
+        then: [Prospect::ServedOn].into_iter().collect(),
+    };
+    for (peer_is, seconds, code) in [(Role::Backup, 5, 4), (Role::Backup, 61, 5), (Role::Active, 61, 5)] {
+        let mut report = well(Role::Active);
+        report.node.trouble = Trouble::GuardSilent;
+        report.node.peer = Some(peer(peer_is));
+        let unable = Some(Span::from_s(seconds));
+        (report.node.groups[0].unable, report.node.groups[0].unserved) = (unable, unable);
+        report.forecasts = vec![serves_on(NextFault::Path(PathId(0))), serves_on(NextFault::Power(Side::B))];
+        let said = super::super::status_text::text(&report, false);
+        let reason = assess(&report);
+        assert_eq!(reason.exit.code(), code, "{said}");
+        let what = "gw1 CANNOT SERVE what it holds: its guard does not answer";
+        let is_said = reason.sentence(&report).contains(what);
+        assert!(is_said && !said.contains("gw1 serves") && !said.contains("serves on"), "{said}");
     }
 }
 

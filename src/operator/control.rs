@@ -30,6 +30,8 @@ use crate::tty::uart::{Counts, Uart};
 
 /// Longest message either way.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+/// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
+pub const LASTS: Span = Span::from_s(1);
 /// How long a command waits for the agent's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where pid file and control socket are, unless told otherwise.
@@ -125,6 +127,8 @@ pub struct Report {
     pub key_file: String,
     /// The interfaces of the configuration.
     pub interfaces: Vec<String>,
+    /// Service addresses that this box has on an interface on which no group has them, as `IP@INTERFACE`.
+    pub misplaced: Vec<String>,
     /// Interfaces on which a probe's silence proves nothing.
     pub deaf: Vec<String>,
     /// Why the operator has said what he said last.
@@ -150,14 +154,22 @@ impl Report {
         self.node.peer.as_ref()?.groups.get(index).copied().flatten()
     }
 
+    /// For how long this node has held a group that it cannot serve: its lease runs out, or has.
+    pub fn failing(&self, index: usize) -> Option<Span> {
+        let group = self.node.groups.get(index)?;
+        group.unable.filter(|span| group.role.is_holding() && *span >= LASTS)
+    }
+
     /// Which of the two serves a group, as far as this node knows.
     pub fn server(&self, index: usize) -> Option<Side> {
         let me = self.node.me;
         let is_heard = self.node.paths.iter().any(|path| path.state.is_heard());
         let is_theirs = is_heard && self.theirs(index).is_some_and(|said| said.role == Role::Active);
         match self.node.groups.get(index)?.role {
-            Role::Active => Some(me),
-            Role::Backup | Role::Acquiring | Role::Releasing | Role::Faulty => is_theirs.then_some(me.peer()),
+            Role::Active if self.failing(index).is_none() => Some(me),
+            Role::Active | Role::Backup | Role::Acquiring | Role::Releasing | Role::Faulty => {
+                is_theirs.then_some(me.peer())
+            }
         }
     }
 

@@ -12,8 +12,12 @@ use super::control::Report;
 use super::status_text::name;
 use super::words;
 
-/// A line for each fault of which anything is known, but for what is down already.
+/// A line for each fault of which anything is known, but for what is down already. Of what is held here and
+/// cannot be served nothing is foretold.
 pub fn write(report: &Report, out: &mut String) -> fmt::Result {
+    if (0..report.groups.len()).any(|index| report.failing(index).is_some()) {
+        return Ok(());
+    }
     let told = report.forecasts.iter().filter(|forecast| is_news(report, forecast));
     for (index, forecast) in told.enumerate() {
         if index == 0 {

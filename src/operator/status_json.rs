@@ -41,6 +41,7 @@ struct Document<'a> {
     trouble: &'static str,
     lifetime_ignored: bool,
     stopping: bool,
+    misplaced_addresses: &'a [String],
     probe_impossible: &'a [String],
     watchdog: Option<WatchdogDocument>,
     standby: bool,
@@ -190,6 +191,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         trouble: words::trouble(node.trouble),
         lifetime_ignored: node.is_lifetime_ignored,
         stopping: node.is_stopping,
+        misplaced_addresses: &report.misplaced,
         probe_impossible: &report.deaf,
         watchdog: report.watchdog.map(|watchdog| WatchdogDocument {
             timeout_s: u32::from(watchdog.timeout_s),

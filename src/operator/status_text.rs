@@ -53,6 +53,10 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
             "  PROBE IMPOSSIBLE on {interface}: {peer} is heard but answers no ARP or neighbour discovery"
         )?;
     }
+    for place in &report.misplaced {
+        let what = "is a service address where it does not belong: after a handover both nodes answer for it";
+        writeln!(out, "  {place} {what}; it is not removed")?;
+    }
     for double in words::answering_beside(&report.interfaces) {
         writeln!(out, "  {double}")?;
     }
@@ -139,6 +143,9 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
     };
     writeln!(out, "  {name:<9} {me} {} (term {}), {theirs}", words::role(ours.role), ours.term)?;
     writeln!(out, "            {}", contents.join(", "))?;
+    if let Some(lasts) = report.failing(index) {
+        writeln!(out, "            {me} has NOT been able to serve it for {lasts}")?;
+    }
     if !ours.has_carrier {
         writeln!(out, "            an interface of it has NO CARRIER here")?;
     }

@@ -8,6 +8,8 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
+use super::{GroupSettings, VirtualAddress};
+
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
 const V6_FOR_TWO: u32 = 126;
@@ -28,6 +30,19 @@ fn address(storage: SockaddrStorage) -> Option<IpAddr> {
 /// Whether this box has the address itself, as it has all of 127.0.0.0/8.
 pub fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || addresses_of_box().iter().any(|(_, own, _)| *own == ip)
+}
+
+/// Where this box has a service address on an interface on which no group has it: `lo`, for a balancer, or
+/// somebody's mistake. The box answers for it there, whoever serves.
+pub fn misplaced(groups: &[GroupSettings], box_has: &[(String, IpAddr, IpAddr)]) -> Vec<(IpAddr, String)> {
+    let all = || groups.iter().flat_map(|group| &group.addresses);
+    let is_misplaced = |interface: &str, ip: IpAddr| {
+        let is_placed = |address: &VirtualAddress| address.ip == ip && address.interface == interface;
+        all().any(|address| address.ip == ip) && !all().any(is_placed)
+    };
+    let device = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
+    let found = box_has.iter().map(|(name, ip, _)| (*ip, device(name)));
+    found.filter(|(ip, interface)| is_misplaced(interface, *ip)).collect()
 }
 
 /// Whether an interface has addresses of its own, in none of whose networks `ip` is.
@@ -233,6 +248,36 @@ mod tests {
         }
         assert!(are_macvlans(sys.path(), "eth0", "mv0") && are_macvlans(sys.path(), "mv0", "eth0"));
         assert!(!are_macvlans(sys.path(), "eth0", "eth0.7") && !are_macvlans(sys.path(), "eth0", "absent"));
+    }
+
+    #[test]
+    fn a_service_address_is_misplaced_where_no_group_has_it() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let address = |text, name: &str| VirtualAddress::plain(ip(text), 24, name.to_owned());
+        let group = GroupSettings {
+            name: "gateway".to_owned(),
+            addresses: vec![
+                address("10.0.0.100", "eth0"),
+                address("fe80::100", "eth0"),
+                address("fe80::100", "eth1"),
+            ],
+            tracked: Vec::new(),
+            routes: Vec::new(),
+            scripts: Vec::new(),
+            before: 0,
+            on_stop_failure: super::super::StopFailure::Hold,
+        };
+        let there = |name: &str, text| (name.to_owned(), ip(text), ip("255.255.255.0"));
+        let well = [
+            there("lo", "127.0.0.1"),
+            there("eth0", "10.0.0.1"),
+            there("eth0:1", "10.0.0.100"),
+            there("eth1", "fe80::100"),
+        ];
+        assert_eq!(misplaced(&[group.clone()], &well), []);
+        let ill = [there("lo", "10.0.0.100"), there("eth2", "fe80::100")];
+        let expected = [(ip("10.0.0.100"), "lo".to_owned()), (ip("fe80::100"), "eth2".to_owned())];
+        assert_eq!(misplaced(&[group], &ill), expected);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::lab::testing::has_tools;
 use crate::place::{Said, say, workstation_file};
 
 /// Two nodes, a cable and a LAN.
-pub const HA_CF: &str = "keepalive 1\ndeadtime 10\nserial /dev/ttyS0\nucast eth0 10.1.0.1\nucast eth0 10.1.0.2\n\
-                     node node1\nnode node2\n";
+pub const HA_CF: &str = "keepalive 1\ndeadtime 10\nserial /dev/ttyS0\nucast eth0 10.1.0.1\n\
+                         ucast eth0 10.1.0.2\nnode node1\nnode node2\n";
 pub const HARESOURCES: &str = "node1 10.1.0.100/16/eth0\n";
 const ADDRESSES: &str = "node1=10.1.0.1,node2=10.1.0.2";
 

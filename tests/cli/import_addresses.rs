@@ -1,5 +1,5 @@
-//! Which address is whose when Heartbeat's directory is imported: by what this box has, or by what names stand
-//! for.
+//! Which address is whose when Heartbeat's directory is imported: by what this box has, or by what the names
+//! in it stand for.
 
 use std::fs;
 use std::path::Path;

@@ -223,6 +223,10 @@ fn a_guard_that_hangs() {
         let mut scene = Scene::serving();
         let guard = scene.guard(Side::A).expect("a guard");
         kill(guard, Signal::SIGSTOP).expect("it lives");
+        for _ in 0..16 {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            eprintln!("-----{}", scene.say(Side::A, &["status"]).text);
+        }
         expect_told(&scene, Side::A, 5, "cannot_serve");
         scene.wait_for_service_by(Side::B);
         expect_told(&scene, Side::B, 4, "peer_unable");
@@ -305,6 +309,21 @@ fn configurations_that_differ() {
         for side in BOTH {
             expect_told(&scene, side, 4, "configurations_differ");
         }
+    });
+}
+
+/// Fault: somebody puts a service address on `lo` of the node that stands by.
+/// Required: 4 there, with that reason and a line in its log; nothing is removed. 0 when it is gone.
+#[test]
+fn a_service_address_on_lo_of_the_standby() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving().may_split();
+        scene.at_node(Side::B, &format!("ip address add {VIP}/32 dev lo"));
+        expect_told(&scene, Side::B, 4, "misplaced_address");
+        let said = format!("{VIP} is on lo too");
+        scene.expect_soon("a line in its log", PATIENCE, |scene| scene.log_of(Side::B).contains(&said));
+        scene.at_node(Side::B, &format!("ip address del {VIP}/32 dev lo"));
+        expect_told(&scene, Side::B, 0, "well");
     });
 }
 

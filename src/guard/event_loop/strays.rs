@@ -8,13 +8,29 @@
 use crosswire::custody::HeldGroup;
 use crosswire::pair::GroupId;
 use crosswire::time::Span;
+use log::warn;
 
 use super::turn::Guard;
 use crate::clock::now;
-use crate::settings::VirtualAddress;
+use crate::settings::{GroupSettings, VirtualAddress, neighbours};
 
 /// After a removal that failed the next look is taken no earlier than this.
 const AGAIN_AFTER: Span = Span::from_s(5);
+
+/// On another interface they are nobody's business here, but while the peer serves both boxes answer for
+/// them.
+fn warn_of_misplaced(groups: &[GroupSettings], loose: &[VirtualAddress]) {
+    if loose.is_empty() {
+        return;
+    }
+    for (ip, interface) in neighbours::misplaced(groups, &neighbours::addresses_of_box()) {
+        if loose.iter().any(|address| address.ip == ip) {
+            warn!(
+                "{ip} is on {interface} too, where no group has it: this box answers for it, whoever serves"
+            );
+        }
+    }
+}
 
 impl Guard<'_> {
     /// Such an address, of a group that is held or not, may stand where it should not.
@@ -41,6 +57,7 @@ impl Guard<'_> {
                 continue;
             }
             let (held_ones, loose) = own.take_unlooked(&group.addresses, held.is_held());
+            warn_of_misplaced(&self.settings.groups, &loose);
             self.addresses.remove_copies(&held_ones);
             if !self.remove_left_over(&loose, "held by nobody") {
                 is_all_gone = false;
