@@ -34,25 +34,25 @@ Paths
   lan     lo, 127.0.0.1 to 127.0.0.2, UDP port 694: a beat every 250 ms
 
 If gw2 falls silent, counted from its last beat
-  750 ms  every path is late: a warning, and the probe for its addresses starts
- 1500 ms  every path is silent: gw2 counts as dead
- 1515 ms  what it served is taken over (1 % later, for clocks that drift)
+      750 ms  every path is late: a warning, and the probe for its addresses starts
+     1500 ms  every path is silent: gw2 counts as dead
+     1515 ms  what it served is taken over (1 % later, for clocks that drift)
   If a path was broken before, silence proves nothing: nothing moves (in_jeopardy = \"hold\").
   A box that has heard nobody since it started listens for 60 s (cold_start) before it serves.
 
 If gw2 no longer hears gw1, counted from the last beat of ours that it acknowledged
- 1450 ms  we begin to let go, once its report says so
- 1500 ms  our addresses are gone
- 1515 ms  gw2 takes over at the earliest: a margin of 15 ms
+     1450 ms  we begin to let go, once its report says so
+     1500 ms  our addresses are gone
+     1515 ms  gw2 takes over at the earliest: a margin of 15 ms
 
 If both processes of a node are killed, the kernel removes its addresses
- 5600 ms  at the latest, from the last beat of it that arrived (lease 3 s, renewed every 1 s)
+     5600 ms  at the latest, from the last beat of it that arrived (lease 3 s, renewed every 1 s)
 
 Groups
   gateway: prefers gw1; 10.0.0.100/24 on lo, 10.0.0.101/24 on lo
-taken from a silent peer 1515 ms after its last beat, if the probe is clear
+    taken from a silent peer 1515 ms after its last beat, if the probe is clear
   web: prefers neither node; 10.0.0.80/24 on lo
-taken from a silent peer 5656 ms after its last beat: the slowest release takes 5600 ms
+    taken from a silent peer 5656 ms after its last beat: the slowest release takes 5600 ms
   Slowest release of all: 5600 ms.
 ";
 
