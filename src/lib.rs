@@ -103,7 +103,7 @@
 //!
 //! # The way of one operator's command
 //!
-//! 1. `crosswire handover gateway`: `cli/operate.rs` asks over the control socket (`operator/control.rs`),
+//! 1. `crosswire handover gateway`: `cli/handover.rs` asks over the control socket (`operator/control.rs`),
 //!    a packet in the run directory.
 //! 2. `agent/control.rs` takes the question, `agent/mod.rs` turns the group's name into its id and hands in
 //!    `Event::Operator`.
@@ -114,7 +114,7 @@
 //!    removes the addresses, sees that they are gone, and says so.
 //! 5. The role becomes backup, and the next beat tells the peer: 'I have let this group go for you'. The peer
 //!    acquires it with the next term, from step 7 above.
-//! 6. Meanwhile `cli/operate.rs` asks for the status until one node has the role that was asked for, and says
+//! 6. Meanwhile `cli/handover.rs` asks for the status until one node has the role that was asked for, and says
 //!    how it ended.
 //!
 //! # The calling contract, in small

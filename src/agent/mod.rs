@@ -6,8 +6,8 @@
 pub mod answers;
 #[cfg(feature = "cable-test")]
 mod cable_test;
-mod carry;
 mod control;
+mod effects;
 mod guard_end;
 mod hear;
 mod journal;

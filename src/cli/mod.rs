@@ -8,24 +8,27 @@ mod completion;
 #[cfg(feature = "workbench")]
 pub mod demo;
 pub mod fence;
+mod handover;
 mod help;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod keygen;
+mod maintenance;
 #[cfg(feature = "workbench")]
 pub mod man;
-pub mod operate;
 pub mod option;
 mod parse;
 pub mod peer;
 pub mod progress;
 pub mod reload;
+mod request;
 pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
+mod standby;
 pub mod status;
+mod status_watch;
 mod version;
-mod watch;
 pub mod why;
 
 use std::ffi::OsString;
@@ -64,12 +67,12 @@ static COMMANDS: &[Command] = &[
     command!(status::StatusOptions, |options, out| status::run(options, out)),
     command!(why::WhyOptions, |options, out| why::run(options, out).into()),
     command!(peer::PeerOptions, |options, out| peer::run(options, out).into()),
-    command!(operate::HandoverOptions, |options, out| operate::handover(options, out).into()),
-    command!(operate::TakeoverOptions, |options, out| operate::takeover(options, out).into()),
+    command!(handover::HandoverOptions, |options, out| handover::handover(options, out).into()),
+    command!(handover::TakeoverOptions, |options, out| handover::takeover(options, out).into()),
     command!(fence::FenceOptions, |options, out| fence::run(options, out).into()),
-    command!(operate::StandbyOptions, |options, out| operate::standby(options, out).into()),
-    command!(operate::OnlineOptions, |options, out| operate::online(options, out).into()),
-    command!(operate::MaintenanceOptions, |options, out| operate::maintenance(options, out).into()),
+    command!(standby::StandbyOptions, |options, out| standby::standby(options, out).into()),
+    command!(standby::OnlineOptions, |options, out| standby::online(options, out).into()),
+    command!(maintenance::MaintenanceOptions, |options, out| maintenance::maintenance(options, out).into()),
     command!(reload::ReloadOptions, |options, out| reload::run(options, out).into()),
     command!(keygen::KeygenOptions, |options, out| keygen::run(options, out).into()),
     #[cfg(feature = "import")]

@@ -8,7 +8,7 @@ use crosswire::frame::aside::Subject;
 use crosswire::pair::Role;
 use crosswire::time::{Instant, Span};
 
-use super::operate::{is_on_its_way, report};
+use super::request::{is_on_its_way, report};
 use crate::clock::now;
 use crate::operator::control::{Answer, History, Question, Report, ask, ask_within};
 use crate::operator::words;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::option::{flag, option, options};
-use super::watch;
+use super::status_watch;
 use crate::operator::assessment::assess;
 use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask_within};
 use crate::operator::exit::{Exit, complain};
@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_millis(450);
 /// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
     if options.watch {
-        watch::run(options, out);
+        status_watch::run(options, out);
         return Exit::Done.into();
     }
     let report = match report(&options.run_dir) {

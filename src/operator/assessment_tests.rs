@@ -9,7 +9,11 @@ use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::resource::Condition;
 use crosswire::status::{NodeStatus, PathStatus};
 
+#[path = "assessment_facts.rs"]
+mod facts;
+
 use super::*;
+use facts::FACTS;
 
 const IDLE: Span = Span::from_s(6);
 const ON_ITS_WAY: Span = Span::from_s(60);
@@ -141,125 +145,6 @@ type Change = fn(&mut Report);
 
 fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
     report.node.groups.iter_mut().for_each(change);
-}
-
-/// What may be so at the same time with every other line but those of the same heading, and what it comes to
-/// alone: the code, the reason. Of several the gravest code counts.
-const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
-    // What the peer is.
-    &[
-        ("heard", |_| {}, 0, ""),
-        ("not understood", not_understood, 4, "keys_differ"),
-        ("left", |r| silent(r, Verdict::Departed), 4, "peer_departed"),
-        ("dead", |r| silent(r, Verdict::Dead), 4, "peer_dead"),
-        ("doubtful", |r| silent(r, Verdict::Doubtful), 4, "peer_unheard"),
-        (
-            "unheard for a moment",
-            |r| (r.node.verdict, r.node.peer) = (Verdict::Dead, Some(peer(Role::Backup))),
-            0,
-            "",
-        ),
-        ("never heard", |r| (r.node.verdict, r.node.peer) = (Verdict::Doubtful, None), 4, "peer_unheard"),
-    ],
-    // Guard, carrier, scripts, addresses that a kernel refuses, here.
-    &[
-        ("able", |_| {}, 0, ""),
-        ("unable for a moment", |r| groups(r, |group| group.unable = HICCUP), 0, ""),
-        ("unable", |r| groups(r, |group| group.unable = A_WHILE), 4, "unable"),
-        ("unable for long", |r| groups(r, |group| group.unable = LONG), 4, "unable"),
-        ("deaf", |r| r.deaf.push("eth0".to_owned()), 4, "unable"),
-        ("ending", |r| r.node.is_stopping = true, 4, "unable"),
-    ],
-    // The same there, and whatever the peer says of the group.
-    &[
-        ("able", |_| {}, 0, ""),
-        ("unable for a moment", |r| groups(r, |group| group.peer_unable = HICCUP), 0, ""),
-        ("unable", |r| groups(r, |group| group.peer_unable = A_WHILE), 4, "peer_unable"),
-    ],
-    // Who sees the witness.
-    &[
-        ("both", |_| {}, 0, ""),
-        ("both, a moment ago", |r| r.node.witnesses[0].answered = HICCUP, 0, ""),
-        ("the peer", |r| unseen(r, A_WHILE), 4, "witness_unseen"),
-        ("the peer since the start", |r| unseen(r, None), 4, "witness_unseen"),
-        ("we", |r| r.node.witnesses[0].peer_misses = A_WHILE, 4, "witness_unseen"),
-        ("we, for a moment", |r| r.node.witnesses[0].peer_misses = HICCUP, 0, ""),
-    ],
-    // What people have asked for. What a peer has said that is not heard any more is nothing.
-    &[
-        ("nothing", |_| {}, 0, ""),
-        ("standby", |r| r.node.is_standby = true, 4, "standby"),
-        ("maintenance", |r| r.node.maintenance = Some(Span::from_s(60)), 4, "maintenance"),
-    ],
-    // Whether somebody serves, as far as this node can tell.
-    &[
-        ("served", |_| {}, 0, ""),
-        ("not for a moment", |r| groups(r, |group| group.unserved = HICCUP), 0, ""),
-        ("on its way", |r| unserved(r, 5, Block::PeersTurn), 4, "moving"),
-        ("listening", |r| unserved(r, 5, Block::ColdStart), 5, "cold_start"),
-        ("not", |r| unserved(r, 7, Block::Jeopardy), 5, "nobody_serves"),
-        ("on its way for long", |r| groups(r, |group| group.unserved = LONG), 5, "nobody_serves"),
-    ],
-    // Who else.
-    &[
-        ("nobody", |_| {}, 0, ""),
-        ("the peer", |r| groups(r, |group| group.both_serve = HICCUP), 5, "both_serve"),
-        ("a stranger claims it", claimed, 4, "foreign_claim"),
-        ("our own lo", |r| r.misplaced.push("10.0.0.100@lo".to_owned()), 4, "misplaced_address"),
-    ],
-    // Paths and files.
-    &[
-        ("well", |_| {}, 0, ""),
-        ("one fails", |r| r.node.jeopardy = A_WHILE, 4, "jeopardy"),
-        ("one has just failed", |r| r.node.jeopardy = HICCUP, 4, "jeopardy"),
-        ("two files", |r| r.node.is_digest_different = true, 4, "configurations_differ"),
-    ],
-];
-
-/// By a box that is neither.
-fn claimed(report: &mut Report) {
-    report.node.groups[0].foreign_mac = Some([4; 6]);
-}
-
-fn unseen(report: &mut Report, answered: Option<Span>) {
-    report.node.witnesses[0].answered = answered;
-}
-
-/// Everything with everything, whatever we are. Who holds a group and cannot serve it for long is another
-/// matter than who could not take it.
-#[test]
-fn of_all_that_is_so_the_gravest_counts() {
-    let mut choice = [0; FACTS.len()];
-    let mut tried = 0;
-    loop {
-        let chosen = FACTS.iter().zip(choice).map(|(lines, index)| &lines[index]);
-        let gravest = chosen.clone().map(|(_, _, code, _)| *code).max().unwrap_or_default();
-        for role in [Role::Active, Role::Backup] {
-            let mut report = well(role);
-            chosen.clone().for_each(|(_, change, _, _)| change(&mut report));
-            let expected = if role == Role::Active && choice[1] == 3 { 5 } else { gravest };
-            let names: Vec<_> = chosen.clone().map(|(name, ..)| *name).collect();
-            assert_eq!(assess(&report).exit.code(), expected, "{role:?}, {names:?}");
-        }
-        tried += 1;
-        let Some(next) = (0..FACTS.len()).find(|index| choice[*index] + 1 < FACTS[*index].len()) else {
-            break;
-        };
-        choice[next] += 1;
-        choice[..next].fill(0);
-    }
-    assert_eq!(tried, FACTS.iter().map(|lines| lines.len()).product::<usize>());
-}
-
-#[test]
-fn each_fact_alone_has_its_reason() {
-    for (name, change, code, reason) in FACTS.iter().copied().flatten() {
-        let mut report = well(Role::Backup);
-        change(&mut report);
-        let expected = if reason.is_empty() { "well" } else { reason };
-        let said = assess(&report);
-        assert_eq!((said.exit.code(), said.name), (*code, expected), "{name}");
-    }
 }
 
 type Case = (Role, Change, u8, &'static str, &'static str);
