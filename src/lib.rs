@@ -114,8 +114,8 @@
 //!    removes the addresses, sees that they are gone, and says so.
 //! 5. The role becomes backup, and the next beat tells the peer: 'I have let this group go for you'. The peer
 //!    acquires it with the next term, from step 7 above.
-//! 6. Meanwhile `cli/handover.rs` asks for the status until one node has the role that was asked for, and says
-//!    how it ended.
+//! 6. Meanwhile `cli/handover.rs` asks for the status until one node has the role that was asked for, and
+//!    says how it ended.
 //!
 //! # The calling contract, in small
 //!
@@ -158,6 +158,20 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+// Nothing here may panic, lose a bit, or swallow what is added to an enumeration later.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used,
+        clippy::wildcard_enum_match_arm
+    )
+)]
 
 #[cfg(test)]
 extern crate std;

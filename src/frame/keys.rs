@@ -128,7 +128,10 @@ fn derive(pair: &str, key: &Key, sender: Side) -> [u8; 16] {
     let (head, rest) = key.bytes.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     let mut hasher = SipHasher24Wide::new_with_key(head);
     core::hash::Hasher::write(&mut hasher, b"crosswire 1 direction");
-    core::hash::Hasher::write(&mut hasher, &[sender as u8, u8::try_from(rest.len()).unwrap_or(u8::MAX)]);
+    core::hash::Hasher::write(
+        &mut hasher,
+        &[u8::from(sender == Side::B), u8::try_from(rest.len()).unwrap_or(u8::MAX)],
+    );
     core::hash::Hasher::write(&mut hasher, rest);
     core::hash::Hasher::write(&mut hasher, pair.as_bytes());
     hasher.finish128().as_bytes()

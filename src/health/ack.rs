@@ -7,6 +7,7 @@ use crate::time::Instant;
 /// Enough for every frame that may still be acknowledged: dead_after is at most 100 intervals, and a few
 /// frames of the handshake take numbers too.
 const SLOTS: usize = 128;
+#[expect(clippy::as_conversions, reason = "no trait converts at compile time")]
 const _: () = assert!(SLOTS as u64 > MAX_DEAD_AFTER_INTERVALS, "every beat within dead_after has a slot");
 const _: () = assert!(SLOTS.is_power_of_two(), "the low bits of a number name its slot");
 

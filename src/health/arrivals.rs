@@ -43,6 +43,7 @@ impl Arrivals {
 
 /// How much older than the newest one a remembered beat can be.
 const OLDER: u32 = 63;
+#[expect(clippy::as_conversions, reason = "no trait converts at compile time")]
 const _: () = assert!(OLDER as usize + 1 == SLOTS, "every number down to that has a slot of its own");
 
 fn index(number: u32) -> usize {

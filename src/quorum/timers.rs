@@ -60,6 +60,7 @@ impl Timer {
     const LAPSING: [Self; 6] =
         [Self::Offer, Self::NextOffer, Self::Yield, Self::Wanted, Self::Handover, Self::PeerOff];
 
+    #[expect(clippy::as_conversions, reason = "no trait gives the place of a variant")]
     fn index(self) -> usize {
         usize::from(self as u8)
     }

@@ -274,7 +274,7 @@ mod tests {
             there("eth0:1", "10.0.0.100"),
             there("eth1", "fe80::100"),
         ];
-        assert_eq!(misplaced(&[group.clone()], &well), []);
+        assert_eq!(misplaced(std::slice::from_ref(&group), &well), []);
         let ill = [there("lo", "10.0.0.100"), there("eth2", "fe80::100")];
         let expected = [(ip("10.0.0.100"), "lo".to_owned()), (ip("fe80::100"), "eth2".to_owned())];
         assert_eq!(misplaced(&[group], &ill), expected);

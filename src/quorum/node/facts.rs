@@ -301,9 +301,7 @@ impl Node {
     /// any other, since the peer may be back.
     fn verdict_for(&self, now: Instant, role: Role) -> Verdict {
         let is_fresh = self.peer.beat_at().is_some_and(|at| now < at + self.slowest_dead_after());
-        match self.verdict {
-            Verdict::Departed if !is_fresh && !role.is_holding() => self.verdict_by_silence,
-            verdict => verdict,
-        }
+        let is_over = self.verdict == Verdict::Departed && !is_fresh && !role.is_holding();
+        if is_over { self.verdict_by_silence } else { self.verdict }
     }
 }

@@ -35,7 +35,13 @@ impl Node {
                     Outcome::Failed(fault) if group.probe.fail(fault) => {
                         emit(effects, Effect::Record(Record::Fault { group: id, fault }));
                     }
-                    _ => {}
+                    Outcome::Failed(_)
+                    | Outcome::Serving
+                    | Outcome::Renewed
+                    | Outcome::AddressesGone
+                    | Outcome::Released
+                    | Outcome::Fenced
+                    | Outcome::Prepared => {}
                 }
                 return;
             }

@@ -77,9 +77,7 @@ impl Node {
                 here.detector.self_test.is_deaf() && policy.is_some_and(|group| group.is_on(path))
             })
         };
-        match outcome {
-            Outcome::Probed { .. } if is_deaf() => Outcome::Failed(Fault::ProbeUnanswered),
-            believed => believed,
-        }
+        let is_probed = matches!(outcome, Outcome::Probed { .. });
+        if is_probed && is_deaf() { Outcome::Failed(Fault::ProbeUnanswered) } else { outcome }
     }
 }
