@@ -33,7 +33,7 @@ pub enum Event<'a> {
     Interface(u8, bool),
     /// What became of an order.
     Done(Token, Outcome),
-    /// How the scripts of a group are that is served here.
+    /// The condition of the scripts of a group that is served here.
     Scripts(GroupId, Condition),
     /// Which address of a group that is not held here our kernel would refuse (index in the group's list), if
     /// any.
@@ -168,9 +168,16 @@ pub enum Effect {
     Exit,
 }
 
-/// Per path: a beat or a hello, an answer, two records. Per group: a renewal, a probe, a take or release,
-/// four records. And a few for the node as a whole.
-const MAX_EFFECTS: usize = 4 * MAX_PATHS + 8 * MAX_GROUPS + 16;
+/// What one step asks for at most for one path: a beat, a hello, its state, and its lines or its deafness.
+pub const MOST_FOR_A_PATH: usize = 4;
+/// The same for one group. The longest is a faulty one that may try again and takes: its two roles, a release
+/// of leftovers, a probe before the decision and one after it, the taking with its order, its term if that is
+/// the last one, the question who the peer is, and the line 'I hold services'.
+pub const MOST_FOR_A_GROUP: usize = 10;
+/// The same for the node as a whole: its stall, verdict, jeopardy and guard, the peer's trouble, the ends of
+/// maintenance and standby, its leaving, a deposit, questions to witnesses and to the peer.
+const MOST_FOR_THE_NODE: usize = 16;
+const MAX_EFFECTS: usize = MOST_FOR_A_PATH * MAX_PATHS + MOST_FOR_A_GROUP * MAX_GROUPS + MOST_FOR_THE_NODE;
 
 /// The effects of one or more steps, in the order in which they have to be carried out.
 pub type Effects = Vec<Effect, MAX_EFFECTS>;

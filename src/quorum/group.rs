@@ -97,7 +97,7 @@ pub struct Group {
     pub unable_since: Option<Instant>,
     /// Since when the peer could not, by what it says of itself.
     pub peer_unable_since: Option<Instant>,
-    /// Since when it is served by nobody of whom we know.
+    /// Since when nobody has served it, as far as we know.
     pub unserved_since: Option<Instant>,
     /// The same, and nobody is about to take it or lets it go.
     pub idle_since: Option<Instant>,
@@ -115,8 +115,8 @@ pub struct Group {
     pub lapsed_there: Option<(Incarnation, u32)>,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
-    /// Who had answered for an address of it when it was taken on the peer's word, if anybody, and since when
-    /// we have had it.
+    /// Taken on the peer's word: the MAC that had answered for an address of it by then, if any, and since
+    /// when we have had it.
     pub taken_from: Option<(Option<[u8; 6]>, Instant)>,
     /// When the peer's kernel last answered for an address of what it has let go for us.
     pub still_held_at: Option<Instant>,
@@ -138,7 +138,7 @@ pub struct Group {
     pub active_since: Option<Instant>,
     /// Why it is not taken, as was recorded last, and until when.
     pub said: Option<Wait>,
-    /// Who was last recorded to answer for one of its addresses.
+    /// The MAC that was last recorded to answer for one of its addresses.
     pub said_mac: Option<[u8; 6]>,
 }
 
@@ -235,9 +235,21 @@ impl Group {
                 self.pending.is_some() || self.timers.is_set(Timer::Prepare),
                 "an acquisition is on its way, or waits"
             ),
-            Role::Active => debug_assert!(self.held_term > 0, "what is served has a term"),
+            Role::Active => debug_assert!(self.pending.is_none(), "what is served waits for no order"),
             Role::Releasing => debug_assert!(is_expecting, "a release is on its way, or comes again"),
         }
+        let is_taken = matches!(self.role, Role::Acquiring | Role::Active);
+        debug_assert!(!is_taken || self.held_term > 0, "what is held has a term");
+        debug_assert!(
+            self.role.is_holding() || self.lease_until == Instant::NEVER,
+            "nothing has a lease that is not held"
+        );
+        debug_assert_eq!(self.active_since.is_some(), self.role == Role::Active, "since when it is served");
+        debug_assert!(self.tied.is_none() || self.role.is_holding(), "who holds nothing has no rival");
+        debug_assert!(
+            self.fence != Fence::Failed || self.timers.is_set(Timer::FenceAgain),
+            "a fence that failed is tried again"
+        );
         debug_assert!(self.held_term <= self.term, "no term is known that is higher than the highest");
         debug_assert!(self.claims_since.is_none() || self.role == Role::Backup, "nobody claims what it has");
         debug_assert!(

@@ -57,8 +57,7 @@ impl Timer {
     ];
 
     /// What simply ends when its time has passed, without anything else to be done.
-    const LAPSING: [Self; 6] =
-        [Self::Offer, Self::NextOffer, Self::Yield, Self::Wanted, Self::Handover, Self::PeerOff];
+    const LAPSING: [Self; 5] = [Self::Offer, Self::NextOffer, Self::Yield, Self::Handover, Self::PeerOff];
 
     #[expect(clippy::as_conversions, reason = "no trait gives the place of a variant")]
     fn index(self) -> usize {

@@ -5,7 +5,7 @@ use crate::config::MAX_PATHS;
 use crate::health::PathState;
 use crate::pair::{GroupId, Role};
 use crate::quorum::decide::decide;
-use crate::quorum::event::{Effect, Effects};
+use crate::quorum::event::{Effect, Effects, MOST_FOR_A_GROUP};
 use crate::quorum::facts::{Decision, Fence, Situation, Wait};
 use crate::quorum::group::{Group, STEADY_AFTER};
 use crate::quorum::record::{Evidence, Record};
@@ -53,16 +53,20 @@ impl Node {
     /// Decides and acts on every group.
     pub(super) fn act(&mut self, now: Instant, effects: &mut Effects) {
         for id in self.policy.group_ids() {
+            let before = effects.len();
+            let role_before = group_role(&self.groups, id);
             self.keep_time(now, id, effects);
             self.note_hindrance(now, id);
             self.note_lapse(now, id);
             let Some(group) = self.groups.get(id.index()) else { continue };
             let situation = self.situation(now, id, group);
-            self.ask_for_failback(now, id, &situation);
+            self.ask_for_failback(now, id, role_before, &situation);
             self.note_claim(now, id, &situation);
             self.note_service(now, id, &situation);
             self.probe_if_needed(now, id, &situation, effects);
             self.carry_out(now, id, &situation, effects);
+            let asked_for = effects.len().saturating_sub(before);
+            debug_assert!(asked_for <= MOST_FOR_A_GROUP, "{asked_for} effects for one group");
         }
     }
 

@@ -50,12 +50,15 @@ impl Node {
         group.claims_since = is_claiming.then(|| group.claims_since.unwrap_or(now));
     }
 
-    /// The preferred node asks for its group back.
-    pub(super) fn ask_for_failback(&mut self, now: Instant, id: GroupId, situation: &Situation) {
+    /// The preferred node asks for its group back. A request that has lapsed is made anew with the next tick;
+    /// and a node that has just stopped being faulty says that first: `role` is what it was before this tick.
+    pub(super) fn ask_for_failback(&mut self, now: Instant, id: GroupId, role: Role, situation: &Situation) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if asks_back(group.role, situation) && !group.timers.is_set(Timer::Wanted) {
+        if asks_back(role, situation) && !group.timers.is_set(Timer::Wanted) {
             group.timers.set(Timer::Wanted, now + WISH_LASTS);
             self.is_urgent = true;
+        } else if group.timers.is_due(Timer::Wanted, now) {
+            group.timers.stop(Timer::Wanted);
         }
     }
 

@@ -88,7 +88,8 @@ impl Node {
         }
     }
 
-    /// The only place in which a role changes, and what goes with each change.
+    /// Changes a role by the table of [`roles`](crate::quorum::roles), with what goes with each event. Only a
+    /// successor finds its roles elsewhere: in what the guard has in hand.
     pub(super) fn change_role(&mut self, now: Instant, id: GroupId, event: RoleEvent, effects: &mut Effects) {
         let offer_lasts = self.second_waits();
         let release_again_at = now + self.policy.interval();
