@@ -55,6 +55,7 @@
 //!
 //! The binary:
 //!
+//! * `sys/`: fork, ioctls, filters of sockets: all `unsafe` of the daemon.
 //! * `clock.rs`, `logger/`: the monotonic clock, and the log.
 //! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
 //! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices

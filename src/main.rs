@@ -14,8 +14,7 @@ mod operator;
 mod plain;
 mod private;
 mod settings;
-#[cfg(target_env = "musl")]
-mod thread_name;
+mod sys;
 mod tty;
 #[cfg(feature = "workbench")]
 pub mod workbench;

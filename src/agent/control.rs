@@ -1,11 +1,12 @@
 //! The agent's end of the control socket: a few commands at a time, one question each.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockFlag, accept4, recv, send};
+use nix::sys::socket::{MsgFlags, SockFlag, recv, send};
 
 use crate::operator::control::{Answer, Question, decode, encode};
+use crate::sys::sockets::accept;
 
 /// Commands that may wait for an answer at once.
 const MAX_CLIENTS: usize = 4;
@@ -51,12 +52,11 @@ impl Control {
 
     fn let_in(&mut self) {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        while let Ok(client) = accept4(self.listener.as_raw_fd(), flags) {
+        while let Ok(client) = accept(&self.listener, flags) {
             if self.clients.len() >= MAX_CLIENTS {
                 self.clients.remove(0);
             }
-            // SAFETY: accept4 made this descriptor for us, and nobody else knows it.
-            self.clients.push(unsafe { OwnedFd::from_raw_fd(client) });
+            self.clients.push(client);
         }
     }
 }

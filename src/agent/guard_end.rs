@@ -1,16 +1,16 @@
 //! The agent's end of the socket pair.
 
 use std::cell::RefCell;
-use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crosswire::frame::message::decode_all;
 use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
 use crosswire::resource::{Order, Ticket};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
+use crate::sys::sockets::receive_with_descriptor;
 
 /// What came from the guard.
 #[derive(Debug)]
@@ -114,16 +114,12 @@ impl GuardEnd {
     /// The next message, if any.
     pub fn receive(&mut self) -> FromGuardEnd {
         let mut room = [0; MAX_MESSAGE_BYTES];
-        let (length, descriptor) = {
-            let mut parts = [IoSliceMut::new(&mut room)];
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut self.control), flags) {
-                Ok(message) => {
-                    (message.bytes, message.cmsgs().ok().and_then(|mut list| list.find_map(descriptor_of)))
-                }
-                Err(Errno::EAGAIN | Errno::EINTR) => return FromGuardEnd::Nothing,
-                Err(_) => return FromGuardEnd::Gone,
-            }
+        let received =
+            receive_with_descriptor(&self.socket, &mut room, &mut self.control, MsgFlags::MSG_DONTWAIT);
+        let (length, descriptor) = match received {
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::EINTR) => return FromGuardEnd::Nothing,
+            Err(_) => return FromGuardEnd::Gone,
         };
         if length == 0 {
             return FromGuardEnd::Gone;
@@ -139,14 +135,4 @@ impl GuardEnd {
 #[inline(never)]
 fn decode(bytes: &[u8]) -> Option<FromGuard> {
     decode_all(bytes)
-}
-
-fn descriptor_of(message: ControlMessageOwned) -> Option<OwnedFd> {
-    match message {
-        ControlMessageOwned::ScmRights(descriptors) => {
-            // SAFETY: the kernel made this descriptor for us with this message, and nobody else knows it.
-            descriptors.first().map(|descriptor| unsafe { OwnedFd::from_raw_fd(*descriptor) })
-        }
-        _ => None,
-    }
 }

@@ -17,20 +17,10 @@ use nix::unistd::{read, write};
 use super::cable_test::Tester;
 use crate::guard::kernel::interface;
 use crate::operator::control::{Away, PortReport};
+use crate::sys;
 use crate::tty::lines;
 use crate::tty::speed::Mode;
 use crate::tty::uart::{Counts, Uart};
-
-mod ioctl {
-    //! `tty_ioctl(4)`
-
-    nix::ioctl_read_bad!(
-        /// Bytes that have not left the port yet.
-        tiocoutq,
-        nix::libc::TIOCOUTQ,
-        nix::libc::c_int
-    );
-}
 
 /// First wait before a lost port is tried again; it doubles up to [`LAST_RETRY`].
 const FIRST_RETRY: Span = Span::from_s(1);
@@ -380,10 +370,5 @@ impl Port {
 
 /// Where the driver does not say, nothing is queued.
 fn queued_bytes(descriptor: &OwnedFd) -> usize {
-    let mut bytes = 0;
-    // SAFETY: TIOCOUTQ writes one int, and `bytes` is one.
-    match unsafe { ioctl::tiocoutq(descriptor.as_raw_fd(), &mut bytes) } {
-        Ok(_) => usize::try_from(bytes).unwrap_or(0),
-        Err(_) => 0,
-    }
+    sys::tty::queued_bytes(descriptor).unwrap_or(0)
 }

@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl::set_dumpable;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid, write};
+use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid, write};
 
 use siphasher::sip::SipHasher24;
 
@@ -26,6 +26,7 @@ use crate::operator::control::{self, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::restraint;
 use crate::settings::{KeyFile, Settings};
+use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks};
 use crate::{agent, clock, guard, logger, private};
 
 options! {
@@ -77,7 +78,7 @@ pub fn run(options: &RunOptions) -> ExitCode {
 
 /// Neither its descriptors nor its mask reach us or our scripts, and no directory of its is kept busy.
 fn forget_the_caller() {
-    guard::close_all_but(&mut []);
+    close_all_but(&mut []);
     umask(Mode::from_bits_truncate(0o022));
 }
 
@@ -217,8 +218,7 @@ fn be_guard(
         let _ = write(&wakes, &1u64.to_ne_bytes());
     };
     // All memory is locked: a thread that only waits must not have two megabytes of it for its stack.
-    // SAFETY: this process has no other thread yet that could read its environment.
-    unsafe { std::env::set_var("RUST_MIN_STACK", SIGNAL_THREAD_STACK_BYTES) };
+    limit_thread_stacks(SIGNAL_THREAD_STACK_BYTES);
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
@@ -250,12 +250,8 @@ fn be_agent(
     control: std::io::Result<OwnedFd>,
     inheritance: Option<guard::Inheritance>,
 ) -> u8 {
-    let stops = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     // A terminal's Ctrl-C reaches both processes; the guard decides what it means.
-    for ignored in stops.into_iter().chain([Signal::SIGPIPE]) {
-        // SAFETY: ignoring a signal runs no code of ours.
-        let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
-    }
+    ignore(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE]);
     // What this box does not grant was said by the first one.
     if inheritance.is_none() {
         become_realtime(Process::Agent, settings);
@@ -306,8 +302,7 @@ enum Part {
 
 fn go_into_background() -> nix::Result<Part> {
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    // SAFETY: this process has no other thread yet, so the child may do whatever it likes.
-    match unsafe { fork()? } {
+    match fork()? {
         ForkResult::Parent { .. } => Ok(Part::Parent),
         ForkResult::Child => {
             setsid()?;

@@ -42,7 +42,7 @@ use log::error;
 use thiserror::Error;
 
 use crate::settings::Settings;
-pub use event_loop::agent::{Inheritance, Recipe, close_all_but};
+pub use event_loop::agent::{Inheritance, Recipe};
 pub use event_loop::reload;
 use event_loop::turn::{FAILED, Guard};
 use run_dir::lock::{Lock, LockError, PID_FILE, PidRoom};

@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::write;
 
 use crate::clock::now;
+use crate::sys::scheduling::{limit_run_time, nice, set_nice, set_scheduler};
 
 /// Which of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,20 +164,6 @@ fn take_priority(process: Process) -> nix::Result<()> {
     set_scheduler(libc::SCHED_RR, priority)
 }
 
-/// How long a process that goes before others may compute without waiting, as far as that was not limited
-/// before.
-fn limit_run_time(most_us: libc::rlim_t, is_for_good: bool) -> nix::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit, which outlives the call.
-    Errno::result(unsafe { libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) })?;
-    limit.rlim_cur = most_us.min(limit.rlim_max);
-    if is_for_good {
-        limit.rlim_max = limit.rlim_cur;
-    }
-    // SAFETY: the kernel reads one rlimit, which outlives the call.
-    Errno::result(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) }).map(drop)
-}
-
 /// For a child of the guard: whatever priority it takes, our limit is not its own.
 fn forget_run_time() {
     let _ = limit_run_time(libc::RLIM_INFINITY, false);
@@ -186,42 +173,27 @@ fn forget_run_time() {
 fn take_best_nice() -> libc::c_int {
     // Without it the value would be theirs too.
     if set_scheduler(libc::SCHED_OTHER, 0).is_ok() {
-        // SAFETY: this call takes numbers and touches no memory; 0 is this process.
-        let is_granted = |nice: &libc::c_int| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, *nice) } == 0;
-        let _ = (BEST_NICE..0).find(is_granted);
+        let _ = (BEST_NICE..0).find(|nice| set_nice(*nice));
     }
-    // SAFETY: as above.
-    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
-}
-
-fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> nix::Result<()> {
-    // SAFETY: sched_param is plain numbers, for which all zeroes is a value.
-    let mut parameters: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameters.sched_priority = priority;
-    let policy = policy | libc::SCHED_RESET_ON_FORK;
-    // A system call of its own: musl's function of this name only says that it is not there.
-    // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this process.
-    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) };
-    Errno::result(done).map(drop)
+    nice()
 }
 
 #[cfg(test)]
 mod tests {
     use nix::sys::wait::{WaitStatus, waitpid};
-    use nix::unistd::{ForkResult, fork, pipe, read, write};
+    use nix::unistd::{ForkResult, pipe, read, write};
 
     use super::*;
+    use crate::sys::process::{fork, leave};
+    use crate::sys::scheduling::scheduler;
 
     /// What a child of ours reports, which ends then.
     fn told_by_a_child(report: impl FnOnce() -> String) -> String {
         let (from_child, to_parent) = pipe().expect("a pipe");
-        // SAFETY: the child makes system calls and formats text on an allocator that survives a fork, and
-        // leaves by _exit.
-        match unsafe { fork() }.expect("a child") {
+        match fork().expect("a child") {
             ForkResult::Child => {
                 let _ = write(&to_parent, report().as_bytes());
-                // SAFETY: ends this process at once.
-                unsafe { libc::_exit(0) }
+                leave(0)
             }
             ForkResult::Parent { child } => {
                 drop(to_parent);
@@ -242,8 +214,7 @@ mod tests {
             let missed = become_realtime(process, is_realtime);
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
             let locked = status.lines().find(|line| line.starts_with("VmLck")).unwrap_or_default();
-            // SAFETY: takes a number and touches no memory.
-            let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
+            let policy = scheduler();
             let oom = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
             format!("{missed:?}|{locked}|{policy}|{oom}")
         })
@@ -291,22 +262,16 @@ mod tests {
     #[test]
     fn where_real_time_is_refused_the_best_nice_value_is_taken_and_children_have_an_ordinary_one() {
         let (from_child, to_parent) = pipe().expect("a pipe");
-        // SAFETY: as above.
-        match unsafe { fork() }.expect("a child") {
+        match fork().expect("a child") {
             ForkResult::Child => {
-                let nice = take_best_nice();
-                // SAFETY: this call takes numbers and touches no memory.
-                let ours = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-                // SAFETY: as above.
-                let theirs = match unsafe { fork() } {
-                    // SAFETY: ends that process at once.
-                    Ok(ForkResult::Child) => unsafe { libc::_exit(40 + ours()) },
+                let said = take_best_nice();
+                let theirs = match fork() {
+                    Ok(ForkResult::Child) => leave(40 + nice()),
                     Ok(ForkResult::Parent { child }) => waitpid(child, None),
                     Err(errno) => Err(errno),
                 };
-                let _ = write(&to_parent, format!("{nice} {} {theirs:?}", ours()).as_bytes());
-                // SAFETY: as above.
-                unsafe { libc::_exit(0) }
+                let _ = write(&to_parent, format!("{said} {} {theirs:?}", nice()).as_bytes());
+                leave(0)
             }
             ForkResult::Parent { child } => {
                 drop(to_parent);

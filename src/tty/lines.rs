@@ -1,21 +1,13 @@
 //! The modem lines of a port. We drive two of them and see three.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crosswire::health::Lines;
 use crosswire::pair::Side;
 use nix::libc::{self, c_int};
 
-mod ioctl {
-    //! `ioctl_tty(2)`
-
-    use nix::libc::{self, c_int};
-
-    nix::ioctl_read_bad!(tiocmget, libc::TIOCMGET, c_int);
-    nix::ioctl_write_ptr_bad!(tiocmbis, libc::TIOCMBIS, c_int);
-    nix::ioctl_write_ptr_bad!(tiocmbic, libc::TIOCMBIC, c_int);
-}
+use crate::sys;
 
 /// Output: 'my agent runs'.
 pub const DTR: c_int = libc::TIOCM_DTR;
@@ -32,18 +24,14 @@ pub const INPUTS: c_int = DSR | DCD | CTS;
 
 /// The lines as they are now, outputs and inputs; `None` where the port has none.
 pub fn get(port: &OwnedFd) -> Option<c_int> {
-    let mut bits = 0;
-    // SAFETY: TIOCMGET writes one int, and `bits` is one.
-    unsafe { ioctl::tiocmget(port.as_raw_fd(), &raw mut bits) }.ok().map(|_| bits)
+    sys::tty::lines(port).ok()
 }
 
 /// Raises the outputs in `bits` and drops the other one. A port without lines takes no notice.
 pub fn set(port: &OwnedFd, bits: c_int) {
     let (raised, dropped) = (bits & (DTR | RTS), !bits & (DTR | RTS));
-    // SAFETY: TIOCMBIC reads one int, and `dropped` is one.
-    let _ = unsafe { ioctl::tiocmbic(port.as_raw_fd(), &raw const dropped) };
-    // SAFETY: TIOCMBIS reads one int, and `raised` is one.
-    let _ = unsafe { ioctl::tiocmbis(port.as_raw_fd(), &raw const raised) };
+    let _ = sys::tty::drop_lines(port, dropped);
+    let _ = sys::tty::raise_lines(port, raised);
 }
 
 /// What a change of an output needs to come back to an input of the same plug: a transceiver takes

@@ -1,36 +1,21 @@
 //! The speed of a port, read back, speeds that have no `B` constant, and what other programs change of both.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::libc::{self, termios2};
 
-mod ioctl {
-    //! `ioctl_tty(2)`
-
-    use nix::libc;
-
-    nix::ioctl_read!(tcgets2, b'T', 0x2a, libc::termios2);
-    nix::ioctl_write_ptr!(tcsets2, b'T', 0x2b, libc::termios2);
-}
+use crate::sys::tty::{mode, set_mode};
 
 /// Percent by which a divisor may miss a speed: two ends that are off by this in opposite directions still
 /// meet in the middle of the stop bit (half a bit in ten is 5 %, shared by two).
 const MAX_ERROR_PERCENT: u32 = 2;
-
-fn mode_of(port: &OwnedFd) -> nix::Result<termios2> {
-    let mut mode = std::mem::MaybeUninit::<termios2>::zeroed();
-    // SAFETY: TCGETS2 writes one termios2, to which the pointer is.
-    unsafe { ioctl::tcgets2(port.as_raw_fd(), mode.as_mut_ptr()) }?;
-    // SAFETY: plain numbers, for which zeroes are a value.
-    Ok(unsafe { mode.assume_init() })
-}
 
 /// The speed in bits a second at which the port sends now, as the driver has set it.
 ///
 /// # Errors
 /// `ENOTTY`, and what else the driver says.
 pub fn get(port: &OwnedFd) -> nix::Result<u32> {
-    mode_of(port).map(|mode| mode.c_ospeed)
+    mode(port).map(|mode| mode.c_ospeed)
 }
 
 /// Sets any speed (`BOTHER`). A driver takes the nearest that its clock divides to.
@@ -38,10 +23,10 @@ pub fn get(port: &OwnedFd) -> nix::Result<u32> {
 /// # Errors
 /// `ENOTTY`, and what else the driver says.
 pub fn set(port: &OwnedFd, baud: u32) -> nix::Result<()> {
-    let mut mode = mode_of(port)?;
-    mode.c_cflag = mode.c_cflag & !(libc::CBAUD | libc::CIBAUD) | libc::BOTHER;
-    (mode.c_ispeed, mode.c_ospeed) = (baud, baud);
-    Mode(mode).set(port)
+    let mut wanted = mode(port)?;
+    wanted.c_cflag = wanted.c_cflag & !(libc::CBAUD | libc::CIBAUD) | libc::BOTHER;
+    (wanted.c_ispeed, wanted.c_ospeed) = (baud, baud);
+    set_mode(port, &wanted)
 }
 
 /// How a port is set: speed, raw or not, flow control.
@@ -52,9 +37,8 @@ impl Mode {
     /// As it is now, in the words in which the driver tells it once it was set so; `None` where the driver
     /// does not say.
     pub fn of(port: &OwnedFd) -> Option<Self> {
-        let mode = Self(mode_of(port).ok()?);
-        mode.set(port).ok()?;
-        mode_of(port).map(Self).ok()
+        Self(mode(port).ok()?).set(port).ok()?;
+        mode(port).map(Self).ok()
     }
 
     /// Sets the port so again if it is set otherwise; the speed at which it was found then.
@@ -63,14 +47,13 @@ impl Mode {
             let flags = [mode.c_iflag, mode.c_oflag, mode.c_cflag, mode.c_lflag];
             (flags, mode.c_ispeed, mode.c_ospeed, mode.c_cc)
         };
-        let found = mode_of(port).ok().filter(|found| facts(found) != facts(&self.0))?;
+        let found = mode(port).ok().filter(|found| facts(found) != facts(&self.0))?;
         self.set(port).ok()?;
         Some(found.c_ospeed)
     }
 
     fn set(&self, port: &OwnedFd) -> nix::Result<()> {
-        // SAFETY: TCSETS2 reads one termios2, and there is one.
-        unsafe { ioctl::tcsets2(port.as_raw_fd(), &raw const self.0) }.map(|_| ())
+        set_mode(port, &self.0)
     }
 }
 
@@ -96,16 +79,16 @@ mod tests {
     fn what_another_program_has_set_is_put_right() {
         let pty = nix::pty::openpty(None, None).expect("a pty");
         set(&pty.slave, 19_200).expect("set");
-        let mode = Mode::of(&pty.slave).expect("a mode");
-        assert_eq!(mode.put_right(&pty.slave), None);
+        let before = Mode::of(&pty.slave).expect("a mode");
+        assert_eq!(before.put_right(&pty.slave), None);
         set(&pty.slave, 9_600).expect("set");
-        assert_eq!(mode.put_right(&pty.slave), Some(9_600));
+        assert_eq!(before.put_right(&pty.slave), Some(9_600));
         assert_eq!(get(&pty.slave), Ok(19_200));
-        let mut other = mode_of(&pty.slave).expect("a mode");
+        let mut other = mode(&pty.slave).expect("a mode");
         other.c_iflag ^= libc::IXON;
         Mode(other).set(&pty.slave).expect("set");
-        assert_eq!(mode.put_right(&pty.slave), Some(19_200));
-        assert_eq!(mode.put_right(&pty.slave), None);
+        assert_eq!(before.put_right(&pty.slave), Some(19_200));
+        assert_eq!(before.put_right(&pty.slave), None);
     }
 
     #[test]

@@ -1,64 +1,15 @@
 //! What sits behind a port, and what it has counted.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::libc::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
+use nix::libc::c_int;
 use nix::sys::stat::{fstat, major, minor};
 use serde::{Deserialize, Serialize};
 
 use super::speed::is_near;
-
-/// `struct serial_struct` of linux/serial.h.
-#[repr(C)]
-struct SerialStruct {
-    kind: c_int,
-    line: c_int,
-    port: c_uint,
-    irq: c_int,
-    flags: c_int,
-    xmit_fifo_size: c_int,
-    custom_divisor: c_int,
-    baud_base: c_int,
-    close_delay: c_ushort,
-    io_type: c_char,
-    reserved: c_char,
-    hub6: c_int,
-    closing_wait: c_ushort,
-    closing_wait2: c_ushort,
-    iomem_base: *mut c_uchar,
-    iomem_reg_shift: c_ushort,
-    port_high: c_uint,
-    iomap_base: c_ulong,
-}
-
-/// `struct serial_icounter_struct` of linux/serial.h.
-#[repr(C)]
-#[derive(Default)]
-struct SerialCounts {
-    cts: c_int,
-    dsr: c_int,
-    rng: c_int,
-    dcd: c_int,
-    rx: c_int,
-    tx: c_int,
-    frame: c_int,
-    overrun: c_int,
-    parity: c_int,
-    brk: c_int,
-    buf_overrun: c_int,
-    reserved: [c_int; 9],
-}
-
-mod ioctl {
-    //! `ioctl_tty(2)` does not know them; linux/drivers/tty/serial/serial_core.c does.
-
-    use nix::libc;
-
-    nix::ioctl_read_bad!(tiocgserial, libc::TIOCGSERIAL, super::SerialStruct);
-    nix::ioctl_read_bad!(tiocgicount, libc::TIOCGICOUNT, super::SerialCounts);
-}
+use crate::sys;
 
 /// A UART, as far as the driver tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -88,11 +39,7 @@ const WITHOUT_FIFO: std::ops::RangeInclusive<i32> = 1..=3;
 impl Uart {
     /// Asks the driver; `None` where the port is a pseudo-terminal or the driver does not tell.
     pub fn of(port: &OwnedFd) -> Option<Self> {
-        let mut told = std::mem::MaybeUninit::<SerialStruct>::zeroed();
-        // SAFETY: TIOCGSERIAL writes one serial_struct, to which the pointer is.
-        unsafe { ioctl::tiocgserial(port.as_raw_fd(), told.as_mut_ptr()) }.ok()?;
-        // SAFETY: plain numbers and a pointer that nobody follows, for all of which zeroes are a value.
-        let told = unsafe { told.assume_init() };
+        let told = sys::tty::serial(port).ok()?;
         let is_adapter = fstat(port).is_ok_and(|found| ADAPTERS.contains(&major(found.st_rdev)));
         Some(Self {
             kind: if is_adapter { ADAPTER } else { told.kind },
@@ -154,9 +101,7 @@ pub struct Counts {
 impl Counts {
     /// Asks the driver; `None` where it does not count.
     pub fn of(port: &OwnedFd) -> Option<Self> {
-        let mut told = SerialCounts::default();
-        // SAFETY: TIOCGICOUNT writes one serial_icounter_struct, and `told` is one.
-        unsafe { ioctl::tiocgicount(port.as_raw_fd(), &raw mut told) }.ok()?;
+        let told = sys::tty::counts(port).ok()?;
         let count = |n: c_int| n.cast_unsigned();
         Some(Self {
             framing: count(told.frame),

@@ -25,7 +25,7 @@ const LIBRARY: [&str; 13] = [
 /// The binary's folders, in the same way.
 const BINARY: [&str; 13] = [
     "plain",
-    "thread_name",
+    "sys",
     "private",
     "clock",
     "tty",

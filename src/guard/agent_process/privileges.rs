@@ -17,6 +17,8 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
 use thiserror::Error;
 
+use crate::sys::capabilities;
+
 /// The agent's user, where it exists.
 const USER: &str = "crosswire";
 const USERS: &str = "/etc/passwd";
@@ -29,11 +31,6 @@ const FIRST_OWN_ID: u32 = 60_600;
 const OWN_IDS: u32 = 500;
 /// Paths, listeners, the guard, the log and some room.
 const MAX_OPEN_FILES: rlim_t = 64;
-/// The last capability that any kernel may have (two words of the set).
-const MAX_CAPABILITY: libc::c_ulong = 63;
-/// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-
 /// What became of our privileges.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Dropped {
@@ -67,17 +64,17 @@ pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
     dropped.note("files of any size", forbid_files());
     dropped.note("message queues", limit(Resource::RLIMIT_MSGQUEUE, 0));
-    dropped.note("the bounding set", clear_bounding_set());
+    dropped.note("the bounding set", capabilities::clear_bounding_set().map_err(io::Error::from));
     dropped.note("supplementary groups", setgroups(&[]).map_err(io::Error::from));
     dropped.note("the group", setresgid(gid, gid, gid).map_err(io::Error::from));
     let became = setresuid(uid, uid, uid);
     dropped.note("the user", became.map_err(io::Error::from));
     dropped.note("new privileges on exec", set_no_new_privs().map_err(io::Error::from));
-    clear_capabilities().map_err(StillPrivileged::Capset)?;
+    capabilities::clear().map_err(StillPrivileged::Capset)?;
     // After the user: older kernels count the new user's processes when it changes.
     dropped.note("new processes", limit(Resource::RLIMIT_NPROC, 0));
     dropped.note("being traced", set_dumpable(false).map_err(io::Error::from));
-    match capabilities() {
+    match capabilities::all() {
         0 if became.is_ok() && setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() => {
             Err(StillPrivileged::RootAgain)
         }
@@ -168,58 +165,6 @@ fn forbid_files() -> io::Result<()> {
     limit(Resource::RLIMIT_FSIZE, 0)
 }
 
-/// No program that is ever executed could get a capability back (capabilities(7)).
-fn clear_bounding_set() -> io::Result<()> {
-    for capability in 0..=MAX_CAPABILITY {
-        // SAFETY: this prctl takes a number and touches no memory.
-        let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-        match Errno::result(done) {
-            // Past the last one that this kernel knows.
-            Err(Errno::EINVAL) => break,
-            outcome => outcome.map(drop)?,
-        }
-    }
-    Ok(())
-}
-
-/// `struct __user_cap_header_struct` for this process.
-#[repr(C)]
-struct CapabilityHeader {
-    version: u32,
-    pid: libc::c_int,
-}
-
-/// `struct __user_cap_data_struct`; the kernel takes two, low bits first.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct CapabilityWord {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-/// Empties the effective, permitted and inheritable sets, and with them the ambient one.
-fn clear_capabilities() -> nix::Result<()> {
-    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let none = [CapabilityWord::default(); 2];
-    // SAFETY: header and data have the layout of capset(2), outlive the call, and are only read by it.
-    let done = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
-    Errno::result(done).map(drop)
-}
-
-/// Whatever capability we have in any set; all of them if the kernel does not say.
-fn capabilities() -> u64 {
-    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut words = [CapabilityWord::default(); 2];
-    // SAFETY: header and data have the layout of capget(2); the kernel writes at most two words of data.
-    let done = unsafe { libc::syscall(libc::SYS_capget, &raw const header, words.as_mut_ptr()) };
-    if done != 0 {
-        return u64::MAX;
-    }
-    let [low, high] = words.map(|word| u64::from(word.effective | word.permitted | word.inheritable));
-    low | high << 32
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::fd::{AsFd, AsRawFd};
@@ -229,12 +174,13 @@ mod tests {
     use nix::sys::resource::getrlimit;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     use nix::sys::wait::{WaitStatus, waitpid};
-    use nix::unistd::{ForkResult, fork, getgroups, pipe, read, write};
+    use nix::unistd::{ForkResult, getgroups, pipe, read, write};
 
     use super::*;
     use crate::clock::now;
     use crate::guard::kernel::addresses::Addresses;
     use crate::guard::testing::{Veth, address, in_namespace};
+    use crate::sys::process::{fork, leave};
     use crosswire::time::Span;
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::{chroot, execv};
@@ -246,9 +192,7 @@ mod tests {
     ) -> String {
         let run_dir = tempfile::tempdir().expect("a directory");
         let (from_child, to_parent) = pipe().expect("a pipe");
-        // SAFETY: the child only makes system calls and formats text, on an allocator that survives a fork,
-        // and leaves by _exit.
-        match unsafe { fork() }.expect("a child") {
+        match fork().expect("a child") {
             ForkResult::Child => {
                 // What tests beside this one have open would use up what a process may open.
                 for other in (3..4_096).filter(|fd| *fd != to_parent.as_raw_fd()) {
@@ -257,8 +201,7 @@ mod tests {
                 before();
                 let text = report(drop_all(run_dir.path()));
                 let _ = write(to_parent.as_fd(), text.as_bytes());
-                // SAFETY: ends this process at once.
-                unsafe { libc::_exit(0) }
+                leave(0)
             }
             ForkResult::Parent { child } => {
                 drop(to_parent);
@@ -277,17 +220,15 @@ mod tests {
                 || (),
                 |dropped| {
                     let raw = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), None);
-                    // SAFETY: a child, if there were one, would leave at once.
-                    let forked = unsafe { fork() }.map(|result| {
+                    let forked = fork().map(|result| {
                         if matches!(result, ForkResult::Child) {
-                            // SAFETY: ends this process at once.
-                            unsafe { libc::_exit(0) }
+                            leave(0)
                         }
                     });
                     format!(
                         "{dropped:?} caps={:x} raw={raw:?} root={} fork={forked:?} nnp={:?} dumpable={:?} \
                             files={:?} groups={:?}",
-                        capabilities(),
+                        capabilities::all(),
                         fs::read_dir("/").map_or(99, Iterator::count),
                         get_no_new_privs(),
                         get_dumpable(),
@@ -344,7 +285,7 @@ mod tests {
         in_namespace(|| {
             // A user namespace without a map knows neither our user nor a number of our own.
             let enter = || unshare(CloneFlags::CLONE_NEWUSER).expect("a user namespace");
-            let report = in_child(enter, |dropped| format!("{dropped:?} caps={:x}", capabilities()));
+            let report = in_child(enter, |dropped| format!("{dropped:?} caps={:x}", capabilities::all()));
             assert!(report.starts_with("Ok(") && report.ends_with("caps=0"), "{report}");
             assert!(
                 report.contains("the user (Invalid") && report.contains("the group (Invalid"),

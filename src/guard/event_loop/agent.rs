@@ -8,12 +8,9 @@ use crosswire::pair::GroupId;
 use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
 use crosswire::resource::Token;
 use log::{error, info, warn};
-use nix::errno::Errno;
-use nix::libc;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::ForkResult;
 
 use super::turn::Guard;
 use crate::guard::agent_process::link::AgentLink;
@@ -23,9 +20,7 @@ use crate::ipc::FromGuard;
 use crate::logger;
 use crate::operator::words;
 use crate::settings::{Settings, VirtualAddress};
-
-/// A descriptor above this is closed only where the kernel can close a range (Linux 5.9).
-const MAX_DESCRIPTOR: RawFd = 4_096;
+use crate::sys::process::{close_all_but, fork};
 
 /// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard
 /// does not read it. It is empty for one that begins anew.
@@ -68,9 +63,7 @@ impl Guard<'_> {
         // them.
         let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         let before = stops.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
-        // SAFETY: our only other thread waits for signals and holds no lock; glibc and musl reset the
-        // allocator's in the child.
-        let forked = unsafe { fork() };
+        let forked = fork();
         if let Ok(ForkResult::Child) = forked {
             drop(ours);
             let mut keeps = logger::become_agent();
@@ -190,26 +183,4 @@ impl Guard<'_> {
             }
         }
     }
-}
-
-/// Closes every descriptor above standard error that is not listed.
-pub fn close_all_but(kept: &mut [RawFd]) {
-    kept.sort_unstable();
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MAX_DESCRIPTOR, |(soft, _)| {
-        RawFd::try_from(soft).unwrap_or(MAX_DESCRIPTOR).min(MAX_DESCRIPTOR)
-    });
-    let above = kept.last().map_or(3, |last| last + 1);
-    let end = if close_range_from(above).is_ok() { above } else { limit };
-    for descriptor in (3..end).filter(|descriptor| kept.binary_search(descriptor).is_err()) {
-        // SAFETY: whoever owned it was the guard, of which this process keeps nothing and drops nothing.
-        unsafe { libc::close(descriptor) };
-    }
-}
-
-/// `close_range(first, ~0, 0)`, which has the same number everywhere.
-fn close_range_from(first: RawFd) -> nix::Result<()> {
-    const SYS_CLOSE_RANGE: libc::c_long = 436;
-    // SAFETY: as for every single one of them, see the caller.
-    let done = unsafe { libc::syscall(SYS_CLOSE_RANGE, first, u32::MAX, 0) };
-    Errno::result(done).map(drop)
 }

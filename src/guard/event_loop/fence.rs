@@ -6,19 +6,17 @@ use crosswire::custody::{End, Event};
 use crosswire::resource::Fault;
 use crosswire::time::{Instant, Span};
 use log::error;
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::libc;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, write};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid, write};
 
-use super::agent::close_all_but;
 use super::turn::Guard;
 use crate::clock::now;
 use crate::guard::fencing::fence::{Task, carry_out};
 use crate::guard::scripts::run::{Ended, Run};
 use crate::settings::Settings;
+use crate::sys::process::{close_all_but, fork_into, handle_by_default};
 
 /// What the child may take beyond the time of its fences before it is ended.
 const SPARE: Span = Span::from_s(5);
@@ -70,27 +68,15 @@ fn spawn(settings: &Settings) -> nix::Result<(Pid, OwnedFd)> {
     // A signal to the child waits until it has let go of our handlers: they would take it for one to the
     // guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: the guard's only other thread waits for signals and holds no lock; the child leaves by _exit.
-    let forked = unsafe { fork() };
-    if let Ok(ForkResult::Child) = forked {
-        let code = if become_fence(&null, &writer).is_ok() { fence_alone(settings) } else { 1 };
-        // SAFETY: ends this process at once, without running anything of the guard's.
-        unsafe { libc::_exit(code) }
-    }
+    let child = fork_into(|| if become_fence(&null, &writer).is_ok() { fence_alone(settings) } else { 1 });
     before.thread_set_mask()?;
-    match forked? {
-        ForkResult::Parent { child } => Ok((child, reader)),
-        ForkResult::Child => Err(Errno::ECHILD),
-    }
+    Ok((child?, reader))
 }
 
 /// In the child: a session of its own, default signals, no input, output into the pipe.
 fn become_fence(null: &OwnedFd, output: &OwnedFd) -> nix::Result<()> {
     setsid()?;
-    for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        // SAFETY: the default action is no handler of ours.
-        unsafe { signal(handled, SigHandler::SigDfl) }?;
-    }
+    handle_by_default(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
     SigSet::empty().thread_set_mask()?;
     dup2_stdin(null)?;
     dup2_stdout(output)?;

@@ -4,7 +4,7 @@
 //! `crosswire fence --test`. Whatever cannot be confirmed within its time counts as not done.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -17,12 +17,14 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::termios::tcsendbreak;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, dup, fork, pipe2, read, write};
+use nix::unistd::{Pid, dup, pipe2, read, write};
 
 use crate::clock::now;
 use crate::guard::scripts::spawn::{SEARCH_PATH, become_program, c_string};
 use crate::guard::serial::ports::open_serial;
 use crate::settings::{Convention, Fence, FenceAction, FenceMethod, ModemLine};
+use crate::sys;
+use crate::sys::process::fork_into;
 
 /// How long a line of a reset cable is pulled; a reset switch is pressed for less.
 const PULSE: Span = Span::from_ms(500);
@@ -173,21 +175,13 @@ fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
     write(&writer, call.input.as_bytes())?;
     drop(writer);
     let output = dup(std::io::stdout())?;
-    // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            // Given up with whoever waits for it.
-            let _ = set_pdeathsig(Signal::SIGKILL);
-            become_program(
-                arguments.get(..1).unwrap_or_default(),
-                &arguments,
-                &call.environment,
-                &reader,
-                &output,
-            )
-        }
-    }
+    // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
+    fork_into(|| {
+        // Given up with whoever waits for it.
+        let _ = set_pdeathsig(Signal::SIGKILL);
+        let programs = arguments.get(..1).unwrap_or_default();
+        become_program(programs, &arguments, &call.environment, &reader, &output)
+    })
 }
 
 fn open(port: &Path, baud: u32) -> Result<OwnedFd, Unconfirmed> {
@@ -226,31 +220,13 @@ trait Lines {
 
 struct Port(OwnedFd);
 
-mod ioctl {
-    use nix::libc::{self, c_int};
-    nix::ioctl_read_bad!(get_lines, libc::TIOCMGET, c_int);
-    nix::ioctl_write_ptr_bad!(raise_lines, libc::TIOCMBIS, c_int);
-    nix::ioctl_write_ptr_bad!(drop_lines, libc::TIOCMBIC, c_int);
-}
-
 impl Lines for Port {
     fn get(&mut self) -> nix::Result<c_int> {
-        let mut lines = 0;
-        // SAFETY: the kernel writes one int to where the pointer points.
-        unsafe { ioctl::get_lines(self.0.as_raw_fd(), &raw mut lines) }?;
-        Ok(lines)
+        sys::tty::lines(&self.0)
     }
 
     fn set(&mut self, lines: c_int, is_up: bool) -> nix::Result<()> {
-        let (fd, lines) = (self.0.as_raw_fd(), &raw const lines);
-        let done = if is_up {
-            // SAFETY: the kernel reads one int from where the pointer points.
-            unsafe { ioctl::raise_lines(fd, lines) }
-        } else {
-            // SAFETY: as above.
-            unsafe { ioctl::drop_lines(fd, lines) }
-        };
-        done.map(drop)
+        if is_up { sys::tty::raise_lines(&self.0, lines) } else { sys::tty::drop_lines(&self.0, lines) }
     }
 }
 

@@ -6,47 +6,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crosswire::quorum::timing::pets_for;
 use crosswire::time::Span;
 use log::{error, info, warn};
-use nix::errno::Errno;
-use nix::libc::c_int;
 
 use crate::operator::words::reset_cause;
 use crate::settings::{Settings, Watchdog as Wanted};
+use crate::sys::watchdog::{WatchdogRequest, ask};
 
 /// Most seconds that a beat can announce.
 const MAX_ANNOUNCED_S: u64 = 255;
-
-/// The ioctls of linux/watchdog.h. All but the first take a pointer to one int.
-mod ioctl {
-    use nix::libc::c_int;
-    /// `struct watchdog_info`.
-    #[repr(C)]
-    #[derive(Default)]
-    pub struct Info {
-        pub options: u32,
-        pub firmware_version: u32,
-        pub identity: [u8; 32],
-    }
-
-    nix::ioctl_read!(support, b'W', 0, Info);
-    nix::ioctl_read!(boot_status, b'W', 2, c_int);
-    nix::ioctl_readwrite!(set_timeout, b'W', 6, c_int);
-    nix::ioctl_read!(timeout, b'W', 7, c_int);
-}
-
-/// What a driver can be asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Request {
-    Options,
-    BootStatus,
-    SetTimeout(u32),
-    Timeout,
-}
 
 /// An open device. Opening starts it.
 enum Hardware {
@@ -74,39 +45,16 @@ impl Hardware {
         Ok(Self::Driver(OpenOptions::new().write(true).open(device)?))
     }
 
-    fn ask(&self, request: Request) -> nix::Result<u32> {
-        let file = match self {
-            Self::Driver(file) => file.as_raw_fd(),
+    fn ask(&self, request: WatchdogRequest) -> nix::Result<u32> {
+        match self {
+            Self::Driver(file) => ask(file, request),
             #[cfg(test)]
-            Self::Pretended(_, [timeout_s, boot_status, options]) => {
-                return Ok(match request {
-                    Request::Options => *options,
-                    Request::BootStatus => *boot_status,
-                    Request::Timeout | Request::SetTimeout(_) => *timeout_s,
-                });
-            }
-        };
-        let mut value: c_int = 0;
-        let answer = &raw mut value;
-        match request {
-            Request::Options => {
-                let mut info = ioctl::Info::default();
-                // SAFETY: the descriptor is open, and the driver writes one such structure to where the
-                // pointer points.
-                unsafe { ioctl::support(file, &raw mut info) }?;
-                return Ok(info.options);
-            }
-            // SAFETY: the descriptor is open, and the driver writes one int to where `answer` points.
-            Request::BootStatus => unsafe { ioctl::boot_status(file, answer) }?,
-            // SAFETY: as above.
-            Request::Timeout => unsafe { ioctl::timeout(file, answer) }?,
-            Request::SetTimeout(seconds) => {
-                value = c_int::try_from(seconds).map_err(|_| Errno::EINVAL)?;
-                // SAFETY: as above; the driver reads that int first.
-                unsafe { ioctl::set_timeout(file, &raw mut value) }?
-            }
-        };
-        u32::try_from(value).map_err(|_| Errno::EINVAL)
+            Self::Pretended(_, [timeout_s, boot_status, options]) => Ok(match request {
+                WatchdogRequest::Options => *options,
+                WatchdogRequest::BootStatus => *boot_status,
+                WatchdogRequest::Timeout | WatchdogRequest::SetTimeout(_) => *timeout_s,
+            }),
+        }
     }
 
     /// Any byte but the magic one puts the reset off by a timeout.
@@ -206,18 +154,19 @@ impl<'a> Watchdog<'a> {
     }
 
     fn set(&self, hardware: &Hardware) -> io::Result<Armed> {
-        let boot_status = hardware.ask(Request::BootStatus).unwrap_or(0);
+        let boot_status = hardware.ask(WatchdogRequest::BootStatus).unwrap_or(0);
         // Some have a fixed timeout. What counts is what it really is.
-        let _ = hardware
-            .ask(Request::SetTimeout(u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX)));
-        let real = hardware.ask(Request::Timeout)?;
+        let _ = hardware.ask(WatchdogRequest::SetTimeout(
+            u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX),
+        ));
+        let real = hardware.ask(WatchdogRequest::Timeout)?;
         let bound_s = (Span::from_s(u64::from(real)) + self.fresh_for).as_s_ceil();
         let too_slow =
             || io::Error::other(format!("its timeout of {real} s is more than the peer can be told"));
         if real == 0 || bound_s > MAX_ANNOUNCED_S {
             return Err(too_slow());
         }
-        let goes_on = hardware.ask(Request::Options).is_ok_and(|options| options & MAGIC_CLOSE != 0);
+        let goes_on = hardware.ask(WatchdogRequest::Options).is_ok_and(|options| options & MAGIC_CLOSE != 0);
         let short = |seconds: u64| u8::try_from(seconds).map_err(|_| too_slow());
         let bound_s = if goes_on { short(bound_s)? } else { 0 };
         Ok(Armed { timeout_s: short(u64::from(real))?, bound_s, boot_status })

@@ -14,12 +14,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, sendto, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, sendto, socket};
 
 use crate::guard::kernel::interface;
 use crate::guard::kernel::packets::{Frame, Mac};
+use crate::sys::sockets::{attach_filter, link_address, lock_filter};
 
 /// A classic BPF jump reaches this many instructions, and so does the list of addresses.
 const MAX_ADDRESSES: usize = 100;
@@ -87,7 +86,7 @@ impl Listener {
         let socket = packet_socket()?;
         let Outlet { index, mac } = outlet(&socket, interface)?;
         // Before the first packet can come.
-        attach(&socket, &filter(hears, addresses))?;
+        attach_filter(&socket, &filter(hears, addresses))?;
         lock_filter(&socket)?;
         bind(socket.as_raw_fd(), &link_address(index, ethertype)?)?;
         Ok(Self { socket, mac })
@@ -99,52 +98,8 @@ fn packet_socket() -> nix::Result<OwnedFd> {
     socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
 }
 
-fn link_address(index: u32, ethertype: u16) -> nix::Result<LinkAddr> {
-    // SAFETY: sockaddr_ll is plain numbers, for which all zeroes is a value.
-    let mut raw: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    raw.sll_family = u16::try_from(libc::AF_PACKET).map_err(|_| Errno::EINVAL)?;
-    raw.sll_protocol = ethertype.to_be();
-    raw.sll_ifindex = i32::try_from(index).map_err(|_| Errno::ENODEV)?;
-    // SAFETY: the pointer is to a whole sockaddr_ll with its family set, which is what is copied from it.
-    unsafe { LinkAddr::from_raw((&raw const raw).cast(), None) }.ok_or(Errno::EINVAL)
-}
-
 fn outlet(socket: &OwnedFd, name: &str) -> nix::Result<Outlet> {
     Ok(Outlet { index: interface::index(socket, name)?, mac: interface::mac(socket, name)? })
-}
-
-fn attach(fd: &OwnedFd, filter: &[libc::sock_filter]) -> nix::Result<()> {
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len()).map_err(|_| Errno::E2BIG)?,
-        filter: filter.as_ptr().cast_mut(),
-    };
-    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(|_| Errno::EINVAL)?;
-    let option = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
-    // SAFETY: `program` and the instructions that it points to outlive the call, and the kernel only reads
-    // them.
-    let done =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), option.0, option.1, (&raw const program).cast(), length) };
-    Errno::result(done).map(drop)
-}
-
-/// Whoever gets the socket hears no more than what was asked for (Linux 3.9; an older kernel does not know
-/// how to).
-fn lock_filter(fd: &OwnedFd) -> nix::Result<()> {
-    let (yes, length) = (1_i32, libc::socklen_t::try_from(size_of::<i32>()).map_err(|_| Errno::EINVAL)?);
-    // SAFETY: the kernel reads one int from where the pointer points, and the int outlives the call.
-    let done = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LOCK_FILTER,
-            (&raw const yes).cast(),
-            length,
-        )
-    };
-    match Errno::result(done) {
-        Ok(_) | Err(Errno::ENOPROTOOPT) => Ok(()),
-        Err(errno) => Err(errno),
-    }
 }
 
 // Offsets into an Ethernet frame.
@@ -263,7 +218,7 @@ mod tests {
         in_namespace(|| {
             let _veth = Veth::up("near", "far");
             let listener = Listener::open("near", Hears::Arp, &[ip("10.9.0.100")]).expect("a listener");
-            assert_eq!(attach(&listener.socket, &[answer(WHOLE_PACKET)]), Err(Errno::EPERM));
+            assert_eq!(attach_filter(&listener.socket, &[answer(WHOLE_PACKET)]), Err(Errno::EPERM));
         });
     }
 

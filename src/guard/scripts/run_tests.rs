@@ -8,13 +8,14 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::signal::{SigHandler, kill, signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{ForkResult, fork, getpgid, pipe2 as make_pipe};
+use nix::unistd::{ForkResult, getpgid, pipe2 as make_pipe};
 
 use super::*;
 use crate::clock::now;
 use crate::guard::scripts::spawn::{NODE_VARIABLE, environment};
 use crate::guard::testing::executable::write_executable;
 use crate::settings::Monitor;
+use crate::sys::process::{fork, leave};
 
 /// Longer than any script of these tests takes, however busy the machine is.
 const LONG: Span = Span::from_s(60);
@@ -309,13 +310,11 @@ fn interrupt_at_once(script: &Script) -> i32 {
 fn a_script_that_is_ended_before_it_begins_does_not_end_the_guard() {
     let (_dir, script) = script("exec sleep 1");
     // In a process of its own: a handler belongs to all threads.
-    // SAFETY: the child runs on an allocator that survives a fork, and leaves by _exit.
-    match unsafe { fork() }.expect("a process") {
+    match fork().expect("a process") {
         ForkResult::Parent { child } => assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0))),
         ForkResult::Child => {
             let code = interrupt_at_once(&script);
-            // SAFETY: ends this process at once.
-            unsafe { libc::_exit(code) }
+            leave(code)
         }
     }
 }

@@ -6,20 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::libc;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{
-    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, pipe2, setsid, write,
-};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid, write};
 
 use crosswire::custody::Action;
 use crosswire::time::Span;
 
-use crate::guard::event_loop::agent::close_all_but;
 use crate::guard::scheduling::become_ordinary;
 use crate::guard::scripts::run::timeout;
 use crate::settings::{Script, Standard};
+use crate::sys::process::{close_all_but, fork_into, handle_by_default, leave};
 
 /// What the shell answers for a program that cannot be executed.
 const CANNOT_EXECUTE: i32 = 126;
@@ -41,14 +38,10 @@ pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Res
     // A signal to the child waits until it has let go of our handlers: they would take it for one to the
     // guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    let forked = match unsafe { fork() } {
-        Ok(ForkResult::Child) => become_program(&programs, &arguments, environment, &null, &writer),
-        Ok(ForkResult::Parent { child }) => Ok(child),
-        Err(errno) => Err(errno),
-    };
+    // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
+    let child = fork_into(|| become_program(&programs, &arguments, environment, &null, &writer));
     before.thread_set_mask()?;
-    Ok((forked?, reader))
+    Ok((child?, reader))
 }
 
 /// Runs the first of these programs that exists, and returns what it wrote; nothing where it cannot be run.
@@ -67,11 +60,7 @@ fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> n
     let environment = [SEARCH_PATH.to_owned()];
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: the child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    let child = match unsafe { fork() }? {
-        ForkResult::Child => become_program(programs, &arguments, &environment, &null, &writer),
-        ForkResult::Parent { child } => child,
-    };
+    let child = fork_into(|| become_program(programs, &arguments, &environment, &null, &writer))?;
     drop(writer);
     let mut bytes = [0; 256];
     loop {
@@ -96,10 +85,7 @@ pub fn become_program<S: AsRef<CStr>>(
 ) -> ! {
     let prepare = || -> nix::Result<()> {
         setsid()?;
-        for handled in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
-            // SAFETY: the default action is no handler of ours.
-            unsafe { signal(handled, SigHandler::SigDfl) }?;
-        }
+        handle_by_default(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE])?;
         SigSet::empty().thread_set_mask()?;
         // What spares the guard must not spare its scripts.
         become_ordinary();
@@ -120,8 +106,7 @@ pub fn become_program<S: AsRef<CStr>>(
     for part in ["cannot be executed: ", failed.map_or("", Errno::desc), "\n"] {
         let _ = write(std::io::stdout(), part.as_bytes());
     }
-    // SAFETY: ends this process at once, without running anything of the guard's.
-    unsafe { libc::_exit(CANNOT_EXECUTE) }
+    leave(CANNOT_EXECUTE)
 }
 
 /// Everything that a script sees of the world: a search path, what `variables` say, and what its standard

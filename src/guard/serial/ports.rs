@@ -4,7 +4,7 @@
 //! is refused with a line that says how to free it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -21,6 +21,7 @@ use serialport::{DataBits, ErrorKind, FlowControl, Parity, StopBits};
 use thiserror::Error;
 
 use crate::settings::{PathDevice, PathSettings};
+use crate::sys;
 use crate::tty::{fit, speed};
 
 /// `TC_PRIO_INTERACTIVE` of linux/pkt_sched.h: beats leave before bulk traffic.
@@ -94,10 +95,11 @@ pub fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
         .flow_control(FlowControl::None)
         .open_native();
     let port = opened.map_err(|error| serial_error(&name, &error))?;
-    // SAFETY: the port gives its descriptor away and forgets it, so that from here on it is ours alone.
-    let fd = unsafe { OwnedFd::from_raw_fd(port.into_raw_fd()) };
+    let fd = sys::tty::descriptor_of(port);
     if is_pty(found.rdev()) {
-        share_again(&fd);
+        // A pseudo-terminal outlives its last user, and would stay closed to the next run wherever root is
+        // not root of the whole box. The lock stays. If this fails, the port is merely less welcoming.
+        let _ = sys::tty::share(&fd);
     }
     make_quiet(&fd).map_err(|errno| {
         OpenError::refused(format!("{name} is not a serial port: {}", errno.desc()), errno)
@@ -138,14 +140,6 @@ fn make_quiet(fd: &OwnedFd) -> nix::Result<()> {
 /// Unix98 pseudo-terminals have the majors 136 to 143 (Linux's devices.txt).
 fn is_pty(rdev: u64) -> bool {
     (136..=143).contains(&major(rdev))
-}
-
-/// Takes the exclusive flag off again, and leaves the lock. A pseudo-terminal outlives its last user, and
-/// would stay closed to the next run wherever root is not root of the whole box.
-fn share_again(fd: &OwnedFd) {
-    nix::ioctl_none_bad!(tiocnxcl, libc::TIOCNXCL);
-    // SAFETY: this ioctl takes no argument. If it fails, the port is merely less welcoming.
-    let _ = unsafe { tiocnxcl(fd.as_raw_fd()) };
 }
 
 fn serial_error(device: &str, error: &serialport::Error) -> OpenError {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,17 +12,16 @@ use crosswire::frame::Key;
 use crosswire::pair::GroupId;
 use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 use crosswire::time::{Instant, Span};
+use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, sendmsg,
-    socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, send, sendmsg, socketpair,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, pause};
-use nix::{cmsg_space, libc};
+use nix::unistd::{ForkResult, Pid, getpid, pause};
 
 use crate::clock::now;
 use crate::guard::scheduling::{Process, become_realtime};
@@ -31,6 +30,8 @@ use crate::guard::testing::{address, settings};
 use crate::guard::{Inheritance, Recipe, block_child_signal, open, run_to_end};
 use crate::ipc::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
 use crate::settings::{Script, Settings};
+use crate::sys::process::{fork, leave};
+use crate::sys::sockets::receive_with_descriptor;
 
 pub const GROUP: GroupId = GroupId(0);
 pub const VIP: &str = "10.9.0.100/24@near";
@@ -75,9 +76,7 @@ impl Rig {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair");
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).expect("an eventfd");
-        // SAFETY: the child runs on an allocator that survives a fork, uses nothing of other threads, and
-        // leaves by _exit.
-        let guard = match unsafe { fork() }.expect("a guard") {
+        let guard = match fork().expect("a guard") {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
                 drop(passed);
@@ -85,8 +84,7 @@ impl Rig {
                     become_realtime(Process::Guard, true);
                 }
                 let code = Self::be_guard(settings, dir.path(), &stop, &passes);
-                // SAFETY: ends this process at once.
-                unsafe { libc::_exit(code) }
+                leave(code)
             }
         };
         drop(passes);
@@ -143,7 +141,7 @@ impl Rig {
             "no agent is started"
         );
         let mut bytes = [0; 1_024];
-        let (length, link) = receive_with_descriptor(&self.passed, &mut bytes).expect("an agent");
+        let (length, link) = receive(&self.passed, &mut bytes).expect("an agent");
         let (pid, text) = bytes[..length].split_first_chunk().expect("a process id");
         self.agent = Pid::from_raw(i32::from_ne_bytes(*pid));
         self.socket = link;
@@ -236,7 +234,7 @@ impl Rig {
         poll(&mut fds, timeout).expect("polled");
         let index = fds.iter().position(|fd| fd.any().unwrap_or(true))?;
         let mut bytes = [0; MAX_MESSAGE_BYTES];
-        let (length, descriptor) = receive_with_descriptor(sockets[index], &mut bytes)?;
+        let (length, descriptor) = receive(sockets[index], &mut bytes)?;
         if length == 0 {
             return None;
         }
@@ -400,17 +398,9 @@ fn beat(pulse: &Arc<Mutex<Option<OwnedFd>>>) {
     });
 }
 
-fn receive_with_descriptor(socket: &OwnedFd, bytes: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
+fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Option<(usize, Option<OwnedFd>)> {
     let mut control = cmsg_space!([std::os::fd::RawFd; 1]);
-    let mut parts = [IoSliceMut::new(bytes)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
-    let descriptor = message.cmsgs().expect("control data").find_map(|control| match control {
-        // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
-        ControlMessageOwned::ScmRights(fds) => Some(unsafe { OwnedFd::from_raw_fd(fds[0]) }),
-        _ => None,
-    });
-    Some((message.bytes, descriptor))
+    receive_with_descriptor(socket, bytes, &mut control, MsgFlags::empty()).ok()
 }
 
 /// Closes what a fork has brought along from tests that run beside this one: their sockets would never see an

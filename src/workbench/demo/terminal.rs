@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::libc;
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp, write};
+
+use crate::sys;
 
 /// Smallest terminal on which a picture can be updated in place.
 const MIN_COLUMNS: u16 = 79;
@@ -57,11 +58,6 @@ fn set_echo(is_on: bool) -> bool {
 
 /// A terminal that does not know its size (a serial console) counts as 80 x 24.
 pub(super) fn is_large_enough() -> bool {
-    nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, libc::winsize);
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ writes one winsize, which lives until the call returns.
-    if unsafe { window_size(libc::STDOUT_FILENO, &raw mut size) }.is_err() {
-        return false;
-    }
+    let Ok(size) = sys::tty::window_size(&io::stdout()) else { return false };
     (size.ws_col == 0 || size.ws_col >= MIN_COLUMNS) && (size.ws_row == 0 || size.ws_row >= MIN_ROWS)
 }

@@ -1,0 +1,16 @@
+//! System calls that the libraries have no safe function for. All `unsafe` of the daemon is here: one
+//! operation in a block, each with its argument, behind functions that everybody may call.
+//!
+//! `process.rs` forks, ends and prepares processes, `capabilities.rs` and `scheduling.rs` set what they may
+//! do and when they run. `tty.rs`, `interface.rs` and `watchdog.rs` are the ioctls of their devices,
+//! `sockets.rs` is what sockets can do beyond bytes.
+
+pub mod capabilities;
+pub mod interface;
+pub mod process;
+pub mod scheduling;
+pub mod sockets;
+#[cfg(target_env = "musl")]
+mod thread_name;
+pub mod tty;
+pub mod watchdog;
