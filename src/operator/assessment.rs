@@ -145,7 +145,7 @@ impl Facts {
         Self {
             away,
             do_both_serve: is_any(do_both_serve),
-            is_failing: is_any(|group| group.role.is_holding() && does_last(group.unable)),
+            is_failing: (0..node.groups.len()).any(|index| report.failing(index).is_some()),
             is_long_failing: is_any_longer(|group, [_, bound]| {
                 group.role.is_holding() && group.unable.is_some_and(|span| span > *bound)
             }),
@@ -162,7 +162,10 @@ impl Facts {
             is_peer_refused: is_refused && !is_heard(report),
             is_configuration_different: node.is_digest_different,
             is_peer_unable: is_any(|group| does_last(group.peer_unable)),
-            is_unable: node.is_stopping || !report.deaf.is_empty() || is_any(|group| does_last(group.unable)),
+            is_unable: node.is_stopping
+                || node.trouble != Trouble::None
+                || !report.deaf.is_empty()
+                || is_any(|group| does_last(group.unable)),
             is_contested: is_any(is_contested),
             is_misplaced: !report.misplaced.is_empty(),
             // It counts at once: a path has been silent for dead_after by then.
@@ -284,8 +287,9 @@ fn served(report: &Report) -> String {
     let of = [
         (
             me,
-            groups(report, |_, group| {
-                group.role == Role::Active && !does_last(group.unserved.or(group.unable))
+            groups(report, |index, group| {
+                let is_served = report.failing(index).is_none() && !is_unserved(group);
+                group.role == Role::Active && is_served && !does_last(group.unable)
             }),
         ),
         (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),

@@ -355,11 +355,12 @@ fn of_what_a_holder_cannot_serve_nobody_is_told_that_it_serves() {
         groups: [Prospect::ServedOn].into_iter().collect(),
         then: [Prospect::ServedOn].into_iter().collect(),
     };
-    for (peer_is, seconds, code) in [(Role::Backup, 5, 4), (Role::Backup, 61, 5), (Role::Active, 61, 5)] {
+    let cases = [(Role::Backup, 300, 4), (Role::Backup, 5_000, 4), (Role::Backup, 61_000, 5)];
+    for (peer_is, ms, code) in cases.into_iter().chain([(Role::Active, 61_000, 5)]) {
         let mut report = well(Role::Active);
         report.node.trouble = Trouble::GuardSilent;
         report.node.peer = Some(peer(peer_is));
-        let unable = Some(Span::from_s(seconds));
+        let unable = Some(Span::from_ms(ms));
         (report.node.groups[0].unable, report.node.groups[0].unserved) = (unable, unable);
         report.forecasts = vec![serves_on(NextFault::Path(PathId(0))), serves_on(NextFault::Power(Side::B))];
         let said = super::super::status_text::text(&report, false);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
 use crosswire::frame::message::{GroupReport, decode_all};
-use crosswire::pair::{Role, Side};
+use crosswire::pair::{Role, Side, Trouble};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::forecast::Forecast;
 use crosswire::quorum::record::Record;
@@ -154,10 +154,12 @@ impl Report {
         self.node.peer.as_ref()?.groups.get(index).copied().flatten()
     }
 
-    /// For how long this node has held a group that it cannot serve: its lease runs out, or has.
+    /// For how long this node has held a group that it cannot serve: its lease runs out, or has. What it says
+    /// of itself as a whole counts at once.
     pub fn failing(&self, index: usize) -> Option<Span> {
         let group = self.node.groups.get(index)?;
-        group.unable.filter(|span| group.role.is_holding() && *span >= LASTS)
+        let is_troubled = self.node.trouble != Trouble::None;
+        group.unable.filter(|span| group.role.is_holding() && (is_troubled || *span >= LASTS))
     }
 
     /// Which of the two serves a group, as far as this node knows.

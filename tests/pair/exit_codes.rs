@@ -223,10 +223,6 @@ fn a_guard_that_hangs() {
         let mut scene = Scene::serving();
         let guard = scene.guard(Side::A).expect("a guard");
         kill(guard, Signal::SIGSTOP).expect("it lives");
-        for _ in 0..16 {
-            std::thread::sleep(std::time::Duration::from_millis(500));
-            eprintln!("-----{}", scene.say(Side::A, &["status"]).text);
-        }
         expect_told(&scene, Side::A, 5, "cannot_serve");
         scene.wait_for_service_by(Side::B);
         expect_told(&scene, Side::B, 4, "peer_unable");
