@@ -40,7 +40,7 @@ pub struct PathTiming {
 }
 
 /// One path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PathPolicy {
     /// Serial or LAN.
     pub kind: PathKind,
@@ -71,7 +71,7 @@ pub enum InJeopardy {
 }
 
 /// One group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GroupPolicy {
     /// Low eight bits of the CRC-32 of its name: tells groups apart in beats of a node whose configuration
     /// differs.
@@ -130,7 +130,7 @@ impl GroupPolicy {
 }
 
 /// Everything the decision needs to know of the configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Policy {
     /// The paths, serial ones first, in the order of the configuration.
     pub paths: Vec<PathPolicy, MAX_PATHS>,

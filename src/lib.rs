@@ -47,6 +47,8 @@
 //!   agent that died leaves to the next, [`forecast`](quorum::forecast) what one more fault would come to,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the
 //!   only way in.
+//! * [`recorder`]: what a node was told last, and from where it can be repeated; [`repeat`](recorder::repeat)
+//!   does so.
 //! * [`station`]: the receiver and the node together, for whoever has bytes and events.
 //! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,
 //!   [`HeldGroup`](custody::HeldGroup) is one group's addresses and scripts step by step,
@@ -185,6 +187,7 @@ pub mod limit;
 pub mod pair;
 pub mod quorum;
 pub mod reasons;
+pub mod recorder;
 pub mod resource;
 pub mod station;
 pub mod status;

@@ -138,7 +138,7 @@ pub struct Mechanisms {
 }
 
 /// What the sender of a beat knows of one of its interfaces.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Interface {
     /// It has carrier, as far as is known; whether it leads anywhere is not.
     #[default]

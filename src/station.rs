@@ -4,6 +4,9 @@
 //! them and forget the other. The node hears what was said as events, and seals what it says with the
 //! receiver's session; its calling contract ([`crate::quorum::node`]) is that of the station.
 
+#[cfg(test)]
+mod tests;
+
 use core::ops::Deref;
 
 use crate::config::Policy;
@@ -16,14 +19,16 @@ use crate::quorum::event::{Effect, Effects, Event, Said};
 use crate::quorum::node::emit;
 use crate::quorum::succession::{Holding, Restraint, Succession};
 use crate::quorum::{Node, Voice};
+use crate::recorder::Tape;
 use crate::status::NodeStatus;
 use crate::time::Instant;
 
 /// What hears and what decides. Whatever can be asked of the node can be asked of it.
 #[derive(Clone)]
-pub struct Station {
+pub struct Station<T = ()> {
     receiver: Receiver,
     node: Node,
+    tape: T,
 }
 
 impl Station {
@@ -31,7 +36,19 @@ impl Station {
     pub fn new(pair: &str, policy: Policy, me: Side, keys: Keyring, entropy: Entropy, now: Instant) -> Self {
         let unechoed_gap = policy.interval().fraction(1, 2);
         let session = Session::new(pair, me, keys, entropy, unechoed_gap, now);
-        Self { receiver: Receiver::new(&policy, session), node: Node::new(policy, me, now) }
+        Self { receiver: Receiver::new(&policy, session), node: Node::new(policy, me, now), tape: () }
+    }
+
+    /// The same, and every step of its node is recorded from now on.
+    pub fn recorded_by<T: Tape>(self, tape: T) -> Station<T> {
+        Station { receiver: self.receiver, node: self.node, tape }
+    }
+}
+
+impl<T: Tape> Station<T> {
+    /// What its steps are recorded on.
+    pub fn tape(&self) -> &T {
+        &self.tape
     }
 
     /// Takes in what a path has brought: bytes in any pieces, or one datagram. Before the node hears of any
@@ -57,7 +74,11 @@ impl Station {
         if let Event::PathOpened(path) = event {
             self.receiver.path_opened(path);
         }
-        self.node.step(now, event, self.receiver.session_mut(), effects);
+        self.tape.before(now, &self.node);
+        let first = effects.len();
+        let mut voice = Numbered { session: self.receiver.session_mut(), number: 0 };
+        self.node.step(now, event, &mut voice, effects);
+        self.tape.after(now, &event, voice.number, effects.get(first..).unwrap_or_default());
     }
 
     /// Tells the node what was heard. What the handshake answers leaves at once, after what the node asks
@@ -120,7 +141,7 @@ impl Station {
     }
 }
 
-impl Deref for Station {
+impl<T> Deref for Station<T> {
     type Target = Node;
 
     fn deref(&self) -> &Node {
@@ -129,26 +150,33 @@ impl Deref for Station {
 }
 
 #[cfg(test)]
-impl core::ops::DerefMut for Station {
+impl<T> core::ops::DerefMut for Station<T> {
     fn deref_mut(&mut self) -> &mut Node {
         &mut self.node
     }
 }
 
-impl Voice for Session {
+/// The session as the node's voice, and the number that it took first in this step; 0: none.
+struct Numbered<'a> {
+    session: &'a mut Session,
+    number: u32,
+}
+
+impl Voice for Numbered<'_> {
     fn next_number(&mut self) -> u32 {
-        self.next_number()
+        self.number = self.session.next_number();
+        self.number
     }
 
     fn next_hello(&mut self, now: Instant, is_heard: bool) -> Option<Version> {
-        self.next_hello(now, is_heard)
+        self.session.next_hello(now, is_heard)
     }
 
     fn seal_beat(&self, path: PathId, number: u32, beat: &Beat) -> Option<Body> {
-        self.seal_beat(path, number, beat)
+        self.session.seal_beat(path, number, beat)
     }
 
     fn seal_hello(&mut self, version: Version, path: PathId) -> Body {
-        self.seal_hello(version, path)
+        self.session.seal_hello(version, path)
     }
 }

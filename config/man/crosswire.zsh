@@ -69,6 +69,7 @@ why)
         '--at=[What happened so long ago (90s, 10m, 2h), a minute before and after it]:TIME: ' \
         '--json[As JSON]' \
         '--svg=[Draw it\: paths, lines, the peer and the groups over time]:FILE:_files' \
+        '--record=[Write what the decision was told last, for `simulate --replay`]:FILE:_files' \
         '--help[Prints help information]'
     ;;
 peer)

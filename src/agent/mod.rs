@@ -14,6 +14,7 @@ mod journal;
 pub mod lifeline;
 mod operators;
 mod ports;
+mod recording;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -29,6 +30,7 @@ use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{self, Deposit, Restraint, Succession};
 use crosswire::quorum::{Effects, Event};
+use crosswire::recorder::Recorder;
 use crosswire::station::Station;
 use crosswire::time::Instant;
 use crosswire::turn::{Step, Turn};
@@ -62,7 +64,9 @@ struct Listener {
 /// Everything that the agent keeps.
 struct Agent<'a> {
     settings: &'a Settings,
-    station: Station,
+    station: Station<Recorder<Box<[u8]>>>,
+    /// A recording that is being fetched.
+    recording: Vec<u8>,
     effects: Box<Effects>,
     /// Changes places with `effects` while those are carried out: they are many, and are never moved.
     spare: Option<Box<Effects>>,
@@ -155,7 +159,9 @@ impl<'a> Agent<'a> {
                 Keyring::new(&settings.pair, keys),
                 entropy,
                 clock::now(),
-            ),
+            )
+            .recorded_by(Recorder::new(vec![0; recording::ROOM_BYTES].into_boxed_slice())),
+            recording: Vec::new(),
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),

@@ -21,6 +21,8 @@ mod parse;
 pub mod peer;
 pub mod progress;
 pub mod reload;
+#[cfg(feature = "workbench")]
+mod replay;
 mod request;
 pub mod run;
 #[cfg(feature = "workbench")]

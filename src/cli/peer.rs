@@ -59,7 +59,13 @@ pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
                  or the peer is of another version"
             }
         },
-        Ok(Answer::Status(_) | Answer::History(_) | Answer::Accepted | Answer::Denied(_)) => {
+        Ok(
+            Answer::Status(_)
+            | Answer::History(_)
+            | Answer::Accepted
+            | Answer::Denied(_)
+            | Answer::Recording(_),
+        ) => {
             return Exit::Refused;
         }
         Err(error) => return not_answered(&options.run_dir, &error, false),

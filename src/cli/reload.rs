@@ -84,6 +84,10 @@ fn is_another(run_dir: &Path, before: Option<[u8; 8]>) -> bool {
 fn incarnation(run_dir: &Path) -> io::Result<Option<[u8; 8]>> {
     Ok(match ask(run_dir, &Question::Status)? {
         Answer::Status(report) => Some(report.node.incarnation),
-        Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_) => None,
+        Answer::History(_)
+        | Answer::Accepted
+        | Answer::Denied(_)
+        | Answer::Recording(_)
+        | Answer::PeerSays(_) => None,
     })
 }

@@ -93,7 +93,9 @@ pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) 
                 &format_args!("refused: {about}{}", words::denial(denial, &peer)),
             ))
         }
-        Ok(Answer::Status(_) | Answer::History(_) | Answer::PeerSays(_)) => Some(Exit::Refused),
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::Recording(_) | Answer::PeerSays(_)) => {
+            Some(Exit::Refused)
+        }
         Err(error) => Some(not_answered(run_dir, &error, false)),
     }
 }
@@ -102,7 +104,14 @@ pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) 
 pub fn report(run_dir: &Path) -> Option<Box<Report>> {
     match ask(run_dir, &Question::Status) {
         Ok(Answer::Status(report)) => Some(report),
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) | Err(_) => None,
+        Ok(
+            Answer::History(_)
+            | Answer::Accepted
+            | Answer::Denied(_)
+            | Answer::Recording(_)
+            | Answer::PeerSays(_),
+        )
+        | Err(_) => None,
     }
 }
 

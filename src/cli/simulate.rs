@@ -9,7 +9,7 @@ use crosswire::pair::Side;
 
 use super::option::{flag, option, options};
 use crate::operator::exit::{Exit, complain};
-use crate::operator::words;
+use crate::operator::{recording, words};
 use crate::settings::{GroupSettings, PathDevice, Settings};
 use crate::workbench::simulate::fault::Names;
 use crate::workbench::simulate::schedule::Schedule;
@@ -28,7 +28,7 @@ options! {
         faults: Option<u64> = option("--faults", "N"),
         /// The first seed; without it one is drawn and printed
         seed: Option<u64> = option("--seed", "N"),
-        /// Repeat a trace and compare its effects
+        /// Repeat a trace, or what `why --record` has written, and compare what was decided
         replay: Option<PathBuf> = option("--replay", "FILE"),
         /// Run all sequences of up to this many events
         exhaustive: Option<usize> = option("--exhaustive", "DEPTH"),
@@ -151,7 +151,11 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
 }
 
 fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
-    let text = std::fs::read_to_string(file)?;
+    let bytes = std::fs::read(file)?;
+    if recording::is_one(&bytes) {
+        return super::replay::replay(file, &bytes, out);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
     let trace = match Trace::parse(&text) {
         Ok(trace) => trace,
         Err(error) => {

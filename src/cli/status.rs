@@ -85,7 +85,13 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
 fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
     match ask_within(run_dir, &Question::Status, PATIENCE) {
         Ok(Answer::Status(report)) => Ok(report),
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => Err((
+        Ok(
+            Answer::History(_)
+            | Answer::Accepted
+            | Answer::Denied(_)
+            | Answer::Recording(_)
+            | Answer::PeerSays(_),
+        ) => Err((
             Exit::Refused,
             format!("the daemon in {} answers something else: restart it", run_dir.display()),
         )),

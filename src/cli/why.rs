@@ -9,7 +9,7 @@ use crosswire::time::Span;
 use super::option::{flag, option, options};
 use super::status::not_answered;
 use crate::operator::cause::Entry;
-use crate::operator::control::{Answer, DEFAULT_RUN_DIR, History, Question, ask};
+use crate::operator::control::{Answer, DEFAULT_RUN_DIR, History, MAX_PIECE_BYTES, Question, ask};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::{why_json, why_text};
 use crate::settings::parse_span;
@@ -27,6 +27,8 @@ options! {
         json: bool = flag("--json"),
         /// Draw it: paths, lines, the peer and the groups over time
         svg: Option<PathBuf> = option("--svg", "FILE"),
+        /// Write what the decision was told last, for `simulate --replay`
+        record: Option<PathBuf> = option("--record", "FILE"),
     }
 }
 
@@ -42,11 +44,20 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
         }
         other => other.and_then(|(_, span)| span),
     };
+    if let Some(file) = &options.record {
+        return record(options, file);
+    }
     let is_all = at.is_some() || options.svg.is_some();
     let count = if is_all { u16::MAX } else { u16::try_from(options.last).unwrap_or(u16::MAX) };
     let mut history = match ask(&options.run_dir, &Question::Why(count)) {
         Ok(Answer::History(history)) => history,
-        Ok(Answer::Status(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) => {
+        Ok(
+            Answer::Status(_)
+            | Answer::Accepted
+            | Answer::Denied(_)
+            | Answer::Recording(_)
+            | Answer::PeerSays(_),
+        ) => {
             return Exit::Refused;
         }
         Err(error) => return not_answered(&options.run_dir, &error, options.json),
@@ -67,6 +78,34 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     // A reader that closed the pipe has seen enough.
     let _ = out.write_all(text.as_bytes());
     Exit::Done
+}
+
+/// Fetches the recording piece by piece, and writes it when it is whole.
+fn record(options: &WhyOptions, file: &std::path::Path) -> Exit {
+    let mut recording = Vec::new();
+    loop {
+        let from = u32::try_from(recording.len()).unwrap_or(u32::MAX);
+        match ask(&options.run_dir, &Question::Recording(from)) {
+            Ok(Answer::Recording(piece)) => {
+                recording.extend_from_slice(&piece);
+                if piece.len() < MAX_PIECE_BYTES {
+                    break;
+                }
+            }
+            Ok(
+                Answer::Status(_)
+                | Answer::History(_)
+                | Answer::Accepted
+                | Answer::Denied(_)
+                | Answer::PeerSays(_),
+            ) => return Exit::Refused,
+            Err(error) => return not_answered(&options.run_dir, &error, options.json),
+        }
+    }
+    match std::fs::write(file, recording) {
+        Ok(()) => Exit::Done,
+        Err(error) => complain(Exit::Refused, options.json, &format_args!("{}: {error}", file.display())),
+    }
 }
 
 #[cfg(feature = "picture")]

@@ -89,6 +89,12 @@ impl Keyring {
         Self { keys: derived.take(MAX_KEYS).collect() }
     }
 
+    /// The keys themselves, for a test that looks for them where they must not be.
+    #[cfg(test)]
+    pub fn derived(&self, sender: Side) -> Vec<[u8; 16], MAX_KEYS> {
+        self.keys.iter().filter_map(|key| key.by_sender.get(sender.index()).copied()).collect()
+    }
+
     /// The id of the key that seals.
     pub fn sealing_id(&self) -> u8 {
         self.keys.first().map_or(0, |key| key.id)

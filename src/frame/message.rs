@@ -55,7 +55,7 @@ pub struct Give {
 }
 
 /// The heartbeat: everything the peer has to know of us.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Beat {
     /// Newest of the receiver's numbers that the sender heard on any path.
     pub ack: Ack,
@@ -77,7 +77,7 @@ pub struct Beat {
 }
 
 /// An acknowledgement: the number of a beat.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Ack {
     /// All of it; 0: none.
     Whole(u32),
@@ -115,7 +115,7 @@ pub(crate) fn low_16(number: u32) -> u16 {
 }
 
 /// What the sender of a beat hears on one path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PathReport {
     /// Its dead_after for the path, whole milliseconds.
     pub dead_after: Span,
@@ -205,6 +205,30 @@ pub struct Standing {
 pub const NO_END: Span = Span::from_us(u64::MAX);
 
 impl Beat {
+    /// One that says nothing.
+    pub(crate) const NONE: Self = Self {
+        ack: Ack::Whole(0),
+        interval: Span::ZERO,
+        paths: Vec::new(),
+        groups: Vec::new(),
+        interfaces: Vec::new(),
+        standing: Standing {
+            cold_start: false,
+            leaving: false,
+            no_carrier: false,
+            standby: false,
+            maintenance: None,
+            lines_dropped: false,
+            vote_counts: false,
+            still_held: false,
+            shadow: false,
+            trouble: Trouble::None,
+            witnesses: 0,
+        },
+        release: Mechanisms { lease_s: 0, watchdog_s: 0, stop_s: 0 },
+        digest: [0; 4],
+    };
+
     /// A beat of a pair with this many paths, groups and interfaces, and large numbers in it. Counts above
     /// the bounds of [`crate::config`] are cut.
     pub fn largest(paths: usize, groups: usize, interfaces: usize) -> Self {

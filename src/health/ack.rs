@@ -1,5 +1,7 @@
 //! When our own beats left, so that an acknowledgement can be turned into an instant.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::MAX_DEAD_AFTER_INTERVALS;
 use crate::frame::message::{Ack, low_16};
 use crate::time::Instant;
@@ -12,8 +14,9 @@ const _: () = assert!(SLOTS as u64 > MAX_DEAD_AFTER_INTERVALS, "every beat withi
 const _: () = assert!(SLOTS.is_power_of_two(), "the low bits of a number name its slot");
 
 /// The send times of our newest frames, by number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SendTimes {
+    #[serde(with = "crate::health::slots")]
     slots: [(u32, Instant); SLOTS],
 }
 

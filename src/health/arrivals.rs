@@ -5,14 +5,17 @@
 //! to count when it comes, such a path would speak for a peer that has died since, after the cable has
 //! fallen silent: the cable would pass for broken, and nobody would take over.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Instant;
 
 /// Beats that are remembered: the newest ones that were the newest when they came.
 const SLOTS: usize = 64;
 
 /// First arrivals, by number; of one run of the peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Arrivals {
+    #[serde(with = "crate::health::slots")]
     slots: [(u32, Instant); SLOTS],
     newest: u32,
 }

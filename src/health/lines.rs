@@ -42,7 +42,7 @@ pub fn outlived_for(interval: Span) -> Span {
 }
 
 /// Watches the lines of one path.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LineWatch {
     lines: Option<Lines>,
     /// Since when they have been on while the peer was heard.

@@ -7,6 +7,7 @@ pub mod path;
 pub mod peer;
 pub mod quality;
 pub mod self_test;
+mod slots;
 pub mod witness;
 
 pub use arrivals::Arrivals;

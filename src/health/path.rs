@@ -73,7 +73,7 @@ pub struct PathDeposit {
 }
 
 /// Watches one path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Detector {
     kind: PathKind,
     timing: PathTiming,

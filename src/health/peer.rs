@@ -1,5 +1,7 @@
 //! The peer as all paths together show it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Policy;
 use crate::frame::message::{Beat, GroupReport, PathReport};
 use crate::health::ack::SendTimes;
@@ -18,7 +20,7 @@ pub enum Before {
 }
 
 /// What is known of the peer's present incarnation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Peer {
     beat: Option<Beat>,
     beat_at: Option<Instant>,

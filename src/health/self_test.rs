@@ -3,6 +3,8 @@
 //! A probe that nobody answers says 'clear' only where answers could come in. Filters and switched-off ARP
 //! swallow them without a word, on either box; so each LAN is tried every minute, long before it matters.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::{Instant, Span};
 
 /// How often a LAN is tried that answers.
@@ -14,7 +16,7 @@ const PATIENCE: Span = Span::from_s(2);
 const MAX_UNANSWERED: u8 = 10;
 
 /// The test of one LAN.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SelfTest {
     due: Instant,
     is_waiting: bool,

@@ -22,7 +22,7 @@ pub enum WitnessView {
 }
 
 /// The witnesses of a pair.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Witnesses {
     /// When the newest request was sent that each answered.
     answered: Vec<Option<Instant>, MAX_WITNESSES>,

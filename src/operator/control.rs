@@ -32,6 +32,8 @@ use crate::tty::uart::{Counts, Uart};
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 /// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
 pub const LASTS: Span = Span::from_s(1);
+/// Longest piece of a recording.
+pub const MAX_PIECE_BYTES: usize = 8 * 1024;
 /// How long a command waits for the agent's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where pid file and control socket are, unless told otherwise.
@@ -44,6 +46,8 @@ pub enum Question {
     Status,
     /// The last things that happened or were decided, this many at most.
     Why(u16),
+    /// What the agent has recorded, from this byte on.
+    Recording(u32),
     /// What the peer says of this, asked over the pair's own paths.
     /// Over cables alone, if that is true.
     Peer(Subject, bool),
@@ -81,6 +85,8 @@ pub enum Answer {
     Accepted,
     /// It is not done, and why.
     Denied(Denial),
+    /// To [`Question::Recording`]: a piece; the last one is shorter than [`MAX_PIECE_BYTES`].
+    Recording(Vec<u8>),
     /// To [`Question::Peer`]: its text, or why there is none.
     PeerSays(Result<String, Unheard>),
 }

@@ -20,6 +20,7 @@ pub mod json;
 pub mod metrics;
 #[cfg(feature = "picture")]
 pub mod picture;
+pub mod recording;
 pub mod restraint;
 pub mod status_json;
 mod status_paths;

@@ -15,7 +15,7 @@ use crate::resource::{Condition, Outcome, Ticket, Token};
 use crate::time::{Instant, Span};
 
 /// Something happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Event<'a> {
     /// Everything that had arrived was handed in: judge, decide, send. Silence is judged on a tick and
     /// nowhere else.
@@ -64,10 +64,10 @@ pub enum Event<'a> {
 }
 
 /// What came in on a path, after every check.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Said<'a> {
-    /// A fresh beat and its number.
-    Beat(&'a Beat, u32),
+    /// A fresh beat and its number. A recording keeps the beat apart.
+    Beat(#[serde(skip, default = "no_beat")] &'a Beat, u32),
     /// From now on this run of the peer counts, and no other.
     Adopted {
         /// Which one.
@@ -82,6 +82,11 @@ pub enum Said<'a> {
     },
     /// It was refused, and counted.
     Refused(Refusal),
+}
+
+fn no_beat<'a>() -> &'a Beat {
+    const NONE: &Beat = &Beat::NONE;
+    NONE
 }
 
 /// What an operator can ask of a running node, which knows groups by their ids; a person by their names.

@@ -95,7 +95,7 @@ pub enum Decision {
 }
 
 /// Why a group is not taken, and until when.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Wait {
     /// Why not.
     pub block: Block,

@@ -1,5 +1,7 @@
 //! What a node keeps about one group.
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::{Fence, Wait};
 use super::probe::Probe;
 use super::record::Incident;
@@ -41,7 +43,7 @@ pub const MAX_FLAPS: u8 = 5;
 pub const FLAP_WAIT: Span = Span::from_s(5);
 
 /// A renewal on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Renewal {
     /// Its order.
     pub token: Token,
@@ -50,7 +52,7 @@ pub struct Renewal {
 }
 
 /// Both nodes serve a group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Tied {
     /// When the first frame told us.
     pub seen_at: Instant,
@@ -63,7 +65,7 @@ pub struct Tied {
 }
 
 /// One group as this node sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     /// What we are for it.
     pub role: Role,

@@ -31,7 +31,7 @@ pub enum Finding {
 }
 
 /// The probe of one group.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Probe {
     pending: Option<Token>,
     /// A query was due again before the guard had said what became of the last.
@@ -58,7 +58,7 @@ pub struct Probe {
 
 /// What answers right after the lines of a cable have dropped says no more than a beat would have: that the
 /// box had power then.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Aging {
     /// Answers before this instant age.
     pub early: Instant,

@@ -3,6 +3,8 @@
 //! A new one is a variant here. The node wakes for whatever is set; what is reckoned anew at every look is in
 //! [`Waiting`](super::node::Waiting).
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Instant;
 
 /// What is set to run out for a group.
@@ -69,7 +71,7 @@ impl Timer {
 pub const TIMERS: usize = 13;
 
 /// The timers of one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Timers([Instant; TIMERS]);
 
 impl Default for Timers {

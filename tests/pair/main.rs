@@ -38,6 +38,7 @@ mod port;
 mod power;
 mod processes;
 mod recipes;
+mod recording;
 mod reload;
 mod restraint;
 mod routes;

@@ -17,9 +17,9 @@ const COLUMNS: usize = 110;
 const LINES: usize = 450;
 
 /// The library's folders: each uses those before it, never those behind it.
-const LIBRARY: [&str; 13] = [
+const LIBRARY: [&str; 14] = [
     "time", "pair", "config", "reasons", "resource", "limit", "frame", "health", "turn", "status", "quorum",
-    "station", "custody",
+    "recorder", "station", "custody",
 ];
 
 /// The binary's folders, in the same way.

@@ -40,6 +40,7 @@ mod tests;
 pub use deadline::Waiting;
 
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Effect, Effects, Event, Voice};
 use super::group::Group;
@@ -56,7 +57,7 @@ use crate::resource::{Order, Ticket, Token};
 use crate::time::{Instant, Span};
 
 /// What a node keeps about one path.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Path {
     detector: Detector,
     /// Which kinds of refusal were recorded since the path was last well.
@@ -74,7 +75,7 @@ struct Path {
 }
 
 /// Whether the guard carries out orders.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum GuardState {
     Fine,
     /// It gives no sign of life.
@@ -83,7 +84,7 @@ enum GuardState {
 }
 
 /// How far we are with leaving.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Leaving {
     No,
     /// Told to stop; groups are being released.
@@ -94,7 +95,7 @@ enum Leaving {
 }
 
 /// One node of the pair.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Node {
     policy: Policy,
     me: Side,

@@ -117,9 +117,14 @@ fn look_at(lab: &Lab, faults: Faults, side: Side) -> NodeView {
     }
     match ask(&lab.directory(side).join("run"), &Question::Status) {
         Ok(Answer::Status(report)) => told(&report).map_or(NodeView::Silent, NodeView::Up),
-        Ok(Answer::History(_) | Answer::Accepted | Answer::Denied(_) | Answer::PeerSays(_)) | Err(_) => {
-            NodeView::Silent
-        }
+        Ok(
+            Answer::History(_)
+            | Answer::Accepted
+            | Answer::Denied(_)
+            | Answer::Recording(_)
+            | Answer::PeerSays(_),
+        )
+        | Err(_) => NodeView::Silent,
     }
 }
 

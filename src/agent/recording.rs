@@ -1,0 +1,32 @@
+//! The flight recorder of this agent, as `why --record` writes it.
+
+use super::Agent;
+use crate::operator::control::{Answer, MAX_PIECE_BYTES};
+use crate::operator::recording::{self, Caption};
+
+/// Both halves: with two paths at ten beats a second the last half minute at least.
+pub const ROOM_BYTES: usize = 64 * 1024;
+
+impl Agent<'_> {
+    /// The piece of a recording that begins there. All of it is of the instant at which its beginning was
+    /// asked for; what nobody fetches to its end is kept until somebody asks anew.
+    pub(super) fn recording_from(&mut self, from: u32) -> Answer {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        if from == 0 {
+            let told = Caption {
+                node: self.settings.my_name().to_owned(),
+                peer: self.names.peer.clone(),
+                paths: self.names.paths.clone(),
+                groups: self.names.groups.clone(),
+                scripts: self.names.scripts.clone(),
+            };
+            self.recording = recording::written(&told, self.station.tape().halves());
+        }
+        let end = self.recording.len().min(from.saturating_add(MAX_PIECE_BYTES));
+        let bytes = self.recording.get(from..end).unwrap_or_default().to_vec();
+        if end == self.recording.len() {
+            self.recording = Vec::new();
+        }
+        Answer::Recording(bytes)
+    }
+}

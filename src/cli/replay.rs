@@ -1,0 +1,70 @@
+//! `simulate --replay` of what `why --record` has written: the events again, through the node that ships.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crosswire::quorum::Effect;
+use crosswire::recorder::{Repeated, Spoilt, repeat};
+use crosswire::time::Instant;
+
+use crate::operator::exit::Exit;
+use crate::operator::recording::{Caption, read};
+use crate::operator::words::{Names, sentence};
+
+/// Repeats a recording; says what was decided and when, and whether it is the same again.
+pub fn replay(path: &Path, file: &[u8], out: &mut impl Write) -> io::Result<Exit> {
+    let (told, halves) = match read(file) {
+        Ok(found) => found,
+        Err(why) => {
+            writeln!(out, "{}: {why}", path.display())?;
+            return Ok(Exit::Usage);
+        }
+    };
+    let (node, names) = (told.node.clone(), names(told));
+    let mut began_at = None;
+    let (mut steps, mut others, mut written) = (0, 0, Ok(()));
+    for half in halves.into_iter().filter(|half| !half.is_empty()) {
+        let repeated = repeat(half, |step| {
+            let began_at = *began_at.get_or_insert(step.at);
+            others += u32::from(!step.is_same);
+            let told = tell(step, began_at, &names, out);
+            if written.is_ok() {
+                written = told;
+            }
+        });
+        match repeated {
+            Ok(count) => steps += count,
+            Err(Spoilt) => {
+                writeln!(out, "{}: this recording was made by another build", path.display())?;
+                return Ok(Exit::Usage);
+            }
+        }
+    }
+    written?;
+    writeln!(out, "{steps} steps of {node} were repeated.")?;
+    if others > 0 {
+        writeln!(out, "The decisions are not those of the recording: {others} steps differ.")?;
+        return Ok(Exit::Refused);
+    }
+    writeln!(out, "The decisions are those of the recording.")?;
+    Ok(Exit::Done)
+}
+
+/// What a step has said, and when; and where it is not what was recorded.
+fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Write) -> io::Result<()> {
+    let at = step.at.since(began_at).as_ms();
+    for effect in step.effects {
+        if let Effect::Record(record) = effect {
+            writeln!(out, "{:>6}.{:03} s  {}", at / 1_000, at % 1_000, sentence(record, names).1)?;
+        }
+    }
+    if !step.is_same {
+        writeln!(out, "{:>6}.{:03} s  something else was decided here", at / 1_000, at % 1_000)?;
+    }
+    Ok(())
+}
+
+fn names(told: Caption) -> Names {
+    let Caption { peer, paths, groups, scripts, .. } = told;
+    Names { peer, paths, groups, scripts, key_file: "the key file".to_owned() }
+}
