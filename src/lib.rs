@@ -19,17 +19,18 @@
 //! nothing that comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root,
 //! hears the peer and the wire, and runs a [`Station`](station::Station): a [`Receiver`](frame::Receiver) and
 //! a [`Node`](quorum::Node). The guard starts the agent, and another one
-//! in its place when it dies or hangs. Between them lies one socket pair that carries
-//! [`Ticket`](resource::Ticket)s one way and [`Outcome`](resource::Outcome)s the other.
+//! in its place when it dies or hangs. Between them lie two socket pairs: one for
+//! [`Ticket`](resource::Ticket)s, deposits and [`Outcome`](resource::Outcome)s, and one on which renewals are
+//! confirmed, which wakes nobody.
 //!
 //! # The folders, in the order in which data flows
 //!
 //! A folder uses those above it, never those below. The library:
 //!
-//! * [`time`], [`pair`], [`config`], [`reasons`], [`resource`], [`status`]: plain types that the folders
-//!   share. Instants and spans; sides, paths, groups and what nodes say of themselves; what both nodes agreed
-//!   on; why something was or was not done; what the guard can be told to do and what came of it; what a node
-//!   knows, for showing. [`limit`] makes a flood of events one line and a count.
+//! * [`time`], [`pair`], [`config`], [`reasons`], [`resource`]: plain types that the folders share. Instants
+//!   and spans; sides, paths, groups and what nodes say of themselves; what both nodes agreed on; why
+//!   something was or was not done; what the guard can be told to do and what came of it. [`limit`] makes a
+//!   flood of events one line and a count.
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
 //!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is what is said.
@@ -37,6 +38,7 @@
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path,
 //!   [`Peer`](health::Peer) for what all paths show together, [`ack`](health::ack) for what the peer has
 //!   heard of us.
+//! * [`status`]: what a node knows, for showing.
 //! * [`turn`]: in which order an agent reads what has arrived, and when it judges. The agent and the
 //!   simulated world both do what it says.
 //! * [`quorum`]: evidence to decision. When does a backup take over, and if not, until when and why not?
@@ -58,7 +60,8 @@
 //! The binary:
 //!
 //! * `sys/`: fork, ioctls, filters of sockets: all `unsafe` of the daemon.
-//! * `clock.rs`, `logger/`: the monotonic clock, and the log.
+//! * `clock.rs`, `logger/`, `plain.rs`, `private.rs`: the monotonic clock, the log, text of others made
+//!   harmless, and files that nobody else can change.
 //! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
 //! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices
 //!   for the rest.
@@ -70,20 +73,21 @@
 //!   `agent_process/`, and the `event_loop/` round them.
 //! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's
 //!   end, and the journal of what was decided.
-//! * `cli/`: one file for each command, and the exit codes.
+//! * `cli/`: the commands and their options.
 //! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in
 //!   namespaces, and a world in virtual time.
 //!
 //! # The way of one heartbeat, from the UART to a change of role
 //!
-//! 1. `agent/mod.rs` wakes from its poll, [`Turn`](turn::Turn) says in which order, and `agent/ports.rs`
-//!    reads what the serial port has: any bytes, in any pieces.
+//! 1. `agent/wait.rs` wakes from its poll, [`Turn`](turn::Turn) says in which order, `agent/hear.rs` has each
+//!    source read, and `agent/ports.rs` reads what the serial port has: any bytes, in any pieces.
 //! 2. [`Station::hear`](station::Station::hear) hands them to its receiver.
 //!    [`delimit::Collector`](frame::delimit::Collector) finds a body between two zero bytes;
 //!    [`Session::receive`](frame::session::Session::receive) checks length, CRC, version, pair, sender, path,
-//!    session value, authenticator and number, the cheap checks first. What fails one is counted under its
-//!    [`Refusal`](frame::Refusal), and the node is told no more than that.
-//! 3. What counts becomes `Event::Heard`. Before [`Node::step`](quorum::Node::step) looks at it, it lets go
+//!    session value, authenticator and number: on a LAN the cheap checks first, on a cable all of them, so
+//!    that a wrong key is named. What fails one is counted under its [`Refusal`](frame::Refusal), and the
+//!    node is told no more than that.
+//! 3. Both become `Event::Heard`. Before [`Node::step`](quorum::Node::step) looks at it, it lets go
 //!    of what may not be held any longer: an old heartbeat cannot renew what has lapsed.
 //! 4. The path's [`Detector`](health::Detector) notes the instant, and [`Peer`](health::Peer) what was said:
 //!    which of our beats the peer has heard, what it holds under which term, how it stands.
@@ -107,9 +111,9 @@
 //! # The way of one operator's command
 //!
 //! 1. `crosswire handover gateway`: `cli/handover.rs` asks over the control socket (`operator/control.rs`),
-//!    a packet in the run directory.
-//! 2. `agent/control.rs` takes the question, `agent/mod.rs` turns the group's name into its id and hands in
-//!    `Event::Operator`.
+//!    one packet over the socket in the run directory.
+//! 2. `agent/control.rs` takes the question, `agent/operators.rs` turns the group's name into its id and
+//!    hands in `Event::Operator`.
 //! 3. [`Node`](quorum::Node) answers at once with `Effect::Reply`: accepted, or a
 //!    [`Denial`](reasons::Denial) that `operator/words/denials.rs` turns into a reason and a remedy. If
 //!    accepted, the wish stands for ten seconds.
@@ -119,6 +123,35 @@
 //!    acquires it with the next term, from step 7 above.
 //! 6. Meanwhile `cli/handover.rs` asks for the status until one node has the role that was asked for, and
 //!    says how it ended.
+//!
+//! # The way of one key of the configuration
+//!
+//! 1. `lease = "2s"` under `[timing]`: `settings/loader.rs` reads the file, `settings/table.rs` the key with
+//!    its line, and `settings/times.rs` its value. What the kernel or the arithmetic refuses becomes an error
+//!    there, and all errors of a file are told at once.
+//! 2. It becomes a field of the [`Policy`](config::Policy). `settings/digest.rs` makes it part of the
+//!    checksum that each beat carries; `cli/check/proof.rs` shows what follows from it.
+//! 3. [`timing`](quorum::timing) is where it acts: how often what is held is renewed, how long a peer may
+//!    still hold something, how long a node listens at its start. The guard has it from its
+//!    [`Plan`](custody::Plan), and gives it to the kernel with each address.
+//! 4. At a reload `settings/difference.rs` says what has changed, and whether only a restart can bring it
+//!    about. The agent announces the old lease until it is over.
+//!
+//! # The way of one script
+//!
+//! 1. `scripts = ["lsb:dnsmasq"]`: `settings/script.rs` reads it, and [`Plan`](custody::Plan) says how it is
+//!    watched.
+//! 2. The addresses of its group have come, and its routes. [`HeldGroup::next`](custody::HeldGroup::next)
+//!    says that it starts; it is marked as one that may run (`guard/run_dir/marker.rs`), for whoever comes
+//!    after a crash.
+//! 3. `Effect::Run`: `guard/event_loop/effects.rs` has `guard/scripts/spawn.rs` fork and execute it, and
+//!    `guard/scripts/run.rs` reads its output and ends it when its time is over.
+//! 4. `guard/event_loop/turn.rs` reaps it: `Event::ScriptEnded`. If it has started, the next one follows, or
+//!    the agent is told that the group is served. If not, what was started is stopped, from the right.
+//! 5. [`monitors`](custody::monitors) says when it is looked at, and what a failure leads to: it is started
+//!    again, or the group goes to the peer.
+//! 6. When the group is let go, the scripts stop in reverse. One that does not stop is known as stuck, here
+//!    and to the peer, until it has stopped or the box was reset.
 //!
 //! # The calling contract, in small
 //!

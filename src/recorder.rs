@@ -31,8 +31,8 @@ pub trait Tape {
     /// A step follows.
     fn before(&mut self, now: Instant, node: &Node);
 
-    /// A step was made of this event: `number` is that of the first frame that was said, or 0, and these
-    /// are its effects.
+    /// A step was made of this event: `number` is the one that it took for its frames, or 0, and these are
+    /// its effects.
     fn after(&mut self, now: Instant, event: &Event<'_>, number: u32, effects: &[Effect]);
 }
 
@@ -147,7 +147,8 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Tape for Recorder<Room> {
     }
 }
 
-/// A checksum (FNV-1a) of what a step asked for; 0: for nothing. What it sends and deposits is left out.
+/// A checksum (FNV-1a) of what a step asked for; 0: for nothing. What it sends, asks of witnesses and
+/// deposits is left out.
 pub fn decisions(effects: &[Effect]) -> u32 {
     let mut room = [0; 256];
     let mut hash = 0;
@@ -161,8 +162,10 @@ pub fn decisions(effects: &[Effect]) -> u32 {
             Effect::AskForPeer => postcard::to_slice(&5u8, &mut room),
             Effect::Send(..) | Effect::Aside(..) | Effect::AskWitnesses | Effect::Deposit => continue,
         };
+        debug_assert!(written.is_ok(), "no effect is longer than the room for it");
         for byte in written.into_iter().flatten() {
-            hash = (if hash == 0 { FNV_BASIS } else { hash } ^ u32::from(*byte)).wrapping_mul(FNV_PRIME);
+            let before = if hash == 0 { FNV_BASIS } else { hash };
+            hash = (before ^ u32::from(*byte)).wrapping_mul(FNV_PRIME);
         }
     }
     hash
@@ -171,7 +174,7 @@ pub fn decisions(effects: &[Effect]) -> u32 {
 const FNV_BASIS: u32 = 0x811c_9dc5;
 const FNV_PRIME: u32 = 0x0100_0193;
 
-/// Bytes that are no recording of this build's.
+/// Bytes that are no recording by this build.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Spoilt;
 

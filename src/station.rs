@@ -69,7 +69,7 @@ impl<T: Tape> Station<T> {
         }
     }
 
-    /// Takes in one event that is not from a path's bytes.
+    /// Takes in one event. What a path brings comes by [`Self::hear`].
     pub fn step(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
         if let Event::PathOpened(path) = event {
             self.receiver.path_opened(path);
@@ -81,8 +81,7 @@ impl<T: Tape> Station<T> {
         self.tape.after(now, &event, voice.number, effects.get(first..).unwrap_or_default());
     }
 
-    /// Tells the node what was heard. What the handshake answers leaves at once, after what the node asks
-    /// for.
+    /// Tells the node what was heard. What the handshake answers leaves after what the node asks for.
     fn tell(&mut self, now: Instant, path: PathId, received: Received, effects: &mut Effects) {
         let newest = || self.receiver.session().newest();
         let said = match &received {
@@ -110,7 +109,7 @@ impl<T: Tape> Station<T> {
         self.receiver.session_mut().seal_aside(path, aside)
     }
 
-    /// The state of the node at `now`, and what was heard of its peer.
+    /// The state of the node at `now`, what was heard of its peer, and what was refused on each path.
     pub fn status(&self, now: Instant) -> NodeStatus {
         let session = self.receiver.session();
         let mut status = self.node.status(now);
@@ -156,7 +155,7 @@ impl<T> core::ops::DerefMut for Station<T> {
     }
 }
 
-/// The session as the node's voice, and the number that it took first in this step; 0: none.
+/// The session as the node's voice, and the number that it took in this step; 0: none.
 struct Numbered<'a> {
     session: &'a mut Session,
     number: u32,
@@ -164,6 +163,7 @@ struct Numbered<'a> {
 
 impl Voice for Numbered<'_> {
     fn next_number(&mut self) -> u32 {
+        debug_assert_eq!(self.number, 0, "a step takes one number");
         self.number = self.session.next_number();
         self.number
     }

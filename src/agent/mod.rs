@@ -212,7 +212,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is
-    /// none. `kept` is what an operator has told this run of the daemon.
+    /// none. `saved` is what an operator has told this run of the daemon.
     fn succeed(&mut self, inheritance: &Inheritance, saved: Restraint) -> bool {
         let succession = Succession {
             deposit: deposit_of(inheritance, saved),

@@ -17,7 +17,7 @@ pub fn first_line(history: &History) -> String {
             let age = history.entries.get(index).map(|(age, ..)| *age).unwrap_or_default();
             format!("{said} ({age} ago)")
         }
-        None => format!("{} has decided nothing yet", history.node),
+        None => format!("{} has decided nothing that is on record here", history.node),
     }
 }
 

@@ -12,11 +12,11 @@ use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::ReleaseOrder;
 use crate::time::Instant;
 
-/// What the peer says that it is for the group.
+/// What the peer is for the group, by what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Claim {
-    /// It has said nothing yet in this incarnation, or is not heard; or it held nothing when it was last
-    /// heard on time.
+    /// It has said nothing yet in this incarnation; or it is not heard on time, and held nothing when it last
+    /// spoke.
     Unknown,
     /// It serves, or is about to.
     Serves,
@@ -24,14 +24,14 @@ pub enum Claim {
     Releases,
     /// It holds nothing and let the group go for us.
     Offers,
-    /// It holds nothing.
+    /// It holds nothing; or it cannot serve, and its kernel must have let go.
     Free,
 }
 
 /// How two holders compare.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Tie {
-    /// The peer does not claim the group.
+    /// Not both claim the group.
     None,
     /// Both claim it and we keep it.
     WeWin,
@@ -238,11 +238,11 @@ pub struct Clock {
     pub peer_maintained_until: Instant,
     /// Cold start is over, and so is the wait of the node that goes second.
     pub listened_at: Instant,
-    /// So long before that the wire is asked, and the answer is there in time.
+    /// From here on the wire is asked, so that the answer is there when cold start is over.
     pub listening_asks_at: Instant,
     /// dead_after and the allowance for drift have passed since the peer's newest beat.
     pub silent_at: Instant,
-    /// Every release mechanism that the peer announced, at least one, must have fired.
+    /// Every release mechanism that the peer announced must have fired; never, if it announced none.
     pub released_at: Instant,
     /// The peer's watchdog, if it has one, must have fired: nothing runs there any more.
     pub reset_at: Instant,
@@ -268,7 +268,7 @@ pub struct Clock {
     pub alone_at: Instant,
     /// The peer has long seen more witnesses than we do.
     pub outseen_at: Instant,
-    /// Something is let go again for a peer that did not take the last: until then by our own operator alone.
+    /// Until then nothing is let go for a peer that did not take the last, unless our own operator asks.
     pub offer_unused_until: Instant,
     /// The preferred node has been well for as long as a failback asks.
     pub failback_at: Instant,

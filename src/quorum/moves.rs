@@ -28,11 +28,11 @@ pub fn hand_over(s: &Situation) -> Option<Decision> {
     reason.filter(|_| may_go).map(|reason| Decision::Release(Release { first, reason, offer }))
 }
 
-/// Of two that could take what nobody holds. The peer has heard that we would, and has not taken it: what it
-/// said with its acknowledgement is what it knew then, and from then on it does not go before us unless it is
-/// the first. If both would, the first one goes; which one that is both know by what each has heard of the
-/// other's file. No clock decides this: that the second one waits for two beats more is for a first one that
-/// becomes able at the same time.
+/// Who takes what nobody holds: only a node whose claim the peer has acknowledged. What the peer said with
+/// that is what it knew then, and from then on it does not go before us unless it is the first. If both
+/// claim, the first one takes it: the preferred node, else the lower name, and by name alone where the files
+/// differ. Time gives the first one its turn, and makes nothing safe: the second one claims when it has
+/// waited for the first, and takes two beats later.
 ///
 /// # Errors
 ///
@@ -58,12 +58,12 @@ fn is_next(s: &Situation) -> bool {
     s.own.goes_first || s.clock.is_past(s.clock.second_at) || !s.peer.is_able
 }
 
-/// The same situation, if our turn has come.
+/// The same situation, as if our turn had come.
 pub(super) fn in_turn(s: Situation) -> Situation {
     Situation { own: OwnFacts { goes_first: true, is_claim_heard: true, ..s.own }, ..s }
 }
 
-/// Nothing of this box keeps a backup from taking the group.
+/// Carrier and guard are there, and we are not about to stop.
 pub(super) fn can_take_at_all(s: &Situation) -> bool {
     s.own.has_carrier && !s.own.is_stopping && s.own.is_able
 }

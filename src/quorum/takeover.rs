@@ -29,11 +29,13 @@ fn take(s: &Situation) -> Result<TakeReason, Decision> {
     }
     let reason = match s.peer.verdict {
         Verdict::Present => beside_peer(s)?,
-        Verdict::Unintelligible if s.peer.is_off => apart(s, TakeReason::PeerIsOff)?,
+        Verdict::Unintelligible if s.peer.is_off => wire_is_clear_of_peer(s, TakeReason::PeerIsOff)?,
         Verdict::Unintelligible => return Err(Decision::wait(Block::Refused)),
         Verdict::Departed => after_goodbye(s)?,
-        Verdict::Dead | Verdict::Doubtful if !s.peer.was_ever_heard => after_cold_start(s)?,
-        Verdict::Dead | Verdict::Doubtful if s.peer.is_off => apart(s, TakeReason::PeerIsOff)?,
+        Verdict::Dead | Verdict::Doubtful if !s.peer.was_ever_heard => never_heard(s)?,
+        Verdict::Dead | Verdict::Doubtful if s.peer.is_off => {
+            wire_is_clear_of_peer(s, TakeReason::PeerIsOff)?
+        }
         Verdict::Dead => from_dead_peer(s)?,
         Verdict::Doubtful => from_doubtful_peer(s)?,
     };
@@ -92,7 +94,7 @@ fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the
-/// rule; so may one of whom we only know that it was there, and one whose guard had failed before.
+/// rule. So may one whose last frames could not be understood, and one that last said that its guard fails.
 fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
     s.clock.reach(s.clock.silent_at, Block::Drift)?;
     fence_is_done(s)?;
@@ -102,15 +104,15 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decis
         peer_has_let_go(s, Block::Lease)?;
     }
     no_script_runs_there(s)?;
-    apart(s, reason)
+    wire_is_clear_of_peer(s, reason)
 }
 
 /// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
-/// Neither ends scripts, and a node that was restarted while it is cut off hears nobody either: what asks for
-/// a fence asks for it here.
-fn after_cold_start(s: &Situation) -> Result<TakeReason, Decision> {
+/// Neither ends a script, and a node that was restarted while it is cut off hears nobody either: what asks
+/// for a fence asks for it here.
+fn never_heard(s: &Situation) -> Result<TakeReason, Decision> {
     if s.peer.is_off {
-        return beside_answering_peer(s, TakeReason::PeerIsOff);
+        return wire_is_clear(s, TakeReason::PeerIsOff);
     }
     s.clock.reach(s.clock.listened_at, Block::ColdStart)?;
     if s.wire.witness == WitnessView::Unseen {
@@ -118,7 +120,7 @@ fn after_cold_start(s: &Situation) -> Result<TakeReason, Decision> {
     }
     fence_is_done(s)?;
     no_script_runs_there(s)?;
-    beside_answering_peer(s, TakeReason::ColdStart)
+    wire_is_clear(s, TakeReason::ColdStart)
 }
 
 /// A peer that is heard, and what it says of the group.
@@ -140,12 +142,13 @@ fn beside_peer(s: &Situation) -> Result<TakeReason, Decision> {
     if s.peer.claim == Claim::Offers {
         return Ok(TakeReason::Offered);
     }
-    // Neither of the two claims it, so nobody's turn comes.
+    // A stranger answers, and the peer could not take the group either: the stranger is named instead of a
+    // turn that never comes.
     if s.wire.finding == Finding::VipAnswers && !s.could_peer_take() {
         return Err(Decision::wait(Block::VipAnswers));
     }
     moves::our_turn_has_come(s)?;
-    beside_answering_peer(s, TakeReason::Vacant)
+    wire_is_clear(s, TakeReason::Vacant)
 }
 
 /// The fence is confirmed, where the group asks for one.
@@ -160,7 +163,7 @@ fn fence_is_done(s: &Situation) -> Result<(), Decision> {
     }
 }
 
-/// Whatever the peer held, it holds no longer: a fence has made certain of that, or time.
+/// The peer holds nothing any more: a fence has made certain of that, or its time is over.
 fn peer_has_let_go(s: &Situation, block: Block) -> Result<(), Decision> {
     if s.peer.fence == Fence::Confirmed { Ok(()) } else { s.clock.reach(s.clock.released_at, block) }
 }
@@ -175,15 +178,15 @@ fn no_script_runs_there(s: &Situation) -> Result<(), Decision> {
 
 /// The wire, beside a peer that should be gone: where its own address still answers, its box lives, and may
 /// hold what does not answer.
-fn apart(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
+fn wire_is_clear_of_peer(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
     if s.wire.finding == Finding::PeerAnswers {
         peer_has_let_go(s, Block::PeerAnswers)?;
     }
-    beside_answering_peer(s, reason)
+    wire_is_clear(s, reason)
 }
 
 /// The wire. The peer's kernel may well answer for its own address; only the VIPs count.
-fn beside_answering_peer(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
+fn wire_is_clear(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
     match s.wire.finding {
         Finding::Unknown => Err(Decision::wait(Block::ProbePending)),
         Finding::VipAnswers => Err(Decision::wait(Block::VipAnswers)),

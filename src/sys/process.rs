@@ -82,10 +82,9 @@ pub fn close_all_but(kept: &mut [RawFd]) {
     }
 }
 
-/// `close_range(first, ~0, 0)`, which has the same number everywhere.
+/// `close_range(first, ~0, 0)`.
 fn close_range_from(first: RawFd) -> nix::Result<()> {
-    const SYS_CLOSE_RANGE: libc::c_long = 436;
     // SAFETY: as for every single one of them, see the caller.
-    let done = unsafe { libc::syscall(SYS_CLOSE_RANGE, first, u32::MAX, 0) };
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     Errno::result(done).map(drop)
 }

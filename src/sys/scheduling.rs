@@ -42,14 +42,14 @@ pub fn scheduler() -> libc::c_long {
     unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) }
 }
 
-/// Whether the kernel grants this process the nice value.
+/// Gives this thread a nice value; false where the kernel does not grant it.
 pub fn set_nice(nice: libc::c_int) -> bool {
-    // SAFETY: this call takes numbers and touches no memory; 0 is this process.
+    // SAFETY: this call takes numbers and touches no memory; 0 is this thread.
     (unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }) == 0
 }
 
-/// The nice value of this process.
+/// The nice value of this thread.
 pub fn nice() -> libc::c_int {
-    // SAFETY: this call takes numbers and touches no memory; 0 is this process.
+    // SAFETY: this call takes numbers and touches no memory; 0 is this thread.
     unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
 }

@@ -152,7 +152,7 @@ pub fn serial(port: &impl AsFd) -> nix::Result<SerialStruct> {
     Ok(unsafe { told.assume_init() })
 }
 
-/// What the driver has counted since the box started.
+/// What the driver has counted since the driver found the port.
 ///
 /// # Errors
 /// `ENOTTY` where it counts nothing.

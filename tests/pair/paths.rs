@@ -23,8 +23,8 @@ const CUT_ONE_WAY: Duration = Duration::from_secs(2);
 /// dead_after + interval.
 const JEOPARDY_SHOWS_MS: u64 = 600;
 
-/// One path fails for a while, in one direction or both, and is mended. Nothing moves; each node of `knowing`
-/// shows jeopardy in time, with the exit code for it, and all is well again after the repair.
+/// One path fails for a while, in one direction or both, and is mended. Nothing moves; each node shows
+/// jeopardy in time, with the exit code for it, and all is well again after the repair.
 fn one_path_fails(scene: &Scene, path: usize, lasting: Duration, fail: impl Fn(), mend: impl Fn()) {
     let start = now();
     fail();

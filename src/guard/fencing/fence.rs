@@ -1,7 +1,8 @@
 //! Fencing: making certain that the peer holds nothing, or saying that it is not certain.
 //!
-//! What is here waits, so it never runs in the guard's loop, but in a child of its own (`fence_run.rs`) or in
-//! `crosswire fence --test`. Whatever cannot be confirmed within its time counts as not done.
+//! What is here waits, so it never runs in the guard's loop, but in a child of its own
+//! (`guard/event_loop/fence.rs`) or in `crosswire fence --test`. Whatever cannot be confirmed within its time
+//! counts as not done.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
