@@ -1,8 +1,8 @@
 //! What a node does about one group: from (role, situation) to a decision.
 //!
-//! The rules stand in three files, each read from its top: [`takeover`](super::takeover), when a backup takes
-//! a group, and if not, why not and until when; [`holding`](super::holding), when a holder lets go at once,
-//! and when it renews; [`moves`](super::moves), what goes over in good order.
+//! The rules stand in three files, each read from its top: [`takeover`], when a backup takes
+//! a group, and if not, why not and until when; [`holding`], when a holder lets go at once,
+//! and when it renews; [`moves`], what goes over in good order.
 
 use super::facts::{Decision, Situation, Wait};
 use super::{holding, moves, takeover};

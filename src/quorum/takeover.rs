@@ -1,8 +1,8 @@
 //! When does a backup take a group over? And if it does not: why not, and until when?
 //!
-//! Read from the top: [`take`] asks the questions in their order, what is unsafe first, and each function
+//! Read from the top: `take` asks the questions in their order, what is unsafe first, and each function
 //! below answers one of them. A rule that says no ends the reading with what is done instead: a
-//! [`Wait`](super::facts::Wait) with its reason and its end, or a fence.
+//! [`Wait`] with its reason and its end, or a fence.
 
 use super::facts::{Claim, Decision, Fence, Release, Situation, Standby, Wait};
 use super::moves;
