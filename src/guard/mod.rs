@@ -42,9 +42,10 @@ use log::error;
 use thiserror::Error;
 
 use crate::settings::Settings;
-pub use event_loop::agent::{Inheritance, Recipe};
+pub use agent_process::recipe::{Inheritance, Recipe};
 pub use event_loop::reload;
-use event_loop::turn::{FAILED, Guard};
+use event_loop::state::Guard;
+use event_loop::turn::FAILED;
 use run_dir::lock::{Lock, LockError, PID_FILE, PidRoom};
 use run_dir::marker::{self, LeftBehind};
 use serial::ports::{self, OpenError};

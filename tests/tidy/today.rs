@@ -5,7 +5,6 @@ pub const LONG: &[(&str, &str)] = &[
     ("src/guard/kernel/addresses.rs", "what the kernel is told and what it answers"),
     ("src/guard/fencing/fence.rs", "the fence of a command and the one of a line"),
     ("src/guard/tests/mod.rs", "one file for each part of the guard"),
-    ("src/guard/event_loop/turn.rs", "starting, one turn, and ending"),
     ("src/health/path.rs", "its tests stand in the file"),
     ("src/workbench/lab/mod.rs", "the laboratory and what it is asked"),
     ("tests/decision.rs", "one file for each kind of story"),

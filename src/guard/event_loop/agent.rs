@@ -1,58 +1,24 @@
 //! The agent as a process: how it is started, given what it needs, and ended.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
 
 use crosswire::custody::Event;
-use crosswire::frame::Key;
 use crosswire::pair::GroupId;
-use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
-use crosswire::resource::Token;
 use log::{error, info, warn};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::ForkResult;
 
-use super::turn::Guard;
+use super::state::Guard;
 use crate::guard::agent_process::link::AgentLink;
+use crate::guard::agent_process::recipe::Inheritance;
 use crate::guard::kernel::witness;
 use crate::guard::serial::ports::open_path;
 use crate::ipc::FromGuard;
 use crate::logger;
 use crate::operator::words;
-use crate::settings::{Settings, VirtualAddress};
+use crate::settings::VirtualAddress;
 use crate::sys::process::{close_all_but, fork};
-
-/// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard
-/// does not read it. It is empty for one that begins anew.
-#[derive(Clone, Debug)]
-pub struct Inheritance {
-    /// Its encoded deposit.
-    pub deposit: heapless::Vec<u8, MAX_DEPOSIT_BYTES>,
-    /// It speaks of other witnesses than those of now.
-    pub has_other_witnesses: bool,
-    /// By group, what is in hand.
-    pub holdings: Vec<Option<Holding>>,
-    /// The newest token that was used.
-    pub last_token: Token,
-    /// It is there because the settings have changed.
-    pub is_reload: bool,
-    /// There was none before it in this run of the daemon: what is in hand is what an earlier run has left.
-    pub is_first: bool,
-}
-
-/// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair,
-/// and what it goes on with. Returns its exit code.
-pub type BecomeAgent<'a> = &'a dyn Fn(&Settings, &[Key], OwnedFd, Option<Inheritance>) -> u8;
-
-/// How agents are made.
-pub struct Recipe<'a> {
-    /// What the child does.
-    pub become_agent: BecomeAgent<'a>,
-    /// What it authenticates with. Those that a reload replaces are wiped.
-    pub keys: Vec<Key>,
-    /// The descriptors that it needs beside its end of the socket pair, and standard input, output and error.
-    pub keeps: &'a [RawFd],
-}
 
 impl Guard<'_> {
     /// Puts an agent into office: a child that has nothing of ours but one end of a socket pair.

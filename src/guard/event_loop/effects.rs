@@ -11,7 +11,7 @@ use log::{info, warn};
 
 use super::group_resources::GroupResources;
 use super::notes::said;
-use super::turn::Guard;
+use super::state::Guard;
 use crate::clock::now;
 use crate::guard::fencing::watchdog::{Armed, Watchdog};
 use crate::guard::kernel::addresses::Renewal;
@@ -70,7 +70,7 @@ impl Guard<'_> {
             Effect::GiveUpFence => self.give_up_fence(),
             Effect::Reopen(path) => self.reopen(path),
             Effect::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
-            Effect::Notify => self.hear_notice(),
+            Effect::Notify => self.notifier.take_heard(self.settings),
             Effect::Answer(token, Outcome::Renewed) => {
                 self.confirm(&FromGuard::Done { token, outcome: Outcome::Renewed })
             }

@@ -1,19 +1,21 @@
 //! The guard's event loop: what woke it, in which order that is handed in to
 //! [`Custody`](crosswire::custody::Custody), and what follows from it.
 //!
-//! `turn.rs` is the loop. `effects.rs` carries out what custody asks for, `notes.rs` puts it into words.
-//! `group_resources.rs` is what the guard has of one group beside custody, `strays.rs` removes addresses of
-//! ours that somebody else has put there. `agent.rs` starts and ends agents, `fence.rs` and `self_fence.rs`
-//! start the last resorts, `notifier.rs` tells the operator's program what changes, `reload.rs` reads the
-//! configuration anew.
+//! `state.rs` is what the guard has, and how it begins; `turn.rs` is the loop. `children.rs` sees who has
+//! ended, `hear.rs` what the agent says, `interfaces.rs` what the kernel says. `effects.rs` carries out what
+//! custody asks for, `notes.rs` puts it into words. `group_resources.rs` is what the guard has of one group
+//! beside custody, `strays.rs` removes addresses of ours that somebody else has put there. `agent.rs` starts
+//! and ends agents, `last_resorts.rs` fences, `reload.rs` reads the configuration anew.
 
-pub mod agent;
-pub mod effects;
-pub mod fence;
-pub mod group_resources;
-pub mod notes;
-pub mod notifier;
+mod agent;
+mod children;
+mod effects;
+mod group_resources;
+mod hear;
+mod interfaces;
+mod last_resorts;
+mod notes;
 pub mod reload;
-pub mod self_fence;
-pub mod strays;
+pub mod state;
+mod strays;
 pub mod turn;

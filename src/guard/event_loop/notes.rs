@@ -6,7 +6,7 @@ use crosswire::resource::{Fault, Outcome};
 use log::{error, info, warn};
 use nix::errno::Errno;
 
-use super::turn::Guard;
+use super::state::Guard;
 use crate::guard::sd_notify::ServiceManager;
 use crate::settings::{GroupSettings, Script};
 

@@ -12,7 +12,8 @@ use crosswire::pair::GroupId;
 use log::{error, info};
 
 use super::group_resources::GroupResources;
-use super::turn::{Guard, MAX_LAST_WORDS, plan, script_plans};
+use super::hear::MAX_LAST_WORDS;
+use super::state::{Guard, plan, script_plans};
 use crate::guard::kernel::addresses::prepare;
 use crate::guard::kernel::links::Links;
 use crate::operator::words;

@@ -10,7 +10,7 @@ use crosswire::pair::GroupId;
 use crosswire::time::Span;
 use log::warn;
 
-use super::turn::Guard;
+use super::state::Guard;
 use crate::clock::now;
 use crate::settings::{GroupSettings, VirtualAddress, neighbours};
 

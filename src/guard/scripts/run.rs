@@ -9,11 +9,13 @@ use std::os::fd::OwnedFd;
 use crosswire::custody::{Action, End};
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::guard::scripts::output::{Output, Said};
-use crate::guard::scripts::spawn::spawn;
+use crate::guard::scripts::spawn::{spawn, timeout};
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 
 /// A killed process that is still there after this (it hangs in the kernel) is left to itself.
@@ -23,6 +25,9 @@ const NOT_RUNNING: i32 = 7;
 /// Exit codes of an OCF agent whose resource runs, though not as plainly as with 0: promoted, degraded, both
 /// (OCF 1.1, 3.3.2).
 const OCF_RUNNING: [i32; 3] = [8, 190, 191];
+
+/// What counts as the exit code of a child that is not there any more.
+const UNKNOWN: i32 = 1;
 
 /// How a script ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +44,17 @@ impl fmt::Display for Ended {
             Self::Exited(code) => write!(f, "exit code {code}"),
             Self::Killed(signal) => write!(f, "signal {signal}"),
         }
+    }
+}
+
+/// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended
+/// somehow.
+pub fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
+    match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | more) {
+        Ok(WaitStatus::Exited(_, code)) => Some(Ended::Exited(code)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Killed(signal)),
+        Ok(_) | Err(Errno::EINTR) => None,
+        Err(_) => Some(Ended::Exited(UNKNOWN)),
     }
 }
 
@@ -223,15 +239,6 @@ fn word(script: &Script, action: Action) -> &'static str {
         (Action::Stop, _) => "stop",
         (Action::Monitor, Standard::Lsb | Standard::Ha) => "status",
         (Action::Monitor, Standard::Ocf | Standard::Exec) => "monitor",
-    }
-}
-
-/// Longest that an action may take.
-pub fn timeout(script: &Script, action: Action) -> Span {
-    match action {
-        Action::Start => script.start_timeout,
-        Action::Stop => script.stop_timeout,
-        Action::Monitor => script.monitor_timeout(),
     }
 }
 

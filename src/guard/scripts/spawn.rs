@@ -14,7 +14,6 @@ use crosswire::custody::Action;
 use crosswire::time::Span;
 
 use crate::guard::scheduling::become_ordinary;
-use crate::guard::scripts::run::timeout;
 use crate::settings::{Script, Standard};
 use crate::sys::process::{close_all_but, fork_into, handle_by_default, leave};
 
@@ -154,6 +153,15 @@ pub fn environment(
         Standard::Lsb | Standard::Exec => {}
     }
     all
+}
+
+/// Longest that an action may take.
+pub fn timeout(script: &Script, action: Action) -> Span {
+    match action {
+        Action::Start => script.start_timeout,
+        Action::Stop => script.stop_timeout,
+        Action::Monitor => script.monitor_timeout(),
+    }
 }
 
 /// Where programs look for others.

@@ -2,8 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-use crosswire::custody::{End, Event};
-use crosswire::resource::Fault;
 use crosswire::time::{Instant, Span};
 use log::error;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -11,42 +9,16 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid, write};
 
-use super::turn::Guard;
-use crate::clock::now;
 use crate::guard::fencing::fence::{Task, carry_out};
-use crate::guard::scripts::run::{Ended, Run};
+use crate::guard::scripts::run::Run;
 use crate::settings::Settings;
 use crate::sys::process::{close_all_but, fork_into, handle_by_default};
 
 /// What the child may take beyond the time of its fences before it is ended.
 const SPARE: Span = Span::from_s(5);
 
-impl Guard<'_> {
-    /// Starts a fence, in time; says so if there is none.
-    pub(super) fn fence(&mut self, valid_until: Instant) -> Option<Event<'static>> {
-        let now = now();
-        if now > valid_until {
-            return Some(Event::FenceEnded(Err(Fault::TooLate)));
-        }
-        self.fence = start(self.settings, now);
-        self.fence.is_none().then_some(Event::FenceEnded(Err(Fault::NoFence)))
-    }
-
-    /// It has ended, or is given up.
-    pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
-        let Some(mut run) = self.fence.take() else { return };
-        let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
-        self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
-        run.into_output();
-    }
-
-    /// Nobody waits for it any more.
-    pub(super) fn give_up_fence(&mut self) {
-        self.fence.iter_mut().for_each(|run| run.interrupt(now()));
-    }
-}
-
-fn start(settings: &Settings, now: Instant) -> Option<Run> {
+/// Starts a process that fences the peer; none without a fence, or where there is no process for it.
+pub fn start(settings: &Settings, now: Instant) -> Option<Run> {
     if settings.fences.is_empty() {
         return None;
     }

@@ -1,0 +1,41 @@
+//! What an agent is made of, and what it goes on with.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use crosswire::frame::Key;
+use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
+use crosswire::resource::Token;
+
+use crate::settings::Settings;
+
+/// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard
+/// does not read it. It is empty for one that begins anew.
+#[derive(Clone, Debug)]
+pub struct Inheritance {
+    /// Its encoded deposit.
+    pub deposit: heapless::Vec<u8, MAX_DEPOSIT_BYTES>,
+    /// It speaks of other witnesses than those of now.
+    pub has_other_witnesses: bool,
+    /// By group, what is in hand.
+    pub holdings: Vec<Option<Holding>>,
+    /// The newest token that was used.
+    pub last_token: Token,
+    /// It is there because the settings have changed.
+    pub is_reload: bool,
+    /// There was none before it in this run of the daemon: what is in hand is what an earlier run has left.
+    pub is_first: bool,
+}
+
+/// How a child of the guard becomes an agent: with the settings and keys of now, its end of the socket pair,
+/// and what it goes on with. Returns its exit code.
+pub type BecomeAgent<'a> = &'a dyn Fn(&Settings, &[Key], OwnedFd, Option<Inheritance>) -> u8;
+
+/// How agents are made.
+pub struct Recipe<'a> {
+    /// What the child does.
+    pub become_agent: BecomeAgent<'a>,
+    /// What it authenticates with. Those that a reload replaces are wiped.
+    pub keys: Vec<Key>,
+    /// The descriptors that it needs beside its end of the socket pair, and standard input, output and error.
+    pub keeps: &'a [RawFd],
+}

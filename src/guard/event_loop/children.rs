@@ -1,0 +1,61 @@
+//! Which children have ended: scripts, the fence, the operator's program, the agent.
+
+use crosswire::custody::{End, Event};
+use crosswire::pair::GroupId;
+use log::info;
+use nix::sys::wait::WaitPidFlag;
+
+use super::hear::MAX_LAST_WORDS;
+use super::state::Guard;
+use crate::guard::scripts::run::{Run, how_ended};
+
+/// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
+const MAX_LINGERING: usize = 32;
+
+impl Guard<'_> {
+    /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id
+    /// is theirs, and what is left of it can be killed.
+    pub(super) fn reap_scripts(&mut self) {
+        let fence = self.fence.as_ref().map(Run::pid);
+        if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
+            self.fence_ended(Some(how));
+            how_ended(pid, WaitPidFlag::empty());
+        }
+        let notice = self.notifier.run.as_ref().map(Run::pid);
+        if let Some((pid, how)) = notice.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
+            self.notifier.ended(self.settings, Some((pid, how)));
+        }
+        for index in 0..self.resources.len() {
+            let Some(own) = self.resources.get_mut(index) else { continue };
+            let Some(how) = own.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT))
+            else {
+                continue;
+            };
+            let Some(mut run) = own.run.take() else { continue };
+            let end = run.ended(how);
+            how_ended(run.pid(), WaitPidFlag::empty());
+            self.lingering.extend(run.into_output());
+            if self.lingering.len() > MAX_LINGERING {
+                self.lingering.remove(0);
+            }
+            self.script_ended(index, end);
+        }
+    }
+
+    pub(super) fn script_ended(&mut self, index: usize, end: End) {
+        if let Ok(id) = u8::try_from(index) {
+            self.marker.note_run(GroupId(id), None);
+            self.hand_in(Event::ScriptEnded(GroupId(id), end));
+        }
+    }
+
+    pub(super) fn reap_agent(&mut self) {
+        let Some(pid) = self.agent_pid else { return };
+        if let Some(how) = how_ended(pid, WaitPidFlag::empty()) {
+            info!("the agent (process {pid}) has ended: {how}");
+            self.agent_pid = None;
+            self.hear_agent(MAX_LAST_WORDS);
+            self.hand_in(Event::AgentReaped);
+        }
+    }
+}

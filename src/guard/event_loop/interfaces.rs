@@ -1,0 +1,135 @@
+//! What the kernel says of interfaces and addresses, and whom it concerns.
+
+use std::net::IpAddr;
+
+use crosswire::custody::HeldGroup;
+use crosswire::pair::{GroupId, PathId};
+use crosswire::time::Span;
+use log::warn;
+
+use super::state::Guard;
+use crate::clock::now;
+use crate::guard::kernel::ethernet::Listener;
+use crate::guard::kernel::links::LinkEvent;
+use crate::guard::kernel::probe;
+use crate::guard::serial::ports::has_own_address;
+use crate::ipc::FromGuard;
+use crate::settings::neighbours::takes;
+use crate::settings::{PathDevice, PathSettings};
+
+/// How often it is looked which addresses the kernel would refuse.
+const LOOK_EVERY: Span = Span::from_s(5);
+
+impl Guard<'_> {
+    pub(super) fn hear_links(&mut self) {
+        let mut events = Vec::new();
+        if let Err(errno) = self.links.read_events(&mut events) {
+            warn!("the kernel does not say how the interfaces are: {}", errno.desc());
+        }
+        self.take_link_events(&events);
+    }
+
+    pub(super) fn take_link_events(&mut self, events: &[LinkEvent]) {
+        for event in events {
+            match *event {
+                LinkEvent::CameUp(interface) => self.open_listeners(interface),
+                LinkEvent::Carrier(interface, up) => self.tell(&FromGuard::Carrier { interface, up }, None),
+                LinkEvent::AddressThere(seen) => {
+                    let to_renew = self.addresses.note_seen(seen);
+                    to_renew.into_iter().for_each(|first| self.tell_missing(|ip| ip == first));
+                    let is_put = self.addresses.is_put(seen.place);
+                    self.owe_look(|address, is_held| address.ip == seen.place.ip && !(is_held && is_put));
+                    self.look_at_lans(|ip| ip == seen.place.ip, |_| false);
+                }
+                LinkEvent::AddressGone(seen) => {
+                    self.look_from = now();
+                    self.tell_missing(|ip| ip == seen.place.ip);
+                    self.look_at_lans(|ip| ip == seen.place.ip, |_| true);
+                }
+                LinkEvent::Missed => {
+                    self.look_from = now();
+                    self.tell_missing(|_| true);
+                    self.owe_look(|_, _| true);
+                    self.look_at_lans(|_| true, |path| !has_own_address(path));
+                }
+            }
+            if let LinkEvent::CameUp(interface) = *event {
+                // It may have had another name.
+                let name = self.settings.interfaces.get(usize::from(interface));
+                self.owe_look(|address, is_held| !is_held && Some(&address.interface) == name);
+            }
+            if let LinkEvent::CameUp(interface) | LinkEvent::Carrier(interface, true) = *event {
+                self.look_from = now();
+                self.announce_again(interface);
+            }
+        }
+    }
+
+    /// Addresses have gone, and nobody here may have wanted it: what is held comes back.
+    fn tell_missing(&mut self, is_meant: impl Fn(IpAddr) -> bool) {
+        for (group, settings) in (0u8..).map(GroupId).zip(&self.settings.groups) {
+            let is_held = self.custody.group(group).is_some_and(HeldGroup::is_held);
+            if is_held && settings.addresses.iter().any(|address| is_meant(address.ip)) {
+                self.tell(&FromGuard::Missing { group }, None);
+            }
+        }
+    }
+
+    /// Our own address on a LAN has gone, and its path is blind until it is back; or an address is there for
+    /// which one waits.
+    fn look_at_lans(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: impl Fn(&PathSettings) -> bool) {
+        for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
+            let is_one = matches!(path.device, PathDevice::Lan { local, .. } if is_meant(local));
+            let is_away = self.path_errors.get(id.index()).is_some_and(Option::is_some);
+            if is_one && is_gone(path) != is_away {
+                self.reopen(id);
+            }
+        }
+    }
+
+    /// A node that could not take a group has to say so before it has to. No event says all of it, so it is
+    /// asked now and then.
+    pub(super) fn tell_what_is_refused(&mut self) {
+        self.look_from = now() + LOOK_EVERY;
+        for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
+            let all = (0u8..).zip(&group.addresses);
+            let mut refused = all.filter(|(_, address)| !takes(&address.interface, address.ip));
+            let first = refused.next().filter(|(_, address)| self.addresses.is_up(&address.interface));
+            let index = first.map(|(index, _)| index);
+            let Some(own) = self.resources.get_mut(usize::from(id.0)) else { continue };
+            let before = std::mem::replace(&mut own.refused, index);
+            if let Some((_, address)) = first.filter(|_| before != index) {
+                let (name, ip, interface) = (&group.name, address.ip, &address.interface);
+                warn!(
+                    "group {name}: the kernel takes no address like {ip} on {interface}: see disable_ipv6, \
+                        and the MTU"
+                );
+            }
+            if before.is_some() || index.is_some() {
+                self.tell(&FromGuard::Refuses { group: id, address: index }, None);
+            }
+        }
+    }
+
+    fn open_listeners(&mut self, interface: u8) {
+        let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
+        for listener in probe::listeners(self.settings, name) {
+            match listener {
+                Ok(Listener { socket, mac }) => {
+                    self.tell(&FromGuard::Listener { interface, mac }, Some(socket))
+                }
+                Err(errno) => warn!("{name}: probes cannot hear answers here: {}", errno.desc()),
+            }
+        }
+    }
+
+    /// A link that has just come knows nothing of us.
+    fn announce_again(&mut self, interface: u8) {
+        let name = self.settings.interfaces.get(usize::from(interface));
+        for (own, group) in self.resources.iter_mut().zip(&self.settings.groups) {
+            if group.addresses.iter().any(|address| Some(&address.interface) == name) {
+                own.announce_from(now());
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The last resorts, for custody: the fence of the peer, and the reset of this box.
+
+use crosswire::custody::{End, Event};
+use crosswire::pair::GroupId;
+use crosswire::resource::Fault;
+use crosswire::time::Instant;
+
+use super::state::Guard;
+use crate::clock::now;
+use crate::guard::fencing::fence_process;
+use crate::guard::scripts::run::Ended;
+
+impl Guard<'_> {
+    /// Starts a fence, in time; says so if there is none.
+    pub(super) fn fence(&mut self, valid_until: Instant) -> Option<Event<'static>> {
+        let now = now();
+        if now > valid_until {
+            return Some(Event::FenceEnded(Err(Fault::TooLate)));
+        }
+        self.fence = fence_process::start(self.settings, now);
+        self.fence.is_none().then_some(Event::FenceEnded(Err(Fault::NoFence)))
+    }
+
+    /// It has ended, or is given up.
+    pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
+        let Some(mut run) = self.fence.take() else { return };
+        let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
+        self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
+        run.into_output();
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn give_up_fence(&mut self) {
+        self.fence.iter_mut().for_each(|run| run.interrupt(now()));
+    }
+
+    /// A script of the group does not stop.
+    pub(super) fn fence_self_if_needed(&mut self, id: GroupId) {
+        if let Some(group) = self.settings.groups.get(id.index()) {
+            self.self_fence.begin_if_asked(self.settings, group);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The guard at work: what it has, and how it begins.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crosswire::custody::{Custody, Event, Plan, ScriptPlans};
+use crosswire::pair::GroupId;
+use crosswire::time::Instant;
+use log::warn;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use super::group_resources::GroupResources;
+use crate::clock::now;
+use crate::guard::agent_process::link::AgentLink;
+use crate::guard::agent_process::recipe::Recipe;
+use crate::guard::fencing::self_fence::SelfFence;
+use crate::guard::fencing::watchdog::Watchdog;
+use crate::guard::kernel::addresses::Addresses;
+use crate::guard::kernel::ethernet::Sender;
+use crate::guard::kernel::links::Links;
+use crate::guard::run_dir::marker::{Left, LeftBehind, Marker};
+use crate::guard::scheduling::Idleness;
+use crate::guard::scripts::notifier::Notifier;
+use crate::guard::scripts::output::Output;
+use crate::guard::scripts::run::Run;
+use crate::guard::sd_notify::ServiceManager;
+use crate::guard::serial::ports::OpenError;
+use crate::guard::signals::{block_child_signal, signals_of_guard};
+use crate::ipc::FromGuard;
+use crate::settings::{Script, Settings, StopFailure};
+
+/// The guard at work.
+pub struct Guard<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) run_dir: &'a Path,
+    pub(super) addresses: Addresses,
+    pub(super) sender: Sender,
+    pub(super) resources: Vec<GroupResources>,
+    /// The last word of every path that could not be opened, so that it is said once.
+    pub(super) path_errors: Vec<Option<OpenError>>,
+    /// None once nobody is listened to any more.
+    pub(super) agent: Option<AgentLink>,
+    /// None once it was reaped.
+    pub(super) agent_pid: Option<Pid>,
+    /// How agents are made.
+    pub(super) recipe: Recipe<'a>,
+    /// What the agent deposited last, as it came; empty if nothing.
+    pub(super) deposit: Vec<u8>,
+    /// It speaks of other witnesses than those of now.
+    pub(super) has_other_witnesses: bool,
+    /// What is held, and for whom.
+    pub(super) custody: Custody,
+    pub(super) links: Links,
+    pub(super) signals: SignalFd,
+    pub(super) stop: OwnedFd,
+    /// The fence that runs.
+    pub(super) fence: Option<Run>,
+    pub(super) notifier: Notifier,
+    pub(super) watchdog: Option<Watchdog<'a>>,
+    pub(super) service_manager: Option<ServiceManager>,
+    /// When it is looked again which addresses the kernel would refuse.
+    pub(super) look_from: Instant,
+    /// Before this no stray is looked for.
+    pub(super) strays_from: Instant,
+    /// The reset of this box.
+    pub(super) self_fence: SelfFence,
+    /// What the next run knows of this one.
+    pub(super) marker: Marker,
+    /// Pipes of scripts that have ended.
+    pub(super) lingering: Vec<Output>,
+    pub(super) idleness: Idleness,
+}
+
+impl<'a> Guard<'a> {
+    /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and
+    /// reports the interfaces to it.
+    pub fn start(
+        settings: &'a Settings,
+        run_dir: &'a Path,
+        recipe: Recipe<'a>,
+        (stop, left_behind): (OwnedFd, LeftBehind),
+    ) -> nix::Result<Self> {
+        block_child_signal()?;
+        fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let (marker, left) = Marker::open(left_behind, &settings.groups);
+        let mut guard = Self {
+            settings,
+            run_dir,
+            addresses: Addresses::open(settings.policy.lease)?,
+            sender: Sender::open()?,
+            resources: settings.groups.iter().map(GroupResources::new).collect(),
+            path_errors: vec![None; settings.paths.len()],
+            agent: None,
+            agent_pid: None,
+            recipe,
+            deposit: Vec::new(),
+            has_other_witnesses: false,
+            custody: Custody::new(plan(settings), now()),
+            links: Links::open(&settings.interfaces)?,
+            signals: SignalFd::with_flags(
+                &signals_of_guard(),
+                SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
+            )?,
+            stop,
+            fence: None,
+            notifier: Notifier::default(),
+            watchdog: Watchdog::of(settings),
+            service_manager: ServiceManager::of_environment(),
+            look_from: now(),
+            strays_from: now(),
+            self_fence: SelfFence::default(),
+            marker,
+            lingering: Vec::new(),
+            idleness: Idleness::begin(),
+        };
+        let _ = guard.arm_watchdog();
+        guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
+        for Left { group, started, term } in left {
+            warn!(
+                "group {}: scripts of an earlier run may still run: they are stopped first",
+                group_name(settings, group)
+            );
+            guard.hand_in(Event::Inherited(group, started, term));
+        }
+        let first = guard.first_inheritance();
+        guard.start_agent(first)?;
+        guard.hand_in(Event::AgentStarted);
+        let events = guard.links.refresh()?;
+        guard.take_link_events(&events);
+        Ok(guard)
+    }
+
+    /// Tells the agent something, while there is one.
+    pub(super) fn tell(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
+        if let Some(agent) = &mut self.agent {
+            agent.send(message, descriptor);
+        }
+    }
+}
+
+fn group_name(settings: &Settings, id: GroupId) -> &str {
+    settings.groups.get(id.index()).map_or("?", |group| group.name.as_str())
+}
+
+/// What custody has to know of the settings.
+pub(super) fn plan(settings: &Settings) -> Plan {
+    let scripts = settings.groups.iter().map(|group| (group.before, script_plans(&group.scripts)));
+    let mut plan = Plan::new(&settings.policy, scripts);
+    for (plan, group) in plan.groups.iter_mut().zip(&settings.groups) {
+        plan.must_end_with_box |= group.on_stop_failure == StopFailure::SelfFence;
+    }
+    plan
+}
+
+pub(super) fn script_plans(scripts: &[Script]) -> ScriptPlans {
+    scripts.iter().map(|script| script.monitor).collect()
+}
