@@ -67,6 +67,8 @@ struct Agent<'a> {
     station: Station<Recorder<Box<[u8]>>>,
     /// A recording that is being fetched.
     recording: Vec<u8>,
+    /// The how-manieth it is.
+    recording_number: u32,
     effects: Box<Effects>,
     /// Changes places with `effects` while those are carried out: they are many, and are never moved.
     spare: Option<Box<Effects>>,
@@ -162,6 +164,7 @@ impl<'a> Agent<'a> {
             )
             .recorded_by(Recorder::new(vec![0; recording::ROOM_BYTES].into_boxed_slice())),
             recording: Vec::new(),
+            recording_number: 0,
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),

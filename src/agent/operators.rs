@@ -35,7 +35,7 @@ impl Agent<'_> {
         match question {
             Question::Status => Answer::Status(Box::new(self.report(now))),
             Question::Why(count) => Answer::History(Box::new(self.history(now, usize::from(*count)))),
-            Question::Recording(from) => self.recording_from(*from),
+            Question::Recording { number, from } => self.recording_from(*number, *from),
             Question::Peer(..) => Answer::PeerSays(Err(Unheard::Busy)),
             Question::Demand { what, reason } => {
                 let reason = reason.as_ref().map(|why| plain::line(why, MAX_REASON));

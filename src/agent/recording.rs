@@ -10,9 +10,10 @@ pub const ROOM_BYTES: usize = 64 * 1024;
 impl Agent<'_> {
     /// The piece of a recording that begins there. All of it is of the instant at which its beginning was
     /// asked for; what nobody fetches to its end is kept until somebody asks anew.
-    pub(super) fn recording_from(&mut self, from: u32) -> Answer {
+    pub(super) fn recording_from(&mut self, number: u32, from: u32) -> Answer {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
-        if from == 0 {
+        if number == 0 {
+            self.recording_number = self.recording_number.wrapping_add(1).max(1);
             let told = Caption {
                 node: self.settings.my_name().to_owned(),
                 peer: self.names.peer.clone(),
@@ -22,11 +23,12 @@ impl Agent<'_> {
             };
             self.recording = recording::written(&told, self.station.tape().halves());
         }
+        let is_other = number != 0 && number != self.recording_number;
         let end = self.recording.len().min(from.saturating_add(MAX_PIECE_BYTES));
-        let bytes = self.recording.get(from..end).unwrap_or_default().to_vec();
-        if end == self.recording.len() {
+        let bytes = self.recording.get(from..end).filter(|_| !is_other).unwrap_or_default().to_vec();
+        if end == self.recording.len() && !is_other {
             self.recording = Vec::new();
         }
-        Answer::Recording(bytes)
+        Answer::Recording { number: self.recording_number, bytes }
     }
 }

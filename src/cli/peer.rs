@@ -64,7 +64,7 @@ pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
             | Answer::History(_)
             | Answer::Accepted
             | Answer::Denied(_)
-            | Answer::Recording(_),
+            | Answer::Recording { .. },
         ) => {
             return Exit::Refused;
         }

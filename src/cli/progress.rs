@@ -114,7 +114,7 @@ fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {
             Answer::Status(_)
             | Answer::Accepted
             | Answer::Denied(_)
-            | Answer::Recording(_)
+            | Answer::Recording { .. }
             | Answer::PeerSays(_),
         )
         | Err(_) => None,

@@ -87,7 +87,7 @@ fn incarnation(run_dir: &Path) -> io::Result<Option<[u8; 8]>> {
         Answer::History(_)
         | Answer::Accepted
         | Answer::Denied(_)
-        | Answer::Recording(_)
+        | Answer::Recording { .. }
         | Answer::PeerSays(_) => None,
     })
 }

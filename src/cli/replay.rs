@@ -10,6 +10,7 @@ use crosswire::time::Instant;
 use crate::operator::exit::Exit;
 use crate::operator::recording::{Caption, read};
 use crate::operator::words::{Names, sentence};
+use crate::plain;
 
 /// Repeats a recording; says what was decided and when, and whether it is the same again.
 pub fn replay(path: &Path, file: &[u8], out: &mut impl Write) -> io::Result<Exit> {
@@ -20,7 +21,7 @@ pub fn replay(path: &Path, file: &[u8], out: &mut impl Write) -> io::Result<Exit
             return Ok(Exit::Usage);
         }
     };
-    let (node, names) = (told.node.clone(), names(told));
+    let (node, names) = (plain::line(&told.node, 64), names(told));
     let mut began_at = None;
     let (mut steps, mut others, mut written) = (0, 0, Ok(()));
     for half in halves.into_iter().filter(|half| !half.is_empty()) {
@@ -65,6 +66,9 @@ fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Wr
 }
 
 fn names(told: Caption) -> Names {
+    let plain = |names: Vec<String>| names.iter().map(|name| plain::lines(name)).collect();
     let Caption { peer, paths, groups, scripts, .. } = told;
+    let (peer, paths, groups, scripts) =
+        (plain::line(&peer, 64), plain(paths), plain(groups), plain(scripts));
     Names { peer, paths, groups, scripts, key_file: "the key file".to_owned() }
 }

@@ -93,7 +93,7 @@ pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) 
                 &format_args!("refused: {about}{}", words::denial(denial, &peer)),
             ))
         }
-        Ok(Answer::Status(_) | Answer::History(_) | Answer::Recording(_) | Answer::PeerSays(_)) => {
+        Ok(Answer::Status(_) | Answer::History(_) | Answer::Recording { .. } | Answer::PeerSays(_)) => {
             Some(Exit::Refused)
         }
         Err(error) => Some(not_answered(run_dir, &error, false)),
@@ -108,7 +108,7 @@ pub fn report(run_dir: &Path) -> Option<Box<Report>> {
             Answer::History(_)
             | Answer::Accepted
             | Answer::Denied(_)
-            | Answer::Recording(_)
+            | Answer::Recording { .. }
             | Answer::PeerSays(_),
         )
         | Err(_) => None,

@@ -11,7 +11,7 @@ use super::option::{flag, option, options};
 use super::progress::Progress;
 use super::request::{Patience, demand, keep, my_name, peer_of, report, unless_accepted};
 use crate::clock::now;
-use crate::operator::control::{DEFAULT_RUN_DIR, Report};
+use crate::operator::control::{DEFAULT_RUN_DIR, Report, ask};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::restraint::SavedRestraint;
 
@@ -49,6 +49,10 @@ pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
             saved.restraint.standby = standby;
             saved.reason.clone_from(&options.reason);
         });
+        // An agent that has died meanwhile has left it to one that found nothing saved.
+        if report(&options.run_dir).is_some_and(|report| !report.node.is_standby) {
+            let _ = ask(&options.run_dir, &question);
+        }
         follow_until_free(&options.run_dir, &held, progress, out)
     })
 }
@@ -78,10 +82,16 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
         progress.look(run_dir, &report);
         if !report.node.is_standby {
             keep(run_dir, end_standby);
-            let peer = peer_of(&report);
-            let what =
-                format_args!("{peer} is in standby too: this node is back online, so that somebody serves");
-            return complain(Exit::Refused, false, &what);
+            let is_peer_too = report.node.peer.as_ref().is_some_and(|peer| peer.is_standby);
+            let what = if is_peer_too {
+                format!(
+                    "{} is in standby too: this node is back online, so that somebody serves",
+                    peer_of(&report)
+                )
+            } else {
+                "this node is in standby no longer: somebody has said `online`".to_owned()
+            };
+            return complain(Exit::Refused, false, &format_args!("{what}"));
         }
         if !held_here(&report).is_empty() {
             unserved.clear();

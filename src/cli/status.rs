@@ -89,7 +89,7 @@ fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
             Answer::History(_)
             | Answer::Accepted
             | Answer::Denied(_)
-            | Answer::Recording(_)
+            | Answer::Recording { .. }
             | Answer::PeerSays(_),
         ) => Err((
             Exit::Refused,

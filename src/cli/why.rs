@@ -12,6 +12,7 @@ use crate::operator::cause::Entry;
 use crate::operator::control::{Answer, DEFAULT_RUN_DIR, History, MAX_PIECE_BYTES, Question, ask};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::{why_json, why_text};
+use crate::plain;
 use crate::settings::parse_span;
 
 options! {
@@ -55,7 +56,7 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
             Answer::Status(_)
             | Answer::Accepted
             | Answer::Denied(_)
-            | Answer::Recording(_)
+            | Answer::Recording { .. }
             | Answer::PeerSays(_),
         ) => {
             return Exit::Refused;
@@ -73,7 +74,7 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     let text = if options.json {
         why_json::text(&history, is_shown)
     } else {
-        why_text::text_of(&history, true, is_shown)
+        plain::lines(&why_text::text_of(&history, true, is_shown))
     };
     // A reader that closed the pipe has seen enough.
     let _ = out.write_all(text.as_bytes());
@@ -83,14 +84,20 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
 /// Fetches the recording piece by piece, and writes it when it is whole.
 fn record(options: &WhyOptions, file: &std::path::Path) -> Exit {
     let mut recording = Vec::new();
-    loop {
+    let mut number = 0;
+    while recording.len() < MAX_RECORDING_BYTES {
         let from = u32::try_from(recording.len()).unwrap_or(u32::MAX);
-        match ask(&options.run_dir, &Question::Recording(from)) {
-            Ok(Answer::Recording(piece)) => {
+        match ask(&options.run_dir, &Question::Recording { number, from }) {
+            Ok(Answer::Recording { number: given, bytes: piece }) if number == 0 || number == given => {
+                number = given;
                 recording.extend_from_slice(&piece);
                 if piece.len() < MAX_PIECE_BYTES {
-                    break;
+                    return save(options, file, &recording);
                 }
+            }
+            Ok(Answer::Recording { .. }) => {
+                let what = format_args!("somebody else has asked for a recording meanwhile: ask again");
+                return complain(Exit::Refused, options.json, &what);
             }
             Ok(
                 Answer::Status(_)
@@ -102,11 +109,18 @@ fn record(options: &WhyOptions, file: &std::path::Path) -> Exit {
             Err(error) => return not_answered(&options.run_dir, &error, options.json),
         }
     }
+    complain(Exit::Refused, options.json, &format_args!("the daemon sends more than a recording has"))
+}
+
+fn save(options: &WhyOptions, file: &std::path::Path, recording: &[u8]) -> Exit {
     match std::fs::write(file, recording) {
         Ok(()) => Exit::Done,
         Err(error) => complain(Exit::Refused, options.json, &format_args!("{}: {error}", file.display())),
     }
 }
+
+/// Longer than any recording.
+const MAX_RECORDING_BYTES: usize = 1024 * 1024;
 
 #[cfg(feature = "picture")]
 fn draw(history: &History, file: &std::path::Path) -> Exit {

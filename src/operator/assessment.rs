@@ -150,10 +150,11 @@ impl Facts {
                 group.role.is_holding() && group.unable.is_some_and(|span| span > *bound)
             }),
             is_cold_start: is_any(|group| is_unserved(group) && group.block == Some(Block::ColdStart)),
-            is_overdue: is_any_longer(|group, [idle, unserved]| {
-                group.idle.is_some_and(|span| span > *idle)
-                    || group.unserved.is_some_and(|span| span > *unserved)
-            }),
+            is_overdue: (0..node.groups.len()).any(|index| has_failed_on_both(report, index))
+                || is_any_longer(|group, [idle, unserved]| {
+                    group.idle.is_some_and(|span| span > *idle)
+                        || group.unserved.is_some_and(|span| span > *unserved)
+                }),
             is_unserved: is_any(is_unserved),
             is_standby: node.is_standby,
             is_maintenance: node.maintenance.is_some(),
@@ -188,8 +189,16 @@ fn do_both_serve(group: &GroupStatus) -> bool {
     group.both_serve.is_some()
 }
 
+/// Where it has failed here nobody has to wait to know.
 fn is_unserved(group: &GroupStatus) -> bool {
-    does_last(group.unserved)
+    does_last(group.unserved) || (group.role == Role::Faulty && group.unserved.is_some())
+}
+
+/// The group has failed on both nodes: no move is on its way that would be worth a wait.
+fn has_failed_on_both(report: &Report, index: usize) -> bool {
+    let is_faulty_here = report.node.groups.get(index).is_some_and(|group| group.role == Role::Faulty);
+    let is_faulty_there = report.theirs(index).is_some_and(|said| said.role == Role::Faulty);
+    is_faulty_here && is_faulty_there && is_heard(report)
 }
 
 /// Somebody has claimed within the last minute what is served here, or keeps this node from taking it.
@@ -298,8 +307,13 @@ fn served(report: &Report) -> String {
     served.map(|(name, groups)| format!("{name} serves {groups}")).collect::<Vec<_>>().join("; ")
 }
 
-/// All is well: who could take over.
+/// All is well: who could take over. What has just changed may last: then nobody is said to be able to.
 fn could(report: &Report) -> String {
+    let is_new = |group: &GroupStatus| group.unserved.or(group.peer_unable).or(group.unable).is_some();
+    if report.node.groups.iter().any(is_new) {
+        let changed = groups(report, |_, group| is_new(group));
+        return format!("{changed} has just changed: look again in a second");
+    }
     let is_held_here = |group: &GroupStatus| group.role.is_holding();
     let held_here = report.node.groups.iter().filter(|group| is_held_here(group)).count();
     let [me, peer] = report.names();

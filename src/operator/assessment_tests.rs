@@ -150,7 +150,7 @@ fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
 type Case = (Role, Change, u8, &'static str, &'static str);
 
 /// The role of the node that is asked, what is so, the exit code, the reason, the line.
-const CASES: [Case; 27] = [
+const CASES: [Case; 29] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
     (
@@ -248,6 +248,24 @@ const CASES: [Case; 27] = [
     // A script may take its time while it moves, and no longer.
     (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(59)), 4, "moving", ""),
     (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(61)), 5, "nobody_serves", ""),
+    // Where it has failed on both nodes nothing is on its way, also right after an agent was replaced.
+    (
+        Role::Faulty,
+        |r| {
+            r.node.peer = Some(peer(Role::Faulty));
+            unserved(r, 0, Block::Faulty);
+        },
+        5,
+        "nobody_serves",
+        "NOBODY SERVES gateway: it failed here; trying again later",
+    ),
+    (
+        Role::Active,
+        |r| r.node.groups[0].peer_unable = HICCUP,
+        0,
+        "well",
+        "gw1 serves gateway; gateway has just changed: look again in a second",
+    ),
     (
         Role::Backup,
         |r| {
@@ -381,4 +399,19 @@ fn every_reason_has_a_case_and_a_name_of_its_own() {
     for reason in &REASONS {
         assert!(told.contains(reason.name), "{}", reason.name);
     }
+}
+
+/// Whatever a file may list: eight groups with 64 addresses and 16 scripts each.
+#[test]
+fn the_largest_status_fits_its_answer() {
+    let mut report = well(Role::Active);
+    let address = "fd00:1111:2222:3333:4444:5555:6666:7777/128@enp12s0f1np12".to_owned();
+    report.groups = vec![("gateway".to_owned(), vec![address; 64]); MAX_GROUPS];
+    report.scripts = vec![
+        "exec:/usr/local/libexec/a-directory-of-ours/with-a-long-name/start-a-service\n"
+            .repeat(16);
+        MAX_GROUPS
+    ];
+    let answer = super::super::control::Answer::Status(Box::new(report));
+    assert!(super::super::control::encode(&answer).is_some());
 }

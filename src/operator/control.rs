@@ -29,7 +29,7 @@ use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
 /// Longest message either way.
-pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
 pub const LASTS: Span = Span::from_s(1);
 /// Longest piece of a recording.
@@ -47,7 +47,12 @@ pub enum Question {
     /// The last things that happened or were decided, this many at most.
     Why(u16),
     /// What the agent has recorded, from this byte on.
-    Recording(u32),
+    Recording {
+        /// Which recording, as the first piece has said; 0 for that one.
+        number: u32,
+        /// Where the piece begins.
+        from: u32,
+    },
     /// What the peer says of this, asked over the pair's own paths.
     /// Over cables alone, if that is true.
     Peer(Subject, bool),
@@ -86,7 +91,12 @@ pub enum Answer {
     /// It is not done, and why.
     Denied(Denial),
     /// To [`Question::Recording`]: a piece; the last one is shorter than [`MAX_PIECE_BYTES`].
-    Recording(Vec<u8>),
+    Recording {
+        /// Which recording it is of: another one than was asked for where somebody else has asked meanwhile.
+        number: u32,
+        /// The piece.
+        bytes: Vec<u8>,
+    },
     /// To [`Question::Peer`]: its text, or why there is none.
     PeerSays(Result<String, Unheard>),
 }

@@ -20,7 +20,7 @@ pub fn text(report: &Report, is_verbose: bool) -> String {
     let mut text = format!("{}\n", assess(report).sentence(report));
     // Writing into memory cannot fail.
     let _ = write(report, is_verbose, &mut text);
-    plain::wrapped(&text)
+    plain::wrapped(&plain::lines(&text))
 }
 
 fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
@@ -77,7 +77,11 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
         )?;
     }
     if report.is_replaced {
-        writeln!(out, "  its agent died or hung {} ago, and another one went on in its place", node.up)?;
+        writeln!(
+            out,
+            "  the agent of this node died or hung {} ago, and another one went on in its place",
+            node.up
+        )?;
     }
     if node.worst_stall > Span::ZERO {
         writeln!(out, "  paused {}, {} ago (load, or stopped)", node.worst_stall, node.stalled)?;

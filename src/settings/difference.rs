@@ -26,11 +26,14 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
     let are_groups_other =
         old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
+    // The peer was told how long after an agent's last word this box is reset.
+    let is_petted_too_seldom = new.watchdog.is_some() && new.policy.interval() > old.policy.interval();
     for (is_other, what) in [
         (old.pair != new.pair, "pair"),
         (old.names != new.names, "the nodes"),
         (are_paths_other, "a path (its device, interface, address, port or baud)"),
         (old.watchdog != new.watchdog, "[watchdog]"),
+        (is_petted_too_seldom, "an interval, which is longer than the one that the watchdog was armed for,"),
         (old.is_realtime != new.is_realtime, "realtime"),
         (are_groups_other, "which groups there are"),
     ] {
@@ -266,5 +269,20 @@ mod tests {
             let said: Vec<&str> = found.iter().map(|change| change.text.as_str()).collect();
             assert_eq!(said, expected, "{to}");
         }
+    }
+
+    /// How long after its last word a box is reset was told to the peer when the watchdog was armed.
+    #[test]
+    fn beside_a_watchdog_only_a_restart_makes_beats_slower() {
+        let watched = format!("{TEXT}[watchdog]\ndevice = '/dev/watchdog'\ntimeout = '2s'\n");
+        let with = |interval: &str| {
+            let timing = format!("[timing]\ninterval = '{interval}'");
+            parse(&watched.replace("[timing]", &timing))
+        };
+        let needs_restart = |old: &str, new: &str| {
+            differences(&with(old), &with(new)).iter().any(|change| change.needs_restart)
+        };
+        assert!(needs_restart("250ms", "300ms"));
+        assert!(!needs_restart("300ms", "250ms"));
     }
 }

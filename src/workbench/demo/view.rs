@@ -121,7 +121,7 @@ fn look_at(lab: &Lab, faults: Faults, side: Side) -> NodeView {
             Answer::History(_)
             | Answer::Accepted
             | Answer::Denied(_)
-            | Answer::Recording(_)
+            | Answer::Recording { .. }
             | Answer::PeerSays(_),
         )
         | Err(_) => NodeView::Silent,

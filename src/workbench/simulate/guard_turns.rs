@@ -398,7 +398,13 @@ impl World {
     pub(super) fn reload(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let (old, new) = (gateway.started_with, (gateway.key, gateway.pair, gateway.digest));
-        if !gateway.does_guard_work() || old.1 != new.1 || !self.setup.have_same_groups(old.2, new.2) {
+        let is_petted_too_seldom = self.setup.watchdog.is_some()
+            && self.setup.file(new.2).interval() > self.setup.file(old.2).interval();
+        if !gateway.does_guard_work()
+            || old.1 != new.1
+            || !self.setup.have_same_groups(old.2, new.2)
+            || is_petted_too_seldom
+        {
             return;
         }
         self.hear_said(side);

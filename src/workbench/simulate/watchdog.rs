@@ -46,8 +46,22 @@ impl World {
     /// Nobody has petted it: the box begins anew, like one that had no power for a moment.
     pub(super) fn watchdog_fires(&mut self, side: Side) {
         if self.boxes[side.index()].resets_at <= self.now {
+            self.check_reset(side);
             self.befall_aloud(Fault::PowerCut(side));
             self.befall_aloud(Fault::PowerOn(side));
+        }
+    }
+
+    /// No box is reset of which both processes have worked all the while, and every script has stopped.
+    fn check_reset(&mut self, side: Side) {
+        let Some(timeout) = self.setup.watchdog else { return };
+        let gateway = &self.boxes[side.index()];
+        let window = timeout + timeout;
+        let have_worked =
+            gateway.works.is_good_for(self.now, window) && gateway.guards.is_good_for(self.now, window);
+        let has_to = gateway.guard.as_ref().is_none_or(|guard| guard.custody.must_watchdog_fire());
+        if have_worked && !has_to {
+            self.complain("reset", format!("{side:?} is reset by its own watchdog, and nothing hangs there"));
         }
     }
 
