@@ -153,8 +153,10 @@ impl Node {
         let Some(group) = self.groups.get(id.index()) else { return };
         let (term, is_ready) = (group.held_term, group.pending.is_none());
         let is_overdue = group.timers.is_due(Timer::Prepare, now);
+        // The peer has served under a higher term meanwhile: scripts would be told an older one than its.
+        let is_outdated = group.term > term;
         let situation = self.situation(now, id, &Group { role: Role::Backup, ..group.clone() });
-        match take_prepared(&situation, is_ready, is_overdue) {
+        match take_prepared(&situation, is_ready && !is_outdated, is_overdue || is_outdated) {
             Decision::Take(reason) => {
                 let evidence = self.evidence(&situation);
                 emit(effects, Effect::Record(Record::Taking { group: id, term, reason, evidence }));

@@ -2,7 +2,7 @@
 //! serves on without one.
 
 use crosswire::pair::{Role, Side};
-use crosswire::resource::{Order, Outcome, Ticket, Token};
+use crosswire::resource::{Fault, Order, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
 
 use super::super::world::World;
@@ -12,12 +12,14 @@ use super::super::world::World;
 pub struct Held {
     until: Option<Instant>,
     newest_order: Option<(Token, Instant)>,
+    /// The order that took it.
+    acquire: Option<Token>,
 }
 
 impl super::Watch {
     /// What an agent is told of the lease of a group that it goes on with.
     pub fn inherit_lease(&mut self, side: Side, group: usize, until: Option<Instant>) {
-        self.held[side.index()][group] = Held { until, newest_order: None };
+        self.held[side.index()][group] = Held { until, newest_order: None, acquire: None };
     }
 }
 
@@ -32,7 +34,8 @@ impl World {
                 let is_going_on = self.watch.roles[side.index()][group.index()] == Role::Acquiring;
                 let is_to_hold = is_going_on || self.setup.before[group.index()] == 0;
                 let held = &mut self.watch.held[side.index()][group.index()];
-                *held = Held { until: is_to_hold.then(|| local + lease), newest_order: None };
+                let until = is_to_hold.then(|| local + lease);
+                *held = Held { until, newest_order: None, acquire: Some(ticket.token) };
             }
             Order::Renew { group } => {
                 let held = &mut self.watch.held[side.index()][group.index()];
@@ -68,6 +71,10 @@ impl World {
     pub(in super::super) fn note_outcome(&mut self, side: Side, token: Token, outcome: Outcome) {
         let lease = self.file(side).lease;
         for held in &mut self.watch.held[side.index()] {
+            if held.acquire == Some(token) && outcome == Outcome::Failed(Fault::TooLate) {
+                // The guard hung, and nothing has come.
+                held.until = None;
+            }
             if let Some((_, sent_at)) = held.newest_order.filter(|(renewal, _)| *renewal == token)
                 && outcome == Outcome::Renewed
             {
