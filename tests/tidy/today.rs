@@ -3,9 +3,7 @@
 /// Files over the limit, each with the seam along which it comes apart.
 pub const LONG: &[(&str, &str)] = &[
     ("src/guard/kernel/addresses.rs", "what the kernel is told and what it answers"),
-    ("src/guard/fencing/fence.rs", "the fence of a command and the one of a line"),
     ("src/guard/tests/mod.rs", "one file for each part of the guard"),
-    ("src/health/path.rs", "its tests stand in the file"),
     ("src/workbench/lab/mod.rs", "the laboratory and what it is asked"),
     ("tests/decision.rs", "one file for each kind of story"),
     ("tests/neighbourhood.rs", "one file for each kind of story"),
