@@ -180,30 +180,13 @@ fn take_best_nice() -> libc::c_int {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::wait::{WaitStatus, waitpid};
-    use nix::unistd::{ForkResult, pipe, read, write};
+    use nix::sys::wait::waitpid;
+    use nix::unistd::ForkResult;
 
     use super::*;
+    use crate::guard::testing::told_by_a_child;
     use crate::sys::process::{fork, leave};
     use crate::sys::scheduling::scheduler;
-
-    /// What a child of ours reports, which ends then.
-    fn told_by_a_child(report: impl FnOnce() -> String) -> String {
-        let (from_child, to_parent) = pipe().expect("a pipe");
-        match fork().expect("a child") {
-            ForkResult::Child => {
-                let _ = write(&to_parent, report().as_bytes());
-                leave(0)
-            }
-            ForkResult::Parent { child } => {
-                drop(to_parent);
-                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
-                let mut text = vec![0; 4_096];
-                let length = read(&from_child, &mut text).expect("a report");
-                String::from_utf8_lossy(&text[..length]).into_owned()
-            }
-        }
-    }
 
     /// What `process` says of itself in a child with real-time scheduling; an agent is started by a guard.
     fn in_child(process: Process, is_realtime: bool) -> String {
@@ -261,29 +244,18 @@ mod tests {
     /// What is said of the nice value is so, granted or not.
     #[test]
     fn where_real_time_is_refused_the_best_nice_value_is_taken_and_children_have_an_ordinary_one() {
-        let (from_child, to_parent) = pipe().expect("a pipe");
-        match fork().expect("a child") {
-            ForkResult::Child => {
-                let said = take_best_nice();
-                let theirs = match fork() {
-                    Ok(ForkResult::Child) => leave(40 + nice()),
-                    Ok(ForkResult::Parent { child }) => waitpid(child, None),
-                    Err(errno) => Err(errno),
-                };
-                let _ = write(&to_parent, format!("{said} {} {theirs:?}", nice()).as_bytes());
-                leave(0)
-            }
-            ForkResult::Parent { child } => {
-                drop(to_parent);
-                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
-                let mut text = vec![0; 4_096];
-                let length = read(&from_child, &mut text).expect("a report");
-                let text = String::from_utf8_lossy(&text[..length]).into_owned();
-                let mut words = text.split(' ');
-                let (said, ours) = (words.next(), words.next());
-                assert_eq!(said, ours, "{text}");
-                assert!(text.ends_with(", 40))"), "its child is an ordinary one: {text}");
-            }
-        }
+        let text = told_by_a_child(|| {
+            let said = take_best_nice();
+            let theirs = match fork() {
+                Ok(ForkResult::Child) => leave(40 + nice()),
+                Ok(ForkResult::Parent { child }) => waitpid(child, None),
+                Err(errno) => Err(errno),
+            };
+            format!("{said} {} {theirs:?}", nice())
+        });
+        let mut words = text.split(' ');
+        let (said, ours) = (words.next(), words.next());
+        assert_eq!(said, ours, "{text}");
+        assert!(text.ends_with(", 40))"), "its child is an ordinary one: {text}");
     }
 }

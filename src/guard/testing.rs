@@ -27,7 +27,8 @@ use netlink_packet_route::link::{
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, recv, sendto};
-use nix::unistd::{getegid, geteuid, gettid, read};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, getegid, geteuid, gettid, pipe, read, write};
 
 use crate::clock::now;
 use crate::guard::kernel::addresses::{self, Addresses, Seen};
@@ -35,6 +36,7 @@ use crate::guard::kernel::ethernet::{self, Hears, Listener, Outlet};
 use crate::guard::kernel::netlink::{Netlink, Request, append_message, for_each_message, open_socket};
 use crate::guard::kernel::packets::announcement;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress};
+use crate::sys::process::{close_all_but, fork, leave};
 #[cfg(feature = "workbench")]
 pub use crate::workbench::lab::executable;
 #[cfg(feature = "workbench")]
@@ -44,6 +46,26 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 /// Tells a child of ours that it already has a user namespace.
 const INSIDE: &str = "CROSSWIRE_TEST_INSIDE";
+
+/// What a child of ours reports, which ends then.
+pub fn told_by_a_child(report: impl FnOnce() -> String) -> String {
+    let (from_child, to_parent) = pipe().expect("a pipe");
+    match fork().expect("a child") {
+        ForkResult::Child => {
+            // What tests beside this one have open would use up what a process may open.
+            close_all_but(&mut [to_parent.as_raw_fd()]);
+            let _ = write(&to_parent, report().as_bytes());
+            leave(0)
+        }
+        ForkResult::Parent { child } => {
+            drop(to_parent);
+            assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+            let mut text = vec![0; 4_096];
+            let length = read(&from_child, &mut text).expect("a report");
+            String::from_utf8_lossy(&text[..length]).into_owned()
+        }
+    }
+}
 
 /// Runs a test in a fresh network namespace.
 ///

@@ -167,19 +167,17 @@ fn forbid_files() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsFd, AsRawFd};
 
     use nix::sched::{CloneFlags, unshare};
     use nix::sys::prctl::{get_dumpable, get_no_new_privs};
     use nix::sys::resource::getrlimit;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-    use nix::sys::wait::{WaitStatus, waitpid};
-    use nix::unistd::{ForkResult, getgroups, pipe, read, write};
+    use nix::unistd::{ForkResult, getgroups};
 
     use super::*;
     use crate::clock::now;
     use crate::guard::kernel::addresses::Addresses;
-    use crate::guard::testing::{Veth, address, in_namespace};
+    use crate::guard::testing::{Veth, address, in_namespace, told_by_a_child};
     use crate::sys::process::{fork, leave};
     use crosswire::time::Span;
     use nix::sys::signal::{Signal, kill};
@@ -191,26 +189,10 @@ mod tests {
         report: impl FnOnce(Result<Dropped, StillPrivileged>) -> String,
     ) -> String {
         let run_dir = tempfile::tempdir().expect("a directory");
-        let (from_child, to_parent) = pipe().expect("a pipe");
-        match fork().expect("a child") {
-            ForkResult::Child => {
-                // What tests beside this one have open would use up what a process may open.
-                for other in (3..4_096).filter(|fd| *fd != to_parent.as_raw_fd()) {
-                    let _ = nix::unistd::close(other);
-                }
-                before();
-                let text = report(drop_all(run_dir.path()));
-                let _ = write(to_parent.as_fd(), text.as_bytes());
-                leave(0)
-            }
-            ForkResult::Parent { child } => {
-                drop(to_parent);
-                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
-                let mut text = vec![0; 4_096];
-                let length = read(&from_child, &mut text).expect("a report");
-                String::from_utf8_lossy(&text[..length]).into_owned()
-            }
-        }
+        told_by_a_child(|| {
+            before();
+            report(drop_all(run_dir.path()))
+        })
     }
 
     #[test]
