@@ -145,6 +145,25 @@ pub fn watchdog_bound(timeout: Span, interval: Span) -> Span {
     timeout + interval + pets_for(interval)
 }
 
+/// What a node announces of its watchdog: how long after its agent's last word the box has been reset.
+pub fn watchdog_announced(timeout: Span, interval: Span) -> Span {
+    timeout + pets_for(interval)
+}
+
+/// Whether a watchdog of this timeout has reset a box before anybody takes a group over who waits for the
+/// box's scripts.
+pub fn is_watchdog_in_time(timeout: Span, policy: &Policy, group: &GroupPolicy) -> bool {
+    let waits = group.safety == SafetyRule::Lease && group.stop_timeout != Span::ZERO;
+    let relied_on = scripts_bound(policy.longest_dead_after(), group.stop_timeout);
+    !waits || watchdog_bound(timeout, policy.interval()) <= relied_on
+}
+
+/// Whether a watchdog that was armed under `old` asks for fresher words than an agent under `new` has: only a
+/// restart can change that, since the peer was told how long this node needs to be reset.
+pub fn is_petted_too_seldom(old: &Policy, new: &Policy) -> bool {
+    new.interval() > old.interval()
+}
+
 /// How long `bytes` occupy a line of `baud` bits a second, with a start and a stop bit for each byte (8N1).
 pub fn line_time(bytes: u64, baud: u32) -> Span {
     Span::from_us(bytes.saturating_mul(10_000_000).div_ceil(u64::from(baud.max(1))))

@@ -1,6 +1,7 @@
 //! What two versions of a configuration differ in, and which of that a running daemon can change.
 
 use crosswire::config::{Failback, GroupPolicy, PathTiming, Policy};
+use crosswire::quorum::timing;
 use crosswire::time::Span;
 
 use super::groups::{ON_STOP_FAILURE, SAFETY};
@@ -26,8 +27,8 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
     let are_groups_other =
         old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
-    // The peer was told how long after an agent's last word this box is reset.
-    let is_petted_too_seldom = new.watchdog.is_some() && new.policy.interval() > old.policy.interval();
+    let is_petted_too_seldom =
+        new.watchdog.is_some() && timing::is_petted_too_seldom(&old.policy, &new.policy);
     for (is_other, what) in [
         (old.pair != new.pair, "pair"),
         (old.names != new.names, "the nodes"),

@@ -80,9 +80,8 @@ pub(super) fn check_watchdog(
     let slowest = policy.longest_dead_after();
     let fires = timing::watchdog_bound(watchdog.value.timeout, policy.interval());
     for (plan, group) in plans.iter().zip(&policy.groups) {
-        let waits = group.safety == SafetyRule::Lease && group.stop_timeout != Span::ZERO;
         let relied_on = timing::scripts_bound(slowest, group.stop_timeout);
-        if waits && fires > relied_on {
+        if !timing::is_watchdog_in_time(watchdog.value.timeout, policy, group) {
             let what = format!(
                 "a watchdog that resets a hung box within {} is slower than the takeover of group {}, which \
                     relies on it after {}",

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crosswire::quorum::timing::pets_for;
+use crosswire::quorum::timing::watchdog_announced;
 use crosswire::time::Span;
 use log::{error, info, warn};
 
@@ -88,8 +88,8 @@ pub struct Armed {
 /// The watchdog of this box.
 pub struct Watchdog<'a> {
     wanted: &'a Wanted,
-    /// How old the agent's newest word may be.
-    fresh_for: Span,
+    /// How often the agent has a word, when the watchdog is armed.
+    interval: Span,
     running: Option<(Hardware, Armed)>,
     /// The last thing that was wrong with it, so that it is said once.
     said: Option<io::ErrorKind>,
@@ -99,8 +99,7 @@ impl<'a> Watchdog<'a> {
     /// That of the settings, not armed yet; none if none is wanted.
     pub fn of(settings: &'a Settings) -> Option<Self> {
         let wanted = settings.watchdog.as_ref()?;
-        let fresh_for = pets_for(settings.policy.interval());
-        Some(Self { wanted, fresh_for, running: None, said: None })
+        Some(Self { wanted, interval: settings.policy.interval(), running: None, said: None })
     }
 
     /// Whether it runs.
@@ -160,7 +159,7 @@ impl<'a> Watchdog<'a> {
             u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX),
         ));
         let real = hardware.ask(WatchdogRequest::Timeout)?;
-        let bound_s = (Span::from_s(u64::from(real)) + self.fresh_for).as_s_ceil();
+        let bound_s = watchdog_announced(Span::from_s(u64::from(real)), self.interval).as_s_ceil();
         let too_slow =
             || io::Error::other(format!("its timeout of {real} s is more than the peer can be told"));
         if real == 0 || bound_s > MAX_ANNOUNCED_S {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crosswire::custody::orders::group_of;
 use crosswire::custody::{Action, Effect, Effects, End, Event, Word};
 use crosswire::pair::{GroupId, PathKind, Side};
-use crosswire::quorum::timing::LIFETIME_SLIP;
+use crosswire::quorum::timing::{self, LIFETIME_SLIP};
 use crosswire::resource::{Fault, Outcome};
 use crosswire::time::{Instant, Span};
 
@@ -399,7 +399,7 @@ impl World {
         let gateway = &self.boxes[side.index()];
         let (old, new) = (gateway.started_with, (gateway.key, gateway.pair, gateway.digest));
         let is_petted_too_seldom = self.setup.watchdog.is_some()
-            && self.setup.file(new.2).interval() > self.setup.file(old.2).interval();
+            && timing::is_petted_too_seldom(self.setup.file(old.2), self.setup.file(new.2));
         if !gateway.does_guard_work()
             || old.1 != new.1
             || !self.setup.have_same_groups(old.2, new.2)

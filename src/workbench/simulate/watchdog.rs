@@ -1,10 +1,9 @@
 //! The hardware watchdog of a box: it resets the box when nobody has petted it for its timeout, whatever the
 //! processes and the kernel do.
 
-use crosswire::config::{GroupPolicy, SafetyRule};
 use crosswire::custody::{Effects, Event};
 use crosswire::pair::Side;
-use crosswire::quorum::timing::{self, pets_for};
+use crosswire::quorum::timing;
 use crosswire::time::{Instant, Span};
 
 use super::fault::Fault;
@@ -28,7 +27,7 @@ impl World {
     pub(super) fn tell_watchdog(&mut self, side: Side) {
         let started_with = self.boxes[side.index()].started_with.2;
         if let Some(timeout) = self.setup.watchdog {
-            let bound = timeout + pets_for(self.setup.file(started_with).interval());
+            let bound = timing::watchdog_announced(timeout, self.setup.file(started_with).interval());
             let bound_s = u8::try_from(bound.as_s_ceil()).unwrap_or(u8::MAX);
             self.boxes[side.index()].inbox.told.push_back(Told::Watchdog(bound_s));
         }
@@ -74,14 +73,9 @@ impl World {
     }
 }
 
-/// Whether the loader takes a watchdog of this timeout for the pair: it must not reset a box later than
-/// whoever waits for the box's scripts takes over.
+/// Whether the loader takes a watchdog of this timeout for the pair.
 pub fn is_fast_enough(setup: &Setup, timeout: Span) -> bool {
-    setup.policies().all(|policy| {
-        let fires = timing::watchdog_bound(timeout, policy.interval());
-        let waits =
-            |group: &&GroupPolicy| group.safety == SafetyRule::Lease && group.stop_timeout > Span::ZERO;
-        let mut relied_on = policy.groups.iter().filter(waits);
-        relied_on.all(|group| fires <= timing::scripts_bound(policy.longest_dead_after(), group.stop_timeout))
-    })
+    setup
+        .policies()
+        .all(|policy| policy.groups.iter().all(|group| timing::is_watchdog_in_time(timeout, policy, group)))
 }
