@@ -53,7 +53,6 @@ impl Custody {
         self.plan = plan.clone();
         for (group, plan) in self.groups.iter_mut().zip(&plan.groups) {
             (group.is_exclusive, group.may_fence) = (plan.is_exclusive, plan.may_fence);
-            group.must_end_with_box = plan.must_end_with_box;
         }
         self.is_reloading = true;
         self.put_another_in_its_place(now, effects);

@@ -49,8 +49,6 @@ pub(super) struct GroupCustody {
     pub(super) is_exclusive: bool,
     /// Its safety rule asks for a fence.
     pub(super) may_fence: bool,
-    /// A script of it that cannot be stopped has to end with the box.
-    pub(super) must_end_with_box: bool,
 }
 
 impl GroupCustody {
@@ -75,7 +73,6 @@ impl GroupCustody {
             newcomers: None,
             is_exclusive: plan.is_exclusive,
             may_fence: plan.may_fence,
-            must_end_with_box: plan.must_end_with_box,
         }
     }
 
@@ -201,7 +198,10 @@ impl Custody {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(ticket) = group.adding else { return };
         match outcome {
-            Err(fault) => self.not_added(now, id, fault, effects),
+            Err(fault) => {
+                group.adding = None;
+                self.not_added(now, id, ticket.token, fault, effects);
+            }
             Ok(()) if group.is_wanted() => emit(effects, Effect::Route(id, ticket.valid_until)),
             // It was let go meanwhile; its addresses are removed after they came.
             Ok(()) => {
@@ -221,18 +221,16 @@ impl Custody {
         outcome: Result<(), Fault>,
         effects: &mut Effects,
     ) {
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.adding.is_some()) else {
-            return;
-        };
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        let Some(Ticket { token, .. }) = group.adding.take() else { return };
         if let Err(fault) = outcome {
             // The cause is worth more than how the clean-up goes, and the lifetime ends what that should
             // miss.
             emit(effects, Effect::Remove(id));
-            return self.not_added(now, id, fault, effects);
+            return self.not_added(now, id, token, fault, effects);
         }
         let lease = self.plan.lease;
         debug_assert!(group.is_wanted(), "nothing lets {id:?} go between its addresses and its routes");
-        let Some(Ticket { token, .. }) = group.adding.take() else { return };
         emit(effects, Effect::Note(Note::Held(id, group.term)));
         emit(effects, Effect::Announce(id));
         (group.held_until, group.is_on_trial) = (group.asked_at + lease, false);
@@ -245,9 +243,8 @@ impl Custody {
     }
 
     /// Nothing of it is held.
-    fn not_added(&mut self, now: Instant, id: GroupId, fault: Fault, effects: &mut Effects) {
+    fn not_added(&mut self, now: Instant, id: GroupId, token: Token, fault: Fault, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        let Some(Ticket { token, .. }) = group.adding.take() else { return };
         emit(effects, Effect::Note(Note::NotHeld(id, fault)));
         if group.held.is_preparing() {
             // The scripts that came first are stopped before anybody is told.

@@ -79,7 +79,7 @@ impl Custody {
     /// A script of this group could not be stopped: where its peer has to be certain, the box has to go
     /// before the peer takes the group.
     pub(super) fn let_watchdog_fire(&mut self, id: GroupId, effects: &mut Effects) {
-        let must_end = self.groups.get(id.index()).is_some_and(|group| group.must_end_with_box);
+        let must_end = self.plan.groups.get(id.index()).is_some_and(|group| group.must_end_with_box);
         if self.watchdog.timeout.is_some() && must_end && !self.watchdog.is_to_fire {
             self.watchdog.is_to_fire = true;
             emit(effects, Effect::Note(Note::WatchdogFires));
