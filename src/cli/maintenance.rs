@@ -7,9 +7,9 @@ use crosswire::quorum::event::Demand;
 use crosswire::time::Span;
 
 use super::option::{operand, option, options};
-use super::request::{demand, keep, report, unless_accepted};
+use super::request::{demand, insist, keep, unless_accepted};
 use crate::clock;
-use crate::operator::control::{DEFAULT_RUN_DIR, Report, ask};
+use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::operator::exit::{Exit, complain};
 use crate::operator::restraint::LONGEST_MAINTENANCE;
 use crate::settings::parse_span;
@@ -48,11 +48,9 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
                 (saved.lasts, saved.reason) = (lasts, options.reason.clone());
             }
         });
-        // An agent that has died meanwhile has left it to one that found nothing saved.
-        let is_lost = |report: Box<Report>| lasts > Span::ZERO && report.node.maintenance.is_none();
-        if report(&options.run_dir).is_some_and(is_lost) {
-            let _ = ask(&options.run_dir, &question);
-        }
+        insist(&options.run_dir, &question, |report| {
+            lasts == Span::ZERO || report.node.maintenance.is_some()
+        });
         Exit::Done
     })
 }

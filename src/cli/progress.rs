@@ -108,15 +108,5 @@ fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
 }
 
 fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {
-    match ask(run_dir, &Question::Why(last)) {
-        Ok(Answer::History(history)) => Some(history),
-        Ok(
-            Answer::Status(_)
-            | Answer::Accepted
-            | Answer::Denied(_)
-            | Answer::Recording { .. }
-            | Answer::PeerSays(_),
-        )
-        | Err(_) => None,
-    }
+    ask(run_dir, &Question::Why(last)).ok()?.history()
 }

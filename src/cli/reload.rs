@@ -12,7 +12,7 @@ use super::option::{option, options};
 use super::status::not_answered;
 use crate::guard::reload::{DONE, answer_file};
 use crate::guard::run_dir::lock::{PID_FILE, read_pid};
-use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, ask};
+use crate::operator::control::{DEFAULT_RUN_DIR, Question, ask};
 use crate::operator::exit::{Exit, complain};
 
 options! {
@@ -82,12 +82,5 @@ fn is_another(run_dir: &Path, before: Option<[u8; 8]>) -> bool {
 
 /// Which run of the agent answers: what was read anew counts for the next one.
 fn incarnation(run_dir: &Path) -> io::Result<Option<[u8; 8]>> {
-    Ok(match ask(run_dir, &Question::Status)? {
-        Answer::Status(report) => Some(report.node.incarnation),
-        Answer::History(_)
-        | Answer::Accepted
-        | Answer::Denied(_)
-        | Answer::Recording { .. }
-        | Answer::PeerSays(_) => None,
-    })
+    Ok(ask(run_dir, &Question::Status)?.status().map(|report| report.node.incarnation))
 }

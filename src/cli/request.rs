@@ -75,6 +75,15 @@ pub(super) fn keep(run_dir: &Path, change: impl FnOnce(&mut SavedRestraint)) {
     }
 }
 
+/// Asks once more for what was accepted and is not in force: the agent that accepted it has died before it
+/// was saved, and the next one found nothing.
+pub(super) fn insist(run_dir: &Path, question: &Question, is_in_force: impl Fn(&Report) -> bool) {
+    if report(run_dir).is_some_and(|report| !is_in_force(&report)) {
+        // What follows sees whether it is now.
+        let _ = ask(run_dir, question);
+    }
+}
+
 pub(super) fn demand(what: Demand<String>, reason: &Option<String>) -> Question {
     Question::Demand { what, reason: reason.clone() }
 }
@@ -102,17 +111,7 @@ pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) 
 
 /// What the daemon says of itself, if it does.
 pub fn report(run_dir: &Path) -> Option<Box<Report>> {
-    match ask(run_dir, &Question::Status) {
-        Ok(Answer::Status(report)) => Some(report),
-        Ok(
-            Answer::History(_)
-            | Answer::Accepted
-            | Answer::Denied(_)
-            | Answer::Recording { .. }
-            | Answer::PeerSays(_),
-        )
-        | Err(_) => None,
-    }
+    ask(run_dir, &Question::Status).ok()?.status()
 }
 
 pub(super) fn my_name(report: &Report) -> &str {

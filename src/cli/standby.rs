@@ -9,9 +9,9 @@ use crosswire::quorum::facts::Standby;
 
 use super::option::{flag, option, options};
 use super::progress::Progress;
-use super::request::{Patience, demand, keep, my_name, peer_of, report, unless_accepted};
+use super::request::{Patience, demand, insist, keep, my_name, peer_of, report, unless_accepted};
 use crate::clock::now;
-use crate::operator::control::{DEFAULT_RUN_DIR, Report, ask};
+use crate::operator::control::{DEFAULT_RUN_DIR, Report};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::restraint::SavedRestraint;
 
@@ -49,10 +49,7 @@ pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
             saved.restraint.standby = standby;
             saved.reason.clone_from(&options.reason);
         });
-        // An agent that has died meanwhile has left it to one that found nothing saved.
-        if report(&options.run_dir).is_some_and(|report| !report.node.is_standby) {
-            let _ = ask(&options.run_dir, &question);
-        }
+        insist(&options.run_dir, &question, |report| report.node.is_standby);
         follow_until_free(&options.run_dir, &held, progress, out)
     })
 }

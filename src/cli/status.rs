@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::option::{flag, option, options};
 use super::status_watch;
 use crate::operator::assessment::assess;
-use crate::operator::control::{Answer, DEFAULT_RUN_DIR, Question, Report, ask_within};
+use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report, ask_within};
 use crate::operator::exit::{Exit, complain};
 #[cfg(feature = "metrics")]
 use crate::operator::metrics;
@@ -83,20 +83,11 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
 
 /// What the daemon says now, or why it does not.
 fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
-    match ask_within(run_dir, &Question::Status, PATIENCE) {
-        Ok(Answer::Status(report)) => Ok(report),
-        Ok(
-            Answer::History(_)
-            | Answer::Accepted
-            | Answer::Denied(_)
-            | Answer::Recording { .. }
-            | Answer::PeerSays(_),
-        ) => Err((
-            Exit::Refused,
-            format!("the daemon in {} answers something else: restart it", run_dir.display()),
-        )),
-        Err(error) => Err(unanswered(run_dir, &error)),
-    }
+    let answer = ask_within(run_dir, &Question::Status, PATIENCE);
+    let answer = answer.map_err(|error| unanswered(run_dir, &error))?;
+    answer.status().ok_or_else(|| {
+        (Exit::Refused, format!("the daemon in {} answers something else: restart it", run_dir.display()))
+    })
 }
 
 /// What it comes to in a line, and the whole screen; of a daemon that does not answer, why.

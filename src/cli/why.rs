@@ -50,19 +50,11 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     }
     let is_all = at.is_some() || options.svg.is_some();
     let count = if is_all { u16::MAX } else { u16::try_from(options.last).unwrap_or(u16::MAX) };
-    let mut history = match ask(&options.run_dir, &Question::Why(count)) {
-        Ok(Answer::History(history)) => history,
-        Ok(
-            Answer::Status(_)
-            | Answer::Accepted
-            | Answer::Denied(_)
-            | Answer::Recording { .. }
-            | Answer::PeerSays(_),
-        ) => {
-            return Exit::Refused;
-        }
+    let answer = match ask(&options.run_dir, &Question::Why(count)) {
+        Ok(answer) => answer,
         Err(error) => return not_answered(&options.run_dir, &error, options.json),
     };
+    let Some(mut history) = answer.history() else { return Exit::Refused };
     if let Some(at) = at {
         // What was so by then is told by what came before it.
         history.entries.retain(|(age, ..)| *age + AROUND >= at);

@@ -101,6 +101,32 @@ pub enum Answer {
     PeerSays(Result<String, Unheard>),
 }
 
+impl Answer {
+    /// The answer to [`Question::Status`]; none if it is one to something else.
+    pub fn status(self) -> Option<Box<Report>> {
+        match self {
+            Self::Status(report) => Some(report),
+            Self::History(_)
+            | Self::Accepted
+            | Self::Denied(_)
+            | Self::Recording { .. }
+            | Self::PeerSays(_) => None,
+        }
+    }
+
+    /// The answer to [`Question::Why`]; none if it is one to something else.
+    pub fn history(self) -> Option<Box<History>> {
+        match self {
+            Self::History(history) => Some(history),
+            Self::Status(_)
+            | Self::Accepted
+            | Self::Denied(_)
+            | Self::Recording { .. }
+            | Self::PeerSays(_) => None,
+        }
+    }
+}
+
 /// Why the peer tells nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Unheard {

@@ -115,17 +115,9 @@ fn look_at(lab: &Lab, faults: Faults, side: Side) -> NodeView {
     if faults.power == Some(side) {
         return NodeView::NoPower;
     }
-    match ask(&lab.directory(side).join("run"), &Question::Status) {
-        Ok(Answer::Status(report)) => told(&report).map_or(NodeView::Silent, NodeView::Up),
-        Ok(
-            Answer::History(_)
-            | Answer::Accepted
-            | Answer::Denied(_)
-            | Answer::Recording { .. }
-            | Answer::PeerSays(_),
-        )
-        | Err(_) => NodeView::Silent,
-    }
+    let answer = ask(&lab.directory(side).join("run"), &Question::Status).ok();
+    let told = answer.and_then(Answer::status).and_then(|report| told(&report));
+    told.map_or(NodeView::Silent, NodeView::Up)
 }
 
 /// The demo's pair has one group, one cable and one LAN; anything else is not its daemon.
