@@ -19,6 +19,8 @@ pub const PATIENCE: Span = Span::from_s(60);
 /// What our operator has asked of the peer.
 struct Asking {
     client: OwnedFd,
+    /// Whoever asks is root, else a member of the group.
+    is_root: bool,
     subject: Subject,
     is_by_cable: bool,
     reading: u8,
@@ -59,10 +61,18 @@ impl Lifeline {
     }
 
     /// Our operator asks.
-    pub fn begin(&mut self, now: Instant, client: OwnedFd, subject: Subject, is_by_cable: bool) {
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        (client, is_root): (OwnedFd, bool),
+        subject: Subject,
+        is_by_cable: bool,
+    ) {
         self.last_reading = self.last_reading.wrapping_add(1);
         let (reading, text, give_up_at) = (self.last_reading, Vec::new(), now + PATIENCE);
-        self.asking = Some(Asking { client, subject, is_by_cable, reading, text, ask_at: now, give_up_at });
+        let ask_at = now;
+        self.asking =
+            Some(Asking { client, is_root, subject, is_by_cable, reading, text, ask_at, give_up_at });
     }
 
     /// What to ask of the peer now, and whether over a cable alone.
@@ -97,9 +107,12 @@ impl Lifeline {
     }
 
     /// Who has waited too long, or waits no longer: a command that was ended has no use for the answer, and
-    /// the next one has.
-    pub fn give_up(&mut self, now: Instant) -> Option<Told> {
-        self.asking.as_ref().filter(|asking| now >= asking.give_up_at || is_gone(&asking.client))?;
+    /// the next one has. A member of the group makes way for root, so that none can shut root out.
+    pub fn give_up(&mut self, now: Instant, for_root: bool) -> Option<Told> {
+        let is_over = |asking: &&Asking| {
+            now >= asking.give_up_at || is_gone(&asking.client) || (for_root && !asking.is_root)
+        };
+        self.asking.as_ref().filter(is_over)?;
         self.asking.take().map(|asking| Told { client: asking.client, text: None })
     }
 
@@ -155,7 +168,7 @@ mod tests {
     fn carry(text: &str, room: usize) -> (String, usize) {
         let (mut ours, mut theirs) = (Lifeline::default(), Lifeline::default());
         let mut now = Instant::from_us(1);
-        ours.begin(now, client(), Subject::Why, false);
+        ours.begin(now, (client(), true), Subject::Why, false);
         for round in 1..10_000 {
             if let Some((ask, _)) = ours.question(now) {
                 ours.asked(now, Span::from_ms(500));
@@ -189,7 +202,7 @@ mod tests {
     fn lost_questions_are_asked_again_and_pieces_out_of_turn_are_dropped() {
         let mut ours = Lifeline::default();
         let now = Instant::from_us(1);
-        ours.begin(now, client(), Subject::Log, false);
+        ours.begin(now, (client(), true), Subject::Log, false);
         let (ask, _) = ours.question(now).expect("a question");
         ours.asked(now, Span::from_ms(500));
         assert_eq!(ours.question(now), None);
@@ -215,18 +228,28 @@ mod tests {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair");
         let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
-        lifeline.begin(now, ours, Subject::Status, false);
-        assert!(lifeline.give_up(now).is_none() && lifeline.is_asking());
+        lifeline.begin(now, (ours, true), Subject::Status, false);
+        assert!(lifeline.give_up(now, false).is_none() && lifeline.is_asking());
         drop(theirs);
-        assert!(lifeline.give_up(now).is_some() && !lifeline.is_asking());
+        assert!(lifeline.give_up(now, false).is_some() && !lifeline.is_asking());
+    }
+
+    #[test]
+    fn a_member_of_the_group_makes_way_for_root_and_for_nobody_else() {
+        let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
+        for (is_root, makes_way) in [(false, true), (true, false)] {
+            lifeline.begin(now, (client(), is_root), Subject::Status, false);
+            assert!(lifeline.give_up(now, false).is_none());
+            assert_eq!(lifeline.give_up(now, true).is_some(), makes_way);
+        }
     }
 
     #[test]
     fn patience_ends() {
         let mut ours = Lifeline::default();
         let now = Instant::from_us(1);
-        ours.begin(now, client(), Subject::Status, false);
-        assert!(ours.give_up(now + Span::from_s(59)).is_none());
-        assert!(ours.give_up(now + PATIENCE).is_some_and(|told| told.text.is_none()));
+        ours.begin(now, (client(), true), Subject::Status, false);
+        assert!(ours.give_up(now + Span::from_s(59), false).is_none());
+        assert!(ours.give_up(now + PATIENCE, false).is_some_and(|told| told.text.is_none()));
     }
 }

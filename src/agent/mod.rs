@@ -110,8 +110,10 @@ struct Agent<'a> {
 pub struct Sockets {
     /// To its guard.
     pub guard: OwnedFd,
-    /// On which commands ask.
+    /// On which root's commands ask.
     pub control: OwnedFd,
+    /// On which members of the group ask, where there is one.
+    pub members: Option<OwnedFd>,
 }
 
 /// The agent's whole life after it has dropped its privileges; returns its exit code. Ends after a goodbye,
@@ -170,7 +172,7 @@ impl<'a> Agent<'a> {
             listeners: Vec::new(),
             twins: Vec::new(),
             guard: GuardEnd::new(sockets.guard),
-            control: Control::new(sockets.control),
+            control: Control::new(sockets.control, sockets.members),
             carriers: vec![None; settings.interfaces.len()],
             names: Names {
                 peer: settings.peer_name().to_string(),

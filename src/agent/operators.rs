@@ -10,6 +10,7 @@ use crosswire::status::NodeStatus;
 use crosswire::time::{Instant, Span};
 use log::info;
 
+use super::control::Asked;
 use super::lifeline::Told;
 use super::ports::Port;
 use super::{Agent, control};
@@ -22,9 +23,14 @@ use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress, n
 
 impl Agent<'_> {
     pub(super) fn hear_operators(&mut self) {
-        while let Some((client, question)) = self.control.next_question() {
+        for _ in 0..MAX_QUESTIONS {
+            let Some(Asked { client, question, is_root }) = self.control.next_question(clock::now()) else {
+                return;
+            };
             match question {
-                Question::Peer(subject, is_by_cable) => self.ask_peer(client, subject, is_by_cable),
+                Question::Peer(subject, is_by_cable) => {
+                    self.ask_peer((client, is_root), subject, is_by_cable)
+                }
                 question => control::reply(&client, &self.answer(&question)),
             }
         }
@@ -58,11 +64,12 @@ impl Agent<'_> {
         groups.find(|(_, group)| group.name == name).map(|(id, _)| id)
     }
 
-    /// Our operator asks the peer: one at a time, and only where it is heard.
-    fn ask_peer(&mut self, client: OwnedFd, subject: Subject, is_by_cable: bool) {
+    /// Our operator asks the peer: one at a time, root before a member of the group, and only where it is
+    /// heard.
+    fn ask_peer(&mut self, (client, is_root): (OwnedFd, bool), subject: Subject, is_by_cable: bool) {
         let now = clock::now();
         // One that was ended a moment ago is in nobody's way.
-        let _ = self.lifeline.give_up(now).map(reply_told);
+        let _ = self.lifeline.give_up(now, is_root).map(reply_told);
         let refused = match self.path_to_peer(now, is_by_cable) {
             None => Some(Unheard::Nowhere),
             Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),
@@ -70,7 +77,7 @@ impl Agent<'_> {
         };
         match refused {
             Some(why) => control::reply(&client, &Answer::PeerSays(Err(why))),
-            None => self.lifeline.begin(now, client, subject, is_by_cable),
+            None => self.lifeline.begin(now, (client, is_root), subject, is_by_cable),
         }
     }
 
@@ -86,7 +93,7 @@ impl Agent<'_> {
 
     /// The lifeline, in what time the beats of this turn have left.
     pub(super) fn talk(&mut self, now: Instant) {
-        if let Some(told) = self.lifeline.give_up(now) {
+        if let Some(told) = self.lifeline.give_up(now, false) {
             reply_told(told);
         }
         if let Some((path, ask, is_new)) = self.lifeline.owed() {
@@ -213,6 +220,8 @@ pub(super) fn reply_told(told: Told) {
     control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
 }
 
+/// Most questions that are answered in a turn; who asks more waits for the next one.
+const MAX_QUESTIONS: usize = 8;
 /// How many entries of its journal a node tells its peer's operator, with their evidence: what 8 KB hold.
 const TOLD_DECISIONS: usize = 20;
 /// The same, without the evidence.

@@ -31,7 +31,7 @@ fn agent_of<'a>(
     entropy: Entropy,
     (guard, control): (OwnedFd, OwnedFd),
 ) -> Agent<'a> {
-    Agent::new(settings, key, entropy, Sockets { guard, control })
+    Agent::new(settings, key, entropy, Sockets { guard, control, members: None })
 }
 
 /// Counts what the calling thread allocates.

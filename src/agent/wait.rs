@@ -13,9 +13,9 @@ use super::ports::Port;
 use crate::clock;
 use crate::logger;
 
-/// Most descriptors that are waited for: eight paths, a few listeners for each, guard, control and its
-/// clients.
-const MAX_DESCRIPTORS: usize = 48;
+/// Most descriptors that are waited for: eight paths, a few listeners for each, guard, both sockets on which
+/// commands ask, and their clients.
+const MAX_DESCRIPTORS: usize = 56;
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
 
@@ -27,7 +27,7 @@ impl Agent<'_> {
         let deadline = self.deadline(now);
         let mut sources: heapless::Vec<Source, MAX_DESCRIPTORS> = heapless::Vec::new();
         let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = heapless::Vec::new();
-        self.each_descriptor(&mut |source, descriptor| {
+        self.each_descriptor(now, &mut |source, descriptor| {
             let _ = sources.push(source);
             let _ = fds.push(PollFd::new(descriptor, PollFlags::POLLIN));
         });
@@ -52,11 +52,11 @@ impl Agent<'_> {
         // Nobody is asked who gives no sign of life.
         let retries = self.ports.iter().filter(|_| self.station.is_guard_heard()).map(Port::retry_at);
         let own = [self.station.due_at(now), self.end_at, now + MAX_WAIT];
-        let told = [self.limiter.due_at(), logger::due_at()];
+        let told = [self.limiter.due_at(), logger::due_at(), self.control.due_at(now)];
         retries.chain(own).chain(told).min().unwrap_or(now)
     }
 
-    fn each_descriptor<'a>(&'a self, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {
+    fn each_descriptor<'a>(&'a self, now: Instant, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {
         if self.end_at == Instant::NEVER {
             each(Source::Guard, self.guard.descriptor());
         }
@@ -65,6 +65,6 @@ impl Agent<'_> {
         }
         self.listeners.iter().for_each(|listener| each(Source::Wire, listener.descriptor.as_fd()));
         self.asker.descriptors().for_each(|descriptor| each(Source::Witnesses, descriptor));
-        self.control.descriptors().for_each(|descriptor| each(Source::Operators, descriptor));
+        self.control.descriptors(now).for_each(|descriptor| each(Source::Operators, descriptor));
     }
 }

@@ -23,14 +23,18 @@ const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxe
     them was broken \
     before, when a witness is in sight.";
 /// Files that a pair has.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("/etc/crosswire/crosswire.toml", "The configuration, the same on both boxes: crosswire.toml(5)."),
     ("/etc/crosswire/key", "The shared secret, mode 0600: crosswire keygen."),
     (
         "/run/crosswire/crosswire.pid",
         "The process to send SIGTERM to: it hands over first, and at once when it gets a second one.",
     ),
-    ("/run/crosswire/control", "The control socket."),
+    ("/run/crosswire/control", "The socket on which root asks and orders."),
+    (
+        "/run/crosswire/query",
+        "The socket on which members of the group crosswire may ask for status, why and peer.",
+    ),
 ];
 
 /// What the daemon's process does at a signal.

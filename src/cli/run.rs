@@ -22,10 +22,11 @@ use super::option::{flag, option, options};
 use crate::guard::agent_process::privileges;
 use crate::guard::scheduling::Process;
 use crate::guard::serial::ports::OpenError;
-use crate::operator::control::{self, DEFAULT_RUN_DIR};
+use crate::operator::control::{self, DEFAULT_GROUP, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::restraint;
 use crate::settings::{KeyFile, Settings};
+use crate::sys::names;
 use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks};
 use crate::{agent, clock, guard, logger, private};
 
@@ -96,6 +97,8 @@ impl RunOptions {
 struct Started {
     opened: guard::Opened,
     control: OwnedFd,
+    /// For members of the group, where there is one.
+    members: Option<OwnedFd>,
 }
 
 fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, String)> {
@@ -125,7 +128,13 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         .map_err(|error| refused("the run directory", &error))?;
     let control = control::listen_in(&options.run_dir)
         .map_err(|error| refused(&format!("the control socket in {}", options.run_dir.display()), &error))?;
-    Ok(Started { opened, control })
+    let group = settings.group.as_deref().unwrap_or(DEFAULT_GROUP);
+    let members = control::listen_to_members(&options.run_dir, names::group(group)).unwrap_or_else(|error| {
+        let what = format_args!("warning: members of the group {group} cannot ask: {error}");
+        let _ = complain(Exit::Done, false, &what);
+        None
+    });
+    Ok(Started { opened, control, members })
 }
 
 /// A box without entropy starts all the same: only the making of keys may wait. What such a kernel gives may
@@ -200,7 +209,7 @@ fn be_guard(
     keys: Vec<Key>,
     started: Started,
 ) -> nix::Result<ExitCode> {
-    let Started { opened, control } = started;
+    let Started { opened, control, members } = started;
     guard::block_child_signal()?;
     // Since Linux 5.18 the first who asks a box without entropy makes some in the kernel, without waiting for
     // anything: before all others on the box, as agents are from their first instant, that takes longer than
@@ -222,12 +231,15 @@ fn be_guard(
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
-    let keeps = [control.as_raw_fd()];
+    let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).collect();
     let become_agent =
         |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
             // The guard's own copy stays open: what owns it is never dropped in a child.
-            let control = control.try_clone();
-            be_agent(&options.run_dir, settings, keys, link, control, inheritance)
+            let copies = control.try_clone().and_then(|control| {
+                let members = members.as_ref().map(OwnedFd::try_clone).transpose()?;
+                Ok(agent::Sockets { guard: link, control, members })
+            });
+            be_agent(&options.run_dir, settings, keys, copies, inheritance)
         };
     let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps };
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
@@ -246,8 +258,7 @@ fn be_agent(
     run_dir: &Path,
     settings: &Settings,
     keys: &[Key],
-    guard: OwnedFd,
-    control: std::io::Result<OwnedFd>,
+    sockets: std::io::Result<agent::Sockets>,
     inheritance: Option<guard::Inheritance>,
 ) -> u8 {
     // A terminal's Ctrl-C reaches both processes; the guard decides what it means.
@@ -272,11 +283,8 @@ fn be_agent(
             return REFUSED;
         }
     }
-    match (entropy, control) {
-        (Ok(entropy), Ok(control)) => {
-            let sockets = agent::Sockets { guard, control };
-            agent::run(settings, keys, entropy, sockets, inheritance, restraint)
-        }
+    match (entropy, sockets) {
+        (Ok(entropy), Ok(sockets)) => agent::run(settings, keys, entropy, sockets, inheritance, restraint),
         (Err(error), _) => {
             error!("the kernel gives no random numbers: {error}");
             REFUSED

@@ -1,6 +1,7 @@
 //! `crosswire status`: both nodes as the running daemon sees them, for people and as JSON.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use super::option::{flag, option, options};
 use super::status_watch;
 use crate::operator::assessment::assess;
-use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report, ask_within};
+use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report, ask_within, members_path};
 use crate::operator::exit::{Exit, complain};
 #[cfg(feature = "metrics")]
 use crate::operator::metrics;
 use crate::operator::status_json;
 use crate::operator::status_text::text;
 use crate::plain;
+use crate::sys::names;
 
 options! {
     /// Show both nodes as the running daemon sees them
@@ -117,6 +119,15 @@ pub fn not_answered(run_dir: &Path, error: &io::Error, is_json: bool) -> Exit {
     complain(exit, is_json, &text)
 }
 
+/// Who may ask beside root, where anybody may.
+fn members(run_dir: &Path) -> String {
+    let group = std::fs::metadata(members_path(run_dir)).map(|found| names::of_group(found.gid()));
+    group.map_or_else(
+        |_| String::new(),
+        |group| format!("; members of the group {group} may ask for status, why and peer"),
+    )
+}
+
 /// Why no daemon answers, and what to do.
 fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
     let dir = run_dir.display();
@@ -126,7 +137,16 @@ fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
             (Exit::NotRunning, what)
         }
         io::ErrorKind::PermissionDenied => {
-            (Exit::NotAllowed, format!("not allowed to ask the daemon in {dir}: run this as root"))
+            let what =
+                format!("not allowed to ask the daemon in {dir}: run this as root{}", members(run_dir));
+            (Exit::NotAllowed, what)
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            let what = format!(
+                "the daemon in {dir} ended the connection: ask again; if it does so each time, it is of \
+                    another version: restart it"
+            );
+            (Exit::Refused, what)
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             let what = format!(

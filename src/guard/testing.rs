@@ -309,6 +309,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         needs: Vec::new(),
         witnesses: Vec::new(),
         is_realtime: false,
+        group: None,
         reset: None,
         state: "/nonexistent".into(),
         notify: None,

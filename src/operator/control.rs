@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,13 +16,15 @@ use crosswire::quorum::record::Record;
 use crosswire::reasons::Denial;
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
+use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send,
     setsockopt, socket,
 };
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, mode_t, umask};
 use nix::sys::time::{TimeVal, TimeValLike};
+use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
 use super::words::Names;
@@ -38,6 +41,8 @@ pub const MAX_PIECE_BYTES: usize = 8 * 1024;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where pid file and control socket are, unless told otherwise.
 pub const DEFAULT_RUN_DIR: &str = "/run/crosswire";
+/// Whose members may ask, unless the configuration names another group.
+pub const DEFAULT_GROUP: &str = "crosswire";
 
 /// What a command asks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,6 +68,16 @@ pub enum Question {
         /// Why, in the operator's words.
         reason: Option<String>,
     },
+}
+
+impl Question {
+    /// Members of the group may ask it: it moves nothing, and its answer holds no secret.
+    pub const fn is_for_members(&self) -> bool {
+        match self {
+            Self::Status | Self::Why(_) | Self::Peer(..) => true,
+            Self::Recording { .. } | Self::Demand { .. } => false,
+        }
+    }
 }
 
 /// As it would be typed.
@@ -298,9 +313,14 @@ impl History {
     }
 }
 
-/// The socket's path in a run directory.
+/// The path of root's socket in a run directory.
 pub fn socket_path(run_dir: &Path) -> PathBuf {
     run_dir.join("control")
+}
+
+/// The path of the socket for members of the group.
+pub fn members_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("query")
 }
 
 /// Makes the control socket, for root alone, in a directory in which nobody else can replace it. A socket
@@ -309,14 +329,35 @@ pub fn socket_path(run_dir: &Path) -> PathBuf {
 /// # Errors
 /// What the file system says.
 pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
+    listen_at(run_dir, &socket_path(run_dir), 0o177, None)
+}
+
+/// Makes the socket on which members of a group may ask, in the same way. Without a group what an earlier run
+/// left behind is removed, and there is none.
+///
+/// # Errors
+/// What the file system says.
+pub fn listen_to_members(run_dir: &Path, group: Option<Gid>) -> io::Result<Option<OwnedFd>> {
+    let path = members_path(run_dir);
+    match group {
+        None => private::remove(&path).map(|()| None),
+        Some(_) => listen_at(run_dir, &path, 0o117, group).map(Some),
+    }
+}
+
+/// Nobody can connect before it has its owner: until it listens, the kernel refuses. No link is followed:
+/// `bind` makes a new file or fails, and `lchown` changes what is there.
+fn listen_at(run_dir: &Path, path: &Path, mask: mode_t, group: Option<Gid>) -> io::Result<OwnedFd> {
     private::directory(run_dir)?;
-    let path = socket_path(run_dir);
-    private::remove(&path)?;
+    private::remove(path)?;
     let listener = packet_socket(SockFlag::SOCK_NONBLOCK)?;
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = bind(listener.as_raw_fd(), &UnixAddr::new(&path)?);
+    let before = umask(Mode::from_bits_truncate(mask));
+    let bound = bind(listener.as_raw_fd(), &UnixAddr::new(path)?);
     umask(before);
     bound?;
+    if group.is_some() {
+        lchown(path, None, group.map(Gid::as_raw))?;
+    }
     listen(&listener, Backlog::new(4)?)?;
     Ok(listener)
 }
@@ -324,7 +365,8 @@ pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
 /// Asks the agent of a run directory.
 ///
 /// # Errors
-/// `NotFound` or `ConnectionRefused` if no daemon runs there; a time-out if it does not answer.
+/// `NotFound` or `ConnectionRefused` if no daemon runs there, `PermissionDenied` if it may not be asked,
+/// `ConnectionReset` if it ends the connection; a time-out if it does not answer.
 pub fn ask(run_dir: &Path, question: &Question) -> io::Result<Answer> {
     ask_within(run_dir, question, PATIENCE)
 }
@@ -338,13 +380,28 @@ pub fn ask_within(run_dir: &Path, question: &Question, patience: Duration) -> io
     let patience = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(1_000));
     setsockopt(&connection, ReceiveTimeout, &patience)?;
     setsockopt(&connection, SendTimeout, &patience)?;
-    connect(connection.as_raw_fd(), &UnixAddr::new(&socket_path(run_dir))?)?;
+    connect_for(question, &connection, run_dir)?;
     let question = encode(question).ok_or(io::ErrorKind::InvalidInput)?;
     send(connection.as_raw_fd(), &question, MsgFlags::MSG_NOSIGNAL)?;
     let mut room = vec![0; MAX_MESSAGE_BYTES];
     let length = recv(connection.as_raw_fd(), &mut room, MsgFlags::empty())?;
+    if length == 0 {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
     let answer = room.get(..length).and_then(decode);
     answer.ok_or_else(|| io::Error::other("it is of another version: restart it"))
+}
+
+/// Connects to root's socket, or else to that of the group's members, if they may ask this.
+fn connect_for(question: &Question, connection: &OwnedFd, run_dir: &Path) -> nix::Result<()> {
+    let to = |path: &Path| connect(connection.as_raw_fd(), &UnixAddr::new(path)?);
+    match to(&socket_path(run_dir)) {
+        Err(Errno::EACCES) if question.is_for_members() => match to(&members_path(run_dir)) {
+            Err(Errno::ENOENT) => Err(Errno::EACCES),
+            asked => asked,
+        },
+        asked => asked,
+    }
 }
 
 fn packet_socket(flags: SockFlag) -> nix::Result<OwnedFd> {

@@ -61,7 +61,9 @@ impl Exit {
                 "status: a group is not served that should be, or by both nodes, or by one that cannot."
             }
             Self::Hangs => "The daemon does not answer.",
-            Self::NotAllowed => "Not allowed: ask as root.",
+            Self::NotAllowed => {
+                "Not allowed: ask as root, or for status, why and peer as a member of the group crosswire."
+            }
             Self::Configuration => "The configuration, the key file or this box is not as it must be.",
         }
     }

@@ -36,6 +36,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
         (old.watchdog != new.watchdog, "[watchdog]"),
         (is_petted_too_seldom, "an interval, which is longer than the one that the watchdog was armed for,"),
         (old.is_realtime != new.is_realtime, "realtime"),
+        (old.group != new.group, "the group in [system]"),
         (are_groups_other, "which groups there are"),
     ] {
         found.note(is_other, what, true);

@@ -30,7 +30,7 @@ const KEYS: [&str; 14] = [
     "pair", "key", "state", "notify", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog",
     "fence", "group", "system",
 ];
-const SYSTEM_KEYS: [&str; 2] = ["realtime", "reset"];
+const SYSTEM_KEYS: [&str; 3] = ["group", "realtime", "reset"];
 const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
 pub(super) const JEOPARDY: [(&str, InJeopardy); 3] =
     [("hold", InJeopardy::Hold), ("witness", InJeopardy::Witness), ("takeover", InJeopardy::Takeover)];
@@ -111,8 +111,7 @@ struct Draft<'t> {
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
     witnesses: Vec<At<Witness>>,
-    is_realtime: bool,
-    reset: Option<At<PathBuf>>,
+    system: System<'t>,
     watchdog: Option<At<Watchdog>>,
     fences: Vec<fencing::Draft<'t>>,
     policy: Policy,
@@ -134,7 +133,7 @@ impl<'t> Draft<'t> {
             read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
         let (witnesses, in_jeopardy) = read_quorum(root, report);
-        let (is_realtime, reset) = read_system(root, report);
+        let system = read_system(root, report);
         let nodes = nodes::read(root, report);
         let watchdog = fencing::read_watchdog(root, report);
         let fences = fencing::read_fences(root, report);
@@ -148,7 +147,7 @@ impl<'t> Draft<'t> {
         if let Some(nodes) = &nodes {
             groups::check_links(&groups, &links, nodes, report);
         }
-        groups::check_self_fences(&groups, watchdog.is_some() || reset.is_some(), report);
+        groups::check_self_fences(&groups, watchdog.is_some() || system.reset.is_some(), report);
         let policy = Policy {
             paths: links.iter().map(Link::policy).take(crosswire::config::MAX_PATHS).collect(),
             groups: groups.iter().map(groups::Plan::policy).take(crosswire::config::MAX_GROUPS).collect(),
@@ -176,8 +175,7 @@ impl<'t> Draft<'t> {
             links,
             groups,
             witnesses,
-            is_realtime,
-            reset,
+            system,
             watchdog,
             fences,
             policy,
@@ -209,8 +207,9 @@ impl<'t> Draft<'t> {
             watchdog: self.watchdog.clone().map(|found| found.value),
             fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).collect(),
             witnesses: self.witnesses.iter().map(|found| found.value.clone()).collect(),
-            is_realtime: self.is_realtime,
-            reset: self.reset.clone().map(|found| found.value),
+            is_realtime: self.system.is_realtime,
+            group: self.system.group.map(|found| found.value.to_owned()),
+            reset: self.system.reset.clone().map(|found| found.value),
             interfaces,
             policy: self.policy.clone(),
             needs: self.needs(me, report),
@@ -243,7 +242,8 @@ impl<'t> Draft<'t> {
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
         all.extend(self.notify.iter().map(|found| found.clone().map(|path| Thing::Program(vec![path]))));
-        all.extend(self.reset.iter().map(|found| found.clone().map(Thing::Reset)));
+        all.extend(self.system.group.map(|found| found.map(|name| Thing::Group(name.to_owned()))));
+        all.extend(self.system.reset.iter().map(|found| found.clone().map(Thing::Reset)));
         all.extend(self.watchdog.iter().map(|found| found.clone().map(|dog| Thing::Watchdog(dog.device))));
         all.extend(self.fences.iter().map(|fence| fence.needs.clone().map(Thing::Fence)));
         for At { at, value: Witness { ip, interface } } in &self.witnesses {
@@ -304,11 +304,24 @@ fn read_place(
     PathBuf::from(place.value)
 }
 
-/// Whether the daemon goes before everything else on the box, and where a byte resets it.
-fn read_system(root: &Table<'_>, report: &mut Report<'_>) -> (bool, Option<At<PathBuf>>) {
-    let Some(table) = root.table("system", report) else { return (true, None) };
+/// How the daemon stands on its box.
+struct System<'t> {
+    /// It goes before everything else.
+    is_realtime: bool,
+    /// Whose members may ask.
+    group: Option<At<&'t str>>,
+    /// Where a byte resets the box.
+    reset: Option<At<PathBuf>>,
+}
+
+fn read_system<'t>(root: &Table<'t>, report: &mut Report<'_>) -> System<'t> {
+    let Some(table) = root.table("system", report) else {
+        return System { is_realtime: true, group: None, reset: None };
+    };
     table.refuse_unknown(&SYSTEM_KEYS, report);
-    (table.flag("realtime", true, report), fencing::read_device(&table, "reset", report))
+    let is_realtime = table.flag("realtime", true, report);
+    let group = table.text("group", report);
+    System { is_realtime, group, reset: fencing::read_device(&table, "reset", report) }
 }
 
 /// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.

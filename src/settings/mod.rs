@@ -75,6 +75,8 @@ pub struct Settings {
     pub groups: Vec<GroupSettings>,
     /// Both processes run before everything else on the box.
     pub is_realtime: bool,
+    /// Whose members may ask what goes on, where it is not the usual group.
+    pub group: Option<String>,
     /// Where a `b` resets this box at once: `/proc/sysrq-trigger`.
     pub reset: Option<PathBuf>,
     /// The watchdog, where one is wanted.

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use nix::net::if_::if_nametoindex;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, quote};
 use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
 use super::witness;
 use crate::plain;
+use crate::sys::names;
 use crate::tty::fit;
 
 /// Something that has to be there, and the `FILE:LINE:COL` that says so.
@@ -47,6 +48,8 @@ pub(super) enum Thing {
     Program(Vec<PathBuf>),
     /// A watchdog.
     Watchdog(PathBuf),
+    /// A group of users.
+    Group(String),
     /// What resets this box.
     Reset(PathBuf),
     /// The program or the port of a fence.
@@ -73,6 +76,7 @@ impl Need {
             }
             Thing::Program(paths) => lack_of_program(paths)?,
             Thing::Watchdog(path) => lack_of_watchdog(path)?,
+            Thing::Group(name) => lack_of_group(name)?,
             Thing::Reset(path) => lack_of_reset(path)?,
             Thing::Fence(path) => lack_of_fence(path)?,
             Thing::Witness(ip) => lack_of_witness(*ip)?,
@@ -89,6 +93,7 @@ impl Need {
             Thing::Device(..) => "device",
             Thing::Program(_) => "program",
             Thing::Watchdog(_) => "watchdog",
+            Thing::Group(_) => "group",
             Thing::Reset(_) => "reset",
             Thing::Fence(_) => "fence",
             Thing::Witness(_) => "witness",
@@ -110,6 +115,7 @@ impl Need {
             | Thing::Family(..)
             | Thing::Program(_)
             | Thing::Watchdog(_)
+            | Thing::Group(_)
             | Thing::Reset(_)
             | Thing::Fence(_)
             | Thing::Witness(_) => false,
@@ -189,6 +195,11 @@ fn lack_of_watchdog(path: &Path) -> Option<(String, &'static str)> {
     let is_there = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
     let remedy = "load its driver (softdog where there is no hardware), or name another device";
     (!is_there).then(|| (format!("there is no watchdog \"{}\" on this box", path.display()), remedy))
+}
+
+fn lack_of_group(name: &str) -> Option<(String, &'static str)> {
+    let what = format!("there is no group {} in /etc/group of this box", quote(name));
+    names::group(name).is_none().then_some((what, "make it with `groupadd -r`, or name another one"))
 }
 
 /// Whatever it is, it is only written to when it is needed.

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
 
+mod asking;
 mod command_line;
 mod files;
 mod import;

@@ -17,12 +17,10 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
 use thiserror::Error;
 
-use crate::sys::capabilities;
+use crate::sys::{capabilities, names};
 
 /// The agent's user, where it exists.
 const USER: &str = "crosswire";
-const USERS: &str = "/etc/passwd";
-const GROUPS: &str = "/etc/group";
 /// Where it does not: numbers that neither distributions nor systemd hand out (systemd.io/UIDS-GIDS), and
 /// that a container with 16 bits of them has too. Never `nobody`, whom other programs are as well: any of
 /// them could end the agent.
@@ -58,7 +56,7 @@ pub enum StillPrivileged {
 pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
     // Looked up while there is an /etc.
-    let (uid, gid) = numbers_of(USER).unwrap_or_else(|| own_ids(own_id_of(run_dir), is_known));
+    let (uid, gid) = names::user(USER).unwrap_or_else(|| own_ids(own_id_of(run_dir), names::is_known));
     dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
     dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
     dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
@@ -94,28 +92,6 @@ fn own_ids(begin: u32, is_known: impl Fn(u32) -> bool) -> (Uid, Gid) {
     let mut ids = (0..OWN_IDS).map(|step| FIRST_OWN_ID + (begin + step) % OWN_IDS);
     let id = ids.find(|id| !is_known(*id)).unwrap_or(FIRST_OWN_ID + begin);
     (Uid::from_raw(id), Gid::from_raw(id))
-}
-
-/// A user or a group has it.
-fn is_known(id: u32) -> bool {
-    let has = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id);
-    [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(has))
-}
-
-/// The user and the group of that name. The file is read as it is: a static binary knows no other source of
-/// names, and the C library's way to it would be 6 KB.
-fn numbers_of(name: &str) -> Option<(Uid, Gid)> {
-    let text = text_of(USERS);
-    let entry = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    // The password comes first.
-    let mut fields = entry.split(':').skip(1);
-    let mut number = || fields.next()?.parse().ok();
-    Some((Uid::from_raw(number()?), Gid::from_raw(number()?)))
-}
-
-/// Empty where there is none. Whatever is no UTF-8 in it is in names of people.
-fn text_of(file: &str) -> String {
-    String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()
 }
 
 impl Dropped {
@@ -287,26 +263,15 @@ mod tests {
             "who has it keeps it"
         );
         assert_ne!(own_id_of(Path::new("/run/crosswire")), own_id_of(Path::new("/run/crosswire-2")));
-        if numbers_of(USER).is_some() {
+        if names::user(USER).is_some() {
             return;
         }
         in_namespace(|| {
             let report = in_child(|| (), |_| nix::unistd::getuid().as_raw().to_string());
             let uid: u32 = report.parse().expect("a number");
             let is_own = (FIRST_OWN_ID..FIRST_OWN_ID + OWN_IDS).contains(&uid);
-            assert!(is_user_namespace() || (is_own && !is_known(uid)), "{uid}");
+            assert!(is_user_namespace() || (is_own && !names::is_known(uid)), "{uid}");
         });
-    }
-
-    #[test]
-    fn names_are_whole_and_numbers_of_users_and_groups_are_known() {
-        let root = (Uid::from_raw(0), Gid::from_raw(0));
-        assert_eq!(numbers_of("root"), Some(root));
-        assert_eq!(["roo", "root:x", ""].map(numbers_of), [None; 3]);
-        assert!(is_known(0) && !is_known(u32::MAX - 7));
-        let groups = text_of(GROUPS);
-        let number = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok());
-        assert!(groups.lines().filter_map(number).all(is_known), "{groups}");
     }
 
     fn is_user_namespace() -> bool {

@@ -1,0 +1,67 @@
+//! Numbers of users and groups. The files are read as they are: a static binary knows no other source of
+//! names, and the C library's way to it would be 6 KB.
+
+use std::fs;
+
+use nix::unistd::{Gid, Uid};
+
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+
+/// The user of that name, and its group.
+pub fn user(name: &str) -> Option<(Uid, Gid)> {
+    let text = text_of(USERS);
+    let mut numbers = entry(&text, name)?.map(str::parse);
+    Some((Uid::from_raw(numbers.next()?.ok()?), Gid::from_raw(numbers.next()?.ok()?)))
+}
+
+/// The group of that name.
+pub fn group(name: &str) -> Option<Gid> {
+    let text = text_of(GROUPS);
+    entry(&text, name)?.next()?.parse().ok().map(Gid::from_raw)
+}
+
+/// What a group is called: its number, where it has no name.
+pub fn of_group(gid: u32) -> String {
+    let text = text_of(GROUPS);
+    let name = text.lines().find(|line| has_number(line, gid)).and_then(|line| line.split(':').next());
+    name.map_or_else(|| gid.to_string(), str::to_owned)
+}
+
+/// A user or a group has it.
+pub fn is_known(id: u32) -> bool {
+    [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(|line| has_number(line, id)))
+}
+
+fn has_number(line: &str, id: u32) -> bool {
+    line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id)
+}
+
+/// What stands behind a name and its password.
+fn entry<'t>(text: &'t str, name: &str) -> Option<std::iter::Skip<std::str::Split<'t, char>>> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(rest.split(':').skip(1))
+}
+
+/// Empty where there is none. Whatever is no UTF-8 in it is in names of people.
+fn text_of(file: &str) -> String {
+    String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_whole_and_numbers_of_users_and_groups_are_known() {
+        let root = (Uid::from_raw(0), Gid::from_raw(0));
+        assert_eq!((user("root"), group("root")), (Some(root), Some(root.1)));
+        assert_eq!(["roo", "root:x", ""].map(user), [None; 3]);
+        assert_eq!(["roo", "root:x", ""].map(group), [None; 3]);
+        assert_eq!((of_group(0).as_str(), of_group(u32::MAX - 7).as_str()), ("root", "4294967288"));
+        assert!(is_known(0) && !is_known(u32::MAX - 7));
+        let groups = text_of(GROUPS);
+        let number = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok());
+        assert!(groups.lines().filter_map(number).all(is_known), "{groups}");
+    }
+}

@@ -1,0 +1,240 @@
+//! Who may ask a daemon that runs, and what: root, the members of a group, and nobody else.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crosswire::pair::Side;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket};
+use serde_json::Value;
+use std::os::fd::AsRawFd;
+
+use crate::lab::Lab;
+use crate::lab::clock::wait_until;
+use crate::lab::setup::Setup;
+use crate::lab::testing::{in_lab, is_given};
+use crate::place::{Said, binary_file, say};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A group that every box has, and nobody uses.
+const GROUP: (&str, u32) = ("games", 60);
+/// Nobody's numbers.
+const USER: u32 = 60_500;
+const NO_GROUP: u32 = 60_501;
+
+/// A laboratory whose nodes let members of the group ask, and in which others can find their way.
+fn lab(sides: &[Side]) -> Lab {
+    let mut lab = Lab::new(&binary_file(), Setup::default()).expect("a laboratory");
+    for side in [Side::A, Side::B] {
+        let directory = lab.directory(side).to_owned();
+        for directory in [directory.parent().expect("a directory"), &directory] {
+            fs::set_permissions(directory, Permissions::from_mode(0o755)).expect("its mode");
+        }
+        let file = directory.join("crosswire.toml");
+        let text = fs::read_to_string(&file).expect("a configuration");
+        fs::write(&file, format!("{text}\n[system]\ngroup = \"{}\"\n", GROUP.0)).expect("written");
+    }
+    for side in sides {
+        lab.start(*side).expect("it can be started");
+        let asked =
+            || Ok(as_root(&lab, *side, &["status"]).code.is_some_and(|code| [0, 4, 5].contains(&code)));
+        wait_until("an answer", PATIENCE, asked).expect("it answers");
+    }
+    lab
+}
+
+fn run_dir(lab: &Lab, side: Side) -> PathBuf {
+    lab.directory(side).join("run")
+}
+
+/// What a command says to whoever has that group, and is not root.
+fn as_user(run_dir: &Path, group: u32, words: &[&str]) -> Said {
+    // The build may lie where only root comes.
+    let binary = run_dir.join("../crosswire-for-all");
+    if !binary.exists() {
+        fs::copy(binary_file(), &binary).expect("a copy");
+    }
+    let mut command = Command::new(binary);
+    command.args(words).arg("--run-dir").arg(run_dir).uid(USER).gid(group);
+    say(command)
+}
+
+fn as_root(lab: &Lab, side: Side, words: &[&str]) -> Said {
+    say(lab.command(side, words).expect("a command"))
+}
+
+/// In a user namespace there is no other user.
+fn has_others() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").expect("proc is mounted");
+    is_given("a map of all users", map.contains("4294967295"))
+}
+
+fn not_allowed(run_dir: &Path) -> String {
+    format!(
+        "not allowed to ask the daemon in {}: run this as root; members of the group {} may ask for status, \
+            why and peer\n",
+        run_dir.display(),
+        GROUP.0
+    )
+}
+
+#[test]
+fn a_member_of_the_group_is_told_what_goes_on_and_nobody_else_is() {
+    in_lab(|| {
+        if !has_others() {
+            return;
+        }
+        let lab = lab(&[Side::A, Side::B]);
+        let dir = run_dir(&lab, Side::A);
+        let found = ["control", "query"].map(|name| fs::symlink_metadata(dir.join(name)).expect("a socket"));
+        let is = found.map(|found| (found.uid(), found.gid(), found.mode() & 0o7777));
+        assert_eq!(is, [(0, 0, 0o600), (0, GROUP.1, 0o660)]);
+        let serves = || Ok(as_root(&lab, Side::A, &["status"]).code == Some(0));
+        wait_until("a pair at rest", PATIENCE, serves).expect("a pair at rest");
+        for words in
+            [&["status"][..], &["status", "--json"], &["status", "--nagios"], &["why"], &["peer", "status"]]
+        {
+            let said = as_user(&dir, GROUP.1, words);
+            assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{words:?}: {said:?}");
+            assert!(!said.out.contains("00112233"), "no key: {said:?}");
+        }
+        let before = as_root(&lab, Side::A, &["status", "--json"]).out;
+        let recording = dir.join("recording").display().to_string();
+        for words in [
+            &["handover", "gateway"][..],
+            &["takeover", "gateway", "--peer-is-off"],
+            &["standby", "--force"],
+            &["online"],
+            &["maintenance", "on"],
+            &["why", "--record", &recording],
+        ] {
+            let said = as_user(&dir, GROUP.1, words);
+            assert_eq!((said.code, said.err), (Some(77), not_allowed(&dir)), "{words:?}");
+        }
+        let roles = |text: &str| serde_json::from_str::<Value>(text).expect("JSON")["groups"].clone();
+        let after = as_root(&lab, Side::A, &["status", "--json"]).out;
+        assert_eq!(roles(&after)[0]["term"], roles(&before)[0]["term"], "nothing has moved");
+        for words in [&["status"][..], &["why"], &["peer", "status"], &["online"]] {
+            let said = as_user(&dir, NO_GROUP, words);
+            assert_eq!(
+                (said.code, said.out.as_str(), said.err),
+                (Some(77), "", not_allowed(&dir)),
+                "{words:?}"
+            );
+        }
+        let said = as_user(&dir, NO_GROUP, &["status", "--nagios"]);
+        assert!(said.code == Some(3) && said.out.starts_with("CROSSWIRE UNKNOWN: not allowed"), "{said:?}");
+    });
+}
+
+/// Each is another thing to do about it.
+#[test]
+fn a_member_is_told_a_daemon_that_hangs_from_one_that_was_killed() {
+    in_lab(|| {
+        if !has_others() {
+            return;
+        }
+        let mut lab = lab(&[Side::A]);
+        let dir = run_dir(&lab, Side::A);
+        lab.signal_all(Side::A, Signal::SIGSTOP).expect("stopped");
+        let said = as_user(&dir, GROUP.1, &["status"]);
+        assert!(said.code == Some(6) && said.err.contains("does not answer: it hangs"), "{said:?}");
+        lab.kill(Side::A).expect("killed");
+        let gone = || Ok(as_user(&dir, GROUP.1, &["status"]).code == Some(3));
+        wait_until("the agent's end", PATIENCE, gone).expect("no daemon");
+        let said = as_user(&dir, GROUP.1, &["status"]);
+        assert!(said.err.starts_with("no daemon runs in "), "{said:?}");
+    });
+}
+
+#[test]
+fn a_group_that_this_box_lacks_fails_check_and_nobody_but_root_may_ask() {
+    in_lab(|| {
+        if !has_others() {
+            return;
+        }
+        let mut lab = lab(&[]);
+        let file = lab.directory(Side::A).join("crosswire.toml");
+        let text = fs::read_to_string(&file).expect("a configuration");
+        fs::write(&file, text.replace("\"games\"", "\"no-such-group\"")).expect("written");
+        let mut command = Command::new(binary_file());
+        command.args(["check", "--node", "gw1", "--config"]).arg(&file);
+        lab.namespace(Side::A).command_in(&mut command).expect("a descriptor");
+        let said = say(command);
+        let what = "there is no group \"no-such-group\" in /etc/group of this box; make it with `groupadd -r`, \
+            or name another one\n";
+        assert!(said.code == Some(78) && said.err.ends_with(what), "{said:?}");
+        lab.start(Side::A).expect("it starts all the same");
+        let asked = || Ok(as_root(&lab, Side::A, &["status"]).code == Some(5));
+        wait_until("an answer", PATIENCE, asked).expect("it answers");
+        let dir = run_dir(&lab, Side::A);
+        assert!(!dir.join("query").exists());
+        let said = as_user(&dir, GROUP.1, &["status"]);
+        let expected = format!("not allowed to ask the daemon in {}: run this as root\n", dir.display());
+        assert_eq!((said.code, said.err), (Some(77), expected));
+    });
+}
+
+/// Connects and sends without end, as fast as it can: what is no question, and questions.
+fn flood(path: &Path, is_over: &AtomicBool) -> u32 {
+    let mut sent = 0;
+    let address = UnixAddr::new(path).expect("short");
+    while !is_over.load(Ordering::Relaxed) {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let client = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).expect("a socket");
+        if connect(client.as_raw_fd(), &address).is_ok() {
+            let says: &[u8] = if sent % 2 == 0 { &[0xff; 4_000] } else { &[0] };
+            let _ = send(client.as_raw_fd(), says, MsgFlags::MSG_NOSIGNAL);
+            sent += 1;
+        }
+    }
+    sent
+}
+
+#[test]
+fn a_flood_by_a_member_delays_no_beat_and_shuts_root_out_of_nothing() {
+    in_lab(|| {
+        let mut lab = lab(&[Side::A, Side::B]);
+        let serves = || Ok(as_root(&lab, Side::A, &["status"]).code == Some(0));
+        wait_until("a pair at rest", PATIENCE, serves).expect("a pair at rest");
+        let path = run_dir(&lab, Side::A).join("query");
+        if !is_given("the group of the test", path.exists()) {
+            return;
+        }
+        let agent = lab.agent(Side::A).expect("it runs");
+        let cpu = || {
+            let stat = fs::read_to_string(format!("/proc/{agent}/stat")).expect("it runs");
+            let fields: Vec<u64> = stat.split(' ').filter_map(|field| field.parse().ok()).collect();
+            // utime and stime: the name and the state before them are no numbers.
+            fields[11] + fields[12]
+        };
+        let is_over = AtomicBool::new(false);
+        let before = cpu();
+        let sent = std::thread::scope(|scope| {
+            let flood = scope.spawn(|| flood(&path, &is_over));
+            for _ in 0..20 {
+                let said = as_root(&lab, Side::A, &["status"]);
+                assert!(said.code == Some(0), "{said:?}\n{}", lab.story());
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            is_over.store(true, Ordering::Relaxed);
+            flood.join().expect("it ends")
+        });
+        let ticks = cpu() - before;
+        assert!(sent > 20, "{sent}");
+        // Two seconds at least, in ticks of 10 ms.
+        assert!(ticks < 60, "{ticks} ticks for {sent} questions");
+        assert_eq!(lab.agent(Side::A).expect("it runs"), agent, "the same agent");
+        for side in [Side::A, Side::B] {
+            let status: Value =
+                serde_json::from_str(&as_root(&lab, side, &["status", "--json"]).out).expect("JSON");
+            assert_eq!(status["jeopardy"], false, "{status}");
+        }
+        kill(agent, None).expect("it lives");
+    });
+}
