@@ -11,7 +11,7 @@ use super::option::{flag, option, options};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::{recording, words};
 use crate::settings::{GroupSettings, PathDevice, Settings};
-use crate::workbench::simulate::fault::Names;
+use crate::workbench::simulate::fault_text::Names;
 use crate::workbench::simulate::schedule::Schedule;
 use crate::workbench::simulate::script::Script;
 use crate::workbench::simulate::setup::{Setup, Wiring};

@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_millis(450);
 /// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
     if options.watch {
-        status_watch::run(options, out);
+        status_watch::run(|| shown(options), out);
         return Exit::Done.into();
     }
     let report = match report(&options.run_dir) {
@@ -93,7 +93,7 @@ fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
 }
 
 /// What it comes to in a line, and the whole screen; of a daemon that does not answer, why.
-pub fn shown(options: &StatusOptions) -> (String, String) {
+fn shown(options: &StatusOptions) -> (String, String) {
     match report(&options.run_dir) {
         Ok(report) => (assess(&report).sentence(&report), text(&report, options.verbose)),
         Err((_, why)) => (why.clone(), plain::wrapped(&why)),

@@ -6,16 +6,14 @@ use std::io::{self, IsTerminal, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::status::{StatusOptions, shown};
-
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What a terminal that does not say otherwise has.
 const ROWS: usize = 24;
 
-/// Shows it until the terminal is gone or the process is ended. Where nobody can move a cursor, a line for
-/// each change.
-pub fn run(options: &StatusOptions, out: &mut impl Write) {
+/// Shows what each `look` gives, a sentence and a whole screen, until the terminal is gone or the process is
+/// ended. Where nobody can move a cursor, it writes the sentence whenever it changes.
+pub fn run(look: impl Fn() -> (String, String), out: &mut impl Write) {
     let is_terminal = io::stdout().is_terminal();
     let rows = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(ROWS);
     let mut before: Vec<String> = Vec::new();
@@ -23,7 +21,7 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) {
         return;
     }
     loop {
-        let (sentence, screen) = shown(options);
+        let (sentence, screen) = look();
         let (lines, update) = if is_terminal {
             let lines: Vec<String> = screen.lines().take(rows.saturating_sub(1)).map(str::to_owned).collect();
             let update = update(&before, &lines);

@@ -2,7 +2,6 @@
 
 use heapless::Vec;
 
-use super::held_group::MAX_REPORTS;
 use super::plan::{Plan, ScriptPlans};
 use super::restart_policy::{Loss, Next};
 use super::script_set::ScriptSet;
@@ -273,6 +272,12 @@ pub enum Note {
     /// The daemon ends, well or not.
     Leaving(Cause),
 }
+
+/// Most releases that wait for one group to let go; the agent never has more than a planned and a forced one.
+pub(super) const MAX_WAITING: usize = 8;
+
+/// Most answers that one step makes: everybody who waits for a release, who acquires, and one refusal.
+pub const MAX_REPORTS: usize = MAX_WAITING + 2;
 
 /// One group answers everybody who waits for it; each takes one action, and the daemon may end.
 const MAX_EFFECTS: usize = MAX_REPORTS + MAX_REPORTS + 4 * MAX_GROUPS + MAX_PATHS + 8;

@@ -6,16 +6,10 @@
 
 use heapless::Vec;
 
+use super::event::{Action, End, MAX_REPORTS, MAX_WAITING};
 use super::script_set::ScriptSet;
-use super::{Action, End};
 use crate::quorum::succession::Stage;
 use crate::resource::{Fault, Outcome, ReleaseOrder, Token};
-
-/// Most releases that wait for one group to let go; the agent never has more than a planned and a forced one.
-const MAX_WAITING: usize = 8;
-
-/// Most answers that one step makes: everybody who waits for a release, who acquires, and one refusal.
-pub const MAX_REPORTS: usize = MAX_WAITING + 2;
 
 /// Answers for the agent: to which order, and what.
 pub type Reports = Vec<(Token, Outcome), MAX_REPORTS>;

@@ -6,8 +6,10 @@
 use siphasher::sip::SipHasher24;
 
 use super::message::{Incarnation, SessionValue};
-use super::session::GENERATION;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
+
+/// How long a value that was given to a candidate stays good at least, and twice this at most.
+pub const GENERATION: Span = Span::from_s(10);
 
 /// What gives values to candidates, and knows them again.
 #[derive(Clone)]

@@ -12,9 +12,9 @@
 //! ```
 //!
 //! Both sides are symmetric and keep nothing for a candidate: its value is a keyed hash of its incarnation
-//! under a secret of this run and a generation that changes with every adoption and every [`GENERATION`]. So
-//! a recorded hello costs one answer and nothing else, recorded frames of an earlier incarnation echo a value
-//! that is gone, and a flood of hellos cannot push a real candidate out.
+//! under a secret of this run and a generation that changes with every adoption and with time. So a recorded
+//! hello costs one answer and nothing else, recorded frames of an earlier incarnation echo a value that is
+//! gone, and a flood of hellos cannot push a real candidate out.
 //!
 //! Hellos try the versions in turn, an answer is in the version of its question, and all the rest is in the
 //! highest version in which an authentic frame of the peer's present run has come ([`super::version`]).
@@ -30,8 +30,6 @@ use crate::config::MAX_PATHS;
 use crate::pair::{PathId, PathKind, Side};
 use crate::time::{Instant, Span};
 
-/// How long a value that was given to a candidate stays good at least, and twice this at most.
-pub const GENERATION: Span = Span::from_s(10);
 /// How soon a peer that was adopted in an older version is asked whether it speaks the newest: at once, then
 /// after this time, then always twice as late, up to [`LONGEST_ASKING_GAP`].
 const ASKING_GAP: Span = Span::from_s(10);

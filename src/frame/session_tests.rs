@@ -1,5 +1,6 @@
 //! The handshake told as stories between two halves.
 
+use super::super::candidate::GENERATION;
 use super::*;
 use crate::frame::Key;
 use crate::frame::message::{Ack, Standing};

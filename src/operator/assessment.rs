@@ -13,7 +13,6 @@ use crosswire::time::Span;
 use super::control::{LASTS, Report};
 use super::exit::Exit;
 use super::forecast;
-use super::status_text::waiting;
 use super::words;
 
 /// Of whom a reason tells.
@@ -281,7 +280,7 @@ impl Reason {
                 let waits = report.node.groups.iter().find(|group| is_unserved(group));
                 let why = waits.and_then(|group| Some((group.block?, group.wait)));
                 let peer = report.names()[1];
-                why.map_or_else(String::new, |(block, wait)| waiting(words::block(block, peer), wait))
+                why.map_or_else(String::new, |(block, wait)| words::waiting(words::block(block, peer), wait))
             }
             _ => String::new(),
         }

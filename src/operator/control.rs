@@ -232,6 +232,11 @@ impl Report {
         }
     }
 
+    /// What a side is called.
+    pub fn name(&self, side: Side) -> &str {
+        self.nodes.get(side.index()).map_or("?", String::as_str)
+    }
+
     /// The names of a group's scripts, one a line.
     pub fn scripts(&self, index: usize) -> &str {
         self.scripts.get(index).map_or("", String::as_str)

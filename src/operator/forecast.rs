@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::codes;
 use super::control::Report;
-use super::status_text::name;
 use super::words;
 
 /// A line for each fault of which anything is known, but for what is down already. Of what is held here and
@@ -25,7 +24,7 @@ pub fn write(report: &Report, out: &mut String) -> fmt::Result {
         }
         let what = match forecast.loss {
             NextFault::Path(path) => report.paths.get(path.index()).map_or("?", String::as_str),
-            NextFault::Power(side) => name(report, side),
+            NextFault::Power(side) => report.name(side),
             NextFault::Witness => "witness",
         };
         writeln!(out, "  {what:<9} {}", outcome(report, forecast))?;
@@ -78,7 +77,7 @@ fn prospect_words(
     then: Option<Prospect>,
     server: Side,
 ) -> String {
-    let (holder, other) = (name(report, server), name(report, server.peer()));
+    let (holder, other) = (report.name(server), report.name(server.peer()));
     match now {
         Prospect::ServedOn => match (loss, then) {
             (NextFault::Power(_), _) => format!("{holder} serves on"),
@@ -119,7 +118,7 @@ struct ProspectDocument {
 pub fn document<'a>(report: &'a Report, forecast: &Forecast) -> ForecastDocument<'a> {
     let (loss, called) = match forecast.loss {
         NextFault::Path(path) => ("path", report.paths.get(path.index()).map(String::as_str)),
-        NextFault::Power(side) => ("power", Some(name(report, side))),
+        NextFault::Power(side) => ("power", Some(report.name(side))),
         NextFault::Witness => ("witness", None),
     };
     let each = |all: &[Prospect]| all.iter().copied().map(prospect_document).collect();

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crosswire::pair::{Role, Side, Trouble};
+use crosswire::pair::{Role, Trouble};
 use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
@@ -181,18 +181,9 @@ fn write_block(report: &Report, index: usize, out: &mut String) -> fmt::Result {
     if report.server(index) == Some(report.node.me.peer()) && ours.role == Role::Backup {
         return Ok(());
     }
-    writeln!(out, "            not taking it: {}", waiting(words::block(block, report.names()[1]), ours.wait))
-}
-
-/// Why something is not done, and how much longer.
-pub fn waiting(why: String, wait: Option<Span>) -> String {
-    match wait.filter(|wait| *wait > Span::ZERO) {
-        Some(wait) => format!("{why}, {wait} more"),
-        None => why,
-    }
-}
-
-/// What a side is called.
-pub fn name(report: &Report, side: Side) -> &str {
-    report.nodes.get(side.index()).map_or("?", String::as_str)
+    writeln!(
+        out,
+        "            not taking it: {}",
+        words::waiting(words::block(block, report.names()[1]), ours.wait)
+    )
 }

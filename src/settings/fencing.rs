@@ -10,15 +10,13 @@ use crosswire::time::Span;
 use super::error::{Report, quote};
 use super::groups::Plan;
 use super::line::BAUDS;
-use super::nodes::Node;
+use super::nodes::{Node, check_options};
 use super::table::{At, Table};
 use super::values::{exact, is_full_path};
 use super::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Watchdog};
 
 /// Most fences that are tried one after the other.
 const MAX_FENCES: usize = 4;
-/// Most options of a fence, a node's own included.
-const MAX_OPTIONS: usize = 32;
 const DEFAULT_WATCHDOG: &str = "/dev/watchdog";
 const DEFAULT_WATCHDOG_TIMEOUT: Span = Span::from_s(10);
 /// Shorter ones are too coarse for a kernel that counts in seconds.
@@ -181,22 +179,6 @@ fn read_baud(table: &Table<'_>, report: &mut Report<'_>) -> u32 {
         );
     }
     baud.map_or(DEFAULT_BAUD, |baud| baud.value)
-}
-
-/// `KEY=VALUE`, as both conventions hand it on: one a line, or as a variable.
-pub(super) fn check_options(options: &[At<&str>], report: &mut Report<'_>) {
-    for option in options {
-        let is_key =
-            |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let is_good = option.value.split_once('=').is_some_and(|(key, _)| is_key(key));
-        if !is_good || option.value.contains(char::is_control) {
-            // its value may be a password: not shown
-            report.add(option.at, "an option of a fence is not KEY=VALUE", "write it as \"plug=3\"");
-        }
-    }
-    if let Some(surplus) = options.get(MAX_OPTIONS) {
-        report.add(surplus.at, "a fence with too many options", format_args!("keep at most {MAX_OPTIONS}"));
-    }
 }
 
 /// A group that asks for a fence needs one, and a fence must not use the port of a path.

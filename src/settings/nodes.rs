@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use crosswire::pair::Side;
 
 use super::error::{Report, quote};
-use super::fencing::check_options;
 use super::table::{At, Table};
 use super::values::{MAX_NAME_BYTES, is_interface, is_name, is_unicast};
+
+/// Most options of a fence, a node's own included.
+const MAX_OPTIONS: usize = 32;
 
 const KEYS: [&str; 5] = ["lan", "serial", "interface", "interface_names", "fence"];
 
@@ -123,6 +125,22 @@ pub(super) fn check_interfaces(interfaces: &[At<&str>], report: &mut Report<'_>)
     for name in interfaces.iter().filter(|name| !is_interface(name.value)) {
         let what = format!("{} cannot be the name of an interface", quote(name.value));
         report.add(name.at, what, "use a name as `ip link` shows it, as in \"eth0\"");
+    }
+}
+
+/// `KEY=VALUE`, as both conventions hand it on: one a line, or as a variable.
+pub(super) fn check_options(options: &[At<&str>], report: &mut Report<'_>) {
+    for option in options {
+        let is_key =
+            |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_good = option.value.split_once('=').is_some_and(|(key, _)| is_key(key));
+        if !is_good || option.value.contains(char::is_control) {
+            // its value may be a password: not shown
+            report.add(option.at, "an option of a fence is not KEY=VALUE", "write it as \"plug=3\"");
+        }
+    }
+    if let Some(surplus) = options.get(MAX_OPTIONS) {
+        report.add(surplus.at, "a fence with too many options", format_args!("keep at most {MAX_OPTIONS}"));
     }
 }
 

@@ -3,6 +3,7 @@
 //! What is not true yet is listed in `today.rs`, each entry with its reason. An entry that nothing needs any
 //! more fails the test as well: the lists only become shorter.
 
+mod circles;
 mod source;
 mod today;
 
@@ -104,6 +105,13 @@ fn a_folder_uses_only_those_above_it() {
         }
     }
     only_the_listed("order of the folders", &wrong, today::UPWARDS);
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let found = circles::circles(&sources());
+    let found = found.into_iter().map(|circle| (circle, "take one of the uses out".to_string()));
+    only_the_listed("circles of files", &found.collect(), today::CIRCLES);
 }
 
 #[test]

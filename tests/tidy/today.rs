@@ -61,3 +61,6 @@ pub const TWINS: &[(&str, &str)] = &[
     ("library: Next", "of a restart, and of a held group"),
     ("library: Word", "of a node to its peer, and of an agent to its guard"),
 ];
+
+/// Files that use each other in a circle, and why they do.
+pub const CIRCLES: &[(&str, &str)] = &[];

@@ -5,11 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::draft::{Draft, Group, Script};
-use super::settle::Settled;
+use super::settle::{Settled, USUAL_BAUD};
 use crate::settings::exact;
-
-/// Heartbeat's own, where ha.cf says nothing.
-pub const USUAL_BAUD: u32 = 19_200;
 
 /// A string of TOML; control characters were refused before.
 pub fn quoted(text: &str) -> String {

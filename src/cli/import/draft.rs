@@ -7,7 +7,7 @@ use crosswire::config::{MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, 
 use crosswire::frame::seal::group_tag;
 use crosswire::time::Span;
 
-use super::places::Names;
+use super::places::{Lan, Names};
 use super::report::{Account, Fate, Named, Place, Reading, Time, Wrong};
 use crate::settings::{ConfigError, exact};
 
@@ -17,19 +17,6 @@ const USUAL_DEAD_AFTER: Span = Span::from_s(30);
 /// Room for a beat on the line and for the kernel, in the arithmetic of a path.
 const SLACK: Span = Span::from_ms(30);
 const MAX_COLD_START: Span = Span::from_s(3_600);
-
-/// A LAN between the nodes.
-#[derive(Clone, Debug)]
-pub struct Lan {
-    /// Its interface.
-    pub interface: String,
-    /// The nodes' addresses on it, as far as ucast names them.
-    pub ips: Vec<IpAddr>,
-    /// UDP port, where it is not the usual one, and the line that gives it.
-    pub port: Option<(u16, usize)>,
-    /// Who asks for it.
-    pub place: Place,
-}
 
 /// One script of a group.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,9 +5,22 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use super::draft::Lan;
+use super::report::Place;
 use crate::guard::scripts::spawn::ask;
 use crate::settings::{is_unicast, neighbours};
+
+/// A LAN between the nodes.
+#[derive(Clone, Debug)]
+pub struct Lan {
+    /// Its interface.
+    pub interface: String,
+    /// The nodes' addresses on it, as far as ucast names them.
+    pub ips: Vec<IpAddr>,
+    /// UDP port, where it is not the usual one, and the line that gives it.
+    pub port: Option<(u16, usize)>,
+    /// Who asks for it.
+    pub place: Place,
+}
 
 /// Networks that this box is on, from the kernel's table (proc(5), /proc/net/route).
 #[derive(Default)]

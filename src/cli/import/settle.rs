@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crosswire::config::{MAX_GROUPS, MAX_WITNESSES};
 
-use super::compose::USUAL_BAUD;
 use super::draft::{Draft, Group, Script, Times};
 use super::places::Found;
 use super::report::{Account, Fate, Named, Place, Reading};
@@ -13,6 +12,9 @@ use crate::cli::check::{is_mounting, waits};
 use crate::settings::{
     EVERY_LINK, MAX_ADDRESSES, MAX_SCRIPTS, OwnAddress, Settings, exact, is_on_every_link, why_no_witness,
 };
+
+/// Heartbeat's own, where ha.cf says nothing.
+pub const USUAL_BAUD: u32 = 19_200;
 
 /// Scripts that keep nothing running: whoever calls them, and how often, changes nothing for another group.
 const HARMLESS: [&str; 4] = ["AudibleAlarm", "Delay", "MailTo", "WinPopup"];

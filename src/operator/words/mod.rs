@@ -19,6 +19,7 @@ pub use states::{
 };
 
 use crosswire::pair::{GroupId, PathId};
+use crosswire::time::Span;
 use scripts::script;
 
 /// The names that a record's ids stand for.
@@ -54,4 +55,12 @@ pub fn counted(count: u32, what: &str) -> String {
 /// A hardware address.
 pub fn mac(m: [u8; 6]) -> String {
     format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+/// Why something is not done, and how much longer.
+pub fn waiting(why: String, wait: Option<Span>) -> String {
+    match wait.filter(|wait| *wait > Span::ZERO) {
+        Some(wait) => format!("{why}, {wait} more"),
+        None => why,
+    }
 }

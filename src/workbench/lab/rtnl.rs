@@ -25,8 +25,6 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::namespace::Namespace;
-
 /// Longest wait for an answer; the kernel answers within the call, so only a bug gets here.
 const ANSWER_WAIT_S: i64 = 5;
 /// Larger than any answer: a dump datagram is at most 32 KB.
@@ -89,7 +87,7 @@ impl Rtnl {
     ///
     /// # Errors
     /// The kernel's: EEXIST if a name or index is taken, EOPNOTSUPP without the veth driver.
-    pub fn add_veth(&self, here: &VethEnd, there: &VethEnd, other: &Namespace) -> io::Result<()> {
+    pub fn add_veth(&self, here: &VethEnd, there: &VethEnd, other: impl AsFd) -> io::Result<()> {
         let mut peer = link_named(there);
         peer.attributes.push(LinkAttribute::NetNsFd(other.as_fd().as_raw_fd()));
         let mut link = link_named(here);
@@ -205,7 +203,7 @@ impl Rtnl {
     ///
     /// # Errors
     /// The kernel's: EEXIST if either is taken.
-    pub fn number_namespace(&self, other: &Namespace, number: i32) -> io::Result<()> {
+    pub fn number_namespace(&self, other: impl AsFd, number: i32) -> io::Result<()> {
         let mut message = NsidMessage::default();
         message.attributes.push(NsidAttribute::Id(number));
         message

@@ -8,8 +8,7 @@ use crosswire::time::{Instant, Span};
 use super::fault::{Fault, Noise, Way};
 use super::guard::Told;
 use super::story::Line;
-use super::wire::Frame;
-use super::witness::Witness;
+use super::wire::{Frame, Witness};
 use super::world::{SIDES, What, World};
 
 /// How long a box takes to boot.

@@ -2,6 +2,9 @@
 
 use crosswire::time::{Instant, Span};
 
+/// When the world begins.
+pub const BEGINNING: Instant = Instant::from_us(1_000_000);
+
 /// The rate of a perfect clock, in its microseconds per million true ones.
 pub const TRUE_RATE: u64 = 1_000_000;
 /// How far a clock may be off, either way (1 %).

@@ -3,8 +3,6 @@
 use crosswire::pair::{GroupId, PathId, Side};
 use crosswire::time::Span;
 
-pub use super::fault_text::{Names, Time, parse_time};
-
 /// Which directions of a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {

@@ -7,7 +7,7 @@
 use crosswire::health::Lines;
 use crosswire::pair::{PathId, PathKind, Side};
 use crosswire::quorum::Event;
-use crosswire::time::{Instant, Span};
+use crosswire::time::Span;
 
 use super::fault::LineFault;
 use super::setup::Wiring;
@@ -15,20 +15,6 @@ use super::world::World;
 
 /// How often flapping lines change.
 const FLAP_EVERY: Span = Span::from_ms(7);
-
-/// What is wrong with the lines that one side sees.
-#[derive(Clone, Copy, Debug)]
-pub struct LineEnd {
-    /// For as long as nobody mends it.
-    pub fault: LineFault,
-    /// They come and go until then.
-    pub flaps_until: Instant,
-}
-
-impl LineEnd {
-    /// Nothing.
-    pub const GOOD: Self = Self { fault: LineFault::Good, flaps_until: Instant::ORIGIN };
-}
 
 impl World {
     /// What the lines at a side's end of a path show.

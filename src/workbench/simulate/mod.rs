@@ -3,7 +3,9 @@
 //!
 //! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], `lines`, `witness`,
 //!   [`clock`] are its parts, [`act`] what faults do to it
-//! * [`files`] is what two boxes go by whose configurations differ
+//! * [`files`] is what two boxes go by whose configurations differ, `translate` which group of one is which
+//!   of the other
+//! * `observe` is what is seen of it from outside: its [`story`], and how its clients fare ([`service`])
 //! * [`checkers`] judge it, one invariant each
 //! * [`schedule`] draws faults from a seed, runs them, heals everything and demands one active
 //! * [`shrink`] and [`trace`] make a failure small and repeatable
@@ -19,7 +21,7 @@ pub mod checkers;
 pub mod clock;
 pub mod exhaustive;
 pub mod fault;
-mod fault_text;
+pub mod fault_text;
 pub mod files;
 pub mod fleet;
 pub mod gateway;
@@ -28,6 +30,7 @@ mod guard_turns;
 pub mod hash;
 mod lines;
 pub mod many;
+mod observe;
 pub mod rival;
 pub mod schedule;
 pub mod script;
@@ -39,6 +42,7 @@ pub mod story;
 mod succession;
 pub mod svg;
 pub mod trace;
+mod translate;
 mod watchdog;
 pub mod wire;
 mod witness;

@@ -10,10 +10,12 @@
 
 use crosswire::time::Span;
 
-use super::fault::{Fault, Names, parse_time};
+use super::clock::BEGINNING;
+use super::fault::Fault;
+use super::fault_text::{Names, parse_time};
 use super::setup::Setup;
 use super::story::Line;
-use super::world::{BEGINNING, SIDES, World};
+use super::world::{SIDES, World};
 
 /// What an operator wants to see.
 #[derive(Clone, PartialEq, Debug)]

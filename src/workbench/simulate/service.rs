@@ -1,9 +1,8 @@
 //! How clients fared: whether somebody they can reach holds the first group's addresses, or two do.
 
-use crosswire::pair::GroupId;
 use crosswire::time::{Instant, Span};
 
-use super::world::{BEGINNING, SIDES, World};
+use super::clock::BEGINNING;
 
 /// What clients on the groups' LAN see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,29 +52,12 @@ impl Service {
         }
     }
 
-    fn note(&mut self, now: Instant, seen: Seen) {
+    /// From now on this is seen.
+    pub fn note(&mut self, now: Instant, seen: Seen) {
         let span = now.since(self.since);
         self.pass(span);
         self.since = now;
         self.doubles += u64::from(seen == Seen::Two && self.seen != Seen::Two);
         self.seen = seen;
-    }
-}
-
-impl World {
-    /// Brings the times up to date.
-    pub fn note_service(&mut self) {
-        let Some(home) = self.home() else { return };
-        let link = &self.links[home.index()];
-        let is_reachable =
-            |side: &crosswire::pair::Side| self.holds(*side, GroupId(0)) && link.has_carrier(*side);
-        let seen = match SIDES.iter().filter(|side| is_reachable(side)).count() {
-            _ if link.is_switch_off => Seen::NoLan,
-            0 => Seen::Nobody,
-            1 => Seen::Served,
-            _ => Seen::Two,
-        };
-        let now = self.now;
-        self.watch.service.note(now, seen);
     }
 }

@@ -3,14 +3,14 @@
 use crosswire::config::{
     Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
 };
-use crosswire::pair::{PathKind, Side};
+use crosswire::custody::{Plan, ScriptPlans};
+use crosswire::pair::{GroupId, PathKind, Side};
 use crosswire::quorum::timing;
 use crosswire::time::Span;
 
 use super::chance::Chance;
 use super::clock::{MAX_OFF, TRUE_RATE};
-use super::files::OtherFile;
-use super::watchdog::is_fast_enough;
+use super::files::{OTHER_DIGEST, OtherFile};
 
 /// How the modem lines of a cable are wired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,7 +146,7 @@ impl Setup {
             setup.is_filtered = chance.pick(&[[true, false], [false, true], [true, true]]);
         }
         let timeout = Span::from_s(chance.pick(&[1, 1, 2, 4]));
-        setup.watchdog = (chance.below(4) == 0 && is_fast_enough(&setup, timeout)).then_some(timeout);
+        setup.watchdog = (chance.below(4) == 0 && setup.is_fast_enough(timeout)).then_some(timeout);
         setup
     }
 
@@ -197,7 +197,7 @@ impl Setup {
             // A build that does not refuse it: beats cannot tell the groups apart.
             self.policy.groups.iter_mut().for_each(|group| group.tag = 1);
         }
-        let mut file = OtherFile::random(self, &other, chance);
+        let mut file = OtherFile::random(&self.policy, !self.witnesses.is_empty(), &other, chance);
         let slowest = self.policies().chain([&file.policy]).map(let_go_takes).max().unwrap_or_default();
         self.policy.cold_start = self.policy.cold_start.max(slowest);
         file.policy.cold_start = self.policy.cold_start + Span::from_ms(chance.below(500));
@@ -238,6 +238,61 @@ impl Setup {
         if self.policy.groups.iter().any(is_fenced) && chance.below(5) > 0 {
             self.fence = Some(Span::from_ms(20 + chance.below(600)));
         }
+    }
+}
+
+impl Setup {
+    /// What a box decides by that was started with a file of this checksum.
+    pub fn file(&self, digest: u8) -> &Policy {
+        self.other_file(digest).map_or(&self.policy, |other| &other.policy)
+    }
+
+    /// The file of this checksum has that group.
+    pub fn has_group(&self, digest: u8, group: GroupId) -> bool {
+        self.other_file(digest).is_none_or(|other| other.groups.contains(&group))
+    }
+
+    /// Both files have the same groups, in the same order: a daemon goes from one to the other without a
+    /// restart.
+    pub fn have_same_groups(&self, one: u8, other: u8) -> bool {
+        one == other
+            || self.other.as_ref().is_none_or(|file| file.groups.iter().copied().eq(self.policy.group_ids()))
+    }
+
+    pub(super) fn other_file(&self, digest: u8) -> Option<&OtherFile> {
+        self.other.as_ref().filter(|_| digest == OTHER_DIGEST)
+    }
+
+    /// The checksum of the file that a box has while nothing is wrong.
+    pub fn usual_digest(&self, side: Side) -> u8 {
+        if self.differs == Some(side) { OTHER_DIGEST } else { self.policy.digest[0] }
+    }
+
+    /// What custody goes by on a box that was started with a file of this checksum. It counts groups as the
+    /// world does.
+    pub fn custody_plan(&self, digest: u8) -> Plan {
+        let mut policy = self.file(digest).clone();
+        policy.groups = self.policy.groups.clone();
+        if let Some(other) = self.other_file(digest) {
+            for (group, rules) in other.groups.iter().zip(&other.policy.groups) {
+                policy.groups[group.index()] = *rules;
+            }
+        }
+        let unwatched = |count: &usize| -> ScriptPlans { std::iter::repeat_n(None, *count).collect() };
+        Plan::new(&policy, self.before.iter().copied().zip(self.scripts.iter().map(unwatched)))
+    }
+
+    /// Both files of the pair, or the one.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        [Some(&self.policy), self.other.as_ref().map(|other| &other.policy)].into_iter().flatten()
+    }
+
+    /// Whether the loader takes a watchdog of this timeout for the pair.
+    fn is_fast_enough(&self, timeout: Span) -> bool {
+        let is_in_time = |policy: &Policy| {
+            policy.groups.iter().all(|group| timing::is_watchdog_in_time(timeout, policy, group))
+        };
+        self.policies().all(is_in_time)
     }
 }
 

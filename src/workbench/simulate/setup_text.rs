@@ -4,7 +4,7 @@ use crosswire::config::{Failback, GroupPolicy, InJeopardy, PathPolicy, PathTimin
 use crosswire::pair::{GroupId, PathKind, Side};
 use crosswire::time::Span;
 
-use super::fault::{Names, Time, parse_time};
+use super::fault_text::{Names, Time, parse_time};
 use super::files::OtherFile;
 use super::setup::{Place, Setup, Wiring};
 

@@ -4,8 +4,8 @@ use crosswire::pair::Side;
 use crosswire::quorum::record::Record;
 use crosswire::time::{Instant, Span};
 
+use super::clock::BEGINNING;
 use super::fault::Fault;
-use super::world::{BEGINNING, SIDES, World};
 
 /// One line of a story.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,54 +25,12 @@ pub enum Line {
 pub struct Story {
     /// In order.
     pub lines: Vec<(Span, Line)>,
-    holders: Vec<[bool; 2]>,
+    pub(super) holders: Vec<[bool; 2]>,
 }
 
 impl Story {
-    fn add(&mut self, now: Instant, line: Line) {
+    /// One line more.
+    pub fn add(&mut self, now: Instant, line: Line) {
         self.lines.push((now.since(BEGINNING), line));
-    }
-}
-
-impl World {
-    /// From now on everything is told.
-    pub fn begin_story(&mut self) {
-        self.story = Some(Story::default());
-    }
-
-    /// What the nodes have recorded since the story began, in order.
-    pub fn recorded(&self) -> impl Iterator<Item = (Side, &Record)> {
-        let lines = self.story.iter().flat_map(|story| &story.lines);
-        lines.filter_map(|(_, line)| match line {
-            Line::Recorded(side, record) => Some((*side, record)),
-            Line::Happened(_) | Line::Healed | Line::Holders(_) => None,
-        })
-    }
-
-    /// Something befalls the pair, and is told.
-    pub fn befall_aloud(&mut self, fault: Fault) {
-        self.narrate(Line::Happened(fault));
-        self.befall(fault);
-    }
-
-    pub(super) fn narrate(&mut self, line: Line) {
-        if let Some(story) = &mut self.story {
-            story.add(self.now, line);
-        }
-    }
-
-    /// Who holds what may have changed.
-    pub(super) fn narrate_holders(&mut self) {
-        if self.story.is_none() {
-            return;
-        }
-        let groups = self.setup.policy.group_ids();
-        let holders: Vec<_> = groups.map(|group| SIDES.map(|side| self.holds(side, group))).collect();
-        if let Some(story) = &mut self.story
-            && story.holders != holders
-        {
-            story.holders.clone_from(&holders);
-            story.add(self.now, Line::Holders(holders));
-        }
     }
 }

@@ -13,7 +13,8 @@
 
 use crosswire::pair::PathId;
 
-use super::fault::{Fault, Names, Time, parse_time};
+use super::fault::Fault;
+use super::fault_text::{Names, Time, parse_time};
 use super::schedule::{Outcome, Schedule};
 use super::setup::Setup;
 
@@ -35,7 +36,7 @@ impl Trace {
         let names = schedule.setup.names();
         let mut lines = vec![TITLE.to_string()];
         if let Some(violation) = &outcome.violation {
-            let at = super::world::BEGINNING;
+            let at = super::clock::BEGINNING;
             lines.push(format!(
                 "# {} at {}: {}",
                 violation.rule,

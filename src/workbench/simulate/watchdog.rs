@@ -4,11 +4,10 @@
 use crosswire::custody::{Effects, Event};
 use crosswire::pair::Side;
 use crosswire::quorum::timing;
-use crosswire::time::{Instant, Span};
+use crosswire::time::Instant;
 
 use super::fault::Fault;
 use super::guard::Told;
-use super::setup::Setup;
 use super::world::{What, World};
 
 impl World {
@@ -71,11 +70,4 @@ impl World {
             gateway.resets_at = Instant::NEVER;
         }
     }
-}
-
-/// Whether the loader takes a watchdog of this timeout for the pair.
-pub fn is_fast_enough(setup: &Setup, timeout: Span) -> bool {
-    setup
-        .policies()
-        .all(|policy| policy.groups.iter().all(|group| timing::is_watchdog_in_time(timeout, policy, group)))
 }

@@ -1,11 +1,12 @@
-//! The cable and the LAN: what gets through, how long it takes, and in what state it arrives.
+//! The cable, the LAN and its witnesses: what gets through, how long it takes, and in what state it arrives.
 
 use crosswire::config::MAX_GROUPS;
 use crosswire::pair::{PathId, Side};
 use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
-use super::lines::LineEnd;
+use super::fault::LineFault;
+use super::setup::Place;
 
 /// Loss up to which a direction is called good, in permille.
 const GOOD_LOSS_PERMILLE: u64 = 50;
@@ -68,6 +69,42 @@ pub struct Direction {
     pub mark: Mark,
     /// Whether everything does, so that one question or one report is enough.
     pub sure: Mark,
+}
+
+/// What is wrong with the lines that one side sees.
+#[derive(Clone, Copy, Debug)]
+pub struct LineEnd {
+    /// For as long as nobody mends it.
+    pub fault: LineFault,
+    /// They come and go until then.
+    pub flaps_until: Instant,
+}
+
+impl LineEnd {
+    /// Nothing.
+    pub const GOOD: Self = Self { fault: LineFault::Good, flaps_until: Instant::ORIGIN };
+}
+
+/// One witness.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// Where it is reached.
+    pub place: Place,
+    /// It answers.
+    pub is_up: bool,
+    /// By side: nothing between them is cut.
+    pub is_in_sight: [bool; 2],
+    /// Questions that stay unanswered.
+    pub loss_permille: u64,
+    /// Most that is added to an answer's way.
+    pub delay: Span,
+}
+
+impl Witness {
+    /// One that everybody sees.
+    pub fn new(place: Place) -> Self {
+        Self { place, is_up: true, is_in_sight: [true; 2], loss_permille: 0, delay: Span::ZERO }
+    }
 }
 
 /// One path.

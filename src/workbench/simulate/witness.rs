@@ -6,29 +6,8 @@ use crosswire::time::Span;
 use super::fault::WitnessId;
 use super::gateway::SOCKET_DATAGRAMS;
 use super::setup::Place;
+use super::wire::Witness;
 use super::world::{LAN_TAKES, What, World};
-
-/// One witness.
-#[derive(Clone, Debug)]
-pub struct Witness {
-    /// Where it is reached.
-    pub place: Place,
-    /// It answers.
-    pub is_up: bool,
-    /// By side: nothing between them is cut.
-    pub is_in_sight: [bool; 2],
-    /// Questions that stay unanswered.
-    pub loss_permille: u64,
-    /// Most that is added to an answer's way.
-    pub delay: Span,
-}
-
-impl Witness {
-    /// One that everybody sees.
-    pub fn new(place: Place) -> Self {
-        Self { place, is_up: true, is_in_sight: [true; 2], loss_permille: 0, delay: Span::ZERO }
-    }
-}
 
 impl World {
     /// The agent asks all of them. The answer says when its question left, by the clock of who asked.

@@ -15,6 +15,7 @@ use crosswire::time::{Instant, Span};
 
 use super::chance::Chance;
 use super::checkers::Watch;
+use super::clock::BEGINNING;
 use super::fault::WitnessId;
 use super::gateway::{Brain, Gateway, Packet, ScriptRun};
 use super::guard::Told;
@@ -22,8 +23,7 @@ use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
 use super::story::Story;
-use super::wire::{Frame, Link};
-use super::witness::Witness;
+use super::wire::{Frame, Link, Witness};
 
 /// How long a message between the two processes of a box takes, with what its reader does first.
 const SOCKET_TAKES: Span = Span::from_us(60);
@@ -31,9 +31,6 @@ const SOCKET_TAKES: Span = Span::from_us(60);
 pub const GUARD_TAKES: Span = Span::from_us(300);
 /// How long a frame takes over a healthy LAN.
 pub const LAN_TAKES: Span = Span::from_us(150);
-/// When the world begins.
-pub const BEGINNING: Instant = Instant::from_us(1_000_000);
-
 /// Both sides.
 pub const SIDES: [Side; 2] = [Side::A, Side::B];
 

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::ledger::Key;
 use super::model::{Address, Instance, Route, SyncGroup, Track};
-use super::read::{each, interface};
 use super::source::Sources;
-use super::tree::Statement;
+use super::tree::{Statement, each};
+use super::values::interface;
 use crate::cli::import::report::{Fate, Wrong};
 use crate::settings::{is_unicast, shorten};
 

@@ -21,6 +21,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod values;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

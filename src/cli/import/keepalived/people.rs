@@ -7,8 +7,7 @@ use crosswire::config::MAX_PATHS;
 
 use super::model::{Instance, Node};
 use super::source::Sources;
-use crate::cli::import::draft;
-use crate::cli::import::places::{Found, Names, Source};
+use crate::cli::import::places::{self, Found, Names, Source};
 use crate::cli::import::report::Place;
 use crate::settings::{is_name, is_on_every_link};
 
@@ -138,7 +137,7 @@ fn look_up(
 ) -> [Option<Found>; 2] {
     let on = |interface: &str| {
         let place = Place { file: "keepalived.conf", line: 0 };
-        let lan = draft::Lan { interface: interface.to_string(), ips: Vec::new(), port: None, place };
+        let lan = places::Lan { interface: interface.to_string(), ips: Vec::new(), port: None, place };
         told.on_lan(&lan, number, names, served)
     };
     [on(interfaces[0]).first().copied().flatten(), on(interfaces[1]).get(1).copied().flatten()]

@@ -1,17 +1,14 @@
 //! From statements to what a node asks for. What no other statement can change is said of it at once.
 
-use std::net::IpAddr;
-
-use crosswire::time::Span;
-
 use super::keywords::{self, GLOBAL, GLOBAL_BEGIN, GROUP, INSTANCE, TOP, Treatment};
 use super::ledger::{Key, Ledger};
 use super::lists;
 use super::model::{At, Check, Instance, Node, Notify, SyncGroup, When};
 use super::source::Sources;
-use super::tree::Statement;
+use super::tree::{Statement, each};
+use super::values::{address, interface, number, seconds, wrong};
 use crate::cli::import::report::Wrong;
-use crate::settings::{is_interface, is_unicast, nearest, parse_span, shorten};
+use crate::settings::{nearest, shorten};
 
 const NOT_KNOWN: &str = "correct it, or take the line out for the import";
 const READ_AT_TOP: [&str; 8] = [
@@ -58,7 +55,7 @@ const READ_IN_INSTANCE: [&str; 27] = [
 pub fn read(statements: &[Statement], sources: &mut Sources) -> Node {
     let mut node = Node::default();
     for statement in statements {
-        open(statement, &mut sources.ledger);
+        statement.open(&mut sources.ledger);
         if let Err(wrong) = top(statement, &mut node, sources) {
             sources.fail(statement.at, wrong);
         }
@@ -72,14 +69,6 @@ pub fn read(statements: &[Statement], sources: &mut Sources) -> Node {
     node
 }
 
-/// A statement is repeated as it stands, without what is secret.
-fn open(statement: &Statement, ledger: &mut Ledger) {
-    let is_secret = ["auth_pass", "auth_data", "password"].contains(&statement.words[0].as_str());
-    let shown = if is_secret { &statement.words[..1] } else { &statement.words[..] };
-    let rest = if shown.len() < statement.words.len() { " ..." } else { "" };
-    ledger.open(statement.at, &(shown.join(" ") + rest));
-}
-
 /// The whole block has one answer.
 fn whole(statement: &Statement, treatment: Treatment, sources: &mut Sources) {
     sources.ledger.extend(statement.at, statement.end);
@@ -91,27 +80,6 @@ fn unknown(word: &str, known: impl Iterator<Item = &'static str>) -> Wrong {
     let known: Vec<&str> = known.collect();
     let near = nearest(word, &known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
     (format!("\"{}\" is no keyword of keepalived 2.2 here{near}", shorten(word)), NOT_KNOWN)
-}
-
-/// Each statement of a block; what is wrong with one is said of it.
-pub fn each(
-    statement: &Statement,
-    sources: &mut Sources,
-    mut read: impl FnMut(&Statement, &mut Sources) -> Result<(), Wrong>,
-) -> Result<(), Wrong> {
-    let Some(block) = &statement.block else {
-        return Err((
-            format!("{} has no block", statement.words[0]),
-            "write what belongs to it in braces { }",
-        ));
-    };
-    for inner in block {
-        open(inner, &mut sources.ledger);
-        if let Err(wrong) = read(inner, sources) {
-            sources.fail(inner.at, wrong);
-        }
-    }
-    Ok(())
 }
 
 fn top(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
@@ -173,10 +141,6 @@ fn set<T>(slot: &mut At<T>, value: T, at: Key, ledger: &mut Ledger) {
     {
         ledger.overridden(earlier, at);
     }
-}
-
-fn wrong<T>(what: &str, value: &str, remedy: &'static str) -> Result<T, Wrong> {
-    Err((format!("{what} \"{}\"", shorten(value)), remedy))
 }
 
 fn global(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
@@ -367,34 +331,4 @@ fn check(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Resul
     });
     node.checks.push(check);
     read
-}
-
-/// The name of an interface.
-pub fn interface(word: &str) -> Result<String, Wrong> {
-    if is_interface(word) {
-        Ok(word.to_string())
-    } else {
-        wrong("not an interface:", word, "name an interface as `ip link` shows it")
-    }
-}
-
-/// The address of one box.
-pub fn address(word: &str) -> Result<IpAddr, Wrong> {
-    let ip = word.parse().ok().filter(|ip: &IpAddr| is_unicast(*ip));
-    ip.map_or_else(|| wrong("not the address of a box:", word, "write it in figures, as in 10.0.0.1"), Ok)
-}
-
-fn number(word: &str, least: u8, remedy: &'static str) -> Result<u8, Wrong> {
-    match word.parse() {
-        Ok(number) if number >= least => Ok(number),
-        _ => wrong("not a number that can be:", word, remedy),
-    }
-}
-
-/// Seconds with a fraction.
-fn seconds(word: &str) -> Result<Span, Wrong> {
-    match parse_span(&format!("{word}s")) {
-        Some(span) => Ok(span),
-        None => wrong("not a length of time:", word, "write seconds, as in 1 or 0.25"),
-    }
 }

@@ -1,6 +1,6 @@
 //! Statements: the words of a line, and what stands in braces behind them, on the same line or the next.
 
-use super::ledger::Key;
+use super::ledger::{Key, Ledger};
 use super::source::{Line, Sources};
 use crate::cli::import::report::Wrong;
 use crate::settings::shorten;
@@ -19,6 +19,37 @@ pub struct Statement {
     pub words: Vec<String>,
     /// What stands in braces, if there are any.
     pub block: Option<Vec<Statement>>,
+}
+
+impl Statement {
+    /// A statement is repeated as it stands, without what is secret.
+    pub fn open(&self, ledger: &mut Ledger) {
+        let is_secret = ["auth_pass", "auth_data", "password"].contains(&self.words[0].as_str());
+        let shown = if is_secret { &self.words[..1] } else { &self.words[..] };
+        let rest = if shown.len() < self.words.len() { " ..." } else { "" };
+        ledger.open(self.at, &(shown.join(" ") + rest));
+    }
+}
+
+/// Each statement of a block; what is wrong with one is said of it.
+pub fn each(
+    statement: &Statement,
+    sources: &mut Sources,
+    mut read: impl FnMut(&Statement, &mut Sources) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    let Some(block) = &statement.block else {
+        return Err((
+            format!("{} has no block", statement.words[0]),
+            "write what belongs to it in braces { }",
+        ));
+    };
+    for inner in block {
+        inner.open(&mut sources.ledger);
+        if let Err(wrong) = read(inner, sources) {
+            sources.fail(inner.at, wrong);
+        }
+    }
+    Ok(())
 }
 
 enum Token {

@@ -8,7 +8,7 @@ mod records;
 mod scripts;
 mod silence;
 
-use crosswire::config::{MAX_GROUPS, MAX_PATHS, Policy};
+use crosswire::config::{MAX_GROUPS, MAX_PATHS};
 use crosswire::pair::{PathId, Role, Side};
 use crosswire::quorum::succession::Deposit;
 use crosswire::reasons::TakeReason;
@@ -21,7 +21,6 @@ pub use silence::LineEvidence;
 
 use super::setup::Setup;
 use super::wire::Stamp;
-use super::world::World;
 
 /// Something that must never be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,18 +161,5 @@ impl Watch {
         std::array::from_fn(
             |group| if self.roles[index][group].is_holding() { self.terms[index][group] } else { 0 },
         )
-    }
-}
-
-impl World {
-    /// Notes a violation, if it is the first.
-    pub(super) fn complain(&mut self, rule: &'static str, text: String) {
-        if !self.watch.is_off && self.watch.violation.is_none() {
-            self.watch.violation = Some(Violation { at: self.now, rule, text });
-        }
-    }
-
-    pub(super) fn policy(&self) -> &Policy {
-        &self.setup.policy
     }
 }
