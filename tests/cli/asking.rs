@@ -166,8 +166,8 @@ fn a_group_that_this_box_lacks_fails_check_and_nobody_but_root_may_ask() {
         command.args(["check", "--node", "gw1", "--config"]).arg(&file);
         lab.namespace(Side::A).command_in(&mut command).expect("a descriptor");
         let said = say(command);
-        let what = "there is no group \"no-such-group\" in /etc/group of this box; make it with `groupadd -r`, \
-            or name another one\n";
+        let what = "there is no group \"no-such-group\" in /etc/group of this box; make it with \
+            `groupadd -r`, or name another one\n";
         assert!(said.code == Some(78) && said.err.ends_with(what), "{said:?}");
         lab.start(Side::A).expect("it starts all the same");
         let asked = || Ok(as_root(&lab, Side::A, &["status"]).code == Some(5));
