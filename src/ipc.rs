@@ -8,6 +8,8 @@ use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
 
+use crate::operator::words::ScriptEnd;
+
 /// Largest message either way, without the deposit.
 pub const MAX_MESSAGE_BYTES: usize = 64;
 /// Largest datagram that an agent sends.
@@ -145,6 +147,17 @@ pub enum FromGuard {
         script: u8,
         /// It is started, else stopped.
         is_start: bool,
+    },
+    /// A script of a group failed, and how. What follows from it comes after it.
+    ScriptFailed {
+        /// Which group.
+        group: GroupId,
+        /// Which of its scripts.
+        script: u8,
+        /// It was stopped, else started or looked at.
+        is_stop: bool,
+        /// How.
+        end: ScriptEnd,
     },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,

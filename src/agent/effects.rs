@@ -4,7 +4,7 @@ use crosswire::frame::aside::Aside;
 use crosswire::limit::HeldBack;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Event};
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 use log::{log, warn};
 
 use super::{Agent, operators};
@@ -82,7 +82,7 @@ impl Agent<'_> {
     /// To the operator's program, the log and the journal; it stands for so many more like it.
     fn tell(&mut self, record: Record, more: u32) {
         self.notify(&record);
-        let (level, line) = words::sentence(&record, &self.names);
+        let (level, line) = words::sentence(&record, Span::ZERO, &self.names);
         log!(target: logger::RECORD, level, "{line}{}", logger::And(more));
         self.journal.note(clock::now(), record, more);
     }

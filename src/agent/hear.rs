@@ -6,7 +6,7 @@ use crosswire::pair::{GroupId, PathId};
 use crosswire::quorum::Event;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 use crosswire::turn::Source;
 use log::warn;
 use nix::errno::Errno;
@@ -19,7 +19,7 @@ use crate::clock;
 use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::WatchdogReport;
-use crate::operator::words;
+use crate::operator::words::{self, ScriptFailure};
 use crate::settings::{PathDevice, VirtualAddress};
 
 impl Listener {
@@ -110,9 +110,27 @@ impl Agent<'_> {
             (FromGuard::Script { group, script, is_start }, _) => {
                 self.journal.note(now, Record::Script { group, script, is_start }, 0);
             }
+            (FromGuard::ScriptFailed { group, script, is_stop, end }, _) => {
+                self.note_failure(now, ScriptFailure { ago: Span::ZERO, group, script, is_stop, end });
+            }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
             (FromGuard::Log, socket) => socket.into_iter().for_each(logger::take),
         }
+    }
+
+    fn note_failure(&mut self, now: Instant, failure: ScriptFailure) {
+        if self.failures.len() == MAX_FAILURES {
+            self.failures.remove(0);
+            self.names.failures.remove(0);
+        }
+        self.failures.push(now);
+        self.names.failures.push(failure);
+    }
+
+    /// What scripts have failed, as of now.
+    pub(super) fn failures(&self, now: Instant) -> Vec<ScriptFailure> {
+        let failures = self.failures.iter().zip(&self.names.failures);
+        failures.map(|(at, failure)| ScriptFailure { ago: now.since(*at), ..*failure }).collect()
     }
 
     pub(super) fn path_is_away(&mut self, now: Instant, path: PathId, errno: Errno) {
@@ -291,6 +309,8 @@ impl Agent<'_> {
     }
 }
 
+/// Most failures of scripts that are remembered.
+const MAX_FAILURES: usize = 16;
 /// How much is read at once.
 const READ_BYTES: usize = 512;
 /// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that

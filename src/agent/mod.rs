@@ -81,6 +81,8 @@ struct Agent<'a> {
     /// Whether each interface of the settings has carrier; none before the guard has said so.
     carriers: Vec<Option<bool>>,
     names: Names,
+    /// When each of the failures in the names was.
+    failures: Vec<Instant>,
     journal: Journal,
     /// What others can cause is one line and a count.
     limiter: Limiter<Kind, Record, MAX_KINDS>,
@@ -179,8 +181,10 @@ impl<'a> Agent<'a> {
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
                 scripts: settings.groups.iter().map(scripts_of).collect(),
+                failures: Vec::new(),
                 key_file: settings.key_file.display().to_string(),
             },
+            failures: Vec::new(),
             journal: Journal::new(),
             limiter: Limiter::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),

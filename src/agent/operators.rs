@@ -152,6 +152,7 @@ impl Agent<'_> {
             paths: self.names.paths.clone(),
             groups: self.names.groups.clone(),
             scripts: self.names.scripts.clone(),
+            failures: self.failures(now),
             key_file: self.names.key_file.clone(),
             count: self.journal.count(),
             entries: self
@@ -193,6 +194,7 @@ impl Agent<'_> {
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             scripts: self.names.scripts.clone(),
+            failures: self.failures(now),
             witnesses: self.settings.witnesses.iter().map(ToString::to_string).collect(),
             longest_move: self
                 .settings

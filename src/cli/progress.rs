@@ -48,7 +48,7 @@ impl Progress {
     pub fn look(&mut self, run_dir: &Path, report: &Report) {
         let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
         let names = history.names();
-        let lines = history.entries.iter().map(|(_, record, _)| words::sentence(record, &names).1);
+        let lines = history.entries.iter().map(|(age, record, _)| words::sentence(record, *age, &names).1);
         show(&history.node, fresh(lines.collect(), history.count, self.seen));
         self.seen = self.seen.max(history.count);
         self.look_there(run_dir, report, &names);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crosswire::quorum::Effect;
 use crosswire::recorder::{Repeated, Spoilt, repeat};
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 
 use crate::operator::exit::Exit;
 use crate::operator::recording::{Caption, read};
@@ -56,7 +56,13 @@ fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Wr
     let at = step.at.since(began_at).as_ms();
     for effect in step.effects {
         if let Effect::Record(record) = effect {
-            writeln!(out, "{:>6}.{:03} s  {}", at / 1_000, at % 1_000, sentence(record, names).1)?;
+            writeln!(
+                out,
+                "{:>6}.{:03} s  {}",
+                at / 1_000,
+                at % 1_000,
+                sentence(record, Span::ZERO, names).1
+            )?;
         }
     }
     if !step.is_same {
@@ -70,5 +76,5 @@ fn names(told: Caption) -> Names {
     let Caption { peer, paths, groups, scripts, .. } = told;
     let (peer, paths, groups, scripts) =
         (plain::line(&peer, 64), plain(paths), plain(groups), plain(scripts));
-    Names { peer, paths, groups, scripts, key_file: "the key file".to_owned() }
+    Names { peer, paths, groups, scripts, key_file: "the key file".to_owned(), failures: Vec::new() }
 }

@@ -103,6 +103,7 @@ pub fn well(role: Role) -> Report {
         ports: vec![None, None],
         groups: vec![("gateway".to_owned(), Vec::new())],
         scripts: vec![String::new()],
+        failures: Vec::new(),
         witnesses: vec!["10.0.0.254".to_owned()],
         longest_move: Span::ZERO,
         bounds: vec![[IDLE, ON_ITS_WAY]],
@@ -414,4 +415,23 @@ fn the_largest_status_fits_its_answer() {
     ];
     let answer = super::super::control::Answer::Status(Box::new(report));
     assert!(super::super::control::encode(&answer).is_some());
+}
+
+/// Two versions of crosswire are a remark, never an alarm.
+#[test]
+fn another_version_of_the_peer_is_shown() {
+    use super::super::status_text;
+    let shown = |build: &str, protocol| {
+        let mut report = well(Role::Active);
+        let peer = report.node.peer.as_mut().expect("it is heard");
+        (peer.build, peer.protocol) = (Build::try_from(build).expect("short"), protocol);
+        assert_eq!(assess(&report).exit, Exit::Done);
+        let text = status_text::text(&report, false);
+        text.lines().find(|line| line.contains("version")).map(str::to_owned)
+    };
+    use crosswire::frame::BUILD;
+    assert_eq!([shown(BUILD, 2), shown("", 2), shown("", 0)], [None, None, None]);
+    assert_eq!(shown("0.9.1", 2), Some(format!("  gw2 runs version 0.9.1, this node {BUILD}")));
+    let old = format!("  gw2 speaks protocol 1: it runs an older version than {BUILD}");
+    assert_eq!(shown("", 1), Some(old));
 }

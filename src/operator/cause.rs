@@ -21,7 +21,7 @@ const OF_ONE_CAUSE: Span = Span::from_s(10);
 /// `me`.
 pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, String)> {
     let mut over: Vec<Discriminant<Record>> = Vec::new();
-    for (index, (_, record, _)) in entries.iter().enumerate().rev() {
+    for (index, (age, record, _)) in entries.iter().enumerate().rev() {
         if is_end(record) {
             over.push(discriminant(record));
         } else if let Record::Jeopardy(_) = record {
@@ -35,7 +35,7 @@ pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, St
                 ));
             }
         } else if !over.contains(&discriminant(record))
-            && let Some(said) = said(entries.get(..index).unwrap_or_default(), record, me, names)
+            && let Some(said) = said(entries.get(..index).unwrap_or_default(), (*age, record), me, names)
         {
             return Some((index, said));
         }
@@ -81,7 +81,7 @@ fn is_end(record: &Record) -> bool {
 }
 
 /// What a record comes to, after those `before` it; `None` where it is a mere step.
-fn said(before: &[Entry], record: &Record, me: &str, names: &Names) -> Option<String> {
+fn said(before: &[Entry], (age, record): (Span, &Record), me: &str, names: &Names) -> Option<String> {
     let peer = names.peer.as_str();
     Some(match record {
         Record::Taking { group, reason, evidence, .. } => {
@@ -110,7 +110,7 @@ fn said(before: &[Entry], record: &Record, me: &str, names: &Names) -> Option<St
         | Record::Fence { .. }
         | Record::Succeeded
         | Record::TermsUsedUp(_)
-        | Record::Leaving => words::sentence(record, names).1,
+        | Record::Leaving => words::sentence(record, age, names).1,
         Record::Blocked { .. }
         | Record::Path { .. }
         | Record::Refused { .. }
@@ -228,6 +228,7 @@ mod tests {
             paths: vec!["serial".to_owned()],
             groups: vec!["gateway".to_owned()],
             scripts: Vec::new(),
+            failures: Vec::new(),
             key_file: String::new(),
         }
     }

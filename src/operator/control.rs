@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
 use crosswire::frame::message::{GroupReport, decode_all};
-use crosswire::pair::{Role, Side, Trouble};
+use crosswire::pair::{GroupId, Role, Side, Trouble};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::forecast::Forecast;
 use crosswire::quorum::record::Record;
@@ -27,7 +27,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
-use super::words::Names;
+use super::words::{Names, ScriptFailure, Scripts};
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
@@ -172,6 +172,8 @@ pub struct Report {
     pub groups: Vec<(String, Vec<String>)>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
+    /// Those of them that failed, the newest last.
+    pub failures: Vec<ScriptFailure>,
     /// Addresses of the witnesses.
     pub witnesses: Vec<String>,
     /// The longest that the scripts of a group may take for one move.
@@ -237,9 +239,11 @@ impl Report {
         self.nodes.get(side.index()).map_or("?", String::as_str)
     }
 
-    /// The names of a group's scripts, one a line.
-    pub fn scripts(&self, index: usize) -> &str {
-        self.scripts.get(index).map_or("", String::as_str)
+    /// A group's scripts, as they are now.
+    pub fn scripts(&self, index: usize) -> Scripts<'_> {
+        let names = self.scripts.get(index).map_or("", String::as_str);
+        let group = GroupId(u8::try_from(index).unwrap_or(u8::MAX));
+        Scripts { names, group, failures: &self.failures, age: Span::ZERO }
     }
 
     /// Why the operator wants nothing held or moved, where that is so.
@@ -297,6 +301,8 @@ pub struct History {
     pub groups: Vec<String>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
+    /// Those of them that failed, the newest last.
+    pub failures: Vec<ScriptFailure>,
     /// The key file.
     pub key_file: String,
     /// How many entries there have been in all, up to the newest.
@@ -313,6 +319,7 @@ impl History {
             paths: self.paths.clone(),
             groups: self.groups.clone(),
             scripts: self.scripts.clone(),
+            failures: self.failures.clone(),
             key_file: self.key_file.clone(),
         }
     }

@@ -264,6 +264,7 @@ mod tests {
             paths: vec!["serial".to_owned(), "lan".to_owned()],
             groups: vec!["a<b".to_owned()],
             scripts: Vec::new(),
+            failures: Vec::new(),
             key_file: String::new(),
         };
         let drawn = svg(&entries, Some((4, "gw2 took a<b over")), "gw2", &names);

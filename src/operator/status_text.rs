@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crosswire::frame::{BUILD, Version};
 use crosswire::pair::{Role, Trouble};
 use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Fault};
@@ -107,7 +108,16 @@ fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
     for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
         write!(out, ", {remark}")?;
     }
-    writeln!(out)
+    writeln!(out)?;
+    match (heard.build.as_str(), heard.protocol) {
+        (BUILD, _) => Ok(()),
+        ("", protocol) if (1..Version::NEWEST.number()).contains(&protocol) => {
+            writeln!(out, "  {peer} speaks protocol {protocol}: it runs an older version than {BUILD}")
+        }
+        // It has not said yet.
+        ("", _) => Ok(()),
+        (build, _) => writeln!(out, "  {peer} runs version {build}, this node {BUILD}"),
+    }
 }
 
 /// The third parties, and who does not see them.

@@ -81,7 +81,7 @@ pub fn text(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
 }
 
 fn entry_document<'a>((age, record, more): &'a Entry, names: &'a Names) -> EntryDocument<'a> {
-    let (level, sentence) = words::sentence(record, names);
+    let (level, sentence) = words::sentence(record, *age, names);
     EntryDocument {
         age_ms: age.as_ms(),
         event: codes::event(record),

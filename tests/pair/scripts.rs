@@ -81,17 +81,32 @@ pub fn assert_on_time(what: &str, beats: [Beats; 2]) {
     assert!(a < LATE_AFTER && b < LATE_AFTER, "beats {a} and {b} apart");
 }
 
+/// How the script failed stands in `status`, in `why` and in the log of the node where it did.
+fn expect_told(scene: &Scene, how: &str, (key, value): (&str, u64)) {
+    let said = format!("service did not start: {how}");
+    for words in [&["status"][..], &["why"]] {
+        let shown = scene.say(Side::A, words).text;
+        // A screen breaks its lines.
+        let whole = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(whole.contains(&said), "{words:?}: {shown}");
+    }
+    assert!(scene.log_of(Side::A).contains(&said), "{}", scene.log_of(Side::A));
+    let group = &scene.status(Side::A)["groups"][0];
+    assert_eq!(group[key], value, "{group}");
+}
+
 /// Fault: the script's start fails on the preferred node.
 /// Required: what was started is stopped, the node is faulty, and its peer serves.
 #[test]
 fn row_19_start_fails() {
     testing::in_fair_lab(|| {
         let service = Service::new();
-        service.does("gw1-start", "exit 1");
+        service.does("gw1-start", "exit 3");
         let (scene, beats) = begin(&service);
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         scene.expect_service_by(Side::B);
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
+        expect_told(&scene, "exit code 3", ("script_exit_code", 3));
         thread::sleep(ms(2_000));
         assert_on_time("start fails", beats);
         scene.assert_never_both();
@@ -108,6 +123,7 @@ fn row_19_start_hangs() {
         let (scene, beats) = begin(&service);
         scene.expect_service_by(Side::B);
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
+        expect_told(&scene, "not done in 1 s", ("script_time_limit_ms", 1_000));
         let left = scene.processes(Side::A).expect("/proc");
         assert!(left.iter().all(|process| process.name == "crosswire"), "something is left: {left:?}");
         assert_on_time("start hangs", beats);

@@ -135,7 +135,10 @@ impl Guard<'_> {
                 true
             }
             Err(fault) => {
-                error!("an address that is {why} cannot be removed: {}", words::fault(fault, ""));
+                error!(
+                    "an address that is {why} cannot be removed: {}",
+                    words::fault(fault, words::Scripts::NONE)
+                );
                 false
             }
         }

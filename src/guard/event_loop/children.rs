@@ -1,6 +1,6 @@
 //! Which children have ended: scripts, the fence, the operator's program, the agent.
 
-use crosswire::custody::{End, Event};
+use crosswire::custody::{Action, End, Event};
 use crosswire::pair::GroupId;
 use log::info;
 use nix::sys::wait::WaitPidFlag;
@@ -8,6 +8,8 @@ use nix::sys::wait::WaitPidFlag;
 use super::hear::MAX_LAST_WORDS;
 use super::state::Guard;
 use crate::guard::scripts::run::{Run, how_ended};
+use crate::ipc::FromGuard;
+use crate::operator::words::ScriptEnd;
 
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
 const MAX_LINGERING: usize = 32;
@@ -34,12 +36,27 @@ impl Guard<'_> {
             let Some(mut run) = own.run.take() else { continue };
             let end = run.ended(how);
             how_ended(run.pid(), WaitPidFlag::empty());
+            self.note_failure(index, &run);
             self.lingering.extend(run.into_output());
             if self.lingering.len() > MAX_LINGERING {
                 self.lingering.remove(0);
             }
             self.script_ended(index, end);
         }
+    }
+
+    /// The agent has to know how a script failed before it hears what follows from it.
+    pub(super) fn note_failure(&mut self, index: usize, run: &Run) {
+        if let (Some((action, end)), Ok(id), Some(own)) =
+            (run.failure(), u8::try_from(index), self.resources.get(index))
+        {
+            self.tell_failure(GroupId(id), (own.script, action), end);
+        }
+    }
+
+    pub(super) fn tell_failure(&mut self, group: GroupId, (script, action): (u8, Action), end: ScriptEnd) {
+        let is_stop = action == Action::Stop;
+        self.tell(&FromGuard::ScriptFailed { group, script, is_stop, end }, None);
     }
 
     pub(super) fn script_ended(&mut self, index: usize, end: End) {

@@ -19,6 +19,7 @@ use crate::guard::kernel::probe;
 use crate::guard::scripts::run::Run;
 use crate::guard::serial::ports::{OpenError, open_path};
 use crate::ipc::FromGuard;
+use crate::operator::words::ScriptEnd;
 
 impl Guard<'_> {
     /// Hands in what has happened, and does what follows from it until nothing does.
@@ -176,13 +177,15 @@ impl Guard<'_> {
         else {
             return Some(Event::ScriptEnded(group, End::Unknown));
         };
-        let has_begun = own.start_script(self.settings, settings, usize::from(script), what, term, now());
+        let begun = own.start_script(self.settings, settings, script, what, term, now());
         if what.0 != Action::Monitor {
             self.marker.note_run(group, own.run.as_ref().map(Run::pid));
             let is_start = what.0 == Action::Start;
             self.tell(&FromGuard::Script { group, script, is_start }, None);
         }
-        (!has_begun).then_some(Event::ScriptEnded(group, End::Unknown))
+        let errno = begun.err()?;
+        self.tell_failure(group, (script, what.0), ScriptEnd::NotRun(errno as i32));
+        Some(Event::ScriptEnded(group, End::Unknown))
     }
 
     /// The agent hears who answers.

@@ -2,6 +2,7 @@
 
 use crosswire::custody::{Action, Reason};
 use crosswire::time::Instant;
+use nix::errno::Errno;
 
 use crate::guard::kernel::announcements::{Schedule, announce};
 use crate::guard::kernel::ethernet::Sender;
@@ -14,6 +15,8 @@ use crate::settings::{GroupSettings, Route, Script, Settings, VirtualAddress};
 pub struct GroupResources {
     /// The script that is running.
     pub run: Option<Run>,
+    /// Which of its scripts that is.
+    pub script: u8,
     /// Its scripts, as they were started.
     pub scripts: Vec<Script>,
     /// Its scripts as a reload wants them, as long as some of the others have still to be stopped.
@@ -109,17 +112,21 @@ impl GroupResources {
         self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement)
     }
 
-    /// Runs one of the group's scripts; false if there is no process for it.
+    /// Runs one of the group's scripts.
+    ///
+    /// # Errors
+    /// What the kernel says, if there is no process for it.
     pub fn start_script(
         &mut self,
         settings: &Settings,
         group: &GroupSettings,
-        index: usize,
+        index: u8,
         (action, reason): (Action, Reason),
         term: u32,
         now: Instant,
-    ) -> bool {
-        let Some(script) = self.scripts.get(index) else { return false };
+    ) -> Result<(), Errno> {
+        self.script = index;
+        let Some(script) = self.scripts.get(usize::from(index)) else { return Err(Errno::ENOENT) };
         let term = term.to_string();
         let variables = [
             ("CROSSWIRE_GROUP", group.name.as_str()),
@@ -128,14 +135,12 @@ impl GroupResources {
             ("CROSSWIRE_PEER", settings.peer_name()),
             ("CROSSWIRE_REASON", word(reason)),
         ];
-        let environment = environment(script, action, &group.name, index + 1, &variables);
-        match Run::start(script, action, &environment, now) {
-            Ok(run) => self.run = Some(run),
-            Err(errno) => {
-                log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc())
-            }
-        }
-        self.run.is_some()
+        let environment = environment(script, action, &group.name, usize::from(index) + 1, &variables);
+        let run = Run::start(script, action, &environment, now).inspect_err(|errno| {
+            log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc());
+        })?;
+        self.run = Some(run);
+        Ok(())
     }
 }
 

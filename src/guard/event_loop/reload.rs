@@ -157,7 +157,7 @@ impl Guard<'_> {
             error!(
                 "group {}: an address that was removed is still there: {}",
                 after.name,
-                words::fault(fault, "")
+                words::fault(fault, words::Scripts::NONE)
             );
         }
         if has_newcomers {

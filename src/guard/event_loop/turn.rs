@@ -211,8 +211,8 @@ impl Guard<'_> {
 
     fn pass_script_deadline(&mut self, index: usize) {
         let Some(own) = self.resources.get_mut(index) else { return };
-        if own.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
-            own.run = None;
+        if let Some(run) = own.run.take_if(|run| !run.pass_deadline(now())) {
+            self.note_failure(index, &run);
             self.script_ended(index, End::Unknown);
         }
     }

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 
 use crate::guard::scripts::output::{Output, Said};
 use crate::guard::scripts::spawn::{spawn, timeout};
+use crate::operator::words::ScriptEnd;
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 
 /// A killed process that is still there after this (it hangs in the kernel) is left to itself.
@@ -47,6 +48,15 @@ impl fmt::Display for Ended {
     }
 }
 
+impl From<Ended> for ScriptEnd {
+    fn from(how: Ended) -> Self {
+        match how {
+            Ended::Exited(code) => Self::Exited(code),
+            Ended::Killed(signal) => Self::Killed(signal as i32),
+        }
+    }
+}
+
 /// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended
 /// somehow.
 pub fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
@@ -66,6 +76,10 @@ pub struct Run {
     pid: Pid,
     stage: Stage,
     deadline: Instant,
+    /// In which it has to be done.
+    limit: Span,
+    /// How it failed, once it has.
+    failure: Option<ScriptEnd>,
     /// None once everybody has closed it.
     output: Option<Output>,
     /// What it said until then.
@@ -95,7 +109,8 @@ impl Run {
             info!("{label}: process {pid}, at most {timeout}");
         }
         let output = if is_monitor { Output::unlogged(pipe) } else { Output::new(pipe, label.clone()) };
-        Ok(Self::with(label, (action, script.standard), pid, output, now + timeout))
+        let run = Self::with(label, (action, script.standard), pid, output, now + timeout);
+        Ok(Self { limit: timeout, ..run })
     }
 
     /// A process that was started already, and leads a session.
@@ -111,13 +126,28 @@ impl Run {
     }
 
     fn with(label: String, what: (Action, Standard), pid: Pid, output: Output, deadline: Instant) -> Self {
-        let ((action, standard), stage) = (what, Stage::Running);
-        Self { action, standard, label, pid, stage, deadline, output: Some(output), said: Said::default() }
+        Self {
+            action: what.0,
+            standard: what.1,
+            label,
+            pid,
+            stage: Stage::Running,
+            deadline,
+            limit: Span::ZERO,
+            failure: None,
+            output: Some(output),
+            said: Said::default(),
+        }
     }
 
     /// Its process, which is also its group and session.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// What it was asked to do, and how it failed, if it has by itself.
+    pub fn failure(&self) -> Option<(Action, ScriptEnd)> {
+        Some((self.action, self.failure?))
     }
 
     /// What it writes.
@@ -162,6 +192,7 @@ impl Run {
         match self.stage {
             Stage::Running => {
                 warn!("{}: not done in time, terminating process group {}", self.label, self.pid);
+                self.failure = Some(ScriptEnd::TimedOut(self.limit));
                 self.terminate(now);
             }
             Stage::Terminated => {
@@ -193,6 +224,7 @@ impl Run {
             return End::Done;
         }
         warn!("{}: failed with {how}", self.label);
+        self.failure = Some(how.into());
         if matches!(how, Ended::Exited(_)) { End::Refused } else { End::Unknown }
     }
 
@@ -207,6 +239,7 @@ impl Run {
         };
         if !is_well {
             warn!("{}: failed with {how}: {}", self.label, self.said.last);
+            self.failure = Some(how.into());
         }
         is_well
     }

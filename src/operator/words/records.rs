@@ -5,15 +5,16 @@ use crosswire::pair::Trouble;
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::reasons::{Block, Verdict};
 use crosswire::resource::Condition;
+use crosswire::time::Span;
 use log::Level;
 
 use super::{
     Names, block, condition, fault, line_reading, mac, path_state, refusal_advice, release_reason, role,
-    script, take_reason, trouble, verdict,
+    take_reason, trouble, verdict,
 };
 
-/// A record as a log line.
-pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
+/// A record of so long ago as a log line.
+pub fn sentence(record: &Record, age: Span, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {
         Record::Path { path, from: PathState::Blind, to: PathState::Unproven } => {
@@ -72,12 +73,16 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let more = wait.map_or_else(String::new, |wait| format!(", {wait} more"));
             (level, format!("group {}: not taking it: {}{more}", names.group(group), block(reason, peer)))
         }
-        Record::Fault { group, fault: cause } => {
-            (Level::Error, format!("group {}: {}", names.group(group), fault(cause, names.scripts(group))))
-        }
+        Record::Fault { group, fault: cause } => (
+            Level::Error,
+            format!("group {}: {}", names.group(group), fault(cause, names.scripts(group, age))),
+        ),
         Record::Scripts { group, condition: how } => {
             let level = if how == Condition::Well { Level::Info } else { Level::Error };
-            (level, format!("group {}: {}", names.group(group), condition(how, peer, names.scripts(group))))
+            (
+                level,
+                format!("group {}: {}", names.group(group), condition(how, peer, names.scripts(group, age))),
+            )
         }
         Record::Deaf { path, is_deaf: true } => (
             Level::Warn,
@@ -118,11 +123,7 @@ pub fn sentence(record: &Record, names: &Names) -> (Level, String) {
             let what = if is_start { "starts" } else { "stops" };
             (
                 Level::Info,
-                format!(
-                    "group {}: {} {what}",
-                    names.group(group),
-                    self::script(names.scripts(group), script)
-                ),
+                format!("group {}: {} {what}", names.group(group), names.scripts(group, age).name(script)),
             )
         }
         Record::Succeeded => {
