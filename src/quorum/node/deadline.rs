@@ -7,6 +7,7 @@ use super::Node;
 use crate::pair::{GroupId, Role};
 use crate::quorum::group::Group;
 use crate::quorum::timers::Timer;
+use crate::reasons::Block;
 use crate::time::Instant;
 
 /// What the next deadline is for.
@@ -95,6 +96,18 @@ impl Node {
         (earliest.at, earliest.why)
     }
 
+    /// On every tick: the node wakes when the wait of a decision ends. Two may be over for up to an interval
+    /// before that is looked at, with the next beat: the reset of a peer's box, and what was claimed for two
+    /// beats.
+    pub(super) fn assert_awake_for_waits(&self, now: Instant) {
+        let is_waiting = |group: &&Group| matches!(group.role, Role::Backup | Role::Faulty);
+        for wait in self.groups.iter().filter(is_waiting).filter_map(|group| group.said) {
+            let can_be_late = matches!(wait.block, Block::Exclusive | Block::PeersTurn);
+            let is_awake = wait.until <= now || self.expected_by <= wait.until || can_be_late;
+            debug_assert!(is_awake, "nothing wakes the node when {:?} ends", wait.block);
+        }
+    }
+
     /// Of the node as a whole.
     fn own_deadlines(&self) -> [(Instant, Waiting); 7] {
         let if_any = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
@@ -114,7 +127,6 @@ impl Node {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
-        let second = group.vacant_since.map_or(Instant::NEVER, |since| since + self.second_waits());
         [
             (self.cold_start_ends(id), Waiting::ColdStart),
             (only_if(does_serve, || self.forced_release_at()), Waiting::AckDeadline),
@@ -123,7 +135,7 @@ impl Node {
             (only_if(is_asking, || group.probe.due_at(interval, wait)), Waiting::Probe),
             (only_if(is_asking, || group.probe.clear_at(wait)), Waiting::ProbeClear),
             (only_if(is_asking, || self.answer_ages_at(group)), Waiting::AnswerAges),
-            (second, Waiting::Second),
+            (self.second_at(group), Waiting::Second),
         ]
     }
 }

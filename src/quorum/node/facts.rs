@@ -97,7 +97,7 @@ impl Node {
             fence_again_at: group.timers.at(Timer::FenceAgain),
             offered_until: over(group.timers.get(Timer::Offer)),
             unsteady_until: over(group.timers.get(Timer::Unsteady)),
-            second_at: never(group.vacant_since.map(|since| since + self.second_waits())),
+            second_at: self.second_at(group),
             claimed_at: never(group.claims_since.map(|since| since + two_beats)),
             retry_at: group.timers.at(Timer::Retry),
             lease_until: group.lease_until,

@@ -46,6 +46,11 @@ impl Node {
         self.pace() + self.slowest_dead_after()
     }
 
+    /// When the wait of the second node ends, for what nobody holds.
+    pub(super) fn second_at(&self, group: &Group) -> Instant {
+        group.vacant_since.map_or(Instant::NEVER, |since| since + self.second_waits())
+    }
+
     /// When a node that never heard its peer may serve: it listens anew after somebody who was not
     /// understood. What the peer needs to let go is what the same configuration makes us announce, if no run
     /// of ours was told.

@@ -240,6 +240,7 @@ impl Node {
             Event::Tick => {
                 self.tick(now, voice, effects);
                 self.expected_by = self.next_deadline(now).0;
+                self.assert_awake_for_waits(now);
             }
             Event::Heard(path, said) => self.hear(now, path, said, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
