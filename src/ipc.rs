@@ -3,7 +3,7 @@
 
 use crosswire::health::PathState;
 use crosswire::pair::{GroupId, PathId, Role};
-use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
+use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
 use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,23 @@ pub enum ToGuard {
     /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps
     /// the newest, and does not read it. That it comes at every beat shows that the agent does not hang.
     Deposit,
+}
+
+/// What an agent has left for its successor, as it wrote it. The guard keeps it and hands it on; the agent's
+/// half alone looks inside, and `tests/tidy` sees to that.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct OpaqueDeposit(heapless::Vec<u8, MAX_DEPOSIT_BYTES>);
+
+impl OpaqueDeposit {
+    /// The bytes of an agent; none if there are none, or more than a deposit has.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        heapless::Vec::from_slice(bytes).ok().filter(|bytes| !bytes.is_empty()).map(Self)
+    }
+
+    /// What it says; none if nothing was left, or it cannot be read.
+    pub fn decode(&self) -> Option<Deposit> {
+        succession::decode(&self.0)
+    }
 }
 
 /// Something that has changed, for the operator's program.

@@ -28,7 +28,7 @@ use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
 use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
-use crosswire::quorum::succession::{self, Deposit, Restraint, Succession};
+use crosswire::quorum::succession::{Deposit, Restraint, Succession};
 use crosswire::quorum::{Effects, Event};
 use crosswire::recorder::Recorder;
 use crosswire::station::Station;
@@ -279,7 +279,7 @@ impl<'a> Agent<'a> {
 
 /// What the last agent has left. It was told no more than what an operator has had kept.
 fn deposit_of(inheritance: &Inheritance, saved: Restraint) -> Option<Deposit> {
-    let mut deposit = succession::decode(&inheritance.deposit)?;
+    let mut deposit = inheritance.deposit.decode()?;
     deposit.restraint = deposit.restraint.at_most(saved);
     if inheritance.has_other_witnesses {
         deposit.forget_witnesses();

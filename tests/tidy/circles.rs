@@ -150,7 +150,7 @@ fn name_of(path: &str) -> Option<Path> {
 }
 
 /// Code without the items for tests, and those of these that are modules in files of their own.
-fn without_tests(code: &str) -> (String, Vec<String>) {
+pub fn without_tests(code: &str) -> (String, Vec<String>) {
     let mut parts = code.split("#[cfg(test)]");
     let mut rest = parts.next().unwrap_or_default().to_string();
     let mut files = Vec::new();

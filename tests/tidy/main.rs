@@ -114,6 +114,25 @@ fn no_files_use_each_other_in_a_circle() {
     only_the_listed("circles of files", &found.collect(), today::CIRCLES);
 }
 
+/// What turns the bytes of an agent into something.
+const DECODERS: [&str; 6] =
+    ["decode", "decode_all", "Deserialize", "from_bytes", "from_bytes_cobs", "take_from_bytes"];
+
+#[test]
+fn root_decodes_nothing_that_an_agent_wrote_but_its_orders() {
+    let mut found = BTreeMap::new();
+    for source in sources().iter().filter(|source| source.path.starts_with("src/guard/")) {
+        let code = circles::without_tests(&source.code).0;
+        for word in words(&code).filter(|word| DECODERS.contains(word)) {
+            found.insert(format!("{}: {word}", source.path), "it decodes".to_string());
+        }
+        let orders = code.matches("take_from_bytes::<ToGuard>").count();
+        assert_eq!(orders, code.matches("take_from_bytes").count(), "{}: not an order", source.path);
+    }
+    found.retain(|key, _| !key.contains("tests"));
+    only_the_listed("decoding as root", &found, today::DECODING);
+}
+
 #[test]
 fn every_folder_has_its_place() {
     let known: BTreeSet<_> = LIBRARY.iter().chain(&BINARY).copied().collect();

@@ -64,3 +64,7 @@ pub const TWINS: &[(&str, &str)] = &[
 
 /// Files that use each other in a circle, and why they do.
 pub const CIRCLES: &[(&str, &str)] = &[];
+
+/// What the guard decodes.
+pub const DECODING: &[(&str, &str)] =
+    &[("src/guard/agent_process/link.rs: take_from_bytes", "the fixed orders, `ToGuard`")];

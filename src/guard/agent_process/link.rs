@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 
-use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
+use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, OpaqueDeposit, ToGuard};
 
 /// An agent that leaves this many messages unread does not run any more.
 const MAX_QUEUED: usize = 256;
@@ -71,17 +70,17 @@ impl AgentLink {
     }
 
     /// The next message, if any; a deposit goes to `deposit`, as it is.
-    pub fn receive(&mut self, deposit: &mut Vec<u8>) -> Received {
+    pub fn receive(&mut self, deposit: &mut OpaqueDeposit) -> Received {
         if self.has_rest() {
             let rest = std::mem::take(&mut self.rest);
-            return self.decode(&rest, deposit);
+            return self.take_message(&rest, deposit);
         }
         // One byte more than the longest datagram, so that a longer one does not pass for it.
         let mut bytes = [0; MAX_DATAGRAM_BYTES + 1];
         loop {
             return match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => Received::Gone,
-                Ok(length) => self.decode(bytes.get(..length).unwrap_or_default(), deposit),
+                Ok(length) => self.take_message(bytes.get(..length).unwrap_or_default(), deposit),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => Received::Nothing,
                 Err(_) => Received::Gone,
@@ -118,18 +117,20 @@ impl AgentLink {
 
     /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what
     /// is deposited, to the end of the datagram, and there is some.
-    fn decode(&mut self, bytes: &[u8], deposit: &mut Vec<u8>) -> Received {
-        match postcard::take_from_bytes(bytes) {
-            Ok((ToGuard::Deposit, left)) if (1..=MAX_DEPOSIT_BYTES).contains(&left.len()) => {
-                deposit.clear();
-                deposit.extend_from_slice(left);
-                Received::Message(ToGuard::Deposit)
-            }
-            Ok((message, rest)) if message != ToGuard::Deposit => {
+    fn take_message(&mut self, bytes: &[u8], deposit: &mut OpaqueDeposit) -> Received {
+        match postcard::take_from_bytes::<ToGuard>(bytes) {
+            Ok((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
+                Some(left) => {
+                    *deposit = left;
+                    Received::Message(ToGuard::Deposit)
+                }
+                None => Received::Garbage,
+            },
+            Ok((message, rest)) => {
                 self.rest.extend_from_slice(rest);
                 Received::Message(message)
             }
-            Ok(_) | Err(_) => Received::Garbage,
+            Err(_) => Received::Garbage,
         }
     }
 }
@@ -161,6 +162,7 @@ mod tests {
 
     use super::*;
     use crosswire::pair::GroupId;
+    use crosswire::quorum::succession::MAX_DEPOSIT_BYTES;
     use crosswire::resource::{Order, Outcome, ReleaseOrder, Ticket, Token};
 
     fn pair() -> (AgentLink, OwnedFd) {
@@ -168,6 +170,10 @@ mod tests {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("a socket pair");
         (AgentLink::new(ours), theirs)
+    }
+
+    fn kept(bytes: &[u8]) -> OpaqueDeposit {
+        OpaqueDeposit::new(bytes).expect("some, and not too many")
     }
 
     #[test]
@@ -179,7 +185,7 @@ mod tests {
             let bytes = postcard::to_slice(&message, &mut [0; MAX_MESSAGE_BYTES]).expect("short").to_vec();
             send(agent.as_raw_fd(), &bytes, MsgFlags::empty()).expect("sent");
         }
-        let mut deposit = Vec::new();
+        let mut deposit = OpaqueDeposit::default();
         let received: [_; 4] = std::array::from_fn(|_| link.receive(&mut deposit));
         let expected = [ticket, ToGuard::Reopen(PathId(1)), ToGuard::Farewell].map(Received::Message);
         assert_eq!(received[..3], expected);
@@ -192,22 +198,21 @@ mod tests {
     fn a_deposit_is_kept_as_it_is_and_one_that_is_empty_or_too_long_is_garbage() {
         let word = postcard::to_slice(&ToGuard::Deposit, &mut [0; 8]).expect("short").to_vec();
         let (mut link, _agent) = pair();
-        let mut deposit = vec![9; 3];
-        let received = link.decode(&[word.clone(), vec![0xee; MAX_DEPOSIT_BYTES]].concat(), &mut deposit);
-        assert_eq!((received, deposit.len()), (Received::Message(ToGuard::Deposit), MAX_DEPOSIT_BYTES));
-        assert_eq!(link.decode(&word, &mut deposit), Received::Garbage);
-        let too_long = [word, vec![0xee; MAX_DEPOSIT_BYTES + 1]].concat();
-        assert_eq!(
-            (link.decode(&too_long, &mut deposit), deposit),
-            (Received::Garbage, vec![0xee; MAX_DEPOSIT_BYTES])
-        );
+        let mut deposit = kept(&[9; 3]);
+        let longest = [0xee; MAX_DEPOSIT_BYTES];
+        let received = link.take_message(&[&word[..], &longest].concat(), &mut deposit);
+        assert_eq!((received, &deposit), (Received::Message(ToGuard::Deposit), &kept(&longest)));
+        assert_eq!(link.take_message(&word, &mut deposit), Received::Garbage);
+        let too_long = [&word[..], &longest, &[0xee]].concat();
+        assert_eq!(link.take_message(&too_long, &mut deposit), Received::Garbage);
+        assert_eq!(deposit, kept(&longest));
     }
 
     #[test]
     fn messages_that_share_a_datagram_are_read_one_by_one_and_a_deposit_ends_it() {
         let bytes = |message: &ToGuard| postcard::to_slice(message, &mut [0; 8]).expect("short").to_vec();
         let (mut link, agent) = pair();
-        let mut deposit = Vec::new();
+        let mut deposit = OpaqueDeposit::default();
         let datagram = [
             bytes(&ToGuard::Reopen(PathId(1))),
             bytes(&ToGuard::Farewell),
@@ -221,16 +226,16 @@ mod tests {
         assert_eq!(received, expected);
         assert_eq!(
             (link.has_rest(), link.receive(&mut deposit), deposit),
-            (false, Received::Nothing, vec![0, 4])
+            (false, Received::Nothing, kept(&[0, 4]))
         );
     }
 
     #[test]
     fn what_is_no_message_is_garbage() {
         let (mut link, _agent) = pair();
-        let mut deposit = Vec::new();
-        assert_eq!(link.decode(&[250], &mut deposit), Received::Garbage);
-        assert_eq!(link.decode(&[], &mut deposit), Received::Garbage);
+        let mut deposit = OpaqueDeposit::default();
+        assert_eq!(link.take_message(&[250], &mut deposit), Received::Garbage);
+        assert_eq!(link.take_message(&[], &mut deposit), Received::Garbage);
     }
 
     #[test]
@@ -301,7 +306,7 @@ mod tests {
         #[test]
         fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 1..MAX_MESSAGE_BYTES + 1)) {
             let (mut link, _agent) = pair();
-            if let Received::Message(message) = link.decode(&bytes, &mut Vec::new()) {
+            if let Received::Message(message) = link.take_message(&bytes, &mut OpaqueDeposit::default()) {
                 let mut buffer = [0; MAX_MESSAGE_BYTES];
                 prop_assert!(postcard::to_slice(&message, &mut buffer).is_ok());
             }

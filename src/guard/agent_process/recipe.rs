@@ -3,17 +3,17 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use crosswire::frame::Key;
-use crosswire::quorum::succession::{Holding, MAX_DEPOSIT_BYTES};
+use crosswire::quorum::succession::Holding;
 use crosswire::resource::Token;
 
+use crate::ipc::OpaqueDeposit;
 use crate::settings::Settings;
 
-/// What an agent needs to go on in the place of another. The deposit is as the dead one wrote it: the guard
-/// does not read it. It is empty for one that begins anew.
+/// What an agent needs to go on in the place of another.
 #[derive(Clone, Debug)]
 pub struct Inheritance {
-    /// Its encoded deposit.
-    pub deposit: heapless::Vec<u8, MAX_DEPOSIT_BYTES>,
+    /// What the dead one has left; nothing for an agent that begins anew.
+    pub deposit: OpaqueDeposit,
     /// It speaks of other witnesses than those of now.
     pub has_other_witnesses: bool,
     /// By group, what is in hand.

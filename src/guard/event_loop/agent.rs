@@ -14,7 +14,7 @@ use crate::guard::agent_process::link::AgentLink;
 use crate::guard::agent_process::recipe::Inheritance;
 use crate::guard::kernel::witness;
 use crate::guard::serial::ports::open_path;
-use crate::ipc::FromGuard;
+use crate::ipc::{FromGuard, OpaqueDeposit};
 use crate::logger;
 use crate::operator::words;
 use crate::settings::VirtualAddress;
@@ -71,7 +71,7 @@ impl Guard<'_> {
 
     fn inheritance(&self) -> Inheritance {
         Inheritance {
-            deposit: heapless::Vec::from_slice(&self.deposit).unwrap_or_default(),
+            deposit: self.deposit.clone(),
             has_other_witnesses: self.has_other_witnesses,
             holdings: self.custody.holdings().to_vec(),
             last_token: self.custody.last_token(),
@@ -83,7 +83,7 @@ impl Guard<'_> {
     /// Starts another agent in the place of one that is gone, with what that one left or with nothing.
     pub(super) fn put_agent_in_place(&mut self, is_in_place: bool, is_reload: bool) -> Event<'static> {
         if !is_in_place {
-            self.deposit.clear();
+            self.deposit = OpaqueDeposit::default();
         }
         // The dead agent may have had a release ordered again that had failed: a free group must be free.
         self.owe_look(|_, is_held| !is_held);

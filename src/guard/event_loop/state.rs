@@ -28,7 +28,7 @@ use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::OpenError;
 use crate::guard::signals::{block_child_signal, signals_of_guard};
-use crate::ipc::FromGuard;
+use crate::ipc::{FromGuard, OpaqueDeposit};
 use crate::settings::{Script, Settings, StopFailure};
 
 /// The guard at work.
@@ -46,8 +46,8 @@ pub struct Guard<'a> {
     pub(super) agent_pid: Option<Pid>,
     /// How agents are made.
     pub(super) recipe: Recipe<'a>,
-    /// What the agent deposited last, as it came; empty if nothing.
-    pub(super) deposit: Vec<u8>,
+    /// What the agent deposited last.
+    pub(super) deposit: OpaqueDeposit,
     /// It speaks of other witnesses than those of now.
     pub(super) has_other_witnesses: bool,
     /// What is held, and for whom.
@@ -95,7 +95,7 @@ impl<'a> Guard<'a> {
             agent: None,
             agent_pid: None,
             recipe,
-            deposit: Vec::new(),
+            deposit: OpaqueDeposit::default(),
             has_other_witnesses: false,
             custody: Custody::new(plan(settings), now()),
             links: Links::open(&settings.interfaces)?,

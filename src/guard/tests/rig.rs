@@ -28,7 +28,7 @@ use crate::guard::scheduling::{Process, become_realtime};
 use crate::guard::testing::executable::write_executable;
 use crate::guard::testing::{address, settings};
 use crate::guard::{Inheritance, Recipe, block_child_signal, open, run_to_end};
-use crate::ipc::{FromGuard, MAX_MESSAGE_BYTES, ToGuard};
+use crate::ipc::{FromGuard, MAX_MESSAGE_BYTES, OpaqueDeposit, ToGuard};
 use crate::settings::{Script, Settings};
 use crate::sys::process::{fork, leave};
 use crate::sys::sockets::receive_with_descriptor;
@@ -113,10 +113,11 @@ impl Rig {
         block_child_signal().expect("blocked");
         let become_agent = |_: &Settings, _: &[Key], link: OwnedFd, inheritance: Option<Inheritance>| {
             set_pdeathsig(Signal::SIGKILL).expect("a signal");
-            let text = inheritance.map_or_else(String::new, |i| match i.deposit[..] {
-                [] => NOTHING.to_owned(),
-                _ => format!("({:?}, {:?}, {:?})", i.deposit, i.holdings, i.last_token),
-            });
+            let text =
+                inheritance.map_or_else(String::new, |i| match i.deposit == OpaqueDeposit::default() {
+                    true => NOTHING.to_owned(),
+                    false => format!("({:?}, {:?}, {:?})", i.deposit, i.holdings, i.last_token),
+                });
             let pid = getpid().as_raw().to_ne_bytes();
             let rights = [ControlMessage::ScmRights(&[link.as_raw_fd()])];
             let parts = [IoSlice::new(&pid), IoSlice::new(text.as_bytes())];
