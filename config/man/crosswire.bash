@@ -8,7 +8,7 @@ _crosswire() {
         run) words="--config --node --run-dir --foreground --check --help" ;;
         check) words="--config --node --offline --json --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
-        status) words="--run-dir --json --nagios -q --watch --prometheus -v --help" ;;
+        status) words="--run-dir --json --nagios -q --watch --prometheus --html -v --help" ;;
         why) words="--run-dir --last --at --json --svg --record --help" ;;
         peer) words="--run-dir --cable --help" ;;
         handover) words="--run-dir --reason --help" ;;
@@ -23,7 +23,7 @@ _crosswire() {
         esac
     fi
     case $before in
-        --config | --peer | --record | --run-dir | --svg | --to) COMPREPLY=($(compgen -f -- "$word")) ;;
+        --config | --html | --peer | --record | --run-dir | --svg | --to) COMPREPLY=($(compgen -f -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;
     esac
 }

@@ -36,6 +36,7 @@ complete -c crosswire -n '__fish_seen_subcommand_from status' -l nagios -d 'One 
 complete -c crosswire -n '__fish_seen_subcommand_from status' -s q -d 'One line, and none if all is well'
 complete -c crosswire -n '__fish_seen_subcommand_from status' -l watch -d 'The screen kept up to date in place; on a pipe, a line for each change'
 complete -c crosswire -n '__fish_seen_subcommand_from status' -l prometheus -d 'As metrics for Prometheus (its textfile collector)'
+complete -c crosswire -n '__fish_seen_subcommand_from status' -l html -r -F -d 'As a page for a browser, which greys itself when it is three minutes old'
 complete -c crosswire -n '__fish_seen_subcommand_from status' -s v -d 'The figures of every path too: beats, gaps, jitter, the line, the UART'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l run-dir -r -F -d 'Where the daemon\'s control socket is'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l last -x -d 'How many entries at most'

@@ -59,6 +59,7 @@ status)
         '-q[One line, and none if all is well]' \
         '--watch[The screen kept up to date in place; on a pipe, a line for each change]' \
         '--prometheus[As metrics for Prometheus (its textfile collector)]' \
+        '--html=[As a page for a browser, which greys itself when it is three minutes old]:FILE:_files' \
         '-v[The figures of every path too\: beats, gaps, jitter, the line, the UART]' \
         '--help[Prints help information]'
     ;;

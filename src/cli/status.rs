@@ -33,6 +33,8 @@ options! {
         watch: bool = flag("--watch"),
         /// As metrics for Prometheus (its textfile collector)
         prometheus: bool = flag("--prometheus"),
+        /// As a page for a browser, which greys itself when it is three minutes old
+        html: Option<PathBuf> = option("--html", "FILE"),
         /// The figures of every path too: beats, gaps, jitter, the line, the UART
         verbose: bool = flag("-v"),
     }
@@ -48,7 +50,11 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
         status_watch::run(|| shown(options), out);
         return Exit::Done.into();
     }
-    let report = match report(&options.run_dir) {
+    let report = report(&options.run_dir);
+    if let Some(file) = &options.html {
+        return write_page(file, &report).into();
+    }
+    let report = match report {
         Ok(report) => report,
         Err((exit, text)) if options.nagios => return tell_nagios(exit, &text, out),
         Err((exit, text)) => {
@@ -81,6 +87,26 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
     // A reader that closed the pipe has seen enough.
     let _ = out.write_all(shown.as_bytes());
     reason.exit.into()
+}
+
+/// The page; of a daemon that does not answer too, since the one before would still look well.
+#[cfg(feature = "picture")]
+fn write_page(file: &Path, report: &Result<Box<Report>, (Exit, String)>) -> Exit {
+    use crate::operator::page;
+
+    let (text, exit) = match report {
+        Ok(report) => (page::of(report, page::now()), assess(report).exit),
+        Err((exit, why)) => (page::of_none((*exit, why), page::now()), complain(*exit, false, why)),
+    };
+    match crate::private::replace(file, text.as_bytes(), 0o644) {
+        Ok(()) => exit,
+        Err(error) => complain(Exit::Refused, false, &format_args!("{}: {error}", file.display())),
+    }
+}
+
+#[cfg(not(feature = "picture"))]
+fn write_page(_: &Path, _: &Result<Box<Report>, (Exit, String)>) -> Exit {
+    complain(Exit::Usage, false, &"crosswire: this build makes no page; see --json")
 }
 
 /// What the daemon says now, or why it does not.

@@ -5,8 +5,8 @@
 //! * [`restraint`]: standby and maintenance, which outlive the daemon and the box.
 //! * [`words`]: records, states, reasons and denials in words; [`codes`] the same for programs.
 //! * [`assessment`]: what a status comes to, one reason and one [`exit`] code.
-//! * [`status_text`], [`status_json`], `metrics`: the status for people, programs and Prometheus;
-//!   [`forecast`]: what one more fault would come to.
+//! * [`status_text`], [`status_json`], `metrics`, `page`: the status for people, programs, Prometheus and
+//!   browsers; [`forecast`]: what one more fault would come to.
 //! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line.
 
 pub mod assessment;
@@ -18,6 +18,8 @@ mod forecast;
 pub mod json;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "picture")]
+pub mod page;
 #[cfg(feature = "picture")]
 pub mod picture;
 pub mod recording;

@@ -105,7 +105,7 @@ fn turns(
     turns
 }
 
-const fn path_turn(state: PathState) -> (&'static str, &'static str) {
+pub(super) const fn path_turn(state: PathState) -> (&'static str, &'static str) {
     let colour = match state {
         PathState::OnTime => "good",
         PathState::Late => "warn",
@@ -125,7 +125,7 @@ const fn line_turn(reading: LineReading) -> (&'static str, &'static str) {
     }
 }
 
-const fn verdict_turn(verdict: Verdict) -> (&'static str, &'static str) {
+pub(super) const fn verdict_turn(verdict: Verdict) -> (&'static str, &'static str) {
     let colour = match verdict {
         Verdict::Present | Verdict::Unintelligible => "good",
         Verdict::Departed => "idle",
@@ -135,7 +135,7 @@ const fn verdict_turn(verdict: Verdict) -> (&'static str, &'static str) {
     (words::verdict(verdict), colour)
 }
 
-const fn role_turn(role: Role) -> (&'static str, &'static str) {
+pub(super) const fn role_turn(role: Role) -> (&'static str, &'static str) {
     let colour = match role {
         Role::Active => "good",
         Role::Acquiring | Role::Releasing => "warn",
@@ -238,7 +238,8 @@ fn relative(age: Span, marked: Span) -> String {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text of others between tags and in attributes.
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -53,7 +53,42 @@ impl Element<'_> {
     }
 }
 
+/// How a key was read, for the test that holds the schema of the file to it.
+#[cfg(test)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    /// The keys that a table may have.
+    Known(Vec<String>),
+    /// A string.
+    Text,
+    /// A string, or several.
+    Texts,
+    /// Strings or tables.
+    Elements,
+    /// A number in this range.
+    Number(u32, u32),
+    /// A length of time.
+    Span,
+    /// True or false.
+    Flag,
+    /// One of these words.
+    Choice(Vec<String>),
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Table, key, and how it was read.
+    pub(super) static READ: std::cell::RefCell<Vec<(String, String, Reading)>> = const {
+        std::cell::RefCell::new(Vec::new())
+    };
+}
+
 impl<'t> Table<'t> {
+    #[cfg(test)]
+    fn note(&self, key: &str, reading: Reading) {
+        READ.with_borrow_mut(|read| read.push((self.name.clone(), key.to_owned(), reading)));
+    }
+
     /// The top of the file.
     pub(super) fn root(map: &'t DeTable<'t>) -> Self {
         Self { name: String::new(), at: 0, map }
@@ -81,6 +116,8 @@ impl<'t> Table<'t> {
 
     /// Reports every key that is not in `known`, with the nearest one that is.
     pub(super) fn refuse_unknown(&self, known: &[&str], report: &mut Report<'_>) {
+        #[cfg(test)]
+        self.note("", Reading::Known(known.iter().map(|key| (*key).to_owned()).collect()));
         for (key, _) in self.map {
             let word = key.get_ref().as_ref();
             if known.contains(&word) {
@@ -150,6 +187,8 @@ impl<'t> Table<'t> {
 
     /// A string.
     pub(super) fn text(&self, key: &str, report: &mut Report<'_>) -> Option<At<&'t str>> {
+        #[cfg(test)]
+        self.note(key, Reading::Text);
         self.string(key, self.find(key)?, report)
     }
 
@@ -171,6 +210,8 @@ impl<'t> Table<'t> {
 
     /// An array of strings, or a single string for an array of one; empty if it is not there.
     pub(super) fn texts(&self, key: &str, report: &mut Report<'_>) -> Vec<At<&'t str>> {
+        #[cfg(test)]
+        self.note(key, Reading::Texts);
         match self.find(key) {
             None => Vec::new(),
             Some(At { value: DeValue::Array(array), .. }) => {
@@ -193,6 +234,8 @@ impl<'t> Table<'t> {
 
     /// An array of strings and tables, or a single one of them; empty if it is not there.
     pub(super) fn elements(&self, key: &str, report: &mut Report<'_>) -> Vec<Element<'t>> {
+        #[cfg(test)]
+        self.note(key, Reading::Elements);
         let all = match self.find(key) {
             None => Vec::new(),
             Some(At { value: DeValue::Array(array), .. }) => array.iter().map(located).collect(),
@@ -214,6 +257,8 @@ impl<'t> Table<'t> {
         range: RangeInclusive<u32>,
         report: &mut Report<'_>,
     ) -> Option<At<u32>> {
+        #[cfg(test)]
+        self.note(key, Reading::Number(*range.start(), *range.end()));
         let found = self.find(key)?;
         let DeValue::Integer(integer) = found.value else {
             let what = format!("\"{key}\" {} is {}, not a number", self.of(), type_of(found.value));
@@ -235,6 +280,8 @@ impl<'t> Table<'t> {
 
     /// A length of time.
     pub(super) fn span(&self, key: &str, report: &mut Report<'_>) -> Option<At<Span>> {
+        #[cfg(test)]
+        self.note(key, Reading::Span);
         let found = self.find(key)?;
         let (value, what) = match found.value {
             DeValue::String(text) => {
@@ -254,6 +301,8 @@ impl<'t> Table<'t> {
 
     /// True or false; false if it is not there.
     pub(super) fn flag(&self, key: &str, usual: bool, report: &mut Report<'_>) -> bool {
+        #[cfg(test)]
+        self.note(key, Reading::Flag);
         match self.find(key) {
             None => usual,
             Some(At { value: DeValue::Boolean(flag), .. }) => *flag,
@@ -272,6 +321,8 @@ impl<'t> Table<'t> {
         choices: &[(&str, T)],
         report: &mut Report<'_>,
     ) -> Option<At<T>> {
+        #[cfg(test)]
+        self.note(key, Reading::Choice(choices.iter().map(|(word, _)| (*word).to_owned()).collect()));
         let text = self.text(key, report)?;
         let found = choices.iter().find(|(word, _)| *word == text.value);
         if found.is_none() {

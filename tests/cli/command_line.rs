@@ -142,6 +142,21 @@ fn without_a_daemon_its_metrics_say_so() {
     assert!(said.code == Some(3) && (is_told || !cfg!(feature = "metrics")), "{said:?}");
 }
 
+/// The page from before would go on looking well.
+#[cfg(feature = "picture")]
+#[test]
+fn without_a_daemon_its_page_says_so() {
+    let place = Place::new();
+    let file = place.path("status.html");
+    let mut status = Command::new(workstation_file());
+    status.args(["status", "--run-dir", "/nonexistent", "--html"]).arg(&file);
+    let said = say(status);
+    let text = "no daemon runs in /nonexistent: start it with its init script or `crosswire run`";
+    assert_eq!((said.code, said.out.as_str(), said.err), (Some(3), "", format!("{text}\n")));
+    let page = fs::read_to_string(&file).expect("a page");
+    assert!(page.contains(&format!("<h1 class=\"bad\">{text}</h1>")), "{page}");
+}
+
 /// On a pipe: a line when something changes, daemon or none.
 #[test]
 fn a_watch_without_a_daemon_says_so_and_goes_on() {

@@ -22,7 +22,7 @@ use crate::lab::Lab;
 use crate::lab::clock::wait_until;
 use crate::lab::setup::Setup;
 use crate::lab::testing::in_lab;
-use crate::place::{Said, binary, binary_file, say};
+use crate::place::{Said, binary, binary_file, say, workstation_file};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -316,6 +316,16 @@ fn status_of_a_pair_at_rest_ends_with_0_and_a_closed_pipe_is_no_panic() {
             command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
             let code = command.status().expect("the binary can be run").code();
             assert_eq!(code, Some(0), "{arguments:?}");
+        }
+        if cfg!(feature = "picture") {
+            let file = lab.directory(Side::A).join("status.html");
+            let mut command = Command::new(workstation_file());
+            command.args(["status", "--html"]).arg(&file);
+            command.arg("--run-dir").arg(lab.directory(Side::A).join("run"));
+            let said = say(command);
+            assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(0), "", ""));
+            let page = fs::read_to_string(&file).expect("a page");
+            assert!(page.contains(">gw1 serves gateway; gw2 could take over</h1>"), "{page}");
         }
         assert!(!lab.story().contains("00112233"), "no key in a log");
     });

@@ -1,6 +1,7 @@
 //! Bad files and the exact lines they are answered with; good ones and what becomes of them.
 
 mod any_file;
+mod schema;
 
 use std::path::Path;
 
