@@ -10,7 +10,7 @@ use crosswire::time::Instant;
 use nix::libc::c_int;
 
 use super::Agent;
-use crate::tty::exchange::{DAEMON, Message, decode, encode};
+use crate::tty::test_protocol::{DAEMON, Message, decode, encode};
 
 /// The test at the other end of one serial port.
 #[derive(Default)]
@@ -73,7 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tty::exchange::{ECHO_BYTES, Nonce, Speed, Wires};
+    use crate::tty::test_protocol::{ECHO_BYTES, Nonce, Speed, Wires};
 
     const TEST: Nonce = [1, 2, 3, 4];
     const INPUTS: c_int = 0x160;

@@ -14,7 +14,8 @@ use nix::sys::socket::{LinkAddr, getsockname};
 
 use super::guard_end::FromGuardEnd;
 use super::ports::Read;
-use super::{Agent, Listener, answers};
+use super::probe_replies::{self, ProbeReply};
+use super::{Agent, Listener};
 use crate::clock;
 use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
@@ -241,7 +242,7 @@ impl Agent<'_> {
 
     fn hear_listeners(&mut self) {
         let mut room = [0; 256];
-        let mut found: heapless::Vec<(u8, answers::Answer, bool), MAX_ANSWERS> = heapless::Vec::new();
+        let mut found: heapless::Vec<(u8, ProbeReply, bool), MAX_ANSWERS> = heapless::Vec::new();
         self.listeners.retain(|listener| {
             for _ in 0..MAX_PACKETS {
                 if found.is_full() {
@@ -250,8 +251,8 @@ impl Agent<'_> {
                 match nix::unistd::read(&listener.descriptor, &mut room) {
                     Ok(length) => {
                         let frame = room.get(..length).unwrap_or_default();
-                        let answer = answers::parse(frame, listener.mac);
-                        let own = |answer: &answers::Answer| answer.mac == listener.mac;
+                        let answer = probe_replies::parse(frame, listener.mac);
+                        let own = |answer: &ProbeReply| answer.mac == listener.mac;
                         found.extend(answer.map(|answer| (listener.interface, answer, own(&answer))));
                     }
                     Err(Errno::EAGAIN | Errno::EINTR) => return true,
@@ -282,7 +283,7 @@ impl Agent<'_> {
     /// Who answers may hold a VIP of ours, or be the peer. With the hardware address of our own interface it
     /// is another box that has the same one, unless what it claims is ours: then it may be what we have said
     /// ourselves.
-    fn note_answer(&mut self, now: Instant, interface: u8, answer: &answers::Answer, is_own_mac: bool) {
+    fn note_answer(&mut self, now: Instant, interface: u8, answer: &ProbeReply, is_own_mac: bool) {
         let mut is_twin = false;
         let on = self.settings.interfaces.get(usize::from(interface));
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {

@@ -3,7 +3,6 @@
 //! One loop. A turn waits for something to happen or for the node's next deadline, hands in everything that
 //! has arrived, ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
 
-pub mod answers;
 #[cfg(feature = "cable-test")]
 mod cable_test;
 mod control;
@@ -14,6 +13,7 @@ mod journal;
 pub mod lifeline;
 mod operators;
 mod ports;
+pub mod probe_replies;
 mod recording;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use super::*;
 use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 use crate::settings::VirtualAddress;
 #[cfg(feature = "cable-test")]
-use crate::tty::exchange;
+use crate::tty::test_protocol;
 
 /// An agent with these sockets.
 fn agent_of<'a>(
@@ -209,13 +209,13 @@ fn a_pair_at_rest_allocates_nothing() {
 /// What the far end of a cable reads until the agent has turned so often: the frames of the pair, and those
 /// of a test.
 #[cfg(feature = "cable-test")]
-fn read_frames(port: &OwnedFd, collector: &mut Collector) -> (u32, Vec<exchange::Message>) {
+fn read_frames(port: &OwnedFd, collector: &mut Collector) -> (u32, Vec<test_protocol::Message>) {
     let (mut beats, mut answers, mut room) = (0, Vec::new(), [0; 4_096]);
     while let Ok(length) = nix::unistd::read(port, &mut room) {
         for byte in &room[..length] {
             let Some(Gathered::Body(body)) = collector.push(*byte) else { continue };
-            match exchange::decode(body) {
-                Some((answer, exchange::DAEMON, _)) => answers.push(answer),
+            match test_protocol::decode(body) {
+                Some((answer, test_protocol::DAEMON, _)) => answers.push(answer),
                 Some(_) => panic!("not from the daemon"),
                 None => beats += u32::from(crosswire::frame::seal::open(body).is_ok()),
             }
@@ -237,11 +237,11 @@ fn a_test_of_the_cable_is_answered_between_beats_in_maintenance_only() {
     let place = Place { socket: ours };
     place.tell(&FromGuard::Path { path: PathId(0), errno: 0 }, Some(cable.0));
     let mut collector = Collector::default();
-    let echo = exchange::Message::Echo([0; 24].into_iter().collect());
+    let echo = test_protocol::Message::Echo([0; 24].into_iter().collect());
     let mut ask_for = |agent: &mut Agent<'_>, turns: u32| {
         let (mut allocated, mut beats, mut answers) = (0, 0, Vec::new());
         for _ in 0..turns {
-            nix::unistd::write(&cable.1, &wrap(&exchange::encode([5; 4], exchange::DAEMON, &echo)))
+            nix::unistd::write(&cable.1, &wrap(&test_protocol::encode([5; 4], test_protocol::DAEMON, &echo)))
                 .expect("sent");
             let before = ALLOCATIONS.get();
             agent.turn();

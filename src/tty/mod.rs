@@ -5,9 +5,9 @@
 //! does not know is `None`, never an error.
 
 mod consoles;
-#[cfg(feature = "cable-test")]
-pub mod exchange;
 pub mod fit;
 pub mod lines;
 pub mod speed;
+#[cfg(feature = "cable-test")]
+pub mod test_protocol;
 pub mod uart;

@@ -52,7 +52,6 @@ pub const UPWARDS: &[(&str, &str)] = &[
 
 /// Names that two public types of one world share.
 pub const TWINS: &[(&str, &str)] = &[
-    ("binary: Answer", "to a command, and to a probe on the wire"),
     ("binary: Watchdog", "as it is configured, and as it is fed"),
     ("library: Effect", "each core has its own"),
     ("library: Effects", "each core has its own"),

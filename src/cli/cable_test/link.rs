@@ -14,7 +14,7 @@ use nix::unistd::{read, write};
 use super::outcome::Heard;
 use crate::clock;
 use crate::guard::serial::ports::{OpenError, set_speed};
-use crate::tty::exchange::{DAEMON, Message, Nonce, decode, encode};
+use crate::tty::test_protocol::{DAEMON, Message, Nonce, decode, encode};
 
 /// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's
 /// beat.

@@ -1,7 +1,7 @@
 //! What a test finds, and what it is called.
 
-use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines::{CTS, DCD, DSR};
+use crate::tty::test_protocol::{Speed, Wires};
 use crate::tty::uart::Uart;
 use crosswire::time::Span;
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::outcome::{Outcome, Wiring};
 use super::steps::{BAUDS, is_wanted};
 use crate::operator::json;
-use crate::tty::exchange::{Speed, Wires};
 use crate::tty::lines;
+use crate::tty::test_protocol::{Speed, Wires};
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
 
 /// As far as `--max-baud` goes where nobody says it.

@@ -11,8 +11,8 @@ use nix::libc::c_int;
 use super::link::Link;
 use super::outcome::Outcome;
 use crate::clock;
-use crate::tty::exchange::{ECHO_BYTES, Message, Speed, Wires};
 use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
+use crate::tty::test_protocol::{ECHO_BYTES, Message, Speed, Wires};
 
 /// The speeds that are tried: those from [`MEETS_AT`] on, or the slower ones for whoever wants no more than
 /// that.

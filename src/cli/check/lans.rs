@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::unistd::read;
 
-use crate::agent::answers;
+use crate::agent::probe_replies;
 use crate::guard::kernel::{ethernet, probe};
 use crate::operator::words;
 use crate::settings::{Settings, neighbours};
@@ -27,7 +27,7 @@ pub fn twins(settings: &Settings) -> Vec<String> {
         let mut room = [0; 256];
         // What waits is no more than a socket holds.
         while let Ok(length) = read(&listener.socket, &mut room) {
-            let answer = answers::parse(room.get(..length).unwrap_or_default(), listener.mac);
+            let answer = probe_replies::parse(room.get(..length).unwrap_or_default(), listener.mac);
             if answer.is_some_and(|answer| answer.mac == listener.mac && !neighbours::is_own(answer.ip)) {
                 return Some(listener.mac);
             }

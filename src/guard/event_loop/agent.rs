@@ -21,7 +21,7 @@ use crate::settings::VirtualAddress;
 use crate::sys::process::{close_all_but, fork};
 
 impl Guard<'_> {
-    /// Puts an agent into office: a child that has nothing of ours but one end of a socket pair.
+    /// Starts an agent: a child that has nothing of ours but one end of a socket pair.
     pub(super) fn start_agent(&mut self, inheritance: Option<Inheritance>) -> nix::Result<()> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;

@@ -187,7 +187,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::agent::answers::{self, Answer};
+    use crate::agent::probe_replies::{self, ProbeReply};
     use crate::guard::kernel::packets::{announcement, query};
     use crate::guard::testing::{Veth, in_namespace, set_up};
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     /// What has arrived a little after the frame number `count`, as the agent understands it.
-    fn heard(listener: &Listener, count: usize) -> Vec<Option<Answer>> {
+    fn heard(listener: &Listener, count: usize) -> Vec<Option<ProbeReply>> {
         let mut heard = Vec::new();
         let mut frame = [0; 2_048];
         loop {
@@ -209,7 +209,7 @@ mod tests {
                 return heard;
             }
             let length = read(&listener.socket, &mut frame).expect("a frame");
-            heard.push(answers::parse(&frame[..length], listener.mac));
+            heard.push(probe_replies::parse(&frame[..length], listener.mac));
         }
     }
 
@@ -241,7 +241,7 @@ mod tests {
             announcement(asked[0], near.mac, false)
                 .iter()
                 .for_each(|frame| sender.send(&near, frame).expect("sent"));
-            let answer = |ip| Some(Answer { ip, mac: far.mac });
+            let answer = |ip| Some(ProbeReply { ip, mac: far.mac });
             assert_eq!(
                 heard(&arp, 2),
                 [answer(asked[0]), answer(asked[0])],
@@ -261,7 +261,7 @@ mod tests {
             for (asked, source) in [("fd00::9", "fd00::2"), ("fd00::2", "fd00::3")] {
                 sender.send(&far, &query(ip(asked), source.parse().ok(), far.mac)).expect("sent");
             }
-            assert_eq!(heard(&nd, 1), [Some(Answer { ip: ip("fd00::2"), mac: far.mac })]);
+            assert_eq!(heard(&nd, 1), [Some(ProbeReply { ip: ip("fd00::2"), mac: far.mac })]);
         });
     }
 
@@ -303,7 +303,7 @@ mod tests {
             assert_ne!(after.mac, before.mac);
             let near = Listener::open("near", Hears::Arp, &[ip("10.9.0.7")]).expect("a listener");
             sender.send(&after, &announcement(ip("10.9.0.7"), after.mac, false)[0]).expect("sent");
-            assert_eq!(heard(&near, 1), [Some(Answer { ip: ip("10.9.0.7"), mac: after.mac })]);
+            assert_eq!(heard(&near, 1), [Some(ProbeReply { ip: ip("10.9.0.7"), mac: after.mac })]);
         });
     }
 

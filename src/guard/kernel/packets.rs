@@ -1,6 +1,6 @@
 //! The bytes that the guard puts on an Ethernet: announcements of our addresses, and queries for others'.
 //!
-//! Nothing is parsed here; answers go to the agent (`agent/answers.rs`).
+//! Nothing is parsed here; answers go to the agent (`agent/probe_replies.rs`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -84,7 +84,7 @@ mod tests {
     use nix::unistd::read;
 
     use super::*;
-    use crate::agent::answers;
+    use crate::agent::probe_replies;
     use crate::clock::now;
     use crate::guard::kernel::addresses::Addresses;
     use crate::guard::testing::{Stranger, address, in_namespace, settings};
@@ -108,7 +108,9 @@ mod tests {
                 return ips;
             }
             let length = read(&listener.socket, &mut frame).expect("a frame");
-            ips.extend(answers::parse(&frame[..length], listener.mac).map(|answer| answer.ip.to_string()));
+            ips.extend(
+                probe_replies::parse(&frame[..length], listener.mac).map(|answer| answer.ip.to_string()),
+            );
         }
     }
 

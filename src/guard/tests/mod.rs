@@ -221,7 +221,7 @@ fn the_agent_s_death_costs_nothing_and_another_goes_on_with_what_is_held() {
         assert_eq!(rig.outcome(token), Outcome::Serving);
         std::thread::sleep(Duration::from_millis(200));
         rig.die();
-        let inherited = rig.take_office();
+        let inherited = rig.next_agent();
         assert!(inherited.contains("term: 7") && inherited.contains("stage: Serving"), "{inherited}");
         assert!(
             inherited.ends_with(&format!("{token:?})")),
@@ -257,7 +257,7 @@ fn all_that_an_agent_said_counts_after_its_death() {
             std::thread::sleep(Duration::from_millis(5));
         }
         kill(rig.guard, Signal::SIGCONT).expect("goes on");
-        let inherited = rig.take_office();
+        let inherited = rig.next_agent();
         assert!(inherited.contains("[None]"), "nothing is in hand: {inherited}");
         assert_eq!(rig.vip_s(), None);
     });
@@ -272,13 +272,13 @@ fn a_start_and_a_stop_that_go_on_answer_the_agent_that_is_there_when_they_end() 
         let acquire = rig.acquire();
         std::thread::sleep(Duration::from_millis(200));
         rig.die();
-        let inherited = rig.take_office();
+        let inherited = rig.next_agent();
         assert!(inherited.contains(&format!("Starting({acquire:?})")), "{inherited}");
         assert_eq!(rig.outcome(acquire), Outcome::Serving);
         let release = rig.release(ReleaseOrder::AddressesFirst);
         assert_eq!(rig.outcome(release), Outcome::AddressesGone);
         rig.die();
-        let inherited = rig.take_office();
+        let inherited = rig.next_agent();
         assert!(inherited.contains(&format!("Releasing(AddressesFirst, Some({release:?}))")), "{inherited}");
         assert_eq!(rig.outcome(release), Outcome::Released);
         assert_eq!(rig.vip_s(), None);
@@ -296,12 +296,12 @@ fn the_third_death_within_a_minute_releases_everything() {
         for _ in 0..2 {
             rig.renew_for(Span::from_ms(200));
             rig.die();
-            assert_ne!(rig.take_office(), NOTHING);
+            assert_ne!(rig.next_agent(), NOTHING);
         }
         rig.renew_for(Span::from_ms(200));
         let died = now();
         rig.die();
-        assert_eq!(rig.take_office(), NOTHING, "empty-handed");
+        assert_eq!(rig.next_agent(), NOTHING, "empty-handed");
         assert!(now().since(died) >= Span::from_ms(900), "not at once");
         assert_eq!(
             (rig.vip_s(), rig.story(&scripts)),
@@ -321,9 +321,9 @@ fn what_nobody_renews_within_the_lease_is_let_go_with_its_scripts() {
         assert_eq!(rig.outcome(token), Outcome::Serving);
         std::thread::sleep(Duration::from_millis(200));
         rig.die();
-        assert_ne!(rig.take_office(), NOTHING);
+        assert_ne!(rig.next_agent(), NOTHING);
         // It lives, and says so, but renews nothing.
-        assert_eq!(rig.take_office(), NOTHING);
+        assert_eq!(rig.next_agent(), NOTHING);
         assert_eq!(
             (rig.vip_s(), rig.story(&scripts)),
             (None, vec!["a start acquire".into(), "a stop forced-release".into()])
@@ -341,7 +341,7 @@ fn an_agent_that_closes_its_end_is_ended_reaped_and_replaced() {
         std::thread::sleep(Duration::from_millis(200));
         let first = rig.agent;
         rig.close();
-        assert_ne!(rig.take_office(), NOTHING);
+        assert_ne!(rig.next_agent(), NOTHING);
         assert_eq!(kill(first, None), Err(Errno::ESRCH));
         rig.renew_for(Span::from_ms(200));
     });
@@ -360,7 +360,7 @@ fn a_hung_agent_is_killed_after_late_after_and_replaced() {
         let first = rig.agent;
         rig.fall_silent();
         let silent = now();
-        assert_ne!(rig.take_office(), NOTHING);
+        assert_ne!(rig.next_agent(), NOTHING);
         let took = now().since(silent);
         assert!(took >= Span::from_ms(200), "{took}");
         assert_eq!(kill(first, None), Err(Errno::ESRCH));
@@ -448,7 +448,7 @@ fn an_agent_that_sends_anything_else_is_ended() {
             std::thread::sleep(Duration::from_millis(200));
             let first = rig.agent;
             say(&rig);
-            assert_eq!(rig.take_office(), NOTHING, "nothing that it left is trusted");
+            assert_eq!(rig.next_agent(), NOTHING, "nothing that it left is trusted");
             assert_eq!((rig.vip_s(), kill(first, None)), (None, Err(Errno::ESRCH)));
             rig.stop_at_once();
         }

@@ -103,7 +103,7 @@ impl Rig {
             confirmations: None,
             tokens: 0,
         };
-        assert_eq!(rig.take_office(), "", "the first one succeeds nobody");
+        assert_eq!(rig.next_agent(), "", "the first one succeeds nobody");
         rig
     }
 
@@ -134,7 +134,7 @@ impl Rig {
     }
 
     /// Becomes the agent that the guard has just started, and says what that one inherited.
-    pub fn take_office(&mut self) -> String {
+    pub fn next_agent(&mut self) -> String {
         let wait = PollTimeout::try_from(Duration::from_secs(8)).expect("short");
         assert_eq!(
             poll(&mut [PollFd::new(self.passed.as_fd(), PollFlags::POLLIN)], wait),

@@ -73,7 +73,7 @@ fn what_is_added_in_maintenance_stays_and_goes_when_it_is_over() {
         add_by_hand(VIP);
         expect_still(&["10.9.0.100/24"]);
         rig.die();
-        assert_ne!(rig.take_office(), NOTHING);
+        assert_ne!(rig.next_agent(), NOTHING);
         expect_still(&["10.9.0.100/24"]);
         rig.say(&ToGuard::Maintenance(false));
         expect(&[]);
@@ -90,7 +90,7 @@ fn what_is_added_in_maintenance_outlives_an_agent_that_begins_anew_and_the_daemo
         for is_last in [false, false, true] {
             std::thread::sleep(Duration::from_millis(200));
             rig.die();
-            assert_eq!(rig.take_office() == NOTHING, is_last);
+            assert_eq!(rig.next_agent() == NOTHING, is_last);
         }
         expect_still(&["10.9.0.100/24"]);
         rig.stop_at_once();

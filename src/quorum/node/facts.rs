@@ -177,19 +177,19 @@ impl Node {
     pub(super) fn is_lease_over_there(&self, now: Instant, id: GroupId) -> bool {
         let is_troubled = self.peer.troubled_since().is_some();
         let lapsed = self.groups.get(id.index()).and_then(|group| group.lapsed_there);
-        let has_lapsed_before = lapsed.is_some() && lapsed == self.tenure_there(id);
+        let has_lapsed_before = lapsed.is_some() && lapsed == self.reign_there(id);
         is_troubled && (has_lapsed_before || now >= self.peer_released_at())
     }
 
     /// Which run of the peer's speaks of the group, and under which term.
-    fn tenure_there(&self, id: GroupId) -> Option<(Incarnation, u32)> {
+    fn reign_there(&self, id: GroupId) -> Option<(Incarnation, u32)> {
         self.peers_run.zip(self.peer.group(id, &self.policy).map(|report| report.term))
     }
 
     /// Remembers that the peer's lease of a group is over.
     pub(super) fn note_lapse(&mut self, now: Instant, id: GroupId) {
         let is_held = self.peer.group(id, &self.policy).is_some_and(|report| report.role.is_holding());
-        let lapsed = self.tenure_there(id).filter(|_| is_held && self.has_lapsed_there(now, id));
+        let lapsed = self.reign_there(id).filter(|_| is_held && self.has_lapsed_there(now, id));
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.lapsed_there = lapsed.or(group.lapsed_there);
         }

@@ -15,7 +15,6 @@
 pub mod act;
 mod agent_turns;
 pub mod bench;
-mod carry;
 pub mod chance;
 pub mod checkers;
 pub mod clock;
@@ -43,6 +42,7 @@ mod succession;
 pub mod svg;
 pub mod trace;
 mod translate;
+mod transmit;
 mod watchdog;
 pub mod wire;
 mod witness;

@@ -151,7 +151,7 @@ impl Watch {
         }
         hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
-        // The guard that gave it the office acts.
+        // The guard that started it acts.
         self.troubled_since[index] = None;
     }
 

@@ -11,7 +11,7 @@ use smoltcp::wire::{
 
 /// Somebody holds an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Answer {
+pub struct ProbeReply {
     /// The address.
     pub ip: IpAddr,
     /// The hardware address that claims it. Ours, if we have said so ourselves, or another box has the same
@@ -27,7 +27,7 @@ const UNROUTED: u8 = 255;
 ///
 /// Any ARP packet names its sender (RFC 826), probes with sender zero name nobody (RFC 5227). An
 /// advertisement names the holder of its target, a solicitation that of its source (RFC 4861).
-pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<Answer> {
+pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<ProbeReply> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let source_mac = frame.src_addr().0;
     let answer = match frame.ethertype() {
@@ -35,20 +35,21 @@ pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<Answer> {
         EthernetProtocol::Ipv6 => parse_neighbour_discovery(frame.payload(), source_mac),
         EthernetProtocol::Ipv4 | EthernetProtocol::Unknown(_) => None,
     };
-    answer.map(|answer| Answer { mac: if source_mac == own_mac { own_mac } else { answer.mac }, ..answer })
+    answer
+        .map(|answer| ProbeReply { mac: if source_mac == own_mac { own_mac } else { answer.mac }, ..answer })
 }
 
-fn parse_arp(payload: &[u8]) -> Option<Answer> {
+fn parse_arp(payload: &[u8]) -> Option<ProbeReply> {
     let packet = ArpPacket::new_checked(payload).ok()?;
     let ArpRepr::EthernetIpv4 { source_hardware_addr: mac, source_protocol_addr: ip, .. } =
         ArpRepr::parse(&packet).ok()?
     else {
         return None;
     };
-    (ip != Ipv4Addr::UNSPECIFIED).then_some(Answer { ip: IpAddr::V4(ip), mac: mac.0 })
+    (ip != Ipv4Addr::UNSPECIFIED).then_some(ProbeReply { ip: IpAddr::V4(ip), mac: mac.0 })
 }
 
-fn parse_neighbour_discovery(payload: &[u8], source_mac: [u8; 6]) -> Option<Answer> {
+fn parse_neighbour_discovery(payload: &[u8], source_mac: [u8; 6]) -> Option<ProbeReply> {
     let packet = Ipv6Packet::new_checked(payload).ok()?;
     if packet.next_header() != IpProtocol::Icmpv6 || packet.hop_limit() != UNROUTED {
         return None;
@@ -63,7 +64,7 @@ fn parse_neighbour_discovery(payload: &[u8], source_mac: [u8; 6]) -> Option<Answ
         _ => return None,
     };
     let mac = link_layer_address(message.payload(), option).unwrap_or(source_mac);
-    (ip != Ipv6Addr::UNSPECIFIED).then_some(Answer { ip: IpAddr::V6(ip), mac })
+    (ip != Ipv6Addr::UNSPECIFIED).then_some(ProbeReply { ip: IpAddr::V6(ip), mac })
 }
 
 /// The address in the first option of the wanted type.
@@ -95,7 +96,7 @@ mod tests {
     fn announcements_in_every_form_name_the_holder() {
         for address in [ip("10.0.0.100"), ip("fd00::100")] {
             for frame in announcement(address, THEIRS, false) {
-                assert_eq!(parse(&frame, OURS), Some(Answer { ip: address, mac: THEIRS }));
+                assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: address, mac: THEIRS }));
             }
         }
     }
@@ -104,10 +105,14 @@ mod tests {
     fn packets_with_our_own_hardware_address_are_known_by_it() {
         let address = ip("10.0.0.100");
         for frame in announcement(address, OURS, false) {
-            assert_eq!(parse(&frame, OURS), Some(Answer { ip: address, mac: OURS }));
+            assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: address, mac: OURS }));
             let mut relayed = frame.clone();
             relayed[6..12].copy_from_slice(&THEIRS);
-            assert_eq!(parse(&relayed, OURS), Some(Answer { ip: address, mac: OURS }), "somebody repeats it");
+            assert_eq!(
+                parse(&relayed, OURS),
+                Some(ProbeReply { ip: address, mac: OURS }),
+                "somebody repeats it"
+            );
         }
     }
 
@@ -117,7 +122,7 @@ mod tests {
         assert_eq!(parse(&query(ip("fd00::100"), None, THEIRS), OURS), None);
         let sender = "fd00::2".parse().unwrap();
         let frame = query(ip("fd00::100"), Some(sender), THEIRS);
-        assert_eq!(parse(&frame, OURS), Some(Answer { ip: IpAddr::V6(sender), mac: THEIRS }));
+        assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: IpAddr::V6(sender), mac: THEIRS }));
     }
 
     #[test]
@@ -126,7 +131,7 @@ mod tests {
         frame.truncate(frame.len() - 8);
         frame[14 + 5] -= 8;
         fix_checksum(&mut frame);
-        assert_eq!(parse(&frame, OURS), Some(Answer { ip: ip("fd00::100"), mac: THEIRS }));
+        assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: ip("fd00::100"), mac: THEIRS }));
     }
 
     fn fix_checksum(frame: &mut [u8]) {
