@@ -58,8 +58,8 @@ fn page(pair: &str, (exit, sentence): (Exit, &str), main: &str, made: Duration) 
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
          <title>{pair}: {sentence}</title>\n<style>\n{STYLE}</style>\n\
          <body data-made=\"{}\" data-limit=\"{}\">\n\
-         <p id=\"old\">OLD, or the clocks of that box and yours differ: nobody knows from this page what is so \
-         now.</p>\n<main>\n\
+         <p id=\"old\">OLD, or the clocks of that box and yours differ: nobody knows from this page what \
+         is so now.</p>\n<main>\n\
          <h1 class=\"{colour}\">{sentence}</h1>\n\
          <p>pair {pair}, as of {}, <span id=\"age\">to be compared with your clock</span></p>\n\
          {main}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
