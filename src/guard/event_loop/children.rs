@@ -2,7 +2,6 @@
 
 use crosswire::custody::{Action, End, Event};
 use crosswire::pair::GroupId;
-use log::info;
 use nix::sys::wait::WaitPidFlag;
 
 use super::hear::MAX_LAST_WORDS;
@@ -11,14 +10,11 @@ use crate::guard::scripts::run::{Run, how_ended};
 use crate::ipc::FromGuard;
 use crate::operator::words::ScriptEnd;
 
-/// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
-const MAX_LINGERING: usize = 32;
-
 impl Guard<'_> {
     /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id
     /// is theirs, and what is left of it can be killed.
     pub(super) fn reap_scripts(&mut self) {
-        let fence = self.fence.as_ref().map(Run::pid);
+        let fence = self.fence.run().map(Run::pid);
         if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {
             self.fence_ended(Some(how));
             how_ended(pid, WaitPidFlag::empty());
@@ -37,10 +33,7 @@ impl Guard<'_> {
             let end = run.ended(how);
             how_ended(run.pid(), WaitPidFlag::empty());
             self.note_failure(index, &run);
-            self.lingering.extend(run.into_output());
-            if self.lingering.len() > MAX_LINGERING {
-                self.lingering.remove(0);
-            }
+            self.lingering.keep(run.into_output());
             self.script_ended(index, end);
         }
     }
@@ -67,10 +60,7 @@ impl Guard<'_> {
     }
 
     pub(super) fn reap_agent(&mut self) {
-        let Some(pid) = self.agent_pid else { return };
-        if let Some(how) = how_ended(pid, WaitPidFlag::empty()) {
-            info!("the agent (process {pid}) has ended: {how}");
-            self.agent_pid = None;
+        if self.agent.has_ended() {
             self.hear_agent(MAX_LAST_WORDS);
             self.hand_in(Event::AgentReaped);
         }

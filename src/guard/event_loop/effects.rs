@@ -68,7 +68,7 @@ impl Guard<'_> {
             }
             Effect::Probe(ticket) => self.done(ticket.token, self.probe(ticket)),
             Effect::Fence(valid_until) => return self.fence(valid_until),
-            Effect::GiveUpFence => self.give_up_fence(),
+            Effect::GiveUpFence => self.fence.give_up(now()),
             Effect::Reopen(path) => self.reopen(path),
             Effect::AskForPeer => probe::ask_for_peers(&self.sender, self.settings),
             Effect::Notify => self.notifier.take_heard(self.settings),
@@ -79,7 +79,7 @@ impl Guard<'_> {
             Effect::Answer(token, outcome) => self.done(token, outcome),
             Effect::Condition(group, condition) => self.tell(&FromGuard::Scripts { group, condition }, None),
             Effect::TellStop => self.tell(&FromGuard::Stop, None),
-            Effect::DismissAgent => self.dismiss(),
+            Effect::DismissAgent => self.agent.dismiss(),
             Effect::StopFailed(id) => self.fence_self_if_needed(id),
             Effect::Pet => self.watchdog.iter_mut().for_each(Watchdog::pet),
             Effect::Note(note) => self.note(note),
@@ -243,23 +243,14 @@ impl Guard<'_> {
 
     fn report_path(&mut self, path: PathId, opened: Result<OwnedFd, OpenError>) {
         let name = self.settings.path_name(path);
-        let fault = opened.as_ref().err().cloned();
-        if let Some(before) = self.path_errors.get_mut(path.index())
-            && *before != fault
-        {
-            match &fault {
-                Some(error) => warn!("path {name}: {error}; tried again from time to time"),
-                None => info!("path {name}: open again"),
-            }
-            before.clone_from(&fault);
-        }
-        let errno = fault.map_or(0, |error| error.errno() as i32);
+        self.unopened.note(path, name, opened.as_ref().err());
+        let errno = opened.as_ref().err().map_or(0, |error| error.errno() as i32);
         self.tell(&FromGuard::Path { path, errno }, opened.ok());
     }
 
     /// A renewal went as it should, or nothing has happened: which is no news.
     fn confirm(&mut self, message: &FromGuard) {
-        self.agent.iter_mut().for_each(|agent| agent.confirm(message));
+        self.agent.confirm(message);
     }
 
     pub(super) fn done(&mut self, token: Token, outcome: Outcome) {

@@ -16,8 +16,8 @@ impl Guard<'_> {
     /// Reads so many messages of what the agent has sent.
     pub(super) fn hear_agent(&mut self, limit: usize) {
         for _ in 0..limit {
-            let Some(agent) = &mut self.agent else { return };
-            match agent.receive(&mut self.deposit) {
+            let Some(received) = self.agent.receive() else { return };
+            match received {
                 Received::Nothing => break,
                 Received::Gone => return self.hand_in(Event::AgentLost(Lapse::ClosedItsEnd)),
                 Received::Garbage => return self.hand_in(Event::AgentLost(Lapse::Garbage)),
@@ -30,11 +30,7 @@ impl Guard<'_> {
     fn hear_message(&mut self, message: ToGuard) {
         let word = match message {
             ToGuard::Order(ticket) => Word::Order(ticket),
-            // The link has put it where it belongs.
-            ToGuard::Deposit => {
-                self.has_other_witnesses = false;
-                Word::Deposit
-            }
+            ToGuard::Deposit => Word::Deposit,
             ToGuard::Farewell => Word::Farewell,
             ToGuard::Answered(group) => Word::Answered(group),
             ToGuard::Maintenance(is_on) => Word::HandsOff(is_on),

@@ -80,7 +80,7 @@ impl Guard<'_> {
     fn look_at_lans(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: impl Fn(&PathSettings) -> bool) {
         for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
             let is_one = matches!(path.device, PathDevice::Lan { local, .. } if is_meant(local));
-            let is_away = self.path_errors.get(id.index()).is_some_and(Option::is_some);
+            let is_away = self.unopened.has(id);
             if is_one && is_gone(path) != is_away {
                 self.reopen(id);
             }

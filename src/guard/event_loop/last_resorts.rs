@@ -1,13 +1,12 @@
 //! The last resorts, for custody: the fence of the peer, and the reset of this box.
 
-use crosswire::custody::{End, Event};
+use crosswire::custody::Event;
 use crosswire::pair::GroupId;
 use crosswire::resource::Fault;
 use crosswire::time::Instant;
 
 use super::state::Guard;
 use crate::clock::now;
-use crate::guard::fencing::fence_process;
 use crate::guard::scripts::run::Ended;
 
 impl Guard<'_> {
@@ -17,21 +16,15 @@ impl Guard<'_> {
         if now > valid_until {
             return Some(Event::FenceEnded(Err(Fault::TooLate)));
         }
-        self.fence = fence_process::start(self.settings, now);
-        self.fence.is_none().then_some(Event::FenceEnded(Err(Fault::NoFence)))
+        let is_started = self.fence.start(self.settings, now);
+        (!is_started).then_some(Event::FenceEnded(Err(Fault::NoFence)))
     }
 
     /// It has ended, or is given up.
     pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
-        let Some(mut run) = self.fence.take() else { return };
-        let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
-        self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
-        run.into_output();
-    }
-
-    /// Nobody waits for it any more.
-    pub(super) fn give_up_fence(&mut self) {
-        self.fence.iter_mut().for_each(|run| run.interrupt(now()));
+        if let Some(is_confirmed) = self.fence.end(how) {
+            self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
+        }
     }
 
     /// A script of the group does not stop.

@@ -56,7 +56,7 @@ impl Guard<'_> {
         let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(said)?;
         let keys = KeyFile::load(&new.key_file).map_err(|error| said(vec![error]))?;
         let mut changes = differences(self.settings, &new);
-        if keys != self.recipe.keys {
+        if keys != self.agent.keys() {
             changes.push(Change { text: "the keys have changed".to_owned(), needs_restart: false });
         }
         if changes.is_empty() {
@@ -113,7 +113,6 @@ impl Guard<'_> {
         // are its price.
         let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
         self.settings = new;
-        self.recipe.keys = keys;
         self.addresses.set_lease(new.policy.lease);
         for (id, group) in (0u8..).map(GroupId).zip(&new.groups) {
             self.change_addresses(id, old);
@@ -124,8 +123,7 @@ impl Guard<'_> {
                 self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
             }
         }
-        // Which of the old witnesses answered says nothing of the new ones.
-        self.has_other_witnesses |= old.witnesses != new.witnesses;
+        self.agent.change(keys, old.witnesses != new.witnesses);
         self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())
     }

@@ -9,12 +9,12 @@ use crosswire::time::Instant;
 use log::warn;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
 
 use super::group_resources::GroupResources;
 use crate::clock::now;
-use crate::guard::agent_process::link::AgentLink;
+use crate::guard::agent_process::process::AgentProcess;
 use crate::guard::agent_process::recipe::Recipe;
+use crate::guard::fencing::fence_process::FenceProcess;
 use crate::guard::fencing::self_fence::SelfFence;
 use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::kernel::addresses::Addresses;
@@ -23,12 +23,11 @@ use crate::guard::kernel::links::Links;
 use crate::guard::run_dir::marker::{Left, LeftBehind, Marker};
 use crate::guard::scheduling::Idleness;
 use crate::guard::scripts::notifier::Notifier;
-use crate::guard::scripts::output::Output;
-use crate::guard::scripts::run::Run;
+use crate::guard::scripts::output::Lingering;
 use crate::guard::sd_notify::ServiceManager;
-use crate::guard::serial::ports::OpenError;
+use crate::guard::serial::ports::Unopened;
 use crate::guard::signals::{block_child_signal, signals_of_guard};
-use crate::ipc::{FromGuard, OpaqueDeposit};
+use crate::ipc::FromGuard;
 use crate::settings::{Script, Settings, StopFailure};
 
 /// The guard at work.
@@ -38,25 +37,15 @@ pub struct Guard<'a> {
     pub(super) addresses: Addresses,
     pub(super) sender: Sender,
     pub(super) resources: Vec<GroupResources>,
-    /// The last word of every path that could not be opened, so that it is said once.
-    pub(super) path_errors: Vec<Option<OpenError>>,
-    /// None once nobody is listened to any more.
-    pub(super) agent: Option<AgentLink>,
-    /// None once it was reaped.
-    pub(super) agent_pid: Option<Pid>,
-    /// How agents are made.
-    pub(super) recipe: Recipe<'a>,
-    /// What the agent deposited last.
-    pub(super) deposit: OpaqueDeposit,
-    /// It speaks of other witnesses than those of now.
-    pub(super) has_other_witnesses: bool,
+    pub(super) unopened: Unopened,
+    pub(super) agent: AgentProcess<'a>,
     /// What is held, and for whom.
     pub(super) custody: Custody,
     pub(super) links: Links,
     pub(super) signals: SignalFd,
     pub(super) stop: OwnedFd,
-    /// The fence that runs.
-    pub(super) fence: Option<Run>,
+    /// The fence of the peer.
+    pub(super) fence: FenceProcess,
     pub(super) notifier: Notifier,
     pub(super) watchdog: Option<Watchdog<'a>>,
     pub(super) service_manager: Option<ServiceManager>,
@@ -68,8 +57,7 @@ pub struct Guard<'a> {
     pub(super) self_fence: SelfFence,
     /// What the next run knows of this one.
     pub(super) marker: Marker,
-    /// Pipes of scripts that have ended.
-    pub(super) lingering: Vec<Output>,
+    pub(super) lingering: Lingering,
     pub(super) idleness: Idleness,
 }
 
@@ -91,12 +79,8 @@ impl<'a> Guard<'a> {
             addresses: Addresses::open(settings.policy.lease)?,
             sender: Sender::open()?,
             resources: settings.groups.iter().map(GroupResources::new).collect(),
-            path_errors: vec![None; settings.paths.len()],
-            agent: None,
-            agent_pid: None,
-            recipe,
-            deposit: OpaqueDeposit::default(),
-            has_other_witnesses: false,
+            unopened: Unopened::of(settings.paths.len()),
+            agent: AgentProcess::new(recipe),
             custody: Custody::new(plan(settings), now()),
             links: Links::open(&settings.interfaces)?,
             signals: SignalFd::with_flags(
@@ -104,7 +88,7 @@ impl<'a> Guard<'a> {
                 SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
             )?,
             stop,
-            fence: None,
+            fence: FenceProcess::default(),
             notifier: Notifier::default(),
             watchdog: Watchdog::of(settings),
             service_manager: ServiceManager::of_environment(),
@@ -112,7 +96,7 @@ impl<'a> Guard<'a> {
             strays_from: now(),
             self_fence: SelfFence::default(),
             marker,
-            lingering: Vec::new(),
+            lingering: Lingering::default(),
             idleness: Idleness::begin(),
         };
         let _ = guard.arm_watchdog();
@@ -125,7 +109,7 @@ impl<'a> Guard<'a> {
             guard.hand_in(Event::Inherited(group, started, term));
         }
         let first = guard.first_inheritance();
-        guard.start_agent(first)?;
+        guard.agent.start(settings, first)?;
         guard.hand_in(Event::AgentStarted);
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
@@ -134,9 +118,7 @@ impl<'a> Guard<'a> {
 
     /// Tells the agent something, while there is one.
     pub(super) fn tell(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
-        if let Some(agent) = &mut self.agent {
-            agent.send(message, descriptor);
-        }
+        self.agent.tell(message, descriptor);
     }
 }
 

@@ -20,7 +20,6 @@ use super::state::Guard;
 use crate::clock::now;
 use crate::guard::agent_process::link::AgentLink;
 use crate::guard::fencing::watchdog::Watchdog;
-use crate::guard::scripts::output::Output;
 use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::OpenError;
@@ -53,8 +52,7 @@ impl Guard<'_> {
     /// Turns until everything is over; returns the exit code.
     pub fn run_to_end(&mut self) -> u8 {
         loop {
-            let is_unread = self.agent.as_mut().is_some_and(|agent| agent.flush().is_err());
-            if is_unread {
+            if !self.agent.does_read() {
                 self.hand_in(Event::AgentLost(Lapse::DoesNotRead));
             }
             if let Some(code) = self.exit_code() {
@@ -100,13 +98,13 @@ impl Guard<'_> {
             self.tell_what_is_refused();
         }
         if ready.outputs {
-            let fence = self.fence.iter_mut().chain(&mut self.notifier.run);
+            let fence = self.fence.run_mut().into_iter().chain(&mut self.notifier.run);
             self.resources
                 .iter_mut()
                 .filter_map(|own| own.run.as_mut())
                 .chain(fence)
                 .for_each(Run::read_output);
-            self.lingering.retain_mut(Output::read);
+            self.lingering.read();
         }
         self.pass_deadlines();
         if now() >= self.strays_from {
@@ -124,20 +122,20 @@ impl Guard<'_> {
     fn wait_until(&self, deadline: Instant) -> Ready {
         let wanted = PollFlags::POLLIN;
         let mut agent_wanted = wanted;
-        agent_wanted.set(PollFlags::POLLOUT, self.agent.as_ref().is_some_and(AgentLink::has_queued));
+        agent_wanted.set(PollFlags::POLLOUT, self.agent.link().is_some_and(AgentLink::has_queued));
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), wanted),
             PollFd::new(self.stop.as_fd(), wanted),
             PollFd::new(self.links.as_fd(), wanted),
         ];
-        fds.extend(self.agent.as_ref().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
+        fds.extend(self.agent.link().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
-        let fence = self.fence.iter().chain(&self.notifier.run);
+        let fence = self.fence.run().into_iter().chain(&self.notifier.run);
         let running =
             self.resources.iter().filter_map(|own| own.run.as_ref()).chain(fence).filter_map(Run::output);
-        fds.extend(running.chain(&self.lingering).map(|output| PollFd::new(output.as_fd(), wanted)));
+        fds.extend(running.chain(self.lingering.each()).map(|output| PollFd::new(output.as_fd(), wanted)));
         // What is left of a datagram wakes nobody.
-        let has_rest = self.agent.as_ref().is_some_and(AgentLink::has_rest);
+        let has_rest = self.agent.link().is_some_and(AgentLink::has_rest);
         match poll(&mut fds, timeout_until(if has_rest { Instant::ORIGIN } else { deadline })) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ready::default(),
@@ -152,7 +150,7 @@ impl Guard<'_> {
         Ready {
             signals: is_ready(0),
             stop: is_ready(1),
-            agent: has_rest || self.agent.is_some() && is_ready(3),
+            agent: has_rest || self.agent.link().is_some() && is_ready(3),
             outputs: (outputs_from..fds.len()).any(is_ready),
         }
     }
@@ -160,7 +158,7 @@ impl Guard<'_> {
     fn next_deadline(&self) -> Instant {
         let resources = self.resources.iter().map(GroupResources::deadline).min().unwrap_or(Instant::NEVER);
         let sign_of_life = self.service_manager.as_ref().map_or(Instant::NEVER, ServiceManager::deadline);
-        let runs = self.fence.iter().chain(&self.notifier.run);
+        let runs = self.fence.run().into_iter().chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
         let own = self.custody.due_at(now()).min(logger::due_at());
@@ -170,7 +168,7 @@ impl Guard<'_> {
     /// The code to exit with, once nothing is held and everybody was told.
     fn exit_code(&self) -> Option<u8> {
         let is_well = self.custody.exit()?;
-        let is_over = self.fence.is_none() && self.notices_end_at().is_none();
+        let is_over = self.fence.run().is_none() && self.notices_end_at().is_none();
         is_over.then_some(if is_well { 0 } else { FAILED })
     }
 
@@ -184,7 +182,7 @@ impl Guard<'_> {
         for index in 0..self.resources.len() {
             self.pass_script_deadline(index);
         }
-        if self.fence.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
+        if self.fence.run_mut().is_some_and(|run| !run.pass_deadline(now())) {
             self.fence_ended(None);
         }
         if self.notifier.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use crosswire::custody::End;
 use crosswire::time::{Instant, Span};
 use log::error;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -10,26 +11,55 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, pipe2, setsid, write};
 
 use crate::guard::fencing::fence::{Task, carry_out};
-use crate::guard::scripts::run::Run;
+use crate::guard::scripts::run::{Ended, Run};
 use crate::settings::Settings;
 use crate::sys::process::{close_all_but, fork_into, handle_by_default};
 
 /// What the child may take beyond the time of its fences before it is ended.
 const SPARE: Span = Span::from_s(5);
 
-/// Starts a process that fences the peer; none without a fence, or where there is no process for it.
-pub fn start(settings: &Settings, now: Instant) -> Option<Run> {
-    if settings.fences.is_empty() {
-        return None;
-    }
-    let timeout = settings.fences.iter().fold(SPARE, |sum, fence| sum + fence.timeout);
-    let started = spawn(settings);
-    match started {
-        Ok((pid, pipe)) => Some(Run::of("fence".to_owned(), pid, pipe, timeout, now)),
-        Err(errno) => {
-            error!("no process for the fence: {}", errno.desc());
-            None
+/// The fence of the peer: at most one process at a time.
+#[derive(Default)]
+pub struct FenceProcess(Option<Run>);
+
+impl FenceProcess {
+    /// Starts it. False without a fence, or where there is no process for it.
+    pub fn start(&mut self, settings: &Settings, now: Instant) -> bool {
+        let timeout = settings.fences.iter().fold(SPARE, |sum, fence| sum + fence.timeout);
+        if settings.fences.is_empty() {
+            return false;
         }
+        self.0 = match spawn(settings) {
+            Ok((pid, pipe)) => Some(Run::of("fence".to_owned(), pid, pipe, timeout, now)),
+            Err(errno) => {
+                error!("no process for the fence: {}", errno.desc());
+                None
+            }
+        };
+        self.0.is_some()
+    }
+
+    /// It runs.
+    pub fn run(&self) -> Option<&Run> {
+        self.0.as_ref()
+    }
+
+    /// It runs.
+    pub fn run_mut(&mut self) -> Option<&mut Run> {
+        self.0.as_mut()
+    }
+
+    /// It has ended, or is given up: whether the fence is confirmed. None if there was none.
+    pub fn end(&mut self, how: Option<Ended>) -> Option<bool> {
+        let mut run = self.0.take()?;
+        let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
+        run.into_output();
+        Some(is_confirmed)
+    }
+
+    /// Nobody waits for it any more.
+    pub fn give_up(&mut self, now: Instant) {
+        self.0.iter_mut().for_each(|run| run.interrupt(now));
     }
 }
 

@@ -13,6 +13,8 @@ use crate::plain;
 const MAX_LINE_BYTES: usize = 200;
 /// Further lines of one run are counted and dropped.
 const MAX_LINES: usize = 50;
+/// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
+const MAX_LINGERING: usize = 32;
 /// How much is read in one turn of the loop, so that a script that floods cannot hold it up.
 const MAX_READS: usize = 4;
 
@@ -34,6 +36,30 @@ pub struct Said {
     /// the exit code but the words count.
     pub is_running: bool,
     is_denied: bool,
+}
+
+/// The outputs of scripts that have ended, for as long as somebody keeps their pipes open.
+#[derive(Default)]
+pub struct Lingering(Vec<Output>);
+
+impl Lingering {
+    /// One more, if there is one.
+    pub fn keep(&mut self, output: Option<Output>) {
+        self.0.extend(output);
+        if self.0.len() > MAX_LINGERING {
+            self.0.remove(0);
+        }
+    }
+
+    /// All of them.
+    pub fn each(&self) -> impl Iterator<Item = &Output> {
+        self.0.iter()
+    }
+
+    /// Reads what has come; those that are closed are forgotten.
+    pub fn read(&mut self) {
+        self.0.retain_mut(Output::read);
+    }
 }
 
 impl Output {

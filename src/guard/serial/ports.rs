@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crosswire::pair::PathId;
+use log::{info, warn};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -67,6 +69,33 @@ impl OpenError {
 
     fn refused(reason: impl Into<String>, errno: Errno) -> Self {
         Self::Refused { reason: reason.into(), errno }
+    }
+}
+
+/// Why each path could not be opened when it was last tried, so that it is said once.
+pub struct Unopened(Vec<Option<OpenError>>);
+
+impl Unopened {
+    /// So many paths, of which nothing was said.
+    pub fn of(paths: usize) -> Self {
+        Self(vec![None; paths])
+    }
+
+    /// It is one of those.
+    pub fn has(&self, path: PathId) -> bool {
+        self.0.get(path.index()).is_some_and(Option::is_some)
+    }
+
+    /// A path was tried again: says what is new.
+    pub fn note(&mut self, path: PathId, name: &str, fault: Option<&OpenError>) {
+        let Some(before) = self.0.get_mut(path.index()).filter(|before| before.as_ref() != fault) else {
+            return;
+        };
+        match fault {
+            Some(error) => warn!("path {name}: {error}; tried again from time to time"),
+            None => info!("path {name}: open again"),
+        }
+        *before = fault.cloned();
     }
 }
 
