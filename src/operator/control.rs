@@ -1,9 +1,10 @@
 //! What the commands and the running agent say to each other over the control socket: one postcard message a
 //! packet.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send,
     setsockopt, socket,
 };
-use nix::sys::stat::{Mode, mode_t, umask};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
@@ -341,7 +342,7 @@ pub fn members_path(run_dir: &Path) -> PathBuf {
 /// # Errors
 /// What the file system says.
 pub fn listen_in(run_dir: &Path) -> io::Result<OwnedFd> {
-    listen_at(run_dir, &socket_path(run_dir), 0o177, None)
+    listen_at(run_dir, &socket_path(run_dir), None)
 }
 
 /// Makes the socket on which members of a group may ask, in the same way. Without a group what an earlier run
@@ -353,22 +354,24 @@ pub fn listen_to_members(run_dir: &Path, group: Option<Gid>) -> io::Result<Optio
     let path = members_path(run_dir);
     match group {
         None => private::remove(&path).map(|()| None),
-        Some(_) => listen_at(run_dir, &path, 0o117, group).map(Some),
+        Some(_) => listen_at(run_dir, &path, group).map(Some),
     }
 }
 
 /// Nobody can connect before it has its owner: until it listens, the kernel refuses. No link is followed:
-/// `bind` makes a new file or fails, and `lchown` changes what is there.
-fn listen_at(run_dir: &Path, path: &Path, mask: mode_t, group: Option<Gid>) -> io::Result<OwnedFd> {
+/// `bind` makes a new file or fails, and nobody else can put another one in its place. The mask is never
+/// weaker than the usual one, since all threads of a process share it.
+fn listen_at(run_dir: &Path, path: &Path, group: Option<Gid>) -> io::Result<OwnedFd> {
     private::directory(run_dir)?;
     private::remove(path)?;
     let listener = packet_socket(SockFlag::SOCK_NONBLOCK)?;
-    let before = umask(Mode::from_bits_truncate(mask));
+    let before = umask(Mode::from_bits_truncate(0o177));
     let bound = bind(listener.as_raw_fd(), &UnixAddr::new(path)?);
     umask(before);
     bound?;
     if group.is_some() {
         lchown(path, None, group.map(Gid::as_raw))?;
+        fs::set_permissions(path, Permissions::from_mode(0o660))?;
     }
     listen(&listener, Backlog::new(4)?)?;
     Ok(listener)
