@@ -18,7 +18,8 @@
 //!    judged already, and only what was handed in can change anything: then the kernel's word counts from
 //!    when the wait was over. From the deadline on it counts only where the kernel had nothing until then,
 //!    since a process that was stopped does not know when it woke.
-//! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one.
+//! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one. A turn before the
+//!    deadline that brought only what puts the deadline off ends without one: nothing is judged in it.
 //! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are
 //!    opened again.
 
@@ -115,7 +116,7 @@ pub enum Step {
     Read(Source),
     /// Hand in the tick, as of this instant.
     Tick(Instant),
-    /// Do what can wait for the beats; the tick was at this instant.
+    /// Do what can wait for the beats; all was judged, or nothing had to be, at this instant.
     Rest(Instant),
     /// Wait until something arrives or is due, then [`Turn::begin`] again.
     Wait,
@@ -187,8 +188,9 @@ impl Turn {
         self.stage != Stage::Over
     }
 
-    /// What to do next. The clock is looked at only where it matters.
-    pub fn next(&mut self, clock: impl Fn() -> Instant) -> Step {
+    /// What to do next. The clock is looked at only where it matters. `is_stirred` says whether what was read
+    /// asks for a tick before the deadline ([`crate::quorum::Node::is_stirred`]).
+    pub fn next(&mut self, clock: impl Fn() -> Instant, is_stirred: bool) -> Step {
         loop {
             match self.stage {
                 Stage::Reading(source) => {
@@ -199,6 +201,10 @@ impl Turn {
                 }
                 Stage::Judging => {
                     let now = clock();
+                    if now < self.deadline && !is_stirred {
+                        self.stage = Stage::Over;
+                        return Step::Rest(now);
+                    }
                     if self.is_everything_read(now) {
                         self.stage = Stage::Resting(now);
                         return Step::Tick(now);
@@ -279,7 +285,7 @@ mod tests {
         turn.begin(Waking { ready: ready(sources), deadline, woke_at: clock() });
         let mut steps = Vec::new();
         loop {
-            let step = turn.next(clock);
+            let step = turn.next(clock, true);
             if step == Step::Wait {
                 return steps;
             }
@@ -307,6 +313,21 @@ mod tests {
         let shown = steps(&mut turn(), &[], at(0), &[100]);
         let read = [Step::Read(Source::Confirmations), Step::Read(Source::Lines)];
         assert_eq!(shown, [read[0], read[1], Step::Tick(at(100)), Step::Rest(at(100))]);
+    }
+
+    #[test]
+    fn before_the_deadline_a_turn_that_stirred_nobody_has_no_tick() {
+        let steps = |deadline, now| {
+            let mut turn = turn();
+            turn.begin(Waking { ready: ready(&[LAN]), deadline: at(deadline), woke_at: at(now) });
+            let mut next = || turn.next(|| at(now), false);
+            [next(), next(), next(), next(), next()]
+        };
+        let read = [Source::Confirmations, Source::Lines, LAN].map(Step::Read);
+        assert_eq!(steps(9_000, 8_999)[..3], read);
+        assert_eq!(steps(9_000, 8_999)[3..], [Step::Rest(at(8_999)), Step::Wait]);
+        assert_eq!(steps(9_000, 9_000)[..3], read);
+        assert!(!steps(9_000, 9_000).contains(&Step::Rest(at(9_000))), "from the deadline on there is one");
     }
 
     #[test]

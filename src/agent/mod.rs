@@ -251,7 +251,7 @@ impl<'a> Agent<'a> {
         self.idleness.note(began_at);
         self.turn.begin(waking);
         loop {
-            match self.turn.next(clock::now) {
+            match self.turn.next(clock::now, self.station.is_stirred()) {
                 Step::Read(source) => self.read(source),
                 Step::Tick(now) => self.step(now, Event::Tick),
                 Step::Rest(now) => self.rest(now),

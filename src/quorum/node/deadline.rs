@@ -47,6 +47,10 @@ pub enum Waiting {
     AnswerAges,
     /// The wait of the second node ends.
     Second,
+    /// The preferred node asks for its group back.
+    Failback,
+    /// The peer has seen more witnesses than we do for long enough.
+    Outseen,
     /// A timer of some group.
     Group(Timer),
 }
@@ -123,7 +127,7 @@ impl Node {
     }
 
     /// What is reckoned anew for each group.
-    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 8] {
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 10] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
@@ -136,6 +140,8 @@ impl Node {
             (only_if(is_asking, || group.probe.clear_at(wait)), Waiting::ProbeClear),
             (only_if(is_asking, || self.answer_ages_at(group)), Waiting::AnswerAges),
             (self.second_at(group), Waiting::Second),
+            (only_if(group.role == Role::Backup, || self.failback_at(id, group)), Waiting::Failback),
+            (only_if(does_serve, || self.outseen_at(group)), Waiting::Outseen),
         ]
     }
 }

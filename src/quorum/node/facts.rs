@@ -122,7 +122,7 @@ impl Node {
 
     /// The peer has seen more witnesses than we do for so long that it is no lost echo; for ever longer,
     /// where the group has moved before.
-    fn outseen_at(&self, group: &Group) -> Instant {
+    pub(super) fn outseen_at(&self, group: &Group) -> Instant {
         let twice = self.pace() + self.pace();
         let wait = if group.flaps == 0 { twice } else { group.failback_wait(twice) };
         self.outseen_since.map_or(Instant::NEVER, |since| since + wait)
@@ -130,7 +130,7 @@ impl Node {
 
     /// When the preferred node has been well for as long as the configuration asks; each unplanned loss
     /// doubles that. Never where a group does not go back by itself.
-    fn failback_at(&self, id: GroupId, group: &Group) -> Instant {
+    pub(super) fn failback_at(&self, id: GroupId, group: &Group) -> Instant {
         let policy = self.policy.groups.get(id.index()).filter(|policy| policy.prefer == Some(self.me));
         match (policy.map(|policy| policy.failback), self.well_since) {
             (Some(Failback::After(wait)), Some(since)) => since + group.failback_wait(wait),

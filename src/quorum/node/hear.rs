@@ -53,6 +53,7 @@ impl Node {
         self.note_digest(beat.digest != self.policy.digest, effects);
         self.newest_number = self.newest_number.max(number);
         let before = self.before_beat(now);
+        self.is_stirred |= !self.is_routine_beat(now, path, beat, before);
         let as_of = self.arrivals.note(number, now);
         self.note_heard(now, path, as_of);
         if let Some(here) = self.paths.get_mut(path.index()) {
@@ -98,7 +99,10 @@ impl Node {
             self.silence = Some((last_at, now));
         }
         if let Some(here) = self.paths.get_mut(path.index()) {
+            let before = here.detector.lines();
             here.detector.hear(now, as_of);
+            // Beats teach whether lines can be believed.
+            self.is_stirred |= here.detector.lines() != before;
         }
     }
 
@@ -123,10 +127,12 @@ impl Node {
 
     pub(super) fn note_lines(&mut self, now: Instant, path: PathId, lines: Option<Lines>) {
         if let Some(here) = self.paths.get_mut(path.index()) {
-            let before = here.detector.lines_dropped_at();
+            let before = (here.detector.lines(), here.detector.lines_dropped_at());
             here.detector.note_lines(now, lines);
+            let after = (here.detector.lines(), here.detector.lines_dropped_at());
+            self.is_stirred |= after != before;
             // The peer has to know at once that we may take it for dead soon.
-            self.is_urgent |= here.detector.lines_dropped_at() != before;
+            self.is_urgent |= after.1 != before.1;
         }
     }
 

@@ -30,6 +30,7 @@ mod outcome;
 mod probing;
 mod report;
 mod restraint;
+mod routine;
 mod send;
 mod service;
 mod succeed;
@@ -164,6 +165,8 @@ pub struct Node {
     expected_by: Instant,
     /// Something changed that the peer has to know now.
     is_urgent: bool,
+    /// The pair was not at rest at the last tick, or something was heard since that is no routine.
+    is_stirred: bool,
     last_token: u32,
     /// The longest that the loop was late, and when that was.
     worst_stall: (Span, Instant),
@@ -227,6 +230,7 @@ impl Node {
             deposit_at: now,
             expected_by: Instant::NEVER,
             is_urgent: false,
+            is_stirred: true,
             last_token: 0,
             worst_stall: (Span::ZERO, now),
         }
@@ -234,6 +238,8 @@ impl Node {
 
     /// Takes in one event. See the contract above. On a tick `voice` seals what is said.
     pub fn step(&mut self, now: Instant, event: Event<'_>, voice: &mut dyn Voice, effects: &mut Effects) {
+        let before = effects.len();
+        self.is_stirred |= !Self::can_be_routine(&event);
         self.notice_stall(now, effects);
         self.release_what_is_due(now, effects);
         match event {
@@ -241,6 +247,7 @@ impl Node {
                 self.tick(now, voice, effects);
                 self.expected_by = self.next_deadline(now).0;
                 self.assert_awake_for_waits(now);
+                self.is_stirred = !self.is_at_rest(now);
             }
             Event::Heard(path, said) => self.hear(now, path, said, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
@@ -264,6 +271,8 @@ impl Node {
             Event::GuardAlive => self.guard_heard(now, effects),
             Event::GuardLost => self.guard_lost(effects),
         }
+        // What asks for something is no routine, and what is urgent leaves on a tick.
+        self.is_stirred |= !matches!(event, Event::Tick) && (effects.len() > before || self.is_urgent);
         self.groups.iter().for_each(Group::assert_sound);
     }
 

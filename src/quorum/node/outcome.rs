@@ -17,6 +17,7 @@ impl Node {
     pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
         let freshness = probe::freshness(self.policy.interval(), self.probe_wait());
         self.guard_heard(now, effects);
+        self.is_stirred |= outcome != Outcome::Renewed;
         for id in self.policy.group_ids() {
             let believed = self.believed(id, outcome);
             let Some(group) = self.groups.get_mut(id.index()) else { continue };

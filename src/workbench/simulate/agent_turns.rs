@@ -11,7 +11,7 @@ use crosswire::time::{Instant, Span};
 use crosswire::turn::{Source, Step, Waking};
 
 use super::checkers::LineEvidence;
-use super::gateway::{Packet, SOCKET_DATAGRAMS};
+use super::gateway::{Brain, Packet, SOCKET_DATAGRAMS};
 use super::guard::Told;
 use super::story::Line;
 use super::wire::Frame;
@@ -43,16 +43,22 @@ impl World {
             if let Some(ready) = gateway.polled.take() {
                 gateway.turn.begin(Waking { ready, deadline: gateway.waits_until, woke_at: local });
             }
-            match gateway.turn.next(|| local) {
+            let is_stirred = gateway.agent.as_ref().is_none_or(Brain::is_stirred);
+            match gateway.turn.next(|| local, is_stirred) {
                 Step::Read(source) => self.read(side, source),
                 Step::Tick(_) => {
+                    gateway.is_judged = true;
                     self.step(side, Event::Tick);
                     self.check_leases(side);
                     self.check_deadlines(side);
                     self.check_scripts(side);
                     self.check_routes(side);
                 }
-                Step::Rest(_) => {}
+                Step::Rest(_) => {
+                    if !std::mem::take(&mut gateway.is_judged) {
+                        self.check_routine(side);
+                    }
+                }
                 Step::Wait => return self.wait(side),
             }
             self.hold_up(side);

@@ -50,6 +50,14 @@ impl Brain {
         }
     }
 
+    /// As [`crosswire::quorum::Node::is_stirred`].
+    pub fn is_stirred(&self) -> bool {
+        match self {
+            Self::Core(station) => station.is_stirred(),
+            Self::Rival(_) => true,
+        }
+    }
+
     /// As [`crosswire::quorum::Node::due_at`].
     pub fn next_deadline(&self, now: Instant) -> Instant {
         match self {
@@ -176,6 +184,8 @@ pub struct Gateway {
     pub inbox: Inbox,
     /// How far it is with its turn.
     pub turn: Turn,
+    /// Its turn had a tick.
+    pub is_judged: bool,
     /// Until when it waits, by its own clock.
     pub waits_until: Instant,
     /// It is about to find out that something has arrived.
@@ -250,6 +260,7 @@ impl Gateway {
             guard: None,
             inbox: Inbox::empty(setup.policy.paths.len()),
             turn: Turn::new(&setup.policy),
+            is_judged: false,
             waits_until: Instant::ORIGIN,
             is_roused: false,
             is_held_up: false,

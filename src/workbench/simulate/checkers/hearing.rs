@@ -15,6 +15,10 @@ use super::silence::LineEvidence;
 /// For how long a turn may overlook what has arrived, by a clock that is a little slow.
 const OVERLOOKED: Span = Span::from_us(PROMPT.as_us() + 100);
 
+/// What a span may lose on its way from a box's clock to the true time and back. A stall that begins when a path
+/// falls silent moves its last beat to exactly that.
+const ROUNDED: Span = Span::from_us(2);
+
 /// What one side's agent was given by its peer, in its present run.
 #[derive(Clone, Debug)]
 pub struct Hearing {
@@ -221,7 +225,7 @@ impl World {
                 hearing.read_at[index].is_some() && hearing.read_at[index] >= hearing.opened_at[index];
             let age = hearing.read_at[index].map(|at| clock.local(self.now).since(clock.local(at)));
             let is_open = self.watch.open_paths[side.index()][index];
-            is_open && is_current && age.is_some_and(|age| age < path.timing.dead_after)
+            is_open && is_current && age.is_some_and(|age| age + ROUNDED < path.timing.dead_after)
         })
     }
 

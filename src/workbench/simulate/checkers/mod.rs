@@ -5,6 +5,7 @@ mod hearing;
 mod lease;
 mod one_holder;
 mod records;
+mod routine;
 mod scripts;
 mod silence;
 
