@@ -74,6 +74,11 @@ impl<T: Tape> Station<T> {
         if let Event::PathOpened(path) = event {
             self.receiver.path_opened(path);
         }
+        if let Event::Lines(path, lines) = event
+            && self.node.knows_lines(now, path, lines)
+        {
+            return;
+        }
         self.tape.before(now, &self.node);
         let first = effects.len();
         let mut voice = Numbered { session: self.receiver.session_mut(), number: 0 };

@@ -17,15 +17,30 @@ const MAX_STUFFED_BYTES: usize = MAX_BODY_BYTES + 1;
 /// Wraps a body for the serial line. The delimiter in front ends whatever noise came before.
 pub fn wrap(body: &Body) -> Line {
     let mut line = Line::new();
-    let mut stuffed = [0; MAX_STUFFED_BYTES];
-    let stuffed_bytes = cobs::try_encode(body, &mut stuffed).unwrap_or(0);
-    let parts = [&[0][..], stuffed.get(..stuffed_bytes).unwrap_or(&[]), &[0][..]];
-    for part in parts {
-        // Fits by construction: MAX_LINE_BYTES is the sum of the three parts' limits.
-        let _ = line.extend_from_slice(part);
+    put(&mut line, 0);
+    let mut code_at = line.len();
+    put(&mut line, 1);
+    for byte in body {
+        if *byte == 0 {
+            code_at = line.len();
+            put(&mut line, 1);
+        } else {
+            put(&mut line, *byte);
+            // Before each run of bytes that are not zero stands how far the next zero is.
+            line.get_mut(code_at).into_iter().for_each(|code| *code = code.wrapping_add(1));
+        }
     }
+    put(&mut line, 0);
     line
 }
+
+/// Fits by construction: [`MAX_LINE_BYTES`] is a body, two delimiters, and what COBS adds.
+fn put(line: &mut Line, byte: u8) {
+    let has_room = line.push(byte).is_ok();
+    debug_assert!(has_room, "a line has room for every body");
+}
+
+const _: () = assert!(MAX_BODY_BYTES < 254, "a longer run would need a code of its own");
 
 /// What the collector made of the bytes up to a delimiter.
 #[derive(PartialEq, Eq, Debug)]

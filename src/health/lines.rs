@@ -82,6 +82,12 @@ impl LineWatch {
         }
     }
 
+    /// They were seen like that half an interval ago or later: to note that again would change nothing.
+    pub fn knows(&self, now: Instant, lines: Option<Lines>, interval: Span) -> bool {
+        let is_fresh = self.seen_at.is_some_and(|at| now.since(at) < interval.fraction(1, 2));
+        self.lines == lines && is_fresh
+    }
+
     /// A beat came in on the path.
     pub fn hear(&mut self, now: Instant, interval: Span, dead_after: Span) {
         let Some(lines) = self.lines else { return };

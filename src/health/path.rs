@@ -228,6 +228,11 @@ impl Detector {
         self.lines.note(now, lines, self.timing.interval);
     }
 
+    /// They were noted like that a moment ago.
+    pub fn knows_lines(&self, now: Instant, lines: Option<Lines>) -> bool {
+        self.lines.knows(now, lines, self.timing.interval)
+    }
+
     /// What the modem lines say.
     pub fn lines(&self) -> LineReading {
         self.lines.reading()

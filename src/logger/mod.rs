@@ -34,7 +34,7 @@ const DEV_LOG: &str = "/dev/log";
 const LOOK_EVERY: Span = Span::from_ms(400);
 /// A loop that sleeps is woken for it so much later: with [`TELL_EVERY`], it is found within a second.
 const LOOK_LATER: Span = Span::from_ms(250);
-/// Lost lines are told this often, until somebody takes it.
+/// A loop that turns anyway tells lost lines this often, until somebody takes it.
 const TELL_EVERY: Span = Span::from_ms(250);
 /// One place in the program logs so many lines in [`WINDOW`]; the rest is counted.
 const MOST_OF_A_PLACE: u16 = 32;
@@ -56,6 +56,11 @@ struct Outlet<T> {
 
 /// What can be written to without waiting.
 trait Write {
+    /// Whether somebody is there to take anything: nothing is made ready for nobody.
+    fn is_there(&mut self) -> bool {
+        true
+    }
+
     /// Whether all of it was taken.
     fn write(&mut self, level: Level, text: &str) -> bool;
 }
@@ -74,7 +79,7 @@ impl<T: Write> Outlet<T> {
 
     /// How much was lost is the first thing that is told.
     fn tell_lost(&mut self) {
-        if self.lost > 0 {
+        if self.lost > 0 && self.to.is_there() {
             let lines = if self.lost == 1 { "line was" } else { "lines were" };
             let text = Line::of(format_args!("{} {lines} lost here: the log took no more", self.lost));
             if self.to.write(Level::Warn, text.as_str()) {
@@ -157,8 +162,8 @@ pub fn take(socket: OwnedFd) {
 pub fn due_at() -> Instant {
     let state = LOGGER.state();
     let Some(state) = state.as_ref() else { return Instant::NEVER };
-    let look_at = if state.look_at == Instant::NEVER { Instant::NEVER } else { state.look_at + LOOK_LATER };
-    look_at.min(state.tell_at).min(state.limiter.due_at())
+    let later = |at: Instant| if at == Instant::NEVER { at } else { at + LOOK_LATER };
+    later(state.look_at.min(state.tell_at)).min(state.limiter.due_at())
 }
 
 /// What is due: another syslogd is looked for, lost lines are told, and floods. A new socket for the agent,

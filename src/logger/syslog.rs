@@ -9,8 +9,8 @@ use log::Level;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SockType as TypeOfSocket;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send,
-    shutdown, socket,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, getpeername, getsockopt, recv,
+    send, shutdown, socket,
 };
 
 use super::line::{Line, MAX_LINE_BYTES};
@@ -99,6 +99,14 @@ impl Syslog {
 }
 
 impl Write for Syslog {
+    fn is_there(&mut self) -> bool {
+        let is_connected = |syslog: &Self| getpeername::<UnixAddr>(syslog.socket.as_raw_fd()).is_ok();
+        if !is_connected(self) {
+            self.connect();
+        }
+        is_connected(self)
+    }
+
     /// syslogd stamps the line itself: the clock of an old box may be wrong by decades.
     fn write(&mut self, level: Level, text: &str) -> bool {
         let priority = FACILITY_DAEMON * 8 + severity(level);

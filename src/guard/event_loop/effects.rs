@@ -26,7 +26,8 @@ impl Guard<'_> {
     pub(super) fn hand_in(&mut self, event: Event<'_>) {
         let mut effects = Effects::new();
         self.custody.step(now(), event, &mut effects);
-        let mut waiting: VecDeque<Effect> = effects.into_iter().collect();
+        // Effects have room for many, and are seldom more than two: the room itself is never moved.
+        let mut waiting: VecDeque<Effect> = effects.iter().copied().collect();
         while let Some(effect) = waiting.pop_front() {
             let events = match effect {
                 Effect::Renew(..) => self.renew(effect, &mut waiting),
@@ -35,7 +36,7 @@ impl Guard<'_> {
             for event in events {
                 let mut effects = Effects::new();
                 self.custody.step(now(), event, &mut effects);
-                waiting.extend(effects);
+                waiting.extend(&effects);
             }
         }
     }

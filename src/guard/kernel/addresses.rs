@@ -449,6 +449,9 @@ fn request(kind: u16, flags: u16, place: Place, lifetime_s: u32) -> Request {
     request_for(kind, flags, place, (lifetime_s, None))
 }
 
+/// A request about an IPv6 address without a label takes so many.
+const REQUEST_BYTES: usize = 80;
+
 /// The same, with what is said of the address beside its place.
 fn request_for(
     kind: u16,
@@ -460,7 +463,8 @@ fn request_for(
     let [a, b, c, d] = place.interface_index.to_ne_bytes();
     let (is_new, is_v6) = (kind == RTM_NEWADDR, place.ip.is_ipv6());
     let nodad = if is_new && is_v6 { IFA_F_NODAD } else { 0 };
-    let mut body = vec![family_of(place.ip), place.prefix, nodad, 0, a, b, c, d];
+    let mut body = Vec::with_capacity(REQUEST_BYTES);
+    body.extend([family_of(place.ip), place.prefix, nodad, 0, a, b, c, d]);
     ip_attribute(&mut body, IFA_LOCAL, place.ip);
     // Without this an IPv4 address is removed whatever its prefix length.
     if is_new || is_v6 {

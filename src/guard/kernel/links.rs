@@ -25,6 +25,8 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 /// `struct ifinfomsg`; all zero in a request that goes by the name.
 const LINK_HEADER_BYTES: usize = 16;
+/// What the kernel says at once of what has happened is shorter.
+const EVENT_BYTES: usize = 8_192;
 /// Events are read until none is left, but the loop goes on after this many datagrams.
 const MAX_READS: usize = 64;
 
@@ -55,6 +57,8 @@ pub struct Links {
     has_missed: bool,
     /// When that was done last.
     made_up_at: Instant,
+    /// Where events are read to.
+    room: Vec<u8>,
 }
 
 struct Link {
@@ -93,7 +97,13 @@ impl Links {
             state: State::default(),
             is_reported: false,
         });
-        Ok(Self { events, links: links.collect(), has_missed: false, made_up_at: Instant::ORIGIN })
+        Ok(Self {
+            events,
+            links: links.collect(),
+            has_missed: false,
+            made_up_at: Instant::ORIGIN,
+            room: vec![0; EVENT_BYTES],
+        })
     }
 
     /// Asks for every interface, and reports each for the first time or as it has changed.
@@ -139,9 +149,15 @@ impl Links {
     /// # Errors
     /// Why no more is known than the events that were added until then.
     pub fn read_events(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
-        let mut datagram = vec![0; 8_192];
+        let mut room = std::mem::take(&mut self.room);
+        let result = self.read_through(&mut room, events);
+        self.room = room;
+        result
+    }
+
+    fn read_through(&mut self, datagram: &mut [u8], events: &mut Vec<LinkEvent>) -> nix::Result<()> {
         for _ in 0..MAX_READS {
-            match recv(self.events.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
+            match recv(self.events.as_raw_fd(), datagram, MsgFlags::empty()) {
                 Ok(length) => {
                     for_each_message(datagram.get(..length).unwrap_or_default(), |header, payload| {
                         let address = || parse_address(payload);

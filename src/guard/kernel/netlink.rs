@@ -77,7 +77,8 @@ impl Netlink {
 
     fn ask_batch(&mut self, batch: &[Request], hear: &mut dyn FnMut(&[u8])) -> Vec<nix::Result<()>> {
         let first = self.sequence.wrapping_add(1);
-        let mut bytes = Vec::new();
+        let whole = |request: &Request| (HEADER_BYTES + request.body.len()).next_multiple_of(4);
+        let mut bytes = Vec::with_capacity(batch.iter().map(whole).sum());
         for request in batch {
             self.sequence = self.sequence.wrapping_add(1);
             append_message(&mut bytes, request, NLM_F_REQUEST | NLM_F_ACK, self.sequence);
@@ -145,7 +146,10 @@ pub struct Header {
 /// Hands every message of a datagram to `each`; stops at the first one that is not whole.
 pub fn for_each_message(datagram: &[u8], mut each: impl FnMut(Header, &[u8])) {
     let mut rest = datagram;
-    while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+    // The end of a datagram is no error: to say what is wrong with it would cost more than all the rest.
+    while rest.len() >= HEADER_BYTES
+        && let Ok(message) = NetlinkBuffer::new_checked(rest)
+    {
         let length = message.length() as usize;
         let header = Header { kind: message.message_type(), sequence: message.sequence_number() };
         each(header, rest.get(HEADER_BYTES..length).unwrap_or_default());

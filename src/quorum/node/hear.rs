@@ -125,6 +125,11 @@ impl Node {
         }
     }
 
+    /// Modem lines that were noted like that a moment ago are no event.
+    pub fn knows_lines(&self, now: Instant, path: PathId, lines: Option<Lines>) -> bool {
+        self.paths.get(path.index()).is_some_and(|here| here.detector.knows_lines(now, lines))
+    }
+
     pub(super) fn note_lines(&mut self, now: Instant, path: PathId, lines: Option<Lines>) {
         if let Some(here) = self.paths.get_mut(path.index()) {
             let before = (here.detector.lines(), here.detector.lines_dropped_at());

@@ -158,12 +158,14 @@ impl Node {
     /// may take the shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once
     /// an interval.
     pub(super) fn is_in_haste(&self) -> bool {
+        let Some(dropped_at) = self.lines_dropped_at().max(self.peer.lines_dropped_at()) else {
+            return false;
+        };
         // The peer reckons with the interval of the cable, which may be the longest.
         let interval = self.policy.longest_interval();
-        let dropped_at = self.lines_dropped_at().max(self.peer.lines_dropped_at());
         let outlived = outlived_for(interval) + interval;
-        let is_late = |at: Instant| self.peer.acknowledged().is_none_or(|acked| acked <= at + outlived);
-        !self.is_shortcut_closed() && dropped_at.is_some_and(is_late)
+        let is_late = self.peer.acknowledged().is_none_or(|acked| acked <= dropped_at + outlived);
+        is_late && !self.is_shortcut_closed()
     }
 
     /// The peer takes no shortcut: its file is another one, and it has shown that it knows ours.
