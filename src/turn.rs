@@ -18,8 +18,8 @@
 //!    judged already, and only what was handed in can change anything: then the kernel's word counts from
 //!    when the wait was over. From the deadline on it counts only where the kernel had nothing until then,
 //!    since a process that was stopped does not know when it woke.
-//! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one. A turn before the
-//!    deadline that brought only what puts the deadline off ends without one: nothing is judged in it.
+//! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one. A turn before
+//!    the deadline that brought only what puts the deadline off ends without one: nothing is judged in it.
 //! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are
 //!    opened again.
 

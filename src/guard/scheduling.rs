@@ -52,8 +52,8 @@ const OOM_ORDINARY: &[u8] = b"0";
 const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
 /// How much memory could be locked before we came.
 static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
-/// Stack that is touched before it is locked: more than a turn needs. Of the router build's agent one was seen to
-/// take 28 KB, of its guard less than 52 KB, which the kernel had made room for by then.
+/// Stack that is touched before it is locked: more than a turn needs. Of the router build's agent one was
+/// seen to take 28 KB, of its guard less than 52 KB, which the kernel had made room for by then.
 const STACK_BYTES: usize = 48 * 1024;
 
 /// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it goes before everything

@@ -7,7 +7,6 @@ use super::Node;
 use crate::pair::{GroupId, Role};
 use crate::quorum::group::Group;
 use crate::quorum::timers::Timer;
-use crate::reasons::Block;
 use crate::time::Instant;
 
 /// What the next deadline is for.
@@ -47,6 +46,10 @@ pub enum Waiting {
     AnswerAges,
     /// The wait of the second node ends.
     Second,
+    /// The peer has heard that we would take what nobody holds.
+    Claimed,
+    /// The watchdog of the peer's box must have fired.
+    PeerReset,
     /// The preferred node asks for its group back.
     Failback,
     /// The peer has seen more witnesses than we do for long enough.
@@ -100,14 +103,11 @@ impl Node {
         (earliest.at, earliest.why)
     }
 
-    /// On every tick: the node wakes when the wait of a decision ends. Two may be over for up to an interval
-    /// before that is looked at, with the next beat: the reset of a peer's box, and what was claimed for two
-    /// beats.
+    /// On every tick: the node wakes when the wait of a decision ends.
     pub(super) fn assert_awake_for_waits(&self, now: Instant) {
         let is_waiting = |group: &&Group| matches!(group.role, Role::Backup | Role::Faulty);
         for wait in self.groups.iter().filter(is_waiting).filter_map(|group| group.said) {
-            let can_be_late = matches!(wait.block, Block::Exclusive | Block::PeersTurn);
-            let is_awake = wait.until <= now || self.expected_by <= wait.until || can_be_late;
+            let is_awake = wait.until <= now || self.expected_by <= wait.until;
             debug_assert!(is_awake, "nothing wakes the node when {:?} ends", wait.block);
         }
     }
@@ -127,7 +127,7 @@ impl Node {
     }
 
     /// What is reckoned anew for each group.
-    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 10] {
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 12] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
@@ -140,6 +140,8 @@ impl Node {
             (only_if(is_asking, || group.probe.clear_at(wait)), Waiting::ProbeClear),
             (only_if(is_asking, || self.answer_ages_at(group)), Waiting::AnswerAges),
             (self.second_at(group), Waiting::Second),
+            (self.claimed_at(group), Waiting::Claimed),
+            (self.reset_at(id), Waiting::PeerReset),
             (only_if(group.role == Role::Backup, || self.failback_at(id, group)), Waiting::Failback),
             (only_if(does_serve, || self.outseen_at(group)), Waiting::Outseen),
         ]

@@ -26,13 +26,7 @@ impl Node {
             is_exclusive: policy.is_some_and(|policy| policy.is_exclusive),
             in_jeopardy: self.policy.in_jeopardy,
         };
-        Situation {
-            peer,
-            own: self.own_facts(id, group),
-            wire,
-            clock: self.clock(now, id, group, rule),
-            rule,
-        }
+        Situation { peer, own: self.own_facts(id, group), wire, clock: self.clock(now, id, group), rule }
     }
 
     fn peer_facts(&self, now: Instant, id: GroupId, group: &Group) -> PeerFacts {
@@ -78,10 +72,8 @@ impl Node {
     }
 
     /// What time brings about. What is not set is over already; what nothing will bring about is never.
-    fn clock(&self, now: Instant, id: GroupId, group: &Group, rule: GroupRule) -> Clock {
+    fn clock(&self, now: Instant, id: GroupId, group: &Group) -> Clock {
         let over = |at: Option<Instant>| at.unwrap_or(Instant::ORIGIN);
-        let never = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
-        let two_beats = self.pace() + self.pace();
         let listened_at = if self.was_ever_heard { Instant::ORIGIN } else { self.cold_start_ends(id) };
         let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
         Clock {
@@ -93,12 +85,12 @@ impl Node {
             listening_asks_at: listened_at - lead,
             silent_at: self.drift_passes(),
             released_at: self.peer_released_at(),
-            reset_at: if rule.is_exclusive { self.peer_reset_at() } else { Instant::NEVER },
+            reset_at: self.reset_at(id),
             fence_again_at: group.timers.at(Timer::FenceAgain),
             offered_until: over(group.timers.get(Timer::Offer)),
             unsteady_until: over(group.timers.get(Timer::Unsteady)),
             second_at: self.second_at(group),
-            claimed_at: never(group.claims_since.map(|since| since + two_beats)),
+            claimed_at: self.claimed_at(group),
             retry_at: group.timers.at(Timer::Retry),
             lease_until: group.lease_until,
             renew_at: self.renews_at(now, group),

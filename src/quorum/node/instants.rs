@@ -51,6 +51,17 @@ impl Node {
         group.vacant_since.map_or(Instant::NEVER, |since| since + self.second_waits())
     }
 
+    /// When the peer has heard that we would take what nobody holds.
+    pub(super) fn claimed_at(&self, group: &Group) -> Instant {
+        group.claims_since.map_or(Instant::NEVER, |since| since + self.pace() + self.pace())
+    }
+
+    /// When the peer's watchdog must have fired, for a group that only that makes free.
+    pub(super) fn reset_at(&self, id: GroupId) -> Instant {
+        let is_exclusive = self.policy.groups.get(id.index()).is_some_and(|policy| policy.is_exclusive);
+        if is_exclusive { self.peer_reset_at() } else { Instant::NEVER }
+    }
+
     /// When a node that never heard its peer may serve: it listens anew after somebody who was not
     /// understood. What the peer needs to let go is what the same configuration makes us announce, if no run
     /// of ours was told.

@@ -16,8 +16,8 @@ use crate::quorum::succession::Restraint;
 use crate::time::Instant;
 
 impl Node {
-    /// This turn has to end with a tick: the pair was not at rest at the last one, or something was heard since
-    /// that is no routine.
+    /// This turn has to end with a tick: the pair was not at rest at the last one, or something was heard
+    /// since that is no routine.
     pub fn is_stirred(&self) -> bool {
         self.is_stirred
     }

@@ -15,8 +15,8 @@ use super::silence::LineEvidence;
 /// For how long a turn may overlook what has arrived, by a clock that is a little slow.
 const OVERLOOKED: Span = Span::from_us(PROMPT.as_us() + 100);
 
-/// What a span may lose on its way from a box's clock to the true time and back. A stall that begins when a path
-/// falls silent moves its last beat to exactly that.
+/// What a span may lose on its way from a box's clock to the true time and back. A stall that begins when a
+/// path falls silent moves its last beat to exactly that.
 const ROUNDED: Span = Span::from_us(2);
 
 /// What one side's agent was given by its peer, in its present run.
