@@ -7,6 +7,7 @@ use super::Node;
 use crate::pair::{GroupId, Role};
 use crate::quorum::group::Group;
 use crate::quorum::timers::Timer;
+use crate::reasons::Block;
 use crate::time::Instant;
 
 /// What the next deadline is for.
@@ -103,11 +104,13 @@ impl Node {
         (earliest.at, earliest.why)
     }
 
-    /// On every tick: the node wakes when the wait of a decision ends.
+    /// On every tick: the node wakes when the wait of a decision ends. A claim that was taken back in the same
+    /// tick has no end.
     pub(super) fn assert_awake_for_waits(&self, now: Instant) {
-        let is_waiting = |group: &&Group| matches!(group.role, Role::Backup | Role::Faulty);
-        for wait in self.groups.iter().filter(is_waiting).filter_map(|group| group.said) {
-            let is_awake = wait.until <= now || self.expected_by <= wait.until;
+        for group in self.groups.iter().filter(|group| matches!(group.role, Role::Backup | Role::Faulty)) {
+            let Some(wait) = group.said else { continue };
+            let is_taken_back = wait.block == Block::PeersTurn && group.claims_since.is_none();
+            let is_awake = wait.until <= now || self.expected_by <= wait.until || is_taken_back;
             debug_assert!(is_awake, "nothing wakes the node when {:?} ends", wait.block);
         }
     }
