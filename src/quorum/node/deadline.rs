@@ -107,7 +107,8 @@ impl Node {
     /// On every tick: the node wakes when the wait of a decision ends. A claim that was taken back in the same
     /// tick has no end.
     pub(super) fn assert_awake_for_waits(&self, now: Instant) {
-        for group in self.groups.iter().filter(|group| matches!(group.role, Role::Backup | Role::Faulty)) {
+        let is_waiting = |group: &&Group| matches!(group.role, Role::Backup | Role::Faulty);
+        for group in self.groups.iter().filter(is_waiting) {
             let Some(wait) = group.said else { continue };
             let is_taken_back = wait.block == Block::PeersTurn && group.claims_since.is_none();
             let is_awake = wait.until <= now || self.expected_by <= wait.until || is_taken_back;
