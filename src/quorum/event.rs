@@ -50,8 +50,8 @@ pub enum Event<'a> {
     Lines(PathId, Option<Lines>),
     /// The operator asks; answered by exactly one [`Effect::Reply`].
     Operator(Demand),
-    /// Our watchdog is armed: at the latest so many seconds after our last sign of life it has reset this
-    /// box. Zero: not armed.
+    /// Our watchdog is armed: it has reset this box at the latest so many seconds after our last sign of
+    /// life. Zero: it is not armed.
     Watchdog(u8),
     /// Hand over, say goodbye, exit.
     Stop,
@@ -89,7 +89,7 @@ fn no_beat<'a>() -> &'a Beat {
     NONE
 }
 
-/// What an operator can ask of a running node, which knows groups by their ids; a person by their names.
+/// What an operator can ask of a running node. The node knows groups by their ids, a person by their names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Demand<Group = GroupId> {
     /// Let the peer serve a group that we serve.
@@ -110,7 +110,7 @@ pub enum Demand<Group = GroupId> {
 }
 
 impl<Group> Demand<Group> {
-    /// The same of a group that is called otherwise; `None` if `rename` knows none.
+    /// The same demand, with its group as `rename` names it; `None` if `rename` does not know the group.
     pub fn with<Other>(self, rename: impl FnOnce(Group) -> Option<Other>) -> Option<Demand<Other>> {
         Some(match self {
             Self::Handover(group) => Demand::Handover(rename(group)?),
@@ -122,7 +122,7 @@ impl<Group> Demand<Group> {
         })
     }
 
-    /// It keeps the node from something until it is ended.
+    /// It keeps the node from doing something, until an operator ends it.
     pub fn is_ban(&self) -> bool {
         match self {
             Self::Standby { .. } => true,
@@ -134,10 +134,10 @@ impl<Group> Demand<Group> {
 
 /// What numbers a node's frames and seals them, for the run of the peer that it has adopted.
 pub trait Voice {
-    /// The number for the next frame: above all before it.
+    /// The number for the next frame. It is above the number of every frame before.
     fn next_number(&mut self) -> u32;
 
-    /// The version of the hello that has to go out with the beats of this interval, if one has to.
+    /// The version of the hello that is due with the beats of this interval; none if no hello is due.
     fn next_hello(&mut self, now: Instant, is_heard: bool) -> Option<Version>;
 
     /// A beat for `path`, or nothing where no peer could understand it.
@@ -160,10 +160,11 @@ pub enum Effect {
     ShowHolding(bool),
     /// Have the guard do something.
     Order(Ticket),
-    /// The peer's operators ask something, or answer ours.
+    /// Hand this on: an operator of the peer's asks something, or answers one of ours.
     Aside(PathId, Aside),
-    /// Leave what [`crate::quorum::Node::deposit`] says with the guard: at every beat, and as often where
-    /// there is none. It is also the sign of life by which the guard knows the agent from one that hangs.
+    /// Leave with the guard what [`crate::quorum::Node::deposit`] says: at every beat, and just as often
+    /// while no beat is due. It is a sign of life too: the guard takes an agent that leaves nothing for one
+    /// that hangs.
     Deposit,
     /// Tell the operator's logs.
     Record(Record),
@@ -173,14 +174,15 @@ pub enum Effect {
     Exit,
 }
 
-/// What one step asks for at most for one path: a beat, a hello, its state, and its lines or its deafness.
+/// The most effects of one step for one path: a beat, a hello, its state, and its lines or its deafness.
 pub const MOST_FOR_A_PATH: usize = 4;
-/// The same for one group. The longest is a faulty one that may try again and takes: its two roles, a release
-/// of leftovers, a probe before the decision and one after it, the taking with its order, its term if that is
-/// the last one, the question who the peer is, and the line 'I hold services'.
+/// The most effects of one step for one group. A faulty group that may try again, and is taken, needs the
+/// most: its two roles, a release of leftovers, a probe before the decision and one after it, the taking with
+/// its order, its term if that is the last one, the question who the peer is, and the line 'I hold services'.
 pub const MOST_FOR_A_GROUP: usize = 10;
-/// The same for the node as a whole: its stall, verdict, jeopardy and guard, the peer's trouble, the ends of
-/// maintenance and standby, its leaving, a deposit, questions to witnesses and to the peer.
+/// The most effects of one step for the node as a whole: its stall, verdict, jeopardy and guard, the peer's
+/// trouble, the ends of maintenance and standby, its leaving, a deposit, questions to witnesses and to the
+/// peer.
 const MOST_FOR_THE_NODE: usize = 16;
 const MAX_EFFECTS: usize = MOST_FOR_A_PATH * MAX_PATHS + MOST_FOR_A_GROUP * MAX_GROUPS + MOST_FOR_THE_NODE;
 

@@ -1,9 +1,9 @@
-//! What one more fault would come to, by what is known now: for who asks. Nothing is decided by it; it asks
-//! the decision.
+//! What one more fault would lead to, as far as is known now. It is only shown, nothing is decided by it: it
+//! asks the decision itself.
 //!
-//! A loss leaves one node, or both, beside silence. Their situations are the present ones with what that
-//! silence changes, and [`decide`] says what they would do, and for what they would wait. Where the present
-//! evidence does not tell, nothing is promised.
+//! After a loss one node, or both, hear nothing. The situation of each is the present one with what that
+//! silence changes. [`decide`] then says what the node would do, and what it would wait for. Where the
+//! present evidence is not enough, nothing is promised.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub enum NextFault {
 /// What becomes of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Prospect {
-    /// Who serves it goes on.
+    /// The node that serves it goes on.
     ServedOn,
     /// The other node serves its addresses after so long at most.
     TakenOver(Span),
@@ -44,7 +44,7 @@ pub enum Prospect {
     NotTaken(Block),
     /// The other node is away, or says that it could not serve it.
     NotAble,
-    /// Who serves it lets it go, and the other one does not take it.
+    /// The node that serves it lets it go, and the other one does not take it.
     LetGo(ReleaseReason),
     /// Both may serve it: neither can know of the other.
     MayBeServedTwice,
@@ -79,7 +79,7 @@ pub struct Forecast {
 /// Silence, release mechanisms, watchdog, and the decision after them.
 const MOST_WAITS: usize = 4;
 
-/// How long after the last frame what is certain of a silent peer.
+/// How long after the last frame of a silent peer each of these is certain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
     /// Its silence may be believed.
@@ -132,8 +132,9 @@ pub(super) fn in_silence(s: Situation) -> Situation {
     }
 }
 
-/// What a node that stands by does in this situation, which begins with the peer's last frame. What silence
-/// makes certain in time it waits for, as the decision says; what else keeps it is no matter of the fault.
+/// What a node that stands by does in this situation, which begins with the peer's last frame. It waits for
+/// what silence makes certain in time, as the decision says. Whatever else keeps it has nothing to do with
+/// the fault.
 pub(super) fn taken(mut s: Situation, waits: Waits) -> Prospect {
     let began = s.clock.now;
     let never = |wait: Option<Span>| wait.map_or(Instant::NEVER, |wait| began + wait);
@@ -168,8 +169,8 @@ pub(super) fn kept(situation: Situation) -> Prospect {
     }
 }
 
-/// What both do comes to, where neither hears the other and both live. Who holds answers a probe, if the wire
-/// that is probed is not the one that failed.
+/// What becomes of a group while both nodes live and neither hears the other. The holder answers a probe,
+/// unless the wire that is probed is the one that failed.
 pub(super) fn parted(kept: Prospect, taken: Prospect) -> Prospect {
     match (kept, taken) {
         (Prospect::LetGo(_), Prospect::TakenOver(after)) => Prospect::TakenOver(after),

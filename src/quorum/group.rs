@@ -13,25 +13,24 @@ use crate::time::{Instant, Span};
 
 /// How long a node that failed to serve waits before it may try again.
 pub const RETRY_AFTER: Span = Span::from_s(10);
-/// What was prepared is let go again if it may not be taken for so long, and two leases: that is longer than
-/// what a peer that has just died needs to let go.
+/// How long, on top of two leases, what was prepared may wait to be taken; then it is let go again. A peer
+/// that has just died needs less than that to let go.
 pub const PREPARED_FOR: Span = Span::from_s(10);
-/// How long a fence that could not be confirmed is left alone: one that works all the same must not keep the
-/// peer from booting.
+/// How long a fence is left alone that could not be confirmed. It may work all the same, and must not keep
+/// the peer from booting.
 pub const FENCE_AGAIN_AFTER: Span = Span::from_s(300);
-/// How long nothing is let go again for a peer that did not take what was let go for it; twice as long each
-/// time.
+/// How long nothing more is let go for a peer that did not take the last offer; twice as long each time.
 pub const UNUSED_WAIT: Span = Span::from_s(10);
-/// For so long after a group was taken from a peer that let it go, an answer of the peer's says that its
-/// kernel did not.
+/// For so long after a group was taken from a peer that let it go, an answer of the peer means that its
+/// kernel has not let it go.
 pub const STILL_HELD_WITHIN: Span = Span::from_s(1);
 /// Our own announcements answer a foreign claim at most this often, so that two holders do not flood the
 /// wire.
 pub const DEFEND_EVERY: Span = Span::from_s(1);
 /// How long a foreign claim for what we serve is shown.
 pub const CLAIM_SHOWN: Span = Span::from_s(60);
-/// How long an answer of the guard may take before the order is given once more: it may have hung, and its
-/// socket have been full.
+/// How long the guard may take to answer before the order is given once more. It may have hung, with its
+/// socket full.
 pub const REPEAT_AFTER: Span = Span::from_s(1);
 /// How long an operator's request stands before it lapses.
 pub const WISH_LASTS: Span = Span::from_s(10);
@@ -39,7 +38,7 @@ pub const WISH_LASTS: Span = Span::from_s(10);
 pub const STEADY_AFTER: Span = Span::from_s(3_600);
 /// A failback waits at most two to the power of this times its setting.
 pub const MAX_FLAPS: u8 = 5;
-/// What a failback waits for at least, before doubling, once the group was lost without a plan.
+/// The least that a failback waits, before doubling, once the group was lost without a plan.
 pub const FLAP_WAIT: Span = Span::from_s(5);
 
 /// A renewal on its way.
@@ -47,7 +46,7 @@ pub const FLAP_WAIT: Span = Span::from_s(5);
 pub struct Renewal {
     /// Its order.
     pub token: Token,
-    /// When it was ordered: from then the new lease is reckoned, once it is confirmed.
+    /// When it was ordered. Once it is confirmed, the new lease is reckoned from then.
     pub sent_at: Instant,
 }
 
@@ -60,7 +59,7 @@ pub struct Tied {
     pub began_at: Instant,
     /// How long no path had heard the peer before, if so.
     pub unheard: Option<Span>,
-    /// The operator was told while it lasted.
+    /// The operator has been told that it lasts.
     pub is_said: bool,
 }
 
@@ -79,13 +78,13 @@ pub struct Group {
     pub letting_go: ReleaseOrder,
     /// The renewal on its way.
     pub renewal: Option<Renewal>,
-    /// For what it waits, and until when.
+    /// What it waits for, and until when.
     pub timers: Timers,
     /// Until when the kernel keeps the addresses at least.
     pub lease_until: Instant,
     /// How many times in a row the peer did not take what was let go for it.
     pub unused_offers: u8,
-    /// The peer says that it did.
+    /// The peer says that it has let the group go.
     pub has_peer_yielded: bool,
     /// The release on its way is for the peer.
     pub is_offering: bool,
@@ -101,7 +100,7 @@ pub struct Group {
     pub peer_unable_since: Option<Instant>,
     /// Since when nobody has served it, as far as we know.
     pub unserved_since: Option<Instant>,
-    /// The same, and nobody is about to take it or lets it go.
+    /// Since when nobody has served it, is about to take it, or lets it go.
     pub idle_since: Option<Instant>,
     /// Why it is not held here, or not all of it.
     pub fault: Option<Fault>,
@@ -113,14 +112,14 @@ pub struct Group {
     pub claims_since: Option<Instant>,
     /// The peer could not take it over from us, as we have said.
     pub is_peer_unable: bool,
-    /// Which run of the peer's, and for which term, let its lease of it lapse.
+    /// The run and the term of the peer's under which its lease of the group has lapsed.
     pub lapsed_there: Option<(Incarnation, u32)>,
     /// The peer claims it together with us: when it stops, we announce again.
     pub tied: Option<Tied>,
-    /// Taken on the peer's word: the MAC that had answered for an address of it by then, if any, and since
-    /// when we have had it.
+    /// Since when we have had it, if it was taken on the peer's word; and the MAC that had answered for one
+    /// of its addresses by then, if any.
     pub taken_from: Option<(Option<[u8; 6]>, Instant)>,
-    /// When the peer's kernel last answered for an address of what it has let go for us.
+    /// When the peer's kernel last answered for an address that the peer has let go for us.
     pub still_held_at: Option<Instant>,
     /// What the wire says.
     pub probe: Probe,
@@ -132,13 +131,13 @@ pub struct Group {
     pub defend_from: Instant,
     /// An operator has moved it to the peer: no failback undoes that.
     pub is_given_away: bool,
-    /// The scripts that run before its addresses run: it is let go by a release, not by a word.
+    /// The scripts that come before its addresses run. It takes a release to let it go.
     pub is_prepared: bool,
     /// Unplanned losses since the group was last served for long: each doubles the wait for a failback.
     pub flaps: u8,
     /// Since when we have served it.
     pub active_since: Option<Instant>,
-    /// Why it is not taken, as was recorded last, and until when.
+    /// Why it is not taken, and until when, as was recorded last.
     pub said: Option<Wait>,
     /// The MAC that was last recorded to answer for one of its addresses.
     pub said_mac: Option<[u8; 6]>,
@@ -189,7 +188,7 @@ impl Default for Group {
 }
 
 impl Tied {
-    /// It is over: one of both has let go.
+    /// The record of both serving it, once one of them has let go.
     pub fn incident(&self, now: Instant, group: GroupId, is_kept: bool) -> Incident {
         let began = now.since(self.began_at);
         Incident { group, is_kept, began, settled_in: now.since(self.seen_at), unheard: self.unheard }
@@ -197,20 +196,22 @@ impl Tied {
 }
 
 impl Group {
-    /// A term that we heard of, or are about to serve under. Says whether it has just become the highest that
-    /// there is: from then on two that serve are told apart by their names alone.
+    /// Notes a term that we heard of, or are about to serve under. Says whether it has just become the
+    /// highest possible one: from then on two that serve are told apart by their names alone.
     pub fn note_term(&mut self, term: u32) -> bool {
         let before = self.term;
         self.term = before.max(term).min(MAX_TERM);
         before < MAX_TERM && self.term == MAX_TERM
     }
 
-    /// Scripts run before its addresses come: nothing is held, and the wire is asked as for a backup.
+    /// The scripts that come before its addresses run. Nothing is held, and the wire is asked as for a
+    /// backup.
     pub fn is_preparing(&self) -> bool {
         self.role == Role::Acquiring && self.timers.is_set(Timer::Prepare)
     }
 
-    /// What comes before its addresses runs. They are ordered once everything was judged anew.
+    /// The scripts that come before its addresses run. The addresses are ordered once everything was judged
+    /// anew.
     pub fn stay_prepared(&mut self, now: Instant, lease: Span) {
         (self.is_prepared, self.pending, self.lease_until) = (true, None, Instant::NEVER);
         self.timers.stop(Timer::Renewal);
@@ -222,11 +223,11 @@ impl Group {
         self.fault.is_some_and(Fault::is_refusal)
     }
 
-    /// What cannot be, whatever comes in. Looked at after every event, in tests and in the simulator.
+    /// Checks what must be so whatever comes in. It runs after every event, in tests and in the simulator.
     ///
     /// # Panics
     ///
-    /// If it is so, where debug assertions are on.
+    /// If it is not so, where debug assertions are on.
     pub fn assert_sound(&self) {
         let is_expecting = self.pending.is_some() || self.timers.is_set(Timer::ReleaseAgain);
         match self.role {
@@ -274,7 +275,7 @@ impl Group {
         GroupReport { tag, role: self.role, term: self.said_term(), word }
     }
 
-    /// The term that it is held under; not held, the highest one that is known.
+    /// The term under which it is held; if it is not held, the highest one that is known.
     pub fn said_term(&self) -> u32 {
         if self.role.is_holding() { self.held_term } else { self.term }
     }
@@ -284,7 +285,7 @@ impl Group {
         self.role == Role::Active && self.still_held_at.is_some_and(|at| now.since(at) < STILL_HELD_WITHIN)
     }
 
-    /// The peer did not take what was let go for it: the next time it asks, it waits.
+    /// The peer did not take what was let go for it. When it asks the next time, it has to wait.
     pub fn note_unused_offer(&mut self, now: Instant) {
         let wait = UNUSED_WAIT.fraction(1u64.wrapping_shl(u32::from(self.unused_offers)), 1);
         self.timers.set(Timer::NextOffer, now + wait);

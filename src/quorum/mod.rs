@@ -5,12 +5,12 @@
 //!
 //! * [`verdict`]: what the paths together say of the peer
 //! * [`facts`]: everything that bears on one group, and what can be decided
-//! * [`takeover`]: when a backup takes a group; and if it does not, why not, and until when
+//! * [`takeover`]: when a backup takes a group; if it does not, why not, and until when
 //! * [`holding`]: when a holder lets go at once, and when it renews
 //! * [`moves`]: what goes over in good order
 //! * [`decide`]: which of the three a role asks
 //! * [`roles`]: what becomes of a role
-//! * [`timers`]: for what a group waits, and until when
+//! * [`timers`]: what a group waits for, and until when
 //! * [`timing`]: the arithmetic that keeps one node from taking what the other still holds
 //! * [`probe`]: what the wire says of the group's addresses
 //! * [`succession`]: what outlives an agent that died, and how its successor goes on

@@ -28,11 +28,11 @@ pub fn hand_over(s: &Situation) -> Option<Decision> {
     reason.filter(|_| may_go).map(|reason| Decision::Release(Release { first, reason, offer }))
 }
 
-/// Who takes what nobody holds: only a node whose claim the peer has acknowledged. What the peer said with
-/// that is what it knew then, and from then on it does not go before us unless it is the first. If both
-/// claim, the first one takes it: the preferred node, else the lower name, and by name alone where the files
-/// differ. Time gives the first one its turn, and makes nothing safe: the second one claims when it has
-/// waited for the first, and takes two beats later.
+/// Whether we may take what nobody holds. Only a node may whose claim the peer has acknowledged: what the
+/// peer said with that is what it knew then, and from then on it does not go before us unless it is the
+/// first. If both claim the group, the first one takes it: the preferred node, else the one with the lower
+/// name, and by name alone where the files differ. Time only gives the first one its turn; it makes nothing
+/// safe. The second one claims the group when it has waited for the first, and takes it two beats later.
 ///
 /// # Errors
 ///
@@ -78,15 +78,15 @@ pub(super) fn is_free_for_us(s: &Situation) -> bool {
         && is_next(s)
 }
 
-/// Whether we say that we would take what nobody holds: it is taken once the peer has heard that. Who could
-/// not hold it leaves it to a peer that could.
+/// Whether we say that we would take what nobody holds. It is taken once the peer has heard that. A node that
+/// could not hold it leaves it to a peer that could.
 pub fn claims(role: Role, s: &Situation) -> bool {
     let is_left_to_peer = s.own.is_address_refused && s.peer.is_able;
     role == Role::Backup && is_free_for_us(s) && s.clock.is_past(s.clock.judged_at) && !is_left_to_peer
 }
 
-/// Whether the preferred node asks for its group back: it has been well for long enough. What an operator has
-/// moved stays where it is, until this node has been away or has it back.
+/// Whether the preferred node asks for its group back: when it has been well for long enough. A group that an
+/// operator has moved stays where it is, until this node has been away or has it back.
 pub fn asks_back(role: Role, s: &Situation) -> bool {
     role == Role::Backup
         && s.clock.is_past(s.clock.failback_at)
@@ -111,15 +111,15 @@ pub struct Standbys {
     pub asked_at: Option<Instant>,
     /// Since when the peer has said that it is in standby.
     pub theirs_since: Option<Instant>,
-    /// When the newest of our beats left that the peer has acknowledged.
+    /// When the newest beat of ours left that the peer has acknowledged.
     pub acked_at: Option<Instant>,
-    /// Two that were asked for so shortly one after the other crossed.
+    /// Two standbys that were asked for within this time of each other have crossed.
     pub late_after: Span,
 }
 
-/// Of two nodes that were put into standby at the same instant the one with the lower name comes back, since
-/// otherwise nobody would serve. Who was forced stays: the operator said so. And whoever puts the second node
-/// into standby knowing of the first one means it.
+/// Whether this node comes back from standby. If both nodes were put into standby at the same instant, the
+/// one with the lower name comes back, since otherwise nobody would serve. A node that was forced stays: the
+/// operator said so. And an operator who puts the second node into standby knowing of the first one means it.
 pub fn yields_standby(s: &Standbys) -> bool {
     let (Some(ours), Some(theirs)) = (s.asked_at, s.theirs_since) else { return false };
     let did_know = s.acked_at.is_some_and(|acked| acked >= ours);

@@ -8,7 +8,7 @@ use crate::time::{Instant, Span};
 /// How long an answer may take at most: an idle Pentium answers an ARP request within a millisecond, a busy
 /// one within ten.
 const LONGEST_WAIT: Span = Span::from_ms(100);
-/// Between two queries at least, however short the wait.
+/// The least time between two queries, however short the wait.
 const SHORTEST_GAP: Span = Span::from_ms(5);
 
 /// What the probe has shown.
@@ -16,15 +16,15 @@ const SHORTEST_GAP: Span = Span::from_ms(5);
 pub enum Finding {
     /// No probe has run long enough.
     Unknown,
-    /// The queries cannot leave, or their answers not come in: silence proves nothing.
+    /// The queries cannot leave, or no answer can come in: silence proves nothing.
     Impossible,
     /// Somebody answers for a VIP of the group.
     VipAnswers,
     /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel
     /// lives and let the VIP go.
     VipLetGo,
-    /// No VIP answers, but the peer's own address does, or something of the group or the peer did since the
-    /// peer fell silent: its box lived on, and that nothing answers now may be a cut LAN.
+    /// No VIP answers. But the peer's own address does, or an address of the group or the peer has answered
+    /// since the peer fell silent: its box lived on, and a cut LAN may be why nothing answers now.
     PeerAnswers,
     /// Nobody has answered two queries, each waited for, since the peer fell silent.
     Clear,
@@ -40,13 +40,12 @@ pub struct Probe {
     /// The last query could not be put.
     is_impossible: bool,
     last_sent_at: Option<Instant>,
-    /// When the last query that has left, or was ordered before nobody asked any more, was ordered: what was
-    /// heard since may answer it.
+    /// When the last query was ordered that has left, or that was ordered before asking ended. What was heard
+    /// since may answer it.
     last_asked_at: Option<Instant>,
     /// Sent time of the first query after the last answer for a VIP.
     quiet_since: Option<Instant>,
-    /// Sent time of the second one. A single query, or its answer, may be lost, or meet a kernel that is
-    /// busy.
+    /// Sent time of the second one. A single query or its answer may be lost, or meet a busy kernel.
     quiet_again_at: Option<Instant>,
     vip_answered_at: Option<Instant>,
     peer_answered_at: Option<Instant>,
@@ -56,8 +55,8 @@ pub struct Probe {
     aging: Option<Aging>,
 }
 
-/// What answers right after the lines of a cable have dropped says no more than a beat would have: that the
-/// box had power then.
+/// An answer right after the lines of a cable have dropped shows no more than a beat would have: that the box
+/// had power then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Aging {
     /// Answers before this instant age.
@@ -66,8 +65,8 @@ pub struct Aging {
     pub lasts: Span,
 }
 
-/// How long a stranger at a VIP may be too busy to answer. The peer would have said that it holds it, and
-/// whoever is neither must not be fought because it was slow once.
+/// How long a stranger at a VIP may be too busy to answer. The peer would have said that it holds the VIP. A
+/// stranger must not be fought because it was slow once.
 pub const STRANGERS_PATIENCE: Span = Span::from_s(1);
 
 /// How long to wait for answers, so that the result is at hand when dead_after passes.
@@ -75,7 +74,7 @@ pub fn wait(late_after: Span, dead_after: Span) -> Span {
     LONGEST_WAIT.min(dead_after.saturating_sub(late_after).fraction(1, 2))
 }
 
-/// How long a query shows what is so, with queries every `interval` and `wait` for answers to them.
+/// How long a query stays valid, with queries every `interval` and `wait` for their answers.
 pub fn freshness(interval: Span, wait: Span) -> Span {
     interval + interval + wait
 }
@@ -91,13 +90,13 @@ impl Probe {
         now >= self.due_at(interval, wait)
     }
 
-    /// Whether the guard has said nothing of a query for so long that the next one was due.
+    /// Whether the guard has said nothing of a query by the time that the next one was due.
     pub fn is_guard_late(&self) -> bool {
         self.is_guard_late
     }
 
-    /// When the next query is due: every interval, but the second one that nobody answers when the first has
-    /// been waited for, so that both are done when dead_after passes.
+    /// When the next query is due: every interval. But if nobody answers, the second one is due as soon as
+    /// the first has been waited for, so that both are done when dead_after passes.
     pub fn due_at(&self, interval: Span, wait: Span) -> Instant {
         let is_second = self.quiet_since.is_some() && self.quiet_again_at.is_none();
         let gap = if is_second { interval.min(wait).max(SHORTEST_GAP) } else { interval };
@@ -120,8 +119,8 @@ impl Probe {
     /// the other queries have left, before the guard looks at the clock. Whatever was heard since the queries
     /// were ordered counts for them.
     ///
-    /// Who was not asked for longer than `freshness` may have come and gone meanwhile: what nobody answered
-    /// before that is void.
+    /// Somebody who was not asked for longer than `freshness` may have come and gone meanwhile. That nobody
+    /// answered before that is void.
     pub fn sent(&mut self, at: Instant, freshness: Span) {
         (self.pending, self.is_guard_late) = (None, false);
         self.is_impossible = false;
@@ -129,7 +128,7 @@ impl Probe {
             self.end_quiet();
         }
         if self.peer_answered_at < self.last_asked_at {
-            // The last query was answered by nobody: what the peer said before that belongs to another time.
+            // Nobody answered the last query: what the peer said before that belongs to another time.
             self.peer_alone_since = None;
         }
         let asked_at = self.asked_at.unwrap_or(at);
@@ -175,7 +174,7 @@ impl Probe {
         }
     }
 
-    /// What nobody answered so far may not have reached anybody: the LAN was cut. It is asked again.
+    /// What nobody answered so far may have reached nobody: the LAN was cut. It is asked again.
     pub fn doubt(&mut self) {
         (self.pending, self.asked_at) = (None, None);
         self.end_quiet();
@@ -200,9 +199,9 @@ impl Probe {
         self.vip_answered_at.max(self.peer_answered_at)
     }
 
-    /// Nobody asks any more. What has answered after the peer's newest frame, at `heard_at`, is remembered:
-    /// if that was its last, its kernel has outlived it. Not what was asked before that: it may have been
-    /// answered before the frame left.
+    /// Asking ends. An answer after the peer's newest frame, at `heard_at`, is remembered: if that frame was
+    /// its last, its kernel has outlived it. An answer to an earlier question is not: it may have come before
+    /// the frame left.
     pub fn stop(&mut self, heard_at: Option<Instant>) {
         let last_asked_at = self.asked_at.or(self.last_asked_at);
         let is_newer =

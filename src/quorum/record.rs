@@ -14,12 +14,12 @@ use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
 
-/// What was known when a decision fell, as far as it is told.
+/// What was known when a decision was made, as far as it is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What each path said; blind beyond the last one.
+    /// What each path said; those beyond the last one are blind.
     pub paths: [PathState; MAX_PATHS],
-    /// What they said of the peer together.
+    /// What all paths together said of the peer.
     pub verdict: Verdict,
     /// What the peer said of the group.
     pub claim: Claim,
@@ -73,8 +73,8 @@ pub struct Incident {
     pub group: GroupId,
     /// We kept it.
     pub is_kept: bool,
-    /// How long ago both can have begun to serve: the later of our own beginning and the last sign of the
-    /// peer before the silence. The other node knows its own half.
+    /// How long ago both can have begun to serve: since the later of our own beginning and the last sign of
+    /// the peer before the silence. The other node knows its own half.
     pub began: Span,
     /// How long it took from the first frame that told us until one had let go.
     pub settled_in: Span,
@@ -145,7 +145,7 @@ pub enum Record {
         /// Now.
         to: Role,
     },
-    /// A backup does not act although the peer is not simply serving; said once per change.
+    /// A backup does not act although the peer is not simply serving. Said once for each reason.
     Blocked {
         /// Which group.
         group: GroupId,
@@ -184,8 +184,8 @@ pub enum Record {
         /// What they say.
         reading: LineReading,
     },
-    /// A probe's silence proves nothing on a LAN any more, since not even the peer that is heard there
-    /// answers; or it does again.
+    /// Whether the silence of a probe proves nothing on a LAN: not even the peer answers, although it is
+    /// heard there.
     Deaf {
         /// Which path.
         path: PathId,
@@ -233,7 +233,7 @@ pub enum Record {
     StandbyYielded,
     /// The operator put this node into maintenance for so long; `None`: it is over.
     Maintenance(Option<Span>),
-    /// Both nodes serve a group, and it is not settled within the time that takes.
+    /// Both nodes serve a group, and have not settled it within the time that this takes.
     BothServe(GroupId),
     /// Both nodes served a group at once, and one of them lets it go. Recorded by both when it is over.
     Incident(Incident),
@@ -248,8 +248,8 @@ pub enum Record {
     },
 }
 
-/// What records have in common that are told apart by their details only: a flood is one of these. Two MACs
-/// that claim the same address are of one kind; two states of a path are not.
+/// What records have in common that differ only in their details: a flood is of one kind. Two MACs that claim
+/// the same address are of one kind; two states of a path are not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Kind {
     what: Discriminant<Record>,
@@ -269,9 +269,9 @@ enum About {
     Is(bool),
 }
 
-/// What others can cause is said so often in [`WINDOW`](crate::limit::WINDOW), then counted.
+/// Records that others can cause are said so often in [`WINDOW`](crate::limit::WINDOW), then counted.
 const MOST_CAUSED: u16 = 4;
-/// The same of what was decided: more often than an operator or a real fault could.
+/// The same for decisions: more often than an operator or a real fault could cause them.
 const MOST_DECIDED: u16 = 60;
 
 impl Record {
@@ -314,7 +314,7 @@ impl Record {
     }
 
     /// How many of its kind are said in [`WINDOW`](crate::limit::WINDOW) before the rest is counted. A
-    /// decision is held back only where it could not be one of a person or a fault any more.
+    /// decision is held back only when no person and no fault could have caused so many.
     pub const fn most_said(&self) -> u16 {
         match self {
             Self::Path { .. }

@@ -15,14 +15,14 @@ pub enum RoleEvent {
     AddressesGone,
     /// The guard confirmed: nothing is held.
     Released,
-    /// The same, after a release for which we are to blame: not to be taken again at once.
+    /// The same, after a release for which this node is to blame: it must not take the group again at once.
     ReleasedUnfit,
     /// The order to take it came too late and was not carried out.
     TooLate,
     /// It could not be taken; nothing is held.
     CannotServe,
-    /// Its addresses are gone, a script could not be stopped; that is ordered again. Until it has stopped the
-    /// peer must not start it.
+    /// Its addresses are gone, but a script could not be stopped; the stop is ordered again. The peer must
+    /// not start that script until it has stopped.
     CannotStop,
     /// Its release could not be confirmed; it is ordered again.
     NotReleased,

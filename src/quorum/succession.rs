@@ -4,12 +4,13 @@
 //! more than that, and nothing may be believed that was only true of the dead one. So two things are handed
 //! over, and no more:
 //!
-//! * the [`Deposit`], which the agent leaves with its guard at every beat: what it alone knows, and what a
-//!   holder is bound by. It may be a beat old; everything in it is such that older means more careful.
-//! * for each group what the guard itself has in hand, [`Holding`]: that is the truth about what is held.
+//! * the [`Deposit`], which the agent leaves with its guard at every beat: what it alone knows, and what
+//!   binds a holder. It may be a beat old; in all of it, older means more careful.
+//! * for each group the [`Holding`], which is what the guard itself has in hand: that is the truth about what
+//!   is held.
 //!
-//! What is *not* handed over is the right to take: to a backup the peer's silence means nothing before this
-//! run has heard it, as after any start.
+//! The right to take is *not* handed over: before this run has heard the peer, the peer's silence means
+//! nothing to a backup, as after any start.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -43,29 +44,29 @@ pub struct Deposit {
     pub witnesses: Vec<Option<Instant>, MAX_WITNESSES>,
     /// Which witnesses count, as bits.
     pub witnesses_that_count: u8,
-    /// By what times the peer believes that we go.
+    /// The times by which the peer believes that we go.
     pub promise: Promise,
 }
 
-/// By which dead_after an agent went. Its successor may have read another file: until the peer has
-/// acknowledged a beat of it, the peer relies on what it heard before.
+/// The dead_after by which an agent went. Its successor may have read another file. Until the peer has
+/// acknowledged a beat of the successor, the peer relies on what it heard before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Promise {
-    /// What is held is let go by it, reckoned from the newest acknowledged beat.
+    /// The dead_after by which what is held is let go, reckoned from the newest acknowledged beat.
     pub hold: Span,
-    /// Nothing is taken before it, reckoned from the peer's newest beat.
+    /// The dead_after before which nothing is taken, reckoned from the peer's newest beat.
     pub take: Span,
 }
 
 impl Deposit {
-    /// Which of the witnesses answered says nothing of those of another file.
+    /// Forgets which witnesses answered: that says nothing of the witnesses of another file.
     pub fn forget_witnesses(&mut self) {
         (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
     }
 
-    /// The same within what an agent in its right mind could have left at `now`: nothing is in the future
-    /// that has been already, no wait is longer than any of ours, no maintenance than the longest that an
-    /// operator may ask for. An agent that was taken over binds its successor no longer than that.
+    /// The same within the limits of what a sound agent could have left at `now`: nothing that has been lies
+    /// in the future, no wait is longer than any of ours, and no maintenance is longer than an operator may
+    /// ask for. An agent that was taken over binds its successor no longer than that.
     pub fn bounded(mut self, now: Instant) -> Self {
         let past = |at: &mut Option<Instant>| *at = at.map(|at| at.min(now));
         let within = |at: &mut Option<Instant>, span: Span| *at = at.map(|at| at.min(now + span));
@@ -82,8 +83,8 @@ impl Deposit {
         for group in &mut self.groups {
             within(&mut group.offered_until, LONGEST_WAIT);
             within(&mut group.retry_at, LONGEST_WAIT);
-            // No pair comes near it, and there is nothing above the last one. The peer's beats bring back the
-            // true one.
+            // No pair comes near it, and no term is above the last one. The peer's beats bring back the true
+            // term.
             group.term = if group.term > MAX_TERM / 2 { 0 } else { group.term };
         }
         self
@@ -105,7 +106,7 @@ pub struct Restraint {
 }
 
 impl Restraint {
-    /// As far as `kept` says so too.
+    /// The part of it that `kept` says too.
     #[must_use]
     pub fn at_most(self, kept: Self) -> Self {
         Self {
@@ -179,8 +180,8 @@ pub fn encode<'a>(deposit: &Deposit, room: &'a mut [u8]) -> Result<&'a mut [u8],
     postcard::to_slice(deposit, room)
 }
 
-/// Reads a deposit: all of it, and nothing behind it. It was written by an agent that may have been out of
-/// its mind.
+/// Reads a whole deposit; bytes behind it are an error. The agent that wrote it may have been broken or taken
+/// over.
 pub fn decode(bytes: &[u8]) -> Option<Deposit> {
     decode_all(bytes)
 }

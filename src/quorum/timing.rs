@@ -15,7 +15,8 @@ use crate::time::Span;
 /// How far the clocks of the two boxes may run apart, in per cent: every wait before taking is this much
 /// longer.
 pub const DRIFT_PERCENT: u64 = 1;
-/// Longest a release of addresses is planned to take, and so how long before the ack deadline it starts.
+/// The longest time that a release of addresses is planned to take, and so how long before the ack deadline
+/// it starts.
 pub const MAX_RELEASE_LEAD: Span = Span::from_ms(50);
 /// How much later than its lifetime Linux may remove an address: each time a lifetime of any other address on
 /// the box is set, the expiry can slip by up to a second (1.92 s were seen for a lifetime of 1 s), and 0.1 s
@@ -23,14 +24,14 @@ pub const MAX_RELEASE_LEAD: Span = Span::from_ms(50);
 pub const LIFETIME_SLIP: Span = Span::from_ms(1_100);
 /// How long it may take to end an agent that hangs, to start another one, and for that one to renew.
 pub const ANOTHER_AGENT_TAKES: Span = Span::from_ms(300);
-/// What is left of a lease when it is renewed that late.
+/// What is left of a lease at its latest renewal.
 const LEASE_RESERVE: Span = Span::from_ms(100);
 /// Most of a serial line that beats may fill, in permille: the rest is for answers, handshakes and catching
 /// up.
 pub const MAX_LINE_LOAD_PERMILLE: u64 = 500;
 
-/// `span` by the clock of a node that may run fast: rounded up, the safe direction for every wait before
-/// taking.
+/// How long `span` may seem to a node whose clock runs fast: rounded up, the safe direction for every wait
+/// before taking.
 pub const fn with_drift(span: Span) -> Span {
     Span::from_us(span.as_us().saturating_mul(100 + DRIFT_PERCENT).div_ceil(100))
 }
@@ -53,34 +54,35 @@ pub fn release_start(dead_after: Span) -> Span {
     dead_after.saturating_sub(release_lead(dead_after))
 }
 
-/// How long after the newest acknowledged beat a question has to leave, so that a witness that answers it is
-/// in sight of a holder that is no longer acknowledged. One that leaves earlier may be answered right before
-/// a cut that nobody knows of yet: the next beat, and its acknowledgement with the peer's next one, tell of
-/// it. So late_after, which is more than that; less where the deadline of `hold` would come before a question
-/// that leaves then can be answered. Questions leave with beats.
+/// How long after the newest acknowledged beat a question has to leave. Only the answer to such a question
+/// shows that a witness is in sight of a holder that is no longer acknowledged: an earlier question may have
+/// been answered right before a cut that nobody knows of yet. The cut shows with the next beat, which the
+/// peer would acknowledge in its own next one. late_after is longer than that takes. It is less where the
+/// deadline of `hold` would come before such a question can be answered. Questions leave with beats.
 pub fn sight_wait(late_after: Span, interval: Span, hold: Span) -> Span {
     let last_question = release_start(hold).saturating_sub(interval + release_lead(hold).fraction(1, 2));
     late_after.min(last_question)
 }
 
-/// When the addresses of a node are gone that nobody lets go: the kernel's doing alone. Reckoned from the
-/// last frame of it that arrived, after which it may have given orders to renew for as long as `goes_on_for`.
+/// When the addresses of a node are gone if nobody lets them go and only the kernel ends them. Reckoned from
+/// the last frame of the node that arrived; after that it may have gone on to order renewals for as long as
+/// `goes_on_for`.
 ///
-/// A node that says that it cannot serve, or that died in the middle of its beats, has renewed for an
-/// interval at most. One that is merely no longer heard goes on until its ack deadline, so for dead_after,
+/// A node that says that it cannot serve, or that died in the middle of its beats, has renewed for one
+/// interval at most. A node that is only not heard any more goes on until its ack deadline, for dead_after,
 /// and may die only then.
 pub fn lifetime_bound(goes_on_for: Span, lease: Span) -> Span {
     goes_on_for + lease + LIFETIME_SLIP
 }
 
-/// When the scripts of a peer that still works have stopped: by the ack deadline it lets go, then they have
+/// When the scripts of a peer that still works have stopped: it lets go by the ack deadline, then they have
 /// their time.
 pub fn scripts_bound(dead_after: Span, stop_timeout: Span) -> Span {
     dead_after + stop_timeout
 }
 
-/// What a node of this configuration announces that makes it let go, where its watchdog, if any, resets it
-/// after so many seconds.
+/// The mechanisms that make a node of this configuration let go, as it announces them. Its watchdog, if any,
+/// resets it after `watchdog_s` seconds.
 pub fn mechanisms(policy: &Policy, watchdog_s: u8) -> Mechanisms {
     let stop_s = policy.groups.iter().map(|group| group.stop_timeout.as_s_ceil()).max().unwrap_or(0);
     Mechanisms {
@@ -90,8 +92,8 @@ pub fn mechanisms(policy: &Policy, watchdog_s: u8) -> Mechanisms {
     }
 }
 
-/// When everything must have fired that `armed` says makes a peer let go, reckoned from its last frame and
-/// before the drift of the clocks. It may have given orders to renew for as long as `goes_on_for`.
+/// When all mechanisms of `armed` must have made a peer let go, reckoned from its last frame, without the
+/// drift of the clocks. After that frame it may have gone on to order renewals for as long as `goes_on_for`.
 pub fn released_after(goes_on_for: Span, dead_after: Span, armed: Mechanisms) -> Span {
     let scripts = scripts_bound(dead_after, Span::from_s(u64::from(armed.stop_s)));
     let addresses = lifetime_bound(goes_on_for, Span::from_s(u64::from(armed.lease_s)));
@@ -99,9 +101,9 @@ pub fn released_after(goes_on_for: Span, dead_after: Span, armed: Mechanisms) ->
     scripts.max(addresses).max(watchdog)
 }
 
-/// How long a node that has not heard its peer since it started listens before it serves a group of this
-/// rule. No beat is known from which a lease could be reckoned, but the peer's last one may have left right
-/// before the start.
+/// How long a node listens before it serves a group of this rule, if it has not heard its peer since it
+/// started. It knows no beat from which a lease could be reckoned, but the peer's last beat may have left
+/// right before the start.
 pub fn listens_for(policy: &Policy, safety: SafetyRule, armed: Mechanisms) -> Span {
     let dead_after = slowest_timing(policy).dead_after;
     match safety {
@@ -110,8 +112,8 @@ pub fn listens_for(policy: &Policy, safety: SafetyRule, armed: Mechanisms) -> Sp
     }
 }
 
-/// How long an agent goes on whose guard is gone: until the peer has waited for the kernel to let go, has
-/// claimed what was held, and was told that this was heard. It holds nothing then, and says so.
+/// How long an agent goes on after its guard is gone: until the peer has waited for the kernel to let go, has
+/// claimed what was held, and was told that its claim was heard. The agent holds nothing then, and says so.
 pub fn goes_on_without_guard(policy: &Policy) -> Span {
     let slowest = slowest_timing(policy);
     let claims = slowest.interval.fraction(4, 1) + slowest.dead_after.fraction(2, 1);
@@ -123,8 +125,9 @@ pub fn hang_after(policy: &Policy) -> Span {
     policy.shortest_late_after().max(policy.interval().fraction(3, 1))
 }
 
-/// How often held addresses are renewed: with every so many beats that an agent which hangs right before it
-/// renews is replaced in time, at least three times a lease, and never more often than at every beat.
+/// How often held addresses are renewed: with every so many beats. It is often enough that an agent which
+/// hangs right before a renewal is replaced in time, at least three times a lease, and never more often than
+/// with every beat.
 pub fn renewal_every(policy: &Policy) -> Span {
     let interval = policy.interval();
     let replaced = hang_after(policy) + ANOTHER_AGENT_TAKES + interval + LEASE_RESERVE;
@@ -133,8 +136,8 @@ pub fn renewal_every(policy: &Policy) -> Span {
     interval.fraction(beats.max(1), 1)
 }
 
-/// How old the agent's newest word may be for the guard to go on petting the watchdog: it has one at every
-/// beat, and one may be late.
+/// How old the agent's newest word may be while the guard still pets the watchdog. The agent has a word at
+/// every beat, and one may be late.
 pub fn pets_for(interval: Span) -> Span {
     interval + interval
 }
@@ -150,16 +153,16 @@ pub fn watchdog_announced(timeout: Span, interval: Span) -> Span {
     timeout + pets_for(interval)
 }
 
-/// Whether a watchdog of this timeout has reset a box before anybody takes a group over who waits for the
-/// box's scripts.
+/// Whether a watchdog of this timeout has reset a box before a peer takes the group that waits for the box's
+/// scripts.
 pub fn is_watchdog_in_time(timeout: Span, policy: &Policy, group: &GroupPolicy) -> bool {
     let waits = group.safety == SafetyRule::Lease && group.stop_timeout != Span::ZERO;
     let relied_on = scripts_bound(policy.longest_dead_after(), group.stop_timeout);
     !waits || watchdog_bound(timeout, policy.interval()) <= relied_on
 }
 
-/// Whether a watchdog that was armed under `old` asks for fresher words than an agent under `new` has: only a
-/// restart can change that, since the peer was told how long this node needs to be reset.
+/// Whether a watchdog that was armed under `old` needs words more often than an agent under `new` has them.
+/// Only a restart can change that, since the peer was told how long this node needs to be reset.
 pub fn is_petted_too_seldom(old: &Policy, new: &Policy) -> bool {
     new.interval() > old.interval()
 }
@@ -177,8 +180,8 @@ pub fn line_load_permille(beat: Span, interval: Span) -> u64 {
 /// When the addresses of an active node that is no longer heard are gone, reckoned from its last beat that
 /// was heard.
 ///
-/// The peer's report makes us deaf to it ([`PathReport::deaf_after`]) in its next beat, and we let go on
-/// hearing that. Of the release lead one half is the kernel's, the other the report's way to us; `beat`
+/// The peer's next beat reports that it does not hear us ([`PathReport::deaf_after`]), and we let go on
+/// hearing that. One half of the release lead is for the kernel, the other for the report's way to us. `beat`
 /// counts where a slow line needs more than that half.
 pub fn told_release(deaf_after: Span, interval: Span, beat: Span, release_lead: Span) -> Span {
     let half = release_lead.fraction(1, 2);
@@ -188,10 +191,10 @@ pub fn told_release(deaf_after: Span, interval: Span, beat: Span, release_lead: 
 /// Whether a holder that hears from its peer alone can let go before that peer takes over by the shortcut of
 /// a power loss.
 ///
-/// The peer takes late_after after our last beat. We let go on its report that it has not heard us for half
-/// of late_after on any path; the report counts in sixteenths of dead_after, rounded down, and leaves with
-/// its next beat. Where dead_after is long beside late_after the steps are too coarse for that, and there is
-/// no shortcut.
+/// The peer takes the group late_after after our last beat. We let go on its report that it has not heard us
+/// on any path for half of late_after. The report counts in sixteenths of dead_after, rounded down, and
+/// leaves with its next beat. Where dead_after is long compared with late_after these steps are too coarse,
+/// and there is no shortcut.
 pub fn is_haste_in_time(policy: &Policy) -> bool {
     let late_after = policy.longest_late_after();
     policy.paths.iter().all(|path| {
@@ -202,14 +205,15 @@ pub fn is_haste_in_time(policy: &Policy) -> bool {
     })
 }
 
-/// How long after we saw lines drop a holder has let go that lives and whose lines dropped too: it looks at
-/// them once an interval, and by then its deadline of late_after may have passed. Never later than late_after
-/// after the drop where [`is_haste_in_time`], although we see it an interval after it too.
+/// How long after we saw lines drop a living holder, whose lines dropped too, has let go. It looks at its
+/// lines once an interval, and by then its deadline of late_after may have passed. Where
+/// [`is_haste_in_time`], this is never later than late_after after the drop, although we too may see the drop
+/// an interval late.
 pub fn hasty_release(interval: Span, late_after: Span) -> Span {
     with_drift(interval + release_lead(late_after))
 }
 
-/// What is left between two instants that must come in this order, or how far they are the wrong way round.
+/// The time between two instants that must come in this order, or how far they are the wrong way round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Margin {
     /// The first comes this much before the second.
@@ -260,7 +264,7 @@ pub struct GroupProof {
     pub released: Span,
     /// When the group is taken over, given a clear probe.
     pub takeover: Span,
-    /// How long a node listens that starts and hears nobody, before it serves the group.
+    /// How long a node that starts and hears nobody listens, before it serves the group.
     pub listens: Span,
 }
 
@@ -279,12 +283,12 @@ pub struct Proof {
     pub release_lead: Span,
     /// When a forced release starts.
     pub release_start: Span,
-    /// When addresses are gone that a node lets go, be it by its ack deadline or on the peer's report that it
-    /// is unheard.
+    /// When a node's addresses are gone if it lets them go, by its ack deadline or on the peer's report that
+    /// it is unheard.
     pub released: Span,
     /// What is left between that and the takeover.
     pub margin: Margin,
-    /// When addresses are gone that nobody lets go, because both processes died within dead_after of that
+    /// When addresses are gone if nobody lets them go, because both processes died within dead_after of that
     /// frame.
     pub lifetime_bound: Span,
     /// How often held addresses are renewed.

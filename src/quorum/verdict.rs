@@ -19,12 +19,12 @@ pub struct Testimony {
     pub is_broken_briefly: bool,
 }
 
-/// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye. Somebody on
-/// the cable who is not understood outweighs it: the peer may be back, with another key.
+/// The verdict of a set of paths. `has_left`: the newest thing that the peer said was goodbye. If somebody on
+/// the cable is not understood, that outweighs the goodbye: the peer may be back, with another key.
 ///
 /// Silence is proof when two paths of different kinds, which share no cause of failure, testify to it, or
-/// every configured path does. A path that another one outlived is broken and does not testify, so that all
-/// who testify fell silent before any of them heard the peer again.
+/// every configured path does. A path that another path outlived is broken and does not testify. So all paths
+/// that testify fell silent before any of them heard the peer again.
 pub fn verdict(paths: &[Testimony], has_left: bool) -> Verdict {
     let is_any = |wanted: fn(PathState) -> bool| paths.iter().any(|path| wanted(path.state));
     let is_heard = is_any(PathState::is_heard);
@@ -71,8 +71,8 @@ pub fn is_power_loss(paths: &[Testimony]) -> bool {
 }
 
 /// Whether one more fault would make silence prove nothing: some configured path does not testify. While the
-/// peer is on time somewhere, a path testifies by hearing it, both ways; while it is not, by falling silent
-/// too.
+/// peer is on time somewhere, a path testifies if both nodes hear each other on it. While it is not, a path
+/// also testifies by falling silent.
 pub fn is_jeopardy(paths: &[Testimony], is_unheard_there: impl Fn(usize) -> bool) -> bool {
     let is_on_time_somewhere = paths.iter().any(|path| path.state == PathState::OnTime);
     let testifies = |(index, path): (usize, &Testimony)| match path.state {

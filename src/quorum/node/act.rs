@@ -40,8 +40,8 @@ impl Node {
         }
     }
 
-    /// Nothing of what makes a holder let go at once can be so unless this is. It is asked at every step, and
-    /// costs a tenth of the whole situation.
+    /// Whether anything that makes a holder let go at once may be so: nothing of that can be where this is
+    /// false. It is asked at every step, and costs a tenth of the whole situation.
     fn may_be_due(&self, now: Instant, id: GroupId, group: &Group) -> bool {
         let is_claimed_too = self.peer.group(id, &self.policy).is_some_and(|report| report.role.is_holding());
         is_claimed_too
@@ -122,7 +122,7 @@ impl Node {
             group.flaps = 0;
         }
         if theirs.is_some_and(Role::is_holding) {
-            // The peer has taken what we offered, or has what we asked for no longer to itself.
+            // The peer holds it: what we offered is taken, and the next offer does not have to wait.
             group.timers.stop(Timer::Offer);
             group.timers.stop(Timer::NextOffer);
             group.unused_offers = 0;
@@ -147,8 +147,8 @@ impl Node {
         self.groups.get(id.index()).is_some_and(Group::is_preparing)
     }
 
-    /// Before its addresses come everything is judged again, as by a backup: the scripts that come first may
-    /// have taken long.
+    /// Before the addresses of a group come, everything is judged again, as by a backup: the scripts that
+    /// come first may have taken long.
     fn go_on_taking(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let Some(group) = self.groups.get(id.index()) else { return };
         let (term, is_ready) = (group.held_term, group.pending.is_none());
@@ -168,7 +168,7 @@ impl Node {
         }
     }
 
-    /// Why a group is not taken, and until when: told once for each reason.
+    /// Notes why a group is not taken, and until when. Each reason is told once.
     fn note_wait(&mut self, id: GroupId, wait: Wait, s: &Situation, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let before = group.said.replace(wait);
@@ -184,8 +184,8 @@ impl Node {
         }
     }
 
-    /// Everything is released: say goodbye a few times, then go; at once where nobody is known, or no path is
-    /// open to say it on.
+    /// Once everything is released, says goodbye a few times, then goes. Goes at once where nobody is known,
+    /// or no path is open to say it on.
     pub(super) fn leave(&mut self, effects: &mut Effects) {
         let is_holding = self.groups.iter().any(|group| group.role.is_holding());
         if self.leaving == Leaving::Stopping && !is_holding {

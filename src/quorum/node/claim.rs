@@ -14,8 +14,8 @@ use crate::resource::Order;
 use crate::time::Instant;
 
 impl Node {
-    /// The peer serves a group that we do not hold, and finds that our kernel answers for it: the guard
-    /// removes what is there.
+    /// Has the guard remove what our kernel still answers for, although the peer serves the group and we do
+    /// not hold it.
     pub(super) fn let_go_of_leftovers(&mut self, now: Instant, id: GroupId) {
         let does_hear = self.is_on_time(now) && self.peer.beat().is_some_and(|beat| beat.standing.still_held);
         let does_serve = self.peer.group(id, &self.policy).is_some_and(|report| report.role == Role::Active);
@@ -27,12 +27,12 @@ impl Node {
         }
     }
 
-    /// What a stranger has neither node may take, and a guard may go on at any time. So each says when it
-    /// could not take a group, and when it can again.
+    /// Notes whether we could take a group. Neither node may take what a stranger has, and a guard may hang
+    /// at any time. So each node says when it could not take a group, and when it can again.
     pub(super) fn note_hindrance(&mut self, now: Instant, id: GroupId) {
         let Some(group) = self.groups.get(id.index()) else { return };
         let is_asking = group.role == Role::Backup && group.probe.is_running();
-        // Of what the peer serves its own kernel answers.
+        // If the peer serves it, the peer's own kernel answers.
         let is_served = matches!(self.claim(now, id), Claim::Serves | Claim::Releases);
         let is_answered = || !is_served && self.finding(now, id, group) == Finding::VipAnswers;
         let is_hindered = is_asking && (group.probe.is_guard_late() || is_answered());
@@ -42,7 +42,8 @@ impl Node {
         }
     }
 
-    /// Who would take what nobody holds says so first, and takes it once the peer has heard that.
+    /// Notes whether we would take what nobody holds. A node says so first, and takes it once the peer has
+    /// heard that.
     pub(super) fn note_claim(&mut self, now: Instant, id: GroupId, situation: &Situation) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_claiming = claims(group.role, situation) && !group.is_hindered;
@@ -50,8 +51,9 @@ impl Node {
         group.claims_since = is_claiming.then(|| group.claims_since.unwrap_or(now));
     }
 
-    /// The preferred node asks for its group back. A request that has lapsed is made anew with the next tick;
-    /// and a node that has just stopped being faulty says that first: `role` is what it was before this tick.
+    /// Asks for the group back, on the preferred node. A request that has lapsed is made anew with the next
+    /// tick. A node that has just stopped being faulty says that first: `role` is what it was before this
+    /// tick.
     pub(super) fn ask_for_failback(&mut self, now: Instant, id: GroupId, role: Role, situation: &Situation) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if asks_back(role, situation) && !group.timers.is_set(Timer::Wanted) {

@@ -1,6 +1,6 @@
-//! When a node has to be woken if nothing happens, and what for.
+//! When a node has to be woken if nothing happens, and for what.
 //!
-//! What is set and stopped is a [`Timer`] of its group. Everything else is reckoned anew at each look; it has
+//! What is set and stopped is a [`Timer`] of its group. Everything else is reckoned anew each time, and has
 //! one line in the tables here. The next deadline is the earliest of both.
 
 use super::Node;
@@ -35,7 +35,7 @@ pub enum Waiting {
     ColdStart,
     /// A release for the ack deadline has to start.
     AckDeadline,
-    /// No witness has been seen for as long as one who serves without it may wait.
+    /// No witness has been seen for as long as a holder may serve without one.
     Sight,
     /// A lease has lapsed.
     Lease,
@@ -75,8 +75,8 @@ impl Earliest {
 }
 
 impl Node {
-    /// When the next tick is due at the latest: what the last one has named. What came due while its effects
-    /// were carried out lies in the past by then, and is due at once.
+    /// When the next tick is due at the latest: at the instant that the last tick has named. An instant that
+    /// came while its effects were carried out lies in the past by then, and is due at once.
     pub fn due_at(&self, now: Instant) -> Instant {
         if self.expected_by == Instant::NEVER { self.next_deadline(now).0 } else { self.expected_by }
     }
@@ -104,8 +104,8 @@ impl Node {
         (earliest.at, earliest.why)
     }
 
-    /// On every tick: the node wakes when the wait of a decision ends. A claim that was taken back in the same
-    /// tick has no end.
+    /// Checks on every tick that the node wakes when the wait of a decision ends. A claim that was taken back
+    /// in the same tick has no end.
     pub(super) fn assert_awake_for_waits(&self, now: Instant) {
         let is_waiting = |group: &&Group| matches!(group.role, Role::Backup | Role::Faulty);
         for group in self.groups.iter().filter(is_waiting) {
@@ -116,7 +116,7 @@ impl Node {
         }
     }
 
-    /// Of the node as a whole.
+    /// The deadlines of the node as a whole.
     fn own_deadlines(&self) -> [(Instant, Waiting); 7] {
         let if_any = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
         [
@@ -130,7 +130,7 @@ impl Node {
         ]
     }
 
-    /// What is reckoned anew for each group.
+    /// The deadlines of a group that are reckoned anew.
     fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 12] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
@@ -152,7 +152,7 @@ impl Node {
     }
 }
 
-/// A deadline of what is so now, and none of what is not.
+/// The deadline if `is_so`; else none.
 fn only_if(is_so: bool, at: impl FnOnce() -> Instant) -> Instant {
     if is_so { at() } else { Instant::NEVER }
 }

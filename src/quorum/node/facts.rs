@@ -71,7 +71,8 @@ impl Node {
         }
     }
 
-    /// What time brings about. What is not set is over already; what nothing will bring about is never.
+    /// What time brings about. A wait that is not set is over already; what nothing will bring about is
+    /// never.
     fn clock(&self, now: Instant, id: GroupId, group: &Group) -> Clock {
         let over = |at: Option<Instant>| at.unwrap_or(Instant::ORIGIN);
         let listened_at = if self.was_ever_heard { Instant::ORIGIN } else { self.cold_start_ends(id) };
@@ -102,8 +103,8 @@ impl Node {
         }
     }
 
-    /// When the lease of a holder is renewed. One waking for both: what would be due before the next beat
-    /// goes with this one.
+    /// When the lease of a holder is renewed. One waking serves both: a renewal that would be due before the
+    /// next beat goes with this one.
     fn renews_at(&self, now: Instant, group: &Group) -> Instant {
         let at = group.timers.at(Timer::Renewal);
         if group.role.is_holding() && self.is_beat_due(now) {
@@ -112,16 +113,16 @@ impl Node {
         if group.role.is_holding() { at } else { Instant::NEVER }
     }
 
-    /// The peer has seen more witnesses than we do for so long that it is no lost echo; for ever longer,
-    /// where the group has moved before.
+    /// When the peer has seen more witnesses than we do for so long that a lost answer does not explain it.
+    /// The wait is longer each time that the group has moved before.
     pub(super) fn outseen_at(&self, group: &Group) -> Instant {
         let twice = self.pace() + self.pace();
         let wait = if group.flaps == 0 { twice } else { group.failback_wait(twice) };
         self.outseen_since.map_or(Instant::NEVER, |since| since + wait)
     }
 
-    /// When the preferred node has been well for as long as the configuration asks; each unplanned loss
-    /// doubles that. Never where a group does not go back by itself.
+    /// When the preferred node has been well for as long as the configuration asks. Each unplanned loss
+    /// doubles that. Never for a group that does not go back by itself.
     pub(super) fn failback_at(&self, id: GroupId, group: &Group) -> Instant {
         let policy = self.policy.groups.get(id.index()).filter(|policy| policy.prefer == Some(self.me));
         match (policy.map(|policy| policy.failback), self.well_since) {
@@ -130,8 +131,8 @@ impl Node {
         }
     }
 
-    /// The peer is known to have heard us on no path for as long as counts as deaf; half of late_after, if
-    /// `is_hasty`.
+    /// Whether the peer is known to have heard us on no path for as long as counts as deaf; for half of
+    /// late_after if `is_hasty`.
     fn is_peer_deaf(&self, is_hasty: bool) -> bool {
         let limit = |path: &Path| {
             let timing = path.detector.agreed();
@@ -155,9 +156,9 @@ impl Node {
         }
     }
 
-    /// The peer has said that it cannot serve for so long that the kernel has let go of the group for it,
-    /// whatever role it still reports. That ends addresses; where more has to be certain, it takes a fence.
-    /// What has lapsed is never renewed under that term.
+    /// Whether the peer has said that it cannot serve for so long that its kernel has let go of the group,
+    /// whatever role it still reports. That ends addresses; where more has to be certain, it takes a fence. A
+    /// lease that has lapsed is never renewed under that term.
     fn has_lapsed_there(&self, now: Instant, id: GroupId) -> bool {
         let policy = self.policy.groups.get(id.index());
         let is_enough =
@@ -173,7 +174,7 @@ impl Node {
         is_troubled && (has_lapsed_before || now >= self.peer_released_at())
     }
 
-    /// Which run of the peer's speaks of the group, and under which term.
+    /// The run of the peer that speaks of the group, and its term.
     fn reign_there(&self, id: GroupId) -> Option<(Incarnation, u32)> {
         self.peers_run.zip(self.peer.group(id, &self.policy).map(|report| report.term))
     }
@@ -197,8 +198,8 @@ impl Node {
         let could_serve = match report.word {
             Word::None | Word::Wanted => true,
             Word::Unable | Word::Unready => false,
-            // It has something else to say of this group; that some group of its lacks carrier is all we
-            // know.
+            // It has something else to say of this group. All that we know is whether some group of its lacks
+            // carrier.
             Word::Offered | Word::Yielded => !standing.no_carrier,
         };
         let is_free = !standing.leaving && !standing.standby && standing.maintenance.is_none();
@@ -230,7 +231,7 @@ impl Node {
             && self.does_peer_want(id)
             && self.peer.acked_at() >= group.active_since
         {
-            // It knows that we serve, and asks for what it knows to be served. While our guard fails, it
+            // It knows that we serve, and asks for what it knows to be served. While our guard fails, it only
             // claims what it takes for vacant.
             Wish::PeerWants
         } else {
@@ -238,8 +239,9 @@ impl Node {
         }
     }
 
-    /// The preferred node goes first, else the lower name. Which one is preferred the two may not agree on:
-    /// then, and as long as nobody has been heard, the name alone decides.
+    /// Whether this node goes first: the preferred one does, else the one with the lower name. The two may
+    /// not agree on which one is preferred. Then, and as long as nobody has been heard, the name alone
+    /// decides.
     pub(super) fn goes_first(&self, id: GroupId) -> bool {
         let do_agree = self.was_ever_heard && !self.is_digest_different;
         let preferred = self.policy.groups.get(id.index()).and_then(|policy| policy.prefer);
@@ -250,10 +252,10 @@ impl Node {
         self.peer.group(id, &self.policy).is_some_and(|report| report.word == Word::Wanted)
     }
 
-    /// A backup wants answers to requests after the peer's last frame, a holder after its newest acknowledged
-    /// beat. A request that left right after that may have been answered right before the cut that silenced
-    /// the peer, so it has to be later by late_after; and it has to be recent, since what answered once may
-    /// be out of sight by now.
+    /// What the witnesses show. A backup wants answers to requests that left after the peer's last frame, a
+    /// holder after its newest acknowledged beat. A request right after that may have been answered right
+    /// before the cut that silenced the peer, so the request has to be later by late_after. And it has to be
+    /// recent: a witness that answered once may be out of sight by now.
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
         let late_after = self.policy.shortest_late_after();
         let (since, wait, window) = if !role.is_holding() {
@@ -274,8 +276,8 @@ impl Node {
         group.probe.finding(now, self.policy.interval(), self.probe_wait(), self.probe_patience(id))
     }
 
-    /// How long who answered for a VIP counts as there although it is silent: where it cannot be the peer, it
-    /// is a stranger.
+    /// How long somebody who answered for a VIP and is silent since counts as there: for a while if it cannot
+    /// be the peer, since then it is a stranger.
     fn probe_patience(&self, id: GroupId) -> Span {
         let is_vacant = self.verdict.is_somebody()
             && self.peer.troubled_since().is_none()
@@ -289,8 +291,8 @@ impl Node {
         waits.min().unwrap_or_default()
     }
 
-    /// What the peer's goodbye is worth to who would take what it held: after dead_after it is silence like
-    /// any other, since the peer may be back.
+    /// The verdict for a node in this role. To a node that would take what the peer held, its goodbye is
+    /// worth no more than silence once dead_after has passed, since the peer may be back.
     fn verdict_for(&self, now: Instant, role: Role) -> Verdict {
         let is_fresh = self.peer.beat_at().is_some_and(|at| now < at + self.slowest_dead_after());
         let is_over = self.verdict == Verdict::Departed && !is_fresh && !role.is_holding();

@@ -1,4 +1,4 @@
-//! What one more fault would come to: the situations of both nodes after it, from what this one knows of
+//! What one more fault would lead to: the situations of both nodes after it, from what this one knows of
 //! both.
 
 use heapless::Vec;
@@ -20,7 +20,7 @@ use crate::reasons::Verdict;
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// What each further fault would come to now.
+    /// What each further fault would lead to now.
     pub fn forecasts(&self, now: Instant) -> Vec<Forecast, MAX_FORECASTS> {
         let paths = self.policy.path_ids().map(NextFault::Path);
         let boxes = [Side::A, Side::B].map(NextFault::Power);
@@ -81,7 +81,7 @@ impl Node {
         matches!(self.verdict, Verdict::Dead | Verdict::Departed | Verdict::Doubtful)
     }
 
-    /// Both nodes know of each other what they would go by.
+    /// Each node knows of the other what that one would go by.
     fn is_known(&self, now: Instant) -> bool {
         self.is_on_time(now)
             && now >= self.judge_from
@@ -103,7 +103,8 @@ impl Node {
         self.paths.get(index).is_some_and(|path| path.detector.state(now, None).is_heard())
     }
 
-    /// The box that serves it loses its power, after that other loss, if there was one.
+    /// What follows when the box that serves the group loses its power, after that other loss, if there was
+    /// one.
     fn after_servers_power(&self, now: Instant, id: GroupId, before: Option<NextFault>) -> Prospect {
         let Some((server, group)) = self.server(now, id).zip(self.groups.get(id.index())) else {
             return Prospect::Unknown;
@@ -162,7 +163,7 @@ impl Node {
             self.theirs(now, id, group, Some(loss))
         };
         match holder.filter(|_| !is_one_way) {
-            // What is lost last is the silence of all: nothing outlived it.
+            // The last loss silences every path at once: no path outlived it.
             Some(holder) => parted(kept(holder), self.taken_by_other(now, id, group, is_mine, None)),
             None => Prospect::Unknown,
         }
@@ -245,8 +246,8 @@ impl Node {
         })
     }
 
-    /// What a node sees of the witnesses, by what each says now. What neither sees proves nothing, if both
-    /// know that of each other.
+    /// What a node sees of the witnesses, by what each says now. A witness that neither node sees proves
+    /// nothing, if both know that of each other.
     fn sight(&self, now: Instant, before: Option<NextFault>, is_mine: bool) -> WitnessView {
         let ours = self.witnesses.seen_bits(now, self.sight_window()) != 0;
         let theirs = self.witnesses.each().any(|(_, is_seen_there)| is_seen_there);

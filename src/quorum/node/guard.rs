@@ -1,9 +1,9 @@
 //! Whether our own guard, and the peer's, carry out what is ordered.
 //!
 //! A guard gives a sign of life every interval, whether anything is held or not: a backup whose guard hangs
-//! could not take over, and its peer is alone. Who says so orders no renewal any more. So what it holds ends
-//! with the last lease, for which the peer waits before it takes; and once the guard is heard again the peer
-//! is told in the same turn.
+//! could not take over, and its peer is alone. A node that says that it cannot serve orders no renewal any
+//! more. So what it holds ends with the last lease, and the peer waits for that before it takes anything.
+//! Once the guard is heard again, the peer is told in the same turn.
 
 use super::{GuardState, Node, emit};
 use crate::config::Policy;
@@ -11,9 +11,9 @@ use crate::quorum::event::{Effect, Effects};
 use crate::quorum::record::Record;
 use crate::time::{Instant, Span};
 
-/// How long a guard may be silent: late_after, and no less than three intervals, since one sign may be late.
-/// And two thirds of the longest dead_after, so that a peer that hears us by the slowest path alone misses no
-/// recovery between two failures.
+/// How long a guard may be silent: late_after, but no less than three intervals, since one sign may be late,
+/// and no less than two thirds of the longest dead_after, so that a peer that hears us by the slowest path
+/// alone misses no recovery between two failures.
 fn guard_patience(policy: &Policy) -> Span {
     let by_late_after = policy.longest_late_after().max(policy.interval().fraction(3, 1));
     by_late_after.max(policy.longest_dead_after().fraction(2, 3))
@@ -55,13 +55,13 @@ impl Node {
         }
     }
 
-    /// The peer has to know at once.
+    /// Notes how the guard is. The peer has to know at once.
     fn note_guard(&mut self, guard: GuardState, record: Record, effects: &mut Effects) {
         (self.guard, self.is_urgent) = (guard, true);
         emit(effects, Effect::Record(record));
     }
 
-    /// The peer says that it cannot serve, or that it can again: whether we are alone.
+    /// Notes that the peer says that it cannot serve, or that it can again: whether we are alone.
     pub(super) fn note_peers_trouble(&mut self, now: Instant, effects: &mut Effects) {
         let Some(trouble) = self.peer.beat().filter(|_| self.is_heard(now)).map(|beat| beat.standing.trouble)
         else {

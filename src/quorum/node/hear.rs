@@ -36,8 +36,9 @@ impl Node {
         }
     }
 
-    /// Who has not heard the peer in this run cannot tell what it replays from what it says now. On a cable
-    /// only somebody who lives at its other end says anything with our key.
+    /// Notes who says something. A node that has not heard the peer in this run cannot tell a replay from
+    /// what the peer says now. But on a cable only somebody who lives at its other end says anything with our
+    /// key.
     fn note_somebody(&mut self, now: Instant, path: PathId, said: Said<'_>) {
         let is_genuine = match said {
             Said::Beat(..) | Said::Adopted { .. } | Said::Other { .. } => true,
@@ -74,14 +75,14 @@ impl Node {
             if group.note_term(theirs) {
                 emit(effects, Effect::Record(Record::TermsUsedUp(id)));
             }
-            // It is not off, whatever the operator said; should it fall silent now, that is another matter.
+            // It is not off, whatever the operator said. If it falls silent now, that is another matter.
             group.timers.stop(Timer::PeerOff);
         }
     }
 
-    /// For the peer to take back that its guard is silent and to say it again takes as long as it is patient
-    /// with its guard: two thirds of its longest dead_after. Half of that dead_after is more than one beat
-    /// that is lost, on its slowest path too.
+    /// What was known before a beat. If the peer's guard is silent, then heard, then silent again, that takes
+    /// the peer at least its patience with its guard: two thirds of its longest dead_after. Half of that
+    /// dead_after is more than one lost beat, on its slowest path too.
     fn before_beat(&self, now: Instant) -> Before {
         let dead_afters =
             self.peer.beat().into_iter().flat_map(|beat| beat.paths.iter().map(|path| path.dead_after));
@@ -143,7 +144,7 @@ impl Node {
 
     pub(super) fn path_opened(&mut self, now: Instant, path: PathId) {
         if let Some(here) = self.paths.get_mut(path.index()) {
-            // A successor's path has been open all the time.
+            // The path of a successor has been open all the time.
             if !here.detector.is_open() {
                 here.detector.become_open(now);
             }

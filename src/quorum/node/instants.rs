@@ -1,4 +1,4 @@
-//! From when on something is certain: the instants that the peer's last word, and ours, lead to. The
+//! The instants from which something is certain, as they follow from the peer's last word and from ours. The
 //! arithmetic itself is in [`timing`].
 
 use super::Node;
@@ -20,8 +20,9 @@ impl Node {
         self.paths.iter().map(|path| path.detector.dead_after()).max().unwrap_or_default()
     }
 
-    /// The dead_after with which we reckon as a holder. Of each path the slower file's, since the peer waits
-    /// for that; unless it has not shown yet that it knows ours: then the shortest of what it may go by.
+    /// The dead_after with which we reckon as a holder. Of each path it is the slower file's, since the peer
+    /// waits for that. If the peer has not shown yet that it knows our file, it is the shortest that the peer
+    /// may go by.
     pub(super) fn holds_by(&self) -> Span {
         let all = self.paths.iter().map(|path| &path.detector);
         if self.peer.does_know_us() {
@@ -32,21 +33,20 @@ impl Node {
         own.chain(all.filter_map(|path| path.peers_dead_after())).chain(promised).min().unwrap_or_default()
     }
 
-    /// The dead_after with which we reckon before we take. Until the peer has shown that it knows ours it
-    /// relies on what another run of ours announced: that of our predecessor, or one of which nothing is
-    /// known.
+    /// The dead_after with which we reckon before we take. Until the peer has shown that it knows our file,
+    /// it relies on what another run of ours announced: our predecessor, or a run of which nothing is known.
     pub(super) fn takes_by(&self) -> Span {
         let promised = self.promise.map_or(MAX_DEAD_AFTER, |promise| promise.take);
         let slowest = self.slowest_dead_after();
         if self.peer.does_know_us() { slowest } else { slowest.max(promised) }
     }
 
-    /// How much longer the node waits that goes second.
+    /// How much longer the second node waits.
     pub(super) fn second_waits(&self) -> Span {
         self.pace() + self.slowest_dead_after()
     }
 
-    /// When the wait of the second node ends, for what nobody holds.
+    /// When the second node may take what nobody holds.
     pub(super) fn second_at(&self, group: &Group) -> Instant {
         group.vacant_since.map_or(Instant::NEVER, |since| since + self.second_waits())
     }
@@ -56,15 +56,15 @@ impl Node {
         group.claims_since.map_or(Instant::NEVER, |since| since + self.pace() + self.pace())
     }
 
-    /// When the peer's watchdog must have fired, for a group that only that makes free.
+    /// When the peer's watchdog must have fired, for an exclusive group; never for any other.
     pub(super) fn reset_at(&self, id: GroupId) -> Instant {
         let is_exclusive = self.policy.groups.get(id.index()).is_some_and(|policy| policy.is_exclusive);
         if is_exclusive { self.peer_reset_at() } else { Instant::NEVER }
     }
 
-    /// When a node that never heard its peer may serve: it listens anew after somebody who was not
-    /// understood. What the peer needs to let go is what the same configuration makes us announce, if no run
-    /// of ours was told.
+    /// When a node that never heard its peer may serve. It listens anew after somebody who was not
+    /// understood. How long the peer needs to let go is what the same configuration makes us announce, if the
+    /// peer did not announce anything to us.
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
         let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
         let somebody_at = self.paths.iter().filter_map(|path| path.detector.somebody_at()).max();
@@ -76,10 +76,10 @@ impl Node {
         listens_from + timing::listens_for(&self.policy, safety, armed) + extra
     }
 
-    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path;
-    /// after a power loss that the lines showed, late_after, and what a peer that lives needs to see the drop
-    /// and let go. Whoever was heard long after its lines had dropped looks less like that: it has to be
-    /// silent for longer by as much.
+    /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path.
+    /// After a power loss that the lines showed it is late_after instead, and what a living peer needs to see
+    /// the drop and let go. A peer that was heard long after its lines had dropped looks less like that: it
+    /// has to be silent for longer by as much.
     pub(super) fn drift_passes(&self) -> Instant {
         let passes =
             |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
@@ -98,8 +98,8 @@ impl Node {
         self.paths.iter().filter_map(|path| path.detector.heard_at()).max()
     }
 
-    /// When somebody who is not understood was last on a cable, if the peer has not been heard since: most
-    /// likely it is the peer, with another key, and what it held then its kernel may hold still.
+    /// When somebody who is not understood was last on a cable, if the peer has not been heard since. Most
+    /// likely it is the peer with another key, and its kernel may still hold what it held.
     pub(super) fn estranged_at(&self) -> Option<Instant> {
         let refused_at = self.paths.iter().filter_map(|path| path.detector.refused_at()).max();
         refused_at.filter(|at| self.newest_frame_at().is_none_or(|newest| *at > newest))
@@ -111,8 +111,8 @@ impl Node {
     }
 
     /// When every release mechanism that the peer announced must have fired; never, if it announced none.
-    /// They are reckoned from when it began to say that it cannot serve, or from its last frame: then it may
-    /// have gone on until its ack deadline.
+    /// They are reckoned from when it began to say that it cannot serve. Otherwise from its last frame: then
+    /// it may have gone on until its ack deadline.
     pub(super) fn peer_released_at(&self) -> Instant {
         let dead_after = self.slowest_dead_after();
         let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
@@ -129,7 +129,7 @@ impl Node {
     }
 
     /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it
-    /// quiet for as long as its scripts may take to stop, and lets it fire where one does not.
+    /// quiet for as long as its scripts may take to stop, and lets it fire if one does not.
     pub(super) fn peer_reset_at(&self) -> Instant {
         let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
             return Instant::NEVER;
@@ -140,7 +140,7 @@ impl Node {
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 
-    /// When a holder whom nobody acknowledges has to start its release, if it must.
+    /// When a holder that is not acknowledged has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
         if self.is_in_haste() {
             let late_after = self.policy.shortest_late_after();
@@ -150,7 +150,7 @@ impl Node {
         }
     }
 
-    /// The same without haste. By other times than another run of ours had announced the peer cannot go
+    /// The same without haste. The peer cannot go by other times than another run of ours had announced
     /// before it has heard them.
     pub(super) fn usual_release_at(&self) -> Instant {
         let by_ack =
@@ -165,9 +165,9 @@ impl Node {
         }
     }
 
-    /// The lines of some cable dropped, here or there, and the peer has not heard us for long after that: it
-    /// may take the shortcut of a power loss, so our own deadline shrinks too. Each looks at its lines once
-    /// an interval.
+    /// Whether the lines of some cable dropped, here or there, and the peer has not heard us since shortly
+    /// after that. Then it may take the shortcut of a power loss, so our own deadline shrinks too. Each node
+    /// looks at its lines once an interval.
     pub(super) fn is_in_haste(&self) -> bool {
         let Some(dropped_at) = self.lines_dropped_at().max(self.peer.lines_dropped_at()) else {
             return false;
@@ -184,8 +184,8 @@ impl Node {
         self.is_digest_different && self.peer.does_know_us() && self.peer.acked_at().is_some()
     }
 
-    /// How old the newest question may be that a witness has answered, for who serves unacknowledged: a cut
-    /// may have come right after it, and the peer takes over dead_after later.
+    /// How old the newest question that a witness has answered may be for a holder that serves
+    /// unacknowledged: a cut may have come right after it, and the peer takes over dead_after later.
     pub(super) fn holders_sight_window(&self) -> Span {
         timing::release_start(self.holds_by())
     }

@@ -38,8 +38,9 @@ impl Node {
         self.note_peers_trouble(now, effects);
     }
 
-    /// Lines drop before the power is gone, and a kernel that is about to lose it answers once more: as long
-    /// as a box may outlive its lines that says no more than a beat would have, and counts for as long.
+    /// Tells the probes how long answers count. Lines drop before the power is gone, and a kernel that is
+    /// about to lose it answers once more. As long as a box may outlive its lines, such an answer says no
+    /// more than a beat would have, and counts for as long.
     fn age_answers(&mut self) {
         let lasts = timing::takeover_after(self.policy.longest_late_after());
         let dropped_at = self.lines_dropped_at().filter(|_| self.is_power_loss);
@@ -52,9 +53,9 @@ impl Node {
         self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max()
     }
 
-    /// Jeopardy is said at once. That it is over is said only while the peer is there: of one that is off
-    /// every silent path testifies, and text on its line would end it and begin it again without end. If it
-    /// has come back lately, its end counts once it has lasted.
+    /// Records jeopardy. Its beginning is said at once, its end only while the peer is there: if the peer is
+    /// off, every silent path testifies, and text on its line would end jeopardy and begin it again without
+    /// end. If jeopardy has come back lately, its end counts once it has lasted.
     fn note_jeopardy(&mut self, now: Instant, is_jeopardy: bool, effects: &mut Effects) {
         let is_within = |at: Option<Instant>, span: Span| at.is_some_and(|at| now.since(at) < span);
         match (self.jeopardy_since.is_some(), is_jeopardy) {
@@ -75,7 +76,7 @@ impl Node {
         }
     }
 
-    /// Since when we have been well and wanted, and since when the peer has seen more than we do.
+    /// Notes since when we have been well and wanted, and since when the peer has seen more than we do.
     fn note_standing(&mut self, now: Instant) {
         let has_carrier = self.groups.iter().all(|group| group.has_carrier);
         let is_there = self.verdict.is_somebody() && self.restraint.standby == Standby::No;
@@ -122,8 +123,9 @@ impl Node {
         report.age().is_none_or(|age| age >= path.detector.dead_after())
     }
 
-    /// On this cable, and every LAN that may bear it out has heard the peer in this agent's own life. Beats
-    /// do not say what late_after is: only where the configurations agree is ours the peer's too.
+    /// Whether the lines of this cable dropped in the middle of the peer's beats. Every LAN that may confirm
+    /// it must have heard the peer in this agent's own life. Beats do not say what late_after is: only where
+    /// the configurations agree is ours the peer's too.
     fn is_cut_short_on(&self, path: &Path) -> bool {
         let mut lans = self.paths.iter().filter(|path| path.detector.kind() == PathKind::Lan);
         let is_borne_out = lans.all(|lan| lan.detector.is_first_hand());
@@ -152,7 +154,7 @@ impl Path {
     }
 }
 
-/// Jeopardy that is back so soon after its end comes and goes, and does so for as long.
+/// Jeopardy that comes back this soon after its end comes and goes; it is treated so for as long.
 const COMES_BACK: Span = Span::from_s(60);
-/// The end of one that comes and goes has to last so long before it is said; `status` knows earlier.
+/// If jeopardy comes and goes, its end has to last this long before it is said; `status` knows earlier.
 const OVER_AFTER: Span = Span::from_s(10);

@@ -1,4 +1,4 @@
-//! What a holder does beside serving: it renews its lease, and settles it with a rival.
+//! What a holder does beside serving: it renews its lease, and settles with a rival who is to serve.
 
 use super::{Node, emit};
 use crate::pair::{GroupId, Role, Word};
@@ -15,9 +15,9 @@ use crate::time::Instant;
 impl Node {
     /// A holder announces itself again once a rival has let go.
     pub(super) fn keep(&mut self, now: Instant, id: GroupId, situation: &Situation, effects: &mut Effects) {
-        // What a peer said before it lost power is no claim of today.
+        // What a peer said before it lost its power is no claim of now.
         let is_claimed = situation.peer.tie == Tie::WeWin && situation.peer.verdict == Verdict::Present;
-        // An answer may come before our own kernel has confirmed: from then on both have it.
+        // The peer's kernel may answer before our own has confirmed: from then on both have the address.
         let is_still_held = self.is_still_held(now, id, effects);
         if is_claimed || self.has_just_yielded(id, situation.peer.claim) || is_still_held {
             self.note_tie(now, id);
@@ -28,7 +28,7 @@ impl Node {
             !is_still_held && !matches!(situation.peer.claim, Claim::Serves | Claim::Releases);
         if let Some(tied) = group.tied.take_if(|_| is_rival_gone) {
             let is_active = group.role == Role::Active;
-            // What the rival claimed is settled; the announcement answers it.
+            // The rival's claim is settled; the announcement answers it.
             (group.said_mac, group.defend_from) = (None, now + DEFEND_EVERY);
             emit(effects, Effect::Record(Record::Incident(tied.incident(now, id, true))));
             if is_active {
@@ -37,8 +37,8 @@ impl Node {
         }
     }
 
-    /// The peer lets go, or says for the first time that it did, of what we serve: after a split it may hear
-    /// us first, and its first beat that arrives is no claim any more.
+    /// Whether the peer lets go of what we serve, or says for the first time that it has. After a split it
+    /// may hear us first, and then its first beat that arrives is no claim any more.
     fn has_just_yielded(&mut self, id: GroupId, claim: Claim) -> bool {
         let Some(report) = self.peer.group(id, &self.policy) else { return false };
         let yields = claim == Claim::Releases || report.word == Word::Yielded;
@@ -48,8 +48,8 @@ impl Node {
         !core::mem::replace(&mut group.has_peer_yielded, yields) && yields
     }
 
-    /// The peer's kernel has answered for what the peer has let go. It is asked again until it answers no
-    /// more.
+    /// Whether the peer's kernel has answered for what the peer has let go. It is asked again until it
+    /// answers no more.
     fn is_still_held(&mut self, now: Instant, id: GroupId, effects: &mut Effects) -> bool {
         let interval = self.policy.interval();
         let is_held = self.groups.get(id.index()).is_some_and(|group| group.is_still_held(now));
@@ -59,12 +59,13 @@ impl Node {
         is_held
     }
 
-    /// Two that serve are settled within two beats. If they are not, somebody has to be told while it lasts.
+    /// Tells the operator that both serve. Two that serve settle it within two beats; if they have not,
+    /// somebody has to be told while it lasts.
     fn shout_tie(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let (patience, longest) = (self.pace() + self.pace(), self.slowest_dead_after());
         let acked_at = self.peer.acked_at();
         let tied = self.groups.get_mut(id.index()).and_then(|group| group.tied.as_mut());
-        // A peer that has not heard of it yet, on paths that lag, could not let go.
+        // A peer on slow paths that has not heard of it yet could not let go.
         let is_known = |tied: &Tied| acked_at >= Some(tied.seen_at) || now >= tied.seen_at + longest;
         if let Some(tied) =
             tied.filter(|tied| !tied.is_said && now >= tied.seen_at + patience && is_known(tied))
@@ -74,7 +75,7 @@ impl Node {
         }
     }
 
-    /// Both serve: the beginning of an incident, if it is not known already.
+    /// Notes the beginning of an incident in which both serve, if it is not known already.
     pub(super) fn note_tie(&mut self, now: Instant, id: GroupId) {
         // A silence that ended long ago is no cause.
         let silence = self.silence.filter(|(_, to)| now.since(*to) < self.second_waits());
@@ -86,7 +87,7 @@ impl Node {
         group.tied = Some(Tied { seen_at: now, began_at, unheard, is_said: false });
     }
 
-    /// The guard is to give the addresses another lease.
+    /// Has the guard give the addresses another lease.
     pub(super) fn renew(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let interval = self.policy.interval();
         let every = timing::renewal_every(&self.policy);

@@ -10,7 +10,7 @@
 //! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is
 //!   released before an old heartbeat could excuse it.
 //! * Carry the effects out in their order before the next step.
-//! * Say every interval that the guard lives ([`Event::GuardAlive`]), if it does; every outcome of an order
+//! * Say every interval that the guard lives ([`Event::GuardAlive`]), if it does. Every outcome of an order
 //!   says so too.
 //! * Wake at [`Node::due_at`] at the latest. Being later than that is noticed as a stall.
 
@@ -122,26 +122,26 @@ pub struct Node {
     peer_misses_since: Option<Instant>,
     is_showing_holding: bool,
     was_ever_heard: bool,
-    /// The last time that no path heard the peer: from its newest frame before to the first one after.
+    /// The last time in which no path heard the peer: from its newest frame before to the first one after.
     silence: Option<(Instant, Instant)>,
     verdict: Verdict,
-    /// The same, if the peer had not said goodbye.
+    /// The verdict as it would be if the peer had not said goodbye.
     verdict_by_silence: Verdict,
     /// At the last tick the lines said that the peer lost power.
     is_power_loss: bool,
     /// At the last tick the lines of some cable had dropped in the middle of the peer's beats.
     is_cut_short: bool,
     jeopardy_since: Option<Instant>,
-    /// What was recorded of it last; when it ended last, and when it came back soon after that.
+    /// Of jeopardy: what was recorded last, when it ended last, and when it came back soon after that.
     has_said_jeopardy: bool,
     jeopardy_ended_at: Option<Instant>,
     jeopardy_came_back_at: Option<Instant>,
     is_digest_different: bool,
     is_lifetime_ignored: bool,
     guard: GuardState,
-    /// When it last gave a sign of life.
+    /// When the guard last gave a sign of life.
     guard_heard_at: Instant,
-    /// What was recorded last of why the peer cannot serve.
+    /// The reason that was recorded last for which the peer cannot serve.
     said_trouble: Trouble,
     /// What our watchdog needs, as beats announce it; zero while it is not armed.
     watchdog_s: u8,
@@ -151,15 +151,15 @@ pub struct Node {
     stalled_at: Instant,
     /// Silence is not judged before this instant.
     judge_from: Instant,
-    /// By what times the peer believes that we go, until it has acknowledged a beat of this run.
+    /// The times by which the peer believes that we go, until it has acknowledged a beat of this run.
     promise: Option<Promise>,
     /// When this run first said anything.
     spoke_at: Option<Instant>,
     /// When our operator last asked for standby, in this run.
     standby_asked_at: Option<Instant>,
-    /// The peer's run that our predecessor knew, until we have adopted one.
+    /// The run of the peer that our predecessor knew, until we have adopted one.
     predecessors_peer: Option<Incarnation>,
-    /// When the next deposit is due, should no beat be.
+    /// When the next deposit is due if no beat is due before.
     deposit_at: Instant,
     /// The deadline that we named at the end of the last tick.
     expected_by: Instant,
@@ -292,8 +292,8 @@ impl Node {
         self.test_probes(now, effects);
     }
 
-    /// A loop that was late by more than half the shortest late_after may have slept through beats: all
-    /// clocks of the peer's silence shift by the gap. Our own right to serve does not.
+    /// Notices that the loop was late. By more than half the shortest late_after it may have slept through
+    /// beats, so all clocks of the peer's silence shift by the gap. Our own right to serve does not.
     fn notice_stall(&mut self, now: Instant, effects: &mut Effects) {
         let gap = now.since(self.expected_by);
         if gap <= self.policy.shortest_late_after().fraction(1, 2) {
@@ -322,8 +322,9 @@ impl Node {
     }
 }
 
-/// Effects have room for everything that a turn can ask for. Should that ever be wrong, dropping the newest
-/// is safe: a beat is sent again, and an order that is not confirmed is given again or lapses.
+/// Adds an effect. There is room for everything that a turn can ask for. Should that ever be wrong, it is
+/// safe to drop the newest: a beat is sent again, and an order on which a role waits is repeated. Any other
+/// order is given anew or lapses.
 pub(crate) fn emit(effects: &mut Effects, effect: Effect) {
     let has_room = effects.push(effect).is_ok();
     debug_assert!(has_room, "a turn asks for no more than effects have room for");

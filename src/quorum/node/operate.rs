@@ -13,7 +13,7 @@ use crate::reasons::Denial;
 use crate::resource::{Condition, Fault, Order};
 use crate::time::Instant;
 
-/// EAFNOSUPPORT: what a kernel says of addresses that it does not take at all.
+/// EAFNOSUPPORT: what a kernel says of a family of addresses that it does not have at all.
 const NO_SUCH_FAMILY: i32 = 97;
 
 impl Node {
@@ -111,9 +111,9 @@ impl Node {
         }
     }
 
-    /// Where no witness was in sight before, this node may have been cut off until now, and its questions
-    /// with it: what nobody answered then is no proof beside a witness that is seen now. An answer that comes
-    /// too late to be sight changes nothing.
+    /// Notes the answer of a witness. If no witness was in sight before, this node may have been cut off
+    /// until now, and its probes with it: that nobody answered then is no proof, now that a witness is seen.
+    /// An answer that comes too late to count as sight changes nothing.
     pub(super) fn witness_answered(&mut self, now: Instant, index: usize, asked_at: Instant) {
         let window = self.sight_window();
         let was_blind = self.witnesses.seen_bits(now, window) == 0;
@@ -131,7 +131,8 @@ impl Node {
         }
     }
 
-    /// The peer is told with the next beat. Whether an interface leads anywhere is not asked yet.
+    /// Notes the carrier of an interface; the peer is told with the next beat. Whether the interface leads
+    /// anywhere is not asked yet.
     pub(super) fn note_interface(&mut self, index: usize, is_up: bool) {
         while self.interfaces.len() <= index && self.interfaces.push(Interface::Unknown).is_ok() {}
         if let Some(interface) = self.interfaces.get_mut(index) {
@@ -139,7 +140,8 @@ impl Node {
         }
     }
 
-    /// Who could not take a group says so before it has to.
+    /// Notes that our kernel would refuse an address: a node that could not take a group says so before it
+    /// has to.
     pub(super) fn address_refused(&mut self, id: GroupId, address: Option<u8>) {
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Backup) else {
             return;
@@ -148,7 +150,8 @@ impl Node {
         self.is_urgent |= core::mem::replace(&mut group.fault, fault).is_some() != fault.is_some();
     }
 
-    /// It is renewed at once, but no more than once an interval, however often somebody takes it away.
+    /// An address is missing. It is renewed at once, but no more than once an interval, however often
+    /// somebody takes it away.
     pub(super) fn address_missing(&mut self, now: Instant, id: GroupId) {
         let interval = self.policy.interval();
         let every = timing::renewal_every(&self.policy);
@@ -159,7 +162,8 @@ impl Node {
         group.timers.set(Timer::Renewal, now.max(due_at - every + interval).min(due_at));
     }
 
-    /// Only of what is served: what the guard says of a group on its way out is no news.
+    /// Notes how scripts are, of a group that is served. What the guard says of a group on its way out is no
+    /// news.
     pub(super) fn scripts(&mut self, id: GroupId, condition: Condition, effects: &mut Effects) {
         let group = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active);
         if let Some(group) = group.filter(|group| group.condition != condition) {
@@ -184,8 +188,8 @@ impl Node {
         }
     }
 
-    /// Who had the addresses before us said that they are gone, and its kernel answers for them: both have
-    /// them.
+    /// Notes that both nodes have the addresses: the node that had them before us said that they are gone,
+    /// but its kernel still answers for them.
     fn note_still_held(&mut self, now: Instant, id: GroupId, mac: [u8; 6]) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some((said_mac, taken_at)) = group.taken_from else { return };
@@ -197,8 +201,8 @@ impl Node {
         }
     }
 
-    /// Somebody else claims what we serve: the neighbours are told again where it is, and the operator who it
-    /// was. Two that are active settle it by their beats; a stranger only an operator can stop.
+    /// Somebody else claims what we serve. The neighbours are told again where it is, and the operator who it
+    /// was. Two active nodes settle it by their beats; only an operator can stop a stranger.
     fn defend(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role != Role::Active || now < group.defend_from {

@@ -1,4 +1,4 @@
-//! What the guard is ordered: to acquire, to release, to fence, and the same once more.
+//! What the guard is ordered to do: to acquire, to release, to fence, and the same once more.
 
 use super::{Node, emit};
 use crate::pair::{GroupId, Role};
@@ -36,8 +36,8 @@ impl Node {
         self.repeat(now, id, effects);
     }
 
-    /// No order on which something waits is ever lost: a guard that hung may not have got it. Under the same
-    /// token it is the same order, and no second one.
+    /// Repeats an order that was not answered. No order on which something waits may be lost: a guard that
+    /// hung may not have got it. Under the same token it is the same order, and no second one.
     fn repeat(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !group.timers.is_due(Timer::Repeat, now) {
@@ -81,7 +81,7 @@ impl Node {
         group.fault = None;
         let is_on_word = matches!(reason, TakeReason::Offered | TakeReason::Departed);
         group.taken_from = is_on_word.then_some((group.said_mac, now));
-        // What the operator said counts until the addresses come, unless the peer is heard.
+        // The operator's word counts until the addresses come, unless the peer is heard.
         let is_off = group.timers.is_set(Timer::PeerOff);
         if is_last {
             emit(effects, Effect::Record(Record::TermsUsedUp(id)));
@@ -97,7 +97,7 @@ impl Node {
             group.timers.set_to(Timer::PeerOff, is_off.then_some(until + PREPARED_FOR));
         }
         if is_on_word {
-            // The peer's word costs no time; whether its kernel knows of it is asked meanwhile, and whose
+            // The peer's word costs no time. Meanwhile it is asked whether its kernel knows of it, and whose
             // kernel that is.
             self.ask_who_the_peer_is(effects);
             self.order(now + self.policy.interval(), Order::Probe { group: id }, effects);
@@ -148,9 +148,9 @@ impl Node {
         let dead_after = self.slowest_dead_after();
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.is_offering = offer;
-            // Who could not keep its lease or its scripts is not fit to take the group again at once.
+            // A node that could not keep its lease or its scripts is not fit to take the group again at once.
             group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
-            // Who asks for what was hardly served moves it to and fro too.
+            // A peer that asks for what was hardly served yet makes it go to and fro too.
             let is_short = group.active_since.is_none_or(|since| now.since(since) < dead_after);
             let is_peers_doing = matches!(reason, ReleaseReason::LostTie | ReleaseReason::UnheardByPeer)
                 || (is_short && matches!(reason, ReleaseReason::PeerWants | ReleaseReason::WorseOff));
@@ -172,7 +172,7 @@ impl Node {
         self.change_role(now, id, RoleEvent::LetGo, effects);
     }
 
-    /// The addresses of what is on its way out wait for its scripts no longer.
+    /// Lets the addresses go of a group that is on its way out, without waiting for its scripts any longer.
     pub(super) fn hurry_release(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         self.order_release(now, id, ReleaseOrder::AddressesFirst, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {

@@ -53,7 +53,7 @@ impl Node {
         let lease = self.policy.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(renewal) = group.renewal.take() else { return };
-        // A renewal that met its group's release on the way is no fault.
+        // A renewal that came while its group was let go is no fault.
         let fault = outcome.fault();
         let is_news = core::mem::replace(&mut group.fault, fault) != fault && group.role != Role::Releasing;
         if let Some(fault) = fault.filter(|_| is_news) {
@@ -77,7 +77,7 @@ impl Node {
             group.fault = outcome.fault();
         }
         let is_done = outcome == Outcome::Prepared && group.is_preparing();
-        // A guard that hung has not carried the second order out, and the scripts of the first run on.
+        // A guard that hung has not carried out the second order, and the scripts of the first still run.
         let is_put_off = outcome == Outcome::Failed(Fault::TooLate) && group.is_prepared;
         if group.role == Role::Acquiring && (is_done || is_put_off) {
             group.stay_prepared(now, lease);
@@ -89,8 +89,8 @@ impl Node {
         }
     }
 
-    /// Changes a role by the table of [`roles`](crate::quorum::roles), with what goes with each event. Only a
-    /// successor finds its roles elsewhere: in what the guard has in hand.
+    /// Changes a role by the table of [`roles`](crate::quorum::roles), and does what goes with each event. A
+    /// successor alone finds its roles elsewhere: in what the guard has in hand.
     pub(super) fn change_role(&mut self, now: Instant, id: GroupId, event: RoleEvent, effects: &mut Effects) {
         let offer_lasts = self.second_waits();
         let release_again_at = now + self.policy.interval();
@@ -167,7 +167,7 @@ impl Node {
     }
 }
 
-/// What an outcome means for a group's role; nothing where nobody waits for it.
+/// What an outcome means for a group's role; none if nobody waits for it.
 fn role_event(group: &Group, outcome: Outcome) -> Option<RoleEvent> {
     match (group.role, outcome) {
         (_, Outcome::Serving) => Some(RoleEvent::Serving),

@@ -30,7 +30,7 @@ impl Node {
         }
     }
 
-    /// By the MAC with which its own address answers the peer is known from a stranger.
+    /// Asks who the peer is: the MAC with which its own address answers tells it from a stranger.
     pub(super) fn ask_who_the_peer_is(&self, effects: &mut Effects) {
         let is_unknown = |path: &Path| path.detector.kind() == PathKind::Lan && path.peer_mac.is_none();
         if self.paths.iter().any(is_unknown) {
@@ -38,7 +38,8 @@ impl Node {
         }
     }
 
-    /// After a stall nobody knows yet what is heard, and while the guard hangs no question leaves.
+    /// Whether both nodes hear each other on a path. After a stall nobody knows yet what is heard, and while
+    /// the guard hangs no question leaves.
     fn is_heard_both_ways(&self, now: Instant, index: usize) -> bool {
         let Some(path) = self.paths.get(index) else { return false };
         let heard_there = self.heard_by_peer(now, index);
@@ -68,7 +69,8 @@ impl Node {
         }
     }
 
-    /// A probe that left where not even a peer that is heard could answer was no probe.
+    /// What a probe's outcome is worth. On a LAN where not even a peer that is heard answers, it proves
+    /// nothing.
     pub(super) fn believed(&self, id: GroupId, outcome: Outcome) -> Outcome {
         let is_deaf = || {
             let policy = self.policy.groups.get(id.index());

@@ -74,7 +74,8 @@ impl Node {
         let block = group.said.map(|wait| wait.block);
         let ends_at = group.said.map(|wait| wait.until).filter(|at| *at < Instant::NEVER);
         let is_contested = role == Role::Active && now < group.defend_from + CLAIM_SHOWN;
-        // Of a peer that is not heard, what it claims on the wire.
+        // If the peer is not heard but claims the group on the wire, both have served it since its newest
+        // frame at the earliest.
         let split_at = self.newest_frame_at().filter(|_| is_contested && self.is_peer_claiming(group));
         let both_since = group.tied.map(|tied| tied.seen_at).or(split_at);
         GroupStatus {

@@ -11,8 +11,8 @@ use crate::reasons::Denial;
 use crate::time::{Instant, Span};
 
 impl Node {
-    /// Before the first step of a run that goes on in nobody's place: what the operator has told an earlier
-    /// one.
+    /// Takes over what the operator has told an earlier run. Called before the first step of a run that is no
+    /// successor.
     pub fn restrain(&mut self, restraint: Restraint) {
         self.restraint = restraint;
     }
@@ -21,7 +21,7 @@ impl Node {
         self.restraint.maintenance_until.map_or(Ok(()), |_| Err(Denial::Maintenance))
     }
 
-    /// Without `force` only if the peer can serve what we hold.
+    /// Begins standby; without `force` only if the peer can serve what we hold.
     pub(super) fn ask_standby(
         &mut self,
         now: Instant,
@@ -68,7 +68,7 @@ impl Node {
         Ok(())
     }
 
-    /// Zero ends it.
+    /// Begins maintenance; zero ends it.
     pub(super) fn ask_maintenance(
         &mut self,
         now: Instant,
@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// Maintenance expires, and of two standbys one may have to end.
+    /// Ends maintenance when its time is over, and one of two standbys if it has to end.
     pub(super) fn keep_restraint(&mut self, now: Instant, effects: &mut Effects) {
         if self.restraint.maintenance_until.is_some_and(|until| now >= until) {
             self.end_maintenance(effects);

@@ -36,7 +36,7 @@ impl Node {
                 path.beats_sent = path.beats_sent.saturating_add(1);
                 emit(effects, Effect::Send(id, body));
             } else {
-                // Whoever has used up its numbers is a new run, which nobody knows.
+                // A node that has used up its numbers is a new run, which nobody knows.
                 (self.peers_run, self.newest_number) = (None, 0);
             }
             if let Some(version) = hello {
@@ -89,7 +89,8 @@ impl Node {
         }
     }
 
-    /// An old number is none: its low 16 bits would be those of a new one some day.
+    /// The acknowledgement of what we heard last. An old number is left out: its low 16 bits would be those
+    /// of a new number some day.
     pub(super) fn acknowledgement(&self, now: Instant) -> Ack {
         let is_recent = self.newest_frame_at().is_some_and(|at| now.since(at) < ACK_LASTS);
         Ack::Whole(if is_recent { self.newest_number } else { 0 })
@@ -115,7 +116,8 @@ impl Node {
         }
     }
 
-    /// A reload may have shortened the lease: what is held keeps the old one until it is renewed.
+    /// The release mechanisms that we announce. A reload may have shortened the lease: what is held keeps the
+    /// old one until it is renewed.
     pub(super) fn mechanisms(&self, now: Instant) -> Mechanisms {
         let armed = timing::mechanisms(&self.policy, self.watchdog_s);
         let held =

@@ -1,4 +1,4 @@
-//! Whether each group is served, and by whom it could be: for who asks. Nothing is decided by it.
+//! Whether each group is served, and which node could serve it. This is only shown: nothing is decided by it.
 
 use super::{Node, Path, emit};
 use crate::frame::message::Standing;
@@ -12,7 +12,8 @@ use crate::reasons::Verdict;
 use crate::time::Instant;
 
 impl Node {
-    /// Who serves has to know whether somebody could take over: by what a peer that is heard says of itself.
+    /// Notes whether the peer could take over, by what it says of itself while it is heard. A node that
+    /// serves has to know that.
     pub(super) fn note_peer_ability(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_on_time = self.is_on_time(now);
         let Some(report) = self.peer.group(id, &self.policy) else { return };
@@ -25,7 +26,7 @@ impl Node {
         }
     }
 
-    /// Since when somebody serves the group, and either node could.
+    /// Notes since when somebody serves the group, and since when either node could.
     pub(super) fn note_service(&mut self, now: Instant, id: GroupId, s: &Situation) {
         let (is_peer_fit, is_served_there) = (self.is_peer_fit(id), self.is_served_there(now, id, s));
         let Some(group) = self.groups.get_mut(id.index()) else { return };
@@ -45,8 +46,8 @@ impl Node {
         }
     }
 
-    /// By what the peer says; or, where somebody lives there whom nobody hears or understands, by who answers
-    /// for an address of the group.
+    /// Whether the peer serves the group, by what it says. If nobody hears or understands it, but its box
+    /// lives, by who answers for an address of the group.
     fn is_served_there(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
         let is_said = s.peer.claim == Claim::Serves
@@ -56,7 +57,8 @@ impl Node {
         is_said || is_unheard && s.wire.finding == Finding::VipAnswers && !self.is_stranger(id)
     }
 
-    /// Who answered last for an address of the group is not the peer, which has another MAC on that LAN.
+    /// The one that answered last for an address of the group is not the peer, which has another MAC on that
+    /// LAN.
     fn is_stranger(&self, id: GroupId) -> bool {
         let said_mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
         let Some(policy) = self.policy.groups.get(id.index()) else { return false };

@@ -30,9 +30,9 @@ impl Node {
     /// This fresh node goes on in the place of one that died: it holds what the guard has in hand, under the
     /// same terms, and is bound by the same ack deadline.
     ///
-    /// It renews nothing before it has heard the peer, which may have taken over meanwhile, or for late_after
-    /// nobody: then it serves on alone, as its predecessor would have. And it takes nothing from a silent
-    /// peer that it has not heard itself. Where nothing was left to go on with, it is faulty for a while.
+    /// It renews nothing before it has heard the peer, which may have taken over meanwhile, or has heard
+    /// nobody for late_after. Then it serves on alone, as its predecessor would have. It takes nothing from a
+    /// silent peer that it has not heard itself. If there was no deposit, it is faulty for a while.
     pub fn succeed(&mut self, now: Instant, succession: &Succession) {
         let wait = self.policy.interval() + self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + wait.max(self.policy.shortest_late_after()));
@@ -57,8 +57,8 @@ impl Node {
         self.note_silently(now);
     }
 
-    /// A fresh node of a fresh daemon whose predecessor was killed: what that one had started and nobody has
-    /// stopped is being let go, and says so, until it is.
+    /// This fresh node of a fresh daemon takes over what a killed predecessor has started and nobody has
+    /// stopped: that is being let go, and the node says so until it is.
     pub fn resume(&mut self, now: Instant, holdings: &[Option<Holding>]) {
         for (group, holding) in self.groups.iter_mut().zip(holdings).filter(|(_, holding)| holding.is_some())
         {
@@ -67,7 +67,7 @@ impl Node {
         self.is_showing_holding = self.groups.iter().any(|group| group.role.is_holding());
     }
 
-    /// What is so from the start is no news.
+    /// Notes what is so from the start, without a record: it is no news.
     fn note_silently(&mut self, now: Instant) {
         let paths = self.testimonies(now);
         for (path, testimony) in self.paths.iter_mut().zip(&paths) {
@@ -91,7 +91,8 @@ impl Group {
         }
     }
 
-    /// What the guard has in hand decides the role; the rest is what the dead agent knew.
+    /// Goes on with one group. What the guard has in hand decides the role; the rest is what the dead agent
+    /// knew.
     fn succeed(&mut self, now: Instant, left: Option<&GroupDeposit>, holding: Option<Holding>, before: Span) {
         if let Some(left) = left {
             self.term = left.term;
@@ -102,19 +103,19 @@ impl Group {
         }
         let Some(Holding { term, lease_until, stage }) = holding else {
             if left.is_none() {
-                // Too many agents have failed here: the peer shall have it first.
+                // Too many agents have failed here: the peer should have it first.
                 self.timers.set(Timer::Retry, now + RETRY_AFTER);
             }
             self.role = if self.timers.is_set(Timer::Retry) { Role::Faulty } else { Role::Backup };
             return;
         };
-        // Without a deposit nobody knows until when it may be held: no longer.
+        // Without a deposit nobody knows until when it may be held, so it is held no longer.
         let lease_until = if left.is_some() { lease_until } else { now };
         self.timers.stop(Timer::Retry);
         (self.term, self.held_term) = (self.term.max(term), term);
         self.lease_until = lease_until;
         self.timers.set(Timer::Renewal, now);
-        // The guard says at once if there is none; until then nothing must be let go for it.
+        // The guard says at once if there is no carrier. Until then nothing must be let go for that.
         self.has_carrier = true;
         match stage {
             Stage::Starting(token) => (self.role, self.pending) = (Role::Acquiring, Some(token)),
@@ -129,7 +130,7 @@ impl Group {
             }
             Stage::Serving => {
                 (self.role, self.active_since) = (Role::Active, Some(now));
-                // That a peer lets go is news only if it begins with it.
+                // It is news that a peer lets go only if it begins to do so from now on.
                 self.has_peer_yielded = true;
             }
             Stage::Releasing(first, token) => {
