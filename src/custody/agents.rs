@@ -6,9 +6,9 @@ use super::restart_policy::Next;
 use super::{Custody, Phase, emit};
 use crate::time::{Instant, Span};
 
-/// An agent that has just been started may take this long before its first word.
+/// How long a new agent may take before its first word.
 const FIRST_WORD_WITHIN: Span = Span::from_s(2);
-/// Where no agent could be started it is tried again after this.
+/// How long after an agent could not be started it is tried again.
 pub(super) const START_AGAIN_AFTER: Span = Span::from_ms(100);
 
 impl Custody {
@@ -74,15 +74,16 @@ impl Custody {
         emit(effects, Effect::DismissAgent);
     }
 
-    /// When an agent is taken for hung that says nothing: it leaves a deposit at every beat. What the loop
-    /// itself slept through, and with it perhaps the whole box, does not count against the agent.
+    /// When a silent agent is taken for hung: it leaves a deposit at every beat. Time that the loop itself,
+    /// and perhaps the whole box, slept through does not count against the agent.
     pub fn agent_due_at(&self) -> Instant {
         let is_judged = self.is_listening && matches!(self.phase, Phase::Running | Phase::Stopping { .. });
         let due = self.agent_heard.max(self.on_time_since) + self.plan.hang_after;
         if is_judged { due } else { Instant::NEVER }
     }
 
-    /// While the agent's silence is judged, our own is measured by waking up in between.
+    /// When the loop looks at the agent again. It wakes in between, so that its own delays are measured while
+    /// it judges the agent's silence.
     pub(super) fn agent_looked_at(&self, now: Instant) -> Instant {
         match self.agent_due_at() {
             Instant::NEVER => Instant::NEVER,
@@ -96,8 +97,8 @@ impl Custody {
         }
     }
 
-    /// When the agent has to be given a sign of life, should nothing wake the loop before. It mostly wakes at
-    /// every beat.
+    /// When the agent has to be given a sign of life if nothing wakes the loop before. The loop mostly wakes
+    /// at every beat.
     pub(super) fn alive_due_at(&self) -> Instant {
         let interval = self.plan.interval;
         if self.is_listening {
@@ -107,8 +108,8 @@ impl Custody {
         }
     }
 
-    /// Once an interval, whether anything is held or not: an agent that hears nothing says that this node
-    /// cannot serve.
+    /// Gives the agent a sign of life once an interval, whether anything is held or not: an agent that hears
+    /// nothing says that this node cannot serve.
     pub(super) fn tell_alive(&mut self, now: Instant, effects: &mut Effects) {
         if self.is_listening && now >= self.told_alive_at + self.plan.interval.fraction(1, 2) {
             self.told_alive_at = now;
@@ -123,7 +124,7 @@ impl Custody {
             && (self.restarts.has_deposit() || self.is_everything_free())
     }
 
-    /// When an agent wants to be started, or what is on trial has to be let go.
+    /// When an agent has to be started, or what is on trial has to be let go.
     pub(super) fn agents_due_at(&self) -> Instant {
         let tried = self.groups.iter().filter(|group| group.is_tried()).map(|group| group.held_until);
         let lapses_at = tried.min().filter(|_| self.phase == Phase::Running).unwrap_or(Instant::NEVER);
@@ -143,7 +144,7 @@ impl Custody {
         }
     }
 
-    /// The lease is over and nobody serves again: the kernel has let go, and so does everybody else.
+    /// The lease is over, and no agent serves again. The kernel has let go, and so does custody.
     fn lapse(&mut self, now: Instant, effects: &mut Effects) {
         for group in &mut self.groups {
             group.is_on_trial = false;

@@ -1,6 +1,6 @@
-//! How often an agent may ask for what costs the guard, the wire or the peer something. An honest one never
-//! comes near these limits; one that was taken over cannot keep the guard from its work, and cannot reset a
-//! healthy peer for ever.
+//! How often an agent may ask for something that costs the guard, the wire or the peer something. An honest
+//! agent never comes near these limits. An agent that was taken over cannot keep the guard from its work, and
+//! cannot reset a healthy peer for ever.
 
 use super::event::{Effect, Effects, Lapse, Note};
 use super::{Custody, emit};
@@ -9,7 +9,7 @@ use crate::pair::{GroupId, PathId};
 use crate::quorum::group::FENCE_AGAIN_AFTER;
 use crate::time::{Instant, Span};
 
-/// The log is told of what was dropped this often at most.
+/// How often the log is told at most of what was dropped.
 const SAY_EVERY: Span = Span::from_s(60);
 
 /// What is rationed.
@@ -31,13 +31,13 @@ pub enum Request {
     Notice,
 }
 
-/// So many in a row, and after that one each so often; `interval` is that of the beats. The only place that
-/// says so: twice what an honest agent could ever need.
+/// The ration: so many in a row, and after that one each so often. `interval` is that of the beats. It is
+/// twice what an honest agent could ever need, and stands only here.
 fn ration(request: Request, interval: Span) -> (u64, Span) {
     match request {
-        // Two operators who hand it to and fro.
+        // For two operators who hand it to and fro.
         Request::Acquire(_) => (16, Span::from_ms(250)),
-        // A peer that was fenced, came back, served, and died again. After that it can boot between two
+        // For a peer that was fenced, came back, served, and died again. After that it can boot between two
         // fences.
         Request::Fence => (2, FENCE_AGAIN_AFTER),
         // One an interval, and a second one at once.
@@ -52,8 +52,8 @@ fn ration(request: Request, interval: Span) -> (u64, Span) {
     }
 }
 
-/// How much of a ration is used up: all of it, if this is the burst's length ahead (generic cell rate
-/// algorithm, ITU-T I.371).
+/// The instant up to which a ration is used up: all of it, if that is the burst's length ahead (generic cell
+/// rate algorithm, ITU-T I.371).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Used(Instant);
 
@@ -69,7 +69,7 @@ impl Used {
         is_within
     }
 
-    /// When there is one again.
+    /// When the ration has room for one more.
     fn free_at(self, (burst, every): (u64, Span)) -> Instant {
         Instant::ORIGIN + self.0.since(Instant::ORIGIN + every.fraction(burst.saturating_sub(1), 1))
     }
@@ -83,7 +83,7 @@ pub(super) struct Budgets {
     probes: [Used; MAX_GROUPS],
     announcements: [Used; MAX_GROUPS],
     reopenings: [Used; MAX_PATHS],
-    /// By path: it is opened as soon as the ration has room. Nobody asks twice.
+    /// By path: it is opened as soon as the ration has room. The agent does not ask twice.
     is_awaited: [bool; MAX_PATHS],
     questions: Used,
     notices: Used,
@@ -141,7 +141,7 @@ impl Custody {
         is_within
     }
 
-    /// A path is opened again, now or when the ration has room: an agent asks once and waits.
+    /// Opens a path again, now or when the ration has room: an agent asks once and waits.
     pub(super) fn want_path(&mut self, now: Instant, path: PathId, effects: &mut Effects) {
         match self.budgets.is_awaited.get_mut(path.index()).filter(|_| path.0 < self.plan.paths) {
             None => self.lose_agent(now, Lapse::UnknownPath, effects),

@@ -4,9 +4,9 @@ use super::event::{Cause, Effect, Effects, Lapse, Note};
 use super::{Custody, emit};
 use crate::time::{Instant, Span};
 
-/// What the agent may take to hand over and say goodbye, beside the scripts.
+/// How long the agent may take to hand over and say goodbye, beside the scripts.
 const STOP_WITHIN: Span = Span::from_s(30);
-/// What it may take to exit after its farewell, or to die of SIGKILL.
+/// How long it may take to exit after its farewell, or to die of SIGKILL.
 const EXIT_WITHIN: Span = Span::from_s(3);
 
 /// How far the daemon's end has come.
@@ -14,17 +14,17 @@ const EXIT_WITHIN: Span = Span::from_s(3);
 pub enum Phase {
     /// The agent decides.
     Running,
-    /// It was told to stop, and has until then.
+    /// It was told to stop, and has this long to do so.
     Stopping {
         /// Until when.
         until: Instant,
     },
-    /// It said farewell, and has until then to exit.
+    /// It said farewell, and has this long to exit.
     Farewell {
         /// Until when.
         until: Instant,
     },
-    /// It is gone, or was killed and has until then to die; everything is let go, then the daemon ends.
+    /// It is gone, or was killed and has this long to die. Everything is let go, then the daemon ends.
     Leaving {
         /// Until when.
         until: Instant,
@@ -34,7 +34,8 @@ pub enum Phase {
 }
 
 impl Custody {
-    /// The operator wants the daemon to stop: once nicely, twice at once.
+    /// The operator wants the daemon to stop. The first time the agent hands over, the second time everything
+    /// ends at once.
     pub(super) fn hear_operator(&mut self, now: Instant, effects: &mut Effects) {
         match self.phase {
             Phase::Running if !self.is_listening => self.leave(now, Cause::StoppedWithoutAgent, effects),
@@ -48,8 +49,7 @@ impl Custody {
         }
     }
 
-    /// The agent has released everything and said goodbye, or so it says. Nobody but the operator ends the
-    /// daemon.
+    /// The agent says that it has released everything and said goodbye. Only the operator ends the daemon.
     pub(super) fn hear_farewell(&mut self, now: Instant, effects: &mut Effects) {
         match self.phase {
             Phase::Running => self.lose_agent(now, Lapse::UnaskedFarewell, effects),
@@ -58,7 +58,7 @@ impl Custody {
         }
     }
 
-    /// The agent is gone or about to be: planned, if it said farewell and holds nothing.
+    /// The agent is gone or about to be. That is planned if it said farewell and holds nothing.
     pub(super) fn end_of_agent(&mut self, now: Instant, effects: &mut Effects) {
         let cause = match self.phase {
             Phase::Leaving { .. } => return,
@@ -86,14 +86,14 @@ impl Custody {
         self.release_all(now, effects);
     }
 
-    /// Whether the daemon may end, and whether as planned: nothing is held and the agent was reaped, or
-    /// cannot be.
+    /// Whether the daemon may end, which is so when nothing is held and the agent was reaped, or cannot be;
+    /// and whether it ends as planned.
     pub fn exit(&self) -> Option<bool> {
         let Phase::Leaving { is_well, .. } = self.phase else { return None };
         (self.is_everything_free() && !self.is_agent_there).then_some(is_well)
     }
 
-    /// When the phase does not last any longer.
+    /// When the phase ends.
     pub(super) fn ending_due_at(&self) -> Instant {
         match self.phase {
             Phase::Stopping { until } | Phase::Farewell { until } => until,

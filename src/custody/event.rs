@@ -21,12 +21,12 @@ pub enum Action {
     Monitor,
 }
 
-/// How a script came to its end.
+/// How a script ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// It has done what it was asked.
     Done,
-    /// It ended by itself, and said that it has not.
+    /// It ended by itself, and said that it has not done it.
     Refused,
     /// It was cut short or killed, or never ran: nobody knows what it has done, or still does.
     Unknown,
@@ -58,7 +58,7 @@ pub enum Word {
     Order(Ticket),
     /// It left something for a successor.
     Deposit,
-    /// It has released everything and said goodbye, or so it says.
+    /// It says that it has released everything and said goodbye.
     Farewell,
     /// The operator wants nothing changed, or not any longer.
     HandsOff(bool),
@@ -72,7 +72,7 @@ pub enum Word {
     Notice,
 }
 
-/// How it shows that an agent is lost.
+/// The sign by which an agent is known to be lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lapse {
     /// Its process has ended.
@@ -83,7 +83,7 @@ pub enum Lapse {
     DoesNotRead,
     /// It has said nothing for late_after.
     Silent,
-    /// It sent what is no order.
+    /// It sent something that is no order.
     Garbage,
     /// It names a group that is not configured.
     UnknownGroup,
@@ -96,7 +96,7 @@ pub enum Lapse {
 }
 
 impl Lapse {
-    /// What that says of it.
+    /// What kind of loss that is.
     pub fn loss(self) -> Loss {
         match self {
             Self::Died | Self::ClosedItsEnd => Loss::Died,
@@ -118,16 +118,16 @@ pub enum Cause {
     AgentGone,
     /// It did not stop in time.
     NotInTime,
-    /// The operator said it while there was no agent.
+    /// The operator said stop while there was no agent.
     StoppedWithoutAgent,
-    /// The operator said it twice.
+    /// The operator said stop twice.
     StoppedTwice,
 }
 
 /// Something happened. Outcomes come in the order of the effects that they answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// The loop woke up; it had wanted to at this instant.
+    /// The loop woke up. This is the instant at which it had wanted to.
     Woke(Instant),
     /// The agent said something.
     Said(Word),
@@ -154,18 +154,18 @@ pub enum Event<'a> {
     AgentStarted,
     /// None could be started.
     AgentNotStarted,
-    /// The agent does what shows that it is lost.
+    /// The agent is lost, by this sign.
     AgentLost(Lapse),
     /// The agent's process was reaped.
     AgentReaped,
     /// The operator wants the daemon to stop.
     Stop,
-    /// A reload wants other scripts for a group; so many from the left are the same. And so many start before
-    /// any address comes.
+    /// A reload wants other scripts for a group: so many from the left are the same. Then come how many start
+    /// before any address, and all their plans.
     NewScripts(GroupId, u8, (u8, &'a ScriptPlans)),
     /// A reload has added addresses to a held group: they are kept apart until [`Effect::Admit`].
     NewAddresses(GroupId),
-    /// The question for them has left, or not.
+    /// The question for these addresses has left, or not.
     Asked(GroupId, bool),
     /// A reload is done: another agent goes on with the new configuration.
     Reloaded(&'a Plan),
@@ -181,26 +181,26 @@ pub enum Effect {
     Add(GroupId, Instant),
     /// Add its routes, which need the addresses, not after this instant; then [`Event::Routed`].
     Route(GroupId, Instant),
-    /// Give them another lease, not after this instant; then [`Event::Renewed`]. Those that follow each other
-    /// are one batch.
+    /// Give the addresses another lease, not after this instant; then [`Event::Renewed`]. Renewals that
+    /// follow each other are one batch.
     Renew(GroupId, Token, Instant),
     /// Take the routes and the addresses away and confirm it; then [`Event::Removed`].
     Remove(GroupId),
     /// Run a script of the group; then, once, [`Event::ScriptEnded`].
     Run(GroupId, u8, Action, Reason),
-    /// Write down which scripts of a group may run, and for which term, where the next run of the daemon
+    /// Write down which scripts of a group may run, and for which term, so that the next run of the daemon
     /// finds it.
     Mark(GroupId, ScriptSet, u32),
     /// Cut short the script that runs.
     Interrupt(GroupId),
-    /// What is run from now on is on the list of scripts that the reload wanted.
+    /// Take scripts from the list that the reload wanted, from now on.
     UseNewScripts(GroupId),
     /// Announce the group's addresses, again if need be.
     Announce(GroupId),
     /// Ask the wire for the addresses that a reload has added to the group, and tell the agent to say who
     /// answers; then [`Event::Asked`].
     AskForNew(GroupId),
-    /// Nobody has them: they come with the next renewal.
+    /// Nobody has these addresses: let them come with the next renewal.
     Admit(GroupId),
     /// Ask the wire; what comes of it is told to the agent.
     Probe(Ticket),
@@ -226,14 +226,14 @@ pub enum Effect {
     /// Listen to the agent no longer, and end it if it was not reaped.
     DismissAgent,
     /// Start an agent; then [`Event::AgentStarted`] or [`Event::AgentNotStarted`]. It goes on with what was
-    /// deposited, or it begins anew. What nobody holds is removed before.
+    /// deposited, or it begins anew. Remove before what nobody holds.
     StartAgent {
         /// It gets what the last one left.
         is_in_place: bool,
         /// It is there because the configuration has changed.
         is_reload: bool,
     },
-    /// The addresses are gone, all that stops has stopped, and a script of the group has not.
+    /// A script of the group has not stopped; the addresses are gone, and everything else has.
     StopFailed(GroupId),
     /// Put the watchdog's reset off.
     Pet,
@@ -250,7 +250,7 @@ pub enum Note {
     NotHeld(GroupId, Fault),
     /// It was not renewed, or it is again.
     Renewal(GroupId, Option<Fault>),
-    /// What became of an order is worth a line.
+    /// What became of an order, where that is worth a line.
     Ended(GroupId, Outcome),
     /// Somebody answers for an address that a reload has added to the group: it does not come before that
     /// ends.
@@ -265,7 +265,7 @@ pub enum Note {
     AgentUnkillable,
     /// The operator wants the daemon to stop: the agent hands over.
     Stopping,
-    /// A script could not be stopped that has to end with the box: the watchdog is petted no more.
+    /// A script that has to end with the box could not be stopped: the watchdog is petted no more.
     WatchdogFires,
     /// The agent asks for more than any honest one needs: so many requests were dropped.
     OverBudget(u32),
@@ -276,10 +276,11 @@ pub enum Note {
 /// Most releases that wait for one group to let go; the agent never has more than a planned and a forced one.
 pub(super) const MAX_WAITING: usize = 8;
 
-/// Most answers that one step makes: everybody who waits for a release, who acquires, and one refusal.
+/// Most answers of one step: to everybody who waits for a release, to the order to acquire, and one refusal.
 pub const MAX_REPORTS: usize = MAX_WAITING + 2;
 
-/// One group answers everybody who waits for it; each takes one action, and the daemon may end.
+/// Most effects of one step: one group answers everybody who waits for it, each group takes one action, and
+/// the daemon may end.
 const MAX_EFFECTS: usize = MAX_REPORTS + MAX_REPORTS + 4 * MAX_GROUPS + MAX_PATHS + 8;
 
 /// The effects of one step, in the order in which they have to be carried out.

@@ -12,8 +12,8 @@ use crate::resource::{Fault, Outcome, Ticket};
 use crate::time::Instant;
 
 impl Custody {
-    /// A fence that is ordered again was only not answered yet. Who asks while the peer is being fenced gets
-    /// the same answer.
+    /// Takes the order to fence. A fence that is ordered again was only not answered yet. An agent that asks
+    /// while the peer is being fenced gets the same answer.
     pub(super) fn fence(&mut self, now: Instant, id: GroupId, ticket: Ticket, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.newest_fence.replace(ticket.token) == Some(ticket.token) {

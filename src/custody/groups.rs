@@ -17,7 +17,7 @@ use crate::time::Instant;
 pub(super) struct GroupCustody {
     pub(super) held: HeldGroup,
     pub(super) monitors: Monitors,
-    /// How its scripts are to be watched once those of before are stopped.
+    /// How its scripts will be watched, once the scripts of before have stopped.
     next_scripts: Option<ScriptPlans>,
     /// The reign for which it was acquired last.
     pub(super) term: u32,
@@ -81,12 +81,12 @@ impl GroupCustody {
         self.held.is_free() && self.adding.is_none()
     }
 
-    /// It is free, or waits for its addresses: they may come.
+    /// Its addresses may come: it is free, or waits for them.
     fn is_wanted(&self) -> bool {
         self.held.is_free() || self.held.is_preparing()
     }
 
-    /// It is held, and the agent that goes on with it has still to show that it does.
+    /// It is held, and the new agent has still to show that it renews it.
     pub(super) fn is_tried(&self) -> bool {
         self.is_on_trial && self.held.is_held()
     }
@@ -106,7 +106,7 @@ impl GroupCustody {
         if self.held.may_be_watched() { self.monitors.due() } else { Instant::NEVER }
     }
 
-    /// Why this is run.
+    /// The reason for which this is run.
     fn reason_for(&mut self, action: Action) -> Reason {
         if self.reason == Reason::Acquire && action == Action::Stop {
             self.reason = Reason::FailedStart;
@@ -114,7 +114,7 @@ impl GroupCustody {
         if action == Action::Monitor { Reason::Monitor } else { self.reason }
     }
 
-    /// What had to be stopped has stopped.
+    /// Takes the next list of scripts, once what had to be stopped has stopped.
     fn take_next_scripts(&mut self, now: Instant) -> bool {
         let Some(scripts) = self.next_scripts.take_if(|_| self.held.is_on_new_list()) else { return false };
         self.monitors.change(&scripts);
@@ -131,7 +131,7 @@ impl Custody {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         answer(id, group, effects);
         while let Some(effect) = next_of(now, id, group) {
-            // Before anything is started: whoever comes after a crash has to know of it.
+            // Before anything is started, since the next run after a crash has to know of it.
             mark(id, group, effects);
             emit(effects, effect);
         }
@@ -164,8 +164,8 @@ impl Custody {
         self.advance(now, id, effects);
     }
 
-    /// An earlier run of the daemon was killed while these scripts ran, or may have: they are stopped first
-    /// of all.
+    /// Takes over scripts that ran, or may have, when an earlier run of the daemon was killed: they are
+    /// stopped before anything else.
     pub(super) fn inherit(
         &mut self,
         now: Instant,
@@ -212,8 +212,8 @@ impl Custody {
         }
     }
 
-    /// Both have come, or neither stays: a node that cannot have its routes leaves the group to a peer that
-    /// may.
+    /// Addresses and routes have come, or neither of them stays: a node that cannot have its routes leaves
+    /// the group to a peer that may.
     pub(super) fn routed(
         &mut self,
         now: Instant,
@@ -224,8 +224,8 @@ impl Custody {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(Ticket { token, .. }) = group.adding.take() else { return };
         if let Err(fault) = outcome {
-            // The cause is worth more than how the clean-up goes, and the lifetime ends what that should
-            // miss.
+            // The cause matters more than how the clean-up goes: if that misses something, the lifetime ends
+            // it.
             emit(effects, Effect::Remove(id));
             return self.not_added(now, id, token, fault, effects);
         }
@@ -247,7 +247,7 @@ impl Custody {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         emit(effects, Effect::Note(Note::NotHeld(id, fault)));
         if group.held.is_preparing() {
-            // The scripts that came first are stopped before anybody is told.
+            // The scripts that came first are stopped before the agent is told.
             group.held.not_acquired(token, fault);
         } else {
             emit(effects, Effect::Answer(token, Outcome::Failed(fault)));
@@ -264,7 +264,7 @@ impl Custody {
     ) {
         let lease = self.plan.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        // What the kernel refuses keeps none of the others from being renewed.
+        // If the kernel refuses one address, the others are renewed all the same.
         if outcome.err().is_none_or(Fault::is_refusal) {
             (group.held_until, group.is_on_trial) = (group.asked_at + lease, false);
         }
@@ -288,12 +288,12 @@ impl Custody {
         }
     }
 
-    /// What the end of a script means for its group and for those who watch it.
+    /// A script has ended: tells its group, and those who watch it.
     pub(super) fn script_ended(&mut self, now: Instant, id: GroupId, end: End, effects: &mut Effects) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(action) = group.held.running_action() else { return };
         let was_serving = group.held.is_serving();
-        // What only one box may have is not let go on a script's word that there was nothing to stop.
+        // If only one box may run the scripts, no script's word suffices that there was nothing to stop.
         let taken = if group.is_exclusive && end == End::Refused { End::Unknown } else { end };
         let script = group.held.script_ended(taken).unwrap_or_default();
         group.is_interrupted = false;
@@ -314,7 +314,7 @@ impl Custody {
         self.advance(now, id, effects);
     }
 
-    /// Looks at the script whose turn it is, or goes on with a restart that did not come to its end.
+    /// Looks at the script that is due, or goes on with a restart that did not come to its end.
     pub(super) fn look_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_hands_off = self.is_hands_off;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
@@ -335,8 +335,8 @@ impl Custody {
         emit(effects, Effect::Run(id, script, Action::Monitor, Reason::Monitor));
     }
 
-    /// Another list of scripts: those that are the same from the left go on; the others are stopped by the
-    /// old list, then the new ones are started. Only at rest.
+    /// Takes another list of scripts. Those that are the same from the left go on. The others are stopped by
+    /// the old list, then the new ones are started. Only at rest.
     pub(super) fn change_scripts(
         &mut self,
         now: Instant,

@@ -1,8 +1,8 @@
 //! One group as the guard holds it: what is to be done next, and what the agent is owed.
 //!
-//! What [`HeldGroup::next`] says is done one step at a time, and the group is told how it went; answers for
-//! the agent pile up in [`HeldGroup::take_reports`]. Scripts start left to right and stop in reverse, one at
-//! a time; the first of them may come before the addresses, and then stop after these.
+//! What [`HeldGroup::next`] says is done one step at a time, and the group is told how it went. Answers for
+//! the agent pile up in [`HeldGroup::take_reports`]. Scripts start from left to right and stop in reverse,
+//! one at a time. The first of them may come before the addresses; those stop after the addresses are gone.
 
 use heapless::Vec;
 
@@ -19,11 +19,12 @@ pub type Reports = Vec<(Token, Outcome), MAX_REPORTS>;
 pub enum Next {
     /// Nothing until an order comes or a script ends.
     Wait,
-    /// Run a script of this index; then [`HeldGroup::script_began`], and once [`HeldGroup::script_ended`].
+    /// Run the script of this index. Then call [`HeldGroup::script_began`], and once it ended
+    /// [`HeldGroup::script_ended`].
     Run(Action, u8),
     /// Cut short the script that is starting, or being looked at; its end comes as usual.
     Interrupt,
-    /// Take the addresses away and confirm it; then [`HeldGroup::addresses_removed`].
+    /// Take the addresses away and confirm it. Then call [`HeldGroup::addresses_removed`].
     RemoveAddresses,
 }
 
@@ -46,7 +47,7 @@ struct Waiting {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeldGroup {
     scripts: u8,
-    /// So many of them start before the addresses come.
+    /// How many of them start before the addresses come.
     before: u8,
     goal: Goal,
     /// The kernel has the addresses, as far as we know.
@@ -54,17 +55,16 @@ pub struct HeldGroup {
     /// Scripts before this index were started, and not all of them successfully.
     started: u8,
     running: Option<(Action, u8)>,
-    /// A restart: scripts are stopped down to this one, then started again.
+    /// During a restart: the scripts are stopped down to this one, then started again.
     stop_to: Option<u8>,
     /// A script did not start again: the rest waits for the next restart.
     is_halted: bool,
     failed_start: Option<u8>,
-    /// The script that said of itself that it did not start, until it is stopped: it may well have nothing to
-    /// stop.
+    /// The script that said that it did not start, until it is stopped: it may well have nothing to stop.
     unstarted: Option<u8>,
     /// Scripts that did not stop, of earlier releases too: nobody knows what they still do.
     stuck: ScriptSet,
-    /// Those of earlier releases that this one has yet to stop.
+    /// Scripts that did not stop in an earlier release, and that this release has yet to stop.
     again: ScriptSet,
     acquire: Option<Token>,
     /// Why the addresses did not come, although the scripts before them run.
@@ -73,7 +73,7 @@ pub struct HeldGroup {
     address_fault: Option<Fault>,
     /// An earlier release could not take the addresses away.
     has_left_addresses: bool,
-    /// The newest release that was ordered: one that comes again was only not answered yet.
+    /// The newest release that was ordered. If it comes again, it was only not answered yet.
     newest_release: Option<Token>,
     reports: Reports,
 }
@@ -104,8 +104,8 @@ impl HeldGroup {
         }
     }
 
-    /// What an earlier run of the daemon has started and not stopped, as far as is known: nothing is to be
-    /// done before that was stopped.
+    /// Takes over what an earlier run of the daemon has started and, as far as is known, not stopped. Nothing
+    /// else is done before that was stopped.
     pub fn inherit(&mut self, started: ScriptSet) {
         self.stuck = started;
     }
@@ -115,7 +115,7 @@ impl HeldGroup {
         self.goal == Goal::Free
     }
 
-    /// A script did not stop: the group is not to be taken before a release has stopped it.
+    /// A script did not stop. A release has to stop it before the group may be taken.
     pub fn is_stuck(&self) -> bool {
         !self.stuck.is_empty()
     }
@@ -125,7 +125,7 @@ impl HeldGroup {
         self.is_free() && !self.is_stuck() && !self.has_left_addresses
     }
 
-    /// The scripts that may run at present: those that were started, and those of which nobody knows.
+    /// The scripts that may run at present: those that were started, and those whose state nobody knows.
     pub fn may_run(&self) -> ScriptSet {
         let mut scripts = self.stuck.with(self.again);
         (0..self.started).for_each(|script| scripts.insert(script));
@@ -140,12 +140,12 @@ impl HeldGroup {
         self.is_held
     }
 
-    /// Held, and not on the way out: worth announcing.
+    /// Held, and not on its way out, so that it is announced.
     pub fn is_serving(&self) -> bool {
         self.is_held && self.goal == Goal::Serve
     }
 
-    /// It serves, and no script is on its way: they may be looked at.
+    /// It serves, and no script starts or stops, so that the scripts may be looked at.
     pub fn may_be_watched(&self) -> bool {
         let is_complete = self.started == self.scripts || self.is_halted;
         let is_busy = self.running.is_some() || self.acquire.is_some() || self.stop_to.is_some();
@@ -165,32 +165,32 @@ impl HeldGroup {
         }
     }
 
-    /// Nothing is on its way, so that the list of scripts may change.
+    /// Nothing is under way, so that the list of scripts may change.
     pub fn is_at_rest(&self) -> bool {
         self.is_clean() || (self.may_be_watched() && !self.is_halted)
     }
 
-    /// Another list of so many scripts, of which the first `kept` are the same: the rest is stopped by the
+    /// Takes a list of so many scripts, of which the first `kept` are the same. The rest is stopped by the
     /// old list, then started by the new one.
     pub fn change_scripts(&mut self, kept: u8, scripts: u8, before: u8) {
         self.restart(kept);
         (self.scripts, self.before) = (scripts, before);
     }
 
-    /// Whatever runs or is stopped from now on is on the new list.
+    /// Whatever is run or stopped from now on is on the new list.
     pub fn is_on_new_list(&self) -> bool {
         (self.goal == Goal::Serve && self.stop_to.is_none()) || (self.is_free() && !self.is_stuck())
     }
 
     /// How far it is, for an agent that was not there when it began; none if it is free, and nothing is left
-    /// of it. What could not be let go is being let go, until it is.
+    /// of it. What could not be let go counts as being let go, until it is.
     pub fn stage(&self) -> Option<Stage> {
         match (self.goal, self.releases.last(), self.acquire) {
             (Goal::Free, _, _) if self.is_clean() => None,
             (Goal::Free, _, _) => Some(Stage::Releasing(ReleaseOrder::AddressesFirst, None)),
             (Goal::Serve, _, token) if !self.is_held => Some(Stage::Preparing(token)),
             (Goal::Serve, _, None) => Some(Stage::Serving),
-            // A start that failed is undone, and answers who ordered it.
+            // A failed start is being undone, and the agent that ordered it gets the answer.
             (Goal::Serve, _, Some(token)) | (Goal::LetGo(_), None, Some(token)) => {
                 Some(Stage::Starting(token))
             }
@@ -218,7 +218,7 @@ impl HeldGroup {
         self.is_preparing() && self.acquire.is_none()
     }
 
-    /// The addresses could not be added: the scripts that came first are stopped, then it is said.
+    /// The addresses could not be added. The scripts that came first are stopped, then the agent is told.
     pub fn not_acquired(&mut self, token: Token, fault: Fault) {
         (self.acquire, self.not_held) = (Some(token), Some(fault));
         self.goal = Goal::LetGo(ReleaseOrder::ScriptsFirst);
@@ -233,8 +233,8 @@ impl HeldGroup {
         self.report_serving();
     }
 
-    /// Lets go, whatever was going on; a forced release overtakes a planned one. Addresses that nobody is
-    /// known to hold are looked for all the same, since only the kernel knows. `token` is none when the guard
+    /// Lets go, whatever was going on. A forced release overtakes a planned one. Addresses are looked for
+    /// even if nobody is known to hold them, since only the kernel knows. `token` is none when the guard
     /// itself lets go.
     pub fn release(&mut self, token: Option<Token>, first: ReleaseOrder) {
         if let Some(token) = token {
@@ -284,12 +284,13 @@ impl HeldGroup {
         }
     }
 
-    /// So many scripts are to run at present.
+    /// How many scripts should run at present.
     fn due(&self) -> u8 {
         if self.is_held { self.scripts } else { self.before }
     }
 
-    /// The script that is stopped next: from the last that was started back, then what did not stop before.
+    /// The script that is stopped next: the last that was started, and so back to the first; then those that
+    /// did not stop before.
     fn to_stop(&self) -> Option<u8> {
         self.started.checked_sub(1).or(self.again.last())
     }
@@ -307,14 +308,13 @@ impl HeldGroup {
         }
     }
 
-    /// This script is about to be looked at; [`HeldGroup::script_ended`] says that it was, whatever came of
-    /// it.
+    /// This script is about to be looked at. [`HeldGroup::script_ended`] says that this is over, however it
+    /// ended.
     pub fn look_began(&mut self, script: u8) {
         self.running = Some((Action::Monitor, script));
     }
 
-    /// It ended, or could not be run at all.
-    /// Says which one.
+    /// The script ended, or could not be run at all. Returns which one that was.
     pub fn script_ended(&mut self, end: End) -> Option<u8> {
         let ended = self.running.take();
         match ended {
@@ -343,7 +343,7 @@ impl HeldGroup {
                 self.unstarted = None;
                 if end != End::Done && !has_nothing_to_stop {
                     self.stuck.insert(script);
-                    // Nobody knows what this one still does: it must not do it under our address.
+                    // Nobody knows what this script still does: it must not do it under our address.
                     self.goal = Goal::LetGo(ReleaseOrder::AddressesFirst);
                     self.stop_to = None;
                 }
@@ -385,7 +385,8 @@ impl HeldGroup {
         }
     }
 
-    /// Forced releases hear at once that the addresses are gone, unless that is the end of it anyway.
+    /// Tells forced releases at once that the addresses are gone, unless the release is over with that
+    /// anyway.
     fn report_addresses_gone(&mut self) {
         if self.is_held || self.address_fault.is_some() || self.is_done() {
             return;
@@ -402,7 +403,7 @@ impl HeldGroup {
         !self.is_held && self.to_stop().is_none() && self.running.is_none()
     }
 
-    /// Answers everybody who waits: first the acquisition that came to nothing, then the releases.
+    /// Answers everybody who waits: first the acquisition that failed, then the releases.
     fn finish_if_done(&mut self) {
         if !matches!(self.goal, Goal::LetGo(_)) || !self.is_done() {
             return;

@@ -20,7 +20,7 @@
 //! * [`monitors`]: when its scripts are looked at, and what a failure leads to
 //! * [`orders`]: which orders are accepted in which state, and how they are carried out
 //! * [`restart_policy`]: what is done when an agent is lost; `agents` does it
-//! * `newcomers`: addresses that a reload adds to a held group are asked for first
+//! * `newcomers`: asks first for addresses that a reload adds to a held group
 //! * `budget`: how often an agent may ask for what; `fencing` for the fence
 //! * `watchdog`: when the box's watchdog is petted
 //! * `ending`: how the daemon ends
@@ -69,12 +69,12 @@ use watchdog::Watchdog;
 /// Most scripts of one group.
 pub const MAX_SCRIPTS: usize = 16;
 
-/// Everything that the guard holds, and the agents for whom it does.
+/// Everything that the guard holds, and the agent for which it holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Custody {
     plan: Plan,
     groups: Vec<GroupCustody, MAX_GROUPS>,
-    /// By group: the newest renewal that was ordered and not carried out yet.
+    /// By group, the newest renewal that was ordered and not carried out yet.
     renewals: [Option<Ticket>; MAX_GROUPS],
     restarts: RestartPolicy,
     /// What the agent has asked for lately.
@@ -86,13 +86,13 @@ pub struct Custody {
     phase: Phase,
     /// There is an agent that is listened to.
     is_listening: bool,
-    /// There is one that was not reaped yet.
+    /// There is an agent that was not reaped yet.
     is_agent_there: bool,
-    /// When it last said something, or owes its first word.
+    /// When the agent last said something, or was started and owes its first word.
     agent_heard: Instant,
     /// When the next agent may be started, while there is none.
     start_at: Instant,
-    /// The loop has been on time since.
+    /// Since when the loop has been on time.
     on_time_since: Instant,
     /// When the agent last got a sign of life.
     told_alive_at: Instant,
@@ -240,12 +240,12 @@ impl Custody {
         self.last_token
     }
 
-    /// How long an agent may say nothing.
+    /// How long an agent may be silent.
     pub fn hang_after(&self) -> Span {
         self.plan.hang_after
     }
 
-    /// When the agent last said something, or owes its first word.
+    /// When the agent last said something, or was started and owes its first word.
     pub fn agent_heard(&self) -> Instant {
         self.agent_heard
     }

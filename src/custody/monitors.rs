@@ -1,9 +1,10 @@
 //! How the scripts of one group are watched while they run: when each is looked at, and what a failure leads
 //! to.
 //!
-//! A script that has failed so often in a row as it may is started again here, with those to its right, since
+//! A script that has failed as often in a row as it may is started again here, with those to its right, since
 //! they were started after it. When it has used up its restarts, the group is unfit: the agent hands it to a
-//! healthy peer. Where there is none, the script is tried on, an interval apart, and the addresses stay.
+//! healthy peer. If there is none, the script is tried again and again, an interval apart, and the addresses
+//! stay.
 
 use heapless::Vec;
 
@@ -11,7 +12,7 @@ use super::MAX_SCRIPTS;
 use crate::resource::Condition;
 use crate::time::{Instant, Span};
 
-/// A script that has run this long since its last restart has all of them again.
+/// If a script has run this long since its last restart, it has all its restarts again.
 const FORGET_AFTER: Span = Span::from_s(3_600);
 
 /// How a script is watched while it runs.
@@ -21,9 +22,9 @@ pub struct MonitorPlan {
     pub every: Span,
     /// Longest that a look may take: one that hangs is a failure.
     pub timeout: Span,
-    /// After so many failures in a row something is done.
+    /// How many failures in a row it takes until something is done.
     pub failures: u8,
-    /// So often it is started again here before the peer shall have it.
+    /// How often it is started again here before the peer should have it.
     pub restarts: u8,
 }
 
@@ -39,10 +40,10 @@ struct Watched {
     restarted_at: Instant,
 }
 
-/// A script that does not start again and is not watched is tried again after this.
+/// How long after a failed restart a script is tried again that is not watched.
 const RETRY_AFTER: Span = Span::from_s(10);
 
-/// All that are watched of one group.
+/// All watched scripts of one group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Monitors {
     list: Vec<Watched, MAX_SCRIPTS>,
@@ -83,7 +84,7 @@ impl Monitors {
         (self.condition, self.told) = (Condition::Well, Condition::Well);
     }
 
-    /// Other scripts, which have yet to begin.
+    /// Takes other scripts, which have yet to begin.
     pub fn change(&mut self, plans: &[Option<MonitorPlan>]) {
         *self = Self { told: self.told, ..Self::new(plans) };
     }
@@ -110,7 +111,7 @@ impl Monitors {
         (now >= first.due).then_some(first.script)
     }
 
-    /// Nothing is looked at for now; what is due comes an interval later.
+    /// Puts off all looks: what is due comes an interval later.
     pub fn put_off(&mut self, now: Instant) {
         for watch in self.list.iter_mut().filter(|watch| now >= watch.due) {
             watch.due = now + watch.plan.every;
@@ -164,7 +165,7 @@ impl Monitors {
         self.condition = Condition::Stuck(self.culprit().unwrap_or_default());
     }
 
-    /// It has failed as often as it may. Where its restarts are used up the agent hears of it first, and has
+    /// It has failed as often as it may. If its restarts are used up, the agent hears of it first, and has
     /// until the next failure to hand over.
     fn fail(&mut self, now: Instant, script: u8) -> Option<u8> {
         let is_unfit = matches!(self.condition, Condition::Unfit(_));

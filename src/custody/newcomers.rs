@@ -6,11 +6,11 @@ use super::{Custody, emit};
 use crate::pair::GroupId;
 use crate::time::{Instant, Span};
 
-/// So many questions in a row have to stay unanswered: one, or its answer, may be lost.
+/// How many questions in a row have to stay unanswered: one of them, or its answer, may be lost.
 const QUESTIONS: u8 = 3;
-/// How long each waits for its answer.
+/// How long each question waits for its answer.
 const WAIT: Span = Span::from_ms(500);
-/// Where somebody has answered it is asked again after this.
+/// How long after an answer it is asked again.
 const RETRY_AFTER: Span = Span::from_s(2);
 
 /// How far the asking is, for one group.
@@ -37,7 +37,7 @@ impl Custody {
         }
     }
 
-    /// Asks, or lets them come. Only an agent hears who answers.
+    /// Asks for the addresses, or lets them come. Only an agent hears an answer.
     pub(super) fn ask_if_due(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let can_hear = self.is_listening && self.agent_heard <= now;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
@@ -57,7 +57,7 @@ impl Custody {
         }
     }
 
-    /// The question has left, or not: what could not be asked is not unanswered.
+    /// The question has left, or not. A question that did not leave is not an unanswered one.
     pub(super) fn asked(&mut self, id: GroupId, has_left: bool) {
         let group = self.groups.get_mut(id.index());
         if let Some(newcomers) = group.and_then(|group| group.newcomers.as_mut()) {

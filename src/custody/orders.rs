@@ -8,7 +8,7 @@ use crate::pair::GroupId;
 use crate::resource::{Fault, Order, Outcome, Ticket, Token};
 use crate::time::Instant;
 
-/// What a group is to an order.
+/// The state of a group, as far as an order depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     /// Nothing is held.
@@ -17,7 +17,7 @@ pub enum State {
     Stuck,
     /// The scripts that come before its addresses are being started.
     Preparing,
-    /// They run, and wait for another order to acquire.
+    /// The scripts that come before its addresses run, and wait for another order to acquire.
     Prepared,
     /// Its addresses are on their way.
     Coming,
@@ -27,8 +27,8 @@ pub enum State {
     Going,
 }
 
-/// Whether an order is accepted in this state of its group and in this phase of the daemon. The only place
-/// that says so.
+/// Whether an order is accepted in this state of its group and in this phase of the daemon. Nothing else
+/// decides that.
 ///
 /// # Errors
 /// Why not.
@@ -37,10 +37,10 @@ pub fn accepts(order: Order, state: State, phase: Phase) -> Result<(), Fault> {
     let is_accepted = match (order, state) {
         // Nothing ever stands in the way of letting go.
         (Order::Release { .. }, _) => true,
-        // Who has said farewell, or was told to go, has nothing else to order.
+        // An agent that has said farewell, or was told to go, has nothing else to order.
         _ if is_over => false,
         (Order::Acquire { .. }, State::Free | State::Prepared) => true,
-        // Nothing is revived that was let go.
+        // What was let go is not revived.
         (
             Order::Acquire { .. },
             State::Stuck | State::Preparing | State::Coming | State::Held | State::Going,
@@ -50,7 +50,7 @@ pub fn accepts(order: Order, state: State, phase: Phase) -> Result<(), Fault> {
             Order::Renew { .. } | Order::Announce { .. },
             State::Free | State::Stuck | State::Preparing | State::Prepared | State::Coming | State::Going,
         ) => false,
-        // Whoever holds the group needs nobody fenced for it, and who cannot take it gains nothing.
+        // A holder of the group needs nobody fenced for it, and a node that cannot take it gains nothing.
         (Order::Fence { .. }, State::Free) => phase == Phase::Running,
         (
             Order::Fence { .. },
@@ -82,7 +82,7 @@ impl GroupCustody {
 }
 
 impl Custody {
-    /// What the agent says, which it says because it lives.
+    /// Hears what the agent says. That also shows that the agent lives.
     pub(super) fn hear(&mut self, now: Instant, word: Word, effects: &mut Effects) {
         if !self.is_listening {
             return;
@@ -104,10 +104,10 @@ impl Custody {
         }
     }
 
-    /// Carries out an order, or puts a renewal aside for the batch. A renewal that came before a release in
-    /// the same batch thereby comes after it, and finds nothing to revive.
+    /// Carries out an order, or puts a renewal aside for the batch. So a renewal that came before a release
+    /// in the same batch is carried out after it, and finds nothing to revive.
     fn take_order(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
-        // What comes again has the token that it had.
+        // An order that comes again has the token that it had.
         self.last_token = self.last_token.max(ticket.token);
         let id = group_of(ticket.order);
         if self.groups.get(id.index()).is_none() {
@@ -126,7 +126,8 @@ impl Custody {
         }
     }
 
-    /// An order that only makes something certain has no last moment; neither has a release.
+    /// Whether an order comes in time. A release always does, and so does an order that only makes something
+    /// certain.
     fn judge(&self, now: Instant, ticket: &Ticket) -> Result<(), Fault> {
         let group = self.groups.get(group_of(ticket.order).index()).ok_or(Fault::OutOfOrder)?;
         accepts(ticket.order, group.state(), self.phase)?;
@@ -142,7 +143,8 @@ impl Custody {
     fn carry_out(&mut self, now: Instant, ticket: Ticket, effects: &mut Effects) {
         match ticket.order {
             Order::Release { group, first } => self.release(now, group, Some(ticket.token), first, effects),
-            // What was begun under one term is not taken under another: the scripts were told that one.
+            // If the scripts were begun under one term, the group is not taken under another: they were told
+            // the first.
             Order::Acquire { group, term } if self.is_prepared(group) && self.term(group) != term => {
                 refuse(ticket.token, Fault::OutOfOrder, effects);
             }
@@ -157,7 +159,7 @@ impl Custody {
             Order::Probe { group } if self.may_have(now, Request::Probe(group), effects) => {
                 emit(effects, Effect::Probe(ticket));
             }
-            // It says nothing of the wire, and is asked again an interval later.
+            // That says nothing of the wire, and the agent asks again an interval later.
             Order::Probe { .. } => refuse(ticket.token, Fault::TooLate, effects),
             Order::Fence { group } => self.fence(now, group, ticket, effects),
             Order::Renew { group } => self.ask_for_lease(now, group, ticket, effects),
@@ -185,7 +187,7 @@ impl Custody {
         emit(effects, Effect::Renew(id, ticket.token, ticket.valid_until));
     }
 
-    /// Everything else was carried out: now the renewals, all in one batch.
+    /// Carries out the renewals, all in one batch, once everything else was carried out.
     pub(super) fn renew_all(&mut self, now: Instant, effects: &mut Effects) {
         for ticket in core::mem::take(&mut self.renewals).into_iter().flatten() {
             match self.judge(now, &ticket) {

@@ -33,7 +33,7 @@ pub struct Plan {
 pub struct GroupPlan {
     /// Its scripts.
     pub scripts: ScriptPlans,
-    /// So many of them, from the left, start before any address comes.
+    /// How many of them, from the left, start before any address comes.
     pub before: u8,
     /// Only one box may ever run them.
     pub is_exclusive: bool,

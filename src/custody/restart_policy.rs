@@ -2,11 +2,11 @@
 
 use crate::time::{Instant, Span};
 
-/// This many deaths within [`WINDOW`] end the patience.
+/// So many deaths within [`WINDOW`] are one too many.
 const MAX_DEATHS: usize = 3;
-/// See [`MAX_DEATHS`]; and an agent that has lived this long is forgiven what was before.
+/// See [`MAX_DEATHS`]. Once an agent has lived this long, earlier deaths are forgotten.
 const WINDOW: Span = Span::from_s(60);
-/// First wait before an agent is started that finds nothing held; it doubles up to [`LONGEST_BACK_OFF`].
+/// The first wait before an agent is started that finds nothing held. It doubles up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Span = Span::from_s(1);
 /// Longest wait before another agent is started.
 pub const LONGEST_BACK_OFF: Span = Span::from_s(60);
@@ -20,7 +20,7 @@ pub enum Loss {
     Hung,
     /// It was started in the place of another, and has not renewed what is held within the lease.
     NotServing,
-    /// It asked for what is not configured: nothing that it left can be trusted.
+    /// It asked for something that is not configured: nothing that it left can be trusted.
     Untrusted,
 }
 
@@ -29,7 +29,7 @@ pub enum Loss {
 pub enum Next {
     /// Another one goes on in its place at once, with everything that is held.
     InPlace,
-    /// Everything is released; then, not before this instant, one that finds nothing held.
+    /// Everything is released. Then, not before this instant, an agent is started that finds nothing held.
     EmptyHanded(Instant),
     /// The daemon ends: this box runs no agent at all.
     End,
@@ -72,7 +72,7 @@ impl RestartPolicy {
         self.has_deposit
     }
 
-    /// Nothing that was left is to be gone on with.
+    /// Nobody may go on with what was left.
     pub fn forget_deposit(&mut self) {
         self.has_deposit = false;
     }

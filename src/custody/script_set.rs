@@ -13,7 +13,7 @@ impl ScriptSet {
     /// None of them.
     pub const EMPTY: Self = Self(0);
 
-    /// The set that these bits say, the first script the lowest.
+    /// The set of these bits; the first script is the lowest bit.
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
@@ -64,7 +64,7 @@ impl ScriptSet {
     }
 }
 
-/// None for what is no script of any group.
+/// The bit of a script; none if no group can have that script.
 fn bit(script: u8) -> u16 {
     1u16.checked_shl(u32::from(script)).unwrap_or(0)
 }

@@ -1,8 +1,8 @@
-//! When the hardware watchdog of the box is petted, and when never again.
+//! When the hardware watchdog of the box is petted, and when it is petted no more.
 //!
-//! It ends a box whose guard or kernel hangs. It is petted only while the guard's loop is on time and, where
-//! something is served, the agent's newest word is fresh: whoever is gone, hung or stopped takes the box
-//! along.
+//! It resets a box whose guard or kernel hangs. It is petted only while the guard's loop is on time and, if
+//! something is served, while the agent's newest word is fresh. So an agent or guard that is gone, hung or
+//! stopped takes the box along.
 
 use super::event::{Effect, Effects, Note};
 use super::{Custody, emit};
@@ -12,7 +12,7 @@ use crate::time::{Instant, Span};
 
 /// How often it is petted within its timeout.
 const PETS_A_TIMEOUT: u64 = 5;
-/// How soon an agent or a loop that was late is looked at again.
+/// How soon a late agent or a late loop is looked at again.
 const RETRY_AFTER: Span = Span::from_ms(100);
 /// A loop that wakes up later than this is not on time.
 const STALL: Span = Span::from_ms(500);
@@ -26,7 +26,7 @@ pub(super) struct Watchdog {
     fresh_for: Span,
     next_pet: Instant,
     is_loop_on_time: bool,
-    /// It is petted no more: it has to do its work.
+    /// It is petted no more, since it has to reset the box.
     is_to_fire: bool,
 }
 
@@ -61,9 +61,8 @@ impl Watchdog {
 }
 
 impl Custody {
-    /// Pets the watchdog, if that is due, unless the loop was late, or something is served for an agent that
-    /// does not order it any more. While something is let go nobody orders it: the scripts have their own
-    /// time.
+    /// Pets the watchdog if that is due; but not if the loop was late, or if something is served for an agent
+    /// that orders it no more. While something is let go nobody orders it: the scripts have their own time.
     pub(super) fn pet(&mut self, now: Instant, effects: &mut Effects) {
         let Some(timeout) = self.watchdog.timeout.filter(|_| now >= self.watchdog.due_at()) else { return };
         let is_served = self.groups.iter().any(|group| group.held.is_serving());
@@ -76,7 +75,7 @@ impl Custody {
         }
     }
 
-    /// A script of this group could not be stopped: where its peer has to be certain, the box has to go
+    /// A script of this group could not be stopped. If the peer has to be certain of that, the box has to go
     /// before the peer takes the group.
     pub(super) fn let_watchdog_fire(&mut self, id: GroupId, effects: &mut Effects) {
         let must_end = self.plan.groups.get(id.index()).is_some_and(|group| group.must_end_with_box);
@@ -86,7 +85,7 @@ impl Custody {
         }
     }
 
-    /// The watchdog is not to be stopped: it has to reset this box.
+    /// The watchdog must not be stopped: it has to reset this box.
     pub fn must_watchdog_fire(&self) -> bool {
         self.watchdog.is_to_fire
     }
