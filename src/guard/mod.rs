@@ -1,11 +1,11 @@
 //! The privileged process: it holds what the agent decides to hold, and lets go when the agent can no longer
 //! decide.
 //!
-//! It parses nothing from outside, and waits for nobody: one poll loop, in which every call to the kernel is
-//! bounded. What is held and for whom, which orders are accepted and what is done about a lost agent is
-//! decided by [`Custody`](crosswire::custody::Custody); the guard is its hands. [`open`] takes the lock and
-//! opens the paths, while there is still a terminal to complain to; [`run`] is all that comes after. Its
-//! folders, each of which uses those before it:
+//! It parses nothing from outside, and waits for nobody: it is one poll loop, in which every call to the
+//! kernel is bounded. [`Custody`](crosswire::custody::Custody) decides what is held and for whom, which
+//! orders are accepted, and what is done about a lost agent; the guard is its hands. [`open`] takes the lock
+//! and opens the paths, while there is still a terminal to complain to; [`run`] is all that comes after.
+//! These are its folders, each of which uses those before it:
 //!
 //! * [`kernel`]: addresses, routes, interfaces, announcements and probes, over rtnetlink and packet sockets;
 //! * [`serial`]: the paths to the peer, opened;
@@ -103,8 +103,8 @@ pub enum StartError {
     },
 }
 
-/// Takes the lock, sees that nothing runs that this file does not know, opens every path, and makes room for
-/// the pid file. A path that is absent is tried again later; one that is refused stops the run.
+/// Takes the lock, makes sure that no script runs that this file does not know, opens every path, and makes
+/// room for the pid file. A path that is absent is tried again later; one that is refused stops the run.
 pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
     let left = LeftBehind::read(run_dir, &settings.groups);
@@ -156,7 +156,7 @@ fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: Own
             guard.run_to_end()
         }
         Err(errno) => {
-            // An agent that was started already ends when its end of the socket pair is closed.
+            // If an agent was started already, it ends when its end of the socket pair is closed.
             error!("the kernel gives the guard no process or socket to work with: {}", errno.desc());
             FAILED
         }

@@ -1,6 +1,6 @@
 //! What keeps both processes on time on a box that is busy or short of memory: locked pages, real-time
-//! priority or else the best nice value, and a word to the kernel's killer. Each is taken where it is
-//! granted; where it is not the daemon runs all the same.
+//! priority or else the best nice value, and a word to the kernel's OOM killer. Each is taken where it is
+//! granted; where it is not, the daemon runs all the same.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ use nix::unistd::write;
 use crate::clock::now;
 use crate::sys::scheduling::{limit_run_time, nice, set_nice, set_scheduler};
 
-/// Which of the two.
+/// Which of the two processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Process {
     /// Runs before the agent does, so that it can end one that loops.
@@ -33,31 +33,32 @@ const GUARD_PRIORITY: libc::c_int = 20;
 const AGENT_PRIORITY: libc::c_int = 10;
 /// The best nice value (setpriority(2)).
 const BEST_NICE: libc::c_int = -20;
-/// How long either may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a hundred turns
-/// that read all that a flood has left. The agent waits a little now and then even where a flood leaves no
-/// time for it.
+/// How long either process may compute without waiting for anything (`RLIMIT_RTTIME`, microseconds): a
+/// hundred turns that read all that a flood has left. Even where a flood leaves the agent no time, it waits a
+/// little now and then.
 const MAX_RUN_US: libc::rlim_t = 1_000_000;
-/// A wait of this length was one.
+/// The shortest wait that counts as one.
 const WAITED: Span = Span::from_us(100);
-/// So long without any, a process rests for a moment: four fifths of one processor are enough for any flood.
+/// After so long without a wait, a process rests for a moment: four fifths of one processor are enough for
+/// any flood.
 const MAX_BUSY: Span = Span::from_ms(20);
-/// That moment.
+/// How long that moment is.
 const REST: Duration = Duration::from_millis(5);
-/// Never chosen (proc_pid_oom_score_adj(5)).
+/// The value of a process that the OOM killer never chooses (proc_pid_oom_score_adj(5)).
 const OOM_NEVER: &str = "-1000";
-/// Chosen as everybody is: raising it to this is allowed to all.
+/// The value of an ordinary process: everybody may raise it to this.
 const OOM_ORDINARY: &[u8] = b"0";
-/// How much a process may grow after it was locked. Neither allocates much after its start; whoever takes
-/// over an agent must not have the whole box's memory.
+/// How much a process may grow after it was locked. Neither allocates much after its start, and an agent that
+/// was taken over must not have the whole box's memory.
 const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
-/// How much memory could be locked before we came.
+/// How much memory could be locked when we were started.
 static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 /// Stack that is touched before it is locked: more than a turn needs. Of the router build's agent one was
 /// seen to take 28 KB, of its guard less than 52 KB, which the kernel had made room for by then.
 const STACK_BYTES: usize = 48 * 1024;
 
-/// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it goes before everything
-/// else on the box: it rests all the same, or the kernel would end its process.
+/// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it runs before everything
+/// else on the box. It rests all the same, or the kernel would end its process.
 pub struct Idleness(Instant);
 
 impl Idleness {
@@ -87,7 +88,7 @@ pub fn become_realtime(process: Process, is_realtime: bool) -> Vec<String> {
         }
     };
     if process == Process::Agent {
-        // The guard's is inherited; it can start another agent, nobody another guard.
+        // The agent inherits the guard's value. The guard can start another agent, but nobody another guard.
         let _ = set_ordinary_oom();
         note("a bound on its memory", limit_memory(Resource::RLIMIT_AS));
     } else {
@@ -105,8 +106,8 @@ pub fn become_realtime(process: Process, is_realtime: bool) -> Vec<String> {
     missed
 }
 
-/// Locks what there is, and what comes where the kernel lets us have room for that: an agent without
-/// capabilities could otherwise not grow any more, and die of it.
+/// Locks the memory that there is, and later memory too if the kernel lets us have room for that: otherwise
+/// an agent without capabilities could not grow any more, and would die of it.
 fn lock_memory() -> nix::Result<()> {
     if let Ok(before) = getrlimit(Resource::RLIMIT_MEMLOCK) {
         LOCKABLE_BEFORE.get_or_init(|| before);
@@ -117,7 +118,7 @@ fn lock_memory() -> nix::Result<()> {
     mlockall(flags)
 }
 
-/// Room for what there is, and [`GROWTH_BYTES`].
+/// Limits the memory to what there is and [`GROWTH_BYTES`].
 fn limit_memory(what: Resource) -> nix::Result<()> {
     let size = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: rlim_t = size.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(Errno::ENOENT)?;
@@ -130,8 +131,8 @@ fn page_bytes() -> rlim_t {
     bytes.and_then(|bytes| rlim_t::try_from(bytes).ok()).unwrap_or(4_096)
 }
 
-/// What a script's process gets back before it begins: what spares us must not spare whom we start, and our
-/// limits are not theirs. Makes system calls only.
+/// Gives a script's process back what is ordinary, before it begins: our priorities and limits are not for
+/// the programs that we start. Makes system calls only.
 pub fn become_ordinary() {
     forget_run_time();
     let _ = set_ordinary_oom();
@@ -153,9 +154,9 @@ fn touch_stack() {
     std::hint::black_box(&pages);
 }
 
-/// Round robin, but not for those whom we start. A process that computes without ever waiting would have the
-/// box to itself: the kernel ends it. The guard's own children must be able to have another limit, so that
-/// only the soft one is set for it.
+/// Takes a round-robin priority, which the programs that we start do not inherit. A process that computes
+/// without ever waiting would have the box to itself, so the kernel ends it. The guard's own children must be
+/// able to have another limit, so only the soft limit is set for it.
 fn take_priority(process: Process) -> nix::Result<()> {
     let priority = match process {
         Process::Guard => GUARD_PRIORITY,
@@ -165,14 +166,15 @@ fn take_priority(process: Process) -> nix::Result<()> {
     set_scheduler(libc::SCHED_RR, priority)
 }
 
-/// For a child of the guard: whatever priority it takes, our limit is not its own.
+/// For a child of the guard: our limit does not hold for it, whatever priority it takes.
 fn forget_run_time() {
     let _ = limit_run_time(libc::RLIM_INFINITY, false);
 }
 
-/// The lowest nice value that is granted, and what it is then; those whom we start have an ordinary one.
+/// Takes the lowest nice value that is granted, and returns it. The programs that we start have an ordinary
+/// one.
 fn take_best_nice() -> libc::c_int {
-    // Without it the value would be theirs too.
+    // Without it, the programs that we start would have the value too.
     if set_scheduler(libc::SCHED_OTHER, 0).is_ok() {
         let _ = (BEST_NICE..0).find(|nice| set_nice(*nice));
     }

@@ -1,5 +1,6 @@
-//! What the service manager that started us is told, if it wants to know: that we are ready, alive, about to
-//! end. The protocol is that of sd_notify(3): lines in datagrams to a socket that the environment names.
+//! What we tell the service manager that started us, if it wants to know: that we are ready, that we live,
+//! that we are about to end. The protocol is that of sd_notify(3): lines in datagrams to a socket that the
+//! environment names.
 
 use std::ffi::OsString;
 use std::os::linux::net::SocketAddrExt;
@@ -12,20 +13,20 @@ use log::warn;
 /// A service manager that listens.
 pub struct ServiceManager {
     socket: UnixDatagram,
-    /// How often it wants to hear that we are alive; no need for it if that is never.
+    /// How often it wants to hear that we live; never if it does not want that.
     every: Span,
     next: Instant,
 }
 
 impl ServiceManager {
-    /// The one that the environment names.
+    /// The service manager that the environment names.
     pub fn of_environment() -> Option<Self> {
         let patience = std::env::var_os("WATCHDOG_USEC");
         Self::listening_at(std::env::var_os("NOTIFY_SOCKET")?, patience)
     }
 
-    /// `patience_us`: microseconds without a sign of life after which it ends us. A third of that leaves room
-    /// for one that is late, and one more.
+    /// `patience_us`: it ends us after so many microseconds without a sign of life. We give one every third
+    /// of that, so that one may be late, and one more.
     fn listening_at(name: OsString, patience_us: Option<OsString>) -> Option<Self> {
         let address = match name.as_bytes() {
             [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
@@ -48,12 +49,12 @@ impl ServiceManager {
         }
     }
 
-    /// Everything is open, and the agent runs.
+    /// Says that everything is open, and that the agent runs.
     pub fn tell_ready(&self) {
         self.tell(b"READY=1");
     }
 
-    /// We hand over and end.
+    /// Says that we hand over and end.
     pub fn tell_stopping(&self) {
         self.tell(b"STOPPING=1");
     }
@@ -71,7 +72,7 @@ impl ServiceManager {
         }
     }
 
-    /// One that does not read is not waited for.
+    /// A service manager that does not read is not waited for.
     fn tell(&self, line: &[u8]) {
         let _ = self.socket.send(line);
     }

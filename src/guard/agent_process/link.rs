@@ -1,4 +1,4 @@
-//! The guard's end of the socket pair: messages both ways, descriptors to the agent, and never a wait.
+//! The guard's end of the socket pair: messages both ways, and descriptors to the agent. It never waits.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 
 use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, OpaqueDeposit, ToGuard};
 
-/// An agent that leaves this many messages unread does not run any more.
+/// An agent that leaves so many messages unread does not run any more.
 const MAX_QUEUED: usize = 256;
 
 /// What came from the agent.
@@ -17,7 +17,7 @@ const MAX_QUEUED: usize = 256;
 pub enum Received {
     /// An order.
     Message(ToGuard),
-    /// Bytes that are none: the agent is not what it should be.
+    /// Bytes that are no order: the agent is not what it should be.
     Garbage,
     /// Nothing for now.
     Nothing,
@@ -53,7 +53,7 @@ impl AgentLink {
         self.send(&FromGuard::Confirmations, Some(theirs));
     }
 
-    /// Says what wakes nobody. An agent that has no room for it does not run any more.
+    /// Tells the agent something that wakes nobody. An agent that has no room for it does not run any more.
     pub fn confirm(&mut self, message: &FromGuard) {
         match &self.confirmations {
             Some(socket) => {
@@ -103,7 +103,7 @@ impl AgentLink {
             match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => break,
-                // That the agent is gone shows in what is received.
+                // If the agent is gone, that shows in what is received.
                 Ok(_) | Err(_) => drop(self.queue.pop_front()),
             }
         }
@@ -116,7 +116,7 @@ impl AgentLink {
     }
 
     /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what
-    /// is deposited, to the end of the datagram, and there is some.
+    /// is deposited, to the end of the datagram; it must not be empty.
     fn take_message(&mut self, bytes: &[u8], deposit: &mut OpaqueDeposit) -> Received {
         match postcard::take_from_bytes::<ToGuard>(bytes) {
             Ok((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
@@ -135,7 +135,7 @@ impl AgentLink {
     }
 }
 
-/// No message is longer than there is room.
+/// There is room for every message.
 #[inline(never)]
 fn encode(message: &FromGuard) -> Vec<u8> {
     let mut room = [0; MAX_MESSAGE_BYTES];

@@ -1,7 +1,7 @@
 //! How the agent gives up root, before it reads the first byte from outside.
 //!
-//! Each step that fails is said and the rest is done all the same: inside a user namespace some of them are
-//! not possible. What must not happen is that capabilities remain: that is an error.
+//! If a step fails, that is said, and the rest is done all the same: inside a user namespace some steps are
+//! not possible. But no capability may remain: that is an error.
 
 use std::fs;
 use std::io;
@@ -21,9 +21,9 @@ use crate::sys::{capabilities, names};
 
 /// The agent's user, where it exists.
 const USER: &str = "crosswire";
-/// Where it does not: numbers that neither distributions nor systemd hand out (systemd.io/UIDS-GIDS), and
-/// that a container with 16 bits of them has too. Never `nobody`, whom other programs are as well: any of
-/// them could end the agent.
+/// Where there is no such user, a number that neither distributions nor systemd hand out
+/// (systemd.io/UIDS-GIDS), and that a container with 16 bits of numbers has too. Never `nobody`: other
+/// programs run as that user too, and any of them could end the agent.
 const FIRST_OWN_ID: u32 = 60_600;
 /// How many there are.
 const OWN_IDS: u32 = 500;
@@ -55,7 +55,7 @@ pub enum StillPrivileged {
 /// agent's socket to it.
 pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
-    // Looked up while there is an /etc.
+    // Looked up now, while /etc is in sight.
     let (uid, gid) = names::user(USER).unwrap_or_else(|| own_ids(own_id_of(run_dir), names::is_known));
     dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
     dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
@@ -81,13 +81,12 @@ pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
     }
 }
 
-/// Where to begin to look for a number: another one for each run directory, and so for each daemon on the
-/// box.
+/// Where the search for a number begins: elsewhere for each run directory, and so for each daemon on the box.
 fn own_id_of(run_dir: &Path) -> u32 {
     crosswire::frame::seal::crc32(run_dir.as_os_str().as_bytes()) % OWN_IDS
 }
 
-/// A number that is nobody's on this box.
+/// A number that no user or group of this box has.
 fn own_ids(begin: u32, is_known: impl Fn(u32) -> bool) -> (Uid, Gid) {
     let mut ids = (0..OWN_IDS).map(|step| FIRST_OWN_ID + (begin + step) % OWN_IDS);
     let id = ids.find(|id| !is_known(*id)).unwrap_or(FIRST_OWN_ID + begin);
@@ -106,7 +105,7 @@ impl Dropped {
 fn enter_empty_root(empty: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().recursive(true).mode(0o555).create(empty) {
         Ok(()) => {}
-        // A read-only root may bring the directory along.
+        // On a read-only root the directory may be there already.
         Err(error) if !empty.is_dir() => return Err(error),
         Err(_) => {}
     }
@@ -132,7 +131,8 @@ fn limit(what: Resource, to: rlim_t) -> io::Result<()> {
     setrlimit(what, to, to).map_err(io::Error::from)
 }
 
-/// No file grows, not even one that comes as a descriptor; unless the log is one, in the foreground.
+/// Forbids that any file grows, even one that comes as a descriptor; except where the log is a file, in the
+/// foreground.
 fn forbid_files() -> io::Result<()> {
     let is_file = |what: nix::libc::mode_t| what & libc::S_IFMT == libc::S_IFREG;
     if fstat(io::stderr()).is_ok_and(|stat| is_file(stat.st_mode)) {

@@ -19,7 +19,7 @@ use crate::logger;
 use crate::settings::Settings;
 use crate::sys::process::{close_all_but, fork};
 
-/// The agent of now, or what is there of it between two of them.
+/// The agent of now, or what remains between two agents.
 pub struct AgentProcess<'a> {
     recipe: Recipe<'a>,
     /// None once nobody is listened to any more.
@@ -84,7 +84,7 @@ impl<'a> AgentProcess<'a> {
         }
     }
 
-    /// Whether it has ended, which is said once: then it is reaped.
+    /// Whether it has ended. That is said once, and then it is reaped.
     pub fn has_ended(&mut self) -> bool {
         let Some(pid) = self.pid else { return false };
         let how = how_ended(pid, WaitPidFlag::empty());
@@ -121,7 +121,7 @@ impl<'a> AgentProcess<'a> {
         }
     }
 
-    /// Tells it what wakes nobody.
+    /// Tells it something that wakes nobody.
     pub fn confirm(&mut self, message: &FromGuard) {
         if let Some(link) = &mut self.link {
             link.confirm(message);

@@ -14,15 +14,15 @@ use crate::settings::Settings;
 pub struct Inheritance {
     /// What the dead one has left; nothing for an agent that begins anew.
     pub deposit: OpaqueDeposit,
-    /// It speaks of other witnesses than those of now.
+    /// The deposit speaks of other witnesses than those of now.
     pub has_other_witnesses: bool,
     /// By group, what is in hand.
     pub holdings: Vec<Option<Holding>>,
     /// The newest token that was used.
     pub last_token: Token,
-    /// It is there because the settings have changed.
+    /// The agent is there because the settings have changed.
     pub is_reload: bool,
-    /// There was none before it in this run of the daemon: what is in hand is what an earlier run has left.
+    /// It is the first agent of this run of the daemon: what is in hand is what an earlier run has left.
     pub is_first: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::operator::words;
 use crate::settings::VirtualAddress;
 
 impl Guard<'_> {
-    /// What the first agent has to know: nothing, as a rule.
+    /// What the first agent has to know, which is nothing as a rule.
     pub(super) fn first_inheritance(&self) -> Option<Inheritance> {
         let inheritance = Inheritance { is_first: true, ..self.agent.inheritance(&self.custody) };
         inheritance.holdings.iter().any(Option::is_some).then_some(inheritance)
@@ -24,7 +24,7 @@ impl Guard<'_> {
         if !is_in_place {
             self.agent.forget_deposit();
         }
-        // The dead agent may have had a release ordered again that had failed: a free group must be free.
+        // The dead agent may have ordered a failed release again: a free group must be free.
         self.owe_look(|_, is_held| !is_held);
         self.look_for_strays();
         let inheritance = Inheritance { is_reload, ..self.agent.inheritance(&self.custody) };
@@ -52,7 +52,7 @@ impl Guard<'_> {
         info!("agent started, process {}", self.agent.pid());
     }
 
-    /// What an agent has to know that was not there when it was said.
+    /// Tells an agent how the scripts are: it was not there when that was said.
     fn tell_conditions(&mut self) {
         for group in (0u8..).map(GroupId).take(self.settings.groups.len()) {
             let condition = self.custody.condition(group);
@@ -65,8 +65,7 @@ impl Guard<'_> {
         self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect()
     }
 
-    /// Takes addresses off their interfaces, whoever put them there.
-    /// Whether none is left.
+    /// Takes addresses off their interfaces, whoever put them there. Returns whether none is left.
     pub(super) fn remove_left_over(&mut self, addresses: &[VirtualAddress], why: &str) -> bool {
         match self.addresses.remove_left_over(addresses) {
             Ok(ips) => {

@@ -11,8 +11,8 @@ use crate::ipc::FromGuard;
 use crate::operator::words::ScriptEnd;
 
 impl Guard<'_> {
-    /// Sees which scripts have ended. They are looked at before they are reaped: until then their group's id
-    /// is theirs, and what is left of it can be killed.
+    /// Sees which scripts have ended. They are looked at before they are reaped: until then the id of their
+    /// process group is theirs, and what is left of the group can be killed.
     pub(super) fn reap_scripts(&mut self) {
         let fence = self.fence.run().map(Run::pid);
         if let Some((pid, how)) = fence.and_then(|pid| Some((pid, how_ended(pid, WaitPidFlag::WNOWAIT)?))) {

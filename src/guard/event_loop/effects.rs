@@ -26,7 +26,7 @@ impl Guard<'_> {
     pub(super) fn hand_in(&mut self, event: Event<'_>) {
         let mut effects = Effects::new();
         self.custody.step(now(), event, &mut effects);
-        // Effects have room for many, and are seldom more than two: the room itself is never moved.
+        // There is room for many effects, and mostly there are one or two: the room itself is never moved.
         let mut waiting: VecDeque<Effect> = effects.iter().copied().collect();
         while let Some(effect) = waiting.pop_front() {
             let events = match effect {
@@ -50,7 +50,7 @@ impl Guard<'_> {
             Effect::StartAgent { is_in_place, is_reload } => {
                 return Some(self.put_agent_in_place(is_in_place, is_reload));
             }
-            // A batch of its own.
+            // Renewals are a batch of their own.
             Effect::Renew(..) => {}
             Effect::Mark(id, started, term) => self.mark(id, started, term),
             Effect::Interrupt(id) => {
@@ -88,7 +88,8 @@ impl Guard<'_> {
         None
     }
 
-    /// Armed first: what is held without the watchdog would outlive a guard that hangs.
+    /// Adds the addresses. The watchdog is armed first: what is held without it would outlive a guard that
+    /// hangs.
     fn add(&mut self, id: GroupId, valid_until: Instant) -> Result<(), Fault> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
         self.arm_watchdog()?;
@@ -109,7 +110,7 @@ impl Guard<'_> {
             return Ok(());
         };
         let armed = watchdog.arm().ok_or(Fault::NoWatchdog)?;
-        // Nothing follows from it but pets.
+        // Nothing but pets follows from it.
         let event = Event::WatchdogArmed(Span::from_s(u64::from(armed.timeout_s)));
         self.custody.step(now(), event, &mut Effects::new());
         self.tell_watchdog();
@@ -127,7 +128,7 @@ impl Guard<'_> {
         removed
     }
 
-    /// The peer has to know what it can count on.
+    /// Tells the agent if the kernel ignores lifetimes: the peer has to know what it can count on.
     pub(super) fn tell_lifetime(&mut self) {
         if self.addresses.is_lifetime_ignored() {
             self.tell(&FromGuard::LifetimeIgnored, None);
@@ -158,8 +159,8 @@ impl Guard<'_> {
         events
     }
 
-    /// A renewal has brought what a reload added; whether one of the operator's routes is in the place of
-    /// ours is seen only now.
+    /// Announces what a reload added and a renewal has brought. Only now it shows whether one of the
+    /// operator's routes stands in the place of ours.
     fn announce_news(&mut self, id: GroupId) {
         let Some(own) = self.resources.get_mut(id.index()).filter(|own| own.newcomers.is_empty()) else {
             return;
@@ -189,7 +190,7 @@ impl Guard<'_> {
         Some(Event::ScriptEnded(group, End::Unknown))
     }
 
-    /// The agent hears who answers.
+    /// Asks the wire for new addresses. The agent hears the answers.
     fn ask_for_new(&mut self, group: GroupId) -> bool {
         self.tell(&FromGuard::Asking { group }, None);
         let newcomers =
@@ -224,7 +225,7 @@ impl Guard<'_> {
         }
     }
 
-    /// What the agent has to announce to the peer.
+    /// Tells the agent what it has to announce to the peer.
     fn tell_watchdog(&mut self) {
         if let Some(armed) = self.watchdog.as_ref().and_then(Watchdog::armed) {
             let Armed { timeout_s, bound_s, boot_status } = armed;
@@ -249,7 +250,7 @@ impl Guard<'_> {
         self.tell(&FromGuard::Path { path, errno }, opened.ok());
     }
 
-    /// A renewal went as it should, or nothing has happened: which is no news.
+    /// Confirms that a renewal went as it should, or that nothing has happened: that is no news.
     fn confirm(&mut self, message: &FromGuard) {
         self.agent.confirm(message);
     }

@@ -19,20 +19,20 @@ pub struct GroupResources {
     pub script: u8,
     /// Its scripts, as they were started.
     pub scripts: Vec<Script>,
-    /// Its scripts as a reload wants them, as long as some of the others have still to be stopped.
+    /// Its scripts as a reload wants them, while some of the others have still to be stopped.
     next_scripts: Option<Vec<Script>>,
-    /// What a reload has added to it while it was held, until nobody answers for it.
+    /// Addresses that a reload has added while it was held, until nobody answers for them.
     pub newcomers: Vec<VirtualAddress>,
     /// Its addresses without those.
     pub known: Vec<VirtualAddress>,
-    /// Something was added to it: announced as soon as it is there.
+    /// Something was added, and is announced as soon as it is there.
     pub has_news: bool,
     /// Its routes among that.
     pub new_routes: Vec<Route>,
     /// The first of its addresses that the kernel would refuse, as the agent was told.
     pub refused: Option<u8>,
-    /// By index in the group's list: those that may stand where they should not, and that were not looked for
-    /// since.
+    /// By index in the group's list, as bits: addresses that may stand where they should not, and that were
+    /// not looked for since.
     pub unlooked: u64,
     schedule: Option<Schedule>,
 }
@@ -43,20 +43,20 @@ impl GroupResources {
         Self { scripts: settings.scripts.clone(), ..Self::default() }
     }
 
-    /// A reload wants these scripts; says how many of those from the left are the same.
+    /// Notes the scripts that a reload wants. Returns how many from the left are the same.
     pub fn want_scripts(&mut self, scripts: &[Script]) -> u8 {
         let kept = self.scripts.iter().zip(scripts).take_while(|(old, new)| old.is_same(new)).count();
         self.next_scripts = Some(scripts.to_vec());
         u8::try_from(kept).unwrap_or(u8::MAX)
     }
 
-    /// What is renewed of it.
+    /// The addresses that are renewed.
     pub fn renewed<'a>(&'a self, group: &'a GroupSettings) -> &'a [VirtualAddress] {
         if self.newcomers.is_empty() { &group.addresses } else { &self.known }
     }
 
-    /// Those that are looked for now: of those that are held one, since each costs many requests; and those
-    /// that nobody holds.
+    /// The addresses that are looked for now: one of those that are held, since each costs many requests, and
+    /// all that nobody holds.
     pub fn take_unlooked(
         &mut self,
         addresses: &[VirtualAddress],
@@ -74,14 +74,14 @@ impl GroupResources {
         (addresses(held), addresses(loose))
     }
 
-    /// What had to be stopped has stopped.
+    /// Takes the new scripts, once what had to be stopped has stopped.
     pub fn use_new_scripts(&mut self) {
         if let Some(scripts) = self.next_scripts.take() {
             self.scripts = scripts;
         }
     }
 
-    /// Begins to announce the addresses, again if need be: they have just come, or the link has.
+    /// Begins to announce the addresses, again if need be: they have just come, or the link has come up.
     pub fn announce_from(&mut self, now: Instant) {
         self.schedule = Some(Schedule::starting(now));
     }
@@ -91,8 +91,8 @@ impl GroupResources {
         self.schedule = None;
     }
 
-    /// Announces what is due. Addresses whose lease ran out unrenewed are not ours to announce, nor those
-    /// that somebody else may have.
+    /// Announces what is due. It leaves out addresses whose lease ran out unrenewed, since they are not ours
+    /// any more, and addresses that somebody else may have.
     pub fn announce_if_due(
         &mut self,
         sender: &Sender,
@@ -106,7 +106,7 @@ impl GroupResources {
         }
     }
 
-    /// When this group wants to be looked at next.
+    /// When there is something to do for this group.
     pub fn deadline(&self) -> Instant {
         let announcement = self.schedule.map_or(Instant::NEVER, |schedule| schedule.next());
         self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement)

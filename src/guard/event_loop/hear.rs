@@ -6,10 +6,10 @@ use super::state::Guard;
 use crate::guard::agent_process::link::Received;
 use crate::ipc::ToGuard;
 
-/// Messages of the agent that one turn reads.
+/// How many messages of the agent one turn reads.
 pub(super) const MAX_BATCH: usize = 64;
-/// Of one that has ended, all that it said counts, which is as much as its socket holds: some 280 datagrams
-/// of a dozen messages.
+/// How many messages are read of an agent that has ended. All that it said counts, which is as much as its
+/// socket holds: some 280 datagrams of a dozen messages.
 pub(super) const MAX_LAST_WORDS: usize = 4_096;
 
 impl Guard<'_> {

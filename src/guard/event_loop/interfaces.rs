@@ -1,4 +1,4 @@
-//! What the kernel says of interfaces and addresses, and whom it concerns.
+//! What the kernel says of interfaces and addresses, and who has to know it.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::ipc::FromGuard;
 use crate::settings::neighbours::takes;
 use crate::settings::{PathDevice, PathSettings};
 
-/// How often it is looked which addresses the kernel would refuse.
+/// How often the guard looks which addresses the kernel would refuse.
 const LOOK_EVERY: Span = Span::from_s(5);
 
 impl Guard<'_> {
@@ -54,7 +54,7 @@ impl Guard<'_> {
                 }
             }
             if let LinkEvent::CameUp(interface) = *event {
-                // It may have had another name.
+                // The interface may have had another name.
                 let name = self.settings.interfaces.get(usize::from(interface));
                 self.owe_look(|address, is_held| !is_held && Some(&address.interface) == name);
             }
@@ -65,7 +65,7 @@ impl Guard<'_> {
         }
     }
 
-    /// Addresses have gone, and nobody here may have wanted it: what is held comes back.
+    /// Tells the agent that addresses have gone, which may be an accident: what is held comes back.
     fn tell_missing(&mut self, is_meant: impl Fn(IpAddr) -> bool) {
         for (group, settings) in (0u8..).map(GroupId).zip(&self.settings.groups) {
             let is_held = self.custody.group(group).is_some_and(HeldGroup::is_held);
@@ -75,8 +75,8 @@ impl Guard<'_> {
         }
     }
 
-    /// Our own address on a LAN has gone, and its path is blind until it is back; or an address is there for
-    /// which one waits.
+    /// Looks at the LAN paths. If our own address on one has gone, its path is blind until it is back; and a
+    /// path may wait for an address that is there now.
     fn look_at_lans(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: impl Fn(&PathSettings) -> bool) {
         for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
             let is_one = matches!(path.device, PathDevice::Lan { local, .. } if is_meant(local));
@@ -87,8 +87,8 @@ impl Guard<'_> {
         }
     }
 
-    /// A node that could not take a group has to say so before it has to. No event says all of it, so it is
-    /// asked now and then.
+    /// Tells the agent which addresses the kernel would refuse: a node that could not take a group says so
+    /// before it has to. No event tells all of that, so the kernel is asked now and then.
     pub(super) fn tell_what_is_refused(&mut self) {
         self.look_from = now() + LOOK_EVERY;
         for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
@@ -123,7 +123,7 @@ impl Guard<'_> {
         }
     }
 
-    /// A link that has just come knows nothing of us.
+    /// Announces again: a link that has just come up knows nothing of us.
     fn announce_again(&mut self, interface: u8) {
         let name = self.settings.interfaces.get(usize::from(interface));
         for (own, group) in self.resources.iter_mut().zip(&self.settings.groups) {

@@ -10,7 +10,7 @@ use crate::clock::now;
 use crate::guard::scripts::run::Ended;
 
 impl Guard<'_> {
-    /// Starts a fence, in time; says so if there is none.
+    /// Starts a fence, if it is not too late. Returns the event that says that there is none.
     pub(super) fn fence(&mut self, valid_until: Instant) -> Option<Event<'static>> {
         let now = now();
         if now > valid_until {
@@ -20,14 +20,14 @@ impl Guard<'_> {
         (!is_started).then_some(Event::FenceEnded(Err(Fault::NoFence)))
     }
 
-    /// It has ended, or is given up.
+    /// The fence has ended, or is given up.
     pub(super) fn fence_ended(&mut self, how: Option<Ended>) {
         if let Some(is_confirmed) = self.fence.end(how) {
             self.hand_in(Event::FenceEnded(if is_confirmed { Ok(()) } else { Err(Fault::NoFence) }));
         }
     }
 
-    /// A script of the group does not stop.
+    /// Resets this box, if the group asks for that: a script of it does not stop.
     pub(super) fn fence_self_if_needed(&mut self, id: GroupId) {
         if let Some(group) = self.settings.groups.get(id.index()) {
             self.self_fence.begin_if_asked(self.settings, group);

@@ -2,7 +2,7 @@
 //! has changed is touched: an address that stays is not even looked at, and the agent is replaced by one that
 //! goes on with what is held.
 //!
-//! What is known by then is said in the log and in a file beside the pid file, for the command that asked.
+//! What came of it is said in the log and in a file beside the pid file, for the command that asked.
 
 use std::path::{Path, PathBuf};
 
@@ -25,12 +25,12 @@ pub fn answer_file(run_dir: &Path) -> PathBuf {
     run_dir.join("reload")
 }
 
-/// First lines of that file.
+/// The first line of that file is one of these.
 pub const DONE: &str = "done";
 pub const REFUSED: &str = "refused";
 
 impl Guard<'_> {
-    /// Does it, or says why not, and leaves everything as it is.
+    /// Reads the configuration anew. Otherwise says why not, and leaves everything as it is.
     pub(super) fn reload(&mut self) {
         let (word, lines) = match self.try_reload() {
             Ok(lines) => (DONE, lines),
@@ -73,7 +73,7 @@ impl Guard<'_> {
         if !lacks.is_empty() {
             return Err(lacks);
         }
-        // Of this agent nothing is heard after that.
+        // This agent is not heard any more after that.
         self.hear_agent(MAX_LAST_WORDS);
         self.may_change(&new).map_err(|why| vec![why])?;
         self.change(new, keys)
@@ -81,7 +81,7 @@ impl Guard<'_> {
         Ok(changes.into_iter().map(|change| change.text).collect())
     }
 
-    /// Whether now is the time.
+    /// Whether now is the time for it.
     fn may_change(&self, new: &Settings) -> Result<(), String> {
         if !self.custody.may_reload() {
             return Err("the daemon begins, ends or replaces its agent: try again in a moment".to_owned());
@@ -103,14 +103,15 @@ impl Guard<'_> {
     /// Everything is in order: from here on the new settings count.
     fn change(&mut self, new: Settings, keys: Vec<Key>) -> nix::Result<()> {
         if new.interfaces != self.settings.interfaces {
-            // As at a start: an agent is told how they are, and what was known by another index is forgotten.
+            // This is as at a start: an agent is told how the interfaces are, and what was known by another
+            // index is forgotten.
             let mut links = Links::open(&new.interfaces)?;
             links.refresh()?;
             links.note_gap();
             self.links = links;
         }
-        // Everybody refers to the settings for as long as the daemon lives. A few kilobytes for each change
-        // are its price.
+        // All parts refer to the settings for as long as the daemon lives. The price is a few kilobytes for
+        // each change.
         let (old, new): (_, &'static Settings) = (self.settings, Box::leak(Box::new(new)));
         self.settings = new;
         self.addresses.set_lease(new.policy.lease);
@@ -128,8 +129,8 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Takes away what a held group no longer has. What it has in addition comes when nobody answers for it,
-    /// and at once if this node had it already, in another group.
+    /// Takes away addresses that a held group no longer has. New ones come when nobody answers for them, or
+    /// at once if this node had them already, in another group.
     fn change_addresses(&mut self, id: GroupId, old: &Settings) {
         let index = id.index();
         let (Some(own), Some(before)) = (self.resources.get_mut(index), old.groups.get(index)) else {

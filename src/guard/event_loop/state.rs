@@ -49,7 +49,7 @@ pub struct Guard<'a> {
     pub(super) notifier: Notifier,
     pub(super) watchdog: Option<Watchdog<'a>>,
     pub(super) service_manager: Option<ServiceManager>,
-    /// When it is looked again which addresses the kernel would refuse.
+    /// When the guard looks again which addresses the kernel would refuse.
     pub(super) look_from: Instant,
     /// Before this no stray is looked for.
     pub(super) strays_from: Instant,

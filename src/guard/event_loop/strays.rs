@@ -1,9 +1,9 @@
 //! Addresses of ours that somebody else has put there. They are taken away, unless the operator wants nothing
 //! touched.
 //!
-//! What the kernel has shown is owed a look, and stays so until the look may be taken: nothing that happens
-//! at the wrong moment is forgotten. Where the address is held, only what is not as it was put is a stray: it
-//! would outlive us without a lifetime.
+//! If the kernel shows such an address, a look is owed, until it may be taken: nothing that happens at the
+//! wrong moment is forgotten. Of an address that is held, only a copy that is not as we put it is a stray: it
+//! would outlive us, since it has no lifetime.
 
 use crosswire::custody::HeldGroup;
 use crosswire::pair::GroupId;
@@ -14,11 +14,11 @@ use super::state::Guard;
 use crate::clock::now;
 use crate::settings::{GroupSettings, VirtualAddress, neighbours};
 
-/// After a removal that failed the next look is taken no earlier than this.
+/// How long after a failed removal the next look is taken at the earliest.
 const AGAIN_AFTER: Span = Span::from_s(5);
 
-/// On another interface they are nobody's business here, but while the peer serves both boxes answer for
-/// them.
+/// Warns of our addresses on other interfaces. They are no business of ours there, but while the peer serves,
+/// both boxes answer for them.
 fn warn_of_misplaced(groups: &[GroupSettings], loose: &[VirtualAddress]) {
     if loose.is_empty() {
         return;
@@ -33,7 +33,7 @@ fn warn_of_misplaced(groups: &[GroupSettings], loose: &[VirtualAddress]) {
 }
 
 impl Guard<'_> {
-    /// Such an address, of a group that is held or not, may stand where it should not.
+    /// Notes that such an address may stand where it should not, whether its group is held or not.
     pub(super) fn owe_look(&mut self, may_stray: impl Fn(&VirtualAddress, bool) -> bool) {
         let ids = (0u8..).map(GroupId);
         for ((id, own), group) in ids.zip(&mut self.resources).zip(&self.settings.groups) {
@@ -44,14 +44,15 @@ impl Guard<'_> {
         }
     }
 
-    /// Takes the looks that are owed and may be taken now. Whether no stray is left of what was looked for.
+    /// Takes the looks that are owed and may be taken now. Returns whether no stray is left of what was
+    /// looked for.
     pub(super) fn look_for_strays(&mut self) -> bool {
         let mut is_all_gone = true;
         for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
             let (Some(held), Some(own)) = (self.custody.group(id), self.resources.get_mut(id.index())) else {
                 continue;
             };
-            // What this daemon could not let go is no wish of the operator's.
+            // If this daemon could not let it go, that is no wish of the operator's.
             let is_left_by_us = held.is_free() && !held.is_clean();
             if own.unlooked == 0 || self.custody.is_hands_off() && !is_left_by_us {
                 continue;

@@ -30,7 +30,7 @@ use crate::logger;
 pub const FAILED: u8 = 1;
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
-/// Before the kernel is asked again to wait, when it could not.
+/// How long the guard rests before it asks the kernel again to wait, when that failed.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// What woke the loop.
@@ -92,7 +92,7 @@ impl Guard<'_> {
         if ready.stop {
             self.hear_operator();
         }
-        // What the renewals of this turn have caused wakes nobody.
+        // What the renewals of this turn have caused is read now, so that it wakes nobody.
         self.hear_links();
         if now() >= self.look_from {
             self.tell_what_is_refused();
@@ -134,7 +134,7 @@ impl Guard<'_> {
         let running =
             self.resources.iter().filter_map(|own| own.run.as_ref()).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(self.lingering.each()).map(|output| PollFd::new(output.as_fd(), wanted)));
-        // What is left of a datagram wakes nobody.
+        // The rest of a datagram does not wake poll.
         let has_rest = self.agent.link().is_some_and(AgentLink::has_rest);
         match poll(&mut fds, timeout_until(if has_rest { Instant::ORIGIN } else { deadline })) {
             Ok(_) => {}
@@ -172,7 +172,8 @@ impl Guard<'_> {
         is_over.then_some(if is_well { 0 } else { FAILED })
     }
 
-    /// While the daemon ends and the operator's program has not been told everything: until when it may be.
+    /// Until when the operator's program may be told the rest, while the daemon ends; none if it was told
+    /// everything.
     fn notices_end_at(&self) -> Option<Instant> {
         let Phase::Leaving { until, .. } = self.custody.phase() else { return None };
         self.notifier.is_telling(until).then_some(until)
@@ -189,7 +190,7 @@ impl Guard<'_> {
             self.notifier.ended(self.settings, None);
         }
         if now() >= self.custody.agent_due_at() {
-            // What it said in the meantime was not read yet, if the loop was held up.
+            // If the loop was held up, it has not yet read what the agent said in the meantime.
             self.hear_agent(MAX_BATCH);
         }
         self.hand_in(Event::Tick);

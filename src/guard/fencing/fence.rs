@@ -1,8 +1,7 @@
 //! Fencing: making certain that the peer holds nothing, or saying that it is not certain.
 //!
-//! What is here waits, so it never runs in the guard's loop, but in a child of its own
-//! (`guard/event_loop/fence.rs`) or in `crosswire fence --test`. Whatever cannot be confirmed within its time
-//! counts as not done.
+//! This code waits, so it never runs in the guard's loop, but in a child of its own (`fence_process.rs`) or
+//! in `crosswire fence --test`. Whatever cannot be confirmed within its time counts as not done.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -50,8 +49,8 @@ pub enum Task {
 /// Why a fence is not confirmed: one line.
 type Unconfirmed = String;
 
-/// Fences the peer by the first way that can be confirmed; or tests every way. Says how each went. True if
-/// the peer is certain to hold nothing, or if every test succeeded.
+/// Fences the peer by the first way that can be confirmed, or tests every way, and says how each went. True
+/// if the peer certainly holds nothing, or if every test succeeded.
 pub fn carry_out(fences: &[Fence], peer: &str, task: Task, mut say: impl FnMut(&str)) -> bool {
     let mut is_all_well = !fences.is_empty();
     for fence in fences {
@@ -147,7 +146,7 @@ impl Call {
     }
 }
 
-/// Runs a program until its end, which has to come in time; what it writes goes where our own output goes.
+/// Runs a program until its end, which has to come in time. Its output goes where our own output goes.
 fn run(program: &Path, call: &Call, until: Instant) -> Result<i32, Unconfirmed> {
     let cannot = |errno: Errno| format!("cannot be run: {}", errno.desc());
     let pid = spawn(program, call).map_err(cannot)?;
@@ -156,7 +155,7 @@ fn run(program: &Path, call: &Call, until: Instant) -> Result<i32, Unconfirmed> 
             WaitStatus::Exited(_, code) => return Ok(code),
             WaitStatus::Signaled(_, signal, _) => return Err(format!("ended by {signal}")),
             _ if now() >= until => {
-                // Its group is its own; what is killed needs no grace, since it is not believed any more.
+                // It leads a group of its own. It needs no grace, since it is not believed any more.
                 let _ = killpg(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
                 return Err("not done in time".to_owned());
@@ -178,7 +177,7 @@ fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
     let output = dup(std::io::stdout())?;
     // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
     fork_into(|| {
-        // Given up with whoever waits for it.
+        // It ends with the process that waits for it.
         let _ = set_pdeathsig(Signal::SIGKILL);
         let programs = arguments.get(..1).unwrap_or_default();
         become_program(programs, &arguments, &call.environment, &reader, &output)
@@ -189,8 +188,8 @@ fn open(port: &Path, baud: u32) -> Result<OwnedFd, Unconfirmed> {
     open_serial(port, baud).map_err(|error| error.to_string())
 }
 
-/// Sends BREAK and a key, which a kernel whose console listens there obeys
-/// (Documentation/admin-guide/sysrq.rst), and waits for its own word that it does.
+/// Sends BREAK and a key, and waits until the kernel itself says that it obeys: it does if its console
+/// listens there (Documentation/admin-guide/sysrq.rst).
 fn ask_console(port: &OwnedFd, key: &[u8; 1], answer: &[u8], until: Instant) -> Result<(), Unconfirmed> {
     let broken = |errno: Errno| format!("the port fails: {}", errno.desc());
     tcsendbreak(port, 0).map_err(broken)?;
@@ -241,9 +240,9 @@ const fn bits(line: ModemLine) -> c_int {
     }
 }
 
-/// Opening the port has raised both outputs. The cable pulls the peer's reset only while one of them is down
-/// and the other up, so that neither a box without power nor a port that is opened or closed resets it. That
-/// the peer resets shows in an input that it kept up until then.
+/// Pulls the reset. Opening the port has raised both outputs. The cable pulls the peer's reset only while one
+/// of them is down and the other up, so that neither a box without power nor a port that is opened or closed
+/// resets it. The reset shows in an input that the peer kept up until then.
 fn reset(
     port: &mut impl Lines,
     pulse: c_int,

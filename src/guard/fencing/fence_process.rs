@@ -1,4 +1,4 @@
-//! The fence at work: a child of the guard, which waits in its place.
+//! The fence at work: a child of the guard, which waits so that the guard need not.
 
 use std::os::fd::OwnedFd;
 
@@ -15,7 +15,7 @@ use crate::guard::scripts::run::{Ended, Run};
 use crate::settings::Settings;
 use crate::sys::process::{close_all_but, fork_into, handle_by_default};
 
-/// What the child may take beyond the time of its fences before it is ended.
+/// How long the child may take beyond the time of its fences before it is ended.
 const SPARE: Span = Span::from_s(5);
 
 /// The fence of the peer: at most one process at a time.
@@ -49,7 +49,7 @@ impl FenceProcess {
         self.0.as_mut()
     }
 
-    /// It has ended, or is given up: whether the fence is confirmed. None if there was none.
+    /// The fence has ended, or is given up. Returns whether it is confirmed; none if there was no fence.
     pub fn end(&mut self, how: Option<Ended>) -> Option<bool> {
         let mut run = self.0.take()?;
         let is_confirmed = how.is_some_and(|how| run.ended(how) == End::Done);
@@ -67,8 +67,8 @@ fn spawn(settings: &Settings) -> nix::Result<(Pid, OwnedFd)> {
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    // A signal to the child waits until it has let go of our handlers: they would take it for one to the
-    // guard.
+    // Signals are blocked until the child has dropped our handlers, which would take a signal to the child
+    // for one to the guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     let child = fork_into(|| if become_fence(&null, &writer).is_ok() { fence_alone(settings) } else { 1 });
     before.thread_set_mask()?;

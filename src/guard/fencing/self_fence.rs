@@ -1,4 +1,4 @@
-//! Resetting this box: what is left when a script does not stop and the peer has to be sure.
+//! Resetting this box: the last means when a script does not stop and the peer has to be sure.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,7 +7,7 @@ use log::error;
 
 use crate::settings::{GroupSettings, Settings, StopFailure};
 
-/// Resets at once, without a sync (Documentation/admin-guide/sysrq.rst).
+/// The key that resets at once, without a sync (Documentation/admin-guide/sysrq.rst).
 const RESET: &[u8] = b"b";
 
 /// The reset of this box, once.
@@ -18,8 +18,8 @@ pub struct SelfFence {
 }
 
 impl SelfFence {
-    /// The addresses of the group are gone, all of it that stops has stopped, and something has not: resets
-    /// the box where the group asks for it.
+    /// Resets the box, if the group asks for that. The addresses of the group are gone, and something of it
+    /// has not stopped while all else has.
     pub fn begin_if_asked(&mut self, settings: &Settings, group: &GroupSettings) {
         let is_asked = group.on_stop_failure == StopFailure::SelfFence;
         if !is_asked || std::mem::replace(&mut self.is_begun, true) {

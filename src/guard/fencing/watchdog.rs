@@ -1,8 +1,8 @@
-//! The hardware watchdog (Documentation/watchdog/watchdog-api.rst): what ends a box whose guard or kernel
+//! The hardware watchdog (Documentation/watchdog/watchdog-api.rst), which resets a box whose guard or kernel
 //! hangs.
 //!
-//! It is armed before anything is held and stays so until everything is released. When it is petted is
-//! custody's decision. Only the magic character stops it; a killed guard cannot have written that.
+//! It is armed before anything is held, and stays so until everything is released. Custody decides when it is
+//! petted. Only the magic character stops it; a killed guard cannot have written that.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use crate::operator::words::reset_cause;
 use crate::settings::{Settings, Watchdog as Wanted};
 use crate::sys::watchdog::{WatchdogRequest, ask};
 
-/// Most seconds that a beat can announce.
+/// The most seconds that a beat can announce.
 const MAX_ANNOUNCED_S: u64 = 255;
 
 /// An open device. Opening starts it.
@@ -78,8 +78,8 @@ const MAGIC_CLOSE: u32 = 0x0100;
 pub struct Armed {
     /// What the driver really set.
     pub timeout_s: u8,
-    /// How long after the last sign of life of agent and guard the box has been reset at the latest. Zero:
-    /// nobody may count on that, since a guard that is killed takes the watchdog along.
+    /// How long after the last sign of life of agent and guard the box has been reset at the latest. Zero if
+    /// nobody may count on that, since a killed guard takes the watchdog along.
     pub bound_s: u8,
     /// Why the box was reset last, in the bits of `WDIOC_GETBOOTSTATUS`.
     pub boot_status: u32,
@@ -88,7 +88,7 @@ pub struct Armed {
 /// The watchdog of this box.
 pub struct Watchdog<'a> {
     wanted: &'a Wanted,
-    /// How often the agent has a word, when the watchdog is armed.
+    /// How often the agent has a word, by the settings under which the watchdog is armed.
     interval: Span,
     running: Option<(Hardware, Armed)>,
     /// The last thing that was wrong with it, so that it is said once.
@@ -146,7 +146,7 @@ impl<'a> Watchdog<'a> {
         let mut hardware = Hardware::open(&self.wanted.device)?;
         let armed = self.set(&hardware);
         if armed.is_err() {
-            // It may have been started by the opening.
+            // Opening the device may have started it.
             let _ = hardware.write(MAGIC);
         }
         armed.map(|armed| (hardware, armed))
@@ -154,7 +154,7 @@ impl<'a> Watchdog<'a> {
 
     fn set(&self, hardware: &Hardware) -> io::Result<Armed> {
         let boot_status = hardware.ask(WatchdogRequest::BootStatus).unwrap_or(0);
-        // Some have a fixed timeout. What counts is what it really is.
+        // Some drivers have a fixed timeout. What counts is what it really is.
         let _ = hardware.ask(WatchdogRequest::SetTimeout(
             u32::try_from(self.wanted.timeout.as_s_ceil()).unwrap_or(u32::MAX),
         ));

@@ -1,4 +1,5 @@
-//! Telling the operator's program what changes: one at a time, a few waiting, and nobody waits for it.
+//! Telling the operator's program what changes: one notice at a time, while a few wait. Nobody waits for the
+//! program.
 
 use std::collections::VecDeque;
 
@@ -15,9 +16,9 @@ use crate::ipc::Notice;
 use crate::operator::words;
 use crate::settings::{Script, Settings, Standard};
 
-/// Notices that wait; beyond these the oldest is dropped: what is newest matters most.
+/// How many notices wait. Beyond these the oldest is dropped, since the newest matters most.
 const MAX_WAITING: usize = 16;
-/// Longest that the program may take.
+/// The longest that the program may take.
 const TIMEOUT: Span = Span::from_s(30);
 
 /// What the program has yet to be told.
@@ -25,10 +26,10 @@ const TIMEOUT: Span = Span::from_s(30);
 pub struct Notifier {
     /// The program at work.
     pub run: Option<Run>,
-    /// The one that the agent has said just now.
+    /// The notice that the agent has sent just now.
     pub heard: Option<Notice>,
     waiting: VecDeque<Notice>,
-    /// Since the last one that was told.
+    /// How many were dropped since the last one that was told.
     dropped: u32,
 }
 
@@ -91,13 +92,13 @@ impl Notifier {
         self.run.iter_mut().for_each(|run| run.interrupt(now()));
     }
 
-    /// It has until then to be told the rest.
+    /// Something is left to tell, and there is still time until then.
     pub fn is_telling(&self, until: Instant) -> bool {
         !self.is_idle() && now() < until
     }
 }
 
-/// The word for it, and what the program finds in its environment.
+/// The word for a notice, and what the program finds in its environment.
 fn facts(settings: &Settings, notice: Notice, dropped: u32) -> (&'static str, Vec<(&'static str, String)>) {
     let mut facts = vec![
         (NODE_VARIABLE, settings.my_name().to_owned()),

@@ -1,4 +1,4 @@
-//! What a script writes, on its way to the log: line by line, cut, and not more than anybody would read.
+//! What a script writes, on its way to the log: line by line, cut, and bounded.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -32,8 +32,8 @@ pub struct Output {
 pub struct Said {
     /// The last line.
     pub last: String,
-    /// What a status says of a service that Heartbeat runs (`we_own_resource` of its ResourceManager): not
-    /// the exit code but the words count.
+    /// What a status says of a service that Heartbeat runs (`we_own_resource` of its ResourceManager): the
+    /// words count there, and not the exit code.
     pub is_running: bool,
     is_denied: bool,
 }
@@ -68,7 +68,7 @@ impl Output {
         Self { label: Some(label), ..Self::unlogged(pipe) }
     }
 
-    /// The same without logging it: what is asked often.
+    /// The same without logging, for what is asked often.
     pub fn unlogged(pipe: OwnedFd) -> Self {
         Self { pipe, label: None, lines: BoundedLines::default(), said: Said::default() }
     }

@@ -19,12 +19,12 @@ use crate::guard::scripts::spawn::{spawn, timeout};
 use crate::operator::words::ScriptEnd;
 use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 
-/// A killed process that is still there after this (it hangs in the kernel) is left to itself.
+/// How long after SIGKILL a process may still be there (it hangs in the kernel) before it is left to itself.
 const KILL_GRACE: Span = Span::from_s(5);
 /// Exit code of LSB and OCF for a program that is not running: for `stop` the state that was asked for.
 const NOT_RUNNING: i32 = 7;
-/// Exit codes of an OCF agent whose resource runs, though not as plainly as with 0: promoted, degraded, both
-/// (OCF 1.1, 3.3.2).
+/// Exit codes of an OCF agent whose resource runs, but in another state than 0 says: promoted, degraded, or
+/// both (OCF 1.1, 3.3.2).
 const OCF_RUNNING: [i32; 3] = [8, 190, 191];
 
 /// What counts as the exit code of a child that is not there any more.
@@ -57,7 +57,7 @@ impl From<Ended> for ScriptEnd {
     }
 }
 
-/// How a child has ended, if it has; with `WNOWAIT` it is not reaped. One that is not there has ended
+/// How a child has ended, if it has; with `WNOWAIT` it is not reaped. A child that is not there has ended
 /// somehow.
 pub fn how_ended(pid: Pid, more: WaitPidFlag) -> Option<Ended> {
     match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | more) {
@@ -76,7 +76,7 @@ pub struct Run {
     pid: Pid,
     stage: Stage,
     deadline: Instant,
-    /// In which it has to be done.
+    /// The time within which it has to be done.
     limit: Span,
     /// How it failed, once it has.
     failure: Option<ScriptEnd>,
@@ -120,7 +120,7 @@ impl Run {
         Self::with(label, (Action::Start, Standard::Exec), pid, output, now + timeout)
     }
 
-    /// The same, of which nothing is said as long as it works.
+    /// The same for a process that is not logged as long as it works.
     pub fn quiet(label: String, pid: Pid, pipe: OwnedFd, deadline: Instant) -> Self {
         Self::with(label, (Action::Monitor, Standard::Exec), pid, Output::unlogged(pipe), deadline)
     }
@@ -145,7 +145,7 @@ impl Run {
         self.pid
     }
 
-    /// What it was asked to do, and how it failed, if it has by itself.
+    /// What the script was asked to do, and how it failed; none if it has not failed by itself.
     pub fn failure(&self) -> Option<(Action, ScriptEnd)> {
         Some((self.action, self.failure?))
     }
@@ -169,12 +169,12 @@ impl Run {
         self.output.filter(|_| is_open)
     }
 
-    /// When [`Run::pass_deadline`] wants to be called.
+    /// When [`Run::pass_deadline`] has to be called.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Asks the script to end before its time; one that only looks is not asked.
+    /// Asks the script to end before its time. One that is only looking is not asked.
     pub fn interrupt(&mut self, now: Instant) {
         if self.stage == Stage::Running && self.action == Action::Monitor {
             self.kill(now);
@@ -207,9 +207,9 @@ impl Run {
         true
     }
 
-    /// The script's first process has ended and is about to be reaped: says how that is to be taken. What is
-    /// left of the group of a script that was cut short goes with it; until the reaping its id cannot be
-    /// another's.
+    /// The script's first process has ended and is about to be reaped. Returns what that means. If the script
+    /// was cut short, what is left of its group is killed; until the reaping, its id cannot be another
+    /// group's.
     pub fn ended(&mut self, how: Ended) -> End {
         if self.stage != Stage::Running {
             self.signal_group(Signal::SIGKILL);
@@ -257,8 +257,8 @@ impl Run {
     }
 
     fn signal_group(&self, signal: Signal) {
-        // The group may be empty by now, and between fork and setsid it does not exist yet: then the process
-        // alone.
+        // The group may be empty by now, and between fork and setsid it does not exist yet: then only the
+        // process is told.
         if killpg(self.pid, signal).is_err() {
             let _ = nix::sys::signal::kill(self.pid, signal);
         }

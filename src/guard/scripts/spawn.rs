@@ -22,8 +22,8 @@ const CANNOT_EXECUTE: i32 = 126;
 
 /// Starts a program and returns its process and the reading end of its output.
 ///
-/// The standard library would wait until the program is executed, and so for a dead network disk; this does
-/// not.
+/// The standard library would wait until the program is executed, and so for a dead network disk. This does
+/// not wait.
 pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
     let programs = script.programs.iter().map(|path| c_string(path.as_os_str().as_bytes()));
     let programs: Vec<CString> = programs.collect::<nix::Result<_>>()?;
@@ -34,8 +34,8 @@ pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Res
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    // A signal to the child waits until it has let go of our handlers: they would take it for one to the
-    // guard.
+    // Signals are blocked until the child has dropped our handlers, which would take a signal to the child
+    // for one to the guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
     let child = fork_into(|| become_program(&programs, &arguments, environment, &null, &writer));
@@ -43,8 +43,8 @@ pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Res
     Ok((child?, reader))
 }
 
-/// Runs the first of these programs that exists, and returns what it wrote; nothing where it cannot be run.
-/// It is waited for: only for commands, never in the daemon's loop.
+/// Runs the first of these programs that exists, and returns what it wrote; nothing if it cannot be run. This
+/// waits, so it is only for commands, never for the daemon's loop.
 #[cfg(feature = "import")]
 pub fn ask(programs: &[CString], arguments: &[&str]) -> Vec<u8> {
     let mut said = Vec::new();
@@ -86,13 +86,13 @@ pub fn become_program<S: AsRef<CStr>>(
         setsid()?;
         handle_by_default(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE])?;
         SigSet::empty().thread_set_mask()?;
-        // What spares the guard must not spare its scripts.
+        // The guard's priority and limits are not for its scripts.
         become_ordinary();
         umask(Mode::from_bits_truncate(0o022));
         dup2_stdin(input)?;
         dup2_stdout(output)?;
         dup2_stderr(output)?;
-        // Neither ours nor those of whoever started us.
+        // Neither our descriptors nor those of the process that started us.
         close_all_but(&mut []);
         chdir(c"/")
     };
@@ -132,15 +132,15 @@ pub fn environment(
             add("OCF_RESOURCE_PROVIDER", parts.next().unwrap_or_default());
             add("OCF_RESOURCE_TYPE", parts.next().unwrap_or_default());
             add("OCF_RESOURCE_INSTANCE", &format!("{group}-{instance}"));
-            // An agent takes a look whose interval is 0 for one at what was perhaps never started
-            // (ocf_is_probe of its shell functions); ours come after the start.
+            // An OCF agent takes a look with interval 0 for a look at something that was perhaps never
+            // started (ocf_is_probe of its shell functions). Our looks come after the start.
             let every =
                 script.monitor.filter(|_| action == Action::Monitor).map_or(Span::ZERO, |plan| plan.every);
             for (name, span) in [("interval", every), ("timeout", timeout(script, action))] {
                 add(&format!("OCF_RESKEY_CRM_meta_{name}"), &span.as_ms().to_string());
             }
             for (name, value) in &script.parameters {
-                // How thorough a look is, which is no parameter of the resource.
+                // How thorough a look is; that is no parameter of the resource.
                 let prefix = if name == CHECK_LEVEL { "" } else { "OCF_RESKEY_" };
                 add(&format!("{prefix}{name}"), value);
             }
@@ -155,7 +155,7 @@ pub fn environment(
     all
 }
 
-/// Longest that an action may take.
+/// The longest that an action may take.
 pub fn timeout(script: &Script, action: Action) -> Span {
     match action {
         Action::Start => script.start_timeout,
@@ -167,7 +167,7 @@ pub fn timeout(script: &Script, action: Action) -> Span {
 /// Where programs look for others.
 pub const SEARCH_PATH: &CStr = c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What an agent's configuration calls how thorough its looks are.
+/// The name that OCF has for how thorough a look is.
 const CHECK_LEVEL: &str = "OCF_CHECK_LEVEL";
 
 /// Name of the variable that tells a script on which node it runs.
