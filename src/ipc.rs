@@ -22,7 +22,7 @@ pub enum ToGuard {
     Order(Ticket),
     /// Open a path again; answered by [`FromGuard::Path`].
     Reopen(PathId),
-    /// Ask for the peer's own address on every LAN; who answers is heard on the listeners.
+    /// Ask for the peer's own address on every LAN. The answers are heard on the listeners.
     AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
@@ -33,13 +33,13 @@ pub enum ToGuard {
     Notice(Notice),
     /// Somebody answers for an address of the group, after [`FromGuard::Asking`].
     Answered(GroupId),
-    /// What a successor has to know: the encoded deposit makes up the rest of the datagram. The guard keeps
-    /// the newest, and does not read it. That it comes at every beat shows that the agent does not hang.
+    /// What a successor has to know. The encoded deposit makes up the rest of the datagram. The guard keeps
+    /// the newest, and does not read it. It comes at every beat, which shows that the agent does not hang.
     Deposit,
 }
 
-/// What an agent has left for its successor, as it wrote it. The guard keeps it and hands it on; the agent's
-/// half alone looks inside, and `tests/tidy` sees to that.
+/// What an agent has left for its successor, as it wrote it. The guard keeps it and hands it on. Only the
+/// agent's half looks inside; `tests/tidy` makes sure of that.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct OpaqueDeposit(heapless::Vec<u8, MAX_DEPOSIT_BYTES>);
 
@@ -99,8 +99,8 @@ pub enum FromGuard {
         /// Zero when opened, else the errno.
         errno: i32,
     },
-    /// The wire is asked for addresses that a reload has added to the group: who answers has to be said,
-    /// once.
+    /// The wire is asked for addresses that a reload has added to the group. If somebody answers, that has to
+    /// be said, once.
     Asking {
         /// Which group.
         group: GroupId,
@@ -117,7 +117,7 @@ pub enum FromGuard {
         /// Which address.
         address: Option<u8>,
     },
-    /// How the scripts of a group are that is held.
+    /// The condition of the scripts of a group that is held.
     Scripts {
         /// Which group.
         group: GroupId,
@@ -139,8 +139,8 @@ pub enum FromGuard {
         is_v6: bool,
     },
     /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`], and signs of life
-    /// are given there: a socket for which nobody has to wait. Without it, and for everything else that
-    /// became of a renewal, they come here.
+    /// are given there: nobody has to wait for that socket. Without it they come here, as does everything
+    /// else that became of a renewal.
     Confirmations,
     /// The guard lives.
     Alive,

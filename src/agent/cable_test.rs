@@ -1,8 +1,8 @@
 //! What a daemon in maintenance answers to the test of a cable at the other end.
 //!
-//! It leaves its port as it is: its outputs say what they always say, and its speed is its own. Beats go
-//! before: an answer leaves as an aside does, when the line will have carried it before the next beat is due.
-//! Each question is answered once, and only the newest waits.
+//! It leaves its port as it is: the outputs say what they always say, and the speed stays. Beats come first:
+//! an answer leaves as an aside does, when the line will have carried it before the next beat is due. Each
+//! question is answered once, and only the newest one waits.
 
 use crosswire::frame::Body;
 use crosswire::frame::delimit::{Collector, Gathered};
@@ -16,13 +16,13 @@ use crate::tty::test_protocol::{DAEMON, Message, decode, encode};
 #[derive(Default)]
 pub struct Tester {
     collector: Collector,
-    /// An answer that waits for the line to have time for it; empty if none does.
+    /// An answer that waits until the line has time for it; empty if there is none.
     pub owed: Body,
 }
 
 impl Tester {
-    /// Takes in what has come to a port. Who calls without having heard anybody, or calls a daemon, is
-    /// answered; another daemon never.
+    /// Takes in what has come to a port. It answers a test that has heard nobody yet, or that calls a daemon;
+    /// it never answers another daemon.
     pub fn hear(&mut self, bytes: &[u8], inputs: impl Fn() -> c_int) {
         for byte in bytes {
             if let Some(Gathered::Body(body)) = self.collector.push(*byte)
@@ -42,15 +42,15 @@ fn become_answer(message: &mut Message, inputs: impl Fn() -> c_int) -> bool {
         Message::Hello | Message::Echo(_) => {}
         Message::Drive(_) => *message = Message::Seen(inputs().cast_unsigned(), 0),
         Message::Wires(_) | Message::Speed(_) | Message::Done => *message = Message::Yes,
-        // Another speed than the pair's would be the end of its beats.
+        // At another speed than the pair's, its beats would end.
         Message::Go(_) | Message::Seen(..) | Message::Yes => return false,
     }
     true
 }
 
 impl Agent<'_> {
-    /// Gives the answers that wait, in what time the beats of this turn have left. Whoever was not answered
-    /// before the maintenance was over is not answered any more.
+    /// Gives the answers that wait, in the time that the beats of this turn have left. A test that was not
+    /// answered before the maintenance was over is not answered any more.
     pub(super) fn answer_tests(&mut self, now: Instant) {
         for index in 0..self.ports.len() {
             let Some(port) = self.ports.get(index).filter(|port| !port.tester.owed.is_empty()) else {

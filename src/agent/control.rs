@@ -1,6 +1,6 @@
-//! The agent's end of the sockets on which commands ask: a few at a time, one question each. One is root's;
-//! on the other, members of a group may ask what goes on. They are not trusted: what they send is read one
-//! question in a while, and what they may not ask is no question.
+//! The agent's end of the sockets on which commands ask: a few at a time, one question each. One socket is
+//! root's. On the other, members of a group may ask what goes on. They are not trusted: their questions are
+//! read one at a time and not too often, and a question that they may not ask counts as none.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -11,13 +11,13 @@ use nix::sys::socket::{MsgFlags, SockFlag, recv, send};
 use crate::operator::control::{Answer, Question, decode, encode};
 use crate::sys::sockets::accept;
 
-/// Commands that may wait for an answer at once, on each of the two.
+/// How many commands may wait for an answer at once, on each of the two sockets.
 const MAX_CLIENTS: usize = 4;
 
 /// Longest question: the name of a group, and room.
 const MAX_QUESTION_BYTES: usize = 256;
 
-/// After anything has come from a member, the others wait so long: fifty questions in a second cost a
+/// How long members wait after anything has come from one of them: fifty questions in a second cost a
 /// hundredth of one processor, whoever asks them and whatever they are.
 const MEMBERS_EVERY: Span = Span::from_ms(20);
 
@@ -27,11 +27,11 @@ pub struct Asked {
     pub client: OwnedFd,
     /// What it asks.
     pub question: Question,
-    /// It came over root's socket.
+    /// Whether it came over root's socket.
     pub is_root: bool,
 }
 
-/// Both sockets, and whoever has connected to them.
+/// Both sockets, and the commands that have connected to them.
 pub struct Control {
     root: Desk,
     members: Option<Desk>,
@@ -81,7 +81,7 @@ enum Look {
     Asked(OwnedFd, Question),
 }
 
-/// A listening socket, and who has connected to it and asked nothing yet, in this order.
+/// A listening socket, and the commands that have connected to it and asked nothing yet, in their order.
 struct Desk {
     listener: OwnedFd,
     clients: Vec<OwnedFd>,
@@ -96,9 +96,9 @@ impl Desk {
         std::iter::once(self.listener.as_fd()).chain(self.clients.iter().map(AsFd::as_fd))
     }
 
-    /// Lets in whom there is a place for, and reads each of them once, up to the first question that may be
-    /// asked here. Where all places are taken, nobody asks anything and somebody waits at the door, the first
-    /// who came makes way.
+    /// Lets in as many as there are places for, and reads each of them once, up to the first question that
+    /// may be asked here. If all places are taken, nobody asks anything and somebody waits at the door, the
+    /// first who came makes way.
     fn look(&mut self, may_ask: fn(&Question) -> bool) -> Look {
         let mut look = Look::Quiet;
         while self.clients.len() < MAX_CLIENTS && self.let_in() {
@@ -136,7 +136,7 @@ impl Desk {
     }
 }
 
-/// Answers, without waiting for whoever asked to read it.
+/// Answers, without waiting until the command reads it.
 pub fn reply(client: &OwnedFd, answer: &Answer) {
     if let Some(packet) = encode(answer) {
         let _ = send(client.as_raw_fd(), &packet, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);

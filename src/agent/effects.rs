@@ -72,14 +72,14 @@ impl Agent<'_> {
         }
     }
 
-    /// A flood of records is its newest and a count.
+    /// Tells of a flood of records: the newest of them, and a count.
     pub(super) fn tell_floods(&mut self, now: Instant) {
         while let Some(HeldBack { newest, more }) = self.limiter.next_due(now, self.is_done) {
             self.tell(newest, more);
         }
     }
 
-    /// To the operator's program, the log and the journal; it stands for so many more like it.
+    /// Tells the operator's program, the log and the journal. The record stands for so many more like it.
     fn tell(&mut self, record: Record, more: u32) {
         self.notify(&record);
         let (level, line) = words::sentence(&record, Span::ZERO, &self.names);
@@ -108,7 +108,7 @@ impl Agent<'_> {
         }
     }
 
-    /// What could not be said to a guard that did not read.
+    /// Says how many notices were lost, since the guard did not read.
     pub(super) fn tell_lost_notices(&mut self) {
         if self.lost_notices > 0 && self.station.is_guard_heard() {
             let lost = words::counted(std::mem::take(&mut self.lost_notices), "notice");
@@ -116,7 +116,8 @@ impl Agent<'_> {
         }
     }
 
-    /// A guard that gives no sign of life may not read it, and nobody asks twice.
+    /// Asks the guard to open lost ports again; not a guard that gives no sign of life, since it may not read
+    /// the question, and nobody asks twice.
     pub(super) fn reopen(&mut self, now: Instant) {
         for port in self.ports.iter_mut().filter(|_| self.station.is_guard_heard()) {
             if now >= port.retry_at() {

@@ -55,8 +55,8 @@ impl GuardEnd {
         self.flush()
     }
 
-    /// The same, of what is said again as long as it matters, or is not said at all to a guard that gives no
-    /// sign of life.
+    /// The same for something that is said again as long as it matters, or that may be lost if the guard
+    /// gives no sign of life.
     pub fn tell(&self, message: &ToGuard) {
         self.send(message);
     }
@@ -69,8 +69,8 @@ impl GuardEnd {
         }
     }
 
-    /// Leaves a deposit with it: always the end of a datagram. What the operator wants is said with each, so
-    /// that no full socket keeps it from the guard for longer than a beat.
+    /// Leaves a deposit with the guard, always at the end of a datagram. Each one also says what the operator
+    /// wants, so that a full socket keeps that from the guard for one beat at most.
     pub fn deposit(&self, deposit: &Deposit, is_in_maintenance: bool) {
         self.put(&ToGuard::Maintenance(is_in_maintenance), &[]);
         let mut room = [0; MAX_DEPOSIT_BYTES];
@@ -91,8 +91,8 @@ impl GuardEnd {
         let _ = outbox.extend_from_slice(bytes).and_then(|()| outbox.extend_from_slice(behind));
     }
 
-    /// Sends what waits; false if the guard has no room for it. Then it does not run any more, which its
-    /// silence shows.
+    /// Sends what waits; false if the guard has no room for it. Such a guard does not run any more, and its
+    /// silence shows that.
     pub fn flush(&self) -> bool {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_empty() {
@@ -103,7 +103,7 @@ impl GuardEnd {
         sent.is_ok()
     }
 
-    /// What the guard has said that wakes nobody.
+    /// What the guard has said without waking anybody.
     pub fn confirmation(&self) -> Option<FromGuard> {
         let mut room = [0; MAX_MESSAGE_BYTES];
         let length =
@@ -131,7 +131,7 @@ impl GuardEnd {
     }
 }
 
-/// A message fills its datagram exactly.
+/// Decodes a message, which fills its datagram exactly.
 #[inline(never)]
 fn decode(bytes: &[u8]) -> Option<FromGuard> {
     decode_all(bytes)

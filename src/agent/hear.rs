@@ -24,15 +24,15 @@ use crate::operator::words::{self, ScriptFailure};
 use crate::settings::{PathDevice, VirtualAddress};
 
 impl Listener {
-    /// What it hears, as the kernel knows it.
+    /// The protocol that it hears, as the kernel knows it.
     fn protocol(&self) -> Option<u16> {
         getsockname::<LinkAddr>(self.descriptor.as_raw_fd()).ok().map(|address| address.protocol())
     }
 }
 
 impl Agent<'_> {
-    /// Hands in all that has arrived there. A lapsed lease goes before anything that waited in a buffer is
-    /// looked at; every step sees to that.
+    /// Hands in all that has arrived there. A lapsed lease is released before anything that waited in a
+    /// buffer is looked at; every step sees to that.
     pub(super) fn read(&mut self, source: Source) {
         match source {
             Source::Confirmations => self.hear_confirmations(),
@@ -45,7 +45,8 @@ impl Agent<'_> {
         }
     }
 
-    /// That the guard lives, and what it renewed, wakes nobody: it is read when something else does.
+    /// Reads signs of life of the guard, and what it renewed. They wake nobody: they are read when something
+    /// else does.
     fn hear_confirmations(&mut self) {
         while let Some(message) = self.guard.confirmation() {
             self.hear_guard_message(message, None);
@@ -128,7 +129,7 @@ impl Agent<'_> {
         self.names.failures.push(failure);
     }
 
-    /// What scripts have failed, as of now.
+    /// The scripts that have failed, as of now.
     pub(super) fn failures(&self, now: Instant) -> Vec<ScriptFailure> {
         let failures = self.failures.iter().zip(&self.names.failures);
         failures.map(|(at, failure)| ScriptFailure { ago: now.since(*at), ..*failure }).collect()
@@ -144,8 +145,9 @@ impl Agent<'_> {
         self.step(now, Event::PathLost(path));
     }
 
-    /// A group needs carrier on all its interfaces that count; a LAN path without carrier is blind, unless it
-    /// is a cable from box to box: there it is the peer that is gone, as long as our own end is switched on.
+    /// Notes the carrier of an interface. A group needs carrier on all its interfaces that count. A LAN path
+    /// without carrier is blind, unless it is a cable from box to box: there the peer is gone, as long as our
+    /// own end is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {
@@ -157,7 +159,7 @@ impl Agent<'_> {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);
                 index.and_then(|index| self.carriers.get(index)).copied().flatten()
             };
-            // As long as one of them is unknown, so is the whole.
+            // As long as one of them is unknown, the carrier of the group is unknown.
             let all = || group.watched().map(has);
             if all().all(|has| has.is_some()) {
                 let has_carrier = all().all(|has| has == Some(true));
@@ -172,8 +174,8 @@ impl Agent<'_> {
             let was_usable = port.is_usable();
             port.set_carrier(is_up || (*is_crossover && port.is_switched_on(interface)));
             match (was_usable, port.is_usable()) {
-                // It may be another interface of that name, and a socket stays with the one that it was bound
-                // to.
+                // It may be another interface of that name, while a socket stays with the one to which it was
+                // bound.
                 (false, true) => {
                     port.become_closed(now, Errno::ENETDOWN);
                     port.retry_now(now);
@@ -211,7 +213,7 @@ impl Agent<'_> {
         }
     }
 
-    /// A change of theirs wakes nobody, so that it is seen an interval later at most.
+    /// Looks at the modem lines. A change of them wakes nobody, so it is seen up to an interval later.
     fn look_at_lines(&mut self) {
         let now = clock::now();
         for port in &mut self.ports {
@@ -230,8 +232,8 @@ impl Agent<'_> {
         self.carry_out();
     }
 
-    /// One listener hears each protocol of an interface. Those from before it had another hardware address
-    /// would take our own frames for somebody's.
+    /// Takes over a listener. There is one for each protocol of an interface. A listener from before the
+    /// interface had another hardware address would take our own frames for somebody else's.
     fn become_listener(&mut self, new: Listener) {
         let protocol = new.protocol();
         self.listeners.retain(|known| {
@@ -273,16 +275,16 @@ impl Agent<'_> {
         }
     }
 
-    /// The guard has asked for an address before it adds it.
+    /// Tells the guard of an answer: it has asked for an address before it adds it.
     fn tell_of_answer(&mut self, id: GroupId) {
         if self.is_asking.get_mut(id.index()).is_some_and(std::mem::take) {
             self.guard.tell(&ToGuard::Answered(id));
         }
     }
 
-    /// Who answers may hold a VIP of ours, or be the peer. With the hardware address of our own interface it
-    /// is another box that has the same one, unless what it claims is ours: then it may be what we have said
-    /// ourselves.
+    /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
+    /// our own interface, it is another box with the same one; unless it claims an address of ours, which may
+    /// be what we have said ourselves.
     fn note_answer(&mut self, now: Instant, interface: u8, answer: &ProbeReply, is_own_mac: bool) {
         let mut is_twin = false;
         let on = self.settings.interfaces.get(usize::from(interface));
@@ -310,12 +312,12 @@ impl Agent<'_> {
     }
 }
 
-/// Most failures of scripts that are remembered.
+/// The most failures of scripts that are remembered.
 const MAX_FAILURES: usize = 16;
 /// How much is read at once.
 const READ_BYTES: usize = 512;
-/// Most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that
-/// whatever waited in it is read before silence is judged, and few enough that a flood on one path cannot
+/// The most reads of one path in a turn: more than a socket's buffer holds (about 250 datagrams), so that
+/// whatever waited in it is read before silence is judged; and few enough that a flood on one path cannot
 /// starve the others.
 const MAX_READS: usize = 512;
 /// Most answers in a turn; the rest waits in its socket.

@@ -3,7 +3,7 @@
 use crosswire::quorum::record::Record;
 use crosswire::time::Instant;
 
-/// Most entries that are kept; a whole incident with both paths is about thirty.
+/// The most entries that are kept. A whole incident with both paths is about thirty.
 const MAX_ENTRIES: usize = 96;
 
 /// An entry: when, what, and how many more like it in the minute before.
@@ -21,8 +21,8 @@ impl Journal {
         Self { entries: Vec::with_capacity(MAX_ENTRIES), count: 0 }
     }
 
-    /// Keeps an entry, at the cost of the oldest of the kind that has the most: a flood drives out nothing
-    /// but itself.
+    /// Keeps an entry. If there is no room, the oldest entry of the most numerous kind goes: a flood drives
+    /// out nothing but itself.
     pub fn note(&mut self, now: Instant, record: Record, more: u32) {
         self.count = self.count.saturating_add(1);
         if self.entries.len() == MAX_ENTRIES {
@@ -31,13 +31,14 @@ impl Journal {
         self.entries.push((now, record, more));
     }
 
-    /// Where the oldest entry of the most numerous kind is; of several, of that which began first.
+    /// Where the oldest entry of the most numerous kind is; of several such kinds, of the one that began
+    /// first.
     fn most_numerous(&self) -> usize {
         let like = |record: &Record| {
             self.entries.iter().filter(|(_, other, _)| other.kind() == record.kind()).count()
         };
         let counted = self.entries.iter().map(|(_, record, _)| like(record)).enumerate();
-        // Of equals the last is the greatest: they are counted backwards.
+        // Of equals the last one counts as the greatest, so they are counted backwards.
         counted.rev().max_by_key(|(_, count)| *count).map_or(0, |(index, _)| index)
     }
 

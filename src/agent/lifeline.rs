@@ -1,8 +1,8 @@
 //! The lifeline's two ends: what our operators ask of the peer, and what the peer's ask of us.
 //!
-//! Beats come first and are never late because of it: an aside leaves only when the line will have carried it
-//! before the next beat is due, and takes half an interval of the line at most, so that even a beat that
-//! nobody expected waits no longer.
+//! Beats come first and are never late because of it: an aside leaves only if the line will have carried it
+//! before the next beat is due, and takes at most half an interval of the line, so that even an unexpected
+//! beat waits no longer.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -19,7 +19,7 @@ pub const PATIENCE: Span = Span::from_s(60);
 /// What our operator has asked of the peer.
 struct Asking {
     client: OwnedFd,
-    /// Whoever asks is root, else a member of the group.
+    /// Root asks; else a member of the group.
     is_root: bool,
     subject: Subject,
     is_by_cable: bool,
@@ -43,7 +43,7 @@ pub struct Lifeline {
     asking: Option<Asking>,
     last_reading: u8,
     telling: Option<Telling>,
-    /// A question that waits for the line to have time for its answer.
+    /// A question that waits until the line has time for its answer.
     owed: Option<(PathId, Ask)>,
 }
 
@@ -55,7 +55,7 @@ pub struct Told {
 }
 
 impl Lifeline {
-    /// Whether an operator of ours is being served; one at a time.
+    /// Whether an operator of ours is being served. Only one is at a time.
     pub fn is_asking(&self) -> bool {
         self.asking.is_some()
     }
@@ -82,7 +82,7 @@ impl Lifeline {
         Some((Ask { subject: asking.subject, reading: asking.reading, offset }, asking.is_by_cable))
     }
 
-    /// It was asked; without an answer it is asked again after `patience`.
+    /// The question was asked; without an answer it is asked again after `patience`.
     pub fn asked(&mut self, now: Instant, patience: Span) {
         if let Some(asking) = &mut self.asking {
             asking.ask_at = now + patience;
@@ -102,12 +102,13 @@ impl Lifeline {
             return None;
         }
         let Asking { client, text, .. } = self.asking.take()?;
-        // Whoever has the key may write to the peer's operator, not to his terminal.
+        // The peer, or anybody else with the key, may write to our operator, but not control his terminal.
         Some(Told { client, text: Some(plain::lines(&String::from_utf8_lossy(&text))) })
     }
 
-    /// Who has waited too long, or waits no longer: a command that was ended has no use for the answer, and
-    /// the next one has. A member of the group makes way for root, so that none can shut root out.
+    /// Gives up a question that has waited too long, or whose command has ended: it has no use for the
+    /// answer, and the next one has. A member of the group makes way for root, so that none can shut root
+    /// out.
     pub fn give_up(&mut self, now: Instant, for_root: bool) -> Option<Told> {
         let is_over = |asking: &&Asking| {
             now >= asking.give_up_at || is_gone(&asking.client) || (for_root && !asking.is_root)
@@ -129,7 +130,7 @@ impl Lifeline {
         Some((path, ask, !has_text || ask.offset == 0))
     }
 
-    /// The text for a new reading; of a long one the end.
+    /// Takes the text that will be told; of a long one its end.
     pub fn prepare(&mut self, ask: Ask, text: String) {
         let mut text = text.into_bytes();
         let surplus = text.len().saturating_sub(MAX_TEXT_BYTES);
@@ -148,7 +149,7 @@ impl Lifeline {
     }
 }
 
-/// Whether whoever asked has closed its end.
+/// Whether the command has closed its end.
 fn is_gone(client: &OwnedFd) -> bool {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     recv(client.as_raw_fd(), &mut [0], flags) == Ok(0)

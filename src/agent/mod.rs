@@ -1,7 +1,8 @@
 //! The unprivileged process: it hears, decides and asks; only the guard acts.
 //!
-//! One loop. A turn waits for something to happen or for the node's next deadline, hands in everything that
-//! has arrived, ends with a tick, and carries out what the node asks for. Nothing in a turn waits.
+//! It is one loop. A turn waits for something to happen or for the node's next deadline, hands in everything
+//! that has arrived, ends with a tick unless that was only routine, and carries out what the node asks for.
+//! Nothing else in a turn waits.
 
 #[cfg(feature = "cable-test")]
 mod cable_test;
@@ -51,7 +52,7 @@ use lifeline::Lifeline;
 use ports::Port;
 use witness::Asker;
 
-/// Kinds of records that can be told apart at a time; a whole incident with two paths has about twenty.
+/// How many kinds of records can be told apart at a time. A whole incident with two paths has about twenty.
 const MAX_KINDS: usize = 48;
 
 /// A packet socket on which holders of addresses show themselves.
@@ -67,33 +68,33 @@ struct Agent<'a> {
     station: Station<Recorder<Box<[u8]>>>,
     /// A recording that is being fetched.
     recording: Vec<u8>,
-    /// The how-manieth it is.
+    /// The number of that recording.
     recording_number: u32,
     effects: Box<Effects>,
-    /// Changes places with `effects` while those are carried out: they are many, and are never moved.
+    /// Takes the place of `effects` while those are carried out: they are large, and are never moved.
     spare: Option<Box<Effects>>,
     ports: Vec<Port>,
     listeners: Vec<Listener>,
-    /// Interfaces whose hardware address another box has too, as was said.
+    /// Interfaces whose hardware address another box has too, as far as that was said.
     twins: Vec<u8>,
     guard: GuardEnd,
     control: Control,
     /// Whether each interface of the settings has carrier; none before the guard has said so.
     carriers: Vec<Option<bool>>,
     names: Names,
-    /// When each of the failures in the names was.
+    /// When each of the failures in `names` was.
     failures: Vec<Instant>,
     journal: Journal,
-    /// What others can cause is one line and a count.
+    /// Makes one line and a count of what others can cause.
     limiter: Limiter<Kind, Record, MAX_KINDS>,
     asker: Asker,
-    /// By group: the guard wants to know who answers for an address of it.
+    /// By group, whether the guard wants to know who answers for an address of it.
     is_asking: [bool; MAX_GROUPS],
-    /// Notices that did not get into the guard's socket, since the log was told.
+    /// How many notices had no room in the guard's socket since the log was told.
     lost_notices: u32,
-    /// What the operator said last, and an earlier run was told.
+    /// The reason that the operator gave last, to this run or an earlier one.
     reason: Option<String>,
-    /// It goes on in the place of one that died or hung.
+    /// Whether it goes on in the place of one that died or hung.
     is_replaced: bool,
     /// What the guard says of the watchdog.
     watchdog: Option<WatchdogReport>,
@@ -101,9 +102,9 @@ struct Agent<'a> {
     /// In which order all of that happens.
     turn: Turn,
     idleness: Idleness,
-    /// The guard is gone: the kernel has let go of everything by then.
+    /// When the agent ends, if its guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
-    /// What the last operator's request came to.
+    /// The answer to the operator's last request.
     reply: Option<Answer>,
     is_done: bool,
 }
@@ -220,8 +221,8 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Goes on with what another agent has left; false if that is nothing. A deposit that cannot be read is
-    /// none. `saved` is what an operator has told this run of the daemon.
+    /// Goes on with what another agent has left. Returns false if that is nothing; a deposit that cannot be
+    /// read is nothing. `saved` is what an operator has told this run of the daemon.
     fn succeed(&mut self, inheritance: &Inheritance, saved: Restraint) -> bool {
         let succession = Succession {
             deposit: deposit_of(inheritance, saved),
@@ -260,7 +261,7 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// What can wait for the beats.
+    /// Does what can wait until the beats have left.
     fn rest(&mut self, now: Instant) {
         self.talk(now);
         #[cfg(feature = "cable-test")]
@@ -277,7 +278,7 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// What the last agent has left. It was told no more than what an operator has had kept.
+/// What the last agent has left. It may restrain us no more than what the operator has had saved.
 fn deposit_of(inheritance: &Inheritance, saved: Restraint) -> Option<Deposit> {
     let mut deposit = inheritance.deposit.decode()?;
     deposit.restraint = deposit.restraint.at_most(saved);

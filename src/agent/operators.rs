@@ -64,11 +64,11 @@ impl Agent<'_> {
         groups.find(|(_, group)| group.name == name).map(|(id, _)| id)
     }
 
-    /// Our operator asks the peer: one at a time, root before a member of the group, and only where it is
-    /// heard.
+    /// Our operator asks the peer: one at a time, root before a member of the group, and only while the peer
+    /// is heard.
     fn ask_peer(&mut self, (client, is_root): (OwnedFd, bool), subject: Subject, is_by_cable: bool) {
         let now = clock::now();
-        // One that was ended a moment ago is in nobody's way.
+        // A command that was ended a moment ago is in nobody's way.
         let _ = self.lifeline.give_up(now, is_root).map(reply_told);
         let refused = match self.path_to_peer(now, is_by_cable) {
             None => Some(Unheard::Nowhere),
@@ -81,7 +81,8 @@ impl Agent<'_> {
         }
     }
 
-    /// A LAN on which the peer is heard is faster than a cable, but others can read along there.
+    /// The path for a question. A LAN on which the peer is heard is faster than a cable, but others can read
+    /// along there.
     fn path_to_peer(&self, now: Instant, is_by_cable: bool) -> Option<PathId> {
         let status = self.station.status(now);
         let heard = self.settings.policy.path_ids().zip(&self.settings.policy.paths).zip(&status.paths);
@@ -91,7 +92,7 @@ impl Agent<'_> {
         allowed.max_by_key(|(kind, _)| *kind == PathKind::Lan).map(|(_, id)| id)
     }
 
-    /// The lifeline, in what time the beats of this turn have left.
+    /// Serves the lifeline, in the time that the beats of this turn have left.
     pub(super) fn talk(&mut self, now: Instant) {
         if let Some(told) = self.lifeline.give_up(now, false) {
             reply_told(told);
@@ -222,11 +223,12 @@ pub(super) fn reply_told(told: Told) {
     control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
 }
 
-/// Most questions that are answered in a turn; who asks more waits for the next one.
+/// The most questions that are answered in a turn; further ones wait for the next.
 const MAX_QUESTIONS: usize = 8;
 /// How many entries of its journal a node tells its peer's operator, with their evidence: what 8 KB hold.
 const TOLD_DECISIONS: usize = 20;
 /// The same, without the evidence.
 const TOLD_LINES: usize = 60;
-/// The same of a move that goes on: taking, two or three scripts, serving. Few, for a slow line.
+/// The same for a move that is under way: taking, two or three scripts, serving. They are few, for a slow
+/// line.
 const TOLD_STEPS: usize = 6;

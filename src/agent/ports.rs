@@ -22,18 +22,18 @@ use crate::tty::lines;
 use crate::tty::speed::Mode;
 use crate::tty::uart::{Counts, Uart};
 
-/// First wait before a lost port is tried again; it doubles up to [`LAST_RETRY`].
+/// The first wait before a lost port is tried again. It doubles up to [`LAST_RETRY`].
 const FIRST_RETRY: Span = Span::from_s(1);
 /// Longest wait.
 const LAST_RETRY: Span = Span::from_s(30);
-/// How often it is looked whether a serial port is still set as it was, and told that it was not.
+/// How often we look whether a serial port is still set as it was, and say that it was not.
 const LOOK_AGAIN_AFTER: Span = Span::from_ms(200);
 const TELL_AGAIN_AFTER: Span = Span::from_s(60);
 /// Delimiters and stuffing of a frame on the line.
 const LINE_OVERHEAD_BYTES: usize = 3;
-/// What an aside takes beside its text: the frame, and the piece's number, place, total and length.
+/// The bytes of an aside beside its text: the frame, and the piece's number, place, total and length.
 const ASIDE_OVERHEAD_BYTES: usize = MIN_BODY_BYTES + LINE_OVERHEAD_BYTES + 8;
-/// Longest time before a beat in which no aside begins: whoever tests a cable waits half a second for an
+/// The longest time before a beat in which no aside begins: a test of a cable waits half a second for an
 /// answer.
 const ASIDE_MARGIN: Span = Span::from_ms(100);
 
@@ -47,11 +47,11 @@ pub struct Port {
     is_without_carrier: bool,
     retry_at: Instant,
     retry_after: Span,
-    /// A serial port with more than this still to send gets nothing more.
+    /// If a serial port has more than this still to send, it gets nothing more.
     max_queued_bytes: usize,
     /// Bits a second; zero on a LAN.
     baud: u32,
-    /// Bytes of asides that may still be in the queue: no beat is skipped because of them.
+    /// How many bytes of asides may still be in the queue: no beat is skipped because of them.
     aside_bytes: usize,
     bytes_in: u64,
     bytes_out: u64,
@@ -59,7 +59,7 @@ pub struct Port {
     skipped: u32,
     /// What the kernel said when it was lost or could not be opened.
     lost_by: Option<Errno>,
-    /// That it cannot be opened was said already.
+    /// It was said already that it cannot be opened.
     is_told: bool,
     /// We hold services: shown on RTS.
     is_holding: bool,
@@ -69,17 +69,17 @@ pub struct Port {
     bridged_lines: c_int,
     /// What the driver had counted when the port was opened.
     counts_before: Counts,
-    /// How a serial port was set when it was opened, when it is compared again, and from when on a difference
-    /// is told again.
+    /// How a serial port was set when it was opened; when that is compared again; and from when on a
+    /// difference is said again.
     mode: Option<Mode>,
     look_again_at: Instant,
     tell_again_at: Instant,
-    /// Who tests the cable at the other end; apart, since it is large and seldom there.
+    /// The test of the cable at the other end, in a box of its own, since it is large and seldom there.
     #[cfg(feature = "cable-test")]
     pub tester: Box<Tester>,
 }
 
-/// What one read of a port came to.
+/// The result of one read of a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Read {
     /// This many bytes, or one datagram of this length.
@@ -129,8 +129,8 @@ impl Port {
         self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
-    /// It was opened. On a serial port we show that we run, after a moment in which lines are found that show
-    /// ourselves.
+    /// The port was opened. On a serial port we show that we run, after a moment in which we find lines that
+    /// only show ourselves.
     pub fn become_open(&mut self, now: Instant, descriptor: OwnedFd) {
         if self.kind == PathKind::Serial {
             self.bridged_lines = lines::bridged(&descriptor, self.side);
@@ -146,7 +146,7 @@ impl Port {
         self.is_told = false;
     }
 
-    /// Whether that it is away should be said: once, until it is back.
+    /// Whether it should be said that the port is away: once, until it is back.
     pub fn tell_away(&mut self) -> bool {
         !std::mem::replace(&mut self.is_told, true)
     }
@@ -193,12 +193,12 @@ impl Port {
         self.retry_at
     }
 
-    /// There is no need to wait.
+    /// The port may be tried again without a wait.
     pub fn retry_now(&mut self, now: Instant) {
         self.retry_at = now;
     }
 
-    /// It was asked.
+    /// The guard was asked to open it.
     pub fn note_retry(&mut self) {
         self.retry_at = Instant::NEVER;
     }
@@ -215,9 +215,9 @@ impl Port {
         }
     }
 
-    /// Looks at the modem lines of an open serial port. The inner `None`: they say nothing of the peer. A
-    /// port that had none when it was opened is not asked again. Ours are made true again: whoever opens the
-    /// port besides us has the kernel raise both.
+    /// Looks at the modem lines of an open serial port. The inner `None` means that they say nothing of the
+    /// peer. A port that had no lines when it was opened is not asked again. Our own outputs are set right:
+    /// if another program opens the port, the kernel raises both.
     pub fn look_at_lines(&self) -> Option<Option<Lines>> {
         let descriptor = self.descriptor.as_ref().filter(|_| self.has_lines)?;
         let bits = lines::get(descriptor);
@@ -227,8 +227,9 @@ impl Port {
         Some(bits.and_then(|bits| lines::of_peer(bits, self.bridged_lines)))
     }
 
-    /// Sees now and then to it that a serial port is set as it was when it was opened. If another program has
-    /// set it otherwise: the speed at which it was found, to be told; not each time where that goes on.
+    /// Sees to it now and then that a serial port is set as it was when it was opened. If another program has
+    /// set it otherwise, returns the speed at which it was found, to be said; not each time while that goes
+    /// on.
     pub fn put_right(&mut self, now: Instant) -> Option<u32> {
         let (Some(descriptor), Some(mode)) = (&self.descriptor, &self.mode) else { return None };
         if now < self.look_again_at {
@@ -240,7 +241,7 @@ impl Port {
         Some(found)
     }
 
-    /// Bytes without boundaries arrive here: a read that does not fill its room was the last one.
+    /// Bytes without boundaries arrive here, so a read that does not fill its room was the last one.
     pub fn is_stream(&self) -> bool {
         self.kind == PathKind::Serial
     }
@@ -272,7 +273,7 @@ impl Port {
                 Read::Bytes(length)
             }
             (Err(Errno::EAGAIN), _) => Read::Empty,
-            // The peer's daemon is down: its box says so, which proves nothing.
+            // The peer's daemon is down, as its box says; that proves nothing.
             (Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH), _) => Read::Skip,
             (Err(Errno::ENETUNREACH | Errno::ENETDOWN), PathKind::Lan) => Read::Empty,
             (Err(errno), _) => Read::Lost(errno),
@@ -282,8 +283,8 @@ impl Port {
     /// Sends a body now, or skips it. A frame that cannot leave at once would be stale when it does.
     pub fn send(&mut self, body: &Body) {
         let Some(descriptor) = &self.descriptor else { return };
-        // Behind beats that fill half of the line, hellos would leave no time for the answer to a test of the
-        // cable.
+        // If beats fill half of the line, hellos behind them would leave no time for the answer to a test of
+        // the cable.
         #[cfg(feature = "cable-test")]
         if body.len() == MIN_BODY_BYTES && !self.tester.owed.is_empty() && queued_bytes(descriptor) > 0 {
             return;
@@ -307,8 +308,8 @@ impl Port {
         }
     }
 
-    /// Puts a frame into the queue of a serial port; how many bytes it takes there, none if it has no room
-    /// for them.
+    /// Puts a frame into the queue of a serial port. Returns how many bytes it takes there; none if there is
+    /// no room for them.
     fn put(&mut self, body: &Body) -> usize {
         let line = delimit::wrap(body);
         self.bytes_out = self.bytes_out.saturating_add(line.len() as u64);
@@ -316,7 +317,7 @@ impl Port {
         if has_room { line.len() } else { 0 }
     }
 
-    /// Most bytes of text that an aside may carry now, so that it has left an eighth of an interval or
+    /// The most bytes of text that an aside may carry now, so that it has left an eighth of an interval or
     /// [`ASIDE_MARGIN`] before the next beat is due, and takes no more than half an interval of the line.
     pub fn aside_room(&self, now: Instant, next_beat_at: Instant, interval: Span) -> usize {
         let Some(descriptor) = &self.descriptor else { return 0 };
@@ -339,7 +340,7 @@ impl Port {
         }
     }
 
-    /// Hears whoever tests the cable from the other end.
+    /// Hears a test of the cable at the other end.
     #[cfg(feature = "cable-test")]
     pub fn hear_test(&mut self, bytes: &[u8]) {
         let descriptor = self.descriptor.as_ref();
@@ -347,7 +348,7 @@ impl Port {
         self.tester.hear(bytes, inputs);
     }
 
-    /// Answers, if there is the room for it that an aside with `room` bytes of text takes.
+    /// Answers the test, if there is room for an aside with `room` bytes of text.
     #[cfg(feature = "cable-test")]
     pub fn answer_test(&mut self, room: usize) {
         if room > 0 && self.tester.owed.len() + LINE_OVERHEAD_BYTES <= room + ASIDE_OVERHEAD_BYTES {
@@ -368,7 +369,7 @@ impl Port {
     }
 }
 
-/// Where the driver does not say, nothing is queued.
+/// The bytes that are queued; none if the driver does not say.
 fn queued_bytes(descriptor: &OwnedFd) -> usize {
     sys::tty::queued_bytes(descriptor).unwrap_or(0)
 }

@@ -14,13 +14,13 @@ use smoltcp::wire::{
 pub struct ProbeReply {
     /// The address.
     pub ip: IpAddr,
-    /// The hardware address that claims it. Ours, if we have said so ourselves, or another box has the same
-    /// one.
+    /// The hardware address that claims it. It is ours if we have said so ourselves, or if another box has
+    /// the same one.
     pub mac: [u8; 6],
 }
 
-/// A router has touched a neighbour discovery message with any other hop limit: it proves nothing (RFC 4861
-/// 7.1).
+/// The hop limit that a neighbour discovery message has if no router has touched it; with any other it proves
+/// nothing (RFC 4861 7.1).
 const UNROUTED: u8 = 255;
 
 /// What a received Ethernet frame says about who holds an address; none if it says nothing.

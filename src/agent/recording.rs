@@ -4,12 +4,12 @@ use super::Agent;
 use crate::operator::control::{Answer, MAX_PIECE_BYTES};
 use crate::operator::recording::{self, Caption};
 
-/// Both halves: with two paths at ten beats a second the last half minute at least.
+/// The room for both halves: with two paths at ten beats a second they hold at least the last half minute.
 pub const ROOM_BYTES: usize = 64 * 1024;
 
 impl Agent<'_> {
-    /// The piece of a recording that begins there. All of it is of the instant at which its beginning was
-    /// asked for; what nobody fetches to its end is kept until somebody asks anew.
+    /// The piece of a recording that begins there. All pieces are of the instant at which the first one was
+    /// asked for. A recording that is not fetched to its end is kept until somebody asks for a new one.
     pub(super) fn recording_from(&mut self, number: u32, from: u32) -> Answer {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         if number == 0 {

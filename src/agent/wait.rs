@@ -13,15 +13,14 @@ use super::ports::Port;
 use crate::clock;
 use crate::logger;
 
-/// Most descriptors that are waited for: eight paths, a few listeners for each, guard, both sockets on which
-/// commands ask, and their clients.
+/// The most descriptors that are waited for: eight paths, a few listeners for each, the guard, both sockets
+/// on which commands ask, and their clients.
 const MAX_DESCRIPTORS: usize = 56;
 /// The loop turns at least this often.
 const MAX_WAIT: Span = Span::from_s(60);
 
 impl Agent<'_> {
-    /// Waits for something to read, or for the next deadline.
-    /// Also says when it began to.
+    /// Waits for something to read, or for the next deadline. Also returns when it began to wait.
     pub(super) fn wait(&self) -> (Instant, Waking) {
         let now = clock::now();
         let deadline = self.deadline(now);
@@ -49,7 +48,7 @@ impl Agent<'_> {
     }
 
     fn deadline(&self, now: Instant) -> Instant {
-        // Nobody is asked who gives no sign of life.
+        // A guard that gives no sign of life is not asked.
         let retries = self.ports.iter().filter(|_| self.station.is_guard_heard()).map(Port::retry_at);
         let own = [self.station.due_at(now), self.end_at, now + MAX_WAIT];
         let told = [self.limiter.due_at(), logger::due_at(), self.control.due_at(now)];

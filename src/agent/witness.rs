@@ -21,10 +21,10 @@ const V6_REQUEST: u8 = 128;
 const V6_REPLY: u8 = 129;
 /// Type, code, checksum, identifier, sequence number.
 const HEADER_BYTES: usize = 8;
-/// When it left, and the hash of that.
+/// The instant at which it left, and the hash of that.
 const PAYLOAD_BYTES: usize = 16;
 const ECHO_BYTES: usize = HEADER_BYTES + PAYLOAD_BYTES;
-/// Most packets looked at in a turn.
+/// The most packets that are looked at in a turn.
 const MAX_PACKETS: usize = 16;
 
 /// The witnesses of a pair, as the agent asks them.
@@ -51,7 +51,7 @@ impl Asker {
         [&self.v4, &self.v6].into_iter().flatten().map(AsFd::as_fd)
     }
 
-    /// Asks every witness. What cannot leave is not answered.
+    /// Asks every witness. A request that cannot leave is not answered.
     pub fn ask(&self, now: Instant) {
         for (index, Witness { ip, interface }) in self.witnesses.iter().enumerate() {
             let socket = if ip.is_ipv6() { &self.v6 } else { &self.v4 };
@@ -109,7 +109,8 @@ impl Asker {
         payload
     }
 
-    /// A packet as an answer, if it is one to a request of ours. IPv4 raw sockets hand in the IP header too.
+    /// Reads a packet as an answer, if it is one to a request of ours. IPv4 raw sockets hand in the IP header
+    /// too.
     fn answer(&self, packet: &[u8], is_v6: bool) -> Option<(u8, Instant)> {
         let header_bytes = if is_v6 { 0 } else { usize::from(packet.first()? & 0x0f) * 4 };
         let echo = packet.get(header_bytes..)?.first_chunk::<ECHO_BYTES>()?;
