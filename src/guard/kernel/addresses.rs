@@ -1,13 +1,13 @@
-//! Service addresses in the kernel: added for one lease, renewed in one batch, removed, and always asked for
-//! again.
+//! Service addresses in the kernel. They are added for one lease, renewed in one batch, removed, and read
+//! back each time.
 //!
 //! What counts is what the kernel says afterwards. An address is held when the kernel shows it, and gone when
-//! it knows none of that kind to remove on its interface. (Addresses have a lifetime since Linux 3.9, IPv6
+//! the kernel has none like it to remove on its interface. (Addresses have a lifetime since Linux 3.9; IPv6
 //! ones always had.)
 //!
-//! An IPv6 address is deprecated from the start: it answers, and nothing that the box sends of its own accord
-//! leaves from it. The on-link route of its network is one of ours (`routes.rs`) and not the kernel's, which
-//! may be that of a router's advertisement.
+//! An IPv6 address is deprecated from the start: it answers, but nothing that the box sends of its own accord
+//! leaves from it. The on-link route of its network is one of ours (`routes.rs`), not the kernel's: that may
+//! be the one of a router's advertisement.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -33,15 +33,17 @@ const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 const IFA_F_SECONDARY: u8 = 0x01;
-/// The probe has asked already; duplicate address detection would only keep the address silent for a second.
+/// No duplicate address detection: the probe has asked already, and it would only keep the address silent for
+/// a second.
 const IFA_F_NODAD: u8 = 0x02;
-/// The kernel touches no route for it (Linux 3.14).
+/// The kernel adds no route for the address (Linux 3.14).
 const IFA_F_NOPREFIXROUTE: u16 = 0x200;
 /// Length of `struct ifaddrmsg`.
 const HEADER_BYTES: usize = 8;
 /// `INFINITY_LIFE_TIME`: the address never expires.
 const FOREVER_S: u32 = u32::MAX;
-/// How often an address is added whose request got no answer, within the time that its order has.
+/// How often it is tried to add an address while the request gets no answer, within the time that its order
+/// has.
 const MAX_ADD_TRIES: usize = 3;
 /// How often a removal is tried: once for each prefix length under which the kernel may know it, then until
 /// it knows none.
@@ -54,11 +56,11 @@ pub struct Addresses {
     pub(super) netlink: Netlink,
     pub(super) lifetime_s: u32,
     was_lifetime_ignored: bool,
-    /// Where they were put, and what the kernel showed of them there last: an interface that was renamed
-    /// meanwhile has them still.
+    /// The addresses that were put, each with its interface's name and what the kernel showed of it there
+    /// last: an interface that was renamed meanwhile still has them.
     put: Vec<(String, Seen)>,
-    /// Those that are taken away for an instant with their next renewal, so that an address of the box's own
-    /// comes before them.
+    /// Addresses that are taken away for an instant with their next renewal, so that an address of the box's
+    /// own comes before them.
     to_reorder: Vec<Place>,
     /// Why a route is missing, so that it is said once.
     pub(super) route_fault: Option<Errno>,
@@ -76,7 +78,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The same address on the same interface, with whatever prefix length.
+    /// It is the same address on the same interface, with whatever prefix length.
     fn is_beside(&self, other: &Self) -> bool {
         self.ip == other.ip && self.interface_index == other.interface_index
     }
@@ -89,8 +91,7 @@ pub struct Seen {
     pub place: Place,
     /// Whole seconds left; `u32::MAX` for ever.
     pub valid_s: u32,
-    /// Of an IPv4 address: another one of its network was there before, and is the one from which packets
-    /// leave.
+    /// Of an IPv4 address: another address of its network was there before, and packets leave from that one.
     pub is_secondary: bool,
 }
 
@@ -99,7 +100,7 @@ pub struct Seen {
 pub struct Renewal<'a> {
     /// What to renew.
     pub addresses: &'a [VirtualAddress],
-    /// What has to be there beside them.
+    /// The routes that have to be there beside them.
     pub routes: &'a [Route],
     /// Not after this.
     pub valid_until: Instant,
@@ -134,8 +135,8 @@ impl Addresses {
             }
         }
         if outcome.is_err() && outcome != Err(Fault::TooLate) {
-            // The cause is worth more than how the clean-up went, and the lifetime ends what that should
-            // miss.
+            // The cause matters more than how the clean-up went: if that misses something, the lifetime ends
+            // it.
             let _ = self.remove(addresses);
         }
         outcome
@@ -145,7 +146,7 @@ impl Addresses {
         let mut seen = Vec::new();
         let added = self.renew_and_hear(&[renewal], NLM_F_ECHO, &mut |payload| seen.extend(parse(payload)));
         added.into_iter().collect::<Result<(), Fault>>()?;
-        // Of an IPv6 address the kernel tells no more than that it was added.
+        // All that the kernel tells of an IPv6 address is that it was added.
         let v6: Vec<_> = renewal.addresses.iter().filter(|address| address.ip.is_ipv6()).collect();
         let questions: Vec<_> =
             v6.iter().filter_map(|address| self.place_of(address)).map(question).collect();
@@ -156,11 +157,11 @@ impl Addresses {
         self.read_back(renewal.addresses, &seen)
     }
 
-    /// Gives every address of every renewal another lease, in one batch, putting back any that is missing.
-    /// What the kernel refuses keeps none of the others from being renewed.
+    /// Gives every address of every renewal another lease, in one batch, and puts back any that is missing.
+    /// If the kernel refuses one address, the others are renewed all the same.
     ///
-    /// `valid_until` is looked at right before the batch, and again after it: what the kernel kept waiting
-    /// for too long (it may, on its own lock) is taken away again, and fails as [`Fault::TooLate`].
+    /// `valid_until` is looked at right before the batch, and again after it. The kernel may keep the batch
+    /// waiting on its own lock: what came too late is taken away again, and fails as [`Fault::TooLate`].
     pub fn renew(&mut self, renewals: &[Renewal]) -> Vec<Result<(), Fault>> {
         self.renew_and_hear(renewals, 0, &mut |_| {})
     }
@@ -175,7 +176,7 @@ impl Addresses {
         let (mut late, mut batch) = (Vec::new(), Vec::new());
         for renewal in renewals.iter().filter(|renewal| started <= renewal.valid_until) {
             for address in renewal.addresses {
-                // Without an interface the kernel says so itself: there is none with the number 0.
+                // Without an interface the kernel itself refuses: there is none with the number 0.
                 let place =
                     self.place_of(address).unwrap_or(Place { interface_index: 0, ..place_on(address, 0) });
                 self.note_put(address, place);
@@ -223,13 +224,13 @@ impl Addresses {
 
     /// Removes all addresses and returns only when the kernel knows none of them any more on its interface.
     ///
-    /// What the kernel shows with another prefix length there goes too. On another interface it is not ours,
-    /// and it does not answer for us: direct routing keeps it on `lo`.
+    /// An address that the kernel shows there with another prefix length goes too. On another interface it is
+    /// not ours, and the box does not answer for it: direct routing keeps it on `lo`.
     pub fn remove(&mut self, addresses: &[VirtualAddress]) -> Result<(), Fault> {
         self.remove_left_over(addresses).map(drop)
     }
 
-    /// The same; says which of them were there.
+    /// The same. Returns which of them were there.
     pub fn remove_left_over(&mut self, addresses: &[VirtualAddress]) -> Result<Vec<IpAddr>, Fault> {
         let mut places: Vec<_> = addresses.iter().flat_map(|address| self.places_of(address)).collect();
         let all = places.clone();
@@ -239,14 +240,14 @@ impl Addresses {
             self.keep_what_is_there(&mut places);
             let requests: Vec<_> = places.iter().map(|place| request(RTM_DELADDR, 0, *place, 0)).collect();
             let mut answers = self.netlink.run(&requests).into_iter();
-            // One that was removed may be there once more, with another prefix length.
+            // An address that was removed may be there once more, with another prefix length.
             places.retain(|place| match answers.next() {
                 Some(Ok(())) => {
                     were_there.push(place.ip);
                     true
                 }
-                // Gone already is as good as gone: by hand, by its lifetime, or with the address it was
-                // secondary to.
+                // Gone already is as good: by hand, by its lifetime, or with the address to which it was
+                // secondary.
                 Some(Err(errno)) if is_absence(errno) => false,
                 Some(Err(errno)) => {
                     fault = Fault::Kernel(errno as i32);
@@ -264,8 +265,8 @@ impl Addresses {
         Err(fault)
     }
 
-    /// Keeps the IPv6 addresses that are there, and learns the prefix lengths by which alone they can be
-    /// removed.
+    /// Keeps only those IPv6 addresses that are there, and learns their prefix lengths: they cannot be
+    /// removed without.
     fn keep_what_is_there(&mut self, places: &mut Vec<Place>) {
         let questions: Vec<_> =
             places.iter().filter(|place| place.ip.is_ipv6()).map(|place| question(*place)).collect();
@@ -279,14 +280,14 @@ impl Addresses {
         });
     }
 
-    /// Removes what stands beside addresses that are held, on their interfaces and with another prefix
-    /// length: nobody would renew it or take it away.
+    /// Removes the same addresses with another prefix length, on the interfaces on which they are held:
+    /// nobody would renew those or take them away.
     pub fn remove_copies(&mut self, addresses: &[VirtualAddress]) {
         let mut copies = Vec::new();
         for address in addresses {
             let Some(own) = self.place_of(address) else { continue };
             match own.ip {
-                // They cannot be asked for one by one.
+                // IPv4 addresses cannot be asked for one by one.
                 IpAddr::V4(_) => copies.extend((0..=32).map(|prefix| Place { prefix, ..own })),
                 IpAddr::V6(_) => {
                     let mut there = |payload: &[u8]| copies.extend(parse(payload).map(|seen| seen.place));
@@ -333,10 +334,10 @@ impl Addresses {
         Some(place_on(address, interface::index(&self.netlink, &address.interface).ok()?))
     }
 
-    /// There, and where it was put when that had the interface's name.
+    /// All its places: where it belongs now, and where it was put when another interface had that name.
     fn places_of(&self, address: &VirtualAddress) -> Vec<Place> {
         let now = self.place_of(address);
-        // A link-local address may well be one of ours on another interface too.
+        // A link-local address may be one of ours on another interface too.
         let before = self
             .put
             .iter()
@@ -356,9 +357,9 @@ impl Addresses {
         }
     }
 
-    /// The kernel shows an address of the box. Where it comes after one of ours in the same network, and ours
-    /// was first only since the interface had lost its own, what the box sends would leave from ours: says
-    /// which one has to make room.
+    /// Notes an address of the box that the kernel shows. It may come after one of ours in the same network,
+    /// which was first only because the interface had lost its own address. Then what the box sends would
+    /// leave from ours: returns which one has to make room.
     pub fn note_seen(&mut self, seen: Seen) -> Option<IpAddr> {
         if let Some((_, put)) = self.put.iter_mut().find(|(_, put)| put.place == seen.place) {
             *put = seen;
@@ -394,18 +395,18 @@ pub(super) fn network_of(ip: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// In the whole seconds that the kernel counts.
+/// A lease in the whole seconds that the kernel counts.
 fn lifetime_s(lease: Span) -> u32 {
     u32::try_from(lease.as_s_ceil()).unwrap_or(FOREVER_S - 1).max(1)
 }
 
-/// What the interfaces need before an address comes.
+/// Prepares the interfaces, before an address comes.
 pub fn prepare(addresses: &[VirtualAddress]) {
     addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
 }
 
-/// The first address that was refused; before that, that the kernel did not answer. One without lifetimes
-/// says that an address exists already where it should be renewed.
+/// The first address that was refused; an answer that did not come counts before that. A kernel without
+/// lifetimes says that an address exists already when it should be renewed.
 fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fault> {
     let mut first = Ok(());
     // Every answer is taken, so that the next group finds its own first.
@@ -419,14 +420,14 @@ fn first_fault(answers: impl Iterator<Item = nix::Result<()>>) -> Result<(), Fau
     first
 }
 
-/// Whether that very IPv6 address is on that very interface, and how (IPv4 ones cannot be asked for one by
-/// one).
+/// Asks whether that very IPv6 address is on that very interface, and how (IPv4 addresses cannot be asked for
+/// one by one).
 fn question(place: Place) -> Request {
     request(RTM_GETADDR, 0, place, 0)
 }
 
-/// That the kernel answers so says that there is no such address; of any other answer nobody knows. `ENXIO`:
-/// the interface has no IPv6 at present; the last two: this kernel has none.
+/// Whether this answer means that there is no such address; any other answer means nothing. `ENXIO`: the
+/// interface has no IPv6 at present. The last two: this kernel has none.
 fn is_absence(errno: Errno) -> bool {
     matches!(
         errno,
@@ -434,7 +435,7 @@ fn is_absence(errno: Errno) -> bool {
     )
 }
 
-/// Of an address with that prefix length alone.
+/// Removes the address with that prefix length alone.
 fn exact_removal(place: Place) -> Request {
     let mut request = request(RTM_DELADDR, 0, place, 0);
     if place.ip.is_ipv4() {
@@ -449,7 +450,7 @@ fn request(kind: u16, flags: u16, place: Place, lifetime_s: u32) -> Request {
     request_for(kind, flags, place, (lifetime_s, None))
 }
 
-/// A request about an IPv6 address without a label takes so many.
+/// The bytes of a request about an IPv6 address without a label.
 const REQUEST_BYTES: usize = 80;
 
 /// The same, with what is said of the address beside its place.

@@ -8,10 +8,11 @@ use crate::guard::kernel::ethernet::Sender;
 use crate::guard::kernel::packets::announcement;
 use crate::settings::VirtualAddress;
 
-/// A burst of three, since a switch port that has just moved may swallow the first; then two for neighbours
-/// that were away for a moment. (RFC 5227 asks for two, 2 s apart.)
+/// When the first announcements leave. They begin with a burst of three, since a switch port that has just
+/// moved may swallow the first; two more are for neighbours that were away for a moment. (RFC 5227 asks for
+/// two, 2 s apart.)
 const FIRST_MS: [u64; 5] = [0, 200, 400, 2_000, 10_000];
-/// From then on, for caches that were filled by somebody's mistake.
+/// How often they leave from then on, for caches that somebody's mistake has filled.
 const EVERY: Span = Span::from_s(60);
 
 /// When the addresses of one held group are announced next. Missed announcements are not made up for.
@@ -59,7 +60,7 @@ fn announce_one(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
     announcement(address.ip, outlet.mac, is_router).iter().try_for_each(|frame| sender.send(&outlet, frame))
 }
 
-/// The kernel routes IPv6 for others there (Documentation/networking/ip-sysctl.rst).
+/// Whether the kernel routes IPv6 for others there (Documentation/networking/ip-sysctl.rst).
 fn is_forwarding(interface: &str) -> bool {
     let said = std::fs::read(format!("/proc/sys/net/ipv6/conf/{interface}/forwarding"));
     said.is_ok_and(|said| !said.starts_with(b"0"))

@@ -1,12 +1,12 @@
 //! Packet sockets (packet(7)): one to send frames from any interface, and those on which the agent hears
 //! answers.
 //!
-//! The sender is bound to nothing: it hears nothing, cannot mean an interface that has gone, and need not be
-//! closed after a frame. That takes some 12 ms (packet_release waits for every processor), which a probe or
-//! an announcement would add to a takeover.
+//! The sender is bound to nothing. So it hears nothing, never stands for an interface that has gone, and need
+//! not be closed after a frame: to close it takes some 12 ms (packet_release waits for every processor),
+//! which a probe or an announcement would add to a takeover.
 //!
-//! A listener is bound to one protocol, so that the kernel never shows it what leaves this box and never
-//! copies forwarded traffic for it, and its filter wakes the agent only for packets that name one of the
+//! A listener is bound to one protocol, so that the kernel never shows it what leaves this box, and never
+//! copies forwarded traffic for it. Its filter wakes the agent only for packets that name one of the
 //! addresses asked for.
 
 use std::net::IpAddr;
@@ -20,9 +20,9 @@ use crate::guard::kernel::interface;
 use crate::guard::kernel::packets::{Frame, Mac};
 use crate::sys::sockets::{attach_filter, link_address, lock_filter};
 
-/// A classic BPF jump reaches this many instructions, and so does the list of addresses.
+/// The most addresses of a filter: a classic BPF jump reaches this many instructions.
 const MAX_ADDRESSES: usize = 100;
-/// A filter that lets a packet through says how much of it.
+/// What a filter returns for a packet that it lets through: how much of it.
 const WHOLE_PACKET: u32 = 2_048;
 
 /// Which of the two protocols a listener hears.
@@ -76,7 +76,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens one on `interface` for `addresses`; those of the other protocol are passed over.
+    /// Opens a listener on `interface` for `addresses`; those of the other protocol are left out.
     pub fn open(interface: &str, hears: Hears, addresses: &[IpAddr]) -> nix::Result<Self> {
         let ethertype = match hears {
             Hears::Arp => libc::ETH_P_ARP,
@@ -113,8 +113,8 @@ const NEXT_HEADER_ICMPV6: u32 = 58;
 const NEIGHBOUR_SOLICITATION: u32 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
 
-/// The program (classic BPF) that lets through what names one of `addresses`. Of an IPv6 address it compares
-/// the last four bytes; the agent compares the rest. A load past the end of a packet refuses it.
+/// The program (classic BPF) that lets through packets that name one of `addresses`. Of an IPv6 address it
+/// compares the last four bytes; the agent compares the rest. A load past the end of a packet refuses it.
 fn filter(hears: Hears, addresses: &[IpAddr]) -> Vec<libc::sock_filter> {
     let tails: Vec<u32> = addresses.iter().filter_map(|ip| tail_of(*ip, hears)).collect();
     let load = match hears {
@@ -135,7 +135,8 @@ fn filter(hears: Hears, addresses: &[IpAddr]) -> Vec<libc::sock_filter> {
     [load, accept_one_of(&tails)].concat()
 }
 
-/// Accepts the packet if the loaded word is one of `tails`; any, if there are more than a jump can pass over.
+/// Accepts the packet if the loaded word is one of `tails`; or any packet, if there are more than a jump can
+/// pass over.
 fn accept_one_of(tails: &[u32]) -> Vec<libc::sock_filter> {
     if tails.len() > MAX_ADDRESSES {
         return vec![answer(WHOLE_PACKET)];

@@ -27,7 +27,7 @@ pub fn mac(socket: &impl AsFd, interface: &str) -> nix::Result<Mac> {
     Ok(mac)
 }
 
-/// Whether it is there and switched on, be there a carrier or not.
+/// Whether it is there and switched on, with or without a carrier.
 pub fn is_up(socket: &impl AsFd, interface: &str) -> bool {
     sys::interface::flags(socket, interface).is_ok_and(|flags| flags & libc::IFF_UP != 0)
 }

@@ -1,5 +1,5 @@
-//! Interfaces and addresses as the kernel reports their changes: carrier for the decision, arrivals for the
-//! guard's own sockets, addresses that come or go although nobody here wanted it.
+//! Interfaces and addresses as the kernel reports their changes: carrier for the decision, interfaces that
+//! appear for the guard's own sockets, and addresses that come or go although nobody here wanted it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -25,12 +25,12 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 /// `struct ifinfomsg`; all zero in a request that goes by the name.
 const LINK_HEADER_BYTES: usize = 16;
-/// What the kernel says at once of what has happened is shorter.
+/// Room for one datagram of events; the kernel's are shorter.
 const EVENT_BYTES: usize = 8_192;
 /// Events are read until none is left, but the loop goes on after this many datagrams.
 const MAX_READS: usize = 64;
 
-/// Everything is asked for again no sooner than so long after the last time.
+/// How long after the last time everything is asked for again at the earliest.
 const MAKE_UP_EVERY: Span = Span::from_s(1);
 
 /// Something happened to an interface, named by its index in `Settings::interfaces`.
@@ -45,7 +45,7 @@ pub enum LinkEvent {
     AddressThere(Seen),
     /// An address of the box has gone.
     AddressGone(Seen),
-    /// More has happened than the kernel could say: nothing is known of the addresses.
+    /// More has happened than the kernel could report: nothing is known of the addresses.
     Missed,
 }
 
@@ -55,7 +55,7 @@ pub struct Links {
     links: Vec<Link>,
     /// The kernel had to drop events, and nobody has asked for everything since.
     has_missed: bool,
-    /// When that was done last.
+    /// When everything was last asked for.
     made_up_at: Instant,
     /// Where events are read to.
     room: Vec<u8>,
@@ -117,7 +117,7 @@ impl Links {
             let answers = netlink.ask(&[Request { kind: RTM_GETLINK, flags: 0, body }], &mut |payload| {
                 state = parse(payload).map_or(state, |report| report.state);
             });
-            // One that is not there is absent; of one that was not told in time nothing is known.
+            // An interface that is not there is absent. If no answer came in time, nothing is known of it.
             if answers.first() == Some(&Err(Errno::ETIMEDOUT)) {
                 return Err(Errno::ETIMEDOUT);
             }
@@ -126,25 +126,26 @@ impl Links {
         Ok(events)
     }
 
-    /// It follows another one whose last events nobody has read.
+    /// Notes that events may be missing: this one takes the place of another, whose last events nobody has
+    /// read.
     pub fn note_gap(&mut self) {
         self.has_missed = true;
     }
 
-    /// What is known of every interface, as if it had just become so: for an agent that was not there when it
+    /// What is known of every interface, as if it had just happened: for an agent that was not there when it
     /// did.
     pub fn all(&self) -> Vec<LinkEvent> {
         let carriers = self.links.iter().map(|link| LinkEvent::Carrier(link.number, link.state.has_carrier));
         carriers.chain(self.came_up()).collect()
     }
 
-    /// Of every interface that is up, that it came up.
+    /// The event, for every interface that is up, that it came up.
     fn came_up(&self) -> impl Iterator<Item = LinkEvent> {
         self.links.iter().filter(|link| link.state.is_up).map(|link| LinkEvent::CameUp(link.number))
     }
 
-    /// Reads what has happened. When the kernel had to drop events, those that it kept are older than what
-    /// was dropped: they are read first, then everything is asked for again, until that works.
+    /// Reads what has happened. If the kernel had to drop events, those that it kept are older than the
+    /// dropped ones: they are read first, then everything is asked for again, until that works.
     ///
     /// # Errors
     /// Why no more is known than the events that were added until then.
@@ -184,8 +185,8 @@ impl Links {
         Ok(())
     }
 
-    /// Learns what the dropped events would have said, not oftener than a storm of them allows. An interface
-    /// that is as it was may have been away meanwhile.
+    /// Learns what the dropped events would have said; not more often than is good in a storm of them. An
+    /// interface that is as it was may have been away meanwhile.
     fn make_up(&mut self, events: &mut Vec<LinkEvent>) -> nix::Result<()> {
         if now() < self.made_up_at + MAKE_UP_EVERY {
             return Ok(());
@@ -230,7 +231,7 @@ impl Link {
             self.is_reported = true;
             info!("{}: {}", self.name, if state.has_carrier { "carrier" } else { "no carrier" });
         }
-        // Without a carrier, too, it matters whether it is switched on: on a cable from box to box.
+        // Even without a carrier it matters whether it is switched on: on a cable from box to box.
         if is_news || before.is_up != state.is_up {
             events.push(LinkEvent::Carrier(self.number, state.has_carrier));
         }

@@ -24,11 +24,11 @@ use crate::clock::now;
 const HEADER_BYTES: usize = 16;
 /// Length of the header before every attribute (`struct rtattr`).
 const ATTRIBUTE_HEADER_BYTES: usize = 4;
-/// What the kernel says of an interface with many virtual functions is its longest answer.
+/// Room for the longest answer: what the kernel says of an interface with many virtual functions.
 const RECEIVE_BYTES: usize = 16_384;
 /// The answers to this many requests fit the default receive buffer with room to spare.
 const MAX_BATCH: usize = 64;
-/// The kernel answers before `send` returns; one that takes longer is broken.
+/// How long an answer may take. The kernel answers before `send` returns; one that takes longer is broken.
 const ANSWER_WITHIN: Span = Span::from_s(1);
 
 /// A request: the message without its header.
@@ -65,8 +65,8 @@ impl Netlink {
         self.ask(requests, &mut |_| {})
     }
 
-    /// The same for requests that are answered by more than yes or no: the payload of every other answer goes
-    /// to `hear`.
+    /// The same for requests whose answer is more than yes or no: the payload of every other answer goes to
+    /// `hear`.
     pub fn ask(&mut self, requests: &[Request], hear: &mut dyn FnMut(&[u8])) -> Vec<nix::Result<()>> {
         let mut answers = Vec::with_capacity(requests.len());
         for batch in requests.chunks(MAX_BATCH) {
@@ -146,7 +146,8 @@ pub struct Header {
 /// Hands every message of a datagram to `each`; stops at the first one that is not whole.
 pub fn for_each_message(datagram: &[u8], mut each: impl FnMut(Header, &[u8])) {
     let mut rest = datagram;
-    // The end of a datagram is no error: to say what is wrong with it would cost more than all the rest.
+    // A datagram that ends early is no error: it would cost more to say what is wrong with it than all the
+    // rest.
     while rest.len() >= HEADER_BYTES
         && let Ok(message) = NetlinkBuffer::new_checked(rest)
     {

@@ -19,7 +19,8 @@ pub type Frame = Vec<u8>;
 const ETHERNET_HEADER_BYTES: usize = 14;
 /// Every node of the link (RFC 4291 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// Neighbour discovery is believed only with it: no router has passed it on (RFC 4861 7.1).
+/// The hop limit without which neighbour discovery is not believed: no router has passed it on (RFC 4861
+/// 7.1).
 const HOP_LIMIT: u8 = 255;
 const NO_MAC: Mac = [0; 6];
 
@@ -27,8 +28,8 @@ const NO_MAC: Mac = [0; 6];
 ///
 /// IPv4: a gratuitous ARP in both forms, since some stacks listen only to requests and some only to replies
 /// (RFC 5227 section 3, RFC 2002 section 4.6). IPv6: an unsolicited neighbour advertisement with override to
-/// all nodes (RFC 4861 7.2.6). It says whether we are a router: from one that had been, hosts take it as the
-/// end of that (7.2.5), and send through us no longer.
+/// all nodes (RFC 4861 7.2.6). It says whether we are a router: if a router said that it is none, hosts would
+/// send through it no longer (7.2.5).
 pub fn announcement(ip: IpAddr, mac: Mac, is_router: bool) -> Vec<Frame> {
     match ip {
         IpAddr::V4(ip) => {
@@ -66,9 +67,9 @@ pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
     }
 }
 
-/// Asks who holds `ip` so that the answer comes to everybody: to a box with our own hardware address, a
-/// switch would send an answer to us back where it came from. None for IPv6, whose answer to [`query`] comes
-/// to everybody anyway.
+/// Asks who holds `ip` so that the answer comes to everybody. If the peer has our own hardware address, a
+/// switch would send an answer to us back where it came from. None for IPv6, where the answer to [`query`]
+/// comes to everybody anyway.
 ///
 /// Linux answers to whatever hardware address the question names (arp_process in net/ipv4/arp.c); others may
 /// not answer at all.

@@ -14,13 +14,14 @@ use crate::settings::{PathDevice, Settings, VirtualAddress};
 
 /// Sends one query for every address of a group, and one for the peer's own address on every LAN path.
 ///
-/// The peer's own come last: where its answer is there, that of a VIP on the same box would be there too. The
-/// group's queries must all leave; the peer's own are a help that a LAN of which we are cut off cannot give.
+/// The questions for the peer come last: if its answer is there, that of a VIP on the same box would be there
+/// too. The group's questions must all leave. Those for the peer are a help, which a LAN from which we are
+/// cut off cannot give.
 pub fn send(sender: &Sender, settings: &Settings, addresses: &[VirtualAddress]) -> Result<(), Fault> {
     addresses.iter().try_for_each(|address| match ask_for(sender, address) {
         // A link without hardware addresses has nobody who could answer.
         Ok(()) | Err(Errno::EAFNOSUPPORT) => Ok(()),
-        // What is down answers nobody, and keeps nothing else from being served.
+        // An interface that is down answers nobody, and does not keep the others from being served.
         Err(Errno::ENETDOWN) if !address.needs_carrier => Ok(()),
         Err(Errno::ENODEV) => Err(Fault::NoInterface),
         Err(errno) => Err(Fault::Kernel(errno as i32)),

@@ -6,12 +6,12 @@
 //! source then, so there a route has a lifetime of its own, one lease, and is renewed in the same batch as
 //! the address (Linux 4.2).
 //!
-//! An IPv6 address brings the on-link route of its network along, of the same kind, at a metric of its own:
-//! the kernel's might be that of a router's advertisement, which would get our lease and go with us.
+//! Each IPv6 address comes with a route to its own network, which has a lifetime too, at a metric of our own.
+//! The kernel's might be that of a router's advertisement: it would get our lease and go with us.
 //!
-//! Every route is marked as ours (`proto 194` in `ip route`), and only such are removed. One of the
-//! operator's to the same network with the same metric is never replaced: the group cannot be held, and the
-//! log says why.
+//! Every route is marked as ours (`proto 194` in `ip route`), and only such routes are removed. A route of
+//! the operator's to the same network with the same metric is never replaced: then the group cannot be held,
+//! and the log says why.
 
 use std::net::IpAddr;
 
@@ -32,10 +32,10 @@ use crate::settings::{Route, VirtualAddress};
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 const RTA_EXPIRES: u16 = 23;
-/// Whose routes these are (`rtm_protocol`): nobody else's in /etc/iproute2/rt_protos.
+/// The mark of our routes (`rtm_protocol`): nobody else's in /etc/iproute2/rt_protos.
 const PROTOCOL: u8 = 194;
-/// Of the on-link routes that come with IPv6 addresses: everybody else's comes first, and nobody else's is
-/// the same.
+/// The metric of the on-link routes that come with IPv6 addresses: every other route comes first, and none
+/// has the same.
 const ON_LINK_METRIC: u32 = 19_400;
 
 impl Addresses {
@@ -44,7 +44,7 @@ impl Addresses {
         if routes.is_empty() {
             return Ok(());
         }
-        // What an earlier run may have left would look like the operator's.
+        // Routes that an earlier run has left would look like the operator's.
         self.remove_routes(routes);
         if now() > valid_until {
             return Err(Fault::TooLate);
@@ -78,12 +78,12 @@ impl Addresses {
         }
     }
 
-    /// What a renewal asks for beside the addresses: routes that were removed come back, and IPv6 ones live
+    /// The requests of a renewal beside the addresses: routes that were removed come back, and IPv6 ones live
     /// on.
     pub(super) fn renew_requests(&self, renewals: &[Renewal], at: Instant) -> Vec<Request> {
         let timely = renewals.iter().filter(|renewal| at <= renewal.valid_until);
-        // An IPv6 route that is there answers EEXIST all the same, but only without EXCL it takes the new
-        // lifetime.
+        // For an IPv6 route that is there the kernel answers EEXIST all the same; but only without EXCL it
+        // takes the new lifetime.
         let flags = |route: &Route| if route.to.is_ipv4() { NLM_F_EXCL } else { 0 };
         timely
             .flat_map(|renewal| renewal.routes)
@@ -91,8 +91,8 @@ impl Addresses {
             .collect()
     }
 
-    /// What became of that. Addresses are worth more than their routes: it is said once, and tried again with
-    /// each renewal.
+    /// Notes what became of these requests. Addresses matter more than their routes: a fault is said once,
+    /// and the route is tried again with each renewal.
     pub(super) fn note_routes(&mut self, answers: impl Iterator<Item = nix::Result<()>>) {
         let fault = answers.filter_map(Result::err).find(|errno| *errno != Errno::EEXIST);
         match (self.route_fault, fault) {
@@ -115,7 +115,7 @@ impl Addresses {
         timely.flat_map(|renewal| renewal.addresses).filter_map(of).collect()
     }
 
-    /// Removes those of addresses that are gone, unless another one needs them.
+    /// Removes the on-link routes of addresses that are gone, unless another address needs them.
     pub(super) fn remove_on_link(&mut self, gone: &[Place]) {
         let is_needed = |place: &&Place| {
             self.has_in(network_of(place.ip, place.prefix), place.prefix, place.interface_index)
@@ -123,7 +123,7 @@ impl Addresses {
         let unneeded = gone.iter().filter(|place| !is_needed(place));
         let requests =
             unneeded.filter_map(|place| on_link(RTM_DELROUTE, place.ip, place.prefix, place.interface_index));
-        // One that stays expires.
+        // A route that stays expires.
         self.netlink.run(&requests.collect::<Vec<_>>());
     }
 
@@ -137,7 +137,7 @@ impl Addresses {
     }
 }
 
-/// For the on-link route of an IPv6 address; none where it is alone in its network.
+/// A request for the on-link route of an IPv6 address; none if its network is this one address.
 fn on_link(kind: u16, ip: IpAddr, prefix: u8, interface_index: u32) -> Option<Request> {
     let flags = if kind == RTM_NEWROUTE { NLM_F_CREATE } else { 0 };
     let to = (network_of(ip, prefix), prefix);
@@ -168,8 +168,8 @@ fn request(kind: u16, flags: u16, route: &Route, interface_index: u32, expires_s
     request
 }
 
-/// A route without a gateway: `struct rtmsg` and its attributes, by hand. `RouteMessage` brings its MPLS,
-/// SRv6 and multipath along.
+/// A route without a gateway: `struct rtmsg` and its attributes, by hand. The type `RouteMessage` would bring
+/// MPLS, SRv6 and multipath into the binary.
 fn route_message(
     kind: u16,
     flags: u16,

@@ -7,7 +7,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use crate::settings::Witness;
 use crate::sys::sockets::{filter_icmp, filter_icmpv6};
 
-/// Everything but echo replies (type 0).
+/// The filter that drops everything but echo replies (type 0).
 const ONLY_ECHO_REPLIES: u32 = !1;
 /// Echo reply (RFC 4443 4.2).
 const V6_ECHO_REPLY: usize = 129;

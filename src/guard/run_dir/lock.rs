@@ -16,10 +16,10 @@ use crate::private;
 
 /// In the run directory.
 pub const PID_FILE: &str = "crosswire.pid";
-/// In the usual run directory, whichever one is used: only root comes in.
+/// The lock's directory, in the usual run directory whichever one is used: only root comes in.
 const LOCK_DIR: &str = "lock";
 
-/// Held as long as it lives, and by every process that inherited it.
+/// The lock, which is held as long as this lives, and by every process that inherited it.
 pub struct Lock {
     file: File,
     path: PathBuf,
@@ -49,10 +49,10 @@ fn process(pid: Option<u32>) -> String {
 }
 
 impl Lock {
-    /// Takes the lock of a pair and node: a lock (flock(2)) on a file of theirs in a directory that only
-    /// root can enter, so that nobody else can hold it, or take it away. There is one for each network
-    /// namespace, which is a box of its own. `run_dir` is where the pid file of whoever has it may be, and
-    /// the lock's place if the usual run directory cannot be.
+    /// Takes the lock of a pair and node: a lock (flock(2)) on a file of theirs in a directory that only root
+    /// can enter, so that nobody else can hold it, or take it away. There is one for each network namespace,
+    /// which is a box of its own. `run_dir` is where the pid file of the holder may be, and the lock's place
+    /// if it cannot be in the usual run directory.
     ///
     /// # Errors
     /// If another run has it, or no such file can be made.
@@ -74,8 +74,8 @@ impl Lock {
         })
     }
 
-    /// Gives it back and leaves no file behind. Whoever has opened that file meanwhile notices that it is
-    /// gone.
+    /// Gives it back and leaves no file behind. A process that has opened that file meanwhile notices that it
+    /// is gone.
     pub fn give_back(self) {
         if is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
@@ -83,8 +83,8 @@ impl Lock {
     }
 }
 
-/// One for each pair, node and network namespace (`net:[4026531840]`, from Linux 3.8 on). The names are made
-/// such that none can be mistaken for another's, whatever is in them.
+/// The name of the lock file, one for each pair, node and network namespace (`net:[4026531840]`, from Linux
+/// 3.8 on). No two can have the same name, whatever the parts contain.
 fn file_name(pair: &str, node: &str) -> String {
     // A process may have threads in several; its main one need not be ours.
     let namespace = fs::read_link("/proc/thread-self/ns/net").or_else(|_| fs::read_link("/proc/self/ns/net"));
@@ -171,7 +171,7 @@ impl PidRoom {
         Ok(Self { path, new, file })
     }
 
-    /// The file of this process, in its place.
+    /// Writes the file of this process in that room.
     pub fn fill(self) -> Option<PidFile> {
         let pid = getpid().as_raw().cast_unsigned();
         let text = format!("{pid}\n");
@@ -203,7 +203,7 @@ impl Drop for PidFile {
     }
 }
 
-/// Which process the file names.
+/// The process that the file names.
 pub fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -1,10 +1,11 @@
-//! Which scripts may run, written where the next run of the daemon finds it: both processes may be killed at
-//! any instant and started again at once, and then only this file knows what goes on.
+//! Which scripts may run, written where the next run of the daemon finds it. Both processes may be killed at
+//! any instant and started again at once; then only this file knows what still runs.
 //!
-//! One page in the run directory, written in place before each start and after each stop, so that a full disk
-//! does not matter once it is there. It is void after a boot, which ends scripts too. Scripts are known by
-//! what is written of them in the configuration, since a list may have changed meanwhile: a run does not
-//! begin whose file has not all of them. Those whose start or stop goes on also by their process group.
+//! It is one page in the run directory, written in place before each start and after each stop, so that a
+//! full disk does not matter once it is there. It is void after a boot, which ends scripts too. Scripts are
+//! known by what the configuration says of them, since the list may have changed meanwhile: a run does not
+//! begin if its file lacks one of them. A script that is being started or stopped is also known by its
+//! process group.
 
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
@@ -28,7 +29,7 @@ pub const FILE: &str = "started";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// First word of the file.
 const HEAD: &str = "crosswire-started-1";
-/// All of the file. A group takes less than 300, and there are eight.
+/// The size of the file. A group takes less than 300, and there are eight.
 const BYTES: usize = 4_096;
 /// How long a process group that was killed may take to be gone, in tries of 10 ms.
 const MAX_WAITS: u32 = 100;
@@ -118,7 +119,7 @@ impl Marker {
         (marker, left)
     }
 
-    /// These scripts of a group may run from now on, and no others.
+    /// Notes that these scripts of a group may run from now on, and no others.
     pub fn mark(
         &mut self,
         id: GroupId,
@@ -133,7 +134,7 @@ impl Marker {
         }
     }
 
-    /// A script of a group is being started or stopped, or none any more.
+    /// Notes the script of a group that is being started or stopped, or that there is none any more.
     pub fn note_run(&mut self, id: GroupId, pid: Option<Pid>) {
         let run = pid.map(|pid| (pid.as_raw(), started_at(pid).unwrap_or(0)));
         if let Some(mark) = self.marks.get_mut(id.index()).filter(|mark| mark.run != run) {
@@ -142,14 +143,14 @@ impl Marker {
         }
     }
 
-    /// The run ends as planned: what it knew of is told in the file, or there is no need for one.
+    /// The run ends as planned. What it knew is in the file, or no file is needed.
     pub fn close(&mut self) {
         if self.marks.iter().all(|mark| mark.scripts.is_empty()) {
             let _ = fs::remove_file(&self.path);
         }
     }
 
-    /// A new file in the place of whatever is there, with what is known.
+    /// Makes a new file in the place of whatever is there, with what is known.
     fn create(&self) -> io::Result<File> {
         let new = self.path.with_extension("new");
         let _ = fs::remove_file(&new);
@@ -207,7 +208,7 @@ fn script_hash(group: &GroupSettings, script: &Script) -> u64 {
     hash(&[&group.name, &script.text])
 }
 
-/// Only what is ours, and nobody else could have written.
+/// Reads the file only if it is ours, and nobody else could have written it.
 fn read(path: &Path) -> io::Result<String> {
     let mut file =
         OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
@@ -220,7 +221,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What the file says; nothing, if it is of another boot. An error, if nobody knows what it says.
+/// What the file says; nothing, if it is of another boot. An error if it cannot be understood.
 fn parse(text: &str, boot: &str) -> Result<Vec<Mark>, ()> {
     let (head, rest) = text.split_once('\n').ok_or(())?;
     let written_in = head.strip_prefix(HEAD).ok_or(())?.trim();
@@ -258,7 +259,7 @@ fn find(marks: &[Mark], id: GroupId, group: &GroupSettings) -> Option<Left> {
     (!started.is_empty()).then_some(Left { group: id, started, term: mark.term })
 }
 
-/// What an earlier run was about to start or stop must not go on beside what this one does.
+/// Ends what an earlier run was about to start or stop: it must not go on beside what this run does.
 fn end_run((pid, at): (i32, u64)) {
     let group = Pid::from_raw(pid);
     let is_there = || killpg(group, None::<Signal>).is_ok();

@@ -1,7 +1,7 @@
 //! Opening paths: a serial port that nobody else uses, a UDP socket that hears only the peer.
 //!
-//! Something that is not there yet leaves its path blind and is tried again; something that must not be used
-//! is refused with a line that says how to free it.
+//! If something is not there yet, its path is blind and is tried again. If something must not be used, it is
+//! refused with a line that says how to free it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -31,7 +31,8 @@ const PRIORITY_INTERACTIVE: i32 = 6;
 /// `IPTOS_LOWDELAY` (RFC 1349), which every queue on an old router knows.
 const LOW_DELAY: i32 = 0x10;
 
-/// Every port can run at this; the wanted speed is set afterwards, whether it has a `B` constant or not.
+/// A speed that every port can run at. The wanted speed is set afterwards, whether it has a `B` constant or
+/// not.
 const ANY_BAUD: u32 = 9_600;
 
 /// Why a path could not be opened.
@@ -56,7 +57,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The kernel's word for it.
+    /// The kernel's error for it.
     pub fn errno(&self) -> Errno {
         match self {
             Self::Absent { errno, .. } | Self::Refused { errno, .. } => *errno,
@@ -76,12 +77,12 @@ impl OpenError {
 pub struct Unopened(Vec<Option<OpenError>>);
 
 impl Unopened {
-    /// So many paths, of which nothing was said.
+    /// For so many paths, of which nothing was said yet.
     pub fn of(paths: usize) -> Self {
         Self(vec![None; paths])
     }
 
-    /// It is one of those.
+    /// Whether the path could not be opened.
     pub fn has(&self, path: PathId) -> bool {
         self.0.get(path.index()).is_some_and(Option::is_some)
     }
@@ -126,8 +127,8 @@ pub fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     let port = opened.map_err(|error| serial_error(&name, &error))?;
     let fd = sys::tty::descriptor_of(port);
     if is_pty(found.rdev()) {
-        // A pseudo-terminal outlives its last user, and would stay closed to the next run wherever root is
-        // not root of the whole box. The lock stays. If this fails, the port is merely less welcoming.
+        // A pseudo-terminal outlives its last user, and would stay closed to the next run if root is not root
+        // of the whole box. The lock stays. If this fails, only the next run is hindered.
         let _ = sys::tty::share(&fd);
     }
     make_quiet(&fd).map_err(|errno| {
@@ -137,8 +138,8 @@ pub fn open_serial(device: &Path, baud: u32) -> Result<OwnedFd, OpenError> {
     Ok(fd)
 }
 
-/// Any speed that a driver can make, and no other: a clock that does not divide to it gives something else
-/// without a word.
+/// Sets any speed that the driver can make, and no other: if the clock does not divide to it, the port would
+/// silently run at another speed.
 ///
 /// # Errors
 /// Refused, with the speed that the port would run at.
@@ -153,8 +154,8 @@ pub fn set_speed(fd: &OwnedFd, name: &str, baud: u32) -> Result<(), OpenError> {
     }
 }
 
-/// What serialport leaves to us. It clears `O_NONBLOCK`; and a BREAK would read as a NUL, a dead agent would
-/// leave the modem lines up.
+/// Does what serialport leaves to us. It clears `O_NONBLOCK`; a BREAK would read as a NUL, and a dead agent
+/// would leave the modem lines up.
 fn make_quiet(fd: &OwnedFd) -> nix::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut mode = tcgetattr(fd)?;
@@ -205,8 +206,8 @@ fn is_gone(description: &str) -> bool {
 /// Opens a UDP socket on one interface that hears only the peer.
 ///
 /// It is connected, so that the kernel drops the datagrams of strangers before anybody wakes up, and so that
-/// the agent, which lives in an empty root, needs no address to send to. The price: an ICMP error of a peer
-/// whose daemon is down comes back as `ECONNREFUSED` of the next call, which means nothing and asks for one
+/// the agent, which lives in an empty root, needs no address to send to. The price: if the peer's daemon is
+/// down, an ICMP error comes back as `ECONNREFUSED` of the next call. That means nothing and asks for one
 /// more try.
 fn open_lan(interface: &str, local: IpAddr, peer: IpAddr, port: u16) -> Result<OwnedFd, OpenError> {
     let index = if_nametoindex(interface).map_err(|errno| OpenError::absent(interface, errno))?;
@@ -228,7 +229,7 @@ fn open_lan(interface: &str, local: IpAddr, peer: IpAddr, port: u16) -> Result<O
     })
 }
 
-/// Whether a path's own address is there; one that has none needs none.
+/// Whether a path's own address is there; a path that has none needs none.
 pub fn has_own_address(path: &PathSettings) -> bool {
     let PathDevice::Lan { interface, local, peer, .. } = &path.device else { return true };
     let connect = |index| connect_lan(interface, endpoint(*local, 0, index), endpoint(*peer, 1, index));
@@ -239,7 +240,7 @@ fn connect_lan(interface: &str, local: SocketAddr, peer: SocketAddr) -> nix::Res
     let family = if local.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket(family, SockType::Datagram, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&fd, sockopt::BindToDevice, &interface.into())?;
-    // Both are wishes: a kernel that does not grant them still carries beats.
+    // Both are only wishes: a kernel that does not grant them still carries beats.
     if local.is_ipv4() {
         let _ = setsockopt(&fd, sockopt::Ipv4Tos, &LOW_DELAY);
     } else {
