@@ -99,7 +99,7 @@
 //!    path was late, nobody answered, so the decision is to take the group.
 //! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to
 //!    the guard.
-//! 8. `guard/event_loop/turn.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it
+//! 8. `guard/event_loop/hear.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it
 //!    or says why not; `guard/event_loop/effects.rs` carries out what follows: the addresses are added over
 //!    rtnetlink (`guard/kernel/addresses.rs`) with the lease as their lifetime and read back, announced by
 //!    `guard/kernel/announcements.rs`, then the scripts start one after the other (`guard/scripts/run.rs`).
@@ -146,8 +146,8 @@
 //!    after a crash.
 //! 3. `Effect::Run`: `guard/event_loop/effects.rs` has `guard/scripts/spawn.rs` fork and execute it, and
 //!    `guard/scripts/run.rs` reads its output and ends it when its time is over.
-//! 4. `guard/event_loop/turn.rs` reaps it: `Event::ScriptEnded`. If it has started, the next one follows, or
-//!    the agent is told that the group is served. If not, what was started is stopped, from the right.
+//! 4. `guard/event_loop/children.rs` reaps it: `Event::ScriptEnded`. If it has started, the next one follows,
+//!    or the agent is told that the group is served. If not, what was started is stopped, from right to left.
 //! 5. [`monitors`](custody::monitors) says when it is looked at, and what a failure leads to: it is started
 //!    again, or the group goes to the peer.
 //! 6. When the group is let go, the scripts stop in reverse. One that does not stop is known as stuck, here

@@ -94,7 +94,7 @@ impl House {
         for path in handing_on(code).into_iter().flat_map(paths) {
             let is_renamed = path.len() > 2 && path[path.len() - 2] == "as";
             let target = if is_renamed { &path[..path.len() - 2] } else { &path[..] };
-            if let (Some(here), Some(target)) = (path.last(), self.from_root(name, target)) {
+            if let (Some(here), Some(target)) = (path.last(), self.rooted(name, target)) {
                 found.push((here.clone(), target));
             }
         }
@@ -102,7 +102,7 @@ impl House {
     }
 
     /// The same path from the root of the half; none if it begins with no module.
-    fn from_root(&self, from: &Path, path: &[String]) -> Option<Path> {
+    fn rooted(&self, from: &Path, path: &[String]) -> Option<Path> {
         let mut base = from.clone();
         let mut rest = path;
         match path.first()?.as_str() {
@@ -135,8 +135,7 @@ impl House {
     /// The files that a module uses.
     fn uses(&self, name: &Path, module: &Module) -> BTreeSet<&Path> {
         let is_face = module.path.ends_with("/mod.rs");
-        let homes =
-            paths(&module.code).into_iter().filter_map(|path| self.home(&self.from_root(name, &path)?));
+        let homes = paths(&module.code).into_iter().filter_map(|path| self.home(&self.rooted(name, &path)?));
         homes.filter(|home| *home != name && !(is_face && home.starts_with(name))).collect()
     }
 }
@@ -205,7 +204,7 @@ fn path<'a>(code: &'a str, prefix: &[String], found: &mut Vec<Path>) -> &'a str 
     loop {
         let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         let (name, after) = rest.split_at(length);
-        if !name.is_empty() && !(name == "self" && !names.is_empty()) {
+        if !name.is_empty() && (name != "self" || names.is_empty()) {
             names.push(name.to_string());
         }
         rest = after;
