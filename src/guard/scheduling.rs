@@ -53,9 +53,11 @@ const OOM_ORDINARY: &[u8] = b"0";
 const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
 /// How much memory could be locked when we were started.
 static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
-/// Stack that is touched before it is locked: more than a turn needs. Of the router build's agent one was
-/// seen to take 28 KB, of its guard less than 52 KB, which the kernel had made room for by then.
-const STACK_BYTES: usize = 48 * 1024;
+/// Stack that is touched before it is locked: more than a turn needs, since a stack that is locked does not
+/// grow where the limit cannot be raised. A turn of the router build's agent was seen to take 28 KB, one of
+/// its guard less than 52 KB, which the kernel had made room for by then. Code that was not optimized takes
+/// several times as much.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 160 * 1024 } else { 64 * 1024 };
 
 /// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it runs before everything
 /// else on the box. It rests all the same, or the kernel would end its process.
