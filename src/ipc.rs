@@ -8,8 +8,6 @@ use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Outcome, Ticket, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::operator::words::ScriptEnd;
-
 /// Largest message either way, without the deposit.
 pub const MAX_MESSAGE_BYTES: usize = 64;
 /// Largest datagram that an agent sends.
@@ -173,8 +171,8 @@ pub enum FromGuard {
         script: u8,
         /// It was stopped, else started or looked at.
         is_stop: bool,
-        /// How.
-        end: ScriptEnd,
+        /// How ([`crate::operator::words::ScriptEnd`]).
+        end: u32,
     },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,

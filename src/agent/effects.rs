@@ -4,7 +4,8 @@ use crosswire::frame::aside::Aside;
 use crosswire::limit::HeldBack;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::{Effect, Event};
-use crosswire::time::{Instant, Span};
+use crosswire::resource::Condition;
+use crosswire::time::Instant;
 use log::{log, warn};
 
 use super::{Agent, operators};
@@ -12,7 +13,7 @@ use crate::clock;
 use crate::ipc::{Notice, ToGuard};
 use crate::logger;
 use crate::operator::control::Answer;
-use crate::operator::words;
+use crate::operator::words::{self, ScriptEnd};
 
 impl Agent<'_> {
     pub(super) fn step(&mut self, now: Instant, event: Event<'_>) {
@@ -82,9 +83,14 @@ impl Agent<'_> {
     /// Tells the operator's program, the log and the journal. The record stands for so many more like it.
     fn tell(&mut self, record: Record, more: u32) {
         self.notify(&record);
-        let (level, line) = words::sentence(&record, Span::ZERO, &self.names);
+        let end = match record {
+            Record::Fault { group, fault } => self.end(group, Some(fault), Condition::Well),
+            Record::Scripts { group, condition } => self.end(group, None, condition),
+            _ => 0,
+        };
+        let (level, line) = words::sentence(&record, ScriptEnd(end), &self.names);
         log!(target: logger::RECORD, level, "{line}{}", logger::And(more));
-        self.journal.note(clock::now(), record, more);
+        self.journal.note(clock::now(), record, more, end);
     }
 
     /// Has the operator's program told, if there is one.

@@ -6,7 +6,8 @@ use crosswire::pair::{GroupId, PathId};
 use crosswire::quorum::Event;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;
-use crosswire::time::{Instant, Span};
+use crosswire::resource::{Condition, Fault};
+use crosswire::time::Instant;
 use crosswire::turn::Source;
 use log::warn;
 use nix::errno::Errno;
@@ -20,7 +21,7 @@ use crate::clock;
 use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::WatchdogReport;
-use crate::operator::words::{self, ScriptFailure};
+use crate::operator::words;
 use crate::settings::{PathDevice, VirtualAddress};
 
 impl Listener {
@@ -110,29 +111,24 @@ impl Agent<'_> {
             }
             // The guard's own log line says more.
             (FromGuard::Script { group, script, is_start }, _) => {
-                self.journal.note(now, Record::Script { group, script, is_start }, 0);
+                self.journal.note(now, Record::Script { group, script, is_start }, 0, 0);
             }
             (FromGuard::ScriptFailed { group, script, is_stop, end }, _) => {
-                self.note_failure(now, ScriptFailure { ago: Span::ZERO, group, script, is_stop, end });
+                if self.failures.len() == MAX_FAILURES {
+                    self.failures.remove(0);
+                }
+                self.failures.push((group, (script, is_stop), end));
             }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
             (FromGuard::Log, socket) => socket.into_iter().for_each(logger::take),
         }
     }
 
-    fn note_failure(&mut self, now: Instant, failure: ScriptFailure) {
-        if self.failures.len() == MAX_FAILURES {
-            self.failures.remove(0);
-            self.names.failures.remove(0);
-        }
-        self.failures.push(now);
-        self.names.failures.push(failure);
-    }
-
-    /// The scripts that have failed, as of now.
-    pub(super) fn failures(&self, now: Instant) -> Vec<ScriptFailure> {
-        let failures = self.failures.iter().zip(&self.names.failures);
-        failures.map(|(at, failure)| ScriptFailure { ago: now.since(*at), ..*failure }).collect()
+    /// How the script failed that a fault or a condition of a group names; zero where that is not known.
+    pub(super) fn end(&self, group: GroupId, fault: Option<Fault>, condition: Condition) -> u32 {
+        let Some(which) = words::failed(fault, condition) else { return 0 };
+        let mut newest = self.failures.iter().rev();
+        newest.find(|failure| (failure.0, failure.1) == (group, which)).map_or(0, |failure| failure.2)
     }
 
     pub(super) fn path_is_away(&mut self, now: Instant, path: PathId, errno: Errno) {

@@ -6,8 +6,9 @@ use crosswire::time::Instant;
 /// The most entries that are kept. A whole incident with both paths is about thirty.
 const MAX_ENTRIES: usize = 96;
 
-/// An entry: when, what, and how many more like it in the minute before.
-type Entry = (Instant, Record, u32);
+/// An entry: when, what, how many more like it in the minute before, and how the script failed of which it
+/// tells.
+type Entry = (Instant, Record, u32, u32);
 
 /// The last entries, the oldest first.
 pub struct Journal {
@@ -23,21 +24,21 @@ impl Journal {
 
     /// Keeps an entry. If there is no room, the oldest entry of the most numerous kind goes: a flood drives
     /// out nothing but itself.
-    pub fn note(&mut self, now: Instant, record: Record, more: u32) {
+    pub fn note(&mut self, now: Instant, record: Record, more: u32, end: u32) {
         self.count = self.count.saturating_add(1);
         if self.entries.len() == MAX_ENTRIES {
             self.entries.remove(self.most_numerous());
         }
-        self.entries.push((now, record, more));
+        self.entries.push((now, record, more, end));
     }
 
     /// Where the oldest entry of the most numerous kind is; of several such kinds, of the one that began
     /// first.
     fn most_numerous(&self) -> usize {
         let like = |record: &Record| {
-            self.entries.iter().filter(|(_, other, _)| other.kind() == record.kind()).count()
+            self.entries.iter().filter(|(_, other, ..)| other.kind() == record.kind()).count()
         };
-        let counted = self.entries.iter().map(|(_, record, _)| like(record)).enumerate();
+        let counted = self.entries.iter().map(|(_, record, ..)| like(record)).enumerate();
         // Of equals the last one counts as the greatest, so they are counted backwards.
         counted.rev().max_by_key(|(_, count)| *count).map_or(0, |(index, _)| index)
     }
@@ -65,7 +66,7 @@ mod tests {
     fn the_newest_entries_are_kept_in_their_order() {
         let mut journal = Journal::new();
         for ms in 0..250 {
-            journal.note(Instant::from_us(ms), Record::Leaving, 0);
+            journal.note(Instant::from_us(ms), Record::Leaving, 0, 0);
         }
         let kept: Vec<u64> = journal.last(usize::MAX).map(|(at, ..)| at.as_us()).collect();
         assert!(kept.iter().copied().eq(250 - MAX_ENTRIES as u64..250), "{kept:?}");
@@ -79,7 +80,7 @@ mod tests {
         let mut journal = Journal::new();
         let takeover = [(Role::Backup, Role::Acquiring), (Role::Acquiring, Role::Active)];
         for (from, to) in takeover {
-            journal.note(Instant::from_us(1), Record::Role { group: GroupId(0), from, to }, 0);
+            journal.note(Instant::from_us(1), Record::Role { group: GroupId(0), from, to }, 0, 0);
         }
         for at in 0..10_000 {
             let (from, to) = if at % 2 == 0 {
@@ -87,19 +88,20 @@ mod tests {
             } else {
                 (PathState::Noisy, PathState::Silent)
             };
-            journal.note(Instant::from_us(2 + at), Record::Path { path: PathId(0), from, to }, 0);
+            journal.note(Instant::from_us(2 + at), Record::Path { path: PathId(0), from, to }, 0, 0);
             journal.note(
                 Instant::from_us(2 + at),
                 Record::VipContested { group: GroupId(0), mac: [0; 6] },
                 27,
+                0,
             );
         }
-        let kept: Vec<Record> = journal.last(usize::MAX).map(|(_, record, _)| *record).collect();
+        let kept: Vec<Record> = journal.last(usize::MAX).map(|(_, record, ..)| *record).collect();
         assert!(
             matches!(kept[..2], [Record::Role { .. }, Record::Role { to: Role::Active, .. }]),
             "{kept:?}"
         );
         assert_eq!(kept.len(), MAX_ENTRIES);
-        assert!(journal.last(1).eq(&[(Instant::from_us(10_001), kept[MAX_ENTRIES - 1], 27)]));
+        assert!(journal.last(1).eq(&[(Instant::from_us(10_001), kept[MAX_ENTRIES - 1], 27, 0)]));
     }
 }

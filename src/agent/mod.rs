@@ -27,6 +27,7 @@ use crosswire::config::{MAX_GROUPS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
+use crosswire::pair::GroupId;
 use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{Deposit, Restraint, Succession};
@@ -82,8 +83,9 @@ struct Agent<'a> {
     /// Whether each interface of the settings has carrier; none before the guard has said so.
     carriers: Vec<Option<bool>>,
     names: Names,
-    /// When each of the failures in `names` was.
-    failures: Vec<Instant>,
+    /// Scripts that failed: of which group, which one and whether it was stopped, and how
+    /// ([`crate::operator::words::ScriptEnd`]); the newest last.
+    failures: Vec<(GroupId, (u8, bool), u32)>,
     journal: Journal,
     /// Makes one line and a count of what others can cause.
     limiter: Limiter<Kind, Record, MAX_KINDS>,
@@ -182,7 +184,6 @@ impl<'a> Agent<'a> {
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
                 scripts: settings.groups.iter().map(scripts_of).collect(),
-                failures: Vec::new(),
                 key_file: settings.key_file.display().to_string(),
             },
             failures: Vec::new(),

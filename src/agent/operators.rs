@@ -6,7 +6,7 @@ use crosswire::frame::aside::{Aside, Subject};
 use crosswire::pair::{GroupId, PathId, PathKind};
 use crosswire::quorum::Event;
 use crosswire::reasons::Denial;
-use crosswire::status::NodeStatus;
+use crosswire::status::{GroupStatus, NodeStatus};
 use crosswire::time::{Instant, Span};
 use log::info;
 
@@ -153,13 +153,12 @@ impl Agent<'_> {
             paths: self.names.paths.clone(),
             groups: self.names.groups.clone(),
             scripts: self.names.scripts.clone(),
-            failures: self.failures(now),
             key_file: self.names.key_file.clone(),
             count: self.journal.count(),
             entries: self
                 .journal
                 .last(count)
-                .map(|(at, record, more)| (now.since(*at), *record, *more))
+                .map(|(at, record, more, end)| (now.since(*at), *record, *more, *end))
                 .collect(),
         }
     }
@@ -185,6 +184,7 @@ impl Agent<'_> {
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
         let node = self.station.status(now);
+        let end = |(id, group): (GroupId, &GroupStatus)| self.end(id, group.fault, group.condition);
         let misplaced = neighbours::misplaced(&self.settings.groups, &neighbours::addresses_of_box());
         Report {
             pair: self.settings.pair.clone(),
@@ -195,7 +195,7 @@ impl Agent<'_> {
             ports: self.ports.iter().map(|port| port.report(now)).collect(),
             groups: groups.collect(),
             scripts: self.names.scripts.clone(),
-            failures: self.failures(now),
+            ends: self.settings.policy.group_ids().zip(&node.groups).map(end).collect(),
             witnesses: self.settings.witnesses.iter().map(ToString::to_string).collect(),
             longest_move: self
                 .settings

@@ -11,7 +11,7 @@ use crosswire::time::{Instant, Span};
 use super::request::{is_on_its_way, report};
 use crate::clock::now;
 use crate::operator::control::{Answer, History, Question, Report, ask, ask_within};
-use crate::operator::words;
+use crate::operator::words::{self, ScriptEnd};
 
 /// Entries of the journal that one look can show.
 const MAX_SHOWN: u16 = 20;
@@ -48,7 +48,10 @@ impl Progress {
     pub fn look(&mut self, run_dir: &Path, report: &Report) {
         let Some(history) = self.is_shown.then(|| history(run_dir, MAX_SHOWN)).flatten() else { return };
         let names = history.names();
-        let lines = history.entries.iter().map(|(age, record, _)| words::sentence(record, *age, &names).1);
+        let lines = history
+            .entries
+            .iter()
+            .map(|(_, record, _, end)| words::sentence(record, ScriptEnd(*end), &names).1);
         show(&history.node, fresh(lines.collect(), history.count, self.seen));
         self.seen = self.seen.max(history.count);
         self.look_there(run_dir, report, &names);

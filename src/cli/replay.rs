@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crosswire::quorum::Effect;
 use crosswire::recorder::{Repeated, Spoilt, repeat};
-use crosswire::time::{Instant, Span};
+use crosswire::time::Instant;
 
 use crate::operator::exit::Exit;
 use crate::operator::recording::{Caption, read};
-use crate::operator::words::{Names, sentence};
+use crate::operator::words::{Names, ScriptEnd, sentence};
 use crate::plain;
 
 /// Repeats a recording; says what was decided and when, and whether it is the same again.
@@ -61,7 +61,7 @@ fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Wr
                 "{:>6}.{:03} s  {}",
                 at / 1_000,
                 at % 1_000,
-                sentence(record, Span::ZERO, names).1
+                sentence(record, ScriptEnd::UNKNOWN, names).1
             )?;
         }
     }
@@ -76,5 +76,5 @@ fn names(told: Caption) -> Names {
     let Caption { peer, paths, groups, scripts, .. } = told;
     let (peer, paths, groups, scripts) =
         (plain::line(&peer, 64), plain(paths), plain(groups), plain(scripts));
-    Names { peer, paths, groups, scripts, key_file: "the key file".to_owned(), failures: Vec::new() }
+    Names { peer, paths, groups, scripts, key_file: "the key file".to_owned() }
 }

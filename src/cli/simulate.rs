@@ -297,7 +297,6 @@ fn words_of(settings: &Settings) -> words::Names {
         paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
         groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
         scripts: Vec::new(),
-        failures: Vec::new(),
         key_file: settings.key_file.display().to_string(),
     }
 }
@@ -309,7 +308,6 @@ fn words_between(names: &Names, side: Side) -> words::Names {
         paths: names.paths.clone(),
         groups: names.groups.clone(),
         scripts: Vec::new(),
-        failures: Vec::new(),
         key_file: "the key file".to_string(),
     }
 }
@@ -332,7 +330,7 @@ fn write_line(line: &Line, names: &Names, words: &[words::Names; 2], out: &mut i
         Line::Happened(fault) => writeln!(out, "--- {} ---", fault.text(names)),
         Line::Healed => writeln!(out, "--- everything is mended ---"),
         Line::Recorded(side, record) => {
-            let (_, sentence) = words::sentence(record, crosswire::time::Span::ZERO, &words[side.index()]);
+            let (_, sentence) = words::sentence(record, words::ScriptEnd::UNKNOWN, &words[side.index()]);
             writeln!(out, "{}: {sentence}", names.nodes[side.index()])
         }
         Line::Holders(holders) => {

@@ -390,10 +390,15 @@ fn own_inability(report: &Report) -> String {
             return format!("an interface of {name} has no carrier");
         }
         if group.condition != Condition::Well {
-            return words::condition(group.condition, report.names()[1], report.scripts(index));
+            return words::condition(
+                group.condition,
+                report.names()[1],
+                report.scripts(index),
+                report.end(index),
+            );
         }
         if let Some(fault) = group.fault.filter(|_| group.unable.is_some()) {
-            return words::fault(fault, report.scripts(index));
+            return words::fault(fault, report.scripts(index), report.end(index));
         }
     }
     String::new()

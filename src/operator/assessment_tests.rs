@@ -103,7 +103,7 @@ pub fn well(role: Role) -> Report {
         ports: vec![None, None],
         groups: vec![("gateway".to_owned(), Vec::new())],
         scripts: vec![String::new()],
-        failures: Vec::new(),
+        ends: vec![0],
         witnesses: vec!["10.0.0.254".to_owned()],
         longest_move: Span::ZERO,
         bounds: vec![[IDLE, ON_ITS_WAY]],
@@ -432,6 +432,6 @@ fn another_version_of_the_peer_is_shown() {
     use crosswire::frame::BUILD;
     assert_eq!([shown(BUILD, 2), shown("", 2), shown("", 0)], [None, None, None]);
     assert_eq!(shown("0.9.1", 2), Some(format!("  gw2 runs version 0.9.1, this node {BUILD}")));
-    let old = format!("  gw2 speaks protocol 1: it runs an older version than {BUILD}");
+    let old = format!("  gw2 runs an older version (protocol 1), this node {BUILD}");
     assert_eq!(shown("", 1), Some(old));
 }

@@ -10,10 +10,11 @@ use crosswire::reasons::{Block, TakeReason, Verdict};
 use crosswire::resource::Condition;
 use crosswire::time::Span;
 
-use super::words::{self, Names};
+use super::words::{self, Names, ScriptEnd};
 
-/// An entry of a history: how long ago, what, and how many more like it.
-pub type Entry = (Span, Record, u32);
+/// An entry of a history: how long ago, what, how many more like it, and how a script failed
+/// ([`words::ScriptEnd`]).
+pub type Entry = (Span, Record, u32, u32);
 /// Lines that dropped so shortly before a decision have to do with it.
 const OF_ONE_CAUSE: Span = Span::from_s(10);
 
@@ -21,7 +22,7 @@ const OF_ONE_CAUSE: Span = Span::from_s(10);
 /// `me`.
 pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, String)> {
     let mut over: Vec<Discriminant<Record>> = Vec::new();
-    for (index, (age, record, _)) in entries.iter().enumerate().rev() {
+    for (index, (_, record, _, end)) in entries.iter().enumerate().rev() {
         if is_end(record) {
             over.push(discriminant(record));
         } else if let Record::Jeopardy(_) = record {
@@ -35,7 +36,8 @@ pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, St
                 ));
             }
         } else if !over.contains(&discriminant(record))
-            && let Some(said) = said(entries.get(..index).unwrap_or_default(), (*age, record), me, names)
+            && let Some(said) =
+                said(entries.get(..index).unwrap_or_default(), (ScriptEnd(*end), record), me, names)
         {
             return Some((index, said));
         }
@@ -81,7 +83,7 @@ fn is_end(record: &Record) -> bool {
 }
 
 /// What a record comes to, after those `before` it; `None` where it is a mere step.
-fn said(before: &[Entry], (age, record): (Span, &Record), me: &str, names: &Names) -> Option<String> {
+fn said(before: &[Entry], (end, record): (ScriptEnd, &Record), me: &str, names: &Names) -> Option<String> {
     let peer = names.peer.as_str();
     Some(match record {
         Record::Taking { group, reason, evidence, .. } => {
@@ -110,7 +112,7 @@ fn said(before: &[Entry], (age, record): (Span, &Record), me: &str, names: &Name
         | Record::Fence { .. }
         | Record::Succeeded
         | Record::TermsUsedUp(_)
-        | Record::Leaving => words::sentence(record, age, names).1,
+        | Record::Leaving => words::sentence(record, end, names).1,
         Record::Blocked { .. }
         | Record::Path { .. }
         | Record::Refused { .. }
@@ -144,7 +146,7 @@ const fn is_passing(block: Block) -> bool {
 /// The path that failed last and has not been heard on since: where that stands, which, and what it says.
 fn bad_path(entries: &[Entry]) -> Option<(usize, PathId, PathState)> {
     let mut seen: Vec<PathId> = Vec::new();
-    for (index, (_, record, _)) in entries.iter().enumerate().rev() {
+    for (index, (_, record, ..)) in entries.iter().enumerate().rev() {
         let Record::Path { path, to, .. } = record else { continue };
         if !seen.contains(path) && !to.is_heard() {
             return Some((index, *path, *to));
@@ -187,7 +189,7 @@ fn take_cause(before: &[Entry], reason: TakeReason, s: &Evidence, names: &Names)
 fn have_lines_dropped(before: &[Entry]) -> bool {
     let Some((newest, ..)) = before.last() else { return false };
     let recent = before.iter().rev().take_while(|(age, ..)| *age <= *newest + OF_ONE_CAUSE);
-    let mut readings = recent.filter_map(|(_, record, _)| match record {
+    let mut readings = recent.filter_map(|(_, record, ..)| match record {
         Record::Lines { reading, .. } => Some(*reading),
         _ => None,
     });
@@ -228,7 +230,6 @@ mod tests {
             paths: vec!["serial".to_owned()],
             groups: vec!["gateway".to_owned()],
             scripts: Vec::new(),
-            failures: Vec::new(),
             key_file: String::new(),
         }
     }
@@ -239,7 +240,7 @@ mod tests {
         let entries: Vec<Entry> = (0..count)
             .map(|index| Span::from_s(count - index))
             .zip(records)
-            .map(|(age, record)| (age, *record, 0))
+            .map(|(age, record)| (age, *record, 0, 0))
             .collect();
         headline(&entries, "gw2", &names()).map(|(_, said)| said)
     }

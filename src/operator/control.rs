@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
 use crosswire::frame::message::{GroupReport, decode_all};
-use crosswire::pair::{GroupId, Role, Side, Trouble};
+use crosswire::pair::{Role, Side, Trouble};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::forecast::Forecast;
 use crosswire::quorum::record::Record;
@@ -28,7 +28,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
-use super::words::{Names, ScriptFailure, Scripts};
+use super::words::{Names, ScriptEnd};
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
@@ -173,8 +173,8 @@ pub struct Report {
     pub groups: Vec<(String, Vec<String>)>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
-    /// Those of them that failed, the newest last.
-    pub failures: Vec<ScriptFailure>,
+    /// By group, how the script failed that its fault or its condition names ([`ScriptEnd`]).
+    pub ends: Vec<u32>,
     /// Addresses of the witnesses.
     pub witnesses: Vec<String>,
     /// The longest that the scripts of a group may take for one move.
@@ -240,11 +240,14 @@ impl Report {
         self.nodes.get(side.index()).map_or("?", String::as_str)
     }
 
-    /// A group's scripts, as they are now.
-    pub fn scripts(&self, index: usize) -> Scripts<'_> {
-        let names = self.scripts.get(index).map_or("", String::as_str);
-        let group = GroupId(u8::try_from(index).unwrap_or(u8::MAX));
-        Scripts { names, group, failures: &self.failures, age: Span::ZERO }
+    /// The names of a group's scripts, one a line.
+    pub fn scripts(&self, index: usize) -> &str {
+        self.scripts.get(index).map_or("", String::as_str)
+    }
+
+    /// How the script failed that a group's fault or its condition names.
+    pub fn end(&self, index: usize) -> ScriptEnd {
+        self.ends.get(index).map_or(ScriptEnd::UNKNOWN, |end| ScriptEnd(*end))
     }
 
     /// Why the operator wants nothing held or moved, where that is so.
@@ -302,14 +305,13 @@ pub struct History {
     pub groups: Vec<String>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
-    /// Those of them that failed, the newest last.
-    pub failures: Vec<ScriptFailure>,
     /// The key file.
     pub key_file: String,
     /// How many entries there have been in all, up to the newest.
     pub count: u32,
-    /// How long ago, and what; the oldest first.
-    pub entries: Vec<(Span, Record, u32)>,
+    /// How long ago, what, how many more like it, and how the script failed of which it tells
+    /// ([`ScriptEnd`]); the oldest first.
+    pub entries: Vec<(Span, Record, u32, u32)>,
 }
 
 impl History {
@@ -320,7 +322,6 @@ impl History {
             paths: self.paths.clone(),
             groups: self.groups.clone(),
             scripts: self.scripts.clone(),
-            failures: self.failures.clone(),
             key_file: self.key_file.clone(),
         }
     }

@@ -95,7 +95,7 @@ fn turns(
     of: impl Fn(&Record) -> Option<((&'static str, &'static str), (&'static str, &'static str))>,
 ) -> Vec<Turn> {
     let mut turns: Vec<Turn> = Vec::new();
-    for (age, record, _) in entries {
+    for (age, record, ..) in entries {
         let Some(((before, was), (after, is))) = of(record) else { continue };
         if turns.is_empty() {
             turns.push((Span::from_us(u64::MAX), before, was));
@@ -253,19 +253,18 @@ mod tests {
         let path = |path, from, to| Record::Path { path: PathId(path), from, to };
         let role = |from, to| Record::Role { group: GroupId(0), from, to };
         let entries: Vec<Entry> = vec![
-            (s(600), role(Role::Acquiring, Role::Backup), 0),
-            (s(31), Record::Lines { path: PathId(0), reading: LineReading::Dropped }, 0),
-            (s(31), path(0, PathState::OnTime, PathState::Late), 0),
-            (s(30), path(1, PathState::OnTime, PathState::Silent), 0),
-            (s(30), Record::Verdict { from: Verdict::Present, to: Verdict::Dead }, 0),
-            (s(29), role(Role::Backup, Role::Active), 0),
+            (s(600), role(Role::Acquiring, Role::Backup), 0, 0),
+            (s(31), Record::Lines { path: PathId(0), reading: LineReading::Dropped }, 0, 0),
+            (s(31), path(0, PathState::OnTime, PathState::Late), 0, 0),
+            (s(30), path(1, PathState::OnTime, PathState::Silent), 0, 0),
+            (s(30), Record::Verdict { from: Verdict::Present, to: Verdict::Dead }, 0, 0),
+            (s(29), role(Role::Backup, Role::Active), 0, 0),
         ];
         let names = Names {
             peer: "gw1".to_owned(),
             paths: vec!["serial".to_owned(), "lan".to_owned()],
             groups: vec!["a<b".to_owned()],
             scripts: Vec::new(),
-            failures: Vec::new(),
             key_file: String::new(),
         };
         let drawn = svg(&entries, Some((4, "gw2 took a<b over")), "gw2", &names);

@@ -6,8 +6,7 @@
 use crosswire::frame::Refusal;
 use crosswire::frame::refusal::REFUSALS;
 use crosswire::health::LineReading;
-use crosswire::resource::{Condition, Fault};
-use crosswire::status::{GroupStatus, PathStatus, PeerStatus};
+use crosswire::status::{PathStatus, PeerStatus};
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 use serde::ser::SerializeStruct;
@@ -18,7 +17,7 @@ use super::codes;
 use super::control::{PortReport, Report};
 use super::forecast::{self, ForecastDocument};
 use super::json;
-use super::words::{self, ScriptEnd, Scripts};
+use super::words;
 use crate::clock;
 use crate::tty::lines;
 
@@ -124,9 +123,8 @@ struct GroupDocument<'a> {
     block_code: Option<&'static str>,
     wait_ms: Option<u64>,
     fault: Option<String>,
-    script_exit_code: Option<i32>,
-    script_signal: Option<i32>,
-    script_time_limit_ms: Option<u64>,
+    script_end: Option<&'static str>,
+    script_end_value: Option<u32>,
     both_serve_ms: Option<u64>,
     unserved_ms: Option<u64>,
     unable_ms: Option<u64>,
@@ -244,26 +242,20 @@ fn groups(report: &Report) -> Vec<GroupDocument<'_>> {
     let mut groups = Vec::new();
     for (index, ((name, contents), ours)) in report.groups.iter().zip(&report.node.groups).enumerate() {
         let theirs = report.theirs(index);
-        let (exit_code, signal, limit) = match failure(ours, report.scripts(index)) {
-            Some(ScriptEnd::Exited(code)) => (Some(code), None, None),
-            Some(ScriptEnd::Killed(signal)) => (None, Some(signal), None),
-            Some(ScriptEnd::TimedOut(limit)) => (None, None, Some(limit)),
-            Some(ScriptEnd::NotRun(_)) | None => (None, None, None),
-        };
+        let end = report.end(index).code();
         groups.push(GroupDocument {
             name,
             contents,
             role: words::role(ours.role),
             term: ours.term,
             carrier: ours.has_carrier,
-            scripts: words::condition(ours.condition, peer, report.scripts(index)),
+            scripts: words::condition(ours.condition, peer, report.scripts(index), report.end(index)),
             block: ours.block.map(|block| words::block(block, peer)),
             block_code: ours.block.map(codes::block),
             wait_ms: ms(ours.wait),
-            fault: ours.fault.map(|fault| words::fault(fault, report.scripts(index))),
-            script_exit_code: exit_code,
-            script_signal: signal,
-            script_time_limit_ms: ms(limit),
+            fault: ours.fault.map(|fault| words::fault(fault, report.scripts(index), report.end(index))),
+            script_end: end.map(|(code, _)| code),
+            script_end_value: end.map(|(_, value)| value),
             both_serve_ms: ms(ours.both_serve),
             unserved_ms: ms(ours.unserved),
             unable_ms: ms(ours.unable),
@@ -275,17 +267,6 @@ fn groups(report: &Report) -> Vec<GroupDocument<'_>> {
         });
     }
     groups
-}
-
-/// How the script failed that a group's fault or condition names.
-fn failure(ours: &GroupStatus, scripts: Scripts<'_>) -> Option<ScriptEnd> {
-    let (script, is_stop) = match (ours.fault, ours.condition) {
-        (Some(Fault::ScriptStop(script)), _) | (_, Condition::Stuck(script)) => (script, true),
-        (Some(Fault::ScriptStart(script)), _)
-        | (_, Condition::Restarting(script) | Condition::Unfit(script)) => (script, false),
-        (_, Condition::Well) => return None,
-    };
-    scripts.end(script, is_stop)
 }
 
 fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {

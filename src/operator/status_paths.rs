@@ -192,7 +192,6 @@ fn names(report: &Report) -> Names {
         paths: report.paths.clone(),
         groups: report.groups.iter().map(|(name, _)| name.clone()).collect(),
         scripts: report.scripts.clone(),
-        failures: Vec::new(),
         key_file: report.key_file.clone(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crosswire::frame::{BUILD, Version};
+use crosswire::frame::BUILD;
 use crosswire::pair::{Role, Trouble};
 use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Fault};
@@ -109,15 +109,13 @@ fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
         write!(out, ", {remark}")?;
     }
     writeln!(out)?;
-    match (heard.build.as_str(), heard.protocol) {
-        (BUILD, _) => Ok(()),
-        ("", protocol) if (1..Version::NEWEST.number()).contains(&protocol) => {
-            writeln!(out, "  {peer} speaks protocol {protocol}: it runs an older version than {BUILD}")
-        }
-        // It has not said yet.
-        ("", _) => Ok(()),
-        (build, _) => writeln!(out, "  {peer} runs version {build}, this node {BUILD}"),
-    }
+    let (version, build) = match (heard.build.as_str(), heard.protocol) {
+        // Or it has not said yet.
+        (BUILD, _) | ("", 0 | 2..) => return Ok(()),
+        ("", _) => ("an older version (protocol 1)", ""),
+        (build, _) => ("version ", build),
+    };
+    writeln!(out, "  {peer} runs {version}{build}, this node {BUILD}")
 }
 
 /// The third parties, and who does not see them.
@@ -164,7 +162,7 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
         writeln!(out, "            an interface of it has NO CARRIER here")?;
     }
     if ours.condition != Condition::Well {
-        let condition = words::condition(ours.condition, peer, report.scripts(index));
+        let condition = words::condition(ours.condition, peer, report.scripts(index), report.end(index));
         writeln!(out, "            {condition}")?;
     }
     if let Some(lasts) = ours.both_serve {
@@ -177,7 +175,11 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
         let refused =
             if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
         let which = refused.map(|address| format!("{address}: ")).unwrap_or_default();
-        writeln!(out, "            {which}{}", words::fault(fault, report.scripts(index)))?;
+        writeln!(
+            out,
+            "            {which}{}",
+            words::fault(fault, report.scripts(index), report.end(index))
+        )?;
     }
     write_block(report, index, out)
 }

@@ -10,7 +10,7 @@ use super::codes;
 use super::control::History;
 use super::json;
 use super::why_text::{evidence_of, first_line};
-use super::words::{self, Names};
+use super::words::{self, Names, ScriptEnd};
 
 /// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
 const SCHEMA: u32 = 1;
@@ -80,8 +80,8 @@ pub fn text(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
     json::line(&document) + "\n"
 }
 
-fn entry_document<'a>((age, record, more): &'a Entry, names: &'a Names) -> EntryDocument<'a> {
-    let (level, sentence) = words::sentence(record, *age, names);
+fn entry_document<'a>((age, record, more, end): &'a Entry, names: &'a Names) -> EntryDocument<'a> {
+    let (level, sentence) = words::sentence(record, ScriptEnd(*end), names);
     EntryDocument {
         age_ms: age.as_ms(),
         event: codes::event(record),

@@ -7,7 +7,7 @@ use crosswire::quorum::record::{Evidence, Record};
 
 use super::cause::{Entry, headline};
 use super::control::History;
-use super::words::{self, Names};
+use super::words::{self, Names, ScriptEnd};
 use crate::logger::And;
 
 /// What it comes to, and how long ago.
@@ -31,8 +31,8 @@ pub fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) 
     if has_evidence {
         let _ = writeln!(text, "{}\n", first_line(history));
     }
-    for (age, record, more) in history.entries.iter().filter(|entry| is_shown(entry)) {
-        let (_, sentence) = words::sentence(record, *age, &names);
+    for (age, record, more, end) in history.entries.iter().filter(|entry| is_shown(entry)) {
+        let (_, sentence) = words::sentence(record, ScriptEnd(*end), &names);
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{:>10} ago  {sentence}{}", age.to_string(), And(*more));
         if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
@@ -102,9 +102,9 @@ pub(super) fn evidence_of(record: &Record) -> Option<&Evidence> {
 pub fn steps(history: &History) -> String {
     let names = history.names();
     let mut text = format!("{}\n", history.count);
-    for (age, record, _) in &history.entries {
+    for (_, record, _, end) in &history.entries {
         // Writing into memory cannot fail.
-        let _ = writeln!(text, "{}", words::sentence(record, *age, &names).1);
+        let _ = writeln!(text, "{}", words::sentence(record, ScriptEnd(*end), &names).1);
     }
     text
 }

@@ -21,13 +21,6 @@ pub fn group(name: &str) -> Option<Gid> {
     entry(&text, name)?.next()?.parse().ok().map(Gid::from_raw)
 }
 
-/// What a group is called: its number, where it has no name.
-pub fn of_group(gid: u32) -> String {
-    let text = text_of(GROUPS);
-    let name = text.lines().find(|line| has_number(line, gid)).and_then(|line| line.split(':').next());
-    name.map_or_else(|| gid.to_string(), str::to_owned)
-}
-
 /// A user or a group has it.
 pub fn is_known(id: u32) -> bool {
     [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(|line| has_number(line, id)))
@@ -58,7 +51,6 @@ mod tests {
         assert_eq!((user("root"), group("root")), (Some(root), Some(root.1)));
         assert_eq!(["roo", "root:x", ""].map(user), [None; 3]);
         assert_eq!(["roo", "root:x", ""].map(group), [None; 3]);
-        assert_eq!((of_group(0).as_str(), of_group(u32::MAX - 7).as_str()), ("root", "4294967288"));
         assert!(is_known(0) && !is_known(u32::MAX - 7));
         let groups = text_of(GROUPS);
         let number = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok());

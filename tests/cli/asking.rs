@@ -76,10 +76,9 @@ fn has_others() -> bool {
 
 fn not_allowed(run_dir: &Path) -> String {
     format!(
-        "not allowed to ask the daemon in {}: run this as root; members of the group {} may ask for status, \
-            why and peer\n",
-        run_dir.display(),
-        GROUP.0
+        "not allowed to ask the daemon in {}: run this as root, or ask for status, why or peer as a member of \
+            its group\n",
+        run_dir.display()
     )
 }
 

@@ -92,7 +92,7 @@ fn expect_told(scene: &Scene, how: &str, (key, value): (&str, u64)) {
     }
     assert!(scene.log_of(Side::A).contains(&said), "{}", scene.log_of(Side::A));
     let group = &scene.status(Side::A)["groups"][0];
-    assert_eq!(group[key], value, "{group}");
+    assert_eq!((&group["script_end"], &group["script_end_value"]), (&key.into(), &value.into()), "{group}");
 }
 
 /// Fault: the script's start fails on the preferred node.
@@ -106,7 +106,7 @@ fn row_19_start_fails() {
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
         scene.expect_service_by(Side::B);
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
-        expect_told(&scene, "exit code 3", ("script_exit_code", 3));
+        expect_told(&scene, "exit code 3", ("exit_code", 3));
         thread::sleep(ms(2_000));
         assert_on_time("start fails", beats);
         scene.assert_never_both();
@@ -123,7 +123,7 @@ fn row_19_start_hangs() {
         let (scene, beats) = begin(&service);
         scene.expect_service_by(Side::B);
         assert_eq!(service.story(), ["gw1 start 1", "gw1 stop 1", "gw2 start 2"]);
-        expect_told(&scene, "not done in 1 s", ("script_time_limit_ms", 1_000));
+        expect_told(&scene, "not done in 1 s", ("time_limit_ms", 1_000));
         let left = scene.processes(Side::A).expect("/proc");
         assert!(left.iter().all(|process| process.name == "crosswire"), "something is left: {left:?}");
         assert_on_time("start hangs", beats);

@@ -75,7 +75,7 @@ impl Guard<'_> {
             Err(fault) => {
                 error!(
                     "an address that is {why} cannot be removed: {}",
-                    words::fault(fault, words::Scripts::NONE)
+                    words::fault(fault, "", words::ScriptEnd::UNKNOWN)
                 );
                 false
             }

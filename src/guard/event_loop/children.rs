@@ -49,7 +49,7 @@ impl Guard<'_> {
 
     pub(super) fn tell_failure(&mut self, group: GroupId, (script, action): (u8, Action), end: ScriptEnd) {
         let is_stop = action == Action::Stop;
-        self.tell(&FromGuard::ScriptFailed { group, script, is_stop, end }, None);
+        self.tell(&FromGuard::ScriptFailed { group, script, is_stop, end: end.0 }, None);
     }
 
     pub(super) fn script_ended(&mut self, index: usize, end: End) {

@@ -186,7 +186,7 @@ impl Guard<'_> {
             self.tell(&FromGuard::Script { group, script, is_start }, None);
         }
         let errno = begun.err()?;
-        self.tell_failure(group, (script, what.0), ScriptEnd::NotRun(errno as i32));
+        self.tell_failure(group, (script, what.0), ScriptEnd::not_run(errno));
         Some(Event::ScriptEnded(group, End::Unknown))
     }
 

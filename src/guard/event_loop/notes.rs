@@ -145,7 +145,7 @@ mod tests {
             "the kernel refuses an address or a route: Permission denied"
         );
         assert_eq!(
-            words::fault(Fault::Kernel(Errno::ENODEV as i32), words::Scripts::NONE),
+            words::fault(Fault::Kernel(Errno::ENODEV as i32), "", words::ScriptEnd::UNKNOWN),
             "the kernel refused: No such device"
         );
     }

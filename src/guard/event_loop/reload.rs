@@ -156,7 +156,7 @@ impl Guard<'_> {
             error!(
                 "group {}: an address that was removed is still there: {}",
                 after.name,
-                words::fault(fault, words::Scripts::NONE)
+                words::fault(fault, "", words::ScriptEnd::UNKNOWN)
             );
         }
         if has_newcomers {

@@ -50,7 +50,8 @@ fn ask_for_peer(sender: &Sender, interface: &str, local: IpAddr, peer: IpAddr) -
     ask(sender, interface, peer, local)
 }
 
-fn ask(sender: &Sender, interface: &str, ip: IpAddr, local: Option<Ipv6Addr>) -> nix::Result<()> {
+/// Asks who has an address, in every form that is answered; `local` is the source of a question over IPv6.
+pub fn ask(sender: &Sender, interface: &str, ip: IpAddr, local: Option<Ipv6Addr>) -> nix::Result<()> {
     let outlet = sender.outlet(interface)?;
     sender.send(&outlet, &query(ip, local, outlet.mac))?;
     open_query(ip, outlet.mac).map_or(Ok(()), |frame| sender.send(&outlet, &frame))

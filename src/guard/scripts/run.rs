@@ -51,8 +51,8 @@ impl fmt::Display for Ended {
 impl From<Ended> for ScriptEnd {
     fn from(how: Ended) -> Self {
         match how {
-            Ended::Exited(code) => Self::Exited(code),
-            Ended::Killed(signal) => Self::Killed(signal as i32),
+            Ended::Exited(code) => Self::exited(code),
+            Ended::Killed(signal) => Self::killed(signal),
         }
     }
 }
@@ -192,7 +192,7 @@ impl Run {
         match self.stage {
             Stage::Running => {
                 warn!("{}: not done in time, terminating process group {}", self.label, self.pid);
-                self.failure = Some(ScriptEnd::TimedOut(self.limit));
+                self.failure = Some(ScriptEnd::timed_out(self.limit));
                 self.terminate(now);
             }
             Stage::Terminated => {

@@ -13,24 +13,22 @@ pub use interfaces::{answering_beside, twin};
 pub use reasons::{block, release_reason, take_reason};
 pub use records::sentence;
 pub use refusals::{refusal, refusal_advice};
-pub use scripts::{ScriptEnd, ScriptFailure, Scripts, condition, fault};
+pub use scripts::{ScriptEnd, condition, failed, fault};
 pub use states::{
     claim, finding, line_reading, path_state, reset_cause, role, trouble, verdict, witness, word,
 };
 
 use crosswire::pair::{GroupId, PathId};
 use crosswire::time::Span;
+use scripts::script;
 
 /// The names that a record's ids stand for.
-#[derive(Default)]
 pub struct Names {
     pub peer: String,
     pub paths: Vec<String>,
     pub groups: Vec<String>,
     /// By group, those of its scripts, one a line.
     pub scripts: Vec<String>,
-    /// Those of them that failed, the newest last.
-    pub failures: Vec<ScriptFailure>,
     pub key_file: String,
 }
 
@@ -39,10 +37,9 @@ impl Names {
         self.paths.get(path.index()).map_or("?", String::as_str)
     }
 
-    /// A group's scripts, to tell of what happened so long ago.
-    fn scripts(&self, group: GroupId, age: Span) -> Scripts<'_> {
-        let names = self.scripts.get(group.index()).map_or("", String::as_str);
-        Scripts { names, group, failures: &self.failures, age }
+    /// Those of a group's scripts, one a line.
+    fn scripts(&self, group: GroupId) -> &str {
+        self.scripts.get(group.index()).map_or("", String::as_str)
     }
 
     pub fn group(&self, group: GroupId) -> &str {

@@ -5,16 +5,15 @@ use crosswire::pair::Trouble;
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::reasons::{Block, Verdict};
 use crosswire::resource::Condition;
-use crosswire::time::Span;
 use log::Level;
 
 use super::{
-    Names, block, condition, fault, line_reading, mac, path_state, refusal_advice, release_reason, role,
-    take_reason, trouble, verdict,
+    Names, ScriptEnd, block, condition, fault, line_reading, mac, path_state, refusal_advice, release_reason,
+    role, script, take_reason, trouble, verdict,
 };
 
-/// A record of so long ago as a log line.
-pub fn sentence(record: &Record, age: Span, names: &Names) -> (Level, String) {
+/// A record as a log line; `end` is how the script failed of which it tells, if it does.
+pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {
         Record::Path { path, from: PathState::Blind, to: PathState::Unproven } => {
@@ -75,13 +74,13 @@ pub fn sentence(record: &Record, age: Span, names: &Names) -> (Level, String) {
         }
         Record::Fault { group, fault: cause } => (
             Level::Error,
-            format!("group {}: {}", names.group(group), fault(cause, names.scripts(group, age))),
+            format!("group {}: {}", names.group(group), fault(cause, names.scripts(group), end)),
         ),
         Record::Scripts { group, condition: how } => {
             let level = if how == Condition::Well { Level::Info } else { Level::Error };
             (
                 level,
-                format!("group {}: {}", names.group(group), condition(how, peer, names.scripts(group, age))),
+                format!("group {}: {}", names.group(group), condition(how, peer, names.scripts(group), end)),
             )
         }
         Record::Deaf { path, is_deaf: true } => (
@@ -123,7 +122,11 @@ pub fn sentence(record: &Record, age: Span, names: &Names) -> (Level, String) {
             let what = if is_start { "starts" } else { "stops" };
             (
                 Level::Info,
-                format!("group {}: {} {what}", names.group(group), names.scripts(group, age).name(script)),
+                format!(
+                    "group {}: {} {what}",
+                    names.group(group),
+                    self::script(names.scripts(group), script)
+                ),
             )
         }
         Record::Succeeded => {

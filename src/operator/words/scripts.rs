@@ -1,107 +1,110 @@
 //! How a group's scripts are, and why an order failed.
 
-use crosswire::pair::GroupId;
 use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
 
-/// How a script failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum ScriptEnd {
+/// How a script failed. A number for guard, agent and command to hand on: the kind above, what belongs to it
+/// below; zero where it is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScriptEnd(pub u32);
+
+/// Bits of what belongs to a kind: an exit code, a signal, milliseconds, an errno.
+const VALUE_BITS: u32 = 28;
+const MAX_VALUE: u32 = (1 << VALUE_BITS) - 1;
+const EXITED: u32 = 1;
+const KILLED: u32 = 2;
+const TIMED_OUT: u32 = 3;
+const NOT_RUN: u32 = 4;
+
+impl ScriptEnd {
+    /// Nobody knows how, or it did not fail.
+    pub const UNKNOWN: Self = Self(0);
+
     /// It ended by itself, with this exit code.
-    Exited(i32),
+    pub fn exited(code: i32) -> Self {
+        Self::new(EXITED, u32::try_from(code).unwrap_or(0))
+    }
+
     /// It was ended by this signal, which was not ours.
-    Killed(i32),
+    pub fn killed(signal: Signal) -> Self {
+        Self::new(KILLED, signal as u32)
+    }
+
     /// It was not done in this time.
-    TimedOut(Span),
-    /// There was no process for it: the kernel's word.
-    NotRun(i32),
-}
-
-/// A script that failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ScriptFailure {
-    /// How long ago.
-    pub ago: Span,
-    /// Of which group.
-    pub group: GroupId,
-    /// Which of its scripts.
-    pub script: u8,
-    /// It was stopped, else started or looked at.
-    pub is_stop: bool,
-    /// How.
-    pub end: ScriptEnd,
-}
-
-/// The scripts of a group, to be told of.
-#[derive(Clone, Copy)]
-pub struct Scripts<'a> {
-    /// Their names, one a line.
-    pub names: &'a str,
-    /// Which group's they are.
-    pub group: GroupId,
-    /// What has failed, of any group, the newest last.
-    pub failures: &'a [ScriptFailure],
-    /// What is told of happened so long ago.
-    pub age: Span,
-}
-
-impl Scripts<'_> {
-    /// Of a group that has none.
-    pub const NONE: Self = Self { names: "", group: GroupId(0), failures: &[], age: Span::ZERO };
-
-    /// What a script is called.
-    pub fn name(&self, index: u8) -> String {
-        let named = self.names.lines().nth(usize::from(index)).map(str::to_owned);
-        named.unwrap_or_else(|| format!("script {}", u32::from(index) + 1))
+    pub fn timed_out(limit: Span) -> Self {
+        Self::new(TIMED_OUT, u32::try_from(limit.as_ms()).unwrap_or(MAX_VALUE))
     }
 
-    /// How it failed, where that is known.
-    pub fn end(&self, index: u8, is_stop: bool) -> Option<ScriptEnd> {
-        let is_it = |failure: &&ScriptFailure| {
-            (failure.group, failure.script, failure.is_stop) == (self.group, index, is_stop)
-                && failure.ago >= self.age
+    /// There was no process for it.
+    pub fn not_run(errno: Errno) -> Self {
+        Self::new(NOT_RUN, errno as u32)
+    }
+
+    fn new(kind: u32, value: u32) -> Self {
+        Self(kind << VALUE_BITS | value.min(MAX_VALUE))
+    }
+
+    /// What a program is told: a code, and the number that belongs to it.
+    pub fn code(self) -> Option<(&'static str, u32)> {
+        let code = match self.0 >> VALUE_BITS {
+            EXITED => "exit_code",
+            KILLED => "signal",
+            TIMED_OUT => "time_limit_ms",
+            NOT_RUN => "errno",
+            _ => return None,
         };
-        self.failures.iter().rev().find(is_it).map(|failure| failure.end)
+        Some((code, self.0 & MAX_VALUE))
     }
 
-    /// The same in words, with what comes before them.
-    fn how(&self, before: &str, index: u8, is_stop: bool) -> String {
-        let how = match self.end(index, is_stop) {
-            None => return String::new(),
-            Some(ScriptEnd::Exited(code)) => format!("exit code {code}"),
-            Some(ScriptEnd::Killed(signal)) => match Signal::try_from(signal) {
-                Ok(signal) => format!("ended by {signal}"),
-                Err(_) => format!("ended by signal {signal}"),
-            },
-            Some(ScriptEnd::TimedOut(limit)) => format!("not done in {limit}"),
-            Some(ScriptEnd::NotRun(errno)) => format!("cannot be run: {}", Errno::from_raw(errno).desc()),
-        };
-        format!("{before}{how}")
+    /// In words, with what comes before them; empty where it is not known.
+    fn words(self, before: &str) -> String {
+        let value = self.0 & MAX_VALUE;
+        let number = i32::try_from(value).unwrap_or(0);
+        match self.0 >> VALUE_BITS {
+            EXITED => format!("{before}exit code {value}"),
+            KILLED => {
+                let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
+                format!("{before}ended by {name}")
+            }
+            TIMED_OUT => format!("{before}not done in {}", Span::from_ms(value.into())),
+            NOT_RUN => format!("{before}cannot be run: {}", Errno::from_raw(number).desc()),
+            _ => String::new(),
+        }
     }
 }
 
-/// How the scripts of a group are.
-pub fn condition(condition: Condition, peer: &str, scripts: Scripts<'_>) -> String {
-    let (index, is_stop, how) = match condition {
+/// Which script it is that failed, and whether it was stopped; else it was started or looked at.
+pub fn failed(fault: Option<Fault>, condition: Condition) -> Option<(u8, bool)> {
+    match (fault, condition) {
+        (Some(Fault::ScriptStop(script)), _) | (_, Condition::Stuck(script)) => Some((script, true)),
+        (Some(Fault::ScriptStart(script)), _)
+        | (_, Condition::Restarting(script) | Condition::Unfit(script)) => Some((script, false)),
+        (_, Condition::Well) => None,
+    }
+}
+
+/// How the scripts of a group are; `scripts` are their names, one a line, and `end` is how the one failed
+/// that is meant.
+pub fn condition(condition: Condition, peer: &str, scripts: &str, end: ScriptEnd) -> String {
+    let (index, how) = match condition {
         Condition::Well => return "its scripts are well".to_string(),
-        Condition::Restarting(index) => (index, false, "has failed: it is started again here"),
+        Condition::Restarting(index) => (index, "has failed: it is started again here"),
         Condition::Unfit(index) => {
-            let how = scripts.how(", ", index, false);
             return format!(
-                "{} fails again and again{how}: {peer} shall serve, if it can",
-                scripts.name(index)
+                "{} fails again and again{}: {peer} shall serve, if it can",
+                script(scripts, index),
+                end.words(", ")
             );
         }
-        Condition::Stuck(index) => (index, true, "has failed and does not stop"),
+        Condition::Stuck(index) => (index, "has failed and does not stop"),
     };
-    format!("{} {how}{}", scripts.name(index), scripts.how("; ", index, is_stop))
+    format!("{} {how}{}", script(scripts, index), end.words("; "))
 }
 
-/// Why an order failed.
-pub fn fault(fault: Fault, scripts: Scripts<'_>) -> String {
+/// Why an order failed; the same.
+pub fn fault(fault: Fault, scripts: &str, end: ScriptEnd) -> String {
     match fault {
         Fault::TooLate => "an order reached the guard too late and was not carried out".to_string(),
         Fault::OutOfOrder => "the guard does not hold what it was asked to renew".to_string(),
@@ -115,11 +118,10 @@ pub fn fault(fault: Fault, scripts: Scripts<'_>) -> String {
         Fault::NoWatchdog => "the watchdog cannot be armed, and nothing is held without it".to_string(),
         Fault::NoFence => "no fence could be confirmed".to_string(),
         Fault::ScriptStart(index) => {
-            format!("{} did not start{}", scripts.name(index), scripts.how(": ", index, false))
+            format!("{} did not start{}", script(scripts, index), end.words(": "))
         }
         Fault::ScriptStop(index) => {
-            let how = scripts.how(": ", index, true);
-            format!("{} did not stop{how}; its addresses are gone", scripts.name(index))
+            format!("{} did not stop{}; its addresses are gone", script(scripts, index), end.words(": "))
         }
         Fault::Refused(index, errno) => {
             let word = Errno::from_raw(errno).desc();
@@ -128,43 +130,56 @@ pub fn fault(fault: Fault, scripts: Scripts<'_>) -> String {
     }
 }
 
+/// What a script is called; `scripts` are the names of its group's, one a line.
+pub fn script(scripts: &str, index: u8) -> String {
+    let named = scripts.lines().nth(usize::from(index)).map(str::to_owned);
+    named.unwrap_or_else(|| format!("script {}", u32::from(index) + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_with_how_its_own_script_ended_and_with_no_other_one() {
-        let s = Span::from_s;
-        let failure = |ago, script, is_stop, end| ScriptFailure {
-            ago: s(ago),
-            group: GroupId(0),
-            script,
-            is_stop,
-            end,
-        };
-        let failures = [
-            failure(90, 1, false, ScriptEnd::Exited(3)),
-            failure(60, 1, true, ScriptEnd::Killed(Signal::SIGSEGV as i32)),
-            failure(30, 1, false, ScriptEnd::TimedOut(s(5))),
-            failure(20, 0, false, ScriptEnd::NotRun(Errno::ENOENT as i32)),
+    fn a_failure_is_told_with_how_its_script_ended() {
+        let scripts = "lsb:a\nexec:/b\n";
+        let start = |end| fault(Fault::ScriptStart(1), scripts, end);
+        let limit = ScriptEnd::timed_out(Span::from_s(5));
+        assert_eq!(start(limit), "exec:/b did not start: not done in 5 s");
+        assert_eq!(start(ScriptEnd::exited(3)), "exec:/b did not start: exit code 3");
+        assert_eq!(start(ScriptEnd::UNKNOWN), "exec:/b did not start");
+        let gone = "exec:/b did not start: cannot be run: No such file or directory";
+        assert_eq!(start(ScriptEnd::not_run(Errno::ENOENT)), gone);
+        let killed = ScriptEnd::killed(Signal::SIGSEGV);
+        let stopped = "lsb:a did not stop: ended by SIGSEGV; its addresses are gone";
+        assert_eq!(fault(Fault::ScriptStop(0), scripts, killed), stopped);
+        let how = |how, end| condition(how, "gw2", scripts, end);
+        let again = "exec:/b has failed: it is started again here; not done in 5 s";
+        assert_eq!(how(Condition::Restarting(1), limit), again);
+        let unfit = "exec:/b fails again and again, exit code 7: gw2 shall serve, if it can";
+        assert_eq!(how(Condition::Unfit(1), ScriptEnd::exited(7)), unfit);
+        let stuck = "lsb:a has failed and does not stop";
+        assert_eq!(how(Condition::Stuck(0), ScriptEnd::UNKNOWN), stuck);
+    }
+
+    #[test]
+    fn what_a_program_is_told_of_a_failure_is_a_code_and_a_number() {
+        let ends = [
+            ScriptEnd::exited(255),
+            ScriptEnd::killed(Signal::SIGKILL),
+            ScriptEnd::timed_out(Span::from_s(600)),
+            ScriptEnd::not_run(Errno::EACCES),
+            ScriptEnd::UNKNOWN,
         ];
-        let of = |group, age| Scripts { names: "lsb:a\nexec:/b\n", group, failures: &failures, age: s(age) };
-        let said = |what: Fault, age| fault(what, of(GroupId(0), age));
-        assert_eq!(said(Fault::ScriptStart(1), 0), "exec:/b did not start: not done in 5 s");
-        assert_eq!(said(Fault::ScriptStart(1), 60), "exec:/b did not start: exit code 3");
-        assert_eq!(said(Fault::ScriptStart(1), 91), "exec:/b did not start");
-        let stopped = "exec:/b did not stop: ended by SIGSEGV; its addresses are gone";
-        assert_eq!(said(Fault::ScriptStop(1), 0), stopped);
-        let gone = "lsb:a did not start: cannot be run: No such file or directory";
-        assert_eq!(said(Fault::ScriptStart(0), 0), gone);
-        assert_eq!(fault(Fault::ScriptStart(0), of(GroupId(1), 0)), "lsb:a did not start");
-        let how = |how| condition(how, "gw2", of(GroupId(0), 0));
-        assert_eq!(
-            how(Condition::Restarting(1)),
-            "exec:/b has failed: it is started again here; not done in 5 s"
-        );
-        let unfit = "exec:/b fails again and again, not done in 5 s: gw2 shall serve, if it can";
-        assert_eq!(how(Condition::Unfit(1)), unfit);
-        assert_eq!(how(Condition::Stuck(0)), "lsb:a has failed and does not stop");
+        let told = [
+            Some(("exit_code", 255)),
+            Some(("signal", 9)),
+            Some(("time_limit_ms", 600_000)),
+            Some(("errno", 13)),
+            None,
+        ];
+        assert_eq!(ends.map(ScriptEnd::code), told);
+        let days = ScriptEnd::timed_out(Span::from_s(400_000)).code();
+        assert_eq!(days, Some(("time_limit_ms", MAX_VALUE)), "no kind but its own");
     }
 }
