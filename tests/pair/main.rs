@@ -22,6 +22,7 @@ mod families;
 mod floods;
 mod frozen;
 mod howto;
+mod incidents;
 mod interfaces;
 mod kills;
 mod last_resorts;
