@@ -2,7 +2,7 @@
 _crosswire() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run check cable-test status why peer handover takeover fence standby online maintenance reload keygen import --help --version"
+        words="run check cable-test status why peer handover takeover drill fence standby online maintenance reload keygen import --help --version"
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --check --help" ;;
@@ -13,6 +13,7 @@ _crosswire() {
         peer) words="--run-dir --cable --help" ;;
         handover) words="--run-dir --reason --help" ;;
         takeover) words="--run-dir --peer-is-off --reason --help" ;;
+        drill) words="--run-dir --yes --help" ;;
         fence) words="--config --node --test --help" ;;
         standby) words="--run-dir --force --reason --help" ;;
         online) words="--run-dir --help" ;;

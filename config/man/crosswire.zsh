@@ -10,6 +10,7 @@ commands=(
     'peer:Show what the other node says of itself, over the cable if the LAN is dead'
     'handover:Let the peer serve a group that this node serves'
     'takeover:Serve a group that the peer serves'
+    'drill:Rehearse\: hand a group over and back, and say for how long nobody answered'
     'fence:Try the fences without a failure'
     'standby:Hold nothing until told `online`\: the peer serves everything'
     'online:End standby\: this node may serve again'
@@ -92,6 +93,13 @@ takeover)
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--peer-is-off[You have seen that the peer is off\: replaces missing evidence, never the probe]' \
         '--reason=[Why, for the log]:TEXT: ' \
+        ':GROUP: ' \
+        '--help[Prints help information]'
+    ;;
+drill)
+    _arguments \
+        '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
+        '--yes[Do not ask first]' \
         ':GROUP: ' \
         '--help[Prints help information]'
     ;;

@@ -121,14 +121,15 @@ fn roles(report: &Report, group: &str) -> Option<(Role, Option<Role>)> {
     Some((report.node.groups.get(index)?.role, report.theirs(index).map(|said| said.role)))
 }
 
-enum Moved {
+/// How far a move is.
+pub(super) enum Moved {
     Done,
     Failed(String),
     NotYet,
 }
 
 /// How far the move is: who serves now, by this node's own role and by what its peer says.
-fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
+pub(super) fn moved(report: &Report, group: &str, wanted: Role) -> Moved {
     let Some((ours, theirs)) = roles(report, group) else { return Moved::NotYet };
     match (wanted, ours, theirs) {
         (Role::Active, Role::Active, _) | (Role::Backup, Role::Backup, Some(Role::Active)) => Moved::Done,

@@ -11,7 +11,7 @@ const HELP: &str = "Prints help information";
 const VERSION: &str = "Prints version information";
 
 /// What people type most, by command.
-const EXAMPLES: [(&str, &[&str]); 12] = [
+const EXAMPLES: [(&str, &[&str]); 13] = [
     ("run", &["crosswire run --foreground", "crosswire run --check && /etc/init.d/crosswire restart"]),
     ("check", &["crosswire check", "crosswire check --offline --config new.toml"]),
     (
@@ -24,6 +24,7 @@ const EXAMPLES: [(&str, &[&str]); 12] = [
     ("takeover", &["crosswire takeover gateway", "crosswire takeover gateway --peer-is-off"]),
     ("standby", &["crosswire standby --reason 'new disk'"]),
     ("maintenance", &["crosswire maintenance on --for 90m", "crosswire maintenance off"]),
+    ("drill", &["crosswire drill gateway"]),
     ("fence", &["crosswire fence --test"]),
     ("keygen", &["crosswire keygen", "crosswire keygen --rotate"]),
     ("import", &["crosswire import /etc/ha.d"]),

@@ -7,6 +7,8 @@ pub mod check;
 mod completion;
 #[cfg(feature = "workbench")]
 pub mod demo;
+#[cfg(feature = "drill")]
+pub mod drill;
 pub mod fence;
 mod handover;
 mod help;
@@ -71,6 +73,8 @@ static COMMANDS: &[Command] = &[
     command!(peer::PeerOptions, |options, out| peer::run(options, out).into()),
     command!(handover::HandoverOptions, |options, out| handover::handover(options, out).into()),
     command!(handover::TakeoverOptions, |options, out| handover::takeover(options, out).into()),
+    #[cfg(feature = "drill")]
+    command!(drill::DrillOptions, |options, out| drill::run(options, out).into()),
     command!(fence::FenceOptions, |options, out| fence::run(options, out).into()),
     command!(standby::StandbyOptions, |options, out| standby::standby(options, out).into()),
     command!(standby::OnlineOptions, |options, out| standby::online(options, out).into()),
@@ -92,6 +96,7 @@ fn is_left_out(name: &str) -> bool {
     match name {
         "import" => !cfg!(feature = "import"),
         "cable-test" => !cfg!(feature = "cable-test"),
+        "drill" => !cfg!(feature = "drill"),
         "demo" | "simulate" | "man" => !cfg!(feature = "workbench"),
         _ => false,
     }

@@ -35,6 +35,12 @@ impl Patience {
         Self { begun: now, moving_at: now, longest_move: Span::ZERO }
     }
 
+    /// What somebody else has seen.
+    #[cfg(feature = "drill")]
+    pub(super) fn see(&mut self, report: &Report) {
+        self.note(is_moving(report), report.longest_move, now());
+    }
+
     /// What a look has shown.
     fn note(&mut self, is_moving: bool, longest_move: Span, now: Instant) {
         self.longest_move = longest_move;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crosswire::pair::Side;
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
@@ -252,5 +252,52 @@ fn row_21_both_asked_at_once() {
             println!("row 21, {commands:?}: outage {outage}, {holder:?} serves; {said:?}");
             scene.assert_never_both();
         }
+    });
+}
+
+/// The outages that a drill tells of.
+fn measured(said: &str) -> Vec<Span> {
+    let outage = |line: &str| {
+        let told = line.strip_suffix(" at most")?.rsplit_once(" for ")?.1;
+        let (number, unit) = told.split_once(' ')?;
+        let number: f64 = number.parse().ok()?;
+        let us = number * if unit == "ms" { 1_000.0 } else { 1_000_000.0 };
+        Some(Span::from_us(us as u64))
+    };
+    said.lines().filter_map(outage).collect()
+}
+
+/// Operator: `drill` on either node. Required: refused where nobody says yes and while the pair is not well;
+/// else the group goes over and comes back, and the longest outage that is told is the one that the client
+/// sees.
+#[test]
+fn a_drill_goes_over_and_back_and_tells_the_outage_that_the_client_sees() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let start = now();
+        let said = scene.say(Side::A, &["drill", GROUP]);
+        assert_eq!((said.code, said.text.lines().count()), (Some(1), 1), "nobody was asked: {said:?}");
+        scene.cable().cut();
+        scene.expect_soon("jeopardy", PATIENCE, |scene| scene.is_in_jeopardy(Side::A));
+        let said = scene.say(Side::A, &["drill", "--yes", GROUP]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.text.contains("DEGRADED: serial is down"), "{said:?}");
+        scene.assert_nothing_moved(Side::A, start);
+        scene.heal().expect("mended");
+        scene.settle(Side::A);
+        for side in BOTH {
+            let start = now();
+            let said = scene.say(side, &["drill", "--yes", GROUP]);
+            assert_eq!(said.code, Some(0), "{said:?}");
+            let [over, back] = measured(&said.text)[..] else { panic!("{said:?}") };
+            assert!(said.text.starts_with("handed over: gw2 serves gateway after "), "{said:?}");
+            assert!(said.text.contains("\nhanded back: gw1 serves gateway after "), "{said:?}");
+            let client = scene.ping().longest_gap_since(start);
+            println!("drill on {side:?}: {over} and {back}, the client {client}");
+            let longest = over.max(back);
+            assert!(longest <= client + at_most(50) && client <= longest + at_most(50), "{said:?} {client}");
+            scene.settle(Side::A);
+        }
+        scene.assert_never_both();
     });
 }

@@ -1,0 +1,97 @@
+//! For how long nobody had a service address: seen from this box. While it has the address itself, its kernel
+//! says so; else the wire is asked, and who answers has it. So each move is measured where the address is
+//! not: by the node that waits for the other one to answer, not by the one that has just taken it.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crosswire::time::{Instant, Span};
+use nix::unistd::read;
+
+use crate::agent::probe_replies;
+use crate::clock::now;
+use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
+use crate::guard::kernel::probe;
+use crate::settings::neighbours::is_own;
+
+/// Between two questions: what is measured may be too long by so much.
+const ASK_EVERY: Duration = Duration::from_millis(4);
+/// Room for an ARP packet or a neighbour advertisement.
+const FRAME_BYTES: usize = 256;
+
+/// Sees who has an address.
+pub struct Watch {
+    sender: Sender,
+    listener: Listener,
+    interface: String,
+    /// The address.
+    pub ip: IpAddr,
+    seen_at: Instant,
+    longest: Span,
+}
+
+impl Watch {
+    /// Of the first address of a group that holds these things; none where it has none.
+    ///
+    /// # Errors
+    /// What the kernel says, such as `PermissionDenied`.
+    pub fn open(contents: &[String]) -> io::Result<Option<Self>> {
+        let Some((ip, interface)) = contents.iter().find_map(|held| address(held)) else { return Ok(None) };
+        let hears = if ip.is_ipv4() { Hears::Arp } else { Hears::NeighbourDiscovery };
+        let listener = Listener::open(interface, hears, &[ip])?;
+        let (sender, interface) = (Sender::open()?, interface.to_owned());
+        Ok(Some(Self { sender, listener, interface, ip, seen_at: now(), longest: Span::ZERO }))
+    }
+
+    /// From now on.
+    pub fn begin(&mut self) {
+        (self.seen_at, self.longest) = (now(), Span::ZERO);
+    }
+
+    /// When somebody was last seen to have it, and the longest time since the beginning in which nobody was.
+    pub fn seen(&self) -> (Instant, Span) {
+        (self.seen_at, self.longest)
+    }
+
+    /// Asks, and waits for the answer.
+    pub fn look(&mut self) {
+        if is_own(self.ip) {
+            self.note();
+        } else {
+            let _ = probe::ask(&self.sender, &self.interface, self.ip, None);
+        }
+        std::thread::sleep(ASK_EVERY);
+        let mut frame = [0; FRAME_BYTES];
+        while let Ok(length) = read(&self.listener.socket, &mut frame) {
+            let answer = probe_replies::parse(frame.get(..length).unwrap_or_default(), self.listener.mac);
+            if answer.is_some_and(|answer| answer.ip == self.ip && answer.mac != self.listener.mac) {
+                self.note();
+            }
+        }
+    }
+
+    fn note(&mut self) {
+        let at = now();
+        self.longest = self.longest.max(at.since(self.seen_at));
+        self.seen_at = at;
+    }
+}
+
+/// `10.0.0.100/24@eth0`
+fn address(held: &str) -> Option<(IpAddr, &str)> {
+    let (ip, rest) = held.split_once('/')?;
+    Some((ip.parse().ok()?, rest.split_once('@')?.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_address_of_a_group_is_found_among_all_that_it_holds() {
+        assert_eq!(address("10.0.0.100/24@eth0"), Some(([10, 0, 0, 100].into(), "eth0")));
+        assert_eq!(address("fd00::1/64@eth1").map(|(ip, _)| ip.is_ipv6()), Some(true));
+        assert_eq!(["route default via 10.0.0.1", "exec:/a/b@c", "lsb:x"].map(address), [None; 3]);
+    }
+}
