@@ -389,16 +389,12 @@ fn own_inability(report: &Report) -> String {
         if !group.has_carrier {
             return format!("an interface of {name} has no carrier");
         }
+        let (scripts, end) = (report.scripts(index), report.end(index));
         if group.condition != Condition::Well {
-            return words::condition(
-                group.condition,
-                report.names()[1],
-                report.scripts(index),
-                report.end(index),
-            );
+            return words::condition(group.condition, report.names()[1], scripts, end);
         }
         if let Some(fault) = group.fault.filter(|_| group.unable.is_some()) {
-            return words::fault(fault, report.scripts(index), report.end(index));
+            return words::fault(fault, scripts, end);
         }
     }
     String::new()

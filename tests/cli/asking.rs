@@ -76,8 +76,8 @@ fn has_others() -> bool {
 
 fn not_allowed(run_dir: &Path) -> String {
     format!(
-        "not allowed to ask the daemon in {}: run this as root, or ask for status, why or peer as a member of \
-            its group\n",
+        "not allowed to ask the daemon in {}: run this as root, or ask for status, why or peer as a member \
+            of its group\n",
         run_dir.display()
     )
 }

@@ -102,8 +102,8 @@ fn the_first_lines_name_state_and_cause() {
         let line = "gw1 is in maintenance; gw1 serves gateway";
         let whys = [
             "maintenance: nothing is moved for TIME (TIME ago)",
-            "gw2 does not take gateway: gw1 was last heard in maintenance: nothing is moved until that is over \
-                (TIME ago)",
+            "gw2 does not take gateway: gw1 was last heard in maintenance: nothing is moved until that is \
+                over (TIME ago)",
         ];
         expect(&scene, "maintenance", whys.map(|why| (4, line, why)));
         assert!(scene.say(Side::A, &["status"]).text.contains("new kernel"), "its reason");
@@ -126,8 +126,8 @@ fn the_first_lines_name_state_and_cause() {
             run_dir.display()
         );
         let line = "gw2 serves gateway; gw1 is off or hangs: nobody could take over";
-        let why = "gw2 took gateway: gw1's box lives, its daemon does not: its kernel let the address go when \
-            the lease was over (TIME ago)";
+        let why = "gw2 took gateway: gw1's box lives, its daemon does not: its kernel let the address go \
+            when the lease was over (TIME ago)";
         expect(&scene, "a frozen daemon behind a full cable", [(6, &hangs, &hangs), (4, line, why)]);
         scene.signal_all(Side::A, Signal::SIGCONT).expect("both go on");
         scene.assert_never_both();
