@@ -166,10 +166,7 @@ fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
             (Exit::NotAllowed, what)
         }
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            let what = format!(
-                "the daemon in {dir} ended the connection: ask again; if it does so each time, it is of \
-                    another version: restart it"
-            );
+            let what = format!("the daemon in {dir} ended the connection: ask again, or restart it");
             (Exit::Refused, what)
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

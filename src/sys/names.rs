@@ -10,33 +10,34 @@ const GROUPS: &str = "/etc/group";
 
 /// The user of that name, and its group.
 pub fn user(name: &str) -> Option<(Uid, Gid)> {
-    let text = text_of(USERS);
-    let mut numbers = entry(&text, name)?.map(str::parse);
-    Some((Uid::from_raw(numbers.next()?.ok()?), Gid::from_raw(numbers.next()?.ok()?)))
+    let (uid, gid) = numbers(USERS, name)?;
+    Some((Uid::from_raw(uid), Gid::from_raw(gid?)))
 }
 
 /// The group of that name.
 pub fn group(name: &str) -> Option<Gid> {
-    let text = text_of(GROUPS);
-    entry(&text, name)?.next()?.parse().ok().map(Gid::from_raw)
+    numbers(GROUPS, name).map(|(gid, _)| Gid::from_raw(gid))
+}
+
+/// The number behind a name and its password, and the one behind that, where it is one. One copy for both
+/// files: the router has little room.
+#[inline(never)]
+fn numbers(file: &str, name: &str) -> Option<(u32, Option<u32>)> {
+    let text = text_of(file);
+    let entry = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let mut fields = entry.split(':').skip(1);
+    let mut number = || fields.next()?.parse().ok();
+    Some((number()?, number()))
 }
 
 /// A user or a group has it.
 pub fn is_known(id: u32) -> bool {
-    [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(|line| has_number(line, id)))
-}
-
-fn has_number(line: &str, id: u32) -> bool {
-    line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id)
-}
-
-/// What stands behind a name and its password.
-fn entry<'t>(text: &'t str, name: &str) -> Option<std::iter::Skip<std::str::Split<'t, char>>> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(rest.split(':').skip(1))
+    let has = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id);
+    [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(has))
 }
 
 /// Empty where there is none. Whatever is no UTF-8 in it is in names of people.
+#[inline(never)]
 fn text_of(file: &str) -> String {
     String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()
 }
