@@ -91,8 +91,9 @@
 //!    of what may not be held any longer: an old heartbeat cannot renew what has lapsed.
 //! 4. The path's [`Detector`](health::Detector) notes the instant, and [`Peer`](health::Peer) what was said:
 //!    which of our beats the peer has heard, what it holds under which term, how it stands.
-//! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`. Only now silence is
-//!    judged: path states, then the [`verdict`](quorum::verdict::verdict), then for each group a
+//! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`; before the deadline only
+//!    if something [stirred](quorum::Node::is_stirred) the node. Only now silence is judged: path states,
+//!    then the [`verdict`](quorum::verdict::verdict), then for each group a
 //!    [`Situation`](quorum::facts::Situation).
 //! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision: of a backup by the rules
 //!    of [`takeover`](quorum::takeover). Say the peer is dead: a probe has been asking the wire since every

@@ -9,6 +9,8 @@
 //!   buffer is heard before its absence could be believed.
 //! * Before it looks at any event, a step lets go of what may not be held any longer. So a lapsed lease is
 //!   released before an old heartbeat could excuse it.
+//! * Before [`Node::due_at`] a tick may be left out unless [`Node::is_stirred`]: what was handed in only puts
+//!   deadlines off.
 //! * Carry the effects out in their order before the next step.
 //! * Say every interval that the guard lives ([`Event::GuardAlive`]), if it does. Every outcome of an order
 //!   says so too.
