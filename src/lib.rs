@@ -215,6 +215,7 @@ extern crate std;
 
 pub mod config;
 pub mod custody;
+pub mod encode;
 pub mod frame;
 pub mod health;
 pub mod limit;

@@ -12,6 +12,7 @@
 //! All but the lengths is postcard. Decisions are a checksum of what the node asked for, without what it
 //! sends: whoever repeats the events has no key to seal it with.
 
+use crate::encode::to_slice;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Beat, Body, Version};
@@ -99,7 +100,7 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Recorder<Room> {
         (self.last_at, self.beat) = (now, None);
         self.set_used(half, 0);
         let written = self.free(half).split_at_mut_checked(NODE_LENGTH_BYTES).and_then(|(length, rest)| {
-            let bytes = postcard::to_slice(&(now, node), rest).ok()?.len();
+            let bytes = to_slice(&(now, node), rest)?.len();
             length.copy_from_slice(&u32::try_from(bytes).ok()?.to_le_bytes());
             Some(NODE_LENGTH_BYTES + bytes)
         });
@@ -133,7 +134,7 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Tape for Recorder<Room> {
         let after = now.since(self.last_at);
         let entry = Entry { after, event, beat, number, decisions: decisions(effects) };
         let written = self.free(half).split_at_mut_checked(ENTRY_LENGTH_BYTES).and_then(|(length, rest)| {
-            let bytes = postcard::to_slice(&entry, rest).ok()?.len();
+            let bytes = to_slice(&entry, rest)?.len();
             length.copy_from_slice(&u16::try_from(bytes).ok()?.to_le_bytes());
             Some(ENTRY_LENGTH_BYTES + bytes)
         });
@@ -154,15 +155,15 @@ pub fn decisions(effects: &[Effect]) -> u32 {
     let mut hash = 0;
     for effect in effects {
         let written = match effect {
-            Effect::Order(ticket) => postcard::to_slice(&(0u8, ticket), &mut room),
-            Effect::Record(record) => postcard::to_slice(&(1u8, record), &mut room),
-            Effect::Reply(reply) => postcard::to_slice(&(2u8, reply), &mut room),
-            Effect::ShowHolding(is_holding) => postcard::to_slice(&(3u8, is_holding), &mut room),
-            Effect::Exit => postcard::to_slice(&4u8, &mut room),
-            Effect::AskForPeer => postcard::to_slice(&5u8, &mut room),
+            Effect::Order(ticket) => to_slice(&(0u8, ticket), &mut room),
+            Effect::Record(record) => to_slice(&(1u8, record), &mut room),
+            Effect::Reply(reply) => to_slice(&(2u8, reply), &mut room),
+            Effect::ShowHolding(is_holding) => to_slice(&(3u8, is_holding), &mut room),
+            Effect::Exit => to_slice(&4u8, &mut room),
+            Effect::AskForPeer => to_slice(&5u8, &mut room),
             Effect::Send(..) | Effect::Aside(..) | Effect::AskWitnesses | Effect::Deposit => continue,
         };
-        debug_assert!(written.is_ok(), "no effect is longer than the room for it");
+        debug_assert!(written.is_some(), "no effect is longer than the room for it");
         for byte in written.into_iter().flatten() {
             let before = if hash == 0 { FNV_BASIS } else { hash };
             hash = (before ^ u32::from(*byte)).wrapping_mul(FNV_PRIME);

@@ -1,5 +1,6 @@
 //! The agent's end of the socket pair.
 
+use crosswire::encode::to_slice;
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -74,7 +75,7 @@ impl GuardEnd {
     pub fn deposit(&self, deposit: &Deposit, is_in_maintenance: bool) {
         self.put(&ToGuard::Maintenance(is_in_maintenance), &[]);
         let mut room = [0; MAX_DEPOSIT_BYTES];
-        if let Ok(bytes) = succession::encode(deposit, &mut room) {
+        if let Some(bytes) = succession::encode(deposit, &mut room) {
             self.put(&ToGuard::Deposit, bytes);
         }
         self.flush();
@@ -83,7 +84,7 @@ impl GuardEnd {
     /// Puts a message, and what belongs behind it, into the datagram that leaves next.
     fn put(&self, message: &ToGuard, behind: &[u8]) {
         let mut room = [0; MAX_MESSAGE_BYTES];
-        let Ok(bytes) = postcard::to_slice(message, &mut room) else { return };
+        let Some(bytes) = to_slice(message, &mut room) else { return };
         if self.outbox.borrow().len() + bytes.len() + behind.len() > MAX_DATAGRAM_BYTES {
             self.flush();
         }

@@ -1,5 +1,6 @@
 //! The heartbeat of protocol 1, as postcard sees it. Frozen: boxes in the field speak it.
 
+use crate::encode::to_slice;
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +33,8 @@ const FLAGS: u8 = 0b11_1111;
 /// Writes the payload. What this version has no word for is left out, or said with the nearest that is as
 /// careful.
 ///
-/// # Errors
-/// None within the bounds of [`crate::config`]; `Err` if `room` is too small.
-pub(super) fn encode<'a>(beat: &Beat, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
+/// `None` if `room` is too small, which it is not within the bounds of [`crate::config`].
+pub(super) fn encode<'a>(beat: &Beat, room: &'a mut [u8]) -> Option<&'a mut [u8]> {
     let ack = match beat.ack {
         Ack::Whole(number) => number,
         Ack::Low(_) => 0,
@@ -54,7 +54,7 @@ pub(super) fn encode<'a>(beat: &Beat, room: &'a mut [u8]) -> Result<&'a mut [u8]
         digest: beat.digest,
         release: beat.release,
     };
-    postcard::to_slice(&compact, room)
+    to_slice(&compact, room)
 }
 
 /// Who is not ready cannot serve: that is all that this version can say.

@@ -4,6 +4,7 @@ use super::aside::{Ask, MAX_CHUNK_BYTES, Subject, Tell};
 use super::message::{Build, Give, Incarnation, SessionValue, decode_all};
 use super::version::Version;
 use super::{BUILD, Body, push};
+use crate::encode::to_slice;
 
 /// Writes a session message behind the header. Protocol 2 tells the build of the sender too.
 pub(super) fn write_give(version: Version, give: &Give, body: &mut Body) {
@@ -105,5 +106,5 @@ pub(super) fn read_tell(version: Version, payload: &[u8]) -> Option<Tell> {
 fn write_by_postcard(value: &impl serde::Serialize, body: &mut Body) {
     let mut room = [0; super::MAX_BODY_BYTES];
     // Cannot fail: the longest of them is far shorter than a body.
-    push(body, postcard::to_slice(value, &mut room).unwrap_or(&mut []));
+    push(body, to_slice(value, &mut room).unwrap_or(&mut []));
 }

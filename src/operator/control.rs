@@ -1,6 +1,7 @@
 //! What the commands and the running agent say to each other over the control socket: one postcard message a
 //! packet.
 
+use crosswire::encode::to_slice;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -427,7 +428,7 @@ fn packet_socket(flags: SockFlag) -> nix::Result<OwnedFd> {
 /// A message as a packet; `None` if it is too long for one.
 pub fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
     let mut room = vec![0; MAX_MESSAGE_BYTES];
-    postcard::to_slice(message, &mut room).ok().map(|bytes| bytes.to_vec())
+    to_slice(message, &mut room).map(|bytes| bytes.to_vec())
 }
 
 /// A packet as a message, if it is one and nothing else.

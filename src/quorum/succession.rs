@@ -12,6 +12,7 @@
 //! The right to take is *not* handed over: before this run has heard the peer, the peer's silence means
 //! nothing to a backup, as after any start.
 
+use crate::encode::to_slice;
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -172,12 +173,10 @@ pub struct Succession {
     pub last_token: Token,
 }
 
-/// Puts a deposit into its compact form.
-///
-/// # Errors
-/// None within the bounds of [`crate::config`].
-pub fn encode<'a>(deposit: &Deposit, room: &'a mut [u8]) -> Result<&'a mut [u8], postcard::Error> {
-    postcard::to_slice(deposit, room)
+/// Puts a deposit into its compact form; `None` if `room` is too small, which one of [`MAX_DEPOSIT_BYTES`] is
+/// not within the bounds of [`crate::config`].
+pub fn encode<'a>(deposit: &Deposit, room: &'a mut [u8]) -> Option<&'a mut [u8]> {
+    to_slice(deposit, room)
 }
 
 /// Reads a whole deposit; bytes behind it are an error. The agent that wrote it may have been broken or taken

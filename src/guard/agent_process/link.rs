@@ -1,5 +1,6 @@
 //! The guard's end of the socket pair: messages both ways, and descriptors to the agent. It never waits.
 
+use crosswire::encode::to_slice;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -139,7 +140,7 @@ impl AgentLink {
 #[inline(never)]
 fn encode(message: &FromGuard) -> Vec<u8> {
     let mut room = [0; MAX_MESSAGE_BYTES];
-    postcard::to_slice(message, &mut room).map(|bytes| bytes.to_vec()).unwrap_or_default()
+    to_slice(message, &mut room).map(|bytes| bytes.to_vec()).unwrap_or_default()
 }
 
 impl AsFd for AgentLink {
