@@ -69,6 +69,8 @@ impl Node {
         // A request for a group that has lapsed is made anew on the next tick.
         let asks_back =
             |(id, group): (GroupId, &Group)| group.role == Role::Backup && now >= self.failback_at(id, group);
+        // A deadline that is over would lie ahead again once the peer acknowledges the next beat.
+        let does_serve = self.groups.iter().any(|group| group.role == Role::Active);
         self.paths.iter().all(|path| path.state == PathState::OnTime)
             && self.well_since.is_some()
             && !self.has_said_jeopardy
@@ -80,6 +82,7 @@ impl Node {
             && self.restraint == Restraint::default()
             && self.groups.iter().all(Group::is_at_rest)
             && !self.policy.group_ids().zip(&self.groups).any(asks_back)
+            && (!does_serve || now < self.forced_release_at())
             && self.peer.beat().is_some_and(Beat::is_at_rest)
     }
 }
