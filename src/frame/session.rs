@@ -54,6 +54,9 @@ struct Adopted {
     expects: SessionValue,
     /// What our frames to it echo.
     gives: SessionValue,
+    /// The number of the message that gave it. One that was sent earlier, and came later by a slower path,
+    /// may give a value that its sender has forgotten since.
+    given_by: u32,
     /// A beat of it has come: it has adopted us too, and the handshake is over.
     is_mutual: bool,
     /// Newest number heard, per path.
@@ -390,8 +393,11 @@ impl Session {
         }
         match &mut self.peer {
             Some(peer) if peer.incarnation == header.incarnation && peer.expects == header.echo => {
-                let is_owed = peer.gives != value || is_repeated;
-                peer.gives = value;
+                let is_newest = header.number > peer.given_by;
+                let is_owed = is_newest && (peer.gives != value || is_repeated);
+                if is_newest {
+                    (peer.gives, peer.given_by) = (value, header.number);
+                }
                 self.note_number(path, header.number);
                 if is_owed { Accepted::Asked(self.answer(header, value)) } else { Accepted::Nothing }
             }
@@ -412,6 +418,7 @@ impl Session {
             version: header.version,
             expects: header.echo,
             gives,
+            given_by: header.number,
             is_mutual: false,
             // Numbers are common to all paths: what this incarnation sent before is old on every one of them.
             newest: [header.number; MAX_PATHS],

@@ -115,6 +115,33 @@ fn a_lost_last_answer_is_given_again() {
 }
 
 #[test]
+fn a_greeting_that_comes_late_by_a_slower_path_takes_nothing_back() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let answered = |by: &mut Session, now: Instant, path: PathId, body: &Body| {
+        let kind = if path == SERIAL { PathKind::Serial } else { PathKind::Lan };
+        match by.receive(now, path, kind, body) {
+            Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) => Some(by.seal_answer(path, answer)),
+            Ok(Accepted::Nothing) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    let hello = y.seal_hello(Version::NEWEST, LAN);
+    let reply = answered(&mut x, at(0), LAN, &hello).expect("an answer");
+    let echo = answered(&mut y, at(0), LAN, &reply).expect("an answer");
+    let last = answered(&mut x, at(0), LAN, &echo).expect("X has adopted Y");
+    let hello = y.seal_hello(Version::NEWEST, SERIAL);
+    let slow = answered(&mut x, at(0), SERIAL, &hello).expect("an answer");
+    // Y hangs, and what it gives has changed when it reads on: the cable first.
+    let later = at(1_000) + GENERATION;
+    let outdated = answered(&mut y, later, SERIAL, &slow).expect("an answer");
+    let newest = answered(&mut y, later, LAN, &last).expect("Y has adopted X, by what it gave first");
+    answered(&mut x, later, LAN, &newest);
+    answered(&mut x, later, SERIAL, &outdated);
+    let beat = beat_from(&mut x, LAN);
+    assert!(matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))), "what Y has forgotten is not echoed");
+}
+
+#[test]
 fn a_recorded_beat_counts_once() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
     shake(&mut x, &mut y, at(0));
