@@ -30,7 +30,7 @@
 //! * [`time`], [`pair`], [`config`], [`reasons`], [`resource`]: plain types that the folders share. Instants
 //!   and spans; sides, paths, groups and what nodes say of themselves; what both nodes agreed on; why
 //!   something was or was not done; what the guard can be told to do and what came of it. [`limit`] makes a
-//!   flood of events one line and a count.
+//!   flood of events one line and a count, [`encode`] values bytes.
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
 //!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is what is said.

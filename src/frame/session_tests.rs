@@ -138,7 +138,10 @@ fn a_greeting_that_comes_late_by_a_slower_path_takes_nothing_back() {
     answered(&mut x, later, LAN, &newest);
     answered(&mut x, later, SERIAL, &outdated);
     let beat = beat_from(&mut x, LAN);
-    assert!(matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))), "what Y has forgotten is not echoed");
+    assert!(
+        matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))),
+        "what Y has forgotten is not echoed"
+    );
 }
 
 #[test]
@@ -192,6 +195,7 @@ fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
         version: Version::One,
         expects: SessionValue::NONE,
         gives: SessionValue([9; 4]),
+        given_by: 0,
         is_mutual: true,
         newest: [0; MAX_PATHS],
         newest_aside: [0; MAX_PATHS],
