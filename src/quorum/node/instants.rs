@@ -136,7 +136,10 @@ impl Node {
         };
         let stopped = timing::scripts_bound(self.slowest_dead_after(), Span::from_s(u64::from(armed.stop_s)));
         let watchdog = Span::from_s(u64::from(armed.watchdog_s));
-        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + self.pace());
+        // An interval may lie between what was heard and what its guard did last, and another one before it
+        // looks again.
+        let looks = self.pace() + self.pace();
+        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + looks);
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 
