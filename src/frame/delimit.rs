@@ -26,7 +26,7 @@ pub fn wrap(body: &Body) -> Line {
             put(&mut line, 1);
         } else {
             put(&mut line, *byte);
-            // Before each run of bytes that are not zero stands how far the next zero is.
+            // The code before a run of bytes that are not zero says how far the next zero is.
             line.get_mut(code_at).into_iter().for_each(|code| *code = code.wrapping_add(1));
         }
     }

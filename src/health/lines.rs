@@ -82,7 +82,7 @@ impl LineWatch {
         }
     }
 
-    /// They were seen like that half an interval ago or later: to note that again would change nothing.
+    /// They were seen like that less than half an interval ago: to note it again would say nothing new.
     pub fn knows(&self, now: Instant, lines: Option<Lines>, interval: Span) -> bool {
         let is_fresh = self.seen_at.is_some_and(|at| now.since(at) < interval.fraction(1, 2));
         self.lines == lines && is_fresh

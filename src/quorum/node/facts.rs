@@ -116,7 +116,7 @@ impl Node {
     /// When the peer has seen more witnesses than we do for so long that a lost answer does not explain it.
     /// The wait is longer each time that the group has moved before.
     pub(super) fn outseen_at(&self, group: &Group) -> Instant {
-        let twice = self.pace() + self.pace();
+        let twice = self.two_beats();
         let wait = if group.flaps == 0 { twice } else { group.failback_wait(twice) };
         self.outseen_since.map_or(Instant::NEVER, |since| since + wait)
     }

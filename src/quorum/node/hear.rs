@@ -54,7 +54,7 @@ impl Node {
         self.note_digest(beat.digest != self.policy.digest, effects);
         self.newest_number = self.newest_number.max(number);
         let before = self.before_beat(now);
-        self.is_stirred |= !self.is_routine_beat(now, path, beat, before);
+        self.is_stirred = self.is_stirred || !self.is_routine_beat(now, path, beat, before);
         let as_of = self.arrivals.note(number, now);
         self.note_heard(now, path, as_of);
         if let Some(here) = self.paths.get_mut(path.index()) {

@@ -15,6 +15,11 @@ impl Node {
         self.policy.interval().max(self.peer.interval())
     }
 
+    /// How long what one says may take until the other one's answer is heard.
+    pub(super) fn two_beats(&self) -> Span {
+        self.pace() + self.pace()
+    }
+
     /// The longest dead_after of any path, by the slower of both files.
     pub(super) fn slowest_dead_after(&self) -> Span {
         self.paths.iter().map(|path| path.detector.dead_after()).max().unwrap_or_default()
@@ -53,7 +58,7 @@ impl Node {
 
     /// When the peer has heard that we would take what nobody holds.
     pub(super) fn claimed_at(&self, group: &Group) -> Instant {
-        group.claims_since.map_or(Instant::NEVER, |since| since + self.pace() + self.pace())
+        group.claims_since.map_or(Instant::NEVER, |since| since + self.two_beats())
     }
 
     /// When the peer's watchdog must have fired, for an exclusive group; never for any other.
@@ -138,8 +143,7 @@ impl Node {
         let watchdog = Span::from_s(u64::from(armed.watchdog_s));
         // An interval may lie between what was heard and what its guard did last, and another one before it
         // looks again.
-        let looks = self.pace() + self.pace();
-        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + looks);
+        let fires_at = last_sign_at + timing::with_drift(stopped + watchdog + self.two_beats());
         if armed.watchdog_s == 0 { Instant::NEVER } else { fires_at }
     }
 

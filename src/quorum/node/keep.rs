@@ -62,7 +62,7 @@ impl Node {
     /// Tells the operator that both serve. Two that serve settle it within two beats; if they have not,
     /// somebody has to be told while it lasts.
     fn shout_tie(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let (patience, longest) = (self.pace() + self.pace(), self.slowest_dead_after());
+        let (patience, longest) = (self.two_beats(), self.slowest_dead_after());
         let acked_at = self.peer.acked_at();
         let tied = self.groups.get_mut(id.index()).and_then(|group| group.tied.as_mut());
         // A peer on slow paths that has not heard of it yet could not let go.
