@@ -52,6 +52,8 @@ struct Adopted {
     version: Version,
     /// What its frames must echo.
     expects: SessionValue,
+    /// Or this: what it had been given last when it was adopted by an earlier value. It may have got that.
+    expects_too: SessionValue,
     /// What our frames to it echo.
     gives: SessionValue,
     /// The number of the message that gave it. One that was sent earlier, and came later by a slower path,
@@ -64,6 +66,13 @@ struct Adopted {
     /// Newest number of an aside, per path. Asides count apart: what acknowledges them would else hide the
     /// beats.
     newest_aside: [u32; MAX_PATHS],
+}
+
+impl Adopted {
+    /// It has sent this, and what it echoes was given to it.
+    fn is_echoed_by(&self, header: &Header) -> bool {
+        self.incarnation == header.incarnation && [self.expects, self.expects_too].contains(&header.echo)
+    }
 }
 
 /// An answer that the handshake asks for, to be sent on the path on which the question came.
@@ -299,8 +308,7 @@ impl Session {
 
     fn check_session_value(&self, opened: &Opened<'_>) -> Result<(), Refusal> {
         let header = &opened.header;
-        let is_adopted =
-            self.peer.is_some_and(|p| p.incarnation == header.incarnation && p.expects == header.echo);
+        let is_adopted = self.peer.is_some_and(|peer| peer.is_echoed_by(header));
         match (opened.kind, header.echo) {
             (Kind::Hello | Kind::Session, SessionValue::NONE) => Ok(()),
             (Kind::Session | Kind::Beat | Kind::Ask | Kind::Tell, _) if is_adopted => Ok(()),
@@ -327,7 +335,7 @@ impl Session {
     /// with.
     fn check_number(&self, path: PathId, opened: &Opened<'_>) -> Result<(), Refusal> {
         let (header, Some(peer)) = (&opened.header, &self.peer) else { return Ok(()) };
-        if peer.incarnation != header.incarnation || header.echo != peer.expects {
+        if !peer.is_echoed_by(header) {
             return Ok(());
         }
         let newest = match opened.kind {
@@ -392,7 +400,7 @@ impl Session {
             self.peers_build = build;
         }
         match &mut self.peer {
-            Some(peer) if peer.incarnation == header.incarnation && peer.expects == header.echo => {
+            Some(peer) if peer.is_echoed_by(header) => {
                 let is_newest = header.number > peer.given_by;
                 let is_owed = is_newest && (peer.gives != value || is_repeated);
                 if is_newest {
@@ -417,6 +425,7 @@ impl Session {
             incarnation: header.incarnation,
             version: header.version,
             expects: header.echo,
+            expects_too: self.candidates.value(header.incarnation),
             gives,
             given_by: header.number,
             is_mutual: false,

@@ -114,34 +114,54 @@ fn a_lost_last_answer_is_given_again() {
     assert_eq!(y.peer(), Some(x.incarnation()), "the next hello makes up for it");
 }
 
+/// What is sent in answer to this, on the path on which it came.
+fn answered(by: &mut Session, now: Instant, path: PathId, body: &Body) -> Option<Body> {
+    let kind = if path == SERIAL { PathKind::Serial } else { PathKind::Lan };
+    match by.receive(now, path, kind, body) {
+        Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) => Some(by.seal_answer(path, answer)),
+        Ok(Accepted::Nothing) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Y hangs in the middle of a handshake, and what it gives has changed when it reads on: the cable first. What
+/// it says then on the cable, and what on the LAN.
+fn hang_in_a_handshake(x: &mut Session, y: &mut Session, later: Instant) -> (Body, Body) {
+    let hello = y.seal_hello(Version::NEWEST, LAN);
+    let reply = answered(x, at(0), LAN, &hello).expect("an answer");
+    let echo = answered(y, at(0), LAN, &reply).expect("an answer");
+    let last = answered(x, at(0), LAN, &echo).expect("X has adopted Y");
+    let hello = y.seal_hello(Version::NEWEST, SERIAL);
+    let slow = answered(x, at(0), SERIAL, &hello).expect("an answer");
+    let outdated = answered(y, later, SERIAL, &slow).expect("an answer");
+    let newest = answered(y, later, LAN, &last).expect("Y has adopted X, by what it gave first");
+    (outdated, newest)
+}
+
 #[test]
 fn a_greeting_that_comes_late_by_a_slower_path_takes_nothing_back() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
-    let answered = |by: &mut Session, now: Instant, path: PathId, body: &Body| {
-        let kind = if path == SERIAL { PathKind::Serial } else { PathKind::Lan };
-        match by.receive(now, path, kind, body) {
-            Ok(Accepted::Asked(answer) | Accepted::Adopted(answer)) => Some(by.seal_answer(path, answer)),
-            Ok(Accepted::Nothing) => None,
-            other => panic!("{other:?}"),
-        }
-    };
-    let hello = y.seal_hello(Version::NEWEST, LAN);
-    let reply = answered(&mut x, at(0), LAN, &hello).expect("an answer");
-    let echo = answered(&mut y, at(0), LAN, &reply).expect("an answer");
-    let last = answered(&mut x, at(0), LAN, &echo).expect("X has adopted Y");
-    let hello = y.seal_hello(Version::NEWEST, SERIAL);
-    let slow = answered(&mut x, at(0), SERIAL, &hello).expect("an answer");
-    // Y hangs, and what it gives has changed when it reads on: the cable first.
     let later = at(1_000) + GENERATION;
-    let outdated = answered(&mut y, later, SERIAL, &slow).expect("an answer");
-    let newest = answered(&mut y, later, LAN, &last).expect("Y has adopted X, by what it gave first");
+    let (outdated, newest) = hang_in_a_handshake(&mut x, &mut y, later);
     answered(&mut x, later, LAN, &newest);
     answered(&mut x, later, SERIAL, &outdated);
     let beat = beat_from(&mut x, LAN);
-    assert!(
-        matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))),
-        "what Y has forgotten is not echoed"
-    );
+    assert!(matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))));
+}
+
+#[test]
+fn whatever_it_was_given_last_before_its_adoption_counts_as_its_echo() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    let later = at(1_000) + GENERATION;
+    let (given_last, _lost) = hang_in_a_handshake(&mut x, &mut y, later);
+    answered(&mut x, later, SERIAL, &given_last);
+    let beat = beat_from(&mut x, LAN);
+    assert!(matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))));
+    assert_eq!(hear(&mut y, later, &beat), Err(Refusal::Number), "and only once");
+    let recorded = beat_from(&mut x, LAN);
+    let mut successor = half(Side::A, 3);
+    shake(&mut successor, &mut y, later + GENERATION);
+    assert_eq!(hear(&mut y, later + GENERATION, &recorded), Err(Refusal::Session), "not after the next run");
 }
 
 #[test]
@@ -194,6 +214,7 @@ fn a_wrong_key_is_named_on_serial_and_costs_nothing_on_the_lan() {
         incarnation: x.incarnation(),
         version: Version::One,
         expects: SessionValue::NONE,
+        expects_too: SessionValue::NONE,
         gives: SessionValue([9; 4]),
         given_by: 0,
         is_mutual: true,

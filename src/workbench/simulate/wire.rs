@@ -120,6 +120,8 @@ pub struct Link {
     pub is_switch_off: bool,
     /// By side: a filter keeps who shows itself there from it, and nothing else (LAN).
     pub is_filtered: [bool; 2],
+    /// By side: since when no filter has been there.
+    pub is_unfiltered: [Mark; 2],
     /// By side: what is wrong with the modem lines that it sees.
     pub line_ends: [LineEnd; 2],
 }
@@ -143,6 +145,7 @@ impl Link {
             is_looped: [false; 2],
             is_switch_off: false,
             is_filtered: [false; 2],
+            is_unfiltered: [Mark::new(now), Mark::new(now)],
             line_ends: [LineEnd::GOOD; 2],
         }
     }
@@ -181,6 +184,7 @@ impl Link {
             let is_perfect = direction.loss_permille == 0 && direction.bit_errors == 0;
             direction.mark.set(now, carries && is_sound);
             direction.sure.set(now, carries && is_perfect);
+            self.is_unfiltered[side.index()].set(now, !self.is_filtered[side.index()]);
         }
     }
 

@@ -151,7 +151,7 @@ impl World {
         let is_seen = self
             .home()
             .map(|home| &self.links[home.index()])
-            .filter(|home| !home.is_filtered[side.index()])
+            .filter(|home| home.is_unfiltered[side.index()].is_good_for(now, window))
             .is_some_and(|home| home.directions[side.index()].sure.is_good_for(now, window));
         if is_asked && is_there && is_asking && is_seen {
             self.complain(
@@ -201,7 +201,7 @@ impl World {
         is_answering
             && is_asking
             && home.is_some_and(|home| {
-                !home.is_filtered[taker.index()]
+                home.is_unfiltered[taker.index()].is_good_for(now, window)
                     && home.directions.iter().all(|direction| direction.sure.is_good_for(now, window))
             })
     }
