@@ -19,6 +19,7 @@
 //! * [`message`] is what is said, [`aside`] what operators ask of the other node
 //! * [`version`] is in which words: `beat1`, `beat2` and `payload` lay messages out
 
+mod adopted;
 pub mod aside;
 mod beat1;
 mod beat2;

@@ -19,6 +19,7 @@
 //! Hellos try the versions in turn, an answer is in the version of its question, and all the rest is in the
 //! highest version in which an authentic frame of the peer's present run has come ([`super::version`]).
 
+use super::adopted::Adopted;
 use super::aside::Aside;
 use super::candidate::Candidates;
 use super::message::{Beat, Build, Give, Incarnation, Message, SessionValue, low_16};
@@ -42,37 +43,6 @@ pub struct Entropy {
     pub incarnation: [u8; 8],
     /// From which session values are derived; never leaves the node.
     pub secret: [u8; 16],
-}
-
-/// The peer incarnation whose frames count.
-#[derive(Clone, Copy, Debug)]
-struct Adopted {
-    incarnation: Incarnation,
-    /// The highest version in which an authentic frame of it has come.
-    version: Version,
-    /// What its frames must echo.
-    expects: SessionValue,
-    /// Or this: what it had been given last when it was adopted by an earlier value. It may have got that.
-    expects_too: SessionValue,
-    /// What our frames to it echo.
-    gives: SessionValue,
-    /// The number of the message that gave it. One that was sent earlier, and came later by a slower path,
-    /// may give a value that its sender has forgotten since.
-    given_by: u32,
-    /// A beat of it has come: it has adopted us too, and the handshake is over.
-    is_mutual: bool,
-    /// Newest number heard, per path.
-    newest: [u32; MAX_PATHS],
-    /// Newest number of an aside, per path. Asides count apart: what acknowledges them would else hide the
-    /// beats.
-    newest_aside: [u32; MAX_PATHS],
-}
-
-impl Adopted {
-    /// It has sent this, and what it echoes was given to it.
-    fn is_echoed_by(&self, header: &Header) -> bool {
-        self.incarnation == header.incarnation && [self.expects, self.expects_too].contains(&header.echo)
-    }
 }
 
 /// An answer that the handshake asks for, to be sent on the path on which the question came.
@@ -338,12 +308,7 @@ impl Session {
         if !peer.is_echoed_by(header) {
             return Ok(());
         }
-        let newest = match opened.kind {
-            Kind::Hello | Kind::Session | Kind::Beat => &peer.newest,
-            Kind::Ask | Kind::Tell => &peer.newest_aside,
-        };
-        let newest = newest.get(path.index()).copied().unwrap_or(u32::MAX);
-        if header.number > newest { Ok(()) } else { Err(Refusal::Number) }
+        if header.number > peer.newest(path, opened.kind) { Ok(()) } else { Err(Refusal::Number) }
     }
 
     fn accept(

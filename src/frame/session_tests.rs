@@ -124,8 +124,8 @@ fn answered(by: &mut Session, now: Instant, path: PathId, body: &Body) -> Option
     }
 }
 
-/// Y hangs in the middle of a handshake, and what it gives has changed when it reads on: the cable first. What
-/// it says then on the cable, and what on the LAN.
+/// Y hangs in the middle of a handshake. What it gives has changed when it reads on, the cable first. Returns
+/// what it then says on the cable and on the LAN.
 fn hang_in_a_handshake(x: &mut Session, y: &mut Session, later: Instant) -> (Body, Body) {
     let hello = y.seal_hello(Version::NEWEST, LAN);
     let reply = answered(x, at(0), LAN, &hello).expect("an answer");
