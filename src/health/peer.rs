@@ -206,3 +206,30 @@ impl GroupReport {
         Self { word, ..*worse }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Since when the peer has been unable, if it says so at 1 s and, after `before`, at 9 s.
+    fn unable_since(trouble: Trouble, before: Before) -> Option<Instant> {
+        let mut peer = Peer::default();
+        let mut beat = Beat::NONE;
+        beat.standing.trouble = trouble;
+        for (s, number, before) in [(1, 1, Before::Beat), (9, 2, before)] {
+            peer.hear(Instant::ORIGIN + Span::from_s(s), &beat, number, before, &SendTimes::default());
+        }
+        peer.troubled_since()
+    }
+
+    #[test]
+    fn a_silent_guard_may_have_gone_on_while_nobody_was_heard_and_a_lost_one_never() {
+        let [first, last] = [1, 9].map(|s| Some(Instant::ORIGIN + Span::from_s(s)));
+        for before in [Before::Silence, Before::Gap] {
+            assert_eq!(unable_since(Trouble::GuardSilent, before), last, "{before:?}");
+            assert_eq!(unable_since(Trouble::GuardLost, before), first, "{before:?}");
+        }
+        assert_eq!(unable_since(Trouble::GuardSilent, Before::Beat), first);
+        assert_eq!(unable_since(Trouble::None, Before::Beat), None);
+    }
+}

@@ -41,7 +41,7 @@ impl Node {
     /// Tells the probes how long answers count. Lines drop before the power is gone, and a kernel that is
     /// about to lose it answers once more. As long as a box may outlive its lines, such an answer says no
     /// more than a beat would have, and counts for as long.
-    fn age_answers(&mut self) {
+    pub(super) fn age_answers(&mut self) {
         let lasts = timing::takeover_after(self.policy.longest_late_after());
         let dropped_at = self.lines_dropped_at().filter(|_| self.is_power_loss);
         let aging = dropped_at.map(|at| Aging { early: at + RAILS_APART, lasts });

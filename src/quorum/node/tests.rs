@@ -5,21 +5,27 @@ use crate::config::{GroupPolicy, InJeopardy, PathPolicy, Speed};
 use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
 use crate::frame::session::Entropy;
 use crate::frame::{Body, Key, Keyring};
+use crate::health::Lines;
 use crate::pair::{GroupId, PathId, PathKind, Role};
 use crate::quorum::facts::Standby;
 use crate::quorum::group::DEFEND_EVERY;
+use crate::quorum::probe::{Finding, Probe};
 use crate::quorum::succession::Promise;
 use crate::quorum::timing;
-use crate::resource::{Condition, Fault};
+use crate::resource::{Condition, Fault, Token};
 use crate::station::Station;
 
 const LAN: PathId = PathId(0);
+const CABLE: PathId = PathId(1);
 const BOTH: [Side; 2] = [Side::A, Side::B];
 
 fn node(me: Side, run: u8, now: Instant) -> Station {
-    let path = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
+    node_on(&[PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() }], me, run, now)
+}
+
+fn node_on(paths: &[PathPolicy], me: Side, run: u8, now: Instant) -> Station {
     let policy = Policy {
-        paths: [path].into_iter().collect(),
+        paths: paths.iter().copied().collect(),
         groups: [GroupPolicy::addresses_only(1, None).on([LAN])].into_iter().collect(),
         lease: Span::from_s(3),
         cold_start: Span::from_s(60),
@@ -253,4 +259,54 @@ fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     run(&mut nodes, &mut now, DEFEND_EVERY, [true; 2]);
     claim(&mut nodes[0], now);
     assert_eq!(claimed(&nodes[0], now), Some(PEER));
+}
+
+/// A node on a cable slower than its LAN, which was heard until the lines of the cable dropped; the instant of
+/// that.
+fn cut_off_behind_a_slow_cable() -> (Station, Instant) {
+    let mut now = Instant::from_us(1_000_000);
+    let fast = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
+    let slow = PathPolicy { kind: PathKind::Serial, timing: Speed::Gentle.timing() };
+    let mut node = node_on(&[fast, slow], Side::A, 1, now);
+    node.step(now, Event::PathOpened(CABLE), &mut Effects::new());
+    let lines = |is_on| Some(Lines { peer_runs: is_on, peer_holds: is_on });
+    let cable = &mut node.paths[CABLE.index()].detector;
+    for _ in 0..10 {
+        now = now + slow.timing.interval;
+        cable.note_lines(now, lines(true));
+        cable.hear(now, now);
+    }
+    cable.note_lines(now, lines(false));
+    assert_eq!(node.lines_dropped_at(), Some(now));
+    (node, now)
+}
+
+#[test]
+fn a_holder_whose_lines_dropped_hastens_by_its_slowest_path() {
+    let (mut node, dropped_at) = cut_off_behind_a_slow_cable();
+    // The peer looks at its lines once an interval of the cable, and may hear us elsewhere until then.
+    node.peer.succeed(Some(dropped_at + Span::from_ms(1_900)), None, None);
+    assert!(node.is_in_haste());
+    node.peer.succeed(Some(dropped_at + Span::from_ms(2_100)), None, None);
+    assert!(!node.is_in_haste(), "the peer has heard us long after the drop");
+}
+
+#[test]
+fn an_answer_long_after_the_lines_dropped_counts_however_slow_the_cable_is() {
+    let (mut node, dropped_at) = cut_off_behind_a_slow_cable();
+    node.is_power_loss = true;
+    let late = dropped_at + Span::from_s(20);
+    for (answered_at, counts) in [(Span::from_ms(200), false), (Span::from_ms(400), true)] {
+        let mut probe = Probe::default();
+        probe.peer_answered(dropped_at + answered_at);
+        for asked_at in [late, late + Span::from_ms(200)] {
+            probe.ask(asked_at, Token(1));
+            probe.sent(asked_at, Span::from_s(1));
+        }
+        node.groups[ONLY].probe = probe;
+        node.age_answers();
+        let [interval, wait] = [Span::from_ms(200), Span::from_ms(100)];
+        let found = node.groups[ONLY].probe.finding(late + Span::from_ms(300), interval, wait, Span::ZERO);
+        assert_eq!(found == Finding::PeerAnswers, counts, "{answered_at:?}: {found:?}");
+    }
 }
