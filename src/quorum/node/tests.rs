@@ -261,8 +261,7 @@ fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     assert_eq!(claimed(&nodes[0], now), Some(PEER));
 }
 
-/// A node on a cable slower than its LAN, which was heard until the lines of the cable dropped; the instant of
-/// that.
+/// A node on a cable slower than its LAN, and when the lines of the cable dropped.
 fn cut_off_behind_a_slow_cable() -> (Station, Instant) {
     let mut now = Instant::from_us(1_000_000);
     let fast = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
