@@ -1,4 +1,4 @@
-//! The run of the peer whose frames count, and what counts as its echo and as new.
+//! The run of the peer whose frames count: what it must echo, and which of its numbers are new.
 
 use super::message::{Incarnation, SessionValue};
 use super::seal::{Header, Kind};
@@ -14,29 +14,29 @@ pub(super) struct Adopted {
     pub(super) version: Version,
     /// What its frames must echo.
     pub(super) expects: SessionValue,
-    /// Or this: what it had been given last when it was adopted by an earlier value. It may have got that.
+    /// Or this: the value that it was given last before it was adopted by an earlier one. It may have
+    /// received that.
     pub(super) expects_too: SessionValue,
     /// What our frames to it echo.
     pub(super) gives: SessionValue,
-    /// The number of the message that gave it. One that was sent earlier, and came later by a slower path,
-    /// may give a value that its sender has forgotten since.
+    /// The number of the message that brought `gives`. A message that was sent earlier, and comes later by a
+    /// slower path, may bring a value that its sender has forgotten.
     pub(super) given_by: u32,
     /// A beat of it has come: it has adopted us too, and the handshake is over.
     pub(super) is_mutual: bool,
     /// Newest number heard, per path.
     pub(super) newest: [u32; MAX_PATHS],
-    /// Newest number of an aside, per path. Asides count apart: what acknowledges them would else hide the
-    /// beats.
+    /// Newest number of an aside, per path. Asides count apart: acknowledging one would hide the beats.
     pub(super) newest_aside: [u32; MAX_PATHS],
 }
 
 impl Adopted {
-    /// It has sent this, and what it echoes was given to it.
+    /// It sent this frame, which echoes a value that we gave it.
     pub(super) fn is_echoed_by(&self, header: &Header) -> bool {
         self.incarnation == header.incarnation && [self.expects, self.expects_too].contains(&header.echo)
     }
 
-    /// The newest number heard on a path, of what counts together with this kind.
+    /// The newest number heard on a path, in the count of this kind; [`u32::MAX`] if the path is not there.
     pub(super) fn newest(&self, path: PathId, kind: Kind) -> u32 {
         let newest = match kind {
             Kind::Hello | Kind::Session | Kind::Beat => &self.newest,

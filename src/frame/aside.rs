@@ -1,11 +1,11 @@
 //! The lifeline: what operators ask of the other node over the pair's own paths, when no other way leads
 //! there.
 //!
-//! Asides prove nothing and change nothing: they are authenticated and fresh like a beat, and counted apart
-//! from beats, so that no beat is acknowledged, delayed or replaced by one. The node that asks drives: each
+//! Asides prove nothing and change nothing: they are authenticated and fresh like a beat, and have numbers of
+//! their own, so that no aside acknowledges, delays or replaces a beat. The node that asks drives: each
 //! [`Ask`] names the first byte that it lacks, and is answered by one [`Tell`], which is as long as the line
-//! has time for. So nothing has to be repeated by the node that is asked, and what is lost is asked for
-//! again.
+//! has time for. So the node that is asked repeats nothing by itself; the other one asks again for what was
+//! lost.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub enum Subject {
     /// How many entries its journal has had, then the newest of them, a line each: for whoever follows a
     /// move.
     Progress,
-    /// Something that this build does not know of, asked by a later one. The answer is a text of no bytes.
+    /// A subject of a later build, which this one does not know. The answer is a text of no bytes.
     Unknown,
 }
 
@@ -58,11 +58,11 @@ impl Subject {
 /// 'Tell me of this, from this byte on.'
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ask {
-    /// What.
+    /// What is asked for.
     pub subject: Subject,
     /// Tells one reading from the next: a new number asks for a new text.
     pub reading: u8,
-    /// First byte that is wanted.
+    /// First byte of the text that is wanted.
     pub offset: u16,
 }
 
@@ -79,7 +79,7 @@ pub struct Tell {
     pub bytes: Vec<u8, MAX_CHUNK_BYTES>,
 }
 
-/// Either.
+/// A message of the lifeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Aside {
     /// A question.

@@ -30,7 +30,7 @@ struct Compact {
 /// All flags that this version has. A flag that it does not have could mean anything: such a beat is refused.
 const FLAGS: u8 = 0b11_1111;
 
-/// Writes the payload. What this version has no word for is left out, or said with the nearest that is as
+/// Writes the payload. What this version cannot say is left out, or becomes the nearest value that is as
 /// careful.
 ///
 /// `None` if `room` is too small, which it is not within the bounds of [`crate::config`].
@@ -57,7 +57,7 @@ pub(super) fn encode<'a>(beat: &Beat, room: &'a mut [u8]) -> Option<&'a mut [u8]
     to_slice(&compact, room)
 }
 
-/// Who is not ready cannot serve: that is all that this version can say.
+/// This version has no number for 'unready'; 'unable' is as careful.
 fn plain(group: GroupReport) -> GroupReport {
     if group.word == Word::Unready { GroupReport { word: Word::Unable, ..group } } else { group }
 }

@@ -1,9 +1,8 @@
 //! The heartbeat of protocol 2: fields of fixed width, so that its length follows from three counts.
 //!
-//! A later build may give a meaning to flags and numbers that are free today, and add fields at the end. So
-//! nothing is refused for being new here: an unknown flag and what comes after the last known field are left
-//! out, an unknown trouble is [`Trouble::Other`], and an unknown number of a role is a backup that could not
-//! serve.
+//! A later build may give a meaning to flags and numbers that are free today, and add fields at the end. So a
+//! reader refuses nothing because it is new: it ignores unknown flags and what follows the last known field,
+//! and takes an unknown trouble for [`Trouble::Other`] and an unknown role for a backup that cannot serve.
 
 use heapless::Vec;
 
@@ -122,7 +121,7 @@ fn read_list<const N: usize, T, const MAX: usize>(
     Some(list)
 }
 
-/// At least one byte, so that the end is found without a count.
+/// Writes at least one byte, so that a reader finds the end without a count.
 fn write_interfaces(interfaces: &[Interface], body: &mut Body) {
     let mut rest = interfaces;
     loop {
@@ -136,14 +135,13 @@ fn write_interfaces(interfaces: &[Interface], body: &mut Body) {
     }
 }
 
-/// What fills the last byte up reads as 'nothing known', which is what an interface is of which nothing is
-/// said.
+/// The padding of the last byte reads as 'nothing known', like an interface that was left out.
 fn read_interfaces(rest: &mut &[u8]) -> Option<Vec<Interface, MAX_INTERFACES>> {
     let mut interfaces = Vec::new();
     loop {
         let [packed] = take(rest)?;
         for shift in [0, 2, 4] {
-            // More than a pair may have: a peer of a later build, with more than this one asks about.
+            // A peer of a later build may name more interfaces than this build knows: they are dropped.
             let _ = interfaces.push(Interface::from_bits(packed >> shift));
         }
         if packed & MORE_INTERFACES == 0 {
@@ -178,7 +176,7 @@ fn unpack_left(byte: u8) -> Option<Span> {
     }
 }
 
-/// The low half, sixteen more unless the high half is zero, doubled as often as the high half says less once.
+/// The low half alone if the high half is zero, else (16 + low half), doubled (high half - 1) times.
 fn seconds_of(byte: u8) -> u64 {
     let (exponent, mantissa) = (byte >> 4, u64::from(byte & 0x0f));
     match exponent.checked_sub(1) {

@@ -1,4 +1,4 @@
-//! The session values that candidates are given: nothing is kept for any of them.
+//! Session values for candidates. A node keeps nothing for any of them.
 //!
 //! A value is a keyed hash of the candidate's incarnation under a secret of this run and a generation that
 //! changes with every adoption and every [`GENERATION`].
@@ -8,10 +8,11 @@ use siphasher::sip::SipHasher24;
 use super::message::{Incarnation, SessionValue};
 use crate::time::{Instant, Span};
 
-/// How long a value that was given to a candidate stays good at least, and twice this at most.
+/// How long a value that was given to a candidate stays good at least, and three times this at most; an
+/// adoption ends it at once.
 pub const GENERATION: Span = Span::from_s(10);
 
-/// What gives values to candidates, and knows them again.
+/// Gives values to candidates, and recognizes them.
 #[derive(Clone)]
 pub(super) struct Candidates {
     secret: [u8; 16],
@@ -26,7 +27,7 @@ impl Candidates {
         Self { secret, generation: 0, generation_since: now, is_previous_good: false }
     }
 
-    /// Time has passed.
+    /// Begins a new generation when the present one is old enough.
     pub(super) fn turn_generation(&mut self, now: Instant) {
         let age = now.since(self.generation_since);
         if age >= GENERATION {
@@ -36,24 +37,24 @@ impl Candidates {
         }
     }
 
-    /// Values given so far are good no more.
+    /// Voids all values given so far.
     pub(super) fn forget(&mut self) {
         self.generation = self.generation.wrapping_add(2);
         self.is_previous_good = false;
     }
 
-    /// What this incarnation is given now.
+    /// The value that this incarnation is given now.
     pub(super) fn value(&self, of: Incarnation) -> SessionValue {
         self.value_in(of, self.generation)
     }
 
-    /// Whether it was given that a short while ago.
+    /// Whether this incarnation was given this value in the present or the previous generation.
     pub(super) fn is_value(&self, of: Incarnation, echo: SessionValue) -> bool {
         let previous = self.generation.wrapping_sub(1);
         echo == self.value(of) || (self.is_previous_good && echo == self.value_in(of, previous))
     }
 
-    /// The run that comes after this one when its numbers are used up.
+    /// The incarnation that follows `run` when the numbers of `run` are used up.
     pub(super) fn next_run(&self, run: Incarnation) -> Incarnation {
         Incarnation(SipHasher24::new_with_key(&self.secret).hash(&run.0).to_le_bytes())
     }

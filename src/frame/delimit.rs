@@ -1,8 +1,8 @@
 //! Finds frame bodies in a stream of any bytes.
 //!
 //! On the serial line a body travels as `00 COBS(body) 00` (Cheshire, Baker: "Consistent Overhead Byte
-//! Stuffing", 1999): a zero byte occurs nowhere else, so that the next zero always ends whatever was broken.
-//! Nothing that arrives can make the collector keep more than one body's worth of bytes.
+//! Stuffing", 1999): a zero byte occurs nowhere else, so the next zero ends whatever was broken. Nothing that
+//! arrives can make the collector keep more than one body's worth of bytes.
 
 use heapless::Vec;
 
@@ -34,7 +34,7 @@ pub fn wrap(body: &Body) -> Line {
     line
 }
 
-/// Fits by construction: [`MAX_LINE_BYTES`] is a body, two delimiters, and what COBS adds.
+/// The byte always fits: [`MAX_LINE_BYTES`] is a body, two delimiters, and what COBS adds.
 fn put(line: &mut Line, byte: u8) {
     let has_room = line.push(byte).is_ok();
     debug_assert!(has_room, "a line has room for every body");
@@ -62,7 +62,7 @@ pub struct Collector {
     zeros: u8,
 }
 
-/// Zeros in a row before they count as noise: one ends a frame, one starts the next.
+/// Zeros in a row that are no noise: one ends a frame, one starts the next.
 const QUIET_ZEROS: u8 = 2;
 
 impl Collector {
@@ -83,20 +83,21 @@ impl Collector {
         Some(self.end())
     }
 
-    /// What has no delimiter for longer than any body is noise already, and again whenever as much has come:
-    /// console text never has one.
+    /// Bytes without a delimiter are noise as soon as they are longer than any body, and again after each
+    /// such length: console text never has a delimiter.
     fn put(&mut self, byte: u8) -> Option<Gathered<'_>> {
         if self.bytes.push(byte).is_ok() {
             return None;
         }
         self.bytes.clear();
-        // There is room now. It is kept so that the next delimiter ends this, and not the frame after it.
+        // There is room now. The byte is kept so that the next delimiter ends this run, and not the frame
+        // after it.
         let _ = self.bytes.push(byte);
         self.is_overlong = true;
         Some(Gathered::Noise)
     }
 
-    /// How many bytes since the last delimiter wait for the next one.
+    /// How many bytes have come since the last delimiter.
     pub fn pending_bytes(&self) -> usize {
         if self.is_done { 0 } else { self.bytes.len() }
     }

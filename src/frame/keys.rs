@@ -31,7 +31,7 @@ pub struct Key {
     pub bytes: Vec<u8, MAX_KEY_BYTES>,
 }
 
-/// A secret that is needed no more is not left in memory. The compiler may not see that nobody reads the
+/// Overwrites a secret that nobody needs any more. `black_box` hides from the compiler that nobody reads the
 /// zeroes.
 fn wipe(secret: &mut [u8]) {
     secret.fill(0);
@@ -78,7 +78,7 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Derives the keys of `pair`. Keys beyond [`MAX_KEYS`] are left out, and so are keys shorter than
+    /// Derives the keys of `pair`. It leaves out keys beyond [`MAX_KEYS`] and keys shorter than
     /// [`MIN_KEY_BYTES`]; the key file's reader refuses both first.
     pub fn new(pair: &str, keys: &[Key]) -> Self {
         let usable = keys.iter().filter(|key| key.bytes.len() >= MIN_KEY_BYTES);
@@ -95,12 +95,12 @@ impl Keyring {
         self.keys.iter().filter_map(|key| key.by_sender.get(sender.index()).copied()).collect()
     }
 
-    /// The id of the key that seals.
+    /// The id of the key that seals; zero in an empty keyring.
     pub fn sealing_id(&self) -> u8 {
         self.keys.first().map_or(0, |key| key.id)
     }
 
-    /// The authenticator of `bytes` under the sealing key.
+    /// The authenticator of `bytes` under the sealing key; all zero in an empty keyring.
     pub fn seal(&self, sender: Side, bytes: &[u8]) -> [u8; AUTHENTICATOR_BYTES] {
         self.keys.first().map_or([0; AUTHENTICATOR_BYTES], |key| authenticator(key, sender, bytes))
     }

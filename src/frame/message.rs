@@ -1,6 +1,6 @@
-//! What is said: hello, session, beat, whatever the version of the protocol.
+//! The messages: hello, session, beat, aside, whatever the version of the protocol.
 //!
-//! Values mean something here; `beat1` and `beat2` lay a beat out and read it back, `payload` the rest.
+//! The types here hold meaning; `beat1` and `beat2` turn a beat into bytes and back, `payload` the rest.
 //! Everything that arrives is checked against the bounds of [`crate::config`] while it is decoded.
 
 use heapless::{String, Vec};
@@ -81,13 +81,13 @@ pub struct Beat {
 pub enum Ack {
     /// All of it; 0: none.
     Whole(u32),
-    /// Its low 16 bits; 0: none. Who says so heard the beat within [`ACK_LASTS`], and no number has 16 low
-    /// bits of zero.
+    /// Its low 16 bits; 0: none, since no number ends in 16 zero bits. The sender heard the beat within
+    /// [`ACK_LASTS`].
     Low(u16),
 }
 
-/// How long a beat is acknowledged after it was heard: far longer than anybody reckons with it, and so short
-/// that no sender uses 65,536 numbers meanwhile.
+/// How long a node acknowledges a beat after it heard it: longer than an acknowledgement matters, and too
+/// short for the sender to use 65,536 numbers.
 pub const ACK_LASTS: Span = Span::from_s(33);
 
 impl Ack {
@@ -127,7 +127,7 @@ pub struct PathReport {
 pub const NEVER_HEARD: u8 = u8::MAX;
 
 impl PathReport {
-    /// By how much two neighbouring ages differ, rounded up, where the sender goes by this `dead_after`.
+    /// The difference between two neighbouring ages, rounded up, for a sender with this `dead_after`.
     pub fn step(dead_after: Span) -> Span {
         Span::from_us((dead_after + Span::from_ms(1)).as_us().div_ceil(16))
     }
@@ -138,20 +138,20 @@ impl PathReport {
             .then(|| self.dead_after.fraction(u64::from(self.age_sixteenths), 16))
     }
 
-    /// The longest that it may be, `None` if never: an age is rounded down to a sixteenth, and its dead_after
-    /// to a millisecond.
+    /// The longest that the age may be; `None` if never. The age was rounded down to a sixteenth, and its
+    /// dead_after to a millisecond.
     pub fn longest_age(&self) -> Option<Span> {
         let next = u64::from(self.age_sixteenths).saturating_add(1);
         self.age().map(|_| Self::step(self.dead_after).fraction(next, 1))
     }
 
-    /// From which age on a report says that we are not heard: late_after, and never an age that the steps of
-    /// a report cannot tell from that of a peer whom every beat of ours reaches.
+    /// The age from which on a report means that the peer does not hear us: late_after, but at least an
+    /// interval and a step, which a peer that hears every beat may report.
     pub fn deaf_after(timing: PathTiming) -> Span {
         timing.late_after.max(timing.interval + Self::step(timing.dead_after))
     }
 
-    /// Ages are rounded down and stop growing just below 16 times dead_after.
+    /// An age in sixteenths of `dead_after`, rounded down; it stops growing just below 16 times `dead_after`.
     pub fn sixteenths(age: Option<Span>, dead_after: Span) -> u8 {
         let sixteenths = |age: Span| age.as_us().saturating_mul(16) / dead_after.as_us().max(1);
         age.map_or(NEVER_HEARD, |age| u8::try_from(sixteenths(age)).unwrap_or(u8::MAX).min(NEVER_HEARD - 1))
@@ -185,7 +185,7 @@ pub struct Standing {
     pub no_carrier: bool,
     /// Its operator wants it to hold nothing.
     pub standby: bool,
-    /// Its operator wants nothing moved for so much longer; [`NO_END`] where it is not said for how long.
+    /// Its operator wants nothing moved for this much longer; [`NO_END`] if the beat does not say how long.
     pub maintenance: Option<Span>,
     /// The modem lines at its end of a cable show that ours dropped.
     pub lines_dropped: bool,
@@ -193,7 +193,7 @@ pub struct Standing {
     pub vote_counts: bool,
     /// The receiver still answers for an address of a group that the sender serves.
     pub still_held: bool,
-    /// It decides and says, and never acts.
+    /// It decides and reports, and never acts.
     pub shadow: bool,
     /// It cannot serve, and why.
     pub trouble: Trouble,
@@ -201,7 +201,7 @@ pub struct Standing {
     pub witnesses: u8,
 }
 
-/// A maintenance of which no end is said.
+/// A maintenance whose end is not said.
 pub const NO_END: Span = Span::from_us(u64::MAX);
 
 impl Beat {
@@ -257,14 +257,13 @@ const NO_CARRIER: u8 = 0b00_0100;
 const LINES_DROPPED: u8 = 0b00_1000;
 const STANDBY: u8 = 0b01_0000;
 const MAINTENANCE: u8 = 0b10_0000;
-// The second byte of them.
+// Flags of the second byte.
 const VOTE_COUNTS: u8 = 0b001;
 const STILL_HELD: u8 = 0b010;
 const SHADOW: u8 = 0b100;
 
-/// Numbers of the roles, and of what a backup says, on the wire: never renumber. A new one is always
-/// something that a node says which does not hold the group, since a build that does not know it takes it for
-/// [`Word::Unable`].
+/// Numbers of the roles, and of a backup's words, on the wire: never renumber. A new number may only be a
+/// word of a node that does not hold the group, since an older build reads it as [`Word::Unable`].
 const ROLES: [(Role, Word, u32); 10] = [
     (Role::Backup, Word::None, 0),
     (Role::Acquiring, Word::None, 1),
@@ -281,7 +280,7 @@ const ROLES: [(Role, Word, u32); 10] = [
 const TROUBLES: [(Trouble, u8); 4] =
     [(Trouble::None, 0), (Trouble::GuardLost, 1), (Trouble::GuardSilent, 2), (Trouble::Other, 15)];
 
-/// A value that fills its bytes exactly: postcard ignores trailing ones, and what has any is not one of ours.
+/// Decodes a value that fills its bytes exactly. Postcard ignores trailing bytes; this refuses them.
 pub fn decode_all<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
     match postcard::take_from_bytes(payload) {
         Ok((value, [])) => Some(value),
@@ -297,8 +296,8 @@ pub(super) fn pack_group(group: &GroupReport) -> (u8, u32) {
     (group.tag, (group.term.min(MAX_TERM) << TERM_SHIFT) | number)
 }
 
-/// What a group's bytes say, and whether the number of the role is known. If it is not, then as of a backup
-/// that could not serve.
+/// What a group's bytes say, and whether the number of the role is known. If it is not, the group reads as a
+/// backup that cannot serve.
 pub(super) fn unpack_group(tag: u8, packed: u32) -> (GroupReport, bool) {
     let known = ROLES.iter().find(|(_, _, number)| *number == packed & ROLE_MASK);
     let (role, word) = known.map_or((Role::Backup, Word::Unable), |(role, word, _)| (*role, *word));
@@ -325,7 +324,7 @@ fn fold(bits: &[(bool, u8)]) -> u8 {
     bits.iter().filter(|(is_set, _)| *is_set).fold(0, |flags, (_, bit)| flags | bit)
 }
 
-/// What the first byte of flags says; the rest as if nothing were said.
+/// What the first byte of flags says; all other fields have their defaults.
 pub(super) fn unpack_flags(flags: u8) -> Standing {
     Standing {
         cold_start: flags & COLD_START != 0,

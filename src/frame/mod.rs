@@ -6,18 +6,18 @@
 //! header      version:4 kind:4 | pair 2 | sender:1 path:3 key:4 | incarnation 8 | echo 4 | number 4
 //! ```
 //!
-//! Numbers are little-endian and of fixed width, but for the payloads of protocol 1, which are postcard. The
-//! CRC covers everything before it, the authenticator everything before itself, so the path and the direction
-//! are under it too. A frame is refused as cheaply as possible, in this order: length, CRC, version, pair,
-//! sender, path, session value, authenticator, number, decoding. Each refusal has a counter of its own
-//! ([`Refusal`]).
+//! Numbers are little-endian and of fixed width, except in the payloads of protocol 1, which are postcard.
+//! The CRC covers everything before it, the authenticator everything before itself, so the path and the
+//! direction are under it too. A frame is refused as cheaply as possible, in this order: length, CRC,
+//! version, pair, sender, path, session value, authenticator, number, ration, decoding. Each refusal has a
+//! counter of its own ([`Refusal`]).
 //!
 //! * [`delimit`] finds bodies in a stream of any bytes
 //! * [`seal`] wraps a message into a body and unwraps one
 //! * [`session`] decides whether an unwrapped body is fresh, and drives the handshake
 //! * [`receiver`] does these three things with whatever bytes a path brings, and counts what it refuses
 //! * [`message`] is what is said, [`aside`] what operators ask of the other node
-//! * [`version`] is in which words: `beat1`, `beat2` and `payload` lay messages out
+//! * [`version`] lists the versions of the protocol; `beat1`, `beat2` and `payload` lay messages out
 
 mod adopted;
 pub mod aside;
@@ -51,7 +51,7 @@ pub const AUTHENTICATOR_BYTES: usize = 8;
 pub const CRC_BYTES: usize = 4;
 /// Shortest body: a hello.
 pub const MIN_BODY_BYTES: usize = HEADER_BYTES + AUTHENTICATOR_BYTES + CRC_BYTES;
-/// Longest body: a beat of a pair with as many paths and groups as there may be.
+/// Most bytes of a body. The longest message is a full [`aside::Tell`].
 pub const MAX_BODY_BYTES: usize = 160;
 /// What the serial line adds to a body: two delimiters, and the one byte that COBS adds below 254.
 const LINE_BYTES: usize = 3;
@@ -62,8 +62,8 @@ pub const MAX_LINE_BYTES: usize = MAX_BODY_BYTES + LINE_BYTES;
 pub type Body = heapless::Vec<u8, MAX_BODY_BYTES>;
 
 /// Bytes that one heartbeat of a pair with this many paths, groups and interfaces takes on the serial line,
-/// delimiters included, whatever it says: the figure with which line load is reckoned. A heartbeat for a peer
-/// that speaks protocol 1 is no longer, while terms stay below 65,536.
+/// delimiters included, whatever it says: line load is computed from this. A heartbeat for a peer that speaks
+/// protocol 1 is no longer, while terms stay below 65,536.
 pub fn heartbeat_bytes(paths: usize, groups: usize, interfaces: usize) -> u64 {
     u64::try_from(MIN_BODY_BYTES + beat2::bytes(paths, groups, interfaces) + LINE_BYTES).unwrap_or(u64::MAX)
 }

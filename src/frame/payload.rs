@@ -19,7 +19,7 @@ pub(super) fn write_give(version: Version, give: &Give, body: &mut Body) {
     }
 }
 
-/// Reads it. The value zero means 'none' and cannot be given.
+/// Reads a session message. The value zero means 'none' and cannot be given.
 pub(super) fn read_give(version: Version, payload: &[u8]) -> Option<Give> {
     let (to, rest) = payload.split_first_chunk::<8>()?;
     let (value, rest) = rest.split_first_chunk::<4>()?;
@@ -32,7 +32,7 @@ pub(super) fn read_give(version: Version, payload: &[u8]) -> Option<Give> {
     (value != SessionValue::NONE).then_some(Give { to: Incarnation(*to), value, build })
 }
 
-/// As much as there is room for, and nothing that could do more on a terminal than be read.
+/// Keeps as much of the name as there is room for, and only printable characters: it is shown on terminals.
 fn read_build(rest: &[u8]) -> Option<Build> {
     let (count, rest) = rest.split_first()?;
     let name = rest.get(..usize::from(*count))?;
@@ -59,7 +59,7 @@ pub(super) fn write_ask(version: Version, ask: &Ask, body: &mut Body) {
     }
 }
 
-/// Reads it.
+/// Reads a question.
 pub(super) fn read_ask(version: Version, payload: &[u8]) -> Option<Ask> {
     match version {
         Version::One => decode_all(payload),
@@ -85,7 +85,7 @@ pub(super) fn write_tell(version: Version, tell: &Tell, body: &mut Body) {
     }
 }
 
-/// Reads it.
+/// Reads a piece of an answer.
 pub(super) fn read_tell(version: Version, payload: &[u8]) -> Option<Tell> {
     match version {
         Version::One => decode_all(payload),

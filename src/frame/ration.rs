@@ -1,17 +1,17 @@
-//! What costs us an answer before its sender has proved to be there: let in once in a while.
+//! Rate limits for frames that cost us an answer before their sender has proved to be there.
 
 use super::Refusal;
 use crate::config::MAX_PATHS;
 use crate::pair::PathId;
 use crate::time::{Instant, Span};
 
-/// Rations for each kind, on each path. Which one an incarnation spends nobody else can know, and it is
-/// another one in each generation: who repeats the greetings of an earlier run keeps out no later one for
-/// longer than that.
+/// Rations for each kind, on each path. Nobody else can know which of them an incarnation spends, and that
+/// changes with each generation: whoever replays the greetings of an earlier run hardly ever keeps a later
+/// run out for longer than a generation.
 const SLOTS: usize = 8;
 
-/// What is let in once in a while. Only what is authentic spends a ration, and what was recorded of one run
-/// of the peer hardly ever another one's ([`SLOTS`]).
+/// What is let in, or answered, once in a while. Only an authentic frame spends a ration, and a recorded
+/// frame of one run hardly ever spends that of another run ([`SLOTS`]).
 #[derive(Clone, Copy)]
 pub(super) enum Rationed {
     Hello,
@@ -43,7 +43,8 @@ impl Rations {
         Self { let_in_at: [[[None; SLOTS]; 3]; MAX_PATHS], gap }
     }
 
-    /// Spends one. `sender` is a byte that an incarnation has for a while, and nobody else can know.
+    /// Spends a ration. `sender` is a byte that belongs to an incarnation for a while, and that nobody else
+    /// can know. Fails with [`Refusal::TooOften`], or [`Refusal::Path`] if the path is not there.
     pub(super) fn spend(
         &mut self,
         now: Instant,

@@ -1,6 +1,7 @@
-//! Whatever bytes a path brings, to what they say: delimiting, the session, and a count of what is refused.
+//! The bytes of a path to messages: delimiting, the session, and a count of what is refused.
 //!
-//! Nothing behind it decodes bytes. What counts has passed every check, and what was refused has a reason.
+//! Nothing behind the receiver decodes bytes. What it accepts has passed every check; what it refuses has a
+//! reason.
 
 use heapless::Vec;
 
@@ -12,7 +13,7 @@ use crate::config::{MAX_PATHS, Policy};
 use crate::pair::{PathId, PathKind};
 use crate::time::Instant;
 
-/// What one frame, or what was no frame, came to.
+/// The outcome of one frame, or of bytes that are no frame.
 pub type Received = Result<Accepted, Refusal>;
 
 /// What arrives on one path.
@@ -31,7 +32,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// One for the paths of a policy.
+    /// A receiver for the paths of a policy.
     pub fn new(policy: &Policy, session: Session) -> Self {
         let inlet = |kind| Inlet { kind, collector: Collector::default(), refusals: Refusals::default() };
         Self { session, inlets: policy.paths.iter().map(|path| inlet(path.kind)).collect() }
@@ -47,7 +48,7 @@ impl Receiver {
         &mut self.session
     }
 
-    /// A path was opened: what had begun before does not go on.
+    /// A path was opened: an unfinished frame from before is dropped.
     pub fn path_opened(&mut self, path: PathId) {
         if let Some(inlet) = self.inlets.get_mut(path.index()) {
             inlet.collector = Collector::default();
@@ -59,7 +60,8 @@ impl Receiver {
         self.inlets.get(path.index()).map(|inlet| inlet.kind == PathKind::Serial)
     }
 
-    /// Takes in one byte of a stream; says what it has completed.
+    /// Takes in one byte of a stream; says what it has completed. `None` if nothing, or if the path is not
+    /// there.
     pub fn byte(&mut self, now: Instant, path: PathId, byte: u8) -> Option<Received> {
         let inlet = self.inlets.get_mut(path.index())?;
         let received = match inlet.collector.push(byte)? {
@@ -69,7 +71,7 @@ impl Receiver {
         Some(inlet.counted(received))
     }
 
-    /// Takes in one datagram.
+    /// Takes in one datagram; `None` if the path is not there.
     pub fn datagram(&mut self, now: Instant, path: PathId, body: &[u8]) -> Option<Received> {
         let inlet = self.inlets.get_mut(path.index())?;
         Some(inlet.counted(self.session.receive(now, path, inlet.kind, body)))

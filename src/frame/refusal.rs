@@ -80,7 +80,7 @@ impl Refusal {
 /// What refused bytes say of the far end of a serial cable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reading {
-    /// Nothing that frames.
+    /// Bytes that are no frame.
     Noise,
     /// Ourselves.
     Echo,

@@ -155,10 +155,10 @@ pub struct Opened<'a> {
     payload: &'a [u8],
 }
 
-/// Checks length, CRC, version.
+/// Checks length, CRC, version and kind.
 ///
 /// # Errors
-/// [`Refusal::Length`], [`Refusal::Crc`], [`Refusal::Version`].
+/// [`Refusal::Length`], [`Refusal::Crc`]; [`Refusal::Version`] for an unknown version or kind.
 pub fn open(body: &[u8]) -> Result<Opened<'_>, Refusal> {
     if !(MIN_BODY_BYTES..=MAX_BODY_BYTES).contains(&body.len()) {
         return Err(Refusal::Length);

@@ -31,8 +31,8 @@ use crate::config::MAX_PATHS;
 use crate::pair::{PathId, PathKind, Side};
 use crate::time::{Instant, Span};
 
-/// How soon a peer that was adopted in an older version is asked whether it speaks the newest: at once, then
-/// after this time, then always twice as late, up to [`LONGEST_ASKING_GAP`].
+/// A peer that was adopted in an older version is asked whether it speaks the newest: at once, then after
+/// this time, then after twice the time before, up to [`LONGEST_ASKING_GAP`].
 const ASKING_GAP: Span = Span::from_s(10);
 const LONGEST_ASKING_GAP: Span = Span::from_s(3_600);
 
@@ -41,7 +41,7 @@ const LONGEST_ASKING_GAP: Span = Span::from_s(3_600);
 pub struct Entropy {
     /// The id of this run.
     pub incarnation: [u8; 8],
-    /// From which session values are derived; never leaves the node.
+    /// Session values are derived from it; it never leaves the node.
     pub secret: [u8; 16],
 }
 
@@ -132,7 +132,7 @@ impl Session {
         self.incarnation
     }
 
-    /// The version that the peer is spoken to in.
+    /// The version in which we speak to the peer; `None` before there is one.
     pub fn version(&self) -> Option<Version> {
         self.peer.map(|peer| peer.version)
     }
@@ -234,9 +234,9 @@ impl Session {
     /// Takes in one body.
     ///
     /// On the LAN, where anybody can send, a frame with a wrong session value is dropped before its
-    /// authenticator is reckoned. One without any, which begins a handshake, is authenticated first: a flood
-    /// of what nobody with the key has made would otherwise use up the ration. On a serial cable all is
-    /// checked to the end, so that a wrong key is named even before the first handshake.
+    /// authenticator is computed. A frame without any, which begins a handshake, is authenticated before it
+    /// spends a ration: a flood from somebody without the key would otherwise use the ration up. On a serial
+    /// cable all is checked to the end, so that a wrong key is named even before the first handshake.
     ///
     /// # Errors
     /// The first check that failed.
@@ -344,8 +344,8 @@ impl Session {
         }
     }
 
-    /// Whoever has sent an authentic frame of some version speaks it as long as it runs. A hello that was
-    /// recorded proves no less: it is of the same run.
+    /// A run that has sent an authentic frame in a version speaks this version to its end. A recorded hello
+    /// proves no less: it is of the same run.
     fn note_version(&mut self, header: &Header) {
         if let Some(peer) = self.peer.as_mut().filter(|peer| peer.incarnation == header.incarnation) {
             peer.version = peer.version.max(header.version);
@@ -355,8 +355,8 @@ impl Session {
     /// A session message that echoes our value: adopt its sender, or learn what it wants echoed now.
     fn accept_session(&mut self, now: Instant, path: PathId, header: &Header, give: Give) -> Accepted {
         let Give { value, build, .. } = give;
-        // As long as no beat has come our last answer may have been lost: it is given again, but not again
-        // and again.
+        // Our last answer may have been lost as long as no beat has come: it is given again, but only once in
+        // a while.
         let is_unsure = self.peer.is_some_and(|peer| !peer.is_mutual);
         let repeats =
             |session: &mut Self| session.ration(now, path, header.incarnation, Rationed::RepeatedAnswer);

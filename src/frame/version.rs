@@ -1,15 +1,15 @@
 //! The protocol versions that this build speaks.
 //!
-//! A box is upgraded while its peer still runs the build before, so each version is spoken beside its
-//! predecessor. A peer gets the highest version in which an authentic frame of its present run has come;
-//! before that, hellos try each in turn.
+//! A box is upgraded while its peer still runs the previous build, so each build speaks the previous version
+//! too. A peer gets the highest version in which an authentic frame of its present run has come; before that,
+//! hellos try each in turn.
 
 /// A layout of frames.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Version {
     /// Payloads by postcard, exact to the byte.
     One,
-    /// Payloads of fixed width, of which a later build may add to the end.
+    /// Payloads of fixed width; a later build may add to their end.
     Two,
 }
 
@@ -34,7 +34,7 @@ impl Version {
         }
     }
 
-    /// The version of the next hello, where this is the one of the last: all in turn.
+    /// The version of the hello that follows one in this version: all in turn.
     pub const fn after(self) -> Self {
         match self {
             Self::One => Self::Two,

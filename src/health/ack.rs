@@ -34,7 +34,7 @@ impl SendTimes {
         }
     }
 
-    /// When the beat left that is acknowledged; `None` if none is, or it was too long ago to matter.
+    /// When the acknowledged beat left; `None` if none is acknowledged, or if it left too long ago to matter.
     pub fn of(&self, ack: Ack) -> Option<Instant> {
         let (number, at) = *self.slots.get(usize::from(ack.low()) % SLOTS)?;
         (ack.is_of(number) && number != 0).then_some(at)

@@ -1,18 +1,18 @@
 //! When the peer's beats first arrived, on whichever path: a beat that a path brings later than another one
 //! says what was known then, and no more.
 //!
-//! Somebody on the LAN who can neither read the key nor make a frame can still hold frames back. Were a beat
-//! to count when it comes, such a path would speak for a peer that has died since, after the cable has
+//! Somebody on the LAN who can neither read the key nor make a frame can still hold frames back. If a beat
+//! counted from when it comes, such a path would speak for a peer that has died since, after the cable has
 //! fallen silent: the cable would pass for broken, and nobody would take over.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
-/// Beats that are remembered: the newest ones that were the newest when they came.
+/// Number of remembered beats. Only a beat that is the newest when it comes is remembered.
 const SLOTS: usize = 64;
 
-/// First arrivals, by number; of one run of the peer.
+/// First arrivals of the beats of one run of the peer, by number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Arrivals {
     #[serde(with = "crate::health::slots")]
@@ -27,8 +27,8 @@ impl Default for Arrivals {
 }
 
 impl Arrivals {
-    /// Beat `number` arrived at `now`. Says until when it proves its sender alive: the earliest arrival of
-    /// it, or of a beat that was made after it.
+    /// Beat `number` arrived at `now`. Returns until when the beat proves its sender alive: the earliest
+    /// arrival of it, or of a beat that was made after it.
     pub fn note(&mut self, number: u32, now: Instant) -> Instant {
         if number > self.newest {
             self.newest = number;

@@ -2,8 +2,8 @@
 //!
 //! On a full null-modem cable the peer's DTR is our DSR and DCD and says 'my agent runs'; its RTS is our CTS
 //! and says 'I hold services'. Many cables have no such wires, or loop them back in the plug. So the lines
-//! are learned: they count only after they stayed on for dead_after while the peer was heard, and never again
-//! on a cable where a beat came in while they were off.
+//! are learned: they count only after they stayed on for dead_after while the peer was heard. Once a beat
+//! comes in while they are off, they count no more until the port is opened again.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ pub enum LineReading {
 /// The rails of a supply do not fall together: a box may send for so long after its lines have dropped.
 pub const RAILS_APART: Span = Span::from_ms(300);
 
-/// For how long a peer may be heard elsewhere after its lines dropped, and have lost its power all the same.
-/// Lines are looked at once an `interval`, and a frame may have been on its way.
+/// How long a peer that lost its power may still be heard elsewhere after its lines dropped. Lines are looked
+/// at once an `interval`, and a frame may have been on its way.
 pub fn outlived_for(interval: Span) -> Span {
     interval.max(RAILS_APART)
 }
@@ -82,7 +82,7 @@ impl LineWatch {
         }
     }
 
-    /// They were seen like that less than half an interval ago: to note it again would say nothing new.
+    /// They were noted like this less than half an interval ago: noting them again would add nothing.
     pub fn knows(&self, now: Instant, lines: Option<Lines>, interval: Span) -> bool {
         let is_fresh = self.seen_at.is_some_and(|at| now.since(at) < interval.fraction(1, 2));
         self.lines == lines && is_fresh

@@ -88,7 +88,7 @@ pub struct Detector {
     heard_at: Option<Instant>,
     noise_at: Option<Instant>,
     stranger_at: Option<Instant>,
-    /// Last time that a frame of somebody came who has our key, while the peer had not been heard.
+    /// When a frame made with our key last came while the peer was not heard.
     somebody_at: Option<Instant>,
     /// Last time that anything framed: it makes noise harmless.
     framed_at: Option<Instant>,
@@ -98,7 +98,7 @@ pub struct Detector {
     pub quality: Quality,
     /// Whether a probe can be believed there (LAN).
     pub self_test: SelfTest,
-    /// This very agent heard the peer since the path was opened: what a predecessor left is hearsay.
+    /// This agent itself has heard the peer since the path was opened: what a predecessor left is hearsay.
     is_first_hand: bool,
 }
 
@@ -130,7 +130,7 @@ impl Detector {
         self.kind
     }
 
-    /// The path's times as our own file has them: by them our beats leave, and they are what we announce.
+    /// The path's times as our own file has them: our beats leave by them, and we announce them.
     pub fn timing(&self) -> PathTiming {
         self.timing
     }
@@ -157,13 +157,14 @@ impl Detector {
         self.agreed
     }
 
-    /// Until when silence proves nothing: where the two files differ, by the slower one. The peer's beats may
-    /// come by that.
+    /// How long silence proves nothing. Where the two files differ, the longer time counts: the peer's beats
+    /// may leave by it.
     pub fn dead_after(&self) -> Span {
         self.agreed.dead_after
     }
 
-    /// When a beat is late. Nobody announces that, so where the files differ it grows with dead_after.
+    /// How long after the last beat the path is late. Nobody announces late_after, so it grows with
+    /// dead_after where the files differ.
     pub fn late_after(&self) -> Span {
         self.agreed.late_after
     }
@@ -178,8 +179,8 @@ impl Detector {
     }
 
     /// Goes on with what another agent left, as if the port had been open all the time: a path that was
-    /// broken stays so until it hears the peer again. Where the peer was heard nobody knows until when; it
-    /// may have been until now.
+    /// broken stays so until it hears the peer again. If the peer was heard, nobody knows until when; it may
+    /// have been until now.
     pub fn succeed(&mut self, now: Instant, left: &PathDeposit) {
         self.open_since = left.open_since;
         self.self_test.succeed(left.unanswered);
@@ -228,7 +229,7 @@ impl Detector {
         self.lines.note(now, lines, self.timing.interval);
     }
 
-    /// They were noted like that a moment ago.
+    /// The lines were noted like this a moment ago.
     pub fn knows_lines(&self, now: Instant, lines: Option<Lines>) -> bool {
         self.lines.knows(now, lines, self.timing.interval)
     }
@@ -248,9 +249,9 @@ impl Detector {
         self.lines.found_off_at()
     }
 
-    /// The lines dropped within dead_after of the last beat, and none has come since: here, or on any path
-    /// that last heard the peer at `newest`. A peer that is heard elsewhere long after that has power, and
-    /// the cable was pulled. So has a stranger that framed since: the box was started again with another key.
+    /// The lines dropped within dead_after of the last beat, and no path has heard the peer since; `newest`
+    /// is when any path last did. A peer that is heard elsewhere long after the drop has power, and the cable
+    /// was pulled. A stranger that framed since has power too: the box was started again with another key.
     pub fn is_cut_short(&self, newest: Option<Instant>) -> bool {
         let (Some(dropped_at), Some(heard_at)) = (self.lines.dropped_at(), self.heard_in_window()) else {
             return false;
@@ -263,8 +264,8 @@ impl Detector {
             && newest <= dropped_at + outlived_for(self.timing.interval)
     }
 
-    /// It heard the peer since it was opened, and fell silent not long ago. A path that never did may have
-    /// been broken for ever, however lately it was believed to be.
+    /// The path has heard the peer since it was opened, and fell silent less than [`BRIEFLY_BROKEN`] ago. A
+    /// path that never heard the peer may always have been broken.
     pub fn is_broken_briefly(&self, now: Instant) -> bool {
         self.heard_in_window().is_some() && now.since(self.silent_at()) < BRIEFLY_BROKEN
     }
@@ -293,8 +294,8 @@ impl Detector {
         self.somebody_at = Some(now);
     }
 
-    /// When somebody was last on the cable whose frames prove nothing else. On a LAN they may have been
-    /// recorded.
+    /// When somebody with our key last framed on the cable; `None` on a LAN, where the frame may be a
+    /// recorded one.
     pub fn somebody_at(&self) -> Option<Instant> {
         self.somebody_at.filter(|_| self.kind == PathKind::Serial)
     }
@@ -304,7 +305,7 @@ impl Detector {
         self.heard_at
     }
 
-    /// When somebody who is not understood was last on the cable. On a LAN anybody may be.
+    /// When a stranger last framed on the cable; `None` on a LAN, where anybody may.
     pub fn refused_at(&self) -> Option<Instant> {
         self.stranger_at.filter(|_| self.kind == PathKind::Serial)
     }
@@ -371,8 +372,8 @@ impl Detector {
         self.heard_in_window().map_or(open_since + self.patience, |at| at + self.dead_after())
     }
 
-    /// A peer that another path heard after this instant was there while this path should have shown it: also
-    /// where this one never heard anything, however long it may stay unproven.
+    /// If another path heard the peer after this instant, the peer was there while this path should have
+    /// shown it. That holds also for a path that never heard anything, however long it may stay unproven.
     fn outlived_after(&self) -> Instant {
         let since = self.heard_in_window().or(self.open_since);
         since.map_or(Instant::NEVER, |at| at + self.dead_after())

@@ -13,7 +13,7 @@ use crate::time::{Instant, Span};
 pub enum Before {
     /// No path heard the peer.
     Silence,
-    /// So many beats are missing that what it says now it may have said, taken back and said again.
+    /// So many beats are missing that the peer may have taken back and repeated what it says now.
     Gap,
     /// Another beat, not long ago.
     Beat,
@@ -35,8 +35,7 @@ pub struct Peer {
     mechanisms: Option<Mechanisms>,
     /// It was last heard in maintenance, in whichever incarnation, which lasts until then.
     maintenance_until: Option<Instant>,
-    /// It has acknowledged a beat of this run of ours, in whichever incarnation: it knows by what times we
-    /// go.
+    /// It has acknowledged a beat of this run of ours, in whichever incarnation: it knows our times.
     does_know_us: bool,
     /// Since when it has said without a gap that it cannot serve.
     troubled_since: Option<Instant>,
@@ -55,7 +54,7 @@ impl Peer {
     }
 
     /// We are a successor, and this is the incarnation that our predecessor knew: it has not returned, and
-    /// owes no more time than it did.
+    /// gets no new time to acknowledge a beat.
     pub fn become_known_again(&mut self) {
         let Self { mechanisms, acked_at, maintenance_until, .. } = *self;
         *self = Self { mechanisms, acked_at, maintenance_until, ..Self::default() };
@@ -87,7 +86,7 @@ impl Peer {
         self.mechanisms = Some(beat.release);
         // The clocks run within a hundredth of each other.
         self.maintenance_until = beat.standing.maintenance.map(|left| now + left.fraction(101, 100));
-        // A guard that was silent may have gone on just before it died; one that is lost never does.
+        // A silent guard may have worked again during a gap; a lost one cannot have.
         let trouble = beat.standing.trouble;
         let is_same = self.beat.as_ref().is_some_and(|last| last.standing.trouble == trouble);
         let is_unbroken = is_same && (before == Before::Beat || trouble == Trouble::GuardLost);
@@ -175,14 +174,14 @@ impl Peer {
         self.acked_at.max(self.returned_at)
     }
 
-    /// It has acknowledged a beat of this run of ours, so it knows by what times we go.
+    /// It has acknowledged a beat of this run of ours, so it knows our times.
     pub fn does_know_us(&self) -> bool {
         self.does_know_us
     }
 
-    /// Its newest beat says that it has heard us on no path for as long as `limits` names for that path, for
-    /// all that the steps of its report can tell: the peer itself knows better. A peer in cold start has not
-    /// had the time to hear us and counts as acknowledging.
+    /// By its newest beat, it may not have heard us on any path for that path's limit; `limits` has the order
+    /// of the paths. Its report is coarse: the longest age that it may mean counts. A peer in cold start has
+    /// not had the time to hear us and counts as hearing.
     pub fn is_deaf(&self, limits: impl Iterator<Item = Span>) -> bool {
         let Some(beat) = &self.beat else { return false };
         let mut ages = beat.paths.iter().map(PathReport::longest_age).zip(limits);
@@ -191,8 +190,8 @@ impl Peer {
 }
 
 impl GroupReport {
-    /// Nobody knows which of two reports is meant: the one that claims more, and of the words those that
-    /// promise nothing.
+    /// Two groups have the same tag, and nobody knows which is meant: the report that claims more counts,
+    /// with a word that promises nothing.
     fn or_worse(&self, other: &Self) -> Self {
         let claim = |report: &Self| (report.role.is_holding(), report.role == Role::Faulty, report.term);
         let worse = if claim(other) > claim(self) { other } else { self };

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Instant, Span};
 
-/// How often a LAN is tried that answers.
+/// How often a LAN that answers is tried.
 const EVERY: Span = Span::from_s(60);
-/// How long an answer may take; and how often a LAN is tried that did not answer.
+/// How long an answer may take; and how often a LAN that did not answer is tried.
 const PATIENCE: Span = Span::from_s(2);
 /// So many questions in a row without an answer are no accident: on a LAN that loses 40 % of all frames both
 /// ways, one round in a hundred.
@@ -50,8 +50,8 @@ impl SelfTest {
         self.unanswered
     }
 
-    /// Looks whether the peer has to be asked for now. `is_well`: it is heard on this LAN, and says that it
-    /// hears us; on any other its silence would prove nothing.
+    /// Says whether the peer has to be asked for now. `is_well`: it is heard on this LAN, and says that it
+    /// hears us; on any other LAN its silence would prove nothing.
     pub fn pass(&mut self, now: Instant, is_well: bool) -> Pass {
         if now < self.due {
             return Pass::Nothing;

@@ -1,4 +1,4 @@
-//! Tables of numbers and instants, for a recording: serde knows no array of more than 32.
+//! Tables of numbers and instants, for a recording: serde has no arrays of more than 32 items.
 
 use heapless::Vec;
 use serde::de::Error;

@@ -24,9 +24,10 @@ pub enum WitnessView {
 /// The witnesses of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Witnesses {
-    /// When the newest request was sent that each answered.
+    /// Per witness, when the newest request that it answered was sent.
     answered: Vec<Option<Instant>, MAX_WITNESSES>,
-    /// Whether either node saw each when results were last exchanged; all, before the first exchange.
+    /// Per witness, whether either node saw it when results were last exchanged; true before the first
+    /// exchange.
     counts: Vec<bool, MAX_WITNESSES>,
     /// What the peer said that it sees.
     peer_sees: u8,
@@ -67,8 +68,8 @@ impl Witnesses {
     }
 
     /// The peer's beat says which ones it sees; ours say what we see within `window`. Where the
-    /// configurations differ nobody knows which witnesses are meant (`None`): then each counts that we have
-    /// ever seen ourselves. What the peer says of witnesses that there are not is nothing.
+    /// configurations differ nobody knows which witnesses are meant (`None`): then each witness counts that
+    /// we have ever seen ourselves. Bits of witnesses that we do not have are ignored.
     pub fn exchange(&mut self, now: Instant, window: Span, peer_sees: Option<u8>) {
         let known = (0..self.answered.len()).fold(0, |bits, index| bits | bit(index));
         self.peer_sees = peer_sees.unwrap_or(0) & known;
@@ -78,7 +79,7 @@ impl Witnesses {
         }
     }
 
-    /// When the newest request left that one of them answered which counts.
+    /// When the newest request that a counting witness answered was sent.
     pub fn newest_answered(&self) -> Option<Instant> {
         self.answered.iter().zip(&self.counts).filter(|(_, counts)| **counts).filter_map(|(at, _)| *at).max()
     }
@@ -90,7 +91,7 @@ impl Witnesses {
         seen.fold(0, |bits, (index, _)| bits | bit(index))
     }
 
-    /// What they say, given that only answers to requests after `since` count.
+    /// What they say; only answers to requests after `since` count.
     pub fn view(&self, since: Instant) -> WitnessView {
         let mut asked = self.answered.iter().zip(&self.counts).filter(|(_, counts)| **counts).peekable();
         if asked.peek().is_none() {
@@ -102,12 +103,12 @@ impl Witnesses {
         }
     }
 
-    /// How many fewer than the peer we see, of those that either sees.
+    /// Whether the peer sees more of them than we do.
     pub fn is_peer_better(&self, now: Instant, window: Span) -> bool {
         self.seen_bits(now, window).count_ones() < self.peer_sees.count_ones()
     }
 
-    /// When the newest question left that each has answered, and whether the peer sees it.
+    /// Per witness, when the newest request that it answered was sent, and whether the peer sees it.
     pub fn each(&self) -> impl Iterator<Item = (Option<Instant>, bool)> + '_ {
         self.answered.iter().enumerate().map(|(index, at)| (*at, self.peer_sees & bit(index) != 0))
     }
