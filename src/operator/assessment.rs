@@ -1,6 +1,5 @@
 //! What a status comes to, for a monitor: is every group served, and could the second node take over? One
-//! table, from what is so to an exit code and a reason. What comes and goes within a moment is nothing to
-//! wake anybody for.
+//! table leads from the facts to an exit code and a reason. A fault that passes within a moment wakes nobody.
 
 use crosswire::frame::Refusal;
 use crosswire::health::{LineReading, PathState};
@@ -15,15 +14,15 @@ use super::exit::Exit;
 use super::forecast;
 use super::words;
 
-/// Of whom a reason tells.
+/// What a reason speaks of.
 #[derive(Clone, Copy)]
 enum Subject {
     Me,
     Peer,
     Pair,
-    /// Of those groups, whose names come behind the words.
+    /// The groups for which this is true; their names follow the words.
     Groups(fn(&GroupStatus) -> bool),
-    /// Of the first witness that somebody does not see.
+    /// The first witness that a node does not see.
     Witness,
 }
 
@@ -48,8 +47,8 @@ const fn reason(
     Reason { name, exit, subject, words, applies }
 }
 
-/// The first one that applies is told: the gravest, then what people have asked for, then causes before what
-/// follows from them.
+/// The first reason that applies is told. The gravest come first, then what people have asked for, then
+/// causes before their consequences.
 static REASONS: [Reason; 22] = {
     use Exit::{Alone, Unserved};
     use Subject::{Groups, Me, Pair, Peer, Witness};
@@ -97,9 +96,9 @@ static REASONS: [Reason; 22] = {
     ]
 };
 
-/// What of a status bears on it.
+/// The facts of a status that the reasons go by.
 struct Facts {
-    /// What is to be said of a peer that is not heard.
+    /// The verdict on a peer that is not heard; `None` while it is.
     away: Option<Verdict>,
     do_both_serve: bool,
     /// We hold a group and cannot serve it.
@@ -168,7 +167,7 @@ impl Facts {
                 || is_any(|group| does_last(group.unable)),
             is_contested: is_any(is_contested),
             is_misplaced: !report.misplaced.is_empty(),
-            // It counts at once: a path has been silent for dead_after by then.
+            // Jeopardy counts at once: it begins only when a path has been silent for dead_after.
             is_jeopardy: node.jeopardy.is_some(),
             is_witness_unseen: unseen_witness(report).is_some(),
         }
@@ -188,25 +187,24 @@ fn do_both_serve(group: &GroupStatus) -> bool {
     group.both_serve.is_some()
 }
 
-/// Where it has failed here nobody has to wait to know.
+/// Nobody serves the group, and not for a moment only. A group that failed here counts at once.
 fn is_unserved(group: &GroupStatus) -> bool {
     does_last(group.unserved) || (group.role == Role::Faulty && group.unserved.is_some())
 }
 
-/// The group has failed on both nodes: no move is on its way that would be worth a wait.
+/// The group has failed on both nodes: no move is on its way.
 fn has_failed_on_both(report: &Report, index: usize) -> bool {
     let is_faulty_here = report.node.groups.get(index).is_some_and(|group| group.role == Role::Faulty);
     let is_faulty_there = report.theirs(index).is_some_and(|said| said.role == Role::Faulty);
     is_faulty_here && is_faulty_there && is_heard(report)
 }
 
-/// Somebody has claimed within the last minute what is served here, or keeps this node from taking it.
+/// Another box has claimed an address of the group within the last minute, or keeps this node from taking it.
 fn is_contested(group: &GroupStatus) -> bool {
     group.foreign_mac.is_some()
 }
 
-/// The first witness that one of both nodes does not see: what it is called, whether that is this node, and
-/// for how long.
+/// The first witness that a node does not see: its name, whether this node is the one, and for how long.
 fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         let here = witness.answered.unwrap_or(report.node.up);
@@ -220,7 +218,7 @@ fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     None
 }
 
-/// This node sees it: it has answered lately.
+/// This node sees the witness: it has answered lately.
 pub fn is_seen(report: &Report, witness: &WitnessStatus) -> bool {
     let lately = report.node.paths.iter().map(|path| path.dead_after).max().unwrap_or_default();
     witness.answered.is_some_and(|age| age <= lately.max(LASTS))
@@ -233,8 +231,8 @@ pub fn assess(report: &Report) -> &'static Reason {
 }
 
 impl Reason {
-    /// In one line: who serves what, and whether the other one could. What is wrong with the service itself,
-    /// and what people have asked for, comes first.
+    /// One line: who serves what, and why `status` ends as it does. The reason comes first if the service
+    /// itself is at fault, or if people have asked for the state.
     pub fn sentence(&self, report: &Report) -> String {
         let served = served(report);
         let why = self.why(report);
@@ -246,7 +244,7 @@ impl Reason {
         parts.map(String::as_str).collect::<Vec<_>>().join("; ")
     }
 
-    /// What it is about, with its cause.
+    /// The reason in words, with its cause.
     fn why(&self, report: &Report) -> String {
         let [me, peer] = report.names();
         let words = match (self.name, self.subject) {
@@ -269,7 +267,7 @@ impl Reason {
         format!("{words}{colon}{cause}")
     }
 
-    /// What is behind it, as far as that is known; empty if the words say it all.
+    /// The cause, as far as it is known; empty if the words say it all.
     fn cause(&self, report: &Report) -> String {
         match self.name {
             "cannot_serve" | "failing" | "unable" => own_inability(report),
@@ -306,7 +304,8 @@ fn served(report: &Report) -> String {
     served.map(|(name, groups)| format!("{name} serves {groups}")).collect::<Vec<_>>().join("; ")
 }
 
-/// All is well: who could take over. What has just changed may last: then nobody is said to be able to.
+/// All is well: says who could take over. It names nobody while something has just changed, since that may
+/// last.
 fn could(report: &Report) -> String {
     let is_new = |group: &GroupStatus| group.unserved.or(group.peer_unable).or(group.unable).is_some();
     if report.node.groups.iter().any(is_new) {
@@ -324,7 +323,7 @@ fn could(report: &Report) -> String {
     format!("{other} could take over")
 }
 
-/// Which path is down, what the next fault would do, and what to mend.
+/// Says which path is down, what the next fault would do, and what to repair.
 fn degraded(report: &Report) -> String {
     let peer = report.names()[1];
     let is_one_way = |path: &PathStatus| {
@@ -351,7 +350,7 @@ fn degraded(report: &Report) -> String {
     format!("DEGRADED: {said}.{then} Repair {down}.")
 }
 
-/// What a silent peer is, by its modem lines where they are believed.
+/// What has become of a silent peer, by its modem lines where they are believed.
 fn dead_words(report: &Report) -> &'static str {
     let reads = |wanted: fn(LineReading) -> bool| report.node.paths.iter().any(|path| wanted(path.lines));
     if reads(|lines| lines == LineReading::Dropped) {
@@ -373,7 +372,7 @@ const fn down_words(state: PathState) -> &'static str {
     }
 }
 
-/// Why this node could not serve.
+/// Why this node cannot serve; empty if nothing is known.
 fn own_inability(report: &Report) -> String {
     let node = &report.node;
     if node.trouble != Trouble::None {
@@ -400,7 +399,7 @@ fn own_inability(report: &Report) -> String {
     String::new()
 }
 
-/// Why the peer could not, by what it says.
+/// Why the peer cannot serve, by what it says; empty if nothing is known.
 fn peers_inability(report: &Report) -> String {
     let Some(peer) = &report.node.peer else { return String::new() };
     let is_faulty = (0..report.groups.len())
@@ -415,7 +414,7 @@ fn peers_inability(report: &Report) -> String {
     causes.iter().find(|(applies, _)| *applies).map_or(String::new(), |(_, cause)| (*cause).to_owned())
 }
 
-/// Why somebody who is there is not understood.
+/// Why a peer that sends is not understood; empty if nothing is known.
 fn refused_for(report: &Report) -> &'static str {
     let counted = |refusal: Refusal| {
         let at = Refusal::ALL.iter().position(|one| *one == refusal);
@@ -435,7 +434,7 @@ fn refused_for(report: &Report) -> &'static str {
     causes.iter().find(|(refusal, _)| counted(*refusal)).map_or("", |(_, cause)| cause)
 }
 
-/// The names of those groups.
+/// The names of the groups that are meant.
 fn groups(report: &Report, is_meant: impl Fn(usize, &GroupStatus) -> bool) -> String {
     let all = report.groups.iter().zip(&report.node.groups).enumerate();
     let meant =

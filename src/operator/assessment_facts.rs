@@ -1,9 +1,9 @@
-//! Everything that may be so, with everything else: the gravest counts.
+//! Every fact, combined with every fact of another kind: the gravest code counts.
 
 use super::*;
 
-/// What may be so at the same time with every other line but those of the same heading, and what it comes to
-/// alone: the code, the reason. Of several the gravest code counts.
+/// Facts by kind: each may be true together with any fact of another kind. Each line has the code and the
+/// reason of the fact alone.
 pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
     // What the peer is.
     &[
@@ -20,7 +20,7 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ),
         ("never heard", |r| (r.node.verdict, r.node.peer) = (Verdict::Doubtful, None), 4, "peer_unheard"),
     ],
-    // Guard, carrier, scripts, addresses that a kernel refuses, here.
+    // This node: guard, carrier, scripts, addresses that the kernel refuses.
     &[
         ("able", |_| {}, 0, ""),
         ("unable for a moment", |r| groups(r, |group| group.unable = HICCUP), 0, ""),
@@ -29,7 +29,7 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("deaf", |r| r.deaf.push("eth0".to_owned()), 4, "unable"),
         ("ending", |r| r.node.is_stopping = true, 4, "unable"),
     ],
-    // The same there, and whatever the peer says of the group.
+    // The same on the peer, and what it says of the group.
     &[
         ("able", |_| {}, 0, ""),
         ("unable for a moment", |r| groups(r, |group| group.peer_unable = HICCUP), 0, ""),
@@ -44,7 +44,7 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("we", |r| r.node.witnesses[0].peer_misses = A_WHILE, 4, "witness_unseen"),
         ("we, for a moment", |r| r.node.witnesses[0].peer_misses = HICCUP, 0, ""),
     ],
-    // What people have asked for. What a peer has said that is not heard any more is nothing.
+    // What people have asked for. What a peer said counts no more when it is not heard any more.
     &[
         ("nothing", |_| {}, 0, ""),
         ("standby", |r| r.node.is_standby = true, 4, "standby"),
@@ -59,7 +59,7 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("not", |r| unserved(r, 7, Block::Jeopardy), 5, "nobody_serves"),
         ("on its way for long", |r| groups(r, |group| group.unserved = LONG), 5, "nobody_serves"),
     ],
-    // Who else.
+    // Who else serves or claims it.
     &[
         ("nobody", |_| {}, 0, ""),
         ("the peer", |r| groups(r, |group| group.both_serve = HICCUP), 5, "both_serve"),
@@ -75,7 +75,7 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
     ],
 ];
 
-/// By a box that is neither.
+/// A box that is neither node claims an address.
 fn claimed(report: &mut Report) {
     report.node.groups[0].foreign_mac = Some([4; 6]);
 }
@@ -84,8 +84,8 @@ fn unseen(report: &mut Report, answered: Option<Span>) {
     report.node.witnesses[0].answered = answered;
 }
 
-/// Everything with everything, whatever we are. Who holds a group and cannot serve it for long is another
-/// matter than who could not take it.
+/// Every combination, for either role. A node that holds a group and cannot serve it for long has a graver
+/// code than a backup that could not take it.
 #[test]
 fn of_all_that_is_so_the_gravest_counts() {
     let mut choice = [0; FACTS.len()];

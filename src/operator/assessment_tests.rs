@@ -1,4 +1,4 @@
-//! All that can be so at once, and what it comes to.
+//! What a status comes to, case by case.
 
 use crosswire::config::MAX_GROUPS;
 use crosswire::frame::message::{Build, GroupReport};
@@ -72,7 +72,7 @@ fn peer(role: Role) -> PeerStatus {
     }
 }
 
-/// A pair that is well: gw1, which is asked, has that role, and gw2 the other one.
+/// A pair that is well: gw1, which is asked, has `role`, and gw2 has the other one.
 pub fn well(role: Role) -> Report {
     let other = if role == Role::Active { Role::Backup } else { Role::Active };
     let node = NodeStatus {
@@ -126,7 +126,7 @@ fn silent(report: &mut Report, verdict: Verdict) {
     report.node.paths.iter_mut().for_each(|path| path.state = PathState::Silent);
 }
 
-/// For so many seconds nobody has served.
+/// Nobody has served for so many seconds.
 fn unserved(report: &mut Report, seconds: u64, block: Block) {
     let group = &mut report.node.groups[0];
     let span = Some(Span::from_s(seconds));
@@ -150,7 +150,7 @@ fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
 
 type Case = (Role, Change, u8, &'static str, &'static str);
 
-/// The role of the node that is asked, what is so, the exit code, the reason, the line.
+/// The role of the node that is asked, the change, the exit code, the reason, the line.
 const CASES: [Case; 29] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
@@ -164,7 +164,7 @@ const CASES: [Case; 29] = [
         "both_serve",
         "BOTH NODES SERVE gateway; gw1 serves gateway; gw2 serves gateway",
     ),
-    // What is held here and cannot be served: nobody is woken up before the peer has had time to take it.
+    // A group is held here and cannot be served: nobody is woken up before the peer has had time to take it.
     (
         Role::Active,
         |r| groups(r, |group| (group.unable, group.unserved) = (A_WHILE, A_WHILE)),
@@ -249,7 +249,7 @@ const CASES: [Case; 29] = [
     // A script may take its time while it moves, and no longer.
     (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(59)), 4, "moving", ""),
     (Role::Acquiring, |r| r.node.groups[0].unserved = Some(Span::from_s(61)), 5, "nobody_serves", ""),
-    // Where it has failed on both nodes nothing is on its way, also right after an agent was replaced.
+    // A group that has failed on both nodes is not on its way, also right after an agent was replaced.
     (
         Role::Faulty,
         |r| {
@@ -287,7 +287,8 @@ const CASES: [Case; 29] = [
         "gw1 serves gateway; gw2 answers, but is not understood",
     ),
     (Role::Backup, not_understood, 4, "keys_differ", "gw2 answers, but is not understood"),
-    // What people have asked for comes before what is wrong, and is forgotten of a peer that has died since.
+    // What people have asked for comes before what is wrong, but not if they asked it of a peer that has died
+    // since.
     (
         Role::Backup,
         |r| (r.node.is_standby, r.node.jeopardy) = (true, A_WHILE),
@@ -366,7 +367,7 @@ fn every_case_has_its_exit_code_and_its_reason() {
     }
 }
 
-/// Its guard is stopped, and its lease runs out or has.
+/// The holder's guard is stopped, and its lease runs out or has run out.
 #[test]
 fn of_what_a_holder_cannot_serve_nobody_is_told_that_it_serves() {
     let serves_on = |loss| Forecast {
@@ -402,7 +403,7 @@ fn every_reason_has_a_case_and_a_name_of_its_own() {
     }
 }
 
-/// Whatever a file may list: eight groups with 64 addresses and 16 scripts each.
+/// The most that a file may list: eight groups with 64 addresses and 16 scripts each.
 #[test]
 fn the_largest_status_fits_its_answer() {
     let mut report = well(Role::Active);

@@ -1,4 +1,4 @@
-//! What a history comes to: the newest thing in it that matters and lasts, with its cause, in a line.
+//! What a history comes to: its newest entry that matters and is not over, with its cause, in a line.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -15,18 +15,17 @@ use super::words::{self, Names, ScriptEnd};
 /// An entry of a history: how long ago, what, how many more like it, and how a script failed
 /// ([`words::ScriptEnd`]).
 pub type Entry = (Span, Record, u32, u32);
-/// Lines that dropped so shortly before a decision have to do with it.
+/// Modem lines that dropped at most this long before a decision belong to it.
 const OF_ONE_CAUSE: Span = Span::from_s(10);
 
-/// The newest entry that matters and is not over: its place, and what it comes to on the node that is called
-/// `me`.
+/// The newest entry that matters and is not over: its index, and what it means on the node named `me`.
 pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, String)> {
     let mut over: Vec<Discriminant<Record>> = Vec::new();
     for (index, (_, record, _, end)) in entries.iter().enumerate().rev() {
         if is_end(record) {
             over.push(discriminant(record));
         } else if let Record::Jeopardy(_) = record {
-            // Its end is said only once that has lasted, and another path may be down by now.
+            // The end of jeopardy is recorded only once it has lasted, and another path may be down by now.
             if let Some((index, path, state)) =
                 bad_path(entries).filter(|_| !over.contains(&discriminant(record)))
             {
@@ -45,7 +44,7 @@ pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, St
     None
 }
 
-/// It says that what the same record said before is over.
+/// The record says that what an earlier record of its kind said is over.
 fn is_end(record: &Record) -> bool {
     match record {
         Record::Jeopardy(is) | Record::DigestDiffers(is) | Record::GuardSilent(is) | Record::Standby(is) => {
@@ -82,7 +81,7 @@ fn is_end(record: &Record) -> bool {
     }
 }
 
-/// What a record comes to, after those `before` it; `None` where it is a mere step.
+/// What a record means, after those `before` it; `None` if it is only a step on the way.
 fn said(before: &[Entry], (end, record): (ScriptEnd, &Record), me: &str, names: &Names) -> Option<String> {
     let peer = names.peer.as_str();
     Some(match record {
@@ -129,7 +128,7 @@ fn said(before: &[Entry], (end, record): (ScriptEnd, &Record), me: &str, names: 
     })
 }
 
-/// What usually keeps a node from taking a group for a moment, on the way to it.
+/// Blocks that usually last for a moment, on the way to a takeover or while all is well.
 const fn is_passing(block: Block) -> bool {
     matches!(
         block,
@@ -143,7 +142,7 @@ const fn is_passing(block: Block) -> bool {
     )
 }
 
-/// The path that failed last and has not been heard on since: where that stands, which, and what it says.
+/// The path that failed last and on which nothing was heard since: index of the entry, path, state.
 fn bad_path(entries: &[Entry]) -> Option<(usize, PathId, PathState)> {
     let mut seen: Vec<PathId> = Vec::new();
     for (index, (_, record, ..)) in entries.iter().enumerate().rev() {
@@ -156,7 +155,7 @@ fn bad_path(entries: &[Entry]) -> Option<(usize, PathId, PathState)> {
     None
 }
 
-/// Why a group was taken: of a peer that was silent, what became of it as far as the evidence tells.
+/// Why a group was taken; after a silence, what became of the peer as far as the evidence tells.
 fn take_cause(before: &[Entry], reason: TakeReason, s: &Evidence, names: &Names) -> String {
     let peer = names.peer.as_str();
     let is_of_silence = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy | TakeReason::Vacant);
@@ -185,7 +184,7 @@ fn take_cause(before: &[Entry], reason: TakeReason, s: &Evidence, names: &Names)
     }
 }
 
-/// Shortly before that, and no line has come back since.
+/// Modem lines dropped shortly before the end of `before`, and have not come back.
 fn have_lines_dropped(before: &[Entry]) -> bool {
     let Some((newest, ..)) = before.last() else { return false };
     let recent = before.iter().rev().take_while(|(age, ..)| *age <= *newest + OF_ONE_CAUSE);
@@ -234,7 +233,7 @@ mod tests {
         }
     }
 
-    /// What is said of these records, one a second.
+    /// The headline of these records, one a second.
     fn said_of(records: &[Record]) -> Option<String> {
         let count = u64::try_from(records.len()).expect("few");
         let entries: Vec<Entry> = (0..count)

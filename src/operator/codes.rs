@@ -1,4 +1,4 @@
-//! What programs are told of records: codes that stay, whatever the words beside them become.
+//! What programs are told of records: codes that stay, even when the words beside them change.
 
 use crosswire::frame::Refusal;
 use crosswire::quorum::record::Record;
@@ -108,7 +108,7 @@ pub const fn block(block: Block) -> &'static str {
     }
 }
 
-/// The rule that fired or blocked, where one did.
+/// The rule that acted or blocked, if one did.
 pub const fn rule(record: &Record) -> Option<&'static str> {
     match record {
         Record::Taking { reason, .. } => Some(take(*reason)),

@@ -35,7 +35,7 @@ use crate::tty::uart::{Counts, Uart};
 
 /// Longest message either way.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
-/// What has not lasted so long counts for nothing: a loop that was held up, an agent that is replaced.
+/// A fault counts only once it has lasted this long: a loop may be held up, or an agent be replaced.
 pub const LASTS: Span = Span::from_s(1);
 /// Longest piece of a recording.
 pub const MAX_PIECE_BYTES: usize = 8 * 1024;
@@ -55,17 +55,17 @@ pub enum Question {
     Why(u16),
     /// What the agent has recorded, from this byte on.
     Recording {
-        /// Which recording, as the first piece has said; 0 for that one.
+        /// Which recording, as the first piece says; 0 when asking for the first piece.
         number: u32,
         /// Where the piece begins.
         from: u32,
     },
-    /// What the peer says of this, asked over the pair's own paths.
-    /// Over cables alone, if that is true.
+    /// What the peer says of this, asked over the pair's own paths; over cables alone, if the second field is
+    /// true.
     Peer(Subject, bool),
-    /// A move, or the ban of one.
+    /// A move, or a ban on moves.
     Demand {
-        /// What.
+        /// The move or the ban.
         what: Demand<String>,
         /// Why, in the operator's words.
         reason: Option<String>,
@@ -73,7 +73,7 @@ pub enum Question {
 }
 
 impl Question {
-    /// Members of the group may ask it: it moves nothing, and its answer holds no secret.
+    /// Whether members of the group may ask it: it moves nothing, and its answer holds no secret.
     pub const fn is_for_members(&self) -> bool {
         match self {
             Self::Status | Self::Why(_) | Self::Peer(..) => true,
@@ -82,7 +82,7 @@ impl Question {
     }
 }
 
-/// As it would be typed.
+/// The demand as it would be typed.
 pub fn typed(demand: &Demand<String>) -> String {
     match demand {
         Demand::Handover(group) => format!("handover {group}"),
@@ -109,7 +109,8 @@ pub enum Answer {
     Denied(Denial),
     /// To [`Question::Recording`]: a piece; the last one is shorter than [`MAX_PIECE_BYTES`].
     Recording {
-        /// Which recording it is of: another one than was asked for where somebody else has asked meanwhile.
+        /// Which recording the piece is of. It is another one than was asked for if somebody else has asked
+        /// meanwhile.
         number: u32,
         /// The piece.
         bytes: Vec<u8>,
@@ -119,7 +120,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The answer to [`Question::Status`]; none if it is one to something else.
+    /// The answer to [`Question::Status`]; `None` if this answers something else.
     pub fn status(self) -> Option<Box<Report>> {
         match self {
             Self::Status(report) => Some(report),
@@ -131,7 +132,7 @@ impl Answer {
         }
     }
 
-    /// The answer to [`Question::Why`]; none if it is one to something else.
+    /// The answer to [`Question::Why`]; `None` if this answers something else.
     pub fn history(self) -> Option<Box<History>> {
         match self {
             Self::History(history) => Some(history),
@@ -144,7 +145,7 @@ impl Answer {
     }
 }
 
-/// Why the peer tells nothing.
+/// Why the peer says nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Unheard {
     /// It is heard on no path that may be asked.
@@ -166,21 +167,21 @@ pub struct Report {
     pub paths: Vec<String>,
     /// Frames per path that could not leave at once and were skipped.
     pub skipped: Vec<u32>,
-    /// Why each path's port is away, if it is.
+    /// Why each path's port is closed, if it is.
     pub away: Vec<Option<Away>>,
-    /// What each path's serial port says of itself; `None` on a LAN and while it is away.
+    /// What each path's serial port says of itself; `None` on a LAN and while the port is closed.
     pub ports: Vec<Option<PortReport>>,
     /// Names of the groups, and what is in them.
     pub groups: Vec<(String, Vec<String>)>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
-    /// By group, how the script failed that its fault or its condition names ([`ScriptEnd`]).
+    /// By group, how the script that its fault or condition names failed ([`ScriptEnd`]).
     pub ends: Vec<u32>,
     /// Addresses of the witnesses.
     pub witnesses: Vec<String>,
-    /// The longest that the scripts of a group may take for one move.
+    /// The longest time that the scripts of a group may take for one move.
     pub longest_move: Span,
-    /// By group, for how long it may be served by nobody: while nothing is seen to move, and at all.
+    /// By group, for how long nobody may serve it: while nothing is seen to move, and at most.
     pub bounds: Vec<[Span; 2]>,
     /// The configuration file.
     pub file: String,
@@ -192,7 +193,7 @@ pub struct Report {
     pub misplaced: Vec<String>,
     /// Interfaces on which a probe's silence proves nothing.
     pub deaf: Vec<String>,
-    /// Why the operator has said what he said last.
+    /// The reason that the operator gave for the last request.
     pub said_because: Option<String>,
     /// The watchdog, if it is armed.
     pub watchdog: Option<WatchdogReport>,
@@ -215,8 +216,8 @@ impl Report {
         self.node.peer.as_ref()?.groups.get(index).copied().flatten()
     }
 
-    /// For how long this node has held a group that it cannot serve: its lease runs out, or has. What it says
-    /// of itself as a whole counts at once.
+    /// For how long this node has held a group that it cannot serve: its lease runs out, or has run out. A
+    /// trouble of the whole node counts at once, one of the group after [`LASTS`].
     pub fn failing(&self, index: usize) -> Option<Span> {
         let group = self.node.groups.get(index)?;
         let is_troubled = self.node.trouble != Trouble::None;
@@ -246,12 +247,12 @@ impl Report {
         self.scripts.get(index).map_or("", String::as_str)
     }
 
-    /// How the script failed that a group's fault or its condition names.
+    /// How the script that a group's fault or condition names failed.
     pub fn end(&self, index: usize) -> ScriptEnd {
         self.ends.get(index).map_or(ScriptEnd::UNKNOWN, |end| ScriptEnd(*end))
     }
 
-    /// Why the operator wants nothing held or moved, where that is so.
+    /// Why the operator wants nothing held or moved, if he does.
     pub fn reason(&self) -> Option<&str> {
         let is_restrained = self.node.is_standby || self.node.maintenance.is_some();
         self.said_because.as_deref().filter(|_| is_restrained)
@@ -261,35 +262,35 @@ impl Report {
 /// An armed watchdog.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WatchdogReport {
-    /// What its driver really set, seconds.
+    /// The timeout that its driver really set, in seconds.
     pub timeout_s: u8,
     /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
     pub boot_status: u32,
 }
 
-/// Why a port is away.
+/// Why a port is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Away {
-    /// The kernel's word for it.
+    /// The kernel's error.
     pub errno: i32,
-    /// In how many seconds it is tried again.
+    /// In how many seconds the port is tried again.
     pub wait_s: u64,
 }
 
 /// What a serial port says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PortReport {
-    /// Its modem lines (`TIOCM_*`), and those of them that follow our own outputs; `None`: it has none.
+    /// Its modem lines (`TIOCM_*`), and those of them that follow our own outputs; `None` if it has none.
     pub lines: Option<(i32, i32)>,
-    /// What it is.
+    /// Its kind of UART.
     pub uart: Option<Uart>,
-    /// Bits a second that it was opened with.
+    /// The speed that it was opened with, in bits a second.
     pub baud: u32,
-    /// How much of the line the peer's bytes have filled since it was opened.
+    /// The share of the line that the peer's bytes have filled since the port was opened.
     pub load_in_permille: u32,
-    /// How much ours have.
+    /// The share that ours have filled.
     pub load_out_permille: u32,
-    /// What the driver has counted since it was opened.
+    /// What the driver has counted since the port was opened.
     pub counts: Option<Counts>,
 }
 
@@ -310,8 +311,8 @@ pub struct History {
     pub key_file: String,
     /// How many entries there have been in all, up to the newest.
     pub count: u32,
-    /// How long ago, what, how many more like it, and how the script failed of which it tells
-    /// ([`ScriptEnd`]); the oldest first.
+    /// Age, record, how many more like it, and how the script that it names failed ([`ScriptEnd`]); the
+    /// oldest first.
     pub entries: Vec<(Span, Record, u32, u32)>,
 }
 
@@ -360,9 +361,9 @@ pub fn listen_to_members(run_dir: &Path, group: Option<Gid>) -> io::Result<Optio
     }
 }
 
-/// Nobody can connect before it has its owner: until it listens, the kernel refuses. No link is followed:
-/// `bind` makes a new file or fails, and nobody else can put another one in its place. The mask is never
-/// weaker than the usual one, since all threads of a process share it.
+/// Nobody can connect before the socket has its owner: the kernel refuses until it listens. No link is
+/// followed: `bind` makes a new file or fails, and nobody else can replace it. All threads of a process share
+/// the mask, so it is never weaker than the usual one.
 fn listen_at(run_dir: &Path, path: &Path, group: Option<Gid>) -> io::Result<OwnedFd> {
     private::directory(run_dir)?;
     private::remove(path)?;
@@ -409,7 +410,7 @@ pub fn ask_within(run_dir: &Path, question: &Question, patience: Duration) -> io
     answer.ok_or_else(|| io::Error::other("it is of another version: restart it"))
 }
 
-/// Connects to root's socket, or else to that of the group's members, if they may ask this.
+/// Connects to root's socket. If that is denied, and members of the group may ask this, connects to theirs.
 fn connect_for(question: &Question, connection: &OwnedFd, run_dir: &Path) -> nix::Result<()> {
     let to = |path: &Path| connect(connection.as_raw_fd(), &UnixAddr::new(path)?);
     match to(&socket_path(run_dir)) {
@@ -431,7 +432,7 @@ pub fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
     to_slice(message, &mut room).map(|bytes| bytes.to_vec())
 }
 
-/// A packet as a message, if it is one and nothing else.
+/// A packet as a message; `None` if it is none, or has bytes left over.
 pub fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Option<T> {
     decode_all(packet)
 }

@@ -13,7 +13,7 @@ use crate::settings::ConfigError;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Exit {
-    /// It is done; of `status`: every group is served, and the second node could take over.
+    /// It is done. `status`: every group is served, and the second node could take over.
     Done,
     /// It was refused, or failed.
     Refused,
@@ -21,13 +21,13 @@ pub enum Exit {
     Usage,
     /// No daemon runs.
     NotRunning,
-    /// Of `status`: served, but by the last node that can.
+    /// `status`: served, but by the last node that can.
     Alone,
-    /// Of `status`: a group is not served that should be, or by both nodes, or by one that cannot.
+    /// `status`: a group is served by nobody, by both nodes, or held by a node that cannot serve it.
     Unserved,
     /// The daemon does not answer.
     Hangs,
-    /// Who asks may not.
+    /// The caller may not ask this.
     NotAllowed,
     /// The configuration, the key file or this box is not as it must be (EX_CONFIG of sysexits.h).
     Configuration,
@@ -48,7 +48,7 @@ impl Exit {
         Self::Configuration,
     ];
 
-    /// What the manual says of it.
+    /// Its text in the manual.
     #[cfg(feature = "workbench")]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Exit {
         }
     }
 
-    /// What a program is told beside the number.
+    /// Its name for programs, beside the number.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -113,11 +113,11 @@ struct Complaint {
     text: String,
 }
 
-/// Says on standard error why a command ends so: a line, or one JSON object for a program. Returns how it
-/// ends.
+/// Says on standard error why a command ends like this: one line, or one JSON object for a program. Returns
+/// `exit`.
 pub fn complain(exit: Exit, is_json: bool, text: &dyn Display) -> Exit {
     let mut stderr = std::io::stderr();
-    // Nobody may be reading, which is no reason to panic.
+    // It is no reason to panic if nobody reads.
     let _ = if is_json {
         let complaint = Complaint { code: exit.code(), error: exit.name(), text: text.to_string() };
         writeln!(stderr, "{}", json::line(&complaint))
@@ -127,7 +127,7 @@ pub fn complain(exit: Exit, is_json: bool, text: &dyn Display) -> Exit {
     exit
 }
 
-/// The same of a configuration or a key file, a line for each mistake.
+/// The same for a configuration or a key file: a line for each mistake.
 pub fn complain_of(errors: &[ConfigError]) -> Exit {
     for error in errors {
         let _ = complain(Exit::Configuration, false, error);

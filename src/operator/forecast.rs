@@ -1,4 +1,4 @@
-//! What one more fault would come to, in words.
+//! What one more fault would do, in words.
 
 use std::fmt::{self, Write as _};
 
@@ -11,8 +11,8 @@ use super::codes;
 use super::control::Report;
 use super::words;
 
-/// A line for each fault of which anything is known, but for what is down already. Of what is held here and
-/// cannot be served nothing is foretold.
+/// Writes a line for each fault whose outcome is known, except for paths that are down already. It writes
+/// nothing while this node holds a group that it cannot serve.
 pub fn write(report: &Report, out: &mut String) -> fmt::Result {
     if (0..report.groups.len()).any(|index| report.failing(index).is_some()) {
         return Ok(());
@@ -42,7 +42,7 @@ fn is_news(report: &Report, forecast: &Forecast) -> bool {
     is_up && forecast.groups.iter().any(|prospect| *prospect != Prospect::Unknown)
 }
 
-/// Whether a box that serves and loses its power now would be followed by the other, whatever it serves.
+/// Whether the other box would take over everything if a box that serves lost its power now.
 pub fn is_followed(report: &Report) -> bool {
     let is_power = |forecast: &&Forecast| matches!(forecast.loss, NextFault::Power(_));
     report
@@ -53,7 +53,7 @@ pub fn is_followed(report: &Report) -> bool {
         .all(|prospect| prospect.is_good())
 }
 
-/// What becomes of all groups: in one sentence where it is the same for all.
+/// What becomes of the groups: one sentence if it is the same for all.
 fn outcome(report: &Report, forecast: &Forecast) -> String {
     let of = |index: usize| {
         let server = report.server(index).unwrap_or(report.node.me);
@@ -98,7 +98,7 @@ fn prospect_words(
     }
 }
 
-/// The same for programs.
+/// A forecast for programs.
 #[derive(Serialize)]
 pub struct ForecastDocument<'a> {
     loss: &'static str,
@@ -139,7 +139,7 @@ fn prospect_document(prospect: Prospect) -> ProspectDocument {
     ProspectDocument { outcome, within_ms, rule }
 }
 
-/// Why the `other` node does not take what the `holder` served, as said by either of them.
+/// Why the node `other` does not take what `holder` served, in words that fit on either of them.
 fn not_taken(block: Block, holder: &str, other: &str) -> String {
     let what = match block {
         Block::Jeopardy => return format!("{other} cannot be certain that {holder} is off"),

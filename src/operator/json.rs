@@ -1,11 +1,11 @@
-//! JSON for programs that ask. What is said is a type that serde writes down: whole numbers alone, since
-//! fractions cost more to print than all the rest.
+//! JSON for programs. Serde writes the documents. They hold whole numbers alone: code to print fractions is
+//! larger than all the rest.
 
 use serde::Serialize;
 
-/// A document on one line, without its end.
+/// A document on one line, without a line end.
 pub fn line(document: &impl Serialize) -> String {
-    // Writing into memory cannot fail, and every key is a text.
+    // Writing into memory cannot fail, and every key is a string.
     serde_json::to_string(document).unwrap_or_default()
 }
 

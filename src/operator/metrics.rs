@@ -1,7 +1,7 @@
 //! `status --prometheus`: the status as metrics, in the text format of Prometheus, for a textfile collector.
 //!
-//! Names, units and HELP by the conventions of Prometheus: base units (seconds), `_total` for counters, one
-//! line of HELP and TYPE before the samples of a name.
+//! Names, units and HELP follow the conventions of Prometheus: base units (seconds), `_total` for counters,
+//! one line of HELP and TYPE before the samples of a name.
 
 use std::fmt::{self, Write as _};
 
@@ -17,14 +17,14 @@ use super::control::Report;
 use super::exit::Exit;
 use super::forecast;
 
-/// What a metric is measured on.
+/// The text so far, and the labels of every sample.
 struct Samples<'a> {
     out: &'a mut String,
     /// `pair="lab",node="gw1"`
     labels: String,
 }
 
-/// Everything about a daemon that answers.
+/// The metrics of a daemon that answers.
 pub fn text(report: &Report) -> String {
     let [me, _] = report.names();
     let labels = format!("pair={},node={}", quoted(&report.pair), quoted(me));
@@ -35,7 +35,7 @@ pub fn text(report: &Report) -> String {
     out
 }
 
-/// A daemon that does not answer: `exit` says why.
+/// The metrics of a daemon that does not answer; `exit` says why.
 pub fn unanswered(exit: Exit) -> String {
     let mut out = String::new();
     let mut samples = Samples { out: &mut out, labels: String::new() };
@@ -239,7 +239,7 @@ mod tests {
         text(&well(Role::Active))
     }
 
-    /// What promtool says of that; none where it is not installed (Debian: in the package prometheus).
+    /// What promtool says of `input`; `None` if it is not installed (Debian: in the package prometheus).
     fn promtool(words: &[&str], input: &str) -> Option<(bool, String)> {
         let mut tool = Command::new("promtool");
         let tool = tool.args(words).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config/monitoring"));
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(quoted("a\"b\\c\nd"), "\"a\\\"b\\\\c\\nd\"");
     }
 
-    /// Alerts and dashboard ask for what there is, and the dashboard is JSON.
+    /// Alerts and dashboard ask only for metrics that exist, and the dashboard is JSON.
     #[test]
     fn whatever_is_asked_for_in_config_monitoring_is_a_metric() {
         let metrics = of_a_pair();

@@ -3,10 +3,10 @@
 //!
 //! * [`control`]: what a command and the agent say to each other, a packet in the run directory.
 //! * [`restraint`]: standby and maintenance, which outlive the daemon and the box.
-//! * [`words`]: records, states, reasons and denials in words; [`codes`] the same for programs.
+//! * [`words`]: records, states, reasons and denials in words; [`codes`]: the same for programs.
 //! * [`assessment`]: what a status comes to, one reason and one [`exit`] code.
 //! * [`status_text`], [`status_json`], `metrics`, `page`: the status for people, programs, Prometheus and
-//!   browsers; [`forecast`]: what one more fault would come to.
+//!   browsers; [`forecast`]: what one more fault would do.
 //! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line.
 
 pub mod assessment;

@@ -1,6 +1,6 @@
 //! `status --html`: one page that needs nothing else, for any web server: the first line, the two boxes with
-//! what is between them, and the screen of `status`. It greys itself when it is old, since a picture of a box
-//! that died an hour ago looks like one of a box that serves.
+//! the paths between them, and the screen of `status`. The page greys itself when it is old: otherwise a box
+//! that died an hour ago would look like one that serves.
 
 use std::fmt::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use super::picture::{escaped, path_turn, role_turn, verdict_turn};
 use super::{status_text, words};
 use crate::plain;
 
-/// It is made every minute, say: one that was left out is no reason to grey it, three are.
+/// The page is made about every minute; three missing pages grey it, one does not.
 const MAX_AGE: Duration = Duration::from_secs(180);
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -30,12 +30,12 @@ pub fn of(report: &Report, made: Duration) -> String {
     page(&report.pair, (reason.exit, &reason.sentence(report)), &main, made)
 }
 
-/// The page of one that does not, and why.
+/// The page of a daemon that does not answer, and why.
 pub fn of_none((exit, why): (Exit, &str), made: Duration) -> String {
     page("crosswire", (exit, why), "", made)
 }
 
-/// Now, by the clock of this box.
+/// The time since 1970, by the clock of this box.
 pub fn now() -> Duration {
     UNIX_EPOCH.elapsed().unwrap_or_default()
 }
@@ -69,7 +69,7 @@ fn page(pair: &str, (exit, sentence): (Exit, &str), main: &str, made: Duration) 
     )
 }
 
-/// The lower name on the left, as on every other screen, and the paths between.
+/// Writes both nodes, the lower name on the left as on every screen, and the paths between them.
 fn write_pair(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "<div class=\"pair\">")?;
     write_node(report, Side::A, out)?;
@@ -102,7 +102,7 @@ fn write_node(report: &Report, side: Side, out: &mut String) -> fmt::Result {
     writeln!(out, "</ul></div>")
 }
 
-/// What a node is for a group; of a peer that is not heard nothing is known.
+/// The role of a node for a group; `None` for a peer that is not heard.
 fn role(report: &Report, side: Side, index: usize) -> Option<Role> {
     if side == report.node.me {
         return report.node.groups.get(index).map(|group| group.role);
@@ -110,7 +110,7 @@ fn role(report: &Report, side: Side, index: usize) -> Option<Role> {
     report.theirs(index).filter(|_| is_heard(report)).map(|said| said.role)
 }
 
-/// How a node is: what keeps it from serving first.
+/// The state of a node in words, and its colour. What keeps it from serving comes first.
 fn state(report: &Report, side: Side) -> (String, &'static str) {
     let node = &report.node;
     let is_me = side == node.me;

@@ -1,6 +1,6 @@
-//! `why --svg`: an incident as a picture. A lane for each path and its modem lines, for the peer and for each
-//! group; the moment that the first line of `why` tells of is marked. Readable on light paper and on a dark
-//! screen.
+//! `why --svg`: an incident as a picture. It has a lane for each path and its modem lines, for the peer and
+//! for each group, and marks the moment of which the first line of `why` tells. Readable on light paper and
+//! on a dark screen.
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +13,7 @@ use crosswire::time::Span;
 use super::cause::Entry;
 use super::words::{self, Names};
 
-/// Where lanes begin and end, and how far they are apart, in units of the picture.
+/// Where lanes begin and end, and how far apart they are, in units of the picture.
 const LEFT: u64 = 150;
 const WIDTH: u64 = 800;
 const TOP: u64 = 70;
@@ -32,7 +32,7 @@ const STYLE: &str = "\
     .good{fill:#2c5b36}.warn{fill:#6d5716}.bad{fill:#7a2f28}.odd{fill:#4b3d70}.idle{fill:#3a424a}\
     .mark{stroke:#e6e6e6}.tick{stroke:#555}}";
 
-/// One state of a lane: from so long ago on, what it is called, and its colour.
+/// One state of a lane: how long ago it began, its name, and its colour.
 type Turn = (Span, &'static str, &'static str);
 
 /// The picture of all entries round the one at `marked`, with its headline.
@@ -84,12 +84,12 @@ fn lanes(entries: &[Entry], me: &str, names: &Names) -> Vec<(String, Vec<Turn>)>
             }),
         ));
     }
-    // Ports without lines, LANs.
+    // Ports without modem lines and LANs have no such lane.
     lanes.retain(|(name, turns)| !turns.is_empty() || !name.ends_with(": lines"));
     lanes
 }
 
-/// What the changes of one lane say: the first one tells what was before.
+/// The states of one lane. The first change also tells the state before it.
 fn turns(
     entries: &[Entry],
     of: impl Fn(&Record) -> Option<((&'static str, &'static str), (&'static str, &'static str))>,
@@ -238,7 +238,7 @@ fn relative(age: Span, marked: Span) -> String {
     }
 }
 
-/// Text of others between tags and in attributes.
+/// Text of others, escaped for use between tags and in attributes.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::control::encode;
 
-/// How every recording begins. The number is that of the layout.
+/// How every recording begins. The number is the version of the layout.
 pub const MAGIC: &[u8] = b"crosswire recording 1\n";
 
-/// What a recording is told with.
+/// The names that a recording is shown with.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Caption {
-    /// The node that it is of.
+    /// The node that made it.
     pub node: String,
     /// Its peer.
     pub peer: String,
@@ -28,7 +28,7 @@ pub struct Caption {
     pub scripts: Vec<String>,
 }
 
-/// The file. What a node keeps can be read by the build that has kept it and by no other: it is named.
+/// The file. Only the build that made a recording can read it, so the file names the build.
 pub fn written(told: &Caption, halves: [&[u8]; 2]) -> Vec<u8> {
     let told = encode(&(env!("CARGO_PKG_VERSION"), told)).unwrap_or_default();
     let mut file = MAGIC.to_vec();
@@ -46,13 +46,13 @@ fn length(bytes: &[u8]) -> [u8; 4] {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-/// Whether a file says that it is a recording, of whatever layout.
+/// Whether a file begins like a recording, of any layout.
 #[cfg(feature = "workbench")]
 pub fn is_one(file: &[u8]) -> bool {
     file.starts_with(MAGIC.get(..MAGIC.len() - 2).unwrap_or_default())
 }
 
-/// What a file holds: what it is told with, and the two halves, the older one first.
+/// Reads a file: its names, and the two halves, the older one first.
 ///
 /// # Errors
 /// What is wrong with it, as a sentence.

@@ -3,13 +3,13 @@
 //!
 //! The command writes the file after the daemon has agreed, so that a disk that hangs holds up nobody but the
 //! operator; an agent that begins reads it while it still may. There is a file only while something is in
-//! force. It does not trust the clock of day: the end of a maintenance is an instant since the boot, and the
-//! boot has an id. After another boot, nobody knows how long the box was off, and the whole time runs anew,
-//! from that boot.
+//! force. It does not rely on the clock of day: the end of a maintenance is an instant since the boot, and
+//! the file names the boot by its id. After another boot nobody knows how long the box was off, so the whole
+//! time runs anew from that boot.
 //!
-//! There is a second copy in the run directory, for agents in the place of others: also where the disk takes
-//! nothing. Where the first one is, the command learns from root's own link beside it, and not from an agent,
-//! which may have been taken over.
+//! A second copy is in the run directory, for agents that replace others; it works even if the disk takes
+//! nothing. A link that root made beside the copy tells the command where the file is. An agent does not: it
+//! may have been taken over by an attacker.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -26,7 +26,7 @@ use crate::{plain, private};
 
 pub use crosswire::quorum::succession::LONGEST_MAINTENANCE;
 
-/// What a file that cannot be read stands for. It would not be there if nothing had been in force.
+/// How long a file that cannot be read means maintenance. There would be no file if nothing were in force.
 const IN_DOUBT: Span = Span::from_s(3_600);
 /// Far more than the longest reason that comes over the control socket.
 const MAX_FILE_BYTES: u64 = 1_024;
@@ -41,7 +41,7 @@ pub const MAX_REASON: usize = 200;
 /// What is in force.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SavedRestraint {
-    /// What the node is told.
+    /// What is passed to the node.
     pub restraint: Restraint,
     /// How long the maintenance was to last when the operator asked for it.
     pub lasts: Span,
@@ -49,12 +49,12 @@ pub struct SavedRestraint {
     pub reason: Option<String>,
 }
 
-/// Where it is kept.
+/// The path of the file.
 pub fn file(state: &Path, pair: &str, node: &str) -> PathBuf {
     state.join(format!("{pair}.{node}.restraint"))
 }
 
-/// A run of the daemon begins, which goes by `file`.
+/// Begins a run of the daemon, which goes by `file`.
 ///
 /// # Errors
 /// What the file system says.
@@ -65,16 +65,17 @@ pub fn begin(run_dir: &Path, file: &Path) -> io::Result<()> {
     symlink(file, run_dir.join(LINK))
 }
 
-/// What counts in this run of the daemon.
+/// Reads what is in force in this run of the daemon.
 pub fn of_run(run_dir: &Path, now: Instant) -> SavedRestraint {
     let copy = run_dir.join(OF_RUN);
     load(&if copy.exists() { copy } else { run_dir.join(LINK) }, now)
 }
 
-/// Changes what counts in this run of the daemon, and in those to come.
+/// Changes what is in force in this run of the daemon, and in later ones.
 ///
 /// # Errors
-/// Which file ends with this run, and what the file system says.
+/// The file that could not be changed, and what the file system says. The change may still be in force for
+/// this run.
 pub fn change(
     run_dir: &Path,
     now: Instant,
@@ -89,13 +90,14 @@ pub fn change(
     let saved = save(&file, &kept).map_err(|error| (file, error));
     match copied {
         Ok(()) => saved,
-        // An old copy must not outvote what was saved; with neither of them new, nothing is remembered.
+        // The old copy must not outvote what was saved. If nothing was saved either, everything stays as it
+        // was.
         Err(_) => saved.and_then(|()| private::remove(&copy).map_err(|error| (copy, error))),
     }
 }
 
-/// Reads it. A file that cannot be read means maintenance for an hour, with that as its reason: something was
-/// in force.
+/// Reads a file. A file that cannot be read means maintenance for an hour, with that as its reason: something
+/// was in force.
 pub fn load(file: &Path, now: Instant) -> SavedRestraint {
     let doubt = |what: &str| SavedRestraint {
         restraint: Restraint { maintenance_until: Some(now + IN_DOUBT), ..Restraint::default() },
@@ -116,7 +118,7 @@ fn read(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Keeps it, whole or not at all; nothing in force leaves no file.
+/// Writes the file, whole or not at all; removes it if nothing is in force.
 ///
 /// # Errors
 /// What the file system says.
@@ -140,17 +142,17 @@ fn write(file: &Path, kept: &SavedRestraint) -> io::Result<()> {
     sync(file)
 }
 
-/// What was done to the file is done for good.
+/// Makes a change of the file's directory durable.
 fn sync(file: &Path) -> io::Result<()> {
     File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-/// Another one after each boot; empty where the kernel does not say, which is no boot that was noted before.
+/// The id of this boot. It is empty if the kernel does not say; an empty id never equals one in a file.
 pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// What the states of standby are called in the file.
+/// The words for the states of standby in the file.
 const STANDBY: [(&str, Standby); 2] = [("asked", Standby::Asked), ("forced", Standby::Forced)];
 
 fn text(kept: &SavedRestraint, boot: &str) -> String {
@@ -168,7 +170,7 @@ fn text(kept: &SavedRestraint, boot: &str) -> String {
     text + "end\n"
 }
 
-/// `None` if it is not, from the first line to the last, what [`text`] writes.
+/// Reads what [`text`] writes; `None` if any line is something else.
 fn parse(text: &str, boot: &str, now: Instant) -> Option<SavedRestraint> {
     let mut kept = SavedRestraint::default();
     let mut is_same_boot = false;
@@ -248,7 +250,7 @@ mod tests {
         assert_eq!(of_run(run.path(), NOW).restraint.standby, Standby::Forced, "as the last run was told");
         change(run.path(), NOW, |kept| *kept = SavedRestraint::default()).expect("changed");
         assert_eq!((of_run(run.path(), NOW), file.exists()), (SavedRestraint::default(), false));
-        // A file stands where the directory should be.
+        // A file takes the place of the directory.
         fs::remove_dir_all(disk.path()).and_then(|()| fs::write(disk.path(), "")).expect("no directory");
         let ask = |kept: &mut SavedRestraint| kept.restraint.standby = Standby::Asked;
         let (which, _) = change(run.path(), NOW, ask).expect_err("the disk takes nothing");
@@ -263,7 +265,7 @@ mod tests {
             (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
         begin(run.path(), &file(disk.path(), "gateway", "gw1")).expect("it begins");
         change(run.path(), NOW, |kept| *kept = SavedRestraint::default()).expect("changed");
-        // As in a full run directory, no new copy can be written.
+        // No new copy can be written, as in a full run directory.
         fs::create_dir(run.path().join("restraint.new")).expect("in its place");
         change(run.path(), NOW, |kept| kept.restraint.standby = Standby::Asked).expect("saved");
         assert_eq!(of_run(run.path(), NOW).restraint.standby, Standby::Asked);

@@ -1,7 +1,7 @@
 //! The JSON of `crosswire status --json`: names that stay, times in milliseconds, no key that comes and goes.
 //!
-//! The status itself changes with the code, this document does not: each of its types says what a program may
-//! rely on, in the order in which it is written. Its schema is `firmware-notes/status.schema.json`.
+//! The status changes with the code; this document does not. Its types say what a program may rely on, in the
+//! order of the text. Its schema is `firmware-notes/status.schema.json`.
 
 use crosswire::frame::Refusal;
 use crosswire::frame::refusal::REFUSALS;
@@ -21,7 +21,7 @@ use super::words;
 use crate::clock;
 use crate::tty::lines;
 
-/// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
+/// Grows when a key goes or changes its meaning. New keys leave it alone.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
@@ -169,7 +169,7 @@ impl Serialize for Refused<'_> {
     }
 }
 
-/// One object and a line end. `reason` is what it comes to.
+/// One object and a line end; `reason` is the assessment.
 pub fn text(report: &Report, reason: &Reason) -> String {
     let node = &report.node;
     let [me, peer] = report.names();

@@ -1,4 +1,4 @@
-//! The paths in `status`: in short what each says, and all that is known of it for who asks.
+//! The paths in `status`: a line for each, and all its figures on request.
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +13,7 @@ use super::control::{Away, PortReport, Report};
 use super::words::{self, Names};
 use crate::tty::lines;
 
-/// Every path, with its figures if it `is_verbose`.
+/// Writes every path, with its figures if `is_verbose`.
 pub fn write_paths(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
     let [_, peer] = report.names();
     writeln!(out, "\npaths")?;
@@ -58,7 +58,7 @@ fn write_figures(
     Ok(())
 }
 
-/// What it says, and whether both directions are good.
+/// Writes what the path says, and whether both directions are good.
 fn write_state(
     (name, path): (&str, &PathStatus),
     is_verbose: bool,
@@ -80,7 +80,7 @@ fn write_state(
     writeln!(out, " quality {quality}: longest gap {} of {}", path.quality.worst_gap, path.dead_after)
 }
 
-/// What is wrong on it, and what to do.
+/// Writes what is wrong on the path, and what to do.
 fn write_advice(
     (name, path): (&str, &PathStatus),
     is_heard_elsewhere: bool,
@@ -112,12 +112,12 @@ fn write_advice(
     Ok(())
 }
 
-/// What another pair's frames are refused for.
+/// A reason for which frames of another pair are refused.
 fn is_of_others(refusal: Refusal) -> bool {
     matches!(refusal, Refusal::Pair | Refusal::UnknownKey | Refusal::Authenticator)
 }
 
-/// A path on which beats come so much later than on another one that it is no path.
+/// Writes a remark if beats come so much later than on another path that the path counts as silent.
 fn write_lag(path: &PathStatus, out: &mut String) -> fmt::Result {
     let lag = path.quality.lag;
     if path.state == PathState::OnTime || lag < path.dead_after.fraction(1, 2) {
@@ -127,7 +127,7 @@ fn write_lag(path: &PathStatus, out: &mut String) -> fmt::Result {
     writeln!(out, "            -> this path is overloaded, or somebody on it holds them back")
 }
 
-/// How well a path works: how much of its patience it needs, and how evenly beats come.
+/// Writes how well a path works: how much of dead_after its longest gap needs, and how evenly beats come.
 fn write_quality(path: &PathStatus, out: &mut String) -> fmt::Result {
     let quality = &path.quality;
     let Some(tenths) = quality.margin_tenths(path.dead_after) else { return Ok(()) };
@@ -149,7 +149,7 @@ fn write_quality(path: &PathStatus, out: &mut String) -> fmt::Result {
     )
 }
 
-/// What a serial port says of itself: its lines, its UART, what the driver has counted.
+/// Writes what a serial port says of itself: its lines, its UART, what the driver has counted.
 fn write_port(port: &PortReport, path: &PathStatus, peer: &str, out: &mut String) -> fmt::Result {
     match port.lines {
         None => writeln!(out, "            the port has no modem lines")?,

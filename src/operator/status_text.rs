@@ -1,5 +1,5 @@
-//! What `status` shows to people: what it comes to, who serves what, what one more fault would do, then the
-//! paths.
+//! What `status` shows to people: the assessment, who serves what, what one more fault would do, the
+//! witnesses, then the paths.
 
 use std::fmt::{self, Write as _};
 
@@ -16,7 +16,7 @@ use super::status_paths::write_paths;
 use super::words;
 use crate::plain;
 
-/// All of it, for a screen of 80 columns; with the figures of every path if it `is_verbose`.
+/// The whole text, for a screen of 80 columns; with the figures of every path if `is_verbose`.
 pub fn text(report: &Report, is_verbose: bool) -> String {
     let mut text = format!("{}\n", assess(report).sentence(report));
     // Writing into memory cannot fail.
@@ -35,7 +35,7 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
     write_paths(report, is_verbose, out)
 }
 
-/// Both nodes, and whatever is wrong with this one.
+/// Writes both nodes, and whatever is wrong with this one.
 fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
     let node = &report.node;
     let [me, peer] = report.names();
@@ -110,7 +110,7 @@ fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
     }
     writeln!(out)?;
     let (version, build) = match (heard.build.as_str(), heard.protocol) {
-        // Or it has not said yet.
+        // The build is also empty while the peer has not said it yet.
         (BUILD, _) | ("", 0 | 2..) => return Ok(()),
         ("", _) => ("an older version (protocol 1)", ""),
         (build, _) => ("version ", build),
@@ -118,7 +118,7 @@ fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
     writeln!(out, "  {peer} runs {version}{build}, this node {BUILD}")
 }
 
-/// The third parties, and who does not see them.
+/// Writes the witnesses, and which node does not see them.
 fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
     let [_, peer] = report.names();
     if !report.witnesses.is_empty() {
@@ -184,7 +184,8 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
     write_block(report, index, out)
 }
 
-/// Why it is not taken, where that is not what is usual, and how long that lasts.
+/// Writes why this node does not take the group, and for how much longer. It writes nothing while the peer
+/// serves it.
 fn write_block(report: &Report, index: usize, out: &mut String) -> fmt::Result {
     let Some(ours) = report.node.groups.get(index) else { return Ok(()) };
     let Some(block) = ours.block.filter(|_| matches!(ours.role, Role::Backup | Role::Faulty)) else {

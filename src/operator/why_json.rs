@@ -12,7 +12,7 @@ use super::json;
 use super::why_text::{evidence_of, first_line};
 use super::words::{self, Names, ScriptEnd};
 
-/// Counts what a reader has to know of: a key that goes, or means something else. New ones come without.
+/// Grows when a key goes or changes its meaning. New keys leave it alone.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]

@@ -1,5 +1,5 @@
-//! The text of `why`: what it comes to and why, in the first line; then what happened, and for each decision
-//! the evidence and the rule.
+//! The text of `why`: the newest decision or fault and its cause in the first line; then what happened, and
+//! for each decision its evidence.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::control::History;
 use super::words::{self, Names, ScriptEnd};
 use crate::logger::And;
 
-/// What it comes to, and how long ago.
+/// The headline, and how long ago that was.
 pub fn first_line(history: &History) -> String {
     match headline(&history.entries, &history.node, &history.names()) {
         Some((index, said)) => {
@@ -21,7 +21,7 @@ pub fn first_line(history: &History) -> String {
     }
 }
 
-/// All of it, for people, with the evidence and what it comes to, or without.
+/// The whole text, for people; `has_evidence` adds the first line and the evidence of each decision.
 pub fn text(history: &History, has_evidence: bool) -> String {
     text_of(history, has_evidence, |_| true)
 }
@@ -44,7 +44,7 @@ pub fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) 
     text
 }
 
-/// What a decision was made of, in a few short lines.
+/// The evidence of a decision, in a few short lines.
 fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
     let s = evidence;
     let paths = names.paths.iter().zip(evidence.paths);
@@ -98,7 +98,8 @@ pub(super) fn evidence_of(record: &Record) -> Option<&Evidence> {
     }
 }
 
-/// What a node tells whoever follows a move on the other one.
+/// What a node tells a command that follows a move from the other node: the count of entries, then each in
+/// words.
 pub fn steps(history: &History) -> String {
     let names = history.names();
     let mut text = format!("{}\n", history.count);

@@ -1,9 +1,9 @@
-//! What is wrong with an interface of this box beside the others.
+//! What is wrong with an interface of this box.
 
 use super::mac;
 use crate::settings::neighbours;
 
-/// An interface has the hardware address of another box's, which is taken to be the peer.
+/// An interface has the same hardware address as one of another box, which is taken to be the peer.
 pub fn twin(interface: &str, hardware: [u8; 6], peer: &str) -> String {
     format!(
         "{interface}: another box on it (is it {peer}?) has its hardware address, {}: switches send what is \
@@ -13,8 +13,8 @@ pub fn twin(interface: &str, hardware: [u8; 6], peer: &str) -> String {
     )
 }
 
-/// A sentence for each of these interfaces beside which another one of this box answers for all that the box
-/// has.
+/// A sentence for each of these interfaces in whose LAN another interface of this box answers ARP for all
+/// addresses of the box.
 pub fn answering_beside(interfaces: &[String]) -> impl Iterator<Item = String> {
     interfaces.iter().filter_map(|name| {
         let other = neighbours::answers_beside(name)?;

@@ -1,4 +1,4 @@
-//! What happened, in words: one line an event, for the log and for people.
+//! What happened, in words: one line for each event, for the log and for people.
 
 mod denials;
 mod interfaces;
@@ -27,7 +27,7 @@ pub struct Names {
     pub peer: String,
     pub paths: Vec<String>,
     pub groups: Vec<String>,
-    /// By group, those of its scripts, one a line.
+    /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
     pub key_file: String,
 }
@@ -37,7 +37,7 @@ impl Names {
         self.paths.get(path.index()).map_or("?", String::as_str)
     }
 
-    /// Those of a group's scripts, one a line.
+    /// The names of a group's scripts, one a line.
     fn scripts(&self, group: GroupId) -> &str {
         self.scripts.get(group.index()).map_or("", String::as_str)
     }
@@ -47,7 +47,7 @@ impl Names {
     }
 }
 
-/// So many of them: `1 frame`, `2 frames`.
+/// A count with its noun: `1 frame`, `2 frames`.
 pub fn counted(count: u32, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

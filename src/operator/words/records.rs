@@ -12,7 +12,7 @@ use super::{
     role, script, take_reason, trouble, verdict,
 };
 
-/// A record as a log line; `end` is how the script failed of which it tells, if it does.
+/// A record as a log line; `end` is how the script that it names failed.
 pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, String) {
     let peer = names.peer.as_str();
     match *record {

@@ -5,12 +5,12 @@ use crosswire::time::Span;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-/// How a script failed. A number for guard, agent and command to hand on: the kind above, what belongs to it
-/// below; zero where it is not known.
+/// How a script failed: a number that guard, agent and command hand on. The high bits are the kind, the low
+/// bits its value; zero means unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScriptEnd(pub u32);
 
-/// Bits of what belongs to a kind: an exit code, a signal, milliseconds, an errno.
+/// Bits of the value of a kind: an exit code, a signal, milliseconds, an errno.
 const VALUE_BITS: u32 = 28;
 const MAX_VALUE: u32 = (1 << VALUE_BITS) - 1;
 const EXITED: u32 = 1;
@@ -46,7 +46,7 @@ impl ScriptEnd {
         Self(kind << VALUE_BITS | value.min(MAX_VALUE))
     }
 
-    /// What a program is told: a code, and the number that belongs to it.
+    /// A code for programs, and the value that belongs to it.
     pub fn code(self) -> Option<(&'static str, u32)> {
         let code = match self.0 >> VALUE_BITS {
             EXITED => "exit_code",
@@ -58,7 +58,7 @@ impl ScriptEnd {
         Some((code, self.0 & MAX_VALUE))
     }
 
-    /// In words, with what comes before them; empty where it is not known.
+    /// In words, after `before`; empty if it is unknown.
     fn words(self, before: &str) -> String {
         let value = self.0 & MAX_VALUE;
         let number = i32::try_from(value).unwrap_or(0);
@@ -75,7 +75,8 @@ impl ScriptEnd {
     }
 }
 
-/// Which script it is that failed, and whether it was stopped; else it was started or looked at.
+/// The index of the script that failed, and whether it failed to stop; otherwise it failed to start or a
+/// check.
 pub fn failed(fault: Option<Fault>, condition: Condition) -> Option<(u8, bool)> {
     match (fault, condition) {
         (Some(Fault::ScriptStop(script)), _) | (_, Condition::Stuck(script)) => Some((script, true)),
@@ -85,8 +86,8 @@ pub fn failed(fault: Option<Fault>, condition: Condition) -> Option<(u8, bool)> 
     }
 }
 
-/// How the scripts of a group are; `scripts` are their names, one a line, and `end` is how the one failed
-/// that is meant.
+/// How the scripts of a group are; `scripts` are their names, one a line, and `end` is how the one that is
+/// meant failed.
 pub fn condition(condition: Condition, peer: &str, scripts: &str, end: ScriptEnd) -> String {
     let (index, how) = match condition {
         Condition::Well => return "its scripts are well".to_string(),
@@ -103,7 +104,7 @@ pub fn condition(condition: Condition, peer: &str, scripts: &str, end: ScriptEnd
     format!("{} {how}{}", script(scripts, index), end.words("; "))
 }
 
-/// Why an order failed; the same.
+/// Why an order failed; `scripts` and `end` as for [`condition`].
 pub fn fault(fault: Fault, scripts: &str, end: ScriptEnd) -> String {
     match fault {
         Fault::TooLate => "an order reached the guard too late and was not carried out".to_string(),
@@ -130,7 +131,7 @@ pub fn fault(fault: Fault, scripts: &str, end: ScriptEnd) -> String {
     }
 }
 
-/// What a script is called; `scripts` are the names of its group's, one a line.
+/// The name of a script; `scripts` are the names of its group's scripts, one a line.
 pub fn script(scripts: &str, index: u8) -> String {
     let named = scripts.lines().nth(usize::from(index)).map(str::to_owned);
     named.unwrap_or_else(|| format!("script {}", u32::from(index) + 1))

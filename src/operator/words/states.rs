@@ -1,4 +1,4 @@
-//! What paths, lines, nodes and boxes are.
+//! The states of paths, modem lines, nodes and boxes.
 
 use crosswire::health::{LineReading, PathState, WitnessView};
 use crosswire::pair::{Role, Trouble, Word};
@@ -87,8 +87,8 @@ pub fn finding(finding: Finding, peer: &str) -> String {
     }
 }
 
-/// What the witnesses say. Only an answer to a question that left after the peer's last frame counts: while
-/// the peer is heard none can, and right after that none has come yet.
+/// What the witnesses say. Only an answer to a request that left after the peer's last frame counts: while
+/// the peer is heard there is none, and right after that none has come yet.
 pub fn witness(s: &Evidence, peer: &str) -> String {
     match s.witness {
         WitnessView::None => "no witness".to_owned(),
