@@ -82,14 +82,14 @@ pub struct GroupPolicy {
     pub safety: SafetyRule,
     /// Sum of the stop timeouts of its scripts; zero without scripts.
     pub stop_timeout: Span,
-    /// Longest that the scripts take which start before any address comes; zero without such.
+    /// Longest time of the scripts that start before any address comes; zero without such.
     pub before: Span,
     /// Never taken from a peer whose scripts may still run (a shared disk): time alone does not stop a
     /// script.
     pub is_exclusive: bool,
     /// When the preferred node asks for it back.
     pub failback: Failback,
-    /// On which LAN paths' interfaces it has addresses, as bits by the number of the path.
+    /// The LAN paths on whose interfaces it has addresses: a bit for each path's number.
     pub lans: u8,
 }
 
@@ -103,7 +103,7 @@ pub enum Failback {
 }
 
 impl GroupPolicy {
-    /// Whether it has an address on the interface of that path.
+    /// Whether it has an address on the interface of this path.
     pub fn is_on(&self, path: PathId) -> bool {
         self.lans.checked_shr(u32::from(path.0)).unwrap_or(0) & 1 == 1
     }

@@ -1,8 +1,8 @@
 //! Values to bytes, in the format of postcard, into a room that may be too small for them.
 //!
-//! postcard's own writer fails at the first byte for which there is no room, so that every field of every
-//! type asks whether it has failed. This one goes on, writes nothing any more, and says so at the end: 8 KB
-//! less in the router build.
+//! postcard's own writer fails at the first byte that has no room, so every field of every type checks for
+//! failure. This writer goes on without writing, and reports the failure at the end: the router build is 8 KB
+//! smaller.
 
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
@@ -32,7 +32,7 @@ impl Flavor for Room<'_> {
     }
 }
 
-/// Writes a value; `None` if it has no room. What is in the room then is of no use.
+/// Writes a value; `None` if the room is too small, and the room then holds garbage.
 pub fn to_slice<'a, T: Serialize + ?Sized>(value: &T, room: &'a mut [u8]) -> Option<&'a mut [u8]> {
     let wanted = postcard::serialize_with_flavor(value, Room { room: &mut *room, wanted: 0 }).ok()?;
     room.get_mut(..wanted)

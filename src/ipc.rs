@@ -24,8 +24,8 @@ pub enum ToGuard {
     AskForPeer,
     /// Everything is released and the goodbye was sent: the agent is about to exit cleanly.
     Farewell,
-    /// The operator wants nothing changed, or not any longer: scripts are not looked at meanwhile. Said with
-    /// each deposit.
+    /// The operator wants nothing changed, or no longer wants that: monitors do not run meanwhile. It comes
+    /// with each deposit.
     Maintenance(bool),
     /// Tell the operator's program.
     Notice(Notice),
@@ -42,12 +42,12 @@ pub enum ToGuard {
 pub struct OpaqueDeposit(heapless::Vec<u8, MAX_DEPOSIT_BYTES>);
 
 impl OpaqueDeposit {
-    /// The bytes of an agent; none if there are none, or more than a deposit has.
+    /// The bytes of an agent; `None` if there are none, or more than a deposit has.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         heapless::Vec::from_slice(bytes).ok().filter(|bytes| !bytes.is_empty()).map(Self)
     }
 
-    /// What it says; none if nothing was left, or it cannot be read.
+    /// What it says; `None` if it cannot be read.
     pub fn decode(&self) -> Option<Deposit> {
         succession::decode(&self.0)
     }
@@ -69,7 +69,7 @@ pub enum Notice {
     Verdict(Verdict, Verdict),
     /// What a path says, before and now.
     Path(PathId, PathState, PathState),
-    /// Whether fewer paths testify than are configured.
+    /// Whether fewer paths testify than are configured, from now on.
     Jeopardy(bool),
 }
 
@@ -97,8 +97,8 @@ pub enum FromGuard {
         /// Zero when opened, else the errno.
         errno: i32,
     },
-    /// The wire is asked for addresses that a reload has added to the group. If somebody answers, that has to
-    /// be said, once.
+    /// The guard asks the wire for addresses that a reload has added to the group. If somebody answers, the
+    /// agent says so once, with [`ToGuard::Answered`].
     Asking {
         /// Which group.
         group: GroupId,
@@ -124,7 +124,7 @@ pub enum FromGuard {
     },
     /// A packet socket on which whole ARP or neighbour discovery frames of an interface arrive; its
     /// descriptor rides along. There is one for each of the two protocols that is in use, and new ones come
-    /// whenever the interface was away. One that reports an error is dead: its interface went down or away.
+    /// after the interface was away. A socket that reports an error is dead: its interface went down or away.
     Listener {
         /// Index in `Settings::interfaces`.
         interface: u8,
@@ -136,9 +136,9 @@ pub enum FromGuard {
         /// For those with IPv6 addresses.
         is_v6: bool,
     },
-    /// Renewals are confirmed on the descriptor that rides along, by [`FromGuard::Done`], and signs of life
-    /// are given there: nobody has to wait for that socket. Without it they come here, as does everything
-    /// else that became of a renewal.
+    /// The guard confirms renewals on the descriptor that rides along, by [`FromGuard::Done`], and gives
+    /// signs of life there; the agent never waits for that socket. Without it they come here. Any other
+    /// outcome of a renewal comes here too.
     Confirmations,
     /// The guard lives.
     Alive,
@@ -148,7 +148,7 @@ pub enum FromGuard {
     Watchdog {
         /// What its driver really set, seconds.
         timeout_s: u8,
-        /// How long after the last sign of life of agent and guard it has reset the box at the latest,
+        /// The longest time from the last sign of life of agent and guard to the reset of the box, in
         /// seconds.
         bound_s: u8,
         /// Why the box was reset last (`WDIOC_GETBOOTSTATUS`).
@@ -160,16 +160,16 @@ pub enum FromGuard {
         group: GroupId,
         /// Which of its scripts.
         script: u8,
-        /// It is started, else stopped.
+        /// True if it starts, false if it stops.
         is_start: bool,
     },
-    /// A script of a group failed, and how. What follows from it comes after it.
+    /// A script of a group failed, and how. The consequence comes in a later message.
     ScriptFailed {
         /// Which group.
         group: GroupId,
         /// Which of its scripts.
         script: u8,
-        /// It was stopped, else started or looked at.
+        /// True if it failed to stop, false if it failed to start or its monitor failed.
         is_stop: bool,
         /// How ([`crate::operator::words::ScriptEnd`]).
         end: u32,

@@ -15,13 +15,12 @@
 //! which is why the decision can be tried in virtual time, thousands of runs a minute, with the code that
 //! ships.
 //!
-//! `crosswire run` is two processes. The **guard** stays root, and does what it is ordered; it understands
-//! nothing that comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root,
-//! hears the peer and the wire, and runs a [`Station`](station::Station): a [`Receiver`](frame::Receiver) and
-//! a [`Node`](quorum::Node). The guard starts the agent, and another one
-//! in its place when it dies or hangs. Between them lie two socket pairs: one for
-//! [`Ticket`](resource::Ticket)s, deposits and [`Outcome`](resource::Outcome)s, and one on which renewals are
-//! confirmed, which wakes nobody.
+//! `crosswire run` is two processes. The **guard** stays root and carries out orders; it parses nothing that
+//! comes from outside, and runs [`Custody`](custody::Custody). The **agent** gives up root, hears the peer
+//! and the wire, and runs a [`Station`](station::Station): a [`Receiver`](frame::Receiver) and a
+//! [`Node`](quorum::Node). The guard starts the agent, and replaces it when it dies or hangs. Between them
+//! lie two socket pairs: one for [`Ticket`](resource::Ticket)s, deposits and [`Outcome`](resource::Outcome)s,
+//! and one on which renewals are confirmed, which wakes nobody.
 //!
 //! # The folders, in the order in which data flows
 //!
@@ -29,28 +28,28 @@
 //!
 //! * [`time`], [`pair`], [`config`], [`reasons`], [`resource`]: plain types that the folders share. Instants
 //!   and spans; sides, paths, groups and what nodes say of themselves; what both nodes agreed on; why
-//!   something was or was not done; what the guard can be told to do and what came of it. [`limit`] makes a
-//!   flood of events one line and a count, [`encode`] values bytes.
+//!   something was or was not done; what the guard can be told to do and what came of it. [`limit`] turns a
+//!   flood of events into one line and a count, [`encode`] turns values into bytes.
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
-//!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) is what is said.
-//!   A [`Receiver`](frame::Receiver) does it all, and counts what it refuses.
+//!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) holds the
+//!   messages. A [`Receiver`](frame::Receiver) does all of it, and counts what it refuses.
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path,
 //!   [`Peer`](health::Peer) for what all paths show together, [`ack`](health::ack) for what the peer has
 //!   heard of us.
 //! * [`status`]: what a node knows, for showing.
 //! * [`turn`]: in which order an agent reads what has arrived, and when it judges. The agent and the
-//!   simulated world both do what it says.
+//!   simulator both follow it.
 //! * [`quorum`]: evidence to decision. When does a backup take over, and if not, until when and why not?
 //!   [`takeover`](quorum::takeover) answers that, read from its top. [`holding`](quorum::holding) says when a
-//!   holder lets go, [`moves`](quorum::moves) what goes over in good order, and [`facts`](quorum::facts) what
+//!   holder lets go, [`moves`](quorum::moves) which moves are planned, and [`facts`](quorum::facts) what
 //!   these rules know. [`verdict`](quorum::verdict) is a table, [`timing`](quorum::timing) the arithmetic,
 //!   [`probe`](quorum::probe) what the wire says of an address, [`succession`](quorum::succession) what an
-//!   agent that died leaves to the next, [`forecast`](quorum::forecast) what one more fault would come to,
+//!   agent that died leaves to the next, [`forecast`](quorum::forecast) what one more fault would do,
 //!   [`record`](quorum::record) why something was or was not done, and [`Node::step`](quorum::Node::step) the
 //!   only way in.
-//! * [`recorder`]: what a node was told last, and from where it can be repeated; [`repeat`](recorder::repeat)
-//!   does so.
+//! * [`recorder`]: what a node was told last, and a state from which it can be replayed;
+//!   [`repeat`](recorder::repeat) replays it.
 //! * [`station`]: the receiver and the node together, for whoever has bytes and events.
 //! * [`custody`]: decision to what is held. [`orders`](custody::orders) says which orders are accepted,
 //!   [`HeldGroup`](custody::HeldGroup) is one group's addresses and scripts step by step,
@@ -68,14 +67,14 @@
 //! * `operator/`: what people and programs are told, and what they may ask: the control protocol, records and
 //!   reasons in words, the status as text, JSON and metrics, its exit code, and what `why` says.
 //! * `ipc.rs`: what agent and guard say to each other.
-//! * `guard/`: the hands of [`Custody`](custody::Custody), in rooms: `kernel/` (addresses with a lifetime,
+//! * `guard/`: carries out what [`Custody`](custody::Custody) asks for: `kernel/` (addresses with a lifetime,
 //!   routes, interfaces, announcements, probes), `serial/`, `scripts/`, `fencing/`, `run_dir/`,
 //!   `agent_process/`, and the `event_loop/` round them.
-//! * `agent/`: the poll loop round the node, serial and UDP ports, who answers a probe, the control socket's
-//!   end, and the journal of what was decided.
+//! * `agent/`: the poll loop round the node, serial and UDP ports, answers to probes, the agent's end of the
+//!   control socket, and the journal of decisions.
 //! * `cli/`: the commands and their options.
 //! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in
-//!   namespaces, and a world in virtual time.
+//!   namespaces, the demo that runs in it, and the simulator in virtual time.
 //!
 //! # The way of one heartbeat, from the UART to a change of role
 //!
@@ -84,20 +83,21 @@
 //! 2. [`Station::hear`](station::Station::hear) hands them to its receiver.
 //!    [`delimit::Collector`](frame::delimit::Collector) finds a body between two zero bytes;
 //!    [`Session::receive`](frame::session::Session::receive) checks length, CRC, version, pair, sender, path,
-//!    session value, authenticator and number: on a LAN the cheap checks first, on a cable all of them, so
-//!    that a wrong key is named. What fails one is counted under its [`Refusal`](frame::Refusal), and the
-//!    node is told no more than that.
-//! 3. Both become `Event::Heard`. Before [`Node::step`](quorum::Node::step) looks at it, it lets go
-//!    of what may not be held any longer: an old heartbeat cannot renew what has lapsed.
+//!    session value, authenticator and number. On a LAN a wrong session value ends the checks; on a cable the
+//!    authenticator is checked all the same, so that a wrong key is named. A frame that fails a check is
+//!    counted under its [`Refusal`](frame::Refusal), and the node learns only that.
+//! 3. Accepted and refused frames both become `Event::Heard`. Before [`Node::step`](quorum::Node::step) looks
+//!    at the event, it lets go of what may not be held any longer: an old heartbeat cannot renew what has
+//!    lapsed.
 //! 4. The path's [`Detector`](health::Detector) notes the instant, and [`Peer`](health::Peer) what was said:
 //!    which of our beats the peer has heard, what it holds under which term, how it stands.
 //! 5. When everything that had arrived was handed in, the agent sends `Event::Tick`; before the deadline only
 //!    if something [stirred](quorum::Node::is_stirred) the node. Only now silence is judged: path states,
 //!    then the [`verdict`](quorum::verdict::verdict), then for each group a
 //!    [`Situation`](quorum::facts::Situation).
-//! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision: of a backup by the rules
+//! 6. [`decide`](quorum::decide::decide) turns role and situation into a decision; for a backup by the rules
 //!    of [`takeover`](quorum::takeover). Say the peer is dead: a probe has been asking the wire since every
-//!    path was late, nobody answered, so the decision is to take the group.
+//!    path was late, and nobody answered, so the decision is to take the group.
 //! 7. That is `Effect::Order`: acquire, under the next term, valid until an instant. The agent passes it to
 //!    the guard.
 //! 8. `guard/event_loop/hear.rs` receives it and hands it to [`Custody`](custody::Custody), which accepts it
@@ -105,15 +105,14 @@
 //!    rtnetlink (`guard/kernel/addresses.rs`) with the lease as their lifetime and read back, announced by
 //!    `guard/kernel/announcements.rs`, then the scripts start one after the other (`guard/scripts/run.rs`).
 //! 9. The guard reports `Outcome::Serving`; it comes in as `Event::Done`, and the role becomes active.
-//! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, with
-//!     every so many beats; without them the kernel takes the address away, whatever has become of the two
-//!     processes.
+//! 10. The next beat, sent at once, says so on every path. From now on orders renew the lease, once in a few
+//!     beats; without them the kernel removes the addresses, whatever has become of the two processes.
 //!
 //! # The way of one operator's command
 //!
-//! 1. `crosswire handover gateway`: `cli/handover.rs` asks over the control socket (`operator/control.rs`),
-//!    one packet over the socket in the run directory.
-//! 2. `agent/control.rs` takes the question, `agent/operators.rs` turns the group's name into its id and
+//! 1. `crosswire handover gateway`: `cli/handover.rs` sends one packet over the control socket in the run
+//!    directory (`operator/control.rs`).
+//! 2. `agent/control.rs` reads the question, `agent/operators.rs` turns the group's name into its id and
 //!    hands in `Event::Operator`.
 //! 3. [`Node`](quorum::Node) answers at once with `Effect::Reply`: accepted, or a
 //!    [`Denial`](reasons::Denial) that `operator/words/denials.rs` turns into a reason and a remedy. If
@@ -122,37 +121,37 @@
 //!    removes the addresses, sees that they are gone, and says so.
 //! 5. The role becomes backup, and the next beat tells the peer: 'I have let this group go for you'. The peer
 //!    acquires it with the next term, from step 7 above.
-//! 6. Meanwhile `cli/handover.rs` asks for the status until one node has the role that was asked for, and
-//!    says how it ended.
+//! 6. Meanwhile `cli/handover.rs` asks for the status until the group has moved, and says how the move ended.
 //!
 //! # The way of one key of the configuration
 //!
 //! 1. `lease = "2s"` under `[timing]`: `settings/loader.rs` reads the file, `settings/table.rs` the key with
-//!    its line, and `settings/times.rs` its value. What the kernel or the arithmetic refuses becomes an error
-//!    there, and all errors of a file are told at once.
+//!    its line, and `settings/times.rs` its value. A value that the kernel or the arithmetic refuses becomes
+//!    an error there; all errors of a file are reported at once.
 //! 2. It becomes a field of the [`Policy`](config::Policy). `settings/digest.rs` makes it part of the
 //!    checksum that each beat carries; `cli/check/proof.rs` shows what follows from it.
-//! 3. [`timing`](quorum::timing) is where it acts: how often what is held is renewed, how long a peer may
-//!    still hold something, how long a node listens at its start. The guard has it from its
+//! 3. [`timing`](quorum::timing) is where it acts: how often a lease is renewed, how long a peer may still
+//!    hold something, how long a node listens at its start. The guard reads it from its
 //!    [`Plan`](custody::Plan), and gives it to the kernel with each address.
-//! 4. At a reload `settings/difference.rs` says what has changed, and whether only a restart can bring it
-//!    about. The agent announces the old lease until it is over.
+//! 4. At a reload `settings/difference.rs` says what has changed, and whether the change needs a restart. The
+//!    agent announces the old lease until it is over.
 //!
 //! # The way of one script
 //!
 //! 1. `scripts = ["lsb:dnsmasq"]`: `settings/script.rs` reads it, and [`Plan`](custody::Plan) says how it is
 //!    watched.
-//! 2. The addresses of its group have come, and its routes. [`HeldGroup::next`](custody::HeldGroup::next)
-//!    says that it starts; it is marked as one that may run (`guard/run_dir/marker.rs`), for whoever comes
+//! 2. The addresses and routes of its group are there. [`HeldGroup::next`](custody::HeldGroup::next) says
+//!    that the script starts; a file marks it as one that may run (`guard/run_dir/marker.rs`), for the run
 //!    after a crash.
 //! 3. `Effect::Run`: `guard/event_loop/effects.rs` has `guard/scripts/spawn.rs` fork and execute it, and
 //!    `guard/scripts/run.rs` reads its output and ends it when its time is over.
-//! 4. `guard/event_loop/children.rs` reaps it: `Event::ScriptEnded`. If it has started, the next one follows,
-//!    or the agent is told that the group is served. If not, what was started is stopped, from right to left.
-//! 5. [`monitors`](custody::monitors) says when it is looked at, and what a failure leads to: it is started
-//!    again, or the group goes to the peer.
-//! 6. When the group is let go, the scripts stop in reverse. One that does not stop is known as stuck, here
-//!    and to the peer, until it has stopped or the box was reset.
+//! 4. `guard/event_loop/children.rs` reaps it: `Event::ScriptEnded`. If the start succeeded, the next script
+//!    follows, or the agent is told that the group is served. If not, the scripts that were started are
+//!    stopped, from right to left.
+//! 5. [`monitors`](custody::monitors) says when its monitor runs, and what a failure leads to: the script is
+//!    started again, or the group goes to the peer.
+//! 6. When the group is let go, the scripts stop in reverse. A script that does not stop counts as stuck,
+//!    here and for the peer, until it has stopped or the box was reset.
 //!
 //! # The calling contract, in small
 //!
@@ -195,7 +194,7 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
-// Nothing here may panic, lose a bit, or swallow what is added to an enumeration later.
+// Nothing here may panic, lose a bit, or ignore a variant that is added to an enumeration later.
 #![cfg_attr(
     not(test),
     deny(

@@ -1,7 +1,7 @@
-//! A limit for what others can cause. The first few events of a kind are said one by one; a flood of them is
-//! one line and a count at the end of each minute. Memory is bounded, and nothing is lost but the lines:
-//! every event is counted, and the newest of those that were held back is kept, so that the last word on a
-//! state is always true.
+//! A limit for what others can cause. The first few events of a kind are reported one by one; a flood becomes
+//! one line and a count at the end of each minute. Memory is bounded, and only lines are lost: every event is
+//! counted, and the newest one that was held back is kept, so that the last line about a state is always
+//! true.
 
 use heapless::Vec;
 
@@ -15,7 +15,7 @@ pub const WINDOW: Span = Span::from_s(60);
 struct Slot<K, T> {
     kind: K,
     since: Instant,
-    /// How many were said in this window.
+    /// How many were reported in this window.
     said: u16,
     most: u16,
     /// How many were not.
@@ -52,8 +52,9 @@ impl<K, T, const N: usize> Limiter<K, T, N> {
 }
 
 impl<K: PartialEq, T, const N: usize> Limiter<K, T, N> {
-    /// Something has happened: it comes back if it is to be said now, and is counted and kept otherwise.
-    /// `most` of its kind are said in a window; none of a flood, until a window had no more than that.
+    /// Something has happened. Returns the event if it is to be reported now, and counts and keeps it
+    /// otherwise. `most` of a kind are reported in a window; in a flood none, until a window had at most
+    /// `most`.
     pub fn admit(&mut self, now: Instant, kind: K, most: u16, event: T) -> Option<T> {
         self.slots.retain(|slot| slot.held_back > 0 || now.since(slot.since) < WINDOW);
         let Some(slot) = self.slot(now, kind, most) else { return Some(event) };
@@ -66,8 +67,8 @@ impl<K: PartialEq, T, const N: usize> Limiter<K, T, N> {
         None
     }
 
-    /// The slot of a kind. Where there is room for no other kind, the one that has been quiet for longest
-    /// makes room; where every kind is a flood, the newest one counts for all that come after it.
+    /// The slot of a kind. If no slot is free, the kind that has been quiet for longest makes room; if every
+    /// kind is a flood, the newest one also counts for all later kinds.
     fn slot(&mut self, now: Instant, kind: K, most: u16) -> Option<&mut Slot<K, T>> {
         let mut index = self.slots.iter().position(|slot| slot.kind == kind);
         if index.is_none() && self.slots.is_full() {
@@ -91,14 +92,15 @@ impl<K: PartialEq, T, const N: usize> Limiter<K, T, N> {
         flooded.map(|slot| slot.since + WINDOW).min().unwrap_or(Instant::NEVER)
     }
 
-    /// A count that is due; at the end everything is due that was held back. To be asked until there is none.
+    /// A count that is due; with `is_end` everything that was held back is due. Call it until it returns
+    /// `None`.
     pub fn next_due(&mut self, now: Instant, is_end: bool) -> Option<HeldBack<T>> {
         let is_due =
             |slot: &&mut Slot<K, T>| slot.held_back > 0 && (is_end || now.since(slot.since) >= WINDOW);
         let slot = self.slots.iter_mut().find(is_due)?;
         let count = core::mem::take(&mut slot.held_back);
         slot.since = now;
-        // A kind that has calmed down is said one by one again.
+        // A kind that has calmed down is reported one by one again.
         slot.said = if count > u32::from(slot.most) { slot.most } else { 0 };
         Some(HeldBack { newest: slot.newest.take()?, more: count.saturating_sub(1) })
     }

@@ -77,7 +77,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// May hold an address in this role.
+    /// Whether a node may hold an address in this role.
     pub const fn is_holding(self) -> bool {
         match self {
             Self::Acquiring | Self::Active | Self::Releasing => true,

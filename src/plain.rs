@@ -1,10 +1,10 @@
-//! Text of others, made fit for a terminal and for a log: the one filter, where text comes in and where it
-//! is shown.
+//! Text of others, made harmless for a terminal and a log. This is the one filter, both where text comes in
+//! and where it is shown.
 
-/// What stands for a character that is taken out.
+/// Replaces a character that is taken out.
 const INSTEAD: char = '?';
 
-/// What the oldest terminals show of a line.
+/// Columns of the oldest terminals.
 const SCREEN_COLUMNS: usize = 80;
 /// Where the text of a named line begins.
 const NAMED_COLUMN: usize = 12;
@@ -15,7 +15,7 @@ pub fn line(text: &str, max: usize) -> String {
     text.chars().take(max).map(character).collect()
 }
 
-/// One character of such a line.
+/// One character, or its replacement.
 pub fn character(c: char) -> char {
     if is_plain(c) { c } else { INSTEAD }
 }
@@ -31,7 +31,7 @@ pub fn wrapped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
         let indent = line.len() - line.trim_start_matches(' ').len();
-        // Below a name in a column: beside it.
+        // Text beside a name in a column stays in its column.
         let hang = if indent == 2 && line.len() > NAMED_COLUMN { NAMED_COLUMN } else { indent + 2 };
         let mut at = 0;
         for (index, word) in line.split(' ').enumerate() {
@@ -52,15 +52,15 @@ pub fn wrapped(text: &str) -> String {
     out
 }
 
-/// What stands before the first `mark`, and what behind it. The searcher of the standard library is faster in
-/// long texts, and three kilobytes more.
+/// The text before the first `mark`, and the text after it. The standard library's search is faster in long
+/// texts, and three kilobytes larger.
 pub fn cut<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
     let at = (0..=text.len()).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(mark)))?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }
 
-/// It only stands where it stands: no control character (C0, DEL, C1), no line separator, none that changes
-/// the direction of writing (Unicode 15, 23.2 and UAX #9), none that is not seen.
+/// Whether a character only shows itself: no control character (C0, DEL, C1), no line separator, none that
+/// changes the direction of writing (Unicode 15, 23.2 and UAX #9), no invisible one.
 fn is_plain(c: char) -> bool {
     let is_format =
         matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

@@ -1,4 +1,4 @@
-//! Files of ours in directories of root's alone: nobody else can put one in their place, or have us follow a
+//! Files of ours in directories that only root can change: nobody else can replace one, or make us follow a
 //! link.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -12,10 +12,10 @@ use nix::unistd::Uid;
 /// Makes a directory, if need be, in which only root (and whoever runs us) may change anything.
 ///
 /// # Errors
-/// What the file system says; or that somebody else may put files of his into it.
+/// What the file system says; or that somebody else may change the directory.
 pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-    // Of the directory itself: a link in its place is followed to what it names, and that is what counts.
+    // A link in its place is followed: the directory that it names counts.
     let found = fs::metadata(path)?;
     if !is_own(&found) {
         let text = format!("{} is not a directory of root's alone: chown root, chmod 755", path.display());
@@ -24,13 +24,13 @@ pub fn directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Only root, or whoever runs us, may write to it.
+/// Whether only root, or whoever runs us, may write to it.
 pub fn is_own(found: &fs::Metadata) -> bool {
     let owner = found.uid();
     (owner == 0 || owner == Uid::effective().as_raw()) && found.mode() & 0o022 == 0
 }
 
-/// Removes a file, or a link itself; one that is not there is removed already.
+/// Removes a file, or a link itself. It is no error if there is none.
 ///
 /// # Errors
 /// What the file system says.

@@ -20,8 +20,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Somebody is there, understood or not. So it is told: who is not understood is present, on a path that
-    /// is refused.
+    /// Whether somebody is there, understood or not.
     pub const fn is_somebody(self) -> bool {
         match self {
             Self::Present | Self::Unintelligible => true,
@@ -29,7 +28,8 @@ impl Verdict {
         }
     }
 
-    /// As it is told.
+    /// The verdict as people and programs are told: a peer that is not understood is present, on a path that
+    /// is refused.
     #[must_use]
     pub const fn told(self) -> Self {
         if self.is_somebody() { Self::Present } else { self }
@@ -82,13 +82,13 @@ pub enum ReleaseReason {
     ScriptFailed,
     /// Our kernel refuses one of its addresses.
     AddressRefused,
-    /// What it was taken for had changed by the time at which the scripts before its addresses ran, or they
-    /// took too long.
+    /// By the time the scripts before its addresses ran, the group might no longer be taken, or they took too
+    /// long.
     Overtaken,
 }
 
 impl ReleaseReason {
-    /// Nobody asked for it: the group was lost, not moved.
+    /// Whether nobody asked for it: the group was lost, not moved.
     pub const fn is_unplanned(self) -> bool {
         match self {
             Self::Stopping | Self::Handover | Self::PeerWants | Self::Standby => false,
@@ -118,7 +118,7 @@ pub enum Block {
     PeersTurn,
     /// We just let it go for the peer.
     JustOffered,
-    /// What the peer says has cost us the group again and again: it is left alone for a while.
+    /// We lost the group to what the peer says again and again: it is left alone for a while.
     Unsteady,
     /// The peer hears us on no path: it would not know that we serve.
     Unheard,
@@ -140,7 +140,7 @@ pub enum Block {
     ProbePending,
     /// Somebody answers for an address of the group.
     VipAnswers,
-    /// The wire cannot be asked who holds the group.
+    /// No probe can find out who holds the group.
     ProbeImpossible,
     /// The peer's own address answers: waiting until all its release mechanisms must have fired.
     PeerAnswers,

@@ -1,8 +1,8 @@
-//! The flight recorder: what the node was told last, from a state from which it can be repeated.
+//! The flight recorder: what the node was told last, with a state from which it can be replayed.
 //!
-//! Two halves of one room, each with the node as it was when the half began, and the events since then with
-//! what they made it decide. When a half is full the older one begins anew. What the node is told is
-//! decoded, and it owns no key: no key material can come into a recording.
+//! The room has two halves. Each holds the node as it was when the half began, and the events since then with
+//! the decisions that followed. When a half is full the older one begins anew. The node owns no key and is
+//! told decoded messages, so no key material can come into a recording.
 //!
 //! ```text
 //! half    node's length 4 | instant, node | entry | entry ...
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! All but the lengths is postcard. Decisions are a checksum of what the node asked for, without what it
-//! sends: whoever repeats the events has no key to seal it with.
+//! sends: a replay has no key to seal that with.
 
 use crate::encode::to_slice;
 use serde::{Deserialize, Serialize};
@@ -27,13 +27,12 @@ const MAX_ENTRY_BYTES: usize = 512;
 const NODE_LENGTH_BYTES: usize = 4;
 const ENTRY_LENGTH_BYTES: usize = 2;
 
-/// What is told of every step of a node.
+/// Takes note of every step of a node.
 pub trait Tape {
     /// A step follows.
     fn before(&mut self, now: Instant, node: &Node);
 
-    /// A step was made of this event: `number` is the one that it took for its frames, or 0, and these are
-    /// its effects.
+    /// The step that this event made: `number` is the number that it took for its frames, or 0.
     fn after(&mut self, now: Instant, event: &Event<'_>, number: u32, effects: &[Effect]);
 }
 
@@ -55,7 +54,7 @@ struct Entry<E, B> {
     decisions: u32,
 }
 
-/// Records into a room of any size; nothing is allocated.
+/// Records into a room of any size, without allocating.
 #[derive(Clone)]
 pub struct Recorder<Room> {
     room: Room,
@@ -87,7 +86,7 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Recorder<Room> {
         self.room.as_ref().len() / 2
     }
 
-    /// What is free of a half.
+    /// The free rest of a half.
     fn free(&mut self, half: usize) -> &mut [u8] {
         let (begin, bytes) = (half * self.half_bytes(), self.half_bytes());
         let used = self.used.get(half).copied().unwrap_or(bytes);
@@ -148,8 +147,8 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Tape for Recorder<Room> {
     }
 }
 
-/// A checksum (FNV-1a) of what a step asked for; 0: for nothing. What it sends, asks of witnesses and
-/// deposits is left out.
+/// A checksum (FNV-1a) of what a step asked for; 0 if for nothing. It leaves out frames, requests to
+/// witnesses and deposits.
 pub fn decisions(effects: &[Effect]) -> u32 {
     let mut room = [0; 256];
     let mut hash = 0;
@@ -175,24 +174,25 @@ pub fn decisions(effects: &[Effect]) -> u32 {
 const FNV_BASIS: u32 = 0x811c_9dc5;
 const FNV_PRIME: u32 = 0x0100_0193;
 
-/// Bytes that are no recording by this build.
+/// The bytes are no recording of this build.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Spoilt;
 
-/// One step that was repeated.
+/// One step that was replayed.
 pub struct Repeated<'a> {
     /// When it was.
     pub at: Instant,
     /// What the node asked for now.
     pub effects: &'a [Effect],
-    /// It had asked for the same.
+    /// Whether it asked for the same when it was recorded.
     pub is_same: bool,
 }
 
-/// Repeats a half that was recorded, through the node that ships; says how many steps it had.
+/// Replays a recorded half through the shipped node, and tells `told` of each step. Returns the number of
+/// steps.
 ///
 /// # Errors
-/// It is cut short, or of another build. What was repeated until then was told.
+/// [`Spoilt`] if it is cut short or of another build. `told` has heard of the steps until then.
 pub fn repeat(half: &[u8], mut told: impl FnMut(&Repeated<'_>)) -> Result<u32, Spoilt> {
     let (length, rest) = half.split_first_chunk::<NODE_LENGTH_BYTES>().ok_or(Spoilt)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Spoilt)?;
@@ -221,7 +221,7 @@ fn all_of<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Spoilt> {
     crate::frame::message::decode_all(bytes).ok_or(Spoilt)
 }
 
-/// Says what was said under the number that it had; seals nothing.
+/// A voice that takes the recorded number for its frames and seals nothing.
 struct Again(u32);
 
 impl Voice for Again {

@@ -34,9 +34,9 @@ pub enum Order {
         /// The reign under which it is held; handed to scripts as a fencing token.
         term: u32,
     },
-    /// Set the lifetime of the group's addresses to one lease again, putting back any that is missing. Never
-    /// revives a group that the guard does not hold, so that a renewal that crosses a release on the way
-    /// cannot undo it. Ends in [`Outcome::Renewed`] or [`Outcome::Failed`].
+    /// Set the lifetime of the group's addresses to one lease again, putting back any that is missing. It
+    /// never revives a group that the guard does not hold, so a renewal cannot undo a release that it crosses
+    /// on the way. Ends in [`Outcome::Renewed`] or [`Outcome::Failed`].
     Renew {
         /// The group.
         group: GroupId,
@@ -121,7 +121,7 @@ pub enum Condition {
     /// been seen to run since.
     Restarting(u8),
     /// It failed more often than it may be started again here: the peer shall have the group, if it can.
-    /// Until then it is tried on here, and the addresses stay.
+    /// Until then starting goes on here, and the addresses stay.
     Unfit(u8),
     /// It could not be stopped to be started again. The guard has taken the addresses away.
     Stuck(u8),
@@ -132,7 +132,8 @@ pub enum Condition {
 pub enum Fault {
     /// It came after its last moment.
     TooLate,
-    /// It names a group that is not configured, or makes no sense now (renewing what is not held).
+    /// It names a group that is not configured, or makes no sense now (such as renewing a group that is not
+    /// held).
     OutOfOrder,
     /// An interface of the group does not exist.
     NoInterface,

@@ -1,8 +1,8 @@
 //! One end of the pair's conversation: what hears, and what decides.
 //!
-//! A [`Station`] owns the [`Receiver`] and the [`Node`], so that nobody who has bytes can hand them to one of
-//! them and forget the other. The node hears what was said as events, and seals what it says with the
-//! receiver's session; its calling contract ([`crate::quorum::node`]) is that of the station.
+//! A [`Station`] owns the [`Receiver`] and the [`Node`], so that no caller can hand bytes to one of them and
+//! forget the other. The node hears messages as events, and seals its own with the receiver's session; its
+//! calling contract ([`crate::quorum::node`]) is that of the station.
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ use crate::recorder::Tape;
 use crate::status::NodeStatus;
 use crate::time::Instant;
 
-/// What hears and what decides. Whatever can be asked of the node can be asked of it.
+/// The receiver and the node; it answers whatever the node answers.
 #[derive(Clone)]
 pub struct Station<T = ()> {
     receiver: Receiver,
@@ -32,14 +32,14 @@ pub struct Station<T = ()> {
 }
 
 impl Station {
-    /// One that starts now and knows nobody. Paths open and carriers come by events.
+    /// A station that starts now and knows nobody. Paths and carriers are reported by events.
     pub fn new(pair: &str, policy: Policy, me: Side, keys: Keyring, entropy: Entropy, now: Instant) -> Self {
         let unechoed_gap = policy.interval().fraction(1, 2);
         let session = Session::new(pair, me, keys, entropy, unechoed_gap, now);
         Self { receiver: Receiver::new(&policy, session), node: Node::new(policy, me, now), tape: () }
     }
 
-    /// The same, and every step of its node is recorded from now on.
+    /// The same station; from now on every step of its node is recorded on `tape`.
     pub fn recorded_by<T: Tape>(self, tape: T) -> Station<T> {
         Station { receiver: self.receiver, node: self.node, tape }
     }
@@ -52,7 +52,7 @@ impl<T: Tape> Station<T> {
     }
 
     /// Takes in what a path has brought: bytes in any pieces, or one datagram. Before the node hears of any
-    /// frame in it, it lets go of what may not be held any longer.
+    /// of these frames, it lets go of what may not be held any longer.
     pub fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
         match self.receiver.is_stream(path) {
             Some(true) => {
@@ -86,7 +86,7 @@ impl<T: Tape> Station<T> {
         self.tape.after(now, &event, voice.number, effects.get(first..).unwrap_or_default());
     }
 
-    /// Tells the node what was heard. What the handshake answers leaves after what the node asks for.
+    /// Tells the node what was heard. The answer of the handshake follows the effects of the node.
     fn tell(&mut self, now: Instant, path: PathId, received: Received, effects: &mut Effects) {
         let newest = || self.receiver.session().newest();
         let said = match &received {
@@ -160,7 +160,7 @@ impl<T> core::ops::DerefMut for Station<T> {
     }
 }
 
-/// The session as the node's voice, and the number that it took in this step; 0: none.
+/// The session as the node's voice, and the number that it took in this step; 0 if none.
 struct Numbered<'a> {
     session: &'a mut Session,
     number: u32,

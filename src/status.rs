@@ -1,5 +1,5 @@
-//! What a node knows, as plain values: the one source of `status`, of its JSON and of whatever else shows a
-//! node's state.
+//! What a node knows, as plain values: the one source of `status`, its JSON, and all else that shows a node's
+//! state.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -90,30 +90,31 @@ pub struct GroupStatus {
     pub has_carrier: bool,
     /// How its scripts are, while it is served here.
     pub condition: Condition,
-    /// Why it could not be held here, or not all of it is.
+    /// Why it could not be held here, or is held in part only.
     pub fault: Option<Fault>,
     /// Why this node does not take it, if it does not hold it.
     pub block: Option<Block>,
-    /// How much longer that lasts at most, where time alone ends it.
+    /// How much longer the block lasts at most, if time alone ends it.
     pub wait: Option<Span>,
     /// The peer serves it too, and for how long that has been known.
     pub both_serve: Option<Span>,
-    /// For how long this node could not serve it, or hold on to it.
+    /// For how long this node has been unable to serve or to keep it.
     pub unable: Option<Span>,
-    /// For how long the peer could not, by what it says.
+    /// For how long the peer has been unable to serve it, by what it says.
     pub peer_unable: Option<Span>,
     /// For how long nobody of whom this node knows has served it.
     pub unserved: Option<Span>,
-    /// The same, while nobody is about to take it or lets it go either.
+    /// For how long nobody has served it while no node was taking or releasing it.
     pub idle: Option<Span>,
-    /// Who answers for an address of it, where that is why it is not taken, or claims what is served here.
+    /// The box whose answer for an address of it keeps this node from taking it, or which claims an address
+    /// that is served here.
     pub foreign_mac: Option<[u8; 6]>,
 }
 
 /// One witness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WitnessStatus {
-    /// How long ago the newest question left that it has answered; `None`: none in this run.
+    /// How long ago the newest request that it answered was sent; `None`: none in this run.
     pub answered: Option<Span>,
     /// For how long the peer has not seen it, or another one.
     pub peer_misses: Option<Span>,
@@ -124,9 +125,9 @@ pub struct WitnessStatus {
 pub struct PeerStatus {
     /// How long ago that beat arrived.
     pub age: Span,
-    /// The version of the protocol in which it is spoken to.
+    /// The version of the protocol in which we speak to it.
     pub protocol: u8,
-    /// What its build is called; empty where it does not say.
+    /// The name of its build; empty if it does not say.
     pub build: Build,
     /// It is in cold start.
     pub is_cold_start: bool,

@@ -1,27 +1,26 @@
-//! One turn of the agent: in which order it reads what has arrived, and when it judges.
+//! One turn of the agent: in which order it reads what has arrived, and when silence is judged.
 //!
-//! The agent's loop and the simulated world both do what [`Turn::next`] says, so that the order which is
-//! tried is the order which ships. The order, and why:
+//! The agent's loop and the simulator both do what [`Turn::next`] says, so the order that is simulated is the
+//! order that ships. The order, and why:
 //!
 //! 1. **Confirmations and the guard.** What the guard has done is true already: a lease that it renewed has
-//!    not lapsed. It also says which ports there are, before they are read.
-//! 2. **Modem lines, before frames.** A drop shortens the time for which a holder may serve, so it comes
-//!    before a buffered frame that could lengthen it: what takes a right away is looked at first, as a lapsed
-//!    lease is. A frame that was read just after a drop may have been sent before it, and the core allows for
-//!    that; a frame that was read *before* its lines were seen to rise again would look like a beat through a
-//!    dead wire, and such lines are never believed again.
-//! 3. **Paths, who shows itself on the wire, witnesses, operators.** Frames come before the answers to
-//!    probes: a peer that is heard needs no probe. Operators come last: they are answered with everything
-//!    known.
-//! 4. **Everything again**, lines too, where the kernel's word is old: a frame that came while this process
-//!    did not run must be read before the tick, which judges silence. Before the deadline silence has been
-//!    judged already, and only what was handed in can change anything: then the kernel's word counts from
-//!    when the wait was over. From the deadline on it counts only where the kernel had nothing until then,
-//!    since a process that was stopped does not know when it woke.
-//! 5. **The tick**, at the instant at which the kernel had nothing left, not at a later one. A turn before
-//!    the deadline that brought only what puts the deadline off ends without one: nothing is judged in it.
-//! 6. **What the beats leave time for**: what operators and the peer's operators read, and ports that are
-//!    opened again.
+//!    not lapsed. The guard also says which ports there are, before they are read.
+//! 2. **Modem lines, before frames.** A drop shortens the time for which a holder may serve, so it is read
+//!    before a buffered frame that could lengthen it, just as a lapsed lease is noticed first. A frame that
+//!    was read just after a drop may have been sent before it, and the core allows for that; a frame that was
+//!    read *before* its lines were seen to rise again would look like a beat through a dead wire, and such
+//!    lines are never believed again.
+//! 3. **Paths, packets that show who holds an address, witnesses, operators.** Frames come before the answers
+//!    to probes: a peer that is heard needs no probe. Operators come last, so that their answers hold all
+//!    that is known.
+//! 4. **Everything again**, lines too, if the kernel's answer to the poll is old: a frame that came while
+//!    this process did not run must be read before the tick, which judges silence. Before the deadline,
+//!    silence has been judged already, and only what was handed in can change anything: the answer then
+//!    counts from the end of the wait. From the deadline on it counts only if the kernel had nothing until
+//!    then, since a process that was stopped does not know when it woke.
+//! 5. **The tick**, as of the instant at which the kernel had nothing left, not a later one. A turn before
+//!    the deadline ends without a tick if everything that it read only puts the deadline off.
+//! 6. **What the beats leave time for**: answers to operators here and at the peer, and opening ports again.
 
 use crate::config::Policy;
 use crate::pair::{PathId, PathKind};
@@ -30,7 +29,8 @@ use crate::time::{Instant, Span};
 /// Where something can arrive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// Where the guard confirms renewals. That wakes nobody: it is read whenever something else does.
+    /// The socket on which the guard confirms renewals. It wakes nobody, and is read whenever something else
+    /// does.
     Confirmations,
     /// Everything else that the guard says.
     Guard,
@@ -38,7 +38,7 @@ pub enum Source {
     Lines,
     /// Frames.
     Path(PathId),
-    /// Who shows itself on the interfaces as the holder of an address.
+    /// Packets on the interfaces that show who holds an address.
     Wire,
     /// Answers of witnesses.
     Witnesses,
@@ -84,7 +84,7 @@ impl Ready {
         self.0 & others.0 != 0
     }
 
-    /// The two that wake nobody are in no set.
+    /// The bit of a source; the two sources that wake nobody have none.
     fn of(source: Source) -> Self {
         Self(match source {
             Source::Confirmations | Source::Lines => 0,
@@ -104,8 +104,8 @@ pub struct Waking {
     pub ready: Ready,
     /// Until when there was nothing to judge.
     pub deadline: Instant,
-    /// When the wait was over, as far as this process can tell: it may have been stopped between the kernel's
-    /// word and this.
+    /// When the wait was over, as far as this process can tell: it may have been stopped since the kernel's
+    /// answer.
     pub woke_at: Instant,
 }
 
@@ -116,7 +116,7 @@ pub enum Step {
     Read(Source),
     /// Hand in the tick, as of this instant.
     Tick(Instant),
-    /// Do what can wait for the beats; all was judged, or nothing had to be, at this instant.
+    /// Do what can wait for the beats; at this instant everything was judged, or nothing had to be.
     Rest(Instant),
     /// Wait until something arrives or is due, then [`Turn::begin`] again.
     Wait,
@@ -140,19 +140,19 @@ pub struct Turn {
     ready: Ready,
     deadline: Instant,
     woke_at: Instant,
-    /// When the kernel said last, without any doubt, what had arrived.
+    /// When the kernel last said for certain what had arrived.
     asked_at: Instant,
     rereadings: u8,
-    /// When the lines are looked at again, if no cable has anything to say.
+    /// When the lines are read again, if nothing arrives on a cable.
     lines_at: Instant,
 }
 
-/// What the kernel has said counts for this long: whoever is held up for longer between reading and judging
-/// reads again.
+/// How long the kernel's answer counts: an agent that is held up for longer between reading and judging reads
+/// again.
 pub const PROMPT: Span = Span::from_ms(2);
 /// How often everything is read again at most. A flood may take longer to read than [`PROMPT`].
 const MAX_REREADINGS: u8 = 3;
-/// A flood of wakings looks at the lines this often.
+/// How often the lines are read while wakings flood in.
 const LINES_EVERY: Span = Span::from_ms(5);
 
 impl Turn {
@@ -174,8 +174,8 @@ impl Turn {
         }
     }
 
-    /// A wait is over. A kernel that had nothing has said so at the deadline; what it had otherwise it may
-    /// have had for long.
+    /// A wait is over. If nothing is ready, the kernel has said so as of the deadline; what is ready may have
+    /// been waiting for long.
     pub fn begin(&mut self, waking: Waking) {
         self.asked_at = if waking.ready.is_empty() { waking.deadline } else { Instant::ORIGIN };
         (self.ready, self.deadline, self.woke_at) = (waking.ready, waking.deadline, waking.woke_at);
@@ -188,7 +188,7 @@ impl Turn {
         self.stage != Stage::Over
     }
 
-    /// What to do next. The clock is looked at only where it matters. `is_stirred` says whether what was read
+    /// What to do next. It reads the clock only where that matters. `is_stirred` says whether what was read
     /// asks for a tick before the deadline ([`crate::quorum::Node::is_stirred`]).
     pub fn next(&mut self, clock: impl Fn() -> Instant, is_stirred: bool) -> Step {
         loop {
@@ -238,7 +238,8 @@ impl Turn {
         }
     }
 
-    /// Before the deadline it is enough that nothing held this process up since it woke.
+    /// Whether all that had arrived was read. Before the deadline it is enough that nothing has held this
+    /// process up since it woke.
     fn is_everything_read(&self, now: Instant) -> bool {
         let asked_at = if now < self.deadline { self.asked_at.max(self.woke_at) } else { self.asked_at };
         now.since(asked_at) <= PROMPT || self.rereadings >= MAX_REREADINGS
@@ -295,7 +296,7 @@ mod tests {
 
     const SERIAL: Source = Source::Path(PathId(0));
     const LAN: Source = Source::Path(PathId(1));
-    /// Each source in its place; the lines were looked at a moment ago, and are again since a cable may have
+    /// Each source in its place. The lines were read a moment ago, and are read again since a cable may have
     /// something to say.
     const EVERYTHING: [Source; 8] = [
         Source::Confirmations,

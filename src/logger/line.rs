@@ -11,7 +11,7 @@ pub const MAX_LINE_BYTES: usize = 1_000;
 pub struct Line(heapless::String<MAX_LINE_BYTES>);
 
 impl Line {
-    /// The text, without what moves a cursor or begins another line, and cut where it is too long.
+    /// The text, without anything that moves a cursor or begins another line, and cut if it is too long.
     pub fn of(text: Arguments<'_>) -> Self {
         let mut line = Self(heapless::String::new());
         // What does not fit is left out.

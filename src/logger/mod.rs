@@ -1,11 +1,11 @@
-//! The log: syslog, and stderr in the foreground. It never holds anybody up: what cannot be written at once
-//! is lost, counted, and told as the first thing that is written again. A call that logs again and again is
-//! limited (`crosswire::limit`).
+//! The log: syslog, and stderr in the foreground. It never holds anybody up: a line that cannot be written at
+//! once is lost and counted, and the count is the first line that is written again. A place that logs again
+//! and again is limited (`crosswire::limit`).
 //!
 //! Agent and guard each have a socket to syslogd. The agent sees no `/dev/log`, so the guard connects both
-//! anew, twice a second: a datagram socket that is connected again is the same one for the agent, and a new
-//! one is handed over. What the agent writes does not pass through the guard, which could neither be flooded
-//! by it nor silence it by hanging.
+//! anew, about twice a second. A datagram socket stays the same for the agent when it is connected again; a
+//! new socket is handed over. The agent's lines do not pass through the guard, so the agent cannot flood the
+//! guard, and a hung guard cannot silence the agent.
 
 mod line;
 mod stderr;
@@ -30,11 +30,12 @@ pub const SCRIPT: &str = "script";
 
 /// Where syslogd listens.
 const DEV_LOG: &str = "/dev/log";
-/// A loop that turns anyway looks for another syslogd this often.
+/// How often a loop that turns anyway looks for another syslogd.
 const LOOK_EVERY: Span = Span::from_ms(400);
-/// A loop that sleeps is woken for it so much later: with [`TELL_EVERY`], it is found within a second.
+/// How much later a sleeping loop is woken for that: with [`TELL_EVERY`], a new syslogd is found within a
+/// second.
 const LOOK_LATER: Span = Span::from_ms(250);
-/// A loop that turns anyway tells lost lines this often, until somebody takes it.
+/// How often a loop tries to report lost lines, until somebody takes the report.
 const TELL_EVERY: Span = Span::from_ms(250);
 /// One place in the program logs so many lines in [`WINDOW`]; the rest is counted.
 const MOST_OF_A_PLACE: u16 = 32;
@@ -42,7 +43,7 @@ const MOST_OF_A_PLACE: u16 = 32;
 const MOST_OF_SCRIPTS: u16 = 256;
 /// Places that can be told apart at a time.
 const MAX_PLACES: usize = 24;
-/// What is kept of a line that stands for many.
+/// Bytes that are kept of a line that stands for many.
 const SAMPLE_BYTES: usize = 160;
 
 /// A line that stands for those like it.
@@ -56,7 +57,7 @@ struct Outlet<T> {
 
 /// What can be written to without waiting.
 trait Write {
-    /// Whether somebody is there to take anything: nothing is made ready for nobody.
+    /// Whether somebody is there to take a line: otherwise none is prepared.
     fn is_there(&mut self) -> bool {
         true
     }
@@ -77,7 +78,7 @@ impl<T: Write> Outlet<T> {
         }
     }
 
-    /// How much was lost is the first thing that is told.
+    /// Writes how many lines were lost, before anything else.
     fn tell_lost(&mut self) {
         if self.lost > 0 && self.to.is_there() {
             let lines = if self.lost == 1 { "line was" } else { "lines were" };
@@ -89,11 +90,11 @@ impl<T: Write> Outlet<T> {
     }
 }
 
-/// Everything.
+/// All outlets of this process.
 struct State {
     syslog: Option<Outlet<Syslog>>,
     stderr: Option<Outlet<Stderr>>,
-    /// The socket that the agent writes to; none in the agent itself.
+    /// The guard's handle on the socket that the agent writes to; `None` in the agent itself.
     of_agent: Option<Syslog>,
     /// When syslogd is looked for.
     look_at: Instant,
@@ -113,8 +114,8 @@ impl Logger {
     }
 }
 
-/// Starts logging: to syslog in the background, else to stderr too; where that is a service manager's, to it
-/// alone.
+/// Starts logging: in the background to syslog, in the foreground to stderr too; to stderr alone if it is a
+/// service manager's.
 pub fn start(is_foreground: bool) {
     let is_set = |name: &&str| std::env::var_os(name).is_some();
     let is_managed = is_foreground && ["JOURNAL_STREAM", "NOTIFY_SOCKET"].iter().any(is_set);
@@ -136,8 +137,8 @@ pub fn start(is_foreground: bool) {
     }
 }
 
-/// In a child that becomes the agent: it writes to its own socket, and has lost nothing yet. The descriptors
-/// that it needs.
+/// For a child that becomes the agent: it writes to its own socket, and has lost nothing yet. Returns the
+/// descriptors that it needs.
 pub fn become_agent() -> Vec<RawFd> {
     let mut state = LOGGER.state();
     let Some(state) = state.as_mut() else { return Vec::new() };
@@ -158,7 +159,7 @@ pub fn take(socket: OwnedFd) {
     }
 }
 
-/// When a loop has to turn for the log's sake.
+/// When a loop has to turn for the log; [`Instant::NEVER`] if nothing is due.
 pub fn due_at() -> Instant {
     let state = LOGGER.state();
     let Some(state) = state.as_ref() else { return Instant::NEVER };
@@ -166,8 +167,8 @@ pub fn due_at() -> Instant {
     later(state.look_at.min(state.tell_at)).min(state.limiter.due_at())
 }
 
-/// What is due: another syslogd is looked for, lost lines are told, and floods. A new socket for the agent,
-/// if it needs one.
+/// Does what is due: looks for another syslogd, reports lost lines and floods. Returns a new socket for the
+/// agent, if it needs one.
 pub fn turn(now: Instant) -> Option<OwnedFd> {
     let mut state = LOGGER.state();
     let state = state.as_mut()?;
@@ -180,7 +181,7 @@ pub fn turn(now: Instant) -> Option<OwnedFd> {
 }
 
 impl State {
-    /// Connects both sockets to who listens now.
+    /// Connects both sockets to whoever listens now.
     fn look(&mut self, now: Instant) -> Option<OwnedFd> {
         self.look_at = now + LOOK_EVERY;
         if let Some(syslog) = &mut self.syslog {
@@ -247,7 +248,7 @@ impl Log for Logger {
         }
     }
 
-    /// What was held back is told: this process ends.
+    /// Reports what was held back, since this process ends.
     fn flush(&self) {
         if let Some(state) = self.state().as_mut() {
             state.tell_floods(now(), true);
@@ -255,7 +256,7 @@ impl Log for Logger {
     }
 }
 
-/// What stands behind a line that stands for others too.
+/// The remark behind a line that stands for others too.
 pub struct And(pub u32);
 
 impl std::fmt::Display for And {
@@ -267,7 +268,7 @@ impl std::fmt::Display for And {
     }
 }
 
-/// Where in the program a line is made (FNV-1a of file and line).
+/// The place in the program that logs a line (FNV-1a of file and line).
 fn place(record: &Record<'_>) -> u32 {
     let file = record.file().unwrap_or_default().bytes();
     let line = record.line().unwrap_or_default().to_le_bytes();

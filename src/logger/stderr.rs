@@ -17,7 +17,8 @@ use super::{Write, severity};
 
 /// How it is written to without waiting.
 enum How {
-    /// A terminal or pipe, opened once more: what is set on this one is not set for others that share it.
+    /// A terminal or pipe, opened once more, so that its flags do not change for others that share standard
+    /// error.
     Opened(File),
     Socket,
     /// A file takes everything; anything else is written to when it is ready.
@@ -27,8 +28,8 @@ enum How {
 /// Standard error.
 pub struct Stderr {
     how: How,
-    /// With the priority that a service manager reads (`sd-daemon(3)`), else with the word that a person
-    /// does.
+    /// Whether a line begins with the priority that a service manager reads (`sd-daemon(3)`), not with a word
+    /// for people.
     has_priority: bool,
 }
 
@@ -66,7 +67,7 @@ impl Write for Stderr {
         };
         let mut bytes: heapless::Vec<u8, { super::line::MAX_LINE_BYTES + 1 }> =
             line.as_str().bytes().collect();
-        // There is room for it.
+        // A line is shorter than its room.
         let _ = bytes.push(b'\n');
         let written = match &mut self.how {
             How::Opened(file) => file.write(&bytes).ok(),

@@ -22,9 +22,9 @@ const FACILITY_DAEMON: u8 = 3;
 /// The socket.
 pub struct Syslog {
     socket: OwnedFd,
-    /// Where syslogd listens; none for who does not see it, and cannot find another one.
+    /// Where syslogd listens; `None` if this process cannot see it, and cannot connect again.
     path: Option<&'static str>,
-    /// Which listener a stream was connected to; none for datagrams.
+    /// The listener that a stream is connected to; `None` for datagrams.
     stream: Option<Listener>,
 }
 
@@ -32,12 +32,12 @@ pub struct Syslog {
 type Listener = (u64, u64);
 
 impl Syslog {
-    /// A socket that is not connected yet; none if the kernel has none.
+    /// A socket that is not connected yet; `None` if the kernel gives none.
     pub fn at(path: &'static str) -> Option<Self> {
         Some(Self { socket: open(SockType::Datagram)?, path: Some(path), stream: None })
     }
 
-    /// One that somebody else connects.
+    /// A socket that somebody else connects.
     pub fn of_others(socket: OwnedFd) -> Self {
         let is_stream = getsockopt(&socket, TypeOfSocket) == Ok(SockType::Stream);
         Self { socket, path: None, stream: is_stream.then_some((0, 0)) }
@@ -53,9 +53,9 @@ impl Syslog {
         self.socket.try_clone().ok()
     }
 
-    /// Connects to who listens now. True if that took another socket: then whoever shares the old one has to
-    /// be told. A socket for datagrams is connected over and over, which is one system call and makes no
-    /// difference to one who is still there.
+    /// Connects to whoever listens now. True if that took another socket: then whoever shares the old one
+    /// needs the new one. A datagram socket is connected over and over: that is one system call, and changes
+    /// nothing if the listener is still there.
     pub fn connect(&mut self) -> bool {
         let Some(path) = self.path else { return false };
         let was_stream = self.stream.is_some();
@@ -78,7 +78,7 @@ impl Syslog {
         is_connected
     }
 
-    /// Its other end is open, and nobody else listens instead.
+    /// Whether its other end is open, and nobody else listens instead.
     fn is_stream_well(&self, path: &str) -> bool {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         let is_closed =
@@ -89,8 +89,7 @@ impl Syslog {
     fn send(&mut self, bytes: &[u8]) -> nix::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         if send(self.socket.as_raw_fd(), bytes, flags)? < bytes.len() {
-            // What comes next would belong to this line. That nothing does is seen by whoever shares the
-            // socket.
+            // The next line would continue this half. Whoever shares the socket sees the shutdown.
             let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
             return Err(Errno::EAGAIN);
         }
@@ -112,13 +111,13 @@ impl Write for Syslog {
         let priority = FACILITY_DAEMON * 8 + severity(level);
         let line = Line::of(format_args!("<{priority}>crosswire[{}]: {text}", std::process::id()));
         let mut bytes: heapless::Vec<u8, { MAX_LINE_BYTES + 1 }> = line.as_str().bytes().collect();
-        // There is room for it. A datagram ends by itself.
+        // A line is shorter than its room. A datagram needs no line end.
         let _ = bytes.push(b'\n');
         let end_of = |syslog: &Self| if syslog.stream.is_some() { bytes.len() } else { bytes.len() - 1 };
         match self.send(bytes.get(..end_of(self)).unwrap_or_default()) {
             Ok(()) => true,
             Err(Errno::EAGAIN | Errno::ENOBUFS) => false,
-            // It has gone, and perhaps another one has come.
+            // The listener has gone, and perhaps another one has come.
             Err(_) => {
                 self.connect();
                 self.path.is_some() && self.send(bytes.get(..end_of(self)).unwrap_or_default()).is_ok()

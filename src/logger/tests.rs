@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Clock};
 
 use super::*;
 
-/// A directory with the place where syslogd listens, which no test outlives by much.
+/// A directory with a place where a syslogd can listen.
 fn place_for_log() -> (tempfile::TempDir, &'static str) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("log").display().to_string();
@@ -38,7 +38,7 @@ fn a_syslogd_that_comes_late_is_told_first_how_much_was_lost() {
     assert_eq!(heard(&log), ["3 lines were lost here: the log took no more", "late"]);
 }
 
-/// The one who can see it loses nothing; the other one, who shares a socket, is connected by the first.
+/// The process that sees the socket loses nothing, and connects the other one, which shares a socket.
 #[test]
 fn a_syslogd_that_is_restarted_is_found_again_by_both() {
     let (_dir, path) = place_for_log();
@@ -97,7 +97,7 @@ fn a_stream_takes_the_place_of_datagrams_and_gives_it_back() {
         ["one", "two"]
     );
     assert!(text.ends_with('\n'), "a line has an end: {text:?}");
-    // It is stopped: another one takes datagrams.
+    // The stream's syslogd stops, and another one takes datagrams.
     drop((stream, listener));
     fs::remove_file(path).expect("removed");
     let log = UnixDatagram::bind(path).expect("a log");
@@ -107,7 +107,7 @@ fn a_stream_takes_the_place_of_datagrams_and_gives_it_back() {
     assert_eq!(heard(&log), ["three"]);
 }
 
-/// A stream whose reader does nothing: no half line is followed by another one.
+/// A stream whose reader hangs: no line follows half a line.
 #[test]
 fn a_stuck_stream_holds_nobody_up() {
     let (_dir, path) = place_for_log();
@@ -148,7 +148,7 @@ fn say(state: &mut State, line: u32, target: &str, text: &str, now: Instant) {
     state.log(&record.args(format_args!("{text}")).build(), now);
 }
 
-/// A captured agent takes and releases as fast as it can: that is what the guard would say.
+/// An agent in an attacker's hands takes and releases as fast as it can, and the guard logs each time.
 #[test]
 fn a_place_that_logs_again_and_again_is_a_line_and_a_count() {
     let (_dir, path) = place_for_log();

@@ -1,5 +1,5 @@
-//! Numbers of users and groups. The files are read as they are: a static binary knows no other source of
-//! names, and the C library's way to it would be 6 KB.
+//! Numbers of users and groups, read straight from the files: a static binary has no other source of names,
+//! and the C library's functions would take 6 KB.
 
 use std::fs;
 
@@ -19,8 +19,8 @@ pub fn group(name: &str) -> Option<Gid> {
     numbers(GROUPS, name).map(|(gid, _)| Gid::from_raw(gid))
 }
 
-/// The number behind a name and its password, and the one behind that, where it is one. One copy for both
-/// files: the router has little room.
+/// The number in the third field of the entry of a name, and the one in the fourth if that is a number. Both
+/// files share this function, since the router has little room.
 #[inline(never)]
 fn numbers(file: &str, name: &str) -> Option<(u32, Option<u32>)> {
     let text = text_of(file);
@@ -30,13 +30,14 @@ fn numbers(file: &str, name: &str) -> Option<(u32, Option<u32>)> {
     Some((number()?, number()))
 }
 
-/// A user or a group has it.
+/// Whether a user or a group has this number.
 pub fn is_known(id: u32) -> bool {
     let has = |line: &str| line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(id);
     [USERS, GROUPS].iter().any(|file| text_of(file).lines().any(has))
 }
 
-/// Empty where there is none. Whatever is no UTF-8 in it is in names of people.
+/// The text of a file; empty if there is none. Bytes that are no UTF-8 are in people's names, which nobody
+/// reads here.
 #[inline(never)]
 fn text_of(file: &str) -> String {
     String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()

@@ -13,8 +13,8 @@ const MAX_DESCRIPTOR: RawFd = 4_096;
 
 /// Makes a child that is a copy of this process, with one thread.
 ///
-/// A lock that another thread holds stays locked in the child for ever. Of the daemon's processes the guard
-/// has a second thread, which waits for signals and holds no lock.
+/// A lock that another thread holds stays locked in the child for ever. Of the daemon's processes only the
+/// guard has a second thread, which waits for signals and holds no lock.
 ///
 /// # Errors
 /// `EAGAIN` and `ENOMEM` where there is no room for a process.
@@ -35,13 +35,13 @@ pub fn fork_into(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
     }
 }
 
-/// Ends this process at once: nothing that it has from its parent is dropped, flushed or run.
+/// Ends this process at once: nothing that it inherited is dropped, flushed or run.
 pub fn leave(code: i32) -> ! {
     // SAFETY: takes a number and does not return.
     unsafe { libc::_exit(code) }
 }
 
-/// Whatever handled these signals handles them no longer: what they do by default they do again.
+/// Gives these signals their default actions back.
 ///
 /// # Errors
 /// What the kernel says; it refuses no signal that can be handled.
@@ -52,7 +52,7 @@ pub fn handle_by_default(signals: &[Signal]) -> nix::Result<()> {
     })
 }
 
-/// This process ignores these signals.
+/// Makes this process ignore these signals.
 pub fn ignore(signals: &[Signal]) {
     for ignored in signals {
         // SAFETY: ignoring a signal runs no code of ours.
@@ -60,15 +60,14 @@ pub fn ignore(signals: &[Signal]) {
     }
 }
 
-/// How large the stacks of threads are that this process starts from now on. It must have no other thread
-/// yet.
+/// Sets the stack size of the threads that this process starts from now on. It must have no other thread yet.
 pub fn limit_thread_stacks(bytes: &str) {
     // SAFETY: there is no other thread that could read the environment.
     unsafe { std::env::set_var("RUST_MIN_STACK", bytes) };
 }
 
-/// Closes every descriptor above standard error that is not listed. For a child that drops nothing of what
-/// its parent had.
+/// Closes every descriptor above standard error that is not listed. Only for a child that neither uses nor
+/// drops the values of its parent that own them.
 pub fn close_all_but(kept: &mut [RawFd]) {
     kept.sort_unstable();
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MAX_DESCRIPTOR, |(soft, _)| {

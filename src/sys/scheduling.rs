@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 use nix::libc;
 
-/// How long a process of a real-time class may compute without waiting (`RLIMIT_RTTIME`, microseconds), as
-/// far as that was not limited before. What is limited for good cannot be raised again.
+/// Limits how long a process of a real-time class may compute without waiting (`RLIMIT_RTTIME`,
+/// microseconds). It never exceeds an earlier hard limit. A limit for good cannot be raised again.
 ///
 /// # Errors
 /// What the kernel says.
@@ -20,8 +20,8 @@ pub fn limit_run_time(most_us: libc::rlim_t, is_for_good: bool) -> nix::Result<(
     Errno::result(unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) }).map(drop)
 }
 
-/// Gives this thread a scheduling class and a priority in it (sched(7)); those whom it starts have the
-/// ordinary ones. A system call of its own: musl's function of this name only says that it is not there.
+/// Gives this thread a scheduling class and a priority in it (sched(7)); processes and threads that it starts
+/// have the ordinary ones. It makes the system call itself: musl's function only returns ENOSYS.
 ///
 /// # Errors
 /// `EPERM` where the priority is not granted.

@@ -71,11 +71,11 @@ pub fn attach_filter(socket: &impl AsFd, filter: &[libc::sock_filter]) -> nix::R
     Errno::result(done).map(drop)
 }
 
-/// Whoever gets the socket can take its filter away no more. An older kernel than Linux 3.9 does not know how
-/// to.
+/// Locks the filter of a socket, so that whoever gets the socket cannot remove it. Kernels before Linux 3.9
+/// cannot do this, which is no error.
 ///
 /// # Errors
-/// What the kernel says, but for `ENOPROTOOPT`.
+/// What the kernel says, except `ENOPROTOOPT`.
 pub fn lock_filter(socket: &impl AsFd) -> nix::Result<()> {
     match set_option(socket, (libc::SOL_SOCKET, libc::SO_LOCK_FILTER), &[1]) {
         Err(Errno::ENOPROTOOPT) => Ok(()),

@@ -1,6 +1,6 @@
-//! How a thread is named in the static build. musl's own `pthread_setname_np` can name threads of others too,
-//! through a file whose name it makes with `snprintf`: that alone would bring printf, floats and all, 7 KB of
-//! it, into the router's binary.
+//! Names a thread in the static build. musl's own `pthread_setname_np` can name other threads too, through a
+//! file whose name it makes with `snprintf`: that alone would bring 7 KB of printf, with floats, into the
+//! router's binary.
 
 use std::ffi::{c_char, c_int};
 

@@ -70,7 +70,7 @@ pub fn descriptor_of(port: serialport::TTYPort) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(port.into_raw_fd()) }
 }
 
-/// How a port is set: speed, raw or not, flow control.
+/// The mode of a port: speed, raw or not, flow control.
 ///
 /// # Errors
 /// `ENOTTY`, and what else the driver says.
@@ -82,7 +82,7 @@ pub fn mode(port: &impl AsFd) -> nix::Result<termios2> {
     Ok(unsafe { mode.assume_init() })
 }
 
-/// Sets a port so.
+/// Sets a port to this mode.
 ///
 /// # Errors
 /// `ENOTTY`, and what else the driver says.
@@ -152,7 +152,7 @@ pub fn serial(port: &impl AsFd) -> nix::Result<SerialStruct> {
     Ok(unsafe { told.assume_init() })
 }
 
-/// What the driver has counted since the driver found the port.
+/// What the driver has counted since it found the port.
 ///
 /// # Errors
 /// `ENOTTY` where it counts nothing.

@@ -30,9 +30,10 @@ pub enum WatchdogRequest {
     Options,
     /// Why the box was reset last.
     BootStatus,
-    /// To reset the box so many seconds after the last sign of life; it answers with what it has set.
+    /// To reset the box this many seconds after the last sign of life; the driver answers with what it has
+    /// set.
     SetTimeout(u32),
-    /// That timeout, in seconds.
+    /// The timeout, in seconds.
     Timeout,
 }
 

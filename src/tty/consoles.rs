@@ -1,13 +1,13 @@
 //! Who else lives on a serial port: the kernel's console, or a login.
 //!
-//! Both would be talked to by our beats and would talk back, and as root no lock keeps us apart.
+//! Either would read our beats and answer them, and no lock keeps a root process out.
 
 use std::fs;
 
 use nix::sys::stat::{major, minor};
 
-/// One line that says who uses the tty with device number `rdev` and how to free it; none if it is free.
-/// Where `/proc` or `/sys` is not mounted nothing can be found out, and the port is taken to be free.
+/// One line that says who uses the tty with device number `rdev` and how to free it; `None` if it is free. If
+/// `/proc` or `/sys` is not mounted, the port is taken to be free.
 pub fn conflict(rdev: u64, device: &str) -> Option<String> {
     let name = tty_name(rdev).unwrap_or_else(|| device.rsplit('/').next().unwrap_or(device).to_owned());
     if is_console(rdev, &name) {
@@ -97,7 +97,7 @@ fn stat_tty_number(major: u64, minor: u64) -> u64 {
 fn parse_stat(stat: &str) -> Option<(&str, u64)> {
     let (head, tail) = stat.rsplit_once(')')?;
     let (_, program) = head.split_once('(')?;
-    // Behind a blank: state, parent, group, session, terminal.
+    // After a blank: state, parent, group, session, terminal.
     let tty: i32 = tail.split(' ').nth(5)?.parse().ok()?;
     Some((program, u64::from(tty.cast_unsigned())))
 }

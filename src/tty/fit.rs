@@ -11,8 +11,8 @@ use nix::sys::stat::{major, minor};
 use super::consoles;
 use super::uart::Uart;
 
-/// Why the device must not be used at that speed, what to do, and the kernel's word for the like. `found` is
-/// what the file system says of it.
+/// Why the device must not be used at that speed and what to do, with an errno that fits; `found` is its
+/// metadata.
 pub fn refusal(device: &Path, found: &Metadata, baud: u32) -> Option<(String, Errno)> {
     let name = device.display();
     if !is_tty(found) {
@@ -31,13 +31,13 @@ pub fn refusal(device: &Path, found: &Metadata, baud: u32) -> Option<(String, Er
     Some((wrong_speed(&name.to_string(), found, baud), Errno::EINVAL))
 }
 
-/// That a port would not run at the speed that is asked for, and what to do.
+/// The message for a port that would not run at the wanted speed.
 pub fn wrong_speed(name: &str, found: u32, baud: u32) -> String {
     format!("{name} would run at {found} instead of {baud} baud: set another `baud` on both nodes")
 }
 
-/// A character device of the kernel's tty layer, as far as the kernel tells: of pseudo-terminals it tells
-/// nothing.
+/// Whether this is a character device of the kernel's tty layer, as far as the kernel tells; it tells nothing
+/// of pseudo-terminals.
 fn is_tty(found: &Metadata) -> bool {
     let link = format!("/sys/dev/char/{}:{}/subsystem", major(found.rdev()), minor(found.rdev()));
     let is_of_ttys =
@@ -45,8 +45,8 @@ fn is_tty(found: &Metadata) -> bool {
     found.file_type().is_char_device() && is_of_ttys
 }
 
-/// A screen and its keyboard, or whatever is the console or the terminal of who asks (Linux's devices.txt: 4
-/// and 5).
+/// Whether this is a screen and its keyboard, or a name for the console or the terminal of the caller (majors
+/// 4 and 5 in Linux's devices.txt).
 fn is_screen(rdev: u64) -> bool {
     matches!((major(rdev), minor(rdev)), (4 | 5, 0..64))
 }

@@ -22,7 +22,7 @@ pub const CTS: c_int = libc::TIOCM_CTS;
 /// All lines that we see.
 pub const INPUTS: c_int = DSR | DCD | CTS;
 
-/// The lines as they are now, outputs and inputs; `None` where the port has none.
+/// The lines as they are now, outputs and inputs; `None` if the port has none.
 pub fn get(port: &OwnedFd) -> Option<c_int> {
     sys::tty::lines(port).ok()
 }
@@ -34,7 +34,7 @@ pub fn set(port: &OwnedFd, bits: c_int) {
     let _ = sys::tty::raise_lines(port, raised);
 }
 
-/// What a change of an output needs to come back to an input of the same plug: a transceiver takes
+/// How long a change of an output may take to reach an input of the same plug; a transceiver needs
 /// microseconds.
 const SETTLES: Duration = Duration::from_millis(1);
 /// In which order the outputs go up and down. Neither rhythm occurs anywhere in the other, whatever comes

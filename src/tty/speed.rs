@@ -1,4 +1,4 @@
-//! The speed of a port, read back, speeds that have no `B` constant, and what other programs change of both.
+//! The speed of a port, also speeds without a `B` constant; and the mode, which other programs may change.
 
 use std::os::fd::OwnedFd;
 
@@ -29,19 +29,18 @@ pub fn set(port: &OwnedFd, baud: u32) -> nix::Result<()> {
     set_mode(port, &wanted)
 }
 
-/// How a port is set: speed, raw or not, flow control.
+/// The mode of a port: speed, raw or not, flow control.
 #[derive(Clone, Copy)]
 pub struct Mode(termios2);
 
 impl Mode {
-    /// As it is now, in the words in which the driver tells it once it was set so; `None` where the driver
-    /// does not say.
+    /// The present mode, as the driver reports it after it was set; `None` if the driver does not say.
     pub fn of(port: &OwnedFd) -> Option<Self> {
         Self(mode(port).ok()?).set(port).ok()?;
         mode(port).map(Self).ok()
     }
 
-    /// Sets the port so again if it is set otherwise; the speed at which it was found then.
+    /// Sets the port to this mode again if it has another one; returns the speed that it had then.
     pub fn put_right(&self, port: &OwnedFd) -> Option<u32> {
         let facts = |mode: &termios2| {
             let flags = [mode.c_iflag, mode.c_oflag, mode.c_cflag, mode.c_lflag];
@@ -57,7 +56,7 @@ impl Mode {
     }
 }
 
-/// Whether a port that was asked for `wanted` and runs at `found` will be understood.
+/// Whether the other end understands a port that runs at `found` instead of `wanted`.
 pub const fn is_near(wanted: u32, found: u32) -> bool {
     wanted.abs_diff(found) as u64 * 100 <= wanted as u64 * MAX_ERROR_PERCENT as u64
 }

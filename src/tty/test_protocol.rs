@@ -1,5 +1,5 @@
-//! What the two ends of a cable test say to each other. It is not the pair's protocol, so that a daemon at
-//! the other end takes it for a stranger's and stays where it is; only one in maintenance answers.
+//! What the two ends of a cable test say to each other. It is not the pair's protocol: a daemon at the other
+//! end takes it for a stranger's and changes nothing; only a daemon in maintenance answers.
 //!
 //! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message ·
 //! CRC-32. The message is in postcard. Lines are bits, as the kernel numbers them.
@@ -20,8 +20,8 @@ const MAX_MESSAGE_BYTES: usize = ECHO_BYTES + 2;
 /// Tells one run of the test from any other.
 pub type Nonce = [u8; 4];
 
-/// A daemon that answers. It is lower than any test's, so that the test leads; and whoever calls without
-/// having heard anybody calls it.
+/// The nonce of a daemon that answers. It is lower than any test's, so that the test leads. A test that has
+/// heard nobody yet calls it.
 pub const DAEMON: Nonce = [0; 4];
 
 /// What is said.
@@ -35,7 +35,7 @@ pub enum Message {
     Seen(u32, u32),
     /// 'Go to this speed when you have answered.'
     Go(u32),
-    /// To whatever needs no other answer.
+    /// The answer to whatever needs no other one.
     Yes,
     /// To be sent back.
     Echo(heapless::Vec<u8, ECHO_BYTES>),
@@ -43,7 +43,7 @@ pub enum Message {
     Wires(Wires),
     /// What was found of a speed.
     Speed(Speed),
-    /// That was all.
+    /// The test is over.
     Done,
 }
 
@@ -75,18 +75,18 @@ pub struct Speed {
     pub sent: u32,
     /// Those that did not come back whole.
     pub lost: u32,
-    /// The quickest, the mean and the slowest way there and back, microseconds.
+    /// The quickest, the mean and the slowest round trip, in microseconds.
     pub trip_us: [u32; 3],
 }
 
 impl Speed {
-    /// Carries everything.
+    /// Whether every frame came back.
     pub const fn is_clean(&self) -> bool {
         self.sent > 0 && self.lost == 0
     }
 }
 
-/// The body in which `from` says something to `to`.
+/// The body of a message from `from` to `to`.
 pub fn encode(from: Nonce, to: Nonce, message: &Message) -> Body {
     let mut body = Body::new();
     let mut room = [0; MAX_MESSAGE_BYTES];
@@ -100,7 +100,7 @@ pub fn encode(from: Nonce, to: Nonce, message: &Message) -> Body {
     body
 }
 
-/// What a body says, who says it and to whom; `None`: it is no test's, or damaged.
+/// The message of a body, its sender and its receiver; `None` if it is no test's, or damaged.
 pub fn decode(body: &[u8]) -> Option<(Message, Nonce, Nonce)> {
     let (covered, crc) = body.split_last_chunk::<CRC_BYTES>()?;
     let (head, text) = covered.split_first_chunk::<HEAD_BYTES>()?;
@@ -172,7 +172,7 @@ mod tests {
             for length in 0..body.len() {
                 assert_eq!(decode(&body[..length]), None, "{length} bytes of {body:?}");
             }
-            // A right checksum over too little, or too much.
+            // A correct checksum over too few or too many bytes.
             let covered = body.len() - CRC_BYTES;
             for length in 0..covered {
                 let mut short: Vec<u8> = body[..length].to_vec();

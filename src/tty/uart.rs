@@ -16,7 +16,7 @@ use crate::sys;
 pub struct Uart {
     /// `PORT_*` of linux/serial_core.h.
     kind: i32,
-    /// Input clock over 16: the fastest speed, and what slower ones are divided from. Zero: not told.
+    /// Input clock over 16: the fastest speed, which divisors make slower. Zero: not told.
     pub baud_base: u32,
 }
 
@@ -29,7 +29,7 @@ const KINDS: [&str; 17] = [
     "unknown", "8250", "16450", "16550", "16550A", "Cirrus", "16650", "16650V2", "16750", "Startech",
     "16C950", "16654", "16850", "RSA", "NS16550A", "XScale", "RM9000",
 ];
-/// In the place of a kind: a USB adapter, whose driver names no UART.
+/// Stands for the kind of a USB adapter, whose driver names no UART.
 const ADAPTER: i32 = -1;
 /// Majors of USB adapters: ttyACM, ttyUSB (Linux's devices.txt).
 const ADAPTERS: [u64; 2] = [166, 188];
@@ -47,8 +47,8 @@ impl Uart {
         })
     }
 
-    /// What the kernel says of a device without opening it; `None` where it does not tell (before Linux 3.8,
-    /// and for most that is no UART of the board).
+    /// What the kernel says of a device without opening it; `None` if it does not tell (before Linux 3.8, and
+    /// for most ports that are no UART of the board).
     pub fn of_device(device: &Path) -> Option<Self> {
         let id = std::fs::metadata(device).ok()?.rdev();
         let folder = format!("/sys/dev/char/{}:{}", major(id), minor(id));
@@ -57,7 +57,7 @@ impl Uart {
         Some(Self { kind: number("type")?, baud_base: number("uartclk").unwrap_or(0).cast_unsigned() / 16 })
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match usize::try_from(self.kind) {
             Ok(kind) => KINDS.get(kind).copied().unwrap_or("other"),
@@ -65,13 +65,13 @@ impl Uart {
         }
     }
 
-    /// Whether the driver knows no UART there: the board lacks it.
+    /// Whether the driver knows no UART there, since the board lacks it.
     pub const fn is_unknown(self) -> bool {
         self.kind == 0
     }
 
-    /// What it would run at instead of `baud`, where that is too far away: its clock is divided by whole
-    /// numbers. Asked of the plain kinds alone, since others multiply their clocks.
+    /// The speed that it would run at instead of `baud`, if that is too far off: its clock is divided by
+    /// whole numbers. `None` for all but the plain kinds, since others multiply their clocks.
     pub fn misses(self, baud: u32) -> Option<u32> {
         let is_plain = WITHOUT_FIFO.contains(&self.kind) || self.kind == *WITHOUT_FIFO.end() + 1;
         let divisor = self.baud_base.saturating_add(baud / 2).checked_div(baud)?.max(1);
@@ -79,7 +79,7 @@ impl Uart {
         (is_plain && self.baud_base > 0 && !is_near(baud, found)).then_some(found)
     }
 
-    /// Whether it has to be served byte by byte at a speed at which that goes wrong.
+    /// Whether it has no FIFO and `baud` is too fast for that.
     pub fn is_too_slow_for(self, baud: u32) -> bool {
         WITHOUT_FIFO.contains(&self.kind) && baud > MAX_BAUD_WITHOUT_FIFO
     }
@@ -90,7 +90,7 @@ impl Uart {
 pub struct Counts {
     /// Bytes whose stop bit was missing: wrong speed, noise.
     pub framing: u32,
-    /// Bytes that the UART lost, and those that found no room behind it: interrupts came too late.
+    /// Bytes that the UART or the driver's buffer lost: interrupts came too late.
     pub overrun: u32,
     /// Bytes of wrong parity: of no meaning at 8N1.
     pub parity: u32,
@@ -156,7 +156,7 @@ mod tests {
             (4, 115_200, 115_200, None),
             (4, 115_200, 300, None),
             (4, 1_843_200, 230_400, None),
-            // A clock that is not told, a kind that multiplies it, an adapter.
+            // A clock that is not told, a kind that multiplies its clock, an adapter.
             (4, 0, 230_400, None),
             (7, 115_200, 230_400, None),
             (0, 115_200, 230_400, None),
