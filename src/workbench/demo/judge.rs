@@ -1,4 +1,4 @@
-//! What had to happen, what happened, and whether that was as required: plain values, no kernel.
+//! What had to happen, what happened, and whether that is as required: plain values, no kernel.
 
 use crosswire::pair::Side;
 use crosswire::time::Span;
@@ -23,11 +23,11 @@ pub(super) enum Act {
 }
 
 impl Act {
-    /// All, in their order.
+    /// All acts, in their order.
     pub(super) const ALL: [Self; 6] =
         [Self::CutLan, Self::HealLan, Self::CutCable, Self::HealCable, Self::Handover, Self::PowerCut];
 
-    /// The row's name.
+    /// The name of its row.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::CutLan => "LAN cut",
@@ -39,7 +39,7 @@ impl Act {
         }
     }
 
-    /// The row's name in a table in which a repair stands below its fault.
+    /// The name of its row in a table that puts a repair below its fault.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::HealLan | Self::HealCable => "- healed",
@@ -47,7 +47,7 @@ impl Act {
         }
     }
 
-    /// What is being done, for the list of steps.
+    /// What is done, for the list of steps.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::CutLan => "cut the backup's LAN link",
@@ -59,7 +59,7 @@ impl Act {
         }
     }
 
-    /// What exactly was done, for whoever doubts the row. `before` served when it was done.
+    /// What exactly was done; `before` is the node that served until then.
     pub(super) fn done(self, before: Side) -> String {
         let [active, backup] = names(before);
         match self {
@@ -72,7 +72,7 @@ impl Act {
         }
     }
 
-    /// The other node has to serve afterwards.
+    /// Whether the other node has to serve afterwards.
     pub(super) const fn moves(self) -> bool {
         match self {
             Self::CutLan | Self::HealLan | Self::CutCable | Self::HealCable => false,
@@ -80,7 +80,7 @@ impl Act {
         }
     }
 
-    /// What both nodes have to see of it.
+    /// What both nodes have to report after it, if anything.
     pub(super) const fn reaction(self) -> Option<Reaction> {
         match self {
             Self::CutLan | Self::CutCable => Some(Reaction::Jeopardy),
@@ -115,11 +115,11 @@ pub(super) struct Measured {
     pub(super) before: Side,
     /// Who holds the VIP when it is over, by the kernels, by side.
     pub(super) holders: [bool; 2],
-    /// How often a kernel was given the VIP meanwhile; a renewal does not count.
+    /// How often a kernel was given the VIP during the act; a renewal does not count.
     pub(super) times_taken: usize,
-    /// Until both nodes reported the reaction; none if they did not in time, or none is due.
+    /// Time until both nodes reported the reaction; `None` if they did not in time, or none is due.
     pub(super) reaction_after: Option<Span>,
-    /// `crosswire handover` said that it is done; true where it was not called.
+    /// Whether `crosswire handover` said that it is done; true if it was not called.
     pub(super) has_obeyed: bool,
     /// The longest time without an answer to the client, less the step at which it asks.
     pub(super) outage: Span,
@@ -127,7 +127,7 @@ pub(super) struct Measured {
     pub(super) overlap: Span,
 }
 
-/// The figures of the failure catalogue for one act, at the laboratory's timing.
+/// The bounds that the design sets for one act, at the laboratory's timing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Limits {
     /// Longest outage.
@@ -145,18 +145,18 @@ impl Limits {
             Act::CutLan | Act::HealLan | Act::CutCable | Act::HealCable => {
                 crate::workbench::lab::clock::span(setup.ping_step * FEW_STEPS)
             }
-            // Row 21 of the failure catalogue.
+            // A planned move.
             Act::Handover => Span::from_ms(15),
-            // Row 1.
+            // A takeover from a peer that lost its power.
             Act::PowerCut => dead_after + Span::from_ms(50),
         };
-        // Row 6.
+        // Both nodes report a path that is down within dead_after and an interval.
         Self { outage, reaction: dead_after + Span::from_ms(u64::from(setup.interval_ms)) }
     }
 }
 
-/// How long something may take and still pass where the limit is `limit`: other programs on this machine
-/// delay the pair, the switch and the client alike. Above the limit it is called slow.
+/// How long something with this limit may take and still pass: other programs on this machine delay the pair,
+/// the switch and the client alike. Above `limit` it is called slow.
 pub(super) fn pass_limit(limit: Span) -> Span {
     const TIMES: u64 = 3;
     const MIN_PASS: Span = Span::from_ms(100);
@@ -166,9 +166,9 @@ pub(super) fn pass_limit(limit: Span) -> Span {
 /// Whether it was as required.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Grade {
-    /// Within the figures of the failure catalogue.
+    /// Within the bounds of the design.
     Ok,
-    /// As required, but slower than the catalogue says: within [`pass_limit`].
+    /// As required, but slower than the design says: within [`pass_limit`].
     Slow,
     /// Not as required.
     Failed,

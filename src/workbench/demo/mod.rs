@@ -1,9 +1,9 @@
 //! `crosswire demo`: a whole pair on this machine, shown live while it is broken on purpose.
 //!
 //! The shipped binary runs twice as real daemons in the laboratory ([`crate::workbench::lab`]). [`stage`]
-//! breaks and heals; [`view`] asks daemons, kernels and client what they see; [`judge`] says whether it was
-//! as required; [`picture`], [`steps`], [`screen`] and [`terminal`] show it; [`report`] is the last word;
-//! [`tidy`] sees to it that nothing is left.
+//! breaks and heals; [`view`] asks daemons, kernels and client what they see; [`judge`] says whether that is
+//! as required; [`picture`], [`steps`], [`screen`] and [`terminal`] show it; [`report`] is the final table;
+//! [`tidy`] makes sure that nothing is left.
 
 mod judge;
 mod picture;
@@ -51,7 +51,7 @@ pub fn run(is_json: bool, out: &mut dyn Write) -> bool {
     report.has_passed()
 }
 
-/// Returns when network namespaces can be made.
+/// Returns once this process can make network namespaces.
 fn become_able() -> io::Result<()> {
     match standing()? {
         Standing::Root => Ok(()),
@@ -88,11 +88,11 @@ fn play(screen: &mut Screen<'_>, report: &mut Report) -> Vec<String> {
     stage.last_picture()
 }
 
-/// The last word, when the pair is gone already.
+/// Shows the final table. The pair is gone by then.
 fn tell(screen: &mut Screen<'_>, report: &Report, picture: &[String], is_json: bool) {
     let text = if is_json { format!("{}\n", report.json()) } else { report.text() };
-    // A reader who has gone has seen enough; the exit code still tells. Nothing can be done about a closed
-    // stderr either.
+    // A reader who has gone needs no more; the exit code still tells. Nothing can be done about a closed
+    // stderr.
     let _ = screen.finish(picture, &text);
     let _ = io::stderr().write_all(report.aside().as_bytes());
 }

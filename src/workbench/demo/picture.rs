@@ -21,7 +21,7 @@ const BOX_LINES: usize = 5;
 const CABLE_LINE: usize = 2;
 /// The column of the client, in the middle.
 const CLIENT_COLUMN: usize = MARGIN.len() + ALL_COLUMNS / 2;
-/// Left of everything.
+/// The left margin of all lines.
 const MARGIN: &str = "  ";
 
 /// The lines of the picture, without ends.
@@ -55,7 +55,7 @@ fn bottoms() -> String {
     format!("{MARGIN}{bottom}{:GAP_COLUMNS$}{bottom}", "")
 }
 
-/// What a box says of its node.
+/// The lines inside a node's box.
 fn inside(view: &View, side: Side) -> [String; BOX_LINES] {
     let blank = String::new;
     match view.nodes[side.index()] {
@@ -84,7 +84,7 @@ fn told_lines(view: &View, side: Side, told: &Told) -> [String; BOX_LINES] {
     ]
 }
 
-/// What stands between the boxes at one of their lines: the sides that face each other, and the cable.
+/// One line between the boxes: the sides that face each other, and the cable.
 fn gap(view: &View, line: usize) -> (char, String) {
     match line.checked_sub(CABLE_LINE) {
         None if line + 1 == CABLE_LINE => ('|', "null-modem cable".to_string()),

@@ -12,7 +12,7 @@ use crate::workbench::lab::setup::{NODE_NAMES, Setup, VIP};
 /// Everything that the demo found out.
 pub(super) struct Report {
     pub(super) rows: Vec<Row>,
-    /// Both kernels held the VIP for so long, in all.
+    /// How long both kernels held the VIP at once, in all.
     pub(super) overlap: Span,
     pub(super) took: Span,
     pub(super) setup: Setup,
@@ -23,7 +23,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Every act was played, and every one was as required.
+    /// Whether every act was played and was as required.
     pub(super) fn has_passed(&self) -> bool {
         self.error.is_none()
             && self.rows.len() == Act::ALL.len()
@@ -31,7 +31,7 @@ impl Report {
             && self.overlap == Span::ZERO
     }
 
-    /// The table, with what its words mean; nothing if nothing was done.
+    /// The table, with the meaning of its words; empty if nothing was done.
     pub(super) fn text(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
@@ -82,7 +82,8 @@ impl Report {
         notes
     }
 
-    /// What is left to say when it was not as required: why it ended early, and what both daemons wrote.
+    /// What else there is to say if something was not as required: why the demo ended early, and what both
+    /// daemons wrote.
     pub(super) fn aside(&self) -> String {
         let log: String =
             self.log.iter().flat_map(|log| log.lines()).map(|line| format!("{line}\n")).collect();

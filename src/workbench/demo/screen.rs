@@ -9,7 +9,7 @@ use crosswire::time::{Instant, Span};
 use super::terminal;
 use crate::workbench::lab::clock::now;
 
-/// Between two pictures.
+/// Time between two pictures.
 const DRAW_EVERY: Span = Span::from_ms(100);
 /// Clears the rest of the line, and all lines below.
 const CLEAR_LINE: &str = "\x1b[K";
@@ -20,7 +20,7 @@ const GOOD: &str = "\x1b[1;32m";
 const WARN: &str = "\x1b[33m";
 const BAD: &str = "\x1b[1;31m";
 
-/// Words that stand out where a terminal has colours. A word is painted where it stands alone.
+/// Words that stand out on a terminal with colours. A word is painted where it stands alone.
 const PAINTED: [(&str, &str); 16] = [
     ("ACTIVE", GOOD),
     ("answers", GOOD),
@@ -92,7 +92,7 @@ impl<'a> Screen<'a> {
         self.write(&text)
     }
 
-    /// A line for those who get no pictures.
+    /// Writes a line, if there are no pictures.
     ///
     /// # Errors
     /// If nobody reads any more.
@@ -103,7 +103,7 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// The last word: on a terminal in place of the last picture, else below what was said.
+    /// Writes the final text: on a terminal in place of the last picture, else below the lines.
     ///
     /// # Errors
     /// If nobody reads any more.
@@ -112,7 +112,7 @@ impl<'a> Screen<'a> {
             Mode::Quiet => self.write(text),
             Mode::Plain if text.is_empty() => Ok(()),
             Mode::Plain => self.write(&format!("\n{text}")),
-            // Nothing was ever shown: nothing to take back, and no picture to leave.
+            // Nothing was shown yet, so there is nothing to take back.
             Mode::Live { lines: 0, .. } => self.write(text),
             Mode::Live { lines, has_colours, .. } => {
                 let mut all = up(lines);
@@ -139,7 +139,7 @@ impl Drop for Screen<'_> {
     }
 }
 
-/// To the first column, so many lines up; zero would mean one.
+/// To the first column, `lines` lines up; a terminal takes zero for one.
 fn up(lines: usize) -> String {
     if lines == 0 { "\r".to_string() } else { format!("\r\x1b[{lines}A") }
 }

@@ -23,7 +23,7 @@ use crate::workbench::lab::clock::{now, span};
 use crate::workbench::lab::setup::{GROUP, NODE_NAMES, Setup, VIP};
 use crate::workbench::lab::switch::PortRules;
 
-/// Between two looks at everything; reactions are measured to this.
+/// Time between two looks at everything; reactions are measured with this resolution.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Longest until a fresh pair serves and every path is on time.
 const START_LIMIT: Span = Span::from_s(10);
@@ -51,7 +51,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Everything on the stage. Dropping it ends everything.
+/// The laboratory and what is shown of it. Dropping it ends everything.
 pub(super) struct Stage<'s, 'out> {
     lab: Lab,
     screen: &'s mut Screen<'out>,
@@ -61,7 +61,7 @@ pub(super) struct Stage<'s, 'out> {
     begun: Instant,
 }
 
-/// What was so when an act began.
+/// The state when an act began.
 struct Mark {
     at: Instant,
     holder: Side,
@@ -112,7 +112,7 @@ impl<'s, 'out> Stage<'s, 'out> {
         self.lab.overlap()
     }
 
-    /// Since the demo began.
+    /// Time since the demo began.
     pub(super) fn elapsed(&self) -> Span {
         now().since(self.begun)
     }
@@ -240,7 +240,7 @@ impl<'s, 'out> Stage<'s, 'out> {
         self.watch_until(time, |_| false).map(|_| ())
     }
 
-    /// Watches until something is so, for `limit` at most; when it was seen.
+    /// Watches until `is_so` holds, for `limit` at most; returns when it was seen.
     fn watch_until(&mut self, limit: Span, is_so: impl Fn(&View) -> bool) -> Result<Option<Instant>, Stop> {
         let deadline = now() + limit;
         while now() < deadline {
@@ -252,7 +252,7 @@ impl<'s, 'out> Stage<'s, 'out> {
         Ok(None)
     }
 
-    /// One look after a short sleep; when it was.
+    /// One look after a short sleep; returns when that was.
     fn tick(&mut self) -> Result<Instant, Stop> {
         thread::sleep(LOOK_EVERY);
         self.look(false)?;
@@ -282,14 +282,14 @@ impl<'s, 'out> Stage<'s, 'out> {
     }
 }
 
-/// For those who see no picture.
+/// The first line for those who see no picture.
 fn introduction(setup: &Setup) -> String {
     let [a, b] = NODE_NAMES;
     let step_ms = setup.ping_step.as_millis();
     format!("two gateways on this machine, {a} and {b}; a client pings {VIP} every {step_ms} ms\n")
 }
 
-/// How long an act is watched at least: long enough for whatever must not happen to happen.
+/// How long an act is watched at least: long enough to see what must not happen.
 const fn least(act: Act) -> Span {
     match act {
         // Six times dead_after, three times the lease.
@@ -299,8 +299,8 @@ const fn least(act: Act) -> Span {
     }
 }
 
-/// The program that runs. By its path, so that it shows in a process list; by its descriptor where the path
-/// is closed to this user, or leads elsewhere by now.
+/// The program that runs: by its path, so that it shows in a process list; by its descriptor if the path is
+/// closed to this user, or leads elsewhere by now.
 fn this_program() -> io::Result<PathBuf> {
     let path = env::current_exe()?;
     let is_open = access(&path, AccessFlags::X_OK).is_ok();

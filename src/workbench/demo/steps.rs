@@ -40,12 +40,12 @@ impl Steps {
         }
     }
 
-    /// All of them.
+    /// The lines of all steps.
     pub(super) fn lines(&self) -> Vec<String> {
         (0..self.all.len()).map(|step| self.line(step)).collect()
     }
 
-    /// One of them.
+    /// The line of one step.
     pub(super) fn line(&self, step: usize) -> String {
         let Some(step) = self.all.get(step) else { return String::new() };
         let (mark, result) = match &step.state {

@@ -17,9 +17,9 @@ const MIN_ROWS: u16 = 24;
 const BEGIN: &[u8] = b"\x1b[?25l\x1b[?7l";
 const END: &[u8] = b"\x1b[?7h\x1b[?25h";
 
-/// The terminal is in a state that has to be taken back.
+/// Whether the terminal is in a state that has to be taken back.
 static IS_CHANGED: AtomicBool = AtomicBool::new(false);
-/// It showed what is typed, and does not now.
+/// Whether this process switched off the echo of what is typed.
 static HAS_LOST_ECHO: AtomicBool = AtomicBool::new(false);
 
 /// Hides the cursor and what is typed, which would get between the lines (and `^C` into an escape sequence).
@@ -31,7 +31,7 @@ pub(super) fn begin() {
     }
 }
 
-/// Takes everything back, whatever thread asks, and does nothing a second time.
+/// Takes everything back, from any thread; does nothing a second time.
 pub(super) fn restore() {
     if IS_CHANGED.swap(false, Ordering::SeqCst) {
         // Not through std's lock, which a panicking thread may hold; nothing can be done about a terminal
@@ -43,8 +43,8 @@ pub(super) fn restore() {
     }
 }
 
-/// Whether the echo was the other way before. A process in the background must not touch it: the kernel would
-/// stop it.
+/// Switches the echo; returns whether it was the other way before. A process in the background must not touch
+/// it: the kernel would stop it.
 fn set_echo(is_on: bool) -> bool {
     let stdout = io::stdout();
     if tcgetpgrp(&stdout) != Ok(getpgrp()) {
@@ -56,7 +56,8 @@ fn set_echo(is_on: bool) -> bool {
     was_on != is_on && tcsetattr(&stdout, SetArg::TCSANOW, &modes).is_ok()
 }
 
-/// A terminal that does not know its size (a serial console) counts as 80 x 24.
+/// Whether the terminal is large enough. One that does not know its size (a serial console) counts as 80 x
+/// 24.
 pub(super) fn is_large_enough() -> bool {
     let Ok(size) = sys::tty::window_size(&io::stdout()) else { return false };
     (size.ws_col == 0 || size.ws_col >= MIN_COLUMNS) && (size.ws_row == 0 || size.ws_row >= MIN_ROWS)

@@ -29,7 +29,7 @@ const STEP: Duration = Duration::from_millis(5);
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on signals that would end this process only set [`is_interrupted`], and a panic of any thread
-/// leaves nothing.
+/// leaves nothing behind.
 ///
 /// # Errors
 /// If the handler cannot be set.
@@ -44,7 +44,7 @@ pub(super) fn is_interrupted() -> bool {
 }
 
 fn clean_up_on_panic() -> io::Result<()> {
-    // What a dying guard leaves alone becomes ours, so that it can be found.
+    // Orphans of a dying guard become children of this process, so that it can find them.
     set_child_subreaper(true)?;
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

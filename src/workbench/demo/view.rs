@@ -12,7 +12,7 @@ use crate::operator::control::{Answer, Question, Report, ask};
 use crate::workbench::lab::Lab;
 use crate::workbench::lab::setup::VIP;
 
-/// Names that a daemon gives to an only cable and an only LAN.
+/// The names that a daemon gives to its cable and its LAN if it has one of each.
 const PATH_NAMES: [&str; 2] = ["serial", "lan"];
 
 /// Everything that the picture shows.
@@ -44,7 +44,7 @@ pub(super) struct Faults {
 /// One node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NodeView {
-    /// It has none.
+    /// It has no power.
     NoPower,
     /// Its daemon does not answer (yet).
     Silent,
@@ -98,7 +98,7 @@ impl View {
         }
     }
 
-    /// Both daemons answer, and what they say is so.
+    /// Whether both daemons answer, and `holds` is true of both.
     pub(super) fn both(&self, holds: impl Fn(&Told) -> bool) -> bool {
         self.nodes.iter().all(|node| matches!(node, NodeView::Up(told) if holds(told)))
     }

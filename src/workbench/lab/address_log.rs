@@ -4,10 +4,10 @@
 //! socket that asked for it (NETLINK_LISTEN_ALL_NSID, since Linux 4.2), and says with each message from which
 //! namespace it came. Both nodes' events thus stand in one queue, in the order in which they happened: an
 //! address is in its list before its RTM_NEWADDR is queued and out of it before its RTM_DELADDR is. So the
-//! order is exact and an overlap cannot hide between two readings, nor can one be seen that never was, as by
-//! two readers of which one is late: that one stamps the end of a hold after the other one has stamped the
+//! order is exact: an overlap cannot hide between two readings, and none can be seen that never was. Two
+//! readers could see one: if one of them is late, it stamps the end of a hold after the other has stamped the
 //! beginning of the next. Instants are read when an event is taken from the queue, so they lag by the wake-up
-//! of one thread; whether there was an overlap does not depend on them, only how long it is said to be.
+//! of one thread; only the reported length of an overlap depends on them.
 
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
@@ -174,7 +174,7 @@ impl AddressLog {
 
     fn note(&self, side: Side, fact: Fact) {
         let mut book = self.shared.lock();
-        // What is queued happened before.
+        // Events in the queue happened before this one.
         self.shared.read_all(&mut book);
         book.ledger.push(Event { side, at: now(), fact });
         drop(book);
@@ -200,7 +200,7 @@ impl Book {
 fn listen() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-    // Beyond the system's limit if we may; what we get is enough in any case, and an overflow is noticed.
+    // Beyond the system's limit if we may. Less would do as well, and an overflow is noticed.
     let _ = setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)
         .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES));
     let yes: libc::c_int = 1;

@@ -67,7 +67,7 @@ mod ioctl {
 
 struct Wires {
     ports: Arc<[Port; 2]>,
-    /// Whether two ports of different speeds understand each other no more than real ones would.
+    /// Whether two ports of different speeds hear only noise of each other, as real ones do.
     minds_speeds: bool,
     /// By the side that sends.
     wires: [Wire; 2],
@@ -83,7 +83,7 @@ struct Port {
 }
 
 impl Port {
-    /// Bits a second, as whoever opened it has set it.
+    /// Bits a second, as its user has set it.
     fn speed(&self) -> Option<u32> {
         let mut mode = std::mem::MaybeUninit::<libc::termios2>::zeroed();
         // SAFETY: TCGETS2 writes one termios2, to which the pointer is.
@@ -162,7 +162,7 @@ impl Cable {
         }
     }
 
-    /// Carries as many bits a second as a real line at this rate would; none is as fast as the machine.
+    /// Carries as many bits a second as a real line at this rate would; `None`: as fast as the machine can.
     pub fn set_baud(&self, baud: Option<u32>) {
         self.lock().byte_time =
             baud.map(|baud| Span::from_us(BITS_A_BYTE * 1_000_000 / u64::from(baud.max(1))));
@@ -210,7 +210,7 @@ impl Cable {
         self.lock().wires[from.index()].recorded.iter().copied().collect()
     }
 
-    /// What waits in the ports, for whoever takes the place of their driver.
+    /// What waits in the ports, for the driver that the laboratory emulates.
     pub fn queues(&self) -> Queues {
         Queues(Arc::clone(&self.shared))
     }
@@ -220,7 +220,7 @@ impl Cable {
     }
 }
 
-/// What the two ports have been given to send and have not sent: a pseudo-terminal says that it is nothing.
+/// What the two ports were given to send and have not sent: a pseudo-terminal always reports nothing.
 #[derive(Clone)]
 pub struct Queues(Arc<Mutex<Wires>>);
 
@@ -341,7 +341,7 @@ impl Wires {
             return;
         }
         if self.minds_speeds && self.ports[0].speed() != self.ports[1].speed() {
-            // A real port would hear more of them, or fewer, and no more of what they mean.
+            // A real port would hear more bytes or fewer, and none of their meaning.
             bytes.iter_mut().for_each(|byte| *byte = byte.rotate_left(3) ^ 0xa5);
         }
         if wire.rule.bit_errors_per_million > 0 {
@@ -374,8 +374,8 @@ impl Wires {
 
     /// Takes a TIOCEXCL mark off the ports again. On a real port it goes with the last close; a
     /// pseudo-terminal keeps it as long as its master lives, and without CAP_SYS_ADMIN outside any user
-    /// namespace a restarted daemon could never reopen its port. Root, as which daemons run, is not kept out
-    /// by the mark anyway.
+    /// namespace a restarted daemon could never reopen its port. The mark does not keep out root, as which
+    /// daemons run, anyway.
     fn wipe_exclusive(&mut self) {
         if now() < self.wiped + WIPE_EVERY {
             return;

@@ -23,7 +23,7 @@ pub const HANGS_AFTER: Duration = Duration::from_secs(240);
 const MAX_TRIES: usize = 6;
 /// A sleeping thread that wakes up this much late may have cost a test its limit.
 const DISTURBED: Duration = Duration::from_millis(20);
-/// What the watchers are given to say how late they were.
+/// Time for the watchers to report how late they were.
 const SETTLES_WITHIN: Duration = Duration::from_millis(100);
 /// Between two looks at the clock.
 const STEP: Duration = Duration::from_millis(4);
@@ -43,18 +43,18 @@ pub fn never_excused() {
     EXCUSE.set(None);
 }
 
-/// Beside whom a test is tried.
+/// Which other tests run beside a try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Company {
     /// Other tests may run.
     Others,
-    /// None does.
+    /// No other test runs.
     None,
 }
 
-/// Runs a test that judges how long things take, or that rests on time-outs of real processes. When it fails
-/// although the machine had run what was ready with no more than 20 ms delay, it has failed. Otherwise it is
-/// tried again, six times in all.
+/// Runs a test that judges how long things take, or that rests on time-outs of real processes. If it fails
+/// although the machine had run what was ready with at most 20 ms delay, it has failed. Otherwise it is tried
+/// again, six times in all.
 ///
 /// # Panics
 /// As `test` does, with its own words.
@@ -62,7 +62,7 @@ pub fn when_the_machine_has_time(test: impl Fn()) {
     try_in_turn(&[Company::None; MAX_TRIES], |_| (), test);
 }
 
-/// The same, first in its turn among others, where only what is never excused counts, then alone.
+/// The same, first among other tests, where only a panic that is never excused counts, then alone.
 ///
 /// # Panics
 /// As `test` does, with its own words.
@@ -91,8 +91,8 @@ fn try_in_turn<T>(tries: &[Company], turn: impl Fn(Company) -> T, test: impl Fn(
     }
 }
 
-/// Measures, on every processor, how late a thread of ordinary rank runs that has slept: what the tested
-/// processes are, too.
+/// Measures, on every processor, how late a sleeping thread of ordinary rank wakes up; the tested processes
+/// are of that rank too.
 pub struct Stalls {
     is_over: Arc<AtomicBool>,
     longest_us: Arc<AtomicU64>,
@@ -115,7 +115,7 @@ impl Stalls {
 
     /// The longest delay since the beginning, one that has only just ended included.
     pub fn longest(&self) -> Duration {
-        // A watcher that is late at this moment has yet to say so.
+        // A watcher that is late at this moment has not reported it yet.
         thread::sleep(SETTLES_WITHIN);
         Duration::from_micros(self.longest_us.load(Ordering::SeqCst))
     }
@@ -133,7 +133,7 @@ impl Drop for Stalls {
 
 fn watch_one(processor: usize, is_over: &AtomicBool, longest_us: &AtomicU64) {
     let mut only = CpuSet::new();
-    // Where the processors are numbered otherwise, it watches from wherever it is put.
+    // If the processors are numbered otherwise, it watches from any of them.
     let _ = only.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &only));
     while !is_over.load(Ordering::SeqCst) {
         let asleep = Instant::now();

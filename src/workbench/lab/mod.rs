@@ -1,10 +1,10 @@
 //! The laboratory: a whole pair on this machine, out of real processes on real kernel interfaces.
 //!
 //! Two network namespaces are the nodes, a third is the client. A switch ([`switch`]) and a null-modem cable
-//! ([`cable`]) join them, both of which can be made to fail in every way that the design's failure catalogue
-//! asks for. An observer ([`address_log`]) hears from both kernels who holds the service address; the client
-//! ([`ping`]) measures how long it was gone. The shipped binary runs in each node ([`process`]). Without root
-//! the same happens inside a user namespace ([`entry`]).
+//! ([`cable`]) join them, both of which can fail in every way that the design names. An observer
+//! ([`address_log`]) hears from both kernels who holds the service address; the client ([`ping`]) measures
+//! how long it was gone. The shipped binary runs in each node ([`process`]). Without root the same happens
+//! inside a user namespace ([`entry`]).
 //!
 //! No other program is needed, and nothing is left behind: namespaces have no names, devices die with them,
 //! daemons are killed by the kernel when the laboratory dies, and files lie in one directory that goes last.
@@ -148,7 +148,7 @@ impl Lab {
         &self.ping
     }
 
-    /// What the pair is told.
+    /// The setup of the pair.
     pub fn setup(&self) -> &Setup {
         &self.setup
     }
@@ -197,7 +197,7 @@ impl Lab {
         self.switch.set_carrier(self.port(side, 0), present)
     }
 
-    /// Takes all faults of cable and LAN away, but not those of a node without power: its kernel would answer
+    /// Removes all faults of cable and LAN, but not those of a node without power, whose kernel would answer
     /// for its addresses.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl Lab {
         self.switch.node_interface(self.port(side, 0))
     }
 
-    /// Writes the files of a node anew, after `change`: the two nodes may thus be told different things.
+    /// Writes the files of a node anew, after `change`, so that the two nodes may differ.
     ///
     /// # Errors
     /// The kernel's.
@@ -355,8 +355,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes a node's power: first nothing of it is heard any more, by LAN or cable, then its processes die.
-    /// Returns the instant from which it is silent and counts as holding nothing.
+    /// Cuts a node's power: first LAN and cable go silent, then its processes die. Returns the instant from
+    /// which it is silent and counts as holding nothing.
     ///
     /// # Errors
     /// If a process survives.
@@ -452,7 +452,7 @@ impl Lab {
     }
 }
 
-/// Puts what was being done before an error.
+/// Prefixes an error with what was being done.
 fn doing(what: &str) -> impl Fn(io::Error) -> io::Error {
     move |e| io::Error::new(e.kind(), format!("{what}: {e}"))
 }

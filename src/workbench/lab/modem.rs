@@ -1,11 +1,11 @@
-//! Modem lines for the laboratory's cable: a pseudo-terminal has none, so the system calls that ask for them
-//! are answered here.
+//! Modem lines for the laboratory's cable: a pseudo-terminal has none, so this answers the system calls that
+//! ask for them.
 //!
 //! Each process of a node runs under a filter that hands `ioctl(2)` for lines, UART, counters and what waits
-//! to be sent to this thread (seccomp_unotify(2), Linux 5.5) and lets everything else through. So it is the
-//! shipped program that raises and reads its lines, by the calls that it makes on a real port; only the
-//! driver is ours. Lines drop when the last process that set them is gone, as a driver's do under HUPCL: that
-//! drivers do so is for a real one to show.
+//! to be sent to this thread (seccomp_unotify(2), Linux 5.5) and lets everything else through. So the shipped
+//! program raises and reads its lines by the calls that it makes on a real port; only the driver is ours.
+//! Lines drop when the last process that set them is gone, as under HUPCL; only a real driver can show that
+//! drivers do so.
 
 use std::fs::{self, File};
 use std::io;
@@ -120,7 +120,7 @@ impl Modem {
         Ok(Self { state, devices, queues: cable.queues(), workers: Mutex::new(Vec::new()) })
     }
 
-    /// Changes the wires.
+    /// Rewires the lines.
     pub fn rewire(&self, wiring: Wiring) {
         lock(&self.state).wiring = wiring;
     }
@@ -255,7 +255,7 @@ struct Driver {
     queues: Queues,
 }
 
-/// How often it is looked whether who set a line still lives, if nothing else happens.
+/// How often the thread checks whether the process that set a line still lives, if nothing else happens.
 const REAPS_EVERY_MS: u8 = 2;
 
 impl Driver {
@@ -374,7 +374,7 @@ fn is_open_in(pid: u32, devices: &[u64; 2], side: Side) -> bool {
         .any(|entry| fs::metadata(entry.path()).is_ok_and(|found| found.rdev() == devices[side.index()]))
 }
 
-/// The process number may be another's by now, unless the call still waits.
+/// Fails if the call waits no more: its process number may be another's by then.
 fn is_alive(listener: &OwnedFd, id: u64) -> Result<(), Errno> {
     let id: *const u64 = &raw const id;
     // SAFETY: SECCOMP_IOCTL_NOTIF_ID_VALID reads one u64.

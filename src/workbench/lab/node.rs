@@ -24,8 +24,8 @@ pub(super) struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Also what the daemon started and left to init. An error cannot be handled here; the daemon's own
-        // drop follows.
+        // This also kills orphans of the daemon. An error cannot be handled here; the daemon's own drop
+        // follows.
         let _ = kill_all_in(&self.namespace);
     }
 }
@@ -46,9 +46,10 @@ impl Node {
         Ok(Self { process: None, has_power: true, namespace, ports, directory })
     }
 
-    /// A kernel that starts has no address but the configured one, and nothing in its directory of runs.
+    /// Brings the node to the state after a boot: no address but the configured one, and no trace of an
+    /// earlier run.
     pub(super) fn forget_addresses(&self, side: Side) -> io::Result<()> {
-        // Only the boot id makes it void, and in the laboratory nothing boots.
+        // A new boot id would make this file void, but in the laboratory nothing boots.
         let _ = fs::remove_file(self.directory.join("run/started"));
         let rtnl = self.namespace.rtnl();
         for held in rtnl.addresses()? {

@@ -1,7 +1,7 @@
 //! The client: asks an address for an echo every few milliseconds and notes when answers come.
 //!
-//! Only the echo socket is ours. Whom the requests reach is decided by the client kernel's own neighbour
-//! cache, so a new holder that fails to announce itself costs here what it would cost a real client.
+//! Only the echo socket is ours. The client kernel's own neighbour cache decides whom the requests reach, so
+//! a new holder that does not announce itself costs here what it would cost a real client.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,7 @@ const ICMP_HEADER_BYTES: usize = 8;
 const ECHO_BYTES: usize = ICMP_HEADER_BYTES + 8;
 /// Steps without an answer after which the address counts as not answering.
 const QUIET_STEPS: u32 = 4;
-/// Shortest such time, for a scheduler that is busy.
+/// Shortest such time, for a busy scheduler.
 const MIN_QUIET: Duration = Duration::from_millis(30);
 
 /// Tells the pings of one process apart: their sockets hear each other's answers.
@@ -91,7 +91,7 @@ impl Ping {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).answers.clone()
     }
 
-    /// Requests sent so far, those included that the kernel refused for want of a neighbour.
+    /// Requests sent so far, including those that the kernel refused for want of a neighbour.
     pub fn sent(&self) -> u64 {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).sent
     }
@@ -220,7 +220,7 @@ fn echo_request(ip: IpAddr, identifier: u16, sequence: u16, sent: Instant) -> [u
     request
 }
 
-/// When the request was sent that this datagram answers; none if it answers none of ours. Raw IPv4 sockets
+/// When the request that this datagram answers was sent; `None` if it answers none of ours. Raw IPv4 sockets
 /// deliver the IP header too.
 fn echo_reply(ip: IpAddr, identifier: u16, datagram: &[u8]) -> Option<Instant> {
     let header_bytes = if ip.is_ipv4() { usize::from(datagram.first()? & 0x0f) * 4 } else { 0 };

@@ -48,8 +48,7 @@ impl Nursery {
         let (orders, inbox): (SyncSender<Order>, Receiver<Order>) = sync_channel(1);
         let work = move || {
             for mut order in inbox {
-                // Nobody waits for the answer only if the asking thread is gone; then the process must go
-                // too.
+                // If nobody takes the answer, the asking thread is gone, and the process must go too.
                 if let Err(unheard) = order.answer.send(order.command.spawn())
                     && let Ok(mut child) = unheard.0
                 {
@@ -213,7 +212,7 @@ pub fn processes_in(namespace: &Namespace) -> io::Result<Vec<ProcessInfo>> {
     Ok(inside)
 }
 
-/// Kills every process of a namespace, those included that it starts meanwhile, and waits until none is left.
+/// Kills every process of a namespace, including those that start meanwhile, and waits until none is left.
 ///
 /// # Errors
 /// `TimedOut` if the kernel does not let go of one; what reading /proc says.
@@ -245,7 +244,7 @@ pub fn all_processes() -> io::Result<Vec<ProcessInfo>> {
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        // A process that ends meanwhile is none.
+        // A process may have ended meanwhile.
         if let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
             all.extend(parse_stat(Pid::from_raw(pid), &stat));
         }

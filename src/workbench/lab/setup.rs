@@ -1,4 +1,4 @@
-//! What a pair is told: the configuration and key files of both nodes.
+//! The configuration and key files of both nodes.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -28,7 +28,7 @@ pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10));
 /// Prefix length of the laboratory's networks.
 pub const PREFIX: u8 = 24;
 
-/// What a pair is told. [`Setup::default`] is timing R of the design's failure catalogue.
+/// What the files of a pair say. [`Setup::default`] has the reference timing of the design.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Time between beats.
@@ -39,7 +39,7 @@ pub struct Setup {
     pub dead_after_ms: u32,
     /// Kernel lifetime of the VIP.
     pub lease_ms: u32,
-    /// How long a lone node listens first; none leaves the default of the daemon.
+    /// How long a lone node listens first; `None`: the daemon's default.
     pub cold_start_ms: Option<u32>,
     /// Bits per second, in the configuration and, if `emulate_baud`, on the cable.
     pub baud: u32,
@@ -47,7 +47,7 @@ pub struct Setup {
     pub emulate_baud: bool,
     /// How the line pins of the cable are connected; none for a port without lines.
     pub lines: Option<Wiring>,
-    /// The preferred node; none for none.
+    /// The preferred node, if any.
     pub prefer: Option<Side>,
     /// VIPs in the notation of the configuration.
     pub addresses: Vec<String>,
@@ -106,7 +106,7 @@ pub fn client_address(lan: u8) -> IpAddr {
 }
 
 impl Setup {
-    /// The configuration file: the same for both nodes but for the paths of the key and of what is kept.
+    /// The configuration file: the same for both nodes, except for the paths of the key and of the state.
     pub fn configuration(&self, key: &Path, devices: [&Path; 2]) -> String {
         let mut text = format!(
             "pair = \"lab\"\nkey = {}\nstate = {}\n\n",

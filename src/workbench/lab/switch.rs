@@ -4,13 +4,13 @@
 //! namespace, where one thread reads it through a packet socket, learns hardware addresses, and sends frames
 //! out of the right ports.
 //!
-//! Why not the kernel's bridge: what a test must be able to do (lose 40 % of the frames by a seed, block one
-//! direction, block one UDP port, delay) needs traffic control or netfilter there, whose modules are absent
-//! on some kernels, whose randomness has no seed, and whose tools may not be installed. Packet sockets and
-//! veth are in every kernel that has namespaces, work inside a user namespace, and a fault here takes effect
-//! between two frames: when [`Switch::set`] has returned, no frame passes any more under the old rules. The
-//! price is two thread wake-ups per echo, some ten microseconds each (`tests/lab` prints the figure), against
-//! outages of 10 ms and more that are measured through it.
+//! Why not the kernel's bridge: a test must lose 40 % of the frames by a seed, block one direction or one UDP
+//! port, and delay. On a bridge that needs traffic control or netfilter, whose modules some kernels lack,
+//! whose randomness has no seed, and whose tools may not be installed. Packet sockets and veth are in every
+//! kernel that has namespaces, work inside a user namespace, and a fault here takes effect between two
+//! frames: when [`Switch::set`] has returned, no frame passes any more under the old rules. The price is two
+//! thread wake-ups per echo, some ten microseconds each (`tests/lab` prints the figure), against outages of
+//! 10 ms and more that are measured through it.
 //!
 //! Frames that a kernel sends into a veth may have checksums that only hardware would fill in, and be larger
 //! than the MTU; [`plug`](Switch::plug) turns both offloads off, or the receiving kernel would discard what
@@ -206,8 +206,8 @@ impl Switch {
         if present { self.wait_until_running(index) } else { Ok(()) }
     }
 
-    /// The kernel discards what is sent into a link until its own worker has noticed the carrier; a neighbour
-    /// query lost so would only be repeated a second later.
+    /// The kernel discards frames for a link until its own worker has noticed the carrier; a lost neighbour
+    /// query would only be repeated a second later.
     fn wait_until_running(&self, index: u32) -> io::Result<()> {
         wait_until("the carrier of a switch port", LINK_WAIT, || {
             Ok(self.namespace.rtnl().link_state(index)?.running)

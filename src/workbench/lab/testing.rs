@@ -1,4 +1,4 @@
-//! How an integration test gets into the laboratory.
+//! Brings an integration test into the laboratory.
 
 use std::any;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::entry::{Standing, again_as_root, enter, standing};
 use super::fair::{Company, Dog, HANGS_AFTER, in_company_then_alone};
 
-/// Laboratories that bear each other's company: mostly they wait.
+/// Laboratories that may run at once: mostly they wait.
 const PLACES: usize = 2;
 
 /// Who is in a laboratory.
@@ -17,7 +17,7 @@ static FREED: Condvar = Condvar::new();
 
 struct Turns {
     taken: usize,
-    /// Who waits for all places goes before who wants one.
+    /// How many tests wait to run alone; they go before those that want one place.
     wanted_alone: usize,
 }
 
@@ -25,7 +25,7 @@ fn turns() -> MutexGuard<'static, Turns> {
     TURNS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A test with all its tries may take as many times the longest time of one.
+/// A test with all its tries may take this many times the longest time of one.
 const TRIES_IN_ALL: u32 = 5;
 
 /// A test's turn, as long as it lives.
@@ -68,9 +68,8 @@ impl Drop for Turn {
     }
 }
 
-/// Whether everything is there that a test needs beside the kernel. Where `.ci/run` has installed it all, it
-/// says so (`CROSSWIRE_TOOLS`), and what lacks is a failure; elsewhere the test is left out, with a line that
-/// says why.
+/// Whether all files are there that a test needs. `.ci/run` installs them and sets `CROSSWIRE_TOOLS`; then a
+/// missing file is a failure. Elsewhere the test is left out, with a line that says why.
 ///
 /// # Panics
 /// If a file is missing that `.ci/run` has promised.
@@ -85,8 +84,8 @@ pub fn has_tools(files: &[&str]) -> bool {
     false
 }
 
-/// Whether this process may open a device that a test needs; as [`has_tools`], where it may not. A kernel
-/// that has no such device at all is no fault of anybody's.
+/// Whether this process may open a device that a test needs. If not, it is as with [`has_tools`]; but a
+/// kernel without the device is never a failure.
 ///
 /// # Panics
 /// If it is there, and `.ci/run` has promised all that a test needs.
@@ -96,7 +95,7 @@ pub fn is_allowed(device: &str) -> bool {
     false
 }
 
-/// Whether a variable of the environment names what a test needs; where it does not, the test is left out.
+/// Whether an environment variable names what a test needs; if not, the test is left out.
 pub fn is_given(variable: &str, is_given: bool) -> bool {
     if !is_given {
         leave_out(&format!("{variable} is not set"), false);

@@ -203,7 +203,7 @@ impl World {
         }
     }
 
-    /// A group that lives on the LAN alone has no other interface to lose.
+    /// Sets the interface that a group has besides the LAN, if it has one.
     fn set_own_link(&mut self, side: Side, group: GroupId, is_up: bool) {
         if self.setup.own_links[group.index()] {
             self.boxes[side.index()].own_links[group.index()] = is_up;
@@ -247,7 +247,7 @@ impl World {
 
     fn kill_agent(&mut self, side: Side) {
         self.boxes[side.index()].agent = None;
-        // Its last words are read first.
+        // The agent's last messages are read first.
         self.guard_turn(side);
     }
 
@@ -282,7 +282,7 @@ impl World {
         self.run_agent(side);
     }
 
-    /// What waited is read before anything else.
+    /// The guard goes on; it reads what waited before anything else.
     fn continue_guard(&mut self, side: Side) {
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         if std::mem::take(&mut guard.is_stopped) {
@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    /// An operator who says so has seen it: while the peer has power, nothing is said.
+    /// The operator says that the peer is off. He has seen it: while the peer has power, he says nothing.
     fn say_peer_is_off(&mut self, side: Side, group: GroupId) {
         if !self.boxes[side.peer().index()].is_powered {
             self.ask(side, Demand::TakeoverPeerIsOff(group));
@@ -325,11 +325,11 @@ impl World {
         }
     }
 
-    /// Everything is repaired, switched on and started, with the same key and configuration everywhere. Of
-    /// the paths only those are mended that are listed; the others are cut.
+    /// Everything is repaired, switched on and started, with the same key and configuration everywhere. Only
+    /// the paths that are listed are mended; the others are cut.
     pub fn heal(&mut self, paths: &[PathId]) {
         self.narrate(Line::Healed);
-        // The processors have nothing else to do either.
+        // The processors are not busy any more.
         self.setup.held_up = Span::ZERO;
         self.boxes.iter_mut().for_each(|gateway| gateway.next_hold_up = None);
         for path in self.setup.policy.path_ids() {

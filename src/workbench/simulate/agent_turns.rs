@@ -1,5 +1,5 @@
-//! The agent's loop, in virtual time: what has arrived is handed in, then the tick; what the node asks for is
-//! done.
+//! The agent's loop, in virtual time: it hands in what has arrived, then the tick, and does what the node
+//! asks for.
 
 use crosswire::custody::Word;
 use crosswire::pair::{PathId, Side};
@@ -19,7 +19,7 @@ use super::world::{What, World, mac};
 
 /// Frames that a recorder keeps, by path and receiver.
 const RECORDED_FRAMES: usize = 48;
-/// A busy processor does something else after one of so many steps of a turn.
+/// A busy processor holds a turn up after one of so many steps.
 const HOLD_UP_EVERY: u64 = 300;
 
 impl World {
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// Until the node's deadline; what came after it was read is found at once.
+    /// Waits until the node's deadline; what came after its source was read is found at once.
     fn wait(&mut self, side: Side) {
         self.schedule_wake(side);
         if !self.boxes[side.index()].inbox.ready().is_empty() {
@@ -93,8 +93,8 @@ impl World {
         if self.boxes[side.index()].is_in_turn() { self.go_on(side) } else { self.agent_turn(side) }
     }
 
-    /// Now and then the processor does something else in the middle of a turn, mostly for a moment only; or
-    /// when it was told to.
+    /// Now and then, or when it was ordered, the processor does something else in the middle of a turn,
+    /// mostly for a moment only.
     fn hold_up(&mut self, side: Side) {
         let Some(span) = self.next_hold_up(side) else { return };
         let gateway = &mut self.boxes[side.index()];
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// The guard says something. That it lives, or renewed a lease, wakes nobody.
+    /// The guard says something. A sign of life or a renewed lease wakes nobody.
     pub(super) fn hear_of(&mut self, side: Side, told: Told) {
         let inbox = &mut self.boxes[side.index()].inbox;
         let is_quiet = match told {
@@ -151,7 +151,7 @@ impl World {
         self.rouse(side);
     }
 
-    /// Somebody shows itself on a LAN, to those who hear anything there.
+    /// A packet shows somebody on a LAN, if this side hears anything there.
     pub(super) fn catch(&mut self, side: Side, packet: Packet) {
         let path = match packet {
             Packet::Vip(_) => self.home(),
@@ -269,8 +269,7 @@ impl World {
                 self.watch.reading = None;
                 self.note_consumption(side, path, &stamp);
                 // A beat for this run that did not count, because the handshake was not done, is not
-                // recorded: sent again later it is to its receiver what a delayed frame is, and nobody can
-                // tell the two apart.
+                // recorded: if it were sent again later, its receiver could not tell it from a delayed frame.
                 let is_for_this_run = stamp.is_beat && stamp.runs[1] == self.boxes[side.index()].agent_run;
                 if is_for_this_run && !was_known {
                     return;

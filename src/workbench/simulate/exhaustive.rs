@@ -1,9 +1,9 @@
-//! Nothing left to chance, within bounds: every sequence of a few events, at every one of a few distances in
-//! time.
+//! Nothing left to chance, within bounds: every sequence of a few events, with each of a few gaps between
+//! them.
 //!
 //! The pair is the reference pair with perfect clocks, once as it is and once with a witness on its LAN.
-//! After each event the world goes on for a short or a long while, with all checkers on; every sequence, also
-//! the short ones, is then healed, and one active demanded.
+//! After each event the world goes on for a short or a long while, with all checkers on; then every sequence,
+//! also a short one, is healed, and one active node is demanded.
 
 use crosswire::config::InJeopardy;
 use crosswire::pair::{GroupId, PathId, Side};
@@ -53,7 +53,7 @@ const PLAIN: [Fault; 24] = [
     Fault::Stop(Side::A),
 ];
 
-/// What can happen where there is a witness, and to the agents alone; what operators forbid.
+/// What can happen to a pair with a witness, and to the agents alone; and what operators forbid.
 const WITNESSED: [Fault; 24] = [
     Fault::Cut(SERIAL, Way::Both),
     Fault::Cut(SERIAL, Way::From(Side::A)),
@@ -228,7 +228,7 @@ impl Search {
     }
 }
 
-/// An event that did nothing need not be followed up: what follows was seen without it.
+/// Whether an event did anything. If not, it is not followed up: its successors were seen without it.
 fn has_changed(before: &World, after: &World) -> bool {
     format!("{:?}", (&before.links, &before.witnesses)) != format!("{:?}", (&after.links, &after.witnesses))
         || before.hash != after.hash

@@ -1,4 +1,4 @@
-//! Two boxes, two files: what a node decides by whose configuration differs from the pair's.
+//! Two boxes with two files: what a node decides by if its configuration differs from the pair's.
 
 use crosswire::config::{PathTiming, Policy};
 use crosswire::pair::{GroupId, Side};
@@ -6,20 +6,20 @@ use crosswire::time::Span;
 
 use super::chance::Chance;
 
-/// The second byte of chance: a configuration that is not the pair's has this checksum.
+/// The checksum of a configuration that is not the pair's.
 pub const OTHER_DIGEST: u8 = 2;
 
-/// What another file says, by which a box decides that was started with it.
+/// Another file, by which a box that was started with it decides.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OtherFile {
-    /// What it says. It has the paths of the pair, with times of its own.
+    /// Its policy. It has the paths of the pair, with times of its own.
     pub policy: Policy,
     /// By its own order of groups: which of the pair's each one is.
     pub groups: Vec<GroupId>,
 }
 
 impl OtherFile {
-    /// The file of the pair, as it is.
+    /// The file of the pair, with the other checksum.
     pub fn same(policy: &Policy) -> Self {
         let mut policy = policy.clone();
         let groups = policy.group_ids().collect();

@@ -37,7 +37,7 @@ pub const RULES: [(Rule, &str); 3] = [
 pub struct Cause {
     /// In words.
     pub name: &'static str,
-    /// How often in a pair's year; for causes that a box or a port has, both together.
+    /// How often in a pair's year; for a cause of a box or a port, on both sides together.
     pub per_year: f64,
     /// How long it lasts on average, in seconds (exponential).
     pub lasts_s: f64,
@@ -220,7 +220,7 @@ fn events_of(seed: u64, years: u64) -> Vec<(f64, Fault)> {
     events
 }
 
-/// The pair that an operator gets who sets nothing but the rule: the preset `normal`.
+/// The pair of an operator who sets nothing but the rule: the preset `normal`.
 fn setup(rule: Rule) -> Setup {
     let mut setup = Setup::reference();
     let timing: PathTiming = Speed::Normal.timing();
@@ -240,7 +240,7 @@ fn live(rule: Rule, seed: u64, events: &[(f64, Fault)], years: u64) -> Sum {
     world.run_for(Span::from_s(4));
     world.watch.service = Default::default();
     world.note_service();
-    // What passed before the first look does not count.
+    // The time before the first look does not count.
     world.watch.service.nobody = Span::ZERO;
     let mut sum = Sum::default();
     let end = years as f64 * YEAR_S;

@@ -149,7 +149,7 @@ impl Default for Scripts {
 /// One run of a script.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScriptRun {
-    /// The how-manieth on its box.
+    /// Its number on its box.
     pub number: u64,
     /// Of which group.
     pub group: GroupId,
@@ -174,9 +174,9 @@ pub struct Gateway {
     pub is_agent_stopped: bool,
     /// Which stall ends next.
     pub stall: u32,
-    /// The how-manieth run of the daemon this is.
+    /// The number of this run of the daemon.
     pub run: u32,
-    /// The how-manieth agent.
+    /// The number of this agent.
     pub agent_run: u32,
     /// The guard, while it runs.
     pub guard: Option<Guard>,
@@ -192,13 +192,13 @@ pub struct Gateway {
     pub is_roused: bool,
     /// The processor does something else in the middle of its turn.
     pub is_held_up: bool,
-    /// The how-manieth time.
+    /// The number of that interruption.
     pub hold_up: u32,
     /// After how many more steps it does so next, and for how long, if that was ordered.
     pub next_hold_up: Option<(u64, Span)>,
-    /// What the kernel said had arrived, to an agent that has not gone on since.
+    /// What the kernel said had arrived, if the agent has not gone on since.
     pub polled: Option<Ready>,
-    /// The wake-up that counts, earlier ones were overtaken.
+    /// The wake-up that counts; earlier ones are void.
     pub wake: u64,
     /// Its addresses.
     pub kernel: Kernel,
@@ -212,7 +212,7 @@ pub struct Gateway {
     pub marks: Vec<(ScriptSet, u32)>,
     /// How many scripts were run.
     pub script_runs: u64,
-    /// By group: the run that goes on.
+    /// By group: the script run that goes on.
     pub running: Vec<Option<u64>>,
     /// By group: the interface besides the LAN has carrier.
     pub own_links: Vec<bool>,
@@ -228,7 +228,7 @@ pub struct Gateway {
     pub digest: u8,
     /// With what the present run was started.
     pub started_with: (u8, u8, u8),
-    /// The how-manieth socket pair between guard and agent it is.
+    /// The number of the socket pair between guard and agent.
     pub link: u32,
     /// It has power.
     pub powers: Mark,
@@ -305,7 +305,7 @@ impl Gateway {
         self.hold_up += 1;
     }
 
-    /// It does not wait for anything to arrive.
+    /// Whether the agent is in its turn and waits for nothing.
     pub fn is_in_turn(&self) -> bool {
         self.polled.is_some() || self.turn.is_under_way()
     }

@@ -1,5 +1,5 @@
-//! The guard and the kernel of one box. What is held is decided by the custody that is shipped; what
-//! surrounds it here stands for netlink, processes and signals, in virtual time.
+//! The guard and the kernel of one box. The shipped custody decides what is held; the code round it stands
+//! for netlink, processes and signals, in virtual time.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crosswire::time::Instant;
 /// One run of the guard.
 #[derive(Clone)]
 pub struct Guard {
-    /// The how-manieth run of this box's daemon it belongs to.
+    /// The number of the run of this box's daemon.
     pub run: u32,
     /// It was stopped.
     pub is_stopped: bool,
@@ -27,7 +27,7 @@ pub struct Guard {
     pub fenced: Option<Result<(), Fault>>,
     /// What the agent deposited last, as it came.
     pub deposit: Vec<u8>,
-    /// A reload has changed the witnesses since.
+    /// A reload has changed the witnesses since that deposit.
     pub has_other_witnesses: bool,
     /// When the loop wants to wake up (true time), and by the box's own clock.
     pub wakes_at: (Instant, Instant),

@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// It wanted to wake up about now.
+    /// The instant has come at which the guard wanted to wake up.
     pub(super) fn guard_wakes(&mut self, side: Side) {
         if let Some(guard) = &mut self.boxes[side.index()].guard {
             guard.wakes_at.0 = Instant::NEVER;
@@ -264,8 +264,8 @@ impl World {
         self.narrate_holders();
     }
 
-    /// A fence that works cuts the peer's power, and says so only then. It goes on without its guard; nobody
-    /// hears of it.
+    /// A fence that works cuts the peer's power, and only then reports success. It goes on without its guard,
+    /// and then nobody hears of it.
     pub(super) fn fence_ends(&mut self, side: Side) {
         let is_done = self.boxes[side.index()].is_fence_good;
         if is_done && self.boxes[side.peer().index()].is_powered {
@@ -351,7 +351,7 @@ impl World {
 
     fn interrupt_script(&mut self, side: Side, group: GroupId) {
         let Some(number) = self.boxes[side.index()].running[group.index()] else { return };
-        // Whatever it was about to do, nobody knows whether it has done it.
+        // Nobody knows whether the script that was cut short has done its work.
         let run = ScriptRun { number, group, script: 0, action: Action::Monitor };
         self.schedule_for_any(INTERRUPT_TAKES, side, What::ScriptEnds(run, End::Unknown));
     }
@@ -364,7 +364,7 @@ impl World {
         let is_bad = match action {
             Action::Start => scripts.are_starts_bad,
             Action::Stop => scripts.are_stops_bad,
-            // Nobody watches here.
+            // No monitor runs here.
             Action::Monitor => false,
         };
         if scripts.take > timeout {
@@ -380,7 +380,7 @@ impl World {
             return;
         }
         gateway.running[run.group.index()] = None;
-        // A start that says of itself that it failed has started nothing.
+        // A start that reports failure has started nothing.
         if matches!((run.action, end), (Action::Stop, End::Done) | (Action::Start, End::Refused)) {
             gateway.services[run.group.index()].remove(run.script);
         }
@@ -393,8 +393,8 @@ impl World {
         }
     }
 
-    /// The configuration is read anew, which is refused where only a restart can bring it about, or where
-    /// custody says that it is not the time.
+    /// Reads the configuration anew. That is refused if a change needs a restart, or if custody says that it
+    /// is not the time.
     pub(super) fn reload(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let (old, new) = (gateway.started_with, (gateway.key, gateway.pair, gateway.digest));

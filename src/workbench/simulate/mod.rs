@@ -3,9 +3,9 @@
 //!
 //! * [`world`] is what happens: boxes, paths, a queue. [`gateway`], [`guard`], [`wire`], `lines`, `witness`,
 //!   [`clock`] are its parts, [`act`] what faults do to it
-//! * [`files`] is what two boxes go by whose configurations differ, `translate` which group of one is which
-//!   of the other
-//! * `observe` is what is seen of it from outside: its [`story`], and how its clients fare ([`service`])
+//! * [`files`] is what two boxes with different configurations go by, `translate` which group of one file is
+//!   which of the other
+//! * `observe` is what is seen of it from outside: its [`story`], and what its clients see ([`service`])
 //! * [`checkers`] judge it, one invariant each
 //! * [`schedule`] draws faults from a seed, runs them, heals everything and demands one active
 //! * [`shrink`] and [`trace`] make a failure small and repeatable

@@ -1,4 +1,4 @@
-//! What is seen of a world from outside: its story, how its clients fare, and what must never be.
+//! What is seen of a world from outside: its story, what its clients see, and broken invariants.
 
 use crosswire::config::Policy;
 use crosswire::pair::{GroupId, Side};
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Brings the times up to date.
+    /// Brings the times of what clients see up to date.
     pub fn note_service(&mut self) {
         let Some(home) = self.home() else { return };
         let link = &self.links[home.index()];

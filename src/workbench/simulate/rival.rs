@@ -1,5 +1,5 @@
-//! Two other rules, for comparison in the same world: what a pair does that has one path only, and one that
-//! believes the silence of all its paths without asking what it proves.
+//! Two other rules, for comparison in the same world: a pair with one path only, and a pair that believes the
+//! silence of all its paths without asking what it proves.
 
 use crosswire::config::Policy;
 use crosswire::frame::Body;
@@ -87,7 +87,7 @@ impl Rival {
         self.rule == Rule::AllSilent || first_lan == Some(path)
     }
 
-    /// A beat is `S` and whether its sender serves; the delimiters of the cable are looked through.
+    /// Reads a beat: `S`, and whether its sender serves. It skips the delimiters of the cable.
     pub fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
         let Some(at) = bytes.iter().position(|byte| *byte == b'S') else { return };
         if !self.uses(path) {
@@ -95,7 +95,7 @@ impl Rival {
         }
         self.heard_at[path.index()] = Some(now);
         self.peer_is_active = bytes.get(at + 1) == Some(&b'1');
-        // Two who serve: the one with the lower name keeps it.
+        // If two serve, the one with the lower name keeps the addresses.
         if self.peer_is_active && self.is_active && self.me == Side::B {
             self.become_backup(effects);
         }

@@ -28,11 +28,11 @@ pub struct Schedule {
     pub setup: Setup,
     /// How long after the previous one each fault comes.
     pub faults: Vec<(Span, Fault)>,
-    /// By fault: the deadline of a node at which it comes instead; empty once they are settled.
+    /// By fault: the deadline of a node at which it comes instead; empty once the schedule is settled.
     pub aims: Vec<Option<Aim>>,
     /// How long after the last fault everything is healed.
     pub heal_after: Span,
-    /// Which paths are.
+    /// Which paths are healed.
     pub healed: Vec<PathId>,
 }
 
@@ -40,7 +40,7 @@ pub struct Schedule {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Aim {
     side: Side,
-    /// Which of those to come.
+    /// Which of the deadlines to come.
     number: u64,
     /// How much later than [`MAX_AHEAD`] before it, in microseconds.
     later_us: u64,
@@ -48,7 +48,7 @@ pub struct Aim {
 
 /// How long before a deadline an aim lies at most, and how long after it.
 const MAX_AHEAD: Span = Span::from_ms(1);
-/// What lies further in the future is no aim.
+/// A deadline further in the future is no aim.
 const MAX_AIM: Span = Span::from_s(20);
 
 /// How a run ended.
@@ -64,7 +64,7 @@ pub struct Outcome {
     pub steps: u64,
     /// How many overlaps were excused.
     pub splits: usize,
-    /// How long after the previous one each fault came that befell.
+    /// How long after the previous one each fault came.
     pub gaps: Vec<Span>,
 }
 
@@ -83,8 +83,7 @@ impl Schedule {
         Self { seed, setup, faults, aims, heal_after, healed }
     }
 
-    /// The same with the instants at which the faults come as they turn out, so that nothing is aimed at any
-    /// more.
+    /// The same schedule with the instants at which its faults turn out to come, without aims.
     pub fn settled(&self) -> Self {
         let gaps = self.run().gaps;
         let faults = gaps.into_iter().zip(&self.faults).map(|(gap, (_, fault))| (gap, *fault)).collect();
@@ -142,10 +141,10 @@ pub fn begin(world: &mut World) {
     }
 }
 
-/// With everything healed, how long it may take at most until each group has one active.
+/// The longest time from when everything is healed until each group has one active node.
 ///
-/// A fault is forgotten after [`RETRY_AFTER`], and one node may fail when the other one's is forgotten; the
-/// rest is one after the other what a takeover may have to wait for.
+/// A fault is forgotten after [`RETRY_AFTER`], and one node may fail just when the other's fault is
+/// forgotten; then come all the waits of a takeover, one after the other.
 pub fn bound(setup: &Setup) -> Span {
     let longest = |of: fn(&Policy) -> Span| setup.policies().map(of).max().unwrap_or_default();
     let dead_after = longest(Policy::longest_dead_after);
@@ -205,8 +204,7 @@ pub fn demand_one_active(world: &mut World) {
     }
 }
 
-/// The operator takes back what was forbidden; again where the agent that was told has died of something
-/// else.
+/// The operator takes back what was forbidden; once more if the agent that was told has died meanwhile.
 fn end_restraint(world: &mut World, side: Side) {
     let now = world.gateway(side).clock.local(world.now());
     let Some(status) = world.node(side).map(|node| node.status(now)) else { return };
@@ -220,7 +218,7 @@ fn end_restraint(world: &mut World, side: Side) {
 
 /// Each group has one holder, which says that it is active, and the other one says that it is backup.
 pub fn is_settled(world: &World) -> bool {
-    // What only one of both has in its file waits for a file of the other that has it too.
+    // A group that only one file has waits until the other file has it too.
     let mut ids = world.setup.policy.group_ids().filter(|group| world.is_common(*group));
     ids.all(|group| {
         let roles = SIDES.map(|side| world.watch.roles[side.index()][group.index()]);
@@ -235,7 +233,7 @@ pub fn is_settled(world: &World) -> bool {
     }) && SIDES.into_iter().all(|side| world.gateway(side).does_agent_work())
 }
 
-/// Mostly short, since faults that come together are the ones that matter.
+/// A gap between faults: mostly short, since faults that come together matter most.
 fn gap(setup: &Setup, chance: &mut Chance) -> Span {
     let interval = setup.policy.interval();
     let (intervals, more) = match chance.below(10) {
@@ -248,7 +246,7 @@ fn gap(setup: &Setup, chance: &mut Chance) -> Span {
     interval.fraction(intervals, 1) + Span::from_us(chance.below(more.as_us() + 1))
 }
 
-/// Half of all faults come where a node is about to decide.
+/// An aim for half of all faults: they come when a node is about to decide.
 fn random_aim(chance: &mut Chance) -> Option<Aim> {
     let aim = Aim {
         side: chance.pick(&SIDES),

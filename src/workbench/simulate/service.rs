@@ -1,4 +1,4 @@
-//! How clients fared: whether somebody they can reach holds the first group's addresses, or two do.
+//! What clients see: whether nobody, one box or two hold the first group's addresses within their reach.
 
 use crosswire::time::{Instant, Span};
 

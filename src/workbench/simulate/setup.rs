@@ -28,7 +28,7 @@ pub enum Wiring {
 /// Where a witness is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// On the LAN of the groups: not without that link light.
+    /// On the LAN of the groups: it needs that link.
     Lan,
     /// On an interface of its own.
     Own,
@@ -39,9 +39,9 @@ pub enum Place {
 pub struct Setup {
     /// What both nodes decide by.
     pub policy: Policy,
-    /// Another file, by which a box decides that was started with its checksum.
+    /// Another file; a box that was started with its checksum decides by it.
     pub other: Option<OtherFile>,
-    /// Which box has that one while nothing is wrong; `None`: neither.
+    /// Which box has the other file while nothing is wrong; `None`: neither.
     pub differs: Option<Side>,
     /// Bit rate of each path; 0 on a LAN.
     pub bauds: Vec<u32>,
@@ -63,9 +63,9 @@ pub struct Setup {
     pub rates: [u64; 2],
     /// How late a process may wake: the scheduler of a loaded box, or a tick of 10 ms.
     pub wakes_late: Span,
-    /// How long a process may be held up in the middle of its turn; also, what has arrived is found
-    /// `wakes_late` later at most, together with all that came until then. Zero: each arrival wakes the agent
-    /// at once, and alone.
+    /// How long a process may be held up in the middle of its turn. If this is not zero, an arrival is found
+    /// up to `wakes_late` later, together with all that came until then; if it is zero, each arrival wakes
+    /// the agent at once.
     pub held_up: Span,
     /// By side: a filter swallows ARP there from the beginning, long enough for the node to have found out.
     pub is_filtered: [bool; 2],
@@ -128,7 +128,7 @@ impl Setup {
             (0..chance.pick(&[1, 1, 1, 2, 2, 3])).map(|index| random_group(index, chance)).collect();
         let mut setup = Self::of(policy(kinds, timing, lease_s, &groups));
         setup.draw_slow_cables(chance);
-        // Short, so that runs are, and no shorter than what a killed peer's kernel takes to let go.
+        // Short, to keep runs short, but no shorter than a killed peer's kernel takes to let go.
         let let_go = timing::lifetime_bound(setup.policy.interval(), setup.policy.lease);
         setup.policy.cold_start = timing::with_drift(let_go) + Span::from_ms(chance.below(1_500));
         setup.bauds = self::bauds(&setup.policy, chance.pick(bauds));
@@ -182,8 +182,8 @@ impl Setup {
         }
     }
 
-    /// In a third of all pairs there is another file. In half of those it is one box's from the beginning and
-    /// to the end; in the others a box may be started with it.
+    /// In a third of all pairs there is another file. In half of those one box has it from beginning to end;
+    /// in the others a box may be started with it.
     fn draw_other_file(&mut self, chance: &mut Chance) {
         if chance.below(3) > 0 {
             return;
@@ -194,7 +194,7 @@ impl Setup {
             _ => [(reference, 1), (Speed::Fast.timing(), 1)],
         };
         if chance.below(4) == 0 {
-            // A build that does not refuse it: beats cannot tell the groups apart.
+            // All groups have the same tag, as an older build may accept: beats cannot tell them apart.
             self.policy.groups.iter_mut().for_each(|group| group.tag = 1);
         }
         let mut file = OtherFile::random(&self.policy, !self.witnesses.is_empty(), &other, chance);
@@ -242,7 +242,7 @@ impl Setup {
 }
 
 impl Setup {
-    /// What a box decides by that was started with a file of this checksum.
+    /// The policy of a box that was started with a file of this checksum.
     pub fn file(&self, digest: u8) -> &Policy {
         self.other_file(digest).map_or(&self.policy, |other| &other.policy)
     }

@@ -34,8 +34,7 @@ impl Setup {
         }
     }
 
-    /// One line that [`Setup::parse`] reads back. What is as in a pair with the least of everything is left
-    /// out.
+    /// One line that [`Setup::parse`] reads back. It leaves out what is as in the smallest pair.
     pub fn text(&self) -> String {
         let paths = self.policy.paths.iter().zip(&self.bauds).zip(&self.wirings);
         let paths = paths.map(|((path, baud), wiring)| path_text(path, *baud, *wiring));

@@ -1,4 +1,4 @@
-//! An agent that is gone, and another one in its place: what passes from one to the other.
+//! The replacement of an agent: what passes from the old one to the new one.
 
 use super::gateway::Brain;
 use super::guard::Told;
@@ -63,8 +63,8 @@ impl World {
         }
     }
 
-    /// What an earlier run of the daemon has started and nobody has stopped is stopped first; what that one
-    /// was about to start or stop is ended. The first agent is told.
+    /// Stops first what an earlier run of the daemon has started and nobody has stopped, and ends what it was
+    /// about to start or stop. The first agent is told.
     pub(super) fn inherit_scripts(&mut self, side: Side) {
         let local = self.boxes[side.index()].clock.local(self.now);
         self.boxes[side.index()].running.fill(None);
@@ -180,13 +180,13 @@ impl World {
             self.watch.note_role(side, *index, group.role, self.now);
         }
         for (index, holding) in locals.iter().zip(&succession.holdings) {
-            // Of what has still to come there is no lease.
+            // A group whose addresses have still to come has no lease.
             let held = holding.filter(|holding| !matches!(holding.stage, Stage::Preparing(_)));
             self.watch.inherit_lease(side, *index, held.map(|holding| holding.lease_until));
         }
     }
 
-    /// Ports and link lights, as the guard hands them to an agent that was not there when they came.
+    /// Ports and links, as the guard hands them to a new agent.
     fn tell_all(&mut self, side: Side) {
         for path in self.setup.policy.path_ids() {
             let is_up = self.links[path.index()].has_carrier(side);

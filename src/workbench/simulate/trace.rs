@@ -26,7 +26,7 @@ const TITLE: &str = "crosswire trace 1";
 pub struct Trace {
     /// What happens.
     pub schedule: Schedule,
-    /// What came of it; not in traces that were written by hand.
+    /// The hash of its run; `None` in traces that were written by hand.
     pub hash: Option<u64>,
 }
 

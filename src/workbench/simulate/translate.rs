@@ -1,5 +1,5 @@
 //! A node counts groups as its own file does, the world as [`Setup::policy`](super::setup::Setup::policy)
-//! does: what is which.
+//! does. This translates between them.
 
 use crosswire::config::Policy;
 use crosswire::pair::{GroupId, Side};
@@ -16,8 +16,8 @@ impl World {
         self.setup.file(self.boxes[side.index()].started_with.2)
     }
 
-    /// What the peer of a side ran when it was last heard: of a file that it was started with since, the side
-    /// cannot know.
+    /// The file that the peer of a side ran when it was last heard. The side cannot know of a file with which
+    /// the peer was started since.
     pub fn known_file_of_peer(&self, side: Side) -> &Policy {
         let heard = self.watch.hearing[side.index()].peer_digest;
         heard.map_or(self.file(side.peer()), |digest| self.setup.file(digest))

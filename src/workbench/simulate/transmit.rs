@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// A port that has not sent the last frame yet does not take another one.
+    /// Sends a frame by cable. A port that has not sent the last frame yet takes no other one.
     fn transmit_serial(&mut self, from: Side, path: PathId, body: &Body, stamp: Stamp) {
         let mut bytes = wrap(body).to_vec();
         let baud = self.setup.bauds[path.index()];

@@ -41,7 +41,7 @@ impl World {
         self.schedule_for_any(span, side, What::WatchdogFires);
     }
 
-    /// Nobody has petted it: the box begins anew, like one that had no power for a moment.
+    /// If nobody has petted it, the box begins anew, like one that had no power for a moment.
     pub(super) fn watchdog_fires(&mut self, side: Side) {
         if self.boxes[side.index()].resets_at <= self.now {
             self.check_reset(side);
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// No box is reset of which both processes have worked all the while, and every script has stopped.
+    /// No box is reset whose two processes have worked all the while and whose scripts have all stopped.
     fn check_reset(&mut self, side: Side) {
         let Some(timeout) = self.setup.watchdog else { return };
         let gateway = &self.boxes[side.index()];

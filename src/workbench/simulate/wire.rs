@@ -74,7 +74,7 @@ pub struct Direction {
 /// What is wrong with the lines that one side sees.
 #[derive(Clone, Copy, Debug)]
 pub struct LineEnd {
-    /// For as long as nobody mends it.
+    /// The lasting fault.
     pub fault: LineFault,
     /// They come and go until then.
     pub flaps_until: Instant,
@@ -101,7 +101,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// One that everybody sees.
+    /// A witness that everybody sees.
     pub fn new(place: Place) -> Self {
         Self { place, is_up: true, is_in_sight: [true; 2], loss_permille: 0, delay: Span::ZERO }
     }
@@ -118,7 +118,7 @@ pub struct Link {
     pub is_looped: [bool; 2],
     /// The switch has no power.
     pub is_switch_off: bool,
-    /// By side: a filter keeps who shows itself there from it, and nothing else (LAN).
+    /// By side: a filter swallows ARP and neighbour discovery, and nothing else (LAN).
     pub is_filtered: [bool; 2],
     /// By side: since when no filter has been there.
     pub is_unfiltered: [Mark; 2],
@@ -188,7 +188,8 @@ impl Link {
         }
     }
 
-    /// Whether a third party on the switch gets a question of this side, and this side the answer, by chance.
+    /// Whether a request of this side reaches a third party on the switch and the answer comes back, by
+    /// chance.
     pub fn reaches_switch(&self, side: Side, chance: &mut Chance) -> bool {
         self.has_carrier(side) && !self.directions[side.index()].is_cut && self.is_spared(side, chance)
     }
@@ -212,7 +213,7 @@ pub struct Stamp {
     pub digest: u8,
     /// Which run of the sender's agent made it, and for which run of the receiver's.
     pub runs: [u32; 2],
-    /// The how-manieth frame of the world it is.
+    /// The number of the frame in the world.
     pub number: u64,
     /// The number that its sender gave it: a beat has the same on every path.
     pub count: u32,
@@ -224,7 +225,7 @@ pub struct Stamp {
     pub terms: [u32; MAX_GROUPS],
     /// When it was made (true time).
     pub sent_at: Instant,
-    /// When the newest beat was made that its sender had read from its receiver.
+    /// When the newest beat that its sender had read from its receiver was made.
     pub acked: Option<Instant>,
     /// The same, if no frame of the handshake can have hidden it.
     pub surely_acked: Option<Instant>,
@@ -241,7 +242,7 @@ pub struct Stamp {
 pub struct Frame {
     /// Where they come in.
     pub path: PathId,
-    /// As they arrive.
+    /// The bytes as they arrive.
     pub bytes: Vec<u8>,
     /// Who made them; `None` for noise, for what was damaged, and for what was recorded and sent again.
     pub stamp: Option<Stamp>,

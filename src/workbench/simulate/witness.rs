@@ -1,4 +1,4 @@
-//! Third parties: who answers, to whom, how late, and what the agent is told of it.
+//! Third parties: which answer, to whom, how late, and what the agent is told.
 
 use crosswire::pair::Side;
 use crosswire::time::Span;
@@ -10,7 +10,7 @@ use super::wire::Witness;
 use super::world::{LAN_TAKES, What, World};
 
 impl World {
-    /// The agent asks all of them. The answer says when its question left, by the clock of who asked.
+    /// The agent asks all of them. An answer says when its request left, by the asking box's clock.
     pub(super) fn ask_witnesses(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let (asked_at, run) = (gateway.clock.local(self.now), gateway.run);

@@ -25,7 +25,7 @@ use super::setup::Setup;
 use super::story::Story;
 use super::wire::{Frame, Link, Witness};
 
-/// How long a message between the two processes of a box takes, with what its reader does first.
+/// How long a message between the two processes of a box takes, until its reader has it.
 const SOCKET_TAKES: Span = Span::from_us(60);
 /// How long the guard takes to carry out an order.
 pub const GUARD_TAKES: Span = Span::from_us(300);
@@ -67,7 +67,7 @@ pub enum What {
     StallEnds(u32),
     /// An agent whose guard is gone has seen the lease out.
     AgentEnds,
-    /// Another agent begins on this socket pair, in the place of one that is gone, with what that one left.
+    /// An agent begins on this socket pair, with what its predecessor left.
     AgentBegins(u32, Box<Succession>),
     /// The daemon is started.
     Boot,
@@ -131,7 +131,7 @@ pub struct World {
     pub(super) rule: Rule,
     /// The checkers.
     pub watch: Watch,
-    /// Everything that happened, if anybody wants to be told.
+    /// Everything that happened, if a story was asked for.
     pub story: Option<Story>,
     /// A hash over all effects.
     pub hash: Hash,
@@ -286,8 +286,8 @@ impl World {
         self.narrate_holders();
     }
 
-    /// A box that stands still: what is its own waits until it goes on; a LAN card keeps some frames, a UART
-    /// none.
+    /// Something reaches a frozen box: its own events wait until it goes on; a LAN card keeps some frames, a
+    /// UART none.
     fn meet_frozen(&mut self, side: Side, run: u32, what: What) {
         match what {
             What::Arrive(frame) => {
@@ -324,7 +324,7 @@ impl World {
     fn arrive(&mut self, side: Side, frame: Frame) {
         let is_serial = self.kind(frame.path) == PathKind::Serial;
         let gateway = &mut self.boxes[side.index()];
-        // No process, no port, no socket: nobody keeps it.
+        // Without a process, a port or a socket nobody keeps the frame.
         if gateway.agent.is_none() || !self.links[frame.path.index()].is_up[side.index()] {
             return;
         }
@@ -419,12 +419,12 @@ impl World {
         self.queue.push(Reverse(Due { at: self.now + after, seq: self.seq, side, run, what }));
     }
 
-    /// For whatever run of the daemon there is by then.
+    /// Schedules something for whichever run of the daemon there is by then.
     pub(super) fn schedule_for_any(&mut self, after: Span, side: Side, what: What) {
         self.schedule(after, side, ANY_RUN, what);
     }
 
-    /// Brings all marks up to date. After everything that changes what works.
+    /// Brings all marks up to date. Call it after everything that changes what works.
     pub(super) fn note_marks(&mut self) {
         for link in &mut self.links {
             link.note(self.now);

@@ -1,5 +1,6 @@
-//! The ack deadline, and what a witness is worth: who is unacknowledged serves on only with carrier and with
-//! a witness in sight; who takes over from a silent peer has seen a witness since it last heard that peer.
+//! The ack deadline, and what a witness is worth: a node that nobody acknowledges serves on only with carrier
+//! and with a witness in sight; a node that takes over from a silent peer has seen a witness since it last
+//! heard that peer.
 
 use crosswire::config::{InJeopardy, MAX_WITNESSES};
 use crosswire::pair::{PathId, Role, Side};
@@ -13,7 +14,7 @@ use super::super::world::World;
 /// What one side knows of the witnesses.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight {
-    /// By witness: when the newest question left that was answered, by the box's own clock.
+    /// By witness: when the newest request that was answered left, by the box's own clock.
     answered: [Option<Instant>; MAX_WITNESSES],
     /// By witness: one of the nodes saw it when they last exchanged results.
     counts: [bool; MAX_WITNESSES],
@@ -63,14 +64,14 @@ impl World {
         (all().min().unwrap_or_default(), all().max().unwrap_or_default())
     }
 
-    /// Which of the pair's files counts for a path is agreed on by beats; no wait is longer than by the
-    /// slower one.
+    /// The longest dead_after of a path: beats decide which of the pair's files counts, and no wait is longer
+    /// than by the slower one.
     pub(super) fn slower_dead_after(&self, path: PathId) -> Span {
         let all = self.setup.policies().map(|policy| policy.paths[path.index()].timing.dead_after);
         all.max().unwrap_or_default()
     }
 
-    /// No wait is shorter than by the faster of the pair's files.
+    /// The shortest dead_after: no wait is shorter than by the faster of the pair's files.
     fn fastest_dead_after(&self) -> Span {
         let all = self.setup.policies().flat_map(|policy| &policy.paths).map(|path| path.timing.dead_after);
         all.min().unwrap_or_default()
@@ -92,14 +93,14 @@ impl World {
         self.file(side).longest_late_after()
     }
 
-    /// The newest question that any witness answered that counts; `None` if none counts.
+    /// When the newest request that a counting witness answered left; `None` if none counts.
     fn newest_sight(&self, side: Side) -> Option<Instant> {
         let sight = &self.watch.hearing[side.index()].sight;
         let all = sight.answered.iter().zip(sight.counts).take(usize::from(self.file(side).witnesses));
         all.filter(|(_, counts)| *counts).map(|(at, _)| at.unwrap_or(Instant::ORIGIN)).max()
     }
 
-    /// Before a takeover for which a witness has to be seen.
+    /// Checks a takeover for which a witness has to be seen.
     pub(super) fn check_sight(&mut self, side: Side, reason: TakeReason) {
         let may_do_without = match reason {
             TakeReason::Dead | TakeReason::ColdStart => true,
@@ -166,8 +167,8 @@ impl World {
         }
     }
 
-    /// Where the files differ, whoever lets go for want of an acknowledgement has waited for as long as the
-    /// peer would before it takes over: all that has once been acknowledged, the peer has heard of.
+    /// Where the files differ, a node that lets go for want of an acknowledgement has waited as long as the
+    /// peer waits before a takeover: the peer has heard of all that it has acknowledged.
     pub(super) fn check_promise(&mut self, side: Side) {
         let clock = self.boxes[side.index()].clock;
         let hearings = &self.watch.hearing;
@@ -201,13 +202,13 @@ impl World {
         // The node may know of an older acknowledgement only: frames of the handshake take numbers too.
         let is_late_sight = newest > acked;
         let unseen_from = if is_late_sight { deadline.max(newest + longest) } else { deadline };
-        // The same for how long it has been alone: by two beats, where its agent was replaced. It may go by
-        // the faster file.
+        // The node may not know for how long it has been alone: by two beats, if its agent was replaced. It
+        // may go by the faster file.
         let interval = self.file(side).interval();
         let alone_from = acked + timing::release_start(self.fastest_dead_after()) + self.file(side).lease;
         local > unseen_from + TOLERANCE && local + interval + interval < alone_from
     }
 }
 
-/// For clocks that round.
+/// Allowance for rounding of the clocks.
 const TOLERANCE: Span = Span::from_ms(1);

@@ -1,4 +1,4 @@
-//! What really arrived from the peer: against it the takeovers are judged.
+//! What really arrived from the peer: takeovers are judged by it.
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS};
 use crosswire::health::Arrivals;
@@ -12,11 +12,11 @@ use super::super::world::World;
 use super::deadline::Sight;
 use super::silence::LineEvidence;
 
-/// For how long a turn may overlook what has arrived, by a clock that is a little slow.
+/// How long a turn may overlook what has arrived, by a clock that is a little slow.
 const OVERLOOKED: Span = Span::from_us(PROMPT.as_us() + 100);
 
-/// What a span may lose on its way from a box's clock to the true time and back. A stall that begins when a
-/// path falls silent moves its last beat to exactly that.
+/// What a span may lose when it is converted from a box's clock to true time and back. A stall that begins as
+/// a path falls silent moves its last beat to exactly that instant.
 const ROUNDED: Span = Span::from_us(2);
 
 /// What one side's agent was given by its peer, in its present run.
@@ -27,7 +27,7 @@ pub struct Hearing {
     /// The checksum of the file with which that one was started, as last heard: a box may come back with
     /// another one.
     pub peer_digest: Option<u8>,
-    /// Since when; an agent in the place of another knows whom that one had met.
+    /// Since when; an agent that replaces another knows whom that one had met.
     pub adopted_at: Instant,
     /// Which one its predecessor had adopted: meeting that one again moves no deadline; 0: none.
     pub known: u32,
@@ -49,9 +49,9 @@ pub struct Hearing {
     stranger_at: Option<Instant>,
     /// By path: the newest frame that was read; what it overtook is refused.
     taken_in: [u32; MAX_PATHS],
-    /// The newest beat that was read on any path.
+    /// The newest beat that was read on any path, by the world's count.
     newest_read: u64,
-    /// Its number.
+    /// The number of that beat.
     newest_count: u32,
     /// The number of the newest session value that was read. Nobody counts greetings.
     session_count: u32,
@@ -59,19 +59,19 @@ pub struct Hearing {
     pub told_terms: [u32; MAX_GROUPS],
     /// By group: the highest of them in this run.
     pub highest_terms: [u32; MAX_GROUPS],
-    /// When the newest beat was made that was read.
+    /// When the newest beat that was read was made.
     pub newest_sent_at: Option<Instant>,
     /// When the newest beat was read. Handshakes are heard too, but say nothing of groups.
     pub told_at: Option<Instant>,
-    /// When our newest beat was made that the peer says it has read.
+    /// When our newest beat that the peer says it has read was made.
     pub acked_at: Option<Instant>,
     /// The same, of those that its beats certainly name.
     pub surely_acked_at: Option<Instant>,
     /// When the peer was heard again after a silence, or adopted.
     pub returned_at: Option<Instant>,
-    /// Since when it is known that it cannot serve.
+    /// Since when this side knows that the peer cannot serve.
     pub troubled_since: Option<Instant>,
-    /// When that began there, whatever was heard of it.
+    /// When the peer's trouble began, whatever was heard of it.
     trouble_began_at: Option<Instant>,
     /// The newest beat said goodbye.
     pub has_peer_left: bool,
@@ -129,8 +129,9 @@ impl Hearing {
         self.lines.iter().any(LineEvidence::has_dropped)
     }
 
-    /// When the beat was made that its beats acknowledge for certain. They name the newest number: where a
-    /// session value came after the newest beat and was taken, that one's, which acknowledges nothing.
+    /// When the beat that its beats acknowledge for certain was made. Beats name the newest number: if a
+    /// session message came after the newest beat and was accepted, they name that number, which acknowledges
+    /// no beat.
     pub fn surely_acknowledges(&self) -> Option<Instant> {
         self.newest_sent_at.filter(|_| self.session_count <= self.newest_count)
     }
@@ -170,8 +171,8 @@ impl World {
         if is_overtaken || stamp.runs != [known.adopted, my_run] {
             return;
         }
-        // A hello that overtakes a beat on the LAN does not make it old: nothing shows yet that its number is
-        // fresh.
+        // A hello that overtakes a beat on the LAN does not make the beat old: nothing shows yet that the
+        // hello is fresh.
         if stamp.is_beat || stamp.is_session {
             known.taken_in[path.index()] = stamp.count;
         }
@@ -190,8 +191,8 @@ impl World {
         }
         hearing.acked_at = hearing.acked_at.max(stamp.acked);
         hearing.surely_acked_at = hearing.surely_acked_at.max(stamp.surely_acked);
-        // One that came before its sender was adopted has arrived by now, and a copy that another path brings
-        // is no news.
+        // A frame that came before its sender was adopted has arrived by now, and a copy by another path is
+        // no news.
         hearing.firsts[0].note(stamp.count, now);
         let first_read = Some(hearing.firsts[1].note(stamp.count, now));
         let read_at = &mut hearing.read_at[path.index()];
@@ -247,7 +248,7 @@ impl World {
         }
     }
 
-    /// What was damaged, recorded or made by nobody proves nothing.
+    /// A frame that was damaged, recorded or made by nobody proves nothing.
     pub(in super::super) fn check_not_heard(&mut self, side: Side, before: u64) {
         let after = self.beats_heard(side);
         if self.node(side).is_some() && after != before {
@@ -306,8 +307,7 @@ impl World {
         let window = if is_power_loss { self.shortest_late_after(side) } else { shortest };
         let hearing = &self.watch.hearing[side.index()];
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| local.since(clock.local(at)) < window);
-        // A path that was lost since hears nobody; that its silence proves nothing is another checker's
-        // business.
+        // A path that was lost since hears nobody; another checker sees that its silence proves nothing.
         let is_open = |path: usize| self.watch.open_paths[side.index()][path];
         // The kernel's word on what has arrived counts for a moment; where nothing is held up, it is the
         // present.

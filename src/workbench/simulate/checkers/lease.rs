@@ -1,5 +1,5 @@
-//! A lease is reckoned from when its renewal was ordered, is never extended once it has lapsed, and nobody
-//! serves on without one.
+//! A lease runs from when its renewal was ordered, is never extended once it has lapsed, and nobody serves on
+//! without one.
 
 use crosswire::pair::{Role, Side};
 use crosswire::resource::{Fault, Order, Outcome, Ticket, Token};
@@ -17,7 +17,7 @@ pub struct Held {
 }
 
 impl super::Watch {
-    /// What an agent is told of the lease of a group that it goes on with.
+    /// An agent takes over a group with this lease.
     pub fn inherit_lease(&mut self, side: Side, group: usize, until: Option<Instant>) {
         self.held[side.index()][group] = Held { until, newest_order: None, acquire: None };
     }
@@ -30,7 +30,7 @@ impl World {
         self.check_last_moment(side, local, ticket);
         match ticket.order {
             Order::Acquire { group, .. } => {
-                // The first one only has the scripts started that come before the addresses.
+                // The first order only starts the scripts that come before the addresses.
                 let is_going_on = self.watch.roles[side.index()][group.index()] == Role::Acquiring;
                 let is_to_hold = is_going_on || self.setup.before[group.index()] == 0;
                 let held = &mut self.watch.held[side.index()][group.index()];
@@ -50,8 +50,8 @@ impl World {
         }
     }
 
-    /// What adds or renews is good for a moment only: a guard that wakes late must not do what was wanted
-    /// long ago. What lets go is good for ever.
+    /// An order that adds or renews is good for a moment only: a guard that wakes late must not do what was
+    /// wanted long ago. An order that lets go is good for ever.
     fn check_last_moment(&mut self, side: Side, local: Instant, ticket: &Ticket) {
         let late_after = self.shortest_late_after(side);
         let is_good = match ticket.order {

@@ -23,7 +23,7 @@ pub use silence::LineEvidence;
 use super::setup::Setup;
 use super::wire::Stamp;
 
-/// Something that must never be.
+/// A broken invariant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
     /// When (true time).
@@ -34,10 +34,10 @@ pub struct Violation {
     pub text: String,
 }
 
-/// What the checkers keep.
+/// What the checkers remember.
 #[derive(Clone)]
 pub struct Watch {
-    /// Nothing is judged: for rules that are known to break them.
+    /// Nothing is judged: for other rules, which are known to break the invariants.
     pub is_off: bool,
     /// The first violation.
     pub violation: Option<Violation>,
@@ -59,14 +59,14 @@ pub struct Watch {
     pub excused: Vec<Option<Reigns>>,
     /// Overlaps that are over, excused or not: since when, until when.
     pub past_overlaps: Vec<(Instant, Instant)>,
-    /// By side and group: when it last ordered a question.
+    /// By side and group: when it last ordered a probe.
     pub asked: [[Instant; MAX_GROUPS]; 2],
-    /// By side and group: when it last heard somebody else answer for an address of it, and when it had asked
-    /// last by then.
+    /// By side and group: when it last heard somebody else answer for an address of it, and when it had last
+    /// asked before that.
     pub answered: [[Option<(Instant, Instant)>; MAX_GROUPS]; 2],
-    /// How clients fared.
+    /// What clients saw.
     pub service: super::service::Service,
-    /// By side and group: when the peer had been heard last when it was last taken.
+    /// By side and group: when the peer had last been heard before the group was last taken.
     pub heard_before: [[Option<Instant>; MAX_GROUPS]; 2],
     /// By side and group: when it was last taken, and why.
     pub taken: [[Option<(Instant, TakeReason)>; MAX_GROUPS]; 2],
@@ -135,16 +135,16 @@ impl Watch {
         self.open_paths[index] = [false; MAX_PATHS];
     }
 
-    /// An agent goes on in the place of another: it holds what that one held, has heard nobody, and knows of
-    /// each path when that one heard the peer there; where the deposit says that it did so lately, it may
-    /// have been until now.
+    /// An agent replaces another: it holds what that one held, has heard nobody, and knows of each path when
+    /// that one heard the peer there; if the deposit says that it was heard lately, it may have been heard
+    /// until now.
     pub fn become_succeeded(&mut self, side: Side, now: Instant, deposit: &Deposit) {
         let index = side.index();
         let before = std::mem::replace(&mut self.hearing[index], Hearing::new(now));
         let hearing = &mut self.hearing[index];
         (hearing.opened_at, hearing.sight, hearing.adopted_at) =
             (before.opened_at, before.sight, before.adopted_at);
-        // What answered after the last deposit was made, and what then counted, nobody has told it.
+        // Nobody has told it which witnesses answered after the last deposit, and which counted then.
         hearing.sight.forget_but(&deposit.witnesses, deposit.witnesses_that_count);
         hearing.known = if before.adopted == 0 { before.known } else { before.adopted };
         for (path, left) in deposit.paths.iter().enumerate() {

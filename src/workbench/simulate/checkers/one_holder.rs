@@ -5,16 +5,16 @@
 //! at for as long as it takes to be used, and one that worked is enough to make the overlap a violation.
 //!
 //! * The taker could have *heard*: some path carried what the holder's agent sent. On a cable also a holder
-//!   with another key is heard, since whoever is not understood inhibits a takeover. Two that are not
-//!   acquainted yet can hear each other only where both directions of one path work: what does not echo a
+//!   with another key is heard, since whoever is not understood inhibits a takeover. Two nodes that are not
+//!   acquainted yet can hear each other only if both directions of one path work: a frame that echoes no
 //!   session value may be a recording.
 //! * The taker could have *asked*: the groups' LAN carried both ways, and the holder's kernel answered,
 //!   whatever its processes did.
 //! * The taker had been *answered* before it took: since it last heard the holder somebody answered for the
 //!   addresses, and nothing since says that the holder's kernel let them go.
 //! * The holder could have been *told*: some path carried what the taker's agent sent, namely that it hears
-//!   nobody, and the holder's agent and guard were there to let go by the ack deadline. Only whom it has met
-//!   can tell it anything.
+//!   nobody, and the holder's agent and guard were there to let go by the ack deadline. Only a peer that it
+//!   has met can tell it anything.
 //!
 //! A question and a report are one frame each, so a direction that loses any counts as not carrying them.
 //!
@@ -78,7 +78,7 @@ impl World {
 
     /// An overlap has just begun: could nobody have known? Whichever of the two came second is the taker.
     fn is_excused(&self, group: GroupId) -> bool {
-        // A box that was frozen in the middle of an excused one and thaws goes on with it.
+        // A box that was frozen in the middle of an excused overlap goes on with it when it thaws.
         if self.watch.excused[group.index()] == Some(self.reigns(group)) {
             return true;
         }
@@ -101,11 +101,11 @@ impl World {
             let gateway = &self.boxes[holder.index()];
             !gateway.does_agent_work() || !gateway.does_guard_work()
         };
-        // Who had heard that the holder cannot serve waits for its kernel, whatever the rule.
+        // A taker that had heard that the holder cannot serve waits for its kernel, whatever the rule.
         let was_told = self.watch.hearing[taker.index()].troubled_since.is_some();
         let waits_for_kernel = was_told || self.group_policy(taker, group).safety != SafetyRule::Probe;
-        // Guards that hung on both boxes and go on together do what was ordered before either could hear of
-        // it.
+        // Guards that hung on both boxes and go on together carry out old orders before either node could
+        // hear of the other's.
         let window = self.exchange_time();
         let both_hung =
             SIDES.into_iter().all(|side| !self.boxes[side.index()].guards.is_good_for(self.now, window));
@@ -114,8 +114,8 @@ impl World {
         !(could_know || (kernel_alone && waits_for_kernel && !self.is_renewed_in_silence(group, taker)))
     }
 
-    /// The holder has renewed so lately that it lived behind the cut for longer than whoever heard nothing of
-    /// it would take it to have. What happened to its processes since is not why both hold the group.
+    /// The holder has renewed so lately that it lived behind the cut for longer than the taker, which heard
+    /// nothing, had to assume. So the later fate of its processes is not why both hold the group.
     fn is_renewed_in_silence(&self, group: GroupId, taker: Side) -> bool {
         let holder = taker.peer();
         let hearing = &self.watch.hearing[taker.index()];
@@ -140,10 +140,10 @@ impl World {
             + Span::from_ms(20)
     }
 
-    /// Nothing is taken of which the wire has long said that somebody else has it. Who was offered a group,
-    /// or left alone with it, does not ask.
+    /// Nobody takes a group if the wire has long said that somebody else has it. A node that was offered a
+    /// group, or left alone with it, does not ask.
     pub(super) fn check_strangers(&mut self, side: Side, group: GroupId, reason: TakeReason) {
-        // A probe that was put before the stranger came may be so old.
+        // A probe that left before the stranger came may be this old.
         let (now, window) = (self.now, self.exchange_time() + Span::from_ms(200));
         let is_asked = !matches!(reason, TakeReason::Offered | TakeReason::Departed);
         let is_there = self.strangers[group.index()].is_some_and(|since| now.since(since) >= window);
@@ -179,7 +179,7 @@ impl World {
         let has_speaker = self.boxes[holder.index()].works.is_good_for(now, window);
         let has_listener = self.boxes[taker.index()].runs.is_good_for(now, window);
         let strangers = self.are_strangers();
-        // Two that do not know each other yet need both directions of one path to get acquainted.
+        // Two nodes that do not know each other yet need both directions of one path to get acquainted.
         let are_acquainted = self.are_acquainted();
         has_speaker
             && has_listener
@@ -214,20 +214,20 @@ impl World {
         let answered = self.watch.answered[taker.index()][group.index()];
         let remembers = |at: Instant| self.boxes[taker.index()].works.bad_until(self.now) < at;
         let (Some(heard), Some((answered, asked))) = (heard, answered) else { return false };
-        // Where the peer's own address answers and one answer for the addresses is lost, they seem to have
-        // been let go.
+        // If the peer's own address answers, and an answer for the addresses is lost, the kernel seems to
+        // have let them go.
         let loses = |home: PathId| {
             self.links[home.index()].directions.iter().any(|direction| direction.loss_permille > 0)
         };
-        // So they do where the peer answers on a second LAN, on which the addresses do not live.
+        // The same happens if the peer answers on a second LAN, on which the addresses do not live.
         let lans = self.policy().paths.iter().filter(|path| path.kind == PathKind::Lan).count();
         if lans > 1 || self.home().is_some_and(loses) {
             return false;
         }
-        // What came after it had decided came too late for that.
+        // An answer that came after the decision came too late.
         let taken = self.watch.taken[taker.index()][group.index()];
         let is_in_time = taken.is_none_or(|(at, _)| answered <= at);
-        // Of a box that seems to have lost its power, an early answer says no more than a late beat.
+        // If a box seems to have lost its power, an answer soon after the drop says no more than a late beat.
         let late_after = self.longest_late_after(taker);
         let clock = self.boxes[taker.index()].clock;
         let outlived_until = self.lines_dropped_at(taker).map(|at| at + RAILS_APART);

@@ -71,7 +71,7 @@ impl World {
         self.check_deafness(side, group, reason);
         self.watch.taken[side.index()][group.index()] = Some((self.now, reason));
         self.watch.heard_before[side.index()][group.index()] = self.watch.hearing[side.index()].heard_at;
-        // What was begun under this term is judged again before its addresses come.
+        // A takeover that began under this term is judged again before its addresses come.
         let is_going_on = term == self.watch.terms[side.index()][group.index()]
             && self.watch.roles[side.index()][group.index()] == Role::Acquiring;
         let known = self.watch.terms[side.index()][group.index()]
@@ -87,12 +87,12 @@ impl World {
 
     fn judge_lost_tie(&mut self, side: Side, group: GroupId) {
         let ours = self.watch.terms[side.index()][group.index()];
-        // What is said of a group with the same tag may be meant for this one.
+        // A report of a group with the same tag may be meant for this one.
         let tag = |group: GroupId| self.setup.policy.groups[group.index()].tag;
         let alike = self.setup.policy.group_ids().filter(|other| tag(*other) == tag(group));
         let told = self.watch.hearing[side.index()].told_terms;
         let theirs = alike.map(|group| told[group.index()]).max().unwrap_or_default();
-        // What the two may not agree on breaks no tie.
+        // A preference on which the files may differ breaks no tie.
         let preferred = self.group_policy(side, group).prefer.filter(|_| self.do_files_agree());
         let prefers_us = preferred.unwrap_or(Side::A) == side;
         if theirs < ours || (theirs == ours && prefers_us) {

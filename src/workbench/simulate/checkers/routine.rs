@@ -8,15 +8,15 @@ use super::super::gateway::Brain;
 use super::super::world::World;
 
 impl World {
-    /// The turn of an agent is over, and nothing was judged in it. Had it been, nothing would have been asked
-    /// for, and the node would not have to be woken earlier.
+    /// The turn of an agent is over without a tick. A tick would have had no effect, and would not have made
+    /// the deadline earlier.
     pub(in super::super) fn check_routine(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let Some(Brain::Core(station)) = &gateway.agent else { return };
         let local = gateway.clock.local(self.now);
         let (mut twin, mut effects) = (station.clone(), Box::new(Effects::new()));
         twin.step(local, Event::Tick, &mut effects);
-        // Whether the peer's address answers is asked, and found out, on whichever tick comes.
+        // The test of the peer's address may happen on any tick.
         let is_self_test =
             |effect: &&Effect| matches!(effect, Effect::AskForPeer | Effect::Record(Record::Deaf { .. }));
         if let Some(effect) = effects.iter().find(|effect| !is_self_test(effect)) {

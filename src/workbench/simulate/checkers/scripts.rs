@@ -1,5 +1,5 @@
-//! Scripts: whoever says that it holds nothing runs nothing, what only one box may run never runs on two, and
-//! nothing is started that runs already.
+//! Scripts: a node that says that it holds nothing runs nothing, an exclusive script never runs on two boxes,
+//! and nothing is started that runs already.
 
 use crosswire::config::SafetyRule;
 use crosswire::pair::{GroupId, Side};
@@ -13,8 +13,8 @@ impl World {
     /// A script begins to start.
     pub(in super::super) fn script_starts(&mut self, side: Side, group: GroupId, script: u8) {
         let is_running = |side: Side| self.boxes[side.index()].services[group.index()].contains(script);
-        // No lease ends a script: where it has to be certain that it runs nowhere else, nothing excuses that
-        // it does, but the split that a watchdog leaves.
+        // No lease ends a script: if it must run nowhere else, only the split that a watchdog leaves excuses
+        // that it does.
         let policy = self.group_policy(side, group);
         let taken = self.watch.taken[side.index()][group.index()];
         let is_split =
@@ -34,7 +34,7 @@ impl World {
         self.boxes[side.index()].services[group.index()].insert(script);
     }
 
-    /// Addresses come: everything that comes before them runs.
+    /// Addresses come: every script that comes before them runs.
     pub(in super::super) fn check_before(&mut self, side: Side, group: GroupId) {
         let services = &self.boxes[side.index()].services[group.index()];
         let missing = (0..self.setup.before[group.index()]).find(|script| !services.contains(*script));
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// What a kernel has of a group is whole: where its addresses are its routes are too.
+    /// A kernel has a group as a whole: its addresses and its routes.
     pub(in super::super) fn check_routes(&mut self, side: Side) {
         let kernel = &self.boxes[side.index()].kernel;
         let is_without =
@@ -60,7 +60,7 @@ impl World {
     fn should_wait(&self, taker: Side, group: GroupId) -> bool {
         let (holder, index) = (taker.peer(), group.index());
         let reason = self.watch.taken[taker.index()][index].map(|(_, reason)| reason);
-        // What it has heard since it took the group came too late to wait for.
+        // News that came after it took the group came too late to wait for.
         let heard_at = self.watch.heard_before[taker.index()][index];
         let since =
             self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
@@ -72,7 +72,7 @@ impl World {
         is_by_lease && is_working && !self.watch.is_unstopped[holder.index()][index] && !is_peer_off
     }
 
-    /// After a turn: what a node does not hold runs on its box no more.
+    /// After a turn: no script of a group that the node does not hold runs on its box.
     pub(in super::super) fn check_scripts(&mut self, side: Side) {
         if self.node(side).is_none() {
             return;

@@ -44,7 +44,7 @@ impl LineEvidence {
         }
     }
 
-    /// They are down, having been believed.
+    /// Whether they dropped after they had been believed.
     pub fn has_dropped(&self) -> bool {
         self.dropped_at.is_some()
     }
@@ -127,7 +127,8 @@ impl World {
         !lines.is_on && dropped.since(read) < timing.dead_after && !is_alive
     }
 
-    /// How long the silence of a box has to last whose lines have dropped: it may have been heard since.
+    /// How long the silence of a box whose lines have dropped has to last: it may have been heard since the
+    /// drop.
     fn power_loss_wait(&self, side: Side) -> Span {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
@@ -138,12 +139,12 @@ impl World {
         self.longest_late_after(side) + outlived.unwrap_or_default()
     }
 
-    /// When the lines of some cable dropped that are down, by the box's own clock.
+    /// When the lines of a cable that are down now dropped, by the box's own clock.
     pub(super) fn lines_dropped_at(&self, side: Side) -> Option<Instant> {
         self.watch.hearing[side.index()].lines.iter().filter_map(|lines| lines.dropped_at).max()
     }
 
-    /// No silence counts that is shorter than what either node goes by.
+    /// A silence shorter than either node's dead_after does not count.
     fn check_drift(&mut self, side: Side, reason: TakeReason) {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
@@ -167,7 +168,7 @@ impl World {
         }
     }
 
-    /// What the rules of a group ask for before it is taken from a peer that is silent.
+    /// Checks what the rules of a group ask for before it is taken from a silent peer.
     pub(super) fn check_waits(&mut self, side: Side, group: GroupId, reason: TakeReason) {
         self.check_drift(side, reason);
         let is_by_silence = is_by_silence(reason);
@@ -205,7 +206,8 @@ impl World {
         }
     }
 
-    /// Nothing is taken on the silence of a wire that is known to be deaf, whichever agent has found it out.
+    /// Nobody takes a group on the silence of a wire that is known to be deaf, whichever agent has found that
+    /// out.
     pub(super) fn check_deafness(&mut self, side: Side, group: GroupId, reason: TakeReason) {
         let is_filtered = self.home().is_some_and(|home| self.links[home.index()].is_filtered[side.index()]);
         let is_by_probe = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
@@ -218,9 +220,9 @@ impl World {
         }
     }
 
-    /// Silence is no proof for this group: its rule asks for a fence, or only one box may run it. A watchdog
-    /// proves that a box which hangs runs nothing any more. A peer that lives behind the cut and serves on
-    /// pets it: that is the one split that is left.
+    /// Whether silence is no proof for this group: its rule asks for a fence, or only one box may run it. A
+    /// watchdog proves that a hung box runs nothing any more. Only a peer that lives behind the cut pets its
+    /// watchdog and serves on: that split is left.
     pub(super) fn needs_proof(&self, taker: Side, group: GroupId) -> bool {
         let policy = &self.policy().groups[group.index()];
         let holder = taker.peer().index();
@@ -230,15 +232,16 @@ impl World {
         policy.safety == SafetyRule::Fence || (policy.is_exclusive && !is_left_to_watchdog)
     }
 
-    /// The peer's box had no power at some instant since it was last heard: nothing runs there that ran then.
+    /// Whether the peer's box had no power at some instant since it was last heard: nothing from before runs
+    /// there.
     fn was_dark_since_heard(&self, side: Side) -> bool {
         let hearing = &self.watch.hearing[side.index()];
         let dark_until = self.boxes[side.peer().index()].powers.bad_until(self.now);
         dark_until >= hearing.heard_at.unwrap_or(hearing.started_at)
     }
 
-    /// All release mechanisms have had their time, from the peer's last beat or from when it said that it
-    /// cannot serve.
+    /// Whether all release mechanisms have had their time since the peer's last beat, or since it said that
+    /// it cannot serve.
     fn has_lease_passed(&self, side: Side) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
@@ -255,7 +258,7 @@ impl World {
     }
 }
 
-/// The peer itself has said nothing that allows it.
+/// Whether the takeover rests on silence: the peer itself has said nothing that allows it.
 pub(super) fn is_by_silence(reason: TakeReason) -> bool {
     match reason {
         TakeReason::Dead | TakeReason::Jeopardy | TakeReason::ColdStart => true,
