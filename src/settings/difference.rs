@@ -1,4 +1,4 @@
-//! What two versions of a configuration differ in, and which of that a running daemon can change.
+//! The differences between two versions of a configuration, and which of them a running daemon can apply.
 
 use crosswire::config::{Failback, GroupPolicy, PathTiming, Policy};
 use crosswire::quorum::timing;
@@ -14,7 +14,7 @@ use super::{GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddre
 pub struct Change {
     /// In words.
     pub text: String,
-    /// Only a restart can bring it about.
+    /// Whether it needs a restart.
     pub needs_restart: bool,
 }
 
@@ -23,7 +23,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut found = Found(Vec::new());
     let device = |(old, new): (&PathSettings, &PathSettings)| old.device != new.device;
     let are_paths_other = old.paths.len() != new.paths.len() || old.paths.iter().zip(&new.paths).any(device);
-    // Groups that come or go would be somebody else's in the beats of a node that has not heard of it yet.
+    // In a beat, a node that has not heard of new or removed groups yet would take one group for another.
     let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
     let are_groups_other =
         old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
@@ -84,7 +84,7 @@ impl Found {
         }
     }
 
-    /// Values of these keys, of which either list may lack the last.
+    /// Compares the values of these keys; either list may lack the last ones.
     fn values(&mut self, of: &str, keys: &[&str], old: &[String], new: &[String]) {
         for (key, (old, new)) in keys.iter().zip(old.iter().zip(new)).filter(|(_, (old, new))| old != new) {
             self.add(format!("{of}{key} was {old}, is {new}"), false);
@@ -101,7 +101,7 @@ impl Found {
             if let Some(old) = old.scripts.iter().find(|old| old.is_same(script)) {
                 self.values(&of, &SCRIPT_KEYS, &script_values(old), &script_values(script));
             } else if old.scripts.iter().any(|old| old.label() == script.label()) {
-                // They may hold a password.
+                // Parameters may hold a password.
                 self.add(format!("{of}has other parameters"), false);
             }
         }
@@ -159,7 +159,7 @@ fn times(timing: PathTiming) -> [String; 3] {
     [timing.interval, timing.late_after, timing.dead_after].map(exact)
 }
 
-/// What is said of a group beside what it holds; `names` are those of the nodes.
+/// The rules of a group, as text; `names` are those of the nodes.
 fn rules(group: &GroupSettings, policy: &GroupPolicy, names: &[String; 2]) -> [String; 5] {
     let failback = match policy.failback {
         Failback::Manual => "manual".to_string(),
@@ -178,7 +178,7 @@ fn rules(group: &GroupSettings, policy: &GroupPolicy, names: &[String; 2]) -> [S
 const SCRIPT_KEYS: [&str; 6] =
     ["start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
 
-/// The last three only of one that is watched.
+/// The values of a script; the last three only if it has a monitor.
 fn script_values(script: &Script) -> Vec<String> {
     let mut values = vec![exact(script.start_timeout), exact(script.stop_timeout)];
     match script.monitor {
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    /// How long after its last word a box is reset was told to the peer when the watchdog was armed.
+    /// The peer was told when the watchdog was armed how long after its last beat the box is reset.
     #[test]
     fn beside_a_watchdog_only_a_restart_makes_beats_slower() {
         let watched = format!("{TEXT}[watchdog]\ndevice = '/dev/watchdog'\ntimeout = '2s'\n");

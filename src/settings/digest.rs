@@ -12,7 +12,7 @@ use super::{GroupSettings, Monitor, PathDevice, Settings, StopFailure};
 /// Computed once a run: not worth a table.
 static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
-/// Names the canonical form below; it changes with it, so that no two forms are ever compared.
+/// Names the canonical form below, and changes with that form, so that no two forms are ever compared.
 const FORM: &str = "crosswire 2";
 
 /// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files,
@@ -33,8 +33,8 @@ impl Write for Sum {
     }
 }
 
-/// One fact a line, words apart by spaces: names hold neither, and a script, which may hold spaces, comes
-/// last in its line; so no two configurations give the same text.
+/// Writes one fact a line, with spaces between words. Names hold neither, and a script, which may hold
+/// spaces, ends its line; so no two configurations give the same text.
 fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     let policy = &settings.policy;
     writeln!(out, "{FORM}")?;

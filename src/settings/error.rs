@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-/// Most errors that one file is told; whoever has more fixes these first.
+/// Most errors that are reported of one file.
 const MAX_ERRORS: usize = 50;
 /// Longest value that is quoted whole.
 const MAX_QUOTED_CHARS: usize = 60;
@@ -12,7 +12,7 @@ const MAX_QUOTED_CHARS: usize = 60;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}: {what}; {remedy}")]
 pub struct ConfigError {
-    /// What a program knows its kind by.
+    /// The name of its kind, for programs.
     pub code: &'static str,
     /// `FILE:LINE:COL`, or less.
     pub place: String,
@@ -22,7 +22,7 @@ pub struct ConfigError {
     pub remedy: String,
 }
 
-/// [`ConfigError::code`] of what the file itself shows.
+/// [`ConfigError::code`] of an error in the file itself.
 const FILE: &str = "file";
 
 impl ConfigError {
@@ -31,7 +31,7 @@ impl ConfigError {
         Self::of_texts(file, line, &what, &remedy)
     }
 
-    // Once, not for every kind of text.
+    // Compiled once, not for every type of text.
     fn of_texts(
         file: &Path,
         line: Option<usize>,
@@ -88,7 +88,7 @@ impl<'t> Report<'t> {
         self.add_texts(at, &what, &remedy);
     }
 
-    // Once, not for every kind of text.
+    // Compiled once, not for every type of text.
     #[inline(never)]
     fn add_texts(&mut self, at: usize, what: &dyn fmt::Display, remedy: &dyn fmt::Display) {
         let finding = Finding { at, what: what.to_string(), remedy: remedy.to_string() };

@@ -19,7 +19,7 @@ use super::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Watchdog};
 const MAX_FENCES: usize = 4;
 const DEFAULT_WATCHDOG: &str = "/dev/watchdog";
 const DEFAULT_WATCHDOG_TIMEOUT: Span = Span::from_s(10);
-/// Shorter ones are too coarse for a kernel that counts in seconds.
+/// Shortest timeout: the kernel counts in seconds, which is too coarse for less.
 const MIN_WATCHDOG_TIMEOUT: Span = Span::from_s(2);
 /// What a beat can announce, with room for a driver that rounds up.
 const MAX_WATCHDOG_TIMEOUT: Span = Span::from_s(120);
@@ -36,7 +36,7 @@ const PULSES: [(&str, ModemLine); 2] = [("rts", ModemLine::Rts), ("dtr", ModemLi
 const SENSES: [(&str, ModemLine); 3] =
     [("dsr", ModemLine::Dsr), ("dcd", ModemLine::Dcd), ("cts", ModemLine::Cts)];
 
-/// How a fence is written in the file.
+/// The methods of a fence, as the file names them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Program(Convention),
@@ -51,7 +51,7 @@ const KINDS: [(&str, Kind); 4] = [
     ("reset-cable", Kind::ResetCable),
 ];
 
-/// The watchdog as it is written, and where.
+/// Reads the watchdog, and where it stands.
 pub(super) fn read_watchdog(root: &Table<'_>, report: &mut Report<'_>) -> Option<At<Watchdog>> {
     let table = root.table("watchdog", report)?;
     table.refuse_unknown(&WATCHDOG_KEYS, report);
@@ -67,8 +67,8 @@ pub(super) fn read_watchdog(root: &Table<'_>, report: &mut Report<'_>) -> Option
     Some(At { at, value: Watchdog { device, timeout } })
 }
 
-/// A group with scripts is taken over when they must have stopped: a watchdog that ends them later would come
-/// too late.
+/// A group with scripts is taken over when they must have stopped; the watchdog must not fire later than
+/// that.
 pub(super) fn check_watchdog(
     watchdog: &At<Watchdog>,
     plans: &[Plan<'_>],
@@ -200,7 +200,7 @@ pub(super) fn check_fences(
 }
 
 impl Draft<'_> {
-    /// As it is used against the node on that side.
+    /// The fence as it is used against the node on that side.
     pub(super) fn against(&self, target: Side, nodes: &[Node<'_>; 2]) -> Fence {
         let [a, b] = nodes;
         let own = match target {

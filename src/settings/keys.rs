@@ -31,7 +31,8 @@ impl KeyFile {
         let text = std::str::from_utf8(&bytes);
         let wrong = |_| ConfigError::new(path, None, "is not text", "write lines `ID HEX`");
         let keys = text.map_err(wrong).and_then(|text| Self::parse(path, text));
-        // Nothing of it is left in a process that lives on. The compiler may not see that nobody reads it.
+        // This process lives on, so the secrets are overwritten; `black_box` hides from the compiler that
+        // nobody reads the zeroes.
         bytes.fill(0);
         std::hint::black_box(&bytes);
         keys
@@ -66,7 +67,7 @@ impl KeyFile {
     }
 }
 
-/// Reads a file that only its owner may.
+/// Reads a file that only its owner may read.
 fn read_private(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let wrong = |what: String, remedy: String| ConfigError::new(path, None, what, remedy);
     let unreadable = |error: std::io::Error| {
@@ -81,7 +82,7 @@ fn read_private(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let file = open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     check_private(path, &metadata)?;
-    // Room for all of it: a vector that grows leaves copies behind.
+    // Room for the whole file: a vector that grows leaves copies behind.
     let mut bytes = Vec::with_capacity(MAX_KEY_FILE_BYTES as usize + 64);
     file.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
@@ -93,7 +94,7 @@ fn read_private(path: &Path) -> Result<Vec<u8>, ConfigError> {
     Ok(bytes)
 }
 
-/// Without waiting, should somebody have put a pipe there.
+/// Opens without waiting, in case the file is a pipe.
 fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(bytes(place), 0);
     }
 
-    /// What is said of a file with this text and mode, with the file called `K`.
+    /// The result for a file with this text and mode; its path reads `K`.
     fn load(text: &str, mode: u32) -> Result<Vec<Key>, String> {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("key");

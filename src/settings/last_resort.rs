@@ -9,7 +9,7 @@ use crosswire::time::Span;
 pub struct Watchdog {
     /// `/dev/watchdog`
     pub device: PathBuf,
-    /// What the driver is asked for, in whole seconds; it may set something else.
+    /// What the driver is asked for, in whole seconds; it may set another timeout.
     pub timeout: Span,
 }
 
@@ -29,7 +29,7 @@ pub enum FenceMethod {
     Program {
         /// `/usr/sbin/fence_apc`
         program: PathBuf,
-        /// How it wants to be called.
+        /// How it is called.
         convention: Convention,
         /// What to do to the peer.
         action: FenceAction,

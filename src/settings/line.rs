@@ -3,12 +3,13 @@
 use crosswire::quorum::timing::{MAX_LINE_LOAD_PERMILLE, line_load_permille, line_time};
 use crosswire::time::Span;
 
-/// Speeds that are proposed: the divisors of a 16550 that are in use, and what USB adapters add.
+/// Speeds that messages propose: the usual divisors of a 16550, and those that USB adapters add.
 pub(super) const BAUDS: [u32; 14] = [
     1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600,
     1_000_000,
 ];
-/// Speeds that are taken too: further divisors of a 16550, and fast cards. Most have no constant in termios.
+/// Speeds that are accepted too: further divisors of a 16550, and those of fast cards. Most have no constant
+/// in termios.
 pub(super) const RARE_BAUDS: [u32; 6] = [14_400, 28_800, 76_800, 250_000, 2_000_000, 3_000_000];
 /// The slowest usual speed at which beats fill no more than their share, if there is one.
 pub(super) fn least_baud(bytes: u64, interval: Span) -> Option<u32> {
@@ -17,7 +18,7 @@ pub(super) fn least_baud(bytes: u64, interval: Span) -> Option<u32> {
     BAUDS.into_iter().find(is_enough)
 }
 
-/// The shortest interval, in steps of 10 ms, of which a beat fills no more than its share.
+/// The shortest interval, in steps of 10 ms, in which a beat fills no more than its share.
 pub fn least_interval(beat: Span) -> Span {
     let least_us = beat.as_us().saturating_mul(1_000).div_ceil(MAX_LINE_LOAD_PERMILLE);
     Span::from_ms(least_us.div_ceil(10_000).saturating_mul(10))

@@ -63,7 +63,7 @@ pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
     text_of(file, bytes)
 }
 
-/// Without waiting, should somebody have put a pipe there.
+/// Opens without waiting, in case the file is a pipe.
 fn open(file: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file)
 }
@@ -182,7 +182,7 @@ impl<'t> Draft<'t> {
         }
     }
 
-    /// What node `me` needs of a draft in which nothing is missing.
+    /// The settings of node `me`; `None` if the draft lacks something.
     fn settle(&self, file: &Path, me: Side, report: &Report<'_>) -> Option<Settings> {
         let nodes = self.nodes.as_ref()?;
         let names = nodes.each_ref().map(|node| node.name.value.to_string());
@@ -219,7 +219,7 @@ impl<'t> Draft<'t> {
         Some(settings)
     }
 
-    /// Everything that the box of `me` must have, each thing once.
+    /// Everything that node `me` must have, each thing once.
     fn needs(&self, me: Side, report: &Report<'_>) -> Vec<Need> {
         let device = |link: &Link<'_>| {
             let thing = |name: &str| match link.open_by(me)? {
@@ -261,7 +261,7 @@ impl<'t> Draft<'t> {
 }
 
 impl Draft<'_> {
-    /// What the box of `me` must have on a LAN.
+    /// The address that node `me` must have on a LAN.
     fn own_address(&self, link: &Link<'_>, me: Side) -> Option<At<Thing>> {
         let (_, At { at, .. }) = link.addresses().find(|(side, _)| *side == me)?;
         let PathDevice::Lan { interface, local, peer, .. } = link.open_by(me)? else { return None };
@@ -287,8 +287,8 @@ fn read_pair<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<&'t str> {
     Some(pair.value)
 }
 
-/// A file or directory by its full path, with what it is by default, and the remedy before and after that as
-/// an example.
+/// Reads the full path of a file or directory, or its default, which is also the example between the two
+/// halves of the remedy.
 fn read_place(
     root: &Table<'_>,
     [name, noun]: [&str; 2],
@@ -304,13 +304,13 @@ fn read_place(
     PathBuf::from(place.value)
 }
 
-/// How the daemon stands on its box.
+/// What `[system]` says of the daemon on its box.
 struct System<'t> {
-    /// It goes before everything else.
+    /// It runs before everything else.
     is_realtime: bool,
-    /// Whose members may ask.
+    /// The group whose members may ask.
     group: Option<At<&'t str>>,
-    /// Where a byte resets the box.
+    /// The file in which a `b` resets the box.
     reset: Option<At<PathBuf>>,
 }
 
@@ -324,7 +324,8 @@ fn read_system<'t>(root: &Table<'t>, report: &mut Report<'_>) -> System<'t> {
     System { is_realtime, group, reset: fencing::read_device(&table, "reset", report) }
 }
 
-/// The witnesses, and what to do with a doubtful peer: with a witness it is asked, without one nothing moves.
+/// Reads the witnesses, and what to do with a doubtful peer. By default a witness is asked, and without one
+/// nothing moves.
 fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, InJeopardy) {
     let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold) };
     table.refuse_unknown(&QUORUM_KEYS, report);
@@ -357,7 +358,7 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
     own
 }
 
-/// Where the core finds each group's addresses: on the interfaces of which LAN paths.
+/// Tells the policy on the interfaces of which LAN paths each group has addresses.
 fn place_groups(settings: &mut Settings) {
     let Settings { groups, paths, policy, .. } = settings;
     let ids: Vec<_> = policy.path_ids().collect();
@@ -372,8 +373,8 @@ fn place_groups(settings: &mut Settings) {
     }
 }
 
-/// Every interface that matters, once: those that hold a VIP first, then those that are tracked, then those
-/// of the LAN paths.
+/// Every interface that matters, once: first those of service addresses, then those that are tracked, then
+/// those of the LAN paths.
 fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String> {
     let vips = groups.iter().flat_map(|group| &group.addresses).map(|address| &address.interface);
     let tracked = groups.iter().flat_map(|group| &group.tracked);
@@ -390,7 +391,7 @@ fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String
     interfaces
 }
 
-/// How many interfaces a beat speaks of, on the box that has more of them.
+/// How many interfaces a beat reports, on the box that has more of them.
 fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>], nodes: &[Node<'_>; 2]) -> usize {
     let on = |side: Side| {
         let node = &nodes[side.index()];

@@ -65,7 +65,7 @@ pub struct Settings {
     pub names: [String; 2],
     /// The key file, not yet read.
     pub key_file: PathBuf,
-    /// Where it is kept what the operator said.
+    /// The directory in which the operator's standby and maintenance are kept.
     pub state: PathBuf,
     /// The program that is told what changes.
     pub notify: Option<PathBuf>,
@@ -73,13 +73,13 @@ pub struct Settings {
     pub paths: Vec<PathSettings>,
     /// The groups, in the order of [`Policy::groups`].
     pub groups: Vec<GroupSettings>,
-    /// Both processes run before everything else on the box.
+    /// Whether both processes run before everything else on the box.
     pub is_realtime: bool,
-    /// Whose members may ask what goes on, where it is not the usual group.
+    /// The group whose members may ask what goes on, if it is not the usual one.
     pub group: Option<String>,
-    /// Where a `b` resets this box at once: `/proc/sysrq-trigger`.
+    /// The file in which a `b` resets this box at once: `/proc/sysrq-trigger`.
     pub reset: Option<PathBuf>,
-    /// The watchdog, where one is wanted.
+    /// The watchdog, if one is wanted.
     pub watchdog: Option<Watchdog>,
     /// How the peer can be fenced, in the order in which it is tried.
     pub fences: Vec<Fence>,
@@ -97,7 +97,7 @@ pub struct Settings {
 /// One path as this node sees it.
 #[derive(Clone, Debug)]
 pub struct PathSettings {
-    /// What status and logs call it: `serial`, `lan`, from the second of a kind on `serial2`, `lan2`.
+    /// Its name in status and logs: `serial`, `lan`; from the second of a kind on `serial2`, `lan2`.
     pub name: String,
     /// How to open it.
     pub device: PathDevice,
@@ -132,8 +132,8 @@ impl Settings {
     /// Reads and checks `file` for this box: the node called `node`, or else what `uname -n` says.
     ///
     /// # Errors
-    /// Everything that is wrong with the file, at once, in the order of the file, or that cannot be on this
-    /// box. Things that the box lacks are not among it: see [`Settings::absent`].
+    /// Everything that is wrong with the file, or impossible on this box, at once and in the order of the
+    /// file. Things that the box lacks are no errors: see [`Settings::absent`].
     pub fn load(file: &Path, node: Option<&str>) -> Result<Self, Vec<ConfigError>> {
         let wanted = match node {
             Some(name) => nodes::Wanted::Asked(name.to_string()),
@@ -169,8 +169,8 @@ impl Settings {
         self.needs.iter().filter_map(needs::Need::lack).collect()
     }
 
-    /// What of that no waiting mends, since the box has something else in its place, or a device that is no
-    /// port for us: `run` does not start either.
+    /// The part of [`Settings::absent`] that no waiting mends: the box has something else in its place, or a
+    /// device that cannot be a port of ours. `run` does not start then.
     pub fn contradicted(&self) -> Vec<ConfigError> {
         self.needs.iter().filter_map(needs::Need::contradiction).collect()
     }
@@ -192,8 +192,8 @@ impl Settings {
     }
 
     /// By group, for how long nobody may serve it before that is a fault: while nothing is seen to move, and
-    /// at all. The slowest takeover, from when the peer counts as silent, with a peer that hangs behind a
-    /// full cable and the fences, if it has to wait for them.
+    /// at most. The first is the slowest takeover: detection, the release mechanisms of a hung peer, and the
+    /// fences if the group waits for them. The second adds the longest move of its scripts.
     pub fn bounds(&self) -> Vec<[Span; 2]> {
         let proof = self.proof();
         let fences = self.fences.iter().fold(Span::ZERO, |sum, fence| sum + fence.timeout);
@@ -206,7 +206,7 @@ impl Settings {
         groups.map(bound).collect()
     }
 
-    /// When the watchdog has reset a box that hangs, reckoned from its last beat; zero without one.
+    /// The longest time from the last beat of a hung box until the watchdog has reset it; zero without one.
     pub fn watchdog_bound(&self) -> Span {
         let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval());
         self.watchdog.as_ref().map_or(Span::ZERO, bound)

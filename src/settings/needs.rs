@@ -1,5 +1,5 @@
-//! What the configuration names and this box may lack: found by `check`, no reason for `run` not to start,
-//! unless the box has something else in its place.
+//! What the configuration names and this box may lack. `check` finds it; `run` starts all the same, unless
+//! the box has something else in its place.
 
 use std::fs;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ pub struct Need {
 pub(super) enum Thing {
     /// A network interface.
     Interface(String),
-    /// An interface that takes such addresses.
+    /// An interface that takes addresses of this family.
     Family(String, IpAddr),
     /// An address of our own on a LAN.
     Address {
@@ -37,7 +37,7 @@ pub(super) enum Thing {
         interface: String,
         /// Ours.
         own: IpAddr,
-        /// The peer's, and what the peer is called.
+        /// The peer's, and the peer's name.
         peer: (IpAddr, String),
         /// Addresses of the groups, which come and go.
         served: Vec<IpAddr>,
@@ -59,8 +59,7 @@ pub(super) enum Thing {
 }
 
 impl Need {
-    /// What is the matter with it now, if anything, and has not been said before anything else: see
-    /// [`Need::error`].
+    /// What the box lacks of it now, if anything; errors come from [`Need::error`] instead.
     pub(super) fn lack(&self) -> Option<ConfigError> {
         if self.error().is_some() { None } else { self.said() }
     }
@@ -84,7 +83,7 @@ impl Need {
         Some(ConfigError::at(self.code(), &self.place, what, remedy))
     }
 
-    /// What a program knows the kind of thing by.
+    /// The name of its kind, for programs.
     const fn code(&self) -> &'static str {
         match &self.what {
             Thing::Interface(_) => "interface",
@@ -100,13 +99,13 @@ impl Need {
         }
     }
 
-    /// What no box may start with: a witness that it would find wherever it is cut off.
+    /// An error with which no box may start: a witness that it would see even when it is cut off.
     pub(super) fn error(&self) -> Option<ConfigError> {
         if matches!(self.what, Thing::Witness(_)) { self.said() } else { None }
     }
 
-    /// What nothing that comes late can mend: an interface that has addresses, but not ours; a device that is
-    /// no port for us.
+    /// A lack that waiting cannot mend: an interface that has addresses, but not ours; a device that cannot
+    /// be a port of ours.
     pub(super) fn contradiction(&self) -> Option<ConfigError> {
         let is_here = match &self.what {
             Thing::Address { interface, own, served, .. } => has_others(interface, *own, served),
@@ -124,7 +123,7 @@ impl Need {
     }
 }
 
-/// Whether an interface has addresses that are no group's, and the box not this one.
+/// Whether an interface has addresses that are no group's, while the box lacks `own`.
 fn has_others(interface: &str, own: IpAddr, served: &[IpAddr]) -> bool {
     let is_settled =
         |ip: &IpAddr| ip.is_ipv4() == own.is_ipv4() && !is_link_local(*ip) && !served.contains(ip);
@@ -183,14 +182,14 @@ fn lack_of_device(path: &Path) -> Option<(String, String)> {
     Some((what, "plug it in, or set serial in the node's table if it differs here".to_string()))
 }
 
-/// A port that is there, and must not be used.
+/// Why a port that is there must not be used.
 fn unfit(path: &Path, baud: u32) -> Option<(String, String)> {
     let (reason, _) = fit::refusal(path, &fs::metadata(path).ok()?, baud)?;
     let (what, remedy) = plain::cut(&reason, ": ")?;
     Some((what.to_string(), remedy.to_string()))
 }
 
-/// Opening it would start it.
+/// Only looks: opening a watchdog would start it.
 fn lack_of_watchdog(path: &Path) -> Option<(String, &'static str)> {
     let is_there = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
     let remedy = "load its driver (softdog where there is no hardware), or name another device";
@@ -202,7 +201,7 @@ fn lack_of_group(name: &str) -> Option<(String, &'static str)> {
     names::group(name).is_none().then_some((what, "make it with `groupadd -r`, or name another one"))
 }
 
-/// Whatever it is, it is only written to when it is needed.
+/// Only looks: the file is written to only when the box has to be reset.
 fn lack_of_reset(path: &Path) -> Option<(String, &'static str)> {
     let error = fs::metadata(path).err()?;
     let what =
@@ -210,7 +209,7 @@ fn lack_of_reset(path: &Path) -> Option<(String, &'static str)> {
     Some((what, "use \"/proc/sysrq-trigger\" (a kernel with CONFIG_MAGIC_SYSRQ)"))
 }
 
-/// What it takes beyond that is found out by `fence --test`.
+/// Only looks whether it is there: `fence --test` finds out the rest.
 fn lack_of_fence(path: &Path) -> Option<(String, &'static str)> {
     let error = fs::metadata(path).err()?;
     let what =
@@ -218,7 +217,7 @@ fn lack_of_fence(path: &Path) -> Option<(String, &'static str)> {
     Some((what, "install it or plug it in, and try it with `crosswire fence --test`"))
 }
 
-/// The first that is there has to be executable.
+/// The first of the paths that exists has to be executable.
 fn lack_of_program(paths: &[PathBuf]) -> Option<(String, &'static str)> {
     let found = paths.iter().map(|path| (path, fs::metadata(path)));
     let mut missing = Vec::new();

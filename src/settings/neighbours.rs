@@ -32,8 +32,8 @@ pub fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || addresses_of_box().iter().any(|(_, own, _)| *own == ip)
 }
 
-/// Where this box has a service address on an interface on which no group has it: `lo`, for a balancer, or
-/// somebody's mistake. The box answers for it there, whoever serves.
+/// Service addresses that this box has on an interface on which no group has them: on `lo`, for a balancer,
+/// or by mistake. The box answers for them there, whoever serves.
 pub fn misplaced(groups: &[GroupSettings], box_has: &[(String, IpAddr, IpAddr)]) -> Vec<(IpAddr, String)> {
     let all = || groups.iter().flat_map(|group| &group.addresses);
     let is_misplaced = |interface: &str, ip: IpAddr| {
@@ -73,7 +73,7 @@ fn bits(ip: IpAddr) -> u128 {
 pub fn takes(interface: &str, ip: IpAddr) -> bool {
     let (family, switch) = if ip.is_ipv4() { ("ipv4", "forwarding") } else { ("ipv6", "disable_ipv6") };
     let said = fs::read(format!("/proc/sys/net/{family}/conf/{interface}/{switch}"));
-    // Where nothing can be read, nothing is known.
+    // If nothing can be read, nothing is known.
     said.map_or(!Path::new("/proc/sys/net").exists(), |said| ip.is_ipv4() || said.starts_with(b"0"))
 }
 
@@ -100,8 +100,8 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
     }
 }
 
-/// Another interface of this box that is in the LAN of this one too, by its addresses or as a macvlan beside
-/// it, and that answers ARP for every address of the box.
+/// Another interface of this box in the same LAN, by its addresses or as a macvlan, that answers ARP for
+/// every address of the box.
 pub fn answers_beside(interface: &str) -> Option<String> {
     let all: Vec<InterfaceAddress> = getifaddrs().map(Iterator::collect).unwrap_or_default();
     let of = |name: &str| {
@@ -117,12 +117,12 @@ pub fn answers_beside(interface: &str) -> Option<String> {
     others.into_iter().find(|name| answers_for_all(name) && is_beside(name)).map(str::to_owned)
 }
 
-/// Without the label of an address.
+/// The interface, without the label of an address.
 fn device_of(found: &InterfaceAddress) -> &str {
     found.interface_name.split(':').next().unwrap_or_default()
 }
 
-/// An IPv4 address and its mask, where ARP finds it.
+/// An IPv4 address and its mask, if ARP finds it.
 fn network_of(found: &InterfaceAddress) -> Option<(u32, u32)> {
     let bits = |storage: Option<SockaddrStorage>| Some(storage?.as_sockaddr_in()?.ip().to_bits());
     let is_asked = found.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_BROADCAST)
@@ -130,14 +130,14 @@ fn network_of(found: &InterfaceAddress) -> Option<(u32, u32)> {
     Some((bits(found.address)?, bits(found.netmask)?)).filter(|_| is_asked)
 }
 
-/// One address alone is no network.
+/// Whether both are in one network; a single address is none.
 fn are_one_network((a, mask): (u32, u32), (b, other): (u32, u32)) -> bool {
     let narrow = mask | other;
     narrow != u32::MAX && a & narrow == b & narrow
 }
 
-/// One is a macvlan of the other, or both are of the same one. A VLAN has a lower interface too, and is
-/// another LAN.
+/// Whether one is a macvlan of the other, or both are of the same interface. A VLAN has a lower interface
+/// too, but is another LAN.
 fn are_macvlans(sys: &Path, a: &str, b: &str) -> bool {
     let read = |name: &str, file| fs::read_to_string(sys.join(name).join(file)).unwrap_or_default();
     let lower = |name: &str| {
@@ -148,7 +148,8 @@ fn are_macvlans(sys: &Path, a: &str, b: &str) -> bool {
     !a.is_empty() && a == b
 }
 
-/// `arp_ignore`, of which the kernel takes the larger one of the interface and of all.
+/// Whether the interface answers for all addresses of the box. The kernel takes the larger `arp_ignore` of
+/// the interface and of `all`.
 fn answers_for_all(interface: &str) -> bool {
     ["all", interface].iter().all(|name| {
         fs::read(format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore"))
@@ -156,8 +157,8 @@ fn answers_for_all(interface: &str) -> bool {
     })
 }
 
-/// By the routes of the kernel (`/proc/net/route`: Iface, Destination, Gateway, Flags, RefCnt, Use, Metric,
-/// Mask; in hexadecimal, network byte order in a word of this machine).
+/// Whether the network has room for two only, by the kernel's routes (`/proc/net/route`: Iface, Destination,
+/// Gateway, Flags, RefCnt, Use, Metric, Mask; in hexadecimal, network byte order in a word of this machine).
 fn is_for_two(routes: &str, interface: &str, local: Ipv4Addr) -> bool {
     let longest = routes.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -170,16 +171,16 @@ fn is_for_two(routes: &str, interface: &str, local: Ipv4Addr) -> bool {
     longest.max().is_some_and(|longest| longest >= V4_FOR_TWO)
 }
 
-/// By the neighbours of the kernel (`/proc/net/arp`: IP, type, flags, MAC, mask, device): the peer is one,
-/// and nobody else.
+/// Whether the peer is the only neighbour, by the kernel's table (`/proc/net/arp`: IP, type, flags, MAC,
+/// mask, device).
 fn is_only_neighbour(neighbours: &str, interface: &str, peer: IpAddr) -> bool {
     let there = neighbours.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     let mut there = there.filter(|words| words.last() == Some(&interface)).peekable();
     there.peek().is_some() && there.all(|words| words.first().and_then(|ip| ip.parse().ok()) == Some(peer))
 }
 
-/// By the addresses of the kernel (`/proc/net/if_inet6`: address, index, prefix length, scope, flags,
-/// interface; hexadecimal).
+/// The same for IPv6, by the kernel's addresses (`/proc/net/if_inet6`: address, index, prefix length, scope,
+/// flags, interface; hexadecimal).
 fn is_for_two_v6(addresses: &str, interface: &str, local: &str) -> bool {
     addresses.lines().any(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();

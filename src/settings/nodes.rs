@@ -25,11 +25,11 @@ pub(super) struct Node<'t> {
     pub(super) interface: Vec<At<&'t str>>,
     /// What groups call an interface, and what it is called here.
     pub(super) interface_names: Vec<[At<&'t str>; 2]>,
-    /// What a fence has to be told in order to fence it.
+    /// Options that a fence needs to fence this node.
     pub(super) fence: Vec<At<&'t str>>,
 }
 
-/// By what name this box was looked up.
+/// How this box is looked up.
 pub(super) enum Wanted {
     /// `--node NAME`
     Asked(String),
@@ -96,14 +96,14 @@ fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Nod
 }
 
 impl Node<'_> {
-    /// What this box calls an interface that groups call so.
+    /// This node's name for an interface that groups call `name`.
     pub(super) fn local<'n>(&'n self, name: &'n str) -> &'n str {
         let own = self.interface_names.iter().find(|[common, _]| common.value == name);
         own.map_or(name, |[_, own]| own.value)
     }
 }
 
-/// `{ eth1 = "enp2s0" }`. What was two interfaces cannot be one here.
+/// Reads `{ eth1 = "enp2s0" }`. Two names cannot become one interface.
 fn read_interface_names<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Vec<[At<&'t str>; 2]> {
     let names =
         table.table("interface_names", report).map(|names| names.all_texts(report)).unwrap_or_default();
@@ -128,7 +128,7 @@ pub(super) fn check_interfaces(interfaces: &[At<&str>], report: &mut Report<'_>)
     }
 }
 
-/// `KEY=VALUE`, as both conventions hand it on: one a line, or as a variable.
+/// Checks that options are `KEY=VALUE`; the conventions pass them as lines or as variables.
 pub(super) fn check_options(options: &[At<&str>], report: &mut Report<'_>) {
     for option in options {
         let is_key =
@@ -153,8 +153,8 @@ fn read_address(text: At<&str>, report: &mut Report<'_>) -> At<Option<IpAddr>> {
     text.map(|_| address.map(|ip| ip.to_canonical()))
 }
 
-/// Which of the two this box is, capital letters or not, as in all names of hosts; an error that lists both
-/// names if it is neither.
+/// Which of the two nodes this box is. Capital letters do not matter, as in all host names. If it is neither,
+/// the error lists both names.
 pub(super) fn choose(
     nodes: &[Node<'_>; 2],
     wanted: &Wanted,

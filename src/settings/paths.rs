@@ -30,7 +30,7 @@ const LINKS: [(&str, bool); 2] = [("switched", false), ("crossover", true)];
 struct Section<'t> {
     /// The device, or the interface.
     device: Option<At<&'t str>>,
-    /// Whether nothing was wrong with it: a device that it lacks is then really missing.
+    /// Whether nothing was wrong with it: only then does a missing device count.
     is_sound: bool,
     /// The baud, or the port.
     rate: At<u32>,
@@ -134,8 +134,8 @@ const fn default_rate(kind: PathKind) -> u32 {
     }
 }
 
-/// Puts the sections of one kind together with what the nodes say. A kind of which only the nodes speak needs
-/// no section.
+/// Joins the sections of one kind with what the nodes say. A kind needs no section if the nodes say
+/// everything.
 fn join<'t>(
     kind: PathKind,
     sections: &[Section<'t>],
@@ -168,7 +168,7 @@ fn join<'t>(
     (0..count).map(link).collect()
 }
 
-/// Where a node speaks of its paths of this kind, in order.
+/// Where a node names its paths of this kind, in order.
 fn places(kind: PathKind, node: &Node<'_>) -> Vec<usize> {
     match kind {
         PathKind::Serial => node.serial.iter().map(|device| device.at).collect(),
@@ -238,7 +238,7 @@ fn check_count(links: &[Link<'_>], root: &Table<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// Reports devices that cannot be, and those that one node uses twice.
+/// Reports impossible devices, and those that one node uses twice.
 fn check_devices(links: &[Link<'_>], report: &mut Report<'_>) {
     for side in [Side::A, Side::B] {
         let mut seen: Vec<&str> = Vec::new();
@@ -275,7 +275,7 @@ fn check_families(links: &[Link<'_>], report: &mut Report<'_>) {
 }
 
 impl Link<'_> {
-    /// How long a beat of `bytes` occupies it; nothing on a LAN.
+    /// How long a beat of `bytes` occupies it; zero on a LAN.
     pub(super) fn beat(&self, bytes: u64) -> Span {
         match self.kind {
             PathKind::Serial => line_time(bytes, self.rate.value),
@@ -291,7 +291,7 @@ impl Link<'_> {
             && self.times.check(beat, report)
     }
 
-    /// As the decision wants it.
+    /// The path as the decision needs it.
     pub(super) fn policy(&self) -> PathPolicy {
         PathPolicy { kind: self.kind, timing: self.times.timing() }
     }
@@ -328,7 +328,7 @@ impl Link<'_> {
         self.is_crossover
     }
 
-    /// Whether it is a cable from box to box that one node calls by its one of these names.
+    /// Whether it is a cable from box to box on one of these interfaces, by the node that owns the name.
     pub(super) fn is_crossover_on(&self, interfaces: [&str; 2]) -> bool {
         let is_there = |(end, name): (&End<'_>, &str)| end.device.is_some_and(|device| device.value == name);
         self.is_crossover && self.ends.iter().zip(interfaces).any(is_there)

@@ -22,7 +22,7 @@ pub struct Route {
     pub prefix: u8,
     /// The gateway.
     pub via: IpAddr,
-    /// The service address from which packets come that choose no other.
+    /// The source address of packets that choose no other: a service address.
     pub src: IpAddr,
     /// Zero for the kernel's default.
     pub metric: u32,
@@ -30,7 +30,7 @@ pub struct Route {
     pub interface: String,
 }
 
-/// As written, with what was left out; without the interface, which may differ on each box.
+/// As in the file, with defaults filled in; without the interface, which may differ on each box.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.prefix {
@@ -42,7 +42,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// What a route needs to know of an address of its group.
+/// An address of the group, as far as a route needs it.
 #[derive(Clone, Copy)]
 pub(super) struct Anchor<'t> {
     pub(super) ip: IpAddr,
@@ -50,7 +50,7 @@ pub(super) struct Anchor<'t> {
     pub(super) interface: Option<&'t str>,
 }
 
-/// A route of which this box's interface is not settled yet.
+/// A route whose interface on this box is not settled yet.
 #[derive(Clone, Copy)]
 pub(super) struct Draft<'t> {
     to: IpAddr,
@@ -76,7 +76,7 @@ pub(super) fn read<'t>(
 }
 
 impl<'t> Draft<'t> {
-    /// With the address by which the gateway is reached, and a source.
+    /// The route with the address that reaches the gateway, and a source.
     fn placed(self, addresses: &[Anchor<'t>]) -> Result<Self, (&'static str, &'static str)> {
         let named = addresses.iter().find(|address| Some(address.ip) == self.src);
         if self.src.is_some() && named.is_none() {
@@ -95,23 +95,23 @@ impl<'t> Draft<'t> {
         Ok(Self { src: self.src.or(Some(anchor.ip)), anchor: Some(*anchor), ..self })
     }
 
-    /// A gateway of the link itself is reached from any address there; one that stands alone says nothing of
-    /// its network.
+    /// Whether the gateway may be reached through an address. A link-local gateway is reached through any
+    /// address of the link; an address without a network may reach any gateway.
     fn may_reach(&self, address: &Anchor<'_>) -> bool {
         let is_alone = address.prefix == longest_prefix(address.ip);
         let is_of_link = matches!(self.via, IpAddr::V6(via) if via.is_unicast_link_local());
         address.ip.is_ipv4() == self.via.is_ipv4() && (is_alone || is_of_link)
     }
 
-    /// As the guard wants it; `lan` is this node's interface for addresses that name none, `local` what it
-    /// calls the others.
+    /// The route as the guard needs it; `lan` is this node's interface for addresses that name none, `local`
+    /// its names for the others.
     pub(super) fn settings(&self, lan: Option<&str>, local: impl Fn(&str) -> String) -> Option<Route> {
         let interface = self.anchor?.interface.map(local).or_else(|| lan.map(str::to_string))?;
         let Self { to, prefix, via, src, metric, .. } = *self;
         Some(Route { to, prefix, via, src: src?, metric, interface })
     }
 
-    /// The kernel has room for one of them.
+    /// Whether the kernel has room for only one of them.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.to, self.prefix, self.metric) == (other.to, other.prefix, other.metric)
     }
@@ -169,7 +169,7 @@ fn is_in(ip: IpAddr, of: IpAddr, prefix: u8) -> bool {
     ip.is_ipv4() == of.is_ipv4() && network_of(ip, prefix) == network_of(of, prefix)
 }
 
-/// The address, from the left.
+/// The bits of an address, left-aligned.
 fn network_bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,

@@ -26,17 +26,17 @@ const FORMS: &str =
     "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
 const KEYS: [&str; 8] =
     ["run", "shared", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
-/// A script is not looked at more often.
+/// Shortest interval of a monitor.
 const MIN_MONITOR: Span = Span::from_s(1);
 const DEFAULT_MONITOR_TIMEOUT: Span = Span::from_s(20);
 const DEFAULT_FAILURES: u8 = 2;
 const DEFAULT_RESTARTS: u8 = 3;
-/// Most failures or restarts that can be asked for.
+/// Highest count of failures or restarts.
 const MAX_COUNT: u32 = 100;
-/// What says that a script is not looked at, where the others of its group are.
+/// Switches the monitor of one script off, while the others of its group have one.
 pub(super) const NEVER: &str = "never";
 
-/// How long each action may take, and how the script is watched.
+/// How long each action may take, and how the script is monitored.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
     start: Span,
@@ -50,7 +50,7 @@ pub(super) struct Patience {
 pub(super) struct Draft<'t> {
     /// As written.
     pub(super) text: At<&'t str>,
-    /// It keeps nothing running: two groups may have it.
+    /// Whether it keeps nothing running, so that two groups may have it.
     pub(super) is_shared: bool,
     parsed: Parsed,
     patience: Patience,
@@ -65,7 +65,7 @@ struct Parsed {
 }
 
 impl Patience {
-    /// The timeouts of a table; what it does not say is as `usual`.
+    /// The timeouts of a table; `usual` holds the defaults.
     pub(super) fn read(table: &Table<'_>, usual: Self, report: &mut Report<'_>) -> Self {
         Self {
             start: read_timeout(table, "start_timeout", report).unwrap_or(usual.start),
@@ -98,7 +98,7 @@ fn read_timeout(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option
     Some(value)
 }
 
-/// How often the script is looked at, or that it never is.
+/// Reads how often the monitor runs; `None`: never.
 fn read_monitor(table: &Table<'_>, usual: Option<Span>, report: &mut Report<'_>) -> Option<Span> {
     if !table.has("monitor") {
         return usual;
@@ -120,8 +120,7 @@ fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>)
 }
 
 impl<'t> Draft<'t> {
-    /// One element of the list of scripts; `usual` is the patience that the group has with those that say
-    /// nothing.
+    /// Reads one element of the list of scripts; `usual` holds the group's defaults.
     pub(super) fn read(element: Element<'t>, usual: Patience, report: &mut Report<'_>) -> Option<Self> {
         let (text, patience, is_shared) = match element {
             Element::Text(text) => (text, usual, false),
@@ -149,7 +148,7 @@ impl<'t> Draft<'t> {
         self.patience.stop
     }
 
-    /// Longest a start may take, with what a script that is cut short takes to end.
+    /// Longest a start may take, including the time to end a script that is cut short.
     pub(super) fn start_timeout(&self) -> Span {
         self.patience.start + INTERRUPT_GRACE
     }
@@ -164,7 +163,7 @@ impl<'t> Draft<'t> {
         self.parsed == other.parsed
     }
 
-    /// As the guard wants it.
+    /// The script as the guard needs it.
     pub(super) fn settings(&self) -> Script {
         let Parsed { standard, programs, arguments, parameters } = self.parsed.clone();
         let Patience { start: start_timeout, stop: stop_timeout, every, monitor } = self.patience;
@@ -231,7 +230,7 @@ fn parse_ocf(name: &str, words: Vec<String>) -> Result<Parsed, Wrong> {
     Ok(Parsed { parameters, ..Parsed::of(Standard::Ocf, vec![program], Vec::new()) })
 }
 
-/// What stands before the first `::`, and what behind it, if there is one.
+/// The text before the first `::`, and the text after it, if there is one.
 fn first_part(text: &str) -> (&str, Option<&str>) {
     plain::cut(text, "::").map_or((text, None), |(first, rest)| (first, Some(rest)))
 }
@@ -267,7 +266,7 @@ impl Parsed {
     }
 }
 
-/// Splits at blanks; what stands between `'` or between `"` belongs together, and has no escapes.
+/// Splits at blanks; text between `'` or between `"` stays together, and has no escapes.
 fn split(text: &str) -> Result<Vec<String>, Wrong> {
     let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, None);
     for c in text.chars() {

@@ -20,9 +20,9 @@ pub struct GroupSettings {
     pub routes: Vec<Route>,
     /// Its scripts, in starting order.
     pub scripts: Vec<Script>,
-    /// So many of them, from the left, start before any address comes, and stop after all are gone.
+    /// How many of the scripts, from the left, start before any address comes and stop after all are gone.
     pub before: u8,
-    /// What is done about one that does not stop.
+    /// What is done about a script that does not stop.
     pub on_stop_failure: StopFailure,
 }
 
@@ -38,8 +38,8 @@ impl GroupSettings {
         self.scripts.split_at_checked(usize::from(self.before)).unwrap_or((&[], &self.scripts))
     }
 
-    /// The longest that its scripts may take for a move that fails and comes back: each is stopped and
-    /// started on both nodes, and cut short where it does not end.
+    /// The longest time of its scripts for a move that fails and comes back: each is stopped and started on
+    /// both nodes, and cut short if it does not end.
     pub fn longest_move(&self) -> Span {
         let takes = |sum, script: &Script| {
             sum + script.start_timeout + script.stop_timeout + INTERRUPT_GRACE.fraction(2, 1)
@@ -51,7 +51,7 @@ impl GroupSettings {
 /// What is done about a script that does not stop, once the addresses are gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopFailure {
-    /// It is stopped again and again; until it has, the peer does not start it.
+    /// Stopping is tried again and again; until it succeeds, the peer does not start the script.
     Hold,
     /// This box is reset, so that the peer can be sure.
     SelfFence,
@@ -70,28 +70,28 @@ pub struct VirtualAddress {
     pub label: Option<String>,
     /// The other end, on a link between two.
     pub peer: Option<IpAddr>,
-    /// Without carrier on its interface the group is not served.
+    /// Whether the group needs carrier on this interface.
     pub needs_carrier: bool,
 }
 
 impl VirtualAddress {
-    /// One of which nothing else is said.
+    /// An address of which nothing else is said.
     pub fn plain(ip: IpAddr, prefix: u8, interface: String) -> Self {
         Self { ip, prefix, interface, label: None, peer: None, needs_carrier: true }
     }
 }
 
-/// One and the same to the kernel: a held address that gets another label, peer or rule stays where it is.
+/// Equal means the same address to the kernel: a held address that gets another label, peer or rule stays.
 impl PartialEq for VirtualAddress {
     fn eq(&self, other: &Self) -> bool {
         (self.ip, self.prefix, &self.interface) == (other.ip, other.prefix, &other.interface)
     }
 }
 
-/// Longest that a script which is cut short goes on: asked to end, it is killed after this.
+/// How long a script that is cut short may go on: it is asked to end, and killed after this.
 pub const INTERRUPT_GRACE: Span = Span::from_s(2);
 
-/// What a script goes by: its place, its arguments, its environment and its exit codes.
+/// The standard of a script: its place, its arguments, its environment and its exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standard {
     /// Init scripts (LSB core 5.0, chapter 22).
@@ -109,11 +109,11 @@ pub enum Standard {
 pub struct Script {
     /// As written: `ocf:heartbeat:Filesystem device=/dev/sdc1`.
     pub text: String,
-    /// What it goes by.
+    /// Its standard.
     pub standard: Standard,
     /// The program to run: the first of these that exists.
     pub programs: Vec<PathBuf>,
-    /// What stands before the action.
+    /// Arguments before the action.
     pub arguments: Vec<String>,
     /// OCF parameters.
     pub parameters: Vec<(String, String)>,
@@ -121,7 +121,7 @@ pub struct Script {
     pub start_timeout: Span,
     /// Longest a stop may take.
     pub stop_timeout: Span,
-    /// How it is watched while it runs, if it is.
+    /// Its monitor, if it has one.
     pub monitor: Option<Monitor>,
 }
 
@@ -146,18 +146,17 @@ impl Script {
         Self::plain(format!("lsb:{name}"), Standard::Lsb, program, timeout)
     }
 
-    /// Whether both are started and stopped in the same way; how long that may take, and how it is watched,
-    /// may differ.
+    /// Whether both are started and stopped in the same way; timeouts and monitors may differ.
     pub fn is_same(&self, other: &Self) -> bool {
         self.text == other.text
     }
 
-    /// Longest that a look at it may take.
+    /// The timeout of its monitor.
     pub fn monitor_timeout(&self) -> Span {
         self.monitor.map_or(self.start_timeout, |monitor| monitor.timeout)
     }
 
-    /// As logs and status call it: without parameters, which may hold a password.
+    /// Its name in logs and status: without parameters, which may hold a password.
     pub fn label(&self) -> &str {
         self.text.split(' ').next().unwrap_or_default()
     }

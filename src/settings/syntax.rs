@@ -6,8 +6,8 @@ use super::error::{Report, quote};
 
 const DUPLICATE: &str = "duplicate key";
 
-/// Reports every syntax error; false if what was read cannot be trusted. A key set twice does no harm to the
-/// rest, a table that is there twice does, and the keys that it repeats are no errors of their own.
+/// Reports every syntax error; false if what was read cannot be trusted. A key that is set twice does no harm
+/// to the rest. A table that is there twice does; the keys that it repeats are no further errors.
 pub(super) fn is_readable(text: &str, errors: &[Error], report: &mut Report<'_>) -> bool {
     let mut is_readable = true;
     for error in errors {

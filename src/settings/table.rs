@@ -28,14 +28,14 @@ impl<T> At<T> {
 /// A table.
 #[derive(Clone)]
 pub(super) struct Table<'t> {
-    /// As messages call it: `[serial]`; empty for the top of the file.
+    /// Its name in messages: `[serial]`; empty for the top of the file.
     pub(super) name: String,
     /// Byte offset of its header.
     pub(super) at: usize,
     map: &'t DeTable<'t>,
 }
 
-/// An element of a list: short, or with more to say.
+/// An element of a list: a string, or a table that says more.
 pub(super) enum Element<'t> {
     /// A string.
     Text(At<&'t str>),
@@ -44,7 +44,7 @@ pub(super) enum Element<'t> {
 }
 
 impl Element<'_> {
-    /// Byte offset of it.
+    /// Its byte offset.
     pub(super) fn at(&self) -> usize {
         match self {
             Self::Text(text) => text.at,

@@ -17,7 +17,7 @@ const SPEEDS: [(&str, Speed); 3] =
     [("gentle", Speed::Gentle), ("normal", Speed::Normal), ("fast", Speed::Fast)];
 /// Fewest intervals in `dead_after`: one beat may be lost and one be late.
 const MIN_DEAD_AFTER_INTERVALS: u64 = 3;
-/// Longest lease: an address that nobody looks after for longer helps nobody.
+/// Longest lease: an address without an owner for longer helps nobody.
 const MAX_LEASE: Span = Span::from_s(60);
 /// Longest cold start.
 const MAX_COLD_START: Span = Span::from_s(3_600);
@@ -32,9 +32,9 @@ pub(super) struct Times {
     pub(super) dead_after: At<Span>,
 }
 
-/// What holds for the whole pair.
+/// The times of the whole pair.
 pub(super) struct Pace {
-    /// For paths that say nothing else.
+    /// The default times of a path.
     pub(super) times: Times,
     /// Kernel lifetime of a held address.
     pub(super) lease: At<Span>,
@@ -43,7 +43,7 @@ pub(super) struct Pace {
 }
 
 impl Times {
-    /// `self`, with what `table` sets in its place.
+    /// `self`, with the values that `table` sets.
     pub(super) fn overridden_by(self, table: &Table<'_>, report: &mut Report<'_>) -> Self {
         Self {
             interval: table.span("interval", report).unwrap_or(self.interval),
@@ -52,7 +52,7 @@ impl Times {
         }
     }
 
-    /// As the decision wants them.
+    /// The times as the decision needs them.
     pub(super) fn timing(self) -> PathTiming {
         PathTiming {
             interval: self.interval.value,
@@ -61,13 +61,13 @@ impl Times {
         }
     }
 
-    /// Checks the bounds of a path on which a beat takes `beat`; stops at the first that is broken, the rest
+    /// Checks the bounds of a path on which a beat takes `beat`; stops at the first broken one, since others
     /// follow from it.
     pub(super) fn check(self, beat: Span, report: &mut Report<'_>) -> bool {
         self.check_order(report) && self.check_dead_after(report) && self.check_margin(beat, report)
     }
 
-    /// Whether the interval is one that a box can keep and the wire can say.
+    /// Whether a box can keep the interval and a beat can announce it.
     pub(super) fn check_interval(self, report: &mut Report<'_>) -> bool {
         let At { at, value } = self.interval;
         let good = (MIN_INTERVAL..=MAX_INTERVAL).contains(&value);
@@ -134,8 +134,8 @@ impl Times {
     }
 }
 
-/// The first `dead_after` from this one on that leaves a margin. A longer one makes the steps of the peer's
-/// report coarser too.
+/// The shortest `dead_after`, from this one on, that leaves a margin. A longer one also makes the peer's
+/// reports coarser.
 fn least_that(dead_after: Span, margin: impl Fn(Span) -> Margin) -> Span {
     let mut least = whole_ms(dead_after);
     while let Margin::Missing(missing) = margin(least)
@@ -173,7 +173,7 @@ pub(super) fn read(root: &Table<'_>, report: &mut Report<'_>) -> Pace {
 impl Pace {
     /// Checks lease and cold start against the paths, and the margin of all paths together.
     pub(super) fn check(&self, policy: &Policy, beats: &[Span], slowest: Times, report: &mut Report<'_>) {
-        // A watchdog changes nothing of what is looked at here.
+        // A watchdog does not matter for these checks.
         let proof_of = |policy: &Policy| Proof::new(policy, beats, Span::ZERO);
         let proof = proof_of(policy);
         self.check_lease(proof.renewal_every, report);

@@ -29,7 +29,7 @@ pub fn parse_span(text: &str) -> Option<Span> {
     (fraction_us.is_multiple_of(scale)).then(|| Span::from_us(whole * unit_us + fraction_us / scale))
 }
 
-/// A number of at most so many digits, and nothing else.
+/// A number of at most `max` digits, and nothing else.
 pub(super) fn parse_digits(text: &str, max: usize) -> Option<u64> {
     let is_plain = (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     if is_plain { text.parse().ok() } else { None }
@@ -48,7 +48,7 @@ pub fn exact(span: Span) -> String {
     }
 }
 
-/// A path from the root that can be shown on one line.
+/// Whether it is a full path that fits on one line.
 pub fn is_full_path(text: &str) -> bool {
     text.starts_with('/') && !text.contains(char::is_control)
 }
@@ -61,14 +61,14 @@ pub fn is_name(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// What the kernel takes for the name of an interface (dev_valid_name in net/core/dev.c).
+/// Whether the kernel takes it for the name of an interface (dev_valid_name in net/core/dev.c).
 pub fn is_interface(text: &str) -> bool {
     (1..=MAX_INTERFACE_BYTES).contains(&text.len())
         && !matches!(text, "." | "..")
         && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'@'))
 }
 
-/// An address that one box can own: not `0.0.0.0`, a group of boxes, or all of them.
+/// Whether one box can own the address: it is not unspecified, multicast or broadcast.
 pub fn is_unicast(ip: IpAddr) -> bool {
     let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
@@ -87,7 +87,7 @@ pub(super) fn is_host_in(ip: IpAddr, prefix: u8) -> bool {
     host != 0 && host != host_mask
 }
 
-/// The candidate that a slip of the finger away from `word` would have been, if any.
+/// The candidate that `word` is a typing error of, if any.
 pub fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let limit = if word.len() <= 4 { 1 } else { 2 };
     candidates

@@ -14,12 +14,12 @@ pub const EVERY_LINK: &str = "is an address that every link may have";
 pub(super) const REMEDY: &str =
     "write the address of a box that both nodes can ping, such as the upstream router";
 
-/// Somebody who can be asked who is cut off.
+/// A third party whose answers show who is cut off.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Witness {
     /// Where it answers.
     pub ip: IpAddr,
-    /// Of a link-local address, which every link has: the interface behind which it is asked.
+    /// The interface of a link-local address, which every link may have.
     pub interface: Option<String>,
 }
 
@@ -31,12 +31,12 @@ impl fmt::Display for Witness {
     }
 }
 
-/// An address of the pair's own: what nobody else has, and so no witness.
+/// An address of the pair itself, which cannot be a witness.
 #[derive(Clone, Debug)]
 pub struct OwnAddress {
     /// The address.
     pub ip: IpAddr,
-    /// The prefix length of a service address, whose network is known by it.
+    /// The prefix length of a service address.
     pub prefix: Option<u8>,
     /// `the address of node "gw1"`
     pub what: String,
@@ -45,8 +45,8 @@ pub struct OwnAddress {
 /// Why an answer of `ip` says nothing of who is cut off, as the second half of a sentence about it; `None`
 /// where it does.
 ///
-/// A node that asks itself, or the peer, always finds that it is the other one that is cut off. Then nobody
-/// serves, or both do.
+/// A node that asked itself, or the peer, would always get the same answer, wherever the fault is. Then
+/// nobody serves, or both do.
 pub fn why_no_witness(ip: IpAddr, own: &[OwnAddress]) -> Option<String> {
     let ip = ip.to_canonical();
     if !is_unicast(ip) {
@@ -112,12 +112,12 @@ fn parse(text: &str) -> Result<Witness, (&'static str, &'static str)> {
     }
 }
 
-/// Means nothing without its interface.
+/// Whether the address means nothing without its interface.
 pub fn is_on_every_link(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Reports those that are none.
+/// Reports addresses that cannot be a witness.
 pub(super) fn check(witnesses: &[At<Witness>], own: &[OwnAddress], report: &mut Report<'_>) {
     for At { at, value: Witness { ip, .. } } in witnesses {
         if let Some(why) = why_no_witness(*ip, own) {

@@ -20,7 +20,7 @@ const ADDRESS_FORM: &str = "write IP/PREFIX@INTERFACE, as in \"10.0.0.100/24@eth
 pub(super) struct Vip<'t> {
     pub(super) ip: IpAddr,
     pub(super) prefix: u8,
-    /// Without one it lives on the only LAN.
+    /// Its interface; `None`: that of the only LAN.
     pub(super) interface: Option<&'t str>,
     pub(super) label: Option<&'t str>,
     pub(super) peer: Option<IpAddr>,
@@ -58,7 +58,7 @@ pub(super) fn read_address<'t>(
     }
 }
 
-/// What only the table of an address can say.
+/// Reads what only a table can say of an address.
 fn read_more<'t>(vip: &mut Vip<'t>, table: &Table<'t>, report: &mut Report<'_>) {
     vip.needs_carrier = table.choice("carrier", &CARRIER, report).is_none_or(|choice| choice.value);
     if let Some(At { at, value }) = table.text("peer", report) {

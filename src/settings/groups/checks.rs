@@ -1,4 +1,4 @@
-//! What groups may not have in common, with each other or with the pair.
+//! What groups must not have in common, with each other or with the pair.
 
 use std::net::IpAddr;
 
@@ -18,8 +18,8 @@ use super::addresses::Vip;
 const SHARED: &str =
     "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
 
-/// A script that two groups start would be stopped by one under the other's feet, unless both say that it
-/// does not matter.
+/// If two groups start the same script, one of them stops it while the other needs it. So that is refused,
+/// unless both say that it does not matter.
 pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let mut all: Vec<(&script::Draft<'_>, &str)> =
         plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).collect();
@@ -38,7 +38,7 @@ pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) 
     }
 }
 
-/// A box that is to reset itself needs something to do it with.
+/// A box that is to reset itself needs a means to do so.
 pub(in crate::settings) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mut Report<'_>) {
     let asked =
         plans.iter().map(|plan| plan.on_stop_failure).filter(|found| found.value == StopFailure::SelfFence);
@@ -85,8 +85,8 @@ pub(in crate::settings) fn check_repeats(
     taken
 }
 
-/// Nobody but the peer is at the other end of a cable from box to box, and its carrier goes with the peer:
-/// what lives there could never be taken from a peer that has lost its power.
+/// A cable from box to box loses its carrier with the peer's power, and nobody else is on it: an address
+/// there could never be taken over from a peer that has lost its power.
 pub(in crate::settings) fn check_links(
     plans: &[Plan<'_>],
     links: &[Link<'_>],
@@ -109,11 +109,11 @@ pub(in crate::settings) fn check_links(
     }
 }
 
-/// Most digits that are tried behind a name to find one with another tag.
+/// Highest number that is tried behind a name to find one with another tag.
 const MAX_OTHER_NAMES: u32 = 99;
 
-/// Beats name a group by eight bits of its name's checksum: two that have them in common could not be told
-/// apart by a node whose file is another one.
+/// Beats name a group by eight bits of its name's checksum: a node with a different file could not tell two
+/// groups with the same bits apart.
 pub(in crate::settings) fn check_tags(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let is_taken = |name: &str| plans.iter().any(|plan| group_tag(plan.name.value) == group_tag(name));
     for (index, plan) in plans.iter().enumerate() {

@@ -57,14 +57,14 @@ pub(super) struct Plan<'t> {
     prefer: Option<Side>,
     failback: Failback,
     pub(super) safety: SafetyRule,
-    /// Where the rule stands, or the group.
+    /// Where the safety rule stands, else the group.
     pub(super) safety_at: usize,
     is_exclusive: bool,
     pub(super) on_stop_failure: At<StopFailure>,
     addresses: Vec<At<Vip<'t>>>,
     track: Vec<At<&'t str>>,
     routes: Vec<At<routes::Draft<'t>>>,
-    /// Those that come before the addresses, then the others.
+    /// The scripts that start before the addresses, then the others.
     scripts: Vec<script::Draft<'t>>,
     before: usize,
 }
@@ -135,7 +135,7 @@ fn read_one<'t>(
     let anchors: Vec<_> = addresses.iter().map(anchor).collect();
     let track = table.texts("track", report);
     check_interfaces(&track, report);
-    // What is wrong with an address is not said of a route once more.
+    // An error of an address is not reported again for a route.
     let is_sound = report.count() == found_before;
     let routes = texts
         .into_iter()
@@ -205,14 +205,14 @@ fn read_failback(table: &Table<'_>, report: &mut Report<'_>) -> Failback {
 }
 
 impl Plan<'_> {
-    /// As the decision wants it.
+    /// The group as the decision needs it.
     pub(super) fn policy(&self) -> GroupPolicy {
         let interrupt = if self.scripts.is_empty() { Span::ZERO } else { INTERRUPT_GRACE };
         GroupPolicy {
             tag: group_tag(self.name.value),
             prefer: self.prefer,
             safety: self.safety,
-            // A script that is starting is cut short first.
+            // A stop first has to cut short a script that is starting.
             stop_timeout: self.scripts.iter().fold(interrupt, |sum, script| sum + script.stop_timeout()),
             before: self
                 .scripts
@@ -221,12 +221,12 @@ impl Plan<'_> {
                 .fold(Span::ZERO, |sum, script| sum + script.start_timeout()),
             is_exclusive: self.is_exclusive,
             failback: self.failback,
-            // Which they are depends on the node.
+            // They depend on the node, and are set later.
             lans: 0,
         }
     }
 
-    /// As the guard of this node wants it; `lan` is its interface for addresses that name none.
+    /// The group as the guard of this node needs it; `lan` is its interface for addresses that name none.
     pub(super) fn settings(&self, lan: Option<&str>, node: &Node<'_>) -> Option<GroupSettings> {
         let local = |name: &str| node.local(name).to_string();
         let address = |At { value: vip, .. }: &At<Vip<'_>>| {
@@ -262,7 +262,7 @@ impl Plan<'_> {
         of_addresses.chain(self.track.iter().copied()).map(move |name| name.map(|name| node.local(name)))
     }
 
-    /// Where each address stands, and on which interface it comes; `lan` is that of those that name none.
+    /// Where each address stands, and its interface; `lan` is that of addresses that name none.
     pub(super) fn places(
         &self,
         lan: Option<&str>,

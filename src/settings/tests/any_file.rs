@@ -1,4 +1,4 @@
-//! Whatever a file holds, it is answered; and what the project ships is sound.
+//! Every file gets an answer, and the files that the project ships are sound.
 
 use proptest::prelude::*;
 
@@ -54,7 +54,7 @@ fn every_line_of_the_annotated_configuration_can_be_switched_on() {
     );
 }
 
-/// Whatever is said stays on one line and names the file and a remedy.
+/// Every error stays on one line and names the file and a remedy.
 fn assert_well_said(errors: &[ConfigError]) {
     assert!(!errors.is_empty());
     for line in errors.iter().map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! Bad files and the exact lines they are answered with; good ones and what becomes of them.
+//! Bad files and the exact errors that they get; good files and the settings that they become.
 
 mod any_file;
 mod schema;

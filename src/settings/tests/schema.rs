@@ -1,5 +1,5 @@
-//! `config/schema/crosswire.schema.json`, by which an editor knows the keys of a configuration, says what the
-//! loader reads: no key more, none less, and of each what it may be.
+//! `config/schema/crosswire.schema.json`, by which an editor knows a configuration, says what the loader
+//! reads: the same keys, and the same values of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -40,7 +40,7 @@ fn json_of(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// What the schema says of a value, as far as ours goes.
+/// Whether the schema accepts a value; it knows the parts of JSON Schema that ours uses.
 fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
     if let Some(name) = schema["$ref"].as_str() {
         return is_valid(root, definition(root, name), value);
@@ -85,7 +85,7 @@ fn definition<'s>(root: &'s Value, name: &str) -> &'s Value {
     root.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name}"))
 }
 
-/// The documented file with everything in it that is shown behind a `#`.
+/// The annotated file, with everything that it shows behind a `#`.
 fn documented() -> String {
     let shown = |line: &str| {
         let begins = |c: char| c.is_ascii_lowercase() || c == '[';
@@ -111,7 +111,7 @@ fn read(text: &str) -> BTreeMap<String, Vec<(String, Reading)>> {
     read
 }
 
-/// Whether the property takes what the loader takes, and what it says that the loader does not.
+/// Whether the property accepts what the loader accepts, and nothing that the loader refuses.
 fn check(root: &Value, key: &str, property: &Value, reading: &Reading) {
     let takes = |value: Value| is_valid(root, property, &value);
     let is_right = match reading {
