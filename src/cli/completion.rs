@@ -1,4 +1,4 @@
-//! What completes a command line in bash, zsh and fish, from the tables that `--help` shows.
+//! Completions of a command line for bash, zsh and fish, from the tables that `--help` shows.
 //!
 //! All three offer the commands first, then the options of the command, and files where a FILE or DIR is
 //! wanted.
@@ -108,7 +108,7 @@ fn shown_options(spec: &Spec) -> impl Iterator<Item = &'static Word> {
     spec.words.iter().filter(|word| matches!(word.kind, Kind::Flag | Kind::Option))
 }
 
-/// Whether it wants the name of a file or directory.
+/// Whether its value is the name of a file or directory.
 fn is_file(word: &Word) -> bool {
     word.value.split(['-', '.']).any(|part| matches!(part, "FILE" | "DIR" | "DEVICE"))
 }

@@ -22,7 +22,7 @@ options! {
 
 /// Tests every fence of the configuration. Done if all of them work.
 pub fn run(options: &FenceOptions, out: &mut impl Write) -> Exit {
-    // Without the flag there is no such command: nobody is fenced by a slip of the finger.
+    // There is no such command without the flag, so that nobody fences a box by a typing error.
     if !options.test {
         return complain(Exit::Usage, false, &"crosswire: expected `--test`: nobody is fenced by hand");
     }

@@ -61,8 +61,8 @@ fn follow(run_dir: &Path, question: &Question, group: &str, wanted: Role, out: &
         .unwrap_or_else(|| follow_to_end(run_dir, (group, wanted, before), progress, out))
 }
 
-/// Of a group, the role that is wanted and its term before the request. A move that fails is followed until
-/// one of the nodes serves again.
+/// Follows the move of a group; `wanted` is the role that this node shall have, `before` the term before the
+/// request. A move that fails is followed until one of the nodes serves again.
 fn follow_to_end(
     run_dir: &Path,
     (group, wanted, before): (&str, Role, Option<u32>),
@@ -84,7 +84,7 @@ fn follow_to_end(
             }
             Moved::Failed(why) => failure = Some(why),
             Moved::NotYet if failure.is_some() => {}
-            // Each move adds one to the term: this one came and went between two looks.
+            // Each move adds one to the term: two steps mean that the group came and went between two looks.
             Moved::NotYet
                 if before.is_some_and(|term| newest_term(&report, group) > Some(term.saturating_add(1))) =>
             {

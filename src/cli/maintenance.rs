@@ -55,7 +55,7 @@ pub fn maintenance(options: &MaintenanceOptions, out: &mut impl Write) -> Exit {
     })
 }
 
-/// How long it is to last; zero ends it.
+/// How long it shall last; zero ends it.
 fn maintenance_span(options: &MaintenanceOptions) -> Result<Span, String> {
     let is_fit = |span: &Span| *span > Span::ZERO && *span <= LONGEST_MAINTENANCE;
     match options.what.as_str() {

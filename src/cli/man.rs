@@ -37,7 +37,7 @@ const FILES: [(&str, &str); 5] = [
     ),
 ];
 
-/// What the daemon's process does at a signal.
+/// What the daemon does at a signal.
 const SIGNALS: [(&str, &str); 2] = [
     ("SIGTERM, SIGINT", "Hands over, says goodbye and ends; a second one ends it at once."),
     ("SIGHUP", "Reads the configuration anew, as crosswire reload does."),

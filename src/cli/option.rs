@@ -1,8 +1,8 @@
 //! What a command can be told, as a table: the parser, `--help`, the manual and the shell's completion all
 //! read it.
 //!
-//! Written by hand where a library would do, because the library's code is made anew for each command: seven
-//! commands cost 80 KB of the router's 700, these tables and their reader a tenth of it.
+//! This is written by hand because a library's code is compiled anew for each command: seven commands cost 80
+//! KB of the router's 700, these tables and their reader a tenth of that.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,13 +27,13 @@ pub struct Word {
     pub kind: Kind,
     /// `--config`; empty for an operand.
     pub name: &'static str,
-    /// What stands for its value in the help; empty for a flag.
+    /// The name of its value in the help; empty for a flag.
     pub value: &'static str,
-    /// Used if it is not given.
+    /// Its value if it is not given.
     pub default: Option<&'static str>,
     /// What it is for, as the doc comment of the field says it.
     pub help: &'static str,
-    /// Whether the command can do without.
+    /// Whether the command works without it.
     pub is_optional: bool,
 }
 
@@ -53,7 +53,7 @@ pub const fn operand(value: &'static str) -> Word {
 }
 
 impl Word {
-    /// Used if it is not given.
+    /// Gives it a default value.
     pub const fn or(self, default: &'static str) -> Self {
         Self { default: Some(default), is_optional: true, ..self }
     }
@@ -69,7 +69,7 @@ impl Word {
         Self { help, ..self }
     }
 
-    /// `--config` or `GROUP`: how a message calls it.
+    /// `--config` or `GROUP`: its name in messages.
     pub const fn called(&self) -> &'static str {
         if self.name.is_empty() { self.value } else { self.name }
     }

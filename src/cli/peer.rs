@@ -40,7 +40,7 @@ pub fn run(options: &PeerOptions, out: &mut impl Write) -> Exit {
         let what = format_args!("crosswire: peer {}: say `status`, `why` or `log`", options.what);
         return complain(Exit::Usage, false, &what);
     };
-    // The agent gives up first, and says so.
+    // The agent gives up first, and reports that.
     let patience = Duration::from_micros(PATIENCE.as_us()) + Duration::from_secs(5);
     let refused = match ask_within(&options.run_dir, &Question::Peer(subject, options.cable), patience) {
         Ok(Answer::PeerSays(Ok(text))) => {

@@ -58,7 +58,7 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
             return Exit::Done;
         }
         std::thread::sleep(LOOK_EVERY);
-        // It says so in a file, for which its directory may have no room.
+        // The guard reports in a file, for which its directory may have no room.
         if start.elapsed() > ANSWERED_WITHIN && is_another(&options.run_dir, before) {
             let _ = writeln!(
                 out,
@@ -75,12 +75,12 @@ pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
     complain(Exit::Refused, false, &what)
 }
 
-/// Another run of the agent answers than before.
+/// Whether another run of the agent answers than before.
 fn is_another(run_dir: &Path, before: Option<[u8; 8]>) -> bool {
     incarnation(run_dir).is_ok_and(|now| now.is_some() && now != before)
 }
 
-/// Which run of the agent answers: what was read anew counts for the next one.
+/// The run of the agent that answers: a reload takes effect with the next one.
 fn incarnation(run_dir: &Path) -> io::Result<Option<[u8; 8]>> {
     Ok(ask(run_dir, &Question::Status)?.status().map(|report| report.node.incarnation))
 }

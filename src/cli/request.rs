@@ -16,13 +16,12 @@ use crate::operator::exit::{Exit, complain};
 use crate::operator::restraint::{self, SavedRestraint};
 use crate::operator::words;
 
-/// How long a move is followed on which nothing is seen to go on. The daemon goes on all the same.
+/// How long a move is followed while no role is seen to change. The daemon goes on all the same.
 const PATIENCE: Span = Span::from_s(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long a move is followed: as long as a script may be on its way, and no longer than all of them may
-/// take.
+/// How long a move is followed: as long as a script may be running, and no longer than all of them may take.
 pub(super) struct Patience {
     begun: Instant,
     /// When a role was last seen to change hands.
@@ -35,13 +34,13 @@ impl Patience {
         Self { begun: now, moving_at: now, longest_move: Span::ZERO }
     }
 
-    /// What somebody else has seen.
+    /// Takes note of a report that the caller has fetched.
     #[cfg(feature = "drill")]
     pub(super) fn see(&mut self, report: &Report) {
         self.note(is_moving(report), report.longest_move, now());
     }
 
-    /// What a look has shown.
+    /// Takes note of a look.
     fn note(&mut self, is_moving: bool, longest_move: Span, now: Instant) {
         self.longest_move = longest_move;
         if is_moving {
@@ -53,7 +52,7 @@ impl Patience {
         now.since(self.moving_at) >= PATIENCE || now.since(self.begun) >= self.longest_move + PATIENCE
     }
 
-    /// Waits for the next look. None when the daemon does not answer this time.
+    /// Waits for the next look. `None` if the daemon does not answer this time.
     pub(super) fn look(&mut self, run_dir: &Path) -> Option<Box<Report>> {
         std::thread::sleep(LOOK_EVERY);
         let report = report(run_dir)?;
@@ -62,30 +61,30 @@ impl Patience {
     }
 }
 
-/// One of the nodes takes a group, or lets one go.
+/// Whether one of the nodes takes a group, or lets one go.
 fn is_moving(report: &Report) -> bool {
     (0..).zip(&report.node.groups).any(|(index, group)| {
         is_on_its_way(group.role) || report.theirs(index).is_some_and(|said| is_on_its_way(said.role))
     })
 }
 
-/// Whoever has that role for a group is about to serve it, or to serve it no longer.
+/// Whether a node in this role is about to serve the group, or to stop serving it.
 pub fn is_on_its_way(role: Role) -> bool {
     matches!(role, Role::Acquiring | Role::Releasing)
 }
 
-/// Changes what is saved for agents and daemons to come; where that cannot be, the operator has to know.
+/// Changes what is saved for later agents and daemons; tells the operator if that fails.
 pub(super) fn keep(run_dir: &Path, change: impl FnOnce(&mut SavedRestraint)) {
     if let Err((file, error)) = restraint::change(run_dir, clock::now(), change) {
         let _ = writeln!(std::io::stderr(), "this ends when the daemon does: {}: {error}", file.display());
     }
 }
 
-/// Asks once more for what was accepted and is not in force: the agent that accepted it has died before it
-/// was saved, and the next one found nothing.
+/// Asks once more if the request was accepted and is not in force: the agent that accepted it died before it
+/// was saved.
 pub(super) fn insist(run_dir: &Path, question: &Question, is_in_force: impl Fn(&Report) -> bool) {
     if report(run_dir).is_some_and(|report| !is_in_force(&report)) {
-        // What follows sees whether it is now.
+        // The caller sees whether it is in force now.
         let _ = ask(run_dir, question);
     }
 }
@@ -94,8 +93,7 @@ pub(super) fn demand(what: Demand<String>, reason: &Option<String>) -> Question 
     Question::Demand { what, reason: reason.clone() }
 }
 
-/// Asks. None if the daemon does it; else the exit code, after the reason was said, with what it is `about`
-/// in front.
+/// Asks. `None` if the daemon does it; else says why not, with `about` in front, and returns the exit code.
 pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) -> Option<Exit> {
     match ask(run_dir, question) {
         Ok(Answer::Accepted) => None,
@@ -115,7 +113,7 @@ pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) 
     }
 }
 
-/// What the daemon says of itself, if it does.
+/// The daemon's status, if it answers.
 pub fn report(run_dir: &Path) -> Option<Box<Report>> {
     ask(run_dir, &Question::Status).ok()?.status()
 }
@@ -148,7 +146,7 @@ mod tests {
         // Between two roles nobody is seen to move.
         patience.note(false, Span::from_s(248), at(50));
         assert!(!patience.is_over(at(78)) && patience.is_over(at(79)), "30 s after the last move");
-        // One that never ends.
+        // A move that never ends.
         patience.note(true, Span::from_s(248), at(270));
         assert!(!patience.is_over(at(277)) && patience.is_over(at(278)));
     }

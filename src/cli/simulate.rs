@@ -107,7 +107,7 @@ fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> 
     }
 }
 
-/// The time of day will do: it only has to differ.
+/// A seed from the time of day: it only has to differ.
 fn fresh_seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)
@@ -301,7 +301,7 @@ fn words_of(settings: &Settings) -> words::Names {
     }
 }
 
-/// What the nodes of a schedule call things, when it is `side` that speaks.
+/// The names in a schedule, as `side` uses them.
 fn words_between(names: &Names, side: Side) -> words::Names {
     words::Names {
         peer: name(names, side.peer()).to_string(),

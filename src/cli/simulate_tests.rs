@@ -2,8 +2,8 @@
 //! the loader that ships, and each that it accepts is simulated: one-way loss of all paths, a power cut, a
 //! cold start. No invariant is broken, and the takeover comes in the time that `check` prints.
 //!
-//! `CROSSWIRE_CONFIGS=10000` accepts as many, `CROSSWIRE_SEED=N` repeats from there; the seed is printed in
-//! any case.
+//! `CROSSWIRE_CONFIGS=10000` tries as many, `CROSSWIRE_SEED=N` repeats from there; the seed is always
+//! printed.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher};
@@ -21,11 +21,12 @@ use crate::workbench::simulate::fault::{Fault, Way};
 
 /// Accepted configurations of one run: a few seconds.
 const CONFIGS: u64 = 60;
-/// Of so many that are drawn for each that is accepted at the most.
+/// Most configurations that are drawn for each accepted one.
 const DRAWN_FOR_EACH: u64 = 100;
 /// What a takeover may take beside the arithmetic: two ticks of a busy kernel, and the probe's last answer.
 const SLACK: Span = Span::from_ms(50);
-/// A probe of a cold start begins with a beat, so it may end after that: two questions, each waited for.
+/// A probe at the end of a cold start begins with a beat, and may take this longer: two questions, each with
+/// its wait.
 const PROBE_TAKES: Span = Span::from_ms(200);
 
 fn number(name: &str) -> Option<u64> {
@@ -52,7 +53,7 @@ fn times(chance: &mut Chance) -> String {
     };
     let dead = dead.min(16_383_000);
     let late = match chance.below(3) {
-        // As late as it can be said in time.
+        // A late_after close to the latest that is allowed.
         0 => dead.saturating_sub(interval + 50_000 + chance.below(interval)).max(interval + 1),
         _ => odd(chance, interval + 1, dead),
     };
@@ -164,7 +165,7 @@ impl Trial {
         }
     }
 
-    /// All that one node says is lost: never two holders, and none for ever neither.
+    /// Everything that one node sends is lost: there are never two holders, and not for ever none.
     fn lose_one_way(&self, from: Side) -> Result<(), String> {
         let mut world = self.begin()?;
         self.setup.policy.path_ids().for_each(|path| world.befall(Fault::Cut(path, Way::From(from))));
@@ -187,7 +188,7 @@ impl Trial {
         world.befall(Fault::PowerCut(holder));
         let proof = self.settings.proof();
         for group in groups.into_iter().filter(|group| self.is_taken_on_silence(*group)) {
-            // What was on the line when the power went arrives all the same, and it is the last beat.
+            // A beat that was on the line when the power failed still arrives, and is the last one.
             let beat = self.settings.beats().into_iter().max().unwrap_or_default();
             let promised = beat + proof.groups[group.index()].takeover + self.fence_takes(group);
             let limit = promised.fraction(101, 100) + SLACK;
@@ -200,7 +201,7 @@ impl Trial {
         self.sound(&world)
     }
 
-    /// A node that hears nobody, and has long waited for the one that goes first.
+    /// A node starts alone, hears nobody, and waits for the one that goes first.
     fn start_alone(&self, side: Side) -> Result<(), String> {
         let mut world = World::new(self.setup.clone(), self.seed);
         let start = world.now();
@@ -220,7 +221,7 @@ impl Trial {
         self.sound(&world)
     }
 
-    /// Nothing but a fence or a word of the operator's lets an exclusive group be taken on silence.
+    /// Whether the group may be taken on silence: an exclusive group only after a fence.
     fn is_taken_on_silence(&self, group: GroupId) -> bool {
         let policy = self.setup.policy.groups[group.index()];
         !policy.is_exclusive || policy.safety == SafetyRule::Fence
@@ -279,7 +280,7 @@ fn the_arithmetic_holds_for_every_configuration_that_is_accepted() {
     );
 }
 
-/// A story tells what its first line promises, and that both serve only where they do.
+/// Whether a story keeps the promise of its first line, and says that both serve only where they do.
 fn keeps_its_promise(script: &str, told: &str) -> bool {
     let holds = |line: &&str| line.contains("==> the addresses of");
     let last = told.lines().rfind(holds).unwrap_or_default();
@@ -290,8 +291,8 @@ fn keeps_its_promise(script: &str, told: &str) -> bool {
         && (is_split || !told.contains("BOTH NODES SERVE"))
 }
 
-/// Stories of whole files that once made two nodes serve, or nobody. Two holders of which nobody could know
-/// are no failure.
+/// Stories of whole files that once made two nodes serve, or nobody. Two holders are no failure if nobody
+/// could know of both.
 #[test]
 fn no_story_of_a_file_that_ever_failed_fails_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");

@@ -87,7 +87,7 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
     reason.exit.into()
 }
 
-/// The page; of a daemon that does not answer too, since the one before would still look well.
+/// Writes the page, also if the daemon does not answer: the old page would still look well.
 #[cfg(feature = "picture")]
 fn write_page(file: &Path, report: &Result<Box<Report>, (Exit, String)>) -> Exit {
     use crate::operator::page;
@@ -107,7 +107,7 @@ fn write_page(_: &Path, _: &Result<Box<Report>, (Exit, String)>) -> Exit {
     complain(Exit::Usage, false, &"crosswire: this build makes no page; see --json")
 }
 
-/// What the daemon says now, or why it does not.
+/// The daemon's status, or why there is none.
 pub(super) fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
     let answer = ask_within(run_dir, &Question::Status, PATIENCE);
     let answer = answer.map_err(|error| unanswered(run_dir, &error))?;
@@ -116,7 +116,7 @@ pub(super) fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
     })
 }
 
-/// What it comes to in a line, and the whole screen; of a daemon that does not answer, why.
+/// The assessment in a line, and the whole screen; or why the daemon does not answer.
 fn shown(options: &StatusOptions) -> (String, String) {
     match report(&options.run_dir) {
         Ok(report) => (assess(&report).sentence(&report), text(&report, options.verbose)),
@@ -124,7 +124,7 @@ fn shown(options: &StatusOptions) -> (String, String) {
     }
 }
 
-/// A line for Nagios, and the exit code by which it knows how grave it is (Monitoring Plugins Development
+/// Writes a line for Nagios, and returns the exit code of its severity (Monitoring Plugins Development
 /// Guidelines).
 pub fn tell_nagios(exit: Exit, text: &str, out: &mut impl Write) -> ExitCode {
     let (code, word) = match exit {
@@ -143,7 +143,7 @@ pub fn not_answered(run_dir: &Path, error: &io::Error, is_json: bool) -> Exit {
     complain(exit, is_json, &text)
 }
 
-/// Who may ask beside root, where anybody may.
+/// A hint that members of the group may ask too, if there is one.
 fn members(run_dir: &Path) -> &'static str {
     if members_path(run_dir).exists() {
         ", or ask for status, why or peer as a member of its group"

@@ -1,5 +1,5 @@
-//! `crosswire why`: what it comes to and why, in the first line; then the last decisions of this node, and
-//! its decisions not to act, with the evidence and the rule.
+//! `crosswire why`: the newest decision or fault and its cause in the first line; then the last decisions of
+//! this node, also those not to act, with their evidence.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ options! {
     }
 }
 
-/// What `--at` shows of before and after that instant.
+/// How long before and after its instant `--at` shows.
 const AROUND: Span = Span::from_s(60);
 
 /// Asks, and tells the answer, the oldest entry first.
@@ -56,7 +56,7 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     };
     let Some(mut history) = answer.history() else { return Exit::Refused };
     if let Some(at) = at {
-        // What was so by then is told by what came before it.
+        // The state at that instant follows from earlier entries, so only later ones are dropped.
         history.entries.retain(|(age, ..)| *age + AROUND >= at);
     }
     if let Some(file) = &options.svg {

@@ -1,4 +1,4 @@
-//! One end of a test: frames out, frames in, and what else comes in.
+//! One end of a test: frames out, frames in, and whatever else comes in.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -16,8 +16,7 @@ use crate::clock;
 use crate::guard::serial::ports::{OpenError, set_speed};
 use crate::tty::test_protocol::{DAEMON, Message, Nonce, decode, encode};
 
-/// Longest way there and back beside the line's time: a USB adapter's latency, a busy Pentium, a daemon's
-/// beat.
+/// Longest round trip besides the line's time: a USB adapter's latency, a busy Pentium, a daemon's beat.
 const ANSWER_WAIT: Span = Span::from_ms(400);
 /// Bytes of the longest question and its answer on the line.
 const LINE_BYTES: u64 = 2 * 60;
@@ -26,7 +25,7 @@ const LINE_BYTES: u64 = 2 * 60;
 pub struct Link {
     port: OwnedFd,
     name: String,
-    /// Bits a second.
+    /// The speed in bits a second.
     baud: u32,
     me: Nonce,
     peer: Option<Nonce>,
@@ -49,7 +48,7 @@ impl Link {
         &self.port
     }
 
-    /// The speed at which we are, bits a second.
+    /// The present speed, in bits a second.
     pub fn baud(&self) -> u32 {
         self.baud
     }
@@ -59,7 +58,7 @@ impl Link {
         self.heard.daemon.is_some_and(|(_, baud)| baud == self.baud)
     }
 
-    /// Whether nothing that came in at this speed means anything: it may at another.
+    /// Whether nothing that came in at this speed means anything; at another speed it may.
     pub fn is_puzzled(&self) -> bool {
         let Heard { is_peer_there, echoes, .. } = self.heard;
         self.has_heard && !is_peer_there && echoes == 0 && !self.is_at_daemon()
@@ -77,7 +76,7 @@ impl Link {
     pub fn go(&mut self, baud: u32) -> Result<(), OpenError> {
         (self.baud, self.has_heard) = (baud, false);
         set_speed(&self.port, &self.name, baud)?;
-        // Half a frame of the old speed is worth nothing.
+        // Half a frame of the old speed is useless.
         let _ = tcflush(&self.port, FlushArg::TCIFLUSH);
         self.collector = Collector::default();
         Ok(())
@@ -139,7 +138,7 @@ impl Link {
         Some((message, is_for_us))
     }
 
-    /// Something that frames, but not as a test: a daemon of a pair, or a broken frame.
+    /// Notes a frame that is no test's: of a pair's daemon, or broken.
     fn note_stranger(&mut self, body: &[u8]) {
         match open(body) {
             Ok(frame) => self.heard.daemon = Some((frame.header.pair, self.baud)),
@@ -147,8 +146,8 @@ impl Link {
         }
     }
 
-    /// Asks until an answer comes that fits, five times at most: half of all frames may be lost. Each time
-    /// has [`ANSWER_WAIT`] beside what the line takes.
+    /// Asks until a fitting answer comes, five times at most: half of all frames may be lost. Each time waits
+    /// for [`ANSWER_WAIT`] and the line's time.
     pub fn ask(&mut self, question: &Message) -> Option<Message> {
         for _ in 0..5 {
             self.say(question);
@@ -162,13 +161,13 @@ impl Link {
         None
     }
 
-    /// Until when an answer to what was just said is not late.
+    /// Until when an answer to the message just sent is in time.
     pub fn answer_until(&self) -> Instant {
         clock::now() + ANSWER_WAIT + line_time(LINE_BYTES, self.baud)
     }
 }
 
-/// Whether this can be the answer. Whoever will not go to a speed says that it is done.
+/// Whether this can be the answer. An end that will not go to a speed answers that it is done.
 fn fits(question: &Message, answer: &Message) -> bool {
     match question {
         Message::Hello => matches!(answer, Message::Hello),

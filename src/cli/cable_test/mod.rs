@@ -36,7 +36,7 @@ options! {
     }
 }
 
-/// Tests, and tells. [`Exit::Done`] if a peer was found and a speed that loses nothing.
+/// Tests, and shows what was found. [`Exit::Done`] if a peer was found, and a speed that loses nothing.
 pub fn run(options: &CableTestOptions, out: &mut impl Write) -> Exit {
     match test(options) {
         Ok(outcome) => {
@@ -89,7 +89,7 @@ fn test(options: &CableTestOptions) -> Result<Outcome, String> {
 }
 
 /// The inputs that follow our outputs. The other end may stop calling in the same millisecond and look for
-/// its own: two ends that do the same are told apart by the order in which they use the rhythms.
+/// its own bridges: the order in which they use the rhythms tells two such ends apart.
 fn bridged(link: &Link, me: Nonce) -> c_int {
     let order = u32::from_le_bytes(me);
     (0..u32::BITS / 2).fold(lines::INPUTS, |found, bit| {

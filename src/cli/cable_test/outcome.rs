@@ -1,4 +1,4 @@
-//! What a test finds, and what it is called.
+//! What a test finds, and the name of the cable.
 
 use crate::tty::lines::{CTS, DCD, DSR};
 use crate::tty::test_protocol::{Speed, Wires};
@@ -20,13 +20,13 @@ pub struct Heard {
     pub daemon: Option<(u16, u32)>,
     /// It is in maintenance, and answers in the place of a test.
     pub is_answered_by_daemon: bool,
-    /// Lines that were on while we called: two tests of a cable that carries nothing end at the same time,
-    /// and drop theirs.
+    /// Lines that were on while we called. They are noted then, since two tests of a cable that carries no
+    /// data end at the same time and drop their lines.
     pub lines: u32,
 }
 
 impl Heard {
-    /// A daemon that holds nothing keeps its RTS down: whether it would arrive cannot be seen.
+    /// A daemon that holds nothing keeps its RTS down, so nobody can see whether RTS would arrive.
     pub const fn is_rts_unknown(&self, wires: &Wires) -> bool {
         self.is_answered_by_daemon && wires.back[1] == 0
     }
@@ -69,7 +69,7 @@ fn lines_of(heard: &Heard, wires: &Wires) -> Wiring {
     let has = |[dtr, rts]: [u32; 2]| [dtr & (DSR | DCD).cast_unsigned() != 0, rts & CTS.cast_unsigned() != 0];
     let mut all = [has(wires.out), has(wires.back)];
     if heard.is_rts_unknown(wires) {
-        // Then the way out has to speak for the way back.
+        // Then the line outwards stands for the one inwards.
         all[1][1] = all[0][1];
     }
     let works = all.iter().flatten().filter(|works| **works).count();
@@ -89,7 +89,7 @@ pub struct Outcome {
     /// Lines that are on although nobody was heard: a powered port at the far end.
     pub idle_lines: u32,
     pub speeds: Vec<Speed>,
-    /// No faster speed was asked for at this end.
+    /// The fastest speed that was asked for at this end.
     pub max_baud: u32,
     pub uart: Option<Uart>,
     /// The far end was lost before the test was done.

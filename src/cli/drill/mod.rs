@@ -33,14 +33,14 @@ options! {
     }
 }
 
-/// Between two looks at the roles: a look holds up the measuring.
+/// Time between two looks at the roles: a look holds up the measuring.
 const LOOK_EVERY: Span = Span::from_ms(50);
-/// Who has just let a group go is not asked to take it back for a moment.
+/// How long a node that has just let a group go may refuse to take it back.
 const REFUSED_FOR: Span = Span::from_s(15);
 /// How long an address may stay silent after the role has changed.
 const SILENT_FOR: Span = Span::from_s(3);
 
-/// Hands it over, then back. A pair that is not well is left alone.
+/// Hands the group over, then back. A pair that is not well is left alone.
 pub fn run(options: &DrillOptions, out: &mut impl Write) -> Exit {
     let report = match status::report(&options.run_dir) {
         Ok(report) => report,
@@ -79,7 +79,7 @@ pub fn run(options: &DrillOptions, out: &mut impl Write) -> Exit {
     Exit::Done
 }
 
-/// Asks on the terminal, where there is one.
+/// Asks on the terminal, if there is one.
 fn is_wanted(what: &str) -> bool {
     let mut answer = String::new();
     if !std::io::stdin().is_terminal() {
@@ -148,7 +148,7 @@ fn how_far(report: &Report, group: &str, wanted: Role, patience: &mut Patience) 
     moved(report, group, wanted)
 }
 
-/// Asks until it is accepted. One who has just let it go refuses for a moment.
+/// Asks until the move is accepted. A node that has just let the group go refuses for a moment.
 fn accept(run_dir: &Path, question: &Question, group: &str, pause: &mut dyn FnMut()) -> Result<(), Exit> {
     let begun = now();
     while now().since(begun) < REFUSED_FOR {

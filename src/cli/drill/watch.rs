@@ -1,6 +1,6 @@
-//! For how long nobody had a service address: seen from this box. While it has the address itself, its kernel
-//! says so; else the wire is asked, and who answers has it. So each move is measured where the address is
-//! not: by the node that waits for the other one to answer, not by the one that has just taken it.
+//! How long nobody had a service address, as seen from this box. While this box has the address, its kernel
+//! says so; else it asks the wire, and whoever answers has it. So each move is measured by the node that
+//! waits for the other one's answer, not by the node that has just taken the address.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
 use crate::guard::kernel::probe;
 use crate::settings::neighbours::is_own;
 
-/// Between two questions: what is measured may be too long by so much.
+/// Time between two questions: a measured time may be too long by this much.
 const ASK_EVERY: Duration = Duration::from_millis(4);
 /// Room for an ARP packet or a neighbour advertisement.
 const FRAME_BYTES: usize = 256;
@@ -32,7 +32,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of the first address of a group that holds these things; none where it has none.
+    /// A watch on the first address among a group's contents; `None` if there is none.
     ///
     /// # Errors
     /// What the kernel says, such as `PermissionDenied`.
@@ -44,12 +44,13 @@ impl Watch {
         Ok(Some(Self { sender, listener, interface, ip, seen_at: now(), longest: Span::ZERO }))
     }
 
-    /// From now on.
+    /// Begins to measure.
     pub fn begin(&mut self) {
         (self.seen_at, self.longest) = (now(), Span::ZERO);
     }
 
-    /// When somebody was last seen to have it, and the longest time since the beginning in which nobody was.
+    /// When somebody was last seen to have the address, and the longest time since the beginning in which
+    /// nobody was.
     pub fn seen(&self) -> (Instant, Span) {
         (self.seen_at, self.longest)
     }

@@ -1,4 +1,4 @@
-//! authkeys: what it says of itself. Its secrets are not looked at.
+//! authkeys: which keys there are. Its secrets are not read.
 
 use super::draft::Draft;
 use super::report::{Fate, Reading, Wrong};
@@ -10,7 +10,7 @@ const MAX_ID: u8 = 15;
 #[derive(Default)]
 pub struct Keys {
     chosen: Vec<String>,
-    /// Line that chooses.
+    /// The line that chooses.
     pub chosen_at: usize,
     there: Vec<String>,
 }

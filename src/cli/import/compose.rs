@@ -1,4 +1,4 @@
-//! The configuration that says what the draft asks for.
+//! Writes the configuration that the draft asks for.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -95,8 +95,8 @@ fn write_groups(draft: &Draft, out: &mut String) -> std::fmt::Result {
                 group.scripts.iter().map(|script| element(draft, group, script)).collect();
             writeln!(out, "scripts = [{}]", scripts.join(", "))?;
         }
-        // As Heartbeat did. What mounts a disk keeps the default, which waits until the peer's scripts must
-        // have stopped.
+        // As Heartbeat did. A group that mounts a disk keeps the default, which waits until the peer's
+        // scripts must have stopped.
         if !group.scripts.is_empty() && !group.is_mounting() {
             writeln!(out, "safety = \"probe\"")?;
         }

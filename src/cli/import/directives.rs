@@ -13,9 +13,9 @@ pub type Reader = fn(&mut Draft, &[&str]) -> Result<Reading, Wrong>;
 pub enum Treatment {
     /// It is read.
     Read(Reader),
-    /// Something of ours does it without being told.
+    /// The daemon does it without being told.
     Replaced(&'static str),
-    /// There is nothing here that it could be about.
+    /// It has no meaning here.
     Meaningless(&'static str),
     /// It is not offered.
     Lost(&'static str),
@@ -31,7 +31,7 @@ const COMPRESSION: Treatment = Meaningless("a heartbeat is some 70 bytes and nev
 const CORES: Treatment = Meaningless("set the core limit where the daemon is started");
 const MEDIA: Treatment = Lost("paths are serial cables and UDP over Ethernet");
 
-/// Directives whose words are separated by blanks alone: in those of all others a comma does it too.
+/// Directives whose words are separated by blanks alone: in all others a comma separates words too.
 pub const WHOLE_LINE: [&str; 11] = [
     "apiauth",
     "failfast",

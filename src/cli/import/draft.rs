@@ -1,4 +1,4 @@
-//! What the three files ask for, while they are read; then the times that fit.
+//! What the three files ask for, collected while they are read, and the times that fit.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::places::{Lan, Names};
 use super::report::{Account, Fate, Named, Place, Reading, Time, Wrong};
 use crate::settings::{ConfigError, exact};
 
-/// Heartbeat's own, where ha.cf says nothing.
+/// Heartbeat's interval, if ha.cf names none.
 const USUAL_INTERVAL: Span = Span::from_s(1);
 const USUAL_DEAD_AFTER: Span = Span::from_s(30);
 /// Room for a beat on the line and for the kernel, in the arithmetic of a path.
@@ -49,7 +49,7 @@ pub struct Group {
 pub struct Fence {
     /// What must be added, or done instead.
     pub remark: String,
-    /// Method and program; none where nothing here knows the device.
+    /// Method and program; `None` if nothing here knows the device.
     pub known: Option<(&'static str, String)>,
     /// Options that are no secret.
     pub options: Vec<String>,
@@ -84,9 +84,9 @@ pub struct Draft {
     pub lans: Vec<Lan>,
     /// `udpport`, for the media after it, and its line.
     pub port: Option<(u16, usize)>,
-    /// Media of a kind keep the port that the first of them had.
+    /// The port of each kind of media: all of a kind keep that of the first.
     ports: Vec<(&'static str, Option<(u16, usize)>)>,
-    /// What is served is not in these files.
+    /// The services are not in these files.
     pub is_elsewhere: bool,
     /// interval, late_after, dead_after, cold_start: as asked for.
     pub times: [Option<Span>; 4],
@@ -163,8 +163,8 @@ impl Draft {
         self.accounts.push(Account { place, text, reading });
     }
 
-    /// The number of the LAN on an interface, made if it is not there yet. `own` is the port that this line
-    /// itself names; else media of a kind have the port that stood above the first of them.
+    /// The number of the LAN on an interface; it is added if it is not there yet. `own` is the port that this
+    /// line itself names; else media of a kind have the port that stood above the first of them.
     pub fn lan(&mut self, interface: &str, kind: &'static str, own: Option<u16>) -> usize {
         let place = self.place;
         let port = match own {
@@ -186,8 +186,8 @@ impl Draft {
         self.port
     }
 
-    /// A name for a group that prefers this node: its own, or with a number behind it. No two have the same
-    /// tag in beats.
+    /// A name for a group that prefers this node: the node's name, or that with a number. No two groups have
+    /// the same tag in beats.
     pub fn name_for_group(&self, prefer: &str) -> String {
         let is_free =
             |name: &String| self.groups.iter().all(|group| group_tag(&group.name) != group_tag(name));

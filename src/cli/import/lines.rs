@@ -6,7 +6,7 @@
 pub enum Layout {
     /// ha.cf: a comment may stand behind a line.
     Plain,
-    /// haresources: that, and a line may go on in the next one.
+    /// haresources: as ha.cf, and a line may go on in the next one.
     Joined,
     /// authkeys: only a whole line can be a comment, since a secret may hold any byte.
     Secret,

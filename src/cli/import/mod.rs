@@ -4,8 +4,8 @@
 //! `lines.rs` takes comments off, `directives.rs` is the table of all directives, `readers.rs`,
 //! `resources.rs` and `authkeys.rs` read what is taken over into a `draft.rs`. `places.rs` looks up what
 //! Heartbeat would have looked up, `settle.rs` decides what shows only when all is read, `compose.rs` writes
-//! the file, and then it is said what is written. A keepalived.conf is read by `keepalived/`, which the
-//! router build leaves out.
+//! the file, and the fate of each line follows from what is written. A keepalived.conf is read by
+//! `keepalived/`, which the router build leaves out.
 
 mod authkeys;
 mod compose;
@@ -280,7 +280,7 @@ fn finish(draft: &mut Draft, options: &ImportOptions) -> Option<(String, Vec<Fat
     }
 }
 
-/// The file is not written, so what is wrong with it is said of the line that asks for it.
+/// The user has not seen the new file, so an error in it is reported at the line that asks for it.
 fn blame(draft: &Draft, text: &str, error: ConfigError) -> ConfigError {
     let before = text.lines().take(error.line().unwrap_or_default());
     let header = before.filter(|line| line.starts_with('[')).last().unwrap_or_default();

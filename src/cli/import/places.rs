@@ -1,5 +1,5 @@
-//! What Heartbeat looks up on the box and a configuration of ours says: addresses of nodes and of names,
-//! networks of interfaces.
+//! Looks up what Heartbeat looks up on the box and our configuration has to say: addresses of nodes and
+//! names, networks of interfaces.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,9 +16,9 @@ pub struct Lan {
     pub interface: String,
     /// The nodes' addresses on it, as far as ucast names them.
     pub ips: Vec<IpAddr>,
-    /// UDP port, where it is not the usual one, and the line that gives it.
+    /// UDP port, if it is not the usual one, and the line that gives it.
     pub port: Option<(u16, usize)>,
-    /// Who asks for it.
+    /// The line that asks for it.
     pub place: Place,
 }
 
@@ -84,7 +84,7 @@ pub enum Source {
     Box,
     /// `/etc/hosts`
     Hosts,
-    /// Of two addresses the other one is the other node's.
+    /// The other one of two addresses is the other node's.
     Rest,
 }
 
@@ -106,8 +106,8 @@ pub type Found = (IpAddr, Source);
 /// Asks the box's resolver.
 pub type Resolve = fn(&str) -> Vec<IpAddr>;
 
-/// Every address of a name, in the order of the box's resolver; none where it knows none. The box's own
-/// program asks, as Heartbeat's library did: a static binary's resolver knows nothing of nsswitch.conf, and
+/// Every address of a name, in the order of the box's resolver; empty if it knows none. The box's own
+/// `getent` asks, as Heartbeat's library did: a static binary's resolver does not read nsswitch.conf, and
 /// takes 12 KB.
 pub fn resolve(name: &str) -> Vec<IpAddr> {
     let said = ask(&[c"/usr/bin/getent".to_owned(), c"/bin/getent".to_owned()], &["getent", "ahosts", name]);
@@ -170,8 +170,8 @@ impl Names {
         self.own.addresses.iter().any(|(_, own, _)| *own == ip)
     }
 
-    /// The addresses of both nodes on the LAN of this number; none where nothing decides. An address of
-    /// `served` is a group's.
+    /// The addresses of both nodes on the LAN of this number; `None` if nothing decides. Addresses in
+    /// `served` are the groups'.
     pub fn on_lan(
         &self,
         lan: &Lan,

@@ -39,7 +39,7 @@ fn all<'s, 'w>(words: &'s [&'w str]) -> Result<&'s [&'w str], Wrong> {
     one(words).map(|_| words)
 }
 
-/// Heartbeat's times: seconds, unless a unit follows, of which the first letters count.
+/// Heartbeat's times: seconds, unless a unit follows, whose first letters count.
 fn span(words: &[&str]) -> Result<Span, Wrong> {
     let word = one(words)?;
     let at = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
@@ -75,7 +75,7 @@ pub fn initdead(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
     Ok(set(draft, Time::ColdStart, span(words)?))
 }
 
-/// Heartbeat folds names of nodes.
+/// Heartbeat folds node names to small letters.
 pub fn node(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
     let mut said = Vec::new();
     for name in all(words)? {
@@ -326,7 +326,7 @@ const AGENTS: [(&str, &str, &[&str]); 6] = [
     ("wti_nps", "fence_wti", &["ip", ""]),
 ];
 
-/// Its parameters may hold a password: that goes nowhere.
+/// The parameters may hold a password, which is never written or shown.
 pub fn stonith_host(draft: &mut Draft, words: &[&str]) -> Result<Reading, Wrong> {
     let [from, device, parameters @ ..] = words else {
         return Err(("stonith_host needs a node and a type of device".to_string(), "complete the line"));

@@ -54,7 +54,8 @@ impl fmt::Display for Named {
     }
 }
 
-/// What a reader makes of a line. What is written shows only when all lines are read; only then it is said.
+/// What a reader makes of a line. Its fate is reported only when all lines are read, since it depends on what
+/// is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reading {
     /// No other line matters.
@@ -69,7 +70,7 @@ pub enum Reading {
     Media(Vec<usize>, &'static str),
     /// One node's address on the LAN of that number.
     Unicast(usize, Named),
-    /// Witnesses, and whether they were a group of which one was enough.
+    /// Witnesses, and whether they were a group in which one was enough.
     Witnesses(Vec<Named>, bool),
     /// A group, and what has to be said of it.
     Group(Vec<String>),

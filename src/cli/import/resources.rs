@@ -41,7 +41,7 @@ pub fn read(draft: &mut Draft, words: &[&str], around: &Around<'_>) -> Result<Re
     Ok(Reading::Group(notes))
 }
 
-/// Adds one resource to the group; something to be said about it, if there is.
+/// Adds one resource to the group; returns a remark about it, if there is one.
 fn take(group: &mut Group, resource: &str, around: &Around<'_>) -> Result<Option<String>, Wrong> {
     let (name, arguments) = plain::cut(resource, "::").unwrap_or((resource, ""));
     if is_address(name) {
@@ -70,8 +70,8 @@ fn take(group: &mut Group, resource: &str, around: &Around<'_>) -> Result<Option
     Ok(None)
 }
 
-/// What ResourceManager takes for an address: `[0-9]*.[0-9]*.[0-9]*.[0-9]*`; or else no script could be
-/// called so.
+/// Whether ResourceManager takes the name for an address (`[0-9]*.[0-9]*.[0-9]*.[0-9]*`), or it cannot be the
+/// name of a script.
 fn is_address(name: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_digit();
     let dots = name.match_indices('.').filter(|(at, _)| name[at + 1..].starts_with(is_digit));

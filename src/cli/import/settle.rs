@@ -1,5 +1,5 @@
 //! What shows only when all lines are read: which of them become one group, whose an address is, who can be a
-//! witness. Then what became of each line, said of what is written.
+//! witness. Then says what became of each line, by what is written.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,10 @@ use crate::settings::{
     EVERY_LINK, MAX_ADDRESSES, MAX_SCRIPTS, OwnAddress, Settings, exact, is_on_every_link, why_no_witness,
 };
 
-/// Heartbeat's own, where ha.cf says nothing.
+/// Heartbeat's speed, if ha.cf names none.
 pub const USUAL_BAUD: u32 = 19_200;
 
-/// Scripts that keep nothing running: whoever calls them, and how often, changes nothing for another group.
+/// Scripts that keep nothing running: two groups may call them.
 const HARMLESS: [&str; 4] = ["AudibleAlarm", "Delay", "MailTo", "WinPopup"];
 
 /// What is written beside the draft.
@@ -25,7 +25,7 @@ pub struct Settled {
     pub times: Times,
     /// The nodes' addresses, for each LAN those of both.
     pub addresses: Vec<Vec<Found>>,
-    /// Whoever of those that are pinged can be a witness.
+    /// The boxes that are pinged and can be a witness.
     pub witnesses: Vec<IpAddr>,
     /// Why the others cannot.
     left_out: Vec<(IpAddr, String)>,
@@ -41,8 +41,8 @@ pub fn settle(draft: &mut Draft) -> Settled {
     Settled { times, addresses, witnesses, left_out }
 }
 
-/// All lines of a node move with it: where there are too many groups, those that cost least become one, and
-/// what mounts a disk stays apart from what need not wait for it.
+/// Joins groups of the same preferred node while there are too many: those that cost least become one, and
+/// groups that mount a disk stay apart from those that need not wait for it.
 fn join_groups(groups: &mut Vec<Group>) {
     while groups.len() > MAX_GROUPS
         && let Some((first, second)) = pair_to_join(groups)
@@ -84,7 +84,7 @@ impl Group {
     }
 }
 
-/// A service of two groups would be stopped by one under the other's feet.
+/// Refuses a service in two groups: one would stop it while the other needs it.
 fn check_repeats(draft: &mut Draft) {
     let mut found = Vec::new();
     for (index, group) in draft.groups.iter().enumerate() {
@@ -202,7 +202,7 @@ impl Teller<'_> {
         }
     }
 
-    /// Who has which address on a LAN, and who says so.
+    /// The nodes' addresses on a LAN, and who says so.
     fn nodes_on(&self, number: usize) -> String {
         let found = self.settled.addresses.get(number).into_iter().flatten();
         let nodes = self.draft.nodes.iter().zip(found);

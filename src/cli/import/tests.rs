@@ -23,7 +23,8 @@ fn options(to: PathBuf, addresses: Option<String>, from: PathBuf) -> ImportOptio
     return ImportOptions { to, addresses, from };
 }
 
-/// What is said of a directory, with its own name as `IN` and the other's as `OUT`, and what was written.
+/// The output for a directory, with its own name as `IN` and the other's as `OUT`, and the file that was
+/// written.
 fn import_from(directory: &Path, addresses: &[&str]) -> (Exit, String, Option<String>) {
     let to = tempfile::tempdir().expect("a directory");
     let options = options(to.path().join("crosswire"), Some(addresses.join(",")), directory.to_path_buf());

@@ -23,7 +23,7 @@ impl Page {
         self.asked_by.extend(text.split('\n').map(|_| by));
     }
 
-    /// Who asks for a line, counted from 1.
+    /// The statement that asks for a line, counted from 1.
     pub fn asked_by(&self, line: usize) -> Option<Key> {
         self.asked_by.get(line.checked_sub(1)?).copied().flatten()
     }

@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 /// Most names of a directory that are looked at.
 const MAX_NAMES: usize = 4_096;
 
-/// The files that `pattern` names, seen from `base`, in the order of their names; at most so many. A
-/// directory that has no wildcard and is not there is an error.
+/// The files that `pattern` names, seen from `base`, in the order of their names; at most `max`. A directory
+/// that has no wildcard and is not there is an error.
 pub fn find(base: &Path, pattern: &str, max: usize) -> Result<Vec<PathBuf>, PathBuf> {
     let parts: Vec<Component<'_>> = Path::new(pattern).components().collect();
     let (last, directories) = parts.split_last().ok_or(base)?;

@@ -1,4 +1,4 @@
-//! Virtual routers to groups: which of them move together, who is preferred, what each has.
+//! Turns virtual routers into groups: which move together, which node is preferred, what each group has.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ pub struct Router<'n> {
 }
 
 impl<'n> Router<'n> {
-    /// Whichever is there, the first file's first.
+    /// The router of the first file, else that of the second.
     pub fn any(&self) -> &'n Instance {
         let [a, b] = self.by;
         a.or(b).expect("a router is in one file at least")
@@ -67,7 +67,7 @@ pub fn all_together(nodes: &[Option<Node>; 2]) -> Vec<Together<'_>> {
     all_together
 }
 
-/// All of those become one.
+/// Joins all members into one.
 fn join<'n>(
     all_together: &mut Vec<Together<'n>>,
     is_member: impl Fn(&Together<'n>) -> bool,
@@ -93,7 +93,7 @@ pub struct Vip {
     pub prefix: u8,
     /// Its interface.
     pub interface: String,
-    /// Its label, if it can have that one.
+    /// Its label, if that is allowed.
     pub label: Option<String>,
     /// The other end.
     pub peer: Option<IpAddr>,
@@ -157,7 +157,7 @@ pub fn free_name(wanted: &str, groups: &[Group]) -> String {
     std::iter::once(plain.clone()).chain(numbered).find(is_free).unwrap_or_default()
 }
 
-/// Who is preferred and when it is taken back, and what that makes of the lines that say it.
+/// Which node is preferred and when it takes the group back; also notes the fate of the lines that say so.
 pub fn preference(
     together: &Together<'_>,
     names: &[String; 2],
@@ -265,8 +265,8 @@ fn failback(together: &Together<'_>, prefer: Option<usize>, ledger: &mut Ledger)
     failback
 }
 
-/// A group has room for so many addresses: the rest becomes groups of its own, with the routes that it
-/// reaches.
+/// Splits groups that have more addresses than there is room for: the rest becomes further groups, with the
+/// routes that their addresses reach.
 pub fn split(groups: &mut Vec<Group>, ledger: &mut Ledger) {
     let mut index = 0;
     while index < groups.len() {
@@ -319,7 +319,8 @@ pub fn is_in(ip: IpAddr, vip: &Vip) -> bool {
     ip.is_ipv4() == vip.ip.is_ipv4() && bits(ip) & !host == bits(vip.ip) & !host
 }
 
-/// There is room for so many groups: the smallest that have the same preference become one.
+/// Merges groups while there are more than there is room for: first the smallest ones with the same
+/// preference.
 pub fn merge(groups: &mut Vec<Group>, ledger: &mut Ledger) {
     while groups.len() > MAX_GROUPS
         && let Some((first, second)) = pair_to_merge(groups)

@@ -5,9 +5,9 @@ use crate::cli::import::report::Fate;
 /// What is done about a keyword.
 #[derive(Clone, Copy)]
 pub enum Treatment {
-    /// Something of ours does it without being told.
+    /// The daemon does it without being told.
     Replaced(&'static str),
-    /// There is nothing here that it could be about.
+    /// It has no meaning here.
     Meaningless(&'static str),
     /// Nothing here does it; what else there is.
     Lost(&'static str),
@@ -250,12 +250,12 @@ pub const GROUP: Keywords = &[
     ("track_bfd", BEATS),
 ];
 
-/// The one of that name.
+/// The treatment of the keyword of that name.
 pub fn find(table: Keywords, word: &str) -> Option<Treatment> {
     table.iter().find(|(known, _)| *known == word).map(|(_, treatment)| *treatment)
 }
 
-/// The one that the word begins with.
+/// The treatment of the keyword that begins the word.
 pub fn find_begin(table: Keywords, word: &str) -> Option<Treatment> {
     table.iter().find(|(begin, _)| word.starts_with(begin)).map(|(_, treatment)| *treatment)
 }

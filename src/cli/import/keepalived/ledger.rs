@@ -18,7 +18,7 @@ pub struct Key {
     pub part: usize,
 }
 
-/// One statement, or a block of which only the whole is told.
+/// One statement, or a block that is reported as a whole.
 #[derive(Debug)]
 struct Entry {
     /// The last line of it.
@@ -42,7 +42,7 @@ impl Ledger {
         self.entries.entry(at).or_insert_with(new);
     }
 
-    /// It goes on to this line, and what is said of it holds for all of them.
+    /// The statement goes on to line `end`; its fate holds for all of its lines.
     pub fn extend(&mut self, at: Key, end: usize) {
         self.entries.entry(at).and_modify(|entry| entry.end = end);
     }
@@ -52,7 +52,7 @@ impl Ledger {
         self.entries.get(&at).is_some_and(|entry| entry.fates.is_empty())
     }
 
-    /// What became of it. The same of both nodes is said once.
+    /// Notes a fate of a statement, once if it is the same for both nodes.
     pub fn say(&mut self, at: Key, fate: Fate) {
         self.entries.entry(at).and_modify(|entry| {
             if !entry.fates.contains(&fate) {
@@ -61,7 +61,7 @@ impl Ledger {
         });
     }
 
-    /// Nothing that was said of it holds.
+    /// Drops the fates of a statement.
     pub fn forget(&mut self, at: Key) {
         self.entries.entry(at).and_modify(|entry| entry.fates.clear());
     }
@@ -105,13 +105,13 @@ impl Ledger {
         if end > at.line { format!("{file}:{}-{end}", at.line) } else { format!("{file}:{}", at.line) }
     }
 
-    /// Statements of which nothing was said, which is a fault of ours.
+    /// Statements without a fate, which is a bug.
     pub fn forgotten(&self) -> Vec<String> {
         let open = self.entries.iter().filter(|(_, entry)| entry.fates.is_empty());
         open.map(|(at, entry)| format!("{} {}", self.place(*at, entry.end), entry.text)).collect()
     }
 
-    /// Whether something is said of a line.
+    /// Whether a line has an entry.
     pub fn has(&self, file: usize, line: usize) -> bool {
         self.entries.iter().any(|(at, entry)| at.file == file && (at.line..=entry.end).contains(&line))
     }

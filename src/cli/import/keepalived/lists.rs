@@ -12,10 +12,10 @@ use crate::settings::{is_unicast, shorten};
 
 /// Most addresses or routes of one instance.
 const MAX_ELEMENTS: usize = 256;
-/// What stands in for a file that is watched.
+/// What to do instead of watching a file.
 pub const TRACK_FILE: &str =
     "no file is watched: what writes it can say `crosswire standby` and `crosswire online` instead";
-/// What stands in for a process that is watched.
+/// What to do instead of watching a process.
 pub const TRACK_PROCESS: &str = "no process is watched from outside: let the group start it, scripts = \
     [\"lsb:NAME\"] with monitor = \"10s\"";
 const RULE: &str = "there are no policy rules: put `ip rule add` and `ip rule del` into a script, scripts = \
@@ -60,7 +60,7 @@ pub fn is_list(word: &str) -> bool {
         .contains(&word)
 }
 
-/// Reads one.
+/// Reads one list.
 pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -> Result<(), Wrong> {
     let word = statement.words[0].as_str();
     let head = match (word, &mut *into) {

@@ -133,12 +133,13 @@ fn read_nodes(
     let one = |file: &Path, name: &str, sources: &mut Sources| {
         let lines = sources.read(file, name);
         let statements = tree::build(&lines, sources);
-        // What stands in the wrong block only looks wrong.
+        // After an error, a statement may stand in the wrong block and only look wrong.
         let statements = if sources.errors.is_empty() { statements } else { Vec::new() };
         read::read(&statements, sources)
     };
     let first = one(file, &names[0], sources);
-    // Told in the other order: the address that this file gives itself says so.
+    // The names were given in the other order if the address that this file gives itself is the second
+    // node's.
     if trial.ids.is_empty()
         && first.instances.iter().filter_map(|one| one.source).any(|(ip, _)| told.is_told(&names[1], ip))
     {
@@ -158,8 +159,8 @@ fn router_id(file: &Path, trial: &mut Sources) -> Option<String> {
         .next_back()
 }
 
-/// The text, once the loader takes it for both nodes. A route that it does not take is left out, and it is
-/// said.
+/// The text, once the loader accepts it for both nodes. A route that it refuses is left out, which is
+/// reported.
 fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> Option<String> {
     // The daemon starts elsewhere: the key has its full path.
     let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
@@ -175,7 +176,7 @@ fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> 
     }
 }
 
-/// Whether one was left out.
+/// Leaves out routes that the loader refuses; returns whether there were any.
 fn leave_out_routes(plan: &mut Plan, page: &Page, errors: &[ConfigError], sources: &mut Sources) -> bool {
     let mut is_changed = false;
     for error in errors {
@@ -195,7 +196,7 @@ fn leave_out_routes(plan: &mut Plan, page: &Page, errors: &[ConfigError], source
     is_changed
 }
 
-/// The file is not written, so what is wrong with it is said of the line that asks for it.
+/// The user has not seen the new file, so an error in it is reported at the line that asks for it.
 fn blame(page: &Page, plan: &Plan, error: ConfigError, sources: &Sources) -> ConfigError {
     let at = error.line().and_then(|line| page.asked_by(line));
     let usual = plan.groups.first().map(|group| group.at);

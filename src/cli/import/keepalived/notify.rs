@@ -1,4 +1,5 @@
-//! Programs that keepalived tells of a change become one script of their group, and checks become witnesses.
+//! Turns the programs that keepalived tells of a change into one script of their group, and checks into
+//! witnesses.
 
 use std::net::IpAddr;
 
@@ -77,7 +78,7 @@ pub fn scripts(
     (all, is_disk)
 }
 
-/// Whether it can stand in a line of a shell as it is.
+/// Whether its words need no quotes in a shell.
 fn is_plain(notify: &Notify, ledger: &mut Ledger) -> bool {
     let is_safe = |word: &String| {
         !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:=,@%+".contains(c))
@@ -227,7 +228,7 @@ pub fn witnesses(nodes: &[Option<Node>; 2], own: &[OwnAddress], ledger: &mut Led
     all
 }
 
-/// Another line's fate, of which this one is a part.
+/// The fate of a line that is a part of another one.
 fn alike(fate: &Fate, note: String) -> Fate {
     match fate {
         Fate::Taken(_) => Fate::Taken(note),
@@ -237,7 +238,7 @@ fn alike(fate: &Fate, note: String) -> Fate {
     }
 }
 
-/// What becomes of a check that counts.
+/// The fate of a check that counts.
 fn witness(check: &Check, words: &[String], own: &[OwnAddress], all: &mut Vec<IpAddr>) -> Fate {
     let program = words.first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
     let target = words.iter().rev().find_map(|word| word.parse::<IpAddr>().ok());

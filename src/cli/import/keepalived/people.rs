@@ -1,4 +1,4 @@
-//! Who the two nodes are, and where they hear each other.
+//! Finds out who the two nodes are, and where they hear each other.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ pub fn names(
         _ => None,
     });
     let names = names.ok_or("the files do not say how the two boxes are called (`uname -n`)")?;
-    // Lines for a name that is neither's would be lost without a word.
+    // Lines for a name that is neither node's would be lost silently.
     let is_of = |name: &str, id: &str| name == id || name.split('.').next() == Some(id);
     let count = names.iter().filter(|name| ids.iter().any(|id| is_of(name, id))).count();
     if count < ids.len().min(2) {
@@ -58,8 +58,8 @@ impl Lan {
     }
 }
 
-/// The LANs of the pair: wherever VRRP runs and both addresses are known. Without one, it is said of the
-/// first what is missing.
+/// The LANs of the pair: wherever VRRP runs and both addresses are known. If there is none, the first one's
+/// error says what is missing.
 pub fn lans(nodes: &[Option<Node>; 2], names: &[String; 2], told: &Names, sources: &mut Sources) -> Vec<Lan> {
     let all_instances = || nodes.iter().flatten().flat_map(|node| &node.instances);
     let served: Vec<IpAddr> = all_instances().flat_map(|one| &one.addresses).map(|one| one.ip).collect();
@@ -103,7 +103,7 @@ pub fn lans(nodes: &[Option<Node>; 2], names: &[String; 2], told: &Names, source
     all
 }
 
-/// Both nodes' addresses: what was told counts before the files, and they before what else is known.
+/// Both nodes' addresses: `--addresses` counts before the files, and the files before what else is known.
 fn addresses(
     one: &Instance,
     twin: Option<&Instance>,

@@ -1,4 +1,4 @@
-//! From statements to what a node asks for. What no other statement can change is said of it at once.
+//! Turns statements into what a node asks for. A fate that no other statement can change is noted at once.
 
 use super::keywords::{self, GLOBAL, GLOBAL_BEGIN, GROUP, INSTANCE, TOP, Treatment};
 use super::ledger::{Key, Ledger};
@@ -69,7 +69,7 @@ pub fn read(statements: &[Statement], sources: &mut Sources) -> Node {
     node
 }
 
-/// The whole block has one answer.
+/// Notes one fate for a whole block.
 fn whole(statement: &Statement, treatment: Treatment, sources: &mut Sources) {
     sources.ledger.extend(statement.at, statement.end);
     sources.ledger.say(statement.at, treatment.fate());

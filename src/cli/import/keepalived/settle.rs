@@ -1,4 +1,4 @@
-//! What shows only when both nodes are read, and what is written.
+//! Decides what shows only when both nodes are read, and what is written.
 
 use std::net::IpAddr;
 
@@ -54,7 +54,7 @@ pub fn settle(nodes: &[Option<Node>; 2], names: [String; 2], told: &Names, sourc
     Plan { names, lans, times, witnesses, groups }
 }
 
-/// What keepalived itself would not take.
+/// Refuses what keepalived itself would refuse.
 fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
     for node in nodes.iter().flatten() {
         for one in &node.instances {
@@ -298,7 +298,7 @@ fn label_of(address: &Address, interface: &str, sources: &mut Sources) -> Option
     None
 }
 
-/// `default via 10.0.0.254 metric 5`, or why that cannot be said.
+/// The route in our notation, as `default via 10.0.0.254 metric 5`, or why it cannot be written.
 fn convert(route: &Route, addresses: &[Vip]) -> Result<String, String> {
     let (mut to, mut via, mut src, mut metric, mut device) = (None, None, None, None, None);
     let mut words = route.words.iter().map(String::as_str);
@@ -351,7 +351,7 @@ fn take_tracks(together: &Together<'_>, group: &mut Group, sources: &mut Sources
     let of_instances = together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.tracks);
     let of_groups = together.groups.iter().flat_map(|(_, one)| &one.tracks);
     for Track { at, interface, is_weighted } in of_instances.chain(of_groups) {
-        // What the second node calls otherwise is written by the name that the first one has for it.
+        // An interface that the second node names differently is written by the first one's name.
         let name = group
             .renamed
             .iter()
@@ -413,7 +413,7 @@ fn tell_lans(nodes: &[Option<Node>; 2], lans: &[Lan], names: &[String; 2], sourc
     }
 }
 
-/// What nobody else has.
+/// The addresses of the pair itself.
 fn own(lans: &[Lan], names: &[String; 2], groups: &[Group]) -> Vec<OwnAddress> {
     let nodes = lans.iter().flat_map(|lan| names.iter().zip(lan.ips));
     let nodes = nodes.map(|(node, ip)| OwnAddress { ip, prefix: None, what: format!("{node}'s own") });

@@ -1,5 +1,5 @@
-//! Lines as one node's keepalived sees them: comments come off, files are included, definitions put in, and
-//! lines for the other node left out (keepalived.conf(5); lib/parser.c of keepalived 2.2).
+//! Lines as one node's keepalived sees them: without comments, with included files and definitions, without
+//! lines for the other node (keepalived.conf(5); lib/parser.c of keepalived 2.2).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -58,7 +58,7 @@ struct Reader<'s> {
 }
 
 impl Sources {
-    /// What the node called `id` reads of `file`; up to the first dot its name counts too.
+    /// What the node named `id` reads of `file`; its name up to the first dot counts too.
     pub fn read(&mut self, file: &Path, id: &str) -> Vec<Line> {
         let mut reader =
             Reader { sources: self, id, lines: Vec::new(), defined: Vec::new(), files: 0, stack: Vec::new() };

@@ -8,7 +8,7 @@ use crate::cli::check::{self, CheckOptions};
 use crate::cli::import::places::OwnBox;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keepalived");
-/// Wrong files, and what is said of each.
+/// Wrong files, and the errors of each.
 const BAD: &str = include_str!("../../../../tests/fixtures/keepalived/bad.txt");
 
 /// What became of a file, with its own directory as `IN` and the other one as `OUT`.
@@ -254,7 +254,7 @@ fn what_one_file_cannot_know_is_said() {
     assert!(written.contains("[node.\"fw1\"]\nlan = [\"192.168.10.2\"]"), "{written}\n{said}");
 }
 
-/// Whoever calls the script is told what was asked for, and nothing else.
+/// The script does what was asked for, and nothing else.
 #[test]
 fn scripts_of_a_change_run_as_they_did() {
     let home = tempfile::tempdir().expect("a directory");

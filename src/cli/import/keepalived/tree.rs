@@ -31,7 +31,7 @@ impl Statement {
     }
 }
 
-/// Each statement of a block; what is wrong with one is said of it.
+/// Calls `read` for each statement of a block, and reports its errors at the statement.
 pub fn each(
     statement: &Statement,
     sources: &mut Sources,
@@ -79,7 +79,7 @@ pub fn build(lines: &[Line], sources: &mut Sources) -> Vec<Statement> {
 struct Tree {
     /// The statements of each block that is open, the outermost first; there is one at least.
     levels: Vec<Vec<Statement>>,
-    /// Who opened the others.
+    /// The statements that opened the inner blocks.
     opened: Vec<Key>,
 }
 
@@ -143,7 +143,7 @@ impl Tree {
     }
 }
 
-/// Words end at blanks and braces; what stands in quotes belongs together, and goes on behind the quote.
+/// Splits at blanks and braces; quoted text stays together, and with what follows the quote directly.
 fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
     let (mut all, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut letters = text.chars();
