@@ -60,7 +60,7 @@ pub struct Recorder<Room> {
     room: Room,
     /// How much of each half is used.
     used: [usize; 2],
-    /// The half that is being written; none before the first step.
+    /// The half that is being written; `None` before the first step.
     current: Option<usize>,
     last_at: Instant,
     beat: Option<Beat>,

@@ -102,7 +102,7 @@ pub struct GroupStatus {
     pub unable: Option<Span>,
     /// For how long the peer has been unable to serve it, by what it says.
     pub peer_unable: Option<Span>,
-    /// For how long nobody of whom this node knows has served it.
+    /// For how long nobody has served it, as far as this node knows.
     pub unserved: Option<Span>,
     /// For how long nobody has served it while no node was taking or releasing it.
     pub idle: Option<Span>,

@@ -47,7 +47,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What is read next, with so many paths.
+    /// The source that is read after this one, if the node has this many paths; `None` after the last.
     fn following(self, paths: u8) -> Option<Self> {
         let path = |number: u8| if number < paths { Self::Path(PathId(number)) } else { Self::Wire };
         match self {

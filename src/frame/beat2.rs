@@ -27,7 +27,7 @@ const MORE_INTERFACES: u8 = 0x80;
 /// What is left of a maintenance that lasts longer than a byte can say, or for ever.
 const ENDLESS: u8 = u8::MAX;
 
-/// Bytes of the payload of a beat with so many paths, groups and interfaces, whatever it says.
+/// Bytes of the payload of a beat with this many paths, groups and interfaces, whatever it says.
 pub(super) const fn bytes(paths: usize, groups: usize, interfaces: usize) -> usize {
     let interfaces = if interfaces == 0 { 1 } else { interfaces.div_ceil(INTERFACES_PER_BYTE) };
     FIXED_BYTES + PATH_BYTES * paths + GROUP_BYTES * groups + interfaces

@@ -62,7 +62,7 @@ pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
 pub struct PathDeposit {
     /// The peer was heard on it, on time or late.
     pub is_heard: bool,
-    /// Since when it has been open; none while blind.
+    /// Since when it has been open; `None` while blind.
     pub open_since: Option<Instant>,
     /// When the peer was last heard on it.
     pub heard_at: Option<Instant>,
@@ -79,7 +79,7 @@ pub struct Detector {
     timing: PathTiming,
     /// The dead_after that the peer last announced, in whichever incarnation; zero before.
     peers_dead_after: Span,
-    /// By which silence is judged: see [`Detector::dead_after`].
+    /// The times by which silence is judged: see [`Detector::dead_after`].
     agreed: PathTiming,
     /// Since when we have been able to hear; `None` while blind.
     open_since: Option<Instant>,

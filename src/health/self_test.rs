@@ -11,8 +11,8 @@ use crate::time::{Instant, Span};
 const EVERY: Span = Span::from_s(60);
 /// How long an answer may take; and how often a LAN that did not answer is tried.
 const PATIENCE: Span = Span::from_s(2);
-/// So many questions in a row without an answer are no accident: on a LAN that loses 40 % of all frames both
-/// ways, one round in a hundred.
+/// This many questions in a row without an answer are no accident: on a LAN that loses 40 % of all frames
+/// both ways, they happen in one round in a hundred.
 const MAX_UNANSWERED: u8 = 10;
 
 /// The test of one LAN.
@@ -40,7 +40,7 @@ impl SelfTest {
         Self { due: now + PATIENCE, is_waiting: false, unanswered: 0 }
     }
 
-    /// Goes on where another agent ended: so many questions had stayed unanswered.
+    /// Goes on where another agent ended, with this many unanswered questions.
     pub fn succeed(&mut self, unanswered: u8) {
         self.unanswered = unanswered.min(MAX_UNANSWERED);
     }

@@ -37,7 +37,7 @@ const LOOK_EVERY: Span = Span::from_ms(400);
 const LOOK_LATER: Span = Span::from_ms(250);
 /// How often a loop tries to report lost lines, until somebody takes the report.
 const TELL_EVERY: Span = Span::from_ms(250);
-/// One place in the program logs so many lines in [`WINDOW`]; the rest is counted.
+/// How many lines one place in the program logs in [`WINDOW`]; the rest is counted.
 const MOST_OF_A_PLACE: u16 = 32;
 /// The same of what scripts write.
 const MOST_OF_SCRIPTS: u16 = 256;

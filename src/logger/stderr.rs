@@ -34,7 +34,7 @@ pub struct Stderr {
 }
 
 impl Stderr {
-    /// As it is.
+    /// Standard error, as this process has it.
     pub fn new(has_priority: bool) -> Self {
         let kind = fstat(io::stderr())
             .map_or(SFlag::empty(), |stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);

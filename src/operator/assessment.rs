@@ -28,7 +28,7 @@ enum Subject {
 
 /// Why `status` ends as it does.
 pub struct Reason {
-    /// What a program is told.
+    /// Its name for programs.
     pub name: &'static str,
     /// How `status` ends.
     pub exit: Exit,

@@ -278,7 +278,7 @@ const CASES: [Case; 29] = [
         "cold_start",
         "NOBODY SERVES gateway: cold start: listening for gw2",
     ),
-    // Keys differ: who serves, who knows that the other one does, and where nobody does.
+    // Keys differ: on the node that serves, and on the backup.
     (
         Role::Active,
         not_understood,

@@ -1,6 +1,6 @@
 //! `why --svg`: an incident as a picture. It has a lane for each path and its modem lines, for the peer and
-//! for each group, and marks the moment of which the first line of `why` tells. Readable on light paper and
-//! on a dark screen.
+//! for each group, and marks the moment that the first line of `why` is about. It is readable on light paper
+//! and on a dark screen.
 
 use std::fmt::{self, Write as _};
 

@@ -358,7 +358,7 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
     own
 }
 
-/// Tells the policy on the interfaces of which LAN paths each group has addresses.
+/// Tells the policy which LAN paths have an interface with addresses of each group.
 fn place_groups(settings: &mut Settings) {
     let Settings { groups, paths, policy, .. } = settings;
     let ids: Vec<_> = policy.path_ids().collect();

@@ -9,7 +9,7 @@ use super::error::{Report, quote};
 use super::table::{At, Table};
 use super::values::{is_host_in, is_interface, is_unicast};
 
-/// Of a link-local IPv6 address without an interface, as the second half of a sentence about it.
+/// The second half of a sentence about a link-local IPv6 address without an interface.
 pub const EVERY_LINK: &str = "is an address that every link may have";
 pub(super) const REMEDY: &str =
     "write the address of a box that both nodes can ping, such as the upstream router";

@@ -71,7 +71,7 @@ impl Wires {
 pub struct Speed {
     /// Bits a second.
     pub baud: u32,
-    /// Frames of a heartbeat's length that were sent to be sent back; none: the far end was not heard at all.
+    /// Frames of a heartbeat's length that were sent, to come back; zero: the far end was not heard at all.
     pub sent: u32,
     /// Those that did not come back whole.
     pub lost: u32,

@@ -89,7 +89,7 @@ impl View {
         })
     }
 
-    /// The one node that serves; none if nobody or both do.
+    /// The one node that serves; `None` if nobody or both do.
     pub(super) const fn holder(&self) -> Option<Side> {
         match self.holders {
             [true, false] => Some(Side::A),

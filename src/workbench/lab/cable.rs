@@ -46,7 +46,7 @@ pub struct LineRule {
     pub cut: bool,
     /// Every byte is late by this.
     pub delay: Duration,
-    /// Of a million bits, as many are flipped, at random by the cable's seed.
+    /// How many of a million bits are flipped, at random by the cable's seed.
     pub bit_errors_per_million: u32,
 }
 

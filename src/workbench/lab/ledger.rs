@@ -12,7 +12,7 @@ pub struct Hold {
     pub side: Side,
     /// Since when.
     pub from: Instant,
-    /// Until when; none: still.
+    /// Until when; `None`: still.
     pub until: Option<Instant>,
 }
 

@@ -54,7 +54,7 @@ const FIRST_NODE_INDEX: u32 = 2;
 pub struct Rule {
     /// Nothing passes; carrier is kept.
     pub blocked: bool,
-    /// Of 100 frames, as many are lost, at random by the switch's seed.
+    /// How many of 100 frames are lost, at random by the switch's seed.
     pub loss_percent: u32,
     /// UDP from or to this port is lost, everything else passes.
     pub blocked_udp_port: Option<u16>,

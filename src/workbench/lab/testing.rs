@@ -39,7 +39,7 @@ pub fn take_turn() -> Turn {
     take_turn_of(HANGS_AFTER)
 }
 
-/// The same for a test one try of which may take `hangs_after`.
+/// The same for a test that may take `hangs_after` for one try.
 fn take_turn_of(hangs_after: Duration) -> Turn {
     let mut turns = turns();
     turns.wanted_alone += 1;

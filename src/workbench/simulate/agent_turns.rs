@@ -19,7 +19,7 @@ use super::world::{What, World, mac};
 
 /// Frames that a recorder keeps, by path and receiver.
 const RECORDED_FRAMES: usize = 48;
-/// A busy processor holds a turn up after one of so many steps.
+/// A busy processor holds a turn up after one of this many steps.
 const HOLD_UP_EVERY: u64 = 300;
 
 impl World {

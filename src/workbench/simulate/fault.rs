@@ -82,8 +82,8 @@ pub enum Fault {
     Continue(Side),
     /// The agent does not run for this long.
     Stall(Side, Span),
-    /// The agent is held up for this long after so many more steps of its turns; the first is to be told what
-    /// has arrived.
+    /// The agent is held up for this long after this many more steps of its turns; the first step is the
+    /// kernel's answer to its poll.
     HoldUp(Side, u64, Span),
     /// Nothing gets through.
     Cut(PathId, Way),

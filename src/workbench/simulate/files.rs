@@ -61,7 +61,7 @@ impl OtherFile {
         file
     }
 
-    /// What it calls a group of the pair; none if it does not have it.
+    /// Its number for a group of the pair; `None` if it does not have the group.
     pub fn local(&self, group: GroupId) -> Option<GroupId> {
         (0u8..).zip(&self.groups).find(|(_, theirs)| **theirs == group).map(|(index, _)| GroupId(index))
     }

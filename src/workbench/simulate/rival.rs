@@ -10,7 +10,7 @@ use crosswire::time::{Instant, Span};
 
 use super::setup::Setup;
 
-/// By which rule a pair decides.
+/// The rule by which a pair decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rule {
     /// The shipped core.

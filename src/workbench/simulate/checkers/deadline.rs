@@ -32,8 +32,8 @@ impl Sight {
         }
     }
 
-    /// The peer's newest beat says what it sees; where the files differ, nobody knows of which witnesses, and
-    /// what this side has seen itself counts.
+    /// The peer's newest beat says what it sees. If the files differ, nobody knows which witnesses are meant,
+    /// and what this side has seen itself counts.
     pub fn exchange(&mut self, ours: u8, theirs: u8, do_files_agree: bool) {
         for (index, counts) in self.counts.iter_mut().enumerate() {
             let is_seen = (ours | theirs) & (1 << index) != 0;
