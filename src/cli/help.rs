@@ -30,7 +30,7 @@ const EXAMPLES: [(&str, &[&str]); 13] = [
     ("import", &["crosswire import /etc/ha.d"]),
 ];
 
-/// What people type most to have a command do something.
+/// The examples of a command.
 pub fn examples(spec: &Spec) -> &'static [&'static str] {
     EXAMPLES.iter().find(|(name, _)| *name == spec.name).map_or(&[], |(_, lines)| lines)
 }
@@ -38,7 +38,7 @@ pub fn examples(spec: &Spec) -> &'static [&'static str] {
 /// One entry: what to type, what it is for, what is used if it is not given.
 type Entry = (String, &'static str, Option<&'static str>);
 
-/// What crosswire can be asked to do.
+/// The help of crosswire: its commands.
 pub fn overview(specs: &mut dyn Iterator<Item = &'static Spec>) -> String {
     let mut text = format!("{ABOUT}\n\nUsage: crosswire COMMAND ...\n");
     let options = [("-h, --help".to_owned(), HELP, None), ("-V, --version".to_owned(), VERSION, None)];
@@ -48,7 +48,7 @@ pub fn overview(specs: &mut dyn Iterator<Item = &'static Spec>) -> String {
     text
 }
 
-/// What one command can be told.
+/// The help of one command.
 pub fn of_command(spec: &Spec) -> String {
     let mut text = format!("{}\n\nUsage: crosswire {}\n", spec.about.trim(), synopsis(spec));
     let entry = |word: &Word| (shape(word), word.help, word.default);

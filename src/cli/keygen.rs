@@ -61,7 +61,7 @@ pub(super) enum Made {
     },
 }
 
-/// Why nothing was made; the line says so, with a remedy.
+/// Why nothing was made: a line with a remedy, and the exit code.
 pub(super) struct Failure {
     pub(super) what: String,
     exit: Exit,
@@ -152,7 +152,7 @@ pub(super) fn write_new(file: &Path, text: &str) -> io::Result<()> {
     sync_directory(file)
 }
 
-/// Puts a new text in the place of a file at one stroke, or says why not.
+/// Replaces the text of a file atomically, or says why not.
 fn replace(file: &Path, text: &str) -> Result<(), String> {
     let mut fresh = file.as_os_str().to_owned();
     fresh.push(".");

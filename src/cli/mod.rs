@@ -91,7 +91,7 @@ static COMMANDS: &[Command] = &[
     command!(man::ManOptions, |options, out| man::run(options, specs(), out).into()),
 ];
 
-/// A command that a build of other features has.
+/// Whether a build with other features has this command.
 fn is_left_out(name: &str) -> bool {
     match name {
         "import" => !cfg!(feature = "import"),
@@ -107,7 +107,7 @@ fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
     COMMANDS.iter().map(|command| command.spec)
 }
 
-/// Does what the command line says.
+/// Carries out the command line.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     done(&arguments).unwrap_or_else(|complaint| {
@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Does it, or says in a line what is wrong with the command line.
+/// Carries it out, or returns a line with what is wrong with the command line.
 fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
     let Some((first, rest)) = arguments.split_first() else {
         return Err("expected `COMMAND ...`, pass `--help` for usage information".to_owned());

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::option::{Kind, Spec, Word};
 
-/// How far from what was typed a word may be to be offered instead: typing errors.
+/// How many typing errors a word may be away to be offered instead.
 const NEAR: usize = 2;
 
 /// One value for each word of the command's table; a flag that is there has an empty one.
@@ -36,7 +36,7 @@ pub fn values(spec: &Spec, arguments: &[OsString]) -> Result<Values, String> {
     Ok(values)
 }
 
-/// Whether somebody wants to know what there is to say: before a `--`, at any place.
+/// Whether the arguments ask for help: at any place before a `--`.
 pub fn asks_for_help(arguments: &[OsString]) -> bool {
     arguments
         .iter()
@@ -69,7 +69,7 @@ fn looks_like_option(argument: &OsStr) -> bool {
     argument.as_bytes().starts_with(b"-") && argument != "-"
 }
 
-/// The index of the option in the table, and its value: behind a `=` or the next argument.
+/// The index of the option in the table, and its value: after a `=`, or the next argument.
 fn named<'a>(
     spec: &Spec,
     argument: &OsStr,

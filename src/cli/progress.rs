@@ -15,7 +15,7 @@ use crate::operator::words::{self, ScriptEnd};
 
 /// Entries of the journal that one look can show.
 const MAX_SHOWN: u16 = 20;
-/// Between two questions to the peer.
+/// Time between two questions to the peer.
 const PEER_ASKED_EVERY: Span = Span::from_ms(200);
 /// How long its answer is waited for: a second or so at 9600 baud.
 const PEER_PATIENCE: Duration = Duration::from_secs(2);
@@ -25,14 +25,14 @@ pub struct Progress {
     is_shown: bool,
     /// Entries of the journal that were shown, or were there before.
     seen: u32,
-    /// The same of the peer's, once it has told.
+    /// The same for the peer's journal, once it has answered.
     seen_there: Option<u32>,
     peer_asked_at: Instant,
     theirs: Vec<Option<Role>>,
 }
 
 impl Progress {
-    /// From now on.
+    /// Begins to follow.
     pub fn begin(run_dir: &Path) -> Self {
         let is_shown = std::io::stderr().is_terminal();
         let seen = is_shown.then(|| history(run_dir, 0)).flatten().map_or(u32::MAX, |history| history.count);
@@ -57,8 +57,8 @@ impl Progress {
         self.look_there(run_dir, report, &names);
     }
 
-    /// The peer is asked while it is at work, and when its roles have changed; if it does not tell, they are
-    /// all that is known.
+    /// Asks the peer while it is at work, and when its roles have changed; if it does not answer, shows its
+    /// roles.
     fn look_there(&mut self, run_dir: &Path, report: &Report, names: &words::Names) {
         let before = std::mem::replace(&mut self.theirs, roles_of_peer(report));
         let is_at_work = self.theirs.iter().flatten().any(|role| is_on_its_way(*role));
@@ -80,7 +80,7 @@ impl Progress {
     }
 }
 
-/// Those lines that are new: `count` entries there were in all, of which `seen` were known.
+/// The new ones of these lines: there were `count` entries in all, and `seen` of them were known.
 fn fresh(mut lines: Vec<String>, count: u32, seen: u32) -> Vec<String> {
     let fresh = count.saturating_sub(seen) as usize;
     lines.drain(..lines.len().saturating_sub(fresh));

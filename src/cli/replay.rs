@@ -1,4 +1,4 @@
-//! `simulate --replay` of what `why --record` has written: the events again, through the node that ships.
+//! `simulate --replay` of what `why --record` has written: hands the events to the shipped node again.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::operator::recording::{Caption, read};
 use crate::operator::words::{Names, ScriptEnd, sentence};
 use crate::plain;
 
-/// Repeats a recording; says what was decided and when, and whether it is the same again.
+/// Replays a recording; says what was decided and when, and whether the decisions are the same again.
 pub fn replay(path: &Path, file: &[u8], out: &mut impl Write) -> io::Result<Exit> {
     let (told, halves) = match read(file) {
         Ok(found) => found,
@@ -51,7 +51,7 @@ pub fn replay(path: &Path, file: &[u8], out: &mut impl Write) -> io::Result<Exit
     Ok(Exit::Done)
 }
 
-/// What a step has said, and when; and where it is not what was recorded.
+/// Writes the records of a step with their time, and whether the step differs from the recording.
 fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Write) -> io::Result<()> {
     let at = step.at.since(began_at).as_ms();
     for effect in step.effects {

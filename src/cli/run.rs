@@ -64,8 +64,8 @@ pub fn run(options: &RunOptions) -> ExitCode {
         Err(error) => return complain_of(&[error]).into(),
     };
     if options.check {
-        // It starts all the same, since ports and interfaces may come late; who looks before a restart has to
-        // know.
+        // The daemon would start all the same, since ports and interfaces may come late; whoever checks
+        // before a restart has to know.
         for lack in settings.absent() {
             let _ = complain(Exit::Done, false, &format_args!("warning: {lack}"));
         }
@@ -77,14 +77,15 @@ pub fn run(options: &RunOptions) -> ExitCode {
     }
 }
 
-/// Neither its descriptors nor its mask reach us or our scripts, and no directory of its is kept busy.
+/// Drops what the caller left us: its descriptors and its umask reach neither us nor our scripts, and its
+/// directory is not kept busy.
 fn forget_the_caller() {
     close_all_but(&mut []);
     umask(Mode::from_bits_truncate(0o022));
 }
 
 impl RunOptions {
-    /// The same from the root directory, to which we go.
+    /// The options with full paths, since the daemon goes to the root directory.
     fn made_absolute(&self) -> Self {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let there = Self { config: absolute(&self.config), run_dir: absolute(&self.run_dir), ..self.clone() };
@@ -108,7 +109,8 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
             guard::StartError::Lock(_)
             | guard::StartError::Strange { .. }
             | guard::StartError::PidFile { .. } => Exit::Refused,
-            // Whoever uses the port may leave it: our own agent does that a lease after its guard was killed.
+            // The user of the port may leave it soon: our own agent does so a lease after its guard was
+            // killed.
             guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => {
                 Exit::Refused
             }
@@ -117,7 +119,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         (exit, error.to_string())
     };
     if let Err(error) = private::directory(&options.run_dir) {
-        // Whoever is not root may not have the ports either, which says more.
+        // If we are not root, we may not open the ports either, and that error says more.
         if !Uid::effective().is_root() {
             guard::open_paths(settings).map_err(not_started)?;
         }
@@ -137,16 +139,16 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
     Ok(Started { opened, control, members })
 }
 
-/// A box without entropy starts all the same: only the making of keys may wait. What such a kernel gives may
-/// be the same after each boot, so whatever else tells one run from another goes into it.
+/// A box without entropy starts all the same: only `keygen` may wait. Such a kernel may give the same bytes
+/// after each boot, so whatever else tells one run from another is mixed in.
 fn draw_entropy(keys: &[Key]) -> Result<Entropy, getrandom::Error> {
     let boot = restraint::boot_id();
     let now = [clock::now().as_us(), std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs())];
     Ok(mix(draw()?, keys, &boot, now, std::process::id()))
 }
 
-/// Each of `boot`, `now` and `pid` changes all of it, under a key that nobody else knows; and what was drawn
-/// well stays as good.
+/// Each of `boot`, `now` and `pid` changes all bytes, under a key that nobody else knows; good entropy stays
+/// as good.
 fn mix(drawn: Entropy, keys: &[Key], boot: &str, now: [u64; 2], pid: u32) -> Entropy {
     let secret = keys.first().map_or(&[][..], |key| &key.bytes);
     let word = |label: u8| {
@@ -211,12 +213,12 @@ fn be_guard(
 ) -> nix::Result<ExitCode> {
     let Started { opened, control, members } = started;
     guard::block_child_signal()?;
-    // Since Linux 5.18 the first who asks a box without entropy makes some in the kernel, without waiting for
-    // anything: before all others on the box, as agents are from their first instant, that takes longer than
-    // the kernel lets such a process run.
+    // Since Linux 5.18, the first process that asks a box without entropy makes some in the kernel, without
+    // waiting. A real-time process, as an agent is from its first instant, would exceed its limit of
+    // computing time by that. So the guard asks first.
     let _ = draw();
     become_realtime(Process::Guard, settings);
-    // The keys are in our memory, and must not come to lie on a disk.
+    // The keys are in our memory, and must not get onto a disk.
     if let Err(errno) = set_dumpable(false) {
         warn!("a crash of the guard may leave its memory on a disk: {}", errno.desc());
     }
@@ -226,7 +228,7 @@ fn be_guard(
     let wake = move || {
         let _ = write(&wakes, &1u64.to_ne_bytes());
     };
-    // All memory is locked: a thread that only waits must not have two megabytes of it for its stack.
+    // All memory is locked: a thread that only waits must not use two megabytes of it for its stack.
     limit_thread_stacks(SIGNAL_THREAD_STACK_BYTES);
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
@@ -234,7 +236,7 @@ fn be_guard(
     let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).collect();
     let become_agent =
         |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
-            // The guard's own copy stays open: what owns it is never dropped in a child.
+            // The guard's own copies stay open in the child: their owners are never dropped there.
             let copies = control.try_clone().and_then(|control| {
                 let members = members.as_ref().map(OwnedFd::try_clone).transpose()?;
                 Ok(agent::Sockets { guard: link, control, members })
@@ -253,7 +255,7 @@ fn become_realtime(process: Process, settings: &Settings) {
     }
 }
 
-/// What a child of the guard does. Returns its exit code.
+/// The life of an agent, in a child of the guard. Returns its exit code.
 fn be_agent(
     run_dir: &Path,
     settings: &Settings,
@@ -263,13 +265,13 @@ fn be_agent(
 ) -> u8 {
     // A terminal's Ctrl-C reaches both processes; the guard decides what it means.
     ignore(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE]);
-    // What this box does not grant was said by the first one.
+    // The first agent has logged what this box does not grant.
     if inheritance.is_none() {
         become_realtime(Process::Agent, settings);
     } else {
         let _ = guard::scheduling::become_realtime(Process::Agent, settings.is_realtime);
     }
-    // Drawn while there is a /dev, and read while it may be.
+    // Entropy is drawn while there is a /dev, and the restraint is read while this process may.
     let entropy = draw_entropy(keys);
     let restraint = restraint::of_run(run_dir, clock::now());
     match privileges::drop_all(run_dir) {

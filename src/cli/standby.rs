@@ -35,8 +35,8 @@ options! {
     }
 }
 
-/// Asks for standby and follows it until nothing is held here, and the peer serves what was; with `--force`,
-/// whether it does or not.
+/// Asks for standby and follows it until nothing is held here and the peer serves what was held; with
+/// `--force`, whether the peer serves or not.
 pub fn standby(options: &StandbyOptions, out: &mut impl Write) -> Exit {
     let question = demand(Demand::Standby { force: options.force }, &options.reason);
     let progress = Progress::begin(&options.run_dir);
@@ -69,7 +69,7 @@ fn held_here(report: &Report) -> Vec<usize> {
     groups.filter(|(_, group)| group.role.is_holding()).map(|(index, _)| index).collect()
 }
 
-/// `held` are the groups that were held here, and have to be served by the peer.
+/// Follows until nothing is held here; the peer has to serve the groups in `held`, which were held here.
 fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out: &mut impl Write) -> Exit {
     let start = now();
     let mut patience = Patience::begin(start);
@@ -110,7 +110,7 @@ fn follow_until_free(run_dir: &Path, held: &[usize], mut progress: Progress, out
                 writeln!(out, "done: {} holds nothing ({} ms)", my_name(&report), now().since(start).as_ms());
             return Exit::Done;
         }
-        // It tries again later, but what has failed once is for the operator to see.
+        // The daemon tries again later, but the operator shall see the failure.
         if has_failed {
             break;
         }

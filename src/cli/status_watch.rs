@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// What a terminal that does not say otherwise has.
+/// Rows of a terminal that does not say how many it has.
 const ROWS: usize = 24;
 
 /// Shows what each `look` gives, a sentence and a whole screen, until the terminal is gone or the process is
@@ -40,7 +40,7 @@ pub fn run(look: impl Fn() -> (String, String), out: &mut impl Write) {
     }
 }
 
-/// What turns one screen into the other: of each line only what is behind its unchanged beginning.
+/// The bytes that turn one screen into the other: of each line only what follows its unchanged beginning.
 fn update(before: &[String], after: &[String]) -> String {
     let mut bytes = String::new();
     for row in 0..before.len().max(after.len()) {

@@ -11,7 +11,7 @@ use crate::tty::lines;
 use crate::tty::test_protocol::{Speed, Wires};
 use crate::tty::uart::MAX_BAUD_WITHOUT_FIFO;
 
-/// As far as `--max-baud` goes where nobody says it.
+/// The default of `--max-baud`.
 const DEFAULT_BAUD: u32 = 115_200;
 
 /// What the cable is, why that matters, and what to do.

@@ -14,37 +14,35 @@ use crate::clock;
 use crate::tty::lines::{self, CTS, DCD, DSR, DTR, INPUTS, RTS};
 use crate::tty::test_protocol::{ECHO_BYTES, Message, Speed, Wires};
 
-/// The speeds that are tried: those from [`MEETS_AT`] on, or the slower ones for whoever wants no more than
-/// that.
+/// The speeds that are tried: those from [`MEETS_AT`] on, or the slower ones if `--max-baud` is lower.
 pub const BAUDS: [u32; 9] = [9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 4_800, 2_400, 1_200];
 /// Where both ends meet, and meet again when a speed fails.
 pub const MEETS_AT: u32 = BAUDS[0];
-/// The last of them.
+/// The slowest of them.
 pub const SLOWEST: u32 = 1_200;
 /// Frames that are sent back and forth at each speed.
 const TRIPS: u32 = 40;
-/// A speed that has lost so many is not tried any further.
+/// A speed that has lost this many is not tried any further.
 const MAX_LOST: u32 = 4;
-/// Between two calls for the other end.
+/// Time between two calls for the other end.
 const CALLS_EVERY: Span = Span::from_ms(200);
-/// How long one speed is listened to: longer than between two beats of a daemon.
+/// How long to listen at one speed: longer than between two beats of a daemon.
 const LISTENS: Span = Span::from_ms(2_500);
 /// Text of an echo that a daemon sends back: it has to find room between two beats that fill half the line.
 const DAEMON_ECHO_BYTES: usize = 24;
-/// How long late frames are waited for in the end: not so long that the other end goes back to the first
-/// speed.
+/// How long to wait for late frames in the end: not so long that the other end goes back to the first speed.
 const STRAGGLERS_WAIT: Span = Span::from_ms(1_000);
-/// After this much silence the end that answers goes back to the first speed, and the other waits longer
+/// After this much silence the end that answers goes back to the first speed; the other end waits longer
 /// before it does.
 const FALLS_BACK_AFTER: Span = Span::from_ms(1_500);
 const MEETS_AGAIN_AFTER: Duration = Duration::from_millis(2_000);
 /// After this much silence the other end is gone.
 const GONE_AFTER: Span = Span::from_s(8);
-/// What a port needs to send its last frame at 9600 baud, and a line to settle.
+/// Time for a port to send its last frame at 9600 baud, and for a line to settle.
 const SETTLES: Duration = Duration::from_millis(100);
 
-/// Calls until both ends have heard each other, or `wait` is over. Where nothing but noise comes in, a daemon
-/// may talk at its own speed: it is looked for at the others, one after the other.
+/// Calls until both ends have heard each other, or `wait` is over. If only noise comes in, a daemon may talk
+/// at its own speed: then the other speeds are tried, one after the other.
 pub fn meet(link: &mut Link, wait: Span) -> bool {
     let give_up_at = clock::now() + wait;
     while clock::now() < give_up_at {
@@ -53,7 +51,7 @@ pub fn meet(link: &mut Link, wait: Span) -> bool {
         }
         let at = BAUDS.iter().position(|baud| *baud == link.baud()).unwrap_or(0);
         let next = if link.is_puzzled() { at + 1 } else { 0 };
-        // A speed that the port cannot make is heard as nothing.
+        // Nothing is heard at a speed that the port cannot make.
         let _ = link.go(*BAUDS.get(next).unwrap_or(&MEETS_AT));
     }
     false
@@ -111,14 +109,15 @@ pub fn lead(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
     let _ = link.ask(&Message::Done);
 }
 
-/// Whether a speed is to be tried where none may be faster than `max_baud`.
+/// Whether a speed is tried if none may be faster than `max_baud`.
 pub const fn is_wanted(baud: u32, max_baud: u32) -> bool {
     baud <= max_baud && (baud >= MEETS_AT || max_baud < MEETS_AT)
 }
 
 /// Drives each output alone, ours and theirs, and notes which inputs come and go with it.
 fn try_lines(link: &mut Link) -> Option<Wires> {
-    // The far end looks for its own bridges when it is first asked, we after that: never both at once.
+    // The far end looks for its own bridges when it is first asked, and we look after that: never both at
+    // once.
     drive(link, 0, 0)?;
     let bridged_here = lines::bridged(link.port(), Side::A).cast_unsigned();
     let mut wires = Wires { bridged: [bridged_here, 0], ..Wires::default() };
@@ -131,7 +130,7 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
         wires.back[index] = here & !idle_here;
     }
     if link.heard.is_answered_by_daemon {
-        // It drives nothing for us: its lines say what they always say.
+        // A daemon drives nothing for us: its lines show its own state.
         let standing = idle_here & !bridged_here;
         wires.back = [standing & (DSR | DCD).cast_unsigned(), standing & CTS.cast_unsigned()];
     }
@@ -139,7 +138,8 @@ fn try_lines(link: &mut Link) -> Option<Wires> {
     Some(wires)
 }
 
-/// Drives our lines and theirs; what both then see. The far end also says what follows its own.
+/// Drives our lines and theirs; returns what both then see. The far end also says which inputs follow its own
+/// outputs.
 fn drive(link: &mut Link, ours: c_int, theirs: c_int) -> Option<(u32, (u32, u32))> {
     lines::set(link.port(), ours);
     let Message::Seen(bits, bridged) = link.ask(&Message::Drive(theirs.cast_unsigned()))? else {
@@ -169,20 +169,20 @@ fn try_speed(link: &mut Link, baud: u32) -> Tried {
         Some(_) => {}
     }
     sleep(SETTLES);
-    // The other end changes in its own time, and drops what came before that.
+    // The other end changes its speed when it likes, and drops what came before that.
     if link.go(baud).is_ok() && link.ask(&Message::Hello).is_some() {
         measure(link, &mut speed);
     }
     if speed.is_clean() {
         return Tried::Done(speed);
     }
-    // Back to where both ends meet; from there the next speed is tried.
+    // Back to the speed at which both ends meet, before the next one is tried.
     sleep(MEETS_AGAIN_AFTER);
     let is_back = link.go(MEETS_AT).is_ok() && link.ask(&Message::Go(MEETS_AT)).is_some();
     if is_back { Tried::Done(speed) } else { Tried::Gone }
 }
 
-/// Sends frames there and back. One that comes late is not lost: a busy box is no bad cable.
+/// Sends frames there and back. A late frame is not lost: a busy box is no bad cable.
 fn measure(link: &mut Link, speed: &mut Speed) {
     let bytes = if link.heard.is_answered_by_daemon { DAEMON_ECHO_BYTES } else { ECHO_BYTES };
     let mut trips = Trips { bytes, all: Vec::new(), missing: 0 };
@@ -219,7 +219,7 @@ fn text_of(trip: usize, bytes: usize) -> heapless::Vec<u8, ECHO_BYTES> {
 /// What became of one frame.
 struct Trip {
     sent_at: Instant,
-    /// How long it took there and back; none: it has not come yet.
+    /// Its round trip in microseconds; `None`: it has not come back yet.
     us: Option<u32>,
 }
 
@@ -233,7 +233,7 @@ struct Trips {
 }
 
 impl Trips {
-    /// Takes in what comes back, until the last one has come, or every one.
+    /// Takes in what comes back, until the last frame has come, or every frame.
     fn collect(&mut self, link: &mut Link, is_every_one: bool, until: Instant) {
         while self.missing > 0 && (is_every_one || self.all.last().is_some_and(|trip| trip.us.is_none())) {
             let Some((answer, _)) = link.hear(until) else { return };
@@ -297,7 +297,7 @@ pub fn follow(link: &mut Link, max_baud: u32, outcome: &mut Outcome) {
                 link.say(&Message::Yes);
             }
             Message::Done => {
-                // Said twice, in case the first is lost: the other end waits for it.
+                // Said twice, in case one is lost: the other end waits for it.
                 link.say(&Message::Yes);
                 sleep(SETTLES);
                 link.say(&Message::Yes);

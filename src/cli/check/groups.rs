@@ -1,5 +1,4 @@
-//! What `check` says of the groups: what is in them, when they are taken, and what is done when all else
-//! fails.
+//! What `check` says of the groups: what is in them, when they are taken, and the last resorts.
 
 use std::fmt::{self, Write as _};
 
@@ -51,7 +50,7 @@ pub(super) fn write_groups(settings: &Settings, proof: &Proof, out: &mut String)
 /// Scripts that mount or attach something that two boxes must not have at once.
 const MOUNTING: [&str; 7] = ["filesystem", "mount", "drbd", "lvm", "raid", "scsi", "zfs"];
 
-/// Whether a script of that name is one of those; what it is told does not matter.
+/// Whether a script of that name mounts something, whatever its parameters are.
 pub fn is_mounting(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     MOUNTING.iter().any(|word| plain::cut(&name, word).is_some())

@@ -12,20 +12,20 @@ use crate::settings::{Settings, neighbours};
 /// How long answers may take.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// A sentence for each interface on which somebody answers with our own hardware address, for what this box
-/// does not have. Nothing is known without root.
+/// A sentence for each interface on which somebody answers with our own hardware address for an address that
+/// this box does not have. Empty without root.
 pub fn twins(settings: &Settings) -> Vec<String> {
     let Ok(sender) = ethernet::Sender::open() else { return Vec::new() };
     let names = &settings.interfaces;
     let listeners: Vec<_> = names.iter().map(|name| probe::listeners(settings, name)).collect();
     for group in &settings.groups {
-        // What cannot be asked is said elsewhere.
+        // Other checks report what cannot be asked.
         let _ = probe::send(&sender, settings, &group.addresses);
     }
     std::thread::sleep(PATIENCE);
     let twin_of = |listener: &ethernet::Listener| {
         let mut room = [0; 256];
-        // What waits is no more than a socket holds.
+        // This ends: only what the socket's buffer holds is waiting.
         while let Ok(length) = read(&listener.socket, &mut room) {
             let answer = probe_replies::parse(room.get(..length).unwrap_or_default(), listener.mac);
             if answer.is_some_and(|answer| answer.mac == listener.mac && !neighbours::is_own(answer.ip)) {

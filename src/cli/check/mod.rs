@@ -1,4 +1,5 @@
-//! `crosswire check`: is the configuration sound, what does it promise, and has this box what it takes?
+//! `crosswire check`: is the configuration sound, what does it promise, and does this box have all that it
+//! needs?
 
 mod groups;
 mod lans;
@@ -37,8 +38,8 @@ options! {
 }
 
 /// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box
-/// lacks: a device, an interface, a script or a good key file, of which the daemon would start without all
-/// but the last.
+/// lacks: a device, an interface, a script or a good key file. Without the key file the daemon does not
+/// start; without the others it does.
 pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     let found = examine(options);
     let exit = if found.is_ok() { Exit::Done } else { Exit::Configuration };
@@ -53,7 +54,7 @@ pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
 
 fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     let settings = match &options.node {
-        // Another box, which may be neither node: the file has to be sound for both.
+        // This box may be neither node: the file has to be sound for both.
         None if options.offline => {
             Settings::load_as(&options.config, Side::B)?;
             Settings::load_as(&options.config, Side::A)?

@@ -1,4 +1,4 @@
-//! What `check` says of the paths, of what happens when, and of what this kernel does not do.
+//! What `check` says of the paths, of the times until something happens, and of what this kernel lacks.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -64,7 +64,7 @@ fn has_group_on(settings: &Settings, interface: &str) -> bool {
     settings.groups.iter().flat_map(|group| &group.addresses).any(|address| address.interface == interface)
 }
 
-/// A UART that cannot keep up, or none at all: said, not refused.
+/// Warns of a UART that cannot keep up, or of none at all.
 fn write_uart_hazard(device: &Path, baud: u32, out: &mut String) -> fmt::Result {
     match Uart::of_device(device) {
         Some(uart) if uart.is_unknown() => {
@@ -136,7 +136,7 @@ pub(super) fn write_release(settings: &Settings, proof: &Proof, out: &mut String
     Ok(())
 }
 
-/// Linux before 3.9 takes no notice of the lifetime of an IPv4 address.
+/// Whether the kernel is older than Linux 3.9, which ignores the lifetime of an IPv4 address.
 pub(super) fn keeps_for_ever(release: &str) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (3, 9))

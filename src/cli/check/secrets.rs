@@ -1,4 +1,4 @@
-//! What `check` says of secrets: whether others can read them, and whether the keys do what they are for.
+//! What `check` says of secrets: whether others can read them, and whether the keys work.
 
 use std::fmt::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use crosswire::pair::PathId;
 use crate::plain;
 use crate::settings::{FenceMethod, Settings};
 
-/// Passwords in a file that others may read: said, not refused.
+/// Warns of passwords in a file that others may read.
 pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Result {
     let mode = std::fs::metadata(&settings.file).map_or(0, |found| found.mode());
     let is_open = mode & 0o044 != 0;
@@ -34,11 +34,11 @@ pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Resul
     }
 }
 
-/// What fence agents, cluster-glue and resource agents call a password.
+/// Whether fence agents, cluster-glue or resource agents name a password like this.
 fn is_secret(key: &str) -> bool {
     const WORDS: [&str; 5] = ["pass", "pwd", "secret", "community", "token"];
     let key = key.to_ascii_lowercase();
-    // The name of a program or a file that knows it is none.
+    // The name of a program or a file that holds the password is no secret.
     let is_elsewhere = key.ends_with("_script") || key.ends_with("_file");
     WORDS.iter().any(|word| plain::cut(&key, word).is_some()) && !is_elsewhere
 }
@@ -56,7 +56,7 @@ pub(super) fn write_keys(settings: &Settings, keys: &[Key], out: &mut String) ->
     writeln!(out, "  a frame {verdict}")
 }
 
-/// A heartbeat on this very processor, from message to bytes and back, and one that somebody has changed.
+/// Whether this processor seals and opens a heartbeat, and refuses one that was changed.
 fn authenticates(settings: &Settings, keys: &[Key]) -> bool {
     let keyring = Keyring::new(&settings.pair, keys);
     let header = Header {
@@ -70,7 +70,8 @@ fn authenticates(settings: &Settings, keys: &[Key]) -> bool {
     };
     let mut body = seal(&header, &Message::Beat(Beat::largest(2, 1, 2)), &keyring);
     let is_whole = open(&body).is_ok_and(|frame| frame.verify(&keyring).is_ok() && frame.decode().is_ok());
-    // The authenticator stands before the checksum, which is made to fit again.
+    // Changes the last byte of the authenticator, which stands before the checksum, and corrects the
+    // checksum.
     let Some((changed, crc)) = body.split_last_chunk_mut::<4>() else { return false };
     changed.last_mut().into_iter().for_each(|byte| *byte ^= 1);
     *crc = crc32(changed).to_le_bytes();

@@ -1,4 +1,4 @@
-//! What `check` writes and warns of; and what it finds out on this box by asking.
+//! The output of `check` for programs, and what it finds out on this box by asking.
 
 use std::fmt::Write;
 use std::thread;
@@ -18,8 +18,8 @@ use crate::settings::{ConfigError, Settings, Witness, neighbours};
 const QUESTIONS: u8 = 4;
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// What was found, for a program: the exit code, and one object for each error; without any, for each warning
-/// of the note, which is a line with its code in it.
+/// What was found, for a program: the exit code, and one object for each error; without errors, one for each
+/// warning, which is a line of the note with a code.
 #[derive(Serialize)]
 struct Document<'a> {
     code: u8,
@@ -54,10 +54,10 @@ fn error(found: &ConfigError) -> Finding<'_> {
     Finding { severity: "error", code, place, text: what, remedy }
 }
 
-/// Before the code of a warning.
+/// The text before the code of a warning.
 const WARNING: &str = "WARNING [";
 
-/// Addresses that nobody on their interface would look for there, and witnesses that do not answer.
+/// Warns of addresses that nobody would look for on their interface, and of witnesses that do not answer.
 pub fn write_doubts(settings: &Settings, out: &mut String) {
     for group in &settings.groups {
         for address in &group.addresses {
@@ -80,9 +80,9 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
     }
 }
 
-/// Which of them answer in time, as bits; `None` where nobody can be asked.
+/// Which witnesses answer in time, as bits; `None` if nobody can be asked.
 fn answering_witnesses(witnesses: &[Witness]) -> Option<u32> {
-    // Whoever forges an answer deceives nobody but who reads this note.
+    // The nonce need not be secret: a forged answer deceives only the reader of this note.
     let mut asker = Asker::new(witnesses.to_vec(), [0; 16]);
     for is_v6 in protocols(witnesses) {
         asker.become_able(is_v6, open(is_v6).ok()?);

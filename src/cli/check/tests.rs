@@ -7,7 +7,7 @@ use std::path::Path;
 use super::proof::keeps_for_ever;
 use super::*;
 
-/// A pair of which this box has everything: the loopback interface and a pseudo-terminal will do.
+/// A pair for which this box has everything: the loopback interface and a pseudo-terminal will do.
 const GOOD: &str = r#"pair = "gateway"
 key = "DIR/key"
 [node.gw1]
