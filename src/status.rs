@@ -141,6 +141,6 @@ pub struct PeerStatus {
     pub has_no_carrier: bool,
     /// Why it cannot serve.
     pub trouble: Trouble,
-    /// What it says per group of ours; `None` where it does not know the group.
+    /// What it says of each group of ours; `None` if it does not know the group.
     pub groups: Vec<Option<GroupReport>, MAX_GROUPS>,
 }

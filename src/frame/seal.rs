@@ -81,7 +81,7 @@ pub struct Header {
     pub path: PathId,
     /// Which run of the sender.
     pub incarnation: Incarnation,
-    /// The session value that the receiver gave that run; none in a hello.
+    /// The session value that the receiver gave that run; [`SessionValue::NONE`] in a hello.
     pub echo: SessionValue,
     /// Counts up over all frames of the run but asides, which have a count of their own. A beat has the same
     /// number on every path.

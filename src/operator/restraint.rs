@@ -45,7 +45,7 @@ pub struct SavedRestraint {
     pub restraint: Restraint,
     /// How long the maintenance was to last when the operator asked for it.
     pub lasts: Span,
-    /// Why, in the operator's words, or what is wrong with the file.
+    /// The reason, in the operator's words, or what is wrong with the file.
     pub reason: Option<String>,
 }
 

@@ -153,7 +153,7 @@ impl<'t> Draft<'t> {
         self.patience.start + INTERRUPT_GRACE
     }
 
-    /// Where the program is looked for, in this order.
+    /// The paths at which the program is looked for, in this order.
     pub(super) fn programs(&self) -> At<Vec<PathBuf>> {
         self.text.map(|_| self.parsed.programs.clone())
     }

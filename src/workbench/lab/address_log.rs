@@ -263,7 +263,7 @@ impl Shared {
         }
     }
 
-    /// The events of one datagram; none when the queue is empty.
+    /// The events of one datagram; `None` when the queue is empty.
     fn read_one(&self) -> io::Result<Option<Vec<Event>>> {
         let mut buffer = [0; EVENT_BYTES];
         let mut parts = [IoSliceMut::new(&mut buffer)];

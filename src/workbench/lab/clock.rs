@@ -31,7 +31,7 @@ pub fn span(duration: Duration) -> Span {
     Span::from_us(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// How long `ppoll` may sleep so that it wakes at `deadline`; none means for ever.
+/// How long `ppoll` may sleep so that it wakes at `deadline`; `None` means for ever.
 pub fn sleep_until(deadline: Option<Instant>) -> Option<TimeSpec> {
     deadline.map(|at| TimeSpec::from_duration(duration(at.since(now()))))
 }

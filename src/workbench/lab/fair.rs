@@ -29,7 +29,7 @@ const SETTLES_WITHIN: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(4);
 
 thread_local! {
-    /// The shortest stall that excuses a panic of the test on this thread; none if nothing does.
+    /// The shortest stall that excuses a panic of the test on this thread; `None` if nothing does.
     static EXCUSE: Cell<Option<Duration>> = const { Cell::new(Some(DISTURBED)) };
 }
 

@@ -10,7 +10,7 @@ const TYPE_IPV6: u16 = 0x86dd;
 const PROTOCOL_UDP: u8 = 17;
 const IPV6_HEADER_BYTES: usize = 40;
 
-/// Where a frame goes; none if it is too short to be one.
+/// Where a frame goes; `None` if it is too short to be one.
 pub fn destination(frame: &[u8]) -> Option<Mac> {
     frame.get(..6)?.try_into().ok()
 }

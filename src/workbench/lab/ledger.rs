@@ -91,8 +91,8 @@ impl Ledger {
         holders
     }
 
-    /// Since when the holders of `ip` are as `wanted`; none if they are not now, [`Instant::ORIGIN`] if they
-    /// always were.
+    /// Since when the holders of `ip` are as `wanted`; `None` if they are not now, [`Instant::ORIGIN`] if
+    /// they always were.
     pub fn since(&self, ip: IpAddr, wanted: impl Fn([bool; 2]) -> bool) -> Option<Instant> {
         let mut since = wanted([false; 2]).then_some(Instant::ORIGIN);
         self.walk(ip, |event, holders| {

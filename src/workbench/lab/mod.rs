@@ -288,7 +288,7 @@ impl Lab {
         Ok(())
     }
 
-    /// The daemon of a node; none before [`Lab::start`] and after a power cut or a stop.
+    /// The daemon of a node; `None` before [`Lab::start`] and after a power cut or a stop.
     pub fn process(&mut self, side: Side) -> Option<&mut NodeProcess> {
         self.nodes[side.index()].process.as_mut()
     }
@@ -400,7 +400,7 @@ impl Lab {
             .map_err(|e| io::Error::new(e.kind(), format!("{e}\n{}", self.story())))
     }
 
-    /// Who holds [`VIP`] alone; none if nobody or both do.
+    /// Who holds [`VIP`] alone; `None` if nobody or both do.
     ///
     /// # Errors
     /// If the observer lost track.

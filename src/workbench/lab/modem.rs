@@ -229,7 +229,7 @@ fn send_descriptor(socket: RawFd, descriptor: RawFd) -> io::Result<()> {
     }
 }
 
-/// Waits for the listener of the process that was started; none if it never was.
+/// Waits for the listener of the process that was started; `None` if it never was.
 fn receive_listener(socket: &OwnedFd, bell: &Bell) -> Option<OwnedFd> {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
     let mut polled =

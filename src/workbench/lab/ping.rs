@@ -118,7 +118,7 @@ impl Ping {
         Ok(first().unwrap_or_else(now))
     }
 
-    /// The median time from request to answer; none without answers.
+    /// The median time from request to answer; `None` without answers.
     pub fn median_round_trip(&self) -> Option<Span> {
         let mut trips: Vec<Span> =
             self.answers().iter().map(|answer| answer.received.since(answer.sent)).collect();

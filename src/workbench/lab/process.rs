@@ -138,7 +138,7 @@ impl NodeProcess {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX))
     }
 
-    /// Its oldest child (the agent); none if it has none.
+    /// Its oldest child (the agent); `None` if it has none.
     ///
     /// # Errors
     /// What reading /proc says.
@@ -159,7 +159,7 @@ impl NodeProcess {
         Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
     }
 
-    /// How it ended; none while it runs.
+    /// How it ended; `None` while it runs.
     ///
     /// # Errors
     /// What waitpid says.

@@ -68,7 +68,7 @@ pub struct Held {
     pub ip: IpAddr,
     /// Its prefix length.
     pub prefix: u8,
-    /// Seconds until the kernel removes it; none is for ever.
+    /// Seconds until the kernel removes it; `None` is for ever.
     pub valid_s: Option<u32>,
 }
 
@@ -133,7 +133,7 @@ impl Rtnl {
     }
 
     /// Adds an address, or sets the lifetime of one that is there; IPv6 without duplicate detection.
-    /// `valid_s` is the kernel lifetime in seconds; none is for ever.
+    /// `valid_s` is the kernel lifetime in seconds; `None` is for ever.
     ///
     /// # Errors
     /// The kernel's: ENODEV if there is no such interface, EINVAL for a lifetime of 0.

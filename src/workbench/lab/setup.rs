@@ -45,7 +45,7 @@ pub struct Setup {
     pub baud: u32,
     /// Whether the cable carries no more than a real one.
     pub emulate_baud: bool,
-    /// How the line pins of the cable are connected; none for a port without lines.
+    /// How the line pins of the cable are connected; `None` for a port without lines.
     pub lines: Option<Wiring>,
     /// The preferred node, if any.
     pub prefer: Option<Side>,
