@@ -79,7 +79,7 @@ pub struct Beat {
 /// An acknowledgement: the number of a beat.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Ack {
-    /// All of it; 0: none.
+    /// The whole number; 0: none.
     Whole(u32),
     /// Its low 16 bits; 0: none, since no number ends in 16 zero bits. The sender heard the beat within
     /// [`ACK_LASTS`].

@@ -43,7 +43,7 @@ impl Receiver {
         &self.session
     }
 
-    /// The same, to seal what is said.
+    /// The conversation, to seal our own frames.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
     }

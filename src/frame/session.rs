@@ -48,7 +48,7 @@ pub struct Entropy {
 /// An answer that the handshake asks for, to be sent on the path on which the question came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// That of the question.
+    /// The version of the question.
     version: Version,
     echo: SessionValue,
     give: Give,

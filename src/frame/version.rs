@@ -17,7 +17,7 @@ impl Version {
     /// What is spoken to whoever understands it.
     pub const NEWEST: Self = Self::Two;
 
-    /// As it stands in the header.
+    /// The number of the version in a header.
     pub const fn number(self) -> u8 {
         match self {
             Self::One => 1,

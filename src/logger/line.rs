@@ -24,7 +24,7 @@ impl Line {
         &self.0
     }
 
-    /// As much of it as fits.
+    /// As much of the text as fits.
     pub fn prefix<const N: usize>(&self) -> heapless::String<N> {
         let mut prefix = heapless::String::new();
         let _ = self.0.chars().try_for_each(|c| prefix.push(c));

@@ -39,7 +39,7 @@ const LOOK_LATER: Span = Span::from_ms(250);
 const TELL_EVERY: Span = Span::from_ms(250);
 /// How many lines one place in the program logs in [`WINDOW`]; the rest is counted.
 const MOST_OF_A_PLACE: u16 = 32;
-/// The same of what scripts write.
+/// How many lines of scripts are logged in [`WINDOW`].
 const MOST_OF_SCRIPTS: u16 = 256;
 /// Places that can be told apart at a time.
 const MAX_PLACES: usize = 24;

@@ -50,7 +50,7 @@ impl Stderr {
         Self { how, has_priority }
     }
 
-    /// Its descriptor, beside that of standard error.
+    /// The descriptor of the terminal or pipe that was opened once more.
     pub fn descriptor(&self) -> Option<RawFd> {
         match &self.how {
             How::Opened(file) => Some(file.as_raw_fd()),

@@ -103,7 +103,7 @@ struct Facts {
     do_both_serve: bool,
     /// We hold a group and cannot serve it.
     is_failing: bool,
-    /// The same, for longer than a takeover may take.
+    /// We have held a group that we cannot serve for longer than a takeover may take.
     is_long_failing: bool,
     /// Nobody serves a group, since we listen for a peer that was never heard.
     is_cold_start: bool,

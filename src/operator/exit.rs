@@ -34,7 +34,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// All of them.
+    /// All ways to end.
     #[cfg(feature = "workbench")]
     pub const ALL: [Self; 9] = [
         Self::Done,

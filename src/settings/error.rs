@@ -51,7 +51,7 @@ impl ConfigError {
         self.place.rsplit(':').nth(1)?.parse().ok()
     }
 
-    /// The same of another place.
+    /// The same finding at another place.
     #[cfg(feature = "import")]
     pub fn moved(self, file: &Path, line: Option<usize>) -> Self {
         Self::new(file, line, self.what, self.remedy)

@@ -48,7 +48,7 @@ pub(super) struct Patience {
 /// One script as both nodes see it.
 #[derive(Clone)]
 pub(super) struct Draft<'t> {
-    /// As written.
+    /// The text in the file.
     pub(super) text: At<&'t str>,
     /// Whether it keeps nothing running, so that two groups may have it.
     pub(super) is_shared: bool,

@@ -17,13 +17,13 @@ pub(super) const REMEDY: &str =
 /// A third party whose answers show who is cut off.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Witness {
-    /// Where it answers.
+    /// Its address.
     pub ip: IpAddr,
     /// The interface of a link-local address, which every link may have.
     pub interface: Option<String>,
 }
 
-/// As written.
+/// As the file names it.
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.ip)?;

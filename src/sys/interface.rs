@@ -13,7 +13,7 @@ mod ioctl {
     nix::ioctl_read_bad!(siocgifflags, libc::SIOCGIFFLAGS, libc::ifreq);
 }
 
-/// Its index.
+/// The index of an interface.
 ///
 /// # Errors
 /// `ENODEV` if there is no such interface.
@@ -25,7 +25,7 @@ pub fn index(socket: &impl AsFd, interface: &str) -> nix::Result<libc::c_int> {
     Ok(unsafe { asked.ifr_ifru.ifru_ifindex })
 }
 
-/// Its hardware address, of whatever kind.
+/// The hardware address of an interface, of any kind.
 ///
 /// # Errors
 /// `ENODEV` if there is no such interface.
@@ -37,7 +37,7 @@ pub fn hardware_address(socket: &impl AsFd, interface: &str) -> nix::Result<libc
     Ok(unsafe { asked.ifr_ifru.ifru_hwaddr })
 }
 
-/// Its flags, in bits of `IFF_*`.
+/// The flags of an interface, in bits of `IFF_*`.
 ///
 /// # Errors
 /// `ENODEV` if there is no such interface.

@@ -73,7 +73,7 @@ pub struct Speed {
     pub baud: u32,
     /// Frames of a heartbeat's length that were sent, to come back; zero: the far end was not heard at all.
     pub sent: u32,
-    /// Those that did not come back whole.
+    /// How many of them did not come back whole.
     pub lost: u32,
     /// The quickest, the mean and the slowest round trip, in microseconds.
     pub trip_us: [u32; 3],

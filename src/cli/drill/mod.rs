@@ -91,7 +91,7 @@ fn is_wanted(what: &str) -> bool {
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
 }
 
-/// One move, and what was seen of it.
+/// Makes one move and measures it.
 fn rehearse(
     run_dir: &Path,
     group: &str,

@@ -90,7 +90,7 @@ pub struct Draft {
     pub is_elsewhere: bool,
     /// interval, late_after, dead_after, cold_start: as asked for.
     pub times: [Option<Span>; 4],
-    /// Whoever is pinged.
+    /// The boxes that are pinged.
     pub witnesses: Vec<Named>,
     /// `failback` of every group.
     pub failback: &'static str,

@@ -68,7 +68,7 @@ pub struct OwnBox {
 }
 
 impl OwnBox {
-    /// This one.
+    /// Looks up the name and the addresses of this box.
     pub fn look() -> Self {
         let name = nix::unistd::gethostname().unwrap_or_default();
         Self { name: name.to_string_lossy().to_ascii_lowercase(), addresses: neighbours::addresses_of_box() }

@@ -78,7 +78,7 @@ pub fn refusal_advice(kind: Refusal, path: &str, names: &Names) -> String {
     }
 }
 
-/// Where a LAN has another cause than a cable.
+/// The advice for a LAN, if its causes are others than those of a cable.
 const fn lan_advice(kind: Refusal) -> Option<&'static str> {
     match kind {
         Refusal::Length | Refusal::Crc => Some(

@@ -32,7 +32,7 @@ impl ScriptEnd {
         Self::new(KILLED, signal as u32)
     }
 
-    /// It was not done in this time.
+    /// It was not done within this time.
     pub fn timed_out(limit: Span) -> Self {
         Self::new(TIMED_OUT, u32::try_from(limit.as_ms()).unwrap_or(MAX_VALUE))
     }

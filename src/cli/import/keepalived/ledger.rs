@@ -27,7 +27,7 @@ struct Entry {
     fates: Vec<Fate>,
 }
 
-/// All of them, in the order of the files.
+/// All statements, in the order of the files.
 #[derive(Default, Debug)]
 pub struct Ledger {
     /// What the files are called.
@@ -47,7 +47,7 @@ impl Ledger {
         self.entries.entry(at).and_modify(|entry| entry.end = end);
     }
 
-    /// Nothing was said of it yet.
+    /// Whether a statement has no fate yet.
     pub fn is_open(&self, at: Key) -> bool {
         self.entries.get(&at).is_some_and(|entry| entry.fates.is_empty())
     }

@@ -10,7 +10,7 @@ use crate::cli::import::report::Fate;
 /// A value, and the statement that gives it.
 pub type At<T> = Option<(T, Key)>;
 
-/// All of it.
+/// The file of one node.
 #[derive(Default)]
 pub struct Node {
     /// `router_id`
