@@ -85,6 +85,7 @@ put_notes() {
     put 644 README.md "$1/README.md"
     for file in firmware-notes/*; do put 644 "$file" "$1/$file"; done
     put 644 config/crosswire.toml "$1/examples/crosswire.toml"
+    put 644 config/schema/crosswire.schema.json "$1/crosswire.schema.json"
     for file in config/examples/* config/monitoring/*; do put 644 "$file" "$1/examples/${file##*/}"; done
 }
 

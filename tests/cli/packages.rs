@@ -95,6 +95,8 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
         "usr/share/man/man5/crosswire.toml.5.gz",
         "usr/share/man/man8/crosswire.8.gz",
         "usr/share/doc/crosswire/copyright",
+        "usr/share/doc/crosswire/crosswire.schema.json",
+        "usr/share/doc/crosswire/firmware-notes/status.schema.json",
         "usr/share/doc/crosswire/third-party-licences.txt.gz",
         "usr/share/doc/crosswire/crosswire.cdx.json.gz",
     ] {
