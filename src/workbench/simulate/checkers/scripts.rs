@@ -64,8 +64,10 @@ impl World {
         let heard_at = self.watch.heard_before[taker.index()][index];
         let since =
             self.watch.releasing_since[holder.index()][index].filter(|since| heard_at >= Some(*since));
+        // What is heard right after it began to let go may have been said before.
         let is_working = since.is_some_and(|since| {
-            self.boxes[holder.index()].guards.is_good_for(self.now, self.now.since(since))
+            let lasts = self.now.since(since) + self.exchange_time();
+            self.boxes[holder.index()].guards.is_good_for(self.now, lasts)
         });
         let is_peer_off = reason == Some(TakeReason::PeerIsOff);
         let is_by_lease = self.group_policy(taker, group).safety == SafetyRule::Lease;
