@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// What a console at 9600 baud shows.
+const SLOWEST_BYTES_PER_S: u64 = 960;
 /// Rows of a terminal that does not say how many it has.
 const ROWS: usize = 24;
 
@@ -36,8 +38,14 @@ pub fn run(look: impl Fn() -> (String, String), out: &mut impl Write) {
             return;
         }
         before = lines;
-        sleep(LOOK_EVERY);
+        sleep(pause_after(update.len()));
     }
+}
+
+/// Until the next look: a slow line has shown all of it by then, and no screen waits behind another one.
+fn pause_after(bytes: usize) -> Duration {
+    let bytes = u64::try_from(bytes).unwrap_or_default();
+    LOOK_EVERY.max(Duration::from_millis(bytes.saturating_mul(1_000) / SLOWEST_BYTES_PER_S))
 }
 
 /// The bytes that turn one screen into the other: of each line only what follows its unchanged beginning.
@@ -79,5 +87,13 @@ mod tests {
         assert_eq!(update(&before, &lines("gw1 serves\nup 9 s\nsame")), "\x1b[2;4H9 s\x1b[K\x1b[4;1H");
         assert_eq!(update(&before, &lines("gw1 serves")), "\x1b[2;1H\x1b[K\x1b[3;1H\x1b[K\x1b[2;1H");
         assert_eq!(update(&[], &lines("ä")), "\x1b[1;1Hä\x1b[2;1H");
+    }
+
+    #[test]
+    fn a_console_at_9600_baud_keeps_up_with_any_screen() {
+        assert_eq!(pause_after(0), LOOK_EVERY);
+        assert_eq!(pause_after(1_920), Duration::from_secs(2));
+        // 25 lines of 80 characters, all of them new.
+        assert_eq!(pause_after(2_400), Duration::from_millis(2_500));
     }
 }

@@ -13,6 +13,7 @@ mod beats;
 mod cable;
 mod carrier;
 mod crossover;
+mod crowd;
 mod custody;
 mod disk;
 mod ending;
