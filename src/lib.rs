@@ -29,7 +29,8 @@
 //! * [`time`], [`pair`], [`config`], [`reasons`], [`resource`]: plain types that the folders share. Instants
 //!   and spans; sides, paths, groups and what nodes say of themselves; what both nodes agreed on; why
 //!   something was or was not done; what the guard can be told to do and what came of it. [`limit`] turns a
-//!   flood of events into one line and a count, [`encode`] turns values into bytes.
+//!   flood of events into one line and a count, [`encode`] turns values into bytes, and
+//!   [`decode`] turns bytes into values.
 //! * [`frame`]: bytes to messages, in either [`version`](frame::version) of the protocol.
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
 //!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) holds the
@@ -214,6 +215,7 @@ extern crate std;
 
 pub mod config;
 pub mod custody;
+pub mod decode;
 pub mod encode;
 pub mod frame;
 pub mod health;

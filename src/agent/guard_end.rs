@@ -1,10 +1,10 @@
 //! The agent's end of the socket pair.
 
+use crosswire::decode::from_bytes;
 use crosswire::encode::to_slice;
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crosswire::frame::message::decode_all;
 use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
 use crosswire::resource::{Order, Ticket};
 use nix::errno::Errno;
@@ -135,5 +135,5 @@ impl GuardEnd {
 /// Decodes a message, which fills its datagram exactly.
 #[inline(never)]
 fn decode(bytes: &[u8]) -> Option<FromGuard> {
-    decode_all(bytes)
+    from_bytes(bytes)
 }

@@ -1,6 +1,7 @@
 //! What the commands and the running agent say to each other over the control socket: one postcard message a
 //! packet.
 
+use crosswire::decode::from_bytes;
 use crosswire::encode::to_slice;
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::frame::aside::Subject;
-use crosswire::frame::message::{GroupReport, decode_all};
+use crosswire::frame::message::GroupReport;
 use crosswire::pair::{Role, Side, Trouble};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::forecast::Forecast;
@@ -434,5 +435,5 @@ pub fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
 
 /// A packet as a message; `None` if it is none, or has bytes left over.
 pub fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Option<T> {
-    decode_all(packet)
+    from_bytes(packet)
 }

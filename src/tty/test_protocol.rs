@@ -4,7 +4,7 @@
 //! Frames go over the line as the pair's do: `00 COBS(body) 00`, body = `ct` · from 4 · to 4 · message ·
 //! CRC-32. The message is in postcard. Lines are bits, as the kernel numbers them.
 
-use crosswire::frame::message::decode_all;
+use crosswire::decode::from_bytes;
 use crosswire::frame::seal::crc32;
 use crosswire::frame::{Body, CRC_BYTES};
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ pub fn decode(body: &[u8]) -> Option<(Message, Nonce, Nonce)> {
     if [c, t] != MAGIC || crc32(covered).to_le_bytes() != *crc {
         return None;
     }
-    decode_all(text).map(|message| (message, [f0, f1, f2, f3], [t0, t1, t2, t3]))
+    from_bytes(text).map(|message| (message, [f0, f1, f2, f3], [t0, t1, t2, t3]))
 }
 
 #[cfg(test)]

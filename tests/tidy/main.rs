@@ -18,9 +18,9 @@ const COLUMNS: usize = 110;
 const LINES: usize = 450;
 
 /// The library's folders: each uses those before it, never those behind it.
-const LIBRARY: [&str; 15] = [
-    "time", "pair", "config", "reasons", "resource", "limit", "encode", "frame", "health", "turn", "status",
-    "quorum", "recorder", "station", "custody",
+const LIBRARY: [&str; 16] = [
+    "time", "pair", "config", "reasons", "resource", "limit", "encode", "decode", "frame", "health", "turn",
+    "status", "quorum", "recorder", "station", "custody",
 ];
 
 /// The binary's folders, in the same way.
@@ -123,6 +123,8 @@ fn root_decodes_nothing_that_an_agent_wrote_but_its_orders() {
     let mut found = BTreeMap::new();
     for source in sources().iter().filter(|source| source.path.starts_with("src/guard/")) {
         let code = circles::without_tests(&source.code).0;
+        let code =
+            code.replace("crosswire::decode::take_from_bytes::<ToGuard>", "take_from_bytes::<ToGuard>");
         for word in words(&code).filter(|word| DECODERS.contains(word)) {
             found.insert(format!("{}: {word}", source.path), "it decodes".to_string());
         }

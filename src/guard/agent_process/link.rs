@@ -119,19 +119,19 @@ impl AgentLink {
     /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what
     /// is deposited, to the end of the datagram; it must not be empty.
     fn take_message(&mut self, bytes: &[u8], deposit: &mut OpaqueDeposit) -> Received {
-        match postcard::take_from_bytes::<ToGuard>(bytes) {
-            Ok((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
+        match crosswire::decode::take_from_bytes::<ToGuard>(bytes) {
+            Some((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
                 Some(left) => {
                     *deposit = left;
                     Received::Message(ToGuard::Deposit)
                 }
                 None => Received::Garbage,
             },
-            Ok((message, rest)) => {
+            Some((message, rest)) => {
                 self.rest.extend_from_slice(rest);
                 Received::Message(message)
             }
-            Err(_) => Received::Garbage,
+            None => Received::Garbage,
         }
     }
 }
