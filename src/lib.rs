@@ -60,8 +60,8 @@
 //! The binary:
 //!
 //! * `sys/`: fork, ioctls, filters of sockets: all `unsafe` of the daemon; names of users and groups.
-//! * `clock.rs`, `logger/`, `plain.rs`, `private.rs`: the monotonic clock, the log, text of others made
-//!   harmless, and files that nobody else can change.
+//! * `gather.rs`, `clock.rs`, `logger/`, `plain.rs`, `private.rs`: lists from iterators, the monotonic clock,
+//!   the log, text of others made harmless, and files that nobody else can change.
 //! * `tty/`: what a serial port can do beyond bytes: modem lines, any speed, UART and error counters.
 //! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices
 //!   for the rest.

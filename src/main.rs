@@ -7,6 +7,7 @@
 mod agent;
 mod cli;
 mod clock;
+mod gather;
 mod guard;
 mod ipc;
 mod logger;

@@ -15,6 +15,7 @@ use super::lifeline::Told;
 use super::ports::Port;
 use super::{Agent, control};
 use crate::clock;
+use crate::gather::Gather;
 use crate::operator::control::{Answer, History, Question, Report, Unheard, typed};
 use crate::operator::restraint::MAX_REASON;
 use crate::operator::{status_text, why_text};
@@ -159,7 +160,7 @@ impl Agent<'_> {
                 .journal
                 .last(count)
                 .map(|(at, record, more, end)| (now.since(*at), *record, *more, *end))
-                .collect(),
+                .gather(),
         }
     }
 
@@ -169,7 +170,7 @@ impl Agent<'_> {
             PathDevice::Lan { interface, .. } => Some(interface.clone()),
             PathDevice::Serial { .. } => None,
         };
-        deaf.filter_map(interface).collect()
+        deaf.filter_map(interface).gather()
     }
 
     fn report(&self, now: Instant) -> Report {
@@ -180,7 +181,7 @@ impl Agent<'_> {
             addresses
                 .chain(routes)
                 .chain(group.scripts.iter().map(|script| script.label().to_owned()))
-                .collect()
+                .gather()
         };
         let groups = self.settings.groups.iter().map(|group| (group.name.clone(), contents(group)));
         let node = self.station.status(now);
@@ -190,13 +191,13 @@ impl Agent<'_> {
             pair: self.settings.pair.clone(),
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
-            skipped: self.ports.iter().map(Port::skipped).collect(),
-            away: self.ports.iter().map(|port| port.away(now)).collect(),
-            ports: self.ports.iter().map(|port| port.report(now)).collect(),
-            groups: groups.collect(),
+            skipped: self.ports.iter().map(Port::skipped).gather(),
+            away: self.ports.iter().map(|port| port.away(now)).gather(),
+            ports: self.ports.iter().map(|port| port.report(now)).gather(),
+            groups: groups.gather(),
             scripts: self.names.scripts.clone(),
-            ends: self.settings.policy.group_ids().zip(&node.groups).map(end).collect(),
-            witnesses: self.settings.witnesses.iter().map(ToString::to_string).collect(),
+            ends: self.settings.policy.group_ids().zip(&node.groups).map(end).gather(),
+            witnesses: self.settings.witnesses.iter().map(ToString::to_string).gather(),
             longest_move: self
                 .settings
                 .groups
@@ -210,10 +211,10 @@ impl Agent<'_> {
             said_because: self.reason.clone(),
             watchdog: self.watchdog,
             interfaces: self.settings.interfaces.clone(),
-            misplaced: misplaced.iter().map(|(ip, interface)| format!("{ip}@{interface}")).collect(),
+            misplaced: misplaced.iter().map(|(ip, interface)| format!("{ip}@{interface}")).gather(),
             deaf: self.deaf_interfaces(&node),
             is_replaced: self.is_replaced,
-            forecasts: self.station.forecasts(now).into_iter().collect(),
+            forecasts: self.station.forecasts(now).into_iter().gather(),
             node,
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::option::{Kind, Spec, Word};
+use crate::gather::Gather;
 
 /// No line is longer, unless one word is.
 const LINE_CHARS: usize = 100;
@@ -43,7 +44,7 @@ pub fn overview(specs: &mut dyn Iterator<Item = &'static Spec>) -> String {
     let mut text = format!("{ABOUT}\n\nUsage: crosswire COMMAND ...\n");
     let options = [("-h, --help".to_owned(), HELP, None), ("-V, --version".to_owned(), VERSION, None)];
     section(&mut text, "Available options", &options);
-    let commands: Vec<Entry> = specs.map(|spec| (spec.name.to_owned(), spec.about, None)).collect();
+    let commands: Vec<Entry> = specs.map(|spec| (spec.name.to_owned(), spec.about, None)).gather();
     section(&mut text, "Available commands", &commands);
     text
 }
@@ -53,7 +54,7 @@ pub fn of_command(spec: &Spec) -> String {
     let mut text = format!("{}\n\nUsage: crosswire {}\n", spec.about.trim(), synopsis(spec));
     let entry = |word: &Word| (shape(word), word.help, word.default);
     let of_kind =
-        |kinds: &[Kind]| spec.words.iter().filter(|word| kinds.contains(&word.kind)).map(entry).collect();
+        |kinds: &[Kind]| spec.words.iter().filter(|word| kinds.contains(&word.kind)).map(entry).gather();
     let operands: Vec<Entry> = of_kind(&[Kind::Operand]);
     let mut options: Vec<Entry> = of_kind(&[Kind::Flag, Kind::Option]);
     options.push(("-h, --help".to_owned(), HELP, None));

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::option::{flag, operand, options};
+use crate::gather::Gather;
 use crate::operator::exit::{Exit, complain};
 use crosswire::frame::Key;
 
@@ -118,7 +119,7 @@ fn rotate(file: &Path) -> Result<Made, Failure> {
         )));
     }
     replace(&target, &text).map_err(Failure::refused)?;
-    Ok(Made::Rotated { new, old: keys.iter().map(|key| key.id).collect() })
+    Ok(Made::Rotated { new, old: keys.iter().map(|key| key.id).gather() })
 }
 
 /// The first free id after that of the present first key.
@@ -193,7 +194,7 @@ fn tell_fresh(file: &Path, id: u8, out: &mut impl Write) -> io::Result<()> {
 /// The order matters: a node must accept a key before its peer sends with it.
 fn tell_rotated(file: &Path, new: u8, old: &[u8], out: &mut impl Write) -> io::Result<()> {
     let file = file.display();
-    let old: Vec<String> = old.iter().map(u8::to_string).collect();
+    let old: Vec<String> = old.iter().map(u8::to_string).gather();
     let (old, current) = (old.join(", "), old.first().map_or("?", String::as_str));
     writeln!(out, "{file}: key {new} added in front; still accepted: {old}.")?;
     writeln!(

@@ -39,6 +39,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::gather::Gather;
 use crate::operator::exit::{Exit, complain};
 use option::{Given, Options, Spec};
 
@@ -109,7 +110,7 @@ fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
 
 /// Carries out the command line.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).gather();
     done(&arguments).unwrap_or_else(|complaint| {
         let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
         if has("--nagios") {

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::option::{Kind, Spec, Word};
+use crate::gather::Gather;
 
 /// How many typing errors a word may be away to be offered instead.
 const NEAR: usize = 2;
@@ -126,7 +127,7 @@ fn meant(typed: &[u8], names: &mut dyn Iterator<Item = &'static str>) -> String 
 /// alignment).
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut before = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut last: Vec<usize> = (0..=b.len()).gather();
     for i in 1..=a.len() {
         let mut row = vec![i; b.len() + 1];
         for j in 1..=b.len() {
@@ -146,7 +147,7 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
 /// What a command line says: for tests.
 #[cfg(test)]
 pub fn options<T: super::option::Options>(words: &[&str]) -> Result<T, String> {
-    let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let arguments: Vec<OsString> = words.iter().map(OsString::from).gather();
     let values = values(T::SPEC, &arguments)?;
     T::take(&mut super::option::Given::new(T::SPEC.words, values))
 }

@@ -10,6 +10,7 @@ use crosswire::time::{Instant, Span};
 
 use super::request::{is_on_its_way, report};
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::operator::control::{Answer, History, Question, Report, ask, ask_within};
 use crate::operator::words::{self, ScriptEnd};
 
@@ -52,7 +53,7 @@ impl Progress {
             .entries
             .iter()
             .map(|(_, record, _, end)| words::sentence(record, ScriptEnd(*end), &names).1);
-        show(&history.node, fresh(lines.collect(), history.count, self.seen));
+        show(&history.node, fresh(lines.gather(), history.count, self.seen));
         self.seen = self.seen.max(history.count);
         self.look_there(run_dir, report, &names);
     }
@@ -76,7 +77,7 @@ impl Progress {
             self.theirs.iter().zip(&before).zip(&names.groups).filter(|((now, before), _)| now != before);
         let lines =
             changed.filter_map(|((now, _), group)| Some(format!("group {group}: {}", words::role((*now)?))));
-        show(&names.peer, lines.collect());
+        show(&names.peer, lines.gather());
     }
 }
 
@@ -96,7 +97,7 @@ fn show(node: &str, lines: Vec<String>) {
 
 fn roles_of_peer(report: &Report) -> Vec<Option<Role>> {
     let groups = report.node.peer.iter().flat_map(|peer| &peer.groups);
-    groups.map(|group| group.map(|said| said.role)).collect()
+    groups.map(|group| group.map(|said| said.role)).gather()
 }
 
 /// How many entries the peer's journal has had, and the newest.
@@ -107,7 +108,7 @@ fn steps_of_peer(run_dir: &Path) -> Option<(u32, Vec<String>)> {
         return None;
     };
     let (count, lines) = text.split_once('\n')?;
-    Some((count.parse().ok()?, lines.lines().map(str::to_owned).collect()))
+    Some((count.parse().ok()?, lines.lines().map(str::to_owned).gather()))
 }
 
 fn history(run_dir: &Path, last: u16) -> Option<Box<History>> {

@@ -7,6 +7,7 @@ use crosswire::quorum::Effect;
 use crosswire::recorder::{Repeated, Spoilt, repeat};
 use crosswire::time::Instant;
 
+use crate::gather::Gather;
 use crate::operator::exit::Exit;
 use crate::operator::recording::{Caption, read};
 use crate::operator::words::{Names, ScriptEnd, sentence};
@@ -72,7 +73,7 @@ fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Wr
 }
 
 fn names(told: Caption) -> Names {
-    let plain = |names: Vec<String>| names.iter().map(|name| plain::lines(name)).collect();
+    let plain = |names: Vec<String>| names.iter().map(|name| plain::lines(name)).gather();
     let Caption { peer, paths, groups, scripts, .. } = told;
     let (peer, paths, groups, scripts) =
         (plain::line(&peer, 64), plain(paths), plain(groups), plain(scripts));

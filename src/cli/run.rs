@@ -19,6 +19,7 @@ use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, 
 use siphasher::sip::SipHasher24;
 
 use super::option::{flag, option, options};
+use crate::gather::Gather;
 use crate::guard::agent_process::privileges;
 use crate::guard::scheduling::Process;
 use crate::guard::serial::ports::OpenError;
@@ -233,7 +234,7 @@ fn be_guard(
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
-    let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).collect();
+    let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).gather();
     let become_agent =
         |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
             // The guard's own copies stay open in the child: their owners are never dropped there.

@@ -11,6 +11,7 @@ use super::option::{flag, option, options};
 use super::progress::Progress;
 use super::request::{Patience, demand, insist, keep, my_name, peer_of, report, unless_accepted};
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::operator::control::{DEFAULT_RUN_DIR, Report};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::restraint::SavedRestraint;
@@ -66,7 +67,7 @@ pub fn online(options: &OnlineOptions, out: &mut impl Write) -> Exit {
 /// The groups that this node holds, by their places.
 fn held_here(report: &Report) -> Vec<usize> {
     let groups = (0..).zip(&report.node.groups);
-    groups.filter(|(_, group)| group.role.is_holding()).map(|(index, _)| index).collect()
+    groups.filter(|(_, group)| group.role.is_holding()).map(|(index, _)| index).gather()
 }
 
 /// Follows until nothing is held here; the peer has to serve the groups in `held`, which were held here.

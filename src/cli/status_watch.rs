@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::gather::Gather;
+
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What a console at 9600 baud shows.
@@ -25,7 +27,7 @@ pub fn run(look: impl Fn() -> (String, String), out: &mut impl Write) {
     loop {
         let (sentence, screen) = look();
         let (lines, update) = if is_terminal {
-            let lines: Vec<String> = screen.lines().take(rows.saturating_sub(1)).map(str::to_owned).collect();
+            let lines: Vec<String> = screen.lines().take(rows.saturating_sub(1)).map(str::to_owned).gather();
             let update = update(&before, &lines);
             (lines, update)
         } else {

@@ -19,6 +19,7 @@ use crosswire::time::{Instant, Span};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::clock::now;
+use crate::gather::Gather;
 use line::Line;
 use stderr::Stderr;
 use syslog::Syslog;
@@ -147,7 +148,7 @@ pub fn become_agent() -> Vec<RawFd> {
     (state.look_at, state.tell_at) = (Instant::NEVER, Instant::NEVER);
     state.limiter = Limiter::new();
     let syslog = state.syslog.as_ref().map(|syslog| syslog.to.as_raw_fd());
-    syslog.into_iter().chain(state.stderr.as_ref().and_then(|stderr| stderr.to.descriptor())).collect()
+    syslog.into_iter().chain(state.stderr.as_ref().and_then(|stderr| stderr.to.descriptor())).gather()
 }
 
 /// The agent's new socket, from its guard.

@@ -13,6 +13,7 @@ use super::control::{LASTS, Report};
 use super::exit::Exit;
 use super::forecast;
 use super::words;
+use crate::gather::Gather;
 
 /// What a reason speaks of.
 #[derive(Clone, Copy)]
@@ -241,7 +242,7 @@ impl Reason {
         let is_why_first = self.exit == Exit::Unserved || is_asked_for;
         let parts = if is_why_first { [why, served] } else { [served, why] };
         let parts = parts.iter().filter(|part| !part.is_empty());
-        parts.map(String::as_str).collect::<Vec<_>>().join("; ")
+        parts.map(String::as_str).gather().join("; ")
     }
 
     /// The reason in words, with its cause.
@@ -301,7 +302,7 @@ fn served(report: &Report) -> String {
         (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
     ];
     let served = of.iter().filter(|(_, groups)| !groups.is_empty());
-    served.map(|(name, groups)| format!("{name} serves {groups}")).collect::<Vec<_>>().join("; ")
+    served.map(|(name, groups)| format!("{name} serves {groups}")).gather().join("; ")
 }
 
 /// All is well: says who could take over. It names nobody while something has just changed, since that may
@@ -439,7 +440,7 @@ fn groups(report: &Report, is_meant: impl Fn(usize, &GroupStatus) -> bool) -> St
     let all = report.groups.iter().zip(&report.node.groups).enumerate();
     let meant =
         all.filter(|(index, (_, group))| is_meant(*index, group)).map(|(_, ((name, _), _))| name.as_str());
-    meant.collect::<Vec<_>>().join(", ")
+    meant.gather().join(", ")
 }
 
 #[cfg(test)]

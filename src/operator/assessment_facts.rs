@@ -1,6 +1,7 @@
 //! Every fact, combined with every fact of another kind: the gravest code counts.
 
 use super::*;
+use crate::gather::Gather;
 
 /// Facts by kind: each may be true together with any fact of another kind. Each line has the code and the
 /// reason of the fact alone.
@@ -97,7 +98,7 @@ fn of_all_that_is_so_the_gravest_counts() {
             let mut report = well(role);
             chosen.clone().for_each(|(_, change, _, _)| change(&mut report));
             let expected = if role == Role::Active && choice[1] == 3 { 5 } else { gravest };
-            let names: Vec<_> = chosen.clone().map(|(name, ..)| *name).collect();
+            let names: Vec<_> = chosen.clone().map(|(name, ..)| *name).gather();
             assert_eq!(assess(&report).exit.code(), expected, "{role:?}, {names:?}");
         }
         tried += 1;

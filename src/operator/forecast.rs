@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::codes;
 use super::control::Report;
 use super::words;
+use crate::gather::Gather;
 
 /// Writes a line for each fault whose outcome is known, except for paths that are down already. It writes
 /// nothing while this node holds a group that it cannot serve.
@@ -60,12 +61,12 @@ fn outcome(report: &Report, forecast: &Forecast) -> String {
         let prospect = forecast.groups.get(index).copied().unwrap_or(Prospect::Unknown);
         prospect_words(report, forecast.loss, prospect, forecast.then.get(index).copied(), server)
     };
-    let all: Vec<String> = (0..report.groups.len()).map(of).collect();
+    let all: Vec<String> = (0..report.groups.len()).map(of).gather();
     match all.split_first() {
         Some((first, rest)) if rest.iter().all(|other| other == first) => first.clone(),
         _ => {
             let named = report.groups.iter().zip(&all).map(|((name, _), words)| format!("{name}: {words}"));
-            named.collect::<Vec<_>>().join("; ")
+            named.gather().join("; ")
         }
     }
 }
@@ -121,7 +122,7 @@ pub fn document<'a>(report: &'a Report, forecast: &Forecast) -> ForecastDocument
         NextFault::Power(side) => ("power", Some(report.name(side))),
         NextFault::Witness => ("witness", None),
     };
-    let each = |all: &[Prospect]| all.iter().copied().map(prospect_document).collect();
+    let each = |all: &[Prospect]| all.iter().copied().map(prospect_document).gather();
     ForecastDocument { loss, name: called, groups: each(&forecast.groups), then: each(&forecast.then) }
 }
 

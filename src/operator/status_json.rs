@@ -19,6 +19,7 @@ use super::forecast::{self, ForecastDocument};
 use super::json;
 use super::words;
 use crate::clock;
+use crate::gather::Gather;
 use crate::tty::lines;
 
 /// Grows when a key goes or changes its meaning. New keys leave it alone.
@@ -207,7 +208,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         worst_stall_age_ms: node.stalled.as_ms(),
         paths: paths(report),
         groups: groups(report),
-        forecasts: report.forecasts.iter().map(|told| forecast::document(report, told)).collect(),
+        forecasts: report.forecasts.iter().map(|told| forecast::document(report, told)).gather(),
         witnesses: witnesses(report),
         peer: node.peer.as_ref().map(peer_document),
     };
@@ -277,7 +278,7 @@ fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {
         answered_ms: ms(witness.answered),
         unseen_by_peer_ms: ms(witness.peer_misses),
     });
-    document.collect()
+    document.gather()
 }
 
 fn peer_document(peer: &PeerStatus) -> PeerDocument {

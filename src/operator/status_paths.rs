@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use super::assessment::is_heard;
 use super::control::{Away, PortReport, Report};
 use super::words::{self, Names};
+use crate::gather::Gather;
 use crate::tty::lines;
 
 /// Writes every path, with its figures if `is_verbose`.
@@ -190,7 +191,7 @@ fn names(report: &Report) -> Names {
     Names {
         peer: report.nodes[report.node.me.peer().index()].clone(),
         paths: report.paths.clone(),
-        groups: report.groups.iter().map(|(name, _)| name.clone()).collect(),
+        groups: report.groups.iter().map(|(name, _)| name.clone()).gather(),
         scripts: report.scripts.clone(),
         key_file: report.key_file.clone(),
     }

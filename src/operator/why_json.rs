@@ -11,6 +11,7 @@ use super::control::History;
 use super::json;
 use super::why_text::{evidence_of, first_line};
 use super::words::{self, Names, ScriptEnd};
+use crate::gather::Gather;
 
 /// Grows when a key goes or changes its meaning. New keys leave it alone.
 const SCHEMA: u32 = 1;
@@ -75,7 +76,7 @@ pub fn text(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
         node: &history.node,
         peer_node: &history.peer,
         text: first_line(history),
-        entries: shown.map(|entry| entry_document(entry, &names)).collect(),
+        entries: shown.map(|entry| entry_document(entry, &names)).gather(),
     };
     json::line(&document) + "\n"
 }

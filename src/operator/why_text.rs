@@ -8,6 +8,7 @@ use crosswire::quorum::record::{Evidence, Record};
 use super::cause::{Entry, headline};
 use super::control::History;
 use super::words::{self, Names, ScriptEnd};
+use crate::gather::Gather;
 use crate::logger::And;
 
 /// The headline, and how long ago that was.
@@ -49,7 +50,7 @@ fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
     let s = evidence;
     let paths = names.paths.iter().zip(evidence.paths);
     let paths: Vec<String> =
-        paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).collect();
+        paths.map(|(name, state)| format!("{name} {}", words::path_state(state))).gather();
     let peer = &names.peer;
     let first = format!(
         "{}; {peer} {}, {}",

@@ -8,6 +8,7 @@ use super::groups::{ON_STOP_FAILURE, SAFETY};
 use super::loader::JEOPARDY;
 use super::script::NEVER;
 use super::{GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddress, exact};
+use crate::gather::Gather;
 
 /// One difference.
 #[derive(Debug)]
@@ -132,7 +133,7 @@ fn contents(group: &GroupSettings) -> Vec<String> {
         .chain(routes)
         .chain(before)
         .chain(scripts.iter().map(|script| format!("script {}", script.label())))
-        .collect()
+        .gather()
 }
 
 fn address_text(address: &VirtualAddress) -> String {

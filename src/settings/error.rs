@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::gather::Gather;
+
 /// Most errors that are reported of one file.
 const MAX_ERRORS: usize = 50;
 /// Longest value that is quoted whole.
@@ -127,7 +129,7 @@ impl<'t> Report<'t> {
         found
             .into_iter()
             .map(|f| ConfigError { code: FILE, place: self.place(f.at), what: f.what, remedy: f.remedy })
-            .collect()
+            .gather()
     }
 }
 

@@ -14,6 +14,7 @@ use super::nodes::{Node, check_options};
 use super::table::{At, Table};
 use super::values::{exact, is_full_path};
 use super::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Watchdog};
+use crate::gather::Gather;
 
 /// Most fences that are tried one after the other.
 const MAX_FENCES: usize = 4;
@@ -116,7 +117,7 @@ pub(super) fn read_fences<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Vec<
             format_args!("keep at most {MAX_FENCES}"),
         );
     }
-    tables.iter().filter_map(|table| read_fence(table, report)).collect()
+    tables.iter().filter_map(|table| read_fence(table, report)).gather()
 }
 
 fn read_fence<'t>(table: &Table<'t>, report: &mut Report<'_>) -> Option<Draft<'t>> {

@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
 use super::error::ConfigError;
+use crate::gather::Gather;
 
 /// Largest key id (four bits on the wire).
 pub const MAX_KEY_ID: u8 = 15;
@@ -158,7 +159,7 @@ fn parse_hex(text: &str) -> Option<Vec<u8>> {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
         _ => None,
     };
-    text.as_bytes().chunks(2).map(pair).collect()
+    text.as_bytes().chunks(2).map(pair).gather_all()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::times::{self, Pace};
 use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
 use super::witness::{self, OwnAddress, Witness};
 use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
+use crate::gather::Gather;
 
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -164,7 +165,7 @@ impl<'t> Draft<'t> {
         }
         let devices =
             |side| links.iter().filter_map(move |link| link.device(side)).map(|device| device.value);
-        let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).collect();
+        let ports: Vec<&str> = devices(Side::A).chain(devices(Side::B)).gather();
         fencing::check_fences(&fences, &groups, &ports, report);
         Self {
             pair,
@@ -191,8 +192,8 @@ impl<'t> Draft<'t> {
         let mut lans = self.links.iter().filter(|link| link.is_lan());
         let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
         let groups: Vec<_> =
-            self.groups.iter().map(|group| group.settings(lan, &nodes[me.index()])).collect::<Option<_>>()?;
-        let paths: Vec<_> = self.links.iter().map(path).collect::<Option<_>>()?;
+            self.groups.iter().map(|group| group.settings(lan, &nodes[me.index()])).gather_all()?;
+        let paths: Vec<_> = self.links.iter().map(path).gather_all()?;
         let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
             file: file.to_path_buf(),
@@ -205,8 +206,8 @@ impl<'t> Draft<'t> {
             paths,
             groups,
             watchdog: self.watchdog.clone().map(|found| found.value),
-            fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).collect(),
-            witnesses: self.witnesses.iter().map(|found| found.value.clone()).collect(),
+            fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).gather(),
+            witnesses: self.witnesses.iter().map(|found| found.value.clone()).gather(),
             is_realtime: self.system.is_realtime,
             group: self.system.group.map(|found| found.value.to_owned()),
             reset: self.system.reset.clone().map(|found| found.value),
@@ -229,7 +230,7 @@ impl<'t> Draft<'t> {
             let At { at, value } = link.device(me)?;
             Some(At { at, value: thing(value)? })
         };
-        let mut all: Vec<At<Thing>> = self.links.iter().filter_map(device).collect();
+        let mut all: Vec<At<Thing>> = self.links.iter().filter_map(device).gather();
         all.extend(self.links.iter().filter_map(|link| self.own_address(link, me)));
         for group in &self.groups {
             let Some(node) = self.nodes.as_ref().map(|nodes| &nodes[me.index()]) else { continue };
@@ -266,7 +267,7 @@ impl Draft<'_> {
         let (_, At { at, .. }) = link.addresses().find(|(side, _)| *side == me)?;
         let PathDevice::Lan { interface, local, peer, .. } = link.open_by(me)? else { return None };
         let name = self.nodes.as_ref()?[me.peer().index()].name.value.to_string();
-        let served = self.groups.iter().flat_map(groups::Plan::served).collect();
+        let served = self.groups.iter().flat_map(groups::Plan::served).gather();
         Some(At { at, value: Thing::Address { interface, own: local, peer: (peer, name), served } })
     }
 }
@@ -342,7 +343,7 @@ fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, 
 /// The nodes' own addresses, each with its owner; reports the second use of one.
 fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<'_>) -> Vec<OwnAddress> {
     let mut own: Vec<OwnAddress> = Vec::new();
-    let mut all: Vec<(Side, At<IpAddr>)> = links.iter().flat_map(Link::addresses).collect();
+    let mut all: Vec<(Side, At<IpAddr>)> = links.iter().flat_map(Link::addresses).gather();
     all.sort_by_key(|(_, address)| address.at);
     for (side, At { at, value: ip }) in all {
         if let Some(OwnAddress { what, .. }) = own.iter().find(|other| other.ip == ip) {
@@ -361,7 +362,7 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
 /// Tells the policy which LAN paths have an interface with addresses of each group.
 fn place_groups(settings: &mut Settings) {
     let Settings { groups, paths, policy, .. } = settings;
-    let ids: Vec<_> = policy.path_ids().collect();
+    let ids: Vec<_> = policy.path_ids().gather();
     for (group, policy) in groups.iter().zip(&mut policy.groups) {
         let has_address_on = |name: &String| group.addresses.iter().any(|address| address.interface == *name);
         let is_on = |device: &PathDevice| match device {
@@ -397,7 +398,7 @@ fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>], nodes: &[Nod
         let node = &nodes[side.index()];
         let vips = groups.iter().flat_map(|group| group.interfaces(node)).map(|interface| interface.value);
         let lans = links.iter().filter(|link| link.is_lan()).filter_map(|link| link.device(side));
-        let mut names: Vec<&str> = vips.chain(lans.map(|device| device.value)).collect();
+        let mut names: Vec<&str> = vips.chain(lans.map(|device| device.value)).gather();
         names.sort_unstable();
         names.dedup();
         names.len()
@@ -415,7 +416,7 @@ fn check_times(
     let sound = links.iter().filter(|link| link.check_times(bytes, report)).count();
     let slowest = links.iter().map(|link| link.times).max_by_key(|times| times.dead_after.value);
     if let Some(slowest) = slowest.filter(|_| sound == links.len()) {
-        let beats: Vec<Span> = links.iter().map(|link| link.beat(bytes)).collect();
+        let beats: Vec<Span> = links.iter().map(|link| link.beat(bytes)).gather();
         pace.check(policy, &beats, slowest, report);
     }
 }

@@ -9,6 +9,7 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
 use super::{GroupSettings, VirtualAddress};
+use crate::gather::Gather;
 
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
@@ -19,7 +20,7 @@ pub fn addresses_of_box() -> Vec<(String, IpAddr, IpAddr)> {
     let own = |found: InterfaceAddress| {
         Some((found.interface_name, address(found.address?)?, address(found.netmask?)?))
     };
-    getifaddrs().map(|all| all.filter_map(own).collect()).unwrap_or_default()
+    getifaddrs().map(|all| all.filter_map(own).gather()).unwrap_or_default()
 }
 
 fn address(storage: SockaddrStorage) -> Option<IpAddr> {
@@ -42,7 +43,7 @@ pub fn misplaced(groups: &[GroupSettings], box_has: &[(String, IpAddr, IpAddr)])
     };
     let device = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
     let found = box_has.iter().map(|(name, ip, _)| (*ip, device(name)));
-    found.filter(|(ip, interface)| is_misplaced(interface, *ip)).collect()
+    found.filter(|(ip, interface)| is_misplaced(interface, *ip)).gather()
 }
 
 /// Whether an interface has addresses of its own, in none of whose networks `ip` is.
@@ -104,9 +105,7 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
 /// every address of the box.
 pub fn answers_beside(interface: &str) -> Option<String> {
     let all: Vec<InterfaceAddress> = getifaddrs().map(Iterator::collect).unwrap_or_default();
-    let of = |name: &str| {
-        all.iter().filter(|one| device_of(one) == name).filter_map(network_of).collect::<Vec<_>>()
-    };
+    let of = |name: &str| all.iter().filter(|one| device_of(one) == name).filter_map(network_of).gather();
     let here = of(interface);
     let is_beside = |name: &str| {
         let there = of(name);
@@ -174,7 +173,7 @@ fn is_for_two(routes: &str, interface: &str, local: Ipv4Addr) -> bool {
 /// Whether the peer is the only neighbour, by the kernel's table (`/proc/net/arp`: IP, type, flags, MAC,
 /// mask, device).
 fn is_only_neighbour(neighbours: &str, interface: &str, peer: IpAddr) -> bool {
-    let there = neighbours.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let there = neighbours.lines().map(|line| line.split_ascii_whitespace().gather());
     let mut there = there.filter(|words| words.last() == Some(&interface)).peekable();
     there.peek().is_some() && there.all(|words| words.first().and_then(|ip| ip.parse().ok()) == Some(peer))
 }
@@ -183,7 +182,7 @@ fn is_only_neighbour(neighbours: &str, interface: &str, peer: IpAddr) -> bool {
 /// flags, interface; hexadecimal).
 fn is_for_two_v6(addresses: &str, interface: &str, local: &str) -> bool {
     addresses.lines().any(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let words: Vec<&str> = line.split_ascii_whitespace().gather();
         let [address, _, prefix, .., name] = words[..] else { return false };
         let is_long = u32::from_str_radix(prefix, 16).is_ok_and(|prefix| prefix >= V6_FOR_TWO);
         address == local && name == interface && is_long

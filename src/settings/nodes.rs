@@ -7,6 +7,7 @@ use crosswire::pair::Side;
 use super::error::{Report, quote};
 use super::table::{At, Table};
 use super::values::{MAX_NAME_BYTES, is_interface, is_name, is_unicast};
+use crate::gather::Gather;
 
 /// Most options of a fence, a node's own included.
 const MAX_OPTIONS: usize = 32;
@@ -44,7 +45,7 @@ pub(super) fn read<'t>(root: &Table<'t>, report: &mut Report<'_>) -> Option<[Nod
     let tables = root.named_tables("node", report);
     let count = tables.len();
     let place = tables.get(2).map_or_else(|| root.place_of("node"), |third| third.at);
-    let nodes: Vec<Node<'t>> = tables.into_iter().map(|table| read_one(table, report)).collect();
+    let nodes: Vec<Node<'t>> = tables.into_iter().map(|table| read_one(table, report)).gather();
     if let [a, b] = nodes.as_slice()
         && a.name.value.eq_ignore_ascii_case(b.name.value)
     {
@@ -87,7 +88,7 @@ fn read_one<'t>(found: At<(&'t str, Table<'t>)>, report: &mut Report<'_>) -> Nod
     check_options(&fence, report);
     Node {
         name: At { at, value: name },
-        lan: table.texts("lan", report).into_iter().map(|text| read_address(text, report)).collect(),
+        lan: table.texts("lan", report).into_iter().map(|text| read_address(text, report)).gather(),
         serial: table.texts("serial", report),
         interface,
         interface_names,

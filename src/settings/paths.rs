@@ -15,6 +15,7 @@ use super::nodes::{Node, check_interfaces};
 use super::table::{At, Table};
 use super::times::{Times, check_load};
 use super::values::is_full_path;
+use crate::gather::Gather;
 
 const DEFAULT_BAUD: u32 = 19_200;
 /// The port of Linux-HA's heartbeat, assigned by IANA as ha-cluster.
@@ -82,7 +83,7 @@ fn read_sections<'t>(
     report: &mut Report<'_>,
 ) -> Vec<Section<'t>> {
     let tables = root.tables(key_of(kind), report);
-    tables.iter().map(|table| read_section(table, kind, times, report)).collect()
+    tables.iter().map(|table| read_section(table, kind, times, report)).gather()
 }
 
 fn read_section<'t>(table: &Table<'t>, kind: PathKind, times: Times, report: &mut Report<'_>) -> Section<'t> {
@@ -165,14 +166,14 @@ fn join<'t>(
             ends,
         }
     };
-    (0..count).map(link).collect()
+    (0..count).map(link).gather()
 }
 
 /// Where a node names its paths of this kind, in order.
 fn places(kind: PathKind, node: &Node<'_>) -> Vec<usize> {
     match kind {
-        PathKind::Serial => node.serial.iter().map(|device| device.at).collect(),
-        PathKind::Lan => node.lan.iter().map(|address| address.at).collect(),
+        PathKind::Serial => node.serial.iter().map(|device| device.at).gather(),
+        PathKind::Lan => node.lan.iter().map(|address| address.at).gather(),
     }
 }
 

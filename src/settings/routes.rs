@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::error::{Report, quote};
 use super::table::At;
 use super::values::{is_unicast, parse_digits};
+use crate::gather::Gather;
 
 /// Most routes of one group.
 pub(super) const MAX_ROUTES: usize = 16;
@@ -186,7 +187,7 @@ pub(super) fn check_repeats<'p, 't: 'p>(
     routes: impl Iterator<Item = (&'p At<Draft<'t>>, &'p str)>,
     report: &mut Report<'_>,
 ) {
-    let all: Vec<_> = routes.collect();
+    let all: Vec<_> = routes.gather();
     for (index, (route, _)) in all.iter().enumerate() {
         if let Some((_, group)) = all[..index].iter().find(|(other, _)| other.value.is_same(&route.value)) {
             let what = format_args!("group {} has a route there with the same metric already", quote(group));

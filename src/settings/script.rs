@@ -9,6 +9,7 @@ use super::error::{Report, quote};
 use super::table::{At, Element, Table};
 use super::values::{exact, is_name};
 use super::{INTERRUPT_GRACE, Monitor, Script, Standard};
+use crate::gather::Gather;
 use crate::plain;
 
 const MIN_TIMEOUT: Span = Span::from_ms(100);
@@ -223,7 +224,7 @@ fn parse_ocf(name: &str, words: Vec<String>) -> Result<Parsed, Wrong> {
         let is_good = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !key.is_empty();
         is_good.then(|| (key.to_string(), value.to_string()))
     };
-    let parameters: Option<Vec<_>> = words.iter().map(parameter).collect();
+    let parameters = words.iter().map(parameter).gather_all();
     let parameters =
         parameters.ok_or(("has a parameter that is not key=value", "as in \"device=/dev/sdc1\""))?;
     let program = Path::new(OCF_DIRECTORY).join(provider).join(name);

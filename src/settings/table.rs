@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Report, quote, shorten};
 use super::values::{nearest, parse_span};
+use crate::gather::Gather;
 
 /// A value and where it stands, as a byte offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +118,7 @@ impl<'t> Table<'t> {
     /// Reports every key that is not in `known`, with the nearest one that is.
     pub(super) fn refuse_unknown(&self, known: &[&str], report: &mut Report<'_>) {
         #[cfg(test)]
-        self.note("", Reading::Known(known.iter().map(|key| (*key).to_owned()).collect()));
+        self.note("", Reading::Known(known.iter().map(|key| (*key).to_owned()).gather()));
         for (key, _) in self.map {
             let word = key.get_ref().as_ref();
             if known.contains(&word) {
@@ -168,7 +169,7 @@ impl<'t> Table<'t> {
     pub(super) fn tables(&self, key: &str, report: &mut Report<'_>) -> Vec<Table<'t>> {
         let Some(found) = self.find(key) else { return Vec::new() };
         let DeValue::Array(array) = found.value else {
-            return self.table(key, report).into_iter().collect();
+            return self.table(key, report).into_iter().gather();
         };
         let mut tables = Vec::new();
         for element in array.iter() {
@@ -215,9 +216,9 @@ impl<'t> Table<'t> {
         match self.find(key) {
             None => Vec::new(),
             Some(At { value: DeValue::Array(array), .. }) => {
-                array.iter().filter_map(|element| self.string(key, located(element), report)).collect()
+                array.iter().filter_map(|element| self.string(key, located(element), report)).gather()
             }
-            Some(found) => self.string(key, found, report).into_iter().collect(),
+            Some(found) => self.string(key, found, report).into_iter().gather(),
         }
     }
 
@@ -238,7 +239,7 @@ impl<'t> Table<'t> {
         self.note(key, Reading::Elements);
         let all = match self.find(key) {
             None => Vec::new(),
-            Some(At { value: DeValue::Array(array), .. }) => array.iter().map(located).collect(),
+            Some(At { value: DeValue::Array(array), .. }) => array.iter().map(located).gather(),
             Some(found) => vec![found],
         };
         let element = |found: At<&'t DeValue<'t>>| match found.value {
@@ -247,7 +248,7 @@ impl<'t> Table<'t> {
             }
             _ => self.string(key, found, report).map(Element::Text),
         };
-        all.into_iter().filter_map(element).collect()
+        all.into_iter().filter_map(element).gather()
     }
 
     /// A whole number within `range`.
@@ -322,11 +323,11 @@ impl<'t> Table<'t> {
         report: &mut Report<'_>,
     ) -> Option<At<T>> {
         #[cfg(test)]
-        self.note(key, Reading::Choice(choices.iter().map(|(word, _)| (*word).to_owned()).collect()));
+        self.note(key, Reading::Choice(choices.iter().map(|(word, _)| (*word).to_owned()).gather()));
         let text = self.text(key, report)?;
         let found = choices.iter().find(|(word, _)| *word == text.value);
         if found.is_none() {
-            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).gather();
             let what = format!("\"{key}\" is {}", quote(text.value));
             report.add(text.at, what, format_args!("use {}", words.join(" or ")));
         }

@@ -7,6 +7,7 @@ use crosswire::health::Lines;
 use crosswire::pair::Side;
 use nix::libc::{self, c_int};
 
+use crate::gather::Gather;
 use crate::sys;
 
 /// Output: 'my agent runs'.
@@ -72,7 +73,7 @@ pub const fn of_peer(bits: c_int, bridged: c_int) -> Option<Lines> {
 /// The names of the lines in `bits`: `DTR RTS DSR DCD CTS`.
 pub fn names(bits: c_int) -> String {
     let named = [(DTR, "DTR"), (RTS, "RTS"), (DSR, "DSR"), (DCD, "DCD"), (CTS, "CTS")];
-    let set: Vec<&str> = named.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    let set: Vec<&str> = named.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).gather();
     set.join(" ")
 }
 

@@ -24,7 +24,8 @@ const LIBRARY: [&str; 16] = [
 ];
 
 /// The binary's folders, in the same way.
-const BINARY: [&str; 13] = [
+const BINARY: [&str; 14] = [
+    "gather",
     "plain",
     "sys",
     "private",

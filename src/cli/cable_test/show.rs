@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::outcome::{Outcome, Wiring};
 use super::steps::{BAUDS, is_wanted};
+use crate::gather::Gather;
 use crate::operator::json;
 use crate::tty::lines;
 use crate::tty::test_protocol::{Speed, Wires};
@@ -244,7 +245,7 @@ pub fn json(outcome: &Outcome) -> String {
         verdict,
         uart: outcome.uart.map(|uart| uart.name()),
         lines: lines_document(outcome.wires),
-        speeds: outcome.speeds.iter().map(speed_document).collect(),
+        speeds: outcome.speeds.iter().map(speed_document).gather(),
         hazards: hazards(outcome),
         use_baud: best.map(|best| best.baud),
         use_interval_ms: best.map(|best| Outcome::interval(best).as_ms()),

@@ -6,6 +6,7 @@ use crosswire::config::{GroupPolicy, SafetyRule};
 use crosswire::quorum::timing::Proof;
 
 use super::proof::line;
+use crate::gather::Gather;
 use crate::plain;
 use crate::settings::{GroupSettings, Script, Settings, StopFailure, exact};
 
@@ -101,7 +102,7 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
     let addresses = group.addresses.iter().map(|a| format!("{}/{} on {}", a.ip, a.prefix, a.interface));
     let scripts = group.scripts.iter().map(|script| script.label().to_string());
     let routes = group.routes.iter().map(|route| format!("route {route}"));
-    let all: Vec<String> = addresses.chain(routes).chain(scripts).collect();
+    let all: Vec<String> = addresses.chain(routes).chain(scripts).gather();
     format!("{prefer}; {}", all.join(", "))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::unistd::read;
 
 use crate::agent::probe_replies;
+use crate::gather::Gather;
 use crate::guard::kernel::{ethernet, probe};
 use crate::operator::words;
 use crate::settings::{Settings, neighbours};
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub fn twins(settings: &Settings) -> Vec<String> {
     let Ok(sender) = ethernet::Sender::open() else { return Vec::new() };
     let names = &settings.interfaces;
-    let listeners: Vec<_> = names.iter().map(|name| probe::listeners(settings, name)).collect();
+    let listeners: Vec<_> = names.iter().map(|name| probe::listeners(settings, name)).gather();
     for group in &settings.groups {
         // Other checks report what cannot be asked.
         let _ = probe::send(&sender, settings, &group.addresses);
@@ -38,5 +39,5 @@ pub fn twins(settings: &Settings) -> Vec<String> {
         let mac = listeners.iter().flatten().find_map(twin_of)?;
         Some(words::twin(name, mac, settings.peer_name()))
     });
-    twins.collect()
+    twins.gather()
 }

@@ -8,6 +8,7 @@ use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
 use crosswire::frame::{Key, Keyring, Version};
 use crosswire::pair::PathId;
 
+use crate::gather::Gather;
 use crate::plain;
 use crate::settings::{FenceMethod, Settings};
 
@@ -44,7 +45,7 @@ fn is_secret(key: &str) -> bool {
 }
 
 pub(super) fn write_keys(settings: &Settings, keys: &[Key], out: &mut String) -> fmt::Result {
-    let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).collect();
+    let ids: Vec<String> = keys.iter().map(|key| key.id.to_string()).gather();
     let first = ids.first().map_or("?", String::as_str);
     let file = settings.key_file.display();
     writeln!(out, "\nKeys\n  {file}: ids {}; {first} authenticates what we send", ids.join(", "))?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::agent::witness::Asker;
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::kernel::witness::{open, protocols};
 use crate::operator::exit::Exit;
 use crate::operator::json;
@@ -38,8 +39,8 @@ struct Finding<'a> {
 /// What was found as JSON: one object and a line end.
 pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
     let (exit, findings) = match found {
-        Ok(note) => (Exit::Done, note.lines().filter_map(warning).collect()),
-        Err(errors) => (Exit::Configuration, errors.iter().map(error).collect()),
+        Ok(note) => (Exit::Done, note.lines().filter_map(warning).gather()),
+        Err(errors) => (Exit::Configuration, errors.iter().map(error).gather()),
     };
     json::line(&Document { code: exit.code(), findings }) + "\n"
 }

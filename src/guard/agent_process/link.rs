@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 
+use crate::gather::Gather;
 use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, OpaqueDeposit, ToGuard};
 
 /// An agent that leaves so many messages unread does not run any more.
@@ -97,7 +98,7 @@ impl AgentLink {
     /// Sends what is queued, as far as there is room.
     pub fn flush(&mut self) -> Result<(), Unread> {
         while let Some((bytes, descriptor)) = self.queue.front() {
-            let descriptors: Vec<_> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+            let descriptors: Vec<_> = descriptor.iter().map(AsRawFd::as_raw_fd).gather();
             let rights = [ControlMessage::ScmRights(&descriptors)];
             let control = if descriptors.is_empty() { &[] } else { &rights[..] };
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;

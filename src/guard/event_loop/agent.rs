@@ -5,6 +5,7 @@ use crosswire::pair::GroupId;
 use log::{error, info, warn};
 
 use super::state::Guard;
+use crate::gather::Gather;
 use crate::guard::agent_process::recipe::Inheritance;
 use crate::guard::kernel::witness;
 use crate::guard::serial::ports::open_path;
@@ -47,7 +48,7 @@ impl Guard<'_> {
         self.take_link_events(&events);
         self.tell_lifetime();
         self.tell_conditions();
-        let paths = self.settings.paths.iter().map(open_path).collect();
+        let paths = self.settings.paths.iter().map(open_path).gather();
         self.hand_over(paths);
         info!("agent started, process {}", self.agent.pid());
     }
@@ -62,7 +63,7 @@ impl Guard<'_> {
 
     /// Every address of the configuration.
     pub(super) fn all_addresses(&self) -> Vec<VirtualAddress> {
-        self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).collect()
+        self.settings.groups.iter().flat_map(|group| group.addresses.iter().cloned()).gather()
     }
 
     /// Takes addresses off their interfaces, whoever put them there. Returns whether none is left.

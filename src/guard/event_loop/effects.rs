@@ -13,6 +13,7 @@ use super::group_resources::GroupResources;
 use super::notes::said;
 use super::state::Guard;
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::fencing::watchdog::{Armed, Watchdog};
 use crate::guard::kernel::addresses::Renewal;
 use crate::guard::kernel::probe;
@@ -31,7 +32,7 @@ impl Guard<'_> {
         while let Some(effect) = waiting.pop_front() {
             let events = match effect {
                 Effect::Renew(..) => self.renew(effect, &mut waiting),
-                effect => self.carry_out(effect).into_iter().collect(),
+                effect => self.carry_out(effect).into_iter().gather(),
             };
             for event in events {
                 let mut effects = Effects::new();

@@ -4,6 +4,7 @@ use crosswire::custody::{Action, Reason};
 use crosswire::time::Instant;
 use nix::errno::Errno;
 
+use crate::gather::Gather;
 use crate::guard::kernel::announcements::{Schedule, announce};
 use crate::guard::kernel::ethernet::Sender;
 use crate::guard::scripts::run::Run;
@@ -70,7 +71,7 @@ impl GroupResources {
         held.truncate(1);
         held.iter().chain(&loose).for_each(|(bit, _)| self.unlooked &= !(1 << bit));
         let addresses =
-            |list: Vec<(u32, VirtualAddress)>| list.into_iter().map(|(_, address)| address).collect();
+            |list: Vec<(u32, VirtualAddress)>| list.into_iter().map(|(_, address)| address).gather();
         (addresses(held), addresses(loose))
     }
 

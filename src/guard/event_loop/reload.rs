@@ -14,6 +14,7 @@ use log::{error, info};
 use super::group_resources::GroupResources;
 use super::hear::MAX_LAST_WORDS;
 use super::state::{Guard, plan, script_plans};
+use crate::gather::Gather;
 use crate::guard::kernel::addresses::prepare;
 use crate::guard::kernel::links::Links;
 use crate::operator::words;
@@ -50,9 +51,8 @@ impl Guard<'_> {
     }
 
     fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
-        let said = |errors: Vec<crate::settings::ConfigError>| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
+        let said =
+            |errors: Vec<crate::settings::ConfigError>| errors.iter().map(ToString::to_string).gather();
         let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(said)?;
         let keys = KeyFile::load(&new.key_file).map_err(|error| said(vec![error]))?;
         let mut changes = differences(self.settings, &new);
@@ -63,13 +63,13 @@ impl Guard<'_> {
             return Ok(vec!["nothing has changed".to_owned()]);
         }
         let hard = changes.iter().filter(|change| change.needs_restart);
-        let hard: Vec<_> = hard.map(|change| format!("{}: this needs a restart", change.text)).collect();
+        let hard: Vec<_> = hard.map(|change| format!("{}: this needs a restart", change.text)).gather();
         if !hard.is_empty() {
             return Err(hard);
         }
         // What this box lacked before is no reason to stay with the old file.
         let (lacked, lacks) = (said(self.settings.absent()), said(new.absent()));
-        let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).collect();
+        let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).gather();
         if !lacks.is_empty() {
             return Err(lacks);
         }
@@ -78,7 +78,7 @@ impl Guard<'_> {
         self.may_change(&new).map_err(|why| vec![why])?;
         self.change(new, keys)
             .map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
-        Ok(changes.into_iter().map(|change| change.text).collect())
+        Ok(changes.into_iter().map(|change| change.text).gather())
     }
 
     /// Whether now is the time for it.
@@ -169,9 +169,9 @@ impl Guard<'_> {
 fn held_of(custody: &Custody, groups: &[GroupSettings]) -> Vec<VirtualAddress> {
     let is_held = |id: GroupId| custody.group(id).is_some_and(HeldGroup::is_held);
     let held = (0u8..).map(GroupId).zip(groups).filter(|(id, _)| is_held(*id));
-    held.flat_map(|(_, group)| group.addresses.iter().cloned()).collect()
+    held.flat_map(|(_, group)| group.addresses.iter().cloned()).gather()
 }
 
 fn not_in<T: Clone + PartialEq>(all: &[T], others: &[T]) -> Vec<T> {
-    all.iter().filter(|one| !others.contains(one)).cloned().collect()
+    all.iter().filter(|one| !others.contains(one)).cloned().gather()
 }

@@ -12,6 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::group_resources::GroupResources;
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::agent_process::process::AgentProcess;
 use crate::guard::agent_process::recipe::Recipe;
 use crate::guard::fencing::fence_process::FenceProcess;
@@ -78,7 +79,7 @@ impl<'a> Guard<'a> {
             run_dir,
             addresses: Addresses::open(settings.policy.lease)?,
             sender: Sender::open()?,
-            resources: settings.groups.iter().map(GroupResources::new).collect(),
+            resources: settings.groups.iter().map(GroupResources::new).gather(),
             unopened: Unopened::of(settings.paths.len()),
             agent: AgentProcess::new(recipe),
             custody: Custody::new(plan(settings), now()),

@@ -20,6 +20,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup, pipe2, read, write};
 
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::scripts::spawn::{SEARCH_PATH, become_program, c_string};
 use crate::guard::serial::ports::open_serial;
 use crate::settings::{Convention, Fence, FenceAction, FenceMethod, ModemLine};
@@ -126,19 +127,19 @@ impl Call {
             },
             Convention::ClusterGlue => {
                 let named = task == Task::Fence;
-                let options: Vec<_> = options.iter().filter_map(|option| option.split_once('=')).collect();
+                let options: Vec<_> = options.iter().filter_map(|option| option.split_once('=')).gather();
                 // Plugins source their helpers by name.
                 let path = (
                     "PATH",
                     "/usr/share/cluster-glue:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 );
                 Self {
-                    arguments: [action].into_iter().chain(named.then_some(peer)).map(str::to_owned).collect(),
+                    arguments: [action].into_iter().chain(named.then_some(peer)).map(str::to_owned).gather(),
                     environment: options
                         .iter()
                         .chain([&path])
                         .filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok())
-                        .collect(),
+                        .gather(),
                     input: String::new(),
                 }
             }

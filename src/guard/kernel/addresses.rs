@@ -18,6 +18,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_REPLACE, NlasIterator}
 use nix::errno::Errno;
 
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::kernel::interface;
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, family_of, ip_attribute};
 use crate::settings::{Route, VirtualAddress};
@@ -147,9 +148,8 @@ impl Addresses {
         let added = self.renew_and_hear(&[renewal], NLM_F_ECHO, &mut |payload| seen.extend(parse(payload)));
         added.into_iter().collect::<Result<(), Fault>>()?;
         // All that the kernel tells of an IPv6 address is that it was added.
-        let v6: Vec<_> = renewal.addresses.iter().filter(|address| address.ip.is_ipv6()).collect();
-        let questions: Vec<_> =
-            v6.iter().filter_map(|address| self.place_of(address)).map(question).collect();
+        let v6: Vec<_> = renewal.addresses.iter().filter(|address| address.ip.is_ipv6()).gather();
+        let questions: Vec<_> = v6.iter().filter_map(|address| self.place_of(address)).map(question).gather();
         let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
         if let Some(errno) = answers.into_iter().filter_map(Result::err).find(|errno| !is_absence(*errno)) {
             return Err(Fault::Kernel(errno as i32));
@@ -232,13 +232,13 @@ impl Addresses {
 
     /// The same. Returns which of them were there.
     pub fn remove_left_over(&mut self, addresses: &[VirtualAddress]) -> Result<Vec<IpAddr>, Fault> {
-        let mut places: Vec<_> = addresses.iter().flat_map(|address| self.places_of(address)).collect();
+        let mut places: Vec<_> = addresses.iter().flat_map(|address| self.places_of(address)).gather();
         let all = places.clone();
         let mut were_there = Vec::new();
         let mut fault = Fault::StillThere;
         for _ in 0..MAX_REMOVAL_TRIES {
             self.keep_what_is_there(&mut places);
-            let requests: Vec<_> = places.iter().map(|place| request(RTM_DELADDR, 0, *place, 0)).collect();
+            let requests: Vec<_> = places.iter().map(|place| request(RTM_DELADDR, 0, *place, 0)).gather();
             let mut answers = self.netlink.run(&requests).into_iter();
             // An address that was removed may be there once more, with another prefix length.
             places.retain(|place| match answers.next() {
@@ -269,7 +269,7 @@ impl Addresses {
     /// removed without.
     fn keep_what_is_there(&mut self, places: &mut Vec<Place>) {
         let questions: Vec<_> =
-            places.iter().filter(|place| place.ip.is_ipv6()).map(|place| question(*place)).collect();
+            places.iter().filter(|place| place.ip.is_ipv6()).map(|place| question(*place)).gather();
         let mut seen = Vec::new();
         let answers = self.netlink.ask(&questions, &mut |payload| seen.extend(parse(payload)));
         let mut answers = answers.into_iter();
@@ -296,7 +296,7 @@ impl Addresses {
             }
             copies.retain(|copy| *copy != own);
         }
-        let requests: Vec<_> = copies.iter().map(|copy| exact_removal(*copy)).collect();
+        let requests: Vec<_> = copies.iter().map(|copy| exact_removal(*copy)).gather();
         let removed =
             self.netlink.run(&requests).into_iter().zip(&copies).filter(|(answer, _)| answer.is_ok());
         removed.for_each(|(_, copy)| {
@@ -342,7 +342,7 @@ impl Addresses {
             .put
             .iter()
             .filter(|(interface, put)| *interface == address.interface && put.place.ip == address.ip);
-        now.into_iter().chain(before.map(|(_, put)| put.place).filter(|put| Some(*put) != now)).collect()
+        now.into_iter().chain(before.map(|(_, put)| put.place).filter(|put| Some(*put) != now)).gather()
     }
 
     /// Whether it stands where it was put.

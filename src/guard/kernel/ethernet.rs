@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, sendto, socket};
 
+use crate::gather::Gather;
 use crate::guard::kernel::interface;
 use crate::guard::kernel::packets::{Frame, Mac};
 use crate::sys::sockets::{attach_filter, link_address, lock_filter};
@@ -116,7 +117,7 @@ const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
 /// The program (classic BPF) that lets through packets that name one of `addresses`. Of an IPv6 address it
 /// compares the last four bytes; the agent compares the rest. A load past the end of a packet refuses it.
 fn filter(hears: Hears, addresses: &[IpAddr]) -> Vec<libc::sock_filter> {
-    let tails: Vec<u32> = addresses.iter().filter_map(|ip| tail_of(*ip, hears)).collect();
+    let tails: Vec<u32> = addresses.iter().filter_map(|ip| tail_of(*ip, hears)).gather();
     let load = match hears {
         Hears::Arp => vec![load_word(ARP_SENDER)],
         Hears::NeighbourDiscovery => vec![
@@ -143,7 +144,7 @@ fn accept_one_of(tails: &[u32]) -> Vec<libc::sock_filter> {
     }
     let to_accept = (1u8..=100).take(tails.len()).rev();
     let compare = tails.iter().zip(to_accept).map(|(tail, distance)| if_equal(*tail, distance, 0));
-    compare.chain([answer(0), answer(WHOLE_PACKET)]).collect()
+    compare.chain([answer(0), answer(WHOLE_PACKET)]).gather()
 }
 
 /// The last four bytes of an address of the kind that is heard.

@@ -13,6 +13,7 @@ use nix::libc;
 use nix::sys::socket::{MsgFlags, SockFlag, recv};
 
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::kernel::addresses::{RTM_DELADDR, RTM_NEWADDR, Seen, parse as parse_address};
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, for_each_message, open_socket};
 use crate::guard::kernel::packets::Mac;
@@ -99,7 +100,7 @@ impl Links {
         });
         Ok(Self {
             events,
-            links: links.collect(),
+            links: links.gather(),
             has_missed: false,
             made_up_at: Instant::ORIGIN,
             room: vec![0; EVENT_BYTES],
@@ -136,7 +137,7 @@ impl Links {
     /// did.
     pub fn all(&self) -> Vec<LinkEvent> {
         let carriers = self.links.iter().map(|link| LinkEvent::Carrier(link.number, link.state.has_carrier));
-        carriers.chain(self.came_up()).collect()
+        carriers.chain(self.came_up()).gather()
     }
 
     /// The event, for every interface that is up, that it came up.
@@ -193,7 +194,7 @@ impl Links {
         }
         self.made_up_at = now();
         events.extend(self.refresh()?);
-        let untold: Vec<_> = self.came_up().filter(|event| !events.contains(event)).collect();
+        let untold: Vec<_> = self.came_up().filter(|event| !events.contains(event)).gather();
         events.extend(untold);
         events.push(LinkEvent::Missed);
         self.has_missed = false;

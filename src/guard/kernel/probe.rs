@@ -8,6 +8,7 @@ use crosswire::resource::Fault;
 use log::debug;
 use nix::errno::Errno;
 
+use crate::gather::Gather;
 use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
 use crate::guard::kernel::packets::{open_query, query};
 use crate::settings::{PathDevice, Settings, VirtualAddress};
@@ -63,7 +64,7 @@ pub fn listeners(settings: &Settings, interface: &str) -> Vec<nix::Result<Listen
     let protocols =
         [(Hears::Arp, IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (Hears::NeighbourDiscovery, IpAddr::is_ipv6)];
     let in_use = protocols.into_iter().filter(|(_, is_of)| addresses.iter().any(is_of));
-    in_use.map(|(hears, _)| Listener::open(interface, hears, &addresses)).collect()
+    in_use.map(|(hears, _)| Listener::open(interface, hears, &addresses)).gather()
 }
 
 /// Every address that a probe may ask for on an interface.
@@ -74,7 +75,7 @@ fn asked_for_on(settings: &Settings, interface: &str) -> Vec<IpAddr> {
         PathDevice::Lan { interface: lan, peer, .. } if lan == interface => Some(*peer),
         PathDevice::Lan { .. } | PathDevice::Serial { .. } => None,
     });
-    ours.chain(peers).collect()
+    ours.chain(peers).gather()
 }
 
 #[cfg(test)]

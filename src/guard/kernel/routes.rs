@@ -23,6 +23,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::kernel::addresses::{Addresses, Place, Renewal, network_of};
 use crate::guard::kernel::interface;
 use crate::guard::kernel::netlink::{Request, attribute, family_of, ip_attribute};
@@ -49,7 +50,7 @@ impl Addresses {
         if now() > valid_until {
             return Err(Fault::TooLate);
         }
-        let added: Vec<_> = routes.iter().filter_map(|route| self.add_request(route, NLM_F_EXCL)).collect();
+        let added: Vec<_> = routes.iter().filter_map(|route| self.add_request(route, NLM_F_EXCL)).gather();
         if added.len() < routes.len() {
             return Err(Fault::NoInterface);
         }
@@ -69,7 +70,7 @@ impl Addresses {
     /// Removes those of ours that are there.
     pub fn remove_routes(&mut self, routes: &[Route]) {
         let on = |route| Some(request(RTM_DELROUTE, 0, route, self.index_of(route)?, None));
-        let requests: Vec<_> = routes.iter().filter_map(on).collect();
+        let requests: Vec<_> = routes.iter().filter_map(on).gather();
         for errno in self.netlink.run(&requests).into_iter().filter_map(Result::err) {
             // Gone already: by hand, with its address, or with its interface.
             if !matches!(errno, Errno::ESRCH | Errno::ENODEV | Errno::ENETUNREACH) {
@@ -88,7 +89,7 @@ impl Addresses {
         timely
             .flat_map(|renewal| renewal.routes)
             .filter_map(|route| self.add_request(route, flags(route)))
-            .collect()
+            .gather()
     }
 
     /// Notes what became of these requests. Addresses matter more than their routes: a fault is said once,
@@ -112,7 +113,7 @@ impl Addresses {
             attribute(&mut request.body, RTA_EXPIRES, &self.lifetime_s.to_ne_bytes());
             Some(request)
         };
-        timely.flat_map(|renewal| renewal.addresses).filter_map(of).collect()
+        timely.flat_map(|renewal| renewal.addresses).filter_map(of).gather()
     }
 
     /// Removes the on-link routes of addresses that are gone, unless another address needs them.
@@ -124,7 +125,7 @@ impl Addresses {
         let requests =
             unneeded.filter_map(|place| on_link(RTM_DELROUTE, place.ip, place.prefix, place.interface_index));
         // A route that stays expires.
-        self.netlink.run(&requests.collect::<Vec<_>>());
+        self.netlink.run(&requests.gather());
     }
 
     fn add_request(&self, route: &Route, flags: u16) -> Option<Request> {

@@ -21,6 +21,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
 
+use crate::gather::Gather;
 use crate::plain;
 use crate::settings::{GroupSettings, Script};
 
@@ -83,7 +84,7 @@ impl LeftBehind {
         let (marks, complaint) = match read(&path).map(|text| parse(&text, &boot)) {
             Ok(Ok(marks)) => (marks, None),
             Ok(Err(())) => {
-                (all().collect(), Some("cannot be understood: every script is taken to run".to_owned()))
+                (all().gather(), Some("cannot be understood: every script is taken to run".to_owned()))
             }
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
             Err(cause) => (Vec::new(), Some(format!("{cause}: not believed"))),
@@ -109,12 +110,12 @@ impl Marker {
         complaint.iter().for_each(|complaint| error!("{}: {complaint}", path.display()));
         marks.iter().filter_map(|mark| mark.run).for_each(end_run);
         let left =
-            (0u8..).map(GroupId).zip(groups).filter_map(|(id, group)| find(&marks, id, group)).collect();
+            (0u8..).map(GroupId).zip(groups).filter_map(|(id, group)| find(&marks, id, group)).gather();
         let own = |group: &GroupSettings| {
             let known = marks.iter().find(|mark| mark.group == hash(&[&group.name]));
             Mark { run: None, ..known.cloned().unwrap_or_else(|| Mark::of(group, &[], ScriptSet::EMPTY, 0)) }
         };
-        let mut marker = Self { path, file: None, boot, marks: groups.iter().map(own).collect() };
+        let mut marker = Self { path, file: None, boot, marks: groups.iter().map(own).gather() };
         marker.file = marker.create().map_err(|cause| marker.complain(&cause)).ok();
         (marker, left)
     }
@@ -199,7 +200,7 @@ impl Marker {
 impl Mark {
     fn of(group: &GroupSettings, scripts: &[Script], started: ScriptSet, term: u32) -> Self {
         let started = (0u8..).zip(scripts).filter(|(index, _)| started.contains(*index));
-        let scripts = started.map(|(_, script)| script_hash(group, script)).collect();
+        let scripts = started.map(|(_, script)| script_hash(group, script)).gather();
         Self { group: hash(&[&group.name]), term, scripts, run: None }
     }
 }

@@ -10,6 +10,7 @@ use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 
 use crate::clock::now;
+use crate::gather::Gather;
 use crate::guard::scripts::run::{Ended, Run, how_ended};
 use crate::guard::scripts::spawn::{NODE_VARIABLE, environment, spawn};
 use crate::ipc::Notice;
@@ -65,7 +66,7 @@ impl Notifier {
         let Some(program) = &settings.notify else { return };
         let script = Script::plain(String::new(), Standard::Exec, program.clone(), TIMEOUT);
         let (word, facts) = facts(settings, notice, dropped);
-        let facts: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let facts: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (*name, value.as_str())).gather();
         let facts = environment(&script, Action::Start, "", 0, &facts);
         match spawn(&script, word, &facts) {
             Ok((pid, pipe)) => {

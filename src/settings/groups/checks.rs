@@ -14,6 +14,7 @@ use super::super::table::At;
 use super::super::witness::OwnAddress;
 use super::Plan;
 use super::addresses::Vip;
+use crate::gather::Gather;
 
 const SHARED: &str =
     "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
@@ -22,7 +23,7 @@ const SHARED: &str =
 /// unless both say that it does not matter.
 pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let mut all: Vec<(&script::Draft<'_>, &str)> =
-        plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).collect();
+        plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).gather();
     all.sort_by_key(|(script, _)| script.text.at);
     for (index, (script, _)) in all.iter().enumerate() {
         let is_allowed = |(earlier, group): &(&script::Draft<'_>, &str)| {
@@ -58,7 +59,7 @@ pub(in crate::settings) fn check_repeats(
     let mut all: Vec<_> = plans
         .iter()
         .flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value)))
-        .collect();
+        .gather();
     all.sort_by_key(|(at, ..)| *at);
     let mut taken = own;
     let mut links: Vec<(IpAddr, Option<&str>)> = Vec::new();

@@ -18,6 +18,7 @@ use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_name, parse_span};
 use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
+use crate::gather::Gather;
 use addresses::{Vip, read_address};
 use checks::check_script_repeats;
 pub(super) use checks::{check_links, check_repeats, check_self_fences, check_tags};
@@ -88,7 +89,7 @@ pub(super) fn read<'t>(
         let what = format!("there are {} groups", tables.len());
         report.add(surplus.at, what, format_args!("keep at most {MAX_GROUPS}"));
     }
-    let plans: Vec<Plan<'t>> = tables.into_iter().map(|table| read_one(table, nodes, lans, report)).collect();
+    let plans: Vec<Plan<'t>> = tables.into_iter().map(|table| read_one(table, nodes, lans, report)).gather();
     check_script_repeats(&plans, report);
     let all = plans.iter().flat_map(|plan| plan.routes.iter().map(|route| (route, plan.name.value)));
     routes::check_repeats(all, report);
@@ -116,23 +117,17 @@ fn read_one<'t>(
         let what = format!("group {} holds nothing", quote(name));
         report.add(at, what, "add addresses = [\"IP/PREFIX@INTERFACE\"] or scripts = [\"lsb:NAME\"]");
     }
-    check_count(
-        name,
-        "addresses",
-        &addresses.iter().map(Element::at).collect::<Vec<_>>(),
-        MAX_ADDRESSES,
-        report,
-    );
-    check_count(name, "scripts", &scripts.iter().map(Element::at).collect::<Vec<_>>(), MAX_SCRIPTS, report);
+    check_count(name, "addresses", &addresses.iter().map(Element::at).gather(), MAX_ADDRESSES, report);
+    check_count(name, "scripts", &scripts.iter().map(Element::at).gather(), MAX_SCRIPTS, report);
     let texts = table.texts("routes", report);
-    check_count(name, "routes", &texts.iter().map(|text| text.at).collect::<Vec<_>>(), MAX_ROUTES, report);
-    let addresses: Vec<_> = addresses.into_iter().filter_map(|one| read_address(one, lans, report)).collect();
+    check_count(name, "routes", &texts.iter().map(|text| text.at).gather(), MAX_ROUTES, report);
+    let addresses: Vec<_> = addresses.into_iter().filter_map(|one| read_address(one, lans, report)).gather();
     let anchor = |At { value: Vip { ip, prefix, interface, .. }, .. }: &At<Vip<'t>>| routes::Anchor {
         ip: *ip,
         prefix: *prefix,
         interface: *interface,
     };
-    let anchors: Vec<_> = addresses.iter().map(anchor).collect();
+    let anchors: Vec<_> = addresses.iter().map(anchor).gather();
     let track = table.texts("track", report);
     check_interfaces(&track, report);
     // An error of an address is not reported again for a route.
@@ -141,10 +136,10 @@ fn read_one<'t>(
         .into_iter()
         .filter(|_| is_sound)
         .filter_map(|text| routes::read(text, &anchors, report))
-        .collect();
+        .gather();
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
     let scripts: Vec<_> =
-        scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).collect();
+        scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).gather();
     let held = At { at, value: StopFailure::Hold };
     Plan {
         name: At { at, value: name },
@@ -242,14 +237,10 @@ impl Plan<'_> {
         };
         Some(GroupSettings {
             name: self.name.value.to_string(),
-            addresses: self.addresses.iter().map(address).collect::<Option<_>>()?,
-            tracked: self.track.iter().map(|name| local(name.value)).collect(),
-            routes: self
-                .routes
-                .iter()
-                .map(|route| route.value.settings(lan, local))
-                .collect::<Option<_>>()?,
-            scripts: self.scripts.iter().map(script::Draft::settings).collect(),
+            addresses: self.addresses.iter().map(address).gather_all()?,
+            tracked: self.track.iter().map(|name| local(name.value)).gather(),
+            routes: self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?,
+            scripts: self.scripts.iter().map(script::Draft::settings).gather(),
             before: u8::try_from(self.before).unwrap_or(u8::MAX),
             on_stop_failure: self.on_stop_failure.value,
         })
