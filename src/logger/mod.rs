@@ -42,6 +42,8 @@ const TELL_EVERY: Span = Span::from_ms(250);
 const MOST_OF_A_PLACE: u16 = 32;
 /// How many lines of scripts are logged in [`WINDOW`].
 const MOST_OF_SCRIPTS: u16 = 256;
+/// By so many words they are told apart.
+const WORDS_OF_A_PLACE: usize = 6;
 /// Places that can be told apart at a time.
 const MAX_PLACES: usize = 24;
 /// Bytes that are kept of a line that stands for many.
@@ -220,7 +222,7 @@ impl State {
         };
         let is_limited = most < u16::MAX;
         let sample = || (record.level(), line.prefix());
-        if !is_limited || self.limiter.admit(now, place(record), most, sample()).is_some() {
+        if !is_limited || self.limiter.admit(now, place(record, line.as_str()), most, sample()).is_some() {
             self.write(record.level(), line.as_str(), now);
         }
     }
@@ -269,11 +271,19 @@ impl std::fmt::Display for And {
     }
 }
 
-/// The place in the program that logs a line (FNV-1a of file and line).
-fn place(record: &Record<'_>) -> u32 {
-    let file = record.file().unwrap_or_default().bytes();
-    let line = record.line().unwrap_or_default().to_le_bytes();
-    file.chain(line).fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// What tells lines of one kind from others (FNV-1a of target, level and the first words of the text). A build
+/// for routers does not know where in the program a line is made. Numbers, addresses and what somebody else
+/// has written differ from line to line; a group's name may.
+fn place(record: &Record<'_>, text: &str) -> u32 {
+    let is_varying = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let is_foreign = |word: &&str| word.contains(['"', '`']);
+    let words = text.split(' ').take_while(|word| !is_foreign(word)).filter(|word| !is_varying(word));
+    // What scripts write is of one kind, whatever it is.
+    let count = if record.target() == SCRIPT { 0 } else { WORDS_OF_A_PLACE };
+    let level = [severity(record.level())];
+    let words = words.take(count).flat_map(str::bytes);
+    let bytes = record.target().bytes().chain(level).chain(words);
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// RFC 5424, 6.2.1.
