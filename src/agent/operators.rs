@@ -18,7 +18,7 @@ use crate::clock;
 use crate::gather::Gather;
 use crate::operator::control::{Answer, History, Question, Report, Unheard, typed};
 use crate::operator::restraint::MAX_REASON;
-use crate::operator::{status_text, why_text};
+use crate::operator::{assessment, status_text, why_text};
 use crate::plain;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress, neighbours};
 
@@ -155,6 +155,7 @@ impl Agent<'_> {
             groups: self.names.groups.clone(),
             scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
+            state: assessment::state(&self.report(now)),
             count: self.journal.count(),
             entries: self
                 .journal

@@ -48,9 +48,7 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     if let Some(file) = &options.record {
         return record(options, file);
     }
-    let is_all = at.is_some() || options.svg.is_some();
-    let count = if is_all { u16::MAX } else { u16::try_from(options.last).unwrap_or(u16::MAX) };
-    let answer = match ask(&options.run_dir, &Question::Why(count)) {
+    let answer = match ask(&options.run_dir, &Question::Why(u16::MAX)) {
         Ok(answer) => answer,
         Err(error) => return not_answered(&options.run_dir, &error, options.json),
     };
@@ -58,11 +56,17 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     if let Some(at) = at {
         // The state at that instant follows from earlier entries, so only later ones are dropped.
         history.entries.retain(|(age, ..)| *age + AROUND >= at);
+        history.state = None;
     }
     if let Some(file) = &options.svg {
         return draw(&history, file);
     }
-    let is_shown = |(age, ..): &Entry| at.is_none_or(|at| *age <= at + AROUND);
+    // The first line comes of all of them, however few are shown.
+    let mut left = history.entries.len();
+    let is_shown = |(age, ..): &Entry| {
+        left = left.saturating_sub(1);
+        at.map_or(left < options.last, |at| *age <= at + AROUND)
+    };
     let text = if options.json {
         why_json::text(&history, is_shown)
     } else {
@@ -119,8 +123,8 @@ fn draw(history: &History, file: &std::path::Path) -> Exit {
     use crate::operator::{cause::headline, picture};
 
     let names = history.names();
-    let first = why_text::first_line(history);
-    let marked = headline(&history.entries, &history.node, &names).map(|(index, _)| (index, first.as_str()));
+    let marked = headline(&history.entries, &history.node, &names);
+    let marked = marked.as_ref().map(|headline| (headline.index, headline.said.as_str()));
     let drawn = picture::svg(&history.entries, marked, &history.node, &names);
     match std::fs::write(file, drawn) {
         Ok(()) => Exit::Done,

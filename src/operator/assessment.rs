@@ -225,6 +225,12 @@ pub fn is_seen(report: &Report, witness: &WitnessStatus) -> bool {
     witness.answered.is_some_and(|age| age <= lately.max(LASTS))
 }
 
+/// What is not well and why; none of what no more than one path is to blame for, or of a move.
+pub fn state(report: &Report) -> Option<String> {
+    let reason = assess(report);
+    (!matches!(reason.name, "well" | "moving" | "jeopardy")).then(|| reason.why(report))
+}
+
 /// What a status comes to.
 pub fn assess(report: &Report) -> &'static Reason {
     let facts = Facts::of(report);
@@ -277,9 +283,16 @@ impl Reason {
             "misplaced_address" => report.misplaced.join(", "),
             "nobody_serves" | "cold_start" | "moving" => {
                 let waits = report.node.groups.iter().find(|group| is_unserved(group));
-                let why = waits.and_then(|group| Some((group.block?, group.wait)));
-                let peer = report.names()[1];
-                why.map_or_else(String::new, |(block, wait)| words::waiting(words::block(block, peer), wait))
+                let [me, peer] = report.names();
+                match waits.map(|group| (group, group.block)) {
+                    Some((GroupStatus { role: Role::Acquiring, .. }, _)) => format!("{me} takes it"),
+                    Some((_, Some(Block::PeerServes))) => format!("{peer} takes it"),
+                    Some((GroupStatus { foreign_mac: Some(mac), .. }, Some(Block::VipAnswers))) => {
+                        format!("{} answers for an address of it", words::mac(*mac))
+                    }
+                    Some((group, Some(block))) => words::waiting(words::block(block, peer), group.wait),
+                    Some((_, None)) | None => String::new(),
+                }
             }
             _ => String::new(),
         }
@@ -354,12 +367,18 @@ fn degraded(report: &Report) -> String {
 /// What has become of a silent peer, by its modem lines where they are believed.
 fn dead_words(report: &Report) -> &'static str {
     let reads = |wanted: fn(LineReading) -> bool| report.node.paths.iter().any(|path| wanted(path.lines));
-    if reads(|lines| lines == LineReading::Dropped) {
+    let is_answering =
+        |group: &GroupStatus| group.block == Some(Block::VipAnswers) && group.unserved.is_none();
+    if report.node.groups.iter().any(is_answering) {
+        "is heard on no path, and its box still answers for what it served"
+    } else if report.node.peer.is_none() {
+        "has not been heard since the start"
+    } else if reads(|lines| lines == LineReading::Dropped) {
         "is off (its modem lines dropped)"
     } else if reads(|lines| matches!(lines, LineReading::Running { .. })) {
         "has power and hangs (its modem lines are on)"
     } else {
-        "is off or hangs"
+        "is off, hangs or is cut off"
     }
 }
 
@@ -395,6 +414,9 @@ fn own_inability(report: &Report) -> String {
         }
         if let Some(fault) = group.fault.filter(|_| group.unable.is_some()) {
             return words::fault(fault, scripts, end);
+        }
+        if group.role == Role::Faulty && report.is_replaced {
+            return "its agent died or hung again and again".to_owned();
         }
     }
     String::new()

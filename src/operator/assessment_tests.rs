@@ -206,7 +206,7 @@ const CASES: [Case; 29] = [
         |r| silent(r, Verdict::Dead),
         4,
         "peer_dead",
-        "gw1 serves gateway; gw2 is off or hangs: nobody could take over",
+        "gw1 serves gateway; gw2 is off, hangs or is cut off: nobody could take over",
     ),
     (
         Role::Active,

@@ -18,10 +18,25 @@ pub type Entry = (Span, Record, u32, u32);
 /// Modem lines that dropped at most this long before a decision belong to it.
 const OF_ONE_CAUSE: Span = Span::from_s(10);
 
-/// The newest entry that matters and is not over: its index, and what it means on the node named `me`.
-pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, String)> {
+/// What a history comes to.
+pub struct Headline {
+    /// The entry that it stands on.
+    pub index: usize,
+    /// In words.
+    pub said: String,
+    /// What the status says now, where all is not well, tells more.
+    pub is_quiet: bool,
+}
+
+/// The newest entry that matters and is not over, and what it means on the node named `me`.
+pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<Headline> {
     let mut over: Vec<Discriminant<Record>> = Vec::new();
-    for (index, (_, record, _, end)) in entries.iter().enumerate().rev() {
+    // A peer that could not take a group over, right after it was taken from it: the move tells more.
+    let mut after: Option<(Span, Headline)> = None;
+    for (index, (age, record, _, end)) in entries.iter().enumerate().rev() {
+        if after.as_ref().is_some_and(|(newer, _)| *age > *newer + OF_ONE_CAUSE) {
+            break;
+        }
         if is_end(record) {
             over.push(discriminant(record));
         } else if let Record::Jeopardy(_) = record {
@@ -29,19 +44,22 @@ pub fn headline(entries: &[Entry], me: &str, names: &Names) -> Option<(usize, St
             if let Some((index, path, state)) =
                 bad_path(entries).filter(|_| !over.contains(&discriminant(record)))
             {
-                return Some((
-                    index,
-                    format!("DEGRADED: {} is {}", names.path(path), words::path_state(state)),
-                ));
+                let said = format!("DEGRADED: {} is {}", names.path(path), words::path_state(state));
+                return Some(after.map_or(Headline { index, said, is_quiet: true }, |(_, newer)| newer));
             }
         } else if !over.contains(&discriminant(record))
-            && let Some(said) =
+            && let Some((said, is_quiet)) =
                 said(entries.get(..index).unwrap_or_default(), (ScriptEnd(*end), record), me, names)
         {
-            return Some((index, said));
+            let found = Headline { index, said, is_quiet };
+            match (record, &after) {
+                (Record::PeerUnable { .. }, None) => after = Some((*age, found)),
+                (_, Some(_)) if is_quiet => break,
+                _ => return Some(found),
+            }
         }
     }
-    None
+    after.map(|(_, newer)| newer)
 }
 
 /// The record says that what an earlier record of its kind said is over.
@@ -81,20 +99,30 @@ fn is_end(record: &Record) -> bool {
     }
 }
 
-/// What a record means, after those `before` it; `None` if it is only a step on the way.
-fn said(before: &[Entry], (end, record): (ScriptEnd, &Record), me: &str, names: &Names) -> Option<String> {
+/// What a record means, after those `before` it, and whether that is quiet; none if it is only a step on the way.
+fn said(
+    before: &[Entry],
+    (end, record): (ScriptEnd, &Record),
+    me: &str,
+    names: &Names,
+) -> Option<(String, bool)> {
     let peer = names.peer.as_str();
     Some(match record {
         Record::Taking { group, reason, evidence, .. } => {
-            let cause = take_cause(before, *reason, evidence, names);
-            format!("{me} took {}: {cause}", names.group(*group))
+            let (cause, is_quiet) = match take_cause(before, *reason, evidence, names) {
+                Some(cause) => (cause, false),
+                None => (words::take_reason(*reason, peer), is_usual(*reason)),
+            };
+            (format!("{me} took {}: {cause}", names.group(*group)), is_quiet)
         }
-        Record::Releasing { group, reason, .. } => {
-            format!("{me} let {} go: {}", names.group(*group), words::release_reason(*reason, peer))
-        }
-        Record::Blocked { group, block, .. } if !is_passing(*block) => {
-            format!("{me} does not take {}: {}", names.group(*group), words::block(*block, peer))
-        }
+        Record::Releasing { group, reason, .. } => (
+            format!("{me} let {} go: {}", names.group(*group), words::release_reason(*reason, peer)),
+            !reason.is_unplanned(),
+        ),
+        Record::Blocked { group, block, .. } if !is_passing(*block) => (
+            format!("{me} does not take {}: {}", names.group(*group), words::block(*block, peer)),
+            matches!(block, Block::Refused | Block::VipAnswers | Block::Faulty),
+        ),
         Record::Fault { .. }
         | Record::Scripts { .. }
         | Record::PeerTrouble(_)
@@ -111,7 +139,10 @@ fn said(before: &[Entry], (end, record): (ScriptEnd, &Record), me: &str, names: 
         | Record::Fence { .. }
         | Record::Succeeded
         | Record::TermsUsedUp(_)
-        | Record::Leaving => words::sentence(record, end, names).1,
+        | Record::Leaving => {
+            let is_quiet = matches!(record, Record::PeerUnable { .. } | Record::Succeeded);
+            (words::sentence(record, end, names).1, is_quiet)
+        }
         Record::Blocked { .. }
         | Record::Path { .. }
         | Record::Refused { .. }
@@ -128,7 +159,12 @@ fn said(before: &[Entry], (end, record): (ScriptEnd, &Record), me: &str, names: 
     })
 }
 
-/// Blocks that usually last for a moment, on the way to a takeover or while all is well.
+/// So a group is taken where nothing is wrong.
+const fn is_usual(reason: TakeReason) -> bool {
+    matches!(reason, TakeReason::Vacant | TakeReason::Offered | TakeReason::ColdStart)
+}
+
+/// What usually keeps a node from taking a group for a moment, on the way to it.
 const fn is_passing(block: Block) -> bool {
     matches!(
         block,
@@ -155,40 +191,51 @@ fn bad_path(entries: &[Entry]) -> Option<(usize, PathId, PathState)> {
     None
 }
 
-/// Why a group was taken; after a silence, what became of the peer as far as the evidence tells.
-fn take_cause(before: &[Entry], reason: TakeReason, s: &Evidence, names: &Names) -> String {
+/// Why a group was taken of a peer that was silent: what became of it, where the evidence tells more than the
+/// reason.
+fn take_cause(before: &[Entry], reason: TakeReason, s: &Evidence, names: &Names) -> Option<String> {
     let peer = names.peer.as_str();
     let is_of_silence = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy | TakeReason::Vacant);
-    if is_of_silence && s.are_lines_on && s.verdict != Verdict::Present {
-        return format!(
-            "{peer}'s box has power and hangs (its modem lines are on): it must have let go by then"
-        );
-    }
-    if is_of_silence && s.is_peer_troubled {
-        return format!("{peer} could not serve any more, and its kernel has let the addresses go");
-    }
-    match (reason, s.finding) {
-        (TakeReason::Dead | TakeReason::Jeopardy, Finding::VipLetGo) => {
-            format!(
-                "{peer}'s box lives, its daemon does not: its kernel let the address go when the lease was \
-                over"
-            )
+    let cause = if is_of_silence && s.are_lines_on && s.verdict != Verdict::Present {
+        "'s box has power and hangs (its modem lines are on): it must have let go by then"
+    } else if is_of_silence && s.is_peer_troubled {
+        " could not serve any more, and its kernel has let the addresses go"
+    } else {
+        match (reason, s.finding) {
+            (TakeReason::Dead | TakeReason::Jeopardy, Finding::VipLetGo) => {
+                "'s box lives, its daemon does not: its kernel let the address go when the lease was over"
+            }
+            (TakeReason::Dead | TakeReason::Jeopardy, Finding::PeerAnswers) => {
+                "'s box lives, its daemon does not: the lease of its addresses is over"
+            }
+            (TakeReason::Dead, _) if have_lines_dropped(before) => {
+                " is off: its modem lines dropped, and nothing is heard of it"
+            }
+            (TakeReason::Vacant, _) if has_come_back(before) => {
+                " fell silent, and came back without it: its agent died or hung"
+            }
+            _ => return None,
         }
-        (TakeReason::Dead | TakeReason::Jeopardy, Finding::PeerAnswers) => {
-            format!("{peer}'s box lives, its daemon does not: the lease of its addresses is over")
-        }
-        (TakeReason::Dead, _) if have_lines_dropped(before) => {
-            format!("{peer} is off: its modem lines dropped, and nothing is heard of it")
-        }
-        _ => words::take_reason(reason, peer),
-    }
+    };
+    Some(format!("{peer}{cause}"))
+}
+
+/// Shortly before that the peer was silent, and another agent of it spoke then.
+fn has_come_back(before: &[Entry]) -> bool {
+    let mut recent = of_one_cause(before).skip_while(|record| !matches!(record, Record::PeerStarted));
+    recent.any(|record| matches!(record, Record::Verdict { from: Verdict::Present, .. }))
+}
+
+/// What was recorded shortly before, the newest first.
+fn of_one_cause(before: &[Entry]) -> impl Iterator<Item = &Record> {
+    let newest = before.last().map_or(Span::ZERO, |(newest, ..)| *newest);
+    let recent = before.iter().rev().take_while(move |(age, ..)| *age <= newest + OF_ONE_CAUSE);
+    recent.map(|(_, record, ..)| record)
 }
 
 /// Modem lines dropped shortly before the end of `before`, and have not come back.
 fn have_lines_dropped(before: &[Entry]) -> bool {
-    let Some((newest, ..)) = before.last() else { return false };
-    let recent = before.iter().rev().take_while(|(age, ..)| *age <= *newest + OF_ONE_CAUSE);
-    let mut readings = recent.filter_map(|(_, record, ..)| match record {
+    let mut readings = of_one_cause(before).filter_map(|record| match record {
         Record::Lines { reading, .. } => Some(*reading),
         _ => None,
     });
@@ -241,7 +288,7 @@ mod tests {
             .zip(records)
             .map(|(age, record)| (age, *record, 0, 0))
             .collect();
-        headline(&entries, "gw2", &names()).map(|(_, said)| said)
+        headline(&entries, "gw2", &names()).map(|headline| headline.said)
     }
 
     #[test]
@@ -255,6 +302,10 @@ mod tests {
         let frozen = taking(Evidence { are_lines_on: true, must_have_released: true, ..evidence() });
         let expired = taking(Evidence { finding: Finding::VipLetGo, ..evidence() });
         let troubled = taking(Evidence { is_peer_troubled: true, ..evidence() });
+        let silent = Record::Verdict { from: Verdict::Present, to: Verdict::Dead };
+        let heard = Evidence { verdict: Verdict::Present, ..evidence() };
+        let vacant = Record::Taking { group: GROUP, term: 2, reason: TakeReason::Vacant, evidence: heard };
+        let unable = Record::PeerUnable { group: GROUP, is_unable: true };
         let cases: &[(&[Record], Option<&str>)] = &[
             (&[], None),
             (&[path(PathState::OnTime), blocked(Block::Drift)], None),
@@ -281,6 +332,12 @@ mod tests {
                 &[plain, path(PathState::Broken), Record::Jeopardy(true), path(PathState::OnTime)],
                 Some("gw2 took"),
             ),
+            (
+                &[silent, Record::PeerStarted, vacant, unable],
+                Some("gw2 took gateway: gw1 fell silent, and came back without it: its agent died or hung"),
+            ),
+            (&[Record::PeerStarted, vacant], Some("gw2 took gateway: nobody serves it and it is our turn")),
+            (&[vacant, unable], Some("group gateway: gw1 could not take it over")),
             (&[Record::GuardSilent(true)], Some("the guard gives no sign of life")),
             (&[Record::GuardSilent(true), Record::GuardSilent(false)], None),
         ];

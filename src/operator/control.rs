@@ -310,6 +310,8 @@ pub struct History {
     pub scripts: Vec<String>,
     /// The key file.
     pub key_file: String,
+    /// What is not well and why, as the status says it, where that is more than a path.
+    pub state: Option<String>,
     /// How many entries there have been in all, up to the newest.
     pub count: u32,
     /// Age, record, how many more like it, and how the script that it names failed ([`ScriptEnd`]); the

@@ -67,7 +67,7 @@ impl Serialize for PathStates<'_> {
 }
 
 /// One object and a line end, with the entries that are to be shown.
-pub fn text(history: &History, is_shown: impl Fn(&Entry) -> bool) -> String {
+pub fn text(history: &History, mut is_shown: impl FnMut(&Entry) -> bool) -> String {
     let names = history.names();
     let shown = history.entries.iter().filter(|entry| is_shown(entry));
     let document = Document {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crosswire::quorum::record::{Evidence, Record};
 
-use super::cause::{Entry, headline};
+use super::cause::{Entry, Headline, headline};
 use super::control::History;
 use super::words::{self, Names, ScriptEnd};
 use crate::gather::Gather;
@@ -13,12 +13,13 @@ use crate::logger::And;
 
 /// The headline, and how long ago that was.
 pub fn first_line(history: &History) -> String {
-    match headline(&history.entries, &history.node, &history.names()) {
-        Some((index, said)) => {
+    match (headline(&history.entries, &history.node, &history.names()), &history.state) {
+        (None | Some(Headline { is_quiet: true, .. }), Some(state)) => state.clone(),
+        (Some(Headline { index, said, .. }), _) => {
             let age = history.entries.get(index).map(|(age, ..)| *age).unwrap_or_default();
             format!("{said} ({age} ago)")
         }
-        None => format!("{} has decided nothing that is on record here", history.node),
+        (None, None) => format!("{} has decided nothing that is on record here", history.node),
     }
 }
 
@@ -27,7 +28,7 @@ pub fn text(history: &History, has_evidence: bool) -> String {
     text_of(history, has_evidence, |_| true)
 }
 
-pub fn text_of(history: &History, has_evidence: bool, is_shown: impl Fn(&Entry) -> bool) -> String {
+pub fn text_of(history: &History, has_evidence: bool, mut is_shown: impl FnMut(&Entry) -> bool) -> String {
     let (names, mut text) = (history.names(), String::new());
     if has_evidence {
         let _ = writeln!(text, "{}\n", first_line(history));

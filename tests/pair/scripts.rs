@@ -41,10 +41,15 @@ impl Service {
     pub fn setup(&self) -> Setup {
         Setup {
             prefer: Some(Side::A),
-            scripts: vec![format!("exec:{}", self.directory.path().join("service").display())],
+            scripts: vec![self.label()],
             more: "safety = \"probe\"\nstart_timeout = \"1s\"\nstop_timeout = \"1s\"".into(),
             ..Setup::default()
         }
+    }
+
+    /// As a configuration names it.
+    pub fn label(&self) -> String {
+        format!("exec:{}", self.directory.path().join("service").display())
     }
 
     pub fn does(&self, what: &str, line: &str) {

@@ -144,9 +144,7 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
         ),
         Record::GuardSilent(false) => (Level::Info, "the guard answers again".to_string()),
         Record::PeerTrouble(Trouble::None) => (Level::Info, format!("{peer} can serve again")),
-        Record::PeerTrouble(why) => {
-            (Level::Warn, format!("{peer} cannot serve: {}; nobody takes over from this node", trouble(why)))
-        }
+        Record::PeerTrouble(why) => (Level::Warn, format!("{peer} cannot serve: {}", trouble(why))),
         Record::Standby(true) => {
             (Level::Warn, "standby: this node holds nothing until it is told `online`".to_string())
         }
