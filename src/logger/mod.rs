@@ -271,9 +271,9 @@ impl std::fmt::Display for And {
     }
 }
 
-/// What tells lines of one kind from others (FNV-1a of target, level and the first words of the text). A build
-/// for routers does not know where in the program a line is made. Numbers, addresses and what somebody else
-/// has written differ from line to line; a group's name may.
+/// What tells lines of one kind from others (FNV-1a of target, level and the first words of the text): a
+/// build for routers does not know where in the program a line is made. Numbers, addresses and what somebody
+/// else has written differ from line to line; a group's name may.
 fn place(record: &Record<'_>, text: &str) -> u32 {
     let is_varying = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
     let is_foreign = |word: &&str| word.contains(['"', '`']);

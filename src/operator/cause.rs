@@ -99,7 +99,7 @@ fn is_end(record: &Record) -> bool {
     }
 }
 
-/// What a record means, after those `before` it, and whether that is quiet; none if it is only a step on the way.
+/// What a record means, after those `before` it, and whether that is quiet; none if it is only a step.
 fn said(
     before: &[Entry],
     (end, record): (ScriptEnd, &Record),
