@@ -166,7 +166,10 @@ fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
             (Exit::NotAllowed, what)
         }
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            let what = format!("the daemon in {dir} ended the connection: ask again, or restart it");
+            let what = format!(
+                "the daemon in {dir} ended the connection: ask again, or restart it, since it may be of \
+                    another version"
+            );
             (Exit::Refused, what)
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use crosswire::pair::Side;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, connect, listen, recv,
+    send, socket,
+};
+use nix::unistd::close;
 use serde_json::Value;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use crate::lab::Lab;
 use crate::lab::clock::wait_until;
@@ -126,6 +130,13 @@ fn a_member_of_the_group_is_told_what_goes_on_and_nobody_else_is() {
                 "{words:?}"
             );
         }
+        for words in [&["status", "--json"][..], &["why", "--json"]] {
+            let said = as_user(&dir, NO_GROUP, words);
+            let object: Value = serde_json::from_str(&said.err).expect("one object");
+            let text = not_allowed(&dir);
+            let expected = serde_json::json!({ "code": 77, "error": "not_allowed", "text": text.trim_end() });
+            assert_eq!((said.code, said.out.as_str(), object), (Some(77), "", expected), "{words:?}");
+        }
         let said = as_user(&dir, NO_GROUP, &["status", "--nagios"]);
         assert!(said.code == Some(3) && said.out.starts_with("CROSSWIRE UNKNOWN: not allowed"), "{said:?}");
     });
@@ -177,6 +188,61 @@ fn a_group_that_this_box_lacks_fails_check_and_nobody_but_root_may_ask() {
         let expected = format!("not allowed to ask the daemon in {}: run this as root\n", dir.display());
         assert_eq!((said.code, said.err), (Some(77), expected));
     });
+}
+
+/// Somebody who listens in the daemon's place, and does that with each who asks.
+fn stand_in(dir: &Path, serve: impl Fn(RawFd) + Send + 'static) {
+    let listener = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None);
+    let listener = listener.expect("a socket");
+    let address = UnixAddr::new(&dir.join("control")).expect("short");
+    bind(listener.as_raw_fd(), &address).expect("bound");
+    listen(&listener, Backlog::new(4).expect("few")).expect("it listens");
+    std::thread::spawn(move || {
+        while let Ok(client) = accept(listener.as_raw_fd()) {
+            serve(client);
+        }
+    });
+}
+
+/// A daemon that does not run, hangs, is of another version or ends the connection. In text and as JSON, on
+/// standard error alone, with the code of each.
+#[test]
+fn why_nobody_answers_is_told_apart_for_people_and_programs() {
+    let places = [(); 4].map(|()| tempfile::tempdir().expect("a directory"));
+    let [_, hanging, other, ending] = &places;
+    stand_in(hanging.path(), |_| {});
+    stand_in(other.path(), |client| {
+        let _ = send(client, &[0xff; 9], MsgFlags::MSG_NOSIGNAL);
+        close(client).expect("it was open");
+    });
+    // What is asked is read, or its end would be a reset.
+    stand_in(ending.path(), |client| {
+        let _ = recv(client, &mut [0; 256], MsgFlags::empty());
+        close(client).expect("it was open");
+    });
+    let causes = [
+        (3, "no_daemon", "no daemon runs in "),
+        (6, "hangs", "does not answer: it hangs."),
+        (1, "refused", "it is of another version: restart it"),
+        (1, "refused", " ended the connection: ask again"),
+    ];
+    for (place, (code, error, words)) in places.iter().zip(causes) {
+        for what in ["status", "why"] {
+            let ask = |more: &[&str]| {
+                let mut command = Command::new(binary_file());
+                command.arg(what).args(more).arg("--run-dir").arg(place.path());
+                say(command)
+            };
+            let said = ask(&[]);
+            assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{what}: {said:?}");
+            assert!(said.err.contains(words) && said.err.lines().count() == 1, "{what}: {said:?}");
+            let told = ask(&["--json"]);
+            assert_eq!((told.code, told.out.as_str()), (Some(code), ""), "{what}: {told:?}");
+            let object: Value = serde_json::from_str(&told.err).expect("one object");
+            let expected = serde_json::json!({ "code": code, "error": error, "text": said.err.trim_end() });
+            assert_eq!(object, expected, "{what}");
+        }
+    }
 }
 
 /// Connects and sends without end, as fast as it can: what is no question, and questions.

@@ -62,9 +62,19 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
         node => Settings::load(&options.config, node.as_deref())?,
     };
     let mut note = String::new();
+    let is_both = options.offline && options.node.is_none();
+    let [me, peer] = [settings.my_name(), settings.peer_name()];
     // Writing into a string cannot fail.
+    let _ = write!(note, "{}: pair {}, ", settings.file.display(), settings.pair);
+    let _ = match is_both {
+        true => writeln!(note, "nodes {me} and {peer}; the figures are those of {me}."),
+        false => writeln!(note, "this is {me}, its peer is {peer}."),
+    };
     let _ = write_proof(&settings, &mut note);
     if options.offline {
+        let whom = if is_both { "both nodes" } else { me };
+        let _ =
+            writeln!(note, "\nThe file is sound for {whom}. The file alone was read: no box was looked at.");
         return Ok(note);
     }
     for warning in lans::twins(&settings).into_iter().chain(words::answering_beside(&settings.interfaces)) {
@@ -85,8 +95,6 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
 /// The whole note: paths, what happens when, groups, what remains.
 fn write_proof(settings: &Settings, out: &mut String) -> fmt::Result {
     let proof = settings.proof();
-    let (me, peer) = (settings.my_name(), settings.peer_name());
-    writeln!(out, "{}: pair {}, this is {me}, its peer is {peer}.", settings.file.display(), settings.pair)?;
     proof::write_paths(settings, &proof, out)?;
     proof::write_silence(settings, &proof, out)?;
     proof::write_release(settings, &proof, out)?;
