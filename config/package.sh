@@ -87,6 +87,7 @@ put_notes() {
     put 644 config/crosswire.toml "$1/examples/crosswire.toml"
     put 644 config/schema/crosswire.schema.json "$1/crosswire.schema.json"
     for file in config/examples/* config/monitoring/*; do put 644 "$file" "$1/examples/${file##*/}"; done
+    for file in config/notify/*; do put 755 "$file" "$1/examples/${file##*/}"; done
 }
 
 # One line is the synopsis; the others are indented by one space in both formats.

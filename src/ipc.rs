@@ -5,7 +5,8 @@ use crosswire::health::PathState;
 use crosswire::pair::{GroupId, PathId, Role};
 use crosswire::quorum::succession::{self, Deposit, MAX_DEPOSIT_BYTES};
 use crosswire::reasons::Verdict;
-use crosswire::resource::{Condition, Outcome, Ticket, Token};
+use crosswire::resource::{Condition, Fault, Outcome, Ticket, Token};
+use crosswire::time::Span;
 use serde::{Deserialize, Serialize};
 
 /// Largest message either way, without the deposit.
@@ -71,6 +72,30 @@ pub enum Notice {
     Path(PathId, PathState, PathState),
     /// Whether fewer paths testify than are configured, from now on.
     Jeopardy(bool),
+    /// Both nodes served a group at once, at most for so long, and that is over.
+    Incident {
+        /// Which group.
+        group: GroupId,
+        /// This node goes on with it.
+        is_kept: bool,
+        /// For how long at most.
+        lasted: Span,
+    },
+    /// A group could not be held here.
+    Fault {
+        /// Which group.
+        group: GroupId,
+        /// Why.
+        fault: Fault,
+        /// How the script failed, if it is one ([`crate::operator::words::ScriptEnd`]).
+        end: u32,
+    },
+    /// The peer is fenced; whether that is confirmed, where it is known.
+    Fence(GroupId, Option<bool>),
+    /// Whether the peer could take over what is served here.
+    Readiness(GroupId, bool),
+    /// Whether this node sees that witness.
+    Witness(u8, bool),
 }
 
 /// From the guard to the agent.

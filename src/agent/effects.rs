@@ -2,7 +2,7 @@
 
 use crosswire::frame::aside::Aside;
 use crosswire::limit::HeldBack;
-use crosswire::quorum::record::Record;
+use crosswire::quorum::record::{Incident, Record};
 use crosswire::quorum::{Effect, Event};
 use crosswire::resource::Condition;
 use crosswire::time::Instant;
@@ -12,7 +12,8 @@ use super::{Agent, operators};
 use crate::clock;
 use crate::ipc::{Notice, ToGuard};
 use crate::logger;
-use crate::operator::control::Answer;
+use crate::operator::assessment;
+use crate::operator::control::{Answer, LASTS};
 use crate::operator::words::{self, ScriptEnd};
 
 impl Agent<'_> {
@@ -82,19 +83,19 @@ impl Agent<'_> {
 
     /// Tells the operator's program, the log and the journal. The record stands for so many more like it.
     fn tell(&mut self, record: Record, more: u32) {
-        self.notify(&record);
         let end = match record {
             Record::Fault { group, fault } => self.end(group, Some(fault), Condition::Well),
             Record::Scripts { group, condition } => self.end(group, None, condition),
             _ => 0,
         };
+        self.notify(&record, end);
         let (level, line) = words::sentence(&record, ScriptEnd(end), &self.names);
         log!(target: logger::RECORD, level, "{line}{}", logger::And(more));
         self.journal.note(clock::now(), record, more, end);
     }
 
     /// Has the operator's program told, if there is one.
-    fn notify(&mut self, record: &Record) {
+    fn notify(&mut self, record: &Record, end: u32) {
         if self.settings.notify.is_none() {
             return;
         }
@@ -107,8 +108,37 @@ impl Agent<'_> {
             Record::Verdict { from, to } => Notice::Verdict(from, to),
             Record::Path { path, from, to } => Notice::Path(path, from, to),
             Record::Jeopardy(is_on) => Notice::Jeopardy(is_on),
+            Record::Incident(Incident { group, is_kept, began, .. }) => {
+                Notice::Incident { group, is_kept, lasted: began }
+            }
+            Record::Fault { group, fault } => Notice::Fault { group, fault, end },
+            Record::Fence { group, confirmed } => Notice::Fence(group, confirmed),
+            Record::PeerUnable { group, is_unable } => Notice::Readiness(group, !is_unable),
             _ => return,
         };
+        self.send_notice(notice);
+    }
+
+    /// Has the operator's program told of a witness that is seen no longer, or again. What no node has seen
+    /// yet is no news.
+    pub(super) fn notify_of_witnesses(&mut self, now: Instant) {
+        if self.settings.notify.is_none() || now < self.witnesses_due_at {
+            return;
+        }
+        self.witnesses_due_at = now + LASTS;
+        let node = self.station.status(now);
+        for (index, witness) in (0..).zip(&node.witnesses) {
+            let is_seen = assessment::is_seen(&node, witness);
+            let bit = 1 << index;
+            let was_seen = self.seen_witnesses & bit != 0;
+            if is_seen != was_seen {
+                self.seen_witnesses ^= bit;
+                self.send_notice(Notice::Witness(index, is_seen));
+            }
+        }
+    }
+
+    fn send_notice(&mut self, notice: Notice) {
         if !self.guard.send(&ToGuard::Notice(notice)) {
             self.lost_notices += 1;
         }

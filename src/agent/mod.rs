@@ -94,6 +94,10 @@ struct Agent<'a> {
     is_asking: [bool; MAX_GROUPS],
     /// How many notices had no room in the guard's socket since the log was told.
     lost_notices: u32,
+    /// A bit for each witness of which the operator's program knows that it is seen.
+    seen_witnesses: u32,
+    /// When they are looked at next for its sake.
+    witnesses_due_at: Instant,
     /// The reason that the operator gave last, to this run or an earlier one.
     reason: Option<String>,
     /// Whether it goes on in the place of one that died or hung.
@@ -192,6 +196,8 @@ impl<'a> Agent<'a> {
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             is_asking: [false; MAX_GROUPS],
             lost_notices: 0,
+            seen_witnesses: 0,
+            witnesses_due_at: Instant::from_us(0),
             reason: None,
             is_replaced: false,
             watchdog: None,
@@ -268,6 +274,7 @@ impl<'a> Agent<'a> {
         #[cfg(feature = "cable-test")]
         self.answer_tests(now);
         self.reopen(now);
+        self.notify_of_witnesses(now);
         self.tell_lost_notices();
         self.tell_floods(now);
         logger::turn(now);

@@ -6,7 +6,7 @@ use crosswire::health::{LineReading, PathState};
 use crosswire::pair::{Role, Trouble};
 use crosswire::reasons::{Block, Verdict};
 use crosswire::resource::Condition;
-use crosswire::status::{GroupStatus, PathStatus, PeerStatus, WitnessStatus};
+use crosswire::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStatus};
 use crosswire::time::Span;
 
 use super::control::{LASTS, Report};
@@ -209,7 +209,7 @@ fn is_contested(group: &GroupStatus) -> bool {
 fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         let here = witness.answered.unwrap_or(report.node.up);
-        if !is_seen(report, witness) && here >= LASTS {
+        if !is_seen(&report.node, witness) && here >= LASTS {
             return Some((name, true, here));
         }
         if let Some(there) = witness.peer_misses.filter(|span| *span >= LASTS) {
@@ -219,9 +219,9 @@ fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     None
 }
 
-/// This node sees the witness: it has answered lately.
-pub fn is_seen(report: &Report, witness: &WitnessStatus) -> bool {
-    let lately = report.node.paths.iter().map(|path| path.dead_after).max().unwrap_or_default();
+/// This node sees it: it has answered lately.
+pub fn is_seen(node: &NodeStatus, witness: &WitnessStatus) -> bool {
+    let lately = node.paths.iter().map(|path| path.dead_after).max().unwrap_or_default();
     witness.answered.is_some_and(|age| age <= lately.max(LASTS))
 }
 

@@ -193,7 +193,7 @@ impl Samples<'_> {
         self.begin("witness_seen", "gauge", "Whether this node sees the witness.")?;
         for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
             let labels = format!("witness={}", quoted(name));
-            self.sample("witness_seen", &labels, u64::from(is_seen(report, witness)))?;
+            self.sample("witness_seen", &labels, u64::from(is_seen(&report.node, witness)))?;
         }
         Ok(())
     }

@@ -274,7 +274,7 @@ fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {
     let witnesses = report.witnesses.iter().zip(&report.node.witnesses);
     let document = witnesses.map(|(address, witness)| WitnessDocument {
         address,
-        seen: is_seen(report, witness),
+        seen: is_seen(&report.node, witness),
         answered_ms: ms(witness.answered),
         unseen_by_peer_ms: ms(witness.peer_misses),
     });

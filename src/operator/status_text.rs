@@ -127,7 +127,7 @@ fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         write!(out, "  {name:<9} ")?;
         match witness.answered {
-            Some(_) if is_seen(report, witness) => write!(out, "seen")?,
+            Some(_) if is_seen(&report.node, witness) => write!(out, "seen")?,
             Some(ago) => write!(out, "NOT SEEN for {ago}")?,
             None => write!(out, "NOT SEEN since the start")?,
         }

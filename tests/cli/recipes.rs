@@ -76,3 +76,47 @@ fn the_uplink_of_the_recipes_can_be_read_by_busybox() {
         assert_eq!(uplink.code(&[BUSYBOX, "ash"], "status"), Some(3), "not asked for");
     }
 }
+
+/// Runs an example of a program that is told, in BusyBox's shell; returns what the program behind it was
+/// given.
+fn told(example: &str, variable: &str, word: &str, facts: &[(&str, &str)]) -> String {
+    let place = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| place.path().join(name);
+    let body = format!("#!{BUSYBOX} sh\nexec {BUSYBOX} cat >{}\n", at("given").display());
+    write_executable(&at("taker"), &body);
+    let sentence = "gw2 serves gateway; gw1 is \"off\"";
+    write_executable(&at("crosswire"), &format!("#!{BUSYBOX} sh\necho '{sentence}'\nexit 4\n"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/notify").join(example);
+    let mut command = Command::new(BUSYBOX);
+    command.arg("sh").arg(script).arg(word).env_clear().env("PATH", "/usr/bin:/bin");
+    command.env(variable, at("taker")).env("CROSSWIRE", at("crosswire"));
+    command.envs([("CROSSWIRE_PAIR", "lab"), ("CROSSWIRE_NODE", "gw1"), ("CROSSWIRE_PEER", "gw2")]);
+    command.env("CROSSWIRE_DROPPED", "2").envs(facts.iter().copied());
+    let said = say_within(command, Duration::from_secs(10));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    fs::read_to_string(at("given")).unwrap_or_default()
+}
+
+#[test]
+fn the_examples_of_programs_that_are_told_tell() {
+    if !has_tools(&[BUSYBOX]) {
+        return;
+    }
+    let witness = [("CROSSWIRE_WAS", "seen"), ("CROSSWIRE_NOW", "unseen"), ("CROSSWIRE_WITNESS", "10.0.0.9")];
+    let mail = told("notify-mail", "SENDMAIL", "witness", &witness);
+    let expected = "To: root\nSubject: crosswire lab: gw1: witness 10.0.0.9: unseen\n\n\
+        was: seen\nnow: unseen\n2 notices before this one were dropped\n\n\
+        gw2 serves gateway; gw1 is \"off\"\n";
+    assert_eq!(mail, expected);
+    let step = [("CROSSWIRE_WAS", "backup"), ("CROSSWIRE_NOW", "acquiring"), ("CROSSWIRE_GROUP", "gateway")];
+    assert_eq!(told("notify-mail", "SENDMAIL", "role", &step), "", "no mail for a step on the way");
+    assert_eq!(told("notify-mail", "SENDMAIL", "of a version to come", &step), "");
+    let fault = [("CROSSWIRE_WAS", ""), ("CROSSWIRE_NOW", "a \\ and\n\"b\""), ("CROSSWIRE_GROUP", "gateway")];
+    let posted = told("notify-webhook", "CURL", "fault", &fault);
+    let posted: serde_json::Value = serde_json::from_str(&posted).expect("JSON");
+    let expected = serde_json::json!({
+        "event": "fault", "pair": "lab", "node": "gw1", "was": "", "now": "a \\ and\"b\"", "dropped": 2,
+        "group": "gateway", "path": "", "witness": "", "status": "gw2 serves gateway; gw1 is \"off\""
+    });
+    assert_eq!(posted, expected);
+}

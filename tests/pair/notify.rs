@@ -3,11 +3,13 @@
 use std::fs;
 
 use crosswire::pair::Side;
+use nix::sys::signal::{Signal, kill};
 use tempfile::TempDir;
 
 use crate::beats::Beats;
 use crate::lab::executable::write_executable;
-use crate::lab::setup::{GROUP, Setup};
+use crate::lab::setup::{CLIENT, GROUP, Setup};
+use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene};
 use crate::scripts::assert_on_time;
@@ -17,7 +19,8 @@ fn telling(body: &str) -> (TempDir, Scene) {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("notify");
     write_executable(&program, &format!("#!/bin/sh\ncd {}\n{body}\n", directory.path().display()));
-    let scene = Scene::new(Setup { prefer: Some(Side::A), ..Setup::default() });
+    let quorum = format!("witness = [\"{CLIENT}\"]\n");
+    let scene = Scene::new(Setup { prefer: Some(Side::A), quorum, ..Setup::default() });
     for side in [Side::A, Side::B] {
         scene.rewrite(
             side,
@@ -32,13 +35,16 @@ fn story(directory: &TempDir) -> String {
     fs::read_to_string(directory.path().join("story")).unwrap_or_default()
 }
 
-/// Fault: the beats of the LAN are lost, and come again; a handover; one node stops. Required: the program of
-/// each node is told of its roles, the verdict, the path and jeopardy, each with its facts, to the last.
+/// Fault: the beats of the LAN are lost, and come again; the witness is lost, and the guard of the standby
+/// stands still for a while; a handover; one node stops. Required: the program of each node is told of its
+/// roles, the verdict, the path, jeopardy, the witness and whether its peer is ready, each with its facts, to
+/// the last.
 #[test]
 fn section_8_a_program_is_told_of_every_change() {
     testing::in_fair_lab(|| {
         let (directory, mut scene) = telling(
-            "echo \"$CROSSWIRE_NODE $1 $CROSSWIRE_PATH$CROSSWIRE_GROUP: $CROSSWIRE_WAS > $CROSSWIRE_NOW\" \
+            "about=$CROSSWIRE_PATH$CROSSWIRE_GROUP$CROSSWIRE_WITNESS\n\
+             echo \"$CROSSWIRE_NODE $1 $about: $CROSSWIRE_WAS > $CROSSWIRE_NOW\" \
                 >>story",
         );
         scene.begin(Side::A);
@@ -50,6 +56,21 @@ fn section_8_a_program_is_told_of_every_change() {
         scene.block_lan_beats(true);
         scene.expect_soon("jeopardy", PATIENCE, |_| jeopardies() > before);
         scene.block_lan_beats(false);
+        scene.settle(Side::A);
+        let guard = scene.guard(Side::B).expect("a guard");
+        kill(guard, Signal::SIGSTOP).expect("it lives");
+        scene.switch().set(scene.client_port(0), PortRules::silent());
+        let is_told = |line: &str| story(&directory).contains(line);
+        scene.expect_soon("a peer that is not ready, and no witness", PATIENCE, |_| {
+            is_told("gw1 readiness gateway: able > unable")
+                && is_told(&format!("gw1 witness {CLIENT}: seen > unseen"))
+        });
+        kill(guard, Signal::SIGCONT).expect("it lives");
+        scene.heal().expect("healed");
+        scene.expect_soon("all of it again", PATIENCE, |_| {
+            is_told("gw1 readiness gateway: unable > able")
+                && story(&directory).matches(&format!("witness {CLIENT}: unseen > seen")).count() > 2
+        });
         scene.settle(Side::A);
         let said = scene.say(Side::A, &["handover", GROUP]);
         assert_eq!(said.code, Some(0), "{said:?}");

@@ -14,7 +14,7 @@ use crate::gather::Gather;
 use crate::guard::scripts::run::{Ended, Run, how_ended};
 use crate::guard::scripts::spawn::{NODE_VARIABLE, environment, spawn};
 use crate::ipc::Notice;
-use crate::operator::words;
+use crate::operator::words::{self, ScriptEnd};
 use crate::settings::{Script, Settings, Standard};
 
 /// How many notices wait. Beyond these the oldest is dropped, since the newest matters most.
@@ -107,10 +107,19 @@ fn facts(settings: &Settings, notice: Notice, dropped: u32) -> (&'static str, Ve
         ("CROSSWIRE_PAIR", settings.pair.clone()),
         ("CROSSWIRE_DROPPED", dropped.to_string()),
     ];
+    let group = match notice {
+        Notice::Role { group, .. }
+        | Notice::Incident { group, .. }
+        | Notice::Fault { group, .. }
+        | Notice::Fence(group, _)
+        | Notice::Readiness(group, _) => settings.groups.get(group.index()),
+        Notice::Verdict(..) | Notice::Path(..) | Notice::Jeopardy(_) | Notice::Witness(..) => None,
+    };
+    facts.extend(group.map(|group| ("CROSSWIRE_GROUP", group.name.clone())));
+    let why;
     let (word, was, is) = match notice {
-        Notice::Role { group, change: (from, to), term } => {
-            let name = settings.groups.get(group.index()).map_or("?", |group| group.name.as_str());
-            facts.extend([("CROSSWIRE_GROUP", name.to_owned()), ("CROSSWIRE_TERM", term.to_string())]);
+        Notice::Role { change: (from, to), term, .. } => {
+            facts.push(("CROSSWIRE_TERM", term.to_string()));
             ("role", words::role(from), words::role(to))
         }
         Notice::Verdict(from, to) => ("verdict", words::verdict(from), words::verdict(to)),
@@ -118,10 +127,83 @@ fn facts(settings: &Settings, notice: Notice, dropped: u32) -> (&'static str, Ve
             facts.push(("CROSSWIRE_PATH", settings.path_name(path).to_owned()));
             ("path", words::path_state(from), words::path_state(to))
         }
-        Notice::Jeopardy(is_on) => {
-            ("jeopardy", if is_on { "no" } else { "yes" }, if is_on { "yes" } else { "no" })
+        Notice::Jeopardy(is_on) => changed("jeopardy", "no", "yes", is_on),
+        Notice::Incident { is_kept, lasted, .. } => {
+            facts.push(("CROSSWIRE_LASTED_MS", lasted.as_ms().to_string()));
+            ("incident", "both serve", if is_kept { "kept" } else { "let go" })
+        }
+        Notice::Fault { fault, end, .. } => {
+            let labels = group.map(|group| group.scripts.iter().map(Script::label).collect::<Vec<_>>());
+            why = words::fault(fault, &labels.unwrap_or_default().join("\n"), ScriptEnd(end));
+            ("fault", "", why.as_str())
+        }
+        Notice::Fence(_, None) => ("fence", "", "ordered"),
+        Notice::Fence(_, Some(is_confirmed)) => {
+            ("fence", "ordered", if is_confirmed { "confirmed" } else { "failed" })
+        }
+        Notice::Readiness(_, is_able) => changed("readiness", "unable", "able", is_able),
+        Notice::Witness(index, is_seen) => {
+            let witness = settings.witnesses.get(usize::from(index));
+            facts.extend(witness.map(|witness| ("CROSSWIRE_WITNESS", witness.to_string())));
+            changed("witness", "unseen", "seen", is_seen)
         }
     };
     facts.extend([("CROSSWIRE_WAS", was.to_owned()), ("CROSSWIRE_NOW", is.to_owned())]);
     (word, facts)
+}
+
+/// One of two that are each other's opposite.
+fn changed(
+    word: &'static str,
+    no: &'static str,
+    yes: &'static str,
+    is: bool,
+) -> (&'static str, &'static str, &'static str) {
+    if is { (word, no, yes) } else { (word, yes, no) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crosswire::health::PathState;
+    use crosswire::pair::{GroupId, PathId};
+    use crosswire::resource::Fault;
+
+    use super::*;
+    use crate::guard::settings_for_tests;
+
+    /// As `WORD was > now, and what else it tells`.
+    fn told(notice: Notice) -> String {
+        let (word, facts) = facts(&settings_for_tests(), notice, 0);
+        let value = |name: &str| {
+            let found = facts.iter().find(|(fact, _)| *fact == name);
+            found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        };
+        let more =
+            facts.iter().skip(4).filter(|(name, _)| !["CROSSWIRE_WAS", "CROSSWIRE_NOW"].contains(name));
+        let more: Vec<String> = more.map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{word} {} > {}, {}", value("CROSSWIRE_WAS"), value("CROSSWIRE_NOW"), more.join(" "))
+    }
+
+    #[test]
+    fn each_notice_has_its_facts() {
+        let group = GroupId(0);
+        let name = settings_for_tests().groups[0].name.clone();
+        let (is_kept, lasted) = (false, Span::from_ms(1_250));
+        let incident = told(Notice::Incident { group, is_kept, lasted });
+        let facts = format!("CROSSWIRE_GROUP={name} CROSSWIRE_LASTED_MS=1250");
+        assert_eq!(incident, format!("incident both serve > let go, {facts}"));
+        let fault = Notice::Fault { group, fault: Fault::NoFence, end: u32::MAX };
+        assert_eq!(told(fault), format!("fault  > no fence could be confirmed, CROSSWIRE_GROUP={name}"));
+        let fence = |how| told(Notice::Fence(group, how));
+        assert_eq!(fence(None), format!("fence  > ordered, CROSSWIRE_GROUP={name}"));
+        assert_eq!(fence(Some(true)), format!("fence ordered > confirmed, CROSSWIRE_GROUP={name}"));
+        let unable = told(Notice::Readiness(group, false));
+        assert_eq!(unable, format!("readiness able > unable, CROSSWIRE_GROUP={name}"));
+        // What a captured agent names that is not there is told without its name.
+        assert_eq!(told(Notice::Readiness(GroupId(200), true)), "readiness unable > able, ");
+        assert_eq!(told(Notice::Witness(200, false)), "witness seen > unseen, ");
+        assert!(
+            told(Notice::Path(PathId(0), PathState::OnTime, PathState::Late)).contains("CROSSWIRE_PATH=")
+        );
+    }
 }
