@@ -11,6 +11,7 @@ use crosswire::time::Span;
 use nix::sys::signal::{Signal, kill};
 
 use crate::lab::clock::now;
+use crate::lab::modem::Wiring;
 use crate::lab::setup::{CLIENT, PREFIX, Setup, VIP};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
@@ -315,5 +316,31 @@ fn a_start_script_hangs() {
         let there = "gw2 serves gateway; gw1 could not take over: a group failed there";
         let unable = "gw1 could not take over: a group failed there";
         expect(&scene, "a script has hung", [(4, &line, &why), (4, there, unable)]);
+    });
+}
+
+/// Fault: the box of the active node freezes behind a full cable, whose modem lines stay on.
+/// Required: that it has power and hangs, on the node that has taken over when it must have let go.
+#[test]
+fn a_box_freezes_behind_a_full_cable() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving_with(Setup { lines: Some(Wiring::Full), ..Setup::default() });
+        scene.expect_soon("lines that are believed", PATIENCE, |scene| {
+            scene.status(Side::B)["paths"][0]["lines"] == "running and holding"
+        });
+        scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
+        scene.set_lan(Side::A, PortRules::silent());
+        let run_dir = scene.directory(Side::A).join("run");
+        let hangs = format!(
+            "the daemon in {} does not answer: it hangs. Its init script ends it: force-stop, then start",
+            run_dir.display()
+        );
+        let line = "gw2 serves gateway; gw1 has power and hangs (its modem lines are on): nobody could take \
+            over";
+        let why = "gw2 took gateway: gw1's box has power and hangs (its modem lines are on): it must have \
+            let go by then (TIME ago)";
+        expect(&scene, "a frozen box behind a full cable", [(6, &hangs, &hangs), (4, line, why)]);
+        scene.signal_all(Side::A, Signal::SIGCONT).expect("both go on");
+        scene.assert_never_both();
     });
 }
