@@ -3,7 +3,7 @@
 use crosswire::config::MAX_GROUPS;
 use crosswire::frame::message::{Build, GroupReport};
 use crosswire::frame::refusal::REFUSALS;
-use crosswire::health::Quality;
+use crosswire::health::{LineReading, Quality};
 use crosswire::pair::{PathId, Side, Trouble, Word};
 use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::resource::Condition;

@@ -4,7 +4,8 @@
 //! * [`control`]: what a command and the agent say to each other, a packet in the run directory.
 //! * [`restraint`]: standby and maintenance, which outlive the daemon and the box.
 //! * [`words`]: records, states, reasons and denials in words; [`codes`]: the same for programs.
-//! * [`assessment`]: what a status comes to, one reason and one [`exit`] code.
+//! * [`assessment`]: what a status comes to, one reason and one [`exit`] code;
+//!   [`inability`]: why a node cannot serve.
 //! * [`status_text`], [`status_json`], `metrics`, `page`: the status for people, programs, Prometheus and
 //!   browsers; [`forecast`]: what one more fault would do.
 //! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line.
@@ -15,6 +16,7 @@ mod codes;
 pub mod control;
 pub mod exit;
 mod forecast;
+mod inability;
 pub mod json;
 #[cfg(feature = "metrics")]
 pub mod metrics;
