@@ -211,11 +211,12 @@ fn why_nobody_answers_is_told_apart_for_people_and_programs() {
     let places = [(); 4].map(|()| tempfile::tempdir().expect("a directory"));
     let [_, hanging, other, ending] = &places;
     stand_in(hanging.path(), |_| {});
+    // What is asked is read, or its end would be a reset.
     stand_in(other.path(), |client| {
+        let _ = recv(client, &mut [0; 256], MsgFlags::empty());
         let _ = send(client, &[0xff; 9], MsgFlags::MSG_NOSIGNAL);
         close(client).expect("it was open");
     });
-    // What is asked is read, or its end would be a reset.
     stand_in(ending.path(), |client| {
         let _ = recv(client, &mut [0; 256], MsgFlags::empty());
         close(client).expect("it was open");
