@@ -92,8 +92,8 @@ pub enum Notice {
     },
     /// The peer is fenced; whether that is confirmed, where it is known.
     Fence(GroupId, Option<bool>),
-    /// Whether the peer could take over what is served here.
-    Readiness(GroupId, bool),
+    /// Whether the peer could take over that group, or anything.
+    Readiness(Option<GroupId>, bool),
     /// Whether this node sees that witness.
     Witness(u8, bool),
 }

@@ -2,6 +2,7 @@
 
 use crosswire::frame::aside::Aside;
 use crosswire::limit::HeldBack;
+use crosswire::pair::Trouble;
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::quorum::{Effect, Event};
 use crosswire::resource::Condition;
@@ -113,7 +114,8 @@ impl Agent<'_> {
             }
             Record::Fault { group, fault } => Notice::Fault { group, fault, end },
             Record::Fence { group, confirmed } => Notice::Fence(group, confirmed),
-            Record::PeerUnable { group, is_unable } => Notice::Readiness(group, !is_unable),
+            Record::PeerUnable { group, is_unable } => Notice::Readiness(Some(group), !is_unable),
+            Record::PeerTrouble(trouble) => Notice::Readiness(None, trouble == Trouble::None),
             _ => return,
         };
         self.send_notice(notice);

@@ -62,13 +62,13 @@ fn section_8_a_program_is_told_of_every_change() {
         scene.switch().set(scene.client_port(0), PortRules::silent());
         let is_told = |line: &str| story(&directory).contains(line);
         scene.expect_soon("a peer that is not ready, and no witness", PATIENCE, |_| {
-            is_told("gw1 readiness gateway: able > unable")
+            is_told("gw1 readiness : able > unable")
                 && is_told(&format!("gw1 witness {CLIENT}: seen > unseen"))
         });
         kill(guard, Signal::SIGCONT).expect("it lives");
         scene.heal().expect("healed");
         scene.expect_soon("all of it again", PATIENCE, |_| {
-            is_told("gw1 readiness gateway: unable > able")
+            is_told("gw1 readiness : unable > able")
                 && story(&directory).matches(&format!("witness {CLIENT}: unseen > seen")).count() > 2
         });
         scene.settle(Side::A);

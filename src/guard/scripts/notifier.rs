@@ -112,8 +112,12 @@ fn facts(settings: &Settings, notice: Notice, dropped: u32) -> (&'static str, Ve
         | Notice::Incident { group, .. }
         | Notice::Fault { group, .. }
         | Notice::Fence(group, _)
-        | Notice::Readiness(group, _) => settings.groups.get(group.index()),
-        Notice::Verdict(..) | Notice::Path(..) | Notice::Jeopardy(_) | Notice::Witness(..) => None,
+        | Notice::Readiness(Some(group), _) => settings.groups.get(group.index()),
+        Notice::Readiness(None, _)
+        | Notice::Verdict(..)
+        | Notice::Path(..)
+        | Notice::Jeopardy(_)
+        | Notice::Witness(..) => None,
     };
     facts.extend(group.map(|group| ("CROSSWIRE_GROUP", group.name.clone())));
     let why;
@@ -197,10 +201,10 @@ mod tests {
         let fence = |how| told(Notice::Fence(group, how));
         assert_eq!(fence(None), format!("fence  > ordered, CROSSWIRE_GROUP={name}"));
         assert_eq!(fence(Some(true)), format!("fence ordered > confirmed, CROSSWIRE_GROUP={name}"));
-        let unable = told(Notice::Readiness(group, false));
+        let unable = told(Notice::Readiness(Some(group), false));
         assert_eq!(unable, format!("readiness able > unable, CROSSWIRE_GROUP={name}"));
         // What a captured agent names that is not there is told without its name.
-        assert_eq!(told(Notice::Readiness(GroupId(200), true)), "readiness unable > able, ");
+        assert_eq!(told(Notice::Readiness(Some(GroupId(200)), true)), "readiness unable > able, ");
         assert_eq!(told(Notice::Witness(200, false)), "witness seen > unseen, ");
         assert!(
             told(Notice::Path(PathId(0), PathState::OnTime, PathState::Late)).contains("CROSSWIRE_PATH=")
