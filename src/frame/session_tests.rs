@@ -145,6 +145,8 @@ fn a_greeting_that_comes_late_by_a_slower_path_takes_nothing_back() {
     let (outdated, newest) = hang_in_a_handshake(&mut x, &mut y, later);
     answered(&mut x, later, LAN, &newest);
     answered(&mut x, later, SERIAL, &outdated);
+    let [of_x, of_y] = [&x, &y].map(|half| half.peer.expect("adopted"));
+    assert_eq!(of_x.gives, of_y.expects, "the answer that was sent last counts");
     let beat = beat_from(&mut x, LAN);
     assert!(matches!(hear(&mut y, later, &beat), Ok(Accepted::Beat(..))));
 }
