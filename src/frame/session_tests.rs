@@ -197,6 +197,17 @@ fn nothing_recorded_survives_a_restart_of_either_side() {
 }
 
 #[test]
+fn what_a_peer_said_to_our_last_run_counts_no_more_once_it_speaks_to_this_one() {
+    let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
+    shake(&mut x, &mut y, at(0));
+    let recorded = beat_from(&mut y, LAN);
+    let mut restarted = half(Side::A, 4);
+    shake(&mut restarted, &mut y, at(1_000));
+    assert_eq!(restarted.peer(), Some(y.incarnation()));
+    assert_eq!(hear(&mut restarted, at(1_100), &recorded), Err(Refusal::Session));
+}
+
+#[test]
 fn a_frame_held_back_before_adoption_is_worthless_soon() {
     let (mut x, mut y) = (half(Side::A, 1), half(Side::B, 2));
     let hello = y.seal_hello(Version::NEWEST, LAN);
