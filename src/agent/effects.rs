@@ -124,7 +124,8 @@ impl Agent<'_> {
     /// Has the operator's program told of a witness that is seen no longer, or again. What no node has seen
     /// yet is no news.
     pub(super) fn notify_of_witnesses(&mut self, now: Instant) {
-        if self.settings.notify.is_none() || now < self.witnesses_due_at {
+        let is_asked = self.settings.notify.is_some() && !self.settings.witnesses.is_empty();
+        if !is_asked || now < self.witnesses_due_at {
             return;
         }
         self.witnesses_due_at = now + LASTS;

@@ -187,7 +187,7 @@ impl<'a> Agent<'a> {
                 peer: settings.peer_name().to_string(),
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
-                scripts: settings.groups.iter().map(scripts_of).collect(),
+                scripts: settings.groups.iter().map(GroupSettings::script_labels).collect(),
                 key_file: settings.key_file.display().to_string(),
             },
             failures: Vec::new(),
@@ -197,7 +197,7 @@ impl<'a> Agent<'a> {
             is_asking: [false; MAX_GROUPS],
             lost_notices: 0,
             seen_witnesses: 0,
-            witnesses_due_at: Instant::from_us(0),
+            witnesses_due_at: Instant::ORIGIN,
             reason: None,
             is_replaced: false,
             watchdog: None,
@@ -294,8 +294,4 @@ fn deposit_of(inheritance: &Inheritance, saved: Restraint) -> Option<Deposit> {
         deposit.forget_witnesses();
     }
     Some(deposit)
-}
-
-fn scripts_of(group: &GroupSettings) -> String {
-    group.scripts.iter().flat_map(|script| [script.label(), "\n"]).collect()
 }

@@ -33,6 +33,11 @@ impl GroupSettings {
         of_addresses.map(|address| &address.interface).chain(&self.tracked)
     }
 
+    /// The labels of its scripts, a line each, in their order.
+    pub fn script_labels(&self) -> String {
+        self.scripts.iter().flat_map(|script| [script.label(), "\n"]).collect()
+    }
+
     /// The scripts that start before any address comes, and the others.
     pub fn phases(&self) -> (&[Script], &[Script]) {
         self.scripts.split_at_checked(usize::from(self.before)).unwrap_or((&[], &self.scripts))

@@ -131,11 +131,7 @@ fn the_first_lines_name_state_and_cause() {
         kill(guard, Signal::SIGCONT).expect("it lives");
         mended(&scene);
         scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
-        let run_dir = scene.directory(Side::A).join("run");
-        let hangs = format!(
-            "the daemon in {} does not answer: it hangs. Its init script ends it: force-stop, then start",
-            run_dir.display()
-        );
+        let hangs = hung_daemon(&scene, Side::A);
         let line = "gw2 serves gateway; gw1 is off, hangs or is cut off: nobody could take over";
         let why = "gw2 took gateway: gw1's box lives, its daemon does not: its kernel let the address go \
             when the lease was over (TIME ago)";
@@ -219,6 +215,14 @@ fn a_witness_is_lost_and_a_stranger_comes() {
         let none = no_daemon(&scene, Side::A);
         expect(&scene, "a stranger has it", [(3, &none, &none), (5, &line, &line)]);
     });
+}
+
+fn hung_daemon(scene: &Scene, side: Side) -> String {
+    let run_dir = scene.directory(side).join("run");
+    format!(
+        "the daemon in {} does not answer: it hangs. Its init script ends it: force-stop, then start",
+        run_dir.display()
+    )
 }
 
 fn no_daemon(scene: &Scene, side: Side) -> String {
@@ -330,11 +334,7 @@ fn a_box_freezes_behind_a_full_cable() {
         });
         scene.signal_all(Side::A, Signal::SIGSTOP).expect("both stop");
         scene.set_lan(Side::A, PortRules::silent());
-        let run_dir = scene.directory(Side::A).join("run");
-        let hangs = format!(
-            "the daemon in {} does not answer: it hangs. Its init script ends it: force-stop, then start",
-            run_dir.display()
-        );
+        let hangs = hung_daemon(&scene, Side::A);
         let line = "gw2 serves gateway; gw1 has power and hangs (its modem lines are on): nobody could take \
             over";
         let why = "gw2 took gateway: gw1's box has power and hangs (its modem lines are on): it must have \

@@ -64,15 +64,15 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     let mut note = String::new();
     let is_both = options.offline && options.node.is_none();
     let [me, peer] = [settings.my_name(), settings.peer_name()];
-    // Writing into a string cannot fail.
-    let _ = write!(note, "{}: pair {}, ", settings.file.display(), settings.pair);
-    let _ = match is_both {
-        true => writeln!(note, "nodes {me} and {peer}; the figures are those of {me}."),
-        false => writeln!(note, "this is {me}, its peer is {peer}."),
+    let (whose, whom) = if is_both {
+        (format!("nodes {me} and {peer}; the figures are those of {me}"), "both nodes")
+    } else {
+        (format!("this is {me}, its peer is {peer}"), me)
     };
+    // Writing into a string cannot fail.
+    let _ = writeln!(note, "{}: pair {}, {whose}.", settings.file.display(), settings.pair);
     let _ = write_proof(&settings, &mut note);
     if options.offline {
-        let whom = if is_both { "both nodes" } else { me };
         let _ =
             writeln!(note, "\nThe file is sound for {whom}. The file alone was read: no box was looked at.");
         return Ok(note);

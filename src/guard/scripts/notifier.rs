@@ -15,7 +15,7 @@ use crate::guard::scripts::run::{Ended, Run, how_ended};
 use crate::guard::scripts::spawn::{NODE_VARIABLE, environment, spawn};
 use crate::ipc::Notice;
 use crate::operator::words::{self, ScriptEnd};
-use crate::settings::{Script, Settings, Standard};
+use crate::settings::{GroupSettings, Script, Settings, Standard};
 
 /// How many notices wait. Beyond these the oldest is dropped, since the newest matters most.
 const MAX_WAITING: usize = 16;
@@ -137,8 +137,8 @@ fn facts(settings: &Settings, notice: Notice, dropped: u32) -> (&'static str, Ve
             ("incident", "both serve", if is_kept { "kept" } else { "let go" })
         }
         Notice::Fault { fault, end, .. } => {
-            let labels = group.map(|group| group.scripts.iter().map(Script::label).collect::<Vec<_>>());
-            why = words::fault(fault, &labels.unwrap_or_default().join("\n"), ScriptEnd(end));
+            let labels = group.map(GroupSettings::script_labels).unwrap_or_default();
+            why = words::fault(fault, &labels, ScriptEnd(end));
             ("fault", "", why.as_str())
         }
         Notice::Fence(_, None) => ("fence", "", "ordered"),
