@@ -46,6 +46,16 @@ pub struct PathPolicy {
     pub kind: PathKind,
     /// Its beats.
     pub timing: PathTiming,
+    /// The interface of a LAN path, by its place in the order that both nodes have in common; `None` where
+    /// its neighbours are no witnesses.
+    pub interface: Option<u8>,
+}
+
+impl PathPolicy {
+    /// A path whose neighbours are no witnesses.
+    pub const fn new(kind: PathKind, timing: PathTiming) -> Self {
+        Self { kind, timing, interface: None }
+    }
 }
 
 /// What must be certain before a group is taken from a dead peer.
@@ -66,6 +76,8 @@ pub enum InJeopardy {
     Hold,
     /// Take over only if we see a witness.
     Witness,
+    /// Take over only if a neighbour answers us on an interface of the group.
+    Neighbours,
     /// Take over all the same (the probe must still be clear).
     Takeover,
 }
@@ -91,6 +103,9 @@ pub struct GroupPolicy {
     pub failback: Failback,
     /// The LAN paths on whose interfaces it has addresses: a bit for each path's number.
     pub lans: u8,
+    /// The interfaces of its addresses whose neighbours are witnesses: a bit for each place in the order that
+    /// both nodes have in common.
+    pub interfaces: u32,
 }
 
 /// When the preferred node asks for a group that the other serves.
@@ -125,7 +140,14 @@ impl GroupPolicy {
             is_exclusive: false,
             failback: Failback::Manual,
             lans: 0,
+            interfaces: 0,
         }
+    }
+
+    /// Whether the neighbours on this interface are witnesses for the group.
+    pub fn counts_on(&self, interface: usize) -> bool {
+        let shift = u32::try_from(interface).unwrap_or(u32::MAX);
+        self.interfaces.checked_shr(shift).unwrap_or(0) & 1 == 1
     }
 }
 
@@ -157,6 +179,12 @@ impl Policy {
     /// The ids of all groups, in order.
     pub fn group_ids(&self) -> impl Iterator<Item = GroupId> + use<> {
         (0u8..).take(self.groups.len()).map(GroupId)
+    }
+
+    /// Whether neighbours on this interface are witnesses.
+    pub fn counts_on(&self, interface: u8) -> bool {
+        self.paths.iter().any(|path| path.interface == Some(interface))
+            || self.groups.iter().any(|group| group.counts_on(usize::from(interface)))
     }
 
     /// The shortest interval of any path: the pace of the beats.

@@ -156,6 +156,16 @@ pub enum FromGuard {
         /// Hardware address of the interface: frames from it are our own.
         mac: [u8; 6],
     },
+    /// A packet socket on which all ARP or neighbour discovery frames of an interface arrive, and on which
+    /// its neighbours are asked; its descriptor rides along.
+    Neighbours {
+        /// Index in `Settings::interfaces`.
+        interface: u8,
+        /// Hardware address of the interface.
+        mac: [u8; 6],
+        /// Of neighbour discovery, else of ARP.
+        is_v6: bool,
+    },
     /// A raw ICMP socket on which witnesses are asked; its descriptor rides along.
     Witnesses {
         /// For those with IPv6 addresses.

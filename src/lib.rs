@@ -167,7 +167,7 @@
 //! use crosswire::station::Station;
 //! use crosswire::time::{Instant, Span};
 //!
-//! let cable = PathPolicy { kind: PathKind::Serial, timing: Speed::Normal.timing() };
+//! let cable = PathPolicy::new(PathKind::Serial, Speed::Normal.timing());
 //! let policy = Policy {
 //!     paths: [cable].into_iter().collect(),
 //!     groups: Default::default(),

@@ -78,6 +78,9 @@ pub enum ReleaseReason {
     LostTie,
     /// No witness was seen, and nobody acknowledged us in time.
     WitnessUnseen,
+    /// No neighbour answers us on an interface of the group: the peer, whose neighbours answer, serves
+    /// instead, or nobody acknowledged us in time.
+    CutOff,
     /// One of its scripts does not run here, or could not be stopped.
     ScriptFailed,
     /// Our kernel refuses one of its addresses.
@@ -98,6 +101,7 @@ impl ReleaseReason {
             | Self::LeaseLapsed
             | Self::LostTie
             | Self::WitnessUnseen
+            | Self::CutOff
             | Self::ScriptFailed
             | Self::AddressRefused
             | Self::Overtaken => true,
@@ -150,6 +154,8 @@ pub enum Block {
     Drift,
     /// No witness answers us: it may be we who are cut off.
     WitnessUnseen,
+    /// No neighbour answers us: it may be we who are cut off.
+    CutOff,
     /// The fence has not been confirmed yet.
     FencePending,
     /// The fence could not be confirmed.

@@ -160,6 +160,7 @@ pub fn decisions(effects: &[Effect]) -> u32 {
             Effect::ShowHolding(is_holding) => to_slice(&(3u8, is_holding), &mut room),
             Effect::Exit => to_slice(&4u8, &mut room),
             Effect::AskForPeer => to_slice(&5u8, &mut room),
+            Effect::AskNeighbours(interfaces) => to_slice(&(6u8, interfaces), &mut room),
             Effect::Send(..) | Effect::Aside(..) | Effect::AskWitnesses | Effect::Deposit => continue,
         };
         debug_assert!(written.is_some(), "no effect is longer than the room for it");

@@ -4,11 +4,11 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
+use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, MAX_WITNESSES};
 use crate::frame::message::{Build, GroupReport};
 use crate::frame::refusal::REFUSALS;
 use crate::health::{LineReading, PathState, Quality};
-use crate::pair::{Role, Side, Trouble};
+use crate::pair::{Interface, Role, Side, Trouble};
 use crate::reasons::{Block, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
@@ -44,6 +44,8 @@ pub struct NodeStatus {
     pub groups: Vec<GroupStatus, MAX_GROUPS>,
     /// Its witnesses.
     pub witnesses: Vec<WitnessStatus, MAX_WITNESSES>,
+    /// The interfaces whose neighbours are witnesses.
+    pub neighbours: Vec<NeighbourStatus, MAX_INTERFACES>,
     /// The peer, if it was ever heard.
     pub peer: Option<PeerStatus>,
     /// The longest stall of the loop in this run.
@@ -118,6 +120,19 @@ pub struct WitnessStatus {
     pub answered: Option<Span>,
     /// For how long the peer has not seen it, or another one.
     pub peer_misses: Option<Span>,
+}
+
+/// The neighbours on one interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NeighbourStatus {
+    /// Its place in the order that both nodes have in common.
+    pub interface: u8,
+    /// What is known of it here.
+    pub state: Interface,
+    /// How long ago a neighbour was heard there; `None`: not in this run.
+    pub heard: Option<Span>,
+    /// What the peer says of its own.
+    pub peer: Option<Interface>,
 }
 
 /// The peer, by its newest beat.

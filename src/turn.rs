@@ -254,7 +254,7 @@ mod tests {
     use crate::config::{InJeopardy, PathPolicy, Speed};
 
     fn turn() -> Turn {
-        let path = |kind| PathPolicy { kind, timing: Speed::Normal.timing() };
+        let path = |kind| PathPolicy::new(kind, Speed::Normal.timing());
         Turn::new(&Policy {
             paths: [PathKind::Serial, PathKind::Lan].map(path).into_iter().collect(),
             groups: Default::default(),

@@ -55,6 +55,7 @@ impl Agent<'_> {
                 }
             }
             Effect::AskForPeer => self.guard.tell(&ToGuard::AskForPeer),
+            Effect::AskNeighbours(interfaces) => self.ask_neighbours(*interfaces),
             Effect::Order(ticket) => self.guard.order(ticket),
             Effect::Deposit => {
                 self.guard.deposit(&self.station.deposit(clock::now()), self.station.is_in_maintenance());

@@ -1,5 +1,6 @@
 //! What arrives, handed to the node event by event.
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crosswire::pair::{GroupId, PathId};
@@ -40,7 +41,10 @@ impl Agent<'_> {
             Source::Guard => self.hear_guard(),
             Source::Lines => self.look_at_lines(),
             Source::Path(path) => self.hear_path(path),
-            Source::Wire => self.hear_listeners(),
+            Source::Wire => {
+                self.hear_listeners();
+                self.hear_neighbours();
+            }
             Source::Witnesses => self.hear_witnesses(),
             Source::Operators => self.hear_operators(),
         }
@@ -91,7 +95,12 @@ impl Agent<'_> {
             (FromGuard::Listener { interface, mac }, Some(descriptor)) => {
                 self.become_listener(Listener { interface, mac, descriptor });
             }
-            (FromGuard::Listener { .. }, None) => {}
+            (FromGuard::Neighbours { interface, mac, is_v6 }, Some(socket)) => {
+                let name = self.settings.interfaces.get(usize::from(interface)).map_or("", String::as_str);
+                let peer = self.peer_on(interface);
+                self.neighbourhood.become_lookout(interface, (name, peer), (is_v6, mac), socket);
+            }
+            (FromGuard::Listener { .. } | FromGuard::Neighbours { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
             (FromGuard::Witnesses { .. }, None) => {}
             (FromGuard::Asking { group }, _) => {
@@ -278,16 +287,29 @@ impl Agent<'_> {
         }
     }
 
+    /// The peer's own address on an interface, if it has one there.
+    fn peer_on(&self, interface: u8) -> Option<IpAddr> {
+        let on = self.settings.interfaces.get(usize::from(interface));
+        self.settings.paths.iter().find_map(|path| match &path.device {
+            PathDevice::Lan { interface, peer, .. } if Some(interface) == on => Some(*peer),
+            PathDevice::Lan { .. } | PathDevice::Serial { .. } => None,
+        })
+    }
+
     /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
     /// our own interface, it is another box with the same one; unless it claims an address of ours, which may
     /// be what we have said ourselves.
-    fn note_answer(&mut self, now: Instant, interface: u8, answer: &ProbeReply, is_own_mac: bool) {
+    fn note_answer(&mut self, now: Instant, index: u8, answer: &ProbeReply, is_own_mac: bool) {
         let mut is_twin = false;
-        let on = self.settings.interfaces.get(usize::from(interface));
+        let on = self.settings.interfaces.get(usize::from(index));
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             if group.addresses.iter().any(is_vip) && !(is_own_mac && self.station.is_holding(id)) {
                 is_twin = is_own_mac;
+                if self.peer_on(index).is_none() {
+                    // Nobody else shows the peer there.
+                    self.neighbourhood.is_no_neighbour(answer.mac);
+                }
                 self.tell_of_answer(id);
                 self.station.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
             }
@@ -297,11 +319,14 @@ impl Agent<'_> {
             if *peer == answer.ip {
                 is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
+                if path.is_some() {
+                    self.neighbourhood.meet_peer(index, answer.mac);
+                }
                 self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }
         }
-        if is_twin && !self.twins.contains(&interface) {
-            self.twins.push(interface);
+        if is_twin && !self.twins.contains(&index) {
+            self.twins.push(index);
             warn!("{}", words::twin(on.map_or("?", String::as_str), answer.mac, self.settings.peer_name()));
         }
         self.carry_out();

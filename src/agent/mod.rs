@@ -12,6 +12,7 @@ mod guard_end;
 mod hear;
 mod journal;
 pub mod lifeline;
+mod neighbours;
 mod operators;
 mod ports;
 pub mod probe_replies;
@@ -50,6 +51,7 @@ use control::Control;
 use guard_end::GuardEnd;
 use journal::Journal;
 use lifeline::Lifeline;
+use neighbours::Neighbourhood;
 use ports::Port;
 use witness::Asker;
 
@@ -76,6 +78,7 @@ struct Agent<'a> {
     spare: Option<Box<Effects>>,
     ports: Vec<Port>,
     listeners: Vec<Listener>,
+    neighbourhood: Neighbourhood,
     /// Interfaces whose hardware address another box has too, as far as that was said.
     twins: Vec<u8>,
     guard: GuardEnd,
@@ -179,6 +182,7 @@ impl<'a> Agent<'a> {
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),
+            neighbourhood: Neighbourhood::new(),
             twins: Vec::new(),
             guard: GuardEnd::new(sockets.guard),
             control: Control::new(sockets.control, sockets.members),
@@ -187,6 +191,7 @@ impl<'a> Agent<'a> {
                 peer: settings.peer_name().to_string(),
                 paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
                 groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+                interfaces: settings.interfaces.clone(),
                 scripts: settings.groups.iter().map(GroupSettings::script_labels).collect(),
                 key_file: settings.key_file.display().to_string(),
             },
@@ -275,6 +280,7 @@ impl<'a> Agent<'a> {
         self.answer_tests(now);
         self.reopen(now);
         self.notify_of_witnesses(now);
+        self.overhear_neighbours(now);
         self.tell_lost_notices();
         self.tell_floods(now);
         logger::turn(now);

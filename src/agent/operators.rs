@@ -153,6 +153,7 @@ impl Agent<'_> {
             peer: self.names.peer.clone(),
             paths: self.names.paths.clone(),
             groups: self.names.groups.clone(),
+            interfaces: self.names.interfaces.clone(),
             scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
             state: assessment::state(&self.report(now)),

@@ -19,6 +19,7 @@ impl Agent<'_> {
                 peer: self.names.peer.clone(),
                 paths: self.names.paths.clone(),
                 groups: self.names.groups.clone(),
+                interfaces: self.names.interfaces.clone(),
                 scripts: self.names.scripts.clone(),
             };
             self.recording = recording::written(&told, self.station.tape().halves());

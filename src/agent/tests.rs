@@ -74,7 +74,7 @@ fn policy() -> Policy {
     let timing = PathTiming { interval: ms(20), late_after: ms(2_000), dead_after: ms(2_000) };
     Policy {
         paths: [PathKind::Serial, PathKind::Lan]
-            .map(|kind| PathPolicy { kind, timing })
+            .map(|kind| PathPolicy::new(kind, timing))
             .into_iter()
             .collect(),
         groups: [GroupPolicy::addresses_only(7, Some(Side::A))].into_iter().collect(),

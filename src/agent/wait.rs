@@ -63,6 +63,7 @@ impl Agent<'_> {
             port.descriptor().into_iter().for_each(|descriptor| each(Source::Path(port.id), descriptor));
         }
         self.listeners.iter().for_each(|listener| each(Source::Wire, listener.descriptor.as_fd()));
+        self.neighbourhood.descriptors(now).for_each(|descriptor| each(Source::Wire, descriptor));
         self.asker.descriptors().for_each(|descriptor| each(Source::Witnesses, descriptor));
         self.control.descriptors(now).for_each(|descriptor| each(Source::Operators, descriptor));
     }

@@ -74,8 +74,8 @@ fn tell(step: &Repeated<'_>, began_at: Instant, names: &Names, out: &mut impl Wr
 
 fn names(told: Caption) -> Names {
     let plain = |names: Vec<String>| names.iter().map(|name| plain::lines(name)).gather();
-    let Caption { peer, paths, groups, scripts, .. } = told;
-    let (peer, paths, groups, scripts) =
-        (plain::line(&peer, 64), plain(paths), plain(groups), plain(scripts));
-    Names { peer, paths, groups, scripts, key_file: "the key file".to_owned() }
+    let Caption { peer, paths, groups, interfaces, scripts, .. } = told;
+    let (peer, paths, groups) = (plain::line(&peer, 64), plain(paths), plain(groups));
+    let (interfaces, scripts) = (plain(interfaces), plain(scripts));
+    Names { peer, paths, groups, interfaces, scripts, key_file: "the key file".to_owned() }
 }

@@ -32,7 +32,7 @@ options! {
         replay: Option<PathBuf> = option("--replay", "FILE"),
         /// Run all sequences of up to this many events
         exhaustive: Option<usize> = option("--exhaustive", "DEPTH"),
-        /// Count what the years do to this many pairs, by three rules
+        /// Count what the years do to this many pairs, by several rules
         fleet: Option<u64> = option("--fleet", "PAIRS"),
         /// How many years each pair of the fleet lives
         years: u64 = option("--years", "N").or("10"),
@@ -296,6 +296,7 @@ fn words_of(settings: &Settings) -> words::Names {
         peer: settings.peer_name().to_string(),
         paths: settings.paths.iter().map(|path| path.name.clone()).collect(),
         groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+        interfaces: settings.interfaces.clone(),
         scripts: Vec::new(),
         key_file: settings.key_file.display().to_string(),
     }
@@ -307,6 +308,7 @@ fn words_between(names: &Names, side: Side) -> words::Names {
         peer: name(names, side.peer()).to_string(),
         paths: names.paths.clone(),
         groups: names.groups.clone(),
+        interfaces: vec!["lan".to_string()],
         scripts: Vec::new(),
         key_file: "the key file".to_string(),
     }

@@ -306,6 +306,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         paths: vec![PathSettings { name: "lan".to_owned(), device: lan }],
         groups: vec![group],
         interfaces: vec![interface.to_owned()],
+        has_neighbours: false,
         needs: Vec::new(),
         witnesses: Vec::new(),
         is_realtime: false,
@@ -325,7 +326,7 @@ fn policy() -> Policy {
     let timing = PathTiming { interval, late_after, dead_after };
     let group = GroupPolicy::addresses_only(0, None);
     Policy {
-        paths: [PathPolicy { kind: PathKind::Lan, timing }].into_iter().collect(),
+        paths: [PathPolicy::new(PathKind::Lan, timing)].into_iter().collect(),
         groups: [group].into_iter().collect(),
         lease: Span::from_s(60),
         cold_start: Span::from_s(1),

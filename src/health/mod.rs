@@ -3,6 +3,7 @@
 pub mod ack;
 mod arrivals;
 pub mod lines;
+pub mod neighbours;
 pub mod path;
 pub mod peer;
 pub mod quality;
@@ -12,6 +13,7 @@ pub mod witness;
 
 pub use arrivals::Arrivals;
 pub use lines::{LineReading, Lines, RAILS_APART, outlived_for};
+pub use neighbours::{NeighbourView, Neighbours};
 pub use path::{Detector, PathState};
 pub use peer::{Before, Peer};
 pub use quality::Quality;

@@ -90,6 +90,7 @@ pub fn well(role: Role) -> Report {
         paths: [path(PathState::OnTime), path(PathState::OnTime)].into_iter().collect(),
         groups: [group(role)].into_iter().collect(),
         witnesses: [witness()].into_iter().collect(),
+        neighbours: heapless::Vec::new(),
         peer: Some(peer(other)),
         worst_stall: Span::ZERO,
         stalled: Span::ZERO,

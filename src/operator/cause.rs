@@ -71,6 +71,7 @@ fn is_end(record: &Record) -> bool {
         Record::PeerTrouble(trouble) => *trouble == Trouble::None,
         Record::Maintenance(left) => left.is_none(),
         Record::PeerUnable { is_unable, .. } => !is_unable,
+        Record::CutOff { is_cut_off, .. } => !is_cut_off,
         Record::Scripts { condition, .. } => *condition == Condition::Well,
         Record::Blocked { block, .. } => *block == Block::PeerServes,
         Record::Path { .. }
@@ -136,11 +137,13 @@ fn said(
         | Record::Incident(_)
         | Record::VipContested { .. }
         | Record::PeerUnable { .. }
+        | Record::CutOff { .. }
         | Record::Fence { .. }
         | Record::Succeeded
         | Record::TermsUsedUp(_)
         | Record::Leaving => {
-            let is_quiet = matches!(record, Record::PeerUnable { .. } | Record::Succeeded);
+            let is_quiet =
+                matches!(record, Record::PeerUnable { .. } | Record::CutOff { .. } | Record::Succeeded);
             (words::sentence(record, end, names).1, is_quiet)
         }
         Record::Blocked { .. }
@@ -275,6 +278,7 @@ mod tests {
             peer: "gw1".to_owned(),
             paths: vec!["serial".to_owned()],
             groups: vec!["gateway".to_owned()],
+            interfaces: vec!["eth0".to_owned()],
             scripts: Vec::new(),
             key_file: String::new(),
         }

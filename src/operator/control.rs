@@ -306,6 +306,8 @@ pub struct History {
     pub paths: Vec<String>,
     /// Names of the groups.
     pub groups: Vec<String>,
+    /// Names of the interfaces.
+    pub interfaces: Vec<String>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
     /// The key file.
@@ -326,6 +328,7 @@ impl History {
             peer: self.peer.clone(),
             paths: self.paths.clone(),
             groups: self.groups.clone(),
+            interfaces: self.interfaces.clone(),
             scripts: self.scripts.clone(),
             key_file: self.key_file.clone(),
         }

@@ -145,6 +145,7 @@ fn not_taken(block: Block, holder: &str, other: &str) -> String {
     let what = match block {
         Block::Jeopardy => return format!("{other} cannot be certain that {holder} is off"),
         Block::WitnessUnseen => "sees no witness",
+        Block::CutOff => "is cut off from the LAN",
         Block::Standby => "is in standby",
         Block::Maintenance => "is in maintenance",
         Block::GuardLost => "has no guard that acts",

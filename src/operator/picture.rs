@@ -264,6 +264,7 @@ mod tests {
             peer: "gw1".to_owned(),
             paths: vec!["serial".to_owned(), "lan".to_owned()],
             groups: vec!["a<b".to_owned()],
+            interfaces: Vec::new(),
             scripts: Vec::new(),
             key_file: String::new(),
         };

@@ -24,6 +24,8 @@ pub struct Caption {
     pub paths: Vec<String>,
     /// Names of the groups.
     pub groups: Vec<String>,
+    /// Names of the interfaces.
+    pub interfaces: Vec<String>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
 }

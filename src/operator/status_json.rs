@@ -6,7 +6,8 @@
 use crosswire::frame::Refusal;
 use crosswire::frame::refusal::REFUSALS;
 use crosswire::health::LineReading;
-use crosswire::status::{PathStatus, PeerStatus};
+use crosswire::pair::Interface;
+use crosswire::status::{NeighbourStatus, PathStatus, PeerStatus};
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
 use serde::ser::SerializeStruct;
@@ -55,7 +56,16 @@ struct Document<'a> {
     groups: Vec<GroupDocument<'a>>,
     forecasts: Vec<ForecastDocument<'a>>,
     witnesses: Vec<WitnessDocument<'a>>,
+    neighbours: Vec<NeighbourDocument<'a>>,
     peer: Option<PeerDocument>,
+}
+
+#[derive(Serialize)]
+struct NeighbourDocument<'a> {
+    interface: &'a str,
+    state: &'static str,
+    heard_ms: Option<u64>,
+    peer_state: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -210,6 +220,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         groups: groups(report),
         forecasts: report.forecasts.iter().map(|told| forecast::document(report, told)).gather(),
         witnesses: witnesses(report),
+        neighbours: neighbours(report),
         peer: node.peer.as_ref().map(peer_document),
     };
     json::line(&document) + "\n"
@@ -279,6 +290,25 @@ fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {
         unseen_by_peer_ms: ms(witness.peer_misses),
     });
     document.gather()
+}
+
+fn neighbours(report: &Report) -> Vec<NeighbourDocument<'_>> {
+    let document = |neighbours: &NeighbourStatus| NeighbourDocument {
+        interface: report.interfaces.get(usize::from(neighbours.interface)).map_or("", String::as_str),
+        state: interface_state(neighbours.state),
+        heard_ms: ms(neighbours.heard),
+        peer_state: neighbours.peer.map(interface_state),
+    };
+    report.node.neighbours.iter().map(document).gather()
+}
+
+const fn interface_state(state: Interface) -> &'static str {
+    match state {
+        Interface::Unknown => "unknown",
+        Interface::Proven => "proven",
+        Interface::CutOff => "cut_off",
+        Interface::Dark => "no_carrier",
+    }
 }
 
 fn peer_document(peer: &PeerStatus) -> PeerDocument {

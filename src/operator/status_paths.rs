@@ -192,6 +192,7 @@ fn names(report: &Report) -> Names {
         peer: report.nodes[report.node.me.peer().index()].clone(),
         paths: report.paths.clone(),
         groups: report.groups.iter().map(|(name, _)| name.clone()).gather(),
+        interfaces: report.interfaces.clone(),
         scripts: report.scripts.clone(),
         key_file: report.key_file.clone(),
     }

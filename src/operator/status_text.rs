@@ -32,6 +32,7 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
     }
     forecast::write(report, out)?;
     write_witnesses(report, out)?;
+    write_neighbours(report, out)?;
     write_paths(report, is_verbose, out)
 }
 
@@ -134,6 +135,25 @@ fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
         match witness.peer_misses {
             Some(lasts) => writeln!(out, "; {peer} has NOT SEEN it for {lasts}")?,
             None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes on which interfaces neighbours are heard, here and there.
+fn write_neighbours(report: &Report, out: &mut String) -> fmt::Result {
+    let [_, peer] = report.names();
+    if !report.node.neighbours.is_empty() {
+        writeln!(out, "\nneighbours")?;
+    }
+    for neighbours in &report.node.neighbours {
+        let name = report.interfaces.get(usize::from(neighbours.interface)).map_or("?", String::as_str);
+        write!(out, "  {name:<9} {}", words::interface_state(neighbours.state))?;
+        match neighbours.peer {
+            Some(theirs) if report.node.verdict == Verdict::Present => {
+                writeln!(out, "; on {peer}: {}", words::interface_state(theirs))?
+            }
+            Some(_) | None => writeln!(out)?,
         }
     }
     Ok(())

@@ -59,7 +59,8 @@ fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
         words::verdict(s.verdict),
         words::claim(s.claim, peer)
     );
-    let second = format!("{}; {}", words::finding(s.finding, peer), words::witness(s, peer));
+    let second =
+        format!("{}; {}{}", words::finding(s.finding, peer), words::witness(s, peer), words::neighbours(s));
     vec![first, second]
 }
 
@@ -80,6 +81,7 @@ pub(super) fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Fence { .. }
         | Record::Lines { .. }
         | Record::Deaf { .. }
+        | Record::CutOff { .. }
         | Record::VipAnswered { .. }
         | Record::VipContested { .. }
         | Record::Script { .. }

@@ -46,6 +46,9 @@ pub enum Event<'a> {
     PeerAnswered(Option<PathId>, [u8; 6]),
     /// A witness answered a request that was sent at this instant.
     WitnessAnswered(u8, Instant),
+    /// A neighbour was heard on an interface of the configuration, at this instant or later: somebody who is
+    /// neither this node nor its peer.
+    NeighbourHeard(u8, Instant),
     /// The modem lines of a serial path; `None` if its port has none.
     Lines(PathId, Option<Lines>),
     /// The operator asks; answered by exactly one [`Effect::Reply`].
@@ -156,6 +159,8 @@ pub enum Effect {
     AskWitnesses,
     /// Ask for the peer's own address on every LAN now.
     AskForPeer,
+    /// Ask the neighbours on these interfaces now: a bit for each.
+    AskNeighbours(u32),
     /// Raise or drop our own line 'I hold services' on every cable.
     ShowHolding(bool),
     /// Have the guard do something.
@@ -181,9 +186,9 @@ pub const MOST_FOR_A_PATH: usize = 4;
 /// its order, its term if that is the last one, the question who the peer is, and the line 'I hold services'.
 pub const MOST_FOR_A_GROUP: usize = 10;
 /// The most effects of one step for the node as a whole: its stall, verdict, jeopardy and guard, the peer's
-/// trouble, the ends of maintenance and standby, its leaving, a deposit, questions to witnesses and to the
-/// peer.
-const MOST_FOR_THE_NODE: usize = 16;
+/// trouble, the ends of maintenance and standby, its leaving, a deposit, an interface that is cut off,
+/// questions to witnesses, to neighbours and to the peer.
+const MOST_FOR_THE_NODE: usize = 18;
 const MAX_EFFECTS: usize = MOST_FOR_A_PATH * MAX_PATHS + MOST_FOR_A_GROUP * MAX_GROUPS + MOST_FOR_THE_NODE;
 
 /// The effects of one or more steps, in the order in which they have to be carried out.

@@ -5,7 +5,7 @@ use super::facts::{
 };
 use super::probe::Finding;
 use crate::config::{InJeopardy, SafetyRule};
-use crate::health::WitnessView;
+use crate::health::{NeighbourView, WitnessView};
 use crate::reasons::Verdict;
 use crate::time::Instant;
 
@@ -37,6 +37,7 @@ impl Situation {
             standby: Standby::No,
             wish: Wish::None,
             is_address_refused: false,
+            is_cut_off: false,
             is_unfit: false,
             is_stuck: false,
             is_given_away: false,
@@ -44,7 +45,11 @@ impl Situation {
             is_claim_heard: true,
             keeps_addresses: false,
         },
-        wire: WireFacts { finding: Finding::Clear, witness: WitnessView::None },
+        wire: WireFacts {
+            finding: Finding::Clear,
+            witness: WitnessView::None,
+            neighbours: NeighbourView::Unknown,
+        },
         clock: Clock {
             now: Instant::from_us(1_000_000_000),
             judged_at: Instant::ORIGIN,
@@ -66,6 +71,8 @@ impl Situation {
             deadline_at: Instant::NEVER,
             alone_at: Instant::NEVER,
             outseen_at: Instant::NEVER,
+            cut_off_at: Instant::NEVER,
+            back_at: Instant::ORIGIN,
             offer_unused_until: Instant::ORIGIN,
             failback_at: Instant::NEVER,
         },

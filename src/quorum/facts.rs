@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::probe::Finding;
 use crate::config::{InJeopardy, SafetyRule};
-use crate::health::WitnessView;
+use crate::health::{NeighbourView, WitnessView};
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::ReleaseOrder;
 use crate::time::Instant;
@@ -189,6 +189,8 @@ pub struct OwnFacts {
     pub wish: Wish,
     /// Our kernel refuses one of the group's addresses.
     pub is_address_refused: bool,
+    /// We are cut off on an interface of the group, and the peer is not.
+    pub is_cut_off: bool,
     /// The group's scripts fail more often than they may be started again here.
     pub is_unfit: bool,
     /// One of its scripts could not be stopped, and the guard has let the addresses go.
@@ -211,6 +213,8 @@ pub struct WireFacts {
     /// What the witnesses say, given answers to requests after the peer's last frame, or after our newest
     /// acknowledged beat.
     pub witness: WitnessView,
+    /// What the neighbours on the group's interfaces say.
+    pub neighbours: NeighbourView,
 }
 
 /// What the configuration asks for.
@@ -268,6 +272,10 @@ pub struct Clock {
     pub alone_at: Instant,
     /// The peer has long seen more witnesses than we do.
     pub outseen_at: Instant,
+    /// Nobody has answered us for long enough to hand over to a peer whose neighbours answer.
+    pub cut_off_at: Instant,
+    /// We were cut off, and a peer that was cut off since knows it by now.
+    pub back_at: Instant,
     /// Until then nothing is let go for a peer that did not take the last, unless our own operator asks.
     pub offer_unused_until: Instant,
     /// The preferred node has been well for as long as a failback asks.

@@ -106,6 +106,8 @@ pub struct Group {
     pub fault: Option<Fault>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
+    /// We are cut off on an interface of it, and the peer is not.
+    pub is_cut_off: bool,
     /// It could not be taken now: somebody answers for an address of it, or the guard does not ask.
     pub is_hindered: bool,
     /// Since when our beats have said that we would take it now, while nobody holds it.
@@ -166,6 +168,7 @@ impl Default for Group {
             idle_since: None,
             fault: None,
             has_carrier: false,
+            is_cut_off: false,
             is_hindered: false,
             claims_since: None,
             is_peer_unable: false,
@@ -223,6 +226,11 @@ impl Group {
         self.fault.is_some_and(Fault::is_refusal)
     }
 
+    /// It has carrier, and could not be served here all the same.
+    fn is_hampered(&self) -> bool {
+        self.is_hindered || self.is_cut_off || self.is_refused()
+    }
+
     /// Checks what must be so whatever comes in. It runs after every event, in tests and in the simulator.
     ///
     /// # Panics
@@ -268,7 +276,7 @@ impl Group {
             Role::Backup if self.timers.is_set(Timer::Offer) => Word::Offered,
             Role::Backup if self.claims_since.is_some() => Word::Wanted,
             Role::Backup if self.timers.is_set(Timer::Yield) => Word::Yielded,
-            Role::Backup if !self.has_carrier || self.is_hindered || self.is_refused() => Word::Unable,
+            Role::Backup if !self.has_carrier || self.is_hampered() => Word::Unable,
             Role::Backup if self.timers.is_set(Timer::Wanted) => Word::Wanted,
             Role::Backup => Word::None,
         };

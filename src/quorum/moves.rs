@@ -21,6 +21,7 @@ pub fn hand_over(s: &Situation) -> Option<Decision> {
         (Standby::No, Wish::PeerWants) => Some(ReleaseReason::PeerWants),
         (Standby::No, Wish::None) if s.own.is_unfit => Some(ReleaseReason::ScriptFailed),
         (Standby::No, Wish::None) if s.own.is_address_refused => Some(ReleaseReason::AddressRefused),
+        (Standby::No, Wish::None) if s.clock.is_past(s.clock.cut_off_at) => Some(ReleaseReason::CutOff),
         (Standby::No, Wish::None) => is_worse_off.then_some(ReleaseReason::WorseOff),
     };
     let (first, offer) = (ReleaseOrder::ScriptsFirst, s.could_peer_take());
@@ -81,7 +82,7 @@ pub(super) fn is_free_for_us(s: &Situation) -> bool {
 /// Whether we say that we would take what nobody holds. It is taken once the peer has heard that. A node that
 /// could not hold it leaves it to a peer that could.
 pub fn claims(role: Role, s: &Situation) -> bool {
-    let is_left_to_peer = s.own.is_address_refused && s.peer.is_able;
+    let is_left_to_peer = (s.own.is_address_refused || s.own.is_cut_off) && s.peer.is_able;
     role == Role::Backup && is_free_for_us(s) && s.clock.is_past(s.clock.judged_at) && !is_left_to_peer
 }
 
@@ -92,6 +93,7 @@ pub fn asks_back(role: Role, s: &Situation) -> bool {
         && s.clock.is_past(s.clock.failback_at)
         && s.peer.claim == Claim::Serves
         && !s.own.is_given_away
+        && !s.own.is_cut_off
         && !s.peer.is_file_different
         && !s.own.is_stopping
         && !s.is_restrained()

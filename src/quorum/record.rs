@@ -8,7 +8,7 @@ use super::facts::{Claim, Situation};
 use super::probe::Finding;
 use crate::config::MAX_PATHS;
 use crate::frame::Refusal;
-use crate::health::{LineReading, PathState, WitnessView};
+use crate::health::{LineReading, NeighbourView, PathState, WitnessView};
 use crate::pair::{GroupId, PathId, Role, Trouble};
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::{Condition, Fault};
@@ -27,6 +27,8 @@ pub struct Evidence {
     pub finding: Finding,
     /// What the witnesses said.
     pub witness: WitnessView,
+    /// What the neighbours on its interfaces said.
+    pub neighbours: NeighbourView,
     /// All interfaces of the group had carrier.
     pub has_carrier: bool,
     /// Our loop had just been late.
@@ -54,6 +56,7 @@ impl Evidence {
             claim: s.peer.claim,
             finding: s.wire.finding,
             witness: s.wire.witness,
+            neighbours: s.wire.neighbours,
             has_carrier: s.own.has_carrier,
             is_stalled: !s.clock.is_past(s.clock.judged_at),
             has_drift_passed: s.clock.is_past(s.clock.silent_at),
@@ -192,6 +195,13 @@ pub enum Record {
         /// Whether it does not.
         is_deaf: bool,
     },
+    /// Nobody answers on an interface on which somebody was heard before, or somebody is heard again.
+    CutOff {
+        /// Its place in the order that both nodes have in common.
+        interface: u8,
+        /// Whether nobody answers.
+        is_cut_off: bool,
+    },
     /// Somebody answers for an address of a group that we do not hold.
     VipAnswered {
         /// Which group.
@@ -266,6 +276,7 @@ enum About {
     Lines(PathId, LineReading),
     Deaf(PathId, bool),
     Verdict(Verdict),
+    Interface(u8, bool),
     Is(bool),
 }
 
@@ -282,6 +293,7 @@ impl Record {
             Self::Refused { path, refusal } => About::Refused(path, refusal),
             Self::Lines { path, reading } => About::Lines(path, reading),
             Self::Deaf { path, is_deaf } => About::Deaf(path, is_deaf),
+            Self::CutOff { interface, is_cut_off } => About::Interface(interface, is_cut_off),
             Self::Verdict { to, .. } => About::Verdict(to),
             Self::Blocked { group, block, .. } => About::Blocked(group, block),
             Self::Taking { group, .. }
@@ -321,6 +333,7 @@ impl Record {
             | Self::Refused { .. }
             | Self::Lines { .. }
             | Self::Deaf { .. }
+            | Self::CutOff { .. }
             | Self::Verdict { .. }
             | Self::Blocked { .. }
             | Self::VipAnswered { .. }

@@ -16,8 +16,9 @@ use crate::encode::to_slice;
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_DEAD_AFTER, MAX_GROUPS, MAX_PATHS, MAX_WITNESSES};
+use crate::config::{MAX_DEAD_AFTER, MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, MAX_WITNESSES};
 use crate::frame::message::{Incarnation, MAX_TERM, decode_all};
+use crate::health::neighbours::NeighboursDeposit;
 use crate::health::path::PathDeposit;
 use crate::pair::Mechanisms;
 use crate::quorum::facts::Standby;
@@ -45,6 +46,8 @@ pub struct Deposit {
     pub witnesses: Vec<Option<Instant>, MAX_WITNESSES>,
     /// Which witnesses count, as bits.
     pub witnesses_that_count: u8,
+    /// What it knew of the neighbours on each interface.
+    pub neighbours: Vec<NeighboursDeposit, MAX_INTERFACES>,
     /// The times by which the peer believes that we go.
     pub promise: Promise,
 }
@@ -60,9 +63,10 @@ pub struct Promise {
 }
 
 impl Deposit {
-    /// Forgets which witnesses answered: that says nothing of the witnesses of another file.
+    /// Forgets which witnesses and neighbours answered: that says nothing of those of another file.
     pub fn forget_witnesses(&mut self) {
         (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
+        self.neighbours.clear();
     }
 
     /// The same within the limits of what a sound agent could have left at `now`: nothing that has been lies
@@ -73,6 +77,7 @@ impl Deposit {
         let within = |at: &mut Option<Instant>, span: Span| *at = at.map(|at| at.min(now + span));
         past(&mut self.acknowledged_at);
         self.witnesses.iter_mut().for_each(past);
+        self.neighbours.iter_mut().for_each(|left| past(&mut left.heard_at));
         for path in &mut self.paths {
             past(&mut path.open_since);
             past(&mut path.heard_at);
@@ -136,7 +141,7 @@ pub struct GroupDeposit {
 }
 
 /// Room for any deposit in its encoded form.
-pub const MAX_DEPOSIT_BYTES: usize = 584;
+pub const MAX_DEPOSIT_BYTES: usize = 969;
 
 /// What the guard has in hand of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -239,6 +244,7 @@ mod tests {
             unanswered: u8::MAX,
             peers_dead_after: MAX_DEAD_AFTER,
         };
+        let neighbours = NeighboursDeposit { heard_at: Some(Instant::NEVER), is_cut_off: true };
         let group = GroupDeposit {
             term: u32::MAX,
             offered_until: Some(Instant::NEVER),
@@ -257,6 +263,7 @@ mod tests {
             groups: core::iter::repeat_n(group, MAX_GROUPS).collect(),
             witnesses: core::iter::repeat_n(Some(Instant::NEVER), MAX_WITNESSES).collect(),
             witnesses_that_count: u8::MAX,
+            neighbours: core::iter::repeat_n(neighbours, MAX_INTERFACES).collect(),
             promise: Promise { hold: MAX_DEAD_AFTER, take: MAX_DEAD_AFTER },
         }
     }

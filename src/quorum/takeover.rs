@@ -8,7 +8,7 @@ use super::facts::{Claim, Decision, Fence, Release, Situation, Standby, Wait};
 use super::moves;
 use super::probe::Finding;
 use crate::config::{InJeopardy, SafetyRule};
-use crate::health::WitnessView;
+use crate::health::{NeighbourView, WitnessView};
 use crate::pair::Role;
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::ReleaseOrder;
@@ -71,26 +71,47 @@ fn after_goodbye(s: &Situation) -> Result<TakeReason, Decision> {
     Ok(TakeReason::Departed)
 }
 
-/// A dead peer: the safety rule of the group decides; where a witness is configured, we have to see it.
+/// A dead peer: the safety rule of the group decides. Where a witness is configured, we have to see it.
 fn from_dead_peer(s: &Situation) -> Result<TakeReason, Decision> {
     if s.wire.witness == WitnessView::Unseen {
         return Err(Decision::wait(Block::WitnessUnseen));
     }
+    it_is_not_we_who_are_cut_off(s)?;
     by_safety_rule(s, TakeReason::Dead)
+}
+
+/// Where neighbours were ever heard on the group's interfaces, one of them has answered since the peer fell
+/// silent. Who answers for an address of the group is no neighbour, and is named first.
+fn it_is_not_we_who_are_cut_off(s: &Situation) -> Result<(), Decision> {
+    if s.wire.finding == Finding::VipAnswers {
+        return Err(Decision::wait(Block::VipAnswers));
+    }
+    match s.wire.neighbours {
+        NeighbourView::Unknown => Ok(()),
+        NeighbourView::Proven => s.clock.reach(s.clock.back_at, Block::CutOff),
+        NeighbourView::Unproven | NeighbourView::CutOff => Err(Decision::wait(Block::CutOff)),
+    }
 }
 
 /// A doubtful peer: `in_jeopardy` has to allow it.
 fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
     match (s.rule.in_jeopardy, s.wire.witness) {
-        (InJeopardy::Takeover, WitnessView::None | WitnessView::Seen)
-        | (InJeopardy::Witness, WitnessView::Seen) => by_safety_rule(s, TakeReason::Jeopardy),
-        (InJeopardy::Takeover | InJeopardy::Witness, WitnessView::Unseen) => {
-            Err(Decision::wait(Block::WitnessUnseen))
+        (InJeopardy::Hold, _) | (InJeopardy::Witness, WitnessView::None) => {
+            return Err(Decision::wait(Block::Jeopardy));
         }
-        (InJeopardy::Witness, WitnessView::None) | (InJeopardy::Hold, _) => {
-            Err(Decision::wait(Block::Jeopardy))
+        (InJeopardy::Takeover | InJeopardy::Witness | InJeopardy::Neighbours, WitnessView::Unseen) => {
+            return Err(Decision::wait(Block::WitnessUnseen));
         }
+        (InJeopardy::Neighbours, WitnessView::None | WitnessView::Seen)
+            if s.wire.neighbours == NeighbourView::Unknown =>
+        {
+            return Err(Decision::wait(Block::Jeopardy));
+        }
+        (InJeopardy::Takeover | InJeopardy::Neighbours, WitnessView::None | WitnessView::Seen)
+        | (InJeopardy::Witness, WitnessView::Seen) => {}
     }
+    it_is_not_we_who_are_cut_off(s)?;
+    by_safety_rule(s, TakeReason::Jeopardy)
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the
@@ -118,6 +139,7 @@ fn never_heard(s: &Situation) -> Result<TakeReason, Decision> {
     if s.wire.witness == WitnessView::Unseen {
         return Err(Decision::wait(Block::WitnessUnseen));
     }
+    it_is_not_we_who_are_cut_off(s)?;
     fence_is_done(s)?;
     no_script_runs_there(s)?;
     wire_is_clear(s, TakeReason::ColdStart)
@@ -211,6 +233,9 @@ fn nothing_would_make_a_holder_let_go(s: &Situation) -> Result<(), Decision> {
     if is_witness_missed(s) {
         return Err(Decision::wait(Block::WitnessUnseen));
     }
+    if is_silenced(s) {
+        return Err(Decision::wait(Block::CutOff));
+    }
     Ok(())
 }
 
@@ -219,6 +244,20 @@ fn nothing_would_make_a_holder_let_go(s: &Situation) -> Result<(), Decision> {
 pub(super) fn is_witness_missed(s: &Situation) -> bool {
     let has_served_alone = s.clock.is_past(s.clock.alone_at);
     s.wire.witness == WitnessView::Unseen && !has_served_alone && s.peer.verdict != Verdict::Departed
+}
+
+/// It is we who are cut off, and we have not served alone for long: no neighbour answers. A peer that is on
+/// time and does not call itself deaf hears us, if by a slow path alone. After a stall the questions have to
+/// be asked anew.
+pub(super) fn is_silenced(s: &Situation) -> bool {
+    let has_served_alone = s.clock.is_past(s.clock.alone_at);
+    match s.wire.neighbours {
+        NeighbourView::CutOff | NeighbourView::Unproven => {
+            let is_unheard = !s.peer.is_on_time && s.peer.verdict != Verdict::Departed;
+            s.clock.is_past(s.clock.judged_at) && is_unheard && !has_served_alone
+        }
+        NeighbourView::Unknown | NeighbourView::Proven => false,
+    }
 }
 
 /// What becomes of a group whose first scripts were started before its addresses came: whatever allowed to

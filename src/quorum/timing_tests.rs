@@ -7,9 +7,11 @@ use crate::pair::PathKind;
 const MS: fn(u64) -> Span = Span::from_ms;
 
 fn policy(paths: &[(PathKind, [u64; 3])], lease_s: u64, groups: &[GroupPolicy]) -> Policy {
-    let path = |&(kind, [interval, late_after, dead_after]): &(PathKind, [u64; 3])| PathPolicy {
-        kind,
-        timing: PathTiming { interval: MS(interval), late_after: MS(late_after), dead_after: MS(dead_after) },
+    let path = |&(kind, [interval, late_after, dead_after]): &(PathKind, [u64; 3])| {
+        PathPolicy::new(
+            kind,
+            PathTiming { interval: MS(interval), late_after: MS(late_after), dead_after: MS(dead_after) },
+        )
     };
     Policy {
         paths: paths.iter().map(path).collect(),

@@ -46,9 +46,13 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     let jeopardy = match policy.in_jeopardy {
         InJeopardy::Hold => "hold",
         InJeopardy::Witness => "witness",
+        InJeopardy::Neighbours => "neighbours",
         InJeopardy::Takeover => "takeover",
     };
     writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
+    if !settings.has_neighbours {
+        writeln!(out, "neighbours off")?;
+    }
     if let Some(watchdog) = &settings.watchdog {
         writeln!(out, "watchdog {}", us(watchdog.timeout))?;
     }

@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use toml::de::DeTable;
 
 use super::error::{ConfigError, Report, quote};
+use super::interfaces::{interface_count, interfaces_of, place_groups, place_neighbours};
 use super::needs::{Need, Thing};
 use super::nodes::{self, Node, Wanted};
 use super::paths::{self, Link};
@@ -20,7 +21,7 @@ use super::table::{At, Table};
 use super::times::{self, Pace};
 use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
 use super::witness::{self, OwnAddress, Witness};
-use super::{GroupSettings, PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
+use super::{PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
 use crate::gather::Gather;
 
 /// Largest configuration file: forty times what the longest sensible one has.
@@ -32,9 +33,13 @@ const KEYS: [&str; 14] = [
     "fence", "group", "system",
 ];
 const SYSTEM_KEYS: [&str; 3] = ["group", "realtime", "reset"];
-const QUORUM_KEYS: [&str; 2] = ["in_jeopardy", "witness"];
-pub(super) const JEOPARDY: [(&str, InJeopardy); 3] =
-    [("hold", InJeopardy::Hold), ("witness", InJeopardy::Witness), ("takeover", InJeopardy::Takeover)];
+const QUORUM_KEYS: [&str; 3] = ["in_jeopardy", "neighbours", "witness"];
+pub(super) const JEOPARDY: [(&str, InJeopardy); 4] = [
+    ("hold", InJeopardy::Hold),
+    ("witness", InJeopardy::Witness),
+    ("neighbours", InJeopardy::Neighbours),
+    ("takeover", InJeopardy::Takeover),
+];
 
 /// Reads a whole file that must be text.
 pub(super) fn read_text(file: &Path) -> Result<String, ConfigError> {
@@ -112,6 +117,7 @@ struct Draft<'t> {
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
     witnesses: Vec<At<Witness>>,
+    has_neighbours: bool,
     system: System<'t>,
     watchdog: Option<At<Watchdog>>,
     fences: Vec<fencing::Draft<'t>>,
@@ -133,7 +139,7 @@ impl<'t> Draft<'t> {
         let state =
             read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
-        let (witnesses, in_jeopardy) = read_quorum(root, report);
+        let (witnesses, in_jeopardy, has_neighbours) = read_quorum(root, report);
         let system = read_system(root, report);
         let nodes = nodes::read(root, report);
         let watchdog = fencing::read_watchdog(root, report);
@@ -176,6 +182,7 @@ impl<'t> Draft<'t> {
             links,
             groups,
             witnesses,
+            has_neighbours,
             system,
             watchdog,
             fences,
@@ -212,10 +219,14 @@ impl<'t> Draft<'t> {
             group: self.system.group.map(|found| found.value.to_owned()),
             reset: self.system.reset.clone().map(|found| found.value),
             interfaces,
+            has_neighbours: self.has_neighbours,
             policy: self.policy.clone(),
             needs: self.needs(me, report),
         };
         place_groups(&mut settings);
+        if self.has_neighbours {
+            place_neighbours(&mut settings);
+        }
         settings.policy.digest = digest::of(&settings);
         Some(settings)
     }
@@ -326,9 +337,9 @@ fn read_system<'t>(root: &Table<'t>, report: &mut Report<'_>) -> System<'t> {
 }
 
 /// Reads the witnesses, and what to do with a doubtful peer. By default a witness is asked, and without one
-/// nothing moves.
-fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, InJeopardy) {
-    let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold) };
+/// nothing moves. Also whether the neighbours on the LANs are witnesses.
+fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, InJeopardy, bool) {
+    let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold, true) };
     table.refuse_unknown(&QUORUM_KEYS, report);
     let witnesses = witness::read(&table, report);
     let usual = if witnesses.is_empty() { InJeopardy::Hold } else { InJeopardy::Witness };
@@ -337,7 +348,12 @@ fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, 
         let what = "in_jeopardy = \"witness\", but there is no witness";
         report.add(table.place_of("in_jeopardy"), what, "name one with witness = [\"IP\"], or use \"hold\"");
     }
-    (witnesses, in_jeopardy)
+    let has_neighbours = table.flag("neighbours", true, report);
+    if in_jeopardy == InJeopardy::Neighbours && !has_neighbours {
+        let what = "in_jeopardy = \"neighbours\", but neighbours = false";
+        report.add(table.place_of("in_jeopardy"), what, "say neighbours = true, or use \"hold\"");
+    }
+    (witnesses, in_jeopardy, has_neighbours)
 }
 
 /// The nodes' own addresses, each with its owner; reports the second use of one.
@@ -357,53 +373,6 @@ fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<
         own.push(OwnAddress { ip, prefix: None, what });
     }
     own
-}
-
-/// Tells the policy which LAN paths have an interface with addresses of each group.
-fn place_groups(settings: &mut Settings) {
-    let Settings { groups, paths, policy, .. } = settings;
-    let ids: Vec<_> = policy.path_ids().gather();
-    for (group, policy) in groups.iter().zip(&mut policy.groups) {
-        let has_address_on = |name: &String| group.addresses.iter().any(|address| address.interface == *name);
-        let is_on = |device: &PathDevice| match device {
-            PathDevice::Lan { interface, .. } => has_address_on(interface),
-            PathDevice::Serial { .. } => false,
-        };
-        let found = ids.iter().zip(paths.iter()).filter(|(_, path)| is_on(&path.device));
-        *policy = policy.on(found.map(|(id, _)| *id));
-    }
-}
-
-/// Every interface that matters, once: first those of service addresses, then those that are tracked, then
-/// those of the LAN paths.
-fn interfaces_of(groups: &[GroupSettings], paths: &[PathSettings]) -> Vec<String> {
-    let vips = groups.iter().flat_map(|group| &group.addresses).map(|address| &address.interface);
-    let tracked = groups.iter().flat_map(|group| &group.tracked);
-    let lans = paths.iter().filter_map(|path| match &path.device {
-        PathDevice::Lan { interface, .. } => Some(interface),
-        PathDevice::Serial { .. } => None,
-    });
-    let mut interfaces: Vec<String> = Vec::new();
-    for interface in vips.chain(tracked).chain(lans) {
-        if !interfaces.contains(interface) {
-            interfaces.push(interface.clone());
-        }
-    }
-    interfaces
-}
-
-/// How many interfaces a beat reports, on the box that has more of them.
-fn interface_count(groups: &[groups::Plan<'_>], links: &[Link<'_>], nodes: &[Node<'_>; 2]) -> usize {
-    let on = |side: Side| {
-        let node = &nodes[side.index()];
-        let vips = groups.iter().flat_map(|group| group.interfaces(node)).map(|interface| interface.value);
-        let lans = links.iter().filter(|link| link.is_lan()).filter_map(|link| link.device(side));
-        let mut names: Vec<&str> = vips.chain(lans.map(|device| device.value)).gather();
-        names.sort_unstable();
-        names.dedup();
-        names.len()
-    };
-    on(Side::A).max(on(Side::B))
 }
 
 fn check_times(

@@ -5,6 +5,7 @@ mod digest;
 mod error;
 mod fencing;
 mod groups;
+mod interfaces;
 mod keys;
 mod last_resort;
 mod line;
@@ -88,6 +89,8 @@ pub struct Settings {
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without
     /// repeats. The guard reports the carrier of each, and opens its listeners on each.
     pub interfaces: Vec<String>,
+    /// Third parties on the LANs are witnesses.
+    pub has_neighbours: bool,
     /// What the decision needs.
     pub policy: Policy,
     /// What this box must have, and where the file says so.

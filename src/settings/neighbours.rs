@@ -101,6 +101,42 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
     }
 }
 
+/// The hardware address of somebody on an interface, as the kernel knows it (IPv4).
+pub fn hardware_address(interface: &str, ip: IpAddr) -> Option<[u8; 6]> {
+    let arp = fs::read_to_string("/proc/net/arp").unwrap_or_default();
+    let (_, text) = resolved(&arp, interface).find(|(known, _)| *known == ip)?;
+    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+    bytes.gather_all()?.try_into().ok()
+}
+
+/// Whom the kernel knows on an interface, its gateway first (IPv4).
+pub fn known_to_kernel(interface: &str) -> Vec<IpAddr> {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let (route, arp) = (read("/proc/net/route"), read("/proc/net/arp"));
+    gateways(&route, interface).chain(resolved(&arp, interface).map(|(ip, _)| ip)).gather()
+}
+
+/// The gateways of an interface in `/proc/net/route`: name, destination, gateway, ..
+fn gateways<'a>(route: &'a str, interface: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
+    route.lines().filter_map(move |line| {
+        let mut words = line.split_whitespace();
+        let gateway = words.next().filter(|name| *name == interface).and(words.nth(1))?;
+        let bits = u32::from_str_radix(gateway, 16).ok().filter(|bits| *bits != 0)?;
+        Some(IpAddr::V4(Ipv4Addr::from(bits.to_ne_bytes())))
+    })
+}
+
+/// Whom the kernel knows on an interface by `/proc/net/arp`, with the hardware address: address, type, flags,
+/// hardware address, mask, name.
+fn resolved<'a>(arp: &'a str, interface: &'a str) -> impl Iterator<Item = (IpAddr, &'a str)> {
+    arp.lines().filter_map(move |line| {
+        let words: Vec<&str> = line.split_whitespace().gather();
+        let [ip, _, flags, mac, _, on] = words.as_slice() else { return None };
+        let is_known = *on == interface && *flags != "0x0";
+        Some((ip.parse().ok().filter(|_| is_known)?, *mac))
+    })
+}
+
 /// Another interface of this box in the same LAN, by its addresses or as a macvlan, that answers ARP for
 /// every address of the box.
 pub fn answers_beside(interface: &str) -> Option<String> {
@@ -224,6 +260,23 @@ mod tests {
         assert!(is_only_neighbour(&format!("{head}{peer}{far}"), "eth1", ip));
         assert!(!is_only_neighbour(&format!("{head}{peer}{other}"), "eth1", ip));
         assert!(!is_only_neighbour(&format!("{head}{far}"), "eth1", ip));
+    }
+
+    #[test]
+    fn the_kernel_tells_whom_it_knows_on_an_interface() {
+        let route = "Iface Destination Gateway\neth0 00000000 FE00000A 0003\neth0 0000000A 00000000 0001\n";
+        let expected = u32::from_str_radix("FE00000A", 16).map(|bits| IpAddr::from(bits.to_ne_bytes()));
+        assert_eq!(gateways(route, "eth0").collect::<Vec<_>>(), [expected.unwrap()]);
+        assert_eq!(gateways(route, "eth1").count(), 0);
+        let arp = "IP address HW type Flags HW address Mask Device\n\
+                   10.0.0.2 0x1 0x2 02:00:00:00:00:02 * eth0\n10.0.0.3 0x1 0x0 00:00:00:00:00:00 * eth0\n";
+        let known: Vec<_> = resolved(arp, "eth0").collect();
+        assert_eq!(
+            known,
+            [("10.0.0.2".parse().unwrap(), "02:00:00:00:00:02")],
+            "an unanswered question is nobody"
+        );
+        assert_eq!(resolved(arp, "eth1").count(), 0);
     }
 
     #[test]

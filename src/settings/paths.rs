@@ -294,7 +294,7 @@ impl Link<'_> {
 
     /// The path as the decision needs it.
     pub(super) fn policy(&self) -> PathPolicy {
-        PathPolicy { kind: self.kind, timing: self.times.timing() }
+        PathPolicy::new(self.kind, self.times.timing())
     }
 
     /// Addresses of the nodes on it, lower name first.

@@ -32,7 +32,7 @@ fn keys() -> Keyring {
 
 fn station(me: Side, room_bytes: usize, now: Instant) -> Recorded {
     let policy = Policy {
-        paths: [PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() }].into_iter().collect(),
+        paths: [PathPolicy::new(PathKind::Lan, Speed::Normal.timing())].into_iter().collect(),
         groups: [GroupPolicy::addresses_only(1, Some(Side::A)).on([LAN])].into_iter().collect(),
         lease: Span::from_s(3),
         cold_start: Span::from_s(60),

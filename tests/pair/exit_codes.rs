@@ -97,7 +97,8 @@ const LONG_MS: u64 = 4_000;
 #[test]
 fn two_nodes_serve() {
     testing::in_fair_lab(|| {
-        let scene = Scene::serving().may_split();
+        let quorum = "neighbours = false\n".to_owned();
+        let scene = Scene::serving_with(Setup { quorum, ..Setup::default() }).may_split();
         thread::sleep(ms(ACQUAINTED_MS));
         scene.cable().cut();
         scene.set_lan(Side::A, PortRules::silent());

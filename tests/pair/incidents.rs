@@ -97,7 +97,7 @@ fn the_first_lines_name_state_and_cause() {
         let (line, why) = (degraded("serial", "lan"), "DEGRADED: serial is broken (TIME ago)");
         expect(&scene, "the cable is cut", [(4, line.as_str(), why); 2]);
         mended(&scene);
-        scene.set_lan(Side::A, PortRules::silent());
+        scene.block_lan_beats(true);
         let (line, why) = (degraded("lan", "serial"), "DEGRADED: lan is broken (TIME ago)");
         expect(&scene, "the LAN is cut", [(4, line.as_str(), why); 2]);
         mended(&scene);
@@ -151,7 +151,8 @@ const MAC_OF_CLIENT: &str = "02:77:00:00:00:02";
 #[test]
 fn both_paths_are_cut() {
     testing::in_fair_lab(|| {
-        let scene = Scene::serving().may_split();
+        let quorum = "neighbours = false\n".to_owned();
+        let scene = Scene::serving_with(Setup { quorum, ..Setup::default() }).may_split();
         thread::sleep(ACQUAINTED);
         scene.cable().cut();
         scene.block_lan_beats(true);

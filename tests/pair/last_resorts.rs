@@ -278,7 +278,10 @@ fn a_fence_that_cuts_the_power_is_followed_by_a_takeover() {
     testing::in_lab(|| {
         let dir = tempfile::tempdir().expect("a directory");
         let body = "cat > asked.new; mv asked.new asked; while [ ! -e cut ]; do sleep 0.05; done";
-        let mut scene = Scene::serving_with(with_fence(&fence_script(dir.path(), body)));
+        // Neighbours would show the active node that it is the one that is cut off.
+        let quorum = "neighbours = false\n".to_owned();
+        let setup = Setup { quorum, ..with_fence(&fence_script(dir.path(), body)) };
+        let mut scene = Scene::serving_with(setup);
         let said = scene.say(Side::B, &["status"]);
         assert_eq!(said.code, Some(0), "{said:?}");
         scene.cable().cut();
@@ -310,7 +313,9 @@ fn a_fence_that_cuts_the_power_is_followed_by_a_takeover() {
 fn a_fence_that_refuses_is_never_followed_by_a_takeover() {
     testing::in_lab(|| {
         let dir = tempfile::tempdir().expect("a directory");
-        let scene = Scene::serving_with(with_fence(&fence_script(dir.path(), "echo x >> runs; exit 1")));
+        let quorum = "neighbours = false\n".to_owned();
+        let fence = with_fence(&fence_script(dir.path(), "echo x >> runs; exit 1"));
+        let scene = Scene::serving_with(Setup { quorum, ..fence });
         scene.cable().cut();
         scene.set_lan(Side::A, PortRules::silent());
         let failed = "the fence of gw1 could not be confirmed";

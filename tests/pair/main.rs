@@ -31,6 +31,7 @@ mod lines;
 mod log;
 mod monitors;
 mod moves;
+mod neighbours;
 mod networks;
 mod notify;
 mod paths;

@@ -9,7 +9,7 @@ use crosswire::time::Span;
 use crate::lab::address_log::Wanted;
 use crate::lab::cable::LineRule;
 use crate::lab::clock::{duration, now};
-use crate::lab::setup::LAN_PORT;
+use crate::lab::setup::{LAN_PORT, Setup};
 use crate::lab::switch::{PortRules, Rule};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms};
@@ -150,7 +150,9 @@ fn row_10_standby_unheard_on_both_paths() {
 #[test]
 fn row_9_split_and_healed() {
     testing::in_fair_lab(|| {
-        let scene = Scene::serving().may_split();
+        // Neighbours would show which of the two is cut off.
+        let quorum = "neighbours = false\n".to_owned();
+        let scene = Scene::serving_with(Setup { quorum, ..Setup::default() }).may_split();
         scene.cable().cut();
         scene.set_lan(Side::A, PortRules::silent());
         scene.expect_soon("the split", PATIENCE, |scene| {

@@ -17,7 +17,7 @@ use crate::lab::address_log::Wanted;
 use crate::lab::clock::{now, wait_until};
 use crate::lab::fair;
 use crate::lab::ledger::Hold;
-use crate::lab::setup::{LAN_PORT, Setup, VIP};
+use crate::lab::setup::{CLIENT, LAN_PORT, Setup, VIP};
 use crate::lab::switch::{PortRules, Rule};
 
 /// Longest wait for something that has no limit of its own.
@@ -145,6 +145,7 @@ impl Scene {
             scene.is_at_rest(holder, "active") && scene.is_at_rest(holder.peer(), "backup")
         });
         self.ping().wait_for_answer_after(now(), PATIENCE).expect("the client is served");
+        self.show_client();
     }
 
     /// What `settle` waits for, of one node.
@@ -172,6 +173,11 @@ impl Scene {
     /// Waits until the node serves the first group, whatever the other one does.
     pub fn expect_service_by(&self, side: Side) {
         self.expect_soon("a node that serves", PATIENCE, |scene| scene.role(side) == "active");
+    }
+
+    /// The client says on the LAN where it is: from then on it is a neighbour that both nodes know.
+    pub fn show_client(&self) {
+        self.at_client(&["arping", "-A", "-c", "1", "-I", "eth0", &CLIENT.to_string()]);
     }
 
     /// Runs an applet of busybox at the client.

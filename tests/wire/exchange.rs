@@ -39,7 +39,7 @@ fn policy() -> Policy {
     let ms = Span::from_ms;
     let timing = PathTiming { interval: ms(100), late_after: ms(300), dead_after: ms(500) };
     Policy {
-        paths: [PathPolicy { kind: PathKind::Lan, timing }].into_iter().collect(),
+        paths: [PathPolicy::new(PathKind::Lan, timing)].into_iter().collect(),
         groups: [GroupPolicy::addresses_only(group_tag("gateway"), Some(Side::A))].into_iter().collect(),
         lease: Span::from_s(1),
         cold_start: Span::from_s(60),

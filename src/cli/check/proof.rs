@@ -93,6 +93,7 @@ pub(super) fn write_silence(settings: &Settings, proof: &Proof, out: &mut String
     let jeopardy = match settings.policy.in_jeopardy {
         InJeopardy::Hold => "nothing moves (in_jeopardy = \"hold\")",
         InJeopardy::Witness => "it is taken over if we see a witness (in_jeopardy = \"witness\")",
+        InJeopardy::Neighbours => "it is taken over if a neighbour answers us (in_jeopardy = \"neighbours\")",
         InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
     };
     writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")?;

@@ -121,6 +121,15 @@ impl Guard<'_> {
                 Err(errno) => warn!("{name}: probes cannot hear answers here: {}", errno.desc()),
             }
         }
+        let counts = self.settings.policy.counts_on(interface);
+        for (is_v6, lookout) in probe::lookouts(self.settings, name).into_iter().filter(|_| counts) {
+            match lookout {
+                Ok(Listener { socket, mac }) => {
+                    self.tell(&FromGuard::Neighbours { interface, mac, is_v6 }, Some(socket))
+                }
+                Err(errno) => warn!("{name}: no neighbour can be heard here: {}", errno.desc()),
+            }
+        }
     }
 
     /// Announces again: a link that has just come up knows nothing of us.

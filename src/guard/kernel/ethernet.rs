@@ -33,6 +33,10 @@ pub enum Hears {
     Arp,
     /// IPv6 neighbour advertisements for, and solicitations from, an address asked for.
     NeighbourDiscovery,
+    /// All ARP packets.
+    AnyArp,
+    /// All IPv6 neighbour advertisements and solicitations.
+    AnyNeighbourDiscovery,
 }
 
 /// Sends frames; opened once.
@@ -80,8 +84,8 @@ impl Listener {
     /// Opens a listener on `interface` for `addresses`; those of the other protocol are left out.
     pub fn open(interface: &str, hears: Hears, addresses: &[IpAddr]) -> nix::Result<Self> {
         let ethertype = match hears {
-            Hears::Arp => libc::ETH_P_ARP,
-            Hears::NeighbourDiscovery => libc::ETH_P_IPV6,
+            Hears::Arp | Hears::AnyArp => libc::ETH_P_ARP,
+            Hears::NeighbourDiscovery | Hears::AnyNeighbourDiscovery => libc::ETH_P_IPV6,
         };
         let ethertype = u16::try_from(ethertype).map_err(|_| Errno::EINVAL)?;
         let socket = packet_socket()?;
@@ -119,6 +123,18 @@ const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
 fn filter(hears: Hears, addresses: &[IpAddr]) -> Vec<libc::sock_filter> {
     let tails: Vec<u32> = addresses.iter().filter_map(|ip| tail_of(*ip, hears)).gather();
     let load = match hears {
+        Hears::AnyArp => return vec![answer(WHOLE_PACKET)],
+        Hears::AnyNeighbourDiscovery => {
+            return vec![
+                load_byte(IPV6_NEXT_HEADER),
+                if_equal(NEXT_HEADER_ICMPV6, 0, 3),
+                load_byte(ICMPV6_TYPE),
+                if_equal(NEIGHBOUR_ADVERTISEMENT, 2, 0),
+                if_equal(NEIGHBOUR_SOLICITATION, 1, 0),
+                answer(0),
+                answer(WHOLE_PACKET),
+            ];
+        }
         Hears::Arp => vec![load_word(ARP_SENDER)],
         Hears::NeighbourDiscovery => vec![
             load_byte(IPV6_NEXT_HEADER),
@@ -154,7 +170,9 @@ fn tail_of(ip: IpAddr, hears: Hears) -> Option<u32> {
         (IpAddr::V6(ip), Hears::NeighbourDiscovery) => {
             ip.octets().last_chunk().map(|tail| u32::from_be_bytes(*tail))
         }
-        (IpAddr::V4(_), Hears::NeighbourDiscovery) | (IpAddr::V6(_), Hears::Arp) => None,
+        (IpAddr::V4(_), Hears::NeighbourDiscovery)
+        | (IpAddr::V6(_), Hears::Arp)
+        | (_, Hears::AnyArp | Hears::AnyNeighbourDiscovery) => None,
     }
 }
 

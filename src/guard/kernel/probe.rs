@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crosswire::resource::Fault;
 use log::debug;
 use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
 use crate::gather::Gather;
 use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
@@ -66,6 +67,25 @@ pub fn listeners(settings: &Settings, interface: &str) -> Vec<nix::Result<Listen
     let in_use = protocols.into_iter().filter(|(_, is_of)| addresses.iter().any(is_of));
     in_use.map(|(hears, _)| Listener::open(interface, hears, &addresses)).gather()
 }
+
+/// Opens the sockets on which the neighbours of one interface are heard and asked, each with whether it is
+/// for IPv6. They keep little: what a flood brings between two looks is dropped.
+pub fn lookouts(settings: &Settings, interface: &str) -> Vec<(bool, nix::Result<Listener>)> {
+    let addresses = asked_for_on(settings, interface);
+    let is_used = |is_v6: bool| addresses.iter().any(|ip| ip.is_ipv6() == is_v6);
+    let open = |is_v6: bool| {
+        let hears = if is_v6 { Hears::AnyNeighbourDiscovery } else { Hears::AnyArp };
+        let listener = Listener::open(interface, hears, &[]);
+        if let Ok(listener) = &listener {
+            let _ = setsockopt(&listener.socket, RcvBuf, &LOOKOUT_BYTES);
+        }
+        (is_v6, listener)
+    };
+    [false, true].into_iter().filter(|is_v6| is_used(*is_v6)).map(open).gather()
+}
+
+/// Room of a socket on which neighbours are heard: some ten frames, with what the kernel keeps for each.
+const LOOKOUT_BYTES: usize = 8_192;
 
 /// Every address that a probe may ask for on an interface.
 fn asked_for_on(settings: &Settings, interface: &str) -> Vec<IpAddr> {

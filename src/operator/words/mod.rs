@@ -15,7 +15,8 @@ pub use records::sentence;
 pub use refusals::{refusal, refusal_advice};
 pub use scripts::{ScriptEnd, condition, failed, fault};
 pub use states::{
-    claim, finding, line_reading, path_state, reset_cause, role, trouble, verdict, witness, word,
+    claim, finding, interface_state, line_reading, neighbours, path_state, reset_cause, role, trouble,
+    verdict, witness, word,
 };
 
 use crosswire::pair::{GroupId, PathId};
@@ -27,6 +28,7 @@ pub struct Names {
     pub peer: String,
     pub paths: Vec<String>,
     pub groups: Vec<String>,
+    pub interfaces: Vec<String>,
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
     pub key_file: String,
@@ -35,6 +37,10 @@ pub struct Names {
 impl Names {
     pub fn path(&self, path: PathId) -> &str {
         self.paths.get(path.index()).map_or("?", String::as_str)
+    }
+
+    fn interface(&self, index: u8) -> &str {
+        self.interfaces.get(usize::from(index)).map_or("?", String::as_str)
     }
 
     /// The names of a group's scripts, one a line.

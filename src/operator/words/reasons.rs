@@ -27,6 +27,9 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
             "an interface of it has no carrier, and nobody acknowledged us in time".to_string()
         }
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
+        ReleaseReason::CutOff => {
+            format!("no neighbour answers on an interface of it: this node is cut off, and {peer} may not be")
+        }
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
         ReleaseReason::ScriptFailed => "one of its scripts does not run here".to_string(),
@@ -82,6 +85,7 @@ pub fn block(block: Block, peer: &str) -> String {
         }
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
+        Block::CutOff => "no neighbour answers here: it may be this node that is cut off".to_string(),
         Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
         Block::FenceFailed => format!("the fence of {peer} could not be confirmed"),
         Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),

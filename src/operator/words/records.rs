@@ -94,6 +94,13 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
         Record::Deaf { path, is_deaf: false } => {
             (Level::Info, format!("path {}: {peer} answers again: probes are believed", names.path(path)))
         }
+        Record::CutOff { interface, is_cut_off: true } => {
+            let name = names.interface(interface);
+            (Level::Warn, format!("{name} is cut off: no neighbour answers there any more"))
+        }
+        Record::CutOff { interface, is_cut_off: false } => {
+            (Level::Info, format!("{} is not cut off any more", names.interface(interface)))
+        }
         Record::VipAnswered { group, mac: m } => {
             (Level::Info, format!("group {}: {} answers for an address of it", names.group(group), mac(m)))
         }

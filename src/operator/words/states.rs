@@ -1,7 +1,7 @@
 //! The states of paths, modem lines, nodes and boxes.
 
-use crosswire::health::{LineReading, PathState, WitnessView};
-use crosswire::pair::{Role, Trouble, Word};
+use crosswire::health::{LineReading, NeighbourView, PathState, WitnessView};
+use crosswire::pair::{Interface, Role, Trouble, Word};
 use crosswire::quorum::facts::Claim;
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::Evidence;
@@ -98,6 +98,28 @@ pub fn witness(s: &Evidence, peer: &str) -> String {
         }
         WitnessView::Unseen if !s.has_drift_passed => "witness: asked, no answer yet".to_owned(),
         WitnessView::Unseen => "no witness answers".to_owned(),
+    }
+}
+
+/// What the neighbours on a group's interfaces say, where there ever were any. Only one who was heard after
+/// the peer's last frame counts.
+pub fn neighbours(s: &Evidence) -> &'static str {
+    match s.neighbours {
+        NeighbourView::Unknown => "",
+        NeighbourView::Proven => "; a neighbour answers",
+        NeighbourView::Unproven if s.verdict == Verdict::Present => "",
+        NeighbourView::Unproven => "; no neighbour has answered yet",
+        NeighbourView::CutOff => "; no neighbour answers",
+    }
+}
+
+/// What a node knows of an interface.
+pub const fn interface_state(state: Interface) -> &'static str {
+    match state {
+        Interface::Unknown => "no neighbour heard",
+        Interface::Proven => "neighbours answer",
+        Interface::CutOff => "CUT OFF",
+        Interface::Dark => "no carrier",
     }
 }
 

@@ -36,10 +36,11 @@ impl Node {
         let is_served = matches!(self.claim(now, id), Claim::Serves | Claim::Releases);
         let is_answered = || !is_served && self.finding(now, id, group) == Finding::VipAnswers;
         let is_hindered = is_asking && (group.probe.is_guard_late() || is_answered());
+        let is_cut_off = self.is_cut_off(now, id);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if core::mem::replace(&mut group.is_hindered, is_hindered) != is_hindered {
-            self.is_urgent = true;
-        }
+        let before = core::mem::replace(&mut group.is_hindered, is_hindered);
+        let was_cut_off = core::mem::replace(&mut group.is_cut_off, is_cut_off);
+        self.is_urgent |= before != is_hindered || was_cut_off != is_cut_off;
     }
 
     /// Notes whether we would take what nobody holds. A node says so first, and takes it once the peer has

@@ -55,6 +55,10 @@ pub enum Waiting {
     Failback,
     /// The peer has seen more witnesses than we do for long enough.
     Outseen,
+    /// A neighbour is asked, or the questions to one are judged.
+    Neighbours,
+    /// A neighbour was heard again, and the peer knows by now if it was cut off since.
+    Back,
     /// A timer of some group.
     Group(Timer),
 }
@@ -90,6 +94,7 @@ impl Node {
                 earliest.note(at, Waiting::Path);
             }
         }
+        earliest.note(self.neighbours_due_at(now), Waiting::Neighbours);
         for (at, why) in self.own_deadlines() {
             earliest.note(at, why);
         }
@@ -131,7 +136,7 @@ impl Node {
     }
 
     /// The deadlines of a group that are reckoned anew.
-    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 12] {
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 13] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
@@ -148,6 +153,7 @@ impl Node {
             (self.reset_at(id), Waiting::PeerReset),
             (only_if(group.role == Role::Backup, || self.failback_at(id, group)), Waiting::Failback),
             (only_if(does_serve, || self.outseen_at(group)), Waiting::Outseen),
+            (only_if(group.role == Role::Backup, || self.neighbours_back_at(id)), Waiting::Back),
         ]
     }
 }

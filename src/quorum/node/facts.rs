@@ -19,14 +19,17 @@ impl Node {
     pub(super) fn situation(&self, now: Instant, id: GroupId, group: &Group) -> Situation {
         let policy = self.policy.groups.get(id.index());
         let peer = self.peer_facts(now, id, group);
-        let wire =
-            WireFacts { finding: self.finding(now, id, group), witness: self.witness_view(now, group.role) };
+        let wire = WireFacts {
+            finding: self.finding(now, id, group),
+            witness: self.witness_view(now, group.role),
+            neighbours: self.neighbour_view(id, group),
+        };
         let rule = GroupRule {
             safety: policy.map_or(SafetyRule::Lease, |policy| policy.safety),
             is_exclusive: policy.is_some_and(|policy| policy.is_exclusive),
             in_jeopardy: self.policy.in_jeopardy,
         };
-        Situation { peer, own: self.own_facts(id, group), wire, clock: self.clock(now, id, group), rule }
+        Situation { peer, own: self.own_facts(now, id, group), wire, clock: self.clock(now, id, group), rule }
     }
 
     fn peer_facts(&self, now: Instant, id: GroupId, group: &Group) -> PeerFacts {
@@ -53,7 +56,7 @@ impl Node {
         }
     }
 
-    fn own_facts(&self, id: GroupId, group: &Group) -> OwnFacts {
+    fn own_facts(&self, now: Instant, id: GroupId, group: &Group) -> OwnFacts {
         let is_claim_heard = |since: Instant| self.peer.acked_at() >= Some(since);
         OwnFacts {
             has_carrier: group.has_carrier,
@@ -62,6 +65,7 @@ impl Node {
             standby: self.restraint.standby,
             wish: self.wish(id, group),
             is_address_refused: group.is_refused(),
+            is_cut_off: self.is_cut_off(now, id),
             is_unfit: matches!(group.condition, Condition::Unfit(_)),
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
             is_given_away: group.is_given_away,
@@ -96,8 +100,10 @@ impl Node {
             lease_until: group.lease_until,
             renew_at: self.renews_at(now, group),
             deadline_at: self.forced_release_at(),
-            alone_at: self.usual_release_at() + self.policy.lease,
+            alone_at: self.alone_at(),
             outseen_at: self.outseen_at(group),
+            cut_off_at: self.hands_over_at(now, id),
+            back_at: self.neighbours_back_at(id),
             offer_unused_until: over(group.timers.get(Timer::NextOffer)),
             failback_at: self.failback_at(id, group),
         }

@@ -186,7 +186,8 @@ impl Node {
         let s = in_silence(self.situation(now, id, group));
         let verdict = verdict(&paths.collect::<Vec<_, MAX_PATHS>>(), false);
         let finding = if is_deaf { Finding::Impossible } else { Finding::Clear };
-        let wire = WireFacts { finding, witness: self.sight(now, before, true) };
+        let (witness, neighbours) = (self.sight(now, before, true), self.neighbours_now(id, true));
+        let wire = WireFacts { finding, witness, neighbours };
         Situation { peer: PeerFacts { verdict, ..s.peer }, wire, ..s }
     }
 
@@ -231,9 +232,14 @@ impl Node {
                 is_unfit: false,
                 is_stuck: false,
                 is_address_refused: false,
+                is_cut_off: false,
                 ..s.own
             },
-            wire: WireFacts { finding: Finding::Clear, witness: self.sight(now, before, false) },
+            wire: WireFacts {
+                finding: Finding::Clear,
+                witness: self.sight(now, before, false),
+                neighbours: self.neighbours_now(id, false),
+            },
             clock: Clock {
                 maintained_until: standing.maintenance.map_or(Instant::ORIGIN, |left| now + left),
                 peer_maintained_until: s.clock.maintained_until,

@@ -69,6 +69,7 @@ impl Node {
         let seen_there = Some(beat.standing.witnesses).filter(|_| !self.is_digest_different);
         if self.peer.hear(now, beat, number, before, &self.sent) {
             self.witnesses.exchange(now, self.sight_window(), seen_there);
+            self.note_peers_interfaces(now);
         }
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);

@@ -172,6 +172,11 @@ impl Node {
         }
     }
 
+    /// When a holder has served alone for a full lease since its ack deadline.
+    pub(super) fn alone_at(&self) -> Instant {
+        self.usual_release_at() + self.policy.lease
+    }
+
     /// Whether the lines of some cable dropped, here or there, and the peer has not heard us since shortly
     /// after that. Then it may take the shortcut of a power loss, so our own deadline shrinks too. Each node
     /// looks at its lines once an interval.

@@ -26,6 +26,7 @@ mod hear;
 mod instants;
 mod judge;
 mod keep;
+mod neighbours;
 mod operate;
 mod orders;
 mod outcome;
@@ -53,8 +54,8 @@ use crate::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS, Policy};
 use crate::frame::message::Incarnation;
 use crate::frame::refusal::REFUSALS;
 use crate::health::ack::SendTimes;
-use crate::health::{Arrivals, Detector, LineReading, PathState, Peer, Witnesses};
-use crate::pair::{Interface, Side, Trouble};
+use crate::health::{Arrivals, Detector, LineReading, Neighbours, PathState, Peer, Witnesses};
+use crate::pair::{Side, Trouble};
 use crate::reasons::Verdict;
 use crate::resource::{Order, Ticket, Token};
 use crate::time::{Instant, Span};
@@ -113,8 +114,10 @@ pub struct Node {
     /// When the peer's beats first came in.
     arrivals: Arrivals,
     witnesses: Witnesses,
-    /// What we tell the peer of our interfaces.
-    interfaces: Vec<Interface, MAX_INTERFACES>,
+    /// By interface, who was heard there.
+    neighbours: Vec<Neighbours, MAX_INTERFACES>,
+    /// Which interfaces were last recorded to be cut off, as bits.
+    said_cut_off: u32,
     started_at: Instant,
     /// Since when the peer has been present, no path in jeopardy and our carriers up.
     well_since: Option<Instant>,
@@ -199,7 +202,8 @@ impl Node {
             sent: SendTimes::default(),
             arrivals: Arrivals::default(),
             witnesses,
-            interfaces: Vec::new(),
+            neighbours: Vec::new(),
+            said_cut_off: 0,
             started_at: now,
             well_since: None,
             outseen_since: None,
@@ -265,6 +269,7 @@ impl Node {
             Event::WitnessAnswered(index, asked_at) => {
                 self.witness_answered(now, usize::from(index), asked_at)
             }
+            Event::NeighbourHeard(index, at) => self.neighbour_heard(now, usize::from(index), at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
             Event::Watchdog(seconds) => self.watchdog_s = seconds,
@@ -274,13 +279,15 @@ impl Node {
             Event::GuardLost => self.guard_lost(effects),
         }
         // What asks for something is no routine, and what is urgent leaves on a tick.
-        self.is_stirred |= !matches!(event, Event::Tick) && (effects.len() > before || self.is_urgent);
+        self.is_stirred |= !matches!(event, Event::Tick)
+            && (effects.len() > before || self.is_urgent || self.is_question_due(now));
         self.groups.iter().for_each(Group::assert_sound);
     }
 
     fn tick(&mut self, now: Instant, voice: &mut dyn Voice, effects: &mut Effects) {
         self.judge(now, effects);
         self.judge_guard(now, effects);
+        self.ask_neighbours(now, effects);
         self.keep_restraint(now, effects);
         self.release_what_is_due(now, effects);
         self.act(now, effects);
@@ -308,6 +315,7 @@ impl Node {
             group.probe.reset();
             group.vacant_since = None;
         }
+        self.neighbours.iter_mut().for_each(Neighbours::forget_questions);
         let interval = self.policy.interval();
         (self.stalled_at, self.judge_from) = (now, now + interval + interval);
         self.worst_stall = self.worst_stall.max((gap, now));

@@ -2,7 +2,7 @@
 
 use super::act::group_role;
 use super::{GuardState, Leaving, Node, emit};
-use crate::pair::{GroupId, Interface, Role};
+use crate::pair::{GroupId, Role};
 use crate::quorum::event::{Demand, Effect, Effects};
 use crate::quorum::facts::Standby;
 use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
@@ -69,6 +69,7 @@ impl Node {
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.timers.set(Timer::PeerOff, now + WISH_LASTS);
         }
+        self.forget_neighbours();
         Ok(())
     }
 
@@ -128,15 +129,6 @@ impl Node {
         if group.has_carrier != is_up {
             self.is_urgent = true;
             group.has_carrier = is_up;
-        }
-    }
-
-    /// Notes the carrier of an interface; the peer is told with the next beat. Whether the interface leads
-    /// anywhere is not asked yet.
-    pub(super) fn note_interface(&mut self, index: usize, is_up: bool) {
-        while self.interfaces.len() <= index && self.interfaces.push(Interface::Unknown).is_ok() {}
-        if let Some(interface) = self.interfaces.get_mut(index) {
-            *interface = if is_up { Interface::Unknown } else { Interface::Dark };
         }
     }
 

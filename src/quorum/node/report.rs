@@ -30,6 +30,7 @@ impl Node {
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
             groups: self.groups.iter().map(|group| self.group_status(now, group)).collect(),
             witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
+            neighbours: self.neighbour_statuses(now).collect(),
             peer: self.peer_status(now),
             worst_stall: self.worst_stall.0,
             stalled: now.since(self.worst_stall.1),

@@ -8,7 +8,7 @@
 use super::{Leaving, Node};
 use crate::frame::Beat;
 use crate::frame::message::{GroupReport, Standing};
-use crate::health::{Before, PathState};
+use crate::health::{Before, Neighbours, PathState};
 use crate::pair::{GroupId, PathId, Role, Trouble, Word};
 use crate::quorum::event::{Event, Said};
 use crate::quorum::group::Group;
@@ -29,7 +29,11 @@ impl Node {
                 Said::Beat(..) => true,
                 Said::Adopted { .. } | Said::Other { .. } | Said::Refused(_) => false,
             },
-            Event::Lines(..) | Event::Done(..) | Event::GuardAlive | Event::Tick => true,
+            Event::NeighbourHeard(..)
+            | Event::Lines(..)
+            | Event::Done(..)
+            | Event::GuardAlive
+            | Event::Tick => true,
             Event::PathOpened(_)
             | Event::PathLost(_)
             | Event::Carrier(..)
@@ -76,6 +80,7 @@ impl Node {
             && !self.has_said_jeopardy
             && self.outseen_since.is_none()
             && self.peer_misses_since.is_none()
+            && self.neighbours.iter().all(Neighbours::is_at_rest)
             && self.leaving == Leaving::No
             && self.is_guard_heard()
             && self.peer.does_know_us()

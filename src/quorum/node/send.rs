@@ -79,7 +79,7 @@ impl Node {
             interval: self.policy.interval(),
             paths: self.paths.iter().map(report).collect(),
             groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
-            interfaces: self.interfaces.clone(),
+            interfaces: self.interface_states(),
             standing: Standing {
                 witnesses: self.witnesses.seen_bits(now, self.sight_window()),
                 ..self.standing(now)

@@ -1,6 +1,7 @@
 //! Going on where another run of the agent ended.
 
 use super::Node;
+use crate::health::Neighbours;
 use crate::pair::Role;
 use crate::quorum::group::{Group, REPEAT_AFTER, RETRY_AFTER};
 use crate::quorum::succession::{Deposit, GroupDeposit, Holding, Promise, Stage, Succession};
@@ -23,6 +24,7 @@ impl Node {
             groups: self.groups.iter().map(Group::deposit).collect(),
             witnesses,
             witnesses_that_count,
+            neighbours: self.neighbours.iter().map(Neighbours::deposit).collect(),
             promise: Promise { hold: self.holds_by(), take: self.takes_by() },
         }
     }
@@ -44,6 +46,7 @@ impl Node {
             self.restraint = deposit.restraint;
             self.promise = Some(deposit.promise);
             self.witnesses.succeed(&deposit.witnesses, deposit.witnesses_that_count);
+            self.neighbours = deposit.neighbours.iter().map(|left| Neighbours::succeed(now, *left)).collect();
             for (path, left) in self.paths.iter_mut().zip(&deposit.paths) {
                 path.detector.succeed(now, left);
             }

@@ -20,7 +20,7 @@ const CABLE: PathId = PathId(1);
 const BOTH: [Side; 2] = [Side::A, Side::B];
 
 fn node(me: Side, run: u8, now: Instant) -> Station {
-    node_on(&[PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() }], me, run, now)
+    node_on(&[PathPolicy::new(PathKind::Lan, Speed::Normal.timing())], me, run, now)
 }
 
 fn node_on(paths: &[PathPolicy], me: Side, run: u8, now: Instant) -> Station {
@@ -264,8 +264,8 @@ fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
 /// A node on a cable slower than its LAN, and when the lines of the cable dropped.
 fn cut_off_behind_a_slow_cable() -> (Station, Instant) {
     let mut now = Instant::from_us(1_000_000);
-    let fast = PathPolicy { kind: PathKind::Lan, timing: Speed::Normal.timing() };
-    let slow = PathPolicy { kind: PathKind::Serial, timing: Speed::Gentle.timing() };
+    let fast = PathPolicy::new(PathKind::Lan, Speed::Normal.timing());
+    let slow = PathPolicy::new(PathKind::Serial, Speed::Gentle.timing());
     let mut node = node_on(&[fast, slow], Side::A, 1, now);
     node.step(now, Event::PathOpened(CABLE), &mut Effects::new());
     let lines = |is_on| Some(Lines { peer_runs: is_on, peer_holds: is_on });

@@ -209,6 +209,29 @@ fn paths_override_times_and_groups_come_in_the_order_of_their_names() {
 }
 
 #[test]
+fn neighbours_are_witnesses_behind_a_switch_and_where_carrier_counts() {
+    let counted = |text: &str| {
+        let settings = good_as(text, "gw1");
+        let paths: Vec<_> = settings.policy.paths.iter().map(|path| path.interface).collect();
+        let groups: Vec<_> = settings.policy.groups.iter().map(|group| group.interfaces).collect();
+        (settings.interfaces, paths, groups)
+    };
+    let eth0 = vec!["eth0".to_owned()];
+    assert_eq!(counted(GOOD), (eth0.clone(), vec![None, Some(0)], vec![1]));
+    let off = GOOD.replace("[group.gateway]", "[quorum]\nneighbours = false\n[group.gateway]");
+    assert_eq!(counted(&off), (eth0, vec![None, None], vec![0]));
+    let crossover = GOOD.replace("interface = \"eth0\"", "interface = \"eth0\"\nlink = 'crossover'").replace(
+        "addresses = [",
+        "addresses = [\"10.9.0.100/24@eth1\", { address = \"10.8.0.100/24@eth2\", carrier = 'ignore' }]\n#[",
+    );
+    let (interfaces, paths, groups) = counted(&crossover);
+    assert_eq!(interfaces, ["eth1", "eth2", "eth0"]);
+    assert_eq!((paths, groups), (vec![None, None], vec![1]));
+    let digests = [GOOD, &off].map(|text| good_as(text, "gw1").policy.digest);
+    assert_ne!(digests[0], digests[1], "both nodes have to agree");
+}
+
+#[test]
 fn each_box_may_call_its_interfaces_as_it_likes() {
     let text = GOOD
         .replace(

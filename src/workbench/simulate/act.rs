@@ -103,6 +103,8 @@ impl World {
             Fault::CarrierUp(side, group) => self.set_own_link(side, group, true),
             Fault::StrangerComes(group) => self.strangers[group.index()] = Some(self.now()),
             Fault::StrangerGoes(group) => self.strangers[group.index()] = None,
+            Fault::NeighboursGo(half) => self.neighbours[half.index()] = false,
+            Fault::NeighboursCome(half) => self.neighbours[half.index()] = true,
             Fault::WitnessDown(_)
             | Fault::WitnessUp(_)
             | Fault::WitnessCut(..)
@@ -141,6 +143,7 @@ impl World {
             }
             Fault::Isolate(path, side) => {
                 self.both(path, |direction| direction.is_cut = true);
+                self.links[path.index()].is_isolated[side.index()] = true;
                 self.hide_witnesses(side);
             }
             Fault::Lines(path, side, fault) => {
@@ -342,6 +345,7 @@ impl World {
             }
         }
         self.mend_witnesses();
+        self.neighbours = self.setup.neighbours.unwrap_or_default();
         self.strangers.fill(None);
         for side in SIDES {
             for group in self.setup.policy.group_ids() {

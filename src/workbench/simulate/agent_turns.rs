@@ -3,6 +3,7 @@
 
 use crosswire::custody::Word;
 use crosswire::pair::{PathId, Side};
+use crosswire::quorum::event::Demand;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;
 use crosswire::quorum::{Effect, Effects, Event};
@@ -14,8 +15,8 @@ use super::checkers::LineEvidence;
 use super::gateway::{Brain, Packet, SOCKET_DATAGRAMS};
 use super::guard::Told;
 use super::story::Line;
-use super::wire::Frame;
-use super::world::{What, World, mac};
+use super::wire::{Frame, mac};
+use super::world::{What, World};
 
 /// Frames that a recorder keeps, by path and receiver.
 const RECORDED_FRAMES: usize = 48;
@@ -58,6 +59,7 @@ impl World {
                     if !std::mem::take(&mut gateway.is_judged) {
                         self.check_routine(side);
                     }
+                    self.overhear(side);
                 }
                 Step::Wait => return self.wait(side),
             }
@@ -189,6 +191,9 @@ impl World {
                 while let Some(packet) = self.boxes[index].inbox.packets.pop_front() {
                     self.hear_packet(side, packet);
                 }
+                while let Some(asked_at) = self.boxes[index].inbox.neighbours.pop_front() {
+                    self.hear_neighbour(side, asked_at);
+                }
             }
             Source::Witnesses => {
                 while let Some((witness, asked_at)) = self.boxes[index].inbox.sightings.pop_front() {
@@ -198,6 +203,10 @@ impl World {
             }
             Source::Operators => {
                 while let Some(request) = self.boxes[index].inbox.requests.pop_front() {
+                    if matches!(request, Demand::TakeoverPeerIsOff(_)) {
+                        // The operator's word: what neighbours have said before counts no more.
+                        self.watch.knows_neighbours[side.index()] = false;
+                    }
                     self.step(side, Event::Operator(request));
                 }
             }
@@ -244,6 +253,9 @@ impl World {
             let has_own = self.boxes[side.index()].own_links[group.index()];
             self.watch.carriers[side.index()][group.index()] = has_carrier && has_own;
             self.step(side, Event::Carrier(group, has_carrier && has_own));
+        }
+        if self.setup.neighbours.is_some() {
+            self.step(side, Event::Interface(0, has_carrier));
         }
         for path in self.setup.policy.path_ids() {
             let event = if is_up(self, path) { Event::PathOpened(path) } else { Event::PathLost(path) };
@@ -322,6 +334,7 @@ impl World {
                 Effect::Record(record) => self.note_record(side, record),
                 Effect::AskWitnesses => self.ask_witnesses(side),
                 Effect::AskForPeer => self.ask_for_peer(side),
+                Effect::AskNeighbours(_) => self.ask_neighbours(side),
                 Effect::ShowHolding(holds) => self.boxes[side.index()].is_showing_holding = *holds,
                 Effect::Deposit => self.deposit(side),
                 Effect::Reply(_) | Effect::Aside(..) => {}

@@ -154,6 +154,7 @@ fn turn(nodes: &mut [Station; 2], from: usize, now: Instant, effects: &mut Effec
                 | Effect::Record(_)
                 | Effect::Deposit
                 | Effect::Reply(_)
+                | Effect::AskNeighbours(_)
                 | Effect::AskWitnesses
                 | Effect::AskForPeer
                 | Effect::ShowHolding(_)

@@ -81,6 +81,34 @@ const WITNESSED: [Fault; 24] = [
     Fault::Takeover(Side::B, GROUP),
 ];
 
+/// What can happen to a pair among neighbours, who may live on either half of the LAN.
+const AMONG_NEIGHBOURS: [Fault; 24] = [
+    Fault::Cut(SERIAL, Way::Both),
+    Fault::Cut(SERIAL, Way::From(Side::A)),
+    Fault::Cut(SERIAL, Way::From(Side::B)),
+    Fault::Mend(SERIAL),
+    Fault::Cut(LAN, Way::Both),
+    Fault::Isolate(LAN, Side::A),
+    Fault::Isolate(LAN, Side::B),
+    Fault::LinkDown(LAN, Side::A),
+    Fault::LinkUp(LAN, Side::A),
+    Fault::Mend(LAN),
+    Fault::NeighboursGo(Side::A),
+    Fault::NeighboursGo(Side::B),
+    Fault::NeighboursCome(Side::B),
+    Fault::PowerCut(Side::A),
+    Fault::PowerOn(Side::A),
+    Fault::Kill(Side::A),
+    Fault::Start(Side::A),
+    Fault::KillAgent(Side::A),
+    Fault::KillAgent(Side::B),
+    Fault::HangGuard(Side::B),
+    Fault::Continue(Side::B),
+    Fault::Stall(Side::A, Span::from_ms(450)),
+    Fault::Handover(Side::A, GROUP),
+    Fault::PeerIsOff(Side::B, GROUP),
+];
+
 /// A pair, and what befalls it.
 #[derive(Clone, Copy, Debug)]
 pub struct Universe {
@@ -88,25 +116,38 @@ pub struct Universe {
     pub name: &'static str,
     /// Everything that can happen.
     pub events: &'static [Fault],
-    has_witness: bool,
+    third: Third,
+}
+
+/// Who else can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Third {
+    Nobody,
+    Witness,
+    Neighbours,
 }
 
 /// All that are searched.
-pub const UNIVERSES: [Universe; 2] = [
-    Universe { name: "the reference pair", events: &PLAIN, has_witness: false },
-    Universe { name: "the same with a witness", events: &WITNESSED, has_witness: true },
+pub const UNIVERSES: [Universe; 3] = [
+    Universe { name: "the reference pair", events: &PLAIN, third: Third::Nobody },
+    Universe { name: "the same with a witness", events: &WITNESSED, third: Third::Witness },
+    Universe { name: "the same among neighbours", events: &AMONG_NEIGHBOURS, third: Third::Neighbours },
 ];
 
 impl Universe {
     fn setup(&self) -> Setup {
         let mut setup = Setup::reference();
         setup.policy.cold_start = Span::from_s(2);
-        if self.has_witness {
-            setup.policy.witnesses = 1;
-            setup.policy.in_jeopardy = InJeopardy::Witness;
-            setup.witnesses = vec![Place::Lan];
+        match self.third {
+            Third::Nobody => setup,
+            Third::Witness => {
+                setup.policy.witnesses = 1;
+                setup.policy.in_jeopardy = InJeopardy::Witness;
+                setup.witnesses = vec![Place::Lan];
+                setup
+            }
+            Third::Neighbours => setup.among([true, true]),
         }
-        setup
     }
 }
 

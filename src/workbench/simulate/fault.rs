@@ -134,6 +134,10 @@ pub enum Fault {
     StrangerComes(GroupId),
     /// It is gone.
     StrangerGoes(GroupId),
+    /// The third parties on this side's half of the groups' LAN are switched off.
+    NeighboursGo(Side),
+    /// They are there again.
+    NeighboursCome(Side),
     /// A witness answers nobody.
     WitnessDown(WitnessId),
     /// It answers again.

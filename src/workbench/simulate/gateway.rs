@@ -89,6 +89,8 @@ pub struct Inbox {
     pub packets: VecDeque<Packet>,
     /// From witnesses: which one, and when it was asked by the box's own clock.
     pub sightings: VecDeque<(WitnessId, Instant)>,
+    /// From neighbours: when each was asked, by the box's own clock.
+    pub neighbours: VecDeque<Instant>,
     /// From operators.
     pub requests: VecDeque<Demand>,
 }
@@ -105,7 +107,7 @@ impl Inbox {
             (0..).zip(&self.frames).map(|(number, frames)| (Source::Path(PathId(number)), frames.is_empty()));
         let others = [
             (Source::Guard, self.told.is_empty()),
-            (Source::Wire, self.packets.is_empty()),
+            (Source::Wire, self.packets.is_empty() && self.neighbours.is_empty()),
             (Source::Witnesses, self.sightings.is_empty()),
             (Source::Operators, self.requests.is_empty()),
         ];
@@ -220,6 +222,8 @@ pub struct Gateway {
     pub is_showing_holding: bool,
     /// Its fence, if it has one, works.
     pub is_fence_good: bool,
+    /// When its agent last looked whether a neighbour was heard, by its own clock.
+    pub overheard_at: Instant,
     /// With what the next run starts: key, pair, configuration.
     pub key: u8,
     /// See `key`.
@@ -283,6 +287,7 @@ impl Gateway {
             own_links: vec![true; setup.policy.groups.len()],
             is_showing_holding: false,
             is_fence_good: true,
+            overheard_at: Instant::ORIGIN,
             key: 7,
             pair: 0,
             digest: setup.usual_digest(side),

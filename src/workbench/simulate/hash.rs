@@ -38,6 +38,7 @@ impl Hash {
             Effect::Exit => self.word(5),
             Effect::AskWitnesses => self.word(6),
             Effect::AskForPeer => {}
+            Effect::AskNeighbours(interfaces) => self.word(20 + u64::from(*interfaces)),
             Effect::Aside(path, _) => self.word(9 + u64::from(path.0)),
             // What is deposited follows from everything else.
             Effect::Deposit => {}

@@ -29,6 +29,7 @@ mod guard_turns;
 pub mod hash;
 mod lines;
 pub mod many;
+mod neighbours;
 mod observe;
 pub mod rival;
 pub mod schedule;

@@ -56,7 +56,8 @@ impl World {
     pub fn note_service(&mut self) {
         let Some(home) = self.home() else { return };
         let link = &self.links[home.index()];
-        let is_reachable = |side: &Side| self.holds(*side, GroupId(0)) && link.has_carrier(*side);
+        let is_linked = |side: &Side| link.has_carrier(*side) && !link.is_isolated[side.index()];
+        let is_reachable = |side: &Side| self.holds(*side, GroupId(0)) && is_linked(side);
         let seen = match SIDES.iter().filter(|side| is_reachable(side)).count() {
             _ if link.is_switch_off => Seen::NoLan,
             0 => Seen::Nobody,

@@ -161,7 +161,10 @@ pub fn bound(setup: &Setup) -> Span {
         + stop.fraction(4, 1)
         + fence
         + watchdog;
-    waits + dead_after.fraction(8, 1) + Span::from_s(1)
+    // A quiet LAN is asked again after this long, and a cut that is over has to last.
+    let asked =
+        if setup.neighbours.is_some() { dead_after.fraction(4, 1) + Span::from_s(7) } else { Span::ZERO };
+    waits + asked + dead_after.fraction(8, 1) + Span::from_s(1)
 }
 
 /// Waits until each group has one active and has had it for a while.
@@ -375,6 +378,11 @@ fn random_neighbour_fault(setup: &Setup, chance: &mut Chance) -> Fault {
                 _ => Fault::WitnessDelay(witness, Span::from_ms(chance.below(400))),
             }
         }
+        8..=9 if setup.neighbours.is_some() && chance.below(2) == 0 => chance.pick(&[
+            Fault::NeighboursGo(side),
+            Fault::NeighboursCome(side),
+            Fault::NeighboursCome(side),
+        ]),
         6 if chance.below(3) > 0 => {
             let groups: Vec<GroupId> = setup.policy.group_ids().collect();
             let group = chance.pick(&groups);

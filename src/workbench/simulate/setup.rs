@@ -55,6 +55,9 @@ pub struct Setup {
     pub own_links: Vec<bool>,
     /// Where each witness is.
     pub witnesses: Vec<Place>,
+    /// By side: whether third parties are on its half of the groups' LAN while nothing is wrong; `None` where
+    /// neighbours are no witnesses.
+    pub neighbours: Option<[bool; 2]>,
     /// How long a fence takes; `None` without one.
     pub fence: Option<Span>,
     /// The timeout of each box's watchdog; `None` without one.
@@ -97,6 +100,7 @@ impl Setup {
             before: vec![0; policy.groups.len()],
             own_links: vec![false; policy.groups.len()],
             witnesses: vec![Place::Lan; usize::from(policy.witnesses)],
+            neighbours: None,
             fence: None,
             watchdog: None,
             rates: [TRUE_RATE; 2],
@@ -146,8 +150,39 @@ impl Setup {
             setup.is_filtered = chance.pick(&[[true, false], [false, true], [true, true]]);
         }
         let timeout = Span::from_s(chance.pick(&[1, 1, 2, 4]));
+        setup.draw_neighbours(chance);
         setup.watchdog = (chance.below(4) == 0 && setup.is_fast_enough(timeout)).then_some(timeout);
         setup
+    }
+
+    /// In two thirds of all pairs the neighbours are witnesses, mostly on both halves of the LAN.
+    fn draw_neighbours(&mut self, chance: &mut Chance) {
+        let halves =
+            [None, None, Some([true, true]), Some([true, true]), Some([true, false]), Some([false, true])];
+        self.neighbours = chance.pick(&halves);
+        if self.neighbours.is_some() && chance.below(3) == 0 {
+            self.policy.in_jeopardy = InJeopardy::Neighbours;
+            self.other.iter_mut().for_each(|other| other.policy.in_jeopardy = InJeopardy::Neighbours);
+        }
+        self.place_neighbours();
+    }
+
+    /// The same pair, on a LAN with such neighbours.
+    pub fn among(mut self, neighbours: [bool; 2]) -> Self {
+        self.neighbours = Some(neighbours);
+        self.place_neighbours();
+        self
+    }
+
+    /// If neighbours are witnesses, they are so on the LAN of all groups.
+    pub(super) fn place_neighbours(&mut self) {
+        let counts = self.neighbours.is_some();
+        let policies = [Some(&mut self.policy), self.other.as_mut().map(|other| &mut other.policy)];
+        for policy in policies.into_iter().flatten() {
+            let home = policy.paths.iter_mut().find(|path| path.kind == PathKind::Lan);
+            home.into_iter().for_each(|path| path.interface = counts.then_some(0));
+            policy.groups.iter_mut().for_each(|group| group.interfaces = u32::from(counts));
+        }
     }
 
     /// In a fifth of all pairs the cables have slower times than the LAN, as far as the loader takes that.
@@ -316,7 +351,7 @@ fn bauds(policy: &Policy, baud: u32) -> Vec<u32> {
 
 fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupPolicy]) -> Policy {
     Policy {
-        paths: kinds.iter().map(|kind| PathPolicy { kind: *kind, timing }).collect(),
+        paths: kinds.iter().map(|kind| PathPolicy::new(*kind, timing)).collect(),
         groups: groups.iter().copied().collect(),
         lease: Span::from_s(lease_s),
         cold_start: Span::from_s(60),

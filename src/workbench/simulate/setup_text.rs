@@ -67,6 +67,9 @@ impl Setup {
             let places: Vec<&str> = self.witnesses.iter().map(|place| word_of(&PLACES, *place)).collect();
             text += &format!(" witnesses={}", places.join(","));
         }
+        if let Some([a, b]) = self.neighbours {
+            text += &format!(" neighbours={a},{b}");
+        }
         if self.held_up > Span::ZERO {
             text += &format!(" held_up={}", Time(self.held_up));
         }
@@ -103,6 +106,7 @@ impl Setup {
         if let Some(other) = &mut setup.other {
             super::setup::place_groups(&mut other.policy);
         }
+        setup.place_neighbours();
         Ok(setup)
     }
 
@@ -127,6 +131,10 @@ impl Setup {
             }
             "wakes_late" => self.wakes_late = parse_time(value)?,
             "held_up" => self.held_up = parse_time(value)?,
+            "neighbours" => {
+                let (a, b) = value.split_once(',').ok_or_else(wrong)?;
+                self.neighbours = Some([a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?]);
+            }
             "filtered" => {
                 let (a, b) = value.split_once(',').ok_or_else(wrong)?;
                 self.is_filtered = [a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?];
@@ -166,7 +174,7 @@ impl Setup {
         let timing = parse_times(words.next()?)?;
         self.bauds.push(words.next()?.parse().ok()?);
         self.wirings.push(words.next().map_or(Some(Wiring::None), |word| meaning_of(&WIRINGS, word))?);
-        self.policy.paths.push(PathPolicy { kind, timing }).ok()?;
+        self.policy.paths.push(PathPolicy::new(kind, timing)).ok()?;
         words.next().is_none().then_some(())
     }
 
@@ -237,8 +245,12 @@ const PLACES: [(Place, &str); 2] = [(Place::Lan, "lan"), (Place::Own, "own")];
 const PREFERENCES: [(Option<Side>, &str); 3] = [(Some(Side::A), "A"), (Some(Side::B), "B"), (None, "-")];
 const SAFETY: [(SafetyRule, &str); 3] =
     [(SafetyRule::Probe, "probe"), (SafetyRule::Lease, "lease"), (SafetyRule::Fence, "fence")];
-const IN_JEOPARDY: [(InJeopardy, &str); 3] =
-    [(InJeopardy::Hold, "hold"), (InJeopardy::Witness, "witness"), (InJeopardy::Takeover, "takeover")];
+const IN_JEOPARDY: [(InJeopardy, &str); 4] = [
+    (InJeopardy::Hold, "hold"),
+    (InJeopardy::Witness, "witness"),
+    (InJeopardy::Neighbours, "neighbours"),
+    (InJeopardy::Takeover, "takeover"),
+];
 
 fn word_of<T: Copy + PartialEq>(table: &[(T, &'static str)], meaning: T) -> &'static str {
     table.iter().find(|(known, _)| *known == meaning).map_or("?", |(_, word)| word)

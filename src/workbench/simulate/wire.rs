@@ -18,18 +18,21 @@ const GOOD_BIT_ERRORS: u64 = 20;
 pub struct Mark {
     is_bad: bool,
     bad_until: Instant,
+    good_until: Instant,
 }
 
 impl Mark {
     /// Bad until now.
     pub fn new(now: Instant) -> Self {
-        Self { is_bad: true, bad_until: now }
+        Self { is_bad: true, bad_until: now, good_until: now }
     }
 
     /// Notes how it is now.
     pub fn set(&mut self, now: Instant, is_good: bool) {
         if self.is_bad {
             self.bad_until = now;
+        } else {
+            self.good_until = now;
         }
         self.is_bad = !is_good;
     }
@@ -42,6 +45,11 @@ impl Mark {
     /// Good for all of the last `span`.
     pub fn is_good_for(&self, now: Instant, span: Span) -> bool {
         !self.is_bad && now.since(self.bad_until) >= span
+    }
+
+    /// For how long it has been bad without a break.
+    pub fn bad_for(&self, now: Instant) -> Span {
+        if self.is_bad { now.since(self.good_until) } else { Span::ZERO }
     }
 
     /// The last instant at which it was bad, as far as noted.
@@ -118,6 +126,8 @@ pub struct Link {
     pub is_looped: [bool; 2],
     /// The switch has no power.
     pub is_switch_off: bool,
+    /// By side: its switch port carries nothing, its link light is on (LAN).
+    pub is_isolated: [bool; 2],
     /// By side: a filter swallows ARP and neighbour discovery, and nothing else (LAN).
     pub is_filtered: [bool; 2],
     /// By side: since when no filter has been there.
@@ -144,6 +154,7 @@ impl Link {
             is_up: [true; 2],
             is_looped: [false; 2],
             is_switch_off: false,
+            is_isolated: [false; 2],
             is_filtered: [false; 2],
             is_unfiltered: [Mark::new(now), Mark::new(now)],
             line_ends: [LineEnd::GOOD; 2],
@@ -159,7 +170,7 @@ impl Link {
         }
         self.is_looped = [false; 2];
         self.line_ends = [LineEnd::GOOD; 2];
-        self.is_filtered = [false; 2];
+        (self.is_filtered, self.is_isolated) = ([false; 2], [false; 2]);
         self.is_switch_off = false;
     }
 
@@ -171,6 +182,7 @@ impl Link {
     /// Whether anything can get from a side to its peer.
     pub fn carries(&self, from: Side) -> bool {
         let is_plugged = self.is_up == [true; 2] && !self.is_switch_off && self.is_looped == [false; 2];
+        let is_plugged = is_plugged && self.is_isolated == [false; 2];
         is_plugged && !self.directions[from.index()].is_cut
     }
 
@@ -186,6 +198,14 @@ impl Link {
             direction.sure.set(now, carries && is_perfect);
             self.is_unfiltered[side.index()].set(now, !self.is_filtered[side.index()]);
         }
+    }
+
+    /// Whether this side reaches third parties on its own half of the LAN, or on the other one's.
+    pub fn reaches_half(&self, side: Side, half: Side) -> bool {
+        let is_near =
+            self.has_carrier(side) && !self.is_isolated[side.index()] && !self.is_filtered[side.index()];
+        let is_joined = self.directions.iter().all(|direction| !direction.is_cut);
+        is_near && (side == half || is_joined)
     }
 
     /// Whether a request of this side reaches a third party on the switch and the answer comes back, by
@@ -262,4 +282,12 @@ pub fn damage(bytes: &mut [u8], bit_errors: u64, chance: &mut Chance) -> bool {
         }
     }
     true
+}
+
+/// The address of a side's network card.
+pub const fn mac(side: Side) -> [u8; 6] {
+    match side {
+        Side::A => [2, 0, 0, 0, 0, 0xa],
+        Side::B => [2, 0, 0, 0, 0, 0xb],
+    }
 }

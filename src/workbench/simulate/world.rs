@@ -53,6 +53,8 @@ pub enum What {
     Packet(Packet),
     /// A witness answers what it was asked at this instant of the box's own clock.
     Sighting(WitnessId, Instant),
+    /// A neighbour answers what it was asked at this instant of the box's own clock.
+    Neighbour(Instant),
     /// The fence that was begun for this order ends.
     FenceEnds,
     /// The lifetime of a group's addresses may have ended.
@@ -123,6 +125,10 @@ pub struct World {
     pub(super) boxes: [Gateway; 2],
     pub(super) links: Vec<Link>,
     pub(super) witnesses: Vec<Witness>,
+    /// By side: third parties are on its half of the groups' LAN.
+    pub(super) neighbours: [bool; 2],
+    /// How often a box has asked its neighbours.
+    pub asked_neighbours: u64,
     /// By group: since when a stranger has had its addresses.
     pub(super) strangers: Vec<Option<Instant>>,
     pub(super) chance: Chance,
@@ -152,6 +158,8 @@ impl World {
         let mut world = Self {
             boxes: [Gateway::new(&setup, Side::A, now), Gateway::new(&setup, Side::B, now)],
             links: vec![Link::new(now); setup.policy.paths.len()],
+            neighbours: setup.neighbours.unwrap_or_default(),
+            asked_neighbours: 0,
             witnesses: setup.witnesses.iter().map(|place| Witness::new(*place)).collect(),
             strangers: vec![None; setup.policy.groups.len()],
             recorded: vec![Default::default(); setup.policy.paths.len()],
@@ -265,6 +273,7 @@ impl World {
             }
             What::Packet(packet) => self.catch(side, packet),
             What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
+            What::Neighbour(asked_at) => self.meet_neighbour(side, asked_at),
             What::FenceEnds => self.fence_ends(side),
             What::Expire(group) => self.expire(side, group),
             What::ScriptEnds(script, end) => self.script_ends(side, script, end),
@@ -297,7 +306,7 @@ impl World {
                     gateway.inbox.keep(frame, false);
                 }
             }
-            What::Packet(_) | What::Sighting(..) => {}
+            What::Packet(_) | What::Sighting(..) | What::Neighbour(_) => {}
             What::Expire(_) => self.schedule(Span::from_ms(100), side, run, what),
             What::Wake
             | What::Roused
@@ -432,13 +441,9 @@ impl World {
         for gateway in &mut self.boxes {
             gateway.note(self.now);
         }
-    }
-}
-
-/// The address of a side's network card.
-pub const fn mac(side: Side) -> [u8; 6] {
-    match side {
-        Side::A => [2, 0, 0, 0, 0, 0xa],
-        Side::B => [2, 0, 0, 0, 0, 0xb],
+        for side in SIDES {
+            let is_alone = !self.has_neighbour(side);
+            self.watch.neighbourless[side.index()].set(self.now, is_alone);
+        }
     }
 }

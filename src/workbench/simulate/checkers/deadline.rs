@@ -72,7 +72,7 @@ impl World {
     }
 
     /// The shortest dead_after: no wait is shorter than by the faster of the pair's files.
-    fn fastest_dead_after(&self) -> Span {
+    pub(super) fn fastest_dead_after(&self) -> Span {
         let all = self.setup.policies().flat_map(|policy| &policy.paths).map(|path| path.timing.dead_after);
         all.min().unwrap_or_default()
     }
@@ -155,6 +155,12 @@ impl World {
                     ),
                 );
             }
+            if is_serving && self.must_know_that_it_is_cut_off(side, local) {
+                self.complain(
+                    "ack-deadline",
+                    format!("{side:?} serves {group:?} on, unheard and without a neighbour"),
+                );
+            }
             if is_serving && is_blind {
                 self.complain(
                     "ack-deadline",
@@ -191,7 +197,7 @@ impl World {
     }
 
     /// No witness that counts has been seen since before a full lease without an acknowledgement was over.
-    fn is_without_witness(&self, side: Side, acked: Instant, local: Instant) -> bool {
+    pub(super) fn is_without_witness(&self, side: Side, acked: Instant, local: Instant) -> bool {
         let (shortest, longest) = self.dead_afters();
         let Some(newest) =
             self.newest_sight(side).filter(|_| !self.watch.hearing[side.index()].has_peer_left)
@@ -211,4 +217,4 @@ impl World {
 }
 
 /// Allowance for rounding of the clocks.
-const TOLERANCE: Span = Span::from_ms(1);
+pub(super) const TOLERANCE: Span = Span::from_ms(1);

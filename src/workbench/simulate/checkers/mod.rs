@@ -3,6 +3,7 @@
 mod deadline;
 mod hearing;
 mod lease;
+mod neighbours;
 mod one_holder;
 mod records;
 mod routine;
@@ -10,6 +11,7 @@ mod scripts;
 mod silence;
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS};
+use crosswire::health::neighbours::NeighboursDeposit;
 use crosswire::pair::{PathId, Role, Side};
 use crosswire::quorum::succession::Deposit;
 use crosswire::reasons::TakeReason;
@@ -21,7 +23,7 @@ pub use one_holder::{Overlap, Reigns};
 pub use silence::LineEvidence;
 
 use super::setup::Setup;
-use super::wire::Stamp;
+use super::wire::{Mark, Stamp};
 
 /// A broken invariant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +41,8 @@ pub struct Violation {
 pub struct Watch {
     /// Nothing is judged: for other rules, which are known to break the invariants.
     pub is_off: bool,
+    /// What asks for a copy of a node is left out: most of the time would go there.
+    pub is_for_figures: bool,
     /// The first violation.
     pub violation: Option<Violation>,
     /// By side: what really arrived from its peer.
@@ -80,6 +84,10 @@ pub struct Watch {
     pub open_paths: [[bool; MAX_PATHS]; 2],
     /// By side: its agents have found out that probes hear nobody, and nothing has changed since.
     pub is_known_deaf: [bool; 2],
+    /// By side: no third party could hear or answer it.
+    pub neighbourless: [Mark; 2],
+    /// By side: its agents have heard a neighbour.
+    pub knows_neighbours: [bool; 2],
     /// The genuine frame that is being read.
     pub reading: Option<(PathId, Stamp)>,
 }
@@ -89,6 +97,7 @@ impl Watch {
     pub fn new(setup: &Setup) -> Self {
         Self {
             is_off: false,
+            is_for_figures: false,
             violation: None,
             hearing: [Hearing::default(), Hearing::default()],
             held: [[Held::default(); MAX_GROUPS]; 2],
@@ -109,6 +118,8 @@ impl Watch {
             troubled_since: [None; 2],
             open_paths: [[false; MAX_PATHS]; 2],
             is_known_deaf: [false; 2],
+            neighbourless: [Mark::new(Instant::ORIGIN); 2],
+            knows_neighbours: [false; 2],
             reading: None,
         }
     }
@@ -133,6 +144,7 @@ impl Watch {
         (self.is_leaving[index], self.troubled_since[index], self.is_known_deaf[index]) =
             (false, None, false);
         self.open_paths[index] = [false; MAX_PATHS];
+        self.knows_neighbours[index] = false;
     }
 
     /// An agent replaces another: it holds what that one held, has heard nobody, and knows of each path when
@@ -152,6 +164,8 @@ impl Watch {
         }
         hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
+        let knows = |left: &NeighboursDeposit| left.heard_at.is_some() || left.is_cut_off;
+        self.knows_neighbours[index] = deposit.neighbours.iter().any(knows);
         // The guard that started it acts.
         self.troubled_since[index] = None;
     }

@@ -20,7 +20,9 @@ impl World {
             }
             Record::Releasing { reason: ReleaseReason::WitnessUnseen, .. }
             | Record::Releasing { reason: ReleaseReason::UnheardByPeer, .. }
+            | Record::Releasing { reason: ReleaseReason::CutOff, .. }
             | Record::Releasing { reason: ReleaseReason::NoCarrier, .. } => self.check_promise(side),
+            Record::CutOff { is_cut_off: true, .. } => self.check_cut_off(side),
             Record::Role { group, from, to } => {
                 self.watch.note_role(side, group.index(), to, self.now);
                 self.judge_role(side, group, from, to);
@@ -53,6 +55,7 @@ impl World {
             | Record::Scripts { .. }
             | Record::PeerTrouble(_)
             | Record::PeerUnable { .. }
+            | Record::CutOff { is_cut_off: false, .. }
             | Record::Reloaded
             | Record::Succeeded => {}
             Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),
@@ -66,6 +69,7 @@ impl World {
     fn judge_taking(&mut self, side: Side, group: GroupId, term: u32, reason: TakeReason) {
         self.check_silence(side, reason);
         self.check_sight(side, reason);
+        self.check_neighbours(side, reason);
         self.check_waits(side, group, reason);
         self.check_strangers(side, group, reason);
         self.check_deafness(side, group, reason);

@@ -1,0 +1,368 @@
+//! The neighbours on one interface: third parties whose packets show that the interface leads somewhere.
+//!
+//! A cable to the switch, a link light and a network card say nothing of the port behind them. Whoever else
+//! lives on the LAN does: a node that hears nobody there, and gets no answer where it did before, is the one
+//! that is cut off. Which packets count, and who is asked, is the agent's business; here it counts when a
+//! neighbour was heard, and which questions nobody has answered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pair::Interface;
+use crate::time::{Instant, Span};
+
+/// What the neighbours on the interfaces of a group say of us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum NeighbourView {
+    /// Nobody was ever heard there: nothing can be said.
+    Unknown,
+    /// Somebody was heard since the instant that matters.
+    Proven,
+    /// Somebody was heard before, and not since.
+    Unproven,
+    /// Nobody answers any more.
+    CutOff,
+}
+
+/// How fast questions follow each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// Between two rounds of a series.
+    pub every: Span,
+    /// How long nobody may answer until the interface counts as cut off.
+    pub patience: Span,
+    /// How long nothing may be heard until somebody is asked.
+    pub quiet: Span,
+}
+
+/// This many rounds stay unanswered before an interface is cut off.
+pub const ROUNDS: u8 = 5;
+/// This many, for as long as [`HANDS_OVER_AFTER`], before a group is handed over for that.
+pub const ROUNDS_TO_HAND_OVER: u8 = 10;
+/// How long nobody answers before a group is handed over.
+pub const HANDS_OVER_AFTER: Span = Span::from_s(1);
+/// The longest time between two rounds of a series: a handover takes ten of them in a second.
+pub const SLOWEST_ROUND: Span = Span::from_ms(100);
+/// How often a cut-off interface is tried.
+const TRIES_EVERY: Span = Span::from_s(1);
+
+/// Questions that nobody has answered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Series {
+    began_at: Instant,
+    asked: u8,
+}
+
+/// The neighbours on one interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Neighbours {
+    /// The interface has no carrier.
+    is_dark: bool,
+    /// A neighbour was heard at this instant, or later.
+    heard_at: Option<Instant>,
+    asked_at: Option<Instant>,
+    series: Option<Series>,
+    cut_off_at: Option<Instant>,
+    /// When a neighbour was heard again after the interface had been cut off.
+    back_at: Option<Instant>,
+    /// Since when the peer says that its interface is cut off.
+    peer_cut_off_at: Option<Instant>,
+}
+
+/// What a successor has to know of one interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NeighboursDeposit {
+    /// When a neighbour was heard last.
+    pub heard_at: Option<Instant>,
+    /// It is cut off.
+    pub is_cut_off: bool,
+}
+
+impl Neighbours {
+    /// Notes whether the interface has carrier. Questions that left without are none.
+    pub fn note_carrier(&mut self, is_up: bool) {
+        if self.is_dark == is_up {
+            self.forget_questions();
+            self.is_dark = !is_up;
+        }
+    }
+
+    /// A neighbour was heard at `at` or later. Returns whether that is news: it was cut off, or asked.
+    pub fn heard(&mut self, now: Instant, at: Instant) -> bool {
+        let is_first = self.heard_at.is_none();
+        self.heard_at = self.heard_at.max(Some(at));
+        let is_answer = self.series.is_none_or(|series| at >= series.began_at);
+        let was_asked = self.series.is_some();
+        if !is_answer {
+            return is_first;
+        }
+        if self.cut_off_at.take().is_some() {
+            self.back_at = Some(now);
+        }
+        self.series = None;
+        is_first || was_asked || self.peer_cut_off_at.is_some()
+    }
+
+    /// The peer itself was heard on the interface at `at`: it leads to the peer, if to nobody else.
+    pub fn peer_heard(&mut self, at: Instant) {
+        if self.series.is_some_and(|series| at > series.began_at)
+            || self.cut_off_at.is_some_and(|cut| at > cut)
+        {
+            (self.series, self.cut_off_at) = (None, None);
+        }
+    }
+
+    /// Notes whether the peer says that its own interface is cut off.
+    pub fn note_peer(&mut self, now: Instant, is_cut_off: bool) {
+        self.peer_cut_off_at = is_cut_off.then(|| self.peer_cut_off_at.unwrap_or(now));
+    }
+
+    /// Since when the peer says that its own interface is cut off.
+    pub fn peer_cut_off_at(&self) -> Option<Instant> {
+        self.peer_cut_off_at
+    }
+
+    /// When the next question is due. `pace.quiet` says how urgent it is to know.
+    pub fn due_at(&self, pace: Pace) -> Instant {
+        let Some(asked_at) = self.asked_at.filter(|_| !self.is_dark) else {
+            let never_asked = self.heard_at.map_or(Instant::ORIGIN, |at| at + pace.quiet);
+            return if self.is_dark { Instant::NEVER } else { never_asked };
+        };
+        match (self.series, self.cut_off_at) {
+            (Some(series), Some(_)) if asked_at >= series.began_at + HANDS_OVER_AFTER => {
+                asked_at + TRIES_EVERY
+            }
+            (None, Some(_)) => asked_at + TRIES_EVERY,
+            (Some(_), _) => asked_at + pace.every,
+            (None, None) => Some(asked_at).max(self.heard_at).unwrap_or(asked_at) + pace.quiet,
+        }
+    }
+
+    /// A question leaves.
+    pub fn ask(&mut self, now: Instant) {
+        let series = self.series.get_or_insert(Series { began_at: now, asked: 0 });
+        series.asked = series.asked.saturating_add(1);
+        self.asked_at = Some(now);
+    }
+
+    /// When the questions that nobody answers make the interface cut off; never, if none is under way.
+    pub fn judged_at(&self, pace: Pace) -> Instant {
+        let Some((series, asked_at)) = self.series.zip(self.asked_at).filter(|_| self.cut_off_at.is_none())
+        else {
+            return Instant::NEVER;
+        };
+        let left = u64::from(ROUNDS.saturating_sub(series.asked));
+        (series.began_at + pace.patience).max(asked_at + pace.every.fraction(left.saturating_add(1), 1))
+    }
+
+    /// Judges the questions that nobody has answered. Everything that had arrived was handed in. Returns
+    /// whether the interface has just become cut off. One on which nobody was ever heard never does.
+    pub fn judge(&mut self, now: Instant, pace: Pace) -> bool {
+        if now < self.judged_at(pace) {
+            return false;
+        }
+        if self.heard_at.is_none() {
+            self.series = None;
+            return false;
+        }
+        self.cut_off_at = Some(now);
+        true
+    }
+
+    /// Questions that may never have left, or whose answers nobody has read, prove nothing.
+    pub fn forget_questions(&mut self) {
+        if self.cut_off_at.is_none() {
+            (self.series, self.asked_at) = (None, None);
+        }
+    }
+
+    /// What its neighbours say; only one who was heard after `since` counts.
+    pub fn view(&self, since: Instant) -> NeighbourView {
+        match (self.heard_at, self.cut_off_at) {
+            (None, None) => NeighbourView::Unknown,
+            (_, Some(_)) => NeighbourView::CutOff,
+            (Some(at), None) if at > since => NeighbourView::Proven,
+            (Some(_), None) => NeighbourView::Unproven,
+        }
+    }
+
+    /// Since when it has been cut off.
+    pub fn cut_off_at(&self) -> Option<Instant> {
+        self.cut_off_at
+    }
+
+    /// When nobody has answered for so long that a group is handed over; `None` while somebody may.
+    pub fn hands_over_at(&self) -> Option<Instant> {
+        let series = self.series.filter(|series| series.asked >= ROUNDS_TO_HAND_OVER);
+        self.cut_off_at.and(series).map(|series| series.began_at + HANDS_OVER_AFTER)
+    }
+
+    /// When a neighbour was heard again after it had been cut off.
+    pub fn back_at(&self) -> Option<Instant> {
+        self.back_at
+    }
+
+    /// When a neighbour was heard last.
+    pub fn heard_at(&self) -> Option<Instant> {
+        self.heard_at
+    }
+
+    /// Nobody is asked, and nothing is wrong.
+    pub fn is_at_rest(&self) -> bool {
+        self.series.is_none() && self.cut_off_at.is_none() && self.peer_cut_off_at.is_none()
+    }
+
+    /// Somebody is asked, and an answer may come at any moment.
+    pub fn is_asking(&self) -> bool {
+        self.series.is_some()
+    }
+
+    /// What our beats say of it. If the peer's is cut off, only somebody who was heard after the peer had
+    /// said so proves ours.
+    pub fn state(&self) -> Interface {
+        let since = self.peer_cut_off_at.unwrap_or(Instant::ORIGIN);
+        match self.view(since) {
+            _ if self.is_dark => Interface::Dark,
+            NeighbourView::CutOff => Interface::CutOff,
+            NeighbourView::Proven => Interface::Proven,
+            NeighbourView::Unknown | NeighbourView::Unproven => Interface::Unknown,
+        }
+    }
+
+    /// What a successor has to know.
+    pub fn deposit(&self) -> NeighboursDeposit {
+        NeighboursDeposit { heard_at: self.heard_at, is_cut_off: self.cut_off_at.is_some() }
+    }
+
+    /// Goes on with what another agent left.
+    pub fn succeed(now: Instant, left: NeighboursDeposit) -> Self {
+        let cut_off_at = left.is_cut_off.then_some(now);
+        Self { heard_at: left.heard_at, cut_off_at, asked_at: cut_off_at, ..Self::default() }
+    }
+}
+
+/// What the neighbours on several interfaces say together. Those on which nobody was ever heard say nothing;
+/// of the others one that is proven is enough.
+pub fn together(views: impl Iterator<Item = NeighbourView>) -> NeighbourView {
+    views.fold(NeighbourView::Unknown, |all, view| match (all, view) {
+        (NeighbourView::Proven, _) | (_, NeighbourView::Proven) => NeighbourView::Proven,
+        (NeighbourView::Unproven, _) | (_, NeighbourView::Unproven) => NeighbourView::Unproven,
+        (NeighbourView::CutOff, _) | (_, NeighbourView::CutOff) => NeighbourView::CutOff,
+        (NeighbourView::Unknown, NeighbourView::Unknown) => NeighbourView::Unknown,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    const PACE: Pace =
+        Pace { every: Span::from_ms(20), patience: Span::from_ms(100), quiet: Span::from_s(30) };
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_us(1_000_000) + Span::from_ms(ms)
+    }
+
+    /// Asks whenever it is due, from `from` until `until`, and says when it became cut off.
+    fn ask_until(neighbours: &mut Neighbours, from: u64, until: u64, pace: Pace) -> Option<u64> {
+        let mut cut_off = None;
+        for ms in from..until {
+            if neighbours.judge(at(ms), pace) {
+                cut_off = Some(ms);
+            }
+            if at(ms) >= neighbours.due_at(pace) {
+                neighbours.ask(at(ms));
+            }
+        }
+        cut_off
+    }
+
+    #[test]
+    fn five_unanswered_rounds_cut_off_what_was_proven_and_nothing_else() {
+        let now = Pace { quiet: Span::ZERO, ..PACE };
+        let mut known = Neighbours::default();
+        known.heard(at(0), at(0));
+        assert_eq!(ask_until(&mut known, 10, 400, now), Some(110));
+        assert_eq!(known.state(), Interface::CutOff);
+        let mut unknown = Neighbours::default();
+        assert_eq!(ask_until(&mut unknown, 10, 400, now), None);
+        assert_eq!(unknown.state(), Interface::Unknown);
+    }
+
+    #[test]
+    fn what_was_heard_before_the_first_unanswered_question_proves_nothing() {
+        let mut neighbours = Neighbours::default();
+        neighbours.heard(at(0), at(0));
+        neighbours.ask(at(10));
+        neighbours.heard(at(15), at(9));
+        assert!(neighbours.is_asking(), "it may have been heard before the question");
+        neighbours.heard(at(16), at(10));
+        assert!(!neighbours.is_asking());
+        assert_eq!(neighbours.view(at(9)), NeighbourView::Proven);
+        assert_eq!(neighbours.view(at(10)), NeighbourView::Unproven);
+    }
+
+    #[test]
+    fn a_quiet_lan_is_asked_once_in_half_a_minute() {
+        let mut neighbours = Neighbours::default();
+        neighbours.heard(at(0), at(0));
+        let mut asked = Vec::new();
+        for ms in 0..120_000 {
+            if at(ms) >= neighbours.due_at(PACE) {
+                neighbours.ask(at(ms));
+                neighbours.heard(at(ms), at(ms));
+                asked.push(ms);
+            }
+        }
+        assert_eq!(asked, [30_000, 60_000, 90_000]);
+    }
+
+    #[test]
+    fn cut_off_is_over_when_a_neighbour_or_the_peer_is_heard() {
+        let cut_off = || {
+            let mut neighbours = Neighbours::default();
+            neighbours.heard(at(0), at(0));
+            assert!(ask_until(&mut neighbours, 10, 200, Pace { quiet: Span::ZERO, ..PACE }).is_some());
+            neighbours
+        };
+        let mut by_neighbour = cut_off();
+        by_neighbour.heard(at(300), at(5));
+        assert_eq!(by_neighbour.state(), Interface::CutOff, "that was before");
+        by_neighbour.heard(at(300), at(280));
+        assert_eq!((by_neighbour.state(), by_neighbour.back_at()), (Interface::Proven, Some(at(300))));
+        let mut by_peer = cut_off();
+        by_peer.peer_heard(at(5));
+        assert_eq!(by_peer.state(), Interface::CutOff, "that was before");
+        by_peer.peer_heard(at(300));
+        assert_eq!((by_peer.state(), by_peer.back_at()), (Interface::Proven, None));
+        let after = Neighbours::succeed(at(400), cut_off().deposit());
+        assert_eq!(after.state(), Interface::CutOff, "another agent does not forget it");
+    }
+
+    #[test]
+    fn a_peer_that_is_cut_off_wants_a_fresh_proof() {
+        let mut neighbours = Neighbours::default();
+        neighbours.heard(at(0), at(0));
+        neighbours.note_peer(at(10), true);
+        assert_eq!(neighbours.state(), Interface::Unknown);
+        neighbours.heard(at(20), at(11));
+        assert_eq!(neighbours.state(), Interface::Proven);
+        neighbours.note_peer(at(30), true);
+        assert_eq!(neighbours.state(), Interface::Proven, "it has said so before");
+    }
+
+    #[test]
+    fn a_group_goes_over_after_ten_rounds_and_a_second() {
+        let mut neighbours = Neighbours::default();
+        neighbours.heard(at(0), at(0));
+        let slow = Pace { every: SLOWEST_ROUND, patience: Span::from_ms(500), quiet: Span::ZERO };
+        ask_until(&mut neighbours, 100, 1_000, slow);
+        assert_eq!(neighbours.cut_off_at(), Some(at(600)));
+        assert_eq!(neighbours.hands_over_at(), None, "nine rounds");
+        ask_until(&mut neighbours, 1_000, 1_001, slow);
+        assert_eq!(neighbours.hands_over_at(), Some(at(1_100)));
+        ask_until(&mut neighbours, 1_001, 1_300, slow);
+        assert_eq!(neighbours.due_at(slow), at(1_100) + TRIES_EVERY, "from then on it is tried seldom");
+    }
+}

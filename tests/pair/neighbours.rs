@@ -1,0 +1,159 @@
+//! The LAN itself as a witness, out of the box: the client is the third party that nobody has configured.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use crosswire::pair::Side;
+use crosswire::time::Instant;
+
+use crate::lab::address_log::Wanted;
+use crate::lab::clock::now;
+use crate::lab::setup::Setup;
+use crate::lab::switch::PortRules;
+use crate::lab::testing;
+use crate::scene::{PATIENCE, Scene, at_most};
+
+/// Handed over by cable within this of the last frame that was heard from the LAN.
+const HANDED_OVER_MS: u64 = 2_000;
+
+fn status(scene: &Scene, side: Side) -> String {
+    scene.say(side, &["status"]).text
+}
+
+/// The switch port of a box carries nothing any more; its link light stays on. Returns since when.
+fn silence_port(scene: &Scene, side: Side) -> Instant {
+    let since = now();
+    scene.set_lan(side, PortRules::silent());
+    since
+}
+
+fn wait_until_known(scene: &Scene) {
+    for side in [Side::A, Side::B] {
+        scene.expect_soon("a neighbour that was heard", PATIENCE, |scene| {
+            status(scene, side).contains("eth0      neighbours answer")
+        });
+    }
+}
+
+/// Fault: the active's switch port goes silent; carrier stays, the cable works, no witness is configured.
+/// Required: handed over by cable within 2 s of the last frame heard from the LAN; overlap 0.
+#[test]
+fn row_27_silent_port_of_the_active() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        wait_until_known(&scene);
+        let since = silence_port(&scene, Side::A);
+        scene.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
+        let outage = scene.assert_outage_below(at_most(HANDED_OVER_MS), since);
+        println!("row 27: outage {outage}");
+        thread::sleep(Duration::from_secs(2));
+        scene.assert_never_both();
+        assert!(scene.log_of(Side::A).contains("eth0 is cut off"), "{}", scene.log_of(Side::A));
+        let why = scene.say(Side::A, &["why"]).text;
+        assert!(why.contains("no neighbour answers"), "{why}");
+        scene.heal().expect("healed");
+        scene.expect_soon("the end of the cut", PATIENCE, |scene| {
+            scene.log_of(Side::A).contains("eth0 is not cut off any more")
+        });
+        scene.settle(Side::B);
+        scene.assert_never_both();
+    });
+}
+
+/// Fault: the same, and the cable is cut at the same instant.
+/// Required: only the side with neighbours serves; overlap 0.
+#[test]
+fn row_28_silent_port_of_the_active_and_cut_cable() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        wait_until_known(&scene);
+        let since = silence_port(&scene, Side::A);
+        scene.cable().cut();
+        scene.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
+        let outage = scene.assert_outage_below(at_most(1_000), since);
+        println!("row 28: outage {outage}");
+        thread::sleep(Duration::from_secs(3));
+        scene.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 goes on");
+        scene.assert_never_both();
+        assert!(scene.log_of(Side::A).contains("no neighbour answers"), "{}", scene.log_of(Side::A));
+    });
+}
+
+/// Fault: the same on the backup.
+/// Required: the active serves on; the backup takes nothing, and says why.
+#[test]
+fn row_28_silent_port_of_the_backup_and_cut_cable() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        wait_until_known(&scene);
+        let since = silence_port(&scene, Side::B);
+        scene.cable().cut();
+        thread::sleep(Duration::from_secs(4));
+        scene.assert_nothing_moved(Side::A, since);
+        scene.assert_never_both();
+        let said = scene.say(Side::B, &["why"]).text;
+        assert!(said.contains("it may be this node that is cut off"), "{said}");
+    });
+}
+
+/// Fault: the cable has been dead for a while, then the active loses power; `in_jeopardy = "neighbours"`.
+/// Required: taken over at dead_after.
+#[test]
+fn row_30_dead_cable_then_power_cut_among_neighbours() {
+    testing::in_fair_lab(|| {
+        let quorum = "in_jeopardy = \"neighbours\"\n".to_owned();
+        let mut scene = Scene::serving_with(Setup { quorum, ..Setup::default() });
+        wait_until_known(&scene);
+        scene.cable().cut();
+        thread::sleep(Duration::from_secs(3));
+        let cut = scene.power_cut(Side::A).expect("its processes die");
+        scene.wait_for_service_by(Side::B);
+        let outage = scene.assert_outage_below(at_most(600), cut);
+        println!("row 30: outage {outage}");
+        scene.assert_never_both();
+    });
+}
+
+/// No fault: a quiet LAN at rest.
+/// Required: at most one question to the neighbours in 30 s.
+#[test]
+fn a_quiet_lan_is_asked_seldom() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        wait_until_known(&scene);
+        let before = scene.switch().counters(scene.client_port(0)).to_node;
+        let echoes = scene.ping().sent();
+        thread::sleep(Duration::from_secs(20));
+        let more = scene.switch().counters(scene.client_port(0)).to_node - before;
+        let answered = scene.ping().sent() - echoes;
+        println!("{more} frames to the client, {answered} of them answers to it");
+        assert!(more <= answered + 40, "{more} frames, {answered} echoes");
+    });
+}
+
+/// Figures: the outage after a silent port, and after a silent port and a cut cable, as medians of ten.
+#[test]
+#[ignore = "prints figures; takes two minutes"]
+fn medians_of_ten() {
+    for cut in [false, true] {
+        let outages = Mutex::new(Vec::new());
+        for _ in 0..10 {
+            testing::in_fair_lab(|| {
+                let scene = Scene::serving();
+                wait_until_known(&scene);
+                let since = silence_port(&scene, Side::A);
+                if cut {
+                    scene.cable().cut();
+                }
+                scene.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
+                let outage = scene.assert_outage_below(at_most(HANDED_OVER_MS), since);
+                scene.assert_never_both();
+                outages.lock().expect("no panic").push(outage);
+            });
+        }
+        let mut outages = outages.into_inner().expect("no panic");
+        outages.sort();
+        println!("silent port, cable cut {cut}: median {}, of {outages:?}", outages[outages.len() / 2]);
+    }
+}
