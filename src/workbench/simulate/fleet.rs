@@ -1,4 +1,4 @@
-//! What the years do to many pairs, by three rules in the same world.
+//! What the years do to many pairs, by several rules in the same world.
 //!
 //! Event-driven: between two faults nothing happens that matters, so each pair's world is run only for a
 //! while after each fault and each repair, until it has come to rest; whatever clients see then goes on until
@@ -8,16 +8,17 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crosswire::config::{PathTiming, Speed};
+use crosswire::config::{InJeopardy, PathTiming, Speed};
 use crosswire::pair::{GroupId, PathId, Side};
+use crosswire::reasons::Block;
 use crosswire::time::Span;
 
 use super::chance::Chance;
-use super::fault::{Fault, Way};
+use super::fault::{Fault, Way, WitnessId};
 use super::rival::Rule;
 use super::schedule::begin;
 use super::service::Seen;
-use super::setup::Setup;
+use super::setup::{Place, Setup};
 use super::world::World;
 
 const SERIAL: PathId = PathId(0);
@@ -25,11 +26,37 @@ const LAN: PathId = PathId(1);
 const GROUP: GroupId = GroupId(0);
 const YEAR_S: f64 = 365.25 * 86_400.0;
 
-/// The rules that are compared.
-pub const RULES: [(Rule, &str); 3] = [
-    (Rule::Crosswire, "crosswire"),
-    (Rule::OnePath, "one path only (as VRRP)"),
-    (Rule::AllSilent, "all paths silent (as Heartbeat)"),
+/// What is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Contender {
+    /// By which rule it decides.
+    pub rule: Rule,
+    /// In words.
+    pub name: &'static str,
+    /// Whether its neighbours are witnesses.
+    has_neighbours: bool,
+    /// Whether it pings a witness on the LAN.
+    has_witness: bool,
+    in_jeopardy: InJeopardy,
+}
+
+const fn crosswire(name: &'static str, has_neighbours: bool, in_jeopardy: InJeopardy) -> Contender {
+    let has_witness = matches!(in_jeopardy, InJeopardy::Witness);
+    Contender { rule: Rule::Crosswire, name, has_neighbours, has_witness, in_jeopardy }
+}
+
+const fn rival(name: &'static str, rule: Rule) -> Contender {
+    Contender { rule, name, has_neighbours: false, has_witness: false, in_jeopardy: InJeopardy::Hold }
+}
+
+/// All of them.
+pub const CONTENDERS: [Contender; 6] = [
+    crosswire("crosswire, out of the box", true, InJeopardy::Hold),
+    crosswire("crosswire, in_jeopardy = neighbours", true, InJeopardy::Neighbours),
+    crosswire("crosswire, a witness that is pinged", true, InJeopardy::Witness),
+    crosswire("crosswire, neighbours = false", false, InJeopardy::Hold),
+    rival("one path only (as VRRP)", Rule::OnePath),
+    rival("all paths silent (as Heartbeat)", Rule::AllSilent),
 ];
 
 /// One cause of trouble.
@@ -48,7 +75,7 @@ pub struct Cause {
 /// All causes. Every figure is a guess of the order of magnitude for old hardware that somebody looks after;
 /// none was measured. Only differences between rules mean anything, and the command can be run with other
 /// figures.
-pub const CAUSES: [Cause; 13] = [
+pub const CAUSES: [Cause; 14] = [
     Cause {
         name: "cable or serial port dead",
         per_year: 0.10,
@@ -84,6 +111,12 @@ pub const CAUSES: [Cause; 13] = [
         per_year: 0.10,
         lasts_s: 3_600.0,
         what: |_| (Fault::Cut(LAN, Way::Both), Fault::Mend(LAN)),
+    },
+    Cause {
+        name: "switch port of a box silent, link light on",
+        per_year: 0.05,
+        lasts_s: 86_400.0,
+        what: |side| (Fault::Isolate(LAN, side), Fault::Mend(LAN)),
     },
     Cause {
         name: "switch dead or rebooted",
@@ -134,6 +167,8 @@ pub const CAUSES: [Cause; 13] = [
 pub struct Sum {
     /// Seconds in which nobody answered although the LAN worked.
     pub nobody_s: f64,
+    /// Those of them in which a node held back since a path had been broken before.
+    pub held_back_s: f64,
     /// Seconds in which two answered.
     pub two_s: f64,
     /// How often two began to answer: takeovers from a peer that served.
@@ -155,8 +190,8 @@ pub struct Fleet {
     pub years: u64,
     /// Seed of the first pair; the others follow.
     pub seed: u64,
-    /// In the order of [`RULES`].
-    pub sums: [Sum; 3],
+    /// In the order of [`CONTENDERS`].
+    pub sums: [Sum; CONTENDERS.len()],
     /// Wall-clock time.
     pub took: Duration,
 }
@@ -165,7 +200,7 @@ pub struct Fleet {
 pub fn run(pairs: u64, years: u64, seed: u64) -> Fleet {
     let started = Instant::now();
     let next = AtomicU64::new(0);
-    let total = std::sync::Mutex::new([Sum::default(); 3]);
+    let total = std::sync::Mutex::new([Sum::default(); CONTENDERS.len()]);
     let work = || {
         loop {
             let pair = next.fetch_add(1, Ordering::Relaxed);
@@ -173,10 +208,11 @@ pub fn run(pairs: u64, years: u64, seed: u64) -> Fleet {
                 return;
             }
             let events = events_of(seed.wrapping_add(pair), years);
-            let sums = RULES.map(|(rule, _)| live(rule, seed.wrapping_add(pair), &events, years));
+            let sums = CONTENDERS.map(|who| live(who, seed.wrapping_add(pair), &events, years));
             let Ok(mut total) = total.lock() else { return };
             for (total, sum) in total.iter_mut().zip(sums) {
                 total.nobody_s += sum.nobody_s;
+                total.held_back_s += sum.held_back_s;
                 total.two_s += sum.two_s;
                 total.doubles += sum.doubles;
                 total.pairs_with_two += sum.pairs_with_two;
@@ -221,7 +257,7 @@ fn events_of(seed: u64, years: u64) -> Vec<(f64, Fault)> {
 }
 
 /// The pair of an operator who sets nothing but the rule: the preset `normal`.
-fn setup(rule: Rule) -> Setup {
+fn setup(who: Contender) -> Setup {
     let mut setup = Setup::reference();
     let timing: PathTiming = Speed::Normal.timing();
     for path in &mut setup.policy.paths {
@@ -229,13 +265,28 @@ fn setup(rule: Rule) -> Setup {
     }
     setup.policy.lease = Speed::Normal.lease();
     setup.does_slip = true;
-    setup.has_no_lifetime = rule != Rule::Crosswire;
-    setup
+    setup.has_no_lifetime = who.rule != Rule::Crosswire;
+    setup.policy.in_jeopardy = who.in_jeopardy;
+    if who.has_witness {
+        setup.witnesses = vec![Place::Lan];
+        setup.policy.witnesses = 1;
+    }
+    if who.has_neighbours { setup.among([true, true]) } else { setup }
 }
 
-fn live(rule: Rule, seed: u64, events: &[(f64, Fault)], years: u64) -> Sum {
-    let mut world = World::with_rule(setup(rule), seed, rule);
-    world.watch.is_off = rule != Rule::Crosswire;
+/// A node has been told by its rules to hold back.
+fn is_held_back(world: &World) -> bool {
+    [Side::A, Side::B].into_iter().any(|side| {
+        let now = world.gateway(side).clock.local(world.now());
+        let status = world.node(side).map(|node| node.status(now));
+        status.is_some_and(|status| status.groups.iter().any(|group| group.block == Some(Block::Jeopardy)))
+    })
+}
+
+fn live(who: Contender, seed: u64, events: &[(f64, Fault)], years: u64) -> Sum {
+    let mut world = World::with_rule(setup(who), seed, who.rule);
+    world.watch.is_off = who.rule != Rule::Crosswire;
+    world.watch.is_for_figures = true;
     begin(&mut world);
     world.run_for(Span::from_s(4));
     world.watch.service = Default::default();
@@ -248,9 +299,16 @@ fn live(rule: Rule, seed: u64, events: &[(f64, Fault)], years: u64) -> Sum {
         let until = events.get(index + 1).map_or(end, |(at, _)| *at);
         let gap = Span::from_us(((until - at) * 1e6) as u64);
         world.befall(*fault);
+        if who.has_witness && *fault == Fault::Mend(LAN) {
+            world.befall(Fault::WitnessMend(WitnessId(0)));
+        }
         let simulated = come_to_rest(&mut world, gap);
         world.note_service();
-        world.watch.service.pass(gap.saturating_sub(simulated));
+        let left = gap.saturating_sub(simulated);
+        world.watch.service.pass(left);
+        if world.watch.service.seen() == Seen::Nobody && is_held_back(&world) {
+            sum.held_back_s += left.as_us() as f64 / 1e6;
+        }
         world.watch.past_overlaps.clear();
         sum.events += 1;
         sum.simulated_s += simulated.as_us() as f64 / 1e6;
@@ -327,16 +385,17 @@ impl Fleet {
         );
         let _ = writeln!(
             text,
-            "| rule | availability | down, s per pair-year | two holders, times per 1,000 pair-years | two \
-                holders, s per pair-year | pairs that ever had two |"
+            "| rule | availability | down, s per pair-year | of that held back, s | two holders, times per \
+                1,000 pair-years | two holders, s per pair-year | pairs that ever had two |"
         );
-        let _ = writeln!(text, "|---|---|---|---|---|---|");
-        for ((_, name), sum) in RULES.iter().zip(&self.sums) {
+        let _ = writeln!(text, "|---|---|---|---|---|---|---|");
+        for (Contender { name, .. }, sum) in CONTENDERS.iter().zip(&self.sums) {
             let _ = writeln!(
                 text,
-                "| {name} | {:.5} % | {:.1} | {:.1} | {:.4} | {:.2} % |",
+                "| {name} | {:.5} % | {:.1} | {:.1} | {:.1} | {:.4} | {:.2} % |",
                 self.availability(sum) * 100.0,
                 sum.nobody_s / years,
+                sum.held_back_s / years,
                 sum.doubles as f64 * 1_000.0 / years,
                 sum.two_s / years,
                 sum.pairs_with_two as f64 * 100.0 / self.pairs as f64,
@@ -360,10 +419,10 @@ impl Fleet {
     pub fn svg(&self) -> String {
         let years = self.pair_years();
         let rows = |value: fn(&Sum) -> f64| {
-            RULES
+            CONTENDERS
                 .iter()
                 .zip(&self.sums)
-                .map(|((_, name), sum)| ((*name).to_string(), value(sum) / years))
+                .map(|(who, sum)| (who.name.to_string(), value(sum) / years))
                 .collect::<Vec<_>>()
         };
         super::svg::bars(&[

@@ -6,7 +6,7 @@ use std::fmt::Write;
 pub type Chart<'a> = (&'a str, Vec<(String, f64)>);
 
 const WIDTH: f64 = 760.0;
-const LABELS: f64 = 230.0;
+const LABELS: f64 = 250.0;
 const BAR: f64 = 18.0;
 const COLOURS: [&str; 3] = ["#2a6f4e", "#b0662d", "#9b2d3f"];
 
