@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::entry::{Standing, again_as_root, enter, standing};
 use super::fair::{Company, Dog, HANGS_AFTER, in_company_then_alone};
 
-/// Laboratories that may run at once: mostly they wait.
-const PLACES: usize = 2;
+/// Laboratories that may run at once: mostly they wait. `.cargo/config.toml` has so many tests run at once.
+const PLACES: usize = 4;
 
 /// Who is in a laboratory.
 static TURNS: Mutex<Turns> = Mutex::new(Turns { taken: 0, wanted_alone: 0 });
