@@ -56,6 +56,7 @@
 //!   [`HeldGroup`](custody::HeldGroup) is one group's addresses and scripts step by step,
 //!   [`restart_policy`](custody::restart_policy) what is done when an agent is lost, and
 //!   [`Custody::step`](custody::Custody::step) the only way in.
+//! * [`vote`]: what a voting witness and those who ask it say to each other, and what each keeps of it.
 //!
 //! The binary:
 //!
@@ -229,3 +230,4 @@ pub mod station;
 pub mod status;
 pub mod time;
 pub mod turn;
+pub mod vote;

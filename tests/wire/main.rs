@@ -5,6 +5,7 @@
 
 mod exchange;
 mod notes;
+mod votes;
 
 use crosswire::config::{MAX_GROUPS, MAX_INTERFACES, MAX_PATHS};
 use crosswire::frame::aside::{Aside, Ask, Subject, Tell};

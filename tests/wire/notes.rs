@@ -9,7 +9,7 @@ use crosswire::frame::seal::{Header, seal};
 use crosswire::frame::{Body, Key, Keyring, Version};
 use crosswire::pair::Side;
 
-use crate::{exchange, header, hex, keys, messages};
+use crate::{exchange, header, hex, keys, messages, votes};
 
 /// A frame as the notes show it: header fields; payload; authenticator and CRC.
 pub fn shown(body: &Body) -> String {
@@ -62,7 +62,8 @@ fn compare(name: &str, expected: &str) {
 
 #[test]
 fn the_notes_are_what_the_code_makes() {
-    // One after the other: both stand in the same file.
+    // One after the other: all stand in the same file.
     compare("vectors", &vectors());
     compare("exchange", &exchange::text());
+    compare("votes", &votes::text());
 }

@@ -1,0 +1,258 @@
+//! What a node keeps of its voting witness: what it has asked, and what it may serve alone until when.
+
+use super::keys::WitnessKey;
+use super::wire::{Question, Reply, Run, Shown};
+use super::{GroupBits, IDLE_GAP, LONGEST, group_bit};
+use crate::config::MAX_GROUPS;
+use crate::pair::Side;
+use crate::time::{Instant, Span};
+
+/// Questions that are still open at a time: an answer to an older one is too late.
+const OPEN: usize = 16;
+
+/// Why a node asks, which says how often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// All is well: both nodes only want to know that the witness is there.
+    Idle,
+    /// One more fault, and the peer's silence proves nothing.
+    Jeopardy,
+    /// The right to serve something alone is needed now.
+    Claim,
+}
+
+/// What the right to serve one group alone is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Worth {
+    until: Instant,
+    is_standing: bool,
+    /// Answers to questions before this one are about a claim that was given up since.
+    since: u32,
+}
+
+impl Worth {
+    const NONE: Self = Self { until: Instant::ORIGIN, is_standing: false, since: 0 };
+
+    fn end(self) -> Instant {
+        if self.is_standing { Instant::NEVER } else { self.until }
+    }
+
+    /// The claim is given up: only answers from this question on are about the next one.
+    const fn given_up(since: u32) -> Self {
+        Self { since, ..Self::NONE }
+    }
+}
+
+/// What the witness said last of the other node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hearsay {
+    /// When the question left that was answered so.
+    pub asked_at: Instant,
+    /// The groups that are kept for the other node.
+    pub holds: GroupBits,
+    /// Those that it claims.
+    pub claims: GroupBits,
+    /// Whether it has asked nothing for its lease.
+    pub is_quiet: bool,
+    /// No grant of the other node was renewed later than this; `None`: none was, by this run of the witness.
+    pub renewed_at: Option<Instant>,
+    /// Whether the witness grants nothing new yet.
+    pub is_waiting: bool,
+}
+
+/// What a node keeps of its voting witness.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    me: Side,
+    run: Run,
+    lease: Span,
+    length: Span,
+    number: u32,
+    /// By the low bits of its number: when a question left.
+    open: [Option<(u32, Instant)>; OPEN],
+    /// The number of the newest question that was answered.
+    answered: u32,
+    /// The run of the witness that answers, and what it wants echoed.
+    witness: Option<(Run, u64)>,
+    confirmed: u64,
+    worth: [Worth; MAX_GROUPS],
+    returning: GroupBits,
+    /// The number of the first question that carried all that is being returned.
+    returned_in: u32,
+    sealed: Shown,
+    hearsay: Option<Hearsay>,
+}
+
+impl Claimant {
+    /// Knows nothing yet. `length` is for how long groups are claimed: the smallest dead_after.
+    pub fn new(me: Side, run: Run, length: Span, lease: Span) -> Self {
+        Self {
+            me,
+            run,
+            lease,
+            length: length.min(LONGEST),
+            number: 0,
+            open: [None; OPEN],
+            answered: 0,
+            witness: None,
+            confirmed: 0,
+            worth: [Worth::NONE; MAX_GROUPS],
+            returning: 0,
+            returned_in: 0,
+            sealed: Shown::default(),
+            hearsay: None,
+        }
+    }
+
+    /// How long after a question the next one leaves.
+    pub fn gap(need: Need, interval: Span) -> Span {
+        match need {
+            Need::Idle => IDLE_GAP,
+            Need::Jeopardy => interval.min(IDLE_GAP),
+            Need::Claim => interval.fraction(1, 2).min(IDLE_GAP),
+        }
+    }
+
+    /// The next question. What is not claimed is worth nothing from now on; what is claimed is not being
+    /// returned any more.
+    pub fn ask(&mut self, now: Instant, claims: GroupBits) -> Question {
+        if self.number == u32::MAX {
+            self.begin_another_run();
+        }
+        self.number = self.number.saturating_add(1);
+        self.returning &= !claims;
+        self.give_up(!claims, self.number);
+        let slot = self.slot_of(self.number);
+        if let Some(slot) = self.open.get_mut(slot) {
+            *slot = Some((self.number, now));
+        }
+        Question {
+            sender: self.me,
+            run: self.run,
+            echo: self.witness.map_or(0, |(_, value)| value),
+            number: self.number,
+            confirmed: self.confirmed,
+            length: self.length,
+            lease: self.lease,
+            claims,
+            returns: self.returning,
+            shown: self.shown(now),
+        }
+    }
+
+    /// The numbers are used up: at 20 questions a second after 6.8 years.
+    fn begin_another_run(&mut self) {
+        self.run = u64::from_le_bytes(self.run).wrapping_add(1).to_le_bytes();
+        (self.number, self.answered, self.witness) = (0, 0, None);
+        (self.open, self.worth) = ([None; OPEN], [Worth::NONE; MAX_GROUPS]);
+        self.returned_in = 1;
+    }
+
+    fn give_up(&mut self, groups: GroupBits, since: u32) {
+        for (index, worth) in self.worth.iter_mut().enumerate() {
+            if groups & group_bit(index) != 0 {
+                *worth = Worth::given_up(since);
+            }
+        }
+    }
+
+    fn slot_of(&self, number: u32) -> usize {
+        usize::try_from(number).unwrap_or(0) % self.open.len().max(1)
+    }
+
+    /// What is still worth something of the newest grant, for a witness of another run.
+    fn shown(&self, now: Instant) -> Shown {
+        let groups = self.sealed.groups & self.granted(now);
+        let is_other_run = self.witness.is_some_and(|(run, _)| run != self.sealed.by);
+        if groups != 0 && is_other_run { Shown { groups, ..self.sealed } } else { Shown::default() }
+    }
+
+    /// These groups are let go of, and the kernel has confirmed it: every question says so until the witness
+    /// has heard it.
+    pub fn give_back(&mut self, groups: GroupBits) {
+        let next = self.number.saturating_add(1);
+        self.give_up(groups, next);
+        if groups & !self.returning != 0 {
+            self.returned_in = next;
+        }
+        self.returning |= groups;
+    }
+
+    /// What is being returned, and not confirmed yet.
+    pub fn returning(&self) -> GroupBits {
+        self.returning
+    }
+
+    /// Takes in any bytes that came from the witness's address. Returns whether they answered an open
+    /// question.
+    pub fn hear(&mut self, now: Instant, bytes: &[u8], key: &WitnessKey) -> bool {
+        let Some(reply) = Reply::open(bytes, key) else { return false };
+        let is_for_us = reply.receiver == self.me && reply.receiver_run == self.run;
+        if !is_for_us || reply.number <= self.answered {
+            return false;
+        }
+        let open = self.open.get(self.slot_of(reply.number)).copied().flatten();
+        let Some((_, asked_at)) = open.filter(|(number, _)| *number == reply.number) else { return false };
+        self.answered = reply.number;
+        self.witness = Some((reply.run, reply.value));
+        self.confirmed = reply.stamp;
+        if reply.is_counted {
+            self.take(now, asked_at, &reply);
+        }
+        true
+    }
+
+    fn take(&mut self, now: Instant, asked_at: Instant, reply: &Reply) {
+        for (index, worth) in self.worth.iter_mut().enumerate() {
+            let is_in = |groups: GroupBits| groups & group_bit(index) != 0;
+            if reply.number < worth.since {
+                continue;
+            }
+            if !is_in(reply.held) {
+                *worth = Worth { since: worth.since, ..Worth::NONE };
+                continue;
+            }
+            if is_in(reply.granted) {
+                worth.until = asked_at + self.length;
+            }
+            worth.is_standing = is_in(reply.standing) && (is_in(reply.granted) || worth.is_standing);
+        }
+        if reply.granted != 0 {
+            let groups = reply.granted;
+            self.sealed =
+                Shown { groups, granted: groups, by: reply.run, stamp: reply.stamp, seal: reply.seal };
+        }
+        if reply.number >= self.returned_in {
+            self.returning &= reply.held;
+        }
+        self.hearsay = Some(Hearsay {
+            asked_at,
+            holds: reply.other_holds,
+            claims: reply.other_claims,
+            is_quiet: reply.is_other_quiet,
+            renewed_at: reply.other_renewed_ago.map(|ago| now - ago),
+            is_waiting: reply.is_waiting,
+        });
+    }
+
+    /// Until when a group may be served alone; [`Instant::NEVER`] for a grant that stands.
+    pub fn granted_until(&self, group: usize) -> Instant {
+        self.worth.get(group).map_or(Instant::ORIGIN, |worth| worth.end())
+    }
+
+    /// The groups that may be served alone now.
+    pub fn granted(&self, now: Instant) -> GroupBits {
+        let running = self.worth.iter().enumerate().filter(|(_, worth)| now < worth.end());
+        running.fold(0, |bits, (index, _)| bits | group_bit(index))
+    }
+
+    /// Whether the witness has answered a question that left within `window`, so that it may count.
+    pub fn is_answered(&self, now: Instant, window: Span) -> bool {
+        self.hearsay.is_some_and(|said| now.since(said.asked_at) <= window)
+    }
+
+    /// What the witness said last of the other node.
+    pub fn hearsay(&self) -> Option<Hearsay> {
+        self.hearsay
+    }
+}
