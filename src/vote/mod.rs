@@ -23,12 +23,14 @@
 //!   question. Until then it goes on only with what a holder shows it under its own seal.
 //!
 //! What is left: a witness that was restarted knows nothing of a grant that stands before its holder has
-//! reached it again. If the holder cannot for all of [`WAIT`], and the other node, which was quiet, comes back
-//! meanwhile, the other node is granted what the holder still serves.
+//! reached it again. If the holder cannot for all of [`WAIT`], and the other node, which was quiet, comes
+//! back meanwhile, the other node is granted what the holder still serves.
 
 pub mod claimant;
 pub mod grants;
 pub mod keys;
+#[cfg(test)]
+mod schedule_tests;
 #[cfg(test)]
 mod tests;
 pub mod wire;

@@ -1,6 +1,4 @@
-//! The rules of a grant, clause by clause, in virtual time; and any losses, delays and restarts.
-
-use std::vec::Vec;
+//! The rules of a grant, clause by clause, in virtual time.
 
 use proptest::prelude::*;
 
@@ -13,21 +11,22 @@ use crate::frame::Key;
 use crate::pair::Side;
 use crate::time::{Instant, Span};
 
-const LENGTH: Span = Span::from_ms(1_500);
-const LEASE: Span = Span::from_s(3);
+pub const LENGTH: Span = Span::from_ms(1_500);
+pub const LEASE: Span = Span::from_s(3);
 const STEP: Span = Span::from_ms(125);
 const WIRE: Span = Span::from_ms(1);
 
-fn key() -> WitnessKey {
+/// The key of the pair's witness.
+pub fn key() -> WitnessKey {
     WitnessKey::new(&secret_of("gateway", &Key { id: 0, bytes: (0..32).collect() }))
 }
 
 /// A witness and the two nodes of a pair.
-struct Room {
-    now: Instant,
-    office: Office,
-    grants: Grants,
-    nodes: [Claimant; 2],
+pub struct Room {
+    pub now: Instant,
+    pub office: Office,
+    pub grants: Grants,
+    pub nodes: [Claimant; 2],
 }
 
 impl Room {
@@ -42,7 +41,7 @@ impl Room {
     }
 
     /// A pair that has asked for so long that grants are given.
-    fn settled() -> Self {
+    pub fn settled() -> Self {
         let mut room = Self::new();
         while room.now.since(Instant::from_us(1_000_000)) < WAIT + Span::from_s(1) {
             room.ask(Side::A, 0);
@@ -52,11 +51,11 @@ impl Room {
         room
     }
 
-    fn pass(&mut self, span: Span) {
+    pub fn pass(&mut self, span: Span) {
         self.now = self.now + span;
     }
 
-    fn node(&mut self, side: Side) -> &mut Claimant {
+    pub fn node(&mut self, side: Side) -> &mut Claimant {
         &mut self.nodes[side.index()]
     }
 
@@ -80,7 +79,7 @@ impl Room {
     }
 
     /// The witness is another process from now on.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.office = Office { run: [self.office.run[0] + 1; 8], secret: [7; 16] };
         self.grants = Grants::new();
     }
@@ -361,102 +360,5 @@ proptest! {
         let mut reply = reply.seal(&key());
         reply[at % REPLY_BYTES] ^= flip;
         prop_assert!(!room.node(Side::A).hear(now, &reply, &key()));
-    }
-}
-
-/// One thing that happens, at most a quarter of a second after the one before.
-#[derive(Clone, Debug)]
-enum Happening {
-    Ask { side: bool, claims: GroupBits, is_lost: bool, answer_is_lost: bool, slow_ms: u64 },
-    GiveBack { side: bool, groups: GroupBits },
-    AgentDies { side: bool },
-    WitnessRestarts,
-    Quiet,
-}
-
-fn happening(restarts: u32) -> impl Strategy<Value = Happening> {
-    prop_oneof![
-        60 => (any::<bool>(), 0..4_u8, prop::bool::weighted(0.1), prop::bool::weighted(0.2), 0..900_u64).prop_map(
-            |(side, claims, is_lost, answer_is_lost, slow_ms)| Happening::Ask {
-                side, claims, is_lost, answer_is_lost, slow_ms: if slow_ms > 600 { slow_ms } else { slow_ms / 50 },
-            }
-        ),
-        5 => (any::<bool>(), 1..4_u8).prop_map(|(side, groups)| Happening::GiveBack { side, groups }),
-        1 => any::<bool>().prop_map(|side| Happening::AgentDies { side }),
-        restarts => Just(Happening::WitnessRestarts),
-        1 => Just(Happening::Quiet),
-    ]
-}
-
-/// What is on its way: when it arrives, to whom, and the bytes.
-type Flight = (Instant, Option<Side>, Vec<u8>);
-
-/// Runs a schedule, and returns whether anything was granted.
-fn play(happenings: &[(u64, Happening)], quiet: Span) -> Result<bool, TestCaseError> {
-    let mut room = Room::settled();
-    let (mut flights, mut runs, mut was_granted): (Vec<Flight>, u8, bool) = (Vec::new(), 100, false);
-    for (after_ms, happening) in happenings {
-        let until = room.now + Span::from_ms(*after_ms);
-        while let Some(next) = (0..flights.len()).min_by_key(|at| flights[*at].0) {
-            if flights[next].0 > until {
-                break;
-            }
-            let (at, to, bytes) = flights.remove(next);
-            room.now = room.now.max(at);
-            let now = room.now;
-            match to {
-                Some(side) => drop(room.node(side).hear(now, &bytes, &key())),
-                None => {
-                    if let Ok(reply) = room.grants.hear(&room.office, &key(), now, &bytes) {
-                        let slow = Span::from_us(u64::from(bytes[26]) * 1_000 % 7_000 + 500);
-                        flights.push((now + slow, Some(reply.receiver), reply.seal(&key()).to_vec()));
-                    }
-                }
-            }
-            let both = room.nodes[0].granted(now) & room.nodes[1].granted(now);
-            prop_assert_eq!(both, 0, "both may serve at {:?}", now);
-            was_granted |= room.nodes[0].granted(now) != 0;
-        }
-        room.now = until;
-        let (now, side_of) = (room.now, |side: &bool| if *side { Side::B } else { Side::A });
-        match happening {
-            Happening::Ask { side, claims, is_lost, answer_is_lost, slow_ms } => {
-                let bytes = room.node(side_of(side)).ask(now, *claims).seal(&key()).to_vec();
-                let at = now + Span::from_ms(*slow_ms) + Span::from_us(300);
-                if !is_lost && *answer_is_lost {
-                    room.now = now;
-                    let _ = room.grants.hear(&room.office, &key(), now, &bytes);
-                } else if !is_lost {
-                    flights.push((at, None, bytes));
-                }
-            }
-            Happening::GiveBack { side, groups } => room.node(side_of(side)).give_back(*groups),
-            Happening::AgentDies { side } => {
-                runs += 1;
-                *room.node(side_of(side)) = Claimant::new(side_of(side), [runs; 8], LENGTH, LEASE);
-            }
-            Happening::WitnessRestarts => room.restart(),
-            Happening::Quiet => room.pass(quiet),
-        }
-    }
-    Ok(was_granted)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
-
-    #[test]
-    fn two_nodes_never_hold_one_grant_whatever_is_lost_or_late(
-        happenings in proptest::collection::vec((0..250_u64, happening(0)), 1..400),
-    ) {
-        play(&happenings, QUIET)?;
-    }
-
-    /// Without a grant that stands: what a restart makes of those is said in the head of this folder.
-    #[test]
-    fn two_nodes_never_hold_one_grant_across_restarts_of_the_witness(
-        happenings in proptest::collection::vec((0..250_u64, happening(1)), 1..400),
-    ) {
-        play(&happenings, LENGTH)?;
     }
 }
