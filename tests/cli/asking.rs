@@ -86,6 +86,13 @@ fn not_allowed(run_dir: &Path) -> String {
     )
 }
 
+/// Each node says that all is well: the one that is asked may know that before its peer does.
+fn wait_until_both_are_well(lab: &Lab) {
+    let is_well = |side| as_root(lab, side, &["status"]).code == Some(0);
+    let are_well = || Ok([Side::A, Side::B].into_iter().all(is_well));
+    wait_until("a pair at rest", PATIENCE, are_well).expect("a pair at rest");
+}
+
 #[test]
 fn a_member_of_the_group_is_told_what_goes_on_and_nobody_else_is() {
     in_lab(|| {
@@ -97,8 +104,7 @@ fn a_member_of_the_group_is_told_what_goes_on_and_nobody_else_is() {
         let found = ["control", "query"].map(|name| fs::symlink_metadata(dir.join(name)).expect("a socket"));
         let is = found.map(|found| (found.uid(), found.gid(), found.mode() & 0o7777));
         assert_eq!(is, [(0, 0, 0o600), (0, GROUP.1, 0o660)]);
-        let serves = || Ok(as_root(&lab, Side::A, &["status"]).code == Some(0));
-        wait_until("a pair at rest", PATIENCE, serves).expect("a pair at rest");
+        wait_until_both_are_well(&lab);
         for words in
             [&["status"][..], &["status", "--json"], &["status", "--nagios"], &["why"], &["peer", "status"]]
         {
@@ -266,8 +272,7 @@ fn flood(path: &Path, is_over: &AtomicBool) -> u32 {
 fn a_flood_by_a_member_delays_no_beat_and_shuts_root_out_of_nothing() {
     in_lab(|| {
         let mut lab = lab(&[Side::A, Side::B]);
-        let serves = || Ok(as_root(&lab, Side::A, &["status"]).code == Some(0));
-        wait_until("a pair at rest", PATIENCE, serves).expect("a pair at rest");
+        wait_until_both_are_well(&lab);
         let path = run_dir(&lab, Side::A).join("query");
         if !is_given("the group of the test", path.exists()) {
             return;
