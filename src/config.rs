@@ -166,6 +166,8 @@ pub struct Policy {
     pub in_jeopardy: InJeopardy,
     /// How many witnesses there are, at most [`MAX_WITNESSES`].
     pub witnesses: u8,
+    /// Whether a voting witness is configured.
+    pub has_vote: bool,
     /// Checksum over what both nodes must agree on.
     pub digest: [u8; 4],
 }

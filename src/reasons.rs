@@ -53,6 +53,8 @@ pub enum TakeReason {
     Jeopardy,
     /// The operator said that the peer is off.
     PeerIsOff,
+    /// The peer is silent, and the voting witness grants the group to this node.
+    Granted,
 }
 
 /// Why a group is released.
@@ -81,6 +83,8 @@ pub enum ReleaseReason {
     /// No neighbour answers us on an interface of the group: the peer, whose neighbours answer, serves
     /// instead, or nobody acknowledged us in time.
     CutOff,
+    /// Nobody acknowledged us in time, and the voting witness does not grant us the group.
+    NotGranted,
     /// One of its scripts does not run here, or could not be stopped.
     ScriptFailed,
     /// Our kernel refuses one of its addresses.
@@ -102,6 +106,7 @@ impl ReleaseReason {
             | Self::LostTie
             | Self::WitnessUnseen
             | Self::CutOff
+            | Self::NotGranted
             | Self::ScriptFailed
             | Self::AddressRefused
             | Self::Overtaken => true,
@@ -156,6 +161,10 @@ pub enum Block {
     WitnessUnseen,
     /// No neighbour answers us: it may be we who are cut off.
     CutOff,
+    /// The voting witness has not granted the group to this node.
+    NotGranted,
+    /// The voting witness keeps the group for the peer.
+    GrantedToPeer,
     /// The fence has not been confirmed yet.
     FencePending,
     /// The fence could not be confirmed.

@@ -147,7 +147,7 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Tape for Recorder<Room> {
     }
 }
 
-/// A checksum (FNV-1a) of what a step asked for; 0 if for nothing. It leaves out frames, requests to
+/// A checksum (FNV-1a) of what a step asked for; 0 if for nothing. It leaves out frames, questions to
 /// witnesses and deposits.
 pub fn decisions(effects: &[Effect]) -> u32 {
     let mut room = [0; 256];
@@ -161,7 +161,11 @@ pub fn decisions(effects: &[Effect]) -> u32 {
             Effect::Exit => to_slice(&4u8, &mut room),
             Effect::AskForPeer => to_slice(&5u8, &mut room),
             Effect::AskNeighbours(interfaces) => to_slice(&(6u8, interfaces), &mut room),
-            Effect::Send(..) | Effect::Aside(..) | Effect::AskWitnesses | Effect::Deposit => continue,
+            Effect::Send(..)
+            | Effect::Aside(..)
+            | Effect::AskWitnesses
+            | Effect::AskVote(_)
+            | Effect::Deposit => continue,
         };
         debug_assert!(written.is_some(), "no effect is longer than the room for it");
         for byte in written.into_iter().flatten() {

@@ -36,7 +36,10 @@ impl Station {
     pub fn new(pair: &str, policy: Policy, me: Side, keys: Keyring, entropy: Entropy, now: Instant) -> Self {
         let unechoed_gap = policy.interval().fraction(1, 2);
         let session = Session::new(pair, me, keys, entropy, unechoed_gap, now);
-        Self { receiver: Receiver::new(&policy, session), node: Node::new(policy, me, now), tape: () }
+        let receiver = Receiver::new(&policy, session);
+        let mut node = Node::new(policy, me, now);
+        node.ask_votes_as(receiver.session().incarnation().0);
+        Self { receiver, node, tape: () }
     }
 
     /// The same station; from now on every step of its node is recorded on `tape`.

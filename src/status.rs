@@ -12,6 +12,7 @@ use crate::pair::{Interface, Role, Side, Trouble};
 use crate::reasons::{Block, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
+use crate::vote::GroupBits;
 
 /// The state of one node and what it knows of its peer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct NodeStatus {
     pub witnesses: Vec<WitnessStatus, MAX_WITNESSES>,
     /// The interfaces whose neighbours are witnesses.
     pub neighbours: Vec<NeighbourStatus, MAX_INTERFACES>,
+    /// The voting witness, where one is configured.
+    pub vote: Option<VoteStatus>,
     /// The peer, if it was ever heard.
     pub peer: Option<PeerStatus>,
     /// The longest stall of the loop in this run.
@@ -120,6 +123,21 @@ pub struct WitnessStatus {
     pub answered: Option<Span>,
     /// For how long the peer has not seen it, or another one.
     pub peer_misses: Option<Span>,
+}
+
+/// The voting witness.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VoteStatus {
+    /// How long ago the newest question left that it answered; `None`: none in this run.
+    pub answered: Option<Span>,
+    /// Both nodes count on it.
+    pub does_count: bool,
+    /// It was restarted, and grants nothing new yet.
+    pub is_waiting: bool,
+    /// The groups that it grants to this node now, as bits.
+    pub granted: GroupBits,
+    /// Those that it keeps for the peer, as it said last.
+    pub granted_to_peer: GroupBits,
 }
 
 /// The neighbours on one interface.

@@ -262,6 +262,7 @@ mod tests {
             cold_start: Span::from_s(60),
             in_jeopardy: InJeopardy::Hold,
             witnesses: 0,
+            has_vote: false,
             digest: [0; 4],
         })
     }

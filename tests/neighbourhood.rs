@@ -11,6 +11,8 @@ mod neighbours;
 mod simulate;
 #[path = "neighbourhood/turns.rs"]
 mod turns;
+#[path = "neighbourhood/votes.rs"]
+mod votes;
 #[path = "neighbourhood/watchdog.rs"]
 mod watchdog;
 

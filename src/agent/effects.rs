@@ -54,6 +54,7 @@ impl Agent<'_> {
                     operators::reply_told(told);
                 }
             }
+            Effect::AskVote(question) => self.voter.iter_mut().for_each(|voter| voter.ask(question)),
             Effect::AskForPeer => self.guard.tell(&ToGuard::AskForPeer),
             Effect::AskNeighbours(interfaces) => self.ask_neighbours(*interfaces),
             Effect::Order(ticket) => self.guard.order(ticket),

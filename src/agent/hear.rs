@@ -17,6 +17,7 @@ use nix::sys::socket::{LinkAddr, getsockname};
 use super::guard_end::FromGuardEnd;
 use super::ports::Read;
 use super::probe_replies::{self, ProbeReply};
+use super::vote::Voter;
 use super::{Agent, Listener};
 use crate::clock;
 use crate::ipc::{FromGuard, ToGuard};
@@ -277,6 +278,10 @@ impl Agent<'_> {
     fn hear_witnesses(&mut self) {
         for (index, asked_at) in self.asker.answers() {
             self.step(clock::now(), Event::WitnessAnswered(index, asked_at));
+        }
+        for _ in 0..MAX_PACKETS {
+            let Some(read) = self.voter.as_ref().and_then(Voter::read) else { break };
+            read.into_iter().for_each(|reply| self.step(clock::now(), Event::VoteAnswered(reply)));
         }
     }
 

@@ -19,6 +19,7 @@ pub mod probe_replies;
 mod recording;
 #[cfg(test)]
 mod tests;
+mod vote;
 mod wait;
 pub mod witness;
 
@@ -53,6 +54,7 @@ use journal::Journal;
 use lifeline::Lifeline;
 use neighbours::Neighbourhood;
 use ports::Port;
+use vote::Voter;
 use witness::Asker;
 
 /// How many kinds of records can be told apart at a time. A whole incident with two paths has about twenty.
@@ -93,6 +95,7 @@ struct Agent<'a> {
     /// Makes one line and a count of what others can cause.
     limiter: Limiter<Kind, Record, MAX_KINDS>,
     asker: Asker,
+    voter: Option<Voter>,
     /// By group, whether the guard wants to know who answers for an address of it.
     is_asking: [bool; MAX_GROUPS],
     /// How many notices had no room in the guard's socket since the log was told.
@@ -199,6 +202,7 @@ impl<'a> Agent<'a> {
             journal: Journal::new(),
             limiter: Limiter::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
+            voter: settings.vote.and_then(|to| Voter::new(to, &settings.pair, keys)),
             is_asking: [false; MAX_GROUPS],
             lost_notices: 0,
             seen_witnesses: 0,

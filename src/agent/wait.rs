@@ -10,6 +10,7 @@ use nix::sys::time::TimeSpec;
 
 use super::Agent;
 use super::ports::Port;
+use super::vote::Voter;
 use crate::clock;
 use crate::logger;
 
@@ -64,6 +65,8 @@ impl Agent<'_> {
         }
         self.listeners.iter().for_each(|listener| each(Source::Wire, listener.descriptor.as_fd()));
         self.neighbourhood.descriptors(now).for_each(|descriptor| each(Source::Wire, descriptor));
+        let voter = self.voter.as_ref().and_then(Voter::descriptor);
+        voter.into_iter().for_each(|descriptor| each(Source::Witnesses, descriptor));
         self.asker.descriptors().for_each(|descriptor| each(Source::Witnesses, descriptor));
         self.control.descriptors(now).for_each(|descriptor| each(Source::Operators, descriptor));
     }

@@ -72,6 +72,7 @@ fn is_end(record: &Record) -> bool {
         Record::Maintenance(left) => left.is_none(),
         Record::PeerUnable { is_unable, .. } => !is_unable,
         Record::CutOff { is_cut_off, .. } => !is_cut_off,
+        Record::Vote { does_count } => *does_count,
         Record::Scripts { condition, .. } => *condition == Condition::Well,
         Record::Blocked { block, .. } => *block == Block::PeerServes,
         Record::Path { .. }
@@ -138,12 +139,15 @@ fn said(
         | Record::VipContested { .. }
         | Record::PeerUnable { .. }
         | Record::CutOff { .. }
+        | Record::Vote { .. }
         | Record::Fence { .. }
         | Record::Succeeded
         | Record::TermsUsedUp(_)
         | Record::Leaving => {
-            let is_quiet =
-                matches!(record, Record::PeerUnable { .. } | Record::CutOff { .. } | Record::Succeeded);
+            let is_quiet = matches!(
+                record,
+                Record::PeerUnable { .. } | Record::CutOff { .. } | Record::Vote { .. } | Record::Succeeded
+            );
             (words::sentence(record, end, names).1, is_quiet)
         }
         Record::Blocked { .. }

@@ -24,6 +24,7 @@ pub const fn event(record: &Record) -> &'static str {
         Record::Lines { .. } => "lines",
         Record::Deaf { .. } => "deaf",
         Record::CutOff { .. } => "cut_off",
+        Record::Vote { .. } => "vote",
         Record::VipAnswered { .. } => "vip_answered",
         Record::VipContested { .. } => "vip_contested",
         Record::Script { .. } => "script",
@@ -53,6 +54,7 @@ pub const fn take(reason: TakeReason) -> &'static str {
         TakeReason::ColdStart => "cold_start",
         TakeReason::Jeopardy => "jeopardy",
         TakeReason::PeerIsOff => "peer_is_off",
+        TakeReason::Granted => "granted",
     }
 }
 
@@ -66,6 +68,7 @@ pub const fn release(reason: ReleaseReason) -> &'static str {
         ReleaseReason::WorseOff => "worse_off",
         ReleaseReason::NoCarrier => "no_carrier",
         ReleaseReason::CutOff => "cut_off",
+        ReleaseReason::NotGranted => "not_granted",
         ReleaseReason::UnheardByPeer => "unheard_by_peer",
         ReleaseReason::LeaseLapsed => "lease_lapsed",
         ReleaseReason::LostTie => "lost_tie",
@@ -91,6 +94,8 @@ pub const fn block(block: Block) -> &'static str {
         Block::GuardLost => "guard_lost",
         Block::NoCarrier => "no_carrier",
         Block::CutOff => "cut_off",
+        Block::NotGranted => "not_granted",
+        Block::GrantedToPeer => "granted_to_peer",
         Block::Stalled => "stalled",
         Block::Refused => "refused",
         Block::Jeopardy => "jeopardy",

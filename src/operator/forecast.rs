@@ -146,6 +146,7 @@ fn not_taken(block: Block, holder: &str, other: &str) -> String {
         Block::Jeopardy => return format!("{other} cannot be certain that {holder} is off"),
         Block::WitnessUnseen => "sees no witness",
         Block::CutOff => "is cut off from the LAN",
+        Block::NotGranted => "is granted nothing by the voting witness",
         Block::Standby => "is in standby",
         Block::Maintenance => "is in maintenance",
         Block::GuardLost => "has no guard that acts",
@@ -167,6 +168,7 @@ fn not_taken(block: Block, holder: &str, other: &str) -> String {
         | Block::PeerAnswers
         | Block::Lease
         | Block::Drift
+        | Block::GrantedToPeer
         | Block::FencePending
         | Block::FenceFailed
         | Block::Exclusive

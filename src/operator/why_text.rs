@@ -82,6 +82,7 @@ pub(super) fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Lines { .. }
         | Record::Deaf { .. }
         | Record::CutOff { .. }
+        | Record::Vote { .. }
         | Record::VipAnswered { .. }
         | Record::VipContested { .. }
         | Record::Script { .. }

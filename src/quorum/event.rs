@@ -13,6 +13,7 @@ use crate::pair::{GroupId, PathId};
 use crate::reasons::Denial;
 use crate::resource::{Condition, Outcome, Ticket, Token};
 use crate::time::{Instant, Span};
+use crate::vote::wire::{Question, Reply};
 
 /// Something happened.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub enum Event<'a> {
     PeerAnswered(Option<PathId>, [u8; 6]),
     /// A witness answered a request that was sent at this instant.
     WitnessAnswered(u8, Instant),
+    /// The voting witness has replied; the reply is authentic.
+    VoteAnswered(Reply),
     /// A neighbour was heard on an interface of the configuration, at this instant or later: somebody who is
     /// neither this node nor its peer.
     NeighbourHeard(u8, Instant),
@@ -157,6 +160,8 @@ pub enum Effect {
     Send(PathId, Body),
     /// Ask every witness now.
     AskWitnesses,
+    /// Put this question to the voting witness.
+    AskVote(Question),
     /// Ask for the peer's own address on every LAN now.
     AskForPeer,
     /// Ask the neighbours on these interfaces now: a bit for each.
@@ -187,8 +192,8 @@ pub const MOST_FOR_A_PATH: usize = 4;
 pub const MOST_FOR_A_GROUP: usize = 10;
 /// The most effects of one step for the node as a whole: its stall, verdict, jeopardy and guard, the peer's
 /// trouble, the ends of maintenance and standby, its leaving, a deposit, an interface that is cut off,
-/// questions to witnesses, to neighbours and to the peer.
-const MOST_FOR_THE_NODE: usize = 18;
+/// whether the voting witness counts, questions to it, to witnesses, to neighbours and to the peer.
+const MOST_FOR_THE_NODE: usize = 20;
 const MAX_EFFECTS: usize = MOST_FOR_A_PATH * MAX_PATHS + MOST_FOR_A_GROUP * MAX_GROUPS + MOST_FOR_THE_NODE;
 
 /// The effects of one or more steps, in the order in which they have to be carried out.

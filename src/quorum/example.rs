@@ -8,6 +8,7 @@ use crate::config::{InJeopardy, SafetyRule};
 use crate::health::{NeighbourView, WitnessView};
 use crate::reasons::Verdict;
 use crate::time::Instant;
+use crate::vote::VoteView;
 
 impl Situation {
     /// A backup beside a dead peer, everything in order for a takeover under the rule `probe`.
@@ -28,6 +29,7 @@ impl Situation {
             are_lines_on: false,
             is_off: false,
             is_file_different: false,
+            was_granted_since: false,
             fence: Fence::Untried,
         },
         own: OwnFacts {
@@ -49,6 +51,7 @@ impl Situation {
             finding: Finding::Clear,
             witness: WitnessView::None,
             neighbours: NeighbourView::Unknown,
+            vote: VoteView::NotNeeded,
         },
         clock: Clock {
             now: Instant::from_us(1_000_000_000),
@@ -69,6 +72,7 @@ impl Situation {
             lease_until: Instant::NEVER,
             renew_at: Instant::NEVER,
             deadline_at: Instant::NEVER,
+            grant_needed_at: Instant::NEVER,
             alone_at: Instant::NEVER,
             outseen_at: Instant::NEVER,
             cut_off_at: Instant::NEVER,

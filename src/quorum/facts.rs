@@ -11,6 +11,7 @@ use crate::health::{NeighbourView, WitnessView};
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::ReleaseOrder;
 use crate::time::Instant;
+use crate::vote::VoteView;
 
 /// What the peer is for the group, by what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
@@ -170,6 +171,8 @@ pub struct PeerFacts {
     pub is_off: bool,
     /// Its configuration is another one.
     pub is_file_different: bool,
+    /// The voting witness has granted it something since it was last heard: it lived on after that.
+    pub was_granted_since: bool,
     /// How far its fence is.
     pub fence: Fence,
 }
@@ -215,6 +218,8 @@ pub struct WireFacts {
     pub witness: WitnessView,
     /// What the neighbours on the group's interfaces say.
     pub neighbours: NeighbourView,
+    /// What the voting witness grants.
+    pub vote: VoteView,
 }
 
 /// What the configuration asks for.
@@ -268,6 +273,8 @@ pub struct Clock {
     pub renew_at: Instant,
     /// The release for the ack deadline has to start.
     pub deadline_at: Instant,
+    /// From here on a holder needs a grant of the voting witness, where that counts.
+    pub grant_needed_at: Instant,
     /// We have served alone for a full lease since the ack deadline.
     pub alone_at: Instant,
     /// The peer has long seen more witnesses than we do.

@@ -126,6 +126,7 @@ pub(super) fn in_silence(s: Situation) -> Situation {
             judged_at: Instant::ORIGIN,
             lease_until: Instant::NEVER,
             deadline_at: Instant::ORIGIN,
+            grant_needed_at: Instant::ORIGIN,
             ..s.clock
         },
         ..s

@@ -1,14 +1,15 @@
 //! When a holder lets go at once, when it renews what it holds, and when a release stops waiting for scripts.
 
 use super::facts::{Claim, Decision, Release, Situation, Tie};
-use super::takeover::{is_silenced, is_witness_missed};
+use super::takeover::{is_silenced, is_ungranted, is_unheard, is_witness_missed};
 use crate::reasons::ReleaseReason;
 use crate::resource::ReleaseOrder;
 
 /// What makes a holder let go, whether it serves already or is about to: the first one that applies.
 ///
 /// Past its ack deadline a node serves on, alone, unless it is plainly the one that is cut off: it has no
-/// carrier, the peer says that it hears us on no path, or no witness is seen, or no neighbour answers.
+/// carrier, the peer says that it hears us on no path, or no witness is seen, or no neighbour answers. Where
+/// a voting witness counts, it needs a grant, however long it has served.
 pub fn let_go(s: &Situation) -> Option<Decision> {
     let is_deadline_due = s.clock.is_past(s.clock.deadline_at);
     let rules = [
@@ -16,9 +17,10 @@ pub fn let_go(s: &Situation) -> Option<Decision> {
         (s.own.is_stuck, ReleaseReason::ScriptFailed),
         (s.peer.tie == Tie::TheyWin, ReleaseReason::LostTie),
         (is_deadline_due && !s.own.has_carrier, ReleaseReason::NoCarrier),
-        (is_deadline_due && s.peer.is_deaf, ReleaseReason::UnheardByPeer),
+        (is_deadline_due && is_unheard(s), ReleaseReason::UnheardByPeer),
         (is_deadline_due && is_witness_missed(s), ReleaseReason::WitnessUnseen),
         (is_deadline_due && is_silenced(s), ReleaseReason::CutOff),
+        (is_ungranted(s), ReleaseReason::NotGranted),
     ];
     match rules.into_iter().find(|(applies, _)| *applies) {
         Some((_, reason)) => {

@@ -13,6 +13,7 @@ use crate::pair::{GroupId, PathId, Role, Trouble};
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
+use crate::vote::VoteView;
 
 /// What was known when a decision was made, as far as it is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Evidence {
     pub witness: WitnessView,
     /// What the neighbours on its interfaces said.
     pub neighbours: NeighbourView,
+    /// What the voting witness granted.
+    pub vote: VoteView,
     /// All interfaces of the group had carrier.
     pub has_carrier: bool,
     /// Our loop had just been late.
@@ -57,6 +60,7 @@ impl Evidence {
             finding: s.wire.finding,
             witness: s.wire.witness,
             neighbours: s.wire.neighbours,
+            vote: s.wire.vote,
             has_carrier: s.own.has_carrier,
             is_stalled: !s.clock.is_past(s.clock.judged_at),
             has_drift_passed: s.clock.is_past(s.clock.silent_at),
@@ -202,6 +206,11 @@ pub enum Record {
         /// Whether nobody answers.
         is_cut_off: bool,
     },
+    /// Whether both nodes count on the voting witness from now on.
+    Vote {
+        /// They do.
+        does_count: bool,
+    },
     /// Somebody answers for an address of a group that we do not hold.
     VipAnswered {
         /// Which group.
@@ -294,6 +303,7 @@ impl Record {
             Self::Lines { path, reading } => About::Lines(path, reading),
             Self::Deaf { path, is_deaf } => About::Deaf(path, is_deaf),
             Self::CutOff { interface, is_cut_off } => About::Interface(interface, is_cut_off),
+            Self::Vote { does_count } => About::Is(does_count),
             Self::Verdict { to, .. } => About::Verdict(to),
             Self::Blocked { group, block, .. } => About::Blocked(group, block),
             Self::Taking { group, .. }
@@ -334,6 +344,7 @@ impl Record {
             | Self::Lines { .. }
             | Self::Deaf { .. }
             | Self::CutOff { .. }
+            | Self::Vote { .. }
             | Self::Verdict { .. }
             | Self::Blocked { .. }
             | Self::VipAnswered { .. }

@@ -24,6 +24,7 @@ use crate::pair::Mechanisms;
 use crate::quorum::facts::Standby;
 use crate::resource::{ReleaseOrder, Token};
 use crate::time::{Instant, Span};
+use crate::vote::agreement::Agreement;
 
 /// What an agent leaves with its guard for its successor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,8 +49,20 @@ pub struct Deposit {
     pub witnesses_that_count: u8,
     /// What it knew of the neighbours on each interface.
     pub neighbours: Vec<NeighboursDeposit, MAX_INTERFACES>,
+    /// What it was granted by the voting witness.
+    pub vote: Option<VoteDeposit>,
     /// The times by which the peer believes that we go.
     pub promise: Promise,
+}
+
+/// What is deposited of the voting witness. A grant that stands is bound by no time here: it takes a reply of
+/// the witness to end it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VoteDeposit {
+    /// What both nodes had said of it.
+    pub agreement: Agreement,
+    /// By group, until when the node may serve it alone; [`Instant::NEVER`] for a grant that stands.
+    pub granted_until: Vec<Instant, MAX_GROUPS>,
 }
 
 /// The dead_after by which an agent went. Its successor may have read another file. Until the peer has
@@ -65,6 +78,7 @@ pub struct Promise {
 impl Deposit {
     /// Forgets which witnesses and neighbours answered: that says nothing of those of another file.
     pub fn forget_witnesses(&mut self) {
+        self.vote = None;
         (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
         self.neighbours.clear();
     }
@@ -84,6 +98,10 @@ impl Deposit {
             path.peers_dead_after = path.peers_dead_after.min(MAX_DEAD_AFTER);
         }
         self.promise.take = self.promise.take.min(MAX_DEAD_AFTER);
+        for until in self.vote.iter_mut().flat_map(|vote| &mut vote.granted_until) {
+            let is_standing = *until == Instant::NEVER;
+            *until = if is_standing { *until } else { (*until).min(now + MAX_DEAD_AFTER) };
+        }
         within(&mut self.peer_maintenance_until, LONGEST_MAINTENANCE);
         within(&mut self.restraint.maintenance_until, LONGEST_MAINTENANCE);
         for group in &mut self.groups {
@@ -141,7 +159,7 @@ pub struct GroupDeposit {
 }
 
 /// Room for any deposit in its encoded form.
-pub const MAX_DEPOSIT_BYTES: usize = 969;
+pub const MAX_DEPOSIT_BYTES: usize = 1_100;
 
 /// What the guard has in hand of one group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -264,6 +282,10 @@ mod tests {
             witnesses: core::iter::repeat_n(Some(Instant::NEVER), MAX_WITNESSES).collect(),
             witnesses_that_count: u8::MAX,
             neighbours: core::iter::repeat_n(neighbours, MAX_INTERFACES).collect(),
+            vote: Some(VoteDeposit {
+                agreement: Agreement::new(Instant::NEVER),
+                granted_until: core::iter::repeat_n(Instant::NEVER, MAX_GROUPS).collect(),
+            }),
             promise: Promise { hold: MAX_DEAD_AFTER, take: MAX_DEAD_AFTER },
         }
     }

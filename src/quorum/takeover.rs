@@ -4,7 +4,7 @@
 //! below answers one of them. A rule that says no ends the reading with what is done instead: a
 //! [`Wait`] with its reason and its end, or a fence.
 
-use super::facts::{Claim, Decision, Fence, Release, Situation, Standby, Wait};
+use super::facts::{Claim, Decision, Fence, PeerFacts, Release, Situation, Standby, Wait, WireFacts};
 use super::moves;
 use super::probe::Finding;
 use crate::config::{InJeopardy, SafetyRule};
@@ -12,6 +12,8 @@ use crate::health::{NeighbourView, WitnessView};
 use crate::pair::Role;
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::ReleaseOrder;
+use crate::time::Instant;
+use crate::vote::VoteView;
 
 /// What a backup does.
 pub fn backup(s: &Situation) -> Decision {
@@ -73,11 +75,34 @@ fn after_goodbye(s: &Situation) -> Result<TakeReason, Decision> {
 
 /// A dead peer: the safety rule of the group decides. Where a witness is configured, we have to see it.
 fn from_dead_peer(s: &Situation) -> Result<TakeReason, Decision> {
+    let reason = by_vote(s)?.unwrap_or(TakeReason::Dead);
     if s.wire.witness == WitnessView::Unseen {
         return Err(Decision::wait(Block::WitnessUnseen));
     }
     it_is_not_we_who_are_cut_off(s)?;
-    by_safety_rule(s, TakeReason::Dead)
+    by_safety_rule(s, reason)
+}
+
+/// Where a voting witness counts, it has to grant the group. Then it does not matter how certain the silence
+/// is: the peer lets go of what it is not granted. Who answers for an address of the group is named first.
+fn by_vote(s: &Situation) -> Result<Option<TakeReason>, Decision> {
+    match s.wire.vote {
+        VoteView::NotNeeded => Ok(None),
+        VoteView::Granted => Ok(Some(TakeReason::Granted)),
+        VoteView::Missing | VoteView::Elsewhere if s.wire.finding == Finding::VipAnswers => {
+            Err(Decision::wait(Block::VipAnswers))
+        }
+        VoteView::Missing => Err(Decision::wait(Block::NotGranted)),
+        VoteView::Elsewhere => Err(Decision::wait(Block::GrantedToPeer)),
+    }
+}
+
+/// The operator's word replaces a witness that is silent, and no witness that says that the peer serves.
+fn it_is_not_granted_to_peer(s: &Situation) -> Result<(), Decision> {
+    match s.wire.vote {
+        VoteView::NotNeeded | VoteView::Granted | VoteView::Missing => Ok(()),
+        VoteView::Elsewhere => Err(Decision::wait(Block::GrantedToPeer)),
+    }
 }
 
 /// Where neighbours were ever heard on the group's interfaces, one of them has answered since the peer fell
@@ -93,8 +118,12 @@ fn it_is_not_we_who_are_cut_off(s: &Situation) -> Result<(), Decision> {
     }
 }
 
-/// A doubtful peer: `in_jeopardy` has to allow it.
+/// A doubtful peer: the voting witness has to grant the group; where none counts, `in_jeopardy` has to allow
+/// it.
 fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
+    if by_vote(s)?.is_some() {
+        return from_dead_peer(s);
+    }
     match (s.rule.in_jeopardy, s.wire.witness) {
         (InJeopardy::Hold, _) | (InJeopardy::Witness, WitnessView::None) => {
             return Err(Decision::wait(Block::Jeopardy));
@@ -115,11 +144,13 @@ fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the
-/// rule. So may one whose last frames could not be understood, and one that last said that its guard fails.
+/// rule. So may one whose last frames could not be understood, one that last said that its guard fails, and
+/// one that the voting witness has granted something since.
 fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
     s.clock.reach(s.clock.silent_at, Block::Drift)?;
     fence_is_done(s)?;
-    let may_hold_on = s.peer.are_lines_on || s.peer.is_estranged || s.peer.is_troubled;
+    let may_hold_on =
+        s.peer.are_lines_on || s.peer.is_estranged || s.peer.is_troubled || s.peer.was_granted_since;
     let waits_for_lease = may_hold_on || s.rule.safety != SafetyRule::Probe;
     if waits_for_lease {
         peer_has_let_go(s, Block::Lease)?;
@@ -133,9 +164,11 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decis
 /// for a fence asks for it here.
 fn never_heard(s: &Situation) -> Result<TakeReason, Decision> {
     if s.peer.is_off {
+        it_is_not_granted_to_peer(s)?;
         return wire_is_clear(s, TakeReason::PeerIsOff);
     }
     s.clock.reach(s.clock.listened_at, Block::ColdStart)?;
+    by_vote(s)?;
     if s.wire.witness == WitnessView::Unseen {
         return Err(Decision::wait(Block::WitnessUnseen));
     }
@@ -201,6 +234,7 @@ fn no_script_runs_there(s: &Situation) -> Result<(), Decision> {
 /// The wire, beside a peer that should be gone: where its own address still answers, its box lives, and may
 /// hold what does not answer.
 fn wire_is_clear_of_peer(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
+    it_is_not_granted_to_peer(s)?;
     if s.wire.finding == Finding::PeerAnswers {
         peer_has_let_go(s, Block::PeerAnswers)?;
     }
@@ -224,10 +258,13 @@ fn may_go_unprobed(s: &Situation) -> bool {
 
 /// What makes a holder let go by the ack deadline must not let a backup take: it would go to and fro.
 fn nothing_would_make_a_holder_let_go(s: &Situation) -> Result<(), Decision> {
+    if is_ungranted(s) && !s.peer.is_off {
+        return Err(Decision::wait(Block::NotGranted));
+    }
     if !s.clock.is_past(s.clock.deadline_at) {
         return Ok(());
     }
-    if s.peer.is_deaf {
+    if is_unheard(s) {
         return Err(Decision::wait(Block::Unheard));
     }
     if is_witness_missed(s) {
@@ -237,6 +274,52 @@ fn nothing_would_make_a_holder_let_go(s: &Situation) -> Result<(), Decision> {
         return Err(Decision::wait(Block::CutOff));
     }
     Ok(())
+}
+
+/// The peer says that it hears us on no path, so it will take over; not from who has a grant.
+pub(super) fn is_unheard(s: &Situation) -> bool {
+    s.peer.is_deaf && s.wire.vote != VoteView::Granted
+}
+
+/// A grant is needed by now, and not there.
+pub(super) fn is_ungranted(s: &Situation) -> bool {
+    let is_missing = match s.wire.vote {
+        VoteView::NotNeeded | VoteView::Granted => false,
+        VoteView::Missing | VoteView::Elsewhere => true,
+    };
+    is_missing && s.clock.is_past(s.clock.grant_needed_at)
+}
+
+/// Whether a backup asks the voting witness for the group: from late_after of silence on, if it would take it
+/// once it is granted, or waits for what is under way.
+pub fn claims_grant(role: Role, s: &Situation) -> bool {
+    let is_cold = !s.peer.was_ever_heard;
+    if role != Role::Backup || s.peer.is_on_time || (is_cold && !s.clock.is_past(s.clock.listening_asks_at)) {
+        return false;
+    }
+    // A path that is late only will be silent by the time that matters.
+    let verdict = if s.peer.verdict == Verdict::Present { Verdict::Dead } else { s.peer.verdict };
+    let granted = Situation {
+        peer: PeerFacts { verdict, ..s.peer },
+        wire: WireFacts { vote: VoteView::Granted, ..s.wire },
+        ..*s
+    };
+    match backup(&granted) {
+        Decision::Take(_) | Decision::Fence => true,
+        Decision::Wait(wait) => match wait.block {
+            Block::ProbePending | Block::FencePending => true,
+            Block::Drift
+            | Block::Lease
+            | Block::Exclusive
+            | Block::PeerAnswers
+            | Block::Stalled
+            | Block::ColdStart
+            | Block::CutOff
+            | Block::Unsteady => wait.until < Instant::NEVER,
+            _ => false,
+        },
+        Decision::Keep | Decision::Renew | Decision::Hurry | Decision::Release(_) => false,
+    }
 }
 
 /// It may be we who are cut off, and we have not served alone for long. A peer that said goodbye is not cut

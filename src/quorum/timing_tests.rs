@@ -20,6 +20,7 @@ fn policy(paths: &[(PathKind, [u64; 3])], lease_s: u64, groups: &[GroupPolicy]) 
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
+        has_vote: false,
         digest: [0; 4],
     }
 }

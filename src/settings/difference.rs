@@ -47,7 +47,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
         (old.key_file != new.key_file, "key"),
         (old.state != new.state, "state"),
         (old.notify != new.notify, "notify"),
-        (old.witnesses != new.witnesses, "witness"),
+        ((&old.witnesses, old.vote) != (&new.witnesses, new.vote), "witness"),
         (old.fences != new.fences, "[[fence]]"),
         (old.reset != new.reset, "reset"),
     ] {

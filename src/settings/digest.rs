@@ -59,6 +59,9 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
     for witness in &settings.witnesses {
         writeln!(out, "witness {witness}")?;
     }
+    if let Some(to) = settings.vote {
+        writeln!(out, "vote {to}")?;
+    }
     for (group, policy) in settings.groups.iter().zip(&policy.groups) {
         let prefer = policy.prefer.map_or("none", |side| &settings.names[side.index()]);
         let safety = match policy.safety {

@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -117,6 +118,7 @@ struct Draft<'t> {
     links: Vec<Link<'t>>,
     groups: Vec<groups::Plan<'t>>,
     witnesses: Vec<At<Witness>>,
+    vote: Option<At<SocketAddr>>,
     has_neighbours: bool,
     system: System<'t>,
     watchdog: Option<At<Watchdog>>,
@@ -139,7 +141,7 @@ impl<'t> Draft<'t> {
         let state =
             read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
         let pace = times::read(root, report);
-        let (witnesses, in_jeopardy, has_neighbours) = read_quorum(root, report);
+        let Quorum { witnesses, vote, in_jeopardy, has_neighbours } = Quorum::read(root, report);
         let system = read_system(root, report);
         let nodes = nodes::read(root, report);
         let watchdog = fencing::read_watchdog(root, report);
@@ -149,7 +151,7 @@ impl<'t> Draft<'t> {
         let groups = groups::read(root, nodes.as_ref(), lans, report);
         let own = nodes.as_ref().map(|nodes| own_addresses(nodes, &links, report)).unwrap_or_default();
         let own = groups::check_repeats(&groups, own, report);
-        witness::check(&witnesses, &own, report);
+        witness::check(&witnesses, vote.as_ref(), &own, report);
         groups::check_tags(&groups, report);
         if let Some(nodes) = &nodes {
             groups::check_links(&groups, &links, nodes, report);
@@ -162,6 +164,7 @@ impl<'t> Draft<'t> {
             cold_start: pace.cold_start.value,
             in_jeopardy,
             witnesses: u8::try_from(witnesses.len()).unwrap_or(0),
+            has_vote: vote.is_some(),
             digest: [0; 4],
         };
         let interfaces = nodes.as_ref().map_or(0, |nodes| interface_count(&groups, &links, nodes));
@@ -182,6 +185,7 @@ impl<'t> Draft<'t> {
             links,
             groups,
             witnesses,
+            vote,
             has_neighbours,
             system,
             watchdog,
@@ -215,6 +219,7 @@ impl<'t> Draft<'t> {
             watchdog: self.watchdog.clone().map(|found| found.value),
             fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).gather(),
             witnesses: self.witnesses.iter().map(|found| found.value.clone()).gather(),
+            vote: self.vote.map(|found| found.value),
             is_realtime: self.system.is_realtime,
             group: self.system.group.map(|found| found.value.to_owned()),
             reset: self.system.reset.clone().map(|found| found.value),
@@ -262,6 +267,7 @@ impl<'t> Draft<'t> {
             all.push(At { at: *at, value: Thing::Witness(*ip) });
             all.extend(interface.iter().map(|name| At { at: *at, value: Thing::Interface(name.clone()) }));
         }
+        all.extend(self.vote.iter().map(|found| found.map(|to| Thing::Witness(to.ip()))));
         let mut needs: Vec<Need> = Vec::new();
         for thing in all {
             if needs.iter().all(|need| need.what != thing.value) {
@@ -336,24 +342,42 @@ fn read_system<'t>(root: &Table<'t>, report: &mut Report<'_>) -> System<'t> {
     System { is_realtime, group, reset: fencing::read_device(&table, "reset", report) }
 }
 
-/// Reads the witnesses, and what to do with a doubtful peer. By default a witness is asked, and without one
-/// nothing moves. Also whether the neighbours on the LANs are witnesses.
-fn read_quorum(root: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, InJeopardy, bool) {
-    let Some(table) = root.table("quorum", report) else { return (Vec::new(), InJeopardy::Hold, true) };
-    table.refuse_unknown(&QUORUM_KEYS, report);
-    let witnesses = witness::read(&table, report);
-    let usual = if witnesses.is_empty() { InJeopardy::Hold } else { InJeopardy::Witness };
-    let in_jeopardy = table.choice("in_jeopardy", &JEOPARDY, report).map_or(usual, |choice| choice.value);
-    if in_jeopardy == InJeopardy::Witness && witnesses.is_empty() && !table.has("witness") {
-        let what = "in_jeopardy = \"witness\", but there is no witness";
-        report.add(table.place_of("in_jeopardy"), what, "name one with witness = [\"IP\"], or use \"hold\"");
+/// What `[quorum]` says.
+struct Quorum {
+    witnesses: Vec<At<Witness>>,
+    /// The witness that votes.
+    vote: Option<At<SocketAddr>>,
+    in_jeopardy: InJeopardy,
+    /// The neighbours on the LANs are witnesses.
+    has_neighbours: bool,
+}
+
+impl Quorum {
+    /// Reads it. By default a witness is asked, and without one nothing moves.
+    fn read(root: &Table<'_>, report: &mut Report<'_>) -> Self {
+        let Some(table) = root.table("quorum", report) else {
+            let in_jeopardy = InJeopardy::Hold;
+            return Self { witnesses: Vec::new(), vote: None, in_jeopardy, has_neighbours: true };
+        };
+        table.refuse_unknown(&QUORUM_KEYS, report);
+        let (witnesses, vote) = witness::read(&table, report);
+        let usual = if witnesses.is_empty() { InJeopardy::Hold } else { InJeopardy::Witness };
+        let in_jeopardy = table.choice("in_jeopardy", &JEOPARDY, report).map_or(usual, |choice| choice.value);
+        if in_jeopardy == InJeopardy::Witness
+            && witnesses.is_empty()
+            && (vote.is_some() || !table.has("witness"))
+        {
+            let what = "in_jeopardy = \"witness\", but there is no witness to ping";
+            let remedy = "name one with witness = [\"IP\"], or use \"hold\"";
+            report.add(table.place_of("in_jeopardy"), what, remedy);
+        }
+        let has_neighbours = table.flag("neighbours", true, report);
+        if in_jeopardy == InJeopardy::Neighbours && !has_neighbours {
+            let what = "in_jeopardy = \"neighbours\", but neighbours = false";
+            report.add(table.place_of("in_jeopardy"), what, "say neighbours = true, or use \"hold\"");
+        }
+        Self { witnesses, vote, in_jeopardy, has_neighbours }
     }
-    let has_neighbours = table.flag("neighbours", true, report);
-    if in_jeopardy == InJeopardy::Neighbours && !has_neighbours {
-        let what = "in_jeopardy = \"neighbours\", but neighbours = false";
-        report.add(table.place_of("in_jeopardy"), what, "say neighbours = true, or use \"hold\"");
-    }
-    (witnesses, in_jeopardy, has_neighbours)
 }
 
 /// The nodes' own addresses, each with its owner; reports the second use of one.

@@ -26,6 +26,7 @@ mod values;
 mod witness;
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crosswire::config::{GroupPolicy, Policy, SafetyRule};
@@ -86,6 +87,8 @@ pub struct Settings {
     pub fences: Vec<Fence>,
     /// The witnesses, in the order of the configuration.
     pub witnesses: Vec<Witness>,
+    /// Where the witness that votes is asked.
+    pub vote: Option<SocketAddr>,
     /// Every interface that holds a VIP, in order of appearance, then those of the LAN paths; without
     /// repeats. The guard reports the carrier of each, and opens its listeners on each.
     pub interfaces: Vec<String>,

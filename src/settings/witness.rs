@@ -1,9 +1,10 @@
 //! The witnesses, and which addresses cannot be one.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crosswire::config::MAX_WITNESSES;
+use crosswire::vote::PORT;
 
 use super::error::{Report, quote};
 use super::table::{At, Table};
@@ -13,6 +14,9 @@ use super::values::{is_host_in, is_interface, is_unicast};
 pub const EVERY_LINK: &str = "is an address that every link may have";
 pub(super) const REMEDY: &str =
     "write the address of a box that both nodes can ping, such as the upstream router";
+
+const VOTE_REMEDY: &str = "write \"vote:IP\" or \"vote:IP:PORT\", with the address of the box that runs \
+    `crosswire witness`; an IPv6 address with a port in brackets";
 
 /// A third party whose answers show who is cut off.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,10 +83,21 @@ fn is_no_host_beside(ip: IpAddr, known: IpAddr, prefix: u8) -> bool {
     }
 }
 
-/// Reads `witness`, each address once and no more than there is room for.
-pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> Vec<At<Witness>> {
-    let mut witnesses: Vec<At<Witness>> = Vec::new();
+/// Reads `witness`: those that are pinged, each address once and no more than there is room for, and the one
+/// that votes.
+pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> (Vec<At<Witness>>, Option<At<SocketAddr>>) {
+    let (mut witnesses, mut vote): (Vec<At<Witness>>, Option<At<SocketAddr>>) = (Vec::new(), None);
     for text in table.texts("witness", report) {
+        if let Some(to) = text.value.strip_prefix("vote:") {
+            match parse_vote(to) {
+                Err(what) => report.add(text.at, format_args!("{} {what}", quote(text.value)), VOTE_REMEDY),
+                Ok(_) if vote.is_some() => {
+                    report.add(text.at, "one witness of a pair may vote, not two", "keep one \"vote:\"");
+                }
+                Ok(to) => vote = Some(text.map(|_| to)),
+            }
+            continue;
+        }
         match parse(text.value) {
             Err((what, remedy)) => report.add(text.at, format_args!("{} {what}", quote(text.value)), remedy),
             Ok(witness) if witnesses.iter().any(|known| known.value == witness) => {
@@ -95,7 +110,22 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report<'_>) -> Vec<At<Witness
             Ok(witness) => witnesses.push(text.map(|_| witness)),
         }
     }
-    witnesses
+    (witnesses, vote)
+}
+
+/// `IP` or `IP:PORT`, an IPv6 address with a port in brackets.
+fn parse_vote(text: &str) -> Result<SocketAddr, &'static str> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let to = match (bare.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
+        (Ok(ip), _) => SocketAddr::new(ip, PORT),
+        (Err(_), Ok(to)) => to,
+        (Err(_), Err(_)) => return Err("is not the address of a voting witness"),
+    };
+    match (is_on_every_link(to.ip()), to.port()) {
+        (true, _) => Err(EVERY_LINK),
+        (false, 0) => Err("has no port"),
+        (false, port) => Ok(SocketAddr::new(to.ip().to_canonical(), port)),
+    }
 }
 
 fn parse(text: &str) -> Result<Witness, (&'static str, &'static str)> {
@@ -118,10 +148,17 @@ pub fn is_on_every_link(ip: IpAddr) -> bool {
 }
 
 /// Reports addresses that cannot be a witness.
-pub(super) fn check(witnesses: &[At<Witness>], own: &[OwnAddress], report: &mut Report<'_>) {
-    for At { at, value: Witness { ip, .. } } in witnesses {
-        if let Some(why) = why_no_witness(*ip, own) {
-            report.add(*at, format_args!("{ip} {why}"), REMEDY);
+pub(super) fn check(
+    witnesses: &[At<Witness>],
+    vote: Option<&At<SocketAddr>>,
+    own: &[OwnAddress],
+    report: &mut Report<'_>,
+) {
+    let pinged = witnesses.iter().map(|At { at, value }| (*at, value.ip, REMEDY));
+    let voting = vote.map(|At { at, value }| (*at, value.ip(), VOTE_REMEDY));
+    for (at, ip, remedy) in pinged.chain(voting) {
+        if let Some(why) = why_no_witness(ip, own) {
+            report.add(at, format_args!("{ip} {why}"), remedy);
         }
     }
 }
@@ -152,6 +189,27 @@ mod tests {
             let read = parse(text);
             assert_eq!(read.is_ok(), is_good, "{text}: {read:?}");
             read.iter().for_each(|witness| assert_eq!(witness.to_string(), text));
+        }
+    }
+
+    #[test]
+    fn a_voting_witness_has_an_address_and_a_port() {
+        for (text, expected) in [
+            ("10.0.0.254", Some("10.0.0.254:1694")),
+            ("10.0.0.254:99", Some("10.0.0.254:99")),
+            ("2001:db8::1", Some("[2001:db8::1]:1694")),
+            ("[2001:db8::1]", Some("[2001:db8::1]:1694")),
+            ("[2001:db8::1]:99", Some("[2001:db8::1]:99")),
+            ("[::ffff:10.0.0.254]:99", Some("10.0.0.254:99")),
+            ("10.0.0.254:0", None),
+            ("10.0.0.254:65536", None),
+            ("10.0.0.254:", None),
+            ("fe80::9", None),
+            ("[fe80::9%2]:99", None),
+            ("witness.example.org", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_vote(text).ok().map(|to| to.to_string()).as_deref(), expected, "{text}");
         }
     }
 

@@ -38,6 +38,7 @@ fn station(me: Side, room_bytes: usize, now: Instant) -> Recorded {
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
+        has_vote: false,
         digest: [0; 4],
     };
     let fill = u8::try_from(me.index()).unwrap_or(0) + 0x51;

@@ -1,6 +1,7 @@
 //! What a node keeps of its voting witness: what it has asked, and what it may serve alone until when.
 
-use super::keys::WitnessKey;
+use serde::{Deserialize, Serialize};
+
 use super::wire::{Question, Reply, Run, Shown};
 use super::{GroupBits, IDLE_GAP, LONGEST, group_bit};
 use crate::config::MAX_GROUPS;
@@ -22,7 +23,7 @@ pub enum Need {
 }
 
 /// What the right to serve one group alone is worth.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Worth {
     until: Instant,
     is_standing: bool,
@@ -44,7 +45,7 @@ impl Worth {
 }
 
 /// What the witness said last of the other node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hearsay {
     /// When the question left that was answered so.
     pub asked_at: Instant,
@@ -61,7 +62,7 @@ pub struct Hearsay {
 }
 
 /// What a node keeps of its voting witness.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claimant {
     me: Side,
     run: Run,
@@ -72,6 +73,10 @@ pub struct Claimant {
     open: [Option<(u32, Instant)>; OPEN],
     /// The number of the newest question that was answered.
     answered: u32,
+    /// Since when questions have been open, and none of them was answered.
+    silent_since: Option<Instant>,
+    /// A question of this run was counted; or it goes on for one of which that is so.
+    is_known: bool,
     /// The run of the witness that answers, and what it wants echoed.
     witness: Option<(Run, u64)>,
     confirmed: u64,
@@ -80,6 +85,8 @@ pub struct Claimant {
     /// The number of the first question that carried all that is being returned.
     returned_in: u32,
     sealed: Shown,
+    /// What the witness keeps for this node, as it said last.
+    held: GroupBits,
     hearsay: Option<Hearsay>,
 }
 
@@ -94,13 +101,29 @@ impl Claimant {
             number: 0,
             open: [None; OPEN],
             answered: 0,
+            silent_since: None,
+            is_known: false,
             witness: None,
             confirmed: 0,
             worth: [Worth::NONE; MAX_GROUPS],
             returning: 0,
             returned_in: 0,
             sealed: Shown::default(),
+            held: 0,
             hearsay: None,
+        }
+    }
+
+    /// From now on it asks as this run of the node.
+    pub fn run_as(&mut self, run: Run) {
+        self.run = run;
+    }
+
+    /// Goes on with what an earlier run was granted, by group and until when, before it has asked anything.
+    pub fn succeed(&mut self, granted_until: &[Instant]) {
+        self.is_known = true;
+        for (worth, until) in self.worth.iter_mut().zip(granted_until) {
+            *worth = Worth { until: *until, is_standing: *until == Instant::NEVER, since: 0 };
         }
     }
 
@@ -120,6 +143,7 @@ impl Claimant {
             self.begin_another_run();
         }
         self.number = self.number.saturating_add(1);
+        self.silent_since = self.silent_since.or(Some(now));
         self.returning &= !claims;
         self.give_up(!claims, self.number);
         let slot = self.slot_of(self.number);
@@ -183,10 +207,8 @@ impl Claimant {
         self.returning
     }
 
-    /// Takes in any bytes that came from the witness's address. Returns whether they answered an open
-    /// question.
-    pub fn hear(&mut self, now: Instant, bytes: &[u8], key: &WitnessKey) -> bool {
-        let Some(reply) = Reply::open(bytes, key) else { return false };
+    /// Takes in an authentic reply. Returns whether it answered an open question.
+    pub fn hear(&mut self, now: Instant, reply: &Reply) -> bool {
         let is_for_us = reply.receiver == self.me && reply.receiver_run == self.run;
         if !is_for_us || reply.number <= self.answered {
             return false;
@@ -194,10 +216,11 @@ impl Claimant {
         let open = self.open.get(self.slot_of(reply.number)).copied().flatten();
         let Some((_, asked_at)) = open.filter(|(number, _)| *number == reply.number) else { return false };
         self.answered = reply.number;
+        self.silent_since = (self.answered != self.number).then_some(now);
         self.witness = Some((reply.run, reply.value));
         self.confirmed = reply.stamp;
         if reply.is_counted {
-            self.take(now, asked_at, &reply);
+            self.take(now, asked_at, reply);
         }
         true
     }
@@ -225,6 +248,7 @@ impl Claimant {
         if reply.number >= self.returned_in {
             self.returning &= reply.held;
         }
+        (self.held, self.is_known) = (reply.held, true);
         self.hearsay = Some(Hearsay {
             asked_at,
             holds: reply.other_holds,
@@ -246,9 +270,26 @@ impl Claimant {
         running.fold(0, |bits, (index, _)| bits | group_bit(index))
     }
 
-    /// Whether the witness has answered a question that left within `window`, so that it may count.
-    pub fn is_answered(&self, now: Instant, window: Span) -> bool {
-        self.hearsay.is_some_and(|said| now.since(said.asked_at) <= window)
+    /// Whether nothing has to be said to the witness soon: it answers, and keeps for this node no more than is
+    /// claimed.
+    pub fn is_settled(&self, now: Instant, patience: Span, claims: GroupBits) -> bool {
+        self.is_answering(now, patience) && self.held & !claims == 0 && self.returning == 0
+    }
+
+    /// Whether all these groups stand.
+    pub fn is_standing(&self, groups: GroupBits) -> bool {
+        let stands = |(index, worth): (usize, &Worth)| worth.is_standing || groups & group_bit(index) == 0;
+        self.worth.iter().enumerate().all(stands)
+    }
+
+    /// Whether the witness answers: no question has been open for longer than this while none was answered.
+    pub fn is_answering(&self, now: Instant, patience: Span) -> bool {
+        self.is_known && self.silent_since.is_none_or(|since| now.since(since) <= patience)
+    }
+
+    /// No question is open.
+    pub fn is_answered(&self) -> bool {
+        self.silent_since.is_none()
     }
 
     /// What the witness said last of the other node.

@@ -116,6 +116,12 @@ impl Grants {
         Self { nodes: [Node::NEW; 2], groups: [Granted::NONE; MAX_GROUPS], first_at: None, stamp: 0 }
     }
 
+    /// The same of a pair that has asked since then.
+    pub const fn known_since(first_at: Instant) -> Self {
+        let Self { nodes, groups, first_at: _, stamp } = Self::new();
+        Self { nodes, groups, first_at: Some(first_at), stamp }
+    }
+
     /// Answers what came, in bytes that were found to name `key`.
     ///
     /// # Errors

@@ -26,6 +26,7 @@
 //! reached it again. If the holder cannot for all of [`WAIT`], and the other node, which was quiet, comes
 //! back meanwhile, the other node is granted what the holder still serves.
 
+pub mod agreement;
 pub mod claimant;
 pub mod grants;
 pub mod keys;
@@ -34,6 +35,8 @@ mod schedule_tests;
 #[cfg(test)]
 mod tests;
 pub mod wire;
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_DEAD_AFTER, MAX_GROUPS};
 use crate::time::Span;
@@ -48,6 +51,20 @@ pub const WAIT: Span = Span::from_us(2 * LONGEST.as_us());
 pub const IDLE_GAP: Span = Span::from_s(5);
 /// A node that asks nothing for this long, and for its lease, is quiet.
 pub const QUIET: Span = Span::from_s(12);
+
+/// Whether a grant of the witness allows a group to be served alone, or taken from a silent peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum VoteView {
+    /// No grant is needed: no voting witness is configured, or it does not count. Where it is disputed, a
+    /// grant is there.
+    NotNeeded,
+    /// It is granted to this node, and nothing else is needed.
+    Granted,
+    /// It is not granted.
+    Missing,
+    /// The witness keeps it for the other node.
+    Elsewhere,
+}
 
 /// Groups as bits, the lowest bit for the first.
 pub type GroupBits = u8;

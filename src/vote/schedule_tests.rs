@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::claimant::Claimant;
 use super::tests::{LEASE, LENGTH, Room, key};
+use super::wire::Reply;
 use super::{GroupBits, QUIET};
 use crate::pair::Side;
 use crate::time::{Instant, Span};
@@ -57,7 +58,9 @@ fn play(happenings: &[(u64, Happening)], quiet: Span) -> Result<bool, TestCaseEr
             room.now = room.now.max(at);
             let now = room.now;
             match to {
-                Some(side) => drop(room.node(side).hear(now, &bytes, &key())),
+                Some(side) => {
+                    Reply::open(&bytes, &key()).map(|reply| room.node(side).hear(now, &reply));
+                }
                 None => {
                     if let Ok(reply) = room.grants.hear(&room.office, &key(), now, &bytes) {
                         let slow = Span::from_us(u64::from(bytes[26]) * 1_000 % 7_000 + 500);

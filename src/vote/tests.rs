@@ -67,7 +67,7 @@ impl Room {
         let reply = self.grants.hear(&self.office, &key(), self.now, &question).ok()?;
         if is_answered {
             let now = self.now;
-            assert!(self.node(side).hear(now, &reply.seal(&key()), &key()));
+            assert!(self.node(side).hear(now, &reply));
         }
         Some(reply)
     }
@@ -198,7 +198,7 @@ fn an_answer_to_a_claim_that_was_given_up_is_worth_nothing() {
     assert_eq!(room.ask(Side::B, 1), 1);
     let now = room.now;
     room.node(Side::A).ask(now, 1);
-    assert!(room.node(Side::A).hear(now, &reply.seal(&key()), &key()), "late, and to an open question");
+    assert!(room.node(Side::A).hear(now, &reply), "late, and to an open question");
     assert_eq!(room.node(Side::A).granted(now), 0, "the other has been granted it since");
 }
 
@@ -320,15 +320,15 @@ fn an_answer_counts_once_for_its_own_question_and_run() {
     let mut room = Room::settled();
     let now = room.now;
     let question = room.node(Side::A).ask(now, 1).seal(&key());
-    let reply = room.grants.hear(&room.office, &key(), now, &question).unwrap().seal(&key());
-    assert!(!room.node(Side::B).hear(now, &reply, &key()), "for the other");
+    let reply = room.grants.hear(&room.office, &key(), now, &question).unwrap();
+    assert!(!room.node(Side::B).hear(now, &reply), "for the other");
     let mut of_a_later_run = Claimant::new(Side::A, [3; 8], LENGTH, LEASE);
     (0..200).for_each(|_| {
         of_a_later_run.ask(now, 1);
     });
-    assert!(!of_a_later_run.hear(now, &reply, &key()));
-    assert!(room.node(Side::A).hear(now, &reply, &key()));
-    assert!(!room.node(Side::A).hear(now, &reply, &key()), "a copy");
+    assert!(!of_a_later_run.hear(now, &reply));
+    assert!(room.node(Side::A).hear(now, &reply));
+    assert!(!room.node(Side::A).hear(now, &reply), "a copy");
 }
 
 #[test]
@@ -350,7 +350,7 @@ proptest! {
         let mut room = Room::settled();
         let now = room.now;
         prop_assert!(room.grants.hear(&room.office, &key(), now, &bytes).is_err());
-        prop_assert!(!room.node(Side::A).hear(now, &bytes, &key()));
+        prop_assert_eq!(Reply::open(&bytes, &key()), None);
         let _ = name_in_question(&bytes);
         let mut question = room.node(Side::A).ask(now, 1).seal(&key());
         let reply = room.grants.hear(&room.office, &key(), now, &question).unwrap();
@@ -359,6 +359,6 @@ proptest! {
         prop_assert_eq!(Question::open(&question, &key()), None);
         let mut reply = reply.seal(&key());
         reply[at % REPLY_BYTES] ^= flip;
-        prop_assert!(!room.node(Side::A).hear(now, &reply, &key()));
+        prop_assert_eq!(Reply::open(&reply, &key()), None);
     }
 }

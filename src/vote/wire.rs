@@ -20,6 +20,8 @@
 //! | its seal | 8 | seal of the groups granted now | 8 |
 //! | authenticator | 8 | authenticator | 8 |
 
+use serde::{Deserialize, Serialize};
+
 use super::GroupBits;
 use super::keys::{MAC_BYTES, PairName, WitnessKey, is_same};
 use crate::pair::Side;
@@ -43,7 +45,7 @@ const WAITING: u8 = 4;
 pub type Run = [u8; 8];
 
 /// A grant that its holder shows to a witness that was restarted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Shown {
     /// The groups that are still worth something; none: nothing is shown.
     pub groups: GroupBits,
@@ -83,7 +85,7 @@ pub struct Question {
 }
 
 /// What the witness answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Reply {
     /// Who is answered.
     pub receiver: Side,

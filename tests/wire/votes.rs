@@ -35,7 +35,8 @@ pub fn text() -> String {
         let now = began + at;
         let question = node.ask(now, claims).seal(&key);
         let reply = grants.hear(&office, &key, now, &question).expect("an answer").seal(&key);
-        assert!(node.hear(now, &reply, &key), "{said}");
+        let heard = Reply::open(&reply, &key).expect("authentic");
+        assert!(node.hear(now, &heard), "{said}");
         text += &format!("\n    {said}\n{}    the reply\n{}", shown(&question), shown(&reply));
     }
     text

@@ -124,7 +124,7 @@ impl Guard<'_> {
                 self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
             }
         }
-        self.agent.change(keys, old.witnesses != new.witnesses);
+        self.agent.change(keys, (&old.witnesses, old.vote) != (&new.witnesses, new.vote));
         self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())
     }

@@ -12,6 +12,7 @@ pub fn take_reason(reason: TakeReason, peer: &str) -> String {
         TakeReason::ColdStart => format!("{peer} was not heard during cold start"),
         TakeReason::Jeopardy => format!("{peer} is doubtful, and in_jeopardy lets us take over"),
         TakeReason::PeerIsOff => format!("the operator says that {peer} is off"),
+        TakeReason::Granted => format!("no path hears {peer}, and the voting witness grants it to this node"),
     }
 }
 
@@ -29,6 +30,9 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::UnheardByPeer => format!("{peer} hears us on no path and will take over"),
         ReleaseReason::CutOff => {
             format!("no neighbour answers on an interface of it: this node is cut off, and {peer} may not be")
+        }
+        ReleaseReason::NotGranted => {
+            "the voting witness does not grant it, and nobody acknowledged us in time".to_string()
         }
         ReleaseReason::LeaseLapsed => "its lease was not renewed in time".to_string(),
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
@@ -86,6 +90,8 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
         Block::CutOff => "no neighbour answers here: it may be this node that is cut off".to_string(),
+        Block::NotGranted => "the voting witness has not granted it to this node".to_string(),
+        Block::GrantedToPeer => format!("the voting witness keeps it for {peer}"),
         Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
         Block::FenceFailed => format!("the fence of {peer} could not be confirmed"),
         Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),

@@ -62,6 +62,7 @@ impl Node {
             let situation = self.situation(now, id, group);
             self.ask_for_failback(now, id, role_before, &situation);
             self.note_claim(now, id, &situation);
+            self.note_vote_wanted(id, role_before, &situation);
             self.note_service(now, id, &situation);
             self.probe_if_needed(now, id, &situation, effects);
             self.carry_out(now, id, &situation, effects);

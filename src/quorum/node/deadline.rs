@@ -59,6 +59,10 @@ pub enum Waiting {
     Neighbours,
     /// A neighbour was heard again, and the peer knows by now if it was cut off since.
     Back,
+    /// The voting witness is asked.
+    Vote,
+    /// A grant of the voting witness ends, or is needed from now on.
+    Grant,
     /// A timer of some group.
     Group(Timer),
 }
@@ -95,6 +99,7 @@ impl Node {
             }
         }
         earliest.note(self.neighbours_due_at(now), Waiting::Neighbours);
+        earliest.note(self.vote_due_at(), Waiting::Vote);
         for (at, why) in self.own_deadlines() {
             earliest.note(at, why);
         }
@@ -122,7 +127,7 @@ impl Node {
     }
 
     /// The deadlines of the node as a whole.
-    fn own_deadlines(&self) -> [(Instant, Waiting); 7] {
+    fn own_deadlines(&self) -> [(Instant, Waiting); 8] {
         let if_any = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
         [
             (self.deposit_at, Waiting::Deposit),
@@ -132,11 +137,12 @@ impl Node {
             (self.peer_released_at(), Waiting::PeerReleased),
             (if_any(self.restraint.maintenance_until), Waiting::Maintenance),
             (if_any(self.peer.maintenance_until()), Waiting::Maintenance),
+            (self.claims_votes_from(), Waiting::Vote),
         ]
     }
 
     /// The deadlines of a group that are reckoned anew.
-    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 13] {
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 15] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
@@ -154,6 +160,8 @@ impl Node {
             (only_if(group.role == Role::Backup, || self.failback_at(id, group)), Waiting::Failback),
             (only_if(does_serve, || self.outseen_at(group)), Waiting::Outseen),
             (only_if(group.role == Role::Backup, || self.neighbours_back_at(id)), Waiting::Back),
+            (only_if(does_serve, || self.grant_needed_at()), Waiting::Grant),
+            (only_if(does_serve, || self.grant_ends_at(id)), Waiting::Grant),
         ]
     }
 }

@@ -23,6 +23,7 @@ impl Node {
             finding: self.finding(now, id, group),
             witness: self.witness_view(now, group.role),
             neighbours: self.neighbour_view(id, group),
+            vote: self.vote_view(now, id),
         };
         let rule = GroupRule {
             safety: policy.map_or(SafetyRule::Lease, |policy| policy.safety),
@@ -52,6 +53,7 @@ impl Node {
             are_lines_on: self.paths.iter().any(has_power),
             is_off: group.timers.is_set(Timer::PeerOff),
             is_file_different: self.is_digest_different,
+            was_granted_since: self.peer_granted_at() > self.newest_frame_at(),
             fence: group.fence,
         }
     }
@@ -100,6 +102,7 @@ impl Node {
             lease_until: group.lease_until,
             renew_at: self.renews_at(now, group),
             deadline_at: self.forced_release_at(),
+            grant_needed_at: self.grant_needed_at(),
             alone_at: self.alone_at(),
             outseen_at: self.outseen_at(group),
             cut_off_at: self.hands_over_at(now, id),

@@ -18,13 +18,15 @@ use crate::quorum::timing;
 use crate::quorum::verdict::{Testimony, verdict};
 use crate::reasons::Verdict;
 use crate::time::{Instant, Span};
+use crate::vote::VoteView;
 
 impl Node {
     /// What each further fault would lead to now.
     pub fn forecasts(&self, now: Instant) -> Vec<Forecast, MAX_FORECASTS> {
         let paths = self.policy.path_ids().map(NextFault::Path);
         let boxes = [Side::A, Side::B].map(NextFault::Power);
-        let witness = (self.witnesses.count() > 0).then_some(NextFault::Witness);
+        let has_witness = self.witnesses.count() > 0 || self.policy.has_vote;
+        let witness = has_witness.then_some(NextFault::Witness);
         paths.chain(boxes).chain(witness).map(|loss| self.forecast(now, loss)).collect()
     }
 
@@ -164,7 +166,11 @@ impl Node {
         };
         match holder.filter(|_| !is_one_way) {
             // The last loss silences every path at once: no path outlived it.
-            Some(holder) => parted(kept(holder), self.taken_by_other(now, id, group, is_mine, None)),
+            Some(holder) => match (kept(holder), holder.wire.vote) {
+                // The voting witness grants the other node nothing meanwhile.
+                (Prospect::ServedOn, VoteView::Granted) => Prospect::ServedOn,
+                (kept, _) => parted(kept, self.taken_by_other(now, id, group, is_mine, None)),
+            },
             None => Prospect::Unknown,
         }
     }
@@ -187,7 +193,8 @@ impl Node {
         let verdict = verdict(&paths.collect::<Vec<_, MAX_PATHS>>(), false);
         let finding = if is_deaf { Finding::Impossible } else { Finding::Clear };
         let (witness, neighbours) = (self.sight(now, before, true), self.neighbours_now(id, true));
-        let wire = WireFacts { finding, witness, neighbours };
+        let vote = self.vote_after(now, id, before, true);
+        let wire = WireFacts { finding, witness, neighbours, vote };
         Situation { peer: PeerFacts { verdict, ..s.peer }, wire, ..s }
     }
 
@@ -239,6 +246,7 @@ impl Node {
                 finding: Finding::Clear,
                 witness: self.sight(now, before, false),
                 neighbours: self.neighbours_now(id, false),
+                vote: self.vote_after(now, id, before, false),
             },
             clock: Clock {
                 maintained_until: standing.maintenance.map_or(Instant::ORIGIN, |left| now + left),
@@ -250,6 +258,22 @@ impl Node {
             },
             ..s
         })
+    }
+
+    /// What the voting witness would grant a node after that fault: a holder claims first. Without the witness
+    /// both nodes go by the rules of a pair without one, if they can still tell each other.
+    fn vote_after(&self, now: Instant, id: GroupId, before: Option<NextFault>, is_mine: bool) -> VoteView {
+        if !self.is_vote_counted() {
+            return VoteView::NotNeeded;
+        }
+        let is_lost = before == Some(NextFault::Witness);
+        let is_held = is_mine == (self.server(now, id) == Some(self.me));
+        match (is_lost, self.is_heard_without(now, NextFault::Witness)) {
+            (false, _) => VoteView::Granted,
+            (true, true) => VoteView::NotNeeded,
+            (true, false) if is_held && self.is_grant_standing(id) => VoteView::Granted,
+            (true, false) => VoteView::Missing,
+        }
     }
 
     /// What a node sees of the witnesses, by what each says now. A witness that neither node sees proves

@@ -23,7 +23,8 @@ impl Node {
                 if self.predecessors_peer.take() == Some(run) {
                     self.peer.become_known_again()
                 } else {
-                    self.peer.become_adopted(now)
+                    self.peer.become_adopted(now);
+                    self.tell_vote_anew(now);
                 }
                 self.was_ever_heard = true;
                 self.arrivals = Arrivals::default();
@@ -70,6 +71,7 @@ impl Node {
         if self.peer.hear(now, beat, number, before, &self.sent) {
             self.witnesses.exchange(now, self.sight_window(), seen_there);
             self.note_peers_interfaces(now);
+            self.note_peers_vote(beat.standing.vote_counts && !self.is_digest_different);
         }
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);

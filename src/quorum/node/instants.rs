@@ -73,8 +73,11 @@ impl Node {
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
         let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
         let somebody_at = self.paths.iter().filter_map(|path| path.detector.somebody_at()).max();
-        let listens_from =
-            self.estranged_at().max(somebody_at).map_or(self.started_at, |at| at.max(self.started_at));
+        let listens_from = self
+            .estranged_at()
+            .max(somebody_at)
+            .max(self.peer_granted_at())
+            .map_or(self.started_at, |at| at.max(self.started_at));
         let safety = self.policy.groups.get(id.index()).map_or(SafetyRule::Lease, |policy| policy.safety);
         let armed =
             self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
@@ -110,9 +113,9 @@ impl Node {
         refused_at.filter(|at| self.newest_frame_at().is_none_or(|newest| *at > newest))
     }
 
-    /// The peer's last sign of life.
+    /// The peer's last sign of life. What the voting witness has granted it since may have had it go on.
     fn last_sign_at(&self) -> Option<Instant> {
-        self.estranged_at().or_else(|| self.newest_frame_at())
+        self.estranged_at().or_else(|| self.newest_frame_at()).max(self.peer_granted_at())
     }
 
     /// When every release mechanism that the peer announced must have fired; never, if it announced none.
@@ -121,7 +124,9 @@ impl Node {
     pub(super) fn peer_released_at(&self) -> Instant {
         let dead_after = self.slowest_dead_after();
         let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
-            Some(since) if self.estranged_at().is_none() => (Some(since), self.pace()),
+            Some(since) if self.estranged_at().is_none() && self.peer_granted_at() < Some(since) => {
+                (Some(since), self.pace())
+            }
             Some(_) | None => (self.last_sign_at(), dead_after),
         };
         let (Some(last_sign_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {

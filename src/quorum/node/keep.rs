@@ -93,7 +93,8 @@ impl Node {
         let every = timing::renewal_every(&self.policy);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.timers.set(Timer::Renewal, now + every);
-        let token = self.order(now + interval, Order::Renew { group: id }, effects);
+        let valid_until = self.within_grant(now, id, now + interval);
+        let token = self.order(valid_until, Order::Renew { group: id }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.renewal = Some(Renewal { token, sent_at: now });
         }

@@ -37,11 +37,13 @@ mod routine;
 mod send;
 mod service;
 mod succeed;
+mod vote;
 
 #[cfg(test)]
 mod tests;
 
 pub use deadline::Waiting;
+use vote::Vote;
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -116,6 +118,8 @@ pub struct Node {
     witnesses: Witnesses,
     /// By interface, who was heard there.
     neighbours: Vec<Neighbours, MAX_INTERFACES>,
+    /// The voting witness, where one is configured.
+    vote: Option<Vote>,
     /// Which interfaces were last recorded to be cut off, as bits.
     said_cut_off: u32,
     started_at: Instant,
@@ -191,6 +195,7 @@ impl Node {
             peer_mac: None,
         });
         let witnesses = Witnesses::new(usize::from(policy.witnesses));
+        let vote = policy.has_vote.then(|| Vote::new(&policy, me, now));
         Self {
             paths: paths.collect(),
             groups: policy.groups.iter().map(|_| Group::default()).collect(),
@@ -203,6 +208,7 @@ impl Node {
             arrivals: Arrivals::default(),
             witnesses,
             neighbours: Vec::new(),
+            vote,
             said_cut_off: 0,
             started_at: now,
             well_since: None,
@@ -269,6 +275,7 @@ impl Node {
             Event::WitnessAnswered(index, asked_at) => {
                 self.witness_answered(now, usize::from(index), asked_at)
             }
+            Event::VoteAnswered(reply) => self.vote_answered(now, &reply),
             Event::NeighbourHeard(index, at) => self.neighbour_heard(now, usize::from(index), at),
             Event::Lines(path, lines) => self.note_lines(now, path, lines),
             Event::Operator(request) => self.operate(now, request, effects),
@@ -288,15 +295,19 @@ impl Node {
         self.judge(now, effects);
         self.judge_guard(now, effects);
         self.ask_neighbours(now, effects);
+        self.keep_vote(now, effects);
         self.keep_restraint(now, effects);
         self.release_what_is_due(now, effects);
         self.act(now, effects);
         self.leave(effects);
-        // What a beat promises has to outlive this agent: it is deposited before the beat leaves.
-        if self.is_beat_due(now) || now >= self.deposit_at {
+        // What a beat promises has to outlive this agent, and so has what a question confirms: it is
+        // deposited before either leaves.
+        let claims = self.vote_claims(now);
+        if self.is_beat_due(now) || now >= self.deposit_at || self.is_vote_due(now, claims) {
             self.deposit_at = now + self.policy.interval();
             emit(effects, Effect::Deposit);
         }
+        self.ask_vote(now, claims, effects);
         self.send(now, voice, effects);
         self.test_probes(now, effects);
     }

@@ -83,6 +83,9 @@ impl Node {
         group.taken_from = is_on_word.then_some((group.said_mac, now));
         // The operator's word counts until the addresses come, unless the peer is heard.
         let is_off = group.timers.is_set(Timer::PeerOff);
+        if reason == TakeReason::PeerIsOff {
+            self.overrule_vote();
+        }
         if is_last {
             emit(effects, Effect::Record(Record::TermsUsedUp(id)));
         }
@@ -117,7 +120,7 @@ impl Node {
             group.timers.stop(Timer::PeerOff);
             group.probe.reset();
         }
-        let valid_until = now + self.policy.shortest_late_after();
+        let valid_until = self.within_grant(now, id, now + self.policy.shortest_late_after());
         let token = self.order(valid_until, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
     }

@@ -138,6 +138,7 @@ impl Node {
         if !to.is_holding() {
             group.drop_lease();
             group.vacant_since = None;
+            self.vote.iter_mut().for_each(|vote| vote.give_back(id));
         }
         (group.said, group.said_mac) = (None, None);
         if let Some(tied) = group.tied.take_if(|_| !to.is_holding()) {

@@ -31,6 +31,7 @@ impl Node {
             groups: self.groups.iter().map(|group| self.group_status(now, group)).collect(),
             witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
             neighbours: self.neighbour_statuses(now).collect(),
+            vote: self.vote_status(now),
             peer: self.peer_status(now),
             worst_stall: self.worst_stall.0,
             stalled: now.since(self.worst_stall.1),

@@ -5,6 +5,7 @@
 //! without a tick ([`crate::turn`]). The deadline that the last tick has named stays: it is too early at
 //! worst. Whatever is not named here stirs the node, and its turn ends with a tick.
 
+use super::vote::Vote;
 use super::{Leaving, Node};
 use crate::frame::Beat;
 use crate::frame::message::{GroupReport, Standing};
@@ -44,6 +45,7 @@ impl Node {
             | Event::VipAnswered(..)
             | Event::PeerAnswered(..)
             | Event::WitnessAnswered(..)
+            | Event::VoteAnswered(_)
             | Event::Operator(_)
             | Event::Watchdog(_)
             | Event::Stop
@@ -81,6 +83,7 @@ impl Node {
             && self.outseen_since.is_none()
             && self.peer_misses_since.is_none()
             && self.neighbours.iter().all(Neighbours::is_at_rest)
+            && self.vote.as_ref().is_none_or(Vote::is_at_rest)
             && self.leaving == Leaving::No
             && self.is_guard_heard()
             && self.peer.does_know_us()

@@ -109,7 +109,7 @@ impl Node {
                 super::GuardState::Lost => Trouble::GuardLost,
             },
             lines_dropped: self.paths.iter().any(|path| path.detector.lines_dropped_at().is_some()),
-            vote_counts: false,
+            vote_counts: self.does_vote_count(),
             still_held: self.groups.iter().any(|group| group.is_still_held(now)),
             shadow: false,
             witnesses: 0,

@@ -1,6 +1,7 @@
 //! Going on where another run of the agent ended.
 
 use super::Node;
+use super::vote::Vote;
 use crate::health::Neighbours;
 use crate::pair::Role;
 use crate::quorum::group::{Group, REPEAT_AFTER, RETRY_AFTER};
@@ -25,6 +26,7 @@ impl Node {
             witnesses,
             witnesses_that_count,
             neighbours: self.neighbours.iter().map(Neighbours::deposit).collect(),
+            vote: self.vote.as_ref().map(Vote::deposit),
             promise: Promise { hold: self.holds_by(), take: self.takes_by() },
         }
     }
@@ -47,6 +49,9 @@ impl Node {
             self.promise = Some(deposit.promise);
             self.witnesses.succeed(&deposit.witnesses, deposit.witnesses_that_count);
             self.neighbours = deposit.neighbours.iter().map(|left| Neighbours::succeed(now, *left)).collect();
+            if let Some((vote, left)) = self.vote.as_mut().zip(deposit.vote.as_ref()) {
+                vote.succeed(now, left);
+            }
             for (path, left) in self.paths.iter_mut().zip(&deposit.paths) {
                 path.detector.succeed(now, left);
             }

@@ -31,6 +31,7 @@ fn node_on(paths: &[PathPolicy], me: Side, run: u8, now: Instant) -> Station {
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
+        has_vote: false,
         digest: [0; 4],
     };
     let keys = Keyring::new("pair", &[Key { id: 1, bytes: [7; 16].into_iter().collect() }]);

@@ -8,7 +8,7 @@ use crosswire::time::{Instant, Span};
 use super::fault::{Fault, Noise, Way};
 use super::guard::Told;
 use super::story::Line;
-use super::wire::{Frame, Witness};
+use super::wire::Frame;
 use super::world::{SIDES, What, World};
 
 /// How long a box takes to boot.
@@ -194,12 +194,19 @@ impl World {
         else {
             return;
         };
+        let is_voting = id.index() == self.setup.witnesses.len();
         let Some(witness) = self.witnesses.get_mut(id.index()) else { return };
         match fault {
             Fault::WitnessDown(_) => witness.is_up = false,
-            Fault::WitnessUp(_) => witness.is_up = true,
+            Fault::WitnessUp(_) if witness.is_up => {}
+            Fault::WitnessUp(_) => {
+                witness.is_up = true;
+                if is_voting {
+                    self.restart_vote();
+                }
+            }
             Fault::WitnessCut(_, side) => witness.is_in_sight[side.index()] = false,
-            Fault::WitnessMend(_) => *witness = Witness::new(witness.place),
+            Fault::WitnessMend(_) => self.mend_witness(id.index()),
             Fault::WitnessLoss(_, permille) => witness.loss_permille = permille,
             Fault::WitnessDelay(_, span) => witness.delay = span,
             _ => {}

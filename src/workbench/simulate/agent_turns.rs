@@ -200,6 +200,9 @@ impl World {
                     self.note_sighting(side, witness, asked_at);
                     self.step(side, Event::WitnessAnswered(witness.0, asked_at));
                 }
+                while let Some(reply) = self.boxes[index].inbox.votes.pop_front() {
+                    self.hear_vote(side, &reply);
+                }
             }
             Source::Operators => {
                 while let Some(request) = self.boxes[index].inbox.requests.pop_front() {
@@ -333,6 +336,7 @@ impl World {
                 }
                 Effect::Record(record) => self.note_record(side, record),
                 Effect::AskWitnesses => self.ask_witnesses(side),
+                Effect::AskVote(question) => self.ask_vote(side, question),
                 Effect::AskForPeer => self.ask_for_peer(side),
                 Effect::AskNeighbours(_) => self.ask_neighbours(side),
                 Effect::ShowHolding(holds) => self.boxes[side.index()].is_showing_holding = *holds,

@@ -156,6 +156,7 @@ fn turn(nodes: &mut [Station; 2], from: usize, now: Instant, effects: &mut Effec
                 | Effect::Reply(_)
                 | Effect::AskNeighbours(_)
                 | Effect::AskWitnesses
+                | Effect::AskVote(_)
                 | Effect::AskForPeer
                 | Effect::ShowHolding(_)
                 | Effect::Aside(..)

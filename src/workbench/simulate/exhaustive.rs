@@ -109,6 +109,34 @@ const AMONG_NEIGHBOURS: [Fault; 24] = [
     Fault::PeerIsOff(Side::B, GROUP),
 ];
 
+/// What can happen to a pair with a voting witness.
+const VOTED: [Fault; 24] = [
+    Fault::Cut(SERIAL, Way::Both),
+    Fault::Cut(SERIAL, Way::From(Side::A)),
+    Fault::Cut(SERIAL, Way::From(Side::B)),
+    Fault::Mend(SERIAL),
+    Fault::Cut(LAN, Way::Both),
+    Fault::Cut(LAN, Way::From(Side::A)),
+    Fault::Cut(LAN, Way::From(Side::B)),
+    Fault::Mend(LAN),
+    Fault::WitnessDown(WITNESS),
+    Fault::WitnessUp(WITNESS),
+    Fault::WitnessCut(WITNESS, Side::A),
+    Fault::WitnessCut(WITNESS, Side::B),
+    Fault::WitnessMend(WITNESS),
+    Fault::PowerCut(Side::A),
+    Fault::PowerOn(Side::A),
+    Fault::Kill(Side::A),
+    Fault::Start(Side::A),
+    Fault::KillAgent(Side::A),
+    Fault::KillAgent(Side::B),
+    Fault::HangGuard(Side::A),
+    Fault::Stall(Side::A, Span::from_ms(450)),
+    Fault::Stop(Side::A),
+    Fault::Handover(Side::A, GROUP),
+    Fault::PeerIsOff(Side::B, GROUP),
+];
+
 /// A pair, and what befalls it.
 #[derive(Clone, Copy, Debug)]
 pub struct Universe {
@@ -125,13 +153,15 @@ enum Third {
     Nobody,
     Witness,
     Neighbours,
+    Vote,
 }
 
 /// All that are searched.
-pub const UNIVERSES: [Universe; 3] = [
+pub const UNIVERSES: [Universe; 4] = [
     Universe { name: "the reference pair", events: &PLAIN, third: Third::Nobody },
     Universe { name: "the same with a witness", events: &WITNESSED, third: Third::Witness },
     Universe { name: "the same among neighbours", events: &AMONG_NEIGHBOURS, third: Third::Neighbours },
+    Universe { name: "the same with a voting witness", events: &VOTED, third: Third::Vote },
 ];
 
 impl Universe {
@@ -147,6 +177,7 @@ impl Universe {
                 setup
             }
             Third::Neighbours => setup.among([true, true]),
+            Third::Vote => setup.with_vote(Place::Own),
         }
     }
 }

@@ -11,6 +11,7 @@ use crosswire::quorum::{Effects, Event};
 use crosswire::station::Station;
 use crosswire::time::{Instant, Span};
 use crosswire::turn::{Ready, Source, Turn};
+use crosswire::vote::wire::REPLY_BYTES;
 
 use super::clock::Clock;
 use super::fault::WitnessId;
@@ -89,6 +90,8 @@ pub struct Inbox {
     pub packets: VecDeque<Packet>,
     /// From witnesses: which one, and when it was asked by the box's own clock.
     pub sightings: VecDeque<(WitnessId, Instant)>,
+    /// From the voting witness.
+    pub votes: VecDeque<[u8; REPLY_BYTES]>,
     /// From neighbours: when each was asked, by the box's own clock.
     pub neighbours: VecDeque<Instant>,
     /// From operators.
@@ -108,7 +111,7 @@ impl Inbox {
         let others = [
             (Source::Guard, self.told.is_empty()),
             (Source::Wire, self.packets.is_empty() && self.neighbours.is_empty()),
-            (Source::Witnesses, self.sightings.is_empty()),
+            (Source::Witnesses, self.sightings.is_empty() && self.votes.is_empty()),
             (Source::Operators, self.requests.is_empty()),
         ];
         let mut ready = Ready::default();

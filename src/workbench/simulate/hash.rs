@@ -37,6 +37,7 @@ impl Hash {
             Effect::Reply(reply) => self.bytes(4, postcard::to_slice(reply, &mut room)),
             Effect::Exit => self.word(5),
             Effect::AskWitnesses => self.word(6),
+            Effect::AskVote(question) => self.word(600 + u64::from(question.claims)),
             Effect::AskForPeer => {}
             Effect::AskNeighbours(interfaces) => self.word(20 + u64::from(*interfaces)),
             Effect::Aside(path, _) => self.word(9 + u64::from(path.0)),

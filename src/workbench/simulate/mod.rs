@@ -44,6 +44,7 @@ pub mod svg;
 pub mod trace;
 mod translate;
 mod transmit;
+mod vote;
 mod watchdog;
 pub mod wire;
 mod witness;

@@ -365,7 +365,8 @@ fn random_neighbour_fault(setup: &Setup, chance: &mut Chance) -> Fault {
     let side = chance.pick(&SIDES);
     let linked: Vec<GroupId> =
         setup.policy.group_ids().filter(|group| setup.own_links[group.index()]).collect();
-    let witnesses: Vec<WitnessId> = (0..setup.policy.witnesses).map(WitnessId).collect();
+    let count = setup.witnesses.len() + usize::from(setup.vote.is_some());
+    let witnesses: Vec<WitnessId> = (0u8..).take(count).map(WitnessId).collect();
     match chance.below(10) {
         0..=5 if !witnesses.is_empty() => {
             let witness = chance.pick(&witnesses);

@@ -55,6 +55,8 @@ pub struct Setup {
     pub own_links: Vec<bool>,
     /// Where each witness is.
     pub witnesses: Vec<Place>,
+    /// Where the voting witness is, if the pair has one.
+    pub vote: Option<Place>,
     /// By side: whether third parties are on its half of the groups' LAN while nothing is wrong; `None` where
     /// neighbours are no witnesses.
     pub neighbours: Option<[bool; 2]>,
@@ -100,6 +102,7 @@ impl Setup {
             before: vec![0; policy.groups.len()],
             own_links: vec![false; policy.groups.len()],
             witnesses: vec![Place::Lan; usize::from(policy.witnesses)],
+            vote: None,
             neighbours: None,
             fence: None,
             watchdog: None,
@@ -141,6 +144,7 @@ impl Setup {
         }
         setup.draw_phases(chance);
         setup.draw_neighbourhood(chance);
+        setup.draw_vote(chance);
         setup.draw_other_file(chance);
         setup.rates = random_rates(chance);
         setup.wakes_late = Span::from_us(chance.pick(&[200, 200, 2_000, 10_000]));
@@ -277,6 +281,19 @@ impl Setup {
 }
 
 impl Setup {
+    /// A quarter of the pairs have a voting witness, mostly on an interface of its own.
+    fn draw_vote(&mut self, chance: &mut Chance) {
+        if chance.below(4) == 0 {
+            *self = self.clone().with_vote(chance.pick(&[Place::Own, Place::Own, Place::Lan]));
+        }
+    }
+
+    /// The same pair with a voting witness.
+    pub fn with_vote(mut self, place: Place) -> Self {
+        (self.vote, self.policy.has_vote) = (Some(place), true);
+        self
+    }
+
     /// The policy of a box that was started with a file of this checksum.
     pub fn file(&self, digest: u8) -> &Policy {
         self.other_file(digest).map_or(&self.policy, |other| &other.policy)
@@ -357,6 +374,7 @@ fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupP
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
+        has_vote: false,
         digest: [1, 2, 3, 4],
     }
 }

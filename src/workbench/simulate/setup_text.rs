@@ -30,7 +30,10 @@ impl Setup {
                 .map(|(index, path)| numbered(path.kind, index))
                 .collect(),
             groups: (1..=self.policy.groups.len()).map(|number| format!("g{number}")).collect(),
-            witnesses: (1..=self.witnesses.len()).map(|number| format!("w{number}")).collect(),
+            witnesses: (1..=self.witnesses.len())
+                .map(|number| format!("w{number}"))
+                .chain(self.vote.map(|_| "voter".to_owned()))
+                .collect(),
         }
     }
 
@@ -66,6 +69,9 @@ impl Setup {
         if !self.witnesses.is_empty() {
             let places: Vec<&str> = self.witnesses.iter().map(|place| word_of(&PLACES, *place)).collect();
             text += &format!(" witnesses={}", places.join(","));
+        }
+        if let Some(place) = self.vote {
+            text += &format!(" vote={}", word_of(&PLACES, place));
         }
         if let Some([a, b]) = self.neighbours {
             text += &format!(" neighbours={a},{b}");
@@ -122,6 +128,10 @@ impl Setup {
                 let places = value.split(',').map(|word| meaning_of(&PLACES, word));
                 self.witnesses = places.collect::<Option<_>>().ok_or_else(wrong)?;
                 self.policy.witnesses = u8::try_from(self.witnesses.len()).map_err(|_| wrong())?;
+            }
+            "vote" => {
+                self.vote = Some(meaning_of(&PLACES, value).ok_or_else(wrong)?);
+                self.policy.has_vote = true;
             }
             "fence" => self.fence = Some(parse_time(value)?),
             "watchdog" => self.watchdog = Some(parse_time(value)?),

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn ask_witnesses(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let (asked_at, run) = (gateway.clock.local(self.now), gateway.run);
-        for index in 0..self.witnesses.len() {
+        for index in 0..self.setup.witnesses.len() {
             let is_lost = !self.does_see(side, index) || self.is_answer_lost(index);
             if !is_lost {
                 let delay = self.witnesses[index].delay;
@@ -25,13 +25,13 @@ impl World {
         }
     }
 
-    fn is_answer_lost(&mut self, index: usize) -> bool {
+    pub(super) fn is_answer_lost(&mut self, index: usize) -> bool {
         let loss = self.witnesses[index].loss_permille;
         loss > 0 && self.chance.below(1_000) < loss
     }
 
     /// Whether a question of this side would be answered, but for loss.
-    fn does_see(&self, side: Side, index: usize) -> bool {
+    pub(super) fn does_see(&self, side: Side, index: usize) -> bool {
         let witness = &self.witnesses[index];
         let is_reached = match witness.place {
             Place::Own => true,
@@ -59,8 +59,18 @@ impl World {
 
     /// Everybody sees all of them again.
     pub(super) fn mend_witnesses(&mut self) {
-        for witness in &mut self.witnesses {
-            *witness = Witness::new(witness.place);
+        for index in 0..self.witnesses.len() {
+            self.mend_witness(index);
+        }
+    }
+
+    /// Everybody sees this one again. The voting witness was started again if it was down.
+    pub(super) fn mend_witness(&mut self, index: usize) {
+        let witness = &mut self.witnesses[index];
+        let was_down = !witness.is_up;
+        *witness = Witness::new(witness.place);
+        if was_down && index == self.setup.witnesses.len() {
+            self.restart_vote();
         }
     }
 }

@@ -12,6 +12,7 @@ use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::Effects;
 use crosswire::quorum::succession::Succession;
 use crosswire::time::{Instant, Span};
+use crosswire::vote::wire::{QUESTION_BYTES, REPLY_BYTES};
 
 use super::chance::Chance;
 use super::checkers::Watch;
@@ -23,6 +24,7 @@ use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
 use super::story::Story;
+use super::vote::VotingWitness;
 use super::wire::{Frame, Link, Witness};
 
 /// How long a message between the two processes of a box takes, until its reader has it.
@@ -53,6 +55,10 @@ pub enum What {
     Packet(Packet),
     /// A witness answers what it was asked at this instant of the box's own clock.
     Sighting(WitnessId, Instant),
+    /// A question reaches the voting witness.
+    Question(Box<[u8; QUESTION_BYTES]>),
+    /// A reply of the voting witness arrives.
+    Reply(Box<[u8; REPLY_BYTES]>),
     /// A neighbour answers what it was asked at this instant of the box's own clock.
     Neighbour(Instant),
     /// The fence that was begun for this order ends.
@@ -125,6 +131,7 @@ pub struct World {
     pub(super) boxes: [Gateway; 2],
     pub(super) links: Vec<Link>,
     pub(super) witnesses: Vec<Witness>,
+    pub(super) voting: VotingWitness,
     /// By side: third parties are on its half of the groups' LAN.
     pub(super) neighbours: [bool; 2],
     /// How often a box has asked its neighbours.
@@ -160,7 +167,8 @@ impl World {
             links: vec![Link::new(now); setup.policy.paths.len()],
             neighbours: setup.neighbours.unwrap_or_default(),
             asked_neighbours: 0,
-            witnesses: setup.witnesses.iter().map(|place| Witness::new(*place)).collect(),
+            witnesses: setup.witnesses.iter().chain(&setup.vote).map(|place| Witness::new(*place)).collect(),
+            voting: VotingWitness::new(),
             strangers: vec![None; setup.policy.groups.len()],
             recorded: vec![Default::default(); setup.policy.paths.len()],
             watch: Watch::new(&setup),
@@ -241,6 +249,10 @@ impl World {
 
     fn happen(&mut self, due: Due) {
         let Due { seq, side, run, what, .. } = due;
+        if let What::Question(question) = &what {
+            // What becomes of the box that asked does not matter any more.
+            return self.answer_vote(side, question);
+        }
         let gateway = &mut self.boxes[side.index()];
         if !gateway.is_powered || (run != ANY_RUN && run != gateway.run) {
             return;
@@ -273,6 +285,8 @@ impl World {
             }
             What::Packet(packet) => self.catch(side, packet),
             What::Sighting(witness, asked_at) => self.sight(side, witness, asked_at),
+            What::Question(_) => {}
+            What::Reply(reply) => self.receive_vote(side, &reply),
             What::Neighbour(asked_at) => self.meet_neighbour(side, asked_at),
             What::FenceEnds => self.fence_ends(side),
             What::Expire(group) => self.expire(side, group),
@@ -306,7 +320,11 @@ impl World {
                     gateway.inbox.keep(frame, false);
                 }
             }
-            What::Packet(_) | What::Sighting(..) | What::Neighbour(_) => {}
+            What::Packet(_)
+            | What::Sighting(..)
+            | What::Question(_)
+            | What::Reply(_)
+            | What::Neighbour(_) => {}
             What::Expire(_) => self.schedule(Span::from_ms(100), side, run, what),
             What::Wake
             | What::Roused

@@ -103,7 +103,7 @@ impl World {
     /// Checks a takeover for which a witness has to be seen.
     pub(super) fn check_sight(&mut self, side: Side, reason: TakeReason) {
         let may_do_without = match reason {
-            TakeReason::Dead | TakeReason::ColdStart => true,
+            TakeReason::Dead | TakeReason::Granted | TakeReason::ColdStart => true,
             TakeReason::Jeopardy if self.file(side).in_jeopardy == InJeopardy::Witness => false,
             TakeReason::Jeopardy
             | TakeReason::Offered

@@ -293,7 +293,11 @@ impl World {
     /// strength of a silence that one path alone testifies to.
     pub(super) fn check_silence(&mut self, side: Side, reason: TakeReason) {
         let is_for_silence = match reason {
-            TakeReason::Dead | TakeReason::Jeopardy | TakeReason::PeerIsOff | TakeReason::ColdStart => true,
+            TakeReason::Dead
+            | TakeReason::Granted
+            | TakeReason::Jeopardy
+            | TakeReason::PeerIsOff
+            | TakeReason::ColdStart => true,
             TakeReason::Offered | TakeReason::Departed | TakeReason::Vacant => false,
         };
         if !is_for_silence {
@@ -301,7 +305,8 @@ impl World {
         }
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
-        let is_power_loss = reason == TakeReason::Dead && self.is_power_loss_shown(side);
+        let is_dead = matches!(reason, TakeReason::Dead | TakeReason::Granted);
+        let is_power_loss = is_dead && self.is_power_loss_shown(side);
         let shortest =
             self.file(side).paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
         let window = if is_power_loss { self.shortest_late_after(side) } else { shortest };

@@ -18,6 +18,9 @@
 //!
 //! A question and a report are one frame each, so a direction that loses any counts as not carrying them.
 //!
+//! Where a voting witness counts for both nodes, or has granted the group to the taker, and the processes of
+//! both have worked, no overlap is excused.
+//!
 //! A group that asks for a fence is never excused if it was taken on silence: a fence proves what silence
 //! cannot.
 //!
@@ -32,6 +35,7 @@ use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::timing;
 use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
+use crosswire::vote::agreement::Counting;
 
 use super::super::world::{SIDES, World};
 use super::silence::is_by_silence;
@@ -82,12 +86,33 @@ impl World {
         if self.watch.excused[group.index()] == Some(self.reigns(group)) {
             return true;
         }
+        if self.is_by_vote(group) {
+            return false;
+        }
         let taken = |side: Side| self.watch.taken[side.index()][group.index()].map(|taken| (side, taken));
         let newest = SIDES.into_iter().filter_map(taken).max_by_key(|(_, (at, _))| *at);
         if newest.is_some_and(|(side, (_, reason))| is_by_silence(reason) && self.needs_proof(side, group)) {
             return false;
         }
         SIDES.into_iter().any(|taker| self.could_nobody_know(group, taker))
+    }
+
+    /// The voting witness tells the two apart, whatever is cut: it counts for both, or has granted the group to
+    /// the one that came second.
+    fn is_by_vote(&self, group: GroupId) -> bool {
+        let counts = |side: Side| self.node(side).and_then(|node| node.counting()) == Some(Counting::Yes);
+        let is_granted = |side: Side| {
+            self.watch.taken[side.index()][group.index()]
+                .is_some_and(|(_, reason)| reason == TakeReason::Granted)
+        };
+        let has_heard = |side: Side| self.watch.hearing[side.index()].heard_at.is_some();
+        // Who is killed or held up has its kernel, or its own older order, to let go for it.
+        let window = self.known_dead_afters(Side::A).1 + self.exchange_time();
+        let works = |side: Side| self.boxes[side.index()].works.is_good_for(self.now, window);
+        let guards = |side: Side| self.boxes[side.index()].guards.is_good_for(self.now, window);
+        let have_run = SIDES.into_iter().all(|side| works(side) && guards(side));
+        let have_agreed = SIDES.into_iter().all(|side| has_heard(side) && counts(side));
+        have_run && (have_agreed || SIDES.into_iter().any(|side| is_granted(side) && counts(side)))
     }
 
     /// When each side took the group last.

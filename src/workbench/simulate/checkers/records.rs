@@ -21,6 +21,7 @@ impl World {
             Record::Releasing { reason: ReleaseReason::WitnessUnseen, .. }
             | Record::Releasing { reason: ReleaseReason::UnheardByPeer, .. }
             | Record::Releasing { reason: ReleaseReason::CutOff, .. }
+            | Record::Releasing { reason: ReleaseReason::NotGranted, .. }
             | Record::Releasing { reason: ReleaseReason::NoCarrier, .. } => self.check_promise(side),
             Record::CutOff { is_cut_off: true, .. } => self.check_cut_off(side),
             Record::Role { group, from, to } => {
@@ -56,6 +57,7 @@ impl World {
             | Record::PeerTrouble(_)
             | Record::PeerUnable { .. }
             | Record::CutOff { is_cut_off: false, .. }
+            | Record::Vote { .. }
             | Record::Reloaded
             | Record::Succeeded => {}
             Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),

@@ -156,7 +156,7 @@ impl World {
         let shown = self.is_power_loss_shown(side).then(|| self.power_loss_wait(side));
         let wait = timing::takeover_after(shown.unwrap_or(dead_after).min(dead_after));
         let is_early = clock.local(self.now) < clock.local(told_at) + wait;
-        let is_by_age = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
+        let is_by_age = matches!(reason, TakeReason::Dead | TakeReason::Granted | TakeReason::Jeopardy);
         if is_by_age && is_early {
             self.complain(
                 "drift",
@@ -192,7 +192,9 @@ impl World {
             // A box that was fenced holds nothing, however long it may have said that it would.
             SafetyRule::Fence => !self.was_dark_since_heard(side),
         };
-        if waits && matches!(reason, TakeReason::Dead | TakeReason::Jeopardy) && !self.has_lease_passed(side)
+        if waits
+            && matches!(reason, TakeReason::Dead | TakeReason::Granted | TakeReason::Jeopardy)
+            && !self.has_lease_passed(side)
         {
             let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
             self.complain("lease-wait", text);
@@ -210,7 +212,7 @@ impl World {
     /// out.
     pub(super) fn check_deafness(&mut self, side: Side, group: GroupId, reason: TakeReason) {
         let is_filtered = self.home().is_some_and(|home| self.links[home.index()].is_filtered[side.index()]);
-        let is_by_probe = matches!(reason, TakeReason::Dead | TakeReason::Jeopardy);
+        let is_by_probe = matches!(reason, TakeReason::Dead | TakeReason::Granted | TakeReason::Jeopardy);
         let is_deaf = is_filtered && self.watch.is_known_deaf[side.index()];
         if is_by_probe && is_deaf && !self.was_dark_since_heard(side) {
             self.complain(
@@ -261,7 +263,7 @@ impl World {
 /// Whether the takeover rests on silence: the peer itself has said nothing that allows it.
 pub(super) fn is_by_silence(reason: TakeReason) -> bool {
     match reason {
-        TakeReason::Dead | TakeReason::Jeopardy | TakeReason::ColdStart => true,
+        TakeReason::Dead | TakeReason::Granted | TakeReason::Jeopardy | TakeReason::ColdStart => true,
         TakeReason::Offered | TakeReason::Departed | TakeReason::Vacant | TakeReason::PeerIsOff => false,
     }
 }

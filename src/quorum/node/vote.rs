@@ -1,0 +1,295 @@
+//! The voting witness: when it is asked, what is claimed of it, and what its grants are worth.
+//!
+//! At rest each node asks every five seconds, without claim, so that both know whether the witness counts. A
+//! holder that is not acknowledged claims what it serves, and a backup that does not hear the peer what it
+//! would take. Whether a grant is needed is for both nodes to agree ([`crate::vote::agreement`]).
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use super::{GuardState, Node, emit};
+use crate::config::Policy;
+use crate::pair::{GroupId, Role, Side};
+use crate::quorum::event::{Effect, Effects};
+use crate::quorum::facts::Situation;
+use crate::quorum::record::Record;
+use crate::quorum::succession::VoteDeposit;
+use crate::quorum::takeover::claims_grant;
+use crate::quorum::timing;
+use crate::reasons::Verdict;
+use crate::status::VoteStatus;
+use crate::time::{Instant, Span};
+use crate::vote::agreement::{Agreement, Counting};
+use crate::vote::claimant::{Claimant, Need};
+use crate::vote::wire::{Reply, Run};
+use crate::vote::{GroupBits, VoteView, group_bit};
+
+/// What a node keeps of its voting witness.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Vote {
+    claimant: Claimant,
+    agreement: Agreement,
+    /// When it was asked last; `None`: it has to be asked at once.
+    asked_at: Option<Instant>,
+    /// What was claimed then.
+    claimed: GroupBits,
+    /// What this node, which does not hold it, would take if it were granted.
+    wanted: GroupBits,
+    /// How long after a question the next one leaves.
+    gap: Span,
+    /// Whether it was last recorded to count.
+    has_said_counts: bool,
+}
+
+impl Vote {
+    /// Nothing is known of it. It is asked as another run of the node once [`Node::ask_votes_as`] says so.
+    pub(super) fn new(policy: &Policy, me: Side, now: Instant) -> Self {
+        let shortest = policy.paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
+        Self {
+            claimant: Claimant::new(me, [0; 8], shortest, policy.lease),
+            agreement: Agreement::new(now),
+            asked_at: None,
+            claimed: 0,
+            wanted: 0,
+            gap: Span::ZERO,
+            has_said_counts: false,
+        }
+    }
+
+    pub(super) fn deposit(&self) -> VoteDeposit {
+        let groups = 0..crate::config::MAX_GROUPS;
+        let granted_until: Vec<_, _> = groups.map(|group| self.claimant.granted_until(group)).collect();
+        VoteDeposit { agreement: self.agreement, granted_until }
+    }
+
+    pub(super) fn succeed(&mut self, now: Instant, left: &VoteDeposit) {
+        self.agreement = left.agreement;
+        self.agreement.goes_on(now);
+        self.has_said_counts = self.agreement.counting() == Counting::Yes;
+        self.claimant.succeed(&left.granted_until);
+    }
+
+    /// No question is open, nothing is claimed, and what both nodes say of it is settled and said.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_said = match self.agreement.counting() {
+            Counting::Yes => self.has_said_counts,
+            Counting::No => !self.has_said_counts,
+            Counting::Disputed => false,
+        };
+        is_said && self.claimed == 0 && self.claimant.is_answered()
+    }
+
+    /// The kernel has confirmed that the group is let go of.
+    pub(super) fn give_back(&mut self, id: GroupId) {
+        self.claimant.give_back(group_bit(id.index()));
+        self.asked_at = None;
+    }
+}
+
+impl Node {
+    /// The voting witness is asked as this run of the node.
+    pub fn ask_votes_as(&mut self, run: Run) {
+        self.vote.iter_mut().for_each(|vote| vote.claimant.run_as(run));
+    }
+
+    pub(super) fn vote_answered(&mut self, now: Instant, reply: &Reply) {
+        let Some(vote) = &mut self.vote else { return };
+        // A reply that gives a session value asks for the next question at once.
+        if vote.claimant.hear(now, reply) && !reply.is_counted {
+            vote.asked_at = None;
+        }
+    }
+
+    /// The operator has said that the peer is off. The word counts against a witness that is silent, until
+    /// the peer is heard.
+    pub(super) fn overrule_vote(&mut self) {
+        self.vote.iter_mut().for_each(|vote| vote.agreement.overrule());
+    }
+
+    /// Another run of the peer has forgotten what we said of the witness.
+    pub(super) fn tell_vote_anew(&mut self, now: Instant) {
+        self.vote.iter_mut().for_each(|vote| vote.agreement.is_told_anew(now));
+    }
+
+    pub(super) fn note_peers_vote(&mut self, does_count: bool) {
+        self.vote.iter_mut().for_each(|vote| vote.agreement.hear(does_count));
+    }
+
+    /// What our beats say of the witness.
+    pub(super) fn does_vote_count(&self) -> bool {
+        self.vote.as_ref().is_some_and(|vote| vote.agreement.does_count())
+    }
+
+    /// Brings our word of the witness up to date. Nobody would hear another word while the peer is silent:
+    /// then what both have said last goes on to count.
+    pub(super) fn keep_vote(&mut self, now: Instant, effects: &mut Effects) {
+        let (is_on_time, acked_at) = (self.is_on_time(now), self.peer.acked_at());
+        let (patience, is_same_file) = (self.slowest_dead_after(), !self.is_digest_different);
+        let Some(vote) = &mut self.vote else { return };
+        vote.agreement.is_acknowledged_at(acked_at);
+        let does_grant = vote.claimant.is_answering(now, patience)
+            && !vote.claimant.hearsay().is_some_and(|said| said.is_waiting);
+        if is_on_time || vote.agreement.is_peer_unheard() {
+            self.is_urgent |= vote.agreement.say(now, does_grant && is_same_file);
+        }
+        let does_count = vote.agreement.counting() == Counting::Yes && does_grant;
+        let is_news = vote.agreement.counting() != Counting::Disputed && vote.has_said_counts != does_count;
+        if is_news {
+            vote.has_said_counts = does_count;
+            emit(effects, Effect::Record(Record::Vote { does_count }));
+        }
+    }
+
+    /// Notes whether this node would take a group if it were granted.
+    pub(super) fn note_vote_wanted(&mut self, id: GroupId, role: Role, situation: &Situation) {
+        let Some(vote) = &mut self.vote else { return };
+        let bit = group_bit(id.index());
+        let is_wanted = claims_grant(role, situation);
+        vote.wanted = if is_wanted { vote.wanted | bit } else { vote.wanted & !bit };
+    }
+
+    /// From when on a holder that is not acknowledged claims what it serves: half of late_after, and longer
+    /// than an acknowledgement takes where all is well.
+    pub(super) fn claims_votes_from(&self) -> Instant {
+        if self.vote.is_none() {
+            return Instant::NEVER;
+        }
+        if self.is_in_haste() {
+            return Instant::ORIGIN;
+        }
+        let usual = self.two_beats() + self.pace().fraction(1, 4);
+        let wait = self.policy.shortest_late_after().fraction(1, 2).max(usual);
+        self.peer.acknowledged().map_or(Instant::ORIGIN, |at| at + wait)
+    }
+
+    /// What is claimed now: what is served and not acknowledged, and what would be taken. A node that cannot
+    /// serve claims nothing.
+    pub(super) fn vote_claims(&self, now: Instant) -> GroupBits {
+        let Some(vote) = &self.vote else { return 0 };
+        if self.guard != GuardState::Fine {
+            return 0;
+        }
+        let is_unacknowledged = now >= self.claims_votes_from();
+        let served =
+            self.policy.group_ids().zip(&self.groups).filter(|(_, group)| {
+                is_unacknowledged && matches!(group.role, Role::Acquiring | Role::Active)
+            });
+        let wanted = self
+            .policy
+            .group_ids()
+            .zip(&self.groups)
+            .filter(|(id, group)| group.role == Role::Backup && vote.wanted & group_bit(id.index()) != 0);
+        served.chain(wanted).fold(0, |bits, (id, _)| bits | group_bit(id.index()))
+    }
+
+    /// When the next question leaves if nothing new is claimed.
+    pub(super) fn vote_due_at(&self) -> Instant {
+        let Some(vote) = &self.vote else { return Instant::NEVER };
+        vote.asked_at.map_or(Instant::ORIGIN, |at| at + vote.gap)
+    }
+
+    /// A question leaves in this turn.
+    pub(super) fn is_vote_due(&self, now: Instant, claims: GroupBits) -> bool {
+        self.vote.as_ref().is_some_and(|vote| claims & !vote.claimed != 0) || now >= self.vote_due_at()
+    }
+
+    /// Asks the witness, if it is time.
+    pub(super) fn ask_vote(&mut self, now: Instant, claims: GroupBits, effects: &mut Effects) {
+        let (interval, is_jeopardy) = (self.policy.interval(), self.jeopardy_since.is_some());
+        let patience = self.policy.shortest_late_after();
+        let is_due = self.is_vote_due(now, claims);
+        let Some(vote) = &mut self.vote else { return };
+        if is_due {
+            vote.claimed = claims;
+            vote.asked_at = Some(now);
+            emit(effects, Effect::AskVote(vote.claimant.ask(now, claims)));
+        }
+        let need = match (claims == 0 || vote.claimant.is_standing(claims), is_jeopardy) {
+            (false, _) => Need::Claim,
+            (true, true) => Need::Jeopardy,
+            (true, false) if is_due || vote.claimant.is_settled(now, patience, claims) => Need::Idle,
+            (true, false) => Need::Jeopardy,
+        };
+        vote.gap = Claimant::gap(need, interval);
+    }
+
+    /// Until when a group may be served by a grant, less what a release takes.
+    pub(super) fn grant_ends_at(&self, id: GroupId) -> Instant {
+        let lead = timing::release_lead(self.holds_by());
+        let until = self.vote.as_ref().map(|vote| vote.claimant.granted_until(id.index()));
+        until.map_or(Instant::NEVER, |until| if until == Instant::NEVER { until } else { until - lead })
+    }
+
+    /// Until when an order is worth something that makes this node serve: not beyond the end of a grant, where
+    /// one is needed by then.
+    pub(super) fn within_grant(&self, now: Instant, id: GroupId, valid_until: Instant) -> Instant {
+        let Some(vote) = &self.vote else { return valid_until };
+        let until = vote.claimant.granted_until(id.index());
+        let is_bound = vote.agreement.counting() != Counting::No && self.grant_needed_at() < valid_until;
+        if is_bound && now < until { valid_until.min(until) } else { valid_until }
+    }
+
+    /// What the witness grants of a group, and whether that matters.
+    pub(super) fn vote_view(&self, now: Instant, id: GroupId) -> VoteView {
+        let Some(vote) = &self.vote else { return VoteView::NotNeeded };
+        let is_granted = now < self.grant_ends_at(id);
+        let is_kept_for_peer = || {
+            let holds = vote.claimant.hearsay().is_some_and(|said| said.holds & group_bit(id.index()) != 0);
+            holds && vote.claimant.is_answering(now, self.slowest_dead_after())
+        };
+        match (vote.agreement.counting(), is_granted) {
+            (Counting::No, _) | (Counting::Disputed, true) => VoteView::NotNeeded,
+            (Counting::Yes, true) => VoteView::Granted,
+            (Counting::Yes | Counting::Disputed, false) if is_kept_for_peer() => VoteView::Elsewhere,
+            (Counting::Yes | Counting::Disputed, false) => VoteView::Missing,
+        }
+    }
+
+    /// From when on a holder needs a grant: from its ack deadline. Behind a goodbye from two dead_after on,
+    /// when the peer may be back.
+    pub(super) fn grant_needed_at(&self) -> Instant {
+        let is_departed = self.verdict == Verdict::Departed;
+        let left_at = self.peer.beat_at().filter(|_| is_departed);
+        let after_goodbye = left_at.map(|at| at + self.slowest_dead_after().fraction(2, 1));
+        let deadline = self.forced_release_at();
+        match self.peer.acknowledged() {
+            _ if self.vote.is_none() => Instant::NEVER,
+            Some(_) => after_goodbye.map_or(deadline, |at| at.max(deadline)),
+            None if self.verdict.is_somebody() => Instant::NEVER,
+            None => after_goodbye.unwrap_or(Instant::ORIGIN),
+        }
+    }
+
+    /// When the witness last granted the peer anything, as far as it has said so.
+    pub(super) fn peer_granted_at(&self) -> Option<Instant> {
+        self.vote.as_ref()?.claimant.hearsay()?.renewed_at
+    }
+
+    /// Whether the witness counts; `None` where none is configured.
+    pub fn counting(&self) -> Option<Counting> {
+        self.vote.as_ref().map(|vote| vote.agreement.counting())
+    }
+
+    /// Grants of the witness are needed, as far as is known now.
+    pub(super) fn is_vote_counted(&self) -> bool {
+        self.vote.as_ref().is_some_and(|vote| vote.agreement.counting() != Counting::No)
+    }
+
+    /// The group may be served without the witness.
+    pub(super) fn is_grant_standing(&self, id: GroupId) -> bool {
+        self.vote.as_ref().is_some_and(|vote| vote.claimant.granted_until(id.index()) == Instant::NEVER)
+    }
+
+    /// The voting witness, as `status` tells it.
+    pub(super) fn vote_status(&self, now: Instant) -> Option<VoteStatus> {
+        let vote = self.vote.as_ref()?;
+        let said = vote.claimant.hearsay();
+        Some(VoteStatus {
+            answered: said.map(|said| now.since(said.asked_at)),
+            does_count: vote.has_said_counts,
+            is_waiting: said.is_some_and(|said| said.is_waiting),
+            granted: vote.claimant.granted(now),
+            granted_to_peer: said.map_or(0, |said| said.holds),
+        })
+    }
+}

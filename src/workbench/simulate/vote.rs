@@ -1,0 +1,106 @@
+//! The voting witness: the shipped rules of grants, and the way of a question and of its reply.
+//!
+//! It is one more witness behind those that are only asked whether they are there: what befalls a witness
+//! befalls it too. One that goes down has forgotten everything when it comes up again.
+
+use std::sync::LazyLock;
+
+use crosswire::frame::Key;
+use crosswire::pair::Side;
+use crosswire::quorum::Event;
+use crosswire::time::{Instant, Span};
+use crosswire::vote::grants::{Grants, Office};
+use crosswire::vote::keys::{WitnessKey, secret_of};
+use crosswire::vote::wire::{QUESTION_BYTES, Question, REPLY_BYTES, Reply};
+
+use super::fault::WitnessId;
+use super::gateway::SOCKET_DATAGRAMS;
+use super::world::{ANY_RUN, LAN_TAKES, What, World};
+
+/// What it knows: its run, and who holds what.
+#[derive(Clone, Debug)]
+pub struct VotingWitness {
+    run: u8,
+    grants: Grants,
+}
+
+impl VotingWitness {
+    /// One that has known the pair for long.
+    pub fn new() -> Self {
+        Self { run: 1, grants: Grants::known_since(Instant::ORIGIN) }
+    }
+
+    fn office(&self) -> Office {
+        Office { run: [self.run; 8], secret: [self.run; 16] }
+    }
+}
+
+/// How long it had run when the world began.
+const RAN_BEFORE: Span = Span::from_s(100);
+
+static KEY: LazyLock<WitnessKey> =
+    LazyLock::new(|| WitnessKey::new(&secret_of("simulated", &Key { id: 0, bytes: (0..32).collect() })));
+
+impl World {
+    /// Its place among the witnesses.
+    fn vote_id(&self) -> WitnessId {
+        WitnessId(u8::try_from(self.setup.witnesses.len()).unwrap_or(u8::MAX))
+    }
+
+    /// The agent asks it.
+    pub(super) fn ask_vote(&mut self, side: Side, question: &Question) {
+        if self.setup.vote.is_none() {
+            return;
+        }
+        let sealed = question.seal(&KEY);
+        if self.does_see(side, self.vote_id().index()) && !self.is_vote_lost() {
+            let takes = self.vote_takes();
+            self.schedule(takes, side, ANY_RUN, What::Question(Box::new(sealed)));
+        }
+    }
+
+    fn is_vote_lost(&mut self) -> bool {
+        self.is_answer_lost(self.vote_id().index())
+    }
+
+    fn vote_takes(&mut self) -> Span {
+        let delay = self.witnesses[self.vote_id().index()].delay;
+        LAN_TAKES + Span::from_us(self.chance.below(delay.as_us() + 1))
+    }
+
+    /// A question has come, and is answered.
+    pub(super) fn answer_vote(&mut self, side: Side, question: &[u8; QUESTION_BYTES]) {
+        let now = self.now + RAN_BEFORE;
+        if !self.does_see(side, self.vote_id().index()) {
+            return;
+        }
+        let witness = &mut self.voting;
+        let Ok(reply) = witness.grants.hear(&witness.office(), &KEY, now, question) else { return };
+        if !self.is_vote_lost() {
+            let (takes, run) = (self.vote_takes(), self.boxes[side.index()].run);
+            self.schedule(takes, side, run, What::Reply(Box::new(reply.seal(&KEY))));
+        }
+    }
+
+    /// A reply reaches the agent's socket, if it got through to the end.
+    pub(super) fn receive_vote(&mut self, side: Side, reply: &[u8; REPLY_BYTES]) {
+        let is_seen = self.does_see(side, self.vote_id().index());
+        let gateway = &mut self.boxes[side.index()];
+        if is_seen && gateway.agent.is_some() && gateway.inbox.votes.len() < SOCKET_DATAGRAMS {
+            gateway.inbox.votes.push_back(*reply);
+            self.rouse(side);
+        }
+    }
+
+    /// The agent reads a reply.
+    pub(super) fn hear_vote(&mut self, side: Side, reply: &[u8; REPLY_BYTES]) {
+        if let Some(reply) = Reply::open(reply, &KEY) {
+            self.step(side, Event::VoteAnswered(reply));
+        }
+    }
+
+    /// It is started again, and knows nothing.
+    pub(super) fn restart_vote(&mut self) {
+        self.voting = VotingWitness { run: self.voting.run.wrapping_add(1), grants: Grants::new() };
+    }
+}
