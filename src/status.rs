@@ -132,6 +132,8 @@ pub struct VoteStatus {
     pub answered: Option<Span>,
     /// Both nodes count on it.
     pub does_count: bool,
+    /// For how long that has been so, or not.
+    pub lasts: Span,
     /// It was restarted, and grants nothing new yet.
     pub is_waiting: bool,
     /// The groups that it grants to this node now, as bits.

@@ -200,6 +200,7 @@ impl Agent<'_> {
             scripts: self.names.scripts.clone(),
             ends: self.settings.policy.group_ids().zip(&node.groups).map(end).gather(),
             witnesses: self.settings.witnesses.iter().map(ToString::to_string).gather(),
+            vote: self.settings.vote.map(|to| to.to_string()),
             longest_move: self
                 .settings
                 .groups

@@ -309,6 +309,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         has_neighbours: false,
         needs: Vec::new(),
         witnesses: Vec::new(),
+        vote: None,
         is_realtime: false,
         group: None,
         reset: None,
@@ -332,6 +333,7 @@ fn policy() -> Policy {
         cold_start: Span::from_s(1),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
+        has_vote: false,
         digest: [0; 4],
     }
 }

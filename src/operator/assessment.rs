@@ -206,6 +206,14 @@ fn is_contested(group: &GroupStatus) -> bool {
 
 /// The first witness that a node does not see: its name, whether this node is the one, and for how long.
 fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
+    if let Some((name, vote)) = report.vote.as_ref().zip(report.node.vote.as_ref())
+        && !vote.does_count
+        && !vote.is_waiting
+        && vote.lasts >= VOTE_LASTS
+    {
+        let is_here = vote.answered.is_none_or(|ago| ago >= vote.lasts.min(VOTE_LASTS));
+        return Some((name, is_here, vote.lasts));
+    }
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         let here = witness.answered.unwrap_or(report.node.up);
         if !is_seen(&report.node, witness) && here >= LASTS {
@@ -217,6 +225,9 @@ fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     }
     None
 }
+
+/// At rest a voting witness is asked every five seconds, and both nodes have to hear of its answers.
+const VOTE_LASTS: Span = Span::from_s(8);
 
 /// This node sees it: it has answered lately.
 pub fn is_seen(node: &NodeStatus, witness: &WitnessStatus) -> bool {

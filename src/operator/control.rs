@@ -19,6 +19,7 @@ use crosswire::quorum::record::Record;
 use crosswire::reasons::Denial;
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
+use crosswire::vote::{GroupBits, group_bit};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
@@ -31,6 +32,7 @@ use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
 use super::words::{Names, ScriptEnd};
+use crate::gather::Gather;
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
@@ -178,8 +180,10 @@ pub struct Report {
     pub scripts: Vec<String>,
     /// By group, how the script that its fault or condition names failed ([`ScriptEnd`]).
     pub ends: Vec<u32>,
-    /// Addresses of the witnesses.
+    /// Addresses of the witnesses that are pinged.
     pub witnesses: Vec<String>,
+    /// Where the voting witness is asked.
+    pub vote: Option<String>,
     /// The longest time that the scripts of a group may take for one move.
     pub longest_move: Span,
     /// By group, for how long nobody may serve it: while nothing is seen to move, and at most.
@@ -223,6 +227,12 @@ impl Report {
         let group = self.node.groups.get(index)?;
         let is_troubled = self.node.trouble != Trouble::None;
         group.unable.filter(|span| group.role.is_holding() && (is_troubled || *span >= LASTS))
+    }
+
+    /// The names of these groups.
+    pub fn groups_in(&self, bits: GroupBits) -> Vec<&str> {
+        let named = self.groups.iter().enumerate();
+        named.filter(|(index, _)| bits & group_bit(*index) != 0).map(|(_, (name, _))| name.as_str()).gather()
     }
 
     /// Which of the two serves a group, as far as this node knows.

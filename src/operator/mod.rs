@@ -29,6 +29,7 @@ pub mod restraint;
 pub mod status_json;
 mod status_paths;
 pub mod status_text;
+mod status_witnesses;
 pub mod why_json;
 pub mod why_text;
 pub mod words;

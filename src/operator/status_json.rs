@@ -56,6 +56,7 @@ struct Document<'a> {
     groups: Vec<GroupDocument<'a>>,
     forecasts: Vec<ForecastDocument<'a>>,
     witnesses: Vec<WitnessDocument<'a>>,
+    voting_witness: Option<VoteDocument<'a>>,
     neighbours: Vec<NeighbourDocument<'a>>,
     peer: Option<PeerDocument>,
 }
@@ -155,6 +156,16 @@ struct WitnessDocument<'a> {
 }
 
 #[derive(Serialize)]
+struct VoteDocument<'a> {
+    address: &'a str,
+    counts: bool,
+    answered_ms: Option<u64>,
+    restarted: bool,
+    granted: Vec<&'a str>,
+    granted_to_peer: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
 struct PeerDocument {
     age_ms: u64,
     protocol: u32,
@@ -220,6 +231,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         groups: groups(report),
         forecasts: report.forecasts.iter().map(|told| forecast::document(report, told)).gather(),
         witnesses: witnesses(report),
+        voting_witness: voting_witness(report),
         neighbours: neighbours(report),
         peer: node.peer.as_ref().map(peer_document),
     };
@@ -290,6 +302,18 @@ fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {
         unseen_by_peer_ms: ms(witness.peer_misses),
     });
     document.gather()
+}
+
+fn voting_witness(report: &Report) -> Option<VoteDocument<'_>> {
+    let (address, vote) = report.vote.as_ref().zip(report.node.vote.as_ref())?;
+    Some(VoteDocument {
+        address,
+        counts: vote.does_count,
+        answered_ms: ms(vote.answered),
+        restarted: vote.is_waiting,
+        granted: report.groups_in(vote.granted),
+        granted_to_peer: report.groups_in(vote.granted_to_peer),
+    })
 }
 
 fn neighbours(report: &Report) -> Vec<NeighbourDocument<'_>> {

@@ -9,10 +9,11 @@ use crosswire::reasons::Verdict;
 use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
 
-use super::assessment::{assess, is_seen};
+use super::assessment::assess;
 use super::control::Report;
 use super::forecast;
 use super::status_paths::write_paths;
+use super::status_witnesses::{write_neighbours, write_witnesses};
 use super::words;
 use crate::plain;
 
@@ -117,46 +118,6 @@ fn write_peer(report: &Report, peer: &str, out: &mut String) -> fmt::Result {
         (build, _) => ("version ", build),
     };
     writeln!(out, "  {peer} runs {version}{build}, this node {BUILD}")
-}
-
-/// Writes the witnesses, and which node does not see them.
-fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
-    let [_, peer] = report.names();
-    if !report.witnesses.is_empty() {
-        writeln!(out, "\nwitnesses")?;
-    }
-    for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
-        write!(out, "  {name:<9} ")?;
-        match witness.answered {
-            Some(_) if is_seen(&report.node, witness) => write!(out, "seen")?,
-            Some(ago) => write!(out, "NOT SEEN for {ago}")?,
-            None => write!(out, "NOT SEEN since the start")?,
-        }
-        match witness.peer_misses {
-            Some(lasts) => writeln!(out, "; {peer} has NOT SEEN it for {lasts}")?,
-            None => writeln!(out)?,
-        }
-    }
-    Ok(())
-}
-
-/// Writes on which interfaces neighbours are heard, here and there.
-fn write_neighbours(report: &Report, out: &mut String) -> fmt::Result {
-    let [_, peer] = report.names();
-    if !report.node.neighbours.is_empty() {
-        writeln!(out, "\nneighbours")?;
-    }
-    for neighbours in &report.node.neighbours {
-        let name = report.interfaces.get(usize::from(neighbours.interface)).map_or("?", String::as_str);
-        write!(out, "  {name:<9} {}", words::interface_state(neighbours.state))?;
-        match neighbours.peer {
-            Some(theirs) if report.node.verdict == Verdict::Present => {
-                writeln!(out, "; on {peer}: {}", words::interface_state(theirs))?
-            }
-            Some(_) | None => writeln!(out)?,
-        }
-    }
-    Ok(())
 }
 
 fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {

@@ -59,8 +59,13 @@ fn evidence_lines(evidence: &Evidence, names: &Names) -> Vec<String> {
         words::verdict(s.verdict),
         words::claim(s.claim, peer)
     );
-    let second =
-        format!("{}; {}{}", words::finding(s.finding, peer), words::witness(s, peer), words::neighbours(s));
+    let second = format!(
+        "{}; {}{}{}",
+        words::finding(s.finding, peer),
+        words::witness(s, peer),
+        words::neighbours(s),
+        words::vote_view(s, peer)
+    );
     vec![first, second]
 }
 

@@ -164,8 +164,8 @@ mod tests {
             }
             for _ in 0..3 {
                 pair.now = pair.now + Span::from_ms(100);
-                [0, 1].map(|side| pair.send(side));
-                [0, 1].map(|side| pair.hear(side));
+                [0, 1].into_iter().for_each(|side| pair.send(side));
+                [0, 1].into_iter().for_each(|side| pair.hear(side));
             }
             let expected = if word { Counting::Yes } else { Counting::No };
             assert_eq!(pair.nodes.map(|node| node.counting()), [expected; 2]);
@@ -193,7 +193,7 @@ mod tests {
             for side in [0, 1] {
                 pair.send(side);
             }
-            [0, 1].map(|side| pair.hear(side));
+            [0, 1].into_iter().for_each(|side| pair.hear(side));
             for (step, side) in steps {
                 pair.now = pair.now + Span::from_ms(1);
                 let now = pair.now;

@@ -329,8 +329,7 @@ fn a_holder_that_loses_everybody_at_once_lets_go_and_says_why() {
     world.befall(Fault::WitnessCut(VOTER, Side::A));
     cut_both(&mut world);
     takeover_takes(&mut world).expect("B serves");
-    let is_so = |record: &Record| {
-        matches!(record, Record::Releasing { reason: ReleaseReason::NotGranted, .. })
-    };
+    let is_so =
+        |record: &Record| matches!(record, Record::Releasing { reason: ReleaseReason::NotGranted, .. });
     assert_eq!(records(&world, is_so), 1);
 }

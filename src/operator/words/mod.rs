@@ -16,7 +16,7 @@ pub use refusals::{refusal, refusal_advice};
 pub use scripts::{ScriptEnd, condition, failed, fault};
 pub use states::{
     claim, finding, interface_state, line_reading, neighbours, path_state, reset_cause, role, trouble,
-    verdict, witness, word,
+    verdict, vote_view, witness, word,
 };
 
 use crosswire::pair::{GroupId, PathId};

@@ -6,6 +6,7 @@ use crosswire::quorum::facts::Claim;
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::Evidence;
 use crosswire::reasons::Verdict;
+use crosswire::vote::VoteView;
 
 /// A path's state.
 pub const fn path_state(state: PathState) -> &'static str {
@@ -110,6 +111,17 @@ pub fn neighbours(s: &Evidence) -> &'static str {
         NeighbourView::Unproven if s.verdict == Verdict::Present => "",
         NeighbourView::Unproven => "; no neighbour has answered yet",
         NeighbourView::CutOff => "; no neighbour answers",
+    }
+}
+
+/// What the voting witness granted, where it counts.
+pub fn vote_view(s: &Evidence, peer: &str) -> String {
+    match s.vote {
+        VoteView::NotNeeded => String::new(),
+        VoteView::Missing if s.verdict == Verdict::Present => String::new(),
+        VoteView::Granted => "; the voting witness grants it".to_owned(),
+        VoteView::Missing => "; the voting witness has not granted it".to_owned(),
+        VoteView::Elsewhere => format!("; the voting witness keeps it for {peer}"),
     }
 }
 

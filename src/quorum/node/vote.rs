@@ -37,8 +37,9 @@ pub(super) struct Vote {
     wanted: GroupBits,
     /// How long after a question the next one leaves.
     gap: Span,
-    /// Whether it was last recorded to count.
+    /// Whether it was last recorded to count, and since when.
     has_said_counts: bool,
+    said_at: Instant,
 }
 
 impl Vote {
@@ -53,6 +54,7 @@ impl Vote {
             wanted: 0,
             gap: Span::ZERO,
             has_said_counts: false,
+            said_at: now,
         }
     }
 
@@ -65,7 +67,7 @@ impl Vote {
     pub(super) fn succeed(&mut self, now: Instant, left: &VoteDeposit) {
         self.agreement = left.agreement;
         self.agreement.goes_on(now);
-        self.has_said_counts = self.agreement.counting() == Counting::Yes;
+        (self.has_said_counts, self.said_at) = (self.agreement.counting() == Counting::Yes, now);
         self.claimant.succeed(&left.granted_until);
     }
 
@@ -135,7 +137,7 @@ impl Node {
         let does_count = vote.agreement.counting() == Counting::Yes && does_grant;
         let is_news = vote.agreement.counting() != Counting::Disputed && vote.has_said_counts != does_count;
         if is_news {
-            vote.has_said_counts = does_count;
+            (vote.has_said_counts, vote.said_at) = (does_count, now);
             emit(effects, Effect::Record(Record::Vote { does_count }));
         }
     }
@@ -287,6 +289,7 @@ impl Node {
         Some(VoteStatus {
             answered: said.map(|said| now.since(said.asked_at)),
             does_count: vote.has_said_counts,
+            lasts: now.since(vote.said_at),
             is_waiting: said.is_some_and(|said| said.is_waiting),
             granted: vote.claimant.granted(now),
             granted_to_peer: said.map_or(0, |said| said.holds),

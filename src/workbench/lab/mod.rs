@@ -203,6 +203,7 @@ impl Lab {
     /// # Errors
     /// The kernel's.
     pub fn heal(&self) -> io::Result<()> {
+        self.switch.part(None);
         let with_power = self.nodes.iter().filter(|node| node.has_power);
         for port in with_power.flat_map(|node| &node.ports).chain(&self.client.ports) {
             self.switch.set(*port, PortRules::default());

@@ -127,6 +127,8 @@ struct Fabric {
     ports: Vec<Port>,
     learned: BTreeMap<(u8, Mac), usize>,
     late: VecDeque<Late>,
+    /// Two ports between which nothing passes, whatever else they reach.
+    parted: Option<[usize; 2]>,
     dice: Dice,
 }
 
@@ -141,6 +143,7 @@ impl Switch {
             ports: Vec::new(),
             learned: BTreeMap::new(),
             late: VecDeque::new(),
+            parted: None,
             dice: Dice::new(seed),
         };
         let shared = Arc::new(Mutex::new(fabric));
@@ -189,6 +192,11 @@ impl Switch {
         if let Some(port) = lock(&self.shared).ports.get_mut(port.0) {
             port.rules = rules;
         }
+    }
+
+    /// From now on nothing passes between these two ports, whatever else they reach; `None` mends that.
+    pub fn part(&self, ports: Option<[PortId; 2]>) {
+        lock(&self.shared).parted = ports.map(|ports| ports.map(|port| port.0));
     }
 
     /// Gives or takes the carrier that the node sees, as when the switch port goes down. A port that was
@@ -276,7 +284,9 @@ impl Fabric {
         }
         let known = self.learned.get(&(lan, destination)).copied().filter(|_| !is_for_many(destination));
         for to in 0..self.ports.len() {
-            if to != from && self.ports[to].lan == lan && known.is_none_or(|known| known == to) {
+            let is_parted = self.parted.is_some_and(|parted| parted.contains(&from) && parted.contains(&to));
+            let is_there = to != from && self.ports[to].lan == lan && !is_parted;
+            if is_there && known.is_none_or(|known| known == to) {
                 self.pass(from, to, frame);
             }
         }

@@ -1,0 +1,83 @@
+//! The part of `status` on third parties: witnesses, the one that votes, neighbours.
+
+use std::fmt::{self, Write};
+
+use crosswire::reasons::Verdict;
+use crosswire::status::VoteStatus;
+use crosswire::time::Span;
+
+use super::assessment::is_seen;
+use super::control::Report;
+use super::words;
+
+/// Writes the witnesses, and which node does not see them.
+pub fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
+    let [_, peer] = report.names();
+    if !report.witnesses.is_empty() || report.vote.is_some() {
+        writeln!(out, "\nwitnesses")?;
+    }
+    if let Some((name, vote)) = report.vote.as_ref().zip(report.node.vote.as_ref()) {
+        writeln!(out, "  {name} {}", vote_line(vote, report))?;
+    }
+    for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
+        write!(out, "  {name:<9} ")?;
+        match witness.answered {
+            Some(_) if is_seen(&report.node, witness) => write!(out, "seen")?,
+            Some(ago) => write!(out, "NOT SEEN for {ago}")?,
+            None => write!(out, "NOT SEEN since the start")?,
+        }
+        match witness.peer_misses {
+            Some(lasts) => writeln!(out, "; {peer} has NOT SEEN it for {lasts}")?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes on which interfaces neighbours are heard, here and there.
+pub fn write_neighbours(report: &Report, out: &mut String) -> fmt::Result {
+    let [_, peer] = report.names();
+    if !report.node.neighbours.is_empty() {
+        writeln!(out, "\nneighbours")?;
+    }
+    for neighbours in &report.node.neighbours {
+        let name = report.interfaces.get(usize::from(neighbours.interface)).map_or("?", String::as_str);
+        write!(out, "  {name:<9} {}", words::interface_state(neighbours.state))?;
+        match neighbours.peer {
+            Some(theirs) if report.node.verdict == Verdict::Present => {
+                writeln!(out, "; on {peer}: {}", words::interface_state(theirs))?
+            }
+            Some(_) | None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+/// What is known of the voting witness.
+fn vote_line(vote: &VoteStatus, report: &Report) -> String {
+    let (answered, [_, peer]) = (vote.answered, report.names());
+    let mut said = match (vote.does_count, vote.is_waiting, answered) {
+        (true, _, _) => "votes; both nodes count on it".to_owned(),
+        (false, true, _) => "votes; it was started lately and grants nothing for half a minute".to_owned(),
+        (false, false, None) => "DOES NOT COUNT: it has never answered this node".to_owned(),
+        (false, false, Some(ago)) if ago > UNANSWERED => {
+            format!("DOES NOT COUNT: it has not answered this node for {ago}")
+        }
+        (false, false, Some(_)) => {
+            format!(
+                "DOES NOT COUNT for {}: it answers this node, and {peer} does not count on it",
+                vote.lasts
+            )
+        }
+    };
+    for (groups, whom) in [(vote.granted, "this node"), (vote.granted_to_peer, peer)] {
+        let names = report.groups_in(groups).join(", ");
+        if !names.is_empty() {
+            said += &format!("; {names} granted to {whom}");
+        }
+    }
+    said
+}
+
+/// At rest a voting witness is asked every five seconds.
+const UNANSWERED: Span = Span::from_s(8);
