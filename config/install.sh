@@ -1,5 +1,6 @@
 #!/bin/sh
-# config/install.sh [--init sysv|systemd|openwrt|none] [--binary FILE]: puts crosswire onto this box, or below DESTDIR.
+# config/install.sh [--init sysv|systemd|openwrt|none] [--binary FILE] [--witness]: puts crosswire onto this box, or below
+# DESTDIR. With --witness what starts the voting witness of other pairs, in the place of what starts a gateway.
 # config/install.sh --uninstall: takes off what it has put there, but neither configuration nor key.
 #
 #   DESTDIR=/mnt/root config/install.sh     into another root, such as an image
@@ -24,6 +25,7 @@ fish=$share/fish/vendor_completions.d/crosswire.fish
 etc=$root/etc/crosswire
 binary=
 init=
+service=crosswire
 action=install
 
 say() { printf '%s\n' "install: $*"; }
@@ -167,24 +169,25 @@ find_init() {
 put_init() {
     case $init in
     sysv)
-        put 755 "$here/init/crosswire" "$root/etc/init.d/crosswire"
+        put 755 "$here/init/$service" "$root/etc/init.d/$service"
         put 644 "$here/init/inittab" "$etc/inittab.example"
-        enable="update-rc.d crosswire defaults (Debian), chkconfig --add crosswire (Red Hat), or the lines of $etc/inittab.example (BusyBox)"
-        start="/etc/init.d/crosswire start"
+        enable="update-rc.d $service defaults (Debian), chkconfig --add $service (Red Hat), or the lines of $etc/inittab.example (BusyBox)"
+        start="/etc/init.d/$service start"
         ;;
     systemd)
-        put 644 "$here/init/crosswire.service" "$root/etc/systemd/system/crosswire.service"
-        enable="systemctl daemon-reload; systemctl enable crosswire"
-        start="systemctl start crosswire"
+        put 644 "$here/init/$service.service" "$root/etc/systemd/system/$service.service"
+        enable="systemctl daemon-reload; systemctl enable $service"
+        start="systemctl start $service"
         ;;
     openwrt)
-        put 755 "$here/init/crosswire.procd" "$root/etc/init.d/crosswire"
-        enable="/etc/init.d/crosswire enable"
-        start="/etc/init.d/crosswire start"
+        put 755 "$here/init/$service.procd" "$root/etc/init.d/$service"
+        enable="/etc/init.d/$service enable"
+        start="/etc/init.d/$service start"
         ;;
     none)
         enable="your own way"
         start="/usr/local/sbin/crosswire run"
+        if [ "$service" != crosswire ]; then start="/usr/local/sbin/crosswire witness"; fi
         ;;
     *) fail "--init $init: sysv, systemd, openwrt or none" ;;
     esac
@@ -215,9 +218,36 @@ say_next() {
     say "  3. enable it with $enable; $start"
 }
 
+# The same for a witness: its keys are made on the pairs' nodes.
+say_next_of_witness() {
+    say "no log to rotate: it logs to syslog"
+    say "next:"
+    say "  1. on a node of each pair: /usr/local/sbin/crosswire keygen --witness NAME"
+    say "     then take that file to this box: scp -p NAME THIS_BOX:/etc/crosswire/witness-keys/"
+    say "  2. here: /usr/local/sbin/crosswire witness --check"
+    say "  3. enable it with $enable; $start"
+}
+
+# Whether the binary has it; one that does not run here is believed.
+needs_witness() {
+    [ "$service" = crosswire-witness ] || return 0
+    "$binary" --help >/dev/null 2>&1 </dev/null || return 0
+    "$binary" witness --help >/dev/null 2>&1 </dev/null && return 0
+    fail "$binary has no witness in it: CROSSWIRE_FEATURES=witness config/build-static.sh makes one. Nothing was changed"
+}
+
+# put_directory MODE DIRECTORY: one that is there stays as it is.
+put_directory() {
+    [ -d "$2" ] && return
+    mkdir -p "$2"
+    chmod "$1" "$2"
+    say "$2"
+}
+
 install_all() {
     [ -n "$init" ] || find_init
     find_binary
+    needs_witness
     put_binary
     put_user
     put 644 "$here/man/crosswire.8" "$man/man8/crosswire.8"
@@ -225,23 +255,34 @@ install_all() {
     put 644 "$here/man/crosswire.bash" "$bash"
     put 644 "$here/man/crosswire.zsh" "$zsh"
     put 644 "$here/man/crosswire.fish" "$fish"
-    put_configuration
-    put_init
-    say_next
+    if [ "$service" = crosswire-witness ]; then
+        put_directory 700 "$etc/witness-keys"
+        put_init
+        say_next_of_witness
+    else
+        put_configuration
+        put_init
+        say_next
+    fi
 }
 
 uninstall_all() {
-    if [ -z "$root" ] && [ -x /etc/init.d/crosswire ] && /etc/init.d/crosswire status >/dev/null 2>&1; then
-        fail "it runs: stop it first, with /etc/init.d/crosswire stop"
-    fi
-    if [ -z "$root" ] && systemctl is-active --quiet crosswire 2>/dev/null; then
-        fail "it runs: stop it first, with systemctl disable --now crosswire"
-    fi
+    for service in crosswire crosswire-witness; do
+        [ -z "$root" ] || break
+        if [ -x "/etc/init.d/$service" ] && "/etc/init.d/$service" status >/dev/null 2>&1; then
+            fail "it runs: stop it first, with /etc/init.d/$service stop"
+        fi
+        if systemctl is-active --quiet "$service" 2>/dev/null; then
+            fail "it runs: stop it first, with systemctl disable --now $service"
+        fi
+    done
     take "$sbin/crosswire" "$sbin/crosswire.old" "$man/man8/crosswire.8" "$man/man5/crosswire.toml.5" "$bash" "$zsh" "$fish" \
-        "$root/etc/init.d/crosswire" "$root/etc/systemd/system/crosswire.service" "$etc/crosswire.toml.example" "$etc/inittab.example"
+        "$root/etc/init.d/crosswire" "$root/etc/systemd/system/crosswire.service" "$etc/crosswire.toml.example" "$etc/inittab.example" \
+        "$root/etc/init.d/crosswire-witness" "$root/etc/systemd/system/crosswire-witness.service"
     say "what you have enabled is yours to disable: links of update-rc.d or chkconfig, lines in /etc/inittab"
     say "the user and the group crosswire stay: deluser crosswire, or userdel crosswire"
     # Only if there is nothing in it: a configuration and a key are yours.
+    rmdir "$etc/witness-keys" 2>/dev/null || :
     rmdir "$etc" 2>/dev/null || [ ! -d "$etc" ] || say "$etc stays, with what is yours in it"
 }
 
@@ -255,8 +296,9 @@ while [ $# -gt 0 ]; do
         esac
         shift
         ;;
+    --witness) service=crosswire-witness ;;
     --uninstall) action=uninstall ;;
-    *) fail "usage: config/install.sh [--init sysv|systemd|openwrt|none] [--binary FILE], or config/install.sh --uninstall" ;;
+    *) fail "usage: config/install.sh [--init sysv|systemd|openwrt|none] [--binary FILE] [--witness], or config/install.sh --uninstall" ;;
     esac
     shift
 done

@@ -152,6 +152,12 @@ make_deb() {
     put_script 755 config/init/crosswire etc/init.d/crosswire
     put_script 644 config/init/crosswire.service usr/lib/systemd/system/crosswire.service
     put 644 "$here/default" etc/default/crosswire
+    case $features in
+    *witness*)
+        put_script 755 config/init/crosswire-witness etc/init.d/crosswire-witness
+        put_script 644 config/init/crosswire-witness.service usr/lib/systemd/system/crosswire-witness.service
+        ;;
+    esac
     mkdir -p "$tree/etc/crosswire"
     put 644 "$here/tmpfiles.conf" usr/lib/tmpfiles.d/crosswire.conf
     for page in crosswire.8 crosswire.toml.5; do
@@ -170,7 +176,7 @@ make_deb() {
     control=$(deb_control)
     for script in postinst prerm postrm; do put 755 "$here/deb/$script" DEBIAN/$script; done
     printf '%s\n' "$control" >"$tree/DEBIAN/control"
-    printf '%s\n' /etc/default/crosswire /etc/init.d/crosswire >"$tree/DEBIAN/conffiles"
+    (cd "$tree" && find etc -type f | sort | sed 's,^,/,') >"$tree/DEBIAN/conffiles"
     (cd "$tree" && find usr -type f -print | sort | xargs md5sum) >"$tree/DEBIAN/md5sums"
     chmod -R go-w "$tree"
     dpkg-deb --root-owner-group -Zxz --build "$tree" "$out/crosswire_${version}_$deb.deb" >/dev/null
@@ -182,6 +188,9 @@ make_ipk() {
     tree=$scratch/ipk/data
     put 755 "$binary" usr/sbin/crosswire
     put_script 755 config/init/crosswire.procd etc/init.d/crosswire
+    case $features in
+    *witness*) put_script 755 config/init/crosswire-witness.procd etc/init.d/crosswire-witness ;;
+    esac
     put 644 config/crosswire.toml etc/crosswire/crosswire.toml.example
     put 644 "$here/ipk/keep" lib/upgrade/keep.d/crosswire
     put 644 LICENSE usr/share/licenses/crosswire/LICENSE

@@ -74,6 +74,8 @@
 //!   `agent_process/`, and the `event_loop/` round them.
 //! * `agent/`: the poll loop round the node, serial and UDP ports, answers to probes, the agent's end of the
 //!   control socket, and the journal of decisions.
+//! * `witness/` (feature `witness`, not in the router build): the daemon of a voting witness, which runs
+//!   [`Grants`](vote::grants::Grants) for many pairs.
 //! * `cli/`: the commands and their options.
 //! * `workbench/` (feature `workbench`, not in the router build): the laboratory with real kernels in
 //!   namespaces, the demo that runs in it, and the simulator in virtual time.

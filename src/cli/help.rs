@@ -12,7 +12,7 @@ const HELP: &str = "Prints help information";
 const VERSION: &str = "Prints version information";
 
 /// What people type most, by command.
-const EXAMPLES: [(&str, &[&str]); 13] = [
+const EXAMPLES: [(&str, &[&str]); 14] = [
     ("run", &["crosswire run --foreground", "crosswire run --check && /etc/init.d/crosswire restart"]),
     ("check", &["crosswire check", "crosswire check --offline --config new.toml"]),
     (
@@ -27,7 +27,8 @@ const EXAMPLES: [(&str, &[&str]); 13] = [
     ("maintenance", &["crosswire maintenance on --for 90m", "crosswire maintenance off"]),
     ("drill", &["crosswire drill gateway"]),
     ("fence", &["crosswire fence --test"]),
-    ("keygen", &["crosswire keygen", "crosswire keygen --rotate"]),
+    ("keygen", &["crosswire keygen", "crosswire keygen --rotate", "crosswire keygen --witness gateway"]),
+    ("witness", &["crosswire witness --check", "crosswire witness --foreground --listen 10.0.0.254"]),
     ("import", &["crosswire import /etc/ha.d"]),
 ];
 

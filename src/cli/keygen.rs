@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::option::{flag, operand, options};
+use super::option::{flag, operand, option, options};
 use crate::gather::Gather;
 use crate::operator::exit::{Exit, complain};
 use crosswire::frame::Key;
@@ -15,6 +15,8 @@ use crate::settings::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
 
 /// Bytes of a new key.
 const KEY_BYTES: usize = 32;
+/// The pair's key file, unless told otherwise.
+pub(super) const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 /// Suffix of the file that becomes the key file once it is whole.
 const FRESH: &str = "new";
 
@@ -23,8 +25,25 @@ options! {
     pub struct KeygenOptions("keygen") {
         /// Add a new key in front of those that are there; they stay accepted
         rotate: bool = flag("--rotate"),
+        /// Make FILE, the keys of the pair's voting witness, from the pair's keys
+        witness: Option<PathBuf> = option("--witness", "FILE"),
+        /// Configuration of the pair whose witness it is
+        config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
         /// Key file
-        file: PathBuf = operand("FILE").or("/etc/crosswire/key"),
+        file: PathBuf = operand("FILE").or(DEFAULT_KEY_FILE),
+    }
+}
+
+impl KeygenOptions {
+    /// The file for the pair's witness, the configuration and the pair's key file, where such a file is
+    /// wanted.
+    pub(super) fn of_witness(&self) -> Option<[&Path; 3]> {
+        self.witness.as_ref().map(|witness| [witness, &self.config, &self.file].map(PathBuf::as_path))
+    }
+
+    /// Whether a new key is wanted.
+    pub(super) const fn is_rotation(&self) -> bool {
+        self.rotate
     }
 }
 
@@ -81,7 +100,7 @@ pub(super) fn create(file: &Path) -> Result<Made, Failure> {
     Ok(Made::Fresh(0))
 }
 
-fn explain(file: &Path, error: &io::Error) -> String {
+pub(super) fn explain(file: &Path, error: &io::Error) -> String {
     let (name, directory) = (file.display(), file.parent().unwrap_or(Path::new("/")).display());
     match error.kind() {
         ErrorKind::AlreadyExists => {
@@ -224,8 +243,9 @@ mod tests {
     /// Runs the command on `file`; what it says calls the file's directory `DIR`.
     fn keygen(file: &Path, rotate: bool) -> (Exit, String) {
         let mut out = Vec::new();
-        let exit = match make(&KeygenOptions { rotate, file: file.to_path_buf() }) {
-            Ok(made) => tell(file, &made, &mut out).map(|()| Exit::Done).unwrap(),
+        let (file, config) = (file.to_path_buf(), PathBuf::new());
+        let exit = match make(&KeygenOptions { rotate, witness: None, config, file: file.clone() }) {
+            Ok(made) => tell(&file, &made, &mut out).map(|()| Exit::Done).unwrap(),
             Err(failure) => writeln!(out, "{}", failure.what).map(|()| failure.exit).unwrap(),
         };
         let directory = file.parent().unwrap().display().to_string();

@@ -23,9 +23,13 @@ const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxe
     them was broken \
     before, when a witness is in sight.";
 /// Files that a pair has.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("/etc/crosswire/crosswire.toml", "The configuration, the same on both boxes: crosswire.toml(5)."),
     ("/etc/crosswire/key", "The shared secret, mode 0600: crosswire keygen."),
+    (
+        "/etc/crosswire/witness-keys",
+        "On a voting witness: a file for each pair, mode 0600: crosswire keygen --witness.",
+    ),
     (
         "/run/crosswire/crosswire.pid",
         "The process to send SIGTERM to: it hands over first, and at once when it gets a second one.",
@@ -38,9 +42,10 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// What the daemon does at a signal.
-const SIGNALS: [(&str, &str); 2] = [
+const SIGNALS: [(&str, &str); 3] = [
     ("SIGTERM, SIGINT", "Hands over, says goodbye and ends; a second one ends it at once."),
-    ("SIGHUP", "Reads the configuration anew, as crosswire reload does."),
+    ("SIGHUP", "Reads the configuration anew, as crosswire reload does; a witness its keys."),
+    ("SIGUSR1", "Has a witness log what it has answered and refused."),
 ];
 
 options! {

@@ -15,6 +15,7 @@ mod help;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod keygen;
+mod keygen_witness;
 mod maintenance;
 #[cfg(feature = "workbench")]
 pub mod man;
@@ -34,6 +35,8 @@ pub mod status;
 mod status_watch;
 mod version;
 pub mod why;
+#[cfg(feature = "witness")]
+pub mod witness;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -81,7 +84,9 @@ static COMMANDS: &[Command] = &[
     command!(standby::OnlineOptions, |options, out| standby::online(options, out).into()),
     command!(maintenance::MaintenanceOptions, |options, out| maintenance::maintenance(options, out).into()),
     command!(reload::ReloadOptions, |options, out| reload::run(options, out).into()),
-    command!(keygen::KeygenOptions, |options, out| keygen::run(options, out).into()),
+    command!(keygen::KeygenOptions, |options, out| keygen_witness::run(options, out).into()),
+    #[cfg(feature = "witness")]
+    command!(witness::WitnessOptions, |options, _| witness::run(options)),
     #[cfg(feature = "import")]
     command!(import::ImportOptions, |options, out| import::run(options, out).into()),
     #[cfg(feature = "workbench")]
@@ -98,6 +103,7 @@ fn is_left_out(name: &str) -> bool {
         "import" => !cfg!(feature = "import"),
         "cable-test" => !cfg!(feature = "cable-test"),
         "drill" => !cfg!(feature = "drill"),
+        "witness" => !cfg!(feature = "witness"),
         "demo" | "simulate" | "man" => !cfg!(feature = "workbench"),
         _ => false,
     }

@@ -80,7 +80,7 @@ pub fn run(options: &RunOptions) -> ExitCode {
 
 /// Drops what the caller left us: its descriptors and its umask reach neither us nor our scripts, and its
 /// directory is not kept busy.
-fn forget_the_caller() {
+pub(super) fn forget_the_caller() {
     close_all_but(&mut []);
     umask(Mode::from_bits_truncate(0o022));
 }
@@ -142,7 +142,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
 
 /// A box without entropy starts all the same: only `keygen` may wait. Such a kernel may give the same bytes
 /// after each boot, so whatever else tells one run from another is mixed in.
-fn draw_entropy(keys: &[Key]) -> Result<Entropy, getrandom::Error> {
+pub(super) fn draw_entropy(keys: &[Key]) -> Result<Entropy, getrandom::Error> {
     let boot = restraint::boot_id();
     let now = [clock::now().as_us(), std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs())];
     Ok(mix(draw()?, keys, &boot, now, std::process::id()))
@@ -306,12 +306,14 @@ const REFUSED: u8 = 1;
 const SIGNAL_THREAD_STACK_BYTES: &str = "65536";
 
 /// Which of the two we are after going into the background.
-enum Part {
+pub(super) enum Part {
+    /// Whoever started us.
     Parent,
+    /// The process that lives on.
     Daemon,
 }
 
-fn go_into_background() -> nix::Result<Part> {
+pub(super) fn go_into_background() -> nix::Result<Part> {
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     match fork()? {
         ForkResult::Parent { .. } => Ok(Part::Parent),

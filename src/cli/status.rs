@@ -155,6 +155,11 @@ fn members(run_dir: &Path) -> &'static str {
 /// Why no daemon answers, and what to do.
 fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
     let dir = run_dir.display();
+    #[cfg(feature = "witness")]
+    if let Some(pid) = crate::witness::running_in(run_dir) {
+        let what = format!("a voting witness runs in {dir}, process {pid}: `kill -USR1 {pid}` has it log its counts");
+        return (Exit::NotRunning, what);
+    }
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             let what = format!("no daemon runs in {dir}: start it with its init script or `crosswire run`");

@@ -25,7 +25,7 @@ pub mod kernel;
 pub mod run_dir;
 pub mod scheduling;
 pub mod scripts;
-mod sd_notify;
+pub mod sd_notify;
 pub mod serial;
 mod signals;
 #[cfg(test)]

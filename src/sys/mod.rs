@@ -4,10 +4,12 @@
 //!
 //! `process.rs` forks, ends and prepares processes, `capabilities.rs` and `scheduling.rs` set what they may
 //! do and when they run. `tty.rs`, `interface.rs` and `watchdog.rs` are the ioctls of their devices,
-//! `sockets.rs` is what sockets can do beyond bytes, `thread_name.rs` what musl would make larger, `names.rs`
-//! reads /etc/passwd and /etc/group.
+//! `sockets.rs` is what sockets can do beyond bytes, `datagrams.rs` receives and answers many at a time,
+//! `thread_name.rs` is what musl would make larger, `names.rs` reads /etc/passwd and /etc/group.
 
 pub mod capabilities;
+#[cfg(feature = "witness")]
+pub mod datagrams;
 pub mod interface;
 pub mod names;
 pub mod process;

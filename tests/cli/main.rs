@@ -21,3 +21,5 @@ mod ports;
 mod recipes;
 mod refusals;
 mod running;
+#[cfg(feature = "witness")]
+mod witness_service;

@@ -24,7 +24,7 @@ const LIBRARY: [&str; 17] = [
 ];
 
 /// The binary's folders, in the same way.
-const BINARY: [&str; 14] = [
+const BINARY: [&str; 15] = [
     "gather",
     "plain",
     "sys",
@@ -37,6 +37,7 @@ const BINARY: [&str; 14] = [
     "ipc",
     "guard",
     "agent",
+    "witness",
     "workbench",
     "cli",
 ];

@@ -18,6 +18,7 @@ pub const UNSAFE: &[(&str, &str)] = &[
     ("src/guard/testing.rs", "runs a test in a namespace"),
     ("src/settings/keys.rs", "a test sees that key material is wiped"),
     ("src/sys/capabilities.rs", "capabilities have no safe interface"),
+    ("src/sys/datagrams.rs", "many datagrams with one system call"),
     ("src/sys/interface.rs", "asks for index, address and flags by ioctl"),
     ("src/sys/process.rs", "forks, ends, and handles signals"),
     ("src/sys/scheduling.rs", "scheduling and its limits have no safe interface"),

@@ -40,13 +40,13 @@ pub struct Dropped {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum StillPrivileged {
     /// The kernel refused to take them back.
-    #[error("the kernel does not take the agent's capabilities back: {}", .0.desc())]
+    #[error("the kernel does not take its capabilities back: {}", .0.desc())]
     Capset(Errno),
     /// They are still there afterwards.
-    #[error("the agent still has capabilities {0:#x} after giving them up")]
+    #[error("it still has capabilities {0:#x} after giving them up")]
     Capabilities(u64),
     /// Root can be had again.
-    #[error("the agent can become root again")]
+    #[error("it can become root again")]
     RootAgain,
 }
 

@@ -74,6 +74,15 @@ impl Lock {
         })
     }
 
+    /// Takes the lock of a run directory: one daemon of that name in it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if another process has it, and what the file system says.
+    #[cfg(feature = "witness")]
+    pub fn of_run_dir(run_dir: &Path, name: &str) -> io::Result<Self> {
+        lock_in(run_dir, name)
+    }
+
     /// Gives it back and leaves no file behind. A process that has opened that file meanwhile notices that it
     /// is gone.
     pub fn give_back(self) {
