@@ -92,7 +92,7 @@ mod tests {
         witness.send_to(&[], from).unwrap();
         witness.send_to(&sealed[..REPLY_BYTES - 1], from).unwrap();
         witness.send_to(&sealed, from).unwrap();
-        let mut read = || loop {
+        let read = || loop {
             if let Some(read) = voter.read() {
                 break read;
             }

@@ -157,7 +157,9 @@ fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
     let dir = run_dir.display();
     #[cfg(feature = "witness")]
     if let Some(pid) = crate::witness::running_in(run_dir) {
-        let what = format!("a voting witness runs in {dir}, process {pid}: `kill -USR1 {pid}` has it log its counts");
+        let what = format!(
+            "a voting witness runs in {dir}, process {pid}: `kill -USR1 {pid}` has it log its counts"
+        );
         return (Exit::NotRunning, what);
     }
     match error.kind() {

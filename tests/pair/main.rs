@@ -56,4 +56,5 @@ mod starved;
 mod strangers;
 mod two_files;
 mod versions;
+mod votes;
 mod witness;

@@ -45,6 +45,7 @@ fn policy() -> Policy {
         cold_start: Span::from_s(60),
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
+        has_vote: false,
         digest: [0xde, 0xad, 0xbe, 0xef],
     }
 }

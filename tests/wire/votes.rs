@@ -6,6 +6,7 @@ use crosswire::time::{Instant, Span};
 use crosswire::vote::claimant::Claimant;
 use crosswire::vote::grants::{Grants, Office};
 use crosswire::vote::keys::{WitnessKey, secret_of};
+use crosswire::vote::wire::Reply;
 use crosswire::vote::{QUIET, WAIT};
 
 use crate::hex;

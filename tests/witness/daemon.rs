@@ -214,8 +214,9 @@ impl Node {
         while Clock::now() < end {
             let Ok((length, from)) = self.socket.recv_from(&mut room) else { continue };
             assert_eq!(from, self.witness, "answered from another address");
-            if self.claimant.hear(now(), &room[..length], &self.key) {
-                return Reply::open(&room[..length], &self.key);
+            let reply = Reply::open(&room[..length], &self.key);
+            if reply.is_some_and(|reply| self.claimant.hear(now(), &reply)) {
+                return reply;
             }
         }
         None

@@ -47,9 +47,8 @@ fn it_says_what_it_has_done_when_it_is_asked() {
     node.greet();
     (0..5).for_each(|_| assert!(node.ask(0).is_some()));
     witness.signal(witness.keeper(), Signal::SIGUSR1);
-    witness.wait_for(
-        "pairs: 2, keys: 2; answered since the start: 6 questions, 1 first ones; refused: 0 under",
-    );
+    witness
+        .wait_for("pairs: 2, keys: 2; answered since the start: 6 questions, 1 first ones; refused: 0 under");
 }
 
 /// One who has recorded a first question and sends it again and again takes nothing from the pairs.

@@ -1,5 +1,6 @@
 //! Many random schedules on all processors.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ pub fn run(seeds: std::ops::Range<u64>) -> Report {
     const MAX_FAILURES: usize = 20;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let started = Instant::now();
+    name_the_seed_of_a_panic();
     let next = AtomicU64::new(seeds.start);
     let total = std::sync::Mutex::new(Report {
         runs: 0,
@@ -56,6 +58,7 @@ pub fn run(seeds: std::ops::Range<u64>) -> Report {
             if seed >= seeds.end {
                 return;
             }
+            RUNNING.set(seed);
             let outcome = Schedule::random(seed).run();
             let Ok(mut total) = total.lock() else { return };
             total.runs += 1;
@@ -77,4 +80,18 @@ pub fn run(seeds: std::ops::Range<u64>) -> Report {
     report.took = started.elapsed();
     report.failures.sort_by_key(|(seed, _)| *seed);
     report
+}
+
+thread_local! {
+    /// The seed that a thread runs.
+    static RUNNING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Where assertions of the decision are on, one that fails ends the campaign: with it goes the seed.
+fn name_the_seed_of_a_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |what| {
+        eprintln!("seed {}", RUNNING.get());
+        usual(what);
+    }));
 }
