@@ -2,7 +2,8 @@
 //!
 //! `crosswire run` splits into two processes, the privileged [`guard`] and the unprivileged [`agent`], which
 //! runs the decision of the library. `crosswire witness` is the daemon of a third box. Every other command is
-//! one file in [`cli`]; those that need the running daemon ask it over the control socket. What people and programs are told is in [`operator`].
+//! one file in [`cli`]; those that need the running daemon ask it over the control socket. What people and
+//! programs are told is in [`operator`].
 
 mod agent;
 mod cli;

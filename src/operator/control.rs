@@ -19,7 +19,6 @@ use crosswire::quorum::record::Record;
 use crosswire::reasons::Denial;
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
-use crosswire::vote::{GroupBits, group_bit};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
@@ -32,7 +31,6 @@ use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
 use super::words::{Names, ScriptEnd};
-use crate::gather::Gather;
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
@@ -227,12 +225,6 @@ impl Report {
         let group = self.node.groups.get(index)?;
         let is_troubled = self.node.trouble != Trouble::None;
         group.unable.filter(|span| group.role.is_holding() && (is_troubled || *span >= LASTS))
-    }
-
-    /// The names of these groups.
-    pub fn groups_in(&self, bits: GroupBits) -> Vec<&str> {
-        let named = self.groups.iter().enumerate();
-        named.filter(|(index, _)| bits & group_bit(*index) != 0).map(|(_, (name, _))| name.as_str()).gather()
     }
 
     /// Which of the two serves a group, as far as this node knows.

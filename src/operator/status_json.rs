@@ -18,6 +18,7 @@ use super::codes;
 use super::control::{PortReport, Report};
 use super::forecast::{self, ForecastDocument};
 use super::json;
+use super::status_witnesses::groups_in;
 use super::words;
 use crate::clock;
 use crate::gather::Gather;
@@ -311,8 +312,8 @@ fn voting_witness(report: &Report) -> Option<VoteDocument<'_>> {
         counts: vote.does_count,
         answered_ms: ms(vote.answered),
         restarted: vote.is_waiting,
-        granted: report.groups_in(vote.granted),
-        granted_to_peer: report.groups_in(vote.granted_to_peer),
+        granted: groups_in(report, vote.granted),
+        granted_to_peer: groups_in(report, vote.granted_to_peer),
     })
 }
 

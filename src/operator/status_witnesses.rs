@@ -5,10 +5,12 @@ use std::fmt::{self, Write};
 use crosswire::reasons::Verdict;
 use crosswire::status::VoteStatus;
 use crosswire::time::Span;
+use crosswire::vote::{GroupBits, group_bit};
 
 use super::assessment::is_seen;
 use super::control::Report;
 use super::words;
+use crate::gather::Gather;
 
 /// Writes the witnesses, and which node does not see them.
 pub fn write_witnesses(report: &Report, out: &mut String) -> fmt::Result {
@@ -71,7 +73,7 @@ fn vote_line(vote: &VoteStatus, report: &Report) -> String {
         }
     };
     for (groups, whom) in [(vote.granted, "this node"), (vote.granted_to_peer, peer)] {
-        let names = report.groups_in(groups).join(", ");
+        let names = groups_in(report, groups).join(", ");
         if !names.is_empty() {
             said += &format!("; {names} granted to {whom}");
         }
@@ -81,3 +83,9 @@ fn vote_line(vote: &VoteStatus, report: &Report) -> String {
 
 /// At rest a voting witness is asked every five seconds.
 const UNANSWERED: Span = Span::from_s(8);
+
+/// The names of these groups.
+pub fn groups_in(report: &Report, bits: GroupBits) -> Vec<&str> {
+    let named = report.groups.iter().enumerate().filter(|(index, _)| bits & group_bit(*index) != 0);
+    named.map(|(_, (name, _))| name.as_str()).gather()
+}

@@ -260,8 +260,8 @@ impl Node {
         })
     }
 
-    /// What the voting witness would grant a node after that fault: a holder claims first. Without the witness
-    /// both nodes go by the rules of a pair without one, if they can still tell each other.
+    /// What the voting witness would grant a node after that fault: a holder claims first. Without the
+    /// witness both nodes go by the rules of a pair without one, if they can still tell each other.
     fn vote_after(&self, now: Instant, id: GroupId, before: Option<NextFault>, is_mine: bool) -> VoteView {
         if !self.is_vote_counted() {
             return VoteView::NotNeeded;

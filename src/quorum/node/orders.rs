@@ -130,6 +130,8 @@ impl Node {
         let token = self.order(now + FENCE_STARTS_WITHIN, Order::Fence { group: id }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             (group.fence, group.fence_token) = (Fence::Pending, Some(token));
+            // What it waited for before is over.
+            group.said = None;
             group.timers.set(Timer::Repeat, now + REPEAT_AFTER);
         }
     }

@@ -202,7 +202,7 @@ impl World {
             Fault::WitnessUp(_) => {
                 witness.is_up = true;
                 if is_voting {
-                    self.restart_vote();
+                    self.voting.restart();
                 }
             }
             Fault::WitnessCut(_, side) => witness.is_in_sight[side.index()] = false,

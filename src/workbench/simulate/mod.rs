@@ -23,6 +23,7 @@ pub mod fault;
 pub mod fault_text;
 pub mod files;
 pub mod fleet;
+mod frozen;
 pub mod gateway;
 pub mod guard;
 mod guard_turns;

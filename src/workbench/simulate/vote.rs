@@ -3,43 +3,15 @@
 //! It is one more witness behind those that are only asked whether they are there: what befalls a witness
 //! befalls it too. One that goes down has forgotten everything when it comes up again.
 
-use std::sync::LazyLock;
-
-use crosswire::frame::Key;
 use crosswire::pair::Side;
 use crosswire::quorum::Event;
-use crosswire::time::{Instant, Span};
-use crosswire::vote::grants::{Grants, Office};
-use crosswire::vote::keys::{WitnessKey, secret_of};
+use crosswire::time::Span;
 use crosswire::vote::wire::{QUESTION_BYTES, Question, REPLY_BYTES, Reply};
 
 use super::fault::WitnessId;
 use super::gateway::SOCKET_DATAGRAMS;
+use super::wire::VOTE_KEY;
 use super::world::{ANY_RUN, LAN_TAKES, What, World};
-
-/// What it knows: its run, and who holds what.
-#[derive(Clone, Debug)]
-pub struct VotingWitness {
-    run: u8,
-    grants: Grants,
-}
-
-impl VotingWitness {
-    /// One that has known the pair for long.
-    pub fn new() -> Self {
-        Self { run: 1, grants: Grants::known_since(Instant::ORIGIN) }
-    }
-
-    fn office(&self) -> Office {
-        Office { run: [self.run; 8], secret: [self.run; 16] }
-    }
-}
-
-/// How long it had run when the world began.
-const RAN_BEFORE: Span = Span::from_s(100);
-
-static KEY: LazyLock<WitnessKey> =
-    LazyLock::new(|| WitnessKey::new(&secret_of("simulated", &Key { id: 0, bytes: (0..32).collect() })));
 
 impl World {
     /// Its place among the witnesses.
@@ -52,7 +24,7 @@ impl World {
         if self.setup.vote.is_none() {
             return;
         }
-        let sealed = question.seal(&KEY);
+        let sealed = question.seal(&VOTE_KEY);
         if self.does_see(side, self.vote_id().index()) && !self.is_vote_lost() {
             let takes = self.vote_takes();
             self.schedule(takes, side, ANY_RUN, What::Question(Box::new(sealed)));
@@ -70,15 +42,13 @@ impl World {
 
     /// A question has come, and is answered.
     pub(super) fn answer_vote(&mut self, side: Side, question: &[u8; QUESTION_BYTES]) {
-        let now = self.now + RAN_BEFORE;
         if !self.does_see(side, self.vote_id().index()) {
             return;
         }
-        let witness = &mut self.voting;
-        let Ok(reply) = witness.grants.hear(&witness.office(), &KEY, now, question) else { return };
+        let Some(reply) = self.voting.answer(self.now, question) else { return };
         if !self.is_vote_lost() {
             let (takes, run) = (self.vote_takes(), self.boxes[side.index()].run);
-            self.schedule(takes, side, run, What::Reply(Box::new(reply.seal(&KEY))));
+            self.schedule(takes, side, run, What::Reply(Box::new(reply)));
         }
     }
 
@@ -94,13 +64,8 @@ impl World {
 
     /// The agent reads a reply.
     pub(super) fn hear_vote(&mut self, side: Side, reply: &[u8; REPLY_BYTES]) {
-        if let Some(reply) = Reply::open(reply, &KEY) {
+        if let Some(reply) = Reply::open(reply, &VOTE_KEY) {
             self.step(side, Event::VoteAnswered(reply));
         }
-    }
-
-    /// It is started again, and knows nothing.
-    pub(super) fn restart_vote(&mut self) {
-        self.voting = VotingWitness { run: self.voting.run.wrapping_add(1), grants: Grants::new() };
     }
 }

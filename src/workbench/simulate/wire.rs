@@ -1,8 +1,14 @@
 //! The cable, the LAN and its witnesses: what gets through, how long it takes, and in what state it arrives.
 
+use std::sync::LazyLock;
+
 use crosswire::config::MAX_GROUPS;
+use crosswire::frame::Key;
 use crosswire::pair::{PathId, Side};
 use crosswire::time::{Instant, Span};
+use crosswire::vote::grants::{Grants, Office};
+use crosswire::vote::keys::{WitnessKey, secret_of};
+use crosswire::vote::wire::{QUESTION_BYTES, REPLY_BYTES};
 
 use super::chance::Chance;
 use super::fault::LineFault;
@@ -114,6 +120,40 @@ impl Witness {
         Self { place, is_up: true, is_in_sight: [true; 2], loss_permille: 0, delay: Span::ZERO }
     }
 }
+
+/// The voting witness: its run, and who holds what. What befalls a witness befalls it too, behind those that
+/// are only asked whether they are there.
+#[derive(Clone, Debug)]
+pub struct VotingWitness {
+    run: u8,
+    grants: Grants,
+}
+
+impl VotingWitness {
+    /// One that has known the pair for long.
+    pub fn new() -> Self {
+        Self { run: 1, grants: Grants::known_since(Instant::ORIGIN) }
+    }
+
+    /// It is started again, and knows nothing.
+    pub fn restart(&mut self) {
+        *self = Self { run: self.run.wrapping_add(1), grants: Grants::new() };
+    }
+
+    /// Its reply to a question that comes now.
+    pub fn answer(&mut self, now: Instant, question: &[u8; QUESTION_BYTES]) -> Option<[u8; REPLY_BYTES]> {
+        let office = Office { run: [self.run; 8], secret: [self.run; 16] };
+        let reply = self.grants.hear(&office, &VOTE_KEY, now + RAN_BEFORE, question).ok()?;
+        Some(reply.seal(&VOTE_KEY))
+    }
+}
+
+/// How long it had run when the world began.
+const RAN_BEFORE: Span = Span::from_s(100);
+
+/// With what both nodes and the witness authenticate.
+pub static VOTE_KEY: LazyLock<WitnessKey> =
+    LazyLock::new(|| WitnessKey::new(&secret_of("simulated", &Key { id: 0, bytes: (0..32).collect() })));
 
 /// One path.
 #[derive(Clone, Debug)]

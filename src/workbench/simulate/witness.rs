@@ -70,7 +70,7 @@ impl World {
         let was_down = !witness.is_up;
         *witness = Witness::new(witness.place);
         if was_down && index == self.setup.witnesses.len() {
-            self.restart_vote();
+            self.voting.restart();
         }
     }
 }

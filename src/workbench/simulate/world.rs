@@ -24,8 +24,7 @@ use super::hash::Hash;
 use super::rival::{Rival, Rule};
 use super::setup::Setup;
 use super::story::Story;
-use super::vote::VotingWitness;
-use super::wire::{Frame, Link, Witness};
+use super::wire::{Frame, Link, VotingWitness, Witness};
 
 /// How long a message between the two processes of a box takes, until its reader has it.
 const SOCKET_TAKES: Span = Span::from_us(60);
@@ -126,7 +125,7 @@ pub struct World {
     /// What it is made of.
     pub setup: Setup,
     pub(super) now: Instant,
-    seq: u64,
+    pub(super) seq: u64,
     queue: BinaryHeap<Reverse<Due>>,
     pub(super) boxes: [Gateway; 2],
     pub(super) links: Vec<Link>,
@@ -307,45 +306,6 @@ impl World {
         }
         self.watch_overlaps();
         self.narrate_holders();
-    }
-
-    /// Something reaches a frozen box: its own events wait until it goes on; a LAN card keeps some frames, a
-    /// UART none.
-    fn meet_frozen(&mut self, side: Side, run: u32, what: What) {
-        match what {
-            What::Arrive(frame) => {
-                let is_serial = self.kind(frame.path) == PathKind::Serial;
-                let gateway = &mut self.boxes[side.index()];
-                if !is_serial && gateway.agent.is_some() {
-                    gateway.inbox.keep(frame, false);
-                }
-            }
-            What::Packet(_)
-            | What::Sighting(..)
-            | What::Question(_)
-            | What::Reply(_)
-            | What::Neighbour(_) => {}
-            What::Expire(_) => self.schedule(Span::from_ms(100), side, run, what),
-            What::Wake
-            | What::Roused
-            | What::GoOn(_)
-            | What::GuardTurn
-            | What::Told(..)
-            | What::ScriptEnds(..)
-            | What::FenceEnds
-            | What::GuardWakes
-            | What::WatchdogFires
-            | What::StallEnds(_)
-            | What::AgentEnds
-            | What::AgentBegins(..)
-            | What::Boot => {
-                let is_wake = matches!(what, What::Wake);
-                self.schedule(Span::from_ms(20), side, run, what);
-                if is_wake {
-                    self.boxes[side.index()].wake = self.seq;
-                }
-            }
-        }
     }
 
     fn arrive(&mut self, side: Side, frame: Frame) {
