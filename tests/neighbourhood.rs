@@ -4,6 +4,8 @@
 //! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1
 //! s.
 
+#[path = "neighbourhood/expired.rs"]
+mod expired;
 #[path = "neighbourhood/neighbours.rs"]
 mod neighbours;
 #[path = "../src/workbench/simulate/mod.rs"]

@@ -106,6 +106,10 @@ pub struct Group {
     pub fault: Option<Fault>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
+    /// Since when some interface of it has had none.
+    pub dark_since: Option<Instant>,
+    /// Since when the peer could serve it, by what it says.
+    pub peer_able_since: Option<Instant>,
     /// We are cut off on an interface of it, and the peer is not.
     pub is_cut_off: bool,
     /// It could not be taken now: somebody answers for an address of it, or the guard does not ask.
@@ -168,6 +172,8 @@ impl Default for Group {
             idle_since: None,
             fault: None,
             has_carrier: false,
+            dark_since: None,
+            peer_able_since: None,
             is_cut_off: false,
             is_hindered: false,
             claims_since: None,

@@ -19,6 +19,7 @@
 
 pub mod decide;
 pub mod event;
+pub mod expiry;
 mod example;
 pub mod facts;
 pub mod forecast;

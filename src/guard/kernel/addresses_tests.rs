@@ -53,7 +53,7 @@ fn labels_and_other_ends_come_with_the_address_and_go_with_it() {
             assert!(said.contains(expected), "{expected} in {said}");
         }
         assert_eq!(
-            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon(), puts_back: true }]),
             [Ok(())]
         );
         assert_eq!(addresses.remove(&all), Ok(()));
@@ -69,7 +69,7 @@ fn a_group_of_64_addresses_is_held_renewed_and_let_go() {
         let mut addresses = Addresses::open(LONG).expect("a socket");
         assert_eq!(addresses.add(&all, soon()), Ok(()));
         assert_eq!(
-            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon(), puts_back: true }]),
             [Ok(())]
         );
         assert_eq!(addresses.remove(&all), Ok(()));
@@ -136,7 +136,7 @@ fn renewing_in_one_batch_extends_what_is_held_and_puts_back_what_is_missing() {
         for _ in 0..4 {
             sleep(Duration::from_millis(800));
             let groups = [std::slice::from_ref(&first), std::slice::from_ref(&second)];
-            let batch = groups.map(|addresses| Renewal { addresses, routes: &[], valid_until: soon() });
+            let batch = groups.map(|addresses| Renewal { addresses, routes: &[], valid_until: soon(), puts_back: true });
             assert_eq!(addresses.renew(&batch), [Ok(()), Ok(())]);
         }
         assert_eq!(there(&addresses), 2, "3.2 s after a lease of 2 s");
@@ -158,7 +158,7 @@ fn a_late_or_impossible_renewal_fails_alone() {
         let batch: Vec<_> = groups
             .iter()
             .zip(until)
-            .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until })
+            .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until, puts_back: true })
             .collect();
         let expected = [Ok(()), Err(Fault::TooLate), Err(Fault::Refused(0, Errno::ENODEV as i32)), Ok(())];
         assert_eq!(addresses.renew(&batch), expected);

@@ -105,7 +105,10 @@ impl Node {
         let theirs = self.peer.group(id, &self.policy).filter(|_| is_heard).map(|report| report.role);
         let is_somebody = self.verdict.is_somebody();
         let is_on_time = self.is_on_time(now);
+        let is_peer_able = is_on_time && self.is_peer_able(id);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        group.dark_since = (!group.has_carrier).then(|| group.dark_since.unwrap_or(now));
+        group.peer_able_since = is_peer_able.then(|| group.peer_able_since.unwrap_or(now));
         if is_on_time && group.timers.is_due(Timer::Offer, now) {
             group.note_unused_offer(now);
         }
