@@ -303,9 +303,7 @@ impl Agent<'_> {
 
     /// The LAN path on an interface.
     fn lan_on(&self, on: Option<&String>) -> Option<PathId> {
-        let is_there = |path: &PathSettings| {
-            matches!(&path.device, PathDevice::Lan { interface, .. } if Some(interface) == on)
-        };
+        let is_there = |path: &PathSettings| matches!(&path.device, PathDevice::Lan { interface, .. } if Some(interface) == on);
         let index = self.settings.paths.iter().position(is_there)?;
         u8::try_from(index).ok().map(PathId)
     }

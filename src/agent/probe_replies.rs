@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv6Packet,
-    NdiscOption, NdiscOptionType,
+    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet,
+    IpProtocol, Ipv6Packet, NdiscOption, NdiscOptionType,
 };
 
 /// Somebody holds an address.
@@ -135,11 +135,7 @@ mod tests {
             assert_eq!(shown(&frame, OURS), Some((address, OURS)));
             let mut relayed = frame.clone();
             relayed[6..12].copy_from_slice(&THEIRS);
-            assert_eq!(
-                shown(&relayed, OURS),
-                Some((address, OURS)),
-                "somebody repeats it"
-            );
+            assert_eq!(shown(&relayed, OURS), Some((address, OURS)), "somebody repeats it");
         }
     }
 

@@ -82,6 +82,11 @@ impl Situation {
             offer_unused_until: Instant::ORIGIN,
             failback_at: Instant::NEVER,
         },
-        rule: GroupRule { safety: SafetyRule::Probe, is_exclusive: false, has_scripts: false, in_jeopardy: InJeopardy::Hold },
+        rule: GroupRule {
+            safety: SafetyRule::Probe,
+            is_exclusive: false,
+            has_scripts: false,
+            in_jeopardy: InJeopardy::Hold,
+        },
     };
 }

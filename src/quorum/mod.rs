@@ -19,8 +19,8 @@
 
 pub mod decide;
 pub mod event;
-pub mod expiry;
 mod example;
+pub mod expiry;
 pub mod facts;
 pub mod forecast;
 pub mod group;

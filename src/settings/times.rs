@@ -1,8 +1,8 @@
 //! Speed, `[timing]` and the overrides of a path, with their bounds.
 
 use crosswire::config::{
-    CARRIER_DELAY, MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy, PathTiming, Policy,
-    Speed,
+    CARRIER_DELAY, MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy,
+    PathTiming, Policy, Speed,
 };
 use crosswire::quorum::timing::{self, Margin, Proof};
 use crosswire::time::Span;

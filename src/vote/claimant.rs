@@ -270,8 +270,8 @@ impl Claimant {
         running.fold(0, |bits, (index, _)| bits | group_bit(index))
     }
 
-    /// Whether nothing has to be said to the witness soon: it answers, and keeps for this node no more than is
-    /// claimed.
+    /// Whether nothing has to be said to the witness soon: it answers, and keeps for this node no more than
+    /// is claimed.
     pub fn is_settled(&self, now: Instant, patience: Span, claims: GroupBits) -> bool {
         self.is_answering(now, patience) && self.held & !claims == 0 && self.returning == 0
     }

@@ -46,6 +46,7 @@ fn policy() -> Policy {
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,
+        carrier_delay: Span::from_ms(300),
         digest: [0xde, 0xad, 0xbe, 0xef],
     }
 }

@@ -53,7 +53,12 @@ fn labels_and_other_ends_come_with_the_address_and_go_with_it() {
             assert!(said.contains(expected), "{expected} in {said}");
         }
         assert_eq!(
-            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon(), puts_back: true }]),
+            addresses.renew(&[Renewal {
+                addresses: &all,
+                routes: &[],
+                valid_until: soon(),
+                puts_back: true
+            }]),
             [Ok(())]
         );
         assert_eq!(addresses.remove(&all), Ok(()));
@@ -69,7 +74,12 @@ fn a_group_of_64_addresses_is_held_renewed_and_let_go() {
         let mut addresses = Addresses::open(LONG).expect("a socket");
         assert_eq!(addresses.add(&all, soon()), Ok(()));
         assert_eq!(
-            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon(), puts_back: true }]),
+            addresses.renew(&[Renewal {
+                addresses: &all,
+                routes: &[],
+                valid_until: soon(),
+                puts_back: true
+            }]),
             [Ok(())]
         );
         assert_eq!(addresses.remove(&all), Ok(()));
@@ -136,7 +146,12 @@ fn renewing_in_one_batch_extends_what_is_held_and_puts_back_what_is_missing() {
         for _ in 0..4 {
             sleep(Duration::from_millis(800));
             let groups = [std::slice::from_ref(&first), std::slice::from_ref(&second)];
-            let batch = groups.map(|addresses| Renewal { addresses, routes: &[], valid_until: soon(), puts_back: true });
+            let batch = groups.map(|addresses| Renewal {
+                addresses,
+                routes: &[],
+                valid_until: soon(),
+                puts_back: true,
+            });
             assert_eq!(addresses.renew(&batch), [Ok(()), Ok(())]);
         }
         assert_eq!(there(&addresses), 2, "3.2 s after a lease of 2 s");

@@ -248,8 +248,9 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
 fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     let (mut nodes, mut now) = at_work();
     let claimed = |node: &Station, now| node.status(now).groups[ONLY].foreign_mac;
-    let claim =
-        |node: &mut Station, now| node.step(now, Event::VipAnswered(GATEWAY, PEER, None), &mut Effects::new());
+    let claim = |node: &mut Station, now| {
+        node.step(now, Event::VipAnswered(GATEWAY, PEER, None), &mut Effects::new())
+    };
     claim(&mut nodes[0], now);
     assert_eq!(claimed(&nodes[0], now), Some(PEER));
     nodes[0].note_tie(now, GATEWAY);

@@ -222,8 +222,8 @@ impl Node {
         until.map_or(Instant::NEVER, |until| if until == Instant::NEVER { until } else { until - lead })
     }
 
-    /// Until when an order is worth something that makes this node serve: not beyond the end of a grant, where
-    /// one is needed by then.
+    /// Until when an order is worth something that makes this node serve: not beyond the end of a grant,
+    /// where one is needed by then.
     pub(super) fn within_grant(&self, now: Instant, id: GroupId, valid_until: Instant) -> Instant {
         let Some(vote) = &self.vote else { return valid_until };
         let until = vote.claimant.granted_until(id.index());

@@ -1,7 +1,7 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
-use crosswire::config::{CARRIER_DELAY, 
-    Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
+use crosswire::config::{
+    CARRIER_DELAY, Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
 };
 use crosswire::custody::{Plan, ScriptPlans};
 use crosswire::pair::{GroupId, PathKind, Side};
