@@ -37,23 +37,27 @@ pub struct Contender {
     has_neighbours: bool,
     /// Whether it pings a witness on the LAN.
     has_witness: bool,
+    /// Whether a witness on the LAN votes.
+    has_vote: bool,
     in_jeopardy: InJeopardy,
 }
 
 const fn crosswire(name: &'static str, has_neighbours: bool, in_jeopardy: InJeopardy) -> Contender {
     let has_witness = matches!(in_jeopardy, InJeopardy::Witness);
-    Contender { rule: Rule::Crosswire, name, has_neighbours, has_witness, in_jeopardy }
+    Contender { rule: Rule::Crosswire, name, has_neighbours, has_witness, has_vote: false, in_jeopardy }
 }
 
 const fn rival(name: &'static str, rule: Rule) -> Contender {
-    Contender { rule, name, has_neighbours: false, has_witness: false, in_jeopardy: InJeopardy::Hold }
+    let in_jeopardy = InJeopardy::Hold;
+    Contender { rule, name, has_neighbours: false, has_witness: false, has_vote: false, in_jeopardy }
 }
 
 /// All of them.
-pub const CONTENDERS: [Contender; 6] = [
+pub const CONTENDERS: [Contender; 7] = [
     crosswire("crosswire, out of the box", true, InJeopardy::Hold),
     crosswire("crosswire, in_jeopardy = neighbours", true, InJeopardy::Neighbours),
     crosswire("crosswire, a witness that is pinged", true, InJeopardy::Witness),
+    Contender { has_vote: true, ..crosswire("crosswire, a witness that votes", true, InJeopardy::Hold) },
     crosswire("crosswire, neighbours = false", false, InJeopardy::Hold),
     rival("one path only (as VRRP)", Rule::OnePath),
     rival("all paths silent (as Heartbeat)", Rule::AllSilent),
@@ -271,6 +275,9 @@ fn setup(who: Contender) -> Setup {
         setup.witnesses = vec![Place::Lan];
         setup.policy.witnesses = 1;
     }
+    if who.has_vote {
+        setup = setup.with_vote(Place::Lan);
+    }
     if who.has_neighbours { setup.among([true, true]) } else { setup }
 }
 
@@ -299,7 +306,7 @@ fn live(who: Contender, seed: u64, events: &[(f64, Fault)], years: u64) -> Sum {
         let until = events.get(index + 1).map_or(end, |(at, _)| *at);
         let gap = Span::from_us(((until - at) * 1e6) as u64);
         world.befall(*fault);
-        if who.has_witness && *fault == Fault::Mend(LAN) {
+        if (who.has_witness || who.has_vote) && *fault == Fault::Mend(LAN) {
             world.befall(Fault::WitnessMend(WitnessId(0)));
         }
         let simulated = come_to_rest(&mut world, gap);
