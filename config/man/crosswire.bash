@@ -2,7 +2,7 @@
 _crosswire() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run check cable-test status why peer handover takeover drill fence standby online maintenance reload keygen import --help --version"
+        words="run check cable-test status why peer handover takeover drill fence standby online maintenance reload keygen witness import --help --version"
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --check --help" ;;
@@ -19,12 +19,13 @@ _crosswire() {
         online) words="--run-dir --help" ;;
         maintenance) words="--run-dir --for --reason --help" ;;
         reload) words="--run-dir --help" ;;
-        keygen) words="--rotate --help" ;;
+        keygen) words="--rotate --witness --config --help" ;;
+        witness) words="--keys --listen --run-dir --foreground --check --help" ;;
         import) words="--to --addresses --peer --help" ;;
         esac
     fi
     case $before in
-        --config | --html | --peer | --record | --run-dir | --svg | --to) COMPREPLY=($(compgen -f -- "$word")) ;;
+        --config | --html | --keys | --peer | --record | --run-dir | --svg | --to | --witness) COMPREPLY=($(compgen -f -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;
     esac
 }

@@ -17,6 +17,7 @@ commands=(
     'maintenance:Have nothing moved for a while\: `on` or `off`'
     'reload:Read the configuration anew; only what has changed is touched'
     'keygen:Make a key file, or add a new key to it'
+    'witness:Run the voting witness of other pairs, on a third box'
     'import:Make a configuration from Heartbeat'\''s or keepalived'\''s'
 )
 if (( CURRENT == 2 )); then
@@ -138,7 +139,18 @@ reload)
 keygen)
     _arguments \
         '--rotate[Add a new key in front of those that are there; they stay accepted]' \
+        '--witness=[Make FILE, the keys of the pair'\''s voting witness, from the pair'\''s keys]:FILE:_files' \
+        '--config=[Configuration of the pair whose witness it is]:FILE:_files' \
         '::FILE:_files' \
+        '--help[Prints help information]'
+    ;;
+witness)
+    _arguments \
+        '--keys=[Directory of the pairs'\'' witness keys, a file each\: see keygen --witness]:DIR:_files' \
+        '--listen=[Address to be asked at (default\: all addresses of the box, UDP port 1694)]:ADDR:PORT: ' \
+        '--run-dir=[Where the pid file goes]:DIR:_files' \
+        '--foreground[Stay in the foreground and log to stderr too (under systemd to stderr alone)]' \
+        '--check[Only say what is wrong with the keys, if anything]' \
         '--help[Prints help information]'
     ;;
 import)

@@ -118,8 +118,8 @@ impl KeySet {
         self.pairs.retain(|_| !is_twin.next().unwrap_or(false));
     }
 
-    /// What may not follow `before`: a pair whose keys were in one file, and are in two now. The witness would
-    /// take it for two pairs.
+    /// What may not follow `before`: a pair whose keys were in one file, and are in two now. The witness
+    /// would take it for two pairs.
     pub fn split_since(&self, before: &Self, directory: &Path) -> Vec<ConfigError> {
         let known = before.entries();
         let mut now_in: Vec<Option<usize>> = vec![None; before.pairs.len()];

@@ -3,8 +3,8 @@
 //! It is two processes, as `crosswire run` is. The **keeper** stays root: it reads the key files, once at the
 //! start and again at a SIGHUP, and starts another worker where one has died. It hears nothing from outside.
 //! The **worker** gives up root and everything that it can see, before it reads its first datagram. It is
-//! handed the sockets and the keys, and answers questions by the rules of [`Grants`](crosswire::vote::grants),
-//! until the keeper's end of the socket pair is closed.
+//! handed the sockets and the keys, and answers questions by the rules of
+//! [`Grants`](crosswire::vote::grants::Grants), until the keeper's end of the socket pair is closed.
 //!
 //! * [`key_files`] reads the directory of keys, and says what is wrong with it.
 //! * [`orders`] is what the keeper says to the worker.

@@ -1,5 +1,5 @@
-//! What the keeper says to the worker: keys, that a report is wanted, a socket to another syslogd. One datagram
-//! each, over a socket pair. The worker says one byte a second, which nobody reads: that it lives.
+//! What the keeper says to the worker: keys, that a report is wanted, a socket to another syslogd. One
+//! datagram each, over a socket pair. The worker says one byte a second, which nobody reads: that it lives.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -55,7 +55,7 @@ pub enum Order {
 }
 
 /// What the worker found at its end.
-pub enum Heard {
+pub enum Hearing {
     /// An order.
     Order(Order),
     /// None now.
@@ -165,22 +165,22 @@ impl Ear {
     }
 
     /// The next order.
-    pub fn hear(&self) -> Heard {
+    pub fn hear(&self) -> Hearing {
         let mut room = [0; MAX_ORDER_BYTES + 1];
         let mut control = nix::cmsg_space!([std::os::fd::RawFd; 1]);
         loop {
             let got = receive_with_descriptor(&self.0, &mut room, &mut control, MsgFlags::MSG_DONTWAIT);
             return match got {
-                Ok((0, _)) => Heard::Gone,
+                Ok((0, _)) => Hearing::Gone,
                 Ok((length, descriptor)) => {
                     let order = read(room.get(..length).unwrap_or_default(), descriptor);
                     room.fill(0);
                     std::hint::black_box(&room);
-                    order.map_or(Heard::Gone, Heard::Order)
+                    order.map_or(Hearing::Gone, Hearing::Order)
                 }
                 Err(Errno::EINTR) => continue,
-                Err(Errno::EAGAIN) => Heard::Nothing,
-                Err(_) => Heard::Gone,
+                Err(Errno::EAGAIN) => Hearing::Nothing,
+                Err(_) => Hearing::Gone,
             };
         }
     }

@@ -92,8 +92,8 @@ impl Registry {
         self.pairs.get(pair).map_or("", |place| place.label.as_str())
     }
 
-    /// Takes the place of the keys that are there. What is kept of a pair that stays is kept: one that shares a
-    /// key, or else one that is called the same, whose keys were all replaced.
+    /// Takes the place of the keys that are there. What is kept of a pair that stays is kept: one that shares
+    /// a key, or else one that is called the same, whose keys were all replaced.
     pub fn replace(&mut self, incoming: Incoming) {
         let Incoming { mut keys, mut pairs, .. } = incoming;
         keys.sort_unstable_by_key(|place| place.key.name());

@@ -27,7 +27,8 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, PORT));
     let found = text.parse::<SocketAddr>().ok().or_else(alone);
     found.filter(|address| address.port() != 0).ok_or_else(|| {
-        format!("--listen: `{text}` is no address: write `10.0.0.254`, `10.0.0.254:{PORT}` or `[fd00::254]:{PORT}`")
+        let examples = format!("`10.0.0.254`, `10.0.0.254:{PORT}` or `[fd00::254]:{PORT}`");
+        format!("--listen: `{text}` is no address: write {examples}")
     })
 }
 

@@ -108,8 +108,9 @@ impl Tally {
         info!(
             target: RECORD,
             "pairs: {pairs}, keys: {keys}; answered since the start: {} questions, {} first ones; refused: \
-                {unknown} under unknown keys, {forged} not authentic, {repeated} heard before, {too_many} first \
-                ones too many, {no_question} that were no question; {} answers could not be sent",
+                {unknown} under unknown keys, {forged} not authentic, {repeated} heard before, \
+                {too_many} first ones too many, {no_question} that were no question; \
+                {} answers could not be sent",
             self.counted,
             self.greeted,
             self.unsent
@@ -134,14 +135,16 @@ fn tell(stranger: Stranger, more: u32, registry: &Registry) {
     let (from, more) = (From(from), And(more));
     let label = |pair: usize| registry.label(pair);
     match why {
-        Refused::NoQuestion => {
-            log!(target: RECORD, Level::Info, "{bytes} bytes from {from} are no question: not answered{more}");
-        }
+        Refused::NoQuestion => log!(
+            target: RECORD,
+            Level::Info,
+            "{bytes} bytes from {from} are no question: not answered{more}"
+        ),
         Refused::UnknownKey(name) => log!(
             target: RECORD,
             Level::Warn,
-            "a question from {from} is under the key {}, which no file here holds: not answered. If that is a \
-                node of yours, make its pair's file with `crosswire keygen --witness`{more}",
+            "a question from {from} is under the key {}, which no file here holds: not answered. If that is \
+                a node of yours, make its pair's file with `crosswire keygen --witness`{more}",
             Hex(name)
         ),
         Refused::Forged(pair) => log!(

@@ -98,8 +98,8 @@ fn everything_else_is_named_and_left_out() {
         "DIR/lost: the key file cannot be read (No such file or directory (os error 2)); {how}",
         "DIR/nnnn",
         "DIR/open: the key file has mode 0640: others may get at the key; chmod 600 DIR/open",
-        "DIR/own: key 5 has 32 bytes, and a witness's has 16: is it the pair's own?; a witness must not have that \
-            one: remove it here, and {how}",
+        "DIR/own: key 5 has 32 bytes, and a witness's has 16: is it the pair's own?; a witness must not \
+            have that one: remove it here, and {how}",
         "DIR/pipe: is not a file; ",
         "DIR/typo:2: key 1 is not hexadecimal; ",
         "DIR/with?[2J: its name is no text of at most 64 bytes; call the file like its pair",

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use super::orders::{Ear, Heard, Order};
+use super::orders::{Ear, Hearing, Order};
 use super::registry::{Incoming, Registry};
 use super::tally::Tally;
 use crate::sys::datagrams::{BATCH, Batch};
@@ -68,9 +68,9 @@ impl Worker {
     fn obey(&mut self) -> bool {
         for _ in 0..MAX_ORDERS {
             match self.ear.hear() {
-                Heard::Order(order) => self.carry_out(order),
-                Heard::Nothing => return true,
-                Heard::Gone => return false,
+                Hearing::Order(order) => self.carry_out(order),
+                Hearing::Nothing => return true,
+                Hearing::Gone => return false,
             }
         }
         true

@@ -10,8 +10,8 @@ use nix::unistd::mkfifo;
 
 use crate::daemon::{Witness, line, now};
 
-/// Every length up to the largest datagram that loopback takes, of three fillings; every damage to a byte of a
-/// good question.
+/// Every length up to the largest datagram that loopback takes, of three fillings; every damage to a byte of
+/// a good question.
 #[test]
 fn no_datagram_is_answered_but_questions_and_none_does_harm() {
     let mut witness = Witness::with(&["gateway"]);

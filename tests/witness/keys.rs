@@ -20,7 +20,7 @@ fn a_broken_file_changes_nothing_and_is_named() {
     witness.write("gateway", &(line(0, "gateway", 1) + "1 zz\n"));
     witness.reload();
     let finding =
-        format!("{}:2: key 1 is not hexadecimal; write an even", witness.path("keys/gateway").display());
+        format!("{}:2: key 1 is not hexadecimal; make it on a node", witness.path("keys/gateway").display());
     assert!(witness.log().contains(&finding), "{}", witness.log());
     assert!(witness.log().contains("the keys of before stay"));
     assert!(node.ask(0).is_some_and(|reply| reply.is_counted));
@@ -141,7 +141,7 @@ fn whoever_hears_the_network_is_not_root() {
     assert_eq!(modes, [0, 0], "neither can be looked into by its own user");
 }
 
-/// `keygen --witness` on a node, the file at the witness, and an answer: by the bytes of the pair's key alone.
+/// `keygen --witness` on a node, the file at the witness, and an answer: by the bytes of the pair's key.
 #[test]
 fn what_keygen_makes_is_what_the_nodes_ask_by() {
     let mut witness = Witness::new([127, 0, 0, 1].into());
@@ -150,7 +150,8 @@ fn what_keygen_makes_is_what_the_nodes_ask_by() {
     fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("its mode");
     let text = format!(
         "pair = \"gateway\"\nkey = \"{}\"\n[node.gw1]\nlan = \"10.0.0.1\"\n[node.gw2]\nlan = \"10.0.0.2\"\n\
-         [serial]\ndevice = \"/dev/ttyS0\"\n[lan]\ninterface = \"lo\"\n[group.gateway]\naddresses = [\"10.0.0.100/24\"]\n",
+         [serial]\ndevice = \"/dev/ttyS0\"\n[lan]\ninterface = \"lo\"\n[group.gateway]\n\
+         addresses = [\"10.0.0.100/24\"]\n",
         key.display()
     );
     fs::write(&config, text).expect("written");

@@ -49,6 +49,12 @@ fn it_says_what_it_has_done_when_it_is_asked() {
     witness.signal(witness.keeper(), Signal::SIGUSR1);
     witness
         .wait_for("pairs: 2, keys: 2; answered since the start: 6 questions, 1 first ones; refused: 0 under");
+    // No gateway runs there, and whoever asks for one is told what does.
+    let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_crosswire"));
+    let said = status.args(["status", "--run-dir"]).arg(witness.path("run")).output().expect("it can be run");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.code() == Some(3) && text.starts_with("a voting witness runs in "), "{said:?}");
+    assert!(text.contains(&format!("process {}: ", witness.keeper())), "{said:?}");
 }
 
 /// One who has recorded a first question and sends it again and again takes nothing from the pairs.
