@@ -19,7 +19,7 @@ pub mod probe_replies;
 mod recording;
 #[cfg(test)]
 mod tests;
-mod vote;
+pub mod vote;
 mod wait;
 pub mod witness;
 

@@ -101,6 +101,13 @@ pub(super) fn write_silence(settings: &Settings, proof: &Proof, out: &mut String
         InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
     };
     writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")?;
+    if let Some(to) = settings.vote {
+        writeln!(
+            out,
+            "  While the voting witness {to} answers both nodes, none of this is done without its grant, and \
+                with it a path that was broken before changes nothing."
+        )?;
+    }
     let cold_start = exact(settings.policy.cold_start);
     writeln!(
         out,

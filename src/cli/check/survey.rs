@@ -1,11 +1,14 @@
 //! The output of `check` for programs, and what it finds out on this box by asking.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use crosswire::vote::claimant::Claimant;
 use serde::Serialize;
 
+use crate::agent::vote::Voter;
 use crate::agent::witness::Asker;
 use crate::clock::now;
 use crate::gather::Gather;
@@ -13,7 +16,7 @@ use crate::guard::kernel::witness::{open, protocols};
 use crate::operator::exit::Exit;
 use crate::operator::json;
 use crate::plain;
-use crate::settings::{ConfigError, Settings, Witness, neighbours};
+use crate::settings::{ConfigError, KeyFile, Settings, Witness, neighbours};
 
 /// How often the witnesses are asked, and how long they have after each question.
 const QUESTIONS: u8 = 4;
@@ -72,6 +75,13 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
             }
         }
     }
+    if let Some(to) = settings.vote.filter(|to| !does_vote_answer(settings, *to)) {
+        let _ = writeln!(
+            out,
+            "\nWARNING [vote]: the voting witness {to} does not answer this box: it is off, out of reach, or has \
+                no key of this pair (`crosswire keygen --witness` makes it)"
+        );
+    }
     let answered = answering_witnesses(&settings.witnesses);
     for (index, witness) in settings.witnesses.iter().enumerate() {
         if answered.is_some_and(|bits| bits >> index & 1 == 0) {
@@ -79,6 +89,25 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
                 writeln!(out, "\nWARNING [witness]: {witness} does not answer this box, and decides nothing");
         }
     }
+}
+
+/// Whether the voting witness answers: the first question of a run that nobody knows changes nothing there. No
+/// answer also means that it does not have the pair's key.
+fn does_vote_answer(settings: &Settings, to: SocketAddr) -> bool {
+    let Ok(keys) = KeyFile::load(&settings.key_file) else { return false };
+    let Some(mut voter) = Voter::new(to, &settings.pair, &keys) else { return false };
+    let run = now().as_us().to_le_bytes();
+    let mut claimant = Claimant::new(settings.me, run, settings.policy.interval(), settings.policy.lease);
+    for _ in 0..QUESTIONS {
+        voter.ask(&claimant.ask(now(), 0));
+        thread::sleep(PATIENCE);
+        while let Some(read) = voter.read() {
+            if read.is_some_and(|reply| claimant.hear(now(), &reply)) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Which witnesses answer in time, as bits; `None` if nobody can be asked.
