@@ -220,6 +220,7 @@ pub mod decode;
 pub mod encode;
 pub mod frame;
 pub mod health;
+pub mod journal;
 pub mod limit;
 pub mod pair;
 pub mod quorum;

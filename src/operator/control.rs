@@ -200,6 +200,12 @@ pub struct Report {
     pub watchdog: Option<WatchdogReport>,
     /// The agent went on in the place of one that had died or hung.
     pub is_replaced: bool,
+    /// What was dropped or cut short since this agent began, by [`Dropped`]: how much, and how long ago
+    /// the newest of it.
+    pub drops: Vec<(u32, Span)>,
+    /// Where the journal is, and why it is not written (see [`words`](super::words::journal_trouble)); 0 if
+    /// nothing is wrong.
+    pub journal: Option<(String, u8)>,
     /// What one more fault would come to.
     pub forecasts: Vec<Forecast>,
     /// The state.
@@ -260,6 +266,34 @@ impl Report {
     }
 }
 
+/// What can be dropped or cut short.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dropped {
+    /// Decisions and events of a flood, of which a count is told.
+    Records,
+    /// What the operator's program was not told, or not to the end.
+    Notices,
+    /// Lines of the log.
+    Lines,
+    /// What was not written to the journal.
+    Entries,
+}
+
+impl Dropped {
+    /// All of them, in the order of [`Report::drops`].
+    pub const ALL: [Self; 4] = [Self::Records, Self::Notices, Self::Lines, Self::Entries];
+
+    /// Its name for programs, and what it is for people.
+    pub const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Records => ["records", "records of floods"],
+            Self::Notices => ["notices", "notices"],
+            Self::Lines => ["log_lines", "lines of the log"],
+            Self::Entries => ["journal_entries", "entries of the journal"],
+        }
+    }
+}
+
 /// An armed watchdog.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WatchdogReport {
@@ -312,6 +346,8 @@ pub struct History {
     pub scripts: Vec<String>,
     /// The key file.
     pub key_file: String,
+    /// When that was, since the boot.
+    pub up: Span,
     /// What is not well and why, as the status says it, where that is more than a path.
     pub state: Option<String>,
     /// How many entries there have been in all, up to the newest.
@@ -319,6 +355,8 @@ pub struct History {
     /// Age, record, how many more like it, and how the script that it names failed ([`ScriptEnd`]); the
     /// oldest first.
     pub entries: Vec<(Span, Record, u32, u32)>,
+    /// What the peer told of itself when it was asked last: how long ago, and what, in its own words.
+    pub theirs: Vec<(Span, String)>,
 }
 
 impl History {

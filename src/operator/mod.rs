@@ -8,7 +8,8 @@
 //!   [`inability`]: why a node cannot serve.
 //! * [`status_text`], [`status_json`], `metrics`, `page`: the status for people, programs, Prometheus and
 //!   browsers; [`forecast`]: what one more fault would do.
-//! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line.
+//! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line,
+//!   [`recall`] what is older than the agent.
 
 pub mod assessment;
 pub mod cause;
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod page;
 #[cfg(feature = "picture")]
 pub mod picture;
+pub mod recall;
 pub mod recording;
 pub mod restraint;
 pub mod status_json;
