@@ -17,8 +17,9 @@ pub fn now() -> Instant {
     })
 }
 
-/// The clock of day, seconds since 1970; 0 where the kernel gives none that we can read: after 2038 on a system
-/// whose C library counts in 32 bits, where the standard library would panic. It may be wrong by decades.
+/// The clock of day, seconds since 1970; 0 where the kernel gives none that we can read: after 2038 on a
+/// system whose C library counts in 32 bits, where the standard library would panic. It may be wrong by
+/// decades.
 pub fn wall_s() -> u32 {
     let now = clock_gettime(ClockId::CLOCK_REALTIME);
     now.ok().and_then(|t| u32::try_from(t.tv_sec()).ok()).unwrap_or(0)

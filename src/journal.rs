@@ -1,7 +1,7 @@
 //! The journal on disk: decisions as checked lines, in files that a power cut may end at any byte.
 //!
-//! A line is `00 COBS(body) 00`, as a frame on the serial line is: no byte of a body is zero, so the next zero
-//! ends whatever was damaged, and one damaged byte costs the line that it is in and no other. A body is
+//! A line is `00 COBS(body) 00`, as a frame on the serial line is: no byte of a body is zero, so the next
+//! zero ends whatever was damaged, and one damaged byte costs the line that it is in and no other. A body is
 //!
 //! | bytes | what |
 //! |---|---|

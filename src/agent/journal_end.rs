@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::operator::control::History;
 
 /// Longest entry, and longest line of the peer's.
-const MAX_ENTRY_BYTES: usize = 256;
+const MAX_ENTRY_BYTES: usize = 768;
 
 /// Where entries go.
 #[derive(Default)]

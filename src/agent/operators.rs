@@ -86,12 +86,14 @@ impl Agent<'_> {
         }
     }
 
-    /// Asks the peer for its newest decisions, if that is due and nobody else asks.
+    /// Asks the peer for its newest decisions, if that is due and nobody else asks: over a cable, where
+    /// nobody else can read along, unless it is heard on a LAN alone.
     fn ask_for_report(&mut self, now: Instant) {
         let is_time = self.peer_report.is_due(now) && !self.lifeline.is_asking();
         if is_time && self.path_to_peer(now, false).is_some() {
             self.peer_report.asked(now);
-            self.lifeline.begin(now, (None, true), Subject::Log, false);
+            let is_by_cable = self.path_to_peer(now, true).is_some();
+            self.lifeline.begin(now, (None, true), Subject::Log, is_by_cable);
         }
     }
 

@@ -1,10 +1,10 @@
-//! What the peer tells of itself when the nodes meet, and after something has happened: kept, so that the node
-//! that survives knows what the other one did last.
+//! What the peer tells of itself when the nodes meet, and after something has happened. It is kept, so that
+//! the node that survives knows what the other one did last.
 //!
 //! It is asked as an operator would ask it, over the lifeline, in the time that beats leave; an operator's
 //! question goes first. The answer is the text of `peer log`: a line for each event, with its age. Ages are
-//! exact to a tenth of a second at first and to six seconds later, so the instant that a line got when it came
-//! first is kept.
+//! exact to a tenth of a second at first and to six seconds later, so a line keeps the instant that it came
+//! with first.
 
 use crosswire::time::{Instant, Span};
 
@@ -94,7 +94,8 @@ fn parse_age(age: &str) -> Option<Span> {
         "us" => 1,
         _ => return None,
     };
-    let tenths = whole.parse::<u64>().ok()?.saturating_mul(10).saturating_add(tenths.parse::<u8>().ok()?.into());
+    let tenths =
+        whole.parse::<u64>().ok()?.saturating_mul(10).saturating_add(tenths.parse::<u8>().ok()?.into());
     Some(Span::from_us(tenths.saturating_mul(unit_us) / 10))
 }
 
@@ -137,7 +138,8 @@ mod tests {
     #[test]
     fn it_is_bounded_and_a_stranger_moves_no_cursor() {
         let mut report = PeerReport::new();
-        let long: String = (0..500).rev().map(|s| format!("{s} s ago  \x1b[2J{}\n", "x".repeat(999))).collect();
+        let long: String =
+            (0..500).rev().map(|s| format!("{s} s ago  \x1b[2J{}\n", "x".repeat(999))).collect();
         assert_eq!(report.hear(at(900), &long).len(), MAX_LINES);
         assert_eq!(report.lines().len(), MAX_LINES);
         assert!(report.lines().iter().all(|(_, said)| said.len() <= MAX_LINE && !said.contains('\x1b')));

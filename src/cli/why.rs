@@ -4,11 +4,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crosswire::quorum::record::Record;
 use crosswire::time::{Instant, Span};
 
 use super::option::{flag, option, options};
 use super::status::not_answered;
 use crate::gather::Gather;
+use crate::operator::cause::headline;
 use crate::operator::control::{Answer, DEFAULT_RUN_DIR, History, MAX_PIECE_BYTES, Question, ask};
 use crate::operator::exit::{Exit, complain};
 use crate::operator::recall::{self, Item, Memory, Moment};
@@ -83,19 +85,23 @@ fn remember(
     };
     let moment = Moment::now();
     let up = told.as_ref().map_or(moment.now, |history| Instant::ORIGIN + history.up);
-    let mut memory = base.as_deref().map_or_else(Memory::default, |base| {
-        Memory::of(base, Moment { now: up, ..moment })
-    });
+    let mut memory =
+        base.as_deref().map_or_else(Memory::default, |base| Memory::of(base, Moment { now: up, ..moment }));
     if let (Some(path), None) = (&options.journal, &memory.last_run) {
         return Err(format!("{}: no journal of this version can be read there", path.display()));
     }
+    let is_told = told.is_some();
     let Some(mut history) = told.or_else(|| memory.last_run.take().map(Box::new)) else { return Ok(None) };
     memory.add(&history);
-    // Where the agent of now has decided nothing, what was before it tells more.
-    if history.entries.is_empty() && history.state.is_none() {
-        history.entries = memory.own().gather();
+    if history.state.is_none() && headline(&history.entries, &history.node, &history.names()).is_none() {
+        // What was decided before the agent of now tells more; what was not well then may be well now.
+        history.entries = memory.own().filter(|(_, record, ..)| !is_told || is_move(record)).gather();
     }
     Ok(Some((memory, history)))
+}
+
+const fn is_move(record: &Record) -> bool {
+    matches!(record, Record::Taking { .. } | Record::Releasing { .. } | Record::Incident(_))
 }
 
 /// Where the journal is by the usual configuration: for a box on which no daemon has run since its boot.
@@ -166,7 +172,7 @@ const MAX_RECORDING_BYTES: usize = 1024 * 1024;
 
 #[cfg(feature = "picture")]
 fn draw(history: &History, (memory, at): (&Memory, Option<Span>), file: &Path) -> Exit {
-    use crate::operator::{cause::headline, picture};
+    use crate::operator::picture;
 
     let names = history.names();
     // The state at that instant follows from earlier entries, so only later ones are dropped.

@@ -1,7 +1,8 @@
 //! What people and programs are told, and what they may ask: the one place in which a node's state and its
 //! records become text, JSON, metrics and exit codes.
 //!
-//! * [`control`]: what a command and the agent say to each other, a packet in the run directory.
+//! * [`control`]: what a command and the agent say to each other, a packet in the run directory; [`history`]:
+//!   what it says of what happened.
 //! * [`restraint`]: standby and maintenance, which outlive the daemon and the box.
 //! * [`words`]: records, states, reasons and denials in words; [`codes`]: the same for programs.
 //! * [`assessment`]: what a status comes to, one reason and one [`exit`] code;
@@ -17,6 +18,7 @@ mod codes;
 pub mod control;
 pub mod exit;
 mod forecast;
+mod history;
 mod inability;
 pub mod json;
 #[cfg(feature = "metrics")]

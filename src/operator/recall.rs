@@ -113,7 +113,8 @@ impl Memory {
         let mut memory = Self::default();
         let [first, second] = [0, 1].map(|number| lines(&file(base, number)));
         let number = |lines: &[Line]| lines.first().map_or(u32::MAX, |line| line.0.number);
-        let (older, newer) = if number(&first) <= number(&second) { (first, second) } else { (second, first) };
+        let (older, newer) =
+            if number(&first) <= number(&second) { (first, second) } else { (second, first) };
         let mut boots: Vec<Boot> = Vec::new();
         for (head, payload) in older.iter().chain(&newer) {
             let Some((at, what)) = memory.parse(*head, payload) else { continue };
@@ -185,12 +186,12 @@ impl Memory {
     }
 
     fn insert(&mut self, age: Span, what: What) {
-        let mut at = self.items.partition_point(|item| item.age >= age);
-        let same_age = self.items.get(..at).unwrap_or_default().iter().rev().take_while(|item| item.age == age);
-        if same_age.into_iter().any(|item| item.what.is_same(&what)) {
+        let at = self.items.partition_point(|item| item.age >= age);
+        let before = self.items.get(..at).unwrap_or_default();
+        let mut same_age = before.iter().rev().take_while(|item| item.age == age);
+        if same_age.any(|item| item.what.is_same(&what)) {
             return;
         }
-        at = at.min(self.items.len());
         let run = self.runs.len().saturating_sub(1);
         self.items.insert(at, Item { age, is_at_least: false, boots_since: 0, run, what });
     }
@@ -241,4 +242,100 @@ fn lines(path: &Path) -> Vec<Line> {
         lines.extend(reader.push(byte).map(|(head, payload)| (head, payload.to_vec())));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use crosswire::encode::to_slice;
+    use crosswire::journal::{MAX_LINE_BYTES, line};
+    use crosswire::quorum::record::Record;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: u64 = 60;
+
+    /// A journal with an entry for each of these: boot, seconds since it, clock of day.
+    fn journal(dir: &Path, entries: &[(u32, u64, u32)]) -> PathBuf {
+        let base = dir.join("pair.gw1.journal");
+        let mut bytes = Vec::new();
+        for (number, (boot, at_s, wall_s)) in (0..).zip(entries) {
+            let head = Head { kind: Kind::Entry, number, boot: *boot, wall_s: *wall_s };
+            let (mut room, mut payload) = ([0; MAX_LINE_BYTES], [0; 64]);
+            let entry: Entry = (Span::from_s(*at_s), Record::Leaving, 0, 0);
+            let payload = to_slice(&entry, &mut payload).expect("short");
+            bytes.extend_from_slice(line(head, payload, &mut room).expect("short"));
+        }
+        fs::write(file(&base, 0), bytes).expect("written");
+        base
+    }
+
+    /// The age of each entry in seconds, whether it may be older, and how many boots ago.
+    fn placed(entries: &[(u32, u64, u32)], moment: Moment) -> Vec<(u64, bool, u32)> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let memory = Memory::of(&journal(dir.path(), entries), moment);
+        let place = |item: &Item| (item.age.as_ms() / 1_000, item.is_at_least, item.boots_since);
+        memory.items.iter().map(place).collect()
+    }
+
+    fn moment(boot: u32, up_s: u64, wall_s: u32) -> Moment {
+        Moment { now: Instant::ORIGIN + Span::from_s(up_s), wall_s, boot }
+    }
+
+    #[test]
+    fn entries_of_an_earlier_boot_are_placed_by_a_clock_that_can_be_right() {
+        let noon = EARLIEST_S + 1_000_000;
+        let entries = [(1, 30, noon), (1, 90, noon + 60), (2, 10, noon + 600)];
+        let placed = placed(&entries, moment(2, MINUTE, noon + 650));
+        assert_eq!(placed, [(650, false, 1), (590, false, 1), (50, false, 0)]);
+    }
+
+    /// Clocks that begin anew at each boot, in 1970, 2106 or some year of the board's maker; that were put
+    /// right in between; that are not there at all.
+    #[test]
+    fn a_dead_clock_only_says_how_long_ago_it_was_at_least() {
+        let noon = EARLIEST_S + 1_000_000;
+        for [before, now] in
+            [[0, 0], [5, 9], [u32::MAX, 7], [noon, noon + 3], [9, noon], [u32::MAX - 1, noon]]
+        {
+            let placed = placed(&[(1, 30, before), (1, 90, before), (2, 10, now)], moment(2, MINUTE, now));
+            assert_eq!(placed, [(120, true, 1), (60, true, 1), (50, false, 0)], "{before} {now}");
+        }
+    }
+
+    #[test]
+    fn without_an_entry_of_this_boot_all_are_of_earlier_ones() {
+        assert_eq!(placed(&[(1, 30, 0), (2, 20, 0)], moment(3, 5, 0)), [(25, true, 2), (5, true, 1)]);
+    }
+
+    #[test]
+    fn what_the_agent_and_the_files_both_tell_is_told_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = moment(1, 100, 0);
+        let mut memory = Memory::of(&journal(dir.path(), &[(1, 10, 0), (1, 40, 0)]), now);
+        let entry = |age_s| (Span::from_s(age_s), Record::Leaving, 0, 0);
+        let mut history = History { entries: Vec::from([60, 20].map(entry)), ..History::default() };
+        history.theirs.push((Span::from_s(70), "let go".to_owned()));
+        memory.add(&history);
+        let told: Vec<_> = memory.items.iter().map(|item| item.age.as_ms() / 1_000).collect();
+        assert_eq!(told, [90, 70, 60, 20]);
+        memory.add(&history);
+        assert_eq!(memory.items.len(), 4, "nor told twice");
+    }
+
+    proptest! {
+        #[test]
+        fn any_files_are_read_without_harm(
+            bytes in proptest::collection::vec(any::<u8>(), 0..4_000),
+            entries in proptest::collection::vec(any::<(u32, u64, u32)>(), 0..9),
+            up_s in any::<u32>(),
+            wall_s in any::<u32>(),
+        ) {
+            let dir = tempfile::tempdir().expect("a directory");
+            let base = journal(dir.path(), &entries);
+            fs::write(file(&base, 1), bytes).expect("written");
+            let memory = Memory::of(&base, moment(1, u64::from(up_s), wall_s));
+            prop_assert_eq!(memory.items.len(), entries.len());
+        }
+    }
 }

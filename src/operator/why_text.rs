@@ -53,8 +53,8 @@ fn write_entry(
     }
 }
 
-/// What happened on both nodes, for people. Where an agent begins, a line says so: what is above it was before
-/// that. `peer` is what the peer is called.
+/// What happened on both nodes, for people. Where an agent begins, a line says so: what is above it was
+/// before that. `peer` is what the peer is called.
 pub fn text_of<'a>(
     first_line: &str,
     shown: impl Iterator<Item = &'a Item>,

@@ -29,8 +29,8 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 const DEFAULT_STATE: &str = "/var/lib/crosswire";
 const KEYS: [&str; 15] = [
-    "pair", "key", "state", "journal", "notify", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog",
-    "fence", "group", "system",
+    "pair", "key", "state", "journal", "notify", "speed", "node", "serial", "lan", "timing", "quorum",
+    "watchdog", "fence", "group", "system",
 ];
 const SYSTEM_KEYS: [&str; 3] = ["group", "realtime", "reset"];
 const QUORUM_KEYS: [&str; 3] = ["in_jeopardy", "neighbours", "witness"];

@@ -19,9 +19,8 @@ const LINES: usize = 450;
 
 /// The library's folders: each uses those before it, never those behind it.
 const LIBRARY: [&str; 18] = [
-    "time", "pair", "config", "reasons", "resource", "limit", "encode", "decode", "frame", "journal",
-    "vote", "health",
-    "turn", "status", "quorum", "recorder", "station", "custody",
+    "time", "pair", "config", "reasons", "resource", "limit", "encode", "decode", "frame", "journal", "vote",
+    "health", "turn", "status", "quorum", "recorder", "station", "custody",
 ];
 
 /// The binary's folders, in the same way.

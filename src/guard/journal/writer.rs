@@ -1,6 +1,6 @@
 //! The life of the process that writes the journal. It opens the files as root, gives up everything else, and
-//! writes what comes until nobody is left who could send anything. It ends at the first thing that goes wrong:
-//! the guard says what that was, and starts another one a little later.
+//! writes what comes until nobody is left who could send anything. It ends at the first thing that goes
+//! wrong: the guard says what that was, and starts another one a little later.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,10 +24,9 @@ use crate::sys::process::{close_all_but, ignore};
 const MAX_PACKET_BYTES: usize = 1 + MAX_PAYLOAD_BYTES;
 /// Between two writes: what comes meanwhile is written together, which wears a flash less.
 const PAUSE: Span = Span::from_ms(250);
-/// How much a day may bring for ever, and a stormy hour on top of it.
-const BYTES_PER_DAY: u64 = 700_000;
-const BURST_BYTES: u64 = 256 * 1024;
-const US_PER_DAY: u64 = 86_400_000_000;
+/// For each byte, so much time: 690 KB a day. A stormy hour may bring more at first.
+const US_PER_BYTE: u64 = 125_000;
+const BURST_BYTES: i64 = 256 * 1024;
 
 /// Where a journal is, and who may read it.
 pub struct Place<'a> {
@@ -47,6 +46,7 @@ pub fn live(place: &Place<'_>, socket: &OwnedFd) -> i32 {
     match write_until_the_end(place, socket) {
         Ok(()) => 0,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Errno::EPERM as i32,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Errno::EAGAIN as i32,
         Err(error) => error.raw_os_error().unwrap_or(Errno::EIO as i32),
     }
 }
@@ -60,7 +60,7 @@ fn write_until_the_end(place: &Place<'_>, socket: &OwnedFd) -> io::Result<()> {
     let mut has_begun = false;
     loop {
         if has_begun {
-            pause(socket, ration.wait(now()));
+            pause(socket, ration.wait());
         }
         let written = write_what_has_come(socket, &mut files)?;
         if written == 0 && has_begun {
@@ -74,7 +74,7 @@ fn write_until_the_end(place: &Place<'_>, socket: &OwnedFd) -> io::Result<()> {
 
 /// Waits for something, and writes all that is there; returns how many bytes that made. A packet leaves the
 /// socket only after it was written: where that fails, another writer finds it there.
-fn write_what_has_come(socket: &OwnedFd, files: &mut Files) -> io::Result<u64> {
+fn write_what_has_come(socket: &OwnedFd, files: &mut Files) -> io::Result<i64> {
     let mut room = [0; MAX_PACKET_BYTES];
     let (mut written, mut how) = (0, MsgFlags::empty());
     loop {
@@ -85,7 +85,7 @@ fn write_what_has_come(socket: &OwnedFd, files: &mut Files) -> io::Result<u64> {
             Ok(length) => {
                 let packet = room.get(..length).unwrap_or_default();
                 if let Some((kind, payload)) = packet.split_first() {
-                    written += files.append(Kind::from_number(*kind), payload)? as u64;
+                    written += files.append(Kind::from_number(*kind), payload)? as i64;
                 }
                 let _ = recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
             }
@@ -102,26 +102,23 @@ fn pause(socket: &OwnedFd, lasts: Span) {
 
 /// How much may be written, so that no storm wears the disk out.
 struct Ration {
-    left_bytes: u64,
+    /// Below zero after a write that took more than was left.
+    left_bytes: i64,
     at: Instant,
 }
 
 impl Ration {
-    fn spend(&mut self, now: Instant, bytes: u64) {
-        let earned = now.since(self.at).as_us().saturating_mul(BYTES_PER_DAY) / US_PER_DAY;
-        if earned > 0 {
-            self.at = now;
-        }
-        self.left_bytes = self.left_bytes.saturating_add(earned).min(BURST_BYTES).saturating_sub(bytes);
+    fn spend(&mut self, now: Instant, bytes: i64) {
+        let earned = now.since(self.at).as_us() / US_PER_BYTE;
+        self.at = self.at + Span::from_us(earned * US_PER_BYTE);
+        let left = self.left_bytes.saturating_add(i64::try_from(earned).unwrap_or(BURST_BYTES));
+        self.left_bytes = left.min(BURST_BYTES) - bytes;
     }
 
     /// How long to wait before the next write.
-    fn wait(&self, now: Instant) -> Span {
-        if self.left_bytes > 0 {
-            return PAUSE;
-        }
-        // A write of a moment's entries takes a few kilobytes.
-        Span::from_us(US_PER_DAY / BYTES_PER_DAY * 4_096).saturating_sub(now.since(self.at)).max(PAUSE)
+    fn wait(&self) -> Span {
+        let owed = u64::try_from(-self.left_bytes).unwrap_or(0);
+        Span::from_us(owed * US_PER_BYTE).max(PAUSE)
     }
 }
 
@@ -129,17 +126,22 @@ impl Ration {
 mod tests {
     use super::*;
 
+    const DAY: Span = Span::from_s(86_400);
+
     #[test]
     fn a_storm_writes_what_is_spared_for_it_and_then_less_than_a_megabyte_a_day() {
         let begun = Instant::from_us(1);
-        let (mut now, mut total) = (begun, 0);
-        let mut ration = Ration { left_bytes: BURST_BYTES, at: now };
-        while now.since(begun) < Span::from_us(US_PER_DAY) {
-            now = now + ration.wait(now);
-            ration.spend(now, 2_000);
-            total += 2_000;
+        for bytes in [80, 2_000, 60_000] {
+            let (mut now, mut total) = (begun, 0);
+            let mut ration = Ration { left_bytes: BURST_BYTES, at: now };
+            while now.since(begun) < DAY {
+                now = now + ration.wait();
+                ration.spend(now, bytes);
+                total += bytes;
+            }
+            let least = BURST_BYTES;
+            assert!((least..BURST_BYTES + 800_000).contains(&total), "{bytes}: {total}");
         }
-        assert!((BURST_BYTES..1_000_000).contains(&total), "{total}");
     }
 
     #[test]
@@ -149,7 +151,7 @@ mod tests {
         for _ in 0..10_000 {
             now = now + Span::from_s(60);
             ration.spend(now, 80);
-            assert_eq!(ration.wait(now), PAUSE);
+            assert_eq!(ration.wait(), PAUSE);
         }
     }
 }

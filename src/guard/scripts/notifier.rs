@@ -89,7 +89,7 @@ impl Notifier {
 
     /// The program has ended, or is given up.
     pub fn ended(&mut self, settings: &Settings, how: Option<(Pid, Ended)>) {
-        let was_cut_short = !matches!(how, Some((_, Ended::Exited(0))));
+        let was_cut_short = !matches!(how, Some((_, Ended::Exited(_))));
         self.lost = self.lost.saturating_add(u32::from(was_cut_short));
         if let (Some(mut run), Some((pid, how))) = (self.run.take(), how) {
             run.ended(how);
