@@ -1,4 +1,5 @@
-//! The one clock of the binary: monotonic, and running on while the box sleeps.
+//! The clock of the binary: monotonic, and running on while the box sleeps. Beside it the clock of day, by
+//! which nothing is decided.
 
 use crosswire::time::Instant;
 use nix::time::{ClockId, clock_gettime};
@@ -14,6 +15,14 @@ pub fn now() -> Instant {
         let nanoseconds = u64::try_from(t.tv_nsec()).unwrap_or(0);
         Instant::from_us(seconds * 1_000_000 + nanoseconds / 1_000)
     })
+}
+
+/// The clock of day, seconds since 1970; 0 where the kernel gives none that we can read: after 2038 on a
+/// system whose C library counts in 32 bits, where the standard library would panic. It may be wrong by
+/// decades.
+pub fn wall_s() -> u32 {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME);
+    now.ok().and_then(|t| u32::try_from(t.tv_sec()).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

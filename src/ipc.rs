@@ -209,6 +209,18 @@ pub enum FromGuard {
         /// How ([`crate::operator::words::ScriptEnd`]).
         end: u32,
     },
+    /// What is to be written to the journal goes into the socket that rides along.
+    Journal {
+        /// Why it is not written, as the number of an error; 0 if nothing is wrong.
+        trouble: u8,
+    },
+    /// So much was not told in all, or only in part, since the guard began.
+    Dropped {
+        /// Notices for the operator's program.
+        notices: u32,
+        /// Lines of the guard's log.
+        lines: u32,
+    },
     /// SIGTERM or SIGINT: hand over, say goodbye, exit.
     Stop,
     /// Another socket to syslogd rides along.

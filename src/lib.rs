@@ -20,7 +20,8 @@
 //! and the wire, and runs a [`Station`](station::Station): a [`Receiver`](frame::Receiver) and a
 //! [`Node`](quorum::Node). The guard starts the agent, and replaces it when it dies or hangs. Between them
 //! lie two socket pairs: one for [`Ticket`](resource::Ticket)s, deposits and [`Outcome`](resource::Outcome)s,
-//! and one on which renewals are confirmed, which wakes nobody.
+//! and one on which renewals are confirmed, which wakes nobody. Where a journal is wanted, a third process
+//! writes it: it waits for the disk so that nobody else does.
 //!
 //! # The folders, in the order in which data flows
 //!
@@ -35,6 +36,7 @@
 //!   [`delimit`](frame::delimit) finds bodies among any bytes, [`seal`](frame::seal) wraps and unwraps them,
 //!   [`session`](frame::session) decides whether one is fresh, [`message`](frame::message) holds the
 //!   messages. A [`Receiver`](frame::Receiver) does all of it, and counts what it refuses.
+//! * [`journal`]: decisions as checked lines of a file, which a power cut may end anywhere.
 //! * [`health`]: messages and time to evidence. A [`Detector`](health::Detector) for each path,
 //!   [`Peer`](health::Peer) for what all paths show together, [`ack`](health::ack) for what the peer has
 //!   heard of us.
@@ -67,13 +69,15 @@
 //! * `settings/`: the TOML file and the key file, to a [`Policy`](config::Policy) for the library and devices
 //!   for the rest.
 //! * `operator/`: what people and programs are told, and what they may ask: the control protocol, records and
-//!   reasons in words, the status as text, JSON and metrics, its exit code, and what `why` says.
+//!   reasons in words, the status as text, JSON and metrics, its exit code, what `why` says, and what it
+//!   remembers beyond the agent of now.
 //! * `ipc.rs`: what agent and guard say to each other.
 //! * `guard/`: carries out what [`Custody`](custody::Custody) asks for: `kernel/` (addresses with a lifetime,
 //!   routes, interfaces, announcements, probes), `serial/`, `scripts/`, `fencing/`, `run_dir/`,
-//!   `agent_process/`, and the `event_loop/` round them.
+//!   `agent_process/`, `journal/` (a third process, which writes decisions to disk), and the `event_loop/`
+//!   round them.
 //! * `agent/`: the poll loop round the node, serial and UDP ports, answers to probes, the agent's end of the
-//!   control socket, and the journal of decisions.
+//!   control socket, the journal of decisions, and what the peer has told of itself.
 //! * `witness/` (feature `witness`, not in the router build): the daemon of a voting witness, which runs
 //!   [`Grants`](vote::grants::Grants) for many pairs.
 //! * `cli/`: the commands and their options.
@@ -222,6 +226,7 @@ pub mod decode;
 pub mod encode;
 pub mod frame;
 pub mod health;
+pub mod journal;
 pub mod limit;
 pub mod pair;
 pub mod quorum;

@@ -1,6 +1,9 @@
 //! What the node asks for, carried out.
 
+use std::os::fd::OwnedFd;
+
 use crosswire::frame::aside::Aside;
+use crosswire::journal::Kind;
 use crosswire::limit::HeldBack;
 use crosswire::pair::Trouble;
 use crosswire::quorum::record::{Incident, Record};
@@ -9,12 +12,14 @@ use crosswire::resource::Condition;
 use crosswire::time::Instant;
 use log::{log, warn};
 
-use super::{Agent, operators};
+use super::Agent;
+use super::journal::Entry;
 use crate::clock;
+use crate::gather::Gather;
 use crate::ipc::{Notice, ToGuard};
 use crate::logger;
 use crate::operator::assessment;
-use crate::operator::control::{Answer, LASTS};
+use crate::operator::control::{Answer, Dropped, LASTS};
 use crate::operator::words::{self, ScriptEnd};
 
 impl Agent<'_> {
@@ -51,7 +56,7 @@ impl Agent<'_> {
             Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(*path, *ask),
             Effect::Aside(_, Aside::Tell(tell)) => {
                 if let Some(told) = self.lifeline.hear(clock::now(), tell) {
-                    operators::reply_told(told);
+                    self.take_told(told);
                 }
             }
             Effect::AskVote(question) => self.voter.iter_mut().for_each(|voter| voter.ask(question)),
@@ -94,7 +99,34 @@ impl Agent<'_> {
         self.notify(&record, end);
         let (level, line) = words::sentence(&record, ScriptEnd(end), &self.names);
         log!(target: logger::RECORD, level, "{line}{}", logger::And(more));
-        self.journal.note(clock::now(), record, more, end);
+        let now = clock::now();
+        self.drops.note(now, Dropped::Records, more);
+        self.keep(now, record, more, end);
+    }
+
+    /// Keeps an entry, here and on disk. The peer may know more of what has happened.
+    pub(super) fn keep(&mut self, now: Instant, record: Record, more: u32, end: u32) {
+        self.journal.note(now, record, more, end);
+        self.write_down(now, (now, record, more, end));
+        self.peer_report.want(now);
+    }
+
+    /// Has an entry written to the journal.
+    fn write_down(&mut self, now: Instant, (at, record, more, end): Entry) {
+        let entry = (at.since(Instant::ORIGIN), record, more, end);
+        let is_written = self.journal_end.write(Kind::Entry, &entry);
+        self.drops.note(now, Dropped::Entries, u32::from(!is_written));
+    }
+
+    /// The guard says where entries are to be written, or that there is trouble with it. What has happened
+    /// before that is written now.
+    pub(super) fn hear_of_journal(&mut self, now: Instant, trouble: u8, socket: Option<OwnedFd>) {
+        self.journal_end.trouble = trouble;
+        let Some(socket) = socket else { return };
+        self.journal_end.open(socket);
+        self.journal_end.begin(self.names_of_run());
+        let before: Vec<Entry> = self.journal.last(usize::MAX).copied().gather();
+        before.into_iter().for_each(|entry| self.write_down(now, entry));
     }
 
     /// Has the operator's program told, if there is one.
@@ -146,6 +178,7 @@ impl Agent<'_> {
     fn send_notice(&mut self, notice: Notice) {
         if !self.guard.send(&ToGuard::Notice(notice)) {
             self.lost_notices += 1;
+            self.drops.note(clock::now(), Dropped::Notices, 1);
         }
     }
 

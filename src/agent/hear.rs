@@ -22,7 +22,7 @@ use super::{Agent, Listener};
 use crate::clock;
 use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
-use crate::operator::control::WatchdogReport;
+use crate::operator::control::{Dropped, WatchdogReport};
 use crate::operator::words;
 use crate::settings::{PathDevice, PathSettings, VirtualAddress};
 
@@ -121,13 +121,18 @@ impl Agent<'_> {
             }
             // The guard's own log line says more.
             (FromGuard::Script { group, script, is_start }, _) => {
-                self.journal.note(now, Record::Script { group, script, is_start }, 0, 0);
+                self.keep(now, Record::Script { group, script, is_start }, 0, 0);
             }
             (FromGuard::ScriptFailed { group, script, is_stop, end }, _) => {
                 if self.failures.len() == MAX_FAILURES {
                     self.failures.remove(0);
                 }
                 self.failures.push((group, (script, is_stop), end));
+            }
+            (FromGuard::Journal { trouble }, socket) => self.hear_of_journal(now, trouble, socket),
+            (FromGuard::Dropped { notices, lines }, _) => {
+                self.drops.note_of_guard(now, Dropped::Notices, notices);
+                self.drops.note_of_guard(now, Dropped::Lines, lines);
             }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
             (FromGuard::Log, socket) => socket.into_iter().for_each(logger::take),

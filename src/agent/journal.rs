@@ -8,7 +8,7 @@ const MAX_ENTRIES: usize = 96;
 
 /// An entry: when, what, how many more like it in the minute before, and how the script failed of which it
 /// tells.
-type Entry = (Instant, Record, u32, u32);
+pub type Entry = (Instant, Record, u32, u32);
 
 /// The last entries, the oldest first.
 pub struct Journal {

@@ -16,15 +16,18 @@ use crate::plain;
 /// How long our operator waits for the whole text: 8 KB at 9600 baud and 250 ms beats take 30 s.
 pub const PATIENCE: Span = Span::from_s(60);
 
-/// What our operator has asked of the peer.
+/// What our operator has asked of the peer, or we for ourselves.
 struct Asking {
-    client: OwnedFd,
+    /// None if nobody waits for it: then whoever asks goes first.
+    client: Option<OwnedFd>,
     /// Root asks; else a member of the group.
     is_root: bool,
     subject: Subject,
     is_by_cable: bool,
     reading: u8,
     text: Vec<u8>,
+    /// When the first piece came.
+    told_at: Option<Instant>,
     /// When the next piece is asked for, again or for the first time.
     ask_at: Instant,
     give_up_at: Instant,
@@ -47,9 +50,11 @@ pub struct Lifeline {
     owed: Option<(PathId, Ask)>,
 }
 
-/// An answer for our operator.
+/// An answer for our operator, or for ourselves.
 pub struct Told {
-    pub client: OwnedFd,
+    pub client: Option<OwnedFd>,
+    /// When the peer wrote it, as well as that is known.
+    pub at: Instant,
     /// `None`: the peer did not tell all of it in time.
     pub text: Option<String>,
 }
@@ -60,19 +65,26 @@ impl Lifeline {
         self.asking.is_some()
     }
 
-    /// Our operator asks.
+    /// Our operator asks; without one, we ask for ourselves.
     pub fn begin(
         &mut self,
         now: Instant,
-        (client, is_root): (OwnedFd, bool),
+        (client, is_root): (Option<OwnedFd>, bool),
         subject: Subject,
         is_by_cable: bool,
     ) {
         self.last_reading = self.last_reading.wrapping_add(1);
-        let (reading, text, give_up_at) = (self.last_reading, Vec::new(), now + PATIENCE);
-        let ask_at = now;
-        self.asking =
-            Some(Asking { client, is_root, subject, is_by_cable, reading, text, ask_at, give_up_at });
+        self.asking = Some(Asking {
+            client,
+            is_root,
+            subject,
+            is_by_cable,
+            reading: self.last_reading,
+            text: Vec::new(),
+            told_at: None,
+            ask_at: now,
+            give_up_at: now + PATIENCE,
+        });
     }
 
     /// What to ask of the peer now, and whether over a cable alone.
@@ -98,12 +110,13 @@ impl Lifeline {
         }
         asking.text.extend_from_slice(&tell.bytes);
         asking.ask_at = now;
+        let at = *asking.told_at.get_or_insert(now);
         if asking.text.len() < usize::from(tell.total) {
             return None;
         }
         let Asking { client, text, .. } = self.asking.take()?;
         // The peer, or anybody else with the key, may write to our operator, but not control his terminal.
-        Some(Told { client, text: Some(plain::lines(&String::from_utf8_lossy(&text))) })
+        Some(Told { client, at, text: Some(plain::lines(&String::from_utf8_lossy(&text))) })
     }
 
     /// Gives up a question that has waited too long, or whose command has ended: it has no use for the
@@ -111,10 +124,17 @@ impl Lifeline {
     /// out.
     pub fn give_up(&mut self, now: Instant, for_root: bool) -> Option<Told> {
         let is_over = |asking: &&Asking| {
-            now >= asking.give_up_at || is_gone(&asking.client) || (for_root && !asking.is_root)
+            now >= asking.give_up_at
+                || asking.client.as_ref().is_some_and(is_gone)
+                || (for_root && !asking.is_root)
         };
         self.asking.as_ref().filter(is_over)?;
-        self.asking.take().map(|asking| Told { client: asking.client, text: None })
+        self.asking.take().map(|asking| Told { client: asking.client, at: now, text: None })
+    }
+
+    /// An operator asks: what we ask for ourselves can wait. Returns whether it was that.
+    pub fn make_way(&mut self) -> bool {
+        self.asking.take_if(|asking| asking.client.is_none()).is_some()
     }
 
     /// The peer asks. The newest question counts.
@@ -169,7 +189,7 @@ mod tests {
     fn carry(text: &str, room: usize) -> (String, usize) {
         let (mut ours, mut theirs) = (Lifeline::default(), Lifeline::default());
         let mut now = Instant::from_us(1);
-        ours.begin(now, (client(), true), Subject::Why, false);
+        ours.begin(now, (Some(client()), true), Subject::Why, false);
         for round in 1..10_000 {
             if let Some((ask, _)) = ours.question(now) {
                 ours.asked(now, Span::from_ms(500));
@@ -203,7 +223,7 @@ mod tests {
     fn lost_questions_are_asked_again_and_pieces_out_of_turn_are_dropped() {
         let mut ours = Lifeline::default();
         let now = Instant::from_us(1);
-        ours.begin(now, (client(), true), Subject::Log, false);
+        ours.begin(now, (Some(client()), true), Subject::Log, false);
         let (ask, _) = ours.question(now).expect("a question");
         ours.asked(now, Span::from_ms(500));
         assert_eq!(ours.question(now), None);
@@ -229,7 +249,7 @@ mod tests {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a pair");
         let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
-        lifeline.begin(now, (ours, true), Subject::Status, false);
+        lifeline.begin(now, (Some(ours), true), Subject::Status, false);
         assert!(lifeline.give_up(now, false).is_none() && lifeline.is_asking());
         drop(theirs);
         assert!(lifeline.give_up(now, false).is_some() && !lifeline.is_asking());
@@ -239,17 +259,27 @@ mod tests {
     fn a_member_of_the_group_makes_way_for_root_and_for_nobody_else() {
         let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
         for (is_root, makes_way) in [(false, true), (true, false)] {
-            lifeline.begin(now, (client(), is_root), Subject::Status, false);
+            lifeline.begin(now, (Some(client()), is_root), Subject::Status, false);
             assert!(lifeline.give_up(now, false).is_none());
             assert_eq!(lifeline.give_up(now, true).is_some(), makes_way);
         }
     }
 
     #[test]
+    fn what_nobody_waits_for_makes_way_for_every_operator() {
+        let (mut lifeline, now) = (Lifeline::default(), Instant::from_us(1));
+        lifeline.begin(now, (None, true), Subject::Log, false);
+        assert!(lifeline.give_up(now, true).is_none(), "it waits as long as any question");
+        assert!(lifeline.make_way() && !lifeline.is_asking());
+        lifeline.begin(now, (Some(client()), false), Subject::Log, false);
+        assert!(!lifeline.make_way() && lifeline.is_asking());
+    }
+
+    #[test]
     fn patience_ends() {
         let mut ours = Lifeline::default();
         let now = Instant::from_us(1);
-        ours.begin(now, (client(), true), Subject::Status, false);
+        ours.begin(now, (Some(client()), true), Subject::Status, false);
         assert!(ours.give_up(now + Span::from_s(59), false).is_none());
         assert!(ours.give_up(now + PATIENCE, false).is_some_and(|told| told.text.is_none()));
     }

@@ -7,13 +7,16 @@
 #[cfg(feature = "cable-test")]
 mod cable_test;
 mod control;
+mod drops;
 mod effects;
 mod guard_end;
 mod hear;
 mod journal;
+mod journal_end;
 pub mod lifeline;
 mod neighbours;
 mod operators;
+mod peer_report;
 mod ports;
 pub mod probe_replies;
 mod recording;
@@ -49,10 +52,13 @@ use crate::operator::restraint::SavedRestraint;
 use crate::operator::words::Names;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings};
 use control::Control;
+use drops::Drops;
 use guard_end::GuardEnd;
 use journal::Journal;
+use journal_end::JournalEnd;
 use lifeline::Lifeline;
 use neighbours::Neighbourhood;
+use peer_report::PeerReport;
 use ports::Port;
 use vote::Voter;
 use witness::Asker;
@@ -92,6 +98,9 @@ struct Agent<'a> {
     /// ([`crate::operator::words::ScriptEnd`]); the newest last.
     failures: Vec<(GroupId, (u8, bool), u32)>,
     journal: Journal,
+    journal_end: JournalEnd,
+    peer_report: PeerReport,
+    drops: Drops,
     /// Makes one line and a count of what others can cause.
     limiter: Limiter<Kind, Record, MAX_KINDS>,
     asker: Asker,
@@ -200,6 +209,9 @@ impl<'a> Agent<'a> {
             },
             failures: Vec::new(),
             journal: Journal::new(),
+            journal_end: JournalEnd::default(),
+            peer_report: PeerReport::new(),
+            drops: Drops::new(),
             limiter: Limiter::new(),
             asker: Asker::new(settings.witnesses.clone(), entropy.secret),
             voter: settings.vote.and_then(|to| Voter::new(to, &settings.pair, keys)),
@@ -288,6 +300,7 @@ impl<'a> Agent<'a> {
         self.tell_lost_notices();
         self.tell_floods(now);
         logger::turn(now);
+        self.drops.note_lines(now, logger::lost());
         self.guard.flush();
         if now >= self.end_at {
             warn!("the guard is gone and the lease is over: the agent ends");

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crosswire::frame::aside::{Aside, Subject};
+use crosswire::journal::Kind;
 use crosswire::pair::{GroupId, PathId, PathKind};
 use crosswire::quorum::Event;
 use crosswire::reasons::Denial;
@@ -16,7 +17,7 @@ use super::ports::Port;
 use super::{Agent, control};
 use crate::clock;
 use crate::gather::Gather;
-use crate::operator::control::{Answer, History, Question, Report, Unheard, typed};
+use crate::operator::control::{Answer, Dropped, History, Question, Report, Unheard, typed};
 use crate::operator::restraint::MAX_REASON;
 use crate::operator::{assessment, status_text, why_text};
 use crate::plain;
@@ -69,8 +70,11 @@ impl Agent<'_> {
     /// is heard.
     fn ask_peer(&mut self, (client, is_root): (OwnedFd, bool), subject: Subject, is_by_cable: bool) {
         let now = clock::now();
-        // A command that was ended a moment ago is in nobody's way.
-        let _ = self.lifeline.give_up(now, is_root).map(reply_told);
+        // A command that was ended a moment ago is in nobody's way, and what we ask for ourselves can wait.
+        if self.lifeline.make_way() {
+            self.peer_report.want(now);
+        }
+        let _ = self.lifeline.give_up(now, is_root).map(|told| self.take_told(told));
         let refused = match self.path_to_peer(now, is_by_cable) {
             None => Some(Unheard::Nowhere),
             Some(_) if self.lifeline.is_asking() => Some(Unheard::Busy),
@@ -78,7 +82,35 @@ impl Agent<'_> {
         };
         match refused {
             Some(why) => control::reply(&client, &Answer::PeerSays(Err(why))),
-            None => self.lifeline.begin(now, (client, is_root), subject, is_by_cable),
+            None => self.lifeline.begin(now, (Some(client), is_root), subject, is_by_cable),
+        }
+    }
+
+    /// Asks the peer for its newest decisions, if that is due and nobody else asks: over a cable, where
+    /// nobody else can read along, unless it is heard on a LAN alone.
+    fn ask_for_report(&mut self, now: Instant) {
+        let is_time = self.peer_report.is_due(now) && !self.lifeline.is_asking();
+        if is_time && self.path_to_peer(now, false).is_some() {
+            self.peer_report.asked(now);
+            let is_by_cable = self.path_to_peer(now, true).is_some();
+            self.lifeline.begin(now, (None, true), Subject::Log, is_by_cable);
+        }
+    }
+
+    /// Passes an answer of the peer on, or keeps it.
+    pub(super) fn take_told(&mut self, told: Told) {
+        match (told.client, told.text) {
+            (Some(client), text) => {
+                control::reply(&client, &Answer::PeerSays(text.ok_or(Unheard::TooSlow)));
+            }
+            (None, Some(text)) => {
+                for (at, said) in self.peer_report.hear(told.at, &text) {
+                    let line = (at.since(Instant::ORIGIN), said.as_str());
+                    let is_written = self.journal_end.write(Kind::Peer, &line);
+                    self.drops.note(told.at, Dropped::Entries, u32::from(!is_written));
+                }
+            }
+            (None, None) => {}
         }
     }
 
@@ -96,8 +128,9 @@ impl Agent<'_> {
     /// Serves the lifeline, in the time that the beats of this turn have left.
     pub(super) fn talk(&mut self, now: Instant) {
         if let Some(told) = self.lifeline.give_up(now, false) {
-            reply_told(told);
+            self.take_told(told);
         }
+        self.ask_for_report(now);
         if let Some((path, ask, is_new)) = self.lifeline.owed() {
             let room = self.aside_room(now, path);
             if room > 0 {
@@ -147,7 +180,8 @@ impl Agent<'_> {
         }
     }
 
-    fn history(&self, now: Instant, count: usize) -> History {
+    /// What its records are told with, and no record.
+    pub(super) fn names_of_run(&self) -> History {
         History {
             node: self.settings.my_name().to_string(),
             peer: self.names.peer.clone(),
@@ -156,13 +190,26 @@ impl Agent<'_> {
             interfaces: self.names.interfaces.clone(),
             scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
-            state: assessment::state(&self.report(now)),
+            up: Span::ZERO,
+            state: None,
             count: self.journal.count(),
+            entries: Vec::new(),
+            theirs: Vec::new(),
+        }
+    }
+
+    fn history(&self, now: Instant, count: usize) -> History {
+        let age = |at: &Instant| now.since(*at);
+        History {
+            up: now.since(Instant::ORIGIN),
+            state: assessment::state(&self.report(now)),
             entries: self
                 .journal
                 .last(count)
-                .map(|(at, record, more, end)| (now.since(*at), *record, *more, *end))
+                .map(|(at, record, more, end)| (age(at), *record, *more, *end))
                 .gather(),
+            theirs: self.peer_report.lines().iter().map(|(at, said)| (age(at), said.clone())).gather(),
+            ..self.names_of_run()
         }
     }
 
@@ -218,13 +265,14 @@ impl Agent<'_> {
             deaf: self.deaf_interfaces(&node),
             is_replaced: self.is_replaced,
             forecasts: self.station.forecasts(now).into_iter().gather(),
+            drops: self.drops.report(now),
+            journal: self
+                .settings
+                .journal_base()
+                .map(|base| (base.display().to_string(), self.journal_end.trouble)),
             node,
         }
     }
-}
-
-pub(super) fn reply_told(told: Told) {
-    control::reply(&told.client, &Answer::PeerSays(told.text.ok_or(Unheard::TooSlow)));
 }
 
 /// The most questions that are answered in a turn; further ones wait for the next.

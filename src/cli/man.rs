@@ -23,7 +23,7 @@ const WHAT_IT_IS: &str = "crosswire keeps one gateway out of two alive: two boxe
     them was broken \
     before, when a witness is in sight.";
 /// Files that a pair has.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("/etc/crosswire/crosswire.toml", "The configuration, the same on both boxes: crosswire.toml(5)."),
     ("/etc/crosswire/key", "The shared secret, mode 0600: crosswire keygen."),
     (
@@ -35,6 +35,10 @@ const FILES: [(&str, &str); 6] = [
         "The process to send SIGTERM to: it hands over first, and at once when it gets a second one.",
     ),
     ("/run/crosswire/control", "The socket on which root asks and orders."),
+    (
+        "/var/lib/crosswire/journal/PAIR.NODE.journal.0, .1",
+        "What has been decided, for crosswire why, if the configuration names that directory.",
+    ),
     (
         "/run/crosswire/query",
         "The socket on which members of the group crosswire may ask for status, why and peer.",

@@ -25,7 +25,7 @@ use crate::guard::scheduling::Process;
 use crate::guard::serial::ports::OpenError;
 use crate::operator::control::{self, DEFAULT_GROUP, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
-use crate::operator::restraint;
+use crate::operator::{recall, restraint};
 use crate::settings::{KeyFile, Settings};
 use crate::sys::names;
 use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks};
@@ -128,6 +128,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
     }
     let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
     restraint::begin(&options.run_dir, &restraint::file(&settings.state, &settings.pair, settings.my_name()))
+        .and_then(|()| recall::begin(&options.run_dir, settings.journal_base().as_deref()))
         .map_err(|error| refused("the run directory", &error))?;
     let control = control::listen_in(&options.run_dir)
         .map_err(|error| refused(&format!("the control socket in {}", options.run_dir.display()), &error))?;
@@ -275,7 +276,7 @@ fn be_agent(
     // Entropy is drawn while there is a /dev, and the restraint is read while this process may.
     let entropy = draw_entropy(keys);
     let restraint = restraint::of_run(run_dir, clock::now());
-    match privileges::drop_all(run_dir) {
+    match privileges::drop_all(run_dir, 0) {
         Ok(dropped) => {
             for kept in dropped.kept {
                 warn!("the agent could not give up {kept}");

@@ -1,19 +1,22 @@
 //! `crosswire why`: the newest decision or fault and its cause in the first line; then the last decisions of
-//! this node, also those not to act, with their evidence.
+//! both nodes, also those not to act, with their evidence: what the agent knows, and what is in the journal.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crosswire::time::Span;
+use crosswire::quorum::record::Record;
+use crosswire::time::{Instant, Span};
 
 use super::option::{flag, option, options};
 use super::status::not_answered;
-use crate::operator::cause::Entry;
+use crate::gather::Gather;
+use crate::operator::cause::headline;
 use crate::operator::control::{Answer, DEFAULT_RUN_DIR, History, MAX_PIECE_BYTES, Question, ask};
 use crate::operator::exit::{Exit, complain};
+use crate::operator::recall::{self, Item, Memory, Moment};
 use crate::operator::{why_json, why_text};
 use crate::plain;
-use crate::settings::parse_span;
+use crate::settings::{Settings, parse_span};
 
 options! {
     /// Tell why this node did what it did, and why it did not
@@ -24,6 +27,8 @@ options! {
         last: usize = option("--last", "COUNT").or("30"),
         /// What happened so long ago (90s, 10m, 2h), a minute before and after it
         at: Option<String> = option("--at", "TIME"),
+        /// The journal that is here, and no daemon
+        journal: Option<PathBuf> = option("--journal", "FILE"),
         /// As JSON
         json: bool = flag("--json"),
         /// Draw it: paths, lines, the peer and the groups over time
@@ -36,7 +41,8 @@ options! {
 /// How long before and after its instant `--at` shows.
 const AROUND: Span = Span::from_s(60);
 
-/// Asks, and tells the answer, the oldest entry first.
+/// Asks, and tells the answer, the oldest entry first. Where no daemon answers, the journal that it left is
+/// told.
 pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     let at = match options.at.as_deref().map(|text| (text, parse_span(text))) {
         Some((text, None)) => {
@@ -48,33 +54,79 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     if let Some(file) = &options.record {
         return record(options, file);
     }
-    let answer = match ask(&options.run_dir, &Question::Why(u16::MAX)) {
-        Ok(answer) => answer,
-        Err(error) => return not_answered(&options.run_dir, &error, options.json),
+    let (exit, told) = match (&options.journal, ask(&options.run_dir, &Question::Why(u16::MAX))) {
+        (Some(_), _) => (Exit::Done, None),
+        (None, Ok(answer)) => match answer.history() {
+            Some(history) => (Exit::Done, Some(history)),
+            None => return Exit::Refused,
+        },
+        (None, Err(error)) => (not_answered(&options.run_dir, &error, options.json), None),
     };
-    let Some(mut history) = answer.history() else { return Exit::Refused };
-    if let Some(at) = at {
-        // The state at that instant follows from earlier entries, so only later ones are dropped.
-        history.entries.retain(|(age, ..)| *age + AROUND >= at);
-        history.state = None;
-    }
+    let (memory, history) = match remember(options, told) {
+        Ok(Some(all)) => all,
+        Ok(None) => return exit,
+        Err(why) => return complain(Exit::Refused, options.json, &why),
+    };
     if let Some(file) = &options.svg {
-        return draw(&history, file);
+        return draw(&history, (&memory, at), file);
     }
-    // The first line comes of all of them, however few are shown.
-    let mut left = history.entries.len();
-    let is_shown = |(age, ..): &Entry| {
-        left = left.saturating_sub(1);
-        at.map_or(left < options.last, |at| *age <= at + AROUND)
+    show(options, (at, &history), &memory, out);
+    exit
+}
+
+/// What the daemon has told and what is on disk, together; none if neither tells anything.
+fn remember(
+    options: &WhyOptions,
+    told: Option<Box<History>>,
+) -> Result<Option<(Memory, Box<History>)>, String> {
+    let base = match &options.journal {
+        Some(path) => Some(recall::base_of(path)),
+        None => recall::of_run(&options.run_dir).or_else(usual_base),
     };
+    let moment = Moment::now();
+    let up = told.as_ref().map_or(moment.now, |history| Instant::ORIGIN + history.up);
+    let mut memory =
+        base.as_deref().map_or_else(Memory::default, |base| Memory::of(base, Moment { now: up, ..moment }));
+    if let (Some(path), None) = (&options.journal, &memory.last_run) {
+        return Err(format!("{}: no journal of this version can be read there", path.display()));
+    }
+    let is_told = told.is_some();
+    let Some(mut history) = told.or_else(|| memory.last_run.take().map(Box::new)) else { return Ok(None) };
+    memory.add(&history);
+    if history.state.is_none() && headline(&history.entries, &history.node, &history.names()).is_none() {
+        // What was decided before the agent of now tells more; what was not well then may be well now.
+        history.entries = memory.own().filter(|(_, record, ..)| !is_told || is_move(record)).gather();
+    }
+    Ok(Some((memory, history)))
+}
+
+const fn is_move(record: &Record) -> bool {
+    matches!(record, Record::Taking { .. } | Record::Releasing { .. } | Record::Incident(_))
+}
+
+/// Where the journal is by the usual configuration: for a box on which no daemon has run since its boot.
+fn usual_base() -> Option<PathBuf> {
+    Settings::load(Path::new("/etc/crosswire/crosswire.toml"), None).ok()?.journal_base()
+}
+
+fn show(
+    options: &WhyOptions,
+    (at, history): (Option<Span>, &History),
+    Memory { items, runs, .. }: &Memory,
+    out: &mut impl Write,
+) {
+    let skipped = if at.is_some() { 0 } else { items.len().saturating_sub(options.last) };
+    let is_near = |item: &&Item| at.is_none_or(|at| item.age <= at + AROUND && item.age + AROUND >= at);
+    let shown = items.iter().skip(skipped).filter(is_near);
+    let first_line = why_text::first_line(history);
+    let nodes = [history.node.as_str(), history.peer.as_str()];
     let text = if options.json {
-        why_json::text(&history, is_shown)
+        why_json::text(first_line, shown, (runs, nodes))
     } else {
-        plain::lines(&why_text::text_of(&history, true, is_shown))
+        plain::lines(&why_text::text_of(&first_line, shown, (runs, nodes[1])))
     };
     // A reader that closed the pipe has seen enough.
     let _ = out.write_all(text.as_bytes());
-    Exit::Done
 }
 
 /// Fetches the recording piece by piece, and writes it when it is whole.
@@ -119,13 +171,15 @@ fn save(options: &WhyOptions, file: &std::path::Path, recording: &[u8]) -> Exit 
 const MAX_RECORDING_BYTES: usize = 1024 * 1024;
 
 #[cfg(feature = "picture")]
-fn draw(history: &History, file: &std::path::Path) -> Exit {
-    use crate::operator::{cause::headline, picture};
+fn draw(history: &History, (memory, at): (&Memory, Option<Span>), file: &Path) -> Exit {
+    use crate::operator::picture;
 
     let names = history.names();
-    let marked = headline(&history.entries, &history.node, &names);
+    // The state at that instant follows from earlier entries, so only later ones are dropped.
+    let entries: Vec<_> = memory.own().filter(|(age, ..)| at.is_none_or(|at| *age + AROUND >= at)).gather();
+    let marked = headline(&entries, &history.node, &names);
     let marked = marked.as_ref().map(|headline| (headline.index, headline.said.as_str()));
-    let drawn = picture::svg(&history.entries, marked, &history.node, &names);
+    let drawn = picture::svg(&entries, marked, &history.node, &names);
     match std::fs::write(file, drawn) {
         Ok(()) => Exit::Done,
         Err(error) => complain(Exit::Refused, false, &format_args!("{}: {error}", file.display())),
@@ -133,6 +187,6 @@ fn draw(history: &History, file: &std::path::Path) -> Exit {
 }
 
 #[cfg(not(feature = "picture"))]
-fn draw(_: &History, _: &std::path::Path) -> Exit {
+fn draw(_: &History, _: (&Memory, Option<Span>), _: &Path) -> Exit {
     complain(Exit::Usage, false, &"crosswire: this build draws nothing; see --json")
 }

@@ -13,6 +13,7 @@
 //! * [`fencing`]: the end of the peer, and of a box that hangs;
 //! * [`run_dir`]: the lock, the pid file, and what the next run has to know of this one;
 //! * [`agent_process`]: the socket pair to the agent, and what the agent gives up;
+//! * [`journal`]: the process that writes decisions to disk;
 //! * [`event_loop`]: what woke the guard, and what it does about it.
 //!
 //! Beside them [`scheduling`] keeps guard and agent on time, and `sd_notify.rs` tells the service manager
@@ -21,6 +22,7 @@
 pub mod agent_process;
 mod event_loop;
 pub mod fencing;
+pub mod journal;
 pub mod kernel;
 pub mod run_dir;
 pub mod scheduling;

@@ -56,6 +56,8 @@ type Sample = (Level, heapless::String<SAMPLE_BYTES>);
 struct Outlet<T> {
     to: T,
     lost: u32,
+    /// The same since the start.
+    lost_in_all: u32,
 }
 
 /// What can be written to without waiting.
@@ -71,13 +73,14 @@ trait Write {
 
 impl<T: Write> Outlet<T> {
     fn new(to: T) -> Self {
-        Self { to, lost: 0 }
+        Self { to, lost: 0, lost_in_all: 0 }
     }
 
     fn write(&mut self, level: Level, text: &str) {
         self.tell_lost();
         if self.lost > 0 || !self.to.write(level, text) {
             self.lost = self.lost.saturating_add(1);
+            self.lost_in_all = self.lost_in_all.saturating_add(1);
         }
     }
 
@@ -104,6 +107,8 @@ struct State {
     /// When lost lines are told again.
     tell_at: Instant,
     limiter: Limiter<u32, Sample, MAX_PLACES>,
+    /// How many lines the limiter has held back, each of which is told as part of a count.
+    held_back: u32,
 }
 
 /// Boxed: as an empty static it would take its 4 KB in the binary too.
@@ -130,6 +135,7 @@ pub fn start(is_foreground: bool) {
         look_at: Instant::NEVER,
         tell_at: Instant::NEVER,
         limiter: Limiter::new(),
+        held_back: 0,
     };
     if !is_managed {
         state.look(now());
@@ -146,7 +152,8 @@ pub fn become_agent() -> Vec<RawFd> {
     let mut state = LOGGER.state();
     let Some(state) = state.as_mut() else { return Vec::new() };
     state.syslog = state.of_agent.take().map(Syslog::into_shared).map(Outlet::new);
-    state.stderr.iter_mut().for_each(|stderr| stderr.lost = 0);
+    state.stderr.iter_mut().for_each(|stderr| (stderr.lost, stderr.lost_in_all) = (0, 0));
+    state.held_back = 0;
     (state.look_at, state.tell_at) = (Instant::NEVER, Instant::NEVER);
     state.limiter = Limiter::new();
     let syslog = state.syslog.as_ref().map(|syslog| syslog.to.as_raw_fd());
@@ -156,10 +163,20 @@ pub fn become_agent() -> Vec<RawFd> {
 /// The agent's new socket, from its guard.
 pub fn take(socket: OwnedFd) {
     if let Some(state) = LOGGER.state().as_mut() {
-        let lost = state.syslog.as_ref().map_or(0, |syslog| syslog.lost);
-        state.syslog = Some(Outlet { to: Syslog::of_others(socket), lost });
+        let before = state.syslog.as_ref().map_or((0, 0), |syslog| (syslog.lost, syslog.lost_in_all));
+        let (lost, lost_in_all) = before;
+        state.syslog = Some(Outlet { to: Syslog::of_others(socket), lost, lost_in_all });
         state.tell_lost(now());
     }
+}
+
+/// How many lines of this process were lost or held back since its start.
+pub fn lost() -> u32 {
+    let state = LOGGER.state();
+    let Some(state) = state.as_ref() else { return 0 };
+    let lost = state.syslog.as_ref().map_or(0, |syslog| syslog.lost_in_all);
+    let more = state.stderr.as_ref().map_or(0, |stderr| stderr.lost_in_all);
+    lost.saturating_add(more).saturating_add(state.held_back)
 }
 
 /// When a loop has to turn for the log; [`Instant::NEVER`] if nothing is due.
@@ -224,6 +241,8 @@ impl State {
         let sample = || (record.level(), line.prefix());
         if !is_limited || self.limiter.admit(now, place(record, line.as_str()), most, sample()).is_some() {
             self.write(record.level(), line.as_str(), now);
+        } else {
+            self.held_back = self.held_back.saturating_add(1);
         }
     }
 

@@ -15,7 +15,6 @@ use crosswire::frame::message::GroupReport;
 use crosswire::pair::{Role, Side, Trouble};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::forecast::Forecast;
-use crosswire::quorum::record::Record;
 use crosswire::reasons::Denial;
 use crosswire::status::NodeStatus;
 use crosswire::time::Span;
@@ -30,7 +29,8 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
-use super::words::{Names, ScriptEnd};
+pub use super::history::{Dropped, History};
+use super::words::ScriptEnd;
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
 
@@ -202,6 +202,12 @@ pub struct Report {
     pub watchdog: Option<WatchdogReport>,
     /// The agent went on in the place of one that had died or hung.
     pub is_replaced: bool,
+    /// What was dropped or cut short since this agent began, by [`Dropped`]: how much, and how long ago
+    /// the newest of it.
+    pub drops: Vec<(u32, Span)>,
+    /// Where the journal is, and why it is not written (see [`words`](super::words::journal_trouble)); 0 if
+    /// nothing is wrong.
+    pub journal: Option<(String, u8)>,
     /// What one more fault would come to.
     pub forecasts: Vec<Forecast>,
     /// The state.
@@ -295,46 +301,6 @@ pub struct PortReport {
     pub load_out_permille: u32,
     /// What the driver has counted since the port was opened.
     pub counts: Option<Counts>,
-}
-
-/// What happened on a node, with the names that people use.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct History {
-    /// This node.
-    pub node: String,
-    /// Its peer.
-    pub peer: String,
-    /// Names of the paths.
-    pub paths: Vec<String>,
-    /// Names of the groups.
-    pub groups: Vec<String>,
-    /// Names of the interfaces.
-    pub interfaces: Vec<String>,
-    /// By group, the names of its scripts, one a line.
-    pub scripts: Vec<String>,
-    /// The key file.
-    pub key_file: String,
-    /// What is not well and why, as the status says it, where that is more than a path.
-    pub state: Option<String>,
-    /// How many entries there have been in all, up to the newest.
-    pub count: u32,
-    /// Age, record, how many more like it, and how the script that it names failed ([`ScriptEnd`]); the
-    /// oldest first.
-    pub entries: Vec<(Span, Record, u32, u32)>,
-}
-
-impl History {
-    /// The names that its records are told with.
-    pub fn names(&self) -> Names {
-        Names {
-            peer: self.peer.clone(),
-            paths: self.paths.clone(),
-            groups: self.groups.clone(),
-            interfaces: self.interfaces.clone(),
-            scripts: self.scripts.clone(),
-            key_file: self.key_file.clone(),
-        }
-    }
 }
 
 /// The path of root's socket in a run directory.

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 use super::assessment::{Reason, is_seen};
 use super::codes;
-use super::control::{PortReport, Report};
+use super::control::{Dropped, PortReport, Report};
 use super::forecast::{self, ForecastDocument};
 use super::json;
 use super::status_witnesses::groups_in;
@@ -59,6 +59,8 @@ struct Document<'a> {
     witnesses: Vec<WitnessDocument<'a>>,
     voting_witness: Option<VoteDocument<'a>>,
     neighbours: Vec<NeighbourDocument<'a>>,
+    dropped: Vec<DroppedDocument>,
+    journal: Option<JournalDocument<'a>>,
     peer: Option<PeerDocument>,
 }
 
@@ -68,6 +70,21 @@ struct NeighbourDocument<'a> {
     state: &'static str,
     heard_ms: Option<u64>,
     peer_state: Option<&'static str>,
+}
+
+/// What was dropped or cut short since this agent began.
+#[derive(Serialize)]
+struct DroppedDocument {
+    what: &'static str,
+    count: u32,
+    age_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct JournalDocument<'a> {
+    file: &'a str,
+    written: bool,
+    trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -234,6 +251,12 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         witnesses: witnesses(report),
         voting_witness: voting_witness(report),
         neighbours: neighbours(report),
+        dropped: dropped(report),
+        journal: report.journal.as_ref().map(|(file, trouble)| JournalDocument {
+            file,
+            written: *trouble == 0,
+            trouble: (*trouble != 0).then(|| words::journal_trouble(*trouble)),
+        }),
         peer: node.peer.as_ref().map(peer_document),
     };
     json::line(&document) + "\n"
@@ -292,6 +315,15 @@ fn groups(report: &Report) -> Vec<GroupDocument<'_>> {
         });
     }
     groups
+}
+
+fn dropped(report: &Report) -> Vec<DroppedDocument> {
+    let document = |(what, (count, age)): (&Dropped, &(u32, Span))| DroppedDocument {
+        what: what.names()[0],
+        count: *count,
+        age_ms: ms(Some(*age).filter(|_| *count > 0)),
+    };
+    Dropped::ALL.iter().zip(&report.drops).map(document).gather()
 }
 
 fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {

@@ -10,7 +10,7 @@ use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
 
 use super::assessment::assess;
-use super::control::Report;
+use super::control::{Dropped, Report};
 use super::forecast;
 use super::status_paths::write_paths;
 use super::status_witnesses::{write_neighbours, write_witnesses};
@@ -34,7 +34,21 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
     forecast::write(report, out)?;
     write_witnesses(report, out)?;
     write_neighbours(report, out)?;
-    write_paths(report, is_verbose, out)
+    write_paths(report, is_verbose, out)?;
+    if is_verbose { write_drops(report, out) } else { Ok(()) }
+}
+
+/// Writes what was dropped or cut short, if anything was.
+fn write_drops(report: &Report, out: &mut String) -> fmt::Result {
+    let drops = Dropped::ALL.iter().zip(&report.drops).filter(|(_, (count, _))| *count > 0);
+    for (index, (what, (count, age))) in drops.enumerate() {
+        if index == 0 {
+            writeln!(out, "\ndropped or cut short since this agent began")?;
+        }
+        let [_, what] = what.names();
+        writeln!(out, "  {what:<19} {count}, the last {age} ago")?;
+    }
+    Ok(())
 }
 
 /// Writes both nodes, and whatever is wrong with this one.
@@ -78,6 +92,9 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
             "  this kernel KEEPS ADDRESSES FOR EVER: only a watchdog ends them should both processes be \
             killed"
         )?;
+    }
+    if let Some((file, trouble)) = report.journal.as_ref().filter(|(_, trouble)| *trouble != 0) {
+        writeln!(out, "  the JOURNAL {file} is NOT WRITTEN: {}", words::journal_trouble(*trouble))?;
     }
     if report.is_replaced {
         writeln!(

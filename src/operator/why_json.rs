@@ -7,11 +7,10 @@ use serde::{Serialize, Serializer};
 
 use super::cause::Entry;
 use super::codes;
-use super::control::History;
 use super::json;
-use super::why_text::{evidence_of, first_line};
+use super::recall::{Item, What};
+use super::why_text::evidence_of;
 use super::words::{self, Names, ScriptEnd};
-use crate::gather::Gather;
 
 /// Grows when a key goes or changes its meaning. New keys leave it alone.
 const SCHEMA: u32 = 1;
@@ -28,7 +27,11 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 struct EntryDocument<'a> {
+    node: &'a str,
     age_ms: u64,
+    age_is_least: bool,
+    boots_since: u32,
+    agent_run: u64,
     event: &'static str,
     rule: Option<&'static str>,
     level: String,
@@ -67,24 +70,53 @@ impl Serialize for PathStates<'_> {
 }
 
 /// One object and a line end, with the entries that are to be shown.
-pub fn text(history: &History, mut is_shown: impl FnMut(&Entry) -> bool) -> String {
-    let names = history.names();
-    let shown = history.entries.iter().filter(|entry| is_shown(entry));
-    let document = Document {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        node: &history.node,
-        peer_node: &history.peer,
-        text: first_line(history),
-        entries: shown.map(|entry| entry_document(entry, &names)).gather(),
-    };
-    json::line(&document) + "\n"
+pub fn text<'a>(
+    text: String,
+    shown: impl Iterator<Item = &'a Item>,
+    (runs, [node, peer_node]): (&'a [Names], [&'a str; 2]),
+) -> String {
+    let mut entries = Vec::new();
+    for item in shown {
+        entries.extend(match (&item.what, runs.get(item.run)) {
+            (What::Own(entry), Some(names)) => Some(entry_document((node, item), entry, names)),
+            (What::Own(_), None) => None,
+            (What::Theirs(said), _) => Some(report_document((peer_node, item), said)),
+        });
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    json::line(&Document { schema: SCHEMA, version, node, peer_node, text, entries }) + "\n"
 }
 
-fn entry_document<'a>((age, record, more, end): &'a Entry, names: &'a Names) -> EntryDocument<'a> {
+/// What the peer has told of itself.
+fn report_document<'a>((node, item): (&'a str, &Item), said: &str) -> EntryDocument<'a> {
+    EntryDocument {
+        node,
+        age_ms: item.age.as_ms(),
+        age_is_least: item.is_at_least,
+        boots_since: item.boots_since,
+        agent_run: item.run as u64,
+        event: "peer_report",
+        rule: None,
+        level: "info".to_owned(),
+        text: said.to_owned(),
+        more_like_it: 0,
+        wait_ms: None,
+        evidence: None,
+    }
+}
+
+fn entry_document<'a>(
+    (node, item): (&'a str, &Item),
+    (_, record, more, end): &'a Entry,
+    names: &'a Names,
+) -> EntryDocument<'a> {
     let (level, sentence) = words::sentence(record, ScriptEnd(*end), names);
     EntryDocument {
-        age_ms: age.as_ms(),
+        node,
+        age_ms: item.age.as_ms(),
+        age_is_least: item.is_at_least,
+        boots_since: item.boots_since,
+        agent_run: item.run as u64,
         event: codes::event(record),
         rule: codes::rule(record),
         level: level.as_str().to_ascii_lowercase(),

@@ -1,5 +1,5 @@
-//! The text of `why`: the newest decision or fault and its cause in the first line; then what happened, and
-//! for each decision its evidence.
+//! The text of `why`: the newest decision or fault and its cause in the first line; then what happened here
+//! and on the peer, and for each decision its evidence.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,7 @@ use crosswire::quorum::record::{Evidence, Record};
 
 use super::cause::{Entry, Headline, headline};
 use super::control::History;
+use super::recall::{Item, What};
 use super::words::{self, Names, ScriptEnd};
 use crate::gather::Gather;
 use crate::logger::And;
@@ -23,27 +24,70 @@ pub fn first_line(history: &History) -> String {
     }
 }
 
-/// The whole text, for people; `has_evidence` adds the first line and the evidence of each decision.
+/// What an agent tells the peer's operator of itself; `has_evidence` adds the first line and the evidence of
+/// each decision.
 pub fn text(history: &History, has_evidence: bool) -> String {
-    text_of(history, has_evidence, |_| true)
-}
-
-pub fn text_of(history: &History, has_evidence: bool, mut is_shown: impl FnMut(&Entry) -> bool) -> String {
     let (names, mut text) = (history.names(), String::new());
     if has_evidence {
         let _ = writeln!(text, "{}\n", first_line(history));
     }
-    for (age, record, more, end) in history.entries.iter().filter(|entry| is_shown(entry)) {
-        let (_, sentence) = words::sentence(record, ScriptEnd(*end), &names);
-        // Writing into a string cannot fail.
-        let _ = writeln!(text, "{:>10} ago  {sentence}{}", age.to_string(), And(*more));
-        if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
-            for line in evidence_lines(evidence, &names) {
-                let _ = writeln!(text, "                  {line}");
+    for entry in &history.entries {
+        write_entry(&mut text, &entry.0.to_string(), entry, (&names, has_evidence));
+    }
+    text
+}
+
+/// Writes an entry with its age, and its evidence if that is wanted. Writing into a string cannot fail.
+fn write_entry(
+    text: &mut String,
+    age: &str,
+    (_, record, more, end): &Entry,
+    (names, has_evidence): (&Names, bool),
+) {
+    let (_, sentence) = words::sentence(record, ScriptEnd(*end), names);
+    let _ = writeln!(text, "{age:>10} ago  {sentence}{}", And(*more));
+    if let Some(evidence) = evidence_of(record).filter(|_| has_evidence) {
+        for line in evidence_lines(evidence, names) {
+            let _ = writeln!(text, "                  {line}");
+        }
+    }
+}
+
+/// What happened on both nodes, for people. Where an agent begins, a line says so: what is above it was
+/// before that. `peer` is what the peer is called.
+pub fn text_of<'a>(
+    first_line: &str,
+    shown: impl Iterator<Item = &'a Item>,
+    (runs, peer): (&[Names], &str),
+) -> String {
+    let mut text = format!("{first_line}\n\n");
+    let mut before: Option<&Item> = None;
+    for item in shown {
+        if let Some(what) = before.and_then(|before| what_began(before, item)) {
+            let _ = writeln!(text, "            --  {what}");
+        }
+        before = Some(item);
+        let age = if item.is_at_least { format!("over {}", item.age) } else { item.age.to_string() };
+        match (&item.what, runs.get(item.run)) {
+            (What::Own(entry), Some(names)) => write_entry(&mut text, &age, entry, (names, true)),
+            (What::Own(_), None) => {}
+            (What::Theirs(said), _) => {
+                let _ = writeln!(text, "{age:>10} ago  {peer}: {said}");
             }
         }
     }
     text
+}
+
+/// What began between two that follow each other.
+fn what_began(before: &Item, item: &Item) -> Option<&'static str> {
+    if before.boots_since > item.boots_since {
+        Some("this box started again")
+    } else if item.run > before.run {
+        Some("the agent started again")
+    } else {
+        None
+    }
 }
 
 /// The evidence of a decision, in a few short lines.

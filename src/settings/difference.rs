@@ -38,6 +38,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
         (is_petted_too_seldom, "an interval, which is longer than the one that the watchdog was armed for,"),
         (old.is_realtime != new.is_realtime, "realtime"),
         (old.group != new.group, "the group in [system]"),
+        (old.journal != new.journal, "journal"),
         (are_groups_other, "which groups there are"),
     ] {
         found.note(is_other, what, true);

@@ -29,9 +29,9 @@ use crate::gather::Gather;
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 const DEFAULT_STATE: &str = "/var/lib/crosswire";
-const KEYS: [&str; 14] = [
-    "pair", "key", "state", "notify", "speed", "node", "serial", "lan", "timing", "quorum", "watchdog",
-    "fence", "group", "system",
+const KEYS: [&str; 15] = [
+    "pair", "key", "state", "journal", "notify", "speed", "node", "serial", "lan", "timing", "quorum",
+    "watchdog", "fence", "group", "system",
 ];
 const SYSTEM_KEYS: [&str; 3] = ["group", "realtime", "reset"];
 const QUORUM_KEYS: [&str; 3] = ["in_jeopardy", "neighbours", "witness"];
@@ -113,6 +113,7 @@ struct Draft<'t> {
     pair: Option<&'t str>,
     key_file: PathBuf,
     state: PathBuf,
+    journal: Option<At<PathBuf>>,
     notify: Option<At<PathBuf>>,
     nodes: Option<[Node<'t>; 2]>,
     links: Vec<Link<'t>>,
@@ -137,6 +138,7 @@ impl<'t> Draft<'t> {
             (DEFAULT_KEY_FILE, secret, "; the key itself does not belong here"),
             report,
         );
+        let journal = fencing::read_device(root, "journal", report);
         let notify = fencing::read_device(root, "notify", report);
         let state =
             read_place(root, ["state", "directory"], (DEFAULT_STATE, "name a directory, as in", ""), report);
@@ -181,6 +183,7 @@ impl<'t> Draft<'t> {
             pair,
             key_file,
             state,
+            journal,
             notify,
             nodes,
             links,
@@ -214,6 +217,7 @@ impl<'t> Draft<'t> {
             names,
             key_file: self.key_file.clone(),
             state: self.state.clone(),
+            journal: self.journal.clone().map(|found| found.value),
             notify: self.notify.clone().map(|found| found.value),
             paths,
             groups,

@@ -69,6 +69,8 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// The directory in which the operator's standby and maintenance are kept.
     pub state: PathBuf,
+    /// The directory in which decisions are written down.
+    pub journal: Option<PathBuf>,
     /// The program that is told what changes.
     pub notify: Option<PathBuf>,
     /// The paths, in the order of [`Policy::paths`].
@@ -221,6 +223,12 @@ impl Settings {
     /// Name of this node.
     pub fn my_name(&self) -> &str {
         &self.names[self.me.index()]
+    }
+
+    /// The path of the journal's files, without their numbers.
+    pub fn journal_base(&self) -> Option<PathBuf> {
+        let name = format!("{}.{}.journal", self.pair, self.my_name());
+        self.journal.as_ref().map(|directory| directory.join(name))
     }
 
     /// Name of the peer.

@@ -134,7 +134,7 @@ impl Loop<'_> {
         close_all_but(&mut keeps);
         // The keys come once it can see nothing else: it needs no copy of the keeper's.
         self.keeper.keys = KeySet::default();
-        match privileges::drop_all(&self.keeper.run_dir) {
+        match privileges::drop_all(&self.keeper.run_dir, 0) {
             Ok(dropped) => dropped.kept.iter().for_each(|kept| warn!("the witness could not give up {kept}")),
             Err(error) => {
                 error!("the witness will not run: {error}");

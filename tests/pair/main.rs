@@ -26,6 +26,7 @@ mod frozen;
 mod howto;
 mod incidents;
 mod interfaces;
+mod journal;
 mod kills;
 mod last_resorts;
 mod lines;

@@ -18,9 +18,9 @@ const COLUMNS: usize = 110;
 const LINES: usize = 450;
 
 /// The library's folders: each uses those before it, never those behind it.
-const LIBRARY: [&str; 17] = [
-    "time", "pair", "config", "reasons", "resource", "limit", "encode", "decode", "frame", "vote", "health",
-    "turn", "status", "quorum", "recorder", "station", "custody",
+const LIBRARY: [&str; 18] = [
+    "time", "pair", "config", "reasons", "resource", "limit", "encode", "decode", "frame", "journal", "vote",
+    "health", "turn", "status", "quorum", "recorder", "station", "custody",
 ];
 
 /// The binary's folders, in the same way.

@@ -1,4 +1,4 @@
-//! How the agent gives up root, before it reads the first byte from outside.
+//! How the agent gives up root, before it reads the first byte from outside, and the writer of the journal.
 //!
 //! If a step fails, that is said, and the rest is done all the same: inside a user namespace some steps are
 //! not possible. But no capability may remain: that is an error.
@@ -52,15 +52,15 @@ pub enum StillPrivileged {
 
 /// Gives up everything that the agent does not need, for good: root directory, user, groups, capabilities,
 /// new processes, and being looked into. `/dev/log` is out of sight afterwards: the guard connects the
-/// agent's socket to it.
-pub fn drop_all(run_dir: &Path) -> Result<Dropped, StillPrivileged> {
+/// agent's socket to it. No file may grow beyond `max_file_bytes`.
+pub fn drop_all(run_dir: &Path, max_file_bytes: rlim_t) -> Result<Dropped, StillPrivileged> {
     let mut dropped = Dropped::default();
     // Looked up now, while /etc is in sight.
     let (uid, gid) = names::user(USER).unwrap_or_else(|| own_ids(own_id_of(run_dir), names::is_known));
     dropped.note("the root directory", enter_empty_root(&run_dir.join("empty")));
     dropped.note("open files", limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES));
     dropped.note("core dumps", limit(Resource::RLIMIT_CORE, 0));
-    dropped.note("files of any size", forbid_files());
+    dropped.note("files of any size", limit_files(max_file_bytes));
     dropped.note("message queues", limit(Resource::RLIMIT_MSGQUEUE, 0));
     dropped.note("the bounding set", capabilities::clear_bounding_set().map_err(io::Error::from));
     dropped.note("supplementary groups", setgroups(&[]).map_err(io::Error::from));
@@ -131,14 +131,14 @@ fn limit(what: Resource, to: rlim_t) -> io::Result<()> {
     setrlimit(what, to, to).map_err(io::Error::from)
 }
 
-/// Forbids that any file grows, even one that comes as a descriptor; except where the log is a file, in the
+/// Limits how far any file grows, even one that comes as a descriptor; except where the log is a file, in the
 /// foreground.
-fn forbid_files() -> io::Result<()> {
+fn limit_files(to: rlim_t) -> io::Result<()> {
     let is_file = |what: nix::libc::mode_t| what & libc::S_IFMT == libc::S_IFREG;
     if fstat(io::stderr()).is_ok_and(|stat| is_file(stat.st_mode)) {
         return Ok(());
     }
-    limit(Resource::RLIMIT_FSIZE, 0)
+    limit(Resource::RLIMIT_FSIZE, to)
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
         let run_dir = tempfile::tempdir().expect("a directory");
         told_by_a_child(|| {
             before();
-            report(drop_all(run_dir.path()))
+            report(drop_all(run_dir.path(), 0))
         })
     }
 

@@ -243,6 +243,7 @@ impl Guard<'_> {
     /// Gives the agent the paths that were opened for it, what it asks the witnesses with, and what it has to
     /// know of the watchdog.
     pub(super) fn hand_over(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
+        self.hand_over_journal();
         self.tell_watchdog();
         for (path, opened) in (0u8..).zip(paths) {
             self.report_path(PathId(path), opened);

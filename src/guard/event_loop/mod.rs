@@ -5,7 +5,8 @@
 //! ended, `hear.rs` what the agent says, `interfaces.rs` what the kernel says. `effects.rs` carries out what
 //! custody asks for, `notes.rs` puts it into words. `group_resources.rs` is what the guard has of one group
 //! beside custody, `strays.rs` removes addresses of ours that somebody else has put there. `agent.rs` starts
-//! and ends agents, `last_resorts.rs` fences, `reload.rs` reads the configuration anew.
+//! and ends agents, `last_resorts.rs` fences, `reload.rs` reads the configuration anew, `journal.rs` has the
+//! journal written.
 
 mod agent;
 mod children;
@@ -13,6 +14,7 @@ mod effects;
 mod group_resources;
 mod hear;
 mod interfaces;
+mod journal;
 mod last_resorts;
 mod notes;
 pub mod reload;

@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::group_resources::GroupResources;
+use super::journal::ToldDrops;
 use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::agent_process::process::AgentProcess;
@@ -18,6 +19,7 @@ use crate::guard::agent_process::recipe::Recipe;
 use crate::guard::fencing::fence_process::FenceProcess;
 use crate::guard::fencing::self_fence::SelfFence;
 use crate::guard::fencing::watchdog::Watchdog;
+use crate::guard::journal::process::JournalProcess;
 use crate::guard::kernel::addresses::Addresses;
 use crate::guard::kernel::ethernet::Sender;
 use crate::guard::kernel::links::Links;
@@ -48,6 +50,9 @@ pub struct Guard<'a> {
     /// The fence of the peer.
     pub(super) fence: FenceProcess,
     pub(super) notifier: Notifier,
+    /// What writes the journal, where there is one.
+    pub(super) journal: Option<JournalProcess>,
+    pub(super) told_drops: ToldDrops,
     pub(super) watchdog: Option<Watchdog<'a>>,
     pub(super) service_manager: Option<ServiceManager>,
     /// When the guard looks again which addresses the kernel would refuse.
@@ -91,6 +96,8 @@ impl<'a> Guard<'a> {
             stop,
             fence: FenceProcess::default(),
             notifier: Notifier::default(),
+            journal: super::journal::process_of(settings, run_dir),
+            told_drops: ToldDrops::default(),
             watchdog: Watchdog::of(settings),
             service_manager: ServiceManager::of_environment(),
             look_from: now(),

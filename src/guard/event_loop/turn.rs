@@ -20,6 +20,7 @@ use super::state::Guard;
 use crate::clock::now;
 use crate::guard::agent_process::link::AgentLink;
 use crate::guard::fencing::watchdog::Watchdog;
+use crate::guard::journal::process::JournalProcess;
 use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::OpenError;
@@ -81,6 +82,7 @@ impl Guard<'_> {
                 is_reload_asked |= signal.ssi_signo == Signal::SIGHUP as u32;
             }
             self.reap_scripts();
+            self.reap_journal();
         }
         // The agent's last words count, so they are read before its end is looked at.
         if ready.agent || ready.signals {
@@ -161,7 +163,8 @@ impl Guard<'_> {
         let runs = self.fence.run().into_iter().chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
-        let own = self.custody.due_at(now()).min(logger::due_at());
+        let journal = self.journal.as_ref().map_or(Instant::NEVER, JournalProcess::due_at);
+        let own = self.custody.due_at(now()).min(logger::due_at()).min(journal);
         own.min(resources).min(sign_of_life).min(fence).min(told)
     }
 
@@ -195,6 +198,8 @@ impl Guard<'_> {
         }
         self.hand_in(Event::Tick);
         self.announce_what_is_due();
+        self.tend_journal();
+        self.tell_drops();
     }
 
     fn announce_what_is_due(&mut self) {

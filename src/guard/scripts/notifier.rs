@@ -32,6 +32,8 @@ pub struct Notifier {
     waiting: VecDeque<Notice>,
     /// How many were dropped since the last one that was told.
     dropped: u32,
+    /// How many were dropped or cut short in all.
+    lost: u32,
 }
 
 impl Notifier {
@@ -46,6 +48,7 @@ impl Notifier {
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
             self.dropped = self.dropped.saturating_add(1);
+            self.lost = self.lost.saturating_add(1);
         }
         self.waiting.push_back(notice);
         self.tell_next(settings);
@@ -72,12 +75,22 @@ impl Notifier {
             Ok((pid, pipe)) => {
                 self.run = Some(Run::quiet(format!("notify {word}"), pid, pipe, now() + TIMEOUT));
             }
-            Err(errno) => error!("notify {word}: no process for it: {}", errno.desc()),
+            Err(errno) => {
+                error!("notify {word}: no process for it: {}", errno.desc());
+                self.lost = self.lost.saturating_add(1);
+            }
         }
+    }
+
+    /// How many notices were dropped, or not told to the end.
+    pub const fn lost(&self) -> u32 {
+        self.lost
     }
 
     /// The program has ended, or is given up.
     pub fn ended(&mut self, settings: &Settings, how: Option<(Pid, Ended)>) {
+        let was_cut_short = !matches!(how, Some((_, Ended::Exited(_))));
+        self.lost = self.lost.saturating_add(u32::from(was_cut_short));
         if let (Some(mut run), Some((pid, how))) = (self.run.take(), how) {
             run.ended(how);
             how_ended(pid, WaitPidFlag::empty());

@@ -2,6 +2,7 @@
 
 mod denials;
 mod interfaces;
+mod journal;
 mod reasons;
 mod records;
 mod refusals;
@@ -10,6 +11,7 @@ mod states;
 
 pub use denials::denial;
 pub use interfaces::{answering_beside, twin};
+pub use journal::journal_trouble;
 pub use reasons::{block, release_reason, take_reason};
 pub use records::sentence;
 pub use refusals::{refusal, refusal_advice};

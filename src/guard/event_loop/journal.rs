@@ -1,0 +1,74 @@
+//! Has the journal written, and tells the agent what was not told in all.
+
+use std::path::Path;
+
+use crosswire::time::{Instant, Span};
+use log::error;
+
+use super::state::Guard;
+use crate::clock::now;
+use crate::guard::journal::process::JournalProcess;
+use crate::ipc::FromGuard;
+use crate::logger;
+use crate::operator::control::DEFAULT_GROUP;
+use crate::settings::Settings;
+use crate::sys::names;
+
+/// The agent is told of drops so often at most.
+const TELL_EVERY: Span = Span::from_s(1);
+
+/// What the agent was told last of what was dropped: notices and lines of the log, and when.
+#[derive(Default)]
+pub struct ToldDrops {
+    counts: (u32, u32),
+    at: Option<Instant>,
+}
+
+/// The process that writes the journal, where there is to be one.
+pub fn process_of(settings: &Settings, run_dir: &Path) -> Option<JournalProcess> {
+    let base = settings.journal_base()?;
+    let group = names::group(settings.group.as_deref().unwrap_or(DEFAULT_GROUP)).map(|gid| gid.as_raw());
+    JournalProcess::new(base, group, run_dir)
+        .inspect_err(|errno| error!("journal: no socket for its process: {}", errno.desc()))
+        .ok()
+}
+
+impl Guard<'_> {
+    /// Tells the agent where to put what is to be written.
+    pub(super) fn hand_over_journal(&mut self) {
+        // A new agent knows of no drops.
+        self.told_drops = ToldDrops::default();
+        let Some(journal) = &self.journal else { return };
+        let (trouble, end) = (journal.trouble(), journal.end_of_agent());
+        self.tell(&FromGuard::Journal { trouble }, end);
+    }
+
+    pub(super) fn reap_journal(&mut self) {
+        if self.journal.as_mut().is_some_and(|journal| journal.reap(now())) {
+            self.tell_journal();
+        }
+    }
+
+    /// Starts what writes the journal, if it does not run.
+    pub(super) fn tend_journal(&mut self) {
+        if self.journal.as_mut().is_some_and(|journal| journal.tend(now())) {
+            self.tell_journal();
+        }
+    }
+
+    fn tell_journal(&mut self) {
+        if let Some(trouble) = self.journal.as_ref().map(JournalProcess::trouble) {
+            self.tell(&FromGuard::Journal { trouble }, None);
+        }
+    }
+
+    /// Tells the agent how much was dropped here, for the status.
+    pub(super) fn tell_drops(&mut self) {
+        let (counts, now) = ((self.notifier.lost(), logger::lost()), now());
+        if counts != self.told_drops.counts && self.told_drops.at.is_none_or(|at| now >= at + TELL_EVERY) {
+            self.told_drops = ToldDrops { counts, at: Some(now) };
+            let (notices, lines) = counts;
+            self.tell(&FromGuard::Dropped { notices, lines }, None);
+        }
+    }
+}
