@@ -156,6 +156,7 @@ impl Agent<'_> {
             interfaces: self.names.interfaces.clone(),
             scripts: self.names.scripts.clone(),
             key_file: self.names.key_file.clone(),
+            is_shadow: self.settings.is_shadow,
             state: assessment::state(&self.report(now)),
             count: self.journal.count(),
             entries: self
@@ -191,6 +192,7 @@ impl Agent<'_> {
         let misplaced = neighbours::misplaced(&self.settings.groups, &neighbours::addresses_of_box());
         Report {
             pair: self.settings.pair.clone(),
+            is_shadow: self.settings.is_shadow,
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
             skipped: self.ports.iter().map(Port::skipped).gather(),

@@ -162,6 +162,8 @@ pub enum Unheard {
 pub struct Report {
     /// The pair's id.
     pub pair: String,
+    /// It only says what it would do.
+    pub is_shadow: bool,
     /// Names of the nodes, by side.
     pub nodes: [String; 2],
     /// Names of the paths.
@@ -312,6 +314,8 @@ pub struct History {
     pub scripts: Vec<String>,
     /// The key file.
     pub key_file: String,
+    /// Nothing of it was done.
+    pub is_shadow: bool,
     /// What is not well and why, as the status says it, where that is more than a path.
     pub state: Option<String>,
     /// How many entries there have been in all, up to the newest.
@@ -331,6 +335,7 @@ impl History {
             interfaces: self.interfaces.clone(),
             scripts: self.scripts.clone(),
             key_file: self.key_file.clone(),
+            is_shadow: self.is_shadow,
         }
     }
 }
