@@ -79,7 +79,8 @@ fn follow_to_end(
         match moved(&report, group, wanted) {
             Moved::Done => {
                 let server = if wanted == Role::Active { my_name(&report) } else { peer_of(&report) };
-                let _ = writeln!(out, "done: {server} serves group {group} ({ms} ms)");
+                let verb = if report.is_shadow { "shadow: now would serve" } else { "serves" };
+                let _ = writeln!(out, "done: {server} {verb} group {group} ({ms} ms)");
                 return Exit::Done;
             }
             Moved::Failed(why) => failure = Some(why),

@@ -77,5 +77,5 @@ fn names(told: Caption) -> Names {
     let Caption { peer, paths, groups, interfaces, scripts, .. } = told;
     let (peer, paths, groups) = (plain::line(&peer, 64), plain(paths), plain(groups));
     let (interfaces, scripts) = (plain(interfaces), plain(scripts));
-    Names { peer, paths, groups, interfaces, scripts, key_file: "the key file".to_owned() }
+    Names { peer, paths, groups, interfaces, scripts, key_file: "the key file".to_owned(), is_shadow: false }
 }

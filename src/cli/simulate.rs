@@ -299,6 +299,7 @@ fn words_of(settings: &Settings) -> words::Names {
         interfaces: settings.interfaces.clone(),
         scripts: Vec::new(),
         key_file: settings.key_file.display().to_string(),
+        is_shadow: false,
     }
 }
 
@@ -311,6 +312,7 @@ fn words_between(names: &Names, side: Side) -> words::Names {
         interfaces: vec!["lan".to_string()],
         scripts: Vec::new(),
         key_file: "the key file".to_string(),
+        is_shadow: false,
     }
 }
 

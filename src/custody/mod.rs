@@ -22,6 +22,7 @@
 //! * [`restart_policy`]: what is done when an agent is lost; `agents` does it
 //! * `newcomers`: asks first for addresses that a reload adds to a held group
 //! * `budget`: how often an agent may ask for what; `fencing` for the fence
+//! * [`shadow`]: what becomes of each effect where nothing may be touched
 //! * `watchdog`: when the box's watchdog is petted
 //! * `ending`: how the daemon ends
 
@@ -42,6 +43,7 @@ pub mod restart_policy;
 #[cfg(test)]
 mod rig;
 pub mod script_set;
+pub mod shadow;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -64,6 +66,7 @@ pub use monitors::MonitorPlan;
 pub use plan::{GroupPlan, Plan, ScriptPlans};
 pub use restart_policy::{Loss, Next, RestartPolicy};
 pub use script_set::ScriptSet;
+pub use shadow::InShadow;
 use watchdog::Watchdog;
 
 /// Most scripts of one group.

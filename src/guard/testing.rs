@@ -300,6 +300,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
     Settings {
         file: "crosswire.toml".into(),
         pair: "test".to_owned(),
+        is_shadow: false,
         me: Side::A,
         names: ["gw1".to_owned(), "gw2".to_owned()],
         key_file: "key".into(),

@@ -49,10 +49,11 @@ const fn reason(
 
 /// The first reason that applies is told. The gravest come first, then what people have asked for, then
 /// causes before their consequences.
-static REASONS: [Reason; 22] = {
+static REASONS: [Reason; 23] = {
     use Exit::{Alone, Unserved};
     use Subject::{Groups, Me, Pair, Peer, Witness};
     [
+        reason(Alone, "shadow", Pair, "SHADOW: decides and does nothing", |f| f.is_shadow),
         reason(Unserved, "both_serve", Groups(do_both_serve), "BOTH NODES SERVE", |f| f.do_both_serve),
         reason(Unserved, "cannot_serve", Me, "CANNOT SERVE what it holds", |f| f.is_long_failing),
         reason(Unserved, "cold_start", Groups(is_unserved), "NOBODY SERVES", |f| f.is_cold_start),
@@ -100,6 +101,7 @@ static REASONS: [Reason; 22] = {
 struct Facts {
     /// The verdict on a peer that is not heard; `None` while it is.
     away: Option<Verdict>,
+    is_shadow: bool,
     do_both_serve: bool,
     /// We hold a group and cannot serve it.
     is_failing: bool,
@@ -142,6 +144,7 @@ impl Facts {
         let is_peer = |is: fn(&PeerStatus) -> bool| away.is_none() && node.peer.as_ref().is_some_and(is);
         Self {
             away,
+            is_shadow: report.is_shadow,
             do_both_serve: is_any(do_both_serve),
             is_failing: (0..node.groups.len()).any(|index| report.failing(index).is_some()),
             is_long_failing: is_any_longer(|group, [_, bound]| {
@@ -237,20 +240,31 @@ pub fn is_seen(node: &NodeStatus, witness: &WitnessStatus) -> bool {
 
 /// What is not well and why; none of what no more than one path is to blame for, or of a move.
 pub fn state(report: &Report) -> Option<String> {
-    let reason = assess(report);
+    let reason = assess_if_live(report);
     (!matches!(reason.name, "well" | "moving" | "jeopardy")).then(|| reason.why(report))
 }
 
 /// What a status comes to.
 pub fn assess(report: &Report) -> &'static Reason {
-    let facts = Facts::of(report);
-    REASONS.iter().find(|reason| (reason.applies)(&facts)).unwrap_or(&REASONS[0])
+    assess_facts(&Facts::of(report))
+}
+
+/// What it would come to if the node acted.
+fn assess_if_live(report: &Report) -> &'static Reason {
+    assess_facts(&Facts { is_shadow: false, ..Facts::of(report) })
+}
+
+fn assess_facts(facts: &Facts) -> &'static Reason {
+    REASONS.iter().find(|reason| (reason.applies)(facts)).unwrap_or(&REASONS[0])
 }
 
 impl Reason {
     /// One line: who serves what, and why `status` ends as it does. The reason comes first if the service
     /// itself is at fault, or if people have asked for the state.
     pub fn sentence(&self, report: &Report) -> String {
+        if self.name == "shadow" {
+            return format!("{}; {}", self.words, assess_if_live(report).sentence(report));
+        }
         let served = served(report);
         let why = self.why(report);
         let is_asked_for =
@@ -325,7 +339,8 @@ fn served(report: &Report) -> String {
         (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
     ];
     let served = of.iter().filter(|(_, groups)| !groups.is_empty());
-    served.map(|(name, groups)| format!("{name} serves {groups}")).gather().join("; ")
+    let verb = if report.is_shadow { "would serve" } else { "serves" };
+    served.map(|(name, groups)| format!("{name} {verb} {groups}")).gather().join("; ")
 }
 
 /// All is well: says who could take over. It names nobody while something has just changed, since that may

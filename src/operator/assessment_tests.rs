@@ -98,6 +98,7 @@ pub fn well(role: Role) -> Report {
     };
     Report {
         pair: "lab".to_owned(),
+        is_shadow: false,
         nodes: ["gw1".to_owned(), "gw2".to_owned()],
         paths: vec!["serial".to_owned(), "lan".to_owned()],
         skipped: vec![0, 0],
@@ -154,7 +155,7 @@ fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
 type Case = (Role, Change, u8, &'static str, &'static str);
 
 /// The role of the node that is asked, the change, the exit code, the reason, the line.
-const CASES: [Case; 29] = [
+const CASES: [Case; 31] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
     (
@@ -316,6 +317,25 @@ const CASES: [Case; 29] = [
         4,
         "peer_dead",
         "",
+    ),
+    // In shadow nobody is woken up, whatever it would come to.
+    (
+        Role::Active,
+        |r| r.is_shadow = true,
+        4,
+        "shadow",
+        "SHADOW: decides and does nothing; gw1 would serve gateway; gw2 could take over",
+    ),
+    (
+        Role::Backup,
+        |r| {
+            r.is_shadow = true;
+            silent(r, Verdict::Doubtful);
+            unserved(r, 7, Block::Jeopardy);
+        },
+        4,
+        "shadow",
+        "SHADOW: decides and does nothing; NOBODY SERVES gateway: no path hears gw2",
     ),
     // Both are in standby: the reason first, and nobody is woken up before a takeover would have been done.
     (

@@ -115,10 +115,18 @@ fn said(
                 Some(cause) => (cause, false),
                 None => (words::take_reason(*reason, peer), is_usual(*reason)),
             };
-            (format!("{me} took {}: {cause}", names.group(*group)), is_quiet)
+            (
+                format!("{me} {} {}: {cause}", names.done("took", "would have taken"), names.group(*group)),
+                is_quiet,
+            )
         }
         Record::Releasing { group, reason, .. } => (
-            format!("{me} let {} go: {}", names.group(*group), words::release_reason(*reason, peer)),
+            format!(
+                "{me} {} {} go: {}",
+                names.done("let", "would have let"),
+                names.group(*group),
+                words::release_reason(*reason, peer)
+            ),
             !reason.is_unplanned(),
         ),
         Record::Blocked { group, block, .. } if !is_passing(*block) => (
@@ -285,6 +293,7 @@ mod tests {
             interfaces: vec!["eth0".to_owned()],
             scripts: Vec::new(),
             key_file: String::new(),
+            is_shadow: false,
         }
     }
 

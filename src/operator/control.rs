@@ -162,6 +162,8 @@ pub enum Unheard {
 pub struct Report {
     /// The pair's id.
     pub pair: String,
+    /// It only says what it would do.
+    pub is_shadow: bool,
     /// Names of the nodes, by side.
     pub nodes: [String; 2],
     /// Names of the paths.

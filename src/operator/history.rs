@@ -23,6 +23,8 @@ pub struct History {
     pub scripts: Vec<String>,
     /// The key file.
     pub key_file: String,
+    /// Nothing of it was done.
+    pub is_shadow: bool,
     /// When that was, since the boot.
     pub up: Span,
     /// What is not well and why, as the status says it, where that is more than a path.
@@ -46,6 +48,7 @@ impl History {
             interfaces: self.interfaces.clone(),
             scripts: self.scripts.clone(),
             key_file: self.key_file.clone(),
+            is_shadow: self.is_shadow,
         }
     }
 }

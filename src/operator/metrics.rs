@@ -88,6 +88,7 @@ impl Samples<'_> {
                 "Whether the two nodes run with different configurations.",
                 node.is_digest_different,
             ),
+            ("shadow", "Whether the pair only says what it would do.", report.is_shadow),
             ("standby", "Whether an operator wants this node to hold nothing.", node.is_standby),
             ("maintenance", "Whether an operator wants nothing moved.", node.maintenance.is_some()),
         ];

@@ -267,6 +267,7 @@ mod tests {
             interfaces: Vec::new(),
             scripts: Vec::new(),
             key_file: String::new(),
+            is_shadow: false,
         };
         let drawn = svg(&entries, Some((4, "gw2 took a<b over")), "gw2", &names);
         for lane in [">serial<", ">serial: lines<", ">lan<", ">gw1<", ">a&lt;b on gw2<"] {

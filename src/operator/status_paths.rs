@@ -195,5 +195,6 @@ fn names(report: &Report) -> Names {
         interfaces: report.interfaces.clone(),
         scripts: report.scripts.clone(),
         key_file: report.key_file.clone(),
+        is_shadow: report.is_shadow,
     }
 }

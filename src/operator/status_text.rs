@@ -27,7 +27,7 @@ pub fn text(report: &Report, is_verbose: bool) -> String {
 
 fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
     write_nodes(report, out)?;
-    writeln!(out, "\ngroups")?;
+    writeln!(out, "\ngroups{}", if report.is_shadow { ", as they would be" } else { "" })?;
     for index in 0..report.groups.len() {
         write_group(report, index, out)?;
     }
@@ -56,6 +56,12 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
     let node = &report.node;
     let [me, peer] = report.names();
     writeln!(out, "pair {}: this is {me}, up {}", report.pair, node.up)?;
+    if report.is_shadow {
+        writeln!(
+            out,
+            "  SHADOW: nothing of what follows is done; only the LAN is used, on a port of its own"
+        )?;
+    }
     write_peer(report, peer, out)?;
     if node.trouble != Trouble::None {
         writeln!(out, "  {me} CANNOT SERVE: {}", words::trouble(node.trouble))?;

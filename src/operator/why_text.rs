@@ -14,6 +14,11 @@ use crate::logger::And;
 
 /// The headline, and how long ago that was.
 pub fn first_line(history: &History) -> String {
+    let line = newest(history);
+    if history.is_shadow { format!("SHADOW, nothing of it was done: {line}") } else { line }
+}
+
+fn newest(history: &History) -> String {
     match (headline(&history.entries, &history.node, &history.names()), &history.state) {
         (None | Some(Headline { is_quiet: true, .. }), Some(state)) => state.clone(),
         (Some(Headline { index, said, .. }), _) => {

@@ -22,6 +22,12 @@ pub struct Change {
 /// Everything that differs; empty if nothing does.
 pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut found = Found(Vec::new());
+    if old.is_shadow != new.is_shadow {
+        // Its paths, its port and its name differ too, which is no news.
+        found.values("", &["shadow"], &[old.is_shadow.to_string()], &[new.is_shadow.to_string()]);
+        found.0.iter_mut().for_each(|change| change.needs_restart = true);
+        return found.0;
+    }
     let device = |(old, new): (&PathSettings, &PathSettings)| old.device != new.device;
     let are_paths_other = old.paths.len() != new.paths.len() || old.paths.iter().zip(&new.paths).any(device);
     // In a beat, a node that has not heard of new or removed groups yet would take one group for another.
@@ -276,6 +282,14 @@ mod tests {
             let said: Vec<&str> = found.iter().map(|change| change.text.as_str()).collect();
             assert_eq!(said, expected, "{to}");
         }
+    }
+
+    #[test]
+    fn a_shadow_becomes_a_pair_that_serves_only_by_a_restart() {
+        let found = differences(&parse(&format!("shadow = true\n{TEXT}")), &parse(TEXT));
+        let said: Vec<&str> = found.iter().map(|change| change.text.as_str()).collect();
+        assert_eq!(said, ["shadow was true, is false"]);
+        assert!(found[0].needs_restart);
     }
 
     /// The peer was told when the watchdog was armed how long after its last beat the box is reset.

@@ -29,10 +29,13 @@ use crate::gather::Gather;
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 const DEFAULT_KEY_FILE: &str = "/etc/crosswire/key";
 const DEFAULT_STATE: &str = "/var/lib/crosswire";
-const KEYS: [&str; 15] = [
-    "pair", "key", "state", "journal", "notify", "speed", "node", "serial", "lan", "timing", "quorum",
-    "watchdog", "fence", "group", "system",
+const KEYS: [&str; 16] = [
+    "pair", "shadow", "key", "state", "journal", "notify", "speed", "node", "serial", "lan", "timing",
+    "quorum", "watchdog", "fence", "group", "system",
 ];
+/// What the id of a shadow pair ends in. No name that a file can give has this sign, so that no pair that
+/// serves ever takes its frames, keys, lock or files for its own.
+const SHADOW: &str = "+shadow";
 const SYSTEM_KEYS: [&str; 3] = ["group", "realtime", "reset"];
 const QUORUM_KEYS: [&str; 3] = ["in_jeopardy", "neighbours", "witness"];
 pub(super) const JEOPARDY: [(&str, InJeopardy); 4] = [
@@ -111,6 +114,7 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
 /// What the file says of both nodes; complete only if nothing was reported.
 struct Draft<'t> {
     pair: Option<&'t str>,
+    is_shadow: bool,
     key_file: PathBuf,
     state: PathBuf,
     journal: Option<At<PathBuf>>,
@@ -131,6 +135,7 @@ impl<'t> Draft<'t> {
     fn read(root: &Table<'t>, report: &mut Report<'_>) -> Self {
         root.refuse_unknown(&KEYS, report);
         let pair = read_pair(root, report);
+        let is_shadow = root.flag("shadow", false, report);
         let secret = "name the key file, as in";
         let key_file = read_place(
             root,
@@ -148,7 +153,10 @@ impl<'t> Draft<'t> {
         let nodes = nodes::read(root, report);
         let watchdog = fencing::read_watchdog(root, report);
         let fences = fencing::read_fences(root, report);
-        let links = paths::read(root, nodes.as_ref(), pace.times, report);
+        let mut links = paths::read(root, nodes.as_ref(), pace.times, report);
+        if is_shadow {
+            paths::keep_to_shadow(&mut links, root, report);
+        }
         let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
         let groups = groups::read(root, nodes.as_ref(), lans, report);
         let own = nodes.as_ref().map(|nodes| own_addresses(nodes, &links, report)).unwrap_or_default();
@@ -181,6 +189,7 @@ impl<'t> Draft<'t> {
         fencing::check_fences(&fences, &groups, &ports, report);
         Self {
             pair,
+            is_shadow,
             key_file,
             state,
             journal,
@@ -212,7 +221,8 @@ impl<'t> Draft<'t> {
         let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
             file: file.to_path_buf(),
-            pair: self.pair?.to_string(),
+            pair: format!("{}{}", self.pair?, if self.is_shadow { SHADOW } else { "" }),
+            is_shadow: self.is_shadow,
             me,
             names,
             key_file: self.key_file.clone(),

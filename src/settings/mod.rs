@@ -61,6 +61,8 @@ pub struct Settings {
     pub file: PathBuf,
     /// The pair's id.
     pub pair: String,
+    /// It only says what it would do, beside another cluster that serves.
+    pub is_shadow: bool,
     /// Which of the two nodes this box is.
     pub me: Side,
     /// Names of the nodes, by [`Side::index`].

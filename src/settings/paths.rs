@@ -20,6 +20,9 @@ use crate::gather::Gather;
 const DEFAULT_BAUD: u32 = 19_200;
 /// The port of Linux-HA's heartbeat, assigned by IANA as ha-cluster.
 const DEFAULT_PORT: u32 = 694;
+const MAX_PORT: u32 = 65_535;
+/// How far from the pair's port that of its shadow is.
+const SHADOW_PORTS: u32 = 10_000;
 /// Longest device path.
 const MAX_DEVICE_BYTES: usize = 255;
 const SERIAL_KEYS: [&str; 5] = ["device", "baud", "interval", "late_after", "dead_after"];
@@ -76,6 +79,28 @@ pub(super) fn read<'t>(
     links
 }
 
+/// Leaves a shadow pair its LANs alone, each with a port of its own: serial ports and the usual ports belong
+/// to the cluster that serves.
+pub(super) fn keep_to_shadow(links: &mut Vec<Link<'_>>, root: &Table<'_>, report: &mut Report<'_>) {
+    let had_any = !links.is_empty();
+    links.retain(Link::is_lan);
+    if links.is_empty() && had_any {
+        report.add(
+            root.place_of("shadow"),
+            "shadow = true, but there is no LAN, and a shadow leaves serial ports alone",
+            "add [lan] with its interface, or remove shadow",
+        );
+    }
+    for link in links {
+        link.rate.value = shadow_port(link.rate.value);
+    }
+}
+
+/// The port of a shadow pair: that of the pair and 10,000, or without 10,000 where there is no such port.
+const fn shadow_port(port: u32) -> u32 {
+    if port > MAX_PORT - SHADOW_PORTS { port - SHADOW_PORTS } else { port + SHADOW_PORTS }
+}
+
 fn read_sections<'t>(
     root: &Table<'t>,
     kind: PathKind,
@@ -97,7 +122,7 @@ fn read_section<'t>(table: &Table<'t>, kind: PathKind, times: Times, report: &mu
             table.refuse_unknown(&LAN_KEYS, report);
             let interface = table.text("interface", report);
             check_interfaces(interface.as_slice(), report);
-            (interface, table.number("port", 1..=65_535, report))
+            (interface, table.number("port", 1..=MAX_PORT, report))
         }
     };
     let rate = rate.unwrap_or(At { at: table.at, value: default_rate(kind) });

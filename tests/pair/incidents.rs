@@ -2,6 +2,8 @@
 //! code, incident by incident, with every time masked. A line that changes here changes what somebody reads
 //! at three in the morning: it has to name the right state and the right cause.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::lab::clock::now;
 use crate::lab::modem::Wiring;
-use crate::lab::setup::{CLIENT, PREFIX, Setup, VIP};
+use crate::lab::setup::{CLIENT, NODE_NAMES, PREFIX, Setup, VIP};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms, run};
@@ -268,6 +270,7 @@ fn a_node_is_alone() {
         let why = "gw2 has not been heard since the start: nobody could take over";
         let line = format!("gw1 serves gateway; {why}");
         expect(&scene, "alone", [(4, &line, why), (3, &none[1], &none[1])]);
+        expect_screens(&scene, "one-box-alone.txt", &BOTH[..1]);
         scene.begin(Side::B);
         let [here, there] =
             ["gw2", "gw1"].map(|peer| format!("{peer} answers, but is not understood: not with our key"));
@@ -297,6 +300,54 @@ fn files_differ_and_a_guard_hangs() {
         let there = format!("gw2 serves gateway; {differ}");
         expect(&scene, "a guard hangs", [(5, &line, whys[0]), (4, &there, whys[1])]);
         kill(guard, Signal::SIGCONT).expect("it lives");
+        scene.assert_never_both();
+    });
+}
+
+/// The whole screen of `status`, each line masked, as the fixture has it.
+fn expect_screens(scene: &Scene, fixture: &str, sides: &[Side]) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/incidents").join(fixture);
+    let wanted = fs::read_to_string(&file).unwrap_or_default();
+    let shown = || {
+        let screen = |side: &Side| {
+            let said = scene.say(*side, &["status"]);
+            let lines: Vec<String> = said.text.lines().map(masked).collect();
+            format!(
+                "{} ends with {}\n{}\n",
+                NODE_NAMES[side.index()],
+                said.code.unwrap_or(-1),
+                lines.join("\n")
+            )
+        };
+        sides.iter().map(screen).collect::<Vec<_>>().join("\n")
+    };
+    let give_up = now() + PATIENCE_S;
+    let mut last = shown();
+    while last != wanted {
+        assert!(now() < give_up, "{} is not what is shown:\n{last}", file.display());
+        last = shown();
+    }
+}
+
+/// Fault: the guard of the node that serves is stopped; then it goes on.
+/// Required: it could not serve any more, and why; the other node has taken over, and knows why; then all is
+/// well. The whole screens too.
+#[test]
+fn the_guard_of_the_active_node_hangs() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let guard = scene.guard(Side::A).expect("a guard");
+        kill(guard, Signal::SIGSTOP).expect("it lives");
+        let line = "gw1 CANNOT SERVE what it holds: its guard does not answer; gw2 serves gateway";
+        let why = "gw1 let gateway go: its lease was not renewed in time (TIME ago)";
+        let there = "gw2 serves gateway; gw1 could not take over: its guard does not answer";
+        let took = "gw2 took gateway: gw1 could not serve any more, and its kernel has let the addresses go \
+            (TIME ago)";
+        expect(&scene, "the guard of the active node is stopped", [(5, line, why), (4, there, took)]);
+        expect_screens(&scene, "guard-of-the-active.txt", &BOTH);
+        kill(guard, Signal::SIGCONT).expect("it lives");
+        let well = |side| seen(&scene, side).1 == "gw2 serves gateway; gw1 could take over";
+        scene.expect_soon("a pair that is well", PATIENCE, |_| BOTH.into_iter().all(well));
         scene.assert_never_both();
     });
 }

@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "demo and each test program use different parts of it")]
 pub mod lab;
 
+mod ansible;
 mod beats;
 mod cable;
 mod carrier;
@@ -52,6 +53,7 @@ mod scene;
 mod schema;
 mod scripts;
 mod services;
+mod shadow;
 mod soak;
 mod starts;
 mod starved;

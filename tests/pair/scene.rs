@@ -294,14 +294,19 @@ pub fn shipped() -> PathBuf {
 }
 
 /// Runs a command to its end; what it writes on both streams comes in one text.
-pub fn run(mut command: Command) -> Said {
+pub fn run(command: Command) -> Said {
+    run_within(command, COMMAND_WAIT)
+}
+
+/// The same for a command that may run so long.
+pub fn run_within(mut command: Command, longest: Duration) -> Said {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     command.stdin(Stdio::from(File::open("/dev/null").expect("/dev/null")));
     command.stdout(writer.try_clone().expect("a descriptor")).stderr(writer);
     let mut child = command.spawn().expect("the binary can be run");
     // Our copies of the writing end go, or the pipe would never end.
     drop(command);
-    let ended = wait_until("a command's end", COMMAND_WAIT, || Ok(child.try_wait()?.is_some()));
+    let ended = wait_until("a command's end", longest, || Ok(child.try_wait()?.is_some()));
     if let Err(e) = ended {
         let _ = child.kill();
         let _ = child.wait();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use crosswire::custody::{Action, Effect, Effects, End, Event, Reason, ScriptSet};
+use crosswire::custody::{Action, Effect, Effects, End, Event, InShadow, Reason, ScriptSet};
 use crosswire::pair::{GroupId, PathId};
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
@@ -30,9 +30,14 @@ impl Guard<'_> {
         // There is room for many effects, and mostly there are one or two: the room itself is never moved.
         let mut waiting: VecDeque<Effect> = effects.iter().copied().collect();
         while let Some(effect) = waiting.pop_front() {
-            let events = match effect {
-                Effect::Renew(..) => self.renew(effect, &mut waiting),
-                effect => self.carry_out(effect).into_iter().gather(),
+            let events = match (self.fate(effect), effect) {
+                (InShadow::CarriedOut, Effect::Renew(..)) => self.renew(effect, &mut waiting),
+                (InShadow::CarriedOut, effect) => self.carry_out(effect).into_iter().gather(),
+                (InShadow::Pretended(event), effect) => {
+                    self.tell_what_would_be_done(effect);
+                    vec![event]
+                }
+                (InShadow::Omitted, _) => Vec::new(),
             };
             for event in events {
                 let mut effects = Effects::new();

@@ -6,7 +6,7 @@
 //! custody asks for, `notes.rs` puts it into words. `group_resources.rs` is what the guard has of one group
 //! beside custody, `strays.rs` removes addresses of ours that somebody else has put there. `agent.rs` starts
 //! and ends agents, `last_resorts.rs` fences, `reload.rs` reads the configuration anew, `journal.rs` has the
-//! journal written.
+//! journal written; `shadow.rs` is all of it where nothing may be touched.
 
 mod agent;
 mod children;
@@ -18,6 +18,7 @@ mod journal;
 mod last_resorts;
 mod notes;
 pub mod reload;
+mod shadow;
 pub mod state;
 mod strays;
 pub mod turn;

@@ -63,8 +63,10 @@ impl Guard<'_> {
         }
     }
 
+    /// In shadow nothing becomes of a group, and what would be done is said elsewhere.
     fn note_of(&self, id: GroupId, note: impl FnMut(&GroupSettings)) {
-        self.settings.groups.get(id.index()).into_iter().for_each(note);
+        let group = self.settings.groups.get(id.index()).filter(|_| !self.settings.is_shadow);
+        group.into_iter().for_each(note);
     }
 }
 

@@ -78,7 +78,12 @@ impl<'a> Guard<'a> {
     ) -> nix::Result<Self> {
         block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let (marker, left) = Marker::open(left_behind, &settings.groups);
+        // What others have started, or a run that served, is none of a shadow's business.
+        let (marker, left) = if settings.is_shadow {
+            (Marker::default(), Vec::new())
+        } else {
+            Marker::open(left_behind, &settings.groups)
+        };
         let mut guard = Self {
             settings,
             run_dir,
@@ -108,7 +113,11 @@ impl<'a> Guard<'a> {
             idleness: Idleness::begin(),
         };
         let _ = guard.arm_watchdog();
-        guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
+        if settings.is_shadow {
+            warn!("shadow: this run decides, says what it would do, and touches nothing");
+        } else {
+            guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
+        }
         for Left { group, started, term } in left {
             warn!(
                 "group {}: scripts of an earlier run may still run: they are stopped first",

@@ -205,7 +205,8 @@ impl Guard<'_> {
     fn announce_what_is_due(&mut self) {
         let ids = (0u8..).map(GroupId);
         for ((id, own), group) in ids.zip(&mut self.resources).zip(&self.settings.groups) {
-            if self.custody.group(id).is_some_and(HeldGroup::is_serving) {
+            let is_serving = self.custody.group(id).is_some_and(HeldGroup::is_serving);
+            if is_serving && !self.settings.is_shadow {
                 own.announce_if_due(&self.sender, group, self.custody.held_until(id), now());
             } else {
                 own.announce_no_more();

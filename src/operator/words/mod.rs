@@ -34,6 +34,8 @@ pub struct Names {
     /// By group, the names of its scripts, one a line.
     pub scripts: Vec<String>,
     pub key_file: String,
+    /// Nothing of it was done.
+    pub is_shadow: bool,
 }
 
 impl Names {
@@ -48,6 +50,11 @@ impl Names {
     /// The names of a group's scripts, one a line.
     fn scripts(&self, group: GroupId) -> &str {
         self.scripts.get(group.index()).map_or("", String::as_str)
+    }
+
+    /// What was done, or in shadow what would be.
+    pub fn done<'w>(&self, was: &'w str, would_be: &'w str) -> &'w str {
+        if self.is_shadow { would_be } else { was }
     }
 
     pub fn group(&self, group: GroupId) -> &str {

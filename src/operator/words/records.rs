@@ -57,15 +57,32 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
         }
         Record::Taking { group, term, reason, .. } => (
             Level::Warn,
-            format!("group {}: taking it as term {term}: {}", names.group(group), take_reason(reason, peer)),
+            format!(
+                "group {}: {} it as term {term}: {}",
+                names.group(group),
+                names.done("taking", "would take"),
+                take_reason(reason, peer)
+            ),
         ),
         Record::Releasing { group, reason, .. } => (
             Level::Warn,
-            format!("group {}: releasing it: {}", names.group(group), release_reason(reason, peer)),
+            format!(
+                "group {}: {} it: {}",
+                names.group(group),
+                names.done("releasing", "would release"),
+                release_reason(reason, peer)
+            ),
         ),
-        Record::Role { group, from, to } => {
-            (Level::Info, format!("group {}: {} (was {})", names.group(group), role(to), role(from)))
-        }
+        Record::Role { group, from, to } => (
+            Level::Info,
+            format!(
+                "group {}: {}{} (was {})",
+                names.group(group),
+                names.done("", "would be "),
+                role(to),
+                role(from)
+            ),
+        ),
         Record::Blocked { group, block: reason, wait, .. } => {
             let is_alarm = matches!(reason, Block::VipAnswers | Block::FenceFailed | Block::ProbeImpossible);
             let level = if is_alarm { Level::Warn } else { Level::Info };
@@ -112,7 +129,10 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
             (Level::Info, format!("group {}: {} answers for an address of it", names.group(group), mac(m)))
         }
         Record::VipContested { group, mac: m } => {
-            let what = "claims an address of it, which is served here: announcing ours again";
+            let what = names.done(
+                "claims an address of it, which is served here: announcing ours again",
+                "has an address of it, which this node would serve",
+            );
             (Level::Warn, format!("group {}: {} {what}", names.group(group), mac(m)))
         }
         Record::Fence { group, confirmed } => match confirmed {
@@ -133,7 +153,11 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
             (Level::Info, "the configuration was read anew: another agent goes on with it".to_string())
         }
         Record::Script { group, script, is_start } => {
-            let what = if is_start { "starts" } else { "stops" };
+            let what = if is_start {
+                names.done("starts", "would start")
+            } else {
+                names.done("stops", "would stop")
+            };
             (
                 Level::Info,
                 format!(
@@ -193,8 +217,9 @@ fn incident_words(incident: &Incident, names: &Names) -> String {
         None => format!("{peer} was heard all the while"),
     };
     let end = if is_kept { format!("{peer} let it go") } else { "this node let it go".to_string() };
+    let served = names.done("served", "would have served");
     format!(
-        "group {group}: INCIDENT: both nodes served it, for {began} at most; {cause}; {end} {settled_in} \
+        "group {group}: INCIDENT: both nodes {served} it, for {began} at most; {cause}; {end} {settled_in} \
             after the first frame"
     )
 }

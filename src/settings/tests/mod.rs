@@ -2,6 +2,7 @@
 
 mod any_file;
 mod schema;
+mod shadow;
 
 use std::path::Path;
 

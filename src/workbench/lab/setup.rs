@@ -53,6 +53,8 @@ pub struct Setup {
     pub addresses: Vec<String>,
     /// Scripts in the notation of the configuration.
     pub scripts: Vec<String>,
+    /// Lines at the top, verbatim.
+    pub top: String,
     /// Lines for `[quorum]`, verbatim.
     pub quorum: String,
     /// Further tables, verbatim, at the end.
@@ -82,6 +84,7 @@ impl Default for Setup {
             prefer: None,
             addresses: vec![format!("{VIP}/{PREFIX}@eth0")],
             scripts: Vec::new(),
+            top: String::new(),
             quorum: String::new(),
             more: String::new(),
             keys: [key.into(), key.into()],
@@ -109,9 +112,10 @@ impl Setup {
     /// The configuration file: the same for both nodes, except for the paths of the key and of the state.
     pub fn configuration(&self, key: &Path, devices: [&Path; 2]) -> String {
         let mut text = format!(
-            "pair = \"lab\"\nkey = {}\nstate = {}\n\n",
+            "pair = \"lab\"\nkey = {}\nstate = {}\n{}\n",
             quoted(key),
-            quoted(&key.with_file_name("state"))
+            quoted(&key.with_file_name("state")),
+            self.top
         );
         let [a, b] = NODE_NAMES;
         // Writing into a String cannot fail.
