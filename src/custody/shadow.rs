@@ -92,7 +92,7 @@ mod tests {
         let orders = [
             Order::Fence { group: GROUP },
             Order::Acquire { group: GROUP, term: 1 },
-            Order::Renew { group: GROUP },
+            Order::Renew { group: GROUP, puts_back: true },
             Order::Announce { group: GROUP },
             Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst },
         ];

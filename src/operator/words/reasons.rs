@@ -93,8 +93,17 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
         Block::CutOff => "no neighbour answers here: it may be this node that is cut off".to_string(),
-        Block::NotGranted => "the voting witness has not granted it to this node".to_string(),
-        Block::GrantedToPeer => format!("the voting witness keeps it for {peer}"),
+        Block::NotGranted => {
+            format!(
+                "the voting witness has not granted it to this node; if it is silent and you have seen that \
+                    {peer} is off, say `takeover GROUP --peer-is-off`"
+            )
+        }
+        Block::GrantedToPeer => {
+            format!(
+                "the voting witness keeps it for {peer}, which serves it or is not known to have let it go"
+            )
+        }
         Block::FencePending => format!("waiting for the fence of {peer} to be confirmed"),
         Block::FenceFailed => format!("the fence of {peer} could not be confirmed"),
         Block::Exclusive => format!("it is exclusive, and {peer}'s scripts may still run"),
