@@ -54,13 +54,14 @@ pub fn run(options: &WhyOptions, out: &mut impl Write) -> Exit {
     if let Some(file) = &options.record {
         return record(options, file);
     }
-    let (exit, told) = match (&options.journal, ask(&options.run_dir, &Question::Why(u16::MAX))) {
-        (Some(_), _) => (Exit::Done, None),
-        (None, Ok(answer)) => match answer.history() {
+    let asked = options.journal.is_none().then(|| ask(&options.run_dir, &Question::Why(u16::MAX)));
+    let (exit, told) = match asked {
+        None => (Exit::Done, None),
+        Some(Ok(answer)) => match answer.history() {
             Some(history) => (Exit::Done, Some(history)),
             None => return Exit::Refused,
         },
-        (None, Err(error)) => (not_answered(&options.run_dir, &error, options.json), None),
+        Some(Err(error)) => (not_answered(&options.run_dir, &error, options.json), None),
     };
     let (memory, history) = match remember(options, told) {
         Ok(Some(all)) => all,

@@ -315,6 +315,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         group: None,
         reset: None,
         state: "/nonexistent".into(),
+        journal: None,
         notify: None,
         watchdog: None,
         fences: Vec::new(),

@@ -135,6 +135,7 @@ fn state(path: &'static str) -> State {
         look_at: Instant::NEVER,
         tell_at: Instant::NEVER,
         limiter: Limiter::new(),
+        held_back: 0,
     }
 }
 

@@ -119,6 +119,8 @@ pub fn well(role: Role) -> Report {
         said_because: None,
         watchdog: None,
         is_replaced: false,
+        drops: Vec::new(),
+        journal: None,
         forecasts: Vec::new(),
         node,
     }

@@ -3,6 +3,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crosswire::time::{Instant, Span};
 use log::{info, warn};
@@ -21,6 +22,9 @@ use crate::sys::process::fork_into;
 const PROVEN_AFTER: Span = Span::from_s(2);
 /// How soon another one is started, at first and at last.
 const WAITS: [Span; 2] = [Span::from_s(1), Span::from_s(300)];
+/// How often it is looked for the end of the last writer, and how long to wait between two looks.
+const LAST_LOOKS: u32 = 30;
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The process of now, or what is known of the last one.
 pub struct JournalProcess {
@@ -116,6 +120,20 @@ impl JournalProcess {
                 self.wait_longer(now);
                 false
             }
+        }
+    }
+
+    /// The daemon ends, and nobody else sends anything: gives the writer a moment for what is left. A service
+    /// manager kills what it finds after us.
+    pub fn finish(self) {
+        let Self { ends, pid, .. } = self;
+        drop(ends);
+        let Some(pid) = pid else { return };
+        for _ in 0..LAST_LOOKS {
+            if how_ended(pid, WaitPidFlag::empty()).is_some() {
+                return;
+            }
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 
