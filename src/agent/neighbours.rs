@@ -17,7 +17,7 @@ use nix::sys::socket::{MsgFlags, send};
 use super::Agent;
 use super::probe_replies::{self, ProbeReply};
 use crate::clock;
-use crate::gather::Gather;
+use crate::gather::{Gather, sort_by_key};
 use crate::guard::kernel::packets::{Mac, query};
 use crate::settings::neighbours::{addresses_of_box, hardware_address, is_link_local, known_to_kernel};
 
@@ -172,7 +172,7 @@ impl Neighbourhood {
         }
         let is_urgent = self.questions.iter().any(|question| question.interface == interface);
         let mut asked = self.known.iter().filter(|known| known.interface == interface).copied().gather();
-        asked.sort_by_key(|known: &Known| core::cmp::Reverse(known.answered_at));
+        sort_by_key(&mut asked, |known| core::cmp::Reverse(known.answered_at));
         for known in asked.iter().take(if is_urgent { MAX_ASKED } else { 1 }) {
             let of_protocol =
                 |lookout: &&Lookout| lookout.interface == interface && lookout.is_v6 == known.ip.is_ipv6();

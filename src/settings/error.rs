@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::gather::Gather;
+use crate::gather::{Gather, sort_by_key};
 
 /// Most errors that are reported of one file.
 const MAX_ERRORS: usize = 50;
@@ -124,7 +124,7 @@ impl<'t> Report<'t> {
 
     /// All findings in the order of the file.
     pub(super) fn finish(mut self) -> Vec<ConfigError> {
-        self.found.sort_by_key(|f| f.at);
+        sort_by_key(&mut self.found, |f| f.at);
         let found = std::mem::take(&mut self.found);
         found
             .into_iter()

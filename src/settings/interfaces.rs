@@ -6,7 +6,7 @@ use crosswire::pair::Side;
 use super::nodes::Node;
 use super::paths::Link;
 use super::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress, groups};
-use crate::gather::Gather;
+use crate::gather::{Gather, sort_by_key};
 
 /// Tells the policy which LAN paths have an interface with addresses of each group.
 pub(super) fn place_groups(settings: &mut Settings) {
@@ -85,7 +85,7 @@ pub(super) fn interface_count(
         let vips = groups.iter().flat_map(|group| group.interfaces(node)).map(|interface| interface.value);
         let lans = links.iter().filter(|link| link.is_lan()).filter_map(|link| link.device(side));
         let mut names: Vec<&str> = vips.chain(lans.map(|device| device.value)).gather();
-        names.sort_unstable();
+        sort_by_key(&mut names, |name| *name);
         names.dedup();
         names.len()
     };

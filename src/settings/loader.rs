@@ -23,7 +23,7 @@ use super::times::{self, Pace};
 use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
 use super::witness::{self, OwnAddress, Witness};
 use super::{PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
-use crate::gather::Gather;
+use crate::gather::{Gather, sort_by_key};
 
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -399,7 +399,7 @@ impl Quorum {
 fn own_addresses(nodes: &[Node<'_>; 2], links: &[Link<'_>], report: &mut Report<'_>) -> Vec<OwnAddress> {
     let mut own: Vec<OwnAddress> = Vec::new();
     let mut all: Vec<(Side, At<IpAddr>)> = links.iter().flat_map(Link::addresses).gather();
-    all.sort_by_key(|(_, address)| address.at);
+    sort_by_key(&mut all, |(_, address)| address.at);
     for (side, At { at, value: ip }) in all {
         if let Some(OwnAddress { what, .. }) = own.iter().find(|other| other.ip == ip) {
             report.add(

@@ -8,6 +8,8 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::gather::sort_by_key;
+
 /// A descriptor above this is closed only where the kernel can close a range (Linux 5.9).
 const MAX_DESCRIPTOR: RawFd = 4_096;
 
@@ -69,7 +71,7 @@ pub fn limit_thread_stacks(bytes: &str) {
 /// Closes every descriptor above standard error that is not listed. Only for a child that neither uses nor
 /// drops the values of its parent that own them.
 pub fn close_all_but(kept: &mut [RawFd]) {
-    kept.sort_unstable();
+    sort_by_key(kept, |descriptor| *descriptor);
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MAX_DESCRIPTOR, |(soft, _)| {
         RawFd::try_from(soft).unwrap_or(MAX_DESCRIPTOR).min(MAX_DESCRIPTOR)
     });

@@ -14,7 +14,7 @@ use super::super::table::At;
 use super::super::witness::OwnAddress;
 use super::Plan;
 use super::addresses::Vip;
-use crate::gather::Gather;
+use crate::gather::{Gather, sort_by_key};
 
 const SHARED: &str =
     "list it once, or if it keeps nothing running in both with { run = \"...\", shared = true }";
@@ -24,7 +24,7 @@ const SHARED: &str =
 pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
     let mut all: Vec<(&script::Draft<'_>, &str)> =
         plans.iter().flat_map(|plan| plan.scripts.iter().map(|script| (script, plan.name.value))).gather();
-    all.sort_by_key(|(script, _)| script.text.at);
+    sort_by_key(&mut all, |(script, _)| script.text.at);
     for (index, (script, _)) in all.iter().enumerate() {
         let is_allowed = |(earlier, group): &(&script::Draft<'_>, &str)| {
             script.is_shared && earlier.is_shared && *group != all[index].1
@@ -60,7 +60,7 @@ pub(in crate::settings) fn check_repeats(
         .iter()
         .flat_map(|plan| plan.addresses.iter().map(|vip| (vip.at, vip.value, plan.name.value)))
         .gather();
-    all.sort_by_key(|(at, ..)| *at);
+    sort_by_key(&mut all, |(at, ..)| *at);
     let mut taken = own;
     let mut links: Vec<(IpAddr, Option<&str>)> = Vec::new();
     for (at, Vip { ip, prefix, interface, .. }, group) in all {
