@@ -190,10 +190,8 @@ fn read_pair(path: &Path, name: &OsString) -> Result<PairKeys, ConfigError> {
             Ok(secret) => pair.keys.push(secret),
             Err(key) => {
                 let (id, found) = (key.id, key.bytes.len());
-                let what = format!(
-                    "key {id} has {found} bytes, and a witness's has {SECRET_BYTES}: is it the pair's own?"
-                );
-                let remedy = "a witness must not have that one: remove it here, and ";
+                let what = format!("key {id} has {found} bytes, and a witness's has {SECRET_BYTES}");
+                let remedy = "if it is the pair's own, remove it: a witness must not have that one; ";
                 return Err(wrong(what, &format!("{remedy}{HOW}")));
             }
         }

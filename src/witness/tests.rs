@@ -98,11 +98,11 @@ fn everything_else_is_named_and_left_out() {
         "DIR/lost: the key file cannot be read (No such file or directory (os error 2)); {how}",
         "DIR/nnnn",
         "DIR/open: the key file has mode 0640: others may get at the key; chmod 600 DIR/open",
-        "DIR/own: key 5 has 32 bytes, and a witness's has 16: is it the pair's own?; a witness must not \
-            have that one: remove it here, and {how}",
+        "DIR/own: key 5 has 32 bytes, and a witness's has 16; if it is the pair's own, remove it: a witness \
+            must not have that one; {how}",
         "DIR/pipe: is not a file; ",
         "DIR/typo:2: key 1 is not hexadecimal; ",
-        "DIR/with?[2J: its name is no text of at most 64 bytes; call the file like its pair",
+        "DIR/with\\u{1b}[2J: its name is no text of at most 64 bytes; call the file like its pair",
         "DIR/zero: is not a file; ",
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
@@ -126,10 +126,7 @@ fn a_directory_that_others_can_change_or_that_is_none_is_refused() {
     let place = directory();
     let remedy = "mkdir -m 700 it, with a file for each pair, or name another with --keys";
     let missing = "the directory of keys cannot be read (No such file or directory (os error 2))";
-    assert_eq!(
-        read(&place.path().join("no")).1,
-        [format!("{}/no: {missing}; {remedy}", place.path().display())]
-    );
+    assert_eq!(read(&place.path().join("no")).1, [format!("DIR: {missing}; {remedy}")]);
     assert!(read(place.path()).1[0].starts_with("DIR: holds no key file; make it on a node"));
     write(place.path(), "gateway", &line(0, 3), 0o600);
     assert!(read(&place.path().join("gateway")).1[0].contains("is not a directory"));

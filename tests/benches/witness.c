@@ -60,7 +60,7 @@ struct node {
 static struct node *nodes;
 static size_t count;
 static int fd;
-static uint64_t received, counted;
+static uint64_t counted;
 
 static double now(void) {
     struct timespec t;
@@ -130,7 +130,6 @@ static void hear(const uint8_t *reply, size_t length) {
     memcpy(&node->answered, reply + 18, 4);
     memcpy(&node->echo, reply + 30, 8);
     memcpy(&node->confirmed, reply + 38, 8);
-    received++;
     counted += reply[46] & 1;
 }
 
@@ -192,26 +191,26 @@ static void greet(void) {
         if (some) ask_some(which, some, 0);
         for (double end = now() + 0.06; now() < end; hear_all()) wait_ms(5);
     }
-    printf("first questions of %zu nodes: all answered after %.2f s\n", count, now() - began);
+    printf("%zu first questions: all answered after %.2f s\n", count, now() - began);
 }
 
 static void burst(void) {
     uint64_t before = counted;
     size_t which[BATCH];
-    double began = now(), last = began;
+    double began = now();
     for (size_t i = 0; i < count;) {
         int some = 0;
         while (some < BATCH && i < count) which[some++] = i++;
         ask_some(which, some, 1);
         hear_all();
     }
-    double sent = now();
+    double sent = now(), last = sent;
     while (counted - before < count && now() - last < 1) {
         wait_ms(5);
         if (hear_all()) last = now();
     }
-    printf("one question of each of %zu nodes, sent within %.0f ms: %llu answered, the last after %.0f ms\n", count,
-           (sent - began) * 1e3, (unsigned long long)(counted - before), (last - began) * 1e3);
+    printf("%llu answered of one question of each of %zu nodes, sent within %.0f ms: the last after %.0f ms\n",
+           (unsigned long long)(counted - before), count, (sent - began) * 1e3, (last - began) * 1e3);
 }
 
 static void steady(double seconds) {
@@ -228,7 +227,8 @@ static void steady(double seconds) {
         /* What was lost is not waited for. */
         else if (now() - heard_at > 0.2) asked = counted - before, heard_at = now();
     }
-    printf("as many as are answered: %.0f replies a second\n", (counted - before) / (now() - began));
+    printf("%llu answered, as many as can be: %.0f a second\n", (unsigned long long)(counted - before),
+           (counted - before) / (now() - began));
 }
 
 static void rest(double seconds) {
@@ -247,8 +247,8 @@ static void rest(double seconds) {
         hear_all();
     }
     for (double end = now() + 1; now() < end; hear_all()) wait_ms(10);
-    printf("every node each 5 s: %llu questions, %llu answered\n", (unsigned long long)asked,
-           (unsigned long long)(counted - before));
+    printf("%llu answered of %llu, every node each 5 s\n", (unsigned long long)(counted - before),
+           (unsigned long long)asked);
 }
 
 static void noise(double seconds) {
