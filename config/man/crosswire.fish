@@ -43,6 +43,7 @@ complete -c crosswire -n '__fish_seen_subcommand_from status' -s v -d 'The figur
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l run-dir -r -F -d 'Where the daemon\'s control socket is'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l last -x -d 'How many entries at most'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l at -x -d 'What happened so long ago (90s, 10m, 2h), a minute before and after it'
+complete -c crosswire -n '__fish_seen_subcommand_from why' -l journal -r -F -d 'The journal that is here, and no daemon'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l json -d 'As JSON'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l svg -r -F -d 'Draw it: paths, lines, the peer and the groups over time'
 complete -c crosswire -n '__fish_seen_subcommand_from why' -l record -r -F -d 'Write what the decision was told last, for `simulate --replay`'

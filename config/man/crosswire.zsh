@@ -70,6 +70,7 @@ why)
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--last=[How many entries at most]:COUNT: ' \
         '--at=[What happened so long ago (90s, 10m, 2h), a minute before and after it]:TIME: ' \
+        '--journal=[The journal that is here, and no daemon]:FILE:_files' \
         '--json[As JSON]' \
         '--svg=[Draw it\: paths, lines, the peer and the groups over time]:FILE:_files' \
         '--record=[Write what the decision was told last, for `simulate --replay`]:FILE:_files' \
