@@ -9,7 +9,7 @@ _crosswire() {
         check) words="--config --node --offline --json --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
         status) words="--run-dir --json --nagios -q --watch --prometheus --html -v --help" ;;
-        why) words="--run-dir --last --at --json --svg --record --help" ;;
+        why) words="--run-dir --last --at --journal --json --svg --record --help" ;;
         peer) words="--run-dir --cable --help" ;;
         handover) words="--run-dir --reason --help" ;;
         takeover) words="--run-dir --peer-is-off --reason --help" ;;
@@ -25,7 +25,7 @@ _crosswire() {
         esac
     fi
     case $before in
-        --config | --html | --keys | --peer | --record | --run-dir | --svg | --to | --witness) COMPREPLY=($(compgen -f -- "$word")) ;;
+        --config | --html | --journal | --keys | --peer | --record | --run-dir | --svg | --to | --witness) COMPREPLY=($(compgen -f -- "$word")) ;;
         *) COMPREPLY=($(compgen -W "$words" -- "$word")) ;;
     esac
 }
