@@ -3,8 +3,8 @@
 //! A kernel that has an address answers whoever asks for it, whatever its processes do. So an address that
 //! has answered, and is silent while the same kernel answers for another address on the same LAN, is gone
 //! from that kernel. One question may be lost, or its answer; three in a row, each between two that were
-//! answered, are taken for proof. Nobody there puts the address back: whoever is not acknowledged any more, or
-//! said that it cannot serve, renews only what is there ([`crate::resource::Order::Extend`]).
+//! answered, are taken for proof. Nobody there puts the address back: whoever is not acknowledged any more,
+//! or said that it cannot serve, renews only what is there ([`crate::resource::Order::Renew`]).
 
 use serde::{Deserialize, Serialize};
 

@@ -384,7 +384,7 @@ pub fn asks_the_wire(role: Role, s: &Situation, is_preparing: bool) -> bool {
     }
     moves::is_free_for_us(s)
         || is_unheard
-        || (s.peer.is_troubled && s.peer.claim == Claim::Serves)
+        || (s.peer.is_troubled && matches!(s.peer.claim, Claim::Serves | Claim::Releases))
         || s.peer.is_off
         || (!was_heard && s.clock.is_past(s.clock.listening_asks_at))
 }

@@ -192,7 +192,7 @@ impl Pace {
         }
         let At { at, value: delay } = self.carrier_delay;
         if delay > MAX_CARRIER_DELAY {
-            let what = format!("a carrier_delay of {} keeps a node without carrier for longer", exact(delay));
+            let what = format!("a carrier_delay of {} leaves clients unserved for too long", exact(delay));
             report.add(at, what, format_args!("use {} or less", exact(MAX_CARRIER_DELAY)));
         }
         if let Margin::Missing(_) = proof.margin {

@@ -129,6 +129,7 @@ fn carrier_that_one_node_loses_moves_the_group_after_carrier_delay() {
     let mut world = pair(Setup::reference());
     world.befall(Fault::LinkDown(LAN, Side::A));
     let took = world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).expect("handed over");
-    assert!((ms(300)..=ms(500)).contains(&took), "{took}");
+    // Over a cable of 19200 baud alone a beat takes 36 ms, and three of them are waited for.
+    assert!((ms(300)..=ms(550)).contains(&took), "{took}");
     assert_no_overlap(&world);
 }

@@ -107,8 +107,7 @@ impl Node {
         let is_on_time = self.is_on_time(now);
         let is_peer_able = is_on_time && self.is_peer_able(id);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        group.dark_since = (!group.has_carrier).then(|| group.dark_since.unwrap_or(now));
-        group.peer_able_since = is_peer_able.then(|| group.peer_able_since.unwrap_or(now));
+        self.is_urgent |= group.note_carrier(now, is_peer_able, self.policy.carrier_delay);
         if is_on_time && group.timers.is_due(Timer::Offer, now) {
             group.note_unused_offer(now);
         }

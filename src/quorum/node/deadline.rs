@@ -160,7 +160,7 @@ impl Node {
             (self.claimed_at(group), Waiting::Claimed),
             (self.reset_at(id), Waiting::PeerReset),
             (only_if(group.role == Role::Backup, || self.failback_at(id, group)), Waiting::Failback),
-            (only_if(does_serve, || self.dark_at(group)), Waiting::Dark),
+            (only_if(does_serve, || group.dark_for(self.policy.carrier_delay)), Waiting::Dark),
             (only_if(does_serve, || self.outseen_at(group)), Waiting::Outseen),
             (only_if(group.role == Role::Backup, || self.neighbours_back_at(id)), Waiting::Back),
             (only_if(does_serve, || self.grant_needed_at()), Waiting::Grant),

@@ -125,16 +125,12 @@ impl Node {
         if group.role.is_holding() { at } else { Instant::NEVER }
     }
 
-    /// When a group leaves a node that has lost carrier: once the peer, asked after the loss, could have
-    /// served it for long enough. Two boxes on one switch lose carrier, and have it back, at slightly
-    /// different times.
-    pub(super) fn dark_at(&self, group: &Group) -> Instant {
-        match (group.dark_since, group.peer_able_since) {
-            (Some(dark), Some(able)) if self.peer.acked_at() >= Some(dark) => {
-                dark.max(able) + self.policy.carrier_delay
-            }
-            (Some(_) | None, Some(_) | None) => Instant::NEVER,
-        }
+    /// When a group leaves a node that has lost carrier: once the peer could have served it for long enough
+    /// since, and has said so when asked after that. Two boxes on one switch lose carrier, and have it back,
+    /// at slightly different times.
+    fn dark_at(&self, group: &Group) -> Instant {
+        let asked_at = group.dark_for(self.policy.carrier_delay);
+        if self.peer.acked_at() >= Some(asked_at) { asked_at } else { Instant::NEVER }
     }
 
     /// When the peer has seen more witnesses than we do for so long that a lost answer does not explain it.
