@@ -48,6 +48,10 @@ struct Started {
 pub fn run(options: &WitnessOptions) -> ExitCode {
     forget_the_caller();
     let options = &options.made_absolute();
+    let address = match options.listen.as_deref().map(socket::parse).transpose() {
+        Ok(address) => address,
+        Err(line) => return complain(Exit::Usage, false, &format_args!("crosswire: {line}")).into(),
+    };
     let (keys, findings) = KeySet::read(&options.keys);
     if keys.pairs.is_empty() || options.check {
         if findings.is_empty() {
@@ -55,10 +59,6 @@ pub fn run(options: &WitnessOptions) -> ExitCode {
         }
         return complain_of(&findings).into();
     }
-    let address = match options.listen.as_deref().map(socket::parse).transpose() {
-        Ok(address) => address,
-        Err(line) => return complain(Exit::Usage, false, &format_args!("crosswire: {line}")).into(),
-    };
     match start(options, address) {
         Ok(started) => live(options, keys, &findings, started),
         Err(line) => complain(Exit::Refused, false, &format_args!("crosswire: {line}")).into(),

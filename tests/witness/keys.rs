@@ -55,6 +55,11 @@ fn a_start_serves_whoever_it_can() {
     );
     witness.write("gateway", &line(0, "gateway", 1));
     assert_eq!(witness.output(&["--check"]).status.code(), Some(0));
+    let mistyped = Command::new(env!("CARGO_BIN_EXE_crosswire"))
+        .args(["witness", "--check", "--listen", "10.0.0"])
+        .output()
+        .expect("it can be run");
+    assert_eq!(mistyped.status.code(), Some(2), "{mistyped:?}");
     witness.write("north", "0 77\n");
     let checked = witness.output(&["--check"]);
     assert_eq!(checked.status.code(), Some(78));
