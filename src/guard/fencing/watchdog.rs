@@ -253,6 +253,14 @@ mod tests {
     }
 
     #[test]
+    fn a_shadow_has_none() {
+        let (file, mut settings) = pretended("10 0");
+        settings.is_shadow = true;
+        assert!(Watchdog::of(&settings).is_none());
+        assert_eq!(written(&file), [""; 0]);
+    }
+
+    #[test]
     fn what_is_no_watchdog_or_too_slow_for_a_beat_is_not_armed() {
         for line in ["0 0", "255 0", "300 0", "nonsense"] {
             let (_file, settings) = pretended(line);
