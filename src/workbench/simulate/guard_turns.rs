@@ -139,6 +139,9 @@ impl World {
             }
             Effect::Renew(group, token, ..) => {
                 self.hold_unless(is_bad, side, group);
+                // What is put back comes back as a whole.
+                let kernel = &mut self.boxes[side.index()].kernel;
+                kernel.has_routes[group.index()] |= !is_bad && !kernel.refuses_routes;
                 return Some(Event::Renewed(group, token, asked));
             }
             Effect::Route(group, _) => {
