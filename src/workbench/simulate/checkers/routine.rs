@@ -22,12 +22,16 @@ impl World {
         let local = gateway.clock.local(self.now);
         let (mut twin, mut effects) = (station.clone(), Box::new(Effects::new()));
         twin.step(local, Event::Tick, &mut effects);
-        // Questions for the peer's address and to the neighbours may leave on any tick.
-        let is_question = |effect: &&Effect| {
-            matches!(
-                effect,
-                Effect::AskForPeer | Effect::AskNeighbours(_) | Effect::Record(Record::Deaf { .. })
-            )
+        // Questions for the peer's address, to the neighbours and to the voting witness may leave on any tick;
+        // before the last one there is a deposit.
+        let does_ask = effects.iter().any(|effect| matches!(effect, Effect::AskVote(_)));
+        let is_question = |effect: &&Effect| match effect {
+            Effect::AskForPeer
+            | Effect::AskNeighbours(_)
+            | Effect::AskVote(_)
+            | Effect::Record(Record::Deaf { .. }) => true,
+            Effect::Deposit => does_ask,
+            _ => false,
         };
         if let Some(effect) = effects.iter().find(|effect| !is_question(effect)) {
             self.complain("routine", format!("{side:?} has not judged, and would ask for {effect:?}"));
@@ -40,5 +44,5 @@ impl World {
 /// It would wake for a beat that has only become late since the turn began: the next beat is early enough to
 /// notice that.
 fn is_only_missed(twin: &Station, local: Instant) -> bool {
-    twin.next_deadline(local).1 == Waiting::Neighbours
+    matches!(twin.next_deadline(local).1, Waiting::Neighbours | Waiting::Vote)
 }

@@ -209,7 +209,10 @@ impl World {
             home.carries(side) && home.carries(peer) && !home.is_filtered[side.index()]
         });
         let has_scripts = self.group_policy(side, group).stop_timeout != Span::ZERO;
-        is_asked && !has_scripts && self.boxes[peer.index()].is_up() && !self.holds(peer, group)
+        // It may have been asked before it lost its power, if its guard was gone by then.
+        let was_asked = self.watch.hearing[side.index()].troubled_since.is_some();
+        let is_known = if self.boxes[peer.index()].is_up() { is_asked } else { was_asked };
+        is_known && !has_scripts && !self.holds(peer, group)
     }
 
     /// The node has found out that nobody answers its probes, or that somebody does again.
