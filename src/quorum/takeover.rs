@@ -319,7 +319,27 @@ pub fn claims_grant(role: Role, s: &Situation) -> bool {
             | Block::ColdStart
             | Block::CutOff
             | Block::Unsteady => wait.until < Instant::NEVER,
-            _ => false,
+            Block::PeerServes
+            | Block::PeerReleases
+            | Block::NoReport
+            | Block::PeersTurn
+            | Block::JustOffered
+            | Block::Unheard
+            | Block::Stopping
+            | Block::GuardLost
+            | Block::NoCarrier
+            | Block::Refused
+            | Block::Jeopardy
+            | Block::VipAnswers
+            | Block::ProbeImpossible
+            | Block::WitnessUnseen
+            | Block::NotGranted
+            | Block::GrantedToPeer
+            | Block::FenceFailed
+            | Block::Faulty
+            | Block::Standby
+            | Block::Maintenance
+            | Block::PeerMaintenance => false,
         },
         Decision::Keep | Decision::Renew | Decision::Hurry | Decision::Release(_) => false,
     }

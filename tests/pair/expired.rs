@@ -123,7 +123,8 @@ fn what_is_taken_away_by_hand_beside_a_peer_comes_back() {
 #[test]
 #[ignore = "prints figures; takes two minutes"]
 fn medians_of_ten() {
-    let lost: [(&str, fn() -> Scene, fn(&mut Scene)); 4] = [
+    type Loss = (&'static str, fn() -> Scene, fn(&mut Scene));
+    let lost: [Loss; 4] = [
         ("killed guard", Scene::serving, kill_guard),
         ("killed guard, full cable", with_lines, kill_guard),
         ("both stopped", Scene::serving, stop_all),

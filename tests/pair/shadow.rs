@@ -52,7 +52,8 @@ fn start_keepalived(scene: &Scene, side: Side) {
     command.arg("--pid").arg(directory.join("keepalived.pid"));
     command.arg("--vrrp_pid").arg(directory.join("vrrp.pid"));
     scene.namespace(side).command_in(&mut command).expect("the node's namespace");
-    scene.spawn(command).expect("keepalived starts");
+    // The kernel kills it with the laboratory.
+    drop(scene.spawn(command).expect("keepalived starts"));
 }
 
 /// Whether secondary addresses outlive the first one of their network.
@@ -93,15 +94,15 @@ fn a_shadow_beside_keepalived_says_what_it_would_do_and_does_nothing() {
         // So that an announcement of anybody's is seen.
         let listen = || fs::write("/proc/sys/net/ipv4/conf/eth0/arp_accept", "1");
         scene.client().run_in(listen).expect("the client's namespace").expect("it takes announcements");
-        BOTH.map(|side| start_keepalived(&scene, side));
+        BOTH.into_iter().for_each(|side| start_keepalived(&scene, side));
         scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("its master serves");
         let before = BOTH.map(|side| promotes(&scene, side));
         // What a run left that served before keepalived came.
         let marker = scene.directory(Side::A).join("run/started");
         fs::write(&marker, "of a run before\n").expect("a marker");
-        BOTH.map(|side| scene.begin(side));
+        BOTH.into_iter().for_each(|side| scene.begin(side));
         let well = "SHADOW: decides and does nothing; gw1 would serve gateway; gw2 could take over";
-        BOTH.map(|side| expect_line(&scene, side, well));
+        BOTH.into_iter().for_each(|side| expect_line(&scene, side, well));
         let cut_at = scene.power_cut(Side::A).expect("its processes die");
         let (_, served_at) = scene.wait_for_service_by(Side::B);
         let line = "SHADOW: decides and does nothing; gw2 would serve gateway; gw1 is off, hangs or is cut \
