@@ -26,8 +26,9 @@ struct Asking {
     is_by_cable: bool,
     reading: u8,
     text: Vec<u8>,
-    /// When the first piece came.
-    told_at: Option<Instant>,
+    /// When the first piece was asked for last, and between that and when it came: when the text was made.
+    asked_at: Instant,
+    made_at: Option<Instant>,
     /// When the next piece is asked for, again or for the first time.
     ask_at: Instant,
     give_up_at: Instant,
@@ -81,7 +82,8 @@ impl Lifeline {
             is_by_cable,
             reading: self.last_reading,
             text: Vec::new(),
-            told_at: None,
+            asked_at: now,
+            made_at: None,
             ask_at: now,
             give_up_at: now + PATIENCE,
         });
@@ -98,6 +100,9 @@ impl Lifeline {
     pub fn asked(&mut self, now: Instant, patience: Span) {
         if let Some(asking) = &mut self.asking {
             asking.ask_at = now + patience;
+            if asking.made_at.is_none() {
+                asking.asked_at = now;
+            }
         }
     }
 
@@ -110,7 +115,8 @@ impl Lifeline {
         }
         asking.text.extend_from_slice(&tell.bytes);
         asking.ask_at = now;
-        let at = *asking.told_at.get_or_insert(now);
+        let half = now.since(asking.asked_at).fraction(1, 2);
+        let at = *asking.made_at.get_or_insert(asking.asked_at + half);
         if asking.text.len() < usize::from(tell.total) {
             return None;
         }

@@ -68,10 +68,13 @@ pub fn text_of<'a>(
     let mut text = format!("{first_line}\n\n");
     let mut before: Option<&Item> = None;
     for item in shown {
-        if let Some(what) = before.and_then(|before| what_began(before, item)) {
-            let _ = writeln!(text, "            --  {what}");
+        // The peer tells later what it did then.
+        if let What::Own(_) = item.what {
+            if let Some(what) = before.and_then(|before| what_began(before, item)) {
+                let _ = writeln!(text, "            --  {what}");
+            }
+            before = Some(item);
         }
-        before = Some(item);
         let age = if item.is_at_least { format!("over {}", item.age) } else { item.age.to_string() };
         match (&item.what, runs.get(item.run)) {
             (What::Own(entry), Some(names)) => write_entry(&mut text, &age, entry, (names, true)),

@@ -301,6 +301,7 @@ fn a_disk_that_hangs_delays_nothing_and_what_was_cut_short_is_counted() {
         let said = scene.say(Side::A, &["handover", GROUP]);
         assert_eq!(said.code, Some(0), "{said:?}");
         scene.settle(Side::B);
+        thread::sleep(ms(3_000));
         assert_on_time("a disk hangs", beats);
         let at_work = fs::read_to_string(scene.directory(Side::A).join("at-work")).expect("it was started");
         kill(Pid::from_raw(at_work.trim().parse().expect("a pid")), Signal::SIGKILL).expect("it lived");
@@ -335,6 +336,7 @@ fn the_survivor_knows_what_the_other_node_did_last() {
         scene.begin(Side::A);
         scene.begin(Side::B);
         scene.settle(Side::A);
+        thread::sleep(ms(1_500));
         let said = scene.say(Side::A, &["handover", GROUP]);
         assert_eq!(said.code, Some(0), "{said:?}");
         let theirs = |told: &[Value], what: &str| {
@@ -353,7 +355,10 @@ fn the_survivor_knows_what_the_other_node_did_last() {
         scene.power_cut(Side::A).expect("its processes die");
         let told = why(&scene, Side::B);
         let at = |what: &str| told.find(what).unwrap_or_else(|| panic!("{what} is not in\n{told}"));
-        assert!(at("gw1: group gateway: releasing") < at("group gateway: active"), "{told}");
+        let took = at("gw1: group gateway: taking it as term 1");
+        assert!(took < at("  group gateway: taking it as term 2"), "{told}");
+        assert_eq!(told.matches("  group gateway: taking it as term 2").count(), 1, "{told}");
+        at("gw1: group gateway: releasing it");
         // It is on the survivor's disk too.
         scene.kill(Side::B).expect("killed");
         assert!(why(&scene, Side::B).contains("gw1: group gateway: releasing"));
