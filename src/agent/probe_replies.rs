@@ -154,7 +154,7 @@ mod tests {
         frame.truncate(frame.len() - 8);
         frame[14 + 5] -= 8;
         fix_checksum(&mut frame);
-        assert_eq!(shown(&frame, OURS), Some(ProbeReply { ip: ip("fd00::100"), mac: THEIRS }));
+        assert_eq!(shown(&frame, OURS), Some((ip("fd00::100"), THEIRS)));
     }
 
     fn fix_checksum(frame: &mut [u8]) {

@@ -336,6 +336,7 @@ fn policy() -> Policy {
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,
+        carrier_delay: crosswire::config::CARRIER_DELAY,
         digest: [0; 4],
     }
 }

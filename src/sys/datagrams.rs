@@ -93,8 +93,9 @@ impl Batch {
         for (letter, header) in self.letters.iter_mut().zip(&self.headers).take(self.count) {
             letter.length = usize::try_from(header.msg_len).unwrap_or(0).min(ROOM_BYTES);
             letter.from_bytes = header.msg_hdr.msg_namelen;
-            letter.control_bytes =
-                usize::try_from(header.msg_hdr.msg_controllen).unwrap_or(0).min(CONTROL_BYTES);
+            #[expect(clippy::useless_conversion, reason = "another C library counts them in 32 bits")]
+            let control_bytes = usize::try_from(header.msg_hdr.msg_controllen).unwrap_or(0);
+            letter.control_bytes = control_bytes.min(CONTROL_BYTES);
         }
         Ok(self.count)
     }

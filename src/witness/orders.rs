@@ -31,6 +31,7 @@ const MAX_ORDER_BYTES: usize = 2 + LABEL_BYTES + MAX_KEYS * SECRET_BYTES;
 const PATIENCE_S: i64 = 5;
 
 /// One order.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Order {
     /// Keys follow, for so many pairs. Pairs that are new get this office.
     Begin {
@@ -55,6 +56,7 @@ pub enum Order {
 }
 
 /// What the worker found at its end.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Hearing {
     /// An order.
     Order(Order),

@@ -100,11 +100,11 @@ impl Registry {
         let mut is_taken = vec![false; self.pairs.len()];
         let mut before: Vec<Option<usize>> = vec![None; pairs.len()];
         for place in &keys {
-            if let Some(old) = self.pair_of(&place.key.name()).filter(|old| !is_taken[*old]) {
-                if before[place.pair].is_none() {
-                    before[place.pair] = Some(old);
-                    is_taken[old] = true;
-                }
+            if let Some(old) = self.pair_of(&place.key.name()).filter(|old| !is_taken[*old])
+                && before[place.pair].is_none()
+            {
+                before[place.pair] = Some(old);
+                is_taken[old] = true;
             }
         }
         for (pair, before) in pairs.iter_mut().zip(before) {

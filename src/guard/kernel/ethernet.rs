@@ -261,13 +261,13 @@ mod tests {
             announcement(asked[0], near.mac, false)
                 .iter()
                 .for_each(|frame| sender.send(&near, frame).expect("sent"));
-            let answer = |ip| Some(ProbeReply { ip, mac: far.mac });
+            let shown = |ip, is_answer| Some(ProbeReply { ip, mac: far.mac, is_answer });
             assert_eq!(
                 heard(&arp, 2),
-                [answer(asked[0]), answer(asked[0])],
+                [shown(asked[0], false), shown(asked[0], false)],
                 "request and reply, and nothing of our own"
             );
-            assert_eq!(heard(&nd, 1), [answer(asked[1])]);
+            assert_eq!(heard(&nd, 1), [shown(asked[1], true)]);
         });
     }
 
@@ -281,7 +281,10 @@ mod tests {
             for (asked, source) in [("fd00::9", "fd00::2"), ("fd00::2", "fd00::3")] {
                 sender.send(&far, &query(ip(asked), source.parse().ok(), far.mac)).expect("sent");
             }
-            assert_eq!(heard(&nd, 1), [Some(ProbeReply { ip: ip("fd00::2"), mac: far.mac })]);
+            assert_eq!(
+                heard(&nd, 1),
+                [Some(ProbeReply { ip: ip("fd00::2"), mac: far.mac, is_answer: false })]
+            );
         });
     }
 
@@ -323,7 +326,10 @@ mod tests {
             assert_ne!(after.mac, before.mac);
             let near = Listener::open("near", Hears::Arp, &[ip("10.9.0.7")]).expect("a listener");
             sender.send(&after, &announcement(ip("10.9.0.7"), after.mac, false)[0]).expect("sent");
-            assert_eq!(heard(&near, 1), [Some(ProbeReply { ip: ip("10.9.0.7"), mac: after.mac })]);
+            assert_eq!(
+                heard(&near, 1),
+                [Some(ProbeReply { ip: ip("10.9.0.7"), mac: after.mac, is_answer: false })]
+            );
         });
     }
 

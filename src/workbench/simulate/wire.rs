@@ -131,7 +131,7 @@ pub struct VotingWitness {
 
 impl VotingWitness {
     /// One that has known the pair for long.
-    pub fn new() -> Self {
+    pub fn settled() -> Self {
         Self { run: 1, grants: Grants::known_since(Instant::ORIGIN) }
     }
 

@@ -167,7 +167,7 @@ impl World {
             neighbours: setup.neighbours.unwrap_or_default(),
             asked_neighbours: 0,
             witnesses: setup.witnesses.iter().chain(&setup.vote).map(|place| Witness::new(*place)).collect(),
-            voting: VotingWitness::new(),
+            voting: VotingWitness::settled(),
             strangers: vec![None; setup.policy.groups.len()],
             recorded: vec![Default::default(); setup.policy.paths.len()],
             watch: Watch::new(&setup),
