@@ -58,6 +58,10 @@ impl PathPolicy {
     }
 }
 
+/// How long carrier may differ between two boxes whose common switch is lost or comes back, unless the file
+/// says otherwise.
+pub const CARRIER_DELAY: Span = Span::from_ms(300);
+
 /// What must be certain before a group is taken from a dead peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum SafetyRule {
@@ -103,6 +107,9 @@ pub struct GroupPolicy {
     pub failback: Failback,
     /// The LAN paths on whose interfaces it has addresses: a bit for each path's number.
     pub lans: u8,
+    /// How many addresses it has, if each of them is on such an interface: then the wire can show that the
+    /// peer's kernel has let all of them go. Else zero.
+    pub vips_beside_peer: u8,
     /// The interfaces of its addresses whose neighbours are witnesses: a bit for each place in the order that
     /// both nodes have in common.
     pub interfaces: u32,
@@ -140,6 +147,7 @@ impl GroupPolicy {
             is_exclusive: false,
             failback: Failback::Manual,
             lans: 0,
+            vips_beside_peer: 0,
             interfaces: 0,
         }
     }
@@ -162,6 +170,8 @@ pub struct Policy {
     pub lease: Span,
     /// How long a node that never heard its peer listens before it serves.
     pub cold_start: Span,
+    /// How long the peer has to have had carrier, after ours was lost, before a group is handed over for that.
+    pub carrier_delay: Span,
     /// What to do with a doubtful peer.
     pub in_jeopardy: InJeopardy,
     /// How many witnesses there are, at most [`MAX_WITNESSES`].

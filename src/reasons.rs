@@ -89,6 +89,9 @@ pub enum ReleaseReason {
     ScriptFailed,
     /// Our kernel refuses one of its addresses.
     AddressRefused,
+    /// An address of it has gone from our kernel, and the peer, which does not acknowledge us, may have seen
+    /// that.
+    AddressGone,
     /// By the time the scripts before its addresses ran, the group might no longer be taken, or they took too
     /// long.
     Overtaken,
@@ -109,6 +112,7 @@ impl ReleaseReason {
             | Self::NotGranted
             | Self::ScriptFailed
             | Self::AddressRefused
+            | Self::AddressGone
             | Self::Overtaken => true,
         }
     }

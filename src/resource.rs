@@ -34,12 +34,15 @@ pub enum Order {
         /// The reign under which it is held; handed to scripts as a fencing token.
         term: u32,
     },
-    /// Set the lifetime of the group's addresses to one lease again, putting back any that is missing. It
-    /// never revives a group that the guard does not hold, so a renewal cannot undo a release that it crosses
-    /// on the way. Ends in [`Outcome::Renewed`] or [`Outcome::Failed`].
+    /// Set the lifetime of the group's addresses to one lease again. It never revives a group that the guard
+    /// does not hold, so a renewal cannot undo a release that it crosses on the way. Ends in
+    /// [`Outcome::Renewed`] or [`Outcome::Failed`].
     Renew {
         /// The group.
         group: GroupId,
+        /// Any address that is missing is put back. Otherwise the order fails as [`Fault::AddressGone`]: the
+        /// peer may have seen that it is gone, and count on it.
+        puts_back: bool,
     },
     /// Let the group go. Ends in [`Outcome::Released`] or [`Outcome::Failed`]; a forced release of a group
     /// with scripts also reports [`Outcome::AddressesGone`] on the way.
@@ -139,6 +142,8 @@ pub enum Fault {
     NoInterface,
     /// The kernel could not do it, or did not answer; its errno.
     Kernel(i32),
+    /// An address of the group has gone, and the order was only to renew what is there.
+    AddressGone,
     /// An address of the group is still there after its removal was confirmed.
     StillThere,
     /// No fence is configured, or none could be confirmed.

@@ -251,7 +251,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::config::{InJeopardy, PathPolicy, Speed};
+    use crate::config::{CARRIER_DELAY, InJeopardy, PathPolicy, Speed};
 
     fn turn() -> Turn {
         let path = |kind| PathPolicy::new(kind, Speed::Normal.timing());
@@ -260,6 +260,7 @@ mod tests {
             groups: Default::default(),
             lease: Span::from_s(3),
             cold_start: Span::from_s(60),
+            carrier_delay: CARRIER_DELAY,
             in_jeopardy: InJeopardy::Hold,
             witnesses: 0,
             has_vote: false,

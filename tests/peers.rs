@@ -396,7 +396,7 @@ impl Beside {
                     };
                     self.step(Event::Done(ticket.token, outcome));
                     if matches!(ticket.order, Order::Probe { .. }) && self.is_kernel_holding {
-                        self.step(Event::VipAnswered(GATEWAY, THEIR_MAC));
+                        self.step(Event::VipAnswered(GATEWAY, THEIR_MAC, None));
                     }
                 }
                 _ => {}
@@ -566,7 +566,8 @@ fn two_that_serve_are_shouted_while_they_last() {
 #[test]
 fn a_peer_whose_kernel_keeps_what_it_let_go_is_found_out() {
     // It is known by what it had announced, or by the MAC of its own address.
-    for known_by in [Event::VipAnswered(GATEWAY, THEIR_MAC), Event::PeerAnswered(Some(LAN), THEIR_MAC)] {
+    for known_by in [Event::VipAnswered(GATEWAY, THEIR_MAC, None), Event::PeerAnswered(Some(LAN), THEIR_MAC)]
+    {
         is_found_out(known_by);
     }
 }

@@ -116,7 +116,7 @@ const HOLDER: Situation = Situation {
 /// A column of the clock: whether `yes` says that its time has come, or that it lasts; and its place.
 type Column = (&'static str, bool, fn(&mut Clock) -> &mut Instant);
 
-const CLOCK: [Column; 21] = [
+const CLOCK: [Column; 22] = [
     ("stalled", false, |clock| &mut clock.judged_at),
     ("maintenance", false, |clock| &mut clock.maintained_until),
     ("peer-maintenance", false, |clock| &mut clock.peer_maintained_until),
@@ -136,6 +136,7 @@ const CLOCK: [Column; 21] = [
     ("renewal", true, |clock| &mut clock.renew_at),
     ("deadline", true, |clock| &mut clock.deadline_at),
     ("alone", true, |clock| &mut clock.alone_at),
+    ("dark", true, |clock| &mut clock.dark_at),
     ("outseen", true, |clock| &mut clock.outseen_at),
     ("failback", true, |clock| &mut clock.failback_at),
 ];
@@ -229,6 +230,8 @@ fn set(s: &mut Situation, key: &str, value: &str) {
         "witness" => wire.witness = one_of!(WitnessView::None, WitnessView::Seen, WitnessView::Unseen),
         "safety" => rule.safety = one_of!(SafetyRule::Probe, SafetyRule::Lease, SafetyRule::Fence),
         "exclusive" => rule.is_exclusive = yes(),
+        "scripts" => rule.has_scripts = yes(),
+        "address-gone" => own.is_address_gone = yes(),
         "in-jeopardy" => {
             rule.in_jeopardy = one_of!(InJeopardy::Hold, InJeopardy::Witness, InJeopardy::Takeover)
         }

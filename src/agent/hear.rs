@@ -24,7 +24,7 @@ use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::WatchdogReport;
 use crate::operator::words;
-use crate::settings::{PathDevice, VirtualAddress};
+use crate::settings::{PathDevice, PathSettings, VirtualAddress};
 
 impl Listener {
     /// The protocol that it hears, as the kernel knows it.
@@ -301,6 +301,13 @@ impl Agent<'_> {
         })
     }
 
+    /// The LAN path on an interface.
+    fn lan_on(&self, on: Option<&String>) -> Option<PathId> {
+        let is_there = |path: &PathSettings| matches!(&path.device, PathDevice::Lan { interface, .. } if Some(interface) == on);
+        let index = self.settings.paths.iter().position(is_there)?;
+        u8::try_from(index).ok().map(PathId)
+    }
+
     /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
     /// our own interface, it is another box with the same one; unless it claims an address of ours, which may
     /// be what we have said ourselves.
@@ -309,14 +316,17 @@ impl Agent<'_> {
         let on = self.settings.interfaces.get(usize::from(index));
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
-            if group.addresses.iter().any(is_vip) && !(is_own_mac && self.station.is_holding(id)) {
+            let place = group.addresses.iter().position(is_vip);
+            if let Some(place) = place.filter(|_| !(is_own_mac && self.station.is_holding(id))) {
+                let path = self.lan_on(on).filter(|_| answer.is_answer);
+                let shown = u8::try_from(place).ok().zip(path);
                 is_twin = is_own_mac;
                 if self.peer_on(index).is_none() {
                     // Nobody else shows the peer there.
                     self.neighbourhood.is_no_neighbour(answer.mac);
                 }
                 self.tell_of_answer(id);
-                self.station.step(now, Event::VipAnswered(id, answer.mac), &mut self.effects);
+                self.station.step(now, Event::VipAnswered(id, answer.mac, shown), &mut self.effects);
             }
         }
         for (id, path) in self.settings.policy.path_ids().zip(&self.settings.paths) {

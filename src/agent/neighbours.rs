@@ -240,7 +240,7 @@ impl Neighbourhood {
         });
         found.retain(|(_, said, _)| !self.others.contains(&said.mac));
         for (interface, said, since) in found {
-            let ProbeReply { ip, mac } = said;
+            let ProbeReply { ip, mac, .. } = said;
             if self.unmet & bit(interface) != 0 {
                 self.remember(Known { interface, ip, mac, answered_at: None, untold_at: Some(since) });
                 continue;

@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smoltcp::wire::{
-    ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv6Packet,
-    NdiscOption, NdiscOptionType,
+    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet,
+    IpProtocol, Ipv6Packet, NdiscOption, NdiscOptionType,
 };
 
 /// Somebody holds an address.
@@ -17,6 +17,9 @@ pub struct ProbeReply {
     /// The hardware address that claims it. It is ours if we have said so ourselves, or if another box has
     /// the same one.
     pub mac: [u8; 6],
+    /// It may answer a question of ours. An ARP packet that was sent to everybody does not; an advertisement
+    /// may, since a question without a sender is answered to everybody.
+    pub is_answer: bool,
 }
 
 /// The hop limit that a neighbour discovery message has if no router has touched it; with any other it proves
@@ -31,7 +34,7 @@ pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<ProbeReply> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let source_mac = frame.src_addr().0;
     let answer = match frame.ethertype() {
-        EthernetProtocol::Arp => parse_arp(frame.payload()),
+        EthernetProtocol::Arp => parse_arp(frame.payload(), own_mac),
         EthernetProtocol::Ipv6 => parse_neighbour_discovery(frame.payload(), source_mac),
         EthernetProtocol::Ipv4 | EthernetProtocol::Unknown(_) => None,
     };
@@ -39,14 +42,20 @@ pub fn parse(frame: &[u8], own_mac: [u8; 6]) -> Option<ProbeReply> {
         .map(|answer| ProbeReply { mac: if source_mac == own_mac { own_mac } else { answer.mac }, ..answer })
 }
 
-fn parse_arp(payload: &[u8]) -> Option<ProbeReply> {
+fn parse_arp(payload: &[u8], own_mac: [u8; 6]) -> Option<ProbeReply> {
     let packet = ArpPacket::new_checked(payload).ok()?;
-    let ArpRepr::EthernetIpv4 { source_hardware_addr: mac, source_protocol_addr: ip, .. } =
-        ArpRepr::parse(&packet).ok()?
+    let ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr: mac,
+        source_protocol_addr: ip,
+        target_hardware_addr,
+        ..
+    } = ArpRepr::parse(&packet).ok()?
     else {
         return None;
     };
-    (ip != Ipv4Addr::UNSPECIFIED).then_some(ProbeReply { ip: IpAddr::V4(ip), mac: mac.0 })
+    let is_answer = operation == ArpOperation::Reply && target_hardware_addr.0 == own_mac;
+    (ip != Ipv4Addr::UNSPECIFIED).then_some(ProbeReply { ip: IpAddr::V4(ip), mac: mac.0, is_answer })
 }
 
 fn parse_neighbour_discovery(payload: &[u8], source_mac: [u8; 6]) -> Option<ProbeReply> {
@@ -64,7 +73,8 @@ fn parse_neighbour_discovery(payload: &[u8], source_mac: [u8; 6]) -> Option<Prob
         _ => return None,
     };
     let mac = link_layer_address(message.payload(), option).unwrap_or(source_mac);
-    (ip != Ipv6Addr::UNSPECIFIED).then_some(ProbeReply { ip: IpAddr::V6(ip), mac })
+    let is_answer = message.msg_type() == Icmpv6Message::NeighborAdvert;
+    (ip != Ipv6Addr::UNSPECIFIED).then_some(ProbeReply { ip: IpAddr::V6(ip), mac, is_answer })
 }
 
 /// The address in the first option of the wanted type.
@@ -92,11 +102,28 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn shown(frame: &[u8], own_mac: Mac) -> Option<(IpAddr, Mac)> {
+        parse(frame, own_mac).map(|reply| (reply.ip, reply.mac))
+    }
+
+    #[test]
+    fn what_is_sent_to_everybody_answers_no_question_over_ipv4() {
+        let is_answer = |frame: &[u8]| parse(frame, OURS).map(|reply| reply.is_answer);
+        let announced = announcement(ip("10.0.0.100"), THEIRS, false);
+        assert_eq!(announced.iter().map(|frame| is_answer(frame)).collect::<Vec<_>>(), [Some(false); 2]);
+        // Who answers a question names who has asked.
+        let mut answer = announced[1].clone();
+        answer[14 + 18..14 + 24].copy_from_slice(&OURS);
+        assert_eq!(is_answer(&answer), Some(true));
+        answer[14 + 7] = 1;
+        assert_eq!(is_answer(&answer), Some(false), "a request");
+    }
+
     #[test]
     fn announcements_in_every_form_name_the_holder() {
         for address in [ip("10.0.0.100"), ip("fd00::100")] {
             for frame in announcement(address, THEIRS, false) {
-                assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: address, mac: THEIRS }));
+                assert_eq!(shown(&frame, OURS), Some((address, THEIRS)));
             }
         }
     }
@@ -105,24 +132,20 @@ mod tests {
     fn packets_with_our_own_hardware_address_are_known_by_it() {
         let address = ip("10.0.0.100");
         for frame in announcement(address, OURS, false) {
-            assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: address, mac: OURS }));
+            assert_eq!(shown(&frame, OURS), Some((address, OURS)));
             let mut relayed = frame.clone();
             relayed[6..12].copy_from_slice(&THEIRS);
-            assert_eq!(
-                parse(&relayed, OURS),
-                Some(ProbeReply { ip: address, mac: OURS }),
-                "somebody repeats it"
-            );
+            assert_eq!(shown(&relayed, OURS), Some((address, OURS)), "somebody repeats it");
         }
     }
 
     #[test]
     fn a_probe_names_nobody_and_an_ordinary_solicitation_its_sender() {
-        assert_eq!(parse(&query(ip("10.0.0.100"), None, THEIRS), OURS), None);
-        assert_eq!(parse(&query(ip("fd00::100"), None, THEIRS), OURS), None);
+        assert_eq!(shown(&query(ip("10.0.0.100"), None, THEIRS), OURS), None);
+        assert_eq!(shown(&query(ip("fd00::100"), None, THEIRS), OURS), None);
         let sender = "fd00::2".parse().unwrap();
         let frame = query(ip("fd00::100"), Some(sender), THEIRS);
-        assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: IpAddr::V6(sender), mac: THEIRS }));
+        assert_eq!(shown(&frame, OURS), Some((IpAddr::V6(sender), THEIRS)));
     }
 
     #[test]
@@ -131,7 +154,7 @@ mod tests {
         frame.truncate(frame.len() - 8);
         frame[14 + 5] -= 8;
         fix_checksum(&mut frame);
-        assert_eq!(parse(&frame, OURS), Some(ProbeReply { ip: ip("fd00::100"), mac: THEIRS }));
+        assert_eq!(shown(&frame, OURS), Some(ProbeReply { ip: ip("fd00::100"), mac: THEIRS }));
     }
 
     fn fix_checksum(frame: &mut [u8]) {
@@ -151,11 +174,11 @@ mod tests {
         for (offset, value, why) in broken {
             let mut frame = good.clone();
             frame[offset] = value;
-            assert_eq!(parse(&frame, OURS), None, "{why}");
+            assert_eq!(shown(&frame, OURS), None, "{why}");
         }
         let mut arp = announcement(ip("10.0.0.100"), THEIRS, false).remove(0);
         arp[14 + 4] = 8;
-        assert_eq!(parse(&arp, OURS), None, "hardware addresses of another length");
+        assert_eq!(shown(&arp, OURS), None, "hardware addresses of another length");
     }
 
     proptest! {

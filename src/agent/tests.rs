@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use std::net::IpAddr;
 
-use crosswire::config::{GroupPolicy, InJeopardy, PathTiming, Policy};
+use crosswire::config::{CARRIER_DELAY, GroupPolicy, InJeopardy, PathTiming, Policy};
 #[cfg(feature = "cable-test")]
 use crosswire::frame::delimit::{Collector, Gathered, wrap};
 use crosswire::pair::{PathId, PathKind, Role, Side};
@@ -80,6 +80,7 @@ fn policy() -> Policy {
         groups: [GroupPolicy::addresses_only(7, Some(Side::A))].into_iter().collect(),
         lease: Span::from_s(60),
         cold_start: Span::from_s(60),
+        carrier_delay: CARRIER_DELAY,
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,

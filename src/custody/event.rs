@@ -182,8 +182,9 @@ pub enum Effect {
     /// Add its routes, which need the addresses, not after this instant; then [`Event::Routed`].
     Route(GroupId, Instant),
     /// Give the addresses another lease, not after this instant; then [`Event::Renewed`]. Renewals that
-    /// follow each other are one batch.
-    Renew(GroupId, Token, Instant),
+    /// follow each other are one batch. Those that are missing are put back if that is so; otherwise it fails
+    /// as [`Fault::AddressGone`].
+    Renew(GroupId, Token, Instant, bool),
     /// Take the routes and the addresses away and confirm it; then [`Event::Removed`].
     Remove(GroupId),
     /// Run a script of the group; then, once, [`Event::ScriptEnded`].

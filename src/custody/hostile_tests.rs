@@ -40,7 +40,7 @@ impl World {
                     Effect::Add(id, _) => Event::Added(id, Ok(())),
                     Effect::Route(id, _) => Event::Routed(id, Ok(())),
                     Effect::Remove(id) => Event::Removed(id, Ok(())),
-                    Effect::Renew(id, token, _) => Event::Renewed(id, token, Ok(())),
+                    Effect::Renew(id, token, ..) => Event::Renewed(id, token, Ok(())),
                     Effect::Run(id, ..) => Event::ScriptEnded(id, End::Done),
                     Effect::Answer(token, outcome) => {
                         self.answers.push((token.0, outcome));
@@ -89,7 +89,7 @@ fn a_farewell_that_is_repeated_has_one_end() {
     world.order(Order::Acquire { group: GROUP, term: 7 });
     world.hand_in(Event::Stop);
     for _ in 0..3_900 / 100 {
-        world.order(Order::Renew { group: GROUP });
+        world.order(Order::Renew { group: GROUP, puts_back: true });
         world.say(Word::Farewell);
         world.hand_in(Event::Stop);
         world.wait(100);
@@ -141,7 +141,7 @@ fn a_signal_ends_an_agent_that_goes_on_as_if_nothing_were() {
     world.hand_in(Event::Stop);
     while !matches!(world.custody.phase(), Phase::Leaving { .. }) {
         assert!(world.now < at(41_000), "30 s, and 10 s for the scripts");
-        world.order(Order::Renew { group: GROUP });
+        world.order(Order::Renew { group: GROUP, puts_back: true });
         world.say(Word::Deposit);
         world.wait(100);
     }
@@ -238,7 +238,7 @@ fn any_word() -> impl Strategy<Value = Word> {
     let path = (0u8..3).prop_map(PathId);
     let order = (0u8..7, any::<u32>()).prop_map(|(kind, term)| match kind {
         0 => Order::Acquire { group: GROUP, term },
-        1 => Order::Renew { group: GROUP },
+        1 => Order::Renew { group: GROUP, puts_back: true },
         2 => Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst },
         3 => Order::Release { group: GROUP, first: ReleaseOrder::AddressesFirst },
         4 => Order::Fence { group: GROUP },

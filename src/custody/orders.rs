@@ -162,7 +162,7 @@ impl Custody {
             // That says nothing of the wire, and the agent asks again an interval later.
             Order::Probe { .. } => refuse(ticket.token, Fault::TooLate, effects),
             Order::Fence { group } => self.fence(now, group, ticket, effects),
-            Order::Renew { group } => self.ask_for_lease(now, group, ticket, effects),
+            Order::Renew { group, puts_back } => self.ask_for_lease(now, group, (ticket, puts_back), effects),
         }
     }
 
@@ -181,10 +181,16 @@ impl Custody {
         self.group(id).is_some_and(HeldGroup::is_prepared)
     }
 
-    fn ask_for_lease(&mut self, now: Instant, id: GroupId, ticket: Ticket, effects: &mut Effects) {
+    fn ask_for_lease(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        (ticket, puts_back): (Ticket, bool),
+        effects: &mut Effects,
+    ) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.asked_at = now;
-        emit(effects, Effect::Renew(id, ticket.token, ticket.valid_until));
+        emit(effects, Effect::Renew(id, ticket.token, ticket.valid_until, puts_back));
     }
 
     /// Carries out the renewals, all in one batch, once everything else was carried out.
@@ -206,7 +212,7 @@ pub(super) fn refuse(token: Token, fault: Fault, effects: &mut Effects) {
 pub fn group_of(order: Order) -> GroupId {
     match order {
         Order::Acquire { group, .. }
-        | Order::Renew { group }
+        | Order::Renew { group, .. }
         | Order::Announce { group }
         | Order::Fence { group }
         | Order::Release { group, .. }

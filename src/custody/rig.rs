@@ -69,7 +69,7 @@ impl Rig {
                 Effect::Add(id, _) => Some(Event::Added(id, Ok(()))),
                 Effect::Route(id, _) => Some(Event::Routed(id, self.routes)),
                 Effect::Remove(id) => Some(Event::Removed(id, Ok(()))),
-                Effect::Renew(id, token, _) => Some(Event::Renewed(id, token, Ok(()))),
+                Effect::Renew(id, token, ..) => Some(Event::Renewed(id, token, Ok(()))),
                 Effect::Run(id, ..) if !self.is_slow => Some(Event::ScriptEnded(id, End::Done)),
                 Effect::Interrupt(id) => Some(Event::ScriptEnded(id, End::Unknown)),
                 Effect::AskForNew(id) => Some(Event::Asked(id, true)),

@@ -15,7 +15,7 @@ use crate::resource::{Fault, Order, ReleaseOrder};
 fn an_order_is_accepted_in_these_states_and_in_no_other() {
     let orders = [
         ("acquire", Order::Acquire { group: GROUP, term: 1 }),
-        ("renew", Order::Renew { group: GROUP }),
+        ("renew", Order::Renew { group: GROUP, puts_back: true }),
         ("release", Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst }),
         ("fence", Order::Fence { group: GROUP }),
         ("announce", Order::Announce { group: GROUP }),
@@ -63,7 +63,7 @@ fn an_order_is_accepted_in_these_states_and_in_no_other() {
 fn a_group_is_held_renewed_and_let_go() {
     let mut rig = Rig::new(1);
     assert_eq!(rig.acquire(), "add, Start 0 (Acquire), 1: Serving");
-    rig.order(Order::Renew { group: GROUP });
+    rig.order(Order::Renew { group: GROUP, puts_back: true });
     assert_eq!(rig.told(), "", "renewals wait until everything was read");
     rig.hand_in(Event::AllSaid);
     assert_eq!(rig.told(), "renew, 2: Renewed");
@@ -76,7 +76,7 @@ fn what_comes_before_the_addresses_starts_first_and_stops_last() {
     let mut rig = Rig::with(plan_with(3, 2));
     assert_eq!(rig.acquire(), "Start 0 (Acquire), Start 1 (Acquire), 1: Prepared");
     assert_eq!(rig.custody.holdings()[0].map(|holding| holding.stage), Some(Stage::Preparing(None)));
-    rig.order(Order::Renew { group: GROUP });
+    rig.order(Order::Renew { group: GROUP, puts_back: true });
     rig.hand_in(Event::AllSaid);
     assert_eq!(rig.told(), "2: Failed(OutOfOrder)", "nothing is held yet");
     rig.order(Order::Acquire { group: GROUP, term: 8 });
@@ -164,7 +164,7 @@ fn who_cannot_have_its_routes_keeps_no_address_and_starts_nothing() {
 fn a_renewal_that_came_before_a_release_revives_nothing() {
     let mut rig = Rig::new(0);
     rig.acquire();
-    rig.order(Order::Renew { group: GROUP });
+    rig.order(Order::Renew { group: GROUP, puts_back: true });
     rig.order(Order::Release { group: GROUP, first: ReleaseOrder::AddressesFirst });
     rig.hand_in(Event::AllSaid);
     assert_eq!(rig.told(), "remove, 3: Released, 2: Failed(OutOfOrder)");

@@ -39,7 +39,7 @@ fn a_watchdog_is_not_petted_for_an_agent_that_orders_nothing() {
     rig.pass(fresh_for.as_ms() + 2_000);
     assert!(!rig.told().contains("pet") && !rig.pass(5_000).contains("pet"), "it serves, and says nothing");
     rig.now = rig.now + Span::from_ms(100);
-    rig.order(Order::Renew { group: GROUP });
+    rig.order(Order::Renew { group: GROUP, puts_back: true });
     assert_eq!(rig.pass(0), "pet", "it says something again");
     rig.order(Order::Release { group: GROUP, first: ReleaseOrder::AddressesFirst });
     rig.told();

@@ -75,6 +75,7 @@ pub const fn release(reason: ReleaseReason) -> &'static str {
         ReleaseReason::WitnessUnseen => "witness_unseen",
         ReleaseReason::ScriptFailed => "script_failed",
         ReleaseReason::AddressRefused => "address_refused",
+        ReleaseReason::AddressGone => "address_gone",
         ReleaseReason::Overtaken => "overtaken",
     }
 }

@@ -39,6 +39,7 @@ impl Situation {
             standby: Standby::No,
             wish: Wish::None,
             is_address_refused: false,
+            is_address_gone: false,
             is_cut_off: false,
             is_unfit: false,
             is_stuck: false,
@@ -74,12 +75,18 @@ impl Situation {
             deadline_at: Instant::NEVER,
             grant_needed_at: Instant::NEVER,
             alone_at: Instant::NEVER,
+            dark_at: Instant::NEVER,
             outseen_at: Instant::NEVER,
             cut_off_at: Instant::NEVER,
             back_at: Instant::ORIGIN,
             offer_unused_until: Instant::ORIGIN,
             failback_at: Instant::NEVER,
         },
-        rule: GroupRule { safety: SafetyRule::Probe, is_exclusive: false, in_jeopardy: InJeopardy::Hold },
+        rule: GroupRule {
+            safety: SafetyRule::Probe,
+            is_exclusive: false,
+            has_scripts: false,
+            in_jeopardy: InJeopardy::Hold,
+        },
     };
 }

@@ -192,6 +192,8 @@ pub struct OwnFacts {
     pub wish: Wish,
     /// Our kernel refuses one of the group's addresses.
     pub is_address_refused: bool,
+    /// An address has gone from our kernel that may not be put back: the peer may have seen that.
+    pub is_address_gone: bool,
     /// We are cut off on an interface of the group, and the peer is not.
     pub is_cut_off: bool,
     /// The group's scripts fail more often than they may be started again here.
@@ -229,6 +231,8 @@ pub struct GroupRule {
     pub safety: SafetyRule,
     /// The group is never taken from a peer whose scripts may still run.
     pub is_exclusive: bool,
+    /// Scripts go with its addresses.
+    pub has_scripts: bool,
     /// What to do with a doubtful peer.
     pub in_jeopardy: InJeopardy,
 }
@@ -277,6 +281,8 @@ pub struct Clock {
     pub grant_needed_at: Instant,
     /// We have served alone for a full lease since the ack deadline.
     pub alone_at: Instant,
+    /// We have lost carrier, and the peer has had it for long enough since.
+    pub dark_at: Instant,
     /// The peer has long seen more witnesses than we do.
     pub outseen_at: Instant,
     /// Nobody has answered us for long enough to hand over to a peer whose neighbours answer.

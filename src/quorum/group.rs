@@ -106,6 +106,12 @@ pub struct Group {
     pub fault: Option<Fault>,
     /// All interfaces have carrier.
     pub has_carrier: bool,
+    /// Since when some interface of it has had none.
+    pub dark_since: Option<Instant>,
+    /// Since when the peer could serve it, by what it says.
+    pub peer_able_since: Option<Instant>,
+    /// The peer is asked whether it still can.
+    pub is_asking_for_carrier: bool,
     /// We are cut off on an interface of it, and the peer is not.
     pub is_cut_off: bool,
     /// It could not be taken now: somebody answers for an address of it, or the guard does not ask.
@@ -168,6 +174,9 @@ impl Default for Group {
             idle_since: None,
             fault: None,
             has_carrier: false,
+            dark_since: None,
+            peer_able_since: None,
+            is_asking_for_carrier: false,
             is_cut_off: false,
             is_hindered: false,
             claims_since: None,
@@ -219,6 +228,22 @@ impl Group {
         (self.is_prepared, self.pending, self.lease_until) = (true, None, Instant::NEVER);
         self.timers.stop(Timer::Renewal);
         self.timers.set(Timer::Prepare, now + PREPARED_FOR + lease + lease);
+    }
+
+    /// Notes since when it has had no carrier while the peer could serve it. Says whether the peer has to be
+    /// asked now if it still can.
+    pub fn note_carrier(&mut self, now: Instant, is_peer_able: bool, delay: Span) -> bool {
+        self.dark_since = (!self.has_carrier).then(|| self.dark_since.unwrap_or(now));
+        self.peer_able_since = is_peer_able.then(|| self.peer_able_since.unwrap_or(now));
+        let is_asking = now >= self.dark_for(delay);
+        !core::mem::replace(&mut self.is_asking_for_carrier, is_asking) && is_asking
+    }
+
+    /// When it has had no carrier for so long, while the peer could have served it.
+    pub fn dark_for(&self, delay: Span) -> Instant {
+        self.dark_since
+            .zip(self.peer_able_since)
+            .map_or(Instant::NEVER, |(dark, able)| dark.max(able) + delay)
     }
 
     /// Our kernel does not take one of its addresses.

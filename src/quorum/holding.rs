@@ -16,6 +16,7 @@ pub fn let_go(s: &Situation) -> Option<Decision> {
         (s.clock.is_past(s.clock.lease_until), ReleaseReason::LeaseLapsed),
         (s.own.is_stuck, ReleaseReason::ScriptFailed),
         (s.peer.tie == Tie::TheyWin, ReleaseReason::LostTie),
+        (s.own.is_address_gone, ReleaseReason::AddressGone),
         (is_deadline_due && !s.own.has_carrier, ReleaseReason::NoCarrier),
         (is_deadline_due && is_unheard(s), ReleaseReason::UnheardByPeer),
         (is_deadline_due && is_witness_missed(s), ReleaseReason::WitnessUnseen),

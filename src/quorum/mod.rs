@@ -20,6 +20,7 @@
 pub mod decide;
 pub mod event;
 mod example;
+pub mod expiry;
 pub mod facts;
 pub mod forecast;
 pub mod group;

@@ -13,7 +13,7 @@ pub fn hand_over(s: &Situation) -> Option<Decision> {
         return None;
     }
     let is_offer_unused = !s.clock.is_past(s.clock.offer_unused_until);
-    let is_worse_off = !s.own.has_carrier || s.clock.is_past(s.clock.outseen_at);
+    let is_worse_off = s.clock.is_past(s.clock.dark_at) || s.clock.is_past(s.clock.outseen_at);
     let reason = match (s.own.standby, s.own.wish) {
         (Standby::Asked | Standby::Forced, _) => Some(ReleaseReason::Standby),
         (Standby::No, Wish::Handover) => Some(ReleaseReason::Handover),
@@ -51,7 +51,8 @@ pub fn our_turn_has_come(s: &Situation) -> Result<(), Decision> {
     if s.peer.does_want {
         return Err(Decision::wait(Block::PeersTurn));
     }
-    s.clock.reach(s.clock.claimed_at, Block::PeersTurn)
+    // A peer that cannot serve claims nothing: it needs no time for its turn.
+    if s.peer.is_troubled { Ok(()) } else { s.clock.reach(s.clock.claimed_at, Block::PeersTurn) }
 }
 
 /// Nobody goes before us.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::expiry::{Expiry, SOON};
+use crate::pair::PathId;
 use crate::resource::{Fault, Token};
 use crate::time::{Instant, Span};
 
@@ -20,8 +22,8 @@ pub enum Finding {
     Impossible,
     /// Somebody answers for a VIP of the group.
     VipAnswers,
-    /// A VIP of the group answered and has stopped, while the peer's own address still answers: its kernel
-    /// lives and let the VIP go.
+    /// The VIPs of the group answered and have stopped, while the peer's own address answers beside each: its
+    /// kernel lives and has let all of them go ([`Expiry`]).
     VipLetGo,
     /// No VIP answers. But the peer's own address does, or an address of the group or the peer has answered
     /// since the peer fell silent: its box lived on, and a cut LAN may be why nothing answers now.
@@ -49,8 +51,8 @@ pub struct Probe {
     quiet_again_at: Option<Instant>,
     vip_answered_at: Option<Instant>,
     peer_answered_at: Option<Instant>,
-    /// Since when the peer's own address has answered every query, and no VIP any.
-    peer_alone_since: Option<Instant>,
+    /// Whether the peer's kernel has let the VIPs go.
+    expiry: Expiry,
     /// While the lines read as a power loss.
     aging: Option<Aging>,
 }
@@ -96,8 +98,12 @@ impl Probe {
     }
 
     /// When the next query is due: every interval. But if nobody answers, the second one is due as soon as
-    /// the first has been waited for, so that both are done when dead_after passes.
+    /// the first has been waited for, so that both are done when dead_after passes. Where the VIPs seem to be
+    /// gone, the peer's own answer says that the last query has been waited for.
     pub fn due_at(&self, interval: Span, wait: Span) -> Instant {
+        if let Some(at) = self.asked_at.filter(|_| self.expiry.is_near() && self.pending.is_none()) {
+            return at + SOON.min(interval);
+        }
         let is_second = self.quiet_since.is_some() && self.quiet_again_at.is_none();
         let gap = if is_second { interval.min(wait).max(SHORTEST_GAP) } else { interval };
         self.asked_at.map_or(Instant::ORIGIN, |at| at + gap)
@@ -108,6 +114,18 @@ impl Probe {
         self.is_guard_late |= self.pending.is_some();
         self.pending = Some(token);
         self.asked_at = Some(now);
+        self.expiry.ask();
+    }
+
+    /// Watches whether the peer's kernel lets the `count` addresses of the group go, none of which is put
+    /// back from `since` on.
+    pub fn watch(&mut self, since: Option<Instant>, count: u8) {
+        self.expiry.watch(since, count);
+    }
+
+    /// The peer's kernel has let all of them go.
+    pub fn is_expired(&self) -> bool {
+        self.expiry.is_certain() && !self.is_impossible
     }
 
     /// Whether `token` is the probe's newest order.
@@ -127,10 +145,6 @@ impl Probe {
         if self.last_sent_at.is_some_and(|before| at.since(before) > freshness) {
             self.end_quiet();
         }
-        if self.peer_answered_at < self.last_asked_at {
-            // Nobody answered the last query: what the peer said before that belongs to another time.
-            self.peer_alone_since = None;
-        }
         let asked_at = self.asked_at.unwrap_or(at);
         (self.last_sent_at, self.last_asked_at) = (Some(at), Some(asked_at));
         if self.vip_answered_at.is_none_or(|answered| answered < asked_at) {
@@ -149,6 +163,7 @@ impl Probe {
     pub fn fail(&mut self, fault: Fault) -> bool {
         (self.pending, self.is_guard_late) = (None, false);
         self.end_quiet();
+        self.expiry.doubt();
         // An order that came too late says nothing of the wire.
         let is_impossible = fault != Fault::TooLate;
         !core::mem::replace(&mut self.is_impossible, is_impossible) && is_impossible
@@ -159,26 +174,28 @@ impl Probe {
         self.is_running() || self.last_asked_at.is_some_and(|at| now.since(at) <= wait)
     }
 
-    /// Somebody answered for a VIP.
-    pub fn vip_answered(&mut self, now: Instant) {
+    /// Somebody answered for a VIP: the peer's kernel, for this one of the group's list, on the interface of
+    /// that path, if `shown`.
+    pub fn vip_answered(&mut self, now: Instant, shown: Option<(u8, PathId)>) {
         self.vip_answered_at = Some(now);
         self.end_quiet();
-        self.peer_alone_since = None;
+        self.expiry.doubt();
+        if let Some((address, path)) = shown {
+            self.expiry.see(address, path, self.asked_at);
+        }
     }
 
-    /// The peer's own address answered.
-    pub fn peer_answered(&mut self, now: Instant) {
+    /// The peer's own address answered, on the interface of that path if there is one.
+    pub fn peer_answered(&mut self, now: Instant, path: Option<PathId>) {
         self.peer_answered_at = Some(now);
-        if self.quiet_since.is_some() {
-            self.peer_alone_since.get_or_insert(now);
-        }
+        path.into_iter().for_each(|path| self.expiry.peer_answered(path));
     }
 
     /// What nobody answered so far may have reached nobody: the LAN was cut. It is asked again.
     pub fn doubt(&mut self) {
         (self.pending, self.asked_at) = (None, None);
         self.end_quiet();
-        self.peer_alone_since = None;
+        self.expiry.doubt();
     }
 
     /// From now on early answers age, or none does. Nothing is forgotten: lines that come back have not
@@ -224,6 +241,9 @@ impl Probe {
     pub fn finding(&self, now: Instant, interval: Span, wait: Span, patience: Span) -> Finding {
         let freshness = freshness(interval, wait);
         let is_recent = |at: Instant| now.since(at) <= freshness;
+        if self.is_expired() && self.last_sent_at.is_some_and(is_recent) {
+            return Finding::VipLetGo;
+        }
         let is_lingering = |at: Instant| now.since(at) <= freshness + patience;
         let has_gone = self.quiet_since.is_some_and(|at| now >= at + wait.max(patience));
         let [vip_answered_at, peer_answered_at] =
@@ -238,13 +258,8 @@ impl Probe {
         if !has_waited || !self.last_sent_at.is_some_and(is_recent) {
             return Finding::Unknown;
         }
-        // After a LAN that was cut the peer's own answer comes first: the VIP's gets the same time as ever.
-        let has_answered_alone = self.peer_alone_since.is_some_and(|at| now >= at + wait);
         let has_waited_twice = self.quiet_again_at.is_some_and(|at| now >= at + wait);
         match (vip_answered_at, peer_answered_at) {
-            (Some(vip), Some(peer)) if peer > vip && is_recent(peer) && has_answered_alone => {
-                Finding::VipLetGo
-            }
             _ if !has_waited_twice => Finding::Unknown,
             (None, None) => Finding::Clear,
             (Some(_), _) | (None, Some(_)) => Finding::PeerAnswers,
@@ -253,7 +268,7 @@ impl Probe {
 
     /// When the finding may change by itself.
     pub fn clear_at(&self, wait: Span) -> Instant {
-        let marks = [self.quiet_since, self.quiet_again_at, self.peer_alone_since];
+        let marks = [self.quiet_since, self.quiet_again_at];
         marks.into_iter().flatten().map(|at| at + wait).max().unwrap_or(Instant::NEVER)
     }
 }

@@ -47,25 +47,17 @@ fn an_answer_that_is_heard_while_the_queries_still_leave_counts_for_them() {
     let mut probe = Probe::default();
     for query in [0, 100, 200, 300] {
         probe.ask(at(query), Token(1));
-        probe.vip_answered(at(query + 1));
+        probe.vip_answered(at(query + 1), None);
         sent(&mut probe, query + 2);
         assert_eq!(finding(&probe, query + 110), Finding::VipAnswers, "the next query is late");
     }
-    for query in [400, 500] {
-        probe.ask(at(query), Token(1));
-        probe.peer_answered(at(query + 1));
-        sent(&mut probe, query + 2);
-    }
-    assert_eq!(finding(&probe, 510), Finding::Unknown);
-    probe.peer_answered(at(520));
-    assert_eq!(finding(&probe, 602), Finding::VipLetGo, "the peer has answered each query, and no VIP has");
 }
 
 #[test]
 fn an_answer_spoils_every_query_before_it() {
     let mut probe = Probe::default();
     sent(&mut probe, 0);
-    probe.vip_answered(at(50));
+    probe.vip_answered(at(50), None);
     assert_eq!(finding(&probe, 120), Finding::VipAnswers);
     sent(&mut probe, 130);
     assert_eq!(finding(&probe, 229), Finding::VipAnswers);
@@ -78,7 +70,7 @@ fn an_answer_spoils_every_query_before_it() {
 fn a_stranger_may_be_slow_to_answer_for_a_while() {
     let mut probe = Probe::default();
     let finding = |probe: &Probe, ms| probe.finding(at(ms), INTERVAL, WAIT, STRANGERS_PATIENCE);
-    probe.vip_answered(at(50));
+    probe.vip_answered(at(50), None);
     for ms in (100..1_100).step_by(100) {
         sent(&mut probe, ms);
         assert_eq!(finding(&probe, ms + 99), Finding::VipAnswers, "{ms}");
@@ -95,34 +87,70 @@ fn a_stranger_may_be_slow_to_answer_for_a_while() {
     assert_eq!(finding(&untouched, 200), Finding::Clear, "whom nobody answered waits no longer");
 }
 
-#[test]
-fn a_vip_that_was_seen_to_go_is_told_from_one_that_was_never_seen() {
-    let mut probe = Probe::default();
-    sent(&mut probe, 0);
-    probe.peer_answered(at(1));
-    sent(&mut probe, 100);
-    assert_eq!(finding(&probe, 200), Finding::PeerAnswers);
-    probe.vip_answered(at(201));
-    sent(&mut probe, 300);
-    probe.peer_answered(at(301));
-    assert_eq!(finding(&probe, 400), Finding::Unknown, "the VIP's answer may be a moment behind");
-    assert_eq!(finding(&probe, 401), Finding::VipLetGo);
+const LAN: PathId = PathId(1);
+
+/// A question at that time, and who answers it 1 ms later.
+fn asked(probe: &mut Probe, ms: u64, does_vip: bool, does_peer: bool) {
+    probe.ask(at(ms), Token(1));
+    if does_vip {
+        probe.vip_answered(at(ms + 1), Some((0, LAN)));
+    }
+    sent(probe, ms);
+    if does_peer {
+        probe.peer_answered(at(ms + 1), Some(LAN));
+    }
 }
 
 #[test]
-fn what_the_peer_answered_before_an_outage_does_not_count_after_it() {
-    let mut probe = Probe::default();
-    sent(&mut probe, 0);
-    probe.vip_answered(at(1));
-    sent(&mut probe, 100);
-    probe.peer_answered(at(101));
-    for query in (200..=900).step_by(100) {
-        sent(&mut probe, query);
+fn a_vip_that_was_seen_to_go_is_told_from_one_that_was_never_seen() {
+    for (is_seen, expected) in [(true, Finding::VipLetGo), (false, Finding::PeerAnswers)] {
+        let mut probe = Probe::default();
+        probe.watch(Some(at(0)), 1);
+        asked(&mut probe, 100, is_seen, true);
+        for ms in (200..=400).step_by(100) {
+            asked(&mut probe, ms, false, true);
+            assert_ne!(finding(&probe, ms + 2), Finding::VipLetGo, "{ms}");
+        }
+        asked(&mut probe, 500, false, true);
+        assert_eq!(finding(&probe, 502), expected);
+        asked(&mut probe, 600, false, false);
+        assert_eq!(finding(&probe, 602), expected, "what is gone stays gone");
+        probe.vip_answered(at(610), None);
+        assert_eq!(finding(&probe, 611), Finding::VipAnswers);
     }
-    probe.peer_answered(at(901));
-    assert_eq!(finding(&probe, 950), Finding::PeerAnswers, "the VIP's answer may be a moment behind");
-    sent(&mut probe, 1_000);
-    assert_eq!(finding(&probe, 1_001), Finding::VipLetGo);
+}
+
+#[test]
+fn the_next_question_follows_soon_where_the_vip_seems_to_be_gone() {
+    let mut probe = Probe::default();
+    probe.watch(Some(at(0)), 1);
+    asked(&mut probe, 100, true, true);
+    assert_eq!(probe.due_at(INTERVAL, WAIT), at(200));
+    for ms in [200, 220, 240] {
+        asked(&mut probe, ms, false, true);
+        assert_eq!(probe.due_at(INTERVAL, WAIT), at(ms + 20));
+    }
+    asked(&mut probe, 260, false, true);
+    assert_eq!(finding(&probe, 262), Finding::VipLetGo);
+    assert_eq!(probe.due_at(INTERVAL, WAIT), at(360));
+}
+
+#[test]
+fn what_was_found_of_a_vip_is_void_if_a_question_could_not_leave_or_the_lan_was_cut() {
+    let fail = |probe: &mut Probe| {
+        probe.fail(Fault::Kernel(105));
+    };
+    for spoil in [fail as fn(&mut Probe), Probe::doubt, Probe::reset] {
+        let mut probe = Probe::default();
+        probe.watch(Some(at(0)), 1);
+        for ms in (100..=500).step_by(100) {
+            asked(&mut probe, ms, ms == 100, true);
+        }
+        assert_eq!(finding(&probe, 502), Finding::VipLetGo);
+        spoil(&mut probe);
+        asked(&mut probe, 600, false, true);
+        assert_ne!(finding(&probe, 602), Finding::VipLetGo);
+    }
 }
 
 #[test]
@@ -141,10 +169,10 @@ fn what_nobody_answered_before_a_time_in_which_nobody_was_asked_proves_nothing()
 #[test]
 fn an_answer_that_overtakes_the_word_that_its_question_left_still_counts() {
     let mut probe = Probe::default();
-    probe.peer_answered(at(1));
-    probe.vip_answered(at(2));
+    probe.peer_answered(at(1), None);
+    probe.vip_answered(at(2), None);
     sent(&mut probe, 0);
-    probe.peer_answered(at(100));
+    probe.peer_answered(at(100), None);
     assert_eq!(finding(&probe, 105), Finding::VipAnswers, "not let go: the VIP's answer may be on its way");
     sent(&mut probe, 100);
     assert_eq!(finding(&probe, 199), Finding::VipAnswers);
@@ -156,7 +184,7 @@ fn an_answer_to_what_was_asked_before_the_last_frame_says_no_more_than_the_frame
         let mut probe = Probe::default();
         probe.ask(at(3), Token(1));
         sent(&mut probe, 4);
-        probe.vip_answered(at(6));
+        probe.vip_answered(at(6), None);
         probe.stop(Some(at(heard)));
         sent(&mut probe, 300);
         sent(&mut probe, 400);
@@ -181,7 +209,7 @@ fn a_probe_that_could_not_leave_is_no_clear_probe() {
 fn an_answer_that_has_aged_counts_again_when_the_lines_are_back() {
     let mut probe = Probe::default();
     let aging = Aging { early: at(300), lasts: Span::from_ms(150) };
-    probe.vip_answered(at(50));
+    probe.vip_answered(at(50), None);
     for query in [100, 200] {
         sent(&mut probe, query);
     }

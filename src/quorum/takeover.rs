@@ -149,8 +149,11 @@ fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
 fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decision> {
     s.clock.reach(s.clock.silent_at, Block::Drift)?;
     fence_is_done(s)?;
-    let may_hold_on =
-        s.peer.are_lines_on || s.peer.is_estranged || s.peer.is_troubled || s.peer.was_granted_since;
+    // What the wire shows of addresses outweighs what the peer has said, and its lines. Of scripts it shows
+    // nothing.
+    let is_shown_gone = s.wire.finding == Finding::VipLetGo && !s.rule.has_scripts;
+    let is_unsure = s.peer.is_estranged || s.peer.was_granted_since;
+    let may_hold_on = is_unsure || !is_shown_gone && (s.peer.are_lines_on || s.peer.is_troubled);
     let waits_for_lease = may_hold_on || s.rule.safety != SafetyRule::Probe;
     if waits_for_lease {
         peer_has_let_go(s, Block::Lease)?;
@@ -381,6 +384,7 @@ pub fn asks_the_wire(role: Role, s: &Situation, is_preparing: bool) -> bool {
     }
     moves::is_free_for_us(s)
         || is_unheard
+        || (s.peer.is_troubled && matches!(s.peer.claim, Claim::Serves | Claim::Releases))
         || s.peer.is_off
         || (!was_heard && s.clock.is_past(s.clock.listening_asks_at))
 }

@@ -1,7 +1,7 @@
 //! The arithmetic, with figures that a reader can follow.
 
 use super::*;
-use crate::config::{InJeopardy, PathPolicy, Speed};
+use crate::config::{CARRIER_DELAY, InJeopardy, PathPolicy, Speed};
 use crate::pair::PathKind;
 
 const MS: fn(u64) -> Span = Span::from_ms;
@@ -18,6 +18,7 @@ fn policy(paths: &[(PathKind, [u64; 3])], lease_s: u64, groups: &[GroupPolicy]) 
         groups: groups.iter().copied().collect(),
         lease: Span::from_s(lease_s),
         cold_start: Span::from_s(60),
+        carrier_delay: CARRIER_DELAY,
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,

@@ -53,7 +53,8 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     ] {
         found.note(is_other, what, false);
     }
-    found.values("", &["in_jeopardy", "lease", "cold_start"], &policy_values(before), &policy_values(after));
+    let keys = ["in_jeopardy", "lease", "cold_start", "carrier_delay"];
+    found.values("", &keys, &policy_values(before), &policy_values(after));
     for ((path, old), new) in new.paths.iter().zip(&before.paths).zip(&after.paths) {
         let keys = ["interval", "late_after", "dead_after"];
         found.values(&format!("{} ", path.name), &keys, &times(old.timing), &times(new.timing));
@@ -152,8 +153,10 @@ fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str 
     words.iter().find(|(_, one)| *one == value).map_or("?", |(word, _)| word)
 }
 
-fn policy_values(policy: &Policy) -> [String; 3] {
-    [word_of(&JEOPARDY, policy.in_jeopardy).to_string(), exact(policy.lease), exact(policy.cold_start)]
+fn policy_values(policy: &Policy) -> [String; 4] {
+    let spans = [policy.lease, policy.cold_start, policy.carrier_delay];
+    let [lease, cold_start, carrier_delay] = spans.map(exact);
+    [word_of(&JEOPARDY, policy.in_jeopardy).to_string(), lease, cold_start, carrier_delay]
 }
 
 fn times(timing: PathTiming) -> [String; 3] {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
-use crosswire::config::{Failback, InJeopardy, PathTiming, SafetyRule};
+use crosswire::config::{CARRIER_DELAY, Failback, InJeopardy, PathTiming, SafetyRule};
 use crosswire::pair::Side;
 use crosswire::time::Span;
 
@@ -50,6 +50,9 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
         InJeopardy::Takeover => "takeover",
     };
     writeln!(out, "lease {} cold_start {} in_jeopardy {jeopardy}", us(policy.lease), us(policy.cold_start))?;
+    if policy.carrier_delay != CARRIER_DELAY {
+        writeln!(out, "carrier_delay {}", us(policy.carrier_delay))?;
+    }
     if !settings.has_neighbours {
         writeln!(out, "neighbours off")?;
     }

@@ -5,7 +5,7 @@ use crosswire::pair::Side;
 
 use super::nodes::Node;
 use super::paths::Link;
-use super::{GroupSettings, PathDevice, PathSettings, Settings, groups};
+use super::{GroupSettings, PathDevice, PathSettings, Settings, VirtualAddress, groups};
 use crate::gather::Gather;
 
 /// Tells the policy which LAN paths have an interface with addresses of each group.
@@ -20,6 +20,13 @@ pub(super) fn place_groups(settings: &mut Settings) {
         };
         let found = ids.iter().zip(paths.iter()).filter(|(_, path)| is_on(&path.device));
         *policy = policy.on(found.map(|(id, _)| *id));
+        let is_beside_peer = |address: &VirtualAddress| {
+            paths.iter().any(|path| {
+                matches!(&path.device, PathDevice::Lan { interface, .. } if *interface == address.interface)
+            })
+        };
+        let count = u8::try_from(group.addresses.len()).unwrap_or(0);
+        policy.vips_beside_peer = if group.addresses.iter().all(is_beside_peer) { count } else { 0 };
     }
 }
 

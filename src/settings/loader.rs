@@ -162,6 +162,7 @@ impl<'t> Draft<'t> {
             groups: groups.iter().map(groups::Plan::policy).take(crosswire::config::MAX_GROUPS).collect(),
             lease: pace.lease.value,
             cold_start: pace.cold_start.value,
+            carrier_delay: pace.carrier_delay.value,
             in_jeopardy,
             witnesses: u8::try_from(witnesses.len()).unwrap_or(0),
             has_vote: vote.is_some(),

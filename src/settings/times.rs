@@ -1,8 +1,8 @@
 //! Speed, `[timing]` and the overrides of a path, with their bounds.
 
 use crosswire::config::{
-    MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy, PathTiming, Policy,
-    Speed,
+    CARRIER_DELAY, MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathPolicy,
+    PathTiming, Policy, Speed,
 };
 use crosswire::quorum::timing::{self, Margin, Proof};
 use crosswire::time::Span;
@@ -12,7 +12,7 @@ use super::line;
 use super::table::{At, Table};
 use super::values::exact;
 
-const KEYS: [&str; 5] = ["interval", "late_after", "dead_after", "lease", "cold_start"];
+const KEYS: [&str; 6] = ["interval", "late_after", "dead_after", "lease", "cold_start", "carrier_delay"];
 const SPEEDS: [(&str, Speed); 3] =
     [("gentle", Speed::Gentle), ("normal", Speed::Normal), ("fast", Speed::Fast)];
 /// Fewest intervals in `dead_after`: one beat may be lost and one be late.
@@ -21,6 +21,8 @@ const MIN_DEAD_AFTER_INTERVALS: u64 = 3;
 const MAX_LEASE: Span = Span::from_s(60);
 /// Longest cold start.
 const MAX_COLD_START: Span = Span::from_s(3_600);
+/// Longest wait before a group leaves a node without carrier.
+const MAX_CARRIER_DELAY: Span = Span::from_s(60);
 const DEFAULT_COLD_START: Span = Span::from_s(60);
 
 /// Interval, late_after and dead_after of one path, and where each was set.
@@ -40,6 +42,8 @@ pub(super) struct Pace {
     pub(super) lease: At<Span>,
     /// How long a node that never heard its peer listens before it serves.
     pub(super) cold_start: At<Span>,
+    /// How long the peer has to have had carrier before a group is handed over for that.
+    pub(super) carrier_delay: At<Span>,
 }
 
 impl Times {
@@ -159,14 +163,16 @@ pub(super) fn read(root: &Table<'_>, report: &mut Report<'_>) -> Pace {
     };
     let lease = At { at, value: speed.value.lease() };
     let cold_start = At { at, value: DEFAULT_COLD_START };
+    let carrier_delay = At { at, value: CARRIER_DELAY };
     let Some(table) = root.table("timing", report) else {
-        return Pace { times, lease, cold_start };
+        return Pace { times, lease, cold_start, carrier_delay };
     };
     table.refuse_unknown(&KEYS, report);
     Pace {
         times: times.overridden_by(&table, report),
         lease: table.span("lease", report).unwrap_or(lease),
         cold_start: table.span("cold_start", report).unwrap_or(cold_start),
+        carrier_delay: table.span("carrier_delay", report).unwrap_or(carrier_delay),
     }
 }
 
@@ -183,6 +189,11 @@ impl Pace {
             let remedy =
                 format!("use {} (dead_after and 1 %) to {}", exact(proof.takeover), exact(MAX_COLD_START));
             report.add(at, what, remedy);
+        }
+        let At { at, value: delay } = self.carrier_delay;
+        if delay > MAX_CARRIER_DELAY {
+            let what = format!("a carrier_delay of {} leaves clients unserved for too long", exact(delay));
+            report.add(at, what, format_args!("use {} or less", exact(MAX_CARRIER_DELAY)));
         }
         if let Margin::Missing(_) = proof.margin {
             let what = format!(

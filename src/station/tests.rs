@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::config::{GroupPolicy, InJeopardy, PathPolicy, Speed};
+use crate::config::{CARRIER_DELAY, GroupPolicy, InJeopardy, PathPolicy, Speed};
 use crate::frame::Key;
 use crate::pair::{GroupId, PathKind};
 use crate::quorum::record::Record;
@@ -36,6 +36,7 @@ fn station(me: Side, room_bytes: usize, now: Instant) -> Recorded {
         groups: [GroupPolicy::addresses_only(1, Some(Side::A)).on([LAN])].into_iter().collect(),
         lease: Span::from_s(3),
         cold_start: Span::from_s(60),
+        carrier_delay: CARRIER_DELAY,
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,

@@ -19,6 +19,7 @@ mod disk;
 mod ending;
 mod erring;
 mod exit_codes;
+mod expired;
 mod families;
 mod floods;
 mod frozen;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crosswire::config::InJeopardy;
 use crosswire::frame::heartbeat_bytes;
 use crosswire::pair::PathKind;
-use crosswire::quorum::timing::{Margin, Proof};
+use crosswire::quorum::timing::{Margin, Proof, with_drift};
 use crosswire::time::Span;
 
 use crate::settings::{PathDevice, Settings, exact, neighbours};
@@ -90,6 +90,10 @@ pub(super) fn write_silence(settings: &Settings, proof: &Proof, out: &mut String
     line(out, proof.late, "every path is late: a warning, and the probe for its addresses starts")?;
     line(out, proof.detection, &format!("every path is silent: {peer} counts as dead"))?;
     line(out, proof.takeover, "what it served is taken over (1 % later, for clocks that drift)")?;
+    if settings.policy.paths.iter().any(|path| path.kind == PathKind::Serial) {
+        let frozen = "the same if its modem lines stay on: it stands still; sooner if its kernel lets go";
+        line(out, with_drift(proof.slowest_release()), frozen)?;
+    }
     let jeopardy = match settings.policy.in_jeopardy {
         InJeopardy::Hold => "nothing moves (in_jeopardy = \"hold\")",
         InJeopardy::Witness => "it is taken over if we see a witness (in_jeopardy = \"witness\")",

@@ -37,6 +37,7 @@ If gw2 falls silent, counted from its last beat
       750 ms  every path is late: a warning, and the probe for its addresses starts
      1500 ms  every path is silent: gw2 counts as dead
      1515 ms  what it served is taken over (1 % later, for clocks that drift)
+     5656 ms  the same if its modem lines stay on: it stands still; sooner if its kernel lets go
   If a path was broken before, silence proves nothing: nothing moves (in_jeopardy = \"hold\").
   A box that has heard nobody since it started listens for 60 s (cold_start) before it serves.
 

@@ -138,13 +138,19 @@ impl Guard<'_> {
 
     /// Renews this group's addresses and those of all that follow, in one batch.
     fn renew(&mut self, first: Effect, waiting: &mut VecDeque<Effect>) -> Vec<Event<'static>> {
+        let puts_nothing_back = |effect: &Effect| matches!(effect, Effect::Renew(.., false));
+        if puts_nothing_back(&first) || waiting.iter().any(puts_nothing_back) {
+            // What has gone by now is known before it could come back.
+            self.hear_links();
+        }
         let (mut batch, mut renewed) = (Vec::new(), Vec::new());
         let mut next = Some(first);
-        while let Some(Effect::Renew(id, token, valid_until)) = next {
+        while let Some(Effect::Renew(id, token, valid_until, puts_back)) = next {
             if let (Some(group), Some(own)) =
                 (self.settings.groups.get(id.index()), self.resources.get(id.index()))
             {
-                batch.push(Renewal { addresses: own.renewed(group), routes: &group.routes, valid_until });
+                let (addresses, routes) = (own.renewed(group), &group.routes[..]);
+                batch.push(Renewal { addresses, routes, valid_until, puts_back });
                 renewed.push((id, token));
             }
             next = waiting.pop_front_if(|effect| matches!(effect, Effect::Renew(..)));

@@ -42,6 +42,7 @@ impl Guard<'_> {
                     self.look_at_lans(|ip| ip == seen.place.ip, |_| false);
                 }
                 LinkEvent::AddressGone(seen) => {
+                    self.addresses.note_gone(seen.place);
                     self.look_from = now();
                     self.tell_missing(|ip| ip == seen.place.ip);
                     self.look_at_lans(|ip| ip == seen.place.ip, |_| true);

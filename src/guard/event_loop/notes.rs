@@ -115,6 +115,7 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::Kernel(errno) => {
             format!("the kernel refuses an address or a route: {}", Errno::from_raw(errno).desc())
         }
+        Fault::AddressGone => "an address has gone, and is not put back".to_owned(),
         Fault::StillThere => {
             "an address is still there after its removal, perhaps on another interface".to_owned()
         }

@@ -15,7 +15,6 @@ use super::group_resources::GroupResources;
 use super::hear::MAX_LAST_WORDS;
 use super::state::{Guard, plan, script_plans};
 use crate::gather::Gather;
-use crate::guard::kernel::addresses::prepare;
 use crate::guard::kernel::links::Links;
 use crate::operator::words;
 use crate::private;
@@ -142,7 +141,6 @@ impl Guard<'_> {
         if !self.custody.group(id).is_some_and(HeldGroup::is_held) {
             return;
         }
-        prepare(&added);
         let ours = held_of(&self.custody, &old.groups);
         own.newcomers = not_in(&added, &ours);
         own.known = not_in(&after.addresses, &own.newcomers);

@@ -105,6 +105,8 @@ pub struct Renewal<'a> {
     pub routes: &'a [Route],
     /// Not after this.
     pub valid_until: Instant,
+    /// What is missing is put back; otherwise nothing is renewed.
+    pub puts_back: bool,
 }
 
 impl Addresses {
@@ -127,10 +129,9 @@ impl Addresses {
 
     /// Adds all addresses for one lease and reads them back. If any of it fails, none of them is left behind.
     pub fn add(&mut self, addresses: &[VirtualAddress], valid_until: Instant) -> Result<(), Fault> {
-        prepare(addresses);
         let mut outcome = Ok(());
         for _ in 0..MAX_ADD_TRIES {
-            outcome = self.add_once(Renewal { addresses, routes: &[], valid_until });
+            outcome = self.add_once(Renewal { addresses, routes: &[], valid_until, puts_back: true });
             if !matches!(outcome, Err(Fault::Kernel(_))) {
                 break;
             }
@@ -157,8 +158,8 @@ impl Addresses {
         self.read_back(renewal.addresses, &seen)
     }
 
-    /// Gives every address of every renewal another lease, in one batch, and puts back any that is missing.
-    /// If the kernel refuses one address, the others are renewed all the same.
+    /// Gives every address of every renewal another lease, in one batch, and puts back any that is missing,
+    /// where it may. If the kernel refuses one address, the others are renewed all the same.
     ///
     /// `valid_until` is looked at right before the batch, and again after it. The kernel may keep the batch
     /// waiting on its own lock: what came too late is taken away again, and fails as [`Fault::TooLate`].
@@ -174,7 +175,10 @@ impl Addresses {
     ) -> Vec<Result<(), Fault>> {
         let started = now();
         let (mut late, mut batch) = (Vec::new(), Vec::new());
-        for renewal in renewals.iter().filter(|renewal| started <= renewal.valid_until) {
+        let refused: Vec<_> = renewals.iter().map(|renewal| self.refusal(renewal, started)).gather();
+        let due = renewals.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
+        let due: Vec<Renewal> = due.map(|(renewal, _)| *renewal).gather();
+        for renewal in &due {
             for address in renewal.addresses {
                 // Without an interface the kernel itself refuses: there is none with the number 0.
                 let place =
@@ -188,10 +192,10 @@ impl Addresses {
             }
         }
         // Gateways are reached by these.
-        let on_link = self.on_link_requests(renewals, started);
+        let on_link = self.on_link_requests(&due, started);
         let on_link_count = on_link.len();
         batch.extend(on_link);
-        let routes = self.renew_requests(renewals, started);
+        let routes = self.renew_requests(&due, started);
         let has_routes = !routes.is_empty();
         batch.extend(routes);
         if !late.is_empty() {
@@ -201,11 +205,11 @@ impl Addresses {
         let mut answers = self.netlink.ask(&batch, hear).into_iter();
         let ended = now();
         let mut outcomes = Vec::with_capacity(renewals.len());
-        for renewal in renewals {
-            let count = if started <= renewal.valid_until { renewal.addresses.len() } else { 0 };
+        for (renewal, refused) in renewals.iter().zip(refused) {
+            let count = if refused.is_none() { renewal.addresses.len() } else { 0 };
             let outcome = first_fault(answers.by_ref().take(count));
-            outcomes.push(if started > renewal.valid_until {
-                Err(Fault::TooLate)
+            outcomes.push(if let Some(fault) = refused {
+                Err(fault)
             } else if ended > renewal.valid_until {
                 warn!(
                     "the kernel took {} over a renewal: it came too late and is undone",
@@ -220,6 +224,21 @@ impl Addresses {
             self.note_routes(answers.skip(on_link_count));
         }
         outcomes
+    }
+
+    /// Why a renewal is not carried out at all.
+    fn refusal(&self, renewal: &Renewal, now: Instant) -> Option<Fault> {
+        let has_gone = |address: &VirtualAddress| {
+            let is_it = |(interface, seen): &(String, Seen)| {
+                seen.valid_s == 0 && seen.place.ip == address.ip && *interface == address.interface
+            };
+            self.put.iter().any(is_it)
+        };
+        if now > renewal.valid_until {
+            return Some(Fault::TooLate);
+        }
+        let is_wanting = !renewal.puts_back && renewal.addresses.iter().any(has_gone);
+        is_wanting.then_some(Fault::AddressGone)
     }
 
     /// Removes all addresses and returns only when the kernel knows none of them any more on its interface.
@@ -351,10 +370,20 @@ impl Addresses {
     }
 
     fn note_put(&mut self, address: &VirtualAddress, place: Place) {
+        let is_there = |(_, put): &(String, Seen)| put.place == place && put.valid_s != 0;
+        if !self.put.iter().any(is_there) && place.ip.is_ipv4() {
+            // It comes anew, perhaps on an interface that was made anew.
+            promote_secondaries(&address.interface);
+        }
         if place.interface_index != 0 && !self.is_put(place) {
             let seen = Seen { place, valid_s: self.lifetime_s, is_secondary: true };
             self.put.push((address.interface.clone(), seen));
         }
+    }
+
+    /// Notes that the kernel has an address no more, whoever took it away.
+    pub fn note_gone(&mut self, place: Place) {
+        self.put.iter_mut().filter(|(_, put)| put.place == place).for_each(|(_, put)| put.valid_s = 0);
     }
 
     /// Notes an address of the box that the kernel shows. It may come after one of ours in the same network,
@@ -398,11 +427,6 @@ pub(super) fn network_of(ip: IpAddr, prefix: u8) -> IpAddr {
 /// A lease in the whole seconds that the kernel counts.
 fn lifetime_s(lease: Span) -> u32 {
     u32::try_from(lease.as_s_ceil()).unwrap_or(FOREVER_S - 1).max(1)
-}
-
-/// Prepares the interfaces, before an address comes.
-pub fn prepare(addresses: &[VirtualAddress]) {
-    addresses.iter().filter(|a| a.ip.is_ipv4()).for_each(|a| promote_secondaries(&a.interface));
 }
 
 /// The first address that was refused; an answer that did not come counts before that. A kernel without

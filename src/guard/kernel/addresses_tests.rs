@@ -53,11 +53,66 @@ fn labels_and_other_ends_come_with_the_address_and_go_with_it() {
             assert!(said.contains(expected), "{expected} in {said}");
         }
         assert_eq!(
-            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+            addresses.renew(&[Renewal {
+                addresses: &all,
+                routes: &[],
+                valid_until: soon(),
+                puts_back: true
+            }]),
             [Ok(())]
         );
         assert_eq!(addresses.remove(&all), Ok(()));
         assert!(["10.9.0.100", "10.8.0.1", "fd08::1"].iter().all(|ip| valid_s(ip).is_none()));
+    });
+}
+
+#[test]
+fn what_has_gone_is_put_back_only_where_it_may_and_what_is_new_comes_in_any_case() {
+    in_namespace(|| {
+        let _veth = Veth::up("near", "far");
+        let [v4, v6] = ours();
+        let mut addresses = Addresses::open(LONG).expect("a socket");
+        assert_eq!(addresses.add(std::slice::from_ref(&v4), soon()), Ok(()));
+        let both = [v4.clone(), v6];
+        let renew = |addresses: &mut Addresses, puts_back| {
+            addresses.renew(&[Renewal { addresses: &both, routes: &[], valid_until: soon(), puts_back }])
+        };
+        assert_eq!(renew(&mut addresses, false), [Ok(())], "one of them has come with a reload");
+        assert_eq!(there(&addresses), 2);
+        let place = addresses.place_of(&v4).expect("an interface");
+        addresses.netlink.run(&[exact_removal(place)]);
+        addresses.note_gone(place);
+        assert_eq!(renew(&mut addresses, false), [Err(Fault::AddressGone)]);
+        assert_eq!(there(&addresses), 1);
+        assert_eq!(renew(&mut addresses, true), [Ok(())]);
+        assert_eq!(there(&addresses), 2);
+        let shown = *seen().iter().find(|seen| seen.place == place).expect("shown");
+        addresses.note_seen(shown);
+        assert_eq!(renew(&mut addresses, false), [Ok(())], "it is there");
+    });
+}
+
+#[test]
+fn an_interface_on_which_an_address_comes_lets_the_others_live_on() {
+    in_namespace(|| {
+        let mut addresses = Addresses::open(LONG).expect("a socket");
+        let v4 = address("10.9.0.100/24@near");
+        let switch = "/proc/sys/net/ipv4/conf/near/promote_secondaries";
+        for is_first in [true, false] {
+            // Made anew, with the same name.
+            let veth = Veth::up("near", "far");
+            std::fs::write(switch, "0").expect("set");
+            if is_first {
+                assert_eq!(addresses.add(std::slice::from_ref(&v4), soon()), Ok(()));
+            } else {
+                let addresses_of = std::slice::from_ref(&v4);
+                let (routes, valid_until) = (&[][..], soon());
+                let renewal = Renewal { addresses: addresses_of, routes, valid_until, puts_back: true };
+                assert_eq!(addresses.renew(&[renewal]), [Ok(())]);
+            }
+            assert_eq!(std::fs::read_to_string(switch).expect("read").trim(), "1", "first: {is_first}");
+            veth.remove();
+        }
     });
 }
 
@@ -69,7 +124,12 @@ fn a_group_of_64_addresses_is_held_renewed_and_let_go() {
         let mut addresses = Addresses::open(LONG).expect("a socket");
         assert_eq!(addresses.add(&all, soon()), Ok(()));
         assert_eq!(
-            addresses.renew(&[Renewal { addresses: &all, routes: &[], valid_until: soon() }]),
+            addresses.renew(&[Renewal {
+                addresses: &all,
+                routes: &[],
+                valid_until: soon(),
+                puts_back: true
+            }]),
             [Ok(())]
         );
         assert_eq!(addresses.remove(&all), Ok(()));
@@ -136,7 +196,12 @@ fn renewing_in_one_batch_extends_what_is_held_and_puts_back_what_is_missing() {
         for _ in 0..4 {
             sleep(Duration::from_millis(800));
             let groups = [std::slice::from_ref(&first), std::slice::from_ref(&second)];
-            let batch = groups.map(|addresses| Renewal { addresses, routes: &[], valid_until: soon() });
+            let batch = groups.map(|addresses| Renewal {
+                addresses,
+                routes: &[],
+                valid_until: soon(),
+                puts_back: true,
+            });
             assert_eq!(addresses.renew(&batch), [Ok(()), Ok(())]);
         }
         assert_eq!(there(&addresses), 2, "3.2 s after a lease of 2 s");
@@ -158,7 +223,7 @@ fn a_late_or_impossible_renewal_fails_alone() {
         let batch: Vec<_> = groups
             .iter()
             .zip(until)
-            .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until })
+            .map(|(addresses, valid_until)| Renewal { addresses, routes: &[], valid_until, puts_back: true })
             .collect();
         let expected = [Ok(()), Err(Fault::TooLate), Err(Fault::Refused(0, Errno::ENODEV as i32)), Ok(())];
         assert_eq!(addresses.renew(&batch), expected);

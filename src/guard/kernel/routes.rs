@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn renew(addresses: &mut Addresses, routes: &[Route]) {
-        let renewal = Renewal { addresses: &ours(), routes, valid_until: soon() };
+        let renewal = Renewal { addresses: &ours(), routes, valid_until: soon(), puts_back: true };
         assert_eq!(addresses.renew(&[renewal]), [Ok(())]);
     }
 

@@ -64,7 +64,7 @@ fn row(order: Order) -> Row {
 fn orders() -> Vec<Order> {
     vec![
         Order::Acquire { group: GROUP, term: u32::MAX },
-        Order::Renew { group: GROUP },
+        Order::Renew { group: GROUP, puts_back: true },
         Order::Fence { group: GROUP },
         Order::Announce { group: GROUP },
         Order::Probe { group: GROUP },

@@ -218,7 +218,7 @@ impl Rig {
     }
 
     pub fn renew(&mut self) -> Token {
-        self.order(Order::Renew { group: GROUP })
+        self.order(Order::Renew { group: GROUP, puts_back: true })
     }
 
     pub fn release(&mut self, first: ReleaseOrder) -> Token {

@@ -38,6 +38,9 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::LostTie => format!("{peer} is active too, and wins"),
         ReleaseReason::ScriptFailed => "one of its scripts does not run here".to_string(),
         ReleaseReason::AddressRefused => "the kernel refuses an address of it here".to_string(),
+        ReleaseReason::AddressGone => {
+            format!("an address of it has gone here, which {peer} may have seen: it is not put back")
+        }
         ReleaseReason::Overtaken => {
             "it may not be taken now that the scripts before its addresses ran".to_string()
         }

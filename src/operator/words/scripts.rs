@@ -111,6 +111,7 @@ pub fn fault(fault: Fault, scripts: &str, end: ScriptEnd) -> String {
         Fault::OutOfOrder => "the guard does not hold what it was asked to renew".to_string(),
         Fault::NoInterface => "an interface of it does not exist here".to_string(),
         Fault::Kernel(errno) => format!("the kernel refused: {}", Errno::from_raw(errno).desc()),
+        Fault::AddressGone => "an address has gone, and is not put back".to_string(),
         Fault::StillThere => "an address is still there after its removal; trying again".to_string(),
         Fault::ProbeUnanswered => {
             "probe impossible: not even a peer that is heard on the LAN answers ARP or neighbour discovery"

@@ -105,7 +105,9 @@ impl Node {
         let theirs = self.peer.group(id, &self.policy).filter(|_| is_heard).map(|report| report.role);
         let is_somebody = self.verdict.is_somebody();
         let is_on_time = self.is_on_time(now);
+        let is_peer_able = is_on_time && self.is_peer_able(id);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        self.is_urgent |= group.note_carrier(now, is_peer_able, self.policy.carrier_delay);
         if is_on_time && group.timers.is_due(Timer::Offer, now) {
             group.note_unused_offer(now);
         }

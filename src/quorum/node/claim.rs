@@ -74,6 +74,7 @@ impl Node {
         effects: &mut Effects,
     ) {
         let (interval, wait, heard_at) = (self.policy.interval(), self.probe_wait(), self.newest_frame_at());
+        let (since, count) = (self.nothing_is_put_back_since(), self.watched_vips(id));
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !asks_the_wire(group.role, situation, group.is_preparing()) {
             if group.role != Role::Backup {
@@ -83,6 +84,7 @@ impl Node {
             }
             return;
         }
+        group.probe.watch(since, count);
         if group.probe.is_due(now, interval, wait) {
             let token = self.order(now + interval, Order::Probe { group: id }, effects);
             if let Some(group) = self.groups.get_mut(id.index()) {

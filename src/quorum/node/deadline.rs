@@ -53,6 +53,8 @@ pub enum Waiting {
     PeerReset,
     /// The preferred node asks for its group back.
     Failback,
+    /// We have no carrier, and the peer has had it for long enough.
+    Dark,
     /// The peer has seen more witnesses than we do for long enough.
     Outseen,
     /// A neighbour is asked, or the questions to one are judged.
@@ -142,7 +144,7 @@ impl Node {
     }
 
     /// The deadlines of a group that are reckoned anew.
-    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 15] {
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 16] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
@@ -158,6 +160,7 @@ impl Node {
             (self.claimed_at(group), Waiting::Claimed),
             (self.reset_at(id), Waiting::PeerReset),
             (only_if(group.role == Role::Backup, || self.failback_at(id, group)), Waiting::Failback),
+            (only_if(does_serve, || group.dark_for(self.policy.carrier_delay)), Waiting::Dark),
             (only_if(does_serve, || self.outseen_at(group)), Waiting::Outseen),
             (only_if(group.role == Role::Backup, || self.neighbours_back_at(id)), Waiting::Back),
             (only_if(does_serve, || self.grant_needed_at()), Waiting::Grant),

@@ -11,7 +11,7 @@ use crate::quorum::probe::{self, Finding};
 use crate::quorum::timers::Timer;
 use crate::quorum::timing;
 use crate::reasons::Verdict;
-use crate::resource::Condition;
+use crate::resource::{Condition, Fault};
 use crate::time::{Instant, Span};
 
 impl Node {
@@ -28,6 +28,7 @@ impl Node {
         let rule = GroupRule {
             safety: policy.map_or(SafetyRule::Lease, |policy| policy.safety),
             is_exclusive: policy.is_some_and(|policy| policy.is_exclusive),
+            has_scripts: policy.is_none_or(|policy| policy.stop_timeout != Span::ZERO),
             in_jeopardy: self.policy.in_jeopardy,
         };
         Situation { peer, own: self.own_facts(now, id, group), wire, clock: self.clock(now, id, group), rule }
@@ -67,6 +68,7 @@ impl Node {
             standby: self.restraint.standby,
             wish: self.wish(id, group),
             is_address_refused: group.is_refused(),
+            is_address_gone: group.fault == Some(Fault::AddressGone),
             is_cut_off: self.is_cut_off(now, id),
             is_unfit: matches!(group.condition, Condition::Unfit(_)),
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
@@ -104,6 +106,7 @@ impl Node {
             deadline_at: self.forced_release_at(),
             grant_needed_at: self.grant_needed_at(),
             alone_at: self.alone_at(),
+            dark_at: self.dark_at(group),
             outseen_at: self.outseen_at(group),
             cut_off_at: self.hands_over_at(now, id),
             back_at: self.neighbours_back_at(id),
@@ -120,6 +123,14 @@ impl Node {
             return at - self.policy.interval().fraction(1, 2);
         }
         if group.role.is_holding() { at } else { Instant::NEVER }
+    }
+
+    /// When a group leaves a node that has lost carrier: once the peer could have served it for long enough
+    /// since, and has said so when asked after that. Two boxes on one switch lose carrier, and have it back,
+    /// at slightly different times.
+    fn dark_at(&self, group: &Group) -> Instant {
+        let asked_at = group.dark_for(self.policy.carrier_delay);
+        if self.peer.acked_at() >= Some(asked_at) { asked_at } else { Instant::NEVER }
     }
 
     /// When the peer has seen more witnesses than we do for so long that a lost answer does not explain it.
@@ -178,9 +189,21 @@ impl Node {
     /// Whether the kernel has taken the addresses of a group from a peer that cannot serve.
     pub(super) fn is_lease_over_there(&self, now: Instant, id: GroupId) -> bool {
         let is_troubled = self.peer.troubled_since().is_some();
-        let lapsed = self.groups.get(id.index()).and_then(|group| group.lapsed_there);
-        let has_lapsed_before = lapsed.is_some() && lapsed == self.reign_there(id);
-        is_troubled && (has_lapsed_before || now >= self.peer_released_at())
+        let Some(group) = self.groups.get(id.index()) else { return false };
+        let has_lapsed_before = group.lapsed_there.is_some() && group.lapsed_there == self.reign_there(id);
+        let is_shown = || group.probe.is_expired() && self.has_addresses_only(id);
+        is_troubled && (has_lapsed_before || is_shown() || now >= self.peer_released_at())
+    }
+
+    /// Nothing has to be certain of a group but that its addresses are gone.
+    fn has_addresses_only(&self, id: GroupId) -> bool {
+        let policy = self.policy.groups.get(id.index());
+        policy.is_some_and(|group| group.stop_timeout == Span::ZERO && group.safety == SafetyRule::Probe)
+    }
+
+    /// How many addresses of a group can be watched in the peer's kernel.
+    pub(super) fn watched_vips(&self, id: GroupId) -> u8 {
+        self.policy.groups.get(id.index()).map_or(0, |policy| policy.vips_beside_peer)
     }
 
     /// The run of the peer that speaks of the group, and its term.

@@ -253,6 +253,7 @@ impl Node {
                 peer_maintained_until: s.clock.maintained_until,
                 unsteady_until: Instant::ORIGIN,
                 alone_at: Instant::NEVER,
+                dark_at: Instant::NEVER,
                 outseen_at: Instant::NEVER,
                 ..s.clock
             },

@@ -24,6 +24,7 @@ impl Node {
     pub(super) fn guard_heard(&mut self, now: Instant, effects: &mut Effects) {
         self.guard_heard_at = now;
         if self.guard == GuardState::Silent {
+            self.fit_since = now;
             self.note_guard(GuardState::Fine, Record::GuardSilent(false), effects);
         }
     }

@@ -118,6 +118,13 @@ impl Node {
         self.estranged_at().or_else(|| self.newest_frame_at()).max(self.peer_granted_at())
     }
 
+    /// Since when nobody puts back an address that has gone from the peer's kernel: it has said that it cannot
+    /// serve, or nobody acknowledges it since. A peer that was not understood knows no such deadline.
+    pub(super) fn nothing_is_put_back_since(&self) -> Option<Instant> {
+        let since = self.peer.troubled_since().or_else(|| self.newest_frame_at());
+        since.filter(|_| self.estranged_at().is_none())
+    }
+
     /// When every release mechanism that the peer announced must have fired; never, if it announced none.
     /// They are reckoned from when it began to say that it cannot serve. Otherwise from its last frame: then
     /// it may have gone on until its ack deadline.

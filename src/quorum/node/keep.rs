@@ -87,6 +87,13 @@ impl Node {
         group.tied = Some(Tied { seen_at: now, began_at, unheard, is_said: false });
     }
 
+    /// Whether an address that is missing may be put back until then: the peer cannot have taken its absence
+    /// for proof. It has acknowledged us lately, and since our guard works, if that had failed.
+    fn may_put_back(&self, until: Instant) -> bool {
+        let is_before_deadline = |at: Instant| until <= at + timing::release_start(self.holds_by());
+        self.peer.acked_at().is_some_and(|at| at >= self.fit_since && is_before_deadline(at))
+    }
+
     /// Has the guard give the addresses another lease.
     pub(super) fn renew(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let interval = self.policy.interval();
@@ -94,7 +101,8 @@ impl Node {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.timers.set(Timer::Renewal, now + every);
         let valid_until = self.within_grant(now, id, now + interval);
-        let token = self.order(valid_until, Order::Renew { group: id }, effects);
+        let puts_back = self.may_put_back(now + interval);
+        let token = self.order(valid_until, Order::Renew { group: id, puts_back }, effects);
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.renewal = Some(Renewal { token, sent_at: now });
         }

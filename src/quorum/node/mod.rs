@@ -148,6 +148,8 @@ pub struct Node {
     is_digest_different: bool,
     is_lifetime_ignored: bool,
     guard: GuardState,
+    /// Since when it has been fine, in this run.
+    fit_since: Instant,
     /// When the guard last gave a sign of life.
     guard_heard_at: Instant,
     /// The reason that was recorded last for which the peer cannot serve.
@@ -228,6 +230,7 @@ impl Node {
             is_digest_different: false,
             is_lifetime_ignored: false,
             guard: GuardState::Fine,
+            fit_since: now,
             guard_heard_at: now,
             said_trouble: Trouble::None,
             watchdog_s: 0,
@@ -270,7 +273,7 @@ impl Node {
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
             Event::AddressRefused(group, address) => self.address_refused(group, address),
             Event::AddressMissing(group) => self.address_missing(now, group),
-            Event::VipAnswered(group, mac) => self.vip_answered(now, group, mac, effects),
+            Event::VipAnswered(group, mac, shown) => self.vip_answered(now, group, (mac, shown), effects),
             Event::PeerAnswered(path, mac) => self.peer_answered(now, path, mac, effects),
             Event::WitnessAnswered(index, asked_at) => {
                 self.witness_answered(now, usize::from(index), asked_at)

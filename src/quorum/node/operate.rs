@@ -2,7 +2,7 @@
 
 use super::act::group_role;
 use super::{GuardState, Leaving, Node, emit};
-use crate::pair::{GroupId, Role};
+use crate::pair::{GroupId, PathId, Role};
 use crate::quorum::event::{Demand, Effect, Effects};
 use crate::quorum::facts::Standby;
 use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
@@ -164,15 +164,26 @@ impl Node {
         }
     }
 
-    pub(super) fn vip_answered(&mut self, now: Instant, id: GroupId, mac: [u8; 6], effects: &mut Effects) {
+    pub(super) fn vip_answered(
+        &mut self,
+        now: Instant,
+        id: GroupId,
+        (mac, shown): ([u8; 6], Option<(u8, PathId)>),
+        effects: &mut Effects,
+    ) {
         let wait = self.probe_wait();
+        // Whether it is the peer's kernel.
+        let is_theirs = |(_, path): &(u8, PathId)| {
+            self.paths.get(path.index()).is_some_and(|path| path.peer_mac == Some(mac))
+        };
+        let shown = shown.filter(is_theirs);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if group.role.is_holding() && !group.is_preparing() {
             self.note_still_held(now, id, mac);
             return self.defend(now, id, mac, effects);
         }
         if group.probe.is_expecting(now, wait) {
-            group.probe.vip_answered(now);
+            group.probe.vip_answered(now, shown);
         }
         if group.said_mac != Some(mac) {
             group.said_mac = Some(mac);

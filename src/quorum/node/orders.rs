@@ -10,7 +10,7 @@ use crate::quorum::roles::RoleEvent;
 use crate::quorum::timers::Timer;
 use crate::quorum::timing;
 use crate::reasons::{ReleaseReason, TakeReason};
-use crate::resource::{Order, ReleaseOrder, Ticket};
+use crate::resource::{Fault, Order, ReleaseOrder, Ticket};
 use crate::time::{Instant, Span};
 
 /// A fence that was not begun within this time is ordered anew.
@@ -161,6 +161,7 @@ impl Node {
                 group.note_loss(now, is_peers_doing, dead_after);
             }
             group.timers.stop(Timer::Handover);
+            group.fault = group.fault.filter(|fault| *fault != Fault::AddressGone);
             // A peer that is not the preferred one asks only when its operator does.
             group.is_given_away = matches!(reason, ReleaseReason::Handover | ReleaseReason::PeerWants);
             // A planned release may take as long as the scripts take; until then the addresses stay, and are

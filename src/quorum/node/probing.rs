@@ -59,7 +59,7 @@ impl Node {
     ) {
         let wait = self.probe_wait();
         for group in self.groups.iter_mut().filter(|group| group.probe.is_expecting(now, wait)) {
-            group.probe.peer_answered(now);
+            group.probe.peer_answered(now, path);
         }
         let Some(path) = path else { return };
         let Some(here) = self.paths.get_mut(path.index()) else { return };

@@ -1,7 +1,7 @@
 //! What a node says in its beats, where no decision shows it.
 
 use super::*;
-use crate::config::{GroupPolicy, InJeopardy, PathPolicy, Speed};
+use crate::config::{CARRIER_DELAY, GroupPolicy, InJeopardy, PathPolicy, Speed};
 use crate::frame::message::{ACK_LASTS, Ack, MAX_TERM};
 use crate::frame::session::Entropy;
 use crate::frame::{Body, Key, Keyring};
@@ -29,6 +29,7 @@ fn node_on(paths: &[PathPolicy], me: Side, run: u8, now: Instant) -> Station {
         groups: [GroupPolicy::addresses_only(1, None).on([LAN])].into_iter().collect(),
         lease: Span::from_s(3),
         cold_start: Span::from_s(60),
+        carrier_delay: CARRIER_DELAY,
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,
@@ -225,7 +226,7 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
                 for _ in 0..100 {
                     run(&mut nodes, &mut now, Span::from_ms(50), [false, true]);
                     if let Some(mac) = mac {
-                        nodes[1].step(now, Event::VipAnswered(GATEWAY, mac), &mut Effects::new());
+                        nodes[1].step(now, Event::VipAnswered(GATEWAY, mac, None), &mut Effects::new());
                     }
                 }
                 assert_eq!(nodes[1].verdict, Verdict::Dead);
@@ -247,8 +248,9 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
 fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     let (mut nodes, mut now) = at_work();
     let claimed = |node: &Station, now| node.status(now).groups[ONLY].foreign_mac;
-    let claim =
-        |node: &mut Station, now| node.step(now, Event::VipAnswered(GATEWAY, PEER), &mut Effects::new());
+    let claim = |node: &mut Station, now| {
+        node.step(now, Event::VipAnswered(GATEWAY, PEER, None), &mut Effects::new())
+    };
     claim(&mut nodes[0], now);
     assert_eq!(claimed(&nodes[0], now), Some(PEER));
     nodes[0].note_tie(now, GATEWAY);
@@ -298,7 +300,7 @@ fn an_answer_long_after_the_lines_dropped_counts_however_slow_the_cable_is() {
     let late = dropped_at + Span::from_s(20);
     for (answered_at, counts) in [(Span::from_ms(200), false), (Span::from_ms(400), true)] {
         let mut probe = Probe::default();
-        probe.peer_answered(dropped_at + answered_at);
+        probe.peer_answered(dropped_at + answered_at, None);
         for asked_at in [late, late + Span::from_ms(200)] {
             probe.ask(asked_at, Token(1));
             probe.sent(asked_at, Span::from_s(1));

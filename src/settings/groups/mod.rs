@@ -218,6 +218,7 @@ impl Plan<'_> {
             failback: self.failback,
             // They depend on the node, and are set later.
             lans: 0,
+            vips_beside_peer: 0,
             interfaces: 0,
         }
     }

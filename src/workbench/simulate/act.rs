@@ -99,6 +99,7 @@ impl World {
             }
             Fault::BadFence(side) => self.boxes[side.index()].is_fence_good = false,
             Fault::GoodFence(side) => self.boxes[side.index()].is_fence_good = true,
+            Fault::AddressGone(side, group) => self.take_address_away(side, group),
             Fault::CarrierDown(side, group) => self.set_own_link(side, group, false),
             Fault::CarrierUp(side, group) => self.set_own_link(side, group, true),
             Fault::StrangerComes(group) => self.strangers[group.index()] = Some(self.now()),
@@ -210,6 +211,17 @@ impl World {
             Fault::WitnessLoss(_, permille) => witness.loss_permille = permille,
             Fault::WitnessDelay(_, span) => witness.delay = span,
             _ => {}
+        }
+    }
+
+    /// Takes a group's addresses away by hand. A guard that works tells its agent.
+    fn take_address_away(&mut self, side: Side, group: GroupId) {
+        if self.holds(side, group) {
+            self.set_held(side, group, None);
+            let gateway = &self.boxes[side.index()];
+            if gateway.does_guard_work() {
+                self.tell(side, Told::Missing(group));
+            }
         }
     }
 

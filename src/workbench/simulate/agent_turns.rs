@@ -12,10 +12,10 @@ use crosswire::time::{Instant, Span};
 use crosswire::turn::{Source, Step, Waking};
 
 use super::checkers::LineEvidence;
-use super::gateway::{Brain, Packet, SOCKET_DATAGRAMS};
+use super::gateway::{Brain, Packet, SOCKET_DATAGRAMS, Who};
 use super::guard::Told;
 use super::story::Line;
-use super::wire::{Frame, mac};
+use super::wire::{Frame, STRANGER, mac};
 use super::world::{What, World};
 
 /// Frames that a recorder keeps, by path and receiver.
@@ -141,6 +141,7 @@ impl World {
             Told::Done(_, Outcome::Renewed) => self.setup.held_up > Span::ZERO,
             Told::Done(..)
             | Told::Scripts(..)
+            | Told::Missing(_)
             | Told::Watchdog(_)
             | Told::Stop
             | Told::Links
@@ -156,7 +157,7 @@ impl World {
     /// A packet shows somebody on a LAN, if this side hears anything there.
     pub(super) fn catch(&mut self, side: Side, packet: Packet) {
         let path = match packet {
-            Packet::Vip(_) => self.home(),
+            Packet::Vip(..) => self.home(),
             Packet::Peer(path) => Some(path),
         };
         let is_filtered = path.is_some_and(|path| self.links[path.index()].is_filtered[side.index()]);
@@ -218,10 +219,12 @@ impl World {
 
     fn hear_packet(&mut self, side: Side, packet: Packet) {
         match packet {
-            Packet::Vip(group) => {
+            Packet::Vip(group, who) => {
                 self.watch.answered[side.index()][group.index()] =
                     Some((self.now, self.watch.asked[side.index()][group.index()]));
-                self.step(side, Event::VipAnswered(group, mac(side.peer())));
+                let mac = if who == Who::Stranger { STRANGER } else { mac(side.peer()) };
+                let shown = self.home().filter(|_| who != Who::Announcer).map(|home| (0, home));
+                self.step(side, Event::VipAnswered(group, mac, shown));
             }
             Packet::Peer(path) => self.step(side, Event::PeerAnswered(Some(path), mac(side.peer()))),
         }
@@ -235,6 +238,7 @@ impl World {
             }
             Told::Scripts(group, condition) => self.step(side, Event::Scripts(group, condition)),
             Told::Alive => self.step(side, Event::GuardAlive),
+            Told::Missing(group) => self.step(side, Event::AddressMissing(group)),
             Told::Watchdog(bound_s) => self.step(side, Event::Watchdog(bound_s)),
             Told::Stop => self.step(side, Event::Stop),
             Told::Links => self.tell_links(side),

@@ -126,6 +126,8 @@ pub enum Fault {
     FilterOn(PathId, Side),
     /// It lets them through again.
     FilterOff(PathId, Side),
+    /// Somebody takes the addresses of a group away from the kernel of this side, by hand.
+    AddressGone(Side, GroupId),
     /// The interface that a group has besides the LAN loses carrier on this side.
     CarrierDown(Side, GroupId),
     /// It has carrier again.

@@ -68,11 +68,22 @@ impl Brain {
     }
 }
 
+/// Whose packet shows an address of a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// The peer's kernel answers a question.
+    Peer,
+    /// The peer's guard announces it.
+    Announcer,
+    /// A stranger answers.
+    Stranger,
+}
+
 /// A packet that the agent's listeners hear.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Packet {
-    /// Somebody answers for, or announces, an address of the group.
-    Vip(GroupId),
+    /// Somebody answers for, or announces, the address of the group.
+    Vip(GroupId, Who),
     /// The peer's own address answers on the LAN of that path.
     Peer(PathId),
 }

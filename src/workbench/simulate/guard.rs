@@ -69,6 +69,8 @@ pub enum Told {
     Scripts(GroupId, Condition),
     /// It lives.
     Alive,
+    /// The addresses of a group that is held have gone.
+    Missing(GroupId),
     /// The watchdog is armed, and this is what the peer can count on, in seconds.
     Watchdog(u8),
     /// Told to stop.

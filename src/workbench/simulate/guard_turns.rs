@@ -10,7 +10,7 @@ use crosswire::quorum::timing::{self, LIFETIME_SLIP};
 use crosswire::resource::{Fault, Outcome};
 use crosswire::time::{Instant, Span};
 
-use super::gateway::{Packet, ScriptRun};
+use super::gateway::{Packet, ScriptRun, Who};
 use super::guard::Told;
 use super::rival::Rule;
 use super::world::{GUARD_TAKES, LAN_TAKES, What, World};
@@ -134,8 +134,14 @@ impl World {
                 self.hold_unless(is_bad, side, group);
                 return Some(Event::Added(group, asked));
             }
-            Effect::Renew(group, token, _) => {
+            Effect::Renew(group, token, _, false) if !self.holds(side, group) => {
+                return Some(Event::Renewed(group, token, Err(Fault::AddressGone)));
+            }
+            Effect::Renew(group, token, ..) => {
                 self.hold_unless(is_bad, side, group);
+                // A renewal puts routes back too.
+                let kernel = &mut self.boxes[side.index()].kernel;
+                kernel.has_routes[group.index()] |= !is_bad && !kernel.refuses_routes;
                 return Some(Event::Renewed(group, token, asked));
             }
             Effect::Route(group, _) => {
@@ -295,16 +301,16 @@ impl World {
             if !both_ways {
                 continue;
             }
-            self.schedule_for_any(takes, side, What::Packet(Packet::Peer(path)));
             if home == Some(path) && self.holds(peer, group) {
-                self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
+                self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group, Who::Peer)));
             }
+            self.schedule_for_any(takes, side, What::Packet(Packet::Peer(path)));
         }
         let is_strange = self.strangers[group.index()].is_some();
         if is_strange
             && home.is_some_and(|home| self.links[home.index()].reaches_switch(side, &mut self.chance))
         {
-            self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group)));
+            self.schedule_for_any(takes, side, What::Packet(Packet::Vip(group, Who::Stranger)));
         }
         Outcome::Probed { at: self.boxes[side.index()].clock.local(self.now) }
     }
@@ -331,7 +337,7 @@ impl World {
         let is_heard =
             self.home().is_some_and(|home| self.links[home.index()].lets_through(side, &mut self.chance));
         if is_heard && self.boxes[side.peer().index()].is_up() {
-            self.schedule_for_any(LAN_TAKES, side.peer(), What::Packet(Packet::Vip(group)));
+            self.schedule_for_any(LAN_TAKES, side.peer(), What::Packet(Packet::Vip(group, Who::Announcer)));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
 use crosswire::config::{
-    Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
+    CARRIER_DELAY, Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
 };
 use crosswire::custody::{Plan, ScriptPlans};
 use crosswire::pair::{GroupId, PathKind, Side};
@@ -352,7 +352,10 @@ impl Setup {
 pub fn place_groups(policy: &mut Policy) {
     let home =
         policy.path_ids().zip(&policy.paths).find(|(_, path)| path.kind == PathKind::Lan).map(|(id, _)| id);
-    policy.groups.iter_mut().for_each(|group| *group = group.on(home));
+    for group in &mut policy.groups {
+        *group = group.on(home);
+        group.vips_beside_peer = u8::from(home.is_some());
+    }
 }
 
 /// What a killed peer's kernel takes to let go, by the waiting node's clock.
@@ -372,6 +375,7 @@ fn policy(kinds: &[PathKind], timing: PathTiming, lease_s: u64, groups: &[GroupP
         groups: groups.iter().copied().collect(),
         lease: Span::from_s(lease_s),
         cold_start: Span::from_s(60),
+        carrier_delay: CARRIER_DELAY,
         in_jeopardy: InJeopardy::Hold,
         witnesses: 0,
         has_vote: false,

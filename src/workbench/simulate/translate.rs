@@ -63,7 +63,8 @@ impl World {
         Some(match event {
             Event::Carrier(group, up) => Event::Carrier(local(group)?, up),
             Event::Scripts(group, condition) => Event::Scripts(local(group)?, condition),
-            Event::VipAnswered(group, mac) => Event::VipAnswered(local(group)?, mac),
+            Event::VipAnswered(group, mac, shown) => Event::VipAnswered(local(group)?, mac, shown),
+            Event::AddressMissing(group) => Event::AddressMissing(local(group)?),
             Event::Operator(demand) => Event::Operator(demand.with(local)?),
             other => other,
         })
@@ -77,7 +78,7 @@ impl World {
         match effect {
             Effect::Order(ticket) => {
                 let (Order::Acquire { group, .. }
-                | Order::Renew { group }
+                | Order::Renew { group, .. }
                 | Order::Release { group, .. }
                 | Order::Announce { group }
                 | Order::Fence { group }

@@ -284,6 +284,9 @@ pub fn damage(bytes: &mut [u8], bit_errors: u64, chance: &mut Chance) -> bool {
     true
 }
 
+/// That of a stranger's.
+pub const STRANGER: [u8; 6] = [2, 0, 0, 0, 0, 0x5];
+
 /// The address of a side's network card.
 pub const fn mac(side: Side) -> [u8; 6] {
     match side {

@@ -37,7 +37,7 @@ impl World {
                 let until = is_to_hold.then(|| local + lease);
                 *held = Held { until, newest_order: None, acquire: Some(ticket.token) };
             }
-            Order::Renew { group } => {
+            Order::Renew { group, .. } => {
                 let held = &mut self.watch.held[side.index()][group.index()];
                 held.newest_order = Some((ticket.token, local));
                 let is_lapsed = held.until.is_some_and(|until| local >= until);

@@ -187,7 +187,7 @@ impl World {
         let may_hold_on =
             self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
         let waits = match self.group_policy(side, group).safety {
-            SafetyRule::Probe => may_hold_on,
+            SafetyRule::Probe => may_hold_on && !self.is_shown_gone(side, group),
             SafetyRule::Lease => true,
             // A box that was fenced holds nothing, however long it may have said that it would.
             SafetyRule::Fence => !self.was_dark_since_heard(side),
@@ -199,6 +199,17 @@ impl World {
             let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
             self.complain("lease-wait", text);
         }
+    }
+
+    /// The peer's kernel, which can be asked, has let the addresses go, and nothing but addresses matters.
+    fn is_shown_gone(&self, side: Side, group: GroupId) -> bool {
+        let peer = side.peer();
+        let is_asked = self.home().is_some_and(|home| {
+            let home = &self.links[home.index()];
+            home.carries(side) && home.carries(peer) && !home.is_filtered[side.index()]
+        });
+        let has_scripts = self.group_policy(side, group).stop_timeout != Span::ZERO;
+        is_asked && !has_scripts && self.boxes[peer.index()].is_up() && !self.holds(peer, group)
     }
 
     /// The node has found out that nobody answers its probes, or that somebody does again.
