@@ -26,7 +26,7 @@ pub const GAPS: [Span; 4] = [Span::from_ms(7), Span::from_ms(390), Span::from_ms
 
 /// What can happen to two boxes, a cable and a switch. Both nodes are alike but for the preferred one, which
 /// serves at the beginning.
-const PLAIN: [Fault; 24] = [
+const PLAIN: [Fault; 25] = [
     Fault::Cut(SERIAL, Way::Both),
     Fault::Cut(SERIAL, Way::From(Side::A)),
     Fault::Cut(SERIAL, Way::From(Side::B)),
@@ -46,6 +46,7 @@ const PLAIN: [Fault; 24] = [
     Fault::Hang(Side::A),
     Fault::Continue(Side::A),
     Fault::HangGuard(Side::A),
+    Fault::AddressGone(Side::A, GROUP),
     Fault::Freeze(Side::A),
     Fault::Thaw(Side::A),
     Fault::Handover(Side::A, GROUP),
