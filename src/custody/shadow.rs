@@ -108,13 +108,8 @@ mod tests {
                 }
             }
         }
-        let expected = [
-            (1, Outcome::Fenced),
-            (2, Outcome::Serving),
-            (3, Outcome::Renewed),
-            (5, Outcome::AddressesGone),
-            (5, Outcome::Released),
-        ];
+        let expected =
+            [(1, Outcome::Fenced), (2, Outcome::Serving), (3, Outcome::Renewed), (5, Outcome::Released)];
         assert_eq!(told, expected);
         assert!(custody.is_everything_free());
     }
