@@ -153,10 +153,7 @@ impl<'t> Draft<'t> {
         let nodes = nodes::read(root, report);
         let watchdog = fencing::read_watchdog(root, report);
         let fences = fencing::read_fences(root, report);
-        let mut links = paths::read(root, nodes.as_ref(), pace.times, report);
-        if is_shadow {
-            paths::keep_to_shadow(&mut links, root, report);
-        }
+        let links = paths::read(root, nodes.as_ref(), (pace.times, is_shadow), report);
         let lans = nodes.as_ref().map(|_| links.iter().filter(|link| link.is_lan()).count());
         let groups = groups::read(root, nodes.as_ref(), lans, report);
         let own = nodes.as_ref().map(|nodes| own_addresses(nodes, &links, report)).unwrap_or_default();
@@ -175,7 +172,7 @@ impl<'t> Draft<'t> {
             carrier_delay: pace.carrier_delay.value,
             in_jeopardy,
             witnesses: u8::try_from(witnesses.len()).unwrap_or(0),
-            has_vote: vote.is_some(),
+            has_vote: vote.is_some() && !is_shadow,
             digest: [0; 4],
         };
         let interfaces = nodes.as_ref().map_or(0, |nodes| interface_count(&groups, &links, nodes));
@@ -234,7 +231,8 @@ impl<'t> Draft<'t> {
             watchdog: self.watchdog.clone().map(|found| found.value),
             fences: self.fences.iter().map(|fence| fence.against(me.peer(), nodes)).gather(),
             witnesses: self.witnesses.iter().map(|found| found.value.clone()).gather(),
-            vote: self.vote.map(|found| found.value),
+            // It has a key of the live pair alone.
+            vote: self.vote.filter(|_| !self.is_shadow).map(|found| found.value),
             is_realtime: self.system.is_realtime,
             group: self.system.group.map(|found| found.value.to_owned()),
             reset: self.system.reset.clone().map(|found| found.value),

@@ -61,11 +61,12 @@ struct End<'t> {
     address: Option<At<IpAddr>>,
 }
 
-/// Reads all paths, serial ones first. Without the nodes only the sections are checked.
+/// Reads all paths, serial ones first. Without the nodes only the sections are checked. A shadow pair has
+/// only some of them.
 pub(super) fn read<'t>(
     root: &Table<'t>,
     nodes: Option<&[Node<'t>; 2]>,
-    times: Times,
+    (times, is_shadow): (Times, bool),
     report: &mut Report<'_>,
 ) -> Vec<Link<'t>> {
     let serial = read_sections(root, PathKind::Serial, times, report);
@@ -76,12 +77,15 @@ pub(super) fn read<'t>(
     check_count(&links, root, report);
     check_devices(&links, report);
     check_families(&links, report);
+    if is_shadow {
+        keep_to_shadow(&mut links, root, report);
+    }
     links
 }
 
 /// Leaves a shadow pair its LANs alone, each with a port of its own: serial ports and the usual ports belong
 /// to the cluster that serves.
-pub(super) fn keep_to_shadow(links: &mut Vec<Link<'_>>, root: &Table<'_>, report: &mut Report<'_>) {
+fn keep_to_shadow(links: &mut Vec<Link<'_>>, root: &Table<'_>, report: &mut Report<'_>) {
     let had_any = !links.is_empty();
     links.retain(Link::is_lan);
     if links.is_empty() && had_any {

@@ -24,6 +24,9 @@ fn a_shadow_is_a_pair_of_its_own_on_the_lan_alone() {
     assert_eq!((ports(&live), ports(&shadow)), (vec![None, Some(694)], vec![Some(10_694)]));
     assert_eq!(shadow.policy.paths.len(), 1);
     assert_eq!(shadow.policy.digest, good_as(&text, "gw2").policy.digest, "two shadows agree");
+    let voting = text.replacen("[lan]", "[quorum]\nwitness = ['vote:10.0.0.9']\n[lan]", 1);
+    let voting = good_as(&voting, "gw1");
+    assert!(voting.vote.is_none() && !voting.policy.has_vote, "no witness has a key of a shadow");
     let high = text.replacen("[lan]", "[lan]\nport = 65535", 1);
     assert_eq!(ports(&good_as(&high, "gw1")), [Some(55_535)]);
     assert_eq!(ports(&good_as(&text.replacen("true", "false", 1), "gw1")), ports(&live));
