@@ -170,7 +170,8 @@ pub struct Policy {
     pub lease: Span,
     /// How long a node that never heard its peer listens before it serves.
     pub cold_start: Span,
-    /// How long the peer has to have had carrier, after ours was lost, before a group is handed over for that.
+    /// How long the peer has to have had carrier, after ours was lost, before a group is handed over for
+    /// that.
     pub carrier_delay: Span,
     /// What to do with a doubtful peer.
     pub in_jeopardy: InJeopardy,

@@ -13,13 +13,13 @@ use crosswire::time::Instant;
 use log::{log, warn};
 
 use super::Agent;
-use super::journal::Entry;
+use super::journal::Noted;
 use crate::clock;
 use crate::gather::Gather;
 use crate::ipc::{Notice, ToGuard};
 use crate::logger;
 use crate::operator::assessment;
-use crate::operator::control::{Answer, Dropped, LASTS};
+use crate::operator::control::{Answer, LASTS, LostKind};
 use crate::operator::words::{self, ScriptEnd};
 
 impl Agent<'_> {
@@ -100,7 +100,7 @@ impl Agent<'_> {
         let (level, line) = words::sentence(&record, ScriptEnd(end), &self.names);
         log!(target: logger::RECORD, level, "{line}{}", logger::And(more));
         let now = clock::now();
-        self.drops.note(now, Dropped::Records, more);
+        self.drops.note(now, LostKind::Records, more);
         self.keep(now, record, more, end);
     }
 
@@ -112,10 +112,10 @@ impl Agent<'_> {
     }
 
     /// Has an entry written to the journal.
-    fn write_down(&mut self, now: Instant, (at, record, more, end): Entry) {
+    fn write_down(&mut self, now: Instant, (at, record, more, end): Noted) {
         let entry = (at.since(Instant::ORIGIN), record, more, end);
         let is_written = self.journal_end.write(Kind::Entry, &entry);
-        self.drops.note(now, Dropped::Entries, u32::from(!is_written));
+        self.drops.note(now, LostKind::Entries, u32::from(!is_written));
     }
 
     /// The guard says where entries are to be written, or that there is trouble with it. What has happened
@@ -125,7 +125,7 @@ impl Agent<'_> {
         let Some(socket) = socket else { return };
         self.journal_end.open(socket);
         self.journal_end.begin(self.names_of_run());
-        let before: Vec<Entry> = self.journal.last(usize::MAX).copied().gather();
+        let before: Vec<Noted> = self.journal.last(usize::MAX).copied().gather();
         before.into_iter().for_each(|entry| self.write_down(now, entry));
     }
 
@@ -178,7 +178,7 @@ impl Agent<'_> {
     fn send_notice(&mut self, notice: Notice) {
         if !self.guard.send(&ToGuard::Notice(notice)) {
             self.lost_notices += 1;
-            self.drops.note(clock::now(), Dropped::Notices, 1);
+            self.drops.note(clock::now(), LostKind::Notices, 1);
         }
     }
 

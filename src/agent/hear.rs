@@ -22,7 +22,7 @@ use super::{Agent, Listener};
 use crate::clock;
 use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
-use crate::operator::control::{Dropped, WatchdogReport};
+use crate::operator::control::{LostKind, WatchdogReport};
 use crate::operator::words;
 use crate::settings::{PathDevice, PathSettings, VirtualAddress};
 
@@ -131,8 +131,8 @@ impl Agent<'_> {
             }
             (FromGuard::Journal { trouble }, socket) => self.hear_of_journal(now, trouble, socket),
             (FromGuard::Dropped { notices, lines }, _) => {
-                self.drops.note_of_guard(now, Dropped::Notices, notices);
-                self.drops.note_of_guard(now, Dropped::Lines, lines);
+                self.drops.note_of_guard(now, LostKind::Notices, notices);
+                self.drops.note_of_guard(now, LostKind::Lines, lines);
             }
             (FromGuard::Stop, _) => self.step(now, Event::Stop),
             (FromGuard::Log, socket) => socket.into_iter().for_each(logger::take),
@@ -308,7 +308,10 @@ impl Agent<'_> {
 
     /// The LAN path on an interface.
     fn lan_on(&self, on: Option<&String>) -> Option<PathId> {
-        let is_there = |path: &PathSettings| matches!(&path.device, PathDevice::Lan { interface, .. } if Some(interface) == on);
+        let is_there = |path: &PathSettings| match &path.device {
+            PathDevice::Lan { interface, .. } => Some(interface) == on,
+            PathDevice::Serial { .. } => false,
+        };
         let index = self.settings.paths.iter().position(is_there)?;
         u8::try_from(index).ok().map(PathId)
     }

@@ -8,11 +8,11 @@ const MAX_ENTRIES: usize = 96;
 
 /// An entry: when, what, how many more like it in the minute before, and how the script failed of which it
 /// tells.
-pub type Entry = (Instant, Record, u32, u32);
+pub type Noted = (Instant, Record, u32, u32);
 
 /// The last entries, the oldest first.
 pub struct Journal {
-    entries: Vec<Entry>,
+    entries: Vec<Noted>,
     count: u32,
 }
 
@@ -49,7 +49,7 @@ impl Journal {
     }
 
     /// The last `count` entries, the oldest first.
-    pub fn last(&self, count: usize) -> impl Iterator<Item = &Entry> {
+    pub fn last(&self, count: usize) -> impl Iterator<Item = &Noted> {
         self.entries.iter().skip(self.entries.len().saturating_sub(count))
     }
 }

@@ -17,7 +17,7 @@ use super::ports::Port;
 use super::{Agent, control};
 use crate::clock;
 use crate::gather::Gather;
-use crate::operator::control::{Answer, Dropped, History, Question, Report, Unheard, typed};
+use crate::operator::control::{Answer, History, LostKind, Question, Report, Unheard, typed};
 use crate::operator::restraint::MAX_REASON;
 use crate::operator::{assessment, status_text, why_text};
 use crate::plain;
@@ -107,7 +107,7 @@ impl Agent<'_> {
                 for (at, said) in self.peer_report.hear(told.at, &text) {
                     let line = (at.since(Instant::ORIGIN), said.as_str());
                     let is_written = self.journal_end.write(Kind::Peer, &line);
-                    self.drops.note(told.at, Dropped::Entries, u32::from(!is_written));
+                    self.drops.note(told.at, LostKind::Entries, u32::from(!is_written));
                 }
             }
             (None, None) => {}

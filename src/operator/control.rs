@@ -29,7 +29,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
 
-pub use super::history::{Dropped, History};
+pub use super::history::{History, LostKind};
 use super::words::ScriptEnd;
 use crate::private;
 use crate::tty::uart::{Counts, Uart};
@@ -204,7 +204,7 @@ pub struct Report {
     pub watchdog: Option<WatchdogReport>,
     /// The agent went on in the place of one that had died or hung.
     pub is_replaced: bool,
-    /// What was dropped or cut short since this agent began, by [`Dropped`]: how much, and how long ago
+    /// What was dropped or cut short since this agent began, by [`LostKind`]: how much, and how long ago
     /// the newest of it.
     pub drops: Vec<(u32, Span)>,
     /// Where the journal is, and why it is not written (see [`words`](super::words::journal_trouble)); 0 if

@@ -55,7 +55,7 @@ impl History {
 
 /// What can be dropped or cut short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dropped {
+pub enum LostKind {
     /// Decisions and events of a flood, of which a count is told.
     Records,
     /// What the operator's program was not told, or not to the end.
@@ -66,7 +66,7 @@ pub enum Dropped {
     Entries,
 }
 
-impl Dropped {
+impl LostKind {
     /// All of them, in the order of [`Report::drops`].
     pub const ALL: [Self; 4] = [Self::Records, Self::Notices, Self::Lines, Self::Entries];
 

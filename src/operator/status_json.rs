@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 use super::assessment::{Reason, is_seen};
 use super::codes;
-use super::control::{Dropped, PortReport, Report};
+use super::control::{LostKind, PortReport, Report};
 use super::forecast::{self, ForecastDocument};
 use super::json;
 use super::status_witnesses::groups_in;
@@ -320,12 +320,12 @@ fn groups(report: &Report) -> Vec<GroupDocument<'_>> {
 }
 
 fn dropped(report: &Report) -> Vec<DroppedDocument> {
-    let document = |(what, (count, age)): (&Dropped, &(u32, Span))| DroppedDocument {
+    let document = |(what, (count, age)): (&LostKind, &(u32, Span))| DroppedDocument {
         what: what.names()[0],
         count: *count,
         age_ms: ms(Some(*age).filter(|_| *count > 0)),
     };
-    Dropped::ALL.iter().zip(&report.drops).map(document).gather()
+    LostKind::ALL.iter().zip(&report.drops).map(document).gather()
 }
 
 fn witnesses(report: &Report) -> Vec<WitnessDocument<'_>> {

@@ -10,7 +10,7 @@ use crosswire::resource::{Condition, Fault};
 use crosswire::time::Span;
 
 use super::assessment::assess;
-use super::control::{Dropped, Report};
+use super::control::{LostKind, Report};
 use super::forecast;
 use super::status_paths::write_paths;
 use super::status_witnesses::{write_neighbours, write_witnesses};
@@ -40,7 +40,7 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
 
 /// Writes what was dropped or cut short, if anything was.
 fn write_drops(report: &Report, out: &mut String) -> fmt::Result {
-    let drops = Dropped::ALL.iter().zip(&report.drops).filter(|(_, (count, _))| *count > 0);
+    let drops = LostKind::ALL.iter().zip(&report.drops).filter(|(_, (count, _))| *count > 0);
     for (index, (what, (count, age))) in drops.enumerate() {
         if index == 0 {
             writeln!(out, "\ndropped or cut short since this agent began")?;

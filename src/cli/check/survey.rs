@@ -78,8 +78,8 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
     if let Some(to) = settings.vote.filter(|to| !does_vote_answer(settings, *to)) {
         let _ = writeln!(
             out,
-            "\nWARNING [vote]: the voting witness {to} does not answer this box: it is off, out of reach, or has \
-                no key of this pair (`crosswire keygen --witness` makes it)"
+            "\nWARNING [vote]: the voting witness {to} does not answer this box: it is off, out of reach, or \
+                has no key of this pair (`crosswire keygen --witness` makes it)"
         );
     }
     let answered = answering_witnesses(&settings.witnesses);
@@ -91,8 +91,8 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
     }
 }
 
-/// Whether the voting witness answers: the first question of a run that nobody knows changes nothing there. No
-/// answer also means that it does not have the pair's key.
+/// Whether the voting witness answers: the first question of a run that nobody knows changes nothing there.
+/// No answer also means that it does not have the pair's key.
 fn does_vote_answer(settings: &Settings, to: SocketAddr) -> bool {
     let Ok(keys) = KeyFile::load(&settings.key_file) else { return false };
     let Some(mut voter) = Voter::new(to, &settings.pair, &keys) else { return false };

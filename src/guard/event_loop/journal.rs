@@ -1,37 +1,15 @@
 //! Has the journal written, and tells the agent what was not told in all.
 
-use std::path::Path;
-
-use crosswire::time::{Instant, Span};
-use log::error;
+use crosswire::time::Span;
 
 use super::state::Guard;
 use crate::clock::now;
-use crate::guard::journal::process::JournalProcess;
+use crate::guard::journal::process::{JournalProcess, ToldDrops};
 use crate::ipc::FromGuard;
 use crate::logger;
-use crate::operator::control::DEFAULT_GROUP;
-use crate::settings::Settings;
-use crate::sys::names;
 
 /// The agent is told of drops so often at most.
 const TELL_EVERY: Span = Span::from_s(1);
-
-/// What the agent was told last of what was dropped: notices and lines of the log, and when.
-#[derive(Default)]
-pub struct ToldDrops {
-    counts: (u32, u32),
-    at: Option<Instant>,
-}
-
-/// The process that writes the journal, where there is to be one.
-pub fn process_of(settings: &Settings, run_dir: &Path) -> Option<JournalProcess> {
-    let base = settings.journal_base()?;
-    let group = names::group(settings.group.as_deref().unwrap_or(DEFAULT_GROUP)).map(|gid| gid.as_raw());
-    JournalProcess::new(base, group, run_dir)
-        .inspect_err(|errno| error!("journal: no socket for its process: {}", errno.desc()))
-        .ok()
-}
 
 impl Guard<'_> {
     /// Tells the agent where to put what is to be written.

@@ -11,7 +11,6 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::group_resources::GroupResources;
-use super::journal::ToldDrops;
 use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::agent_process::process::AgentProcess;
@@ -19,7 +18,7 @@ use crate::guard::agent_process::recipe::Recipe;
 use crate::guard::fencing::fence_process::FenceProcess;
 use crate::guard::fencing::self_fence::SelfFence;
 use crate::guard::fencing::watchdog::Watchdog;
-use crate::guard::journal::process::JournalProcess;
+use crate::guard::journal::process::{self, JournalProcess, ToldDrops};
 use crate::guard::kernel::addresses::Addresses;
 use crate::guard::kernel::ethernet::Sender;
 use crate::guard::kernel::links::Links;
@@ -101,7 +100,7 @@ impl<'a> Guard<'a> {
             stop,
             fence: FenceProcess::default(),
             notifier: Notifier::default(),
-            journal: super::journal::process_of(settings, run_dir),
+            journal: process::process_of(settings, run_dir),
             told_drops: ToldDrops::default(),
             watchdog: Watchdog::of(settings),
             service_manager: ServiceManager::of_environment(),

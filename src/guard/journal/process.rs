@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crosswire::time::{Instant, Span};
-use log::{info, warn};
+use log::{error, info, warn};
 use nix::sys::signal::SigSet;
 use nix::sys::signal::SigmaskHow;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 
-use super::writer::{self, Place};
+use super::writer::{self, JournalPlace};
 use crate::guard::scripts::run::{Ended, how_ended};
+use crate::operator::control::DEFAULT_GROUP;
 use crate::operator::words;
+use crate::settings::Settings;
+use crate::sys::names;
 use crate::sys::process::fork_into;
 
 /// A writer that has lived for so long writes.
@@ -38,6 +41,24 @@ pub struct JournalProcess {
     start_at: Instant,
     wait: Span,
     trouble: u8,
+}
+
+/// What the agent was told last of what was dropped: notices and lines of the log, and when.
+#[derive(Default)]
+pub struct ToldDrops {
+    /// Notices, and lines of the log.
+    pub counts: (u32, u32),
+    /// When.
+    pub at: Option<Instant>,
+}
+
+/// The process that writes the journal, where there is to be one.
+pub fn process_of(settings: &Settings, run_dir: &Path) -> Option<JournalProcess> {
+    let base = settings.journal_base()?;
+    let group = names::group(settings.group.as_deref().unwrap_or(DEFAULT_GROUP)).map(|gid| gid.as_raw());
+    JournalProcess::new(base, group, run_dir)
+        .inspect_err(|errno| error!("journal: no socket for its process: {}", errno.desc()))
+        .ok()
 }
 
 impl JournalProcess {
@@ -98,7 +119,7 @@ impl JournalProcess {
     }
 
     fn spawn(&self) -> nix::Result<Pid> {
-        let place = Place { base: &self.base, group: self.group, run_dir: &self.run_dir };
+        let place = JournalPlace { base: &self.base, group: self.group, run_dir: &self.run_dir };
         // No signal may meet the child before it ignores those that are for the guard.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         let child = fork_into(|| writer::live(&place, &self.ends[1]));

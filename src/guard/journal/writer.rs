@@ -29,7 +29,7 @@ const US_PER_BYTE: u64 = 125_000;
 const BURST_BYTES: i64 = 256 * 1024;
 
 /// Where a journal is, and who may read it.
-pub struct Place<'a> {
+pub struct JournalPlace<'a> {
     /// The path of both files, without their numbers.
     pub base: &'a Path,
     /// Whose members may read them.
@@ -39,7 +39,7 @@ pub struct Place<'a> {
 }
 
 /// The whole life; returns its exit code: 0, or the error's number.
-pub fn live(place: &Place<'_>, socket: &OwnedFd) -> i32 {
+pub fn live(place: &JournalPlace<'_>, socket: &OwnedFd) -> i32 {
     ignore(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE, Signal::SIGXFSZ]);
     let _ = SigSet::empty().thread_set_mask();
     become_ordinary();
@@ -51,7 +51,7 @@ pub fn live(place: &Place<'_>, socket: &OwnedFd) -> i32 {
     }
 }
 
-fn write_until_the_end(place: &Place<'_>, socket: &OwnedFd) -> io::Result<()> {
+fn write_until_the_end(place: &JournalPlace<'_>, socket: &OwnedFd) -> io::Result<()> {
     let mut files = Files::open(place.base, place.group)?;
     let [first, second] = files.descriptors();
     close_all_but(&mut [socket.as_raw_fd(), first, second]);

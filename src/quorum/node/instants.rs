@@ -118,8 +118,8 @@ impl Node {
         self.estranged_at().or_else(|| self.newest_frame_at()).max(self.peer_granted_at())
     }
 
-    /// Since when nobody puts back an address that has gone from the peer's kernel: it has said that it cannot
-    /// serve, or nobody acknowledges it since. A peer that was not understood knows no such deadline.
+    /// Since when nobody puts back an address that has gone from the peer's kernel: it has said that it
+    /// cannot serve, or nobody acknowledges it since. A peer that was not understood knows no such deadline.
     pub(super) fn nothing_is_put_back_since(&self) -> Option<Instant> {
         let since = self.peer.troubled_since().or_else(|| self.newest_frame_at());
         since.filter(|_| self.estranged_at().is_none())

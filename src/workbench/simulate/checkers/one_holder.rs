@@ -97,8 +97,8 @@ impl World {
         SIDES.into_iter().any(|taker| self.could_nobody_know(group, taker))
     }
 
-    /// The voting witness tells the two apart, whatever is cut: it counts for both, or has granted the group to
-    /// the one that came second.
+    /// The voting witness tells the two apart, whatever is cut: it counts for both, or has granted the group
+    /// to the one that came second.
     fn is_by_vote(&self, group: GroupId) -> bool {
         let counts = |side: Side| self.node(side).and_then(|node| node.counting()) == Some(Counting::Yes);
         let is_granted = |side: Side| {

@@ -22,8 +22,8 @@ impl World {
         let local = gateway.clock.local(self.now);
         let (mut twin, mut effects) = (station.clone(), Box::new(Effects::new()));
         twin.step(local, Event::Tick, &mut effects);
-        // Questions for the peer's address, to the neighbours and to the voting witness may leave on any tick;
-        // before the last one there is a deposit.
+        // Questions for the peer's address, to the neighbours and to the voting witness may leave on any
+        // tick; before the last one there is a deposit.
         let does_ask = effects.iter().any(|effect| matches!(effect, Effect::AskVote(_)));
         let is_question = |effect: &&Effect| match effect {
             Effect::AskForPeer
