@@ -159,9 +159,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_span_shows_is_read_as_it_was_shown(us in 0_u64..1_000_000_000_000) {
+        fn what_a_span_shows_is_read_to_its_last_digit(magnitude in 0_u32..40, more in any::<u64>()) {
+            let us = more % (1 << magnitude);
             let shown = Span::from_us(us).to_string();
-            prop_assert_eq!(parse_age(&shown).map(|span| span.to_string()), Some(shown));
+            let read_us = parse_age(&shown).expect("an age").as_us();
+            let digit_us = match us {
+                600_000_000.. => 6_000_000,
+                1_000_000.. => 100_000,
+                1_000.. => 1_000,
+                _ => 1,
+            };
+            prop_assert!(read_us <= us && us - read_us < digit_us, "{shown} of {us}");
         }
 
         #[test]
