@@ -159,7 +159,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_span_shows_is_read_as_it_was_shown(us in 0_u64..1_000_000_000_000) {
+        fn what_a_span_shows_is_read_to_its_last_digit(magnitude in 0_u32..40, more in any::<u64>()) {
+            let us = more % (1 << magnitude);
             let shown = Span::from_us(us).to_string();
             let read = parse_age(&shown).expect("a span");
             prop_assert!(read.as_us().abs_diff(us) <= us / 10, "{shown} was read as {read}");
