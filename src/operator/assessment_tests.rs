@@ -157,6 +157,8 @@ fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
 type Case = (Role, Change, u8, &'static str, &'static str);
 
 /// The role of the node that is asked, the change, the exit code, the reason, the line.
+const SHADOWED: &str = "SHADOW: decides and does nothing; gw1 would serve gateway; gw2 could take over";
+
 const CASES: [Case; 30] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
@@ -321,7 +323,7 @@ const CASES: [Case; 30] = [
         "",
     ),
     // In shadow nobody is woken up, whatever it would come to.
-    (Role::Active, |r| r.is_shadow = true, 4, "shadow", "SHADOW: decides and does nothing; gw1 would serve"),
+    (Role::Active, |r| r.is_shadow = true, 4, "shadow", SHADOWED),
     // Both are in standby: the reason first, and nobody is woken up before a takeover would have been done.
     (
         Role::Backup,

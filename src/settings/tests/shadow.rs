@@ -34,7 +34,7 @@ fn a_shadow_is_a_pair_of_its_own_on_the_lan_alone() {
         &text.replacen("[lan]\ninterface = \"eth0\"\n", "", 1).replacen("lan = ", "#", 2),
         &asked("gw1"),
     );
-    let line = "f:1:10: shadow = true, but there is no LAN, and a shadow leaves serial ports alone; \
+    let line = "f:1:1: shadow = true, but there is no LAN, and a shadow leaves serial ports alone; \
                 add [lan] with its \
                 interface, or remove shadow";
     assert!(said.as_ref().is_err_and(|lines| lines.iter().any(|said| said == line)), "{said:?}");
