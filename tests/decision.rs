@@ -801,7 +801,7 @@ fn a_successor_that_hears_nobody_renews_after_late_after_and_not_before() {
             }
         }
     }
-    let renew = Order::Renew { group: GATEWAY, puts_back: true };
+    let renew = Order::Renew { group: GATEWAY, puts_back: false };
     assert_eq!(ordered.first(), Some(&(ms(300), renew)), "{ordered:?}");
     let release = Order::Release { group: GATEWAY, first: ReleaseOrder::AddressesFirst };
     assert_eq!(ordered.last(), Some(&(ms(600), release)), "nobody confirmed: {ordered:?}");
