@@ -67,7 +67,7 @@ pub enum LostKind {
 }
 
 impl LostKind {
-    /// All of them, in the order of [`Report::drops`].
+    /// All of them, in the order of [`Report::drops`](super::control::Report::drops).
     pub const ALL: [Self; 4] = [Self::Records, Self::Notices, Self::Lines, Self::Entries];
 
     /// Its name for programs, and what it is for people.
