@@ -156,9 +156,9 @@ fn groups(report: &mut Report, change: fn(&mut GroupStatus)) {
 
 type Case = (Role, Change, u8, &'static str, &'static str);
 
-/// The role of the node that is asked, the change, the exit code, the reason, the line.
 const SHADOWED: &str = "SHADOW: decides and does nothing; gw1 would serve gateway; gw2 could take over";
 
+/// The role of the node that is asked, the change, the exit code, the reason, the line.
 const CASES: [Case; 30] = [
     (Role::Active, |_| {}, 0, "well", "gw1 serves gateway; gw2 could take over"),
     (Role::Backup, |_| {}, 0, "well", "gw2 serves gateway; gw1 could take over"),
