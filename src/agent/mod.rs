@@ -206,7 +206,7 @@ impl<'a> Agent<'a> {
                 interfaces: settings.interfaces.clone(),
                 scripts: settings.groups.iter().map(GroupSettings::script_labels).collect(),
                 key_file: settings.key_file.display().to_string(),
-                is_shadow: settings.is_shadow,
+                is_shadow: settings.is_shadow(),
             },
             failures: Vec::new(),
             journal: Journal::new(),

@@ -192,7 +192,7 @@ impl Agent<'_> {
             key_file: self.names.key_file.clone(),
             up: Span::ZERO,
             state: None,
-            is_shadow: self.settings.is_shadow,
+            is_shadow: self.settings.is_shadow(),
             count: self.journal.count(),
             entries: Vec::new(),
             theirs: Vec::new(),
@@ -239,7 +239,7 @@ impl Agent<'_> {
         let misplaced = neighbours::misplaced(&self.settings.groups, &neighbours::addresses_of_box());
         Report {
             pair: self.settings.pair.clone(),
-            is_shadow: self.settings.is_shadow,
+            is_shadow: self.settings.is_shadow(),
             nodes: self.settings.names.clone(),
             paths: self.names.paths.clone(),
             skipped: self.ports.iter().map(Port::skipped).gather(),

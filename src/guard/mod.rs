@@ -111,7 +111,7 @@ pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
     let left = LeftBehind::read(run_dir, &settings.groups);
     let count = left.strange(&settings.groups);
-    if count > 0 && !settings.is_shadow {
+    if count > 0 && !settings.is_shadow() {
         return Err(StartError::Strange { count, file: run_dir.join(marker::FILE) });
     }
     let paths = open_paths(settings)?;

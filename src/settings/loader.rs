@@ -136,6 +136,14 @@ impl<'t> Draft<'t> {
         root.refuse_unknown(&KEYS, report);
         let pair = read_pair(root, report);
         let is_shadow = root.flag("shadow", false, report);
+        if is_shadow && !cfg!(feature = "shadow") {
+            let what = "shadow = true, but this build always acts";
+            report.add(
+                root.place_of("shadow"),
+                what,
+                "use a build with the feature \"shadow\"; the router build has none",
+            );
+        }
         let secret = "name the key file, as in";
         let key_file = read_place(
             root,

@@ -139,6 +139,11 @@ pub enum PathDevice {
 }
 
 impl Settings {
+    /// This node decides and says, and acts never. A build without that refuses such a file.
+    pub const fn is_shadow(&self) -> bool {
+        cfg!(feature = "shadow") && self.is_shadow
+    }
+
     /// Reads and checks `file` for this box: the node called `node`, or else what `uname -n` says.
     ///
     /// # Errors

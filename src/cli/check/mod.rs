@@ -71,7 +71,7 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     };
     // Writing into a string cannot fail.
     let _ = writeln!(note, "{}: pair {}, {whose}.", settings.file.display(), settings.pair);
-    if settings.is_shadow {
+    if settings.is_shadow() {
         note.push_str("SHADOW: it decides and does nothing; what follows is true of the LAN alone.\n");
     }
     let _ = write_proof(&settings, &mut note);

@@ -70,7 +70,7 @@ impl Guard<'_> {
     fn tell_missing(&mut self, is_meant: impl Fn(IpAddr) -> bool) {
         for (group, settings) in (0u8..).map(GroupId).zip(&self.settings.groups) {
             let is_held = self.custody.group(group).is_some_and(HeldGroup::is_held);
-            let is_held = is_held && !self.settings.is_shadow;
+            let is_held = is_held && !self.settings.is_shadow();
             if is_held && settings.addresses.iter().any(|address| is_meant(address.ip)) {
                 self.tell(&FromGuard::Missing { group }, None);
             }

@@ -65,7 +65,7 @@ impl Guard<'_> {
 
     /// In shadow nothing becomes of a group, and what would be done is said elsewhere.
     fn note_of(&self, id: GroupId, note: impl FnMut(&GroupSettings)) {
-        let group = self.settings.groups.get(id.index()).filter(|_| !self.settings.is_shadow);
+        let group = self.settings.groups.get(id.index()).filter(|_| !self.settings.is_shadow());
         group.into_iter().for_each(note);
     }
 }

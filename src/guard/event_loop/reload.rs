@@ -139,7 +139,7 @@ impl Guard<'_> {
         let added: Vec<_> = not_in(&after.addresses, &before.addresses);
         let removed: Vec<_> = not_in(&before.addresses, &after.addresses);
         let is_held = self.custody.group(id).is_some_and(HeldGroup::is_held);
-        if !is_held || self.settings.is_shadow {
+        if !is_held || self.settings.is_shadow() {
             return;
         }
         let ours = held_of(&self.custody, &old.groups);

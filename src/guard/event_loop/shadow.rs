@@ -15,7 +15,7 @@ use crate::settings::GroupSettings;
 impl Guard<'_> {
     /// What becomes of an effect here.
     pub(super) fn fate(&self, effect: Effect) -> InShadow {
-        if self.settings.is_shadow { effect.in_shadow() } else { InShadow::CarriedOut }
+        if self.settings.is_shadow() { effect.in_shadow() } else { InShadow::CarriedOut }
     }
 
     /// Tells the log, and the agent for `why`, what would be done now.

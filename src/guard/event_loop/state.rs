@@ -78,7 +78,7 @@ impl<'a> Guard<'a> {
         block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         // What others have started, or a run that served, is none of a shadow's business.
-        let (marker, left) = if settings.is_shadow {
+        let (marker, left) = if settings.is_shadow() {
             (Marker::default(), Vec::new())
         } else {
             Marker::open(left_behind, &settings.groups)
@@ -112,7 +112,7 @@ impl<'a> Guard<'a> {
             idleness: Idleness::begin(),
         };
         let _ = guard.arm_watchdog();
-        if settings.is_shadow {
+        if settings.is_shadow() {
             warn!("shadow: this run decides, says what it would do, and touches nothing");
         } else {
             guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");

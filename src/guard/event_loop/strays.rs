@@ -47,7 +47,7 @@ impl Guard<'_> {
     /// Takes the looks that are owed and may be taken now. Returns whether no stray is left of what was
     /// looked for.
     pub(super) fn look_for_strays(&mut self) -> bool {
-        if self.settings.is_shadow {
+        if self.settings.is_shadow() {
             return true;
         }
         let mut is_all_gone = true;

@@ -61,7 +61,9 @@ impl Guard<'_> {
                 let is_all_gone = self.look_for_strays();
                 self.notifier.give_up();
                 self.marker.close();
-                self.journal.take().into_iter().for_each(JournalProcess::finish);
+                if cfg!(feature = "journal") {
+                    self.journal.take().into_iter().for_each(JournalProcess::finish);
+                }
                 // What could not be taken away ends with the box.
                 let may_stop = is_all_gone && !self.custody.must_watchdog_fire();
                 self.watchdog.iter_mut().filter(|_| may_stop).for_each(Watchdog::disarm);
@@ -207,7 +209,7 @@ impl Guard<'_> {
         let ids = (0u8..).map(GroupId);
         for ((id, own), group) in ids.zip(&mut self.resources).zip(&self.settings.groups) {
             let is_serving = self.custody.group(id).is_some_and(HeldGroup::is_serving);
-            if is_serving && !self.settings.is_shadow {
+            if is_serving && !self.settings.is_shadow() {
                 own.announce_if_due(&self.sender, group, self.custody.held_until(id), now());
             } else {
                 own.announce_no_more();

@@ -98,7 +98,7 @@ pub struct Watchdog<'a> {
 impl<'a> Watchdog<'a> {
     /// That of the settings, not armed yet; none if none is wanted, or in shadow.
     pub fn of(settings: &'a Settings) -> Option<Self> {
-        let wanted = settings.watchdog.as_ref().filter(|_| !settings.is_shadow)?;
+        let wanted = settings.watchdog.as_ref().filter(|_| !settings.is_shadow())?;
         Some(Self { wanted, interval: settings.policy.interval(), running: None, said: None })
     }
 
