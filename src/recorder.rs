@@ -115,6 +115,9 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Recorder<Room> {
 
 impl<Room: AsRef<[u8]> + AsMut<[u8]>> Tape for Recorder<Room> {
     fn before(&mut self, now: Instant, node: &Node) {
+        if !cfg!(feature = "recorder") {
+            return;
+        }
         let current = self.current;
         match current {
             None => self.begin(0, now, node),
@@ -124,6 +127,9 @@ impl<Room: AsRef<[u8]> + AsMut<[u8]>> Tape for Recorder<Room> {
     }
 
     fn after(&mut self, now: Instant, event: &Event<'_>, number: u32, effects: &[Effect]) {
+        if !cfg!(feature = "recorder") {
+            return;
+        }
         let Some(half) = self.current.filter(|half| self.used.get(*half).is_some_and(|used| *used > 0))
         else {
             return;

@@ -135,6 +135,10 @@ fn show(
 
 /// Fetches the recording piece by piece, and writes it when it is whole.
 fn record(options: &WhyOptions, file: &std::path::Path) -> Exit {
+    if !cfg!(feature = "recorder") {
+        let what = "--record: this build records nothing; a build with the feature \"recorder\" does";
+        return complain(Exit::Refused, options.json, &what);
+    }
     let mut recording = Vec::new();
     let mut number = 0;
     while recording.len() < MAX_RECORDING_BYTES {
