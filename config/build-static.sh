@@ -98,7 +98,7 @@ build_with_own_std() {
     RUSTFLAGS="${RUSTFLAGS:-} $lean $remap --remap-path-prefix=$("$RUSTC" --print sysroot)=rust"
     RUSTFLAGS="$RUSTFLAGS -C link-self-contained=no -Z fmt-debug=none -Z location-detail=none"
     RUSTFLAGS="$RUSTFLAGS -Z unstable-options -C panic=immediate-abort"
-    RUSTFLAGS="$RUSTFLAGS -C llvm-args=-enable-machine-outliner=always -C llvm-args=-outliner-leaf-descendants=false"
+    RUSTFLAGS="$RUSTFLAGS -C llvm-args=-enable-machine-outliner=always -C llvm-args=-outliner-leaf-descendants=false -C llvm-args=-inline-threshold=0"
     case $target in
     i586-*)
         RUSTFLAGS="$RUSTFLAGS -Z llvm-module-flag=override-stack-alignment:u32:4:error"

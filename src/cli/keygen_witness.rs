@@ -21,6 +21,11 @@ pub fn run(options: &KeygenOptions, out: &mut impl Write) -> Exit {
             let what = "crosswire: --rotate and --witness: rotate first, and make the witness's file then";
             complain(Exit::Usage, false, &what)
         }
+        Some(_) if !cfg!(feature = "witness") => {
+            let what =
+                "crosswire: --witness: this build makes no such file; one with the feature \"witness\" does";
+            complain(Exit::Refused, false, &what)
+        }
         Some([file, config, key_file]) => make(file, config, key_file, out),
     }
 }

@@ -40,6 +40,9 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
 
 /// Writes what was dropped or cut short, if anything was.
 fn write_drops(report: &Report, out: &mut String) -> fmt::Result {
+    if !cfg!(feature = "journal") {
+        return Ok(());
+    }
     let drops = LostKind::ALL.iter().zip(&report.drops).filter(|(_, (count, _))| *count > 0);
     for (index, (what, (count, age))) in drops.enumerate() {
         if index == 0 {
@@ -56,7 +59,7 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
     let node = &report.node;
     let [me, peer] = report.names();
     writeln!(out, "pair {}: this is {me}, up {}", report.pair, node.up)?;
-    if report.is_shadow {
+    if cfg!(feature = "shadow") && report.is_shadow {
         writeln!(
             out,
             "  SHADOW: nothing of what follows is done; only the LAN is used, on a port of its own"
@@ -99,7 +102,8 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
             killed"
         )?;
     }
-    if let Some((file, trouble)) = report.journal.as_ref().filter(|(_, trouble)| *trouble != 0) {
+    let journal = report.journal.as_ref().filter(|(_, trouble)| cfg!(feature = "journal") && *trouble != 0);
+    if let Some((file, trouble)) = journal {
         writeln!(out, "  the JOURNAL {file} is NOT WRITTEN: {}", words::journal_trouble(*trouble))?;
     }
     if report.is_replaced {

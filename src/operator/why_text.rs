@@ -15,7 +15,11 @@ use crate::logger::And;
 /// The headline, and how long ago that was.
 pub fn first_line(history: &History) -> String {
     let line = newest(history);
-    if history.is_shadow { format!("SHADOW, nothing of it was done: {line}") } else { line }
+    if cfg!(feature = "shadow") && history.is_shadow {
+        format!("SHADOW, nothing of it was done: {line}")
+    } else {
+        line
+    }
 }
 
 fn newest(history: &History) -> String {
@@ -69,16 +73,23 @@ pub fn text_of<'a>(
     let mut before: Option<&Item> = None;
     for item in shown {
         // The peer tells later what it did then.
-        if let What::Own(_) = item.what {
+        if cfg!(feature = "journal")
+            && let What::Own(_) = item.what
+        {
             if let Some(what) = before.and_then(|before| what_began(before, item)) {
                 let _ = writeln!(text, "            --  {what}");
             }
             before = Some(item);
         }
-        let age = if item.is_at_least { format!("over {}", item.age) } else { item.age.to_string() };
+        let age = if cfg!(feature = "journal") && item.is_at_least {
+            format!("over {}", item.age)
+        } else {
+            item.age.to_string()
+        };
         match (&item.what, runs.get(item.run)) {
             (What::Own(entry), Some(names)) => write_entry(&mut text, &age, entry, (names, true)),
             (What::Own(_), None) => {}
+            (What::Theirs(_), _) if !cfg!(feature = "journal") => {}
             (What::Theirs(said), _) => {
                 let _ = writeln!(text, "{age:>10} ago  {peer}: {said}");
             }
@@ -89,7 +100,7 @@ pub fn text_of<'a>(
 
 /// What began between two that follow each other.
 fn what_began(before: &Item, item: &Item) -> Option<&'static str> {
-    if before.boots_since > item.boots_since {
+    if cfg!(feature = "journal") && before.boots_since > item.boots_since {
         Some("this box started again")
     } else if item.run > before.run {
         Some("the agent started again")

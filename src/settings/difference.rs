@@ -22,7 +22,7 @@ pub struct Change {
 /// Everything that differs; empty if nothing does.
 pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut found = Found(Vec::new());
-    if old.is_shadow != new.is_shadow {
+    if cfg!(feature = "shadow") && old.is_shadow != new.is_shadow {
         // Its paths, its port and its name differ too, which is no news.
         found.values("", &["shadow"], &[old.is_shadow.to_string()], &[new.is_shadow.to_string()]);
         found.0.iter_mut().for_each(|change| change.needs_restart = true);

@@ -144,6 +144,7 @@ impl<'t> Draft<'t> {
                 "use a build with the feature \"shadow\"; the router build has none",
             );
         }
+        let is_shadow = cfg!(feature = "shadow") && is_shadow;
         let secret = "name the key file, as in";
         let key_file = read_place(
             root,
@@ -226,7 +227,7 @@ impl<'t> Draft<'t> {
         let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
             file: file.to_path_buf(),
-            pair: format!("{}{}", self.pair?, if self.is_shadow { SHADOW } else { "" }),
+            pair: self.name_of_pair()?,
             is_shadow: self.is_shadow,
             me,
             names,
@@ -255,6 +256,15 @@ impl<'t> Draft<'t> {
         }
         settings.policy.digest = digest::of(&settings);
         Some(settings)
+    }
+
+    /// The id of the pair. That of a shadow is another one.
+    fn name_of_pair(&self) -> Option<String> {
+        let mut pair = self.pair?.to_owned();
+        if cfg!(feature = "shadow") && self.is_shadow {
+            pair.push_str(SHADOW);
+        }
+        Some(pair)
     }
 
     /// Everything that node `me` must have, each thing once.

@@ -101,7 +101,7 @@ pub(super) fn write_silence(settings: &Settings, proof: &Proof, out: &mut String
         InJeopardy::Takeover => "it is taken over all the same (in_jeopardy = \"takeover\")",
     };
     writeln!(out, "  If a path was broken before, silence proves nothing: {jeopardy}.")?;
-    if let Some(to) = settings.vote {
+    if let Some(to) = settings.vote.filter(|_| cfg!(feature = "witness")) {
         writeln!(
             out,
             "  While the voting witness {to} answers both nodes, none of this is done without its grant, and \

@@ -75,7 +75,8 @@ pub fn write_doubts(settings: &Settings, out: &mut String) {
             }
         }
     }
-    if let Some(to) = settings.vote.filter(|to| !does_vote_answer(settings, *to)) {
+    let vote = settings.vote.filter(|_| cfg!(feature = "witness"));
+    if let Some(to) = vote.filter(|to| !does_vote_answer(settings, *to)) {
         let _ = writeln!(
             out,
             "\nWARNING [vote]: the voting witness {to} does not answer this box: it is off, out of reach, or \

@@ -45,6 +45,9 @@ impl Guard<'_> {
 
     /// Tells the agent how much was dropped here, for the status.
     pub(super) fn tell_drops(&mut self) {
+        if !cfg!(feature = "journal") {
+            return;
+        }
         let (counts, now) = ((self.notifier.lost(), logger::lost()), now());
         if counts != self.told_drops.counts && self.told_drops.at.is_none_or(|at| now >= at + TELL_EVERY) {
             self.told_drops = ToldDrops { counts, at: Some(now) };

@@ -54,7 +54,7 @@ impl Names {
 
     /// What was done, or in shadow what would be.
     pub fn done<'w>(&self, was: &'w str, would_be: &'w str) -> &'w str {
-        if self.is_shadow { would_be } else { was }
+        if cfg!(feature = "shadow") && self.is_shadow { would_be } else { was }
     }
 
     pub fn group(&self, group: GroupId) -> &str {
