@@ -106,9 +106,12 @@ fn what_why_tells_outlives_the_agent_and_the_daemon() {
         scene.expect_soon("another agent", PATIENCE, |scene| {
             scene.try_status(Side::A).is_some_and(|status| status["agent_replaced"] == true)
         });
+        // What the new agent begins with is on its way to the disk.
+        let mark = "--  the agent started again";
+        scene.expect_soon("the mark of another agent", PATIENCE, |scene| why(scene, Side::A).contains(mark));
         let told = why(&scene, Side::A);
         assert!(told.contains(let_go), "{told}");
-        let again = told.find("--  the agent started again").unwrap_or_else(|| panic!("no mark: {told}"));
+        let again = told.find(mark).unwrap_or_else(|| panic!("no mark: {told}"));
         assert!(told.find(let_go) < Some(again), "{told}");
 
         scene.kill(Side::A).expect("killed");
