@@ -24,7 +24,7 @@ use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::{LostKind, WatchdogReport};
 use crate::operator::words;
-use crate::settings::{PathDevice, PathSettings, VirtualAddress};
+use crate::settings::{PathDevice, VirtualAddress};
 
 impl Listener {
     /// The protocol that it hears, as the kernel knows it.
@@ -98,7 +98,7 @@ impl Agent<'_> {
             }
             (FromGuard::Neighbours { interface, mac, is_v6 }, Some(socket)) => {
                 let name = self.settings.interfaces.get(usize::from(interface)).map_or("", String::as_str);
-                let peer = self.peer_on(interface);
+                let peer = self.lan_on(interface).map(|(_, peer)| peer);
                 self.neighbourhood.become_lookout(interface, (name, peer), (is_v6, mac), socket);
             }
             (FromGuard::Listener { .. } | FromGuard::Neighbours { .. }, None) => {}
@@ -297,23 +297,14 @@ impl Agent<'_> {
         }
     }
 
-    /// The peer's own address on an interface, if it has one there.
-    fn peer_on(&self, interface: u8) -> Option<IpAddr> {
+    /// The LAN path on an interface, if there is one, and the peer's own address there.
+    fn lan_on(&self, interface: u8) -> Option<(PathId, IpAddr)> {
         let on = self.settings.interfaces.get(usize::from(interface));
-        self.settings.paths.iter().find_map(|path| match &path.device {
-            PathDevice::Lan { interface, peer, .. } if Some(interface) == on => Some(*peer),
+        let mut paths = self.settings.policy.path_ids().zip(&self.settings.paths);
+        paths.find_map(|(id, path)| match &path.device {
+            PathDevice::Lan { interface, peer, .. } if Some(interface) == on => Some((id, *peer)),
             PathDevice::Lan { .. } | PathDevice::Serial { .. } => None,
         })
-    }
-
-    /// The LAN path on an interface.
-    fn lan_on(&self, on: Option<&String>) -> Option<PathId> {
-        let is_there = |path: &PathSettings| match &path.device {
-            PathDevice::Lan { interface, .. } => Some(interface) == on,
-            PathDevice::Serial { .. } => false,
-        };
-        let index = self.settings.paths.iter().position(is_there)?;
-        u8::try_from(index).ok().map(PathId)
     }
 
     /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
@@ -322,14 +313,14 @@ impl Agent<'_> {
     fn note_answer(&mut self, now: Instant, index: u8, answer: &ProbeReply, is_own_mac: bool) {
         let mut is_twin = false;
         let on = self.settings.interfaces.get(usize::from(index));
+        let path = self.lan_on(index).map(|(path, _)| path);
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             let place = group.addresses.iter().position(is_vip);
             if let Some(place) = place.filter(|_| !(is_own_mac && self.station.is_holding(id))) {
-                let path = self.lan_on(on).filter(|_| answer.is_answer);
-                let shown = u8::try_from(place).ok().zip(path);
+                let shown = u8::try_from(place).ok().zip(path.filter(|_| answer.is_answer));
                 is_twin = is_own_mac;
-                if self.peer_on(index).is_none() {
+                if path.is_none() {
                     // Nobody else shows the peer there.
                     self.neighbourhood.is_no_neighbour(answer.mac);
                 }

@@ -187,15 +187,10 @@ fn draw() -> Result<Entropy, getrandom::Error> {
 
 /// Goes into the background, becomes the guard, and lives.
 fn live(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Started) -> ExitCode {
-    if !options.foreground {
-        match go_into_background() {
-            Ok(Part::Parent) => return Exit::Done.into(),
-            Ok(Part::Daemon) => {}
-            Err(errno) => {
-                let what = format_args!("crosswire: cannot go into the background: {}", errno.desc());
-                return complain(Exit::Refused, false, &what).into();
-            }
-        }
+    if !options.foreground
+        && let Err(end) = go_into_background()
+    {
+        return end.into();
     }
     logger::start(options.foreground);
     info!("pair {}, this is {}, its peer is {}", settings.pair, settings.my_name(), settings.peer_name());
@@ -306,15 +301,30 @@ const REFUSED: u8 = 1;
 /// Stack of the thread that turns a signal into a wake-up.
 const SIGNAL_THREAD_STACK_BYTES: &str = "65536";
 
+/// Goes on as a daemon.
+///
+/// # Errors
+/// How the process that is no daemon ends: whoever started it, or one that cannot become one, which says why.
+pub(super) fn go_into_background() -> Result<(), Exit> {
+    match part() {
+        Ok(Part::Parent) => Err(Exit::Done),
+        Ok(Part::Daemon) => Ok(()),
+        Err(errno) => {
+            let what = format_args!("crosswire: cannot go into the background: {}", errno.desc());
+            Err(complain(Exit::Refused, false, &what))
+        }
+    }
+}
+
 /// Which of the two we are after going into the background.
-pub(super) enum Part {
+enum Part {
     /// Whoever started us.
     Parent,
     /// The process that lives on.
     Daemon,
 }
 
-pub(super) fn go_into_background() -> nix::Result<Part> {
+fn part() -> nix::Result<Part> {
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     match fork()? {
         ForkResult::Parent { .. } => Ok(Part::Parent),

@@ -11,7 +11,7 @@ use nix::sys::prctl::set_dumpable;
 use nix::unistd::chdir;
 
 use super::option::{flag, option, options};
-use super::run::{Part, draw_entropy, forget_the_caller, go_into_background};
+use super::run::{draw_entropy, forget_the_caller, go_into_background};
 use crate::guard::run_dir::lock::{Lock, PidRoom};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::settings::ConfigError;
@@ -93,13 +93,8 @@ fn start(options: &WitnessOptions, address: Option<SocketAddr>) -> Result<Starte
 fn live(options: &WitnessOptions, keys: KeySet, findings: &[ConfigError], started: Started) -> ExitCode {
     if !options.foreground {
         let _ = complain_of(findings);
-        match go_into_background() {
-            Ok(Part::Parent) => return Exit::Done.into(),
-            Ok(Part::Daemon) => {}
-            Err(errno) => {
-                let what = format_args!("crosswire: cannot go into the background: {}", errno.desc());
-                return complain(Exit::Refused, false, &what).into();
-            }
+        if let Err(end) = go_into_background() {
+            return end.into();
         }
     }
     logger::start(options.foreground);

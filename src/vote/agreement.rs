@@ -66,25 +66,25 @@ impl Agreement {
         let is_new = self.does_count != does_count;
         if is_new {
             self.does_count = does_count;
-            self.is_told_anew(now);
+            self.tell_anew(now);
         }
         is_new
     }
 
     /// The peer has to hear our word again: it is another run, which has forgotten it.
-    pub fn is_told_anew(&mut self, now: Instant) {
+    pub fn tell_anew(&mut self, now: Instant) {
         (self.since, self.is_acknowledged) = (now, false);
     }
 
     /// Another agent goes on in the place of this one, with the same word. What the peer has acknowledged, it
     /// has heard.
-    pub fn goes_on(&mut self, now: Instant) {
+    pub fn go_on(&mut self, now: Instant) {
         self.since = now;
     }
 
     /// The peer has acknowledged what we sent at `at`. A beat of the very instant at which the word changed
     /// may have said the old one.
-    pub fn is_acknowledged_at(&mut self, at: Option<Instant>) {
+    pub fn note_acknowledged(&mut self, at: Option<Instant>) {
         self.is_acknowledged |= at.is_some_and(|at| at > self.since);
     }
 
@@ -150,7 +150,7 @@ mod tests {
             let (sent_at, does_count, acked) = self.beats[side].remove(0);
             self.heard[side] = Some(sent_at);
             self.nodes[side].hear(does_count);
-            self.nodes[side].is_acknowledged_at(acked);
+            self.nodes[side].note_acknowledged(acked);
         }
     }
 

@@ -306,11 +306,12 @@ impl Node {
         // What a beat promises has to outlive this agent, and so has what a question confirms: it is
         // deposited before either leaves.
         let claims = self.vote_claims(now);
-        if self.is_beat_due(now) || now >= self.deposit_at || self.is_vote_due(now, claims) {
+        let is_vote_due = self.is_vote_due(now, claims);
+        if self.is_beat_due(now) || now >= self.deposit_at || is_vote_due {
             self.deposit_at = now + self.policy.interval();
             emit(effects, Effect::Deposit);
         }
-        self.ask_vote(now, claims, effects);
+        self.ask_vote(now, (claims, is_vote_due), effects);
         self.send(now, voice, effects);
         self.test_probes(now, effects);
     }

@@ -66,7 +66,7 @@ impl Vote {
 
     pub(super) fn succeed(&mut self, now: Instant, left: &VoteDeposit) {
         self.agreement = left.agreement;
-        self.agreement.goes_on(now);
+        self.agreement.go_on(now);
         (self.has_said_counts, self.said_at) = (self.agreement.counting() == Counting::Yes, now);
         self.claimant.succeed(&left.granted_until);
     }
@@ -110,7 +110,7 @@ impl Node {
 
     /// Another run of the peer has forgotten what we said of the witness.
     pub(super) fn tell_vote_anew(&mut self, now: Instant) {
-        self.vote.iter_mut().for_each(|vote| vote.agreement.is_told_anew(now));
+        self.vote.iter_mut().for_each(|vote| vote.agreement.tell_anew(now));
     }
 
     pub(super) fn note_peers_vote(&mut self, does_count: bool) {
@@ -128,7 +128,7 @@ impl Node {
         let (is_on_time, acked_at) = (self.is_on_time(now), self.peer.acked_at());
         let (patience, is_same_file) = (self.slowest_dead_after(), !self.is_digest_different);
         let Some(vote) = &mut self.vote else { return };
-        vote.agreement.is_acknowledged_at(acked_at);
+        vote.agreement.note_acknowledged(acked_at);
         let does_grant = vote.claimant.is_answering(now, patience)
             && !vote.claimant.hearsay().is_some_and(|said| said.is_waiting);
         if is_on_time || vote.agreement.is_peer_unheard() {
@@ -196,10 +196,14 @@ impl Node {
     }
 
     /// Asks the witness, if it is time.
-    pub(super) fn ask_vote(&mut self, now: Instant, claims: GroupBits, effects: &mut Effects) {
+    pub(super) fn ask_vote(
+        &mut self,
+        now: Instant,
+        (claims, is_due): (GroupBits, bool),
+        effects: &mut Effects,
+    ) {
         let (interval, is_jeopardy) = (self.policy.interval(), self.jeopardy_since.is_some());
         let patience = self.policy.shortest_late_after();
-        let is_due = self.is_vote_due(now, claims);
         let Some(vote) = &mut self.vote else { return };
         if is_due {
             vote.claimed = claims;
