@@ -24,7 +24,6 @@ use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, send,
     setsockopt, socket,
 };
-use nix::sys::stat::{Mode, umask};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Gid;
 use serde::{Deserialize, Serialize};
@@ -337,21 +336,18 @@ pub fn listen_to_members(run_dir: &Path, group: Option<Gid>) -> io::Result<Optio
     }
 }
 
-/// Nobody can connect before the socket has its owner: the kernel refuses until it listens. No link is
-/// followed: `bind` makes a new file or fails, and nobody else can replace it. All threads of a process share
-/// the mask, so it is never weaker than the usual one.
+/// Nobody can connect before the socket has its owner and mode: the kernel refuses until it listens. No link
+/// is followed: `bind` makes a new file or fails, and nobody else can replace it.
 fn listen_at(run_dir: &Path, path: &Path, group: Option<Gid>) -> io::Result<OwnedFd> {
     private::directory(run_dir)?;
     private::remove(path)?;
     let listener = packet_socket(SockFlag::SOCK_NONBLOCK)?;
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = bind(listener.as_raw_fd(), &UnixAddr::new(path)?);
-    umask(before);
-    bound?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
     if group.is_some() {
         lchown(path, None, group.map(Gid::as_raw))?;
-        fs::set_permissions(path, Permissions::from_mode(0o660))?;
     }
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&listener, Backlog::new(4)?)?;
     Ok(listener)
 }
