@@ -113,6 +113,8 @@ pub struct GroupPolicy {
     /// The interfaces of its addresses whose neighbours are witnesses: a bit for each place in the order that
     /// both nodes have in common.
     pub interfaces: u32,
+    /// The interfaces that have to have carrier, as such bits; zero if one of them has no such place.
+    pub carriers: u32,
 }
 
 /// When the preferred node asks for a group that the other serves.
@@ -149,6 +151,7 @@ impl GroupPolicy {
             lans: 0,
             vips_beside_peer: 0,
             interfaces: 0,
+            carriers: 0,
         }
     }
 
@@ -195,9 +198,9 @@ impl Policy {
     }
 
     /// Whether neighbours on this interface are witnesses.
-    pub fn counts_on(&self, interface: u8) -> bool {
-        self.paths.iter().any(|path| path.interface == Some(interface))
-            || self.groups.iter().any(|group| group.counts_on(usize::from(interface)))
+    pub fn counts_on(&self, interface: usize) -> bool {
+        self.paths.iter().any(|path| path.interface.map(usize::from) == Some(interface))
+            || self.groups.iter().any(|group| group.counts_on(interface))
     }
 
     /// The shortest interval of any path: the pace of the beats.

@@ -114,7 +114,7 @@ impl Outcome {
     }
 }
 
-/// How the scripts of a group that is served are, as the guard finds them.
+/// How the scripts of a group are, as the guard finds them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Condition {
     /// Nothing is known to be wrong.
@@ -128,6 +128,9 @@ pub enum Condition {
     Unfit(u8),
     /// It could not be stopped to be started again. The guard has taken the addresses away.
     Stuck(u8),
+    /// The group is not held here, and this check of whether the node is ready for it fails (index in the
+    /// group's list, where the checks follow the scripts).
+    Unready(u8),
 }
 
 /// Why an order could not be carried out.

@@ -105,6 +105,7 @@ fn settings(me: Side) -> Settings {
         tracked: Vec::new(),
         routes: Vec::new(),
         scripts: Vec::new(),
+        ready: Vec::new(),
         before: 0,
         on_stop_failure: crate::settings::StopFailure::Hold,
     };

@@ -39,6 +39,7 @@ pub mod monitors;
 mod newcomers;
 pub mod orders;
 pub mod plan;
+mod readiness;
 pub mod restart_policy;
 #[cfg(test)]
 mod rig;
@@ -64,6 +65,7 @@ use groups::GroupCustody;
 pub use held_group::HeldGroup;
 pub use monitors::MonitorPlan;
 pub use plan::{GroupPlan, Plan, ScriptPlans};
+pub use readiness::Readiness;
 pub use restart_policy::{Loss, Next, RestartPolicy};
 pub use script_set::ScriptSet;
 pub use shadow::InShadow;

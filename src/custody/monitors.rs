@@ -201,9 +201,10 @@ impl Monitors {
     fn culprit(&self) -> Option<u8> {
         match self.condition {
             Condition::Well => None,
-            Condition::Restarting(script) | Condition::Unfit(script) | Condition::Stuck(script) => {
-                Some(script)
-            }
+            Condition::Restarting(script)
+            | Condition::Unfit(script)
+            | Condition::Stuck(script)
+            | Condition::Unready(script) => Some(script),
         }
     }
 }

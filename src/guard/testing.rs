@@ -287,6 +287,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
         tracked: Vec::new(),
         routes: Vec::new(),
         scripts: Vec::new(),
+        ready: Vec::new(),
         before: 0,
         on_stop_failure: crate::settings::StopFailure::Hold,
     };

@@ -66,6 +66,8 @@ pub struct Neighbours {
     back_at: Option<Instant>,
     /// Since when the peer says that its interface is cut off.
     peer_cut_off_at: Option<Instant>,
+    /// When the peer last spoke of it, its interface had no carrier.
+    is_peer_dark: bool,
 }
 
 /// What a successor has to know of one interface.
@@ -75,6 +77,8 @@ pub struct NeighboursDeposit {
     pub heard_at: Option<Instant>,
     /// It is cut off.
     pub is_cut_off: bool,
+    /// The peer had no carrier there when it last spoke.
+    pub is_peer_dark: bool,
 }
 
 impl Neighbours {
@@ -111,9 +115,21 @@ impl Neighbours {
         }
     }
 
-    /// Notes whether the peer says that its own interface is cut off.
-    pub fn note_peer(&mut self, now: Instant, is_cut_off: bool) {
+    /// Notes what the peer says of its own interface.
+    pub fn note_peer(&mut self, now: Instant, said: Interface) {
+        let is_cut_off = said == Interface::CutOff;
         self.peer_cut_off_at = is_cut_off.then(|| self.peer_cut_off_at.unwrap_or(now));
+        self.is_peer_dark = said == Interface::Dark;
+    }
+
+    /// It has no carrier here.
+    pub fn is_dark(&self) -> bool {
+        self.is_dark
+    }
+
+    /// It has no carrier here, and had none there when the peer last spoke.
+    pub fn is_dark_on_both(&self) -> bool {
+        self.is_dark && self.is_peer_dark
     }
 
     /// Since when the peer says that its own interface is cut off.
@@ -206,6 +222,11 @@ impl Neighbours {
         self.heard_at
     }
 
+    /// Whoever was a neighbour is none any more.
+    pub fn forget(&mut self) {
+        *self = Self { is_dark: self.is_dark, is_peer_dark: self.is_peer_dark, ..Self::default() };
+    }
+
     /// Nobody is asked, and nothing is wrong.
     pub fn is_at_rest(&self) -> bool {
         self.series.is_none() && self.cut_off_at.is_none() && self.peer_cut_off_at.is_none()
@@ -230,13 +251,23 @@ impl Neighbours {
 
     /// What a successor has to know.
     pub fn deposit(&self) -> NeighboursDeposit {
-        NeighboursDeposit { heard_at: self.heard_at, is_cut_off: self.cut_off_at.is_some() }
+        NeighboursDeposit {
+            heard_at: self.heard_at,
+            is_cut_off: self.cut_off_at.is_some(),
+            is_peer_dark: self.is_peer_dark,
+        }
     }
 
     /// Goes on with what another agent left.
     pub fn succeed(now: Instant, left: NeighboursDeposit) -> Self {
         let cut_off_at = left.is_cut_off.then_some(now);
-        Self { heard_at: left.heard_at, cut_off_at, asked_at: cut_off_at, ..Self::default() }
+        Self {
+            heard_at: left.heard_at,
+            cut_off_at,
+            asked_at: cut_off_at,
+            is_peer_dark: left.is_peer_dark,
+            ..Self::default()
+        }
     }
 }
 
@@ -344,11 +375,11 @@ mod tests {
     fn a_peer_that_is_cut_off_wants_a_fresh_proof() {
         let mut neighbours = Neighbours::default();
         neighbours.heard(at(0), at(0));
-        neighbours.note_peer(at(10), true);
+        neighbours.note_peer(at(10), Interface::CutOff);
         assert_eq!(neighbours.state(), Interface::Unknown);
         neighbours.heard(at(20), at(11));
         assert_eq!(neighbours.state(), Interface::Proven);
-        neighbours.note_peer(at(30), true);
+        neighbours.note_peer(at(30), Interface::CutOff);
         assert_eq!(neighbours.state(), Interface::Proven, "it has said so before");
     }
 

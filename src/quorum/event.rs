@@ -34,7 +34,7 @@ pub enum Event<'a> {
     Interface(u8, bool),
     /// What became of an order.
     Done(Token, Outcome),
-    /// The condition of the scripts of a group that is served here.
+    /// The condition of the scripts of a group that is served here, or of the checks of one that is not.
     Scripts(GroupId, Condition),
     /// Which address of a group that is not held here our kernel would refuse (index in the group's list), if
     /// any.

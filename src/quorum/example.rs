@@ -41,6 +41,7 @@ impl Situation {
             is_address_refused: false,
             is_address_gone: false,
             is_cut_off: false,
+            is_ready: true,
             is_unfit: false,
             is_stuck: false,
             is_given_away: false,

@@ -180,7 +180,7 @@ pub struct PeerFacts {
 /// How this node stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnFacts {
-    /// All interfaces of the group have carrier.
+    /// All interfaces of the group have carrier, but for those that are dark on both nodes.
     pub has_carrier: bool,
     /// The guard carries out orders.
     pub is_able: bool,
@@ -198,6 +198,8 @@ pub struct OwnFacts {
     pub is_cut_off: bool,
     /// The group's scripts fail more often than they may be started again here.
     pub is_unfit: bool,
+    /// No check of whether this node is ready for it fails.
+    pub is_ready: bool,
     /// One of its scripts could not be stopped, and the guard has let the addresses go.
     pub is_stuck: bool,
     /// An operator has moved the group to the peer: it stays there.

@@ -105,6 +105,8 @@ pub struct Group {
     /// Why it is not held here, or not all of it.
     pub fault: Option<Fault>,
     /// All interfaces have carrier.
+    pub is_lit: bool,
+    /// It has carrier enough to be served: what is dark is so on both nodes, and something is left.
     pub has_carrier: bool,
     /// Since when some interface of it has had none.
     pub dark_since: Option<Instant>,
@@ -173,6 +175,7 @@ impl Default for Group {
             unserved_since: None,
             idle_since: None,
             fault: None,
+            is_lit: false,
             has_carrier: false,
             dark_since: None,
             peer_able_since: None,
@@ -251,6 +254,11 @@ impl Group {
         self.fault.is_some_and(Fault::is_refusal)
     }
 
+    /// No check of a group that is not held here fails.
+    pub fn is_ready(&self) -> bool {
+        !matches!(self.condition, Condition::Unready(_))
+    }
+
     /// It has carrier, and could not be served here all the same.
     fn is_hampered(&self) -> bool {
         self.is_hindered || self.is_cut_off || self.is_refused()
@@ -302,6 +310,7 @@ impl Group {
             Role::Backup if self.claims_since.is_some() => Word::Wanted,
             Role::Backup if self.timers.is_set(Timer::Yield) => Word::Yielded,
             Role::Backup if !self.has_carrier || self.is_hampered() => Word::Unable,
+            Role::Backup if !self.is_ready() => Word::Unready,
             Role::Backup if self.timers.is_set(Timer::Wanted) => Word::Wanted,
             Role::Backup => Word::None,
         };

@@ -83,7 +83,10 @@ pub(super) fn is_free_for_us(s: &Situation) -> bool {
 /// Whether we say that we would take what nobody holds. It is taken once the peer has heard that. A node that
 /// could not hold it leaves it to a peer that could.
 pub fn claims(role: Role, s: &Situation) -> bool {
-    let is_left_to_peer = (s.own.is_address_refused || s.own.is_cut_off) && s.peer.is_able;
+    let is_better_there = s.own.is_address_refused || s.own.is_cut_off;
+    // One that is not ready for it goes second, and serves what the peer does not take in its turn.
+    let is_second = !s.own.is_ready && !s.clock.is_past(s.clock.second_at);
+    let is_left_to_peer = (is_better_there || is_second) && s.peer.is_able;
     role == Role::Backup && is_free_for_us(s) && s.clock.is_past(s.clock.judged_at) && !is_left_to_peer
 }
 
@@ -95,6 +98,7 @@ pub fn asks_back(role: Role, s: &Situation) -> bool {
         && s.peer.claim == Claim::Serves
         && !s.own.is_given_away
         && !s.own.is_cut_off
+        && s.own.is_ready
         && !s.peer.is_file_different
         && !s.own.is_stopping
         && !s.is_restrained()

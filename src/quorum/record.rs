@@ -32,7 +32,7 @@ pub struct Evidence {
     pub neighbours: NeighbourView,
     /// What the voting witness granted.
     pub vote: VoteView,
-    /// All interfaces of the group had carrier.
+    /// All interfaces of the group had carrier, but for those that were dark on both nodes.
     pub has_carrier: bool,
     /// Our loop had just been late.
     pub is_stalled: bool,

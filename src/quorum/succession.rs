@@ -262,7 +262,8 @@ mod tests {
             unanswered: u8::MAX,
             peers_dead_after: MAX_DEAD_AFTER,
         };
-        let neighbours = NeighboursDeposit { heard_at: Some(Instant::NEVER), is_cut_off: true };
+        let neighbours =
+            NeighboursDeposit { heard_at: Some(Instant::NEVER), is_cut_off: true, is_peer_dark: true };
         let group = GroupDeposit {
             term: u32::MAX,
             offered_until: Some(Instant::NEVER),

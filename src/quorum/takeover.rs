@@ -294,11 +294,16 @@ pub(super) fn is_ungranted(s: &Situation) -> bool {
 }
 
 /// Whether a backup asks the voting witness for the group: from late_after of silence on, if it would take it
-/// once it is granted, or waits for what is under way.
+/// once it is granted, or waits for what is under way. Beside a peer that is on time, only what nobody holds
+/// and a holder would need a grant for: acknowledgements come by a slow path, and the fast one is down.
 pub fn claims_grant(role: Role, s: &Situation) -> bool {
     let is_cold = !s.peer.was_ever_heard;
-    if role != Role::Backup || s.peer.is_on_time || (is_cold && !s.clock.is_past(s.clock.listening_asks_at)) {
+    if role != Role::Backup || (is_cold && !s.clock.is_past(s.clock.listening_asks_at)) {
         return false;
+    }
+    if s.peer.is_on_time {
+        let granted = Situation { wire: WireFacts { vote: VoteView::Granted, ..s.wire }, ..*s };
+        return is_ungranted(s) && matches!(backup(&granted), Decision::Take(_));
     }
     // A path that is late only will be silent by the time that matters.
     let verdict = if s.peer.verdict == Verdict::Present { Verdict::Dead } else { s.peer.verdict };

@@ -105,17 +105,17 @@ impl Found {
         let before = self.0.len();
         self.lists(&old.name, &contents(old), &contents(new));
         let is_same_list = self.0.len() == before;
-        for script in &new.scripts {
+        for script in new.programs() {
             let of = format!("group {}: {} ", new.name, script.label());
-            if let Some(old) = old.scripts.iter().find(|old| old.is_same(script)) {
+            if let Some(old) = old.programs().find(|old| old.is_same(script)) {
                 self.values(&of, &SCRIPT_KEYS, &script_values(old), &script_values(script));
-            } else if old.scripts.iter().any(|old| old.label() == script.label()) {
+            } else if old.programs().any(|old| old.label() == script.label()) {
                 // Parameters may hold a password.
                 self.add(format!("{of}has other parameters"), false);
             }
         }
         let is_inside =
-            old.addresses != new.addresses || old.routes != new.routes || old.scripts != new.scripts;
+            old.addresses != new.addresses || old.routes != new.routes || !old.programs().eq(new.programs());
         if is_same_list && is_inside && self.0.len() == before {
             self.add(format!("group {}: what it holds has changed, or its order", new.name), false);
         }
@@ -141,6 +141,7 @@ fn contents(group: &GroupSettings) -> Vec<String> {
         .chain(routes)
         .chain(before)
         .chain(scripts.iter().map(|script| format!("script {}", script.label())))
+        .chain(group.ready.iter().map(|check| format!("check {}", check.label())))
         .gather()
 }
 

@@ -125,6 +125,10 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
         }
         writeln!(out, "script {} {} {}", us(script.start_timeout), us(script.stop_timeout), script.text)?;
     }
+    for check in &group.ready {
+        let Some(Monitor { every, timeout, failures, .. }) = check.monitor else { continue };
+        writeln!(out, "ready {} {} {failures} {}", us(every), us(timeout), check.text)?;
+    }
     Ok(())
 }
 

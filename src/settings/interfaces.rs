@@ -31,18 +31,20 @@ pub(super) fn place_groups(settings: &mut Settings) {
 }
 
 /// Notes on which interfaces neighbours are witnesses: those of LAN paths through a switch, and those of
-/// addresses that need carrier.
-pub(super) fn place_neighbours(settings: &mut Settings) {
+/// addresses that need carrier. And for each group which interfaces have to have carrier.
+pub(super) fn place_interfaces(settings: &mut Settings) {
     let Settings { groups, paths, policy, interfaces, .. } = settings;
     let crossover = |name: &str| {
         paths.iter().any(|path| {
             matches!(&path.device, PathDevice::Lan { interface, is_crossover: true, .. } if interface == name)
         })
     };
-    let place = |name: &str| {
-        let index = interfaces.iter().position(|known| known == name).filter(|_| !crossover(name))?;
+    let any_place = |name: &str| {
+        let index = interfaces.iter().position(|known| known == name)?;
         u8::try_from(index).ok().filter(|index| usize::from(*index) < MAX_INTERFACES)
     };
+    let place = |name: &str| any_place(name).filter(|_| !crossover(name));
+    let bit = |index: u8| 1_u32.checked_shl(index.into()).unwrap_or(0);
     for (path, policy) in paths.iter().zip(&mut policy.paths) {
         policy.interface = match &path.device {
             PathDevice::Lan { interface, .. } => place(interface),
@@ -52,7 +54,10 @@ pub(super) fn place_neighbours(settings: &mut Settings) {
     for (group, policy) in groups.iter().zip(&mut policy.groups) {
         let counted = group.addresses.iter().filter(|address| address.needs_carrier);
         let bits = counted.filter_map(|address| place(&address.interface));
-        policy.interfaces = bits.fold(0, |all, index| all | 1_u32.checked_shl(index.into()).unwrap_or(0));
+        policy.interfaces = bits.fold(0, |all, index| all | bit(index));
+        let carriers: Option<u32> =
+            group.watched().try_fold(0, |all, name| Some(all | bit(any_place(name)?)));
+        policy.carriers = carriers.unwrap_or(0);
     }
 }
 

@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use toml::de::DeTable;
 
 use super::error::{ConfigError, Report, quote};
-use super::interfaces::{interface_count, interfaces_of, place_groups, place_neighbours};
+use super::interfaces::{interface_count, interfaces_of, place_groups, place_interfaces};
 use super::needs::{Need, Thing};
 use super::nodes::{self, Node, Wanted};
 use super::paths::{self, Link};
@@ -252,7 +252,7 @@ impl<'t> Draft<'t> {
         };
         place_groups(&mut settings);
         if self.has_neighbours {
-            place_neighbours(&mut settings);
+            place_interfaces(&mut settings);
         }
         settings.policy.digest = digest::of(&settings);
         Some(settings)

@@ -317,6 +317,7 @@ mod tests {
             tracked: Vec::new(),
             routes: Vec::new(),
             scripts: Vec::new(),
+            ready: Vec::new(),
             before: 0,
             on_stop_failure: super::super::StopFailure::Hold,
         };

@@ -27,6 +27,9 @@ const FORMS: &str =
     "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
 const KEYS: [&str; 8] =
     ["run", "shared", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
+const READY_KEYS: [&str; 4] = ["run", "monitor", "monitor_timeout", "failures"];
+/// How often a node that does not hold a group looks whether it is ready for it.
+const READY_EVERY: Span = Span::from_s(30);
 /// Shortest interval of a monitor.
 const MIN_MONITOR: Span = Span::from_s(1);
 const DEFAULT_MONITOR_TIMEOUT: Span = Span::from_s(20);
@@ -123,10 +126,32 @@ fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>)
 impl<'t> Draft<'t> {
     /// Reads one element of the list of scripts; `usual` holds the group's defaults.
     pub(super) fn read(element: Element<'t>, usual: Patience, report: &mut Report<'_>) -> Option<Self> {
+        Self::read_with(element, &KEYS, usual, report)
+    }
+
+    /// Reads one element of the list of checks. The first failure counts: that a node is not ready costs
+    /// nothing but a message.
+    pub(super) fn read_ready(element: Element<'t>, report: &mut Report<'_>) -> Option<Self> {
+        let mut usual = Patience { every: Some(READY_EVERY), ..Patience::default() };
+        usual.monitor.failures = 1;
+        let check = Self::read_with(element, &READY_KEYS, usual, report)?;
+        if check.patience.every.is_none() {
+            let remedy = "say how often, as in monitor = \"30s\", or remove it";
+            report.add(check.text.at, format!("{} would never run", quote(check.text.value)), remedy);
+        }
+        Some(check)
+    }
+
+    fn read_with(
+        element: Element<'t>,
+        keys: &[&str],
+        usual: Patience,
+        report: &mut Report<'_>,
+    ) -> Option<Self> {
         let (text, patience, is_shared) = match element {
             Element::Text(text) => (text, usual, false),
             Element::Table(table) => {
-                table.refuse_unknown(&KEYS, report);
+                table.refuse_unknown(keys, report);
                 if !table.has("run") {
                     report.add(table.at, "a script does not say what to run", "add run = \"lsb:NAME\"");
                 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crosswire::custody::Readiness;
 use crosswire::time::Span;
 
 use super::{Monitor, Route};
@@ -20,6 +21,8 @@ pub struct GroupSettings {
     pub routes: Vec<Route>,
     /// Its scripts, in starting order.
     pub scripts: Vec<Script>,
+    /// The checks of whether a node that does not hold it is ready for it; each has a monitor.
+    pub ready: Vec<Script>,
     /// How many of the scripts, from the left, start before any address comes and stop after all are gone.
     pub before: u8,
     /// What is done about a script that does not stop.
@@ -33,9 +36,19 @@ impl GroupSettings {
         of_addresses.map(|address| &address.interface).chain(&self.tracked)
     }
 
-    /// The labels of its scripts, a line each, in their order.
+    /// Its scripts, then its checks: the order in which both are counted.
+    pub fn programs(&self) -> impl Iterator<Item = &Script> {
+        self.scripts.iter().chain(&self.ready)
+    }
+
+    /// The labels of its scripts and checks, a line each, in their order.
     pub fn script_labels(&self) -> String {
-        self.scripts.iter().flat_map(|script| [script.label(), "\n"]).collect()
+        self.programs().flat_map(|script| [script.label(), "\n"]).collect()
+    }
+
+    /// What is known of its checks before any has run.
+    pub fn readiness(&self) -> Readiness {
+        Readiness::new(self.ready.iter().filter_map(|check| check.monitor), self.scripts.len())
     }
 
     /// The scripts that start before any address comes, and the others.

@@ -91,8 +91,8 @@ fn not_allowed(run_dir: &Path) -> String {
     )
 }
 
-/// Each node says that all is well: the one that is asked may know that before its peer does. A group that nobody
-/// serves counts only once that has lasted: one of them has to serve it.
+/// Each node says that all is well: the one that is asked may know that before its peer does. A group that
+/// nobody serves counts only once that has lasted: one of them has to serve it.
 fn wait_until_both_are_well(lab: &Lab) {
     let is_well = |side| as_root(lab, side, &["status"]).code == Some(0);
     let does_serve = |side| first_group(&as_root(lab, side, &["status", "--json"]).out)["role"] == "active";

@@ -10,7 +10,7 @@ use crosswire::pair::PathId;
 
 use crate::gather::Gather;
 use crate::plain;
-use crate::settings::{FenceMethod, Settings};
+use crate::settings::{FenceMethod, GroupSettings, Settings};
 
 /// Warns of passwords in a file that others may read.
 pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Result {
@@ -22,7 +22,7 @@ pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Resul
     });
     let fences = options.filter_map(|option| option.split_once('=').map(|(key, _)| key));
     let scripts =
-        settings.groups.iter().flat_map(|group| &group.scripts).flat_map(|script| &script.parameters);
+        settings.groups.iter().flat_map(GroupSettings::programs).flat_map(|script| &script.parameters);
     let mut keys = fences.chain(scripts.map(|(key, _)| key.as_str()));
     match keys.find(|key| is_open && is_secret(key)) {
         Some(key) => writeln!(

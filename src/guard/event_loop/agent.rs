@@ -2,6 +2,7 @@
 
 use crosswire::custody::Event;
 use crosswire::pair::GroupId;
+use crosswire::resource::Condition;
 use log::{error, info, warn};
 
 use super::state::Guard;
@@ -56,7 +57,9 @@ impl Guard<'_> {
     /// Tells an agent how the scripts are: it was not there when that was said.
     fn tell_conditions(&mut self) {
         for group in (0u8..).map(GroupId).take(self.settings.groups.len()) {
-            let condition = self.custody.condition(group);
+            let held = self.custody.condition(group);
+            let free = self.resources.get(group.index()).map_or(held, |own| own.readiness.condition());
+            let condition = if held == Condition::Well { free } else { held };
             self.tell(&FromGuard::Scripts { group, condition }, None);
         }
     }

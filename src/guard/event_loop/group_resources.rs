@@ -1,9 +1,10 @@
 //! What the guard keeps of one group beside custody: the script that runs, and when to announce.
 
-use crosswire::custody::{Action, Reason};
+use crosswire::custody::{Action, Readiness, Reason};
 use crosswire::time::Instant;
 use nix::errno::Errno;
 
+use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::kernel::announcements::{Schedule, announce};
 use crate::guard::kernel::ethernet::Sender;
@@ -11,11 +12,17 @@ use crate::guard::scripts::run::Run;
 use crate::guard::scripts::spawn::{NODE_VARIABLE, environment};
 use crate::settings::{GroupSettings, Route, Script, Settings, VirtualAddress};
 
+/// The number of a check that is none any more.
+const NO_CHECK: u8 = u8::MAX;
+
 /// One group in the guard's hands.
-#[derive(Default)]
 pub struct GroupResources {
     /// The script that is running.
     pub run: Option<Run>,
+    /// Whether this node is ready for it, while it is not held.
+    pub readiness: Readiness,
+    /// The check of that which is running.
+    pub check: Option<(u8, Run)>,
     /// Which of its scripts that is.
     pub script: u8,
     /// Its scripts, as they were started.
@@ -41,7 +48,39 @@ pub struct GroupResources {
 impl GroupResources {
     /// A group that is not held.
     pub fn new(settings: &GroupSettings) -> Self {
-        Self { scripts: settings.scripts.clone(), ..Self::default() }
+        Self {
+            run: None,
+            readiness: settings.readiness(),
+            check: None,
+            script: 0,
+            scripts: settings.scripts.clone(),
+            next_scripts: None,
+            newcomers: Vec::new(),
+            known: Vec::new(),
+            has_news: false,
+            new_routes: Vec::new(),
+            refused: None,
+            unlooked: 0,
+            schedule: None,
+        }
+    }
+
+    /// Ends the check that runs. What comes of it counts for none.
+    pub fn drop_check(&mut self) {
+        if let Some((check, run)) = &mut self.check {
+            *check = NO_CHECK;
+            run.interrupt(now());
+        }
+    }
+
+    /// All that runs for it.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.run.iter().chain(self.check.iter().map(|(_, run)| run))
+    }
+
+    /// See [`GroupResources::runs`].
+    pub fn runs_mut(&mut self) -> impl Iterator<Item = &mut Run> {
+        self.run.iter_mut().chain(self.check.iter_mut().map(|(_, run)| run))
     }
 
     /// Notes the scripts that a reload wants. Returns how many from the left are the same.
@@ -110,7 +149,8 @@ impl GroupResources {
     /// When there is something to do for this group.
     pub fn deadline(&self) -> Instant {
         let announcement = self.schedule.map_or(Instant::NEVER, |schedule| schedule.next());
-        self.run.as_ref().map_or(Instant::NEVER, Run::deadline).min(announcement)
+        let look = if self.check.is_none() { self.readiness.due() } else { Instant::NEVER };
+        self.runs().map(Run::deadline).min().unwrap_or(Instant::NEVER).min(announcement).min(look)
     }
 
     /// Runs one of the group's scripts.
@@ -128,6 +168,23 @@ impl GroupResources {
     ) -> Result<(), Errno> {
         self.script = index;
         let Some(script) = self.scripts.get(usize::from(index)) else { return Err(Errno::ENOENT) };
+        self.run = Some(self.run(settings, group, (index, script), (action, reason), term, now)?);
+        Ok(())
+    }
+
+    /// Starts a script, which stands at `index` in the group's list.
+    ///
+    /// # Errors
+    /// What the kernel says, if there is no process for it.
+    pub fn run(
+        &self,
+        settings: &Settings,
+        group: &GroupSettings,
+        (index, script): (u8, &Script),
+        (action, reason): (Action, Reason),
+        term: u32,
+        now: Instant,
+    ) -> Result<Run, Errno> {
         let term = term.to_string();
         let variables = [
             ("CROSSWIRE_GROUP", group.name.as_str()),
@@ -137,11 +194,9 @@ impl GroupResources {
             ("CROSSWIRE_REASON", word(reason)),
         ];
         let environment = environment(script, action, &group.name, usize::from(index) + 1, &variables);
-        let run = Run::start(script, action, &environment, now).inspect_err(|errno| {
+        Run::start(script, action, &environment, now).inspect_err(|errno| {
             log::error!("group {}: {} cannot be run: {}", group.name, script.label(), errno.desc());
-        })?;
-        self.run = Some(run);
-        Ok(())
+        })
     }
 }
 

@@ -123,7 +123,7 @@ impl Guard<'_> {
                 Err(errno) => warn!("{name}: probes cannot hear answers here: {}", errno.desc()),
             }
         }
-        let counts = self.settings.policy.counts_on(interface);
+        let counts = self.settings.policy.counts_on(usize::from(interface));
         for (is_v6, lookout) in probe::lookouts(self.settings, name).into_iter().filter(|_| counts) {
             match lookout {
                 Ok(Listener { socket, mac }) => {

@@ -17,6 +17,7 @@ mod interfaces;
 mod journal;
 mod last_resorts;
 mod notes;
+mod readiness;
 pub mod reload;
 mod shadow;
 pub mod state;

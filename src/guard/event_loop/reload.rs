@@ -116,6 +116,7 @@ impl Guard<'_> {
         self.addresses.set_lease(new.policy.lease);
         for (id, group) in (0u8..).map(GroupId).zip(&new.groups) {
             self.change_addresses(id, old);
+            self.change_checks(id, group, old);
             let was_before = old.groups.get(id.index()).is_some_and(|old| old.before != group.before);
             let is_other = |own: &&mut GroupResources| own.scripts != group.scripts || was_before;
             let own = self.resources.get_mut(id.index()).filter(is_other);
@@ -126,6 +127,17 @@ impl Guard<'_> {
         self.agent.change(keys, (&old.witnesses, old.vote) != (&new.witnesses, new.vote));
         self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())
+    }
+
+    /// What is checked now begins anew.
+    fn change_checks(&mut self, id: GroupId, group: &GroupSettings, old: &Settings) {
+        let before = old.groups.get(id.index());
+        let is_same = before
+            .is_some_and(|before| before.ready == group.ready && before.scripts.len() == group.scripts.len());
+        if let Some(own) = self.resources.get_mut(id.index()).filter(|_| !is_same) {
+            own.readiness = group.readiness();
+            own.drop_check();
+        }
     }
 
     /// Takes away addresses that a held group no longer has. New ones come when nobody answers for them, or

@@ -106,7 +106,7 @@ impl Guard<'_> {
             let fence = self.fence.run_mut().into_iter().chain(&mut self.notifier.run);
             self.resources
                 .iter_mut()
-                .filter_map(|own| own.run.as_mut())
+                .flat_map(GroupResources::runs_mut)
                 .chain(fence)
                 .for_each(Run::read_output);
             self.lingering.read();
@@ -137,7 +137,7 @@ impl Guard<'_> {
         let outputs_from = fds.len();
         let fence = self.fence.run().into_iter().chain(&self.notifier.run);
         let running =
-            self.resources.iter().filter_map(|own| own.run.as_ref()).chain(fence).filter_map(Run::output);
+            self.resources.iter().flat_map(GroupResources::runs).chain(fence).filter_map(Run::output);
         fds.extend(running.chain(self.lingering.each()).map(|output| PollFd::new(output.as_fd(), wanted)));
         // The rest of a datagram does not wake poll.
         let has_rest = self.agent.link().is_some_and(AgentLink::has_rest);
@@ -200,6 +200,7 @@ impl Guard<'_> {
             self.hear_agent(MAX_BATCH);
         }
         self.hand_in(Event::Tick);
+        self.tend_checks();
         self.announce_what_is_due();
         self.tend_journal();
         self.tell_drops();

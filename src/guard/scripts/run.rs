@@ -84,6 +84,8 @@ pub struct Run {
     output: Option<Output>,
     /// What it said until then.
     said: Said,
+    /// That it fails is no news.
+    is_hushed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +139,13 @@ impl Run {
             failure: None,
             output: Some(output),
             said: Said::default(),
+            is_hushed: false,
         }
+    }
+
+    /// Its failure is logged, or not, since that of the last run was.
+    pub fn hush(&mut self, is_hushed: bool) {
+        self.is_hushed = is_hushed;
     }
 
     /// Its process, which is also its group and session.
@@ -191,7 +199,9 @@ impl Run {
         }
         match self.stage {
             Stage::Running => {
-                warn!("{}: not done in time, terminating process group {}", self.label, self.pid);
+                if !self.is_hushed {
+                    warn!("{}: not done in time, terminating process group {}", self.label, self.pid);
+                }
                 self.failure = Some(ScriptEnd::timed_out(self.limit));
                 self.terminate(now);
             }
@@ -238,7 +248,9 @@ impl Run {
             Standard::Lsb | Standard::Ocf | Standard::Exec => is_success(self.standard, self.action, how),
         };
         if !is_well {
-            warn!("{}: failed with {how}: {}", self.label, self.said.last);
+            if !self.is_hushed {
+                warn!("{}: failed with {how}: {}", self.label, self.said.last);
+            }
             self.failure = Some(how.into());
         }
         is_well

@@ -81,7 +81,9 @@ pub fn failed(fault: Option<Fault>, condition: Condition) -> Option<(u8, bool)> 
     match (fault, condition) {
         (Some(Fault::ScriptStop(script)), _) | (_, Condition::Stuck(script)) => Some((script, true)),
         (Some(Fault::ScriptStart(script)), _)
-        | (_, Condition::Restarting(script) | Condition::Unfit(script)) => Some((script, false)),
+        | (_, Condition::Restarting(script) | Condition::Unfit(script) | Condition::Unready(script)) => {
+            Some((script, false))
+        }
         (_, Condition::Well) => None,
     }
 }
@@ -100,6 +102,7 @@ pub fn condition(condition: Condition, peer: &str, scripts: &str, end: ScriptEnd
             );
         }
         Condition::Stuck(index) => (index, "has failed and does not stop"),
+        Condition::Unready(index) => (index, "fails: this node is not ready to serve"),
     };
     format!("{} {how}{}", script(scripts, index), end.words("; "))
 }

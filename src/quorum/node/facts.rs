@@ -71,6 +71,7 @@ impl Node {
             is_address_gone: group.fault == Some(Fault::AddressGone),
             is_cut_off: self.is_cut_off(now, id),
             is_unfit: matches!(group.condition, Condition::Unfit(_)),
+            is_ready: group.is_ready(),
             is_stuck: matches!(group.condition, Condition::Stuck(_)),
             is_given_away: group.is_given_away,
             goes_first: self.goes_first(id),

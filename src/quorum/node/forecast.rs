@@ -237,6 +237,7 @@ impl Node {
                 is_stopping: false,
                 standby: if standing.standby { Standby::Asked } else { Standby::No },
                 is_unfit: false,
+                is_ready: true,
                 is_stuck: false,
                 is_address_refused: false,
                 is_cut_off: false,

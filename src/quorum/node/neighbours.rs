@@ -38,15 +38,33 @@ impl Node {
         if let Some(neighbours) = self.neighbours.get_mut(index) {
             neighbours.note_carrier(is_up);
         }
+        self.note_carriers();
+    }
+
+    /// Notes which groups have carrier enough: on all their interfaces, or on all but those that are dark on
+    /// both nodes, so that nobody could do better.
+    pub(super) fn note_carriers(&mut self) {
+        let (mut dark, mut excused) = (0_u32, 0_u32);
+        for (index, neighbours) in self.neighbours.iter().enumerate() {
+            dark |= if neighbours.is_dark() { bit(index) } else { 0 };
+            excused |= if neighbours.is_dark_on_both() { bit(index) } else { 0 };
+        }
+        for (policy, group) in self.policy.groups.iter().zip(&mut self.groups) {
+            let (lit, missing) = (policy.carriers & !dark, policy.carriers & dark);
+            let is_rest_lit = lit != 0 && missing != 0 && missing & !excused == 0;
+            let has_carrier = group.is_lit || is_rest_lit;
+            self.is_urgent |= core::mem::replace(&mut group.has_carrier, has_carrier) != has_carrier;
+        }
     }
 
     /// Notes what the peer says of its interfaces. Those of another file may be others.
     pub(super) fn note_peers_interfaces(&mut self, now: Instant) {
         let said = self.peer.beat().filter(|_| !self.is_digest_different);
         for (index, neighbours) in self.neighbours.iter_mut().enumerate() {
-            let is_cut_off = said.and_then(|beat| beat.interfaces.get(index)) == Some(&Interface::CutOff);
-            neighbours.note_peer(now, is_cut_off);
+            let said = said.and_then(|beat| beat.interfaces.get(index));
+            neighbours.note_peer(now, said.copied().unwrap_or_default());
         }
+        self.note_carriers();
     }
 
     /// Judges the questions that nobody has answered, and asks what is due. While the guard hangs, nothing
@@ -54,6 +72,9 @@ impl Node {
     pub(super) fn ask_neighbours(&mut self, now: Instant, effects: &mut Effects) {
         let mut due = 0_u32;
         for index in 0..self.neighbours.len() {
+            if !self.policy.counts_on(index) {
+                continue;
+            }
             let pace = self.pace_of(now, index);
             let heard_at = self.lan_on(index).and_then(|path| path.detector.heard_at());
             let is_able = self.guard == GuardState::Fine;
@@ -198,7 +219,7 @@ impl Node {
             let hands_over_at = neighbours.hands_over_at().unwrap_or(Instant::NEVER);
             [asked_at, missing_at, hands_over_at].into_iter().filter(|at| *at > now).min()
         };
-        self.neighbours.iter().enumerate().filter_map(due).min().unwrap_or(Instant::NEVER)
+        self.counted().filter_map(due).min().unwrap_or(Instant::NEVER)
     }
 
     /// A tick would ask, or judge, or would name a beat that is missing as the next deadline.
@@ -209,7 +230,12 @@ impl Node {
             let is_missing = now + self.pace().fraction(1, 2) >= missing_from && now < missing_until;
             is_missing || now >= neighbours.due_at(pace) || now >= neighbours.judged_at(pace)
         };
-        self.guard == GuardState::Fine && self.neighbours.iter().enumerate().any(is_due)
+        self.guard == GuardState::Fine && self.counted().any(is_due)
+    }
+
+    /// The interfaces whose neighbours are witnesses.
+    fn counted(&self) -> impl Iterator<Item = (usize, &Neighbours)> {
+        self.neighbours.iter().enumerate().filter(|(index, _)| self.policy.counts_on(*index))
     }
 
     /// The interfaces of a group whose neighbours are witnesses.
@@ -289,19 +315,18 @@ impl Node {
 
     /// The interfaces whose neighbours are witnesses, as `status` tells them.
     pub(super) fn neighbour_statuses(&self, now: Instant) -> impl Iterator<Item = NeighbourStatus> {
-        let counted = (0_u8..).zip(&self.neighbours).filter(|(index, _)| self.policy.counts_on(*index));
-        counted.map(move |(interface, neighbours)| NeighbourStatus {
-            interface,
+        self.counted().map(move |(interface, neighbours)| NeighbourStatus {
+            interface: u8::try_from(interface).unwrap_or(u8::MAX),
             state: neighbours.state(),
             heard: neighbours.heard_at().map(|at| now.since(at)),
-            peer: self.peer_interface(usize::from(interface)),
+            peer: self.peer_interface(interface),
         })
     }
 
     /// The operator has said that the peer is off: that nobody is left on the LAN says nothing of us.
     pub(super) fn forget_neighbours(&mut self) {
         for neighbours in self.neighbours.iter_mut().filter(|one| one.cut_off_at().is_some()) {
-            *neighbours = Neighbours::default();
+            neighbours.forget();
         }
     }
 }

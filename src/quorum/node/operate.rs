@@ -5,7 +5,7 @@ use super::{GuardState, Leaving, Node, emit};
 use crate::pair::{GroupId, PathId, Role};
 use crate::quorum::event::{Demand, Effect, Effects};
 use crate::quorum::facts::Standby;
-use crate::quorum::group::{DEFEND_EVERY, STILL_HELD_WITHIN, WISH_LASTS};
+use crate::quorum::group::{DEFEND_EVERY, Group, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;
 use crate::quorum::timing;
@@ -126,10 +126,8 @@ impl Node {
 
     pub(super) fn carrier(&mut self, id: GroupId, is_up: bool) {
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        if group.has_carrier != is_up {
-            self.is_urgent = true;
-            group.has_carrier = is_up;
-        }
+        group.is_lit = is_up;
+        self.note_carriers();
     }
 
     /// Notes that our kernel would refuse an address: a node that could not take a group says so before it
@@ -154,11 +152,18 @@ impl Node {
         group.timers.set(Timer::Renewal, now.max(due_at - every + interval).min(due_at));
     }
 
-    /// Notes how scripts are, of a group that is served. What the guard says of a group on its way out is no
-    /// news.
+    /// Notes how scripts are, of a group that is served; or whether this node is ready for one that it does
+    /// not hold. What the guard says of a group on its way out, or in, is no news.
     pub(super) fn scripts(&mut self, id: GroupId, condition: Condition, effects: &mut Effects) {
-        let group = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active);
+        let is_check = matches!(condition, Condition::Well | Condition::Unready(_));
+        let is_meant = |group: &&mut Group| match group.role {
+            Role::Active => !matches!(condition, Condition::Unready(_)),
+            Role::Backup | Role::Faulty => is_check,
+            Role::Acquiring | Role::Releasing => false,
+        };
+        let group = self.groups.get_mut(id.index()).filter(is_meant);
         if let Some(group) = group.filter(|group| group.condition != condition) {
+            self.is_urgent |= group.role != Role::Active;
             group.condition = condition;
             emit(effects, Effect::Record(Record::Scripts { group: id, condition }));
         }

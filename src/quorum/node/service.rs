@@ -31,8 +31,12 @@ impl Node {
         let (is_peer_fit, is_served_there) = (self.is_peer_fit(id), self.is_served_there(now, id, s));
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let is_refused = s.own.is_address_refused;
-        let is_hampered =
-            s.own.is_unfit || s.own.is_stuck || is_refused || s.own.is_cut_off || group.is_hindered;
+        let is_hampered = s.own.is_unfit
+            || !s.own.is_ready
+            || s.own.is_stuck
+            || is_refused
+            || s.own.is_cut_off
+            || group.is_hindered;
         let is_fit = s.own.is_able && s.own.has_carrier && group.role != Role::Faulty && !is_hampered;
         let is_served = group.role == Role::Active && is_fit || is_served_there;
         let is_moving = group.role.is_holding()

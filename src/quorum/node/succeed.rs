@@ -124,7 +124,7 @@ impl Group {
         self.lease_until = lease_until;
         self.timers.set(Timer::Renewal, now);
         // The guard says at once if there is no carrier. Until then nothing must be let go for that.
-        self.has_carrier = true;
+        (self.is_lit, self.has_carrier) = (true, true);
         match stage {
             Stage::Starting(token) => (self.role, self.pending) = (Role::Acquiring, Some(token)),
             Stage::Preparing(token) => {

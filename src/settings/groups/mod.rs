@@ -27,7 +27,7 @@ pub(super) use checks::{check_links, check_repeats, check_self_fences, check_tag
 pub const MAX_ADDRESSES: usize = 64;
 /// Most scripts of one group.
 pub const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "prefer",
     "failback",
     "track",
@@ -35,6 +35,7 @@ const KEYS: [&str; 16] = [
     "addresses",
     "routes",
     "scripts",
+    "ready",
     "safety",
     "exclusive",
     "start_timeout",
@@ -68,6 +69,8 @@ pub(super) struct Plan<'t> {
     /// The scripts that start before the addresses, then the others.
     scripts: Vec<script::Draft<'t>>,
     before: usize,
+    /// What shows whether a node that does not hold it is ready for it.
+    ready: Vec<script::Draft<'t>>,
 }
 
 /// Reads all groups in the order of their names. `lans` is how many LANs there are, if that is known.
@@ -140,6 +143,9 @@ fn read_one<'t>(
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
     let scripts: Vec<_> =
         scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).gather();
+    let ready = table.elements("ready", report);
+    check_count(name, "checks", &ready.iter().map(Element::at).gather(), MAX_SCRIPTS, report);
+    let ready = ready.into_iter().filter_map(|one| script::Draft::read_ready(one, report)).gather();
     let held = At { at, value: StopFailure::Hold };
     Plan {
         name: At { at, value: name },
@@ -154,6 +160,7 @@ fn read_one<'t>(
         routes,
         scripts,
         before,
+        ready,
     }
 }
 
@@ -220,6 +227,7 @@ impl Plan<'_> {
             lans: 0,
             vips_beside_peer: 0,
             interfaces: 0,
+            carriers: 0,
         }
     }
 
@@ -243,6 +251,7 @@ impl Plan<'_> {
             tracked: self.track.iter().map(|name| local(name.value)).gather(),
             routes: self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?,
             scripts: self.scripts.iter().map(script::Draft::settings).gather(),
+            ready: self.ready.iter().map(script::Draft::settings).gather(),
             before: u8::try_from(self.before).unwrap_or(u8::MAX),
             on_stop_failure: self.on_stop_failure.value,
         })
@@ -272,8 +281,8 @@ impl Plan<'_> {
         self.addresses.iter().map(|vip| vip.value.ip)
     }
 
-    /// Where each script stands, and where its program is looked for.
+    /// Where each script and check stands, and where its program is looked for.
     pub(super) fn programs(&self) -> impl Iterator<Item = At<Vec<PathBuf>>> {
-        self.scripts.iter().map(script::Draft::programs)
+        self.scripts.iter().chain(&self.ready).map(script::Draft::programs)
     }
 }

@@ -100,6 +100,8 @@ impl World {
             Fault::BadFence(side) => self.boxes[side.index()].is_fence_good = false,
             Fault::GoodFence(side) => self.boxes[side.index()].is_fence_good = true,
             Fault::AddressGone(side, group) => self.take_address_away(side, group),
+            Fault::Unready(side, group) => self.set_ready(side, group, false),
+            Fault::Ready(side, group) => self.set_ready(side, group, true),
             Fault::CarrierDown(side, group) => self.set_own_link(side, group, false),
             Fault::CarrierUp(side, group) => self.set_own_link(side, group, true),
             Fault::StrangerComes(group) => self.strangers[group.index()] = Some(self.now()),
@@ -231,6 +233,11 @@ impl World {
             self.boxes[side.index()].own_links[group.index()] = is_up;
             self.tell(side, Told::Links);
         }
+    }
+
+    fn set_ready(&mut self, side: Side, group: GroupId, is_ready: bool) {
+        self.boxes[side.index()].is_ready[group.index()] = is_ready;
+        self.tell(side, Told::Links);
     }
 
     fn both(&mut self, path: PathId, change: impl Fn(&mut super::wire::Direction)) {
@@ -378,6 +385,7 @@ impl World {
     fn heal_box(&mut self, side: Side) {
         let digest = self.setup.usual_digest(side);
         let good = [Fault::GoodScripts(side), Fault::GoodKernel(side), Fault::GoodFence(side)];
+        self.boxes[side.index()].is_ready.fill(true);
         for fault in [Fault::Thaw(side)].into_iter().chain(good).chain([Fault::Continue(side)]) {
             self.act(fault);
         }

@@ -1,13 +1,13 @@
 //! The agent's loop, in virtual time: it hands in what has arrived, then the tick, and does what the node
 //! asks for.
 
-use crosswire::custody::Word;
+use crosswire::custody::{HeldGroup, Word};
 use crosswire::pair::{PathId, Side};
 use crosswire::quorum::event::Demand;
 use crosswire::quorum::record::Record;
 use crosswire::quorum::timing::goes_on_without_guard;
 use crosswire::quorum::{Effect, Effects, Event};
-use crosswire::resource::Outcome;
+use crosswire::resource::{Condition, Outcome};
 use crosswire::time::{Instant, Span};
 use crosswire::turn::{Source, Step, Waking};
 
@@ -241,7 +241,10 @@ impl World {
             Told::Missing(group) => self.step(side, Event::AddressMissing(group)),
             Told::Watchdog(bound_s) => self.step(side, Event::Watchdog(bound_s)),
             Told::Stop => self.step(side, Event::Stop),
-            Told::Links => self.tell_links(side),
+            Told::Links => {
+                self.tell_links(side);
+                self.tell_readiness(side);
+            }
             Told::Lost => {
                 self.step(side, Event::GuardLost);
                 let bound = goes_on_without_guard(self.file(side));
@@ -251,18 +254,35 @@ impl World {
         }
     }
 
+    /// Tells the node for which of the groups that its guard does not hold it is ready.
+    fn tell_readiness(&mut self, side: Side) {
+        for group in self.setup.policy.group_ids() {
+            let gateway = &self.boxes[side.index()];
+            let is_free = gateway
+                .guard
+                .as_ref()
+                .and_then(|guard| guard.custody.group(group))
+                .is_some_and(HeldGroup::is_clean);
+            let condition =
+                if gateway.is_ready[group.index()] { Condition::Well } else { Condition::Unready(0) };
+            if is_free {
+                self.step(side, Event::Scripts(group, condition));
+            }
+        }
+    }
+
     /// Tells the node which paths and interfaces it has. The addresses of all groups live on the first LAN.
     fn tell_links(&mut self, side: Side) {
         let is_up = |world: &Self, path: PathId| world.links[path.index()].has_carrier(side);
         let home = self.home();
         let has_carrier = home.is_none_or(|path| is_up(self, path));
-        for group in self.setup.policy.group_ids() {
+        self.watch.dark[side.index()][0] = !has_carrier;
+        self.step(side, Event::Interface(0, has_carrier));
+        for (interface, group) in (1_u8..).zip(self.setup.policy.group_ids()) {
             let has_own = self.boxes[side.index()].own_links[group.index()];
-            self.watch.carriers[side.index()][group.index()] = has_carrier && has_own;
+            self.watch.dark[side.index()][usize::from(interface)] = !has_own;
+            self.step(side, Event::Interface(interface, has_own));
             self.step(side, Event::Carrier(group, has_carrier && has_own));
-        }
-        if self.setup.neighbours.is_some() {
-            self.step(side, Event::Interface(0, has_carrier));
         }
         for path in self.setup.policy.path_ids() {
             let event = if is_up(self, path) { Event::PathOpened(path) } else { Event::PathLost(path) };

@@ -128,6 +128,10 @@ pub enum Fault {
     FilterOff(PathId, Side),
     /// Somebody takes the addresses of a group away from the kernel of this side, by hand.
     AddressGone(Side, GroupId),
+    /// A check of whether this side is ready for a group fails from now on.
+    Unready(Side, GroupId),
+    /// It succeeds.
+    Ready(Side, GroupId),
     /// The interface that a group has besides the LAN loses carrier on this side.
     CarrierDown(Side, GroupId),
     /// It has carrier again.

@@ -232,6 +232,8 @@ pub struct Gateway {
     pub running: Vec<Option<u64>>,
     /// By group: the interface besides the LAN has carrier.
     pub own_links: Vec<bool>,
+    /// By group: the check of whether this box is ready for it succeeds.
+    pub is_ready: Vec<bool>,
     /// The agent raised the line 'I hold services'.
     pub is_showing_holding: bool,
     /// Its fence, if it has one, works.
@@ -299,6 +301,7 @@ impl Gateway {
             script_runs: 0,
             running: vec![None; setup.policy.groups.len()],
             own_links: vec![true; setup.policy.groups.len()],
+            is_ready: vec![true; setup.policy.groups.len()],
             is_showing_holding: false,
             is_fence_good: true,
             overheard_at: Instant::ORIGIN,

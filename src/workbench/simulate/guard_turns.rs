@@ -139,9 +139,9 @@ impl World {
             }
             Effect::Renew(group, token, ..) => {
                 self.hold_unless(is_bad, side, group);
-                // What is put back comes back as a whole.
-                let kernel = &mut self.boxes[side.index()].kernel;
-                kernel.has_routes[group.index()] |= !is_bad && !kernel.refuses_routes;
+                // What is put back comes back as a whole. A route that the kernel refuses by then is said,
+                // and the group stays.
+                self.boxes[side.index()].kernel.has_routes[group.index()] |= !is_bad;
                 return Some(Event::Renewed(group, token, asked));
             }
             Effect::Route(group, _) => {
@@ -163,7 +163,13 @@ impl World {
                 self.tell(side, Told::Done(ticket.token, outcome));
             }
             Effect::Fence(_) => return self.fence(side),
-            Effect::Answer(token, outcome) => self.tell(side, Told::Done(token, outcome)),
+            Effect::Answer(token, outcome) => {
+                self.tell(side, Told::Done(token, outcome));
+                if self.boxes[side.index()].is_ready.contains(&false) {
+                    // What has just been let go is checked at once.
+                    self.tell(side, Told::Links);
+                }
+            }
             Effect::Condition(group, condition) => self.tell(side, Told::Scripts(group, condition)),
             Effect::Pet => self.pet(side),
             Effect::TellAlive => self.tell(side, Told::Alive),

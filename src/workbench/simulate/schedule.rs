@@ -202,6 +202,12 @@ pub fn demand_one_active(world: &mut World) {
                 shown(Side::A),
                 shown(Side::B)
             );
+            for side in SIDES {
+                if let Some(n) = world.node(side) {
+                    let now = world.boxes[side.index()].clock.local(world.now);
+                    eprintln!("{side:?} {:?} {:?}", n.counting(), n.status(now));
+                }
+            }
             return world.complain("converges", text);
         }
     }
@@ -308,7 +314,12 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
         84 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),
         85 => chance.pick(&[Fault::BadStarts(side), Fault::BadStops(side)]),
         86 => Fault::GoodScripts(side),
-        80 => Fault::AddressGone(side, group),
+        80 => chance.pick(&[
+            Fault::AddressGone(side, group),
+            Fault::AddressGone(side, group),
+            Fault::Unready(side, group),
+            Fault::Ready(side, group),
+        ]),
         87 => chance.pick(&[Fault::BadKernel(side), Fault::BadRoutes(side), Fault::GoodKernel(side)]),
         88..=89 => Fault::Handover(side, group),
         90..=91 => Fault::Takeover(side, group),

@@ -95,7 +95,7 @@ impl Setup {
     /// Perfect boxes with this policy, and all groups on the first LAN.
     pub fn of(mut policy: Policy) -> Self {
         place_groups(&mut policy);
-        Self {
+        let mut setup = Self {
             bauds: bauds(&policy, 19_200),
             wirings: vec![Wiring::None; policy.paths.len()],
             scripts: policy.groups.iter().map(|group| usize::from(group.stop_timeout > Span::ZERO)).collect(),
@@ -115,7 +115,9 @@ impl Setup {
             other: None,
             differs: None,
             policy,
-        }
+        };
+        setup.place_interfaces();
+        setup
     }
 
     /// Any pair that the loader would accept.
@@ -168,24 +170,37 @@ impl Setup {
             self.policy.in_jeopardy = InJeopardy::Neighbours;
             self.other.iter_mut().for_each(|other| other.policy.in_jeopardy = InJeopardy::Neighbours);
         }
-        self.place_neighbours();
+        self.place_interfaces();
     }
 
     /// The same pair, on a LAN with such neighbours.
     pub fn among(mut self, neighbours: [bool; 2]) -> Self {
         self.neighbours = Some(neighbours);
-        self.place_neighbours();
+        self.place_interfaces();
         self
     }
 
-    /// If neighbours are witnesses, they are so on the LAN of all groups.
-    pub(super) fn place_neighbours(&mut self) {
+    /// If neighbours are witnesses, they are so on the LAN of all groups, which is the first interface. Behind
+    /// it comes one for each group that has one of its own.
+    pub(super) fn place_interfaces(&mut self) {
         let counts = self.neighbours.is_some();
         let policies = [Some(&mut self.policy), self.other.as_mut().map(|other| &mut other.policy)];
         for policy in policies.into_iter().flatten() {
             let home = policy.paths.iter_mut().find(|path| path.kind == PathKind::Lan);
             home.into_iter().for_each(|path| path.interface = counts.then_some(0));
             policy.groups.iter_mut().for_each(|group| group.interfaces = u32::from(counts));
+        }
+        let carriers: Vec<u32> = (1_u32..)
+            .zip(&self.own_links)
+            .map(|(index, has_own)| if *has_own { 1 | 1 << index } else { 1 })
+            .collect();
+        for (group, carriers) in self.policy.groups.iter_mut().zip(&carriers) {
+            group.carriers = *carriers;
+        }
+        if let Some(other) = &mut self.other {
+            for (group, id) in other.policy.groups.iter_mut().zip(&other.groups) {
+                group.carriers = carriers[id.index()];
+            }
         }
     }
 

@@ -37,6 +37,7 @@ impl World {
             witnesses: self.seen_witnesses(from),
             is_leaving: self.watch.is_leaving[from.index()],
             troubled_since: self.watch.troubled_since[from.index()],
+            dark: self.watch.dark[from.index()],
         };
         match self.kind(path) {
             PathKind::Serial => self.transmit_serial(from, path, body, stamp),
@@ -62,7 +63,7 @@ impl World {
         let mut bytes = wrap(body).to_vec();
         let baud = self.setup.bauds[path.index()];
         let policy = &self.setup.policy;
-        let limit = heartbeat_bytes(policy.paths.len(), policy.groups.len(), 1);
+        let limit = heartbeat_bytes(policy.paths.len(), policy.groups.len(), 1 + policy.groups.len());
         let line_time = |bytes: u64| timing::line_time(bytes, baud);
         let direction = &mut self.links[path.index()].directions[from.index()];
         if direction.busy_until.since(self.now) > line_time(limit) {

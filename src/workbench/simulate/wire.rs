@@ -295,6 +295,8 @@ pub struct Stamp {
     pub troubled_since: Option<Instant>,
     /// It says goodbye.
     pub is_leaving: bool,
+    /// The interfaces that have no carrier at its sender: that of the LAN, then by group its own.
+    pub dark: [bool; 1 + MAX_GROUPS],
 }
 
 /// Bytes on their way.

@@ -3,7 +3,7 @@
 //! heard that peer.
 
 use crosswire::config::{InJeopardy, MAX_WITNESSES};
-use crosswire::pair::{PathId, Role, Side};
+use crosswire::pair::{GroupId, PathId, Role, Side};
 use crosswire::quorum::timing;
 use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
@@ -125,6 +125,19 @@ impl World {
         }
     }
 
+    /// Whether a group has carrier on all its interfaces, or on one of two while the other is dark on both
+    /// nodes, by what this one was told.
+    fn has_carrier_enough(&self, side: Side, group: GroupId) -> bool {
+        let (dark, there) = (&self.watch.dark[side.index()], &self.watch.dark_there[side.index()]);
+        let own = if self.setup.own_links[group.index()] { 1 + group.index() } else { 0 };
+        match (dark[0], dark[own]) {
+            (false, false) => true,
+            (true, true) => false,
+            (true, false) => there[0],
+            (false, true) => there[own],
+        }
+    }
+
     /// After a turn: nobody serves on past its ack deadline whom the rules tell to let go.
     pub(in super::super) fn check_deadlines(&mut self, side: Side) {
         if self.node(side).is_none() {
@@ -146,7 +159,7 @@ impl World {
         for group in self.setup.policy.group_ids() {
             let is_serving =
                 matches!(self.watch.roles[side.index()][group.index()], Role::Acquiring | Role::Active);
-            if is_serving && !self.watch.carriers[side.index()][group.index()] {
+            if is_serving && !self.has_carrier_enough(side, group) {
                 self.complain(
                     "ack-deadline",
                     format!(

@@ -185,6 +185,7 @@ impl World {
         let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
         let do_files_agree = self.boxes[side.index()].started_with.2 == stamp.digest;
         self.note_lines_heard(side, path);
+        self.watch.dark_there[side.index()] = stamp.dark;
         let hearing = &mut self.watch.hearing[side.index()];
         if !was_heard {
             hearing.returned_at = Some(now);

@@ -74,8 +74,10 @@ pub struct Watch {
     pub heard_before: [[Option<Instant>; MAX_GROUPS]; 2],
     /// By side and group: when it was last taken, and why.
     pub taken: [[Option<(Instant, TakeReason)>; MAX_GROUPS]; 2],
-    /// By side and group: whether the node was told that all interfaces have carrier.
-    pub carriers: [[bool; MAX_GROUPS]; 2],
+    /// By side and interface, that of the LAN first: whether the node was told that it has no carrier.
+    pub dark: [[bool; 1 + MAX_GROUPS]; 2],
+    /// By side and interface: whether the peer said so of its own when it was last heard.
+    pub dark_there: [[bool; 1 + MAX_GROUPS]; 2],
     /// By side: the node says goodbye.
     pub is_leaving: [bool; 2],
     /// By side: since when the node has said that its guard does not act.
@@ -113,7 +115,8 @@ impl Watch {
             service: Default::default(),
             heard_before: [[None; MAX_GROUPS]; 2],
             taken: [[None; MAX_GROUPS]; 2],
-            carriers: [[false; MAX_GROUPS]; 2],
+            dark: [[false; 1 + MAX_GROUPS]; 2],
+            dark_there: [[false; 1 + MAX_GROUPS]; 2],
             is_leaving: [false; 2],
             troubled_since: [None; 2],
             open_paths: [[false; MAX_PATHS]; 2],
@@ -140,7 +143,7 @@ impl Watch {
         self.releasing_since[index] = [None; MAX_GROUPS];
         self.terms[index] = [0; MAX_GROUPS];
         self.answered[index] = [None; MAX_GROUPS];
-        self.carriers[index] = [false; MAX_GROUPS];
+        (self.dark[index], self.dark_there[index]) = ([false; 1 + MAX_GROUPS], [false; 1 + MAX_GROUPS]);
         (self.is_leaving[index], self.troubled_since[index], self.is_known_deaf[index]) =
             (false, None, false);
         self.open_paths[index] = [false; MAX_PATHS];
