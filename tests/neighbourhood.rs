@@ -6,6 +6,8 @@
 
 #[path = "neighbourhood/expired.rs"]
 mod expired;
+#[path = "neighbourhood/fitness.rs"]
+mod fitness;
 #[path = "neighbourhood/neighbours.rs"]
 mod neighbours;
 #[path = "../src/workbench/simulate/mod.rs"]

@@ -95,7 +95,7 @@ impl Setup {
     /// Perfect boxes with this policy, and all groups on the first LAN.
     pub fn of(mut policy: Policy) -> Self {
         place_groups(&mut policy);
-        let mut setup = Self {
+        Self {
             bauds: bauds(&policy, 19_200),
             wirings: vec![Wiring::None; policy.paths.len()],
             scripts: policy.groups.iter().map(|group| usize::from(group.stop_timeout > Span::ZERO)).collect(),
@@ -115,9 +115,7 @@ impl Setup {
             other: None,
             differs: None,
             policy,
-        };
-        setup.place_interfaces();
-        setup
+        }
     }
 
     /// Any pair that the loader would accept.
@@ -170,18 +168,16 @@ impl Setup {
             self.policy.in_jeopardy = InJeopardy::Neighbours;
             self.other.iter_mut().for_each(|other| other.policy.in_jeopardy = InJeopardy::Neighbours);
         }
-        self.place_interfaces();
     }
 
     /// The same pair, on a LAN with such neighbours.
     pub fn among(mut self, neighbours: [bool; 2]) -> Self {
         self.neighbours = Some(neighbours);
-        self.place_interfaces();
         self
     }
 
-    /// If neighbours are witnesses, they are so on the LAN of all groups, which is the first interface. Behind
-    /// it comes one for each group that has one of its own.
+    /// Says in the policies which interfaces there are: that of the LAN, where neighbours may be witnesses,
+    /// then one for each group that has one of its own.
     pub(super) fn place_interfaces(&mut self) {
         let counts = self.neighbours.is_some();
         let policies = [Some(&mut self.policy), self.other.as_mut().map(|other| &mut other.policy)];

@@ -112,7 +112,6 @@ impl Setup {
         if let Some(other) = &mut setup.other {
             super::setup::place_groups(&mut other.policy);
         }
-        setup.place_interfaces();
         Ok(setup)
     }
 

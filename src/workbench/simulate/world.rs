@@ -159,7 +159,8 @@ impl World {
     }
 
     /// The same for another rule.
-    pub fn with_rule(setup: Setup, seed: u64, rule: Rule) -> Self {
+    pub fn with_rule(mut setup: Setup, seed: u64, rule: Rule) -> Self {
+        setup.place_interfaces();
         let now = BEGINNING;
         let mut world = Self {
             boxes: [Gateway::new(&setup, Side::A, now), Gateway::new(&setup, Side::B, now)],
