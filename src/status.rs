@@ -91,7 +91,7 @@ pub struct GroupStatus {
     pub role: Role,
     /// The term under which it is held, else the newest known.
     pub term: u32,
-    /// All its interfaces have carrier.
+    /// All its interfaces have carrier. Where one is dark on both nodes, the rest is served all the same.
     pub has_carrier: bool,
     /// How its scripts are, while it is served here.
     pub condition: Condition,

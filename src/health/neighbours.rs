@@ -70,11 +70,10 @@ pub struct Neighbours {
     is_peer_dark: bool,
 }
 
-/// What a successor has to know of one interface.
+/// What a successor has to know of one interface. Not whether somebody was heard on it: the successor does not
+/// know whom it could ask, so that nobody would answer, and it would take itself for cut off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NeighboursDeposit {
-    /// When a neighbour was heard last.
-    pub heard_at: Option<Instant>,
     /// It is cut off.
     pub is_cut_off: bool,
     /// The peer had no carrier there when it last spoke.
@@ -191,9 +190,11 @@ impl Neighbours {
         }
     }
 
-    /// What its neighbours say; only one who was heard after `since` counts.
+    /// What its neighbours say; only one who was heard after `since` counts. Where there is no carrier nobody
+    /// can be asked: that is for the rules of carriers.
     pub fn view(&self, since: Instant) -> NeighbourView {
         match (self.heard_at, self.cut_off_at) {
+            _ if self.is_dark => NeighbourView::Unknown,
             (None, None) => NeighbourView::Unknown,
             (_, Some(_)) => NeighbourView::CutOff,
             (Some(at), None) if at > since => NeighbourView::Proven,
@@ -251,23 +252,13 @@ impl Neighbours {
 
     /// What a successor has to know.
     pub fn deposit(&self) -> NeighboursDeposit {
-        NeighboursDeposit {
-            heard_at: self.heard_at,
-            is_cut_off: self.cut_off_at.is_some(),
-            is_peer_dark: self.is_peer_dark,
-        }
+        NeighboursDeposit { is_cut_off: self.cut_off_at.is_some(), is_peer_dark: self.is_peer_dark }
     }
 
     /// Goes on with what another agent left.
     pub fn succeed(now: Instant, left: NeighboursDeposit) -> Self {
         let cut_off_at = left.is_cut_off.then_some(now);
-        Self {
-            heard_at: left.heard_at,
-            cut_off_at,
-            asked_at: cut_off_at,
-            is_peer_dark: left.is_peer_dark,
-            ..Self::default()
-        }
+        Self { cut_off_at, asked_at: cut_off_at, is_peer_dark: left.is_peer_dark, ..Self::default() }
     }
 }
 
@@ -332,6 +323,17 @@ mod tests {
         assert!(!neighbours.is_asking());
         assert_eq!(neighbours.view(at(9)), NeighbourView::Proven);
         assert_eq!(neighbours.view(at(10)), NeighbourView::Unproven);
+    }
+
+    #[test]
+    fn an_interface_without_carrier_says_nothing() {
+        let mut neighbours = Neighbours::default();
+        neighbours.heard(at(0), at(0));
+        assert!(ask_until(&mut neighbours, 10, 200, Pace { quiet: Span::ZERO, ..PACE }).is_some());
+        neighbours.note_carrier(false);
+        assert_eq!(neighbours.view(at(1)), NeighbourView::Unknown, "nobody on it can be asked");
+        neighbours.note_carrier(true);
+        assert_eq!(neighbours.view(at(1)), NeighbourView::CutOff, "it was so, and nobody was heard since");
     }
 
     #[test]

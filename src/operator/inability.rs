@@ -2,7 +2,7 @@
 
 use crosswire::frame::Refusal;
 use crosswire::health::{LineReading, PathState};
-use crosswire::pair::{Role, Trouble};
+use crosswire::pair::{Role, Trouble, Word};
 use crosswire::reasons::Block;
 use crosswire::resource::Condition;
 use crosswire::status::GroupStatus;
@@ -51,7 +51,7 @@ pub fn own_inability(report: &Report) -> String {
         return format!("nobody answers its probes on {interface}");
     }
     for (index, ((name, _), group)) in report.groups.iter().zip(&node.groups).enumerate() {
-        if !group.has_carrier {
+        if !group.has_carrier && group.unable.is_some() {
             return format!("an interface of {name} has no carrier");
         }
         let (scripts, end) = (report.scripts(index), report.end(index));
@@ -74,11 +74,15 @@ pub fn peers_inability(report: &Report) -> String {
     let is_faulty = (0..report.groups.len())
         .filter_map(|index| report.theirs(index))
         .any(|said| said.role == Role::Faulty);
+    let is_unready = (0..report.groups.len())
+        .filter_map(|index| report.theirs(index))
+        .any(|said| said.word == Word::Unready);
     let causes = [
         (peer.trouble != Trouble::None, words::trouble(peer.trouble)),
         (peer.has_no_carrier, "an interface of it has no carrier"),
         (peer.is_cold_start, "it is in cold start"),
         (is_faulty, "a group failed there"),
+        (is_unready, "a check of a group fails there"),
     ];
     causes.iter().find(|(applies, _)| *applies).map_or(String::new(), |(_, cause)| (*cause).to_owned())
 }

@@ -91,7 +91,6 @@ impl Deposit {
         let within = |at: &mut Option<Instant>, span: Span| *at = at.map(|at| at.min(now + span));
         past(&mut self.acknowledged_at);
         self.witnesses.iter_mut().for_each(past);
-        self.neighbours.iter_mut().for_each(|left| past(&mut left.heard_at));
         for path in &mut self.paths {
             past(&mut path.open_since);
             past(&mut path.heard_at);
@@ -262,8 +261,7 @@ mod tests {
             unanswered: u8::MAX,
             peers_dead_after: MAX_DEAD_AFTER,
         };
-        let neighbours =
-            NeighboursDeposit { heard_at: Some(Instant::NEVER), is_cut_off: true, is_peer_dark: true };
+        let neighbours = NeighboursDeposit { is_cut_off: true, is_peer_dark: true };
         let group = GroupDeposit {
             term: u32::MAX,
             offered_until: Some(Instant::NEVER),

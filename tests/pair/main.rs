@@ -43,6 +43,7 @@ mod planned;
 mod port;
 mod power;
 mod processes;
+mod readiness;
 mod recipes;
 mod recording;
 mod reload;

@@ -72,7 +72,7 @@ impl Node {
 
     fn group_status(&self, now: Instant, group: &Group) -> GroupStatus {
         let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
-        let Group { role, has_carrier, condition, fault, .. } = *group;
+        let Group { role, is_lit, condition, fault, .. } = *group;
         let block = group.said.map(|wait| wait.block);
         let ends_at = group.said.map(|wait| wait.until).filter(|at| *at < Instant::NEVER);
         let is_contested = role == Role::Active && now < group.defend_from + CLAIM_SHOWN;
@@ -83,7 +83,7 @@ impl Node {
         GroupStatus {
             role,
             term: group.said_term(),
-            has_carrier,
+            has_carrier: is_lit,
             condition,
             fault,
             block,

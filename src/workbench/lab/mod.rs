@@ -197,6 +197,14 @@ impl Lab {
         self.switch.set_carrier(self.port(side, 0), present)
     }
 
+    /// The same for its `eth1`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_second_carrier(&self, side: Side, present: bool) -> io::Result<()> {
+        self.switch.set_carrier(self.port(side, 1), present)
+    }
+
     /// Removes all faults of cable and LAN, but not those of a node without power, whose kernel would answer
     /// for its addresses.
     ///

@@ -49,6 +49,7 @@ impl World {
                 Step::Read(source) => self.read(side, source),
                 Step::Tick(_) => {
                     gateway.is_judged = true;
+                    self.note_gone(side);
                     self.step(side, Event::Tick);
                     self.check_leases(side);
                     self.check_deadlines(side);

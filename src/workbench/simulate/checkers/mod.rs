@@ -11,7 +11,6 @@ mod scripts;
 mod silence;
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS};
-use crosswire::health::neighbours::NeighboursDeposit;
 use crosswire::pair::{PathId, Role, Side};
 use crosswire::quorum::succession::Deposit;
 use crosswire::reasons::TakeReason;
@@ -78,6 +77,8 @@ pub struct Watch {
     pub dark: [[bool; 1 + MAX_GROUPS]; 2],
     /// By side and interface: whether the peer said so of its own when it was last heard.
     pub dark_there: [[bool; 1 + MAX_GROUPS]; 2],
+    /// By side and group: the peer's kernel has let the addresses go, and could be asked since.
+    pub can_know_gone: [[bool; MAX_GROUPS]; 2],
     /// By side: the node says goodbye.
     pub is_leaving: [bool; 2],
     /// By side: since when the node has said that its guard does not act.
@@ -117,6 +118,7 @@ impl Watch {
             taken: [[None; MAX_GROUPS]; 2],
             dark: [[false; 1 + MAX_GROUPS]; 2],
             dark_there: [[false; 1 + MAX_GROUPS]; 2],
+            can_know_gone: [[false; MAX_GROUPS]; 2],
             is_leaving: [false; 2],
             troubled_since: [None; 2],
             open_paths: [[false; MAX_PATHS]; 2],
@@ -167,8 +169,7 @@ impl Watch {
         }
         hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
-        let knows = |left: &NeighboursDeposit| left.heard_at.is_some() || left.is_cut_off;
-        self.knows_neighbours[index] = deposit.neighbours.iter().any(knows);
+        self.knows_neighbours[index] = deposit.neighbours.iter().any(|left| left.is_cut_off);
         // The guard that started it acts.
         self.troubled_since[index] = None;
     }

@@ -203,16 +203,24 @@ impl World {
 
     /// The peer's kernel, which can be asked, has let the addresses go, and nothing but addresses matters.
     fn is_shown_gone(&self, side: Side, group: GroupId) -> bool {
-        let peer = side.peer();
-        let is_asked = self.home().is_some_and(|home| {
-            let home = &self.links[home.index()];
-            home.carries(side) && home.carries(peer) && !home.is_filtered[side.index()]
-        });
         let has_scripts = self.group_policy(side, group).stop_timeout != Span::ZERO;
-        // It may have been asked before it lost its power, if its guard was gone by then.
-        let was_asked = self.watch.hearing[side.index()].troubled_since.is_some();
-        let is_known = if self.boxes[peer.index()].is_up() { is_asked } else { was_asked };
-        is_known && !has_scripts && !self.holds(peer, group)
+        self.watch.can_know_gone[side.index()][group.index()] && !has_scripts
+    }
+
+    /// After a turn: the peer's kernel has let the addresses of a group go, and could be asked since, whatever
+    /// has become of the LAN or of its power afterwards.
+    pub(in super::super) fn note_gone(&mut self, side: Side) {
+        let peer = side.peer();
+        let is_asked = self.boxes[peer.index()].is_up()
+            && self.home().is_some_and(|home| {
+                let home = &self.links[home.index()];
+                home.carries(side) && home.carries(peer) && !home.is_filtered[side.index()]
+            });
+        for group in self.setup.policy.group_ids() {
+            let is_gone = !self.holds(peer, group);
+            let can_know = &mut self.watch.can_know_gone[side.index()][group.index()];
+            *can_know = is_gone && (*can_know || is_asked);
+        }
     }
 
     /// The node has found out that nobody answers its probes, or that somebody does again.
