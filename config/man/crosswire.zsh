@@ -42,7 +42,9 @@ check)
         '--config=[Configuration file]:FILE:_files' \
         '--node=[Which node this box is, if not the one that `uname -n` says (offline\: both)]:NAME: ' \
         '--offline[Check the file alone\: this is another box]' \
+        '--peer[Ask the peer what it goes by, and show the keys in which the file differs]' \
         '--json[Say only what is wrong, as JSON]' \
+        '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--help[Prints help information]'
     ;;
 cable-test)

@@ -156,11 +156,16 @@ impl Lifeline {
         Some((path, ask, !has_text || ask.offset == 0))
     }
 
-    /// Takes the text that will be told; of a long one its end.
+    /// Takes the text that will be told. Of a long one its end, where the newest stands; of settings, whose
+    /// lines are told in an order, the beginning.
     pub fn prepare(&mut self, ask: Ask, text: String) {
         let mut text = text.into_bytes();
         let surplus = text.len().saturating_sub(MAX_TEXT_BYTES);
-        text.drain(..surplus);
+        if ask.subject == Subject::Settings {
+            text.truncate(MAX_TEXT_BYTES);
+        } else {
+            text.drain(..surplus);
+        }
         self.telling = Some(Telling { reading: ask.reading, subject: ask.subject, text });
     }
 

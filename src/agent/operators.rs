@@ -176,6 +176,7 @@ impl Agent<'_> {
             Subject::Why => why_text::text(&self.history(now, TOLD_DECISIONS), true),
             Subject::Log => why_text::text(&self.history(now, TOLD_LINES), false),
             Subject::Progress => why_text::steps(&self.history(now, TOLD_STEPS)),
+            Subject::Settings => self.settings.agreed(),
             Subject::Unknown => String::new(),
         }
     }

@@ -14,7 +14,7 @@ const VERSION: &str = "Prints version information";
 /// What people type most, by command.
 const EXAMPLES: [(&str, &[&str]); 14] = [
     ("run", &["crosswire run --foreground", "crosswire run --check && /etc/init.d/crosswire restart"]),
-    ("check", &["crosswire check", "crosswire check --offline --config new.toml"]),
+    ("check", &["crosswire check", "crosswire check --offline --config new.toml", "crosswire check --peer"]),
     (
         "status",
         &["crosswire status -v", "crosswire status --watch", "crosswire status -q || mail -s gateway root"],

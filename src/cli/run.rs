@@ -248,7 +248,7 @@ fn become_realtime(process: Process, settings: &Settings) {
     let missed = guard::scheduling::become_realtime(process, settings.is_realtime);
     if !missed.is_empty() {
         let who = if process == Process::Guard { "guard" } else { "agent" };
-        warn!("the {who} goes without {}", missed.join(", "));
+        warn!("the {who}: {}", missed.join(", "));
     }
 }
 

@@ -153,7 +153,7 @@ fn members(run_dir: &Path) -> &'static str {
 }
 
 /// Why no daemon answers, and what to do.
-fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
+pub(super) fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
     let dir = run_dir.display();
     #[cfg(feature = "witness")]
     if let Some(pid) = crate::witness::running_in(run_dir) {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Most bytes of text in one frame.
 pub const MAX_CHUNK_BYTES: usize = 112;
-/// Longest text: what is longer is cut at its beginning.
+/// Longest text: what is longer is cut, at its beginning unless its subject says otherwise.
 pub const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// What can be asked.
@@ -27,6 +27,9 @@ pub enum Subject {
     /// How many entries its journal has had, then the newest of them, a line each: for whoever follows a
     /// move.
     Progress,
+    /// What both nodes must agree on, as it goes by it: the lines of the digest. Of a long text the
+    /// beginning.
+    Settings,
     /// A subject of a later build, which this one does not know. The answer is a text of no bytes.
     Unknown,
 }
@@ -39,6 +42,7 @@ impl Subject {
             Self::Why => 1,
             Self::Log => 2,
             Self::Progress => 3,
+            Self::Settings => 4,
             Self::Unknown => u8::MAX,
         }
     }
@@ -50,6 +54,7 @@ impl Subject {
             1 => Self::Why,
             2 => Self::Log,
             3 => Self::Progress,
+            4 => Self::Settings,
             _ => Self::Unknown,
         }
     }

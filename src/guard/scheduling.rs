@@ -92,18 +92,18 @@ pub fn become_realtime(process: Process, is_realtime: bool) -> Vec<String> {
     if process == Process::Agent {
         // The agent inherits the guard's value. The guard can start another agent, but nobody another guard.
         let _ = set_ordinary_oom();
-        note("a bound on its memory", limit_memory(Resource::RLIMIT_AS));
+        note("its memory cannot be bounded", limit_memory(Resource::RLIMIT_AS));
     } else {
         let written = fs::write("/proc/self/oom_score_adj", OOM_NEVER);
         note(
-            "safety from the out-of-memory killer",
+            "oom_score_adj cannot be set",
             written.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0))),
         );
     }
-    note("memory that is never swapped", lock_memory());
+    note("its memory cannot be locked", lock_memory());
     if is_realtime && let Err(errno) = take_priority(process) {
         let nice = take_best_nice();
-        missed.push(format!("real-time priority ({}): its nice value is {nice}", errno.desc()));
+        missed.push(format!("no real-time priority ({}): its nice value is {nice}", errno.desc()));
     }
     missed
 }

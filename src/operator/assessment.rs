@@ -71,7 +71,7 @@ static REASONS: [Reason; 23] = {
             Alone,
             "peer_unheard",
             Peer,
-            "is not heard, which proves nothing: nobody takes over by itself",
+            "is not heard, which proves nothing: it may be off, or be cut off and serve",
             |f| f.away == Some(Verdict::Doubtful),
         ),
         reason(Alone, "configurations_differ", Pair, "the CONFIGURATIONS DIFFER", |f| {
@@ -267,6 +267,9 @@ impl Reason {
         }
         let served = served(report);
         let why = self.why(report);
+        if self.name == "peer_unable" && is_failing_there(report) {
+            return why;
+        }
         let is_asked_for =
             matches!(self.name, "standby" | "maintenance" | "peer_standby" | "peer_maintenance");
         let is_why_first = self.exit == Exit::Unserved || is_asked_for;
@@ -281,7 +284,8 @@ impl Reason {
         let words = match (self.name, self.subject) {
             ("well", _) => could(report),
             ("jeopardy", _) => degraded(report),
-            ("peer_dead", _) => format!("{peer} {}: nobody could take over", dead_words(report)),
+            ("peer_dead", _) => after_a_death(report),
+            ("peer_unable", _) if is_failing_there(report) => format!("{peer} CANNOT SERVE what it holds"),
             (_, Subject::Me) => format!("{me} {}", self.words),
             (_, Subject::Peer) => format!("{peer} {}", self.words),
             (_, Subject::Pair) => self.words.to_owned(),
@@ -360,6 +364,24 @@ fn could(report: &Report) -> String {
         _ => "either",
     };
     format!("{other} could take over")
+}
+
+/// The peer is dead: says whether somebody serves, and if not, how long that lasts at least.
+fn after_a_death(report: &Report) -> String {
+    let [me, peer] = report.names();
+    let how = dead_words(report);
+    let unserved = report.node.groups.iter().filter(|group| is_unserved(group)).gather();
+    let Some(first) = unserved.first() else { return format!("{peer} {how}: nobody could take over") };
+    let wait = first.wait.filter(|wait| *wait > Span::ZERO);
+    let waits = wait.map(|wait| format!("; {me} waits {wait} more")).unwrap_or_default();
+    format!("NOBODY SERVES {} yet; {peer} {how}{waits}", groups(report, |_, group| is_unserved(group)))
+}
+
+/// The peer holds a group and says that it cannot serve it.
+fn is_failing_there(report: &Report) -> bool {
+    report.node.groups.iter().enumerate().any(|(index, group)| {
+        does_last(group.peer_unable) && report.theirs(index).is_some_and(|said| said.role == Role::Active)
+    })
 }
 
 /// Says which path is down, what the next fault would do, and what to repair.

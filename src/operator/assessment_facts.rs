@@ -121,3 +121,25 @@ fn each_fact_alone_has_its_reason() {
         assert_eq!((said.exit.code(), said.name), (*code, expected), "{name}");
     }
 }
+
+/// Who died matters less than that nobody serves, and a node that serves is not said to be unable to take
+/// over.
+#[test]
+fn what_is_not_served_is_said_before_who_is_to_blame() {
+    let sentence = |change: Change| {
+        let mut report = well(Role::Backup);
+        change(&mut report);
+        assess(&report).sentence(&report)
+    };
+    let waiting = sentence(|r| {
+        silent(r, Verdict::Dead);
+        unserved(r, 5, Block::Lease);
+        r.node.groups[0].wait = Some(Span::from_s(57));
+    });
+    assert_eq!(waiting, "NOBODY SERVES gateway yet; gw2 is off, hangs or is cut off; gw1 waits 57 s more");
+    let failing = sentence(|r| {
+        groups(r, |group| group.peer_unable = A_WHILE);
+        r.node.peer.as_mut().expect("it is heard").has_no_carrier = true;
+    });
+    assert_eq!(failing, "gw2 CANNOT SERVE what it holds: an interface of it has no carrier");
+}

@@ -53,16 +53,17 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "Done. status: every group is served, and the second node could take over.",
-            Self::Refused => "Refused, or failed.",
+            Self::Refused => "Refused, or failed. check --peer: the files differ.",
             Self::Usage => "The command line makes no sense.",
-            Self::NotRunning => "No daemon runs.",
+            Self::NotRunning => "No daemon runs. check --peer: the peer was not asked.",
             Self::Alone => "status: served, without redundancy.",
             Self::Unserved => {
                 "status: a group is not served that should be, or by both nodes, or by one that cannot."
             }
             Self::Hangs => "The daemon does not answer.",
             Self::NotAllowed => {
-                "Not allowed: ask as root, or for status, why and peer as a member of the group crosswire."
+                "Not allowed: ask as root, or for status, why, peer and check --peer as a member of the \
+                    group crosswire."
             }
             Self::Configuration => "The configuration, the key file or this box is not as it must be.",
         }

@@ -26,7 +26,8 @@ pub fn write_paths(report: &Report, is_verbose: bool, out: &mut String) -> fmt::
         write_advice((name, path), is_heard(report), peer, &names, out)?;
         if let Some(Away { errno, wait_s }) = *away {
             let why = Errno::from_raw(errno).desc();
-            writeln!(out, "            {why}: tried again in {wait_s} s")?;
+            let when = if wait_s == 0 { "now".to_owned() } else { format!("in {wait_s} s") };
+            writeln!(out, "            {why}: tried again {when}")?;
         }
         let port = ports.next().and_then(Option::as_ref);
         if is_verbose {

@@ -7,7 +7,7 @@ use crosswire::config::{CARRIER_DELAY, Failback, InJeopardy, PathTiming, SafetyR
 use crosswire::pair::Side;
 use crosswire::time::Span;
 
-use super::{GroupSettings, Monitor, PathDevice, Settings, StopFailure};
+use super::{GroupSettings, Monitor, PathDevice, Script, Settings, StopFailure};
 
 /// Computed once a run: not worth a table.
 static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
@@ -20,8 +20,16 @@ const FORM: &str = "crosswire 2";
 pub(super) fn of(settings: &Settings) -> [u8; 4] {
     let mut sum = Sum(CRC.digest());
     // writing into a checksum cannot fail
-    let _ = write_canonical(settings, &mut sum);
+    let _ = write_canonical(settings, write_whole, &mut sum);
     sum.0.finalize().to_be_bytes()
+}
+
+/// The checksum as a line of its own, then what it is over, but of a script only what may be shown.
+pub(super) fn told(settings: &Settings) -> String {
+    let mut text = format!("digest {:08x}\n", u32::from_be_bytes(settings.policy.digest));
+    // writing into a string cannot fail
+    let _ = write_canonical(settings, write_shown, &mut text);
+    text
 }
 
 struct Sum(Digest<'static, u32, NoTable>);
@@ -35,7 +43,7 @@ impl Write for Sum {
 
 /// Writes one fact a line, with spaces between words. Names hold neither, and a script, which may hold
 /// spaces, ends its line; so no two configurations give the same text.
-fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
+fn write_canonical(settings: &Settings, write_text: WriteText, out: &mut dyn Write) -> fmt::Result {
     let policy = &settings.policy;
     writeln!(out, "{FORM}")?;
     writeln!(out, "pair {}", settings.pair)?;
@@ -80,7 +88,7 @@ fn write_canonical(settings: &Settings, out: &mut dyn Write) -> fmt::Result {
             writeln!(out, "exclusive")?;
         }
         writeln!(out, "group {} prefer {prefer} failback {failback_us} safety {safety}", group.name)?;
-        write_group(group, out)?;
+        write_group(group, write_text, out)?;
     }
     Ok(())
 }
@@ -99,7 +107,7 @@ fn write_path(device: &PathDevice, me: Side, timing: PathTiming, out: &mut dyn W
     writeln!(out, " {} {} {}", us(timing.interval), us(timing.late_after), us(timing.dead_after))
 }
 
-fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
+fn write_group(group: &GroupSettings, write_text: WriteText, out: &mut dyn Write) -> fmt::Result {
     if group.on_stop_failure == StopFailure::SelfFence {
         writeln!(out, "self-fence")?;
     }
@@ -123,13 +131,34 @@ fn write_group(group: &GroupSettings, out: &mut dyn Write) -> fmt::Result {
         if let Some(Monitor { every, timeout, failures, restarts }) = script.monitor {
             writeln!(out, "monitor {} {} {failures} {restarts}", us(every), us(timeout))?;
         }
-        writeln!(out, "script {} {} {}", us(script.start_timeout), us(script.stop_timeout), script.text)?;
+        write!(out, "script {} {} ", us(script.start_timeout), us(script.stop_timeout))?;
+        write_text(script, out)?;
     }
     for check in &group.ready {
         let Some(Monitor { every, timeout, failures, .. }) = check.monitor else { continue };
-        writeln!(out, "ready {} {} {failures} {}", us(every), us(timeout), check.text)?;
+        write!(out, "ready {} {} {failures} ", us(every), us(timeout))?;
+        write_text(check, out)?;
     }
     Ok(())
+}
+
+/// Ends a line with what a script is.
+type WriteText = fn(&Script, &mut dyn Write) -> fmt::Result;
+
+/// As it is written in the file.
+fn write_whole(script: &Script, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "{}", script.text)
+}
+
+/// Its name, and a checksum of its parameters, which may hold a password. Its sixteen bits tell two values
+/// apart; whoever guesses one learns less from them than from the checksum in each beat.
+fn write_shown(script: &Script, out: &mut dyn Write) -> fmt::Result {
+    out.write_str(script.label())?;
+    if script.label() != script.text {
+        let sum = CRC.checksum(script.text.as_bytes()) & 0xffff;
+        write!(out, " {sum:04x}")?;
+    }
+    out.write_str("\n")
 }
 
 fn us(span: Span) -> u64 {

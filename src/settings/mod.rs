@@ -201,6 +201,12 @@ impl Settings {
         self.paths.iter().map(beat).collect()
     }
 
+    /// What both nodes must agree on, for the peer's operator: the checksum, then what it is over, a fact a
+    /// line. No secret is in it: of a script's parameters only a short checksum.
+    pub fn agreed(&self) -> String {
+        digest::told(self)
+    }
+
     /// The timing proof of these settings.
     pub fn proof(&self) -> Proof {
         Proof::new(&self.policy, &self.beats(), self.watchdog_bound())

@@ -264,6 +264,48 @@ fn why_nobody_answers_is_told_apart_for_people_and_programs() {
     }
 }
 
+/// What the daemon answers to a question for its peer: the peer's text.
+fn peer_says(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("short");
+    // The sixth kind of answer, a text; its length in seven bits a byte.
+    let low = u8::try_from(length & 0x7f).expect("seven bits") | 0x80;
+    let high = u8::try_from(length >> 7).expect("seven bits");
+    [&[5, 0, low, high], text.as_bytes()].concat()
+}
+
+/// A peer of an older version tells nothing, one of a later version something else, and one that means harm
+/// whatever moves a terminal.
+#[test]
+fn a_peer_that_tells_no_settings_or_harmful_ones_is_compared_with_nothing() {
+    let harm = "digest 1\ncrosswire 2\npair \x1b[2Jlab\rx\nx\u{202e}y \u{9b}31m\n";
+    let cases = [
+        ("", 3, "not asked: gw2, or the daemon here, is of an older version"),
+        ("digest 1\ncrosswire 99\n", 3, "not asked: gw2 is of another version"),
+        (harm, 1, "pair: here lab, on gw2 ?[2Jlab?x"),
+    ];
+    in_lab(|| {
+        let lab = lab(&[]);
+        let file = lab.directory(Side::A).join("crosswire.toml");
+        for (text, code, words) in cases {
+            let dir = tempfile::tempdir().expect("a directory");
+            stand_in(dir.path(), move |client| {
+                let _ = recv(client, &mut [0; 256], MsgFlags::empty());
+                let _ = send(client, &peer_says(text), MsgFlags::MSG_NOSIGNAL);
+                close(client).expect("it was open");
+            });
+            let mut command = Command::new(binary_file());
+            command.args(["check", "--peer", "--node", "gw1", "--config"]).arg(&file);
+            command.arg("--run-dir").arg(dir.path());
+            lab.namespace(Side::A).command_in(&mut command).expect("a descriptor");
+            let said = say(command);
+            let all = format!("{}{}", said.out, said.err);
+            assert!(said.code == Some(code) && all.contains(words), "{text:?}: {said:?}");
+            let is_plain = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+            assert!(all.chars().all(is_plain), "{text:?}: {said:?}");
+        }
+    });
+}
+
 /// Connects and sends without end, as fast as it can: what is no question, and questions.
 fn flood(path: &Path, is_over: &AtomicBool) -> u32 {
     let mut sent = 0;

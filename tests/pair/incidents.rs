@@ -287,8 +287,8 @@ fn files_differ_and_a_guard_hangs() {
         let mut scene = Scene::serving_with_two_files();
         let differ = "the CONFIGURATIONS DIFFER";
         let line = format!("gw1 serves gateway; {differ}");
-        let why = "gw1 runs with another configuration: compare the two files (`crosswire check` on both); \
-            until then nothing is handed over on request (TIME ago)";
+        let why = "gw1 runs with another configuration: compare the two files (`crosswire check --peer` \
+            names the keys); until then nothing is handed over on request (TIME ago)";
         expect(&scene, "the files differ", [(4, &line, differ), (4, &line, why)]);
         let guard = scene.guard(Side::A).expect("a guard");
         kill(guard, Signal::SIGSTOP).expect("it lives");

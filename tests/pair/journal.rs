@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::beats::Beats;
 use crate::lab::executable::write_executable;
+use crate::lab::process::writes_journal;
 use crate::lab::setup::{GROUP, NODE_NAMES, Setup};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, ms, unwrapped};
@@ -62,12 +63,7 @@ fn entries(scene: &Scene, side: Side) -> Vec<Value> {
 fn writer(scene: &mut Scene, side: Side) -> Option<Pid> {
     let guard = scene.guard(side).ok()?;
     let processes = scene.processes(side).ok()?;
-    let has_journal = |pid: Pid| {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        open.filter_map(|open| fs::read_link(open.path()).ok())
-            .any(|path| path.to_string_lossy().contains(".journal.0"))
-    };
-    processes.iter().filter(|one| one.parent == guard).map(|one| one.pid).find(|pid| has_journal(*pid))
+    processes.iter().filter(|one| one.parent == guard).map(|one| one.pid).find(|pid| writes_journal(*pid))
 }
 
 fn wait_for_writer(scene: &mut Scene, side: Side, other_than: Option<Pid>) -> Pid {
@@ -106,6 +102,8 @@ fn what_why_tells_outlives_the_agent_and_the_daemon() {
         scene.expect_soon("another agent", PATIENCE, |scene| {
             scene.try_status(Side::A).is_some_and(|status| status["agent_replaced"] == true)
         });
+        let (other, writer) = (scene.agent(Side::A).expect("an agent"), writer(&mut scene, Side::A));
+        assert!(other != agent && Some(other) != writer, "the laboratory takes {other} for the agent");
         // What the new agent begins with is on its way to the disk.
         let mark = "--  the agent started again";
         scene.expect_soon("the mark of another agent", PATIENCE, |scene| why(scene, Side::A).contains(mark));

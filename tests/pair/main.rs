@@ -13,6 +13,7 @@ mod ansible;
 mod beats;
 mod cable;
 mod carrier;
+mod comparison;
 mod crossover;
 mod crowd;
 mod custody;

@@ -103,7 +103,7 @@ fn a_blind_path_says_why_and_when_it_is_tried_again() {
         let device = scene.cable().device(Side::B).display().to_string();
         scene.rewrite(Side::B, &device, "/dev/ttyUSB99");
         scene.begin(Side::B);
-        let is_told = |s: &Scene| screen(s, Side::B).contains("No such file or directory: tried again in ");
+        let is_told = |s: &Scene| screen(s, Side::B).contains("No such file or directory: tried again ");
         scene.expect_soon("the reason", PATIENCE, is_told);
         let away = scene.status(Side::B)["paths"][0]["away"].to_string();
         assert!(away.contains("No such file or directory"), "{away}");

@@ -1,8 +1,12 @@
 //! `crosswire check`: is the configuration sound, what does it promise, and does this box have all that it
 //! needs?
 
+#[cfg(feature = "compare")]
+mod agreed;
 mod groups;
 mod lans;
+#[cfg(feature = "compare")]
+mod peer;
 mod proof;
 mod secrets;
 mod survey;
@@ -19,7 +23,8 @@ use crosswire::time::Span;
 pub use groups::is_mounting;
 
 use super::option::{flag, option, options};
-use crate::operator::exit::{Exit, complain_of};
+use crate::operator::control::DEFAULT_RUN_DIR;
+use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::words;
 use crate::settings::{ConfigError, KeyFile, Settings};
 
@@ -32,8 +37,12 @@ options! {
         node: Option<String> = option("--node", "NAME"),
         /// Check the file alone: this is another box
         offline: bool = flag("--offline"),
+        /// Ask the peer what it goes by, and show the keys in which the file differs
+        peer: bool = flag("--peer"),
         /// Say only what is wrong, as JSON
         json: bool = flag("--json"),
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
     }
 }
 
@@ -41,6 +50,9 @@ options! {
 /// lacks: a device, an interface, a script or a good key file. Without the key file the daemon does not
 /// start; without the others it does.
 pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
+    if options.peer {
+        return compare(options, out);
+    }
     let found = examine(options);
     let exit = if found.is_ok() { Exit::Done } else { Exit::Configuration };
     let text = match found {
@@ -50,6 +62,31 @@ pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     };
     // A reader that has gone away cannot be told.
     out.write_all(text.as_bytes()).map_or(Exit::Refused, |()| exit)
+}
+
+/// The file beside what the peer goes by; or what is wrong with it.
+#[cfg(feature = "compare")]
+fn compare(options: &CheckOptions, out: &mut impl Write) -> Exit {
+    if options.offline {
+        return complain(
+            Exit::Usage,
+            false,
+            &"crosswire: check: --offline asks nobody, --peer asks the peer",
+        );
+    }
+    match Settings::load(&options.config, options.node.as_deref()) {
+        Ok(settings) => peer::run(options, &settings, out),
+        Err(errors) if options.json => {
+            let text = survey::json_text(&Err(errors));
+            out.write_all(text.as_bytes()).map_or(Exit::Refused, |()| Exit::Configuration)
+        }
+        Err(errors) => complain_of(&errors),
+    }
+}
+
+#[cfg(not(feature = "compare"))]
+fn compare(_: &CheckOptions, _: &mut impl Write) -> Exit {
+    complain(Exit::Usage, false, &"crosswire: this build has no check --peer")
 }
 
 fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
@@ -113,5 +150,7 @@ pub fn waits(settings: &Settings, group: &str) -> Option<Span> {
     Some(settings.proof().groups.get(index)?.takeover)
 }
 
+#[cfg(all(test, feature = "compare"))]
+mod peer_tests;
 #[cfg(test)]
 mod tests;

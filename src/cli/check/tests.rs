@@ -62,6 +62,11 @@ fn check(text: &str, key: Option<&str>) -> (Exit, String) {
     check_as(text, key, false)
 }
 
+fn options(config: PathBuf, offline: bool) -> CheckOptions {
+    let node = Some("gw1".to_string());
+    CheckOptions { config, node, offline, peer: false, json: false, run_dir: DEFAULT_RUN_DIR.into() }
+}
+
 fn check_as(text: &str, key: Option<&str>, offline: bool) -> (Exit, String) {
     let directory = tempfile::tempdir().unwrap();
     let name = directory.path().display().to_string();
@@ -72,7 +77,7 @@ fn check_as(text: &str, key: Option<&str>, offline: bool) -> (Exit, String) {
     if let Some(key) = key {
         write_key(&directory.path().join("key"), key);
     }
-    let options = CheckOptions { config, node: Some("gw1".to_string()), offline, json: false };
+    let options = options(config, offline);
     let (exit, said) = match examine(&options) {
         Ok(note) => (Exit::Done, note),
         Err(errors) => (Exit::Configuration, errors.iter().map(|error| format!("{error}\n")).collect()),
@@ -162,7 +167,7 @@ fn a_closed_pipe_is_no_panic() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("crosswire.toml");
     fs::write(&config, GOOD.replace("DIR", "/etc").replace("TTY", "/dev/ttyS0")).unwrap();
-    let options = CheckOptions { config, node: Some("gw1".to_string()), offline: true, json: false };
+    let options = options(config, true);
     assert_eq!(run(&options, &mut Closed), Exit::Refused);
 }
 

@@ -75,7 +75,7 @@ fn lost(lapse: Lapse) -> &'static str {
         Lapse::Died => "the agent has died",
         Lapse::ClosedItsEnd => "the agent has closed its end",
         Lapse::DoesNotRead => "the agent does not read what it is told",
-        Lapse::Silent => "the agent has said nothing for late_after",
+        Lapse::Silent => "the agent hangs (nothing from it for late_after)",
         Lapse::Garbage => "the agent sent what is no order",
         Lapse::UnknownGroup | Lapse::UnknownPath => "the agent names what is not configured",
         Lapse::UnaskedFarewell => "the agent said farewell unasked",

@@ -88,7 +88,10 @@ pub fn block(block: Block, peer: &str) -> String {
             format!("{peer}'s box has power and may be hung: waiting until it must have let go")
         }
         Block::Lease => {
-            format!("{peer}'s box may be hung and hold it still: waiting until it must have let go")
+            format!(
+                "{peer}'s box may be hung, with an address or a script of it still in use: waiting until it \
+                    must have let go"
+            )
         }
         Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),

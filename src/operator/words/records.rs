@@ -34,13 +34,20 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
         }
         Record::Jeopardy(true) => (
             Level::Warn,
-            "jeopardy: a path is down; one more fault, and nobody may take over by itself".to_string(),
+            "jeopardy: a path is down, and silence on the rest proves nothing; `crosswire status` says what \
+                one more fault would do"
+                .to_string(),
         ),
         Record::Jeopardy(false) => (Level::Info, "jeopardy is over: every path testifies".to_string()),
         Record::PeerStarted => (Level::Info, format!("{peer}: a new run of its agent is heard")),
         Record::DigestDiffers(true) => {
-            let advice = "compare the two files (`crosswire check` on both); until then nothing is handed \
-                over on request";
+            let how = if cfg!(feature = "compare") {
+                "`crosswire check --peer` names the keys"
+            } else {
+                "`crosswire check` on both"
+            };
+            let advice =
+                format!("compare the two files ({how}); until then nothing is handed over on request");
             (Level::Error, format!("{peer} runs with another configuration: {advice}"))
         }
         Record::TermsUsedUp(group) => (

@@ -322,7 +322,7 @@ impl Lab {
         Ok(self.running(side)?.pid())
     }
 
-    /// Process id of a node's agent: the guard's oldest child.
+    /// Process id of a node's agent: the guard's oldest child that does not write the journal.
     ///
     /// # Errors
     /// If there is none.

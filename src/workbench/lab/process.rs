@@ -138,17 +138,15 @@ impl NodeProcess {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX))
     }
 
-    /// Its oldest child (the agent); `None` if it has none.
+    /// Its oldest child that is not the one that writes the journal: the agent, of which the writer is older
+    /// once it was replaced. `None` if it has none.
     ///
     /// # Errors
     /// What reading /proc says.
     pub fn first_child(&self) -> io::Result<Option<Pid>> {
         let parent = self.pid();
-        Ok(all_processes()?
-            .iter()
-            .filter(|process| process.parent == parent)
-            .map(|process| process.pid)
-            .min())
+        let children = all_processes()?.into_iter().filter(|process| process.parent == parent);
+        Ok(children.map(|process| process.pid).filter(|pid| !writes_journal(*pid)).min())
     }
 
     /// What it has written so far.
@@ -233,6 +231,13 @@ pub fn kill_all_in(namespace: &Namespace) -> io::Result<()> {
         }
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Whether a process has a journal open, which no other one of a node has.
+pub fn writes_journal(pid: Pid) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut files = open.filter_map(|open| fs::read_link(open.path()).ok());
+    files.any(|file| file.to_string_lossy().contains(".journal."))
 }
 
 /// Every process of this machine that is not a zombie.
