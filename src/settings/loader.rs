@@ -11,7 +11,6 @@ use crosswire::config::{InJeopardy, Policy};
 use crosswire::pair::Side;
 use crosswire::time::Span;
 use nix::fcntl::OFlag;
-use toml::de::DeTable;
 
 use super::error::{ConfigError, Report, quote};
 use super::interfaces::{interface_count, interfaces_of, place_groups, place_interfaces};
@@ -22,7 +21,7 @@ use super::table::{At, Table};
 use super::times::{self, Pace};
 use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
 use super::witness::{self, OwnAddress, Witness};
-use super::{PathDevice, PathSettings, Settings, Watchdog, digest, fencing, groups, syntax};
+use super::{PathDevice, PathSettings, Settings, Watchdog, digest, document, fencing, groups, syntax};
 use crate::gather::{Gather, sort_by_key};
 
 /// Largest configuration file: forty times what the longest sensible one has.
@@ -94,12 +93,12 @@ pub(super) fn text_of(file: &Path, bytes: Vec<u8>) -> Result<String, ConfigError
 
 /// Checks everything and keeps what `wanted` needs.
 pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings, Vec<ConfigError>> {
-    let (map, errors) = DeTable::parse_recoverable(text);
+    let (map, errors) = document::parse(text);
     let mut report = Report::new(file, text);
     if !syntax::is_readable(text, &errors, &mut report) {
         return Err(report.finish());
     }
-    let root = Table::root(map.get_ref());
+    let root = Table::root(&map);
     let draft = Draft::read(&root, &mut report);
     let me = draft
         .nodes

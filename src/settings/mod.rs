@@ -2,6 +2,7 @@
 
 mod difference;
 mod digest;
+mod document;
 mod error;
 mod fencing;
 mod groups;
@@ -22,6 +23,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod times;
+mod tree;
 mod values;
 mod witness;
 

@@ -3,28 +3,12 @@
 use std::ops::RangeInclusive;
 
 use crosswire::time::Span;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use super::error::{Report, quote, shorten};
+pub(super) use super::tree::At;
+use super::tree::{Entry, Integer, Tree, Value};
 use super::values::{nearest, parse_span};
 use crate::gather::Gather;
-
-/// A value and where it stands, as a byte offset.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct At<T> {
-    /// Byte offset of the value.
-    pub(super) at: usize,
-    /// The value.
-    pub(super) value: T,
-}
-
-impl<T> At<T> {
-    /// The same place, another value.
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> At<U> {
-        At { at: self.at, value: change(self.value) }
-    }
-}
 
 /// A table.
 #[derive(Clone)]
@@ -33,7 +17,7 @@ pub(super) struct Table<'t> {
     pub(super) name: String,
     /// Byte offset of its header.
     pub(super) at: usize,
-    map: &'t DeTable<'t>,
+    map: &'t Tree<'t>,
 }
 
 /// An element of a list: a string, or a table that says more.
@@ -91,13 +75,13 @@ impl<'t> Table<'t> {
     }
 
     /// The top of the file.
-    pub(super) fn root(map: &'t DeTable<'t>) -> Self {
+    pub(super) fn root(map: &'t Tree<'t>) -> Self {
         Self { name: String::new(), at: 0, map }
     }
 
     /// The value of `key`, whatever its type.
-    fn find(&self, key: &str) -> Option<At<&'t DeValue<'t>>> {
-        self.map.get(key).map(located)
+    fn find(&self, key: &str) -> Option<At<&'t Value<'t>>> {
+        self.map.get(key).map(|entry| located(&entry.value))
     }
 
     /// Whether `key` is there.
@@ -107,7 +91,7 @@ impl<'t> Table<'t> {
 
     /// Where `key` stands, or the table if it is not there.
     pub(super) fn place_of(&self, key: &str) -> usize {
-        self.map.get_key_value(key).map_or(self.at, |(key, _)| key.span().start)
+        self.map.get(key).map_or(self.at, |entry| entry.key.at)
     }
 
     /// `of [serial]`, `at the top of the file`: for messages.
@@ -119,15 +103,15 @@ impl<'t> Table<'t> {
     pub(super) fn refuse_unknown(&self, known: &[&str], report: &mut Report<'_>) {
         #[cfg(test)]
         self.note("", Reading::Known(known.iter().map(|key| (*key).to_owned()).gather()));
-        for (key, _) in self.map {
-            let word = key.get_ref().as_ref();
+        for Entry { key: At { at, value: word }, .. } in &self.map.entries {
+            let (at, word) = (*at, word.as_ref());
             if known.contains(&word) {
                 continue;
             }
             let what = format!("unknown key {} {}", quote(word), self.of());
             match nearest(word, known) {
-                Some(near) => report.add(key.span().start, what, format_args!("did you mean \"{near}\"?")),
-                None => report.add(key.span().start, what, format_args!("known here: {}", known.join(", "))),
+                Some(near) => report.add(at, what, format_args!("did you mean \"{near}\"?")),
+                None => report.add(at, what, format_args!("known here: {}", known.join(", "))),
             }
         }
     }
@@ -136,10 +120,10 @@ impl<'t> Table<'t> {
     pub(super) fn named_tables(&self, key: &str, report: &mut Report<'_>) -> Vec<At<(&'t str, Table<'t>)>> {
         let Some(outer) = self.table(key, report) else { return Vec::new() };
         let mut tables = Vec::new();
-        for (name, value) in outer.map {
-            let (at, text) = (name.span().start, name.get_ref().as_ref());
-            match value.get_ref() {
-                DeValue::Table(map) => {
+        for Entry { key: name, value } in &outer.map.entries {
+            let (at, text) = (name.at, name.value.as_ref());
+            match &value.value {
+                Value::Table(map) => {
                     let table = Table { name: format!("[{key}.{text}]"), at, map };
                     tables.push(At { at, value: (text, table) });
                 }
@@ -156,7 +140,7 @@ impl<'t> Table<'t> {
     pub(super) fn table(&self, key: &str, report: &mut Report<'_>) -> Option<Table<'t>> {
         let at = self.place_of(key);
         match self.find(key)?.value {
-            DeValue::Table(map) => Some(Table { name: format!("[{key}]"), at, map }),
+            Value::Table(map) => Some(Table { name: format!("[{key}]"), at, map }),
             other => {
                 let what = format!("\"{key}\" is {}, not a table", type_of(other));
                 report.add(at, what, format_args!("write it as [{key}] with its keys below"));
@@ -168,13 +152,13 @@ impl<'t> Table<'t> {
     /// One table or an array of tables: `[serial]` or several `[[serial]]`.
     pub(super) fn tables(&self, key: &str, report: &mut Report<'_>) -> Vec<Table<'t>> {
         let Some(found) = self.find(key) else { return Vec::new() };
-        let DeValue::Array(array) = found.value else {
+        let Value::Array(array) = found.value else {
             return self.table(key, report).into_iter().gather();
         };
         let mut tables = Vec::new();
-        for element in array.iter() {
+        for element in array.elements.iter() {
             match located(element) {
-                At { at, value: DeValue::Table(map) } => {
+                At { at, value: Value::Table(map) } => {
                     tables.push(Table { name: format!("[[{key}]]"), at, map })
                 }
                 At { at, value } => {
@@ -193,9 +177,9 @@ impl<'t> Table<'t> {
         self.string(key, self.find(key)?, report)
     }
 
-    fn string(&self, key: &str, found: At<&'t DeValue<'t>>, report: &mut Report<'_>) -> Option<At<&'t str>> {
+    fn string(&self, key: &str, found: At<&'t Value<'t>>, report: &mut Report<'_>) -> Option<At<&'t str>> {
         match found.value {
-            DeValue::String(text) => Some(At { at: found.at, value: text.as_ref() }),
+            Value::Text(text) => Some(At { at: found.at, value: text.as_ref() }),
             other => {
                 let what = format!("\"{key}\" {} is {}, not a string", self.of(), type_of(other));
                 report.add(found.at, what, "put it in quotes");
@@ -206,7 +190,7 @@ impl<'t> Table<'t> {
 
     /// Whether `key` is exactly this string.
     pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
-        matches!(self.find(key), Some(At { value: DeValue::String(found), .. }) if found == text)
+        matches!(self.find(key), Some(At { value: Value::Text(found), .. }) if found == text)
     }
 
     /// An array of strings, or a single string for an array of one; empty if it is not there.
@@ -215,9 +199,11 @@ impl<'t> Table<'t> {
         self.note(key, Reading::Texts);
         match self.find(key) {
             None => Vec::new(),
-            Some(At { value: DeValue::Array(array), .. }) => {
-                array.iter().filter_map(|element| self.string(key, located(element), report)).gather()
-            }
+            Some(At { value: Value::Array(array), .. }) => array
+                .elements
+                .iter()
+                .filter_map(|element| self.string(key, located(element), report))
+                .gather(),
             Some(found) => self.string(key, found, report).into_iter().gather(),
         }
     }
@@ -225,10 +211,10 @@ impl<'t> Table<'t> {
     /// All keys with their strings.
     pub(super) fn all_texts(&self, report: &mut Report<'_>) -> Vec<[At<&'t str>; 2]> {
         let mut all = Vec::new();
-        for (key, value) in self.map {
-            let name: &'t str = key.get_ref().as_ref();
+        for Entry { key, value } in &self.map.entries {
+            let name: &'t str = key.value.as_ref();
             let text = self.string(name, located(value), report);
-            all.extend(text.map(|text| [At { at: key.span().start, value: name }, text]));
+            all.extend(text.map(|text| [At { at: key.at, value: name }, text]));
         }
         all
     }
@@ -239,11 +225,11 @@ impl<'t> Table<'t> {
         self.note(key, Reading::Elements);
         let all = match self.find(key) {
             None => Vec::new(),
-            Some(At { value: DeValue::Array(array), .. }) => array.iter().map(located).gather(),
+            Some(At { value: Value::Array(array), .. }) => array.elements.iter().map(located).gather(),
             Some(found) => vec![found],
         };
-        let element = |found: At<&'t DeValue<'t>>| match found.value {
-            DeValue::Table(map) => {
+        let element = |found: At<&'t Value<'t>>| match found.value {
+            Value::Table(map) => {
                 Some(Element::Table(Table { name: format!("an element of {key}"), at: found.at, map }))
             }
             _ => self.string(key, found, report).map(Element::Text),
@@ -261,15 +247,14 @@ impl<'t> Table<'t> {
         #[cfg(test)]
         self.note(key, Reading::Number(*range.start(), *range.end()));
         let found = self.find(key)?;
-        let DeValue::Integer(integer) = found.value else {
+        let Value::Integer(integer) = found.value else {
             let what = format!("\"{key}\" {} is {}, not a number", self.of(), type_of(found.value));
             report.add(found.at, what, "write a whole number without quotes");
             return None;
         };
-        let number =
-            u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| range.contains(n));
+        let number = u32::from_str_radix(&integer.digits, integer.radix).ok().filter(|n| range.contains(n));
         if number.is_none() {
-            let what = format!("\"{key}\" {} is {}", self.of(), shorten(&integer.to_string()));
+            let what = format!("\"{key}\" {} is {}", self.of(), shorten(&written(integer)));
             report.add(
                 found.at,
                 what,
@@ -285,7 +270,7 @@ impl<'t> Table<'t> {
         self.note(key, Reading::Span);
         let found = self.find(key)?;
         let (value, what) = match found.value {
-            DeValue::String(text) => {
+            Value::Text(text) => {
                 (parse_span(text), format!("\"{key}\" is {}, not a length of time", quote(text)))
             }
             other => (None, format!("\"{key}\" is {}, not a length of time", type_of(other))),
@@ -306,7 +291,7 @@ impl<'t> Table<'t> {
         self.note(key, Reading::Flag);
         match self.find(key) {
             None => usual,
-            Some(At { value: DeValue::Boolean(flag), .. }) => *flag,
+            Some(At { value: Value::Flag(flag), .. }) => *flag,
             Some(At { at, value }) => {
                 let what = format!("\"{key}\" {} is {}, not true or false", self.of(), type_of(value));
                 report.add(at, what, "write true or false without quotes");
@@ -335,18 +320,29 @@ impl<'t> Table<'t> {
     }
 }
 
-fn located<'t>(value: &'t Spanned<DeValue<'t>>) -> At<&'t DeValue<'t>> {
-    At { at: value.span().start, value: value.get_ref() }
+fn located<'t>(found: &'t At<Value<'t>>) -> At<&'t Value<'t>> {
+    At { at: found.at, value: &found.value }
 }
 
-fn type_of(value: &DeValue<'_>) -> &'static str {
+/// A whole number as it stands in the file, but for its underscores.
+fn written(integer: &Integer<'_>) -> String {
+    let prefix = match integer.radix {
+        2 => "0b",
+        8 => "0o",
+        16 => "0x",
+        _ => "",
+    };
+    format!("{prefix}{}", integer.digits)
+}
+
+fn type_of(value: &Value<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "an array",
-        DeValue::Table(_) => "a table",
+        Value::Text(_) => "a string",
+        Value::Integer(_) => "a whole number",
+        Value::Fraction => "a number with a fraction",
+        Value::Flag(_) => "true or false",
+        Value::Date => "a date",
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a table",
     }
 }
