@@ -17,6 +17,8 @@
 # `{}`, and errors of the kernel by their `desc()`: nix's `Display` of them would lose its first half. A panic ends the process there
 # without a message, for 35 KB: who watches the process says by which signal it ended (SIGILL).
 # Sequences of instructions that occur again and again become functions where std is built along: 7 KB less.
+# What keeps more than 128 bytes on its stack stays a function of its own: a variable within 128 bytes of the frame's
+# base is addressed by one byte, any other by four.
 # The stack of an i586 is aligned to 4 bytes, not to the 16 that SSE wants, for 18 KB: no call has to pad its arguments.
 # Nothing there wants more; C that is called may be aligned less than it expects, since it has no SSE either. LLVM's pass that
 # would align 64-bit variables to 8 for speed is left out, since each function with one would have to align its frame.
@@ -99,6 +101,7 @@ build_with_own_std() {
     RUSTFLAGS="$RUSTFLAGS -C link-self-contained=no -Z fmt-debug=none -Z location-detail=none"
     RUSTFLAGS="$RUSTFLAGS -Z unstable-options -C panic=immediate-abort"
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-enable-machine-outliner=always -C llvm-args=-outliner-leaf-descendants=false -C llvm-args=-inline-threshold=0"
+    RUSTFLAGS="$RUSTFLAGS -C llvm-args=-inline-max-stacksize=128"
     case $target in
     i586-*)
         RUSTFLAGS="$RUSTFLAGS -Z llvm-module-flag=override-stack-alignment:u32:4:error"
