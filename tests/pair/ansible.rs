@@ -163,8 +163,8 @@ fn a_pair_is_configured_by_ansible_the_standby_first() {
     }
     let tools = tools.expect("given");
     assert!(tools.join("bin/ansible-playbook").exists(), "no Ansible in {}", tools.display());
-    testing::in_long_lab(HANGS_AFTER, || {
-        let fleet = Fleet::new(tools);
+    testing::in_long_fair_lab(HANGS_AFTER, || {
+        let fleet = Fleet::new(tools.clone());
         first_run(&fleet);
         nothing_to_do(&fleet);
         one_more_address(&fleet);
