@@ -85,8 +85,11 @@ fn compare(options: &CheckOptions, out: &mut impl Write) -> Exit {
 }
 
 #[cfg(not(feature = "compare"))]
-fn compare(_: &CheckOptions, _: &mut impl Write) -> Exit {
-    complain(Exit::Usage, false, &"crosswire: this build has no check --peer")
+fn compare(options: &CheckOptions, _: &mut impl Write) -> Exit {
+    let run_dir = options.run_dir.display();
+    let what =
+        format_args!("crosswire: this build has no check --peer; see `peer status --run-dir {run_dir}`");
+    complain(Exit::Usage, false, &what)
 }
 
 fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
