@@ -18,8 +18,8 @@ const BOTH: [Side; 2] = [Side::A, Side::B];
 /// The service address outside.
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 100));
 
-/// A program that both nodes check themselves with. It fails on the node that a file in its directory is named
-/// after, and notes there who has run it.
+/// A program that both nodes check themselves with. It fails on the node that a file in its directory is
+/// named after, and notes there who has run it.
 struct Check {
     dir: TempDir,
 }
@@ -28,7 +28,8 @@ impl Check {
     fn new() -> Self {
         let dir = TempDir::new().expect("a directory");
         let check = Self { dir };
-        let line = "echo \"$CROSSWIRE_NODE $1\" >>\"$dir/runs\"\n[ -e \"$dir/$CROSSWIRE_NODE-hangs\" ] && sleep 600\n\
+        let line = "echo \"$CROSSWIRE_NODE $1\" >>\"$dir/runs\"\n\
+            [ -e \"$dir/$CROSSWIRE_NODE-hangs\" ] && sleep 600\n\
             [ ! -e \"$dir/$CROSSWIRE_NODE\" ] || exit 9\n";
         let text = format!("#!/bin/sh\ndir={}\n{line}", check.dir.path().display());
         fs::write(check.program(), text).expect("written");
@@ -66,8 +67,8 @@ fn code(scene: &Scene, side: Side) -> Option<i32> {
     scene.say(side, &["status"]).code
 }
 
-/// Fault: a check fails on the backup. Required: both nodes say within a second of the next look that the pair
-/// is without redundancy, the backup by the name of the check and how it failed; nothing is handed over on
+/// Fault: a check fails on the backup. Required: both nodes say within a second of the next look that the
+/// pair is without redundancy, the backup by the name of the check and how it failed; nothing is handed over on
 /// request; after the check works again, it is. The node that serves is not checked.
 #[test]
 fn a_check_that_fails_is_named_and_nothing_is_handed_to_that_node() {
