@@ -71,17 +71,24 @@ struct Parsed {
 impl Patience {
     /// The timeouts of a table; `usual` holds the defaults.
     pub(super) fn read(table: &Table<'_>, usual: Self, report: &mut Report<'_>) -> Self {
+        let Self { every, monitor, .. } = Self::of_check(table, usual, report);
+        let restarts = read_count(table, "restarts", 0, report).unwrap_or(usual.monitor.restarts);
         Self {
             start: read_timeout(table, "start_timeout", report).unwrap_or(usual.start),
             stop: read_timeout(table, "stop_timeout", report).unwrap_or(usual.stop),
-            every: read_monitor(table, usual.every, report),
-            monitor: Monitor {
-                every: Span::ZERO,
-                timeout: read_timeout(table, "monitor_timeout", report).unwrap_or(usual.monitor.timeout),
-                failures: read_count(table, "failures", 1, report).unwrap_or(usual.monitor.failures),
-                restarts: read_count(table, "restarts", 0, report).unwrap_or(usual.monitor.restarts),
-            },
+            every,
+            monitor: Monitor { restarts, ..monitor },
         }
+    }
+
+    /// The times of what is only looked at.
+    fn of_check(table: &Table<'_>, usual: Self, report: &mut Report<'_>) -> Self {
+        let monitor = Monitor {
+            timeout: read_timeout(table, "monitor_timeout", report).unwrap_or(usual.monitor.timeout),
+            failures: read_count(table, "failures", 1, report).unwrap_or(usual.monitor.failures),
+            ..usual.monitor
+        };
+        Self { every: read_monitor(table, usual.every, report), monitor, ..usual }
     }
 }
 
@@ -126,7 +133,10 @@ fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>)
 impl<'t> Draft<'t> {
     /// Reads one element of the list of scripts; `usual` holds the group's defaults.
     pub(super) fn read(element: Element<'t>, usual: Patience, report: &mut Report<'_>) -> Option<Self> {
-        Self::read_with(element, &KEYS, usual, report)
+        let more = |table: &Table<'_>, report: &mut Report<'_>| {
+            (Patience::read(table, usual, report), table.flag("shared", false, report))
+        };
+        Self::read_with(element, &KEYS, (usual, &more), report)
     }
 
     /// Reads one element of the list of checks. The first failure counts: that a node is not ready costs
@@ -134,7 +144,9 @@ impl<'t> Draft<'t> {
     pub(super) fn read_ready(element: Element<'t>, report: &mut Report<'_>) -> Option<Self> {
         let mut usual = Patience { every: Some(READY_EVERY), ..Patience::default() };
         usual.monitor.failures = 1;
-        let check = Self::read_with(element, &READY_KEYS, usual, report)?;
+        let more =
+            |table: &Table<'_>, report: &mut Report<'_>| (Patience::of_check(table, usual, report), false);
+        let check = Self::read_with(element, &READY_KEYS, (usual, &more), report)?;
         if check.patience.every.is_none() {
             let remedy = "say how often, as in monitor = \"30s\", or remove it";
             report.add(check.text.at, format!("{} would never run", quote(check.text.value)), remedy);
@@ -145,7 +157,7 @@ impl<'t> Draft<'t> {
     fn read_with(
         element: Element<'t>,
         keys: &[&str],
-        usual: Patience,
+        (usual, more): (Patience, &dyn Fn(&Table<'_>, &mut Report<'_>) -> (Patience, bool)),
         report: &mut Report<'_>,
     ) -> Option<Self> {
         let (text, patience, is_shared) = match element {
@@ -155,8 +167,7 @@ impl<'t> Draft<'t> {
                 if !table.has("run") {
                     report.add(table.at, "a script does not say what to run", "add run = \"lsb:NAME\"");
                 }
-                let patience = Patience::read(&table, usual, report);
-                let is_shared = table.flag("shared", false, report);
+                let (patience, is_shared) = more(&table, report);
                 (table.text("run", report)?, patience, is_shared)
             }
         };

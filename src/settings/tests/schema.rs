@@ -104,6 +104,7 @@ fn read(text: &str) -> BTreeMap<String, Vec<(String, Reading)>> {
         let name = match name {
             "an element of addresses" => "address",
             "an element of scripts" | "an element of before" => "script",
+            "an element of ready" => "check",
             name => name,
         };
         read.entry(name.to_owned()).or_default().push((key, reading));
