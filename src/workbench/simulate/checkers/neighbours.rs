@@ -16,7 +16,8 @@ impl World {
         let hearing = &self.watch.hearing[side.index()];
         let since = hearing.heard_at.unwrap_or(hearing.started_at);
         let is_alone = self.watch.neighbourless[side.index()].is_good_for(self.now, self.now.since(since));
-        if is_by_silence(reason) && self.watch.knows_neighbours[side.index()] && is_alone {
+        let has_lan = !self.watch.dark[side.index()][0];
+        if is_by_silence(reason) && self.watch.knows_neighbours[side.index()] && is_alone && has_lan {
             self.complain("neighbours", format!("{side:?} took over ({reason:?}), and it is cut off itself"));
         }
     }
@@ -43,7 +44,9 @@ impl World {
         let is_heard = hearing.heard_at.is_some_and(|at| self.now.since(at) <= late_after);
         // After a stall the questions have to be asked anew.
         let has_run = self.boxes[side.index()].works.is_good_for(self.now, self.dead_afters().0 + RESTARTS);
+        // Where the LAN has no carrier, nobody can be asked, and the rules of carriers apply.
         self.watch.knows_neighbours[side.index()]
+            && !self.watch.dark[side.index()][0]
             && !hearing.has_peer_left
             && !is_heard
             && has_run
