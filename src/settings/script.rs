@@ -133,10 +133,7 @@ fn read_count(table: &Table<'_>, key: &str, least: u32, report: &mut Report<'_>)
 impl<'t> Draft<'t> {
     /// Reads one element of the list of scripts; `usual` holds the group's defaults.
     pub(super) fn read(element: Element<'t>, usual: Patience, report: &mut Report<'_>) -> Option<Self> {
-        let more = |table: &Table<'_>, report: &mut Report<'_>| {
-            (Patience::read(table, usual, report), table.flag("shared", false, report))
-        };
-        Self::read_with(element, &KEYS, (usual, &more), report)
+        Self::read_with(element, false, usual, report)
     }
 
     /// Reads one element of the list of checks. The first failure counts: that a node is not ready costs
@@ -144,9 +141,7 @@ impl<'t> Draft<'t> {
     pub(super) fn read_ready(element: Element<'t>, report: &mut Report<'_>) -> Option<Self> {
         let mut usual = Patience { every: Some(READY_EVERY), ..Patience::default() };
         usual.monitor.failures = 1;
-        let more =
-            |table: &Table<'_>, report: &mut Report<'_>| (Patience::of_check(table, usual, report), false);
-        let check = Self::read_with(element, &READY_KEYS, (usual, &more), report)?;
+        let check = Self::read_with(element, true, usual, report)?;
         if check.patience.every.is_none() {
             let remedy = "say how often, as in monitor = \"30s\", or remove it";
             report.add(check.text.at, format!("{} would never run", quote(check.text.value)), remedy);
@@ -156,18 +151,20 @@ impl<'t> Draft<'t> {
 
     fn read_with(
         element: Element<'t>,
-        keys: &[&str],
-        (usual, more): (Patience, &dyn Fn(&Table<'_>, &mut Report<'_>) -> (Patience, bool)),
+        is_check: bool,
+        usual: Patience,
         report: &mut Report<'_>,
     ) -> Option<Self> {
         let (text, patience, is_shared) = match element {
             Element::Text(text) => (text, usual, false),
             Element::Table(table) => {
-                table.refuse_unknown(keys, report);
+                table.refuse_unknown(if is_check { &READY_KEYS[..] } else { &KEYS }, report);
                 if !table.has("run") {
                     report.add(table.at, "a script does not say what to run", "add run = \"lsb:NAME\"");
                 }
-                let (patience, is_shared) = more(&table, report);
+                let read = if is_check { Patience::of_check } else { Patience::read };
+                let patience = read(&table, usual, report);
+                let is_shared = !is_check && table.flag("shared", false, report);
                 (table.text("run", report)?, patience, is_shared)
             }
         };
