@@ -68,8 +68,8 @@ fn code(scene: &Scene, side: Side) -> Option<i32> {
 }
 
 /// Fault: a check fails on the backup. Required: both nodes say within a second of the next look that the
-/// pair is without redundancy, the backup by the name of the check and how it failed; nothing is handed over on
-/// request; after the check works again, it is. The node that serves is not checked.
+/// pair is without redundancy, the backup by the name of the check and how it failed; nothing is handed
+/// over on request; after the check works again, it is. The node that serves is not checked.
 #[test]
 fn a_check_that_fails_is_named_and_nothing_is_handed_to_that_node() {
     testing::in_fair_lab(|| {
