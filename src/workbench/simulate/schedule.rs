@@ -202,12 +202,6 @@ pub fn demand_one_active(world: &mut World) {
                 shown(Side::A),
                 shown(Side::B)
             );
-            for side in SIDES {
-                if let Some(n) = world.node(side) {
-                    let now = world.boxes[side.index()].clock.local(world.now);
-                    eprintln!("{side:?} {:?} {:?}", n.counting(), n.status(now));
-                }
-            }
             return world.complain("converges", text);
         }
     }
