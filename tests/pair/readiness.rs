@@ -1,66 +1,31 @@
 //! Whether the backup is ready: checks that run on it, and interfaces that are dark on both nodes.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::thread;
 
 use crosswire::pair::Side;
 use nix::sys::signal::{Signal, kill};
-use tempfile::TempDir;
 
 use crate::lab::clock::now;
 use crate::lab::setup::{PREFIX, Setup, VIP};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most, ms, unwrapped};
+use crate::scripts::Service;
 
 const BOTH: [Side; 2] = [Side::A, Side::B];
 /// The service address outside.
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 78, 0, 100));
 
-/// A program that both nodes check themselves with. It fails on the node that a file in its directory is
-/// named after, and notes there who has run it.
-struct Check {
-    dir: TempDir,
+/// Both nodes check themselves once a second with what is a service elsewhere.
+fn checked_by(service: &Service) -> Setup {
+    let run = service.label();
+    let more = format!("\nready = [{{ run = \"{run}\", monitor = \"1s\", monitor_timeout = \"1s\" }}]\n");
+    Setup { more, ..Setup::default() }
 }
 
-impl Check {
-    fn new() -> Self {
-        let dir = TempDir::new().expect("a directory");
-        let check = Self { dir };
-        let line = "echo \"$CROSSWIRE_NODE $1\" >>\"$dir/runs\"\n\
-            [ -e \"$dir/$CROSSWIRE_NODE-hangs\" ] && sleep 600\n\
-            [ ! -e \"$dir/$CROSSWIRE_NODE\" ] || exit 9\n";
-        let text = format!("#!/bin/sh\ndir={}\n{line}", check.dir.path().display());
-        fs::write(check.program(), text).expect("written");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(check.program(), mode).expect("its mode");
-        check
-    }
-
-    fn program(&self) -> PathBuf {
-        self.dir.path().join("ready")
-    }
-
-    fn setup(&self) -> Setup {
-        let run = self.program().display().to_string();
-        let more =
-            format!("\nready = [{{ run = \"exec:{run}\", monitor = \"1s\", monitor_timeout = \"1s\" }}]\n");
-        Setup { more, ..Setup::default() }
-    }
-
-    fn fails_on(&self, name: &str) {
-        fs::write(self.dir.path().join(name), "").expect("written");
-    }
-
-    fn works_on(&self, name: &str) {
-        fs::remove_file(self.dir.path().join(name)).expect("removed");
-    }
-
-    fn runs(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.dir.path().join("runs")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
+/// How often a node was checked.
+fn looks_at(service: &Service, name: &str) -> usize {
+    service.story().iter().filter(|line| line.starts_with(&format!("{name} monitor"))).count()
 }
 
 fn code(scene: &Scene, side: Side) -> Option<i32> {
@@ -73,39 +38,36 @@ fn code(scene: &Scene, side: Side) -> Option<i32> {
 #[test]
 fn a_check_that_fails_is_named_and_nothing_is_handed_to_that_node() {
     testing::in_fair_lab(|| {
-        let check = Check::new();
-        let scene = Scene::serving_with(check.setup());
+        let service = Service::new();
+        let scene = Scene::serving_with(checked_by(&service));
         scene.expect_soon("two nodes that are well", PATIENCE, |scene| {
             BOTH.iter().all(|side| code(scene, *side) == Some(0))
         });
         let began = now();
-        check.fails_on("gw2");
+        service.does("gw2-monitor", "exit 9");
         scene.expect_soon("word of it", PATIENCE, |scene| {
             BOTH.iter().all(|side| code(scene, *side) == Some(4))
         });
         println!("a check every second: said after {}", now().since(began));
         let [near, far] = BOTH.map(|side| unwrapped(&scene.say(side, &["status"]).text));
         assert!(near.contains("gw2 could not take over: a check of a group fails there"), "{near}");
-        let name =
-            format!("exec:{} fails: this node is not ready to serve; exit code 9", check.program().display());
+        let name = format!("{} fails: this node is not ready to serve; exit code 9", service.label());
         assert!(far.contains(&name), "{far}");
         let said = scene.say(Side::A, &["handover", "gateway"]);
         assert!(said.code == Some(1) && said.text.starts_with("refused: "), "{said:?}");
         thread::sleep(ms(3_000));
         let log = scene.log_of(Side::B);
         assert_eq!(log.matches("failed with exit code 9").count(), 1, "one line for each change: {log}");
-        check.works_on("gw2");
+        service.works("gw2-monitor");
         scene.expect_soon("two nodes that are well", PATIENCE, |scene| {
             BOTH.iter().all(|side| code(scene, *side) == Some(0))
         });
-        let by_a = check.runs().iter().filter(|run| *run == "gw1 monitor").count();
-        assert!(by_a <= 1, "who serves is not checked, but for once before: {:?}", check.runs());
+        let by_a = looks_at(&service, "gw1");
+        assert!(by_a <= 1, "who serves is not checked, but for once before: {:?}", service.story());
         let said = scene.say(Side::A, &["handover", "gateway"]);
         assert_eq!(said.code, Some(0), "{said:?}");
         scene.expect_service_by(Side::B);
-        scene.expect_soon("checks of the new backup", PATIENCE, |_| {
-            check.runs().iter().filter(|run| *run == "gw1 monitor").count() > by_a
-        });
+        scene.expect_soon("checks of the new backup", PATIENCE, |_| looks_at(&service, "gw1") > by_a);
         scene.assert_never_both();
     });
 }
@@ -115,9 +77,9 @@ fn a_check_that_fails_is_named_and_nothing_is_handed_to_that_node() {
 #[test]
 fn a_node_that_is_not_ready_is_better_than_none() {
     testing::in_fair_lab(|| {
-        let check = Check::new();
-        let mut scene = Scene::serving_with(check.setup());
-        check.fails_on("gw2-hangs");
+        let service = Service::new();
+        let mut scene = Scene::serving_with(checked_by(&service));
+        service.does("gw2-monitor", "sleep 600");
         let is_said =
             |scene: &Scene| unwrapped(&scene.say(Side::B, &["status"]).text).contains("not done in 1 s");
         scene.expect_soon("word of it", PATIENCE, is_said);
