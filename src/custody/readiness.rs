@@ -18,7 +18,7 @@ struct Check {
 }
 
 /// All checks of one group.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Readiness {
     checks: Vec<Check, MAX_SCRIPTS>,
     /// Where they begin in the group's list: behind its scripts.
@@ -36,8 +36,7 @@ impl Readiness {
         Self {
             checks: plans.into_iter().take(MAX_SCRIPTS).map(check).collect(),
             first: u8::try_from(scripts).unwrap_or(u8::MAX),
-            is_on: false,
-            told: Condition::Well,
+            ..Self::default()
         }
     }
 

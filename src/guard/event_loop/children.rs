@@ -24,28 +24,16 @@ impl Guard<'_> {
             self.notifier.ended(self.settings, Some((pid, how)));
         }
         for index in 0..self.resources.len() {
-            self.reap_check(index);
             let Some(own) = self.resources.get_mut(index) else { continue };
-            let Some(how) = own.run.as_ref().and_then(|run| how_ended(run.pid(), WaitPidFlag::WNOWAIT))
-            else {
-                continue;
-            };
-            let Some(mut run) = own.run.take() else { continue };
-            let end = run.ended(how);
-            how_ended(run.pid(), WaitPidFlag::empty());
+            if let Some(end) = own.check.as_mut().and_then(|(_, run)| run.reap()) {
+                self.check_ended(index, end);
+            }
+            let Some(own) = self.resources.get_mut(index) else { continue };
+            let Some(end) = own.run.as_mut().and_then(Run::reap) else { continue };
+            let Some(run) = own.run.take() else { continue };
             self.note_failure(index, &run);
             self.lingering.keep(run.into_output());
             self.script_ended(index, end);
-        }
-    }
-
-    fn reap_check(&mut self, index: usize) {
-        let Some((_, run)) = self.resources.get_mut(index).and_then(|own| own.check.as_mut()) else { return };
-        let pid = run.pid();
-        if let Some(how) = how_ended(pid, WaitPidFlag::WNOWAIT) {
-            let end = run.ended(how);
-            how_ended(pid, WaitPidFlag::empty());
-            self.check_ended(index, end);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::settings::{GroupSettings, Route, Script, Settings, VirtualAddress};
 const NO_CHECK: u8 = u8::MAX;
 
 /// One group in the guard's hands.
+#[derive(Default)]
 pub struct GroupResources {
     /// The script that is running.
     pub run: Option<Run>,
@@ -48,21 +49,7 @@ pub struct GroupResources {
 impl GroupResources {
     /// A group that is not held.
     pub fn new(settings: &GroupSettings) -> Self {
-        Self {
-            run: None,
-            readiness: settings.readiness(),
-            check: None,
-            script: 0,
-            scripts: settings.scripts.clone(),
-            next_scripts: None,
-            newcomers: Vec::new(),
-            known: Vec::new(),
-            has_news: false,
-            new_routes: Vec::new(),
-            refused: None,
-            unlooked: 0,
-            schedule: None,
-        }
+        Self { readiness: settings.readiness(), scripts: settings.scripts.clone(), ..Self::default() }
     }
 
     /// Ends the check that runs. What comes of it counts for none.

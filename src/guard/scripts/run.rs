@@ -217,6 +217,16 @@ impl Run {
         true
     }
 
+    /// Reaps the script's first process, if it has ended, and says what that means. It is looked at before
+    /// it is reaped: until then the id of its process group is its own, and what is left of the group can be
+    /// killed.
+    pub fn reap(&mut self) -> Option<End> {
+        let how = how_ended(self.pid, WaitPidFlag::WNOWAIT)?;
+        let end = self.ended(how);
+        how_ended(self.pid, WaitPidFlag::empty());
+        Some(end)
+    }
+
     /// The script's first process has ended and is about to be reaped. Returns what that means. If the script
     /// was cut short, what is left of its group is killed; until the reaping, its id cannot be another
     /// group's.
