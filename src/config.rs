@@ -126,6 +126,12 @@ pub enum Failback {
     After(Span),
 }
 
+/// The bit of an interface, by its place in the order that both nodes have in common; none for one that has
+/// no place there.
+pub fn interface_bit(interface: usize) -> u32 {
+    u32::try_from(interface).ok().and_then(|shift| 1_u32.checked_shl(shift)).unwrap_or(0)
+}
+
 impl GroupPolicy {
     /// Whether it has an address on the interface of this path.
     pub fn is_on(&self, path: PathId) -> bool {
@@ -157,8 +163,7 @@ impl GroupPolicy {
 
     /// Whether the neighbours on this interface are witnesses for the group.
     pub fn counts_on(&self, interface: usize) -> bool {
-        let shift = u32::try_from(interface).unwrap_or(u32::MAX);
-        self.interfaces.checked_shr(shift).unwrap_or(0) & 1 == 1
+        self.interfaces & interface_bit(interface) != 0
     }
 }
 

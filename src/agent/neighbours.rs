@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crosswire::config::MAX_INTERFACES;
+use crosswire::config::{MAX_INTERFACES, interface_bit};
 use crosswire::quorum::Event;
 use crosswire::time::{Instant, Span};
 use nix::errno::Errno;
@@ -276,7 +276,7 @@ fn note(heard: &mut Heard, interface: u8, at: Instant) {
 
 /// The bit of an interface.
 fn bit(interface: u8) -> u32 {
-    1_u32.checked_shl(u32::from(interface)).unwrap_or(0)
+    interface_bit(usize::from(interface))
 }
 
 /// It may still be answered.
@@ -289,7 +289,7 @@ impl Agent<'_> {
     pub(super) fn ask_neighbours(&mut self, interfaces: u32) {
         let now = clock::now();
         for (interface, name) in (0_u8..).zip(&self.settings.interfaces) {
-            if interfaces.checked_shr(u32::from(interface)).unwrap_or(0) & 1 == 1 {
+            if interfaces & bit(interface) != 0 {
                 self.neighbourhood.ask(now, interface, name);
             }
         }

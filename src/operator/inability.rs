@@ -1,6 +1,7 @@
 //! Why a node could not serve, in the words of the first line of a status.
 
 use crosswire::frame::Refusal;
+use crosswire::frame::message::GroupReport;
 use crosswire::health::{LineReading, PathState};
 use crosswire::pair::{Role, Trouble, Word};
 use crosswire::reasons::Block;
@@ -71,18 +72,15 @@ pub fn own_inability(report: &Report) -> String {
 /// Why the peer cannot serve, by what it says; empty if nothing is known.
 pub fn peers_inability(report: &Report) -> String {
     let Some(peer) = &report.node.peer else { return String::new() };
-    let is_faulty = (0..report.groups.len())
-        .filter_map(|index| report.theirs(index))
-        .any(|said| said.role == Role::Faulty);
-    let is_unready = (0..report.groups.len())
-        .filter_map(|index| report.theirs(index))
-        .any(|said| said.word == Word::Unready);
+    let is_any = |is_meant: fn(&GroupReport) -> bool| {
+        (0..report.groups.len()).filter_map(|index| report.theirs(index)).any(|said| is_meant(&said))
+    };
     let causes = [
         (peer.trouble != Trouble::None, words::trouble(peer.trouble)),
         (peer.has_no_carrier, "an interface of it has no carrier"),
         (peer.is_cold_start, "it is in cold start"),
-        (is_faulty, "a group failed there"),
-        (is_unready, "a check of a group fails there"),
+        (is_any(|said| said.role == Role::Faulty), "a group failed there"),
+        (is_any(|said| said.word == Word::Unready), "a check of a group fails there"),
     ];
     causes.iter().find(|(applies, _)| *applies).map_or(String::new(), |(_, cause)| (*cause).to_owned())
 }

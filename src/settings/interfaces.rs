@@ -1,6 +1,6 @@
 //! Which interfaces matter, in an order that both nodes have in common, and what lives on each.
 
-use crosswire::config::MAX_INTERFACES;
+use crosswire::config::{MAX_INTERFACES, interface_bit};
 use crosswire::pair::Side;
 
 use super::nodes::Node;
@@ -40,23 +40,22 @@ pub(super) fn place_interfaces(settings: &mut Settings) {
         })
     };
     let any_place = |name: &str| {
-        let index = interfaces.iter().position(|known| known == name)?;
-        u8::try_from(index).ok().filter(|index| usize::from(*index) < MAX_INTERFACES)
+        let index = interfaces.iter().position(|known| known == name);
+        index.filter(|index| *index < MAX_INTERFACES)
     };
     let place = |name: &str| any_place(name).filter(|_| !crossover(name));
-    let bit = |index: u8| 1_u32.checked_shl(index.into()).unwrap_or(0);
     for (path, policy) in paths.iter().zip(&mut policy.paths) {
         policy.interface = match &path.device {
-            PathDevice::Lan { interface, .. } => place(interface),
+            PathDevice::Lan { interface, .. } => place(interface).and_then(|index| u8::try_from(index).ok()),
             PathDevice::Serial { .. } => None,
         };
     }
     for (group, policy) in groups.iter().zip(&mut policy.groups) {
         let counted = group.addresses.iter().filter(|address| address.needs_carrier);
         let bits = counted.filter_map(|address| place(&address.interface));
-        policy.interfaces = bits.fold(0, |all, index| all | bit(index));
+        policy.interfaces = bits.fold(0, |all, index| all | interface_bit(index));
         let carriers: Option<u32> =
-            group.watched().try_fold(0, |all, name| Some(all | bit(any_place(name)?)));
+            group.watched().try_fold(0, |all, name| Some(all | interface_bit(any_place(name)?)));
         policy.carriers = carriers.unwrap_or(0);
     }
 }

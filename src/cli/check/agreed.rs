@@ -129,7 +129,7 @@ impl Agreed {
             Some(table) => Some(self.place_of(other, table)?),
             None => None,
         };
-        self.keys.iter().position(|known| known.table == table && known.name == key.name)
+        place(&self.keys, table, &key.name)
     }
 
     fn full_name(&self, at: usize) -> String {
@@ -328,7 +328,7 @@ impl Reader {
 
     /// A new table for a script of the group. The second of a name has a number.
     fn place_for(&mut self, label: &str) -> usize {
-        let is_taken = |name: &str| self.keys.iter().any(|key| key.table == self.group && key.name == name);
+        let is_taken = |name: &str| place(&self.keys, self.group, name).is_some();
         let names = (2..).map(|number| format!("{label}#{number}"));
         let name = std::iter::once(label.to_owned()).chain(names).find(|name| !is_taken(name));
         self.put(self.group, &name.unwrap_or_default(), Value::Script)
@@ -336,8 +336,8 @@ impl Reader {
 
     /// The place of a table, which is made if it is not there yet.
     fn table(&mut self, table: Option<usize>, name: &str) -> Option<usize> {
-        let place = self.keys.iter().position(|key| key.table == table && key.name == name);
-        Some(place.unwrap_or_else(|| self.put(table, name, Value::Table)))
+        let known = place(&self.keys, table, name);
+        Some(known.unwrap_or_else(|| self.put(table, name, Value::Table)))
     }
 
     fn set(&mut self, table: Option<usize>, name: &str, value: String) {
@@ -346,7 +346,7 @@ impl Reader {
 
     /// Adds an item to a list, which begins as an empty one.
     fn add(&mut self, table: Option<usize>, name: &str, item: Option<String>) {
-        let known = self.keys.iter_mut().find(|key| key.table == table && key.name == name);
+        let known = place(&self.keys, table, name).and_then(|at| self.keys.get_mut(at));
         match known.map(|key| &mut key.value) {
             Some(Value::List(items)) => items.extend(item),
             _ => drop(self.put(table, name, Value::List(item.into_iter().collect()))),
@@ -355,12 +355,12 @@ impl Reader {
 
     /// Sets a key to a value, and returns its place.
     fn put(&mut self, table: Option<usize>, name: &str, value: Value) -> usize {
-        let place = self.keys.iter().position(|key| key.table == table && key.name == name);
-        match place.and_then(|place| self.keys.get_mut(place)) {
+        let known = place(&self.keys, table, name);
+        match known.and_then(|at| self.keys.get_mut(at)) {
             Some(known) => known.value = value,
             None => self.keys.push(Key { table, name: name.to_owned(), value }),
         }
-        place.unwrap_or(self.keys.len() - 1)
+        known.unwrap_or(self.keys.len() - 1)
     }
 
     /// All but what the cut went through: lists of a group may lack their ends.
@@ -368,6 +368,11 @@ impl Reader {
         self.keys.truncate(self.group.unwrap_or(self.keys.len().saturating_sub(1)));
         self.keys
     }
+}
+
+/// Where a key stands.
+fn place(keys: &[Key], table: Option<usize>, name: &str) -> Option<usize> {
+    keys.iter().position(|key| key.table == table && key.name == name)
 }
 
 /// Microseconds as one would write them; what is no number stays as it is.

@@ -7,7 +7,7 @@
 use heapless::Vec;
 
 use super::{GuardState, Node, Path, emit};
-use crate::config::{GroupPolicy, MAX_INTERFACES};
+use crate::config::{GroupPolicy, MAX_INTERFACES, interface_bit};
 use crate::health::neighbours::{HANDS_OVER_AFTER, ROUNDS};
 use crate::health::neighbours::{NeighbourView, Neighbours, Pace, SLOWEST_ROUND, together};
 use crate::pair::{GroupId, Interface, PathKind};
@@ -46,8 +46,8 @@ impl Node {
     pub(super) fn note_carriers(&mut self) {
         let (mut dark, mut excused) = (0_u32, 0_u32);
         for (index, neighbours) in self.neighbours.iter().enumerate() {
-            dark |= if neighbours.is_dark() { bit(index) } else { 0 };
-            excused |= if neighbours.is_dark_on_both() { bit(index) } else { 0 };
+            dark |= if neighbours.is_dark() { interface_bit(index) } else { 0 };
+            excused |= if neighbours.is_dark_on_both() { interface_bit(index) } else { 0 };
         }
         for (policy, group) in self.policy.groups.iter().zip(&mut self.groups) {
             let (lit, missing) = (policy.carriers & !dark, policy.carriers & dark);
@@ -87,7 +87,7 @@ impl Node {
                 neighbours.judge(now, pace);
                 if now >= neighbours.due_at(pace) {
                     neighbours.ask(now);
-                    due |= bit(index);
+                    due |= interface_bit(index);
                 }
             }
             let state = neighbours.state();
@@ -104,11 +104,11 @@ impl Node {
     fn say_states(&mut self, effects: &mut Effects) {
         let mut states = (0_u8..).zip(self.neighbours.iter().map(Neighbours::state));
         let is_news = |(index, state): &(u8, Interface)| {
-            let was_said = self.said_cut_off & bit(usize::from(*index)) != 0;
+            let was_said = self.said_cut_off & interface_bit(usize::from(*index)) != 0;
             *state != Interface::Dark && was_said != (*state == Interface::CutOff)
         };
         let Some((interface, state)) = states.find(is_news) else { return };
-        self.said_cut_off ^= bit(usize::from(interface));
+        self.said_cut_off ^= interface_bit(usize::from(interface));
         let is_cut_off = state == Interface::CutOff;
         emit(effects, Effect::Record(Record::CutOff { interface, is_cut_off }));
     }
@@ -329,9 +329,4 @@ impl Node {
             neighbours.forget();
         }
     }
-}
-
-/// The bit of an interface.
-fn bit(index: usize) -> u32 {
-    u32::try_from(index).ok().and_then(|shift| 1_u32.checked_shl(shift)).unwrap_or(0)
 }
