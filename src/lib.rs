@@ -180,8 +180,10 @@
 //!     groups: Default::default(),
 //!     lease: Span::from_s(3),
 //!     cold_start: Span::from_s(60),
+//!     carrier_delay: Span::from_s(2),
 //!     in_jeopardy: InJeopardy::Hold,
 //!     witnesses: 0,
+//!     has_vote: false,
 //!     digest: [0; 4],
 //! };
 //! let keys = Keyring::new("gateway", &[Key { id: 0, bytes: [7; 32].into_iter().collect() }]);
