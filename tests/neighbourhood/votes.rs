@@ -333,3 +333,22 @@ fn a_holder_that_loses_everybody_at_once_lets_go_and_says_why() {
         |record: &Record| matches!(record, Record::Releasing { reason: ReleaseReason::NotGranted, .. });
     assert_eq!(records(&world, is_so), 1);
 }
+
+#[test]
+fn a_node_that_stood_still_knows_that_it_is_cut_off_whatever_it_is_granted() {
+    for is_replaced in [false, true] {
+        let mut world = voting_pair(with_voter().among([true, true]));
+        world.befall(Fault::Isolate(LAN, Side::B));
+        world.run_for(Span::from_s(1));
+        if is_replaced {
+            world.befall(Fault::KillAgent(Side::B));
+        }
+        world.run_for(Span::from_s(1));
+        world.befall(Fault::Freeze(Side::B));
+        world.run_for(Span::from_s(6));
+        world.befall(Fault::PowerCut(Side::A));
+        world.befall(Fault::Thaw(Side::B));
+        world.run_for(Span::from_s(60));
+        assert_eq!(world.holders(GATEWAY), [], "agent replaced: {is_replaced}");
+    }
+}

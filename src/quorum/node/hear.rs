@@ -108,6 +108,7 @@ impl Node {
             // Beats teach whether lines can be believed.
             self.is_stirred |= here.detector.lines() != before;
         }
+        self.peer_heard_on_the_lan(path, as_of);
     }
 
     fn note_digest(&mut self, is_different: bool, effects: &mut Effects) {

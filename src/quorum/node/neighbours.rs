@@ -10,7 +10,7 @@ use super::{GuardState, Node, Path, emit};
 use crate::config::{GroupPolicy, MAX_INTERFACES, interface_bit};
 use crate::health::neighbours::{HANDS_OVER_AFTER, ROUNDS};
 use crate::health::neighbours::{NeighbourView, Neighbours, Pace, SLOWEST_ROUND, together};
-use crate::pair::{GroupId, Interface, PathKind};
+use crate::pair::{GroupId, Interface, PathId, PathKind};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::group::Group;
 use crate::quorum::record::Record;
@@ -30,6 +30,18 @@ impl Node {
         if let Some(neighbours) = self.neighbours.get_mut(index) {
             self.is_stirred |= neighbours.heard(now, at);
         }
+    }
+
+    /// The peer's beat came by a LAN: its interface leads to the peer. That has to be noted here, and not to
+    /// be read from the path's detector, whose instants shift by every stall of our own.
+    pub(super) fn peer_heard_on_the_lan(&mut self, path: PathId, at: Instant) {
+        let interface = self.policy.paths.get(path.index()).and_then(|path| path.interface);
+        let Some(neighbours) = interface.and_then(|index| self.neighbours.get_mut(usize::from(index))) else {
+            return;
+        };
+        let before = neighbours.state();
+        neighbours.peer_heard(at);
+        self.is_urgent |= neighbours.state() != before;
     }
 
     /// Notes the carrier of an interface; the peer is told with the next beat.
@@ -76,11 +88,9 @@ impl Node {
                 continue;
             }
             let pace = self.pace_of(now, index);
-            let heard_at = self.lan_on(index).and_then(|path| path.detector.heard_at());
             let is_able = self.guard == GuardState::Fine;
             let Some(neighbours) = self.neighbours.get_mut(index) else { continue };
             let before = neighbours.state();
-            heard_at.into_iter().for_each(|at| neighbours.peer_heard(at));
             if !is_able {
                 neighbours.forget_questions();
             } else {
