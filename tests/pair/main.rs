@@ -31,6 +31,7 @@ mod interfaces;
 mod journal;
 mod kills;
 mod last_resorts;
+mod liars;
 mod lines;
 mod log;
 mod monitors;

@@ -22,13 +22,14 @@ fn status(scene: &Scene, side: Side) -> String {
 }
 
 /// The switch port of a box carries nothing any more; its link light stays on. Returns since when.
-fn silence_port(scene: &Scene, side: Side) -> Instant {
+pub fn silence_port(scene: &Scene, side: Side) -> Instant {
     let since = now();
     scene.set_lan(side, PortRules::silent());
     since
 }
 
-fn wait_until_known(scene: &Scene) {
+/// Until each node has heard that somebody else is there.
+pub fn wait_until_known(scene: &Scene) {
     for side in [Side::A, Side::B] {
         scene.expect_soon("a neighbour that was heard", PATIENCE, |scene| {
             status(scene, side).contains("eth0      neighbours answer")

@@ -24,13 +24,15 @@ const BINARY: &str = env!("CARGO_BIN_EXE_crosswire");
 const GRANTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A pair that is served by gw1, and a witness on which both nodes count.
-struct Voted {
-    scene: Scene,
+pub struct Voted {
+    /// The pair.
+    pub scene: Scene,
     witness: Child,
 }
 
 impl Voted {
-    fn new(setup: Setup) -> Self {
+    /// Serving, and counting on the witness.
+    pub fn new(setup: Setup) -> Self {
         let quorum = format!("{}witness = [\"vote:{CLIENT}\"]\n", setup.quorum);
         let scene = Scene::new(Setup { quorum, ..setup });
         let witness = start_witness(&scene);
@@ -51,7 +53,7 @@ impl Voted {
     }
 
     /// Neither node hears the other any more; both reach everybody else. Returns since when.
-    fn part(&self) -> Instant {
+    pub fn part(&self) -> Instant {
         let since = now();
         let ports = [Side::A, Side::B].map(|side| self.scene.port(side, 0));
         self.scene.switch().part(Some(ports));
@@ -59,15 +61,21 @@ impl Voted {
         since
     }
 
-    fn mend(&self) {
+    /// The witness dies, if it has not.
+    pub fn end_witness(&mut self) {
+        let _ = self.witness.kill();
+        let _ = self.witness.wait();
+    }
+
+    /// All is well again.
+    pub fn mend(&self) {
         self.scene.heal().expect("healed");
     }
 }
 
 impl Drop for Voted {
     fn drop(&mut self) {
-        let _ = self.witness.kill();
-        let _ = self.witness.wait();
+        self.end_witness();
     }
 }
 
@@ -190,8 +198,7 @@ fn a_holder_outlives_the_restarts_of_the_voting_witness_and_its_own_agent() {
         let since = voted.part();
         thread::sleep(Duration::from_secs(2));
         for _ in 0..3 {
-            voted.witness.kill().expect("killed");
-            voted.witness.wait().expect("ended");
+            voted.end_witness();
             voted.witness = start_witness(&voted.scene);
             thread::sleep(Duration::from_secs(3));
         }
