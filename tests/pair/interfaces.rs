@@ -144,6 +144,52 @@ fn row_33_another_hardware_address() {
     });
 }
 
+/// An interface that leads to nobody, on which the group has an address too, and the box one of its own.
+const SECOND: &str = "lan7";
+const ON_SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 79, 0, 100));
+
+/// The lines that make it, after a pause in which the service address comes first.
+fn make_second(side: Side, pause_s: &str) -> String {
+    format!(
+        "/sbin/ip link add name {SECOND} type veth peer name far7 && ip link set far7 up && \
+         echo 0 >/proc/sys/net/ipv4/conf/{SECOND}/promote_secondaries && \
+         ip link set {SECOND} up && sleep {pause_s} && ip address add {}/24 dev {SECOND}",
+        node_address(side, 2)
+    )
+}
+
+/// Row 33. Fault: an interface of the group is deleted and made anew, and the box's own address comes back
+/// after the service address; then the group is handed over. Required: served again at once, nothing moves;
+/// and the handover leaves the box its own address.
+#[test]
+fn row_33_an_interface_made_anew() {
+    if !testing::has_tools(&["/sbin/ip"]) {
+        return;
+    }
+    testing::in_fair_lab(|| {
+        let addresses = vec![format!("{VIP}/24@eth0"), format!("{ON_SECOND}/24@{SECOND}")];
+        let mut scene = Scene::new(Setup { addresses, ..Setup::default() });
+        for side in BOTH {
+            scene.at_node(side, &make_second(side, "0"));
+            scene.begin(side);
+        }
+        scene.settle(Side::A);
+        let made_anew = now();
+        scene.at_node(Side::A, &format!("ip link delete {SECOND} && {}", make_second(Side::A, "1")));
+        scene.expect_soon("the service address", PATIENCE, |scene| has(scene, Side::A, ON_SECOND));
+        scene.settle(Side::A);
+        scene.assert_nothing_moved(Side::A, made_anew);
+        // What came later has to come first, which takes a renewal.
+        thread::sleep(ms(500));
+        let own = node_address(Side::A, 2);
+        assert!(has(&scene, Side::A, own) && has(&scene, Side::A, ON_SECOND));
+        assert_eq!(scene.say(Side::A, &["handover", "gateway"]).code, Some(0));
+        scene.settle(Side::B);
+        assert!(!has(&scene, Side::A, ON_SECOND) && has(&scene, Side::A, own), "the box keeps its own");
+        scene.assert_never_both();
+    });
+}
+
 /// Fault: an interface of the group is renamed on the active node.
 /// Required: handed over at once; the address does not stay under the other name.
 #[test]
