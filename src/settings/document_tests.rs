@@ -1,4 +1,5 @@
-//! The crate `toml` makes the same of any text, and finds the same wrong with it.
+//! The crate `toml` makes the same of any text, and finds the same wrong with it, but for days and hours that
+//! there are not: no key takes a date.
 
 use proptest::prelude::*;
 use toml::Spanned;
@@ -84,13 +85,22 @@ fn is_same(ours: &At<Value<'_>>, theirs: &Spanned<DeValue<'_>>) -> bool {
     is_same_value && ours.at == theirs.span().start
 }
 
+/// Whether this is said of a date that is none.
+fn is_of_a_date(said: &str) -> bool {
+    ["invalid date", "invalid time", "invalid offset"].iter().any(|of_a_date| said.starts_with(of_a_date))
+}
+
 fn check(text: &str) {
     let (tree, errors) = parse(text);
     let (table, expected) = DeTable::parse_recoverable(text);
     let span = |error: &ParseError| error.unexpected().map(|span| span.start()..span.end());
     let errors: Vec<_> = errors.iter().map(|error| (span(error), message(error))).collect();
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let expected: Vec<_> = expected.iter().map(|error| (error.span(), first_line(error.message()))).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|error| (error.span(), first_line(error.message())))
+        .filter(|(_, said)| !is_of_a_date(said))
+        .collect();
     assert_eq!(errors, expected, "{text}");
     assert!(is_same_table(&tree, table.get_ref()), "{text}\n{tree:?}\n{table:?}");
 }
