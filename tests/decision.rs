@@ -129,6 +129,26 @@ fn jeopardy_said(world: &World, side: Side, is_on: bool) -> usize {
     world.recorded().filter(|(who, record)| *who == side && **record == Record::Jeopardy(is_on)).count()
 }
 
+/// One path hears the other node before the other path does: neither a start nor a restart is a reason to
+/// warn. A path that is dead from the start is.
+#[test]
+fn a_start_is_no_jeopardy() {
+    for seed in 0..20 {
+        let mut world = pair(seed);
+        world.befall(Fault::Kill(Side::B));
+        world.run_for(Span::from_s(5));
+        world.befall(Fault::Start(Side::B));
+        world.run_for(Span::from_s(5));
+        assert_eq!(jeopardy_said(&world, Side::B, true), 0, "seed {seed}");
+        world.befall(Fault::Cut(SERIAL, Way::Both));
+        world.befall(Fault::Kill(Side::B));
+        world.run_for(Span::from_s(5));
+        world.befall(Fault::Start(Side::B));
+        world.run_for(Span::from_s(5));
+        assert_eq!(jeopardy_said(&world, Side::B, true), 1, "seed {seed}");
+    }
+}
+
 /// A kernel that goes down, a BIOS or a getty prints on the cable while the peer is off: jeopardy is not
 /// over, and over again, because nobody is there.
 #[test]
@@ -149,8 +169,6 @@ fn jeopardy_is_not_over_beside_a_peer_that_is_off() {
 #[test]
 fn jeopardy_that_comes_and_goes_is_over_when_that_has_lasted() {
     let mut world = pair(61);
-    // That of the start is forgotten.
-    world.run_for(Span::from_s(70));
     for _ in 0..15 {
         world.befall(Fault::Cut(LAN, Way::Both));
         world.run_for(Span::from_s(2));

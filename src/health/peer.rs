@@ -138,6 +138,11 @@ impl Peer {
         self.maintenance_until.is_some_and(|until| now < until)
     }
 
+    /// When it was heard again after every path had stopped hearing it, or in a new incarnation.
+    pub fn returned_at(&self) -> Option<Instant> {
+        self.returned_at
+    }
+
     /// Since when it has said without a gap that it cannot serve: nothing that it holds is renewed any more.
     pub fn troubled_since(&self) -> Option<Instant> {
         self.troubled_since

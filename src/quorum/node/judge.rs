@@ -53,23 +53,25 @@ impl Node {
         self.paths.iter().filter_map(|path| path.detector.lines_dropped_at()).max()
     }
 
-    /// Records jeopardy. Its beginning is said at once, its end only while the peer is there: if the peer is
-    /// off, every silent path testifies, and text on its line would end jeopardy and begin it again without
-    /// end. If jeopardy has come back lately, its end counts once it has lasted.
+    /// Records jeopardy. Its beginning is said at once, but for a run of the peer that has just been heard:
+    /// one path always hears it before the others do. Its end is said only while the peer is there: if the
+    /// peer is off, every silent path testifies, and text on its line would end jeopardy and begin it again
+    /// without end. If jeopardy has come back lately, its end counts once it has lasted.
     fn note_jeopardy(&mut self, now: Instant, is_jeopardy: bool, effects: &mut Effects) {
         let is_within = |at: Option<Instant>, span: Span| at.is_some_and(|at| now.since(at) < span);
         match (self.jeopardy_since.is_some(), is_jeopardy) {
             (false, true) if is_within(self.jeopardy_ended_at, COMES_BACK) => {
                 self.jeopardy_came_back_at = Some(now)
             }
-            (true, false) => self.jeopardy_ended_at = Some(now),
-            (false, true) | (false, false) | (true, true) => {}
+            (true, false) if self.has_said_jeopardy => self.jeopardy_ended_at = Some(now),
+            (false, true) | (true, false) | (false, false) | (true, true) => {}
         }
         self.jeopardy_since = is_jeopardy.then(|| self.jeopardy_since.unwrap_or(now));
         let has_to_last = is_within(self.jeopardy_came_back_at, COMES_BACK);
         let has_lasted = !has_to_last || !is_within(self.jeopardy_ended_at, OVER_AFTER);
         let is_over = !is_jeopardy && self.verdict.is_somebody() && has_lasted;
-        let is_news = if self.has_said_jeopardy { is_over } else { is_jeopardy };
+        let is_just_met = is_within(self.peer.returned_at(), self.policy.longest_late_after());
+        let is_news = if self.has_said_jeopardy { is_over } else { is_jeopardy && !is_just_met };
         if is_news {
             self.has_said_jeopardy = is_jeopardy;
             emit(effects, Effect::Record(Record::Jeopardy(is_jeopardy)));
